@@ -1,0 +1,62 @@
+"""Every exception that ocr-trt raises on purpose.
+
+    OcrTrtError
+    ├── UserError                exit 2: what was given cannot be used; the message says what to do
+    │   ├── InputFileError           a picture, model or data file is missing, damaged or too large
+    │   ├── SpecError                a model spec is wrong
+    │   ├── TargetMissingError       a target's libraries or hardware are not here
+    │   └── OutputError              the result cannot be written
+    ├── ConversionError          exit 3: the model uses something that cannot be converted
+    ├── EngineBuildError         exit 3: a target's builder refused the model
+    └── BudgetError              exit 4: the engine works, but is less accurate than its spec allows
+
+Anything else that escapes is a bug of ours: the command line asks for a report and exits with 1.
+"""
+
+from __future__ import annotations
+
+
+class OcrTrtError(Exception):
+    """Base of all errors raised on purpose. ``exit_code`` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UserError(OcrTrtError):
+    """Something the user gave cannot be used."""
+
+    exit_code = 2
+
+
+class InputFileError(UserError):
+    """A picture, model or data file is missing, damaged, too large or not allowed."""
+
+
+class SpecError(UserError):
+    """A model spec has an unknown key, a wrong type, or contradicts its model."""
+
+
+class TargetMissingError(UserError):
+    """A target was asked for whose libraries or hardware are not here."""
+
+
+class OutputError(UserError):
+    """The result cannot be written: no permission, no room, or something is in the way."""
+
+
+class ConversionError(OcrTrtError):
+    """The model uses something that cannot be converted."""
+
+    exit_code = 3
+
+
+class EngineBuildError(OcrTrtError):
+    """A target's own builder refused the model."""
+
+    exit_code = 3
+
+
+class BudgetError(OcrTrtError):
+    """The engine works, but loses more accuracy than its spec allows."""
+
+    exit_code = 4

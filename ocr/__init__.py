@@ -1,0 +1,1 @@
+"""Optical character recognition around the networks, as pure functions on arrays."""

@@ -1,0 +1,119 @@
+"""From a detector's probability map to boxes, and from boxes to the maps a detector is trained on.
+
+A detector of the differentiable-binarisation family (Liao et al., 2020) marks *shrunk* text
+regions. A region of area A and perimeter L is shrunk by the distance D = A * (1 - r**2) / L, with r
+the shrink ratio. To come back, a shrunk region of area A' and perimeter L' is grown by A' *
+unclip_ratio / L' (the paper's rule, an approximation), or, when r is known, by the exact inverse
+for rectangles.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pyclipper
+
+from ..spec import BoxSettings
+from .types import Quads
+
+Map = npt.NDArray[np.float32]
+
+
+def shrink_distance(width: float, height: float, ratio: float) -> float:
+    """Distance in pixels by which a width x height rectangle is shrunk: A * (1 - ratio**2) / L."""
+    return width * height * (1 - ratio**2) / (2 * (width + height))
+
+
+def grow_distance(width: float, height: float, ratio: float) -> float:
+    """Inverse of :func:`shrink_distance`, from the *shrunk* rectangle's sides.
+
+    With w, h the shrunk sides and q = 1 - ratio**2, the distance D solves
+    2 D (w + h + 4 D) = q (w + 2 D) (h + 2 D), that is
+    (8 - 4 q) D**2 + 2 (1 - q) (w + h) D - q w h = 0; D is its positive root.
+    """
+    q = 1 - ratio**2
+    a, b, c = 8 - 4 * q, 2 * (1 - q) * (width + height), -q * width * height
+    return (-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)
+
+
+def shrink_quad(quad: Quads, ratio: float, inset: float = 0.0) -> Quads | None:
+    """Return ``quad`` (4, 2) shrunk, as a polygon (K, 2) float32; None when nothing is left.
+
+    ``inset`` pixels are taken off on top.
+    """
+    area = abs(float(cv2.contourArea(quad.astype(np.float32))))
+    length = float(cv2.arcLength(quad.astype(np.float32), True))
+    if area <= 0:
+        return None
+    # pyclipper works on integers: 1/64 pixel is fine enough.
+    offset = pyclipper.PyclipperOffset()
+    points = np.round(quad.astype(np.float64) * 64).astype(np.int64)
+    offset.AddPath(points.tolist(), pyclipper.JT_MITER, pyclipper.ET_CLOSEDPOLYGON)
+    paths = offset.Execute(-64 * (area * (1 - ratio**2) / length + inset))
+    if not paths:
+        return None
+    return np.asarray(max(paths, key=len), np.float32) / np.float32(64)
+
+
+def order_corners(points: Quads) -> Quads:
+    """Order the corners of one box (4, 2) clockwise from top left, for text that runs right."""
+    points = points[np.argsort(points[:, 0], kind="stable")]
+    left, right = points[:2], points[2:]
+    top_left, bottom_left = left[np.argsort(left[:, 1], kind="stable")]
+    top_right, bottom_right = right[np.argsort(right[:, 1], kind="stable")]
+    return np.stack([top_left, top_right, bottom_right, bottom_left]).astype(np.float32)
+
+
+def region_score(probability: Map, contour: npt.NDArray[np.int32]) -> float:
+    """Mean probability inside a contour (K, 1, 2) of pixel centres."""
+    x, y, width, height = cv2.boundingRect(contour)
+    inside = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(inside, [contour - np.array([x, y], np.int32)], 1)
+    return float(cv2.mean(probability[y : y + height, x : x + width], inside)[0])
+
+
+def _grown_box(contour: npt.NDArray[np.int32], settings: BoxSettings) -> Quads | None:
+    (x, y), (width, height), angle = cv2.minAreaRect(contour)
+    # A contour runs through pixel centres: half a pixel is missing on every side.
+    x, y, width, height = x + 0.5, y + 0.5, width + 1, height + 1
+    if min(width, height) < settings.min_side:
+        return None
+    if settings.shrink_ratio is not None:
+        distance = grow_distance(width, height, settings.shrink_ratio)
+    else:
+        distance = width * height * settings.unclip_ratio / (2 * (width + height))
+    size = (width + 2 * distance, height + 2 * distance)
+    return order_corners(cv2.boxPoints(((x, y), size, angle)))
+
+
+def boxes_from_map(
+    probability: Map, settings: BoxSettings
+) -> tuple[Quads, npt.NDArray[np.float32]]:
+    """Find text boxes: threshold, contours, score, rotated rectangle, grow back.
+
+    Args:
+        probability: (H, W) float32 in [0, 1]; NaN counts as no text.
+        settings: thresholds and limits.
+
+    Returns:
+        quads (K, 4, 2) in the map's pixels, clipped to it, and scores (K,) in [0, 1], best first.
+    """
+    height, width = probability.shape
+    probability = np.nan_to_num(probability.astype(np.float32, copy=False), nan=0.0)
+    mask = (probability > settings.threshold).astype(np.uint8)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    found: list[tuple[float, Quads]] = []
+    for contour in contours:
+        box = _grown_box(contour, settings)
+        if box is None:
+            continue
+        score = region_score(probability, contour)
+        if score >= settings.box_threshold:
+            found.append((score, np.clip(box, 0, np.array([width, height], np.float32))))
+    found.sort(key=lambda item: -item[0])
+    found = found[: settings.max_boxes]
+    quads = np.array([quad for _, quad in found], np.float32).reshape(-1, 4, 2)
+    return quads, np.array([score for score, _ in found], np.float32)

@@ -1,0 +1,32 @@
+"""Cutting text out of pictures."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .types import Image, Quads
+
+
+def quad_size(quad: Quads) -> tuple[float, float]:
+    """Return the (width, height) in pixels of one quadrilateral (4, 2): means of opposite sides."""
+    top, right, bottom, left = (
+        float(np.linalg.norm(quad[(i + 1) % 4].astype(np.float64) - quad[i])) for i in range(4)
+    )
+    return (top + bottom) / 2, (left + right) / 2
+
+
+def crop_quad(image: Image, quad: Quads) -> Image:
+    """Cut one quadrilateral (4, 2) out of ``image`` and straighten it, at its own resolution.
+
+    The result is (h, w[, 3]) with h and w the mean side lengths, at least 1. Bilinear; what lies
+    outside the picture repeats its border.
+    """
+    width, height = (max(1, round(side)) for side in quad_size(quad))
+    # Coordinates count from the corner of the first pixel, OpenCV's from its centre: hence the
+    # half.
+    target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32) - 0.5
+    transform = cv2.getPerspectiveTransform(np.float32(quad) - 0.5, target)
+    return cv2.warpPerspective(
+        image, transform, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )

@@ -1,0 +1,59 @@
+"""CTC: from scores per time step to text (Graves et al., 2006, best path decoding)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Scores = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A text and how sure it is: the geometric mean of its characters' probabilities, 0..1."""
+
+    text: str
+    score: float
+
+
+def log_probabilities(scores: Scores, *, are_probabilities: bool) -> Scores:
+    """Return log-probabilities over the last axis (..., C), from logits or from probabilities."""
+    scores = scores.astype(np.float32)
+    if are_probabilities:
+        return np.log(np.clip(scores, 1e-30, None))
+    top = scores.max(-1, keepdims=True)
+    return scores - top - np.log(np.exp(scores - top).sum(-1, keepdims=True))
+
+
+def decode_greedy(
+    scores: Scores, charset: str, blank: int, *, are_probabilities: bool = False
+) -> list[Reading]:
+    """Read each sequence: best class per step, repeats merged, blanks dropped.
+
+    Args:
+        scores: (N, T, C) logits or probabilities, C = len(charset) + 1.
+        charset: the characters of the classes in order, without the blank.
+        blank: class index of the blank.
+        are_probabilities: whether a softmax has been applied already.
+
+    Raises:
+        ValueError: C does not fit the charset.
+    """
+    count, _, classes = scores.shape
+    if classes != len(charset) + 1:
+        raise ValueError(f"{classes} classes, but a charset of {len(charset)} and a blank")
+    letters: Sequence[str] = [*charset[:blank], "", *charset[blank:]]
+    best = scores.argmax(-1)
+    kept = best != blank
+    kept[:, 1:] &= best[:, 1:] != best[:, :-1]
+    logs = log_probabilities(scores, are_probabilities=are_probabilities).max(-1)
+    return [
+        Reading(
+            text="".join(letters[label] for label in best[i, kept[i]]),
+            score=float(np.exp(logs[i, kept[i]].mean())) if kept[i].any() else 0.0,
+        )
+        for i in range(count)
+    ]

@@ -1,0 +1,143 @@
+"""Labelled pictures: a folder with ``labels.json``.
+
+``labels.json`` is a list. A scene is
+``{"file": ..., "boxes": [{"polygon": [x1, y1, ..., x4, y4], "text": ..., "ignore": false}, ...]}``,
+clockwise from the text's top left corner, in pixels; a line crop is ``{"file": ..., "text": ...}``.
+Other keys are passed over. ``ignore`` marks what need not be found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputFileError
+from .crop import crop_quad
+from .image import image_files, load_image
+from .types import Image, Quads
+
+LARGEST_LABELS = 64 << 20
+"""Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneLabel:
+    """A picture and its words. ``quads`` (K, 4, 2); ``texts`` and ``ignore`` have K entries."""
+
+    path: Path
+    quads: Quads
+    texts: tuple[str | None, ...]
+    ignore: tuple[bool, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropLabel:
+    """A text line: a file of its own, or one quadrilateral (4, 2) of a scene's file."""
+
+    path: Path
+    text: str
+    quad: Quads | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What a folder holds. Without ``labels.json`` every picture is a scene without boxes."""
+
+    folder: Path
+    scenes: tuple[SceneLabel, ...]
+    crops: tuple[CropLabel, ...]
+    labelled: bool
+
+
+def _quad(polygon: Any, where: str) -> Quads:
+    try:
+        points = np.asarray(polygon, np.float32).reshape(4, 2)
+    except (TypeError, ValueError):
+        raise InputFileError(f"{where}: polygon must be 8 numbers, got {polygon!r:.60}") from None
+    if not np.isfinite(points).all() or np.abs(points).max() > 1e6:
+        raise InputFileError(f"{where}: polygon has a number that is no pixel position")
+    return points
+
+
+def _path(folder: Path, name: Any, where: str) -> Path:
+    if not isinstance(name, str) or not name:
+        raise InputFileError(f"{where}: 'file' must be a file's name, got {name!r:.60}")
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise InputFileError(f"{where}: {name!r} lies outside {folder}")
+    return path
+
+
+def _scene(folder: Path, row: dict[str, Any], where: str) -> SceneLabel:
+    boxes = row["boxes"]
+    if not isinstance(boxes, list) or not all(isinstance(box, dict) for box in boxes):
+        raise InputFileError(f"{where}: 'boxes' must be a list of objects")
+    quads = [_quad(box.get("polygon"), f"{where}, box {i}") for i, box in enumerate(boxes)]
+    texts = [box.get("text") for box in boxes]
+    return SceneLabel(
+        path=_path(folder, row.get("file"), where),
+        quads=np.array(quads, np.float32).reshape(-1, 4, 2),
+        texts=tuple(text if isinstance(text, str) else None for text in texts),
+        ignore=tuple(bool(box.get("ignore", False)) for box in boxes),
+    )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        if path.stat().st_size > LARGEST_LABELS:
+            raise InputFileError(f"{path}: over {LARGEST_LABELS >> 20} MiB")
+        rows = json.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputFileError(f"{path}: cannot be read as JSON: {error}") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputFileError(f"{path}: expected a list of objects with a 'file' each")
+    return rows
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Read a folder of pictures, with or without labels.
+
+    Raises:
+        InputFileError: no such folder, no pictures, or labels that make no sense.
+    """
+    if not folder.is_dir():
+        raise InputFileError(f"{folder}: no such folder")
+    labels = folder / "labels.json"
+    if not labels.is_file():
+        none = np.zeros((0, 4, 2), np.float32)
+        files = image_files(folder)
+        scenes = tuple(SceneLabel(path=path, quads=none, texts=(), ignore=()) for path in files)
+        return Dataset(folder=folder, scenes=scenes, crops=(), labelled=False)
+    found: list[SceneLabel] = []
+    crops: list[CropLabel] = []
+    for number, row in enumerate(_rows(labels)):
+        where = f"{labels}, entry {number}"
+        if "boxes" in row:
+            found.append(_scene(folder, row, where))
+        elif isinstance(row.get("text"), str):
+            crops.append(CropLabel(path=_path(folder, row.get("file"), where), text=row["text"]))
+    for scene in found:
+        crops += [
+            CropLabel(path=scene.path, text=text, quad=quad)
+            for quad, text, ignore in zip(scene.quads, scene.texts, scene.ignore, strict=True)
+            if text and not ignore
+        ]
+    return Dataset(folder=folder, scenes=tuple(found), crops=tuple(crops), labelled=True)
+
+
+def crop_images(crops: tuple[CropLabel, ...]) -> Iterator[Image]:
+    """Yield each crop's picture (h, w, 3) RGB; a scene is read once for its run of crops.
+
+    Raises:
+        InputFileError: a picture cannot be read; it is named.
+    """
+    path, picture = None, None
+    for crop in crops:
+        if crop.path != path or picture is None:
+            path, picture = crop.path, load_image(crop.path)
+        yield picture if crop.quad is None else crop_quad(picture, crop.quad)

@@ -1,0 +1,1 @@
+"""How good a reading is: the measures of the field, as pure functions."""

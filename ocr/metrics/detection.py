@@ -1,0 +1,90 @@
+"""Text detection by the ICDAR 2015 protocol (Karatzas et al., 2015; the organisers' IoU script).
+
+A detection matches a ground truth box when their intersection over union is above 0.5; each matches
+at most once. Detections of which more than half lies in a "don't care" box count neither way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from shapely import Polygon
+
+from ..types import Quads
+
+IOU = 0.5
+_DONT_CARE_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Matches, detections that count, and ground truth boxes that count."""
+
+    matched: int
+    detected: int
+    truth: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionScore:
+    """Shares, 0..1. Nothing to find and nothing found is 1."""
+
+    precision: float
+    recall: float
+    hmean: float
+
+
+def _polygon(quad: Quads) -> Polygon:
+    shape = Polygon([(float(x), float(y)) for x, y in quad])
+    return shape if shape.is_valid else shape.convex_hull
+
+
+def _iou(a: Polygon, b: Polygon) -> float:
+    if not a.intersects(b):
+        return 0.0
+    shared = a.intersection(b).area
+    union = a.area + b.area - shared
+    return float(shared / union) if union > 0 else 0.0
+
+
+def _is_dont_care(box: Polygon, dont_care: list[Polygon]) -> bool:
+    return any(
+        box.intersects(area) and box.intersection(area).area > _DONT_CARE_SHARE * box.area
+        for area in dont_care
+    )
+
+
+def match_boxes(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> dict[int, int]:
+    """Match detections to ground truth, in the order given; return detection -> truth."""
+    shapes = [_polygon(quad) for quad in detected]
+    targets = {i: _polygon(q) for i, q in enumerate(truth) if not ignore[i]}
+    matches: dict[int, int] = {}
+    for index, target in targets.items():
+        for number, shape in enumerate(shapes):
+            if number not in matches and _iou(shape, target) > IOU:
+                matches[number] = index
+                break
+    return matches
+
+
+def count_image(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> Counts:
+    """Count one picture. Boxes (K, 4, 2); ``ignore`` marks ground truth that is "don't care"."""
+    dont_care = [_polygon(q) for q, skip in zip(truth, ignore, strict=True) if skip]
+    kept = [i for i, q in enumerate(detected) if not _is_dont_care(_polygon(q), dont_care)]
+    matches = match_boxes(detected[kept], truth, ignore)
+    return Counts(matched=len(matches), detected=len(kept), truth=len(truth) - sum(ignore))
+
+
+def detection_score(counts: Iterable[Counts]) -> DetectionScore:
+    """Sum up pictures: precision, recall and their harmonic mean."""
+    rows = list(counts)
+    matched, detected, truth = (
+        sum(getattr(row, name) for row in rows) for name in ("matched", "detected", "truth")
+    )
+    precision = matched / detected if detected else float(truth == 0)
+    recall = matched / truth if truth else 1.0
+    total = precision + recall
+    return DetectionScore(
+        precision=precision, recall=recall, hmean=2 * precision * recall / total if total else 0.0
+    )

@@ -1,0 +1,58 @@
+"""From a picture to the array a model takes. All pure functions; resizing as OpenCV does it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .types import Image
+
+
+def resize(image: Image, height: int, width: int) -> Image:
+    """Resize to (height, width): area averages when shrinking, bilinear otherwise."""
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=how)
+
+
+def pad_to(image: Image, height: int, width: int, value: int) -> Image:
+    """Pad at the bottom and the right to (height, width) with the pixel value ``value``."""
+    below, right = height - image.shape[0], width - image.shape[1]
+    return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(value,) * 3)
+
+
+def letterbox(image: Image, height: int, width: int, pad: int) -> tuple[Image, tuple[float, float]]:
+    """Fit a picture into (height, width), keeping its proportions; the rest is padding.
+
+    Returns the (height, width[, 3]) picture, and the scales (x, y) from old to new pixels.
+    """
+    rows, columns = image.shape[:2]
+    factor = min(height / rows, width / columns)
+    new_rows = min(height, max(1, round(rows * factor)))
+    new_columns = min(width, max(1, round(columns * factor)))
+    small = resize(image, new_rows, new_columns)
+    return pad_to(small, height, width, pad), (new_columns / columns, new_rows / rows)
+
+
+def line_width(image: Image, height: int) -> int:
+    """Width in pixels that a text line gets when it is scaled to ``height``, at least 1."""
+    return max(1, round(image.shape[1] * height / image.shape[0]))
+
+
+def fit_line(image: Image, height: int, width: int, pad: int) -> Image:
+    """Scale a text line to ``height`` and pad it to ``width``; squeeze a longer line."""
+    line = resize(image, height, min(width, line_width(image, height)))
+    return pad_to(line, height, width, pad)
+
+
+def to_grey(image: Image) -> Image:
+    """RGB (H, W, 3) to grey (H, W), Rec. 601 weights."""
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def normalise(image: Image, mean: npt.ArrayLike, scale: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Return ``(image - mean) * scale`` as float32 (H, W, C); mean and scale: one value or C."""
+    pixels = image if image.ndim == 3 else image[..., None]
+    centred = pixels.astype(np.float32) - np.asarray(mean, np.float32)
+    return centred * np.asarray(scale, np.float32)

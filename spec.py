@@ -1,0 +1,243 @@
+"""The spec of a model: what it is, where it lies, what goes in, what comes out, how exact it must
+be.
+
+A spec is a YAML file. ``load_spec`` reads it, ``dump_spec`` writes it, ``ocr-trt init`` drafts it.
+Paths in it are relative to the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from .errors import InputFileError, SpecError
+
+LARGEST_SPEC = 1 << 20  # bytes
+
+Role = Literal["detector", "recognizer"]
+PRINTABLE_ASCII = "".join(map(chr, range(32, 127)))
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SourceSpec(_Part):
+    """Where the model lies, and which part of it is meant."""
+
+    path: Path
+    format: Literal["saved_model", "keras", "onnx"] | None = None
+    """None: told from the file's name."""
+    signature: str = "serving_default"
+    allow_lambda: bool = False
+    """Run the Python code that Lambda layers carry. Only for files you trust."""
+
+
+class InputSpec(_Part):
+    """The model's image input, and how a picture becomes it: ``(pixel - mean) * scale``."""
+
+    name: str
+    shape: tuple[int, int, int, int]
+    """As the model takes it; for a recognizer the width is that of its widest bucket."""
+    layout: Literal["NHWC", "NCHW"] = "NHWC"
+    color: Literal["RGB", "BGR", "GREY"] = "RGB"
+    mean: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1 / 255,)
+    pad: int = Field(127, ge=0, le=255)
+    """Pixel value around a picture that does not fill the input."""
+    max_batch: int = Field(1, ge=1, le=1024)
+    """Above 1 the batch size stays free, from 1 to this."""
+
+    @property
+    def height(self) -> int:
+        """Rows of the input."""
+        return self.shape[1 if self.layout == "NHWC" else 2]
+
+    @property
+    def width(self) -> int:
+        """Columns of the input."""
+        return self.shape[2 if self.layout == "NHWC" else 3]
+
+    @property
+    def channels(self) -> int:
+        """Colour channels of the input."""
+        return self.shape[3 if self.layout == "NHWC" else 1]
+
+    def shape_at(self, batch: int, width: int) -> tuple[int, int, int, int]:
+        """The input's shape, in the model's own layout, for another batch size and width."""
+        if self.layout == "NHWC":
+            return batch, self.height, width, self.channels
+        return batch, self.channels, self.height, width
+
+    @model_validator(mode="after")
+    def _consistent(self) -> InputSpec:
+        if min(self.shape) < 1 or max(self.shape) > 16384:
+            raise ValueError(f"shape must be four numbers from 1 to 16384, got {list(self.shape)}")
+        wanted = 1 if self.color == "GREY" else 3
+        if self.channels != wanted:
+            raise ValueError(
+                f"color {self.color} means {wanted} channels, but shape {list(self.shape)} "
+                f"in layout {self.layout} has {self.channels}"
+            )
+        for name, values in (("mean", self.mean), ("scale", self.scale)):
+            if len(values) not in (1, wanted):
+                raise ValueError(f"{name} must hold 1 or {wanted} numbers, got {len(values)}")
+        return self
+
+
+class BoxSettings(_Part):
+    """How a detector's probability map becomes boxes; see ``ocr.boxes``."""
+
+    threshold: float = Field(0.3, gt=0, lt=1)
+    """A pixel above this is text."""
+    box_threshold: float = Field(0.5, ge=0, lt=1)
+    """A region whose mean probability is below this is dropped."""
+    min_side: float = Field(2.0, ge=0)
+    """Shrunk regions thinner than this many map pixels are dropped."""
+    max_boxes: int = Field(1000, ge=1, le=100_000)
+    unclip_ratio: float = Field(1.5, ge=0, le=10)
+    """Growth of a region, as in differentiable binarisation."""
+    shrink_ratio: float | None = Field(None, gt=0, lt=1)
+    """The ratio regions were shrunk by in training; if given, growth is its exact inverse."""
+
+
+class MapOutput(_Part):
+    """A detector's output: a map of text probabilities (N, H, W, C) or (N, C, H, W)."""
+
+    name: str
+    channel: int = Field(0, ge=0)
+    activation: Literal["none", "sigmoid"] = "none"
+    """What still has to be applied to make it a probability."""
+
+
+class SequenceOutput(_Part):
+    """A recognizer's output: one score per time step and class."""
+
+    name: str
+    layout: Literal["NTC", "TNC"] = "NTC"
+    kind: Literal["logits", "probabilities"] = "logits"
+
+
+class AccuracyBudget(_Part):
+    """How much an engine may lose against the model it came from."""
+
+    max_loss: float = Field(0.5, ge=0, le=100)
+    """Points (1/100) of hmean for a detector, of CER for a recognizer."""
+    max_difference: float = Field(1e-3, gt=0)
+    """Largest absolute difference of an output, for fp32 engines."""
+
+
+class _Spec(_Part):
+    version: Literal[1] = 1
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    source: SourceSpec
+    input: InputSpec
+
+
+class DetectorSpec(_Spec):
+    """A text detector of the probability-map family."""
+
+    role: Literal["detector"]
+    output: MapOutput
+    boxes: BoxSettings = BoxSettings()
+    accuracy: AccuracyBudget = AccuracyBudget()
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The input widths engines are built for."""
+        return (self.input.width,)
+
+
+class RecognizerSpec(_Spec):
+    """A text line recognizer with CTC output."""
+
+    role: Literal["recognizer"]
+    output: SequenceOutput
+    charset: str = Field(PRINTABLE_ASCII, min_length=1, max_length=100_000)
+    """The characters of the classes, in order, without the blank."""
+    blank: int = Field(0, ge=0)
+    """Class index of the CTC blank."""
+    buckets: tuple[int, ...] = ()
+    """Further, narrower input widths to build engines for."""
+    accuracy: AccuracyBudget = AccuracyBudget(max_loss=0.3)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The input widths engines are built for, ascending."""
+        return tuple(sorted({*self.buckets, self.input.width}))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RecognizerSpec:
+        if self.blank > len(self.charset):
+            raise ValueError(f"blank {self.blank} lies outside the {len(self.charset) + 1} classes")
+        if len(set(self.charset)) != len(self.charset):
+            raise ValueError("charset holds a character twice")
+        wrong = [width for width in self.buckets if not 0 < width <= self.input.width]
+        if wrong:
+            raise ValueError(f"buckets {wrong} are not between 1 and the width {self.input.width}")
+        return self
+
+
+ModelSpec = Annotated[DetectorSpec | RecognizerSpec, Field(discriminator="role")]
+_ADAPTER: TypeAdapter[DetectorSpec | RecognizerSpec] = TypeAdapter(ModelSpec)
+
+
+def _explained(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        place = ".".join(
+            str(part) for part in item["loc"] if part not in ("detector", "recognizer")
+        )
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "unknown key"
+        lines.append(f"{place or 'spec'}: {message}")
+    return "; ".join(lines)
+
+
+def spec_from_dict(data: Any, origin: str = "spec") -> DetectorSpec | RecognizerSpec:
+    """Validate a spec given as plain Python data.
+
+    Raises:
+        SpecError: a key is unknown or missing, a type or value is wrong; ``origin`` is named.
+    """
+    try:
+        return _ADAPTER.validate_python(data)
+    except ValidationError as error:
+        raise SpecError(f"{origin}: {_explained(error)}") from None
+
+
+def load_spec(path: Path) -> DetectorSpec | RecognizerSpec:
+    """Read a spec; a relative ``source.path`` becomes relative to the file's folder.
+
+    Raises:
+        InputFileError: the file is missing, unreadable or over 1 MiB.
+        SpecError: it is no valid spec.
+    """
+    try:
+        if path.stat().st_size > LARGEST_SPEC:
+            raise InputFileError(f"{path}: a spec is at most {LARGEST_SPEC} bytes long")
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputFileError(f"{path}: cannot be read as a spec: {error}") from None
+    try:
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise SpecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise SpecError(
+            f"{path}: expected a mapping with keys like role, source and input, "
+            f"got {type(data).__name__}"
+        )
+    spec = spec_from_dict(data, str(path))
+    source = spec.source.model_copy(update={"path": path.parent / spec.source.path})
+    return spec.model_copy(update={"source": source})
+
+
+def dump_spec(spec: DetectorSpec | RecognizerSpec) -> str:
+    """Return the spec as YAML."""
+    data = spec.model_dump(mode="json", exclude_none=True)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
