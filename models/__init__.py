@@ -1,0 +1,1 @@
+"""The reference models: architectures, synthetic data, training, weights and samples."""

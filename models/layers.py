@@ -1,0 +1,126 @@
+"""Keras 3 layers of the reference models that Keras itself does not have.
+
+Each pooling layer exists in two forms that give the same numbers, bit for bit:
+
+* ``native``: ``tf.nn.max_pool_with_argmax`` and ``tf.scatter_nd``, what TensorFlow users write.
+This
+  is the form that is exported, and the form that TensorRT cannot take.
+* ``window``: plain ``keras.ops`` on 2x2 windows, for every Keras backend, and faster to train with.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from keras import ops
+
+Form = Literal["native", "window"]
+
+
+def _windows(x: Any) -> Any:
+    """Cut (N, H, W, C) into its 2x2 windows: (N, H/2, W/2, C, 4), row-major inside a window."""
+    _, _, _, channels = x.shape
+    batch, height, width, _ = ops.shape(x)
+    x = ops.reshape(x, (batch, height // 2, 2, width // 2, 2, channels))
+    x = ops.transpose(x, (0, 1, 3, 5, 2, 4))
+    return ops.reshape(x, (batch, height // 2, width // 2, channels, 4))
+
+
+def _unwindows(x: Any) -> Any:
+    """Inverse of :func:`_windows`: (N, H/2, W/2, C, 4) back to (N, H, W, C)."""
+    channels = x.shape[3]
+    batch, height, width, _, _ = ops.shape(x)
+    x = ops.reshape(x, (batch, height, width, channels, 2, 2))
+    x = ops.transpose(x, (0, 1, 4, 2, 5, 3))
+    return ops.reshape(x, (batch, height * 2, width * 2, channels))
+
+
+@keras.saving.register_keras_serializable("ocr_trt")
+class MaxPoolArgmax2D(keras.layers.Layer):
+    """2x2 max-pooling with stride 2 that also says where each maximum was.
+
+    Input (N, H, W, C) float with even H and W. Output: the maxima (N, H/2, W/2, C), and their
+    places: ``native``: int64 (N, H/2, W/2, C), flat index ``(y * W + x) * C + c`` inside one
+    picture, the convention of ``tf.nn.max_pool_with_argmax``; ``window``: the same shape with a
+    last axis of 4, one-hot over the window. The first maximum in row-major order wins a tie in
+    both.
+    """
+
+    def __init__(self, form: Form = "native", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.form = form
+
+    def call(self, x: Any) -> tuple[Any, Any]:
+        if self.form == "native":
+            import tensorflow as tf
+
+            return tuple(tf.nn.max_pool_with_argmax(x, 2, 2, "VALID", include_batch_in_index=False))
+        windows = _windows(x)
+        places = ops.one_hot(ops.argmax(windows, axis=-1), 4, dtype=x.dtype)
+        return ops.sum(windows * ops.stop_gradient(places), axis=-1), places
+
+    def compute_output_spec(self, x: Any) -> tuple[Any, Any]:
+        batch, height, width, channels = x.shape
+        pooled = (batch, height and height // 2, width and width // 2, channels)
+        if self.form == "native":
+            return keras.KerasTensor(pooled, x.dtype), keras.KerasTensor(pooled, "int64")
+        return keras.KerasTensor(pooled, x.dtype), keras.KerasTensor((*pooled, 4), x.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "form": self.form}
+
+
+@keras.saving.register_keras_serializable("ocr_trt")
+class MaxUnpool2D(keras.layers.Layer):
+    """Puts each value back where :class:`MaxPoolArgmax2D` found its maximum; zeros elsewhere.
+
+    Inputs: values (N, H, W, C) and the places of the matching pooling layer. Output (N, 2H, 2W, C).
+    """
+
+    def __init__(self, form: Form = "native", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.form = form
+
+    def call(self, values: Any, places: Any) -> Any:
+        if self.form == "window":
+            return _unwindows(ops.expand_dims(values, -1) * places)
+        import tensorflow as tf
+
+        batch, height, width, _ = tf.unstack(tf.shape(values))
+        channels = values.shape[3]
+        size = tf.cast(4 * height * width * channels, tf.int64)
+        per_picture = height * width * channels
+        pictures = tf.repeat(tf.range(tf.cast(batch, tf.int64)), per_picture)
+        flat = tf.stack([pictures, tf.reshape(places, [-1])], axis=1)
+        spread = tf.scatter_nd(
+            flat, tf.reshape(values, [-1]), tf.stack([tf.cast(batch, tf.int64), size])
+        )
+        return tf.reshape(spread, tf.stack([batch, 2 * height, 2 * width, channels]))
+
+    def compute_output_spec(self, values: Any, places: Any) -> Any:
+        batch, height, width, channels = values.shape
+        return keras.KerasTensor(
+            (batch, height and 2 * height, width and 2 * width, channels), values.dtype
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "form": self.form}
+
+
+@keras.saving.register_keras_serializable("ocr_trt")
+class SinusoidalPositions(keras.layers.Layer):
+    """Adds the fixed positions of "Attention Is All You Need" (section 3.5): (N, T, D) -> (N, T,
+    D).
+
+    The first D/2 channels hold the sines, the last D/2 the cosines, of wavelengths from 2*pi to
+    10000*2*pi. T may change from call to call.
+    """
+
+    def call(self, x: Any) -> Any:
+        half = x.shape[-1] // 2
+        rates = np.exp(-np.log(10000.0) * np.arange(half) / half).astype("float32")
+        steps = ops.cast(ops.arange(ops.shape(x)[1]), "float32")
+        angles = ops.expand_dims(steps, 1) * ops.convert_to_tensor(rates[None, :])
+        return x + ops.cast(ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=1), x.dtype)

@@ -1,0 +1,51 @@
+"""The trained reference models: weights, specs, and their export as SavedModels."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import InputFileError
+
+Role = Literal["detector", "recognizer"]
+
+HERE = Path(__file__).parent
+WEIGHTS = HERE / "weights"
+SAMPLES = HERE / "samples"
+
+
+def spec_path(role: Role) -> Path:
+    """Return the path of a reference model's spec."""
+    return HERE / f"{role}.yaml"
+
+
+def trained_model(role: Role, weights: Path | None = None) -> Any:
+    """Return the Keras model with its weights, in the form that users' models have.
+
+    Raises:
+        InputFileError: there is no weights file.
+    """
+    from .detector import build_detector
+    from .recognizer import build_recognizer
+
+    path = weights or WEIGHTS / f"{role}.weights.h5"
+    if not path.is_file():
+        raise InputFileError(f"{path}: no such weights; make them with: ocr-trt train {role}")
+    model = build_detector(form="native") if role == "detector" else build_recognizer()
+    model.load_weights(path)
+    return model
+
+
+def export_reference(role: Role, folder: Path) -> Path:
+    """Write ``folder/<role>`` (a SavedModel with free dimensions) and its spec; return the spec's
+    path.
+
+    Raises:
+        InputFileError: there is no weights file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trained_model(role).export(folder / role, format="tf_saved_model", verbose=False)
+    spec = folder / f"{role}.yaml"
+    shutil.copyfile(spec_path(role), spec)
+    return spec

@@ -1,0 +1,37 @@
+"""What the detector is trained to say about a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ..ocr.boxes import shrink_quad
+from .detector import SHRINK_RATIO
+from .synthetic import TextBox
+
+_SUBPIXEL_BITS = 4
+
+
+def _fill(canvas: npt.NDArray[np.float32], polygon: npt.NDArray[np.float32], value: float) -> None:
+    # Half a pixel: coordinates count from the first pixel's corner, OpenCV's from its centre.
+    points = np.round((polygon - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
+    cv2.fillPoly(canvas, [points], value, shift=_SUBPIXEL_BITS)
+
+
+def shrunk_map(boxes: Sequence[TextBox], height: int, width: int) -> npt.NDArray[np.float32]:
+    """Return (H, W, 2) float32: the target in {0, 1}, and the weight of each pixel in {0, 1}.
+
+    Weight 0 where a box is marked as "don't care" or is too small to be shrunk.
+    """
+    target, weight = np.zeros((height, width), np.float32), np.ones((height, width), np.float32)
+    for box in boxes:
+        # fillPoly also paints the pixels that the outline only touches: about half a pixel more.
+        shrunk = shrink_quad(box.quad, SHRINK_RATIO, inset=0.5)
+        if box.ignore or shrunk is None:
+            _fill(weight, box.quad, 0.0)
+        else:
+            _fill(target, shrunk, 1.0)
+    return np.stack([target, weight], axis=-1)

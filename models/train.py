@@ -1,0 +1,179 @@
+"""Training of the reference models on synthetic pictures: seeded, and resumable at any checkpoint.
+
+    python -m ocr_trt.models.train detector --output runs/detector
+
+The same code runs on every Keras backend (``KERAS_BACKEND=jax``); the weights it writes are the
+same ``.weights.h5`` for all of them. A run's folder holds ``last.weights.h5`` (weights and
+optimizer), ``log.jsonl`` (one line per ``LOG_EVERY`` steps) and, at the end, ``<role>.weights.h5``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+Role = Literal["detector", "recognizer"]
+
+LOG_EVERY = 20
+SAVE_EVERY = 250
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """One training run. The learning rate warms up, then falls to zero along a cosine."""
+
+    role: Role
+    output: Path
+    steps: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    seed: int = 0
+
+    @property
+    def warmup(self) -> int:
+        """Steps over which the learning rate rises."""
+        return min(300, self.steps // 10)
+
+
+def settings_for(
+    role: Role, output: Path, *, steps: int | None = None, seed: int = 0
+) -> TrainSettings:
+    """Return the settings that the shipped weights were trained with."""
+    if role == "detector":
+        return TrainSettings(
+            role=role,
+            output=output,
+            steps=steps or 6500,
+            batch=8,
+            learning_rate=2e-3,
+            weight_decay=1e-3,
+            seed=seed,
+        )
+    return TrainSettings(
+        role=role,
+        output=output,
+        steps=steps or 10000,
+        batch=64,
+        learning_rate=1e-3,
+        weight_decay=1e-2,
+        seed=seed,
+    )
+
+
+def _model_and_loss(role: Role) -> tuple[Any, Callable[[Any, Any], Any]]:
+    from . import losses
+    from .detector import build_detector
+    from .recognizer import build_recognizer
+
+    if role == "detector":
+        return build_detector(form="window"), losses.detector_loss
+    return build_recognizer(), losses.recognizer_loss
+
+
+def _batches(settings: TrainSettings) -> Callable[[int], Any]:
+    from .feed import detector_batch, recognizer_batch
+
+    make = detector_batch if settings.role == "detector" else recognizer_batch
+    return partial(make, seed=settings.seed, size=settings.batch)
+
+
+def compiled_model(settings: TrainSettings) -> Any:
+    """Build the Keras model of a run, with its loss, schedule and optimizer."""
+    import keras
+
+    keras.utils.set_random_seed(settings.seed)
+    model, loss = _model_and_loss(settings.role)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        settings.steps - settings.warmup,
+        warmup_target=settings.learning_rate,
+        warmup_steps=settings.warmup,
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, clipnorm=5.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    # XLA on a CPU is slower for these shapes and compiles anew for every width.
+    model.compile(optimizer, loss, jit_compile=keras.backend.backend() != "tensorflow")
+    optimizer.build(model.trainable_variables)
+    return model
+
+
+def _save(model: Any, path: Path) -> None:
+    """Write the weights whole or not at all."""
+    partial_path = path.with_name(f"partial-{path.name}")
+    model.save_weights(partial_path)
+    partial_path.replace(path)
+
+
+def train(settings: TrainSettings) -> Path:
+    """Train, or go on where the run in ``settings.output`` stopped; return the weights' path."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from .feed import prefetched
+
+    settings.output.mkdir(parents=True, exist_ok=True)
+    last, log = settings.output / "last.weights.h5", settings.output / "log.jsonl"
+    model = compiled_model(settings)
+    if last.exists():
+        model.load_weights(last)
+    start = int(model.optimizer.iterations)
+    began, losses = time.monotonic(), []
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        bar = progress.add_task(settings.role, total=settings.steps, completed=start)
+        batches = prefetched(_batches(settings), range(start, settings.steps))
+        for step, (inputs, truth) in enumerate(batches, start + 1):
+            losses.append(float(model.train_on_batch(inputs, truth)))
+            mean = sum(losses[-LOG_EVERY:]) / len(losses[-LOG_EVERY:])
+            progress.update(bar, completed=step, description=f"{settings.role} loss {mean:.4f}")
+            if step % LOG_EVERY == 0:
+                row = {
+                    "step": step,
+                    "loss": round(mean, 5),
+                    "seconds": round(time.monotonic() - began, 1),
+                }
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+            if step % SAVE_EVERY == 0 or step == settings.steps:
+                _save(model, last)
+    weights = settings.output / f"{settings.role}.weights.h5"
+    bare, _ = _model_and_loss(settings.role)  # a model without an optimizer's state
+    bare.set_weights(model.get_weights())
+    _save(bare, weights)
+    return weights
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: see the module's text."""
+    parser = argparse.ArgumentParser(prog="python -m ocr_trt.models.train")
+    parser.add_argument("role", choices=("detector", "recognizer"))
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    settings = settings_for(options.role, options.output, steps=options.steps, seed=options.seed)
+    print(train(settings))
+
+
+if __name__ == "__main__":
+    main()
