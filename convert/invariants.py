@@ -1,0 +1,55 @@
+"""What every graph between two passes must be."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import onnx
+import onnx_ir as ir
+
+from ..errors import ConversionError
+from ..plugins.function import DOMAIN
+
+
+def unknown_ops(model: ir.Model) -> dict[str, list[str]]:
+    """Return the ops that neither ONNX nor the model's own functions define: op -> node names."""
+    opset = model.graph.opset_imports.get("", 1)
+    own = {(function.domain, function.name) for function in model.functions.values()}
+    found: dict[str, list[str]] = defaultdict(list)
+    for node in model.graph:
+        standard = node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type, opset, "")
+        if not standard and (node.domain, node.op_type) not in own:
+            label = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            found[label].append(node.outputs[0].name or node.name or "?")
+    return dict(found)
+
+
+def check_ops(model: ir.Model) -> None:
+    """Refuse a graph with ops that no target knows.
+
+    Raises:
+        ConversionError: names each op and the TensorFlow nodes it comes from.
+    """
+    unknown = unknown_ops(model)
+    if unknown:
+        listed = "; ".join(
+            f"{op} at {', '.join(names[:3])}" for op, names in sorted(unknown.items())
+        )
+        raise ConversionError(
+            f"these ops have no ONNX form and no rule that rewrites them: {listed}. Rewrite the "
+            "layers with other ops, or cut the model off before them (see output.name in the spec)"
+        )
+
+
+def check_graph(model: ir.Model, stage: str) -> None:
+    """Check names, order, types and shapes after a pass; a violation is a bug of ours.
+
+    Raises:
+        AssertionError: names the pass.
+    """
+    domains = {node.domain for node in model.graph} - {"", "ai.onnx", DOMAIN}
+    assert not domains, f"after {stage}: foreign domains {domains}"
+    try:
+        onnx.checker.check_model(ir.to_proto(model), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise AssertionError(f"after {stage}: not a legal graph: {error}") from error

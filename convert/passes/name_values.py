@@ -1,0 +1,74 @@
+"""Names that are the same in every run, and tell where a value comes from.
+
+A value that TensorFlow named keeps that name, less tf2onnx's and the call's decorations; all others
+are numbered by op type in graph order. Nodes are called after their first output, weights after
+their node. Exporters put counters and even memory addresses into names, and passes make up new
+ones: without this two runs would differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from ..outcome import Outcome
+
+_PREFIX = re.compile(r"^(Stateful)?PartitionedCall(_\d+)?/")
+_SUFFIX = re.compile(r"(:\d+)?(__\d+)?(:\d+)?$")
+_GENERATED = re.compile(r"^(val_\d+|Identity\w*|[A-Za-z]+__\d+|einsum\d+\w*)$")
+_ROLES = {1: "weight", 2: "bias"}
+
+
+def _meaningful(name: str) -> str | None:
+    previous = None
+    while name != previous:
+        previous, name = name, _PREFIX.sub("", name)
+    if _GENERATED.match(name.split(":")[0]):
+        return None
+    name = _SUFFIX.sub("", name)
+    return name if "/" in name else None
+
+
+def name_values(model: ir.Model) -> Outcome:
+    """Rename all inner values, nodes and initializers."""
+    graph, counts = model.graph, Counter[str]()
+    kept = {value.name for value in [*graph.inputs, *graph.outputs]}
+    taken = set(kept)
+
+    def free(wanted: str) -> str:
+        name, number = wanted, 1
+        while name in taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        taken.add(name)
+        return name
+
+    for node in graph:
+        for value in node.outputs:
+            if value.name in kept and value.is_graph_output():
+                continue
+            wanted = _meaningful(value.name or "")
+            if wanted is None:
+                counts[node.op_type] += 1
+                wanted = f"{node.op_type}_{counts[node.op_type]}"
+            value.name = free(wanted)
+        node.name = node.outputs[0].name
+    _name_initializers(graph, free)
+    return Outcome(changed=len(graph))
+
+
+def _name_initializers(graph: ir.Graph, free: Callable[[str], str]) -> None:
+    initializers = list(graph.initializers.values())
+    graph.initializers.clear()
+    order: dict[ir.Value, str] = {}
+    for node in graph:
+        for index, value in enumerate(node.inputs):
+            if value is not None and value.producer() is None and value not in order:
+                order[value] = f"{node.name}.{_ROLES.get(index, f'in{index}')}"
+    for value in sorted(initializers, key=lambda v: list(order).index(v) if v in order else -1):
+        if value in order:
+            value.name = free(order[value])
+            graph.register_initializer(value)

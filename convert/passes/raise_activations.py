@@ -1,0 +1,108 @@
+"""Elementwise subgraphs of one input -> the activation they compute.
+
+    0.5 * x * erfc(-x / sqrt(2))                         ->  Gelu(x)
+    0.5 * x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))) ->  Gelu<approximate=tanh>(x)
+    x * sigmoid(x)                                       ->  stays (TensorRT and OpenVINO fuse it)
+    x * clip(x + 3, 0, 6) / 6                            ->  HardSwish(x)
+    x * tanh(softplus(x))                                ->  Mish(x)
+
+However it is spelt: the subgraph is run on a grid from -12 to 12 and compared, to 3e-6 absolute,
+with each function in double precision.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ..graph import constant, name_of, take_over, typed_like
+from ..outcome import Outcome
+from ..regions import Region, evaluate, positions, regions_ending_at, submodel
+
+_ELEMENTWISE = {
+    *("Abs", "Add", "Clip", "Div", "Erf", "Exp", "HardSigmoid", "Log", "Max", "Min", "Mul", "Neg"),
+    *("Pow", "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sqrt", "Square", "Sub", "Tanh"),
+}
+_TELLING = {"Erf", "Tanh", "Clip", "Min", "HardSigmoid", "Softplus", "Log"}
+_GRID = np.linspace(-12, 12, 4801)
+_TOLERANCE = 3e-6
+_LARGEST = 14
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Activation:
+    op_type: str
+    function: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+def _gelu(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.array([0.5 * v * math.erfc(-v / math.sqrt(2)) for v in x])
+
+
+def _gelu_tanh(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+_ACTIVATIONS = (
+    _Activation(op_type="Gelu", function=_gelu),
+    _Activation(op_type="Gelu", function=_gelu_tanh, attributes={"approximate": "tanh"}),
+    _Activation(op_type="HardSwish", function=lambda x: x * np.clip(x + 3, 0, 6) / 6),
+    _Activation(op_type="Mish", function=lambda x: x * np.tanh(np.logaddexp(x, 0))),
+)
+
+
+def _is_scalar_math(node: ir.Node) -> bool:
+    if node.op_type not in _ELEMENTWISE or len(node.outputs) != 1:
+        return False
+    constants = (constant(v) for v in node.inputs if v is not None)
+    return all(array is None or array.size == 1 for array in constants)
+
+
+def _meaning(model: ir.Model, region: Region) -> _Activation | None:
+    proto = submodel(model, [region.source], region.result, region.nodes)
+    del proto.graph.input[0].type.tensor_type.shape.dim[:]
+    proto.graph.input[0].type.tensor_type.shape.dim.add().dim_value = len(_GRID)
+    got = evaluate(proto, {name_of(region.source): _GRID.astype(np.float32)})
+    if got is None or got.shape != _GRID.shape:
+        return None
+    for activation in _ACTIVATIONS:
+        if np.abs(got - activation.function(_GRID)).max() <= _TOLERANCE:
+            return activation
+    return None
+
+
+def _largest_region(root: ir.Node, order: dict[ir.Node, int]) -> Region | None:
+    best = None
+    for region in regions_ending_at(root, order, largest=_LARGEST):
+        if not all(map(_is_scalar_math, region.nodes)):
+            break
+        if region.is_closed and region.source.dtype == ir.DataType.FLOAT:
+            best = region
+    if best is None or not any(node.op_type in _TELLING for node in best.nodes):
+        return None
+    return best
+
+
+def raise_activations(model: ir.Model) -> Outcome:
+    """Replace each activation that is spelt out by its op."""
+    order, changed = positions(model.graph), 0
+    for root in reversed(list(model.graph)):
+        if root.graph is None or not _is_scalar_math(root):
+            continue
+        region = _largest_region(root, order)
+        activation = _meaning(model, region) if region else None
+        if region is None or activation is None:
+            continue
+        made = ir.node(activation.op_type, [region.source], attributes=activation.attributes)
+        typed_like(made.outputs[0], region.result)
+        model.graph.insert_after(root, [made])
+        take_over(region.result, made.outputs[0])
+        model.graph.remove(reversed(region.nodes), safe=True)
+        changed += 1
+    return Outcome(changed=changed)

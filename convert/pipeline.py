@@ -1,0 +1,148 @@
+"""The recipe: from what tf2onnx leaves to a clean, channel-first graph, one named step after
+another.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from ..errors import ConversionError
+from ..spec import DetectorSpec, InputSpec, RecognizerSpec
+from .graph import OPSET
+from .invariants import check_graph, check_ops
+from .outcome import Outcome
+from .passes.channel_first_io import (
+    batch_first_output,
+    channel_first_input,
+    channel_first_output,
+)
+from .passes.collapse_views import collapse_views
+from .passes.fold_affine import fold_affine
+from .passes.fold_constants import fold_constants
+from .passes.free_batch import free_batch
+from .passes.lower_erfc import lower_erfc
+from .passes.name_values import name_values
+from .passes.raise_activations import raise_activations
+from .passes.raise_dense import raise_dense
+from .passes.raise_max_unpool import raise_max_unpool
+from .passes.raise_norms import raise_norms
+from .sources import Source
+
+Pass = Callable[[ir.Model], Outcome]
+
+_TRACED_BATCH = 2  # a batch of one could not be told from other axes of size one
+
+PASSES: tuple[Pass, ...] = (
+    fold_constants,  # everything after wants to see shapes as numbers
+    raise_max_unpool,
+    raise_activations,
+    raise_norms,
+    fold_constants,  # drops what the raised ops no longer need
+    collapse_views,  # einsum leaves chains; the dense rule wants single Reshapes
+    raise_dense,
+    collapse_views,  # what has sunk below one MatMul may sink below the next
+    raise_dense,
+    collapse_views,
+    fold_affine,  # after views are gone from between a layer and its scale
+    fold_constants,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One pass as it went: rewrites made, nodes left behind it, matches that almost fired."""
+
+    name: str
+    outcome: Outcome
+    nodes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """A clean graph, float32, NCHW, opset 20.
+
+    Input: the spec's input name, (N, C, H, W). Output: the spec's output name, (N, C, H, W) or
+    (N, H, W) for a detector, (N, T, C) for a recognizer.
+    """
+
+    model: onnx.ModelProto
+    raw_ops: Counter[str] = field(repr=False)
+    steps: tuple[Step, ...]
+
+    @property
+    def ops(self) -> Counter[str]:
+        """How often each op occurs in the result."""
+        return Counter(node.op_type for node in self.model.graph.node)
+
+
+def _upgraded(model: onnx.ModelProto) -> ir.Model:
+    from onnxscript import version_converter
+
+    graph = ir.from_proto(model)
+    lower_erfc(graph)
+    check_ops(graph)
+    version_converter.convert_version(graph, target_version=OPSET)
+    if graph.graph.opset_imports[""] != OPSET:
+        raise ConversionError(
+            f"the model's opset {graph.graph.opset_imports['']} cannot be brought to {OPSET}"
+        )
+    graph.ir_version = 10
+    common.ShapeInferencePass()(graph)
+    return graph
+
+
+def io_passes(spec: DetectorSpec | RecognizerSpec) -> tuple[Pass, ...]:
+    """Return the passes that give a model the layout of input and output that engines have."""
+    passes: list[Pass] = []
+    if spec.input.layout == "NHWC":
+        passes.append(channel_first_input)
+        if spec.role == "detector":
+            passes.append(channel_first_output)
+    if spec.role == "recognizer" and spec.output.layout == "TNC":
+        passes.append(batch_first_output)
+    return tuple(passes)
+
+
+def _traced_batch(settings: InputSpec) -> int:
+    return _TRACED_BATCH if settings.max_batch > 1 else settings.shape[0]
+
+
+def convert(
+    source: Source, spec: DetectorSpec | RecognizerSpec, width: int | None = None
+) -> Converted:
+    """Convert a model to a clean graph for one input width (the spec's by default).
+
+    The batch axis is free ("N") if the spec's ``max_batch`` is over 1, and fixed otherwise.
+
+    Raises:
+        InputFileError: the model has no such input or output.
+        ConversionError: an op has no ONNX form, or the model cannot be traced or freed.
+    """
+    shape = spec.input.shape_at(_traced_batch(spec.input), width or spec.input.width)
+    raw = source.to_onnx(spec.input.name, shape, spec.output.name)
+    model = _upgraded(raw)
+    passes = [*io_passes(spec), *PASSES]
+    if spec.input.max_batch > 1:
+        passes.append(free_batch)
+    steps = tuple(_run(step, model) for step in [*passes, name_values])
+    for step in steps:
+        if step.name == free_batch.__name__ and step.outcome.skipped:
+            skip = step.outcome.skipped[0]
+            raise ConversionError(
+                f"the batch axis cannot be freed: {skip.value}: {skip.reason}; "
+                "set input.max_batch: 1"
+            )
+    raw_ops = Counter(node.op_type for node in raw.graph.node)
+    return Converted(model=ir.to_proto(model), raw_ops=raw_ops, steps=steps)
+
+
+def _run(step: Pass, model: ir.Model) -> Step:
+    outcome = step(model)
+    check_graph(model, step.__name__)
+    return Step(name=step.__name__, outcome=outcome, nodes=len(model.graph))

@@ -1,0 +1,85 @@
+"""Reading models in the forms users have them; one file per form.
+
+Every form answers the same two questions: what are its inputs and outputs, and what is it as an
+ONNX model with one input of a fixed shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import onnx
+
+from ...errors import InputFileError
+from ...spec import SourceSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorInfo:
+    """Name, shape (None: any size; whole shape None: any rank) and dtype of an input or output."""
+
+    name: str
+    shape: tuple[int | None, ...] | None
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """What a model takes and gives."""
+
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+
+class Source(Protocol):
+    """A model as its user brought it."""
+
+    def signature(self) -> Signature:
+        """Return the model's inputs and outputs."""
+
+    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
+        """Return the model with one float32 input of ``shape`` and the one named output."""
+
+    def function(self, input_name: str, output_name: str) -> Any:
+        """Return a ``tf.function`` from one tensor to one; None if this is no TensorFlow model."""
+
+
+def source_format(source: SourceSpec) -> str:
+    """Return the format of a source: as its spec says, or as its path tells.
+
+    Raises:
+        InputFileError: there is nothing at the path, or nothing that is known.
+    """
+    path = source.path
+    if not path.exists():
+        raise InputFileError(f"{path}: no such file or folder; source.path must name the model")
+    if source.format is not None:
+        return source.format
+    if path.is_dir() and (path / "saved_model.pb").is_file():
+        return "saved_model"
+    formats = {".keras": "keras", ".h5": "keras", ".hdf5": "keras", ".onnx": "onnx"}
+    if path.is_file() and path.suffix.lower() in formats:
+        return formats[path.suffix.lower()]
+    raise InputFileError(
+        f"{path}: not a SavedModel folder (with saved_model.pb), nor a .keras, .h5 or .onnx file"
+    )
+
+
+def open_source(source: SourceSpec) -> Source:
+    """Open a model.
+
+    Raises:
+        InputFileError: it is missing, damaged, or holds code that was not allowed.
+        TargetMissingError: TensorFlow is needed and not installed.
+    """
+    module = import_module(f".{source_format(source)}_source", __name__)
+    return module.open_source(source)
+
+
+def missing_name(path: Path, kind: str, name: str, known: list[str]) -> InputFileError:
+    """Say that a model has no input, output or signature of a name, and which it has."""
+    listed = ", ".join(known) or "none"
+    return InputFileError(f"{path}: no {kind} named {name!r}; it has: {listed}")

@@ -1,0 +1,124 @@
+"""Keras files: .keras (Keras 3) and .h5 (older)."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from ...errors import InputFileError
+from ...spec import SourceSpec
+from . import Signature, TensorInfo, missing_name
+from .tf_graph import import_tensorflow, onnx_from_function
+
+_LARGEST_CONFIG = 64 << 20  # bytes
+_CODE_CLASSES = {"Lambda", "__lambda__", "function"}
+
+
+def _config_text(path: Path) -> str:
+    """Return the architecture, a JSON text, without building anything from it."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
+                    raise InputFileError(f"{path}: its config.json is over {_LARGEST_CONFIG} bytes")
+                return archive.read("config.json").decode("utf-8")
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            config = file.attrs["model_config"]
+            return config if isinstance(config, str) else bytes(config).decode("utf-8")
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputFileError(f"{path}: not a Keras model file, or damaged: {error}") from None
+
+
+def lambda_layers(path: Path) -> list[str]:
+    """Return the names of the layers that carry Python code.
+
+    Raises:
+        InputFileError: the file is no Keras model.
+    """
+    try:
+        config = json.loads(_config_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputFileError(f"{path}: its architecture is not valid JSON: {error}") from None
+    found: list[str] = []
+    todo: list[Any] = [config]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, dict):
+            if part.get("class_name") in _CODE_CLASSES:
+                inner = part.get("config")
+                found.append(str(inner.get("name", "?")) if isinstance(inner, dict) else "?")
+            todo += part.values()
+        elif isinstance(part, list):
+            todo += part
+    return sorted(set(found))
+
+
+class KerasSource:
+    """A functional, sequential or subclassed Keras model with one input."""
+
+    def __init__(self, path: Path, *, allow_lambda: bool) -> None:
+        self._path = path
+        code = lambda_layers(path)
+        if code and not allow_lambda:
+            raise InputFileError(
+                f"{path}: layers {', '.join(code)} run Python code stored in the file; if you "
+                "trust it, set source.allow_lambda: true in the spec"
+            )
+        import_tensorflow()
+        import keras
+
+        try:
+            self._model = keras.saving.load_model(path, compile=False, safe_mode=not allow_lambda)
+        except Exception as error:  # Keras raises whatever a layer's own code raises
+            raise InputFileError(
+                f"{path}: Keras cannot load it: {str(error).splitlines()[0][:300]}; if it has "
+                "layers of your own, export it as a SavedModel (model.export) instead"
+            ) from error
+
+    def signature(self) -> Signature:
+        """Return the inputs and outputs."""
+        return Signature(
+            inputs=tuple(map(_info, self._model.inputs)),
+            outputs=tuple(
+                TensorInfo(name=name, shape=_info(tensor).shape, dtype=str(tensor.dtype))
+                for name, tensor in zip(self._model.output_names, self._model.outputs, strict=True)
+            ),
+        )
+
+    def function(self, input_name: str, output_name: str) -> Any:
+        """Return the model, in inference mode, as a function of one tensor."""
+        signature, model = self.signature(), self._model
+        inputs, outputs = (
+            [i.name for i in infos] for infos in (signature.inputs, signature.outputs)
+        )
+        if input_name not in inputs:
+            raise missing_name(self._path, "input", input_name, inputs)
+        if output_name not in outputs:
+            raise missing_name(self._path, "output", output_name, outputs)
+        index = outputs.index(output_name)
+
+        def run(image: Any) -> Any:
+            result = model(image, training=False)
+            return result[index] if isinstance(result, (list, tuple)) else result
+
+        return run
+
+    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
+        """Return raw ONNX at a fixed input shape."""
+        function = self.function(input_name, output_name)
+        return onnx_from_function(function, input_name, shape, output_name)
+
+
+def _info(tensor: Any) -> TensorInfo:
+    return TensorInfo(name=tensor.name, shape=tuple(tensor.shape), dtype=str(tensor.dtype))
+
+
+def open_source(source: SourceSpec) -> KerasSource:
+    """Open a .keras or .h5 file."""
+    return KerasSource(source.path, allow_lambda=source.allow_lambda)

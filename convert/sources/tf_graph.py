@@ -1,0 +1,117 @@
+"""From a TensorFlow function to ONNX: trace at a fixed shape, freeze, hand to tf2onnx."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import onnx
+
+from ...errors import ConversionError, TargetMissingError
+
+_TF2ONNX_OPSET = 18
+
+
+def import_tensorflow() -> Any:
+    """Import TensorFlow without its start-up noise.
+
+    Raises:
+        TargetMissingError: it is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    try:
+        with _stderr_to_null():  # its C++ side writes before any level can be set
+            import tensorflow as tf
+    except ImportError as error:
+        raise TargetMissingError(
+            f"this needs TensorFlow ({error}); install it with: pip install 'ocr-trt[tf]'"
+        ) from None
+    tf.get_logger().setLevel("ERROR")
+    return tf
+
+
+@contextlib.contextmanager
+def _stderr_to_null() -> Iterator[None]:
+    """Drop what native code writes to file descriptor 2."""
+    try:
+        saved = os.dup(2)
+    except OSError:
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(null)
+        os.close(saved)
+
+
+def onnx_from_function(
+    function: Any, input_name: str, shape: tuple[int, ...], output_name: str
+) -> onnx.ModelProto:
+    """Convert a one-tensor function, traced at ``shape`` (float32), to raw ONNX (opset 18).
+
+    Ops that ONNX does not have may be left in the result; the passes or ``invariants`` deal with
+    them.
+
+    Raises:
+        ConversionError: TensorFlow cannot trace the model at that shape, or tf2onnx fails.
+    """
+    tf = import_tensorflow()
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    try:
+        with _stderr_to_null():
+            traced = tf.function(function).get_concrete_function(
+                tf.TensorSpec(shape, tf.float32, name="input")
+            )
+            frozen = convert_variables_to_constants_v2(traced)
+    except Exception as error:  # whatever the user's graph raises when it is traced
+        raise ConversionError(
+            f"the model cannot be traced with an input of shape {list(shape)}: "
+            f"{_first_line(error)}; check input.shape in the spec"
+        ) from error
+    graph = frozen.graph.as_graph_def()
+    (entry,), (result,) = frozen.inputs[:1], frozen.outputs[:1]
+    model = _run_tf2onnx(graph, entry.name, result.name)
+    return _renamed(model, input_name, output_name)
+
+
+def _run_tf2onnx(graph: Any, entry: str, result: str) -> onnx.ModelProto:
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    try:
+        with _stderr_to_null():
+            import tf2onnx
+
+            logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+            model, _ = tf2onnx.convert.from_graph_def(
+                graph, input_names=[entry], output_names=[result], opset=_TF2ONNX_OPSET
+            )
+    except ImportError as error:
+        raise TargetMissingError(
+            f"this needs tf2onnx ({error}); install it with: pip install 'ocr-trt[tf]'"
+        ) from None
+    except Exception as error:
+        raise ConversionError(f"tf2onnx cannot convert the model: {_first_line(error)}") from error
+    return model
+
+
+def _renamed(model: onnx.ModelProto, input_name: str, output_name: str) -> onnx.ModelProto:
+    """Give the one input and the one output of a model the names its spec uses."""
+    names = {model.graph.input[0].name: input_name, model.graph.output[0].name: output_name}
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    model.graph.input[0].name, model.graph.output[0].name = input_name, output_name
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__

@@ -1,0 +1,47 @@
+"""2x2 max-pooling that says where each maximum was. See README.md."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from ..function import DOMAIN, add_function
+from .reference import max_pool_argmax_2d
+
+NAME = "MaxPoolArgmax2d"
+
+BODY = """
+<opset_import: ["" : 20], domain: "ocr_trt">
+MaxPoolArgmax2d (x) => (pooled, place) {
+    pooled = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (x)
+    axes = Constant <value_ints = [2, 3]> ()
+    steps = Constant <value_ints = [2, 2]> ()
+    ends = Constant <value_ints = [9223372036854775807, 9223372036854775807]> ()
+    from_00 = Constant <value_ints = [0, 0]> ()
+    from_01 = Constant <value_ints = [0, 1]> ()
+    from_10 = Constant <value_ints = [1, 0]> ()
+    x00 = Slice (x, from_00, ends, axes, steps)
+    x01 = Slice (x, from_01, ends, axes, steps)
+    x10 = Slice (x, from_10, ends, axes, steps)
+    is00 = Equal (x00, pooled)
+    is01 = Equal (x01, pooled)
+    is10 = Equal (x10, pooled)
+    f00 = Constant <value_float = 0.0> ()
+    p00 = CastLike (f00, x)
+    f01 = Constant <value_float = 1.0> ()
+    p01 = CastLike (f01, x)
+    f10 = Constant <value_float = 2.0> ()
+    p10 = CastLike (f10, x)
+    f11 = Constant <value_float = 3.0> ()
+    p11 = CastLike (f11, x)
+    below = Where (is10, p10, p11)
+    right = Where (is01, p01, below)
+    place = Where (is00, p00, right)
+}
+"""
+
+__all__ = ["BODY", "DOMAIN", "NAME", "max_pool_argmax_2d", "register"]
+
+
+def register(model: ir.Model) -> None:
+    """Add the op's function body to ``model``."""
+    add_function(model, BODY)
