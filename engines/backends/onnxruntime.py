@@ -1,0 +1,69 @@
+"""onnxruntime on the CPU: the reference every other target is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from .base import Backend, BuildSettings, Presence, Runner, RunSettings
+
+
+def session_from_model(model: bytes | str, threads: int = 0) -> Any:
+    """Open a session on a model's bytes or path; ``threads`` 0: one per core."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+class _Runner(Runner):
+    def __init__(self, session: Any, *, label: str, max_batch: int) -> None:
+        (entry,) = session.get_inputs()
+        super().__init__(label=label, shape=tuple(entry.shape[1:]), max_batch=max_batch)
+        self._session, self._entry = session, entry.name
+        self._output = session.get_outputs()[0].name
+
+    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+        """Run one batch."""
+        return self._session.run([self._output], {self._entry: feed})[0]
+
+    def close(self) -> None:
+        """Drop the session."""
+        self._session = None
+
+
+class _OnnxRuntime(Backend):
+    name = "onnxruntime"
+    precisions = ("fp32", "fp16", "int8")
+    suffix = ".onnx"
+
+    def presence(self) -> Presence:
+        """Part of the base install."""
+        import onnxruntime
+
+        return Presence(can_build=True, can_run=True, version=onnxruntime.__version__)
+
+    def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
+        """Write the typed graph itself: onnxruntime has no plans."""
+        plan.write_bytes(model.SerializeToString(deterministic=True))
+
+    def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
+        """Open a session on the plan."""
+        session = session_from_model(str(plan), settings.threads)
+        return _Runner(session, label=label, max_batch=max_batch)
+
+
+def runner_from_model(model: onnx.ModelProto, *, label: str, max_batch: int) -> Runner:
+    """Run a graph that is in no bundle."""
+    session = session_from_model(model.SerializeToString())
+    return _Runner(session, label=label, max_batch=max_batch)
+
+
+BACKEND = _OnnxRuntime()

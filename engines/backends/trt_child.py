@@ -1,0 +1,98 @@
+"""The child process that calls a TensorRT builder; ``trt_common.build_in_child`` starts it.
+
+Enum members are looked up by name: their numbers differ between TensorRT 10 and 11. Setters of the
+builder config do not raise, they log, so every message of level ERROR fails the build.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+_WORKSPACE = 4 << 30  # bytes
+
+
+class _BuildError(Exception):
+    pass
+
+
+def _logger(trt: Any, errors: list[str]) -> Any:
+    class Logger(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                errors.append(message)
+
+    return Logger()
+
+
+def _set_compute_capabilities(trt: Any, config: Any, wanted: list[str]) -> None:
+    if not wanted:
+        return
+    if not hasattr(config, "set_compute_capability"):
+        raise _BuildError(
+            "this TensorRT builds for the GPU it runs on; leave compute capabilities out"
+        )
+    config.num_compute_capabilities = len(wanted)
+    for index, name in enumerate(wanted):
+        member = getattr(trt.ComputeCapability, f"SM{name.replace('.', '')}", None)
+        if member is None:
+            known = [m[2:] for m in dir(trt.ComputeCapability) if m.startswith("SM")]
+            listed = ", ".join(known)
+            raise _BuildError(f"no compute capability {name}; this builder knows {listed}")
+        if not config.set_compute_capability(member, index):
+            raise _BuildError(f"the builder refuses compute capability {name}")
+
+
+def _add_profile(builder: Any, network: Any, config: Any, max_batch: int) -> None:
+    """One profile: batch 1 to ``max_batch``, tuned for ``max_batch``; all else is fixed."""
+    image = network.get_input(0)
+    shape = list(image.shape)
+    if -1 not in shape:
+        return
+    profile = builder.create_optimization_profile()
+    low, high = ([size if d == -1 else d for d in shape] for size in (1, max_batch))
+    profile.set_shape(image.name, low, high, high)
+    config.add_optimization_profile(profile)
+
+
+def _build(order: dict[str, Any]) -> bytes:
+    trt = import_module(order["module"])
+    errors: list[str] = []
+    logger = _logger(trt, errors)
+    builder = trt.Builder(logger)
+    flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(flag)
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse_from_file(order["model"]):
+        found = [parser.get_error(i) for i in range(parser.num_errors)]
+        raise _BuildError("; ".join(f"{error.node_name()}: {error.desc()}" for error in found))
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    _set_compute_capabilities(trt, config, order["compute_capabilities"])
+    _add_profile(builder, network, config, order["max_batch"])
+    plan = builder.build_serialized_network(network, config)
+    if plan is None or errors:
+        raise _BuildError("; ".join(errors) or "the builder returned nothing and said nothing")
+    return bytes(plan)
+
+
+def main() -> int:
+    """Build what the first argument, a JSON text, orders; errors go to stderr."""
+    order = json.loads(sys.argv[1])
+    try:
+        Path(order["plan"]).write_bytes(_build(order))
+    except (_BuildError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""``manifest.json``: what an engine bundle holds and where it comes from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import InputFileError
+from ..spec import ModelSpec
+
+NAME = "manifest.json"
+LARGEST = 16 << 20
+"""Bytes."""
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Part):
+    """One file of a bundle: size in bytes and SHA-256."""
+
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class EngineEntry(_Part):
+    """The engine for one input width. Paths are relative to the bundle."""
+
+    width: int = Field(ge=1)
+    model: str
+    """The typed ONNX, the truth about this engine."""
+    plan: str
+    """What the target loads."""
+
+
+class Calibration(_Part):
+    """Where the ranges of an int8 or fp16 graph come from."""
+
+    method: str
+    pictures: int
+    data_sha256: str
+    ranges: dict[str, float] = Field(repr=False)
+
+
+class OcrMetric(_Part):
+    """An OCR measure on one set of samples; shares, 0..1."""
+
+    name: Literal["hmean", "cer"]
+    engine: float
+    baseline: float
+    samples: int
+    labelled: bool
+    """False: the baseline's own output was taken for the truth."""
+    engine_run_by: str
+    """The target itself, or onnxruntime on the typed ONNX where the target cannot run."""
+    details: dict[str, float] = {}
+
+    @property
+    def loss(self) -> float:
+        """Points (1/100) lost against the baseline; negative if the engine is better."""
+        sign = 1 if self.name == "hmean" else -1
+        return 100 * sign * (self.baseline - self.engine)
+
+
+class Latency(_Part):
+    """Medians in milliseconds, interleaved in one run, batch 1, widest input."""
+
+    engine: float
+    baseline: float
+
+    @property
+    def speedup(self) -> float:
+        """How many times faster the engine is."""
+        return self.baseline / self.engine
+
+
+class Verdict(_Part):
+    """What was measured at the end of the build."""
+
+    baseline: str
+    """What the engine was compared with, such as "tensorflow 2.21.0"."""
+    max_difference: float
+    """Largest absolute difference between the fp32 graph and the baseline."""
+    metric: OcrMetric | None = None
+    """None: there were no pictures to measure it on."""
+    latency: Latency | None = None
+    """None: the target cannot run on the machine that built it."""
+
+
+class Manifest(_Part):
+    """Everything about a bundle."""
+
+    schema_version: Literal[1] = 1
+    spec: ModelSpec
+    target: str
+    precision: Precision
+    source_sha256: str
+    versions: dict[str, str]
+    settings: dict[str, Any] = {}
+    """Target-specific build settings, such as compute capabilities."""
+    engines: tuple[EngineEntry, ...] = Field(min_length=1)
+    node_precisions: dict[str, str] = Field({}, repr=False)
+    """Weighted ops that did not get the asked precision, with the reason."""
+    calibration: Calibration | None = None
+    verdict: Verdict | None = None
+    files: dict[str, FileEntry]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check a bundle's manifest; its files are not looked at.
+
+    Raises:
+        InputFileError: the folder is no bundle, or its manifest is damaged or from another version.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise InputFileError(f"{folder}: not an engine bundle (no {NAME} in it)")
+    try:
+        if path.stat().st_size > LARGEST:
+            raise InputFileError(f"{path}: over {LARGEST >> 20} MiB")
+        data = json.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputFileError(f"{path}: cannot be read as JSON: {error}") from None
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != 1:
+        raise InputFileError(
+            f"{path}: schema_version is {version!r}, this ocr-trt reads 1; build the bundle again"
+        )
+    try:
+        return Manifest.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputFileError(f"{path}: {place}: {first['msg']}") from None
