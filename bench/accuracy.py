@@ -1,0 +1,155 @@
+"""The OCR measures of one engine on a set of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from ..engines.manifest import OcrMetric
+from ..ocr.dataset import CropLabel, Dataset, SceneLabel, crop_images
+from ..ocr.image import load_image
+from ..ocr.metrics.detection import Counts, DetectionScore, count_image, detection_score
+from ..ocr.metrics.recognition import RecognitionScore, loose, recognition_score
+from ..ocr.types import Image, Quads
+from ..pipeline.engine import Engine
+from ..pipeline.stages import detect, recognize
+
+Progress = Callable[[int], None]
+_CHUNK = 64
+
+
+def _silent(done: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorResult:
+    """Boxes found in each scene, and their score against the labels."""
+
+    scenes: tuple[SceneLabel, ...]
+    found: tuple[Quads, ...]
+    counts: tuple[Counts, ...]
+
+    @property
+    def score(self) -> DetectionScore:
+        """Precision, recall and hmean over all scenes."""
+        return detection_score(self.counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecognizerResult:
+    """What was read in each crop."""
+
+    crops: tuple[CropLabel, ...]
+    texts: tuple[str, ...]
+    text_scores: tuple[float, ...]
+
+    @property
+    def score(self) -> RecognitionScore:
+        """Word accuracy and CER, case and punctuation counted."""
+        return recognition_score(self.texts, [crop.text for crop in self.crops])
+
+    @property
+    def loose_word_accuracy(self) -> float:
+        """Word accuracy on letters and digits alone, whatever their case."""
+        read = [loose(text) for text in self.texts]
+        return recognition_score(read, [loose(crop.text) for crop in self.crops]).word_accuracy
+
+    def edits(self, index: int) -> int:
+        """Edit distance between reading and truth of one crop."""
+        return int(Levenshtein.distance(self.texts[index], self.crops[index].text))
+
+
+def run_detector(
+    engine: Engine, scenes: Sequence[SceneLabel], progress: Progress = _silent
+) -> DetectorResult:
+    """Find text in every scene."""
+    found, counts = [], []
+    for done, scene in enumerate(scenes, 1):
+        quads, _ = detect(engine, load_image(scene.path))
+        found.append(quads)
+        counts.append(count_image(quads, scene.quads, scene.ignore))
+        progress(done)
+    return DetectorResult(scenes=tuple(scenes), found=tuple(found), counts=tuple(counts))
+
+
+def run_recognizer(
+    engine: Engine, crops: Sequence[CropLabel], progress: Progress = _silent
+) -> RecognizerResult:
+    """Read every crop."""
+    texts: list[str] = []
+    scores: list[float] = []
+    waiting: list[Image] = []
+    for number, line in enumerate(crop_images(tuple(crops)), 1):
+        waiting.append(line)
+        if len(waiting) == _CHUNK or number == len(crops):
+            readings = recognize(engine, waiting)
+            texts += [reading.text for reading in readings]
+            scores += [reading.score for reading in readings]
+            waiting = []
+            progress(number)
+    return RecognizerResult(crops=tuple(crops), texts=tuple(texts), text_scores=tuple(scores))
+
+
+def detector_metric(engine: DetectorResult, baseline: DetectorResult, run_by: str) -> OcrMetric:
+    """Compare hmean. Without labels the baseline's boxes are taken for the truth."""
+    labelled = any(len(scene.quads) for scene in baseline.scenes)
+    own, other = engine.score, baseline.score
+    if not labelled:
+        counts = [
+            count_image(mine, theirs, [False] * len(theirs))
+            for mine, theirs in zip(engine.found, baseline.found, strict=True)
+        ]
+        own = detection_score(counts)
+        other = DetectionScore(precision=1.0, recall=1.0, hmean=1.0)
+    return OcrMetric(
+        name="hmean",
+        engine=own.hmean,
+        baseline=other.hmean,
+        samples=len(baseline.scenes),
+        labelled=labelled,
+        engine_run_by=run_by,
+        details={
+            "precision": own.precision,
+            "recall": own.recall,
+            "baseline_precision": other.precision,
+            "baseline_recall": other.recall,
+        },
+    )
+
+
+def recognizer_metric(
+    engine: RecognizerResult, baseline: RecognizerResult, *, labelled: bool, run_by: str
+) -> OcrMetric:
+    """Compare CER. Without labels the baseline's readings are taken for the truth."""
+    own, other = engine.score, baseline.score
+    if not labelled:
+        own = recognition_score(engine.texts, baseline.texts)
+        other = recognition_score(baseline.texts, baseline.texts)
+    return OcrMetric(
+        name="cer",
+        engine=own.cer,
+        baseline=other.cer,
+        samples=own.count,
+        labelled=labelled,
+        engine_run_by=run_by,
+        details={
+            "word_accuracy": own.word_accuracy,
+            "baseline_word_accuracy": other.word_accuracy,
+            "changed": float(
+                np.mean([a != b for a, b in zip(engine.texts, baseline.texts, strict=True)])
+            )
+            if own.count
+            else 0.0,
+        },
+    )
+
+
+def crops_of(dataset: Dataset) -> tuple[CropLabel, ...]:
+    """Return the crops of a folder: labelled ones, or each picture as one line without a text."""
+    if dataset.labelled:
+        return dataset.crops
+    return tuple(CropLabel(path=scene.path, text="") for scene in dataset.scenes)

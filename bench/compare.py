@@ -1,0 +1,225 @@
+"""Compare bundles with the models they came from: interleaved latency, accuracy, worst samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import onnx
+
+from ..convert.pipeline import convert
+from ..convert.sources import Source, open_source
+from ..engines.backends import backend
+from ..engines.backends.base import Runner
+from ..engines.backends.onnxruntime import runner_from_model
+from ..engines.baseline import baseline_runner
+from ..engines.bundle import Bundle
+from ..errors import OcrTrtError
+from ..ocr.dataset import Dataset
+from ..pipeline.engine import Engine, engine_from_bundle
+from ..spec import DetectorSpec, RecognizerSpec
+from .accuracy import DetectorResult, RecognizerResult, crops_of, run_detector, run_recognizer
+from .latency import Contender, LatencySettings, LatencyStats, measure
+from .machine import machine, versions
+from .results import AccuracyRow, Kind, ModelReport, Report, SystemRow, WorstSample
+from .worst import worst_samples
+
+Result = DetectorResult | RecognizerResult
+Say = Callable[[str], None]
+
+_RECOGNIZER_BATCHES = (1, 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _System:
+    """A system under comparison. ``timed``: whether its latency says anything here."""
+
+    engine: Engine
+    kind: Kind
+    timed: bool = True
+    note: str = ""
+
+
+def compare(
+    bundles: Sequence[Bundle],
+    dataset: Dataset | None,
+    settings: LatencySettings,
+    say: Say = lambda text: None,
+) -> Report:
+    """Compare bundles, grouped by model, each group with its baseline.
+
+    ``say`` is called with a line before each longer step.
+
+    Raises:
+        InputFileError: a sample cannot be read.
+    """
+    groups: dict[str, list[Bundle]] = {}
+    for bundle in bundles:
+        groups.setdefault(bundle.spec.name, []).append(bundle)
+    notes: list[str] = []
+    models = tuple(
+        _compare_model(group, dataset, settings, say, notes) for group in groups.values()
+    )
+    return Report(
+        machine=machine(),
+        versions=versions(),
+        settings=settings,
+        data=str(dataset.folder) if dataset else None,
+        models=models,
+        notes=tuple(notes),
+    )
+
+
+def _compare_model(
+    bundles: list[Bundle],
+    dataset: Dataset | None,
+    settings: LatencySettings,
+    say: Say,
+    notes: list[str],
+) -> ModelReport:
+    spec = bundles[0].spec
+    with ExitStack() as stack:
+        systems = [*_sources(spec, say, notes), *map(_engine_system, bundles)]
+        for system in systems:
+            stack.enter_context(system.engine)
+        say(f"time {spec.name}")
+        latencies = _latencies(systems, spec, settings)
+        results = _results(systems, spec, dataset, say)
+        rows = tuple(
+            SystemRow(
+                label=system.engine.label,
+                kind=system.kind,
+                latencies=latencies[index],
+                accuracy=_accuracy(results.get(index), system.engine.label),
+                note=system.note,
+            )
+            for index, system in enumerate(systems)
+        )
+        worst_of, worst = _worst(systems, results)
+    return ModelReport(
+        name=spec.name,
+        role=spec.role,
+        input_shape=(spec.input.channels, spec.input.height, spec.input.width),
+        systems=rows,
+        worst_of=worst_of,
+        worst=worst,
+    )
+
+
+def _sources(spec: DetectorSpec | RecognizerSpec, say: Say, notes: list[str]) -> list[_System]:
+    """The model itself, and its fp32 graph in onnxruntime; nothing if the model is not at hand."""
+    say(f"load and convert {spec.name}")
+    try:
+        source = open_source(spec.source)
+        graph = convert(source, spec).model
+        label = baseline_runner(source, spec, spec.input.width).label
+    except OcrTrtError as error:
+        notes.append(f"{spec.name}: no baseline: {error}")
+        return []
+    baseline = Engine(label=label, spec=spec, open_runner=partial(_open_source, source, spec))
+    reference = Engine(
+        label="onnxruntime fp32", spec=spec, open_runner=partial(_open_graph, graph, spec)
+    )
+    return [
+        _System(engine=baseline, kind="baseline"),
+        _System(engine=reference, kind="reference"),
+    ]
+
+
+def _open_source(source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> Runner:
+    return baseline_runner(source, spec, width)
+
+
+def _open_graph(graph: onnx.ModelProto, spec: DetectorSpec | RecognizerSpec, width: int) -> Runner:
+    assert width == spec.input.width, "converted for the widest input only"
+    return runner_from_model(graph, label="onnxruntime fp32", max_batch=spec.input.max_batch)
+
+
+def _engine_system(bundle: Bundle) -> _System:
+    presence = backend(bundle.manifest.target).presence()
+    if presence.can_run:
+        return _System(engine=engine_from_bundle(bundle), kind="engine")
+    paths = {entry.width: bundle.path(entry.model) for entry in bundle.manifest.engines}
+
+    def open_typed(width: int) -> Runner:
+        graph = onnx.load(paths[width])
+        return runner_from_model(graph, label=bundle.label, max_batch=bundle.spec.input.max_batch)
+
+    engine = Engine(label=bundle.label, spec=bundle.spec, open_runner=open_typed)
+    note = f"not run here ({presence.reason}); accuracy is that of its typed graph in onnxruntime"
+    return _System(engine=engine, kind="engine", timed=False, note=note)
+
+
+def _latencies(
+    systems: list[_System], spec: DetectorSpec | RecognizerSpec, settings: LatencySettings
+) -> list[tuple[LatencyStats, ...]]:
+    timed = [index for index, system in enumerate(systems) if system.timed]
+    found: list[tuple[LatencyStats, ...]] = [() for _ in systems]
+    most = spec.input.max_batch
+    for batch in sorted({min(most, b) for b in _RECOGNIZER_BATCHES}):
+        runners = [systems[index].engine.runner() for index in timed]
+        contenders = [Contender(runner=r, shape=(batch, *r.shape)) for r in runners]
+        for index, stats in zip(timed, measure(contenders, settings), strict=True):
+            found[index] = (*found[index], stats)
+    return found
+
+
+def _results(
+    systems: list[_System],
+    spec: DetectorSpec | RecognizerSpec,
+    dataset: Dataset | None,
+    say: Say,
+) -> dict[int, Result]:
+    """Run the samples; the fp32 reference is left out, its graph equals the baseline's."""
+    if dataset is None or not dataset.labelled:
+        return {}
+    crops = crops_of(dataset)
+    if not (dataset.scenes if isinstance(spec, DetectorSpec) else crops):
+        return {}
+    found: dict[int, Result] = {}
+    for index, system in enumerate(systems):
+        if system.kind == "reference":
+            continue
+        say(f"measure the accuracy of {system.engine.label}")
+        if isinstance(spec, DetectorSpec):
+            found[index] = run_detector(system.engine, dataset.scenes)
+        else:
+            found[index] = run_recognizer(system.engine, crops)
+    return found
+
+
+def _accuracy(result: Result | None, run_by: str) -> AccuracyRow | None:
+    if result is None:
+        return None
+    if isinstance(result, DetectorResult):
+        boxes = result.score
+        return AccuracyRow(
+            precision=boxes.precision,
+            recall=boxes.recall,
+            hmean=boxes.hmean,
+            samples=len(result.scenes),
+            run_by=run_by,
+        )
+    texts = result.score
+    return AccuracyRow(
+        word_accuracy=texts.word_accuracy,
+        loose_word_accuracy=result.loose_word_accuracy,
+        cer=texts.cer,
+        samples=texts.count,
+        run_by=run_by,
+    )
+
+
+def _worst(
+    systems: list[_System], results: dict[int, Result]
+) -> tuple[str, tuple[WorstSample, ...]]:
+    """The worst samples of the first engine, beside what the baseline made of them."""
+    engines = [i for i, system in enumerate(systems) if system.kind == "engine" and i in results]
+    if not engines:
+        return "", ()
+    baselines = [i for i, system in enumerate(systems) if system.kind == "baseline"]
+    baseline = results.get(baselines[0]) if baselines else None
+    chosen = engines[0]
+    return systems[chosen].engine.label, worst_samples(results[chosen], baseline)

@@ -1,0 +1,52 @@
+"""Overlay pictures: boxes on the picture, and what was read beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from PIL import Image as PilImage
+from PIL import ImageDraw, ImageFont
+
+from ..ocr.crop import quad_size
+from ..ocr.types import Image
+from .reader import TextLine
+
+_COLORS = ((214, 39, 40), (31, 119, 180), (44, 160, 44), (148, 103, 189), (255, 127, 14))
+
+
+@lru_cache(maxsize=64)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _label_size(line: TextLine) -> int:
+    """Largest font size at which the text is about as wide and high as its box."""
+    width, height = quad_size(line.quad)
+    natural = _font(20).getbbox(line.text or "?")
+    return int(max(8, min(0.8 * height, 20 * width / max(1.0, natural[2] - natural[0]))))
+
+
+def draw_lines(picture: Image, lines: Sequence[TextLine]) -> Image:
+    """Return the RGB picture with boxes at the left and the texts in their places at the right.
+
+    (H, W, 3) becomes (H, 2 W, 3).
+    """
+    boxes = picture.copy()
+    page = np.full_like(picture, 255)
+    thickness = max(1, round(min(picture.shape[:2]) / 400))
+    for index, line in enumerate(lines):
+        color = _COLORS[index % len(_COLORS)]
+        points = [np.round(line.quad).astype(np.int32)]
+        cv2.polylines(boxes, points, True, color, thickness, cv2.LINE_AA)
+        cv2.polylines(page, points, True, (225, 225, 225), 1, cv2.LINE_AA)
+    canvas = PilImage.fromarray(page)
+    pen = ImageDraw.Draw(canvas)
+    for line in lines:
+        x, y = line.quad.mean(0)
+        pen.text(
+            (float(x), float(y)), line.text, (20, 20, 20), _font(_label_size(line)), anchor="mm"
+        )
+    return np.hstack([boxes, np.asarray(canvas)])

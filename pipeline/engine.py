@@ -1,0 +1,70 @@
+"""A bundle, opened: one runner per input width, each loaded when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..engines.backends import backend
+from ..engines.backends.base import Runner, RunSettings
+from ..engines.bundle import Bundle
+from ..spec import DetectorSpec, RecognizerSpec
+
+OpenRunner = Callable[[int], Runner]
+
+
+class Engine:
+    """A model as the pipeline sees it: its spec, and a runner for each width.
+
+    ``open_runner`` makes the runner for a width; whatever runs the model, a bundle, the baseline or
+    a graph in memory, looks the same from here. A context manager.
+    """
+
+    def __init__(
+        self, *, label: str, spec: DetectorSpec | RecognizerSpec, open_runner: OpenRunner
+    ) -> None:
+        self.label, self.spec = label, spec
+        self._open, self._runners = open_runner, dict[int, Runner]()
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Input widths in pixels, ascending."""
+        return self.spec.widths
+
+    def runner(self, width: int | None = None) -> Runner:
+        """Return the runner for one width, the widest by default."""
+        width = width or self.widths[-1]
+        if width not in self._runners:
+            self._runners[width] = self._open(width)
+        return self._runners[width]
+
+    def close(self) -> None:
+        """Close all runners."""
+        for runner in self._runners.values():
+            runner.close()
+        self._runners.clear()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def engine_from_bundle(bundle: Bundle, threads: int = 0) -> Engine:
+    """Open a bundle.
+
+    Raises:
+        TargetMissingError: its target cannot run here (when the first runner is opened).
+    """
+    target = backend(bundle.manifest.target)
+    plans = {entry.width: bundle.path(entry.plan) for entry in bundle.manifest.engines}
+
+    def open_runner(width: int) -> Runner:
+        return target.open(
+            plans[width],
+            label=bundle.label,
+            settings=RunSettings(threads=threads),
+            max_batch=bundle.spec.input.max_batch,
+        )
+
+    return Engine(label=bundle.label, spec=bundle.spec, open_runner=open_runner)

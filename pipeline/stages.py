@@ -1,0 +1,68 @@
+"""The two halves of the pipeline: find boxes in a picture, read line pictures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import SpecError
+from ..ocr.ctc import Reading
+from ..ocr.tensor import (
+    boxes_from_output,
+    bucket_of,
+    detector_input,
+    recognizer_input,
+    texts_from_output,
+)
+from ..ocr.types import Image, Quads
+from ..spec import DetectorSpec, RecognizerSpec
+from .engine import Engine
+
+
+def detector_spec(engine: Engine) -> DetectorSpec:
+    """Return the engine's spec.
+
+    Raises:
+        SpecError: it is no detector.
+    """
+    if not isinstance(engine.spec, DetectorSpec):
+        raise SpecError(f"{engine.label} is a {engine.spec.role}, a detector is needed")
+    return engine.spec
+
+
+def recognizer_spec(engine: Engine) -> RecognizerSpec:
+    """Return the engine's spec.
+
+    Raises:
+        SpecError: it is no recognizer.
+    """
+    if not isinstance(engine.spec, RecognizerSpec):
+        raise SpecError(f"{engine.label} is a {engine.spec.role}, a recognizer is needed")
+    return engine.spec
+
+
+def detect(engine: Engine, picture: Image) -> tuple[Quads, npt.NDArray[np.float32]]:
+    """Find text in one RGB picture (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,)."""
+    spec = detector_spec(engine)
+    feed, scales = detector_input(picture, spec.input)
+    output = engine.runner().run(feed)
+    return boxes_from_output(output, spec, scales, picture.shape[:2])
+
+
+def recognize(engine: Engine, lines: Sequence[Image]) -> list[Reading]:
+    """Read RGB text lines (h, w, 3) of any size; sorted into width buckets and batched inside."""
+    spec = recognizer_spec(engine)
+    buckets: dict[int, list[int]] = defaultdict(list)
+    for index, line in enumerate(lines):
+        buckets[bucket_of(line, spec)].append(index)
+    readings: dict[int, Reading] = {}
+    for width, members in sorted(buckets.items()):
+        runner = engine.runner(width)
+        for start in range(0, len(members), runner.max_batch):
+            batch = members[start : start + runner.max_batch]
+            feed = recognizer_input([lines[i] for i in batch], spec.input, width)
+            readings.update(zip(batch, texts_from_output(runner.run(feed), spec), strict=True))
+    return [readings[index] for index in range(len(lines))]
