@@ -1,0 +1,5 @@
+"""``python -m ocr_trt``."""
+
+from .cli import main
+
+main()

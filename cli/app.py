@@ -1,0 +1,79 @@
+"""The ``ocr-trt`` program: its commands, and what becomes of errors.
+
+Exit codes: 0 all well; 1 a bug of ours; 2 what was given cannot be used; 3 the model cannot be
+converted or built, or some pictures could not be read; 4 the engine is over its accuracy budget;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import OcrTrtError
+from . import bench, build, calibrate, demo, doctor, init, inspect, run, train
+
+EPILOG = "Exit codes: 0 ok, 1 bug, 2 bad input, 3 cannot convert or read, 4 over accuracy budget."
+
+app = typer.Typer(
+    name="ocr-trt",
+    help="TensorFlow OCR models in, fast engines of measured accuracy out.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+for _module in (init, inspect, build, calibrate, bench, run, doctor, demo, train):
+    _module.add_to(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ocr-trt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """TensorFlow OCR models in, fast engines of measured accuracy out."""
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"error: {text}", file=sys.stderr)
+    return code
+
+
+def _run() -> int:
+    try:
+        app(standalone_mode=True)
+    except SystemExit as end:  # typer ends like this, also when all is well
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except OcrTrtError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing was left half-written", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if {"-v", "--verbose"} & set(sys.argv):
+            traceback.print_exc()
+        text = f"{type(error).__name__}: {error}"
+        return _fail(f"internal error, please report it (-v shows where): {text}", 1)
+    return 0
+
+
+def main() -> None:
+    """Run the program and leave the process with its exit code."""
+    sys.exit(_run())

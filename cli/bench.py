@@ -1,0 +1,69 @@
+"""``ocr-trt bench``: bundles against the models they came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import ConsoleReporter, print_table, quiet_libraries
+from .options import DataFolder, Json, Verbose
+
+if TYPE_CHECKING:
+    from ..bench.results import Report
+
+
+def bench(
+    bundles: Annotated[list[Path], typer.Argument(help="Engine bundles.")],
+    data: DataFolder = None,
+    report: Annotated[Path | None, typer.Option(help="Folder for report.{json,md,html}.")] = None,
+    duration: Annotated[float, typer.Option(help="Seconds to time each system.")] = 3.0,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Time engines, TensorFlow and onnxruntime in turns, and measure their accuracy.
+
+    Example: `ocr-trt bench bundles/* --data labelled --report report`
+    """
+    quiet_libraries(verbose=verbose)
+    from ..bench.compare import compare
+    from ..bench.latency import LatencySettings
+    from ..bench.report import write_report
+    from ..engines.bundle import load_bundle
+    from ..ocr.dataset import load_dataset
+
+    loaded = [load_bundle(folder) for folder in bundles]
+    dataset = load_dataset(data) if data else None
+    reporter = ConsoleReporter(silent=json)
+    settings = LatencySettings(duration_s=duration)
+    with reporter.step("compare"):
+        found = compare(loaded, dataset, settings, reporter.say)
+    files = write_report(found, report) if report else []
+    if json:
+        print(found.model_dump_json(indent=2, exclude={"models": {"__all__": {"worst"}}}))
+        return
+    print_report(found)
+    for file in files:
+        print(file)
+
+
+def print_report(found: Report) -> None:
+    """Print latencies and accuracies of every model."""
+    from ..bench.report import LATENCY_HEADER, accuracy_header, accuracy_rows, latency_rows
+
+    for model in found.models:
+        shape = "x".join(map(str, model.input_shape))
+        print_table(f"{model.name}: latency at {shape}", LATENCY_HEADER, latency_rows(model))
+        if rows := accuracy_rows(model):
+            print_table(f"{model.name}: accuracy, percent", accuracy_header(model), rows)
+        for row in model.systems:
+            if row.note:
+                print(f"{row.label}: {row.note}")
+    for note in found.notes:
+        print(f"note: {note}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(bench)

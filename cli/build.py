@@ -1,0 +1,128 @@
+"""``ocr-trt build``: specs in, checked engine bundles out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import ConsoleReporter, print_json, print_table, quiet_libraries
+from .options import CalibrationFolder, DataFolder, Json, Method, PrecisionName, Verbose
+from .specs import ModelOptions, method_from, numbers, precision_from, spec_from_path, spec_paths
+
+if TYPE_CHECKING:
+    from ..recipe import BuildResult
+
+
+def build(
+    models: Annotated[list[Path], typer.Argument(help="Specs, or model files with --role.")],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="openvino, tensorrt-rtx, tensorrt or onnxruntime; repeatable."),
+    ] = None,
+    precision: PrecisionName = "int8",
+    calibration: CalibrationFolder = None,
+    data: DataFolder = None,
+    output: Annotated[Path, typer.Option(help="Folder that gets the bundles.")] = Path("bundles"),
+    method: Method = "mse",
+    compute_capability: Annotated[
+        list[str] | None, typer.Option(help="NVIDIA GPUs to build for: 8.6 8.9 12.0.")
+    ] = None,
+    role: Annotated[str | None, typer.Option(help="Of a model file: detector, recognizer.")] = None,
+    input: Annotated[str | None, typer.Option(help="Of a model file: NAME:1x640x640x3.")] = None,
+    mean: Annotated[str | None, typer.Option(help="Of a model file: 127.5 or 123,117,104.")] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="Of a model file: (pixel-mean) * scale.")
+    ] = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Convert, calibrate and compile models, and compare every engine with its model.
+
+    An engine that loses more accuracy than its spec allows is not written: exit code 4.
+
+    Example: `ocr-trt build detector.yaml --target openvino --calibration pictures --data labelled`
+    """
+    quiet_libraries(verbose=verbose)
+    from ..calibration.pictures import load_calibration
+    from ..engines.backends.base import BuildSettings
+    from ..ocr.dataset import load_dataset
+    from ..recipe import BuildRequest
+    from ..recipe import build as build_bundles
+
+    options = ModelOptions(
+        role=role, input=input, mean=numbers(mean, "--mean"), scale=numbers(scale, "--scale")
+    )
+    reporter = ConsoleReporter(silent=json)
+    results: list[BuildResult] = []
+    for path in spec_paths(models):
+        spec = spec_from_path(path, options)
+        settings = BuildSettings(
+            max_batch=spec.input.max_batch, compute_capabilities=tuple(compute_capability or ())
+        )
+        request = BuildRequest(
+            spec=spec,
+            targets=tuple(target or ["openvino"]),
+            precision=precision_from(precision),
+            output=output,
+            calibration=load_calibration(calibration, spec) if calibration else None,
+            samples=load_dataset(data) if data else None,
+            method=method_from(method),
+            settings=settings,
+        )
+        results += build_bundles(request, reporter)
+    if json:
+        print_json([_as_dict(result) for result in results])
+    else:
+        print_verdicts(results)
+    for result in results:
+        if result.error is not None:
+            raise result.error
+
+
+def _as_dict(result: BuildResult) -> dict[str, Any]:
+    verdict = result.bundle.manifest.verdict if result.bundle else None
+    return {
+        "target": result.target,
+        "bundle": str(result.folder) if result.bundle else None,
+        "verdict": verdict.model_dump() if verdict else None,
+        "error": str(result.error) if result.error else None,
+    }
+
+
+def _row(result: BuildResult) -> tuple[str, ...]:
+    if result.bundle is None or result.bundle.manifest.verdict is None:
+        return result.folder.name, "-", "-", "-", "failed"
+    verdict = result.bundle.manifest.verdict
+    accuracy = "not measured: no pictures"
+    if (found := verdict.metric) is not None:
+        accuracy = (
+            f"{found.name} {100 * found.engine:.2f} / {100 * found.baseline:.2f} "
+            f"({-found.loss if found.name == 'hmean' else found.loss:+.2f})"
+        )
+        if not found.labelled:
+            accuracy += ", agreement"
+        if found.engine_run_by.startswith("onnxruntime on"):
+            accuracy += ", typed graph in onnxruntime"
+    speed = "built, not run here"
+    if (latency := verdict.latency) is not None:
+        speed = f"{latency.speedup:.2f}x ({latency.engine:.1f} / {latency.baseline:.1f} ms)"
+    return result.folder.name, f"{verdict.max_difference:.1e}", accuracy, speed, "ok"
+
+
+def print_verdicts(results: Sequence[BuildResult]) -> None:
+    """Print one row per built engine: parity, accuracy and speed, each against the baseline."""
+    done = [r.bundle.manifest.verdict for r in results if r.bundle and r.bundle.manifest.verdict]
+    against = done[0].baseline if done else "the model"
+    header = ("engine", "graph differs by", "accuracy, points", "speed", "verdict")
+    print_table(f"Verdict: engine / {against}", header, [_row(result) for result in results])
+    for result in results:
+        if result.bundle is not None:
+            print(result.folder)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(build)

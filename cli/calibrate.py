@@ -1,0 +1,67 @@
+"""``ocr-trt calibrate``: the ranges of a model's tensors on real pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import OutputError
+from .console import ConsoleReporter, print_json, print_table, quiet_libraries
+from .options import Json, Method, PrecisionName, Verbose
+from .specs import method_from, precision_from, spec_paths
+
+
+def calibrate(
+    spec: Annotated[Path, typer.Argument(help="Spec of the model.")],
+    calibration: Annotated[Path, typer.Option("--calibration", help="Folder of pictures.")],
+    output: Annotated[Path | None, typer.Option(help="File to write the ranges to, JSON.")] = None,
+    precision: PrecisionName = "int8",
+    method: Method = "mse",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Take the range of every tensor that int8 or fp16 needs, without building anything.
+
+    Example: `ocr-trt calibrate detector.yaml --calibration pictures --output ranges.json`
+    """
+    quiet_libraries(verbose=verbose)
+    from ..calibration.pictures import load_calibration
+    from ..convert.sources import open_source
+    from ..recipe.graphs import convert_all, typed_graphs
+    from ..spec import load_spec
+
+    spec_paths([spec])
+    model = load_spec(spec)
+    pictures = load_calibration(calibration, model)
+    reporter = ConsoleReporter(silent=json)
+    converted = convert_all(open_source(model.source), model, reporter)
+    graphs = {width: result.model for width, result in converted.items()}
+    typed = typed_graphs(graphs, precision_from(precision), pictures, method_from(method), reporter)
+    found = typed.calibration
+    data = found.model_dump() if found else {}
+    if output is not None:
+        _write(output, data)
+    if json:
+        print_json(data)
+        return
+    ranges = found.ranges if found else {}
+    rows = [(name, f"{limit:.4g}", "dead" if limit == 0 else "") for name, limit in ranges.items()]
+    print_table(f"{model.name}: ranges on {len(pictures)} pictures", ("tensor", "range", ""), rows)
+    for node, reason in typed.exceptions.items():
+        print(f"{node} stays in float: {reason}")
+
+
+def _write(path: Path, data: object) -> None:
+    import json as json_module
+
+    try:
+        path.write_text(json_module.dumps(data, indent=2) + "\n", "utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(calibrate)

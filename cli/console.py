@@ -1,0 +1,91 @@
+"""Printing: tables on stdout, progress on stderr, plain lines where nobody watches."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..recipe.reporter import Advance
+
+_SLOW = 2.0  # seconds after which a finished step is worth a line
+
+
+def quiet_libraries(*, verbose: bool) -> None:
+    """Keep chatty libraries off the screen."""
+    if not verbose:
+        logging.disable(logging.WARNING)
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON."""
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; the first column is a name, numbers stand at the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="")
+    body = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    for index, name in enumerate(header):
+        cells = [row[index] for row in body]
+        numeric = bool(cells) and all(
+            not cell or cell[0].isdigit() or cell[0] in "+-" for cell in cells
+        )
+        table.add_column(name, justify="right" if numeric and index else "left", overflow="fold")
+    for row in body:
+        table.add_row(*map(Text, row))  # plain: cells may hold brackets
+    width = None if sys.stdout.isatty() else 120
+    Console(width=width, highlight=False).print(table)
+
+
+class ConsoleReporter:
+    """Shows steps: bars on a terminal, one line per slow step elsewhere, nothing when silent."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self._silent = silent
+        self._watched = not silent and sys.stderr.isatty()
+
+    @contextlib.contextmanager
+    def step(self, title: str, total: int | None = None) -> Iterator[Advance]:
+        """Open a step."""
+        start = time.monotonic()
+        if self._watched:
+            with self._bar(title, total) as advance:
+                yield advance
+        else:
+            yield lambda done: None
+        seconds = time.monotonic() - start
+        if not self._silent and (seconds > _SLOW or self._watched):
+            print(f"  {title}: {seconds:.1f} s", file=sys.stderr)
+
+    def say(self, text: str) -> None:
+        """Say what is being done now."""
+        if not self._silent:
+            print(f"  {text} ...", file=sys.stderr)
+
+    def note(self, text: str) -> None:
+        """Say one line that the user should read."""
+        if not self._silent:
+            print(f"  note: {text}", file=sys.stderr)
+
+    @contextlib.contextmanager
+    def _bar(self, title: str, total: int | None) -> Iterator[Advance]:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+        columns = [SpinnerColumn(), TextColumn("{task.description}")]
+        if total:
+            columns += [BarColumn(), MofNCompleteColumn()]
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(title, total=total)
+            yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,63 @@
+"""``ocr-trt demo``: the whole way, on the models and pictures that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import ConsoleReporter, quiet_libraries
+from .options import Verbose
+
+
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder for everything.")] = Path("demo-output"),
+    verbose: Verbose = False,
+) -> None:
+    """Inspect, build, bench and run the reference models on the sample pictures.
+
+    Example: `ocr-trt demo --output demo-output`
+    """
+    quiet_libraries(verbose=verbose)
+    from ..engines.backends import backend
+    from ..models.reference import SAMPLES, Role, export_reference
+    from .bench import bench
+    from .build import build
+    from .inspect import inspect
+    from .run import run
+
+    roles: tuple[Role, ...] = ("detector", "recognizer")
+    with ConsoleReporter().step("export the reference models as SavedModels"):
+        specs = [export_reference(role, output / "models") for role in roles]
+    for spec in specs:
+        _say(f"ocr-trt inspect {spec}")
+        inspect(spec)
+    targets = ["openvino"]
+    if backend("tensorrt-rtx").presence().can_build:
+        targets.append("tensorrt-rtx")
+    bundles = output / "bundles"
+    test, calibration = SAMPLES / "test", SAMPLES / "calibration"
+    _say(
+        f"ocr-trt build {' '.join(map(str, specs))} {' '.join(f'--target {t}' for t in targets)} "
+        f"--precision int8 --calibration {calibration} --data {test} --output {bundles}"
+    )
+    build(specs, target=targets, calibration=calibration, data=test, output=bundles)
+    folders = sorted(path for path in bundles.iterdir() if path.is_dir())
+    _say(f"ocr-trt bench {bundles}/* --data {test} --report {output / 'report'}")
+    bench(folders, data=test, report=output / "report")
+    finder, reader = (bundles / f"reference-{role}-openvino-int8" for role in roles)
+    overlays = output / "overlays"
+    _say(f"ocr-trt run {test} --detector {finder} --recognizer {reader} --draw {overlays}")
+    run([test], detector=finder, recognizer=reader, draw=overlays)
+    _say("done")
+    print(f"Look at {output / 'report' / 'report.html'} and at the pictures in {overlays}")
+
+
+def _say(command: str) -> None:
+    print(f"\n$ {command}", flush=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(demo)

@@ -1,0 +1,115 @@
+"""``ocr-trt init``: a starter spec for a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import OutputError
+from .console import quiet_libraries
+from .options import Verbose
+from .specs import ModelOptions, spec_from_path
+
+if TYPE_CHECKING:
+    from ..spec import DetectorSpec, RecognizerSpec
+
+_HEAD = """\
+# Spec of {name}, drafted by ocr-trt init from the model's signature. Check every line marked (?).
+version: 1
+name: {name}
+role: {role}
+source:
+  path: {path}
+  signature: {signature}    # of a SavedModel
+input:
+  name: {input}
+  shape: [{shape}]     # (?) sizes the model leaves open were guessed
+  layout: {layout}
+  color: {color}              # (?) RGB, BGR or GREY: the order the model was trained with
+  mean: [{mean}]                # (?) the model sees (pixel - mean) * scale, pixels 0..255
+  scale: [{scale}]
+  pad: 127                # (?) pixel value around a picture that does not fill the input
+  max_batch: {max_batch}            # above 1 the batch size stays free up to this
+output:
+  name: {output}
+"""
+
+_DETECTOR = """\
+  channel: 0              # (?) which channel of the output is text
+  activation: none        # (?) sigmoid, if the model gives logits
+boxes:
+  threshold: 0.3          # a pixel above this is text
+  box_threshold: 0.5      # mean probability a box needs
+  unclip_ratio: 1.5       # (?) growth of shrunk regions, as in differentiable binarisation;
+                          # or shrink_ratio: 0.4, the ratio of training, for its exact inverse
+accuracy:
+  max_loss: 0.5           # points of hmean an engine may lose
+"""
+
+_RECOGNIZER = """\
+  layout: NTC             # (?) TNC, if time comes first
+  kind: logits            # (?) probabilities, if the model ends in a softmax
+buckets: []               # narrower input widths to build engines for, such as [96, 160]
+charset: {charset}
+blank: 0                  # (?) class of the CTC blank; often the last one
+accuracy:
+  max_loss: 0.3           # points of CER an engine may lose
+"""
+
+
+def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
+    """Return a spec as YAML with comments; the source's path becomes relative to a folder."""
+    import json
+    import os
+
+    is_detector = spec.role == "detector"
+    source = os.path.relpath(spec.source.path.resolve(), relative_to.resolve())
+    tail = _DETECTOR if is_detector else _RECOGNIZER
+    values = {
+        "name": spec.name,
+        "role": spec.role,
+        "path": json.dumps(source, ensure_ascii=False),
+        "signature": spec.source.signature,
+        "input": spec.input.name,
+        "shape": ", ".join(map(str, spec.input.shape)),
+        "layout": spec.input.layout,
+        "color": spec.input.color,
+        "mean": ", ".join(map(str, spec.input.mean)),
+        "scale": ", ".join(map(str, spec.input.scale)),
+        "max_batch": 1 if is_detector else 16,
+        "output": spec.output.name,
+    }
+    if spec.role == "recognizer":
+        values["charset"] = json.dumps(spec.charset, ensure_ascii=False)
+    return (_HEAD + tail).format(**values)
+
+
+def init(
+    model: Annotated[Path, typer.Argument(help="SavedModel folder, .keras, .h5 or .onnx file.")],
+    role: Annotated[str, typer.Option(help="detector or recognizer")],
+    output: Annotated[
+        Path | None, typer.Option(help="Spec to write; <role>.yaml by default.")
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Look at a model and write a starter spec with comments.
+
+    Example: `ocr-trt init my_detector --role detector`
+    """
+    quiet_libraries(verbose=verbose)
+    spec = spec_from_path(model, ModelOptions(role=role))
+    path = output or Path(f"{role}.yaml")
+    if path.exists():
+        raise OutputError(f"{path}: is there already; name another with --output")
+    try:
+        path.write_text(spec_text(spec, path.parent), "utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    print(f"{path}: check the lines marked (?), then run: ocr-trt inspect {path}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(init)

@@ -1,0 +1,128 @@
+"""``ocr-trt run``: pictures in, text out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InputFileError, OutputError
+from .console import ConsoleReporter, print_json, quiet_libraries
+from .options import Json, Verbose
+
+if TYPE_CHECKING:
+    from ..ocr.types import Image
+    from ..pipeline.reader import OcrReader, TextLine
+
+_SOME_FAILED = 3
+
+
+def run(
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.")],
+    detector: Annotated[Path, typer.Option(help="Bundle of a detector.")],
+    recognizer: Annotated[Path, typer.Option(help="Bundle of a recognizer.")],
+    draw: Annotated[Path | None, typer.Option(help="Folder for overlay pictures.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads; 0: one per core.")] = 0,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Read the text in pictures, in reading order.
+
+    In a folder a bad file is reported and the rest is read: exit code 3.
+
+    Example: `ocr-trt run receipt.jpg --detector bundles/det --recognizer bundles/rec --draw out`
+    """
+    quiet_libraries(verbose=verbose)
+    from ..engines.bundle import load_bundle
+    from ..pipeline.engine import engine_from_bundle
+    from ..pipeline.reader import OcrReader
+
+    files = picture_files(pictures)
+    if draw is not None:
+        _make_folder(draw)
+    with (
+        engine_from_bundle(load_bundle(detector), threads) as finder,
+        engine_from_bundle(load_bundle(recognizer), threads) as reader,
+    ):
+        rows = list(_read_all(OcrReader(finder, reader), files, draw, json))
+    if json:
+        print_json(rows)
+    failed = [row for row in rows if "error" in row]
+    if failed:
+        raise typer.Exit(_SOME_FAILED if len(files) > 1 else 2)
+
+
+def picture_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files named, and the pictures in the folders named.
+
+    Raises:
+        InputFileError: a path does not exist, or a folder holds no pictures.
+    """
+    from ..ocr.image import image_files
+
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += image_files(path)
+        elif path.exists():
+            files.append(path)
+        else:
+            raise InputFileError(f"{path}: no such file or folder")
+    return files
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {error.strerror or error}") from None
+
+
+def _read_all(
+    reader: OcrReader, files: list[Path], draw: Path | None, json: bool
+) -> Iterator[dict[str, Any]]:
+    from ..ocr.image import load_image
+
+    with ConsoleReporter(silent=json).step("read", len(files)) as advance:
+        for number, file in enumerate(files, 1):
+            try:
+                picture = load_image(file)
+            except InputFileError as error:
+                print(f"error: {error}", file=sys.stderr)
+                yield {"file": str(file), "error": str(error)}
+                continue
+            lines = reader.read(picture)
+            if draw is not None:
+                _draw(picture, lines, draw / f"{file.stem}.png")
+            if not json:
+                _print_lines(file, lines)
+            advance(number)
+            yield {"file": str(file), "lines": [line.as_dict() for line in lines]}
+
+
+def _draw(picture: Image, lines: list[TextLine], path: Path) -> None:
+    import cv2
+
+    from ..pipeline.draw import draw_lines
+
+    ok, data = cv2.imencode(".png", draw_lines(picture, lines)[:, :, ::-1])
+    assert ok
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _print_lines(file: Path, lines: list[TextLine]) -> None:
+    print(f"{file}: {len(lines)} lines")
+    for line in lines:
+        corner = ",".join(f"{value:.0f}" for value in line.quad[0])
+        print(f"  {line.text_score:4.2f}  {corner:>9}  {line.text}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(run)

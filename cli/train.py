@@ -1,0 +1,33 @@
+"""``ocr-trt train``: the reference models, from synthetic pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Verbose
+from .specs import role_from
+
+
+def train(
+    role: Annotated[str, typer.Argument(help="detector or recognizer")],
+    output: Annotated[Path, typer.Option("--output", help="Folder of the run; resumed if there.")],
+    steps: Annotated[int | None, typer.Option(help="Steps to train in all.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and pictures.")] = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Train a reference model on synthetic pictures; needs `make fonts` and TensorFlow.
+
+    Example: `ocr-trt train recognizer --output runs/recognizer`
+    """
+    from ..models import train as training
+
+    settings = training.settings_for(role_from(role), output, steps=steps, seed=seed)
+    print(training.train(settings))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(train)

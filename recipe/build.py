@@ -1,0 +1,231 @@
+"""Build: source -> converted graphs -> typed graphs -> plans -> verdict -> bundles."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+
+from .. import __version__
+from ..bench.latency import LatencySettings
+from ..calibration.pictures import CalibrationSet
+from ..convert.sources import open_source
+from ..engines.backends import backend
+from ..engines.backends.base import Backend, BuildSettings, RunSettings
+from ..engines.baseline import baseline_runner
+from ..engines.bundle import Bundle, file_entries, tree_sha256, whole_folder, write_manifest
+from ..engines.manifest import EngineEntry, Manifest, OcrMetric, Precision, Verdict
+from ..errors import OcrTrtError, TargetMissingError
+from ..ocr.dataset import Dataset
+from ..pipeline.engine import Engine
+from ..spec import DetectorSpec, RecognizerSpec
+from .graphs import TypedGraphs, convert_all, typed_graphs
+from .reporter import Reporter, SilentReporter
+from .verdict import (
+    Result,
+    check_budget,
+    check_parity,
+    compare_latency,
+    graph_engine,
+    metric,
+    run_samples,
+)
+
+_PACKAGES = ("numpy", "onnx", "onnxruntime", "openvino", "tensorflow", "tensorflow-cpu", "tf2onnx")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What to build.
+
+    ``samples`` are what the verdict is measured on; without them the calibration pictures are used.
+    ``output`` is the folder that gets one bundle per target, ``<name>-<target>-<precision>``.
+    """
+
+    spec: DetectorSpec | RecognizerSpec
+    targets: tuple[str, ...]
+    precision: Precision
+    output: Path
+    calibration: CalibrationSet | None = None
+    samples: Dataset | None = None
+    method: str = "mse"
+    settings: BuildSettings = field(default_factory=BuildSettings)
+    latency: LatencySettings = field(default_factory=LatencySettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildResult:
+    """One target of a build: its bundle, or why there is none."""
+
+    target: str
+    folder: Path
+    bundle: Bundle | None
+    error: OcrTrtError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Proof:
+    """What all targets of a build are compared with."""
+
+    baseline: Engine
+    baseline_result: Result | None
+    samples: Dataset | None
+    max_difference: float
+
+
+def build(request: BuildRequest, reporter: Reporter | None = None) -> list[BuildResult]:
+    """Build engines for several targets from one spec.
+
+    A target that fails does not keep the others from being built; its error is in its result.
+
+    Raises:
+        UserError: the request itself is wrong: an unknown or absent target, no such precision.
+        InputFileError: model or pictures cannot be used.
+        ConversionError: the model cannot be converted, or converts to something else.
+    """
+    reporter = reporter or SilentReporter()
+    targets = [_checked_backend(name, request.precision) for name in request.targets]
+    spec = request.spec
+    with reporter.step(f"load {spec.source.path.name}"):
+        source = open_source(spec.source)
+    converted = convert_all(source, spec, reporter)
+    graphs = {width: result.model for width, result in converted.items()}
+    with ExitStack() as stack:
+        open_baseline = partial(baseline_runner, source, spec)
+        label = open_baseline(spec.widths[-1]).label
+        baseline = stack.enter_context(Engine(label=label, spec=spec, open_runner=open_baseline))
+        reference = stack.enter_context(graph_engine(graphs, spec, "fp32 graph"))
+        with reporter.step("compare with the model"):
+            difference = check_parity(reference, baseline)
+        typed = typed_graphs(
+            graphs, request.precision, request.calibration, request.method, reporter
+        )
+        proof = _proof(request, baseline, difference, reporter)
+        return [_build_target(request, target, typed, proof, reporter) for target in targets]
+
+
+def _checked_backend(name: str, precision: Precision) -> Backend:
+    target = backend(name)
+    presence = target.presence()
+    if not presence.can_build:
+        raise TargetMissingError(f"target {name}: {presence.reason}; {presence.remedy}")
+    target.check_precision(precision)
+    return target
+
+
+def _proof(
+    request: BuildRequest, baseline: Engine, difference: float, reporter: Reporter
+) -> _Proof:
+    samples = request.samples
+    if samples is None and request.calibration is not None:
+        samples = request.calibration.dataset
+        reporter.note("no --data given: the metric is measured on the calibration pictures")
+    result = run_samples(baseline, samples, reporter) if samples else None
+    return _Proof(
+        baseline=baseline, baseline_result=result, samples=samples, max_difference=difference
+    )
+
+
+def _build_target(
+    request: BuildRequest, target: Backend, typed: TypedGraphs, proof: _Proof, reporter: Reporter
+) -> BuildResult:
+    folder = request.output / f"{request.spec.name}-{target.name}-{typed.precision}"
+    try:
+        with whole_folder(folder) as scratch:
+            engines = _compile(request, target, typed, scratch, reporter)
+            with _runnable(request, target, typed, engines, scratch) as engine:
+                verdict = _judge(request, target, engine, proof, reporter)
+            manifest = Manifest(
+                spec=request.spec,
+                target=target.name,
+                precision=typed.precision,
+                source_sha256=tree_sha256(request.spec.source.path),
+                versions=_versions(target),
+                settings={"compute_capabilities": list(request.settings.compute_capabilities)},
+                engines=engines,
+                node_precisions=typed.exceptions,
+                calibration=typed.calibration,
+                verdict=verdict,
+                files=file_entries(scratch),
+            )
+            write_manifest(scratch, manifest)
+    except OcrTrtError as error:
+        return BuildResult(target=target.name, folder=folder, bundle=None, error=error)
+    bundle = Bundle(folder=folder, manifest=manifest)
+    return BuildResult(target=target.name, folder=folder, bundle=bundle)
+
+
+def _compile(
+    request: BuildRequest, target: Backend, typed: TypedGraphs, scratch: Path, reporter: Reporter
+) -> tuple[EngineEntry, ...]:
+    entries = []
+    settings = request.settings
+    with reporter.step(f"build for {target.name}", len(typed.graphs)) as advance:
+        for number, (width, graph) in enumerate(sorted(typed.graphs.items()), 1):
+            entry = EngineEntry(
+                width=width, model=f"model_{width}.onnx", plan=f"plan_{width}{target.suffix}"
+            )
+            (scratch / entry.model).write_bytes(graph.SerializeToString(deterministic=True))
+            target.build(graph, scratch / entry.plan, settings)
+            entries.append(entry)
+            advance(number)
+    return tuple(entries)
+
+
+@contextmanager
+def _runnable(
+    request: BuildRequest,
+    target: Backend,
+    typed: TypedGraphs,
+    entries: tuple[EngineEntry, ...],
+    scratch: Path,
+) -> Iterator[Engine]:
+    """Give the new engine; where its target cannot run, its typed graph in onnxruntime."""
+    label = f"{target.name} {typed.precision}"
+    if not target.presence().can_run:
+        label = f"onnxruntime on the typed graph ({typed.precision})"
+        with graph_engine(typed.graphs, request.spec, label) as engine:
+            yield engine
+        return
+    plans = {entry.width: scratch / entry.plan for entry in entries}
+    max_batch = request.spec.input.max_batch
+
+    def open_runner(width: int):  # type: ignore[no-untyped-def]
+        return target.open(plans[width], label=label, settings=RunSettings(), max_batch=max_batch)
+
+    with Engine(label=label, spec=request.spec, open_runner=open_runner) as engine:
+        yield engine
+
+
+def _judge(
+    request: BuildRequest, target: Backend, engine: Engine, proof: _Proof, reporter: Reporter
+) -> Verdict:
+    found: OcrMetric | None = None
+    if proof.samples is not None and proof.baseline_result is not None:
+        result = run_samples(engine, proof.samples, reporter)
+        found = metric(result, proof.baseline_result, proof.samples, engine.label)
+        check_budget(found, request.spec, f"{request.spec.name} for {target.name}")
+    latency = None
+    if target.presence().can_run:
+        with reporter.step(f"time {target.name} against {proof.baseline.label}"):
+            latency = compare_latency(engine, proof.baseline, request.latency)
+    return Verdict(
+        baseline=proof.baseline.label,
+        max_difference=proof.max_difference,
+        metric=found,
+        latency=latency,
+    )
+
+
+def _versions(target: Backend) -> dict[str, str]:
+    versions = {"ocr-trt": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {**versions, target.name: target.presence().version}

@@ -1,0 +1,114 @@
+"""From a spec to typed graphs: convert for every width, then give each node its precision."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from ..calibration.autocast import autocast, float_tensors
+from ..calibration.histogram import Histogram
+from ..calibration.methods import METHODS
+from ..calibration.observe import observe
+from ..calibration.pictures import CalibrationSet
+from ..calibration.quantize import quantize, quantized_tensors
+from ..convert.pipeline import Converted, convert
+from ..convert.sources import Source
+from ..engines.bundle import tree_sha256
+from ..engines.manifest import Calibration, Precision
+from ..errors import UserError
+from ..spec import DetectorSpec, RecognizerSpec
+from .reporter import Reporter
+
+Graphs = dict[int, onnx.ModelProto]
+"""A graph for each input width."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TypedGraphs:
+    """Graphs with their precision in them."""
+
+    precision: Precision
+    graphs: Graphs
+    exceptions: dict[str, str]
+    """Weighted nodes that did not get the precision, and why."""
+    calibration: Calibration | None
+
+
+def convert_all(
+    source: Source, spec: DetectorSpec | RecognizerSpec, reporter: Reporter
+) -> dict[int, Converted]:
+    """Convert a model for every width of its spec."""
+    converted = {}
+    with reporter.step(f"convert {spec.name}", len(spec.widths)) as advance:
+        for number, width in enumerate(spec.widths, 1):
+            converted[width] = convert(source, spec, width)
+            advance(number)
+    return converted
+
+
+def _histograms(
+    graphs: Graphs, names: list[str], pictures: CalibrationSet, reporter: Reporter
+) -> dict[str, Histogram]:
+    """Observe the named tensors, which are the same in the graphs of all widths."""
+    by_width: dict[int, list[npt.NDArray[np.float32]]] = defaultdict(list)
+    found: dict[str, Histogram] = {}
+    done = 0
+    with reporter.step("calibrate", len(pictures)) as advance:
+        for width, batch in pictures.batches():
+            by_width[width].append(batch)
+            if len(by_width[width]) == 8:
+                found = observe(graphs[width], by_width.pop(width), names, found)
+            done += 1
+            advance(done)
+        for width, batches in sorted(by_width.items()):
+            found = observe(graphs[width], batches, names, found)
+    return found
+
+
+def typed_graphs(
+    graphs: Graphs,
+    precision: Precision,
+    pictures: CalibrationSet | None,
+    method: str,
+    reporter: Reporter,
+) -> TypedGraphs:
+    """Give graphs a precision.
+
+    Raises:
+        UserError: int8 or fp16 without calibration pictures.
+        InputFileError: a calibration picture cannot be read.
+    """
+    if precision == "fp32":
+        return TypedGraphs(precision=precision, graphs=graphs, exceptions={}, calibration=None)
+    if pictures is None:
+        raise UserError(
+            f"precision {precision} needs pictures to take ranges from: give --calibration DIR"
+        )
+    any_graph = next(iter(graphs.values()))
+    is_int8 = precision == "int8"
+    names = quantized_tensors(any_graph) if is_int8 else float_tensors(any_graph)
+    histograms = _histograms(graphs, names, pictures, reporter)
+    choose = METHODS[method if is_int8 else "minmax"]
+    ranges = {name: choose(histogram) for name, histogram in histograms.items()}
+    typed, exceptions = {}, {}
+    for width, graph in graphs.items():
+        if is_int8:
+            quantized = quantize(graph, ranges)
+            typed[width] = quantized.model
+            exceptions = {p.node: p.reason for p in quantized.placements if p.reason}
+        else:
+            cast = autocast(graph, ranges)
+            typed[width], exceptions = cast.model, cast.kept
+    calibration = Calibration(
+        method=method if is_int8 else "minmax",
+        pictures=len(pictures),
+        data_sha256=tree_sha256(pictures.dataset.folder),
+        ranges=ranges,
+    )
+    return TypedGraphs(
+        precision=precision, graphs=typed, exceptions=exceptions, calibration=calibration
+    )

@@ -1,0 +1,33 @@
+"""How a long job tells what it is doing; the command line draws it, a library user may not care."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+Advance = Callable[[int], None]
+"""Called with the number of units done so far."""
+
+
+class Reporter(Protocol):
+    """Receives the steps of a job."""
+
+    def step(self, title: str, total: int | None = None) -> AbstractContextManager[Advance]:
+        """Open a step of ``total`` units (None: unknown); the block gets the advance callback."""
+
+    def note(self, text: str) -> None:
+        """Say one line that the user should read."""
+
+
+class SilentReporter:
+    """Reports nothing."""
+
+    @contextlib.contextmanager
+    def step(self, title: str, total: int | None = None) -> Iterator[Advance]:
+        """Open a step."""
+        yield lambda done: None
+
+    def note(self, text: str) -> None:
+        """Drop the line."""

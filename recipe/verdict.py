@@ -1,0 +1,107 @@
+"""What a build must prove: the graph equals the model, the metric holds, and how fast it is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..bench.accuracy import (
+    DetectorResult,
+    RecognizerResult,
+    crops_of,
+    detector_metric,
+    recognizer_metric,
+    run_detector,
+    run_recognizer,
+)
+from ..bench.latency import Contender, LatencySettings, measure
+from ..engines.backends.onnxruntime import runner_from_model
+from ..engines.manifest import Latency, OcrMetric
+from ..errors import BudgetError, ConversionError
+from ..ocr.dataset import Dataset
+from ..pipeline.engine import Engine
+from ..spec import DetectorSpec, RecognizerSpec
+from .graphs import Graphs
+from .reporter import Reporter
+
+Result = DetectorResult | RecognizerResult
+
+_PARITY_INPUTS = 4
+
+
+def run_samples(engine: Engine, dataset: Dataset, reporter: Reporter) -> Result:
+    """Run an engine on all samples of its role."""
+    if isinstance(engine.spec, DetectorSpec):
+        with reporter.step(f"detect with {engine.label}", len(dataset.scenes)) as advance:
+            return run_detector(engine, dataset.scenes, advance)
+    crops = crops_of(dataset)
+    with reporter.step(f"recognize with {engine.label}", len(crops)) as advance:
+        return run_recognizer(engine, crops, advance)
+
+
+def metric(own: Result, baseline: Result, dataset: Dataset, run_by: str) -> OcrMetric:
+    """Compare an engine's result with the baseline's on the same samples."""
+    if isinstance(own, DetectorResult) and isinstance(baseline, DetectorResult):
+        return detector_metric(own, baseline, run_by)
+    assert isinstance(own, RecognizerResult)
+    assert isinstance(baseline, RecognizerResult)
+    return recognizer_metric(own, baseline, labelled=dataset.labelled, run_by=run_by)
+
+
+def graph_engine(graphs: Graphs, spec: DetectorSpec | RecognizerSpec, label: str) -> Engine:
+    """Run graphs in onnxruntime as an engine."""
+    batch = spec.input.max_batch
+    return Engine(
+        label=label,
+        spec=spec,
+        open_runner=lambda width: runner_from_model(graphs[width], label=label, max_batch=batch),
+    )
+
+
+def check_parity(graph: Engine, baseline: Engine) -> float:
+    """Return the largest absolute difference of outputs, over all widths and some random inputs.
+
+    Raises:
+        ConversionError: it is above the spec's ``max_difference``, or something is NaN.
+    """
+    spec, rng, worst = graph.spec, np.random.default_rng(0), 0.0
+    for width in graph.widths:
+        runner, reference = graph.runner(width), baseline.runner(width)
+        for _ in range(_PARITY_INPUTS):
+            picture = rng.uniform(-1, 1, (1, *runner.shape)).astype(np.float32)
+            ours, theirs = runner.run(picture), reference.run(picture)
+            if ours.shape != theirs.shape:
+                raise ConversionError(
+                    f"the converted graph gives {ours.shape} where the model gives {theirs.shape}"
+                )
+            difference = float(np.abs(ours - theirs).max())
+            worst = difference if np.isnan(difference) else max(worst, difference)
+    if not worst <= spec.accuracy.max_difference:
+        raise ConversionError(
+            f"the converted graph differs from the model by {worst:.3g}, more than "
+            f"accuracy.max_difference {spec.accuracy.max_difference:g}; please report this model"
+        )
+    return worst
+
+
+def check_budget(found: OcrMetric, spec: DetectorSpec | RecognizerSpec, label: str) -> None:
+    """Refuse an engine that loses too much.
+
+    Raises:
+        BudgetError: says how much was lost, and what to try.
+    """
+    budget = spec.accuracy.max_loss
+    if not found.loss <= budget:
+        raise BudgetError(
+            f"{label}: {found.name} {100 * found.engine:.2f} against {100 * found.baseline:.2f} "
+            f"of the baseline loses {found.loss:.2f} points, over accuracy.max_loss {budget:g}; "
+            "nothing was written. Try another --precision, another --method or more "
+            "--calibration pictures"
+        )
+
+
+def compare_latency(engine: Engine, baseline: Engine, settings: LatencySettings) -> Latency:
+    """Time engine and baseline in turns: batch 1, widest input."""
+    runners = [engine.runner(), baseline.runner()]
+    shape = (1, *runners[0].shape)
+    own, other = measure([Contender(runner=r, shape=shape) for r in runners], settings)
+    return Latency(engine=own.p50, baseline=other.p50)
