@@ -1,3 +1,57 @@
-"""TensorFlow OCR models in, fast engines of measured accuracy out."""
+"""TensorFlow OCR models in, fast engines of measured accuracy out.
+
+import ocr_trt
+
+detector = ocr_trt.engine_from_bundle(ocr_trt.load_bundle("bundles/detector"))
+recognizer = ocr_trt.engine_from_bundle(ocr_trt.load_bundle("bundles/recognizer"))
+for line in ocr_trt.OcrReader(detector, recognizer).read(ocr_trt.load_image("receipt.jpg")):
+    print(line.text, line.quad)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engines.bundle import load_bundle
+    from .errors import OcrTrtError
+    from .ocr.image import load_image
+    from .pipeline.engine import engine_from_bundle
+    from .pipeline.reader import OcrReader, TextLine
+    from .recipe import BuildRequest, build
+    from .spec import load_spec
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BuildRequest",
+    "OcrReader",
+    "OcrTrtError",
+    "TextLine",
+    "__version__",
+    "build",
+    "engine_from_bundle",
+    "load_bundle",
+    "load_image",
+    "load_spec",
+]
+
+_HOMES = {
+    "BuildRequest": "recipe",
+    "OcrReader": "pipeline.reader",
+    "OcrTrtError": "errors",
+    "TextLine": "pipeline.reader",
+    "build": "recipe",
+    "engine_from_bundle": "pipeline.engine",
+    "load_bundle": "engines.bundle",
+    "load_image": "ocr.image",
+    "load_spec": "spec",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that ``import ocr_trt`` stays fast."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

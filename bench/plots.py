@@ -38,5 +38,6 @@ def latency_plot(model: ModelReport) -> str:
         for side in ("left", "bottom"):
             axes.spines[side].set_color(_INK)
     text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(text, format="svg", transparent=True, metadata=nothing)
     return text.getvalue()[text.getvalue().index("<svg") :]

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 BINS = 2048
+_DEAD = 1e-30
+"""A tensor that never exceeds this is dead: it is not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +43,13 @@ class Histogram:
         peak = float(sizes.max(initial=0.0))
         if not np.isfinite(peak):
             raise ValueError("NaN or infinite values")
-        top, counts = self.top or peak, self.counts
+        top, counts = self.top or (peak if peak > _DEAD else 0.0), self.counts
+        if top == 0:
+            return Histogram(counts=counts, top=top, peaks=(*self.peaks, peak))
         while peak > top:
             counts = np.concatenate([counts.reshape(-1, 2).sum(1), np.zeros(BINS // 2, np.int64)])
             top *= 2
-        if top > 0:
-            counts = counts + np.histogram(sizes, BINS, (0.0, top))[0]
+        counts = counts + np.histogram(sizes, BINS, (0.0, top))[0]
         return Histogram(counts=counts, top=top, peaks=(*self.peaks, peak))
 
 

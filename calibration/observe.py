@@ -51,7 +51,7 @@ def observe(
     )
     entry = model.graph.input[0].name
     outputs = [value.name for value in session.get_outputs()]
-    found = dict.fromkeys(names, EMPTY)
+    found = {name: (start or {}).get(name, EMPTY) for name in names}
     count = 0
     for count, batch in enumerate(batches, 1):
         values = dict(zip(outputs, session.run(outputs, {entry: batch}), strict=True))

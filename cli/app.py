@@ -8,6 +8,8 @@ converted or built, or some pictures could not be read; 4 the engine is over its
 from __future__ import annotations
 
 import os
+import re
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -17,6 +19,9 @@ import typer
 from .. import __version__
 from ..errors import OcrTrtError
 from . import bench, build, calibrate, demo, doctor, init, inspect, run, train
+
+_CAPABILITY = re.compile(r"^\d+\.\d$")
+_HEADLESS = "opencv-python-headless"
 
 EPILOG = "Exit codes: 0 ok, 1 bug, 2 bad input, 3 cannot convert or read, 4 over accuracy budget."
 
@@ -54,26 +59,56 @@ def _fail(text: str, code: int) -> int:
     return code
 
 
+def spread_options(arguments: list[str]) -> list[str]:
+    """Let ``--compute-capability 8.6 8.9`` mean the option given twice, as people write it."""
+    option, spread = "--compute-capability", list[str]()
+    repeats = False
+    for argument in arguments:
+        if repeats and _CAPABILITY.match(argument):
+            spread += [argument] if spread[-1] == option else [option, argument]
+        else:
+            repeats = argument == option
+            spread.append(argument)
+    return spread
+
+
 def _run() -> int:
     try:
-        app(standalone_mode=True)
+        app(spread_options(sys.argv[1:]), standalone_mode=True)
     except SystemExit as end:  # typer ends like this, also when all is well
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except OcrTrtError as error:
         return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
+    except _Interrupted:
         return _fail("interrupted; nothing was left half-written", 130)
+    except ImportError as error:
+        if "libGL" in str(error):  # opencv-python on a machine without a desktop
+            return _fail(f"OpenCV: {error}; apt-get install libgl1, or pip install {_HEADLESS}", 2)
+        return _bug(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if {"-v", "--verbose"} & set(sys.argv):
-            traceback.print_exc()
-        text = f"{type(error).__name__}: {error}"
-        return _fail(f"internal error, please report it (-v shows where): {text}", 1)
+        return _bug(error)
     return 0
+
+
+def _bug(error: Exception) -> int:
+    if {"-v", "--verbose"} & set(sys.argv):
+        traceback.print_exc()
+    text = f"{type(error).__name__}: {error}"
+    return _fail(f"internal error, please report it (-v shows where): {text}", 1)
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C. Not a KeyboardInterrupt, which typer would swallow."""
+
+
+def _interrupt(*_: object) -> None:
+    raise _Interrupted
 
 
 def main() -> None:
     """Run the program and leave the process with its exit code."""
+    signal.signal(signal.SIGINT, _interrupt)
     sys.exit(_run())

@@ -20,7 +20,7 @@ def unknown_ops(model: ir.Model) -> dict[str, list[str]]:
         standard = node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type, opset, "")
         if not standard and (node.domain, node.op_type) not in own:
             label = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-            found[label].append(node.outputs[0].name or node.name or "?")
+            found[label].append(node.name or node.outputs[0].name or "?")
     return dict(found)
 
 

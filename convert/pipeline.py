@@ -28,6 +28,7 @@ from .passes.fold_constants import fold_constants
 from .passes.free_batch import free_batch
 from .passes.lower_erfc import lower_erfc
 from .passes.name_values import name_values
+from .passes.order_nodes import order_nodes
 from .passes.raise_activations import raise_activations
 from .passes.raise_dense import raise_dense
 from .passes.raise_max_unpool import raise_max_unpool
@@ -130,7 +131,7 @@ def convert(
     passes = [*io_passes(spec), *PASSES]
     if spec.input.max_batch > 1:
         passes.append(free_batch)
-    steps = tuple(_run(step, model) for step in [*passes, name_values])
+    steps = tuple(_run(step, model) for step in [*passes, order_nodes, name_values])
     for step in steps:
         if step.name == free_batch.__name__ and step.outcome.skipped:
             skip = step.outcome.skipped[0]

@@ -72,8 +72,8 @@ def regions_ending_at(
             inner = tuple(sorted(nodes, key=order.__getitem__))
             yield Region(source=source, result=root.outputs[0], nodes=inner)
         makers = [node for v in open_values if (node := v.producer()) is not None]
-        if len(makers) < len(open_values):
-            return  # a graph input is open: nothing above it can dominate
+        if not makers:
+            return
         latest = max(makers, key=order.__getitem__)
         nodes.add(latest)
         for value in latest.outputs:

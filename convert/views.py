@@ -60,63 +60,46 @@ def _runs(strides: npt.NDArray[np.int64]) -> list[tuple[int, int]] | None:
 
 def view_of(source: Shape, moved: npt.NDArray[np.int64]) -> View | None:
     """Return the view that turns arange(source) into ``moved``, or None if there is none."""
-    runs: list[tuple[int, int]] = []
+    runs: list[list[tuple[int, int]]] = []
     for axis in range(moved.ndim):
         index: list[int | slice] = [0] * moved.ndim
         index[axis] = slice(None)
         split = _runs(moved[tuple(index)])
         if split is None:
             return None
-        runs += split
-    runs = _merged(runs)
-    order = sorted(range(len(runs)), key=lambda i: -runs[i][1])
-    factors = tuple(runs[i][0] for i in order)
-    perm = tuple(order.index(i) for i in range(len(runs)))
-    if int(np.prod(factors)) != int(np.prod(source)):
+        runs.append(split)
+    view = _transpose(source, runs, moved.shape) or _factored(runs, moved.shape)
+    numbers = np.arange(int(np.prod(source)))
+    if len(numbers) != int(np.prod(view.factors)):
         return None
-    view = View(factors=factors, perm=perm, shape=moved.shape)
-    same = np.array_equal(view.apply(np.arange(moved.size).reshape(source)), moved)
-    return _aligned(view, source) if same else None
+    return view if np.array_equal(view.apply(numbers.reshape(source)), moved) else None
 
 
-def _merged(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join neighbouring runs that are one run in the source too."""
+def _transpose(source: Shape, runs: list[list[tuple[int, int]]], shape: Shape) -> View | None:
+    """Say it as one Transpose of the source's own axes, if each target axis is one of them."""
+    strides = [int(np.prod(source[axis + 1 :])) for axis in range(len(source))]
+    axis_of = {(size, strides[axis]): axis for axis, size in enumerate(source) if size > 1}
+    ones = [axis for axis, size in enumerate(source) if size == 1]
+    if len(shape) != len(source) or any(len(axis) > 1 for axis in runs):
+        return None
+    found = [axis_of.get(axis[0]) if axis else ones.pop(0) if ones else None for axis in runs]
+    perm = tuple(axis for axis in found if axis is not None)
+    if sorted(perm) != list(range(len(source))):
+        return None
+    return View(factors=source, perm=perm, shape=shape)
+
+
+def _factored(runs: list[list[tuple[int, int]]], shape: Shape) -> View:
+    """Say it with the runs as factors, neighbours joined where they are one run in the source."""
     joined: list[tuple[int, int]] = []
-    for size, stride in runs:
+    for size, stride in (run for axis in runs for run in axis):
         if joined and joined[-1][1] == size * stride:
             joined[-1] = (joined[-1][0] * size, stride)
         else:
             joined.append((size, stride))
-    return joined
-
-
-def _aligned(view: View, source: Shape) -> View:
-    """Prefer the source's own axes as factors, and the target's as result, where it can be done.
-
-    A size-1 axis may stand anywhere, so a plain Transpose of the source may have been split off its
-    ones. If transposing the source as it is gives the target, say it that way: one node, not three.
-    """
-    numbers = np.arange(int(np.prod(source))).reshape(source)
-    moved = view.apply(numbers)
-    if not view.moves or sorted(source) != sorted(view.shape):
-        return view
-    perm = _perm_between(source, view)
-    if perm is not None and np.array_equal(numbers.transpose(perm), moved):
-        return View(factors=source, perm=perm, shape=view.shape)
-    return view
-
-
-def _perm_between(source: Shape, view: View) -> Shape | None:
-    """Guess the permutation of whole axes: match runs greater than 1, then spread the ones."""
-    large = [axis for axis, size in enumerate(source) if size > 1]
-    if tuple(source[axis] for axis in large) != view.factors:
-        return None
-    ones = [axis for axis, size in enumerate(source) if size == 1]
-    targets = iter(large[place] for place in view.perm)
-    perm = []
-    for size in view.shape:
-        chosen = next(targets, None) if size > 1 else (ones.pop(0) if ones else None)
-        if chosen is None:
-            return None
-        perm.append(chosen)
-    return tuple(perm)
+    order = sorted(range(len(joined)), key=lambda i: -joined[i][1])
+    return View(
+        factors=tuple(joined[i][0] for i in order),
+        perm=tuple(order.index(i) for i in range(len(joined))),
+        shape=shape,
+    )

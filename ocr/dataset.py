@@ -3,7 +3,8 @@
 ``labels.json`` is a list. A scene is
 ``{"file": ..., "boxes": [{"polygon": [x1, y1, ..., x4, y4], "text": ..., "ignore": false}, ...]}``,
 clockwise from the text's top left corner, in pixels; a line crop is ``{"file": ..., "text": ...}``.
-Other keys are passed over. ``ignore`` marks what need not be found.
+Other keys are passed over. ``ignore`` marks what need not be found. Corners that go round the other
+way are put in order, for text that runs rightwards.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputFileError
+from .boxes import order_corners
 from .crop import crop_quad
 from .image import image_files, load_image
 from .types import Image, Quads
@@ -61,7 +63,9 @@ def _quad(polygon: Any, where: str) -> Quads:
         raise InputFileError(f"{where}: polygon must be 8 numbers, got {polygon!r:.60}") from None
     if not np.isfinite(points).all() or np.abs(points).max() > 1e6:
         raise InputFileError(f"{where}: polygon has a number that is no pixel position")
-    return points
+    x, y = points.T
+    turns_clockwise = float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) >= 0  # y points down
+    return points if turns_clockwise else order_corners(points)
 
 
 def _path(folder: Path, name: Any, where: str) -> Path:

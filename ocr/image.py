@@ -14,7 +14,7 @@ from ..errors import InputFileError
 from .types import Image
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "MPO")
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 LARGEST_FILE = 256 << 20
 """Bytes."""
 MOST_PIXELS = 100_000_000
@@ -26,12 +26,15 @@ def _checked(picture: PilImage.Image, name: str) -> None:
     """Look at the header only."""
     width, height = picture.size
     if width * height > MOST_PIXELS:
-        raise InputFileError(
-            f"{name}: {width}x{height} is more than the {MOST_PIXELS // 10**6} million pixels "
-            "allowed; scale it down first"
-        )
+        raise _too_many_pixels(name)
     if min(width, height) < SMALLEST_SIDE:
         raise InputFileError(f"{name}: {width}x{height} pixels is too small to hold text")
+
+
+def _too_many_pixels(name: str) -> InputFileError:
+    return InputFileError(
+        f"{name}: more than the {MOST_PIXELS // 10**6} million pixels allowed; scale it down first"
+    )
 
 
 def _eight_bit(picture: PilImage.Image) -> PilImage.Image:
@@ -81,8 +84,10 @@ def decode_image(data: bytes, name: str) -> Image:
                 _checked(picture, name)
                 upright = ImageOps.exif_transpose(picture)
                 return np.ascontiguousarray(np.asarray(_rgb(upright)))
-    except (UnidentifiedImageError, PilImage.DecompressionBombError):
-        kinds = ", ".join(format for format in _FORMATS if format != "MPO")
+    except PilImage.DecompressionBombError:  # Pillow's own limit, met while opening
+        raise _too_many_pixels(name) from None
+    except UnidentifiedImageError:
+        kinds = ", ".join(_FORMATS)
         raise InputFileError(f"{name}: not a picture in a known format ({kinds})") from None
     except InputFileError:
         raise

@@ -169,22 +169,20 @@ def _replace_unpool(graph: ir.Graph, match: _Unpool, place: ir.Value) -> None:
     take_over(match.result, last)
 
 
-def _replace_pool(graph: ir.Graph, pool: ir.Node) -> ir.Value:
-    """Put a MaxPoolArgmax2d beside the pool, take over its first output; return ``place``."""
+def _pool_beside(graph: ir.Graph, pool: ir.Node) -> ir.Node:
+    """Put a MaxPoolArgmax2d beside the pool."""
     made = ir.node(
         max_pool_argmax_2d.NAME,
         [pool.inputs[0]],
         domain=max_pool_argmax_2d.DOMAIN,
         num_outputs=2,
-        name=pool.name,
     )
     pooled, place = made.outputs
     typed_like(pooled, pool.outputs[0])
     typed_like(place, pool.outputs[0])
+    place.name = f"{pool.outputs[0].name}_place"
     graph.insert_after(pool, [made])
-    take_over(pool.outputs[0], pooled)
-    place.name = f"{pooled.name}_place"
-    return place
+    return made
 
 
 def raise_max_unpool(model: ir.Model) -> Outcome:
@@ -205,10 +203,11 @@ def raise_max_unpool(model: ir.Model) -> Outcome:
             reason = "the nodes between its indices and the scatter do not un-pool"
             skipped.append(Skip(value=name_of(pool.outputs[0]), reason=reason))
             continue
-        place = _replace_pool(model.graph, pool)
+        made = _pool_beside(model.graph, pool)
         for match in matches:
-            _replace_unpool(model.graph, match, place)
+            _replace_unpool(model.graph, match, made.outputs[1])
             changed += 1
+        take_over(pool.outputs[0], made.outputs[0])  # last: a match may read the pool itself
     if changed:
         max_pool_argmax_2d.register(model)
         max_unpool_2d.register(model)

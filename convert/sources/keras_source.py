@@ -56,7 +56,8 @@ def lambda_layers(path: Path) -> list[str]:
             todo += part.values()
         elif isinstance(part, list):
             todo += part
-    return sorted(set(found))
+    named = sorted(set(found) - {"?"})
+    return named or sorted(set(found))
 
 
 class KerasSource:

@@ -84,22 +84,40 @@ def onnx_from_function(
 
 
 def _run_tf2onnx(graph: Any, entry: str, result: str) -> onnx.ModelProto:
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
         with _stderr_to_null():
             import tf2onnx
-
-            logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
-            model, _ = tf2onnx.convert.from_graph_def(
-                graph, input_names=[entry], output_names=[result], opset=_TF2ONNX_OPSET
-            )
     except ImportError as error:
         raise TargetMissingError(
             f"this needs tf2onnx ({error}); install it with: pip install 'ocr-trt[tf]'"
         ) from None
-    except Exception as error:
-        raise ConversionError(f"tf2onnx cannot convert the model: {_first_line(error)}") from error
-    return model
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    # By default tf2onnx copies the whole graph before each of its optimisers, to survive their
+    # errors. That is most of its time, so it is done only when one of them really fails.
+    for catch in ("FALSE", "TRUE"):
+        with _stderr_to_null(), _environment(TF2ONNX_CATCH_ERRORS=catch):
+            try:
+                return tf2onnx.convert.from_graph_def(
+                    graph, input_names=[entry], output_names=[result], opset=_TF2ONNX_OPSET
+                )[0]
+            except Exception as error:  # tf2onnx raises anything
+                failure = error
+    raise ConversionError(f"tf2onnx cannot convert the model: {_first_line(failure)}") from failure
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set environment variables for the length of a block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _renamed(model: onnx.ModelProto, input_name: str, output_name: str) -> onnx.ModelProto:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from ...errors import EngineBuildError
+from ..lower.fake_quantize import lower_qdq_pairs
 from .base import Backend, BuildSettings, Presence, Runner, RunSettings
 
 
@@ -59,7 +60,7 @@ class _OpenVino(Backend):
         import onnx.inliner
         import openvino as ov
 
-        inlined = onnx.inliner.inline_local_functions(model)
+        inlined = lower_qdq_pairs(onnx.inliner.inline_local_functions(model))
         try:
             graph = ov.Core().read_model(inlined.SerializeToString(deterministic=True))
             ov.save_model(graph, str(plan), compress_to_fp16=False)

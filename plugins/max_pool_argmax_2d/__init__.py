@@ -9,6 +9,8 @@ from .reference import max_pool_argmax_2d
 
 NAME = "MaxPoolArgmax2d"
 
+# The places come from comparing the window's values with each other, not with ``pooled``: that stays
+# right when a runtime computes the pooling and the slices in different precisions.
 BODY = """
 <opset_import: ["" : 20], domain: "ocr_trt">
 MaxPoolArgmax2d (x) => (pooled, place) {
@@ -19,12 +21,11 @@ MaxPoolArgmax2d (x) => (pooled, place) {
     from_00 = Constant <value_ints = [0, 0]> ()
     from_01 = Constant <value_ints = [0, 1]> ()
     from_10 = Constant <value_ints = [1, 0]> ()
+    from_11 = Constant <value_ints = [1, 1]> ()
     x00 = Slice (x, from_00, ends, axes, steps)
     x01 = Slice (x, from_01, ends, axes, steps)
     x10 = Slice (x, from_10, ends, axes, steps)
-    is00 = Equal (x00, pooled)
-    is01 = Equal (x01, pooled)
-    is10 = Equal (x10, pooled)
+    x11 = Slice (x, from_11, ends, axes, steps)
     f00 = Constant <value_float = 0.0> ()
     p00 = CastLike (f00, x)
     f01 = Constant <value_float = 1.0> ()
@@ -33,9 +34,14 @@ MaxPoolArgmax2d (x) => (pooled, place) {
     p10 = CastLike (f10, x)
     f11 = Constant <value_float = 3.0> ()
     p11 = CastLike (f11, x)
-    below = Where (is10, p10, p11)
-    right = Where (is01, p01, below)
-    place = Where (is00, p00, right)
+    top = Max (x00, x01)
+    bottom = Max (x10, x11)
+    top_left = GreaterOrEqual (x00, x01)
+    bottom_left = GreaterOrEqual (x10, x11)
+    is_top = GreaterOrEqual (top, bottom)
+    in_top = Where (top_left, p00, p01)
+    in_bottom = Where (bottom_left, p10, p11)
+    place = Where (is_top, in_top, in_bottom)
 }
 """
 

@@ -22,7 +22,7 @@ from ..engines.manifest import EngineEntry, Manifest, OcrMetric, Precision, Verd
 from ..errors import OcrTrtError, TargetMissingError
 from ..ocr.dataset import Dataset
 from ..pipeline.engine import Engine
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import DetectorSpec, RecognizerSpec, dump_spec
 from .graphs import TypedGraphs, convert_all, typed_graphs
 from .reporter import Reporter, SilentReporter
 from .verdict import (
@@ -139,6 +139,7 @@ def _build_target(
             engines = _compile(request, target, typed, scratch, reporter)
             with _runnable(request, target, typed, engines, scratch) as engine:
                 verdict = _judge(request, target, engine, proof, reporter)
+            (scratch / "spec.yaml").write_text(dump_spec(request.spec), "utf-8")
             manifest = Manifest(
                 spec=request.spec,
                 target=target.name,

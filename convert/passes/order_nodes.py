@@ -1,0 +1,37 @@
+"""Nodes in an order that follows from the graph alone.
+
+Exporters walk sets, so parallel branches change places from one process to the next. The order here is
+depth first from the outputs, inputs from left to right: every node stands behind all it reads.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from ..outcome import Outcome
+
+
+def _readers_last(graph: ir.Graph) -> list[ir.Node]:
+    done: dict[ir.Node, None] = {}
+    todo = [node for value in reversed(graph.outputs) if (node := value.producer()) is not None]
+    while todo:
+        node = todo[-1]
+        above = [
+            maker for v in node.inputs if v is not None and (maker := v.producer()) is not None
+        ]
+        missing = [maker for maker in above if maker not in done]
+        if node in done or not missing:
+            done[todo.pop()] = None
+        else:
+            todo += reversed(missing)
+    return list(done)
+
+
+def order_nodes(model: ir.Model) -> Outcome:
+    """Sort all nodes; nodes that reach no output go."""
+    graph = model.graph
+    order = _readers_last(graph)
+    changed = list(graph) != order
+    graph.remove(list(graph))
+    graph.extend(order)
+    return Outcome(changed=int(changed))

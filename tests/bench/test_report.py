@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ocr_trt.bench.latency import LatencySettings, stats_from_times
+from ocr_trt.bench.report import FILES, accuracy_rows, latency_rows, write_report
+from ocr_trt.bench.results import AccuracyRow, ModelReport, Report, SystemRow
+from ocr_trt.bench.worst import worst_samples
+from ocr_trt.errors import OutputError
+
+HOSTILE = '<script>alert("x")</script> & {{ 7 * 7 }}'
+
+
+def stats(median: float, batch: int = 1):  # type: ignore[no-untyped-def]
+    return stats_from_times([median * 0.9, median, median * 1.2], batch)
+
+
+def report(name: str = "det") -> Report:
+    boxes = AccuracyRow(precision=0.9, recall=0.8, hmean=0.847, samples=5, run_by="x")
+    systems = (
+        SystemRow(label="tensorflow", kind="baseline", latencies=(stats(100),), accuracy=boxes),
+        SystemRow(label="onnxruntime fp32", kind="reference", latencies=(stats(80),)),
+        SystemRow(
+            label=f"{name} openvino int8", kind="engine", latencies=(stats(20),), accuracy=boxes
+        ),
+        SystemRow(label="rtx", kind="engine", accuracy=boxes, note=HOSTILE),
+    )
+    model = ModelReport(name=name, role="detector", input_shape=(3, 64, 64), systems=systems)
+    return Report(
+        machine={"processor": "P", "cores": "2", "system": "Linux"},
+        versions={"ocr-trt": "0"},
+        settings=LatencySettings(),
+        data="samples",
+        models=(model,),
+        notes=(HOSTILE,),
+    )
+
+
+def test_speedup_is_the_ratio_of_medians() -> None:
+    (model,) = report().models
+    assert model.speedup(model.systems[2], 1) == pytest.approx(5.0)
+    assert model.speedup(model.systems[3], 1) is None
+    assert [row[-1] for row in latency_rows(model)] == ["1.00x", "1.25x", "5.00x"]
+    assert accuracy_rows(model)[0] == ["tensorflow", "90.00", "80.00", "84.70", "5"]
+
+
+class Checker(HTMLParser):
+    """Collects what a page would load or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts, self.outside, self.text = 0, list[str](), list[str]()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        for name, value in attrs:
+            is_namespace = name.startswith("xmlns")
+            if value and "://" in value and not is_namespace:
+                self.outside.append(value)
+            if name == "src" and value and not value.startswith("data:"):
+                self.outside.append(value)
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_reports_are_written_and_the_page_stands_alone(tmp_path: Path) -> None:
+    files = write_report(report(), tmp_path / "report")
+    assert [file.name for file in files] == list(FILES)
+    page = Checker()
+    page.feed((tmp_path / "report" / "report.html").read_text())
+    assert page.scripts == 0
+    assert page.outside == []
+    text = "".join(page.text)
+    assert "5.0 times as fast" in text
+    assert HOSTILE in text
+    assert "<svg" in (tmp_path / "report" / "report.html").read_text()
+    markdown = (tmp_path / "report" / "report.md").read_text()
+    assert "| det openvino int8 | 1 | 20.00 |" in markdown
+    assert Report.model_validate(json.loads((tmp_path / "report" / "report.json").read_text())) == (
+        report()
+    )
+
+
+def test_report_replaces_a_report_but_nothing_else(tmp_path: Path) -> None:
+    write_report(report("first"), tmp_path / "report")
+    write_report(report("second"), tmp_path / "report")
+    assert "second" in (tmp_path / "report" / "report.md").read_text()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis").write_text("x")
+    with pytest.raises(OutputError, match="in the way"):
+        write_report(report(), tmp_path / "other")
+
+
+def test_worst_samples_come_worst_first_with_their_pictures(pictures: Path) -> None:
+    from ocr_trt.bench.accuracy import DetectorResult, RecognizerResult
+    from ocr_trt.ocr.dataset import load_dataset
+    from ocr_trt.ocr.metrics.detection import count_image
+
+    dataset = load_dataset(pictures)
+    read = RecognizerResult(
+        crops=dataset.crops, texts=("word0", "w0rd1", "x"), text_scores=(1.0, 0.9, 0.8)
+    )
+    samples = worst_samples(read, None)
+    assert [(s.truth, s.engine, s.baseline) for s in samples] == [
+        ("word2", "x", "-"),
+        ("word1", "w0rd1", "-"),
+    ]
+    assert all(s.picture.startswith("data:image/png;base64,") for s in samples)
+    nothing = np.zeros((0, 4, 2), np.float32)
+    found = DetectorResult(
+        scenes=dataset.scenes,
+        found=(nothing,) * 3,
+        counts=tuple(count_image(nothing, s.quads, s.ignore) for s in dataset.scenes),
+    )
+    samples = worst_samples(found, found)
+    assert [s.engine for s in samples] == ["0 of 1 found, 0 wrong"] * 3

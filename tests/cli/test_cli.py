@@ -1,0 +1,372 @@
+"""The program as its users meet it: exit codes, messages, files left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from ocr_trt.cli.app import app, spread_options
+from ocr_trt.spec import DetectorSpec, RecognizerSpec, dump_spec
+
+COMMANDS = [command.callback.__name__ for command in app.registered_commands]  # type: ignore[union-attr]
+
+
+def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ocr_trt", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, **options)
+
+
+def fails(done: subprocess.CompletedProcess[str], code: int, message: str) -> None:
+    """One clear line, the right exit code, no traceback."""
+    assert message in done.stderr
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr + done.stdout
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+
+
+@pytest.fixture(scope="module")
+def specs(
+    detector_model: Path, recognizer_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Spec files of the small models, with budgets that random models can keep."""
+    folder = tmp_path_factory.mktemp("specs")
+    detector = {
+        "name": "det", "role": "detector", "source": {"path": str(detector_model)},
+        "input": {"name": "image", "shape": [1, 64, 96, 3]}, "output": {"name": "output_0"},
+        "accuracy": {"max_loss": 100},
+    }  # fmt: skip
+    recognizer = {
+        "name": "rec", "role": "recognizer", "source": {"path": str(recognizer_model)},
+        "input": {"name": "image", "shape": [1, 32, 64, 1], "color": "GREY", "max_batch": 4},
+        "output": {"name": "output_0"}, "accuracy": {"max_loss": 100},
+    }  # fmt: skip
+    for spec in (detector, recognizer):
+        (folder / f"{spec['role']}.yaml").write_text(yaml.safe_dump(spec))
+    return {role: folder / f"{role}.yaml" for role in ("detector", "recognizer")}
+
+
+@pytest.fixture(scope="module")
+def bundles(specs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Bundles of the small models, built by the program."""
+    output = tmp_path_factory.mktemp("bundles")
+    done = run("build", *specs.values(), "--precision", "fp32", "--output", output, "--json")
+    assert done.returncode == 0, done.stderr
+    built = json.loads(done.stdout)
+    return dict(zip(specs, [Path(row["bundle"]) for row in built], strict=True))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    done = run(command, "--help", env={**os.environ, "COLUMNS": "200"})
+    assert done.returncode == 0
+    assert f"Example: ocr-trt {command}" in done.stdout
+
+
+def test_help_lists_all_commands_and_exit_codes() -> None:
+    done = run("--help", env={**os.environ, "COLUMNS": "200"})
+    assert all(command in done.stdout for command in COMMANDS)
+    assert "4 over accuracy budget" in done.stdout
+
+
+def test_version_is_said() -> None:
+    assert run("--version").stdout.startswith("ocr-trt 0.")
+
+
+def test_doctor_speaks_to_people_and_machines() -> None:
+    assert "openvino" in run("doctor").stdout
+    found = json.loads(run("doctor", "--json").stdout)
+    assert found["targets"]["onnxruntime"]["can_run"]
+    for presence in found["targets"].values():
+        assert presence["can_run"] or presence["remedy"]
+
+
+def test_init_writes_a_spec_that_inspect_takes(
+    detector_model: Path, recognizer_model: Path, tmp_path: Path
+) -> None:
+    for role, model in (("detector", detector_model), ("recognizer", recognizer_model)):
+        done = run("init", model, "--role", role, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "# (?)" in (tmp_path / f"{role}.yaml").read_text()
+        again = run("init", model, "--role", role, cwd=tmp_path)
+        fails(again, 2, "is there already")
+    done = run("inspect", "recognizer.yaml", "--json", cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert found["clean_nodes"] < found["raw_nodes"]
+    assert found["signature"]["inputs"][0]["name"] == "image"
+
+
+def test_inspect_shows_a_model_and_a_spec(specs: dict[str, Path], detector_model: Path) -> None:
+    assert "output_0" in run("inspect", detector_model).stdout
+    assert "MaxUnpool2d" in run("inspect", specs["detector"]).stdout
+
+
+def test_build_says_its_verdict_and_nothing_of_tensorflow(
+    specs: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    done = run(
+        "build", specs["detector"], "--calibration", pictures, "--data", pictures,
+        "--target", "openvino", "--target", "onnxruntime", "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Verdict: engine / tensorflow 2" in done.stdout
+    assert "hmean" in done.stdout
+    for noise in ("oneDNN", "WARNING", "cuda", "rebuild TensorFlow"):
+        assert noise not in done.stderr + done.stdout
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "det-onnxruntime-int8",
+        "det-openvino-int8",
+    ]
+
+
+def test_build_takes_a_model_in_place_of_a_spec(recognizer_model: Path, tmp_path: Path) -> None:
+    done = run(
+        "build", recognizer_model, "--role", "recognizer", "--input", "image:1x32x64x1",
+        "--mean", "127.5", "--scale", "0.0078", "--precision", "fp32", "--output", tmp_path, "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (built,) = json.loads(done.stdout)
+    spec = yaml.safe_load((Path(built["bundle"]) / "spec.yaml").read_text())
+    assert spec["input"]["shape"] == [1, 32, 64, 1]
+    assert spec["input"]["mean"] == [127.5]
+
+
+def test_calibrate_prints_and_writes_ranges(
+    specs: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "ranges.json"
+    done = run("calibrate", specs["detector"], "--calibration", pictures, "--output", out)
+    assert done.returncode == 0, done.stderr
+    assert "stays in float: first layer" in done.stdout
+    found = json.loads(out.read_text())
+    assert found["pictures"] == 3
+    assert all(limit >= 0 for limit in found["ranges"].values())
+
+
+def test_bench_writes_three_reports(
+    bundles: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    done = run(
+        "bench", *bundles.values(), "--data", pictures, "--report", tmp_path / "r",
+        "--duration", "0.05",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (tmp_path / "r").iterdir()) == [
+        "report.html", "report.json", "report.md",
+    ]  # fmt: skip
+    found = json.loads((tmp_path / "r" / "report.json").read_text())
+    kinds = [[s["kind"] for s in model["systems"]] for model in found["models"]]
+    assert kinds == [["baseline", "reference", "engine"]] * 2
+    batches = [{s["batch"] for s in m["systems"][0]["latencies"]} for m in found["models"]]
+    assert batches == [{1}, {1, 4}]
+
+
+def test_run_prints_json_and_draws(
+    bundles: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    done = run(
+        "run", pictures, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
+        "--draw", tmp_path / "drawn", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png"]
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == 3
+
+
+def test_run_reports_a_bad_file_in_a_folder_and_goes_on(
+    bundles: dict[str, Path], pictures: Path
+) -> None:
+    (pictures / "1.png").write_bytes(b"no picture")
+    done = run(
+        "run", pictures, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
+        "--json",
+    )  # fmt: skip
+    fails(done, 3, "1.png: not a picture")
+    rows = json.loads(done.stdout)
+    assert ["error" in row for row in rows] == [False, True, False]
+
+
+def bad_picture(tmp_path: Path, kind: str) -> Path:
+    path = tmp_path / "picture.png"
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    data = cv2.imencode(".png", picture)[1].tobytes()
+    contents = {
+        "text": b"hello",
+        "empty": b"",
+        "truncated": data[: len(data) // 2],
+        "one pixel": cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes(),
+    }
+    if kind != "missing":
+        path.write_bytes(contents[kind])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "no such file"),
+        ("text", "not a picture"),
+        ("empty", "is empty"),
+        ("truncated", "damaged or truncated"),
+        ("one pixel", "too small"),
+    ],
+)
+def test_run_refuses_a_bad_picture(
+    bundles: dict[str, Path], tmp_path: Path, kind: str, message: str
+) -> None:
+    done = run(
+        "run", bad_picture(tmp_path, kind), "--detector", bundles["detector"],
+        "--recognizer", bundles["recognizer"],
+    )  # fmt: skip
+    fails(done, 2, message)
+
+
+def test_run_refuses_what_is_no_bundle_or_in_the_wrong_place(
+    bundles: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    detector, recognizer = bundles["detector"], bundles["recognizer"]
+    wrong = run("run", pictures, "--detector", tmp_path, "--recognizer", recognizer)
+    fails(wrong, 2, "not an engine bundle")
+    swapped = run("run", pictures, "--detector", recognizer, "--recognizer", detector)
+    fails(swapped, 2, "a detector is needed")
+
+
+def spec_with(specs: dict[str, Path], tmp_path: Path, path: str, value: Any) -> Path:
+    data = yaml.safe_load(specs["detector"].read_text())
+    *parents, last = path.split(".")
+    part = data
+    for parent in parents:
+        part = part[parent]
+    part[last] = value
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(data))
+    return tmp_path / "spec.yaml"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("unpit", {}, "unpit: unknown key"),
+        ("input.shape", "big", "input.shape"),
+        ("source.path", "nothing", "no such file or folder"),
+        ("source.signature", "other", "no signature named 'other'; it has: serv"),
+        ("input.name", "picture", "no input named 'picture'; it has: image"),
+        ("output.name", "y", "no output named 'y'"),
+    ],
+)
+def test_build_refuses_a_wrong_spec(
+    specs: dict[str, Path], tmp_path: Path, path: str, value: Any, message: str
+) -> None:
+    spec = spec_with(specs, tmp_path, path, value)
+    done = run("build", spec, "--precision", "fp32", "--output", tmp_path / "out")
+    fails(done, 2, message)
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--precision", "int4"], "no precision 'int4'; there are: fp32, fp16, int8"),
+        (["--target", "cuda"], "no target 'cuda'"),
+        (["--precision", "int8"], "give --calibration DIR"),
+        (["--precision", "fp32", "--method", "magic"], "no method 'magic'"),
+        (["--precision", "fp32", "--role", "detector"], "is a spec: put role"),
+        (["--precision", "fp32", "--output", "/proc/nothing"], "cannot be written"),
+        (["--precision", "fp32", "--data", "nothing"], "nothing: no such folder"),
+    ],
+)
+def test_build_refuses_wrong_options(
+    specs: dict[str, Path], tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = run("build", specs["detector"], *arguments, cwd=tmp_path)
+    fails(done, 2, message)
+
+
+def test_build_refuses_a_model_without_a_role(detector_model: Path, tmp_path: Path) -> None:
+    fails(run("build", detector_model, cwd=tmp_path), 2, "give --role detector")
+    fails(run("build", tmp_path / "x.yaml", cwd=tmp_path), 2, "no such file or folder")
+
+
+def test_build_refuses_lambda_layers_unless_asked(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.Lambda(lambda t: t * 2, name="doubler", output_shape=(8, 8, 3))(image)
+    keras.Model(image, x).save(tmp_path / "model.keras")
+    done = run("build", tmp_path / "model.keras", "--role", "detector", cwd=tmp_path)
+    fails(done, 2, "layers doubler run Python code")
+
+
+def test_over_budget_is_exit_4_and_nothing_is_left(
+    specs: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    # Ranges taken from nearly black pictures clip everything that noise makes.
+    (pictures / "labels.json").unlink()
+    dark = tmp_path / "dark"
+    dark.mkdir()
+    cv2.imwrite(str(dark / "a.png"), np.full((48, 80, 3), 1, np.uint8))
+    data = yaml.safe_load(specs["recognizer"].read_text())
+    spec = tmp_path / "strict.yaml"
+    spec.write_text(yaml.safe_dump({**data, "accuracy": {"max_loss": 0.3}}))
+    done = run(
+        "build", spec, "--calibration", dark, "--data", pictures, "--output", tmp_path / "out"
+    )
+    fails(done, 4, "over accuracy.max_loss 0.3")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_ctrl_c_during_a_build_leaves_nothing(
+    specs: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "ocr_trt", "build", str(specs["recognizer"]), "--output",
+               str(output), "--calibration", str(pictures)]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (output.exists() and list(output.iterdir())):
+        time.sleep(0.02)  # until the scratch folder of the bundle is there
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert list(output.iterdir()) == []
+
+
+def test_several_compute_capabilities_may_follow_one_option() -> None:
+    option = "--compute-capability"
+    assert spread_options(["build", "a.yaml", option, "8.6", "8.9", "12.0", "--json"]) == [
+        "build", "a.yaml", option, "8.6", option, "8.9", option, "12.0", "--json",
+    ]  # fmt: skip
+    assert spread_options(["build", option, "8.6", "a.yaml"]) == ["build", option, "8.6", "a.yaml"]
+
+
+def test_internal_errors_ask_for_a_report(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from ocr_trt.cli import app as module
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(module, "app", broken)
+    monkeypatch.setattr(sys, "argv", ["ocr-trt", "doctor"])
+    assert module._run() == 1
+    assert "internal error, please report it" in capsys.readouterr().err
+
+
+def test_dumped_spec_is_a_spec_for_the_program(
+    detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, tmp_path: Path
+) -> None:
+    for spec in (detector_spec, recognizer_spec):
+        path = tmp_path / f"{spec.role}.yaml"
+        path.write_text(dump_spec(spec))
+        assert json.loads(run("inspect", path, "--json").stdout)["clean_nodes"] > 0

@@ -1,0 +1,136 @@
+"""Fixtures shared by all tests: small models, exported once per session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator with the same seed in every test."""
+    return np.random.default_rng(7)
+
+
+def _export(model: Any, folder: Path) -> Path:
+    model.export(folder, format="tf_saved_model", verbose=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def detector_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel like the reference detector, with two stages and few channels."""
+    keras = pytest.importorskip("keras")
+    from ocr_trt.models.layers import MaxPoolArgmax2D, MaxUnpool2D
+
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    image = keras.Input((None, None, 3), name="image")
+    x, skips, places = image, [], []
+    for filters in (8, 16):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = layers.BatchNormalization(beta_initializer="random_normal")(x)
+        x = layers.ReLU()(x)
+        skips.append(x)
+        x, place = MaxPoolArgmax2D()(x)
+        places.append(place)
+    x = layers.Conv2D(16, 3, padding="same", activation="relu", bias_initializer="random_normal")(x)
+    for filters in (16, 8):
+        x = layers.Conv2D(filters, 1, activation="relu", bias_initializer="random_normal")(x)
+        x = MaxUnpool2D()(x, places.pop())
+        x = layers.Concatenate()([x, skips.pop()])
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+    x = layers.Conv2D(1, 1, activation="sigmoid", name="probability")(x)
+    return _export(keras.Model(image, x), tmp_path_factory.mktemp("detector") / "model")
+
+
+@pytest.fixture(scope="session")
+def recognizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel like the reference recognizer, with one small transformer block."""
+    keras = pytest.importorskip("keras")
+    from ocr_trt.models.layers import SinusoidalPositions
+
+    keras.utils.set_random_seed(2)
+    layers = keras.layers
+    image = keras.Input((32, None, 1), name="image")
+    x = layers.Conv2D(16, 3, (2, 2), "same", activation="relu")(image)
+    x = layers.Conv2D(32, 3, (2, 2), "same", activation="relu")(x)
+    x = layers.Conv2D(32, (8, 1), bias_initializer="random_normal")(x)
+    x = SinusoidalPositions()(layers.Reshape((-1, 32))(x))
+    y = layers.LayerNormalization(epsilon=1e-5, gamma_initializer="random_normal")(x)
+    y = layers.MultiHeadAttention(2, 16, bias_initializer="random_normal")(y, y)
+    x = layers.Add()([x, y])
+    y = layers.LayerNormalization(epsilon=1e-5, beta_initializer="random_normal")(x)
+    y = layers.Dense(48, activation="gelu", bias_initializer="random_normal")(y)
+    x = layers.Add()([x, layers.Dense(32)(y)])
+    logits = layers.Dense(96, name="logits")(x)
+    return _export(keras.Model(image, logits), tmp_path_factory.mktemp("recognizer") / "model")
+
+
+@pytest.fixture
+def detector_spec(detector_model: Path) -> DetectorSpec:
+    """The spec of the small detector, at 64x96."""
+    spec = spec_from_dict(
+        {
+            "name": "small-detector",
+            "role": "detector",
+            "source": {"path": detector_model},
+            "input": {
+                "name": "image",
+                "shape": [1, 64, 96, 3],
+                "mean": [127.5],
+                "scale": [1 / 127.5],
+            },
+            "output": {"name": "output_0"},
+        }
+    )
+    assert isinstance(spec, DetectorSpec)
+    return spec
+
+
+@pytest.fixture
+def recognizer_spec(recognizer_model: Path) -> RecognizerSpec:
+    """The spec of the small recognizer: 32x64 and a bucket of 32, free batch."""
+    spec = spec_from_dict(
+        {
+            "name": "small-recognizer",
+            "role": "recognizer",
+            "source": {"path": recognizer_model},
+            "input": {
+                "name": "image",
+                "shape": [1, 32, 64, 1],
+                "color": "GREY",
+                "mean": [127.5],
+                "scale": [1 / 127.5],
+                "max_batch": 4,
+            },
+            "output": {"name": "output_0"},
+            "buckets": [32],
+        }
+    )
+    assert isinstance(spec, RecognizerSpec)
+    return spec
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """A folder with three noisy pictures and labels for them."""
+    import json
+
+    import cv2
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rows = []
+    for number in range(3):
+        picture = rng.integers(0, 256, (48, 80, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+        box = {"polygon": [5, 5, 45, 5, 45, 20, 5, 20], "text": f"word{number}"}
+        rows.append({"file": f"{number}.png", "boxes": [box]})
+    (folder / "labels.json").write_text(json.dumps(rows))
+    return folder

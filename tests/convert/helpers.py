@@ -1,0 +1,74 @@
+"""Graphs as ONNX text, and checks that every rule's test makes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from ocr_trt.convert.graph import OPSET
+from ocr_trt.convert.outcome import Outcome
+
+
+def graph(text: str, **weights: np.ndarray) -> ir.Model:
+    """Parse ``agraph``; ``weights`` become initializers; shapes are inferred."""
+    header = f'<ir_version: 10, opset_import: ["" : {OPSET}, "ocr_trt" : 1]>'
+    proto = onnx.parser.parse_model(header + text)
+    proto.graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()
+    )
+    model = ir.from_proto(proto)
+    common.ShapeInferencePass()(model)
+    return model
+
+
+def ops(model: ir.Model) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph)
+
+
+def run(model: ir.Model, seed: int = 0) -> list[np.ndarray]:
+    """Run on seeded numbers, without onnxruntime's own optimisations."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = ort.InferenceSession(
+        ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    rng = np.random.default_rng(seed)
+    feeds = {}
+    for entry in session.get_inputs():
+        shape = [d if isinstance(d, int) else 2 for d in entry.shape]
+        feeds[entry.name] = rng.standard_normal(shape).astype(np.float32)
+    return session.run(None, feeds)
+
+
+def check_fires(
+    model: ir.Model, rule: Callable[[ir.Model], Outcome], *, atol: float, rtol: float = 0.0
+) -> Outcome:
+    """Apply a rule; it must change the graph, keep it legal, and keep the numbers."""
+    before = run(model)
+    outcome = rule(model)
+    assert outcome.changed > 0
+    onnx.checker.check_model(ir.to_proto(model), full_check=True)
+    after = run(model)
+    for left, right in zip(before, after, strict=True):
+        assert left.shape == right.shape
+        assert np.abs(left).max() > 0, "a graph that gives zeros proves nothing"
+        np.testing.assert_allclose(right, left, atol=atol, rtol=rtol)
+    return outcome
+
+
+def check_rests(model: ir.Model, rule: Callable[[ir.Model], Outcome]) -> Outcome:
+    """Apply a rule; it must leave the graph as it is, to the byte."""
+    before = ir.to_proto(model).SerializeToString(deterministic=True)
+    outcome = rule(model)
+    assert outcome.changed == 0
+    assert ir.to_proto(model).SerializeToString(deterministic=True) == before
+    return outcome

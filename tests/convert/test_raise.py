@@ -1,0 +1,198 @@
+"""raise_activations, raise_norms, raise_dense: by what a region does, however it is spelt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ocr_trt.convert.passes.collapse_views import collapse_views
+from ocr_trt.convert.passes.raise_activations import raise_activations
+from ocr_trt.convert.passes.raise_dense import raise_dense
+from ocr_trt.convert.passes.raise_norms import raise_norms
+
+from .helpers import check_fires, check_rests, graph, ops
+
+RNG = np.random.default_rng(4)
+F = np.float32
+
+
+def weights(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+SPELLINGS = {
+    "Gelu": [
+        "d = Div(x, r) e = Erf(d) p = Add(e, one) h = Mul(x, half) y = Mul(h, p)",
+        "h = Mul(half, x) n = Neg(x) s = Mul(n, q) e = Erf(s) c = Sub(one, e) y = Mul(h, c)",
+        "s = Mul(x, q) e = Erf(s) p = Add(one, e) m = Mul(x, p) y = Mul(m, half)",
+        "c = Pow(x, three) k = Mul(c, k0) i = Add(x, k) s = Mul(i, k1) t = Tanh(s) "
+        "p = Add(t, one) h = Mul(half, x) y = Mul(h, p)",
+    ],
+    "HardSwish": [
+        "a = Add(x, three) c = Clip(a, zero, six) m = Mul(x, c) y = Div(m, six)",
+        "h = HardSigmoid <alpha = 0.16666667, beta = 0.5> (x) y = Mul(x, h)",
+    ],
+    "Mish": ["s = Softplus(x) t = Tanh(s) y = Mul(x, t)"],
+}
+CONSTANTS = {
+    "half": F(0.5), "one": F(1), "zero": F(0), "three": F(3), "six": F(6), "r": F(np.sqrt(2)),
+    "q": F(np.sqrt(0.5)), "k0": F(0.044715), "k1": F(np.sqrt(2 / np.pi)),
+}  # fmt: skip
+
+
+def elementwise(body: str) -> str:
+    return f"agraph (float[2,50] x) => (float[2,50] y) {{ {body} }}"
+
+
+@pytest.mark.parametrize(
+    ("op", "body"), [(op, body) for op, bodies in SPELLINGS.items() for body in bodies]
+)
+def test_activation_is_raised(op: str, body: str) -> None:
+    used = {name: value for name, value in CONSTANTS.items() if name in body.replace("(", " ")}
+    model = graph(elementwise(body), **{n: v for n, v in used.items() if _uses(body, n)})
+    check_fires(model, raise_activations, atol=2e-6)
+    assert ops(model) == {op: 1}
+
+
+def _uses(body: str, name: str) -> bool:
+    import re
+
+    return re.search(rf"[(, ]{name}[,)]", body) is not None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "d = Div(x, r) e = Erf(d) p = Add(e, one) h = Mul(x, q) y = Mul(h, p)",
+        "s = Sigmoid(x) y = Mul(x, s)",
+        "t = Tanh(x) y = Mul(x, t)",
+    ],
+    ids=["a wrong factor", "swish stays, targets fuse it", "no known function"],
+)
+def test_other_functions_stay(body: str) -> None:
+    constants = {n: v for n, v in CONSTANTS.items() if _uses(body, n)}
+    check_rests(graph(elementwise(body), **constants), raise_activations)
+
+
+def test_activation_whose_inside_is_read_stays() -> None:
+    body = "d = Div(x, r) e = Erf(d) p = Add(e, one) h = Mul(x, half) y = Mul(h, p) z = Relu(p)"
+    text = f"agraph (float[2,50] x) => (float[2,50] y, float[2,50] z) {{ {body} }}"
+    constants = {n: v for n, v in CONSTANTS.items() if _uses(body, n)}
+    check_rests(graph(text, **constants), raise_activations)
+
+
+NORMS = {
+    "moments": (
+        "m = ReduceMean(x, last) d = Sub(x, m) q = Mul(d, d) v = ReduceMean(q, last) "
+        "e = Add(v, eps) s = Sqrt(e) r = Reciprocal(s) f = Mul(r, g) a = Mul(x, f) "
+        "n = Neg(m) o = Mul(n, f) p = Add(o, b) y = Add(a, p)"
+    ),
+    "plain": (
+        "m = ReduceMean(x, last) d = Sub(x, m) q = Pow(d, two) v = ReduceMean(q, last) "
+        "e = Add(v, eps) s = Sqrt(e) n = Div(d, s) a = Mul(n, g) y = Add(a, b)"
+    ),
+    "without parameters": (
+        "m = ReduceMean(x, last) d = Sub(x, m) q = Mul(d, d) v = ReduceMean(q, last) "
+        "e = Add(v, eps) s = Sqrt(e) y = Div(d, s)"
+    ),
+}
+
+
+def norm_graph(body: str, **change: np.ndarray):
+    constants = {
+        "last": np.array([-1]), "eps": F(1e-3), "two": F(2), "g": weights(16), "b": weights(16),
+        **change,
+    }  # fmt: skip
+    text = f"agraph (float[2,7,16] x) => (float[2,7,16] y) {{ {body} }}"
+    return graph(text, **{n: v for n, v in constants.items() if _uses(body, n)})
+
+
+@pytest.mark.parametrize("name", ["moments", "plain", "without parameters"])
+def test_layer_norm_is_raised(name: str) -> None:
+    model = norm_graph(NORMS[name])
+    check_fires(model, raise_norms, atol=5e-5)
+    assert ops(model) == {"LayerNormalization": 1}
+    (node,) = model.graph
+    assert node.attributes["epsilon"].as_float() == pytest.approx(1e-3)
+
+
+def test_layer_norm_takes_its_parameters_exactly() -> None:
+    scale, bias = weights(16), weights(16)
+    model = norm_graph(NORMS["plain"], g=scale, b=bias)
+    raise_norms(model)
+    (node,) = model.graph
+    assert np.array_equal(node.inputs[1].const_value.numpy(), scale)
+    np.testing.assert_allclose(node.inputs[2].const_value.numpy(), bias, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("change", "body"),
+    [
+        ({"last": np.array([1])}, NORMS["plain"]),
+        ({}, NORMS["plain"].replace("d = Sub(x, m)", "d = Add(x, m)")),
+        (
+            {},
+            NORMS["plain"].replace("q = Pow(d, two)", "q = Mul(x, d)").replace("Sqrt(e)", "Abs(e)"),
+        ),
+    ],
+    ids=["over another axis", "plus the mean", "no root"],
+)
+def test_other_normalisations_stay(change: dict[str, np.ndarray], body: str) -> None:
+    check_rests(norm_graph(body, **change), raise_norms)
+
+
+def test_gemm_on_rows_becomes_matmul_on_the_tensor() -> None:
+    model = graph(
+        """
+        agraph (float[2,5,8] x) => (float[2,5,4] y) {
+            r = Reshape(x, rows)
+            g = Gemm <transB = 1> (r, w, b)
+            y = Reshape(g, back)
+        }
+        """,
+        rows=np.array([10, 8]), back=np.array([2, 5, 4]), w=weights(4, 8), b=weights(4),
+    )  # fmt: skip
+    check_fires(model, raise_dense, atol=1e-5)
+    collapse_views(model)
+    assert ops(model) == {"MatMul": 1, "Add": 1}
+
+
+def test_alpha_and_beta_of_gemm_are_kept() -> None:
+    text = (
+        "agraph (float[5,8] x) => (float[5,4] y) { y = Gemm <alpha = 0.5, beta = 3.0> (x, w, b) }"
+    )
+    model = graph(text, w=weights(8, 4), b=weights(4))
+    check_fires(model, raise_dense, atol=1e-5)
+    assert ops(model) == {"MatMul": 1, "Add": 1}
+
+
+def test_batched_product_gets_its_heads_back() -> None:
+    model = graph(
+        """
+        agraph (float[2,4,5,8] a, float[2,4,8,5] b) => (float[2,4,5,5] y) {
+            p = Reshape(a, left)
+            q = Reshape(b, right)
+            m = MatMul(p, q)
+            y = Reshape(m, back)
+        }
+        """,
+        left=np.array([8, 5, 8]), right=np.array([8, 8, 5]), back=np.array([2, 4, 5, 5]),
+    )  # fmt: skip
+    check_fires(model, raise_dense, atol=1e-5)
+    collapse_views(model)
+    assert ops(model) == {"MatMul": 1}
+
+
+def test_gemm_with_a_transposed_left_side_stays() -> None:
+    text = "agraph (float[8,5] x) => (float[5,4] y) { y = Gemm <transA = 1> (x, w) }"
+    check_rests(graph(text, w=weights(8, 4)), raise_dense)
+
+
+def test_reshape_that_changes_the_last_axis_stays() -> None:
+    text = """
+        agraph (float[2,5,8] x) => (float[20,3] y) {
+            r = Reshape(x, rows)
+            y = MatMul(r, w)
+        }
+    """
+    check_rests(graph(text, rows=np.array([20, 4]), w=weights(4, 3)), raise_dense)

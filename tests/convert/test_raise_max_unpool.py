@@ -1,0 +1,158 @@
+"""Max-unpooling in the spellings that TensorFlow users write, raised and compared with TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from ocr_trt.convert.passes.collapse_views import collapse_views
+from ocr_trt.convert.passes.fold_constants import fold_constants
+from ocr_trt.convert.passes.raise_max_unpool import raise_max_unpool
+from ocr_trt.convert.pipeline import _upgraded
+from ocr_trt.convert.sources.tf_graph import onnx_from_function
+
+from .helpers import ops
+
+tf = pytest.importorskip("tensorflow")
+
+Unpool = Callable[[Any, Any, tuple[int, int, int, int]], Any]
+
+
+def by_scatter_nd_and_repeat(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
+    n, h, w, c = shape
+    pictures = tf.repeat(tf.range(n, dtype=tf.int64), h * w * c // 4)
+    index = tf.stack([pictures, tf.reshape(places, [-1])], axis=1)
+    spread = tf.scatter_nd(index, tf.reshape(values, [-1]), tf.constant([n, h * w * c], tf.int64))
+    return tf.reshape(spread, shape)
+
+
+def by_ones_like(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
+    n, h, w, c = shape
+    pictures = tf.reshape(tf.range(n, dtype=tf.int64), [n, 1, 1, 1]) * tf.ones_like(places)
+    flat = tf.reshape(pictures * (h * w * c) + places, [-1, 1])
+    size = tf.constant([n * h * w * c], tf.int64)
+    return tf.reshape(tf.scatter_nd(flat, tf.reshape(values, [-1]), size), shape)
+
+
+def by_four_coordinates(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
+    n, h, w, c = shape
+    ones = tf.ones_like(places)
+    b = ones * tf.reshape(tf.range(n, dtype=tf.int64), [n, 1, 1, 1])
+    y = places // (w * c)
+    x = places // c % w
+    f = ones * tf.range(c, dtype=tf.int64)
+    index = tf.transpose(tf.reshape(tf.stack([b, y, x, f]), [4, -1]))
+    return tf.scatter_nd(index, tf.reshape(values, [-1]), tf.constant(shape, tf.int64))
+
+
+def by_tensor_scatter(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
+    n, h, w, c = shape
+    pictures = tf.tile(tf.reshape(tf.range(n, dtype=tf.int64), [n, 1]), [1, h * w * c // 4])
+    index = tf.stack([tf.reshape(pictures, [-1]), tf.reshape(places, [-1])], axis=1)
+    empty = tf.zeros([n, h * w * c])
+    filled = tf.tensor_scatter_nd_update(empty, index, tf.reshape(values, [-1]))
+    return tf.reshape(filled, shape)
+
+
+def upside_down(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
+    n, h, w, c = shape
+    return by_scatter_nd_and_repeat(values, h * w * c - 1 - places, shape)
+
+
+def network(unpool: Unpool, size: int = 2, pad: str = "VALID") -> Callable[[Any], Any]:
+    def run(x: Any) -> Any:
+        y = tf.nn.relu(x - 0.5)  # many ties at zero
+        values, places = tf.nn.max_pool_with_argmax(y, size, 2, pad, include_batch_in_index=False)
+        shape = tuple(x.shape)
+        return unpool(tf.sin(3 * values) - 0.25, places, shape) + 0.1 * y
+
+    return run
+
+
+def converted(function: Any, shape: tuple[int, int, int, int]) -> ir.Model:
+    model = _upgraded(onnx_from_function(function, "x", shape, "y"))
+    fold_constants(model)
+    return model
+
+
+def evaluated(model: ir.Model, x: np.ndarray) -> np.ndarray:
+    import onnxruntime as ort
+
+    data = ir.to_proto(model).SerializeToString()
+    return ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+
+
+SPELLINGS = [by_scatter_nd_and_repeat, by_ones_like, by_four_coordinates, by_tensor_scatter]
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("unpool", SPELLINGS, ids=lambda f: f.__name__)
+def test_every_spelling_is_raised(unpool: Unpool, batch: int, rng: np.random.Generator) -> None:
+    shape = (batch, 6, 10, 3)
+    function = network(unpool)
+    model = converted(function, shape)
+    assert raise_max_unpool(model).changed == 1
+    fold_constants(model)
+    collapse_views(model)
+    found = ops(model)
+    assert (found["MaxPoolArgmax2d"], found["MaxUnpool2d"]) == (1, 1)
+    assert not {"ScatterND", "ScatterElements", "Mod", "MaxPool"} & set(found)
+    x = rng.integers(-1, 3, shape).astype(np.float32)
+    np.testing.assert_allclose(evaluated(model, x), function(tf.constant(x)).numpy(), atol=1e-6)
+
+
+def test_index_arithmetic_that_does_not_unpool_is_left_and_explained() -> None:
+    model = converted(network(upside_down), (1, 6, 10, 3))
+    outcome = raise_max_unpool(model)
+    assert outcome.changed == 0
+    assert "do not un-pool" in outcome.skipped[0].reason
+    assert ops(model)["ScatterND"] == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "shape", "reason"),
+    [
+        (3, (1, 7, 11, 3), "kernel_shape is (3, 3)"),
+        (2, (1, 7, 10, 3), "must be even"),
+    ],
+    ids=["3x3 windows", "odd height"],
+)
+def test_other_windows_are_left_and_explained(
+    size: int, shape: tuple[int, int, int, int], reason: str
+) -> None:
+    def run(x: Any) -> Any:
+        values, places = tf.nn.max_pool_with_argmax(x, size, 2, "VALID")
+        flat = tf.reshape(places, [-1, 1])
+        spread = tf.scatter_nd(flat, tf.reshape(values, [-1]), [int(np.prod(shape))])
+        return tf.reshape(spread, shape)
+
+    outcome = raise_max_unpool(converted(run, shape))
+    assert outcome.changed == 0
+    assert reason in outcome.skipped[0].reason
+
+
+def test_pooling_without_unpooling_is_left() -> None:
+    def run(x: Any) -> Any:
+        return tf.nn.max_pool_with_argmax(x, 2, 2, "VALID")[0]
+
+    outcome = raise_max_unpool(converted(run, (1, 6, 10, 3)))
+    assert (outcome.changed, outcome.skipped) == (0, ())
+
+
+def test_one_pooling_may_feed_two_unpoolings(rng: np.random.Generator) -> None:
+    shape = (2, 4, 6, 2)
+
+    def run(x: Any) -> Any:
+        values, places = tf.nn.max_pool_with_argmax(x, 2, 2, "VALID")
+        first = by_scatter_nd_and_repeat(values, places, shape)
+        return first + by_scatter_nd_and_repeat(values * 2.0 + 1.0, places, shape)
+
+    model = converted(run, shape)
+    assert raise_max_unpool(model).changed == 2
+    fold_constants(model)
+    x = rng.standard_normal(shape).astype(np.float32)
+    np.testing.assert_allclose(evaluated(model, x), run(tf.constant(x)).numpy(), atol=1e-6)

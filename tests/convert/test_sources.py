@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.helper
+import pytest
+
+from ocr_trt.convert.draft import draft_spec
+from ocr_trt.convert.pipeline import convert
+from ocr_trt.convert.sources import open_source, source_format
+from ocr_trt.engines.backends.onnxruntime import runner_from_model
+from ocr_trt.engines.baseline import baseline_runner
+from ocr_trt.errors import InputFileError
+from ocr_trt.spec import SourceSpec, spec_from_dict
+
+keras = pytest.importorskip("keras")
+
+
+def small_keras(folder: Path, name: str) -> Path:
+    keras.utils.set_random_seed(3)
+    image = keras.Input((None, None, 3), name="image")
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    x = keras.layers.Conv2D(1, 1, activation="sigmoid", name="map")(x)
+    path = folder / name
+    keras.Model(image, x).save(path)
+    return path
+
+
+def spec_for(path: Path, **source: object):  # type: ignore[no-untyped-def]
+    return spec_from_dict(
+        {
+            "name": "m",
+            "role": "detector",
+            "source": {"path": path, **source},
+            "input": {"name": "image", "shape": [1, 16, 24, 3]},
+            "output": {"name": "map"},
+        }
+    )
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+def test_keras_files_convert_and_equal_keras(
+    tmp_path: Path, name: str, rng: np.random.Generator
+) -> None:
+    spec = spec_for(small_keras(tmp_path, name))
+    source = open_source(spec.source)
+    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(picture)
+    theirs = baseline_runner(source, spec, 24).run(picture)
+    assert theirs.std() > 1e-3
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_onnx_files_convert_and_equal_themselves(
+    tmp_path: Path, layout: str, rng: np.random.Generator
+) -> None:
+    weights = rng.standard_normal((2, 3, 3, 3)).astype(np.float32)
+    dims = ["N", 3, "H", "W"] if layout == "NCHW" else ["N", "H", "W", 3]
+    inner = "image" if layout == "NCHW" else "nchw"
+    nodes = [
+        onnx.helper.make_node("Conv", [inner, "w"], ["c"], pads=[1, 1, 1, 1]),
+        onnx.helper.make_node("Sigmoid", ["c"], ["s"]),
+    ]
+    if layout == "NHWC":
+        nodes.insert(0, onnx.helper.make_node("Transpose", ["image"], ["nchw"], perm=[0, 3, 1, 2]))
+        nodes.append(onnx.helper.make_node("Transpose", ["s"], ["map"], perm=[0, 2, 3, 1]))
+    else:
+        nodes.append(onnx.helper.make_node("Identity", ["s"], ["map"]))
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes,
+        "g",
+        [value("image", onnx.TensorProto.FLOAT, dims)],
+        [value("map", onnx.TensorProto.FLOAT, [None] * 4)],
+        [onnx.numpy_helper.from_array(weights, "w")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)])
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path)
+    shape = [1, 3, 16, 24] if layout == "NCHW" else [1, 16, 24, 3]
+    spec = spec_for(path)
+    settings = spec.input.model_copy(update={"layout": layout, "shape": tuple(shape)})
+    spec = spec.model_copy(update={"input": settings})
+    source = open_source(spec.source)
+    found = convert(source, spec)
+    assert set(found.ops) == {"Conv", "Sigmoid"}
+    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(found.model, label="x", max_batch=1).run(picture)
+    theirs = baseline_runner(source, spec, 24).run(picture)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_signature_lists_inputs_and_outputs(detector_model: Path) -> None:
+    found = open_source(SourceSpec(path=detector_model)).signature()
+    assert [(i.name, i.shape) for i in found.inputs] == [("image", (None, None, None, 3))]
+    assert [(o.name, o.dtype) for o in found.outputs] == [("output_0", "float32")]
+
+
+def test_missing_names_are_listed(detector_model: Path) -> None:
+    with pytest.raises(InputFileError, match="no signature named 'x'; it has: serv"):
+        open_source(SourceSpec(path=detector_model, signature="x"))
+    source = open_source(SourceSpec(path=detector_model))
+    with pytest.raises(InputFileError, match="no input named 'picture'; it has: image"):
+        source.function("picture", "output_0")
+    with pytest.raises(InputFileError, match="no output named 'y'; it has: output_0"):
+        source.function("image", "y")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("nothing", None, "no such file or folder"),
+        ("model.txt", b"x", "not a SavedModel folder"),
+        ("model.onnx", b"not protobuf", "not a valid ONNX model"),
+        ("model.onnx", b"", "not a valid ONNX model"),
+        ("model.keras", b"not a zip", "not a Keras model file"),
+        ("model.h5", b"not hdf5", "not a Keras model file"),
+    ],
+)
+def test_other_files_are_refused(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputFileError, match=message):
+        open_source(SourceSpec(path=path))
+
+
+def test_folder_that_is_no_saved_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match="not a SavedModel folder"):
+        source_format(SourceSpec(path=tmp_path))
+    (tmp_path / "saved_model.pb").write_bytes(b"garbage")
+    with pytest.raises(InputFileError, match="cannot load it as a SavedModel"):
+        open_source(SourceSpec(path=tmp_path))
+
+
+def test_lambda_layers_are_refused_unless_asked(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.Lambda(lambda t: t * 2, name="doubler", output_shape=(8, 8, 3))(image)
+    path = tmp_path / "model.keras"
+    keras.Model(image, x).save(path)
+    with pytest.raises(InputFileError, match=r"layers doubler run Python code .*allow_lambda"):
+        open_source(SourceSpec(path=path))
+    assert open_source(SourceSpec(path=path, allow_lambda=True)).signature().inputs
+
+
+def test_lambda_hidden_in_a_nested_model_is_found(tmp_path: Path) -> None:
+    inner = {
+        "class_name": "Functional",
+        "config": {"layers": [{"class_name": "Lambda", "config": {"name": "deep"}}]},
+    }
+    config = {"class_name": "Functional", "config": {"layers": [inner]}}
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+    (tmp_path / "model.keras").write_bytes(data.getvalue())
+    with pytest.raises(InputFileError, match="layers deep run Python code"):
+        open_source(SourceSpec(path=tmp_path / "model.keras"))
+
+
+@pytest.mark.parametrize(
+    "config", [b"{", b"[" * 100_000, b"\xff"], ids=["broken", "too deep", "not text"]
+)
+def test_hostile_keras_archive_is_refused(tmp_path: Path, config: bytes) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", config)
+    with pytest.raises(InputFileError):
+        open_source(SourceSpec(path=path))
+
+
+def test_draft_fills_in_what_the_signature_leaves_open(
+    detector_model: Path, recognizer_model: Path
+) -> None:
+    detector = draft_spec(detector_model, "detector")
+    assert detector.input.shape == (1, 640, 640, 3)
+    assert (detector.input.name, detector.output.name) == ("image", "output_0")
+    recognizer = draft_spec(recognizer_model, "recognizer", mean=(127.5,), scale=(0.5,))
+    assert recognizer.input.shape == (1, 32, 320, 1)
+    assert recognizer.input.color == "GREY"
+    assert (recognizer.input.mean, recognizer.input.scale) == ((127.5,), (0.5,))
+
+
+def test_draft_for_the_wrong_role_says_what_is_there(detector_model: Path) -> None:
+    with pytest.raises(InputFileError, match="no output of rank 3, as a recognizer has"):
+        draft_spec(detector_model, "recognizer")
+    with pytest.raises(InputFileError, match="which input is the picture"):
+        draft_spec(detector_model, "detector", given=("nothing", (1, 8, 8, 3)))

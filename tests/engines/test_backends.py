@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+from ocr_trt.engines.backends import backend, target_names
+from ocr_trt.engines.backends.base import BuildSettings, RunSettings
+from ocr_trt.engines.backends.trt_common import build_in_child
+from ocr_trt.errors import EngineBuildError, TargetMissingError, UserError
+
+RUNNABLE = [name for name in ("onnxruntime", "openvino") if backend(name).presence().can_run]
+
+MODEL = onnx.parser.parse_model("""
+    <ir_version: 10, opset_import: ["" : 20]>
+    agraph (float[N,3,8,8] x) => (float[N,3,8,8] y) <float[1] s = {2.0}> {
+        m = Mul(x, s)
+        y = Relu(m)
+    }
+""")
+BAD = onnx.parser.parse_model("""
+    <ir_version: 10, opset_import: ["" : 20]>
+    agraph (float[1,3,8,8] x) => (float[1,3,8,8] y) { y, i = MaxPool <kernel_shape = [1, 1]> (x) }
+""")
+
+
+def test_targets_are_the_files_of_the_folder() -> None:
+    assert target_names() == ["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
+    for name in target_names():
+        assert backend(name).name == name
+
+
+def test_unknown_target_is_refused_with_the_list() -> None:
+    with pytest.raises(UserError, match="no target 'cuda'; there are: onnxruntime, openvino"):
+        backend("cuda")
+    with pytest.raises(UserError):
+        backend("base")
+    with pytest.raises(UserError):
+        backend("../../spec")
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_an_absent_target_says_why_and_what_to_do(name: str) -> None:
+    presence = backend(name).presence()
+    if not (presence.can_build and presence.can_run):
+        assert presence.reason
+        assert presence.remedy
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_plan_runs_and_gives_the_numbers_of_the_graph(
+    name: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    target = backend(name)
+    plan = tmp_path / f"plan{target.suffix}"
+    target.build(MODEL, plan, BuildSettings(max_batch=4))
+    with target.open(plan, label="x", settings=RunSettings(threads=1), max_batch=4) as runner:
+        assert runner.shape == (3, 8, 8)
+        for batch in (1, 3, 4, 1):
+            pictures = rng.standard_normal((batch, 3, 8, 8)).astype(np.float32)
+            np.testing.assert_allclose(runner.run(pictures), np.maximum(2 * pictures, 0), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_results_of_two_runs_do_not_share_memory(name: str, tmp_path: Path) -> None:
+    target = backend(name)
+    plan = tmp_path / f"plan{target.suffix}"
+    target.build(MODEL, plan, BuildSettings(max_batch=1))
+    with target.open(plan, label="x", settings=RunSettings(), max_batch=1) as runner:
+        first = runner.run(np.ones((1, 3, 8, 8), np.float32))
+        runner.run(np.zeros((1, 3, 8, 8), np.float32))
+    assert (first == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("pictures", "message"),
+    [
+        (np.ones((1, 3, 8, 8)), "got float64"),
+        (np.ones((1, 3, 8, 9), np.float32), r"takes float32 \(N, 3, 8, 8\)"),
+        (np.ones((3, 8, 8), np.float32), r"takes float32 \(N, 3, 8, 8\)"),
+        (np.ones((5, 3, 8, 8), np.float32), "takes 1 to 4 pictures, got 5"),
+        (np.ones((0, 3, 8, 8), np.float32), "takes 1 to 4 pictures, got 0"),
+    ],
+    ids=["dtype", "width", "rank", "too many", "none"],
+)
+def test_wrong_feed_is_refused_before_it_runs(
+    pictures: np.ndarray, message: str, tmp_path: Path
+) -> None:
+    target = backend("onnxruntime")
+    target.build(MODEL, tmp_path / "plan.onnx", BuildSettings(max_batch=4))
+    with target.open(
+        tmp_path / "plan.onnx", label="engine", settings=RunSettings(), max_batch=4
+    ) as runner:
+        with pytest.raises(ValueError, match=message):
+            runner.run(pictures)
+
+
+def test_precision_that_would_silently_become_another_is_refused() -> None:
+    with pytest.raises(
+        UserError, match="openvino has no fp16 arithmetic here; it runs: fp32, int8"
+    ):
+        backend("openvino").check_precision("fp16")
+    backend("openvino").check_precision("int8")
+
+
+def test_openvino_never_chooses_bf16_by_itself(tmp_path: Path, rng: np.random.Generator) -> None:
+    # 1 + 2**-10 needs more bits than bf16 has.
+    target = backend("openvino")
+    target.build(MODEL, tmp_path / "plan.xml", BuildSettings(max_batch=1))
+    with target.open(
+        tmp_path / "plan.xml", label="x", settings=RunSettings(), max_batch=1
+    ) as runner:
+        found = runner.run(np.full((1, 3, 8, 8), 1 + 2**-10, np.float32))
+    assert (found == np.float32(2 + 2**-9)).all()
+
+
+RTX = pytest.mark.skipif(
+    not backend("tensorrt-rtx").presence().can_build, reason="tensorrt-rtx is not installed"
+)
+
+
+@RTX
+@pytest.mark.parametrize("capabilities", [(), ("8.6",), ("8.6", "8.9", "12.0")])
+def test_rtx_builds_without_a_gpu(capabilities: tuple[str, ...], tmp_path: Path) -> None:
+    plan = tmp_path / "plan"
+    settings = BuildSettings(max_batch=4, compute_capabilities=capabilities)
+    backend("tensorrt-rtx").build(MODEL, plan, settings)
+    assert plan.stat().st_size > 1000
+
+
+@RTX
+def test_rtx_builds_the_same_bytes_twice(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        backend("tensorrt-rtx").build(MODEL, tmp_path / name, BuildSettings(max_batch=4))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@RTX
+@pytest.mark.parametrize(
+    ("model", "capabilities", "message"),
+    [
+        (BAD, (), "MaxPool"),
+        (MODEL, ("7.0",), "no compute capability 7.0; this builder knows 120, 121, 75"),
+    ],
+    ids=["an op it cannot", "a GPU it does not know"],
+)
+def test_what_the_builder_says_becomes_the_error(
+    model: onnx.ModelProto, capabilities: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    settings = BuildSettings(max_batch=1, compute_capabilities=capabilities)
+    with pytest.raises(EngineBuildError, match=message):
+        backend("tensorrt-rtx").build(model, tmp_path / "plan", settings)
+    assert not (tmp_path / "plan").exists()
+
+
+def test_a_crash_of_the_builder_is_an_error_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "crashing_builder.py").write_text("import os; os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(EngineBuildError, match="its builder crashed with signal 6"):
+        build_in_child("crashing_builder", MODEL, tmp_path / "plan", BuildSettings())
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
+def test_running_where_the_target_cannot_run_says_why(name: str, tmp_path: Path) -> None:
+    target = backend(name)
+    if target.presence().can_run:
+        pytest.skip("it can run here")
+    with pytest.raises(TargetMissingError, match="engine: "):
+        target.open(tmp_path / "plan", label="engine", settings=RunSettings(), max_batch=1)

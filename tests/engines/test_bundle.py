@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocr_trt.engines.bundle import (
+    check_destination,
+    file_entries,
+    load_bundle,
+    tree_sha256,
+    whole_folder,
+    write_manifest,
+)
+from ocr_trt.engines.manifest import NAME, EngineEntry, Manifest, OcrMetric, read_manifest
+from ocr_trt.errors import InputFileError, OutputError
+from ocr_trt.spec import spec_from_dict
+
+SPEC = spec_from_dict(
+    {
+        "name": "det", "role": "detector", "source": {"path": "model"}, "output": {"name": "y"},
+        "input": {"name": "x", "shape": [1, 32, 32, 3]},
+    }
+)  # fmt: skip
+
+
+def make_bundle(folder: Path) -> Path:
+    with whole_folder(folder) as scratch:
+        (scratch / "model_32.onnx").write_bytes(b"model")
+        (scratch / "plan_32.xml").write_bytes(b"plan")
+        entry = EngineEntry(width=32, model="model_32.onnx", plan="plan_32.xml")
+        manifest = Manifest(
+            spec=SPEC,
+            target="openvino",
+            precision="int8",
+            source_sha256="0" * 64,
+            versions={},
+            engines=(entry,),
+            files=file_entries(scratch),
+        )
+        write_manifest(scratch, manifest)
+    return folder
+
+
+def edit(folder: Path, change: dict[str, Any]) -> None:
+    data = json.loads((folder / NAME).read_text())
+    data.update(change)
+    (folder / NAME).write_text(json.dumps(data))
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_bundle_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    bundle = load_bundle(make_bundle(tmp_path / "b"))
+    assert bundle.spec == SPEC
+    assert bundle.label == "det openvino int8"
+    assert bundle.path(bundle.manifest.engines[0].plan).read_bytes() == b"plan"
+    assert leftovers(tmp_path) == []
+
+
+def test_bundle_replaces_an_older_one(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "b")
+    (tmp_path / "b" / "old").write_text("x")
+    make_bundle(tmp_path / "b")
+    assert not (tmp_path / "b" / "old").exists()
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["model_32.onnx", "plan_32.xml"])
+@pytest.mark.parametrize("how", ["changed", "truncated", "missing", "a link"])
+def test_tampered_file_is_refused(tmp_path: Path, name: str, how: str) -> None:
+    folder = make_bundle(tmp_path / "b")
+    path = folder / name
+    content = path.read_bytes()
+    path.unlink()
+    if how == "changed":
+        path.write_bytes(content[::-1])
+    elif how == "truncated":
+        path.write_bytes(content[:2])
+    elif how == "a link":
+        (tmp_path / "same").write_bytes(content)
+        path.symlink_to(tmp_path / "same")
+    with pytest.raises(InputFileError, match=name):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", "..\\b", ""])
+def test_paths_cannot_lead_out_of_the_bundle(tmp_path: Path, name: str) -> None:
+    folder = make_bundle(tmp_path / "b")
+    engine = {"width": 32, "model": "model_32.onnx", "plan": name}
+    edit(folder, {"engines": [engine]})
+    with pytest.raises(InputFileError, match="outside the bundle"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 2}, "schema_version is 2, this ocr-trt reads 1"),
+        ({"engines": []}, "engines"),
+        ({"target": 3}, "target"),
+        ({"precision": "int4"}, "precision"),
+        ({"surprise": True}, "surprise"),
+        ({"files": {}}, "not listed in its manifest"),
+        ({"spec": {}}, "spec"),
+    ],
+)
+def test_forged_manifest_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    folder = make_bundle(tmp_path / "b")
+    edit(folder, change)
+    with pytest.raises(InputFileError, match=message):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
+def test_damaged_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
+    folder = make_bundle(tmp_path / "b")
+    (folder / NAME).write_bytes(content)
+    with pytest.raises(InputFileError, match=NAME):
+        read_manifest(folder)
+
+
+def test_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match="not an engine bundle"):
+        load_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError("bug"), OSError(errno.EIO, "x")])
+def test_nothing_is_left_when_writing_ends_early(tmp_path: Path, error: Any) -> None:
+    make_bundle(tmp_path / "b")
+    before = tree_sha256(tmp_path / "b")
+    with pytest.raises((KeyboardInterrupt, RuntimeError, OSError)):  # noqa: PT012
+        with whole_folder(tmp_path / "b") as scratch:
+            (scratch / "half").write_text("x")
+            raise error
+    assert leftovers(tmp_path) == []
+    assert tree_sha256(tmp_path / "b") == before
+
+
+@pytest.mark.parametrize(
+    ("number", "message"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "cannot be written")]
+)
+def test_disk_errors_are_explained(tmp_path: Path, number: int, message: str) -> None:
+    with pytest.raises(OutputError, match=message):  # noqa: PT012
+        with whole_folder(tmp_path / "b") as scratch:
+            (scratch / "half").write_text("x")
+            raise OSError(number, os.strerror(number))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_really_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="the disk is full"):  # noqa: PT012
+        with whole_folder(tmp_path / "b") as scratch:
+            (scratch / "plan").symlink_to("/dev/full")
+            (scratch / "plan").write_bytes(b"x" * 100)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_bundle_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("x")
+    (tmp_path / "file").write_text("x")
+    for name in ("precious", "file"):
+        with pytest.raises(OutputError, match="is in the way"):
+            check_destination(tmp_path / name)
+    assert (tmp_path / "precious" / "thesis.txt").read_text() == "x"
+
+
+def test_unwritable_parent_is_found_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="cannot be written"):
+        check_destination(tmp_path / "file" / "bundles" / "b")
+    with pytest.raises(OutputError, match="cannot be written"):
+        check_destination(Path("/proc/nothing/b"))
+
+
+@pytest.mark.parametrize(
+    ("name", "engine", "baseline", "loss"),
+    [("hmean", 0.90, 0.92, 2.0), ("hmean", 0.95, 0.92, -3.0), ("cer", 0.05, 0.03, 2.0)],
+)
+def test_loss_is_in_points_and_worse_is_positive(
+    name: Any, engine: float, baseline: float, loss: float
+) -> None:
+    found = OcrMetric(
+        name=name, engine=engine, baseline=baseline, samples=1, labelled=True, engine_run_by="x"
+    )
+    assert found.loss == pytest.approx(loss)
+
+
+def test_tree_hash_sees_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").write_text("1")
+    first = tree_sha256(tmp_path / "a")
+    (tmp_path / "a" / "x").rename(tmp_path / "a" / "y")
+    second = tree_sha256(tmp_path / "a")
+    (tmp_path / "a" / "y").write_text("2")
+    assert len({first, second, tree_sha256(tmp_path / "a")}) == 3

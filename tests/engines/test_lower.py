@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+from ocr_trt.engines.lower.fake_quantize import lower_qdq_pairs
+
+CONCAT = """
+    <ir_version: 10, opset_import: ["" : 20]>
+    agraph (float[1,3,16,16] x) => (float[1,8,16,16] y)
+    <float s = {0.03}, int8 z = {0}>
+    {
+        a = Conv <pads = [1, 1, 1, 1]> (x, w0)
+        b = Conv <pads = [1, 1, 1, 1]> (x, w1)
+        ra = Relu(a)
+        rb = Relu(b)
+        c = Concat <axis = 1> (ra, rb)
+        q = QuantizeLinear(c, s, z)
+        d = DequantizeLinear(q, s, z)
+        w = DequantizeLinear <axis = 0> (w2, ws, wz)
+        y = Conv <pads = [1, 1, 1, 1]> (d, w)
+    }
+"""
+
+
+def unet_corner(rng: np.random.Generator) -> onnx.ModelProto:
+    """Two branches, a concat, an int8 convolution: where OpenVINO's importer loses the scale."""
+    model = onnx.parser.parse_model(CONCAT)
+    arrays = {
+        "w0": rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),
+        "w1": rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),
+        "w2": rng.integers(-127, 128, (8, 16, 3, 3)).astype(np.int8),
+        "ws": rng.uniform(0.001, 0.002, 8).astype(np.float32),
+        "wz": np.zeros(8, np.int8),
+    }
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in arrays.items())
+    return model
+
+
+def noise(reference: np.ndarray, other: np.ndarray) -> float:
+    return float(10 * np.log10((reference**2).sum() / ((reference - other) ** 2).sum()))
+
+
+def test_openvino_computes_a_quantised_concat_right(
+    rng: np.random.Generator,
+) -> None:
+    import onnxruntime as ort
+    import openvino as ov
+
+    model = unet_corner(rng)
+    x = rng.standard_normal((1, 3, 16, 16)).astype(np.float32)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    reference = session.run(None, {"x": x})[0]
+    core = ov.Core()
+    lowered = core.read_model(lower_qdq_pairs(model).SerializeToString())
+    found = core.compile_model(lowered, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([x])[0]
+    assert noise(reference, found) > 60
+
+
+def test_only_pairs_on_activations_are_lowered(rng: np.random.Generator) -> None:
+    lowered = lower_qdq_pairs(unet_corner(rng))
+    kinds = [node.op_type for node in lowered.graph.node]
+    assert kinds.count("FakeQuantize") == 1
+    assert kinds.count("DequantizeLinear") == 1, "that of the weights"
+    assert "QuantizeLinear" not in kinds
+    node = next(node for node in lowered.graph.node if node.op_type == "FakeQuantize")
+    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in lowered.graph.initializer}
+    low, high = (float(arrays[name]) for name in node.input[1:3])
+    assert (low, high) == (pytest.approx(-128 * 0.03), pytest.approx(127 * 0.03))

@@ -1,0 +1,127 @@
+"""The reference models: layers, architectures, training, weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ocr_trt.models.reference import SAMPLES, WEIGHTS, export_reference, spec_path, trained_model
+from ocr_trt.ocr.dataset import load_dataset
+from ocr_trt.spec import load_spec
+
+keras = pytest.importorskip("keras")
+
+
+def layer_pair(form: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from ocr_trt.models.layers import MaxPoolArgmax2D, MaxUnpool2D
+
+    values, places = MaxPoolArgmax2D(form)(x)
+    return np.asarray(values), np.asarray(MaxUnpool2D(form)(values * 3.0 - 1.0, places))
+
+
+def test_window_form_equals_tensorflow_ops_bit_for_bit(rng: np.random.Generator) -> None:
+    x = rng.integers(0, 3, (2, 6, 8, 5)).astype(np.float32)  # full of ties
+    native, window = layer_pair("native", x), layer_pair("window", x)
+    assert np.array_equal(native[0], window[0])
+    assert np.array_equal(native[1], window[1])
+
+
+def test_window_form_has_the_gradient_of_the_native_one(rng: np.random.Generator) -> None:
+    tf = pytest.importorskip("tensorflow")
+    from ocr_trt.models.layers import MaxPoolArgmax2D, MaxUnpool2D
+
+    x = tf.constant(rng.standard_normal((1, 4, 4, 2)), tf.float32)
+    weights = tf.constant(rng.standard_normal((1, 4, 4, 2)), tf.float32)
+    gradients = []
+    for form in ("native", "window"):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            values, places = MaxPoolArgmax2D(form)(x)
+            loss = tf.reduce_sum(weights * MaxUnpool2D(form)(values**2, places))
+        gradients.append(tape.gradient(loss, x).numpy())
+    np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-6)
+
+
+def test_positions_are_sines_and_cosines() -> None:
+    from ocr_trt.models.layers import SinusoidalPositions
+
+    found = np.asarray(SinusoidalPositions()(np.zeros((1, 5, 8), np.float32)))[0]
+    rates = 10000.0 ** (-np.arange(4) / 4)
+    expected = np.concatenate(
+        [np.sin(np.outer(range(5), rates)), np.cos(np.outer(range(5), rates))], 1
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_models_take_any_size() -> None:
+    from ocr_trt.models.detector import build_detector
+    from ocr_trt.models.recognizer import build_recognizer
+
+    detector = build_detector("window")
+    assert detector(np.zeros((2, 64, 96, 3), np.float32)).shape == (2, 64, 96, 1)
+    recognizer = build_recognizer()
+    assert recognizer(np.zeros((3, 32, 100, 1), np.float32)).shape == (3, 25, 96)
+
+
+@pytest.mark.parametrize("role", ["detector", "recognizer"])
+def test_shipped_files_belong_together(role: str) -> None:
+    spec = load_spec(spec_path(role))
+    assert spec.role == role
+    weights = WEIGHTS / f"{role}.weights.h5"
+    assert 1 << 20 < weights.stat().st_size < 12 << 20
+    log = [json.loads(line) for line in (WEIGHTS / f"{role}.log.jsonl").read_text().splitlines()]
+    assert log[-1]["loss"] < 0.5 * log[0]["loss"]
+    evaluation = json.loads((WEIGHTS / f"{role}.evaluation.json").read_text())
+    if role == "detector":
+        assert evaluation["hmean"] >= 0.90
+    else:
+        assert evaluation["word_accuracy"] >= 0.92
+        assert evaluation["cer"] <= 0.025
+
+
+def test_shipped_recognizer_reads_the_samples() -> None:
+    from ocr_trt.models.evaluate import evaluate_recognizer
+    from ocr_trt.models.synthetic.words import Word
+    from ocr_trt.ocr.dataset import crop_images
+
+    crops = load_dataset(SAMPLES / "test").crops[:120]
+    words = [
+        Word(image=image, text=crop.text)
+        for image, crop in zip(crop_images(crops), crops, strict=True)
+    ]
+    found = evaluate_recognizer(
+        trained_model("recognizer"), words, load_spec(spec_path("recognizer"))
+    )
+    assert found["cer"] < 0.10
+
+
+def test_sample_sets_share_no_picture() -> None:
+    pictures = {
+        name: {path.read_bytes() for path in (SAMPLES / name).glob("*.jpg")}
+        for name in ("test", "calibration")
+    }
+    assert len(pictures["test"]) == 20
+    assert len(pictures["calibration"]) == 16
+    assert not pictures["test"] & pictures["calibration"]
+    assert len(load_dataset(SAMPLES / "test").crops) > 300
+
+
+def test_missing_weights_say_how_to_make_them(tmp_path: Path) -> None:
+    from ocr_trt.errors import InputFileError
+
+    with pytest.raises(InputFileError, match="ocr-trt train detector"):
+        trained_model("detector", tmp_path / "nothing.h5")
+
+
+@pytest.mark.parametrize("role", ["detector", "recognizer"])
+def test_export_is_a_saved_model_with_free_sizes(role: str, tmp_path: Path) -> None:
+    from ocr_trt.convert.sources import open_source
+
+    spec = load_spec(export_reference(role, tmp_path))
+    (image,) = open_source(spec.source).signature().inputs
+    assert image.name == "image"
+    assert image.shape is not None
+    assert image.shape.count(None) >= 2

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ocr_trt.ocr.metrics.detection import count_image, detection_score, match_boxes
+
+
+def box(x: float, y: float, width: float = 100, height: float = 20) -> list[list[float]]:
+    return [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]
+
+
+def quads(*boxes: list[list[float]]) -> np.ndarray:
+    return np.array(boxes, np.float32).reshape(-1, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("detected", "truth", "ignore", "counts"),
+    [
+        (quads(box(0, 0)), quads(box(0, 0)), [False], (1, 1, 1)),
+        (quads(box(40, 0)), quads(box(0, 0)), [False], (0, 1, 1)),
+        (quads(box(30, 0)), quads(box(0, 0)), [False], (1, 1, 1)),
+        (quads(box(0, 0), box(2, 0)), quads(box(0, 0)), [False], (1, 2, 1)),
+        (quads(box(0, 0), box(0, 50)), quads(box(0, 0), box(0, 50)), [False, True], (1, 1, 1)),
+        (quads(box(0, 50, 30)), quads(box(0, 50)), [True], (0, 0, 0)),
+        (quads(box(60, 50)), quads(box(0, 50)), [True], (0, 1, 0)),
+        (quads(), quads(box(0, 0)), [False], (0, 0, 1)),
+        (quads(box(0, 0)), quads(), [], (0, 1, 0)),
+        (quads(), quads(), [], (0, 0, 0)),
+        (quads(box(5, 5, 0, 0)), quads(box(0, 0)), [False], (0, 1, 1)),
+        (quads([[0, 0], [100, 20], [100, 0], [0, 20]]), quads(box(0, 0)), [False], (1, 1, 1)),
+    ],
+    ids=[
+        "same", "IoU 0.43", "IoU 0.54", "each matches once", "don't care found", "inside don't care",
+        "half out of don't care", "nothing found", "nothing to find", "nothing at all", "a point",
+        "crossed corners",
+    ],
+)  # fmt: skip
+def test_icdar_counting(
+    detected: np.ndarray, truth: np.ndarray, ignore: list[bool], counts: tuple[int, int, int]
+) -> None:
+    found = count_image(detected, truth, ignore)
+    assert (found.matched, found.detected, found.truth) == counts
+
+
+def test_score_over_pictures() -> None:
+    first = count_image(quads(box(0, 0), box(0, 90)), quads(box(0, 0)), [False])
+    second = count_image(quads(), quads(box(0, 0)), [False])
+    score = detection_score([first, second])
+    assert (score.precision, score.recall, score.hmean) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("detected", "truth", "hmean"),
+    [(quads(), quads(), 1.0), (quads(box(0, 0)), quads(), 0.0), (quads(), quads(box(0, 0)), 0.0)],
+    ids=["nothing is right", "found what is not there", "missed all"],
+)
+def test_empty_scores(detected: np.ndarray, truth: np.ndarray, hmean: float) -> None:
+    counts = count_image(detected, truth, [False] * len(truth))
+    assert detection_score([counts]).hmean == hmean
+
+
+def test_matches_name_detection_and_truth() -> None:
+    matches = match_boxes(quads(box(0, 50), box(0, 0)), quads(box(0, 0), box(0, 50)), [False] * 2)
+    assert matches == {1: 0, 0: 1}

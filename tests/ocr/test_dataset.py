@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from ocr_trt.errors import InputFileError
+from ocr_trt.ocr.dataset import crop_images, load_dataset
+
+BOX = [2, 3, 22, 3, 22, 13, 2, 13]
+
+
+def folder_with(tmp_path: Path, labels: Any) -> Path:
+    picture = np.arange(30 * 40 * 3, dtype=np.uint32).reshape(30, 40, 3).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    text = labels if isinstance(labels, str) else json.dumps(labels)
+    (tmp_path / "labels.json").write_text(text)
+    return tmp_path
+
+
+def test_scenes_and_crops_are_read(tmp_path: Path) -> None:
+    boxes = [
+        {"polygon": BOX, "text": "one", "ignore": False},
+        {"polygon": BOX, "text": "two", "ignore": True},
+        {"polygon": BOX},
+    ]
+    rows = [{"file": "a.png", "boxes": boxes}, {"file": "a.png", "text": "line", "kind": "rec"}]
+    found = load_dataset(folder_with(tmp_path, rows))
+    assert found.labelled
+    assert found.scenes[0].quads.shape == (3, 4, 2)
+    assert found.scenes[0].ignore == (False, True, False)
+    assert [crop.text for crop in found.crops] == ["line", "one"]  # what is ignored is no sample
+
+
+def test_crops_are_cut_from_their_scene(tmp_path: Path) -> None:
+    rows = [{"file": "a.png", "boxes": [{"polygon": BOX, "text": "one"}]}]
+    found = load_dataset(folder_with(tmp_path, rows))
+    (crop,) = crop_images(found.crops)
+    whole = cv2.imread(str(tmp_path / "a.png"))[..., ::-1]
+    assert np.array_equal(crop, whole[3:13, 2:22])
+
+
+def test_corners_that_go_round_the_other_way_are_put_in_order(tmp_path: Path) -> None:
+    other_way = [2, 13, 22, 13, 22, 3, 2, 3]
+    rows = [{"file": "a.png", "boxes": [{"polygon": other_way, "text": "one"}]}]
+    found = load_dataset(folder_with(tmp_path, rows))
+    assert found.scenes[0].quads[0].reshape(-1).tolist() == BOX
+
+
+def test_folder_without_labels_is_pictures_without_boxes(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, [])
+    (folder / "labels.json").unlink()
+    found = load_dataset(folder)
+    assert not found.labelled
+    assert found.scenes[0].quads.shape == (0, 4, 2)
+    assert found.crops == ()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("[" * 100_000, "cannot be read as JSON"),
+        ({"file": "a.png"}, "expected a list of objects"),
+        ([{"file": "../../etc/passwd", "text": "x"}], "lies outside"),
+        ([{"file": 3, "text": "x"}], "'file' must be a file's name"),
+        ([{"file": "a.png", "boxes": [{"polygon": [1, 2, 3]}]}], "polygon must be 8 numbers"),
+        ([{"file": "a.png", "boxes": [{"polygon": ["x"] * 8}]}], "polygon must be 8 numbers"),
+        ([{"file": "a.png", "boxes": [{"polygon": [1e9] * 8}]}], "no pixel position"),
+        ([{"file": "a.png", "boxes": "none"}], "'boxes' must be a list"),
+    ],
+    ids=[
+        "broken", "deep", "no list", "path leads out", "no name", "three numbers", "no numbers",
+        "far away", "no boxes",
+    ],
+)  # fmt: skip
+def test_bad_labels_are_refused(tmp_path: Path, labels: Any, message: str) -> None:
+    with pytest.raises(InputFileError, match=message):
+        load_dataset(folder_with(tmp_path, labels))
+
+
+def test_missing_picture_is_named(tmp_path: Path) -> None:
+    found = load_dataset(folder_with(tmp_path, [{"file": "b.png", "text": "x"}]))
+    with pytest.raises(InputFileError, match=r"b\.png: no such file"):
+        list(crop_images(found.crops))

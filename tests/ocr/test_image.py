@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocr_trt.errors import InputFileError
+from ocr_trt.ocr.image import decode_image, image_files, load_image
+
+NOISE = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+GRADIENT = np.linspace(0, 255, 40 * 30).reshape(30, 40).astype(np.uint8)
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    data = io.BytesIO()
+    picture.save(data, kind, **options)
+    return data.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that declares a size and holds nothing."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_lossless_formats_give_the_pixels_back(kind: str) -> None:
+    pixels = np.dstack([GRADIENT, 255 - GRADIENT, GRADIENT // 2])
+    assert np.array_equal(decode_image(encoded(Image.fromarray(pixels), kind), "x"), pixels)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_lossy_formats_come_close(kind: str) -> None:
+    pixels = np.dstack([GRADIENT] * 3)
+    decoded = decode_image(encoded(Image.fromarray(pixels), kind, quality=95), "x")
+    assert np.abs(decoded.astype(int) - pixels).max() < 12
+
+
+def test_grey_becomes_three_equal_channels() -> None:
+    decoded = decode_image(encoded(Image.fromarray(GRADIENT)), "x")
+    assert decoded.shape == (30, 40, 3)
+    assert np.array_equal(decoded, np.dstack([GRADIENT] * 3))
+
+
+def test_sixteen_bit_grey_keeps_its_brightness() -> None:
+    decoded = decode_image(encoded(Image.fromarray(GRADIENT.astype(np.uint16) * 257)), "x")
+    assert np.array_equal(decoded[..., 0], GRADIENT)
+
+
+def test_sixteen_bit_colour_keeps_its_brightness() -> None:
+    import cv2
+
+    pixels = np.dstack([GRADIENT, 255 - GRADIENT, GRADIENT // 2]).astype(np.uint16) * 257
+    data = cv2.imencode(".png", pixels)[1].tobytes()
+    decoded = decode_image(data, "x")
+    assert np.abs(decoded[..., ::-1].astype(int) - pixels // 257).max() <= 1
+
+
+def test_transparent_pixels_show_white() -> None:
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[:4, :, 3] = 255
+    decoded = decode_image(encoded(Image.fromarray(pixels)), "x")
+    assert (decoded[:4] == 0).all()
+    assert (decoded[4:] == 255).all()
+
+
+def test_palette_and_cmyk_become_rgb() -> None:
+    red = np.full((8, 8, 3), (255, 0, 0), np.uint8)
+    palette = Image.fromarray(red).convert("P")
+    assert np.array_equal(decode_image(encoded(palette), "x"), red)
+    cmyk = Image.fromarray(red).convert("CMYK")
+    assert np.abs(decode_image(encoded(cmyk, "TIFF"), "x").astype(int) - red).max() < 3
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [(3, np.rot90(GRADIENT, 2)), (6, np.rot90(GRADIENT, -1)), (8, np.rot90(GRADIENT, 1))],
+)
+def test_exif_orientation_is_obeyed(orientation: int, turned: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(GRADIENT), exif=exif)
+    assert np.array_equal(decode_image(data, "x")[..., 0], turned)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"hello, this is text", "not a picture in a known format"),
+        (encoded(Image.fromarray(NOISE))[:2000], "damaged or truncated"),
+        (encoded(Image.fromarray(np.dstack([GRADIENT] * 3)), "JPEG")[:300], "damaged or truncated"),
+        (encoded(Image.new("RGB", (1, 1))), "1x1 pixels is too small"),
+        (encoded(Image.new("RGB", (3, 500))), "3x500 pixels is too small"),
+        (png_header(30000, 30000), "more than the 100 million pixels"),
+        (png_header(11000, 11000), "more than the 100 million pixels"),
+        (png_header(4000, 4000), "damaged or truncated"),
+        (b"GIF89a" + bytes(100), "not a picture in a known format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture in a known format"),
+    ],
+    ids=[
+        "empty", "text", "cut PNG", "cut JPEG", "one pixel", "thin", "bomb", "over our limit", "no data", "GIF", "EPS",
+    ],
+)  # fmt: skip
+def test_bad_pictures_are_refused(data: bytes, message: str) -> None:
+    with pytest.raises(InputFileError) as caught:
+        decode_image(data, "picture.png")
+    assert message in str(caught.value)
+    assert "picture.png" in str(caught.value)
+
+
+def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match="no such file"):
+        load_image(tmp_path / "nothing.png")
+    with pytest.raises(InputFileError, match="no such file"):
+        load_image(tmp_path)
+
+
+def test_image_files_lists_pictures_by_name(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for path in image_files(tmp_path)] == ["a.JPG", "b.png"]
+    with pytest.raises(InputFileError, match="no such folder"):
+        image_files(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputFileError, match="no picture files"):
+        image_files(tmp_path / "empty")

@@ -1,0 +1,240 @@
+"""The whole build, on small models."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from ocr_trt.bench.latency import LatencySettings
+from ocr_trt.calibration.pictures import load_calibration
+from ocr_trt.engines.backends import backend, openvino
+from ocr_trt.engines.backends.base import BuildSettings
+from ocr_trt.engines.bundle import load_bundle
+from ocr_trt.errors import (
+    BudgetError,
+    ConversionError,
+    EngineBuildError,
+    OutputError,
+    TargetMissingError,
+    UserError,
+)
+from ocr_trt.ocr.dataset import load_dataset
+from ocr_trt.pipeline.engine import engine_from_bundle
+from ocr_trt.pipeline.stages import recognize
+from ocr_trt.recipe import BuildRequest, build
+from ocr_trt.spec import DetectorSpec, RecognizerSpec
+
+pytest.importorskip("tensorflow")
+
+QUICK = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
+
+
+def request(spec: DetectorSpec | RecognizerSpec, output: Path, **change: Any) -> BuildRequest:
+    wanted: dict[str, Any] = {
+        "spec": spec,
+        "targets": ("openvino",),
+        "precision": "fp32",
+        "output": output,
+        "latency": QUICK,
+        "settings": BuildSettings(max_batch=spec.input.max_batch),
+    }
+    return BuildRequest(**{**wanted, **change})
+
+
+def generous(spec: Any) -> Any:
+    """Random models lose much in int8; what is tested is the way, not the models."""
+    budget = spec.accuracy.model_copy(update={"max_loss": 100.0})
+    return spec.model_copy(update={"accuracy": budget})
+
+
+def test_fp32_build_needs_no_pictures(detector_spec: DetectorSpec, tmp_path: Path) -> None:
+    (result,) = build(request(detector_spec, tmp_path))
+    assert result.error is None
+    manifest = load_bundle(result.folder).manifest
+    assert result.folder.name == "small-detector-openvino-fp32"
+    assert manifest.verdict is not None
+    assert manifest.verdict.max_difference < 1e-4
+    assert manifest.verdict.metric is None
+    assert manifest.verdict.latency is not None
+    assert manifest.verdict.baseline.startswith("tensorflow 2")
+    assert manifest.calibration is None
+    assert set(manifest.files) == {
+        "model_96.onnx", "plan_96.xml", "plan_96.bin", "spec.yaml",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ["detector", "recognizer"])
+def test_int8_build_for_two_targets(
+    role: str,
+    detector_spec: DetectorSpec,
+    recognizer_spec: RecognizerSpec,
+    pictures: Path,
+    tmp_path: Path,
+) -> None:
+    spec = generous(detector_spec if role == "detector" else recognizer_spec)
+    results = build(
+        request(
+            spec,
+            tmp_path,
+            targets=("openvino", "onnxruntime"),
+            precision="int8",
+            calibration=load_calibration(pictures, spec),
+            samples=load_dataset(pictures),
+        )
+    )
+    for result in results:
+        assert result.error is None
+        manifest = load_bundle(result.folder).manifest
+        assert manifest.precision == "int8"
+        assert manifest.calibration is not None
+        assert manifest.calibration.pictures == 3
+        assert manifest.verdict is not None
+        assert manifest.verdict.metric is not None
+        assert manifest.verdict.metric.labelled
+        assert manifest.verdict.metric.engine_run_by.startswith(result.target)
+        assert manifest.node_precisions
+        assert [entry.width for entry in manifest.engines] == list(spec.widths)
+        graph = onnx.load(result.folder / manifest.engines[0].model)
+        assert any(node.op_type == "QuantizeLinear" for node in graph.graph.node)
+
+
+def test_bundle_reads_lines(
+    recognizer_spec: RecognizerSpec, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    (result,) = build(request(recognizer_spec, tmp_path))
+    lines = [rng.integers(0, 256, (20, w, 3), dtype=np.uint8) for w in (5, 18, 19, 40, 200)]
+    with engine_from_bundle(load_bundle(result.folder), threads=1) as engine:
+        together = recognize(engine, lines)
+        alone = [recognize(engine, [line])[0] for line in lines]
+    assert [r.text for r in together] == [r.text for r in alone]
+    assert [r.score for r in together] == pytest.approx([r.score for r in alone], abs=1e-4)
+
+
+def test_target_that_cannot_run_gets_the_metric_of_its_graph(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    wanted = request(
+        detector_spec, tmp_path, targets=("tensorrt-rtx",), samples=load_dataset(pictures)
+    )
+    (result,) = build(wanted)
+    verdict = load_bundle(result.folder).manifest.verdict
+    assert verdict is not None
+    assert verdict.metric is not None
+    assert verdict.metric.engine_run_by == "onnxruntime on the typed graph (fp32)"
+    assert verdict.latency is None
+
+
+def test_unlabelled_pictures_measure_agreement(
+    recognizer_spec: RecognizerSpec, pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "labels.json").unlink()
+    (result,) = build(request(recognizer_spec, tmp_path, samples=load_dataset(pictures)))
+    verdict = load_bundle(result.folder).manifest.verdict
+    assert verdict is not None
+    assert verdict.metric is not None
+    assert not verdict.metric.labelled
+    assert verdict.metric.engine == 0.0
+
+
+class Spoiled(type(openvino.BACKEND)):  # type: ignore[misc]
+    """An OpenVINO whose engines forget what they see."""
+
+    def open(self, plan: Path, **options: Any) -> Any:
+        runner = super().open(plan, **options)
+        execute = runner.execute
+        runner.execute = lambda feed: np.roll(execute(feed), 7, axis=-1)
+        return runner
+
+
+def test_engine_over_its_budget_is_not_written(
+    recognizer_spec: RecognizerSpec,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openvino, "BACKEND", Spoiled())
+    output = tmp_path / "bundles"
+    (pictures / "labels.json").unlink()
+    wanted = request(recognizer_spec, output, samples=load_dataset(pictures))
+    (result,) = build(wanted)
+    assert isinstance(result.error, BudgetError)
+    assert "over accuracy.max_loss 0.3" in str(result.error)
+    assert result.bundle is None
+    assert list(output.iterdir()) == []
+
+
+def test_one_bad_target_does_not_stop_the_others(
+    detector_spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise EngineBuildError("no")
+
+    monkeypatch.setattr(type(openvino.BACKEND), "build", refuse)
+    bad, good = build(request(detector_spec, tmp_path, targets=("openvino", "onnxruntime")))
+    assert isinstance(bad.error, EngineBuildError)
+    assert good.bundle is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["small-detector-onnxruntime-fp32"]
+
+
+def test_full_disk_at_the_end_leaves_nothing(
+    detector_spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ocr_trt.recipe.bundles.write_manifest", full)
+    (result,) = build(request(detector_spec, tmp_path))
+    assert isinstance(result.error, OutputError)
+    assert "the disk is full" in str(result.error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_graph_that_differs_from_its_model_is_refused(
+    detector_spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ocr_trt.engines import baseline
+
+    original = baseline.as_converted
+    monkeypatch.setattr(baseline, "as_converted", lambda out, spec: 2 * original(out, spec))
+    with pytest.raises(ConversionError, match="differs from the model by"):
+        build(request(detector_spec, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"targets": ("cuda",)}, UserError, "no target 'cuda'"),
+        ({"targets": ("tensorrt",)}, TargetMissingError, "tensorrt"),
+        ({"precision": "fp16"}, UserError, "openvino has no fp16"),
+        ({"precision": "int8"}, UserError, "give --calibration DIR"),
+    ],
+    ids=["unknown target", "absent target", "precision it has not", "int8 without pictures"],
+)
+def test_wrong_request_is_refused(
+    detector_spec: DetectorSpec, tmp_path: Path, change: Any, error: Any, message: str
+) -> None:
+    if change.get("targets") == ("tensorrt",) and backend("tensorrt").presence().can_build:
+        pytest.skip("TensorRT is here")
+    with pytest.raises(error, match=message):
+        build(request(detector_spec, tmp_path, **change))
+
+
+def test_two_builds_give_the_same_typed_graph(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    spec = generous(detector_spec)
+    hashes = []
+    for name in ("a", "b"):
+        calibration = load_calibration(pictures, spec)
+        wanted = request(spec, tmp_path / name, precision="int8", calibration=calibration)
+        (result,) = build(wanted)
+        assert result.bundle is not None
+        hashes.append(result.bundle.manifest.files["model_96.onnx"])
+    assert hashes[0] == hashes[1]
