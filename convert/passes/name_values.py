@@ -1,9 +1,9 @@
 """Names that are the same in every run, and tell where a value comes from.
 
 A value that TensorFlow named keeps that name, less tf2onnx's and the call's decorations; all others
-are numbered by op type in graph order (see ``order_nodes``). Nodes are called after their first output, weights after
-their node. Exporters put counters and even memory addresses into names, and passes make up new
-ones: without this two runs would differ.
+are numbered by op type in graph order (see ``order_nodes``). Nodes are called after their first
+output, weights after their node. Exporters put counters and even memory addresses into names, and
+passes make up new ones: without this two runs would differ.
 """
 
 from __future__ import annotations

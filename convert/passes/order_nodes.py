@@ -1,7 +1,7 @@
 """Nodes in an order that follows from the graph alone.
 
-Exporters walk sets, so parallel branches change places from one process to the next. The order here is
-depth first from the outputs, inputs from left to right: every node stands behind all it reads.
+Exporters walk sets, so parallel branches change places from one process to the next. The order here
+is depth first from the outputs, inputs from left to right: every node stands behind all it reads.
 """
 
 from __future__ import annotations

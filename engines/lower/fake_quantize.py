@@ -3,9 +3,9 @@
     DQ(Q(x, s, 0), s, 0)  =  s * clip(round(x / s), -128, 127)
                           =  FakeQuantize(x, -128 s, 127 s, -128 s, 127 s), 256 levels
 
-OpenVINO's importer splits a pair into five nodes, and its low-precision pass then drops the scale where
-such a pair stands behind a Concat: 10 dB of signal are left (2025.4 to 2026.4, on AVX-512). The one node
-is not split, and runs in the same int8 kernels. docs/decisions/0005 has the figures.
+OpenVINO's importer splits a pair into five nodes, and its low-precision pass then drops the scale
+where such a pair stands behind a Concat: 10 dB of signal are left (2025.4 to 2026.4, on AVX-512).
+The one node is not split, and runs in the same int8 kernels. docs/decisions/0005 has the figures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DOMAIN = "org.openvinotoolkit"
 
 
 def lower_qdq_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with each pair on an activation as one FakeQuantize; weights keep their DQ."""
+    """Return the model with FakeQuantize for the pairs on activations; weights keep their DQ."""
     copy = ir.from_proto(model)
     graph = copy.graph
     for node in list(graph):

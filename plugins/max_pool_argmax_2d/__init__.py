@@ -9,8 +9,8 @@ from .reference import max_pool_argmax_2d
 
 NAME = "MaxPoolArgmax2d"
 
-# The places come from comparing the window's values with each other, not with ``pooled``: that stays
-# right when a runtime computes the pooling and the slices in different precisions.
+# The places come from comparing the window's values with each other, not with ``pooled``: that
+# stays right when a runtime computes the pooling and the slices in different precisions.
 BODY = """
 <opset_import: ["" : 20], domain: "ocr_trt">
 MaxPoolArgmax2d (x) => (pooled, place) {

@@ -1,4 +1,4 @@
-"""Quantised and cast graphs: legal, close to float, accepted by every runtime and NVIDIA's builder."""
+"""Quantised and cast graphs: legal, close to float, taken by every runtime and builder."""
 
 from __future__ import annotations
 

@@ -133,7 +133,8 @@ def test_build_says_its_verdict_and_nothing_of_tensorflow(
 def test_build_takes_a_model_in_place_of_a_spec(recognizer_model: Path, tmp_path: Path) -> None:
     done = run(
         "build", recognizer_model, "--role", "recognizer", "--input", "image:1x32x64x1",
-        "--mean", "127.5", "--scale", "0.0078", "--precision", "fp32", "--output", tmp_path, "--json",
+        "--mean", "127.5", "--scale", "0.0078", "--precision", "fp32", "--output", tmp_path,
+        "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (built,) = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""Max-unpooling in the spellings that TensorFlow users write, raised and compared with TensorFlow."""
+"""Max-unpooling as TensorFlow users write it, raised and compared with TensorFlow."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def by_ones_like(values: Any, places: Any, shape: tuple[int, int, int, int]) -> 
 
 
 def by_four_coordinates(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
-    n, h, w, c = shape
+    n, _, w, c = shape
     ones = tf.ones_like(places)
     b = ones * tf.reshape(tf.range(n, dtype=tf.int64), [n, 1, 1, 1])
     y = places // (w * c)
@@ -59,7 +59,7 @@ def by_tensor_scatter(values: Any, places: Any, shape: tuple[int, int, int, int]
 
 
 def upside_down(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
-    n, h, w, c = shape
+    _, h, w, c = shape
     return by_scatter_nd_and_repeat(values, h * w * c - 1 - places, shape)
 
 

@@ -135,7 +135,7 @@ def test_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
 def test_nothing_is_left_when_writing_ends_early(tmp_path: Path, error: Any) -> None:
     make_bundle(tmp_path / "b")
     before = tree_sha256(tmp_path / "b")
-    with pytest.raises((KeyboardInterrupt, RuntimeError, OSError)):  # noqa: PT012
+    with pytest.raises((KeyboardInterrupt, RuntimeError, OSError)):
         with whole_folder(tmp_path / "b") as scratch:
             (scratch / "half").write_text("x")
             raise error
@@ -147,7 +147,7 @@ def test_nothing_is_left_when_writing_ends_early(tmp_path: Path, error: Any) -> 
     ("number", "message"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "cannot be written")]
 )
 def test_disk_errors_are_explained(tmp_path: Path, number: int, message: str) -> None:
-    with pytest.raises(OutputError, match=message):  # noqa: PT012
+    with pytest.raises(OutputError, match=message):
         with whole_folder(tmp_path / "b") as scratch:
             (scratch / "half").write_text("x")
             raise OSError(number, os.strerror(number))
@@ -155,7 +155,7 @@ def test_disk_errors_are_explained(tmp_path: Path, number: int, message: str) ->
 
 
 def test_a_really_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="the disk is full"):  # noqa: PT012
+    with pytest.raises(OutputError, match="the disk is full"):
         with whole_folder(tmp_path / "b") as scratch:
             (scratch / "plan").symlink_to("/dev/full")
             (scratch / "plan").write_bytes(b"x" * 100)

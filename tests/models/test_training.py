@@ -1,4 +1,4 @@
-"""Synthetic pictures, training batches and a short training run, with fonts that need no install."""
+"""Synthetic pictures, training batches and a short training run, with fonts at hand."""
 
 from __future__ import annotations
 

@@ -110,7 +110,8 @@ def test_exif_orientation_is_obeyed(orientation: int, turned: np.ndarray) -> Non
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture in a known format"),
     ],
     ids=[
-        "empty", "text", "cut PNG", "cut JPEG", "one pixel", "thin", "bomb", "over our limit", "no data", "GIF", "EPS",
+        "empty", "text", "cut PNG", "cut JPEG", "one pixel", "thin", "bomb", "over our limit",
+        "no data", "GIF", "EPS",
     ],
 )  # fmt: skip
 def test_bad_pictures_are_refused(data: bytes, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Function bodies of MaxPoolArgmax2d and MaxUnpool2d against NumPy, TensorFlow and the other runtimes."""
+"""Bodies of MaxPoolArgmax2d and MaxUnpool2d against NumPy, TensorFlow and all runtimes."""
 
 from __future__ import annotations
 

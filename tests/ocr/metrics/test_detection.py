@@ -31,8 +31,8 @@ def quads(*boxes: list[list[float]]) -> np.ndarray:
         (quads([[0, 0], [100, 20], [100, 0], [0, 20]]), quads(box(0, 0)), [False], (1, 1, 1)),
     ],
     ids=[
-        "same", "IoU 0.43", "IoU 0.54", "each matches once", "don't care found", "inside don't care",
-        "half out of don't care", "nothing found", "nothing to find", "nothing at all", "a point",
+        "same", "IoU 0.43", "IoU 0.54", "each matches once", "don't care found",
+        "inside don't care", "half out of don't care", "nothing found", "nothing to find", "nothing at all", "a point",
         "crossed corners",
     ],
 )  # fmt: skip

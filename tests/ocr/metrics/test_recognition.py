@@ -39,7 +39,7 @@ def test_doubled_reading_is_not_perfect() -> None:
 
 
 def test_lists_of_different_length_are_refused() -> None:
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         recognition_score(["a"], ["a", "b"])
 
 
