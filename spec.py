@@ -210,13 +210,14 @@ def spec_from_dict(data: Any, origin: str = "spec") -> DetectorSpec | Recognizer
         raise SpecError(f"{origin}: {_explained(error)}") from None
 
 
-def load_spec(path: Path) -> DetectorSpec | RecognizerSpec:
+def load_spec(path: Path | str) -> DetectorSpec | RecognizerSpec:
     """Read a spec; a relative ``source.path`` becomes relative to the file's folder.
 
     Raises:
         InputFileError: the file is missing, unreadable or over 1 MiB.
         SpecError: it is no valid spec.
     """
+    path = Path(path)
     try:
         if path.stat().st_size > LARGEST_SPEC:
             raise InputFileError(f"{path}: a spec is at most {LARGEST_SPEC} bytes long")

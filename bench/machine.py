@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import __version__
 
-_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "onnx", "onnxruntime", "openvino", "numpy")
+_PACKAGES = ("tensorflow", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "openvino", "numpy")
 
 
 def _processor() -> str:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnx
 
 from ..errors import InputFileError
+from ..session import onnx_session
 from .histogram import EMPTY, Histogram
 
 
@@ -41,14 +42,7 @@ def observe(
     Raises:
         InputFileError: there is not one batch, or a tensor turns NaN or infinite.
     """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    proto = with_outputs(model, names)
-    session = ort.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnx_session(with_outputs(model, names))
     entry = model.graph.input[0].name
     outputs = [value.name for value in session.get_outputs()]
     found = {name: (start or {}).get(name, EMPTY) for name in names}

@@ -9,7 +9,6 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show details and tracebacks.")]
-OutputFolder = Annotated[Path, typer.Option("--output", help="Folder that gets the result.")]
 PrecisionName = Annotated[str, typer.Option("--precision", help="fp32, fp16 or int8.")]
 CalibrationFolder = Annotated[
     Path | None,

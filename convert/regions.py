@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
+from ..session import onnx_session
 from .graph import constant, name_of, shape_of
 
 Feeds = dict[str, npt.NDArray]
@@ -134,15 +135,7 @@ def _info(value: ir.Value) -> onnx.ValueInfoProto:
 
 def evaluate(proto: onnx.ModelProto, feeds: Feeds) -> npt.NDArray | None:
     """Run a one-output model in onnxruntime, without optimisations; None if it cannot run."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
     try:
-        session = ort.InferenceSession(
-            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        return np.asarray(session.run(None, feeds)[0])
+        return np.asarray(onnx_session(proto, optimise=False).run(None, feeds)[0])
     except Exception:  # onnxruntime has no common base class; a region that cannot run is no match
         return None

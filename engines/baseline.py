@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from ..convert.sources import Source
 from ..convert.sources.tf_graph import import_tensorflow
+from ..session import onnx_session
 from ..spec import DetectorSpec, RecognizerSpec
 from .backends.base import Pictures, Runner
-from .backends.onnxruntime import session_from_model
 
 
 class _TensorFlowRunner(Runner):
@@ -46,7 +46,7 @@ class _OnnxRunner(Runner):
         shape = (spec.input.channels, spec.input.height, width)
         label = f"source in onnxruntime {onnxruntime.__version__}"
         super().__init__(label=label, shape=shape, max_batch=spec.input.max_batch)
-        self._session, self._spec = session_from_model(model), spec
+        self._session, self._spec = onnx_session(model), spec
 
     def prepare(self, pictures: Pictures) -> Any:
         """Bring pictures to the model's own layout."""

@@ -70,12 +70,13 @@ def _is_inside(name: str) -> bool:
     return bool(name) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path | str) -> Bundle:
     """Read a bundle and check all its files against its manifest.
 
     Raises:
         InputFileError: no bundle, a file is missing or was changed, or a path leads out of it.
     """
+    folder = Path(folder)
     manifest = read_manifest(folder)
     named = {name for engine in manifest.engines for name in (engine.model, engine.plan)}
     for name in sorted(named | set(manifest.files)):

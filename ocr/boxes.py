@@ -22,13 +22,8 @@ from .types import Quads
 Map = npt.NDArray[np.float32]
 
 
-def shrink_distance(width: float, height: float, ratio: float) -> float:
-    """Distance in pixels by which a width x height rectangle is shrunk: A * (1 - ratio**2) / L."""
-    return width * height * (1 - ratio**2) / (2 * (width + height))
-
-
 def grow_distance(width: float, height: float, ratio: float) -> float:
-    """Inverse of :func:`shrink_distance`, from the *shrunk* rectangle's sides.
+    """Distance by which to grow a shrunk rectangle back, from its *shrunk* sides.
 
     With w, h the shrunk sides and q = 1 - ratio**2, the distance D solves
     2 D (w + h + 4 D) = q (w + 2 D) (h + 2 D), that is

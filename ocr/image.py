@@ -95,12 +95,13 @@ def decode_image(data: bytes, name: str) -> Image:
         raise InputFileError(f"{name}: damaged or truncated picture: {error}") from None
 
 
-def load_image(path: Path) -> Image:
+def load_image(path: Path | str) -> Image:
     """Read a picture file; see :func:`decode_image`.
 
     Raises:
         InputFileError: it cannot be read, is over 256 MiB, or is no good picture.
     """
+    path = Path(path)
     try:
         if not path.is_file():
             raise InputFileError(f"{path}: no such file")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 
-from .. import __version__
 from ..bench.latency import LatencySettings
+from ..bench.machine import versions
 from ..calibration.pictures import CalibrationSet
 from ..convert.sources import open_source
 from ..engines.backends import backend
@@ -34,8 +32,6 @@ from .verdict import (
     metric,
     run_samples,
 )
-
-_PACKAGES = ("numpy", "onnx", "onnxruntime", "openvino", "tensorflow", "tensorflow-cpu", "tf2onnx")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +141,7 @@ def _build_target(
                 target=target.name,
                 precision=typed.precision,
                 source_sha256=tree_sha256(request.spec.source.path),
-                versions=_versions(target),
+                versions={**versions(), target.name: target.presence().version},
                 settings={"compute_capabilities": list(request.settings.compute_capabilities)},
                 engines=engines,
                 node_precisions=typed.exceptions,
@@ -220,13 +216,3 @@ def _judge(
         metric=found,
         latency=latency,
     )
-
-
-def _versions(target: Backend) -> dict[str, str]:
-    versions = {"ocr-trt": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {**versions, target.name: target.presence().version}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes import common
 
 from ..graph import constant, name_of, new_initializer, shape_of, static_shape
 from ..outcome import Outcome, Skip
@@ -46,6 +45,14 @@ def _free_constants(model: ir.Model, batch: int) -> None:
                 )
 
 
+def _free_shape(value: ir.Value, batch: int) -> None:
+    """Let a shape that begins with a multiple k of the batch begin with "N" or "kN"."""
+    shape = static_shape(value)
+    if shape and shape[0] % batch == 0:
+        factor = shape[0] // batch
+        value.shape = ir.Shape(["N" if factor == 1 else f"{factor}N", *shape[1:]])
+
+
 def _agree(fixed: onnx.ModelProto, free: onnx.ModelProto, batch: int) -> bool:
     entry = fixed.graph.input[0]
     shape = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
@@ -70,11 +77,8 @@ def free_batch(model: ir.Model) -> Outcome:
     skip = _free_reshapes(model, batch)
     if skip is None:
         _free_constants(model, batch)
-        for value in (image, result):
-            value.shape = ir.Shape(["N", *shape_of(value)[1:]])
-        for value in (v for node in model.graph for v in node.outputs if v is not result):
-            value.shape = None
-        common.ShapeInferencePass()(model)
+        for value in [image, *(v for node in model.graph for v in node.outputs)]:
+            _free_shape(value, batch)
         if _agree(fixed, ir.to_proto(model), batch):
             return Outcome(changed=1)
         skip = Skip(

@@ -9,18 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from ...session import onnx_session
 from .base import Backend, BuildSettings, Presence, Runner, RunSettings
-
-
-def session_from_model(model: bytes | str, threads: int = 0) -> Any:
-    """Open a session on a model's bytes or path; ``threads`` 0: one per core."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 class _Runner(Runner):
@@ -56,14 +46,13 @@ class _OnnxRuntime(Backend):
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Open a session on the plan."""
-        session = session_from_model(str(plan), settings.threads)
+        session = onnx_session(str(plan), threads=settings.threads)
         return _Runner(session, label=label, max_batch=max_batch)
 
 
 def runner_from_model(model: onnx.ModelProto, *, label: str, max_batch: int) -> Runner:
     """Run a graph that is in no bundle."""
-    session = session_from_model(model.SerializeToString())
-    return _Runner(session, label=label, max_batch=max_batch)
+    return _Runner(onnx_session(model), label=label, max_batch=max_batch)
 
 
 BACKEND = _OnnxRuntime()

@@ -13,6 +13,7 @@ from onnx_ir.passes import common
 
 from ocr_trt.convert.graph import OPSET
 from ocr_trt.convert.outcome import Outcome
+from ocr_trt.session import onnx_session
 
 
 def graph(text: str, **weights: np.ndarray) -> ir.Model:
@@ -33,14 +34,7 @@ def ops(model: ir.Model) -> Counter[str]:
 
 def run(model: ir.Model, seed: int = 0) -> list[np.ndarray]:
     """Run on seeded numbers, without onnxruntime's own optimisations."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    session = ort.InferenceSession(
-        ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnx_session(ir.to_proto(model), optimise=False)
     rng = np.random.default_rng(seed)
     feeds = {}
     for entry in session.get_inputs():

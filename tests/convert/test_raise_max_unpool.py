@@ -14,6 +14,7 @@ from ocr_trt.convert.passes.fold_constants import fold_constants
 from ocr_trt.convert.passes.raise_max_unpool import raise_max_unpool
 from ocr_trt.convert.pipeline import _upgraded
 from ocr_trt.convert.sources.tf_graph import onnx_from_function
+from ocr_trt.session import onnx_session
 
 from .helpers import ops
 
@@ -80,10 +81,7 @@ def converted(function: Any, shape: tuple[int, int, int, int]) -> ir.Model:
 
 
 def evaluated(model: ir.Model, x: np.ndarray) -> np.ndarray:
-    import onnxruntime as ort
-
-    data = ir.to_proto(model).SerializeToString()
-    return ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    return onnx_session(ir.to_proto(model)).run(None, {"x": x})[0]
 
 
 SPELLINGS = [by_scatter_nd_and_repeat, by_ones_like, by_four_coordinates, by_tensor_scatter]

@@ -6,6 +6,7 @@ import onnx.parser
 import pytest
 
 from ocr_trt.engines.lower.fake_quantize import lower_qdq_pairs
+from ocr_trt.session import onnx_session
 
 CONCAT = """
     <ir_version: 10, opset_import: ["" : 20]>
@@ -46,13 +47,11 @@ def noise(reference: np.ndarray, other: np.ndarray) -> float:
 def test_openvino_computes_a_quantised_concat_right(
     rng: np.random.Generator,
 ) -> None:
-    import onnxruntime as ort
     import openvino as ov
 
     model = unet_corner(rng)
     x = rng.standard_normal((1, 3, 16, 16)).astype(np.float32)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    reference = session.run(None, {"x": x})[0]
+    reference = onnx_session(model).run(None, {"x": x})[0]
     core = ov.Core()
     lowered = core.read_model(lower_qdq_pairs(model).SerializeToString())
     found = core.compile_model(lowered, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([x])[0]

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from onnx.reference import ReferenceEvaluator
 
 from ocr_trt.plugins import max_pool_argmax_2d, max_unpool_2d
+from ocr_trt.session import onnx_session
 
 
 def model_with(body: str, inputs: str, outputs: str, call: str, dtype: str) -> onnx.ModelProto:
@@ -48,14 +49,7 @@ def unpool_model(dtype: str = "float") -> onnx.ModelProto:
 
 
 def run_ort(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, feeds)
+    return onnx_session(model).run(None, feeds)
 
 
 # Ties and signed zeros are what goes wrong: few values, often equal.

@@ -32,7 +32,8 @@ def quads(*boxes: list[list[float]]) -> np.ndarray:
     ],
     ids=[
         "same", "IoU 0.43", "IoU 0.54", "each matches once", "don't care found",
-        "inside don't care", "half out of don't care", "nothing found", "nothing to find", "nothing at all", "a point",
+        "inside don't care", "half out of don't care", "nothing found", "nothing to find",
+        "nothing at all", "a point",
         "crossed corners",
     ],
 )  # fmt: skip

@@ -1,0 +1,33 @@
+"""onnxruntime sessions on the CPU, with every setting that matters written out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+
+_ERRORS_ONLY = 3
+
+
+def onnx_session(
+    model: onnx.ModelProto | bytes | str, *, threads: int = 0, optimise: bool = True
+) -> Any:
+    """Open a session on a model, its bytes or its path.
+
+    Args:
+        model: what to run.
+        threads: threads inside an op; 0: one per core.
+        optimise: let onnxruntime rewrite the graph. Without it, it computes what is written.
+    """
+    import onnxruntime as ort
+
+    levels = ort.GraphOptimizationLevel
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
+    # Its threads spin after a run, in the time of whoever runs next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    data = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])

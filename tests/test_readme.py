@@ -1,0 +1,104 @@
+"""The README's commands are run, its links followed, its tables held against the program."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ocr_trt.cli.app import app
+from ocr_trt.engines.backends import backend, target_names
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def workplace(
+    detector_model: Path, recognizer_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with what the README's commands name."""
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(detector_model, folder / "my_detector")
+    shutil.copytree(recognizer_model, folder / "my_recognizer")
+    samples = ROOT / "models" / "samples"
+    for name, source in (("pictures", "calibration"), ("labelled", "test")):
+        (folder / name).mkdir()
+        for file in sorted((samples / source).glob("*.jpg"))[:2]:
+            shutil.copy(file, folder / name)
+    labels = (samples / "test" / "labels.json").read_text().splitlines()
+    (folder / "labelled" / "labels.json").write_text("[" + "".join(labels[1:3]).rstrip(",") + "]")
+    picture = np.full((64, 96, 3), 200, np.uint8)
+    cv2.imwrite(str(folder / "photo.jpg"), picture)
+    return folder
+
+
+def test_commands_of_the_readme_run(workplace: Path) -> None:
+    own = [command for command in commands() if command[0] == "ocr-trt"]
+    assert len(own) >= 6
+    for command in own:
+        if command[1] == "build":
+            allow_any_loss(workplace)
+        done = subprocess.run(
+            [sys.executable, "-m", "ocr_trt", *command[1:]],
+            cwd=workplace,
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    (code,) = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=workplace, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def allow_any_loss(folder: Path) -> None:
+    """The models are random, and read nothing to begin with; the README's reader has a real one."""
+    for role in ("detector", "recognizer"):
+        spec = folder / f"{role}.yaml"
+        spec.write_text(re.sub(r"max_loss: \S+", "max_loss: 100", spec.read_text()))
+
+
+def test_make_and_pip_lines_name_what_there_is() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
+    for command in commands():
+        if command[0] == "make":
+            assert re.search(rf"^{command[1]}:", makefile, re.M)
+        if "pip" in command[0] and (extras := re.search(r"\[(.*)\]", command[-1])):
+            assert all(f"\n{extra} = [" in project for extra in extras[1].split(","))
+
+
+def test_tables_name_every_command_and_target() -> None:
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert f"`ocr-trt {command.callback.__name__}" in README
+    for name in target_names():
+        (row,) = re.findall(rf"^\| `{name}` \| ([^|]*) \|", README, re.M)
+        assert row.strip() == ", ".join(backend(name).precisions)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
