@@ -16,6 +16,8 @@ from ..ocr.metrics.recognition import RecognitionScore, loose, recognition_score
 from ..ocr.types import Image, Quads
 from ..pipeline.engine import Engine
 from ..pipeline.stages import detect, recognize
+from ..reporter import Reporter
+from ..spec import DetectorSpec, RecognizerSpec
 
 Progress = Callable[[int], None]
 _CHUNK = 64
@@ -92,6 +94,29 @@ def run_recognizer(
             waiting = []
             progress(number)
     return RecognizerResult(crops=tuple(crops), texts=tuple(texts), text_scores=tuple(scores))
+
+
+Result = DetectorResult | RecognizerResult
+
+
+def run_samples(engine: Engine, dataset: Dataset, reporter: Reporter) -> Result:
+    """Run an engine on all samples of its role.
+
+    Raises:
+        InputFileError: a picture cannot be read, or there is none for the role.
+    """
+    title = f"measure the accuracy of {engine.label}"
+    crops = crops_of(dataset)
+    if isinstance(engine.spec, DetectorSpec):
+        with reporter.step(title, len(dataset.scenes)) as advance:
+            return run_detector(engine, dataset.scenes, advance)
+    with reporter.step(title, len(crops)) as advance:
+        return run_recognizer(engine, crops, advance)
+
+
+def has_samples(dataset: Dataset, spec: DetectorSpec | RecognizerSpec) -> bool:
+    """Whether a folder holds anything that a model of this role can be measured on."""
+    return bool(dataset.scenes if isinstance(spec, DetectorSpec) else crops_of(dataset))
 
 
 def detector_metric(engine: DetectorResult, baseline: DetectorResult, run_by: str) -> OcrMetric:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -15,19 +15,17 @@ from ..engines.backends import backend
 from ..engines.backends.base import Runner
 from ..engines.backends.onnxruntime import runner_from_model
 from ..engines.baseline import baseline_runner
-from ..engines.bundle import Bundle
+from ..engines.bundle import Bundle, tree_sha256
 from ..errors import OcrTrtError
 from ..ocr.dataset import Dataset
 from ..pipeline.engine import Engine, engine_from_bundle
+from ..reporter import Reporter
 from ..spec import DetectorSpec, RecognizerSpec
-from .accuracy import DetectorResult, RecognizerResult, crops_of, run_detector, run_recognizer
+from .accuracy import DetectorResult, Result, has_samples, run_samples
 from .latency import Contender, LatencySettings, LatencyStats, measure
 from .machine import machine, versions
 from .results import AccuracyRow, Kind, ModelReport, Report, SystemRow, WorstSample
 from .worst import worst_samples
-
-Result = DetectorResult | RecognizerResult
-Say = Callable[[str], None]
 
 _RECOGNIZER_BATCHES = (1, 16)
 
@@ -46,21 +44,20 @@ def compare(
     bundles: Sequence[Bundle],
     dataset: Dataset | None,
     settings: LatencySettings,
-    say: Say = lambda text: None,
+    reporter: Reporter,
 ) -> Report:
-    """Compare bundles, grouped by model, each group with its baseline.
-
-    ``say`` is called with a line before each longer step.
+    """Compare bundles, grouped by the model they came from, each group with its baseline.
 
     Raises:
         InputFileError: a sample cannot be read.
     """
-    groups: dict[str, list[Bundle]] = {}
+    groups: dict[tuple[str, str], list[Bundle]] = {}
     for bundle in bundles:
-        groups.setdefault(bundle.spec.name, []).append(bundle)
+        source = (bundle.spec.name, bundle.manifest.source_sha256)
+        groups.setdefault(source, []).append(bundle)
     notes: list[str] = []
     models = tuple(
-        _compare_model(group, dataset, settings, say, notes) for group in groups.values()
+        _compare_model(group, dataset, settings, reporter, notes) for group in groups.values()
     )
     return Report(
         machine=machine(),
@@ -76,17 +73,17 @@ def _compare_model(
     bundles: list[Bundle],
     dataset: Dataset | None,
     settings: LatencySettings,
-    say: Say,
+    reporter: Reporter,
     notes: list[str],
 ) -> ModelReport:
     spec = bundles[0].spec
     with ExitStack() as stack:
-        systems = [*_sources(spec, say, notes), *map(_engine_system, bundles)]
+        with reporter.step(f"load and convert {spec.name}"):
+            systems = [*_sources(bundles[0], notes), *map(_engine_system, bundles)]
         for system in systems:
             stack.enter_context(system.engine)
-        say(f"time {spec.name}")
-        latencies = _latencies(systems, spec, settings)
-        results = _results(systems, spec, dataset, say)
+        latencies = _latencies(systems, spec, settings, reporter)
+        results = _results(systems, spec, dataset, reporter)
         rows = tuple(
             SystemRow(
                 label=system.engine.label,
@@ -108,9 +105,9 @@ def _compare_model(
     )
 
 
-def _sources(spec: DetectorSpec | RecognizerSpec, say: Say, notes: list[str]) -> list[_System]:
+def _sources(bundle: Bundle, notes: list[str]) -> list[_System]:
     """The model itself, and its fp32 graph in onnxruntime; nothing if the model is not at hand."""
-    say(f"load and convert {spec.name}")
+    spec = bundle.spec
     try:
         source = open_source(spec.source)
         graph = convert(source, spec).model
@@ -118,6 +115,8 @@ def _sources(spec: DetectorSpec | RecognizerSpec, say: Say, notes: list[str]) ->
     except OcrTrtError as error:
         notes.append(f"{spec.name}: no baseline: {error}")
         return []
+    if tree_sha256(spec.source.path) != bundle.manifest.source_sha256:
+        notes.append(f"{spec.name}: {spec.source.path} has changed since the bundle was built")
     baseline = Engine(label=label, spec=spec, open_runner=partial(_open_source, source, spec))
     reference = Engine(
         label="onnxruntime fp32", spec=spec, open_runner=partial(_open_graph, graph, spec)
@@ -153,7 +152,10 @@ def _engine_system(bundle: Bundle) -> _System:
 
 
 def _latencies(
-    systems: list[_System], spec: DetectorSpec | RecognizerSpec, settings: LatencySettings
+    systems: list[_System],
+    spec: DetectorSpec | RecognizerSpec,
+    settings: LatencySettings,
+    reporter: Reporter,
 ) -> list[tuple[LatencyStats, ...]]:
     timed = [index for index, system in enumerate(systems) if system.timed]
     found: list[tuple[LatencyStats, ...]] = [() for _ in systems]
@@ -161,7 +163,9 @@ def _latencies(
     for batch in sorted({min(most, b) for b in _RECOGNIZER_BATCHES}):
         runners = [systems[index].engine.runner() for index in timed]
         contenders = [Contender(runner=r, shape=(batch, *r.shape)) for r in runners]
-        for index, stats in zip(timed, measure(contenders, settings), strict=True):
+        with reporter.step(f"time {spec.name} at batch {batch}", 100) as advance:
+            measured = measure(contenders, settings, lambda share: advance(round(100 * share)))
+        for index, stats in zip(timed, measured, strict=True):
             found[index] = (*found[index], stats)
     return found
 
@@ -170,24 +174,16 @@ def _results(
     systems: list[_System],
     spec: DetectorSpec | RecognizerSpec,
     dataset: Dataset | None,
-    say: Say,
+    reporter: Reporter,
 ) -> dict[int, Result]:
     """Run the samples; the fp32 reference is left out, its graph equals the baseline's."""
-    if dataset is None or not dataset.labelled:
+    if dataset is None or not dataset.labelled or not has_samples(dataset, spec):
         return {}
-    crops = crops_of(dataset)
-    if not (dataset.scenes if isinstance(spec, DetectorSpec) else crops):
-        return {}
-    found: dict[int, Result] = {}
-    for index, system in enumerate(systems):
-        if system.kind == "reference":
-            continue
-        say(f"measure the accuracy of {system.engine.label}")
-        if isinstance(spec, DetectorSpec):
-            found[index] = run_detector(system.engine, dataset.scenes)
-        else:
-            found[index] = run_recognizer(system.engine, crops)
-    return found
+    return {
+        index: run_samples(system.engine, dataset, reporter)
+        for index, system in enumerate(systems)
+        if system.kind != "reference"
+    }
 
 
 def _accuracy(result: Result | None, run_by: str) -> AccuracyRow | None:

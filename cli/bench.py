@@ -37,8 +37,7 @@ def bench(
     dataset = load_dataset(data) if data else None
     reporter = ConsoleReporter(silent=json)
     settings = LatencySettings(duration_s=duration)
-    with reporter.step("compare"):
-        found = compare(loaded, dataset, settings, reporter.say)
+    found = compare(loaded, dataset, settings, reporter)
     files = write_report(found, report) if report else []
     if json:
         print(found.model_dump_json(indent=2, exclude={"models": {"__all__": {"worst"}}}))

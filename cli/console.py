@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..recipe.reporter import Advance
+    from ..reporter import Advance
 
 _SLOW = 2.0  # seconds after which a finished step is worth a line
 
@@ -66,11 +66,6 @@ class ConsoleReporter:
         seconds = time.monotonic() - start
         if not self._silent and (seconds > _SLOW or self._watched):
             print(f"  {title}: {seconds:.1f} s", file=sys.stderr)
-
-    def say(self, text: str) -> None:
-        """Say what is being done now."""
-        if not self._silent:
-            print(f"  {text} ...", file=sys.stderr)
 
     def note(self, text: str) -> None:
         """Say one line that the user should read."""

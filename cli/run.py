@@ -86,6 +86,7 @@ def _read_all(
 ) -> Iterator[dict[str, Any]]:
     from ..ocr.image import load_image
 
+    drawn: set[Path] = set()
     with ConsoleReporter(silent=json).step("read", len(files)) as advance:
         for number, file in enumerate(files, 1):
             try:
@@ -96,11 +97,21 @@ def _read_all(
                 continue
             lines = reader.read(picture)
             if draw is not None:
-                _draw(picture, lines, draw / f"{file.stem}.png")
+                _draw(picture, lines, _free_path(draw, file.stem, drawn))
             if not json:
                 _print_lines(file, lines)
             advance(number)
             yield {"file": str(file), "lines": [line.as_dict() for line in lines]}
+
+
+def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
+    """Return a path for a drawing; pictures of the same name from two folders get two."""
+    path, number = folder / f"{stem}.png", 1
+    while path in taken:
+        number += 1
+        path = folder / f"{stem}_{number}.png"
+    taken.add(path)
+    return path
 
 
 def _draw(picture: Image, lines: list[TextLine], path: Path) -> None:

@@ -1,6 +1,6 @@
 """The stages wired together: a spec in, checked engine bundles out."""
 
+from ..reporter import Reporter, SilentReporter
 from .bundles import BuildRequest, BuildResult, build
-from .reporter import Reporter, SilentReporter
 
 __all__ = ["BuildRequest", "BuildResult", "Reporter", "SilentReporter", "build"]

@@ -8,30 +8,30 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from ..bench.accuracy import Result, has_samples, run_samples
 from ..bench.latency import LatencySettings
 from ..bench.machine import versions
 from ..calibration.pictures import CalibrationSet
 from ..convert.sources import open_source
 from ..engines.backends import backend
-from ..engines.backends.base import Backend, BuildSettings, RunSettings
+from ..engines.backends.base import Backend, BuildSettings, Runner, RunSettings
 from ..engines.baseline import baseline_runner
-from ..engines.bundle import Bundle, file_entries, tree_sha256, whole_folder, write_manifest
+from ..engines.bundle import (
+    Bundle,
+    check_destination,
+    file_entries,
+    tree_sha256,
+    whole_folder,
+    write_manifest,
+)
 from ..engines.manifest import EngineEntry, Manifest, OcrMetric, Precision, Verdict
-from ..errors import OcrTrtError, TargetMissingError
+from ..errors import InputFileError, OcrTrtError, TargetMissingError, UserError
 from ..ocr.dataset import Dataset
 from ..pipeline.engine import Engine
+from ..reporter import Reporter, SilentReporter
 from ..spec import DetectorSpec, RecognizerSpec, dump_spec
 from .graphs import TypedGraphs, convert_all, typed_graphs
-from .reporter import Reporter, SilentReporter
-from .verdict import (
-    Result,
-    check_budget,
-    check_parity,
-    compare_latency,
-    graph_engine,
-    metric,
-    run_samples,
-)
+from .verdict import check_budget, check_parity, compare_latency, graph_engine, metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +85,12 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
     """
     reporter = reporter or SilentReporter()
     targets = [_checked_backend(name, request.precision) for name in request.targets]
+    _check_capabilities(request, targets)
+    for target in targets:
+        check_destination(_folder(request, target))
+    if request.samples is not None and not has_samples(request.samples, request.spec):
+        folder, role = request.samples.folder, request.spec.role
+        raise InputFileError(f"{folder}: holds nothing a {role} can be measured on")
     spec = request.spec
     with reporter.step(f"load {spec.source.path.name}"):
         source = open_source(spec.source)
@@ -113,6 +119,16 @@ def _checked_backend(name: str, precision: Precision) -> Backend:
     return target
 
 
+def _check_capabilities(request: BuildRequest, targets: list[Backend]) -> None:
+    if request.settings.compute_capabilities and not any(t.for_named_gpus for t in targets):
+        names = ", ".join(target.name for target in targets)
+        raise UserError(f"--compute-capability means nothing to {names}; add --target tensorrt-rtx")
+
+
+def _folder(request: BuildRequest, target: Backend) -> Path:
+    return request.output / f"{request.spec.name}-{target.name}-{request.precision}"
+
+
 def _proof(
     request: BuildRequest, baseline: Engine, difference: float, reporter: Reporter
 ) -> _Proof:
@@ -129,7 +145,7 @@ def _proof(
 def _build_target(
     request: BuildRequest, target: Backend, typed: TypedGraphs, proof: _Proof, reporter: Reporter
 ) -> BuildResult:
-    folder = request.output / f"{request.spec.name}-{target.name}-{typed.precision}"
+    folder = _folder(request, target)
     try:
         with whole_folder(folder) as scratch:
             engines = _compile(request, target, typed, scratch, reporter)
@@ -191,7 +207,7 @@ def _runnable(
     plans = {entry.width: scratch / entry.plan for entry in entries}
     max_batch = request.spec.input.max_batch
 
-    def open_runner(width: int):  # type: ignore[no-untyped-def]
+    def open_runner(width: int) -> Runner:
         return target.open(plans[width], label=label, settings=RunSettings(), max_batch=max_batch)
 
     with Engine(label=label, spec=request.spec, open_runner=open_runner) as engine:

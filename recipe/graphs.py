@@ -20,8 +20,8 @@ from ..convert.sources import Source
 from ..engines.bundle import tree_sha256
 from ..engines.manifest import Calibration, Precision
 from ..errors import UserError
+from ..reporter import Reporter
 from ..spec import DetectorSpec, RecognizerSpec
-from .reporter import Reporter
 
 Graphs = dict[int, onnx.ModelProto]
 """A graph for each input width."""

@@ -7,11 +7,9 @@ import numpy as np
 from ..bench.accuracy import (
     DetectorResult,
     RecognizerResult,
-    crops_of,
+    Result,
     detector_metric,
     recognizer_metric,
-    run_detector,
-    run_recognizer,
 )
 from ..bench.latency import Contender, LatencySettings, measure
 from ..engines.backends.onnxruntime import runner_from_model
@@ -21,21 +19,8 @@ from ..ocr.dataset import Dataset
 from ..pipeline.engine import Engine
 from ..spec import DetectorSpec, RecognizerSpec
 from .graphs import Graphs
-from .reporter import Reporter
-
-Result = DetectorResult | RecognizerResult
 
 _PARITY_INPUTS = 4
-
-
-def run_samples(engine: Engine, dataset: Dataset, reporter: Reporter) -> Result:
-    """Run an engine on all samples of its role."""
-    if isinstance(engine.spec, DetectorSpec):
-        with reporter.step(f"detect with {engine.label}", len(dataset.scenes)) as advance:
-            return run_detector(engine, dataset.scenes, advance)
-    crops = crops_of(dataset)
-    with reporter.step(f"recognize with {engine.label}", len(crops)) as advance:
-        return run_recognizer(engine, crops, advance)
 
 
 def metric(own: Result, baseline: Result, dataset: Dataset, run_by: str) -> OcrMetric:

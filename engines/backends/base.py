@@ -105,6 +105,8 @@ class Backend(ABC):
     """What it can run, most exact first."""
     suffix: str
     """Of its plan file."""
+    for_named_gpus: bool = False
+    """Whether ``BuildSettings.compute_capabilities`` means anything to it."""
 
     @abstractmethod
     def presence(self) -> Presence:

@@ -87,7 +87,7 @@ class NvidiaBackend(Backend):
     def __init__(self, *, name: str, package: str, extra: str, builds_without_gpu: bool) -> None:
         self.name = name
         self._package, self._extra = package, extra
-        self._builds_without_gpu = builds_without_gpu
+        self._builds_without_gpu = self.for_named_gpus = builds_without_gpu
 
     def presence(self) -> Presence:
         """Look for the package, and for a GPU."""

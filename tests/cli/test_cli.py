@@ -285,6 +285,7 @@ def test_build_refuses_a_wrong_spec(
         (["--precision", "fp32", "--role", "detector"], "is a spec: put role"),
         (["--precision", "fp32", "--output", "/proc/nothing"], "cannot be written"),
         (["--precision", "fp32", "--data", "nothing"], "nothing: no such folder"),
+        (["--precision", "fp32", "--compute-capability", "8.9"], "means nothing to openvino"),
     ],
 )
 def test_build_refuses_wrong_options(
