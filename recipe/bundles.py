@@ -84,13 +84,7 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
         ConversionError: the model cannot be converted, or converts to something else.
     """
     reporter = reporter or SilentReporter()
-    targets = [_checked_backend(name, request.precision) for name in request.targets]
-    _check_capabilities(request, targets)
-    for target in targets:
-        check_destination(_folder(request, target))
-    if request.samples is not None and not has_samples(request.samples, request.spec):
-        folder, role = request.samples.folder, request.spec.role
-        raise InputFileError(f"{folder}: holds nothing a {role} can be measured on")
+    targets = _checked_targets(request)
     spec = request.spec
     with reporter.step(f"load {spec.source.path.name}"):
         source = open_source(spec.source)
@@ -110,19 +104,27 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
         return [_build_target(request, target, typed, proof, reporter) for target in targets]
 
 
-def _checked_backend(name: str, precision: Precision) -> Backend:
-    target = backend(name)
-    presence = target.presence()
-    if not presence.can_build:
-        raise TargetMissingError(f"target {name}: {presence.reason}; {presence.remedy}")
-    target.check_precision(precision)
-    return target
-
-
-def _check_capabilities(request: BuildRequest, targets: list[Backend]) -> None:
+def _checked_targets(request: BuildRequest) -> list[Backend]:
+    """Find everything that is wrong with a request before any work is done."""
+    targets = [backend(name) for name in request.targets]
+    for target in targets:
+        presence = target.presence()
+        if not presence.can_build:
+            raise TargetMissingError(f"target {target.name}: {presence.reason}; {presence.remedy}")
+        target.check_precision(request.precision)
+        check_destination(_folder(request, target))
+    if request.precision != "fp32" and request.calibration is None:
+        raise UserError(
+            f"precision {request.precision} needs pictures to take ranges from: "
+            "give --calibration DIR, or --precision fp32"
+        )
     if request.settings.compute_capabilities and not any(t.for_named_gpus for t in targets):
-        names = ", ".join(target.name for target in targets)
+        names = ", ".join(request.targets)
         raise UserError(f"--compute-capability means nothing to {names}; add --target tensorrt-rtx")
+    if request.samples is not None and not has_samples(request.samples, request.spec):
+        folder, role = request.samples.folder, request.spec.role
+        raise InputFileError(f"{folder}: holds nothing a {role} can be measured on")
+    return targets
 
 
 def _folder(request: BuildRequest, target: Backend) -> Path:

@@ -19,7 +19,6 @@ from ..convert.pipeline import Converted, convert
 from ..convert.sources import Source
 from ..engines.bundle import tree_sha256
 from ..engines.manifest import Calibration, Precision
-from ..errors import UserError
 from ..reporter import Reporter
 from ..spec import DetectorSpec, RecognizerSpec
 
@@ -79,15 +78,11 @@ def typed_graphs(
     """Give graphs a precision.
 
     Raises:
-        UserError: int8 or fp16 without calibration pictures.
         InputFileError: a calibration picture cannot be read.
     """
     if precision == "fp32":
         return TypedGraphs(precision=precision, graphs=graphs, exceptions={}, calibration=None)
-    if pictures is None:
-        raise UserError(
-            f"precision {precision} needs pictures to take ranges from: give --calibration DIR"
-        )
+    assert pictures is not None, "checked with the request"
     any_graph = next(iter(graphs.values()))
     is_int8 = precision == "int8"
     names = quantized_tensors(any_graph) if is_int8 else float_tensors(any_graph)
