@@ -7,6 +7,7 @@ Paths in it are relative to the file.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -234,8 +235,23 @@ def load_spec(path: Path | str) -> DetectorSpec | RecognizerSpec:
             f"got {type(data).__name__}"
         )
     spec = spec_from_dict(data, str(path))
-    source = spec.source.model_copy(update={"path": path.parent / spec.source.path})
-    return spec.model_copy(update={"source": source})
+    return spec_seen_from(spec, path.parent)
+
+
+def spec_seen_from(
+    spec: DetectorSpec | RecognizerSpec, folder: Path
+) -> DetectorSpec | RecognizerSpec:
+    """Return a spec that lies in ``folder`` with the path of its source as seen from here."""
+    return _with_source(spec, folder / spec.source.path)
+
+
+def spec_beside(spec: DetectorSpec | RecognizerSpec, folder: Path) -> DetectorSpec | RecognizerSpec:
+    """Return a spec to be written into ``folder``: the path of its source as seen from there."""
+    return _with_source(spec, Path(os.path.relpath(spec.source.path.resolve(), folder.resolve())))
+
+
+def _with_source(spec: DetectorSpec | RecognizerSpec, path: Path) -> DetectorSpec | RecognizerSpec:
+    return spec.model_copy(update={"source": spec.source.model_copy(update={"path": path})})
 
 
 def dump_spec(spec: DetectorSpec | RecognizerSpec) -> str:

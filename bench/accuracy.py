@@ -119,17 +119,27 @@ def has_samples(dataset: Dataset, spec: DetectorSpec | RecognizerSpec) -> bool:
     return bool(dataset.scenes if isinstance(spec, DetectorSpec) else crops_of(dataset))
 
 
-def detector_metric(engine: DetectorResult, baseline: DetectorResult, run_by: str) -> OcrMetric:
-    """Compare hmean. Without labels the baseline's boxes are taken for the truth."""
-    labelled = any(len(scene.quads) for scene in baseline.scenes)
-    own, other = engine.score, baseline.score
-    if not labelled:
-        counts = [
+def box_agreement(engine: DetectorResult, baseline: DetectorResult) -> DetectionScore:
+    """Return the engine's score with the baseline's boxes as the truth."""
+    return detection_score(
+        [
             count_image(mine, theirs, [False] * len(theirs))
             for mine, theirs in zip(engine.found, baseline.found, strict=True)
         ]
-        own = detection_score(counts)
-        other = DetectionScore(precision=1.0, recall=1.0, hmean=1.0)
+    )
+
+
+def text_agreement(engine: RecognizerResult, baseline: RecognizerResult) -> RecognitionScore:
+    """Return the engine's score with the baseline's readings as the truth."""
+    return recognition_score(engine.texts, baseline.texts)
+
+
+def detector_metric(
+    engine: DetectorResult, baseline: DetectorResult, *, labelled: bool, run_by: str
+) -> OcrMetric:
+    """Compare hmean. Without labels the baseline's boxes are taken for the truth."""
+    own = engine.score if labelled else box_agreement(engine, baseline)
+    other = baseline.score if labelled else box_agreement(baseline, baseline)
     return OcrMetric(
         name="hmean",
         engine=own.hmean,
@@ -150,10 +160,8 @@ def recognizer_metric(
     engine: RecognizerResult, baseline: RecognizerResult, *, labelled: bool, run_by: str
 ) -> OcrMetric:
     """Compare CER. Without labels the baseline's readings are taken for the truth."""
-    own, other = engine.score, baseline.score
-    if not labelled:
-        own = recognition_score(engine.texts, baseline.texts)
-        other = recognition_score(baseline.texts, baseline.texts)
+    own = engine.score if labelled else text_agreement(engine, baseline)
+    other = baseline.score if labelled else text_agreement(baseline, baseline)
     return OcrMetric(
         name="cer",
         engine=own.cer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +22,15 @@ from ..ocr.dataset import Dataset
 from ..pipeline.engine import Engine, engine_from_bundle
 from ..reporter import Reporter
 from ..spec import DetectorSpec, RecognizerSpec
-from .accuracy import DetectorResult, Result, has_samples, run_samples
+from .accuracy import (
+    DetectorResult,
+    RecognizerResult,
+    Result,
+    box_agreement,
+    has_samples,
+    run_samples,
+    text_agreement,
+)
 from .latency import Contender, LatencySettings, LatencyStats, measure
 from .machine import machine, versions
 from .results import AccuracyRow, Kind, ModelReport, Report, SystemRow, WorstSample
@@ -46,15 +55,16 @@ def compare(
     settings: LatencySettings,
     reporter: Reporter,
 ) -> Report:
-    """Compare bundles, grouped by the model they came from, each group with its baseline.
+    """Compare bundles, grouped by model and input size, each group with its baseline.
 
     Raises:
         InputFileError: a sample cannot be read.
     """
-    groups: dict[tuple[str, str], list[Bundle]] = {}
+    groups: dict[tuple[object, ...], list[Bundle]] = {}
     for bundle in bundles:
-        source = (bundle.spec.name, bundle.manifest.source_sha256)
-        groups.setdefault(source, []).append(bundle)
+        spec = bundle.spec
+        alike = (spec.name, bundle.manifest.source_sha256, spec.input, spec.widths)
+        groups.setdefault(alike, []).append(bundle)
     notes: list[str] = []
     models = tuple(
         _compare_model(group, dataset, settings, reporter, notes) for group in groups.values()
@@ -79,27 +89,32 @@ def _compare_model(
     spec = bundles[0].spec
     with ExitStack() as stack:
         with reporter.step(f"load and convert {spec.name}"):
-            systems = [*_sources(bundles[0], notes), *map(_engine_system, bundles)]
+            systems = [*_sources(bundles[0], notes), *_engine_systems(bundles)]
         for system in systems:
             stack.enter_context(system.engine)
         latencies = _latencies(systems, spec, settings, reporter)
         results = _results(systems, spec, dataset, reporter)
+        accuracies = _accuracies(systems, results, dataset)
+        if dataset is not None and not accuracies:
+            notes.append(f"{spec.name}: {_why_not_measured(systems, dataset)}")
         rows = tuple(
             SystemRow(
                 label=system.engine.label,
                 kind=system.kind,
                 latencies=latencies[index],
-                accuracy=_accuracy(results.get(index), system.engine.label),
+                accuracy=accuracies.get(index),
                 note=system.note,
             )
             for index, system in enumerate(systems)
         )
-        worst_of, worst = _worst(systems, results)
+        labelled = dataset is not None and dataset.labelled
+        worst_of, worst = _worst(systems, results) if labelled else ("", ())
     return ModelReport(
         name=spec.name,
         role=spec.role,
         input_shape=(spec.input.channels, spec.input.height, spec.input.width),
         systems=rows,
+        accuracy_against="labels" if labelled else "model",
         worst_of=worst_of,
         worst=worst,
     )
@@ -136,17 +151,26 @@ def _open_graph(graph: onnx.ModelProto, spec: DetectorSpec | RecognizerSpec, wid
     return runner_from_model(graph, label="onnxruntime fp32", max_batch=spec.input.max_batch)
 
 
-def _engine_system(bundle: Bundle) -> _System:
+def _engine_systems(bundles: list[Bundle]) -> list[_System]:
+    """The bundles; those that would be called alike get their folder's path into the name."""
+    labels = Counter(bundle.label for bundle in bundles)
+    return [
+        _engine_system(b, b.label if labels[b.label] == 1 else f"{b.label} ({b.folder})")
+        for b in bundles
+    ]
+
+
+def _engine_system(bundle: Bundle, label: str) -> _System:
     presence = backend(bundle.manifest.target).presence()
     if presence.can_run:
-        return _System(engine=engine_from_bundle(bundle), kind="engine")
+        return _System(engine=engine_from_bundle(bundle, label=label), kind="engine")
     paths = {entry.width: bundle.path(entry.model) for entry in bundle.manifest.engines}
 
     def open_typed(width: int) -> Runner:
         graph = onnx.load(paths[width])
-        return runner_from_model(graph, label=bundle.label, max_batch=bundle.spec.input.max_batch)
+        return runner_from_model(graph, label=label, max_batch=bundle.spec.input.max_batch)
 
-    engine = Engine(label=bundle.label, spec=bundle.spec, open_runner=open_typed)
+    engine = Engine(label=label, spec=bundle.spec, open_runner=open_typed)
     note = f"not run here ({presence.reason}); accuracy is that of its typed graph in onnxruntime"
     return _System(engine=engine, kind="engine", timed=False, note=note)
 
@@ -177,7 +201,9 @@ def _results(
     reporter: Reporter,
 ) -> dict[int, Result]:
     """Run the samples; the fp32 reference is left out, its graph equals the baseline's."""
-    if dataset is None or not dataset.labelled or not has_samples(dataset, spec):
+    if dataset is None or not has_samples(dataset, spec):
+        return {}
+    if not dataset.labelled and systems[0].kind != "baseline":
         return {}
     return {
         index: run_samples(system.engine, dataset, reporter)
@@ -186,11 +212,29 @@ def _results(
     }
 
 
-def _accuracy(result: Result | None, run_by: str) -> AccuracyRow | None:
-    if result is None:
-        return None
+def _why_not_measured(systems: list[_System], dataset: Dataset) -> str:
+    if not dataset.labelled and systems[0].kind != "baseline":
+        return f"{dataset.folder} has no labels, and there is no model to agree with"
+    return f"{dataset.folder} holds nothing to measure accuracy on"
+
+
+def _accuracies(
+    systems: list[_System], results: dict[int, Result], dataset: Dataset | None
+) -> dict[int, AccuracyRow]:
+    """Score results against the labels, or without labels against the baseline's results."""
+    labelled = dataset is not None and dataset.labelled
+    rows = {}
+    for index, result in results.items():
+        system = systems[index]
+        run_by = system.engine.label if system.timed else "onnxruntime on the typed graph"
+        rows[index] = _accuracy_row(result, None if labelled else results[0], run_by)
+    return rows
+
+
+def _accuracy_row(result: Result, truth: Result | None, run_by: str) -> AccuracyRow:
+    """``truth``: the results that stand in for labels."""
     if isinstance(result, DetectorResult):
-        boxes = result.score
+        boxes = box_agreement(result, truth) if isinstance(truth, DetectorResult) else result.score
         return AccuracyRow(
             precision=boxes.precision,
             recall=boxes.recall,
@@ -198,10 +242,13 @@ def _accuracy(result: Result | None, run_by: str) -> AccuracyRow | None:
             samples=len(result.scenes),
             run_by=run_by,
         )
-    texts = result.score
+    if isinstance(truth, RecognizerResult):
+        texts, loose_accuracy = text_agreement(result, truth), None
+    else:
+        texts, loose_accuracy = result.score, result.loose_word_accuracy
     return AccuracyRow(
         word_accuracy=texts.word_accuracy,
-        loose_word_accuracy=result.loose_word_accuracy,
+        loose_word_accuracy=loose_accuracy,
         cer=texts.cer,
         samples=texts.count,
         run_by=run_by,

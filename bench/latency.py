@@ -1,14 +1,17 @@
-"""Latencies of several runners, interleaved, with the definitions of trtexec.
+"""Latencies of several runners, interleaved; percentiles as trtexec takes them.
 
 * A latency is the time of one query from handing over the input to having the output, wall clock.
-* Percentile p of n sorted latencies is number ``max(n - 1 - int((1 - p / 100) * n), 0)``.
+* Percentile p of n sorted latencies is number ``max(n - 1 - int((1 - p / 100) * n), 0)``, computed
+  in float32. Below 100 queries there is no 99th percentile.
 * The median is the mean of the middle two when n is even.
-* Throughput is queries per second of time spent in queries, times the batch size.
-* Warm-up queries are not counted; measuring goes on until both the duration and the least number of
-  queries are reached.
+* Throughput is pictures per second of time spent in queries (trtexec's is queries per second of
+  wall time, which means nothing where several runners share the time).
+* Warm-up queries are not counted; measuring goes on until every runner has reached both the
+  duration, in counted queries of its own, and the least number of queries.
 
-Runners take turns, so that a change in the machine's speed meets all of them alike. In each turn
-the first query is not counted: it would pay for what the others left in the caches.
+Runners take turns, so that a change in the machine's speed meets all of them alike. A turn lasts
+a quarter of a second and three queries at least. The first query of a turn is not counted: it would
+pay for what the others left in the caches.
 """
 
 from __future__ import annotations
@@ -24,11 +27,13 @@ from pydantic import BaseModel, ConfigDict
 
 from ..engines.backends.base import Runner
 
-_COUNTED_PER_TURN = 3
+_TURN_S = 0.25
+_LEAST_PER_TURN = 3
+_LEAST_FOR_P99 = 100
 
 
 class LatencySettings(BaseModel):
-    """How long to measure each runner."""
+    """How long to measure each runner, in seconds and queries of its own."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,7 +52,8 @@ class LatencyStats(BaseModel):
     mean: float
     p50: float
     p90: float
-    p99: float
+    p99: float | None
+    """None below 100 queries."""
     lowest: float
     highest: float
     variation: float
@@ -67,7 +73,8 @@ class Contender:
 def percentile(ordered: Sequence[float], percent: float) -> float:
     """Return a percentile of sorted values, as trtexec defines it."""
     count = len(ordered)
-    return ordered[max(count - 1 - int((1 - percent / 100) * count), 0)]
+    left_out = int((np.float32(1) - np.float32(percent) / np.float32(100)) * np.float32(count))
+    return ordered[max(count - 1 - left_out, 0)]
 
 
 def stats_from_times(milliseconds: Sequence[float], batch: int) -> LatencyStats:
@@ -86,7 +93,7 @@ def stats_from_times(milliseconds: Sequence[float], batch: int) -> LatencyStats:
         mean=mean,
         p50=statistics.median(ordered),
         p90=percentile(ordered, 90),
-        p99=percentile(ordered, 99),
+        p99=percentile(ordered, 99) if len(ordered) >= _LEAST_FOR_P99 else None,
         lowest=ordered[0],
         highest=ordered[-1],
         variation=100 * statistics.pstdev(ordered) / mean,
@@ -94,12 +101,15 @@ def stats_from_times(milliseconds: Sequence[float], batch: int) -> LatencyStats:
     )
 
 
-def _turn(runner: Runner, feed: Any, times: list[float]) -> None:
-    for number in range(1 + _COUNTED_PER_TURN):
+def _turn(runner: Runner, feed: Any, seconds: float) -> list[float]:
+    runner.execute(feed)
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < _LEAST_PER_TURN or time.perf_counter() < end:
         start = time.perf_counter()
         runner.execute(feed)
-        if number:
-            times.append(1000 * (time.perf_counter() - start))
+        times.append(1000 * (time.perf_counter() - start))
+    return times
 
 
 def _warm_up(runner: Runner, feed: Any, milliseconds: float) -> None:
@@ -118,19 +128,23 @@ def measure(
 
     ``progress`` is called with the share of the measuring that is done, 0..1.
     """
-    rng = np.random.default_rng(0)
-    feeds = [c.runner.prepare(rng.uniform(-1, 1, c.shape).astype(np.float32)) for c in contenders]
+    feeds = [
+        c.runner.prepare(np.random.default_rng(0).uniform(-1, 1, c.shape).astype(np.float32))
+        for c in contenders
+    ]
     for contender, feed in zip(contenders, feeds, strict=True):
         _warm_up(contender.runner, feed, settings.warm_up_ms)
     times: list[list[float]] = [[] for _ in contenders]
-    start, total = time.perf_counter(), settings.duration_s * len(contenders)
-    while True:
+    wanted, seconds = 1000 * settings.duration_s, min(_TURN_S, settings.duration_s / 8)
+    done = 0.0
+    while done < 1:
         for contender, feed, own in zip(contenders, feeds, times, strict=True):
-            _turn(contender.runner, feed, own)
-        spent = time.perf_counter() - start
-        progress(min(1.0, spent / total) if total else 1.0)
-        if spent >= total and min(map(len, times)) >= settings.iterations:
-            break
+            own += _turn(contender.runner, feed, seconds)
+        done = min(
+            min(sum(own) / wanted if wanted else 1.0, len(own) / settings.iterations)
+            for own in times
+        )
+        progress(min(1.0, done))
     return [
         stats_from_times(own, contender.shape[0])
         for own, contender in zip(times, contenders, strict=True)

@@ -11,7 +11,7 @@ _COLORS = {"baseline": "#7f7f7f", "reference": "#9ecae1", "engine": "#2171b5"}
 
 
 def latency_plot(model: ModelReport) -> str:
-    """Draw median latencies as bars, with a line out to p99; one panel per batch size."""
+    """Draw median latencies as bars, with a line out to p90; one panel per batch size."""
     from matplotlib.figure import Figure
 
     batches = model.batches
@@ -22,13 +22,15 @@ def latency_plot(model: ModelReport) -> str:
         shown = [(row, stats) for row in rows if (stats := row.latency(batch))][::-1]
         labels = [row.label.removeprefix(f"{model.name} ") for row, _ in shown]
         medians = [stats.p50 for _, stats in shown]
-        tails = [max(0.0, stats.p99 - stats.p50) for _, stats in shown]
+        tails = [max(0.0, stats.p90 - stats.p50) for _, stats in shown]
         colors = [_COLORS[row.kind] for row, _ in shown]
+        places = range(len(shown))
         bars = axes.barh(
-            labels, medians, color=colors, xerr=[[0] * len(tails), tails], ecolor=_INK, capsize=3
+            places, medians, color=colors, xerr=[[0] * len(tails), tails], ecolor=_INK, capsize=3
         )
+        axes.set_yticks(places, labels)
         axes.bar_label(bars, [f"{m:.1f}" for m in medians], color=_INK, padding=4, fontsize=9)
-        axes.set_title(f"batch {batch}: ms, median and p99", color=_INK, fontsize=9)
+        axes.set_title(f"batch {batch}: ms, median and p90", color=_INK, fontsize=9)
         axes.tick_params(colors=_INK, labelsize=9)
         axes.margins(x=0.18)
         if column > 1:

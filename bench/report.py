@@ -13,9 +13,10 @@ from .results import ModelReport, Report, SystemRow
 
 DEFINITIONS = (
     "Latency: wall-clock time of one query, from handing over the input to having the output.",
-    "Systems take turns in one run; in each turn the first query is not counted, three are.",
+    "Systems take turns of a quarter of a second, three queries at least, in one run; the first "
+    "query of a turn is not counted.",
     "Percentiles as trtexec takes them: number max(n - 1 - int((1 - p/100) n), 0) of n sorted "
-    "values.",
+    "values; no p99 below 100 queries.",
     "Throughput: pictures per second of time spent in queries. Speed-up: ratio of the medians.",
     "Detection: ICDAR 2015 protocol, IoU above 0.5, don't-care boxes left out on both sides.",
     "CER: edits per true character. Word accuracy: exact, with case and punctuation; loose: "
@@ -55,6 +56,14 @@ LATENCY_HEADER = (
 )
 
 
+def accuracy_title(model: ModelReport) -> str:
+    """Return what the accuracy table shows."""
+    return {
+        "labels": "Accuracy, percent",
+        "model": "Agreement with the model's own output (no labels), percent",
+    }[model.accuracy_against]
+
+
 def accuracy_header(model: ModelReport) -> tuple[str, ...]:
     """Return the head of the accuracy table of a role."""
     if model.role == "detector":
@@ -89,6 +98,7 @@ def _render(name: str, report: Report, *, escape: bool) -> str:
         latency_header=LATENCY_HEADER,
         latency_rows=latency_rows,
         accuracy_header=accuracy_header,
+        accuracy_title=accuracy_title,
         accuracy_rows=accuracy_rows,
         latency_plot=latency_plot,
     )

@@ -62,6 +62,8 @@ class ModelReport(_Part):
     input_shape: tuple[int, int, int]
     """(C, H, W) that latencies were measured at."""
     systems: tuple[SystemRow, ...]
+    accuracy_against: Literal["labels", "model"] = "labels"
+    """What the accuracies are measured against: without labels, the model's own output."""
     worst_of: str = ""
     worst: tuple[WorstSample, ...] = ()
 

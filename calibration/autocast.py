@@ -42,6 +42,8 @@ def float_tensors(model: onnx.ModelProto) -> list[str]:
 def _why_fp32(node: ir.Node, ranges: Mapping[str, float]) -> str | None:
     if node.op_type in _ALWAYS_FLOAT:
         return f"{node.op_type} loses in fp16"
+    if _names_its_type(node):
+        return f"{node.op_type} names its own type"
     for value in [*node.inputs, *node.outputs]:
         if value is None:
             continue
@@ -55,6 +57,14 @@ def _why_fp32(node: ir.Node, ranges: Mapping[str, float]) -> str | None:
         if peak > LIMIT:
             return f"{value.name} reaches {peak:.4g}, over {LIMIT:g}"
     return None
+
+
+def _names_its_type(node: ir.Node) -> bool:
+    """Whether an attribute, not an input, makes the output a float: Cast, ConstantOfShape, ..."""
+    if not any(_is_float(value) for value in node.outputs):
+        return False
+    from_float = any(value is not None and _is_float(value) for value in node.inputs)
+    return node.op_type == "Cast" or not from_float
 
 
 class _Caster:

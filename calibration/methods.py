@@ -1,7 +1,7 @@
 """From a histogram to a range: the largest |x| that int8 shall still represent.
 
-Each method is a pure function ``Histogram -> float``. Quantisation is symmetric: scale = range /
-127.
+Each method is a pure function ``Histogram -> float``. Quantisation is symmetric, with
+scale = range / 127.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ def percentile(histogram: Histogram, percent: float = PERCENTILE) -> float:
 
 
 def mean_squared_error(histogram: Histogram) -> float:
-    """The range with the least mean squared error of rounding and clipping together.
+    """The range whose int8 values are nearest to the true ones, in mean squared error.
 
-    Within a range r, rounding to 127 steps costs (r / 127)**2 / 12 per value; a value x beyond it
-    is clipped and costs (x - r)**2.
+    Every bin's middle is rounded and clipped as int8 would do it. (The usual estimate, a twelfth of
+    a squared step for each value, charges zeros for an error they do not have; behind ReLU and
+    max-unpooling it clips far too much.)
     """
     if not histogram.total:
         return 0.0
     middles = (np.arange(BINS) + 0.5) * histogram.top / BINS
     candidates = histogram.peak * np.linspace(1.0, 0.05, _CANDIDATES)
-    beyond = np.clip(middles[None] - candidates[:, None], 0, None)
-    clipping = (histogram.counts * beyond**2).sum(1)
-    rounding = (candidates / 127) ** 2 / 12 * histogram.total
-    return float(candidates[np.argmin(clipping + rounding)])
+    scales = candidates[:, None] / 127
+    rounded = np.minimum(np.round(middles / scales), 127) * scales
+    errors = (histogram.counts * (rounded - middles) ** 2).sum(1)
+    return float(candidates[np.argmin(errors)])
 
 
 METHODS: dict[str, Callable[[Histogram], float]] = {

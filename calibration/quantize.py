@@ -77,11 +77,10 @@ def _activation_pair(graph: ir.Graph, value: ir.Value, limit: float) -> ir.Value
     return dequantize.outputs[0]
 
 
-def _weight_dq(graph: ir.Graph, node: ir.Node) -> ir.Value:
-    """Make int8 weights and their DQ for one op; return what DQ gives."""
-    value, axis = the(node.inputs[1]), weight_axis(node)
+def _weight_dq(graph: ir.Graph, node: ir.Node, name: str, axis: int) -> ir.Value:
+    """Make int8 weights and their DQ, called ``name``, before ``node``; return what DQ gives."""
+    value = the(node.inputs[1])
     steps, scales = quantized_weights(array_of(value), axis)
-    name = name_of(value)
     inputs = [
         new_initializer(graph, steps, f"{name}.int8"),
         new_initializer(graph, scales, f"{name}.scale"),
@@ -108,15 +107,19 @@ def quantize(model: onnx.ModelProto, ranges: Mapping[str, float]) -> Quantized:
     placements = tuple(place(graph))
     chosen = {placement.node for placement in placements if placement.reason is None}
     rounded: dict[str, ir.Value] = {}
+    weights: dict[str, ir.Value] = {}
     for node in list(graph):
         if node.outputs[0].name not in chosen:
             continue
         name = name_of(node.inputs[0])
         if name not in rounded:
             rounded[name] = _activation_pair(graph, the(node.inputs[0]), ranges[name])
-        weights = _weight_dq(graph, node)
+        axis = weight_axis(node)
+        shared = f"{name_of(node.inputs[1])}.axis{axis}"  # ops may share a weight
+        if shared not in weights:
+            weights[shared] = _weight_dq(graph, node, shared, axis)
         node.replace_input_with(0, rounded[name])
-        node.replace_input_with(1, weights)
+        node.replace_input_with(1, weights[shared])
     _drop_unused_weights(graph)
     typed = ir.to_proto(copy)
     onnx.checker.check_model(typed, full_check=True)

@@ -29,10 +29,12 @@ def bench(
     quiet_libraries(verbose=verbose)
     from ..bench.compare import compare
     from ..bench.latency import LatencySettings
-    from ..bench.report import write_report
-    from ..engines.bundle import load_bundle
+    from ..bench.report import FILES, write_report
+    from ..engines.bundle import check_destination, load_bundle
     from ..ocr.dataset import load_dataset
 
+    if report:
+        check_destination(report, FILES[0])
     loaded = [load_bundle(folder) for folder in bundles]
     dataset = load_dataset(data) if data else None
     reporter = ConsoleReporter(silent=json)
@@ -49,13 +51,20 @@ def bench(
 
 def print_report(found: Report) -> None:
     """Print latencies and accuracies of every model."""
-    from ..bench.report import LATENCY_HEADER, accuracy_header, accuracy_rows, latency_rows
+    from ..bench.report import (
+        LATENCY_HEADER,
+        accuracy_header,
+        accuracy_rows,
+        accuracy_title,
+        latency_rows,
+    )
 
     for model in found.models:
         shape = "x".join(map(str, model.input_shape))
         print_table(f"{model.name}: latency at {shape}", LATENCY_HEADER, latency_rows(model))
         if rows := accuracy_rows(model):
-            print_table(f"{model.name}: accuracy, percent", accuracy_header(model), rows)
+            title = f"{model.name}: {accuracy_title(model).lower()}"
+            print_table(title, accuracy_header(model), rows)
         for row in model.systems:
             if row.note:
                 print(f"{row.label}: {row.note}")

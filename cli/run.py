@@ -44,8 +44,8 @@ def run(
     if draw is not None:
         _make_folder(draw)
     with (
-        engine_from_bundle(load_bundle(detector), threads) as finder,
-        engine_from_bundle(load_bundle(recognizer), threads) as reader,
+        engine_from_bundle(load_bundle(detector), threads=threads) as finder,
+        engine_from_bundle(load_bundle(recognizer), threads=threads) as reader,
     ):
         rows = list(_read_all(OcrReader(finder, reader), files, draw, json))
     if json:

@@ -15,6 +15,7 @@ def train(
     role: Annotated[str, typer.Argument(help="detector or recognizer")],
     output: Annotated[Path, typer.Option("--output", help="Folder of the run; resumed if there.")],
     steps: Annotated[int | None, typer.Option(help="Steps to train in all.")] = None,
+    float32: Annotated[bool, typer.Option(help="For CPUs without avx512_bf16.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of weights and pictures.")] = 0,
     verbose: Verbose = False,
 ) -> None:
@@ -24,7 +25,9 @@ def train(
     """
     from ..models import train as training
 
-    settings = training.settings_for(role_from(role), output, steps=steps, seed=seed)
+    settings = training.settings_for(
+        role_from(role), output, steps=steps, bfloat16=not float32, seed=seed
+    )
     print(training.train(settings))
 
 

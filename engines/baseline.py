@@ -45,6 +45,8 @@ class _OnnxRunner(Runner):
 
         shape = (spec.input.channels, spec.input.height, width)
         label = f"source in onnxruntime {onnxruntime.__version__}"
+        if spec.input.max_batch > 1:
+            label += ", one by one"
         super().__init__(label=label, shape=shape, max_batch=spec.input.max_batch)
         self._session, self._spec = onnx_session(model), spec
 

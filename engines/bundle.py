@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputFileError, OutputError
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import DetectorSpec, RecognizerSpec, spec_seen_from
 from .manifest import NAME, FileEntry, Manifest, read_manifest
 
 _CHUNK = 1 << 20
@@ -27,8 +27,8 @@ class Bundle:
 
     @property
     def spec(self) -> DetectorSpec | RecognizerSpec:
-        """The spec the bundle was built from."""
-        return self.manifest.spec
+        """The spec the bundle was built from; its ``source.path`` seen from here."""
+        return spec_seen_from(self.manifest.spec, self.folder)
 
     @property
     def label(self) -> str:

@@ -86,7 +86,7 @@ class Verdict(_Part):
     baseline: str
     """What the engine was compared with, such as "tensorflow 2.21.0"."""
     max_difference: float
-    """Largest absolute difference between the fp32 graph and the baseline."""
+    """Largest absolute difference from the baseline, of the fp32 graph and of an fp32 engine."""
     metric: OcrMetric | None = None
     """None: there were no pictures to measure it on."""
     latency: Latency | None = None

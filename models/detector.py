@@ -47,5 +47,5 @@ def build_detector(form: Form = "native") -> keras.Model:
         x = layers.Concatenate(name=f"up{number}_skip")([x, skips[number - 1]])
         x = _conv(x, filters, 3, f"up{number}b")
     x = layers.Conv2DTranspose(1, 2, 2, name="head_deconv")(x)
-    probability = layers.Activation("sigmoid", name="probability")(x)
+    probability = layers.Activation("sigmoid", dtype="float32", name="probability")(x)
     return keras.Model(image, probability, name="detector")

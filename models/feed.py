@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from queue import Empty, Full
 
 import numpy as np
 import numpy.typing as npt
@@ -68,8 +69,16 @@ def _fill(queue: multiprocessing.Queue, make: Callable[[int], Batch], steps: ran
     import cv2
 
     cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
     for step in steps:
-        queue.put(make(step))
+        batch = make(step)
+        while True:
+            try:
+                queue.put(batch, timeout=30)
+                break
+            except Full:
+                if parent is None or not parent.is_alive():  # killed, so nobody ends this process
+                    return
 
 
 def prefetched(make: Callable[[int], Batch], steps: range, depth: int = 8) -> Iterator[Batch]:
@@ -84,7 +93,7 @@ def prefetched(make: Callable[[int], Batch], steps: range, depth: int = 8) -> It
                 try:
                     yield queue.get(timeout=60)
                     break
-                except Exception:
+                except Empty:
                     if not worker.is_alive():
                         raise RuntimeError("the process that makes batches has died") from None
     finally:

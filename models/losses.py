@@ -6,19 +6,15 @@ from typing import Any
 
 from keras import ops
 
-_TEXT_WEIGHT = 3.0
-
 
 def detector_loss(truth: Any, probability: Any) -> Any:
-    """Weighted cross-entropy plus dice loss.
+    """Cross-entropy plus dice loss, both weighted by pixel.
 
     ``truth``: (N, H, W, 2), target and pixel weight. ``probability``: (N, H, W, 1). Scalar result.
     """
     target, weight = truth[..., :1], truth[..., 1:]
     probability = ops.clip(probability, 1e-6, 1 - 1e-6)
-    entropy = -(
-        _TEXT_WEIGHT * target * ops.log(probability) + (1 - target) * ops.log(1 - probability)
-    )
+    entropy = -(target * ops.log(probability) + (1 - target) * ops.log(1 - probability))
     entropy = ops.sum(entropy * weight) / (ops.sum(weight) + 1.0)
     overlap = ops.sum(probability * target * weight, axis=(1, 2, 3))
     total = ops.sum((probability + target) * weight, axis=(1, 2, 3))

@@ -58,5 +58,5 @@ def build_recognizer() -> keras.Model:
     for number in range(1, BLOCKS + 1):
         x = _encoder_block(x, f"block{number}")
     x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
-    logits = layers.Dense(1 + len(CHARSET), name="logits")(x)
+    logits = layers.Dense(1 + len(CHARSET), dtype="float32", name="logits")(x)
     return keras.Model(image, logits, name="recognizer")

@@ -13,6 +13,7 @@ from .detector import SHRINK_RATIO
 from .synthetic import TextBox
 
 _SUBPIXEL_BITS = 4
+_BORDER_WEIGHT = 3.0
 
 
 def _fill(canvas: npt.NDArray[np.float32], polygon: npt.NDArray[np.float32], value: float) -> None:
@@ -22,16 +23,23 @@ def _fill(canvas: npt.NDArray[np.float32], polygon: npt.NDArray[np.float32], val
 
 
 def shrunk_map(boxes: Sequence[TextBox], height: int, width: int) -> npt.NDArray[np.float32]:
-    """Return (H, W, 2) float32: the target in {0, 1}, and the weight of each pixel in {0, 1}.
+    """Return (H, W, 2) float32: the target in {0, 1}, and the weight of each pixel.
 
-    Weight 0 where a box is marked as "don't care" or is too small to be shrunk.
+    Weight 3 on the border of a box, outside its shrunk region: what is learnt there keeps words
+    apart (as in "U-Net", Ronneberger et al., 2015, equation 2). Weight 0 where a box is marked as
+    "don't care" or is too small to be shrunk.
     """
     target, weight = np.zeros((height, width), np.float32), np.ones((height, width), np.float32)
+    # fillPoly also paints the pixels that the outline only touches: about half a pixel more.
+    regions = [shrink_quad(box.quad, SHRINK_RATIO, inset=0.5) for box in boxes]
     for box in boxes:
-        # fillPoly also paints the pixels that the outline only touches: about half a pixel more.
-        shrunk = shrink_quad(box.quad, SHRINK_RATIO, inset=0.5)
-        if box.ignore or shrunk is None:
+        _fill(weight, box.quad, _BORDER_WEIGHT)
+    for region in regions:
+        if region is not None:
+            _fill(target, region, 1.0)
+            _fill(weight, region, 1.0)
+    for box, region in zip(boxes, regions, strict=True):
+        if box.ignore or region is None:
+            _fill(target, box.quad, 0.0)
             _fill(weight, box.quad, 0.0)
-        else:
-            _fill(target, shrunk, 1.0)
     return np.stack([target, weight], axis=-1)

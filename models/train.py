@@ -29,7 +29,11 @@ SAVE_EVERY = 250
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """One training run. The learning rate warms up, then falls to zero along a cosine."""
+    """One training run. The learning rate warms up, then falls to zero along a cosine.
+
+    ``bfloat16``: activations in bfloat16, weights in float32. On a CPU with avx512_bf16 a step
+    takes 0.7 of the time, on one without it many times as much.
+    """
 
     role: Role
     output: Path
@@ -37,6 +41,7 @@ class TrainSettings:
     batch: int
     learning_rate: float
     weight_decay: float
+    bfloat16: bool = True
     seed: int = 0
 
     @property
@@ -46,7 +51,7 @@ class TrainSettings:
 
 
 def settings_for(
-    role: Role, output: Path, *, steps: int | None = None, seed: int = 0
+    role: Role, output: Path, *, steps: int | None = None, bfloat16: bool = True, seed: int = 0
 ) -> TrainSettings:
     """Return the settings that the shipped weights were trained with."""
     if role == "detector":
@@ -57,6 +62,7 @@ def settings_for(
             batch=8,
             learning_rate=2e-3,
             weight_decay=1e-3,
+            bfloat16=bfloat16,
             seed=seed,
         )
     return TrainSettings(
@@ -66,18 +72,24 @@ def settings_for(
         batch=64,
         learning_rate=1e-3,
         weight_decay=1e-2,
+        bfloat16=bfloat16,
         seed=seed,
     )
 
 
-def _model_and_loss(role: Role) -> tuple[Any, Callable[[Any, Any], Any]]:
-    from . import losses
+def _model(role: Role, policy: str) -> Any:
+    """Build the bare model, its layers computing as the Keras dtype policy ``policy`` says."""
+    import keras
+
     from .detector import build_detector
     from .recognizer import build_recognizer
 
-    if role == "detector":
-        return build_detector(form="window"), losses.detector_loss
-    return build_recognizer(), losses.recognizer_loss
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        return build_detector(form="window") if role == "detector" else build_recognizer()
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _batches(settings: TrainSettings) -> Callable[[int], Any]:
@@ -91,8 +103,10 @@ def compiled_model(settings: TrainSettings) -> Any:
     """Build the Keras model of a run, with its loss, schedule and optimizer."""
     import keras
 
+    from .losses import detector_loss, recognizer_loss
+
     keras.utils.set_random_seed(settings.seed)
-    model, loss = _model_and_loss(settings.role)
+    model = _model(settings.role, "mixed_bfloat16" if settings.bfloat16 else "float32")
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
         settings.steps - settings.warmup,
@@ -102,6 +116,7 @@ def compiled_model(settings: TrainSettings) -> Any:
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, clipnorm=5.0)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     # XLA on a CPU is slower for these shapes and compiles anew for every width.
+    loss = detector_loss if settings.role == "detector" else recognizer_loss
     model.compile(optimizer, loss, jit_compile=keras.backend.backend() != "tensorflow")
     optimizer.build(model.trainable_variables)
     return model
@@ -157,7 +172,7 @@ def train(settings: TrainSettings) -> Path:
             if step % SAVE_EVERY == 0 or step == settings.steps:
                 _save(model, last)
     weights = settings.output / f"{settings.role}.weights.h5"
-    bare, _ = _model_and_loss(settings.role)  # a model without an optimizer's state
+    bare = _model(settings.role, "float32")  # without an optimizer's state
     bare.set_weights(model.get_weights())
     _save(bare, weights)
     return weights
@@ -170,8 +185,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--float32", action="store_true", help="for CPUs without avx512_bf16")
     options = parser.parse_args(arguments)
-    settings = settings_for(options.role, options.output, steps=options.steps, seed=options.seed)
+    settings = settings_for(
+        options.role,
+        options.output,
+        steps=options.steps,
+        bfloat16=not options.float32,
+        seed=options.seed,
+    )
     print(train(settings))
 
 

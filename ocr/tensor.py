@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..spec import DetectorSpec, InputSpec, MapOutput, RecognizerSpec
 from .boxes import boxes_from_map
+from .crop import quad_size
 from .ctc import Reading, decode_greedy
 from .preprocess import fit_line, letterbox, line_width, normalise, to_grey
 from .types import Image, Quads
@@ -67,14 +68,17 @@ def boxes_from_output(
         size: (height, width) of the picture; boxes are clipped to it.
 
     Returns:
-        quads (K, 4, 2) and scores (K,), best first.
+        quads (K, 4, 2) and scores (K,), best first. Boxes that have nothing of the picture in them,
+        only of the padding around it, are left out.
     """
     probability = probability_map(output, spec.output)[0]
     quads, scores = boxes_from_map(probability, spec.boxes)
     strides = spec.input.width / probability.shape[1], spec.input.height / probability.shape[0]
     factors = np.array(strides, np.float32) / np.array(scales, np.float32)
     quads = (quads * factors).astype(np.float32)
-    return np.clip(quads, 0, np.array([size[1], size[0]], np.float32)), scores
+    quads = np.clip(quads, 0, np.array([size[1], size[0]], np.float32))
+    inside = np.array([min(quad_size(quad)) >= 1 for quad in quads], bool)
+    return quads[inside], scores[inside]
 
 
 def texts_from_output(output: npt.NDArray[np.float32], spec: RecognizerSpec) -> list[Reading]:

@@ -50,21 +50,22 @@ class Engine:
         self.close()
 
 
-def engine_from_bundle(bundle: Bundle, threads: int = 0) -> Engine:
-    """Open a bundle.
+def engine_from_bundle(bundle: Bundle, *, threads: int = 0, label: str = "") -> Engine:
+    """Open a bundle; ``label`` is what reports call it in place of ``bundle.label``.
 
     Raises:
         TargetMissingError: its target cannot run here (when the first runner is opened).
     """
     target = backend(bundle.manifest.target)
+    label, spec = label or bundle.label, bundle.spec
     plans = {entry.width: bundle.path(entry.plan) for entry in bundle.manifest.engines}
 
     def open_runner(width: int) -> Runner:
         return target.open(
             plans[width],
-            label=bundle.label,
+            label=label,
             settings=RunSettings(threads=threads),
-            max_batch=bundle.spec.input.max_batch,
+            max_batch=spec.input.max_batch,
         )
 
-    return Engine(label=bundle.label, spec=bundle.spec, open_runner=open_runner)
+    return Engine(label=label, spec=spec, open_runner=open_runner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -25,13 +26,20 @@ from ..engines.bundle import (
     write_manifest,
 )
 from ..engines.manifest import EngineEntry, Manifest, OcrMetric, Precision, Verdict
-from ..errors import InputFileError, OcrTrtError, TargetMissingError, UserError
+from ..errors import BudgetError, InputFileError, OcrTrtError, TargetMissingError, UserError
 from ..ocr.dataset import Dataset
 from ..pipeline.engine import Engine
 from ..reporter import Reporter, SilentReporter
-from ..spec import DetectorSpec, RecognizerSpec, dump_spec
+from ..spec import DetectorSpec, RecognizerSpec, dump_spec, spec_beside
 from .graphs import TypedGraphs, convert_all, typed_graphs
-from .verdict import check_budget, check_parity, compare_latency, graph_engine, metric
+from .verdict import (
+    check_baseline,
+    check_budget,
+    check_parity,
+    compare_latency,
+    graph_engine,
+    metric,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +89,7 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
     Raises:
         UserError: the request itself is wrong: an unknown or absent target, no such precision.
         InputFileError: model or pictures cannot be used.
+        SpecError: the spec contradicts the model, or the model finds nothing in the samples.
         ConversionError: the model cannot be converted, or converts to something else.
     """
     reporter = reporter or SilentReporter()
@@ -139,6 +148,8 @@ def _proof(
         samples = request.calibration.dataset
         reporter.note("no --data given: the metric is measured on the calibration pictures")
     result = run_samples(baseline, samples, reporter) if samples else None
+    if samples is not None and result is not None:
+        check_baseline(result, samples, request.spec)
     return _Proof(
         baseline=baseline, baseline_result=result, samples=samples, max_difference=difference
     )
@@ -153,9 +164,10 @@ def _build_target(
             engines = _compile(request, target, typed, scratch, reporter)
             with _runnable(request, target, typed, engines, scratch) as engine:
                 verdict = _judge(request, target, engine, proof, reporter)
-            (scratch / "spec.yaml").write_text(dump_spec(request.spec), "utf-8")
+            spec = spec_beside(request.spec, folder)
+            (scratch / "spec.yaml").write_text(dump_spec(spec), "utf-8")
             manifest = Manifest(
-                spec=request.spec,
+                spec=spec,
                 target=target.name,
                 precision=typed.precision,
                 source_sha256=tree_sha256(request.spec.source.path),
@@ -168,6 +180,9 @@ def _build_target(
                 files=file_entries(scratch),
             )
             write_manifest(scratch, manifest)
+    except BudgetError as error:
+        shutil.rmtree(folder, ignore_errors=True)  # an older engine must not pass for this one
+        return BuildResult(target=target.name, folder=folder, bundle=None, error=error)
     except OcrTrtError as error:
         return BuildResult(target=target.name, folder=folder, bundle=None, error=error)
     bundle = Bundle(folder=folder, manifest=manifest)
@@ -224,13 +239,15 @@ def _judge(
         result = run_samples(engine, proof.samples, reporter)
         found = metric(result, proof.baseline_result, proof.samples, engine.label)
         check_budget(found, request.spec, f"{request.spec.name} for {target.name}")
-    latency = None
+    latency, difference = None, proof.max_difference
     if target.presence().can_run:
+        if request.precision == "fp32":
+            difference = max(difference, check_parity(engine, proof.baseline))
         with reporter.step(f"time {target.name} against {proof.baseline.label}"):
             latency = compare_latency(engine, proof.baseline, request.latency)
     return Verdict(
         baseline=proof.baseline.label,
-        max_difference=proof.max_difference,
+        max_difference=difference,
         metric=found,
         latency=latency,
     )

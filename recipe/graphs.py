@@ -19,6 +19,7 @@ from ..convert.pipeline import Converted, convert
 from ..convert.sources import Source
 from ..engines.bundle import tree_sha256
 from ..engines.manifest import Calibration, Precision
+from ..errors import SpecError
 from ..reporter import Reporter
 from ..spec import DetectorSpec, RecognizerSpec
 
@@ -40,13 +41,37 @@ class TypedGraphs:
 def convert_all(
     source: Source, spec: DetectorSpec | RecognizerSpec, reporter: Reporter
 ) -> dict[int, Converted]:
-    """Convert a model for every width of its spec."""
+    """Convert a model for every width of its spec.
+
+    Raises:
+        ConversionError: the model cannot be converted.
+        SpecError: its output does not fit what the spec says of it.
+    """
     converted = {}
     with reporter.step(f"convert {spec.name}", len(spec.widths)) as advance:
         for number, width in enumerate(spec.widths, 1):
             converted[width] = convert(source, spec, width)
+            _check_output(converted[width].model, spec)
             advance(number)
     return converted
+
+
+def _check_output(graph: onnx.ModelProto, spec: DetectorSpec | RecognizerSpec) -> None:
+    dimensions = graph.graph.output[0].type.tensor_type.shape.dim
+    if isinstance(spec, RecognizerSpec):
+        classes, wanted = dimensions[-1].dim_value, len(spec.charset) + 1
+        if classes != wanted:
+            raise SpecError(
+                f"{spec.name}: the output has {classes} classes, but the spec's charset has "
+                f"{wanted - 1} characters, which with the blank makes {wanted}; correct charset"
+            )
+        return
+    channels = dimensions[1].dim_value if len(dimensions) == 4 else 1
+    if spec.output.channel >= channels:
+        raise SpecError(
+            f"{spec.name}: output.channel is {spec.output.channel}, but the output has {channels} "
+            f"channel(s), counted from 0; correct output.channel"
+        )
 
 
 def _histograms(

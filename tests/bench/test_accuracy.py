@@ -30,15 +30,17 @@ def detected(found: np.ndarray, labelled: bool = True) -> DetectorResult:
 
 
 def test_detector_loss_against_labels() -> None:
-    metric = detector_metric(detected(np.zeros((0, 4, 2), np.float32)), detected(BOX[None]), "x")
+    nothing = detected(np.zeros((0, 4, 2), np.float32))
+    metric = detector_metric(nothing, detected(BOX[None]), labelled=True, run_by="x")
     assert (metric.engine, metric.baseline, metric.labelled) == (0.0, 1.0, True)
     assert metric.loss == 100
 
 
 def test_without_labels_the_baseline_is_the_truth() -> None:
-    same = detector_metric(detected(BOX[None], False), detected(BOX[None], False), "x")
+    model = detected(BOX[None], False)
+    same = detector_metric(model, model, labelled=False, run_by="x")
     assert (same.engine, same.labelled, same.loss) == (1.0, False, 0.0)
-    other = detector_metric(detected(BOX[None] + 60, False), detected(BOX[None], False), "x")
+    other = detector_metric(detected(BOX[None] + 60, False), model, labelled=False, run_by="x")
     assert (other.engine, other.loss) == (0.0, 100.0)
 
 

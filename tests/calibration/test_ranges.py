@@ -56,8 +56,10 @@ def test_methods_on_a_normal_tensor_with_one_outlier(rng: np.random.Generator) -
     assert percentile(found, 99.99) < mean_squared_error(found) < 100
 
 
-def test_mse_is_the_best_of_all_clips(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("zeros", [0.0, 0.75, 0.95], ids=["dense", "ReLU", "max-unpooling"])
+def test_mse_is_the_best_of_all_clips(zeros: float, rng: np.random.Generator) -> None:
     values = rng.laplace(size=100_000).astype(np.float32)
+    values[rng.random(len(values)) < zeros] = 0.0
     found = histogram(values)
 
     def error(limit: float) -> float:

@@ -174,6 +174,40 @@ def test_weight_that_fp16_cannot_hold_keeps_its_node() -> None:
     assert cast.model.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
 
 
+def test_cast_to_float_stays_in_fp32() -> None:
+    import onnx_ir as ir
+
+    model = graph(
+        "agraph (float[1,4] x) => (float[1,4] y) "
+        "{ a = Relu(x) m = Greater(a, zero) c = Cast <to = 1> (m) b = Mul(a, c) y = Relu(b) }",
+        zero=np.float32(0),
+    )  # fmt: skip
+    cast = autocast(ir.to_proto(model), dict.fromkeys("xabcy", 1.0))
+    assert cast.kept == {"c": "Cast names its own type"}
+    picture = np.float32([[-1, 0, 0.5, 2]])
+    assert run(cast.model, picture).tolist() == [[0, 0, 0.5, 2]]
+
+
+def test_weight_that_two_ops_share_is_quantised_once() -> None:
+    import onnx_ir as ir
+
+    model = graph(
+        "agraph (float[1,4,8,8] x) => (float[1,4,8,8] y) {"
+        " first = Conv <pads = [1, 1, 1, 1]> (x, w) a = Relu(first)"
+        " second = Conv <pads = [1, 1, 1, 1]> (a, w) b = Relu(second)"
+        " third = Conv <pads = [1, 1, 1, 1]> (b, w) c = Relu(third)"
+        " last = Conv <pads = [1, 1, 1, 1]> (c, w) y = Sigmoid(last) }",
+        w=np.random.default_rng(3).standard_normal((4, 4, 3, 3)).astype(np.float32) / 6,
+    )
+    proto = ir.to_proto(model)
+    picture = np.random.default_rng(4).standard_normal((1, 4, 8, 8)).astype(np.float32)
+    seen = observe(proto, [picture], quantized_tensors(proto))
+    typed = quantize(proto, {name: h.peak for name, h in seen.items()}).model
+    assert sum(t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4
+               for t in typed.graph.initializer) == 1  # fmt: skip
+    assert sqnr(run(proto, picture), run(typed, picture)) > 20
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("capability", ["8.6", "8.9", "12.0"])
 def test_nvidias_builder_takes_every_precision(

@@ -99,6 +99,18 @@ def test_boxes_come_back_in_the_pixels_of_the_picture(stride: int) -> None:
     assert scores[0] == pytest.approx(1, abs=1e-3)
 
 
+def test_box_in_the_padding_is_no_box() -> None:
+    spec = detector()
+    picture = np.zeros((24, 64, 3), np.uint8)  # fills the upper 24 rows of 64
+    _, scales = detector_input(picture, spec.input)
+    output = np.full((1, 2, 64, 64), -9, np.float32)
+    output[0, 1, 4:16, 4:28] = 9
+    output[0, 1, 40:52, 4:28] = 9
+    quads, scores = boxes_from_output(output, spec, scales, picture.shape[:2])
+    assert len(quads) == len(scores) == 1
+    assert quads[0, :, 1].max() <= 24
+
+
 def test_map_without_a_channel_axis_is_taken_too() -> None:
     spec = detector()
     output = np.full((1, 64, 64), 9, np.float32)

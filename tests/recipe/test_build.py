@@ -20,6 +20,7 @@ from ocr_trt.errors import (
     ConversionError,
     EngineBuildError,
     OutputError,
+    SpecError,
     TargetMissingError,
     UserError,
 )
@@ -27,7 +28,7 @@ from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.pipeline.engine import engine_from_bundle
 from ocr_trt.pipeline.stages import recognize
 from ocr_trt.recipe import BuildRequest, build
-from ocr_trt.spec import DetectorSpec, RecognizerSpec
+from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec
 
 pytest.importorskip("tensorflow")
 
@@ -120,7 +121,10 @@ def test_target_that_cannot_run_gets_the_metric_of_its_graph(
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
     wanted = request(
-        detector_spec, tmp_path, targets=("tensorrt-rtx",), samples=load_dataset(pictures)
+        generous(detector_spec),
+        tmp_path,
+        targets=("tensorrt-rtx",),
+        samples=load_dataset(pictures),
     )
     (result,) = build(wanted)
     verdict = load_bundle(result.folder).manifest.verdict
@@ -167,6 +171,63 @@ def test_engine_over_its_budget_is_not_written(
     assert "over accuracy.max_loss 0.3" in str(result.error)
     assert result.bundle is None
     assert list(output.iterdir()) == []
+
+
+def test_engine_over_its_budget_takes_an_older_one_with_it(
+    recognizer_spec: RecognizerSpec,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "bundles"
+    (pictures / "labels.json").unlink()
+    wanted = request(recognizer_spec, output, samples=load_dataset(pictures))
+    assert build(wanted)[0].bundle is not None
+    monkeypatch.setattr(openvino, "BACKEND", Spoiled())
+    assert isinstance(build(wanted)[0].error, BudgetError)
+    assert list(output.iterdir()) == []
+
+
+def test_fp32_engine_that_differs_is_refused_without_pictures(
+    recognizer_spec: RecognizerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "BACKEND", Spoiled())
+    (result,) = build(request(recognizer_spec, tmp_path))
+    assert isinstance(result.error, ConversionError)
+    assert "the openvino fp32 differs from the model by" in str(result.error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_model_that_finds_nothing_judges_no_engine(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match=r"the model itself gives hmean 0\.00 .* input\.mean"):
+        build(request(detector_spec, tmp_path, samples=load_dataset(pictures)))
+    assert list(tmp_path.iterdir()) == [pictures]
+
+
+def test_spec_that_contradicts_the_output_is_refused(
+    detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, tmp_path: Path
+) -> None:
+    short = recognizer_spec.model_copy(update={"charset": "abc"})
+    with pytest.raises(SpecError, match="96 classes, but the spec's charset has 3 characters"):
+        build(request(short, tmp_path))
+    output = detector_spec.output.model_copy(update={"channel": 1})
+    other = detector_spec.model_copy(update={"output": output})
+    with pytest.raises(SpecError, match=r"output\.channel is 1, but the output has 1 channel"):
+        build(request(other, tmp_path))
+
+
+def test_bundle_finds_its_source_from_anywhere(
+    detector_spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (result,) = build(request(detector_spec, Path("bundles")))
+    folder = result.folder.resolve()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_bundle(folder).spec.source.path.samefile(detector_spec.source.path)
+    assert load_spec(folder / "spec.yaml").source.path.samefile(detector_spec.source.path)
 
 
 def test_one_bad_target_does_not_stop_the_others(

@@ -1,0 +1,73 @@
+"""Bundles against their models: what is compared with what, and what it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ocr_trt.bench.compare import compare
+from ocr_trt.bench.latency import LatencySettings
+from ocr_trt.engines.bundle import Bundle, load_bundle
+from ocr_trt.ocr.dataset import load_dataset
+from ocr_trt.recipe import BuildRequest, build
+from ocr_trt.reporter import SilentReporter
+from ocr_trt.spec import RecognizerSpec
+
+pytest.importorskip("tensorflow")
+
+QUICK = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
+
+
+def built(spec: RecognizerSpec, output: Path) -> Bundle:
+    wanted = BuildRequest(
+        spec=spec, targets=("onnxruntime",), precision="fp32", output=output, latency=QUICK
+    )
+    return load_bundle(build(wanted)[0].folder)
+
+
+def test_without_labels_agreement_with_the_model_is_measured(
+    recognizer_spec: RecognizerSpec, pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "labels.json").unlink()
+    bundle = built(recognizer_spec, tmp_path / "a")
+    (model,) = compare([bundle], load_dataset(pictures), QUICK, SilentReporter()).models
+    assert model.accuracy_against == "model"
+    baseline, reference, engine = model.systems
+    assert reference.accuracy is None
+    for row in (baseline, engine):
+        assert row.accuracy is not None
+        assert (row.accuracy.cer, row.accuracy.loose_word_accuracy) == (0.0, None)
+    assert model.worst == ()
+
+
+def test_no_labels_and_no_model_leave_a_note(
+    recognizer_spec: RecognizerSpec, pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "labels.json").unlink()
+    bundle = built(recognizer_spec, tmp_path / "a")
+    moved = Path(bundle.folder.rename(tmp_path / "moved-away-from-its-model"))
+    report = compare([load_bundle(moved)], load_dataset(pictures), QUICK, SilentReporter())
+    assert report.models[0].systems[0].accuracy is None
+    assert any("no baseline" in note for note in report.notes)
+    assert any("has no labels, and there is no model to agree with" in n for n in report.notes)
+
+
+def test_bundles_of_one_name_are_told_apart_and_other_sizes_stand_alone(
+    recognizer_spec: RecognizerSpec, tmp_path: Path
+) -> None:
+    narrow = recognizer_spec.model_copy(
+        update={"input": recognizer_spec.input.model_copy(update={"shape": (1, 32, 48, 1)})}
+    )
+    bundles = [
+        built(recognizer_spec, tmp_path / "a"),
+        built(recognizer_spec, tmp_path / "b"),
+        built(narrow, tmp_path / "c"),
+    ]
+    report = compare(bundles, None, QUICK, SilentReporter())
+    assert [model.input_shape for model in report.models] == [(1, 32, 64), (1, 32, 48)]
+    labels = [row.label for row in report.models[0].systems if row.kind == "engine"]
+    name = "small-recognizer onnxruntime fp32"
+    assert labels == [f"{name} ({b.folder})" for b in bundles[:2]]
+    (alone,) = (row.label for row in report.models[1].systems if row.kind == "engine")
+    assert alone == name
