@@ -8,15 +8,16 @@ Paths in it are relative to the file.
 from __future__ import annotations
 
 import os
+import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from .errors import InputFileError, SpecError
+from .yaml_text import load_yaml
 
-LARGEST_SPEC = 1 << 20  # bytes
+LARGEST_SPEC = 1 << 18  # bytes
 
 Role = Literal["detector", "recognizer"]
 PRINTABLE_ASCII = "".join(map(chr, range(32, 127)))
@@ -195,6 +196,8 @@ def _explained(error: ValidationError) -> str:
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = "unknown key"
+        elif item["type"] not in ("missing", "value_error"):
+            message += f", got {reprlib.repr(item['input'])}"
         lines.append(f"{place or 'spec'}: {message}")
     return "; ".join(lines)
 
@@ -205,6 +208,10 @@ def spec_from_dict(data: Any, origin: str = "spec") -> DetectorSpec | Recognizer
     Raises:
         SpecError: a key is unknown or missing, a type or value is wrong; ``origin`` is named.
     """
+    role = data.get("role") if isinstance(data, dict) else None
+    if role not in get_args(Role):
+        known = ", ".join(get_args(Role))
+        raise SpecError(f"{origin}: role: expected one of {known}, got {reprlib.repr(role)}")
     try:
         return _ADAPTER.validate_python(data)
     except ValidationError as error:
@@ -215,7 +222,7 @@ def load_spec(path: Path | str) -> DetectorSpec | RecognizerSpec:
     """Read a spec; a relative ``source.path`` becomes relative to the file's folder.
 
     Raises:
-        InputFileError: the file is missing, unreadable or over 1 MiB.
+        InputFileError: the file is missing, unreadable or over 256 KiB.
         SpecError: it is no valid spec.
     """
     path = Path(path)
@@ -226,9 +233,9 @@ def load_spec(path: Path | str) -> DetectorSpec | RecognizerSpec:
     except (OSError, UnicodeDecodeError) as error:
         raise InputFileError(f"{path}: cannot be read as a spec: {error}") from None
     try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise SpecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        data = load_yaml(text)
+    except ValueError as error:
+        raise SpecError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(data, dict):
         raise SpecError(
             f"{path}: expected a mapping with keys like role, source and input, "
@@ -257,4 +264,6 @@ def _with_source(spec: DetectorSpec | RecognizerSpec, path: Path) -> DetectorSpe
 def dump_spec(spec: DetectorSpec | RecognizerSpec) -> str:
     """Return the spec as YAML."""
     data = spec.model_dump(mode="json", exclude_none=True)
+    import yaml
+
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)

@@ -17,7 +17,7 @@ from ..engines.backends.base import Runner
 from ..engines.backends.onnxruntime import runner_from_model
 from ..engines.baseline import baseline_runner
 from ..engines.bundle import Bundle, tree_sha256
-from ..errors import OcrTrtError
+from ..errors import InputFileError, OcrTrtError
 from ..ocr.dataset import Dataset
 from ..pipeline.engine import Engine, engine_from_bundle
 from ..reporter import Reporter
@@ -124,14 +124,14 @@ def _sources(bundle: Bundle, notes: list[str]) -> list[_System]:
     """The model itself, and its fp32 graph in onnxruntime; nothing if the model is not at hand."""
     spec = bundle.spec
     try:
+        if tree_sha256(spec.source.path) != bundle.manifest.source_sha256:
+            raise InputFileError(f"{spec.source.path} is not the model the bundle was built from")
         source = open_source(spec.source)
         graph = convert(source, spec).model
         label = baseline_runner(source, spec, spec.input.width).label
     except OcrTrtError as error:
         notes.append(f"{spec.name}: no baseline: {error}")
         return []
-    if tree_sha256(spec.source.path) != bundle.manifest.source_sha256:
-        notes.append(f"{spec.name}: {spec.source.path} has changed since the bundle was built")
     baseline = Engine(label=label, spec=spec, open_runner=partial(_open_source, source, spec))
     reference = Engine(
         label="onnxruntime fp32", spec=spec, open_runner=partial(_open_graph, graph, spec)

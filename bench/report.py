@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from ..engines.bundle import whole_folder
+from ..output import whole_folder
 from .plots import latency_plot
 from .results import ModelReport, Report, SystemRow
 
@@ -110,7 +110,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     Raises:
         OutputError: the folder cannot be written, or holds something else.
     """
-    with whole_folder(folder, mark=FILES[0]) as scratch:
+    with whole_folder(folder, own=FILES) as scratch:
         (scratch / FILES[0]).write_text(report.model_dump_json(indent=2) + "\n", "utf-8")
         (scratch / FILES[1]).write_text(_render("report.md.jinja", report, escape=False), "utf-8")
         (scratch / FILES[2]).write_text(_render("report.html.jinja", report, escape=True), "utf-8")

@@ -2,11 +2,12 @@
 
 Exit codes: 0 all well; 1 a bug of ours; 2 what was given cannot be used; 3 the model cannot be
 converted or built, or some pictures could not be read; 4 the engine is over its accuracy budget;
-130 interrupted.
+130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -79,8 +80,8 @@ def _run() -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except OcrTrtError as error:
         return _fail(str(error), error.exit_code)
-    except _Interrupted:
-        return _fail("interrupted; nothing was left half-written", 130)
+    except _Interrupted as stop:
+        return _fail("interrupted; nothing was left half-written", 128 + stop.signal_number)
     except ImportError as error:
         if "libGL" in str(error):  # opencv-python on a machine without a desktop
             return _fail(f"OpenCV: {error}; apt-get install libgl1, or pip install {_HEADLESS}", 2)
@@ -88,6 +89,10 @@ def _run() -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            return _bug(error)
+        return _fail(f"{error.filename}: {error.strerror}", 2)
     except Exception as error:
         return _bug(error)
     return 0
@@ -101,14 +106,22 @@ def _bug(error: Exception) -> int:
 
 
 class _Interrupted(BaseException):
-    """Ctrl-C. Not a KeyboardInterrupt, which typer would swallow."""
+    """Ctrl-C or SIGTERM. Not a KeyboardInterrupt, which typer would swallow."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
 
 
-def _interrupt(*_: object) -> None:
-    raise _Interrupted
+def _interrupt(signal_number: int, _: object) -> None:
+    raise _Interrupted(signal_number)
 
 
 def main() -> None:
     """Run the program and leave the process with its exit code."""
-    signal.signal(signal.SIGINT, _interrupt)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, _interrupt)
+    for stream in (sys.stdout, sys.stderr):  # file names may hold anything
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run())

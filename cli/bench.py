@@ -18,7 +18,9 @@ def bench(
     bundles: Annotated[list[Path], typer.Argument(help="Engine bundles.")],
     data: DataFolder = None,
     report: Annotated[Path | None, typer.Option(help="Folder for report.{json,md,html}.")] = None,
-    duration: Annotated[float, typer.Option(help="Seconds to time each system.")] = 3.0,
+    duration: Annotated[
+        float, typer.Option(min=0.01, max=3600, help="Seconds to time each system.")
+    ] = 3.0,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -30,11 +32,12 @@ def bench(
     from ..bench.compare import compare
     from ..bench.latency import LatencySettings
     from ..bench.report import FILES, write_report
-    from ..engines.bundle import check_destination, load_bundle
+    from ..engines.bundle import load_bundle
     from ..ocr.dataset import load_dataset
+    from ..output import check_destination
 
     if report:
-        check_destination(report, FILES[0])
+        check_destination(report, own=FILES)
     loaded = [load_bundle(folder) for folder in bundles]
     dataset = load_dataset(data) if data else None
     reporter = ConsoleReporter(silent=json)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import SpecError
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
 from .options import CalibrationFolder, DataFolder, Json, Method, PrecisionName, Verbose
-from .specs import ModelOptions, method_from, numbers, precision_from, spec_from_path, spec_paths
+from .specs import (
+    ModelOptions,
+    capabilities_from,
+    method_from,
+    numbers,
+    precision_from,
+    spec_from_path,
+    spec_paths,
+)
 
 if TYPE_CHECKING:
-    from ..recipe import BuildResult
+    from ..recipe import BuildRequest, BuildResult
 
 
 def build(
@@ -55,31 +65,44 @@ def build(
     options = ModelOptions(
         role=role, input=input, mean=numbers(mean, "--mean"), scale=numbers(scale, "--scale")
     )
+    capabilities = capabilities_from(compute_capability or ())
     reporter = ConsoleReporter(silent=json)
-    results: list[BuildResult] = []
+    requests: list[BuildRequest] = []
     for path in spec_paths(models):
         spec = spec_from_path(path, options)
-        settings = BuildSettings(
-            max_batch=spec.input.max_batch, compute_capabilities=tuple(compute_capability or ())
+        settings = BuildSettings(max_batch=spec.input.max_batch, compute_capabilities=capabilities)
+        requests.append(
+            BuildRequest(
+                spec=spec,
+                targets=tuple(dict.fromkeys(target or ["openvino"])),
+                precision=precision_from(precision),
+                output=output,
+                calibration=load_calibration(calibration, spec) if calibration else None,
+                samples=load_dataset(data) if data else None,
+                method=method_from(method),
+                settings=settings,
+            )
         )
-        request = BuildRequest(
-            spec=spec,
-            targets=tuple(target or ["openvino"]),
-            precision=precision_from(precision),
-            output=output,
-            calibration=load_calibration(calibration, spec) if calibration else None,
-            samples=load_dataset(data) if data else None,
-            method=method_from(method),
-            settings=settings,
-        )
+    _check_names(requests)
+    results: list[BuildResult] = []
+    for request in requests:
         results += build_bundles(request, reporter)
     if json:
         print_json([_as_dict(result) for result in results])
     else:
         print_verdicts(results)
-    for result in results:
-        if result.error is not None:
-            raise result.error
+    failed = [result.error for result in results if result.error is not None]
+    for error in failed[1:]:
+        print(f"error: {error}", file=sys.stderr)
+    if failed:
+        raise failed[0]
+
+
+def _check_names(requests: Sequence[BuildRequest]) -> None:
+    names = [request.spec.name for request in requests]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SpecError(f"two specs are named {twice!r}, and so would be their bundles; rename one")
 
 
 def _as_dict(result: BuildResult) -> dict[str, Any]:

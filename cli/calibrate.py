@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import OutputError
+from ..output import check_writable, write_whole
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
 from .options import Json, Method, PrecisionName, Verbose
 from .specs import method_from, precision_from, spec_paths
@@ -33,6 +34,8 @@ def calibrate(
     from ..spec import load_spec
 
     spec_paths([spec])
+    if output is not None:
+        check_writable(output.parent)
     model = load_spec(spec)
     pictures = load_calibration(calibration, model)
     reporter = ConsoleReporter(silent=json)
@@ -42,7 +45,7 @@ def calibrate(
     found = typed.calibration
     data = found.model_dump() if found else {}
     if output is not None:
-        _write(output, data)
+        write_whole(output, dumps(data, indent=2) + "\n")
     if json:
         print_json(data)
         return
@@ -51,15 +54,6 @@ def calibrate(
     print_table(f"{model.name}: ranges on {len(pictures)} pictures", ("tensor", "range", ""), rows)
     for node, reason in typed.exceptions.items():
         print(f"{node} stays in float: {reason}")
-
-
-def _write(path: Path, data: object) -> None:
-    import json as json_module
-
-    try:
-        path.write_text(json_module.dumps(data, indent=2) + "\n", "utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def add_to(app: typer.Typer) -> None:

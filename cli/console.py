@@ -33,7 +33,7 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[objec
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="")
+    table = Table(title=Text(title), title_justify="left", title_style="bold", header_style="")
     body = [["" if cell is None else str(cell) for cell in row] for row in rows]
     for index, name in enumerate(header):
         cells = [row[index] for row in body]
@@ -77,7 +77,7 @@ class ConsoleReporter:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-        columns = [SpinnerColumn(), TextColumn("{task.description}")]
+        columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
         if total:
             columns += [BarColumn(), MofNCompleteColumn()]
         console = Console(stderr=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import OutputError
+from ..output import write_whole
 from .console import quiet_libraries
 from .options import Verbose
 from .specs import ModelOptions, spec_from_path
@@ -62,27 +63,30 @@ accuracy:
 def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
     """Return a spec as YAML with comments; the source's path becomes relative to a folder."""
     import json
-    import os
+
+    from ..spec import spec_beside
+
+    def quoted(text: str) -> str:
+        return json.dumps(text, ensure_ascii=False)  # JSON's strings are YAML's too
 
     is_detector = spec.role == "detector"
-    source = os.path.relpath(spec.source.path.resolve(), relative_to.resolve())
     tail = _DETECTOR if is_detector else _RECOGNIZER
     values = {
-        "name": spec.name,
+        "name": quoted(spec.name),
         "role": spec.role,
-        "path": json.dumps(source, ensure_ascii=False),
-        "signature": spec.source.signature,
-        "input": spec.input.name,
+        "path": quoted(str(spec_beside(spec, relative_to).source.path)),
+        "signature": quoted(spec.source.signature),
+        "input": quoted(spec.input.name),
         "shape": ", ".join(map(str, spec.input.shape)),
         "layout": spec.input.layout,
         "color": spec.input.color,
         "mean": ", ".join(map(str, spec.input.mean)),
         "scale": ", ".join(map(str, spec.input.scale)),
         "max_batch": 1 if is_detector else 16,
-        "output": spec.output.name,
+        "output": quoted(spec.output.name),
     }
     if spec.role == "recognizer":
-        values["charset"] = json.dumps(spec.charset, ensure_ascii=False)
+        values["charset"] = quoted(spec.charset)
     return (_HEAD + tail).format(**values)
 
 
@@ -99,14 +103,16 @@ def init(
     Example: `ocr-trt init my_detector --role detector`
     """
     quiet_libraries(verbose=verbose)
+    from ..spec import spec_from_dict
+    from ..yaml_text import load_yaml
+
     spec = spec_from_path(model, ModelOptions(role=role))
     path = output or Path(f"{role}.yaml")
     if path.exists():
         raise OutputError(f"{path}: is there already; name another with --output")
-    try:
-        path.write_text(spec_text(spec, path.parent), "utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    text = spec_text(spec, path.parent)
+    spec_from_dict(load_yaml(text), "the drafted spec")  # what is written can be read
+    write_whole(path, text)
     print(f"{path}: check the lines marked (?), then run: ocr-trt inspect {path}")
 
 

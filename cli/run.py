@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputFileError, OutputError
+from ..errors import InputFileError
+from ..output import check_writable, write_whole
 from .console import ConsoleReporter, print_json, quiet_libraries
 from .options import Json, Verbose
 
@@ -25,7 +26,7 @@ def run(
     detector: Annotated[Path, typer.Option(help="Bundle of a detector.")],
     recognizer: Annotated[Path, typer.Option(help="Bundle of a recognizer.")],
     draw: Annotated[Path | None, typer.Option(help="Folder for overlay pictures.")] = None,
-    threads: Annotated[int, typer.Option(help="Threads; 0: one per core.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0: one per core.")] = 0,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -42,7 +43,7 @@ def run(
 
     files = picture_files(pictures)
     if draw is not None:
-        _make_folder(draw)
+        check_writable(draw)
     with (
         engine_from_bundle(load_bundle(detector), threads=threads) as finder,
         engine_from_bundle(load_bundle(recognizer), threads=threads) as reader,
@@ -74,19 +75,12 @@ def picture_files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error.strerror or error}") from None
-
-
 def _read_all(
     reader: OcrReader, files: list[Path], draw: Path | None, json: bool
 ) -> Iterator[dict[str, Any]]:
     from ..ocr.image import load_image
 
-    drawn: set[Path] = set()
+    taken = {file.resolve() for file in files}  # no drawing may replace a picture
     with ConsoleReporter(silent=json).step("read", len(files)) as advance:
         for number, file in enumerate(files, 1):
             try:
@@ -97,7 +91,7 @@ def _read_all(
                 continue
             lines = reader.read(picture)
             if draw is not None:
-                _draw(picture, lines, _free_path(draw, file.stem, drawn))
+                _draw(picture, lines, _free_path(draw, file.stem, taken))
             if not json:
                 _print_lines(file, lines)
             advance(number)
@@ -107,10 +101,10 @@ def _read_all(
 def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
     """Return a path for a drawing; pictures of the same name from two folders get two."""
     path, number = folder / f"{stem}.png", 1
-    while path in taken:
+    while path.resolve() in taken:
         number += 1
         path = folder / f"{stem}_{number}.png"
-    taken.add(path)
+    taken.add(path.resolve())
     return path
 
 
@@ -121,10 +115,7 @@ def _draw(picture: Image, lines: list[TextLine], path: Path) -> None:
 
     ok, data = cv2.imencode(".png", draw_lines(picture, lines)[:, :, ::-1])
     assert ok
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    write_whole(path, data.tobytes())
 
 
 def _print_lines(file: Path, lines: list[TextLine]) -> None:

@@ -126,6 +126,18 @@ def precision_from(text: str) -> Precision:
     raise UserError(f"no precision {text!r}; there are: {', '.join(known)}")
 
 
+def capabilities_from(texts: Sequence[str]) -> tuple[str, ...]:
+    """Read compute capabilities such as 8.6.
+
+    Raises:
+        UserError: that is not what one says.
+    """
+    for text in texts:
+        if not re.fullmatch(r"\d{1,2}\.\d", text):
+            raise UserError(f"--compute-capability {text!r}: expected one such as 8.6 or 12.0")
+    return tuple(dict.fromkeys(texts))
+
+
 def method_from(text: str) -> str:
     """Read the name of a calibration method.
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
-import shutil
-import tempfile
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..errors import InputFileError, OutputError
+from ..errors import InputFileError
 from ..spec import DetectorSpec, RecognizerSpec, spec_seen_from
 from .manifest import NAME, FileEntry, Manifest, read_manifest
 
@@ -27,8 +23,13 @@ class Bundle:
 
     @property
     def spec(self) -> DetectorSpec | RecognizerSpec:
-        """The spec the bundle was built from; its ``source.path`` seen from here."""
-        return spec_seen_from(self.manifest.spec, self.folder)
+        """The spec the bundle was built from; its ``source.path`` seen from here.
+
+        A bundle may come from a stranger, so it cannot allow itself to run Lambda layers.
+        """
+        spec = spec_seen_from(self.manifest.spec, self.folder)
+        source = spec.source.model_copy(update={"allow_lambda": False})
+        return spec.model_copy(update={"source": source})
 
     @property
     def label(self) -> str:
@@ -54,7 +55,7 @@ def tree_sha256(path: Path) -> str:
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     digest = hashlib.sha256()
     for file in files:
-        digest.update(file.relative_to(path.parent).as_posix().encode())
+        digest.update(os.fsencode(file.relative_to(path.parent).as_posix()))
         digest.update(file_entry(file).sha256.encode())
     return digest.hexdigest()
 
@@ -74,88 +75,45 @@ def load_bundle(folder: Path | str) -> Bundle:
     """Read a bundle and check all its files against its manifest.
 
     Raises:
-        InputFileError: no bundle, a file is missing or was changed, or a path leads out of it.
+        InputFileError: no bundle, a file is missing, was added or changed, or a path leads out.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
+    widths = tuple(engine.width for engine in manifest.engines)
+    if widths != manifest.spec.widths:
+        raise InputFileError(
+            f"{folder}: has engines for widths {list(widths)}, but its spec for "
+            f"{list(manifest.spec.widths)}; build the bundle again"
+        )
     named = {name for engine in manifest.engines for name in (engine.model, engine.plan)}
-    for name in sorted(named | set(manifest.files)):
-        if not _is_inside(name):
-            raise InputFileError(f"{folder}: its manifest names {name!r}, outside the bundle")
+    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+    for name in sorted(named | found - {NAME}):
         if name not in manifest.files:
-            raise InputFileError(f"{folder}: {name} is used but not listed in its manifest")
-        path = folder / name
-        if path.is_symlink() or not path.is_file():
-            raise InputFileError(f"{folder}: {name} is missing; build the bundle again")
-        if file_entry(path) != manifest.files[name]:
-            raise InputFileError(
-                f"{folder}: {name} is not the file that was built (size or SHA-256 differs); "
-                "copy or build the bundle again"
-            )
+            raise InputFileError(f"{folder}: {name!r:.80} is not listed in its manifest")
+    for name, entry in sorted(manifest.files.items()):
+        _check_file(folder, name, entry)
     return Bundle(folder=folder, manifest=manifest)
 
 
-def check_destination(folder: Path, mark: str = NAME) -> None:
-    """Check that ``folder`` may be written or replaced, before any work is done.
+def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
+    if not _is_inside(name) or not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise InputFileError(f"{folder}: its manifest names {name!r:.80}, outside the bundle")
+    path = folder / name
+    if path.is_symlink() or not path.is_file():
+        raise InputFileError(f"{folder}: {name!r:.80} is missing; build the bundle again")
+    if path.stat().st_size != entry.bytes or file_entry(path) != entry:
+        raise InputFileError(
+            f"{folder}: {name} is not the file that was built (size or SHA-256 differs); "
+            "copy or build the bundle again"
+        )
 
-    A folder that is there already may be replaced if it is empty or holds the file ``mark``.
 
-    Raises:
-        OutputError: something else is in the way, or the parent cannot be written.
-    """
-    is_ours = not folder.exists() or (folder / mark).is_file()
-    if not is_ours and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder}: is in the way (no {mark} in it); nothing was written")
+def own_files(folder: Path) -> set[str]:
+    """Return the paths of the files of the bundle in ``folder``; none if there is none."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder.parent):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"{folder.parent}: cannot be written: {error.strerror or error}"
-        ) from None
-
-
-@contextlib.contextmanager
-def whole_folder(folder: Path, mark: str = NAME) -> Iterator[Path]:
-    """Give a scratch folder beside ``folder`` that takes its place if the block ends well.
-
-    Whatever else happens, errors, Ctrl-C or a full disk, the scratch folder is removed and an
-    older ``folder`` stays as it was.
-
-    Raises:
-        OutputError: the disk is full, or the folder cannot be written.
-    """
-    check_destination(folder, mark)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        scratch.chmod(0o755)
-        yield scratch
-        _swap(scratch, folder)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(f"{folder}: the disk is full; nothing was written") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise OutputError(f"{folder}: cannot be written: {error.strerror}") from error
-        raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _swap(scratch: Path, folder: Path) -> None:
-    if not folder.exists():
-        scratch.replace(folder)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    try:
-        old = folder.replace(aside / "old")
-        try:
-            scratch.replace(folder)
-        except OSError:
-            old.replace(folder)
-            raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        return {NAME, *read_manifest(folder).files}
+    except InputFileError:
+        return set()
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -119,13 +119,13 @@ def read_manifest(folder: Path) -> Manifest:
         InputFileError: the folder is no bundle, or its manifest is damaged or from another version.
     """
     path = folder / NAME
-    if not path.is_file():
-        raise InputFileError(f"{folder}: not an engine bundle (no {NAME} in it)")
     try:
+        if not path.is_file():
+            raise InputFileError(f"{folder}: not an engine bundle (no {NAME} in it)")
         if path.stat().st_size > LARGEST:
             raise InputFileError(f"{path}: over {LARGEST >> 20} MiB")
         data = json.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputFileError(f"{path}: cannot be read as JSON: {error}") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != 1:

@@ -59,7 +59,7 @@ class Dataset:
 def _quad(polygon: Any, where: str) -> Quads:
     try:
         points = np.asarray(polygon, np.float32).reshape(4, 2)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputFileError(f"{where}: polygon must be 8 numbers, got {polygon!r:.60}") from None
     if not np.isfinite(points).all() or np.abs(points).max() > 1e6:
         raise InputFileError(f"{where}: polygon has a number that is no pixel position")
@@ -71,10 +71,22 @@ def _quad(polygon: Any, where: str) -> Quads:
 def _path(folder: Path, name: Any, where: str) -> Path:
     if not isinstance(name, str) or not name:
         raise InputFileError(f"{where}: 'file' must be a file's name, got {name!r:.60}")
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+    except (OSError, ValueError) as error:
+        raise InputFileError(f"{where}: {name!r:.60} is no file's name: {error}") from None
     if not path.is_relative_to(folder.resolve()):
         raise InputFileError(f"{where}: {name!r} lies outside {folder}")
     return path
+
+
+def _text(row: dict[str, Any], where: str) -> str | None:
+    text = row.get("text")
+    if text is None:
+        return None
+    if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputFileError(f"{where}: 'text' must be a text, got {text!r:.60}")
+    return text
 
 
 def _scene(folder: Path, row: dict[str, Any], where: str) -> SceneLabel:
@@ -82,12 +94,14 @@ def _scene(folder: Path, row: dict[str, Any], where: str) -> SceneLabel:
     if not isinstance(boxes, list) or not all(isinstance(box, dict) for box in boxes):
         raise InputFileError(f"{where}: 'boxes' must be a list of objects")
     quads = [_quad(box.get("polygon"), f"{where}, box {i}") for i, box in enumerate(boxes)]
-    texts = [box.get("text") for box in boxes]
+    ignore = [box.get("ignore", False) for box in boxes]
+    if not all(isinstance(mark, bool) for mark in ignore):
+        raise InputFileError(f"{where}: 'ignore' must be true or false")
     return SceneLabel(
         path=_path(folder, row.get("file"), where),
         quads=np.array(quads, np.float32).reshape(-1, 4, 2),
-        texts=tuple(text if isinstance(text, str) else None for text in texts),
-        ignore=tuple(bool(box.get("ignore", False)) for box in boxes),
+        texts=tuple(_text(box, f"{where}, box {i}") for i, box in enumerate(boxes)),
+        ignore=tuple(ignore),
     )
 
 
@@ -96,7 +110,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         if path.stat().st_size > LARGEST_LABELS:
             raise InputFileError(f"{path}: over {LARGEST_LABELS >> 20} MiB")
         rows = json.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputFileError(f"{path}: cannot be read as JSON: {error}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputFileError(f"{path}: expected a list of objects with a 'file' each")
@@ -123,8 +137,10 @@ def load_dataset(folder: Path) -> Dataset:
         where = f"{labels}, entry {number}"
         if "boxes" in row:
             found.append(_scene(folder, row, where))
-        elif isinstance(row.get("text"), str):
-            crops.append(CropLabel(path=_path(folder, row.get("file"), where), text=row["text"]))
+        elif (text := _text(row, where)) is not None:
+            crops.append(CropLabel(path=_path(folder, row.get("file"), where), text=text))
+        else:
+            raise InputFileError(f"{where}: has neither 'boxes' nor 'text'")
     for scene in found:
         crops += [
             CropLabel(path=scene.path, text=text, quad=quad)
@@ -138,10 +154,18 @@ def crop_images(crops: tuple[CropLabel, ...]) -> Iterator[Image]:
     """Yield each crop's picture (h, w, 3) RGB; a scene is read once for its run of crops.
 
     Raises:
-        InputFileError: a picture cannot be read; it is named.
+        InputFileError: a picture cannot be read, or a label lies far outside it; it is named.
     """
     path, picture = None, None
     for crop in crops:
         if crop.path != path or picture is None:
             path, picture = crop.path, load_image(crop.path)
-        yield picture if crop.quad is None else crop_quad(picture, crop.quad)
+        if crop.quad is None:
+            yield picture
+            continue
+        height, width = picture.shape[:2]
+        if (crop.quad < -height - width).any() or (crop.quad > 2 * (height + width)).any():
+            raise InputFileError(
+                f"{path}: {width}x{height} pixels, but a label lies at {crop.quad.tolist()}"
+            )
+        yield crop_quad(picture, crop.quad)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..engines.backends import backend
 from ..engines.backends.base import Runner, RunSettings
 from ..engines.bundle import Bundle
+from ..errors import InputFileError, OcrTrtError
 from ..spec import DetectorSpec, RecognizerSpec
 
 OpenRunner = Callable[[int], Runner]
@@ -53,19 +54,30 @@ class Engine:
 def engine_from_bundle(bundle: Bundle, *, threads: int = 0, label: str = "") -> Engine:
     """Open a bundle; ``label`` is what reports call it in place of ``bundle.label``.
 
-    Raises:
-        TargetMissingError: its target cannot run here (when the first runner is opened).
+    Raises (when a runner is opened):
+        TargetMissingError: its target cannot run here.
+        InputFileError: the target cannot load the plan, or the plan is not what the spec says.
     """
     target = backend(bundle.manifest.target)
     label, spec = label or bundle.label, bundle.spec
     plans = {entry.width: bundle.path(entry.plan) for entry in bundle.manifest.engines}
 
     def open_runner(width: int) -> Runner:
-        return target.open(
-            plans[width],
-            label=label,
-            settings=RunSettings(threads=threads),
-            max_batch=spec.input.max_batch,
-        )
+        settings, most = RunSettings(threads=threads), spec.input.max_batch
+        try:
+            runner = target.open(plans[width], label=label, settings=settings, max_batch=most)
+        except OcrTrtError:
+            raise
+        except Exception as error:  # every runtime has its own
+            reason = str(error).strip().splitlines()
+            raise InputFileError(
+                f"{plans[width]}: {target.name} cannot load it: {reason[0] if reason else error!r}"
+            ) from error
+        wanted = (spec.input.channels, spec.input.height, width)
+        if runner.shape != wanted:
+            raise InputFileError(
+                f"{plans[width]}: takes {runner.shape}, but the spec says {wanted}"
+            )
+        return runner
 
     return Engine(label=label, spec=spec, open_runner=open_runner)

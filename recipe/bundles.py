@@ -19,15 +19,15 @@ from ..engines.backends.base import Backend, BuildSettings, Runner, RunSettings
 from ..engines.baseline import baseline_runner
 from ..engines.bundle import (
     Bundle,
-    check_destination,
     file_entries,
+    own_files,
     tree_sha256,
-    whole_folder,
     write_manifest,
 )
 from ..engines.manifest import EngineEntry, Manifest, OcrMetric, Precision, Verdict
 from ..errors import BudgetError, InputFileError, OcrTrtError, TargetMissingError, UserError
 from ..ocr.dataset import Dataset
+from ..output import check_destination, whole_folder
 from ..pipeline.engine import Engine
 from ..reporter import Reporter, SilentReporter
 from ..spec import DetectorSpec, RecognizerSpec, dump_spec, spec_beside
@@ -121,7 +121,6 @@ def _checked_targets(request: BuildRequest) -> list[Backend]:
         if not presence.can_build:
             raise TargetMissingError(f"target {target.name}: {presence.reason}; {presence.remedy}")
         target.check_precision(request.precision)
-        check_destination(_folder(request, target))
     if request.precision != "fp32" and request.calibration is None:
         raise UserError(
             f"precision {request.precision} needs pictures to take ranges from: "
@@ -133,6 +132,8 @@ def _checked_targets(request: BuildRequest) -> list[Backend]:
     if request.samples is not None and not has_samples(request.samples, request.spec):
         folder, role = request.samples.folder, request.spec.role
         raise InputFileError(f"{folder}: holds nothing a {role} can be measured on")
+    for target in targets:
+        check_destination(_folder(request, target), own_files(_folder(request, target)))
     return targets
 
 
@@ -160,7 +161,7 @@ def _build_target(
 ) -> BuildResult:
     folder = _folder(request, target)
     try:
-        with whole_folder(folder) as scratch:
+        with whole_folder(folder, own_files(folder)) as scratch:
             engines = _compile(request, target, typed, scratch, reporter)
             with _runnable(request, target, typed, engines, scratch) as engine:
                 verdict = _judge(request, target, engine, proof, reporter)
@@ -181,7 +182,9 @@ def _build_target(
             )
             write_manifest(scratch, manifest)
     except BudgetError as error:
-        shutil.rmtree(folder, ignore_errors=True)  # an older engine must not pass for this one
+        if folder.exists():  # an older engine must not pass for this one
+            shutil.rmtree(folder)
+            error = BudgetError(f"{error}; the older engine in {folder} was removed")
         return BuildResult(target=target.name, folder=folder, bundle=None, error=error)
     except OcrTrtError as error:
         return BuildResult(target=target.name, folder=folder, bundle=None, error=error)

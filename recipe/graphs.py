@@ -19,7 +19,7 @@ from ..convert.pipeline import Converted, convert
 from ..convert.sources import Source
 from ..engines.bundle import tree_sha256
 from ..engines.manifest import Calibration, Precision
-from ..errors import SpecError
+from ..errors import ConversionError, SpecError
 from ..reporter import Reporter
 from ..spec import DetectorSpec, RecognizerSpec
 
@@ -58,6 +58,13 @@ def convert_all(
 
 def _check_output(graph: onnx.ModelProto, spec: DetectorSpec | RecognizerSpec) -> None:
     dimensions = graph.graph.output[0].type.tensor_type.shape.dim
+    shape = [d.dim_value or "batch" for d in dimensions]
+    ranks = (3,) if isinstance(spec, RecognizerSpec) else (3, 4)
+    if len(shape) not in ranks or shape[0] not in (1, "batch"):
+        raise SpecError(
+            f"{spec.name}: the output is {shape}, which is not that of a {spec.role}; correct "
+            "output.name, output.layout or input.layout"
+        )
     if isinstance(spec, RecognizerSpec):
         classes, wanted = dimensions[-1].dim_value, len(spec.charset) + 1
         if classes != wanted:
@@ -104,6 +111,7 @@ def typed_graphs(
 
     Raises:
         InputFileError: a calibration picture cannot be read.
+        ConversionError: nothing in the model can have the precision.
     """
     if precision == "fp32":
         return TypedGraphs(precision=precision, graphs=graphs, exceptions={}, calibration=None)
@@ -111,6 +119,8 @@ def typed_graphs(
     any_graph = next(iter(graphs.values()))
     is_int8 = precision == "int8"
     names = quantized_tensors(any_graph) if is_int8 else float_tensors(any_graph)
+    if not names:
+        raise ConversionError(f"nothing in the model can run in {precision}; use --precision fp32")
     histograms = _histograms(graphs, names, pictures, reporter)
     choose = METHODS[method if is_int8 else "minmax"]
     ranges = {name: choose(histogram) for name, histogram in histograms.items()}

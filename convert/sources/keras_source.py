@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,31 @@ from . import Signature, TensorInfo, missing_name
 from .tf_graph import import_tensorflow, onnx_from_function
 
 _LARGEST_CONFIG = 64 << 20  # bytes
+_DAMAGED = (
+    OSError, KeyError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
 _CODE_CLASSES = {"Lambda", "__lambda__", "function"}
 
 
 def _config_text(path: Path) -> str:
-    """Return the architecture, a JSON text, without building anything from it."""
+    """Return the architecture, a JSON text, without building anything from it.
+
+    The suffix decides how a file is read, as it does in Keras: a file can be both HDF5 and ZIP.
+    """
     try:
-        if zipfile.is_zipfile(path):
+        if path.suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
                 if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
                     raise InputFileError(f"{path}: its config.json is over {_LARGEST_CONFIG} bytes")
                 return archive.read("config.json").decode("utf-8")
+        if path.suffix not in (".h5", ".hdf5"):
+            raise InputFileError(f"{path}: a Keras model file ends in .keras, .h5 or .hdf5")
         import h5py
 
         with h5py.File(path, "r") as file:
             config = file.attrs["model_config"]
             return config if isinstance(config, str) else bytes(config).decode("utf-8")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise InputFileError(f"{path}: not a Keras model file, or damaged: {error}") from None
 
 
@@ -43,7 +52,7 @@ def lambda_layers(path: Path) -> list[str]:
     """
     try:
         config = json.loads(_config_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputFileError(f"{path}: its architecture is not valid JSON: {error}") from None
     found: list[str] = []
     todo: list[Any] = [config]

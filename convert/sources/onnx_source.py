@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from ...errors import InputFileError
+from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
 
@@ -53,6 +53,12 @@ class OnnxSource:
             raise missing_name(self._path, "only input", input_name, inputs)
         if output_name not in outputs:
             raise missing_name(self._path, "output", output_name, outputs)
+        declared = signature.inputs[0].shape
+        if declared is not None and not _fits(declared, shape):
+            raise SpecError(
+                f"{self._path}: takes {list(declared)}, but the spec's shape or buckets ask for "
+                f"{list(shape)}"
+            )
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         kept = next(value for value in model.graph.output if value.name == output_name)
@@ -68,7 +74,16 @@ class OnnxSource:
         return model
 
 
+def _fits(declared: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
+    return len(declared) == len(shape) and all(
+        size is None or axis == 0 or size == wanted
+        for axis, (size, wanted) in enumerate(zip(declared, shape, strict=True))
+    )
+
+
 def _info(value: onnx.ValueInfoProto) -> TensorInfo:
+    if not value.type.HasField("tensor_type"):
+        return TensorInfo(name=value.name, shape=None, dtype="not a tensor")
     tensor = value.type.tensor_type
     shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name

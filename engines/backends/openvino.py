@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ...errors import EngineBuildError
+from ...errors import EngineBuildError, OutputError
 from ..lower.fake_quantize import lower_qdq_pairs
 from .base import Backend, BuildSettings, Presence, Runner, RunSettings
 
@@ -63,9 +64,16 @@ class _OpenVino(Backend):
         inlined = lower_qdq_pairs(onnx.inliner.inline_local_functions(model))
         try:
             graph = ov.Core().read_model(inlined.SerializeToString(deterministic=True))
-            ov.save_model(graph, str(plan), compress_to_fp16=False)
         except RuntimeError as error:
             raise EngineBuildError(f"openvino refuses the graph: {error}") from error
+        try:
+            ov.save_model(graph, str(plan), compress_to_fp16=False)
+        except RuntimeError as error:
+            free = shutil.disk_usage(plan.parent).free
+            raise OutputError(
+                f"openvino cannot write its plan of about {inlined.ByteSize():,} bytes where "
+                f"{free:,} are free: {str(error).splitlines()[-1]}"
+            ) from error
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Load and compile the plan. A free batch axis costs nothing, so it stays free."""

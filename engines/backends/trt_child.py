@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 _WORKSPACE = 4 << 30  # bytes
+REFUSED, NOT_WRITTEN = 1, 3
+"""Exit codes; the last line on stderr is the reason, or the errno."""
 
 
 class _BuildError(Exception):
@@ -87,10 +89,15 @@ def main() -> int:
     """Build what the first argument, a JSON text, orders; errors go to stderr."""
     order = json.loads(sys.argv[1])
     try:
-        Path(order["plan"]).write_bytes(_build(order))
-    except (_BuildError, OSError) as error:
+        plan = _build(order)
+    except _BuildError as error:
         print(error, file=sys.stderr)
-        return 1
+        return REFUSED
+    try:
+        Path(order["plan"]).write_bytes(plan)
+    except OSError as error:
+        print(error.errno, file=sys.stderr)
+        return NOT_WRITTEN
     return 0
 
 

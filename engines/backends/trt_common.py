@@ -7,6 +7,7 @@ that an error message.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import onnx
 
 from ...errors import EngineBuildError, TargetMissingError
 from .base import Backend, BuildSettings, Presence, Runner, RunSettings
+from .trt_child import NOT_WRITTEN
 
 _TIMEOUT = 3600  # seconds
 
@@ -51,6 +53,7 @@ def build_in_child(
 
     Raises:
         EngineBuildError: the builder refused the graph, logged an error, crashed or took an hour.
+        OSError: the plan cannot be written.
     """
     order = {
         "module": module,
@@ -67,6 +70,9 @@ def build_in_child(
             done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
         except subprocess.TimeoutExpired:
             raise EngineBuildError(f"{module}: the builder was stopped after an hour") from None
+    if done.returncode == NOT_WRITTEN:
+        number = int(done.stderr.split()[-1])
+        raise OSError(number, os.strerror(number), str(plan))
     if done.returncode:
         raise EngineBuildError(f"{module} refuses the graph: {_last_words(done)}")
 

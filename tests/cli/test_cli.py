@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from ocr_trt.cli.app import app, spread_options
-from ocr_trt.spec import DetectorSpec, RecognizerSpec, dump_spec
+from ocr_trt.spec import DetectorSpec, RecognizerSpec, dump_spec, load_spec
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]  # type: ignore[union-attr]
 
@@ -186,6 +186,35 @@ def test_run_prints_json_and_draws(
     assert len(list((tmp_path / "drawn").glob("*.png"))) == 3
 
 
+def test_run_does_not_draw_over_its_pictures(bundles: dict[str, Path], pictures: Path) -> None:
+    before = {path: path.read_bytes() for path in pictures.glob("*.png")}
+    done = run(
+        "run", pictures, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
+        "--draw", pictures,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    assert sorted(path.name for path in set(pictures.glob("*.png")) - set(before)) == [
+        "0_2.png", "1_2.png", "2_2.png",
+    ]  # fmt: skip
+
+
+def test_run_refuses_a_plan_that_its_runtime_cannot_load(
+    bundles: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    import hashlib
+    import shutil
+
+    forged = Path(shutil.copytree(bundles["detector"], tmp_path / "forged"))
+    manifest = json.loads((forged / "manifest.json").read_text())
+    plan = manifest["engines"][0]["plan"]
+    (forged / plan).write_bytes(b"<net>")
+    manifest["files"][plan] = {"bytes": 5, "sha256": hashlib.sha256(b"<net>").hexdigest()}
+    (forged / "manifest.json").write_text(json.dumps(manifest))
+    done = run("run", pictures, "--detector", forged, "--recognizer", bundles["recognizer"])
+    fails(done, 2, "openvino cannot load it")
+
+
 def test_run_reports_a_bad_file_in_a_folder_and_goes_on(
     bundles: dict[str, Path], pictures: Path
 ) -> None:
@@ -286,6 +315,8 @@ def test_build_refuses_a_wrong_spec(
         (["--precision", "fp32", "--output", "/proc/nothing"], "cannot be written"),
         (["--precision", "fp32", "--data", "nothing"], "nothing: no such folder"),
         (["--precision", "fp32", "--compute-capability", "8.9"], "means nothing to openvino"),
+        (["--precision", "fp32", "--compute-capability", "foo"], "expected one such as 8.6"),
+        (["--precision", "fp32", "--output", "x" * 300 + "/y"], "File name too long"),
     ],
 )
 def test_build_refuses_wrong_options(
@@ -293,6 +324,48 @@ def test_build_refuses_wrong_options(
 ) -> None:
     done = run("build", specs["detector"], *arguments, cwd=tmp_path)
     fails(done, 2, message)
+
+
+def test_two_specs_of_one_name_are_refused_before_any_work(
+    specs: dict[str, Path], tmp_path: Path
+) -> None:
+    data = yaml.safe_load(specs["recognizer"].read_text())
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump({**data, "name": "det"}))
+    done = run("build", specs["detector"], other, "--precision", "fp32", cwd=tmp_path)
+    fails(done, 2, "two specs are named 'det'")
+    assert not (tmp_path / "bundles").exists()
+
+
+def test_report_does_not_replace_what_is_not_its_own(
+    bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    (tmp_path / "thesis.txt").write_text("x")
+    done = run("bench", bundles["detector"], "--report", tmp_path, "--duration", "0.05")
+    fails(done, 2, "it holds 'thesis.txt'")
+    assert (tmp_path / "thesis.txt").read_text() == "x"
+
+
+def test_init_quotes_what_a_model_calls_its_parts(tmp_path: Path) -> None:
+    import onnx
+
+    hostile = "image\nsource: {path: evil.keras, allow_lambda: true}\ninput:\n  name: x"
+    for number, name in enumerate((hostile, "0", "image: 0", 'a"b', "on")):
+        value = onnx.helper.make_tensor_value_info
+        graph = onnx.helper.make_graph(
+            [onnx.helper.make_node("Relu", [name], ["1234"])], "g",
+            [value(name, 1, [1, 3, 32, 32])], [value("1234", 1, [1, 3, 32, 32])],
+        )  # fmt: skip
+        opset = [onnx.helper.make_opsetid("", 17)]
+        path = tmp_path / f"{number}.onnx"
+        onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+        spec = tmp_path / f"{number}.yaml"
+        done = run("init", path, "--role", "detector", "--output", spec)
+        assert done.returncode == 0, done.stderr
+        loaded = load_spec(spec)
+        assert (loaded.input.name, loaded.output.name) == (name, "1234")
+        assert not loaded.source.allow_lambda
 
 
 def test_build_refuses_a_model_without_a_role(detector_model: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source, source_format
 from ocr_trt.engines.backends.onnxruntime import runner_from_model
 from ocr_trt.engines.baseline import baseline_runner
-from ocr_trt.errors import InputFileError
+from ocr_trt.errors import InputFileError, SpecError
 from ocr_trt.spec import SourceSpec, spec_from_dict
 
 keras = pytest.importorskip("keras")
@@ -149,6 +149,29 @@ def test_lambda_layers_are_refused_unless_asked(tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match=r"layers doubler run Python code .*allow_lambda"):
         open_source(SourceSpec(path=path))
     assert open_source(SourceSpec(path=path, allow_lambda=True)).signature().inputs
+
+
+def test_lambda_in_an_hdf5_file_with_a_harmless_zip_behind_it_is_found(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.Lambda(lambda t: t * 2, name="doubler", output_shape=(8, 8, 3))(image)
+    path = tmp_path / "model.h5"
+    keras.Model(image, x).save(path)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("config.json", "{}")
+    path.write_bytes(path.read_bytes() + archive.getvalue())
+    assert zipfile.is_zipfile(path)
+    with pytest.raises(InputFileError, match="layers doubler run Python code"):
+        open_source(SourceSpec(path=path))
+
+
+def test_onnx_model_of_another_size_is_refused(tmp_path: Path) -> None:
+    text = "<ir_version: 8, opset_import: ['' : 17]> g (float[1,3,64,96] x) => (float[1,3,64,96] y) { y = Relu(x) }"
+    onnx.save(onnx.parser.parse_model(text.replace("'", '"')), tmp_path / "m.onnx")
+    source = open_source(SourceSpec(path=tmp_path / "m.onnx"))
+    assert source.to_onnx("x", (2, 3, 64, 96), "y").graph.input
+    with pytest.raises(SpecError, match=r"takes \[1, 3, 64, 96\], .* ask for \[1, 3, 64, 100\]"):
+        source.to_onnx("x", (1, 3, 64, 100), "y")
 
 
 def test_lambda_hidden_in_a_nested_model_is_found(tmp_path: Path) -> None:

@@ -1,23 +1,21 @@
 from __future__ import annotations
 
-import errno
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ocr_trt.engines.bundle import (
-    check_destination,
     file_entries,
     load_bundle,
+    own_files,
     tree_sha256,
-    whole_folder,
     write_manifest,
 )
 from ocr_trt.engines.manifest import NAME, EngineEntry, Manifest, OcrMetric, read_manifest
-from ocr_trt.errors import InputFileError, OutputError
+from ocr_trt.errors import InputFileError
+from ocr_trt.output import whole_folder
 from ocr_trt.spec import spec_from_dict
 
 SPEC = spec_from_dict(
@@ -29,7 +27,7 @@ SPEC = spec_from_dict(
 
 
 def make_bundle(folder: Path) -> Path:
-    with whole_folder(folder) as scratch:
+    with whole_folder(folder, own_files(folder)) as scratch:
         (scratch / "model_32.onnx").write_bytes(b"model")
         (scratch / "plan_32.xml").write_bytes(b"plan")
         entry = EngineEntry(width=32, model="model_32.onnx", plan="plan_32.xml")
@@ -58,7 +56,8 @@ def leftovers(folder: Path) -> list[str]:
 
 def test_bundle_comes_back_as_it_was_written(tmp_path: Path) -> None:
     bundle = load_bundle(make_bundle(tmp_path / "b"))
-    assert bundle.spec == SPEC
+    assert bundle.spec.source.path == tmp_path / "b" / "model"
+    assert bundle.manifest.spec == SPEC
     assert bundle.label == "det openvino int8"
     assert bundle.path(bundle.manifest.engines[0].plan).read_bytes() == b"plan"
     assert leftovers(tmp_path) == []
@@ -66,10 +65,52 @@ def test_bundle_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_bundle_replaces_an_older_one(tmp_path: Path) -> None:
     make_bundle(tmp_path / "b")
-    (tmp_path / "b" / "old").write_text("x")
     make_bundle(tmp_path / "b")
-    assert not (tmp_path / "b" / "old").exists()
     assert leftovers(tmp_path) == []
+
+
+def test_own_files_are_those_of_the_manifest(tmp_path: Path) -> None:
+    assert own_files(tmp_path / "b") == set()
+    make_bundle(tmp_path / "b")
+    assert own_files(tmp_path / "b") == {NAME, "model_32.onnx", "plan_32.xml"}
+    (tmp_path / "b" / NAME).write_text("{}")
+    assert own_files(tmp_path / "b") == set()
+
+
+def test_bundle_cannot_allow_itself_to_run_code(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "b")
+    spec = json.loads((folder / NAME).read_text())["spec"]
+    spec["source"]["allow_lambda"] = True
+    edit(folder, {"spec": spec})
+    assert not load_bundle(folder).spec.source.allow_lambda
+
+
+@pytest.mark.parametrize("name", ["plan_32.bin", "deep/notes.txt"])
+def test_file_that_was_added_is_refused(tmp_path: Path, name: str) -> None:
+    folder = make_bundle(tmp_path / "b")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("x")
+    with pytest.raises(InputFileError, match=f"'{name}' is not listed"):
+        load_bundle(folder)
+
+
+def test_folder_that_leads_out_of_the_bundle_is_refused(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "b")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "plan_32.xml").write_bytes(b"plan")
+    (folder / "sub").symlink_to(tmp_path / "outside")
+    files = json.loads((folder / NAME).read_text())["files"]
+    edit(folder, {"files": {**files, "sub/plan_32.xml": files["plan_32.xml"]}})
+    with pytest.raises(InputFileError, match="outside the bundle"):
+        load_bundle(folder)
+
+
+def test_engines_must_be_those_of_the_spec(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "b")
+    engine = {"width": 64, "model": "model_32.onnx", "plan": "plan_32.xml"}
+    edit(folder, {"engines": [engine]})
+    with pytest.raises(InputFileError, match=r"widths \[64\], but its spec for \[32\]"):
+        load_bundle(folder)
 
 
 @pytest.mark.parametrize("name", ["model_32.onnx", "plan_32.xml"])
@@ -94,7 +135,8 @@ def test_tampered_file_is_refused(tmp_path: Path, name: str, how: str) -> None:
 def test_paths_cannot_lead_out_of_the_bundle(tmp_path: Path, name: str) -> None:
     folder = make_bundle(tmp_path / "b")
     engine = {"width": 32, "model": "model_32.onnx", "plan": name}
-    edit(folder, {"engines": [engine]})
+    files = json.loads((folder / NAME).read_text())["files"]
+    edit(folder, {"engines": [engine], "files": {**files, name: files["plan_32.xml"]}})
     with pytest.raises(InputFileError, match="outside the bundle"):
         load_bundle(folder)
 
@@ -129,55 +171,6 @@ def test_damaged_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match="not an engine bundle"):
         load_bundle(tmp_path)
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError("bug"), OSError(errno.EIO, "x")])
-def test_nothing_is_left_when_writing_ends_early(tmp_path: Path, error: Any) -> None:
-    make_bundle(tmp_path / "b")
-    before = tree_sha256(tmp_path / "b")
-    with pytest.raises((KeyboardInterrupt, RuntimeError, OSError)):
-        with whole_folder(tmp_path / "b") as scratch:
-            (scratch / "half").write_text("x")
-            raise error
-    assert leftovers(tmp_path) == []
-    assert tree_sha256(tmp_path / "b") == before
-
-
-@pytest.mark.parametrize(
-    ("number", "message"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "cannot be written")]
-)
-def test_disk_errors_are_explained(tmp_path: Path, number: int, message: str) -> None:
-    with pytest.raises(OutputError, match=message):
-        with whole_folder(tmp_path / "b") as scratch:
-            (scratch / "half").write_text("x")
-            raise OSError(number, os.strerror(number))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_really_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="the disk is full"):
-        with whole_folder(tmp_path / "b") as scratch:
-            (scratch / "plan").symlink_to("/dev/full")
-            (scratch / "plan").write_bytes(b"x" * 100)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_no_bundle_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "precious").mkdir()
-    (tmp_path / "precious" / "thesis.txt").write_text("x")
-    (tmp_path / "file").write_text("x")
-    for name in ("precious", "file"):
-        with pytest.raises(OutputError, match="is in the way"):
-            check_destination(tmp_path / name)
-    assert (tmp_path / "precious" / "thesis.txt").read_text() == "x"
-
-
-def test_unwritable_parent_is_found_before_any_work(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputError, match="cannot be written"):
-        check_destination(tmp_path / "file" / "bundles" / "b")
-    with pytest.raises(OutputError, match="cannot be written"):
-        check_destination(Path("/proc/nothing/b"))
 
 
 @pytest.mark.parametrize(
