@@ -166,8 +166,9 @@ def test_lambda_in_an_hdf5_file_with_a_harmless_zip_behind_it_is_found(tmp_path:
 
 
 def test_onnx_model_of_another_size_is_refused(tmp_path: Path) -> None:
-    text = "<ir_version: 8, opset_import: ['' : 17]> g (float[1,3,64,96] x) => (float[1,3,64,96] y) { y = Relu(x) }"
-    onnx.save(onnx.parser.parse_model(text.replace("'", '"')), tmp_path / "m.onnx")
+    head = '<ir_version: 8, opset_import: ["" : 17]>'
+    text = f"{head} g (float[1,3,64,96] x) => (float[1,3,64,96] y) {{ y = Relu(x) }}"
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
     source = open_source(SourceSpec(path=tmp_path / "m.onnx"))
     assert source.to_onnx("x", (2, 3, 64, 96), "y").graph.input
     with pytest.raises(SpecError, match=r"takes \[1, 3, 64, 96\], .* ask for \[1, 3, 64, 100\]"):
