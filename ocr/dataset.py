@@ -3,7 +3,7 @@
 ``labels.json`` is a list. A scene is
 ``{"file": ..., "boxes": [{"polygon": [x1, y1, ..., x4, y4], "text": ..., "ignore": false}, ...]}``,
 clockwise from the text's top left corner, in pixels; a line crop is ``{"file": ..., "text": ...}``.
-Other keys are passed over. ``ignore`` marks what need not be found. Corners that go round the other
+Other keys, and entries with neither boxes nor text, are passed over. ``ignore`` marks what need not be found. Corners that go round the other
 way are put in order, for text that runs rightwards.
 """
 
@@ -139,8 +139,6 @@ def load_dataset(folder: Path) -> Dataset:
             found.append(_scene(folder, row, where))
         elif (text := _text(row, where)) is not None:
             crops.append(CropLabel(path=_path(folder, row.get("file"), where), text=text))
-        else:
-            raise InputFileError(f"{where}: has neither 'boxes' nor 'text'")
     for scene in found:
         crops += [
             CropLabel(path=scene.path, text=text, quad=quad)
