@@ -3,8 +3,8 @@
 ``labels.json`` is a list. A scene is
 ``{"file": ..., "boxes": [{"polygon": [x1, y1, ..., x4, y4], "text": ..., "ignore": false}, ...]}``,
 clockwise from the text's top left corner, in pixels; a line crop is ``{"file": ..., "text": ...}``.
-Other keys, and entries with neither boxes nor text, are passed over. ``ignore`` marks what need not be found. Corners that go round the other
-way are put in order, for text that runs rightwards.
+Other keys, and entries with neither boxes nor text, are passed over. ``ignore`` marks what need not
+be found. Corners that go round the other way are put in order, for text that runs rightwards.
 """
 
 from __future__ import annotations
