@@ -124,8 +124,9 @@ def _sources(bundle: Bundle, notes: list[str]) -> list[_System]:
     """The model itself, and its fp32 graph in onnxruntime; nothing if the model is not at hand."""
     spec = bundle.spec
     try:
-        if tree_sha256(spec.source.path) != bundle.manifest.source_sha256:
-            raise InputFileError(f"{spec.source.path} is not the model the bundle was built from")
+        path = spec.source.path
+        if path.exists() and tree_sha256(path) != bundle.manifest.source_sha256:
+            raise InputFileError(f"{path} is not the model the bundle was built from")
         source = open_source(spec.source)
         graph = convert(source, spec).model
         label = baseline_runner(source, spec, spec.input.width).label
