@@ -127,8 +127,8 @@ def _row(result: BuildResult) -> tuple[str, ...]:
         )
         if not found.labelled:
             accuracy += ", agreement"
-        if found.engine_run_by.startswith("onnxruntime on"):
-            accuracy += ", typed graph in onnxruntime"
+        if verdict.latency is None:
+            accuracy += " *"
     speed = "built, not run here"
     if (latency := verdict.latency) is not None:
         speed = f"{latency.speedup:.2f}x ({latency.engine:.1f} / {latency.baseline:.1f} ms)"
@@ -139,8 +139,10 @@ def print_verdicts(results: Sequence[BuildResult]) -> None:
     """Print one row per built engine: parity, accuracy and speed, each against the baseline."""
     done = [r.bundle.manifest.verdict for r in results if r.bundle and r.bundle.manifest.verdict]
     against = done[0].baseline if done else "the model"
-    header = ("engine", "graph differs by", "accuracy, points", "speed", "verdict")
+    header = ("engine", "fp32 differs by", "accuracy, points", "speed", "verdict")
     print_table(f"Verdict: engine / {against}", header, [_row(result) for result in results])
+    if any(verdict.metric and verdict.latency is None for verdict in done):
+        print("* of its typed graph in onnxruntime: the engine cannot run here")
     for result in results:
         if result.bundle is not None:
             print(result.folder)
