@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from ..reporter import Advance
@@ -40,10 +40,11 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[objec
         numeric = bool(cells) and all(
             not cell or cell[0].isdigit() or cell[0] in "+-" for cell in cells
         )
-        table.add_column(name, justify="right" if numeric and index else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if numeric and index else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=index == 0)
     for row in body:
         table.add_row(*map(Text, row))  # plain: cells may hold brackets
-    width = None if sys.stdout.isatty() else 120
+    width = None if sys.stdout.isatty() else 132
     Console(width=width, highlight=False).print(table)
 
 

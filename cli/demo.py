@@ -10,6 +10,9 @@ import typer
 from .console import ConsoleReporter, quiet_libraries
 from .options import Verbose
 
+_SHOWN = (3, 4, 6, 11)
+"""Sample pictures that are read at the end."""
+
 
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for everything.")] = Path("demo-output"),
@@ -46,10 +49,13 @@ def demo(
     folders = sorted(path for path in bundles.iterdir() if path.is_dir())
     _say(f"ocr-trt bench {bundles}/* --data {test} --report {output / 'report'}")
     bench(folders, data=test, report=output / "report")
+    shown = [test / f"test_{number:02d}.jpg" for number in _SHOWN]
     finder, reader = (bundles / f"reference-{role}-openvino-int8" for role in roles)
     overlays = output / "overlays"
-    _say(f"ocr-trt run {test} --detector {finder} --recognizer {reader} --draw {overlays}")
-    run([test], detector=finder, recognizer=reader, draw=overlays)
+    _say(
+        f"ocr-trt run {' '.join(map(str, shown))} --detector {finder} --recognizer {reader} --draw {overlays}"
+    )
+    run(shown, detector=finder, recognizer=reader, draw=overlays)
     _say("done")
     print(f"Look at {output / 'report' / 'report.html'} and at the pictures in {overlays}")
 

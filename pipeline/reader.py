@@ -46,7 +46,10 @@ class OcrReader:
         self._detector, self._recognizer = detector, recognizer
 
     def read(self, picture: Image) -> list[TextLine]:
-        """Read one RGB picture (H, W, 3) uint8; lines come in reading order."""
+        """Read one RGB picture (H, W, 3) uint8; lines come in reading order.
+
+        Boxes in which the recognizer reads nothing are left out.
+        """
         quads, scores = detect(self._detector, picture)
         order = reading_order(quads)
         readings = recognize(self._recognizer, [crop_quad(picture, quads[i]) for i in order])
@@ -58,4 +61,5 @@ class OcrReader:
                 text_score=reading.score,
             )
             for index, reading in zip(order, readings, strict=True)
+            if reading.text
         ]
