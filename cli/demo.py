@@ -52,9 +52,8 @@ def demo(
     shown = [test / f"test_{number:02d}.jpg" for number in _SHOWN]
     finder, reader = (bundles / f"reference-{role}-openvino-int8" for role in roles)
     overlays = output / "overlays"
-    _say(
-        f"ocr-trt run {' '.join(map(str, shown))} --detector {finder} --recognizer {reader} --draw {overlays}"
-    )
+    names = " ".join(map(str, shown))
+    _say(f"ocr-trt run {names} --detector {finder} --recognizer {reader} --draw {overlays}")
     run(shown, detector=finder, recognizer=reader, draw=overlays)
     _say("done")
     print(f"Look at {output / 'report' / 'report.html'} and at the pictures in {overlays}")
