@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .errors import OutputError
 
+_SCRATCH = ".ocr-trt-"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -18,6 +19,24 @@ def _output_error(path: Path, error: OSError) -> OutputError:
     if error.errno in _FULL:
         return OutputError(f"{path}: the disk is full; nothing was written")
     return OutputError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+def check_file_destination(path: Path) -> None:
+    """Check that a file may be written to ``path`` or replaced, before any work is done.
+
+    Raises:
+        OutputError: a folder is in the way, or the parent cannot be written.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; name a file")
+    check_writable(path.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder: whole, as far as its name goes."""
+    aside = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder.parent))
+    folder.replace(aside / "old")
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -43,9 +62,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
     content = data.encode("utf-8") if isinstance(data, str) else data
     scratch: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name[:100]}-", delete=False
-        ) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_SCRATCH, delete=False) as file:
             scratch = Path(file.name)
             file.write(content)
         scratch.chmod(0o644)
@@ -88,7 +105,7 @@ def check_destination(folder: Path, own: Collection[str]) -> None:
                 )
     except OSError as error:
         raise _output_error(folder, error) from None
-    check_writable(folder.parent)
+    check_writable((folder if folder.name else folder.resolve()).parent)
 
 
 @contextlib.contextmanager
@@ -102,9 +119,10 @@ def whole_folder(folder: Path, own: Collection[str]) -> Iterator[Path]:
         OutputError: the disk is full, or the folder cannot be written.
     """
     check_destination(folder, own)
+    folder = folder.absolute() if folder.name else folder.resolve()
     scratch: Path | None = None
     try:
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder.parent))
         scratch.chmod(0o755)
         yield scratch
         _swap(scratch, folder)
@@ -121,7 +139,7 @@ def _swap(scratch: Path, folder: Path) -> None:
     if not folder.exists():
         scratch.replace(folder)
         return
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    aside = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder.parent))
     old = aside / "old"
     try:
         folder.replace(old)

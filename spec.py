@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from .errors import InputFileError, SpecError
-from .yaml_text import load_yaml
+from .yaml_text import dump_yaml, load_yaml
 
 LARGEST_SPEC = 1 << 18  # bytes
 
@@ -264,6 +264,4 @@ def _with_source(spec: DetectorSpec | RecognizerSpec, path: Path) -> DetectorSpe
 def dump_spec(spec: DetectorSpec | RecognizerSpec) -> str:
     """Return the spec as YAML."""
     data = spec.model_dump(mode="json", exclude_none=True)
-    import yaml
-
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    return dump_yaml(data)

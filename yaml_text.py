@@ -1,7 +1,7 @@
 """YAML from strangers: the core schema of YAML 1.2, without anything that can grow.
 
-No aliases (a text of 600 bytes can stand for gigabytes), no key twice, no sexagesimal numbers, no
-dates; ``on``, ``off``, ``yes`` and ``no`` are texts.
+No aliases (a text of 600 bytes can stand for gigabytes), no tags, no key twice, no sexagesimal
+numbers, no dates; ``on``, ``off``, ``yes`` and ``no`` are texts.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases are not taken", mark)
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "tag", None) is not None:
+            raise yaml.composer.ComposerError(
+                None, None, f"tags are not taken: {event.tag!r:.60}", event.start_mark
+            )
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -43,9 +48,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in _RESOLVERS:
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+class _Dumper(yaml.SafeDumper):
+    """Quotes what :class:`_Loader` would take for something other than a text."""
+
+
+for _class in (_Loader, _Dumper):
+    _class.yaml_implicit_resolvers = {}
+    for _tag, _pattern, _first in _RESOLVERS:
+        _name = f"tag:yaml.org,2002:{_tag}"
+        _class.add_implicit_resolver(_name, re.compile(_pattern), list(_first))
 
 
 def load_yaml(text: str) -> Any:
@@ -58,3 +69,8 @@ def load_yaml(text: str) -> Any:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ValueError(" ".join(str(error).split())) from None
+
+
+def dump_yaml(data: Any) -> str:
+    """Return plain data as YAML that :func:`load_yaml` reads back as it was."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

@@ -11,7 +11,7 @@ from functools import partial
 import onnx
 
 from ..convert.pipeline import convert
-from ..convert.sources import Source, open_source
+from ..convert.sources import Source, open_source, source_format
 from ..engines.backends import backend
 from ..engines.backends.base import Runner
 from ..engines.backends.onnxruntime import runner_from_model
@@ -125,7 +125,8 @@ def _sources(bundle: Bundle, notes: list[str]) -> list[_System]:
     spec = bundle.spec
     try:
         path = spec.source.path
-        if path.exists() and tree_sha256(path) != bundle.manifest.source_sha256:
+        source_format(spec.source)  # a model, not just any folder that a bundle names
+        if tree_sha256(path) != bundle.manifest.source_sha256:
             raise InputFileError(f"{path} is not the model the bundle was built from")
         source = open_source(spec.source)
         graph = convert(source, spec).model
@@ -184,6 +185,8 @@ def _latencies(
 ) -> list[tuple[LatencyStats, ...]]:
     timed = [index for index, system in enumerate(systems) if system.timed]
     found: list[tuple[LatencyStats, ...]] = [() for _ in systems]
+    if not timed:
+        return found
     most = spec.input.max_batch
     for batch in sorted({min(most, b) for b in _RECOGNIZER_BATCHES}):
         runners = [systems[index].engine.runner() for index in timed]

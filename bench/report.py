@@ -13,8 +13,8 @@ from .results import ModelReport, Report, SystemRow
 
 DEFINITIONS = (
     "Latency: wall-clock time of one query, from handing over the input to having the output.",
-    "Systems take turns of a quarter of a second, three queries at least, in one run; the first "
-    "query of a turn is not counted.",
+    "Systems take turns in one run, of a quarter of a second or an eighth of the duration, three "
+    "queries at least; the first query of a turn is not counted.",
     "Percentiles as trtexec takes them: number max(n - 1 - int((1 - p/100) n), 0) of n sorted "
     "values; no p99 below 100 queries.",
     "Throughput: pictures per second of time spent in queries. Speed-up: ratio of the medians.",

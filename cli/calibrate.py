@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..output import check_writable, write_whole
+from ..output import check_file_destination, write_whole
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
 from .options import Json, Method, PrecisionName, Verbose
 from .specs import method_from, precision_from, spec_paths
@@ -35,7 +35,7 @@ def calibrate(
 
     spec_paths([spec])
     if output is not None:
-        check_writable(output.parent)
+        check_file_destination(output)
     model = load_spec(spec)
     pictures = load_calibration(calibration, model)
     reporter = ConsoleReporter(silent=json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import OutputError
+from ..errors import OutputError, SpecError
 from ..output import write_whole
 from .console import quiet_libraries
 from .options import Verbose
@@ -111,7 +111,12 @@ def init(
     if path.exists():
         raise OutputError(f"{path}: is there already; name another with --output")
     text = spec_text(spec, path.parent)
-    spec_from_dict(load_yaml(text), "the drafted spec")  # what is written can be read
+    try:
+        same = spec_from_dict(load_yaml(text)).input.name == spec.input.name
+    except ValueError:
+        same = False
+    if not same:
+        raise SpecError(f"{model}: the names of its input and output cannot stand in a spec")
     write_whole(path, text)
     print(f"{path}: check the lines marked (?), then run: ocr-trt inspect {path}")
 

@@ -80,7 +80,7 @@ def _read_all(
 ) -> Iterator[dict[str, Any]]:
     from ..ocr.image import load_image
 
-    taken = {file.resolve() for file in files}  # no drawing may replace a picture
+    taken: set[Path] = set()
     with ConsoleReporter(silent=json).step("read", len(files)) as advance:
         for number, file in enumerate(files, 1):
             try:
@@ -99,12 +99,15 @@ def _read_all(
 
 
 def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
-    """Return a path for a drawing; pictures of the same name from two folders get two."""
-    path, number = folder / f"{stem}.png", 1
-    while path.resolve() in taken:
+    """Return a path for a drawing; pictures of the same name from two folders get two.
+
+    The suffix is one that pictures do not have, so that no drawing replaces one.
+    """
+    path, number = folder / f"{stem}.ocr.png", 1
+    while path in taken:
         number += 1
-        path = folder / f"{stem}_{number}.png"
-    taken.add(path.resolve())
+        path = folder / f"{stem}_{number}.ocr.png"
+    taken.add(path)
     return path
 
 

@@ -52,6 +52,7 @@ def file_entry(path: Path) -> FileEntry:
 
 def tree_sha256(path: Path) -> str:
     """Return one SHA-256 over a file, or over the names and contents of a folder's files."""
+    path = path.resolve()  # the same file under another name is the same source
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     digest = hashlib.sha256()
     for file in files:
@@ -95,8 +96,16 @@ def load_bundle(folder: Path | str) -> Bundle:
     return Bundle(folder=folder, manifest=manifest)
 
 
+def _leads_out(folder: Path, name: str) -> bool:
+    try:
+        inside = (folder / name).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError):
+        return True
+    return not (inside and _is_inside(name))
+
+
 def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
-    if not _is_inside(name) or not (folder / name).resolve().is_relative_to(folder.resolve()):
+    if len(name) > 200 or _leads_out(folder, name):
         raise InputFileError(f"{folder}: its manifest names {name!r:.80}, outside the bundle")
     path = folder / name
     if path.is_symlink() or not path.is_file():

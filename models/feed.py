@@ -78,6 +78,7 @@ def _fill(queue: multiprocessing.Queue, make: Callable[[int], Batch], steps: ran
                 break
             except Full:
                 if parent is None or not parent.is_alive():  # killed, so nobody ends this process
+                    queue.cancel_join_thread()
                     return
 
 

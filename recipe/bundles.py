@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -25,9 +24,16 @@ from ..engines.bundle import (
     write_manifest,
 )
 from ..engines.manifest import EngineEntry, Manifest, OcrMetric, Precision, Verdict
-from ..errors import BudgetError, InputFileError, OcrTrtError, TargetMissingError, UserError
+from ..errors import (
+    BudgetError,
+    ConversionError,
+    InputFileError,
+    OcrTrtError,
+    TargetMissingError,
+    UserError,
+)
 from ..ocr.dataset import Dataset
-from ..output import check_destination, whole_folder
+from ..output import check_destination, remove_folder, whole_folder
 from ..pipeline.engine import Engine
 from ..reporter import Reporter, SilentReporter
 from ..spec import DetectorSpec, RecognizerSpec, dump_spec, spec_beside
@@ -84,7 +90,9 @@ class _Proof:
 def build(request: BuildRequest, reporter: Reporter | None = None) -> list[BuildResult]:
     """Build engines for several targets from one spec.
 
-    A target that fails does not keep the others from being built; its error is in its result.
+    A target that fails does not keep the others from being built; its error is in its result. If
+    the new engine was built and found wanting, an older one in its place is removed: it must not
+    pass for the new one. Any other failure leaves it.
 
     Raises:
         UserError: the request itself is wrong: an unknown or absent target, no such precision.
@@ -181,10 +189,10 @@ def _build_target(
                 files=file_entries(scratch),
             )
             write_manifest(scratch, manifest)
-    except BudgetError as error:
+    except (BudgetError, ConversionError) as error:
         if folder.exists():  # an older engine must not pass for this one
-            shutil.rmtree(folder)
-            error = BudgetError(f"{error}; the older engine in {folder} was removed")
+            remove_folder(folder)
+            error = type(error)(f"{error}; the older engine in {folder} was removed")
         return BuildResult(target=target.name, folder=folder, bundle=None, error=error)
     except OcrTrtError as error:
         return BuildResult(target=target.name, folder=folder, bundle=None, error=error)

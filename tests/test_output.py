@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from ocr_trt.errors import OutputError
-from ocr_trt.output import check_destination, whole_folder, write_whole
+from ocr_trt.output import (
+    check_destination,
+    check_file_destination,
+    whole_folder,
+    write_whole,
+)
 
 OWN = {"a", "deep/b"}
 
@@ -130,6 +135,26 @@ def test_unwritable_parent_is_found_before_any_work(tmp_path: Path) -> None:
             check_destination(folder, OWN)
     with pytest.raises(OutputError, match="cannot be written"):
         check_destination(tmp_path / ("x" * 300), OWN)
+
+
+@pytest.mark.parametrize("place", [".", "out"])
+def test_folder_may_be_the_one_we_stand_in(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    make(Path(place))
+    assert contents(tmp_path / "here" / place) == {"a": "old", "deep/b": "old"}
+
+
+def test_long_names_are_fine(tmp_path: Path) -> None:
+    write_whole(tmp_path / ("\u5b57" * 82 + ".png"), b"x")
+    make(tmp_path / ("\u5b57" * 84))
+
+
+def test_file_is_not_written_where_a_folder_is(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder; name a file"):
+        check_file_destination(tmp_path)
 
 
 def test_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ocr_trt.yaml_text import load_yaml
+from ocr_trt.yaml_text import dump_yaml, load_yaml
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,11 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(
         ("a: 1\nb: 2\na: 3", "stands here twice"),
         ("a: [1", "expected"),
         ("[" * 100_000, "recursion|expected"),
-        ("a: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+        ("a: !!python/object/apply:os.getcwd []", "tags are not taken"),
+        ("a: !!map [x]", "tags are not taken"),
+        ("a: !!int '1:1'", "tags are not taken"),
     ],
-    ids=["laughs", "merges", "key twice", "not closed", "too deep", "python object"],
+    ids=["laughs", "merges", "key twice", "not closed", "too deep", "python", "map", "int"],
 )
 def test_what_is_not_taken_is_refused_at_once(text: str, message: str) -> None:
     start = time.monotonic()
@@ -55,3 +57,8 @@ def test_long_numbers_cost_nothing() -> None:
     value = load_yaml("a: " + ":".join("1" * 50_000))
     assert isinstance(value["a"], str)
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("text", ["0123456789", "08", "1e5", "1e-3", "on", "~", "", "a: b", "x\ny"])
+def test_texts_come_back_as_they_were(text: str) -> None:
+    assert load_yaml(dump_yaml({"charset": text, text: [text]})) == {"charset": text, text: [text]}

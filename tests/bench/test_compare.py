@@ -12,16 +12,16 @@ from ocr_trt.engines.bundle import Bundle, load_bundle
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.recipe import BuildRequest, build
 from ocr_trt.reporter import SilentReporter
-from ocr_trt.spec import RecognizerSpec
+from ocr_trt.spec import DetectorSpec, RecognizerSpec
 
 pytest.importorskip("tensorflow")
 
 QUICK = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
 
 
-def built(spec: RecognizerSpec, output: Path) -> Bundle:
+def built(spec: DetectorSpec | RecognizerSpec, output: Path, target: str = "onnxruntime") -> Bundle:
     wanted = BuildRequest(
-        spec=spec, targets=("onnxruntime",), precision="fp32", output=output, latency=QUICK
+        spec=spec, targets=(target,), precision="fp32", output=output, latency=QUICK
     )
     return load_bundle(build(wanted)[0].folder)
 
@@ -71,3 +71,21 @@ def test_bundles_of_one_name_are_told_apart_and_other_sizes_stand_alone(
     assert labels == [f"{name} ({b.folder})" for b in bundles[:2]]
     (alone,) = (row.label for row in report.models[1].systems if row.kind == "engine")
     assert alone == name
+
+
+def test_source_may_be_a_link(recognizer_spec: RecognizerSpec, tmp_path: Path) -> None:
+    link = tmp_path / "latest"
+    link.symlink_to(recognizer_spec.source.path)
+    source = recognizer_spec.source.model_copy(update={"path": link})
+    bundle = built(recognizer_spec.model_copy(update={"source": source}), tmp_path / "a")
+    report = compare([bundle], None, QUICK, SilentReporter())
+    assert report.notes == ()
+    assert [row.kind for row in report.models[0].systems] == ["baseline", "reference", "engine"]
+
+
+def test_nothing_that_can_be_timed_is_no_error(detector_spec: DetectorSpec, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    bundle = built(detector_spec, tmp_path / "a", "tensorrt-rtx")
+    moved = bundle.folder.rename(tmp_path / "moved")
+    (model,) = compare([load_bundle(moved)], None, QUICK, SilentReporter()).models
+    assert [row.latencies for row in model.systems] == [()]

@@ -195,7 +195,7 @@ def test_run_does_not_draw_over_its_pictures(bundles: dict[str, Path], pictures:
     assert done.returncode == 0, done.stderr
     assert {path: path.read_bytes() for path in before} == before
     assert sorted(path.name for path in set(pictures.glob("*.png")) - set(before)) == [
-        "0_2.png", "1_2.png", "2_2.png",
+        "0.ocr.png", "1.ocr.png", "2.ocr.png",
     ]  # fmt: skip
 
 
@@ -400,8 +400,9 @@ def test_over_budget_is_exit_4_and_nothing_is_left(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_ctrl_c_during_a_build_leaves_nothing(
-    specs: dict[str, Path], pictures: Path, tmp_path: Path
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_stop_during_a_build_leaves_nothing(
+    stop: signal.Signals, specs: dict[str, Path], pictures: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
     command = [sys.executable, "-m", "ocr_trt", "build", str(specs["recognizer"]), "--output",
@@ -410,9 +411,9 @@ def test_ctrl_c_during_a_build_leaves_nothing(
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (output.exists() and list(output.iterdir())):
         time.sleep(0.02)  # until the scratch folder of the bundle is there
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    assert process.returncode == 128 + stop, errors
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert list(output.iterdir()) == []
