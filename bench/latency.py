@@ -10,8 +10,8 @@
   duration, in counted queries of its own, and the least number of queries.
 
 Runners take turns, so that a change in the machine's speed meets all of them alike. A turn lasts
-a quarter of a second, or an eighth of the duration if that is less, and three queries at least. The first query of a turn is not counted: it would
-pay for what the others left in the caches.
+a quarter of a second, or an eighth of the duration if that is less, and three queries at least. The
+first query of a turn is not counted: it would pay for what the others left in the caches.
 """
 
 from __future__ import annotations
