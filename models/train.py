@@ -129,6 +129,14 @@ def _save(model: Any, path: Path) -> None:
     partial_path.replace(path)
 
 
+def _forget_after(step: int, log: Path) -> None:
+    """Drop the log's rows of steps that were lost with a broken run, and will be made again."""
+    if log.exists():
+        rows = log.read_text("utf-8").splitlines()
+        kept = [row for row in rows if json.loads(row)["step"] <= step]
+        log.write_text("".join(f"{row}\n" for row in kept), "utf-8")
+
+
 def train(settings: TrainSettings) -> Path:
     """Train, or go on where the run in ``settings.output`` stopped; return the weights' path."""
     from rich.progress import (
@@ -147,6 +155,7 @@ def train(settings: TrainSettings) -> Path:
     if last.exists():
         model.load_weights(last)
     start = int(model.optimizer.iterations)
+    _forget_after(start, log)
     began, losses = time.monotonic(), []
     columns = (
         TextColumn("{task.description}"),
