@@ -12,6 +12,7 @@ from ..bench.accuracy import (
     recognizer_metric,
 )
 from ..bench.latency import Contender, LatencySettings, measure
+from ..engines.backends.base import Pictures, Runner
 from ..engines.backends.onnxruntime import runner_from_model
 from ..engines.manifest import Latency, OcrMetric
 from ..errors import BudgetError, ConversionError, SpecError
@@ -21,6 +22,9 @@ from ..spec import DetectorSpec, RecognizerSpec
 from .graphs import Graphs
 
 _PARITY_INPUTS = 4
+_NUDGES = 16
+_MOST_JUMPING = 1e-3
+"""Share of an output that may jump at once."""
 _ROUNDING = 1e-9
 """Points: 0.95 - 0.945 is a little more than 0.005."""
 
@@ -44,13 +48,35 @@ def graph_engine(graphs: Graphs, spec: DetectorSpec | RecognizerSpec, label: str
     )
 
 
+def _is_jump(
+    reference: Runner, picture: Pictures, theirs: Pictures, difference: Pictures, limit: float
+) -> bool:
+    """Whether a few large differences come from the model itself, which jumps at this picture.
+
+    Where two values of a pooling window are equal but for rounding, their argmax may fall either
+    way, and max-unpooling puts the value elsewhere. The model is asked: does it change as much when
+    its input changes by a millionth?
+    """
+    if (difference > limit).mean() > _MOST_JUMPING:
+        return False
+    rng = np.random.default_rng(0)
+    for _ in range(_NUDGES):
+        nudge = rng.uniform(-1e-6, 1e-6, picture.shape).astype(np.float32)
+        if difference.max() <= 2 * np.abs(reference.run(picture + nudge) - theirs).max():
+            return True
+    return False
+
+
 def check_parity(graph: Engine, baseline: Engine) -> float:
     """Return the largest absolute difference of outputs, over all widths and some random inputs.
+
+    Places at which the model itself jumps are left out; docs/decisions/0008 has an example.
 
     Raises:
         ConversionError: it is above the spec's ``max_difference``, or something is NaN.
     """
     spec, rng, worst = graph.spec, np.random.default_rng(0), 0.0
+    limit = spec.accuracy.max_difference
     for width in graph.widths:
         runner, reference = graph.runner(width), baseline.runner(width)
         for _ in range(_PARITY_INPUTS):
@@ -60,13 +86,15 @@ def check_parity(graph: Engine, baseline: Engine) -> float:
                 raise ConversionError(
                     f"the {graph.label} gives {ours.shape} where the model gives {theirs.shape}"
                 )
-            difference = float(np.abs(ours - theirs).max())
-            worst = difference if np.isnan(difference) else max(worst, difference)
-    if not worst <= spec.accuracy.max_difference:
-        raise ConversionError(
-            f"the {graph.label} differs from the model by {worst:.3g}, more than "
-            f"accuracy.max_difference {spec.accuracy.max_difference:g}; please report this model"
-        )
+            difference = np.abs(ours - theirs)
+            if difference.max() > limit and _is_jump(reference, picture, theirs, difference, limit):
+                difference = difference[difference <= limit]
+            if not difference.max() <= limit:  # NaN too
+                raise ConversionError(
+                    f"the {graph.label} differs from the model by {difference.max():.3g}, more "
+                    f"than accuracy.max_difference {limit:g}; please report this model"
+                )
+            worst = max(worst, float(difference.max()))
     return worst
 
 
