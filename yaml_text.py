@@ -27,14 +27,14 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, with less in it."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases are not taken", mark)
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        if getattr(event, "tag", None) is not None:
-            raise yaml.composer.ComposerError(
-                None, None, f"tags are not taken: {event.tag!r:.60}", event.start_mark
-            )
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        refused = None
+        if isinstance(event, yaml.AliasEvent):
+            refused = "aliases are not taken"
+        elif event.tag is not None:
+            refused = f"tags are not taken: {event.tag!r:.60}"
+        if refused:
+            raise yaml.composer.ComposerError(None, None, refused, event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:

@@ -114,7 +114,7 @@ def _compare_model(
         role=spec.role,
         input_shape=(spec.input.channels, spec.input.height, spec.input.width),
         systems=rows,
-        accuracy_against="labels" if labelled else "model",
+        accuracy_against="model" if dataset is not None and not labelled else "labels",
         worst_of=worst_of,
         worst=worst,
     )

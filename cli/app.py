@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import signal
 import sys
 import traceback
@@ -20,8 +19,8 @@ import typer
 from .. import __version__
 from ..errors import OcrTrtError
 from . import bench, build, calibrate, demo, doctor, init, inspect, run, train
+from .specs import CAPABILITY
 
-_CAPABILITY = re.compile(r"^\d+\.\d$")
 _HEADLESS = "opencv-python-headless"
 
 EPILOG = "Exit codes: 0 ok, 1 bug, 2 bad input, 3 cannot convert or read, 4 over accuracy budget."
@@ -65,7 +64,7 @@ def spread_options(arguments: list[str]) -> list[str]:
     option, spread = "--compute-capability", list[str]()
     repeats = False
     for argument in arguments:
-        if repeats and _CAPABILITY.match(argument):
+        if repeats and CAPABILITY.fullmatch(argument):
             spread += [argument] if spread[-1] == option else [option, argument]
         else:
             repeats = argument == option

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .console import ConsoleReporter, quiet_libraries
-from .options import Verbose
+from .console import ConsoleReporter, print_json, quiet_libraries
+from .options import Json, Verbose
 
 _SHOWN = (3, 4, 6, 11)
 """Sample pictures that are read at the end."""
@@ -16,6 +18,7 @@ _SHOWN = (3, 4, 6, 11)
 
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for everything.")] = Path("demo-output"),
+    json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Inspect, build, bench and run the reference models on the sample pictures.
@@ -23,6 +26,16 @@ def demo(
     Example: `ocr-trt demo --output demo-output`
     """
     quiet_libraries(verbose=verbose)
+    with redirect_stdout(sys.stderr if json else sys.stdout):
+        made = _demo(output)
+    if json:
+        print_json({name: str(path) for name, path in made.items()})
+    else:
+        print(f"Look at {made['report']} and at the pictures in {made['overlays']}")
+
+
+def _demo(output: Path) -> dict[str, Path]:
+    """Run the other commands, and return what they made."""
     from ..engines.backends import backend
     from ..models.reference import SAMPLES, Role, export_reference
     from .bench import bench
@@ -56,7 +69,8 @@ def demo(
     _say(f"ocr-trt run {names} --detector {finder} --recognizer {reader} --draw {overlays}")
     run(shown, detector=finder, recognizer=reader, draw=overlays)
     _say("done")
-    print(f"Look at {output / 'report' / 'report.html'} and at the pictures in {overlays}")
+    page = output / "report" / "report.html"
+    return {"bundles": bundles, "report": page, "overlays": overlays}
 
 
 def _say(command: str) -> None:

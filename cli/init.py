@@ -9,8 +9,8 @@ import typer
 
 from ..errors import OutputError, SpecError
 from ..output import write_whole
-from .console import quiet_libraries
-from .options import Verbose
+from .console import print_json, quiet_libraries
+from .options import Json, Verbose
 from .specs import ModelOptions, spec_from_path
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def init(
     output: Annotated[
         Path | None, typer.Option(help="Spec to write; <role>.yaml by default.")
     ] = None,
+    json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Look at a model and write a starter spec with comments.
@@ -118,6 +119,9 @@ def init(
     if not same:
         raise SpecError(f"{model}: the names of its input and output cannot stand in a spec")
     write_whole(path, text)
+    if json:
+        print_json({"spec": str(path)})
+        return
     print(f"{path}: check the lines marked (?), then run: ocr-trt inspect {path}")
 
 

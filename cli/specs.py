@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ..engines.manifest import Precision
     from ..spec import DetectorSpec, RecognizerSpec, Role
 
+CAPABILITY = re.compile(r"\d{1,2}\.\d")
+"""A compute capability, such as 8.6 or 12.0."""
+
 _INPUT = re.compile(r"^(?P<name>.+):(?P<dims>\d+x\d+x\d+x\d+)$")
 
 
@@ -133,7 +136,7 @@ def capabilities_from(texts: Sequence[str]) -> tuple[str, ...]:
         UserError: that is not what one says.
     """
     for text in texts:
-        if not re.fullmatch(r"\d{1,2}\.\d", text):
+        if not CAPABILITY.fullmatch(text):
             raise UserError(f"--compute-capability {text!r}: expected one such as 8.6 or 12.0")
     return tuple(dict.fromkeys(texts))
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .options import Verbose
+from .console import print_json
+from .options import Json, Verbose
 from .specs import role_from
 
 
@@ -17,6 +18,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Steps to train in all.")] = None,
     float32: Annotated[bool, typer.Option(help="For CPUs without avx512_bf16.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of weights and pictures.")] = 0,
+    json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Train a reference model on synthetic pictures; needs `make fonts` and TensorFlow.
@@ -28,7 +30,11 @@ def train(
     settings = training.settings_for(
         role_from(role), output, steps=steps, bfloat16=not float32, seed=seed
     )
-    print(training.train(settings))
+    weights = training.train(settings)
+    if json:
+        print_json({"weights": str(weights)})
+    else:
+        print(weights)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..ocr.tensor import (
     texts_from_output,
 )
 from ..spec import DetectorSpec, RecognizerSpec, load_spec
-from .reference import WEIGHTS, Role, spec_path, trained_model
+from .reference import WEIGHTS, Role, spec_path, trained_model, weights_path
 from .synthetic import Scene, Word, scene, word
 
 HELD_OUT_SEED = 2019
@@ -93,7 +94,8 @@ def evaluate(role: Role, weights: Path | None = None) -> dict[str, Any]:
         result = evaluate_recognizer(model, words, spec)
         size = {"words": len(words), "characters": sum(len(w.text) for w in words)}
     rounded = {name: round(value, 4) for name, value in result.items()}
-    return {"role": role, "seed": HELD_OUT_SEED, **size, **rounded}
+    digest = sha256((weights or weights_path(role)).read_bytes()).hexdigest()
+    return {"role": role, "weights_sha256": digest, "seed": HELD_OUT_SEED, **size, **rounded}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

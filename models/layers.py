@@ -9,7 +9,6 @@ Each pooling layer exists in two forms that give the same numbers, bit for bit:
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any, Literal
 
 import keras
@@ -43,7 +42,7 @@ def _unwindows(x: Any) -> Any:
 def _first_maximum(windows: Any) -> Any:
     """One-hot (N, h, w, 4, C), in the dtype of ``windows``, of the first maximum of each window."""
     values = ops.unstack(windows, 4, axis=-2)
-    largest = reduce(ops.maximum, values)  # twice as fast as ops.max over that axis
+    largest = ops.max(windows, axis=-2)
     masks, taken = [], ops.zeros_like(largest, dtype="bool")
     for value in values:
         mask = ops.logical_and(value >= largest, ops.logical_not(taken))

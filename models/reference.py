@@ -20,6 +20,11 @@ def spec_path(role: Role) -> Path:
     return HERE / f"{role}.yaml"
 
 
+def weights_path(role: Role) -> Path:
+    """Return the path of a reference model's trained weights."""
+    return WEIGHTS / f"{role}.weights.h5"
+
+
 def trained_model(role: Role, weights: Path | None = None) -> Any:
     """Return the Keras model with its weights, in the form that users' models have.
 
@@ -29,7 +34,7 @@ def trained_model(role: Role, weights: Path | None = None) -> Any:
     from .detector import build_detector
     from .recognizer import build_recognizer
 
-    path = weights or WEIGHTS / f"{role}.weights.h5"
+    path = weights or weights_path(role)
     if not path.is_file():
         raise InputFileError(f"{path}: no such weights; make them with: ocr-trt train {role}")
     model = build_detector(form="native") if role == "detector" else build_recognizer()

@@ -31,8 +31,8 @@ SAVE_EVERY = 250
 class TrainSettings:
     """One training run. The learning rate warms up, then falls to zero along a cosine.
 
-    ``bfloat16``: activations in bfloat16, weights in float32. On a CPU with avx512_bf16 a step
-    takes 0.7 of the time, on one without it many times as much.
+    ``bfloat16``: activations in bfloat16, weights in float32: faster on a CPU with avx512_bf16,
+    slower on one without it.
     """
 
     role: Role
@@ -139,6 +139,7 @@ def _forget_after(step: int, log: Path) -> None:
 
 def train(settings: TrainSettings) -> Path:
     """Train, or go on where the run in ``settings.output`` stopped; return the weights' path."""
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -163,7 +164,7 @@ def train(settings: TrainSettings) -> Path:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task(settings.role, total=settings.steps, completed=start)
         batches = prefetched(_batches(settings), range(start, settings.steps))
         for step, (inputs, truth) in enumerate(batches, start + 1):

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocr_trt.bench.latency import LatencySettings, stats_from_times
-from ocr_trt.bench.report import FILES, accuracy_rows, latency_rows, write_report
+from ocr_trt.bench.latency import LatencySettings, LatencyStats, stats_from_times
+from ocr_trt.bench.report import FILES, LATENCY_HEADER, accuracy_rows, latency_rows, write_report
 from ocr_trt.bench.results import AccuracyRow, ModelReport, Report, SystemRow
 from ocr_trt.bench.worst import worst_samples
 from ocr_trt.errors import OutputError
@@ -16,7 +16,7 @@ from ocr_trt.errors import OutputError
 HOSTILE = '<script>alert("x")</script> & {{ 7 * 7 }}'
 
 
-def stats(median: float, batch: int = 1):  # type: ignore[no-untyped-def]
+def stats(median: float, batch: int = 1) -> LatencyStats:
     return stats_from_times([median * 0.9, median, median * 1.2], batch)
 
 
@@ -47,6 +47,13 @@ def test_speedup_is_the_ratio_of_medians() -> None:
     assert model.speedup(model.systems[3], 1) is None
     assert [row[-1] for row in latency_rows(model)] == ["1.00x", "1.25x", "5.00x"]
     assert accuracy_rows(model)[0] == ["tensorflow", "90.00", "80.00", "84.70", "5"]
+
+
+def test_too_few_queries_leave_a_dash_for_p99() -> None:
+    (model,) = report().models
+    column = LATENCY_HEADER.index("p99 ms")
+    assert stats(20).p99 is None
+    assert [row[column] for row in latency_rows(model)] == ["-"] * 3
 
 
 class Checker(HTMLParser):

@@ -11,15 +11,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import cv2
 import numpy as np
 import pytest
 import yaml
+from typer.main import get_command
 
 from ocr_trt.cli.app import app, spread_options
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, dump_spec, load_spec
 
-COMMANDS = [command.callback.__name__ for command in app.registered_commands]  # type: ignore[union-attr]
+COMMANDS = [command.callback.__name__ for command in app.registered_commands]
 
 
 def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -74,6 +76,15 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert f"Example: ocr-trt {command}" in done.stdout
 
 
+def test_every_command_speaks_json() -> None:
+    silent = [c.name for c in get_command(app).commands.values() if not has_json(c)]
+    assert silent == []
+
+
+def has_json(command: click.Command) -> bool:
+    return any("--json" in parameter.opts for parameter in command.params)
+
+
 def test_help_lists_all_commands_and_exit_codes() -> None:
     done = run("--help", env={**os.environ, "COLUMNS": "200"})
     assert all(command in done.stdout for command in COMMANDS)
@@ -96,8 +107,9 @@ def test_init_writes_a_spec_that_inspect_takes(
     detector_model: Path, recognizer_model: Path, tmp_path: Path
 ) -> None:
     for role, model in (("detector", detector_model), ("recognizer", recognizer_model)):
-        done = run("init", model, "--role", role, cwd=tmp_path)
+        done = run("init", model, "--role", role, "--json", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"spec": f"{role}.yaml"}
         assert "# (?)" in (tmp_path / f"{role}.yaml").read_text()
         again = run("init", model, "--role", role, cwd=tmp_path)
         fails(again, 2, "is there already")

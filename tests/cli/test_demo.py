@@ -21,13 +21,16 @@ pytest.importorskip("tensorflow")
 def test_demo_ends_with_engines_within_their_budgets(tmp_path: Path) -> None:
     output = tmp_path / "demo output"
     done = subprocess.run(
-        [sys.executable, "-m", "ocr_trt", "demo", "--output", str(output)],
+        [sys.executable, "-m", "ocr_trt", "demo", "--output", str(output), "--json"],
         capture_output=True,
         text=True,
         timeout=1100,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.rstrip().endswith(f"and at the pictures in {output / 'overlays'}")
+    page = output / "report" / "report.html"
+    folders = {"bundles": str(output / "bundles"), "overlays": str(output / "overlays")}
+    assert json.loads(done.stdout) == {**folders, "report": str(page)}
+    assert page.is_file()
     targets = ["openvino"]
     if backend("tensorrt-rtx").presence().can_build:
         targets.append("tensorrt-rtx")

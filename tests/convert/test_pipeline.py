@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -137,7 +138,7 @@ def test_op_without_an_onnx_form_is_named(tmp_path: Path) -> None:
 
     class Model(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3], name="image")])
-        def __call__(self, image):  # type: ignore[no-untyped-def]
+        def __call__(self, image: Any) -> dict[str, Any]:
             return {"map": tf.math.bessel_i0(image, name="strange_layer")}
 
     model = Model()

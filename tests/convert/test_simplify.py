@@ -192,10 +192,11 @@ def test_erfc_becomes_one_minus_erf() -> None:
 
 
 def test_rules_keep_no_state_between_models() -> None:
-    def fresh() -> ir.Model:
-        return graph(CONV.format(behind="y = Mul(a, s)"), w=W, s=S)
+    kernel, scale = weights(4, 3, 3, 3), weights(4, 1, 1)
 
-    W, S = weights(4, 3, 3, 3), weights(4, 1, 1)  # noqa: N806
+    def fresh() -> ir.Model:
+        return graph(CONV.format(behind="y = Mul(a, s)"), w=kernel, s=scale)
+
     first, second = fresh(), fresh()
     fold_affine(first)
     fold_affine(second)

@@ -16,7 +16,7 @@ from ocr_trt.convert.sources import open_source, source_format
 from ocr_trt.engines.backends.onnxruntime import runner_from_model
 from ocr_trt.engines.baseline import baseline_runner
 from ocr_trt.errors import InputFileError, SpecError
-from ocr_trt.spec import SourceSpec, spec_from_dict
+from ocr_trt.spec import DetectorSpec, RecognizerSpec, SourceSpec, spec_from_dict
 
 keras = pytest.importorskip("keras")
 
@@ -31,7 +31,7 @@ def small_keras(folder: Path, name: str) -> Path:
     return path
 
 
-def spec_for(path: Path, **source: object):  # type: ignore[no-untyped-def]
+def spec_for(path: Path, **source: object) -> DetectorSpec | RecognizerSpec:
     return spec_from_dict(
         {
             "name": "m",

@@ -11,7 +11,7 @@ import pytest
 from ocr_trt.engines.backends import backend, target_names
 from ocr_trt.engines.backends.base import BuildSettings, RunSettings
 from ocr_trt.engines.backends.trt_common import build_in_child
-from ocr_trt.errors import EngineBuildError, TargetMissingError, UserError
+from ocr_trt.errors import EngineBuildError, OutputError, TargetMissingError, UserError
 
 RUNNABLE = [name for name in ("onnxruntime", "openvino") if backend(name).presence().can_run]
 
@@ -164,6 +164,26 @@ def test_a_crash_of_the_builder_is_an_error_message(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(EngineBuildError, match="its builder crashed with signal 6"):
         build_in_child("crashing_builder", MODEL, tmp_path / "plan", BuildSettings())
+
+
+@RTX
+def test_plan_that_cannot_be_written_is_no_fault_of_the_graph(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        build_in_child("tensorrt_rtx", MODEL, tmp_path / "gone" / "plan", BuildSettings())
+    assert caught.value.filename == str(tmp_path / "gone" / "plan")
+
+
+def test_full_disk_under_openvino_is_an_output_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import openvino
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("long story\nno space")
+
+    monkeypatch.setattr(openvino, "save_model", full)
+    with pytest.raises(OutputError, match=r"cannot write its plan .* are free: no space"):
+        backend("openvino").build(MODEL, tmp_path / "plan.xml", BuildSettings())
 
 
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])

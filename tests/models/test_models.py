@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ocr_trt.models.reference import SAMPLES, WEIGHTS, export_reference, spec_path, trained_model
+from ocr_trt.models.reference import (
+    SAMPLES,
+    WEIGHTS,
+    Role,
+    export_reference,
+    spec_path,
+    trained_model,
+    weights_path,
+)
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.spec import load_spec
 
@@ -67,14 +76,15 @@ def test_models_take_any_size() -> None:
 
 
 @pytest.mark.parametrize("role", ["detector", "recognizer"])
-def test_shipped_files_belong_together(role: str) -> None:
+def test_shipped_files_belong_together(role: Role) -> None:
     spec = load_spec(spec_path(role))
     assert spec.role == role
-    weights = WEIGHTS / f"{role}.weights.h5"
+    weights = weights_path(role)
     assert 1 << 20 < weights.stat().st_size < 12 << 20
     log = [json.loads(line) for line in (WEIGHTS / f"{role}.log.jsonl").read_text().splitlines()]
     assert log[-1]["loss"] < 0.5 * log[0]["loss"]
     evaluation = json.loads((WEIGHTS / f"{role}.evaluation.json").read_text())
+    assert evaluation["weights_sha256"] == sha256(weights.read_bytes()).hexdigest()
     if role == "detector":
         assert evaluation["hmean"] >= 0.89  # aimed at: 0.90
     else:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -87,7 +88,7 @@ def test_targets_come_back_as_boxes() -> None:
         target = shrunk_map(sample.boxes, 320, 320)
         assert set(np.unique(target[..., 0])) <= {0.0, 1.0}
         assert set(np.unique(target[..., 1])) <= {0.0, 1.0, 3.0}
-        found, _ = boxes_from_map(target[..., 0], spec.boxes)  # type: ignore[union-attr]
+        found, _ = boxes_from_map(target[..., 0], spec.boxes)
         truth = np.array([b.quad for b in sample.boxes], np.float32).reshape(-1, 4, 2)
         counts.append(count_image(found, truth, [b.ignore for b in sample.boxes]))
     assert detection_score(counts).hmean > 0.95
@@ -161,6 +162,21 @@ def test_training_resumes_where_it_stopped(
         json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()
     ]
     assert [row["step"] for row in log] == [1, 2, 3, 4]
+
+
+def test_bfloat16_training_ends_in_float32_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ocr_trt.models import feed
+
+    monkeypatch.setattr(feed, "prefetched", in_process)
+    monkeypatch.setattr(training, "_batches", lambda settings: small_batches(settings.role))
+    settings = training.settings_for("recognizer", tmp_path, steps=1)
+    assert training.compiled_model(settings).get_layer("stem_conv").compute_dtype == "bfloat16"
+    with h5py.File(training.train(settings)) as file:
+        dtypes = set[str]()
+        file.visititems(lambda _, item: dtypes.add(str(getattr(item, "dtype", "group"))))
+    assert dtypes == {"group", "float32"}
 
 
 def stopping_after_two(make: Callable[[int], Any], steps: range, depth: int = 8) -> Iterator[Any]:

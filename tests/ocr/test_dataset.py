@@ -91,6 +91,14 @@ def test_bad_labels_are_refused(tmp_path: Path, labels: Any, message: str) -> No
         load_dataset(folder_with(tmp_path, labels))
 
 
+def test_label_far_off_its_picture_is_refused(tmp_path: Path) -> None:
+    far = [9002, 3, 9022, 3, 9022, 13, 9002, 13]
+    rows = [{"file": "a.png", "boxes": [{"polygon": far, "text": "one"}]}]
+    found = load_dataset(folder_with(tmp_path, rows))
+    with pytest.raises(InputFileError, match=r"a\.png: 40x30 pixels, but a label lies at \[\[9002"):
+        list(crop_images(found.crops))
+
+
 def test_missing_picture_is_named(tmp_path: Path) -> None:
     found = load_dataset(folder_with(tmp_path, [{"file": "b.png", "text": "x"}]))
     with pytest.raises(InputFileError, match=r"b\.png: no such file"):

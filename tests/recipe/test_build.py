@@ -146,7 +146,7 @@ def test_unlabelled_pictures_measure_agreement(
     assert verdict.metric.engine == 0.0
 
 
-class Spoiled(type(openvino.BACKEND)):  # type: ignore[misc]
+class Spoiled(type(openvino.BACKEND)):
     """An OpenVINO whose engines forget what they see."""
 
     def open(self, plan: Path, **options: Any) -> Any:

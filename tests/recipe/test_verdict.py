@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 from ocr_trt.engines.backends.base import Pictures, Runner
-from ocr_trt.errors import ConversionError
+from ocr_trt.engines.manifest import OcrMetric
+from ocr_trt.errors import BudgetError, ConversionError
 from ocr_trt.pipeline.engine import Engine
-from ocr_trt.recipe.verdict import check_parity
+from ocr_trt.recipe.verdict import check_budget, check_parity
 from ocr_trt.spec import DetectorSpec
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -49,7 +51,6 @@ def test_rounding_is_no_difference(detector_spec: DetectorSpec) -> None:
 
 
 def test_where_the_model_jumps_a_few_pixels_may_differ(detector_spec: DetectorSpec) -> None:
-    other = engine(detector_spec, lambda x: jumping(x, 1.0))
     model = engine(detector_spec, jumping)
     picture = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
     jumps = [
@@ -57,7 +58,15 @@ def test_where_the_model_jumps_a_few_pixels_may_differ(detector_spec: DetectorSp
         for n in np.random.default_rng(1).uniform(-1, 1, (16, 1, 3, 64, 96))
     ]
     assert max(jumps) > 0.02, "the model does jump"
+    seen: list[float] = []
+    other = engine(detector_spec, lambda x: noting(seen, jumping(x, 1.0), jumping(x)))
     assert check_parity(other, model) < 1e-6
+    assert max(seen) > 0.02, "and does so at a picture that was compared"
+
+
+def noting(seen: list[float], ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    seen.append(float(np.abs(ours - theirs).max()))
+    return ours
 
 
 @pytest.mark.parametrize(
@@ -75,3 +84,17 @@ def test_other_differences_are_refused(
 ) -> None:
     with pytest.raises(ConversionError, match="the formula differs from the model by"):
         check_parity(engine(detector_spec, graph), engine(detector_spec, model))
+
+
+@pytest.mark.parametrize(("hmean", "passes"), [(0.945, True), (0.9449, False)])
+def test_a_loss_of_just_the_budget_passes(
+    detector_spec: DetectorSpec, hmean: float, passes: bool
+) -> None:
+    budget = detector_spec.accuracy.model_copy(update={"max_loss": 0.5})
+    spec = detector_spec.model_copy(update={"accuracy": budget})
+    found = OcrMetric(
+        name="hmean", engine=hmean, baseline=0.95, samples=9, labelled=True, engine_run_by="x"
+    )
+    assert found.loss > 0.5, "in binary, 0.95 - 0.945 is more"
+    with nullcontext() if passes else pytest.raises(BudgetError, match=r"over accuracy\.max_loss"):
+        check_budget(found, spec, "x")
