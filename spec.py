@@ -31,7 +31,7 @@ class SourceSpec(_Part):
     """Where the model lies, and which part of it is meant."""
 
     path: Path
-    format: Literal["saved_model", "keras", "onnx"] | None = None
+    format: Literal["saved_model", "keras", "graph_def", "onnx"] | None = None
     """None: told from the file's name."""
     signature: str = "serving_default"
     allow_lambda: bool = False

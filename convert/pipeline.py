@@ -33,11 +33,19 @@ from .passes.raise_activations import raise_activations
 from .passes.raise_dense import raise_dense
 from .passes.raise_max_unpool import raise_max_unpool
 from .passes.raise_norms import raise_norms
+from .passes.raise_recurrent import raise_recurrent
 from .sources import Source
 
 Pass = Callable[[ir.Model], Outcome]
 
 _TRACED_BATCH = 2  # a batch of one could not be told from other axes of size one
+
+PREPARE: tuple[Pass, ...] = (
+    fold_constants,
+    raise_recurrent,  # what stands behind a Loop has no known shape
+    fold_constants,
+)
+"""What must come before anything that wants to know shapes."""
 
 PASSES: tuple[Pass, ...] = (
     fold_constants,  # everything after wants to see shapes as numbers
@@ -128,7 +136,7 @@ def convert(
     shape = spec.input.shape_at(_traced_batch(spec.input), width or spec.input.width)
     raw = source.to_onnx(spec.input.name, shape, spec.output.name)
     model = _upgraded(raw)
-    passes = [*io_passes(spec), *PASSES]
+    passes = [*PREPARE, *io_passes(spec), *PASSES]
     if spec.input.max_batch > 1:
         passes.append(free_batch)
     steps = tuple(_run(step, model) for step in [*passes, order_nodes, name_values])

@@ -11,14 +11,22 @@ import onnx_ir as ir
 from ..outcome import Outcome
 
 
+def _reads(node: ir.Node) -> list[ir.Value]:
+    """All values of the node's graph that it reads, those read by its inner graphs too."""
+    found = [value for value in node.inputs if value is not None]
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            inner = [value for deep in attribute.as_graph() for value in _reads(deep)]
+            found += [value for value in inner if value.graph is node.graph]
+    return found
+
+
 def _readers_last(graph: ir.Graph) -> list[ir.Node]:
     done: dict[ir.Node, None] = {}
     todo = [node for value in reversed(graph.outputs) if (node := value.producer()) is not None]
     while todo:
         node = todo[-1]
-        above = [
-            maker for v in node.inputs if v is not None and (maker := v.producer()) is not None
-        ]
+        above = [maker for v in _reads(node) if (maker := v.producer()) is not None]
         missing = [maker for maker in above if maker not in done]
         if node in done or not missing:
             done[todo.pop()] = None

@@ -13,6 +13,8 @@ import onnx
 from ...errors import ConversionError, TargetMissingError
 
 _TF2ONNX_OPSET = 18
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_MARKS = ("_XlaMustCompile", "_noinline")
 
 
 def import_tensorflow() -> Any:
@@ -64,14 +66,12 @@ def onnx_from_function(
         ConversionError: TensorFlow cannot trace the model at that shape, or tf2onnx fails.
     """
     tf = import_tensorflow()
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
     try:
         with _stderr_to_null():
             traced = tf.function(function).get_concrete_function(
                 tf.TensorSpec(shape, tf.float32, name="input")
             )
-            frozen = convert_variables_to_constants_v2(traced)
+            frozen = _frozen(traced)
     except Exception as error:  # whatever the user's graph raises when it is traced
         raise ConversionError(
             f"the model cannot be traced with an input of shape {list(shape)}: "
@@ -81,6 +81,58 @@ def onnx_from_function(
     (entry,), (result,) = frozen.inputs[:1], frozen.outputs[:1]
     model = _run_tf2onnx(graph, entry.name, result.name)
     return _renamed(model, input_name, output_name)
+
+
+def _frozen(traced: Any) -> Any:
+    """Turn variables into constants and calls into what they call.
+
+    Loops stay functions: tf2onnx knows LSTMs by them. Functions that are to be compiled by XLA
+    (Keras wraps grouped convolutions in one) are not inlined until their mark is gone.
+    """
+    from tensorflow.compat import v1
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    graph = frozen.graph.as_graph_def()
+    if not any(node.op in _CALLS for node in graph.node):
+        return frozen
+    _unmark(graph)
+    (entry,), (result,) = frozen.inputs[:1], frozen.outputs[:1]
+
+    def unmarked(image: Any) -> Any:
+        return v1.import_graph_def(
+            graph, input_map={entry.name: image}, return_elements=[result.name], name=""
+        )
+
+    spec = v1.TensorSpec(entry.shape, entry.dtype, name="input")
+    again = v1.wrap_function(unmarked, [spec])
+    return convert_variables_to_constants_v2(again, lower_control_flow=False)
+
+
+def _unmark(graph: Any) -> None:
+    """Let every function be inlined. TensorFlow knows functions by name, so changed ones get new."""
+    names = {function.signature.name for function in graph.library.function}
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    for part in (*nodes, *graph.library.function):
+        for mark in _MARKS:
+            part.attr.pop(mark, None)
+    for node in nodes:
+        for value in node.attr.values():
+            if value.func.name in names:
+                value.func.name += "_unmarked"
+    for function in graph.library.function:
+        function.signature.name += "_unmarked"
+
+
+def onnx_from_graph_def(
+    graph: Any, entry: str, result: str, input_name: str, output_name: str
+) -> onnx.ModelProto:
+    """Convert a frozen GraphDef whose placeholder has a fixed shape to raw ONNX (opset 18).
+
+    Raises:
+        ConversionError: tf2onnx fails.
+    """
+    return _renamed(_run_tf2onnx(graph, entry, result), input_name, output_name)
 
 
 def _run_tf2onnx(graph: Any, entry: str, result: str) -> onnx.ModelProto:

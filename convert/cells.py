@@ -1,0 +1,181 @@
+"""Which recurrent cell a step function is, found out by asking it.
+
+A gate is whatever goes into a Sigmoid or a Tanh. Its weights are read off in double precision, from
+unit vectors; a cell is recognised if its formula, with these weights, explains random steps to
+1e-9. So neither the order of the gates, nor how they are concatenated, split or biased matters.
+
+Formulas and gate orders are those of ONNX: LSTM "iofc", GRU "zrh".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import permutations
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+StepFunction = Callable[..., tuple[list[Array], list[Array]]]
+
+_TOLERANCE = 1e-9
+_ROWS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """An ONNX recurrent op: W (G H, K), R (G H, H), B (2 G H,), G gates; float32."""
+
+    op_type: str
+    weights: npt.NDArray[np.float32]
+    recurrent: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+    attributes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Gate:
+    """x W + h R + b, one column per unit."""
+
+    w: Array
+    r: Array
+    b: Array
+
+    def __call__(self, x: Array, h: Array) -> Array:
+        return x @ self.w + h @ self.r + self.b
+
+
+def _sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def _near(a: Array, b: Array) -> bool:
+    return a.shape == b.shape and bool(np.abs(a - b).max() <= _TOLERANCE * (1 + np.abs(b).max()))
+
+
+class _Probe:
+    """Asks a step function; sizes: K inputs, H units."""
+
+    def __init__(self, step: StepFunction, kinds: list[str], width: int, units: list[int]) -> None:
+        self.step, self.kinds, self.width, self.units = step, kinds, width, units
+        rng = np.random.default_rng(0)
+        self.x = rng.normal(0, 1, (_ROWS, width))
+        self.states = [rng.normal(0, 1, (_ROWS, size)) for size in units]
+        self.after, self.taps = step(self.x, *self.states)
+
+    def pieces(self, kind: str) -> Iterator[tuple[int, slice]]:
+        """Yield the taps of a kind, cut into pieces of H columns."""
+        size = self.units[0]
+        for index, tap in enumerate(self.taps):
+            if self.kinds[index] == kind and tap.ndim == 2 and tap.shape[1] % size == 0:
+                for start in range(0, tap.shape[1], size):
+                    yield index, slice(start, start + size)
+
+    def ask(self, x: Array, h: Array) -> list[Array]:
+        """Return the taps at inputs and first states; other states are zero."""
+        others = [np.zeros((len(x), size)) for size in self.units[1:]]
+        return self.step(x, h, *others)[1]
+
+    def gate(self, index: int, piece: slice) -> _Gate | None:
+        """Read a piece of a tap as an affine map of x and h, or None if it is none."""
+        k, h = self.width, self.units[0]
+        rows = self.ask(np.eye(k + h + 1, k), np.eye(k + h + 1, h, -k))[index][:, piece]
+        w, r, b = rows[:k] - rows[-1], rows[k:-1] - rows[-1], rows[-1]
+        found = _Gate(w=w, r=r, b=b)
+        explained = found(self.x, self.states[0])
+        return found if _near(explained, self.taps[index][:, piece]) else None
+
+    def gates(self, kind: str) -> list[_Gate]:
+        """Return all pieces of a kind that are affine."""
+        found = [self.gate(index, piece) for index, piece in self.pieces(kind)]
+        return [gate for gate in found if gate is not None]
+
+
+def _stack(gates: list[_Gate], *, recurrent_bias: Array | None = None) -> dict[str, npt.NDArray]:
+    size = len(gates[0].b)
+    second = np.zeros(len(gates) * size)
+    if recurrent_bias is not None:
+        second[-size:] = recurrent_bias
+    return {
+        "weights": np.concatenate([gate.w.T for gate in gates]).astype(np.float32),
+        "recurrent": np.concatenate([gate.r.T for gate in gates]).astype(np.float32),
+        "bias": np.concatenate([*(gate.b for gate in gates), second]).astype(np.float32),
+    }
+
+
+def _lstm(probe: _Probe) -> Cell | None:
+    """c' = s(f) c + s(i) tanh(g),  h' = s(o) tanh(c')."""
+    sigmoids, tanhs = probe.gates("Sigmoid"), probe.gates("Tanh")
+    if len(sigmoids) != 3 or len(tanhs) != 1:
+        return None
+    x, (h, c) = probe.x, probe.states
+    for i, o, f in permutations(sigmoids):
+        cell = _sigmoid(f(x, h)) * c + _sigmoid(i(x, h)) * np.tanh(tanhs[0](x, h))
+        hidden = _sigmoid(o(x, h)) * np.tanh(cell)
+        if _near(hidden, probe.after[0]) and _near(cell, probe.after[1]):
+            return Cell(op_type="LSTM", **_stack([i, o, f, tanhs[0]]))
+    return None
+
+
+def _candidate(probe: _Probe, index: int, r: _Gate) -> Iterator[tuple[_Gate, Array | None]]:
+    """Yield what a GRU's candidate may be: reset before the product, then reset after it."""
+    k, size = probe.width, probe.units[0]
+    nothing, units = np.zeros((1, k)), np.eye(size)
+    zero = np.zeros((1, size))
+    rows = probe.ask(np.vstack([np.eye(k), nothing]), np.zeros((k + 1, size)))[index]
+    at_zero = rows[-1]
+    moved = probe.ask(np.zeros((size, k)), units)[index] - at_zero
+    reset = _sigmoid(r(np.zeros((size, k)), units))
+    yield _Gate(w=rows[:-1] - at_zero, r=moved / np.diag(reset)[:, None], b=at_zero), None
+    # q(x, 0) = x W + b + s(r(x)) r_b: what is not linear in x comes from r_b alone
+    ends = [3 * probe.x[:1], -3 * probe.x[:1], nothing]
+    high, low, middle = (probe.ask(x, zero)[index][0] for x in ends)
+    bend = sum(_sigmoid(r(x, zero))[0] for x in ends[:2]) - 2 * _sigmoid(r(nothing, zero))[0]
+    second = np.where(np.abs(bend) > 1e-6, (high + low - 2 * middle) / bend, 0.0)
+    bias = at_zero - _sigmoid(r(nothing, zero))[0] * second
+    w = rows[:-1] - bias - _sigmoid(r(np.eye(k), np.zeros((k, size)))) * second
+    hidden = probe.ask(np.zeros((size, k)), units)[index] - bias
+    yield _Gate(w=w, r=hidden / reset - second, b=bias), second
+
+
+def _gru(probe: _Probe) -> Cell | None:
+    """h' = (1 - s(z)) n + s(z) h,  n = tanh(x W + (s(r) h) R + b), or the reset after R."""
+    sigmoids = probe.gates("Sigmoid")
+    tanhs = list(probe.pieces("Tanh"))
+    if len(sigmoids) != 2 or len(tanhs) != 1 or tanhs[0][1].start:
+        return None
+    x, (h,) = probe.x, probe.states
+    for z, r in permutations(sigmoids):
+        for n, second in _candidate(probe, tanhs[0][0], r):
+            reset, keep = _sigmoid(r(x, h)), _sigmoid(z(x, h))
+            moved = reset * (h @ n.r + second) if second is not None else (reset * h) @ n.r
+            hidden = (1 - keep) * np.tanh(x @ n.w + n.b + moved) + keep * h
+            if _near(hidden, probe.after[0]):
+                after = {"linear_before_reset": int(second is not None)}
+                stacked = _stack([z, r, n], recurrent_bias=second)
+                return Cell(op_type="GRU", attributes=after, **stacked)
+    return None
+
+
+def _plain(probe: _Probe) -> Cell | None:
+    """h' = tanh(x W + h R + b)."""
+    for gate in probe.gates("Tanh"):
+        if _near(np.tanh(gate(probe.x, probe.states[0])), probe.after[0]):
+            return Cell(op_type="RNN", **_stack([gate]))
+    return None
+
+
+def cell_of(step: StepFunction, kinds: list[str], width: int, units: list[int]) -> Cell | None:
+    """Recognise a step function.
+
+    Args:
+        step: (x, *states) -> (next states, taps), arrays (R, .); an LSTM's states are (h, c).
+        kinds: "Sigmoid" or "Tanh" for each tap.
+        width: K.
+        units: columns of each state.
+    """
+    if len(set(units)) != 1 or len(units) > 2:
+        return None
+    probe = _Probe(step, kinds, width, units)
+    return _lstm(probe) if len(units) == 2 else _gru(probe) or _plain(probe)

@@ -1,0 +1,221 @@
+"""Reading an ONNX Loop as a recurrence over a sequence.
+
+    for t in 0 .. T-1:  states, y[t] = step(x[t], states)
+
+tf2onnx makes such a Loop of every ``tf.while_loop`` over a TensorArray, of TensorFlow 1 and 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+
+from .graph import attribute, constant, name_of, producer, shape_of, static_shape, the
+from .regions import evaluate, nodes_between, positions, submodel
+
+Array = npt.NDArray[np.float64]
+_VIEWS = ("Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast")
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A float value that is carried from step to step: (N, H)."""
+
+    start: ir.Value
+    inside: ir.Value
+    after: ir.Value
+    final: ir.Value
+    """The Loop's output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recurrence:
+    """A Loop that is one. ``sequence`` is (T, N, K); ``read`` is the body's x[t], (N, K)."""
+
+    loop: ir.Node
+    body: ir.Graph
+    sequence: ir.Value
+    read: ir.Value
+    states: tuple[State, ...]
+    results: tuple[tuple[ir.Value, ir.Value], ...]
+    """(y[t] in the body, the Loop's stacked output), for each that is used."""
+
+
+class NoRecurrence(Exception):
+    """This Loop is none; says why."""
+
+
+def body_of(loop: ir.Node) -> ir.Graph:
+    """Return the body of a Loop."""
+    return loop.attributes["body"].as_graph()
+
+
+def lift_invariants(loop: ir.Node) -> None:
+    """Let the body read what a loop only carries along from outside; it stays carried, unread."""
+    body = body_of(loop)
+    for start, inside, after in zip(loop.inputs[2:], body.inputs[2:], body.outputs[1:]):
+        if after is inside and start is not None:
+            for node, index in list(inside.uses()):
+                node.replace_input_with(index, start)
+
+
+def _counts(inside: ir.Value, after: ir.Value) -> bool:
+    """Whether a carried value grows by one at each step."""
+    add = producer(after, "Add")
+    if add is None or not any(value is inside for value in add.inputs):
+        return False
+    steps = [constant(value) for value in add.inputs if value is not inside]
+    return len(steps) == 1 and steps[0] is not None and steps[0].size == 1 and int(steps[0]) == 1
+
+
+def _through_views(value: ir.Value | None) -> ir.Value | None:
+    while (node := producer(value, *_VIEWS)) is not None:
+        value = node.inputs[0]
+    return value
+
+
+def _sequence_read(body: ir.Graph, counters: Sequence[ir.Value]) -> tuple[ir.Value, ir.Value]:
+    """Return the sequence and the body's value x[t]."""
+    reads = [
+        node
+        for node in body
+        if node.op_type == "Gather"
+        and attribute(node, "axis", 0) == 0
+        and any(_through_views(node.inputs[1]) is counter for counter in counters)
+        and the(node.inputs[0]).graph is not body
+    ]
+    if len(reads) != 1:
+        raise NoRecurrence(f"it reads {len(reads)} sequences by its counter, not one")
+    read = reads[0].outputs[0]
+    index_rank = len(the(reads[0].inputs[1]).shape or ())
+    if index_rank == 1:
+        uses = list(read.uses())
+        if len(uses) != 1 or uses[0][0].op_type not in ("Squeeze", "Reshape"):
+            raise NoRecurrence("it reads the sequence by slices, not step by step")
+        read = uses[0][0].outputs[0]
+    return the(reads[0].inputs[0]), read
+
+
+def _check_steps(
+    model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], steps: int
+) -> None:
+    """Check that the loop ends after exactly the sequence's last step."""
+    body, limit = body_of(loop), constant(loop.inputs[0])
+    most = steps if limit is None else int(limit)
+    again = body.outputs[0]
+    if most == steps and (again is body.inputs[1] or constant(again) is not None):
+        return
+    nodes = nodes_between(counters, again, positions(body))
+    if nodes is None:
+        raise NoRecurrence("when it ends depends on what it computes")
+    read = [c for c in counters if any(c in node.inputs for node in nodes)]
+    for value in read:
+        value.shape = ir.Shape(()) if value.shape is None else value.shape
+    proto = submodel(model, read, again, nodes)
+    for step in range(steps):
+        feeds = {name_of(c): np.full(shape_of(c), step, the(c.dtype).numpy()) for c in read}
+        goes_on = evaluate(proto, feeds)
+        if goes_on is None or bool(goes_on) != (step + 1 < steps) and step + 1 != most:
+            raise NoRecurrence(f"it does not end after the {steps} steps of its sequence")
+
+
+def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
+    """Read a Loop as a recurrence.
+
+    Raises:
+        NoRecurrence: it is none, or not one that is understood here.
+    """
+    lift_invariants(loop)
+    body = body_of(loop)
+    carried = list(zip(loop.inputs[2:], body.inputs[2:], body.outputs[1:], loop.outputs))
+    counters, states = [body.inputs[0]], list[State]()
+    for start, inside, after, final in carried:
+        if after is inside:
+            continue
+        if _counts(inside, after):
+            begin = constant(start)
+            if begin is None or int(begin) != 0 or list(final.uses()):
+                raise NoRecurrence("its counter does not begin at 0, or is read afterwards")
+            counters.append(inside)
+        else:
+            states.append(State(start=the(start), inside=inside, after=after, final=final))
+    sequence, read = _sequence_read(body, counters)
+    shape = static_shape(sequence)
+    if shape is None or len(shape) != 3:
+        raise NoRecurrence(f"its sequence has the shape {sequence.shape}, not (T, N, K)")
+    _check_steps(model, loop, counters, shape[0])
+    stacked = zip(body.outputs[1 + len(carried) :], loop.outputs[len(carried) :])
+    return Recurrence(
+        loop=loop,
+        body=body,
+        sequence=sequence,
+        read=read,
+        states=tuple(states),
+        results=tuple((value, out) for value, out in stacked if list(out.uses())),
+    )
+
+
+class Step:
+    """The body of a recurrence as a function of numbers, in double precision.
+
+    Double, so that the weights can be read off exactly: f(unit vector) - f(0) rounds to the weight.
+    """
+
+    def __init__(self, model: ir.Model, recurrence: Recurrence) -> None:
+        entries = [recurrence.read, *(state.inside for state in recurrence.states)]
+        order = positions(recurrence.body)
+        self.taps = tuple(
+            (node.op_type, the(node.inputs[0]))
+            for node in recurrence.body
+            if node.op_type in ("Sigmoid", "Tanh")
+        )
+        wanted = [*(s.after for s in recurrence.states), *(value for _, value in self.taps)]
+        found: dict[ir.Node, None] = {}
+        for value in wanted:
+            nodes = nodes_between(entries, value, order)
+            if nodes is None:
+                raise NoRecurrence("a step needs more than its input and its states")
+            found.update(dict.fromkeys(nodes))
+        nodes = tuple(sorted(found, key=order.__getitem__))
+        batch, width = shape_of(recurrence.sequence)[1:]
+        recurrence.read.shape = ir.Shape((batch, width))
+        for state in recurrence.states:
+            state.inside.shape = ir.Shape(shape_of(state.start))
+        proto = _in_double(submodel(model, entries, wanted[0], nodes))
+        del proto.graph.output[:]
+        names = list(dict.fromkeys(map(name_of, wanted)))
+        proto.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, names))
+        self._run = onnx.reference.ReferenceEvaluator(proto)
+        self._entries, self._names = list(map(name_of, entries)), names
+        self._after = [name_of(state.after) for state in recurrence.states]
+
+    def __call__(self, x: Array, *states: Array) -> tuple[list[Array], list[Array]]:
+        """Return the next states and the taps (inputs of Sigmoid and Tanh) of rows (R, .)."""
+        feeds = dict(zip(self._entries, (x, *states), strict=True))
+        found = dict(zip(self._names, self._run.run(self._names, feeds), strict=True))
+        return [found[n] for n in self._after], [found[name_of(value)] for _, value in self.taps]
+
+
+def _in_double(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Let a float32 model compute in float64."""
+    single, double = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
+    for entry in proto.graph.input:
+        entry.type.tensor_type.elem_type = double
+        del entry.type.tensor_type.shape.dim[:]
+    for tensor in proto.graph.initializer:
+        if tensor.data_type == single:
+            array = onnx.numpy_helper.to_array(tensor).astype(np.float64)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    for node in proto.graph.node:
+        for item in node.attribute:
+            if node.op_type == "Cast" and item.name == "to" and item.i == single:
+                item.i = double
+            if item.type == onnx.AttributeProto.TENSOR and item.t.data_type == single:
+                array = onnx.numpy_helper.to_array(item.t).astype(np.float64)
+                item.t.CopyFrom(onnx.numpy_helper.from_array(array))
+    return proto

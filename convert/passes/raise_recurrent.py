@@ -1,0 +1,218 @@
+"""Loops over time -> LSTM, GRU or RNN; reversed sequences -> their direction.
+
+    Loop(x; body = one step)                  ->  Squeeze(LSTM(x))
+    ReverseSequence(x), all of it             ->  Slice(x, step -1)
+    flip(LSTM<forward>(flip(x)))              ->  LSTM<reverse>(x)
+    LSTM(x, .., zeros, zeros)                 ->  LSTM(x)
+
+A loop is recognised by what one step of it does, see ``cells``. One that is none of them stays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from ..cells import Cell, cell_of
+from ..graph import (
+    attribute,
+    constant,
+    has_one_use,
+    name_of,
+    new_initializer,
+    producer,
+    replace_value,
+    shape_of,
+    static_shape,
+    take_over,
+    the,
+    typed_like,
+)
+from ..loops import NoRecurrence, Recurrence, Step, recurrence_of
+from ..outcome import Outcome, Skip
+from .fold_constants import fold_constants
+
+_RECURRENT = ("LSTM", "GRU", "RNN")
+_FIRST_STATE = 5
+"""Index of an op's initial_h."""
+
+
+def _cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
+    """Recognise the cell; return it and which state is its h, and its c."""
+    step = Step(model, found)
+    kinds = [kind for kind, _ in step.taps]
+    width = shape_of(found.sequence)[2]
+    units = [shape_of(state.start)[-1] for state in found.states]
+    orders = [(0,)] if len(units) == 1 else [(0, 1), (1, 0)]
+    for order in orders if len(units) < 3 else []:
+
+        def ordered(x: np.ndarray, *states: np.ndarray, order: tuple[int, ...] = order) -> tuple:
+            after, taps = step(x, *(states[i] for i in order))
+            return [after[i] for i in order], taps
+
+        if (cell := cell_of(ordered, kinds, width, units)) is not None:
+            return cell, order
+    raise NoRecurrence("a step of it is no LSTM, GRU or RNN cell")
+
+
+def _start(graph: ir.Graph, state: ir.Value) -> tuple[list[ir.Node], ir.Value | None]:
+    """Return the initial state as the ops take it, (1, N, H); None for zeros."""
+    array = constant(state)
+    if array is not None and not array.any():
+        return [], None
+    if array is not None:
+        return [], new_initializer(graph, array[None], f"{name_of(state)}_start")
+    axes = new_initializer(graph, np.array([0], np.int64), "axes")
+    node = ir.node("Unsqueeze", [state, axes])
+    typed_like(node.outputs[0], state, (1, *shape_of(state)))
+    return [node], node.outputs[0]
+
+
+def _replace(model: ir.Model, found: Recurrence, cell: Cell, order: tuple[int, ...]) -> None:
+    graph, name = model.graph, name_of(found.sequence)
+    steps, batch, _ = shape_of(found.sequence)
+    size = cell.recurrent.shape[1]
+    states = [found.states[i] for i in order]
+    made, starts = list[ir.Node](), list[ir.Value | None]()
+    for state in states:
+        nodes, start = _start(graph, state.start)
+        made += nodes
+        starts.append(start)
+    arrays = (cell.weights, cell.recurrent, cell.bias)
+    weights = [new_initializer(graph, a[None], f"{name}_{cell.op_type}") for a in arrays]
+    node = ir.node(
+        cell.op_type,
+        [found.sequence, *weights, *([None, *starts] if any(starts) else [])],
+        attributes={"hidden_size": size, **cell.attributes},
+        num_outputs=1 + len(states),
+        name=found.loop.name,
+    )
+    typed_like(node.outputs[0], found.sequence, (steps, 1, batch, size))
+    for value in node.outputs[1:]:
+        typed_like(value, found.sequence, (1, batch, size))
+    made.append(node)
+    first, second = (
+        new_initializer(graph, np.array([axis], np.int64), "axes") for axis in (0, 1)
+    )
+    pairs = [(out, node.outputs[0], second, (steps, batch, size)) for _, out in found.results]
+    for state, value in zip(states, node.outputs[1:], strict=True):
+        if list(state.final.uses()):
+            pairs.append((state.final, value, first, (batch, size)))
+    for old, value, axes, shape in pairs:
+        squeeze = ir.node("Squeeze", [value, axes])
+        typed_like(squeeze.outputs[0], found.sequence, shape)
+        made.append(squeeze)
+        take_over(old, squeeze.outputs[0])
+    graph.insert_after(found.loop, made)
+    graph.remove(found.loop, safe=True)
+
+
+def _raise_loop(model: ir.Model, loop: ir.Node) -> Skip | None:
+    try:
+        found = recurrence_of(model, loop)
+        cell, order = _cell(model, found)
+        if any(value is not found.states[order[0]].after for value, _ in found.results):
+            raise NoRecurrence("it gives more than its hidden state")
+    except NoRecurrence as reason:
+        return Skip(value=name_of(loop.outputs[0]), reason=str(reason))
+    _replace(model, found, cell, order)
+    return None
+
+
+def _reverse_to_slice(graph: ir.Graph, node: ir.Node) -> bool:
+    """ReverseSequence of whole sequences -> Slice with step -1."""
+    lengths, shape = constant(node.inputs[1]), static_shape(node.inputs[0])
+    axis = attribute(node, "time_axis", 0)
+    if lengths is None or shape is None or (lengths != shape[axis]).any():
+        return False
+    numbers = (-1, np.iinfo(np.int64).min, axis, -1)
+    inputs = [new_initializer(graph, np.array([n], np.int64), "slice") for n in numbers]
+    made = ir.node("Slice", [node.inputs[0], *inputs], name=node.name)
+    typed_like(made.outputs[0], node.outputs[0], shape)
+    graph.insert_after(node, [made])
+    take_over(node.outputs[0], made.outputs[0])
+    graph.remove(node, safe=True)
+    return True
+
+
+def _flipped_axis(node: ir.Node | None) -> int | None:
+    """Return the axis that a Slice turns round, if that is all it does."""
+    if node is None or node.op_type != "Slice" or len(node.inputs) != 5:
+        return None
+    shape = static_shape(node.inputs[0])
+    values = [constant(value) for value in node.inputs[1:]]
+    if shape is None or any(value is None or value.size != 1 for value in values):
+        return None
+    start, end, axis, step = (int(np.reshape(the_array, ())) for the_array in values)
+    axis %= len(shape)
+    whole = start in (-1, shape[axis] - 1) or start >= shape[axis]
+    return axis if step == -1 and whole and end < -shape[axis] else None
+
+
+def _flip_below(node: ir.Node) -> ir.Node | None:
+    """Return the Slice that turns the time of a recurrent op's one result round again."""
+    value, axes = node.outputs[0], ["time", "direction", "batch", "units"]
+    while has_one_use(value):
+        ((user, _),) = value.uses()
+        if (axis := _flipped_axis(user)) is not None:
+            return user if axes[axis] == "time" else None
+        if user.op_type == "Transpose":
+            axes = [axes[i] for i in attribute(user, "perm")]
+        elif user.op_type == "Squeeze":
+            squeezed = constant(user.inputs[1])
+            if squeezed is None or axes[int(squeezed[0])] != "direction" or squeezed.size > 1:
+                return None
+            axes.remove("direction")
+        else:
+            return None
+        value = user.outputs[0]
+    return None
+
+
+def _turn_round(graph: ir.Graph, node: ir.Node) -> bool:
+    """flip(LSTM(flip(x))) -> LSTM<reverse>(x)."""
+    above, below = producer(node.inputs[0], "Slice"), _flip_below(node)
+    if attribute(node, "direction", "forward") != "forward" or below is None:
+        return False
+    if _flipped_axis(above) != 0 or any(list(value.uses()) for value in node.outputs[1:]):
+        return False
+    assert above is not None
+    node.replace_input_with(0, the(above.inputs[0]))
+    node.attributes["direction"] = ir.AttrString("direction", "reverse")
+    replace_value(below.outputs[0], the(below.inputs[0]))
+    graph.remove(below, safe=True)
+    return True
+
+
+def _drop_zero_states(node: ir.Node) -> bool:
+    starts = [v for v in node.inputs[_FIRST_STATE : _FIRST_STATE + 2] if v is not None]
+    arrays = [constant(value) for value in starts]
+    if not starts or any(array is None or array.any() for array in arrays):
+        return False
+    for index in range(_FIRST_STATE, min(len(node.inputs), _FIRST_STATE + 2)):
+        node.replace_input_with(index, None)
+    return True
+
+
+def _raise_next_loop(model: ir.Model, left: dict[ir.Node, Skip]) -> bool:
+    """Raise the first loop that can be raised; note why those before it cannot."""
+    for node in [n for n in model.graph if n.op_type == "Loop"]:
+        skip = _raise_loop(model, node)
+        if skip is None:
+            return True
+        left[node] = skip
+    return False
+
+
+def raise_recurrent(model: ir.Model) -> Outcome:
+    """Raise loops, then give recurrent ops their direction and drop states of zeros."""
+    changed, skipped, graph = 0, dict[ir.Node, Skip](), model.graph
+    while _raise_next_loop(model, skipped):
+        changed += 1
+        skipped.clear()
+        fold_constants(model)  # only now is the shape of what stands behind it known
+    for node in [n for n in graph if n.op_type == "ReverseSequence"]:
+        changed += _reverse_to_slice(graph, node)
+    for node in [n for n in graph if n.op_type in _RECURRENT]:
+        changed += _turn_round(graph, node) + _drop_zero_states(node)
+    return Outcome(changed=changed, skipped=tuple(skipped.values()))

@@ -1,0 +1,108 @@
+"""Frozen graphs of TensorFlow 1: one GraphDef in a .pb file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from ...errors import InputFileError
+from ...spec import SourceSpec
+from . import Signature, TensorInfo, missing_name
+from .tf_graph import import_tensorflow, onnx_from_graph_def
+
+_INPUTS = ("Placeholder", "PlaceholderWithDefault")
+_NO_RESULTS = ("NoOp", "Assert", "Const")
+_VARIABLES = ("VariableV2", "VarHandleOp", "Variable")
+
+
+class GraphDefSource:
+    """A graph whose weights are constants.
+
+    Inputs are its placeholders; outputs are the nodes that nothing reads. Any other node can be
+    named as the output too, with or without ":0".
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        v1 = import_tensorflow().compat.v1
+        definition = v1.GraphDef()
+        try:
+            definition.ParseFromString(path.read_bytes())
+            if not definition.node:
+                raise ValueError("it holds no node")
+            self._function = v1.wrap_function(
+                lambda: v1.import_graph_def(definition, name=""), signature=[]
+            )
+        except Exception as error:  # protobuf and TensorFlow have no common base class
+            raise InputFileError(
+                f"{path}: not a frozen TensorFlow graph: {str(error).splitlines()[0][:300]}"
+            ) from None
+        self._definition = definition
+        variables = [node.name for node in definition.node if node.op in _VARIABLES]
+        if variables:
+            raise InputFileError(
+                f"{path}: not frozen: {len(variables)} variables have no values in it, such as "
+                f"{variables[0]}; freeze it, or give the SavedModel instead"
+            )
+        read = {name.lstrip("^").split(":")[0] for node in definition.node for name in node.input}
+        self._inputs = [node.name for node in definition.node if node.op in _INPUTS]
+        self._outputs = [
+            node.name
+            for node in definition.node
+            if node.name not in read and node.op not in (*_INPUTS, *_NO_RESULTS)
+        ]
+
+    def signature(self) -> Signature:
+        """Return the placeholders and the ends of the graph."""
+        return Signature(
+            inputs=tuple(map(self._info, self._inputs)),
+            outputs=tuple(map(self._info, self._outputs)),
+        )
+
+    def _tensor(self, name: str, kind: str, known: list[str]) -> Any:
+        try:
+            return self._function.graph.get_tensor_by_name(_port(name))
+        except (KeyError, ValueError):
+            raise missing_name(self._path, kind, name, known) from None
+
+    def _info(self, name: str) -> TensorInfo:
+        tensor = self._tensor(name, "tensor", [])
+        shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
+        return TensorInfo(name=name, shape=shape, dtype=tensor.dtype.name)
+
+    def function(self, input_name: str, output_name: str) -> Any:
+        """Return the graph between two of its tensors as a function."""
+        if input_name not in self._inputs:
+            raise missing_name(self._path, "input", input_name, self._inputs)
+        entry = self._tensor(input_name, "input", self._inputs)
+        result = self._tensor(output_name, "output", self._outputs)
+        return self._function.prune(entry, result)
+
+    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
+        """Return raw ONNX at a fixed input shape."""
+        self.function(input_name, output_name)  # checks the names
+        v1 = import_tensorflow().compat.v1
+        result = output_name.split(":")[0]
+        graph = v1.graph_util.extract_sub_graph(self._definition, [result])
+        entry = next((node for node in graph.node if node.name == input_name), None)
+        if entry is None:
+            raise InputFileError(f"{self._path}: {output_name} does not depend on {input_name}")
+        if entry.op != "Placeholder":
+            entry.op = "Placeholder"
+            del entry.input[:]
+        entry.attr["shape"].shape.CopyFrom(v1.TensorShape(shape).as_proto())
+        return onnx_from_graph_def(
+            graph, _port(input_name), _port(output_name), input_name, output_name
+        )
+
+
+def _port(name: str) -> str:
+    """Return the name of a node's first output, or of the output that is named already."""
+    return name if ":" in name else f"{name}:0"
+
+
+def open_source(source: SourceSpec) -> GraphDefSource:
+    """Open a .pb file."""
+    return GraphDefSource(source.path)
