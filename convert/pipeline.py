@@ -34,6 +34,7 @@ from .passes.raise_dense import raise_dense
 from .passes.raise_max_unpool import raise_max_unpool
 from .passes.raise_norms import raise_norms
 from .passes.raise_recurrent import raise_recurrent
+from .passes.sink_views import sink_views
 from .sources import Source
 
 Pass = Callable[[ir.Model], Outcome]
@@ -58,6 +59,8 @@ PASSES: tuple[Pass, ...] = (
     collapse_views,  # what has sunk below one MatMul may sink below the next
     raise_dense,
     collapse_views,
+    sink_views,
+    collapse_views,  # what the sunk ones met
     fold_affine,  # after views are gone from between a layer and its scale
     fold_constants,
 )
