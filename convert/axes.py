@@ -225,4 +225,6 @@ def viewed_inputs(node: ir.Node) -> list[int]:
     """Return the indices of a node's inputs that are seen through the view, constants excepted."""
     many = node.op_type in _BINARY or node.op_type == "Concat"
     indices = range(len(node.inputs)) if many else range(1)
-    return [i for i in indices if node.inputs[i] is not None and constant(the(node.inputs[i])) is None]
+    return [
+        i for i in indices if node.inputs[i] is not None and constant(the(node.inputs[i])) is None
+    ]

@@ -92,20 +92,24 @@ class _Probe:
         return [gate for gate in found if gate is not None]
 
 
-def _stack(gates: list[_Gate], *, recurrent_bias: Array | None = None) -> dict[str, npt.NDArray]:
+def _cell(op_type: str, gates: list[_Gate], recurrent_bias: Array | None = None) -> Cell:
     size = len(gates[0].b)
     second = np.zeros(len(gates) * size)
     if recurrent_bias is not None:
         second[-size:] = recurrent_bias
-    return {
-        "weights": np.concatenate([gate.w.T for gate in gates]).astype(np.float32),
-        "recurrent": np.concatenate([gate.r.T for gate in gates]).astype(np.float32),
-        "bias": np.concatenate([*(gate.b for gate in gates), second]).astype(np.float32),
-    }
+    return Cell(
+        op_type=op_type,
+        weights=np.concatenate([gate.w.T for gate in gates]).astype(np.float32),
+        recurrent=np.concatenate([gate.r.T for gate in gates]).astype(np.float32),
+        bias=np.concatenate([*(gate.b for gate in gates), second]).astype(np.float32),
+        attributes=(
+            {"linear_before_reset": int(recurrent_bias is not None)} if op_type == "GRU" else {}
+        ),
+    )
 
 
 def _lstm(probe: _Probe) -> Cell | None:
-    """c' = s(f) c + s(i) tanh(g),  h' = s(o) tanh(c')."""
+    """LSTM: c' = s(f) c + s(i) tanh(g),  h' = s(o) tanh(c')."""
     sigmoids, tanhs = probe.gates("Sigmoid"), probe.gates("Tanh")
     if len(sigmoids) != 3 or len(tanhs) != 1:
         return None
@@ -114,7 +118,7 @@ def _lstm(probe: _Probe) -> Cell | None:
         cell = _sigmoid(f(x, h)) * c + _sigmoid(i(x, h)) * np.tanh(tanhs[0](x, h))
         hidden = _sigmoid(o(x, h)) * np.tanh(cell)
         if _near(hidden, probe.after[0]) and _near(cell, probe.after[1]):
-            return Cell(op_type="LSTM", **_stack([i, o, f, tanhs[0]]))
+            return _cell("LSTM", [i, o, f, tanhs[0]])
     return None
 
 
@@ -140,7 +144,7 @@ def _candidate(probe: _Probe, index: int, r: _Gate) -> Iterator[tuple[_Gate, Arr
 
 
 def _gru(probe: _Probe) -> Cell | None:
-    """h' = (1 - s(z)) n + s(z) h,  n = tanh(x W + (s(r) h) R + b), or the reset after R."""
+    """GRU: h' = (1 - s(z)) n + s(z) h,  n = tanh(x W + (s(r) h) R + b), or the reset after R."""
     sigmoids = probe.gates("Sigmoid")
     tanhs = list(probe.pieces("Tanh"))
     if len(sigmoids) != 2 or len(tanhs) != 1 or tanhs[0][1].start:
@@ -152,17 +156,15 @@ def _gru(probe: _Probe) -> Cell | None:
             moved = reset * (h @ n.r + second) if second is not None else (reset * h) @ n.r
             hidden = (1 - keep) * np.tanh(x @ n.w + n.b + moved) + keep * h
             if _near(hidden, probe.after[0]):
-                after = {"linear_before_reset": int(second is not None)}
-                stacked = _stack([z, r, n], recurrent_bias=second)
-                return Cell(op_type="GRU", attributes=after, **stacked)
+                return _cell("GRU", [z, r, n], second)
     return None
 
 
 def _plain(probe: _Probe) -> Cell | None:
-    """h' = tanh(x W + h R + b)."""
+    """RNN: h' = tanh(x W + h R + b)."""
     for gate in probe.gates("Tanh"):
         if _near(np.tanh(gate(probe.x, probe.states[0])), probe.after[0]):
-            return Cell(op_type="RNN", **_stack([gate]))
+            return _cell("RNN", [gate])
     return None
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_ir as ir
+from onnx.reference import ReferenceEvaluator
 
 from .graph import attribute, constant, name_of, producer, shape_of, static_shape, the
 from .regions import evaluate, nodes_between, positions, submodel
@@ -46,7 +47,7 @@ class Recurrence:
     """(y[t] in the body, the Loop's stacked output), for each that is used."""
 
 
-class NoRecurrence(Exception):
+class NoRecurrenceError(Exception):
     """This Loop is none; says why."""
 
 
@@ -55,10 +56,16 @@ def body_of(loop: ir.Node) -> ir.Graph:
     return loop.attributes["body"].as_graph()
 
 
+def _carried(loop: ir.Node) -> list[tuple[ir.Value | None, ir.Value, ir.Value, ir.Value]]:
+    """Return (start, value in the body, value after a step, Loop output) of what is carried."""
+    body, count = body_of(loop), len(loop.inputs) - 2
+    parts = (loop.inputs[2:], body.inputs[2:], body.outputs[1 : count + 1], loop.outputs[:count])
+    return list(zip(*parts, strict=True))
+
+
 def lift_invariants(loop: ir.Node) -> None:
     """Let the body read what a loop only carries along from outside; it stays carried, unread."""
-    body = body_of(loop)
-    for start, inside, after in zip(loop.inputs[2:], body.inputs[2:], body.outputs[1:]):
+    for start, inside, after, _ in _carried(loop):
         if after is inside and start is not None:
             for node, index in list(inside.uses()):
                 node.replace_input_with(index, start)
@@ -90,20 +97,18 @@ def _sequence_read(body: ir.Graph, counters: Sequence[ir.Value]) -> tuple[ir.Val
         and the(node.inputs[0]).graph is not body
     ]
     if len(reads) != 1:
-        raise NoRecurrence(f"it reads {len(reads)} sequences by its counter, not one")
+        raise NoRecurrenceError(f"it reads {len(reads)} sequences by its counter, not one")
     read = reads[0].outputs[0]
     index_rank = len(the(reads[0].inputs[1]).shape or ())
     if index_rank == 1:
         uses = list(read.uses())
         if len(uses) != 1 or uses[0][0].op_type not in ("Squeeze", "Reshape"):
-            raise NoRecurrence("it reads the sequence by slices, not step by step")
+            raise NoRecurrenceError("it reads the sequence by slices, not step by step")
         read = uses[0][0].outputs[0]
     return the(reads[0].inputs[0]), read
 
 
-def _check_steps(
-    model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], steps: int
-) -> None:
+def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], steps: int) -> None:
     """Check that the loop ends after exactly the sequence's last step."""
     body, limit = body_of(loop), constant(loop.inputs[0])
     most = steps if limit is None else int(limit)
@@ -112,27 +117,32 @@ def _check_steps(
         return
     nodes = nodes_between(counters, again, positions(body))
     if nodes is None:
-        raise NoRecurrence("when it ends depends on what it computes")
+        raise NoRecurrenceError("when it ends depends on what it computes")
     read = [c for c in counters if any(c in node.inputs for node in nodes)]
     for value in read:
         value.shape = ir.Shape(()) if value.shape is None else value.shape
     proto = submodel(model, read, again, nodes)
     for step in range(steps):
-        feeds = {name_of(c): np.full(shape_of(c), step, the(c.dtype).numpy()) for c in read}
+        feeds = {name_of(c): np.full(shape_of(c), step, _dtype(c)) for c in read}
         goes_on = evaluate(proto, feeds)
-        if goes_on is None or bool(goes_on) != (step + 1 < steps) and step + 1 != most:
-            raise NoRecurrence(f"it does not end after the {steps} steps of its sequence")
+        if goes_on is None or (bool(goes_on) != (step + 1 < steps) and step + 1 != most):
+            raise NoRecurrenceError(f"it does not end after the {steps} steps of its sequence")
+
+
+def _dtype(value: ir.Value) -> np.dtype:
+    assert value.dtype is not None
+    return value.dtype.numpy()
 
 
 def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
     """Read a Loop as a recurrence.
 
     Raises:
-        NoRecurrence: it is none, or not one that is understood here.
+        NoRecurrenceError: it is none, or not one that is understood here.
     """
     lift_invariants(loop)
     body = body_of(loop)
-    carried = list(zip(loop.inputs[2:], body.inputs[2:], body.outputs[1:], loop.outputs))
+    carried = _carried(loop)
     counters, states = [body.inputs[0]], list[State]()
     for start, inside, after, final in carried:
         if after is inside:
@@ -140,16 +150,16 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
         if _counts(inside, after):
             begin = constant(start)
             if begin is None or int(begin) != 0 or list(final.uses()):
-                raise NoRecurrence("its counter does not begin at 0, or is read afterwards")
+                raise NoRecurrenceError("its counter does not begin at 0, or is read afterwards")
             counters.append(inside)
         else:
             states.append(State(start=the(start), inside=inside, after=after, final=final))
     sequence, read = _sequence_read(body, counters)
     shape = static_shape(sequence)
     if shape is None or len(shape) != 3:
-        raise NoRecurrence(f"its sequence has the shape {sequence.shape}, not (T, N, K)")
+        raise NoRecurrenceError(f"its sequence has the shape {sequence.shape}, not (T, N, K)")
     _check_steps(model, loop, counters, shape[0])
-    stacked = zip(body.outputs[1 + len(carried) :], loop.outputs[len(carried) :])
+    stacked = zip(body.outputs[1 + len(carried) :], loop.outputs[len(carried) :], strict=True)
     return Recurrence(
         loop=loop,
         body=body,
@@ -179,7 +189,7 @@ class Step:
         for value in wanted:
             nodes = nodes_between(entries, value, order)
             if nodes is None:
-                raise NoRecurrence("a step needs more than its input and its states")
+                raise NoRecurrenceError("a step needs more than its input and its states")
             found.update(dict.fromkeys(nodes))
         nodes = tuple(sorted(found, key=order.__getitem__))
         batch, width = shape_of(recurrence.sequence)[1:]
@@ -190,7 +200,7 @@ class Step:
         del proto.graph.output[:]
         names = list(dict.fromkeys(map(name_of, wanted)))
         proto.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, names))
-        self._run = onnx.reference.ReferenceEvaluator(proto)
+        self._run = ReferenceEvaluator(proto)
         self._entries, self._names = list(map(name_of, entries)), names
         self._after = [name_of(state.after) for state in recurrence.states]
 

@@ -31,9 +31,11 @@ from .passes.name_values import name_values
 from .passes.order_nodes import order_nodes
 from .passes.raise_activations import raise_activations
 from .passes.raise_dense import raise_dense
+from .passes.raise_directions import raise_directions
 from .passes.raise_max_unpool import raise_max_unpool
 from .passes.raise_norms import raise_norms
 from .passes.raise_recurrent import raise_recurrent
+from .passes.raise_resize import raise_resize
 from .passes.sink_views import sink_views
 from .sources import Source
 
@@ -44,6 +46,7 @@ _TRACED_BATCH = 2  # a batch of one could not be told from other axes of size on
 PREPARE: tuple[Pass, ...] = (
     fold_constants,
     raise_recurrent,  # what stands behind a Loop has no known shape
+    raise_directions,
     fold_constants,
 )
 """What must come before anything that wants to know shapes."""
@@ -51,6 +54,7 @@ PREPARE: tuple[Pass, ...] = (
 PASSES: tuple[Pass, ...] = (
     fold_constants,  # everything after wants to see shapes as numbers
     raise_max_unpool,
+    raise_resize,
     raise_activations,
     raise_norms,
     fold_constants,  # drops what the raised ops no longer need

@@ -1,6 +1,6 @@
 """The zoo: small models of every family that OCR is done with, and what becomes of them.
 
-    python -m tests.zoo > docs/zoo.md
+    python tests/zoo.py      writes docs/zoo.md
 
 Each is built in code with seeded random weights, written to disk in a form that users have,
 converted, compared with TensorFlow, and built for every target at hand.
@@ -8,14 +8,33 @@ converted, compared with TensorFlow, and built for every target at hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import onnx
+
+from ocr_trt.calibration.autocast import autocast, float_tensors
+from ocr_trt.convert.pipeline import Converted, convert
+from ocr_trt.convert.sources import open_source
+from ocr_trt.engines.backends import backend
+from ocr_trt.engines.backends.base import BuildSettings, Runner, RunSettings
+from ocr_trt.engines.backends.onnxruntime import runner_from_model
+from ocr_trt.engines.baseline import baseline_runner
+from ocr_trt.errors import EngineBuildError
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
-from .families import detectors, graphs, recognizers, transformers
+if __package__:
+    from .families import detectors, graphs, recognizers, transformers
+else:
+    from families import detectors, graphs, recognizers, transformers
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "zoo.md"
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -118,3 +137,116 @@ def spec_of(family: Family, path: Path) -> DetectorSpec | RecognizerSpec:
             **({} if finds else {"charset": ALPHABET}),
         }
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What became of one model."""
+
+    family: Family
+    converted: Converted
+    seconds: float
+    difference: float
+    """Largest absolute difference to TensorFlow, in onnxruntime."""
+    spread: float
+    """Standard deviation of TensorFlow's output: a constant output would prove nothing."""
+    openvino: float
+    """Largest absolute difference of OpenVINO to onnxruntime."""
+    builds: dict[str, str]
+    """TensorRT-RTX precision -> "yes", "-" where it is not installed, or why not."""
+
+
+def _differences(one: Runner, other: Runner, batch: int) -> tuple[float, float]:
+    """Return the largest difference of two runners at batch 1 and ``batch``, and the spread."""
+    rng, worst, spread = np.random.default_rng(0), 0.0, 0.0
+    for size in sorted({1, batch}):
+        pictures = rng.uniform(-1, 1, (size, *one.shape)).astype(np.float32)
+        ours, theirs = one.run(pictures), other.run(pictures)
+        assert ours.shape == theirs.shape
+        worst = max(worst, float(np.abs(ours - theirs).max()))
+        spread = float(theirs.std())
+    return worst, spread
+
+
+def _builds(model: onnx.ModelProto, folder: Path, batch: int) -> Iterator[tuple[str, str]]:
+    target = backend("tensorrt-rtx")
+    half = autocast(model, dict.fromkeys(float_tensors(model), 1.0)).model
+    for precision, graph in (("fp32", model), ("fp16", half)):
+        answer = "-"
+        if target.presence().can_build:
+            try:
+                target.build(graph, folder / precision, BuildSettings(max_batch=batch))
+                answer = "yes"
+            except EngineBuildError as error:
+                answer = str(error)
+        yield precision, answer
+
+
+def look_at(family: Family, folder: Path) -> Sight:
+    """Write a model, convert it, compare it, and build it."""
+    spec = spec_of(family, write(family, folder))
+    source = open_source(spec.source)
+    begin = time.monotonic()
+    converted = convert(source, spec)
+    seconds = time.monotonic() - begin
+    onnx.checker.check_model(converted.model, full_check=True)
+    batch, plan = spec.input.max_batch, folder / "plan.xml"
+    ours = runner_from_model(converted.model, label="onnxruntime", max_batch=batch)
+    theirs = baseline_runner(source, spec, spec.input.width)
+    difference, spread = _differences(ours, theirs, batch)
+    openvino = backend("openvino")
+    openvino.build(converted.model, plan, BuildSettings(max_batch=batch))
+    with openvino.open(plan, label="", settings=RunSettings(), max_batch=batch) as engine:
+        by_openvino, _ = _differences(engine, ours, batch)
+    return Sight(
+        family=family,
+        converted=converted,
+        seconds=seconds,
+        difference=difference,
+        spread=spread,
+        openvino=by_openvino,
+        builds=dict(_builds(converted.model, folder, batch)),
+    )
+
+
+def _row(sight: Sight) -> str:
+    found = sight.converted
+    cells = [
+        f"`{sight.family.name}`",
+        sight.family.about.rstrip("."),
+        f"{found.raw_ops.total()} -> {found.ops.total()}",
+        f"{found.raw_ops['Transpose']} -> {found.ops['Transpose']}",
+        f"{sight.difference:.1e}",
+        f"{sight.openvino:.1e}",
+        *sight.builds.values(),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+_HEAD = """\
+# The zoo
+
+Small models with random weights, in the families that OCR is done with; `tests/zoo.py` builds them
+in code and wrote this table. Each becomes a SavedModel or a frozen graph, is converted, and
+compared with TensorFlow on random pictures, recognizers at batch 1 and 3. The differences are the
+largest absolute ones: of onnxruntime to TensorFlow, and of OpenVINO to onnxruntime. The last two
+columns say whether TensorRT-RTX built an engine.
+
+| model | what is in it | nodes | Transposes | TensorFlow | OpenVINO | fp32 | fp16 |
+|---|---|---:|---:|---:|---:|---|---|
+"""
+
+
+def main() -> None:
+    """Look at all, and write the document."""
+    rows = []
+    for family in FAMILIES:
+        with tempfile.TemporaryDirectory() as folder:
+            sight = look_at(family, Path(folder))
+        rows.append(_row(sight))
+        print(f"{family.name}: {sight.seconds:.1f} s", file=sys.stderr)
+    DOCUMENT.write_text(_HEAD + "\n".join(rows) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

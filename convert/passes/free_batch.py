@@ -33,7 +33,7 @@ _STATEFUL = ("LSTM", "GRU", "RNN")
 Shape = tuple[int, ...]
 
 
-class _Bound(Exception):
+class _BoundError(Exception):
     """Something cannot be freed: (value, reason)."""
 
     def __init__(self, value: ir.Value, reason: str) -> None:
@@ -48,9 +48,7 @@ class _Walk:
         self.graph = model.graph
         (self.image,) = model.graph.inputs
         self.batch = shape_of(self.image)[0]
-        self.shapes: dict[ir.Value, Shape] = {
-            self.image: (_OTHER, *shape_of(self.image)[1:])
-        }
+        self.shapes: dict[ir.Value, Shape] = {self.image: (_OTHER, *shape_of(self.image)[1:])}
         self.count: ir.Value | None = None
 
     def axis(self, value: ir.Value | None) -> int | None:
@@ -60,7 +58,7 @@ class _Walk:
         pairs = zip(shape_of(value), self.shapes[value], strict=True)
         differing = [axis for axis, (old, new) in enumerate(pairs) if old != new]
         if len(differing) > 1:
-            raise _Bound(value, "the batch is in more than one of its axes")
+            raise _BoundError(value, "the batch is in more than one of its axes")
         return differing[0] if differing else None
 
     def walk(self) -> None:
@@ -95,7 +93,7 @@ class _Walk:
                 node.replace_input_with(1, free)
                 return
             before *= size
-        raise _Bound(
+        raise _BoundError(
             node.outputs[0], f"{list(shape_of(source))} is reshaped to {target}, across the batch"
         )
 
@@ -115,7 +113,7 @@ class _Walk:
             return None
         first = np.take(array, [0], axis)
         if (array != first).any():
-            raise _Bound(value, "it holds a number for each picture of the batch")
+            raise _BoundError(value, "it holds a number for each picture of the batch")
         return first
 
     def _slice_constants(self, node: ir.Node) -> None:
@@ -131,9 +129,7 @@ class _Walk:
                     continue
                 own = axis - (rank - len(shape_of(value)))
                 if (one := self._one_slice(value, own)) is not None:
-                    node.replace_input_with(
-                        index, new_initializer(self.graph, one, name_of(value))
-                    )
+                    node.replace_input_with(index, new_initializer(self.graph, one, name_of(value)))
 
     def _expand_constants(self, node: ir.Node, places: range, axis: int | None) -> None:
         for index in places if axis is not None else ():
@@ -189,18 +185,23 @@ class _Walk:
             )
         except onnx.shape_inference.InferenceError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise _Bound(node.outputs[0], f"{node.op_type} at batch {_OTHER}: {reason}") from None
+            raise _BoundError(
+                node.outputs[0], f"{node.op_type} at batch {_OTHER}: {reason}"
+            ) from None
         for value in node.outputs:
             if value.name in found:
                 dims = found[value.name].tensor_type.shape.dim
                 sizes = tuple(d.dim_value for d in dims)
                 if len(sizes) != len(shape_of(value)) or 0 in sizes:
-                    raise _Bound(value, f"the shape of a {node.op_type} at another batch is open")
+                    raise _BoundError(
+                        value, f"the shape of a {node.op_type} at another batch is open"
+                    )
                 self.shapes[value] = sizes
 
     def _type(self, value: ir.Value) -> onnx.TypeProto:
         shape = self.shapes.get(value) or shape_of(value)
-        return onnx.helper.make_tensor_type_proto(the(value.dtype).value, shape)
+        assert value.dtype is not None
+        return onnx.helper.make_tensor_type_proto(value.dtype.value, shape)
 
     def name_shapes(self) -> None:
         """Let the batch axis of every value be called "N", or "kN" if it holds k per picture."""
@@ -241,7 +242,7 @@ def free_batch(model: ir.Model) -> Outcome:
         skip = Skip(
             value=name_of(result), reason="batch 1 and 3 do not give what the fixed batch gives"
         )
-    except _Bound as bound:
+    except _BoundError as bound:
         skip = bound.skip
     model.graph = ir.from_proto(fixed).graph
     return Outcome(changed=0, skipped=(skip,))

@@ -17,7 +17,7 @@ import onnx_ir as ir
 from ..outcome import Outcome
 
 _PREFIX = re.compile(r"^(Stateful)?PartitionedCall(_\d+)?/")
-_SUFFIX = re.compile(r"(:\d+)?(__\d+)?(:\d+)?$")
+_SUFFIX = re.compile(r"(:\d+)?(__\d+)?(:\d+)?(_held|_viewed|_replaced)*$")
 _GENERATED = re.compile(r"^(val_\d+|Identity\w*|[A-Za-z]+__\d+|einsum\d+\w*)$")
 _ROLES = {1: "weight", 2: "bias"}
 

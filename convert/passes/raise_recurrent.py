@@ -1,9 +1,7 @@
-"""Loops over time -> LSTM, GRU or RNN; reversed sequences -> their direction.
+"""Loops over time -> LSTM, GRU or RNN.
 
-    Loop(x; body = one step)                  ->  Squeeze(LSTM(x))
-    ReverseSequence(x), all of it             ->  Slice(x, step -1)
-    flip(LSTM<forward>(flip(x)))              ->  LSTM<reverse>(x)
-    LSTM(x, .., zeros, zeros)                 ->  LSTM(x)
+    Loop(x; body = one step)   ->  Squeeze(LSTM(x))
+    LSTM(x, .., zeros, zeros)  ->  LSTM(x)
 
 A loop is recognised by what one step of it does, see ``cells``. One that is none of them stays.
 """
@@ -15,24 +13,18 @@ import onnx_ir as ir
 
 from ..cells import Cell, cell_of
 from ..graph import (
-    attribute,
     constant,
-    has_one_use,
     name_of,
     new_initializer,
-    producer,
-    replace_value,
     shape_of,
-    static_shape,
     take_over,
-    the,
     typed_like,
 )
-from ..loops import NoRecurrence, Recurrence, Step, recurrence_of
+from ..loops import NoRecurrenceError, Recurrence, Step, recurrence_of
 from ..outcome import Outcome, Skip
 from .fold_constants import fold_constants
 
-_RECURRENT = ("LSTM", "GRU", "RNN")
+RECURRENT = ("LSTM", "GRU", "RNN")
 _FIRST_STATE = 5
 """Index of an op's initial_h."""
 
@@ -52,7 +44,7 @@ def _cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
 
         if (cell := cell_of(ordered, kinds, width, units)) is not None:
             return cell, order
-    raise NoRecurrence("a step of it is no LSTM, GRU or RNN cell")
+    raise NoRecurrenceError("a step of it is no LSTM, GRU or RNN cell")
 
 
 def _start(graph: ir.Graph, state: ir.Value) -> tuple[list[ir.Node], ir.Value | None]:
@@ -91,10 +83,10 @@ def _replace(model: ir.Model, found: Recurrence, cell: Cell, order: tuple[int, .
     for value in node.outputs[1:]:
         typed_like(value, found.sequence, (1, batch, size))
     made.append(node)
-    first, second = (
-        new_initializer(graph, np.array([axis], np.int64), "axes") for axis in (0, 1)
-    )
-    pairs = [(out, node.outputs[0], second, (steps, batch, size)) for _, out in found.results]
+    first, second = (new_initializer(graph, np.array([axis], np.int64), "axes") for axis in (0, 1))
+    pairs: list[tuple[ir.Value, ir.Value, ir.Value, tuple[int, ...]]] = [
+        (out, node.outputs[0], second, (steps, batch, size)) for _, out in found.results
+    ]
     for state, value in zip(states, node.outputs[1:], strict=True):
         if list(state.final.uses()):
             pairs.append((state.final, value, first, (batch, size)))
@@ -112,76 +104,11 @@ def _raise_loop(model: ir.Model, loop: ir.Node) -> Skip | None:
         found = recurrence_of(model, loop)
         cell, order = _cell(model, found)
         if any(value is not found.states[order[0]].after for value, _ in found.results):
-            raise NoRecurrence("it gives more than its hidden state")
-    except NoRecurrence as reason:
+            raise NoRecurrenceError("it gives more than its hidden state")
+    except NoRecurrenceError as reason:
         return Skip(value=name_of(loop.outputs[0]), reason=str(reason))
     _replace(model, found, cell, order)
     return None
-
-
-def _reverse_to_slice(graph: ir.Graph, node: ir.Node) -> bool:
-    """ReverseSequence of whole sequences -> Slice with step -1."""
-    lengths, shape = constant(node.inputs[1]), static_shape(node.inputs[0])
-    axis = attribute(node, "time_axis", 0)
-    if lengths is None or shape is None or (lengths != shape[axis]).any():
-        return False
-    numbers = (-1, np.iinfo(np.int64).min, axis, -1)
-    inputs = [new_initializer(graph, np.array([n], np.int64), "slice") for n in numbers]
-    made = ir.node("Slice", [node.inputs[0], *inputs], name=node.name)
-    typed_like(made.outputs[0], node.outputs[0], shape)
-    graph.insert_after(node, [made])
-    take_over(node.outputs[0], made.outputs[0])
-    graph.remove(node, safe=True)
-    return True
-
-
-def _flipped_axis(node: ir.Node | None) -> int | None:
-    """Return the axis that a Slice turns round, if that is all it does."""
-    if node is None or node.op_type != "Slice" or len(node.inputs) != 5:
-        return None
-    shape = static_shape(node.inputs[0])
-    values = [constant(value) for value in node.inputs[1:]]
-    if shape is None or any(value is None or value.size != 1 for value in values):
-        return None
-    start, end, axis, step = (int(np.reshape(the_array, ())) for the_array in values)
-    axis %= len(shape)
-    whole = start in (-1, shape[axis] - 1) or start >= shape[axis]
-    return axis if step == -1 and whole and end < -shape[axis] else None
-
-
-def _flip_below(node: ir.Node) -> ir.Node | None:
-    """Return the Slice that turns the time of a recurrent op's one result round again."""
-    value, axes = node.outputs[0], ["time", "direction", "batch", "units"]
-    while has_one_use(value):
-        ((user, _),) = value.uses()
-        if (axis := _flipped_axis(user)) is not None:
-            return user if axes[axis] == "time" else None
-        if user.op_type == "Transpose":
-            axes = [axes[i] for i in attribute(user, "perm")]
-        elif user.op_type == "Squeeze":
-            squeezed = constant(user.inputs[1])
-            if squeezed is None or axes[int(squeezed[0])] != "direction" or squeezed.size > 1:
-                return None
-            axes.remove("direction")
-        else:
-            return None
-        value = user.outputs[0]
-    return None
-
-
-def _turn_round(graph: ir.Graph, node: ir.Node) -> bool:
-    """flip(LSTM(flip(x))) -> LSTM<reverse>(x)."""
-    above, below = producer(node.inputs[0], "Slice"), _flip_below(node)
-    if attribute(node, "direction", "forward") != "forward" or below is None:
-        return False
-    if _flipped_axis(above) != 0 or any(list(value.uses()) for value in node.outputs[1:]):
-        return False
-    assert above is not None
-    node.replace_input_with(0, the(above.inputs[0]))
-    node.attributes["direction"] = ir.AttrString("direction", "reverse")
-    replace_value(below.outputs[0], the(below.inputs[0]))
-    graph.remove(below, safe=True)
-    return True
 
 
 def _drop_zero_states(node: ir.Node) -> bool:
@@ -205,14 +132,12 @@ def _raise_next_loop(model: ir.Model, left: dict[ir.Node, Skip]) -> bool:
 
 
 def raise_recurrent(model: ir.Model) -> Outcome:
-    """Raise loops, then give recurrent ops their direction and drop states of zeros."""
-    changed, skipped, graph = 0, dict[ir.Node, Skip](), model.graph
+    """Raise loops, and drop initial states of zeros."""
+    changed, skipped = 0, dict[ir.Node, Skip]()
     while _raise_next_loop(model, skipped):
         changed += 1
         skipped.clear()
         fold_constants(model)  # only now is the shape of what stands behind it known
-    for node in [n for n in graph if n.op_type == "ReverseSequence"]:
-        changed += _reverse_to_slice(graph, node)
-    for node in [n for n in graph if n.op_type in _RECURRENT]:
-        changed += _turn_round(graph, node) + _drop_zero_states(node)
+    for node in [n for n in model.graph if n.op_type in RECURRENT]:
+        changed += _drop_zero_states(node)
     return Outcome(changed=changed, skipped=tuple(skipped.values()))

@@ -93,8 +93,8 @@ def _gain(region: _Region) -> int:
     gain = 0
     for node, form in region.ops.items():
         if form is None:
-            before, after = (region.axes[v] for v in (the(node.inputs[0]), node.outputs[0]))
-            step = Axes(source=tuple(range(len(before.source))), rank=len(before.source))
+            rank = len(region.axes[the(node.inputs[0])].source)
+            step = Axes(source=tuple(range(rank)), rank=rank)
             through = step.through(node)
             gain += _cost(through, shape_of(node.outputs[0])) if through else _STANDING
         else:

@@ -60,12 +60,13 @@ def source_format(source: SourceSpec) -> str:
         return source.format
     if path.is_dir() and (path / "saved_model.pb").is_file():
         return "saved_model"
-    formats = {".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
+    formats = dict.fromkeys((".keras", ".h5", ".hdf5"), "keras")
     formats |= {".pb": "graph_def", ".onnx": "onnx"}
     if path.is_file() and path.suffix in formats:
         return formats[path.suffix]
     raise InputFileError(
-        f"{path}: not a SavedModel folder (with saved_model.pb), nor a .keras, .h5, .pb or .onnx file"
+        f"{path}: not a SavedModel folder (with saved_model.pb), nor a .keras, .h5, .pb or .onnx "
+        "file"
     )
 
 

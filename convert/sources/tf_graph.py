@@ -110,7 +110,7 @@ def _frozen(traced: Any) -> Any:
 
 
 def _unmark(graph: Any) -> None:
-    """Let every function be inlined. TensorFlow knows functions by name, so changed ones get new."""
+    """Let every function be inlined; under new names, since TensorFlow keeps the old."""
     names = {function.signature.name for function in graph.library.function}
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     for part in (*nodes, *graph.library.function):

@@ -5,7 +5,7 @@ import onnx_ir as ir
 
 from ocr_trt.convert.passes.free_batch import free_batch
 
-from .helpers import check_rests, graph, run
+from .helpers import check_rests, graph, ops, run
 
 RNG = np.random.default_rng(5)
 
@@ -39,7 +39,67 @@ def test_constant_that_differs_per_picture_keeps_the_batch() -> None:
         "agraph (float[2,8] x) => (float[2,8] y) { y = Add(x, shift) }", shift=weights(2, 8)
     )
     outcome = check_rests(model, free_batch)
-    assert "batch 1 and 3" in outcome.skipped[0].reason
+    assert outcome.skipped[0].reason == "it holds a number for each picture of the batch"
+
+
+def test_batch_behind_other_axes_is_freed() -> None:
+    """Queries, keys and values cut from one product: (N,T,3,H,D) -> (3,N,H,T,D)."""
+    model = graph(
+        """
+        agraph (float[2,6,24] x) => (float[2,6,8] y) {
+            r = Reshape(x, cut)
+            t = Transpose <perm = [2, 0, 3, 1, 4]> (r)
+            f = Reshape(t, flat)
+            q, k, v = Split <axis = 0, num_outputs = 3> (f)
+            s = Add(q, k)
+            m = Mul(s, v)
+            u = Reshape(m, heads)
+            b = Transpose <perm = [0, 2, 1, 3]> (u)
+            y = Reshape(b, back)
+        }
+        """,
+        cut=np.array([2, 6, 3, 2, 4]), flat=np.array([3, 2, 48]), heads=np.array([2, 2, 6, 4]),
+        back=np.array([2, 6, 8]),
+    )  # fmt: skip
+    assert free_batch(model).changed == 1
+    shapes = {v.name: [str(d) for d in v.shape] for node in model.graph for v in node.outputs}
+    assert shapes["t"] == ["3", "N", "2", "6", "4"]
+    assert shapes["f"] == ["3", "N", "48"]
+
+
+def test_constant_that_is_joined_on_grows_with_the_batch() -> None:
+    token = np.repeat(weights(1, 1, 4), 2, axis=0)
+    model = graph(
+        "agraph (float[2,5,4] x) => (float[2,6,4] y) { y = Concat <axis = 1> (token, x) }",
+        token=token,
+    )
+    assert free_batch(model).changed == 1
+    assert ops(model) == {"Shape": 1, "Concat": 2, "Expand": 1}
+
+
+def test_state_of_an_lstm_grows_with_the_batch() -> None:
+    model = graph(
+        """
+        agraph (float[2,5,3] x) => (float[2,5,4] y) {
+            t = Transpose <perm = [1, 0, 2]> (x)
+            l = LSTM <hidden_size = 4> (t, w, r, , , h)
+            s = Squeeze(l, one)
+            y = Transpose <perm = [1, 0, 2]> (s)
+        }
+        """,
+        w=weights(1, 16, 3), r=weights(1, 16, 4), h=np.repeat(weights(1, 1, 4), 2, axis=1),
+        one=np.array([1]),
+    )  # fmt: skip
+    assert free_batch(model).changed == 1
+    assert ops(model)["Expand"] == 1
+
+
+def test_reshape_across_pictures_is_named() -> None:
+    model = graph(
+        "agraph (float[2,3] x) => (float[3,2] y) { y = Reshape(x, to) }", to=np.array([3, 2])
+    )
+    outcome = check_rests(model, free_batch)
+    assert outcome.skipped[0].reason == "[2, 3] is reshaped to [3, 2], across the batch"
 
 
 def test_result_that_mixes_pictures_keeps_the_batch() -> None:

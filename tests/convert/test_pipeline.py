@@ -12,7 +12,7 @@ import pytest
 
 from ocr_trt.convert import passes
 from ocr_trt.convert.audit import audit
-from ocr_trt.convert.pipeline import PASSES, convert
+from ocr_trt.convert.pipeline import PASSES, PREPARE, convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.backends.onnxruntime import runner_from_model
 from ocr_trt.engines.baseline import baseline_runner
@@ -28,7 +28,7 @@ RUN_OUTSIDE_THE_TUPLE = {
 
 def test_every_pass_is_in_the_pipeline() -> None:
     files = {path.stem for path in Path(passes.__path__[0]).glob("*.py")} - {"__init__"}
-    assert files == {step.__name__ for step in PASSES} | RUN_OUTSIDE_THE_TUPLE
+    assert files == {step.__name__ for step in (*PREPARE, *PASSES)} | RUN_OUTSIDE_THE_TUPLE
 
 
 def test_detector_becomes_clean(detector_spec: DetectorSpec) -> None:

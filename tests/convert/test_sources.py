@@ -96,6 +96,53 @@ def test_onnx_files_convert_and_equal_themselves(
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def frozen_graph(path: Path) -> Path:
+    tf = pytest.importorskip("tensorflow")
+    with tf.Graph().as_default() as graph:
+        image = tf.compat.v1.placeholder(tf.float32, [None, None, None, 3], name="image")
+        kernel = tf.constant(np.random.default_rng(0).normal(size=(3, 3, 3, 2)), tf.float32)
+        x = tf.nn.relu(tf.nn.conv2d(image, kernel, 1, "SAME"), name="inner/relu")
+        tf.sigmoid(x, name="map")
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("output", ["map", "map:0", "inner/relu"])
+def test_frozen_graphs_convert_and_equal_tensorflow(
+    tmp_path: Path, output: str, rng: np.random.Generator
+) -> None:
+    spec = spec_for(frozen_graph(tmp_path / "m.pb"))
+    spec = spec.model_copy(update={"output": spec.output.model_copy(update={"name": output})})
+    source = open_source(spec.source)
+    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(picture)
+    theirs = baseline_runner(source, spec, 24).run(picture)
+    assert theirs.std() > 1e-3
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_frozen_graph_finds_its_ends(tmp_path: Path) -> None:
+    source = open_source(SourceSpec(path=frozen_graph(tmp_path / "m.pb")))
+    found = source.signature()
+    assert [(i.name, i.shape) for i in found.inputs] == [("image", (None, None, None, 3))]
+    assert [o.name for o in found.outputs] == ["map"]
+    with pytest.raises(InputFileError, match="no input named 'picture'; it has: image"):
+        source.function("picture", "map")
+    with pytest.raises(InputFileError, match="no output named 'nothing'; it has: map"):
+        source.to_onnx("image", (1, 16, 24, 3), "nothing")
+
+
+def test_graph_with_variables_is_refused(tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    with tf.Graph().as_default() as graph:
+        image = tf.compat.v1.placeholder(tf.float32, [1, 4], name="image")
+        weight = tf.compat.v1.get_variable("weight", [4], use_resource=False)
+        tf.multiply(image, weight, name="map")
+    (tmp_path / "m.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    with pytest.raises(InputFileError, match=r"not frozen: 1 variables .* such as weight"):
+        open_source(SourceSpec(path=tmp_path / "m.pb"))
+
+
 def test_signature_lists_inputs_and_outputs(detector_model: Path) -> None:
     found = open_source(SourceSpec(path=detector_model)).signature()
     assert [(i.name, i.shape) for i in found.inputs] == [("image", (None, None, None, 3))]
@@ -119,6 +166,8 @@ def test_missing_names_are_listed(detector_model: Path) -> None:
         ("model.txt", b"x", "not a SavedModel folder"),
         ("model.onnx", b"not protobuf", "not a valid ONNX model"),
         ("model.onnx", b"", "not a valid ONNX model"),
+        ("model.pb", b"not protobuf", "not a frozen TensorFlow graph"),
+        ("model.pb", b"", "not a frozen TensorFlow graph: it holds no node"),
         ("model.keras", b"not a zip", "not a Keras model file"),
         ("model.h5", b"not hdf5", "not a Keras model file"),
     ],

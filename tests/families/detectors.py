@@ -103,9 +103,7 @@ def efficientnet() -> Any:
     from keras import layers
 
     image = keras.Input((64, 96, 3), name="image")
-    encoder = keras.applications.EfficientNetB0(
-        input_tensor=image, weights=None, include_top=False
-    )
+    encoder = keras.applications.EfficientNetB0(input_tensor=image, weights=None, include_top=False)
     features = encoder.get_layer("block3b_add").output
     x = layers.UpSampling2D(2, interpolation="bilinear")(conv(features, 8))
     x = layers.Conv2DTranspose(1, 4, 4, activation="sigmoid")(x)

@@ -84,9 +84,7 @@ def tf1_recognizer() -> bytes:
 
         zeros = v1.zeros([batch, units])
         outputs = v1.TensorArray("float32", steps)
-        *_, outputs = v1.while_loop(
-            lambda step, *_: step < steps, body, (0, zeros, zeros, outputs)
-        )
+        *_, outputs = v1.while_loop(lambda step, *_: step < steps, body, (0, zeros, zeros, outputs))
         return v1.ensure_shape(outputs.stack(), [None, None, units])
 
     def build(v1: Any) -> None:

@@ -1,0 +1,41 @@
+"""Every family of the zoo: converted, equal to TensorFlow, built for every target at hand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from .zoo import DOCUMENT, FAMILIES, Family, look_at
+
+NOT_YET = {
+    "spatial-transformer": "its gathers count the pictures of a batch; no rule makes a GridSample",
+    "wide-unpool": "TensorRT has no MaxPool with indices; only 2x2 unpooling is raised",
+}
+SEQUENCE_TRANSPOSES = 17
+"""Most Transposes any recognizer keeps: attention moves its heads, LSTMs want time first."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_family(family: Family, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if family.name in NOT_YET:
+        request.applymarker(pytest.mark.xfail(reason=NOT_YET[family.name], strict=True))
+    sight = look_at(family, tmp_path)
+    assert sight.spread > 0.01, "a constant output would prove nothing"
+    assert sight.difference <= (1e-5 if family.role == "detector" else 1e-4)
+    assert sight.openvino <= 1e-4
+    assert set(sight.builds.values()) <= {"yes", "-"}
+    assert sight.seconds < 20
+    if family.role == "detector" and family.name != "group-norm":
+        assert sight.converted.ops["Transpose"] == 0
+    assert sight.converted.ops["Transpose"] <= SEQUENCE_TRANSPOSES
+    assert not {"Loop", "If", "Scan", "ReverseSequence"} & set(sight.converted.ops)
+
+
+def test_document_lists_every_family() -> None:
+    listed = re.findall(r"^\| `([\w-]+)` ", DOCUMENT.read_text("utf-8"), re.M)
+    assert listed == [family.name for family in FAMILIES]
