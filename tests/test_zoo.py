@@ -13,7 +13,6 @@ from .zoo import DOCUMENT, FAMILIES, Family, look_at
 
 NOT_YET = {
     "spatial-transformer": "its gathers count the pictures of a batch; no rule makes a GridSample",
-    "wide-unpool": "TensorRT has no MaxPool with indices; only 2x2 unpooling is raised",
 }
 SEQUENCE_TRANSPOSES = 17
 """Most Transposes any recognizer keeps: attention moves its heads, LSTMs want time first."""

@@ -8,26 +8,36 @@ index says and zeros elsewhere, exactly, in both of two draws.
 
     y -> MaxPool -> p, i                   y -> MaxPoolArgmax2d -> p, place
     i, v -> (index arithmetic, Scatter*)   v, place -> MaxUnpool2d
+
+That is for windows of 2x2, side by side. For others the same is done with standard ops, see
+``windows``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice, product
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from ...plugins import max_pool_argmax_2d, max_unpool_2d
-from ..graph import attribute, name_of, shape_of, static_shape, take_over, the, typed_like
+from ..graph import attribute, constant, name_of, shape_of, static_shape, take_over, the, typed_like
 from ..outcome import Outcome, Skip
 from ..regions import evaluate, nodes_between, positions, submodel
-from .collapse_views import VIEW_OPS
+from ..windows import Windows, first_maxima, unpool_nodes, windows_of
 
 _SCATTERS = ("ScatterND", "ScatterElements", "Scatter")
 _NCHW, _NHWC = (0, 1, 2, 3), (0, 2, 3, 1)
 _DRAWS = 2
+_LONGEST = 16
+"""Nodes between a scatter and the result."""
+_CANDIDATES = 12
+"""Values that may be the un-pooled ones."""
+
+Unpool = Callable[[ir.Value], list[ir.Node]]
+"""Makes the nodes that un-pool values (N, C, h, w); the last one's output is the result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,18 +50,15 @@ class _Unpool:
     result_perm: tuple[int, ...]
 
 
-def _why_not_fast(pool: ir.Node) -> str | None:
-    """Why this pooling is no plain 2x2 one with stride 2, or None if it is."""
+def _why_not(pool: ir.Node) -> str | None:
+    """Why this pooling is beyond us, or None if it is not."""
     shape = static_shape(pool.inputs[0])
     if shape is None or len(shape) != 4:
         return f"its input shape {the(pool.inputs[0]).shape} is not four known numbers"
-    wanted = {"kernel_shape": (2, 2), "strides": (2, 2)}
-    for name, value in wanted.items():
-        seen = tuple(attribute(pool, name, (1, 1)))
-        if seen != value:
-            return f"{name} is {seen}, and only {value} is supported"
-    if any(attribute(pool, "pads", (0,))) or shape[2] % 2 or shape[3] % 2:
-        return f"height and width {shape[2:]} must be even and unpadded"
+    if any(d != 1 for d in attribute(pool, "dilations", (1, 1))):
+        return "its windows are dilated"
+    if attribute(pool, "storage_order", 0):
+        return "its indices are column-major"
     return None
 
 
@@ -70,43 +77,44 @@ def _scatters_below(value: ir.Value) -> list[ir.Node]:
     return found
 
 
-def _rank4_upwards(value: ir.Value | None) -> Iterator[ir.Value]:
-    """Yield the rank-4 values on the view chain that ends at ``value``, farthest first."""
-    chain = [the(value)]
-    while (node := chain[-1].producer()) is not None and node.op_type in VIEW_OPS:
-        chain.append(the(node.inputs[0]))
-    yield from (v for v in reversed(chain) if v.shape is not None and len(v.shape) == 4)
+def _above(result: ir.Value, indices: ir.Value) -> Iterator[ir.Value]:
+    """Yield what ``result`` is made of and ``indices`` has no part in, nearest first."""
+    todo, seen = [result], set[ir.Value]()
+    below = _descendants(indices)
+    for value in todo:
+        node = value.producer()
+        if value in seen or node is None:
+            continue
+        seen.add(value)
+        if value not in below and value is not indices:
+            yield value
+        todo += [v for v in node.inputs if v is not None and constant(v) is None]
 
 
-def _rank4_downwards(value: ir.Value) -> Iterator[ir.Value]:
-    """Yield the rank-4 values on the view chain that starts at ``value``, farthest first."""
+def _descendants(value: ir.Value) -> set[ir.Value]:
+    todo, found = [value], set[ir.Value]()
+    for each in todo:
+        new = [v for node, _ in each.uses() for v in node.outputs if v not in found]
+        found.update(new)
+        todo += new
+    return found
+
+
+def _downwards(value: ir.Value) -> list[ir.Value]:
+    """Return the values on the single-use chain that starts at ``value``, farthest first."""
     chain = [value]
-    while len(uses := list(chain[-1].uses())) == 1 and uses[0][0].op_type in VIEW_OPS:
+    while len(chain) < _LONGEST and len(uses := list(chain[-1].uses())) == 1:
         chain.append(uses[0][0].outputs[0])
-    yield from (v for v in reversed(chain) if v.shape is not None and len(v.shape) == 4)
+    return chain[::-1]
 
 
 def _layouts(shape: tuple[int, ...] | None, nchw: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [perm for perm in (_NCHW, _NHWC) if shape == tuple(nchw[i] for i in perm)]
 
 
-def _draw(
-    rng: np.random.Generator, full: tuple[int, ...]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return ONNX MaxPool indices, values, and the un-pooled result, all NCHW."""
-    batch, channels, height, width = full
-    pooled = (batch, channels, height // 2, width // 2)
-    rows = 2 * np.arange(pooled[2])[:, None] + rng.integers(0, 2, pooled)
-    columns = 2 * np.arange(pooled[3]) + rng.integers(0, 2, pooled)
-    planes = np.arange(batch * channels).reshape(batch, channels, 1, 1)
-    indices = (planes * height + rows) * width + columns
-    values = rng.standard_normal(pooled, np.float32)
-    result = np.zeros(full, np.float32)
-    result.reshape(-1)[indices.reshape(-1)] = values.reshape(-1)
-    return indices.astype(np.int64), values, result
-
-
-def _matches(model: ir.Model, pool: ir.Node, match: _Unpool, order: dict[ir.Node, int]) -> bool:
+def _matches(
+    model: ir.Model, pool: ir.Node, windows: Windows, match: _Unpool, order: dict[ir.Node, int]
+) -> bool:
     indices = pool.outputs[1]
     nodes = nodes_between([indices, match.values], match.result, order)
     if nodes is None:
@@ -114,7 +122,7 @@ def _matches(model: ir.Model, pool: ir.Node, match: _Unpool, order: dict[ir.Node
     proto = submodel(model, [indices, match.values], match.result, nodes)
     rng = np.random.default_rng(0)
     for _ in range(_DRAWS):
-        places, values, expected = _draw(rng, shape_of(pool.inputs[0]))
+        places, values, expected = windows.draw(rng)
         held = values.transpose(match.values_perm)
         feeds = {name_of(indices): places, name_of(match.values): held}
         got = evaluate(proto, feeds)
@@ -124,23 +132,22 @@ def _matches(model: ir.Model, pool: ir.Node, match: _Unpool, order: dict[ir.Node
 
 
 def _find(
-    model: ir.Model, pool: ir.Node, scatter: ir.Node, order: dict[ir.Node, int]
+    model: ir.Model,
+    pool: ir.Node,
+    windows: Windows,
+    scatter: ir.Node,
+    order: dict[ir.Node, int],
 ) -> _Unpool | None:
-    full = shape_of(pool.inputs[0])
-    batch, channels, height, width = full
-    pooled = (batch, channels, height // 2, width // 2)
-    for result in _rank4_downwards(scatter.outputs[0]):
-        for values in _rank4_upwards(scatter.inputs[2]):
-            for result_perm in _layouts(static_shape(result), full):
-                for values_perm in _layouts(static_shape(values), pooled):
-                    match = _Unpool(
-                        values=values,
-                        result=result,
-                        values_perm=values_perm,
-                        result_perm=result_perm,
-                    )
-                    if _matches(model, pool, match, order):
-                        return match
+    for result in _downwards(scatter.outputs[0]):
+        perms = _layouts(static_shape(result), windows.full)
+        if not perms:
+            continue
+        candidates = (v for v in _above(result, pool.outputs[1]) if v.dtype == ir.DataType.FLOAT)
+        held = ((v, p) for v in candidates for p in _layouts(static_shape(v), windows.pooled))
+        for result_perm, (values, perm) in product(perms, islice(held, _CANDIDATES)):
+            match = _Unpool(values=values, result=result, values_perm=perm, result_perm=result_perm)
+            if _matches(model, pool, windows, match, order):
+                return match
     return None
 
 
@@ -153,12 +160,10 @@ def _to_nchw(value: ir.Value, perm: tuple[int, ...]) -> tuple[list[ir.Node], ir.
     return [node], node.outputs[0]
 
 
-def _replace_unpool(graph: ir.Graph, match: _Unpool, place: ir.Value) -> None:
+def _replace_unpool(graph: ir.Graph, match: _Unpool, unpool: Unpool) -> None:
     before, values = _to_nchw(match.values, match.values_perm)
-    batch, channels, height, width = shape_of(values)
-    unpool = ir.node(max_unpool_2d.NAME, [values, place], domain=max_unpool_2d.DOMAIN)
-    last = typed_like(unpool.outputs[0], values, (batch, channels, 2 * height, 2 * width))
-    made = [*before, unpool]
+    made = [*before, *unpool(values)]
+    last = made[-1].outputs[0]
     if match.result_perm == _NHWC:
         back = ir.node("Transpose", [last], attributes={"perm": _NHWC})
         last = typed_like(back.outputs[0], match.result)
@@ -185,30 +190,64 @@ def _pool_beside(graph: ir.Graph, pool: ir.Node) -> ir.Node:
     return made
 
 
+def _plain_unpool(place: ir.Value) -> Unpool:
+    """Return what un-pools by the places of a MaxPoolArgmax2d."""
+
+    def unpool(values: ir.Value) -> list[ir.Node]:
+        batch, channels, height, width = shape_of(values)
+        node = ir.node(max_unpool_2d.NAME, [values, place], domain=max_unpool_2d.DOMAIN)
+        typed_like(node.outputs[0], values, (batch, channels, 2 * height, 2 * width))
+        return [node]
+
+    return unpool
+
+
+def _without_indices(graph: ir.Graph, pool: ir.Node) -> ir.Node:
+    """Put a MaxPool with one output beside the pool."""
+    attributes = list(pool.attributes.values())
+    made = ir.node("MaxPool", [pool.inputs[0]], attributes={a.name: a for a in attributes})
+    typed_like(made.outputs[0], pool.outputs[0])
+    graph.insert_after(pool, [made])
+    return made
+
+
+def _new_pool(model: ir.Model, pool: ir.Node, windows: Windows) -> tuple[ir.Node, Unpool]:
+    """Put beside a pool what shall take its place; return it, and what un-pools it."""
+    graph = model.graph
+    if windows.is_plain:
+        made = _pool_beside(graph, pool)
+        max_pool_argmax_2d.register(model)
+        max_unpool_2d.register(model)
+        return made, _plain_unpool(made.outputs[1])
+    made = _without_indices(graph, pool)
+    nodes, masks = first_maxima(graph, windows, the(pool.inputs[0]), made.outputs[0])
+    graph.insert_after(made, nodes)
+    return made, lambda values: unpool_nodes(graph, windows, masks, values)
+
+
+def _raise_pool(model: ir.Model, pool: ir.Node, scatters: list[ir.Node]) -> int | Skip:
+    if (reason := _why_not(pool)) is not None:
+        return Skip(value=name_of(pool.outputs[0]), reason=reason)
+    order, windows = positions(model.graph), windows_of(pool)
+    found = [_find(model, pool, windows, scatter, order) for scatter in scatters]
+    matches = {match.result: match for match in found if match is not None}
+    if None in found:
+        reason = "the nodes between its indices and the scatter do not un-pool"
+        return Skip(value=name_of(pool.outputs[0]), reason=reason)
+    made, unpool = _new_pool(model, pool, windows)
+    for match in matches.values():
+        _replace_unpool(model.graph, match, unpool)
+    take_over(pool.outputs[0], made.outputs[0])  # last: a match may read the pool itself
+    return len(matches)
+
+
 def raise_max_unpool(model: ir.Model) -> Outcome:
-    """Raise every 2x2 max-unpooling; dead index arithmetic is left for ``fold_constants``."""
+    """Raise every max-unpooling; dead index arithmetic is left for ``fold_constants``."""
     changed, skipped = 0, list[Skip]()
     pools = [n for n in model.graph if n.op_type == "MaxPool" and len(n.outputs) == 2]
     for pool in pools:
-        scatters = _scatters_below(pool.outputs[1])
-        if not scatters:
-            continue
-        if (reason := _why_not_fast(pool)) is not None:
-            skipped.append(Skip(value=name_of(pool.outputs[0]), reason=reason))
-            continue
-        order = positions(model.graph)
-        found = [_find(model, pool, scatter, order) for scatter in scatters]
-        matches = [match for match in found if match is not None]
-        if len(matches) < len(found):
-            reason = "the nodes between its indices and the scatter do not un-pool"
-            skipped.append(Skip(value=name_of(pool.outputs[0]), reason=reason))
-            continue
-        made = _pool_beside(model.graph, pool)
-        for match in matches:
-            _replace_unpool(model.graph, match, made.outputs[1])
-            changed += 1
-        take_over(pool.outputs[0], made.outputs[0])  # last: a match may read the pool itself
-    if changed:
-        max_pool_argmax_2d.register(model)
-        max_unpool_2d.register(model)
+        if scatters := _scatters_below(pool.outputs[1]):
+            result = _raise_pool(model, pool, scatters)
+            skipped += [result] if isinstance(result, Skip) else []
+            changed += result if isinstance(result, int) else 0
     return Outcome(changed=changed, skipped=tuple(skipped))

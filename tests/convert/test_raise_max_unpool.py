@@ -59,6 +59,22 @@ def by_tensor_scatter(values: Any, places: Any, shape: tuple[int, int, int, int]
     return tf.reshape(filled, shape)
 
 
+def by_segment_sum(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
+    n, h, w, c = shape
+    pictures = tf.reshape(tf.range(n, dtype=tf.int64), [n, 1, 1, 1])
+    flat = tf.reshape(places + pictures * h * w * c, [-1])
+    spread = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), flat, n * h * w * c)
+    return tf.reshape(spread, shape)
+
+
+def by_broadcast(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
+    n, h, w, c = shape
+    pictures = tf.reshape(tf.range(n, dtype=tf.int64), [n, 1, 1, 1])
+    flat = tf.broadcast_to(pictures, tf.shape(places, out_type=tf.int64)) * (h * w * c) + places
+    spread = tf.scatter_nd(tf.reshape(flat, [-1, 1]), tf.reshape(values, [-1]), [n * h * w * c])
+    return tf.reshape(spread, shape)
+
+
 def upside_down(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
     _, h, w, c = shape
     return by_scatter_nd_and_repeat(values, h * w * c - 1 - places, shape)
@@ -84,7 +100,14 @@ def evaluated(model: ir.Model, x: np.ndarray) -> np.ndarray:
     return onnx_session(ir.to_proto(model)).run(None, {"x": x})[0]
 
 
-SPELLINGS = [by_scatter_nd_and_repeat, by_ones_like, by_four_coordinates, by_tensor_scatter]
+SPELLINGS = [
+    by_scatter_nd_and_repeat,
+    by_ones_like,
+    by_four_coordinates,
+    by_tensor_scatter,
+    by_segment_sum,
+    by_broadcast,
+]
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -111,26 +134,71 @@ def test_index_arithmetic_that_does_not_unpool_is_left_and_explained() -> None:
     assert ops(model)["ScatterND"] == 1
 
 
-@pytest.mark.parametrize(
-    ("size", "shape", "reason"),
-    [
-        (3, (1, 7, 11, 3), "kernel_shape is (3, 3)"),
-        (2, (1, 7, 10, 3), "must be even"),
-    ],
-    ids=["3x3 windows", "odd height"],
-)
-def test_other_windows_are_left_and_explained(
-    size: int, shape: tuple[int, int, int, int], reason: str
-) -> None:
+@pytest.mark.parametrize("with_batch", [False, True])
+def test_batch_may_be_in_the_index(with_batch: bool, rng: np.random.Generator) -> None:
+    shape = (2, 6, 10, 3)
+
     def run(x: Any) -> Any:
-        values, places = tf.nn.max_pool_with_argmax(x, size, 2, "VALID")
+        values, places = tf.nn.max_pool_with_argmax(
+            x, 2, 2, "VALID", include_batch_in_index=with_batch
+        )
+        if not with_batch:
+            return by_broadcast(values + 1.0, places, shape)
         flat = tf.reshape(places, [-1, 1])
-        spread = tf.scatter_nd(flat, tf.reshape(values, [-1]), [int(np.prod(shape))])
+        spread = tf.scatter_nd(flat, tf.reshape(values + 1.0, [-1]), [int(np.prod(shape))])
         return tf.reshape(spread, shape)
 
-    outcome = raise_max_unpool(converted(run, shape))
-    assert outcome.changed == 0
-    assert reason in outcome.skipped[0].reason
+    model = converted(run, shape)
+    assert raise_max_unpool(model).changed == 1
+    fold_constants(model)
+    assert ops(model)["MaxUnpool2d"] == 1
+    x = rng.standard_normal(shape).astype(np.float32)
+    np.testing.assert_allclose(evaluated(model, x), run(tf.constant(x)).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "pad", "height", "width"),
+    [
+        (3, 2, "VALID", 7, 11),
+        (3, 2, "SAME", 6, 10),
+        (3, 2, "SAME", 7, 11),
+        (2, 2, "VALID", 7, 10),
+        (2, 2, "SAME", 7, 9),
+        (3, 1, "SAME", 5, 6),
+        (2, 3, "VALID", 8, 9),
+        ((2, 4), (2, 4), "VALID", 6, 8),
+    ],
+)
+@pytest.mark.parametrize("unpool", [by_scatter_nd_and_repeat, by_segment_sum])
+def test_other_windows_become_standard_ops(
+    unpool: Unpool, size: Any, stride: Any, pad: str, height: int, width: int,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    shape = (2, height, width, 3)
+
+    def run(x: Any) -> Any:
+        y = tf.nn.relu(x - 0.5)  # many ties at zero
+        values, places = tf.nn.max_pool_with_argmax(y, size, stride, pad)
+        values = tf.sin(3 * values) - 0.25
+        flat = tf.reshape(values, [2, -1])
+        places = tf.reshape(places, [2, -1])
+        pictures = tf.repeat(tf.range(2, dtype=tf.int64)[:, None], tf.shape(flat)[1], 1)
+        if unpool is by_segment_sum:
+            index = tf.reshape(pictures * (height * width * 3) + places, [-1])
+            one = tf.reshape(flat, [-1])
+            spread = tf.math.unsorted_segment_sum(one, index, 2 * height * width * 3)
+        else:
+            index = tf.stack([pictures, places], -1)
+            spread = tf.scatter_nd(index, flat, tf.constant([2, height * width * 3], tf.int64))
+        return tf.reshape(spread, shape)
+
+    model = converted(run, shape)
+    assert raise_max_unpool(model).changed == 1
+    fold_constants(model)
+    assert not {"ScatterND", "Unique", "TopK", "MaxUnpool2d"} & set(ops(model))
+    assert all(len(n.outputs) == 1 for n in model.graph if n.op_type == "MaxPool")
+    x = rng.integers(-1, 4, shape).astype(np.float32)
+    np.testing.assert_allclose(evaluated(model, x), run(tf.constant(x)).numpy(), atol=1e-5)
 
 
 def test_pooling_without_unpooling_is_left() -> None:
