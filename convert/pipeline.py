@@ -32,6 +32,8 @@ from .passes.order_nodes import order_nodes
 from .passes.raise_activations import raise_activations
 from .passes.raise_dense import raise_dense
 from .passes.raise_directions import raise_directions
+from .passes.raise_grid_sample import raise_grid_sample
+from .passes.raise_group_norms import raise_group_norms
 from .passes.raise_max_unpool import raise_max_unpool
 from .passes.raise_norms import raise_norms
 from .passes.raise_recurrent import raise_recurrent
@@ -55,8 +57,10 @@ PASSES: tuple[Pass, ...] = (
     fold_constants,  # everything after wants to see shapes as numbers
     raise_max_unpool,
     raise_resize,
+    raise_grid_sample,
     raise_activations,
     raise_norms,
+    raise_group_norms,
     fold_constants,  # drops what the raised ops no longer need
     collapse_views,  # einsum leaves chains; the dense rule wants single Reshapes
     raise_dense,

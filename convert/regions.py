@@ -82,6 +82,18 @@ def regions_ending_at(
         open_values.update(dict.fromkeys(dynamic_inputs(latest)))
 
 
+def ancestors(value: ir.Value) -> list[ir.Node]:
+    """Return all nodes that a value is made by, nearest first."""
+    found: dict[ir.Node, None] = {}
+    todo = [value]
+    for each in todo:
+        node = each.producer()
+        if node is not None and node not in found:
+            found[node] = None
+            todo += [v for v in node.inputs if v is not None]
+    return list(found)
+
+
 def nodes_between(
     sources: Sequence[ir.Value], result: ir.Value, order: dict[ir.Node, int]
 ) -> tuple[ir.Node, ...] | None:

@@ -41,7 +41,7 @@ class Windows:
 
     @property
     def after(self) -> tuple[int, int]:
-        """Rows below and columns right of the picture that windows reach; negative: left over."""
+        """Rows below and columns right of the picture that windows reach; negative if left over."""
         down, right = (
             (self.pooled[2 + i] - 1) * self.stride[i]
             + self.kernel[i]
@@ -52,9 +52,7 @@ class Windows:
         return down, right
 
     def _places(self, rng: np.random.Generator, axis: int) -> npt.NDArray[np.int64]:
-        """Draw a row (axis 0) or column of each window such that no two windows share one: the first
-        that lies in the picture, or one of those behind it that the next window does not have.
-        """
+        """Draw a row (axis 0) or column of each window such that no two windows share one."""
         most = min(self.stride[axis], self.kernel[axis] - self.before[axis])
         shape = [1, 1, 1, 1]
         shape[2 + axis] = -1

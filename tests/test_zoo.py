@@ -11,25 +11,20 @@ pytest.importorskip("tensorflow")
 
 from .zoo import DOCUMENT, FAMILIES, Family, look_at
 
-NOT_YET = {
-    "spatial-transformer": "its gathers count the pictures of a batch; no rule makes a GridSample",
-}
 SEQUENCE_TRANSPOSES = 17
 """Most Transposes any recognizer keeps: attention moves its heads, LSTMs want time first."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_family(family: Family, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    if family.name in NOT_YET:
-        request.applymarker(pytest.mark.xfail(reason=NOT_YET[family.name], strict=True))
+def test_family(family: Family, tmp_path: Path) -> None:
     sight = look_at(family, tmp_path)
     assert sight.spread > 0.01, "a constant output would prove nothing"
     assert sight.difference <= (1e-5 if family.role == "detector" else 1e-4)
     assert sight.openvino <= 1e-4
     assert set(sight.builds.values()) <= {"yes", "-"}
     assert sight.seconds < 20
-    if family.role == "detector" and family.name != "group-norm":
+    if family.role == "detector":
         assert sight.converted.ops["Transpose"] == 0
     assert sight.converted.ops["Transpose"] <= SEQUENCE_TRANSPOSES
     assert not {"Loop", "If", "Scan", "ReverseSequence"} & set(sight.converted.ops)

@@ -19,7 +19,6 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..graph import (
-    constant,
     name_of,
     new_initializer,
     shape_of,
@@ -27,15 +26,10 @@ from ..graph import (
     take_over,
     typed_like,
 )
+from ..norms import AVERAGING, ENDINGS, epsilons, exact
 from ..outcome import Outcome
 from ..regions import Region, evaluate, positions, regions_ending_at, submodel
 
-_ALLOWED = {
-    *("Add", "Cast", "Div", "Expand", "GlobalAveragePool", "Identity", "Mul", "Neg", "Pow"),
-    *("Reciprocal", "ReduceMean", "ReduceSum", "Reshape", "Sqrt", "Squeeze", "Sub", "Transpose"),
-    "Unsqueeze",
-}
-_ROOTS = {"Add", "Mul", "Sub", "Div", "Reshape"}
 _TOLERANCE = 2e-5
 _LARGEST = 24
 
@@ -52,31 +46,10 @@ def _normalised(x: npt.NDArray[np.float64], eps: float) -> npt.NDArray[np.float6
     return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps)
 
 
-def _epsilons(region: Region) -> list[float]:
-    found = {
-        float(array.reshape(()))
-        for node in region.nodes
-        for value in node.inputs
-        if (array := constant(value)) is not None and array.size == 1 and array.dtype.kind == "f"
-    }
-    return sorted(eps for eps in found if 0 < eps < 0.1)
-
-
 def _probe(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Random rows, many of them with a variance so small that eps shows in the result."""
     sizes = rng.choice([0.003, 0.02, 1.0], (*shape[:-1], 1))
     return (rng.standard_normal(shape) * sizes).astype(np.float32)
-
-
-def _exact(estimate: npt.NDArray[np.float64], region: Region) -> npt.NDArray[np.float32]:
-    """Return the constant of the region that ``estimate`` is a noisy reading of, if any."""
-    for value in (v for node in region.nodes for v in node.inputs):
-        array = constant(value)
-        if array is None or array.size != estimate.size or array.dtype != np.float32:
-            continue
-        if np.allclose(array.reshape(-1), estimate, rtol=1e-4, atol=1e-6):
-            return array.reshape(-1)
-    return np.ones_like(estimate, np.float32) if np.allclose(estimate, 1) else np.float32(estimate)
 
 
 def _explain(model: ir.Model, region: Region) -> _Norm | None:
@@ -91,10 +64,10 @@ def _explain(model: ir.Model, region: Region) -> _Norm | None:
         return None
     bias = results[2].reshape(-1, shape[-1])[0]  # n(0) = 0
     first, second = (y.reshape(-1, shape[-1]).astype(np.float64) for y in results[:2])
-    for eps in _epsilons(region):
+    for eps in epsilons(region):
         n, again = (_normalised(x.astype(np.float64), eps).reshape(first.shape) for x in probes[:2])
         estimate = (n * (first - bias)).sum(0) / np.maximum((n**2).sum(0), 1e-12)
-        scale = _exact(estimate, region)
+        scale = exact(estimate, region)
         error = np.abs(again * scale + bias - second).max()
         if error <= _TOLERANCE * max(1.0, np.abs(second).max()):
             return _Norm(eps=eps, scale=scale, bias=bias)
@@ -106,7 +79,7 @@ def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
     found = []
     for region in regions_ending_at(root, order, largest=_LARGEST):
         kinds = {node.op_type for node in region.nodes}
-        if not kinds <= _ALLOWED:
+        if not kinds <= AVERAGING:
             break
         shape = static_shape(region.source)
         rows = int(np.prod(shape[:-1])) if shape else 0
@@ -124,7 +97,7 @@ def raise_norms(model: ir.Model) -> Outcome:
     """Replace each layer normalisation that is spelt out by LayerNormalization."""
     order, changed = positions(model.graph), 0
     for root in reversed(list(model.graph)):
-        if root.graph is None or root.op_type not in _ROOTS:
+        if root.graph is None or root.op_type not in ENDINGS:
             continue
         for region in _candidates(root, order):
             if (norm := _explain(model, region)) is None:

@@ -1,0 +1,151 @@
+"""Subgraphs that normalise groups of channels -> InstanceNormalization.
+
+    n(x) = (x - mean(x)) / sqrt(var(x) + eps)    over height, width and the channels of a group
+    y = n(x) * scale + bias                      per channel
+
+    as many groups as channels:  InstanceNormalization(x; scale, bias)
+    fewer groups G:              Reshape(x -> (N, G, -1)) -> InstanceNormalization -> Reshape
+                                 -> * scale -> + bias
+
+Recognised as ``raise_norms`` does it, by what a region does to numbers, in NCHW or NHWC and for
+every number of groups that divides the channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ..graph import name_of, new_initializer, shape_of, static_shape, take_over, typed_like
+from ..norms import AVERAGING, ENDINGS, epsilons, exact
+from ..outcome import Outcome
+from ..regions import Region, evaluate, positions, regions_ending_at, submodel
+
+Array = npt.NDArray[np.float64]
+_TOLERANCE = 2e-5
+_LARGEST = 28
+_TO_NCHW = {1: (0, 1, 2, 3), 3: (0, 3, 1, 2)}
+"""By the axis that the channels are in."""
+_FROM_NCHW = {1: (0, 1, 2, 3), 3: (0, 2, 3, 1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Norm:
+    axis: int
+    groups: int
+    eps: float
+    scale: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+
+
+def _normalised(x: Array, groups: int, eps: float) -> Array:
+    """Normalise NCHW numbers."""
+    grouped = x.reshape(x.shape[0], groups, -1)
+    centred = grouped - grouped.mean(-1, keepdims=True)
+    return (centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps)).reshape(x.shape)
+
+
+def _answers(model: ir.Model, region: Region) -> tuple[list[Array], list[Array]] | None:
+    """Run the region on two draws, in which eps shows, and on zeros."""
+    shape, entry = shape_of(region.source), name_of(region.source)
+    proto = submodel(model, [region.source], region.result, region.nodes)
+    rng = np.random.default_rng(0)
+    probes = [rng.standard_normal(shape).astype(np.float32) * size for size in (0.05, 0.3)]
+    probes.append(np.zeros(shape, np.float32))
+    answers = [evaluate(proto, {entry: x.astype(np.float32)}) for x in probes]
+    found = [y.astype(np.float64) for y in answers if y is not None and y.shape == shape]
+    return ([x.astype(np.float64) for x in probes], found) if len(found) == 3 else None
+
+
+def _explain(model: ir.Model, region: Region) -> _Norm | None:
+    run = _answers(model, region)
+    for axis, perm in _TO_NCHW.items() if run is not None else ():
+        probes, answers = ([a.transpose(perm) for a in arrays] for arrays in run or ())
+        channels, bias = probes[0].shape[1], answers[2][0, :, 0, 0]
+        for groups in (g for g in range(2, channels + 1) if channels % g == 0):
+            for eps in epsilons(region):
+                n, again = (_normalised(x, groups, eps) for x in probes[:2])
+                shift = bias.reshape(1, -1, 1, 1)
+                power = np.maximum((n**2).sum((0, 2, 3)), 1e-12)
+                scale = exact((n * (answers[0] - shift)).sum((0, 2, 3)) / power, region)
+                error = np.abs(again * scale.reshape(1, -1, 1, 1) + shift - answers[1]).max()
+                if error <= _TOLERANCE * max(1.0, np.abs(answers[1]).max()):
+                    return _Norm(
+                        axis=axis, groups=groups, eps=eps, scale=scale, bias=np.float32(bias)
+                    )
+    return None
+
+
+def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
+    found = []
+    for region in regions_ending_at(root, order, largest=_LARGEST):
+        kinds = {node.op_type for node in region.nodes}
+        if not kinds <= AVERAGING:
+            break
+        shape = static_shape(region.source)
+        is_picture = shape is not None and len(shape) == 4 and shape == static_shape(region.result)
+        if "Sqrt" in kinds and is_picture and region.is_closed:
+            found.append(region)
+    return found[::-1]
+
+
+class _Nodes:
+    """Nodes in a row."""
+
+    def __init__(self, graph: ir.Graph, value: ir.Value) -> None:
+        self.graph, self.value, self.made = graph, value, list[ir.Node]()
+
+    def add(
+        self, op: str, *inputs: ir.Value, to: tuple[int, ...], **attributes: float | tuple[int, ...]
+    ) -> None:
+        node = ir.node(op, [self.value, *inputs], attributes=attributes)
+        self.value = typed_like(node.outputs[0], self.value, to)
+        self.made.append(node)
+
+    def constant(self, array: npt.NDArray) -> ir.Value:
+        return new_initializer(self.graph, array, "norm")
+
+    def reshape(self, to: tuple[int, ...]) -> None:
+        self.add("Reshape", self.constant(np.array(to, np.int64)), to=to)
+
+
+def _replace(graph: ir.Graph, region: Region, norm: _Norm) -> None:
+    row, held = _Nodes(graph, region.source), shape_of(region.source)
+    n, c, h, w = nchw = tuple(held[i] for i in _TO_NCHW[norm.axis])
+    if norm.axis == 3:
+        row.add("Transpose", to=nchw, perm=_TO_NCHW[3])
+    if norm.groups == c:
+        parameters = (row.constant(norm.scale), row.constant(norm.bias))
+        row.add("InstanceNormalization", *parameters, to=nchw, epsilon=norm.eps)
+    else:
+        grouped = (n, norm.groups, c // norm.groups * h * w)
+        ones = row.constant(np.ones(norm.groups, np.float32))
+        zeros = row.constant(np.zeros(norm.groups, np.float32))
+        row.reshape(grouped)
+        row.add("InstanceNormalization", ones, zeros, to=grouped, epsilon=norm.eps)
+        row.reshape(nchw)
+        for op, array in (("Mul", norm.scale), ("Add", norm.bias)):
+            row.add(op, row.constant(array.reshape(1, -1, 1, 1)), to=nchw)
+    if norm.axis == 3:
+        row.add("Transpose", to=held, perm=_FROM_NCHW[3])
+    graph.insert_after(region.nodes[-1], row.made)
+    take_over(region.result, row.value)
+    graph.remove(reversed(region.nodes), safe=True)
+
+
+def raise_group_norms(model: ir.Model) -> Outcome:
+    """Replace each group or instance normalisation that is spelt out."""
+    order, changed = positions(model.graph), 0
+    for root in reversed(list(model.graph)):
+        if root.graph is None or root.op_type not in ENDINGS:
+            continue
+        for region in _candidates(root, order):
+            if (norm := _explain(model, region)) is None:
+                continue
+            _replace(model.graph, region, norm)
+            changed += 1
+            break
+    return Outcome(changed=changed)

@@ -1,0 +1,93 @@
+"""raise_group_norms: group and instance normalisations of TensorFlow users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from ocr_trt.convert.passes.collapse_views import collapse_views
+from ocr_trt.convert.passes.fold_constants import fold_constants
+from ocr_trt.convert.passes.raise_group_norms import raise_group_norms
+from ocr_trt.convert.pipeline import _upgraded
+from ocr_trt.convert.sources.tf_graph import onnx_from_function
+from ocr_trt.session import onnx_session
+
+from .helpers import ops
+
+tf = pytest.importorskip("tensorflow")
+
+SHAPE = (2, 4, 6, 8)
+RNG = np.random.default_rng(3)
+SCALE, BIAS = (tf.constant(RNG.normal(1, 0.3, 8), tf.float32) for _ in range(2))
+
+
+def by_moments(groups: int) -> Callable[[Any], Any]:
+    def run(x: Any) -> Any:
+        n, h, w, c = SHAPE
+        cut = tf.reshape(x, [n, h, w, groups, c // groups])
+        mean, variance = tf.nn.moments(cut, [1, 2, 4], keepdims=True)
+        normed = (cut - mean) / tf.sqrt(variance + 1e-3)
+        return tf.reshape(normed, SHAPE) * SCALE + BIAS
+
+    return run
+
+
+def without_scale(x: Any) -> Any:
+    mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
+    return (x - mean) * tf.math.rsqrt(variance + 1e-5)
+
+
+def over_rows_only(x: Any) -> Any:
+    mean, variance = tf.nn.moments(x, [1], keepdims=True)
+    return (x - mean) * tf.math.rsqrt(variance + 1e-5)
+
+
+def of_keras(groups: int) -> Callable[[Any], Any]:
+    keras = pytest.importorskip("keras")
+    layer = keras.layers.GroupNormalization(groups, beta_initializer="normal")
+    layer.build(SHAPE)
+    return layer
+
+
+def raised(function: Callable[[Any], Any]) -> tuple[ir.Model, int]:
+    model = _upgraded(onnx_from_function(function, "x", SHAPE, "y"))
+    fold_constants(model)
+    changed = raise_group_norms(model).changed
+    collapse_views(model)
+    return model, changed
+
+
+@pytest.mark.parametrize(
+    ("function", "plain"),
+    [
+        (by_moments(2), False),
+        (by_moments(4), False),
+        (by_moments(8), True),
+        (without_scale, True),
+        (of_keras(4), False),
+        (of_keras(-1), True),
+    ],
+    ids=["2 groups", "4 groups", "8 groups", "no scale", "Keras, 4", "Keras, instance"],
+)
+def test_norm_is_raised(
+    function: Callable[[Any], Any], plain: bool, rng: np.random.Generator
+) -> None:
+    model, changed = raised(function)
+    assert changed == 1
+    found = ops(model)
+    assert found["InstanceNormalization"] == 1
+    assert not found["Sqrt"] + found["ReduceMean"]
+    assert found["Mul"] == (0 if plain else 1)
+    x = rng.normal(1, 2, SHAPE).astype(np.float32)
+    (ours,) = onnx_session(ir.to_proto(model)).run(None, {"x": x})
+    np.testing.assert_allclose(ours, np.asarray(function(tf.constant(x))), atol=3e-6)
+
+
+def test_norm_over_other_axes_stays() -> None:
+    model, changed = raised(over_rows_only)
+    assert changed == 0
+    assert ops(model)["Sqrt"] == 1
