@@ -7,32 +7,54 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import ConversionError, UserError
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
 from .options import Json, Verbose
 from .specs import is_spec, spec_paths
 
 if TYPE_CHECKING:
-    from ..convert.audit import Audit
-    from ..convert.sources import Signature
+    from ..convert.audit import Audit, OpRow
+    from ..convert.sources import Signature, Source
+    from ..convert.verify import Check
+    from ..spec import DetectorSpec, RecognizerSpec
 
 
 def inspect(
     model: Annotated[Path, typer.Argument(help="A spec, or a model without one.")],
+    target: Annotated[
+        str | None, typer.Option(help="Also ask this target what it refuses of the graph.")
+    ] = None,
+    explain: Annotated[
+        str | None, typer.Option(help="Show what this rule left alone, and why.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare with the model behind every rule.")
+    ] = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Show a model's inputs and outputs; for a spec also every op, and what becomes of it.
 
-    Ends with exit code 3 if an op cannot be converted.
+    Ends with exit code 3 if an op cannot be converted, or the target refuses one.
 
-    Example: `ocr-trt inspect detector.yaml`
+    Example: `ocr-trt inspect detector.yaml --target tensorrt-rtx`
     """
     quiet_libraries(verbose=verbose)
     spec_paths([model])
-    if is_spec(model):
-        _inspect_spec(model, json)
-    else:
+    if not is_spec(model):
+        if target or explain or verify:
+            raise UserError(f"{model} is a model: these options need a spec (ocr-trt init)")
         _inspect_model(model, json)
+        return
+    from ..convert.sources import open_source
+    from ..spec import load_spec
+
+    spec = load_spec(model)
+    source = open_source(spec.source)
+    if verify:
+        _verify(source, spec, json)
+    else:
+        _inspect_spec(source, spec, target, explain, json)
 
 
 def _inspect_model(path: Path, json: bool) -> None:
@@ -47,23 +69,64 @@ def _inspect_model(path: Path, json: bool) -> None:
     print(f"To see what becomes of its ops, write a spec: ocr-trt init {path} --role ...")
 
 
-def _inspect_spec(path: Path, json: bool) -> None:
+def _inspect_spec(
+    source: Source,
+    spec: DetectorSpec | RecognizerSpec,
+    target: str | None,
+    explain: str | None,
+    json: bool,
+) -> None:
     from dataclasses import asdict
 
     from ..convert.audit import audit
     from ..convert.pipeline import convert
-    from ..convert.sources import open_source
-    from ..spec import load_spec
+    from ..engines.backends import backend
 
-    spec = load_spec(path)
-    source = open_source(spec.source)
+    asked = backend(target) if target else None
     with ConsoleReporter(silent=json).step(f"convert {spec.name}"):
-        found = audit(convert(source, spec))
+        converted = convert(source, spec)
+        found = audit(converted, asked.refusals(converted.model) if asked else None)
+    rules = list(dict.fromkeys(step.name for step in converted.steps))
+    if explain is not None and explain not in rules:
+        raise UserError(f"no rule {explain!r}; there are: {', '.join(rules)}")
     if json:
         print_json({"signature": _signature_dict(source.signature()), **asdict(found)})
-        return
-    _print_signature(spec.source.path, source.signature())
-    _print_audit(spec.name, found)
+    elif explain is not None:
+        _print_left(explain, found)
+    else:
+        _print_signature(spec.source.path, source.signature(), spec)
+        _print_audit(spec.name, found, target)
+    if found.refused:
+        listed = "; ".join(f"{node or 'the graph'}: {why}" for node, why in found.refused.items())
+        raise ConversionError(f"{target} refuses {listed}")
+
+
+def _verify(source: Source, spec: DetectorSpec | RecognizerSpec, json: bool) -> None:
+    from dataclasses import asdict
+
+    from ..convert.verify import verify
+    from ..engines.baseline import baseline_runner
+
+    runner = baseline_runner(source, spec, spec.input.width)
+    with ConsoleReporter(silent=json).step(f"convert {spec.name} step by step"):
+        checks = verify(source, spec, runner.run)
+    if json:
+        print_json([asdict(check) for check in checks])
+    else:
+        rows = [(check.name, f"{check.difference:.2g}") for check in checks]
+        print_table(f"{spec.name}: difference to {runner.label}", ("behind", "largest"), rows)
+    _refuse_wrong(checks, spec)
+
+
+def _refuse_wrong(checks: tuple[Check, ...], spec: DetectorSpec | RecognizerSpec) -> None:
+    limit = spec.accuracy.max_difference
+    wrong = next((check for check in checks if not check.difference <= limit), None)
+    if wrong is not None:
+        place = f"; the first value that changed is {wrong.value}" if wrong.value else ""
+        raise ConversionError(
+            f"behind {wrong.name} the graph differs from the model by {wrong.difference:.3g}, more "
+            f"than accuracy.max_difference {limit:g}{place}; please report this model"
+        )
 
 
 def _signature_dict(signature: Signature) -> dict[str, Any]:
@@ -72,34 +135,74 @@ def _signature_dict(signature: Signature) -> dict[str, Any]:
     return asdict(signature)
 
 
-def _print_signature(path: Path, signature: Signature) -> None:
-    rows = [
-        (kind, info.name, info.dtype, _shape(info.shape))
-        for kind, infos in (("input", signature.inputs), ("output", signature.outputs))
-        for info in infos
-    ]
-    print_table(f"{path}", ("", "name", "dtype", "shape"), rows)
+def _print_signature(
+    path: Path, signature: Signature, spec: DetectorSpec | RecognizerSpec | None = None
+) -> None:
+    rows = []
+    for kind, infos in (("input", signature.inputs), ("output", signature.outputs)):
+        for info in infos:
+            fixed = _fixed(info.shape, spec) if spec and info.name == spec.input.name else ""
+            rows.append((kind, info.name, info.dtype, _shape(info.shape), fixed))
+    header = ("", "name", "dtype", "shape", "fixed by the spec to")
+    width = 5 if spec else 4
+    print_table(f"{path}", header[:width], [row[:width] for row in rows])
+
+
+def _fixed(shape: tuple[int | None, ...] | None, spec: DetectorSpec | RecognizerSpec) -> str:
+    """Say what becomes of the sizes that a model leaves open."""
+    if shape is None:
+        return _shape(spec.input.shape)
+    wanted = [str(size) for size in spec.input.shape]
+    wanted[0] = f"1..{spec.input.max_batch}" if spec.input.max_batch > 1 else wanted[0]
+    axis = 2 if spec.input.layout == "NHWC" else 3
+    wanted[axis] = " or ".join(map(str, spec.widths))
+    return ", ".join(
+        f"{name} {size}"
+        for name, size, known in zip(spec.input.layout, wanted, shape, strict=True)
+        if known is None
+    )
 
 
 def _shape(shape: tuple[int | None, ...] | None) -> str:
     return "any" if shape is None else "x".join("?" if d is None else str(d) for d in shape)
 
 
-def _fate(raw: int, clean: int) -> str:
-    if not raw:
-        return "made by a rule"
-    if not clean:
-        return "folded or rewritten"
-    return "kept" if clean == raw else "partly folded or rewritten" if clean < raw else "more made"
+def _fate(row: OpRow, target: str | None) -> str:
+    rules = ", ".join(f"{name} {change:+d}" for name, change in row.rules.items())
+    if row.refused:
+        return f"refused: {next(iter(row.refused))} (and {len(row.refused) - 1} more)"
+    native = f"taken by {target}" if target and row.clean else ""
+    return "; ".join(part for part in (rules, native) if part)
 
 
-def _print_audit(name: str, found: Audit) -> None:
-    rows = [(row.op, row.raw, row.clean, _fate(row.raw, row.clean)) for row in found.ops]
+def _print_audit(name: str, found: Audit, target: str | None) -> None:
+    rows = [(row.op, row.raw, row.clean, _fate(row, target)) for row in found.ops]
     rows.append(("all", found.raw_nodes, found.clean_nodes, ""))
     print_table(f"{name}: ops", ("op", "exported", "clean", "what became of it"), rows)
+    header = ("height x width", "nodes", "parameters", "MFLOP", "MB", "FLOP/byte")
+    stages = [
+        (
+            stage.size,
+            stage.nodes,
+            f"{stage.parameters:,}",
+            f"{stage.flops / 1e6:.1f}",
+            f"{stage.bytes / 1e6:.2f}",
+            f"{stage.intensity:.1f}",
+        )
+        for stage in found.stages
+    ]
+    print_table(f"{name}: work at batch 1, by the size of results", header, stages)
     print(f"{found.parameters / 1e6:.2f} M parameters, {found.flops / 1e9:.2f} GFLOP at batch 1")
-    for note in found.notes:
-        print(f"note: {note}")
+    for rule, skips in found.left.items():
+        print(f"note: {rule} left {len(skips)} alone; see --explain {rule}")
+
+
+def _print_left(rule: str, found: Audit) -> None:
+    skips = found.left.get(rule, {})
+    for value, reason in skips.items():
+        print(f"{value}: {reason}")
+    if not skips:
+        print(f"{rule} left nothing alone that it almost took")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -1,7 +1,9 @@
-"""What became of a model: ops before and after, sizes, work, what stayed and why."""
+"""What became of a model: ops before and after, by which rule, sizes, work, what stayed and why."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,27 +12,57 @@ import onnx_ir as ir
 from .graph import constant
 from .pipeline import Converted
 
+_FLOAT = 4  # bytes
+
 
 @dataclass(frozen=True, kw_only=True)
 class OpRow:
-    """One op type: how often in the raw export, how often in the clean graph."""
+    """One op type."""
 
     op: str
     raw: int
+    """How often in the raw export."""
     clean: int
+    """How often in the clean graph."""
+    rules: dict[str, int]
+    """By how many each pass changed that number."""
+    nodes: tuple[str, ...]
+    """Names in the clean graph, which are those of TensorFlow's nodes where there is one."""
+    refused: dict[str, str]
+    """Those of them that the target refuses, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRow:
+    """All nodes whose results have the same height and width (or length), at batch 1."""
+
+    size: str
+    nodes: int
+    parameters: int
+    flops: int
+    bytes: int
+    """Weights and results, float32."""
+
+    @property
+    def intensity(self) -> float:
+        """FLOPs per byte: below a machine's balance, memory is what takes the time."""
+        return self.flops / self.bytes if self.bytes else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """Summary of one conversion. ``flops`` is for batch 1; a multiply-add counts as two."""
+    """Summary of one conversion. FLOPs are for batch 1; a multiply-add counts as two."""
 
     ops: tuple[OpRow, ...]
     raw_nodes: int
     clean_nodes: int
     parameters: int
     flops: int
-    notes: tuple[str, ...]
-    """Matches that almost fired, and why not."""
+    stages: tuple[StageRow, ...]
+    left: dict[str, dict[str, str]]
+    """By pass: matches that almost fired (the value they end in), and why they did not."""
+    refused: dict[str, str]
+    """What the target refuses: node, or "" for the graph as a whole, and why."""
 
 
 def _dims(value: ir.Value | None) -> list[int]:
@@ -39,18 +71,28 @@ def _dims(value: ir.Value | None) -> list[int]:
     return [d if isinstance(d, int) else 1 for d in shape] if shape is not None else []
 
 
+def _size(value: ir.Value | None) -> int:
+    return int(np.prod(_dims(value), dtype=np.int64))
+
+
 def node_flops(node: ir.Node) -> int:
     """Return the floating-point operations of a weighted op at batch 1, 0 for others."""
-    result = int(np.prod(_dims(node.outputs[0]), dtype=np.int64))
+    result = _size(node.outputs[0])
     if node.op_type == "Conv":
-        weights = _dims(node.inputs[1])
-        return 2 * result * int(np.prod(weights[1:]))
+        return 2 * result * int(np.prod(_dims(node.inputs[1])[1:]))
     if node.op_type == "ConvTranspose":
-        weights = _dims(node.inputs[1])
-        return 2 * int(np.prod(_dims(node.inputs[0]), dtype=np.int64)) * int(np.prod(weights[1:]))
+        return 2 * _size(node.inputs[0]) * int(np.prod(_dims(node.inputs[1])[1:]))
     if node.op_type == "MatMul":
         return 2 * result * _dims(node.inputs[0])[-1]
+    if node.op_type in ("LSTM", "GRU", "RNN"):
+        steps = _dims(node.inputs[0])[0]
+        return 2 * steps * sum(_size(value) for value in node.inputs[1:3])
     return 0
+
+
+def _weights(node: ir.Node) -> int:
+    arrays = (constant(value) for value in node.inputs)
+    return sum(a.size for a in arrays if a is not None and a.dtype.kind == "f")
 
 
 def parameters(graph: ir.Graph) -> int:
@@ -59,20 +101,71 @@ def parameters(graph: ir.Graph) -> int:
     return sum(a.size for a in arrays if a is not None and a.dtype.kind == "f")
 
 
-def audit(converted: Converted) -> Audit:
-    """Sum up a conversion."""
-    graph = ir.from_proto(converted.model).graph
+def _stages(graph: ir.Graph) -> tuple[StageRow, ...]:
+    groups: dict[str, list[ir.Node]] = defaultdict(list)
+    for node in graph:
+        dims = _dims(node.outputs[0])
+        spatial = dims[2:] if len(dims) == 4 else dims[1:-1]
+        groups["x".join(map(str, spatial)) or "-"].append(node)
+    return tuple(
+        StageRow(
+            size=size,
+            nodes=len(nodes),
+            parameters=sum(map(_weights, nodes)),
+            flops=sum(map(node_flops, nodes)),
+            bytes=_FLOAT * sum(_weights(n) + sum(map(_size, n.outputs)) for n in nodes),
+        )
+        for size, nodes in groups.items()
+    )
+
+
+def _rules(converted: Converted, op: str) -> dict[str, int]:
+    found: dict[str, int] = defaultdict(int)
+    before = converted.raw_ops[op]
+    for step in converted.steps:
+        found[step.name] += step.ops[op] - before
+        before = step.ops[op]
+    return {name: change for name, change in found.items() if change}
+
+
+def _left(converted: Converted) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for step in converted.steps:
+        found[step.name].update({skip.value: skip.reason for skip in step.outcome.skipped})
+    return {name: skips for name, skips in found.items() if skips}
+
+
+def audit(converted: Converted, refused: Mapping[str, str] | None = None) -> Audit:
+    """Sum up a conversion.
+
+    Args:
+        converted: what ``convert`` gave.
+        refused: what a target refuses of it, see ``Backend.refusals``.
+    """
+    graph, refused = ir.from_proto(converted.model).graph, dict(refused or {})
     raw, clean = converted.raw_ops, converted.ops
+    nodes: dict[str, list[str]] = defaultdict(list)
+    for node in graph:
+        nodes[node.op_type].append(str(node.name))
     names = sorted(raw.keys() | clean.keys(), key=lambda op: (-clean[op], -raw[op], op))
+    rows = (
+        OpRow(
+            op=op,
+            raw=raw[op],
+            clean=clean[op],
+            rules=_rules(converted, op),
+            nodes=tuple(nodes[op]),
+            refused={name: refused[name] for name in nodes[op] if name in refused},
+        )
+        for op in names
+    )
     return Audit(
-        ops=tuple(OpRow(op=op, raw=raw[op], clean=clean[op]) for op in names),
+        ops=tuple(rows),
         raw_nodes=raw.total(),
         clean_nodes=clean.total(),
         parameters=parameters(graph),
         flops=sum(map(node_flops, graph)),
-        notes=tuple(
-            f"{step.name} left {skip.value}: {skip.reason}"
-            for step in converted.steps
-            for skip in step.outcome.skipped
-        ),
+        stages=_stages(graph),
+        left=_left(converted),
+        refused=refused,
     )

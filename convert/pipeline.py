@@ -26,6 +26,7 @@ from .passes.collapse_views import collapse_views
 from .passes.fold_affine import fold_affine
 from .passes.fold_constants import fold_constants
 from .passes.free_batch import free_batch
+from .passes.fuse_attention import fuse_attention
 from .passes.lower_erfc import lower_erfc
 from .passes.name_values import name_values
 from .passes.order_nodes import order_nodes
@@ -38,10 +39,12 @@ from .passes.raise_max_unpool import raise_max_unpool
 from .passes.raise_norms import raise_norms
 from .passes.raise_recurrent import raise_recurrent
 from .passes.raise_resize import raise_resize
+from .passes.raise_where import raise_where
 from .passes.sink_views import sink_views
 from .sources import Source
 
 Pass = Callable[[ir.Model], Outcome]
+Watch = Callable[[str, ir.Model], None]
 
 _TRACED_BATCH = 2  # a batch of one could not be told from other axes of size one
 
@@ -58,6 +61,7 @@ PASSES: tuple[Pass, ...] = (
     raise_max_unpool,
     raise_resize,
     raise_grid_sample,
+    raise_where,
     raise_activations,
     raise_norms,
     raise_group_norms,
@@ -69,6 +73,7 @@ PASSES: tuple[Pass, ...] = (
     collapse_views,
     sink_views,
     collapse_views,  # what the sunk ones met
+    fuse_attention,
     fold_affine,  # after views are gone from between a layer and its scale
     fold_constants,
 )
@@ -76,11 +81,11 @@ PASSES: tuple[Pass, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One pass as it went: rewrites made, nodes left behind it, matches that almost fired."""
+    """One pass as it went: rewrites made, matches that almost fired, and the ops behind it."""
 
     name: str
     outcome: Outcome
-    nodes: int
+    ops: Counter[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +104,10 @@ class Converted:
     def ops(self) -> Counter[str]:
         """How often each op occurs in the result."""
         return Counter(node.op_type for node in self.model.graph.node)
+
+
+def _nothing(name: str, model: ir.Model) -> None:
+    """Watch nothing."""
 
 
 def _upgraded(model: onnx.ModelProto) -> ir.Model:
@@ -129,28 +138,35 @@ def io_passes(spec: DetectorSpec | RecognizerSpec) -> tuple[Pass, ...]:
     return tuple(passes)
 
 
-def _traced_batch(settings: InputSpec) -> int:
+def traced_batch(settings: InputSpec) -> int:
+    """Return the batch size that a model is traced at."""
     return _TRACED_BATCH if settings.max_batch > 1 else settings.shape[0]
 
 
 def convert(
-    source: Source, spec: DetectorSpec | RecognizerSpec, width: int | None = None
+    source: Source,
+    spec: DetectorSpec | RecognizerSpec,
+    width: int | None = None,
+    watch: Watch = _nothing,
 ) -> Converted:
     """Convert a model to a clean graph for one input width (the spec's by default).
 
     The batch axis is free ("N") if the spec's ``max_batch`` is over 1, and fixed otherwise.
+    ``watch`` is shown the graph as it came ("tf2onnx", or "file" for an ONNX file), and again after
+    each pass, with the pass's name.
 
     Raises:
         InputFileError: the model has no such input or output.
         ConversionError: an op has no ONNX form, or the model cannot be traced or freed.
     """
-    shape = spec.input.shape_at(_traced_batch(spec.input), width or spec.input.width)
+    shape = spec.input.shape_at(traced_batch(spec.input), width or spec.input.width)
     raw = source.to_onnx(spec.input.name, shape, spec.output.name)
     model = _upgraded(raw)
     passes = [*PREPARE, *io_passes(spec), *PASSES]
     if spec.input.max_batch > 1:
         passes.append(free_batch)
-    steps = tuple(_run(step, model) for step in [*passes, order_nodes, name_values])
+    watch("tf2onnx" if source.function(spec.input.name, spec.output.name) else "file", model)
+    steps = tuple(_run(step, model, watch) for step in [*passes, order_nodes, name_values])
     for step in steps:
         if step.name == free_batch.__name__ and step.outcome.skipped:
             skip = step.outcome.skipped[0]
@@ -162,7 +178,9 @@ def convert(
     return Converted(model=ir.to_proto(model), raw_ops=raw_ops, steps=steps)
 
 
-def _run(step: Pass, model: ir.Model) -> Step:
+def _run(step: Pass, model: ir.Model, watch: Watch = _nothing) -> Step:
     outcome = step(model)
     check_graph(model, step.__name__)
-    return Step(name=step.__name__, outcome=outcome, nodes=len(model.graph))
+    watch(step.__name__, model)
+    ops = Counter(node.op_type for node in model.graph)
+    return Step(name=step.__name__, outcome=outcome, ops=ops)

@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..graph import name_of, new_initializer, shape_of, static_shape, take_over, typed_like
+from ..graph import name_of, shape_of, static_shape, take_over
 from ..norms import AVERAGING, ENDINGS, epsilons, exact
 from ..outcome import Outcome
 from ..regions import Region, evaluate, positions, regions_ending_at, submodel
+from ..row import Row
 
 Array = npt.NDArray[np.float64]
 _TOLERANCE = 2e-5
@@ -92,28 +93,8 @@ def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
     return found[::-1]
 
 
-class _Nodes:
-    """Nodes in a row."""
-
-    def __init__(self, graph: ir.Graph, value: ir.Value) -> None:
-        self.graph, self.value, self.made = graph, value, list[ir.Node]()
-
-    def add(
-        self, op: str, *inputs: ir.Value, to: tuple[int, ...], **attributes: float | tuple[int, ...]
-    ) -> None:
-        node = ir.node(op, [self.value, *inputs], attributes=attributes)
-        self.value = typed_like(node.outputs[0], self.value, to)
-        self.made.append(node)
-
-    def constant(self, array: npt.NDArray) -> ir.Value:
-        return new_initializer(self.graph, array, "norm")
-
-    def reshape(self, to: tuple[int, ...]) -> None:
-        self.add("Reshape", self.constant(np.array(to, np.int64)), to=to)
-
-
 def _replace(graph: ir.Graph, region: Region, norm: _Norm) -> None:
-    row, held = _Nodes(graph, region.source), shape_of(region.source)
+    row, held = Row(graph, region.source), shape_of(region.source)
     n, c, h, w = nchw = tuple(held[i] for i in _TO_NCHW[norm.axis])
     if norm.axis == 3:
         row.add("Transpose", to=nchw, perm=_TO_NCHW[3])

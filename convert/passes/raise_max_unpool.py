@@ -242,7 +242,9 @@ def _raise_pool(model: ir.Model, pool: ir.Node, scatters: list[ir.Node]) -> int 
 
 
 def raise_max_unpool(model: ir.Model) -> Outcome:
-    """Raise every max-unpooling; dead index arithmetic is left for ``fold_constants``."""
+    """Raise every max-unpooling, and drop the index arithmetic."""
+    from onnx_ir.passes import common
+
     changed, skipped = 0, list[Skip]()
     pools = [n for n in model.graph if n.op_type == "MaxPool" and len(n.outputs) == 2]
     for pool in pools:
@@ -250,4 +252,6 @@ def raise_max_unpool(model: ir.Model) -> Outcome:
             result = _raise_pool(model, pool, scatters)
             skipped += [result] if isinstance(result, Skip) else []
             changed += result if isinstance(result, int) else 0
+    if changed:
+        common.RemoveUnusedNodesPass()(model)
     return Outcome(changed=changed, skipped=tuple(skipped))

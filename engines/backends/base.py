@@ -121,6 +121,13 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
+        """Return the nodes of a typed graph that the target refuses, and why.
+
+        Where the target does not name nodes, "" stands for the graph as a whole.
+        """
+
+    @abstractmethod
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Load a plan.
 

@@ -44,6 +44,14 @@ class _OnnxRuntime(Backend):
         """Write the typed graph itself: onnxruntime has no plans."""
         plan.write_bytes(model.SerializeToString(deterministic=True))
 
+    def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
+        """Open a session."""
+        try:
+            onnx_session(model)
+        except Exception as error:  # onnxruntime has no common base class
+            return {"": str(error).splitlines()[0]}
+        return {}
+
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Open a session on the plan."""
         session = onnx_session(str(plan), threads=settings.threads)

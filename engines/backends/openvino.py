@@ -56,22 +56,36 @@ class _OpenVino(Backend):
             )
         return Presence(can_build=True, can_run=True, version=openvino.__version__.split("-")[0])
 
-    def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
-        """Write OpenVINO's own form (.xml and .bin), with our functions inlined."""
+    def _read(self, model: onnx.ModelProto) -> Any:
+        """Hand over a graph, with our functions inlined."""
         import onnx.inliner
         import openvino as ov
 
         inlined = lower_qdq_pairs(onnx.inliner.inline_local_functions(model))
         try:
-            graph = ov.Core().read_model(inlined.SerializeToString(deterministic=True))
+            return ov.Core().read_model(inlined.SerializeToString(deterministic=True))
         except RuntimeError as error:
             raise EngineBuildError(f"openvino refuses the graph: {error}") from error
+
+    def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
+        """Read the graph."""
+        try:
+            self._read(model)
+        except EngineBuildError as error:
+            return {"": str(error)}
+        return {}
+
+    def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
+        """Write OpenVINO's own form (.xml and .bin)."""
+        import openvino as ov
+
+        graph = self._read(model)
         try:
             ov.save_model(graph, str(plan), compress_to_fp16=False)
         except RuntimeError as error:
             free = shutil.disk_usage(plan.parent).free
             raise OutputError(
-                f"openvino cannot write its plan of about {inlined.ByteSize():,} bytes where "
+                f"openvino cannot write its plan of about {model.ByteSize():,} bytes where "
                 f"{free:,} are free: {str(error).splitlines()[-1]}"
             ) from error
 

@@ -63,17 +63,31 @@ def _add_profile(builder: Any, network: Any, config: Any, max_batch: int) -> Non
     config.add_optimization_profile(profile)
 
 
-def _build(order: dict[str, Any]) -> bytes:
-    trt = import_module(order["module"])
-    errors: list[str] = []
-    logger = _logger(trt, errors)
+def _parse(trt: Any, logger: Any, path: str) -> tuple[Any, Any, Any, list[tuple[str, str]]]:
+    """Return builder, network, parser (which must live on), and (node, reason) of each error."""
     builder = trt.Builder(logger)
     flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(flag)
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse_from_file(order["model"]):
+    found = []
+    if not parser.parse_from_file(path):
         found = [parser.get_error(i) for i in range(parser.num_errors)]
-        raise _BuildError("; ".join(f"{error.node_name()}: {error.desc()}" for error in found))
+    return builder, network, parser, [(error.node_name(), error.desc()) for error in found]
+
+
+def _refusals(order: dict[str, Any]) -> dict[str, str]:
+    trt = import_module(order["module"])
+    *_, found = _parse(trt, _logger(trt, []), order["model"])
+    return dict(reversed(found))  # of several reasons for a node the first
+
+
+def _build(order: dict[str, Any]) -> bytes:
+    trt = import_module(order["module"])
+    errors: list[str] = []
+    logger = _logger(trt, errors)
+    builder, network, _parser, found = _parse(trt, logger, order["model"])
+    if found:
+        raise _BuildError("; ".join(f"{node}: {reason}" for node, reason in found))
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -86,8 +100,14 @@ def _build(order: dict[str, Any]) -> bytes:
 
 
 def main() -> int:
-    """Build what the first argument, a JSON text, orders; errors go to stderr."""
+    """Do what the first argument, a JSON text, orders; errors go to stderr.
+
+    Without a plan to write it only parses the graph, and prints what is refused as JSON.
+    """
     order = json.loads(sys.argv[1])
+    if order["plan"] is None:
+        print(json.dumps(_refusals(order)))
+        return 0
     try:
         plan = _build(order)
     except _BuildError as error:

@@ -40,6 +40,21 @@ def gpu_absence() -> tuple[str, str] | None:
     return None if count else ("no NVIDIA GPU found", "use a machine with one")
 
 
+def _in_child(order: dict[str, object], model: onnx.ModelProto) -> subprocess.CompletedProcess[str]:
+    """Start a child on a graph and wait for it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.onnx"
+        path.write_bytes(model.SerializeToString(deterministic=True))
+        text = json.dumps({**order, "model": str(path)})
+        command = [sys.executable, "-m", "ocr_trt.engines.backends.trt_child", text]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise EngineBuildError(
+                f"{order['module']}: the builder was stopped after an hour"
+            ) from None
+
+
 def build_in_child(
     module: str, model: onnx.ModelProto, plan: Path, settings: BuildSettings
 ) -> None:
@@ -55,26 +70,29 @@ def build_in_child(
         EngineBuildError: the builder refused the graph, logged an error, crashed or took an hour.
         OSError: the plan cannot be written.
     """
-    order = {
+    order: dict[str, object] = {
         "module": module,
         "plan": str(plan),
         "max_batch": settings.max_batch,
         "compute_capabilities": list(settings.compute_capabilities),
     }
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "model.onnx"
-        path.write_bytes(model.SerializeToString(deterministic=True))
-        order["model"] = str(path)
-        command = [sys.executable, "-m", "ocr_trt.engines.backends.trt_child", json.dumps(order)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            raise EngineBuildError(f"{module}: the builder was stopped after an hour") from None
+    done = _in_child(order, model)
     if done.returncode == NOT_WRITTEN:
         number = int(done.stderr.split()[-1])
         raise OSError(number, os.strerror(number), str(plan))
     if done.returncode:
         raise EngineBuildError(f"{module} refuses the graph: {_last_words(done)}")
+
+
+def refusals_in_child(module: str, model: onnx.ModelProto) -> dict[str, str]:
+    """Let the parser say, in a child process, which nodes it refuses, and why.
+
+    A crash of it is an answer too: "" -> what the process died of.
+    """
+    done = _in_child({"module": module, "plan": None}, model)
+    if done.returncode:
+        return {"": _last_words(done)}
+    return dict(json.loads(done.stdout))
 
 
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:
@@ -111,11 +129,19 @@ class NvidiaBackend(Backend):
             can_build=can_build, can_run=False, version=version, reason=reason, remedy=remedy
         )
 
-    def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
-        """Call NVIDIA's builder."""
+    def _check_presence(self) -> None:
         presence = self.presence()
         if not presence.can_build:
             raise TargetMissingError(f"target {self.name}: {presence.reason}; {presence.remedy}")
+
+    def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
+        """Ask NVIDIA's parser."""
+        self._check_presence()
+        return refusals_in_child(self._package, model)
+
+    def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
+        """Call NVIDIA's builder."""
+        self._check_presence()
         build_in_child(self._package, model, plan, settings)
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:

@@ -1,0 +1,57 @@
+"""A choice written as a sum of masked products -> Where.
+
+    c * a + (not c) * b  ->  Where(c, a, b)          c as a number: 1 where true, 0 where false
+
+tf2onnx writes ``tf.where`` like that. It is worse than slow: attention masks choose the lowest
+float for b, which in FP16 is minus infinity, and 0 * -inf is NaN everywhere.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from ..graph import producer, take_over, typed_like
+from ..outcome import Outcome
+
+
+def _masked(value: ir.Value | None) -> list[tuple[ir.Value, ir.Value]]:
+    """Return (condition, other factor) for each factor of a product that is a cast condition."""
+    product = producer(value, "Mul")
+    found = []
+    for one, other in (product.inputs, reversed(product.inputs)) if product is not None else ():
+        cast = producer(one, "Cast")
+        condition = cast.inputs[0] if cast is not None else None
+        if condition is not None and condition.dtype == ir.DataType.BOOL and other is not None:
+            found.append((condition, other))
+    return found
+
+
+def _choice(add: ir.Node) -> tuple[ir.Value, ir.Value, ir.Value] | None:
+    """Return (condition, if true, if false)."""
+    left, right = add.inputs
+    for one, other in ((left, right), (right, left)):
+        for condition, chosen in _masked(one):
+            for negated, rest in _masked(other):
+                opposite = producer(negated, "Not")
+                if opposite is not None and opposite.inputs[0] is condition:
+                    return condition, chosen, rest
+    return None
+
+
+def raise_where(model: ir.Model) -> Outcome:
+    """Raise every such sum."""
+    from onnx_ir.passes import common
+
+    changed = 0
+    for node in [n for n in model.graph if n.op_type == "Add"]:
+        if (found := _choice(node)) is None:
+            continue
+        made = ir.node("Where", list(found), name=node.name)
+        typed_like(made.outputs[0], node.outputs[0])
+        model.graph.insert_after(node, [made])
+        take_over(node.outputs[0], made.outputs[0])
+        model.graph.remove(node, safe=True)
+        changed += 1
+    if changed:
+        common.RemoveUnusedNodesPass()(model)
+    return Outcome(changed=changed)

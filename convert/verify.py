@@ -1,0 +1,128 @@
+"""Which pass changed the numbers: the graph is run after each of them and compared with the model.
+
+The first pass behind which the output is off is named, with the first of its values that differs
+from what it was before that pass. Values keep their names through a pass unless it replaces them,
+and their names are those of the TensorFlow nodes they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+
+from ..session import onnx_session
+from ..spec import DetectorSpec, RecognizerSpec
+from .pipeline import convert, traced_batch
+from .sources import Source
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One pass: the largest absolute difference to the model behind it, and the first value that
+    differs from what it was before, if the pass went wrong.
+    """
+
+    name: str
+    difference: float
+    value: str = ""
+
+
+class _Watcher:
+    """Runs each graph it is shown on the same pictures, held as that graph takes them."""
+
+    def __init__(self, pictures: Array, expected: Array, tolerance: float) -> None:
+        self.pictures, self.expected, self.tolerance = pictures, expected, tolerance
+        self.checks: list[Check] = []
+        self.before: onnx.ModelProto | None = None
+
+    def __call__(self, name: str, model: ir.Model) -> None:
+        """Look at the graph behind a pass."""
+        proto = ir.to_proto(model)
+        difference = self._difference(proto)
+        was_right = not self.checks or self.checks[-1].difference <= self.tolerance
+        is_wrong = not difference <= self.tolerance  # NaN too
+        value = ""
+        if was_right and is_wrong and self.before is not None:
+            value = first_difference(self.before, proto, self.pictures, self.tolerance)
+        self.checks.append(Check(name=name, difference=difference, value=value))
+        self.before = proto
+
+    def _difference(self, proto: onnx.ModelProto) -> float:
+        (got,) = _run(proto, self.pictures, [])
+        expected = _as_held(self.expected, got.shape)
+        return float(np.abs(got - expected).max())
+
+
+def _as_held(array: Array, shape: tuple[int, ...]) -> Array:
+    """Bring an output of the model to the axes a graph has at some point: NHWC or NCHW, TNC or
+    NTC.
+    """
+    for perm in (range(array.ndim), (0, 3, 1, 2), (0, 2, 3, 1), (1, 0, 2)):
+        if len(perm) == array.ndim and tuple(array.shape[i] for i in perm) == shape:
+            return array.transpose(*perm)
+    raise AssertionError(f"a pass gave {shape} where the model gives {array.shape}")
+
+
+def _feed(session: Any, pictures: Array) -> dict[str, Array]:
+    (entry,) = session.get_inputs()
+    is_nchw = tuple(entry.shape[1:]) == pictures.shape[1:]
+    return {entry.name: pictures if is_nchw else pictures.transpose(0, 2, 3, 1)}
+
+
+def _run(proto: onnx.ModelProto, pictures: Array, names: list[str]) -> list[Array]:
+    session = onnx_session(proto, optimise=False)
+    return session.run(names or None, _feed(session, pictures))
+
+
+def _with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
+    shown = onnx.ModelProto()
+    shown.CopyFrom(proto)
+    del shown.graph.output[:]
+    shown.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, names))
+    return shown
+
+
+def first_difference(
+    before: onnx.ModelProto, after: onnx.ModelProto, pictures: Array, tolerance: float
+) -> str:
+    """Return the first value, in the order of ``after``, that both graphs have and that differs.
+
+    "" when only the output does.
+    """
+    known = {name for node in before.graph.node for name in node.output if name}
+    names = [name for node in after.graph.node for name in node.output if name in known]
+    if not names:
+        return ""
+    old, new = (_run(_with_outputs(proto, names), pictures, names) for proto in (before, after))
+    for name, left, right in zip(names, old, new, strict=True):
+        if left.dtype.kind != "f" or left.shape != right.shape:
+            continue
+        if not np.abs(left - right).max() <= tolerance * max(1.0, float(np.abs(left).max())):
+            return name
+    return ""
+
+
+def verify(
+    source: Source, spec: DetectorSpec | RecognizerSpec, model: Callable[[Array], Array]
+) -> tuple[Check, ...]:
+    """Convert a model and compare the graph with it after every pass.
+
+    Args:
+        source: the model.
+        spec: its spec; ``accuracy.max_difference`` is the tolerance.
+        model: the model itself, from (N, C, H, W) to its output in the layout of converted graphs.
+    """
+    settings = spec.input
+    shape = (traced_batch(settings), settings.channels, settings.height, settings.width)
+    pictures = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    watcher = _Watcher(pictures, model(pictures), spec.accuracy.max_difference)
+    convert(source, spec, watch=watcher)
+    return tuple(watcher.checks)

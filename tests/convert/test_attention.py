@@ -1,0 +1,112 @@
+"""fuse_attention and raise_where: one product for query, key and value; masks that are safe."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ocr_trt.convert.passes.fuse_attention import fuse_attention
+from ocr_trt.convert.passes.raise_where import raise_where
+
+from .helpers import check_fires, check_rests, graph, ops
+
+RNG = np.random.default_rng(9)
+
+
+def weights(*shape: int) -> np.ndarray:
+    return RNG.normal(0, 0.4, shape).astype(np.float32)
+
+
+CONSTANTS = {
+    "wq": weights(6, 8), "wk": weights(6, 8), "wv": weights(6, 8), "bq": weights(2, 4),
+    "bk": weights(8), "s": np.float32(0.5), "two": np.float32(2), "cut": np.array([3, 5, 2, 4]),
+    "mask": weights(1, 1, 5, 5), "keep": RNG.random((3, 1, 5, 5)) > 0.3,
+    "low": np.float32(-1e9), "wide": weights(6, 16), "cut4": np.array([3, 5, 4, 4]),
+}  # fmt: skip
+QUERY = "q0 = MatMul(x, wq) q1 = Reshape(q0, cut) q2 = Add(q1, bq) "
+KEY = "k0 = MatMul(x, wk) k1 = Add(bk, k0) k2 = Reshape(k1, cut) "
+VALUE = "v0 = MatMul(x, wv) v2 = Reshape(v0, cut) "
+TURN = (
+    "q = Transpose <perm = [0, 2, 1, 3]> (q2) k = Transpose <perm = [0, 2, 3, 1]> (k2) "
+    "v = Transpose <perm = [0, 2, 1, 3]> (v2) "
+)
+PLAIN = QUERY + KEY + VALUE + TURN + "a = MatMul(q, k) "
+
+
+def attention(body: str, inputs: str = "float[3,5,6] x") -> tuple[str, dict[str, np.ndarray]]:
+    words = set(body.replace("(", " ").replace(")", " ").replace(",", " ").split())
+    used = {name: array for name, array in CONSTANTS.items() if name in words}
+    return f"agraph ({inputs}) => (float[3,2,5,4] y) {{ {body} }}", used
+
+
+@pytest.mark.parametrize(
+    "core",
+    [
+        "p = Softmax(a) y = MatMul(p, v)",
+        "b = Mul(a, s) p = Softmax(b) y = MatMul(p, v)",
+        "b = Div(a, two) p = Softmax(b) y = MatMul(p, v)",
+        "b = Mul(s, a) c = Add(mask, b) p = Softmax(c) y = MatMul(p, v)",
+        "b = Mul(a, s) c = Where(keep, b, low) p = Softmax(c) y = MatMul(p, v)",
+    ],
+    ids=["bare", "scaled", "divided", "mask added", "mask chosen by"],
+)
+def test_three_products_become_one(core: str) -> None:
+    text, used = attention(PLAIN + core)
+    model = graph(text, **used)
+    check_fires(model, fuse_attention, atol=1e-6)
+    found = ops(model)
+    assert (found["MatMul"], found["Transpose"], found["Split"]) == (3, 2, 1)
+    assert not found["Mul"] + found["Div"], "the scale is in the weights"
+
+
+@pytest.mark.parametrize(
+    ("body", "inputs", "reason"),
+    [
+        (
+            PLAIN.replace("MatMul(x, wk)", "MatMul(z, wk)") + "p = Softmax(a) y = MatMul(p, v)",
+            "float[3,5,6] x, float[3,5,6] z",
+            "made of different tensors",
+        ),
+        (
+            PLAIN + "u = Relu(q2) p = Softmax(a) w = MatMul(p, v) "
+            "r = Transpose <perm = [0, 2, 1, 3]> (u) y = Add(w, r)",
+            "float[3,5,6] x",
+            "no projection of a tensor by constant weights",
+        ),
+        ("t = Reshape(x, cut5) y = Softmax(t)", "float[3,5,6] x", "no product in front of"),
+    ],
+    ids=["attention to another tensor", "query is read elsewhere", "no attention"],
+)
+def test_other_softmaxes_stay_and_say_why(body: str, inputs: str, reason: str) -> None:
+    text, used = attention(body, inputs)
+    if "cut5" in body:
+        used["cut5"] = np.array([3, 5, 2, 3])
+        text = text.replace("[3,2,5,4] y", "[3,5,2,3] y")
+    outcome = check_rests(graph(text, **used), fuse_attention)
+    assert reason in outcome.skipped[0].reason
+
+
+CHOICE = """
+    agraph (float[2,4] x, float[2,4] z) => (float[2,4] y) {{
+        c = Greater(z, zero)
+        n = Not(c)
+        p = Cast <to = 1> (c)
+        q = Cast <to = 1> (n)
+        {body}
+    }}
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["a = Mul(p, x) b = Mul(z, q) y = Add(a, b)", "a = Mul(x, p) b = Mul(q, z) y = Add(b, a)"],
+)
+def test_sum_of_masked_products_becomes_where(body: str) -> None:
+    model = graph(CHOICE.format(body=body), zero=np.float32(0))
+    check_fires(model, raise_where, atol=0)
+    assert ops(model) == {"Greater": 1, "Where": 1}
+
+
+def test_sum_of_products_with_one_mask_stays() -> None:
+    body = "a = Mul(p, x) b = Mul(p, z) d = Add(a, b) y = Add(d, q)"
+    check_rests(graph(CHOICE.format(body=body), zero=np.float32(0)), raise_where)
