@@ -122,7 +122,7 @@ def _refuse_wrong(checks: tuple[Check, ...], spec: DetectorSpec | RecognizerSpec
     limit = spec.accuracy.max_difference
     wrong = next((check for check in checks if not check.difference <= limit), None)
     if wrong is not None:
-        place = f"; the first value that changed is {wrong.value}" if wrong.value else ""
+        place = f"; the first value that changed is that of {wrong.node}" if wrong.value else ""
         raise ConversionError(
             f"behind {wrong.name} the graph differs from the model by {wrong.difference:.3g}, more "
             f"than accuracy.max_difference {limit:g}{place}; please report this model"

@@ -26,13 +26,16 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One pass: the largest absolute difference to the model behind it, and the first value that
-    differs from what it was before, if the pass went wrong.
+    """One pass, and the largest absolute difference to the model behind it.
+
+    If it went wrong: ``value`` is the first that differs from what it was before, and ``node`` the
+    TensorFlow node that makes it, or the first behind it that the exporter left its name.
     """
 
     name: str
     difference: float
     value: str = ""
+    node: str = ""
 
 
 class _Watcher:
@@ -49,10 +52,11 @@ class _Watcher:
         difference = self._difference(proto)
         was_right = not self.checks or self.checks[-1].difference <= self.tolerance
         is_wrong = not difference <= self.tolerance  # NaN too
-        value = ""
+        value, node = "", ""
         if was_right and is_wrong and self.before is not None:
             value = first_difference(self.before, proto, self.pictures, self.tolerance)
-        self.checks.append(Check(name=name, difference=difference, value=value))
+            node = _tensorflow_node(proto, value)
+        self.checks.append(Check(name=name, difference=difference, value=value, node=node))
         self.before = proto
 
     def _difference(self, proto: onnx.ModelProto) -> float:
@@ -108,6 +112,17 @@ def first_difference(
         if not np.abs(left - right).max() <= tolerance * max(1.0, float(np.abs(left).max())):
             return name
     return ""
+
+
+def _tensorflow_node(proto: onnx.ModelProto, value: str) -> str:
+    """Return the name of the first node, at a value or behind it, that is TensorFlow's own."""
+    behind = {value}
+    for node in proto.graph.node:
+        if behind & {*node.input, *node.output}:
+            if "/" in node.name:
+                return node.name
+            behind.update(node.output)
+    return value
 
 
 def verify(

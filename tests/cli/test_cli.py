@@ -124,6 +124,38 @@ def test_inspect_shows_a_model_and_a_spec(specs: dict[str, Path], detector_model
     assert "MaxUnpool2d" in run("inspect", specs["detector"]).stdout
 
 
+def test_inspect_asks_the_target(specs: dict[str, Path]) -> None:
+    done = run("inspect", specs["detector"], "--target", "openvino")
+    assert done.returncode == 0, done.stderr
+    assert "raise_max_unpool +2; taken by openvino" in " ".join(done.stdout.split())
+    assert "fixed by the spec to" in done.stdout
+    assert "FLOP/byte" in done.stdout
+    fails(run("inspect", specs["detector"], "--target", "cuda"), 2, "no target 'cuda'")
+
+
+def test_inspect_explains_a_rule(specs: dict[str, Path]) -> None:
+    done = run("inspect", specs["detector"], "--explain", "raise_max_unpool")
+    assert done.stdout == "raise_max_unpool left nothing alone that it almost took\n"
+    fails(run("inspect", specs["detector"], "--explain", "magic"), 2, "no rule 'magic'; there are")
+
+
+def test_inspect_verifies_pass_by_pass(specs: dict[str, Path], tmp_path: Path) -> None:
+    done = run("inspect", specs["detector"], "--verify", "--json")
+    assert done.returncode == 0, done.stderr
+    checks = json.loads(done.stdout)
+    assert checks[0]["name"] == "tf2onnx"
+    assert all(check["difference"] < 1e-4 for check in checks)
+    spec = load_spec(specs["detector"])
+    strict = spec.accuracy.model_copy(update={"max_difference": 1e-12})
+    path = specs["detector"].with_name("strict.yaml")
+    path.write_text(dump_spec(spec.model_copy(update={"accuracy": strict})))
+    fails(run("inspect", path, "--verify"), 3, "behind tf2onnx the graph differs from the model")
+
+
+def test_inspect_of_a_model_takes_no_options_of_specs(detector_model: Path) -> None:
+    fails(run("inspect", detector_model, "--verify"), 2, "these options need a spec")
+
+
 def test_build_says_its_verdict_and_nothing_of_tensorflow(
     specs: dict[str, Path], pictures: Path, tmp_path: Path
 ) -> None:

@@ -120,10 +120,29 @@ def test_audit_counts_ops_weights_and_work(detector_spec: DetectorSpec) -> None:
     found = audit(convert(open_source(detector_spec.source), detector_spec))
     assert found.clean_nodes < found.raw_nodes
     row = next(row for row in found.ops if row.op == "MaxUnpool2d")
-    assert (row.raw, row.clean) == (0, 2)
+    assert (row.raw, row.clean, row.rules) == (0, 2, {"raise_max_unpool": 2})
+    assert len(row.nodes) == 2
+    scatters = next(row for row in found.ops if row.op == "ScatterND")
+    assert scatters.rules == {"raise_max_unpool": -2}
+    for op in found.ops:
+        assert op.raw + sum(op.rules.values()) == op.clean, op.op
     first_conv = 2 * 64 * 96 * 8 * 3 * 9
     assert found.flops > first_conv
     assert found.parameters > 3 * 8 * 9
+    assert {stage.size for stage in found.stages} == {"64x96", "32x48", "16x24"}
+    assert sum(stage.flops for stage in found.stages) == found.flops
+    assert sum(stage.nodes for stage in found.stages) == found.clean_nodes
+    finest = next(stage for stage in found.stages if stage.size == "64x96")
+    assert finest.bytes > 4 * 64 * 96 * 8
+    assert finest.intensity == finest.flops / finest.bytes
+
+
+def test_audit_tells_what_a_target_refuses(detector_spec: DetectorSpec) -> None:
+    converted = convert(open_source(detector_spec.source), detector_spec)
+    name = next(n.name for n in converted.model.graph.node if n.op_type == "Sigmoid")
+    found = audit(converted, {name: "not today"})
+    (row,) = (row for row in found.ops if row.refused)
+    assert (row.op, row.refused) == ("Sigmoid", {name: "not today"})
 
 
 def test_model_that_cannot_be_traced_says_so(detector_spec: DetectorSpec) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ocr_trt.engines.backends import backend, target_names
 from ocr_trt.engines.backends.base import BuildSettings, RunSettings
-from ocr_trt.engines.backends.trt_common import build_in_child
+from ocr_trt.engines.backends.trt_common import build_in_child, refusals_in_child
 from ocr_trt.errors import EngineBuildError, OutputError, TargetMissingError, UserError
 
 RUNNABLE = [name for name in ("onnxruntime", "openvino") if backend(name).presence().can_run]
@@ -137,6 +137,47 @@ def test_rtx_builds_the_same_bytes_twice(tmp_path: Path) -> None:
     for name in ("a", "b"):
         backend("tensorrt-rtx").build(MODEL, tmp_path / name, BuildSettings(max_batch=4))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "tensorrt-rtx"])
+def test_targets_say_what_they_refuse(name: str) -> None:
+    target = backend(name)
+    if not target.presence().can_build:
+        pytest.skip(f"{name} is not installed")
+    assert target.refusals(MODEL) == {}
+    foreign = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 20]>
+        agraph (float[1,3,8,8] x) => (float[1,3,8,8] y) {
+            s = Relu(x) [strange_node] t = Teleport(s) y = Relu(t)
+        }
+    """)
+    refused = target.refusals(foreign)
+    assert "Teleport" in str(refused) or set(refused) == {"strange_node"}
+
+
+@RTX
+def test_parser_names_every_node_it_refuses() -> None:
+    (model,) = [
+        onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 20]>
+        agraph (float[1,3,8,8] x) => (float[1,3,8,8] y) {
+            [first] a, i = MaxPool <kernel_shape = [1, 1]> (x)
+            [second] b, j = MaxPool <kernel_shape = [1, 1]> (x)
+            y = Add(a, b)
+        }
+    """)
+    ]
+    refused = backend("tensorrt-rtx").refusals(model)
+    assert set(refused) == {"first", "second"}
+
+
+def test_a_crash_of_the_parser_is_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "crashing_parser.py").write_text("import os; os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    refused = refusals_in_child("crashing_parser", MODEL)
+    assert "crashed with signal 6" in refused[""]
 
 
 @RTX

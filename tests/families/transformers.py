@@ -98,7 +98,7 @@ def post_norm() -> Any:
 
 
 def relative_positions() -> Any:
-    """A learned bias per distance in the scores; tanh GELU; RMS norm; grouped queries."""
+    """A learned bias per distance in the scores; tanh GELU; RMS norm; einsums."""
     import keras
     import tensorflow as tf
     from keras import layers
