@@ -31,11 +31,15 @@ class SourceSpec(_Part):
     """Where the model lies, and which part of it is meant."""
 
     path: Path
-    format: Literal["saved_model", "keras", "graph_def", "onnx"] | None = None
+    format: Literal["saved_model", "keras", "graph_def", "checkpoint", "tflite", "onnx"] | None = (
+        None
+    )
     """None: told from the file's name."""
     signature: str = "serving_default"
     allow_lambda: bool = False
     """Run the Python code that Lambda layers carry. Only for files you trust."""
+    custom: tuple[Annotated[str, Field(pattern=r"^[\w.]+:\w+$")], ...] = ()
+    """Layers of your own that a Keras file names, as "module:Class"; the modules are imported."""
 
 
 class InputSpec(_Part):

@@ -24,6 +24,7 @@ role: {role}
 source:
   path: {path}
   signature: {signature}    # of a SavedModel
+  custom: {custom}              # layers of your own in a Keras file: module:Class
 input:
   name: {input}
   shape: [{shape}]     # (?) sizes the model leaves open were guessed
@@ -76,6 +77,7 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
         "role": spec.role,
         "path": quoted(str(spec_beside(spec, relative_to).source.path)),
         "signature": quoted(spec.source.signature),
+        "custom": json.dumps(list(spec.source.custom)),
         "input": quoted(spec.input.name),
         "shape": ", ".join(map(str, spec.input.shape)),
         "layout": spec.input.layout,
@@ -91,10 +93,18 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
 
 
 def init(
-    model: Annotated[Path, typer.Argument(help="SavedModel folder, .keras, .h5 or .onnx file.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="SavedModel folder, or a .keras, .h5, .pb, .meta, .tflite or .onnx file."
+        ),
+    ],
     role: Annotated[str, typer.Option(help="detector or recognizer")],
     output: Annotated[
         Path | None, typer.Option(help="Spec to write; <role>.yaml by default.")
+    ] = None,
+    custom: Annotated[
+        list[str] | None, typer.Option(help="A layer of your own, module:Class; may be repeated.")
     ] = None,
     json: Json = False,
     verbose: Verbose = False,
@@ -107,7 +117,7 @@ def init(
     from ..spec import spec_from_dict
     from ..yaml_text import load_yaml
 
-    spec = spec_from_path(model, ModelOptions(role=role))
+    spec = spec_from_path(model, ModelOptions(role=role, custom=tuple(custom or ())))
     path = output or Path(f"{role}.yaml")
     if path.exists():
         raise OutputError(f"{path}: is there already; name another with --output")

@@ -28,11 +28,12 @@ class ModelOptions:
     input: str | None = None
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    custom: tuple[str, ...] = ()
 
     @property
     def given(self) -> bool:
         """Whether any of them was used."""
-        return bool(self.role or self.input or self.mean or self.scale)
+        return bool(self.role or self.input or self.mean or self.scale or self.custom)
 
 
 def is_spec(path: Path) -> bool:
@@ -85,7 +86,12 @@ def spec_from_path(path: Path, options: ModelOptions) -> DetectorSpec | Recogniz
         raise UserError(f"{path} is a model, not a spec: give --role detector or --role recognizer")
     name_and_shape = parse_input(options.input) if options.input else None
     return draft_spec(
-        path, role_from(options.role), given=name_and_shape, mean=options.mean, scale=options.scale
+        path,
+        role_from(options.role),
+        given=name_and_shape,
+        mean=options.mean,
+        scale=options.scale,
+        custom=options.custom,
     )
 
 

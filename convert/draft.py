@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputFileError
+from pydantic import ValidationError
+
+from ..errors import InputFileError, SpecError
 from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec, spec_from_dict
 from .sources import Signature, TensorInfo, open_source
 
@@ -67,6 +69,18 @@ def _charset(output: TensorInfo) -> dict[str, Any]:
     )
 
 
+def source_spec(path: Path, custom: tuple[str, ...]) -> SourceSpec:
+    """Return where a model lies, and the layers of its user's own.
+
+    Raises:
+        SpecError: a layer is not named as "module:Class".
+    """
+    try:
+        return SourceSpec(path=path, custom=custom)
+    except ValidationError:
+        raise SpecError(f"--custom {' '.join(custom)}: expected module:Class") from None
+
+
 def draft_spec(
     path: Path,
     role: Role,
@@ -74,6 +88,7 @@ def draft_spec(
     given: tuple[str, Shape] | None = None,
     mean: tuple[float, ...] = (),
     scale: tuple[float, ...] = (),
+    custom: tuple[str, ...] = (),
 ) -> DetectorSpec | RecognizerSpec:
     """Draft a spec: what the signature leaves open gets its usual value.
 
@@ -83,11 +98,12 @@ def draft_spec(
         given: name and shape of the input, if the signature is not to be asked.
         mean: see ``InputSpec``.
         scale: see ``InputSpec``.
+        custom: see ``SourceSpec``.
 
     Raises:
         InputFileError: the model cannot be opened, or does not look like its role.
     """
-    source = SourceSpec(path=path)
+    source = source_spec(path, custom)
     signature = open_source(source).signature()
     image = _image_input(signature, path, given[0] if given else None)
     shape = given[1] if given else _full_shape(image, role)
@@ -103,7 +119,7 @@ def draft_spec(
         {
             "name": name[:64],
             "role": role,
-            "source": {"path": path},
+            "source": {"path": path, "custom": custom},
             "input": entry,
             "output": {"name": output.name},
             **extra,

@@ -28,7 +28,7 @@ class Bundle:
         A bundle may come from a stranger, so it cannot allow itself to run Lambda layers.
         """
         spec = spec_seen_from(self.manifest.spec, self.folder)
-        source = spec.source.model_copy(update={"allow_lambda": False})
+        source = spec.source.model_copy(update={"allow_lambda": False, "custom": ()})
         return spec.model_copy(update={"source": source})
 
     @property

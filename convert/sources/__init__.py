@@ -61,12 +61,12 @@ def source_format(source: SourceSpec) -> str:
     if path.is_dir() and (path / "saved_model.pb").is_file():
         return "saved_model"
     formats = dict.fromkeys((".keras", ".h5", ".hdf5"), "keras")
-    formats |= {".pb": "graph_def", ".onnx": "onnx"}
+    formats |= {".pb": "graph_def", ".meta": "checkpoint", ".tflite": "tflite", ".onnx": "onnx"}
     if path.is_file() and path.suffix in formats:
         return formats[path.suffix]
     raise InputFileError(
-        f"{path}: not a SavedModel folder (with saved_model.pb), nor a .keras, .h5, .pb or .onnx "
-        "file"
+        f"{path}: not a SavedModel folder (with saved_model.pb), nor a .keras, .h5, .pb, .meta, "
+        ".tflite or .onnx file"
     )
 
 

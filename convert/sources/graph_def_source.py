@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from . import Signature, TensorInfo, missing_name
 from .tf_graph import import_tensorflow, onnx_from_graph_def
 
 _INPUTS = ("Placeholder", "PlaceholderWithDefault")
-_NO_RESULTS = ("NoOp", "Assert", "Const")
+_NO_RESULTS = ("NoOp", "Assert")
 _VARIABLES = ("VariableV2", "VarHandleOp", "Variable")
 
 
@@ -24,35 +25,20 @@ class GraphDefSource:
     named as the output too, with or without ":0".
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, definition: Any) -> None:
+        self._path, self._definition = path, definition
         v1 = import_tensorflow().compat.v1
-        definition = v1.GraphDef()
-        try:
-            definition.ParseFromString(path.read_bytes())
-            if not definition.node:
-                raise ValueError("it holds no node")
-            self._function = v1.wrap_function(
-                lambda: v1.import_graph_def(definition, name=""), signature=[]
-            )
-        except Exception as error:  # protobuf and TensorFlow have no common base class
-            raise InputFileError(
-                f"{path}: not a frozen TensorFlow graph: {str(error).splitlines()[0][:300]}"
-            ) from None
-        self._definition = definition
         variables = [node.name for node in definition.node if node.op in _VARIABLES]
         if variables:
             raise InputFileError(
                 f"{path}: not frozen: {len(variables)} variables have no values in it, such as "
                 f"{variables[0]}; freeze it, or give the SavedModel instead"
             )
-        read = {name.lstrip("^").split(":")[0] for node in definition.node for name in node.input}
+        self._function = v1.wrap_function(
+            lambda: v1.import_graph_def(definition, name=""), signature=[]
+        )
         self._inputs = [node.name for node in definition.node if node.op in _INPUTS]
-        self._outputs = [
-            node.name
-            for node in definition.node
-            if node.name not in read and node.op not in (*_INPUTS, *_NO_RESULTS)
-        ]
+        self._outputs = ends_of(definition)
 
     def signature(self) -> Signature:
         """Return the placeholders and the ends of the graph."""
@@ -103,6 +89,39 @@ def _port(name: str) -> str:
     return name if ":" in name else f"{name}:0"
 
 
+def ends_of(definition: Any) -> list[str]:
+    """Return the nodes of a GraphDef that depend on a placeholder and that nothing reads."""
+    readers: dict[str, list[str]] = defaultdict(list)
+    for node in definition.node:
+        for name in node.input:
+            readers[name.lstrip("^").split(":")[0]].append(node.name)
+    reached: dict[str, None] = {n.name: None for n in definition.node if n.op in _INPUTS}
+    todo = list(reached)
+    for name in todo:
+        new = [reader for reader in readers[name] if reader not in reached]
+        reached.update(dict.fromkeys(new))
+        todo += new
+    return [
+        node.name
+        for node in definition.node
+        if node.name in reached
+        and not readers[node.name]
+        and node.op not in (*_INPUTS, *_NO_RESULTS)
+    ]
+
+
 def open_source(source: SourceSpec) -> GraphDefSource:
     """Open a .pb file."""
-    return GraphDefSource(source.path)
+    path = source.path
+    definition = import_tensorflow().compat.v1.GraphDef()
+    try:
+        definition.ParseFromString(path.read_bytes())
+        if not definition.node:
+            raise ValueError("it holds no node")
+        return GraphDefSource(path, definition)
+    except InputFileError:
+        raise
+    except Exception as error:  # protobuf and TensorFlow have no common base class
+        raise InputFileError(
+            f"{path}: not a frozen TensorFlow graph: {str(error).splitlines()[0][:300]}"
+        ) from None

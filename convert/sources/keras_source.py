@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 import zlib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +74,7 @@ def lambda_layers(path: Path) -> list[str]:
 class KerasSource:
     """A functional, sequential or subclassed Keras model with one input."""
 
-    def __init__(self, path: Path, *, allow_lambda: bool) -> None:
+    def __init__(self, path: Path, *, allow_lambda: bool, custom: tuple[str, ...] = ()) -> None:
         self._path = path
         code = lambda_layers(path)
         if code and not allow_lambda:
@@ -84,11 +86,19 @@ class KerasSource:
         import keras
 
         try:
-            self._model = keras.saving.load_model(path, compile=False, safe_mode=not allow_lambda)
+            self._model = keras.saving.load_model(
+                path,
+                compile=False,
+                safe_mode=not allow_lambda,
+                custom_objects=_custom_objects(path, custom),
+            )
+        except InputFileError:
+            raise
         except Exception as error:  # Keras raises whatever a layer's own code raises
             raise InputFileError(
                 f"{path}: Keras cannot load it: {str(error).splitlines()[0][:300]}; if it has "
-                "layers of your own, export it as a SavedModel (model.export) instead"
+                "layers of your own, name them in source.custom of the spec (module:Class), or "
+                "export it as a SavedModel (model.export) instead"
             ) from error
 
     def signature(self) -> Signature:
@@ -125,10 +135,28 @@ class KerasSource:
         return onnx_from_function(function, input_name, shape, output_name)
 
 
+def _custom_objects(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    """Import classes named "module:Class", from the current folder too."""
+    found, here = dict[str, Any](), str(Path.cwd())
+    for name in names:
+        module, _, attribute = name.partition(":")
+        sys.path.insert(0, here)
+        try:
+            found[attribute] = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise InputFileError(
+                f"{path}: source.custom names {name}, which cannot be imported: {error}; its "
+                "module must be installed or lie in the current folder"
+            ) from None
+        finally:
+            sys.path.remove(here)
+    return found
+
+
 def _info(tensor: Any) -> TensorInfo:
     return TensorInfo(name=tensor.name, shape=tuple(tensor.shape), dtype=str(tensor.dtype))
 
 
 def open_source(source: SourceSpec) -> KerasSource:
     """Open a .keras or .h5 file."""
-    return KerasSource(source.path, allow_lambda=source.allow_lambda)
+    return KerasSource(source.path, allow_lambda=source.allow_lambda, custom=source.custom)

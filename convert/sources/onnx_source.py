@@ -14,22 +14,10 @@ _OLDEST_OPSET = 11
 
 
 class OnnxSource:
-    """An ONNX model with one input."""
+    """An ONNX model with one input. ``path`` is what error messages name."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._model = onnx.load(path)
-            onnx.checker.check_model(self._model)
-        except Exception as error:  # protobuf and onnx have no common base class
-            raise InputFileError(
-                f"{path}: not a valid ONNX model: {str(error).splitlines()[0][:300]}"
-            ) from None
-        opset = next(
-            (o.version for o in self._model.opset_import if o.domain in ("", "ai.onnx")), 0
-        )
-        if opset < _OLDEST_OPSET:
-            raise InputFileError(f"{path}: opset {opset} is too old, {_OLDEST_OPSET} is the oldest")
+    def __init__(self, path: Path, model: onnx.ModelProto) -> None:
+        self._path, self._model = path, model
 
     def signature(self) -> Signature:
         """Return the inputs (without weights) and outputs."""
@@ -43,8 +31,12 @@ class OnnxSource:
         """There is no TensorFlow model behind an ONNX file."""
         return
 
-    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
-        """Return the model with its input fixed to ``shape`` and only the named output."""
+    def check_names(self, input_name: str, output_name: str) -> None:
+        """Check that the model has this one input, and this output.
+
+        Raises:
+            InputFileError: it has others; they are listed.
+        """
         signature = self.signature()
         inputs, outputs = (
             [i.name for i in infos] for infos in (signature.inputs, signature.outputs)
@@ -53,7 +45,11 @@ class OnnxSource:
             raise missing_name(self._path, "only input", input_name, inputs)
         if output_name not in outputs:
             raise missing_name(self._path, "output", output_name, outputs)
-        declared = signature.inputs[0].shape
+
+    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
+        """Return the model with its input fixed to ``shape`` and only the named output."""
+        self.check_names(input_name, output_name)
+        declared = self.signature().inputs[0].shape
         if declared is not None and not _fits(declared, shape):
             raise SpecError(
                 f"{self._path}: takes {list(declared)}, but the spec's shape or buckets ask for "
@@ -94,4 +90,15 @@ def _info(value: onnx.ValueInfoProto) -> TensorInfo:
 
 def open_source(source: SourceSpec) -> OnnxSource:
     """Open an .onnx file."""
-    return OnnxSource(source.path)
+    path = source.path
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except Exception as error:  # protobuf and onnx have no common base class
+        raise InputFileError(
+            f"{path}: not a valid ONNX model: {str(error).splitlines()[0][:300]}"
+        ) from None
+    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    if opset < _OLDEST_OPSET:
+        raise InputFileError(f"{path}: opset {opset} is too old, {_OLDEST_OPSET} is the oldest")
+    return OnnxSource(path, model)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -79,7 +80,7 @@ def onnx_from_function(
         ) from error
     graph = frozen.graph.as_graph_def()
     (entry,), (result,) = frozen.inputs[:1], frozen.outputs[:1]
-    model = _run_tf2onnx(graph, entry.name, result.name)
+    model = _onnx_from_frozen(graph, entry.name, result.name)
     return _renamed(model, input_name, output_name)
 
 
@@ -132,10 +133,29 @@ def onnx_from_graph_def(
     Raises:
         ConversionError: tf2onnx fails.
     """
-    return _renamed(_run_tf2onnx(graph, entry, result), input_name, output_name)
+    return _renamed(_onnx_from_frozen(graph, entry, result), input_name, output_name)
 
 
-def _run_tf2onnx(graph: Any, entry: str, result: str) -> onnx.ModelProto:
+def onnx_from_tflite(path: Path) -> onnx.ModelProto:
+    """Convert a float .tflite file to raw ONNX (opset 18), with the names it has.
+
+    Raises:
+        ConversionError: tf2onnx fails.
+    """
+    return _run_tf2onnx(
+        lambda tf2onnx: tf2onnx.convert.from_tflite(str(path), opset=_TF2ONNX_OPSET)[0]
+    )
+
+
+def _onnx_from_frozen(graph: Any, entry: str, result: str) -> onnx.ModelProto:
+    return _run_tf2onnx(
+        lambda tf2onnx: tf2onnx.convert.from_graph_def(
+            graph, input_names=[entry], output_names=[result], opset=_TF2ONNX_OPSET
+        )[0]
+    )
+
+
+def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProto:
     try:
         with _stderr_to_null():
             import tf2onnx
@@ -149,9 +169,7 @@ def _run_tf2onnx(graph: Any, entry: str, result: str) -> onnx.ModelProto:
     for catch in ("FALSE", "TRUE"):
         with _stderr_to_null(), _environment(TF2ONNX_CATCH_ERRORS=catch):
             try:
-                return tf2onnx.convert.from_graph_def(
-                    graph, input_names=[entry], output_names=[result], opset=_TF2ONNX_OPSET
-                )[0]
+                return conversion(tf2onnx)
             except Exception as error:  # tf2onnx raises anything
                 failure = error
     raise ConversionError(f"tf2onnx cannot convert the model: {_first_line(failure)}") from failure

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from pathlib import Path
 
@@ -143,6 +144,118 @@ def test_graph_with_variables_is_refused(tmp_path: Path) -> None:
         open_source(SourceSpec(path=tmp_path / "m.pb"))
 
 
+def test_checkpoints_convert_and_equal_tensorflow(tmp_path: Path, rng: np.random.Generator) -> None:
+    tf = pytest.importorskip("tensorflow")
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        image = v1.placeholder(tf.float32, [None, None, None, 3], name="image")
+        kernel = v1.get_variable("kernel", initializer=rng.normal(size=(3, 3, 3, 1)).astype("f"))
+        tf.sigmoid(tf.nn.conv2d(image, kernel, 1, "SAME"), name="map")
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+    spec = spec_for(tmp_path / "model.ckpt.meta")
+    source = open_source(spec.source)
+    assert [o.name for o in source.signature().outputs] == ["map"]
+    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(picture)
+    theirs = baseline_runner(source, spec, 24).run(picture)
+    assert theirs.std() > 1e-3
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    for file in tmp_path.glob("model.ckpt.data*"):
+        file.unlink()
+    with pytest.raises(InputFileError, match=r"model\.ckpt\.index and .* must lie beside it"):
+        open_source(spec.source)
+
+
+def lite_file(path: Path, *, quantised: bool = False) -> Path:
+    tf = pytest.importorskip("tensorflow")
+    keras.utils.set_random_seed(3)
+    image = keras.Input((16, 24, 3), name="image", batch_size=1)
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    x = keras.layers.Conv2D(1, 1, activation="sigmoid", name="map")(x)
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, x))
+    if quantised:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: iter([[np.ones((1, 16, 24, 3), np.float32)]])
+    path.write_bytes(converter.convert())
+    return path
+
+
+def test_lite_files_convert_and_equal_the_interpreter(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    path = lite_file(tmp_path / "m.tflite")
+    signature = open_source(SourceSpec(path=path)).signature()
+    (entry,), (result,) = signature.inputs, signature.outputs
+    assert entry.shape == (1, 16, 24, 3)
+    spec = spec_for(path)
+    spec = spec.model_copy(
+        update={
+            "input": spec.input.model_copy(update={"name": entry.name}),
+            "output": spec.output.model_copy(update={"name": result.name}),
+        }
+    )
+    source = open_source(spec.source)
+    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    found = convert(source, spec)
+    assert found.ops["Transpose"] == 0
+    ours = runner_from_model(found.model, label="x", max_batch=1).run(picture)
+    theirs = baseline_runner(source, spec, 24).run(picture)
+    assert theirs.std() > 1e-3
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    with pytest.raises(SpecError, match=r"takes \[1, 16, 24, 3\]"):
+        source.to_onnx(entry.name, (1, 16, 32, 3), result.name)
+
+
+def test_quantised_lite_file_is_refused(tmp_path: Path) -> None:
+    path = lite_file(tmp_path / "m.tflite", quantised=True)
+    with pytest.raises(InputFileError, match=r"a quantised model .* give the float one"):
+        open_source(SourceSpec(path=path))
+
+
+LAYERS = """
+import keras
+
+class Doubler(keras.layers.Layer):
+    def call(self, x):
+        return 2.0 * x
+"""
+
+
+def test_layers_of_the_users_own_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    (tmp_path / "own_layers.py").write_text(LAYERS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    from own_layers import Doubler
+
+    image = keras.Input((16, 24, 3), name="image")
+    x = keras.layers.Conv2D(1, 1, activation="sigmoid", name="map")(Doubler()(image))
+    keras.Model(image, x).save(tmp_path / "m.keras")
+    monkeypatch.delitem(sys.modules, "own_layers")
+    spec = spec_for(tmp_path / "m.keras", custom=["own_layers:Doubler"])
+    source = open_source(spec.source)
+    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(picture)
+    np.testing.assert_allclose(ours, baseline_runner(source, spec, 24).run(picture), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("custom", "message"),
+    [
+        ("nowhere:Doubler", "names nowhere:Doubler, which cannot be imported: No module"),
+        ("json:Doubler", "names json:Doubler, which cannot be imported: module 'json' has no"),
+    ],
+)
+def test_layers_that_cannot_be_imported_are_named(
+    tmp_path: Path, custom: str, message: str
+) -> None:
+    path = small_keras(tmp_path, "m.keras")
+    with pytest.raises(InputFileError, match=message):
+        open_source(SourceSpec(path=path, custom=(custom,)))
+
+
 def test_signature_lists_inputs_and_outputs(detector_model: Path) -> None:
     found = open_source(SourceSpec(path=detector_model)).signature()
     assert [(i.name, i.shape) for i in found.inputs] == [("image", (None, None, None, 3))]
@@ -166,6 +279,8 @@ def test_missing_names_are_listed(detector_model: Path) -> None:
         ("model.txt", b"x", "not a SavedModel folder"),
         ("model.onnx", b"not protobuf", "not a valid ONNX model"),
         ("model.onnx", b"", "not a valid ONNX model"),
+        ("model.ckpt.meta", b"not protobuf", "TensorFlow cannot restore it"),
+        ("model.tflite", b"not a flatbuffer", "not a TensorFlow Lite model"),
         ("model.pb", b"not protobuf", "not a frozen TensorFlow graph"),
         ("model.pb", b"", "not a frozen TensorFlow graph: it holds no node"),
         ("model.keras", b"not a zip", "not a Keras model file"),

@@ -1,0 +1,38 @@
+"""Checkpoints of TensorFlow 1 with their meta graph: model.ckpt.meta, .index and .data-*."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputFileError
+from ...spec import SourceSpec
+from .graph_def_source import GraphDefSource, ends_of
+from .tf_graph import import_tensorflow
+
+_SAVER = "save/"
+"""What a Saver adds to a graph."""
+
+
+def _frozen(path: Path) -> Any:
+    """Restore the variables and make constants of them."""
+    v1 = import_tensorflow().compat.v1
+    with v1.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        saver = v1.train.import_meta_graph(str(path), clear_devices=True)
+        saver.restore(session, str(path.with_suffix("")))
+        definition = graph.as_graph_def()
+        ends = [name for name in ends_of(definition) if not name.startswith(_SAVER)]
+        return v1.graph_util.convert_variables_to_constants(session, definition, ends)
+
+
+def open_source(source: SourceSpec) -> GraphDefSource:
+    """Open the meta graph of a checkpoint; the graph is frozen, and read as a frozen one is."""
+    path = source.path
+    try:
+        definition = _frozen(path)
+    except Exception as error:  # TensorFlow raises half a dozen unrelated types here
+        raise InputFileError(
+            f"{path}: TensorFlow cannot restore it: {str(error).splitlines()[0][:300]}; the files "
+            f"{path.stem}.index and {path.stem}.data-* must lie beside it"
+        ) from None
+    return GraphDefSource(path, definition)

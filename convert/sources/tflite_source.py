@@ -1,0 +1,79 @@
+"""TensorFlow Lite files, float."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from ...errors import InputFileError
+from ...spec import SourceSpec
+from . import Signature, TensorInfo
+from .onnx_source import OnnxSource
+from .tf_graph import import_tensorflow, onnx_from_tflite
+
+
+class TfliteSource:
+    """A .tflite file. Its sizes are fixed, but for what it marks as free."""
+
+    def __init__(self, path: Path) -> None:
+        self._tf, self._path = import_tensorflow(), path
+        try:
+            self._interpreter = self._tf.lite.Interpreter(model_content=path.read_bytes())
+        except (ValueError, RuntimeError) as error:
+            raise InputFileError(
+                f"{path}: not a TensorFlow Lite model: {str(error).splitlines()[0][:300]}"
+            ) from None
+        quantised = [
+            tensor["name"]
+            for tensor in self._interpreter.get_tensor_details()
+            if tensor["dtype"] in (np.int8, np.uint8)
+        ]
+        if quantised:
+            raise InputFileError(
+                f"{path}: a quantised model ({len(quantised)} int8 tensors, such as "
+                f"{quantised[0]}); give the float one, ocr-trt quantises it for its target"
+            )
+
+    def signature(self) -> Signature:
+        """Return the inputs and outputs."""
+        return Signature(
+            inputs=tuple(map(_info, self._interpreter.get_input_details())),
+            outputs=tuple(map(_info, self._interpreter.get_output_details())),
+        )
+
+    def _onnx(self) -> OnnxSource:
+        return OnnxSource(self._path, onnx_from_tflite(self._path))
+
+    def function(self, input_name: str, output_name: str) -> Any:
+        """Return a function that calls the interpreter, resized to each picture it gets."""
+        self._onnx().check_names(input_name, output_name)
+        (entry,) = self._interpreter.get_input_details()
+        output = next(o for o in self._interpreter.get_output_details() if o["name"] == output_name)
+
+        def call(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            if tuple(self._interpreter.get_input_details()[0]["shape"]) != image.shape:
+                self._interpreter.resize_tensor_input(entry["index"], image.shape)
+            self._interpreter.allocate_tensors()
+            self._interpreter.set_tensor(entry["index"], image)
+            self._interpreter.invoke()
+            return np.array(self._interpreter.get_tensor(output["index"]))
+
+        return lambda image: self._tf.numpy_function(call, [image], self._tf.float32)
+
+    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
+        """Return raw ONNX at a fixed input shape."""
+        return self._onnx().to_onnx(input_name, shape, output_name)
+
+
+def _info(details: dict[str, Any]) -> TensorInfo:
+    shape = tuple(None if size < 0 else int(size) for size in details["shape_signature"])
+    return TensorInfo(name=details["name"], shape=shape, dtype=np.dtype(details["dtype"]).name)
+
+
+def open_source(source: SourceSpec) -> TfliteSource:
+    """Open a .tflite file."""
+    return TfliteSource(source.path)
