@@ -56,8 +56,17 @@ def name_values(model: ir.Model) -> Outcome:
                 wanted = f"{node.op_type}_{counts[node.op_type]}"
             value.name = free(wanted)
         node.name = node.outputs[0].name
+        _forget_notes(node)
     _name_initializers(graph, free)
     return Outcome(changed=len(graph))
+
+
+def _forget_notes(node: ir.Node) -> None:
+    """Drop what onnxscript writes down about folded constants: it names them in any order."""
+    node.metadata_props.clear()
+    for value in (*node.outputs, *node.inputs):
+        if value is not None:
+            value.metadata_props.clear()
 
 
 def _name_initializers(graph: ir.Graph, free: Callable[[str], str]) -> None:

@@ -86,6 +86,27 @@ def test_other_softmaxes_stay_and_say_why(body: str, inputs: str, reason: str) -
     assert reason in outcome.skipped[0].reason
 
 
+def test_one_product_in_five_dimensions_is_split_in_four() -> None:
+    model = graph(
+        """
+        agraph (float[3,5,24] x) => (float[3,2,5,4] y) {
+            r = Reshape(x, cut)
+            t = Transpose <perm = [2, 0, 3, 1, 4]> (r)
+            a, b, c = Split <axis = 0, num_outputs = 3> (t)
+            q = Squeeze(a, zero)
+            k = Squeeze(b, zero)
+            v = Squeeze(c, zero)
+            n = Neg(v)
+            s = Mul(q, k)
+            y = Add(s, n)
+        }
+        """,
+        cut=np.array([3, 5, 3, 2, 4]), zero=np.array([0]),
+    )  # fmt: skip
+    check_fires(model, fuse_attention, atol=0)
+    assert ops(model) == {"Reshape": 1, "Transpose": 1, "Split": 1, "Neg": 1, "Mul": 1, "Add": 1}
+
+
 CHOICE = """
     agraph (float[2,4] x, float[2,4] z) => (float[2,4] y) {{
         c = Greater(z, zero)
