@@ -53,7 +53,7 @@ class Axes:
         """Return the axes of a view op's result, given those of its input; None if it is no such
         op.
         """
-        axes = self._axes_of(node)
+        axes = self._axes_of(node) if node.op_type in ("Squeeze", "Unsqueeze") else None
         if node.op_type == "Transpose":
             perm = attribute(node, "perm", tuple(reversed(range(len(self.source)))))
             return Axes(source=tuple(self.source[axis] for axis in perm), rank=self.rank)
@@ -75,6 +75,8 @@ class Axes:
         if array is None:
             return None
         rank = len(self.source) + (array.size if node.op_type == "Unsqueeze" else 0)
+        if not rank:
+            return None
         return [int(axis) % rank for axis in array.reshape(-1)]
 
     def without(self, axes: list[int], *, drop: bool) -> Axes:
@@ -127,7 +129,7 @@ def _binary(node: ir.Node, axes: Axes) -> Renamed | None:
 
 def _reduce(node: ir.Node, axes: Axes) -> Renamed | None:
     array = constant(node.inputs[1]) if len(node.inputs) > 1 else None
-    if array is None:
+    if array is None or not array.size:
         return None
     reduced = [int(axis) % len(axes.source) for axis in array.reshape(-1)]
     held = np.array([axes.source[axis] for axis in reduced], np.int64)
@@ -182,7 +184,9 @@ def _resize(node: ir.Node, axes: Axes) -> Renamed | None:
             held = np.full(axes.rank, neutral, array.dtype)
             held[list(axes.source)] = array
             constants[index] = held
-    known = attribute(node, "axes") is None and len(constants) == 1
+    plain = constant(node.inputs[1]) is None and node.inputs[1] is None
+    policy = attribute(node, "keep_aspect_ratio_policy", "stretch") == "stretch"
+    known = attribute(node, "axes") is None and len(constants) == 1 and plain and policy
     return Renamed(axes=axes, constants=constants, attributes={}) if known else None
 
 

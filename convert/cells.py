@@ -47,7 +47,7 @@ class _Gate:
 
 
 def _sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
+    return 0.5 * (1 + np.tanh(x / 2))  # does not overflow
 
 
 def _near(a: Array, b: Array) -> bool:
@@ -60,8 +60,10 @@ class _Probe:
     def __init__(self, step: StepFunction, kinds: list[str], width: int, units: list[int]) -> None:
         self.step, self.kinds, self.width, self.units = step, kinds, width, units
         rng = np.random.default_rng(0)
-        self.x = rng.normal(0, 1, (_ROWS, width))
-        self.states = [rng.normal(0, 1, (_ROWS, size)) for size in units]
+        # Large ones too: a cell that clips does so far from zero.
+        sizes = np.repeat([1.0, 30.0, 1000.0], _ROWS)[:, None]
+        self.x = sizes * rng.normal(0, 1, (3 * _ROWS, width))
+        self.states = [sizes * rng.normal(0, 1, (3 * _ROWS, size)) for size in units]
         self.after, self.taps = step(self.x, *self.states)
 
     def pieces(self, kind: str) -> Iterator[tuple[int, slice]]:

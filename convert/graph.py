@@ -69,6 +69,11 @@ def is_output(value: ir.Value) -> bool:
     return value.is_graph_output()
 
 
+def is_read(value: ir.Value) -> bool:
+    """Whether anything reads ``value``, or the graph returns it."""
+    return bool(list(value.uses())) or is_output(value)
+
+
 def has_one_use(value: ir.Value) -> bool:
     """Whether exactly one input of one node reads ``value``, and the graph does not return it."""
     return len(list(value.uses())) == 1 and not is_output(value)
@@ -82,10 +87,11 @@ def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
 
 def new_initializer(graph: ir.Graph, array: npt.NDArray, hint: str) -> ir.Value:
     """Add a constant to ``graph`` under a free name that begins with ``hint``."""
-    name, number = hint, 1
-    while name in graph.initializers:
+    # Names of constants end in a number in parentheses, which exporters do not write: a name that
+    # is free among constants is free among all values.
+    number = len(graph.initializers)
+    while (name := f"{hint}({number})") in graph.initializers:
         number += 1
-        name = f"{hint}_{number}"
     value = ir.Value(
         name=name,
         shape=ir.Shape(array.shape),

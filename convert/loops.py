@@ -16,7 +16,7 @@ import onnx
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from .graph import attribute, constant, name_of, producer, shape_of, static_shape, the
+from .graph import attribute, constant, is_read, name_of, producer, shape_of, static_shape, the
 from .regions import evaluate, nodes_between, positions, submodel
 
 Array = npt.NDArray[np.float64]
@@ -110,10 +110,16 @@ def _sequence_read(body: ir.Graph, counters: Sequence[ir.Value]) -> tuple[ir.Val
 
 def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], steps: int) -> None:
     """Check that the loop ends after exactly the sequence's last step."""
-    body, limit = body_of(loop), constant(loop.inputs[0])
-    most = steps if limit is None else int(limit)
-    again = body.outputs[0]
-    if most == steps and (again is body.inputs[1] or constant(again) is not None):
+    body, limit, begins = body_of(loop), constant(loop.inputs[0]), constant(loop.inputs[1])
+    if (loop.inputs[0] is not None and limit is None) or (
+        loop.inputs[1] is not None and (begins is None or not begins)
+    ):
+        raise NoRecurrenceError("whether and how often it runs is not known beforehand")
+    most, again = None if limit is None else int(limit), _itself(body.outputs[0])
+    if most is not None and most < steps:
+        raise NoRecurrenceError(f"it ends after {most} of the {steps} steps of its sequence")
+    always = again is body.inputs[1] or bool((fixed := constant(again)) is not None and fixed)
+    if most == steps and always:
         return
     nodes = nodes_between(counters, again, positions(body))
     if nodes is None:
@@ -125,13 +131,20 @@ def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], s
     for step in range(steps):
         feeds = {name_of(c): np.full(shape_of(c), step, _dtype(c)) for c in read}
         goes_on = evaluate(proto, feeds)
-        if goes_on is None or (bool(goes_on) != (step + 1 < steps) and step + 1 != most):
+        is_last = step + 1 == steps
+        if goes_on is None or (bool(goes_on) == is_last and not (is_last and most == steps)):
             raise NoRecurrenceError(f"it does not end after the {steps} steps of its sequence")
 
 
 def _dtype(value: ir.Value) -> np.dtype:
     assert value.dtype is not None
     return value.dtype.numpy()
+
+
+def _itself(value: ir.Value) -> ir.Value:
+    """Look through Identity, which exporters put before outputs of a body."""
+    node = producer(value, "Identity")
+    return value if node is None else the(node.inputs[0])
 
 
 def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
@@ -149,7 +162,7 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
             continue
         if _counts(inside, after):
             begin = constant(start)
-            if begin is None or int(begin) != 0 or list(final.uses()):
+            if begin is None or int(begin) != 0 or is_read(final):
                 raise NoRecurrenceError("its counter does not begin at 0, or is read afterwards")
             counters.append(inside)
         else:
@@ -158,6 +171,12 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
     shape = static_shape(sequence)
     if shape is None or len(shape) != 3:
         raise NoRecurrenceError(f"its sequence has the shape {sequence.shape}, not (T, N, K)")
+    for state in states:
+        begin_shape = static_shape(state.start)
+        if begin_shape is None or len(begin_shape) != 2 or begin_shape[0] != shape[1]:
+            raise NoRecurrenceError(f"it carries a state of shape {state.start.shape}, not (N, H)")
+    if any(v.dtype != ir.DataType.FLOAT for v in (sequence, *(s.start for s in states))):
+        raise NoRecurrenceError("it does not compute in float32")
     _check_steps(model, loop, counters, shape[0])
     stacked = zip(body.outputs[1 + len(carried) :], loop.outputs[len(carried) :], strict=True)
     return Recurrence(
@@ -166,7 +185,7 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
         sequence=sequence,
         read=read,
         states=tuple(states),
-        results=tuple((value, out) for value, out in stacked if list(out.uses())),
+        results=tuple((_itself(value), out) for value, out in stacked if is_read(out)),
     )
 
 
@@ -207,7 +226,9 @@ class Step:
     def __call__(self, x: Array, *states: Array) -> tuple[list[Array], list[Array]]:
         """Return the next states and the taps (inputs of Sigmoid and Tanh) of rows (R, .)."""
         feeds = dict(zip(self._entries, (x, *states), strict=True))
-        found = dict(zip(self._names, self._run.run(self._names, feeds), strict=True))
+        with np.errstate(over="ignore", invalid="ignore"):  # in a branch that is not taken
+            answers = self._run.run(self._names, feeds)
+        found = dict(zip(self._names, answers, strict=True))
         return [found[n] for n in self._after], [found[name_of(value)] for _, value in self.taps]
 
 

@@ -107,9 +107,11 @@ def first_difference(
         return ""
     old, new = (_run(_with_outputs(proto, names), pictures, names) for proto in (before, after))
     for name, left, right in zip(names, old, new, strict=True):
-        if left.dtype.kind != "f" or left.shape != right.shape:
+        if left.dtype.kind != "f" or left.shape != right.shape or not left.size:
             continue
-        if not np.abs(left - right).max() <= tolerance * max(1.0, float(np.abs(left).max())):
+        finite = np.abs(left[np.isfinite(left)])
+        limit = tolerance * max(1.0, float(finite.max(initial=0.0)))
+        if not np.allclose(left, right, rtol=0, atol=limit, equal_nan=True):
             return name
     return ""
 

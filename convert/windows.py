@@ -40,6 +40,20 @@ class Windows:
         return self.kernel == self.stride == (2, 2) and self.before == (0, 0) and even
 
     @property
+    def overlap(self) -> bool:
+        """Whether some pixels are in more than one window."""
+        return any(k > s for k, s in zip(self.kernel, self.stride, strict=True))
+
+    @property
+    def begin_inside(self) -> bool:
+        """Whether every window has a pixel of the picture that is its own."""
+        return all(
+            self.before[i] < self.kernel[i]
+            and (self.pooled[2 + i] - 1) * self.stride[i] < self.full[2 + i]
+            for i in range(2)
+        )
+
+    @property
     def after(self) -> tuple[int, int]:
         """Rows below and columns right of the picture that windows reach; negative if left over."""
         down, right = (

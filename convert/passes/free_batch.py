@@ -17,7 +17,16 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from ..graph import OPSET, constant, name_of, new_initializer, shape_of, the, typed_like
+from ..graph import (
+    OPSET,
+    constant,
+    name_of,
+    new_initializer,
+    shape_of,
+    static_shape,
+    the,
+    typed_like,
+)
 from ..outcome import Outcome, Skip
 from ..regions import evaluate
 
@@ -64,6 +73,9 @@ class _Walk:
     def walk(self) -> None:
         """Visit all nodes in order."""
         for node in list(self.graph):
+            for value in node.outputs:
+                if value.name and static_shape(value) is None:
+                    raise _BoundError(value, f"the shape of this {node.op_type} is not known")
             if node.op_type == "Reshape":
                 self._reshape(node)
             elif node.op_type == "Expand":

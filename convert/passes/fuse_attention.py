@@ -78,7 +78,7 @@ def _with_bias(value: ir.Value | None) -> tuple[ir.Value | None, npt.NDArray | N
 def _projection(value: ir.Value | None, perm: tuple[int, ...]) -> _Projection | None:
     """Read a value as a projection, its bias added before or behind the Reshape."""
     turn = producer(value, "Transpose")
-    if turn is None or tuple(attribute(turn, "perm")) != perm or not has_one_use(the(value)):
+    if turn is None or tuple(attribute(turn, "perm", ())) != perm or not has_one_use(the(value)):
         return None
     split, late = _with_bias(turn.inputs[0])
     reshape = producer(split, "Reshape")
@@ -94,11 +94,12 @@ def _projection(value: ir.Value | None, perm: tuple[int, ...]) -> _Projection | 
     if len(shape) != 4 or lead != (*shape[:2], weights.shape[1]) or not has_one_use(the(flat)):
         return None
     bias = np.zeros(heads_and_size, np.float32)
-    for part in (early, late):
+    for part, own in ((early, (bias.size,)), (late, bias.shape)):
         if part is not None:
-            if part.size not in (1, bias.size):
-                return None
-            bias = bias + np.broadcast_to(part.reshape(-1), bias.size).reshape(bias.shape)
+            if any(size != 1 for size in part.shape[: part.ndim - len(own)]):
+                return None  # it differs from step to step
+            last = part.reshape(part.shape[max(part.ndim - len(own), 0) :])
+            bias = bias + np.broadcast_to(last, own).reshape(bias.shape)
     return _Projection(
         source=the(product.inputs[0]),
         weights=weights,
@@ -119,6 +120,8 @@ def _scaled_product(value: ir.Value | None) -> tuple[ir.Node, ir.Node | None, fl
             return None
         value, array = found[0]
         factor = float(array.reshape(()))
+        if not factor or not has_one_use(the(value)):
+            return None
         factor = factor if scale.op_type == "Mul" else 1 / factor
     product = producer(value, "MatMul")
     return (product, scale, factor) if product is not None else None
@@ -195,7 +198,7 @@ def _split_by_heads(graph: ir.Graph, split: ir.Node) -> bool:
     cut = producer(turn.inputs[0], "Reshape") if turn is not None else None
     if turn is None or cut is None or attribute(split, "axis", 0) != 0:
         return False
-    if tuple(attribute(turn, "perm")) != _PARTS_FIRST or not has_one_use(turn.outputs[0]):
+    if tuple(attribute(turn, "perm", ())) != _PARTS_FIRST or not has_one_use(turn.outputs[0]):
         return False
     batch, steps, parts, heads, size = shape_of(cut.outputs[0])
     users = [[user for user, _ in value.uses()] for value in split.outputs]

@@ -12,12 +12,13 @@ from ..outcome import Outcome
 
 
 def _reads(node: ir.Node) -> list[ir.Value]:
-    """All values of the node's graph that it reads, those read by its inner graphs too."""
+    """All values that a node reads, those read by its inner graphs too, at any depth."""
     found = [value for value in node.inputs if value is not None]
     for attribute in node.attributes.values():
         if attribute.type == ir.AttributeType.GRAPH:
-            inner = [value for deep in attribute.as_graph() for value in _reads(deep)]
-            found += [value for value in inner if value.graph is node.graph]
+            inner = attribute.as_graph()
+            found += [value for deep in inner for value in _reads(deep)]
+            found += list(inner.outputs)
     return found
 
 
@@ -26,7 +27,11 @@ def _readers_last(graph: ir.Graph) -> list[ir.Node]:
     todo = [node for value in reversed(graph.outputs) if (node := value.producer()) is not None]
     while todo:
         node = todo[-1]
-        above = [maker for v in _reads(node) if (maker := v.producer()) is not None]
+        above = [
+            maker
+            for v in _reads(node)
+            if (maker := v.producer()) is not None and maker.graph is graph
+        ]
         missing = [maker for maker in above if maker not in done]
         if node in done or not missing:
             done[todo.pop()] = None

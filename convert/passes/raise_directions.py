@@ -20,6 +20,7 @@ from ..graph import (
     attribute,
     constant,
     has_one_use,
+    is_read,
     name_of,
     new_initializer,
     producer,
@@ -31,6 +32,7 @@ from ..graph import (
     typed_like,
 )
 from ..outcome import Outcome
+from ..regions import positions
 from .raise_recurrent import RECURRENT
 
 
@@ -72,9 +74,9 @@ def _flip_below(node: ir.Node) -> ir.Node | None:
         if (axis := _flipped_axis(user)) is not None:
             return user if axes[axis] == "time" else None
         if user.op_type == "Transpose":
-            axes = [axes[i] for i in attribute(user, "perm")]
+            axes = [axes[i] for i in attribute(user, "perm", tuple(reversed(range(len(axes)))))]
         elif user.op_type == "Squeeze":
-            squeezed = constant(user.inputs[1])
+            squeezed = constant(user.inputs[1]) if len(user.inputs) > 1 else None
             if squeezed is None or axes[int(squeezed[0])] != "direction" or squeezed.size > 1:
                 return None
             axes.remove("direction")
@@ -89,7 +91,9 @@ def _turn_round(graph: ir.Graph, node: ir.Node) -> bool:
     above, below = producer(node.inputs[0], "Slice"), _flip_below(node)
     if attribute(node, "direction", "forward") != "forward" or below is None:
         return False
-    if _flipped_axis(above) != 0 or any(list(value.uses()) for value in node.outputs[1:]):
+    if attribute(node, "layout", 0) or (len(node.inputs) > 4 and node.inputs[4] is not None):
+        return False
+    if _flipped_axis(above) != 0 or any(map(is_read, node.outputs[1:])):
         return False
     assert above is not None
     node.replace_input_with(0, the(above.inputs[0]))
@@ -111,7 +115,7 @@ def _can_join(one: ir.Node, other: ir.Node) -> bool:
         and all(set(node.attributes) <= {*alike, "direction"} for node in (one, other))
         and all(not any(node.inputs[4:]) and len(node.inputs) > 3 for node in (one, other))
         and all(constant(v) is not None for node in (one, other) for v in node.inputs[1:4])
-        and not any(list(v.uses()) for node in (one, other) for v in node.outputs[1:])
+        and not any(is_read(v) for node in (one, other) for v in node.outputs[1:])
         and not any(node.outputs[0].is_graph_output() for node in (one, other))
     )
 
@@ -131,7 +135,8 @@ def _join(graph: ir.Graph, one: ir.Node, other: ir.Node) -> None:
     )
     for old, new in zip((one, other), split.outputs, strict=True):
         typed_like(new, old.outputs[0])
-    graph.insert_after(one, [both, split])
+    order = positions(graph)
+    graph.insert_after(min((one, other), key=order.__getitem__), [both, split])
     for old, new in zip((one, other), split.outputs, strict=True):
         take_over(old.outputs[0], new)
         graph.remove(old, safe=True)

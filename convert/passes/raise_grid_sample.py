@@ -108,7 +108,10 @@ def _form(model: ir.Model, found: _Sampling, order: dict[ir.Node, int]) -> bool 
 def _candidates(gather: ir.Node, order: dict[ir.Node, int]) -> Iterator[_Sampling]:
     """Yield what may be sampled by this gather and others like it."""
     image, shape = the(gather.inputs[0]), static_shape(gather.outputs[0])
-    if shape is None or len(static_shape(image) or ()) != 4 or len(shape) != 3:
+    size = static_shape(image)
+    if shape is None or size is None or len(size) != 4 or len(shape) != 3:
+        return
+    if size[0] != shape[0] or min(size[1:3]) < 2:
         return
     above = ancestors(the(gather.inputs[1]))
     floors = [v for node in above if node.op_type == "Floor" and (v := node.inputs[0])]

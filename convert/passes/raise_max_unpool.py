@@ -225,10 +225,23 @@ def _new_pool(model: ir.Model, pool: ir.Node, windows: Windows) -> tuple[ir.Node
     return made, lambda values: unpool_nodes(graph, windows, masks, values)
 
 
+def _overwrites(scatter: ir.Node) -> bool:
+    """Whether of two values for one place the last stays. (``tf.scatter_nd`` adds them, and comes
+    as a ScatterND that does not say so.)
+    """
+    adds = attribute(scatter, "reduction", "none") == "add"
+    return scatter.op_type != "ScatterND" and not adds
+
+
 def _raise_pool(model: ir.Model, pool: ir.Node, scatters: list[ir.Node]) -> int | Skip:
     if (reason := _why_not(pool)) is not None:
         return Skip(value=name_of(pool.outputs[0]), reason=reason)
     order, windows = positions(model.graph), windows_of(pool)
+    if windows.overlap and any(map(_overwrites, scatters)):
+        reason = "its windows overlap, and the scatter overwrites"
+        return Skip(value=name_of(pool.outputs[0]), reason=reason)
+    if not windows.begin_inside:
+        return Skip(value=name_of(pool.outputs[0]), reason="its windows begin outside the picture")
     found = [_find(model, pool, windows, scatter, order) for scatter in scatters]
     matches = {match.result: match for match in found if match is not None}
     if None in found:

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from ..cells import Cell, cell_of
 from ..graph import (
     constant,
+    is_read,
     name_of,
     new_initializer,
     shape_of,
@@ -45,6 +46,16 @@ def _cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
         if (cell := cell_of(ordered, kinds, width, units)) is not None:
             return cell, order
     raise NoRecurrenceError("a step of it is no LSTM, GRU or RNN cell")
+
+
+def _asked(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
+    """Like :func:`_cell`; a body that cannot be run on rows of its own is none."""
+    try:
+        return _cell(model, found)
+    except NoRecurrenceError:
+        raise
+    except Exception as error:  # NumPy and onnx.reference raise anything
+        raise NoRecurrenceError(f"a step of it cannot be run by itself: {error}") from None
 
 
 def _start(graph: ir.Graph, state: ir.Value) -> tuple[list[ir.Node], ir.Value | None]:
@@ -88,7 +99,7 @@ def _replace(model: ir.Model, found: Recurrence, cell: Cell, order: tuple[int, .
         (out, node.outputs[0], second, (steps, batch, size)) for _, out in found.results
     ]
     for state, value in zip(states, node.outputs[1:], strict=True):
-        if list(state.final.uses()):
+        if is_read(state.final):
             pairs.append((state.final, value, first, (batch, size)))
     for old, value, axes, shape in pairs:
         squeeze = ir.node("Squeeze", [value, axes])
@@ -102,7 +113,7 @@ def _replace(model: ir.Model, found: Recurrence, cell: Cell, order: tuple[int, .
 def _raise_loop(model: ir.Model, loop: ir.Node) -> Skip | None:
     try:
         found = recurrence_of(model, loop)
-        cell, order = _cell(model, found)
+        cell, order = _asked(model, found)
         if any(value is not found.states[order[0]].after for value, _ in found.results):
             raise NoRecurrenceError("it gives more than its hidden state")
     except NoRecurrenceError as reason:

@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from ..graph import (
     attribute,
+    constant,
     name_of,
     new_initializer,
     shape_of,
@@ -117,8 +118,14 @@ def _other_mode(node: ir.Node) -> bool:
     rounding = attribute(node, "nearest_mode", "round_prefer_floor")
     if mode != "tf_half_pixel_for_nn" or rounding != "floor":
         return False
+    if attribute(node, "mode", "nearest") != "nearest":
+        return False
     old, new = static_shape(node.inputs[0]), static_shape(node.outputs[0])
-    whole = old is not None and new is not None and not any(np.mod(new, old))
+    scales = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    if scales is not None and scales.size:
+        whole = not any(np.mod(scales, 1))
+    else:
+        whole = old is not None and new is not None and not any(np.mod(new, old))
     modes = ("asymmetric", "floor") if whole else ("half_pixel", "round_prefer_ceil")
     for name, value in zip(("coordinate_transformation_mode", "nearest_mode"), modes, strict=True):
         node.attributes[name] = ir.AttrString(name, value)

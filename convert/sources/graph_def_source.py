@@ -14,7 +14,6 @@ from . import Signature, TensorInfo, missing_name
 from .tf_graph import import_tensorflow, onnx_from_graph_def
 
 _INPUTS = ("Placeholder", "PlaceholderWithDefault")
-_NO_RESULTS = ("NoOp", "Assert")
 _VARIABLES = ("VariableV2", "VarHandleOp", "Variable")
 
 
@@ -26,7 +25,7 @@ class GraphDefSource:
     """
 
     def __init__(self, path: Path, definition: Any) -> None:
-        self._path, self._definition = path, definition
+        self._path, self._definition = path, _without_switches(definition)
         v1 = import_tensorflow().compat.v1
         variables = [node.name for node in definition.node if node.op in _VARIABLES]
         if variables:
@@ -64,7 +63,13 @@ class GraphDefSource:
             raise missing_name(self._path, "input", input_name, self._inputs)
         entry = self._tensor(input_name, "input", self._inputs)
         result = self._tensor(output_name, "output", self._outputs)
-        return self._function.prune(entry, result)
+        try:
+            return self._function.prune(entry, result)
+        except Exception:  # UnliftableError, which TensorFlow keeps to itself
+            raise InputFileError(
+                f"{self._path}: {output_name} needs more than {input_name}: the inputs are "
+                f"{', '.join(self._inputs)}; freeze the others to constants first"
+            ) from None
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
         """Return raw ONNX at a fixed input shape."""
@@ -89,8 +94,24 @@ def _port(name: str) -> str:
     return name if ":" in name else f"{name}:0"
 
 
+def _without_switches(definition: Any) -> Any:
+    """Give placeholders that are no picture (is_training, keep_prob, ...) their defaults."""
+    for node in definition.node:
+        if node.op != "PlaceholderWithDefault":
+            continue
+        shape = node.attr["shape"].shape
+        if not shape.unknown_rank and not shape.dim:
+            dtype = node.attr["dtype"].type
+            node.op = "Identity"
+            node.attr.clear()
+            node.attr["T"].type = dtype
+    return definition
+
+
 def ends_of(definition: Any) -> list[str]:
     """Return the nodes of a GraphDef that depend on a placeholder and that nothing reads."""
+    from tensorflow.python.framework import op_def_registry
+
     readers: dict[str, list[str]] = defaultdict(list)
     for node in definition.node:
         for name in node.input:
@@ -106,7 +127,8 @@ def ends_of(definition: Any) -> list[str]:
         for node in definition.node
         if node.name in reached
         and not readers[node.name]
-        and node.op not in (*_INPUTS, *_NO_RESULTS)
+        and node.op not in _INPUTS
+        and op_def_registry.get(node.op).output_arg
     ]
 
 

@@ -193,11 +193,21 @@ def _environment(**values: str) -> Iterator[None]:
 def _renamed(model: onnx.ModelProto, input_name: str, output_name: str) -> onnx.ModelProto:
     """Give the one input and the one output of a model the names its spec uses."""
     names = {model.graph.input[0].name: input_name, model.graph.output[0].name: output_name}
-    for node in model.graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
+    _rename(model.graph, names)
     model.graph.input[0].name, model.graph.output[0].name = input_name, output_name
     return model
+
+
+def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Rename values, in inner graphs too."""
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+        for item in node.attribute:
+            if item.type == onnx.AttributeProto.GRAPH:
+                _rename(item.g, names)
+                for value in item.g.output:
+                    value.name = names.get(value.name, value.name)
 
 
 def _first_line(error: Exception) -> str:

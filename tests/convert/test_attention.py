@@ -21,7 +21,7 @@ CONSTANTS = {
     "wq": weights(6, 8), "wk": weights(6, 8), "wv": weights(6, 8), "bq": weights(2, 4),
     "bk": weights(8), "s": np.float32(0.5), "two": np.float32(2), "cut": np.array([3, 5, 2, 4]),
     "mask": weights(1, 1, 5, 5), "keep": RNG.random((3, 1, 5, 5)) > 0.3,
-    "low": np.float32(-1e9), "wide": weights(6, 16), "cut4": np.array([3, 5, 4, 4]),
+    "low": np.float32(-1e9), "late": weights(5, 1),
 }  # fmt: skip
 QUERY = "q0 = MatMul(x, wq) q1 = Reshape(q0, cut) q2 = Add(q1, bq) "
 KEY = "k0 = MatMul(x, wk) k1 = Add(bk, k0) k2 = Reshape(k1, cut) "
@@ -73,9 +73,27 @@ def test_three_products_become_one(core: str) -> None:
             "float[3,5,6] x",
             "no projection of a tensor by constant weights",
         ),
+        (
+            PLAIN.replace("q0 = MatMul(x, wq)", "p0 = MatMul(x, wq) q0 = Add(p0, late)")
+            + "p = Softmax(a) y = MatMul(p, v)",
+            "float[3,5,6] x",
+            "no projection of a tensor by constant weights",
+        ),
+        (
+            PLAIN + "b = Mul(a, s) p = Softmax(b) w = MatMul(p, v) r = Relu(a) "
+            "n = MatMul(r, v) y = Add(w, n)",
+            "float[3,5,6] x",
+            "no product in front of",
+        ),
         ("t = Reshape(x, cut5) y = Softmax(t)", "float[3,5,6] x", "no product in front of"),
     ],
-    ids=["attention to another tensor", "query is read elsewhere", "no attention"],
+    ids=[
+        "attention to another tensor",
+        "query is read elsewhere",
+        "bias that differs by step",
+        "unscaled scores are read elsewhere",
+        "no attention",
+    ],
 )
 def test_other_softmaxes_stay_and_say_why(body: str, inputs: str, reason: str) -> None:
     text, used = attention(body, inputs)

@@ -46,6 +46,11 @@ def over_rows_only(x: Any) -> Any:
     return (x - mean) * tf.math.rsqrt(variance + 1e-5)
 
 
+def epsilon_outside_the_root(x: Any) -> Any:
+    mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
+    return (x - mean) / (tf.sqrt(variance) + 1e-4)
+
+
 def of_keras(groups: int) -> Callable[[Any], Any]:
     keras = pytest.importorskip("keras")
     layer = keras.layers.GroupNormalization(groups, beta_initializer="normal")
@@ -87,7 +92,8 @@ def test_norm_is_raised(
     np.testing.assert_allclose(ours, np.asarray(function(tf.constant(x))), atol=3e-6)
 
 
-def test_norm_over_other_axes_stays() -> None:
-    model, changed = raised(over_rows_only)
+@pytest.mark.parametrize("function", [over_rows_only, epsilon_outside_the_root])
+def test_other_norms_stay(function: Callable[[Any], Any]) -> None:
+    model, changed = raised(function)
     assert changed == 0
     assert ops(model)["Sqrt"] == 1

@@ -74,6 +74,11 @@ def lstm_with_peepholes(x: Any, h: Any, c: Any) -> tuple[Any, Any]:
     return tf.sigmoid(o) * tf.tanh(c), c
 
 
+def lstm_that_clips(x: Any, h: Any, c: Any) -> tuple[Any, Any]:
+    h, c = lstm(x, h, c)
+    return h, tf.clip_by_value(c, -10.0, 10.0)
+
+
 def relu_rnn(x: Any, h: Any) -> tuple[Any]:
     return (tf.nn.relu(tf.concat([x, h], 1) @ W1 + B1),)
 
@@ -139,10 +144,11 @@ def test_loop_is_raised(cell: Cell, states: int, op: str) -> None:
     ("cell", "states", "start", "reason"),
     [
         (lstm_with_peepholes, 2, 0, "a step of it is no LSTM, GRU or RNN cell"),
+        (lstm_that_clips, 2, 0, "a step of it is no LSTM, GRU or RNN cell"),
         (relu_rnn, 1, 0, "a step of it is no LSTM, GRU or RNN cell"),
         (plain, 1, 2, "its counter does not begin at 0"),
     ],
-    ids=["peepholes", "another activation", "begins later"],
+    ids=["peepholes", "clips", "another activation", "begins later"],
 )
 def test_other_loops_stay_and_say_why(cell: Cell, states: int, start: int, reason: str) -> None:
     model, outcome = raised(loop_over(cell, states, start=start))
@@ -165,6 +171,78 @@ def test_keras_layers_become_one_op(layer: str) -> None:
     assert ops(model)[op] == 1
     assert not ops(model)["Loop"] + ops(model)["ReverseSequence"]
     check_equal(model, built)
+
+
+LOOP = """
+    agraph (float[5,2,3] x, float[2,4] h) => ({outputs}) {{
+        {before}
+        final, y = Loop ({limit}, {begins}, h) <body = step
+            (int64 i, bool c, float[2,4] s) => (bool c2, float[2,4] n, float[2,4] o) {{
+                g = Gather <axis = 0> (x, i)
+                p = MatMul(g, w)
+                q = MatMul(s, r)
+                a = Add(p, q)
+                n = Tanh(a)
+                o = Identity(n)
+                {again}
+            }}>
+        {behind}
+    }}
+"""
+
+
+def plain_loop(**parts: str) -> ir.Model:
+    usual = {
+        "outputs": "float[5,2,4] z", "before": "", "limit": "five", "begins": "yes",
+        "again": "c2 = Identity(c)", "behind": "z = Neg(y)",
+    }  # fmt: skip
+    text = LOOP.format(**{**usual, **parts})
+    constants = {
+        "five": np.array(5), "three": np.array(3), "yes": np.array(True), "no": np.array(False),
+        "w": RNG.normal(0, 0.5, (3, 4)).astype(np.float32),
+        "r": RNG.normal(0, 0.5, (4, 4)).astype(np.float32), "four": np.array(4),
+    }  # fmt: skip
+    words = set(text.replace("(", " ").replace(")", " ").replace(",", " ").split())
+    model = graph(text, **{name: array for name, array in constants.items() if name in words})
+    fold_constants(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("outputs", "behind"),
+    [
+        ("float[5,2,4] z", "z = Neg(y)"),
+        ("float[2,4] z", "z = Neg(final)"),
+        ("float[5,2,4] y", ""),
+        ("float[2,4] final", ""),
+        ("float[2,4] final, float[5,2,4] z", "z = Neg(y)"),
+    ],
+)
+def test_loops_may_give_anything_that_is_known(outputs: str, behind: str) -> None:
+    model = plain_loop(outputs=outputs, behind=behind)
+    check_fires(model, raise_recurrent, atol=1e-6)
+    assert ops(model)["RNN"] == 1
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({"limit": "three"}, "it ends after 3 of the 5 steps"),
+        ({"begins": "no"}, "is not known beforehand"),
+        (
+            {"before": "t = Size(h) limit = Div(t, four)", "limit": "limit"},
+            "it ends after 2 of the 5 steps",
+        ),
+        ({"again": "c2 = Less(i, three)"}, "it does not end after the 5 steps"),
+        ({"again": "c2 = Identity(no)"}, "it does not end after the 5 steps"),
+    ],
+)
+def test_loops_that_end_early_stay(parts: dict[str, str], reason: str) -> None:
+    model = plain_loop(**parts)
+    loops = ops(model)["Loop"]
+    outcome = raise_recurrent(model)
+    assert (outcome.changed, ops(model)["Loop"]) == (0, loops)
+    assert not loops or reason in outcome.skipped[0].reason
 
 
 GRU = {
@@ -210,18 +288,36 @@ def test_pair_of_directions_becomes_one_op() -> None:
     assert ops(model) == {"GRU": 1, "Split": 1, "Concat": 1}
 
 
+def test_pair_of_directions_in_the_other_order_becomes_one_op() -> None:
+    other = {f"{name}2": np.flip(array).copy() for name, array in GRU.items()}
+    model = graph(
+        """
+        agraph (float[7,2,5] x) => (float[7,1,2,4] y, float[7,1,2,4] z) {
+            g = GRU <hidden_size = 4, direction = "reverse"> (x, w2, r2, b2)
+            y = Relu(g)
+            f = GRU <hidden_size = 4> (x, w, r, b)
+            z = Neg(f)
+        }
+        """,
+        **GRU, **other,
+    )  # fmt: skip
+    check_fires(model, raise_directions, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "body",
     [
+        "v = Slice(x, minus, least, zero, minus) f = GRU <hidden_size = 4> (v, w, r, b, lens) "
+        "y = Slice(f, minus, least, zero, minus)",
         "f = ReverseSequence <time_axis = 0, batch_axis = 1> (x, some) y = Relu(f)",
         "f = GRU <hidden_size = 4> (x, w, r, b) y = Slice(f, minus, least, zero, minus)",
     ],
-    ids=["only a part is reversed", "only one side is reversed"],
+    ids=["sequences of different length", "only a part is reversed", "only one side is reversed"],
 )
 def test_other_flips_stay(body: str) -> None:
     constants = {
         "some": np.array([7, 3]), "minus": np.array([-1]), "zero": np.array([0]),
-        "least": np.array([-1000]), **GRU,
+        "least": np.array([-1000]), "lens": np.array([3, 7], np.int32), **GRU,
     }  # fmt: skip
     wanted = {n: a for n, a in constants.items() if f" {n}," in body or f" {n})" in body}
     check_rests(graph(f"agraph (float[7,2,5] x) => (float[A,B,C] y) {{ {body} }}", **wanted),

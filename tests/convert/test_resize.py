@@ -10,8 +10,6 @@ from ocr_trt.convert.passes.raise_resize import raise_resize
 
 from .helpers import check_fires, check_rests, graph, ops
 
-REPEAT_ROWS = "u = Unsqueeze(x, three) t = Tile(u, {tile}) y = Reshape(t, {shape})"
-
 
 def test_repeated_rows_and_columns_are_a_resize() -> None:
     """NHWC, as Keras' UpSampling2D((2, 3)) spells it."""
@@ -73,3 +71,25 @@ def test_nearest_mode_of_tensorflow(size: list[int], mode: tuple[str, str]) -> N
     assert isinstance(node, ir.Node)
     names = ("coordinate_transformation_mode", "nearest_mode")
     assert tuple(node.attributes[name].value for name in names) == mode
+
+
+@pytest.mark.parametrize(
+    ("mode", "scales", "fires"),
+    [("nearest", 2.0, "asymmetric"), ("nearest", 2.3, "half_pixel"), ("linear", 2.0, "")],
+)
+def test_scales_decide_and_other_modes_stay(mode: str, scales: float, fires: str) -> None:
+    model = graph(
+        f"""
+        agraph (float[1,1,3,3] x) => (float[1,1,6,6] y) {{
+            y = Resize <mode = "{mode}", nearest_mode = "floor",
+                        coordinate_transformation_mode = "tf_half_pixel_for_nn"> (x, , scales)
+        }}
+        """,
+        scales=np.float32([1, 1, scales, scales]),
+    )
+    if not fires:
+        check_rests(model, raise_resize)
+        return
+    check_fires(model, raise_resize, atol=0)
+    (node,) = model.graph
+    assert node.attributes["coordinate_transformation_mode"].value == fires

@@ -30,11 +30,14 @@ BETWEEN = {
     "resize": 'b = Resize <mode = "nearest"> (a, , scales) ',
     "joined with itself": "p = Relu(a) b = Concat <axis = 3> (a, p) ",
     "tile": "b = Tile(a, repeats) ",
+    "a constant with infinities": "b = Max(a, floor) ",
+    "clip to infinity": "b = Clip(a, low) ",
 }
 CONSTANTS = {
     "c": weights(3), "pads": np.array([0, 1, 2, 0, 0, 0, 1, 0]), "start": np.array([1]),
     "end": np.array([4]), "axis": np.array([2]), "axes": np.array([1, 2]),
     "scales": np.float32([1, 2, 3, 1]), "repeats": np.array([1, 1, 2, 1]),
+    "floor": np.float32([-np.inf, 0, 0.5]), "low": np.float32(-np.inf),
 }  # fmt: skip
 
 
@@ -131,6 +134,65 @@ def test_transposes_that_are_needed_stay(body: str, constants: dict[str, np.ndar
         }}
     """
     check_rests(graph(text, **constants), sink_views)
+
+
+def test_resize_of_a_part_keeps_its_transposes() -> None:
+    model = graph(
+        """
+        agraph (float[1,3,4,5] x) => (float[1,3,8,10] y) {
+            a = Transpose <perm = [0, 2, 3, 1]> (x)
+            b = Resize <mode = "linear", coordinate_transformation_mode = "tf_crop_and_resize">
+                (a, roi, , sizes)
+            y = Transpose <perm = [0, 3, 1, 2]> (b)
+        }
+        """,
+        roi=np.float32([0, 0.1, 0.2, 0, 1, 0.8, 0.9, 1]), sizes=np.array([1, 8, 10, 3]),
+    )  # fmt: skip
+    check_rests(model, sink_views)
+
+
+def test_mean_over_everything_is_read_through_a_view() -> None:
+    model = graph(
+        """
+        agraph (float[1,3,4,5] x) => (float[1,3,4,5] y) {
+            a = Transpose <perm = [0, 2, 3, 1]> (x)
+            m = ReduceMean <keepdims = 0> (a, none)
+            b = Sub(a, m)
+            y = Transpose <perm = [0, 3, 1, 2]> (b)
+        }
+        """,
+        none=np.array([], np.int64),
+    )
+    check_fires(model, sink_views, atol=1e-6)
+
+
+def test_scalar_squeezed_to_rank_zero_is_no_stumbling_block() -> None:
+    model = graph(
+        """
+        agraph (float[1,1,4,5] x) => (float y) {
+            m = ReduceMean(x, axes) q = Squeeze(m, all) y = Mul(q, two)
+        }
+        """,
+        axes=np.array([2, 3]), all=np.array([0, 1, 2, 3]), two=np.float32(2),
+    )  # fmt: skip
+    sink_views(model)
+    assert ops(model)["Mul"] == 1
+
+
+def test_values_may_have_any_names() -> None:
+    """New constants keep clear of names that the model uses, of inputs too."""
+    model = graph(
+        """
+        agraph (float[3,4,1] shape) => (float[3,4] y) {
+            constant = Squeeze(shape, axes)
+            t = Transpose(constant)
+            b = Add(t, w)
+            y = Transpose(b)
+        }
+        """,
+        axes=np.array([2]), w=weights(4, 3),
+    )  # fmt: skip
+    check_fires(model, sink_views, atol=1e-6)
 
 
 def test_axes_turn_constants() -> None:

@@ -133,6 +133,39 @@ def test_frozen_graph_finds_its_ends(tmp_path: Path) -> None:
         source.to_onnx("image", (1, 16, 24, 3), "nothing")
 
 
+def test_switches_of_a_frozen_graph_get_their_defaults(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    tf = pytest.importorskip("tensorflow")
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        image = v1.placeholder(tf.float32, [None, None, None, 3], name="image")
+        training = v1.placeholder_with_default(False, [], name="is_training")
+        keep = v1.placeholder_with_default(0.5, [], name="keep_prob")
+        x = tf.cond(training, lambda: image * 2.0, lambda: tf.exp(image))
+        tf.sigmoid(x * keep, name="map")
+        tf.print("seen", output_stream="file:///dev/null")
+    (tmp_path / "m.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    spec = spec_for(tmp_path / "m.pb")
+    source = open_source(spec.source)
+    assert [i.name for i in source.signature().inputs] == ["image"]
+    assert [o.name for o in source.signature().outputs] == ["map"]
+    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(picture)
+    np.testing.assert_allclose(ours, baseline_runner(source, spec, 24).run(picture), atol=1e-6)
+
+
+def test_second_input_of_a_frozen_graph_is_named(tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    with tf.Graph().as_default() as graph:
+        image = tf.compat.v1.placeholder(tf.float32, [None, 4], name="image")
+        keep = tf.compat.v1.placeholder(tf.float32, [], name="keep_prob")
+        tf.multiply(image, keep, name="map")
+    (tmp_path / "m.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    with pytest.raises(InputFileError, match="map needs more than image: the inputs are"):
+        open_source(SourceSpec(path=tmp_path / "m.pb")).function("image", "map")
+
+
 def test_graph_with_variables_is_refused(tmp_path: Path) -> None:
     tf = pytest.importorskip("tensorflow")
     with tf.Graph().as_default() as graph:
