@@ -15,8 +15,11 @@ CHARSET = "".join(map(chr, range(32, 127)))
 """
 
 HEIGHT = 32
-STRIDE = 4
-"""Pixels of width per CTC time step."""
+STRIDE = 2
+"""Pixels of width per CTC time step. The network works in steps of 4 pixels and gives two time
+steps for each: with one, "ll" in a narrow font, two letters and the blank between them, has no
+room.
+"""
 
 DIM, HEADS, HIDDEN, BLOCKS = 192, 4, 512, 3
 
@@ -43,7 +46,7 @@ def build_recognizer() -> keras.Model:
     """Return the untrained recognizer.
 
     Input ``image``: (N, 32, W, 1) float32 grey in [-1, 1], W a multiple of 4.
-    Output ``logits``: (N, W/4, 96) float32, class 0 is the blank.
+    Output ``logits``: (N, W/2, 96) float32, class 0 is the blank.
     """
     image = keras.Input((HEIGHT, None, 1), name="image")
     x = _conv(image, 32, "stem", (2, 2))  # (N, 16, W/2, 32)
@@ -58,5 +61,7 @@ def build_recognizer() -> keras.Model:
     for number in range(1, BLOCKS + 1):
         x = _encoder_block(x, f"block{number}")
     x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
-    logits = layers.Dense(1 + len(CHARSET), dtype="float32", name="logits")(x)
+    classes = 1 + len(CHARSET)
+    x = layers.Dense(2 * classes, dtype="float32", name="classes")(x)
+    logits = layers.Reshape((-1, classes), dtype="float32", name="logits")(x)
     return keras.Model(image, logits, name="recognizer")

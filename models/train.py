@@ -58,7 +58,7 @@ def settings_for(
         return TrainSettings(
             role=role,
             output=output,
-            steps=steps or 6500,
+            steps=steps or 7000,
             batch=8,
             learning_rate=2e-3,
             weight_decay=1e-3,
@@ -68,7 +68,7 @@ def settings_for(
     return TrainSettings(
         role=role,
         output=output,
-        steps=steps or 10000,
+        steps=steps or 17000,
         batch=64,
         learning_rate=1e-3,
         weight_decay=1e-2,

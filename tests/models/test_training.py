@@ -157,7 +157,8 @@ def test_training_resumes_where_it_stopped(
     expected = [np.array(w) for w in model.get_weights()]
     model.load_weights(resumed)
     for left, right in zip(expected, model.get_weights(), strict=True):
-        np.testing.assert_allclose(left, right, atol=1e-5)
+        # One step moves a weight by up to the learning rate, 1e-3; rounding by far less.
+        np.testing.assert_allclose(left, right, atol=1e-4)
     log = [
         json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()
     ]
