@@ -132,37 +132,46 @@ class _Chain:
         return node.outputs[0]
 
 
-def first_maxima(
-    graph: ir.Graph, windows: Windows, x: ir.Value, pooled: ir.Value
-) -> tuple[list[ir.Node], list[ir.Value]]:
-    """Make, for each place of a window in row-major order, the mask (N, C, h, w) of the windows
-    whose first maximum is there.
-    """
-    chain, shape = _Chain(graph), windows.pooled
-    after = tuple(max(size, 0) for size in windows.after)
-    pads = (0, 0, *windows.before, 0, 0, *after)
+def _window_values(chain: _Chain, windows: Windows, x: ir.Value) -> list[ir.Value]:
+    """Make the values at each place of the windows, row-major, each (N, C, h, w)."""
+    shape, after = windows.pooled, tuple(max(size, 0) for size in windows.after)
     n, c, h, w = windows.full
-    padded = (n, c, h + windows.before[0] + after[0], w + windows.before[1] + after[1])
-    lowest = new_initializer(graph, _LOWEST, "lowest")
-    if any(pads):
-        x = chain.add("Pad", [x, chain.numbers(*pads), lowest], padded)
-    masks: list[ir.Value] = []
-    taken: ir.Value | None = None
+    if any((*windows.before, *after)):
+        pads = chain.numbers(0, 0, *windows.before, 0, 0, *after)
+        lowest = new_initializer(chain.graph, _LOWEST, "lowest")
+        padded = (n, c, h + windows.before[0] + after[0], w + windows.before[1] + after[1])
+        x = chain.add("Pad", [x, pads, lowest], padded)
+    values = []
     for row, column in product(*map(range, windows.kernel)):
         ends = (
             row + (shape[2] - 1) * windows.stride[0] + 1,
             column + (shape[3] - 1) * windows.stride[1] + 1,
         )
         limits = [(row, column), ends, (2, 3), windows.stride]
-        here = chain.add("Slice", [x, *(chain.numbers(*pair) for pair in limits)], shape)
-        mask = chain.add("Equal", [here, pooled], shape)
-        if taken is None:
-            taken = mask
-        else:
-            mask = chain.add("And", [mask, chain.add("Not", [taken], shape)], shape)
-            taken = chain.add("Or", [taken, mask], shape)
-        masks.append(mask)
-    return chain.nodes[:-1] if chain.nodes[-1].op_type == "Or" else chain.nodes, masks
+        values.append(chain.add("Slice", [x, *(chain.numbers(*pair) for pair in limits)], shape))
+    return values
+
+
+def first_maxima(
+    graph: ir.Graph, windows: Windows, x: ir.Value
+) -> tuple[list[ir.Node], list[ir.Value]]:
+    """Make, for each place of a window in row-major order, the mask (N, C, h, w) of the windows
+    whose first maximum is there.
+
+    The values are compared with their own maximum, not with the pooled value: see
+    docs/decisions/0004.
+    """
+    chain, shape = _Chain(graph), windows.pooled
+    values = _window_values(chain, windows, x)
+    largest = chain.add("Max", values, shape)
+    masks = [chain.add("Equal", [values[0], largest], shape)]
+    taken = masks[0]
+    for value in values[1:]:
+        equal, free = chain.add("Equal", [value, largest], shape), chain.add("Not", [taken], shape)
+        masks.append(chain.add("And", [equal, free], shape))
+        if value is not values[-1]:
+            taken = chain.add("Or", [taken, masks[-1]], shape)
+    return chain.nodes, masks
 
 
 def unpool_nodes(

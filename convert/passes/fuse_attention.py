@@ -128,9 +128,7 @@ def _scaled_product(value: ir.Value | None) -> tuple[ir.Node, ir.Node | None, fl
 
 
 def _scores_of(softmax: ir.Node) -> tuple[ir.Node, ir.Node | None, float] | None:
-    """Return the scores' product, scale and factor; a mask may be added or chosen by
-    in front of the Softmax.
-    """
+    """Return the scores' product, scale and factor; a mask may be added, or choose, behind it."""
     added = producer(softmax.inputs[0], "Add", "Where")
     candidates = added.inputs if added is not None else [softmax.inputs[0]]
     found = [scores for value in candidates if (scores := _scaled_product(value)) is not None]

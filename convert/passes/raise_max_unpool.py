@@ -220,7 +220,7 @@ def _new_pool(model: ir.Model, pool: ir.Node, windows: Windows) -> tuple[ir.Node
         max_unpool_2d.register(model)
         return made, _plain_unpool(made.outputs[1])
     made = _without_indices(graph, pool)
-    nodes, masks = first_maxima(graph, windows, the(pool.inputs[0]), made.outputs[0])
+    nodes, masks = first_maxima(graph, windows, the(pool.inputs[0]))
     graph.insert_after(made, nodes)
     return made, lambda values: unpool_nodes(graph, windows, masks, values)
 

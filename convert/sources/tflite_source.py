@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ...errors import InputFileError
+from ...errors import InputFileError, TargetMissingError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo
 from .onnx_source import OnnxSource
@@ -21,8 +22,11 @@ class TfliteSource:
 
     def __init__(self, path: Path) -> None:
         self._tf, self._path = import_tensorflow(), path
+        make = _interpreter_class(self._tf)
         try:
-            self._interpreter = self._tf.lite.Interpreter(model_content=path.read_bytes())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it will move to a package of its own
+                self._interpreter = make(model_content=path.read_bytes())
         except (ValueError, RuntimeError) as error:
             raise InputFileError(
                 f"{path}: not a TensorFlow Lite model: {str(error).splitlines()[0][:300]}"
@@ -67,6 +71,23 @@ class TfliteSource:
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
         """Return raw ONNX at a fixed input shape."""
         return self._onnx().to_onnx(input_name, shape, output_name)
+
+
+def _interpreter_class(tf: Any) -> Any:
+    """Return the interpreter, of TensorFlow or of the package it moves to.
+
+    Raises:
+        TargetMissingError: neither has it.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        if not hasattr(getattr(tf, "lite", None), "Interpreter"):
+            raise TargetMissingError(
+                f"TensorFlow {tf.__version__} cannot run .tflite files; pip install ai-edge-litert"
+            ) from None
+        return tf.lite.Interpreter
+    return Interpreter
 
 
 def _info(details: dict[str, Any]) -> TensorInfo:
