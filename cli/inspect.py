@@ -170,13 +170,15 @@ def _shape(shape: tuple[int | None, ...] | None) -> str:
 def _fate(row: OpRow, target: str | None) -> str:
     rules = ", ".join(f"{name} {change:+d}" for name, change in row.rules.items())
     if row.refused:
-        return f"refused: {next(iter(row.refused))} (and {len(row.refused) - 1} more)"
+        more = f" and {len(row.refused) - 1} more" if len(row.refused) > 1 else ""
+        return f"refused: {next(iter(row.refused))}{more}"
     native = f"taken by {target}" if target and row.clean else ""
     return "; ".join(part for part in (rules, native) if part)
 
 
 def _print_audit(name: str, found: Audit, target: str | None) -> None:
-    rows = [(row.op, row.raw, row.clean, _fate(row, target)) for row in found.ops]
+    taken_by = target if "" not in found.refused else None  # refused as a whole
+    rows = [(row.op, row.raw, row.clean, _fate(row, taken_by)) for row in found.ops]
     rows.append(("all", found.raw_nodes, found.clean_nodes, ""))
     print_table(f"{name}: ops", ("op", "exported", "clean", "what became of it"), rows)
     header = ("height x width", "nodes", "parameters", "MFLOP", "MB", "FLOP/byte")

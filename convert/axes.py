@@ -184,10 +184,14 @@ def _resize(node: ir.Node, axes: Axes) -> Renamed | None:
             held = np.full(axes.rank, neutral, array.dtype)
             held[list(axes.source)] = array
             constants[index] = held
-    plain = constant(node.inputs[1]) is None and node.inputs[1] is None
-    policy = attribute(node, "keep_aspect_ratio_policy", "stretch") == "stretch"
-    known = attribute(node, "axes") is None and len(constants) == 1 and plain and policy
-    return Renamed(axes=axes, constants=constants, attributes={}) if known else None
+    roi = constant(node.inputs[1])
+    if len(constants) != 1 or (node.inputs[1] is not None and (roi is None or roi.size)):
+        return None
+    if attribute(node, "axes") is not None:
+        return None
+    if attribute(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
+        return None
+    return Renamed(axes=axes, constants=constants, attributes={})
 
 
 def _tile(node: ir.Node, axes: Axes) -> Renamed | None:

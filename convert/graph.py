@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 import onnx_ir as ir
+from onnx_ir.passes import common
 
 OPSET = 20
 """Opset of every graph inside ocr-trt: the first with Gelu."""
@@ -121,3 +122,8 @@ def take_over(old: ir.Value, new: ir.Value) -> None:
     """Like :func:`replace_value`, and ``new`` gets the name of ``old`` in any case."""
     old.name, new.name = f"{old.name}_replaced", old.name
     ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+
+
+def drop_dead(model: ir.Model) -> None:
+    """Remove nodes that nothing reads."""
+    common.RemoveUnusedNodesPass()(model)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
+import onnx_ir as ir
 
 from .graph import constant
-from .regions import Region
+from .outcome import Outcome
+from .regions import Region, positions
+
+Norm = TypeVar("Norm")
 
 AVERAGING = {
     *("Add", "Cast", "Div", "Expand", "GlobalAveragePool", "Identity", "Mul", "Neg", "Pow"),
@@ -39,3 +46,22 @@ def exact(estimate: npt.NDArray[np.float64], region: Region) -> npt.NDArray[np.f
         if np.allclose(array.reshape(-1), estimate, rtol=1e-4, atol=1e-6):
             return array.reshape(-1)
     return np.ones_like(estimate, np.float32) if np.allclose(estimate, 1) else np.float32(estimate)
+
+
+def raise_each(
+    model: ir.Model,
+    candidates: Callable[[ir.Node, dict[ir.Node, int]], list[Region]],
+    explain: Callable[[ir.Model, Region], Norm | None],
+    replace: Callable[[ir.Graph, Region, Norm], None],
+) -> Outcome:
+    """Replace, for each node that normalisations end in, the first candidate that is explained."""
+    order, changed = positions(model.graph), 0
+    for root in reversed(list(model.graph)):
+        if root.graph is None or root.op_type not in ENDINGS:
+            continue
+        for region in candidates(root, order):
+            if (norm := explain(model, region)) is not None:
+                replace(model.graph, region, norm)
+                changed += 1
+                break
+    return Outcome(changed=changed)

@@ -152,8 +152,7 @@ def convert(
     """Convert a model to a clean graph for one input width (the spec's by default).
 
     The batch axis is free ("N") if the spec's ``max_batch`` is over 1, and fixed otherwise.
-    ``watch`` is shown the graph as it came ("tf2onnx", or "file" for an ONNX file), and again after
-    each pass, with the pass's name.
+    ``watch`` is shown the graph as it came ("export"), and again after each pass, with its name.
 
     Raises:
         InputFileError: the model has no such input or output.
@@ -165,7 +164,7 @@ def convert(
     passes = [*PREPARE, *io_passes(spec), *PASSES]
     if spec.input.max_batch > 1:
         passes.append(free_batch)
-    watch("tf2onnx" if source.function(spec.input.name, spec.output.name) else "file", model)
+    watch("export", model)
     steps = tuple(_run(step, model, watch) for step in [*passes, order_nodes, name_values])
     for step in steps:
         if step.name == free_batch.__name__ and step.outcome.skipped:

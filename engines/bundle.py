@@ -51,9 +51,14 @@ def file_entry(path: Path) -> FileEntry:
 
 
 def tree_sha256(path: Path) -> str:
-    """Return one SHA-256 over a file, or over the names and contents of a folder's files."""
+    """Return one SHA-256 over a file, or over the names and contents of a folder's files.
+
+    The weights of a checkpoint lie beside its .meta file, so they belong to it.
+    """
     path = path.resolve()  # the same file under another name is the same source
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    if path.suffix == ".meta":
+        files = sorted(p for p in path.parent.iterdir() if p.name.startswith(f"{path.stem}."))
     digest = hashlib.sha256()
     for file in files:
         digest.update(os.fsencode(file.relative_to(path.parent).as_posix()))

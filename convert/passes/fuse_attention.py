@@ -24,6 +24,7 @@ import onnx_ir as ir
 from ..graph import (
     attribute,
     constant,
+    drop_dead,
     has_one_use,
     name_of,
     producer,
@@ -225,8 +226,6 @@ def _split_by_heads(graph: ir.Graph, split: ir.Node) -> bool:
 
 def fuse_attention(model: ir.Model) -> Outcome:
     """Fuse the inputs of every self-attention; what they were made of is dropped."""
-    from onnx_ir.passes import common
-
     changed, skipped = 0, list[Skip]()
     for node in [n for n in model.graph if n.op_type == "Softmax"]:
         if len(static_shape(node.outputs[0]) or ()) != 4:
@@ -239,5 +238,5 @@ def fuse_attention(model: ir.Model) -> Outcome:
         changed += 1
     for node in [n for n in model.graph if n.op_type == "Split"]:
         changed += _split_by_heads(model.graph, node)
-    common.RemoveUnusedNodesPass()(model)
+    drop_dead(model)
     return Outcome(changed=changed, skipped=tuple(skipped))

@@ -23,6 +23,7 @@ import onnx_ir as ir
 
 from ..graph import (
     constant,
+    drop_dead,
     name_of,
     new_initializer,
     shape_of,
@@ -229,11 +230,5 @@ def raise_grid_sample(model: ir.Model) -> Outcome:
         if found is None:
             return Outcome(changed=changed)
         _replace(model.graph, found)
-        _drop_dead(model)
+        drop_dead(model)
         changed += 1
-
-
-def _drop_dead(model: ir.Model) -> None:
-    from onnx_ir.passes import common
-
-    common.RemoveUnusedNodesPass()(model)

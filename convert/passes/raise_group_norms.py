@@ -20,9 +20,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..graph import name_of, shape_of, static_shape, take_over
-from ..norms import AVERAGING, ENDINGS, epsilons, exact
+from ..norms import AVERAGING, epsilons, exact, raise_each
 from ..outcome import Outcome
-from ..regions import Region, evaluate, positions, regions_ending_at, submodel
+from ..regions import Region, evaluate, regions_ending_at, submodel
 from ..row import Row
 
 Array = npt.NDArray[np.float64]
@@ -106,8 +106,7 @@ def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
 def _replace(graph: ir.Graph, region: Region, norm: _Norm) -> None:
     row, held = Row(graph, region.source), shape_of(region.source)
     n, c, h, w = nchw = tuple(held[i] for i in _TO_NCHW[norm.axis])
-    if norm.axis == 3:
-        row.add("Transpose", to=nchw, perm=_TO_NCHW[3])
+    row.transpose(_TO_NCHW[norm.axis])
     if norm.groups == c:
         parameters = (row.constant(norm.scale), row.constant(norm.bias))
         row.add("InstanceNormalization", *parameters, to=nchw, epsilon=norm.eps)
@@ -120,8 +119,7 @@ def _replace(graph: ir.Graph, region: Region, norm: _Norm) -> None:
         row.reshape(nchw)
         for op, array in (("Mul", norm.scale), ("Add", norm.bias)):
             row.add(op, row.constant(array.reshape(1, -1, 1, 1)), to=nchw)
-    if norm.axis == 3:
-        row.add("Transpose", to=held, perm=_FROM_NCHW[3])
+    row.transpose(_FROM_NCHW[norm.axis])
     graph.insert_after(region.nodes[-1], row.made)
     take_over(region.result, row.value)
     graph.remove(reversed(region.nodes), safe=True)
@@ -129,14 +127,4 @@ def _replace(graph: ir.Graph, region: Region, norm: _Norm) -> None:
 
 def raise_group_norms(model: ir.Model) -> Outcome:
     """Replace each group or instance normalisation that is spelt out."""
-    order, changed = positions(model.graph), 0
-    for root in reversed(list(model.graph)):
-        if root.graph is None or root.op_type not in ENDINGS:
-            continue
-        for region in _candidates(root, order):
-            if (norm := _explain(model, region)) is None:
-                continue
-            _replace(model.graph, region, norm)
-            changed += 1
-            break
-    return Outcome(changed=changed)
+    return raise_each(model, _candidates, _explain, _replace)

@@ -23,13 +23,25 @@ import numpy as np
 import onnx_ir as ir
 
 from ...plugins import max_pool_argmax_2d, max_unpool_2d
-from ..graph import attribute, constant, name_of, shape_of, static_shape, take_over, the, typed_like
+from ..graph import (
+    attribute,
+    constant,
+    drop_dead,
+    name_of,
+    shape_of,
+    static_shape,
+    take_over,
+    the,
+    typed_like,
+)
 from ..outcome import Outcome, Skip
 from ..regions import evaluate, nodes_between, positions, submodel
+from ..row import Row
 from ..windows import Windows, first_maxima, unpool_nodes, windows_of
 
 _SCATTERS = ("ScatterND", "ScatterElements", "Scatter")
 _NCHW, _NHWC = (0, 1, 2, 3), (0, 2, 3, 1)
+_TO_NCHW: dict[tuple[int, ...], tuple[int, ...]] = {_NCHW: _NCHW, _NHWC: (0, 3, 1, 2)}
 _DRAWS = 2
 _LONGEST = 16
 """Nodes between a scatter and the result."""
@@ -151,27 +163,16 @@ def _find(
     return None
 
 
-def _to_nchw(value: ir.Value, perm: tuple[int, ...]) -> tuple[list[ir.Node], ir.Value]:
-    if perm == _NCHW:
-        return [], value
-    node = ir.node("Transpose", [value], attributes={"perm": (0, 3, 1, 2)})
-    shape = shape_of(value)
-    typed_like(node.outputs[0], value, [shape[i] for i in (0, 3, 1, 2)])
-    return [node], node.outputs[0]
-
-
 def _replace_unpool(graph: ir.Graph, match: _Unpool, unpool: Unpool) -> None:
-    before, values = _to_nchw(match.values, match.values_perm)
-    made = [*before, *unpool(values)]
-    last = made[-1].outputs[0]
-    if match.result_perm == _NHWC:
-        back = ir.node("Transpose", [last], attributes={"perm": _NHWC})
-        last = typed_like(back.outputs[0], match.result)
-        made.append(back)
+    before = Row(graph, match.values)
+    before.transpose(_TO_NCHW[match.values_perm])
+    nodes = unpool(before.value)
+    behind = Row(graph, nodes[-1].outputs[0])
+    behind.transpose(match.result_perm)
     anchor = match.result.producer()
     assert anchor is not None
-    graph.insert_after(anchor, made)
-    take_over(match.result, last)
+    graph.insert_after(anchor, [*before.made, *nodes, *behind.made])
+    take_over(match.result, behind.value)
 
 
 def _pool_beside(graph: ir.Graph, pool: ir.Node) -> ir.Node:
@@ -256,8 +257,6 @@ def _raise_pool(model: ir.Model, pool: ir.Node, scatters: list[ir.Node]) -> int 
 
 def raise_max_unpool(model: ir.Model) -> Outcome:
     """Raise every max-unpooling, and drop the index arithmetic."""
-    from onnx_ir.passes import common
-
     changed, skipped = 0, list[Skip]()
     pools = [n for n in model.graph if n.op_type == "MaxPool" and len(n.outputs) == 2]
     for pool in pools:
@@ -266,5 +265,5 @@ def raise_max_unpool(model: ir.Model) -> Outcome:
             skipped += [result] if isinstance(result, Skip) else []
             changed += result if isinstance(result, int) else 0
     if changed:
-        common.RemoveUnusedNodesPass()(model)
+        drop_dead(model)
     return Outcome(changed=changed, skipped=tuple(skipped))

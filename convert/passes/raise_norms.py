@@ -26,9 +26,9 @@ from ..graph import (
     take_over,
     typed_like,
 )
-from ..norms import AVERAGING, ENDINGS, epsilons, exact
+from ..norms import AVERAGING, epsilons, exact, raise_each
 from ..outcome import Outcome
-from ..regions import Region, evaluate, positions, regions_ending_at, submodel
+from ..regions import Region, evaluate, regions_ending_at, submodel
 
 _TOLERANCE = 2e-5
 _LARGEST = 24
@@ -95,17 +95,7 @@ def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
 
 def raise_norms(model: ir.Model) -> Outcome:
     """Replace each layer normalisation that is spelt out by LayerNormalization."""
-    order, changed = positions(model.graph), 0
-    for root in reversed(list(model.graph)):
-        if root.graph is None or root.op_type not in ENDINGS:
-            continue
-        for region in _candidates(root, order):
-            if (norm := _explain(model, region)) is None:
-                continue
-            _replace(model.graph, region, norm)
-            changed += 1
-            break
-    return Outcome(changed=changed)
+    return raise_each(model, _candidates, _explain, _replace)
 
 
 def _replace(graph: ir.Graph, region: Region, norm: _Norm) -> None:

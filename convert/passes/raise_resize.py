@@ -19,18 +19,19 @@ from ..graph import (
     attribute,
     constant,
     name_of,
-    new_initializer,
     shape_of,
     static_shape,
     take_over,
-    typed_like,
 )
 from ..outcome import Outcome
 from ..regions import Region, evaluate, positions, regions_ending_at, submodel
+from ..row import Row
 from .collapse_views import VIEW_OPS
 
 _MOVERS = {*VIEW_OPS, "Tile", "Expand", "Identity"}
 _LAYOUTS = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 3, 1, 2)}
+"""To NCHW."""
+_BACK = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1)}
 _LARGEST = 24
 _MOST = 1 << 24  # numbers that float32 tells apart
 
@@ -77,38 +78,22 @@ def _largest_repeat(
     return best
 
 
-def _resize(graph: ir.Graph, value: ir.Value, scales: Scales) -> ir.Node:
-    """Resize an NCHW value."""
-    n, c, h, w = shape_of(value)
-    factors = new_initializer(graph, np.array([1, 1, *scales], np.float32), "scales")
-    node = ir.node(
-        "Resize",
-        [value, None, factors],
-        attributes={
-            "mode": "nearest",
-            "coordinate_transformation_mode": "asymmetric",
-            "nearest_mode": "floor",
-        },
-    )
-    typed_like(node.outputs[0], value, (n, c, h * scales[0], w * scales[1]))
-    return node
-
-
-def _transposed(value: ir.Value, perm: tuple[int, ...]) -> ir.Node:
-    node = ir.node("Transpose", [value], attributes={"perm": perm})
-    typed_like(node.outputs[0], value, [shape_of(value)[i] for i in perm])
-    return node
-
-
 def _replace(graph: ir.Graph, region: Region, layout: str, scales: Scales) -> None:
-    if layout == "NCHW":
-        made = [_resize(graph, region.source, scales)]
-    else:
-        there = _transposed(region.source, (0, 3, 1, 2))
-        resized = _resize(graph, there.outputs[0], scales)
-        made = [there, resized, _transposed(resized.outputs[0], (0, 2, 3, 1))]
-    graph.insert_after(region.nodes[-1], made)
-    take_over(region.result, made[-1].outputs[0])
+    row, (to_nchw, back) = Row(graph, region.source), (_LAYOUTS[layout], _BACK[layout])
+    row.transpose(to_nchw)
+    n, c, h, w = shape_of(row.value)
+    row.add(
+        "Resize",
+        None,
+        row.constant(np.array([1, 1, *scales], np.float32)),
+        to=(n, c, h * scales[0], w * scales[1]),
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+    row.transpose(back)
+    graph.insert_after(region.nodes[-1], row.made)
+    take_over(region.result, row.value)
     graph.remove(reversed(region.nodes), safe=True)
 
 

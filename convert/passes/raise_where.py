@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..graph import producer, take_over, typed_like
+from ..graph import drop_dead, producer, take_over, typed_like
 from ..outcome import Outcome
 
 
@@ -40,8 +40,6 @@ def _choice(add: ir.Node) -> tuple[ir.Value, ir.Value, ir.Value] | None:
 
 def raise_where(model: ir.Model) -> Outcome:
     """Raise every such sum."""
-    from onnx_ir.passes import common
-
     changed = 0
     for node in [n for n in model.graph if n.op_type == "Add"]:
         if (found := _choice(node)) is None:
@@ -53,5 +51,5 @@ def raise_where(model: ir.Model) -> Outcome:
         model.graph.remove(node, safe=True)
         changed += 1
     if changed:
-        common.RemoveUnusedNodesPass()(model)
+        drop_dead(model)
     return Outcome(changed=changed)

@@ -19,7 +19,7 @@ import onnx_ir as ir
 from ..axes import Axes, Renamed, renamed, viewed_inputs
 from ..graph import constant, new_initializer, shape_of, static_shape, the, typed_like
 from ..outcome import Outcome
-from ..regions import positions
+from ..row import Row
 
 _SEEDS = ("Transpose", "Squeeze", "Unsqueeze")
 _MOVING, _STANDING = 100, 1
@@ -125,41 +125,20 @@ def _padded(value: ir.Value, axes: Axes) -> tuple[int, ...]:
     return (1,) * (len(axes.source) - len(shape)) + shape
 
 
-def _reshaped(graph: ir.Graph, value: ir.Value, shape: tuple[int, ...]) -> ir.Node:
-    target = new_initializer(graph, np.array(shape, np.int64), "shape")
-    node = ir.node("Reshape", [value, target])
-    typed_like(node.outputs[0], value, shape)
-    return node
-
-
-def _transposed(value: ir.Value, perm: tuple[int, ...]) -> ir.Node:
-    node = ir.node("Transpose", [value], attributes={"perm": perm})
-    typed_like(node.outputs[0], value, [shape_of(value)[axis] for axis in perm])
-    return node
-
-
 def _view_nodes(graph: ir.Graph, value: ir.Value, axes: Axes, *, hold: bool) -> list[ir.Node]:
     """Make the nodes from what is held to its view, or back."""
     order = tuple(int(i) for i in np.argsort(axes.source))
-    made: list[ir.Node] = []
+    row = Row(graph, value)
     if hold:
         shape = _padded(value, axes)
-        if shape != shape_of(value):
-            made.append(_reshaped(graph, value, shape))
-        moved = made[-1].outputs[0] if made else value
+        row.reshape(shape)
         if axes.moves(shape):
-            made.append(_transposed(moved, order))
-            moved = made[-1].outputs[0]
-        if shape_of(moved) != axes.held_shape(shape):
-            made.append(_reshaped(graph, moved, axes.held_shape(shape)))
-        return made
-    shape = tuple(shape_of(value)[axis] for axis in sorted(axes.source))
-    if shape != shape_of(value):
-        made.append(_reshaped(graph, value, shape))
-    if order != tuple(range(len(order))):
-        perm = tuple(int(i) for i in np.argsort(order))
-        made.append(_transposed(made[-1].outputs[0] if made else value, perm))
-    return made
+            row.transpose(order)
+        row.reshape(axes.held_shape(shape))
+    else:
+        row.reshape(tuple(shape_of(value)[axis] for axis in sorted(axes.source)))
+        row.transpose(tuple(int(i) for i in np.argsort(order)))
+    return row.made
 
 
 def _rewrite(graph: ir.Graph, region: _Region) -> None:
@@ -217,11 +196,6 @@ def _leave(graph: ir.Graph, region: _Region, held: dict[ir.Value, ir.Value]) -> 
         for user, index in outside:
             user.replace_input_with(index, new)
     graph.remove(list(reversed(region.ops)), safe=True)
-
-
-def _side_order(graph: ir.Graph) -> list[ir.Node]:
-    order = positions(graph)
-    return sorted(order, key=order.__getitem__)
 
 
 def sink_views(model: ir.Model) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,13 @@ class TfliteSource:
             outputs=tuple(map(_info, self._interpreter.get_output_details())),
         )
 
+    @cached_property
     def _onnx(self) -> OnnxSource:
         return OnnxSource(self._path, onnx_from_tflite(self._path))
 
     def function(self, input_name: str, output_name: str) -> Any:
         """Return a function that calls the interpreter, resized to each picture it gets."""
-        self._onnx().check_names(input_name, output_name)
+        self._onnx.check_names(input_name, output_name)
         (entry,) = self._interpreter.get_input_details()
         output = next(o for o in self._interpreter.get_output_details() if o["name"] == output_name)
 
@@ -70,7 +72,7 @@ class TfliteSource:
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
         """Return raw ONNX at a fixed input shape."""
-        return self._onnx().to_onnx(input_name, shape, output_name)
+        return self._onnx.to_onnx(input_name, shape, output_name)
 
 
 def _interpreter_class(tf: Any) -> Any:

@@ -143,13 +143,13 @@ def test_inspect_verifies_pass_by_pass(specs: dict[str, Path], tmp_path: Path) -
     done = run("inspect", specs["detector"], "--verify", "--json")
     assert done.returncode == 0, done.stderr
     checks = json.loads(done.stdout)
-    assert checks[0]["name"] == "tf2onnx"
+    assert checks[0]["name"] == "export"
     assert all(check["difference"] < 1e-4 for check in checks)
     spec = load_spec(specs["detector"])
     strict = spec.accuracy.model_copy(update={"max_difference": 1e-12})
     path = specs["detector"].with_name("strict.yaml")
     path.write_text(dump_spec(spec.model_copy(update={"accuracy": strict})))
-    fails(run("inspect", path, "--verify"), 3, "behind tf2onnx the graph differs from the model")
+    fails(run("inspect", path, "--verify"), 3, "behind export the graph differs from the model")
 
 
 def test_inspect_of_a_model_takes_no_options_of_specs(detector_model: Path) -> None:

@@ -33,7 +33,7 @@ def test_every_pass_keeps_the_numbers(
     spec = detector_spec if role == "detector" else recognizer_spec
     source = open_source(spec.source)
     checks = verify(source, spec, baseline_runner(source, spec, spec.input.width).run)
-    assert checks[0].name == "tf2onnx"
+    assert checks[0].name == "export"
     assert checks[-1].name == "name_values"
     assert max(check.difference for check in checks) < 1e-5
 

@@ -194,3 +194,14 @@ def test_tree_hash_sees_names_and_contents(tmp_path: Path) -> None:
     second = tree_sha256(tmp_path / "a")
     (tmp_path / "a" / "y").write_text("2")
     assert len({first, second, tree_sha256(tmp_path / "a")}) == 3
+
+
+def test_hash_of_a_checkpoint_is_that_of_its_weights_too(tmp_path: Path) -> None:
+    for name in ("model.ckpt.meta", "model.ckpt.index", "model.ckpt.data-00000-of-00001"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "other").write_text("x")
+    first = tree_sha256(tmp_path / "model.ckpt.meta")
+    (tmp_path / "other").write_text("y")
+    assert tree_sha256(tmp_path / "model.ckpt.meta") == first
+    (tmp_path / "model.ckpt.data-00000-of-00001").write_text("trained on")
+    assert tree_sha256(tmp_path / "model.ckpt.meta") != first
