@@ -6,7 +6,7 @@ from typing import Any
 
 import onnx
 
-_ERRORS_ONLY = 3
+_QUIET = 4  # errors are raised too
 
 
 def onnx_session(
@@ -23,7 +23,7 @@ def onnx_session(
 
     levels = ort.GraphOptimizationLevel
     options = ort.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _QUIET
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL

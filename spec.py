@@ -36,6 +36,8 @@ class SourceSpec(_Part):
     )
     """None: told from the file's name."""
     signature: str = "serving_default"
+    tags: tuple[str, ...] = ()
+    """Of the graph in a SavedModel that holds several, such as "serve"."""
     allow_lambda: bool = False
     """Run the Python code that Lambda layers carry. Only for files you trust."""
     custom: tuple[Annotated[str, Field(pattern=r"^[\w.]+:\w+$")], ...] = ()

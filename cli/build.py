@@ -69,7 +69,7 @@ def build(
     reporter = ConsoleReporter(silent=json)
     requests: list[BuildRequest] = []
     for path in spec_paths(models):
-        spec = spec_from_path(path, options)
+        spec = spec_from_path(path, options, reporter)
         settings = BuildSettings(max_batch=spec.input.max_batch, compute_capabilities=capabilities)
         requests.append(
             BuildRequest(

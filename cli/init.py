@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import OutputError, SpecError
 from ..output import write_whole
-from .console import print_json, quiet_libraries
+from .console import ConsoleReporter, print_json, quiet_libraries
 from .options import Json, Verbose
 from .specs import ModelOptions, spec_from_path
 
@@ -24,6 +24,7 @@ role: {role}
 source:
   path: {path}
   signature: {signature}    # of a SavedModel
+  tags: {tags}                # of the graph, in a SavedModel that holds several
   custom: {custom}              # layers of your own in a Keras file: module:Class
 input:
   name: {input}
@@ -51,11 +52,11 @@ accuracy:
 """
 
 _RECOGNIZER = """\
-  layout: NTC             # (?) TNC, if time comes first
-  kind: logits            # (?) probabilities, if the model ends in a softmax
+  layout: {order}             # (?) NTC, or TNC if time comes first
+  kind: {kind}            # (?) logits; probabilities, if the model ends in a softmax
 buckets: []               # narrower input widths to build engines for, such as [96, 160]
 charset: {charset}
-blank: 0                  # (?) class of the CTC blank; often the last one
+blank: {blank}                  # (?) class of the CTC blank; often the last one
 accuracy:
   max_loss: 0.3           # points of CER an engine may lose
 """
@@ -72,11 +73,12 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
 
     is_detector = spec.role == "detector"
     tail = _DETECTOR if is_detector else _RECOGNIZER
-    values = {
+    values: dict[str, Any] = {
         "name": quoted(spec.name),
         "role": spec.role,
         "path": quoted(str(spec_beside(spec, relative_to).source.path)),
         "signature": quoted(spec.source.signature),
+        "tags": json.dumps(list(spec.source.tags)),
         "custom": json.dumps(list(spec.source.custom)),
         "input": quoted(spec.input.name),
         "shape": ", ".join(map(str, spec.input.shape)),
@@ -89,6 +91,8 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
     }
     if spec.role == "recognizer":
         values["charset"] = quoted(spec.charset)
+        values["blank"] = spec.blank
+        values["order"], values["kind"] = spec.output.layout, spec.output.kind
     return (_HEAD + tail).format(**values)
 
 
@@ -106,6 +110,14 @@ def init(
     custom: Annotated[
         list[str] | None, typer.Option(help="A layer of your own, module:Class; may be repeated.")
     ] = None,
+    input: Annotated[str | None, typer.Option(help="The picture: NAME:1x640x640x3.")] = None,
+    charset: Annotated[
+        Path | None, typer.Option(help="Text file: a character per line, in order of the classes.")
+    ] = None,
+    signature: Annotated[str | None, typer.Option(help="Of a SavedModel.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Of the graph in a SavedModel that holds several.")
+    ] = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -117,7 +129,15 @@ def init(
     from ..spec import spec_from_dict
     from ..yaml_text import load_yaml
 
-    spec = spec_from_path(model, ModelOptions(role=role, custom=tuple(custom or ())))
+    options = ModelOptions(
+        role=role,
+        input=input,
+        custom=tuple(custom or ()),
+        charset=charset,
+        signature=signature,
+        tags=tuple(tag or ()),
+    )
+    spec = spec_from_path(model, options, ConsoleReporter(silent=json))
     path = output or Path(f"{role}.yaml")
     if path.exists():
         raise OutputError(f"{path}: is there already; name another with --output")

@@ -143,6 +143,10 @@ def _print_signature(
         for info in infos:
             fixed = _fixed(info.shape, spec) if spec and info.name == spec.input.name else ""
             rows.append((kind, info.name, info.dtype, _shape(info.shape), fixed))
+    if spec:
+        known = {row[1] for row in rows}
+        ends = ((spec.input.name, _shape(spec.input.shape)), (spec.output.name, ""))
+        rows += [("cut at", name, "", "", size) for name, size in ends if name not in known]
     header = ("", "name", "dtype", "shape", "fixed by the spec to")
     width = 5 if spec else 4
     print_table(f"{path}", header[:width], [row[:width] for row in rows])

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from ..errors import UserError
+from ..errors import InputFileError, SpecError, UserError
 
 if TYPE_CHECKING:
     from ..engines.manifest import Precision
-    from ..spec import DetectorSpec, RecognizerSpec, Role
+    from ..reporter import Reporter
+    from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec
 
 CAPABILITY = re.compile(r"\d{1,2}\.\d")
 """A compute capability, such as 8.6 or 12.0."""
 
+_LARGEST_CHARSET = 1 << 20  # bytes
 _INPUT = re.compile(r"^(?P<name>.+):(?P<dims>\d+x\d+x\d+x\d+)$")
 
 
@@ -29,11 +31,14 @@ class ModelOptions:
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     custom: tuple[str, ...] = ()
+    signature: str | None = None
+    tags: tuple[str, ...] = ()
+    charset: Path | None = None
 
     @property
     def given(self) -> bool:
         """Whether any of them was used."""
-        return bool(self.role or self.input or self.mean or self.scale or self.custom)
+        return self != ModelOptions()
 
 
 def is_spec(path: Path) -> bool:
@@ -68,14 +73,18 @@ def parse_input(text: str) -> tuple[str, tuple[int, int, int, int]]:
     return match["name"], (a, b, c, d)
 
 
-def spec_from_path(path: Path, options: ModelOptions) -> DetectorSpec | RecognizerSpec:
+def spec_from_path(
+    path: Path, options: ModelOptions, reporter: Reporter | None = None
+) -> DetectorSpec | RecognizerSpec:
     """Load a spec file, or draft a spec for a model file from its signature and the options.
+
+    ``reporter`` is told what the draft leaves out of the model.
 
     Raises:
         UserError: options for a spec file, or a model without ``--role``.
         InputFileError, SpecError: the file cannot be used.
     """
-    from ..convert.draft import draft_spec
+    from ..convert.draft import Hints, draft_spec
     from ..spec import load_spec
 
     if is_spec(path):
@@ -84,15 +93,49 @@ def spec_from_path(path: Path, options: ModelOptions) -> DetectorSpec | Recogniz
         return load_spec(path)
     if options.role is None:
         raise UserError(f"{path} is a model, not a spec: give --role detector or --role recognizer")
-    name_and_shape = parse_input(options.input) if options.input else None
-    return draft_spec(
-        path,
-        role_from(options.role),
-        given=name_and_shape,
+    hints = Hints(
+        source=_source(path, options),
+        input=parse_input(options.input) if options.input else None,
         mean=options.mean,
         scale=options.scale,
-        custom=options.custom,
+        charset=read_charset(options.charset) if options.charset else None,
     )
+    return draft_spec(role_from(options.role), hints, reporter)
+
+
+def _source(path: Path, options: ModelOptions) -> SourceSpec:
+    from pydantic import ValidationError
+
+    from ..spec import SourceSpec
+
+    signature = {} if options.signature is None else {"signature": options.signature}
+    try:
+        return SourceSpec(path=path, custom=options.custom, tags=options.tags, **signature)
+    except ValidationError:
+        raise SpecError(f"--custom {' '.join(options.custom)}: expected module:Class") from None
+
+
+def read_charset(path: Path) -> str:
+    """Read characters: one per line, or all in one line.
+
+    Raises:
+        InputFileError: it cannot be read, or a line holds several of many lines' characters.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_CHARSET:
+            raise InputFileError(f"{path}: a charset is at most {_LARGEST_CHARSET} bytes long")
+        lines = path.read_text("utf-8").removeprefix("\ufeff").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputFileError(f"{path}: cannot be read as a charset: {error}") from None
+    lines = [line.removesuffix("\r") for line in lines]
+    if lines[-1] == "":
+        del lines[-1]
+    wrong = next((i for i, line in enumerate(lines) if len(line) != 1), None)
+    if wrong is not None and len(lines) > 1:
+        raise InputFileError(
+            f"{path}: line {wrong + 1} is {lines[wrong]!r}; expected one character in each line"
+        )
+    return "".join(lines)
 
 
 def spec_paths(paths: Sequence[Path]) -> list[Path]:

@@ -57,18 +57,35 @@ class Axes:
         if node.op_type == "Transpose":
             perm = attribute(node, "perm", tuple(reversed(range(len(self.source)))))
             return Axes(source=tuple(self.source[axis] for axis in perm), rank=self.rank)
+        if node.op_type == "Reshape":
+            return self._through_reshape(node)
         if node.op_type == "Squeeze" and axes is not None:
             kept = tuple(s for axis, s in enumerate(self.source) if axis not in axes)
             return Axes(source=kept, rank=self.rank)
         if node.op_type == "Unsqueeze" and axes is not None:
-            spare = [axis for axis in range(self.rank) if axis not in self.source]
-            if len(spare) < len(axes):
-                return None
-            source = list(self.source)
-            for axis in sorted(axes):
-                source.insert(axis, spare.pop(0))
-            return Axes(source=tuple(source), rank=self.rank)
+            return self._with_new(sorted(axes))
         return None
+
+    def _with_new(self, places: list[int]) -> Axes | None:
+        """Return the axes with new ones, of size one, at these places of the result."""
+        spare = [axis for axis in range(self.rank) if axis not in self.source]
+        if len(spare) < len(places):
+            return None
+        source = list(self.source)
+        for place in places:
+            source.insert(place, spare.pop(0))
+        return Axes(source=tuple(source), rank=self.rank)
+
+    def _through_reshape(self, node: ir.Node) -> Axes | None:
+        """A Reshape that only drops and adds axes of size one is Squeeze and Unsqueeze."""
+        before, after = static_shape(node.inputs[0]), static_shape(node.outputs[0])
+        if before is None or after is None:
+            return None
+        if [size for size in before if size != 1] != [size for size in after if size != 1]:
+            return None
+        long = tuple(s for s, size in zip(self.source, before, strict=True) if size != 1)
+        ones = [place for place, size in enumerate(after) if size == 1]
+        return Axes(source=long, rank=self.rank)._with_new(ones)
 
     def _axes_of(self, node: ir.Node) -> list[int] | None:
         array = constant(node.inputs[1]) if len(node.inputs) > 1 else None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from ..errors import InputFileError, SpecError
+from ..reporter import Reporter, SilentReporter
 from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec, spec_from_dict
-from .sources import Signature, TensorInfo, open_source
+from .sources import Cut, Signature, Source, TensorInfo, open_source
 
 _DETECTOR_SIDE, _LINE_HEIGHT, _LINE_WIDTH = 640, 32, 320
 _ALPHANUMERIC = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -18,16 +18,86 @@ _ALPHANUMERIC = "0123456789abcdefghijklmnopqrstuvwxyz"
 Shape = tuple[int, int, int, int]
 
 
-def _image_input(signature: Signature, path: Path, name: str | None) -> TensorInfo:
+@dataclass(frozen=True, kw_only=True)
+class Hints:
+    """What the user says about a model beside its role."""
+
+    source: SourceSpec
+    """Where the model lies."""
+    input: tuple[str, Shape] | None = None
+    """Name and shape of the picture, if the signature is not to be asked."""
+    mean: tuple[float, ...] = ()
+    """See ``InputSpec``."""
+    scale: tuple[float, ...] = ()
+    """See ``InputSpec``."""
+    charset: str | None = None
+    """See ``RecognizerSpec``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ends:
+    image: TensorInfo
+    output: TensorInfo
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What is known besides, as the spec has it."""
+
+
+def _image_input(signature: Signature, name: str | None) -> TensorInfo | None:
     images = [
         info
         for info in signature.inputs
-        if (info.name == name if name else info.shape is None or len(info.shape) == 4)
+        if (info.name == name if name else _may_be(info, 4, ("float", "uint8", "int")))
     ]
-    if len(images) != 1:
-        listed = ", ".join(f"{i.name} {_dims(i.shape)}" for i in signature.inputs) or "none"
+    return images[0] if len(images) == 1 else None
+
+
+def _output(signature: Signature, rank: int) -> TensorInfo | None:
+    return next((o for o in signature.outputs if _may_be(o, rank, ("float",))), None)
+
+
+def _may_be(info: TensorInfo, rank: int, dtypes: tuple[str, ...]) -> bool:
+    return info.dtype.startswith(dtypes) and (info.shape is None or len(info.shape) == rank)
+
+
+def _listed(infos: Sequence[TensorInfo]) -> str:
+    return ", ".join(f"{i.name} {i.dtype} {_dims(i.shape)}" for i in infos) or "none"
+
+
+def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
+    """Choose the model's ends: those of its signature, or tensors to cut it at."""
+    rank, signature, path = 4 if role == "detector" else 3, model.signature(), hints.source.path
+    image = _image_input(signature, hints.input[0] if hints.input else None)
+    output = _output(signature, rank)
+    if image is not None and output is not None:
+        return _Ends(image=image, output=output)
+    cut = model.cut(rank) if hints.input is None else None
+    if cut is None and image is None:
+        listed = _listed(signature.inputs)
         raise InputFileError(f"{path}: which input is the picture? It has: {listed}; say --input")
-    return images[0]
+    if cut is None:
+        listed = _listed(signature.outputs)
+        raise InputFileError(
+            f"{path}: no float output of rank {rank}, as a {role} has; it has: {listed}"
+        )
+    _tell(cut, reporter)
+    if role == "detector":
+        return _Ends(image=cut.input, output=cut.output)
+    kind = "probabilities" if cut.is_probability else "logits"
+    blank = {} if cut.blank is None else {"blank": cut.blank}
+    known = {"layout": cut.layout, "kind": kind}
+    return _Ends(image=cut.input, output=cut.output, extra={"output": known, **blank})
+
+
+def _tell(cut: Cut, reporter: Reporter) -> None:
+    for end, name, ops in (
+        ("begins", cut.input.name, cut.in_front),
+        ("ends", cut.output.name, cut.behind),
+    ):
+        if ops:
+            listed = ", ".join(ops[:8]) + (", ..." if len(ops) > 8 else "")
+            reporter.note(f"the network {end} at {name}; left out: {listed}")
+    if cut.in_front:
+        reporter.note("mean and scale must say what was done to the pixels in front of it")
 
 
 def _dims(shape: tuple[int | None, ...] | None) -> str:
@@ -48,80 +118,63 @@ def _full_shape(info: TensorInfo, role: Role) -> Shape:
     return a, b, c, d
 
 
-def _output(signature: Signature, path: Path, role: Role) -> TensorInfo:
-    rank = 4 if role == "detector" else 3
-    fitting = [o for o in signature.outputs if o.shape is None or len(o.shape) == rank]
-    if not fitting:
-        listed = ", ".join(f"{o.name} {_dims(o.shape)}" for o in signature.outputs)
-        raise InputFileError(f"{path}: no output of rank {rank}, as a {role} has; it has: {listed}")
-    return fitting[0]
-
-
-def _charset(output: TensorInfo) -> dict[str, Any]:
+def _charset(output: TensorInfo, given: str | None) -> dict[str, Any]:
     classes = output.shape[-1] if output.shape else None
+    if given is not None:
+        if classes not in (None, len(given) + 1):
+            raise SpecError(
+                f"the output {output.name} has {classes} classes, so the charset needs "
+                f"{classes - 1 if classes else '?'} characters besides the blank, got {len(given)}"
+            )
+        return {"charset": given}
     if classes == len(_ALPHANUMERIC) + 1:
         return {"charset": _ALPHANUMERIC}
     if classes is None or classes == 96:
         return {}
     raise InputFileError(
         f"the output {output.name} has {classes} classes, and only 37 and 96 have a usual charset; "
-        "write a spec with ocr-trt init and fill in its charset"
+        f"draft its spec with ocr-trt init --charset FILE, a text file with {classes - 1} "
+        "characters, one per line, in the order of the classes without the blank"
     )
 
 
-def source_spec(path: Path, custom: tuple[str, ...]) -> SourceSpec:
-    """Return where a model lies, and the layers of its user's own.
-
-    Raises:
-        SpecError: a layer is not named as "module:Class".
-    """
-    try:
-        return SourceSpec(path=path, custom=custom)
-    except ValidationError:
-        raise SpecError(f"--custom {' '.join(custom)}: expected module:Class") from None
+def _pixels(image: TensorInfo, hints: Hints) -> dict[str, Any]:
+    """Return mean and scale where they are known."""
+    given = {"mean": hints.mean, "scale": hints.scale}
+    if image.dtype.startswith(("uint", "int")):  # it takes pixels as they are
+        given["scale"] = hints.scale or (1.0,)
+    return {key: value for key, value in given.items() if value}
 
 
 def draft_spec(
-    path: Path,
-    role: Role,
-    *,
-    given: tuple[str, Shape] | None = None,
-    mean: tuple[float, ...] = (),
-    scale: tuple[float, ...] = (),
-    custom: tuple[str, ...] = (),
+    role: Role, hints: Hints, reporter: Reporter | None = None
 ) -> DetectorSpec | RecognizerSpec:
     """Draft a spec: what the signature leaves open gets its usual value.
 
-    Args:
-        path: the model.
-        role: what the model is for.
-        given: name and shape of the input, if the signature is not to be asked.
-        mean: see ``InputSpec``.
-        scale: see ``InputSpec``.
-        custom: see ``SourceSpec``.
+    A model that takes files or gives text is cut to its network, and ``reporter`` told so.
 
     Raises:
         InputFileError: the model cannot be opened, or does not look like its role.
+        SpecError: the charset does not fit its output.
     """
-    source = source_spec(path, custom)
-    signature = open_source(source).signature()
-    image = _image_input(signature, path, given[0] if given else None)
-    shape = given[1] if given else _full_shape(image, role)
-    output = _output(signature, path, role)
+    path = hints.source.path
+    ends = _ends(open_source(hints.source), role, hints, reporter or SilentReporter())
+    shape = hints.input[1] if hints.input else _full_shape(ends.image, role)
     layout = _layout(shape)
     channels = shape[1] if layout == "NCHW" else shape[3]
-    entry: dict[str, Any] = {"name": image.name, "shape": shape, "layout": layout}
+    entry: dict[str, Any] = {"name": ends.image.name, "shape": shape, "layout": layout}
     entry["color"] = "GREY" if channels == 1 else "RGB"
-    entry.update({key: value for key, value in (("mean", mean), ("scale", scale)) if value})
-    extra = _charset(output) if role == "recognizer" else {}
+    entry.update(_pixels(ends.image, hints))
+    extra = _charset(ends.output, hints.charset) if role == "recognizer" else {}
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.") or role
     return spec_from_dict(
         {
             "name": name[:64],
             "role": role,
-            "source": {"path": path, "custom": custom},
+            "source": hints.source.model_dump(exclude_defaults=True),
             "input": entry,
-            "output": {"name": output.name},
             **extra,
+            **ends.extra,
+            "output": {"name": ends.output.name, **ends.extra.get("output", {})},
         }
     )

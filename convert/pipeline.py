@@ -40,6 +40,7 @@ from .passes.raise_norms import raise_norms
 from .passes.raise_recurrent import raise_recurrent
 from .passes.raise_resize import raise_resize
 from .passes.raise_where import raise_where
+from .passes.remove_pixel_casts import remove_pixel_casts
 from .passes.sink_views import sink_views
 from .sources import Source
 
@@ -53,6 +54,7 @@ PREPARE: tuple[Pass, ...] = (
     raise_recurrent,  # what stands behind a Loop has no known shape
     raise_directions,
     fold_constants,
+    remove_pixel_casts,
 )
 """What must come before anything that wants to know shapes."""
 

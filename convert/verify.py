@@ -17,7 +17,7 @@ import onnx
 import onnx_ir as ir
 
 from ..session import onnx_session
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import DetectorSpec, InputSpec, RecognizerSpec
 from .pipeline import convert, traced_batch
 from .sources import Source
 
@@ -127,6 +127,14 @@ def _tensorflow_node(proto: onnx.ModelProto, value: str) -> str:
     return value
 
 
+def pixel_noise(settings: InputSpec, batch: int, width: int, rng: np.random.Generator) -> Array:
+    """Return random pictures as the model takes them: pixels 0..255, normalised; float32 NCHW."""
+    pixels = rng.integers(0, 256, (batch, settings.channels, settings.height, width))
+    mean, scale = np.array(settings.mean, np.float32), np.array(settings.scale, np.float32)
+    centred = pixels.astype(np.float32) - mean.reshape(-1, 1, 1)
+    return centred * scale.reshape(-1, 1, 1)
+
+
 def verify(
     source: Source, spec: DetectorSpec | RecognizerSpec, model: Callable[[Array], Array]
 ) -> tuple[Check, ...]:
@@ -137,9 +145,8 @@ def verify(
         spec: its spec; ``accuracy.max_difference`` is the tolerance.
         model: the model itself, from (N, C, H, W) to its output in the layout of converted graphs.
     """
-    settings = spec.input
-    shape = (traced_batch(settings), settings.channels, settings.height, settings.width)
-    pictures = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    batch, rng = traced_batch(spec.input), np.random.default_rng(0)
+    pictures = pixel_noise(spec.input, batch, spec.input.width, rng)
     watcher = _Watcher(pictures, model(pictures), spec.accuracy.max_difference)
     convert(source, spec, watch=watcher)
     return tuple(watcher.checks)

@@ -12,6 +12,7 @@ from ..bench.accuracy import (
     recognizer_metric,
 )
 from ..bench.latency import Contender, LatencySettings, measure
+from ..convert.verify import pixel_noise
 from ..engines.backends.base import Pictures, Runner
 from ..engines.backends.onnxruntime import runner_from_model
 from ..engines.manifest import Latency, OcrMetric
@@ -59,9 +60,9 @@ def _is_jump(
     """
     if (difference > limit).mean() > _MOST_JUMPING:
         return False
-    rng = np.random.default_rng(0)
+    rng, size = np.random.default_rng(0), 1e-6 * max(1.0, float(np.abs(picture).max()))
     for _ in range(_NUDGES):
-        nudge = rng.uniform(-1e-6, 1e-6, picture.shape).astype(np.float32)
+        nudge = rng.uniform(-size, size, picture.shape).astype(np.float32)
         if difference.max() <= 2 * np.abs(reference.run(picture + nudge) - theirs).max():
             return True
     return False
@@ -80,7 +81,7 @@ def check_parity(graph: Engine, baseline: Engine) -> float:
     for width in graph.widths:
         runner, reference = graph.runner(width), baseline.runner(width)
         for _ in range(_PARITY_INPUTS):
-            picture = rng.uniform(-1, 1, (1, *runner.shape)).astype(np.float32)
+            picture = pixel_noise(spec.input, 1, width, rng)
             ours, theirs = runner.run(picture), reference.run(picture)
             if ours.shape != theirs.shape:
                 raise ConversionError(

@@ -33,6 +33,11 @@ def _fold_splits(graph: ir.Graph) -> int:
     return count
 
 
+def _folds_too(node: ir.Node) -> bool | None:
+    """Fold what onnxscript keeps to save space: PyTorch gives an LSTM its zeros so."""
+    return True if node.op_type == "ConstantOfShape" else None
+
+
 def fold_constants(model: ir.Model) -> Outcome:
     """Fold until nothing changes."""
     from onnxscript.optimizer import _constant_folding as folding
@@ -41,7 +46,10 @@ def fold_constants(model: ir.Model) -> Outcome:
     while True:
         size = len(model.graph)
         folding.FoldConstantsPass(
-            shape_inference=True, input_size_limit=_LARGEST, output_size_limit=_LARGEST
+            shape_inference=True,
+            input_size_limit=_LARGEST,
+            output_size_limit=_LARGEST,
+            should_fold=_folds_too,
         )(model)
         _fold_splits(model.graph)
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)

@@ -77,16 +77,27 @@ def _meaning(model: ir.Model, region: Region) -> _Activation | None:
     return None
 
 
-def _largest_region(root: ir.Node, order: dict[ir.Node, int]) -> Region | None:
-    best = None
+def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
+    """Regions ending at ``root`` that may be an activation, largest first.
+
+    The largest need not be one: a learned scale before the activation is scalar maths too.
+    """
+    found = []
     for region in regions_ending_at(root, order, largest=_LARGEST):
         if not all(map(_is_scalar_math, region.nodes)):
             break
-        if region.is_closed and region.source.dtype == ir.DataType.FLOAT:
-            best = region
-    if best is None or not any(node.op_type in _TELLING for node in best.nodes):
-        return None
-    return best
+        telling = any(node.op_type in _TELLING for node in region.nodes)
+        if telling and region.is_closed and region.source.dtype == ir.DataType.FLOAT:
+            found.append(region)
+    return found[::-1]
+
+
+def _replace(graph: ir.Graph, region: Region, activation: _Activation) -> None:
+    made = ir.node(activation.op_type, [region.source], attributes=activation.attributes)
+    typed_like(made.outputs[0], region.result)
+    graph.insert_after(region.nodes[-1], [made])
+    take_over(region.result, made.outputs[0])
+    graph.remove(reversed(region.nodes), safe=True)
 
 
 def raise_activations(model: ir.Model) -> Outcome:
@@ -95,14 +106,9 @@ def raise_activations(model: ir.Model) -> Outcome:
     for root in reversed(list(model.graph)):
         if root.graph is None or not _is_scalar_math(root):
             continue
-        region = _largest_region(root, order)
-        activation = _meaning(model, region) if region else None
-        if region is None or activation is None:
-            continue
-        made = ir.node(activation.op_type, [region.source], attributes=activation.attributes)
-        typed_like(made.outputs[0], region.result)
-        model.graph.insert_after(root, [made])
-        take_over(region.result, made.outputs[0])
-        model.graph.remove(reversed(region.nodes), safe=True)
-        changed += 1
+        for region in _candidates(root, order):
+            if (activation := _meaning(model, region)) is not None:
+                _replace(model.graph, region, activation)
+                changed += 1
+                break
     return Outcome(changed=changed)

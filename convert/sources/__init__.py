@@ -34,17 +34,40 @@ class Signature:
     outputs: tuple[TensorInfo, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """The two tensors between which a graph is a network, if its own ends are something else."""
+
+    input: TensorInfo
+    output: TensorInfo
+    layout: str
+    """NTC or TNC, of an output of three axes."""
+    is_probability: bool
+    blank: int | None
+    """Class of the blank, if a CTC decoder tells it."""
+    in_front: tuple[str, ...]
+    """Kinds of ops left out before the input."""
+    behind: tuple[str, ...]
+    """Kinds of ops left out behind the output."""
+
+
 class Source(Protocol):
     """A model as its user brought it."""
 
     def signature(self) -> Signature:
         """Return the model's inputs and outputs."""
 
+    def cut(self, rank: int) -> Cut | None:
+        """Find a network whose output has ``rank`` axes inside the model; None: it has none."""
+
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
-        """Return the model with one float32 input of ``shape`` and the one named output."""
+        """Return the model from the named input of ``shape``, as float32, to the named output.
+
+        Either may be any tensor of the model: it is cut off there.
+        """
 
     def function(self, input_name: str, output_name: str) -> Any:
-        """Return a ``tf.function`` from one tensor to one; None if this is no TensorFlow model."""
+        """Return the same as a function from one float32 tensor to one; None without TensorFlow."""
 
 
 def source_format(source: SourceSpec) -> str:

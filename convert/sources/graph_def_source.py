@@ -10,8 +10,9 @@ import onnx
 
 from ...errors import InputFileError
 from ...spec import SourceSpec
-from . import Signature, TensorInfo, missing_name
-from .tf_graph import import_tensorflow, onnx_from_graph_def
+from . import Cut, Signature, TensorInfo, missing_name
+from .ends import find_cut
+from .tf_graph import import_tensorflow, onnx_from_graph_def, taking_float
 
 _INPUTS = ("Placeholder", "PlaceholderWithDefault")
 _VARIABLES = ("VariableV2", "VarHandleOp", "Variable")
@@ -20,8 +21,8 @@ _VARIABLES = ("VariableV2", "VarHandleOp", "Variable")
 class GraphDefSource:
     """A graph whose weights are constants.
 
-    Inputs are its placeholders; outputs are the nodes that nothing reads. Any other node can be
-    named as the output too, with or without ":0".
+    Inputs are its placeholders; outputs are the nodes that nothing reads. Any other tensor can be
+    named as either too, with or without ":0".
     """
 
     def __init__(self, path: Path, definition: Any) -> None:
@@ -57,14 +58,16 @@ class GraphDefSource:
         shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
         return TensorInfo(name=name, shape=shape, dtype=tensor.dtype.name)
 
+    def cut(self, rank: int) -> Cut | None:
+        """Find the network between what decodes pictures and what decodes text."""
+        return find_cut(self._function.graph, self._inputs, self._outputs, rank)
+
     def function(self, input_name: str, output_name: str) -> Any:
         """Return the graph between two of its tensors as a function."""
-        if input_name not in self._inputs:
-            raise missing_name(self._path, "input", input_name, self._inputs)
         entry = self._tensor(input_name, "input", self._inputs)
         result = self._tensor(output_name, "output", self._outputs)
         try:
-            return self._function.prune(entry, result)
+            return taking_float(self._function.prune(entry, result), entry.dtype)
         except Exception:  # UnliftableError, which TensorFlow keeps to itself
             raise InputFileError(
                 f"{self._path}: {output_name} needs more than {input_name}: the inputs are "
@@ -75,18 +78,31 @@ class GraphDefSource:
         """Return raw ONNX at a fixed input shape."""
         self.function(input_name, output_name)  # checks the names
         v1 = import_tensorflow().compat.v1
-        result = output_name.split(":")[0]
-        graph = v1.graph_util.extract_sub_graph(self._definition, [result])
-        entry = next((node for node in graph.node if node.name == input_name), None)
-        if entry is None:
+        dtype = self._tensor(input_name, "input", self._inputs).dtype
+        graph, entry = _entered_at(self._definition, _port(input_name))
+        node = graph.node.add(name=entry, op="Placeholder")
+        node.attr["dtype"].type = dtype.as_datatype_enum
+        node.attr["shape"].shape.CopyFrom(v1.TensorShape(shape).as_proto())
+        graph = v1.graph_util.extract_sub_graph(graph, [output_name.split(":")[0]])
+        if not any(node.name == entry for node in graph.node):
             raise InputFileError(f"{self._path}: {output_name} does not depend on {input_name}")
-        if entry.op != "Placeholder":
-            entry.op = "Placeholder"
-            del entry.input[:]
-        entry.attr["shape"].shape.CopyFrom(v1.TensorShape(shape).as_proto())
-        return onnx_from_graph_def(
-            graph, _port(input_name), _port(output_name), input_name, output_name
-        )
+        return onnx_from_graph_def(graph, f"{entry}:0", _port(output_name), input_name, output_name)
+
+
+def _entered_at(definition: Any, tensor: str) -> tuple[Any, str]:
+    """Copy a graph, and let all that reads a tensor read a new node, whose name is returned."""
+    graph = type(definition)()
+    graph.CopyFrom(definition)
+    name, port = tensor.split(":")
+    entry = f"{name}_picture"
+    while any(node.name == entry for node in graph.node):
+        entry += "_"
+    spellings = (tensor, name) if port == "0" else (tensor,)
+    for node in graph.node:
+        kept = [entry if value in spellings else value for value in node.input]
+        if kept != list(node.input):
+            node.input[:] = kept
+    return graph, entry
 
 
 def _port(name: str) -> str:

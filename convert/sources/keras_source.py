@@ -6,6 +6,7 @@ import json
 import sys
 import zipfile
 import zlib
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import onnx
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
-from .tf_graph import import_tensorflow, onnx_from_function
+from .tf_graph import import_tensorflow, onnx_from_function, taking_float
 
 _LARGEST_CONFIG = 64 << 20  # bytes
 _DAMAGED = (
@@ -72,7 +73,7 @@ def lambda_layers(path: Path) -> list[str]:
 
 
 class KerasSource:
-    """A functional, sequential or subclassed Keras model with one input."""
+    """A functional, sequential or subclassed Keras model."""
 
     def __init__(self, path: Path, *, allow_lambda: bool, custom: tuple[str, ...] = ()) -> None:
         self._path = path
@@ -111,23 +112,54 @@ class KerasSource:
             ),
         )
 
+    def cut(self, rank: int) -> None:
+        """Keras files hold networks; where else to cut them, their layers' names tell."""
+
+    def _tensor(self, name: str, kind: str) -> Any:
+        """Return an input, an output, or what a layer gives."""
+        named = {tensor.name: tensor for tensor in self._model.inputs}
+        if kind == "output":
+            named = dict(zip(self._model.output_names, self._model.outputs, strict=True))
+        if name in named:
+            return named[name]
+        try:
+            return self._model.get_layer(name).output
+        except (ValueError, AttributeError):  # no such layer; a layer that has no symbolic output
+            raise missing_name(self._path, kind, name, [*named]) from None
+
     def function(self, input_name: str, output_name: str) -> Any:
-        """Return the model, in inference mode, as a function of one tensor."""
-        signature, model = self.signature(), self._model
-        inputs, outputs = (
-            [i.name for i in infos] for infos in (signature.inputs, signature.outputs)
-        )
-        if input_name not in inputs:
-            raise missing_name(self._path, "input", input_name, inputs)
-        if output_name not in outputs:
-            raise missing_name(self._path, "output", output_name, outputs)
-        index = outputs.index(output_name)
+        """Return the model, in inference mode, as a function of one tensor.
+
+        Inputs and outputs of its layers can be named too: the output of the layer of that name.
+        """
+        entry, result = self._tensor(input_name, "input"), self._tensor(output_name, "output")
+        part = self._part(entry, result)
 
         def run(image: Any) -> Any:
-            result = model(image, training=False)
-            return result[index] if isinstance(result, (list, tuple)) else result
+            return part(image, training=False)
 
-        return run
+        return taking_float(run, import_tensorflow().as_dtype(str(entry.dtype)))
+
+    def _part(self, entry: Any, result: Any) -> Callable[..., Any]:
+        """Return what leads from one tensor to another."""
+        import keras
+
+        outputs = self._model.outputs
+        if not isinstance(self._model, keras.src.models.Functional):
+            index = next(i for i, output in enumerate(outputs) if output is result)
+
+            def one(image: Any, *, training: bool) -> Any:
+                results = self._model(image, training=training)
+                return results[index] if isinstance(results, (list, tuple)) else results
+
+            return one
+        try:
+            return keras.Model(entry, result)
+        except ValueError as error:
+            raise InputFileError(
+                f"{self._path}: {result.name} needs more than {entry.name}: "
+                f"{str(error).splitlines()[0][:200]}"
+            ) from None
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
         """Return raw ONNX at a fixed input shape."""

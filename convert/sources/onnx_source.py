@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+import onnx.version_converter
 
 from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
+from .pixels import taking_floats
 
 _OLDEST_OPSET = 11
+_PLAIN_OPSET = 18
+"""Older files are brought to this first, by ONNX' own converter; the passes' one begins here."""
 
 
 class OnnxSource:
@@ -31,43 +35,79 @@ class OnnxSource:
         """There is no TensorFlow model behind an ONNX file."""
         return
 
-    def check_names(self, input_name: str, output_name: str) -> None:
-        """Check that the model has this one input, and this output.
-
-        Raises:
-            InputFileError: it has others; they are listed.
-        """
-        signature = self.signature()
-        inputs, outputs = (
-            [i.name for i in infos] for infos in (signature.inputs, signature.outputs)
-        )
-        if inputs != [input_name]:
-            raise missing_name(self._path, "only input", input_name, inputs)
-        if output_name not in outputs:
-            raise missing_name(self._path, "output", output_name, outputs)
+    def cut(self, rank: int) -> None:
+        """Where else to cut an ONNX file, its own names tell."""
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
-        """Return the model with its input fixed to ``shape`` and only the named output."""
-        self.check_names(input_name, output_name)
-        declared = self.signature().inputs[0].shape
-        if declared is not None and not _fits(declared, shape):
+        """Return the part between two values, with the input fixed to ``shape``."""
+        signature = self.signature()
+        entry = next((i for i in signature.inputs if i.name == input_name), None)
+        if entry is not None and entry.shape is not None and not _fits(entry.shape, shape):
             raise SpecError(
-                f"{self._path}: takes {list(declared)}, but the spec's shape or buckets ask for "
+                f"{self._path}: takes {list(entry.shape)}, but the spec's shape or buckets ask for "
                 f"{list(shape)}"
             )
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
-        kept = next(value for value in model.graph.output if value.name == output_name)
-        del model.graph.output[:]
-        model.graph.output.append(kept)
-        kept.type.tensor_type.ClearField("shape")
-        del model.graph.value_info[:]  # inferred again, from the fixed shape
-        (entry,) = (value for value in model.graph.input if value.name == input_name)
-        dims = entry.type.tensor_type.shape.dim
-        del dims[:]
-        for size in shape:
-            dims.add().dim_value = size
-        return model
+        values = {value.name: value for value in _all_values(model)}
+        del model.graph.node[:], model.graph.input[:], model.graph.output[:]
+        model.graph.node.extend(self._nodes_between(input_name, output_name))
+        dtype = values[input_name].type.tensor_type.elem_type if input_name in values else 0
+        info = onnx.helper.make_tensor_value_info
+        model.graph.input.append(info(input_name, dtype or onnx.TensorProto.FLOAT, shape))
+        dtype = values[output_name].type.tensor_type.elem_type if output_name in values else 0
+        # Shapes are inferred again, from the fixed one; exporters declare wrong ones.
+        model.graph.output.append(info(output_name, dtype or onnx.TensorProto.FLOAT, None))
+        del model.graph.value_info[:]
+        return taking_floats(model)
+
+    def _nodes_between(self, input_name: str, output_name: str) -> list[onnx.NodeProto]:
+        """Return the nodes that make one value from another and weights, in graph order."""
+        graph = self._model.graph
+        weights = {tensor.name for tensor in (*graph.initializer, *graph.sparse_initializer)}
+        makers = {name: node for node in graph.node for name in node.output if name}
+        inputs, outputs = (
+            [info.name for info in infos]
+            for infos in (self.signature().inputs, self.signature().outputs)
+        )
+        for kind, name, known in (("input", input_name, inputs), ("output", output_name, outputs)):
+            if name not in makers and name not in inputs:
+                raise missing_name(self._path, kind, name, known)
+        found, missing, todo = set[int](), set[str](), [output_name]
+        seen = {input_name, *weights}
+        for name in todo:
+            if name in seen:
+                continue
+            seen.add(name)
+            if name in inputs:
+                missing.add(name)
+            elif name in makers:
+                found.add(id(makers[name]))
+                todo += _read_names(makers[name])
+        if missing:
+            raise InputFileError(
+                f"{self._path}: {output_name} needs more than {input_name}: {sorted(missing)}; "
+                "give them values in the file first"
+            )
+        return [node for node in graph.node if id(node) in found]
+
+
+def _all_values(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Return all values of which something is known."""
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+    except onnx.shape_inference.InferenceError:  # a wrong declaration, which is thrown away
+        inferred = model.graph
+    return [*inferred.value_info, *inferred.input, *inferred.output]
+
+
+def _read_names(node: onnx.NodeProto) -> list[str]:
+    """Return what a node reads, inner graphs included."""
+    names = [name for name in node.input if name]
+    for item in node.attribute:
+        if item.type == onnx.AttributeProto.GRAPH:
+            names += [name for inner in item.g.node for name in _read_names(inner)]
+    return names
 
 
 def _fits(declared: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
@@ -101,4 +141,17 @@ def open_source(source: SourceSpec) -> OnnxSource:
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset < _OLDEST_OPSET:
         raise InputFileError(f"{path}: opset {opset} is too old, {_OLDEST_OPSET} is the oldest")
-    return OnnxSource(path, model)
+    return OnnxSource(path, _brought_up(path, model) if opset < _PLAIN_OPSET else model)
+
+
+def _brought_up(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
+    foreign = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
+    if foreign:
+        return model  # the converter cannot read them; they are refused by name later
+    try:
+        return onnx.version_converter.convert_version(model, _PLAIN_OPSET)
+    except Exception as error:  # the C++ side raises RuntimeError and its own types
+        raise InputFileError(
+            f"{path}: ONNX' converter cannot bring it to opset {_PLAIN_OPSET}: "
+            f"{str(error).splitlines()[0][:300]}; export it again with a newer opset"
+        ) from None

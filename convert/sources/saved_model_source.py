@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,29 @@ import onnx
 
 from ...errors import InputFileError
 from ...spec import SourceSpec
-from . import Signature, TensorInfo, missing_name
-from .tf_graph import import_tensorflow, onnx_from_function
+from . import Cut, Signature, TensorInfo, missing_name
+from .graph_def_source import GraphDefSource
+from .tf_graph import (
+    graph_def_from_function,
+    import_tensorflow,
+    onnx_from_function,
+    taking_float,
+)
 
 
 class SavedModelSource:
     """One signature of a SavedModel."""
 
-    def __init__(self, path: Path, signature: str) -> None:
+    def __init__(self, path: Path, signature: str, tags: tuple[str, ...] = ()) -> None:
         tf = import_tensorflow()
         self._path = path
         try:
-            self._model = tf.saved_model.load(str(path))  # kept: it owns the variables
+            # Kept: it owns the variables.
+            self._model = tf.saved_model.load(str(path), tags=list(tags) or None)
         except Exception as error:  # TensorFlow raises half a dozen unrelated types here
             raise InputFileError(
                 f"{path}: TensorFlow cannot load it as a SavedModel: {str(error).splitlines()[0]}"
+                f"{_tags_of(path)}"
             ) from error
         known = dict(self._model.signatures)
         if signature not in known:
@@ -41,31 +50,59 @@ class SavedModelSource:
             ),
         )
 
-    def function(self, input_name: str, output_name: str) -> Any:
-        """Return the signature as a function of one tensor."""
+    @cached_property
+    def _graph(self) -> GraphDefSource:
+        """The signature as a frozen graph, with the names of its inputs and outputs."""
+        tf, call = import_tensorflow(), self._signature
+
+        def named(**inputs: Any) -> Any:
+            return {name: tf.identity(value, name) for name, value in call(**inputs).items()}
+
+        inputs = call.structured_input_signature[1].items()
+        specs = {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in inputs}
+        return GraphDefSource(self._path, graph_def_from_function(named, specs))
+
+    def cut(self, rank: int) -> Cut | None:
+        """Find the network between what decodes pictures and what decodes text."""
+        return self._graph.cut(rank)
+
+    def _is_whole(self, input_name: str, output_name: str) -> bool:
+        """Whether both names are the signature's own; a graph is cut at others."""
         signature = self.signature()
-        for kind, name, infos in (
-            ("input", input_name, signature.inputs),
-            ("output", output_name, signature.outputs),
-        ):
-            if name not in [info.name for info in infos]:
-                raise missing_name(self._path, kind, name, [info.name for info in infos])
-        if len(signature.inputs) > 1:
-            others = [info.name for info in signature.inputs if info.name != input_name]
-            raise InputFileError(
-                f"{self._path}: inputs besides the picture are not supported: {others}"
-            )
+        return [i.name for i in signature.inputs] == [input_name] and output_name in [
+            o.name for o in signature.outputs
+        ]
+
+    def function(self, input_name: str, output_name: str) -> Any:
+        """Return the signature, or a part of its graph, as a function of one tensor."""
+        if not self._is_whole(input_name, output_name):
+            return self._graph.function(input_name, output_name)
         call = self._signature
+        (spec,) = call.structured_input_signature[1].values()
 
         def run(image: Any) -> Any:
             return call(**{input_name: image})[output_name]
 
-        return run
+        return taking_float(run, spec.dtype)
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
         """Return raw ONNX at a fixed input shape."""
+        if not self._is_whole(input_name, output_name):
+            return self._graph.to_onnx(input_name, shape, output_name)
         function = self.function(input_name, output_name)
         return onnx_from_function(function, input_name, shape, output_name)
+
+
+def _tags_of(path: Path) -> str:
+    """Say which tags there are, if that is worth saying."""
+    from tensorflow.python.saved_model.loader_impl import parse_saved_model
+
+    try:
+        graphs = parse_saved_model(str(path)).meta_graphs
+    except OSError:
+        return ""
+    tags = ["+".join(graph.meta_info_def.tags) for graph in graphs]
+    return f"; its graphs have the tags {', '.join(tags)} (source.tags)" if len(tags) > 1 else ""
 
 
 def _info(name: str, spec: Any) -> TensorInfo:
@@ -75,4 +112,4 @@ def _info(name: str, spec: Any) -> TensorInfo:
 
 def open_source(source: SourceSpec) -> SavedModelSource:
     """Open a SavedModel folder."""
-    return SavedModelSource(source.path, source.signature)
+    return SavedModelSource(source.path, source.signature, source.tags)

@@ -12,6 +12,7 @@ from typing import Any
 import onnx
 
 from ...errors import ConversionError, TargetMissingError
+from .pixels import taking_floats
 
 _TF2ONNX_OPSET = 18
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
@@ -55,6 +56,18 @@ def _stderr_to_null() -> Iterator[None]:
         os.close(saved)
 
 
+def taking_float(function: Any, dtype: Any) -> Any:
+    """Let a function of one tensor of ``dtype`` take float32; pixels are rounded."""
+    tf = import_tensorflow()
+    if dtype == tf.float32:
+        return function
+
+    def call(image: Any) -> Any:
+        return function(tf.cast(tf.round(image) if dtype.is_integer else image, dtype))
+
+    return call
+
+
 def onnx_from_function(
     function: Any, input_name: str, shape: tuple[int, ...], output_name: str
 ) -> onnx.ModelProto:
@@ -84,6 +97,26 @@ def onnx_from_function(
     return _renamed(model, input_name, output_name)
 
 
+def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any]) -> Any:
+    """Return a function from named tensors to a dictionary of them as a frozen GraphDef.
+
+    Its placeholders have the names of the inputs, its ends those of the outputs: ``function`` must
+    have named them so.
+
+    Raises:
+        ConversionError: TensorFlow cannot trace or freeze it.
+    """
+    tf = import_tensorflow()
+    try:
+        with _stderr_to_null():
+            traced = tf.function(function).get_concrete_function(**specs)
+            graph = _frozen(traced).graph.as_graph_def()
+            ends = list(traced.structured_outputs)
+            return tf.compat.v1.graph_util.extract_sub_graph(graph, ends)
+    except Exception as error:  # whatever the user's graph raises when it is traced
+        raise ConversionError(f"the model cannot be traced: {_first_line(error)}") from error
+
+
 def _frozen(traced: Any) -> Any:
     """Turn variables into constants and calls into what they call.
 
@@ -98,15 +131,18 @@ def _frozen(traced: Any) -> Any:
     if not any(node.op in _CALLS for node in graph.node):
         return frozen
     _unmark(graph)
-    (entry,), (result,) = frozen.inputs[:1], frozen.outputs[:1]
+    names = [tensor.name for tensor in frozen.inputs]
 
-    def unmarked(image: Any) -> Any:
+    def unmarked(*tensors: Any) -> Any:
         return v1.import_graph_def(
-            graph, input_map={entry.name: image}, return_elements=[result.name], name=""
+            graph,
+            input_map=dict(zip(names, tensors, strict=True)),
+            return_elements=[tensor.name for tensor in frozen.outputs],
+            name="",
         )
 
-    spec = v1.TensorSpec(entry.shape, entry.dtype, name="input")
-    again = v1.wrap_function(unmarked, [spec])
+    specs = [v1.TensorSpec(t.shape, t.dtype, name=t.op.name) for t in frozen.inputs]
+    again = v1.wrap_function(unmarked, specs)
     return convert_variables_to_constants_v2(again, lower_control_flow=False)
 
 
@@ -130,10 +166,12 @@ def onnx_from_graph_def(
 ) -> onnx.ModelProto:
     """Convert a frozen GraphDef whose placeholder has a fixed shape to raw ONNX (opset 18).
 
+    Its input becomes float32.
+
     Raises:
         ConversionError: tf2onnx fails.
     """
-    return _renamed(_onnx_from_frozen(graph, entry, result), input_name, output_name)
+    return taking_floats(_renamed(_onnx_from_frozen(graph, entry, result), input_name, output_name))
 
 
 def onnx_from_tflite(path: Path) -> onnx.ModelProto:

@@ -13,7 +13,7 @@ import onnx
 
 from ...errors import InputFileError, TargetMissingError
 from ...spec import SourceSpec
-from . import Signature, TensorInfo
+from . import Signature, TensorInfo, missing_name
 from .onnx_source import OnnxSource
 from .tf_graph import import_tensorflow, onnx_from_tflite
 
@@ -50,13 +50,26 @@ class TfliteSource:
             outputs=tuple(map(_info, self._interpreter.get_output_details())),
         )
 
+    def cut(self, rank: int) -> None:
+        """A .tflite file can only be run as a whole."""
+
+    def _check_names(self, input_name: str, output_name: str) -> None:
+        signature = self.signature()
+        inputs, outputs = (
+            [i.name for i in infos] for infos in (signature.inputs, signature.outputs)
+        )
+        if inputs != [input_name]:
+            raise missing_name(self._path, "only input", input_name, inputs)
+        if output_name not in outputs:
+            raise missing_name(self._path, "output", output_name, outputs)
+
     @cached_property
     def _onnx(self) -> OnnxSource:
         return OnnxSource(self._path, onnx_from_tflite(self._path))
 
     def function(self, input_name: str, output_name: str) -> Any:
         """Return a function that calls the interpreter, resized to each picture it gets."""
-        self._onnx.check_names(input_name, output_name)
+        self._check_names(input_name, output_name)
         (entry,) = self._interpreter.get_input_details()
         output = next(o for o in self._interpreter.get_output_details() if o["name"] == output_name)
 
@@ -72,6 +85,7 @@ class TfliteSource:
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
         """Return raw ONNX at a fixed input shape."""
+        self._check_names(input_name, output_name)
         return self._onnx.to_onnx(input_name, shape, output_name)
 
 

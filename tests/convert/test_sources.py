@@ -5,13 +5,14 @@ import json
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx.helper
 import pytest
 
-from ocr_trt.convert.draft import draft_spec
+from ocr_trt.convert.draft import Hints, draft_spec
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source, source_format
 from ocr_trt.engines.backends.onnxruntime import runner_from_model
@@ -30,6 +31,10 @@ def small_keras(folder: Path, name: str) -> Path:
     path = folder / name
     keras.Model(image, x).save(path)
     return path
+
+
+def hints(path: Path, **values: Any) -> Hints:
+    return Hints(source=SourceSpec(path=path), **values)
 
 
 def spec_for(path: Path, **source: object) -> DetectorSpec | RecognizerSpec:
@@ -400,17 +405,17 @@ def test_hostile_keras_archive_is_refused(tmp_path: Path, config: bytes) -> None
 def test_draft_fills_in_what_the_signature_leaves_open(
     detector_model: Path, recognizer_model: Path
 ) -> None:
-    detector = draft_spec(detector_model, "detector")
+    detector = draft_spec("detector", hints(detector_model))
     assert detector.input.shape == (1, 640, 640, 3)
     assert (detector.input.name, detector.output.name) == ("image", "output_0")
-    recognizer = draft_spec(recognizer_model, "recognizer", mean=(127.5,), scale=(0.5,))
+    recognizer = draft_spec("recognizer", hints(recognizer_model, mean=(127.5,), scale=(0.5,)))
     assert recognizer.input.shape == (1, 32, 320, 1)
     assert recognizer.input.color == "GREY"
     assert (recognizer.input.mean, recognizer.input.scale) == ((127.5,), (0.5,))
 
 
 def test_draft_for_the_wrong_role_says_what_is_there(detector_model: Path) -> None:
-    with pytest.raises(InputFileError, match="no output of rank 3, as a recognizer has"):
-        draft_spec(detector_model, "recognizer")
+    with pytest.raises(InputFileError, match="no float output of rank 3, as a recognizer has"):
+        draft_spec("recognizer", hints(detector_model))
     with pytest.raises(InputFileError, match="which input is the picture"):
-        draft_spec(detector_model, "detector", given=("nothing", (1, 8, 8, 3)))
+        draft_spec("detector", hints(detector_model, input=("nothing", (1, 8, 8, 3))))

@@ -1,0 +1,136 @@
+"""Where a TensorFlow graph's network begins and ends.
+
+Served models often take encoded files (strings) and give text: pictures are decoded in front of the
+network, and behind it stand a CTC decoder, lookup tables and joined strings. An engine runs the
+network alone, and ocr-trt decodes itself, so a model is cut at these two tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from . import Cut, TensorInfo
+
+_PICTURE_RANK = 4
+_PLUMBING = ("Const", "Identity", "NoOp", "Pack", "Placeholder", "Shape", "StridedSlice")
+_BEFORE_DECODER = ("Add", "AddV2", "Identity", "Log", "Maximum")
+"""With constants, what is done to scores only for the decoder's sake."""
+
+
+def find_cut(graph: Any, feeds: Sequence[str], fetches: Sequence[str], rank: int) -> Cut | None:
+    """Find the network in a graph.
+
+    Args:
+        graph: a ``tf.Graph``.
+        feeds: names of its inputs.
+        fetches: names of its outputs.
+        rank: how many axes the network's output has.
+
+    Returns:
+        The nearest float32 tensor of that rank in front of the outputs, and the first picture
+        behind the inputs that the tensor depends on through nothing else; None if there are none.
+    """
+    ends = [graph.get_tensor_by_name(_port(name)) for name in fetches]
+    result = next((t for t in _upstream(ends) if _is_picture(t, rank, ("float32",))), None)
+    if result is None:
+        return None
+    result, layout, blank = _before_decoder(result)
+    entries = {graph.get_tensor_by_name(_port(name)).op for name in feeds}
+    entry = _first_picture(result, entries)
+    if entry is None:
+        return None
+    network = {entry.op, *_ops([result], stop=entry.op)}
+    in_front = _ops(entry.op.inputs)
+    return Cut(
+        input=_info(entry),
+        output=_info(result),
+        layout=layout,
+        is_probability=result.op.type == "Softmax",
+        blank=blank,
+        in_front=_kinds([op for op in in_front if op not in entries]),
+        behind=_kinds([op for op in _ops(ends) if op not in {*network, *in_front}]),
+    )
+
+
+def _kinds(ops: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(op.type for op in ops if op.type not in _PLUMBING))
+
+
+def _upstream(tensors: Sequence[Any]) -> Iterator[Any]:
+    """Yield tensors and all that they are made of, nearest first."""
+    seen, todo = set[str](), list(tensors)
+    for tensor in todo:
+        if tensor.name not in seen:
+            seen.add(tensor.name)
+            yield tensor
+            todo += tensor.op.inputs
+
+
+def _ops(tensors: Sequence[Any], stop: Any = None) -> list[Any]:
+    """Return the ops that make tensors, nearest first, not past ``stop``."""
+    found: dict[Any, None] = {}
+    todo = [tensor.op for tensor in tensors]
+    for op in todo:
+        if op not in found and op is not stop:
+            found[op] = None
+            todo += [tensor.op for tensor in op.inputs]
+    return list(found)
+
+
+def _is_picture(tensor: Any, rank: int, dtypes: Sequence[str]) -> bool:
+    return tensor.shape.rank == rank and tensor.dtype.name in dtypes
+
+
+def _before_decoder(tensor: Any) -> tuple[Any, str, int | None]:
+    """Step back over what is done for a decoder: logarithms, and time brought to the front.
+
+    Returns the scores, their layout (TensorFlow's CTC decoders take time first), and the blank.
+    """
+    decoder = next((op for op in tensor.consumers() if op.type.startswith("CTC")), None)
+    time_first, classes = decoder is not None, tensor.shape[-1]
+    blank = None
+    if decoder is not None and classes is not None:
+        told = decoder.get_attr("blank_index") if decoder.type == "CTCGreedyDecoder" else -1
+        blank = told % classes
+    while True:
+        op = tensor.op
+        if op.type == "Transpose" and _constant(op.inputs[1]) == [1, 0, 2]:
+            time_first = not time_first
+        elif op.type not in _BEFORE_DECODER or any(t.op.type != "Const" for t in op.inputs[1:]):
+            return tensor, "TNC" if time_first else "NTC", blank
+        tensor = op.inputs[0]
+
+
+def _constant(tensor: Any) -> Any:
+    from tensorflow import get_static_value
+
+    value = get_static_value(tensor)
+    return None if value is None else value.tolist()
+
+
+def _first_picture(result: Any, entries: set[Any]) -> Any:
+    """Return the picture nearest to the inputs that ``result`` depends on through nothing else."""
+    pictures = [
+        tensor
+        for tensor in _upstream([result])
+        if _is_picture(tensor, _PICTURE_RANK, ("float32", "uint8"))
+    ]
+    for picture in reversed(pictures):
+        above = {op for op in _ops([picture]) if op in entries}
+        without = set(_ops([result], stop=picture.op))
+        if above and not without & entries:
+            return picture
+    return None
+
+
+def _info(tensor: Any) -> TensorInfo:
+    return TensorInfo(
+        name=tensor.name.removesuffix(":0"),
+        shape=tuple(tensor.shape.as_list()),
+        dtype=tensor.dtype.name,
+    )
+
+
+def _port(name: str) -> str:
+    return name if ":" in name else f"{name}:0"

@@ -1,0 +1,31 @@
+"""Models that take pixels as whole numbers."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import TensorProto
+
+_FLOATS = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+
+
+def taking_floats(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Let a model with one input take float32 there: Round, unless it takes fractions, and Cast.
+
+    Changes the model. ``remove_pixel_casts`` takes both away again where they meet a Cast to float.
+    """
+    entry = model.graph.input[0].type.tensor_type
+    if (dtype := entry.elem_type) == TensorProto.FLOAT:
+        return model
+    entry.elem_type = TensorProto.FLOAT
+    name = model.graph.input[0].name
+    taken = f"{name}_taken"
+    for node in model.graph.node:
+        node.input[:] = [taken if value == name else value for value in node.input]
+    nodes = [onnx.helper.make_node("Cast", [f"{name}_rounded"], [taken], to=dtype)]
+    if dtype in _FLOATS:
+        nodes[0].input[0] = name
+    else:
+        nodes.insert(0, onnx.helper.make_node("Round", [name], [f"{name}_rounded"]))
+    for node in reversed(nodes):
+        model.graph.node.insert(0, node)
+    return model
