@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..errors import ConversionError
+from ..errors import ConversionError, SpecError
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
 from .graph import OPSET
 from .invariants import check_graph, check_ops
@@ -43,6 +43,7 @@ from .passes.raise_where import raise_where
 from .passes.remove_pixel_casts import remove_pixel_casts
 from .passes.sink_views import sink_views
 from .sources import Source
+from .sources.pixels import takes_whole_pixels
 
 Pass = Callable[[ir.Model], Outcome]
 Watch = Callable[[str, ir.Model], None]
@@ -128,6 +129,15 @@ def _upgraded(model: onnx.ModelProto) -> ir.Model:
     return graph
 
 
+def _check_pixels(raw: onnx.ModelProto, settings: InputSpec) -> None:
+    as_they_are = not any(settings.mean) and all(scale == 1 for scale in settings.scale)
+    if takes_whole_pixels(raw) and not as_they_are:
+        raise SpecError(
+            f"the model takes whole numbers at {settings.name}, so pixels must stay as they are: "
+            f"expected mean [0] and scale [1], got {list(settings.mean)} and {list(settings.scale)}"
+        )
+
+
 def io_passes(spec: DetectorSpec | RecognizerSpec) -> tuple[Pass, ...]:
     """Return the passes that give a model the layout of input and output that engines have."""
     passes: list[Pass] = []
@@ -158,10 +168,12 @@ def convert(
 
     Raises:
         InputFileError: the model has no such input or output.
+        SpecError: the model takes whole pixels, and the spec would scale them.
         ConversionError: an op has no ONNX form, or the model cannot be traced or freed.
     """
     shape = spec.input.shape_at(traced_batch(spec.input), width or spec.input.width)
     raw = source.to_onnx(spec.input.name, shape, spec.output.name)
+    _check_pixels(raw, spec.input)
     model = _upgraded(raw)
     passes = [*PREPARE, *io_passes(spec), *PASSES]
     if spec.input.max_batch > 1:

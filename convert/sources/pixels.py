@@ -29,3 +29,14 @@ def taking_floats(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in reversed(nodes):
         model.graph.node.insert(0, node)
     return model
+
+
+def takes_whole_pixels(model: onnx.ModelProto) -> bool:
+    """Whether a model rounds its input and casts it to whole numbers, as ``taking_floats`` does."""
+    name = model.graph.input[0].name
+    rounded = {node.output[0] for node in model.graph.node if _is(node, "Round", {name})}
+    return any(_is(node, "Cast", rounded) for node in model.graph.node)
+
+
+def _is(node: onnx.NodeProto, op_type: str, inputs: set[str]) -> bool:
+    return node.op_type == op_type and node.input[0] in inputs

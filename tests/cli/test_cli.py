@@ -119,6 +119,22 @@ def test_init_writes_a_spec_that_inspect_takes(
     assert found["signature"]["inputs"][0]["name"] == "image"
 
 
+def test_init_reads_a_charset(recognizer_model: Path, tmp_path: Path) -> None:
+    characters = [chr(0x4E00 + i) for i in range(95)]
+    for name, text in (("lines", "\n".join(characters) + "\n"), ("line", "".join(characters))):
+        (tmp_path / name).write_text(text, "utf-8")
+        arguments = ("--role", "recognizer", "--charset", name, "--output", f"{name}.yaml")
+        done = run("init", recognizer_model, *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        spec = load_spec(tmp_path / f"{name}.yaml")
+        assert isinstance(spec, RecognizerSpec)
+        assert spec.charset == "".join(characters)
+    (tmp_path / "wrong").write_text("a\nbc\nd\n")
+    arguments = ("--role", "recognizer", "--charset", "wrong")
+    done = run("init", recognizer_model, *arguments, cwd=tmp_path)
+    fails(done, 2, "line 2 is 'bc'; expected one character in each line")
+
+
 def test_inspect_shows_a_model_and_a_spec(specs: dict[str, Path], detector_model: Path) -> None:
     assert "output_0" in run("inspect", detector_model).stdout
     assert "MaxUnpool2d" in run("inspect", specs["detector"]).stdout

@@ -44,6 +44,17 @@ def elementwise(body: str) -> str:
     return f"agraph (float[2,50] x) => (float[2,50] y) {{ {body} }}"
 
 
+def test_activation_behind_a_learned_scale_is_raised() -> None:
+    body = (
+        "s = Mul(x, half) b = Add(s, one) a = Add(b, three) c = Clip(a, zero, six) m = Mul(b, c) "
+        "d = Div(m, six) t = Mul(d, half) y = Add(t, one)"
+    )
+    used = {name: CONSTANTS[name] for name in ("half", "one", "three", "zero", "six")}
+    model = graph(elementwise(body), **used)
+    check_fires(model, raise_activations, atol=2e-6)
+    assert ops(model) == {"HardSwish": 1, "Mul": 2, "Add": 2}
+
+
 @pytest.mark.parametrize(
     ("op", "body"), [(op, body) for op, bodies in SPELLINGS.items() for body in bodies]
 )

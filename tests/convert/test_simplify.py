@@ -38,6 +38,14 @@ def test_nothing_to_fold() -> None:
     check_rests(graph("agraph (float[2] x) => (float[2] y) { y = Relu(x) }"), fold_constants)
 
 
+def test_zeros_that_pytorch_gives_an_lstm_are_folded() -> None:
+    text = """agraph (float[2,3] x) => (float[2,3] y) {
+        s = Shape(x) z = ConstantOfShape <value = float[1] {2.5}> (s) y = Mul(x, z) }"""
+    model = graph(text)
+    check_fires(model, fold_constants, atol=0)
+    assert ops(model) == {"Mul": 1}
+
+
 def test_transposes_that_undo_each_other_go() -> None:
     model = graph("""
         agraph (float[2,3,4,5] x) => (float[2,3,4,5] y) {

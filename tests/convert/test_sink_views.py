@@ -46,6 +46,39 @@ def used(body: str) -> dict[str, np.ndarray]:
     return {name: array for name, array in CONSTANTS.items() if name in words}
 
 
+@pytest.mark.parametrize("shape", ["1,3,8,1", "2,3,1,1", "2,1,8,1"])
+def test_reshape_of_axes_of_size_one_cancels_a_transpose(shape: str) -> None:
+    n, h, w, c = shape.split(",")
+    model = graph(
+        f"""
+        agraph (float[{n},{c},{h},{w}] x) => (float[A,B,C,D] y) {{
+            a = Transpose <perm = [0, 2, 3, 1]> (x)
+            b = Mul(a, c)
+            r = Reshape(b, back)
+            y = Relu(r)
+        }}
+        """,
+        c=weights(1),
+        back=np.array([int(n), int(c), int(h), int(w)]),
+    )
+    check_fires(model, sink_views, atol=0)
+    assert ops(model) == {"Mul": 1, "Relu": 1}
+
+
+def test_reshape_that_moves_more_than_ones_stays() -> None:
+    model = graph(
+        """
+        agraph (float[1,2,3,4] x) => (float[A,B,C,D] y) {
+            a = Transpose <perm = [0, 2, 3, 1]> (x)
+            b = Relu(a)
+            y = Reshape(b, back)
+        }
+        """,
+        back=np.array([1, 2, 3, 4]),
+    )
+    check_rests(model, sink_views)
+
+
 @pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN.keys())
 def test_transposes_meet_and_cancel(between: str) -> None:
     model = graph(

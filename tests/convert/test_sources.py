@@ -18,6 +18,7 @@ from ocr_trt.convert.sources import open_source, source_format
 from ocr_trt.engines.backends.onnxruntime import runner_from_model
 from ocr_trt.engines.baseline import baseline_runner
 from ocr_trt.errors import InputFileError, SpecError
+from ocr_trt.session import onnx_session
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, SourceSpec, spec_from_dict
 
 keras = pytest.importorskip("keras")
@@ -377,6 +378,77 @@ def test_onnx_model_of_another_size_is_refused(tmp_path: Path) -> None:
         source.to_onnx("x", (1, 3, 64, 100), "y")
 
 
+OLD_OPSETS = {
+    "axes as attributes": (11, """
+        m = ReduceMean <axes = [2, 3], keepdims = 1> (image)
+        s = Squeeze <axes = [2, 3]> (m)
+        u = Unsqueeze <axes = [2, 3]> (s)
+        y = Sub (image, u)"""),
+    "a split of given sizes": (12, """
+        a, b = Split <axis = 1, split = [1, 2]> (image)
+        y = Concat <axis = 1> (b, a)"""),
+    "softmax over all that follows": (11, """
+        y = Softmax <axis = 1> (image)"""),
+    "old batch norm": (13, """
+        k = Constant <value_floats = [1.0, 2.0, 3.0]> ()
+        y = BatchNormalization (image, k, k, k, k)"""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("opset", "body"), OLD_OPSETS.values(), ids=OLD_OPSETS)
+def test_onnx_files_of_old_opsets_convert(
+    tmp_path: Path, opset: int, body: str, rng: np.random.Generator
+) -> None:
+    text = f"""<ir_version: 6, opset_import: ["" : {opset}]>
+        g (float[N,3,H,W] image) => (float[N,seqlen] map) {{ {body} map = Identity(y) }}"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")  # the output's rank is wrong
+    picture = rng.uniform(-1, 1, (1, 3, 4, 6)).astype(np.float32)
+    (theirs,) = onnx_session(str(tmp_path / "m.onnx")).run(None, {"image": picture})
+    spec = spec_for(tmp_path / "m.onnx")
+    settings = spec.input.model_copy(update={"layout": "NCHW", "shape": (1, 3, 4, 6)})
+    spec = spec.model_copy(update={"input": settings})
+    found = convert(open_source(spec.source), spec)
+    ours = runner_from_model(found.model, label="x", max_batch=1).run(picture)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_onnx_file_of_too_old_an_opset_is_refused(tmp_path: Path) -> None:
+    text = '<ir_version: 6, opset_import: ["" : 10]> g (float[2] x) => (float[2] y) {y = Relu(x)}'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    with pytest.raises(InputFileError, match="opset 10 is too old, 11 is the oldest"):
+        open_source(SourceSpec(path=tmp_path / "m.onnx"))
+
+
+def test_graph_of_a_saved_model_is_chosen_by_its_tags(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    tf = pytest.importorskip("tensorflow")
+    v1, path = tf.compat.v1, tmp_path / "m"
+    builder = v1.saved_model.builder.SavedModelBuilder(str(path))
+    for index, tags in enumerate((["train"], ["serve", "cpu"])):
+        with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+            image = v1.placeholder(tf.float32, [None, None, None, 3], name="image")
+            weight = v1.get_variable("weight", initializer=[float(index + 1)] * 3)
+            y = tf.sigmoid(image * weight)
+            session.run(v1.global_variables_initializer())
+            signature = v1.saved_model.predict_signature_def({"image": image}, {"map": y})
+            signatures = {"serving_default": signature}
+            if index:
+                builder.add_meta_graph(tags, signatures)
+            else:
+                builder.add_meta_graph_and_variables(session, tags, signatures)
+    builder.save()
+    with pytest.raises(InputFileError, match=r"have the tags train, .*serve.* \(source.tags\)"):
+        open_source(SourceSpec(path=path))
+    spec = spec_for(path, tags=["serve", "cpu"])
+    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    source = open_source(spec.source)
+    theirs = baseline_runner(source, spec, 24).run(picture)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(picture)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    np.testing.assert_allclose(theirs, 1 / (1 + np.exp(-picture)), atol=1e-6)  # "train"'s values
+
+
 def test_lambda_hidden_in_a_nested_model_is_found(tmp_path: Path) -> None:
     inner = {
         "class_name": "Functional",
@@ -412,6 +484,20 @@ def test_draft_fills_in_what_the_signature_leaves_open(
     assert recognizer.input.shape == (1, 32, 320, 1)
     assert recognizer.input.color == "GREY"
     assert (recognizer.input.mean, recognizer.input.scale) == ((127.5,), (0.5,))
+
+
+def test_draft_needs_a_charset_that_fits(tmp_path: Path) -> None:
+    image = keras.Input((32, 64, 1), name="image")
+    keras.Model(image, keras.layers.Dense(8)(keras.layers.Reshape((64, 32))(image))).save(
+        tmp_path / "m.keras"
+    )
+    with pytest.raises(InputFileError, match=r"has 8 classes, .* --charset FILE, .* 7 characters"):
+        draft_spec("recognizer", hints(tmp_path / "m.keras"))
+    with pytest.raises(SpecError, match="needs 7 characters besides the blank, got 3"):
+        draft_spec("recognizer", hints(tmp_path / "m.keras", charset="abc"))
+    spec = draft_spec("recognizer", hints(tmp_path / "m.keras", charset="abcdefg"))
+    assert isinstance(spec, RecognizerSpec)
+    assert spec.charset == "abcdefg"
 
 
 def test_draft_for_the_wrong_role_says_what_is_there(detector_model: Path) -> None:
