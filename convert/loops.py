@@ -1,8 +1,9 @@
-"""Reading an ONNX Loop as a recurrence over a sequence.
+"""Reading an ONNX Loop or Scan as a recurrence over a sequence.
 
     for t in 0 .. T-1:  states, y[t] = step(x[t], states)
 
-tf2onnx makes such a Loop of every ``tf.while_loop`` over a TensorArray, of TensorFlow 1 and 2.
+tf2onnx makes such a Loop of every ``tf.while_loop`` over a TensorArray, of TensorFlow 1 and 2, and
+a Scan of TensorFlow 1's ``dynamic_rnn``.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import onnx
 import onnx_ir as ir
-from onnx.reference import ReferenceEvaluator
 
 from .graph import attribute, constant, is_read, name_of, producer, shape_of, static_shape, the
 from .regions import evaluate, nodes_between, positions, submodel
 
-Array = npt.NDArray[np.float64]
+_TURNS = (
+    *("scan_input_axes", "scan_input_directions", "scan_output_axes", "scan_output_directions"),
+)
 _VIEWS = ("Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast")
 
 
@@ -31,20 +31,22 @@ class State:
     inside: ir.Value
     after: ir.Value
     final: ir.Value
-    """The Loop's output."""
+    """The output of the loop."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recurrence:
-    """A Loop that is one. ``sequence`` is (T, N, K); ``read`` is the body's x[t], (N, K)."""
+    """A Loop or Scan that is one. ``sequence`` is (T, N, K); ``read`` the body's x[t], (N, K)."""
 
     loop: ir.Node
     body: ir.Graph
+    counters: tuple[ir.Value, ...]
+    """Values in the body that are t."""
     sequence: ir.Value
     read: ir.Value
     states: tuple[State, ...]
     results: tuple[tuple[ir.Value, ir.Value], ...]
-    """(y[t] in the body, the Loop's stacked output), for each that is used."""
+    """(y[t] in the body, the stacked output), for each that is used."""
 
 
 class NoRecurrenceError(Exception):
@@ -52,14 +54,26 @@ class NoRecurrenceError(Exception):
 
 
 def body_of(loop: ir.Node) -> ir.Graph:
-    """Return the body of a Loop."""
+    """Return the body of a Loop or Scan."""
     return loop.attributes["body"].as_graph()
 
 
-def _carried(loop: ir.Node) -> list[tuple[ir.Value | None, ir.Value, ir.Value, ir.Value]]:
-    """Return (start, value in the body, value after a step, Loop output) of what is carried."""
-    body, count = body_of(loop), len(loop.inputs) - 2
-    parts = (loop.inputs[2:], body.inputs[2:], body.outputs[1 : count + 1], loop.outputs[:count])
+Carried = tuple[ir.Value | None, ir.Value, ir.Value, ir.Value]
+"""Start, value in the body, value after a step, and the loop's output, of what is carried."""
+
+
+def _carried(loop: ir.Node) -> list[Carried]:
+    # A Loop has (limit, condition) and (step, condition) before what is carried, and its body
+    # gives a condition too; a Scan has the sequences behind it.
+    ahead, given = (2, 1) if loop.op_type == "Loop" else (0, 0)
+    count = len(loop.inputs) - ahead - attribute(loop, "num_scan_inputs", 0)
+    body = body_of(loop)
+    parts = (
+        loop.inputs[ahead : ahead + count],
+        body.inputs[ahead : ahead + count],
+        body.outputs[given : given + count],
+        loop.outputs[:count],
+    )
     return list(zip(*parts, strict=True))
 
 
@@ -73,7 +87,7 @@ def lift_invariants(loop: ir.Node) -> None:
 
 def _counts(inside: ir.Value, after: ir.Value) -> bool:
     """Whether a carried value grows by one at each step."""
-    add = producer(after, "Add")
+    add = producer(_itself(after), "Add")
     if add is None or not any(value is inside for value in add.inputs):
         return False
     steps = [constant(value) for value in add.inputs if value is not inside]
@@ -129,14 +143,15 @@ def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], s
         value.shape = ir.Shape(()) if value.shape is None else value.shape
     proto = submodel(model, read, again, nodes)
     for step in range(steps):
-        feeds = {name_of(c): np.full(shape_of(c), step, _dtype(c)) for c in read}
+        feeds = {name_of(c): np.full(shape_of(c), step, dtype_of(c)) for c in read}
         goes_on = evaluate(proto, feeds)
         is_last = step + 1 == steps
         if goes_on is None or (bool(goes_on) == is_last and not (is_last and most == steps)):
             raise NoRecurrenceError(f"it does not end after the {steps} steps of its sequence")
 
 
-def _dtype(value: ir.Value) -> np.dtype:
+def dtype_of(value: ir.Value) -> np.dtype:
+    """Return the NumPy type of a value's elements, which must be known."""
     assert value.dtype is not None
     return value.dtype.numpy()
 
@@ -148,26 +163,20 @@ def _itself(value: ir.Value) -> ir.Value:
 
 
 def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
-    """Read a Loop as a recurrence.
+    """Read a Loop or Scan as a recurrence.
 
     Raises:
         NoRecurrenceError: it is none, or not one that is understood here.
     """
     lift_invariants(loop)
-    body = body_of(loop)
-    carried = _carried(loop)
-    counters, states = [body.inputs[0]], list[State]()
-    for start, inside, after, final in carried:
-        if after is inside:
-            continue
-        if _counts(inside, after):
-            begin = constant(start)
-            if begin is None or int(begin) != 0 or is_read(final):
-                raise NoRecurrenceError("its counter does not begin at 0, or is read afterwards")
-            counters.append(inside)
-        else:
-            states.append(State(start=the(start), inside=inside, after=after, final=final))
-    sequence, read = _sequence_read(body, counters)
+    body, carried = body_of(loop), _carried(loop)
+    is_scan = loop.op_type == "Scan"
+    counters, states = _parted(carried)
+    if is_scan:
+        sequence, read = _scanned(loop, len(carried))
+    else:
+        counters.insert(0, body.inputs[0])
+        sequence, read = _sequence_read(body, counters)
     shape = static_shape(sequence)
     if shape is None or len(shape) != 3:
         raise NoRecurrenceError(f"its sequence has the shape {sequence.shape}, not (T, N, K)")
@@ -177,11 +186,14 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
             raise NoRecurrenceError(f"it carries a state of shape {state.start.shape}, not (N, H)")
     if any(v.dtype != ir.DataType.FLOAT for v in (sequence, *(s.start for s in states))):
         raise NoRecurrenceError("it does not compute in float32")
-    _check_steps(model, loop, counters, shape[0])
-    stacked = zip(body.outputs[1 + len(carried) :], loop.outputs[len(carried) :], strict=True)
+    if not is_scan:
+        _check_steps(model, loop, counters, shape[0])
+    behind = len(carried) + (not is_scan)
+    stacked = zip(body.outputs[behind:], loop.outputs[len(carried) :], strict=True)
     return Recurrence(
         loop=loop,
         body=body,
+        counters=tuple(counters),
         sequence=sequence,
         read=read,
         states=tuple(states),
@@ -189,64 +201,25 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
     )
 
 
-class Step:
-    """The body of a recurrence as a function of numbers, in double precision.
-
-    Double, so that the weights can be read off exactly: f(unit vector) - f(0) rounds to the weight.
-    """
-
-    def __init__(self, model: ir.Model, recurrence: Recurrence) -> None:
-        entries = [recurrence.read, *(state.inside for state in recurrence.states)]
-        order = positions(recurrence.body)
-        self.taps = tuple(
-            (node.op_type, the(node.inputs[0]))
-            for node in recurrence.body
-            if node.op_type in ("Sigmoid", "Tanh")
-        )
-        wanted = [*(s.after for s in recurrence.states), *(value for _, value in self.taps)]
-        found: dict[ir.Node, None] = {}
-        for value in wanted:
-            nodes = nodes_between(entries, value, order)
-            if nodes is None:
-                raise NoRecurrenceError("a step needs more than its input and its states")
-            found.update(dict.fromkeys(nodes))
-        nodes = tuple(sorted(found, key=order.__getitem__))
-        batch, width = shape_of(recurrence.sequence)[1:]
-        recurrence.read.shape = ir.Shape((batch, width))
-        for state in recurrence.states:
-            state.inside.shape = ir.Shape(shape_of(state.start))
-        proto = _in_double(submodel(model, entries, wanted[0], nodes))
-        del proto.graph.output[:]
-        names = list(dict.fromkeys(map(name_of, wanted)))
-        proto.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, names))
-        self._run = ReferenceEvaluator(proto)
-        self._entries, self._names = list(map(name_of, entries)), names
-        self._after = [name_of(state.after) for state in recurrence.states]
-
-    def __call__(self, x: Array, *states: Array) -> tuple[list[Array], list[Array]]:
-        """Return the next states and the taps (inputs of Sigmoid and Tanh) of rows (R, .)."""
-        feeds = dict(zip(self._entries, (x, *states), strict=True))
-        with np.errstate(over="ignore", invalid="ignore"):  # in a branch that is not taken
-            answers = self._run.run(self._names, feeds)
-        found = dict(zip(self._names, answers, strict=True))
-        return [found[n] for n in self._after], [found[name_of(value)] for _, value in self.taps]
+def _parted(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
+    """Part what is carried into counters and states."""
+    counters, states = list[ir.Value](), list[State]()
+    for start, inside, after, final in carried:
+        if after is inside:
+            continue
+        if _counts(inside, after):
+            begin = constant(start)
+            if begin is None or int(begin) != 0 or is_read(final):
+                raise NoRecurrenceError("its counter does not begin at 0, or is read afterwards")
+            counters.append(inside)
+        else:
+            states.append(State(start=the(start), inside=inside, after=_itself(after), final=final))
+    return counters, states
 
 
-def _in_double(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Let a float32 model compute in float64."""
-    single, double = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
-    for entry in proto.graph.input:
-        entry.type.tensor_type.elem_type = double
-        del entry.type.tensor_type.shape.dim[:]
-    for tensor in proto.graph.initializer:
-        if tensor.data_type == single:
-            array = onnx.numpy_helper.to_array(tensor).astype(np.float64)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
-    for node in proto.graph.node:
-        for item in node.attribute:
-            if node.op_type == "Cast" and item.name == "to" and item.i == single:
-                item.i = double
-            if item.type == onnx.AttributeProto.TENSOR and item.t.data_type == single:
-                array = onnx.numpy_helper.to_array(item.t).astype(np.float64)
-                item.t.CopyFrom(onnx.numpy_helper.from_array(array))
-    return proto
+def _scanned(scan: ir.Node, carried: int) -> tuple[ir.Value, ir.Value]:
+    """Return the sequence and the body's value x[t] of a Scan that goes forward along axis 0."""
+    turned = [name for name in _TURNS if any(attribute(scan, name, ()))]
+    if turned or attribute(scan, "num_scan_inputs") != 1:
+        raise NoRecurrenceError(f"it reads {attribute(scan, 'num_scan_inputs')} sequences{turned}")
+    return the(scan.inputs[carried]), body_of(scan).inputs[carried]

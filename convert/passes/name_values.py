@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import onnx_ir as ir
 
@@ -46,19 +46,33 @@ def name_values(model: ir.Model) -> Outcome:
         taken.add(name)
         return name
 
-    for node in graph:
-        for value in node.outputs:
-            if value.name in kept and value.is_graph_output():
-                continue
-            wanted = _meaningful(value.name or "")
-            if wanted is None:
-                counts[node.op_type] += 1
-                wanted = f"{node.op_type}_{counts[node.op_type]}"
-            value.name = free(wanted)
-        node.name = node.outputs[0].name
-        _forget_notes(node)
-    _name_initializers(graph, free)
+    for each in _graphs(graph):
+        for value in each.inputs if each is not graph else ():
+            counts["input"] += 1
+            value.name = free(_meaningful(value.name or "") or f"input_{counts['input']}")
+        for node in each:
+            for value in node.outputs:
+                if value.name in kept and value in graph.outputs:
+                    continue
+                wanted = _meaningful(value.name or "")
+                if wanted is None:
+                    counts[node.op_type] += 1
+                    wanted = f"{node.op_type}_{counts[node.op_type]}"
+                value.name = free(wanted)
+            node.name = node.outputs[0].name
+            _forget_notes(node)
+    for each in _graphs(graph):
+        _name_initializers(each, free)
     return Outcome(changed=len(graph))
+
+
+def _graphs(graph: ir.Graph) -> Iterator[ir.Graph]:
+    """Yield a graph and those inside its nodes; no name may stand in two of them."""
+    yield graph
+    for node in graph:
+        for item in node.attributes.values():
+            if item.type == ir.AttributeType.GRAPH:
+                yield from _graphs(item.as_graph())
 
 
 def _forget_notes(node: ir.Node) -> None:
@@ -72,12 +86,11 @@ def _forget_notes(node: ir.Node) -> None:
 def _name_initializers(graph: ir.Graph, free: Callable[[str], str]) -> None:
     initializers = list(graph.initializers.values())
     graph.initializers.clear()
-    order: dict[ir.Value, str] = {}
-    for node in graph:
+    own, order = set(initializers), dict[ir.Value, str]()
+    for node in (node for each in _graphs(graph) for node in each):
         for index, value in enumerate(node.inputs):
-            if value is not None and value.producer() is None and value not in order:
+            if value in own and value is not None and value not in order:
                 order[value] = f"{node.name}.{_ROLES.get(index, f'in{index}')}"
-    for value in sorted(initializers, key=lambda v: list(order).index(v) if v in order else -1):
-        if value in order:
-            value.name = free(order[value])
-            graph.register_initializer(value)
+    for value, name in order.items():
+        value.name = free(name)
+        graph.register_initializer(value)

@@ -15,15 +15,16 @@ from itertools import permutations
 import numpy as np
 import onnx_ir as ir
 
+from ..axes import Axes
 from ..graph import (
     array_of,
     attribute,
     constant,
+    consumers,
     has_one_use,
     is_read,
     name_of,
     new_initializer,
-    producer,
     replace_value,
     shape_of,
     static_shape,
@@ -34,6 +35,10 @@ from ..graph import (
 from ..outcome import Outcome
 from ..regions import positions
 from .raise_recurrent import RECURRENT
+
+_TIME = 0
+"""Axis of time in what the ops take and give."""
+_VIEWS = ("Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def _reverse_to_slice(graph: ir.Graph, node: ir.Node) -> bool:
@@ -68,35 +73,66 @@ def _flipped_axis(node: ir.Node | None) -> int | None:
 
 def _flip_below(node: ir.Node) -> ir.Node | None:
     """Return the Slice that turns the time of a recurrent op's one result round again."""
-    value, axes = node.outputs[0], ["time", "direction", "batch", "units"]
+    value, axes = node.outputs[0], Axes(source=(_TIME, 1, 2, 3), rank=4)
     while has_one_use(value):
         ((user, _),) = value.uses()
         if (axis := _flipped_axis(user)) is not None:
-            return user if axes[axis] == "time" else None
-        if user.op_type == "Transpose":
-            axes = [axes[i] for i in attribute(user, "perm", tuple(reversed(range(len(axes)))))]
-        elif user.op_type == "Squeeze":
-            squeezed = constant(user.inputs[1]) if len(user.inputs) > 1 else None
-            if squeezed is None or axes[int(squeezed[0])] != "direction" or squeezed.size > 1:
-                return None
-            axes.remove("direction")
-        else:
+            return user if axes.source[axis] == _TIME else None
+        below = axes.through(user)
+        if below is None:
             return None
-        value = user.outputs[0]
+        value, axes = user.outputs[0], below
     return None
+
+
+def _flip_above(node: ir.Node) -> tuple[ir.Node, list[ir.Node]] | None:
+    """Return the Slice that turns a recurrent op's sequence round, and the views between."""
+    views, above = list[ir.Node](), the(node.inputs[0]).producer()
+    while above is not None and (axis := _flipped_axis(above)) is None:
+        views.insert(0, above)
+        above = the(above.inputs[0]).producer() if above.op_type in _VIEWS else None
+    if above is None or static_shape(above.outputs[0]) is None:
+        return None
+    rank = len(shape_of(above.outputs[0]))
+    axes: Axes | None = Axes(source=tuple(range(rank)), rank=rank)
+    for view in views:
+        axes = axes.through(view) if axes is not None else None
+    return (above, views) if axes is not None and axes.source[_TIME] == axis else None
+
+
+def _viewed(graph: ir.Graph, source: ir.Value, views: list[ir.Node], before: ir.Node) -> ir.Value:
+    """Return ``source`` seen through copies of ``views``, or through views that are there."""
+    for view in views:
+        same = [other for other in consumers(source) if _is_same_view(other, view)]
+        if same:
+            source = same[0].outputs[0]
+            continue
+        attributes = {a.name: a for a in view.attributes.values()}
+        made = ir.node(view.op_type, [source, *view.inputs[1:]], attributes=attributes)
+        source = typed_like(made.outputs[0], view.outputs[0])
+        graph.insert_before(before, [made])
+    return source
+
+
+def _is_same_view(one: ir.Node, other: ir.Node) -> bool:
+    return (
+        one.op_type == other.op_type
+        and one.attributes == other.attributes
+        and static_shape(one.outputs[0]) == static_shape(other.outputs[0])
+    )
 
 
 def _turn_round(graph: ir.Graph, node: ir.Node) -> bool:
     """flip(LSTM(flip(x))) -> LSTM<reverse>(x)."""
-    above, below = producer(node.inputs[0], "Slice"), _flip_below(node)
-    if attribute(node, "direction", "forward") != "forward" or below is None:
+    found, below = _flip_above(node), _flip_below(node)
+    if attribute(node, "direction", "forward") != "forward" or below is None or found is None:
         return False
     if attribute(node, "layout", 0) or (len(node.inputs) > 4 and node.inputs[4] is not None):
         return False
-    if _flipped_axis(above) != 0 or any(map(is_read, node.outputs[1:])):
+    if any(map(is_read, node.outputs[1:])):
         return False
-    assert above is not None
-    node.replace_input_with(0, the(above.inputs[0]))
+    above, views = found
+    node.replace_input_with(0, _viewed(graph, the(above.inputs[0]), views, node))
     node.attributes["direction"] = ir.AttrString("direction", "reverse")
     replace_value(below.outputs[0], the(below.inputs[0]))
     graph.remove(below, safe=True)
@@ -150,6 +186,8 @@ def raise_directions(model: ir.Model) -> Outcome:
     found = [n for n in graph if n.op_type in RECURRENT]
     for node in found:
         changed += _turn_round(graph, node)
+    if changed:
+        graph.sort()  # a view that is there may stand behind what now reads it
     for one, other in permutations(found, 2):
         if one.graph is not None and other.graph is not None and _can_join(one, other):
             _join(graph, one, other)

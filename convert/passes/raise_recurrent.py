@@ -1,6 +1,6 @@
 """Loops over time -> LSTM, GRU or RNN.
 
-    Loop(x; body = one step)   ->  Squeeze(LSTM(x))
+    Loop(x; body = one step)   ->  Squeeze(LSTM(x))      the same for Scan
     LSTM(x, .., zeros, zeros)  ->  LSTM(x)
 
 A loop is recognised by what one step of it does, see ``cells``. One that is none of them stays.
@@ -21,8 +21,9 @@ from ..graph import (
     take_over,
     typed_like,
 )
-from ..loops import NoRecurrenceError, Recurrence, Step, recurrence_of
+from ..loops import NoRecurrenceError, Recurrence, recurrence_of
 from ..outcome import Outcome, Skip
+from ..step import Step
 from .fold_constants import fold_constants
 
 RECURRENT = ("LSTM", "GRU", "RNN")
@@ -44,6 +45,8 @@ def _cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
             return [after[i] for i in order], taps
 
         if (cell := cell_of(ordered, kinds, width, units)) is not None:
+            if not step.gives_only(order[0], width, units):
+                raise NoRecurrenceError("it gives more than its hidden state")
             return cell, order
     raise NoRecurrenceError("a step of it is no LSTM, GRU or RNN cell")
 
@@ -114,8 +117,6 @@ def _raise_loop(model: ir.Model, loop: ir.Node) -> Skip | None:
     try:
         found = recurrence_of(model, loop)
         cell, order = _asked(model, found)
-        if any(value is not found.states[order[0]].after for value, _ in found.results):
-            raise NoRecurrenceError("it gives more than its hidden state")
     except NoRecurrenceError as reason:
         return Skip(value=name_of(loop.outputs[0]), reason=str(reason))
     _replace(model, found, cell, order)
@@ -134,7 +135,7 @@ def _drop_zero_states(node: ir.Node) -> bool:
 
 def _raise_next_loop(model: ir.Model, left: dict[ir.Node, Skip]) -> bool:
     """Raise the first loop that can be raised; note why those before it cannot."""
-    for node in [n for n in model.graph if n.op_type == "Loop"]:
+    for node in [n for n in model.graph if n.op_type in ("Loop", "Scan")]:
         skip = _raise_loop(model, node)
         if skip is None:
             return True
