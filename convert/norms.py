@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from .graph import constant
-from .outcome import Outcome
+from .graph import constant, name_of
+from .outcome import Outcome, Skip
 from .regions import Region, positions
 
 Norm = TypeVar("Norm")
@@ -53,15 +53,33 @@ def raise_each(
     candidates: Callable[[ir.Node, dict[ir.Node, int]], list[Region]],
     explain: Callable[[ir.Model, Region], Norm | None],
     replace: Callable[[ir.Graph, Region, Norm], None],
+    otherwise: str,
 ) -> Outcome:
-    """Replace, for each node that normalisations end in, the first candidate that is explained."""
-    order, changed = positions(model.graph), 0
+    """Replace, for each node that normalisations end in, the first candidate that is explained.
+
+    ``otherwise`` is the reason given for candidates of which none is.
+    """
+    order, changed, left = positions(model.graph), 0, dict[ir.Node, Region]()
     for root in reversed(list(model.graph)):
         if root.graph is None or root.op_type not in ENDINGS:
             continue
-        for region in candidates(root, order):
+        regions = candidates(root, order)
+        for region in regions:
             if (norm := explain(model, region)) is not None:
                 replace(model.graph, region, norm)
                 changed += 1
                 break
-    return Outcome(changed=changed)
+        else:
+            if regions and root not in left:
+                left.update(dict.fromkeys(regions[0].nodes, regions[0]))
+    return Outcome(changed=changed, skipped=skips(left, otherwise))
+
+
+def skips(left: dict[ir.Node, Region], reason: str) -> tuple[Skip, ...]:
+    """Return why regions, given by their nodes, were left; not those that are gone by now."""
+    results = [node.outputs[0] for node, region in left.items() if region.nodes[-1] is node]
+    return tuple(
+        Skip(value=name_of(value), reason=reason)
+        for value in results
+        if (node := value.producer()) is not None and node.graph is not None
+    )

@@ -25,6 +25,7 @@ from .passes.channel_first_io import (
 from .passes.collapse_views import collapse_views
 from .passes.fold_affine import fold_affine
 from .passes.fold_constants import fold_constants
+from .passes.fold_scale import fold_scale
 from .passes.free_batch import free_batch
 from .passes.fuse_attention import fuse_attention
 from .passes.lower_erfc import lower_erfc
@@ -78,6 +79,7 @@ PASSES: tuple[Pass, ...] = (
     collapse_views,  # what the sunk ones met
     fuse_attention,
     fold_affine,  # after views are gone from between a layer and its scale
+    fold_scale,
     fold_constants,
 )
 

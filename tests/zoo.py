@@ -91,6 +91,7 @@ FAMILIES: tuple[Family, ...] = (
     _read(recognizers.spatial_transformer),
     _read(recognizers.attention_decoder),
     _read(graphs.tf1_recognizer, name="map", layout="TNC"),
+    _read(graphs.tf1_dynamic_rnn, name="map", layout="TNC"),
     _read(transformers.vit_str),
     _read(transformers.svtr),
     _read(transformers.post_norm),

@@ -7,13 +7,10 @@ BatchNormalization   ->  s = scale / sqrt(var + eps),  t = bias - mean s
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
+from ..affine import Affine, Array, affine_of
 from ..graph import (
     array_of,
     attribute,
@@ -27,62 +24,6 @@ from ..graph import (
     take_over,
 )
 from ..outcome import Outcome
-
-Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Affine:
-    """y = x * scale + shift, per channel."""
-
-    scale: Array
-    shift: Array
-
-
-def _per_channel(value: ir.Value | None, rank: int, axis: int, channels: int) -> Array | None:
-    """Return a constant as one value per channel (C,), or None if it varies along another axis."""
-    array = constant(value)
-    if array is None or array.ndim > rank:
-        return None
-    shape = (1,) * (rank - array.ndim) + array.shape
-    if any(size != 1 for i, size in enumerate(shape) if i != axis) or shape[axis] not in (
-        1,
-        channels,
-    ):
-        return None
-    return np.broadcast_to(array.reshape(-1), (channels,)).astype(np.float64)
-
-
-def _batch_norm(node: ir.Node) -> _Affine | None:
-    arrays = [constant(value) for value in node.inputs[1:5]]
-    if any(array is None for array in arrays) or len(node.outputs) > 1:
-        return None
-    scale, bias, mean, variance = (np.asarray(array, np.float64) for array in arrays)
-    factor = scale / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
-    return _Affine(scale=factor, shift=bias - mean * factor)
-
-
-def _affine(node: ir.Node, x: ir.Value, axis: int, channels: int) -> _Affine | None:
-    """Read ``node`` as an affine map of its input ``x`` with ``channels`` along ``axis``."""
-    if node.op_type == "BatchNormalization":
-        return _batch_norm(node)
-    if node.op_type not in ("Add", "Sub", "Mul", "Div") or node.inputs[0] is node.inputs[1]:
-        return None
-    is_first = node.inputs[0] is x
-    rank = len(static_shape(x) or ())
-    other = _per_channel(node.inputs[1 if is_first else 0], rank, axis, channels)
-    if other is None or static_shape(node.outputs[0]) != static_shape(x):
-        return None
-    one, zero = np.ones(channels), np.zeros(channels)
-    forms: dict[str, Callable[[], _Affine | None]] = {
-        "Mul": lambda: _Affine(scale=other, shift=zero),
-        "Div": lambda: _Affine(scale=1 / other, shift=zero) if is_first else None,
-        "Add": lambda: _Affine(scale=one, shift=other),
-        "Sub": lambda: _Affine(
-            scale=one if is_first else -one, shift=-other if is_first else other
-        ),
-    }
-    return forms[node.op_type]()
 
 
 def _output_axis(node: ir.Node) -> tuple[int, int] | None:
@@ -108,7 +49,7 @@ def _fold_scale(graph: ir.Graph, node: ir.Node, axis: int, scale: Array) -> None
     node.replace_input_with(1, new_initializer(graph, scaled, name_of(node.inputs[1])))
 
 
-def _fold_bias(graph: ir.Graph, node: ir.Node, affine: _Affine) -> None:
+def _fold_bias(graph: ir.Graph, node: ir.Node, affine: Affine) -> None:
     """Conv only: put the shift into the bias input."""
     old = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     bias = affine.shift + (0 if old is None else old * affine.scale)
@@ -125,7 +66,7 @@ def _fold_one(graph: ir.Graph, node: ir.Node) -> bool:
         return False
     ((behind, _),) = result.uses()
     channels = shape_of(result)[axes[1]]
-    affine = _affine(behind, result, axes[1], channels)
+    affine = affine_of(behind, result, axes[1], channels)
     if affine is None:
         return False
     if node.op_type == "MatMul" and affine.shift.any():

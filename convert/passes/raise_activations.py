@@ -5,6 +5,7 @@
     x * sigmoid(x)                                       ->  stays (TensorRT and OpenVINO fuse it)
     x * clip(x + 3, 0, 6) / 6                            ->  HardSwish(x)
     x * tanh(softplus(x))                                ->  Mish(x)
+    clip(x + 3, 0, 6) / 6,  clip(0.2 x + 0.5, 0, 1)      ->  HardSigmoid<alpha, beta = 0.5>(x)
 
 However it is spelt: the subgraph is run on a grid from -12 to 12 and compared, to 3e-6 absolute,
 with each function in double precision.
@@ -21,6 +22,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..graph import constant, name_of, take_over, typed_like
+from ..norms import skips
 from ..outcome import Outcome
 from ..regions import Region, evaluate, positions, regions_ending_at, submodel
 
@@ -32,13 +34,16 @@ _TELLING = {"Erf", "Tanh", "Clip", "Min", "HardSigmoid", "Softplus", "Log"}
 _GRID = np.linspace(-12, 12, 4801)
 _TOLERANCE = 3e-6
 _LARGEST = 14
+_TELLING_SIZE = 3
+"""Nodes that a region has at least, for it to be worth a word."""
+_OTHERWISE = "an elementwise function of one value, but none that has an op of its own"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Activation:
     op_type: str
     function: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
-    attributes: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, str | float] = field(default_factory=dict)
 
 
 def _gelu(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -54,6 +59,16 @@ _ACTIVATIONS = (
     _Activation(op_type="Gelu", function=_gelu_tanh, attributes={"approximate": "tanh"}),
     _Activation(op_type="HardSwish", function=lambda x: x * np.clip(x + 3, 0, 6) / 6),
     _Activation(op_type="Mish", function=lambda x: x * np.tanh(np.logaddexp(x, 0))),
+    _Activation(
+        op_type="HardSigmoid",
+        function=lambda x: np.clip(x / 6 + 0.5, 0, 1),
+        attributes={"alpha": 1 / 6, "beta": 0.5},
+    ),
+    _Activation(
+        op_type="HardSigmoid",
+        function=lambda x: np.clip(x / 5 + 0.5, 0, 1),
+        attributes={"alpha": 0.2, "beta": 0.5},
+    ),
 )
 
 
@@ -87,7 +102,12 @@ def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
         if not all(map(_is_scalar_math, region.nodes)):
             break
         telling = any(node.op_type in _TELLING for node in region.nodes)
-        if telling and region.is_closed and region.source.dtype == ir.DataType.FLOAT:
+        if (
+            len(region.nodes) > 1
+            and telling
+            and region.is_closed
+            and region.source.dtype == ir.DataType.FLOAT
+        ):
             found.append(region)
     return found[::-1]
 
@@ -102,13 +122,17 @@ def _replace(graph: ir.Graph, region: Region, activation: _Activation) -> None:
 
 def raise_activations(model: ir.Model) -> Outcome:
     """Replace each activation that is spelt out by its op."""
-    order, changed = positions(model.graph), 0
+    order, changed, left = positions(model.graph), 0, dict[ir.Node, Region]()
     for root in reversed(list(model.graph)):
         if root.graph is None or not _is_scalar_math(root):
             continue
-        for region in _candidates(root, order):
+        regions = _candidates(root, order)
+        for region in regions:
             if (activation := _meaning(model, region)) is not None:
                 _replace(model.graph, region, activation)
                 changed += 1
                 break
-    return Outcome(changed=changed)
+        else:
+            if regions and root not in left and len(regions[0].nodes) >= _TELLING_SIZE:
+                left.update(dict.fromkeys(regions[0].nodes, regions[0]))
+    return Outcome(changed=changed, skipped=skips(left, _OTHERWISE))

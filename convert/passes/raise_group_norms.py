@@ -27,6 +27,7 @@ from ..row import Row
 
 Array = npt.NDArray[np.float64]
 _TOLERANCE = 2e-5
+_OTHERWISE = "it takes a root, but is no normalisation over groups of channels"
 _LARGEST = 28
 _TO_NCHW = {1: (0, 1, 2, 3), 3: (0, 3, 1, 2)}
 """By the axis that the channels are in."""
@@ -127,4 +128,4 @@ def _replace(graph: ir.Graph, region: Region, norm: _Norm) -> None:
 
 def raise_group_norms(model: ir.Model) -> Outcome:
     """Replace each group or instance normalisation that is spelt out."""
-    return raise_each(model, _candidates, _explain, _replace)
+    return raise_each(model, _candidates, _explain, _replace, _OTHERWISE)

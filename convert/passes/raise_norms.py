@@ -31,6 +31,7 @@ from ..outcome import Outcome
 from ..regions import Region, evaluate, regions_ending_at, submodel
 
 _TOLERANCE = 2e-5
+_OTHERWISE = "it takes a root, but is no normalisation over the last axis"
 _LARGEST = 24
 
 
@@ -95,7 +96,7 @@ def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
 
 def raise_norms(model: ir.Model) -> Outcome:
     """Replace each layer normalisation that is spelt out by LayerNormalization."""
-    return raise_each(model, _candidates, _explain, _replace)
+    return raise_each(model, _candidates, _explain, _replace, _OTHERWISE)
 
 
 def _replace(graph: ir.Graph, region: Region, norm: _Norm) -> None:

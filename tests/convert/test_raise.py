@@ -32,11 +32,16 @@ SPELLINGS = {
         "a = Add(x, three) c = Clip(a, zero, six) m = Mul(x, c) y = Div(m, six)",
         "h = HardSigmoid <alpha = 0.16666667, beta = 0.5> (x) y = Mul(x, h)",
     ],
+    "HardSigmoid": [
+        "a = Add(x, three) c = Clip(a, zero, six) y = Div(c, six)",
+        "m = Mul(x, fifth) a = Add(m, half) y = Clip(a, zero, one)",
+    ],
     "Mish": ["s = Softplus(x) t = Tanh(s) y = Mul(x, t)"],
 }
 CONSTANTS = {
     "half": F(0.5), "one": F(1), "zero": F(0), "three": F(3), "six": F(6), "r": F(np.sqrt(2)),
     "q": F(np.sqrt(0.5)), "k0": F(0.044715), "k1": F(np.sqrt(2 / np.pi)),
+    "fifth": F(0.2),
 }  # fmt: skip
 
 
@@ -83,6 +88,14 @@ def _uses(body: str, name: str) -> bool:
 def test_other_functions_stay(body: str) -> None:
     constants = {n: v for n, v in CONSTANTS.items() if _uses(body, n)}
     check_rests(graph(elementwise(body), **constants), raise_activations)
+
+
+def test_activation_that_almost_is_one_is_named() -> None:
+    body = "d = Div(x, r) e = Erf(d) p = Add(e, one) h = Mul(x, q) y = Mul(h, p)"
+    constants = {n: v for n, v in CONSTANTS.items() if _uses(body, n)}
+    (skip,) = check_rests(graph(elementwise(body), **constants), raise_activations).skipped
+    assert skip.value == "y"
+    assert skip.reason.startswith("an elementwise function of one value")
 
 
 def test_activation_whose_inside_is_read_stays() -> None:
@@ -150,6 +163,14 @@ def test_layer_norm_takes_its_parameters_exactly() -> None:
 )
 def test_other_normalisations_stay(change: dict[str, np.ndarray], body: str) -> None:
     check_rests(norm_graph(body, **change), raise_norms)
+
+
+def test_normalisation_that_almost_is_one_is_named() -> None:
+    body = NORMS["plain"].replace("d = Sub(x, m)", "d = Add(x, m)")
+    outcome = check_rests(norm_graph(body), raise_norms)
+    assert [skip.reason for skip in outcome.skipped] == [
+        "it takes a root, but is no normalisation over the last axis"
+    ]
 
 
 def test_gemm_on_rows_becomes_matmul_on_the_tensor() -> None:

@@ -100,3 +100,72 @@ def tf1_recognizer() -> bytes:
         v1.reshape(flat, [v1.shape(x)[0], -1, CLASSES], name="map")
 
     return _graph(build)
+
+
+class _Cell:
+    """What ``dynamic_rnn`` asks of a cell; TensorFlow's own classes went with Keras 2."""
+
+    def __init__(self, v1: Any, depth: int, units: int, seed: int) -> None:
+        self.v1, self.output_size, self.state_size = v1, units, self._states(units)
+        self._depth, self._seed = depth, seed
+
+    def _states(self, units: int) -> Any:
+        return units
+
+    def zero_state(self, batch: Any, dtype: Any) -> Any:
+        return self.v1.zeros([batch, self.output_size], dtype)
+
+    def _dense(self, parts: list[Any], name: str, gates: int) -> Any:
+        shape = (self._depth + self.output_size, gates * self.output_size)
+        with self.v1.variable_scope(name, reuse=self.v1.AUTO_REUSE):
+            kernel = _weights(self.v1, "kernel", shape, self._seed)
+            bias = _weights(self.v1, "bias", shape[1:], self._seed + 1)
+        return self.v1.nn.bias_add(self.v1.matmul(self.v1.concat(parts, 1), kernel), bias)
+
+
+class _Lstm(_Cell):
+    def _states(self, units: int) -> Any:
+        return units, units
+
+    def zero_state(self, batch: Any, dtype: Any) -> Any:
+        return (super().zero_state(batch, dtype),) * 2
+
+    def __call__(self, x: Any, state: Any, scope: Any = None) -> tuple[Any, Any]:
+        v1, (c, h) = self.v1, state
+        i, j, f, o = v1.split(self._dense([x, h], "lstm", 4), 4, 1)
+        c = v1.sigmoid(f + 1.0) * c + v1.sigmoid(i) * v1.tanh(j)
+        h = v1.sigmoid(o) * v1.tanh(c)
+        return h, (c, h)
+
+
+class _Gru(_Cell):
+    def __call__(self, x: Any, h: Any, scope: Any = None) -> tuple[Any, Any]:
+        v1 = self.v1
+        r, u = v1.split(v1.sigmoid(self._dense([x, h], "gates", 2)), 2, 1)
+        h = u * h + (1 - u) * v1.tanh(self._dense([x, r * h], "candidate", 1))
+        return h, h
+
+
+def tf1_dynamic_rnn() -> bytes:
+    """``bidirectional_dynamic_rnn`` with sequence lengths: an LSTM, then a GRU, time first."""
+
+    def layer(v1: Any, cell: type[_Cell], x: Any, name: str, **options: Any) -> Any:
+        forward, backward = (cell(v1, int(x.shape[-1]), 12, seed) for seed in (3, 5))
+        with v1.variable_scope(name):
+            outputs, _ = v1.nn.bidirectional_dynamic_rnn(
+                forward, backward, x, dtype="float32", **options
+            )
+        return v1.concat(outputs, 2)
+
+    def build(v1: Any) -> None:
+        image = v1.placeholder("float32", [None, 32, None, 1], name="image")
+        x = v1.nn.relu(v1.nn.conv2d(image, _weights(v1, "k1", (3, 3, 1, 8), 1), 4, "SAME"))
+        x = v1.transpose(x, [0, 2, 1, 3])
+        x = v1.reshape(x, [v1.shape(x)[0], v1.shape(x)[1], 64])
+        lengths = v1.fill(v1.shape(x)[:1], v1.shape(x)[1])
+        x = layer(v1, _Lstm, x, "first", sequence_length=lengths)
+        x = layer(v1, _Gru, v1.transpose(x, [1, 0, 2]), "second", time_major=True)
+        flat = v1.matmul(v1.reshape(x, [-1, 24]), _weights(v1, "out", (24, CLASSES), 5))
+        v1.reshape(flat, [v1.shape(x)[0], -1, CLASSES], name="map")
+
+    return _graph(build)
