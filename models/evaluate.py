@@ -2,6 +2,7 @@
 
     python -m ocr_trt.models.evaluate detector
     python -m ocr_trt.models.evaluate recognizer
+    python -m ocr_trt.models.evaluate recognizer --count 3000     a larger set; nothing is written
 
 Writes ``weights/<role>.evaluation.json``. The set is made anew from its seed.
 """
@@ -77,8 +78,10 @@ def evaluate_recognizer(
     return {"word_accuracy": score.word_accuracy, "cer": score.cer}
 
 
-def evaluate(role: Role, weights: Path | None = None) -> dict[str, Any]:
-    """Evaluate a reference model on its held-out set.
+def evaluate(
+    role: Role, weights: Path | None = None, count: int | None = None
+) -> dict[str, Any]:
+    """Evaluate a reference model on its held-out set, or on the first ``count`` of a larger one.
 
     Raises:
         InputFileError: weights, fonts or the word list are missing.
@@ -86,11 +89,11 @@ def evaluate(role: Role, weights: Path | None = None) -> dict[str, Any]:
     spec = load_spec(spec_path(role))
     model = trained_model(role, weights)
     if isinstance(spec, DetectorSpec):
-        scenes = list(held_out_scenes())
+        scenes = list(held_out_scenes(count or SCENES))
         result = evaluate_detector(model, scenes, spec)
         size = {"scenes": len(scenes), "boxes": sum(len(s.boxes) for s in scenes)}
     else:
-        words = list(held_out_words())
+        words = list(held_out_words(count or WORDS))
         result = evaluate_recognizer(model, words, spec)
         size = {"words": len(words), "characters": sum(len(w.text) for w in words)}
     rounded = {name: round(value, 4) for name, value in result.items()}
@@ -103,9 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m ocr_trt.models.evaluate")
     parser.add_argument("role", choices=("detector", "recognizer"))
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--count", type=int)
     options = parser.parse_args(arguments)
-    result = evaluate(options.role, options.weights)
-    if options.weights is None:
+    result = evaluate(options.role, options.weights, options.count)
+    if options.weights is None and options.count is None:
         path = WEIGHTS / f"{options.role}.evaluation.json"
         path.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     print(json.dumps(result))

@@ -23,6 +23,7 @@ from ..engines.bundle import (
     tree_sha256,
     write_manifest,
 )
+from ..engines.lower.deconvolution import lower_deconvolutions
 from ..engines.manifest import EngineEntry, Manifest, OcrMetric, Precision, Verdict
 from ..errors import (
     BudgetError,
@@ -37,7 +38,7 @@ from ..output import check_destination, remove_folder, whole_folder
 from ..pipeline.engine import Engine
 from ..reporter import Reporter, SilentReporter
 from ..spec import DetectorSpec, RecognizerSpec, dump_spec, spec_beside
-from .graphs import TypedGraphs, convert_all, typed_graphs
+from .graphs import Graphs, TypedGraphs, convert_all, typed_graphs
 from .verdict import (
     check_baseline,
     check_budget,
@@ -114,11 +115,32 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
         reference = stack.enter_context(graph_engine(graphs, spec, "fp32 graph"))
         with reporter.step("compare with the model"):
             difference = check_parity(reference, baseline)
-        typed = typed_graphs(
-            graphs, request.precision, request.calibration, request.method, reporter
-        )
+        typed = _typed(request, targets, graphs, reporter)
         proof = _proof(request, baseline, difference, reporter)
-        return [_build_target(request, target, typed, proof, reporter) for target in targets]
+        return [
+            _build_target(request, target, typed[_lowers(request, target)], proof, reporter)
+            for target in targets
+        ]
+
+
+def _lowers(request: BuildRequest, target: Backend) -> bool:
+    """Whether deconvolutions become convolutions for a target."""
+    return request.precision == "int8" and not target.has_int8_deconvolution
+
+
+def _typed(
+    request: BuildRequest, targets: list[Backend], graphs: Graphs, reporter: Reporter
+) -> dict[bool, TypedGraphs]:
+    """Give the graphs their precision; those with lowered deconvolutions under True."""
+    settings = (request.precision, request.calibration, request.method, reporter)
+    found = dict[bool, TypedGraphs]()
+    for lowers in sorted({_lowers(request, target) for target in targets}):
+        lowered = {width: lower_deconvolutions(graph) for width, graph in graphs.items()}
+        if lowers and False in found and lowered == graphs:
+            found[True] = found[False]
+        else:
+            found[lowers] = typed_graphs(lowered if lowers else graphs, *settings)
+    return found
 
 
 def _checked_targets(request: BuildRequest) -> list[Backend]:

@@ -107,6 +107,8 @@ class Backend(ABC):
     """Of its plan file."""
     for_named_gpus: bool = False
     """Whether ``BuildSettings.compute_capabilities`` means anything to it."""
+    has_int8_deconvolution: bool = True
+    """Whether ConvTranspose runs in int8, or may stay float; if not, it becomes a Conv for int8."""
 
     @abstractmethod
     def presence(self) -> Presence:

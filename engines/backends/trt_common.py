@@ -107,6 +107,7 @@ class NvidiaBackend(Backend):
 
     precisions = ("fp32", "fp16", "int8")
     suffix = ".plan"
+    has_int8_deconvolution = False
 
     def __init__(self, *, name: str, package: str, extra: str, builds_without_gpu: bool) -> None:
         self.name = name

@@ -1,1 +1,1 @@
-"""Rewrites of a typed graph for one target, as late as possible; the numbers stay the same."""
+"""Rewrites of a graph for one target, as late as possible; the numbers stay the same."""

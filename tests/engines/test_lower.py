@@ -5,6 +5,7 @@ import onnx
 import onnx.parser
 import pytest
 
+from ocr_trt.engines.lower.deconvolution import lower_deconvolutions
 from ocr_trt.engines.lower.fake_quantize import lower_qdq_pairs
 from ocr_trt.session import onnx_session
 
@@ -68,3 +69,72 @@ def test_only_pairs_on_activations_are_lowered(rng: np.random.Generator) -> None
     arrays = {t.name: onnx.numpy_helper.to_array(t) for t in lowered.graph.initializer}
     low, high = (float(arrays[name]) for name in node.input[1:3])
     assert (low, high) == (pytest.approx(-128 * 0.03), pytest.approx(127 * 0.03))
+
+
+def deconvolution(
+    rng: np.random.Generator, kernel: tuple[int, int], *, out: tuple[int, int], **attributes: object
+) -> onnx.ModelProto:
+    """ConvTranspose of x (N, 5, 6, 7) with a bias, and a Relu behind it."""
+    groups = attributes.get("group", 1)
+    arrays = {"w": rng.standard_normal((5, 7, *kernel)), "b": rng.standard_normal(7)}
+    if groups == 5:
+        arrays = {"w": rng.standard_normal((5, 1, *kernel)), "b": rng.standard_normal(5)}
+    value, make = onnx.helper.make_tensor_value_info, onnx.helper.make_node
+    graph = onnx.helper.make_graph(
+        [make("ConvTranspose", ["x", "w", "b"], ["c"], **attributes), make("Relu", ["c"], ["y"])],
+        "g",
+        [value("x", 1, ["N", 5, 6, 7])],
+        [value("y", 1, ["N", len(arrays["b"]), *out])],
+        [onnx.numpy_helper.from_array(a.astype(np.float32), n) for n, a in arrays.items()],
+    )
+    opset = [onnx.helper.make_opsetid("", 20)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=10)
+    return onnx.shape_inference.infer_shapes(model)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "pads"),
+    [
+        ((2, 2), 2, (0, 0, 0, 0)),
+        ((4, 4), 2, (1, 1, 1, 1)),
+        ((3, 3), 2, (0, 0, 1, 1)),
+        ((3, 3), 2, (1, 1, 0, 0)),
+        ((3, 2), 2, (0, 0, 1, 0)),
+        ((5, 5), 2, (1, 1, 2, 2)),
+        ((3, 3), 3, (0, 0, 0, 0)),
+        ((8, 8), 4, (2, 2, 2, 2)),
+    ],
+)
+def test_deconvolution_becomes_a_convolution(
+    kernel: tuple[int, int], stride: int, pads: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    attributes = {"strides": [stride, stride], "pads": pads}
+    model = deconvolution(rng, kernel, out=(6 * stride, 7 * stride), **attributes)
+    lowered = lower_deconvolutions(model)
+    onnx.checker.check_model(lowered, full_check=True)
+    assert [n.op_type for n in lowered.graph.node] == ["Conv", "DepthToSpace", "Relu"]
+    assert {tensor.name for tensor in lowered.graph.initializer}.isdisjoint({"w", "b"})
+    x = rng.standard_normal((2, 5, 6, 7)).astype(np.float32)
+    (theirs,), (ours,) = (onnx_session(m).run(None, {"x": x}) for m in (model, lowered))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "out", "attributes"),
+    [
+        ((3, 3), (13, 15), {"strides": [2, 2]}),
+        ((2, 2), (12, 21), {"strides": [2, 3], "output_padding": [0, 1]}),
+        ((3, 3), (12, 14), {"strides": [2, 2], "pads": [0, 0, 1, 1], "group": 5}),
+        ((3, 3), (8, 9), {}),
+        ((1, 1), (12, 14), {"strides": [2, 2], "output_padding": [1, 1]}),
+    ],
+    ids=["not a multiple", "two strides", "groups", "stride 1", "mostly zeros"],
+)
+def test_other_deconvolutions_stay(
+    kernel: tuple[int, int],
+    out: tuple[int, int],
+    attributes: dict[str, object],
+    rng: np.random.Generator,
+) -> None:
+    model = deconvolution(rng, kernel, out=out, **attributes)
+    assert lower_deconvolutions(model) is model

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 
 from ocr_trt.bench.latency import LatencySettings
@@ -28,7 +29,7 @@ from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.pipeline.engine import engine_from_bundle
 from ocr_trt.pipeline.stages import recognize
 from ocr_trt.recipe import BuildRequest, build
-from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec
+from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec, spec_from_dict
 
 pytest.importorskip("tensorflow")
 
@@ -132,6 +133,53 @@ def test_target_that_cannot_run_gets_the_metric_of_its_graph(
     assert verdict.metric is not None
     assert verdict.metric.engine_run_by == "onnxruntime on the typed graph (fp32)"
     assert verdict.latency is None
+
+
+DECONVOLUTION = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[1,3,64,96] image) => (float[1,1,64,96] map)
+    {
+        a = Conv <pads = [1, 1, 1, 1], strides = [2, 2]> (image, w0)
+        b = Relu(a)
+        c = ConvTranspose <strides = [2, 2]> (b, w1)
+        d = Relu(c)
+        e = Conv <pads = [1, 1, 1, 1]> (d, w2)
+        map = Sigmoid(e)
+    }"""
+
+
+def test_deconvolutions_become_convolutions_where_only_those_run_in_int8(
+    pictures: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    model = onnx.parser.parse_model(DECONVOLUTION)
+    for name, shape in (("w0", (8, 3, 3, 3)), ("w1", (8, 8, 2, 2)), ("w2", (1, 8, 3, 3))):
+        array = rng.standard_normal(shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    onnx.save(model, tmp_path / "m.onnx")
+    spec = spec_from_dict(
+        {
+            "name": "m",
+            "role": "detector",
+            "source": {"path": tmp_path / "m.onnx"},
+            "input": {"name": "image", "shape": [1, 3, 64, 96], "layout": "NCHW"},
+            "output": {"name": "map"},
+            "accuracy": {"max_loss": 100.0},
+        }
+    )
+    targets, calibration = ("openvino", "tensorrt-rtx"), load_calibration(pictures, spec)
+    wanted = request(
+        spec, tmp_path / "out", targets=targets, precision="int8", calibration=calibration
+    )
+    found = {}
+    for result in build(wanted):
+        assert result.error is None
+        manifest = load_bundle(result.folder).manifest
+        graph = onnx.load(result.folder / manifest.engines[0].model).graph
+        kinds = {node.op_type for node in graph.node}
+        found[result.target] = kinds & {"ConvTranspose", "DepthToSpace"}
+        reasons = manifest.node_precisions.values()
+        assert any("deconvolution" in why for why in reasons) == (result.target == "openvino")
+    assert found == {"openvino": {"ConvTranspose"}, "tensorrt-rtx": {"DepthToSpace"}}
 
 
 def test_unlabelled_pictures_measure_agreement(
