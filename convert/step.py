@@ -24,7 +24,6 @@ class Step:
 
     def __init__(self, model: ir.Model, recurrence: Recurrence) -> None:
         entries = [recurrence.read, *(state.inside for state in recurrence.states)]
-        settled = _settled(model, recurrence)
         self.taps = tuple(
             (node.op_type, the(node.inputs[0]))
             for node in recurrence.body
@@ -36,6 +35,7 @@ class Step:
             *(value for _, value in self.taps),
             *self._results,
         ]
+        settled = _settled(model, recurrence, _needed(wanted, entries))
         batch, width = shape_of(recurrence.sequence)[1:]
         recurrence.read.shape = ir.Shape((batch, width))
         for state in recurrence.states:
@@ -67,8 +67,23 @@ class Step:
         )
 
 
-def _settled(model: ir.Model, recurrence: Recurrence) -> dict[ir.Value, npt.NDArray]:
+def _needed(wanted: list[ir.Value], entries: list[ir.Value]) -> set[ir.Node]:
+    """Return the nodes between."""
+    found, todo = set[ir.Node](), list(wanted)
+    for value in todo:
+        node = value.producer()
+        if node is not None and node not in found and not any(value is e for e in entries):
+            found.add(node)
+            todo += dynamic_inputs(node)
+    return found
+
+
+def _settled(
+    model: ir.Model, recurrence: Recurrence, needed: set[ir.Node]
+) -> dict[ir.Value, npt.NDArray]:
     """Return what depends on nothing but the step's number, and is the same at each step.
+
+    Only what ``needed`` nodes read of it.
 
     Raises:
         NoRecurrenceError: something is not the same.
@@ -83,7 +98,7 @@ def _settled(model: ir.Model, recurrence: Recurrence) -> dict[ir.Value, npt.NDAr
         value
         for node in inner
         for value in node.outputs
-        if any(user not in inner for user, _ in value.uses())
+        if any(user in needed and user not in inner for user, _ in value.uses())
     ]
     if not outside:
         return {}

@@ -78,9 +78,7 @@ def evaluate_recognizer(
     return {"word_accuracy": score.word_accuracy, "cer": score.cer}
 
 
-def evaluate(
-    role: Role, weights: Path | None = None, count: int | None = None
-) -> dict[str, Any]:
+def evaluate(role: Role, weights: Path | None = None, count: int | None = None) -> dict[str, Any]:
     """Evaluate a reference model on its held-out set, or on the first ``count`` of a larger one.
 
     Raises:
