@@ -16,7 +16,7 @@ test: $(VENV)/ready
 	$(BIN)/ruff check .
 	MYPYPATH=$(VENV)/link $(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadscope
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; \

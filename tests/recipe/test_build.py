@@ -143,7 +143,9 @@ DECONVOLUTION = """<ir_version: 8, opset_import: ["" : 17]>
         c = ConvTranspose <strides = [2, 2]> (b, w1)
         d = Relu(c)
         e = Conv <pads = [1, 1, 1, 1]> (d, w2)
-        map = Sigmoid(e)
+        f = Relu(e)
+        g = Conv(f, w3)
+        map = Sigmoid(g)
     }"""
 
 
@@ -152,7 +154,12 @@ def test_deconvolutions_become_convolutions_where_only_those_run_in_int8(
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
     model = onnx.parser.parse_model(DECONVOLUTION)
-    for name, shape in (("w0", (8, 3, 3, 3)), ("w1", (8, 8, 2, 2)), ("w2", (1, 8, 3, 3))):
+    for name, shape in (
+        ("w0", (32, 3, 3, 3)),
+        ("w1", (32, 32, 2, 2)),
+        ("w2", (32, 32, 3, 3)),
+        ("w3", (1, 32, 1, 1)),
+    ):
         array = rng.standard_normal(shape).astype(np.float32)
         model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     onnx.save(model, tmp_path / "m.onnx")
