@@ -54,10 +54,11 @@ def raise_each(
     explain: Callable[[ir.Model, Region], Norm | None],
     replace: Callable[[ir.Graph, Region, Norm], None],
     otherwise: str,
+    told: Callable[[Region], bool] = bool,
 ) -> Outcome:
     """Replace, for each node that normalisations end in, the first candidate that is explained.
 
-    ``otherwise`` is the reason given for candidates of which none is.
+    ``otherwise`` is the reason given for candidates of which none is, if they are to be ``told``.
     """
     order, changed, left = positions(model.graph), 0, dict[ir.Node, Region]()
     for root in reversed(list(model.graph)):
@@ -70,7 +71,7 @@ def raise_each(
                 changed += 1
                 break
         else:
-            if regions and root not in left:
+            if regions and root not in left and told(regions[0]):
                 left.update(dict.fromkeys(regions[0].nodes, regions[0]))
     return Outcome(changed=changed, skipped=skips(left, otherwise))
 

@@ -96,7 +96,12 @@ def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
 
 def raise_norms(model: ir.Model) -> Outcome:
     """Replace each layer normalisation that is spelt out by LayerNormalization."""
-    return raise_each(model, _candidates, _explain, _replace, _OTHERWISE)
+    return raise_each(model, _candidates, _explain, _replace, _OTHERWISE, _is_no_picture)
+
+
+def _is_no_picture(region: Region) -> bool:
+    """Pictures are told of by ``raise_group_norms``."""
+    return len(shape_of(region.source)) != 4
 
 
 def _replace(graph: ir.Graph, region: Region, norm: _Norm) -> None:

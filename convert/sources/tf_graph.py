@@ -13,6 +13,7 @@ import onnx
 
 from ...errors import ConversionError, TargetMissingError
 from .pixels import taking_floats
+from .weights import give_weights, take_weights
 
 _TF2ONNX_OPSET = 18
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
@@ -186,11 +187,14 @@ def onnx_from_tflite(path: Path) -> onnx.ModelProto:
 
 
 def _onnx_from_frozen(graph: Any, entry: str, result: str) -> onnx.ModelProto:
-    return _run_tf2onnx(
+    weights = take_weights(graph)
+    entries = [entry, *(f"{name}:0" for name in weights)]
+    model = _run_tf2onnx(
         lambda tf2onnx: tf2onnx.convert.from_graph_def(
-            graph, input_names=[entry], output_names=[result], opset=_TF2ONNX_OPSET
+            graph, input_names=entries, output_names=[result], opset=_TF2ONNX_OPSET
         )[0]
     )
+    return give_weights(model, weights)
 
 
 def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProto:
