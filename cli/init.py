@@ -86,7 +86,7 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
         "color": spec.input.color,
         "mean": ", ".join(map(str, spec.input.mean)),
         "scale": ", ".join(map(str, spec.input.scale)),
-        "max_batch": 1 if is_detector else 16,
+        "max_batch": spec.input.max_batch,
         "output": quoted(spec.output.name),
     }
     if spec.role == "recognizer":

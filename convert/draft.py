@@ -12,6 +12,7 @@ from ..reporter import Reporter, SilentReporter
 from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec, spec_from_dict
 from .sources import Cut, Signature, Source, TensorInfo, open_source
 
+_LINES_AT_ONCE = 16
 _DETECTOR_SIDE, _LINE_HEIGHT, _LINE_WIDTH = 640, 32, 320
 _ALPHANUMERIC = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -165,6 +166,8 @@ def draft_spec(
     entry: dict[str, Any] = {"name": ends.image.name, "shape": shape, "layout": layout}
     entry["color"] = "GREY" if channels == 1 else "RGB"
     entry.update(_pixels(ends.image, hints))
+    if role == "recognizer" and (ends.image.shape is None or ends.image.shape[0] is None):
+        entry["max_batch"] = _LINES_AT_ONCE
     extra = _charset(ends.output, hints.charset) if role == "recognizer" else {}
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.") or role
     return spec_from_dict(

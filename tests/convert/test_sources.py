@@ -17,7 +17,7 @@ from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source, source_format
 from ocr_trt.engines.backends.onnxruntime import runner_from_model
 from ocr_trt.engines.baseline import baseline_runner
-from ocr_trt.errors import InputFileError, SpecError
+from ocr_trt.errors import ConversionError, InputFileError, SpecError
 from ocr_trt.session import onnx_session
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, SourceSpec, spec_from_dict
 
@@ -483,6 +483,7 @@ def test_draft_fills_in_what_the_signature_leaves_open(
     recognizer = draft_spec("recognizer", hints(recognizer_model, mean=(127.5,), scale=(0.5,)))
     assert recognizer.input.shape == (1, 32, 320, 1)
     assert recognizer.input.color == "GREY"
+    assert recognizer.input.max_batch == 16
     assert (recognizer.input.mean, recognizer.input.scale) == ((127.5,), (0.5,))
 
 
@@ -498,6 +499,19 @@ def test_draft_needs_a_charset_that_fits(tmp_path: Path) -> None:
     spec = draft_spec("recognizer", hints(tmp_path / "m.keras", charset="abcdefg"))
     assert isinstance(spec, RecognizerSpec)
     assert spec.charset == "abcdefg"
+
+
+def test_model_of_one_batch_size_is_drafted_so(tmp_path: Path) -> None:
+    image = keras.Input((32, 64, 1), name="image", batch_size=1)
+    x = keras.layers.Dense(37)(keras.layers.Reshape((64, 32))(image))
+    keras.Model(image, x).export(tmp_path / "m", verbose=False)
+    spec = draft_spec("recognizer", hints(tmp_path / "m"))
+    assert spec.input.max_batch == 1
+    source = open_source(spec.source)
+    assert convert(source, spec).ops["MatMul"] == 1
+    freer = spec.model_copy(update={"input": spec.input.model_copy(update={"max_batch": 4})})
+    with pytest.raises(ConversionError, match=r"of shape \[2, 32, 64, 1\].* input.max_batch: 1"):
+        convert(source, freer)
 
 
 def test_draft_for_the_wrong_role_says_what_is_there(detector_model: Path) -> None:
