@@ -90,8 +90,8 @@ def onnx_from_function(
     except Exception as error:  # whatever the user's graph raises when it is traced
         raise ConversionError(
             f"the model cannot be traced with an input of shape {list(shape)}: "
-            f"{_first_line(error)}; check input.shape in the spec, and if the model takes one batch "
-            "size only, set input.max_batch: 1"
+            f"{_first_line(error)}; check input.shape in the spec, and if the model takes one "
+            "batch size only, set input.max_batch: 1"
         ) from error
     graph = frozen.graph.as_graph_def()
     (entry,), (result,) = frozen.inputs[:1], frozen.outputs[:1]
