@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,8 @@ from .specs import ModelOptions, spec_from_path
 
 if TYPE_CHECKING:
     from ..spec import DetectorSpec, RecognizerSpec
+
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 _HEAD = """\
 # Spec of {name}, drafted by ocr-trt init from the model's signature. Check every line marked (?).
@@ -69,7 +72,9 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
     from ..spec import spec_beside
 
     def quoted(text: str) -> str:
-        return json.dumps(text, ensure_ascii=False)  # JSON's strings are YAML's too
+        # JSON's strings are YAML's too, but for what YAML takes for line ends or forbids.
+        escaped = json.dumps(text, ensure_ascii=False)
+        return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped)
 
     is_detector = spec.role == "detector"
     tail = _DETECTOR if is_detector else _RECOGNIZER
@@ -94,6 +99,11 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
         values["blank"] = spec.blank
         values["order"], values["kind"] = spec.output.layout, spec.output.kind
     return (_HEAD + tail).format(**values)
+
+
+def _essence(spec: DetectorSpec | RecognizerSpec) -> tuple[str, ...]:
+    charset = spec.charset if spec.role == "recognizer" else ""
+    return spec.name, spec.input.name, spec.output.name, charset
 
 
 def init(
@@ -143,11 +153,11 @@ def init(
         raise OutputError(f"{path}: is there already; name another with --output")
     text = spec_text(spec, path.parent)
     try:
-        same = spec_from_dict(load_yaml(text)).input.name == spec.input.name
+        same = _essence(spec_from_dict(load_yaml(text))) == _essence(spec)
     except ValueError:
         same = False
     if not same:
-        raise SpecError(f"{model}: the names of its input and output cannot stand in a spec")
+        raise SpecError(f"{model}: its names or its charset cannot stand in a spec")
     write_whole(path, text)
     if json:
         print_json({"spec": str(path)})

@@ -48,7 +48,7 @@ def _batch_norm(node: ir.Node) -> Affine | None:
 def affine_of(node: ir.Node, x: ir.Value, axis: int, channels: int) -> Affine | None:
     """Read ``node`` as an affine map of its input ``x`` with ``channels`` along ``axis``."""
     if node.op_type == "BatchNormalization":
-        return _batch_norm(node)
+        return _batch_norm(node) if axis == 1 else None
     if node.op_type not in ("Add", "Sub", "Mul", "Div") or node.inputs[0] is node.inputs[1]:
         return None
     is_first = node.inputs[0] is x
@@ -59,7 +59,7 @@ def affine_of(node: ir.Node, x: ir.Value, axis: int, channels: int) -> Affine | 
     one, zero = np.ones(channels), np.zeros(channels)
     forms: dict[str, Callable[[], Affine | None]] = {
         "Mul": lambda: Affine(scale=other, shift=zero),
-        "Div": lambda: Affine(scale=1 / other, shift=zero) if is_first else None,
+        "Div": lambda: Affine(scale=1 / other, shift=zero) if is_first and other.all() else None,
         "Add": lambda: Affine(scale=one, shift=other),
         "Sub": lambda: Affine(scale=one if is_first else -one, shift=-other if is_first else other),
     }

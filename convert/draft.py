@@ -43,13 +43,15 @@ class _Ends:
     """What is known besides, as the spec has it."""
 
 
-def _image_input(signature: Signature, name: str | None) -> TensorInfo | None:
-    images = [
-        info
-        for info in signature.inputs
-        if (info.name == name if name else _may_be(info, 4, ("float", "uint8", "int")))
-    ]
+def _image_input(signature: Signature) -> TensorInfo | None:
+    images = [i for i in signature.inputs if _may_be(i, 4, ("float", "uint8", "int"))]
     return images[0] if len(images) == 1 else None
+
+
+def _given_input(signature: Signature, name: str, shape: Shape) -> TensorInfo:
+    """Return an input of the model, or a tensor inside it."""
+    inside = TensorInfo(name=name, shape=shape, dtype="float32")
+    return next((info for info in signature.inputs if info.name == name), inside)
 
 
 def _output(signature: Signature, rank: int) -> TensorInfo | None:
@@ -67,9 +69,14 @@ def _listed(infos: Sequence[TensorInfo]) -> str:
 def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     """Choose the model's ends: those of its signature, or tensors to cut it at."""
     rank, signature, path = 4 if role == "detector" else 3, model.signature(), hints.source.path
-    image = _image_input(signature, hints.input[0] if hints.input else None)
     output = _output(signature, rank)
+    if hints.input is None:
+        image = _image_input(signature)
+    else:
+        image = _given_input(signature, *hints.input)
     if image is not None and output is not None:
+        if hints.input is not None:
+            model.function(image.name, output.name)  # checks the names
         return _Ends(image=image, output=output)
     cut = model.cut(rank) if hints.input is None else None
     if cut is None and image is None:

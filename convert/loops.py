@@ -91,7 +91,7 @@ def _counts(inside: ir.Value, after: ir.Value) -> bool:
     if add is None or not any(value is inside for value in add.inputs):
         return False
     steps = [constant(value) for value in add.inputs if value is not inside]
-    return len(steps) == 1 and steps[0] is not None and steps[0].size == 1 and int(steps[0]) == 1
+    return len(steps) == 1 and steps[0] is not None and steps[0].size == 1 and steps[0].item() == 1
 
 
 def _through_views(value: ir.Value | None) -> ir.Value | None:
@@ -207,10 +207,11 @@ def _parted(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
     for start, inside, after, final in carried:
         if after is inside:
             continue
-        if _counts(inside, after):
-            begin = constant(start)
-            if begin is None or int(begin) != 0 or is_read(final):
+        begin = constant(start)
+        if _counts(inside, after) and (begin is None or begin.size == 1):
+            if begin is None or begin.item() != 0 or is_read(final):
                 raise NoRecurrenceError("its counter does not begin at 0, or is read afterwards")
+            inside.shape = ir.Shape(begin.shape)
             counters.append(inside)
         else:
             states.append(State(start=the(start), inside=inside, after=_itself(after), final=final))

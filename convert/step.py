@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
 from .graph import name_of, shape_of, static_shape, the
-from .loops import NoRecurrenceError, Recurrence
+from .loops import NoRecurrenceError, Recurrence, dtype_of
 from .regions import dynamic_inputs, nodes_between, positions, submodel
 
 Array = npt.NDArray[np.float64]
@@ -107,7 +107,8 @@ def _settled(
     found = dict[ir.Value, npt.NDArray]()
     for step in range(shape_of(recurrence.sequence)[0]):
         feeds = {
-            name_of(c): np.array(step, c.dtype.numpy()) for c in recurrence.counters if c.dtype
+            name_of(c): np.full(static_shape(c) or (), step, dtype_of(c))
+            for c in recurrence.counters
         }
         for value, array in zip(outside, evaluator.run(names, feeds), strict=True):
             if not np.array_equal(found.setdefault(value, array), array):

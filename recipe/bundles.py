@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import onnx
+
 from ..bench.accuracy import Result, has_samples, run_samples
 from ..bench.latency import LatencySettings
 from ..bench.machine import versions
@@ -128,6 +130,10 @@ def _lowers(request: BuildRequest, target: Backend) -> bool:
     return request.precision == "int8" and not target.has_int8_deconvolution
 
 
+def _as_it_is(graph: onnx.ModelProto) -> onnx.ModelProto:
+    return graph
+
+
 def _typed(
     request: BuildRequest, targets: list[Backend], graphs: Graphs, reporter: Reporter
 ) -> dict[bool, TypedGraphs]:
@@ -135,11 +141,11 @@ def _typed(
     settings = (request.precision, request.calibration, request.method, reporter)
     found = dict[bool, TypedGraphs]()
     for lowers in sorted({_lowers(request, target) for target in targets}):
-        lowered = {width: lower_deconvolutions(graph) for width, graph in graphs.items()}
-        if lowers and False in found and lowered == graphs:
-            found[True] = found[False]
-        else:
-            found[lowers] = typed_graphs(lowered if lowers else graphs, *settings)
+        lower = lower_deconvolutions if lowers else _as_it_is
+        wanted = {width: lower(graph) for width, graph in graphs.items()}
+        has_none = lowers and all(wanted[width] is graphs[width] for width in graphs)
+        same = found.get(False) if has_none else None
+        found[lowers] = same or typed_graphs(wanted, *settings)
     return found
 
 

@@ -53,7 +53,8 @@ def fold_constants(model: ir.Model) -> Outcome:
         )(model)
         _fold_splits(model.graph)
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-        common.IdentityEliminationPass()(model)
+        if not any(node.op_type == "If" for node in model.graph):
+            common.IdentityEliminationPass()(model)  # it lets branches give outer values
         common.RemoveUnusedNodesPass()(model)
         common.CommonSubexpressionEliminationPass()(model)
         if len(model.graph) == size:

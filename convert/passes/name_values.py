@@ -91,6 +91,9 @@ def _name_initializers(graph: ir.Graph, free: Callable[[str], str]) -> None:
         for index, value in enumerate(node.inputs):
             if value in own and value is not None and value not in order:
                 order[value] = f"{node.name}.{_ROLES.get(index, f'in{index}')}"
+    for value in initializers:
+        if value.is_graph_output() and value not in order:  # a branch may give a constant
+            order[value] = "constant"
     for value, name in order.items():
         value.name = free(name)
         graph.register_initializer(value)

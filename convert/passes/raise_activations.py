@@ -8,7 +8,7 @@
     clip(x + 3, 0, 6) / 6,  clip(0.2 x + 0.5, 0, 1)      ->  HardSigmoid<alpha, beta = 0.5>(x)
 
 However it is spelt: the subgraph is run on a grid from -12 to 12 and compared, to 3e-6 absolute,
-with each function in double precision.
+with each function in double precision; and at some places further out, to 1e-5 of the value.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ _ELEMENTWISE = {
     *("Pow", "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sqrt", "Square", "Sub", "Tanh"),
 }
 _TELLING = {"Erf", "Tanh", "Clip", "Min", "HardSigmoid", "Softplus", "Log"}
-_GRID = np.linspace(-12, 12, 4801)
+_FAR = np.array([15, 18, 25, 40, 70, 100, 300, 1e3, 1e4, 1e5, 1e6])
+"""Where a function must still be what it is: a clip may come late."""
+_GRID = np.concatenate([-_FAR[::-1], np.linspace(-12, 12, 4801), _FAR])
 _TOLERANCE = 3e-6
+_FAR_TOLERANCE = 1e-5  # of the value
 _LARGEST = 14
 _TELLING_SIZE = 3
 """Nodes that a region has at least, for it to be worth a word."""
@@ -86,8 +89,12 @@ def _meaning(model: ir.Model, region: Region) -> _Activation | None:
     got = evaluate(proto, {name_of(region.source): _GRID.astype(np.float32)})
     if got is None or got.shape != _GRID.shape:
         return None
+    # Where the spelling itself overflows, any number is better.
+    checked = np.isfinite(got) | (np.abs(_GRID) <= _FAR[0])
     for activation in _ACTIVATIONS:
-        if np.abs(got - activation.function(_GRID)).max() <= _TOLERANCE:
+        wanted = activation.function(_GRID)
+        allowed = _TOLERANCE + _FAR_TOLERANCE * np.abs(wanted) * (np.abs(_GRID) >= _FAR[0])
+        if (np.abs(got - wanted) <= allowed)[checked].all():
             return activation
     return None
 

@@ -3,7 +3,8 @@
     Cast<float>(f(Cast<uint8>(Round(picture))))  ->  f(picture)
 
 with f moving values only (Transpose, Reshape, Slice, ...). The same for pictures whose pixels are
-0 to 255, which is what comes from a file: for them rounding and both casts change nothing.
+0 to 255, which is what comes from a file: for them rounding and both casts change nothing. (A spec
+that would scale them is refused, see ``pipeline``.)
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ _WHOLE = (ir.DataType.UINT8, ir.DataType.INT32, ir.DataType.INT64, ir.DataType.I
 _FLOAT = ir.DataType.FLOAT
 
 
-def _reach(pixels: ir.Value) -> tuple[list[ir.Value], list[ir.Node]] | ir.Node:
+def _reach(graph: ir.Graph, pixels: ir.Value) -> tuple[list[ir.Value], list[ir.Node]] | ir.Node:
     """Return what pixels are moved to, and the casts back to float; or what is in the way."""
     moved, casts = [pixels], list[ir.Node]()
     for value in moved:
         for node in consumers(value):
+            if node.graph is not graph:  # it stands in a branch or a loop
+                return node
             if node.op_type == "Cast" and attribute(node, "to") == _FLOAT:
                 casts.append(node)
             elif node.op_type in _MOVES and node.inputs[0] is value:
@@ -38,11 +41,10 @@ def remove_pixel_casts(model: ir.Model) -> Outcome:
     skipped, changed = list[Skip](), 0
     for cast in [node for node in model.graph if node.op_type == "Cast"]:
         rounded = producer(cast.inputs[0], "Round")
-        source = rounded.inputs[0] if rounded is not None else cast.inputs[0]
         pixels = cast.outputs[0]
-        if source is not picture or pixels.dtype not in _WHOLE:
+        if rounded is None or rounded.inputs[0] is not picture or pixels.dtype not in _WHOLE:
             continue
-        found = _reach(pixels)
+        found = _reach(model.graph, pixels)
         if isinstance(found, ir.Node) or any(map(is_output, found[0])):
             reason = f"{found.op_type} reads it" if isinstance(found, ir.Node) else "it is returned"
             skipped.append(Skip(value=name_of(pixels), reason=f"{reason} as whole numbers"))
@@ -54,7 +56,7 @@ def remove_pixel_casts(model: ir.Model) -> Outcome:
             replace_value(node.outputs[0], the(node.inputs[0]))
         replace_value(pixels, picture)
         model.graph.remove([*casts, cast], safe=True)
-        if rounded is not None and not consumers(rounded.outputs[0]):
+        if not consumers(rounded.outputs[0]):
             model.graph.remove(rounded, safe=True)
         changed += 1
     return Outcome(changed=changed, skipped=tuple(skipped))

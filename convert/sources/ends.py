@@ -14,8 +14,8 @@ from . import Cut, TensorInfo
 
 _PICTURE_RANK = 4
 _PLUMBING = ("Const", "Identity", "NoOp", "Pack", "Placeholder", "Shape", "StridedSlice")
-_BEFORE_DECODER = ("Add", "AddV2", "Identity", "Log", "Maximum")
-"""With constants, what is done to scores only for the decoder's sake."""
+_BEFORE_LOG = ("Add", "AddV2", "Maximum")
+"""With a constant, what keeps a logarithm from zero."""
 
 
 def find_cut(graph: Any, feeds: Sequence[str], fetches: Sequence[str], rank: int) -> Cut | None:
@@ -83,21 +83,26 @@ def _is_picture(tensor: Any, rank: int, dtypes: Sequence[str]) -> bool:
 
 
 def _before_decoder(tensor: Any) -> tuple[Any, str, int | None]:
-    """Step back over what is done for a decoder: logarithms, and time brought to the front.
+    """Step back over what is done for a CTC decoder: a logarithm, and time brought to the front.
 
     Returns the scores, their layout (TensorFlow's CTC decoders take time first), and the blank.
     """
     decoder = next((op for op in tensor.consumers() if op.type.startswith("CTC")), None)
-    time_first, classes = decoder is not None, tensor.shape[-1]
-    blank = None
-    if decoder is not None and classes is not None:
+    if decoder is None:
+        return tensor, "NTC", None
+    blank, classes = None, tensor.shape[-1]
+    if classes is not None:
         told = decoder.get_attr("blank_index") if decoder.type == "CTCGreedyDecoder" else -1
         blank = told % classes
+    time_first, logged = True, False
     while True:
         op = tensor.op
+        constant = all(t.op.type == "Const" for t in op.inputs[1:])
         if op.type == "Transpose" and _constant(op.inputs[1]) == [1, 0, 2]:
             time_first = not time_first
-        elif op.type not in _BEFORE_DECODER or any(t.op.type != "Const" for t in op.inputs[1:]):
+        elif op.type == "Log":
+            logged = True
+        elif op.type != "Identity" and not (logged and op.type in _BEFORE_LOG and constant):
             return tensor, "TNC" if time_first else "NTC", blank
         tensor = op.inputs[0]
 

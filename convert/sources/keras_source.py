@@ -6,7 +6,6 @@ import json
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -73,7 +72,7 @@ def lambda_layers(path: Path) -> list[str]:
 
 
 class KerasSource:
-    """A functional, sequential or subclassed Keras model."""
+    """A functional or sequential Keras model."""
 
     def __init__(self, path: Path, *, allow_lambda: bool, custom: tuple[str, ...] = ()) -> None:
         self._path = path
@@ -101,6 +100,13 @@ class KerasSource:
                 "layers of your own, name them in source.custom of the spec (module:Class), or "
                 "export it as a SavedModel (model.export) instead"
             ) from error
+        if not getattr(self._model, "inputs", None):
+            raise InputFileError(
+                f"{path}: a {type(self._model).__name__} whose inputs have no names (a subclassed "
+                "model); export it as a SavedModel (model.export) instead"
+            )
+        if not hasattr(self._model, "output_names"):  # a Sequential
+            self._model = keras.Model(self._model.inputs, self._model.outputs)
 
     def signature(self) -> Signature:
         """Return the inputs and outputs."""
@@ -123,43 +129,39 @@ class KerasSource:
         if name in named:
             return named[name]
         try:
-            return self._model.get_layer(name).output
+            layer = self._model.get_layer(name)
+            found = layer.output
         except (ValueError, AttributeError):  # no such layer; a layer that has no symbolic output
             raise missing_name(self._path, kind, name, [*named]) from None
+        if isinstance(found, (list, tuple, dict)) or len(layer._inbound_nodes) > 1:
+            raise InputFileError(
+                f"{self._path}: the layer {name} has several outputs, or is called several times; "
+                "name one that has one"
+            )
+        return found
 
     def function(self, input_name: str, output_name: str) -> Any:
         """Return the model, in inference mode, as a function of one tensor.
 
         Inputs and outputs of its layers can be named too: the output of the layer of that name.
         """
+        import keras
+
         entry, result = self._tensor(input_name, "input"), self._tensor(output_name, "output")
-        part = self._part(entry, result)
+        if entry is result:
+            raise InputFileError(f"{self._path}: {output_name} is {input_name} itself")
+        try:
+            part = keras.Model(entry, result)
+        except ValueError:
+            raise InputFileError(
+                f"{self._path}: {output_name} needs more than {input_name}, or one of them is "
+                "inside a nested model, which cannot be cut"
+            ) from None
 
         def run(image: Any) -> Any:
             return part(image, training=False)
 
         return taking_float(run, import_tensorflow().as_dtype(str(entry.dtype)))
-
-    def _part(self, entry: Any, result: Any) -> Callable[..., Any]:
-        """Return what leads from one tensor to another."""
-        import keras
-
-        outputs = self._model.outputs
-        if not isinstance(self._model, keras.src.models.Functional):
-            index = next(i for i, output in enumerate(outputs) if output is result)
-
-            def one(image: Any, *, training: bool) -> Any:
-                results = self._model(image, training=training)
-                return results[index] if isinstance(results, (list, tuple)) else results
-
-            return one
-        try:
-            return keras.Model(entry, result)
-        except ValueError as error:
-            raise InputFileError(
-                f"{self._path}: {result.name} needs more than {entry.name}: "
-                f"{str(error).splitlines()[0][:200]}"
-            ) from None
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
         """Return raw ONNX at a fixed input shape."""

@@ -32,8 +32,8 @@ class OnnxSource:
         )
 
     def function(self, input_name: str, output_name: str) -> None:
-        """There is no TensorFlow model behind an ONNX file."""
-        return
+        """There is no TensorFlow model behind an ONNX file; the names are checked."""
+        self._nodes_between(input_name, output_name)
 
     def cut(self, rank: int) -> None:
         """Where else to cut an ONNX file, its own names tell."""
@@ -59,6 +59,7 @@ class OnnxSource:
         # Shapes are inferred again, from the fixed one; exporters declare wrong ones.
         model.graph.output.append(info(output_name, dtype or onnx.TensorProto.FLOAT, None))
         del model.graph.value_info[:]
+        _declare_rank(model, values.get(output_name))
         return taking_floats(model)
 
     def _nodes_between(self, input_name: str, output_name: str) -> list[onnx.NodeProto]:
@@ -89,7 +90,10 @@ class OnnxSource:
                 f"{self._path}: {output_name} needs more than {input_name}: {sorted(missing)}; "
                 "give them values in the file first"
             )
-        return [node for node in graph.node if id(node) in found]
+        nodes = [node for node in graph.node if id(node) in found]
+        if not any(input_name in _read_names(node) for node in nodes):
+            raise InputFileError(f"{self._path}: {output_name} does not depend on {input_name}")
+        return nodes
 
 
 def _all_values(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
@@ -99,6 +103,18 @@ def _all_values(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     except onnx.shape_inference.InferenceError:  # a wrong declaration, which is thrown away
         inferred = model.graph
     return [*inferred.value_info, *inferred.input, *inferred.output]
+
+
+def _declare_rank(model: onnx.ModelProto, declared: onnx.ValueInfoProto | None) -> None:
+    """Give the output as many axes as it was declared with, if that cannot be inferred."""
+    known = {value.name: value.type.tensor_type for value in _all_values(model)}
+    output = model.graph.output[0]
+    if known[output.name].HasField("shape") or declared is None:
+        return
+    shape = output.type.tensor_type.shape
+    shape.SetInParent()
+    for _ in declared.type.tensor_type.shape.dim:
+        shape.dim.add()
 
 
 def _read_names(node: onnx.NodeProto) -> list[str]:

@@ -18,17 +18,36 @@ def taking_floats(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     entry.elem_type = TensorProto.FLOAT
     name = model.graph.input[0].name
-    taken = f"{name}_taken"
-    for node in model.graph.node:
-        node.input[:] = [taken if value == name else value for value in node.input]
-    nodes = [onnx.helper.make_node("Cast", [f"{name}_rounded"], [taken], to=dtype)]
+    taken, rounded = (_free(model.graph, f"{name}_{what}") for what in ("taken", "rounded"))
+    rename(model.graph, {name: taken})
+    model.graph.input[0].name = name
+    nodes = [onnx.helper.make_node("Cast", [rounded], [taken], to=dtype)]
     if dtype in _FLOATS:
         nodes[0].input[0] = name
     else:
-        nodes.insert(0, onnx.helper.make_node("Round", [name], [f"{name}_rounded"]))
+        nodes.insert(0, onnx.helper.make_node("Round", [name], [rounded]))
     for node in reversed(nodes):
         model.graph.node.insert(0, node)
     return model
+
+
+def rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Rename values, in inner graphs too; not the graph's own inputs and outputs."""
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+        for item in node.attribute:
+            if item.type == onnx.AttributeProto.GRAPH:
+                rename(item.g, names)
+                for value in item.g.output:
+                    value.name = names.get(value.name, value.name)
+
+
+def _free(graph: onnx.GraphProto, wanted: str) -> str:
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    while wanted in taken:
+        wanted += "_"
+    return wanted
 
 
 def takes_whole_pixels(model: onnx.ModelProto) -> bool:

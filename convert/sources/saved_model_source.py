@@ -54,6 +54,7 @@ class SavedModelSource:
     def _graph(self) -> GraphDefSource:
         """The signature as a frozen graph, with the names of its inputs and outputs."""
         tf, call = import_tensorflow(), self._signature
+        self._check_clash()
 
         def named(**inputs: Any) -> Any:
             return {name: tf.identity(value, name) for name, value in call(**inputs).items()}
@@ -66,8 +67,18 @@ class SavedModelSource:
         """Find the network between what decodes pictures and what decodes text."""
         return self._graph.cut(rank)
 
+    def _check_clash(self) -> None:
+        signature = self.signature()
+        both = {i.name for i in signature.inputs} & {o.name for o in signature.outputs}
+        if both:
+            raise InputFileError(
+                f"{self._path}: its signature has an input and an output named "
+                f"{', '.join(sorted(both))}; export it with two names"
+            )
+
     def _is_whole(self, input_name: str, output_name: str) -> bool:
         """Whether both names are the signature's own; a graph is cut at others."""
+        self._check_clash()
         signature = self.signature()
         return [i.name for i in signature.inputs] == [input_name] and output_name in [
             o.name for o in signature.outputs

@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 
 from ...errors import ConversionError, TargetMissingError
-from .pixels import taking_floats
+from .pixels import rename, taking_floats
 from .weights import give_weights, take_weights
 
 _TF2ONNX_OPSET = 18
@@ -114,9 +114,16 @@ def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any])
             traced = tf.function(function).get_concrete_function(**specs)
             graph = _frozen(traced).graph.as_graph_def()
             ends = list(traced.structured_outputs)
-            return tf.compat.v1.graph_util.extract_sub_graph(graph, ends)
+            return _without_order(tf.compat.v1.graph_util.extract_sub_graph(graph, ends))
     except Exception as error:  # whatever the user's graph raises when it is traced
         raise ConversionError(f"the model cannot be traced: {_first_line(error)}") from error
+
+
+def _without_order(graph: Any) -> Any:
+    """Drop control inputs: inlining hangs every constant on the inputs, and nothing is stateful."""
+    for node in graph.node:
+        node.input[:] = [name for name in node.input if not name.startswith("^")]
+    return graph
 
 
 def _frozen(traced: Any) -> Any:
@@ -236,21 +243,9 @@ def _environment(**values: str) -> Iterator[None]:
 def _renamed(model: onnx.ModelProto, input_name: str, output_name: str) -> onnx.ModelProto:
     """Give the one input and the one output of a model the names its spec uses."""
     names = {model.graph.input[0].name: input_name, model.graph.output[0].name: output_name}
-    _rename(model.graph, names)
+    rename(model.graph, names)
     model.graph.input[0].name, model.graph.output[0].name = input_name, output_name
     return model
-
-
-def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """Rename values, in inner graphs too."""
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-        for item in node.attribute:
-            if item.type == onnx.AttributeProto.GRAPH:
-                _rename(item.g, names)
-                for value in item.g.output:
-                    value.name = names.get(value.name, value.name)
 
 
 def _first_line(error: Exception) -> str:

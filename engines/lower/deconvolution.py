@@ -75,6 +75,7 @@ def _lower(graph: ir.Graph, node: ir.Node) -> bool:
         attribute(node, "group", 1) == 1
         and set(attribute(node, "dilations", (1,))) == {1}
         and attribute(node, "auto_pad", "NOTSET") == "NOTSET"
+        and attribute(node, "output_shape") is None  # it says what the pads are
         and others == [stride]
         and stride > 1
         and (len(node.inputs) < 3 or node.inputs[2] is None or bias is not None)

@@ -120,7 +120,7 @@ def test_init_writes_a_spec_that_inspect_takes(
 
 
 def test_init_reads_a_charset(recognizer_model: Path, tmp_path: Path) -> None:
-    characters = [chr(0x4E00 + i) for i in range(95)]
+    characters = ["\x7f", "\u0085", "\u2028", '"', *(chr(0x4E00 + i) for i in range(91))]
     for name, text in (("lines", "\n".join(characters) + "\n"), ("line", "".join(characters))):
         (tmp_path / name).write_text(text, "utf-8")
         arguments = ("--role", "recognizer", "--charset", name, "--output", f"{name}.yaml")

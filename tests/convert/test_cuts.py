@@ -129,6 +129,82 @@ def test_whole_pixels_become_floats(served: Path) -> None:
         convert(open_source(spec.source), scaled)
 
 
+class Labelled(tf.Module):
+    """Gives the best class of each step; its scores are inside. Its weights are variables."""
+
+    def __init__(self) -> None:
+        self.reader = line_reader()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 32, None, 1], tf.float32, name="image")])
+    def labels(self, image: Any) -> dict[str, Any]:
+        return {"labels": tf.argmax(self.reader(image, training=False), -1)}
+
+
+def test_scores_in_front_of_an_argmax_are_found(tmp_path: Path) -> None:
+    model = Labelled()
+    tf.saved_model.save(model, str(tmp_path / "m"), signatures=model.labels)
+    spec = drafted(tmp_path / "m")
+    assert (spec.input.name, spec.output.layout, spec.blank) == ("image", "NTC", 0)
+    check_equal(spec, atol=1e-6)
+
+
+def test_bias_in_front_of_a_decoder_belongs_to_the_network(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with tf.Graph().as_default() as made:
+        image = tf.compat.v1.placeholder(tf.float32, [None, 32, 64, 1], name="image")
+        columns = tf.reshape(tf.transpose(image, [0, 2, 1, 3]), [-1, 32])
+        scores = tf.matmul(columns, tf.constant(rng.normal(size=(32, 11)), tf.float32))
+        bias = tf.constant(rng.normal(size=11), tf.float32)
+        scores = tf.add(tf.reshape(scores, [-1, 64, 11]), bias, name="scores")
+        decoded, _ = tf.nn.ctc_greedy_decoder(tf.transpose(scores, [1, 0, 2]), [64])
+        tf.sparse.to_dense(decoded[0], name="text")
+    (tmp_path / "m.pb").write_bytes(made.as_graph_def().SerializeToString())
+    spec = drafted(tmp_path / "m.pb")
+    assert (spec.output.name, spec.output.kind, spec.blank) == ("scores", "logits", 10)
+    check_equal(spec, atol=1e-5)
+
+
+def test_one_name_for_both_ends_is_refused(tmp_path: Path) -> None:
+    class Same(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3], tf.float32, name="x")])
+        def call(self, x: Any) -> dict[str, Any]:
+            return {"x": tf.sigmoid(x)}
+
+    model = Same()
+    tf.saved_model.save(model, str(tmp_path / "m"), signatures=model.call)
+    source = open_source(SourceSpec(path=tmp_path / "m"))
+    with pytest.raises(InputFileError, match="an input and an output named x; export it with two"):
+        source.to_onnx("x", (1, 8, 8, 3), "x")
+
+
+def test_sequential_models_are_read(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    layers = [keras.layers.Conv2D(4, 3, padding="same"), keras.layers.Conv2D(1, 1, name="map")]
+    keras.Sequential([keras.Input((16, 16, 3), name="image"), *layers]).save(tmp_path / "m.keras")
+    data = {
+        "name": "m",
+        "role": "detector",
+        "source": {"path": tmp_path / "m.keras"},
+        "input": {"name": "image", "shape": [1, 16, 16, 3]},
+        "output": {"name": "map"},
+    }
+    check_equal(spec_from_dict(data), atol=1e-5)
+
+
+def test_keras_layers_without_one_output_are_refused(tmp_path: Path) -> None:
+    image = keras.Input((8, 16), name="image")
+    twice = keras.layers.Dense(16, name="twice")
+    states = keras.layers.LSTM(16, return_state=True, return_sequences=True, name="states")
+    y = keras.layers.Dense(3, name="y")(states(twice(twice(image)))[0])
+    keras.Model(image, y).save(tmp_path / "m.keras")
+    source = open_source(SourceSpec(path=tmp_path / "m.keras"))
+    for name in ("twice", "states"):
+        with pytest.raises(InputFileError, match=f"layer {name} has several outputs, or is called"):
+            source.function("image", name)
+    with pytest.raises(InputFileError, match="image is image itself"):
+        source.function("image", "image")
+
+
 def test_names_that_a_signature_lacks_are_listed(served: Path) -> None:
     source = open_source(SourceSpec(path=served))
     with pytest.raises(InputFileError, match="no output named 'nothing'; it has: score, text"):
@@ -205,6 +281,52 @@ def test_onnx_value_that_needs_another_input_is_refused(tmp_path: Path) -> None:
         source.to_onnx("image", (1, 3, 16, 16), "both")
     with pytest.raises(InputFileError, match="no output named 'nothing'; it has: best"):
         source.to_onnx("image", (1, 3, 16, 16), "nothing")
+    for name in ("half", "image"):
+        with pytest.raises(InputFileError, match=f"{name} does not depend on image"):
+            source.to_onnx("image", (1, 3, 16, 16), name)
+
+
+def test_whole_pixels_read_in_a_branch_are_cast(tmp_path: Path) -> None:
+    text = f"""{HEAD} g (uint8[1,3,16,16] image) => (float[1,3,16,16] map) {{
+        image_taken = Cast <to = 1> (image)
+        s = ReduceSum (image_taken)
+        zero = Constant <value_float = 0.0> ()
+        c = Greater (s, zero)
+        p = If (c) <
+            then_branch = t () => (uint8[1,3,16,16] a) {{ a = Add (image, image) }},
+            else_branch = e () => (uint8[1,3,16,16] b) {{ b = Identity (image) }}
+        >
+        f = Cast <to = 1> (p)
+        map = Mul (f, image_taken)
+    }}"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    check_equal(onnx_spec(tmp_path / "m.onnx", "image", "map", scale=[1.0]), atol=0)
+
+
+KEPT = {
+    "a branch that gives a constant": """
+        s = ReduceSum (image)
+        zero = Constant <value_float = 0.0> ()
+        c = Greater (s, zero)
+        p = If (c) <
+            then_branch = t () => (float[1] a) {
+                two = Constant <value_floats = [2.0]> () a = Mul (two, two) },
+            else_branch = e () => (float[1] b) { b = Constant <value_floats = [3.0]> () }
+        >
+        map = Mul (image, p)""",
+    "a loop that stays": """
+        n = Constant <value_int = 3> ()
+        on = Constant <value = bool {1}> ()
+        map = Loop (n, on, image) <body = b (int64 i, bool go, float[1,3,16,16] v) =>
+            (bool more, float[1,3,16,16] w) { more = Identity (go) w = Sin (v) }>""",
+}
+
+
+@pytest.mark.parametrize("body", KEPT.values(), ids=KEPT)
+def test_inner_graphs_that_stay_are_legal(tmp_path: Path, body: str) -> None:
+    text = f"{HEAD} g (float[1,3,16,16] image) => (float[1,3,16,16] map) {{ {body} }}"
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    check_equal(onnx_spec(tmp_path / "m.onnx", "image", "map"), atol=1e-6)
 
 
 def test_pixels_move_before_they_become_floats() -> None:
@@ -233,6 +355,12 @@ def test_pixels_that_are_used_as_whole_numbers_stay(tail: str, reason: str) -> N
     )
     outcome = check_rests(graph(text), remove_pixel_casts)
     assert [skip.reason for skip in outcome.skipped] == [f"{reason} as whole numbers"]
+
+
+def test_cast_of_a_float_model_stays() -> None:
+    text = """agraph (float[1,3,4,6] image) => (float[1,3,4,6] y) {
+        u = Cast<to = 6>(image) y = Cast<to = 1>(u) }"""
+    assert check_rests(graph(text), remove_pixel_casts).skipped == ()
 
 
 def test_casts_of_other_values_stay() -> None:

@@ -39,7 +39,8 @@ SPELLINGS = {
     "Mish": ["s = Softplus(x) t = Tanh(s) y = Mul(x, t)"],
 }
 CONSTANTS = {
-    "half": F(0.5), "one": F(1), "zero": F(0), "three": F(3), "six": F(6), "r": F(np.sqrt(2)),
+    "half": F(0.5), "one": F(1), "zero": F(0),
+    "three": F(3), "twenty": F(20), "six": F(6), "r": F(np.sqrt(2)),
     "q": F(np.sqrt(0.5)), "k0": F(0.044715), "k1": F(np.sqrt(2 / np.pi)),
     "fifth": F(0.2),
 }  # fmt: skip
@@ -82,12 +83,25 @@ def _uses(body: str, name: str) -> bool:
         "d = Div(x, r) e = Erf(d) p = Add(e, one) h = Mul(x, q) y = Mul(h, p)",
         "s = Sigmoid(x) y = Mul(x, s)",
         "t = Tanh(x) y = Mul(x, t)",
+        "s = Softplus(x) t = Tanh(s) m = Mul(x, t) y = Clip(m, , twenty)",
+        "c = Clip(x, , twenty) s = Softplus(c) t = Tanh(s) y = Mul(c, t)",
     ],
-    ids=["a wrong factor", "swish stays, targets fuse it", "no known function"],
+    ids=[
+        "a wrong factor",
+        "swish stays, targets fuse it",
+        "no known function",
+        "clipped behind",
+        "clipped in front",
+    ],
 )
 def test_other_functions_stay(body: str) -> None:
     constants = {n: v for n, v in CONSTANTS.items() if _uses(body, n)}
-    check_rests(graph(elementwise(body), **constants), raise_activations)
+    model = graph(elementwise(body), **constants)
+    if "twenty" not in body:
+        check_rests(model, raise_activations)
+        return
+    check_fires(model, raise_activations, atol=2e-6)
+    assert ops(model) == {"Mish": 1, "Clip": 1}
 
 
 def test_activation_that_almost_is_one_is_named() -> None:

@@ -251,6 +251,64 @@ GRU = {
 }
 
 
+def scan(count: str, start: np.ndarray) -> ir.Model:
+    """A plain RNN over x, whose state stays once a counter has come to 5."""
+    kind = "int64" if start.dtype == np.int64 else "float"
+    size = "1" if start.shape else ""
+    text = f"""agraph (float[7,2,3] x) => (float[7,2,4] y) {{
+        k, h9, y = Scan <num_scan_inputs = 1, body = b (
+            {kind}[{size}] u, float[2,4] h, float[2,3] xt
+        ) => ({kind}[{size}] u2, float[2,4] h2, float[2,4] y2) {{
+            u2 = Add (u, {count})
+            a = MatMul (xt, w)
+            r = MatMul (h, rw)
+            s = Add (a, r)
+            n = Tanh (s)
+            c = Less (u, last)
+            h2 = Where (c, n, h)
+            y2 = Identity (h2)
+        }}> (start, zeros, x)
+    }}"""
+    step = np.array(1.5 if count == "more" else 1, start.dtype)
+    return graph(
+        text.replace(f"{count})", "step)"),
+        start=start, step=step, last=np.array(50, start.dtype), zeros=np.zeros((2, 4), np.float32),
+        w=RNG.normal(0, 0.5, (3, 4)).astype(np.float32),
+        rw=RNG.normal(0, 0.5, (4, 4)).astype(np.float32),
+    )  # fmt: skip
+
+
+def test_scan_is_raised() -> None:
+    model = scan("one", np.zeros((), np.int64))
+    check_fires(model, raise_recurrent, atol=1e-6)
+    assert ops(model)["RNN"] == 1
+    assert ops(model)["Scan"] == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "start", "reason"),
+    [
+        ("more", np.zeros((), np.float32), "it carries a state of shape"),
+        ("one", np.full((), 0.5, np.float32), "its counter does not begin at 0"),
+        ("one", np.full((), 3, np.int64), "its counter does not begin at 0"),
+    ],
+    ids=["steps of 1.5", "from 0.5", "from 3"],
+)
+def test_scans_with_other_counters_stay(count: str, start: np.ndarray, reason: str) -> None:
+    model = scan(count, start)
+    before = ops(model)
+    outcome = raise_recurrent(model)
+    assert outcome.changed == 0
+    assert [skip.reason[: len(reason)] for skip in outcome.skipped] == [reason]
+    assert ops(model) == before
+
+
+def test_counter_with_an_axis_counts_too() -> None:
+    model = scan("one", np.zeros(1, np.int64))
+    check_fires(model, raise_recurrent, atol=1e-6)
+    assert ops(model)["RNN"] == 1
+
+
 def test_flips_become_a_direction() -> None:
     model = graph(
         """

@@ -127,8 +127,9 @@ def test_deconvolution_becomes_a_convolution(
         ((3, 3), (12, 14), {"strides": [2, 2], "pads": [0, 0, 1, 1], "group": 5}),
         ((3, 3), (8, 9), {}),
         ((1, 1), (12, 14), {"strides": [2, 2], "output_padding": [1, 1]}),
+        ((4, 4), (12, 14), {"strides": [2, 2], "output_shape": [12, 14]}),
     ],
-    ids=["not a multiple", "two strides", "groups", "stride 1", "mostly zeros"],
+    ids=["not a multiple", "two strides", "groups", "stride 1", "mostly zeros", "output_shape"],
 )
 def test_other_deconvolutions_stay(
     kernel: tuple[int, int],
