@@ -8,10 +8,13 @@ import onnx
 import onnx.parser
 import pytest
 
+from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.backends import backend, target_names
 from ocr_trt.engines.backends.base import BuildSettings, RunSettings
 from ocr_trt.engines.backends.trt_common import build_in_child, refusals_in_child
+from ocr_trt.engines.baseline import baseline_runner
 from ocr_trt.errors import EngineBuildError, OutputError, TargetMissingError, UserError
+from ocr_trt.spec import spec_from_dict
 
 RUNNABLE = [name for name in ("onnxruntime", "openvino") if backend(name).presence().can_run]
 
@@ -234,3 +237,44 @@ def test_running_where_the_target_cannot_run_says_why(name: str, tmp_path: Path)
         pytest.skip("it can run here")
     with pytest.raises(TargetMissingError, match="engine: "):
         target.open(tmp_path / "plan", label="engine", settings=RunSettings(), max_batch=1)
+
+
+LINES = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,1,4,6] image) => (float[A,B,C] scores) {{
+        to = Constant <value_ints = [{batch}, 6, 4]> ()
+        r = Reshape (image, to)
+        scores = {last} (r)
+    }}"""
+
+
+@pytest.mark.parametrize(
+    ("batch", "last", "takes"),
+    [(0, "Sin", True), (1, "Sin", False), (-1, "Softmax <axis = 0>", False)],
+    ids=["free", "fixed", "rows that depend on each other"],
+)
+def test_batches_of_an_onnx_source(
+    batch: int, last: str, takes: bool, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    text = LINES.format(batch=batch, last=last)
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    spec = spec_from_dict(
+        {
+            "name": "m",
+            "role": "recognizer",
+            "source": {"path": tmp_path / "m.onnx"},
+            "input": {
+                "name": "image",
+                "shape": [1, 1, 4, 6],
+                "layout": "NCHW",
+                "color": "GREY",
+                "max_batch": 3,
+            },
+            "output": {"name": "scores"},
+            "charset": "abc",
+        }
+    )
+    runner = baseline_runner(open_source(spec.source), spec, 6)
+    assert ("one by one" in runner.label) == (not takes)
+    pictures = rng.uniform(-1, 1, (3, 1, 4, 6)).astype(np.float32)
+    alone = [runner.run(pictures[i : i + 1]) for i in range(3)]
+    np.testing.assert_allclose(runner.run(pictures), np.concatenate(alone), atol=1e-6)
