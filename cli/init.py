@@ -28,6 +28,7 @@ source:
   path: {path}
   signature: {signature}    # of a SavedModel
   tags: {tags}                # of the graph, in a SavedModel that holds several
+  allow_lambda: {allow_lambda}     # run the Python code in Lambda layers; for files you trust
   custom: {custom}              # layers of your own in a Keras file: module:Class
 input:
   name: {input}
@@ -84,6 +85,7 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
         "path": quoted(str(spec_beside(spec, relative_to).source.path)),
         "signature": quoted(spec.source.signature),
         "tags": json.dumps(list(spec.source.tags)),
+        "allow_lambda": json.dumps(spec.source.allow_lambda),
         "custom": json.dumps(list(spec.source.custom)),
         "input": quoted(spec.input.name),
         "shape": ", ".join(map(str, spec.input.shape)),
@@ -128,6 +130,9 @@ def init(
     tag: Annotated[
         list[str] | None, typer.Option(help="Of the graph in a SavedModel that holds several.")
     ] = None,
+    allow_lambda: Annotated[
+        bool, typer.Option("--allow-lambda", help="Run the Python code in a Keras file's Lambdas.")
+    ] = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -146,6 +151,7 @@ def init(
         charset=charset,
         signature=signature,
         tags=tuple(tag or ()),
+        allow_lambda=allow_lambda,
     )
     spec = spec_from_path(model, options, ConsoleReporter(silent=json))
     path = output or Path(f"{role}.yaml")

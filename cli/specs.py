@@ -33,6 +33,7 @@ class ModelOptions:
     custom: tuple[str, ...] = ()
     signature: str | None = None
     tags: tuple[str, ...] = ()
+    allow_lambda: bool = False
     charset: Path | None = None
 
     @property
@@ -110,7 +111,13 @@ def _source(path: Path, options: ModelOptions) -> SourceSpec:
 
     signature = {} if options.signature is None else {"signature": options.signature}
     try:
-        return SourceSpec(path=path, custom=options.custom, tags=options.tags, **signature)
+        return SourceSpec(
+            path=path,
+            custom=options.custom,
+            tags=options.tags,
+            allow_lambda=options.allow_lambda,
+            **signature,
+        )
     except ValidationError:
         raise SpecError(f"--custom {' '.join(options.custom)}: expected module:Class") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import zipfile
@@ -14,7 +15,7 @@ import onnx
 
 from ...errors import InputFileError
 from ...spec import SourceSpec
-from . import Signature, TensorInfo, missing_name
+from . import Cut, Signature, TensorInfo, missing_name
 from .tf_graph import import_tensorflow, onnx_from_function, taking_float
 
 _LARGEST_CONFIG = 64 << 20  # bytes
@@ -80,7 +81,7 @@ class KerasSource:
         if code and not allow_lambda:
             raise InputFileError(
                 f"{path}: layers {', '.join(code)} run Python code stored in the file; if you "
-                "trust it, set source.allow_lambda: true in the spec"
+                "trust it, set source.allow_lambda: true in the spec (init --allow-lambda)"
             )
         import_tensorflow()
         import keras
@@ -118,8 +119,31 @@ class KerasSource:
             ),
         )
 
-    def cut(self, rank: int) -> None:
-        """Keras files hold networks; where else to cut them, their layers' names tell."""
+    def cut(self, rank: int) -> Cut | None:
+        """Find the last layer that needs the picture alone: training adds labels and a loss."""
+        import keras
+
+        pictures = [tensor for tensor in self._model.inputs if len(tensor.shape) == 4]
+        layers = list(self._model.layers)
+        for index in reversed(range(len(layers) if len(pictures) == 1 else 0)):
+            found = _single_output(layers[index])
+            if found is None or len(found.shape) != rank or found is pictures[0]:
+                continue
+            try:
+                keras.Model(pictures[0], found)
+            except ValueError:  # it needs more
+                continue
+            softmax = getattr(layers[index], "activation", None) is keras.activations.softmax
+            return Cut(
+                input=_info(pictures[0]),
+                output=dataclasses.replace(_info(found), name=layers[index].name),
+                layout="NTC",
+                is_probability=softmax or isinstance(layers[index], keras.layers.Softmax),
+                blank=None,
+                in_front=(),
+                behind=_kinds(layers[index + 1 :]),
+            )
+        return None
 
     def _tensor(self, name: str, kind: str) -> Any:
         """Return an input, an output, or what a layer gives."""
@@ -130,10 +154,9 @@ class KerasSource:
             return named[name]
         try:
             layer = self._model.get_layer(name)
-            found = layer.output
-        except (ValueError, AttributeError):  # no such layer; a layer that has no symbolic output
+        except ValueError:
             raise missing_name(self._path, kind, name, [*named]) from None
-        if isinstance(found, (list, tuple, dict)) or len(layer._inbound_nodes) > 1:
+        if (found := _single_output(layer)) is None:
             raise InputFileError(
                 f"{self._path}: the layer {name} has several outputs, or is called several times; "
                 "name one that has one"
@@ -167,6 +190,21 @@ class KerasSource:
         """Return raw ONNX at a fixed input shape."""
         function = self.function(input_name, output_name)
         return onnx_from_function(function, input_name, shape, output_name)
+
+
+def _kinds(layers: list[Any]) -> tuple[str, ...]:
+    kinds = dict.fromkeys(type(layer).__name__ for layer in layers)
+    return tuple(kind for kind in kinds if kind != "InputLayer")
+
+
+def _single_output(layer: Any) -> Any:
+    """Return what a layer gives, if that is one tensor; a layer called twice gives two."""
+    try:
+        found = layer.output
+    except (AttributeError, ValueError):  # never called
+        return None
+    is_one = not isinstance(found, (list, tuple, dict)) and len(layer._inbound_nodes) == 1
+    return found if is_one else None
 
 
 def _custom_objects(path: Path, names: tuple[str, ...]) -> dict[str, Any]:

@@ -119,6 +119,18 @@ def test_init_writes_a_spec_that_inspect_takes(
     assert found["signature"]["inputs"][0]["name"] == "image"
 
 
+def test_init_runs_lambdas_only_when_asked(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.Lambda(lambda t: t * 2, name="doubler", output_shape=(8, 8, 3))(image)
+    keras.Model(image, x).save(tmp_path / "m.keras")
+    arguments = ("init", "m.keras", "--role", "detector")
+    fails(run(*arguments, cwd=tmp_path), 2, "init --allow-lambda")
+    done = run(*arguments, "--allow-lambda", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert load_spec(tmp_path / "detector.yaml").source.allow_lambda
+
+
 def test_init_reads_a_charset(recognizer_model: Path, tmp_path: Path) -> None:
     characters = ["\x7f", "\u0085", "\u2028", '"', *(chr(0x4E00 + i) for i in range(91))]
     for name, text in (("lines", "\n".join(characters) + "\n"), ("line", "".join(characters))):

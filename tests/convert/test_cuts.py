@@ -225,6 +225,11 @@ def test_keras_model_is_cut_at_its_layers(tmp_path: Path) -> None:
         "charset": "0123456789",
     }
     check_equal(spec_from_dict(data), atol=1e-6)
+    spec = drafted(tmp_path / "training.keras", listening := Listening())
+    assert (spec.input.name, spec.output.name, spec.output.kind) == (
+        "image", "classes", "probabilities",
+    )  # fmt: skip
+    assert listening.notes == ["the network ends at classes; left out: Multiply"]
     source = open_source(SourceSpec(path=tmp_path / "training.keras"))
     with pytest.raises(InputFileError, match=r"needs more than image"):
         source.function("image", "loss")
