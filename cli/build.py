@@ -115,7 +115,8 @@ def _as_dict(result: BuildResult) -> dict[str, Any]:
     }
 
 
-def _row(result: BuildResult) -> tuple[str, ...]:
+def verdict_row(result: BuildResult) -> tuple[str, ...]:
+    """Return name, difference, accuracy, speed and verdict of a target, as the table shows them."""
     if result.bundle is None or result.bundle.manifest.verdict is None:
         return result.folder.name, "-", "-", "-", "failed"
     verdict = result.bundle.manifest.verdict
@@ -129,10 +130,11 @@ def _row(result: BuildResult) -> tuple[str, ...]:
             accuracy += ", agreement"
         if verdict.latency is None:
             accuracy += " *"
-    speed = "built, not run here"
+    speed, word = "built, not run here", "ok"
     if (latency := verdict.latency) is not None:
         speed = f"{latency.speedup:.2f}x ({latency.engine:.1f} / {latency.baseline:.1f} ms)"
-    return result.folder.name, f"{verdict.max_difference:.1e}", accuracy, speed, "ok"
+        word = "ok" if latency.speedup > 1 else "ok, but slower"
+    return result.folder.name, f"{verdict.max_difference:.1e}", accuracy, speed, word
 
 
 def print_verdicts(results: Sequence[BuildResult]) -> None:
@@ -140,7 +142,7 @@ def print_verdicts(results: Sequence[BuildResult]) -> None:
     done = [r.bundle.manifest.verdict for r in results if r.bundle and r.bundle.manifest.verdict]
     against = done[0].baseline if done else "the model"
     header = ("engine", "fp32 differs by", "accuracy, points", "speed", "verdict")
-    print_table(f"Verdict: engine / {against}", header, [_row(result) for result in results])
+    print_table(f"Verdict: engine / {against}", header, [verdict_row(result) for result in results])
     if any(verdict.metric and verdict.latency is None for verdict in done):
         print("* of its typed graph in onnxruntime: the engine cannot run here")
     for result in results:

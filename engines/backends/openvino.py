@@ -14,6 +14,8 @@ from ...errors import EngineBuildError, OutputError
 from ..lower.fake_quantize import lower_qdq_pairs
 from .base import Backend, BuildSettings, Presence, Runner, RunSettings
 
+_RECURRENT = {"LSTMSequence", "GRUSequence", "RNNSequence"}
+
 
 def _config(settings: RunSettings) -> dict[str, Any]:
     """Explicit about everything that changes numbers: bf16 would otherwise be chosen silently."""
@@ -39,6 +41,45 @@ class _Runner(Runner):
     def close(self) -> None:
         """Drop the compiled model."""
         self._request = None
+
+
+class _RecurrentRunner(Runner):
+    """A plan with LSTM or GRU and a free batch, compiled anew for each power of two it meets.
+
+    With a free batch OpenVINO takes these ops apart into a loop of single steps, four times as
+    slow. A batch between two sizes is filled up.
+    """
+
+    def __init__(self, graph: Any, settings: RunSettings, *, label: str, max_batch: int) -> None:
+        shape = graph.input(0).partial_shape
+        dims = tuple(shape[axis].get_length() for axis in (1, 2, 3))
+        super().__init__(label=label, shape=dims, max_batch=max_batch)
+        self._graph, self._settings = graph, settings
+        self._requests: dict[int, Any] = {}
+
+    def _request(self, size: int) -> Any:
+        import openvino as ov
+
+        if size not in self._requests:
+            fixed = self._graph.clone()
+            fixed.reshape([size, *self.shape])
+            compiled = ov.Core().compile_model(fixed, "CPU", _config(self._settings))
+            self._requests[size] = compiled.create_infer_request()
+        return self._requests[size]
+
+    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+        """Run one batch."""
+        count = len(feed)
+        size = min(1 << (count - 1).bit_length(), self.max_batch)
+        filled = np.zeros((size, *self.shape), np.float32)
+        filled[:count] = feed
+        request = self._request(size)
+        request.infer([filled], share_inputs=True)
+        return np.array(request.get_output_tensor(0).data[:count])
+
+    def close(self) -> None:
+        """Drop the compiled models."""
+        self._requests.clear()
 
 
 class _OpenVino(Backend):
@@ -90,10 +131,15 @@ class _OpenVino(Backend):
             ) from error
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
-        """Load and compile the plan. A free batch axis costs nothing, so it stays free."""
+        """Load and compile the plan. Where a free batch axis costs nothing it stays free."""
         import openvino as ov
 
-        compiled = ov.Core().compile_model(plan, "CPU", _config(settings))
+        core = ov.Core()
+        graph = core.read_model(plan)
+        kinds = {op.get_type_name() for op in graph.get_ordered_ops()}
+        if kinds & _RECURRENT and graph.input(0).partial_shape.is_dynamic:
+            return _RecurrentRunner(graph, settings, label=label, max_batch=max_batch)
+        compiled = core.compile_model(graph, "CPU", _config(settings))
         return _Runner(compiled, label=label, max_batch=max_batch)
 
 

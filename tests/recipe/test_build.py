@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from ocr_trt.bench.latency import LatencySettings
 from ocr_trt.calibration.pictures import load_calibration
+from ocr_trt.cli.build import verdict_row
 from ocr_trt.engines.backends import backend, openvino
 from ocr_trt.engines.backends.base import BuildSettings
 from ocr_trt.engines.bundle import load_bundle
@@ -68,6 +70,21 @@ def test_fp32_build_needs_no_pictures(detector_spec: DetectorSpec, tmp_path: Pat
     assert set(manifest.files) == {
         "model_96.onnx", "plan_96.xml", "plan_96.bin", "spec.yaml",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("engine", "word"), [(2.0, "ok"), (9.0, "ok, but slower")])
+def test_verdict_says_when_an_engine_is_slower(
+    engine: float, word: str, detector_spec: DetectorSpec, tmp_path: Path
+) -> None:
+    (result,) = build(request(detector_spec, tmp_path))
+    assert result.bundle is not None
+    manifest = result.bundle.manifest
+    assert manifest.verdict is not None
+    assert manifest.verdict.latency is not None
+    latency = manifest.verdict.latency.model_copy(update={"engine": engine, "baseline": 3.0})
+    verdict = manifest.verdict.model_copy(update={"latency": latency})
+    bundle = replace(result.bundle, manifest=manifest.model_copy(update={"verdict": verdict}))
+    assert verdict_row(replace(result, bundle=bundle))[-1] == word
 
 
 @pytest.mark.parametrize("role", ["detector", "recognizer"])
