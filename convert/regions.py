@@ -7,8 +7,9 @@ result with the function it may be. What a region *does* decides, not how it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,10 @@ import onnx_ir as ir
 
 from ..session import onnx_session
 from .graph import constant, name_of, shape_of
+from .outcome import Outcome, Skip
 
 Feeds = dict[str, npt.NDArray]
+Meaning = TypeVar("Meaning")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,3 +154,40 @@ def evaluate(proto: onnx.ModelProto, feeds: Feeds) -> npt.NDArray | None:
         return np.asarray(onnx_session(proto, optimise=False).run(None, feeds)[0])
     except Exception:  # onnxruntime has no common base class; a region that cannot run is no match
         return None
+
+
+def raise_each(
+    model: ir.Model,
+    candidates: Callable[[ir.Node, dict[ir.Node, int]], list[Region]],
+    explain: Callable[[ir.Model, Region], Meaning | None],
+    replace: Callable[[ir.Graph, Region, Meaning], None],
+    otherwise: str,
+    told: Callable[[Region], bool] = bool,
+) -> Outcome:
+    """Replace, for each node that has candidates, the first that is explained.
+
+    ``candidates`` gives the regions that may end at a node, largest first;
+    ``otherwise`` is the reason given for candidates of which none is, if they are to be ``told``.
+    """
+    order, changed, left = positions(model.graph), 0, dict[ir.Node, Region]()
+    for root in reversed(list(model.graph)):
+        regions = [] if root.graph is None else candidates(root, order)
+        for region in regions:
+            if (meaning := explain(model, region)) is not None:
+                replace(model.graph, region, meaning)
+                changed += 1
+                break
+        else:
+            if regions and root not in left and told(regions[0]):
+                left.update(dict.fromkeys(regions[0].nodes, regions[0]))
+    return Outcome(changed=changed, skipped=_skips(left, otherwise))
+
+
+def _skips(left: dict[ir.Node, Region], reason: str) -> tuple[Skip, ...]:
+    """Return why regions, given by their nodes, were left; not those that are gone by now."""
+    results = [node.outputs[0] for node, region in left.items() if region.nodes[-1] is node]
+    return tuple(
+        Skip(value=name_of(value), reason=reason)
+        for value in results
+        if (node := value.producer()) is not None and node.graph is not None
+    )

@@ -22,9 +22,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..graph import constant, name_of, take_over, typed_like
-from ..norms import skips
 from ..outcome import Outcome
-from ..regions import Region, evaluate, positions, regions_ending_at, submodel
+from ..regions import Region, evaluate, raise_each, regions_ending_at, submodel
 
 _ELEMENTWISE = {
     *("Abs", "Add", "Clip", "Div", "Erf", "Exp", "HardSigmoid", "Log", "Max", "Min", "Mul", "Neg"),
@@ -127,19 +126,10 @@ def _replace(graph: ir.Graph, region: Region, activation: _Activation) -> None:
     graph.remove(reversed(region.nodes), safe=True)
 
 
+def _is_telling(region: Region) -> bool:
+    return len(region.nodes) >= _TELLING_SIZE
+
+
 def raise_activations(model: ir.Model) -> Outcome:
     """Replace each activation that is spelt out by its op."""
-    order, changed, left = positions(model.graph), 0, dict[ir.Node, Region]()
-    for root in reversed(list(model.graph)):
-        if root.graph is None or not _is_scalar_math(root):
-            continue
-        regions = _candidates(root, order)
-        for region in regions:
-            if (activation := _meaning(model, region)) is not None:
-                _replace(model.graph, region, activation)
-                changed += 1
-                break
-        else:
-            if regions and root not in left and len(regions[0].nodes) >= _TELLING_SIZE:
-                left.update(dict.fromkeys(regions[0].nodes, regions[0]))
-    return Outcome(changed=changed, skipped=skips(left, _OTHERWISE))
+    return raise_each(model, _candidates, _meaning, _replace, _OTHERWISE, _is_telling)

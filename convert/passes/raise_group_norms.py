@@ -20,9 +20,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..graph import name_of, shape_of, static_shape, take_over
-from ..norms import AVERAGING, epsilons, exact, raise_each
+from ..norms import AVERAGING, ENDINGS, epsilons, exact
 from ..outcome import Outcome
-from ..regions import Region, evaluate, regions_ending_at, submodel
+from ..regions import Region, evaluate, raise_each, regions_ending_at, submodel
 from ..row import Row
 
 Array = npt.NDArray[np.float64]
@@ -92,7 +92,9 @@ def _explain(model: ir.Model, region: Region) -> _Norm | None:
 
 
 def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
-    found = []
+    found = list[Region]()
+    if root.op_type not in ENDINGS:
+        return found
     for region in regions_ending_at(root, order, largest=_LARGEST):
         kinds = {node.op_type for node in region.nodes}
         if not kinds <= AVERAGING:

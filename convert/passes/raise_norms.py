@@ -26,9 +26,9 @@ from ..graph import (
     take_over,
     typed_like,
 )
-from ..norms import AVERAGING, epsilons, exact, raise_each
+from ..norms import AVERAGING, ENDINGS, epsilons, exact
 from ..outcome import Outcome
-from ..regions import Region, evaluate, regions_ending_at, submodel
+from ..regions import Region, evaluate, raise_each, regions_ending_at, submodel
 
 _TOLERANCE = 2e-5
 _OTHERWISE = "it takes a root, but is no normalisation over the last axis"
@@ -77,7 +77,9 @@ def _explain(model: ir.Model, region: Region) -> _Norm | None:
 
 def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
     """Regions ending at ``root`` that may normalise, largest first."""
-    found = []
+    found = list[Region]()
+    if root.op_type not in ENDINGS:
+        return found
     for region in regions_ending_at(root, order, largest=_LARGEST):
         kinds = {node.op_type for node in region.nodes}
         if not kinds <= AVERAGING:

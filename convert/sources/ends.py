@@ -31,12 +31,12 @@ def find_cut(graph: Any, feeds: Sequence[str], fetches: Sequence[str], rank: int
         The nearest float32 tensor of that rank in front of the outputs, and the first picture
         behind the inputs that the tensor depends on through nothing else; None if there are none.
     """
-    ends = [graph.get_tensor_by_name(_port(name)) for name in fetches]
+    ends = [graph.get_tensor_by_name(port_of(name)) for name in fetches]
     result = next((t for t in _upstream(ends) if _is_picture(t, rank, ("float32",))), None)
     if result is None:
         return None
     result, layout, blank = _before_decoder(result)
-    entries = {graph.get_tensor_by_name(_port(name)).op for name in feeds}
+    entries = {graph.get_tensor_by_name(port_of(name)).op for name in feeds}
     entry = _first_picture(result, entries)
     if entry is None:
         return None
@@ -137,5 +137,6 @@ def _info(tensor: Any) -> TensorInfo:
     )
 
 
-def _port(name: str) -> str:
+def port_of(name: str) -> str:
+    """Return the name of a node's first output, or of the output that is named already."""
     return name if ":" in name else f"{name}:0"

@@ -11,7 +11,7 @@ import onnx
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from . import Cut, Signature, TensorInfo, missing_name
-from .ends import find_cut
+from .ends import find_cut, port_of
 from .tf_graph import import_tensorflow, onnx_from_graph_def, taking_float
 
 _INPUTS = ("Placeholder", "PlaceholderWithDefault")
@@ -49,7 +49,7 @@ class GraphDefSource:
 
     def _tensor(self, name: str, kind: str, known: list[str]) -> Any:
         try:
-            return self._function.graph.get_tensor_by_name(_port(name))
+            return self._function.graph.get_tensor_by_name(port_of(name))
         except (KeyError, ValueError):
             raise missing_name(self._path, kind, name, known) from None
 
@@ -79,14 +79,16 @@ class GraphDefSource:
         self.function(input_name, output_name)  # checks the names
         v1 = import_tensorflow().compat.v1
         dtype = self._tensor(input_name, "input", self._inputs).dtype
-        graph, entry = _entered_at(self._definition, _port(input_name))
+        graph, entry = _entered_at(self._definition, port_of(input_name))
         node = graph.node.add(name=entry, op="Placeholder")
         node.attr["dtype"].type = dtype.as_datatype_enum
         node.attr["shape"].shape.CopyFrom(v1.TensorShape(shape).as_proto())
         graph = v1.graph_util.extract_sub_graph(graph, [output_name.split(":")[0]])
         if not any(node.name == entry for node in graph.node):
             raise InputFileError(f"{self._path}: {output_name} does not depend on {input_name}")
-        return onnx_from_graph_def(graph, f"{entry}:0", _port(output_name), input_name, output_name)
+        return onnx_from_graph_def(
+            graph, f"{entry}:0", port_of(output_name), input_name, output_name
+        )
 
 
 def _entered_at(definition: Any, tensor: str) -> tuple[Any, str]:
@@ -103,11 +105,6 @@ def _entered_at(definition: Any, tensor: str) -> tuple[Any, str]:
         if kept != list(node.input):
             node.input[:] = kept
     return graph, entry
-
-
-def _port(name: str) -> str:
-    """Return the name of a node's first output, or of the output that is named already."""
-    return name if ":" in name else f"{name}:0"
 
 
 def _without_switches(definition: Any) -> Any:

@@ -20,8 +20,14 @@ from .tf_graph import import_tensorflow, onnx_from_function, taking_float
 
 _LARGEST_CONFIG = 64 << 20  # bytes
 _DAMAGED = (
-    OSError, KeyError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error
-)  # fmt: skip
+    OSError,
+    KeyError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _CODE_CLASSES = {"Lambda", "__lambda__", "function"}
 
 

@@ -11,6 +11,7 @@ import pytest
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.backends import backend, target_names
 from ocr_trt.engines.backends.base import BuildSettings, RunSettings
+from ocr_trt.engines.backends.openvino import _RecurrentRunner
 from ocr_trt.engines.backends.trt_common import build_in_child, refusals_in_child
 from ocr_trt.engines.baseline import baseline_runner
 from ocr_trt.errors import EngineBuildError, OutputError, TargetMissingError, UserError
@@ -267,7 +268,8 @@ def test_openvino_runs_recurrent_models_at_sizes_it_is_fast_at(
             x = rng.standard_normal((batch, 1, 4, 6)).astype(np.float32)
             (theirs,) = reference.run(None, {"x": x})
             np.testing.assert_allclose(runner.run(x), theirs, atol=1e-5)
-        assert sorted(runner._requests) == [1, 2, 4, 6]  # type: ignore[attr-defined]
+        assert isinstance(runner, _RecurrentRunner)
+        assert sorted(runner._requests) == [1, 2, 4, 6]
 
 
 LINES = """<ir_version: 8, opset_import: ["" : 17]>
