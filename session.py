@@ -10,7 +10,11 @@ _QUIET = 4  # errors are raised too
 
 
 def onnx_session(
-    model: onnx.ModelProto | bytes | str, *, threads: int = 0, optimise: bool = True
+    model: onnx.ModelProto | bytes | str,
+    *,
+    threads: int = 0,
+    optimise: bool = True,
+    int8_kernels: bool = False,
 ) -> Any:
     """Open a session on a model, its bytes or its path.
 
@@ -18,6 +22,8 @@ def onnx_session(
         model: what to run.
         threads: threads inside an op; 0: one per core.
         optimise: let onnxruntime rewrite the graph. Without it, it computes what is written.
+        int8_kernels: run Q/DQ pairs as int8 ops. Without it they are what they say, rounding, and
+            the numbers are the same on every processor.
     """
     import onnxruntime as ort
 
@@ -29,5 +35,6 @@ def onnx_session(
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
     # Its threads spin after a run, in the time of whoever runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.disable_quant_qdq", "0" if int8_kernels else "1")
     data = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])

@@ -42,14 +42,17 @@ def quantized_tensors(model: onnx.ModelProto) -> list[str]:
 
 
 def quantized_weights(
-    weights: npt.NDArray[np.float32], axis: int
+    weights: npt.NDArray[np.float32], axis: int, largest: int = 127
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Return int8 weights and a scale per entry of ``axis``: weights ~ int8 * scale."""
+    """Return int8 weights and a scale per entry of ``axis``: weights ~ int8 * scale.
+
+    ``largest``: of the int8 weights, in size.
+    """
     others = tuple(i for i in range(weights.ndim) if i != axis)
-    scales = np.maximum(np.abs(weights).max(others) / 127, _SMALLEST_SCALE).astype(np.float32)
+    scales = np.maximum(np.abs(weights).max(others) / largest, _SMALLEST_SCALE).astype(np.float32)
     shape = [-1 if i == axis else 1 for i in range(weights.ndim)]
     steps = np.round(weights / scales.reshape(shape))
-    return np.clip(steps, -127, 127).astype(np.int8), scales
+    return np.clip(steps, -largest, largest).astype(np.int8), scales
 
 
 def _activation_pair(graph: ir.Graph, value: ir.Value, limit: float) -> ir.Value:
@@ -77,10 +80,10 @@ def _activation_pair(graph: ir.Graph, value: ir.Value, limit: float) -> ir.Value
     return dequantize.outputs[0]
 
 
-def _weight_dq(graph: ir.Graph, node: ir.Node, name: str, axis: int) -> ir.Value:
+def _weight_dq(graph: ir.Graph, node: ir.Node, name: str, largest: int) -> ir.Value:
     """Make int8 weights and their DQ, called ``name``, before ``node``; return what DQ gives."""
-    value = the(node.inputs[1])
-    steps, scales = quantized_weights(array_of(value), axis)
+    value, axis = the(node.inputs[1]), weight_axis(node)
+    steps, scales = quantized_weights(array_of(value), axis, largest)
     inputs = [
         new_initializer(graph, steps, f"{name}.int8"),
         new_initializer(graph, scales, f"{name}.scale"),
@@ -92,12 +95,15 @@ def _weight_dq(graph: ir.Graph, node: ir.Node, name: str, axis: int) -> ir.Value
     return dequantize.outputs[0]
 
 
-def quantize(model: onnx.ModelProto, ranges: Mapping[str, float]) -> Quantized:
+def quantize(
+    model: onnx.ModelProto, ranges: Mapping[str, float], *, largest_weight: int = 127
+) -> Quantized:
     """Type a clean float graph as int8 wherever ``placement`` allows.
 
     Args:
         model: float32 graph, opset 20.
         ranges: largest |x| to represent, for each of ``quantized_tensors(model)``.
+        largest_weight: in int8 steps; 63 for processors that add two products in 16 bits.
 
     Raises:
         KeyError: a range is missing.
@@ -114,10 +120,9 @@ def quantize(model: onnx.ModelProto, ranges: Mapping[str, float]) -> Quantized:
         name = name_of(node.inputs[0])
         if name not in rounded:
             rounded[name] = _activation_pair(graph, the(node.inputs[0]), ranges[name])
-        axis = weight_axis(node)
-        shared = f"{name_of(node.inputs[1])}.axis{axis}"  # ops may share a weight
+        shared = f"{name_of(node.inputs[1])}.axis{weight_axis(node)}"  # ops may share a weight
         if shared not in weights:
-            weights[shared] = _weight_dq(graph, node, shared, axis)
+            weights[shared] = _weight_dq(graph, node, shared, largest_weight)
         node.replace_input_with(0, rounded[name])
         node.replace_input_with(1, weights[shared])
     _drop_unused_weights(graph)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import UserError
 from ..output import check_file_destination, write_whole
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
 from .options import Json, Method, PrecisionName, Verbose
@@ -30,7 +31,7 @@ def calibrate(
     quiet_libraries(verbose=verbose)
     from ..calibration.pictures import load_calibration
     from ..convert.sources import open_source
-    from ..recipe.graphs import convert_all, typed_graphs
+    from ..recipe.graphs import convert_all, fp16_graphs, int8_graphs, observed
     from ..spec import load_spec
 
     spec_paths([spec])
@@ -41,7 +42,15 @@ def calibrate(
     reporter = ConsoleReporter(silent=json)
     converted = convert_all(open_source(model.source), model, reporter)
     graphs = {width: result.model for width, result in converted.items()}
-    typed = typed_graphs(graphs, precision_from(precision), pictures, method_from(method), reporter)
+    wanted, method = precision_from(precision), method_from(method)
+    if wanted == "fp32":
+        raise UserError("fp32 needs no ranges; give --precision int8 or fp16")
+    seen = observed(graphs, wanted, pictures, reporter)
+    typed = (
+        fp16_graphs(graphs, seen, pictures)
+        if wanted == "fp16"
+        else int8_graphs(graphs, seen, pictures, method, 127)
+    )
     found = typed.calibration
     data = found.model_dump() if found else {}
     if output is not None:

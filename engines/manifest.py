@@ -104,6 +104,8 @@ class Manifest(_Part):
     versions: dict[str, str]
     settings: dict[str, Any] = {}
     """Target-specific build settings, such as compute capabilities."""
+    largest_weight: int = Field(127, ge=1, le=127)
+    """Of the int8 weights, in size: 63 for processors that add two products in 16 bits."""
     engines: tuple[EngineEntry, ...] = Field(min_length=1)
     node_precisions: dict[str, str] = Field({}, repr=False)
     """Weighted ops that did not get the asked precision, with the reason."""

@@ -54,11 +54,14 @@ class Engine:
 def engine_from_bundle(bundle: Bundle, *, threads: int = 0, label: str = "") -> Engine:
     """Open a bundle; ``label`` is what reports call it in place of ``bundle.label``.
 
+    Raises:
+        InputFileError: its int8 weights are too large for this processor.
     Raises (when a runner is opened):
         TargetMissingError: its target cannot run here.
         InputFileError: the target cannot load the plan, or the plan is not what the spec says.
     """
     target = backend(bundle.manifest.target)
+    _check_weights(bundle)
     label, spec = label or bundle.label, bundle.spec
     plans = {entry.width: bundle.path(entry.plan) for entry in bundle.manifest.engines}
 
@@ -81,3 +84,14 @@ def engine_from_bundle(bundle: Bundle, *, threads: int = 0, label: str = "") -> 
         return runner
 
     return Engine(label=label, spec=spec, open_runner=open_runner)
+
+
+def _check_weights(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    largest, wanted = manifest.largest_weight, backend(manifest.target).needs().largest_weight
+    if manifest.precision == "int8" and largest > wanted:
+        raise InputFileError(
+            f"{bundle.folder}: built on a processor that sums int8 products in 32 bits; this one "
+            f"does so in 16 bits and clips them, so its weights may be {wanted} at most, and are "
+            f"up to {largest}; build the bundle again here"
+        )

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import onnx
-
 from ..bench.accuracy import Result, has_samples, run_samples
-from ..bench.latency import LatencySettings
 from ..bench.machine import versions
-from ..calibration.pictures import CalibrationSet
 from ..convert.sources import open_source
 from ..engines.backends import backend
-from ..engines.backends.base import Backend, BuildSettings, Runner, RunSettings
+from ..engines.backends.base import Backend, Runner, RunSettings
 from ..engines.baseline import baseline_runner
 from ..engines.bundle import (
     Bundle,
@@ -25,8 +21,7 @@ from ..engines.bundle import (
     tree_sha256,
     write_manifest,
 )
-from ..engines.lower.deconvolution import lower_deconvolutions
-from ..engines.manifest import EngineEntry, Manifest, OcrMetric, Precision, Verdict
+from ..engines.manifest import EngineEntry, Manifest, OcrMetric, Verdict
 from ..errors import (
     BudgetError,
     ConversionError,
@@ -39,8 +34,10 @@ from ..ocr.dataset import Dataset
 from ..output import check_destination, remove_folder, whole_folder
 from ..pipeline.engine import Engine
 from ..reporter import Reporter, SilentReporter
-from ..spec import DetectorSpec, RecognizerSpec, dump_spec, spec_beside
-from .graphs import Graphs, TypedGraphs, convert_all, typed_graphs
+from ..spec import dump_spec, spec_beside
+from .graphs import TypedGraphs, convert_all
+from .precision import needs_of, typed_for
+from .request import BuildRequest, BuildResult
 from .verdict import (
     check_baseline,
     check_budget,
@@ -49,35 +46,6 @@ from .verdict import (
     graph_engine,
     metric,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildRequest:
-    """What to build.
-
-    ``samples`` are what the verdict is measured on; without them the calibration pictures are used.
-    ``output`` is the folder that gets one bundle per target, ``<name>-<target>-<precision>``.
-    """
-
-    spec: DetectorSpec | RecognizerSpec
-    targets: tuple[str, ...]
-    precision: Precision
-    output: Path
-    calibration: CalibrationSet | None = None
-    samples: Dataset | None = None
-    method: str = "mse"
-    settings: BuildSettings = field(default_factory=BuildSettings)
-    latency: LatencySettings = field(default_factory=LatencySettings)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildResult:
-    """One target of a build: its bundle, or why there is none."""
-
-    target: str
-    folder: Path
-    bundle: Bundle | None
-    error: OcrTrtError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,36 +85,12 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
         reference = stack.enter_context(graph_engine(graphs, spec, "fp32 graph"))
         with reporter.step("compare with the model"):
             difference = check_parity(reference, baseline)
-        typed = _typed(request, targets, graphs, reporter)
+        typed = typed_for(request, targets, graphs, reporter)
         proof = _proof(request, baseline, difference, reporter)
         return [
-            _build_target(request, target, typed[_lowers(request, target)], proof, reporter)
+            _build_target(request, target, typed[needs_of(request, target)], proof, reporter)
             for target in targets
         ]
-
-
-def _lowers(request: BuildRequest, target: Backend) -> bool:
-    """Whether deconvolutions become convolutions for a target."""
-    return request.precision == "int8" and not target.has_int8_deconvolution
-
-
-def _as_it_is(graph: onnx.ModelProto) -> onnx.ModelProto:
-    return graph
-
-
-def _typed(
-    request: BuildRequest, targets: list[Backend], graphs: Graphs, reporter: Reporter
-) -> dict[bool, TypedGraphs]:
-    """Give the graphs their precision; those with lowered deconvolutions under True."""
-    settings = (request.precision, request.calibration, request.method, reporter)
-    found = dict[bool, TypedGraphs]()
-    for lowers in sorted({_lowers(request, target) for target in targets}):
-        lower = lower_deconvolutions if lowers else _as_it_is
-        wanted = {width: lower(graph) for width, graph in graphs.items()}
-        has_none = lowers and all(wanted[width] is graphs[width] for width in graphs)
-        same = found.get(False) if has_none else None
-        found[lowers] = same or typed_graphs(wanted, *settings)
-    return found
 
 
 def _checked_targets(request: BuildRequest) -> list[Backend]:
@@ -210,6 +154,7 @@ def _build_target(
                 source_sha256=tree_sha256(request.spec.source.path),
                 versions={**versions(), target.name: target.presence().version},
                 settings={"compute_capabilities": list(request.settings.compute_capabilities)},
+                largest_weight=needs_of(request, target).largest_weight,
                 engines=engines,
                 node_precisions=typed.exceptions,
                 calibration=typed.calibration,

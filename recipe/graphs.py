@@ -81,10 +81,19 @@ def _check_output(graph: onnx.ModelProto, spec: DetectorSpec | RecognizerSpec) -
         )
 
 
-def _histograms(
-    graphs: Graphs, names: list[str], pictures: CalibrationSet, reporter: Reporter
+def observed(
+    graphs: Graphs, precision: Precision, pictures: CalibrationSet, reporter: Reporter
 ) -> dict[str, Histogram]:
-    """Observe the named tensors, which are the same in the graphs of all widths."""
+    """Observe the tensors whose ranges a precision needs; they are the same at all widths.
+
+    Raises:
+        InputFileError: a calibration picture cannot be read.
+        ConversionError: nothing in the model can have the precision.
+    """
+    any_graph = next(iter(graphs.values()))
+    names = quantized_tensors(any_graph) if precision == "int8" else float_tensors(any_graph)
+    if not names:
+        raise ConversionError(f"nothing in the model can run in {precision}; use --precision fp32")
     by_width: dict[int, list[npt.NDArray[np.float32]]] = defaultdict(list)
     found: dict[str, Histogram] = {}
     done = 0
@@ -100,45 +109,51 @@ def _histograms(
     return found
 
 
-def typed_graphs(
-    graphs: Graphs,
-    precision: Precision,
-    pictures: CalibrationSet | None,
-    method: str,
-    reporter: Reporter,
-) -> TypedGraphs:
-    """Give graphs a precision.
+def float_graphs(graphs: Graphs) -> TypedGraphs:
+    """Leave graphs in fp32."""
+    return TypedGraphs(precision="fp32", graphs=graphs, exceptions={}, calibration=None)
 
-    Raises:
-        InputFileError: a calibration picture cannot be read.
-        ConversionError: nothing in the model can have the precision.
-    """
-    if precision == "fp32":
-        return TypedGraphs(precision=precision, graphs=graphs, exceptions={}, calibration=None)
-    assert pictures is not None, "checked with the request"
-    any_graph = next(iter(graphs.values()))
-    is_int8 = precision == "int8"
-    names = quantized_tensors(any_graph) if is_int8 else float_tensors(any_graph)
-    if not names:
-        raise ConversionError(f"nothing in the model can run in {precision}; use --precision fp32")
-    histograms = _histograms(graphs, names, pictures, reporter)
-    choose = METHODS[method if is_int8 else "minmax"]
-    ranges = {name: choose(histogram) for name, histogram in histograms.items()}
-    typed, exceptions = {}, {}
-    for width, graph in graphs.items():
-        if is_int8:
-            quantized = quantize(graph, ranges)
-            typed[width] = quantized.model
-            exceptions = {p.node: p.reason for p in quantized.placements if p.reason}
-        else:
-            cast = autocast(graph, ranges)
-            typed[width], exceptions = cast.model, cast.kept
-    calibration = Calibration(
-        method=method if is_int8 else "minmax",
+
+def int8_graphs(
+    graphs: Graphs,
+    histograms: dict[str, Histogram],
+    pictures: CalibrationSet,
+    method: str,
+    largest_weight: int,
+) -> TypedGraphs:
+    """Give graphs int8 where ``placement`` allows; ``largest_weight``: as for ``quantize``."""
+    ranges = {name: METHODS[method](histogram) for name, histogram in histograms.items()}
+    done = {
+        width: quantize(graph, ranges, largest_weight=largest_weight)
+        for width, graph in graphs.items()
+    }
+    placements = next(iter(done.values())).placements
+    return TypedGraphs(
+        precision="int8",
+        graphs={width: quantized.model for width, quantized in done.items()},
+        exceptions={p.node: p.reason for p in placements if p.reason},
+        calibration=_calibration(method, pictures, ranges),
+    )
+
+
+def fp16_graphs(
+    graphs: Graphs, histograms: dict[str, Histogram], pictures: CalibrationSet
+) -> TypedGraphs:
+    """Give graphs fp16 where it holds what was seen."""
+    ranges = {name: histogram.peak for name, histogram in histograms.items()}
+    done = {width: autocast(graph, ranges) for width, graph in graphs.items()}
+    return TypedGraphs(
+        precision="fp16",
+        graphs={width: cast.model for width, cast in done.items()},
+        exceptions=next(iter(done.values())).kept,
+        calibration=_calibration("minmax", pictures, ranges),
+    )
+
+
+def _calibration(method: str, pictures: CalibrationSet, ranges: dict[str, float]) -> Calibration:
+    return Calibration(
+        method=method,
         pictures=len(pictures),
         data_sha256=tree_sha256(pictures.dataset.folder),
         ranges=ranges,
-    )
-    return TypedGraphs(
-        precision=precision, graphs=typed, exceptions=exceptions, calibration=calibration
     )

@@ -28,6 +28,16 @@ class BuildSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GraphNeeds:
+    """What an int8 graph must be for a target. Graphs for the same needs are the same."""
+
+    lower_deconvolutions: bool = False
+    """ConvTranspose has no int8 kernels there, but Conv has: it becomes one."""
+    largest_weight: int = 127
+    """Of the int8 weights; 63 where the processor adds two products in 16 bits."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Presence:
     """Whether a target can be used here. ``reason`` and ``remedy`` say why not, and what to do."""
 
@@ -107,12 +117,14 @@ class Backend(ABC):
     """Of its plan file."""
     for_named_gpus: bool = False
     """Whether ``BuildSettings.compute_capabilities`` means anything to it."""
-    has_int8_deconvolution: bool = True
-    """Whether ConvTranspose runs in int8, or may stay float; if not, it becomes a Conv for int8."""
 
     @abstractmethod
     def presence(self) -> Presence:
         """Say whether the target can be used here."""
+
+    def needs(self) -> GraphNeeds:
+        """Say what an int8 graph must be to run here, or where the target's plans run."""
+        return GraphNeeds()
 
     @abstractmethod
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import onnx
 
 from ...session import onnx_session
-from .base import Backend, BuildSettings, Presence, Runner, RunSettings
+from ..cpu import has_exact_int8
+from .base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
 
 
 class _Runner(Runner):
@@ -40,6 +41,10 @@ class _OnnxRuntime(Backend):
 
         return Presence(can_build=True, can_run=True, version=onnxruntime.__version__)
 
+    def needs(self) -> GraphNeeds:
+        """Its kernels clip sums of products where the processor adds them in 16 bits."""
+        return GraphNeeds(largest_weight=127 if has_exact_int8() else 63)
+
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Write the typed graph itself: onnxruntime has no plans."""
         plan.write_bytes(model.SerializeToString(deterministic=True))
@@ -54,7 +59,7 @@ class _OnnxRuntime(Backend):
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Open a session on the plan."""
-        session = onnx_session(str(plan), threads=settings.threads)
+        session = onnx_session(str(plan), threads=settings.threads, int8_kernels=True)
         return _Runner(session, label=label, max_batch=max_batch)
 
 

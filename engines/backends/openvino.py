@@ -11,8 +11,9 @@ import numpy.typing as npt
 import onnx
 
 from ...errors import EngineBuildError, OutputError
+from ..cpu import has_exact_int8
 from ..lower.fake_quantize import lower_qdq_pairs
-from .base import Backend, BuildSettings, Presence, Runner, RunSettings
+from .base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
 
 _RECURRENT = {"LSTMSequence", "GRUSequence", "RNNSequence"}
 
@@ -96,6 +97,10 @@ class _OpenVino(Backend):
                 can_build=False, can_run=False, reason=str(error), remedy="pip install openvino"
             )
         return Presence(can_build=True, can_run=True, version=openvino.__version__.split("-")[0])
+
+    def needs(self) -> GraphNeeds:
+        """Its kernels clip sums of products where the processor adds them in 16 bits."""
+        return GraphNeeds(largest_weight=127 if has_exact_int8() else 63)
 
     def _read(self, model: onnx.ModelProto) -> Any:
         """Hand over a graph, with our functions inlined."""

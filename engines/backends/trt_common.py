@@ -17,7 +17,7 @@ from pathlib import Path
 import onnx
 
 from ...errors import EngineBuildError, TargetMissingError
-from .base import Backend, BuildSettings, Presence, Runner, RunSettings
+from .base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
 from .trt_child import NOT_WRITTEN
 
 _TIMEOUT = 3600  # seconds
@@ -107,7 +107,6 @@ class NvidiaBackend(Backend):
 
     precisions = ("fp32", "fp16", "int8")
     suffix = ".plan"
-    has_int8_deconvolution = False
 
     def __init__(self, *, name: str, package: str, extra: str, builds_without_gpu: bool) -> None:
         self.name = name
@@ -134,6 +133,10 @@ class NvidiaBackend(Backend):
         presence = self.presence()
         if not presence.can_build:
             raise TargetMissingError(f"target {self.name}: {presence.reason}; {presence.remedy}")
+
+    def needs(self) -> GraphNeeds:
+        """Deconvolutions have no int8 kernels."""
+        return GraphNeeds(lower_deconvolutions=True)
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
         """Ask NVIDIA's parser."""

@@ -44,10 +44,13 @@ def sqnr(reference: np.ndarray, other: np.ndarray) -> float:
     return float(10 * np.log10((centred**2).sum() / ((reference - other) ** 2).sum()))
 
 
-def quantized(clean: tuple[onnx.ModelProto, list[np.ndarray]]) -> onnx.ModelProto:
+def quantized(
+    clean: tuple[onnx.ModelProto, list[np.ndarray]], largest_weight: int = 127
+) -> onnx.ModelProto:
     model, batches = clean
     seen = observe(model, batches, quantized_tensors(model))
-    return quantize(model, {name: h.peak for name, h in seen.items()}).model
+    ranges = {name: h.peak for name, h in seen.items()}
+    return quantize(model, ranges, largest_weight=largest_weight).model
 
 
 def test_int8_graph_stays_close_to_float(clean: tuple[onnx.ModelProto, list[np.ndarray]]) -> None:
@@ -80,13 +83,17 @@ def test_q_and_dq_follow_the_rules(clean: tuple[onnx.ModelProto, list[np.ndarray
         assert all(weights[name].dtype == np.float32 for name in node.input[2:])
 
 
-def test_weights_are_quantised_per_channel_and_come_back(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("largest", [127, 63])
+def test_weights_are_quantised_per_channel_and_come_back(
+    largest: int, rng: np.random.Generator
+) -> None:
     weights = rng.standard_normal((6, 4, 3, 3)).astype(np.float32) * np.logspace(-3, 2, 6)[
         :, None, None, None
     ].astype(np.float32)
     weights[2] = 0
-    steps, scales = quantized_weights(weights, 0)
+    steps, scales = quantized_weights(weights, 0, largest)
     assert steps.dtype == np.int8
+    assert np.abs(steps).max() == largest
     assert scales.shape == (6,)
     assert (scales > 0).all()
     back = steps * scales[:, None, None, None]
@@ -229,16 +236,17 @@ def test_nvidias_builder_takes_every_precision(
     assert plan.stat().st_size > 10_000
 
 
-def test_openvino_computes_what_the_int8_graph_says(
-    clean: tuple[onnx.ModelProto, list[np.ndarray]], tmp_path: Path
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_int8_kernels_compute_what_the_graph_says(
+    name: str, clean: tuple[onnx.ModelProto, list[np.ndarray]], tmp_path: Path
 ) -> None:
     from ocr_trt.engines.backends import backend
     from ocr_trt.engines.backends.base import BuildSettings, RunSettings
 
     model, batches = clean
-    typed = quantized(clean)
-    plan = tmp_path / "plan.xml"
-    target = backend("openvino")
+    target = backend(name)
+    typed = quantized(clean, target.needs().largest_weight)
+    plan = tmp_path / f"plan{target.suffix}"
     target.build(typed, plan, BuildSettings(max_batch=4))
     with target.open(plan, label="x", settings=RunSettings(), max_batch=4) as runner:
         found = runner.run(batches[0])

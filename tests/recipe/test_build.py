@@ -22,6 +22,7 @@ from ocr_trt.errors import (
     BudgetError,
     ConversionError,
     EngineBuildError,
+    InputFileError,
     OutputError,
     SpecError,
     TargetMissingError,
@@ -70,6 +71,31 @@ def test_fp32_build_needs_no_pictures(detector_spec: DetectorSpec, tmp_path: Pat
     assert set(manifest.files) == {
         "model_96.onnx", "plan_96.xml", "plan_96.bin", "spec.yaml",
     }  # fmt: skip
+
+
+def test_int8_engine_does_not_run_where_its_sums_would_be_clipped(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = generous(detector_spec)
+    wanted = request(spec, tmp_path, precision="int8", calibration=load_calibration(pictures, spec))
+    largest = []
+    for exact in (False, True):
+        monkeypatch.setattr(openvino, "has_exact_int8", lambda exact=exact: exact)
+        (result,) = build(wanted)
+        assert result.bundle is not None
+        weights = [
+            np.abs(onnx.numpy_helper.to_array(tensor)).max()
+            for tensor in onnx.load(result.folder / "model_96.onnx").graph.initializer
+            if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4
+        ]
+        largest.append(max(weights))
+        assert result.bundle.manifest.largest_weight == largest[-1]
+    assert largest == [63, 127]
+    bundle = load_bundle(result.folder)
+    engine_from_bundle(bundle).close()
+    monkeypatch.setattr(openvino, "has_exact_int8", lambda: False)
+    with pytest.raises(InputFileError, match="may be 63 at most, and are up to 127; build"):
+        engine_from_bundle(bundle)
 
 
 @pytest.mark.parametrize(("engine", "word"), [(2.0, "ok"), (9.0, "ok, but slower")])

@@ -1,0 +1,22 @@
+"""What this machine's processor can do, as far as it changes numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_EXACT = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
+"""Instructions that add products of int8 up in 32 bits: two names of x86, one of ARM."""
+
+
+def has_exact_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether products of int8 are summed up in 32 bits.
+
+    Older x86 processors add two products of an 8-bit activation and an 8-bit weight in 16 bits,
+    and clip the sum: 255 * 127 * 2 does not fit. What cannot be told is taken for such a one.
+    """
+    try:
+        text = cpuinfo.read_text("utf-8", errors="replace")
+    except OSError:
+        return False
+    lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
+    return bool(lines) and all(_EXACT & set(line.split()) for line in lines)

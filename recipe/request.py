@@ -1,0 +1,44 @@
+"""What a build is asked for, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..bench.latency import LatencySettings
+from ..calibration.pictures import CalibrationSet
+from ..engines.backends.base import BuildSettings
+from ..engines.bundle import Bundle
+from ..engines.manifest import Precision
+from ..errors import OcrTrtError
+from ..ocr.dataset import Dataset
+from ..spec import DetectorSpec, RecognizerSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What to build.
+
+    ``samples`` are what the verdict is measured on; without them the calibration pictures are used.
+    ``output`` is the folder that gets one bundle per target, ``<name>-<target>-<precision>``.
+    """
+
+    spec: DetectorSpec | RecognizerSpec
+    targets: tuple[str, ...]
+    precision: Precision
+    output: Path
+    calibration: CalibrationSet | None = None
+    samples: Dataset | None = None
+    method: str = "mse"
+    settings: BuildSettings = field(default_factory=BuildSettings)
+    latency: LatencySettings = field(default_factory=LatencySettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildResult:
+    """One target of a build: its bundle, or why there is none."""
+
+    target: str
+    folder: Path
+    bundle: Bundle | None
+    error: OcrTrtError | None = None
