@@ -6,7 +6,10 @@ from typing import Any
 
 import onnx
 
+from .onnx_file import as_file, is_too_large
+
 _QUIET = 4  # errors are raised too
+_PROVIDERS = ("CPUExecutionProvider",)
 
 
 def onnx_session(
@@ -36,5 +39,9 @@ def onnx_session(
     # Its threads spin after a run, in the time of whoever runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.disable_quant_qdq", "0" if int8_kernels else "1")
-    data = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
-    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    if isinstance(model, onnx.ModelProto):
+        if is_too_large(model):
+            with as_file(model) as path:
+                return ort.InferenceSession(str(path), options, providers=_PROVIDERS)
+        model = model.SerializeToString()
+    return ort.InferenceSession(model, options, providers=_PROVIDERS)

@@ -45,6 +45,7 @@ from .passes.remove_pixel_casts import remove_pixel_casts
 from .passes.sink_views import sink_views
 from .sources import Source
 from .sources.pixels import takes_whole_pixels
+from .sources.weights import Exported
 
 Pass = Callable[[ir.Model], Outcome]
 Watch = Callable[[str, ir.Model], None]
@@ -115,10 +116,10 @@ def _nothing(name: str, model: ir.Model) -> None:
     """Watch nothing."""
 
 
-def _upgraded(model: onnx.ModelProto) -> ir.Model:
+def _upgraded(raw: Exported) -> ir.Model:
     from onnxscript import version_converter
 
-    graph = ir.from_proto(model)
+    graph = raw.whole()
     lower_erfc(graph)
     check_ops(graph)
     version_converter.convert_version(graph, target_version=OPSET)
@@ -175,7 +176,7 @@ def convert(
     """
     shape = spec.input.shape_at(traced_batch(spec.input), width or spec.input.width)
     raw = source.to_onnx(spec.input.name, shape, spec.output.name)
-    _check_pixels(raw, spec.input)
+    _check_pixels(raw.model, spec.input)
     model = _upgraded(raw)
     passes = [*PREPARE, *io_passes(spec), *PASSES]
     if spec.input.max_batch > 1:
@@ -189,7 +190,7 @@ def convert(
                 f"the batch axis cannot be freed: {skip.value}: {skip.reason}; "
                 "set input.max_batch: 1"
             )
-    raw_ops = Counter(node.op_type for node in raw.graph.node)
+    raw_ops = Counter(node.op_type for node in raw.model.graph.node)
     return Converted(model=ir.to_proto(model), raw_ops=raw_ops, steps=steps)
 
 

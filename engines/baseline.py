@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx_ir as ir
 
 from ..convert.sources import Source
 from ..convert.sources.tf_graph import import_tensorflow
@@ -50,10 +51,11 @@ class _OnnxRunner(Runner):
         shape = (spec.input.channels, spec.input.height, width)
         label = f"source in onnxruntime {onnxruntime.__version__}"
         super().__init__(label=label, shape=shape, max_batch=spec.input.max_batch)
-        model = source.to_onnx(spec.input.name, spec.input.shape_at(1, width), spec.output.name)
+        wanted = (spec.input.name, spec.input.shape_at(1, width), spec.output.name)
+        model = ir.to_proto(source.to_onnx(*wanted).whole())
         if spec.input.max_batch > 1:
             model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
-        self._session, self._spec = onnx_session(model.SerializeToString()), spec
+        self._session, self._spec = onnx_session(model), spec
         is_time_first = spec.role == "recognizer" and spec.output.layout == "TNC"
         self._axis = 1 if is_time_first else 0
         self._takes_batches = spec.input.max_batch == 1 or self._gives_rows()

@@ -31,6 +31,7 @@ from ..errors import (
     UserError,
 )
 from ..ocr.dataset import Dataset
+from ..onnx_file import write_onnx
 from ..output import check_destination, remove_folder, whole_folder
 from ..pipeline.engine import Engine
 from ..reporter import Reporter, SilentReporter
@@ -183,7 +184,7 @@ def _compile(
             entry = EngineEntry(
                 width=width, model=f"model_{width}.onnx", plan=f"plan_{width}{target.suffix}"
             )
-            (scratch / entry.model).write_bytes(graph.SerializeToString(deterministic=True))
+            write_onnx(graph, scratch / entry.model)
             target.build(graph, scratch / entry.plan, settings)
             entries.append(entry)
             advance(number)

@@ -14,6 +14,7 @@ from ..graph import attribute, constant, new_initializer, replace_value
 from ..outcome import Outcome
 
 _LARGEST = 2**28  # bytes of a folded tensor
+_ALWAYS_FOLDED = frozenset({"ConstantOfShape", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
 def _fold_splits(graph: ir.Graph) -> int:
@@ -34,8 +35,8 @@ def _fold_splits(graph: ir.Graph) -> int:
 
 
 def _folds_too(node: ir.Node) -> bool | None:
-    """Fold what onnxscript keeps to save space: PyTorch gives an LSTM its zeros so."""
-    return True if node.op_type == "ConstantOfShape" else None
+    """Fold what onnxscript keeps to save space: an LSTM's zeros, and views of large weights."""
+    return True if node.op_type in _ALWAYS_FOLDED else None
 
 
 def fold_constants(model: ir.Model) -> Outcome:

@@ -11,10 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-import onnx
-
 from ...errors import InputFileError
 from ...spec import SourceSpec
+from .weights import Exported
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +59,11 @@ class Source(Protocol):
     def cut(self, rank: int) -> Cut | None:
         """Find a network whose output has ``rank`` axes inside the model; None: it has none."""
 
-    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
+    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return the model from the named input of ``shape``, as float32, to the named output.
 
-        Either may be any tensor of the model: it is cut off there.
+        Either may be any tensor of the model: it is cut off there. The picture is its first input;
+        large weights may be further ones.
         """
 
     def function(self, input_name: str, output_name: str) -> Any:

@@ -6,13 +6,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from . import Cut, Signature, TensorInfo, missing_name
 from .ends import find_cut, port_of
 from .tf_graph import import_tensorflow, onnx_from_graph_def, taking_float
+from .weights import Exported
 
 _INPUTS = ("Placeholder", "PlaceholderWithDefault")
 _VARIABLES = ("VariableV2", "VarHandleOp", "Variable")
@@ -74,7 +73,7 @@ class GraphDefSource:
                 f"{', '.join(self._inputs)}; freeze the others to constants first"
             ) from None
 
-    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
+    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return raw ONNX at a fixed input shape."""
         self.function(input_name, output_name)  # checks the names
         v1 = import_tensorflow().compat.v1

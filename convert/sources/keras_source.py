@@ -11,12 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from . import Cut, Signature, TensorInfo, missing_name
 from .tf_graph import import_tensorflow, onnx_from_function, taking_float
+from .weights import Exported
 
 _LARGEST_CONFIG = 64 << 20  # bytes
 _DAMAGED = (
@@ -192,7 +191,7 @@ class KerasSource:
 
         return taking_float(run, import_tensorflow().as_dtype(str(entry.dtype)))
 
-    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
+    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return raw ONNX at a fixed input shape."""
         function = self.function(input_name, output_name)
         return onnx_from_function(function, input_name, shape, output_name)

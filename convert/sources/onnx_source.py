@@ -11,6 +11,7 @@ from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
 from .pixels import taking_floats
+from .weights import Exported, take_initializers
 
 _OLDEST_OPSET = 11
 _PLAIN_OPSET = 18
@@ -20,12 +21,12 @@ _PLAIN_OPSET = 18
 class OnnxSource:
     """An ONNX model with one input. ``path`` is what error messages name."""
 
-    def __init__(self, path: Path, model: onnx.ModelProto) -> None:
-        self._path, self._model = path, model
+    def __init__(self, path: Path, exported: Exported) -> None:
+        self._path, self._model, self._weights = path, exported.model, exported.weights
 
     def signature(self) -> Signature:
         """Return the inputs (without weights) and outputs."""
-        weights = {tensor.name for tensor in self._model.graph.initializer}
+        weights = {tensor.name for tensor in self._model.graph.initializer} | {*self._weights}
         inputs = [value for value in self._model.graph.input if value.name not in weights]
         return Signature(
             inputs=tuple(map(_info, inputs)), outputs=tuple(map(_info, self._model.graph.output))
@@ -38,7 +39,7 @@ class OnnxSource:
     def cut(self, rank: int) -> None:
         """Where else to cut an ONNX file, its own names tell."""
 
-    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
+    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return the part between two values, with the input fixed to ``shape``."""
         signature = self.signature()
         entry = next((i for i in signature.inputs if i.name == input_name), None)
@@ -50,22 +51,25 @@ class OnnxSource:
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         values = {value.name: value for value in _all_values(model)}
+        carried = [value for value in self._model.graph.input if value.name in self._weights]
         del model.graph.node[:], model.graph.input[:], model.graph.output[:]
         model.graph.node.extend(self._nodes_between(input_name, output_name))
         dtype = values[input_name].type.tensor_type.elem_type if input_name in values else 0
         info = onnx.helper.make_tensor_value_info
         model.graph.input.append(info(input_name, dtype or onnx.TensorProto.FLOAT, shape))
+        model.graph.input.extend(carried)
         dtype = values[output_name].type.tensor_type.elem_type if output_name in values else 0
         # Shapes are inferred again, from the fixed one; exporters declare wrong ones.
         model.graph.output.append(info(output_name, dtype or onnx.TensorProto.FLOAT, None))
         del model.graph.value_info[:]
         _declare_rank(model, values.get(output_name))
-        return taking_floats(model)
+        return Exported(model=taking_floats(model), weights=self._weights)
 
     def _nodes_between(self, input_name: str, output_name: str) -> list[onnx.NodeProto]:
         """Return the nodes that make one value from another and weights, in graph order."""
         graph = self._model.graph
         weights = {tensor.name for tensor in (*graph.initializer, *graph.sparse_initializer)}
+        weights |= {*self._weights}
         makers = {name: node for node in graph.node for name in node.output if name}
         inputs, outputs = (
             [info.name for info in infos]
@@ -149,6 +153,7 @@ def open_source(source: SourceSpec) -> OnnxSource:
     path = source.path
     try:
         model = onnx.load(path)
+        weights = take_initializers(model)
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf and onnx have no common base class
         raise InputFileError(
@@ -157,7 +162,9 @@ def open_source(source: SourceSpec) -> OnnxSource:
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset < _OLDEST_OPSET:
         raise InputFileError(f"{path}: opset {opset} is too old, {_OLDEST_OPSET} is the oldest")
-    return OnnxSource(path, _brought_up(path, model) if opset < _PLAIN_OPSET else model)
+    if opset < _PLAIN_OPSET:
+        model = _brought_up(path, model)
+    return OnnxSource(path, Exported(model=model, weights=weights))
 
 
 def _brought_up(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:

@@ -6,8 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from . import Cut, Signature, TensorInfo, missing_name
@@ -18,6 +16,7 @@ from .tf_graph import (
     onnx_from_function,
     taking_float,
 )
+from .weights import Exported
 
 
 class SavedModelSource:
@@ -96,7 +95,7 @@ class SavedModelSource:
 
         return taking_float(run, spec.dtype)
 
-    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
+    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return raw ONNX at a fixed input shape."""
         if not self._is_whole(input_name, output_name):
             return self._graph.to_onnx(input_name, shape, output_name)

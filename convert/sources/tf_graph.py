@@ -12,12 +12,11 @@ from typing import Any
 import onnx
 
 from ...errors import ConversionError, TargetMissingError
+from .freeze import freeze
 from .pixels import rename, taking_floats
-from .weights import give_weights, take_weights
+from .weights import Exported, Weights, take_constants
 
 _TF2ONNX_OPSET = 18
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-_MARKS = ("_XlaMustCompile", "_noinline")
 
 
 def import_tensorflow() -> Any:
@@ -71,7 +70,7 @@ def taking_float(function: Any, dtype: Any) -> Any:
 
 def onnx_from_function(
     function: Any, input_name: str, shape: tuple[int, ...], output_name: str
-) -> onnx.ModelProto:
+) -> Exported:
     """Convert a one-tensor function, traced at ``shape`` (float32), to raw ONNX (opset 18).
 
     Ops that ONNX does not have may be left in the result; the passes or ``invariants`` deal with
@@ -86,17 +85,16 @@ def onnx_from_function(
             traced = tf.function(function).get_concrete_function(
                 tf.TensorSpec(shape, tf.float32, name="input")
             )
-            frozen = _frozen(traced)
+            frozen = freeze(traced)
     except Exception as error:  # whatever the user's graph raises when it is traced
         raise ConversionError(
             f"the model cannot be traced with an input of shape {list(shape)}: "
             f"{_first_line(error)}; check input.shape in the spec, and if the model takes one "
             "batch size only, set input.max_batch: 1"
         ) from error
-    graph = frozen.graph.as_graph_def()
-    (entry,), (result,) = frozen.inputs[:1], frozen.outputs[:1]
-    model = _onnx_from_frozen(graph, entry.name, result.name)
-    return _renamed(model, input_name, output_name)
+    (entry,), (result,) = frozen.inputs, frozen.outputs
+    model = _onnx_from_frozen(frozen.graph, entry, result, frozen.weights)
+    return Exported(model=_renamed(model, input_name, output_name), weights=frozen.weights)
 
 
 def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any]) -> Any:
@@ -112,7 +110,7 @@ def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any])
     try:
         with _stderr_to_null():
             traced = tf.function(function).get_concrete_function(**specs)
-            graph = _frozen(traced).graph.as_graph_def()
+            graph = freeze(traced, whole=True).graph
             ends = list(traced.structured_outputs)
             return _without_order(tf.compat.v1.graph_util.extract_sub_graph(graph, ends))
     except Exception as error:  # whatever the user's graph raises when it is traced
@@ -126,61 +124,20 @@ def _without_order(graph: Any) -> Any:
     return graph
 
 
-def _frozen(traced: Any) -> Any:
-    """Turn variables into constants and calls into what they call.
-
-    Loops stay functions: tf2onnx knows LSTMs by them. Functions that are to be compiled by XLA
-    (Keras wraps grouped convolutions in one) are not inlined until their mark is gone.
-    """
-    from tensorflow.compat import v1
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
-    graph = frozen.graph.as_graph_def()
-    if not any(node.op in _CALLS for node in graph.node):
-        return frozen
-    _unmark(graph)
-    names = [tensor.name for tensor in frozen.inputs]
-
-    def unmarked(*tensors: Any) -> Any:
-        return v1.import_graph_def(
-            graph,
-            input_map=dict(zip(names, tensors, strict=True)),
-            return_elements=[tensor.name for tensor in frozen.outputs],
-            name="",
-        )
-
-    specs = [v1.TensorSpec(t.shape, t.dtype, name=t.op.name) for t in frozen.inputs]
-    again = v1.wrap_function(unmarked, specs)
-    return convert_variables_to_constants_v2(again, lower_control_flow=False)
-
-
-def _unmark(graph: Any) -> None:
-    """Let every function be inlined; under new names, since TensorFlow keeps the old."""
-    names = {function.signature.name for function in graph.library.function}
-    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
-    for part in (*nodes, *graph.library.function):
-        for mark in _MARKS:
-            part.attr.pop(mark, None)
-    for node in nodes:
-        for value in node.attr.values():
-            if value.func.name in names:
-                value.func.name += "_unmarked"
-    for function in graph.library.function:
-        function.signature.name += "_unmarked"
-
-
 def onnx_from_graph_def(
     graph: Any, entry: str, result: str, input_name: str, output_name: str
-) -> onnx.ModelProto:
+) -> Exported:
     """Convert a frozen GraphDef whose placeholder has a fixed shape to raw ONNX (opset 18).
 
-    Its input becomes float32.
+    Its input becomes float32. Changes the graph.
 
     Raises:
         ConversionError: tf2onnx fails.
     """
-    return taking_floats(_renamed(_onnx_from_frozen(graph, entry, result), input_name, output_name))
+    weights = take_constants(graph)
+    model = _onnx_from_frozen(graph, entry, result, weights)
+    model = taking_floats(_renamed(model, input_name, output_name))
+    return Exported(model=model, weights=weights)
 
 
 def onnx_from_tflite(path: Path) -> onnx.ModelProto:
@@ -194,15 +151,23 @@ def onnx_from_tflite(path: Path) -> onnx.ModelProto:
     )
 
 
-def _onnx_from_frozen(graph: Any, entry: str, result: str) -> onnx.ModelProto:
-    weights = take_weights(graph)
+def _onnx_from_frozen(graph: Any, entry: str, result: str, weights: Weights) -> onnx.ModelProto:
+    """Let tf2onnx convert a graph; the picture is its first input, ``weights`` are the others."""
     entries = [entry, *(f"{name}:0" for name in weights)]
     model = _run_tf2onnx(
         lambda tf2onnx: tf2onnx.convert.from_graph_def(
             graph, input_names=entries, output_names=[result], opset=_TF2ONNX_OPSET
         )[0]
     )
-    return give_weights(model, weights)
+    rename(model.graph, {f"{name}:0": name for name in weights})
+    inputs = {value.name: value for value in model.graph.input}
+    picture = inputs.pop(entry)
+    for name, value in inputs.items():
+        value.name = name.removesuffix(":0")
+    ordered = [picture, *inputs.values()]
+    del model.graph.input[:]
+    model.graph.input.extend(ordered)
+    return model
 
 
 def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProto:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
 from ...errors import InputFileError, TargetMissingError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
 from .onnx_source import OnnxSource
 from .tf_graph import import_tensorflow, onnx_from_tflite
+from .weights import Exported
 
 
 class TfliteSource:
@@ -65,7 +65,7 @@ class TfliteSource:
 
     @cached_property
     def _onnx(self) -> OnnxSource:
-        return OnnxSource(self._path, onnx_from_tflite(self._path))
+        return OnnxSource(self._path, Exported(model=onnx_from_tflite(self._path)))
 
     def function(self, input_name: str, output_name: str) -> Any:
         """Return a function that calls the interpreter, resized to each picture it gets."""
@@ -83,7 +83,7 @@ class TfliteSource:
 
         return lambda image: self._tf.numpy_function(call, [image], self._tf.float32)
 
-    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> onnx.ModelProto:
+    def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return raw ONNX at a fixed input shape."""
         self._check_names(input_name, output_name)
         return self._onnx.to_onnx(input_name, shape, output_name)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from ...onnx_file import write_onnx
 from ...session import onnx_session
 from ..cpu import has_exact_int8
 from .base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
@@ -47,7 +48,7 @@ class _OnnxRuntime(Backend):
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Write the typed graph itself: onnxruntime has no plans."""
-        plan.write_bytes(model.SerializeToString(deterministic=True))
+        write_onnx(model, plan)
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
         """Open a session."""

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common
 
 from ...errors import EngineBuildError, OutputError
+from ...onnx_file import as_file, is_too_large
 from ..cpu import has_exact_int8
 from ..lower.fake_quantize import lower_qdq_pairs
 from .base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
@@ -104,11 +107,15 @@ class _OpenVino(Backend):
 
     def _read(self, model: onnx.ModelProto) -> Any:
         """Hand over a graph, with our functions inlined."""
-        import onnx.inliner
         import openvino as ov
 
-        inlined = lower_qdq_pairs(onnx.inliner.inline_local_functions(model))
+        whole = ir.from_proto(model)
+        common.InlinePass()(whole)
+        inlined = lower_qdq_pairs(ir.to_proto(whole))
         try:
+            if is_too_large(inlined):
+                with as_file(inlined) as path:
+                    return ov.Core().read_model(path)
             return ov.Core().read_model(inlined.SerializeToString(deterministic=True))
         except RuntimeError as error:
             raise EngineBuildError(f"openvino refuses the graph: {error}") from error

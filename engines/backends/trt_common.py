@@ -10,13 +10,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from importlib import metadata, util
 from pathlib import Path
 
 import onnx
 
 from ...errors import EngineBuildError, TargetMissingError
+from ...onnx_file import as_file
 from .base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
 from .trt_child import NOT_WRITTEN
 
@@ -42,9 +42,7 @@ def gpu_absence() -> tuple[str, str] | None:
 
 def _in_child(order: dict[str, object], model: onnx.ModelProto) -> subprocess.CompletedProcess[str]:
     """Start a child on a graph and wait for it."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "model.onnx"
-        path.write_bytes(model.SerializeToString(deterministic=True))
+    with as_file(model) as path:
         text = json.dumps({**order, "model": str(path)})
         command = [sys.executable, "-m", "ocr_trt.engines.backends.trt_child", text]
         try:

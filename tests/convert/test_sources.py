@@ -373,7 +373,7 @@ def test_onnx_model_of_another_size_is_refused(tmp_path: Path) -> None:
     text = f"{head} g (float[1,3,64,96] x) => (float[1,3,64,96] y) {{ y = Relu(x) }}"
     onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
     source = open_source(SourceSpec(path=tmp_path / "m.onnx"))
-    assert source.to_onnx("x", (2, 3, 64, 96), "y").graph.input
+    assert source.to_onnx("x", (2, 3, 64, 96), "y").model.graph.input
     with pytest.raises(SpecError, match=r"takes \[1, 3, 64, 96\], .* ask for \[1, 3, 64, 100\]"):
         source.to_onnx("x", (1, 3, 64, 100), "y")
 

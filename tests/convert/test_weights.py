@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 import pytest
 
+from ocr_trt import onnx_file
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source, weights
+from ocr_trt.engines.backends import backend
+from ocr_trt.engines.backends.base import BuildSettings, RunSettings
 from ocr_trt.engines.backends.onnxruntime import runner_from_model
 from ocr_trt.engines.baseline import baseline_runner
-from ocr_trt.spec import SourceSpec, spec_from_dict
+from ocr_trt.session import onnx_session
+from ocr_trt.spec import DetectorSpec, RecognizerSpec, SourceSpec, spec_from_dict
 
 keras = pytest.importorskip("keras")
 
@@ -31,11 +37,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("large", [1, 1 << 10], ids=["every constant", "the large ones"])
-def test_weights_that_go_around_come_back(
-    model: Path, large: int, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
-) -> None:
-    spec = spec_from_dict(
+def spec_of(model: Path) -> DetectorSpec | RecognizerSpec:
+    return spec_from_dict(
         {
             "name": "m",
             "role": "detector",
@@ -44,18 +47,22 @@ def test_weights_that_go_around_come_back(
             "output": {"name": "map"},
         }
     )
+
+
+@pytest.mark.parametrize("large", [1, 1 << 10], ids=["every constant", "the large ones"])
+def test_weights_that_go_around_come_back(
+    model: Path, large: int, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    spec = spec_of(model)
     source = open_source(spec.source)
     usual = convert(source, spec)
-    taken = list[str]()
-    original = weights.give_weights
     monkeypatch.setattr(weights, "_HEAVY", 0)
     monkeypatch.setattr(weights, "_LARGE", large)
-    monkeypatch.setattr(
-        "ocr_trt.convert.sources.tf_graph.give_weights",
-        lambda graph, arrays: original(graph, taken.extend(arrays) or arrays),
-    )
+    raw = source.to_onnx("image", (1, 32, 48, 3), "map")
+    assert len(raw.weights) >= 4
+    left = sum(onnx.numpy_helper.to_array(t).nbytes >= large for t in raw.model.graph.initializer)
+    assert left <= sum(array.nbytes < 8 for array in raw.weights.values()) + 40 // large
     heavy = convert(source, spec)
-    assert len(taken) >= 4
     assert heavy.ops == usual.ops
     picture = rng.uniform(-1, 1, (1, 3, 32, 48)).astype(np.float32)
     ours = runner_from_model(heavy.model, label="x", max_batch=1).run(picture)
@@ -65,11 +72,50 @@ def test_weights_that_go_around_come_back(
 
 
 def test_small_models_keep_theirs(model: Path) -> None:
-    tf = pytest.importorskip("tensorflow")
-    graph = tf.compat.v1.GraphDef()
-    with tf.Graph().as_default() as made:
-        tf.constant(np.ones((200, 200), np.float32), name="w")
-    graph.CopyFrom(made.as_graph_def())
-    assert weights.take_weights(graph) == {}
-    assert [node.op for node in graph.node] == ["Const"]
-    assert open_source(SourceSpec(path=model)).signature().inputs
+    raw = open_source(SourceSpec(path=model)).to_onnx("image", (1, 32, 48, 3), "map")
+    assert raw.weights == {}
+    assert len(raw.model.graph.input) == 1
+
+
+def test_heavy_onnx_files_are_carried_too(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = convert(open_source(SourceSpec(path=model)), spec_of(model)).model
+    onnx.save(graph, tmp_path / "model.onnx")
+    monkeypatch.setattr(weights, "_HEAVY", 0)
+    monkeypatch.setattr(weights, "_LARGE", 1 << 10)
+    source = open_source(SourceSpec(path=tmp_path / "model.onnx"))
+    again = source.to_onnx("image", (1, 3, 32, 48), "map")
+    assert len(again.weights) >= 4
+    assert [value.name for value in source.signature().inputs] == ["image"]
+    whole = ir.to_proto(again.whole())
+    picture = np.random.default_rng(1).uniform(-1, 1, (1, 3, 32, 48)).astype(np.float32)
+    ours, theirs = (onnx_session(m).run(None, {"image": picture})[0] for m in (whole, graph))
+    assert theirs.std() > 1e-3
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino", "tensorrt-rtx"])
+def test_what_is_too_large_for_one_message_is_built_from_files(
+    model: Path, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As over 2 GB, which would take minutes: the limit is lowered instead."""
+    if target == "tensorrt-rtx":
+        pytest.importorskip("tensorrt_rtx")
+    source = open_source(SourceSpec(path=model))
+    spec = spec_of(model)
+    graph = convert(source, spec).model
+    picture = np.random.default_rng(1).uniform(-1, 1, (1, 3, 32, 48)).astype(np.float32)
+    expected = runner_from_model(graph, label="x", max_batch=1).run(picture)
+    monkeypatch.setattr(onnx_file, "LARGEST_MESSAGE", 1 << 10)
+    plan = tmp_path / f"plan{backend(target).suffix}"
+    backend(target).build(graph, plan, BuildSettings())
+    if target == "tensorrt-rtx":
+        assert plan.stat().st_size > 10_000
+        return
+    with backend(target).open(plan, label="x", settings=RunSettings(), max_batch=1) as runner:
+        np.testing.assert_allclose(runner.run(picture), expected, atol=2e-6)
+    if target == "onnxruntime":
+        assert {path.name for path in tmp_path.iterdir()} == {"plan.onnx", "plan.onnx.data"}
+    in_memory = onnx_session(graph).run(None, {"image": picture})[0]
+    np.testing.assert_array_equal(in_memory, expected)

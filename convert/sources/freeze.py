@@ -1,0 +1,104 @@
+"""A traced TensorFlow function as one flat graph: variables become values, calls what they call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .weights import Weights, has_loops, heavy_ones, make_placeholder, take_constants
+
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_MARKS = ("_XlaMustCompile", "_noinline")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frozen:
+    """A GraphDef without variables, the tensors it begins and ends with, and what was left out.
+
+    ``weights``: values of placeholders, by the node's name, that are no inputs of the function.
+    """
+
+    graph: Any
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    weights: Weights
+
+
+def freeze(traced: Any, *, whole: bool = False) -> Frozen:
+    """Freeze a concrete function; the weights of a heavy one stay beside it, unless ``whole``.
+
+    Loops stay functions: tf2onnx knows LSTMs by them. Functions that are to be compiled by XLA
+    (Keras wraps grouped convolutions in one) are not inlined until their mark is gone.
+    """
+    captured = {id(tensor) for tensor in traced.graph.internal_captures}
+    inputs = tuple(tensor.name for tensor in traced.inputs if id(tensor) not in captured)
+    outputs = tuple(tensor.name for tensor in traced.outputs)
+    graph, weights = _flattened(traced, whole)
+    if any(node.op in _CALLS for node in graph.node):
+        _unmark(graph)
+        entries = (*inputs, *(f"{name}:0" for name in weights))
+        graph, _ = _flattened(_wrapped(graph, entries, outputs), whole=True)
+    if not whole:
+        weights |= take_constants(graph)
+    return Frozen(graph=graph, inputs=inputs, outputs=outputs, weights=weights)
+
+
+def _flattened(traced: Any, whole: bool) -> tuple[Any, Weights]:
+    """Inline what is called, and put values in the place of variables.
+
+    TensorFlow's own ``convert_variables_to_constants_v2`` does the same, and then builds a function
+    of it, which copies all weights again.
+    """
+    from tensorflow.python.framework import convert_to_constants as freezing
+
+    converter = freezing._FunctionConverterDataInEager(
+        func=traced, lower_control_flow=False, aggressive_inlining=False
+    )
+    values = converter.tensor_data
+    beside: Weights = {}
+    if not whole and not has_loops(converter.graph_def):
+        beside = heavy_ones({name: value.numpy for name, value in values.items()})
+    for name in beside:
+        values[name] = values[name]._replace(numpy=np.zeros((), np.float32))
+    graph, _ = freezing._replace_variables_by_constants(converter_data=converter)
+    for node in graph.node:
+        if node.name in beside:
+            make_placeholder(node, beside[node.name].shape)
+    return graph, beside
+
+
+def _wrapped(graph: Any, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
+    """Make a function of a graph again."""
+    from tensorflow.compat import v1
+
+    def function(*tensors: Any) -> Any:
+        feeds = dict(zip(inputs, tensors, strict=True))
+        return v1.import_graph_def(graph, input_map=feeds, return_elements=list(outputs), name="")
+
+    placeholders = {f"{node.name}:0": node for node in graph.node if node.op == "Placeholder"}
+    specs = [
+        v1.TensorSpec(
+            v1.TensorShape(placeholders[name].attr["shape"].shape),
+            placeholders[name].attr["dtype"].type,
+            name=name.split(":")[0],
+        )
+        for name in inputs
+    ]
+    return v1.wrap_function(function, specs)
+
+
+def _unmark(graph: Any) -> None:
+    """Let every function be inlined; under new names, since TensorFlow keeps the old."""
+    names = {function.signature.name for function in graph.library.function}
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    for part in (*nodes, *graph.library.function):
+        for mark in _MARKS:
+            part.attr.pop(mark, None)
+    for node in nodes:
+        for value in node.attr.values():
+            if value.func.name in names:
+                value.func.name += "_unmarked"
+    for function in graph.library.function:
+        function.signature.name += "_unmarked"
