@@ -6,9 +6,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputFileError
+from ...errors import InputFileError, OcrTrtError
 from ...spec import SourceSpec
 from . import Cut, Signature, TensorInfo, missing_name
+from .cudnn import without_cudnn
 from .ends import find_cut, port_of
 from .tf_graph import import_tensorflow, onnx_from_graph_def, taking_float
 from .weights import Exported
@@ -25,7 +26,8 @@ class GraphDefSource:
     """
 
     def __init__(self, path: Path, definition: Any) -> None:
-        self._path, self._definition = path, _without_switches(definition)
+        definition = without_cudnn(_without_switches(definition))
+        self._path, self._definition = path, definition
         v1 = import_tensorflow().compat.v1
         variables = [node.name for node in definition.node if node.op in _VARIABLES]
         if variables:
@@ -153,7 +155,7 @@ def open_source(source: SourceSpec) -> GraphDefSource:
         if not definition.node:
             raise ValueError("it holds no node")
         return GraphDefSource(path, definition)
-    except InputFileError:
+    except OcrTrtError:
         raise
     except Exception as error:  # protobuf and TensorFlow have no common base class
         raise InputFileError(

@@ -9,6 +9,7 @@ from typing import Any
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from . import Cut, Signature, TensorInfo, missing_name
+from .cudnn import has_cudnn
 from .graph_def_source import GraphDefSource
 from .tf_graph import (
     graph_def_from_function,
@@ -76,12 +77,18 @@ class SavedModelSource:
             )
 
     def _is_whole(self, input_name: str, output_name: str) -> bool:
-        """Whether both names are the signature's own; a graph is cut at others."""
+        """Whether both names are the signature's own; a graph is cut at others.
+
+        One with CudnnRNN is rewritten, so it is none that TensorFlow loaded.
+        """
         self._check_clash()
         signature = self.signature()
-        return [i.name for i in signature.inputs] == [input_name] and output_name in [
-            o.name for o in signature.outputs
-        ]
+        is_own = not has_cudnn(self._signature.graph.as_graph_def())
+        return (
+            is_own
+            and [i.name for i in signature.inputs] == [input_name]
+            and output_name in [o.name for o in signature.outputs]
+        )
 
     def function(self, input_name: str, output_name: str) -> Any:
         """Return the signature, or a part of its graph, as a function of one tensor."""

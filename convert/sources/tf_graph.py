@@ -134,10 +134,18 @@ def onnx_from_graph_def(
     Raises:
         ConversionError: tf2onnx fails.
     """
+    _keep_loops(graph)
     weights = take_constants(graph)
     model = _onnx_from_frozen(graph, entry, result, weights)
     model = taking_floats(_renamed(model, input_name, output_name))
     return Exported(model=model, weights=weights)
+
+
+def _keep_loops(graph: Any) -> None:
+    """Let loops stay functions: tf2onnx knows LSTMs by them."""
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    for node in nodes:
+        node.attr.pop("_lower_using_switch_merge", None)
 
 
 def onnx_from_tflite(path: Path) -> onnx.ModelProto:
