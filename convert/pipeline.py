@@ -4,17 +4,20 @@ another.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from ..errors import ConversionError, SpecError
+from ..session import onnx_session
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
-from .graph import OPSET
+from .graph import OPSET, name_of, shape_of
 from .invariants import check_graph, check_ops
 from .outcome import Outcome
 from .passes.channel_first_io import (
@@ -29,6 +32,7 @@ from .passes.fold_scale import fold_scale
 from .passes.free_batch import free_batch
 from .passes.fuse_attention import fuse_attention
 from .passes.lower_erfc import lower_erfc
+from .passes.lower_tfl_gelu import lower_tfl_gelu
 from .passes.name_values import name_values
 from .passes.order_nodes import order_nodes
 from .passes.raise_activations import raise_activations
@@ -121,6 +125,7 @@ def _upgraded(raw: Exported) -> ir.Model:
 
     graph = raw.whole()
     lower_erfc(graph)
+    lower_tfl_gelu(graph)
     check_ops(graph)
     version_converter.convert_version(graph, target_version=OPSET)
     if graph.graph.opset_imports[""] != OPSET:
@@ -139,6 +144,22 @@ def _check_pixels(raw: onnx.ModelProto, settings: InputSpec) -> None:
             f"the model takes whole numbers at {settings.name}, so pixels must stay as they are: "
             f"expected mean [0] and scale [1], got {list(settings.mean)} and {list(settings.scale)}"
         )
+
+
+def _check_batch(model: ir.Model, settings: InputSpec) -> None:
+    """Refuse a graph that was made for one batch size: its Reshapes hold numbers."""
+    if settings.max_batch == 1:
+        return
+    value = model.graph.inputs[0]
+    feeds = {name_of(value): np.zeros(shape_of(value), np.float32)}
+    try:
+        onnx_session(ir.to_proto(model), optimise=False).run(None, feeds)
+    except Exception as error:  # onnxruntime has no common base class
+        place = re.search(r"running (\w+) node\. Name:'([^']*)'", str(error))
+        why = f"it stops at {place[1]} {place[2]!r}" if place else str(error).splitlines()[0][:300]
+        raise ConversionError(
+            f"the model does not run with a batch of {_TRACED_BATCH}: {why}; set input.max_batch: 1"
+        ) from error
 
 
 def io_passes(spec: DetectorSpec | RecognizerSpec) -> tuple[Pass, ...]:
@@ -178,6 +199,7 @@ def convert(
     raw = source.to_onnx(spec.input.name, shape, spec.output.name)
     _check_pixels(raw.model, spec.input)
     model = _upgraded(raw)
+    _check_batch(model, spec.input)
     passes = [*PREPARE, *io_passes(spec), *PASSES]
     if spec.input.max_batch > 1:
         passes.append(free_batch)

@@ -246,6 +246,63 @@ def test_lite_files_convert_and_equal_the_interpreter(
         source.to_onnx(entry.name, (1, 16, 32, 3), result.name)
 
 
+def lite_recognizer(path: Path, *, batch: int | None, approximate: bool = False) -> Path:
+    tf = pytest.importorskip("tensorflow")
+    keras.utils.set_random_seed(6)
+    layers = keras.layers
+    image = keras.Input((8, 32, 1), batch_size=batch, name="image")
+    x = layers.Reshape((-1, 8))(layers.Conv2D(8, (8, 1), activation="relu")(image))
+    x = layers.Dense(16)(x)
+    x = layers.Lambda(lambda v: keras.activations.gelu(v, approximate=approximate))(x)
+    x = layers.Add()([x, layers.MultiHeadAttention(2, 8)(x, x)])
+    model = keras.Model(image, layers.Dense(11)(x))
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    return path
+
+
+def lite_recognizer_spec(path: Path) -> Any:
+    signature = open_source(SourceSpec(path=path)).signature()
+    return spec_from_dict(
+        {
+            "name": "m", "role": "recognizer", "source": {"path": path}, "charset": "abcdefghij",
+            "output": {"name": signature.outputs[0].name},
+            "input": {
+                "name": signature.inputs[0].name, "shape": [1, 8, 32, 1], "color": "GREY",
+                "max_batch": 3,
+            },
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+def test_lite_transformer_with_a_free_batch_keeps_it(
+    approximate: bool, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    spec = lite_recognizer_spec(
+        lite_recognizer(tmp_path / "m.tflite", batch=None, approximate=approximate)
+    )
+    source = open_source(spec.source)
+    found = convert(source, spec)
+    assert (found.ops["Gelu"], found.ops["Erf"], found.ops["Tanh"]) == (1, 0, 0)
+    for batch in (1, 3):
+        pictures = rng.standard_normal((batch, 1, 8, 32)).astype(np.float32)
+        ours = runner_from_model(found.model, label="x", max_batch=3).run(pictures)
+        theirs = baseline_runner(source, spec, 32).run(pictures)
+        assert theirs.std() > 0.1
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_lite_file_of_one_batch_size_says_so(tmp_path: Path) -> None:
+    spec = lite_recognizer_spec(lite_recognizer(tmp_path / "m.tflite", batch=1))
+    source = open_source(spec.source)
+    with pytest.raises(
+        ConversionError, match=r"not run with a batch of 2: it stops at Reshape .*max_batch: 1"
+    ):
+        convert(source, spec)
+    one = spec.model_copy(update={"input": spec.input.model_copy(update={"max_batch": 1})})
+    assert convert(source, one).ops["Gelu"] == 1
+
+
 def test_quantised_lite_file_is_refused(tmp_path: Path) -> None:
     path = lite_file(tmp_path / "m.tflite", quantised=True)
     with pytest.raises(InputFileError, match=r"a quantised model .* give the float one"):
