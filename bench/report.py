@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-
 from ..output import whole_folder
+from .page import render
 from .plots import latency_plot
 from .results import ModelReport, Report, SystemRow
 
@@ -88,11 +86,9 @@ def accuracy_rows(model: ModelReport) -> list[list[str]]:
 
 
 def _render(name: str, report: Report, *, escape: bool) -> str:
-    template = resources.files(__package__).joinpath(name).read_text("utf-8")
-    environment = Environment(
-        autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(template).render(
+    return render(
+        name,
+        escape=escape,
         report=report,
         definitions=DEFINITIONS,
         latency_header=LATENCY_HEADER,

@@ -1,9 +1,8 @@
-"""Float graph + ranges -> graph in fp16 with fp32 borders, kept in fp32 where fp16 cannot hold.
+"""Float graph + ranges -> graph in fp16 or bf16, kept in fp32 where ``half.RULES`` say so.
 
-A node stays in fp32 when a tensor it reads or makes was seen, or a weight of it is, beyond
-``LIMIT``, or when its op is known to lose in fp16. Casts stand only where the two kinds meet; the
-graph's own input and output stay fp32. A LayerNormalization may run in fp16: runtimes sum it up in
-fp32.
+Casts stand only where the two kinds meet; the graph's own input and output stay fp32. A
+LayerNormalization may run in fp16: runtimes sum it up in fp32. A graph with Q/DQ pairs keeps them,
+with their scales in fp32, and the ops between them get the half type.
 """
 
 from __future__ import annotations
@@ -12,21 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..convert.graph import constant, name_of, new_initializer, typed_like
+from ..convert.graph import constant, consumers, name_of, new_initializer, typed_like
+from .half import FP16, HalfType, Peaks, is_float, keeps_fp32, why_fp32
 
-LIMIT = 512.0
-"""Above this fp16's steps are 0.5 or more; at 65504 it ends."""
-_ALWAYS_FLOAT = frozenset(
-    {"ReduceMean", "ReduceSum", "Pow", "Exp", "Log", "Resize", "CumSum", "Range"}
-)
+_MASK = 2.0**15
+"""What is left out of a softmax: far enough below any score, and fp16 holds it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cast16:
+class HalfGraph:
     """A typed graph, and the nodes that stayed in fp32 with the reason."""
 
     model: onnx.ModelProto
@@ -40,39 +38,11 @@ def float_tensors(model: onnx.ModelProto) -> list[str]:
     return [name_of(v) for v in values if v.dtype == ir.DataType.FLOAT]
 
 
-def _why_fp32(node: ir.Node, ranges: Mapping[str, float]) -> str | None:
-    if node.op_type in _ALWAYS_FLOAT:
-        return f"{node.op_type} loses in fp16"
-    if _names_its_type(node):
-        return f"{node.op_type} names its own type"
-    for value in [*node.inputs, *node.outputs]:
-        if value is None:
-            continue
-        array = constant(value)
-        if array is None:
-            peak = ranges.get(name_of(value), 0.0)
-        elif array.dtype == np.float32:
-            peak = float(np.abs(array).max(initial=0.0))
-        else:
-            continue
-        if peak > LIMIT:
-            return f"{value.name} reaches {peak:.4g}, over {LIMIT:g}"
-    return None
-
-
-def _names_its_type(node: ir.Node) -> bool:
-    """Whether an attribute, not an input, makes the output a float: Cast, ConstantOfShape, ..."""
-    if not any(_is_float(value) for value in node.outputs):
-        return False
-    from_float = any(value is not None and _is_float(value) for value in node.inputs)
-    return node.op_type == "Cast" or not from_float
-
-
 class _Caster:
-    """Makes each cast and each fp16 copy of a weight once."""
+    """Makes each cast and each copy of a weight in another type once."""
 
-    def __init__(self, graph: ir.Graph) -> None:
-        self._graph = graph
+    def __init__(self, graph: ir.Graph, half: HalfType) -> None:
+        self._graph, self._half = graph, half
         self._made: dict[tuple[int, ir.DataType], ir.Value] = {}
 
     def as_type(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
@@ -85,11 +55,12 @@ class _Caster:
             )
         return self._made[key]
 
-    def _weights(self, value: ir.Value, array: np.ndarray) -> ir.Value:
-        return new_initializer(self._graph, array.astype(np.float16), f"{value.name}.fp16")
+    def _weights(self, value: ir.Value, array: npt.NDArray[np.float32]) -> ir.Value:
+        rounded = array.astype(self._half.dtype.numpy())
+        return new_initializer(self._graph, rounded, f"{value.name}.{self._half.name}")
 
     def _cast(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
-        suffix = "fp16" if dtype == ir.DataType.FLOAT16 else "fp32"
+        suffix = "fp32" if dtype == ir.DataType.FLOAT else self._half.name
         node = ir.node(
             "Cast", [value], attributes={"to": dtype.value}, name=f"{value.name}.to_{suffix}"
         )
@@ -103,42 +74,82 @@ class _Caster:
         return result
 
 
-def _is_float(value: ir.Value) -> bool:
-    return value.dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+def _soften_masks(graph: ir.Graph) -> None:
+    """Clip constants that are added in front of a Softmax: -1e9 is -infinity in fp16.
+
+    The result is the same as long as scores differ by less than what is left of the mask.
+    """
+    for node in graph:
+        behind = consumers(node.outputs[0])
+        if node.op_type != "Add" or [user.op_type for user in behind] != ["Softmax"]:
+            continue
+        for index, value in enumerate(node.inputs):
+            array = constant(value)
+            if array is not None and (array < -_MASK).any():
+                kept = np.where(np.isinf(array), array, np.maximum(array, -_MASK))
+                clipped = new_initializer(graph, kept.astype(array.dtype), f"{name_of(value)}.mask")
+                node.replace_input_with(index, clipped)
 
 
-def autocast(model: onnx.ModelProto, ranges: Mapping[str, float]) -> Cast16:
-    """Type a clean float graph as fp16 wherever it holds.
+def autocast(
+    model: onnx.ModelProto,
+    peaks: Peaks,
+    half: HalfType = FP16,
+    held: Mapping[str, str] | None = None,
+) -> HalfGraph:
+    """Type a clean float graph, or an int8 graph made of one, as ``half`` wherever it holds.
 
     Args:
-        model: float32 graph, opset 20, with all types and shapes in it.
-        ranges: largest |x| seen, for each of ``float_tensors(model)``.
+        model: opset 20, with all types and shapes in it.
+        peaks: largest |x| seen, for each of ``float_tensors(model)``.
+        half: the type.
+        held: nodes, by their first output, that are to stay in fp32 in any case, and why.
     """
     copy = ir.from_proto(model)
-    graph, caster = copy.graph, _Caster(copy.graph)
-    reasons = {node: _why_fp32(node, ranges) for node in graph}
-    kept = {name_of(node.outputs[0]): reason for node, reason in reasons.items() if reason}
+    graph, caster, held = copy.graph, _Caster(copy.graph, half), held or {}
+    _soften_masks(graph)
+    reasons = {
+        node: held.get(name_of(node.outputs[0])) or why_fp32(node, half, peaks) for node in graph
+    }
     for node in list(graph):
-        dtype = ir.DataType.FLOAT if reasons[node] else ir.DataType.FLOAT16
+        dtype = ir.DataType.FLOAT if reasons[node] else half.dtype
         for index, value in enumerate(node.inputs):
-            if value is not None and _is_float(value) and value.dtype != dtype:
-                node.replace_input_with(index, caster.as_type(value, dtype))
+            wanted = ir.DataType.FLOAT if keeps_fp32(node, index) else dtype
+            if value is not None and is_float(value) and value.dtype != wanted:
+                node.replace_input_with(index, caster.as_type(value, wanted))
         for value in node.outputs:
-            if _is_float(value):
+            if is_float(value):
                 value.type = ir.TensorType(dtype)
     _restore_outputs(graph, caster)
     for name, value in list(graph.initializers.items()):
         if not list(value.uses()):
             del graph.initializers[name]
+    _raise_opset(copy, half.opset)
     common.CheckerPass(full_check=True)(copy)  # leaves out the weights' values
-    typed = ir.to_proto(copy)
-    return Cast16(model=typed, kept=kept)
+    return HalfGraph(model=ir.to_proto(copy), kept=_worth_telling(reasons))
+
+
+def _worth_telling(reasons: Mapping[ir.Node, str | None]) -> dict[str, str]:
+    """Return why nodes stayed in fp32, less those that are fp32 by what they are."""
+    silent = ("QuantizeLinear", "DequantizeLinear")
+    return {
+        name_of(node.outputs[0]): reason
+        for node, reason in reasons.items()
+        if reason and node.op_type not in silent
+    }
+
+
+def _raise_opset(model: ir.Model, opset: int) -> None:
+    """Declare a later opset; between 20 and 22 ops have gained types, and nothing else."""
+    functions = [function.opset_imports for function in model.functions.values()]
+    for imports in (model.graph.opset_imports, *functions):
+        imports[""] = max(imports.get("", opset), opset)
 
 
 def _restore_outputs(graph: ir.Graph, caster: _Caster) -> None:
     for index, value in enumerate(list(graph.outputs)):
-        if value.dtype == ir.DataType.FLOAT16:
+        if is_float(value) and value.dtype != ir.DataType.FLOAT:
             result = caster.as_type(value, ir.DataType.FLOAT)
             name = value.name
-            value.name, result.name = f"{name}.fp16", name
+            value.name, result.name = f"{name}.half", name
             graph.outputs[index] = result

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .entropy import entropy
 from .histogram import BINS, Histogram
 
 PERCENTILE = 99.999
@@ -47,8 +48,21 @@ def mean_squared_error(histogram: Histogram) -> float:
     return float(candidates[np.argmin(errors)])
 
 
+def moving_average(histogram: Histogram, weight: float = 0.1) -> float:
+    """The largest |x| of a picture, averaged over pictures; each new one counts ``weight``.
+
+    As fake quantisation does in training; one picture with an outlier changes little.
+    """
+    average = histogram.peaks[0] if histogram.peaks else 0.0
+    for peak in histogram.peaks[1:]:
+        average += weight * (peak - average)
+    return average
+
+
 METHODS: dict[str, Callable[[Histogram], float]] = {
     "minmax": min_max,
+    "average": moving_average,
     "percentile": percentile,
+    "entropy": entropy,
     "mse": mean_squared_error,
 }

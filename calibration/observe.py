@@ -1,8 +1,10 @@
-"""Running a float graph on calibration pictures with inner tensors as outputs."""
+"""Running a float graph on calibration pictures to see what its tensors hold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,92 @@ import onnx
 from ..errors import InputFileError
 from ..session import onnx_session
 from .histogram import EMPTY, Histogram
+
+Batch = npt.NDArray[np.float32]
+Feeds = Iterable[tuple[int, Batch]]
+"""(input width, (N, C, H, width)), one after the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What was seen of each tensor: by all batches, and by the first half of them.
+
+    ``peaks``: the largest |x|, also of tensors without a histogram.
+    """
+
+    batches: int
+    histograms: dict[str, Histogram]
+    early: dict[str, Histogram]
+    peaks: dict[str, float]
+
+
+def observe(
+    graphs: Mapping[int, onnx.ModelProto],
+    feeds: Feeds,
+    total: int,
+    *,
+    histograms: Sequence[str],
+    peaks: Sequence[str] = (),
+) -> Observation:
+    """Run all batches, and see what the named tensors hold.
+
+    Args:
+        graphs: float32 graphs with one input (N, C, H, W), by width; tensors have the same names.
+        feeds: batches for them; every one is read.
+        total: how many there are.
+        histograms: inner tensors, or the input itself, to take histograms of.
+        peaks: further ones of which only the largest |x| is wanted.
+
+    Raises:
+        InputFileError: there is not one batch, or a tensor turns NaN or infinite.
+    """
+    only_peaks = [name for name in peaks if name not in histograms]
+    sessions = _Sessions(graphs, histograms, only_peaks)
+    found, highest = dict.fromkeys(histograms, EMPTY), dict.fromkeys(only_peaks, 0.0)
+    early, count = dict(found), 0
+    for count, (width, batch) in enumerate(feeds, 1):
+        values = sessions.run(width, batch)
+        for name in (*histograms, *only_peaks):
+            try:
+                if name in found:
+                    found[name] = found[name].add(values[name])
+                else:
+                    highest[name] = max(highest[name], _finite(values, name))
+            except ValueError as error:
+                raise InputFileError(f"calibration picture {count}: {name} has {error}") from None
+        if count == (total + 1) // 2:
+            early = dict(found)
+    if not count:
+        raise InputFileError("no calibration pictures: ranges need at least one")
+    highest |= {name: histogram.peak for name, histogram in found.items()}
+    return Observation(batches=count, histograms=found, early=early, peaks=highest)
+
+
+class _Sessions:
+    """One session per width, made when it is first needed."""
+
+    def __init__(
+        self, graphs: Mapping[int, onnx.ModelProto], whole: Sequence[str], peaks: Sequence[str]
+    ) -> None:
+        self._graphs, self._whole, self._peaks = graphs, whole, peaks
+        self._open: dict[int, Any] = {}
+
+    def run(self, width: int, batch: Batch) -> dict[str, Batch]:
+        """Return the values of what is watched, the input among them."""
+        if width not in self._open:
+            watched = with_outputs(self._graphs[width], self._whole)
+            self._open[width] = onnx_session(with_peaks(watched, self._peaks))
+        session, entry = self._open[width], self._graphs[width].graph.input[0].name
+        outputs = [value.name for value in session.get_outputs()]
+        values = dict(zip(outputs, session.run(outputs, {entry: batch}), strict=True))
+        return {**values, entry: batch}
+
+
+def _finite(values: Mapping[str, Batch], name: str) -> float:
+    peak = float(np.abs(values[name]).max() if name in values else values[f"{name}.peak"])
+    if not np.isfinite(peak):
+        raise ValueError("NaN or infinite values")
+    return peak
 
 
 def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
@@ -25,36 +113,17 @@ def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProt
     return copy
 
 
-def observe(
-    model: onnx.ModelProto,
-    batches: Iterable[npt.NDArray[np.float32]],
-    names: Sequence[str],
-    start: Mapping[str, Histogram] | None = None,
-) -> dict[str, Histogram]:
-    """Return the histogram of |x| of each named tensor over all batches.
+def with_peaks(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """Add the largest |x| of each named inner tensor x as an output ``x.peak``, a number.
 
-    Args:
-        model: float32 graph with one input (N, C, H, W).
-        batches: arrays for that input; every one is read.
-        names: inner tensors, or the input itself.
-        start: histograms of these tensors to go on with.
-
-    Raises:
-        InputFileError: there is not one batch, or a tensor turns NaN or infinite.
+    Changes the model.
     """
-    session = onnx_session(with_outputs(model, names))
-    entry = model.graph.input[0].name
-    outputs = [value.name for value in session.get_outputs()]
-    found = {name: (start or {}).get(name, EMPTY) for name in names}
-    count = 0
-    for count, batch in enumerate(batches, 1):
-        values = dict(zip(outputs, session.run(outputs, {entry: batch}), strict=True))
-        values[entry] = batch
-        for name in names:
-            try:
-                found[name] = found[name].add(values[name])
-            except ValueError as error:
-                raise InputFileError(f"calibration batch {count}: {name} has {error}") from None
-    if not count:
-        raise InputFileError("no calibration pictures: int8 needs at least one")
-    return found
+    inputs = {value.name for value in model.graph.input}
+    for name in names:
+        if name in inputs:
+            continue
+        size, peak = f"{name}.size", f"{name}.peak"
+        model.graph.node.append(onnx.helper.make_node("Abs", [name], [size]))
+        model.graph.node.append(onnx.helper.make_node("ReduceMax", [size], [peak], keepdims=0))
+        model.graph.output.append(onnx.helper.make_empty_tensor_value_info(peak))
+    return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,61 +13,108 @@ from ..errors import InputFileError
 from ..ocr.dataset import CropLabel, Dataset, crop_images, load_dataset
 from ..ocr.image import load_image
 from ..ocr.tensor import bucket_of, detector_input, recognizer_input
+from ..ocr.types import Image
 from ..spec import DetectorSpec, RecognizerSpec
+from .strata import contrast_level, spread, stratified
+
+Batch = npt.NDArray[np.float32]
+OnBad = Callable[[InputFileError], None]
+"""Told of a picture that cannot be read; if it returns, the picture is left out."""
+
+_LOOKED_AT = 4
+"""Times as many lines are looked at as are chosen."""
+
+
+def _stop(error: InputFileError) -> None:
+    raise error
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationSet:
-    """Pictures to take ranges from; every picture is a batch of its own, and each counts."""
+    """Pictures to take ranges from; every picture is a batch of its own, and each counts.
+
+    ``crops``: the lines of a recognizer; of a detector there are none.
+    """
 
     dataset: Dataset
     spec: DetectorSpec | RecognizerSpec
     limit: int
+    crops: tuple[CropLabel, ...] = ()
 
     def __len__(self) -> int:
-        if isinstance(self.spec, DetectorSpec):
-            return min(self.limit, len(self.dataset.scenes))
-        return min(self.limit, len(self._crops()))
+        found = self.dataset.scenes if isinstance(self.spec, DetectorSpec) else self.crops
+        return min(self.limit, len(found))
 
-    def _crops(self) -> tuple[CropLabel, ...]:
-        if self.dataset.labelled:
-            return self.dataset.crops
-        return tuple(CropLabel(path=scene.path, text="") for scene in self.dataset.scenes)
-
-    def batches(self) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-        """Yield (input width, (1, C, H, width) float32), evenly spread over the folder.
+    def batches(self, on_bad: OnBad = _stop) -> Iterator[tuple[int, Batch]]:
+        """Yield (input width, (1, C, H, width) float32): pictures evenly spread over the folder,
+        lines of every width and contrast.
 
         Raises:
-            InputFileError: a picture cannot be read; it is named.
+            InputFileError: a picture cannot be read; it is named. Unless ``on_bad`` takes it.
         """
-        if isinstance(self.spec, DetectorSpec):
-            for index in _spread(len(self.dataset.scenes), self.limit):
-                picture = load_image(self.dataset.scenes[index].path)
-                yield self.spec.input.width, detector_input(picture, self.spec.input)[0]
+        if isinstance(self.spec, RecognizerSpec):
+            yield from self._lines(self.spec, on_bad)
             return
-        crops = self._crops()
-        chosen = tuple(crops[index] for index in _spread(len(crops), self.limit))
-        for line in crop_images(chosen):
-            width = bucket_of(line, self.spec)
-            yield width, recognizer_input([line], self.spec.input, width)
+        for index in spread(len(self.dataset.scenes), self.limit):
+            try:
+                picture = load_image(self.dataset.scenes[index].path)
+            except InputFileError as error:
+                on_bad(error)
+                continue
+            yield self.spec.input.width, detector_input(picture, self.spec.input)[0]
+
+    def _lines(self, spec: RecognizerSpec, on_bad: OnBad) -> Iterator[tuple[int, Batch]]:
+        """Yield the chosen lines. To choose, candidates are cut out once more before."""
+        crops = self.crops
+        if len(crops) > self.limit:
+            indices = spread(len(crops), _LOOKED_AT * self.limit)
+            candidates = _readable([crops[i] for i in indices], on_bad)
+            crops = tuple(crops[indices[i]] for i in _chosen(candidates, spec, self.limit))
+        for _, line in _readable(crops, on_bad):
+            width = bucket_of(line, spec)
+            yield width, recognizer_input([line], spec.input, width)
 
 
-def _spread(count: int, limit: int) -> list[int]:
-    """Return at most ``limit`` indices below ``count``, evenly spread, distinct, ascending."""
-    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, limit))})
+def _readable(crops: Sequence[CropLabel], on_bad: OnBad) -> Iterator[tuple[int, Image]]:
+    """Yield the index and the picture (h, w, 3) of each crop whose file can be read."""
+    start = 0
+    while start < len(crops):
+        path = crops[start].path
+        end = next((i for i in range(start, len(crops)) if crops[i].path != path), len(crops))
+        try:
+            yield from enumerate(list(crop_images(tuple(crops[start:end]))), start)
+        except InputFileError as error:
+            on_bad(error)
+        start = end
+
+
+def _chosen(candidates: Iterable[tuple[int, Image]], spec: RecognizerSpec, limit: int) -> list[int]:
+    """Return the indices of lines chosen by the width they are read at and by their contrast."""
+    found = {i: (bucket_of(line, spec), contrast_level(line)) for i, line in candidates}
+    indices = list(found)
+    return [indices[i] for i in stratified(list(found.values()), limit)]
 
 
 def load_calibration(
-    folder: Path, spec: DetectorSpec | RecognizerSpec, limit: int = 200
+    folder: Path,
+    spec: DetectorSpec | RecognizerSpec,
+    limit: int = 200,
+    crops: Sequence[CropLabel] | None = None,
 ) -> CalibrationSet:
     """Open a folder of calibration pictures; at most ``limit`` of them are used.
 
-    A detector takes whole pictures; a recognizer takes labelled crops, or every picture as a line.
+    A detector takes whole pictures. A recognizer takes lines: ``crops`` if they are given, such as
+    a detector found them, or labelled ones, or every picture as one line.
 
     Raises:
         InputFileError: there is nothing to calibrate on.
     """
-    found = CalibrationSet(dataset=load_dataset(folder), spec=spec, limit=limit)
+    dataset = load_dataset(folder)
+    if isinstance(spec, RecognizerSpec) and crops is None:
+        crops = dataset.crops
+        if not dataset.labelled:
+            crops = [CropLabel(path=scene.path, text="") for scene in dataset.scenes]
+    found = CalibrationSet(dataset=dataset, spec=spec, limit=limit, crops=tuple(crops or ()))
     if not len(found):
         raise InputFileError(f"{folder}: holds nothing a {spec.role} can be calibrated on")
     return found

@@ -8,11 +8,12 @@ output.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from ..convert.graph import constant, consumers, name_of, the
+from ..convert.graph import constant, consumers, has_one_use, name_of, producer, the
 
 _CHANNEL_AXIS = {"Conv": 0, "MatMul": 1}
 """Axis of the output channels in the weights."""
@@ -62,12 +63,15 @@ def _why_float(node: ir.Node) -> str | None:
     return None
 
 
-def place(graph: ir.Graph) -> list[Placement]:
-    """Decide for every Conv, MatMul and ConvTranspose of a graph, in order."""
-    decisions = []
+def place(graph: ir.Graph, held: Mapping[str, str] | None = None) -> list[Placement]:
+    """Decide for every Conv, MatMul and ConvTranspose of a graph, in order.
+
+    ``held``: ops, by their first output, that stay in float for a reason of the caller.
+    """
+    decisions, held = [], held or {}
     for node in graph:
         if node.op_type in _CHANNEL_AXIS:
-            reason = _why_float(node)
+            reason = _why_float(node) or held.get(name_of(node.outputs[0]))
         elif node.op_type == "ConvTranspose":
             reason = "TensorRT has no int8 deconvolution"
         else:
@@ -76,3 +80,54 @@ def place(graph: ir.Graph) -> list[Placement]:
             Placement(node=name_of(node.outputs[0]), op_type=node.op_type, reason=reason)
         )
     return decisions
+
+
+_KEEPS_SCALE = frozenset(
+    {"MaxPool", "Reshape", "Transpose", "Slice", "DepthToSpace", "SpaceToDepth"}
+)
+"""Ops through which a rounded tensor stays on its grid."""
+
+
+def _origin(value: ir.Value) -> ir.Value:
+    """Return the tensor whose values, all or some of them, a tensor holds."""
+    while (node := value.producer()) is not None and node.op_type in _KEEPS_SCALE:
+        value = the(node.inputs[0])
+    return value
+
+
+def shared_ranges(graph: ir.Graph, ranges: Mapping[str, float]) -> dict[str, float]:
+    """Return the ranges, with the largest of them for all that meets in a Concat.
+
+    The result of the Concat and those of its inputs that are quantised too get one scale.
+    """
+    groups = []
+    for node in graph:
+        result = name_of(node.outputs[0])
+        if node.op_type == "Concat" and result in ranges:
+            parts = {name_of(_origin(the(value))) for value in node.inputs}
+            groups.append({result, *(parts & ranges.keys())})
+    found = dict(ranges)
+    for _ in groups:  # one Concat may feed another, so what is largest wanders
+        for members in groups:
+            found.update(dict.fromkeys(members, max(found[member] for member in members)))
+    return found
+
+
+def residual_skips(graph: ir.Graph, chosen: Collection[str]) -> dict[ir.Node, int]:
+    """Return the sums of an int8 convolution's result and a tensor, and which input that one is.
+
+    ``chosen``: the outputs of the ops that run in int8.
+    """
+    found = {}
+    for node in graph:
+        if node.op_type != "Add":
+            continue
+        from_conv = [
+            producer(value, "Conv") is not None
+            and name_of(value) in chosen
+            and has_one_use(the(value))
+            for value in node.inputs
+        ]
+        if from_conv.count(True) == 1 and constant(node.inputs[1 - from_conv.index(True)]) is None:
+            found[node] = 1 - from_conv.index(True)
+    return found

@@ -20,10 +20,22 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from ..convert.graph import array_of, name_of, new_initializer, the, typed_like
-from .placement import Placement, place, weight_axis
+from .placement import Placement, place, residual_skips, shared_ranges, weight_axis
 
 _SMALLEST_SCALE = 1e-7
 """For dead channels and tensors: scales must be positive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8Style:
+    """How int8 graphs differ between targets."""
+
+    largest_weight: int = 127
+    """In int8 steps; 63 for processors that add two products in 16 bits."""
+    shares_scales: bool = False
+    """Give what meets in a Concat one scale, so that it is joined without rounding again."""
+    rounds_skips: bool = False
+    """Let a residual sum read the rounded skip: convolution, sum and activation become one op."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +54,11 @@ def quantized_tensors(model: onnx.ModelProto) -> list[str]:
     return list(dict.fromkeys(name_of(node.inputs[0]) for node in readers))
 
 
+def scale_of(limit: float, largest: int = 127) -> np.float32:
+    """Return the step of a range; a dead tensor gets a small one."""
+    return np.float32(max(limit / largest, _SMALLEST_SCALE))
+
+
 def quantized_weights(
     weights: npt.NDArray[np.float32], axis: int, largest: int = 127
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
@@ -56,80 +73,97 @@ def quantized_weights(
     return np.clip(steps, -largest, largest).astype(np.int8), scales
 
 
-def _activation_pair(graph: ir.Graph, value: ir.Value, limit: float) -> ir.Value:
-    """Put Q and DQ behind ``value``; return what DQ gives."""
-    scale = np.float32(max(limit / 127, _SMALLEST_SCALE))
-    name = value.name
-    parameters = [
-        new_initializer(graph, np.array(scale), f"{name}.scale"),
-        new_initializer(graph, np.zeros((), np.int8), f"{name}.zero"),
-    ]
-    quantize = ir.node("QuantizeLinear", [value, *parameters], name=f"{name}.q")
-    steps = quantize.outputs[0]
-    steps.name, steps.shape, steps.type = (
-        f"{name}.int8",
-        value.shape,
-        ir.TensorType(ir.DataType.INT8),
-    )
-    dequantize = ir.node("DequantizeLinear", [steps, *parameters], name=f"{name}.dq")
-    typed_like(dequantize.outputs[0], value).name = f"{name}.rounded"
-    producer = value.producer()
-    if producer is None:
-        graph.insert_before(graph[0], [quantize, dequantize])
-    else:
-        graph.insert_after(producer, [quantize, dequantize])
-    return dequantize.outputs[0]
+class _Rounder:
+    """Puts pairs into a graph: one for each tensor, one DQ for each weight."""
 
+    def __init__(self, graph: ir.Graph, ranges: Mapping[str, float], style: Int8Style) -> None:
+        self._graph, self._ranges, self._style = graph, ranges, style
+        self._tensors: dict[str, ir.Value] = {}
+        self._weights: dict[str, ir.Value] = {}
 
-def _weight_dq(graph: ir.Graph, node: ir.Node, name: str, largest: int) -> ir.Value:
-    """Make int8 weights and their DQ, called ``name``, before ``node``; return what DQ gives."""
-    value, axis = the(node.inputs[1]), weight_axis(node)
-    steps, scales = quantized_weights(array_of(value), axis, largest)
-    inputs = [
-        new_initializer(graph, steps, f"{name}.int8"),
-        new_initializer(graph, scales, f"{name}.scale"),
-        new_initializer(graph, np.zeros(scales.shape, np.int8), f"{name}.zero"),
-    ]
-    dequantize = ir.node("DequantizeLinear", inputs, attributes={"axis": axis}, name=f"{name}.dq")
-    typed_like(dequantize.outputs[0], value).name = f"{name}.rounded"
-    graph.insert_before(node, [dequantize])
-    return dequantize.outputs[0]
+    def is_rounded(self, value: ir.Value) -> bool:
+        """Whether a tensor has a pair."""
+        return name_of(value) in self._tensors
+
+    def tensor(self, value: ir.Value) -> ir.Value:
+        """Put Q and DQ behind ``value``, once; return what DQ gives."""
+        name = name_of(value)
+        if name not in self._tensors:
+            self._tensors[name] = self._pair(value, name)
+        return self._tensors[name]
+
+    def _pair(self, value: ir.Value, name: str) -> ir.Value:
+        parameters = [
+            new_initializer(self._graph, np.array(scale_of(self._ranges[name])), f"{name}.scale"),
+            new_initializer(self._graph, np.zeros((), np.int8), f"{name}.zero"),
+        ]
+        quantize = ir.node("QuantizeLinear", [value, *parameters], name=f"{name}.q")
+        steps = typed_like(quantize.outputs[0], value)
+        steps.name, steps.type = f"{name}.int8", ir.TensorType(ir.DataType.INT8)
+        dequantize = ir.node("DequantizeLinear", [steps, *parameters], name=f"{name}.dq")
+        typed_like(dequantize.outputs[0], value).name = f"{name}.rounded"
+        producer = value.producer()
+        if producer is None:
+            self._graph.insert_before(self._graph[0], [quantize, dequantize])
+        else:
+            self._graph.insert_after(producer, [quantize, dequantize])
+        return dequantize.outputs[0]
+
+    def weights(self, node: ir.Node) -> ir.Value:
+        """Make int8 weights and their DQ before ``node``, once; return what DQ gives."""
+        value, axis = the(node.inputs[1]), weight_axis(node)
+        name = f"{name_of(value)}.axis{axis}"  # ops may share a weight
+        if name not in self._weights:
+            steps, scales = quantized_weights(array_of(value), axis, self._style.largest_weight)
+            inputs = [
+                new_initializer(self._graph, steps, f"{name}.int8"),
+                new_initializer(self._graph, scales, f"{name}.scale"),
+                new_initializer(self._graph, np.zeros(scales.shape, np.int8), f"{name}.zero"),
+            ]
+            made = ir.node("DequantizeLinear", inputs, attributes={"axis": axis}, name=f"{name}.dq")
+            typed_like(made.outputs[0], value).name = f"{name}.rounded"
+            self._graph.insert_before(node, [made])
+            self._weights[name] = made.outputs[0]
+        return self._weights[name]
 
 
 def quantize(
-    model: onnx.ModelProto, ranges: Mapping[str, float], *, largest_weight: int = 127
+    model: onnx.ModelProto,
+    ranges: Mapping[str, float],
+    style: Int8Style | None = None,
+    held: Mapping[str, str] | None = None,
 ) -> Quantized:
     """Type a clean float graph as int8 wherever ``placement`` allows.
 
     Args:
         model: float32 graph, opset 20.
         ranges: largest |x| to represent, for each of ``quantized_tensors(model)``.
-        largest_weight: in int8 steps; 63 for processors that add two products in 16 bits.
+        style: what the target wants.
+        held: ops, by their first output, that are to stay in float, and why.
 
     Raises:
         KeyError: a range is missing.
     """
-    copy = ir.from_proto(model)
+    copy, style = ir.from_proto(model), style or Int8Style()
     graph = copy.graph
-    placements = tuple(place(graph))
+    placements = tuple(place(graph, held))
     chosen = {placement.node for placement in placements if placement.reason is None}
-    rounded: dict[str, ir.Value] = {}
-    weights: dict[str, ir.Value] = {}
+    if style.shares_scales:
+        ranges = shared_ranges(graph, ranges)
+    skips = residual_skips(graph, chosen) if style.rounds_skips else {}
+    rounder = _Rounder(graph, ranges, style)
     for node in list(graph):
-        if node.outputs[0].name not in chosen:
-            continue
-        name = name_of(node.inputs[0])
-        if name not in rounded:
-            rounded[name] = _activation_pair(graph, the(node.inputs[0]), ranges[name])
-        shared = f"{name_of(node.inputs[1])}.axis{weight_axis(node)}"  # ops may share a weight
-        if shared not in weights:
-            weights[shared] = _weight_dq(graph, node, shared, largest_weight)
-        node.replace_input_with(0, rounded[name])
-        node.replace_input_with(1, weights[shared])
+        if node.outputs[0].name in chosen:
+            node.replace_input_with(0, rounder.tensor(the(node.inputs[0])))
+            node.replace_input_with(1, rounder.weights(node))
+    for node, index in skips.items():
+        value = the(node.inputs[index])
+        if rounder.is_rounded(value):
+            node.replace_input_with(index, rounder.tensor(value))
+    common.TopologicalSortPass()(copy)
     _drop_unused_weights(graph)
     common.CheckerPass(full_check=True)(copy)  # leaves out the weights' values
-    typed = ir.to_proto(copy)
-    return Quantized(model=typed, placements=placements)
+    return Quantized(model=ir.to_proto(copy), placements=placements)
 
 
 def _drop_unused_weights(graph: ir.Graph) -> None:

@@ -11,13 +11,24 @@ import typer
 
 from ..errors import SpecError
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
-from .options import CalibrationFolder, DataFolder, Json, Method, PrecisionName, Verbose
+from .options import (
+    CalibrationFolder,
+    DataFolder,
+    DetectorBundle,
+    Json,
+    Method,
+    PrecisionName,
+    SkipBad,
+    Verbose,
+)
 from .specs import (
     ModelOptions,
+    calibration_from,
     capabilities_from,
     method_from,
     numbers,
     precision_from,
+    remedies_from,
     spec_from_path,
     spec_paths,
 )
@@ -36,7 +47,17 @@ def build(
     calibration: CalibrationFolder = None,
     data: DataFolder = None,
     output: Annotated[Path, typer.Option(help="Folder that gets the bundles.")] = Path("bundles"),
-    method: Method = "mse",
+    method: Method = None,
+    remedy: Annotated[
+        list[str] | None,
+        typer.Option(help="What is done to the float graph before int8: equalize, bias."),
+    ] = None,
+    ranges: Annotated[
+        Path | None,
+        typer.Option(help="File of ranges, used if it is of this model and data, else written."),
+    ] = None,
+    detector: DetectorBundle = None,
+    skip_bad: SkipBad = False,
     compute_capability: Annotated[
         list[str] | None, typer.Option(help="NVIDIA GPUs to build for: 8.6 8.9 12.0.")
     ] = None,
@@ -56,7 +77,6 @@ def build(
     Example: `ocr-trt build detector.yaml --target openvino --calibration pictures --data labelled`
     """
     quiet_libraries(verbose=verbose)
-    from ..calibration.pictures import load_calibration
     from ..engines.backends.base import BuildSettings
     from ..ocr.dataset import load_dataset
     from ..recipe import BuildRequest
@@ -67,6 +87,7 @@ def build(
     )
     capabilities = capabilities_from(compute_capability or ())
     reporter = ConsoleReporter(silent=json)
+    wanted = precision_from(precision)
     requests: list[BuildRequest] = []
     for path in spec_paths(models):
         spec = spec_from_path(path, options, reporter)
@@ -75,11 +96,16 @@ def build(
             BuildRequest(
                 spec=spec,
                 targets=tuple(dict.fromkeys(target or ["openvino"])),
-                precision=precision_from(precision),
+                precision=wanted,
                 output=output,
-                calibration=load_calibration(calibration, spec) if calibration else None,
+                calibration=calibration_from(calibration, spec, detector, reporter)
+                if calibration
+                else None,
                 samples=load_dataset(data) if data else None,
-                method=method_from(method),
+                method=method_from(method, wanted),
+                remedies=remedies_from(remedy or ()),
+                ranges=ranges,
+                skip_bad=skip_bad,
                 settings=settings,
             )
         )

@@ -2,67 +2,92 @@
 
 from __future__ import annotations
 
-from json import dumps
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UserError
-from ..output import check_file_destination, write_whole
+from ..output import check_file_destination
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
-from .options import Json, Method, PrecisionName, Verbose
-from .specs import method_from, precision_from, spec_paths
+from .options import DetectorBundle, Json, Method, PrecisionName, SkipBad, Verbose
+from .specs import calibration_from, method_from, precision_from, spec_paths
+
+if TYPE_CHECKING:
+    from ..calibration.coverage import Finding
+    from ..calibration.ranges import Ranges
+    from ..calibration.typed import Typed
 
 
 def calibrate(
     spec: Annotated[Path, typer.Argument(help="Spec of the model.")],
     calibration: Annotated[Path, typer.Option("--calibration", help="Folder of pictures.")],
-    output: Annotated[Path | None, typer.Option(help="File to write the ranges to, JSON.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File for the ranges, JSON; build --ranges takes it.")
+    ] = None,
     precision: PrecisionName = "int8",
-    method: Method = "mse",
+    method: Method = None,
+    detector: DetectorBundle = None,
+    skip_bad: SkipBad = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Take the range of every tensor that int8 or fp16 needs, without building anything.
+    """Take the range of every tensor that int8 or 16 bits need, without building anything.
+
+    Says which tensors the pictures do not cover: dead, clipped, or still moving.
 
     Example: `ocr-trt calibrate detector.yaml --calibration pictures --output ranges.json`
     """
     quiet_libraries(verbose=verbose)
-    from ..calibration.pictures import load_calibration
+    from ..calibration.coverage import coverage
+    from ..calibration.methods import METHODS
+    from ..calibration.ranges import save_ranges
+    from ..calibration.typed import Calibrator, Typing
     from ..convert.sources import open_source
-    from ..recipe.graphs import convert_all, fp16_graphs, int8_graphs, observed
+    from ..recipe.calibrators import ranges_of
+    from ..recipe.graphs import convert_all
     from ..spec import load_spec
 
     spec_paths([spec])
     if output is not None:
         check_file_destination(output)
-    model = load_spec(spec)
-    pictures = load_calibration(calibration, model)
-    reporter = ConsoleReporter(silent=json)
+    wanted, chosen = precision_from(precision), method_from(method)
+    if wanted in ("fp32", "best") or chosen == "auto":
+        raise UserError("give --precision int8, fp16 or bf16 and one --method: their ranges differ")
+    model, reporter = load_spec(spec), ConsoleReporter(silent=json)
+    pictures = calibration_from(calibration, model, detector, reporter)
     converted = convert_all(open_source(model.source), model, reporter)
     graphs = {width: result.model for width, result in converted.items()}
-    wanted, method = precision_from(precision), method_from(method)
-    if wanted == "fp32":
-        raise UserError("fp32 needs no ranges; give --precision int8 or fp16")
-    seen = observed(graphs, wanted, pictures, reporter)
-    typed = (
-        fp16_graphs(graphs, seen, pictures)
-        if wanted == "fp16"
-        else int8_graphs(graphs, seen, pictures, method, 127)
-    )
-    found = typed.calibration
-    data = found.model_dump() if found else {}
+    calibrator = Calibrator(graphs, pictures, reporter, skip_bad=skip_bad)
+    found = ranges_of(calibrator, chosen)
+    typed = calibrator.typed(Typing(precision=wanted, method=chosen))  # type: ignore[arg-type]
+    findings = coverage(calibrator.seen(), found.ranges, METHODS[chosen])
     if output is not None:
-        write_whole(output, dumps(data, indent=2) + "\n")
+        save_ranges(found, output)
     if json:
-        print_json(data)
-        return
-    ranges = found.ranges if found else {}
-    rows = [(name, f"{limit:.4g}", "dead" if limit == 0 else "") for name, limit in ranges.items()]
-    print_table(f"{model.name}: ranges on {len(pictures)} pictures", ("tensor", "range", ""), rows)
+        print_json({**found.model_dump(), "findings": [asdict(finding) for finding in findings]})
+    else:
+        _print(model.name, found, typed, findings, is_int8=wanted == "int8")
+
+
+def _print(
+    name: str, found: Ranges, typed: Typed, findings: tuple[Finding, ...], *, is_int8: bool
+) -> None:
+    marks: dict[str, list[str]] = {}
+    for finding in findings:
+        marks.setdefault(finding.tensor, []).append(finding.kind)
+    shown = found.ranges if is_int8 else found.peaks
+    rows = [
+        (tensor, f"{limit:.4g}", f"{found.peaks[tensor]:.4g}", ", ".join(marks.get(tensor, ())))
+        for tensor, limit in shown.items()
+    ]
+    header = ("tensor", "range", "largest seen", "")
+    print_table(f"{name}: ranges on {found.pictures} pictures", header, rows)
     for node, reason in typed.exceptions.items():
         print(f"{node} stays in float: {reason}")
+    for finding in findings if is_int8 else ():
+        print(f"note: {finding.tensor} {finding.text}")
 
 
 def add_to(app: typer.Typer) -> None:

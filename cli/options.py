@@ -9,7 +9,9 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show details and tracebacks.")]
-PrecisionName = Annotated[str, typer.Option("--precision", help="fp32, fp16 or int8.")]
+PrecisionName = Annotated[
+    str, typer.Option("--precision", help="fp32, bf16, fp16, int8, or best: the fastest in budget.")
+]
 CalibrationFolder = Annotated[
     Path | None,
     typer.Option("--calibration", help="Folder of pictures to take int8 and fp16 ranges from."),
@@ -19,5 +21,20 @@ DataFolder = Annotated[
     typer.Option("--data", help="Folder of pictures with labels.json to measure accuracy on."),
 ]
 Method = Annotated[
-    str, typer.Option("--method", help="How ranges are chosen: minmax, percentile or mse.")
+    str | None,
+    typer.Option(
+        "--method",
+        help="How int8 ranges are chosen: minmax, average, percentile, entropy, mse; auto tries "
+        "them, and asks the OCR metric. By default mse, and auto with --precision best.",
+    ),
+]
+DetectorBundle = Annotated[
+    Path | None,
+    typer.Option(
+        "--detector", help="Bundle that cuts a recognizer's lines out of the calibration pictures."
+    ),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Leave out calibration pictures that cannot be read."),
 ]

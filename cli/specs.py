@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, get_args
 from ..errors import InputFileError, SpecError, UserError
 
 if TYPE_CHECKING:
+    from ..calibration.pictures import CalibrationSet
+    from ..calibration.typed import Remedy
     from ..engines.manifest import Precision
     from ..reporter import Reporter
     from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec
@@ -197,14 +199,55 @@ def capabilities_from(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-def method_from(text: str) -> str:
-    """Read the name of a calibration method.
+def method_from(text: str | None, precision: Precision = "int8") -> str:
+    """Read the name of a calibration method; without one it is the precision's own.
 
     Raises:
         UserError: there is no such method.
     """
     from ..calibration.methods import METHODS
 
-    if text not in METHODS:
-        raise UserError(f"no method {text!r}; there are: {', '.join(METHODS)}")
+    text = text or ("auto" if precision == "best" else "mse")
+    if text not in METHODS and text != "auto":
+        raise UserError(f"no method {text!r}; there are: auto, {', '.join(METHODS)}")
     return text
+
+
+def remedies_from(texts: Sequence[str]) -> tuple[Remedy, ...]:
+    """Read the names of remedies.
+
+    Raises:
+        UserError: there is no such remedy.
+    """
+    from ..calibration.typed import REMEDIES
+
+    wrong = [text for text in texts if text not in REMEDIES]
+    if wrong:
+        raise UserError(f"no remedy {wrong[0]!r}; there are: {', '.join(REMEDIES)}")
+    return tuple(remedy for remedy in REMEDIES if remedy in texts)
+
+
+def calibration_from(
+    folder: Path,
+    spec: DetectorSpec | RecognizerSpec,
+    detector: Path | None,
+    reporter: Reporter,
+) -> CalibrationSet:
+    """Open a folder of calibration pictures; a recognizer's lines are cut by ``detector``, if any.
+
+    Raises:
+        InputFileError: folder or bundle cannot be used, or there is nothing in it.
+        SpecError: the bundle is no detector.
+    """
+    from ..calibration.pictures import load_calibration
+
+    if detector is None or spec.role == "detector":
+        return load_calibration(folder, spec)
+    from ..engines.bundle import load_bundle
+    from ..ocr.dataset import load_dataset
+    from ..pipeline.engine import engine_from_bundle
+    from ..recipe.crops import detected_crops
+
+    with engine_from_bundle(load_bundle(detector)) as engine:
+        crops = detected_crops(load_dataset(folder), engine, reporter)
+    return load_calibration(folder, spec, crops=crops)

@@ -15,7 +15,8 @@ NAME = "manifest.json"
 LARGEST = 16 << 20
 """Bytes."""
 
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "bf16", "fp16", "int8", "best"]
+"""``best``: the fastest mixture that stays within the accuracy budget."""
 
 
 class _Part(BaseModel):
@@ -40,10 +41,14 @@ class EngineEntry(_Part):
 
 
 class Calibration(_Part):
-    """Where the ranges of an int8 or fp16 graph come from."""
+    """Where the ranges of an int8 or 16-bit graph come from."""
 
     method: str
+    remedies: tuple[str, ...] = ()
+    """What was done to the float graph first: "equalize", "bias"."""
     pictures: int
+    skipped: tuple[str, ...] = ()
+    """Pictures that could not be read, and why."""
     data_sha256: str
     ranges: dict[str, float] = Field(repr=False)
 
@@ -107,6 +112,8 @@ class Manifest(_Part):
     largest_weight: int = Field(127, ge=1, le=127)
     """Of the int8 weights, in size: 63 for processors that add two products in 16 bits."""
     engines: tuple[EngineEntry, ...] = Field(min_length=1)
+    int8_share: float | None = Field(None, ge=0, le=1)
+    """Of the FLOPs of convolutions and matrix products; None where no int8 was asked for."""
     node_precisions: dict[str, str] = Field({}, repr=False)
     """Weighted ops that did not get the asked precision, with the reason."""
     calibration: Calibration | None = None

@@ -88,8 +88,9 @@ def engine_from_bundle(bundle: Bundle, *, threads: int = 0, label: str = "") -> 
 
 def _check_weights(bundle: Bundle) -> None:
     manifest = bundle.manifest
-    largest, wanted = manifest.largest_weight, backend(manifest.target).needs().largest_weight
-    if manifest.precision == "int8" and largest > wanted:
+    largest = manifest.largest_weight
+    wanted = backend(manifest.target).needs().style.largest_weight
+    if manifest.precision in ("int8", "best") and largest > wanted:
         raise InputFileError(
             f"{bundle.folder}: built on a processor that sums int8 products in 32 bits; this one "
             f"does so in 16 bits and clips them, so its weights may be {wanted} at most, and are "

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from ..bench.accuracy import Result, has_samples, run_samples
+from ..bench.accuracy import has_samples
 from ..bench.machine import versions
+from ..bench.precision import write_precision
 from ..convert.sources import open_source
 from ..engines.backends import backend
-from ..engines.backends.base import Backend, Runner, RunSettings
+from ..engines.backends.base import Backend
 from ..engines.baseline import baseline_runner
-from ..engines.bundle import (
-    Bundle,
-    file_entries,
-    own_files,
-    tree_sha256,
-    write_manifest,
-)
-from ..engines.manifest import EngineEntry, Manifest, OcrMetric, Verdict
+from ..engines.bundle import Bundle, file_entries, own_files, tree_sha256, write_manifest
+from ..engines.manifest import Calibration, Manifest, Verdict
 from ..errors import (
     BudgetError,
     ConversionError,
@@ -30,33 +23,19 @@ from ..errors import (
     TargetMissingError,
     UserError,
 )
-from ..ocr.dataset import Dataset
-from ..onnx_file import write_onnx
 from ..output import check_destination, remove_folder, whole_folder
 from ..pipeline.engine import Engine
 from ..reporter import Reporter, SilentReporter
 from ..spec import dump_spec, spec_beside
-from .graphs import TypedGraphs, convert_all
-from .precision import needs_of, typed_for
+from .calibrators import Calibrators, check_ranges_request
+from .candidate import Candidate
+from .choose import Job, choose
+from .compile import compile_plans, plans_engine, typed_engine
+from .graphs import convert_all
+from .layers import precision_report
+from .proof import proof_of
 from .request import BuildRequest, BuildResult
-from .verdict import (
-    check_baseline,
-    check_budget,
-    check_parity,
-    compare_latency,
-    graph_engine,
-    metric,
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Proof:
-    """What all targets of a build are compared with."""
-
-    baseline: Engine
-    baseline_result: Result | None
-    samples: Dataset | None
-    max_difference: float
+from .verdict import check_budget, check_parity, compare_latency, graph_engine
 
 
 def build(request: BuildRequest, reporter: Reporter | None = None) -> list[BuildResult]:
@@ -86,10 +65,20 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
         reference = stack.enter_context(graph_engine(graphs, spec, "fp32 graph"))
         with reporter.step("compare with the model"):
             difference = check_parity(reference, baseline)
-        typed = typed_for(request, targets, graphs, reporter)
-        proof = _proof(request, baseline, difference, reporter)
+        proof = proof_of(request, baseline, difference, reporter)
+        calibrators = Calibrators(request, graphs, reporter)
         return [
-            _build_target(request, target, typed[needs_of(request, target)], proof, reporter)
+            _build_target(
+                Job(
+                    request=request,
+                    target=target,
+                    graphs=graphs,
+                    calibrators=calibrators,
+                    proof=proof,
+                    folder=_folder(request, target),
+                    reporter=reporter,
+                )
+            )
             for target in targets
         ]
 
@@ -113,6 +102,7 @@ def _checked_targets(request: BuildRequest) -> list[Backend]:
     if request.samples is not None and not has_samples(request.samples, request.spec):
         folder, role = request.samples.folder, request.spec.role
         raise InputFileError(f"{folder}: holds nothing a {role} can be measured on")
+    check_ranges_request(request)
     for target in targets:
         check_destination(_folder(request, target), own_files(_folder(request, target)))
     return targets
@@ -122,46 +112,11 @@ def _folder(request: BuildRequest, target: Backend) -> Path:
     return request.output / f"{request.spec.name}-{target.name}-{request.precision}"
 
 
-def _proof(
-    request: BuildRequest, baseline: Engine, difference: float, reporter: Reporter
-) -> _Proof:
-    samples = request.samples
-    if samples is None and request.calibration is not None:
-        samples = request.calibration.dataset
-        reporter.note("no --data given: the metric is measured on the calibration pictures")
-    result = run_samples(baseline, samples, reporter) if samples else None
-    if samples is not None and result is not None:
-        check_baseline(result, samples, request.spec)
-    return _Proof(
-        baseline=baseline, baseline_result=result, samples=samples, max_difference=difference
-    )
-
-
-def _build_target(
-    request: BuildRequest, target: Backend, typed: TypedGraphs, proof: _Proof, reporter: Reporter
-) -> BuildResult:
-    folder = _folder(request, target)
+def _build_target(job: Job) -> BuildResult:
+    folder, target = job.folder, job.target
     try:
         with whole_folder(folder, own_files(folder)) as scratch:
-            engines = _compile(request, target, typed, scratch, reporter)
-            with _runnable(request, target, typed, engines, scratch) as engine:
-                verdict = _judge(request, target, engine, proof, reporter)
-            spec = spec_beside(request.spec, folder)
-            (scratch / "spec.yaml").write_text(dump_spec(spec), "utf-8")
-            manifest = Manifest(
-                spec=spec,
-                target=target.name,
-                precision=typed.precision,
-                source_sha256=tree_sha256(request.spec.source.path),
-                versions={**versions(), target.name: target.presence().version},
-                settings={"compute_capabilities": list(request.settings.compute_capabilities)},
-                largest_weight=needs_of(request, target).largest_weight,
-                engines=engines,
-                node_precisions=typed.exceptions,
-                calibration=typed.calibration,
-                verdict=verdict,
-                files=file_entries(scratch),
-            )
+            manifest = _make(job, scratch)
             write_manifest(scratch, manifest)
     except (BudgetError, ConversionError) as error:
         if folder.exists():  # an older engine must not pass for this one
@@ -174,61 +129,65 @@ def _build_target(
     return BuildResult(target=target.name, folder=folder, bundle=bundle)
 
 
-def _compile(
-    request: BuildRequest, target: Backend, typed: TypedGraphs, scratch: Path, reporter: Reporter
-) -> tuple[EngineEntry, ...]:
-    entries = []
-    settings = request.settings
-    with reporter.step(f"build for {target.name}", len(typed.graphs)) as advance:
-        for number, (width, graph) in enumerate(sorted(typed.graphs.items()), 1):
-            entry = EngineEntry(
-                width=width, model=f"model_{width}.onnx", plan=f"plan_{width}{target.suffix}"
-            )
-            write_onnx(graph, scratch / entry.model)
-            target.build(graph, scratch / entry.plan, settings)
-            entries.append(entry)
-            advance(number)
-    return tuple(entries)
+def _make(job: Job, scratch: Path) -> Manifest:
+    """Fill a folder with a bundle, but for its manifest, which is returned."""
+    request, target = job.request, job.target
+    found = choose(job)
+    chosen, spec = found.chosen, request.spec
+    engines = compile_plans(target, chosen.typed.graphs, scratch, request.settings, job.reporter)
+    plans = {entry.width: scratch / entry.plan for entry in engines}
+    if target.presence().can_run:
+        opened = plans_engine(target, plans, spec, f"{target.name} {request.precision}")
+    else:
+        opened = typed_engine(chosen.typed.graphs, spec, chosen.label)
+    with opened as engine:
+        verdict = _judge(job, chosen, engine)
+    spec = spec_beside(spec, job.folder)
+    (scratch / "spec.yaml").write_text(dump_spec(spec), "utf-8")
+    if request.precision != "fp32":
+        with job.reporter.step("look at every layer"):
+            write_precision(precision_report(job, found), scratch)
+    return Manifest(
+        spec=spec,
+        target=target.name,
+        precision=request.precision,
+        source_sha256=tree_sha256(request.spec.source.path),
+        versions={**versions(), target.name: target.presence().version},
+        settings={"compute_capabilities": list(request.settings.compute_capabilities)},
+        largest_weight=job.needs.style.largest_weight,
+        engines=engines,
+        int8_share=chosen.int8_share if request.precision in ("int8", "best") else None,
+        node_precisions=chosen.typed.exceptions,
+        calibration=_calibration(job, chosen),
+        verdict=verdict,
+        files=file_entries(scratch),
+    )
 
 
-@contextmanager
-def _runnable(
-    request: BuildRequest,
-    target: Backend,
-    typed: TypedGraphs,
-    entries: tuple[EngineEntry, ...],
-    scratch: Path,
-) -> Iterator[Engine]:
-    """Give the new engine; where its target cannot run, its typed graph in onnxruntime."""
-    label = f"{target.name} {typed.precision}"
-    if not target.presence().can_run:
-        label = f"onnxruntime on the typed graph ({typed.precision})"
-        with graph_engine(typed.graphs, request.spec, label) as engine:
-            yield engine
-        return
-    plans = {entry.width: scratch / entry.plan for entry in entries}
-    max_batch = request.spec.input.max_batch
-
-    def open_runner(width: int) -> Runner:
-        return target.open(plans[width], label=label, settings=RunSettings(), max_batch=max_batch)
-
-    with Engine(label=label, spec=request.spec, open_runner=open_runner) as engine:
-        yield engine
+def _calibration(job: Job, chosen: Candidate) -> Calibration | None:
+    if chosen.typing is None:
+        return None
+    calibrator, typing = job.calibrator, chosen.typing
+    return Calibration(
+        method=typing.method if chosen.precision == "int8" else "minmax",
+        remedies=typing.remedies,
+        pictures=len(calibrator.pictures) - len(calibrator.skipped),
+        skipped=tuple(calibrator.skipped),
+        data_sha256=tree_sha256(calibrator.pictures.dataset.folder),
+        ranges=chosen.typed.ranges,
+    )
 
 
-def _judge(
-    request: BuildRequest, target: Backend, engine: Engine, proof: _Proof, reporter: Reporter
-) -> Verdict:
-    found: OcrMetric | None = None
-    if proof.samples is not None and proof.baseline_result is not None:
-        result = run_samples(engine, proof.samples, reporter)
-        found = metric(result, proof.baseline_result, proof.samples, engine.label)
+def _judge(job: Job, chosen: Candidate, engine: Engine) -> Verdict:
+    request, target, proof = job.request, job.target, job.proof
+    found = proof.metric(engine, job.reporter)
+    if found is not None:
         check_budget(found, request.spec, f"{request.spec.name} for {target.name}")
     latency, difference = None, proof.max_difference
     if target.presence().can_run:
-        if request.precision == "fp32":
+        if chosen.precision == "fp32":
             difference = max(difference, check_parity(engine, proof.baseline))
-        with reporter.step(f"time {target.name} against {proof.baseline.label}"):
+        with job.reporter.step(f"time {target.name} against {proof.baseline.label}"):
             latency = compare_latency(engine, proof.baseline, request.latency)
     return Verdict(
         baseline=proof.baseline.label,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..bench.latency import LatencySettings
 from ..calibration.pictures import CalibrationSet
+from ..calibration.typed import Remedy
 from ..engines.backends.base import BuildSettings
 from ..engines.bundle import Bundle
 from ..engines.manifest import Precision
@@ -30,6 +31,12 @@ class BuildRequest:
     calibration: CalibrationSet | None = None
     samples: Dataset | None = None
     method: str = "mse"
+    """How ranges are chosen; "auto" tries all, and takes what the OCR metric says."""
+    remedies: tuple[Remedy, ...] = ()
+    ranges: Path | None = None
+    """A file of ranges: used if it is there and is of this model, data and method, else written."""
+    skip_bad: bool = False
+    """Leave out calibration pictures that cannot be read, instead of stopping."""
     settings: BuildSettings = field(default_factory=BuildSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
 

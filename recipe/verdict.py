@@ -12,6 +12,7 @@ from ..bench.accuracy import (
     recognizer_metric,
 )
 from ..bench.latency import Contender, LatencySettings, measure
+from ..calibration.typed import Graphs
 from ..convert.verify import pixel_noise
 from ..engines.backends.base import Pictures, Runner
 from ..engines.backends.onnxruntime import runner_from_model
@@ -20,14 +21,12 @@ from ..errors import BudgetError, ConversionError, SpecError
 from ..ocr.dataset import Dataset
 from ..pipeline.engine import Engine
 from ..spec import DetectorSpec, RecognizerSpec
-from .graphs import Graphs
+from .candidate import ROUNDING
 
 _PARITY_INPUTS = 4
 _NUDGES = 16
 _MOST_JUMPING = 1e-3
 """Share of an output that may jump at once."""
-_ROUNDING = 1e-9
-"""Points: 0.95 - 0.945 is a little more than 0.005."""
 
 
 def metric(own: Result, baseline: Result, dataset: Dataset, run_by: str) -> OcrMetric:
@@ -131,7 +130,7 @@ def check_budget(found: OcrMetric, spec: DetectorSpec | RecognizerSpec, label: s
         BudgetError: says how much was lost, and what to try.
     """
     budget = spec.accuracy.max_loss
-    if not found.loss <= budget + _ROUNDING:
+    if not found.loss <= budget + ROUNDING:
         raise BudgetError(
             f"{label}: {found.name} {100 * found.engine:.2f} against {100 * found.baseline:.2f} "
             f"of the baseline loses {found.loss:.2f} points, over accuracy.max_loss {budget:g}; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from ...calibration.quantize import Int8Style
+from ...calibration.typed import Rest
 from ...errors import UserError
 from ..manifest import Precision
 
@@ -33,8 +35,9 @@ class GraphNeeds:
 
     lower_deconvolutions: bool = False
     """ConvTranspose has no int8 kernels there, but Conv has: it becomes one."""
-    largest_weight: int = 127
-    """Of the int8 weights; 63 where the processor adds two products in 16 bits."""
+    style: Int8Style = field(default_factory=Int8Style)
+    rest: Rest = "fp32"
+    """What is fastest for ops that do not run in int8."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +158,7 @@ class Backend(ABC):
         Raises:
             UserError: says which precisions there are.
         """
-        if precision not in self.precisions:
+        if precision not in self.precisions and precision != "best":
             raise UserError(
                 f"target {self.name} has no {precision} arithmetic here; it runs: "
                 f"{', '.join(self.precisions)}"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from ...calibration.quantize import Int8Style
 from ...onnx_file import write_onnx
 from ...session import onnx_session
 from ..cpu import has_exact_int8
@@ -44,7 +45,7 @@ class _OnnxRuntime(Backend):
 
     def needs(self) -> GraphNeeds:
         """Its kernels clip sums of products where the processor adds them in 16 bits."""
-        return GraphNeeds(largest_weight=127 if has_exact_int8() else 63)
+        return GraphNeeds(style=Int8Style(largest_weight=127 if has_exact_int8() else 63))
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Write the typed graph itself: onnxruntime has no plans."""

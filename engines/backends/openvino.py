@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ...calibration.quantize import Int8Style
 from ...errors import EngineBuildError, OutputError
 from ...onnx_file import as_file, is_too_large
 from ..cpu import has_exact_int8
@@ -103,7 +104,7 @@ class _OpenVino(Backend):
 
     def needs(self) -> GraphNeeds:
         """Its kernels clip sums of products where the processor adds them in 16 bits."""
-        return GraphNeeds(largest_weight=127 if has_exact_int8() else 63)
+        return GraphNeeds(style=Int8Style(largest_weight=127 if has_exact_int8() else 63))
 
     def _read(self, model: onnx.ModelProto) -> Any:
         """Hand over a graph, with our functions inlined."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import onnx
 
+from ...calibration.quantize import Int8Style
 from ...errors import EngineBuildError, TargetMissingError
 from ...onnx_file import as_file
 from .base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
@@ -103,7 +104,7 @@ def _last_words(done: subprocess.CompletedProcess[str]) -> str:
 class NvidiaBackend(Backend):
     """One of NVIDIA's builders. Its plans are built here; ocr-trt does not run them yet."""
 
-    precisions = ("fp32", "fp16", "int8")
+    precisions = ("fp32", "bf16", "fp16", "int8")
     suffix = ".plan"
 
     def __init__(self, *, name: str, package: str, extra: str, builds_without_gpu: bool) -> None:
@@ -133,8 +134,9 @@ class NvidiaBackend(Backend):
             raise TargetMissingError(f"target {self.name}: {presence.reason}; {presence.remedy}")
 
     def needs(self) -> GraphNeeds:
-        """Deconvolutions have no int8 kernels."""
-        return GraphNeeds(lower_deconvolutions=True)
+        """Deconvolutions have no int8 kernels; attention is fused in 16 bits only."""
+        style = Int8Style(shares_scales=True, rounds_skips=True)
+        return GraphNeeds(lower_deconvolutions=True, style=style, rest="fp16")
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
         """Ask NVIDIA's parser."""

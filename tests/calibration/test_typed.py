@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
-from ocr_trt.calibration.autocast import LIMIT, autocast, float_tensors
+from ocr_trt.calibration.autocast import autocast, float_tensors
+from ocr_trt.calibration.half import FP16
 from ocr_trt.calibration.observe import observe
 from ocr_trt.calibration.placement import place
-from ocr_trt.calibration.quantize import quantize, quantized_tensors, quantized_weights
+from ocr_trt.calibration.quantize import Int8Style, quantize, quantized_weights
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.backends.onnxruntime import runner_from_model
@@ -48,9 +49,14 @@ def quantized(
     clean: tuple[onnx.ModelProto, list[np.ndarray]], largest_weight: int = 127
 ) -> onnx.ModelProto:
     model, batches = clean
-    seen = observe(model, batches, quantized_tensors(model))
-    ranges = {name: h.peak for name, h in seen.items()}
-    return quantize(model, ranges, largest_weight=largest_weight).model
+    style = Int8Style(largest_weight=largest_weight)
+    return quantize(model, peaks_of(model, batches), style).model
+
+
+def peaks_of(model: onnx.ModelProto, batches: list[np.ndarray]) -> dict[str, float]:
+    feeds = [(0, batch) for batch in batches]
+    names = float_tensors(model)
+    return observe({0: model}, feeds, len(feeds), histograms=[], peaks=names).peaks
 
 
 def test_int8_graph_stays_close_to_float(clean: tuple[onnx.ModelProto, list[np.ndarray]]) -> None:
@@ -145,8 +151,7 @@ def test_fp16_graph_stays_closer_than_int8(
     clean: tuple[onnx.ModelProto, list[np.ndarray]],
 ) -> None:
     model, batches = clean
-    seen = observe(model, batches, float_tensors(model))
-    cast = autocast(model, {name: h.peak for name, h in seen.items()})
+    cast = autocast(model, peaks_of(model, batches))
     assert cast.kept == {}
     types = {t.data_type for t in cast.model.graph.initializer}
     assert onnx.TensorProto.FLOAT not in types
@@ -159,10 +164,9 @@ def test_what_fp16_cannot_hold_stays_in_fp32(
     clean: tuple[onnx.ModelProto, list[np.ndarray]],
 ) -> None:
     model, batches = clean
-    seen = observe(model, batches, float_tensors(model))
-    ranges = {name: h.peak for name, h in seen.items()}
+    ranges = peaks_of(model, batches)
     conv = next(node for node in model.graph.node if node.op_type == "Conv")
-    cast = autocast(model, {**ranges, conv.output[0]: 2 * LIMIT})
+    cast = autocast(model, {**ranges, conv.output[0]: 2 * FP16.limit})
     assert conv.output[0] in cast.kept
     assert f"{conv.output[0]} reaches 1024" in cast.kept[conv.output[0]]
     assert sqnr(run(model, batches[0]), run(cast.model, batches[0])) > 40
@@ -208,8 +212,7 @@ def test_weight_that_two_ops_share_is_quantised_once() -> None:
     )
     proto = ir.to_proto(model)
     picture = np.random.default_rng(4).standard_normal((1, 4, 8, 8)).astype(np.float32)
-    seen = observe(proto, [picture], quantized_tensors(proto))
-    typed = quantize(proto, {name: h.peak for name, h in seen.items()}).model
+    typed = quantize(proto, peaks_of(proto, [picture])).model
     assert sum(t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4
                for t in typed.graph.initializer) == 1  # fmt: skip
     assert sqnr(run(proto, picture), run(typed, picture)) > 20
@@ -228,8 +231,7 @@ def test_nvidias_builder_takes_every_precision(
     if precision == "int8":
         model = quantized(clean)
     elif precision == "fp16":
-        seen = observe(model, batches, float_tensors(model))
-        model = autocast(model, {name: h.peak for name, h in seen.items()}).model
+        model = autocast(model, peaks_of(model, batches)).model
     plan = tmp_path / "plan"
     settings = BuildSettings(max_batch=4, compute_capabilities=(capability,))
     backend("tensorrt-rtx").build(model, plan, settings)
@@ -245,7 +247,7 @@ def test_int8_kernels_compute_what_the_graph_says(
 
     model, batches = clean
     target = backend(name)
-    typed = quantized(clean, target.needs().largest_weight)
+    typed = quantized(clean, target.needs().style.largest_weight)
     plan = tmp_path / f"plan{target.suffix}"
     target.build(typed, plan, BuildSettings(max_batch=4))
     with target.open(plan, label="x", settings=RunSettings(), max_batch=4) as runner:

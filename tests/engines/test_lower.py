@@ -31,7 +31,7 @@ CONCAT = """
 def unet_corner(rng: np.random.Generator) -> onnx.ModelProto:
     """Two branches, a concat, an int8 convolution: where OpenVINO's importer loses the scale."""
     model = onnx.parser.parse_model(CONCAT)
-    largest = backend("openvino").needs().largest_weight
+    largest = backend("openvino").needs().style.largest_weight
     arrays = {
         "w0": rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),
         "w1": rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),

@@ -1,0 +1,119 @@
+"""What each channel of a tensor holds on calibration pictures: its mean and its largest |x|."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+
+from ..convert.graph import name_of
+from ..session import onnx_session
+from .observe import Feeds
+from .quantize import scale_of
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channels:
+    """One tensor, channel by channel: (C,) each.
+
+    ``error``: the mean of what rounding to its range adds, 0 if no range was given.
+    """
+
+    mean: Vector
+    error: Vector
+    peak: Vector
+
+
+def channel_axis(reader: ir.Node) -> int:
+    """Return the axis of the channels in what a Conv (1) or a MatMul (the last) reads."""
+    value = reader.inputs[0]
+    assert value is not None
+    assert value.shape is not None
+    return 1 if reader.op_type == "Conv" else len(value.shape) - 1
+
+
+def read_tensors(graph: ir.Graph, chosen: set[str]) -> dict[str, int]:
+    """Return what the chosen ops, named by their first output, read, and its channel axis."""
+    readers = (node for node in graph if node.outputs[0].name in chosen)
+    return {name_of(node.inputs[0]): channel_axis(node) for node in readers}
+
+
+def observe_channels(
+    graphs: Mapping[int, onnx.ModelProto],
+    feeds: Feeds,
+    tensors: Mapping[str, int],
+    ranges: Mapping[str, float] | None = None,
+) -> dict[str, Channels]:
+    """Run batches, and see what the channels of tensors hold.
+
+    Args:
+        graphs: float32 graphs with one input, by width.
+        feeds: (width, batch) for them.
+        tensors: inner tensors and the axis of their channels.
+        ranges: if given, how each is rounded; errors are those of that.
+    """
+    sessions = {
+        width: onnx_session(_with_statistics(graph, tensors, ranges or {}))
+        for width, graph in graphs.items()
+    }
+    sums = {name: [np.zeros(()), np.zeros(()), np.zeros(())] for name in tensors}
+    count = 0
+    for width, batch in feeds:
+        count += 1
+        entry = graphs[width].graph.input[0].name
+        outputs = [value.name for value in sessions[width].get_outputs()]
+        values = dict(zip(outputs, sessions[width].run(outputs, {entry: batch}), strict=True))
+        for name, parts in sums.items():
+            mean = values[f"{name}.mean"].astype(np.float64)
+            parts[0] = parts[0] + mean
+            parts[1] = parts[1] + values.get(f"{name}.rounded_mean", mean) - mean
+            parts[2] = np.maximum(parts[2], values[f"{name}.channel_peak"])
+    return {
+        name: Channels(mean=mean / count, error=error / count, peak=peak)
+        for name, (mean, error, peak) in sums.items()
+    }
+
+
+def _with_statistics(
+    model: onnx.ModelProto, tensors: Mapping[str, int], ranges: Mapping[str, float]
+) -> onnx.ModelProto:
+    """Return the model with means and peaks of tensors as its only outputs."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.output[:]
+    ranks = _ranks(model)
+    make = onnx.helper.make_node
+
+    def give(node: onnx.NodeProto) -> None:
+        copy.graph.node.append(node)
+        copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(node.output[0]))
+
+    for name, axis in tensors.items():
+        axes = f"{name}.axes"
+        others = np.array([i for i in range(ranks[name]) if i != axis], np.int64)
+        copy.graph.initializer.append(onnx.numpy_helper.from_array(others, axes))
+        copy.graph.node.append(make("Abs", [name], [f"{name}.size"]))
+        give(make("ReduceMax", [f"{name}.size", axes], [f"{name}.channel_peak"], keepdims=0))
+        give(make("ReduceMean", [name, axes], [f"{name}.mean"], keepdims=0))
+        if name in ranges:
+            scale, zero = f"{name}.step", f"{name}.null"
+            copy.graph.initializer.append(
+                onnx.numpy_helper.from_array(np.array(scale_of(ranges[name])), scale)
+            )
+            copy.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0, np.int8), zero))
+            steps, rounded = f"{name}.steps", f"{name}.on_grid"
+            copy.graph.node.append(make("QuantizeLinear", [name, scale, zero], [steps]))
+            copy.graph.node.append(make("DequantizeLinear", [steps, scale, zero], [rounded]))
+            give(make("ReduceMean", [rounded, axes], [f"{name}.rounded_mean"], keepdims=0))
+    return copy
+
+
+def _ranks(model: onnx.ModelProto) -> dict[str, int]:
+    infos = [*model.graph.value_info, *model.graph.input, *model.graph.output]
+    return {info.name: len(info.type.tensor_type.shape.dim) for info in infos}

@@ -1,0 +1,86 @@
+"""Biases that take back what rounding adds to the mean of a layer's results (Nagel et al.,
+"Data-free quantization through weight equalization and bias correction", 2019).
+
+    y = W x + b     W' rounded weights, x' rounded activations
+    E[W x] - E[W' x']  =  sum_c  W_c E[x_c] - W'_c (E[x_c] + E[x'_c - x_c])
+
+is what is missing, one number per output channel; it is added to b. Means are those of calibration
+pictures; at the border of a picture, where padding is read, they are a little off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+
+from ..convert.graph import array_of, constant, consumers, name_of, new_initializer
+from .channels import Channels
+from .placement import weight_axis
+from .quantize import quantized_weights
+
+
+def correct_biases(
+    model: onnx.ModelProto, channels: Mapping[str, Channels], chosen: set[str], largest_weight: int
+) -> onnx.ModelProto:
+    """Return the float graph with the biases that its int8 form needs.
+
+    It is for :func:`~.quantize.quantize` alone: as a float graph it is no longer exact.
+
+    Args:
+        model: clean float graph.
+        channels: of what the chosen ops read, with the errors of its rounding.
+        chosen: the ops that will run in int8, by their first output.
+        largest_weight: as for ``quantize``.
+    """
+    copy = ir.from_proto(model)
+    for node in list(copy.graph):
+        if node.outputs[0].name in chosen:
+            missing = _missing(node, channels[name_of(node.inputs[0])], largest_weight)
+            _add_to_bias(copy.graph, node, missing.astype(np.float32))
+    return ir.to_proto(copy)
+
+
+def _missing(node: ir.Node, read: Channels, largest: int) -> npt.NDArray[np.float64]:
+    """Return what rounding takes from the mean of each output channel."""
+    weights, axis = array_of(node.inputs[1]), weight_axis(node)
+    steps, scales = quantized_weights(weights, axis, largest)
+    shape = [-1 if i == axis else 1 for i in range(weights.ndim)]
+    rounded = steps * scales.reshape(shape).astype(np.float64)
+    if node.op_type == "MatMul":  # (K, N)
+        return read.mean @ weights - (read.mean + read.error) @ rounded
+    groups = len(read.mean) // weights.shape[1]  # (O, C / groups, ...)
+    outputs = len(weights) // groups
+    taps = tuple(range(2, weights.ndim))
+    kernel, rounded = weights.sum(taps), rounded.sum(taps)
+    found = []
+    for group in range(groups):
+        rows = slice(group * outputs, (group + 1) * outputs)
+        columns = slice(group * weights.shape[1], (group + 1) * weights.shape[1])
+        mean, error = read.mean[columns], read.error[columns]
+        found.append(kernel[rows] @ mean - rounded[rows] @ (mean + error))
+    return np.concatenate(found)
+
+
+def _add_to_bias(graph: ir.Graph, node: ir.Node, missing: npt.NDArray[np.float32]) -> None:
+    """Add to a Conv's bias, or to that of the Add behind a MatMul; what has none is left."""
+    name = f"{name_of(node.outputs[0])}.bias"
+    if node.op_type == "Conv":
+        if len(node.inputs) < 3:
+            node.resize_inputs(3)
+        bias = constant(node.inputs[2])
+        if node.inputs[2] is None or bias is not None:
+            total = missing if bias is None else bias + missing
+            node.replace_input_with(2, new_initializer(graph, total, name))
+        return
+    users = consumers(node.outputs[0])
+    if len(users) != 1 or users[0].op_type != "Add":
+        return
+    for index, value in enumerate(users[0].inputs):
+        bias = constant(value)
+        if bias is not None and bias.shape[-1:] == missing.shape and bias.size == missing.size:
+            total = (bias.reshape(-1) + missing).reshape(bias.shape)
+            users[0].replace_input_with(index, new_initializer(graph, total, name))

@@ -1,0 +1,62 @@
+"""Whether the calibration pictures were enough: what they left dead, clipped or still moving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from .histogram import Histogram
+from .observe import Observation
+
+_CLIPPED = 1e-3
+"""Share of a tensor's values beyond its range that is worth a word."""
+_MOVED = 0.1
+"""Share by which a range may change with the second half of the pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One tensor that the pictures do not cover well, and why."""
+
+    tensor: str
+    kind: Literal["dead", "clipped", "moving"]
+    text: str
+
+
+def share_beyond(histogram: Histogram, limit: float) -> float:
+    """Return the share of values whose |x| is above a limit, to the width of a bin."""
+    if not histogram.total or limit >= histogram.peak:
+        return 0.0
+    first = int(limit / histogram.top * len(histogram.counts)) + 1
+    return float(histogram.counts[first:].sum() / histogram.total)
+
+
+def coverage(
+    seen: Observation, ranges: Mapping[str, float], choose: Callable[[Histogram], float]
+) -> tuple[Finding, ...]:
+    """Look for tensors whose range rests on too little.
+
+    Args:
+        seen: what the pictures showed.
+        ranges: the largest |x| to represent, by tensor.
+        choose: the method that made them.
+    """
+    found = []
+    for name, limit in ranges.items():
+        histogram = seen.histograms[name]
+        if histogram.peak == 0:
+            text = f"is 0 in all {seen.batches} pictures: int8 will have nothing but 0 for it"
+            found.append(Finding(tensor=name, kind="dead", text=text))
+            continue
+        if (beyond := share_beyond(histogram, limit)) > _CLIPPED:
+            text = f"{100 * beyond:.2f} % of its values are beyond its range {limit:.4g}"
+            found.append(Finding(tensor=name, kind="clipped", text=text))
+        early = choose(seen.early[name])
+        if seen.batches > 1 and abs(limit - early) > _MOVED * limit:
+            text = (
+                f"its range was {early:.4g} on the first half of the pictures and is {limit:.4g} "
+                f"on all {seen.batches}: give more"
+            )
+            found.append(Finding(tensor=name, kind="moving", text=text))
+    return tuple(found)

@@ -1,0 +1,71 @@
+"""A graph with fp16 or bf16 in it -> a float32 graph that rounds where it does.
+
+    y = Op(x)  in fp16        becomes        y = Cast<float>(Cast<fp16>(Op(x)))  in float32
+
+Every tensor between two ops is rounded, and overflows to infinity as it would; the sums inside an
+op are those of float32, which is what NVIDIA's kernels add up in. So what this graph gives does not
+depend on a processor, and no runtime may leave out a rounding: onnxruntime does for fp16 graphs.
+Ops of our own are spelt out first, so what is inside them is rounded too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from ..convert.graph import attribute, constant, typed_like
+from .half import HALF_TYPES, is_float
+
+_HALF = {half.dtype for half in HALF_TYPES.values()}
+
+
+def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph to be run; the model itself if there is nothing of 16 bits in it."""
+    copy = ir.from_proto(model)
+    values = [*copy.graph.initializers.values(), *(v for n in copy.graph for v in n.outputs)]
+    if not any(value.dtype in _HALF for value in values):
+        return model
+    common.InlinePass()(copy)
+    common.ShapeInferencePass()(copy)
+    graph = copy.graph
+    _widen_weights(graph)
+    rounded = {value: value.dtype for node in graph for value in node.outputs}
+    for node in list(graph):
+        to = attribute(node, "to")
+        if node.op_type == "Cast" and to in {dtype.value for dtype in _HALF}:
+            node.attributes["to"] = ir.AttrInt64("to", ir.DataType.FLOAT.value)
+        for value in node.outputs:
+            dtype = rounded[value]
+            if dtype in _HALF:
+                value.type = ir.TensorType(ir.DataType.FLOAT)
+                _round_behind(graph, node, value, dtype)
+    return ir.to_proto(copy)
+
+
+def _widen_weights(graph: ir.Graph) -> None:
+    for name, value in graph.initializers.items():
+        array = constant(value)
+        if array is not None and value.dtype in _HALF:
+            value.const_value = ir.tensor(array.astype(np.float32), name=name)
+            value.type = ir.TensorType(ir.DataType.FLOAT)
+
+
+def _round_behind(graph: ir.Graph, node: ir.Node, value: ir.Value, dtype: ir.DataType) -> None:
+    """Put the two casts behind a value, for everything that reads it."""
+    if not is_float(value):
+        return
+    users = list(value.uses())
+    narrow = ir.node("Cast", [value], attributes={"to": dtype.value})
+    wide = ir.node("Cast", narrow.outputs, attributes={"to": ir.DataType.FLOAT.value})
+    typed_like(narrow.outputs[0], value).type = ir.TensorType(dtype)
+    typed_like(wide.outputs[0], value)
+    graph.insert_after(node, [narrow, wide])
+    for user, index in users:
+        user.replace_input_with(index, wide.outputs[0])
+    for index, output in enumerate(graph.outputs):
+        if output is value:
+            name = value.name
+            value.name, wide.outputs[0].name = f"{name}.exact", name
+            graph.outputs[index] = wide.outputs[0]

@@ -1,0 +1,145 @@
+"""What fp16 and bf16 can hold, and which nodes of a graph they cannot.
+
+One small function per rule: it returns why a node must stay in fp32, or None. A rule knows the
+node, the type, and the largest |x| that was seen of each tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from ..convert.graph import attribute, constant, name_of, static_shape
+
+Peaks = Mapping[str, float]
+"""The largest |x| seen of each float tensor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfType:
+    """A 16-bit float. ``opset``: the first in which every op takes it."""
+
+    name: str
+    dtype: ir.DataType
+    limit: float
+    """Above this a tensor stays in fp32."""
+    smallest: float
+    """Numbers below half of this become 0."""
+    opset: int
+
+
+FP16 = HalfType(name="fp16", dtype=ir.DataType.FLOAT16, limit=512.0, smallest=2.0**-24, opset=20)
+"""Beyond 512 its steps are 0.5 or more; it ends at 65504, which sums reach earlier than values."""
+BF16 = HalfType(name="bf16", dtype=ir.DataType.BFLOAT16, limit=1e38, smallest=2.0**-133, opset=22)
+HALF_TYPES = {half.name: half for half in (FP16, BF16)}
+
+_SUMS = frozenset({"ReduceSum", "ReduceMean", "ReduceL1"})
+_LOSES = frozenset(
+    {
+        *("Pow", "Exp", "Log", "CumSum", "Range", "Softplus", "LogSoftmax"),
+        *("ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd"),
+    }
+)
+_OWN_SCALE = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+
+
+def is_float(value: ir.Value | None) -> bool:
+    """Whether a value is of a floating-point type that typing may change."""
+    kinds = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+    return value is not None and value.dtype in kinds
+
+
+def _kind_loses(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
+    if node.op_type in _LOSES:
+        return f"{node.op_type} loses in {half.name}"
+    if node.op_type in _OWN_SCALE:
+        return f"{node.op_type} keeps its scale exact"
+    return None
+
+
+def _names_its_type(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
+    """An attribute, not an input, makes the output a float: Cast, ConstantOfShape, ..."""
+    if not any(is_float(value) for value in node.outputs):
+        return None
+    if node.op_type == "Cast" or not any(is_float(value) for value in node.inputs):
+        return f"{node.op_type} names its own type"
+    return None
+
+
+def _sum_overflows(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
+    if node.op_type not in _SUMS:
+        return None
+    source, result = static_shape(node.inputs[0]), static_shape(node.outputs[0])
+    if source is None or result is None:
+        return f"{node.op_type} over an unknown number of values"
+    count = int(np.prod(source)) // max(1, int(np.prod(result)))
+    reach = count * peaks.get(name_of(node.inputs[0]), 0.0)
+    if reach > half.limit:
+        return f"{node.op_type} adds up {count} values, to {reach:.4g} at most, over {half.limit:g}"
+    return None
+
+
+def _value_overflows(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
+    for index, value in enumerate([*node.inputs, *node.outputs]):
+        if value is None or keeps_fp32(node, index):
+            continue
+        array = constant(value)
+        if array is None:
+            peak = peaks.get(name_of(value), 0.0)
+        elif array.dtype == np.float32:
+            finite = array[np.isfinite(array)]  # a mask's infinity is one in every type
+            peak = float(np.abs(finite).max(initial=0.0))
+        else:
+            continue
+        if peak > half.limit:
+            return f"{value.name} reaches {peak:.4g}, over {half.limit:g}"
+    return None
+
+
+def _number_vanishes(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
+    """A lone number is an epsilon or a bound, and 0 is another function."""
+    for index, value in enumerate(node.inputs):
+        array = constant(value)
+        if array is None or array.size != 1 or keeps_fp32(node, index) or array.dtype.kind != "f":
+            continue
+        size = abs(float(array.reshape(-1)[0]))
+        if 0 < size <= half.smallest / 2:
+            return f"{name_of(value)} is {size:.2g}, which is 0 in {half.name}"
+    return None
+
+
+def _inner_epsilon_vanishes(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
+    size = attribute(node, "epsilon", 1.0)
+    if 0 < size <= half.smallest / 2 and node.op_type != "LayerNormalization":
+        return f"its epsilon is {size:.2g}, which is 0 in {half.name}"
+    return None
+
+
+def _builder_refuses(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
+    if node.op_type == "ConvTranspose" and half is BF16:
+        return "TensorRT-RTX 1.7 builds no ConvTranspose in bf16"
+    return None
+
+
+RULES: tuple[Callable[[ir.Node, HalfType, Peaks], str | None], ...] = (
+    _kind_loses,
+    _names_its_type,
+    _sum_overflows,
+    _value_overflows,
+    _number_vanishes,
+    _inner_epsilon_vanishes,
+    _builder_refuses,
+)
+
+
+def keeps_fp32(node: ir.Node, index: int) -> bool:
+    """Whether an input is fp32 whatever the node computes in: the scales of a Resize."""
+    return node.op_type == "Resize" and 0 < index < len(node.inputs)
+
+
+def why_fp32(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
+    """Return the first reason why a node cannot compute in ``half``, or None."""
+    return next((why for rule in RULES if (why := rule(node, half, peaks))), None)

@@ -1,0 +1,95 @@
+"""Ranges on disk: what they were taken from, so that they are used for nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import onnx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import InputFileError, UserError
+from ..output import write_whole
+
+LARGEST = 16 << 20
+"""Bytes."""
+
+Limit = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Ranges(BaseModel):
+    """The largest |x| to represent of each tensor, and the fingerprints of where it comes from.
+
+    ``ranges`` are those of int8, chosen by ``method``; ``peaks`` the largest |x| seen.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    model_sha256: str
+    data_sha256: str
+    method: str
+    pictures: int = Field(ge=1)
+    skipped: tuple[str, ...] = ()
+    """Pictures that could not be read."""
+    ranges: dict[str, Limit] = Field(repr=False)
+    peaks: dict[str, Limit] = Field(repr=False)
+
+
+def graphs_sha256(graphs: Mapping[int, onnx.ModelProto]) -> str:
+    """Return one SHA-256 over the graphs of all widths, weights included."""
+    digest = hashlib.sha256()
+    for width, graph in sorted(graphs.items()):
+        digest.update(f"{width}:".encode())
+        for tensor in graph.graph.initializer:
+            digest.update(tensor.SerializeToString(deterministic=True))
+        for node in graph.graph.node:
+            digest.update(node.SerializeToString(deterministic=True))
+    return digest.hexdigest()
+
+
+def save_ranges(ranges: Ranges, path: Path) -> None:
+    """Write ranges as JSON.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write_whole(path, ranges.model_dump_json(indent=2) + "\n")
+
+
+def load_ranges(path: Path) -> Ranges:
+    """Read ranges.
+
+    Raises:
+        InputFileError: it is no such file.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise InputFileError(f"{path}: over {LARGEST >> 20} MiB")
+        return Ranges.model_validate(json.loads(path.read_text("utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputFileError(f"{path}: no ranges file: {place}: {first['msg']}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputFileError(f"{path}: cannot be read as ranges: {error}") from None
+
+
+def check_ranges(ranges: Ranges, path: Path, **wanted: str) -> None:
+    """Refuse ranges of another model, other data or another method.
+
+    ``wanted``: fields of :class:`Ranges`, and what they must be.
+
+    Raises:
+        UserError: says which differs.
+    """
+    words = {"model_sha256": "model", "data_sha256": "calibration folder", "method": "method"}
+    for name, value in wanted.items():
+        if (found := getattr(ranges, name)) != value:
+            raise UserError(
+                f"{path}: its ranges are of another {words[name]} ({found:.12}, wanted "
+                f"{value:.12}); remove it, or name another file, to calibrate again"
+            )

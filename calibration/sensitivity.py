@@ -1,0 +1,58 @@
+"""What each layer costs in int8: it alone, and all but it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ..spec import DetectorSpec, RecognizerSpec
+from .noise import distance, run_all
+from .observe import Batch
+from .typed import Calibrator, Typing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """Of one op, by its first output: distances from the float graph, 0 is equal.
+
+    ``alone``: with it in int8 and nothing else. ``without``: with all but it.
+    """
+
+    node: str
+    alone: float
+    without: float
+
+
+def sensitivities(
+    calibrator: Calibrator,
+    typing: Typing,
+    spec: DetectorSpec | RecognizerSpec,
+    feeds: Sequence[tuple[int, Batch]],
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[Sensitivity, ...]:
+    """Measure every op that may run in int8, in the order of the graph.
+
+    Args:
+        calibrator: of the model.
+        typing: int8, and how; ops that it holds are left out. What is not int8 is fp32 here.
+        spec: says which distance is taken.
+        feeds: a few pictures, (width, batch).
+        progress: called with the number of ops that are done.
+    """
+    reference = run_all(calibrator.graphs, feeds)
+    ops = [node for node in calibrator.layers() if node in calibrator.ops(typing.held)]
+    plain = replace(typing, rest="fp32")
+
+    def cost(held: Sequence[str]) -> float:
+        if len(held) == len(ops):
+            return 0.0
+        reasons = {**typing.held, **dict.fromkeys(held, "held to see what it costs")}
+        typed = calibrator.typed(replace(plain, held=reasons))
+        return distance(reference, run_all(typed.graphs, feeds), spec)
+
+    found = []
+    for done, node in enumerate(ops, 1):
+        others = [other for other in ops if other != node]
+        found.append(Sensitivity(node=node, alone=cost(others), without=cost([node])))
+        progress(done)
+    return tuple(found)
