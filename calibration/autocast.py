@@ -74,21 +74,28 @@ class _Caster:
         return result
 
 
-def _soften_masks(graph: ir.Graph) -> None:
-    """Clip constants that are added in front of a Softmax: -1e9 is -infinity in fp16.
+def _soften_masks(graph: ir.Graph, peaks: Peaks) -> dict[str, float]:
+    """Clip constants that are put into scores in front of a Softmax: -1e9 is -infinity in fp16.
 
-    The result is the same as long as scores differ by less than what is left of the mask.
+    The result is the same as long as scores differ by less than what is left of the mask. Returns
+    the peaks, those of masked scores without their mask.
     """
+    found = dict(peaks)
     for node in graph:
-        behind = consumers(node.outputs[0])
-        if node.op_type != "Add" or [user.op_type for user in behind] != ["Softmax"]:
+        behind = [user.op_type for user in consumers(node.outputs[0])]
+        if node.op_type not in ("Add", "Where") or behind != ["Softmax"]:
             continue
-        for index, value in enumerate(node.inputs):
-            array = constant(value)
-            if array is not None and (array < -_MASK).any():
-                kept = np.where(np.isinf(array), array, np.maximum(array, -_MASK))
-                clipped = new_initializer(graph, kept.astype(array.dtype), f"{name_of(value)}.mask")
-                node.replace_input_with(index, clipped)
+        arrays = [constant(value) for value in node.inputs]
+        scores = [v for v, array in zip(node.inputs, arrays, strict=True) if array is None]
+        for index, (value, array) in enumerate(zip(node.inputs, arrays, strict=True)):
+            if array is None or array.dtype != np.float32 or not (array < -_MASK).any():
+                continue
+            kept = np.where(np.isinf(array), array, np.maximum(array, -_MASK)).astype(np.float32)
+            clipped = new_initializer(graph, kept, f"{name_of(value)}.mask")
+            node.replace_input_with(index, clipped)
+            found[name_of(clipped)] = 0.0
+            found[name_of(node.outputs[0])] = max(peaks.get(name_of(v), 0.0) for v in scores)
+    return found
 
 
 def autocast(
@@ -107,7 +114,7 @@ def autocast(
     """
     copy = ir.from_proto(model)
     graph, caster, held = copy.graph, _Caster(copy.graph, half), held or {}
-    _soften_masks(graph)
+    peaks = _soften_masks(graph, peaks)
     reasons = {
         node: held.get(name_of(node.outputs[0])) or why_fp32(node, half, peaks) for node in graph
     }

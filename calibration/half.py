@@ -15,7 +15,7 @@ import onnx_ir as ir
 from ..convert.graph import attribute, constant, name_of, static_shape
 
 Peaks = Mapping[str, float]
-"""The largest |x| seen of each float tensor."""
+"""The largest |x| seen of each float tensor; of a constant, if it is there, what counts of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def _value_overflows(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
         if value is None or keeps_fp32(node, index):
             continue
         array = constant(value)
-        if array is None:
+        if array is None or name_of(value) in peaks:
             peak = peaks.get(name_of(value), 0.0)
         elif array.dtype == np.float32:
             finite = array[np.isfinite(array)]  # a mask's infinity is one in every type

@@ -103,30 +103,24 @@ def _ranked(found: Sequence[Sensitivity], flops: Mapping[str, int]) -> list[str]
     return [each.node for each in worst]
 
 
-def _give_back(lab: _Lab, start: Trial, order: Sequence[str], flops: Mapping[str, int]) -> Trial:
+def _give_back(lab: _Lab, start: Trial, order: Sequence[str], flops: Mapping[str, int]) -> None:
     """Find the fewest layers, first in ``order``, without which int8 is within budget.
 
-    Returns a trial without any int8 if it takes all of them.
+    The trials are left in the lab; none is within budget if it takes all layers.
     """
-    low, high, found = 0, len(order), None
+    low, high = 0, len(order)
     while high - low > 1:
         middle = (low + high) // 2
         trial = lab.holding(start, order[:middle])
         if lab.judge.is_within(trial):
-            high, found = middle, trial
+            high = middle
         else:
             low = middle
-    if found is None:
-        return lab.holding(start, order)
-    held = list(order[:high])
+    held = list(order[:high]) if high < len(order) else []
     for node in sorted(held, key=lambda each: -flops[each])[:_TRIED_AGAIN]:
-        if len(held) == 1:
-            break
         fewer = [other for other in held if other != node]
-        trial = lab.holding(start, fewer)
-        if lab.judge.is_within(trial):
-            held, found = fewer, trial
-    return found
+        if fewer and lab.judge.is_within(lab.holding(start, fewer)):
+            held = fewer
 
 
 def _floats(lab: _Lab, typing: Typing) -> None:

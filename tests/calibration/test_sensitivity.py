@@ -1,0 +1,116 @@
+"""Distances that rank, and what each layer costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ocr_trt.calibration.methods import METHODS
+from ocr_trt.calibration.noise import distance, run_all, signal_to_noise
+from ocr_trt.calibration.pictures import load_calibration
+from ocr_trt.calibration.sensitivity import sensitivities
+from ocr_trt.calibration.typed import Calibrator, Typing
+from ocr_trt.convert.pipeline import convert
+from ocr_trt.convert.sources import open_source
+from ocr_trt.errors import InputFileError
+from ocr_trt.reporter import SilentReporter
+from ocr_trt.spec import DetectorSpec, RecognizerSpec
+
+pytest.importorskip("tensorflow")
+
+Spec = DetectorSpec | RecognizerSpec
+
+
+@pytest.fixture(params=["detector", "recognizer"])
+def spec(
+    request: pytest.FixtureRequest, detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec
+) -> Spec:
+    return detector_spec if request.param == "detector" else recognizer_spec
+
+
+def calibrator_of(spec: Spec, pictures: Path, *, skip_bad: bool = False) -> Calibrator:
+    source = open_source(spec.source)
+    graphs = {width: convert(source, spec, width).model for width in spec.widths}
+    found = load_calibration(pictures, spec)
+    return Calibrator(graphs, found, SilentReporter(), skip_bad=skip_bad)
+
+
+def test_distance_is_zero_for_the_same_and_grows(
+    detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, rng: np.random.Generator
+) -> None:
+    outputs = {
+        "detector": [rng.uniform(0, 1, (1, 1, 8, 8)).astype(np.float32)],
+        "recognizer": [rng.standard_normal((1, 8, 96)).astype(np.float32)],
+    }
+    for spec in (detector_spec, recognizer_spec):
+        exact = outputs[spec.role]
+        near, far = ([out * factor for out in exact] for factor in (0.98, 0.5))
+        assert distance(exact, exact, spec) == pytest.approx(0, abs=1e-6)
+        assert 0 < distance(exact, near, spec) < distance(exact, far, spec)
+        broken = [np.full_like(out, np.nan) for out in exact]
+        assert distance(exact, broken, spec) > distance(exact, near, spec)
+
+
+def test_each_layer_costs_something_and_all_but_it_less_than_all(
+    spec: Spec, pictures: Path
+) -> None:
+    calibrator = calibrator_of(spec, pictures)
+    typing = Typing(precision="int8", method="minmax")
+    feeds = list(calibrator.batches())
+    done: list[int] = []
+    found = sensitivities(calibrator, typing, spec, feeds, done.append)
+    assert {each.node for each in found} == calibrator.ops()
+    assert done == list(range(1, len(found) + 1))
+    reference = run_all(calibrator.graphs, feeds)
+    everything = distance(reference, run_all(calibrator.typed(typing).graphs, feeds), spec)
+    assert all(0 < each.alone < 3 * everything for each in found)
+    assert np.mean([each.without for each in found]) < everything
+    assert max(each.alone for each in found) > 1.5 * min(each.alone for each in found)
+    assert sensitivities(calibrator, typing, spec, feeds) == found, "the same each time"
+
+
+def test_noise_of_layers_is_told_in_decibels(spec: Spec, pictures: Path) -> None:
+    calibrator = calibrator_of(spec, pictures)
+    typed = calibrator.typed(Typing(precision="int8", method="minmax"))
+    width = spec.widths[-1]
+    batches = [batch for w, batch in calibrator.batches() if w == width] or [
+        np.zeros((1, spec.input.channels, spec.input.height, width), np.float32)
+    ]
+    names = calibrator.layers()
+    found = signal_to_noise(calibrator.any_graph, typed.graphs[width], names, batches)
+    assert set(found) <= set(names)
+    assert names[0] not in found, "the first layer is float, and nothing was rounded before it"
+    assert all(5 < value < 80 for value in found.values())
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("remedies", [(), ("equalize",), ("bias",), ("equalize", "bias")],
+                         ids=["plain", "equalize", "bias", "both"])  # fmt: skip
+def test_every_method_with_every_remedy_types_a_model(
+    method: str, remedies: tuple, detector_spec: DetectorSpec, pictures: Path
+) -> None:
+    calibrator = calibrator_of(detector_spec, pictures)
+    feeds = list(calibrator.batches())
+    reference = run_all(calibrator.graphs, feeds)
+    typed = calibrator.typed(Typing(precision="int8", method=method, remedies=remedies))
+    again = calibrator.typed(Typing(precision="int8", method=method, remedies=remedies))
+    assert 0 < distance(reference, run_all(typed.graphs, feeds), detector_spec) < 0.5
+    for width, graph in typed.graphs.items():
+        assert graph.SerializeToString(deterministic=True) == again.graphs[width].SerializeToString(
+            deterministic=True
+        )
+
+
+def test_bad_pictures_are_told_once_however_often_they_are_met(
+    detector_spec: DetectorSpec, pictures: Path
+) -> None:
+    (pictures / "1.png").write_bytes(b"nothing")
+    with pytest.raises(InputFileError, match=r"1\.png"):
+        calibrator_of(detector_spec, pictures).typed(Typing(precision="int8"))
+    calibrator = calibrator_of(detector_spec, pictures, skip_bad=True)
+    calibrator.typed(Typing(precision="int8", remedies=("bias",)))
+    assert len(calibrator.skipped) == 1
+    assert "1.png" in next(iter(calibrator.skipped))
+    assert calibrator.seen().batches == 2
