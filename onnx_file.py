@@ -10,6 +10,8 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
+from .errors import InputFileError
+
 LARGEST_MESSAGE = (1 << 31) - (1 << 20)
 """Bytes: protobuf ends at 2 GB; a megabyte is left for the graph itself."""
 
@@ -29,6 +31,22 @@ def write_onnx(model: onnx.ModelProto, path: Path) -> None:
         ir.save(ir.from_proto(model), path, external_data=f"{path.name}.data")
     else:
         path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def read_onnx(path: Path) -> ir.Model:
+    """Read a model from anywhere, as it is.
+
+    Raises:
+        InputFileError: it is no valid model.
+    """
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(path)
+    except Exception as error:  # protobuf and onnx have no common base class
+        raise InputFileError(
+            f"{path}: not a valid ONNX model: {str(error).splitlines()[0][:300]}"
+        ) from None
+    return ir.from_proto(model)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,12 +36,17 @@ def inspect(
 ) -> None:
     """Show a model's inputs and outputs; for a spec also every op, and what becomes of it.
 
+    For an ONNX graph with Q/DQ pairs, of any tool: which of its layers TensorRT runs in int8, and
+    why the others not.
+
     Ends with exit code 3 if an op cannot be converted, or the target refuses one.
 
     Example: `ocr-trt inspect detector.yaml --target tensorrt-rtx`
     """
     quiet_libraries(verbose=verbose)
     spec_paths([model])
+    if not is_spec(model) and not (target or explain or verify) and _inspect_typed(model, json):
+        return
     if not is_spec(model):
         if target or explain or verify:
             raise UserError(f"{model} is a model: these options need a spec (ocr-trt init)")
@@ -55,6 +61,34 @@ def inspect(
         _verify(source, spec, json)
     else:
         _inspect_spec(source, spec, target, explain, json)
+
+
+def _inspect_typed(path: Path, json: bool) -> bool:
+    """Say what runs in int8, if a file is an ONNX graph with anything quantised in it."""
+    if path.suffix != ".onnx":
+        return False
+    from ..calibration.lint import is_typed, lint, prepared
+    from ..onnx_file import read_onnx
+
+    graph = read_onnx(path)
+    if not is_typed(graph):
+        return False
+    found = lint(prepared(graph))
+    if json:
+        print_json([asdict(each) for each in found])
+    else:
+        rows = [(each.node, each.op_type, each.runs, each.reason) for each in found]
+        print_table(f"{path}: what TensorRT makes of it", ("node", "op", "runs in", "why"), rows)
+        total = sum(each.flops for each in found)
+        done = sum(each.flops for each in found if each.runs == "int8")
+        if total:
+            print(f"{100 * done / total:.1f} % of the FLOPs of its layers are int8")
+    refused = [each for each in found if each.runs == "refused"]
+    if refused:
+        listed = "; ".join(f"{each.node}: {each.reason}" for each in refused[:5])
+        more = f"; and {len(refused) - 5} more" if len(refused) > 5 else ""
+        raise ConversionError(f"TensorRT refuses {path.name}: {listed}{more}")
+    return True
 
 
 def _inspect_model(path: Path, json: bool) -> None:
@@ -76,8 +110,6 @@ def _inspect_spec(
     explain: str | None,
     json: bool,
 ) -> None:
-    from dataclasses import asdict
-
     from ..convert.audit import audit
     from ..convert.pipeline import convert
     from ..engines.backends import backend
@@ -102,8 +134,6 @@ def _inspect_spec(
 
 
 def _verify(source: Source, spec: DetectorSpec | RecognizerSpec, json: bool) -> None:
-    from dataclasses import asdict
-
     from ..convert.verify import verify
     from ..engines.baseline import baseline_runner
 
@@ -130,8 +160,6 @@ def _refuse_wrong(checks: tuple[Check, ...], spec: DetectorSpec | RecognizerSpec
 
 
 def _signature_dict(signature: Signature) -> dict[str, Any]:
-    from dataclasses import asdict
-
     return asdict(signature)
 
 

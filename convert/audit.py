@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from .graph import constant
+from .graph import attribute, constant
 from .pipeline import Converted
 
 _FLOAT = 4  # bytes
@@ -82,6 +82,9 @@ def node_flops(node: ir.Node) -> int:
         return 2 * result * int(np.prod(_dims(node.inputs[1])[1:]))
     if node.op_type == "ConvTranspose":
         return 2 * _size(node.inputs[0]) * int(np.prod(_dims(node.inputs[1])[1:]))
+    if node.op_type == "Gemm":
+        inner = _dims(node.inputs[0])[0 if attribute(node, "transA", 0) else 1]
+        return 2 * result * inner
     if node.op_type == "MatMul":
         return 2 * result * _dims(node.inputs[0])[-1]
     if node.op_type in ("LSTM", "GRU", "RNN"):

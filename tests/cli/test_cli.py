@@ -379,7 +379,7 @@ def test_build_refuses_a_wrong_spec(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--precision", "int4"], "no precision 'int4'; there are: fp32, fp16, int8"),
+        (["--precision", "int4"], "no precision 'int4'; there are: fp32, bf16, fp16, int8, best"),
         (["--target", "cuda"], "no target 'cuda'"),
         (["--precision", "int8"], "give --calibration DIR"),
         (["--precision", "fp32", "--method", "magic"], "no method 'magic'"),

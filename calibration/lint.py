@@ -1,0 +1,258 @@
+"""Which convolutions and matrix products of a graph with Q/DQ pairs TensorRT runs in int8, and why
+the others not.
+
+Most pairs that stand in the wrong place give no error and no warning: the op runs in float, with
+extra kernels that turn its weights back. The rules are those that TensorRT-RTX 1.7 was seen to
+follow, building without a GPU; the graph may come from any tool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from ..convert.audit import node_flops
+from ..convert.graph import attribute, constant, name_of, producer
+
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_INTEGER_OPS = frozenset(
+    {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}
+)
+_TRANSPARENT = frozenset(
+    {
+        *("Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Flatten", "Identity"),
+        *("DepthToSpace", "SpaceToDepth", "MaxPool", "Pad"),
+    }
+)
+"""Ops that pairs pass through."""
+
+Runs = Literal["int8", "float", "refused", "unlike"]
+"""``unlike``: TensorRT takes it for something else than ONNX says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One op: what it will run in, and why, if that is not simply int8."""
+
+    node: str
+    op_type: str
+    runs: Runs
+    reason: str
+    flops: int
+
+
+class _RulingError(Exception):
+    """An op that does not simply run in int8: what it does, and why."""
+
+    def __init__(self, runs: Runs, reason: str) -> None:
+        super().__init__(reason)
+        self.runs: Runs = runs
+
+
+def is_typed(model: ir.Model) -> bool:
+    """Whether a graph holds anything quantised."""
+    return any(
+        node.op_type in ("QuantizeLinear", "DequantizeLinear")
+        or node.op_type in _INTEGER_OPS
+        or node.op_type.startswith("QLinear")
+        for node in model.graph
+    )
+
+
+def prepared(model: ir.Model) -> ir.Model:
+    """Make constants and types of a graph from anywhere easy to see. Changes it."""
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    common.IdentityEliminationPass()(model)
+    common.ShapeInferencePass()(model)
+    return model
+
+
+def lint(model: ir.Model) -> tuple[Judged, ...]:
+    """Judge every weighted op of a prepared graph, every bad pair, and every integer op."""
+    found = []
+    opset = model.graph.opset_imports.get("", 1)
+    for node in model.graph:
+        try:
+            if node.op_type in _INTEGER_OPS or node.op_type.startswith("QLinear"):
+                raise _RulingError(
+                    "refused", f"TensorRT has no {node.op_type}: write Q/DQ around the float op"
+                )
+            if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+                _check_parameters(node, opset)
+                continue
+            if node.op_type not in _WEIGHTED:
+                continue
+            found.append(_judged(node, "int8", _check_op(node)))
+        except _RulingError as ruling:
+            found.append(_judged(node, ruling.runs, str(ruling)))
+    return tuple(found)
+
+
+def _judged(node: ir.Node, runs: Runs, reason: str) -> Judged:
+    return Judged(
+        node=node.name or name_of(node.outputs[0]),
+        op_type=node.op_type,
+        runs=runs,
+        reason=reason,
+        flops=node_flops(node),
+    )
+
+
+def _parameter(node: ir.Node, index: int) -> npt.NDArray | None:
+    """Return a scale or zero point that must be constant; None if it is left out."""
+    value = node.inputs[index] if len(node.inputs) > index else None
+    array = constant(value)
+    if value is not None and array is None:
+        name = ("input", "scale", "zero point")[index]
+        raise _RulingError("refused", f"its {name} is computed from data; the builder dies of that")
+    return array
+
+
+def _check_parameters(node: ir.Node, opset: int) -> None:
+    """Find scales and zero points that the builder does not take, or takes for others."""
+    scale, zero = _parameter(node, 1), _parameter(node, 2)
+    assert scale is not None
+    if not (scale > 0).all():  # NaN too
+        raise _RulingError("refused", "a scale is not above 0; give dead channels a small one")
+    if zero is not None and zero.any():
+        raise _RulingError(
+            "refused",
+            f"its zero point is {zero[zero != 0].reshape(-1)[0]}: only symmetric ones are taken",
+        )
+    is_dq, source = node.op_type == "DequantizeLinear", node.inputs[0]
+    if is_dq and source is not None and source.dtype == ir.DataType.INT32:
+        raise _RulingError("refused", "it dequantises int32; leave the bias in float")
+    array = constant(source)
+    if scale.ndim == 1 and scale.size > 1 and array is not None:
+        axis = attribute(node, "axis", 1)
+        if array.shape[axis] != scale.size:
+            raise _RulingError("refused", f"{scale.size} scales for an axis of {array.shape[axis]}")
+    if zero is not None and zero.dtype == np.uint8:
+        raise _RulingError("unlike", "it is uint8, 0 to 255, and int8 in TensorRT, -128 to 127")
+    if zero is None and not is_dq and not (attribute(node, "output_dtype", 0) and opset >= 21):
+        raise _RulingError(
+            "unlike", "it has no zero point: uint8 in ONNX, int8 in TensorRT; write an int8 0 out"
+        )
+
+
+def _check_op(node: ir.Node) -> str:
+    """Return what is to be said of an op that runs in int8.
+
+    Raises:
+        _RulingError: it does not.
+    """
+    activation, weights = _quantised(node, 0), _quantised(node, 1)
+    if node.op_type == "ConvTranspose":
+        if activation or weights:
+            raise _RulingError(
+                "float", "there is no int8 deconvolution: pairs around it only add work"
+            )
+        raise _RulingError("float", "there is no int8 deconvolution")
+    if activation is None and weights is None:
+        raise _RulingError("float", _why_not(node, 0))
+    if activation is None:
+        raise _RulingError("float", f"only its weights are quantised: {_why_not(node, 0)}")
+    if weights is None:
+        raise _RulingError("float", "only its input is quantised, not its weights")
+    _check_activation(node, activation)
+    if constant(weights.inputs[0]) is None and _weights_of(weights) is None:
+        _check_activation(node, weights)
+        return "both inputs depend on the picture: this ends the fused attention kernel"
+    return _check_weights(node, weights)
+
+
+def _quantised(node: ir.Node, index: int) -> ir.Node | None:
+    """Return the DequantizeLinear that an input comes from, through what pairs pass."""
+    return _dequantizer(node.inputs[index])
+
+
+def _dequantizer(value: ir.Value | None) -> ir.Node | None:
+    while value is not None:
+        node = value.producer()
+        if node is None:
+            return None
+        if node.op_type == "DequantizeLinear":
+            return node
+        if node.op_type == "Concat":
+            return _same_scale([_dequantizer(part) for part in node.inputs])
+        if node.op_type not in _TRANSPARENT:
+            return None
+        value = node.inputs[0]
+    return None
+
+
+def _same_scale(nodes: Iterable[ir.Node | None]) -> ir.Node | None:
+    """Return one of several pairs, if all are there and have the same scale."""
+    found = list(nodes)
+    scales = [constant(node.inputs[1]) if node is not None else None for node in found]
+    first = scales[0]
+    if first is None or any(s is None or not np.array_equal(s, first) for s in scales):
+        return None
+    return found[0]
+
+
+def _why_not(node: ir.Node, index: int) -> str:
+    """Say what keeps a pair from reaching an op."""
+    value = node.inputs[index]
+    blocker = value.producer() if value is not None else None
+    while blocker is not None and blocker.op_type in _TRANSPARENT:
+        value = blocker.inputs[0]
+        blocker = value.producer() if value is not None else None
+    if blocker is None:
+        return "its input is not quantised"
+    kind, behind = blocker.op_type, [_dequantizer(part) for part in blocker.inputs]
+    if kind == "Concat" and all(behind):
+        return "the parts of the Concat have different scales; put one pair behind it"
+    if kind == "Concat" and any(behind):
+        return "only some parts of the Concat are quantised; put one pair behind it"
+    if behind and behind[0] is not None and kind not in _WEIGHTED:
+        return f"a {kind} stands between it and the pair; put the pair behind the {kind}"
+    return "its input is not quantised"
+
+
+def _check_activation(node: ir.Node, pair: ir.Node) -> None:
+    scale = _parameter(pair, 1)
+    assert scale is not None
+    if scale.ndim == 0 or (scale.size == 1 and node.op_type != "Conv"):
+        return
+    if scale.size == 1:
+        raise _RulingError("float", "the scale of its input is [x] and not a bare number")
+    raise _RulingError("float", "its input has a scale per channel; only weights may")
+
+
+def _weights_of(pair: ir.Node) -> npt.NDArray | None:
+    """Return the constant that a DQ, or a Q and a DQ, is of."""
+    array = constant(pair.inputs[0])
+    above = producer(pair.inputs[0], "QuantizeLinear")
+    return array if array is not None or above is None else constant(above.inputs[0])
+
+
+def _check_weights(node: ir.Node, pair: ir.Node) -> str:
+    """Return what is to be said of weights that do not keep an op from int8."""
+    scale, array = _parameter(pair, 1), _weights_of(pair)
+    assert scale is not None
+    if scale.size == 1:
+        told = "the scale of its weights is [x]; a bare number is what every builder takes"
+        return told if scale.ndim else ""
+    if pair.outputs[0] is not node.inputs[1] or array is None:
+        return ""  # a Transpose between: either way runs in int8
+    axis = attribute(pair, "axis", 1) % array.ndim
+    if axis != _output_axis(node, array.ndim):
+        raise _RulingError(
+            "float", f"its weights have a scale per entry of axis {axis}, not of the outputs"
+        )
+    return ""
+
+
+def _output_axis(node: ir.Node, rank: int) -> int:
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "Gemm":
+        return 0 if attribute(node, "transB", 0) else 1
+    return rank - 1

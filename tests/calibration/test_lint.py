@@ -1,0 +1,207 @@
+"""What TensorRT makes of pairs, as ``inspect TYPED.onnx`` says it; refusals as its builder does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnx_ir as ir
+import pytest
+
+from ocr_trt.calibration.lint import is_typed, lint, prepared
+
+RNG = np.random.default_rng(4)
+CONV = RNG.integers(-127, 128, (16, 16, 3, 3)).astype(np.int8)
+DENSE = RNG.integers(-127, 128, (16, 16)).astype(np.int8)
+STEPS = RNG.uniform(0.001, 0.002, 16).astype(np.float32)
+S, Z = np.float32(0.02), np.int8(0)
+CHANNELS = np.zeros(16, np.int8)
+PICTURE = "(float[1,16,8,8] x) => (float[1,16,8,8] y)"
+TOKENS = "(float[1,8,16] x) => (float[1,8,16] y)"
+PAIR = "q = QuantizeLinear({0}, s, z) d = DequantizeLinear(q, s, z)"
+WEIGHT = "w = DequantizeLinear <axis = 0> (w8, ws, wz)"
+CONVOLUTION = f"{WEIGHT} y = Conv <pads = [1, 1, 1, 1]> (d, w)"
+
+USUAL: dict[str, Any] = {"s": S, "z": Z, "w8": CONV, "ws": STEPS, "wz": CHANNELS}
+PRODUCT: dict[str, Any] = {**USUAL, "w8": DENSE}
+
+
+def model(text: str, opset: int = 20, **weights: Any) -> onnx.ModelProto:
+    head = f'<ir_version: 10, opset_import: ["" : {opset}]> agraph '
+    proto = onnx.parser.parse_model(head + text)
+    used = {name for node in proto.graph.node for name in node.input}
+    proto.graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.asarray(array), name)
+        for name, array in weights.items()
+        if name in used
+    )
+    return proto
+
+
+def judged(proto: onnx.ModelProto) -> dict[str, tuple[str, str]]:
+    """By op type: what it runs in, and why."""
+    found = lint(prepared(ir.from_proto(proto)))
+    return {each.op_type: (each.runs, each.reason) for each in found}
+
+
+def pair(of: str) -> str:
+    return PAIR.format(of)
+
+
+INT8 = [
+    (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}", USUAL, "Conv", "straight before"),
+    (f"{PICTURE} {{ r = Relu(x) {pair('r')} {CONVOLUTION} }}", USUAL, "Conv", "after activation"),
+    (f"{PICTURE} {{ {pair('x')} {WEIGHT} t = Transpose <perm = [0,1,3,2]> (d) "
+     "y = Conv <pads = [1, 1, 1, 1]> (t, w) }", USUAL, "Conv", "pairs pass a Transpose"),
+    (f"{PICTURE} {{ {pair('x')} w = DequantizeLinear(w8, s, z) "
+     "y = Conv <pads = [1, 1, 1, 1]> (d, w) }", USUAL, "Conv", "one scale for all weights"),
+    (f"{PICTURE} {{ {pair('x')} wq = QuantizeLinear <axis = 0> (wf, ws, wz) "
+     "w = DequantizeLinear <axis = 0> (wq, ws, wz) y = Conv <pads = [1, 1, 1, 1]> (d, w) }",
+     {**USUAL, "wf": CONV.astype(np.float32) * 0.001}, "Conv", "Q and DQ of float weights"),
+    (f"{TOKENS} {{ {pair('x')} w = DequantizeLinear <axis = 1> (w8, ws, wz) y = MatMul(d, w) }}",
+     PRODUCT, "MatMul", "a scale per output"),
+    ("(float[1,8,8,8] x) => (float[1,16,8,8] y) { a = Relu(x) b = Neg(x) "
+     "qa = QuantizeLinear(a, s, z) da = DequantizeLinear(qa, s, z) "
+     "qb = QuantizeLinear(b, s, z) db = DequantizeLinear(qb, s, z) "
+     f"d = Concat <axis = 1> (da, db) {CONVOLUTION} }}", USUAL, "Conv", "equal scales in a Concat"),
+]  # fmt: skip
+FLOAT = [
+    (f"{PICTURE} {{ {WEIGHT} y = Conv <pads = [1, 1, 1, 1]> (x, w) }}", USUAL, "Conv",
+     "only its weights are quantised"),
+    (f"{PICTURE} {{ {pair('x')} y = Conv <pads = [1, 1, 1, 1]> (d, wf) }}",
+     {**USUAL, "wf": np.ones((16, 16, 3, 3), np.float32)}, "Conv", "only its input is quantised"),
+    (f"{PICTURE} {{ {pair('x')} {WEIGHT} r = Relu(d) y = Conv <pads = [1, 1, 1, 1]> (r, w) }}",
+     USUAL, "Conv", "put the pair behind the Relu"),
+    ("(float[1,16,4,4] x) => (float[1,16,8,8] y) { " + pair("x") + f" {WEIGHT} "
+     "u = Resize(d, , sizes) y = Conv <pads = [1, 1, 1, 1]> (u, w) }",
+     {**USUAL, "sizes": np.array([1, 1, 2, 2], np.float32)}, "Conv",
+     "put the pair behind the Resize"),
+    (f"{PICTURE} {{ {pair('x')} w = DequantizeLinear <axis = 1> (w8, ws, wz) "
+     "y = Conv <pads = [1, 1, 1, 1]> (d, w) }", USUAL, "Conv", "per entry of axis 1"),
+    (f"{TOKENS} {{ {pair('x')} w = DequantizeLinear <axis = 0> (w8, ws, wz) y = MatMul(d, w) }}",
+     PRODUCT, "MatMul", "per entry of axis 0"),
+    (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "s": S[None], "z": Z[None]}, "Conv",
+     "is [x] and not a bare number"),
+    (f"{PICTURE} {{ q = QuantizeLinear <axis = 1> (x, ws, wz) "
+     f"d = DequantizeLinear <axis = 1> (q, ws, wz) {CONVOLUTION} }}", USUAL, "Conv",
+     "a scale per channel"),
+    ("(float[1,16,8,8] x) => (float[1,16,17,17] y) { " + pair("x") + f" {WEIGHT} "
+     "y = ConvTranspose <strides = [2, 2]> (d, w) }", USUAL, "ConvTranspose",
+     "no int8 deconvolution: pairs around it"),
+    ("(float[1,8,8,8] x) => (float[1,16,8,8] y) { a = Relu(x) b = Neg(x) "
+     "qa = QuantizeLinear(a, s, z) da = DequantizeLinear(qa, s, z) "
+     "qb = QuantizeLinear(b, s2, z) db = DequantizeLinear(qb, s2, z) "
+     f"d = Concat <axis = 1> (da, db) {CONVOLUTION} }}", {**USUAL, "s2": np.float32(0.03)}, "Conv",
+     "different scales; put one pair behind it"),
+    ("(float[1,8,8,8] x) => (float[1,16,8,8] y) { a = Relu(x) b = Neg(x) "
+     "qa = QuantizeLinear(a, s, z) da = DequantizeLinear(qa, s, z) "
+     f"d = Concat <axis = 1> (da, b) {CONVOLUTION} }}", USUAL, "Conv", "only some parts"),
+]  # fmt: skip
+REFUSED = [
+    (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "z": np.int8(3)}, "QuantizeLinear",
+     "its zero point is 3", 20),
+    (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "s": np.float32(0)}, "QuantizeLinear",
+     "not above 0", 20),
+    (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}",
+     {**USUAL, "ws": np.where(np.arange(16) == 3, 0, STEPS).astype(np.float32)},
+     "DequantizeLinear", "not above 0", 20),
+    (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "ws": STEPS[:8], "wz": CHANNELS[:8]},
+     "DequantizeLinear", "8 scales for an axis of 16", 20),
+    (f"{PICTURE} {{ {pair('x')} {WEIGHT} b = DequantizeLinear(b32, s) "
+     "y = Conv <pads = [1, 1, 1, 1]> (d, w, b) }", {**USUAL, "b32": np.arange(16, dtype=np.int32)},
+     "DequantizeLinear", "dequantises int32", 20),
+    (f"{PICTURE} {{ q = QuantizeLinear(x, s, z) "
+     "c = QLinearConv <pads = [1, 1, 1, 1]> (q, s, z, w8, s, z, s, z) "
+     "y = DequantizeLinear(c, s, z) }", USUAL, "QLinearConv", "TensorRT has no QLinearConv", 20),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "weights", "op", "why"), INT8, ids=[row[3] for row in INT8])
+def test_runs_in_int8(text: str, weights: dict, op: str, why: str) -> None:
+    assert judged(model(text, **weights)) == {op: ("int8", "")}
+
+
+@pytest.mark.parametrize(("text", "weights", "op", "why"), FLOAT, ids=[row[3] for row in FLOAT])
+def test_runs_in_float_without_a_word(
+    text: str, weights: dict, op: str, why: str, tmp_path: Path
+) -> None:
+    proto = model(text, **weights)
+    runs, reason = judged(proto)[op]
+    assert runs == "float"
+    assert why in reason
+    assert builds(proto, tmp_path) is None, "which is why it has to be said"
+
+
+@pytest.mark.parametrize(("text", "weights", "op", "why", "opset"), REFUSED,
+                         ids=[row[3] for row in REFUSED])  # fmt: skip
+def test_what_is_refused_the_builder_refuses(
+    text: str, weights: dict, op: str, why: str, opset: int, tmp_path: Path
+) -> None:
+    proto = model(text, opset, **weights)
+    runs, reason = judged(proto)[op]
+    assert runs == "refused"
+    assert why in reason
+    assert builds(proto, tmp_path), "and so does NVIDIA's builder"
+
+
+def builds(proto: onnx.ModelProto, folder: Path) -> str | None:
+    """Return what the builder says against a graph, or None."""
+    pytest.importorskip("tensorrt_rtx")
+    from ocr_trt.engines.backends import backend
+    from ocr_trt.engines.backends.base import BuildSettings
+    from ocr_trt.errors import EngineBuildError
+
+    settings = BuildSettings(compute_capabilities=("8.9",))
+    try:
+        backend("tensorrt-rtx").build(proto, folder / "plan", settings)
+    except EngineBuildError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("text", "weights", "why"),
+    [
+        (f"{PICTURE} {{ q = QuantizeLinear(x, s) d = DequantizeLinear(q, s) {CONVOLUTION} }}",
+         USUAL, "no zero point: uint8 in ONNX, int8 in TensorRT"),
+        (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "z": np.uint8(0)},
+         "uint8, 0 to 255, and int8 in TensorRT"),
+    ],
+)  # fmt: skip
+def test_what_means_something_else_to_tensorrt_is_told(text: str, weights: dict, why: str) -> None:
+    runs, reason = judged(model(text, **weights))["QuantizeLinear"]
+    assert runs == "unlike"
+    assert why in reason
+
+
+def test_scale_from_data_is_refused_before_it_kills_the_builder() -> None:
+    text = f"{PICTURE} {{ m = ReduceMax <keepdims = 0> (x) {PAIR.format('x')} {CONVOLUTION} }}"
+    proto = model(text.replace("s, z", "m, z"), **USUAL)
+    runs, reason = judged(proto)["QuantizeLinear"]
+    assert runs == "refused"
+    assert "computed from data" in reason
+
+
+def test_int8_attention_is_said_to_end_the_fused_kernel() -> None:
+    text = """(float[1,2,8,16] x) => (float[1,2,8,8] y) { a = Relu(x)
+        q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
+        t = Transpose <perm = [0, 1, 3, 2]> (a)
+        r = QuantizeLinear(t, s, z) e = DequantizeLinear(r, s, z) y = MatMul(d, e) }"""
+    runs, reason = judged(model(text, **USUAL))["MatMul"]
+    assert runs == "int8"
+    assert "ends the fused attention kernel" in reason
+
+
+def test_weights_with_a_list_of_one_scale_are_told() -> None:
+    weights = {**USUAL, "ws": STEPS[:1], "wz": CHANNELS[:1]}
+    runs, reason = judged(model(INT8[0][0], **weights))["Conv"]
+    assert runs == "int8"
+    assert "a bare number" in reason
+
+
+def test_float_graphs_are_not_typed() -> None:
+    assert not is_typed(ir.from_proto(model(f"{PICTURE} {{ y = Relu(x) }}")))
+    assert is_typed(ir.from_proto(model(INT8[0][0], **INT8[0][1])))
