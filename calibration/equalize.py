@@ -11,7 +11,7 @@ a_c the largest |x| of channel c, and w_c that of the weights which read it,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,7 +110,10 @@ def _scaled(graph: ir.Graph, node: ir.Node, index: int, factors: npt.NDArray[np.
 
 
 def equalize(
-    model: onnx.ModelProto, channels: Mapping[str, Channels], chosen: set[str]
+    model: onnx.ModelProto,
+    channels: Mapping[str, Channels],
+    chosen: set[str],
+    keep: Container[str] = (),
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """Scale channels wherever it can be done; return the graph and the tensors that changed.
 
@@ -118,11 +121,12 @@ def equalize(
         model: clean float graph.
         channels: of what the chosen ops read.
         chosen: the ops that will run in int8, by their first output.
+        keep: tensors whose range is fixed.
     """
     copy, changed = ir.from_proto(model), []
     for joint in _joints(copy.graph, chosen):
         name = name_of(joint.value)
-        scales = _channel_scales(joint, channels[name])
+        scales = None if name in keep else _channel_scales(joint, channels[name])
         if scales is None:
             continue
         changed.append(name)

@@ -26,6 +26,12 @@ _SMALLEST_SCALE = 1e-7
 """For dead channels and tensors: scales must be positive."""
 
 
+_LOOKED_AT = 32
+"""Weights of a row by which most grids are ruled out."""
+_ON_GRID = 2e-3
+"""Steps from a grid that float32 may have left."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Int8Style:
     """How int8 graphs differ between targets."""
@@ -64,13 +70,31 @@ def quantized_weights(
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
     """Return int8 weights and a scale per entry of ``axis``: weights ~ int8 * scale.
 
+    Weights that lie on a grid already, as fake quantisation leaves them, stay on it.
     ``largest``: of the int8 weights, in size.
     """
-    others = tuple(i for i in range(weights.ndim) if i != axis)
-    scales = np.maximum(np.abs(weights).max(others) / largest, _SMALLEST_SCALE).astype(np.float32)
+    rows = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1)
+    scales = np.maximum(np.abs(rows).max(1) / largest, _SMALLEST_SCALE).astype(np.float32)
+    scales = _kept_grids(rows, scales, largest)
     shape = [-1 if i == axis else 1 for i in range(weights.ndim)]
     steps = np.round(weights / scales.reshape(shape))
     return np.clip(steps, -largest, largest).astype(np.int8), scales
+
+
+def _kept_grids(
+    rows: npt.NDArray[np.float32], scales: npt.NDArray[np.float32], largest: int
+) -> npt.NDArray[np.float32]:
+    """Return the scales, (R,), with those of rows (R, K) that lie on a grid changed to its step."""
+    found = scales.copy()
+    few = rows[:, :: max(1, rows.shape[1] // _LOOKED_AT)]
+    peaks = np.abs(rows).max(1)
+    for levels in range(largest, largest // 2, -1):
+        step = np.maximum(peaks / levels, _SMALLEST_SCALE)[:, None]
+        for row in np.nonzero((np.abs(few / step - np.round(few / step)) < _ON_GRID).all(1))[0]:
+            whole = rows[row] / step[row]
+            if found[row] == scales[row] and (np.abs(whole - np.round(whole)) < _ON_GRID).all():
+                found[row] = step[row, 0]
+    return found
 
 
 class _Rounder:

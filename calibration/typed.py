@@ -66,6 +66,7 @@ class Calibrator:
         pictures: what to see it on.
         reporter: told of the passes over the pictures.
         ranges: if given, they are used, and pictures are looked at for remedies only.
+        own: ranges that the model brought along; they go before all others.
         skip_bad: leave out pictures that cannot be read, and say so.
     """
 
@@ -76,9 +77,11 @@ class Calibrator:
         reporter: Reporter,
         *,
         ranges: Ranges | None = None,
+        own: Mapping[str, float] | None = None,
         skip_bad: bool = False,
     ) -> None:
         self.graphs, self.pictures, self.ranges = graphs, pictures, ranges
+        self.own = dict(own or {})
         self._reporter, self._skip_bad = reporter, skip_bad
         self._seen: dict[tuple[bool, bool], Observation] = {}
         self._channels_seen: dict[object, dict[str, Channels]] = {}
@@ -133,10 +136,15 @@ class Calibrator:
 
     def _chosen(self, typing: Typing, equal: bool) -> dict[str, float]:
         """Return the range of each tensor that int8 needs."""
+        needed = quantized_tensors(self.any_graph)
+        own = {name: self.own[name] for name in needed if name in self.own}
+        if len(own) == len(needed):
+            return own
         if self.ranges is not None and not equal:
-            return self.ranges.ranges
+            return {**self.ranges.ranges, **own}
         choose = METHODS[typing.method]
-        return {name: choose(h) for name, h in self.seen(equal=equal).histograms.items()}
+        seen = self.seen(equal=equal).histograms
+        return {name: choose(histogram) for name, histogram in seen.items()} | own
 
     def _peaks(self, *, equal: bool) -> dict[str, float]:
         if self.ranges is not None and self.ranges.peaks and not equal:
@@ -195,7 +203,10 @@ class Calibrator:
     def _equalized(self) -> Graphs:
         if self._equal is None:
             channels, ops = self._channels(equal=False, ranges={}), self.ops()
-            self._equal = {w: equalize(g, channels, ops)[0] for w, g in self.graphs.items()}
+            self._equal = {
+                width: equalize(graph, channels, ops, keep=self.own)[0]
+                for width, graph in self.graphs.items()
+            }
         return self._equal
 
     def _corrected(self, equal: bool, ranges: dict[str, float], typing: Typing) -> Graphs:

@@ -19,3 +19,5 @@ class Outcome:
 
     changed: int
     skipped: tuple[Skip, ...] = field(default=())
+    ranges: dict[str, float] = field(default_factory=dict)
+    """The largest |x| of tensors that the model itself says, see ``remove_fake_quantization``."""

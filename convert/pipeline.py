@@ -17,6 +17,7 @@ from onnx_ir.passes import common
 from ..errors import ConversionError, SpecError
 from ..session import onnx_session
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
+from .adopt import adopted_ranges
 from .graph import OPSET, name_of, shape_of
 from .invariants import check_graph, check_ops
 from .outcome import Outcome
@@ -32,6 +33,7 @@ from .passes.fold_scale import fold_scale
 from .passes.free_batch import free_batch
 from .passes.fuse_attention import fuse_attention
 from .passes.lower_erfc import lower_erfc
+from .passes.lower_integer_ops import lower_integer_ops
 from .passes.lower_tfl_gelu import lower_tfl_gelu
 from .passes.name_values import name_values
 from .passes.order_nodes import order_nodes
@@ -45,10 +47,11 @@ from .passes.raise_norms import raise_norms
 from .passes.raise_recurrent import raise_recurrent
 from .passes.raise_resize import raise_resize
 from .passes.raise_where import raise_where
+from .passes.remove_fake_quantization import remove_fake_quantization
 from .passes.remove_pixel_casts import remove_pixel_casts
 from .passes.sink_views import sink_views
 from .sources import Source
-from .sources.pixels import takes_whole_pixels
+from .sources.pixels import pixel_noise, takes_whole_pixels
 from .sources.weights import Exported
 
 Pass = Callable[[ir.Model], Outcome]
@@ -57,6 +60,7 @@ Watch = Callable[[str, ir.Model], None]
 _TRACED_BATCH = 2  # a batch of one could not be told from other axes of size one
 
 PREPARE: tuple[Pass, ...] = (
+    remove_fake_quantization,  # rules know float graphs
     fold_constants,
     raise_recurrent,  # what stands behind a Loop has no known shape
     raise_directions,
@@ -109,6 +113,8 @@ class Converted:
     model: onnx.ModelProto
     raw_ops: Counter[str] = field(repr=False)
     steps: tuple[Step, ...]
+    ranges: dict[str, float] = field(default_factory=dict, repr=False)
+    """The largest |x| that int8 shall represent, of tensors for which the model itself says it."""
 
     @property
     def ops(self) -> Counter[str]:
@@ -126,6 +132,7 @@ def _upgraded(raw: Exported) -> ir.Model:
     graph = raw.whole()
     lower_erfc(graph)
     lower_tfl_gelu(graph)
+    lower_integer_ops(graph)
     check_ops(graph)
     version_converter.convert_version(graph, target_version=OPSET)
     if graph.graph.opset_imports[""] != OPSET:
@@ -204,7 +211,12 @@ def convert(
     if spec.input.max_batch > 1:
         passes.append(free_batch)
     watch("export", model)
-    steps = tuple(_run(step, model, watch) for step in [*passes, order_nodes, name_values])
+    steps, own = [], dict[str, float]()
+    for each in (*passes, order_nodes, name_values):
+        steps.append(_run(each, model, watch))
+        if steps[-1].outcome.ranges:
+            own, rounding = steps[-1].outcome.ranges, ir.to_proto(model)
+    ranges = _found_again(rounding, model, own, spec, shape) if own else {}
     for step in steps:
         if step.name == free_batch.__name__ and step.outcome.skipped:
             skip = step.outcome.skipped[0]
@@ -213,7 +225,23 @@ def convert(
                 "set input.max_batch: 1"
             )
     raw_ops = Counter(node.op_type for node in raw.model.graph.node)
-    return Converted(model=ir.to_proto(model), raw_ops=raw_ops, steps=steps)
+    proto = ir.to_proto(model)
+    return Converted(model=proto, raw_ops=raw_ops, steps=tuple(steps), ranges=ranges)
+
+
+def _found_again(
+    before: onnx.ModelProto,
+    after: ir.Model,
+    ranges: dict[str, float],
+    spec: DetectorSpec | RecognizerSpec,
+    shape: tuple[int, ...],
+) -> dict[str, float]:
+    """Return the ranges that a model brought along, by their names in the clean graph."""
+    is_nhwc = spec.input.layout == "NHWC"
+    width = shape[2 if is_nhwc else 3]
+    pictures = pixel_noise(spec.input, shape[0], width, np.random.default_rng(0))
+    held = np.ascontiguousarray(pictures.transpose(0, 2, 3, 1)) if is_nhwc else pictures
+    return adopted_ranges(before, after, ranges, (held, pictures))
 
 
 def _run(step: Pass, model: ir.Model, watch: Watch = _nothing) -> Step:

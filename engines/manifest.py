@@ -50,6 +50,8 @@ class Calibration(_Part):
     skipped: tuple[str, ...] = ()
     """Pictures that could not be read, and why."""
     data_sha256: str
+    own_ranges: int = Field(0, ge=0)
+    """How many ranges the model brought along: it was trained or saved with fake quantisation."""
     ranges: dict[str, float] = Field(repr=False)
 
 

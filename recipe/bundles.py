@@ -58,15 +58,18 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
         source = open_source(spec.source)
     converted = convert_all(source, spec, reporter)
     graphs = {width: result.model for width, result in converted.items()}
+    own = converted[max(converted)].ranges
+    if own:
+        reporter.note(f"the model was quantised before: {len(own)} ranges are its own")
     with ExitStack() as stack:
         open_baseline = partial(baseline_runner, source, spec)
         label = open_baseline(spec.widths[-1]).label
         baseline = stack.enter_context(Engine(label=label, spec=spec, open_runner=open_baseline))
         reference = stack.enter_context(graph_engine(graphs, spec, "fp32 graph"))
         with reporter.step("compare with the model"):
-            difference = check_parity(reference, baseline)
+            difference = check_parity(reference, baseline, rounds=bool(own))
         proof = proof_of(request, baseline, difference, reporter)
-        calibrators = Calibrators(request, graphs, reporter)
+        calibrators = Calibrators(request, graphs, own, reporter)
         return [
             _build_target(
                 Job(
@@ -174,6 +177,7 @@ def _calibration(job: Job, chosen: Candidate) -> Calibration | None:
         pictures=len(calibrator.pictures) - len(calibrator.skipped),
         skipped=tuple(calibrator.skipped),
         data_sha256=tree_sha256(calibrator.pictures.dataset.folder),
+        own_ranges=len(calibrator.own.keys() & chosen.typed.ranges.keys()),
         ranges=chosen.typed.ranges,
     )
 
@@ -186,7 +190,8 @@ def _judge(job: Job, chosen: Candidate, engine: Engine) -> Verdict:
     latency, difference = None, proof.max_difference
     if target.presence().can_run:
         if chosen.precision == "fp32":
-            difference = max(difference, check_parity(engine, proof.baseline))
+            rounds = bool(job.calibrators.own)
+            difference = max(difference, check_parity(engine, proof.baseline, rounds=rounds))
         with job.reporter.step(f"time {target.name} against {proof.baseline.label}"):
             latency = compare_latency(engine, proof.baseline, request.latency)
     return Verdict(

@@ -16,10 +16,13 @@ from .request import BuildRequest
 
 
 class Calibrators:
-    """Makes a calibrator when it is first needed."""
+    """Makes a calibrator when it is first needed. ``own``: ranges that the model brought along."""
 
-    def __init__(self, request: BuildRequest, graphs: Graphs, reporter: Reporter) -> None:
+    def __init__(
+        self, request: BuildRequest, graphs: Graphs, own: dict[str, float], reporter: Reporter
+    ) -> None:
         self._request, self._graphs, self._reporter = request, graphs, reporter
+        self.own = own
         self._made: dict[bool, Calibrator] = {}
 
     def for_needs(self, needs: GraphNeeds) -> Calibrator:
@@ -38,6 +41,7 @@ class Calibrators:
                 self._request.calibration,
                 self._reporter,
                 ranges=known_ranges(self._request, graphs),
+                own=self.own,
                 skip_bad=self._request.skip_bad,
             )
         return self._made[is_same]

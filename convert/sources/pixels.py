@@ -1,9 +1,13 @@
-"""Models that take pixels as whole numbers."""
+"""Pixels as models take them: as whole numbers, some do; and random ones, to compare on."""
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto
+
+from ...spec import InputSpec
 
 _FLOATS = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 
@@ -59,3 +63,13 @@ def takes_whole_pixels(model: onnx.ModelProto) -> bool:
 
 def _is(node: onnx.NodeProto, op_type: str, inputs: set[str]) -> bool:
     return node.op_type == op_type and node.input[0] in inputs
+
+
+def pixel_noise(
+    settings: InputSpec, batch: int, width: int, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Return random pictures as the model takes them: pixels 0..255, normalised; float32 NCHW."""
+    pixels = rng.integers(0, 256, (batch, settings.channels, settings.height, width))
+    mean, scale = np.array(settings.mean, np.float32), np.array(settings.scale, np.float32)
+    centred = pixels.astype(np.float32) - mean.reshape(-1, 1, 1)
+    return centred * scale.reshape(-1, 1, 1)

@@ -14,7 +14,7 @@ from ocr_trt.convert.draft import Hints, draft_spec
 from ocr_trt.convert.passes.remove_pixel_casts import remove_pixel_casts
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
-from ocr_trt.convert.verify import pixel_noise
+from ocr_trt.convert.sources.pixels import pixel_noise
 from ocr_trt.engines.backends.onnxruntime import runner_from_model
 from ocr_trt.engines.baseline import baseline_runner
 from ocr_trt.errors import InputFileError, SpecError

@@ -1,0 +1,93 @@
+"""Ranges that a model brings along, found again in the clean graph.
+
+Passes rename, transpose and fold, so a tensor is known by what it holds: both graphs are run on
+the same pictures, and tensors that hold the same numbers, in whatever order, are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+
+from ..errors import ConversionError
+from ..session import onnx_session
+from .graph import name_of
+
+Array = npt.NDArray[np.float32]
+_TOLERANCE = 2e-4
+"""Of the sums that a tensor is known by, relative."""
+
+
+def adopted_ranges(
+    before: onnx.ModelProto,
+    after: ir.Model,
+    ranges: Mapping[str, float],
+    pictures: tuple[Array, Array],
+) -> dict[str, float]:
+    """Return ranges by the names that tensors have in the clean graph; those found again.
+
+    Args:
+        before: the graph that ``ranges`` are of, its input NHWC or NCHW.
+        after: the clean graph, NCHW.
+        ranges: by the names that tensors have before.
+        pictures: the same ones for both, each as the graph takes them.
+
+    Raises:
+        ConversionError: the two graphs do not give the same.
+    """
+    clean = ir.to_proto(after)
+    old_output, output = (each.graph.output[0].name for each in (before, clean))
+    known = _marks(before, {*ranges, old_output}, pictures[0])
+    names = {
+        name_of(value)
+        for node in after.graph
+        for value in node.outputs
+        if value.dtype == ir.DataType.FLOAT
+    }
+    marks = _marks(clean, names, pictures[1])
+    if not _are_same(known[old_output], marks[output]):
+        raise ConversionError("the passes changed the model's numbers; please report this model")
+    found = {}
+    for name, mark in marks.items():
+        limits = [limit for old, limit in ranges.items() if _are_same(mark, known[old])]
+        if limits:
+            found[name] = max(limits)
+    return found
+
+
+def _marks(
+    model: onnx.ModelProto, names: Collection[str], pictures: Array
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return numbers that do not depend on the order of a tensor's entries."""
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    del shown.graph.output[:]
+    entry = model.graph.input[0]
+    inner = sorted(set(names) - {entry.name})
+    shown.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, inner))
+    found = onnx_session(shown).run(inner, {entry.name: pictures}) if inner else []
+    values = dict(zip(inner, found, strict=True))
+    if entry.name in names:
+        values[entry.name] = pictures
+    return {name: _mark(value) for name, value in values.items()}
+
+
+def _mark(value: Array) -> npt.NDArray[np.float64]:
+    flat = value.astype(np.float64).reshape(-1)
+    if not flat.size:
+        return np.zeros(7)
+    powers = [np.abs(flat).sum(), flat.sum(), (flat**2).sum(), (flat**3).sum()]
+    return np.array([flat.size, flat.max(), flat.min(), *powers])
+
+
+def _are_same(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64]) -> bool:
+    if one.shape != two.shape or one[0] != two[0]:
+        return False
+    size = np.maximum(np.abs(one), np.abs(two))
+    size[4] = max(size[3], 1e-30)  # a sum may be small by chance; its parts are not
+    size[6] = max(size[6], float(one[3]) * 1e-2)
+    return bool((np.abs(one - two) <= _TOLERANCE * size + 1e-7).all())
