@@ -150,7 +150,8 @@ def _verify(source: Source, spec: DetectorSpec | RecognizerSpec, json: bool) -> 
 
 def _refuse_wrong(checks: tuple[Check, ...], spec: DetectorSpec | RecognizerSpec) -> None:
     limit = spec.accuracy.max_difference
-    wrong = next((check for check in checks if not check.difference <= limit), None)
+    exact = [check for check in checks if not check.rounds]
+    wrong = next((check for check in exact if not check.difference <= limit), None)
     if wrong is not None:
         place = f"; the first value that changed is that of {wrong.node}" if wrong.value else ""
         raise ConversionError(

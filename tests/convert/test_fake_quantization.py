@@ -11,13 +11,17 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
+from ocr_trt.calibration.pictures import load_calibration
 from ocr_trt.calibration.quantize import quantize, quantized_tensors, quantized_weights
 from ocr_trt.convert.passes.lower_integer_ops import lower_integer_ops
 from ocr_trt.convert.passes.remove_fake_quantization import remove_fake_quantization
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
+from ocr_trt.convert.verify import verify
 from ocr_trt.engines.backends.onnxruntime import runner_from_model
+from ocr_trt.engines.baseline import baseline_runner
 from ocr_trt.errors import ConversionError
+from ocr_trt.recipe import BuildRequest, build
 from ocr_trt.session import onnx_session
 from ocr_trt.spec import spec_from_dict
 
@@ -216,6 +220,36 @@ def test_model_trained_with_fake_quantization_keeps_its_grid(kind: str, tmp_path
     held = np.ascontiguousarray(picture.transpose(0, 3, 1, 2))
     ours = onnx_session(typed).run(None, {"image": held})[0].transpose(0, 2, 3, 1)
     assert noise(exact, ours) > 20
+
+
+def test_verify_compares_with_the_model_without_its_rounding(files: dict[str, Path]) -> None:
+    spec = spec_of(files["qdq"])
+    source = open_source(spec.source)
+    checks = verify(source, spec, baseline_runner(source, spec, 48).run)
+    assert [check.name for check in checks if check.rounds] == ["export"]
+    assert all(check.difference < 1e-5 for check in checks if not check.rounds)
+
+
+def test_quantised_file_becomes_an_engine(
+    files: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    """With the ranges of the file: no method is asked, and every one gives the same."""
+    spec = spec_of(files["qdq"])
+    budget = spec.accuracy.model_copy(update={"max_loss": 100.0})
+    spec = spec.model_copy(update={"accuracy": budget})
+    found = []
+    for method in ("minmax", "mse"):
+        request = BuildRequest(
+            spec=spec, targets=("onnxruntime",), precision="int8", output=tmp_path / method,
+            method=method, calibration=load_calibration(pictures, spec),
+        )  # fmt: skip
+        (result,) = build(request)
+        assert result.error is None
+        assert result.bundle is not None
+        found.append(result.bundle.manifest.calibration)
+    assert found[0] is not None
+    assert found[0].own_ranges == len(found[0].ranges) == 2
+    assert found[0].ranges == found[1].ranges
 
 
 REFUSED = [

@@ -22,7 +22,8 @@ from ocr_trt.spec import DetectorSpec, RecognizerSpec
 pytest.importorskip("tensorflow")
 
 RUN_OUTSIDE_THE_TUPLE = {
-    "lower_erfc", "lower_tfl_gelu", "channel_first_io", "free_batch", "order_nodes", "name_values",
+    "lower_erfc", "lower_tfl_gelu", "lower_integer_ops", "channel_first_io", "free_batch",
+    "order_nodes", "name_values",
 }  # fmt: skip
 
 
