@@ -40,6 +40,8 @@ class CalibrationSet:
     spec: DetectorSpec | RecognizerSpec
     limit: int
     crops: tuple[CropLabel, ...] = ()
+    skip_bad: bool = False
+    """Leave out pictures that cannot be read, by name, instead of stopping."""
 
     def __len__(self) -> int:
         found = self.dataset.scenes if isinstance(self.spec, DetectorSpec) else self.crops
@@ -100,11 +102,14 @@ def load_calibration(
     spec: DetectorSpec | RecognizerSpec,
     limit: int = 200,
     crops: Sequence[CropLabel] | None = None,
+    *,
+    skip_bad: bool = False,
 ) -> CalibrationSet:
     """Open a folder of calibration pictures; at most ``limit`` of them are used.
 
     A detector takes whole pictures. A recognizer takes lines: ``crops`` if they are given, such as
-    a detector found them, or labelled ones, or every picture as one line.
+    a detector found them, or labelled ones, or every picture as one line. ``skip_bad``: leave out
+    pictures that cannot be read.
 
     Raises:
         InputFileError: there is nothing to calibrate on.
@@ -114,7 +119,9 @@ def load_calibration(
         crops = dataset.crops
         if not dataset.labelled:
             crops = [CropLabel(path=scene.path, text="") for scene in dataset.scenes]
-    found = CalibrationSet(dataset=dataset, spec=spec, limit=limit, crops=tuple(crops or ()))
+    found = CalibrationSet(
+        dataset=dataset, spec=spec, limit=limit, crops=tuple(crops or ()), skip_bad=skip_bad
+    )
     if not len(found):
         raise InputFileError(f"{folder}: holds nothing a {spec.role} can be calibrated on")
     return found

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from ..convert.graph import constant, consumers, has_one_use, name_of, producer, the
+from ..convert.graph import array_of, constant, consumers, has_one_use, name_of, producer, the
 
 _CHANNEL_AXIS = {"Conv": 0, "MatMul": 1}
 """Axis of the output channels in the weights."""
@@ -46,12 +46,17 @@ def _makes_output(node: ir.Node) -> bool:
     return True
 
 
-def _why_float(node: ir.Node) -> str | None:
+def _why_never(node: ir.Node) -> str | None:
     weights = constant(node.inputs[1])
     if weights is None:
         return "both inputs depend on the picture (attention core)"
     if node.op_type == "MatMul" and weights.ndim != 2:
         return f"weights of rank {weights.ndim}"
+    return None
+
+
+def _why_rather_not(node: ir.Node) -> str | None:
+    weights = array_of(node.inputs[1])
     if the(node.inputs[0]).is_graph_input():
         return "first layer: few channels, and it sees the raw picture"
     if _makes_output(node):
@@ -63,15 +68,23 @@ def _why_float(node: ir.Node) -> str | None:
     return None
 
 
-def place(graph: ir.Graph, held: Mapping[str, str] | None = None) -> list[Placement]:
+def place(
+    graph: ir.Graph, held: Mapping[str, str] | None = None, *, everywhere: bool = False
+) -> list[Placement]:
     """Decide for every Conv, MatMul and ConvTranspose of a graph, in order.
 
-    ``held``: ops, by their first output, that stay in float for a reason of the caller.
+    Args:
+        graph: clean float graph.
+        held: ops, by their first output, that stay in float for a reason of the caller.
+        everywhere: in int8 also what gains little by it or costs accuracy.
     """
     decisions, held = [], held or {}
     for node in graph:
         if node.op_type in _CHANNEL_AXIS:
-            reason = _why_float(node) or held.get(name_of(node.outputs[0]))
+            reason = _why_never(node)
+            if not everywhere:
+                reason = reason or _why_rather_not(node)
+            reason = reason or held.get(name_of(node.outputs[0]))
         elif node.op_type == "ConvTranspose":
             reason = "TensorRT has no int8 deconvolution"
         else:

@@ -40,6 +40,8 @@ class Int8Style:
     """In int8 steps; 63 for processors that add two products in 16 bits."""
     shares_scales: bool = False
     """Give what meets in a Concat one scale, so that it is joined without rounding again."""
+    everywhere: bool = False
+    """Also the first layer, the one that makes the output, and small products."""
     rounds_skips: bool = False
     """Let a residual sum read the rounded skip: convolution, sum and activation become one op."""
 
@@ -52,10 +54,10 @@ class Quantized:
     placements: tuple[Placement, ...]
 
 
-def quantized_tensors(model: onnx.ModelProto) -> list[str]:
+def quantized_tensors(model: onnx.ModelProto, *, everywhere: bool = False) -> list[str]:
     """Return the names of the activations that int8 ops read, whose ranges are needed."""
     graph = ir.from_proto(model).graph
-    chosen = {p.node for p in place(graph) if p.reason is None}
+    chosen = {p.node for p in place(graph, everywhere=everywhere) if p.reason is None}
     readers = (node for node in graph if node.outputs[0].name in chosen)
     return list(dict.fromkeys(name_of(node.inputs[0]) for node in readers))
 
@@ -170,7 +172,7 @@ def quantize(
     """
     copy, style = ir.from_proto(model), style or Int8Style()
     graph = copy.graph
-    placements = tuple(place(graph, held))
+    placements = tuple(place(graph, held, everywhere=style.everywhere))
     chosen = {placement.node for placement in placements if placement.reason is None}
     if style.shares_scales:
         ranges = shared_ranges(graph, ranges)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import onnx
@@ -19,7 +19,7 @@ from .half import HALF_TYPES
 from .methods import METHODS
 from .observe import Batch, Observation, observe
 from .pictures import CalibrationSet
-from .placement import place
+from .placement import Placement, place
 from .quantize import Int8Style, quantize, quantized_tensors
 from .ranges import Ranges
 
@@ -67,7 +67,7 @@ class Calibrator:
         reporter: told of the passes over the pictures.
         ranges: if given, they are used, and pictures are looked at for remedies only.
         own: ranges that the model brought along; they go before all others.
-        skip_bad: leave out pictures that cannot be read, and say so.
+        everywhere: put everything in int8 that can be, see ``place``.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class Calibrator:
         *,
         ranges: Ranges | None = None,
         own: Mapping[str, float] | None = None,
-        skip_bad: bool = False,
+        everywhere: bool = False,
     ) -> None:
         self.graphs, self.pictures, self.ranges = graphs, pictures, ranges
-        self.own = dict(own or {})
-        self._reporter, self._skip_bad = reporter, skip_bad
+        self.own, self.everywhere = dict(own or {}), everywhere
+        self._reporter = reporter
         self._seen: dict[tuple[bool, bool], Observation] = {}
         self._channels_seen: dict[object, dict[str, Channels]] = {}
         self._equal: Graphs | None = None
@@ -114,15 +114,15 @@ class Calibrator:
         )
 
     def _int8(self, typing: Typing) -> Typed:
-        if not quantized_tensors(self.any_graph):
+        if not self.tensors():
             raise ConversionError("nothing in the model can run in int8; use --precision fp32")
         equal = "equalize" in typing.remedies
         graphs, ranges = self._equalized() if equal else self.graphs, self._chosen(typing, equal)
         if "bias" in typing.remedies:
             graphs = self._corrected(equal, ranges, typing)
+        style = replace(typing.style, everywhere=self.everywhere)
         done = {
-            width: quantize(graph, ranges, typing.style, typing.held)
-            for width, graph in graphs.items()
+            width: quantize(graph, ranges, style, typing.held) for width, graph in graphs.items()
         }
         placements = done[max(done)].placements
         exceptions = {p.node: p.reason for p in placements if p.reason}
@@ -136,7 +136,7 @@ class Calibrator:
 
     def _chosen(self, typing: Typing, equal: bool) -> dict[str, float]:
         """Return the range of each tensor that int8 needs."""
-        needed = quantized_tensors(self.any_graph)
+        needed = self.tensors()
         own = {name: self.own[name] for name in needed if name in self.own}
         if len(own) == len(needed):
             return own
@@ -156,7 +156,7 @@ class Calibrator:
         known = self._seen.get((equal, True)) or self._seen.get((equal, peaks))
         if known is None:
             graphs = self._equalized() if equal else self.graphs
-            names = quantized_tensors(self.any_graph)
+            names = self.tensors()
             with self._reporter.step("calibrate", len(self.pictures)) as advance:
                 known = observe(
                     graphs,
@@ -175,7 +175,7 @@ class Calibrator:
             advance(done)
 
     def _bad(self, error: InputFileError) -> None:
-        if not self._skip_bad:
+        if not self.pictures.skip_bad:
             raise error
         if str(error) not in self.skipped:
             self.skipped[str(error)] = None
@@ -183,12 +183,20 @@ class Calibrator:
 
     def ops(self, held: Mapping[str, str] | None = None) -> set[str]:
         """Return the ops that may run in int8, by their first output."""
+        return {p.node for p in self.placements(held) if p.reason is None}
+
+    def placements(self, held: Mapping[str, str] | None = None) -> list[Placement]:
+        """Return all weighted ops in the order of the graph, and why they stay in float."""
         graph = ir.from_proto(self.any_graph).graph
-        return {p.node for p in place(graph, held) if p.reason is None}
+        return place(graph, held, everywhere=self.everywhere)
+
+    def tensors(self) -> list[str]:
+        """Return the tensors whose ranges int8 needs."""
+        return quantized_tensors(self.any_graph, everywhere=self.everywhere)
 
     def layers(self) -> list[str]:
         """Return all weighted ops by their first output, in the order of the graph."""
-        return [p.node for p in place(ir.from_proto(self.any_graph).graph)]
+        return [placement.node for placement in self.placements()]
 
     def _channels(self, *, equal: bool, ranges: Mapping[str, float]) -> dict[str, Channels]:
         key = (equal, tuple(ranges.items()))

@@ -56,6 +56,9 @@ def build(
         Path | None,
         typer.Option(help="File of ranges, used if it is of this model and data, else written."),
     ] = None,
+    everywhere: Annotated[
+        bool, typer.Option(help="int8 also for the first and the last layer.")
+    ] = False,
     detector: DetectorBundle = None,
     skip_bad: SkipBad = False,
     compute_capability: Annotated[
@@ -98,14 +101,16 @@ def build(
                 targets=tuple(dict.fromkeys(target or ["openvino"])),
                 precision=wanted,
                 output=output,
-                calibration=calibration_from(calibration, spec, detector, reporter)
+                calibration=calibration_from(
+                    calibration, spec, detector, reporter, skip_bad=skip_bad
+                )
                 if calibration
                 else None,
                 samples=load_dataset(data) if data else None,
                 method=method_from(method, wanted),
                 remedies=remedies_from(remedy or ()),
                 ranges=ranges,
-                skip_bad=skip_bad,
+                everywhere=everywhere,
                 settings=settings,
             )
         )

@@ -56,10 +56,10 @@ def calibrate(
     if wanted in ("fp32", "best") or chosen == "auto":
         raise UserError("give --precision int8, fp16 or bf16 and one --method: their ranges differ")
     model, reporter = load_spec(spec), ConsoleReporter(silent=json)
-    pictures = calibration_from(calibration, model, detector, reporter)
+    pictures = calibration_from(calibration, model, detector, reporter, skip_bad=skip_bad)
     converted = convert_all(open_source(model.source), model, reporter)
     graphs = {width: result.model for width, result in converted.items()}
-    calibrator = Calibrator(graphs, pictures, reporter, skip_bad=skip_bad)
+    calibrator = Calibrator(graphs, pictures, reporter)
     found = ranges_of(calibrator, chosen)
     typed = calibrator.typed(Typing(precision=wanted, method=chosen))  # type: ignore[arg-type]
     findings = coverage(calibrator.seen(), found.ranges, METHODS[chosen])

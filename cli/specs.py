@@ -232,6 +232,8 @@ def calibration_from(
     spec: DetectorSpec | RecognizerSpec,
     detector: Path | None,
     reporter: Reporter,
+    *,
+    skip_bad: bool = False,
 ) -> CalibrationSet:
     """Open a folder of calibration pictures; a recognizer's lines are cut by ``detector``, if any.
 
@@ -242,7 +244,7 @@ def calibration_from(
     from ..calibration.pictures import load_calibration
 
     if detector is None or spec.role == "detector":
-        return load_calibration(folder, spec)
+        return load_calibration(folder, spec, skip_bad=skip_bad)
     from ..engines.bundle import load_bundle
     from ..ocr.dataset import load_dataset
     from ..pipeline.engine import engine_from_bundle
@@ -250,4 +252,4 @@ def calibration_from(
 
     with engine_from_bundle(load_bundle(detector)) as engine:
         crops = detected_crops(load_dataset(folder), engine, reporter)
-    return load_calibration(folder, spec, crops=crops)
+    return load_calibration(folder, spec, crops=crops, skip_bad=skip_bad)

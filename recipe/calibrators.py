@@ -42,7 +42,7 @@ class Calibrators:
                 self._reporter,
                 ranges=known_ranges(self._request, graphs),
                 own=self.own,
-                skip_bad=self._request.skip_bad,
+                everywhere=self._request.everywhere,
             )
         return self._made[is_same]
 

@@ -11,7 +11,6 @@ from ..bench.precision import LayerRow, PrecisionReport, TrialRow
 from ..calibration.coverage import coverage
 from ..calibration.methods import METHODS
 from ..calibration.noise import signal_to_noise
-from ..calibration.placement import place
 from ..convert.audit import node_flops
 from ..convert.graph import name_of
 from .candidate import Candidate, Trial
@@ -67,7 +66,7 @@ def _layers(job: Job, found: Found) -> tuple[LayerRow, ...]:
     graph = ir.from_proto(calibrator.any_graph).graph
     work = {name_of(node.outputs[0]): node_flops(node) for node in graph}
     reads = {name_of(node.outputs[0]): name_of(node.inputs[0]) for node in graph}
-    layers = place(graph)
+    layers = calibrator.placements()
     total = sum(work[layer.node] for layer in layers) or 1
     widest = max(calibrator.graphs)
     feeds = (batch for width, batch in calibrator.batches() if width == widest)

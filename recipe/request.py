@@ -35,8 +35,8 @@ class BuildRequest:
     remedies: tuple[Remedy, ...] = ()
     ranges: Path | None = None
     """A file of ranges: used if it is there and is of this model, data and method, else written."""
-    skip_bad: bool = False
-    """Leave out calibration pictures that cannot be read, instead of stopping."""
+    everywhere: bool = False
+    """Put all layers in int8, also those that rather stay in float."""
     settings: BuildSettings = field(default_factory=BuildSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
 

@@ -33,8 +33,8 @@ def spec(
 def calibrator_of(spec: Spec, pictures: Path, *, skip_bad: bool = False) -> Calibrator:
     source = open_source(spec.source)
     graphs = {width: convert(source, spec, width).model for width in spec.widths}
-    found = load_calibration(pictures, spec)
-    return Calibrator(graphs, found, SilentReporter(), skip_bad=skip_bad)
+    found = load_calibration(pictures, spec, skip_bad=skip_bad)
+    return Calibrator(graphs, found, SilentReporter())
 
 
 def test_distance_is_zero_for_the_same_and_grows(
