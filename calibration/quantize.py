@@ -90,7 +90,7 @@ def _kept_grids(
     found = scales.copy()
     few = rows[:, :: max(1, rows.shape[1] // _LOOKED_AT)]
     peaks = np.abs(rows).max(1)
-    for levels in range(largest, largest // 2, -1):
+    for levels in range(largest, largest // 4, -1):
         step = np.maximum(peaks / levels, _SMALLEST_SCALE)[:, None]
         for row in np.nonzero((np.abs(few / step - np.round(few / step)) < _ON_GRID).all(1))[0]:
             whole = rows[row] / step[row]

@@ -42,12 +42,8 @@ def adopted_ranges(
     clean = ir.to_proto(after)
     old_output, output = (each.graph.output[0].name for each in (before, clean))
     known = _marks(before, {*ranges, old_output}, pictures[0])
-    names = {
-        name_of(value)
-        for node in after.graph
-        for value in node.outputs
-        if value.dtype == ir.DataType.FLOAT
-    }
+    values = [*after.graph.inputs, *(value for node in after.graph for value in node.outputs)]
+    names = {name_of(value) for value in values if value.dtype == ir.DataType.FLOAT}
     marks = _marks(clean, names, pictures[1])
     if not _are_same(known[old_output], marks[output]):
         raise ConversionError("the passes changed the model's numbers; please report this model")
