@@ -10,13 +10,14 @@ other pictures than any that were trained on.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import cv2
 
 from .reference import SAMPLES
-from .synthetic import Scene, scene
+from .synthetic import Scene, Word, scene
 from .synthetic.fonts import Split
 
 _SEED = 7_000_000
@@ -40,6 +41,32 @@ def _entry(name: str, sample: Scene) -> dict[str, Any]:
     return {"file": name, "boxes": boxes}
 
 
+def write_scenes(folder: Path, named: Iterable[tuple[str, Scene]]) -> None:
+    """Write scenes as pictures of the given names (.jpg, .png), and their ``labels.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for name, sample in named:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+        cv2.imwrite(str(folder / name), sample.image[:, :, ::-1], quality)
+        entries.append(_entry(name, sample))
+    _write_labels(folder, entries)
+
+
+def write_words(folder: Path, words: Iterable[Word]) -> None:
+    """Write word crops as numbered pictures (.png), and their ``labels.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for number, sample in enumerate(words):
+        cv2.imwrite(str(folder / f"{number:04d}.png"), sample.image[:, :, ::-1])
+        entries.append({"file": f"{number:04d}.png", "text": sample.text})
+    _write_labels(folder, entries)
+
+
+def _write_labels(folder: Path, entries: list[dict[str, Any]]) -> None:
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
+    (folder / "labels.json").write_text(text.replace('{"file"', '\n{"file"') + "\n", "utf-8")
+
+
 def make_samples(folder: Path = SAMPLES) -> None:
     """Write both sets, each with its ``labels.json``.
 
@@ -47,17 +74,11 @@ def make_samples(folder: Path = SAMPLES) -> None:
         InputFileError: fonts or the word list are not installed.
     """
     for set_name, split, numbers in _SETS:
-        target = folder / set_name
-        target.mkdir(parents=True, exist_ok=True)
-        entries = []
-        for place, number in enumerate(numbers, 1):
-            sample = scene(number, split=split, seed=_SEED)
-            name = f"{set_name}_{place:02d}.jpg"
-            quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-            cv2.imwrite(str(target / name), sample.image[:, :, ::-1], quality)
-            entries.append(_entry(name, sample))
-        text = json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
-        (target / "labels.json").write_text(text.replace('{"file"', '\n{"file"') + "\n", "utf-8")
+        samples = (
+            (f"{set_name}_{place:02d}.jpg", scene(number, split=split, seed=_SEED))
+            for place, number in enumerate(numbers, 1)
+        )
+        write_scenes(folder / set_name, samples)
 
 
 if __name__ == "__main__":
