@@ -46,7 +46,7 @@ def write_scenes(folder: Path, named: Iterable[tuple[str, Scene]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
     for name, sample in named:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+        quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if name.endswith(".jpg") else []
         cv2.imwrite(str(folder / name), sample.image[:, :, ::-1], quality)
         entries.append(_entry(name, sample))
     _write_labels(folder, entries)

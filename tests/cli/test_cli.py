@@ -14,6 +14,8 @@ from typing import Any
 import click
 import cv2
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 import yaml
 from typer.main import get_command
@@ -225,6 +227,40 @@ def test_calibrate_prints_and_writes_ranges(
     found = json.loads(out.read_text())
     assert found["pictures"] == 3
     assert all(limit >= 0 for limit in found["ranges"].values())
+
+
+TYPED = """
+    <ir_version: 10, opset_import: ["" : 20]>
+    agraph (float[1,8,8,8] x) => (float[1,8,8,8] y)
+    <float s = {0.1}, int8 z = {ZERO}, float v = {0.01}>
+    {
+        q = QuantizeLinear(x, s, z)
+        d = DequantizeLinear(q, s, z)
+        w = DequantizeLinear(w8, v)
+        c = Conv <pads = [1, 1, 1, 1]> (d, w)
+        a = Relu(d)
+        e = Conv <pads = [1, 1, 1, 1]> (a, w)
+        y = Add(c, e)
+    }
+"""
+
+
+@pytest.mark.parametrize(("zero", "code"), [(0, 0), (3, 3)])
+def test_inspect_says_what_tensorrt_makes_of_a_typed_graph(
+    zero: int, code: int, tmp_path: Path
+) -> None:
+    proto = onnx.parser.parse_model(TYPED.replace("ZERO", str(zero)))
+    weights = np.ones((8, 8, 3, 3), np.int8)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w8"))
+    onnx.save(proto, tmp_path / "typed.onnx")
+    done = run("inspect", tmp_path / "typed.onnx")
+    assert done.returncode == code, done.stderr
+    assert "50.0 % of the FLOPs of its layers are int8" in done.stdout
+    if code:
+        assert "its zero point is 3: only symmetric ones are taken" in done.stderr
+    rows = json.loads(run("inspect", tmp_path / "typed.onnx", "--json").stdout)
+    assert {row["runs"] for row in rows} == {"int8", "float"} | ({"refused"} if code else set())
+    assert any("put the pair behind the Relu" in row["reason"] for row in rows)
 
 
 def test_bench_writes_three_reports(
