@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .precision import TrialRow
 from .results import ModelReport
-
-if TYPE_CHECKING:
-    from .precision import TrialRow
 
 _INK = "#7f7f7f"
 _COLORS = {"baseline": "#7f7f7f", "reference": "#9ecae1", "engine": "#2171b5"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..bench.accuracy import has_samples
 from ..bench.machine import versions
-from ..bench.precision import write_precision
+from ..bench.precision_page import write_precision
 from ..convert.sources import open_source
 from ..engines.backends import backend
 from ..engines.backends.base import Backend

@@ -270,7 +270,7 @@ def look_at(contest: Contest) -> list[Row]:
     width = contest.spec.input.width
     feeds = [(width, batch) for _, batch in _measured_batches(contest)]
     exact = run_all({width: contest.graph}, feeds)
-    target, rtx = backend("openvino"), backend("tensorrt-rtx")
+    rtx = backend("tensorrt-rtx")
     with ExitStack() as stack:
         engines = {}
         for row in rows:
@@ -282,8 +282,8 @@ def look_at(contest: Contest) -> list[Row]:
             except EngineBuildError as error:
                 row.builds = "no"
                 row.notes.append(str(error)[:200])
-            if row.plan is not None:
-                engine = plans_engine(target, {width: row.plan}, contest.spec, row.name)
+            engine = _opened(row, contest)
+            if engine is not None:
                 engines[row.name] = stack.enter_context(engine)
                 row.metric = 100 * _score(engine, contest.samples, contest.spec)
         runners = [engine.runner() for engine in engines.values()]
@@ -292,6 +292,21 @@ def look_at(contest: Contest) -> list[Row]:
         for name, found in zip(engines, stats, strict=True):
             next(row for row in rows if row.name == name).latency = found.p50
     return rows
+
+
+def _opened(row: Row, contest: Contest) -> Engine | None:
+    """Return the engine of a row in OpenVINO; None, with a note, if it takes it not."""
+    if row.plan is None:
+        return None
+    width = contest.spec.input.width
+    engine = plans_engine(backend("openvino"), {width: row.plan}, contest.spec, row.name)
+    try:
+        engine.runner()
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        row.notes.append(f"OpenVINO cannot compile it: {lines[-1][:160]}")
+        return None
+    return engine
 
 
 _RTX = BuildSettings(max_batch=16, compute_capabilities=("8.6", "8.9", "12.0"))
@@ -353,10 +368,12 @@ def _table(contest: Contest, rows: list[Row]) -> list[str]:
     ]
     for row in rows:
         value = row.metric if is_detector else 100 - row.metric
+        metric = "-" if np.isnan(value) else f"{value:.2f}"
+        latency = "-" if np.isnan(row.latency) else f"{row.latency:.1f}"
         share = f"{100 * row.share:.1f} %" if row.builds == "yes" else "-"
         noise = "-" if np.isinf(row.noise) else f"{row.noise:.1f}"
         lines.append(
-            f"| {row.name} | {value:.2f} | {noise} | {share} | {row.latency:.1f} | {row.builds} "
+            f"| {row.name} | {metric} | {noise} | {share} | {latency} | {row.builds} "
             f"| {row.seconds:.0f} s |"
         )
     return lines

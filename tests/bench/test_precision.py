@@ -9,15 +9,8 @@ from pathlib import Path
 import pytest
 
 from ocr_trt.bench.plots import pareto_plot
-from ocr_trt.bench.precision import (
-    FILES,
-    LayerRow,
-    PrecisionReport,
-    TrialRow,
-    layer_rows,
-    trial_rows,
-    write_precision,
-)
+from ocr_trt.bench.precision import LayerRow, PrecisionReport, TrialRow
+from ocr_trt.bench.precision_page import FILES, layer_rows, trial_rows, write_precision
 
 LAYERS = (
     LayerRow(name="<b>first</b>", op="Conv", precision="fp32", work=0.25, why="sees the picture"),

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from ocr_trt.bench.latency import LatencySettings
-from ocr_trt.bench.precision import FILES
+from ocr_trt.bench.precision_page import FILES
 from ocr_trt.calibration.pictures import load_calibration
 from ocr_trt.calibration.ranges import load_ranges
 from ocr_trt.engines.backends.base import BuildSettings
