@@ -143,7 +143,7 @@ class Calibrator:
         if self.ranges is not None and not equal:
             return {**self.ranges.ranges, **own}
         choose = METHODS[typing.method]
-        seen = self.seen(equal=equal).histograms
+        seen = self.seen(equal=equal, peaks=typing.rest != "fp32").histograms
         return {name: choose(histogram) for name, histogram in seen.items()} | own
 
     def _peaks(self, *, equal: bool) -> dict[str, float]:
@@ -193,6 +193,11 @@ class Calibrator:
     def tensors(self) -> list[str]:
         """Return the tensors whose ranges int8 needs."""
         return quantized_tensors(self.any_graph, everywhere=self.everywhere)
+
+    @property
+    def knows_all_ranges(self) -> bool:
+        """Whether no picture is needed to choose ranges."""
+        return self.ranges is not None or set(self.tensors()) <= self.own.keys()
 
     def layers(self) -> list[str]:
         """Return all weighted ops by their first output, in the order of the graph."""

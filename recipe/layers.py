@@ -8,7 +8,7 @@ from typing import Literal, cast
 import onnx_ir as ir
 
 from ..bench.precision import LayerRow, PrecisionReport, TrialRow
-from ..calibration.coverage import coverage
+from ..calibration.coverage import Finding, coverage
 from ..calibration.methods import METHODS
 from ..calibration.noise import signal_to_noise
 from ..convert.audit import node_flops
@@ -52,9 +52,9 @@ def _trial(job: Job, trial: Trial, chosen: Candidate) -> TrialRow:
     )
 
 
-def _findings(job: Job, chosen: Candidate):  # type: ignore[no-untyped-def]
+def _findings(job: Job, chosen: Candidate) -> tuple[Finding, ...]:
     calibrator = job.calibrator
-    if chosen.typing is None or chosen.precision != "int8" or calibrator.ranges is not None:
+    if chosen.typing is None or chosen.precision != "int8" or calibrator.knows_all_ranges:
         return ()
     equal = "equalize" in chosen.typing.remedies
     choose = METHODS[chosen.typing.method]
@@ -100,8 +100,9 @@ def _layers(job: Job, found: Found) -> tuple[LayerRow, ...]:
 def _precision_of(node: str, chosen: Candidate) -> LayerPrecision:
     if node not in chosen.typed.exceptions and chosen.precision != "fp32":
         return cast(LayerPrecision, chosen.precision)
-    is_fp32 = node in chosen.typed.fp32 or chosen.typing is None or chosen.precision != "int8"
-    return "fp32" if is_fp32 else chosen.typing.rest if chosen.typing else "fp32"
+    if chosen.typing is None or chosen.precision != "int8" or node in chosen.typed.fp32:
+        return "fp32"
+    return chosen.typing.rest
 
 
 def _why(node: str, rule: str | None, precision: str, chosen: Candidate) -> str:

@@ -86,12 +86,12 @@ def best_method(
     judge: Judge, calibrator: Calibrator, typing: Typing, methods: Sequence[str] = tuple(METHODS)
 ) -> tuple[Trial, tuple[Trial, ...]]:
     """Return everything in int8 by the method and remedies that lose least, and all trials."""
-    lab = _Lab(judge, calibrator)
-    for method in methods:
+    lab, is_open = _Lab(judge, calibrator), not calibrator.knows_all_ranges
+    for method in methods if is_open else methods[:1]:
         lab.int8(replace(typing, method=method), f"int8, {method}")
     budget = judge.request.spec.accuracy.max_loss
     best = min(lab.trials, key=lambda trial: merit(trial, budget))
-    for each in _REMEDIES if calibrator.ranges is None else ():
+    for each in _REMEDIES if is_open and not typing.remedies else ():
         wanted = replace(typing_of(best), remedies=each)
         lab.int8(wanted, f"int8, {wanted.method}, {' and '.join(each)}")
     return min(lab.trials, key=lambda trial: merit(trial, budget)), tuple(lab.trials)
