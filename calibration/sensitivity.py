@@ -40,7 +40,7 @@ def sensitivities(
         progress: called with the number of ops that are done.
     """
     reference = run_all(calibrator.graphs, feeds)
-    ops = [node for node in calibrator.layers() if node in calibrator.ops(typing.held)]
+    ops = [node for node in calibrator.layers() if node in calibrator.ops(typing)]
     plain = replace(typing, rest="fp32")
 
     def cost(held: Sequence[str]) -> float:

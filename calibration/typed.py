@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import onnx
@@ -44,6 +44,12 @@ class Typing:
     """Weighted ops, by their first output, that are not to run in int8, and why."""
 
 
+INT8 = Typing(precision="int8")
+"""Everything in int8 that gains by it."""
+EVERYWHERE = Typing(precision="int8", style=Int8Style(everywhere=True))
+"""Everything in int8 that can be."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Typed:
     """Graphs with their precision in them.
@@ -67,7 +73,6 @@ class Calibrator:
         reporter: told of the passes over the pictures.
         ranges: if given, they are used, and pictures are looked at for remedies only.
         own: ranges that the model brought along; they go before all others.
-        everywhere: put everything in int8 that can be, see ``place``.
     """
 
     def __init__(
@@ -78,10 +83,9 @@ class Calibrator:
         *,
         ranges: Ranges | None = None,
         own: Mapping[str, float] | None = None,
-        everywhere: bool = False,
     ) -> None:
         self.graphs, self.pictures, self.ranges = graphs, pictures, ranges
-        self.own, self.everywhere = dict(own or {}), everywhere
+        self.own = dict(own or {})
         self._reporter = reporter
         self._seen: dict[tuple[bool, bool], Observation] = {}
         self._channels_seen: dict[object, dict[str, Channels]] = {}
@@ -114,15 +118,15 @@ class Calibrator:
         )
 
     def _int8(self, typing: Typing) -> Typed:
-        if not self.tensors():
+        if not self.tensors(typing.style):
             raise ConversionError("nothing in the model can run in int8; use --precision fp32")
         equal = "equalize" in typing.remedies
         graphs, ranges = self._equalized() if equal else self.graphs, self._chosen(typing, equal)
         if "bias" in typing.remedies:
             graphs = self._corrected(equal, ranges, typing)
-        style = replace(typing.style, everywhere=self.everywhere)
         done = {
-            width: quantize(graph, ranges, style, typing.held) for width, graph in graphs.items()
+            width: quantize(graph, ranges, typing.style, typing.held)
+            for width, graph in graphs.items()
         }
         placements = done[max(done)].placements
         exceptions = {p.node: p.reason for p in placements if p.reason}
@@ -136,15 +140,15 @@ class Calibrator:
 
     def _chosen(self, typing: Typing, equal: bool) -> dict[str, float]:
         """Return the range of each tensor that int8 needs."""
-        needed = self.tensors()
+        needed = self.tensors(typing.style)
         own = {name: self.own[name] for name in needed if name in self.own}
         if len(own) == len(needed):
             return own
         if self.ranges is not None and not equal:
-            return {**self.ranges.ranges, **own}
+            return {name: self.ranges.ranges[name] for name in needed} | own
         choose = METHODS[typing.method]
         seen = self.seen(equal=equal, peaks=typing.rest != "fp32").histograms
-        return {name: choose(histogram) for name, histogram in seen.items()} | own
+        return {name: choose(seen[name]) for name in needed} | own
 
     def _peaks(self, *, equal: bool) -> dict[str, float]:
         if self.ranges is not None and self.ranges.peaks and not equal:
@@ -156,7 +160,7 @@ class Calibrator:
         known = self._seen.get((equal, True)) or self._seen.get((equal, peaks))
         if known is None:
             graphs = self._equalized() if equal else self.graphs
-            names = self.tensors()
+            names = self.tensors(EVERYWHERE.style)
             with self._reporter.step("calibrate", len(self.pictures)) as advance:
                 known = observe(
                     graphs,
@@ -181,23 +185,23 @@ class Calibrator:
             self.skipped[str(error)] = None
             self._reporter.note(f"left out of the calibration: {error}")
 
-    def ops(self, held: Mapping[str, str] | None = None) -> set[str]:
+    def ops(self, typing: Typing = INT8) -> set[str]:
         """Return the ops that may run in int8, by their first output."""
-        return {p.node for p in self.placements(held) if p.reason is None}
+        return {p.node for p in self.placements(typing) if p.reason is None}
 
-    def placements(self, held: Mapping[str, str] | None = None) -> list[Placement]:
+    def placements(self, typing: Typing = INT8) -> list[Placement]:
         """Return all weighted ops in the order of the graph, and why they stay in float."""
         graph = ir.from_proto(self.any_graph).graph
-        return place(graph, held, everywhere=self.everywhere)
+        return place(graph, typing.held, everywhere=typing.style.everywhere)
 
-    def tensors(self) -> list[str]:
+    def tensors(self, style: Int8Style) -> list[str]:
         """Return the tensors whose ranges int8 needs."""
-        return quantized_tensors(self.any_graph, everywhere=self.everywhere)
+        return quantized_tensors(self.any_graph, everywhere=style.everywhere)
 
     @property
     def knows_all_ranges(self) -> bool:
         """Whether no picture is needed to choose ranges."""
-        return self.ranges is not None or set(self.tensors()) <= self.own.keys()
+        return self.ranges is not None or set(self.tensors(INT8.style)) <= self.own.keys()
 
     def layers(self) -> list[str]:
         """Return all weighted ops by their first output, in the order of the graph."""
@@ -206,7 +210,7 @@ class Calibrator:
     def _channels(self, *, equal: bool, ranges: Mapping[str, float]) -> dict[str, Channels]:
         key = (equal, tuple(ranges.items()))
         if key not in self._channels_seen:
-            tensors = read_tensors(ir.from_proto(self.any_graph).graph, self.ops())
+            tensors = read_tensors(ir.from_proto(self.any_graph).graph, self.ops(EVERYWHERE))
             graphs = self._equalized() if equal else self.graphs
             with self._reporter.step("look at channels", len(self.pictures)) as advance:
                 found = observe_channels(graphs, self.batches(advance), tensors, ranges)
@@ -224,6 +228,6 @@ class Calibrator:
 
     def _corrected(self, equal: bool, ranges: dict[str, float], typing: Typing) -> Graphs:
         graphs = self._equalized() if equal else self.graphs
-        channels, ops = self._channels(equal=equal, ranges=ranges), self.ops(typing.held)
+        channels, ops = self._channels(equal=equal, ranges=ranges), self.ops(typing)
         largest = typing.style.largest_weight
         return {w: correct_biases(g, channels, ops, largest) for w, g in graphs.items()}

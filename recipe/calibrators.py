@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
+
+from ..calibration.autocast import float_tensors
 from ..calibration.methods import METHODS
+from ..calibration.quantize import quantized_tensors
 from ..calibration.ranges import Ranges, check_ranges, graphs_sha256, load_ranges, save_ranges
 from ..calibration.typed import Calibrator, Graphs
 from ..engines.backends.base import GraphNeeds
@@ -42,7 +46,6 @@ class Calibrators:
                 self._reporter,
                 ranges=known_ranges(self._request, graphs),
                 own=self.own,
-                everywhere=self._request.everywhere,
             )
         return self._made[is_same]
 
@@ -66,7 +69,18 @@ def known_ranges(request: BuildRequest, graphs: Graphs) -> Ranges | None:
         data_sha256=tree_sha256(request.calibration.dataset.folder),
         method=request.method,
     )
+    _check_complete(found, request.ranges, graphs[max(graphs)])
     return found
+
+
+def _check_complete(found: Ranges, path: Path, graph: onnx.ModelProto) -> None:
+    ranges, peaks = quantized_tensors(graph, everywhere=True), float_tensors(graph)
+    missing = {*ranges} - found.ranges.keys() | {*peaks} - found.peaks.keys()
+    if missing:
+        raise UserError(
+            f"{path}: has no range of {min(missing)}; remove it, or name another file, to "
+            "calibrate again"
+        )
 
 
 def check_ranges_request(request: BuildRequest) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..calibration.methods import METHODS
@@ -52,7 +52,7 @@ class Job:
         return Typing(
             precision="int8",
             rest=needs.rest,
-            style=needs.style,
+            style=replace(needs.style, everywhere=request.everywhere),
             method=request.method,
             remedies=request.remedies,
         )

@@ -128,7 +128,8 @@ def test_file_of_ranges_is_written_and_then_used(
         assert result.error is None
         assert result.bundle is not None
         assert result.bundle.manifest.calibration is not None
-        assert result.bundle.manifest.calibration.ranges == kept.ranges
+        used = result.bundle.manifest.calibration.ranges
+        assert used.items() < kept.ranges.items(), "the file has those of the edges too"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +150,20 @@ def test_file_of_ranges_is_not_used_for_others(
     with pytest.raises(UserError, match=message):
         results = build(request(detector_spec, pictures, tmp_path / "out", ranges=ranges, **change))
         raise results[0].error or AssertionError("it was built")
+
+
+def test_file_of_ranges_that_lacks_one_is_refused(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "ranges.json"
+    wanted = request(detector_spec, pictures, tmp_path / "out", ranges=path)
+    build(wanted)
+    kept = load_ranges(path)
+    fewer = {name: limit for name, limit in kept.ranges.items() if name != "image"}
+    path.write_text(kept.model_copy(update={"ranges": fewer}).model_dump_json())
+    (result,) = build(wanted)
+    assert isinstance(result.error, UserError)
+    assert "has no range of image" in str(result.error)
 
 
 def test_changed_pictures_make_ranges_void(

@@ -32,7 +32,8 @@ class Scales:
     spec: DetectorSpec
     feeds: list[Any]
     runs: bool = True
-    int8_ms: float = 1.0
+    int8_ms: float = 10.0
+    gains: dict[str, float] = field(default_factory=dict)
     precisions: tuple[str, ...] = ("fp32", "int8")
     tried: list[str] = field(default_factory=list)
 
@@ -43,13 +44,15 @@ class Scales:
 
     def trial(self, candidate: Candidate) -> Trial:
         self.tried.append(candidate.label)
-        held = set(candidate.held) if candidate.precision == "int8" else set(self.costs)
-        lost = sum(cost for node, cost in self.costs.items() if node not in held) / 100
+        lost = sum(cost for node, cost in self.costs.items() if self.has(candidate, node)) / 100
         metric = OcrMetric(
             name="hmean", engine=0.9 - lost, baseline=0.9, samples=1, labelled=True,
             engine_run_by="scales",
         )  # fmt: skip
         return Trial(candidate=candidate, metric=metric, distance=lost)
+
+    def has(self, candidate: Candidate, node: str) -> bool:
+        return candidate.precision == "int8" and node not in candidate.typed.exceptions
 
     def is_within(self, trial: Trial) -> bool:
         return trial.is_within(self.spec.accuracy.max_loss)
@@ -57,9 +60,11 @@ class Scales:
     def timed(self, trials: list[Trial]) -> list[Trial]:
         if not self.runs:
             return list(trials)
-        return [
-            replace(t, latency=10 - t.candidate.int8_share * (10 - self.int8_ms)) for t in trials
-        ]
+        return [replace(trial, latency=self.time(trial.candidate)) for trial in trials]
+
+    def time(self, candidate: Candidate) -> float:
+        gained = sum(ms for node, ms in self.gains.items() if self.has(candidate, node))
+        return 20 - candidate.int8_share * (20 - self.int8_ms) - gained
 
 
 @pytest.fixture
@@ -88,6 +93,7 @@ def test_all_in_int8_if_that_is_within_budget(calibrator: Calibrator) -> None:
     assert found.chosen.held == ()
     assert {each.node for each in found.sensitivities} == calibrator.ops()
     labels = [trial.candidate.label for trial in found.trials]
+    assert labels.count("int8, first and last layer too") == 1
     assert "fp32" in labels, "what more float would give is shown"
     assert any("given back" in label for label in labels)
 
@@ -100,6 +106,23 @@ def test_one_layer_that_loses_too_much_is_given_back_alone(
     found = run(calibrator, scales(calibrator, {guilty: 2.0}))
     assert set(found.chosen.held) == {guilty}, "others that were held with it came back"
     assert "the metric needs it" in found.chosen.typed.exceptions[guilty]
+
+
+@pytest.mark.parametrize("edges", [0.0, 1.0], ids=["harmless", "over budget"])
+def test_first_and_last_layer_are_in_int8_where_the_metric_bears_it(
+    edges: float, calibrator: Calibrator
+) -> None:
+    first = calibrator.layers()[0]
+    found = run(calibrator, scales(calibrator, {first: edges}, gains={first: 5.0}))
+    assert (first in found.chosen.typed.exceptions) == bool(edges)
+
+
+def test_what_is_equally_fast_is_chosen_by_what_it_changes(calibrator: Calibrator) -> None:
+    first = calibrator.layers()[0]
+    gains = {**dict.fromkeys(calibrator.ops(), 1.0), first: 0.1}
+    found = run(calibrator, scales(calibrator, {first: 0.1}, gains=gains, int8_ms=20.0))
+    assert found.chosen.precision == "int8"
+    assert first in found.chosen.typed.exceptions
 
 
 def test_no_more_is_given_back_than_the_budget_asks_for(calibrator: Calibrator) -> None:
@@ -115,10 +138,10 @@ def test_fp32_if_nothing_else_is_within_budget(calibrator: Calibrator) -> None:
 
 
 def test_int8_that_is_not_faster_is_not_taken(calibrator: Calibrator) -> None:
-    found = run(calibrator, scales(calibrator, {}, int8_ms=12.0))
+    found = run(calibrator, scales(calibrator, {}, int8_ms=22.0))
     assert found.chosen.precision == "fp32"
     assert "int8 takes" in found.reason
-    assert "this 10.00" in found.reason
+    assert "this 20.00" in found.reason
 
 
 def test_where_nothing_runs_most_int8_is_taken(calibrator: Calibrator) -> None:
