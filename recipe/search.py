@@ -7,10 +7,11 @@ until the OCR metric holds, and only as many as it takes.
 2. Layers are ranked by what each does alone to the float graph's output, per FLOP.
 3. The fewest that must be given back in this order are found by halving; then each of them is
    tried in int8 again, the largest first.
-4. If the metric holds at once, the first layer and the last one are put in int8 too.
-5. Of all candidates within budget the fastest is taken, measured on the target in one run; where
-   the target cannot run here, the one with most FLOPs in int8. Within 2 % all are equal; there
-   the nearest to the float graph is taken.
+4. If the metric holds at once, the first layer and the last one are tried in int8 too, where the
+   target can run here and show whether that gains anything.
+5. Of all candidates within budget the fastest is taken, measured on the target in one run; within
+   2 % all are equal, and of those the nearest to the float graph is taken. Where the target cannot
+   run here it is the one with most FLOPs in int8.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ GIVEN_BACK = "given back to float: the metric needs it"
 _TRIED_AGAIN = 6
 """Layers that are tried in int8 again, once it is known how many must be given back."""
 _EQUAL = 0.02
-"""Of the time, or of all FLOPs: what repeated measurements differ by."""
+"""Of the time: what repeated measurements differ by."""
 _REMEDIES: tuple[tuple[Remedy, ...], ...] = (("bias",), ("equalize",), ("equalize", "bias"))
 
 
@@ -176,11 +177,11 @@ def search(judge: Judge, calibrator: Calibrator, typing: Typing, methods: Sequen
         )
     order = _ranked(costs, flops)
     lab.trials.append(start)
-    if judge.is_within(start):
+    if not judge.is_within(start):
+        _give_back(lab, start, order, flops)
+    elif judge.can_time:
         wide = replace(typing_of(start).style, everywhere=True)
         lab.int8(replace(typing_of(start), style=wide), "int8, first and last layer too")
-    else:
-        _give_back(lab, start, order, flops)
     for count in sorted({len(order) // 4, len(order) // 2} - {0, len(order)}):
         lab.holding(start, order[:count])  # so that the picture shows what more float would give
     _floats(lab, typing_of(start))
@@ -199,11 +200,9 @@ def search(judge: Judge, calibrator: Calibrator, typing: Typing, methods: Sequen
 
 def _fastest(trials: Sequence[Trial]) -> Trial:
     if any(trial.latency is None for trial in trials):
-        most = max(trial.candidate.int8_share for trial in trials)
-        equal = [trial for trial in trials if trial.candidate.int8_share >= most - _EQUAL]
-    else:
-        least = min(trial.latency or 0.0 for trial in trials)
-        equal = [trial for trial in trials if (trial.latency or 0.0) <= least * (1 + _EQUAL)]
+        return max(trials, key=lambda trial: trial.candidate.int8_share)
+    least = min(trial.latency or 0.0 for trial in trials)
+    equal = [trial for trial in trials if (trial.latency or 0.0) <= least * (1 + _EQUAL)]
     return min(equal, key=lambda t: (t.distance, t.latency or 0.0, -t.candidate.int8_share))
 
 

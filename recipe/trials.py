@@ -56,9 +56,14 @@ class Judge:
         """Whether a candidate loses no more than the spec allows."""
         return trial.is_within(self.request.spec.accuracy.max_loss)
 
+    @property
+    def can_time(self) -> bool:
+        """Whether the target can run here."""
+        return self.target.presence().can_run
+
     def timed(self, trials: Sequence[Trial]) -> list[Trial]:
         """Time candidates in turns, batch 1, widest input; as they are if the target cannot run."""
-        if not self.target.presence().can_run:
+        if not self.can_time:
             return list(trials)
         with ExitStack() as stack:
             engines = [stack.enter_context(self._opened(trial.candidate)) for trial in trials]

@@ -31,7 +31,7 @@ class Scales:
     costs: dict[str, float]
     spec: DetectorSpec
     feeds: list[Any]
-    runs: bool = True
+    can_time: bool = True
     int8_ms: float = 10.0
     gains: dict[str, float] = field(default_factory=dict)
     precisions: tuple[str, ...] = ("fp32", "int8")
@@ -58,7 +58,7 @@ class Scales:
         return trial.is_within(self.spec.accuracy.max_loss)
 
     def timed(self, trials: list[Trial]) -> list[Trial]:
-        if not self.runs:
+        if not self.can_time:
             return list(trials)
         return [replace(trial, latency=self.time(trial.candidate)) for trial in trials]
 
@@ -145,9 +145,11 @@ def test_int8_that_is_not_faster_is_not_taken(calibrator: Calibrator) -> None:
 
 
 def test_where_nothing_runs_most_int8_is_taken(calibrator: Calibrator) -> None:
-    judge = scales(calibrator, {}, runs=False, precisions=("fp32", "bf16", "fp16", "int8"))
+    judge = scales(calibrator, {}, can_time=False, precisions=("fp32", "bf16", "fp16", "int8"))
     found = run(calibrator, judge, rest="fp16")
     assert found.chosen.precision == "int8"
+    assert found.chosen.held == ()
+    assert not any("first and last" in trial.candidate.label for trial in found.trials)
     assert "not timed here" in found.reason
     labels = [trial.candidate.label for trial in found.trials]
     assert "fp16" in labels
