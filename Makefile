@@ -23,7 +23,7 @@ $(VENV)/ready: pyproject.toml
 	  sys.exit(0 if (3, 10) <= v < (3, 14) else f"needs Python 3.10 to 3.13, this is {v[0]}.{v[1]}; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[tf-cpu,rtx,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[tf-cpu,rtx,cuda,dev]'
 	mkdir -p $(VENV)/link
 	ln -sfn '$(CURDIR)' $(VENV)/link/ocr_trt
 	touch $@

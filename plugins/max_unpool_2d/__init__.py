@@ -5,7 +5,9 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ..function import DOMAIN, add_function
-from .reference import max_unpool_2d
+from ..plugin import Plugin
+from .kernel import ENTRIES, SOURCE, launch
+from .reference import examples, max_unpool_2d
 
 NAME = "MaxUnpool2d"
 
@@ -34,7 +36,17 @@ MaxUnpool2d (values, place) => (x) {
 }
 """
 
-__all__ = ["BODY", "DOMAIN", "NAME", "max_unpool_2d", "register"]
+PLUGIN = Plugin(
+    name=NAME,
+    body=BODY,
+    reference=lambda inputs, attributes: (max_unpool_2d(*inputs),),
+    source=SOURCE,
+    entries=ENTRIES,
+    launch=launch,
+    examples=examples,
+)
+
+__all__ = ["BODY", "DOMAIN", "NAME", "PLUGIN", "max_unpool_2d", "register"]
 
 
 def register(model: ir.Model) -> None:

@@ -1,0 +1,44 @@
+"""How CtcGreedyDecode's kernels are launched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..plugin import Array, Attributes, Launch
+
+SOURCE = Path(__file__).with_name("kernel.cu")
+_KINDS = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
+ENTRIES = tuple(f"ctc_greedy_decode_{kind}" for kind in _KINDS.values())
+THREADS = 256
+"""8 warps, as the kernel has it."""
+
+
+def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
+    """Return the launch for logits (N, T, C), float32 or float16, and the attribute ``blank``.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    (logits,), blank = inputs, attributes["blank"]
+    if logits.ndim != 3 or logits.dtype not in _KINDS:
+        raise ValueError(
+            "CtcGreedyDecode takes (N, T, C) in float32 or float16, not "
+            f"{logits.dtype} {logits.shape}"
+        )
+    count, steps, classes = logits.shape
+    if not 0 <= blank < classes:
+        raise ValueError(f"blank {blank} is none of {classes} classes")
+    return Launch(
+        entry=f"ctc_greedy_decode_{_KINDS[logits.dtype]}",
+        blocks=max(1, count),
+        threads=THREADS,
+        numbers=(count, steps, classes, blank),
+        outputs=(
+            ((count, steps), np.dtype(np.int32)),
+            ((count,), np.dtype(np.int32)),
+            ((count,), np.dtype(np.float32)),
+        ),
+    )

@@ -1,0 +1,76 @@
+"""NumPy reference of CtcGreedyDecode, and what it is tried on."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..plugin import Example
+
+_SHAPES = ((1, 1, 2), (3, 8, 97), (2, 41, 33), (5, 9, 7), (0, 6, 5), (1, 30, 300))
+
+
+def ctc_greedy_decode(
+    logits: npt.NDArray, blank: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Take the best class of each step, merge repeats, drop blanks (Graves et al., 2006).
+
+    Args:
+        logits: (N, T, C).
+        blank: class index of the blank.
+
+    Returns:
+        Labels (N, T) with -1 behind the last; how many there are (N,); the mean of the
+        log-probabilities of the steps they were first seen at (N,), -inf if there are none.
+    """
+    count, steps, _ = logits.shape
+    best = logits.argmax(-1)
+    kept = best != blank
+    kept[:, 1:] &= best[:, 1:] != best[:, :-1]
+    exact = logits.astype(np.float64)
+    top = exact.max(-1)
+    logs = -np.log(np.exp(exact - top[..., None]).sum(-1))
+    labels = np.full((count, steps), -1, np.int32)
+    scores = np.full(count, -np.inf, np.float32)
+    for i in range(count):
+        found = best[i, kept[i]]
+        labels[i, : len(found)] = found
+        if len(found):
+            scores[i] = logs[i, kept[i]].mean()
+    return labels, kept.sum(1).astype(np.int32), scores
+
+
+def _scores(rng: np.random.Generator, shape: tuple[int, ...], blank: int) -> npt.NDArray:
+    """Draw scores as recognizers give them: long runs of the blank, short ones of a class."""
+    count, steps, classes = shape
+    best = np.where(rng.random((count, steps)) < 0.5, blank, rng.integers(0, classes, shape[:2]))
+    best[:, 1::3] = best[:, : best[:, 1::3].shape[1] * 3 : 3]
+    return rng.normal(0, 2, shape) + 8 * (best[..., None] == np.arange(classes))
+
+
+def examples() -> list[Example]:
+    """Return scores with repeats, equal maxima, nothing but blanks, and NaN."""
+    rng, found = np.random.default_rng(0), []
+    for dtype in (np.float32, np.float16):
+        for shape in _SHAPES:
+            blank = int(rng.integers(shape[2]))
+            name = f"{np.dtype(dtype)} {'x'.join(map(str, shape))}, blank {blank}"
+            scores = _scores(rng, shape, blank).astype(dtype)
+            found.append(Example(name=name, inputs=(scores,), attributes={"blank": blank}))
+        ties = rng.integers(0, 2, (4, 20, 5)).astype(dtype)
+        blanks = np.zeros((2, 12, 40), dtype)
+        broken = np.where(rng.random((2, 10, 50)) < 0.05, np.nan, 1.0).astype(dtype)
+        for name, scores, of_kernel in (
+            ("equal scores", ties, False),
+            ("nothing but blanks", blanks, False),
+            ("NaN", broken, True),
+        ):
+            found.append(
+                Example(
+                    name=f"{np.dtype(dtype)} {name}",
+                    inputs=(scores,),
+                    attributes={"blank": 0},
+                    kernel_only=of_kernel,
+                )
+            )
+    return found

@@ -1,0 +1,55 @@
+// MaxPoolArgmax2d on linear NCHW. A thread makes N results side by side: it loads 2 x 2N values
+// and stores N maxima and N places. Rows of all channels and samples follow each other, so result
+// row r comes from the rows 2r and 2r + 1.
+#include "elements.cuh"
+
+// The first of equal maxima wins; a NaN wins over all, and the first of them stays.
+template <typename T> __device__ void take(T value, int place, T &best, int &where)
+{
+    const float high = to_float(best);
+    if (high == high && !(to_float(value) <= high)) {
+        best = value;
+        where = place;
+    }
+}
+
+template <typename T, int N>
+__device__ void max_pool_argmax_2d(const T *x, int rows, int width, T *pooled, T *place)
+{
+    const int packs = width / N;
+    const long long index = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (index >= static_cast<long long>(rows) * packs) {
+        return;
+    }
+    const long long row = index / packs;
+    const long long column = index % packs;
+    const auto *top = reinterpret_cast<const Pack<T, N> *>(x + 4 * row * width) + 2 * column;
+    const auto *bottom = reinterpret_cast<const Pack<T, N> *>(x + (4 * row + 2) * width) + 2 * column;
+    const Pack<T, N> above[2] = {top[0], top[1]};
+    const Pack<T, N> below[2] = {bottom[0], bottom[1]};
+    Pack<T, N> maxima, places;
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+        const int left = 2 * i, right = 2 * i + 1;
+        T best = above[left / N].v[left % N];
+        int where = 0;
+        take(above[right / N].v[right % N], 1, best, where);
+        take(below[left / N].v[left % N], 2, best, where);
+        take(below[right / N].v[right % N], 3, best, where);
+        maxima.v[i] = best;
+        places.v[i] = from_float<T>(static_cast<float>(where));
+    }
+    reinterpret_cast<Pack<T, N> *>(pooled + row * width)[column] = maxima;
+    reinterpret_cast<Pack<T, N> *>(place + row * width)[column] = places;
+}
+
+#define ENTRY(NAME, T, N)                                                                          \
+    extern "C" __global__ void NAME(const T *x, int rows, int width, T *pooled, T *place)          \
+    {                                                                                              \
+        max_pool_argmax_2d<T, N>(x, rows, width, pooled, place);                                   \
+    }
+
+ENTRY(max_pool_argmax_2d_f32_x4, float, 4)
+ENTRY(max_pool_argmax_2d_f32_x1, float, 1)
+ENTRY(max_pool_argmax_2d_f16_x8, half_bits, 8)
+ENTRY(max_pool_argmax_2d_f16_x1, half_bits, 1)

@@ -1,0 +1,41 @@
+// MaxUnpool2d on linear NCHW. A thread spreads N values side by side: it loads N values and N
+// places and stores 2 x 2N values, most of them zero. Value row r becomes the rows 2r and 2r + 1.
+#include "elements.cuh"
+
+template <typename T, int N>
+__device__ void max_unpool_2d(const T *values, const T *place, int rows, int width, T *x)
+{
+    const int packs = width / N;
+    const long long index = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (index >= static_cast<long long>(rows) * packs) {
+        return;
+    }
+    const long long row = index / packs;
+    const long long column = index % packs;
+    const auto value = reinterpret_cast<const Pack<T, N> *>(values + row * width)[column];
+    const auto at = reinterpret_cast<const Pack<T, N> *>(place + row * width)[column];
+    const T zero = from_float<T>(0.0f);
+#pragma unroll
+    for (int below = 0; below < 2; ++below) {
+        Pack<T, N> spread[2];
+#pragma unroll
+        for (int i = 0; i < 2 * N; ++i) {
+            const float here = static_cast<float>(2 * below + i % 2);
+            spread[i / N].v[i % N] = to_float(at.v[i / 2]) == here ? value.v[i / 2] : zero;
+        }
+        auto *out = reinterpret_cast<Pack<T, N> *>(x + (4 * row + 2 * below) * width) + 2 * column;
+        out[0] = spread[0];
+        out[1] = spread[1];
+    }
+}
+
+#define ENTRY(NAME, T, N)                                                                          \
+    extern "C" __global__ void NAME(const T *values, const T *place, int rows, int width, T *x)    \
+    {                                                                                              \
+        max_unpool_2d<T, N>(values, place, rows, width, x);                                        \
+    }
+
+ENTRY(max_unpool_2d_f32_x4, float, 4)
+ENTRY(max_unpool_2d_f32_x1, float, 1)
+ENTRY(max_unpool_2d_f16_x8, half_bits, 8)
+ENTRY(max_unpool_2d_f16_x1, half_bits, 1)

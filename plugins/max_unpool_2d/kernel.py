@@ -1,0 +1,37 @@
+"""How MaxUnpool2d's kernels are launched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..plugin import Array, Attributes, Launch, blocks_for
+from ..vectors import entries, entry_for
+
+SOURCE = Path(__file__).with_name("kernel.cu")
+ENTRIES = entries("max_unpool_2d")
+THREADS = 256
+
+
+def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
+    """Return the launch for values and place (N, C, H, W), float32 or float16, both alike.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    values, place = inputs
+    if values.ndim != 4 or values.shape != place.shape or values.dtype != place.dtype:
+        raise ValueError(
+            f"MaxUnpool2d takes values and place of one shape (N, C, H, W) and dtype, not "
+            f"{values.dtype} {values.shape} and {place.dtype} {place.shape}"
+        )
+    batch, channels, height, width = values.shape
+    rows = batch * channels * height
+    entry, side = entry_for("max_unpool_2d", values.dtype, width)
+    return Launch(
+        entry=entry,
+        blocks=blocks_for(rows * width // side, THREADS),
+        threads=THREADS,
+        numbers=(rows, width),
+        outputs=(((batch, channels, 2 * height, 2 * width), values.dtype),),
+    )

@@ -1,0 +1,26 @@
+"""Which entry of a kernel that moves data takes a row: vectors of 16 bytes, or one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_KINDS = {np.dtype(np.float32): ("f32", 4), np.dtype(np.float16): ("f16", 8)}
+"""Name, and how many of them 16 bytes hold."""
+
+
+def entries(stem: str) -> tuple[str, ...]:
+    """Return the names of all entries of an op."""
+    return tuple(f"{stem}_{kind}_x{n}" for kind, most in _KINDS.values() for n in (most, 1))
+
+
+def entry_for(stem: str, dtype: np.dtype, columns: int) -> tuple[str, int]:
+    """Return the entry for rows of so many columns, and how many of them a thread makes.
+
+    Raises:
+        ValueError: there is none for the dtype.
+    """
+    if dtype not in _KINDS:
+        raise ValueError(f"no kernel for {dtype}; it takes {', '.join(map(str, _KINDS))}")
+    kind, most = _KINDS[dtype]
+    side = most if columns % most == 0 else 1
+    return f"{stem}_{kind}_x{side}", side

@@ -1,0 +1,110 @@
+"""Whether what stands in for an op is the op: its function body and its kernels."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+
+from ..session import onnx_session
+from .cuda.on_host import HostKernels, Watch
+from .function import DOMAIN
+from .plugin import Array, Example, Plugin
+
+_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float16): "float16"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """How an op's stand-in did on its examples. ``wrong``: what was not the reference, each."""
+
+    plugin: str
+    stand_in: str
+    examples: int
+    wrong: tuple[str, ...]
+
+
+def difference(found: Sequence[Array], wanted: Sequence[Array], tolerance: float) -> str | None:
+    """Return what is wrong about outputs, or None."""
+    for number, (own, other) in enumerate(zip(found, wanted, strict=True)):
+        if own.shape != other.shape or own.dtype != other.dtype:
+            return f"output {number}: {own.dtype} {own.shape}, not {other.dtype} {other.shape}"
+        near = tolerance if np.issubdtype(other.dtype, np.floating) else 0.0
+        if not np.allclose(own, other, rtol=near, atol=near, equal_nan=True):
+            with np.errstate(invalid="ignore"):
+                worst = np.nanmax(np.abs(own.astype(np.float64) - other.astype(np.float64)))
+            return f"output {number}: off by {worst:.3g}"
+    return None
+
+
+def body_model(plugin: Plugin, example: Example) -> onnx.ModelProto:
+    """Return a model of one call of the op, as its function body."""
+    names = [f"in{i}" for i in range(len(example.inputs))]
+    inputs = ", ".join(
+        f"{_TYPES[array.dtype]}[{','.join(map(str, array.shape))}] {name}"
+        for name, array in zip(names, example.inputs, strict=True)
+    )
+    header = plugin.body[plugin.body.index(plugin.name) : plugin.body.index("{")]
+    results = [f"out{i}" for i in range(header.split("=>")[1].count(",") + 1)]
+    outputs = ", ".join(f"float {name}" for name in results)
+    attributes = ", ".join(f"{name} = {value}" for name, value in example.attributes.items())
+    call = f"{DOMAIN}.{plugin.name} {f'<{attributes}> ' if attributes else ''}({', '.join(names)})"
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 10, opset_import: ["" : 20, "{DOMAIN}" : 1]>
+        agraph ({inputs}) => ({outputs}) {{ {", ".join(results)} = {call} }}
+        {plugin.body}"""
+    )
+    for output in model.graph.output:
+        output.ClearField("type")
+    return model
+
+
+def verify_body(plugin: Plugin) -> Finding:
+    """Run the function body in onnxruntime."""
+
+    def run(example: Example) -> Sequence[Array]:
+        feeds = {f"in{i}": array for i, array in enumerate(example.inputs)}
+        found: Sequence[Array] = onnx_session(body_model(plugin, example)).run(None, feeds)
+        return found
+
+    examples = [example for example in plugin.examples() if not example.kernel_only]
+    return _compare(plugin, "function body in onnxruntime", examples, run)
+
+
+def verify_on_host(plugin: Plugin, watch: Watch = "memory") -> Finding:
+    """Run the kernels on the CPU, with sanitizers.
+
+    Raises:
+        TargetMissingError: there is no C++ compiler.
+        EngineBuildError: it refuses the kernels, or a sanitizer saw something.
+    """
+    with tempfile.TemporaryDirectory(prefix="ocr-trt-") as folder:
+        kernels = HostKernels(plugin.source, plugin.entries, Path(folder), watch)
+
+        def run(example: Example) -> Sequence[Array]:
+            launch = plugin.launch(example.inputs, example.attributes)
+            return kernels.run(launch, example.inputs)
+
+        return _compare(plugin, f"kernels on the CPU, {watch} watched", plugin.examples(), run)
+
+
+def _compare(
+    plugin: Plugin,
+    stand_in: str,
+    examples: Sequence[Example],
+    run: Callable[[Example], Sequence[Array]],
+) -> Finding:
+    wrong = []
+    for example in examples:
+        wanted = plugin.reference(example.inputs, example.attributes)
+        text = difference(run(example), wanted, plugin.tolerance)
+        if text is not None:
+            wrong.append(f"{example.name}: {text}")
+    return Finding(
+        plugin=plugin.name, stand_in=stand_in, examples=len(examples), wrong=tuple(wrong)
+    )

@@ -1,0 +1,205 @@
+"""CUDA kernels without a GPU: PTX by NVRTC, and the same source run on the CPU under sanitizers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ocr_trt.errors import EngineBuildError, TargetMissingError
+from ocr_trt.ocr.ctc import decode_greedy
+from ocr_trt.plugins.ctc_greedy_decode import ctc_greedy_decode
+from ocr_trt.plugins.cuda import nvrtc, on_host
+from ocr_trt.plugins.cuda.nvrtc import FLOORS, entries_of, ptx_from_source
+from ocr_trt.plugins.plugin import Plugin
+from ocr_trt.plugins.registry import PLUGINS
+from ocr_trt.plugins.verify import verify_body, verify_on_host
+
+needs_compiler = pytest.mark.skipif(on_host.compiler() is None, reason="no C++ compiler")
+each = pytest.mark.parametrize("plugin", PLUGINS.values(), ids=PLUGINS)
+
+
+def changed(plugin: Plugin, folder: Path, old: str, new: str) -> Plugin:
+    """The plugin with something in its kernels replaced."""
+    source = folder / plugin.source.parent.name / plugin.source.name
+    source.parent.mkdir()
+    text = plugin.source.read_text()
+    assert text.count(old) >= 1
+    source.write_text(text.replace(old, new))
+    return replace(plugin, source=source)
+
+
+def needs_nvrtc() -> None:
+    pytest.importorskip("cuda.bindings.nvrtc")
+
+
+@each
+def test_bodies_are_the_ops(plugin: Plugin) -> None:
+    found = verify_body(plugin)
+    assert found.examples >= 10
+    assert found.wrong == ()
+
+
+@needs_compiler
+@each
+def test_kernels_are_the_ops_and_stay_in_their_memory(plugin: Plugin) -> None:
+    found = verify_on_host(plugin)
+    assert found.examples == len(plugin.examples())
+    assert found.wrong == ()
+
+
+@needs_compiler
+def test_threads_that_share_memory_wait_for_each_other() -> None:
+    assert verify_on_host(PLUGINS["CtcGreedyDecode"], "races").wrong == ()
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("name", "old", "new", "seen"),
+    [
+        ("MaxPoolArgmax2d", "index >= static", "index > static", "heap-buffer-overflow"),
+        ("MaxUnpool2d", "width / N;", "(width + N - 1) / N;", "misaligned|heap-buffer-overflow"),
+        ("CtcGreedyDecode", "step < steps", "step <= steps", "heap-buffer-overflow"),
+    ],
+)
+def test_access_out_of_bounds_is_seen(
+    name: str, old: str, new: str, seen: str, tmp_path: Path
+) -> None:
+    broken = changed(PLUGINS[name], tmp_path, old, new)
+    if name == "MaxUnpool2d":  # the wide entry, for rows that it does not fit
+        broken = replace(
+            broken,
+            launch=lambda inputs, attributes: replace(
+                PLUGINS[name].launch(inputs, attributes), entry="max_unpool_2d_f32_x4"
+            ),
+            examples=lambda: PLUGINS[name].examples()[:2],
+        )
+    with pytest.raises(EngineBuildError, match=seen) as failure:
+        verify_on_host(broken)
+    assert "kernel.cu:" in str(failure.value)
+
+
+@needs_compiler
+def test_race_is_seen(tmp_path: Path) -> None:
+    plugin = PLUGINS["CtcGreedyDecode"]
+    without = changed(plugin, tmp_path, "__syncthreads();", ";")
+    few = replace(without, examples=lambda: plugin.examples()[1:3])
+    with pytest.raises(EngineBuildError, match="data race"):
+        verify_on_host(few, "races")
+
+
+@needs_compiler
+def test_wrong_result_is_told_with_its_example(tmp_path: Path) -> None:
+    last_wins = changed(PLUGINS["MaxPoolArgmax2d"], tmp_path, "<= high", "< high")
+    wrong = verify_on_host(last_wins).wrong
+    assert wrong
+    assert re.match(r"float32 2x3x6x10: output 1: off by [123]$", wrong[0]), wrong[0]
+
+
+@needs_compiler
+def test_source_that_is_no_cpp_is_told(tmp_path: Path) -> None:
+    broken = changed(PLUGINS["MaxUnpool2d"], tmp_path, "const T zero", "const T zer0")
+    with pytest.raises(EngineBuildError, match=r"(?s)refuses it.*kernel\.cu:\d+.*zero"):
+        verify_on_host(broken)
+
+
+def test_no_compiler_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    plugin = PLUGINS["MaxUnpool2d"]
+    with pytest.raises(TargetMissingError, match="apt-get install g"):
+        on_host.HostKernels(plugin.source, plugin.entries, tmp_path)
+
+
+@each
+@pytest.mark.parametrize("floor", FLOORS)
+def test_ptx_has_the_kernels_with_their_parameters(plugin: Plugin, floor: int) -> None:
+    needs_nvrtc()
+    ptx = ptx_from_source(plugin.source, floor)
+    assert f".target sm_{floor}".encode() in ptx
+    example = plugin.examples()[0]
+    launch = plugin.launch(example.inputs, example.attributes)
+    parameters = len(example.inputs) + len(launch.numbers) + len(launch.outputs)
+    assert entries_of(ptx) == dict.fromkeys(plugin.entries, parameters)
+    assert b".local " not in ptx, "arrays in local memory are slow"
+
+
+@pytest.mark.parametrize(
+    ("name", "loads", "stores"), [("MaxPoolArgmax2d", 4, 2), ("MaxUnpool2d", 2, 4)]
+)
+def test_data_moves_in_vectors_of_16_bytes(name: str, loads: int, stores: int) -> None:
+    needs_nvrtc()
+    ptx = ptx_from_source(PLUGINS[name].source, 75).decode()
+    wide = [body for body in ptx.split(".visible .entry ")[1:] if re.match(r"\w+_x[48]\b", body)]
+    assert len(wide) == 2
+    for body in wide:
+        assert len(re.findall(r"ld\.global\S*\.v4\.\w32", body)) == loads
+        assert len(re.findall(r"st\.global\.v4\.\w32", body)) == stores
+        assert not re.search(r"(ld|st)\.global\.(nc\.)?[^v]", body), "nothing moves one by one"
+
+
+def test_compile_error_shows_the_line(tmp_path: Path) -> None:
+    needs_nvrtc()
+    broken = changed(PLUGINS["MaxUnpool2d"], tmp_path, "const T zero", "const T zer0")
+    with pytest.raises(EngineBuildError, match=r'(?s)kernel\.cu\(\d+\): error: .*"zero"'):
+        ptx_from_source(broken.source, 75)
+
+
+def test_cache_is_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_nvrtc()
+    plugin, cache = PLUGINS["MaxUnpool2d"], tmp_path / "cache"
+    first = ptx_from_source(plugin.source, 75, cache)
+    assert first == ptx_from_source(plugin.source, 75)
+    monkeypatch.setattr(nvrtc, "_compile", lambda source, options: b"compiled anew")
+    assert ptx_from_source(plugin.source, 75, cache) == first
+    assert ptx_from_source(plugin.source, 80, cache) == b"compiled anew"
+    other = changed(plugin, tmp_path, "// MaxUnpool2d", "// Another")
+    assert ptx_from_source(other.source, 75, cache) == b"compiled anew"
+    assert len(list(cache.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "attributes", "message"),
+    [
+        ("MaxPoolArgmax2d", [np.zeros((1, 1, 3, 4), np.float32)], {}, "even, not"),
+        ("MaxPoolArgmax2d", [np.zeros((2, 4), np.float32)], {}, r"\(2, 4\)"),
+        ("MaxPoolArgmax2d", [np.zeros((1, 1, 2, 2))], {}, "no kernel for float64"),
+        ("MaxUnpool2d", [np.zeros((1, 1, 2, 2), np.float32)] * 2, {}, None),
+        (
+            "MaxUnpool2d",
+            [np.zeros((1, 1, 2, 2), np.float32), np.zeros((1, 1, 2, 2), np.float16)],
+            {},
+            "one shape",
+        ),
+        ("CtcGreedyDecode", [np.zeros((2, 3, 4), np.float32)], {"blank": 4}, "none of 4 classes"),
+        ("CtcGreedyDecode", [np.zeros((3, 4), np.float32)], {"blank": 0}, r"\(N, T, C\)"),
+    ],
+)
+def test_launch_refuses_what_the_op_does_not_take(
+    name: str, inputs: list[np.ndarray], attributes: dict[str, int], message: str | None
+) -> None:
+    launch = PLUGINS[name].launch
+    if message is None:
+        assert launch(inputs, attributes).blocks == 1
+        return
+    with pytest.raises(ValueError, match=message):
+        launch(inputs, attributes)
+
+
+def test_decoding_is_that_of_the_pipeline(rng: np.random.Generator) -> None:
+    charset = "abcdefg"
+    for example in PLUGINS["CtcGreedyDecode"].examples():
+        logits = np.nan_to_num(example.inputs[0][..., :8]).astype(np.float32)
+        if logits.shape[2] < 8:
+            continue
+        blank = min(example.attributes["blank"], 7)
+        labels, lengths, scores = ctc_greedy_decode(logits, blank)
+        letters = charset[:blank] + "-" + charset[blank:]
+        readings = decode_greedy(logits, charset, blank)
+        for row, length, score, reading in zip(labels, lengths, scores, readings, strict=True):
+            assert "".join(letters[i] for i in row[:length]) == reading.text
+            assert np.exp(score) == pytest.approx(reading.score, abs=1e-5)
+            assert (row[length:] == -1).all()
