@@ -64,6 +64,9 @@ def build(
     compute_capability: Annotated[
         list[str] | None, typer.Option(help="NVIDIA GPUs to build for: 8.6 8.9 12.0.")
     ] = None,
+    plugins: Annotated[
+        bool, typer.Option(help="tensorrt: take the CUDA kernels of custom ops; no GPU tried yet.")
+    ] = False,
     role: Annotated[str | None, typer.Option(help="Of a model file: detector, recognizer.")] = None,
     input: Annotated[str | None, typer.Option(help="Of a model file: NAME:1x640x640x3.")] = None,
     mean: Annotated[str | None, typer.Option(help="Of a model file: 127.5 or 123,117,104.")] = None,
@@ -94,7 +97,9 @@ def build(
     requests: list[BuildRequest] = []
     for path in spec_paths(models):
         spec = spec_from_path(path, options, reporter)
-        settings = BuildSettings(max_batch=spec.input.max_batch, compute_capabilities=capabilities)
+        settings = BuildSettings(
+            max_batch=spec.input.max_batch, compute_capabilities=capabilities, plugins=plugins
+        )
         requests.append(
             BuildRequest(
                 spec=spec,

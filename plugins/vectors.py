@@ -13,8 +13,10 @@ def entries(stem: str) -> tuple[str, ...]:
     return tuple(f"{stem}_{kind}_x{n}" for kind, most in _KINDS.values() for n in (most, 1))
 
 
-def entry_for(stem: str, dtype: np.dtype, columns: int) -> tuple[str, int]:
+def entry_for(stem: str, dtype: np.dtype, columns: int | None) -> tuple[str, int]:
     """Return the entry for rows of so many columns, and how many of them a thread makes.
+
+    ``columns`` is None if they are free.
 
     Raises:
         ValueError: there is none for the dtype.
@@ -22,5 +24,5 @@ def entry_for(stem: str, dtype: np.dtype, columns: int) -> tuple[str, int]:
     if dtype not in _KINDS:
         raise ValueError(f"no kernel for {dtype}; it takes {', '.join(map(str, _KINDS))}")
     kind, most = _KINDS[dtype]
-    side = most if columns % most == 0 else 1
+    side = 1 if columns is None or columns % most else most
     return f"{stem}_{kind}_x{side}", side

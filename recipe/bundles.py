@@ -102,6 +102,12 @@ def _checked_targets(request: BuildRequest) -> list[Backend]:
     if request.settings.compute_capabilities and not any(t.for_named_gpus for t in targets):
         names = ", ".join(request.targets)
         raise UserError(f"--compute-capability means nothing to {names}; add --target tensorrt-rtx")
+    if request.settings.plugins and not any(t.takes_plugins for t in targets):
+        names = ", ".join(request.targets)
+        raise UserError(
+            f"--plugins: {names} cannot take kernels, function bodies are built; leave it out, or "
+            "add --target tensorrt"
+        )
     if request.samples is not None and not has_samples(request.samples, request.spec):
         folder, role = request.samples.folder, request.spec.role
         raise InputFileError(f"{folder}: holds nothing a {role} can be measured on")

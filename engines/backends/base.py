@@ -27,6 +27,8 @@ class BuildSettings:
     max_batch: int = 1
     compute_capabilities: tuple[str, ...] = ()
     """NVIDIA GPUs to build for, such as "8.9"; empty: the target's default."""
+    plugins: bool = False
+    """Let TensorRT take the kernels of custom ops in place of their function bodies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,8 @@ class Backend(ABC):
     """Of its plan file."""
     for_named_gpus: bool = False
     """Whether ``BuildSettings.compute_capabilities`` means anything to it."""
+    takes_plugins: bool = False
+    """Whether ``BuildSettings.plugins`` does."""
 
     @abstractmethod
     def presence(self) -> Presence:

@@ -12,7 +12,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ...errors import OcrTrtError
+from ...plugins.registration import register_plugins
+
 _WORKSPACE = 4 << 30  # bytes
+_FLOOR = 75  # of the plugins' kernels, which use nothing that later GPUs have
 REFUSED, NOT_WRITTEN = 1, 3
 """Exit codes; the last line on stderr is the reason, or the errno."""
 
@@ -81,8 +85,17 @@ def _refusals(order: dict[str, Any]) -> dict[str, str]:
     return dict(reversed(found))  # of several reasons for a node the first
 
 
+def _register_plugins() -> None:
+    try:
+        register_plugins(_FLOOR)
+    except OcrTrtError as error:
+        raise _BuildError(f"plugins: {error}") from None
+
+
 def _build(order: dict[str, Any]) -> bytes:
     trt = import_module(order["module"])
+    if order["plugins"]:
+        _register_plugins()
     errors: list[str] = []
     logger = _logger(trt, errors)
     builder, network, _parser, found = _parse(trt, logger, order["model"])

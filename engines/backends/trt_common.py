@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata, util
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def build_in_child(
         "plan": str(plan),
         "max_batch": settings.max_batch,
         "compute_capabilities": list(settings.compute_capabilities),
+        "plugins": settings.plugins,
     }
     done = _in_child(order, model)
     if done.returncode == NOT_WRITTEN:
@@ -111,6 +113,7 @@ class NvidiaBackend(Backend):
         self.name = name
         self._package, self._extra = package, extra
         self._builds_without_gpu = self.for_named_gpus = builds_without_gpu
+        self.takes_plugins = package == "tensorrt"
 
     def presence(self) -> Presence:
         """Look for the package, and for a GPU."""
@@ -146,6 +149,8 @@ class NvidiaBackend(Backend):
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Call NVIDIA's builder."""
         self._check_presence()
+        if not self.takes_plugins:
+            settings = replace(settings, plugins=False)
         build_in_child(self._package, model, plan, settings)
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..function import DOMAIN
 from ..plugin import Plugin
+from . import tensorrt
 from .kernel import ENTRIES, SOURCE, launch
 from .reference import ctc_greedy_decode, examples
 
@@ -75,6 +76,7 @@ PLUGIN = Plugin(
     entries=ENTRIES,
     launch=launch,
     examples=examples,
+    register=tensorrt.register,
     tolerance=2e-6,
 )
 

@@ -10,8 +10,8 @@ import numpy as np
 from ..plugin import Array, Attributes, Launch
 
 SOURCE = Path(__file__).with_name("kernel.cu")
-_KINDS = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
-ENTRIES = tuple(f"ctc_greedy_decode_{kind}" for kind in _KINDS.values())
+KINDS = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
+ENTRIES = tuple(f"ctc_greedy_decode_{kind}" for kind in KINDS.values())
 THREADS = 256
 """8 warps, as the kernel has it."""
 
@@ -23,7 +23,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
         ValueError: they are something else.
     """
     (logits,), blank = inputs, attributes["blank"]
-    if logits.ndim != 3 or logits.dtype not in _KINDS:
+    if logits.ndim != 3 or logits.dtype not in KINDS:
         raise ValueError(
             "CtcGreedyDecode takes (N, T, C) in float32 or float16, not "
             f"{logits.dtype} {logits.shape}"
@@ -32,7 +32,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
     if not 0 <= blank < classes:
         raise ValueError(f"blank {blank} is none of {classes} classes")
     return Launch(
-        entry=f"ctc_greedy_decode_{_KINDS[logits.dtype]}",
+        entry=f"ctc_greedy_decode_{KINDS[logits.dtype]}",
         blocks=max(1, count),
         threads=THREADS,
         numbers=(count, steps, classes, blank),

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from ..function import DOMAIN, add_function
 from ..plugin import Plugin
+from . import tensorrt
 from .kernel import ENTRIES, SOURCE, launch
 from .reference import examples, max_pool_argmax_2d
 
@@ -55,6 +56,7 @@ PLUGIN = Plugin(
     entries=ENTRIES,
     launch=launch,
     examples=examples,
+    register=tensorrt.register,
 )
 
 __all__ = ["BODY", "DOMAIN", "NAME", "PLUGIN", "max_pool_argmax_2d", "register"]

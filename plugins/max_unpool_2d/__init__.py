@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from ..function import DOMAIN, add_function
 from ..plugin import Plugin
+from . import tensorrt
 from .kernel import ENTRIES, SOURCE, launch
 from .reference import examples, max_unpool_2d
 
@@ -44,6 +45,7 @@ PLUGIN = Plugin(
     entries=ENTRIES,
     launch=launch,
     examples=examples,
+    register=tensorrt.register,
 )
 
 __all__ = ["BODY", "DOMAIN", "NAME", "PLUGIN", "max_unpool_2d", "register"]

@@ -424,6 +424,7 @@ def test_build_refuses_a_wrong_spec(
         (["--precision", "fp32", "--data", "nothing"], "nothing: no such folder"),
         (["--precision", "fp32", "--compute-capability", "8.9"], "means nothing to openvino"),
         (["--precision", "fp32", "--compute-capability", "foo"], "expected one such as 8.6"),
+        (["--precision", "fp32", "--plugins"], "openvino cannot take kernels, function bodies are"),
         (["--precision", "fp32", "--output", "x" * 300 + "/y"], "File name too long"),
     ],
 )

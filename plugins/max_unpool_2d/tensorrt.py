@@ -1,0 +1,31 @@
+"""MaxUnpool2d as a plugin of TensorRT, which reads the hints below: they are no strings."""
+
+from ..function import DOMAIN
+from ..quick import dtype_of, fixed, launch_parameters
+from ..vectors import entry_for
+from .kernel import THREADS
+
+NAME = f"{DOMAIN}::MaxUnpool2d"
+
+
+def register(ptx: bytes) -> None:
+    """Register the op with TensorRT; ``ptx`` holds its kernels."""
+    import tensorrt.plugin as trtp
+
+    @trtp.register(NAME)
+    def describe(values: trtp.TensorDesc, place: trtp.TensorDesc) -> trtp.TensorDesc:
+        batch, channels, height, width = values.shape_expr
+        return trtp.from_shape_expr((batch, channels, height * 2, width * 2), values.dtype)
+
+    @trtp.aot_impl(NAME)
+    def launch(
+        values: trtp.TensorDesc,
+        place: trtp.TensorDesc,
+        outputs: tuple[trtp.TensorDesc],
+        tactic: int,
+    ) -> tuple[str, bytes, trtp.KernelLaunchParams, trtp.SymIntExprs]:
+        batch, channels, height, width = values.shape_expr
+        rows = batch * channels * height
+        entry, side = entry_for("max_unpool_2d", dtype_of(values), fixed(values, 3))
+        blocks = trtp.cdiv(rows * width // side, THREADS)
+        return entry, ptx, *launch_parameters(blocks, THREADS, (rows, width))

@@ -1,0 +1,92 @@
+"""Registration with TensorRT, through its own bindings, as far as they go without its libraries."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocr_trt.errors import TargetMissingError
+from ocr_trt.plugins import registration
+from ocr_trt.plugins.registry import PLUGINS
+
+SCRIPT = Path(__file__).with_name("registered.py")
+
+
+def libraries(folder: Path) -> None:
+    """Make libraries that have every symbol the bindings want, and do nothing."""
+    found = util.find_spec("tensorrt_bindings")
+    assert found is not None
+    assert found.origin is not None
+    bindings = Path(found.origin).with_name("tensorrt.so")
+    listed = subprocess.run(["readelf", "-d", bindings], capture_output=True, text=True, check=True)
+    names = re.findall(r"\[(libnv\S+)\]", listed.stdout)
+    assert any("libnvinfer" in name for name in names)
+    symbols = subprocess.run(
+        ["nm", "-D", "--undefined-only", bindings], capture_output=True, text=True, check=True
+    )
+    wanted = re.findall(
+        r" U (\w*(?:_INTERNAL|PluginRegistry|Version|Plugins))$", symbols.stdout, re.M
+    )
+    code = "".join(f"void *{name}(void) {{ return 0; }}\n" for name in wanted)
+    for name in names:
+        command = ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(folder / name)]
+        subprocess.run(command, input=code, text=True, check=True)
+
+
+@pytest.fixture(scope="module")
+def launches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What TensorRT's bindings are told for each example."""
+    pytest.importorskip("cuda.bindings.nvrtc")
+    if util.find_spec("tensorrt_bindings") is None or shutil.which("gcc") is None:
+        pytest.skip("no TensorRT bindings, or no C compiler")
+    folder = tmp_path_factory.mktemp("libraries")
+    libraries(folder)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(SCRIPT)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "LD_LIBRARY_PATH": str(folder), "XDG_CACHE_HOME": str(folder)},
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_all_ops_are_registered(launches: dict[str, Any]) -> None:
+    assert launches["registered"] == list(PLUGINS)
+    assert len(launches["launches"]) == 3 * sum(len(p.examples()) for p in PLUGINS.values())
+
+
+def test_tensorrt_launches_what_was_verified(launches: dict[str, Any]) -> None:
+    examples = {(name, e.name): e for name, p in PLUGINS.items() for e in p.examples()}
+    for found in launches["launches"]:
+        example = examples[found["plugin"], found["example"]]
+        launch = PLUGINS[found["plugin"]].launch(example.inputs, example.attributes)
+        outputs = [[list(shape), str(dtype)] for shape, dtype in launch.outputs]
+        assert found["outputs"] == outputs
+        assert found["in_ptx"]
+        assert found["are_int32"]
+        assert found["threads"] == launch.threads
+        assert tuple(found["numbers"]) == launch.numbers
+        if 3 in found["free"] and "x" in found["entry"].rsplit("_", 1)[1]:
+            assert found["entry"].endswith("_x1"), "a row of any width"
+            assert found["blocks"] >= launch.blocks
+        else:
+            assert found["entry"] == launch.entry
+            assert found["blocks"] == launch.blocks
+
+
+def test_without_tensorrt_nothing_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt.plugin", None)
+    with pytest.raises(TargetMissingError, match="10\\.9"):
+        registration.register_plugins(75)
