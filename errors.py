@@ -8,7 +8,8 @@
     │   └── OutputError              the result cannot be written
     ├── ConversionError          exit 3: the model uses something that cannot be converted
     ├── EngineBuildError         exit 3: a target's builder refused the model
-    └── BudgetError              exit 4: the engine works, but is less accurate than its spec allows
+    ├── BudgetError              exit 4: the engine works, but is less accurate than its spec allows
+    └── RegressionError          exit 5: a measure is past a limit that ``bench --fail-on`` set
 
 Anything else that escapes is a bug of ours: the command line asks for a report and exits with 1.
 """
@@ -60,3 +61,9 @@ class BudgetError(OcrTrtError):
     """The engine works, but loses more accuracy than its spec allows."""
 
     exit_code = 4
+
+
+class RegressionError(OcrTrtError):
+    """A measure is past a limit that ``bench --fail-on`` set."""
+
+    exit_code = 5

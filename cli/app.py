@@ -2,7 +2,7 @@
 
 Exit codes: 0 all well; 1 a bug of ours; 2 what was given cannot be used; 3 the model cannot be
 converted or built, or some pictures could not be read; 4 the engine is over its accuracy budget;
-130 interrupted, 143 terminated.
+5 a measure is past a limit of ``bench --fail-on``; 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from .specs import CAPABILITY
 
 _HEADLESS = "opencv-python-headless"
 
-EPILOG = "Exit codes: 0 ok, 1 bug, 2 bad input, 3 cannot convert or read, 4 over accuracy budget."
+EPILOG = (
+    "Exit codes: 0 ok, 1 bug, 2 bad input, 3 cannot convert or read, 4 over accuracy budget, "
+    "5 worse than --fail-on allows."
+)
 
 app = typer.Typer(
     name="ocr-trt",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import ConsoleReporter, print_table, quiet_libraries
+from .console import ConsoleReporter, print_json, print_table, quiet_libraries
+from .gate import fail_if_broken, gate_from
 from .options import DataFolder, Json, Verbose
 
 if TYPE_CHECKING:
@@ -21,10 +23,23 @@ def bench(
     duration: Annotated[
         float, typer.Option(min=0.01, max=3600, help="Seconds to time each system.")
     ] = 3.0,
+    baseline: Annotated[
+        Path | None, typer.Option(help="An older report.json to compare with.")
+    ] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            help="End with exit code 5 if: speedup<0.9x,cer>+0.2,hmean<88. x is a multiple of the "
+            "older value, + and - a distance from it."
+        ),
+    ] = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Time engines, TensorFlow and onnxruntime in turns, and measure their accuracy.
+
+    Times of another day or machine are not these: `speedup`, which is against TensorFlow in the
+    same run, says more than `latency`.
 
     Example: `ocr-trt bench bundles/* --data labelled --report report`
     """
@@ -36,6 +51,7 @@ def bench(
     from ..ocr.dataset import load_dataset
     from ..output import check_destination
 
+    gate = gate_from(fail_on, baseline, has_data=data is not None)
     if report:
         check_destination(report, own=FILES)
     loaded = [load_bundle(folder) for folder in bundles]
@@ -44,12 +60,16 @@ def bench(
     settings = LatencySettings(duration_s=duration)
     found = compare(loaded, dataset, settings, reporter)
     files = write_report(found, report) if report else []
+    checks = gate.check(found)
     if json:
-        print(found.model_dump_json(indent=2, exclude={"models": {"__all__": {"worst"}}}))
-        return
-    print_report(found)
-    for file in files:
-        print(file)
+        told = found.model_dump(mode="json", exclude={"models": {"__all__": {"worst"}}})
+        print_json({**told, "checks": [asdict(check) for check in checks]})
+    else:
+        print_report(found)
+        for file in files:
+            print(file)
+        gate.show(found, checks)
+    fail_if_broken(checks)
 
 
 def print_report(found: Report) -> None:

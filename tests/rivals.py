@@ -395,14 +395,16 @@ TensorRT-RTX refuses has none. Tools that look at a metric (`best`, accuracy con
 READING = """
 ## Where ours is not best, and why
 
-- int8 share: the first layer, which sees the picture, and the last one, which makes the output, stay in float. Together
-  they are 1.2 % of the detector's FLOPs and 2.3 % of the recognizer's, and much of the noise of others. `best` tries them in int8 too, and takes that if it
-  is more than 2 % faster; `--everywhere` takes it in any case.
-- OpenVINO's latency: that of all int8 detectors is the same but for noise, which is 2 to 4 % between runs.
-- CER: 500 words have 4132 characters, so one of them more or less is 0.02 points; only NNCF's default is further away
-  than chance.
-- made in: ours starts at the TensorFlow model, converts it, and measures both on the sample pictures; the others get the
-  float graph for nothing.
+- int8 share: the first layer, which sees the picture, and the last one, which makes the output,
+  stay in float. Together they are 1.2 % of the detector's FLOPs and 2.3 % of the recognizer's, and
+  much of the noise of others. `best` tries them in int8 too, and takes that if it is more than 2 %
+  faster; `--everywhere` takes it in any case.
+- OpenVINO's latency: that of all int8 detectors is the same but for noise, which is 2 to 4 %
+  between runs.
+- CER: 500 words have 4132 characters, so one of them more or less is 0.02 points; only NNCF's
+  default is further away than chance.
+- made in: ours starts at the TensorFlow model, converts it, and measures both on the sample
+  pictures; the others get the float graph for nothing.
 """
 
 

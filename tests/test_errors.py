@@ -28,6 +28,7 @@ def test_tree_in_the_docstring_names_every_error(error: type[errors.OcrTrtError]
         (errors.ConversionError, 3),
         (errors.EngineBuildError, 3),
         (errors.BudgetError, 4),
+        (errors.RegressionError, 5),
     ],
 )
 def test_exit_codes_are_as_documented(error: type[errors.OcrTrtError], code: int) -> None:

@@ -263,14 +263,16 @@ def test_inspect_says_what_tensorrt_makes_of_a_typed_graph(
     assert any("put the pair behind the Relu" in row["reason"] for row in rows)
 
 
-def test_bench_writes_three_reports(
+def test_bench_writes_three_reports_and_holds_engines_to_limits(
     bundles: dict[str, Path], pictures: Path, tmp_path: Path
 ) -> None:
     done = run(
         "bench", *bundles.values(), "--data", pictures, "--report", tmp_path / "r",
-        "--duration", "0.05",
+        "--duration", "0.05", "--fail-on", "speedup<100000,cer>100000",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    fails(done, 5, "speedup<100000")
+    assert "cer>100000" not in done.stderr
+    assert "broken" in done.stdout
     assert sorted(p.name for p in (tmp_path / "r").iterdir()) == [
         "report.html", "report.json", "report.md",
     ]  # fmt: skip
@@ -279,6 +281,22 @@ def test_bench_writes_three_reports(
     assert kinds == [["baseline", "reference", "engine"]] * 2
     batches = [{s["batch"] for s in m["systems"][0]["latencies"]} for m in found["models"]]
     assert batches == [{1}, {1, 4}]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fail-on", "latency>1.1x"], "needs an older report"),
+        (["--fail-on", "cer>3"], "needs pictures: --data"),
+        (["--fail-on", "quick"], "expected a measure"),
+        (["--baseline", "old.json"], "needs a rule that uses it"),
+        (["--baseline", "none.json", "--fail-on", "p90>2x"], "cannot be read as a report"),
+    ],
+)
+def test_limits_are_read_before_anything_is_measured(
+    options: list[str], message: str, tmp_path: Path
+) -> None:
+    fails(run("bench", tmp_path / "none", *options, cwd=tmp_path), 2, message)
 
 
 def test_run_prints_json_and_draws(

@@ -1,0 +1,160 @@
+"""Rules on reports: what breaks them, what they are compared with, what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocr_trt.bench.latency import LatencySettings, stats_from_times
+from ocr_trt.bench.regression import (
+    MEASURES,
+    check_rules,
+    load_report,
+    rules_from_text,
+    same_machine,
+)
+from ocr_trt.bench.results import AccuracyRow, ModelReport, Report, SystemRow
+from ocr_trt.errors import InputFileError, UserError
+
+
+def report(
+    ms: float = 10.0,
+    hmean: float | None = 0.9,
+    *,
+    label: str = "engine int8",
+    name: str = "detector",
+    samples: int = 20,
+    **change: Any,
+) -> Report:
+    """One detector: TensorFlow at 40 ms, and an engine."""
+
+    def row(label: str, kind: Any, ms: float, hmean: float | None) -> SystemRow:
+        accuracy = AccuracyRow(hmean=hmean, samples=samples, run_by="x") if hmean else None
+        stats = tuple(stats_from_times([ms * batch] * 3, batch) for batch in (1, 16))
+        return SystemRow(label=label, kind=kind, latencies=stats, accuracy=accuracy)
+
+    model = ModelReport(
+        name=name,
+        role="detector",
+        input_shape=(3, 64, 64),
+        systems=(row("tensorflow", "baseline", 40.0, 0.91), row(label, "engine", ms, hmean)),
+    )
+    fields: dict[str, Any] = {"machine": {"processor": "a"}, "versions": {"x": "1"}, **change}
+    return Report(settings=LatencySettings(), data=None, models=(model,), **fields)
+
+
+@pytest.mark.parametrize(
+    ("rule", "broken"),
+    [
+        ("latency>1.1x", True),
+        ("latency>1.3x", False),
+        ("latency > 11", True),
+        ("latency>12", False),
+        ("latency>+1", True),
+        ("latency>+2.5", False),
+        ("throughput<0.9x", True),
+        ("throughput<0.8x", False),
+        ("speedup<0.9x", True),
+        ("speedup<3", False),
+        ("speedup<3.5", True),
+        ("hmean<-0.5", True),
+        ("hmean<-1.5", False),
+        ("hmean<89.5", True),
+        ("hmean>+0", False),
+        ("p90>1.1x", True),
+    ],
+)
+def test_rules_break_where_they_say(rule: str, broken: bool) -> None:
+    new, old = report(12.0, 0.89), report(10.0, 0.90)
+    checks = check_rules(new, old, rules_from_text(rule))
+    assert {check.broken for check in checks} == {broken}
+    batches = [None] if "hmean" in rule else [1, 16] if "x" in rule else [1]
+    assert [check.batch for check in checks] == batches
+    assert all(check.engine == "engine int8" for check in checks), "the baseline is not judged"
+
+
+def test_values_and_limits_are_told() -> None:
+    checks = check_rules(report(12.0), report(10.0), rules_from_text("latency>1.1x,hmean<-0.5"))
+    first, _, last = checks
+    assert (first.old, first.new, first.limit) == (10.0, 12.0, pytest.approx(11.0))
+    assert (last.old, last.new, last.limit) == (90.0, 90.0, 89.5)
+
+
+def test_a_batch_may_be_named() -> None:
+    checks = check_rules(report(), report(), rules_from_text("latency@16>159,latency@16>1.1x"))
+    assert [(check.batch, check.broken) for check in checks] == [(16, True), (16, False)]
+
+
+def test_equal_reports_break_no_relative_rule() -> None:
+    same = report()
+    text = "latency>1x,throughput<1x,speedup<1x,hmean<-0,hmean>+0"
+    assert not any(check.broken for check in check_rules(same, same, rules_from_text(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a measure"),
+        ("latency", "expected a measure"),
+        ("latency>", "expected a measure"),
+        ("latency>=3", "expected a measure"),
+        ("latency>+1.1x", "expected a measure"),
+        ("latency>1e3", "expected a measure"),
+        ("latency@>3", "expected a measure"),
+        ("cer>+0.2,", "expected a measure"),
+        ("speed<2", f"there are: {', '.join(MEASURES)}"),
+    ],
+)
+def test_what_is_no_rule_is_told(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message.replace("(", r"\(")):
+        rules_from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "rule", "message"),
+    [
+        (report(), report(), "cer>3", "cer was not measured of any engine in the report"),
+        (report(), report(), "p99>1.1x", "p99 was not measured of any engine in both"),
+        (report(label="new"), report(), "latency>1.1x", "not measured of any engine in both"),
+        (report(name="other"), report(), "latency>1.1x", "not measured of any engine in both"),
+        (report(hmean=None), report(), "hmean<-1", "hmean was not measured"),
+        (report(), report(hmean=None), "hmean<-1", "not measured of any engine in both"),
+        (report(), report(), "latency@4>1.1x", "not measured of any engine in both"),
+        (report(), report(), "hmean@1<80", "hmean was not measured"),
+        (report(samples=5), report(), "hmean<-1", "on 5 samples against labels, and in the older"),
+    ],
+)
+def test_a_rule_that_could_never_break_is_refused(
+    new: Report, old: Report, rule: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        check_rules(new, old, rules_from_text(rule))
+
+
+def test_absolute_rules_need_no_older_report() -> None:
+    (check,) = check_rules(report(), None, rules_from_text("speedup<5"))
+    assert check.broken
+    assert check.old is None
+    fewer = check_rules(report(samples=5), report(), rules_from_text("hmean<80"))
+    assert not fewer[0].broken, "other samples do not matter to it"
+
+
+def test_report_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(report().model_dump_json())
+    assert load_report(path) == report()
+    assert same_machine(load_report(path), report())
+    assert not same_machine(report(), report(machine={"processor": "b"}))
+    assert not same_machine(report(), report(versions={"x": "2"}))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"schema_version": 2}', "\xff"])
+def test_other_files_are_no_reports(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputFileError, match="report"):
+        load_report(path)
+    with pytest.raises(InputFileError, match="cannot be read"):
+        load_report(tmp_path / "none.json")
