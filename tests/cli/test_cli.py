@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -297,6 +298,22 @@ def test_limits_are_read_before_anything_is_measured(
     options: list[str], message: str, tmp_path: Path
 ) -> None:
     fails(run("bench", tmp_path / "none", *options, cwd=tmp_path), 2, message)
+
+
+def test_bundles_are_shown_verified_and_compared(bundles: dict[str, Path], tmp_path: Path) -> None:
+    both = list(bundles.values())
+    shown = run("bundle", "show", *both)
+    assert shown.returncode == 0, shown.stderr
+    assert "calibration pictures" in shown.stdout
+    assert "stays in float: first layer" in shown.stdout
+    told = json.loads(run("bundle", "diff", *both, "--json").stdout)
+    assert {"what": "spec.role", "first": "detector", "second": "recognizer"} in told
+    assert run("bundle", "diff", both[0], both[0]).stdout == "no difference\n"
+    fails(run("bundle", "diff", both[0]), 2, "diff takes two bundles")
+    copy = shutil.copytree(both[0], tmp_path / "copy")
+    assert run("bundle", "verify", copy).returncode == 0
+    next(copy.glob("*.onnx")).write_bytes(b"changed")
+    fails(run("bundle", "verify", copy), 2, "is not the file that was built")
 
 
 def test_run_prints_json_and_draws(

@@ -1,0 +1,134 @@
+"""How two bundles differ: each kind of difference is told, and nothing where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.parser
+import pytest
+
+from ocr_trt.engines.bundle import Bundle, file_entries, load_bundle, own_files, write_manifest
+from ocr_trt.engines.bundle_diff import bundle_differences
+from ocr_trt.engines.manifest import (
+    Calibration,
+    EngineEntry,
+    Latency,
+    Manifest,
+    OcrMetric,
+    Verdict,
+)
+from ocr_trt.errors import InputFileError
+from ocr_trt.output import whole_folder
+from ocr_trt.spec import spec_from_dict
+
+GRAPH = """<ir_version: 10, opset_import: ["" : 20]>
+agraph (float[1,3,32,32] x) => (float[1,3,32,32] y)
+<float w = {2.0}>
+{ z = Mul(x, w)
+  y = Relu(z) }"""
+CALIBRATION = Calibration(
+    method="mse", pictures=16, data_sha256="1" * 64, ranges={"x": 1.0, "z": 2.0}
+)
+METRIC = OcrMetric(
+    name="hmean", engine=0.9, baseline=0.905, samples=20, labelled=True, engine_run_by="openvino"
+)
+VERDICT = Verdict(
+    baseline="tensorflow 2.21.0",
+    max_difference=1e-6,
+    metric=METRIC,
+    latency=Latency(engine=2.0, baseline=10.0),
+)
+
+
+def bundle(folder: Path, graph: str | bytes = GRAPH, role: str = "det", **change: Any) -> Bundle:
+    spec = spec_from_dict(
+        {
+            "name": role, "role": "detector", "source": {"path": "model"},
+            "output": {"name": "y"}, "input": {"name": "x", "shape": [1, 32, 32, 3]},
+        }
+    )  # fmt: skip
+    with whole_folder(folder, own_files(folder)) as scratch:
+        model = onnx.parser.parse_model(graph) if isinstance(graph, str) else None
+        data = model.SerializeToString() if model is not None else bytes(graph)  # type: ignore
+        (scratch / "model_32.onnx").write_bytes(data)
+        (scratch / "plan_32.xml").write_bytes(b"plan")
+        fields: dict[str, Any] = {
+            "target": "openvino", "precision": "int8", "source_sha256": "0" * 64,
+            "versions": {"openvino": "1"}, "calibration": CALIBRATION, "verdict": VERDICT,
+            "int8_share": 0.9,
+        }  # fmt: skip
+        manifest = Manifest(
+            spec=spec,
+            engines=(EngineEntry(width=32, model="model_32.onnx", plan="plan_32.xml"),),
+            files=file_entries(scratch),
+            **{**fields, **change},
+        )
+        write_manifest(scratch, manifest)
+    return load_bundle(folder)
+
+
+def differences(tmp_path: Path, **change: Any) -> list[tuple[str, str | None, str | None]]:
+    first, second = bundle(tmp_path / "a"), bundle(tmp_path / "b", **change)
+    return [(d.what, d.first, d.second) for d in bundle_differences(first, second)]
+
+
+def test_equal_bundles_do_not_differ_wherever_they_lie(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    first, second = bundle(tmp_path / "a"), bundle(tmp_path / "deep" / "b")
+    assert first.spec.source.path != second.spec.source.path
+    assert bundle_differences(first, second) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"role": "other"}, ("spec.name", "det", "other")),
+        ({"target": "onnxruntime"}, ("target", "openvino", "onnxruntime")),
+        ({"precision": "best"}, ("precision", "int8", "best")),
+        ({"source_sha256": "a" * 64}, ("source", "SHA-256 000000000000", "SHA-256 aaaaaaaaaaaa")),
+        ({"int8_share": None}, ("FLOPs in int8", "90.0 %", None)),
+        ({"largest_weight": 63}, ("largest int8 weight", "127", "63")),
+        ({"versions": {"openvino": "2"}}, ("version of openvino", "1", "2")),
+        ({"settings": {"floor": 75}}, ("setting floor", None, "75")),
+        ({"node_precisions": {"Conv_1": "first"}}, ("float: Conv_1", None, "first")),
+        (
+            {"graph": GRAPH.replace("Relu", "Sigmoid")},
+            ("Relu nodes at width 32", "1", "0"),
+        ),
+        ({"graph": GRAPH.replace("2.0", "3.0")}, ("graph at width 32", "numbers", "differ")),
+        (
+            {"calibration": CALIBRATION.model_copy(update={"method": "entropy"})},
+            ("calibration method", "mse", "entropy"),
+        ),
+        (
+            {"calibration": CALIBRATION.model_copy(update={"ranges": {"x": 1.1, "z": 4.0}})},
+            ("ranges (2 of 2), most of all z", "2", "4"),
+        ),
+        (
+            {"verdict": VERDICT.model_copy(update={"latency": None})},
+            ("latency", "2.00 ms, 5.00x", None),
+        ),
+    ],
+)
+def test_each_difference_is_told(
+    change: dict[str, Any], found: tuple[str, str | None, str | None], tmp_path: Path
+) -> None:
+    told = differences(tmp_path, **change)
+    assert found in told
+    assert len(told) == (2 if "Sigmoid" in str(change) else 1)
+
+
+def test_lost_points_are_told(tmp_path: Path) -> None:
+    worse = METRIC.model_copy(update={"engine": 0.8})
+    told = differences(tmp_path, verdict=VERDICT.model_copy(update={"metric": worse}))
+    assert told == [
+        ("hmean", "90.00 on 20 samples", "80.00 on 20 samples"),
+        ("points lost", "+0.50", "+10.50"),
+    ]
+
+
+def test_damaged_graph_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match="not a valid ONNX model"):
+        differences(tmp_path, graph=b"\x08\xff\xff")
