@@ -18,6 +18,9 @@ _SHOWN = (3, 4, 6, 11)
 
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for everything.")] = Path("demo-output"),
+    duration: Annotated[
+        float, typer.Option(min=0.01, max=3600, help="Seconds to time each system in bench.")
+    ] = 3.0,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -27,14 +30,14 @@ def demo(
     """
     quiet_libraries(verbose=verbose)
     with redirect_stdout(sys.stderr if json else sys.stdout):
-        made = _demo(output)
+        made = _demo(output, duration)
     if json:
         print_json({name: str(path) for name, path in made.items()})
     else:
         print(f"Look at {made['report']} and at the pictures in {made['overlays']}")
 
 
-def _demo(output: Path) -> dict[str, Path]:
+def _demo(output: Path, duration: float) -> dict[str, Path]:
     """Run the other commands, and return what they made."""
     from ..engines.backends import backend
     from ..models.reference import SAMPLES, Role, export_reference
@@ -61,7 +64,7 @@ def _demo(output: Path) -> dict[str, Path]:
     build(specs, target=targets, calibration=calibration, data=test, output=bundles)
     folders = sorted(path for path in bundles.iterdir() if path.is_dir())
     _say(f"ocr-trt bench {bundles}/* --data {test} --report {output / 'report'}")
-    bench(folders, data=test, report=output / "report")
+    bench(folders, data=test, report=output / "report", duration=duration)
     shown = [test / f"test_{number:02d}.jpg" for number in _SHOWN]
     finder, reader = (bundles / f"reference-{role}-openvino-int8" for role in roles)
     overlays = output / "overlays"

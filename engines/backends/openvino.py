@@ -28,6 +28,7 @@ def _config(settings: RunSettings) -> dict[str, Any]:
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": settings.threads,
+        "ENABLE_CPU_PINNING": False,  # engines of one process would share the first cores
     }
 
 

@@ -321,7 +321,7 @@ def test_run_prints_json_and_draws(
 ) -> None:
     done = run(
         "run", pictures, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
-        "--draw", tmp_path / "drawn", "--json",
+        "--draw", tmp_path / "drawn", "--json", "--workers", "2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)

@@ -21,7 +21,10 @@ pytest.importorskip("tensorflow")
 def test_demo_ends_with_engines_within_their_budgets(tmp_path: Path) -> None:
     output = tmp_path / "demo output"
     done = subprocess.run(
-        [sys.executable, "-m", "ocr_trt", "demo", "--output", str(output), "--json"],
+        [
+            *(sys.executable, "-m", "ocr_trt", "demo", "--output", str(output)),
+            *("--duration", "0.2", "--json"),
+        ],
         capture_output=True,
         text=True,
         timeout=1100,

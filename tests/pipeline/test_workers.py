@@ -1,0 +1,72 @@
+"""Work shared out: order, bounds, exceptions, one item per worker at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ocr_trt.pipeline.workers import in_order
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_results_come_in_order_though_work_ends_out_of_it(count: int) -> None:
+    def slow_first(worker: int, item: int) -> int:
+        time.sleep(0.002 * (7 - item % 7))
+        return 10 * item
+
+    assert list(in_order(slow_first, range(count), range(30))) == [10 * i for i in range(30)]
+
+
+def test_no_items_no_results() -> None:
+    assert list(in_order(lambda worker, item: item, [1, 2], [])) == []
+
+
+def test_a_worker_does_one_item_at_a_time_and_all_work_at_once() -> None:
+    busy, most, lock, all_here = set[int](), [0], threading.Lock(), threading.Barrier(3)
+
+    def watched(worker: int, item: int) -> int:
+        with lock:
+            assert worker not in busy
+            busy.add(worker)
+            most[0] = max(most[0], len(busy))
+        if item < 3:
+            all_here.wait(timeout=10)
+        with lock:
+            busy.remove(worker)
+        return item
+
+    assert list(in_order(watched, range(3), range(40))) == list(range(40))
+    assert most[0] == 3
+
+
+def test_who_is_slow_with_results_holds_the_work_back() -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for i in range(100):
+            taken.append(i)
+            yield i
+
+    results = in_order(lambda worker, item: item, [1, 2], items())
+    for expected in range(5):
+        assert next(results) == expected
+        time.sleep(0.01)
+        assert len(taken) <= expected + 4
+    results.close()
+    assert len(taken) <= 9, "nothing more is begun when nobody wants it"
+
+
+def test_an_exception_comes_in_its_turn() -> None:
+    def third_fails(worker: int, item: int) -> int:
+        if item == 2:
+            raise ValueError("item 2")
+        return item
+
+    results = in_order(third_fails, [1, 2], range(10))
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="item 2"):
+        next(results)
+    assert list(results) == []
