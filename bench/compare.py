@@ -74,6 +74,7 @@ def compare(
         versions=versions(),
         settings=settings,
         data=str(dataset.folder) if dataset else None,
+        data_sha256=tree_sha256(dataset.folder) if dataset else None,
         models=models,
         notes=tuple(notes),
     )

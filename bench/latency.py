@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..engines.backends.base import Runner
 
@@ -45,20 +45,20 @@ class LatencySettings(BaseModel):
 class LatencyStats(BaseModel):
     """Latencies of one runner at one batch size, in milliseconds."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    batch: int
-    queries: int
-    mean: float
-    p50: float
-    p90: float
-    p99: float | None
+    batch: int = Field(ge=1)
+    queries: int = Field(ge=1)
+    mean: float = Field(gt=0)
+    p50: float = Field(gt=0)
+    p90: float = Field(gt=0)
+    p99: float | None = Field(gt=0)
     """None below 100 queries."""
-    lowest: float
-    highest: float
-    variation: float
+    lowest: float = Field(gt=0)
+    highest: float = Field(gt=0)
+    variation: float = Field(ge=0)
     """Coefficient of variation, percent."""
-    throughput: float
+    throughput: float = Field(gt=0)
     """Pictures per second."""
 
 

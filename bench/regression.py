@@ -2,7 +2,7 @@
 
 A rule says what must not be: a measure, ``<`` or ``>``, and a limit. ``1.1x`` is a multiple of the
 older value, ``+0.2`` or ``-0.5`` its distance from it, and a plain number is the limit itself.
-Times are held against multiples at all batch sizes, against numbers at batch 1;
+Times are held against multiples at all batch sizes, against numbers and distances at batch 1;
 ``throughput@16<200`` is that of batch 16.
 """
 
@@ -110,6 +110,8 @@ def rules_from_text(text: str) -> tuple[Rule, ...]:
 
 def _batch(match: re.Match[str]) -> int | None:
     if match["batch"]:
+        if match["measure"] in ACCURACIES:
+            raise UserError(f"--fail-on {match[0]!r}: accuracies have no batch size; leave @ out")
         return int(match["batch"])
     return None if match["x"] or match["measure"] in ACCURACIES else 1
 
@@ -121,6 +123,8 @@ def load_report(path: Path) -> Report:
         InputFileError: it is none.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise InputFileError(f"{path}: cannot be read as a report: it is no file")
         if path.stat().st_size > LARGEST_REPORT:
             raise InputFileError(f"{path}: over {LARGEST_REPORT >> 20} MiB")
         return Report.model_validate(json.loads(path.read_bytes()))
@@ -137,34 +141,38 @@ def load_report(path: Path) -> Report:
 def check_rules(new: Report, old: Report | None, rules: Sequence[Rule]) -> tuple[Check, ...]:
     """Hold all engines of a report against rules.
 
-    Engines are told by their model's name and their own. One that the older report has not is held
-    against absolute rules alone.
+    Engines are told by their model's name, its input and their own name.
 
     Raises:
-        UserError: a rule says nothing about any engine, so it could never be broken.
+        UserError: a rule says nothing about any engine, so it could never be broken; or an engine
+            cannot be compared: the older report has none of its name, or other samples.
     """
     checks: list[Check] = []
+    if old is not None:
+        _check_engines(new, old)
     for rule in rules:
         found = list(_checks(new, old, rule))
         if not found:
             where = "both reports" if rule.is_relative else "the report"
+            at = "" if rule.batch is None else f" at batch {rule.batch}"
             raise UserError(
-                f"--fail-on {rule.text!r}: {rule.measure} was not measured of any engine in {where}"
+                f"--fail-on {rule.text!r}: {rule.measure} was not measured{at} of any engine in "
+                f"{where}"
             )
         checks += found
     return tuple(checks)
 
 
 def _checks(new: Report, old: Report | None, rule: Rule) -> Iterator[Check]:
-    older = dict(_engines(old)) if old else {}
-    for key, (model, row) in _engines(new):
+    older = _engines(old) if old else {}
+    for key, (model, row) in _engines(new).items():
         before = older.get(key)
         for batch, value in _values(model, row, rule.measure):
             if rule.batch not in (None, batch):
                 continue
             past = dict(_values(*before, rule.measure)).get(batch) if before else None
-            if past is not None and batch is None:
-                _check_samples(model, row, before, rule)
+            if old and before and past is not None and batch is None and rule.is_relative:
+                _check_samples(rule, (new, model, row), (old, *before))
             if rule.is_relative and past is None:
                 continue
             yield Check(
@@ -179,30 +187,49 @@ def _checks(new: Report, old: Report | None, rule: Rule) -> Iterator[Check]:
             )
 
 
-def _check_samples(
-    model: ModelReport, row: SystemRow, before: tuple[ModelReport, SystemRow] | None, rule: Rule
-) -> None:
-    """Refuse to compare accuracies on different samples."""
-    assert before is not None
-    old_model, old_row = before
-    assert row.accuracy is not None
-    assert old_row.accuracy is not None
-    found = (row.accuracy.samples, model.accuracy_against)
-    past = (old_row.accuracy.samples, old_model.accuracy_against)
-    if rule.is_relative and found != past:
-        raise UserError(
-            f"--fail-on {rule.text!r}: {row.label} was measured on {found[0]} samples against "
-            f"{found[1]}, and in the older report on {past[0]} against {past[1]}"
-        )
+_Engines = dict[tuple[object, ...], tuple[ModelReport, SystemRow]]
 
 
-def _engines(
-    report: Report,
-) -> Iterator[tuple[tuple[str, str], tuple[ModelReport, SystemRow]]]:
+def _engines(report: Report) -> _Engines:
+    found: _Engines = {}
     for model in report.models:
         for row in model.systems:
-            if row.kind == "engine":
-                yield (model.name, row.label), (model, row)
+            key = (model.name, model.input_shape, row.label)
+            if row.kind == "engine" and found.setdefault(key, (model, row)) != (model, row):
+                raise UserError(f"--baseline: two engines of a report are named {row.label!r}")
+    return found
+
+
+def _check_engines(new: Report, old: Report) -> None:
+    older = _engines(old)
+    for name, shape, label in _engines(new):
+        if (name, shape, label) not in older:
+            known = ", ".join(repr(key[2]) for key in older) or "none"
+            raise UserError(
+                f"--baseline: the older report has no {label!r} of {name!r} at {shape}, but "
+                f"{known}; measure it again, or leave the engine out"
+            )
+
+
+def _check_samples(
+    rule: Rule,
+    new: tuple[Report, ModelReport, SystemRow],
+    old: tuple[Report, ModelReport, SystemRow],
+) -> None:
+    """Refuse to compare accuracies on different samples, or of different runtimes."""
+    told = []
+    for report, model, row in (new, old):
+        assert row.accuracy is not None
+        data = f", SHA-256 {report.data_sha256[:12]}" if report.data_sha256 else ""
+        told.append(
+            f"on {row.accuracy.samples} samples against {model.accuracy_against}{data}, run by "
+            f"{row.accuracy.run_by}"
+        )
+    if told[0] != told[1]:
+        raise UserError(
+            f"--fail-on {rule.text!r}: {new[2].label} was measured {told[0]}; in the older report "
+            f"{told[1]}; measure the older one again"
+        )
 
 
 def _values(model: ModelReport, row: SystemRow, measure: str) -> Iterator[tuple[int | None, float]]:

@@ -13,7 +13,7 @@ Kind = Literal["baseline", "reference", "engine"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
 class AccuracyRow(_Part):
@@ -88,5 +88,7 @@ class Report(_Part):
     settings: LatencySettings
     data: str | None
     """The folder accuracy was measured on."""
+    data_sha256: str | None = None
+    """Of that folder's files."""
     models: tuple[ModelReport, ...]
     notes: tuple[str, ...] = ()

@@ -34,14 +34,18 @@ class Gate:
 
     def show(self, new: Report, checks: Sequence[Check]) -> None:
         """Print what came of the rules."""
-        from ..bench.regression import same_machine
-
         if not checks:
             return
         header = ("engine", "must not be", "before", "now", "limit", "")
         print_table("Rules", header, [_row(check) for check in checks])
-        if self.old is not None and not same_machine(new, self.old):
+        if self.is_of_another_machine(new):
             print("note: the older report is of another machine or of other versions")
+
+    def is_of_another_machine(self, new: Report) -> bool:
+        """Whether times of the older report say little about this one."""
+        from ..bench.regression import same_machine
+
+        return self.old is not None and not same_machine(new, self.old)
 
 
 def gate_from(fail_on: str | None, baseline: Path | None, *, has_data: bool) -> Gate:
@@ -53,7 +57,7 @@ def gate_from(fail_on: str | None, baseline: Path | None, *, has_data: bool) -> 
     """
     from ..bench.regression import ACCURACIES, load_report, rules_from_text
 
-    rules = rules_from_text(fail_on) if fail_on else ()
+    rules = rules_from_text(fail_on) if fail_on is not None else ()
     accuracy = next((rule.text for rule in rules if rule.measure in ACCURACIES), None)
     if accuracy is not None and not has_data:
         raise UserError(f"--fail-on {accuracy!r} needs pictures: --data DIR")
@@ -73,7 +77,10 @@ def fail_if_broken(checks: Sequence[Check]) -> None:
     """
     broken = [check for check in checks if check.broken]
     if broken:
-        raise RegressionError("; ".join(map(_sentence, broken)))
+        raise RegressionError(
+            f"{'; '.join(map(_sentence, broken))}. If that is meant to be, keep this report as the "
+            "new baseline or change --fail-on"
+        )
 
 
 def _name(check: Check) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,7 +20,7 @@ Precision = Literal["fp32", "bf16", "fp16", "int8", "best"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FileEntry(_Part):
@@ -52,7 +52,7 @@ class Calibration(_Part):
     data_sha256: str
     own_ranges: int = Field(0, ge=0)
     """How many ranges the model brought along: it was trained or saved with fake quantisation."""
-    ranges: dict[str, float] = Field(repr=False)
+    ranges: dict[str, Annotated[float, Field(ge=0)]] = Field(repr=False)
 
 
 class OcrMetric(_Part):
@@ -78,8 +78,8 @@ class OcrMetric(_Part):
 class Latency(_Part):
     """Medians in milliseconds, interleaved in one run, batch 1, widest input."""
 
-    engine: float
-    baseline: float
+    engine: float = Field(gt=0)
+    baseline: float = Field(gt=0)
 
     @property
     def speedup(self) -> float:

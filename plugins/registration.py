@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import TargetMissingError
-from .cuda.nvrtc import cache_folder, ptx_from_source
+from .cuda.nvrtc import ptx_from_source
 from .quick import plugin_module
 from .registry import PLUGINS
 
@@ -11,7 +11,8 @@ from .registry import PLUGINS
 def register_plugins(floor: int) -> tuple[str, ...]:
     """Register all ops with TensorRT, and return their names. To be called once in a process.
 
-    Where TensorRT then meets one of them in a graph, it takes the kernel and not the function body.
+    Where TensorRT then meets one in a graph, as a node with the attribute ``plugin_namespace``, it
+    takes the kernel and not the function body.
 
     Args:
         floor: of the kernels, see :data:`cuda.nvrtc.FLOORS`.
@@ -23,5 +24,5 @@ def register_plugins(floor: int) -> tuple[str, ...]:
     if plugin_module() is None:
         raise TargetMissingError("kernels of custom ops need TensorRT 10.9 or later")
     for plugin in PLUGINS.values():
-        plugin.register(ptx_from_source(plugin.source, floor, cache_folder()))
+        plugin.register(ptx_from_source(plugin.source, floor))
     return tuple(PLUGINS)

@@ -102,12 +102,10 @@ def _checked_targets(request: BuildRequest) -> list[Backend]:
     if request.settings.compute_capabilities and not any(t.for_named_gpus for t in targets):
         names = ", ".join(request.targets)
         raise UserError(f"--compute-capability means nothing to {names}; add --target tensorrt-rtx")
-    if request.settings.plugins and not any(t.takes_plugins for t in targets):
-        names = ", ".join(request.targets)
-        raise UserError(
-            f"--plugins: {names} cannot take kernels, function bodies are built; leave it out, or "
-            "add --target tensorrt"
-        )
+    if request.settings.plugins:
+        takers = [target for target in targets if target.takes_plugins]
+        for target in takers or targets:
+            target.check_plugins()
     if request.samples is not None and not has_samples(request.samples, request.spec):
         folder, role = request.samples.folder, request.spec.role
         raise InputFileError(f"{folder}: holds nothing a {role} can be measured on")
@@ -162,7 +160,10 @@ def _make(job: Job, scratch: Path) -> Manifest:
         precision=request.precision,
         source_sha256=tree_sha256(request.spec.source.path),
         versions={**versions(), target.name: target.presence().version},
-        settings={"compute_capabilities": list(request.settings.compute_capabilities)},
+        settings={
+            "compute_capabilities": list(request.settings.compute_capabilities),
+            "plugins": request.settings.plugins and target.takes_plugins,
+        },
         largest_weight=job.needs.style.largest_weight,
         engines=engines,
         int8_share=chosen.int8_share if request.precision in ("int8", "best") else None,

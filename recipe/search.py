@@ -145,8 +145,13 @@ def _reason(chosen: Trial, others: Sequence[Trial], judge: Judge) -> str:
     budget = judge.request.spec.accuracy.max_loss
     if chosen.latency is None:
         why = "of those within budget the one with most FLOPs in int8; not timed here"
-    else:
+    elif chosen is _quickest(others, judge):
         why = f"of those within budget the fastest on {judge.target.name}"
+    else:
+        why = (
+            f"of those within budget and within {100 * _EQUAL:.0f} % of the fastest on "
+            f"{judge.target.name} the nearest to the float graph"
+        )
     slower = [
         trial
         for trial in others
@@ -156,6 +161,11 @@ def _reason(chosen: Trial, others: Sequence[Trial], judge: Judge) -> str:
         fastest = min(slower, key=lambda trial: trial.latency or 0.0)
         why += f": int8 takes {fastest.latency:.2f} ms, this {chosen.latency:.2f}"
     return f"loses {chosen.loss:.2f} of {budget:g} points; {why}"
+
+
+def _quickest(trials: Sequence[Trial], judge: Judge) -> Trial:
+    within = [trial for trial in trials if judge.is_within(trial)] or list(trials)
+    return min(within, key=lambda trial: trial.latency or 0.0)
 
 
 def search(judge: Judge, calibrator: Calibrator, typing: Typing, methods: Sequence[str]) -> Found:
@@ -171,7 +181,8 @@ def search(judge: Judge, calibrator: Calibrator, typing: Typing, methods: Sequen
     flops = {name_of(node.outputs[0]): node_flops(node) for node in graph}
     start, tried = best_method(judge, calibrator, typing, methods)
     lab = _Lab(judge, calibrator)
-    with judge.reporter.step("what each layer costs in int8", len(calibrator.ops())) as advance:
+    ops = calibrator.ops(typing_of(start))
+    with judge.reporter.step("what each layer costs in int8", len(ops)) as advance:
         costs = sensitivities(
             calibrator, typing_of(start), judge.request.spec, judge.feeds, advance
         )

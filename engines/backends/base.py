@@ -129,6 +129,19 @@ class Backend(ABC):
     def presence(self) -> Presence:
         """Say whether the target can be used here."""
 
+    def check_plugins(self) -> None:
+        """Check that ``BuildSettings.plugins`` can be had.
+
+        Raises:
+            UserError: the target takes no kernels.
+            TargetMissingError: something is not installed.
+        """
+        if not self.takes_plugins:
+            raise UserError(
+                f"--plugins: {self.name} takes no kernels, it builds function bodies; leave the "
+                "option out, or name --target tensorrt"
+            )
+
     def needs(self) -> GraphNeeds:
         """Say what an int8 graph must be to run here, or where the target's plans run."""
         return GraphNeeds()

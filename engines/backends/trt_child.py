@@ -92,6 +92,16 @@ def _register_plugins() -> None:
         raise _BuildError(f"plugins: {error}") from None
 
 
+def _check_plugins(trt: Any, network: Any, wanted: int) -> None:
+    """Refuse to go on with function bodies where kernels were asked for."""
+    kinds = [network.get_layer(index).type for index in range(network.num_layers)]
+    taken = kinds.count(trt.LayerType.PLUGIN_V3)
+    if taken != wanted:
+        raise _BuildError(
+            f"plugins: TensorRT took {taken} of {wanted} kernels; leave --plugins out"
+        )
+
+
 def _build(order: dict[str, Any]) -> bytes:
     trt = import_module(order["module"])
     if order["plugins"]:
@@ -101,6 +111,8 @@ def _build(order: dict[str, Any]) -> bytes:
     builder, network, _parser, found = _parse(trt, logger, order["model"])
     if found:
         raise _BuildError("; ".join(f"{node}: {reason}" for node, reason in found))
+    if order["plugins"]:
+        _check_plugins(trt, network, order["plugins"])
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED

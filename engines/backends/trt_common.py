@@ -19,6 +19,9 @@ import onnx
 from ...calibration.quantize import Int8Style
 from ...errors import EngineBuildError, TargetMissingError
 from ...onnx_file import as_file
+from ...plugins.cuda.nvrtc import nvrtc_version
+from ...plugins.quick import plugin_module
+from ..lower.plugins import mark_plugins
 from .base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
 from .trt_child import NOT_WRITTEN
 
@@ -70,12 +73,13 @@ def build_in_child(
         EngineBuildError: the builder refused the graph, logged an error, crashed or took an hour.
         OSError: the plan cannot be written.
     """
+    model, plugins = mark_plugins(model) if settings.plugins else (model, 0)
     order: dict[str, object] = {
         "module": module,
         "plan": str(plan),
         "max_batch": settings.max_batch,
         "compute_capabilities": list(settings.compute_capabilities),
-        "plugins": settings.plugins,
+        "plugins": plugins,
     }
     done = _in_child(order, model)
     if done.returncode == NOT_WRITTEN:
@@ -135,6 +139,16 @@ class NvidiaBackend(Backend):
         presence = self.presence()
         if not presence.can_build:
             raise TargetMissingError(f"target {self.name}: {presence.reason}; {presence.remedy}")
+
+    def check_plugins(self) -> None:
+        """See whether there is what makes kernels, and what takes them."""
+        if not self.takes_plugins:
+            super().check_plugins()
+        if plugin_module() is None:
+            raise TargetMissingError(
+                "--plugins needs TensorRT 10.9 or later: pip install --upgrade 'ocr-trt[gpu,cuda]'"
+            )
+        nvrtc_version()
 
     def needs(self) -> GraphNeeds:
         """Deconvolutions have no int8 kernels; attention is fused in 16 bits only."""

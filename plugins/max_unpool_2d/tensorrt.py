@@ -14,6 +14,8 @@ def register(ptx: bytes) -> None:
 
     @trtp.register(NAME)
     def describe(values: trtp.TensorDesc, place: trtp.TensorDesc) -> trtp.TensorDesc:
+        if place.dtype != values.dtype:
+            raise ValueError(f"MaxUnpool2d: values are {values.dtype}, places {place.dtype}")
         batch, channels, height, width = values.shape_expr
         return trtp.from_shape_expr((batch, channels, height * 2, width * 2), values.dtype)
 

@@ -26,23 +26,27 @@ def report(
     label: str = "engine int8",
     name: str = "detector",
     samples: int = 20,
+    run_by: str = "x",
+    size: int = 64,
+    twice: bool = False,
     **change: Any,
 ) -> Report:
     """One detector: TensorFlow at 40 ms, and an engine."""
 
     def row(label: str, kind: Any, ms: float, hmean: float | None) -> SystemRow:
-        accuracy = AccuracyRow(hmean=hmean, samples=samples, run_by="x") if hmean else None
+        accuracy = AccuracyRow(hmean=hmean, samples=samples, run_by=run_by) if hmean else None
         stats = tuple(stats_from_times([ms * batch] * 3, batch) for batch in (1, 16))
         return SystemRow(label=label, kind=kind, latencies=stats, accuracy=accuracy)
 
     model = ModelReport(
         name=name,
         role="detector",
-        input_shape=(3, 64, 64),
+        input_shape=(3, size, size),
         systems=(row("tensorflow", "baseline", 40.0, 0.91), row(label, "engine", ms, hmean)),
     )
     fields: dict[str, Any] = {"machine": {"processor": "a"}, "versions": {"x": "1"}, **change}
-    return Report(settings=LatencySettings(), data=None, models=(model,), **fields)
+    models = (model, report(ms / 5, name=name).models[0]) if twice else (model,)
+    return Report(settings=LatencySettings(), data=None, models=models, **fields)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +107,7 @@ def test_equal_reports_break_no_relative_rule() -> None:
         ("latency>+1.1x", "expected a measure"),
         ("latency>1e3", "expected a measure"),
         ("latency@>3", "expected a measure"),
+        ("hmean@1<80", "accuracies have no batch size"),
         ("cer>+0.2,", "expected a measure"),
         ("speed<2", f"there are: {', '.join(MEASURES)}"),
     ],
@@ -117,13 +122,27 @@ def test_what_is_no_rule_is_told(text: str, message: str) -> None:
     [
         (report(), report(), "cer>3", "cer was not measured of any engine in the report"),
         (report(), report(), "p99>1.1x", "p99 was not measured of any engine in both"),
-        (report(label="new"), report(), "latency>1.1x", "not measured of any engine in both"),
-        (report(name="other"), report(), "latency>1.1x", "not measured of any engine in both"),
+        (
+            report(label="new"),
+            report(),
+            "latency>1.1x",
+            "has no 'new' of 'detector' at .* but 'eng",
+        ),
+        (report(name="other"), report(), "latency>1.1x", "has no 'engine int8' of 'other'"),
+        (
+            report(size=32),
+            report(),
+            "latency>1.1x",
+            r"has no 'engine int8' of 'detector' at \(3, 32",
+        ),
+        (report(twice=True), report(), "latency>9", "two engines of a report are named 'engine"),
+        (report(), report(twice=True), "latency>9x", "two engines of a report are named 'engine"),
+        (report(data_sha256="a" * 64), report(data_sha256="b" * 64), "hmean<-1", "SHA-256 aaaa"),
+        (report(run_by="y"), report(), "hmean<-1", "run by y; in the older report .* run by x"),
         (report(hmean=None), report(), "hmean<-1", "hmean was not measured"),
         (report(), report(hmean=None), "hmean<-1", "not measured of any engine in both"),
-        (report(), report(), "latency@4>1.1x", "not measured of any engine in both"),
-        (report(), report(), "hmean@1<80", "hmean was not measured"),
-        (report(samples=5), report(), "hmean<-1", "on 5 samples against labels, and in the older"),
+        (report(), report(), "latency@4>1.1x", "not measured at batch 4 of any engine in both"),
+        (report(samples=5), report(), "hmean<-1", "on 5 samples against labels, run by x; in the"),
     ],
 )
 def test_a_rule_that_could_never_break_is_refused(
@@ -148,6 +167,19 @@ def test_report_is_read_again(tmp_path: Path) -> None:
     assert same_machine(load_report(path), report())
     assert not same_machine(report(), report(machine={"processor": "b"}))
     assert not same_machine(report(), report(versions={"x": "2"}))
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "NaN", "Infinity", "1e999", '"x"'])
+def test_times_that_are_none_are_refused(value: str, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(report().model_dump_json().replace('"p50":10.0', f'"p50":{value}'))
+    with pytest.raises(InputFileError, match=r"no report of ocr-trt bench: models\.0"):
+        load_report(path)
+
+
+def test_a_device_is_no_report() -> None:
+    with pytest.raises(InputFileError, match="it is no file"):
+        load_report(Path("/dev/zero"))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"schema_version": 2}', "\xff"])

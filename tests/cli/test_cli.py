@@ -290,6 +290,7 @@ def test_bench_writes_three_reports_and_holds_engines_to_limits(
         (["--fail-on", "latency>1.1x"], "needs an older report"),
         (["--fail-on", "cer>3"], "needs pictures: --data"),
         (["--fail-on", "quick"], "expected a measure"),
+        (["--fail-on", ""], "expected a measure"),
         (["--baseline", "old.json"], "needs a rule that uses it"),
         (["--baseline", "none.json", "--fail-on", "p90>2x"], "cannot be read as a report"),
     ],
@@ -459,7 +460,7 @@ def test_build_refuses_a_wrong_spec(
         (["--precision", "fp32", "--data", "nothing"], "nothing: no such folder"),
         (["--precision", "fp32", "--compute-capability", "8.9"], "means nothing to openvino"),
         (["--precision", "fp32", "--compute-capability", "foo"], "expected one such as 8.6"),
-        (["--precision", "fp32", "--plugins"], "openvino cannot take kernels, function bodies are"),
+        (["--precision", "fp32", "--plugins"], "openvino takes no kernels"),
         (["--precision", "fp32", "--output", "x" * 300 + "/y"], "File name too long"),
     ],
 )

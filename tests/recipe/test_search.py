@@ -123,6 +123,7 @@ def test_what_is_equally_fast_is_chosen_by_what_it_changes(calibrator: Calibrato
     found = run(calibrator, scales(calibrator, {first: 0.1}, gains=gains, int8_ms=20.0))
     assert found.chosen.precision == "int8"
     assert first in found.chosen.typed.exceptions
+    assert "within 2 % of the fastest on scales the nearest to the float graph" in found.reason
 
 
 def test_no_more_is_given_back_than_the_budget_asks_for(calibrator: Calibrator) -> None:

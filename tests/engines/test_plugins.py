@@ -1,0 +1,103 @@
+"""Kernels in place of function bodies: which nodes are marked, and what TensorRT is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.parser
+import pytest
+
+from ocr_trt.engines.backends import backend, trt_common
+from ocr_trt.engines.backends.base import BuildSettings
+from ocr_trt.engines.backends.trt_child import _BuildError, _check_plugins
+from ocr_trt.engines.lower.plugins import mark_plugins
+from ocr_trt.errors import TargetMissingError, UserError
+from ocr_trt.plugins import max_pool_argmax_2d, max_unpool_2d
+
+
+def graph(dtype: str = "float") -> onnx.ModelProto:
+    return onnx.parser.parse_model(
+        f"""<ir_version: 10, opset_import: ["" : 20, "ocr_trt" : 1]>
+        agraph ({dtype}[1,2,8,8] x) => ({dtype}[1,2,8,8] y)
+        <{dtype}[1,2,4,4] pooled, {dtype}[1,2,4,4] place, {dtype}[1,2,4,4] active> {{
+            pooled, place = ocr_trt.MaxPoolArgmax2d(x)
+            active = Relu(pooled)
+            y = ocr_trt.MaxUnpool2d(active, place)
+        }}
+        {max_pool_argmax_2d.BODY}
+        {max_unpool_2d.BODY}"""
+    )
+
+
+def marks(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
+    return {n.op_type: {a.name: a.s.decode() for a in n.attribute} for n in model.graph.node}
+
+
+@pytest.mark.parametrize("dtype", ["float", "float16"])
+def test_custom_ops_name_their_plugins(dtype: str) -> None:
+    before = graph(dtype)
+    marked, count = mark_plugins(before)
+    named = {"plugin_namespace": "ocr_trt", "plugin_version": "1"}
+    assert marks(marked) == {"MaxPoolArgmax2d": named, "Relu": {}, "MaxUnpool2d": named}
+    assert count == 2
+    assert marks(before)["MaxUnpool2d"] == {}, "the graph in the bundle stays as it is"
+    assert len(marked.functions) == 2
+
+
+def test_what_there_is_no_kernel_for_keeps_its_body() -> None:
+    marked, count = mark_plugins(graph("bfloat16"))
+    assert count == 0
+    assert not any(marks(marked).values())
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_builder_gets_a_marked_graph_only_where_kernels_are_wanted(
+    wanted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[dict[str, Any], onnx.ModelProto]] = []
+
+    def child(order: Any, model: Any) -> subprocess.CompletedProcess[str]:
+        seen.append((json.loads(json.dumps(order)), model))
+        return subprocess.CompletedProcess([], 0, "", "")
+
+    monkeypatch.setattr(trt_common, "_in_child", child)
+    settings = BuildSettings(plugins=wanted)
+    trt_common.build_in_child("tensorrt", graph(), tmp_path / "plan", settings)
+    ((order, model),) = seen
+    assert order["plugins"] == (2 if wanted else 0)
+    assert bool(marks(model)["MaxUnpool2d"]) == wanted
+
+
+class Layers:
+    """Stands for a parsed network of which some layers are plugins."""
+
+    class LayerType:
+        PLUGIN_V3 = "plugin"
+
+    def __init__(self, *kinds: str) -> None:
+        self.kinds, self.num_layers = kinds, len(kinds)
+
+    def get_layer(self, index: int) -> Any:
+        from types import SimpleNamespace
+
+        return SimpleNamespace(type=self.kinds[index])
+
+
+def test_a_body_where_a_kernel_was_asked_for_is_refused() -> None:
+    _check_plugins(Layers, Layers("plugin", "activation", "plugin"), 2)
+    with pytest.raises(_BuildError, match="took 1 of 2 kernels"):
+        _check_plugins(Layers, Layers("plugin", "activation"), 2)
+
+
+def test_what_kernels_need_is_checked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="openvino takes no kernels"):
+        backend("openvino").check_plugins()
+    with pytest.raises(UserError, match="tensorrt-rtx takes no kernels"):
+        backend("tensorrt-rtx").check_plugins()
+    monkeypatch.setattr(trt_common, "plugin_module", lambda: None)
+    with pytest.raises(TargetMissingError, match=r"pip install .*ocr-trt\[gpu,cuda\]"):
+        backend("tensorrt").check_plugins()
