@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
-from .console import print_json, print_table, quiet_libraries
+from .console import plain, print_json, print_table, quiet_libraries
 from .options import Json, Verbose
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _show(bundles: list[Bundle], json: bool) -> None:
         rows += [(f"version of {name}", version) for name, version in manifest.versions.items()]
         print_table(str(found.folder), ("", ""), rows)
         for node, reason in manifest.node_precisions.items():
-            print(f"{node} stays in float: {reason}")
+            print(plain(f"{node} stays in float: {reason}"))
 
 
 def _verify(bundles: list[Bundle], json: bool) -> None:
@@ -90,7 +90,8 @@ def _diff(bundles: list[Bundle], json: bool) -> None:
     if not found:
         print("no difference")
         return
-    header = ("", *(each.folder.name for each in bundles))
+    names = [each.folder.name for each in bundles]
+    header = ("", *(names if names[0] != names[1] else (str(each.folder) for each in bundles)))
     rows = [(d.what, _short(d.first), _short(d.second)) for d in found]
     print_table("Differences", header, rows)
 

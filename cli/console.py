@@ -27,6 +27,11 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2, ensure_ascii=False))
 
 
+def plain(text: str) -> str:
+    """Return a text whose control characters, which a terminal would obey, are spelt out."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; the first column is a name, numbers stand at the right."""
     from rich.console import Console
@@ -34,7 +39,7 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[objec
     from rich.text import Text
 
     table = Table(title=Text(title), title_justify="left", title_style="bold", header_style="")
-    body = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    body = [["" if cell is None else plain(str(cell)) for cell in row] for row in rows]
     for index, name in enumerate(header):
         cells = [row[index] for row in body]
         numeric = bool(cells) and all(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import EngineBuildError
+from ..errors import EngineBuildError, UserError
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
 from .options import Json, Verbose
 
@@ -40,6 +40,8 @@ def plugins(
     Example: `ocr-trt plugins verify`
     """
     quiet_libraries(verbose=verbose)
+    if output is not None and action is not Action.COMPILE:
+        raise UserError(f"--output is of compile; {action.value} writes nothing")
     {Action.LIST: _list, Action.COMPILE: _compile, Action.VERIFY: _verify}[action](output, json)
 
 
@@ -55,8 +57,13 @@ def _list(_: Path | None, json: bool) -> None:
 
 def _compile(output: Path | None, json: bool) -> None:
     from ..output import check_writable, write_whole
-    from ..plugins.cuda.nvrtc import FLOORS, cache_folder, entries_of, nvrtc_version
-    from ..plugins.cuda.nvrtc import ptx_from_source as compiled
+    from ..plugins.cuda.nvrtc import (
+        FLOORS,
+        cache_folder,
+        entries_of,
+        nvrtc_version,
+        ptx_from_source,
+    )
     from ..plugins.registry import PLUGINS
 
     if output is not None:
@@ -64,7 +71,7 @@ def _compile(output: Path | None, json: bool) -> None:
     version, rows = ".".join(map(str, nvrtc_version())), []
     for plugin in PLUGINS.values():
         for floor in FLOORS:
-            ptx = compiled(plugin.source, floor, None if output else cache_folder())
+            ptx = ptx_from_source(plugin.source, floor, None if output else cache_folder())
             if output is not None:
                 write_whole(output / f"{plugin.source.parent.name}.compute_{floor}.ptx", ptx)
             rows.append((plugin.name, f"{floor / 10:.1f}", len(entries_of(ptx)), len(ptx)))
@@ -100,7 +107,7 @@ def _verify(_: Path | None, json: bool) -> None:
         print_table("Against the NumPy reference", header, rows)
     wrong = [f"{f.plugin}, {f.stand_in}" for f in found if f.wrong]
     if wrong:
-        raise EngineBuildError(f"not the op: {'; '.join(wrong)}")
+        raise EngineBuildError(f"not the op: {'; '.join(wrong)}; mend kernel.cu or the body")
 
 
 def add_to(app: typer.Typer) -> None:

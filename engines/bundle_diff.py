@@ -65,7 +65,11 @@ def _measured(verdict: Verdict | None) -> dict[str, object]:
         "fp32 differs by": f"{verdict.max_difference:.1e}",
     }
     if (metric := verdict.metric) is not None:
-        found[metric.name] = f"{100 * metric.engine:.2f} on {metric.samples} samples"
+        against = "labels" if metric.labelled else "the model's own output"
+        found[metric.name] = (
+            f"{100 * metric.engine:.2f} on {metric.samples} samples against {against}, run by "
+            f"{metric.engine_run_by}"
+        )
         found["points lost"] = f"{metric.loss:+.2f}"
     if (latency := verdict.latency) is not None:
         found["latency"] = f"{latency.engine:.2f} ms, {latency.speedup:.2f}x"
@@ -99,43 +103,43 @@ def _text(value: object) -> str | None:
 
 
 def _graphs(first: Bundle, second: Bundle) -> Iterator[Difference]:
-    models = [
-        {engine.width: (bundle, engine.model) for engine in bundle.manifest.engines}
-        for bundle in (first, second)
-    ]
-    for width in sorted(models[0].keys() & models[1].keys()):
-        (one, name), (other, other_name) = models[0][width], models[1][width]
-        if one.manifest.files[name] == other.manifest.files[other_name]:
-            continue
-        counts = [_ops(b, n) for b, n in ((one, name), (other, other_name))]
-        if counts[0] == counts[1]:
-            yield Difference(what=f"graph at width {width}", first="numbers", second="differ")
-        for op in sorted(counts[0].keys() | counts[1].keys()):
-            if counts[0][op] != counts[1][op]:
+    engines = [{e.width: e for e in bundle.manifest.engines} for bundle in (first, second)]
+    for width in sorted(engines[0].keys() & engines[1].keys()):
+        one, other = engines[0][width], engines[1][width]
+        sums = [b.manifest.files for b in (first, second)]
+        if sums[0][one.model] != sums[1][other.model]:
+            counts = [_ops(b, e.model) for b, e in ((first, one), (second, other))]
+            yield from _fields(f"nodes at width {width}: ", counts[0], counts[1])
+        for what, name, other_name in (
+            ("graph", one.model, other.model),
+            ("plan", one.plan, other.plan),
+        ):
+            if sums[0][name] != sums[1][other_name]:
                 yield Difference(
-                    what=f"{op} nodes at width {width}",
-                    first=str(counts[0][op]),
-                    second=str(counts[1][op]),
+                    what=f"{what} at width {width}",
+                    first=f"SHA-256 {sums[0][name].sha256[:12]}",
+                    second=f"SHA-256 {sums[1][other_name].sha256[:12]}",
                 )
 
 
 def _ops(bundle: Bundle, name: str) -> Counter[str]:
-    return Counter(node.op_type for node in read_onnx(bundle.path(name)).graph)
+    return Counter(node.op_type for node in read_onnx(bundle.path(name)).graph.all_nodes())
 
 
 def _ranges(first: Calibration | None, second: Calibration | None) -> Iterator[Difference]:
     if first is None or second is None:
         return
-    both = [name for name in first.ranges if name in second.ranges]
-    changed = [name for name in both if first.ranges[name] != second.ranges[name]]
-    if not changed:
-        return
-
-    def step(name: str) -> float:
-        one, other = first.ranges[name], second.ranges[name]
-        return abs(one - other) / max(abs(one), abs(other))
-
-    most = max(changed, key=step)
-    what = f"ranges ({len(changed)} of {len(both)}), most of all {most}"
-    one, other = f"{first.ranges[most]:.4g}", f"{second.ranges[most]:.4g}"
-    yield Difference(what=what, first=one, second=other)
+    one, other = first.ranges, second.ranges
+    for name in dict.fromkeys((*one, *other)):
+        if (name in one) != (name in other):
+            told = [f"{ranges[name]:.4g}" if name in ranges else None for ranges in (one, other)]
+            yield Difference(what=f"range of {name}", first=told[0], second=told[1])
+    changed = {
+        name: abs(limit - other[name]) / max(limit, other[name])
+        for name, limit in one.items()
+        if name in other and limit != other[name]
+    }
+    if changed:
+        most = max(changed, key=lambda name: changed[name])
+        what = f"{len(changed)} ranges, most of all that of {most}"
+        yield Difference(what=what, first=f"{one[most]:.4g}", second=f"{other[most]:.4g}")

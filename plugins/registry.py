@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from . import ctc_greedy_decode, max_pool_argmax_2d, max_unpool_2d
 from .plugin import Plugin
 
-PLUGINS: dict[str, Plugin] = {
+PLUGINS: Mapping[str, Plugin] = {
     module.PLUGIN.name: module.PLUGIN
     for module in (max_pool_argmax_2d, max_unpool_2d, ctc_greedy_decode)
 }

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnx.parser
 
+from ..errors import EngineBuildError
 from ..session import onnx_session
 from .cuda.on_host import HostKernels, Watch
 from .function import DOMAIN
@@ -35,10 +36,13 @@ def difference(found: Sequence[Array], wanted: Sequence[Array], tolerance: float
         if own.shape != other.shape or own.dtype != other.dtype:
             return f"output {number}: {own.dtype} {own.shape}, not {other.dtype} {other.shape}"
         near = tolerance if np.issubdtype(other.dtype, np.floating) else 0.0
-        if not np.allclose(own, other, rtol=near, atol=near, equal_nan=True):
-            with np.errstate(invalid="ignore"):
-                worst = np.nanmax(np.abs(own.astype(np.float64) - other.astype(np.float64)))
-            return f"output {number}: off by {worst:.3g}"
+        wrong = ~np.isclose(own, other, rtol=near, atol=near, equal_nan=True)
+        if wrong.any():
+            where = tuple(int(i) for i in np.argwhere(wrong)[0])
+            return (
+                f"output {number}: {wrong.sum()} of {wrong.size} wrong, first at {where}: "
+                f"{own[where]}, not {other[where]}"
+            )
     return None
 
 
@@ -102,7 +106,10 @@ def _compare(
     wrong = []
     for example in examples:
         wanted = plugin.reference(example.inputs, example.attributes)
-        text = difference(run(example), wanted, plugin.tolerance)
+        try:
+            text = difference(run(example), wanted, plugin.tolerance)
+        except EngineBuildError as error:
+            raise EngineBuildError(f"on {example.name}: {error}") from None
         if text is not None:
             wrong.append(f"{example.name}: {text}")
     return Finding(

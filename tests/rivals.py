@@ -379,33 +379,19 @@ def _table(contest: Contest, rows: list[Row]) -> list[str]:
     return lines
 
 
+BY_HAND = "## Where ours is not best"
 INTRODUCTION = """\
 # Quantisation, side by side
 
-Written by `python tests/rivals.py`. Every tool gets the same float graph of a reference model and
-the same calibration pictures, and is measured on the same held-out ones: 100 scenes for the
-detector, 500 words for the recognizer, whose fonts and words nothing was trained or calibrated on.
+The tables are written by `python tests/rivals.py`, what is below them by hand. Every tool gets the
+same float graph of a reference model and the same calibration pictures, and is measured on the same
+held-out ones: 100 scenes for the detector, 500 words for the recognizer, whose fonts and words
+nothing was trained or calibrated on.
 The metric is that of the engine in OpenVINO; all engines are timed in turns in one run, batch 1.
 Noise is that of the graph itself, in dB below the output's signal. The int8 share is that of the
 FLOPs that TensorRT runs in int8, as `ocr-trt inspect TYPED.onnx` tells it; a graph that
 TensorRT-RTX refuses has none. Tools that look at a metric (`best`, accuracy control) look at the
 20 sample pictures.
-"""
-
-READING = """
-## Where ours is not best, and why
-
-- int8 share: the first layer, which sees the picture, and the last one, which makes the output,
-  stay in float. Together they are 1.2 % of the detector's FLOPs and 2.3 % of the recognizer's, and
-  much of the noise of others. `best` tries them in int8 too, and takes that if it is more than 2 %
-  faster; `--everywhere` takes it in any case.
-- OpenVINO's latency: that of all int8 engines with the same layers in int8 is the same but for
-  noise, 2 to 4 % between runs for the detector and 10 % for the recognizer: in another run NNCF's
-  with accuracy control took 6.8 ms, and ours 6.5.
-- CER: 500 words have 4132 characters, so one of them more or less is 0.02 points; only NNCF's
-  default is further away than chance.
-- made in: ours starts at the TensorFlow model, converts it, and measures both on the sample
-  pictures; the others get the float graph for nothing.
 """
 
 
@@ -439,10 +425,16 @@ def main() -> None:
             lines += ["", f"## The {role}, {size}", "", *_table(contest, rows)]
             notes = [f"- {row.name}: {note}" for row in rows for note in row.notes]
             lines += ["", *notes] if notes else []
-    text = "\n".join(lines) + "\n" + READING
+    text = "\n".join(lines) + "\n"
     print(text)
     if not options.role:
-        DOCUMENT.write_text(text, "utf-8")
+        DOCUMENT.write_text(f"{text}\n{_by_hand()}", "utf-8")
+
+
+def _by_hand() -> str:
+    """Return the part of the document that was written about an earlier run: to be read again."""
+    old = DOCUMENT.read_text("utf-8")
+    return old[old.index(BY_HAND) :]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..plugin import Example
 
-_SHAPES = ((1, 1, 2), (3, 8, 97), (2, 41, 33), (5, 9, 7), (0, 6, 5), (1, 30, 300))
+_SHAPES = ((1, 1, 2), (3, 8, 97), (2, 41, 33), (5, 9, 7), (0, 6, 5), (1, 30, 300), (2, 0, 5))
 
 
 def ctc_greedy_decode(
@@ -60,7 +60,9 @@ def examples() -> list[Example]:
         ties = rng.integers(0, 2, (4, 20, 5)).astype(dtype)
         blanks = np.zeros((2, 12, 40), dtype)
         broken = np.where(rng.random((2, 10, 50)) < 0.05, np.nan, 1.0).astype(dtype)
+        far = (1000 + _scores(rng, (2, 12, 20), 0)).astype(dtype)
         for name, scores, of_kernel in (
+            ("far from zero", far, False),
             ("equal scores", ties, False),
             ("nothing but blanks", blanks, False),
             ("NaN", broken, True),

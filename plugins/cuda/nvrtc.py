@@ -87,7 +87,9 @@ def nvrtc_version() -> tuple[int, int]:
 
 def _text(nvrtc: Any, program: Any, what: str) -> bytes:
     size = getattr(nvrtc, f"nvrtcGet{what}Size")(program)[1]
-    buffer = b" " * size
+    if size < 2:  # a terminating zero; CPython shares bytes objects as short as that
+        return b""
+    buffer = bytes(size)
     getattr(nvrtc, f"nvrtcGet{what}")(program, buffer)
     return buffer.rstrip(b"\0 ")
 

@@ -1,6 +1,6 @@
 // Runs a CUDA kernel on the CPU, as it is written: the threads of a block are threads here, blocks
-// follow each other. Built with the sanitizers it sees each access out of bounds, each one that is
-// not aligned, and each race in shared memory.
+// follow each other. Built with the sanitizers it sees accesses out of bounds, those that are not
+// aligned, and races in shared memory. on_host.py says what it does not see.
 //
 // Arguments of the program: grid, block, then the kernel's own, in order:
 //     i:NUMBER    r:FILE (a buffer to read)    w:FILE:BYTES (one to write, kept when it ends)

@@ -1,7 +1,10 @@
 """Kernels on the CPU: the same source, built by a C++ compiler with sanitizers.
 
-What is seen there: wrong numbers, accesses out of bounds, vector loads that are not aligned, and
-races in shared memory. What is not: speed, and what a GPU's own arithmetic rounds otherwise.
+What is seen there: wrong numbers, accesses out of bounds, vector loads that are not aligned, races
+in shared memory within a block, and barriers that not all threads reach. What is not: speed, what
+a GPU's own arithmetic rounds otherwise, races between blocks (they follow each other here), shared
+memory that is read before it is written, and code that takes a shuffle for a memory barrier (it is
+one here).
 """
 
 from __future__ import annotations
@@ -20,12 +23,20 @@ from .nvrtc import HEADERS
 
 Watch = Literal["memory", "races"]
 _SANITIZERS: dict[Watch, str] = {"memory": "address,undefined", "races": "thread"}
-_SECONDS = 120
+_COMPILE_SECONDS = 300
+_RUN_SECONDS = 120
 
 
 def compiler() -> str | None:
     """Return a C++ compiler, if there is one."""
     return shutil.which("g++") or shutil.which("clang++")
+
+
+def _watched(command: list[str], who: str, seconds: float) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise EngineBuildError(f"{who} did not end in {seconds} s") from None
 
 
 class HostKernels:
@@ -65,7 +76,7 @@ class HostKernels:
             f"-fsanitize={_SANITIZERS[watch]}", "-fno-sanitize-recover=all",
             f"-I{HEADERS}", str(main), "-o", str(self._program),
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = _watched(command, f"{source}: {tool}", _COMPILE_SECONDS)
         if done.returncode:
             raise EngineBuildError(f"{source}: {tool} refuses it:\n{done.stderr.strip()[:2000]}")
 
@@ -84,9 +95,10 @@ class HostKernels:
         paths = [self._folder / f"out-{number}.bin" for number in range(len(launch.outputs))]
         for path, (shape, dtype) in zip(paths, launch.outputs, strict=True):
             arguments.append(f"w:{path}:{int(np.prod(shape)) * dtype.itemsize}")
-        done = subprocess.run(
-            [str(self._program), *arguments], capture_output=True, text=True, timeout=_SECONDS
+        who = (
+            f"{self._source}: {launch.entry}, which may have a barrier that not all threads reach,"
         )
+        done = _watched([str(self._program), *arguments], who, _RUN_SECONDS)
         if done.returncode:
             raise EngineBuildError(
                 f"{self._source}: {launch.entry} fails on the CPU:\n{done.stderr.strip()[:2000]}"

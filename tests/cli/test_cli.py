@@ -328,6 +328,11 @@ def test_run_prints_json_and_draws(
     rows = json.loads(done.stdout)
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png"]
     assert len(list((tmp_path / "drawn").glob("*.png"))) == 3
+    alone = run(
+        "run", pictures, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
+        "--json",
+    )  # fmt: skip
+    assert json.loads(alone.stdout) == rows, "one worker reads the same"
 
 
 def test_run_does_not_draw_over_its_pictures(bundles: dict[str, Path], pictures: Path) -> None:

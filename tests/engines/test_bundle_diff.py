@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,18 @@ VERDICT = Verdict(
 )
 
 
-def bundle(folder: Path, graph: str | bytes = GRAPH, role: str = "det", **change: Any) -> Bundle:
+PLAN = hashlib.sha256(b"plan").hexdigest()[:12]
+HOW = "on 20 samples against labels, run by openvino"
+
+
+def bundle(
+    folder: Path,
+    graph: str | bytes = GRAPH,
+    role: str = "det",
+    plan: bytes = b"plan",
+    **change: Any,
+) -> Bundle:
+    folder.parent.mkdir(exist_ok=True)
     spec = spec_from_dict(
         {
             "name": role, "role": "detector", "source": {"path": "model"},
@@ -53,7 +65,7 @@ def bundle(folder: Path, graph: str | bytes = GRAPH, role: str = "det", **change
         model = onnx.parser.parse_model(graph) if isinstance(graph, str) else None
         data = model.SerializeToString() if model is not None else bytes(graph)  # type: ignore
         (scratch / "model_32.onnx").write_bytes(data)
-        (scratch / "plan_32.xml").write_bytes(b"plan")
+        (scratch / "plan_32.xml").write_bytes(plan)
         fields: dict[str, Any] = {
             "target": "openvino", "precision": "int8", "source_sha256": "0" * 64,
             "versions": {"openvino": "1"}, "calibration": CALIBRATION, "verdict": VERDICT,
@@ -93,18 +105,24 @@ def test_equal_bundles_do_not_differ_wherever_they_lie(tmp_path: Path) -> None:
         ({"versions": {"openvino": "2"}}, ("version of openvino", "1", "2")),
         ({"settings": {"floor": 75}}, ("setting floor", None, "75")),
         ({"node_precisions": {"Conv_1": "first"}}, ("float: Conv_1", None, "first")),
-        (
-            {"graph": GRAPH.replace("Relu", "Sigmoid")},
-            ("Relu nodes at width 32", "1", "0"),
-        ),
-        ({"graph": GRAPH.replace("2.0", "3.0")}, ("graph at width 32", "numbers", "differ")),
+        ({"graph": GRAPH.replace("Relu", "Sigmoid")}, ("nodes at width 32: Relu", "1", None)),
+        ({"graph": GRAPH.replace("Relu", "Sigmoid")}, ("nodes at width 32: Sigmoid", None, "1")),
+        ({"plan": b"other"}, ("plan at width 32", f"SHA-256 {PLAN}", "SHA-256 d9298a10d1b0")),
         (
             {"calibration": CALIBRATION.model_copy(update={"method": "entropy"})},
             ("calibration method", "mse", "entropy"),
         ),
         (
             {"calibration": CALIBRATION.model_copy(update={"ranges": {"x": 1.1, "z": 4.0}})},
-            ("ranges (2 of 2), most of all z", "2", "4"),
+            ("2 ranges, most of all that of z", "2", "4"),
+        ),
+        (
+            {"calibration": CALIBRATION.model_copy(update={"ranges": {"x": 1.0, "z": 0.0}})},
+            ("1 ranges, most of all that of z", "2", "0"),
+        ),
+        (
+            {"calibration": CALIBRATION.model_copy(update={"ranges": {"x": 1.0}})},
+            ("range of z", "2", None),
         ),
         (
             {"verdict": VERDICT.model_copy(update={"latency": None})},
@@ -117,16 +135,32 @@ def test_each_difference_is_told(
 ) -> None:
     told = differences(tmp_path, **change)
     assert found in told
-    assert len(told) == (2 if "Sigmoid" in str(change) else 1)
+    assert len(told) == (3 if "Sigmoid" in str(change) else 1)
 
 
 def test_lost_points_are_told(tmp_path: Path) -> None:
     worse = METRIC.model_copy(update={"engine": 0.8})
     told = differences(tmp_path, verdict=VERDICT.model_copy(update={"metric": worse}))
     assert told == [
-        ("hmean", "90.00 on 20 samples", "80.00 on 20 samples"),
+        ("hmean", f"90.00 {HOW}", f"80.00 {HOW}"),
         ("points lost", "+0.50", "+10.50"),
     ]
+
+
+def test_other_numbers_and_other_wiring_are_other_graphs(tmp_path: Path) -> None:
+    wired = GRAPH.replace("Mul(x, w)", "Mul(w, x)")
+    for number, graph in enumerate((GRAPH.replace("2.0", "3.0"), wired)):
+        told = differences(tmp_path / str(number), graph=graph)
+        assert [what for what, *_ in told] == ["graph at width 32"]
+
+
+def test_what_ran_the_engine_is_told(tmp_path: Path) -> None:
+    other = METRIC.model_copy(update={"engine_run_by": "onnxruntime"})
+    ((what, _, second),) = differences(
+        tmp_path, verdict=VERDICT.model_copy(update={"metric": other})
+    )
+    assert what == "hmean"
+    assert str(second).endswith("run by onnxruntime")
 
 
 def test_damaged_graph_is_told(tmp_path: Path) -> None:
