@@ -10,15 +10,17 @@ __device__ inline float to_float(float value) { return value; }
 
 __device__ inline float to_float(half_bits value)
 {
-    float result;
 #ifdef __CUDACC__
+    float result;
     asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(value.bits));
-#else
-    _Float16 half;
-    __builtin_memcpy(&half, &value, sizeof half);
-    result = static_cast<float>(half);
-#endif
     return result;
+#else
+    const int exponent = value.bits >> 10 & 31, fraction = value.bits & 1023;
+    const float size = exponent == 0    ? ldexpf(fraction, -24)
+                       : exponent == 31 ? (fraction ? NAN : INFINITY)
+                                        : ldexpf(1024 + fraction, exponent - 25);
+    return value.bits >> 15 ? -size : size;
+#endif
 }
 
 template <typename T> __device__ T from_float(float value);
@@ -31,8 +33,13 @@ template <> __device__ inline half_bits from_float<half_bits>(float value)
 #ifdef __CUDACC__
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(result.bits) : "f"(value));
 #else
-    _Float16 half = static_cast<_Float16>(value);
-    __builtin_memcpy(&result, &half, sizeof half);
+    const float size = fabsf(value);
+    int exponent = 0;
+    frexpf(size, &exponent);
+    exponent = size == 0 || exponent < -13 ? -14 : exponent - 1;
+    const int fraction = size < 65520 ? lrintf(ldexpf(size, 10 - exponent)) : 0;
+    result.bits = value != value ? 0x7e00 : size < 65520 ? ((exponent + 14) << 10) + fraction : 0x7c00;
+    result.bits |= __builtin_signbit(value) ? 0x8000 : 0;
 #endif
     return result;
 }
