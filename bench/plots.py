@@ -84,6 +84,31 @@ def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:
     return _svg(figure)
 
 
+def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
+    """Draw how wide lines are, in the colour of the bucket each goes to."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axes = figure.add_subplot()
+    edges = sorted(buckets)
+    fitted = np.minimum(line_widths, edges[-1])
+    bins = np.linspace(0, edges[-1], 41).tolist()
+    for number, (low, high) in enumerate(zip((0, *edges), edges, strict=False)):
+        inside = fitted[(fitted > low) & (fitted <= high)]
+        shade = 0.35 + 0.65 * (number + 1) / len(edges)
+        axes.hist(inside, bins=bins, color=(0.13, 0.44, 0.71, shade))
+        axes.axvline(high, color="#cf222e", linewidth=1, linestyle="--")
+        axes.annotate(
+            f"{high}: {len(inside)}", (high, 1), xycoords=("data", "axes fraction"), color=_INK,
+            ha="right", va="bottom", fontsize=9,
+        )  # fmt: skip
+    axes.set_xlabel("width of a line at the input's height, pixels", color=_INK, fontsize=9)
+    axes.set_ylabel("lines", color=_INK, fontsize=9)
+    _plain(axes)
+    return _svg(figure)
+
+
 def _plain(axes: Any) -> None:
     axes.tick_params(colors=_INK, labelsize=9)
     for side in ("top", "right"):

@@ -18,7 +18,20 @@ import typer
 
 from .. import __version__
 from ..errors import OcrTrtError
-from . import bench, build, bundle, calibrate, demo, doctor, init, inspect, plugins, run, train
+from . import (
+    bench,
+    buckets,
+    build,
+    bundle,
+    calibrate,
+    demo,
+    doctor,
+    init,
+    inspect,
+    plugins,
+    run,
+    train,
+)
 from .specs import CAPABILITY
 
 _HEADLESS = "opencv-python-headless"
@@ -38,7 +51,20 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-for _module in (init, inspect, build, calibrate, bench, run, bundle, doctor, demo, plugins, train):
+for _module in (
+    init,
+    inspect,
+    build,
+    calibrate,
+    buckets,
+    bench,
+    run,
+    bundle,
+    doctor,
+    demo,
+    plugins,
+    train,
+):
     _module.add_to(app)
 
 

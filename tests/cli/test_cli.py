@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -315,6 +316,17 @@ def test_bundles_are_shown_verified_and_compared(bundles: dict[str, Path], tmp_p
     assert run("bundle", "verify", copy).returncode == 0
     next(copy.glob("*.onnx")).write_bytes(b"changed")
     fails(run("bundle", "verify", copy), 2, "is not the file that was built")
+
+
+def test_buckets_are_found_and_drawn(
+    specs: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    command = ["buckets", specs["recognizer"], "--data", pictures, "--most", "2"]
+    done = run(*command, "--draw", tmp_path / "b.svg")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^buckets: \[[\d, ]*\]", done.stdout, re.M)
+    assert (tmp_path / "b.svg").read_text().startswith("<svg")
+    fails(run("buckets", specs["detector"], "--data", pictures), 2, "only recognizers have buckets")
 
 
 def test_run_prints_json_and_draws(

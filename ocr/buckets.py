@@ -1,0 +1,76 @@
+"""Input widths for a recognizer: few enough to build, near enough to the lines to waste little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Widths = Sequence[int] | npt.NDArray[np.int64]
+
+
+def mean_cost(lines: Widths, buckets: Sequence[int], cost: Callable[[int], float]) -> float:
+    """Return what a line costs on average if each goes to the narrowest bucket that it fits.
+
+    Args:
+        lines: widths of lines, in pixels at the input's height; wider ones than the widest bucket
+            are squeezed into it.
+        buckets: input widths.
+        cost: of one line in a bucket.
+    """
+    counts = lines_in(lines, buckets)
+    return sum(n * cost(width) for width, n in counts.items()) / max(1, len(lines))
+
+
+def lines_in(lines: Widths, buckets: Sequence[int]) -> dict[int, int]:
+    """Return how many lines go to each bucket."""
+    edges = sorted(buckets)
+    places = np.searchsorted(edges, np.minimum(lines, edges[-1]))
+    return {width: int((places == place).sum()) for place, width in enumerate(edges)}
+
+
+def padded_share(lines: Widths, buckets: Sequence[int]) -> float:
+    """Return the share of all input pixels that is padding, 0..1."""
+    fitted = np.minimum(lines, max(buckets))
+    pixels = sum(n * width for width, n in lines_in(lines, buckets).items())
+    return 1 - float(fitted.sum()) / pixels if pixels else 0.0
+
+
+def best_buckets(
+    lines: Widths, candidates: Sequence[int], most: int, cost: Callable[[int], float]
+) -> list[tuple[int, ...]]:
+    """Return for 1, 2 .. ``most`` buckets those by which lines cost least, narrowest first.
+
+    The widest candidate is always one of them. Dynamic programming over the candidates: the best
+    k buckets up to one of them are the best k - 1 up to some narrower one, and it.
+
+    Raises:
+        ValueError: there are no lines or no candidates.
+    """
+    edges = sorted(set(candidates))
+    if not edges or not len(lines):
+        raise ValueError("no lines, or no widths to choose from")
+    below = np.concatenate([[0], np.cumsum(list(lines_in(lines, edges).values()))])
+    prices = np.array([cost(width) for width in edges])
+    # cheapest[j]: of the lines up to edge j - 1, in as many buckets as there were rounds
+    cheapest = np.concatenate([[0.0], np.full(len(edges), np.inf)])
+    before: list[npt.NDArray[np.int64]] = []
+    found = []
+    for count in range(1, min(most, len(edges)) + 1):
+        table = cheapest[:-1, None] + (below[None, 1:] - below[:-1, None]) * prices[None, :]
+        table[np.tril_indices(len(edges), -1)] = np.inf  # a bucket ends behind its beginning
+        before.append(table.argmin(0))
+        cheapest = np.concatenate([[np.inf], table.min(0)])
+        found.append(_traced(edges, before, count))
+    return found
+
+
+def _traced(
+    edges: Sequence[int], before: Sequence[npt.NDArray[np.int64]], count: int
+) -> tuple[int, ...]:
+    widths, place = [], len(edges)
+    for choices in reversed(before[:count]):
+        widths.append(edges[place - 1])
+        place = int(choices[place - 1])
+    return tuple(reversed(widths))

@@ -1,0 +1,46 @@
+"""Buckets learned from lines, with times of the real model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ocr_trt.calibration.pictures import load_calibration
+from ocr_trt.engines.backends import backend
+from ocr_trt.recipe.buckets import choose_buckets
+from ocr_trt.reporter import SilentReporter
+from ocr_trt.spec import RecognizerSpec
+
+pytest.importorskip("tensorflow")
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    """Twelve narrow lines and one wide one, at the input's height of 32."""
+    for number, width in enumerate([20, 22, 24] * 4 + [90]):
+        picture = np.full((32, width, 3), 10 * number, np.uint8)
+        cv2.imwrite(str(tmp_path / f"{number:02d}.png"), picture)
+    return tmp_path
+
+
+def test_buckets_fit_the_lines(recognizer_spec: RecognizerSpec, lines: Path) -> None:
+    pictures = load_calibration(lines, recognizer_spec)
+    found = choose_buckets(
+        recognizer_spec, pictures, backend("openvino"), SilentReporter(), most=3, step=16
+    )
+    widest = recognizer_spec.input.width
+    assert sorted(found.line_widths) == sorted([20, 22, 24] * 4 + [90])
+    assert list(found.costs) == sorted(found.costs)
+    assert max(found.costs) == widest
+    assert found.costs[widest] > found.costs[min(found.costs)] > 0, "wider takes longer"
+    one, two = found.choices[:2]
+    assert one.widths == (widest,)
+    assert one.saved == 0
+    assert two.widths == (32, widest), "the narrow lines fit into 32"
+    assert two.saved > 0
+    assert two.padding < one.padding
+    assert found.best in found.choices
+    assert found.current.widths == recognizer_spec.widths
