@@ -59,7 +59,8 @@ def _show(bundles: list[Bundle], json: bool) -> None:
         manifest = found.manifest
         rows = [(what, value) for what, value in facts(manifest).items() if value is not None]
         rows += [(f"version of {name}", version) for name, version in manifest.versions.items()]
-        print_table(str(found.folder), ("", ""), rows)
+        print(found.folder)
+        print_table(found.label, ("", ""), rows)
         for node, reason in manifest.node_precisions.items():
             print(plain(f"{node} stays in float: {reason}"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,12 @@ def ptx_from_source(source: Path, floor: int, folder: Path | None = None) -> byt
     """
     options = (f"--gpu-architecture=compute_{floor}", "--std=c++17")
     if folder is None:
-        return _compile(source, options)
+        return _compiled(source, options)
     path = folder / f"{_key(source, options)}.ptx"
     if path.is_file():
         return path.read_bytes()
     check_writable(folder)
-    ptx = _compile(source, options)
+    ptx = _compiled(source, options)
     write_whole(path, ptx)
     return ptx
 
@@ -92,6 +93,15 @@ def _text(nvrtc: Any, program: Any, what: str) -> bytes:
     buffer = bytes(size)
     getattr(nvrtc, f"nvrtcGet{what}")(program, buffer)
     return buffer.rstrip(b"\0 ")
+
+
+def _compiled(source: Path, options: tuple[str, ...]) -> bytes:
+    """Compile in a thread of its own: NVRTC leaves the thread in the "C" locale (``uselocale``).
+
+    Python would read and write ASCII files there.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_compile, source, options).result()
 
 
 def _compile(source: Path, options: tuple[str, ...]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import re
 import shutil
 from dataclasses import replace
@@ -177,6 +178,13 @@ def test_compile_error_shows_the_line(tmp_path: Path) -> None:
     broken = changed(PLUGINS["MaxUnpool2d"], tmp_path, "const T zero", "const T zer0")
     with pytest.raises(EngineBuildError, match=r'(?s)kernel\.cu\(\d+\): error: .*"zero"'):
         ptx_from_source(broken.source, 75)
+
+
+def test_compiling_leaves_the_locale_alone() -> None:
+    needs_nvrtc()
+    before = locale.getpreferredencoding(False)
+    ptx_from_source(PLUGINS["MaxUnpool2d"].source, 75)
+    assert locale.getpreferredencoding(False) == before
 
 
 def test_cache_is_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
