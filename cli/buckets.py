@@ -59,6 +59,8 @@ def buckets(
 
 
 def _print(name: str, found: BucketChoice) -> None:
+    from ..recipe.buckets import WORTH
+
     def row(what: str, choice: Buckets) -> tuple[str, ...]:
         return (
             what,
@@ -70,10 +72,12 @@ def _print(name: str, found: BucketChoice) -> None:
 
     rows = [row(str(len(choice.widths)), choice) for choice in found.choices]
     rows.append(row("the spec's", found.current))
-    title = f"{name}: {len(found.line_widths)} lines, time of one in full batches, fp32, OpenVINO"
+    title = f"{name}: time of a line in full batches, fp32, on {len(found.line_widths)} lines"
     print_table(title, ("buckets", "widths", "ms a line", "saved", "padding"), rows)
     narrow = ", ".join(map(str, found.best.widths[:-1]))
-    print(f"buckets: [{narrow}]   # for the spec; one more would save less than 3 %")
+    is_last = found.best is found.choices[-1]
+    why = "the most that were tried" if is_last else f"one more saves less than {100 * WORTH:.0f} %"
+    print(f"buckets: [{narrow}]   # for the spec; {why}")
 
 
 def add_to(app: typer.Typer) -> None:

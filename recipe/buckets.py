@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,8 +23,8 @@ from .graphs import convert_all
 _MEASURED = 4
 """Widths that are timed; what lies between is taken to lie on a line between them."""
 _TIMED = LatencySettings(duration_s=1.0)
-_WORTH = 0.03
-"""Share of the time that one bucket more must save."""
+WORTH = 0.03
+"""Share of the widest one's time that one bucket more must save."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +106,11 @@ def choose_buckets(
 
 
 def _worth_it(choices: Sequence[Buckets]) -> Buckets:
-    best = choices[0]
-    for choice in choices[1:]:
-        if choice.milliseconds <= best.milliseconds - _WORTH * choices[0].milliseconds:
-            best = choice
-    return best
+    """Return the first choice after which one bucket more saves too little."""
+    for choice, next_one in pairwise(choices):
+        if choice.milliseconds - next_one.milliseconds < WORTH * choices[0].milliseconds:
+            return choice
+    return choices[-1]
 
 
 def _widths(spec: RecognizerSpec, lines: CalibrationSet, reporter: Reporter) -> list[int]:

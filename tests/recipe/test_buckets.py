@@ -10,7 +10,7 @@ import pytest
 
 from ocr_trt.calibration.pictures import load_calibration
 from ocr_trt.engines.backends import backend
-from ocr_trt.recipe.buckets import choose_buckets
+from ocr_trt.recipe.buckets import Buckets, _worth_it, choose_buckets
 from ocr_trt.reporter import SilentReporter
 from ocr_trt.spec import RecognizerSpec
 
@@ -44,3 +44,14 @@ def test_buckets_fit_the_lines(recognizer_spec: RecognizerSpec, lines: Path) -> 
     assert two.padding < one.padding
     assert found.best in found.choices
     assert found.current.widths == recognizer_spec.widths
+
+
+@pytest.mark.parametrize(
+    ("times", "taken"), [([10, 5, 4.9, 4.6], 2), ([10, 9, 8, 7], 4), ([10], 1), ([10, 9.9], 1)]
+)
+def test_as_many_are_taken_as_each_is_worth_it(times: list[float], taken: int) -> None:
+    choices = [
+        Buckets(widths=tuple(range(1, count + 1)), milliseconds=ms, saved=0.0, padding=0.0)
+        for count, ms in enumerate(times, 1)
+    ]
+    assert len(_worth_it(choices).widths) == taken
