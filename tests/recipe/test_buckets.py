@@ -10,6 +10,7 @@ import pytest
 
 from ocr_trt.calibration.pictures import load_calibration
 from ocr_trt.engines.backends import backend
+from ocr_trt.recipe import buckets as learning
 from ocr_trt.recipe.buckets import Buckets, _worth_it, choose_buckets
 from ocr_trt.reporter import SilentReporter
 from ocr_trt.spec import RecognizerSpec
@@ -26,24 +27,31 @@ def lines(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_buckets_fit_the_lines(recognizer_spec: RecognizerSpec, lines: Path) -> None:
+def test_buckets_fit_the_lines(
+    recognizer_spec: RecognizerSpec, lines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widest = recognizer_spec.input.width
+    monkeypatch.setattr(learning, "_costs", lambda *_: {16: 0.25, widest: 1.0})
     pictures = load_calibration(lines, recognizer_spec)
     found = choose_buckets(
         recognizer_spec, pictures, backend("openvino"), SilentReporter(), most=3, step=16
     )
-    widest = recognizer_spec.input.width
     assert sorted(found.line_widths) == sorted([20, 22, 24] * 4 + [90])
-    assert list(found.costs) == sorted(found.costs)
-    assert max(found.costs) == widest
-    assert found.costs[widest] > found.costs[min(found.costs)] > 0, "wider takes longer"
-    one, two = found.choices[:2]
-    assert one.widths == (widest,)
-    assert one.saved == 0
+    one, two, three = found.choices
+    assert (one.widths, one.saved) == ((widest,), 0)
     assert two.widths == (32, widest), "the narrow lines fit into 32"
-    assert two.saved > 0
+    assert two.saved == pytest.approx(12 / 13 * (1 - 0.5))
     assert two.padding < one.padding
-    assert found.best in found.choices
+    assert len(three.widths) == 3
+    assert found.best == two
     assert found.current.widths == recognizer_spec.widths
+
+
+def test_widths_are_timed_with_the_model(recognizer_spec: RecognizerSpec) -> None:
+    costs = learning._costs(recognizer_spec, backend("openvino"), 16, SilentReporter())
+    assert list(costs) == sorted(costs)
+    assert (min(costs), max(costs)) == (16, recognizer_spec.input.width)
+    assert all(0 < milliseconds < 100 for milliseconds in costs.values())
 
 
 @pytest.mark.parametrize(
