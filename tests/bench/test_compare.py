@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
+from ocr_trt.bench import compare as compare_module
 from ocr_trt.bench.compare import compare
 from ocr_trt.bench.latency import LatencySettings
+from ocr_trt.calibration.pictures import load_calibration
+from ocr_trt.engines.backends.onnxruntime import runner_from_model
 from ocr_trt.engines.bundle import Bundle, load_bundle
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.recipe import BuildRequest, build
@@ -89,3 +94,32 @@ def test_nothing_that_can_be_timed_is_no_error(detector_spec: DetectorSpec, tmp_
     moved = bundle.folder.rename(tmp_path / "moved")
     (model,) = compare([load_bundle(moved)], None, QUICK, SilentReporter()).models
     assert [row.latencies for row in model.systems] == [()]
+
+
+def test_typed_graphs_give_what_the_build_found(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    """The rest of an int8 graph for NVIDIA is fp16, and is rounded here as it was there."""
+    pytest.importorskip("tensorrt_rtx")
+    budget = detector_spec.accuracy.model_copy(update={"max_loss": 100.0})
+    request = BuildRequest(
+        spec=detector_spec.model_copy(update={"accuracy": budget}), targets=("tensorrt-rtx",),
+        precision="int8", output=tmp_path / "out", latency=QUICK, samples=load_dataset(pictures),
+        calibration=load_calibration(pictures, detector_spec),
+    )  # fmt: skip
+    (result,) = build(request)
+    assert result.bundle is not None
+    verdict = result.bundle.manifest.verdict
+    assert verdict is not None
+    assert verdict.metric is not None
+    bundle = load_bundle(result.folder)
+    (model,) = compare([bundle], load_dataset(pictures), QUICK, SilentReporter()).models
+    accuracy = model.systems[-1].accuracy
+    assert accuracy is not None
+    assert accuracy.hmean == verdict.metric.engine
+    opened = compare_module._engine_system(bundle, "x").engine.runner()
+    picture = np.random.default_rng(0).uniform(0, 1, (1, *opened.shape)).astype(np.float32)
+    exact = runner_from_model(
+        onnx.load(bundle.path(bundle.manifest.engines[0].model)), label="x", max_batch=1
+    )
+    assert not np.array_equal(opened.run(picture), exact.run(picture)), "fp16 is rounded"
