@@ -130,12 +130,14 @@ def load_report(path: Path) -> Report:
         return Report.model_validate(json.loads(path.read_bytes()))
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place = ".".join(map(str, first["loc"])) or "the whole"
         raise InputFileError(
             f"{path}: no report of ocr-trt bench: {place}: {first['msg']}"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise InputFileError(f"{path}: cannot be read as a report: {error}") from None
+        raise InputFileError(
+            f"{path}: cannot be read as a report: {error}; name a report.json of ocr-trt bench"
+        ) from None
 
 
 def check_rules(new: Report, old: Report | None, rules: Sequence[Rule]) -> tuple[Check, ...]:

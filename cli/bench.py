@@ -24,13 +24,14 @@ def bench(
         float, typer.Option(min=0.01, max=3600, help="Seconds to time each system.")
     ] = 3.0,
     baseline: Annotated[
-        Path | None, typer.Option(help="An older report.json to compare with.")
+        Path | None, typer.Option(help="An older report.json, for --fail-on to compare with.")
     ] = None,
     fail_on: Annotated[
         str | None,
         typer.Option(
             help="End with exit code 5 if: speedup<0.9x,cer>+0.2,hmean<88. x is a multiple of the "
-            "older value, + and - a distance from it; throughput@16<200 names a batch size."
+            "older value, + and - a distance from it. Times without x are those of batch 1; "
+            "throughput@16<200 names another."
         ),
     ] = None,
     json: Json = False,

@@ -47,6 +47,8 @@ def buckets(
     model, reporter = load_spec(spec), ConsoleReporter(silent=json)
     if not isinstance(model, RecognizerSpec):
         raise UserError(f"{spec}: is a {model.role}; only recognizers have buckets")
+    if step > model.input.width // 2:
+        raise UserError(f"--step {step}: at most half of the input's width, {model.input.width}")
     lines = calibration_from(data, model, detector, reporter)
     target = backend("openvino")
     found = choose_buckets(model, lines, target, reporter, most=most, step=step)

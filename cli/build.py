@@ -54,7 +54,9 @@ def build(
     ] = None,
     ranges: Annotated[
         Path | None,
-        typer.Option(help="File of ranges, used if it is of this model and data, else written."),
+        typer.Option(
+            help="File of ranges: written, or if it is there used, for the same model and data."
+        ),
     ] = None,
     everywhere: Annotated[
         bool, typer.Option(help="int8 also for the first and the last layer.")

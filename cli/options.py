@@ -30,9 +30,7 @@ Method = Annotated[
 ]
 DetectorBundle = Annotated[
     Path | None,
-    typer.Option(
-        "--detector", help="Bundle that cuts a recognizer's lines out of the calibration pictures."
-    ),
+    typer.Option("--detector", help="Bundle that cuts a recognizer's lines out of the pictures."),
 ]
 SkipBad = Annotated[
     bool,

@@ -328,6 +328,7 @@ def test_buckets_are_found_and_drawn(
     assert re.search(r"^buckets: \[[\d, ]*\]", done.stdout, re.M)
     assert (tmp_path / "b.svg").read_text().startswith("<svg")
     fails(run("buckets", specs["detector"], "--data", pictures), 2, "only recognizers have buckets")
+    fails(run(*command, "--step", "60"), 2, "at most half of the input's width")
 
 
 def test_run_prints_json_and_draws(
