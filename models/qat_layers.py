@@ -66,8 +66,7 @@ class _RoundedKernel:
     @property
     def kernel(self) -> Any:
         kernel = super().kernel  # type: ignore[misc]
-        outputs = 1 if self.bias is None else len(self.bias.shape)  # type: ignore[attr-defined]
-        axes = tuple(range(len(kernel.shape) - outputs))
+        axes = tuple(range(len(kernel.shape) - 1))  # all but the outputs, which are the last
         scale = ops.maximum(ops.max(ops.abs(kernel), axes, keepdims=True) / self.levels, 1e-7)
         return straight_through(kernel, ops.round(kernel / scale) * scale)
 

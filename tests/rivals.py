@@ -240,7 +240,7 @@ def _ours(contest: Contest) -> Iterator[Row]:
             BuildRequest(
                 spec=contest.spec,
                 targets=("openvino",),
-                precision=precision,  # type: ignore[arg-type]
+                precision=precision,
                 method="auto" if precision == "best" else "mse",
                 output=contest.folder / precision,
                 calibration=load_calibration(SAMPLES / "calibration", contest.spec, PICTURES),

@@ -11,6 +11,7 @@ So the weights are what the quantised file says, and the rest is float again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -36,10 +37,8 @@ def _dequantize(graph: ir.Graph, node: ir.Node, first: int, made: list[ir.Node])
     return made[-1].outputs[0]
 
 
-def _op(
-    op: str, inputs: list[ir.Value | None], made: list[ir.Node], **attributes: object
-) -> ir.Value:
-    made.append(ir.node(op, inputs, attributes=attributes))  # type: ignore[arg-type]
+def _op(op: str, inputs: list[ir.Value | None], made: list[ir.Node], **attributes: Any) -> ir.Value:
+    made.append(ir.node(op, inputs, attributes=attributes))
     made[-1].outputs[0].type = _FLOAT
     return made[-1].outputs[0]
 
@@ -131,9 +130,9 @@ def _integer_product(op: str) -> Rewrite:
             if array is None:
                 operands.append(value)
                 continue
-            shift = 0 if offset is None else offset.astype(np.float32)
-            if offset is not None and offset.ndim == 1 and op == "Conv":
-                shift = shift.reshape(-1, *(1,) * (array.ndim - 1))  # type: ignore[union-attr]
+            shift = np.float32(0) if offset is None else offset.astype(np.float32)
+            if shift.ndim == 1 and op == "Conv":
+                shift = shift.reshape(-1, *(1,) * (array.ndim - 1))
             operands.append(new_initializer(graph, array.astype(np.float32) - shift, "weights"))
         names = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
         kept = _kept(node, *names) if op == "Conv" else {}

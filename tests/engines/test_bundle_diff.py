@@ -62,8 +62,10 @@ def bundle(
         }
     )  # fmt: skip
     with whole_folder(folder, own_files(folder)) as scratch:
-        model = onnx.parser.parse_model(graph) if isinstance(graph, str) else None
-        data = model.SerializeToString() if model is not None else bytes(graph)  # type: ignore
+        if isinstance(graph, str):
+            data = onnx.parser.parse_model(graph).SerializeToString()
+        else:
+            data = graph
         (scratch / "model_32.onnx").write_bytes(data)
         (scratch / "plan_32.xml").write_bytes(plan)
         fields: dict[str, Any] = {

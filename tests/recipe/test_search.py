@@ -83,7 +83,7 @@ def scales(calibrator: Calibrator, costs: dict[str, float], **change: Any) -> Sc
 
 def run(calibrator: Calibrator, judge: Scales, **typing: Any) -> Any:
     wanted = Typing(precision="int8", method="minmax", **typing)
-    return search(judge, calibrator, wanted, ("minmax",))  # type: ignore[arg-type]
+    return search(judge, calibrator, wanted, ("minmax",))
 
 
 def test_all_in_int8_if_that_is_within_budget(calibrator: Calibrator) -> None:
