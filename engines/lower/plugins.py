@@ -9,6 +9,7 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
+from ...errors import EngineBuildError
 from ...plugins.function import DOMAIN
 
 _DTYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
@@ -18,13 +19,19 @@ _DTYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 def mark_plugins(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
     """Return the model with its custom ops marked, and how many there are.
 
-    An op on another dtype, bfloat16 for example, keeps its function body.
+    Raises:
+        EngineBuildError: one has inputs of a dtype, bfloat16 for example, that no kernel takes.
     """
-    marked, count = ir.from_proto(model), 0
-    for node in marked.graph:
+    marked = ir.from_proto(model)
+    ops = [node for node in marked.graph if node.domain == DOMAIN]
+    for node in ops:
         dtypes = {value.dtype for value in node.inputs if value is not None}
-        if node.domain == DOMAIN and len(dtypes) == 1 and dtypes <= set(_DTYPES):
-            node.attributes["plugin_namespace"] = ir.AttrString("plugin_namespace", DOMAIN)
-            node.attributes["plugin_version"] = ir.AttrString("plugin_version", "1")
-            count += 1
-    return ir.to_proto(marked), count
+        if len(dtypes) != 1 or not dtypes <= set(_DTYPES):
+            names = ", ".join(sorted(str(dtype) for dtype in dtypes))
+            raise EngineBuildError(
+                f"plugins: no kernel of {node.op_type} takes {names}, but FLOAT or FLOAT16; choose "
+                "another --precision, or leave --plugins out"
+            )
+        node.attributes["plugin_namespace"] = ir.AttrString("plugin_namespace", DOMAIN)
+        node.attributes["plugin_version"] = ir.AttrString("plugin_version", "1")
+    return ir.to_proto(marked), len(ops)

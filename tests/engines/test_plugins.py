@@ -15,7 +15,7 @@ from ocr_trt.engines.backends import backend, trt_common
 from ocr_trt.engines.backends.base import BuildSettings
 from ocr_trt.engines.backends.trt_child import _BuildError, _check_plugins
 from ocr_trt.engines.lower.plugins import mark_plugins
-from ocr_trt.errors import TargetMissingError, UserError
+from ocr_trt.errors import EngineBuildError, TargetMissingError, UserError
 from ocr_trt.plugins import max_pool_argmax_2d, max_unpool_2d
 
 
@@ -48,10 +48,19 @@ def test_custom_ops_name_their_plugins(dtype: str) -> None:
     assert len(marked.functions) == 2
 
 
-def test_what_there_is_no_kernel_for_keeps_its_body() -> None:
-    marked, count = mark_plugins(graph("bfloat16"))
+def test_what_there_is_no_kernel_for_is_told() -> None:
+    with pytest.raises(EngineBuildError, match="no kernel of MaxPoolArgmax2d takes BFLOAT16"):
+        mark_plugins(graph("bfloat16"))
+
+
+def test_a_model_without_custom_ops_has_nothing_to_mark() -> None:
+    plain = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 20]> agraph (float[1] x) => (float[1] y) '
+        "{ y = Relu(x) }"
+    )
+    marked, count = mark_plugins(plain)
     assert count == 0
-    assert not any(marks(marked).values())
+    assert marks(marked) == {"Relu": {}}
 
 
 @pytest.mark.parametrize("wanted", [True, False])
