@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -19,6 +20,12 @@ def _output_error(path: Path, error: OSError) -> OutputError:
     if error.errno in _FULL:
         return OutputError(f"{path}: the disk is full; nothing was written")
     return OutputError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+def cache_folder(name: str) -> Path:
+    """Return where things are kept that can be made again: ``$XDG_CACHE_HOME/ocr-trt/<name>``."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "ocr-trt" / name
 
 
 def check_file_destination(path: Path) -> None:

@@ -69,6 +69,15 @@ def build(
     plugins: Annotated[
         bool, typer.Option(help="tensorrt: take the CUDA kernels of custom ops; no GPU tried yet.")
     ] = False,
+    trt: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="For NVIDIA's builders, repeatable: workspace (MiB), optimization (0-5), hardware "
+            "(same-gpu, same-compute-capability, ampere-plus); and, yes or no, version-compatible, "
+            "refit, strip, sparse, timing-cache.",
+        ),
+    ] = None,
     role: Annotated[str | None, typer.Option(help="Of a model file: detector, recognizer.")] = None,
     input: Annotated[str | None, typer.Option(help="Of a model file: NAME:1x640x640x3.")] = None,
     mean: Annotated[str | None, typer.Option(help="Of a model file: 127.5 or 123,117,104.")] = None,
@@ -86,6 +95,7 @@ def build(
     """
     quiet_libraries(verbose=verbose)
     from ..engines.backends.base import BuildSettings
+    from ..engines.nvidia.options import options_from
     from ..ocr.dataset import load_dataset
     from ..recipe import BuildRequest
     from ..recipe import build as build_bundles
@@ -93,6 +103,7 @@ def build(
     options = ModelOptions(
         role=role, input=input, mean=numbers(mean, "--mean"), scale=numbers(scale, "--scale")
     )
+    told = options_from(trt or ())
     capabilities = capabilities_from(compute_capability or ())
     reporter = ConsoleReporter(silent=json)
     wanted = precision_from(precision)
@@ -100,7 +111,10 @@ def build(
     for path in spec_paths(models):
         spec = spec_from_path(path, options, reporter)
         settings = BuildSettings(
-            max_batch=spec.input.max_batch, compute_capabilities=capabilities, plugins=plugins
+            max_batch=spec.input.max_batch,
+            compute_capabilities=capabilities,
+            plugins=plugins,
+            options=told,
         )
         requests.append(
             BuildRequest(

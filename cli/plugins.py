@@ -56,22 +56,17 @@ def _list(_: Path | None, json: bool) -> None:
 
 
 def _compile(output: Path | None, json: bool) -> None:
-    from ..output import check_writable, write_whole
-    from ..plugins.cuda.nvrtc import (
-        FLOORS,
-        cache_folder,
-        entries_of,
-        nvrtc_version,
-        ptx_from_source,
-    )
+    from ..output import cache_folder, check_writable, write_whole
+    from ..plugins.cuda.nvrtc import FLOORS, entries_of, nvrtc_version, ptx_from_source
     from ..plugins.registry import PLUGINS
 
     if output is not None:
         check_writable(output)
+    kept = cache_folder("ptx")
     version, rows = ".".join(map(str, nvrtc_version())), []
     for plugin in PLUGINS.values():
         for floor in FLOORS:
-            ptx = ptx_from_source(plugin.source, floor, None if output else cache_folder())
+            ptx = ptx_from_source(plugin.source, floor, None if output else kept)
             if output is not None:
                 write_whole(output / f"{plugin.source.parent.name}.compute_{floor}.ptx", ptx)
             rows.append((plugin.name, f"{floor / 10:.1f}", len(entries_of(ptx)), len(ptx)))
@@ -81,7 +76,7 @@ def _compile(output: Path | None, json: bool) -> None:
         return
     title = f"PTX by NVRTC {version}, for drivers of CUDA {version} and later"
     print_table(title, ("op", "from compute capability", "kernels", "bytes"), rows)
-    print(f"written to {output or cache_folder()}")
+    print(f"written to {output or kept}")
 
 
 def _verify(_: Path | None, json: bool) -> None:

@@ -16,10 +16,15 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A bundle whose manifest was read; files are checked by :func:`load_bundle`."""
+    """A bundle whose manifest was read; files are checked by :func:`load_bundle`.
+
+    ``is_trusted``: a plan in it may run code of its own on the host, as version-compatible ones of
+    TensorRT do.
+    """
 
     folder: Path
     manifest: Manifest
+    is_trusted: bool = False
 
     @property
     def spec(self) -> DetectorSpec | RecognizerSpec:
@@ -77,7 +82,7 @@ def _is_inside(name: str) -> bool:
     return bool(name) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
-def load_bundle(folder: Path | str) -> Bundle:
+def load_bundle(folder: Path | str, *, is_trusted: bool = False) -> Bundle:
     """Read a bundle and check all its files against its manifest.
 
     Raises:
@@ -98,7 +103,7 @@ def load_bundle(folder: Path | str) -> Bundle:
             raise InputFileError(f"{folder}: {name!r:.80} is not listed in its manifest")
     for name, entry in sorted(manifest.files.items()):
         _check_file(folder, name, entry)
-    return Bundle(folder=folder, manifest=manifest)
+    return Bundle(folder=folder, manifest=manifest, is_trusted=is_trusted)
 
 
 def _leads_out(folder: Path, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..engines.backends import backend
-from ..engines.backends.base import Runner, RunSettings
+from ..engines.backends.base import BuiltWith, Runner, RunSettings
 from ..engines.bundle import Bundle
 from ..errors import InputFileError, OcrTrtError
 from ..spec import DetectorSpec, RecognizerSpec
@@ -63,24 +63,31 @@ def engine_from_bundle(bundle: Bundle, *, threads: int = 0, label: str = "") -> 
     target = backend(bundle.manifest.target)
     _check_weights(bundle)
     label, spec = label or bundle.label, bundle.spec
-    plans = {entry.width: bundle.path(entry.plan) for entry in bundle.manifest.engines}
+    entries = {entry.width: entry for entry in bundle.manifest.engines}
+    built = BuiltWith(
+        version=bundle.manifest.versions.get(target.name, ""), settings=bundle.manifest.settings
+    )
 
     def open_runner(width: int) -> Runner:
-        settings, most = RunSettings(threads=threads), spec.input.max_batch
+        plan, model = bundle.path(entries[width].plan), bundle.path(entries[width].model)
+        settings = RunSettings(
+            threads=threads, built=built, model=model, is_trusted=bundle.is_trusted
+        )
+        most = spec.input.max_batch
         try:
-            runner = target.open(plans[width], label=label, settings=settings, max_batch=most)
+            runner = target.open(plan, label=label, settings=settings, max_batch=most)
+        except InputFileError as error:
+            raise InputFileError(f"{plan}: {error}") from error
         except OcrTrtError:
             raise
         except Exception as error:  # every runtime has its own
             reason = str(error).strip().splitlines()
             raise InputFileError(
-                f"{plans[width]}: {target.name} cannot load it: {reason[0] if reason else error!r}"
+                f"{plan}: {target.name} cannot load it: {reason[0] if reason else error!r}"
             ) from error
         wanted = (spec.input.channels, spec.input.height, width)
         if runner.shape != wanted:
-            raise InputFileError(
-                f"{plans[width]}: takes {runner.shape}, but the spec says {wanted}"
-            )
+            raise InputFileError(f"{plan}: takes {runner.shape}, but the spec says {wanted}")
         return runner
 
     return Engine(label=label, spec=spec, open_runner=open_runner)

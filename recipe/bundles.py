@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -106,6 +107,7 @@ def _checked_targets(request: BuildRequest) -> list[Backend]:
         takers = [target for target in targets if target.takes_plugins]
         for target in takers or targets:
             target.check_plugins()
+    _check_options(request, targets)
     if request.samples is not None and not has_samples(request.samples, request.spec):
         folder, role = request.samples.folder, request.spec.role
         raise InputFileError(f"{folder}: holds nothing a {role} can be measured on")
@@ -113,6 +115,15 @@ def _checked_targets(request: BuildRequest) -> list[Backend]:
     for target in targets:
         check_destination(_folder(request, target), own_files(_folder(request, target)))
     return targets
+
+
+def _check_options(request: BuildRequest, targets: Sequence[Backend]) -> None:
+    """Options have to mean something to one target at least, and every target that they are for
+    has to have them.
+    """
+    takers = [target for target in targets if target.takes_options]
+    for target in takers or targets:
+        target.check_options(request.settings.options)
 
 
 def _folder(request: BuildRequest, target: Backend) -> Path:
@@ -142,9 +153,9 @@ def _make(job: Job, scratch: Path) -> Manifest:
     found = choose(job)
     chosen, spec = found.chosen, request.spec
     engines = compile_plans(target, chosen.typed.graphs, scratch, request.settings, job.reporter)
-    plans = {entry.width: scratch / entry.plan for entry in engines}
     if target.presence().can_run:
-        opened = plans_engine(target, plans, spec, f"{target.name} {request.precision}")
+        label = f"{target.name} {request.precision}"
+        opened = plans_engine(target, scratch, engines, spec, label)
     else:
         opened = typed_engine(chosen.typed.graphs, spec, chosen.label)
     with opened as engine:
@@ -160,10 +171,7 @@ def _make(job: Job, scratch: Path) -> Manifest:
         precision=request.precision,
         source_sha256=tree_sha256(request.spec.source.path),
         versions={**versions(), target.name: target.presence().version},
-        settings={
-            "compute_capabilities": list(request.settings.compute_capabilities),
-            "plugins": request.settings.plugins and target.takes_plugins,
-        },
+        settings=target.built_with(request.settings),
         largest_weight=job.needs.style.largest_weight,
         engines=engines,
         int8_share=chosen.int8_share if request.precision in ("int8", "best") else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,13 +40,19 @@ def compile_plans(
 
 
 def plans_engine(
-    target: Backend, plans: Mapping[int, Path], spec: DetectorSpec | RecognizerSpec, label: str
+    target: Backend,
+    folder: Path,
+    entries: Sequence[EngineEntry],
+    spec: DetectorSpec | RecognizerSpec,
+    label: str,
 ) -> Engine:
-    """Return an engine of plans that are in no bundle yet."""
+    """Return an engine of plans in ``folder`` that are in no bundle yet."""
+    of_width = {entry.width: entry for entry in entries}
 
     def open_runner(width: int) -> Runner:
-        most = spec.input.max_batch
-        return target.open(plans[width], label=label, settings=RunSettings(), max_batch=most)
+        entry, most = of_width[width], spec.input.max_batch
+        settings = RunSettings(model=folder / entry.model, is_trusted=True)  # made here
+        return target.open(folder / entry.plan, label=label, settings=settings, max_batch=most)
 
     return Engine(label=label, spec=spec, open_runner=open_runner)
 
@@ -77,6 +83,5 @@ def tried(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         entries = compile_plans(target, graphs, folder, settings, reporter)
-        plans = {entry.width: folder / entry.plan for entry in entries}
-        with plans_engine(target, plans, spec, f"{target.name} {what}") as engine:
+        with plans_engine(target, folder, entries, spec, f"{target.name} {what}") as engine:
             yield engine

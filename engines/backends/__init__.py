@@ -12,7 +12,7 @@ from pathlib import Path
 from ...errors import UserError
 from .base import Backend
 
-_NOT_TARGETS = {"__init__", "base", "trt_common", "trt_child"}
+_NOT_TARGETS = {"__init__", "base"}
 
 
 def target_names() -> list[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import BoundedSemaphore, Lock
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +19,7 @@ from ...calibration.quantize import Int8Style
 from ...calibration.typed import Rest
 from ...errors import UserError
 from ..manifest import Precision
+from ..nvidia.options import NvidiaOptions, changed
 
 Pictures = npt.NDArray[np.float32]
 
@@ -29,6 +33,8 @@ class BuildSettings:
     """NVIDIA GPUs to build for, such as "8.9"; empty: the target's default."""
     plugins: bool = False
     """Let TensorRT take the kernels of custom ops in place of their function bodies."""
+    options: NvidiaOptions = field(default_factory=NvidiaOptions)
+    """What NVIDIA's builders are told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +60,34 @@ class Presence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BuiltWith:
+    """What a bundle's manifest says that its plan was built with: version of the target, settings
+    as :meth:`Backend.built_with` gave them.
+    """
+
+    version: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """How to run an engine. 0 threads: the target's own choice."""
+    """How to run an engine.
+
+    Attributes:
+        threads: of the CPU; 0: the target's own choice.
+        built: what the plan was built with; None: it was made here and now.
+        model: the plan's typed ONNX, for plans whose weights were left out.
+        lanes: how many batches may be on their way to a GPU at once.
+        use_graphs: let a GPU repeat recorded work (CUDA graphs).
+        is_trusted: let a plan run code on the host; version-compatible ones have some.
+    """
 
     threads: int = 0
+    built: BuiltWith | None = None
+    model: Path | None = None
+    lanes: int = 2
+    use_graphs: bool = True
+    is_trusted: bool = False
 
 
 class Runner(ABC):
@@ -66,11 +96,16 @@ class Runner(ABC):
     A context manager; outside ``with`` it must be closed.
     """
 
+    lanes = 1
+    """How many threads may call :meth:`run` at once."""
+
     def __init__(self, *, label: str, shape: tuple[int, int, int], max_batch: int) -> None:
         self.label = label
         self.shape = shape
         """(C, H, W) of one picture."""
         self.max_batch = max_batch
+        self._pool: ThreadPoolExecutor | None = None
+        self._free, self._starting = BoundedSemaphore(1), Lock()
 
     def run(self, pictures: Pictures) -> npt.NDArray[np.float32]:
         """Run a batch; return the output in the converted graph's layout.
@@ -89,6 +124,20 @@ class Runner(ABC):
             )
         return self.execute(self.prepare(pictures))
 
+    def submit(self, pictures: Pictures) -> Future[npt.NDArray[np.float32]]:
+        """Run a batch in a thread of the runner's own; errors of :meth:`run` come with the result.
+
+        Waits if two batches for each lane have not ended yet.
+        """
+        with self._starting:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.lanes, thread_name_prefix=self.label)
+                self._free = BoundedSemaphore(2 * self.lanes)
+        self._free.acquire()
+        future = self._pool.submit(self.run, pictures)
+        future.add_done_callback(lambda _: self._free.release())
+        return future
+
     def prepare(self, pictures: Pictures) -> Any:
         """Turn pictures into what :meth:`execute` takes; not part of a latency."""
         return np.ascontiguousarray(pictures)
@@ -97,8 +146,11 @@ class Runner(ABC):
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run one prepared feed and wait for the result. This is what is timed."""
 
-    def close(self) -> None:  # noqa: B027 (nothing to free is fine)
-        """Free what the engine holds."""
+    def close(self) -> None:
+        """Wait for what was submitted, and free what the engine holds."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
     def __enter__(self) -> Runner:
         return self
@@ -124,6 +176,8 @@ class Backend(ABC):
     """Whether ``BuildSettings.compute_capabilities`` means anything to it."""
     takes_plugins: bool = False
     """Whether ``BuildSettings.plugins`` does."""
+    takes_options: bool = False
+    """Whether ``BuildSettings.options`` do."""
 
     @abstractmethod
     def presence(self) -> Presence:
@@ -141,6 +195,19 @@ class Backend(ABC):
                 f"--plugins: {self.name} takes no kernels, it builds function bodies; leave the "
                 "option out, or name --target tensorrt"
             )
+
+    def check_options(self, options: NvidiaOptions) -> None:
+        """Check that the builder has what ``BuildSettings.options`` ask for.
+
+        Raises:
+            UserError: it has not.
+        """
+        if changed(options):
+            raise UserError(f"--trt means nothing to {self.name}; leave it out")
+
+    def built_with(self, settings: BuildSettings) -> dict[str, Any]:
+        """Return what the manifest shall say of how plans were built, as plain data."""
+        return {}
 
     def needs(self) -> GraphNeeds:
         """Say what an int8 graph must be to run here, or where the target's plans run."""

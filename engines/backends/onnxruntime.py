@@ -29,6 +29,7 @@ class _Runner(Runner):
 
     def close(self) -> None:
         """Drop the session."""
+        super().close()
         self._session = None
 
 

@@ -46,6 +46,7 @@ class _Runner(Runner):
 
     def close(self) -> None:
         """Drop the compiled model."""
+        super().close()
         self._request = None
 
 
@@ -85,6 +86,7 @@ class _RecurrentRunner(Runner):
 
     def close(self) -> None:
         """Drop the compiled models."""
+        super().close()
         self._requests.clear()
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .trt_common import NvidiaBackend
+from ..nvidia.backend import NvidiaBackend
 
-BACKEND = NvidiaBackend(name="tensorrt", package="tensorrt", extra="gpu", builds_without_gpu=False)
+BACKEND = NvidiaBackend(name="tensorrt", package="tensorrt", extra="gpu")

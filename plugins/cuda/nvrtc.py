@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -17,12 +16,6 @@ FLOORS = (75, 80, 90)
 """Compute capabilities, times ten, that PTX is made for; it runs on these and all above."""
 HEADERS = Path(__file__).parent
 _REMEDY = "install it with: pip install 'ocr-trt[cuda]'"
-
-
-def cache_folder() -> Path:
-    """Return where compiled kernels are kept: ``$XDG_CACHE_HOME/ocr-trt/ptx``."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "ocr-trt" / "ptx"
 
 
 def ptx_from_source(source: Path, floor: int, folder: Path | None = None) -> bytes:

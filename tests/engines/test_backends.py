@@ -12,8 +12,8 @@ from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.backends import backend, target_names
 from ocr_trt.engines.backends.base import BuildSettings, RunSettings
 from ocr_trt.engines.backends.openvino import _RecurrentRunner
-from ocr_trt.engines.backends.trt_common import build_in_child, refusals_in_child
 from ocr_trt.engines.baseline import baseline_runner
+from ocr_trt.engines.nvidia.builder import build_in_child, refusals_in_child
 from ocr_trt.errors import EngineBuildError, OutputError, TargetMissingError, UserError
 from ocr_trt.session import onnx_session
 from ocr_trt.spec import spec_from_dict

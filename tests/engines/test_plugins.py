@@ -11,10 +11,12 @@ import onnx
 import onnx.parser
 import pytest
 
-from ocr_trt.engines.backends import backend, trt_common
+from ocr_trt.engines.backends import backend
 from ocr_trt.engines.backends.base import BuildSettings
-from ocr_trt.engines.backends.trt_child import _BuildError, _check_plugins
 from ocr_trt.engines.lower.plugins import mark_plugins
+from ocr_trt.engines.nvidia import backend as nvidia_backend
+from ocr_trt.engines.nvidia import builder
+from ocr_trt.engines.nvidia.builder_child import _BuildError, _check_plugins
 from ocr_trt.errors import EngineBuildError, TargetMissingError, UserError
 from ocr_trt.plugins import max_pool_argmax_2d, max_unpool_2d
 
@@ -73,9 +75,9 @@ def test_builder_gets_a_marked_graph_only_where_kernels_are_wanted(
         seen.append((json.loads(json.dumps(order)), model))
         return subprocess.CompletedProcess([], 0, "", "")
 
-    monkeypatch.setattr(trt_common, "_in_child", child)
+    monkeypatch.setattr(builder, "_in_child", child)
     settings = BuildSettings(plugins=wanted)
-    trt_common.build_in_child("tensorrt", graph(), tmp_path / "plan", settings)
+    builder.build_in_child("tensorrt", graph(), tmp_path / "plan", settings)
     ((order, model),) = seen
     assert order["plugins"] == (2 if wanted else 0)
     assert bool(marks(model)["MaxUnpool2d"]) == wanted
@@ -107,6 +109,6 @@ def test_what_kernels_need_is_checked_first(monkeypatch: pytest.MonkeyPatch) -> 
         backend("openvino").check_plugins()
     with pytest.raises(UserError, match="tensorrt-rtx takes no kernels"):
         backend("tensorrt-rtx").check_plugins()
-    monkeypatch.setattr(trt_common, "plugin_module", lambda: None)
+    monkeypatch.setattr(nvidia_backend, "plugin_module", lambda: None)
     with pytest.raises(TargetMissingError, match=r"pip install .*ocr-trt\[gpu,cuda\]"):
         backend("tensorrt").check_plugins()

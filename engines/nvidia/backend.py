@@ -1,0 +1,156 @@
+"""What NVIDIA's three targets are: one class, told which package it is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from importlib import import_module, metadata, util
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from ...calibration.quantize import Int8Style
+from ...errors import TargetMissingError, UserError
+from ...output import cache_folder
+from ...plugins.cuda.nvrtc import nvrtc_version
+from ...plugins.quick import plugin_module
+from ..backends.base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
+from .builder import build_in_child, refusals_in_child
+from .device import CudaDevice, Gpu, gpu_absence
+from .features import features_of
+from .load import check_built_with, engine_from_plan, refit_from_model
+from .options import NvidiaOptions, changed
+from .runner import PlanRunner, PlanSettings
+
+
+class NvidiaBackend(Backend):
+    """One of NVIDIA's packages.
+
+    Args:
+        name: of the target, and of the distribution on PyPI.
+        package: its module.
+        extra: of ocr-trt, that installs it.
+        refused: options of a build that it does not have, and why.
+    """
+
+    precisions = ("fp32", "bf16", "fp16", "int8")
+    suffix = ".plan"
+    takes_options = True
+
+    def __init__(
+        self, *, name: str, package: str, extra: str, refused: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self._package, self._extra, self._refused = package, extra, refused or {}
+        self.takes_plugins = package == "tensorrt"
+        self._builds_without_gpu = self.for_named_gpus = not self.takes_plugins
+
+    def presence(self) -> Presence:
+        """Look for the package, and for a GPU."""
+        if util.find_spec(self._package) is None:
+            remedy = f"pip install 'ocr-trt[{self._extra}]'"
+            reason = f"{self.name} is not installed"
+            return Presence(can_build=False, can_run=False, reason=reason, remedy=remedy)
+        version, absence = metadata.version(self.name), gpu_absence()
+        if absence is None:
+            return Presence(can_build=True, can_run=True, version=version)
+        reason, remedy = absence
+        return Presence(
+            can_build=self._builds_without_gpu,
+            can_run=False,
+            version=version,
+            reason=reason,
+            remedy=remedy,
+        )
+
+    def _check_presence(self) -> None:
+        presence = self.presence()
+        if not presence.can_build:
+            raise TargetMissingError(f"target {self.name}: {presence.reason}; {presence.remedy}")
+
+    def check_plugins(self) -> None:
+        """See whether there is what makes kernels, and what takes them."""
+        if not self.takes_plugins:
+            super().check_plugins()
+        if plugin_module() is None:
+            raise TargetMissingError(
+                "--plugins needs TensorRT 10.9 or later: pip install --upgrade 'ocr-trt[gpu,cuda]'"
+            )
+        nvrtc_version()
+
+    def check_options(self, options: NvidiaOptions) -> None:
+        """Refuse what this builder does not have."""
+        for name in changed(options):
+            if name in self._refused:
+                option = name.replace("_", "-")
+                raise UserError(f"--trt {option}: {self.name} {self._refused[name]}; leave it out")
+
+    def needs(self) -> GraphNeeds:
+        """Deconvolutions have no int8 kernels; attention is fused in 16 bits only."""
+        style = Int8Style(shares_scales=True, rounds_skips=True)
+        return GraphNeeds(lower_deconvolutions=True, style=style, rest="fp16")
+
+    def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
+        """Ask NVIDIA's parser."""
+        self._check_presence()
+        return refusals_in_child(self._package, model)
+
+    def _gpu(self) -> Gpu | None:
+        return None if gpu_absence() else CudaDevice().gpu
+
+    def built_with(self, settings: BuildSettings) -> dict[str, Any]:
+        """Return what decides later whether a plan can be loaded, and what else was asked for."""
+        gpu = None if self._builds_without_gpu else self._gpu()
+        return {
+            "compute_capabilities": list(settings.compute_capabilities),
+            "plugins": settings.plugins and self.takes_plugins,
+            "options": changed(settings.options),
+            **({} if gpu is None else {"gpu": asdict(gpu)}),
+        }
+
+    def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
+        """Call NVIDIA's builder."""
+        self._check_presence()
+        if not self.takes_plugins:
+            settings = replace(settings, plugins=False)
+        gpu = self._gpu()
+        timings = None
+        if gpu is not None and settings.options.timing_cache and not self._builds_without_gpu:
+            timings = cache_folder("timing") / f"{self._words(gpu)}.cache"
+        build_in_child(
+            self._package, model, plan, settings, has_gpu=gpu is not None, timing_cache=timings
+        )
+
+    def _words(self, gpu: Gpu) -> str:
+        words = f"{self.name} {self.presence().version} {gpu.name}"
+        return re.sub(r"[^A-Za-z0-9.]+", "-", words)
+
+    def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
+        """Check that the plan is for this GPU and this version, then load it."""
+        presence = self.presence()
+        if not presence.can_run:
+            raise TargetMissingError(f"{label}: {presence.reason}; {presence.remedy}")
+        trt, device = import_module(self._package), CudaDevice()
+        features, gpu = features_of(trt), device.gpu
+        if settings.built is not None:
+            check_built_with(settings.built, presence.version, gpu, features)
+        data = plan.read_bytes()
+        kept = f"{self._words(gpu)}-{hashlib.sha256(data).hexdigest()[:16]}"
+        with device.current():
+            engine = engine_from_plan(trt, data, features, is_trusted=settings.is_trusted)
+            refit_from_model(trt, engine, settings.model)
+        return PlanRunner(
+            trt,
+            engine,
+            device,
+            features,
+            label=label,
+            settings=PlanSettings(
+                lanes=settings.lanes,
+                use_graphs=settings.use_graphs,
+                runtime_cache=cache_folder("runtime") / kept if features.captures_itself else None,
+            ),
+        )

@@ -1,0 +1,96 @@
+"""NVIDIA's builders, which are native code that can abort on a bad graph.
+
+They run in a child process, which makes that an error message.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+
+from ...errors import EngineBuildError
+from ...onnx_file import as_file
+from ..backends.base import BuildSettings
+from ..lower.plugins import mark_plugins
+from .builder_child import NOT_WRITTEN
+
+_TIMEOUT = 3600  # seconds
+
+
+def _in_child(order: dict[str, object], model: onnx.ModelProto) -> subprocess.CompletedProcess[str]:
+    """Start a child on a graph and wait for it."""
+    with as_file(model) as path:
+        text = json.dumps({**order, "model": str(path)})
+        command = [sys.executable, "-m", "ocr_trt.engines.nvidia.builder_child", text]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise EngineBuildError(
+                f"{order['module']}: the builder was stopped after an hour"
+            ) from None
+
+
+def build_in_child(
+    module: str,
+    model: onnx.ModelProto,
+    plan: Path,
+    settings: BuildSettings,
+    *,
+    has_gpu: bool = False,
+    timing_cache: Path | None = None,
+) -> None:
+    """Build a plan in a child process.
+
+    Args:
+        module: "tensorrt" or "tensorrt_rtx".
+        model: typed graph, functions and all.
+        plan: file to write.
+        settings: profiles and GPUs to build for.
+        has_gpu: there is one here, so that the plan can be loaded, and its layers be listed in a
+            file beside it, ``<plan's stem>.layers.json``.
+        timing_cache: a file that remembers how fast kernels were.
+
+    Raises:
+        EngineBuildError: the builder refused the graph, logged an error, crashed or took an hour.
+        OSError: the plan cannot be written.
+    """
+    model, plugins = mark_plugins(model) if settings.plugins else (model, 0)
+    order: dict[str, object] = {
+        "module": module,
+        "plan": str(plan),
+        "max_batch": settings.max_batch,
+        "compute_capabilities": list(settings.compute_capabilities),
+        "plugins": plugins,
+        "options": settings.options.model_dump(),
+        "has_gpu": has_gpu,
+        "timing_cache": None if timing_cache is None else str(timing_cache),
+    }
+    done = _in_child(order, model)
+    if done.returncode == NOT_WRITTEN:
+        number = int(done.stderr.split()[-1])
+        raise OSError(number, os.strerror(number), str(plan))
+    if done.returncode:
+        raise EngineBuildError(f"{module} refuses the graph: {_last_words(done)}")
+
+
+def refusals_in_child(module: str, model: onnx.ModelProto) -> dict[str, str]:
+    """Let the parser say, in a child process, which nodes it refuses, and why.
+
+    A crash of it is an answer too: "" -> what the process died of.
+    """
+    done = _in_child({"module": module, "plan": None}, model)
+    if done.returncode:
+        return {"": _last_words(done)}
+    return dict(json.loads(done.stdout))
+
+
+def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode < 0:
+        return f"its builder crashed with signal {-done.returncode}: {done.stderr.strip()[-300:]}"
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return "; ".join(lines[-3:]) if lines else f"exit code {done.returncode} without a message"

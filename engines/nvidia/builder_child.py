@@ -1,0 +1,194 @@
+"""The child process that calls a TensorRT builder; ``builder.build_in_child`` starts it.
+
+Setters of the builder config do not raise, they log, so every message of level ERROR fails the
+build.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ...errors import OcrTrtError, OutputError
+from ...output import write_whole
+from ...plugins.registration import register_plugins
+from .features import features_of
+from .layers import inspected
+from .logger import errors_since, logger_of
+from .options import NvidiaOptions
+
+_MIB = 1 << 20
+_FLOOR = 75  # of the plugins' kernels, which use nothing that later GPUs have
+LAYERS_SUFFIX = ".layers.json"
+REFUSED, NOT_WRITTEN = 1, 3
+"""Exit codes; the last line on stderr is the reason, or the errno."""
+
+
+class _BuildError(Exception):
+    pass
+
+
+def _set_compute_capabilities(trt: Any, config: Any, wanted: list[str]) -> None:
+    if not wanted:
+        return
+    if not features_of(trt).names_gpus:
+        raise _BuildError(
+            "this TensorRT builds for the GPU it runs on; leave compute capabilities out"
+        )
+    config.num_compute_capabilities = len(wanted)
+    for index, name in enumerate(wanted):
+        member = getattr(trt.ComputeCapability, f"SM{name.replace('.', '')}", None)
+        if member is None:
+            known = [m[2:] for m in dir(trt.ComputeCapability) if m.startswith("SM")]
+            listed = ", ".join(known)
+            raise _BuildError(f"no compute capability {name}; this builder knows {listed}")
+        if not config.set_compute_capability(member, index):
+            raise _BuildError(f"the builder refuses compute capability {name}")
+
+
+def _set_options(trt: Any, config: Any, options: NvidiaOptions) -> None:
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace * _MIB)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    config.builder_optimization_level = options.optimization
+    flags = {
+        "REFIT": options.refit,
+        "REFIT_IDENTICAL": options.strip and not options.refit,
+        "STRIP_PLAN": options.strip,
+        "SPARSE_WEIGHTS": options.sparse,
+        "VERSION_COMPATIBLE": options.version_compatible,
+    }
+    for name, is_wanted in flags.items():
+        if is_wanted:
+            config.set_flag(getattr(trt.BuilderFlag, name))
+    if options.hardware != "same-gpu":
+        level = options.hardware.replace("-", "_").upper()
+        config.hardware_compatibility_level = getattr(trt.HardwareCompatibilityLevel, level)
+
+
+def _add_profiles(builder: Any, network: Any, config: Any, max_batch: int) -> None:
+    """Add a profile for one picture alone, and one for more, tuned for the largest batch.
+
+    All axes but the first are fixed.
+    """
+    image = network.get_input(0)
+    shape = list(image.shape)
+    if -1 not in shape:
+        return
+    for low, high in [(1, 1), (2, max_batch)] if max_batch > 1 else [(1, 1)]:
+        least, most = ([size if d == -1 else d for d in shape] for size in (low, high))
+        profile = builder.create_optimization_profile()
+        profile.set_shape(image.name, least, most, most)
+        config.add_optimization_profile(profile)
+
+
+@contextmanager
+def _timing_cache(config: Any, logger: Any, path: Path | None) -> Iterator[None]:
+    """Use what earlier builds learned, and keep what this one learns if it comes to an end.
+
+    A file that TensorRT refuses, of another version or GPU, is replaced.
+    """
+    if path is None:
+        yield
+        return
+    count = len(logger.errors)
+    known = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    if known is None or not config.set_timing_cache(known, False):
+        known = config.create_timing_cache(b"")
+        config.set_timing_cache(known, False)
+    del logger.errors[count:]
+    yield
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, bytes(known.serialize()))
+
+
+def _parse(trt: Any, logger: Any, path: str) -> tuple[Any, Any, Any, list[tuple[str, str]]]:
+    """Return builder, network, parser (which must live on), and (node, reason) of each error."""
+    builder = trt.Builder(logger)
+    flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(flag)
+    parser = trt.OnnxParser(network, logger)
+    found = []
+    if not parser.parse_from_file(path):
+        found = [parser.get_error(i) for i in range(parser.num_errors)]
+    return builder, network, parser, [(error.node_name(), error.desc()) for error in found]
+
+
+def _refusals(order: dict[str, Any]) -> dict[str, str]:
+    trt = import_module(order["module"])
+    *_, found = _parse(trt, logger_of(trt), order["model"])
+    return dict(reversed(found))  # of several reasons for a node the first
+
+
+def _register_plugins() -> None:
+    try:
+        register_plugins(_FLOOR)
+    except OcrTrtError as error:
+        raise _BuildError(f"plugins: {error}") from None
+
+
+def _check_plugins(trt: Any, network: Any, wanted: int) -> None:
+    """Refuse to go on with function bodies where kernels were asked for."""
+    kinds = [network.get_layer(index).type for index in range(network.num_layers)]
+    taken = kinds.count(trt.LayerType.PLUGIN_V3)
+    if taken != wanted:
+        raise _BuildError(
+            f"plugins: TensorRT took {taken} of {wanted} kernels; leave --plugins out"
+        )
+
+
+def _build(order: dict[str, Any]) -> tuple[bytes, str | None]:
+    """Return the plan, and what its layers are, if there is a GPU to load it on."""
+    trt = import_module(order["module"])
+    if order["plugins"]:
+        _register_plugins()
+    logger = logger_of(trt)
+    builder, network, _parser, found = _parse(trt, logger, order["model"])
+    if found:
+        raise _BuildError("; ".join(f"{node}: {reason}" for node, reason in found))
+    if order["plugins"]:
+        _check_plugins(trt, network, order["plugins"])
+    config = builder.create_builder_config()
+    _set_options(trt, config, NvidiaOptions.model_validate(order["options"]))
+    _set_compute_capabilities(trt, config, order["compute_capabilities"])
+    _add_profiles(builder, network, config, order["max_batch"])
+    with _timing_cache(config, logger, order["timing_cache"] and Path(order["timing_cache"])):
+        plan = builder.build_serialized_network(network, config)
+        if plan is None or logger.errors:
+            said = errors_since(logger, 0)
+            raise _BuildError(said or "the builder returned nothing and said nothing")
+    plan = bytes(plan)
+    return plan, inspected(trt, plan) if order["has_gpu"] else None
+
+
+def main() -> int:
+    """Do what the first argument, a JSON text, orders; errors go to stderr.
+
+    Without a plan to write it only parses the graph, and prints what is refused as JSON.
+    """
+    order = json.loads(sys.argv[1])
+    if order["plan"] is None:
+        print(json.dumps(_refusals(order)))
+        return 0
+    try:
+        plan, layers = _build(order)
+    except (_BuildError, OutputError) as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    path = Path(order["plan"])
+    try:
+        path.write_bytes(plan)
+        if layers is not None:
+            path.with_suffix(LAYERS_SUFFIX).write_text(layers, "utf-8")
+    except OSError as error:
+        print(error.errno, file=sys.stderr)
+        return NOT_WRITTEN
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""One NVIDIA GPU by pycuda: memory, streams, graphs. Nothing else here knows CUDA."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import util
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import TargetMissingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """What a plan may depend on. Versions are "MAJOR.MINOR"; ``driver``: the CUDA it is for."""
+
+    name: str
+    compute_capability: str
+    driver: str
+
+
+class Memory(Protocol):
+    """One array in two places: pinned on the host, and on the device, 256-byte aligned or better.
+
+    Copies are queued on a stream, and take the first ``rows`` along the first axis.
+    """
+
+    host: npt.NDArray
+    address: int
+
+    def upload(self, rows: int, stream: Stream) -> None:
+        """Queue a copy to the device."""
+
+    def download(self, rows: int, stream: Stream) -> None:
+        """Queue a copy from the device."""
+
+
+class Stream(Protocol):
+    """Work that the device does in the order in which it was queued."""
+
+    handle: int
+
+    def synchronize(self) -> None:
+        """Wait for all of it."""
+
+
+class Device(Protocol):
+    """What a runner needs of a GPU."""
+
+    def current(self) -> Any:
+        """Return a context manager; all else happens within, in any thread."""
+
+    def memory(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Memory:
+        """Allocate."""
+
+    def stream(self) -> Stream:
+        """Make a stream, not the default one."""
+
+    def captured(self, stream: Stream, enqueue: Callable[[], bool]) -> Callable[[], None] | None:
+        """Record what ``enqueue`` queues; return what queues it again in one call.
+
+        None: it said no, or the work cannot be recorded. Nothing is left recording.
+        """
+
+
+class _Memory:
+    def __init__(self, cuda: Any, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        self._cuda = cuda
+        self.host: npt.NDArray = cuda.pagelocked_empty(shape, dtype)
+        self._device = cuda.mem_alloc(max(1, self.host.nbytes))
+        self.address = int(self._device)
+
+    def upload(self, rows: int, stream: Any) -> None:
+        self._cuda.memcpy_htod_async(self.address, self.host[:rows], stream.pycuda)
+
+    def download(self, rows: int, stream: Any) -> None:
+        self._cuda.memcpy_dtoh_async(self.host[:rows], self.address, stream.pycuda)
+
+
+class _Stream:
+    def __init__(self, cuda: Any) -> None:
+        self.pycuda = cuda.Stream()
+        self.handle = int(self.pycuda.handle)
+
+    def synchronize(self) -> None:
+        self.pycuda.synchronize()
+
+
+class CudaDevice:
+    """The first GPU that CUDA shows (``CUDA_VISIBLE_DEVICES`` chooses), in its primary context.
+
+    TensorRT works in that context too.
+
+    Raises:
+        TargetMissingError: pycuda or the driver is not here, or there is no GPU.
+    """
+
+    def __init__(self) -> None:
+        absence = gpu_absence()
+        if absence is not None:
+            reason, remedy = absence
+            raise TargetMissingError(f"{reason}; {remedy}")
+        import pycuda.driver as cuda
+
+        self._cuda, self._device = cuda, cuda.Device(0)
+        self._context = self._device.retain_primary_context()
+        weakref.finalize(self, self._context.detach)  # its destructor takes it for another kind
+
+    @property
+    def gpu(self) -> Gpu:
+        """What it is."""
+        major, minor = self._device.compute_capability()
+        cuda = self._cuda.get_driver_version()
+        return Gpu(
+            name=self._device.name(),
+            compute_capability=f"{major}.{minor}",
+            driver=f"{cuda // 1000}.{cuda % 1000 // 10}",
+        )
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Make the GPU's context that of this thread, for a block."""
+        self._context.push()
+        try:
+            yield
+        finally:
+            self._context.pop()
+
+    def memory(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Memory:
+        """Allocate pinned host memory and device memory; both go with the object."""
+        return _Memory(self._cuda, shape, np.dtype(dtype))
+
+    def stream(self) -> Stream:
+        """Make a stream."""
+        return _Stream(self._cuda)
+
+    def captured(self, stream: Stream, enqueue: Callable[[], bool]) -> Callable[[], None] | None:
+        """Record a CUDA graph. pycuda has no calls for that, so they are cuda-bindings'."""
+        try:
+            from cuda.bindings import driver
+        except ImportError:
+            return None
+        queue = driver.CUstream(stream.handle)
+        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        if driver.cuStreamBeginCapture(queue, mode)[0]:
+            return None
+        done = False
+        try:
+            done = enqueue()
+        finally:
+            failure, graph = driver.cuStreamEndCapture(queue)
+        if failure or not done:
+            return None
+        failure, executable = driver.cuGraphInstantiate(graph, 0)
+        driver.cuGraphDestroy(graph)
+        if failure:
+            return None
+
+        def replay() -> None:
+            (failure,) = driver.cuGraphLaunch(executable, queue)
+            if failure:
+                raise RuntimeError(f"CUDA graph: {failure.name}")
+
+        return replay
+
+
+def gpu_absence() -> tuple[str, str] | None:
+    """Return (reason, remedy) why no NVIDIA GPU can be used here, or None."""
+    install = "pip install 'ocr-trt[gpu]' on a machine with an NVIDIA GPU"
+    if util.find_spec("pycuda") is None:
+        return "pycuda is not installed", install
+    try:
+        import pycuda.driver as cuda
+    except ImportError as error:  # without the driver's library, or built for another CUDA
+        return f"pycuda cannot be loaded ({error})", "install the driver of your NVIDIA GPU"
+    try:
+        cuda.init()
+        count = cuda.Device.count()
+    except cuda.Error as error:
+        return f"no usable NVIDIA driver ({error})", "install the driver of your NVIDIA GPU"
+    return None if count else ("no NVIDIA GPU found", "use a machine with one")

@@ -1,0 +1,121 @@
+"""What a plan's layers are: the builder's own word on precision, fusion and kernels.
+
+The JSON of TensorRT's EngineInspector has two forms: TensorRT 10 says format and type of a tensor
+in one text, "Format/Datatype"; TensorRT 11 has "DataType" and "Format" ("Migrating IEngineInspector
+Usage from TensorRT 10.x to 11.x" of its documents).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputFileError
+from .logger import errors_since, logger_of
+
+LARGEST = 64 << 20
+"""Bytes."""
+
+_TYPES = (
+    ("int8", re.compile(r"int8", re.I)),
+    ("fp8", re.compile(r"fp8|float8", re.I)),
+    ("bf16", re.compile(r"bf16|bfloat16", re.I)),
+    ("fp16", re.compile(r"fp16|float16|half", re.I)),
+    ("fp32", re.compile(r"fp32|float32|float", re.I)),
+    ("int32", re.compile(r"int32", re.I)),
+    ("int64", re.compile(r"int64", re.I)),
+    ("bool", re.compile(r"bool", re.I)),
+)
+_NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineLayer:
+    """One layer of a plan.
+
+    Attributes:
+        name: TensorRT's.
+        kind: "CaskConvolution", "kgen", "Reformat" and the like.
+        precision: what it computes in: the type of its weights, else of its first input; "" if the
+            plan does not say.
+        nodes: the ONNX nodes that it stands for; of a fused layer several.
+        tactic: the kernel that was chosen.
+    """
+
+    name: str
+    kind: str
+    precision: str
+    nodes: tuple[str, ...]
+    tactic: str
+
+
+def inspected(trt: Any, plan: bytes) -> str:
+    """Load a plan, and return what EngineInspector says of it, as JSON. Needs a GPU.
+
+    Raises:
+        InputFileError: the plan cannot be loaded.
+    """
+    logger = logger_of(trt)
+    count = len(logger.errors)
+    runtime = trt.Runtime(logger)
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise InputFileError(f"the plan cannot be loaded: {errors_since(logger, count)}")
+    context = engine.create_execution_context()
+    for index in range(engine.num_io_tensors):
+        name = engine.get_tensor_name(index)
+        if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
+            smallest, *_ = engine.get_tensor_profile_shape(name, 0)
+            context.set_input_shape(name, smallest)
+    inspector = engine.create_engine_inspector()
+    inspector.execution_context = context  # without shapes it does not say types
+    return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+
+
+def layers_from_file(path: Path) -> tuple[EngineLayer, ...]:
+    """Read what :func:`inspected` gave.
+
+    Raises:
+        InputFileError: the file is too large, no JSON, or not of EngineInspector.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise InputFileError(f"{path}: over {LARGEST >> 20} MiB")
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputFileError(f"{path}: cannot be read as JSON: {error}") from None
+    layers = found.get("Layers") if isinstance(found, dict) else None
+    if not isinstance(layers, list):
+        raise InputFileError(f'{path}: has no list "Layers"; build the bundle again')
+    return tuple(_layer(layer) for layer in layers)
+
+
+def _layer(found: Any) -> EngineLayer:
+    if not isinstance(found, Mapping):  # a plan of another verbosity: names alone
+        return EngineLayer(name=str(found), kind="", precision="", nodes=(), tactic="")
+    name, metadata = str(found.get("Name", "")), str(found.get("Metadata", ""))
+    return EngineLayer(
+        name=name,
+        kind=str(found.get("LayerType", "")),
+        precision=_precision(found),
+        nodes=tuple(_NODE.findall(metadata)),
+        tactic=str(found.get("TacticName", "")),
+    )
+
+
+def _precision(layer: Mapping[str, Any]) -> str:
+    weights, inputs = layer.get("Weights"), layer.get("Inputs")
+    if isinstance(weights, Mapping) and (known := _type(str(weights.get("Type", "")))):
+        return known
+    if isinstance(inputs, list) and inputs and isinstance(inputs[0], Mapping):
+        first = inputs[0]
+        return _type(str(first.get("DataType") or first.get("Format/Datatype") or ""))
+    return ""
+
+
+def _type(text: str) -> str:
+    return next((name for name, pattern in _TYPES if pattern.search(text)), "")

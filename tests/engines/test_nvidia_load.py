@@ -1,0 +1,224 @@
+"""What is checked before a plan is loaded, and what NVIDIA's builders can be told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx.parser
+import pytest
+
+from ocr_trt.engines.backends import backend
+from ocr_trt.engines.backends.base import BuildSettings, BuiltWith
+from ocr_trt.engines.nvidia.builder import build_in_child
+from ocr_trt.engines.nvidia.device import Gpu
+from ocr_trt.engines.nvidia.features import Features, features_of
+from ocr_trt.engines.nvidia.layers import layers_from_file
+from ocr_trt.engines.nvidia.load import check_built_with, check_header, engine_from_plan
+from ocr_trt.engines.nvidia.options import NvidiaOptions, options_from
+from ocr_trt.errors import EngineBuildError, InputFileError, UserError
+
+PLAIN = Features(
+    names_gpus=False, has_timing_cache=True, tells_validity=False, captures_itself=False
+)
+RTX = Features(names_gpus=True, has_timing_cache=False, tells_validity=True, captures_itself=True)
+HERE = Gpu(name="NVIDIA L4", compute_capability="8.9", driver="12.4")
+L4 = {"name": "NVIDIA L4", "compute_capability": "8.9", "driver": "12.2"}
+OTHER_89 = {"name": "NVIDIA GeForce RTX 4090", "compute_capability": "8.9", "driver": "12.4"}
+A100 = {"name": "NVIDIA A100", "compute_capability": "8.0", "driver": "12.4"}
+T4 = {"name": "Tesla T4", "compute_capability": "7.5", "driver": "12.4"}
+COMPATIBLE = {"version_compatible": True}
+
+MODEL = onnx.parser.parse_model("""
+    <ir_version: 10, opset_import: ["" : 20]>
+    agraph (float[N,3,8,8] x) => (float[N,3,8,8] y) { y = Relu(x) }
+""")
+
+
+def built(version: str, gpu: Any, **options: Any) -> BuiltWith:
+    return BuiltWith(version=version, settings={"gpu": gpu, "options": options})
+
+
+@pytest.mark.parametrize(
+    ("what", "features"),
+    [
+        (built("10.9.0", L4), PLAIN),
+        (built("10.9.0", OTHER_89, hardware="same-compute-capability"), PLAIN),
+        (built("10.9.0", A100, hardware="ampere-plus"), PLAIN),
+        (built("10.3.1", L4, **COMPATIBLE), PLAIN),
+        (built("10.9.0", None), RTX),
+    ],
+    ids=["same", "same capability", "ampere and later", "an older version", "RTX asks the plan"],
+)
+def test_a_plan_for_this_gpu_and_version_may_be_loaded(what: BuiltWith, features: Features) -> None:
+    check_built_with(what, "10.9.0", HERE, features)
+
+
+@pytest.mark.parametrize(
+    ("what", "features", "message"),
+    [
+        (built("10.8.0", L4), PLAIN, "of version 10.8.0, here is 10.9.0"),
+        (built("10.8.0", None), RTX, "of version 10.8.0, here is 10.9.0"),
+        (built("", L4), PLAIN, "of version unknown"),
+        (built("10.10.0", L4, **COMPATIBLE), PLAIN, "of version 10.10.0, here is 10.9.0"),
+        (built("11.0.0", L4, **COMPATIBLE), PLAIN, "of version 11.0.0"),
+        (built("forged", L4, **COMPATIBLE), PLAIN, "of version forged"),
+        (built("10.9.0", OTHER_89), PLAIN, r"for NVIDIA GeForce RTX 4090 \(compute capability 8.9"),
+        (built("10.9.0", A100, hardware="same-compute-capability"), PLAIN, "for NVIDIA A100"),
+        (built("10.9.0", A100, hardware="forged"), PLAIN, "for NVIDIA A100"),
+        (built("10.9.0", None), PLAIN, "does not say which GPU"),
+        (built("10.9.0", ["forged"]), PLAIN, "does not say which GPU"),
+        (built("10.9.0", {**L4, "compute_capability": "a.b"}), PLAIN, "capability 'a.b'"),
+        (BuiltWith(version="10.9.0", settings={"options": 7}), PLAIN, "does not say which GPU"),
+    ],
+    ids=[
+        "other version", "other version of RTX", "no version", "newer version", "newer generation",
+        "no version at all", "other GPU", "other capability", "unknown word", "no GPU",
+        "GPU of another type", "no number", "options of another type",
+    ],
+)  # fmt: skip
+def test_a_plan_from_elsewhere_is_refused_with_what_to_do(
+    what: BuiltWith, features: Features, message: str
+) -> None:
+    with pytest.raises(InputFileError, match=message) as caught:
+        check_built_with(what, "10.9.0", HERE, features)
+    assert str(caught.value).endswith("build the bundle again here")
+
+
+def test_turing_is_not_ampere() -> None:
+    turing = Gpu(name="Tesla T4", compute_capability="7.5", driver="12.4")
+    with pytest.raises(InputFileError, match="here is Tesla T4"):
+        check_built_with(built("10.9.0", A100, hardware="ampere-plus"), "10.9.0", turing, PLAIN)
+
+
+@pytest.mark.parametrize("size", [0, 10, 64, 5000])
+def test_rtx_itself_refuses_what_is_no_plan(size: int) -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+    features = features_of(trt)
+    assert features == RTX
+    with pytest.raises(InputFileError, match="malformed engine; build the bundle again"):
+        engine_from_plan(trt, b"\x17" * size, features, is_trusted=False)
+
+
+def test_reasons_of_rtx_are_told_in_words(tmp_path: Path) -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+    known = trt.EngineInvalidityDiagnostics
+
+    class Runtime:
+        def get_engine_validity(self, plan: bytes) -> tuple[Any, int]:
+            return trt.EngineValidity.INVALID, int(known.UNSUPPORTED_CC) | int(
+                known.OLD_CUDA_DRIVER
+            )
+
+    with pytest.raises(InputFileError, match="here: old cuda driver, unsupported cc; build"):
+        check_header(trt, Runtime(), b"", RTX)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ([], NvidiaOptions()),
+        (["workspace=512", "optimization = 5"], NvidiaOptions(workspace=512, optimization=5)),
+        (["version-compatible=yes"], NvidiaOptions(version_compatible=True)),
+        (["hardware=ampere-plus", "strip=true"], NvidiaOptions(hardware="ampere-plus", strip=True)),
+    ],
+)
+def test_options_are_read(words: list[str], wanted: NvidiaOptions) -> None:
+    assert options_from(words) == wanted
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("fp16=yes", r"--trt fp16=yes: write NAME=VALUE, where NAME is one of workspace, "),
+        ("workspace", "write NAME=VALUE"),
+        ("workspace=1", "--trt workspace=1: .* greater than or equal to 64"),
+        ("optimization=fast", "--trt optimization=fast: .*integer"),
+        ("hardware=all", "--trt hardware=all: .*'same-gpu'"),
+    ],
+)
+def test_wrong_options_are_told(word: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        options_from([word])
+
+
+def test_options_that_a_target_does_not_have_are_refused() -> None:
+    rtx, plain = backend("tensorrt-rtx"), backend("tensorrt")
+    for target in (rtx, plain, backend("openvino")):
+        target.check_options(NvidiaOptions())
+    plain.check_options(NvidiaOptions(refit=True, version_compatible=True, optimization=5))
+    rtx.check_options(NvidiaOptions(workspace=256, sparse=True))
+    with pytest.raises(UserError, match="--trt version-compatible: tensorrt-rtx has no lean"):
+        rtx.check_options(NvidiaOptions(version_compatible=True))
+    with pytest.raises(UserError, match="--trt means nothing to openvino"):
+        backend("openvino").check_options(NvidiaOptions(workspace=256))
+
+
+def test_rtx_builds_with_options_and_two_profiles(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    sizes = {}
+    for most in (1, 8):
+        plan = tmp_path / f"plan-{most}"
+        settings = BuildSettings(max_batch=most, options=NvidiaOptions(workspace=128, sparse=True))
+        build_in_child("tensorrt_rtx", MODEL, plan, settings)
+        sizes[most] = plan.stat().st_size
+    assert sizes[8] > sizes[1], "a profile for one picture, and one for more"
+
+
+def test_an_option_that_the_builder_logs_as_an_error_fails_the_build(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    settings = BuildSettings(options=NvidiaOptions(version_compatible=True))
+    with pytest.raises(EngineBuildError, match=r"(?i)version|lean"):
+        build_in_child("tensorrt_rtx", MODEL, tmp_path / "plan", settings)
+
+
+FORMS = {
+    "TensorRT 10": [
+        {"Format/Datatype": "Thirty-two wide channel vectorized row major Int8 format."},
+        {"Format/Datatype": "Channel major FP16 format where channel % 8 == 0"},
+        {"Format/Datatype": "Row major linear BFloat16 format"},
+        {"Format/Datatype": "Row major linear FP32"},
+        {"Format/Datatype": "N/A due to dynamic shapes"},
+    ],
+    "TensorRT 11": [
+        {"DataType": "Int8", "Format": "Thirty-two wide channel vectorized row major format"},
+        {"DataType": "Half", "Format": "Row major linear FP16 format (kLINEAR)"},
+        {"DataType": "BFloat16", "Format": "Row major linear"},
+        {"DataType": "Float", "Format": "Row major linear FP32 format (kLINEAR)"},
+        {},
+    ],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_layers_are_read_in_both_forms(form: str, tmp_path: Path) -> None:
+    layers: list[Any] = [
+        {
+            "Name": f"layer {number}",
+            "LayerType": "CaskConvolution",
+            "Inputs": [{"Name": "x", "Dimensions": [1, 3, 8, 8], **tensor}],
+            "TacticName": "sm80_xmma",
+            "Metadata": "[ONNX Layer: conv/Conv2D]\x1e[ONNX Layer: conv/Relu]",
+        }
+        for number, tensor in enumerate(FORMS[form])
+    ]
+    layers[3]["Weights"] = {"Type": "Int8", "Count": 9}
+    path = tmp_path / "plan.layers.json"
+    path.write_text(json.dumps({"Layers": [*layers, "a name alone"], "Bindings": []}))
+    found = layers_from_file(path)
+    assert [layer.precision for layer in found] == ["int8", "fp16", "bf16", "int8", "", ""]
+    assert found[0].nodes == ("conv/Conv2D", "conv/Relu")
+    assert found[0].tactic == "sm80_xmma"
+    assert found[-1].name == "a name alone"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "cannot be read as JSON"), ("[]", 'no list "Layers"'), ('{"Layers": 3}', "no list")],
+)
+def test_layers_of_another_kind_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.layers.json"
+    path.write_text(text)
+    with pytest.raises(InputFileError, match=message):
+        layers_from_file(path)

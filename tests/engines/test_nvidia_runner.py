@@ -1,0 +1,210 @@
+"""Plans on a GPU that is none (gpu_stand_in.py): order, memory, shapes, threads, recording."""
+
+from __future__ import annotations
+
+import importlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+from ocr_trt.engines.backends.base import BuiltWith, RunSettings
+from ocr_trt.engines.nvidia import backend as nvidia_backend
+from ocr_trt.engines.nvidia.backend import NvidiaBackend
+from ocr_trt.engines.nvidia.features import Features, features_of
+from ocr_trt.engines.nvidia.load import engine_from_plan
+from ocr_trt.engines.nvidia.runner import PlanRunner, PlanSettings
+from ocr_trt.errors import InputFileError, TargetMissingError
+from tests.engines.gpu_stand_in import StandInDevice, plan_of, stand_in_trt
+
+MODEL = onnx.parser.parse_model(
+    """
+    <ir_version: 10, opset_import: ["" : 20]>
+    agraph (float[N,3,4,8] x) => (float[N,4,3] y) <float[1] s = {2.0}> {
+        m = Mul(x, s)
+        t = ReduceSum <keepdims = 0> (m, axis)
+        y = Transpose <perm = [0, 2, 1]> (t)
+    }
+""".replace("<float[1] s = {2.0}>", "<float[1] s = {2.0}, int64[1] axis = {3}>")
+)
+
+
+def wanted(pictures: np.ndarray) -> np.ndarray:
+    return 2 * pictures.sum(3).transpose(0, 2, 1)
+
+
+class World:
+    """A stand-in GPU with one loaded plan."""
+
+    def __init__(self, *, is_rtx: bool = False, most: int = 4, **settings: Any) -> None:
+        self.device = StandInDevice()
+        self.trt = stand_in_trt(self.device, is_rtx=is_rtx)
+        self.features: Features = features_of(self.trt)
+        profiles = [(1, 1), (2, most)] if most > 1 else [(1, 1)]
+        with self.device.current():
+            engine = engine_from_plan(
+                self.trt, plan_of(MODEL, profiles), self.features, is_trusted=False
+            )
+        self.runner = PlanRunner(
+            self.trt,
+            engine,
+            self.device,
+            self.features,
+            label="plan",
+            settings=PlanSettings(**settings),
+        )
+        self.engine = engine
+
+
+@pytest.fixture
+def pictures(rng: np.random.Generator) -> np.ndarray:
+    """Whole numbers, so that sums are exact."""
+    return rng.integers(-99, 99, (64, 3, 4, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize("is_rtx", [False, True])
+@pytest.mark.parametrize("use_graphs", [False, True])
+def test_numbers_are_those_of_the_graph_whatever_came_before(
+    is_rtx: bool, use_graphs: bool, pictures: np.ndarray
+) -> None:
+    world = World(is_rtx=is_rtx, use_graphs=use_graphs)
+    assert world.runner.shape == (3, 4, 8)
+    assert world.runner.max_batch == 4
+    start = 0
+    with world.runner as runner:
+        for batch in (1, 1, 1, 1, 4, 4, 4, 2, 4, 1, 3, 3, 3, 3, 2, 4, 1):
+            feed = pictures[start : start + batch]
+            np.testing.assert_array_equal(runner.run(feed), wanted(feed))
+            start += batch
+    assert world.device.recorded == (2 if use_graphs and not is_rtx else 0)
+
+
+def test_results_of_two_runs_do_not_share_memory(pictures: np.ndarray) -> None:
+    with World().runner as runner:
+        first = runner.run(pictures[:1])
+        kept = first.copy()
+        runner.run(pictures[1:2])
+        np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_threads_get_each_their_own_numbers(lanes: int, pictures: np.ndarray) -> None:
+    world = World(lanes=lanes)
+    with world.runner as runner, ThreadPoolExecutor(8) as pool:
+        feeds = [pictures[i : i + 1 + i % 4] for i in range(48)]
+        for feed, found in zip(feeds, pool.map(runner.run, feeds), strict=True):
+            np.testing.assert_array_equal(found, wanted(feed))
+    assert len(world.device.streams) <= lanes
+
+
+def test_submitted_batches_come_as_futures(pictures: np.ndarray) -> None:
+    with World(lanes=2).runner as runner:
+        futures = [runner.submit(pictures[i : i + 2]) for i in range(0, 60, 2)]
+        for start, future in zip(range(0, 60, 2), futures, strict=True):
+            feed = pictures[start : start + 2]
+            np.testing.assert_array_equal(future.result(), wanted(feed))
+
+
+def test_what_cannot_be_recorded_runs_as_before(
+    pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    tries: list[int] = []
+    monkeypatch.setattr(world.device, "captured", lambda *_: tries.append(1))
+    with world.runner as runner:
+        for i in range(8):
+            np.testing.assert_array_equal(
+                runner.run(pictures[i : i + 1]), wanted(pictures[i : i + 1])
+            )
+    assert len(tries) == 1, "it is not tried again and again"
+
+
+def test_a_batch_beyond_the_profiles_is_refused(pictures: np.ndarray) -> None:
+    with World().runner as runner:
+        with pytest.raises(ValueError, match="takes 1 to 4 pictures, got 5"):
+            runner.run(pictures[:5])
+
+
+def test_a_closed_runner_says_so(pictures: np.ndarray) -> None:
+    runner = World().runner
+    runner.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        runner.run(pictures[:1])
+
+
+def test_rtx_keeps_what_it_compiled(tmp_path: Path, pictures: np.ndarray) -> None:
+    path = tmp_path / "cache" / "kept"
+    with World(is_rtx=True, runtime_cache=path).runner as runner:
+        runner.run(pictures[:1])
+    assert path.read_bytes() == b"compiled"
+    world = World(is_rtx=True, runtime_cache=path)
+    assert world.engine.config.cache.known == b"compiled"
+    assert world.engine.config.cuda_graph_strategy == 1
+    world.runner.close()
+
+
+BUILT = BuiltWith(
+    version="10.9.0",
+    settings={"gpu": {"name": "Stand-in", "compute_capability": "8.9", "driver": "12.4"}},
+)
+
+
+@pytest.fixture
+def target(monkeypatch: pytest.MonkeyPatch) -> NvidiaBackend:
+    """TensorRT on a machine with the stand-in."""
+    device = StandInDevice()
+    trt, import_module = stand_in_trt(device), importlib.import_module
+    monkeypatch.setattr(nvidia_backend, "gpu_absence", lambda: None)
+    monkeypatch.setattr(nvidia_backend, "CudaDevice", lambda: device)
+    monkeypatch.setattr(nvidia_backend.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(nvidia_backend.metadata, "version", lambda name: "10.9.0")
+    monkeypatch.setattr(
+        nvidia_backend,
+        "import_module",
+        lambda name: trt if name == "tensorrt" else import_module(name),
+    )
+    return NvidiaBackend(name="tensorrt", package="tensorrt", extra="gpu")
+
+
+def test_a_plan_of_this_machine_is_opened(
+    target: NvidiaBackend, tmp_path: Path, pictures: np.ndarray
+) -> None:
+    assert target.presence().can_run
+    plan = tmp_path / "plan"
+    plan.write_bytes(plan_of(MODEL, [(1, 1)]))
+    with target.open(plan, label="x", settings=RunSettings(built=BUILT), max_batch=1) as runner:
+        np.testing.assert_array_equal(runner.run(pictures[:1]), wanted(pictures[:1]))
+
+
+def test_weights_that_were_left_out_are_taken_from_the_onnx(
+    target: NvidiaBackend, tmp_path: Path, pictures: np.ndarray
+) -> None:
+    plan, model = tmp_path / "plan", tmp_path / "model.onnx"
+    plan.write_bytes(plan_of(MODEL, [(1, 1)], stripped=True))
+    onnx.save(MODEL, model)
+    with pytest.raises(InputFileError, match="weights were left out"):
+        target.open(plan, label="x", settings=RunSettings(built=BUILT), max_batch=1)
+    settings = RunSettings(built=BUILT, model=model)
+    with target.open(plan, label="x", settings=settings, max_batch=1) as runner:
+        np.testing.assert_array_equal(runner.run(pictures[:1]), wanted(pictures[:1]))
+
+
+def test_a_truncated_plan_is_refused_with_what_tensorrt_said(
+    target: NvidiaBackend, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan"
+    plan.write_bytes(b"")
+    with pytest.raises(InputFileError, match="magic tag; build the bundle again"):
+        target.open(plan, label="x", settings=RunSettings(built=BUILT), max_batch=1)
+
+
+def test_without_a_gpu_the_target_says_what_is_missing(
+    target: NvidiaBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nvidia_backend, "gpu_absence", lambda: ("no NVIDIA GPU found", "use one"))
+    with pytest.raises(TargetMissingError, match="x: no NVIDIA GPU found; use one"):
+        target.open(tmp_path / "plan", label="x", settings=RunSettings(), max_batch=1)
