@@ -1,12 +1,13 @@
 # make demo   the whole way on the reference models: inspect, build, bench, run
 # make test   every check: formatting, lint, types, import order, tests
+# make test-gpu   the checks that need an NVIDIA GPU: kernels and plans on it, bandwidth
 # make fonts  Debian fonts and word list, for training and evaluation only (as root)
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fonts clean
+.PHONY: demo test test-gpu fonts clean
 
 demo: $(VENV)/ready
 	$(BIN)/ocr-trt demo --output demo-output
@@ -17,6 +18,10 @@ test: $(VENV)/ready
 	MYPYPATH=$(VENV)/link $(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest --numprocesses 2 --dist loadscope
+
+test-gpu: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --editable '.[gpu,cuda]'
+	$(BIN)/pytest tests/gpu
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; \

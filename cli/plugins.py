@@ -12,7 +12,11 @@ from ..errors import EngineBuildError, UserError
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
 from .options import Json, Verbose
 
+_FLOOR = 75
+"""Of the kernels that TensorRT is given, too."""
+
 if TYPE_CHECKING:
+    from ..plugins.plugin import Plugin
     from ..plugins.verify import Finding
 
 
@@ -35,7 +39,8 @@ def plugins(
     r"""List custom ops, compile their CUDA kernels to PTX, or verify bodies and kernels.
 
     No GPU is needed: NVRTC compiles (pip install 'ocr-trt\[cuda]'), and to verify them the kernels
-    are run on the CPU, where a C++ compiler's sanitizers watch each access.
+    are run on the CPU, where a C++ compiler's sanitizers watch each access. Where there is a GPU
+    they are run on it as well.
 
     Example: `ocr-trt plugins verify`
     """
@@ -93,6 +98,7 @@ def _verify(_: Path | None, json: bool) -> None:
                 verify_body(plugin),
                 verify_on_host(plugin, "memory"),
                 verify_on_host(plugin, "races"),
+                *_on_gpu(plugin),
             ]
     if json:
         print_json([asdict(finding) for finding in found])
@@ -103,6 +109,18 @@ def _verify(_: Path | None, json: bool) -> None:
     wrong = [f"{f.plugin}, {f.stand_in}" for f in found if f.wrong]
     if wrong:
         raise EngineBuildError(f"not the op: {'; '.join(wrong)}; mend kernel.cu or the body")
+
+
+def _on_gpu(plugin: Plugin) -> list[Finding]:
+    """Verify on the GPU, if there is one."""
+    from ..engines.nvidia.device import CudaDevice, gpu_absence
+    from ..plugins.verify import verify_on_device
+
+    if gpu_absence() is not None:
+        return []
+    device = CudaDevice()
+    with device.current():
+        return [verify_on_device(plugin, _FLOOR, device.gpu.name)]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -13,6 +13,8 @@ import onnx.parser
 
 from ..errors import EngineBuildError
 from ..session import onnx_session
+from .cuda.nvrtc import ptx_from_source
+from .cuda.on_device import DeviceKernels
 from .cuda.on_host import HostKernels, Watch
 from .function import DOMAIN
 from .plugin import Array, Example, Plugin
@@ -95,6 +97,25 @@ def verify_on_host(plugin: Plugin, watch: Watch = "memory") -> Finding:
             return kernels.run(launch, example.inputs)
 
         return _compare(plugin, f"kernels on the CPU, {watch} watched", plugin.examples(), run)
+
+
+def verify_on_device(plugin: Plugin, floor: int, name: str) -> Finding:
+    """Run the kernels on a GPU, whose context is current in this thread.
+
+    Args:
+        plugin: the op.
+        floor: of its PTX, see :data:`cuda.nvrtc.FLOORS`.
+        name: of the GPU.
+
+    Raises:
+        TargetMissingError: NVRTC is not installed.
+    """
+    kernels = DeviceKernels(ptx_from_source(plugin.source, floor))
+
+    def run(example: Example) -> Sequence[Array]:
+        return kernels.run(plugin.launch(example.inputs, example.attributes), example.inputs)
+
+    return _compare(plugin, f"kernels on {name}", plugin.examples(), run)
 
 
 def _compare(

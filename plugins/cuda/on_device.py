@@ -1,0 +1,81 @@
+"""Kernels on a GPU by pycuda, around an engine rather than in it.
+
+All of it has to happen with a CUDA context current in the thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..plugin import Array, Buffers, Launch
+
+
+class DeviceKernels:
+    """The kernels of one op, loaded into the current context from their PTX.
+
+    Raises:
+        pycuda.driver.Error: the driver refuses the PTX; one for an older CUDA may.
+    """
+
+    def __init__(self, ptx: bytes) -> None:
+        import pycuda.driver as cuda
+
+        self._cuda = cuda
+        self._module = cuda.module_from_buffer(ptx)
+
+    def launch(self, launch: Launch, addresses: Sequence[int], stream: Any = None) -> None:
+        """Queue all steps of an op.
+
+        Args:
+            launch: how.
+            addresses: of its inputs, outputs and scratch, on the device, in that order.
+            stream: of pycuda; None: the default one.
+
+        Raises:
+            ValueError: not as many addresses as buffers.
+        """
+        behind = len(launch.outputs) + len(launch.scratch)
+        inputs = [np.uintp(address) for address in addresses[: len(addresses) - behind]]
+        others = [np.uintp(address) for address in addresses[len(addresses) - behind :]]
+        if len(others) != behind:
+            raise ValueError(f"{len(addresses)} addresses, {behind} for outputs and scratch alone")
+        numbers = [np.int32(number) for number in launch.numbers]
+        for step in launch.steps:
+            self._module.get_function(step.entry)(
+                *inputs,
+                *numbers,
+                *others,
+                block=(step.threads, 1, 1),
+                grid=(step.blocks, 1),
+                stream=stream,
+            )
+
+    def run(self, launch: Launch, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """Copy inputs to the GPU, run all steps, and copy the outputs back.
+
+        Raises:
+            pycuda.driver.Error: the GPU cannot run them, or saw a wrong address.
+        """
+        given = [
+            self._cuda.to_device(np.ascontiguousarray(array)) for array in inputs if array.size
+        ]
+        held = iter(given)
+        sources = [int(next(held)) if array.size else 0 for array in inputs]
+        made = [self._cuda.mem_alloc(max(1, size)) for size in _sizes(launch.outputs)]
+        scratch = [self._cuda.mem_alloc(max(1, size)) for size in _sizes(launch.scratch)]
+        self.launch(launch, [*sources, *map(int, made), *map(int, scratch)])
+        found = []
+        for (shape, dtype), memory in zip(launch.outputs, made, strict=True):
+            array = np.empty(shape, dtype)
+            if array.size:
+                self._cuda.memcpy_dtoh(array, memory)
+            found.append(array)
+        return tuple(found)
+
+
+def _sizes(buffers: Buffers) -> list[int]:
+    return [math.prod(shape) * dtype.itemsize for shape, dtype in buffers]

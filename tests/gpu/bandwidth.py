@@ -1,0 +1,106 @@
+"""How much of a GPU's memory bandwidth the kernels reach: prints a table for docs/gpu.md.
+
+    python tests/gpu/bandwidth.py
+
+The measure is the GPU's own copy from device to device in the same run: bytes read and written in a
+second. Each figure is the median of 5 times 20 launches, timed by events.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ocr_trt.engines.nvidia.device import CudaDevice
+from ocr_trt.plugins.cuda.nvrtc import nvrtc_version, ptx_from_source
+from ocr_trt.plugins.cuda.on_device import DeviceKernels
+from ocr_trt.plugins.plugin import Array, Attributes, Plugin
+from ocr_trt.plugins.registry import PLUGINS
+
+_LAUNCHES, _TIMES = 20, 5
+_COPY = 1 << 29  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """GB/s of one kernel; ``share``: of the device's copy."""
+
+    what: str
+    gigabytes: float
+    share: float
+
+
+def _cases() -> list[tuple[str, str, tuple[Array, ...], dict[str, int]]]:
+    """Large inputs of the shapes that the reference models have."""
+    found: list[tuple[str, str, tuple[Array, ...], dict[str, int]]] = []
+    for dtype in (np.float32, np.float16):
+        rng = np.random.default_rng(0)
+        wide = rng.random((4, 32, 640, 640), np.float32).astype(dtype)
+        small = wide[:, :, :320, :320].copy()
+        place = (4 * small.astype(np.float32)).astype(np.int32).astype(dtype)
+        logits = rng.random((512, 80, 96), np.float32).astype(dtype)
+        name = np.dtype(dtype).name
+        found += [
+            ("MaxPoolArgmax2d", f"{name} 4x32x640x640", (wide,), {}),
+            ("MaxUnpool2d", f"{name} 4x32x320x320", (small, place), {}),
+            ("CtcGreedyDecode", f"{name} 512x80x96", (logits,), {"blank": 0}),
+        ]
+    return found
+
+
+def _seconds(cuda: Any, work: Callable[[], None]) -> float:
+    start, end = cuda.Event(), cuda.Event()
+    work()
+    times = []
+    for _ in range(_TIMES):
+        start.record()
+        for _ in range(_LAUNCHES):
+            work()
+        end.record()
+        end.synchronize()
+        times.append(start.time_till(end) / 1000 / _LAUNCHES)
+    return float(np.median(times))
+
+
+def rates(cuda: Any) -> list[Rate]:
+    """Measure the copy and every kernel; the GPU's context is current."""
+    source, target = cuda.mem_alloc(_COPY), cuda.mem_alloc(_COPY)
+    copy = 2 * _COPY / _seconds(cuda, lambda: cuda.memcpy_dtod_async(target, source, _COPY))
+    found = [Rate(what="copy on the device", gigabytes=copy / 1e9, share=1.0)]
+    for name, what, inputs, attributes in _cases():
+        rate = _rate(cuda, PLUGINS[name], inputs, attributes)
+        found.append(Rate(what=f"{name}, {what}", gigabytes=rate / 1e9, share=rate / copy))
+    return found
+
+
+def _rate(cuda: Any, plugin: Plugin, inputs: tuple[Array, ...], attributes: Attributes) -> float:
+    """Return the bytes that an op takes and gives in a second; scratch is not counted."""
+    kernels = DeviceKernels(ptx_from_source(plugin.source, 75))
+    launch = plugin.launch(inputs, attributes)
+    sizes = [math.prod(shape) * dtype.itemsize for shape, dtype in launch.outputs]
+    room = [math.prod(shape) * dtype.itemsize for shape, dtype in launch.scratch]
+    held = [*map(cuda.to_device, inputs), *map(cuda.mem_alloc, [*sizes, *room])]
+    places = [int(memory) for memory in held]
+    moved = sum(array.nbytes for array in inputs) + sum(sizes)
+    return moved / _seconds(cuda, lambda: kernels.launch(launch, places))
+
+
+def main() -> None:
+    """Print the table."""
+    import pycuda.driver as cuda
+
+    device = CudaDevice()
+    with device.current():
+        gpu, nvrtc = device.gpu, ".".join(map(str, nvrtc_version()))
+        print(f"{gpu.name}, compute capability {gpu.compute_capability}, driver for CUDA", end=" ")
+        print(f"{gpu.driver}, NVRTC {nvrtc}\n\n| | GB/s | of the copy |\n|---|---:|---:|")
+        for rate in rates(cuda):
+            print(f"| {rate.what} | {rate.gigabytes:.0f} | {rate.share:.0%} |")
+
+
+if __name__ == "__main__":
+    main()
