@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
+from .bundle_layers import print_layers
 from .console import plain, print_json, print_table, quiet_libraries
 from .options import Json, Verbose
 
@@ -26,6 +27,7 @@ class Action(str, Enum):
     SHOW = "show"
     VERIFY = "verify"
     DIFF = "diff"
+    LAYERS = "layers"
 
 
 def bundle(
@@ -34,9 +36,13 @@ def bundle(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what bundles hold, verify their files, or tell how two differ.
+    """Show what bundles hold, verify their files, tell how two differ, or list a plan's layers.
 
-    All three check all files against the manifest first: exit code 2 if one is not as it was built.
+    Layers are those of TensorRT's plans that were built where there is a GPU: what each computes
+    in, the ONNX nodes that were fused in it, and its kernel.
+
+    All check the bundle's files against its manifest first: exit code 2 if one is not as it was
+    built.
 
     Example: `ocr-trt bundle diff bundles/a bundles/b`
     """
@@ -46,7 +52,10 @@ def bundle(
     if action is Action.DIFF and len(folders) != 2:
         raise UserError(f"diff takes two bundles, not {len(folders)}")
     bundles = [load_bundle(folder) for folder in folders]
-    {Action.SHOW: _show, Action.VERIFY: _verify, Action.DIFF: _diff}[action](bundles, json)
+    actions = {
+        Action.SHOW: _show, Action.VERIFY: _verify, Action.DIFF: _diff, Action.LAYERS: print_layers
+    }  # fmt: skip
+    actions[action](bundles, json)
 
 
 def _show(bundles: list[Bundle], json: bool) -> None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
+
+from ...calibration.lint import lint, prepared
 from ...errors import InputFileError
 from .logger import errors_since, logger_of
 
@@ -92,6 +95,21 @@ def layers_from_file(path: Path) -> tuple[EngineLayer, ...]:
     if not isinstance(layers, list):
         raise InputFileError(f'{path}: has no list "Layers"; build the bundle again')
     return tuple(_layer(layer) for layer in layers)
+
+
+def not_in_int8(model: ir.Model, layers: Iterable[EngineLayer]) -> dict[str, str]:
+    """Return the ops that a typed graph has in int8 and a plan has not, and what it has them in.
+
+    Ops that no layer names are left out: TensorRT's generated kernels do not always say.
+
+    Args:
+        model: the typed graph, as it was built; it is changed.
+        layers: of its plan.
+    """
+    of_node = {node: layer for layer in layers for node in layer.nodes}
+    promised = [judged.node for judged in lint(prepared(model)) if judged.runs == "int8"]
+    found = {node: of_node[node].precision for node in promised if node in of_node}
+    return {node: precision for node, precision in found.items() if precision not in ("int8", "")}
 
 
 def _layer(found: Any) -> EngineLayer:

@@ -23,6 +23,7 @@ import yaml
 from typer.main import get_command
 
 from ocr_trt.cli.app import app, spread_options
+from ocr_trt.engines.bundle import file_entry
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, dump_spec, load_spec
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
@@ -317,6 +318,25 @@ def test_bundles_are_shown_verified_and_compared(bundles: dict[str, Path], tmp_p
     assert run("bundle", "verify", copy).returncode == 0
     next(copy.glob("*.onnx")).write_bytes(b"changed")
     fails(run("bundle", "verify", copy), 2, "is not the file that was built")
+
+
+def test_layers_of_a_plan_are_listed(bundles: dict[str, Path], tmp_path: Path) -> None:
+    fails(run("bundle", "layers", bundles["detector"]), 2, "has no list of layers")
+    copy = Path(shutil.copytree(bundles["detector"], tmp_path / "copy"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (plan,) = (copy / engine["plan"] for engine in manifest["engines"])
+    layers = plan.with_suffix(".layers.json")
+    tensor = {"Name": "x", "Format/Datatype": "Row major linear FP16 format"}
+    layer = {"Name": "fused", "LayerType": "kgen", "Inputs": [tensor]}
+    layer["Metadata"] = "[ONNX Layer: first/Conv2D]"
+    layers.write_text(json.dumps({"Layers": [layer]}))
+    manifest["files"][layers.name] = file_entry(layers).model_dump()
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    shown = run("bundle", "layers", copy)
+    assert shown.returncode == 0, shown.stderr
+    assert re.search(r"fused .*kgen .*fp16 .*first/Conv2D", shown.stdout)
+    (told,) = json.loads(run("bundle", "layers", copy, "--json").stdout)
+    assert told["layers"][0]["precision"] == "fp16"
 
 
 def test_buckets_are_found_and_drawn(

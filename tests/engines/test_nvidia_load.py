@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx.parser
+import onnx_ir as ir
 import pytest
 
 from ocr_trt.engines.backends import backend
@@ -14,7 +15,7 @@ from ocr_trt.engines.backends.base import BuildSettings, BuiltWith
 from ocr_trt.engines.nvidia.builder import build_in_child
 from ocr_trt.engines.nvidia.device import Gpu
 from ocr_trt.engines.nvidia.features import Features, features_of
-from ocr_trt.engines.nvidia.layers import layers_from_file
+from ocr_trt.engines.nvidia.layers import EngineLayer, layers_from_file, not_in_int8
 from ocr_trt.engines.nvidia.load import check_built_with, check_header, engine_from_plan
 from ocr_trt.engines.nvidia.options import NvidiaOptions, options_from
 from ocr_trt.errors import EngineBuildError, InputFileError, UserError
@@ -222,3 +223,36 @@ def test_layers_of_another_kind_are_refused(text: str, message: str, tmp_path: P
     path.write_text(text)
     with pytest.raises(InputFileError, match=message):
         layers_from_file(path)
+
+
+def test_an_op_that_lost_its_int8_is_told() -> None:
+    found = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 20]>
+        agraph (float[1,1,4,4] x) => (float[1,1,4,4] y)
+        <float s = {0.02}, int8 z = {0}, int8[1,1,1,1] w8 = {7}, float[1] ws = {0.01},
+         int8[1] wz = {0}> {
+            q = QuantizeLinear(x, s, z)
+            d = DequantizeLinear(q, s, z)
+            w = DequantizeLinear <axis = 0> (w8, ws, wz)
+            a = Conv(d, w)
+            q2 = QuantizeLinear(a, s, z)
+            d2 = DequantizeLinear(q2, s, z)
+            b = Conv(d2, w)
+            y = Conv(b, w)
+        }
+    """)
+    for node, name in zip([n for n in found.graph.node if n.op_type == "Conv"], "abc", strict=True):
+        node.name = name
+
+    def plan(*precisions: str) -> list[EngineLayer]:
+        return [
+            EngineLayer(name="", kind="", precision=precision, nodes=(node,), tactic="")
+            for node, precision in zip("abc", precisions, strict=False)
+        ]
+
+    def lost(*precisions: str) -> dict[str, str]:
+        return not_in_int8(ir.from_proto(found), plan(*precisions))
+
+    assert lost("int8", "int8", "fp16") == {}, "c was never promised"
+    assert lost("int8", "fp16", "fp16") == {"b": "fp16"}
+    assert lost("fp32") == {"a": "fp32"}, "no layer names b"
