@@ -77,6 +77,8 @@ class Plugin:
             equal, NaN where it has NaN.
         register: makes it a plugin of TensorRT in this process, given PTX of its kernels; None: it
             stands alone, around engines and not in them.
+        launch_hwc8: how its kernels for TensorRT's format HWC8 are launched, on packed arrays, see
+            formats.py; None: it has none.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Plugin:
     examples: Callable[[], list[Example]]
     tolerance: float = 0.0
     register: Callable[[bytes], None] | None = None
+    launch_hwc8: Callable[[Sequence[Array], Attributes], Launch] | None = None
 
 
 def blocks_for(work: int, threads: int) -> int:

@@ -44,6 +44,27 @@ def fixed(desc: Any, axis: int) -> int | None:
     return None if size < 0 else size
 
 
+def combinations(count: int) -> list[Any]:
+    """Return what TensorRT may choose from for an op of so many inputs and outputs.
+
+    All linear, in float32 or float16, or all in HWC8, which is of float16 alone.
+    """
+    trtp = import_module("tensorrt.plugin")
+
+    def alike(word: str) -> str:
+        return ", ".join([word] * count)
+
+    return [
+        trtp.AutoTuneCombination(alike("FP32|FP16"), alike("LINEAR")),
+        trtp.AutoTuneCombination(alike("FP16"), alike("HWC8")),
+    ]
+
+
+def is_hwc8(desc: Any) -> bool:
+    """Whether a TensorDesc is of the channel-packed format, see formats.py."""
+    return desc.format is not None and desc.format.name == "HWC8"
+
+
 def launch_parameters(blocks: Any, threads: int, numbers: Sequence[Any]) -> tuple[Any, Any]:
     """Return a launch in one dimension and a kernel's numbers, as TensorRT takes them.
 

@@ -9,8 +9,13 @@ _KINDS = {np.dtype(np.float32): ("f32", 4), np.dtype(np.float16): ("f16", 8)}
 
 
 def entries(stem: str) -> tuple[str, ...]:
-    """Return the names of all entries of an op."""
+    """Return the names of all entries of an op on rows."""
     return tuple(f"{stem}_{kind}_x{n}" for kind, most in _KINDS.values() for n in (most, 1))
+
+
+def entry_hwc8(stem: str) -> str:
+    """Return the entry of an op for TensorRT's format HWC8."""
+    return f"{stem}_f16_hwc8"
 
 
 def entry_for(stem: str, dtype: np.dtype, columns: int | None) -> tuple[str, int]:

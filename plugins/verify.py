@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,9 @@ from ..session import onnx_session
 from .cuda.nvrtc import ptx_from_source
 from .cuda.on_device import DeviceKernels
 from .cuda.on_host import HostKernels, Watch
+from .formats import in_hwc8
 from .function import DOMAIN
-from .plugin import Array, Example, Plugin
+from .plugin import Array, Example, Launch, Plugin
 
 _TYPES = {np.dtype(np.float32): "float", np.dtype(np.float16): "float16"}
 
@@ -91,12 +92,7 @@ def verify_on_host(plugin: Plugin, watch: Watch = "memory") -> Finding:
     """
     with tempfile.TemporaryDirectory(prefix="ocr-trt-") as folder:
         kernels = HostKernels(plugin.source, plugin.entries, Path(folder), watch)
-
-        def run(example: Example) -> Sequence[Array]:
-            launch = plugin.launch(example.inputs, example.attributes)
-            return kernels.run(launch, example.inputs)
-
-        return _compare(plugin, f"kernels on the CPU, {watch} watched", plugin.examples(), run)
+        return _compare_kernels(plugin, f"kernels on the CPU, {watch} watched", kernels.run)
 
 
 def verify_on_device(plugin: Plugin, floor: int, name: str) -> Finding:
@@ -111,11 +107,25 @@ def verify_on_device(plugin: Plugin, floor: int, name: str) -> Finding:
         TargetMissingError: NVRTC is not installed.
     """
     kernels = DeviceKernels(ptx_from_source(plugin.source, floor))
+    return _compare_kernels(plugin, f"kernels on {name}", kernels.run)
 
-    def run(example: Example) -> Sequence[Array]:
-        return kernels.run(plugin.launch(example.inputs, example.attributes), example.inputs)
 
-    return _compare(plugin, f"kernels on {name}", plugin.examples(), run)
+def _compare_kernels(
+    plugin: Plugin, stand_in: str, run: Callable[[Launch, Sequence[Array]], Sequence[Array]]
+) -> Finding:
+    """Compare the kernels for all formats that there are."""
+
+    def compare(op: Plugin) -> Finding:
+        return _compare(
+            op, stand_in, op.examples(), lambda e: run(op.launch(e.inputs, e.attributes), e.inputs)
+        )
+
+    linear = compare(plugin)
+    if plugin.launch_hwc8 is None:
+        return linear
+    other = compare(in_hwc8(plugin))
+    wrong, examples = linear.wrong + other.wrong, linear.examples + other.examples
+    return replace(linear, examples=examples, wrong=wrong)
 
 
 def _compare(

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from ..function import DOMAIN, add_function
 from ..plugin import Plugin
 from . import tensorrt
-from .kernel import ENTRIES, SOURCE, launch
+from .kernel import ENTRIES, SOURCE, launch, launch_hwc8
 from .reference import examples, max_pool_argmax_2d
 
 NAME = "MaxPoolArgmax2d"
@@ -57,6 +57,7 @@ PLUGIN = Plugin(
     launch=launch,
     examples=examples,
     register=tensorrt.register,
+    launch_hwc8=launch_hwc8,
 )
 
 __all__ = ["BODY", "DOMAIN", "NAME", "PLUGIN", "max_pool_argmax_2d", "register"]

@@ -1,6 +1,6 @@
 // MaxPoolArgmax2d on linear NCHW. A thread makes N results side by side: it loads 2 x 2N values
 // and stores N maxima and N places. Rows of all channels and samples follow each other, so result
-// row r comes from the rows 2r and 2r + 1.
+// row r comes from the rows 2r and 2r + 1. On HWC8 a thread makes the eight channels of one pixel.
 #include "elements.cuh"
 
 // The first of equal maxima wins; a NaN wins over all, and the first of them stays.
@@ -43,6 +43,38 @@ __device__ void max_pool_argmax_2d(const T *x, int rows, int width, T *pooled, T
     reinterpret_cast<Pack<T, N> *>(place + row * width)[column] = places;
 }
 
+// ``groups`` of eight channels for each pixel; rows of all samples follow each other.
+template <typename T>
+__device__ void max_pool_argmax_2d_hwc8(const T *x, int rows, int width, int groups, T *pooled,
+                                        T *place)
+{
+    using Eight = Pack<T, 8>;
+    const long long index = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    const long long across = static_cast<long long>(width) * groups;
+    if (index >= rows * across) {
+        return;
+    }
+    const long long row = index / across, column = index % across / groups, group = index % groups;
+    const auto *top = reinterpret_cast<const Eight *>(x) + 4 * row * across +
+                      2 * column * groups + group;
+    const auto *bottom = top + 2 * across;
+    const Eight window[4] = {top[0], top[groups], bottom[0], bottom[groups]};
+    Eight maxima, places;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+        T best = window[0].v[i];
+        int where = 0;
+#pragma unroll
+        for (int at = 1; at < 4; ++at) {
+            take(window[at].v[i], at, best, where);
+        }
+        maxima.v[i] = best;
+        places.v[i] = from_float<T>(static_cast<float>(where));
+    }
+    reinterpret_cast<Eight *>(pooled)[index] = maxima;
+    reinterpret_cast<Eight *>(place)[index] = places;
+}
+
 #define ENTRY(NAME, T, N)                                                                          \
     extern "C" __global__ void NAME(const T *x, int rows, int width, T *pooled, T *place)          \
     {                                                                                              \
@@ -53,3 +85,10 @@ ENTRY(max_pool_argmax_2d_f32_x4, float, 4)
 ENTRY(max_pool_argmax_2d_f32_x1, float, 1)
 ENTRY(max_pool_argmax_2d_f16_x8, half_bits, 8)
 ENTRY(max_pool_argmax_2d_f16_x1, half_bits, 1)
+
+extern "C" __global__ void max_pool_argmax_2d_f16_hwc8(const half_bits *x, int rows, int width,
+                                                       int groups, half_bits *pooled,
+                                                       half_bits *place)
+{
+    max_pool_argmax_2d_hwc8(x, rows, width, groups, pooled, place);
+}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..formats import SIDE
 from ..plugin import Array, Attributes, Launch, blocks_for
-from ..vectors import entries, entry_for
+from ..vectors import entries, entry_for, entry_hwc8
 
 SOURCE = Path(__file__).with_name("kernel.cu")
-ENTRIES = entries("max_pool_argmax_2d")
+ENTRIES = (*entries("max_pool_argmax_2d"), entry_hwc8("max_pool_argmax_2d"))
 THREADS = 256
 
 
@@ -31,5 +32,20 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
         blocks=blocks_for(rows * columns // side, THREADS),
         threads=THREADS,
         numbers=(rows, columns),
+        outputs=(result, result),
+    )
+
+
+def launch_hwc8(inputs: Sequence[Array], attributes: Attributes) -> Launch:
+    """Return the launch for x (N, H, W, 8 G), H and W even, float16: see formats.py."""
+    (x,) = inputs
+    batch, height, width, channels = x.shape
+    rows, columns, groups = batch * height // 2, width // 2, channels // SIDE
+    result = ((batch, height // 2, columns, channels), x.dtype)
+    return Launch(
+        entry=entry_hwc8("max_pool_argmax_2d"),
+        blocks=blocks_for(rows * columns * groups, THREADS),
+        threads=THREADS,
+        numbers=(rows, columns, groups),
         outputs=(result, result),
     )

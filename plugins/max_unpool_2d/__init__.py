@@ -7,7 +7,7 @@ import onnx_ir as ir
 from ..function import DOMAIN, add_function
 from ..plugin import Plugin
 from . import tensorrt
-from .kernel import ENTRIES, SOURCE, launch
+from .kernel import ENTRIES, SOURCE, launch, launch_hwc8
 from .reference import examples, max_unpool_2d
 
 NAME = "MaxUnpool2d"
@@ -46,6 +46,7 @@ PLUGIN = Plugin(
     launch=launch,
     examples=examples,
     register=tensorrt.register,
+    launch_hwc8=launch_hwc8,
 )
 
 __all__ = ["BODY", "DOMAIN", "NAME", "PLUGIN", "max_unpool_2d", "register"]

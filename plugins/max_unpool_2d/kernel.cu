@@ -1,5 +1,6 @@
 // MaxUnpool2d on linear NCHW. A thread spreads N values side by side: it loads N values and N
 // places and stores 2 x 2N values, most of them zero. Value row r becomes the rows 2r and 2r + 1.
+// On HWC8 a thread spreads the eight channels of one pixel.
 #include "elements.cuh"
 
 template <typename T, int N>
@@ -29,6 +30,33 @@ __device__ void max_unpool_2d(const T *values, const T *place, int rows, int wid
     }
 }
 
+// ``groups`` of eight channels for each pixel; rows of all samples follow each other.
+template <typename T>
+__device__ void max_unpool_2d_hwc8(const T *values, const T *place, int rows, int width, int groups,
+                                   T *x)
+{
+    using Eight = Pack<T, 8>;
+    const long long index = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    const long long across = static_cast<long long>(width) * groups;
+    if (index >= rows * across) {
+        return;
+    }
+    const long long row = index / across, column = index % across / groups, group = index % groups;
+    const Eight value = reinterpret_cast<const Eight *>(values)[index];
+    const Eight at = reinterpret_cast<const Eight *>(place)[index];
+    const T zero = from_float<T>(0.0f);
+    auto *top = reinterpret_cast<Eight *>(x) + 4 * row * across + 2 * column * groups + group;
+#pragma unroll
+    for (int here = 0; here < 4; ++here) {
+        Eight spread;
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+            spread.v[i] = to_float(at.v[i]) == static_cast<float>(here) ? value.v[i] : zero;
+        }
+        top[here / 2 * 2 * across + here % 2 * groups] = spread;
+    }
+}
+
 #define ENTRY(NAME, T, N)                                                                          \
     extern "C" __global__ void NAME(const T *values, const T *place, int rows, int width, T *x)    \
     {                                                                                              \
@@ -39,3 +67,9 @@ ENTRY(max_unpool_2d_f32_x4, float, 4)
 ENTRY(max_unpool_2d_f32_x1, float, 1)
 ENTRY(max_unpool_2d_f16_x8, half_bits, 8)
 ENTRY(max_unpool_2d_f16_x1, half_bits, 1)
+
+extern "C" __global__ void max_unpool_2d_f16_hwc8(const half_bits *values, const half_bits *place,
+                                                  int rows, int width, int groups, half_bits *x)
+{
+    max_unpool_2d_hwc8(values, place, rows, width, groups, x);
+}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..formats import SIDE
 from ..plugin import Array, Attributes, Launch, blocks_for
-from ..vectors import entries, entry_for
+from ..vectors import entries, entry_for, entry_hwc8
 
 SOURCE = Path(__file__).with_name("kernel.cu")
-ENTRIES = entries("max_unpool_2d")
+ENTRIES = (*entries("max_unpool_2d"), entry_hwc8("max_unpool_2d"))
 THREADS = 256
 
 
@@ -34,4 +35,18 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
         threads=THREADS,
         numbers=(rows, width),
         outputs=(((batch, channels, 2 * height, 2 * width), values.dtype),),
+    )
+
+
+def launch_hwc8(inputs: Sequence[Array], attributes: Attributes) -> Launch:
+    """Return the launch for values and place (N, H, W, 8 G), float16: see formats.py."""
+    values, _ = inputs
+    batch, height, width, channels = values.shape
+    rows, groups = batch * height, channels // SIDE
+    return Launch(
+        entry=entry_hwc8("max_unpool_2d"),
+        blocks=blocks_for(rows * width * groups, THREADS),
+        threads=THREADS,
+        numbers=(rows, width, groups),
+        outputs=(((batch, 2 * height, 2 * width, channels), values.dtype),),
     )

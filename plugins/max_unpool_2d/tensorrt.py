@@ -1,8 +1,9 @@
 """MaxUnpool2d as a plugin of TensorRT, which reads the hints below: they are no strings."""
 
+from ..formats import SIDE
 from ..function import DOMAIN
-from ..quick import dtype_of, fixed, launch_parameters
-from ..vectors import entry_for
+from ..quick import combinations, dtype_of, fixed, is_hwc8, launch_parameters
+from ..vectors import entry_for, entry_hwc8
 from .kernel import THREADS
 
 NAME = f"{DOMAIN}::MaxUnpool2d"
@@ -19,6 +20,12 @@ def register(ptx: bytes) -> None:
         batch, channels, height, width = values.shape_expr
         return trtp.from_shape_expr((batch, channels, height * 2, width * 2), values.dtype)
 
+    @trtp.autotune(NAME)
+    def formats(
+        values: trtp.TensorDesc, place: trtp.TensorDesc, outputs: tuple[trtp.TensorDesc]
+    ) -> list[trtp.AutoTuneCombination]:
+        return combinations(3)
+
     @trtp.aot_impl(NAME)
     def launch(
         values: trtp.TensorDesc,
@@ -27,6 +34,11 @@ def register(ptx: bytes) -> None:
         tactic: int,
     ) -> tuple[str, bytes, trtp.KernelLaunchParams, trtp.SymIntExprs]:
         batch, channels, height, width = values.shape_expr
+        if is_hwc8(values):
+            sizes = (batch * height, width, trtp.cdiv(channels, SIDE))
+            blocks = trtp.cdiv(sizes[0] * sizes[1] * sizes[2], THREADS)
+            entry = entry_hwc8("max_unpool_2d")
+            return entry, ptx, *launch_parameters(blocks, THREADS, sizes)
         rows = batch * channels * height
         entry, side = entry_for("max_unpool_2d", dtype_of(values), fixed(values, 3))
         blocks = trtp.cdiv(rows * width // side, THREADS)

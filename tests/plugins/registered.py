@@ -66,7 +66,18 @@ def main() -> None:
     def free(shape: tuple[int, ...], axes: list[int]) -> tuple[int, ...]:
         return tuple(-1 if axis in axes else size for axis, size in enumerate(shape))
 
-    found = []
+    def told(implementation: Any) -> dict[str, Any]:
+        entry, ptx, launch, numbers = implementation
+        return {
+            "entry": entry,
+            "in_ptx": entry.encode() in ptx,
+            "blocks": launch.grid_x._expr.value,
+            "threads": launch.block_x._expr.value,
+            "numbers": [number._expr.value for number in numbers],
+            "are_int32": all(isinstance(n, trtp.SymInt32) for n in numbers),
+        }
+
+    found, packed = [], []
     for name, plugin in PLUGINS.items():
         definition = library.QDP_REGISTRY[f"ocr_trt::{name}"]
         for example in plugin.examples():
@@ -80,9 +91,7 @@ def main() -> None:
                 shapes = [[e._expr.value for e in o.shape_expr] for o in outputs]
                 for output, shape in zip(outputs, shapes, strict=True):
                     output.shape = parts.Shape(free(tuple(shape), axes))
-                entry, ptx, launch, numbers = definition.aot_impl_func(
-                    *inputs, *attributes, outputs, 0
-                )
+                implementation = definition.aot_impl_func(*inputs, *attributes, outputs, 0)
                 found.append({
                     "plugin": name,
                     "example": example.name,
@@ -90,14 +99,22 @@ def main() -> None:
                     "outputs": [
                         [shape, names[o.dtype]] for o, shape in zip(outputs, shapes, strict=True)
                     ],
-                    "entry": entry,
-                    "in_ptx": entry.encode() in ptx,
-                    "blocks": launch.grid_x._expr.value,
-                    "threads": launch.block_x._expr.value,
-                    "numbers": [number._expr.value for number in numbers],
-                    "are_int32": all(isinstance(n, trtp.SymInt32) for n in numbers),
+                    **told(implementation),
                 })  # fmt: skip
-    print(json.dumps({"registered": registered, "launches": found}))
+                if plugin.launch_hwc8 is None or inputs[0].dtype != tensorrt.float16:
+                    continue
+                for desc in (*inputs, *outputs):
+                    desc.format = tensorrt.TensorFormat.HWC8
+                implementation = definition.aot_impl_func(*inputs, *attributes, outputs, 0)
+                packed.append({"plugin": name, "example": example.name, **told(implementation)})
+    formats = {
+        name: [[c.io_types, c.layouts] for c in definition.autotune_func(*[None] * count)]
+        for name, definition in library.QDP_REGISTRY.items()
+        if definition.autotune_func is not None
+        for count in [len(definition.input_tensor_names) + 1]
+    }
+    told_all = {"registered": registered, "launches": found, "packed": packed, "formats": formats}
+    print(json.dumps(told_all))
 
 
 if __name__ == "__main__":

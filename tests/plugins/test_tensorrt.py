@@ -16,6 +16,7 @@ import pytest
 
 from ocr_trt.errors import TargetMissingError
 from ocr_trt.plugins import registration
+from ocr_trt.plugins.formats import in_hwc8
 from ocr_trt.plugins.registry import PLUGINS
 
 SCRIPT = Path(__file__).with_name("registered.py")
@@ -84,6 +85,26 @@ def test_tensorrt_launches_what_was_verified(launches: dict[str, Any]) -> None:
         else:
             assert found["entry"] == launch.entry
             assert found["blocks"] == launch.blocks
+
+
+def test_packed_formats_have_kernels_of_their_own(launches: dict[str, Any]) -> None:
+    assert set(launches["formats"]) == {"ocr_trt::MaxPoolArgmax2d", "ocr_trt::MaxUnpool2d"}
+    for found in launches["formats"].values():
+        assert found == [
+            [["FP32|FP16"] * 3, ["LINEAR"] * 3],
+            [["FP16"] * 3, ["HWC8"] * 3],
+        ]
+    ops = {name: in_hwc8(plugin) for name, plugin in PLUGINS.items() if plugin.launch_hwc8}
+    examples = {(name, e.name): e for name, op in ops.items() for e in op.examples()}
+    assert len(launches["packed"]) == 3 * len(examples)
+    for found in launches["packed"]:
+        example = examples[found["plugin"], f"{found['example']} HWC8"]
+        launch = ops[found["plugin"]].launch(example.inputs, example.attributes)
+        assert found["entry"] == launch.entry
+        assert found["in_ptx"]
+        assert found["are_int32"]
+        assert (found["blocks"], found["threads"]) == (launch.blocks, launch.threads)
+        assert tuple(found["numbers"]) == launch.numbers
 
 
 def test_without_tensorrt_nothing_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
