@@ -17,13 +17,13 @@ from pathlib import Path
 import onnx
 
 from ...calibration.quantize import Int8Style
-from ...errors import EngineBuildError, TargetMissingError
+from ...errors import EngineBuildError, InputFileError, TargetMissingError
 from ...onnx_file import as_file
 from ...plugins.cuda.nvrtc import nvrtc_version
 from ...plugins.quick import plugin_module
 from ..lower.plugins import mark_plugins
 from .base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
-from .trt_child import NOT_WRITTEN
+from .trt_child import NOT_WRITTEN, WRONG_INPUT
 
 _TIMEOUT = 3600  # seconds
 
@@ -45,17 +45,15 @@ def gpu_absence() -> tuple[str, str] | None:
     return None if count else ("no NVIDIA GPU found", "use a machine with one")
 
 
-def _in_child(order: dict[str, object], model: onnx.ModelProto) -> subprocess.CompletedProcess[str]:
-    """Start a child on a graph and wait for it."""
-    with as_file(model) as path:
-        text = json.dumps({**order, "model": str(path)})
-        command = [sys.executable, "-m", "ocr_trt.engines.backends.trt_child", text]
-        try:
-            return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            raise EngineBuildError(
-                f"{order['module']}: the builder was stopped after an hour"
-            ) from None
+def _in_child(order: dict[str, object]) -> subprocess.CompletedProcess[str]:
+    """Start a child on an order and wait for it."""
+    command = [sys.executable, "-m", "ocr_trt.engines.backends.trt_child", json.dumps(order)]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        raise EngineBuildError(
+            f"{order['module']}: the builder was stopped after an hour"
+        ) from None
 
 
 def build_in_child(
@@ -74,17 +72,31 @@ def build_in_child(
         OSError: the plan cannot be written.
     """
     model, plugins = mark_plugins(model) if settings.plugins else (model, 0)
+    with as_file(model) as path:
+        order_in_child(module, {"model": str(path), "plugins": plugins}, plan, settings)
+
+
+def order_in_child(
+    module: str, content: dict[str, object], plan: Path, settings: BuildSettings
+) -> None:
+    """Build a plan in a child process, of a network that ``trt_child`` makes of ``content``.
+
+    Raises:
+        InputFileError: the weights are not those of the network.
+        EngineBuildError, OSError: as for :func:`build_in_child`.
+    """
     order: dict[str, object] = {
         "module": module,
         "plan": str(plan),
         "max_batch": settings.max_batch,
         "compute_capabilities": list(settings.compute_capabilities),
-        "plugins": plugins,
     }
-    done = _in_child(order, model)
+    done = _in_child(order | content)
     if done.returncode == NOT_WRITTEN:
         number = int(done.stderr.split()[-1])
         raise OSError(number, os.strerror(number), str(plan))
+    if done.returncode == WRONG_INPUT:
+        raise InputFileError(_last_words(done))
     if done.returncode:
         raise EngineBuildError(f"{module} refuses the graph: {_last_words(done)}")
 
@@ -94,7 +106,8 @@ def refusals_in_child(module: str, model: onnx.ModelProto) -> dict[str, str]:
 
     A crash of it is an answer too: "" -> what the process died of.
     """
-    done = _in_child({"module": module, "plan": None}, model)
+    with as_file(model) as path:
+        done = _in_child({"module": module, "plan": None, "model": str(path)})
     if done.returncode:
         return {"": _last_words(done)}
     return dict(json.loads(done.stdout))
