@@ -18,7 +18,7 @@ from ...output import cache_folder
 from ...plugins.cuda.nvrtc import nvrtc_version
 from ...plugins.quick import plugin_module
 from ..backends.base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
-from .builder import build_in_child, refusals_in_child
+from .builder import Builder, build_in_child, refusals_in_child
 from .device import CudaDevice, Gpu, gpu_absence
 from .features import features_of
 from .load import check_built_with, engine_from_plan, refit_from_model
@@ -120,9 +120,8 @@ class NvidiaBackend(Backend):
         timings = None
         if gpu is not None and settings.options.timing_cache and not self._builds_without_gpu:
             timings = cache_folder("timing") / f"{self._words(gpu)}.cache"
-        build_in_child(
-            self._package, model, plan, settings, has_gpu=gpu is not None, timing_cache=timings
-        )
+        builder = Builder(module=self._package, has_gpu=gpu is not None, timing_cache=timings)
+        build_in_child(builder, model, plan, settings)
 
     def _words(self, gpu: Gpu) -> str:
         words = f"{self.name} {self.presence().version} {gpu.name}"

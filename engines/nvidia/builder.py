@@ -9,73 +9,93 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 
-from ...errors import EngineBuildError
+from ...errors import EngineBuildError, InputFileError
 from ...onnx_file import as_file
 from ..backends.base import BuildSettings
 from ..lower.plugins import mark_plugins
-from .builder_child import NOT_WRITTEN
+from .builder_child import NOT_WRITTEN, WRONG_INPUT
 
 _TIMEOUT = 3600  # seconds
 
 
-def _in_child(order: dict[str, object], model: onnx.ModelProto) -> subprocess.CompletedProcess[str]:
-    """Start a child on a graph and wait for it."""
-    with as_file(model) as path:
-        text = json.dumps({**order, "model": str(path)})
-        command = [sys.executable, "-m", "ocr_trt.engines.nvidia.builder_child", text]
-        try:
-            return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            raise EngineBuildError(
-                f"{order['module']}: the builder was stopped after an hour"
-            ) from None
+def _in_child(order: dict[str, object]) -> subprocess.CompletedProcess[str]:
+    """Start a child on an order and wait for it."""
+    command = [sys.executable, "-m", "ocr_trt.engines.nvidia.builder_child", json.dumps(order)]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        raise EngineBuildError(
+            f"{order['module']}: the builder was stopped after an hour"
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Builder:
+    """One of NVIDIA's builders, on this machine.
+
+    Attributes:
+        module: "tensorrt" or "tensorrt_rtx".
+        has_gpu: there is one here, so that a plan can be loaded, and its layers be listed in a file
+            beside it, ``<plan's stem>.layers.json``.
+        timing_cache: a file that remembers how fast kernels were.
+    """
+
+    module: str
+    has_gpu: bool = False
+    timing_cache: Path | None = None
 
 
 def build_in_child(
-    module: str,
-    model: onnx.ModelProto,
-    plan: Path,
-    settings: BuildSettings,
-    *,
-    has_gpu: bool = False,
-    timing_cache: Path | None = None,
+    builder: Builder, model: onnx.ModelProto, plan: Path, settings: BuildSettings
 ) -> None:
     """Build a plan in a child process.
 
     Args:
-        module: "tensorrt" or "tensorrt_rtx".
+        builder: whose.
         model: typed graph, functions and all.
         plan: file to write.
-        settings: profiles and GPUs to build for.
-        has_gpu: there is one here, so that the plan can be loaded, and its layers be listed in a
-            file beside it, ``<plan's stem>.layers.json``.
-        timing_cache: a file that remembers how fast kernels were.
+        settings: profiles, options and GPUs to build for.
 
     Raises:
         EngineBuildError: the builder refused the graph, logged an error, crashed or took an hour.
         OSError: the plan cannot be written.
     """
     model, plugins = mark_plugins(model) if settings.plugins else (model, 0)
+    with as_file(model) as path:
+        order_in_child(builder, {"model": str(path), "plugins": plugins}, plan, settings)
+
+
+def order_in_child(
+    builder: Builder, content: dict[str, object], plan: Path, settings: BuildSettings
+) -> None:
+    """Build a plan in a child process, of a network that ``builder_child`` makes of ``content``.
+
+    Raises:
+        InputFileError: the weights are not those of the network.
+        EngineBuildError, OSError: as for :func:`build_in_child`.
+    """
     order: dict[str, object] = {
-        "module": module,
+        "module": builder.module,
         "plan": str(plan),
         "max_batch": settings.max_batch,
         "compute_capabilities": list(settings.compute_capabilities),
-        "plugins": plugins,
         "options": settings.options.model_dump(),
-        "has_gpu": has_gpu,
-        "timing_cache": None if timing_cache is None else str(timing_cache),
+        "has_gpu": builder.has_gpu,
+        "timing_cache": None if builder.timing_cache is None else str(builder.timing_cache),
     }
-    done = _in_child(order, model)
+    done = _in_child(order | content)
     if done.returncode == NOT_WRITTEN:
         number = int(done.stderr.split()[-1])
         raise OSError(number, os.strerror(number), str(plan))
+    if done.returncode == WRONG_INPUT:
+        raise InputFileError(_last_words(done))
     if done.returncode:
-        raise EngineBuildError(f"{module} refuses the graph: {_last_words(done)}")
+        raise EngineBuildError(f"{builder.module} refuses the graph: {_last_words(done)}")
 
 
 def refusals_in_child(module: str, model: onnx.ModelProto) -> dict[str, str]:
@@ -83,7 +103,8 @@ def refusals_in_child(module: str, model: onnx.ModelProto) -> dict[str, str]:
 
     A crash of it is an answer too: "" -> what the process died of.
     """
-    done = _in_child({"module": module, "plan": None}, model)
+    with as_file(model) as path:
+        done = _in_child({"module": module, "plan": None, "model": str(path)})
     if done.returncode:
         return {"": _last_words(done)}
     return dict(json.loads(done.stdout))

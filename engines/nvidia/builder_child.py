@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...errors import OcrTrtError, OutputError
+from ...errors import InputFileError, OcrTrtError
 from ...output import write_whole
 from ...plugins.registration import register_plugins
 from .features import features_of
@@ -25,7 +25,7 @@ from .options import NvidiaOptions
 _MIB = 1 << 20
 _FLOOR = 75  # of the plugins' kernels, which use nothing that later GPUs have
 LAYERS_SUFFIX = ".layers.json"
-REFUSED, NOT_WRITTEN = 1, 3
+REFUSED, NOT_WRITTEN, WRONG_INPUT = 1, 3, 4
 """Exit codes; the last line on stderr is the reason, or the errno."""
 
 
@@ -106,21 +106,24 @@ def _timing_cache(config: Any, logger: Any, path: Path | None) -> Iterator[None]
     write_whole(path, bytes(known.serialize()))
 
 
-def _parse(trt: Any, logger: Any, path: str) -> tuple[Any, Any, Any, list[tuple[str, str]]]:
-    """Return builder, network, parser (which must live on), and (node, reason) of each error."""
-    builder = trt.Builder(logger)
-    flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    network = builder.create_network(flag)
+def _empty_network(trt: Any, builder: Any) -> Any:
+    return builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+
+
+def _parse(trt: Any, logger: Any, network: Any, path: str) -> tuple[Any, list[tuple[str, str]]]:
+    """Return the parser (which must live on), and (node, reason) of each error."""
     parser = trt.OnnxParser(network, logger)
     found = []
     if not parser.parse_from_file(path):
         found = [parser.get_error(i) for i in range(parser.num_errors)]
-    return builder, network, parser, [(error.node_name(), error.desc()) for error in found]
+    return parser, [(error.node_name(), error.desc()) for error in found]
 
 
 def _refusals(order: dict[str, Any]) -> dict[str, str]:
     trt = import_module(order["module"])
-    *_, found = _parse(trt, logger_of(trt), order["model"])
+    logger = logger_of(trt)
+    builder = trt.Builder(logger)  # must live on
+    _, found = _parse(trt, logger, _empty_network(trt, builder), order["model"])
     return dict(reversed(found))  # of several reasons for a node the first
 
 
@@ -141,17 +144,29 @@ def _check_plugins(trt: Any, network: Any, wanted: int) -> None:
         )
 
 
+def _fill(trt: Any, logger: Any, network: Any, order: dict[str, Any]) -> Any:
+    """Put into a network what is ordered; return what must live until it is built."""
+    if order["model"] is None:
+        from ..network.order import define_network  # a parser has no need of what it imports
+
+        return define_network(trt, network, order["network"])
+    parser, found = _parse(trt, logger, network, order["model"])
+    if found:
+        raise _BuildError("; ".join(f"{node}: {reason}" for node, reason in found))
+    if order["plugins"]:
+        _check_plugins(trt, network, order["plugins"])
+    return parser
+
+
 def _build(order: dict[str, Any]) -> tuple[bytes, str | None]:
     """Return the plan, and what its layers are, if there is a GPU to load it on."""
     trt = import_module(order["module"])
     if order["plugins"]:
         _register_plugins()
     logger = logger_of(trt)
-    builder, network, _parser, found = _parse(trt, logger, order["model"])
-    if found:
-        raise _BuildError("; ".join(f"{node}: {reason}" for node, reason in found))
-    if order["plugins"]:
-        _check_plugins(trt, network, order["plugins"])
+    builder = trt.Builder(logger)
+    network = _empty_network(trt, builder)
+    _held = _fill(trt, logger, network, order)
     config = builder.create_builder_config()
     _set_options(trt, config, NvidiaOptions.model_validate(order["options"]))
     _set_compute_capabilities(trt, config, order["compute_capabilities"])
@@ -176,9 +191,9 @@ def main() -> int:
         return 0
     try:
         plan, layers = _build(order)
-    except (_BuildError, OutputError) as error:
+    except (_BuildError, OcrTrtError) as error:
         print(error, file=sys.stderr)
-        return REFUSED
+        return WRONG_INPUT if isinstance(error, InputFileError) else REFUSED
     path = Path(order["plan"])
     try:
         path.write_bytes(plan)

@@ -17,7 +17,7 @@ from typing import Any
 import onnx_ir as ir
 
 from ...calibration.lint import lint, prepared
-from ...errors import InputFileError
+from ...errors import EngineBuildError, InputFileError
 from .logger import errors_since, logger_of
 
 LARGEST = 64 << 20
@@ -60,14 +60,14 @@ def inspected(trt: Any, plan: bytes) -> str:
     """Load a plan, and return what EngineInspector says of it, as JSON. Needs a GPU.
 
     Raises:
-        InputFileError: the plan cannot be loaded.
+        EngineBuildError: the plan cannot be loaded.
     """
     logger = logger_of(trt)
     count = len(logger.errors)
     runtime = trt.Runtime(logger)
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        raise InputFileError(f"the plan cannot be loaded: {errors_since(logger, count)}")
+        raise EngineBuildError(f"the plan cannot be loaded: {errors_since(logger, count)}")
     context = engine.create_execution_context()
     for index in range(engine.num_io_tensors):
         name = engine.get_tensor_name(index)

@@ -13,7 +13,7 @@ from ocr_trt.engines.backends import backend, target_names
 from ocr_trt.engines.backends.base import BuildSettings, RunSettings
 from ocr_trt.engines.backends.openvino import _RecurrentRunner
 from ocr_trt.engines.baseline import baseline_runner
-from ocr_trt.engines.nvidia.builder import build_in_child, refusals_in_child
+from ocr_trt.engines.nvidia.builder import Builder, build_in_child, refusals_in_child
 from ocr_trt.errors import EngineBuildError, OutputError, TargetMissingError, UserError
 from ocr_trt.session import onnx_session
 from ocr_trt.spec import spec_from_dict
@@ -209,13 +209,17 @@ def test_a_crash_of_the_builder_is_an_error_message(
     (tmp_path / "crashing_builder.py").write_text("import os; os.abort()")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(EngineBuildError, match="its builder crashed with signal 6"):
-        build_in_child("crashing_builder", MODEL, tmp_path / "plan", BuildSettings())
+        build_in_child(
+            Builder(module="crashing_builder"), MODEL, tmp_path / "plan", BuildSettings()
+        )
 
 
 @RTX
 def test_plan_that_cannot_be_written_is_no_fault_of_the_graph(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
-        build_in_child("tensorrt_rtx", MODEL, tmp_path / "gone" / "plan", BuildSettings())
+        build_in_child(
+            Builder(module="tensorrt_rtx"), MODEL, tmp_path / "gone" / "plan", BuildSettings()
+        )
     assert caught.value.filename == str(tmp_path / "gone" / "plan")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ocr_trt.engines.backends import backend
 from ocr_trt.engines.backends.base import BuildSettings, BuiltWith
-from ocr_trt.engines.nvidia.builder import build_in_child
+from ocr_trt.engines.nvidia.builder import Builder, build_in_child
 from ocr_trt.engines.nvidia.device import Gpu
 from ocr_trt.engines.nvidia.features import Features, features_of
 from ocr_trt.engines.nvidia.layers import EngineLayer, layers_from_file, not_in_int8
@@ -162,7 +162,7 @@ def test_rtx_builds_with_options_and_two_profiles(tmp_path: Path) -> None:
     for most in (1, 8):
         plan = tmp_path / f"plan-{most}"
         settings = BuildSettings(max_batch=most, options=NvidiaOptions(workspace=128, sparse=True))
-        build_in_child("tensorrt_rtx", MODEL, plan, settings)
+        build_in_child(Builder(module="tensorrt_rtx"), MODEL, plan, settings)
         sizes[most] = plan.stat().st_size
     assert sizes[8] > sizes[1], "a profile for one picture, and one for more"
 
@@ -171,7 +171,7 @@ def test_an_option_that_the_builder_logs_as_an_error_fails_the_build(tmp_path: P
     pytest.importorskip("tensorrt_rtx")
     settings = BuildSettings(options=NvidiaOptions(version_compatible=True))
     with pytest.raises(EngineBuildError, match=r"(?i)version|lean"):
-        build_in_child("tensorrt_rtx", MODEL, tmp_path / "plan", settings)
+        build_in_child(Builder(module="tensorrt_rtx"), MODEL, tmp_path / "plan", settings)
 
 
 FORMS = {

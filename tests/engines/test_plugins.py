@@ -71,13 +71,13 @@ def test_builder_gets_a_marked_graph_only_where_kernels_are_wanted(
 ) -> None:
     seen: list[tuple[dict[str, Any], onnx.ModelProto]] = []
 
-    def child(order: Any, model: Any) -> subprocess.CompletedProcess[str]:
-        seen.append((json.loads(json.dumps(order)), model))
+    def child(order: Any) -> subprocess.CompletedProcess[str]:
+        seen.append((json.loads(json.dumps(order)), onnx.load(order["model"])))
         return subprocess.CompletedProcess([], 0, "", "")
 
     monkeypatch.setattr(builder, "_in_child", child)
     settings = BuildSettings(plugins=wanted)
-    builder.build_in_child("tensorrt", graph(), tmp_path / "plan", settings)
+    builder.build_in_child(builder.Builder(module="tensorrt"), graph(), tmp_path / "plan", settings)
     ((order, model),) = seen
     assert order["plugins"] == (2 if wanted else 0)
     assert bool(marks(model)["MaxUnpool2d"]) == wanted

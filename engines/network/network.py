@@ -1,0 +1,133 @@
+"""A network under construction, and the weights it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ...convert.sources.weights import Weights
+from ...errors import EngineBuildError, InputFileError
+
+Type = Literal["fp32", "fp16"]
+_ARRAYS = {"fp32": np.float32, "fp16": np.float16}
+_MEMBERS = {"fp32": "FLOAT", "fp16": "HALF"}
+
+
+class Network:
+    """TensorRT's INetworkDefinition with named weights; ``layers`` has what it is built from.
+
+    It must live until the plan is built: TensorRT keeps pointers into its arrays.
+
+    Args:
+        trt: the module ``tensorrt`` or ``tensorrt_rtx``.
+        definition: an empty, strongly typed INetworkDefinition.
+        weights: arrays by name.
+        type: of all layers between the input and :meth:`cast`.
+    """
+
+    def __init__(self, trt: Any, definition: Any, weights: Weights, type: Type = "fp32") -> None:
+        self.trt, self.definition, self.type = trt, definition, type
+        self._weights, self._unused = weights, set(weights)
+        self._held: list[npt.NDArray] = []
+
+    def input(self, name: str, shape: Sequence[int]) -> Any:
+        """Add a float32 input, and return it in the network's type. -1 is a free size."""
+        tensor = self.definition.add_input(name, self.trt.float32, tuple(shape))
+        if tensor is None:
+            raise EngineBuildError(f"TensorRT refuses the input {name} of shape {list(shape)}")
+        return self.cast(tensor, self.type, f"{name}_cast")
+
+    def output(self, tensor: Any, name: str) -> None:
+        """Make an output of a tensor, float32."""
+        tensor = self.cast(tensor, "fp32", f"{name}_cast")
+        tensor.name = name
+        self.definition.mark_output(tensor)
+
+    def cast(self, tensor: Any, type: Type, name: str) -> Any:
+        """Return a tensor in another type, which layers added to it take over."""
+        wanted = getattr(self.trt.DataType, _MEMBERS[type])
+        if tensor.dtype == wanted:
+            return tensor
+        return self.add("cast", name, tensor, wanted)[1]
+
+    def add(self, kind: str, name: str, *arguments: Any) -> tuple[Any, Any]:
+        """Call ``add_<kind>`` of the definition; return the layer, named, and its first output.
+
+        Raises:
+            EngineBuildError: TensorRT refuses it.
+        """
+        layer = getattr(self.definition, f"add_{kind}")(*arguments)
+        if layer is None:
+            inputs = [list(each.shape) for each in arguments if hasattr(each, "is_network_input")]
+            raise EngineBuildError(f"{name}: TensorRT refuses a layer {kind} of inputs {inputs}")
+        layer.name = name
+        tensor = layer.get_output(0)
+        tensor.name = name
+        return layer, tensor
+
+    def has(self, name: str) -> bool:
+        """Whether there is a weight of that name."""
+        return name in self._weights
+
+    def weight(self, name: str, *shape: int | None) -> npt.NDArray[np.float64]:
+        """Return a weight to compute with. None is any size.
+
+        Raises:
+            InputFileError: there is none of that name, or it has another shape.
+        """
+        if name not in self._weights:
+            layer = name.rpartition("/")[0]
+            near = sorted(each for each in self._weights if each.startswith(f"{layer}/"))
+            listed = ", ".join(near or sorted(self._weights)[:10])
+            raise InputFileError(f"no weight is named {name!r}; there are: {listed}")
+        found = self._weights[name]
+        pairs = zip(found.shape, shape, strict=False)
+        if found.ndim != len(shape) or any(want not in (None, size) for size, want in pairs):
+            wanted = ["any" if size is None else size for size in shape]
+            raise InputFileError(
+                f"the weight {name!r} has shape {list(found.shape)}, expected {wanted}"
+            )
+        self._unused.discard(name)
+        return found.astype(np.float64)
+
+    def leave(self, prefix: str) -> None:
+        """Say that the weights whose names begin so are not meant to be used."""
+        self._unused = {name for name in self._unused if not name.startswith(prefix)}
+
+    def check_all_used(self) -> None:
+        """Check that no weight was forgotten.
+
+        Raises:
+            InputFileError: one was neither used nor left.
+        """
+        if self._unused:
+            listed = ", ".join(sorted(self._unused)[:10])
+            raise InputFileError(
+                f"{len(self._unused)} weights are not used: {listed}; use them, or say "
+                "network.leave(prefix)"
+            )
+
+    def hold(self, array: npt.NDArray, like: Any, name: str) -> npt.NDArray:
+        """Return an array in the type of the tensor ``like``, contiguous, and keep it alive.
+
+        Raises:
+            InputFileError: it has numbers that the type does not.
+        """
+        half = like.dtype == self.trt.DataType.HALF
+        with np.errstate(over="ignore"):
+            held = np.ascontiguousarray(array, _ARRAYS["fp16" if half else "fp32"])
+        if not np.isfinite(held).all():
+            raise InputFileError(
+                f"{name}: its weights reach {np.abs(array).max():.3g}, which is no number of "
+                f"{held.dtype}"
+            )
+        self._held.append(held)
+        return held
+
+    def constant(self, array: npt.NDArray, like: Any, name: str) -> Any:
+        """Return a tensor of fixed numbers, in the type of the tensor ``like``."""
+        held = self.hold(array, like, name)
+        return self.add("constant", name, held.shape, self.trt.Weights(held))[1]

@@ -1,0 +1,56 @@
+"""From a model's weights to a plan, by a network that was written by hand."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from ...convert.sources.weights import Weights
+from ...errors import OutputError, TargetMissingError, UserError
+from ...output import check_file_destination, write_whole
+from ..backends import backend
+from ..backends.base import BuildSettings
+from ..nvidia.builder import Builder, order_in_child
+from .order import NetworkSettings, network_order
+from .weights import write_npz
+
+_MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+
+
+def plan_from_network(
+    target: str, weights: Weights, plan: Path, network: NetworkSettings, settings: BuildSettings
+) -> None:
+    """Write a network into TensorRT and build its plan, in a child process.
+
+    Args:
+        target: "tensorrt" or "tensorrt-rtx".
+        weights: as :func:`~.weights.named_weights` reads them.
+        plan: file to write, whole or not at all.
+        network: what is written.
+        settings: batch sizes and GPUs to build for.
+
+    Raises:
+        UserError: ``settings.plugins`` is set, or the target is none of NVIDIA's.
+        TargetMissingError: the target cannot build here.
+        InputFileError: the weights are not those of the network, or there is no such network.
+        EngineBuildError: the builder refused the network, logged an error, crashed or took an hour.
+        OutputError: the plan cannot be written.
+    """
+    if target not in _MODULES:
+        raise UserError(f"target {target} takes no networks; name one of {', '.join(_MODULES)}")
+    if settings.plugins:
+        raise UserError("plugins take the place of an ONNX graph's functions; leave them out here")
+    presence = backend(target).presence()
+    if not presence.can_build:
+        raise TargetMissingError(f"target {target}: {presence.reason}; {presence.remedy}")
+    check_file_destination(plan)
+    with tempfile.TemporaryDirectory() as scratch:
+        file, built = Path(scratch) / "weights.npz", Path(scratch) / "plan"
+        try:
+            write_npz(file, weights)
+            order_in_child(
+                Builder(module=_MODULES[target]), network_order(network, file), built, settings
+            )
+        except OSError as error:
+            raise OutputError(f"{scratch}: cannot be written: {error.strerror or error}") from None
+        write_whole(plan, built.read_bytes())
