@@ -69,8 +69,8 @@ def test_builder_gets_a_marked_graph_only_where_kernels_are_wanted(
 ) -> None:
     seen: list[tuple[dict[str, Any], onnx.ModelProto]] = []
 
-    def child(order: Any, model: Any) -> subprocess.CompletedProcess[str]:
-        seen.append((json.loads(json.dumps(order)), model))
+    def child(order: Any) -> subprocess.CompletedProcess[str]:
+        seen.append((json.loads(json.dumps(order)), onnx.load(order["model"])))
         return subprocess.CompletedProcess([], 0, "", "")
 
     monkeypatch.setattr(trt_common, "_in_child", child)
