@@ -7,7 +7,8 @@ while another computes, since each has a stream of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import LifoQueue
@@ -84,18 +85,31 @@ class PlanRunner(Runner):
             raise InputFileError(f"{label}: the plan takes {image.shape}, not (N, C, H, W)")
         _, channels, height, width = image.shape
         super().__init__(label=label, shape=(channels, height, width), max_batch=image.shape[0])
-        self._device, self._lock = device, Lock()
-        self._idle: LifoQueue[_Lane] = LifoQueue()
+        self.device, self._lock = device, Lock()
+        self._idle: LifoQueue[Lane] = LifoQueue()
         self.lanes = self._left = settings.lanes
         self._is_closed = False
         self._idle.put(self._new_lane())
 
-    def _new_lane(self) -> _Lane:
+    def _new_lane(self) -> Lane:
         self._left -= 1
-        with self._device.current():
-            return _Lane(self._plan, self._device)
+        with self.device.current():
+            return Lane(self._plan, self.device)
 
-    def _lane(self) -> _Lane:
+    @contextmanager
+    def lane(self) -> Iterator[Lane]:
+        """Give a lane for a block in which the GPU's context is current, to fill its input there.
+
+        Waits for one if all are in use.
+        """
+        lane = self._taken()
+        try:
+            with self.device.current():
+                yield lane
+        finally:
+            self._idle.put(lane)
+
+    def _taken(self) -> Lane:
         """Return an idle lane, a new one if there may be more, or wait for one."""
         with self._lock:
             if self._is_closed:
@@ -106,16 +120,13 @@ class PlanRunner(Runner):
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Copy a batch to the GPU, run it, copy the output back."""
-        lane = self._lane()
-        try:
+        with self.lane() as lane:
             return lane.run(feed)
-        finally:
-            self._idle.put(lane)
 
     def close(self) -> None:
         """Free the GPU's memory, and keep what TensorRT-RTX compiled."""
         super().close()
-        with self._lock, self._device.current():
+        with self._lock, self.device.current():
             if self._is_closed:
                 return
             self._is_closed = True
@@ -196,8 +207,12 @@ class _Shape:
         self.replay: Callable[[], None] | None = None
 
 
-class _Lane:
-    """One batch on its way.
+class Lane:
+    """One batch on its way. Its user holds it alone, and has the GPU's context current.
+
+    Attributes:
+        stream: on which all its work is queued.
+        input: (N, C, H, W) for the largest batch.
 
     A recorded graph holds on to the state of its context, so the two sizes that are recorded have
     contexts of their own; all other sizes share one.
@@ -205,23 +220,23 @@ class _Lane:
 
     def __init__(self, plan: _Plan, device: Device) -> None:
         self._plan, self._device = plan, device
-        self._stream = device.stream()
-        self._input = device.memory(plan.input.shape, plan.input.dtype)
+        self.stream = device.stream()
+        self.input = device.memory(plan.input.shape, plan.input.dtype)
         self._output: Memory | None = None
         self._shapes: dict[int, _Shape] = {}
 
     def run(self, pictures: Pictures) -> npt.NDArray[np.float32]:
         """Run one batch, and wait for it."""
         batch = len(pictures)
-        with self._device.current():
-            self._input.host[:batch] = pictures
-            self._input.upload(batch, self._stream)
-            output = self._enqueue(batch)
-            output.download(batch, self._stream)
-            self._stream.synchronize()
-            return np.array(output.host[:batch], np.float32)
+        self.input.host[:batch] = pictures
+        self.input.upload(batch, self.stream)
+        output = self.enqueue(batch)
+        output.download(batch, self.stream)
+        self.stream.synchronize()
+        return np.array(output.host[:batch], np.float32)
 
-    def _enqueue(self, batch: int) -> Memory:
+    def enqueue(self, batch: int) -> Memory:
+        """Queue a run on so many pictures of the input; return where the output will be."""
         is_recorded = self._plan.records and batch in (1, self._plan.input.shape[0])
         key = batch if is_recorded else 0
         if key not in self._shapes:
@@ -235,29 +250,29 @@ class _Lane:
             return self._output
         count = len(self._plan.logger.errors)
         if is_recorded and shape.runs == _BEFORE_CAPTURE:
-            self._stream.synchronize()
+            self.stream.synchronize()
             shape.replay = self._device.captured(
-                self._stream, lambda: shape.context.execute_async_v3(self._stream.handle)
+                self.stream, lambda: shape.context.execute_async_v3(self.stream.handle)
             )
             if shape.replay is not None:
                 shape.replay()
                 return self._output
         shape.runs += 1
-        if not shape.context.execute_async_v3(self._stream.handle):
+        if not shape.context.execute_async_v3(self.stream.handle):
             raise self._plan.fail("TensorRT cannot run the plan", count)
         return self._output
 
     def _bind(self, shape: _Shape, batch: int) -> None:
         """Tell a context a batch size, and where input and output are."""
         plan, context, count = self._plan, shape.context, len(self._plan.logger.errors)
-        done = context.set_optimization_profile_async(plan.profile(batch), self._stream.handle)
-        self._stream.synchronize()
+        done = context.set_optimization_profile_async(plan.profile(batch), self.stream.handle)
+        self.stream.synchronize()
         done = done and context.set_input_shape(plan.input.name, (batch, *plan.input.shape[1:]))
         if not done or context.infer_shapes():
             raise plan.fail(f"TensorRT does not take batches of {batch}", count)
         sizes = tuple(map(int, context.get_tensor_shape(plan.output_name)))
         output = self._memory_for_output(sizes)
-        for name, memory in ((plan.input.name, self._input), (plan.output_name, output)):
+        for name, memory in ((plan.input.name, self.input), (plan.output_name, output)):
             if memory.address % _ALIGNMENT or not context.set_tensor_address(name, memory.address):
                 raise plan.fail(f"TensorRT does not take the memory for {name}", count)
         shape.batch = batch

@@ -19,7 +19,8 @@ from ocr_trt.engines.nvidia.features import Features, features_of
 from ocr_trt.engines.nvidia.load import engine_from_plan
 from ocr_trt.engines.nvidia.runner import PlanRunner, PlanSettings
 from ocr_trt.errors import InputFileError, TargetMissingError
-from tests.engines.gpu_stand_in import StandInDevice, plan_of, stand_in_trt
+
+from .gpu_stand_in import StandInDevice, plan_of, stand_in_trt
 
 MODEL = onnx.parser.parse_model(
     """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ocr_trt.engines.nvidia.device import CudaDevice
-from tests.gpu.bandwidth import rates
+
+from .bandwidth import rates
 
 WANTED = {"MaxPoolArgmax2d": 0.7, "MaxUnpool2d": 0.7, "ImageToTensor": 0.5}
 
