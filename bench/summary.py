@@ -21,7 +21,6 @@ _DECIDES: dict[str, Measure] = {
     "recognizer": "cer",
     "end-to-end": "e2e_hmean",
 }
-_CHANCE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +103,9 @@ def _comparison(allowed: float | None, low: float, high: float) -> tuple[Level, 
     if allowed is None:
         return "unsure", f"No loss is shown, but up to {high:.2f} points cannot be ruled out."
     if high <= allowed:
-        return "good", f"As accurate as the model: more than {allowed:g} points lost is ruled out."
+        return "good", (
+            f"As accurate as the model: a loss of more than {allowed:g} points is ruled out."
+        )
     return "unsure", (
         f"No loss is shown, but up to {high:.2f} points cannot be ruled out with so few samples; "
         f"{allowed:g} are allowed."
@@ -163,16 +164,16 @@ def _sureness(model: ModelReport, row: SystemRow) -> str:
 
 
 def changes_sentence(changes: Changes | None) -> str:
-    """Return how many samples changed and which way, and whether that may be chance."""
+    """Return how many samples changed and which way, and how likely that is by chance."""
     if changes is None or not changes.changed:
         return ""
     text = f"{changes.changed} of {changes.samples} {changes.unit} changed"
     if changes.p_value is None:
         return f"{text}."
     rest = f", {changes.neither} neither" if changes.neither else ""
-    chance = "may be chance" if changes.p_value >= _CHANCE else "hardly chance"
     p_value = "p < 0.001" if changes.p_value < 0.001 else f"p = {changes.p_value:.2g}"
-    return f"{text}: {changes.worse} worse, {changes.better} better{rest} ({p_value}: {chance})."
+    split = f"{changes.worse} worse, {changes.better} better{rest}"
+    return f"{text}: {split} (so uneven by chance: {p_value})."
 
 
 def signed(share: float) -> str:

@@ -89,7 +89,7 @@ def test_figures_and_their_sureness_are_told() -> None:
     assert told.figures == "hmean 89.90 against 90.00, -0.10 points."
     assert told.sureness == (
         "With 95 % confidence the difference is between -0.60 and +0.40 points, on 50 pictures "
-        "like these. 9 of 50 pictures changed: 9 worse, 0 better (p = 0.5: may be chance)."
+        "like these. 9 of 50 pictures changed: 9 worse, 0 better (so uneven by chance: p = 0.5)."
     )
 
 
@@ -101,7 +101,7 @@ def test_nothing_changed_is_no_certainty() -> None:
 
 @pytest.mark.parametrize(
     ("p_value", "text"),
-    [(0.42, "p = 0.42: may be chance"), (0.02, "hardly chance"), (1e-9, "p < 0.001: hardly")],
+    [(0.42, "chance: p = 0.42)."), (0.0234, "chance: p = 0.023)."), (1e-9, "chance: p < 0.001).")],
 )
 def test_changes_are_told_with_their_chance(p_value: float, text: str) -> None:
     changes = Changes(unit="words", samples=500, worse=9, better=5, neither=2, p_value=p_value)
