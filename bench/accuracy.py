@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
@@ -11,7 +11,7 @@ from rapidfuzz.distance import Levenshtein
 from ..engines.manifest import OcrMetric
 from ..ocr.dataset import CropLabel, Dataset, SceneLabel, crop_images
 from ..ocr.image import load_image
-from ..ocr.metrics.detection import Counts, DetectionScore, count_image, detection_score
+from ..ocr.metrics.detection import Counts, DetectionScore, Matching, detection_score, match_image
 from ..ocr.metrics.recognition import RecognitionScore, loose, recognition_score
 from ..ocr.types import Image, Quads
 from ..pipeline.engine import Engine
@@ -29,16 +29,28 @@ def _silent(done: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorResult:
-    """Boxes found in each scene, and their score against the labels."""
+    """Boxes found in each scene, and how they match the labels."""
 
     scenes: tuple[SceneLabel, ...]
     found: tuple[Quads, ...]
-    counts: tuple[Counts, ...]
+    matchings: tuple[Matching, ...]
+
+    @property
+    def counts(self) -> tuple[Counts, ...]:
+        """The numbers of each scene."""
+        return tuple(matching.counts for matching in self.matchings)
 
     @property
     def score(self) -> DetectionScore:
         """Precision, recall and hmean over all scenes."""
         return detection_score(self.counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndToEndResult(DetectorResult):
+    """Lines read in each scene; they match a label by place and text."""
+
+    texts: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +81,13 @@ def run_detector(
     engine: Engine, scenes: Sequence[SceneLabel], progress: Progress = _silent
 ) -> DetectorResult:
     """Find text in every scene."""
-    found, counts = [], []
+    found, matchings = [], []
     for done, scene in enumerate(scenes, 1):
         quads, _ = detect(engine, load_image(scene.path))
         found.append(quads)
-        counts.append(count_image(quads, scene.quads, scene.ignore))
+        matchings.append(match_image(quads, scene.quads, scene.ignore))
         progress(done)
-    return DetectorResult(scenes=tuple(scenes), found=tuple(found), counts=tuple(counts))
+    return DetectorResult(scenes=tuple(scenes), found=tuple(found), matchings=tuple(matchings))
 
 
 def run_recognizer(
@@ -119,27 +131,42 @@ def has_samples(dataset: Dataset, spec: DetectorSpec | RecognizerSpec) -> bool:
     return bool(dataset.scenes if isinstance(spec, DetectorSpec) else crops_of(dataset))
 
 
-def box_agreement(engine: DetectorResult, baseline: DetectorResult) -> DetectionScore:
-    """Return the engine's score with the baseline's boxes as the truth."""
-    return detection_score(
-        [
-            count_image(mine, theirs, [False] * len(theirs))
-            for mine, theirs in zip(engine.found, baseline.found, strict=True)
-        ]
+def judged_by_boxes(engine: DetectorResult, truth: DetectorResult) -> DetectorResult:
+    """Return the engine's result with the other's boxes as the truth."""
+    scenes = tuple(
+        replace(scene, quads=quads, texts=(None,) * len(quads), ignore=(False,) * len(quads))
+        for scene, quads in zip(truth.scenes, truth.found, strict=True)
     )
+    matchings = tuple(
+        match_image(mine, scene.quads, scene.ignore)
+        for mine, scene in zip(engine.found, scenes, strict=True)
+    )
+    return DetectorResult(scenes=scenes, found=engine.found, matchings=matchings)
 
 
-def text_agreement(engine: RecognizerResult, baseline: RecognizerResult) -> RecognitionScore:
-    """Return the engine's score with the baseline's readings as the truth."""
-    return recognition_score(engine.texts, baseline.texts)
+def judged_by_texts(engine: RecognizerResult, truth: RecognizerResult) -> RecognizerResult:
+    """Return the engine's result with the other's readings as the truth."""
+    crops = tuple(
+        replace(crop, text=text) for crop, text in zip(truth.crops, truth.texts, strict=True)
+    )
+    return replace(engine, crops=crops)
+
+
+def judged(engine: Result, truth: Result) -> Result:
+    """Return the engine's result with the other's, of the same role, as the truth."""
+    if isinstance(engine, RecognizerResult):
+        assert isinstance(truth, RecognizerResult)
+        return judged_by_texts(engine, truth)
+    assert isinstance(truth, DetectorResult)
+    return judged_by_boxes(engine, truth)
 
 
 def detector_metric(
     engine: DetectorResult, baseline: DetectorResult, *, labelled: bool, run_by: str
 ) -> OcrMetric:
     """Compare hmean. Without labels the baseline's boxes are taken for the truth."""
-    own = engine.score if labelled else box_agreement(engine, baseline)
-    other = baseline.score if labelled else box_agreement(baseline, baseline)
+    own = engine.score if labelled else judged_by_boxes(engine, baseline).score
+    other = baseline.score if labelled else judged_by_boxes(baseline, baseline).score
     return OcrMetric(
         name="hmean",
         engine=own.hmean,
@@ -160,8 +187,8 @@ def recognizer_metric(
     engine: RecognizerResult, baseline: RecognizerResult, *, labelled: bool, run_by: str
 ) -> OcrMetric:
     """Compare CER. Without labels the baseline's readings are taken for the truth."""
-    own = engine.score if labelled else text_agreement(engine, baseline)
-    other = baseline.score if labelled else text_agreement(baseline, baseline)
+    own = engine.score if labelled else judged_by_texts(engine, baseline).score
+    other = baseline.score if labelled else judged_by_texts(baseline, baseline).score
     return OcrMetric(
         name="cer",
         engine=own.cer,

@@ -10,6 +10,8 @@ from .precision import TrialRow
 from .results import ModelReport
 
 _INK = "#7f7f7f"
+_WIDTH = 5.4
+"""Inches, at which letters can still be read on a telephone."""
 _COLORS = {"baseline": "#7f7f7f", "reference": "#9ecae1", "engine": "#2171b5"}
 
 
@@ -19,11 +21,11 @@ def latency_plot(model: ModelReport) -> str:
 
     batches = model.batches
     rows = [row for row in model.systems if row.latencies]
-    figure = Figure(figsize=(8, 0.6 + 0.42 * len(rows) + 0.3), layout="constrained")
-    for column, batch in enumerate(batches, 1):
-        axes = figure.add_subplot(1, len(batches), column)
+    height = 0.5 + 0.36 * len(rows)
+    figure = Figure(figsize=(_WIDTH, height * len(batches)), layout="constrained")
+    for place, batch in enumerate(batches, 1):
+        axes = figure.add_subplot(len(batches), 1, place)
         shown = [(row, stats) for row in rows if (stats := row.latency(batch))][::-1]
-        labels = [row.label.removeprefix(f"{model.name} ") for row, _ in shown]
         medians = [stats.p50 for _, stats in shown]
         tails = [max(0.0, stats.p90 - stats.p50) for _, stats in shown]
         colors = [_COLORS[row.kind] for row, _ in shown]
@@ -31,14 +33,46 @@ def latency_plot(model: ModelReport) -> str:
         bars = axes.barh(
             places, medians, color=colors, xerr=[[0] * len(tails), tails], ecolor=_INK, capsize=3
         )
-        axes.set_yticks(places, labels)
-        axes.bar_label(bars, [f"{m:.1f}" for m in medians], color=_INK, padding=4, fontsize=9)
-        axes.set_title(f"batch {batch}: ms, median and p90", color=_INK, fontsize=9)
+        axes.set_yticks(places, [_short(model, row.label) for row, _ in shown])
+        axes.bar_label(bars, [f"{m:.1f}" for m in medians], color=_INK, padding=4, fontsize=10)
+        axes.set_title(f"batch {batch}: ms, median and p90", color=_INK, fontsize=10)
         axes.margins(x=0.18)
-        if column > 1:
-            axes.set_yticklabels([])
         _plain(axes)
     return _svg(figure)
+
+
+def difference_plot(model: ModelReport) -> str:
+    """Draw how much better each engine is than the model, in points, with its interval.
+
+    Nothing, if there is no interval.
+    """
+    from matplotlib.figure import Figure
+
+    shown = [(r.label, r.differences[0]) for r in model.systems if r.differences][::-1]
+    bounded = [(name, d, d.interval) for name, d in shown if d.interval is not None]
+    if not bounded:
+        return ""
+    figure = Figure(figsize=(_WIDTH, 0.8 + 0.36 * len(bounded)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axvline(0, color=_INK, linewidth=1)
+    if model.allowed_loss is not None:
+        axes.axvline(-model.allowed_loss, color="#cf222e", linewidth=1, linestyle="--")
+    for place, (_, difference, bounds) in enumerate(bounded):
+        sign = -100 if difference.measure == "cer" else 100
+        ends = sorted((sign * bounds.low, sign * bounds.high))
+        axes.plot(ends, [place, place], color="#2171b5", linewidth=3, solid_capstyle="butt")
+        axes.plot([sign * difference.value], [place], "o", color="#2171b5", markersize=8)
+    axes.set_yticks(range(len(bounded)), [_short(model, name) for name, _, _ in bounded])
+    axes.set_ylim(-0.6, len(bounded) - 0.4)
+    limit = "" if model.allowed_loss is None else "; dashed: the loss allowed"
+    axes.set_xlabel(f"points better than the model{limit}", color=_INK, fontsize=10)
+    axes.margins(x=0.1)
+    _plain(axes)
+    return _svg(figure)
+
+
+def _short(model: ModelReport, label: str) -> str:
+    return label.removeprefix(f"{model.name} ")
 
 
 def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:
@@ -110,7 +144,7 @@ def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
 
 
 def _plain(axes: Any) -> None:
-    axes.tick_params(colors=_INK, labelsize=9)
+    axes.tick_params(colors=_INK, labelsize=10)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

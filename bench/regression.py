@@ -22,7 +22,10 @@ from .results import ModelReport, Report, SystemRow
 
 LATENCIES = ("latency", "p90", "p99", "throughput")
 """Milliseconds (latency: the median), and pictures per second."""
-ACCURACIES = ("hmean", "precision", "recall", "word_accuracy", "loose_word_accuracy", "cer")
+ACCURACIES = (
+    *("hmean", "precision", "recall", "word_accuracy", "loose_word_accuracy", "cer"),
+    *("e2e_hmean", "e2e_precision", "e2e_recall"),
+)
 """Points, 0..100."""
 MEASURES = (*LATENCIES, "speedup", *ACCURACIES)
 LARGEST_REPORT = 1 << 28  # bytes; it has pictures in it
@@ -194,7 +197,7 @@ _Engines = dict[tuple[object, ...], tuple[ModelReport, SystemRow]]
 
 def _engines(report: Report) -> _Engines:
     found: _Engines = {}
-    for model in report.models:
+    for model in report.parts:
         for row in model.systems:
             key = (model.name, model.input_shape, row.label)
             if row.kind == "engine" and found.setdefault(key, (model, row)) != (model, row):
@@ -204,6 +207,8 @@ def _engines(report: Report) -> _Engines:
 
 def _check_engines(new: Report, old: Report) -> None:
     older = _engines(old)
+    if old.end_to_end is None:  # it is from before there was one, or of the models alone
+        new = new.model_copy(update={"end_to_end": None})
     for name, shape, label in _engines(new):
         if (name, shape, label) not in older:
             known = ", ".join(repr(key[2]) for key in older) or "none"

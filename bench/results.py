@@ -10,14 +10,23 @@ from .latency import LatencySettings, LatencyStats
 
 Kind = Literal["baseline", "reference", "engine"]
 """The model itself; its fp32 graph in onnxruntime; an engine built from it."""
+Measure = Literal["hmean", "cer", "word_accuracy", "e2e_hmean"]
+Change = Literal["worse", "better", "neither"]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
+class Interval(_Part):
+    """What a measure lies in with 95 % confidence, in the measure's own unit."""
+
+    low: float
+    high: float
+
+
 class AccuracyRow(_Part):
-    """OCR measures of one system; shares, 0..1. Those of the other role are None."""
+    """OCR measures of one system; shares, 0..1. Those of other roles are None."""
 
     precision: float | None = None
     recall: float | None = None
@@ -25,9 +34,71 @@ class AccuracyRow(_Part):
     word_accuracy: float | None = None
     loose_word_accuracy: float | None = None
     cer: float | None = None
+    e2e_precision: float | None = None
+    e2e_recall: float | None = None
+    e2e_hmean: float | None = None
+    intervals: dict[str, Interval] = {}
+    """By measure: of hmean, cer, word_accuracy and e2e_hmean."""
     samples: int
     run_by: str
     """What ran the engine: its target, or onnxruntime where the target cannot run."""
+
+
+class Sample(_Part):
+    """A sample as the report shows it. ``picture`` is a PNG or JPEG data URI."""
+
+    picture: str
+    caption: str
+    truth: str
+    baseline: str
+    engine: str
+    change: Change = "neither"
+    """From the baseline to the engine."""
+
+
+class Difference(_Part):
+    """A measure of an engine minus that of the baseline, on the same samples; a share."""
+
+    measure: Measure
+    value: float
+    interval: Interval | None = None
+
+
+class Changes(_Part):
+    """Which samples came out other than with the baseline."""
+
+    unit: Literal["words", "pictures"]
+    samples: int
+    worse: int
+    better: int
+    neither: int
+    """Changed, and neither worse nor better: wrong in another way."""
+    p_value: float | None = None
+    """Of a two-sided exact sign test on worse and better; None without labels."""
+    shown: tuple[Sample, ...] = ()
+
+    @property
+    def changed(self) -> int:
+        """How many came out differently."""
+        return self.worse + self.better + self.neither
+
+
+class StratumRow(_Part):
+    """Samples of one kind. ``shares``: one per system of the breakdown and measure, 0..1."""
+
+    name: str
+    samples: int
+    shares: tuple[float, ...]
+
+
+class Breakdown(_Part):
+    """Measures by kind of sample."""
+
+    by: str
+    unit: str
+    columns: tuple[str, ...]
+    """What the shares are: a system and a measure."""
+    strata: tuple[StratumRow, ...]
 
 
 class SystemRow(_Part):
@@ -37,6 +108,9 @@ class SystemRow(_Part):
     kind: Kind
     latencies: tuple[LatencyStats, ...] = ()
     accuracy: AccuracyRow | None = None
+    differences: tuple[Difference, ...] = ()
+    """To the baseline; the first is of the measure that decides."""
+    changes: Changes | None = None
     note: str = ""
 
     def latency(self, batch: int) -> LatencyStats | None:
@@ -44,28 +118,21 @@ class SystemRow(_Part):
         return next((stats for stats in self.latencies if stats.batch == batch), None)
 
 
-class WorstSample(_Part):
-    """A sample that the engine did badly on. ``picture`` is a PNG or JPEG data URI."""
-
-    picture: str
-    caption: str
-    truth: str
-    baseline: str
-    engine: str
-
-
 class ModelReport(_Part):
-    """All systems of one model."""
+    """All systems of one model, or of a detector and a recognizer together."""
 
     name: str
-    role: Literal["detector", "recognizer"]
+    role: Literal["detector", "recognizer", "end-to-end"]
     input_shape: tuple[int, int, int]
     """(C, H, W) that latencies were measured at."""
     systems: tuple[SystemRow, ...]
     accuracy_against: Literal["labels", "model"] = "labels"
     """What the accuracies are measured against: without labels, the model's own output."""
+    allowed_loss: float | None = None
+    """Points of hmean or CER that the spec allows."""
+    breakdowns: tuple[Breakdown, ...] = ()
     worst_of: str = ""
-    worst: tuple[WorstSample, ...] = ()
+    worst: tuple[Sample, ...] = ()
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -91,4 +158,11 @@ class Report(_Part):
     data_sha256: str | None = None
     """Of that folder's files."""
     models: tuple[ModelReport, ...]
+    end_to_end: ModelReport | None = None
+    """The detector and the recognizer together, if there was one of each."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[ModelReport, ...]:
+        """All that was compared: the models, and both together."""
+        return self.models if self.end_to_end is None else (*self.models, self.end_to_end)

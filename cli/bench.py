@@ -47,7 +47,7 @@ def bench(
     quiet_libraries(verbose=verbose)
     from ..bench.compare import compare
     from ..bench.latency import LatencySettings
-    from ..bench.report import FILES, write_report
+    from ..bench.report import FILES, without_pictures, write_report
     from ..engines.bundle import load_bundle
     from ..ocr.dataset import load_dataset
     from ..output import check_destination
@@ -67,7 +67,7 @@ def bench(
             print(file)
     checks = gate.check(found)
     if json:
-        told = found.model_dump(mode="json", exclude={"models": {"__all__": {"worst"}}})
+        told = without_pictures(found)
         told["checks"] = [asdict(check) for check in checks]
         told["baseline_of_another_machine"] = gate.is_of_another_machine(found)
         print_json(told)
@@ -85,16 +85,20 @@ def print_report(found: Report) -> None:
         accuracy_title,
         latency_rows,
     )
+    from ..bench.summary import summaries
 
-    for model in found.models:
+    for model in found.parts:
         shape = "x".join(map(str, model.input_shape))
-        print_table(f"{model.name}: latency at {shape}", LATENCY_HEADER, latency_rows(model))
+        if model.role != "end-to-end":
+            print_table(f"{model.name}: latency at {shape}", LATENCY_HEADER, latency_rows(model))
         if rows := accuracy_rows(model):
             title = f"{model.name}: {accuracy_title(model).lower()}"
             print_table(title, accuracy_header(model), rows)
         for row in model.systems:
             if row.note:
                 print(f"{row.label}: {row.note}")
+    for each in summaries(found) if found.data else ():
+        print(f"{each.label}: {each.verdict} {each.figures} {each.sureness}".rstrip())
     for note in found.notes:
         print(f"note: {note}")
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ..ocr.crop import crop_quad
 from ..ocr.reading_order import reading_order
 from ..ocr.types import Image, Quads
@@ -51,15 +54,25 @@ class OcrReader:
         Boxes in which the recognizer reads nothing are left out.
         """
         quads, scores = detect(self._detector, picture)
-        order = reading_order(quads)
-        readings = recognize(self._recognizer, [crop_quad(picture, quads[i]) for i in order])
-        return [
-            TextLine(
-                quad=quads[index],
-                text=reading.text,
-                box_score=float(scores[index]),
-                text_score=reading.score,
-            )
-            for index, reading in zip(order, readings, strict=True)
-            if reading.text
-        ]
+        return read_boxes(self._recognizer, picture, quads, scores)
+
+
+def read_boxes(
+    recognizer: Engine, picture: Image, quads: Quads, scores: npt.NDArray[np.float32]
+) -> list[TextLine]:
+    """Read the boxes (K, 4, 2) with scores (K,) that a detector found in one RGB picture.
+
+    Lines come in reading order; boxes in which nothing is read are left out.
+    """
+    order = reading_order(quads)
+    readings = recognize(recognizer, [crop_quad(picture, quads[i]) for i in order])
+    return [
+        TextLine(
+            quad=quads[index],
+            text=reading.text,
+            box_score=float(scores[index]),
+            text_score=reading.score,
+        )
+        for index, reading in zip(order, readings, strict=True)
+        if reading.text
+    ]

@@ -27,6 +27,30 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Matching:
+    """One picture. ``pairs``: detection -> ground truth; ``detected``, ``truth``: which count."""
+
+    pairs: dict[int, int]
+    detected: frozenset[int]
+    truth: frozenset[int]
+
+    @property
+    def found(self) -> frozenset[int]:
+        """Ground truth boxes that were matched."""
+        return frozenset(self.pairs.values())
+
+    @property
+    def wrong(self) -> int:
+        """How many detections match nothing."""
+        return len(self.detected) - len(self.pairs)
+
+    @property
+    def counts(self) -> Counts:
+        """The numbers that scores are made of."""
+        return Counts(matched=len(self.pairs), detected=len(self.detected), truth=len(self.truth))
+
+
+@dataclass(frozen=True, kw_only=True)
 class DetectionScore:
     """Shares, 0..1. Nothing to find and nothing found is 1."""
 
@@ -68,12 +92,21 @@ def match_boxes(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> dict[i
     return matches
 
 
-def count_image(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> Counts:
-    """Count one picture. Boxes (K, 4, 2); ``ignore`` marks ground truth that is "don't care"."""
+def match_image(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> Matching:
+    """Match one picture's boxes (K, 4, 2); ``ignore`` marks ground truth that is "don't care"."""
     dont_care = [_polygon(q) for q, skip in zip(truth, ignore, strict=True) if skip]
     kept = [i for i, q in enumerate(detected) if not _is_dont_care(_polygon(q), dont_care)]
     matches = match_boxes(detected[kept], truth, ignore)
-    return Counts(matched=len(matches), detected=len(kept), truth=len(truth) - sum(ignore))
+    return Matching(
+        pairs={kept[number]: index for number, index in matches.items()},
+        detected=frozenset(kept),
+        truth=frozenset(i for i, skip in enumerate(ignore) if not skip),
+    )
+
+
+def count_image(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> Counts:
+    """Count one picture, as :func:`match_image` matches it."""
+    return match_image(detected, truth, ignore).counts
 
 
 def detection_score(counts: Iterable[Counts]) -> DetectionScore:

@@ -12,7 +12,7 @@ from ocr_trt.bench.accuracy import (
     recognizer_metric,
 )
 from ocr_trt.ocr.dataset import CropLabel, SceneLabel
-from ocr_trt.ocr.metrics.detection import count_image
+from ocr_trt.ocr.metrics.detection import match_image
 
 BOX = np.float32([[0, 0], [50, 0], [50, 20], [0, 20]])
 
@@ -25,8 +25,8 @@ def scenes(labelled: bool) -> tuple[SceneLabel, ...]:
 
 def detected(found: np.ndarray, labelled: bool = True) -> DetectorResult:
     rows = scenes(labelled)
-    counts = tuple(count_image(found, s.quads, s.ignore) for s in rows)
-    return DetectorResult(scenes=rows, found=(found,), counts=counts)
+    matchings = tuple(match_image(found, s.quads, s.ignore) for s in rows)
+    return DetectorResult(scenes=rows, found=(found,), matchings=matchings)
 
 
 def test_detector_loss_against_labels() -> None:

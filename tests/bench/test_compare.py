@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import pytest
 
-from ocr_trt.bench import compare as compare_module
 from ocr_trt.bench.compare import compare
 from ocr_trt.bench.latency import LatencySettings
+from ocr_trt.bench.systems import engine_system
 from ocr_trt.calibration.pictures import load_calibration
 from ocr_trt.engines.backends.onnxruntime import runner_from_model
 from ocr_trt.engines.bundle import Bundle, load_bundle
@@ -43,6 +43,13 @@ def test_without_labels_agreement_with_the_model_is_measured(
     for row in (baseline, engine):
         assert row.accuracy is not None
         assert (row.accuracy.cer, row.accuracy.loose_word_accuracy) == (0.0, None)
+    assert [(d.measure, d.value) for d in engine.differences] == [
+        ("cer", 0.0), ("word_accuracy", 0.0),
+    ]  # fmt: skip
+    assert engine.changes is not None
+    assert (engine.changes.changed, engine.changes.samples) == (0, 3)
+    assert (baseline.changes, baseline.differences) == (None, ())
+    assert [sum(row.samples for row in table.strata) for table in model.breakdowns] == [3] * 3
     assert model.worst == ()
 
 
@@ -88,6 +95,28 @@ def test_source_may_be_a_link(recognizer_spec: RecognizerSpec, tmp_path: Path) -
     assert [row.kind for row in report.models[0].systems] == ["baseline", "reference", "engine"]
 
 
+def test_detector_and_recognizer_are_compared_together(
+    detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, pictures: Path, tmp_path: Path
+) -> None:
+    bundles = [built(detector_spec, tmp_path / "a"), built(recognizer_spec, tmp_path / "b")]
+    dataset = load_dataset(pictures)
+    assert compare(bundles[:1], dataset, QUICK, SilentReporter()).end_to_end is None
+    both = compare(bundles, dataset, QUICK, SilentReporter()).end_to_end
+    assert both is not None
+    assert both.name == "small-detector + small-recognizer"
+    assert [(row.kind, row.latencies) for row in both.systems] == [("baseline", ()), ("engine", ())]
+    assert both.systems[1].label == "onnxruntime fp32"
+    for row in both.systems:
+        assert row.accuracy is not None
+        assert (row.accuracy.e2e_hmean, row.accuracy.hmean) == (0.0, None), "they are untrained"
+    (pictures / "labels.json").unlink()
+    agreement = compare(bundles, load_dataset(pictures), QUICK, SilentReporter()).end_to_end
+    assert agreement is not None
+    assert agreement.accuracy_against == "model"
+    assert agreement.systems[1].accuracy is not None
+    assert agreement.systems[1].accuracy.e2e_hmean == 1.0
+
+
 def test_nothing_that_can_be_timed_is_no_error(detector_spec: DetectorSpec, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
     bundle = built(detector_spec, tmp_path / "a", "tensorrt-rtx")
@@ -117,7 +146,7 @@ def test_typed_graphs_give_what_the_build_found(
     accuracy = model.systems[-1].accuracy
     assert accuracy is not None
     assert accuracy.hmean == verdict.metric.engine
-    opened = compare_module._engine_system(bundle, "x").engine.runner()
+    opened = engine_system(bundle, "x").engine.runner()
     picture = np.random.default_rng(0).uniform(0, 1, (1, *opened.shape)).astype(np.float32)
     exact = runner_from_model(
         onnx.load(bundle.path(bundle.manifest.engines[0].model)), label="x", max_batch=1

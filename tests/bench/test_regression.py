@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,37 @@ def test_a_rule_that_could_never_break_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         check_rules(new, old, rules_from_text(rule))
+
+
+def together(e2e: float) -> ModelReport:
+    accuracy = AccuracyRow(e2e_hmean=e2e, samples=20, run_by="x")
+    row = SystemRow(label="openvino int8", kind="engine", accuracy=accuracy)
+    return ModelReport(name="a + b", role="end-to-end", input_shape=(3, 64, 64), systems=(row,))
+
+
+def test_both_together_have_a_measure_of_their_own() -> None:
+    new, old = report(end_to_end=together(0.69)), report(end_to_end=together(0.70))
+    checks = check_rules(new, old, rules_from_text("e2e_hmean<-0.5,e2e_hmean<68,hmean<-0.5"))
+    assert [(c.engine, c.broken) for c in checks] == [
+        ("openvino int8", True), ("openvino int8", False), ("engine int8", False),
+    ]  # fmt: skip
+
+
+def test_older_reports_without_both_together_are_still_compared(tmp_path: Path) -> None:
+    """As they were written before there was an end-to-end measure."""
+    data = json.loads(report().model_dump_json())
+    del data["end_to_end"]
+    for model in data["models"]:
+        del model["breakdowns"], model["allowed_loss"]
+        for row in model["systems"]:
+            del row["differences"], row["changes"]
+            for name in ("e2e_hmean", "e2e_precision", "e2e_recall", "intervals"):
+                del row["accuracy"][name]
+    (tmp_path / "old.json").write_text(json.dumps(data))
+    old, new = load_report(tmp_path / "old.json"), report(end_to_end=together(0.7))
+    assert [c.broken for c in check_rules(new, old, rules_from_text("hmean<-0.5"))] == [False]
+    with pytest.raises(UserError, match="e2e_hmean was not measured of any engine in both"):
+        check_rules(new, old, rules_from_text("e2e_hmean<-1"))
 
 
 def test_absolute_rules_need_no_older_report() -> None:

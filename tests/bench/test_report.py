@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,8 +9,26 @@ import numpy as np
 import pytest
 
 from ocr_trt.bench.latency import LatencySettings, LatencyStats, stats_from_times
-from ocr_trt.bench.report import FILES, LATENCY_HEADER, accuracy_rows, latency_rows, write_report
-from ocr_trt.bench.results import AccuracyRow, ModelReport, Report, SystemRow
+from ocr_trt.bench.report import (
+    FILES,
+    LATENCY_HEADER,
+    accuracy_rows,
+    latency_rows,
+    without_pictures,
+    write_report,
+)
+from ocr_trt.bench.results import (
+    AccuracyRow,
+    Breakdown,
+    Changes,
+    Difference,
+    Interval,
+    ModelReport,
+    Report,
+    Sample,
+    StratumRow,
+    SystemRow,
+)
 from ocr_trt.bench.worst import worst_samples
 from ocr_trt.errors import OutputError
 
@@ -18,6 +37,39 @@ HOSTILE = '<script>alert("x")</script> & {{ 7 * 7 }}'
 
 def stats(median: float, batch: int = 1) -> LatencyStats:
     return stats_from_times([median * 0.9, median, median * 1.2], batch)
+
+
+PIXEL = "data:image/jpeg;base64,AAAA"
+
+
+def bounds(low: float, high: float) -> Interval:
+    return Interval(low=low, high=high)
+
+
+def end_to_end() -> ModelReport:
+    read = AccuracyRow(
+        e2e_hmean=0.7, e2e_precision=0.6, e2e_recall=0.8, samples=20, run_by="x",
+        intervals={"e2e_hmean": bounds(0.6, 0.75)},
+    )  # fmt: skip
+    shown = Sample(
+        picture=PIXEL, caption=HOSTILE, truth=HOSTILE, baseline="a", engine="b", change="worse"
+    )
+    engine = SystemRow(
+        label="openvino int8", kind="engine", accuracy=read,
+        differences=(
+            Difference(measure="e2e_hmean", value=-0.01, interval=bounds(-0.02, 0.001)),
+        ),
+        changes=Changes(
+            unit="pictures", samples=20, worse=30, better=1, neither=0, p_value=0.01,
+            shown=(shown,),
+        ),
+    )  # fmt: skip
+    strata = (StratumRow(name="1 to 3", samples=7, shares=(0.125,)),)
+    return ModelReport(
+        name="det + rec", role="end-to-end", input_shape=(3, 64, 64),
+        systems=(SystemRow(label="tf", kind="baseline", accuracy=read), engine),
+        breakdowns=(Breakdown(by="length", unit="lines", columns=("CER, tf",), strata=strata),),
+    )  # fmt: skip
 
 
 def report(name: str = "det") -> Report:
@@ -37,6 +89,7 @@ def report(name: str = "det") -> Report:
         settings=LatencySettings(),
         data="samples",
         models=(model,),
+        end_to_end=end_to_end(),
         notes=(HOSTILE,),
     )
 
@@ -46,7 +99,7 @@ def test_speedup_is_the_ratio_of_medians() -> None:
     assert model.speedup(model.systems[2], 1) == pytest.approx(5.0)
     assert model.speedup(model.systems[3], 1) is None
     assert [row[-1] for row in latency_rows(model)] == ["1.00x", "1.25x", "5.00x"]
-    assert accuracy_rows(model)[0] == ["tensorflow", "90.00", "80.00", "84.70", "5"]
+    assert accuracy_rows(model)[0] == ["tensorflow", "5", "84.70", "-", "90.00", "80.00"]
 
 
 def test_too_few_queries_leave_a_dash_for_p99() -> None:
@@ -89,9 +142,34 @@ def test_reports_are_written_and_the_page_stands_alone(tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "report" / "report.html").read_text()
     markdown = (tmp_path / "report" / "report.md").read_text()
     assert "| det openvino int8 | 1 | 20.00 |" in markdown
+    row = "openvino int8 | 20 | 70.00 [60.00, 75.00] | -1.00 [-2.00, +0.10] | 60.00 | 80.00 |"
+    assert row in markdown
+    assert "| 1 to 3 | 7 | 12.50 |" in markdown
+    for told in ("31 of 20 pictures changed: 30 worse, 1 better", "BCa bootstrap"):
+        assert told in text
+        assert told in markdown
+    assert "1 are shown, the worst first; 30 are not" in text
     assert Report.model_validate(json.loads((tmp_path / "report" / "report.json").read_text())) == (
         report()
     )
+
+
+def test_every_picture_and_plot_has_words(tmp_path: Path) -> None:
+    write_report(report(), tmp_path / "report")
+    text = (tmp_path / "report" / "report.html").read_text()
+    plots = re.findall(r'<div role="img" aria-label="([^"]+)"><svg', text)
+    assert len(plots) == text.count("<svg")
+    assert "det openvino int8 at batch 1: 20.00 ms" in plots[0]
+    assert "openvino int8: -1.00 [-2.00, +0.10] points" in plots[1]
+    assert text.count("<img") == len(re.findall(r'<img src="[^"]+" alt="[^"]+">', text)) == 1
+
+
+def test_plain_data_is_without_pictures() -> None:
+    assert PIXEL in report().model_dump_json()
+    data = without_pictures(report())
+    assert PIXEL not in json.dumps(data)
+    assert data["end_to_end"]["systems"][1]["changes"]["worse"] == 30
+    assert without_pictures(report().model_copy(update={"end_to_end": None}))["models"]
 
 
 def test_report_replaces_a_report_but_nothing_else(tmp_path: Path) -> None:
@@ -107,7 +185,7 @@ def test_report_replaces_a_report_but_nothing_else(tmp_path: Path) -> None:
 def test_worst_samples_come_worst_first_with_their_pictures(pictures: Path) -> None:
     from ocr_trt.bench.accuracy import DetectorResult, RecognizerResult
     from ocr_trt.ocr.dataset import load_dataset
-    from ocr_trt.ocr.metrics.detection import count_image
+    from ocr_trt.ocr.metrics.detection import match_image
 
     dataset = load_dataset(pictures)
     read = RecognizerResult(
@@ -118,12 +196,12 @@ def test_worst_samples_come_worst_first_with_their_pictures(pictures: Path) -> N
         ("word2", "x", "-"),
         ("word1", "w0rd1", "-"),
     ]
-    assert all(s.picture.startswith("data:image/png;base64,") for s in samples)
+    assert all(s.picture.startswith("data:image/jpeg;base64,") for s in samples)
     nothing = np.zeros((0, 4, 2), np.float32)
     found = DetectorResult(
         scenes=dataset.scenes,
         found=(nothing,) * 3,
-        counts=tuple(count_image(nothing, s.quads, s.ignore) for s in dataset.scenes),
+        matchings=tuple(match_image(nothing, s.quads, s.ignore) for s in dataset.scenes),
     )
     samples = worst_samples(found, found)
     assert [s.engine for s in samples] == ["0 of 1 found, 0 wrong"] * 3

@@ -284,6 +284,7 @@ def test_bench_writes_three_reports_and_holds_engines_to_limits(
     assert kinds == [["baseline", "reference", "engine"]] * 2
     batches = [{s["batch"] for s in m["systems"][0]["latencies"]} for m in found["models"]]
     assert batches == [{1}, {1, 4}]
+    assert [s["kind"] for s in found["end_to_end"]["systems"]] == ["baseline", "engine"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""Measures by kind of sample: where an engine is good, and where it is not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from ..calibration.strata import contrast_level
+from ..ocr.crop import quad_size
+from ..ocr.dataset import SceneLabel, crop_images
+from ..ocr.image import load_image
+from ..ocr.metrics.recognition import recognition_score
+from ..ocr.preprocess import line_width
+from ..ocr.tensor import bucket_of
+from ..ocr.types import Image
+from ..spec import DetectorSpec, InputSpec, RecognizerSpec
+from .accuracy import DetectorResult, RecognizerResult, Result
+from .results import Breakdown, StratumRow
+
+_CONTRASTS = ("below 64 grey levels", "64 to 127", "from 128")
+_LENGTHS = (0, 1, 4, 7, 11, 21)
+"""Characters at which a kind begins."""
+_HEIGHTS = (0, 8, 12, 16, 24, 32, 64)
+"""Pixels of the detector's input at which a kind begins."""
+
+Stratum = tuple[int, str]
+"""Its place among the others, and its name."""
+
+
+def _range(value: float, edges: Sequence[int]) -> Stratum:
+    place = max(index for index, edge in enumerate(edges) if edge <= value)
+    if place + 1 == len(edges):
+        return place, f"from {edges[place]}"
+    last = edges[place + 1] - 1
+    return place, str(last) if last == edges[place] else f"{edges[place]} to {last}"
+
+
+def _width(line: Image, spec: RecognizerSpec) -> Stratum:
+    if line_width(line, spec.input.height) > spec.widths[-1]:
+        return len(spec.widths), f"over {spec.widths[-1]}, squeezed"
+    bucket = bucket_of(line, spec)
+    return spec.widths.index(bucket), f"up to {bucket}"
+
+
+def breakdowns(
+    results: Mapping[str, Result], spec: DetectorSpec | RecognizerSpec
+) -> tuple[Breakdown, ...]:
+    """Return the tables of one model.
+
+    Of a recognizer: CER and word accuracy by width, contrast and length of lines. Of a detector:
+    recall by the height of text in its input.
+
+    ``results``: at least one, by name of the system, all on the same samples.
+
+    Raises:
+        InputFileError: a picture cannot be read.
+    """
+    if isinstance(spec, RecognizerSpec):
+        read = {n: r for n, r in results.items() if isinstance(r, RecognizerResult)}
+        return _line_breakdowns(read, spec)
+    found = {n: r for n, r in results.items() if isinstance(r, DetectorResult)}
+    return _scene_breakdowns(found, spec.input)
+
+
+def _line_breakdowns(
+    results: Mapping[str, RecognizerResult], spec: RecognizerSpec
+) -> tuple[Breakdown, ...]:
+    crops = next(iter(results.values())).crops
+    strata: dict[str, list[Stratum]] = defaultdict(list)
+    for crop, line in zip(crops, crop_images(crops), strict=True):
+        level = contrast_level(line)
+        strata["width, pixels at the input's height"].append(_width(line, spec))
+        strata["contrast, 5th to 95th percentile of grey"].append((level, _CONTRASTS[level]))
+        strata["length, characters"].append(_range(len(crop.text), _LENGTHS))
+    return tuple(_line_breakdown(by, kinds, results) for by, kinds in strata.items())
+
+
+def _line_breakdown(
+    by: str, kinds: Sequence[Stratum], results: Mapping[str, RecognizerResult]
+) -> Breakdown:
+    rows = []
+    for (_, name), members in _grouped(kinds):
+        scores = [
+            recognition_score(
+                [result.texts[i] for i in members], [result.crops[i].text for i in members]
+            )
+            for result in results.values()
+        ]
+        shares = (*(s.cer for s in scores), *(s.word_accuracy for s in scores))
+        rows.append(StratumRow(name=name, samples=len(members), shares=shares))
+    columns = tuple(f"{measure}, {n}" for measure in ("CER", "word accuracy") for n in results)
+    return Breakdown(by=by, unit="lines", columns=columns, strata=tuple(rows))
+
+
+def _scene_breakdowns(
+    results: Mapping[str, DetectorResult], settings: InputSpec
+) -> tuple[Breakdown, ...]:
+    first = next(iter(results.values()))
+    words = [
+        (scene, word, _range(height, _HEIGHTS))
+        for scene, matching in enumerate(first.matchings)
+        for word, height in _heights(first.scenes[scene], matching.truth, settings).items()
+    ]
+    rows = []
+    for (_, name), members in _grouped([kind for _, _, kind in words]):
+        places = [words[i][:2] for i in members]
+        shares = tuple(
+            sum(word in result.matchings[scene].found for scene, word in places) / len(places)
+            for result in results.values()
+        )
+        rows.append(StratumRow(name=name, samples=len(members), shares=shares))
+    by, columns = "height, pixels of the input", tuple(f"recall, {name}" for name in results)
+    return (Breakdown(by=by, unit="words", columns=columns, strata=tuple(rows)),) if rows else ()
+
+
+def _heights(scene: SceneLabel, words: frozenset[int], settings: InputSpec) -> dict[int, float]:
+    """How high each word is once the picture is scaled to the input: its box's shorter side."""
+    rows, columns = load_image(scene.path).shape[:2]
+    factor = min(settings.height / rows, settings.width / columns)
+    return {word: factor * min(quad_size(scene.quads[word])) for word in sorted(words)}
+
+
+def _grouped(kinds: Sequence[Stratum]) -> list[tuple[Stratum, list[int]]]:
+    groups: dict[Stratum, list[int]] = defaultdict(list)
+    for index, kind in enumerate(kinds):
+        groups[kind].append(index)
+    return sorted(groups.items())

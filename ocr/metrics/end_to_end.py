@@ -1,0 +1,51 @@
+"""Detection and recognition together, by the ICDAR 2015 end-to-end protocol (task 4.4).
+
+Karatzas et al., "ICDAR 2015 Competition on Robust Reading", 2015, and the organisers' script. Boxes
+are matched as for detection, whatever was read in them; a match counts if its text is right too.
+Text is compared without regard to case. One sign of ``!?.:,*"()·[]/'`` at either end of the ground
+truth may be missing in the reading, as the protocol has it; no other may, and none may be added.
+No lexicon is used. Boxes of the ground truth without a text are "don't care", like those marked so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..types import Quads
+from .detection import Matching, match_image
+
+SIGNS = "!?.:,*\"()·[]/'"
+"""What may be missing at either end of a word."""
+
+
+def is_same_text(read: str, truth: str) -> bool:
+    """Whether a reading is right under the protocol's normalisation."""
+    truth, read = truth.upper(), read.upper()
+    starts = {0, int(truth[:1] in SIGNS)} if truth else {0}
+    ends = {len(truth), len(truth) - int(truth[-1:] in SIGNS)} if truth else {0}
+    return any(read == truth[start:end] for start in starts for end in ends)
+
+
+def match_places(
+    detected: Quads, truth: Quads, texts: Sequence[str | None], ignore: Sequence[bool]
+) -> Matching:
+    """Match one picture's boxes (K, 4, 2) to those of the ground truth (M, 4, 2) with a text."""
+    unknown = [skip or not text for skip, text in zip(ignore, texts, strict=True)]
+    return match_image(detected, truth, unknown)
+
+
+def match_lines(places: Matching, read: Sequence[str], texts: Sequence[str | None]) -> Matching:
+    """Keep those pairs of :func:`match_places` whose text is right.
+
+    Args:
+        places: the boxes, matched.
+        read: K texts, one per detection.
+        texts: M texts of the ground truth.
+    """
+    pairs = {
+        found: index
+        for found, index in places.pairs.items()
+        if is_same_text(read[found], texts[index] or "")
+    }
+    return replace(places, pairs=pairs)

@@ -1,0 +1,117 @@
+"""What is told of an engine in three lines, by how sure the numbers are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ocr_trt.bench.latency import LatencySettings, stats_from_times
+from ocr_trt.bench.results import (
+    AccuracyRow,
+    Changes,
+    Difference,
+    Interval,
+    ModelReport,
+    Report,
+    SystemRow,
+)
+from ocr_trt.bench.summary import changes_sentence, signed, summaries
+
+
+def report(
+    low: float | None, high: float = 0.0, *, changed: int = 9, allowed: float | None = 0.5,
+    role: Any = "detector", against: Any = "labels",
+) -> Report:  # fmt: skip
+    """One engine whose measure is 90 % or so; the difference to the model is in points."""
+    measure: Any = {"detector": "hmean", "recognizer": "cer", "end-to-end": "e2e_hmean"}[role]
+    bounds = None if low is None else Interval(low=low / 100, high=high / 100)
+    value = 0.0 if low is None else (low + high) / 200
+    base = AccuracyRow.model_validate({measure: 0.9, "samples": 50, "run_by": "x"})
+    own = AccuracyRow.model_validate({measure: 0.9 + value, "samples": 50, "run_by": "x"})
+    engine = SystemRow(
+        label="engine",
+        kind="engine",
+        latencies=(stats_from_times([10.0] * 3, 1),) if role != "end-to-end" else (),
+        accuracy=own,
+        differences=(Difference(measure=measure, value=value, interval=bounds),),
+        changes=Changes(
+            unit="words" if role == "recognizer" else "pictures", samples=50, worse=changed,
+            better=0, neither=0, p_value=0.5,
+        ),
+    )  # fmt: skip
+    model = ModelReport(
+        name="m", role=role, input_shape=(3, 64, 64), allowed_loss=allowed,
+        accuracy_against=against, systems=(
+            SystemRow(
+                label="tf", kind="baseline", accuracy=base,
+                latencies=(stats_from_times([40.0] * 3, 1),),
+            ),
+            engine,
+        ),
+    )  # fmt: skip
+    common = {"machine": {}, "versions": {}, "settings": LatencySettings(), "data": "d"}
+    if role == "end-to-end":
+        return Report(**common, models=(), end_to_end=model)
+    return Report(**common, models=(model,))
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "verdict"),
+    [
+        (report(0.1, 0.4), "good", "More accurate than the model"),
+        (report(-0.4, 0.3), "good", "As accurate as the model"),
+        (report(-0.6, 0.3), "unsure", "up to 0.60 points cannot be ruled out"),
+        (report(-0.4, -0.1), "good", "A little less accurate than the model; 0.5 points are"),
+        (report(-0.9, -0.1), "worse", "perhaps by more than the 0.5 points allowed"),
+        (report(-0.9, -0.7), "worse", ", by more than the 0.5 points allowed"),
+        (report(-0.1, 0.6, role="recognizer"), "unsure", "up to 0.60 points cannot"),
+        (report(0.6, 0.8, role="recognizer"), "worse", ", by more than the 0.5"),
+        (report(-0.6, -0.2, role="recognizer"), "good", "More accurate"),
+        (report(-0.4, 0.3, role="end-to-end", allowed=None), "unsure", "up to 0.40 points"),
+        (report(-0.4, -0.3, role="end-to-end", allowed=None), "worse", "Less accurate"),
+        (report(0.0, 0.0, changed=0), "good", "The same as the model on every sample"),
+        (report(None), "unsure", "Only 50 pictures: too few to tell"),
+        (report(-0.4, -0.1, against="model"), "good", "less than the 0.5 points allowed"),
+        (report(-0.9, -0.1, against="model"), "unsure", "perhaps by more than"),
+        (report(-0.9, -0.7, against="model"), "worse", "model by more than"),
+    ],
+)
+def test_verdict_follows_the_interval(found: Report, level: str, verdict: str) -> None:
+    (told,) = summaries(found)
+    assert told.level == level
+    assert verdict in told.verdict
+
+
+def test_figures_and_their_sureness_are_told() -> None:
+    (told,) = summaries(report(-0.6, 0.4))
+    assert told.speed == "4.0 times as fast as the model it came from"
+    assert told.figures == "hmean 89.90 against 90.00, -0.10 points."
+    assert told.sureness == (
+        "With 95 % confidence the difference is between -0.60 and +0.40 points, on 50 pictures "
+        "like these. 9 of 50 pictures changed: 9 worse, 0 better (so uneven by chance: p = 0.5)."
+    )
+
+
+def test_nothing_changed_is_no_certainty() -> None:
+    """None in 50 leaves 5.8 % (Clopper and Pearson, one-sided)."""
+    (told,) = summaries(report(0.0, 0.0, changed=0))
+    assert "less than 5.8 % of pictures like these do" in told.sureness
+
+
+@pytest.mark.parametrize(
+    ("p_value", "text"),
+    [(0.42, "chance: p = 0.42)."), (0.0234, "chance: p = 0.023)."), (1e-9, "chance: p < 0.001).")],
+)
+def test_changes_are_told_with_their_chance(p_value: float, text: str) -> None:
+    changes = Changes(unit="words", samples=500, worse=9, better=5, neither=2, p_value=p_value)
+    told = changes_sentence(changes)
+    assert told.startswith("16 of 500 words changed: 9 worse, 5 better, 2 neither (")
+    assert text in told
+    assert changes_sentence(None) == ""
+
+
+def test_what_rounds_to_nothing_has_no_minus() -> None:
+    assert [signed(x) for x in (-0.00001, 0.0, 0.0051, -0.0051)] == [
+        "+0.00", "+0.00", "+0.51", "-0.51",
+    ]  # fmt: skip
