@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +26,12 @@ if TYPE_CHECKING:
 _SOME_FAILED = 3
 
 
+class _Tiles(str, Enum):
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
 def run(
     pictures: Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.")],
     detector: Annotated[Path, typer.Option(help="Bundle of a detector.")],
@@ -34,6 +43,13 @@ def run(
     threads: Annotated[
         int, typer.Option(min=0, help="Threads of each worker; 0: the cores, shared out.")
     ] = 0,
+    tiles: Annotated[
+        _Tiles,
+        typer.Option(
+            help="Search large pictures in tiles too: auto, those that the detector's input would "
+            "shrink to less than half; on, all that it would shrink; off."
+        ),
+    ] = _Tiles.auto,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -47,7 +63,7 @@ def run(
     quiet_libraries(verbose=verbose)
     from ..engines.bundle import load_bundle
     from ..pipeline.engine import engine_from_bundle
-    from ..pipeline.reader import OcrReader
+    from ..pipeline.reader import OcrReader, ReadSettings
 
     bundles = load_bundle(detector), load_bundle(recognizer)
     files = picture_files(pictures)
@@ -59,7 +75,8 @@ def run(
         readers = []
         for _ in range(workers):
             engines = [engine_from_bundle(bundle, threads=threads) for bundle in bundles]
-            readers.append(OcrReader(*map(stack.enter_context, engines)))
+            found, read = map(stack.enter_context, engines)
+            readers.append(OcrReader(found, read, ReadSettings(tiles=tiles.value)))
         rows = list(_read_all(readers, files, draw, json))
     if json:
         print_json(rows)
@@ -87,32 +104,55 @@ def picture_files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _read(reader: OcrReader, file: Path) -> tuple[Image, list[TextLine]] | InputFileError:
-    from ..ocr.image import load_image
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """What became of a file. ``picture`` is kept only to be drawn on."""
 
-    try:
-        picture = load_image(file)
-    except InputFileError as error:
-        return error
-    return picture, reader.read(picture)
+    file: Path
+    picture: Image | None = None
+    lines: list[TextLine] = field(default_factory=list)
+    error: InputFileError | None = None
+
+
+def _outcomes(
+    readers: Sequence[OcrReader], files: Sequence[Path], *, keep: bool
+) -> Iterator[_Outcome]:
+    from ..ocr.image import load_image
+    from ..pipeline.many import read_all
+
+    loaded: deque[_Outcome] = deque()
+
+    def pictures() -> Iterator[Image]:
+        for file in files:
+            try:
+                picture = load_image(file)
+            except InputFileError as error:
+                loaded.append(_Outcome(file=file, error=error))
+            else:
+                loaded.append(_Outcome(file=file, picture=picture if keep else None))
+                yield picture
+
+    for lines in read_all(readers, pictures()):
+        while loaded[0].error:
+            yield loaded.popleft()
+        yield replace(loaded.popleft(), lines=lines)
+    yield from loaded
 
 
 def _read_all(
-    readers: Sequence[OcrReader], files: list[Path], draw: Path | None, json: bool
+    readers: Sequence[OcrReader], files: Sequence[Path], draw: Path | None, json: bool
 ) -> Iterator[dict[str, Any]]:
-    from ..pipeline.workers import in_order
-
     taken: set[Path] = set()
     with ConsoleReporter(silent=json).step("read", len(files)) as advance:
-        found = in_order(_read, readers, files)
-        for number, (file, read) in enumerate(zip(files, found, strict=True), 1):
-            if isinstance(read, InputFileError):
-                print(f"error: {read}", file=sys.stderr)
-                yield {"file": str(file), "error": str(read)}
+        outcomes = _outcomes(readers, files, keep=draw is not None)
+        for number, outcome in enumerate(outcomes, 1):
+            file, lines = outcome.file, outcome.lines
+            if outcome.error:
+                print(f"error: {outcome.error}", file=sys.stderr)
+                yield {"file": str(file), "error": str(outcome.error)}
                 continue
-            picture, lines = read
-            if draw is not None:
-                _draw(picture, lines, _free_path(draw, file.stem, taken))
+            if draw is not None and outcome.picture is not None:
+                _draw(outcome.picture, lines, _free_path(draw, file.stem, taken))
             if not json:
                 _print_lines(file, lines)
             advance(number)

@@ -59,7 +59,7 @@ RECEIPT = [
     ids=[
         "none", "one", "a wavy line", "two lines", "a rising line", "big over small",
         "two columns", "columns whose lines do not meet", "three columns",
-        "titles across two columns", "a receipt is read across", "an address at the right comes first",
+        "titles across two columns", "a receipt is read across", "an address at the right",
         "columns on a page turned right", "a title and columns turned left", "lines turned by 30",
         "text up the margins comes last", "vertical text from the left",
     ],
