@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,55 +102,32 @@ def picture_files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Outcome:
-    """What became of a file. ``picture`` is kept only to be drawn on."""
-
-    file: Path
-    picture: Image | None = None
-    lines: list[TextLine] = field(default_factory=list)
-    error: InputFileError | None = None
-
-
-def _outcomes(
-    readers: Sequence[OcrReader], files: Sequence[Path], *, keep: bool
-) -> Iterator[_Outcome]:
+def _read(reader: OcrReader, file: Path) -> tuple[Image, list[TextLine]] | InputFileError:
     from ..ocr.image import load_image
-    from ..pipeline.many import read_all
 
-    loaded: deque[_Outcome] = deque()
-
-    def pictures() -> Iterator[Image]:
-        for file in files:
-            try:
-                picture = load_image(file)
-            except InputFileError as error:
-                loaded.append(_Outcome(file=file, error=error))
-            else:
-                loaded.append(_Outcome(file=file, picture=picture if keep else None))
-                yield picture
-
-    for lines in read_all(readers, pictures()):
-        while loaded[0].error:
-            yield loaded.popleft()
-        yield replace(loaded.popleft(), lines=lines)
-    yield from loaded
+    try:
+        picture = load_image(file)
+    except InputFileError as error:
+        return error
+    return picture, reader.read(picture)
 
 
 def _read_all(
-    readers: Sequence[OcrReader], files: Sequence[Path], draw: Path | None, json: bool
+    readers: Sequence[OcrReader], files: list[Path], draw: Path | None, json: bool
 ) -> Iterator[dict[str, Any]]:
+    from ..pipeline.workers import in_order
+
     taken: set[Path] = set()
     with ConsoleReporter(silent=json).step("read", len(files)) as advance:
-        outcomes = _outcomes(readers, files, keep=draw is not None)
-        for number, outcome in enumerate(outcomes, 1):
-            file, lines = outcome.file, outcome.lines
-            if outcome.error:
-                print(f"error: {outcome.error}", file=sys.stderr)
-                yield {"file": str(file), "error": str(outcome.error)}
+        found = in_order(_read, readers, files)
+        for number, (file, read) in enumerate(zip(files, found, strict=True), 1):
+            if isinstance(read, InputFileError):
+                print(f"error: {read}", file=sys.stderr)
+                yield {"file": str(file), "error": str(read)}
                 continue
-            if draw is not None and outcome.picture is not None:
-                _draw(outcome.picture, lines, _free_path(draw, file.stem, taken))
+            picture, lines = read
+            if draw is not None:
+                _draw(picture, lines, _free_path(draw, file.stem, taken))
             if not json:
                 _print_lines(file, lines)
             advance(number)
