@@ -107,7 +107,7 @@ class OcrReader:
         return text_lines(found, recognize(self.recognizer, found.crops))
 
     def read_all(self, pictures: Iterable[Image]) -> Iterator[list[TextLine]]:
-        """Read many; quicker than one by one, see :func:`ocr_trt.pipeline.many.read_all`."""
+        """Read many, in batches of lines filled across them; see :func:`.many.read_all`."""
         from .many import read_all
 
         return read_all([self], pictures)
