@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 _SOME_FAILED = 3
 
 
+class _Tiles(str, Enum):
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
 def run(
     pictures: Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.")],
     detector: Annotated[Path, typer.Option(help="Bundle of a detector.")],
@@ -34,6 +41,13 @@ def run(
     threads: Annotated[
         int, typer.Option(min=0, help="Threads of each worker; 0: the cores, shared out.")
     ] = 0,
+    tiles: Annotated[
+        _Tiles,
+        typer.Option(
+            help="Search large pictures in tiles too: auto, those that the detector's input would "
+            "shrink to less than half; on, all that it would shrink; off."
+        ),
+    ] = _Tiles.auto,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -47,7 +61,7 @@ def run(
     quiet_libraries(verbose=verbose)
     from ..engines.bundle import load_bundle
     from ..pipeline.engine import engine_from_bundle
-    from ..pipeline.reader import OcrReader
+    from ..pipeline.reader import OcrReader, ReadSettings
 
     bundles = load_bundle(detector), load_bundle(recognizer)
     files = picture_files(pictures)
@@ -59,7 +73,8 @@ def run(
         readers = []
         for _ in range(workers):
             engines = [engine_from_bundle(bundle, threads=threads) for bundle in bundles]
-            readers.append(OcrReader(*map(stack.enter_context, engines)))
+            found, read = map(stack.enter_context, engines)
+            readers.append(OcrReader(found, read, ReadSettings(tiles=tiles.value)))
         rows = list(_read_all(readers, files, draw, json))
     if json:
         print_json(rows)

@@ -63,11 +63,12 @@ def order_corners(points: Quads) -> Quads:
 
 
 def region_score(probability: Map, contour: npt.NDArray[np.int32]) -> float:
-    """Mean probability inside a contour (K, 1, 2) of pixel centres."""
+    """Mean probability inside a contour (K, 1, 2) of pixel centres; NaN counts as 0."""
     x, y, width, height = cv2.boundingRect(contour)
     inside = np.zeros((height, width), np.uint8)
     cv2.fillPoly(inside, [contour - np.array([x, y], np.int32)], 1)
-    return float(cv2.mean(probability[y : y + height, x : x + width], inside)[0])
+    around = probability[y : y + height, x : x + width].astype(np.float32)
+    return float(cv2.mean(np.nan_to_num(around, copy=False, nan=0.0), inside)[0])
 
 
 def _grown_box(contour: npt.NDArray[np.int32], settings: BoxSettings) -> Quads | None:
@@ -97,7 +98,6 @@ def boxes_from_map(
         quads (K, 4, 2) in the map's pixels, clipped to it, and scores (K,) in [0, 1], best first.
     """
     height, width = probability.shape
-    probability = np.nan_to_num(probability.astype(np.float32, copy=False), nan=0.0)
     mask = (probability > settings.threshold).astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     found: list[tuple[float, Quads]] = []

@@ -7,6 +7,9 @@ import numpy as np
 
 from .types import Image, Quads
 
+TALL = 1.5
+"""Height over width from which on a box may hold turned text."""
+
 
 def quad_size(quad: Quads) -> tuple[float, float]:
     """Return the (width, height) in pixels of one quadrilateral (4, 2): means of opposite sides."""
@@ -14,6 +17,18 @@ def quad_size(quad: Quads) -> tuple[float, float]:
         float(np.linalg.norm(quad[(i + 1) % 4].astype(np.float64) - quad[i])) for i in range(4)
     )
     return (top + bottom) / 2, (left + right) / 2
+
+
+def ways_to_read(quad: Quads) -> list[Quads]:
+    """Return a box (4, 2) as it stands; one much higher than wide also from its other two ends.
+
+    Such a box holds one narrow letter, or text turned by 90 degrees either way. Read from its right
+    side the text runs down, from its left side up: the corners are the same, from another on.
+    """
+    width, height = quad_size(quad)
+    if height <= TALL * width:
+        return [quad]
+    return [quad, np.roll(quad, -1, axis=0), np.roll(quad, 1, axis=0)]
 
 
 def crop_quad(image: Image, quad: Quads) -> Image:

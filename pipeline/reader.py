@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..ocr.crop import crop_quad
+from ..ocr.crop import crop_quad, ways_to_read
+from ..ocr.ctc import Reading
 from ..ocr.reading_order import reading_order
 from ..ocr.types import Image, Quads
 from .engine import Engine
+from .scales import MOST_SHRINK, detect_at_scales
 from .stages import detect, detector_spec, recognize, recognizer_spec
+
+Tiles = Literal["auto", "on", "off"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadSettings:
+    """How pictures are read.
+
+    ``tiles``: a picture that the detector's input would shrink to less than half is also searched
+    at full size, in tiles (``auto``); so is every one that it would shrink at all (``on``); none is
+    (``off``). See :func:`ocr_trt.pipeline.scales.detect_at_scales`.
+    """
+
+    tiles: Tiles = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +53,60 @@ class TextLine:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoundLines:
+    """Text that was found and not yet read, in reading order.
+
+    ``quads`` (K, 4, 2), ``scores`` (K,), and K straightened ``crops`` (h, w, 3) RGB. Of the same
+    ``lines`` number (K,), ascending, are the ways in which one box may be read.
+    """
+
+    quads: Quads
+    scores: npt.NDArray[np.float32]
+    crops: tuple[Image, ...]
+    lines: tuple[int, ...]
+
+
+def text_lines(found: FoundLines, readings: Sequence[Reading]) -> list[TextLine]:
+    """Put boxes and what was read in them together; boxes without text are left out.
+
+    Of several ways to read a box the one with the best text score is taken.
+    """
+    best: dict[int, TextLine] = {}
+    for number, quad, score, reading in zip(
+        found.lines, found.quads, found.scores, readings, strict=True
+    ):
+        if reading.text and (number not in best or reading.score > best[number].text_score):
+            best[number] = TextLine(
+                quad=quad, text=reading.text, box_score=float(score), text_score=reading.score
+            )
+    return list(best.values())
+
+
+def cut_lines(picture: Image, boxes: Quads, scores: npt.NDArray[np.float32]) -> FoundLines:
+    """Cut boxes (K, 4, 2) with scores (K,) out of an RGB picture, in reading order."""
+    order = reading_order(boxes)
+    ways = [(line, quad) for line, box in enumerate(order) for quad in ways_to_read(boxes[box])]
+    lines = tuple(line for line, _ in ways)
+    return FoundLines(
+        quads=np.array([quad for _, quad in ways], np.float32).reshape(-1, 4, 2),
+        scores=scores[order[list(lines)]],
+        crops=tuple(crop_quad(picture, quad) for _, quad in ways),
+        lines=lines,
+    )
+
+
+def read_boxes(
+    recognizer: Engine, picture: Image, boxes: Quads, scores: npt.NDArray[np.float32]
+) -> list[TextLine]:
+    """Read boxes (K, 4, 2) with scores (K,) that a detector found in one RGB picture.
+
+    Lines come in reading order; boxes in which nothing is read are left out.
+    """
+    found = cut_lines(picture, boxes, scores)
+    return text_lines(found, recognize(recognizer, found.crops))
+
+
 class OcrReader:
     """Reads pictures with a detector and a recognizer engine.
 
@@ -43,36 +114,34 @@ class OcrReader:
         SpecError: an engine has the wrong role.
     """
 
-    def __init__(self, detector: Engine, recognizer: Engine) -> None:
+    def __init__(
+        self, detector: Engine, recognizer: Engine, settings: ReadSettings | None = None
+    ) -> None:
         detector_spec(detector)
-        recognizer_spec(recognizer)
-        self._detector, self._recognizer = detector, recognizer
+        self.recognizer_spec = recognizer_spec(recognizer)
+        self.detector, self.recognizer = detector, recognizer
+        self.settings = settings or ReadSettings()
 
     def read(self, picture: Image) -> list[TextLine]:
         """Read one RGB picture (H, W, 3) uint8; lines come in reading order.
 
         Boxes in which the recognizer reads nothing are left out.
         """
-        quads, scores = detect(self._detector, picture)
-        return read_boxes(self._recognizer, picture, quads, scores)
+        found = self.find(picture)
+        return text_lines(found, recognize(self.recognizer, found.crops))
 
+    def read_all(self, pictures: Iterable[Image]) -> Iterator[list[TextLine]]:
+        """Read many, in batches of lines filled across them; see :func:`.many.read_all`."""
+        from .many import read_all
 
-def read_boxes(
-    recognizer: Engine, picture: Image, quads: Quads, scores: npt.NDArray[np.float32]
-) -> list[TextLine]:
-    """Read the boxes (K, 4, 2) with scores (K,) that a detector found in one RGB picture.
+        return read_all([self], pictures)
 
-    Lines come in reading order; boxes in which nothing is read are left out.
-    """
-    order = reading_order(quads)
-    readings = recognize(recognizer, [crop_quad(picture, quads[i]) for i in order])
-    return [
-        TextLine(
-            quad=quads[index],
-            text=reading.text,
-            box_score=float(scores[index]),
-            text_score=reading.score,
-        )
-        for index, reading in zip(order, readings, strict=True)
-        if reading.text
-    ]
+    def find(self, picture: Image) -> FoundLines:
+        """Find the lines of one RGB picture (H, W, 3) uint8, and cut them out."""
+        return cut_lines(picture, *self._detect(picture))
+
+    def _detect(self, picture: Image) -> tuple[Quads, npt.NDArray[np.float32]]:
+        if self.settings.tiles == "off":
+            return detect(self.detector, picture)
+        shrink = 1.0 if self.settings.tiles == "on" else MOST_SHRINK
+        return detect_at_scales(self.detector, picture, most_shrink=shrink)

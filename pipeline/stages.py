@@ -45,11 +45,21 @@ def recognizer_spec(engine: Engine) -> RecognizerSpec:
 
 
 def detect(engine: Engine, picture: Image) -> tuple[Quads, npt.NDArray[np.float32]]:
-    """Find text in one RGB picture (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,)."""
+    """Find text in one RGB picture (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,).
+
+    A picture larger than the input is scaled down to it; ``scales.detect_at_scales`` does more.
+    """
     spec = detector_spec(engine)
     feed, scales = detector_input(picture, spec.input)
     output = engine.runner().run(feed)
     return boxes_from_output(output, spec, scales, picture.shape[:2])
+
+
+def read_batch(engine: Engine, lines: Sequence[Image], width: int) -> list[Reading]:
+    """Read RGB text lines (h, w, 3) as one batch, ``runner.max_batch`` at most, at one width."""
+    spec = recognizer_spec(engine)
+    feed = recognizer_input(lines, spec.input, width)
+    return texts_from_output(engine.runner(width).run(feed), spec)
 
 
 def recognize(engine: Engine, lines: Sequence[Image]) -> list[Reading]:
@@ -60,9 +70,9 @@ def recognize(engine: Engine, lines: Sequence[Image]) -> list[Reading]:
         buckets[bucket_of(line, spec)].append(index)
     readings: dict[int, Reading] = {}
     for width, members in sorted(buckets.items()):
-        runner = engine.runner(width)
-        for start in range(0, len(members), runner.max_batch):
-            batch = members[start : start + runner.max_batch]
-            feed = recognizer_input([lines[i] for i in batch], spec.input, width)
-            readings.update(zip(batch, texts_from_output(runner.run(feed), spec), strict=True))
+        size = engine.runner(width).max_batch
+        for start in range(0, len(members), size):
+            batch = members[start : start + size]
+            found = read_batch(engine, [lines[i] for i in batch], width)
+            readings.update(zip(batch, found, strict=True))
     return [readings[index] for index in range(len(lines))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
@@ -18,7 +18,7 @@ _AHEAD = 2
 
 def in_order(
     function: Callable[[Worker, Item], Result], workers: Sequence[Worker], items: Iterable[Item]
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Apply ``function`` to a worker and each item, a worker to one item at a time.
 
     Items are taken, and results kept, two per worker at most: whoever is slow with the results

@@ -2,88 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
-from ocr_trt.engines.backends.base import Pictures, Runner
+from ocr_trt.engines.backends.base import Pictures
 from ocr_trt.errors import SpecError
+from ocr_trt.ocr.crop import quad_size
 from ocr_trt.pipeline.draw import draw_lines
-from ocr_trt.pipeline.engine import Engine
-from ocr_trt.pipeline.reader import OcrReader, TextLine
+from ocr_trt.pipeline.reader import OcrReader, ReadSettings, TextLine
+from ocr_trt.pipeline.scales import detect_at_scales
 from ocr_trt.pipeline.stages import detect, recognize
-from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
-
-CHARSET = "abc"
-Function = Callable[[Pictures], np.ndarray]
-
-
-class FunctionRunner(Runner):
-    """Runs a function; remembers the shapes it was fed and whether it was closed."""
-
-    def __init__(self, function: Function, shape: tuple[int, int, int], max_batch: int) -> None:
-        super().__init__(label="function", shape=shape, max_batch=max_batch)
-        self.function, self.fed, self.closed = function, list[tuple[int, ...]](), False
-
-    def execute(self, feed: Pictures) -> np.ndarray:
-        self.fed.append(feed.shape)
-        return self.function(feed)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def detector_spec() -> DetectorSpec:
-    spec = spec_from_dict(
-        {
-            "name": "d", "role": "detector", "source": {"path": "m"}, "output": {"name": "y"},
-            "input": {"name": "x", "shape": [1, 64, 64, 3], "mean": [0.0], "scale": [1 / 255]},
-            "boxes": {"unclip_ratio": 0.0},
-        }
-    )  # fmt: skip
-    assert isinstance(spec, DetectorSpec)
-    return spec
-
-
-def recognizer_spec(max_batch: int = 4) -> RecognizerSpec:
-    spec = spec_from_dict(
-        {
-            "name": "r", "role": "recognizer", "source": {"path": "m"}, "output": {"name": "y"},
-            "input": {
-                "name": "x", "shape": [1, 8, 64, 1], "color": "GREY", "mean": [0.0],
-                "scale": [1.0], "max_batch": max_batch,
-            },
-            "charset": CHARSET, "buckets": [16, 32],
-        }
-    )  # fmt: skip
-    assert isinstance(spec, RecognizerSpec)
-    return spec
-
-
-def bright_is_text(feed: Pictures) -> np.ndarray:
-    return (feed.mean(1, keepdims=True) > 0.5).astype(np.float32)
-
-
-def brightness_as_letter(feed: Pictures) -> np.ndarray:
-    """Each line says one letter: a, b or c as its first pixel is dark, grey or bright."""
-    classes = 1 + np.clip(feed[:, 0, 0, 0] // 86, 0, 2).astype(int)
-    logits = np.zeros((len(feed), 4, 4), np.float32)
-    logits[:, 1:3, 0] = 9
-    logits[np.arange(len(feed)), 0, classes] = 9
-    logits[:, 3, 0] = 9
-    return logits
-
-
-def engine(spec: DetectorSpec | RecognizerSpec, function: Function) -> tuple[Engine, dict]:
-    made: dict[int, FunctionRunner] = {}
-
-    def open_runner(width: int) -> Runner:
-        shape = (spec.input.channels, spec.input.height, width)
-        made[width] = FunctionRunner(function, shape, spec.input.max_batch)
-        return made[width]
-
-    return Engine(label=spec.name, spec=spec, open_runner=open_runner), made
+from tests.pipeline.functions import (
+    bright_is_text,
+    brightness_as_letter,
+    detector_spec,
+    engine,
+    recognizer_spec,
+)
 
 
 def test_runners_are_opened_once_when_needed_and_closed() -> None:
@@ -171,3 +106,81 @@ def test_drawing_shows_boxes_left_and_texts_right(text: str) -> None:
     assert (picture == 0).all(), "the picture itself is left alone"
     middle = drawn[22:39, 142:219]
     assert (middle < 200).any() == bool(text)
+
+
+def bright_canvas(height: int, width: int, *boxes: tuple[int, int, int, int]) -> np.ndarray:
+    picture = np.zeros((height, width, 3), np.uint8)
+    for x, y, w, h in boxes:
+        picture[y : y + h, x : x + w] = 255
+    return picture
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(10, 10, 30, 8), (20, 40, 250, 9), (60, 20, 8, 170), (40, 57, 40, 12), (290, 190, 9, 9)],
+    ids=["in one tile", "over all columns", "over all rows", "over a corner", "in the last tile"],
+)
+@pytest.mark.parametrize("size", [(200, 300), (199, 301)])
+def test_boxes_come_whole_out_of_tiles(
+    box: tuple[int, int, int, int], size: tuple[int, int]
+) -> None:
+    x, y, w, h = box
+    found, made = engine(detector_spec(), bright_is_text)
+    quads, scores = detect_at_scales(found, bright_canvas(*size, box))
+    expected = [[[x, y], [x + w, y], [x + w, y + h], [x, y + h]]]
+    np.testing.assert_allclose(quads, expected, atol=1e-3)
+    np.testing.assert_allclose(scores, 1, atol=1e-6)
+    assert len(made[64].fed) > 20
+
+
+def test_maps_smaller_than_the_input_are_merged_in_place() -> None:
+    def coarse(feed: Pictures) -> np.ndarray:
+        return bright_is_text(feed)[:, :, ::4, ::4]
+
+    found, _ = engine(detector_spec(), coarse)
+    quads, _ = detect_at_scales(found, bright_canvas(200, 300, (20, 40, 240, 12)))
+    assert quads.tolist() == [[[20, 40], [260, 40], [260, 52], [20, 52]]]
+
+
+@pytest.mark.parametrize(
+    ("tiles", "side", "runs"),
+    [("auto", 64, 1), ("auto", 128, 1), ("auto", 136, 10), ("on", 64, 1), ("on", 65, 5),
+     ("off", 640, 1)],
+)  # fmt: skip
+def test_tiles_are_used_when_asked_for(tiles: str, side: int, runs: int) -> None:
+    detector, made = engine(detector_spec(), bright_is_text)
+    recognizer, _ = engine(recognizer_spec(), brightness_as_letter)
+    reader = OcrReader(detector, recognizer, ReadSettings(tiles=tiles))
+    (line,) = reader.read(bright_canvas(side, side, (0, 0, 40, 20)))
+    assert np.abs(line.quad - [[0, 0], [40, 0], [40, 20], [0, 20]]).max() <= side / 64
+    assert sum(shape[0] for shape in made[64].fed) == runs
+
+
+@pytest.mark.parametrize(
+    ("shades", "first"),
+    [
+        (np.linspace(255, 150, 50)[:, None, None], (20, 4)),
+        (np.linspace(150, 255, 50)[:, None, None], (20, 54)),
+        (np.linspace(150, 255, 10)[None, :, None], (30, 4)),
+    ],
+    ids=["as it stands", "upwards from the left side", "down from the right side"],
+)
+def test_turned_text_is_read_from_its_better_end(
+    shades: np.ndarray, first: tuple[int, int]
+) -> None:
+    """The brighter its first pixel, the surer is this recognizer, up to a margin for ties."""
+
+    def bright_is_sure(feed: Pictures) -> np.ndarray:
+        return brightness_as_letter(feed) * np.round(feed[:, 0, :1, :1] / 64) / 4
+
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[4:54, 20:30] = shades
+    detector, _ = engine(detector_spec(), bright_is_text)
+    recognizer, _ = engine(recognizer_spec(), bright_is_sure)
+    reader = OcrReader(detector, recognizer)
+    found = reader.find(picture)
+    assert found.lines == (0, 0, 0)
+    assert [quad_size(quad) for quad in found.quads] == [(10, 50), (50, 10), (50, 10)]
+    assert [crop.shape[:2] for crop in found.crops] == [(50, 10), (10, 50), (10, 50)]
+    (line,) = reader.read(picture)
+    np.testing.assert_allclose(line.quad[0], first, atol=1e-3)

@@ -29,6 +29,7 @@ from ocr_trt.errors import (
     UserError,
 )
 from ocr_trt.ocr.dataset import load_dataset
+from ocr_trt.ocr.tensor import recognizer_input
 from ocr_trt.pipeline.engine import engine_from_bundle
 from ocr_trt.pipeline.stages import recognize
 from ocr_trt.recipe import BuildRequest, build
@@ -148,16 +149,32 @@ def test_int8_build_for_two_targets(
         assert any(node.op_type == "QuantizeLinear" for node in graph.graph.node)
 
 
-def test_bundle_reads_lines(
-    recognizer_spec: RecognizerSpec, tmp_path: Path, rng: np.random.Generator
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_line_is_read_the_same_alone_and_among_others(
+    precision: str,
+    recognizer_spec: RecognizerSpec,
+    pictures: Path,
+    tmp_path: Path,
+    rng: np.random.Generator,
 ) -> None:
-    (result,) = build(request(recognizer_spec, tmp_path))
+    """int8 has the tolerance of fp32: ranges are fixed by the calibration, not by the batch."""
+    spec = generous(recognizer_spec)
+    data = {"calibration": load_calibration(pictures, spec), "samples": load_dataset(pictures)}
+    targets = ("openvino", "onnxruntime")
+    change = data if precision == "int8" else {}
     lines = [rng.integers(0, 256, (20, w, 3), dtype=np.uint8) for w in (5, 18, 19, 40, 200)]
-    with engine_from_bundle(load_bundle(result.folder), threads=1) as engine:
-        together = recognize(engine, lines)
-        alone = [recognize(engine, [line])[0] for line in lines]
-    assert [r.text for r in together] == [r.text for r in alone]
-    assert [r.score for r in together] == pytest.approx([r.score for r in alone], abs=1e-4)
+    for result in build(request(spec, tmp_path, targets=targets, precision=precision, **change)):
+        assert result.error is None
+        with engine_from_bundle(load_bundle(result.folder), threads=1) as engine:
+            together = recognize(engine, lines)
+            alone = [recognize(engine, [line])[0] for line in lines]
+            for width in engine.widths:
+                feed = recognizer_input(lines[:4], spec.input, width)
+                rows = [engine.runner(width).run(feed[i : i + 1]) for i in range(4)]
+                batch = engine.runner(width).run(feed)
+                np.testing.assert_allclose(batch, np.concatenate(rows), atol=1e-4)
+        assert [r.text for r in together] == [r.text for r in alone]
+        assert [r.score for r in together] == pytest.approx([r.score for r in alone], abs=1e-4)
 
 
 def test_target_that_cannot_run_gets_the_metric_of_its_graph(

@@ -1,0 +1,102 @@
+"""Text of every size in large pictures: a detector run at several scales, in tiles where needed.
+
+A detector knows text of some heights in its input's pixels. Where a picture must be scaled down to
+the input, small text is lost; at full size large text falls apart. So the picture is searched at
+full size, at half, at a quarter .. and as a whole. Tiles of one scale are merged as probability
+maps (``ocr.tiles``). Scales are merged as boxes, since in maps the coarser scale's blur would glue
+together what the finer one tells apart. ``docs/decisions/0017-large-pictures.md`` has the figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ocr.boxes import boxes_from_map
+from ..ocr.merge import merge_boxes
+from ..ocr.preprocess import pad_to, resize
+from ..ocr.tensor import boxes_from_output, detector_input, picture_to_tensor, probability_map
+from ..ocr.tiles import MergedMap, TileGrid, tile_grid
+from ..ocr.types import Image, Quads
+from ..spec import DetectorSpec
+from .engine import Engine
+from .stages import detector_spec
+
+MOST_SHRINK = 2.0
+"""A picture that the input would shrink by more is searched in tiles too."""
+MOST_TILES = 256
+"""About as many at the finest scale; it is below full size in pictures that would need more."""
+_OVERLAP = 0.1
+_STEP = 32
+"""Tiles start at multiples of it, as networks halve their input up to five times."""
+_THINNEST = 16.0
+"""Pixels of a scale; what is thinner there is left to the next finer scale."""
+
+Boxes = tuple[Quads, npt.NDArray[np.float32]]
+
+
+def detect_at_scales(engine: Engine, picture: Image, *, most_shrink: float = MOST_SHRINK) -> Boxes:
+    """Find text in one RGB picture (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,), best
+    first.
+
+    Takes 4 bytes for each pixel of the finest scale on top of the picture, one more for its mask,
+    and as many detector runs as there are tiles: 64 for 4000 x 3000 pixels and an input of 640.
+    """
+    spec = detector_spec(engine)
+    feed, ratios = detector_input(picture, spec.input)
+    output = engine.runner().run(feed)
+    whole = boxes_from_output(output, spec, ratios, picture.shape[:2])
+    shrunk = min(ratios)
+    if shrunk * most_shrink >= 1:
+        return whole
+    stride = spec.input.width // output.shape[-1]
+    found: Boxes | None = None
+    for scale in _scales(picture, spec, shrunk):
+        boxes = _detect_in_tiles(engine, picture, scale, stride)
+        found = boxes if found is None else merge_boxes(found, boxes, _THINNEST / scale)
+    assert found is not None
+    quads, scores = merge_boxes(found, whole, _THINNEST / shrunk)
+    order = np.argsort(-scores, kind="stable")
+    return quads[order], scores[order]
+
+
+def _scales(picture: Image, spec: DetectorSpec, whole: float) -> Iterator[float]:
+    """Yield the scales at which tiles are needed, finest first."""
+    size = (1 - _OVERLAP) ** 2 * spec.input.height * spec.input.width
+    scale = min(1.0, math.sqrt(MOST_TILES * size / (picture.shape[0] * picture.shape[1])))
+    yield scale
+    while scale / 2 > math.sqrt(2) * whole:
+        scale /= 2
+        yield scale
+
+
+def _detect_in_tiles(engine: Engine, picture: Image, scale: float, stride: int) -> Boxes:
+    spec = detector_spec(engine)
+    rows, columns = picture.shape[:2]
+    size = (round(rows * scale), round(columns * scale))
+    scaled = picture if size == (rows, columns) else resize(picture, *size)
+    tile = (spec.input.height, spec.input.width)
+    grid = tile_grid(size, tile, _OVERLAP, math.lcm(_STEP, stride))
+    merged = MergedMap(grid, size, stride)
+    corners, batch = list(grid.corners()), engine.runner().max_batch
+    for start in range(0, len(corners), batch):
+        chosen = corners[start : start + batch]
+        feed = np.stack([_tile_tensor(scaled, grid, corner, spec) for corner in chosen])
+        maps = probability_map(engine.runner().run(feed), spec.output)
+        for corner, probability in zip(chosen, maps, strict=True):
+            merged.add(corner, probability)
+    most = spec.boxes.max_boxes * len(grid)
+    quads, scores = boxes_from_map(merged.map, spec.boxes.model_copy(update={"max_boxes": most}))
+    limits = np.array([columns, rows], np.float32)
+    factors = limits / np.array([size[1], size[0]], np.float32)
+    return np.clip(quads * stride * factors, 0, limits), scores
+
+
+def _tile_tensor(
+    picture: Image, grid: TileGrid, corner: tuple[int, int], spec: DetectorSpec
+) -> npt.NDArray[np.float32]:
+    tile = pad_to(grid.cut(picture, corner), grid.height, grid.width, spec.input.pad)
+    return picture_to_tensor(tile, spec.input)
