@@ -19,13 +19,15 @@ _SCENE_WIDTH, _CROP_HEIGHT = 560, 40
 _TRUTH, _FOUND, _IGNORED = (44, 160, 44), (214, 39, 40), (150, 150, 150)
 
 
-def _data_uri(picture: Image, kind: str) -> str:
+def data_uri(picture: Image, kind: str) -> str:
+    """Return an RGB picture (H, W, 3) as text for a page; ``kind``: png or jpeg."""
     ok, data = cv2.imencode(f".{kind}", picture[:, :, ::-1])
     assert ok
     return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
-def _outline(picture: Image, quads: Quads, color: tuple[int, int, int], thickness: int) -> None:
+def outline(picture: Image, quads: Quads, color: tuple[int, int, int], thickness: int) -> None:
+    """Draw quads (K, 4, 2) into an RGB picture."""
     points = [np.round(quad).astype(np.int32) for quad in quads]
     cv2.polylines(picture, points, True, color, thickness, cv2.LINE_AA)
 
@@ -42,16 +44,16 @@ def _scene_sample(
         quad * factor for quad, skip in zip(scene.quads, scene.ignore, strict=True) if not skip
     ]
     ignored = [quad * factor for quad, skip in zip(scene.quads, scene.ignore, strict=True) if skip]
-    _outline(picture, np.array(ignored, np.float32), _IGNORED, 1)
-    _outline(picture, np.array(truth, np.float32), _TRUTH, 2)
-    _outline(picture, engine.found[index] * np.float32(factor), _FOUND, 1)
+    outline(picture, np.array(ignored, np.float32), _IGNORED, 1)
+    outline(picture, np.array(truth, np.float32), _TRUTH, 2)
+    outline(picture, engine.found[index] * np.float32(factor), _FOUND, 1)
 
     def found(result: DetectorResult) -> str:
         counts = result.counts[index]
         return f"{counts.matched} of {counts.truth} found, {counts.detected - counts.matched} wrong"
 
     return WorstSample(
-        picture=_data_uri(picture, "jpeg"),
+        picture=data_uri(picture, "jpeg"),
         caption=scene.path.name,
         truth=f"{engine.counts[index].truth} words",
         baseline=found(baseline) if baseline else "-",
@@ -79,7 +81,7 @@ def _worst_crops(engine: RecognizerResult, baseline: RecognizerResult | None) ->
         shown = cv2.resize(picture, (width, _CROP_HEIGHT), interpolation=cv2.INTER_AREA)
         samples.append(
             WorstSample(
-                picture=_data_uri(shown, "png"),
+                picture=data_uri(shown, "png"),
                 caption=engine.crops[index].path.name,
                 truth=engine.crops[index].text,
                 baseline=baseline.texts[index] if baseline else "-",
