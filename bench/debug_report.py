@@ -104,7 +104,10 @@ def _blamed(report: DebugReport) -> Iterator[str]:
     word = "First" if culprit.stands_out else "No step stands out; the most"
     if culprit.cause == "target":
         word = "First" if culprit.stands_out else "No tensor stands out; the largest drop"
-        yield f"{word}: {step.op} {step.name}{where}: {db_text(step.target)} from its graph on."
+        yield (
+            f"{word}: {step.op} {step.name}{where}: {db_text(step.target)} "
+            "against its own graph, from here on."
+        )
         return
     yield f"{word}: {step.op} {step.name}{where}: {db_text(step.own)} of its own. {why(culprit)}"
     if report.repaired is not None or report.first is not None:

@@ -138,7 +138,7 @@ def target_culprit(steps: Sequence[Step], rows: Sequence[StepRow]) -> Culprit | 
         if seen[row.name] < _LOUD_TARGET and drop > _JUMP:
             return Culprit(step=row, cause="target", stands_out=True)
         drops.append((drop, row))
-    drop, row = max(drops, key=lambda each: each[0], default=(0.0, None))
-    if row is None or drop <= 0:
+    if not drops:
         return None
-    return Culprit(step=row, cause="target", stands_out=False)
+    drop, largest = max(drops, key=lambda each: each[0])
+    return Culprit(step=largest, cause="target", stands_out=False) if drop > 0 else None

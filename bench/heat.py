@@ -76,8 +76,8 @@ def line_strip(line: Image, engine: Output, baseline: Output, spec: RecognizerSp
             f'fill-opacity="{strength:.2f}"><title>step {step}: {error:.3f} nats</title></rect>'
         )
     return (
-        f'<svg viewBox="0 0 {wide:.0f} {2 * _ROW + _STRIP + high:.0f}" role="img" '
-        f'aria-label="The text line, and above it the error of each time step">'
+        f'<svg width="{wide:.0f}" viewBox="0 0 {wide:.0f} {2 * _ROW + _STRIP + high:.0f}" '
+        f'role="img" aria-label="The text line, and above it the error of each time step">'
         f'<image href="{data_uri(fitted, "png")}" x="0" y="{_ROW + _STRIP}" '
         f'width="{wide:.0f}" height="{high:.0f}"/>{"".join(parts)}</svg>'
     )

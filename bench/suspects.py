@@ -54,7 +54,7 @@ def _crop(engine: RecognizerResult, baseline: RecognizerResult, i: int, labelled
     return Suspect(index=i, harm=lost, change=changed + less_sure)
 
 
-def sample_names(samples: Sequence[SceneLabel] | Sequence[CropLabel]) -> list[str]:
+def sample_names(samples: Sequence[SceneLabel | CropLabel]) -> list[str]:
     """Return what samples are called: the file's name, for words of a scene with their number."""
     names, seen = [], dict[Path, int]()
     for sample in samples:
@@ -74,13 +74,12 @@ def chosen_samples(
     Raises:
         InputFileError: there is no such sample, or none that a model of this role can be run on.
     """
-    samples = dataset.scenes if isinstance(spec, DetectorSpec) else crops_of(dataset)
+    samples: tuple[SceneLabel | CropLabel, ...] = (
+        dataset.scenes if isinstance(spec, DetectorSpec) else crops_of(dataset)
+    )
     names = sample_names(samples)
-    kept = [
-        (sample, each)
-        for sample, each in zip(samples, names, strict=True)
-        if name in (None, each, sample.path.name)
-    ]
+    called = zip(samples, names, strict=True)
+    kept = [(one, each) for one, each in called if name in (None, each, one.path.name)]
     if not names:
         raise InputFileError(f"{dataset.folder}: holds nothing a {spec.role} can be run on")
     if not kept:

@@ -173,16 +173,27 @@ class _Numbers:
             tensor = numpy_helper.from_array(np.array(value, np.float32), f"watch::{name}")
             graph.initializer.append(tensor)
 
-    def node(self, op_type: str, *inputs: str, **attributes: int) -> str:
+    def node(self, op_type: str, *inputs: str, attribute: tuple[str, int] | None = None) -> str:
         """Add a node; return its result."""
         self._count += 1
         name = f"watch::{self._count}"
-        self._graph.node.append(helper.make_node(op_type, inputs, [name], name=name, **attributes))
+        made = helper.make_node(op_type, inputs, [name], name=name)
+        if attribute is not None:
+            made.attribute.append(helper.make_attribute(*attribute))
+        self._graph.node.append(made)
         return name
+
+    def reduced(self, op_type: str, value: str) -> str:
+        """Reduce a tensor to one number."""
+        return self.node(op_type, value, attribute=("keepdims", 0))
+
+    def as_float(self, value: str) -> str:
+        """Cast a tensor."""
+        return self.node("Cast", value, attribute=("to", TensorProto.FLOAT))
 
     def power(self, value: str) -> str:
         """Return the sum of squares."""
-        return self.output(self.node("ReduceSumSquare", value, keepdims=0))
+        return self.output(self.reduced("ReduceSumSquare", value))
 
     def output(self, name: str) -> str:
         """Let the graph return a number."""
@@ -191,14 +202,12 @@ class _Numbers:
 
     def signal(self, value: str) -> str:
         """Return the sum of squares around the mean."""
-        return self.power(self.node("Sub", value, self.node("ReduceMean", value, keepdims=0)))
+        return self.power(self.node("Sub", value, self.reduced("ReduceMean", value)))
 
     def share(self, truth: str) -> tuple[str, str]:
         """Return how many of a boolean tensor are true, and how many there are."""
-        cast = self.node("Cast", truth, to=TensorProto.FLOAT)
-        many = self.output(self.node("ReduceSum", cast, keepdims=0))
-        size = self.node("Cast", self.node("Size", truth), to=TensorProto.FLOAT)
-        return many, self.output(size)
+        many = self.output(self.reduced("ReduceSum", self.as_float(truth)))
+        return many, self.output(self.as_float(self.node("Size", truth)))
 
 
 def _watched(graph: onnx.GraphProto, pair: GraphPair, typed: onnx.GraphProto) -> Keys:
