@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..engines.backends import backend
 from ..engines.bundle import Bundle
+from ..errors import InputFileError
 from ..ocr.dataset import Dataset
 from ..pipeline.engine import Engine, engine_from_bundle
 from ..reporter import Reporter
@@ -17,7 +18,7 @@ from ..session import onnx_session
 from .accuracy import run_samples
 from .debug_report import DebugReport, SampleRow, Verdict
 from .divergence import SAME, Culprit, StepRow, culprit_of, decibels, step_rows, target_culprit
-from .reference import Graphs, check_same_model, float_graphs, typed_graphs
+from .reference import Graphs, check_same_model, float_graphs, refused_as, typed_graphs
 from .repair import repaired
 from .samples import Sample, picture_of, sample_of, told_by, truth_of
 from .steps import GraphPair
@@ -54,7 +55,14 @@ class _Systems:
     def pair(self, width: int) -> GraphPair:
         """Return both graphs for one width."""
         if width not in self.pairs:
-            self.pairs[width] = GraphPair(self.reference.graph(width), self.typed.graph(width))
+            with refused_as(f"{self.bundle.folder}: its graph cannot be compared"):
+                pair = GraphPair(self.reference.graph(width), self.typed.graph(width))
+                if not pair.steps:
+                    raise InputFileError(
+                        f"{self.bundle.folder}: its graph for width {width} has no tensor in "
+                        f"common with the {self.reference.label}; build the bundle again"
+                    )
+            self.pairs[width] = pair
         return self.pairs[width]
 
     @property
@@ -177,13 +185,15 @@ def _rows(
     with reporter.step("compare tensor by tensor", len(seen)) as advance:
         done = 0
         for width in sorted({each.sample.width for each in seen}):
-            tracer = Tracer(systems.pair(width))
-            for each in seen:
-                if each.sample.width == width:
-                    found = tracer.measure(each.sample.feed)
-                    total = found if total is None else total + found
-                    done += 1
-                    advance(done)
+            with refused_as(f"{systems.bundle.folder}: its graph cannot be compared"):
+                tracer = Tracer(systems.pair(width))
+                measured = [
+                    tracer.measure(each.sample.feed) for each in seen if each.sample.width == width
+                ]
+            for found in measured:
+                total = found if total is None else total + found
+            done += len(measured)
+            advance(done)
     assert total is not None
     return step_rows(systems.pair(seen[0].sample.width).steps, total, inside)
 

@@ -2,7 +2,7 @@
 
 A step's `own` noise is what it makes of exactly what the reference gives it: rounding of its inputs
 and weights, nothing of what came before. The first step, in the order of the graph, that alone
-loses more than a hundredth of its signal (20 dB) is the culprit. Steps of sound int8 graphs keep 28
+loses more than a hundredth of its signal (20 dB) is the culprit. Steps of sound int8 graphs keep 27
 dB or more. If there is none, noise has added up, and the step with most of its own is named as what
 it is.
 

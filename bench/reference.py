@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import onnx
 
@@ -10,6 +12,7 @@ from ..calibration.emulate import emulated
 from ..calibration.untyped import untyped
 from ..convert.pipeline import convert
 from ..convert.sources import Source, open_source, source_format
+from ..engines.backends.base import Pictures, Runner
 from ..engines.backends.onnxruntime import runner_from_model
 from ..engines.bundle import Bundle, tree_sha256
 from ..errors import InputFileError, OcrTrtError
@@ -39,14 +42,47 @@ class Graphs:
 
     def engine(self, spec: DetectorSpec | RecognizerSpec) -> Engine:
         """Return them in onnxruntime as an engine, 16 bits emulated."""
-        most = spec.input.max_batch
-        return Engine(
-            label=self.label,
-            spec=spec,
-            open_runner=lambda width: runner_from_model(
-                emulated(self.graph(width)), label=self.label, max_batch=most
-            ),
-        )
+
+        def open_runner(width: int) -> Runner:
+            graph, most = self.graph(width), spec.input.max_batch
+            with refused_as(f"{self.label}: its graph for width {width} cannot be run"):
+                runner = runner_from_model(emulated(graph), label=self.label, max_batch=most)
+            return _Checked(runner)
+
+        return Engine(label=self.label, spec=spec, open_runner=open_runner)
+
+
+class _Checked(Runner):
+    """A runner of a graph from a file: what fails in it is the file's fault."""
+
+    def __init__(self, inner: Runner) -> None:
+        super().__init__(label=inner.label, shape=inner.shape, max_batch=inner.max_batch)
+        self._inner = inner
+
+    def execute(self, feed: Any) -> Pictures:
+        """Run one batch."""
+        with refused_as(f"{self.label}: its graph for width {self.shape[2]} cannot be run"):
+            return self._inner.execute(feed)
+
+    def close(self) -> None:
+        """Close the runner."""
+        self._inner.close()
+
+
+@contextmanager
+def refused_as(what: str) -> Iterator[None]:
+    """Let what onnx and onnxruntime say against a bundle's graph be an error of its file.
+
+    Raises:
+        InputFileError: ``what``, and their reason.
+    """
+    try:
+        yield
+    except OcrTrtError:
+        raise
+    except Exception as error:  # neither has a base class of its errors
+        reason = str(error).strip().splitlines()
+        raise InputFileError(f"{what}: {reason[0][:300] if reason else repr(error)}") from error
 
 
 def typed_graphs(bundle: Bundle) -> Graphs:

@@ -150,6 +150,28 @@ def test_what_cannot_be_compared_is_refused(
         load_dataset(data)
 
 
+def test_graphs_that_cannot_be_run_are_refused(
+    typed: onnx.ModelProto, data: Path, tmp_path: Path
+) -> None:
+    """Files from strangers, with their right sums: a plain message, no traceback."""
+    broken = onnx.ModelProto()
+    broken.CopyFrom(typed)
+    (weights,) = (t for t in broken.graph.initializer if t.name.startswith("wb.axis0.int8"))
+    weights.CopyFrom(numpy_helper.from_array(np.zeros((8, 5, 3, 3), np.int8), weights.name))
+    bundle = bundle_of(tmp_path / "a", broken, typed)
+    with pytest.raises(InputFileError, match=r"cannot be run|not a valid ONNX model"):
+        debug(bundle, load_dataset(data), SilentReporter())
+    other = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 20]>
+        agraph (float[1,3,32,64] x) => (float[1,2,32,64] y) { p = Relu(x)  q = Split<axis = 1,
+        num_outputs = 3>(p)  y = Concat<axis = 1>(q, q) }"""
+    )
+    bundle = bundle_of(tmp_path / "b", other, typed)
+    sound = bundle_of(tmp_path / "c", typed, typed)
+    with pytest.raises(InputFileError, match="cannot be"):
+        debug(bundle, load_dataset(data), SilentReporter(), against=sound)
+
+
 def test_page_is_whole_and_no_name_becomes_markup(
     typed: onnx.ModelProto, data: Path, tmp_path: Path
 ) -> None:
