@@ -235,6 +235,7 @@ def _report(
         verdict=judged.verdict,
         graph=judged.graph,
         target=judged.target,
+        target_ran=systems.can_run,
         first=decibels(*noise_between(first.reference, first.typed)) if judged.fixed else None,
         repaired=repaired_level,
         culprit=judged.culprit,

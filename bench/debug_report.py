@@ -49,6 +49,8 @@ class DebugReport(_Part):
     verdict: Verdict
     graph: float | None
     target: float | None
+    target_ran: bool = True
+    """Whether the target itself runs here; if not, its typed graph stands for it."""
     repaired: float | None = None
     """dB at the output of the first sample, with the culprit done as the reference does."""
     first: float | None = None
@@ -81,7 +83,6 @@ def _found(report: DebugReport) -> Iterator[str]:
     for sample in report.samples[:1]:
         if sample.baseline != sample.engine:
             yield f"  {sample.name}: {sample.baseline} before, {sample.engine} now"
-    is_typed = report.graph is not None
     if report.verdict == "same":
         yield "No difference: the outputs are equal but for float32 rounding."
     elif report.verdict == "target":
@@ -89,10 +90,12 @@ def _found(report: DebugReport) -> Iterator[str]:
             f"Kernel fault: the typed graph is right ({db_text(report.graph)}), but "
             f"{report.target_name} computes something else from it ({db_text(report.target)})."
         )
-    elif is_typed:
+    else:
+        told = f"{report.target_name} computes what it says ({db_text(report.target)})"
+        if not report.target_ran:
+            told = f"{report.target_name} itself cannot run here"
         yield (
-            f"The typed graph itself loses: {db_text(report.graph)} are left at its output; "
-            f"{report.target_name} computes what it says ({db_text(report.target)})."
+            f"The typed graph itself loses: {db_text(report.graph)} are left at its output; {told}."
         )
 
 
@@ -114,7 +117,7 @@ def _blamed(report: DebugReport) -> Iterator[str]:
         change = f"{db_text(report.first)} -> {db_text(report.repaired)}"
         sample = report.samples[0]
         reads = f"; {sample.name} gives {sample.repaired}" if sample.repaired else ""
-        yield f"With this step alone in float: {change} at the output{reads}."
+        yield f"With this step alone as in the {report.reference}: {change} at the output{reads}."
 
 
 def _place(step: StepRow) -> str:
@@ -127,6 +130,9 @@ def _place(step: StepRow) -> str:
 def why(culprit: Culprit) -> str:
     """Say what is wrong with a step."""
     step = culprit.step
+    if not culprit.stands_out:
+        part = {"weights": "weights", "op": "own sums"}.get(culprit.cause, "input")
+        return f"Most of that is the rounding of its {part}."
     reasons = {
         "overflow": f"{100 * step.bad:.2g} % of its values overflow in 16 bits.",
         "clipped": f"{100 * step.clipped:.2g} % of its input lie beyond the int8 range, and are "
@@ -143,15 +149,17 @@ def advice(report: DebugReport) -> list[str]:
     """Return what to do next."""
     if report.culprit is None:
         return []
+    if not report.worse and not report.culprit.stands_out:
+        return ["nothing: no sample got worse, and no step loses more than int8 or fp16 must"]
     cause, spec = report.culprit.cause, f"{report.bundle}/spec.yaml"
     build = f"ocr-trt build {spec}"
     search = f"{build} --precision best gives layers back to float, as few as the budget takes"
     step = report.culprit.step
     is_foreign = step.weights is not None and step.weights < _SOUND_WEIGHTS
     told = {
-        "overflow": [f"{build} --calibration with pictures like this one: what they show beyond "
-                     "512 stays in fp32", f"or {build} --precision bf16"],
-        "clipped": [f"{build} --calibration with pictures like this one, or --method minmax",
+        "overflow": [f"{build} --calibration DIR, with pictures like this one: what they show "
+                     "beyond 512 stays in fp32", f"or {build} --precision bf16"],
+        "clipped": [f"{build} --calibration DIR, with pictures like this one, or --method minmax",
                     search],
         "coarse": [f"{build} --method percentile, or --remedy equalize: its range is too wide",
                    search],
