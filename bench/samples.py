@@ -20,17 +20,20 @@ _LONGEST_TEXT, _MOST_WORDS = 300, 12
 _TRUTH, _FOUND, _IGNORED = (44, 160, 44), (214, 39, 40), (150, 150, 150)
 
 
-def _data_uri(picture: Image) -> str:
-    ok, data = cv2.imencode(".jpeg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+def data_uri(picture: Image, kind: str = "jpeg") -> str:
+    """Return an RGB picture (H, W, 3) as text for a page; ``kind``: png or jpeg."""
+    settings = [cv2.IMWRITE_JPEG_QUALITY, 85] if kind == "jpeg" else []
+    ok, data = cv2.imencode(f".{kind}", picture[:, :, ::-1], settings)
     assert ok
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+    return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
-def _outline(picture: Image, quads: Quads, color: tuple[int, int, int], thickness: int) -> None:
+def outline(picture: Image, quads: Quads, color: tuple[int, int, int], thickness: int) -> None:
+    """Draw quads (K, 4, 2) into an RGB picture."""
     points = [np.round(quad).astype(np.int32) for quad in quads]
     cv2.polylines(picture, points, True, color, thickness, cv2.LINE_AA)
 
@@ -43,9 +46,9 @@ def _scene_picture(result: DetectorResult, index: int) -> Image:
     size = (_SCENE_WIDTH, max(1, round(picture.shape[0] * factor)))
     picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     counts = np.isin(np.arange(len(scene.quads)), list(result.matchings[index].truth))
-    _outline(picture, scene.quads[~counts] * factor, _IGNORED, 1)
-    _outline(picture, scene.quads[counts] * factor, _TRUTH, 2)
-    _outline(picture, result.found[index] * factor, _FOUND, 1)
+    outline(picture, scene.quads[~counts] * factor, _IGNORED, 1)
+    outline(picture, scene.quads[counts] * factor, _TRUTH, 2)
+    outline(picture, result.found[index] * factor, _FOUND, 1)
     return picture
 
 
@@ -84,7 +87,7 @@ def _scene_samples(
     for index in chosen:
         truth, before, now = _told_of(engine, baseline, index)
         yield Sample(
-            picture=_data_uri(_scene_picture(engine, index)),
+            picture=data_uri(_scene_picture(engine, index)),
             caption=engine.scenes[index].path.name,
             truth=_short(truth),
             baseline=_short(before),
@@ -101,7 +104,7 @@ def _crop_samples(
         width = round(picture.shape[1] * _CROP_HEIGHT / picture.shape[0])
         size = (min(_CROP_WIDTH, max(1, width)), _CROP_HEIGHT)
         yield Sample(
-            picture=_data_uri(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)),
+            picture=data_uri(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)),
             caption=engine.crops[index].path.name,
             truth=_short(engine.crops[index].text),
             baseline=_short(baseline.texts[index]) if baseline else "-",

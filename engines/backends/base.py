@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -235,6 +235,19 @@ class Backend(ABC):
         Raises:
             TargetMissingError: the target cannot run here.
         """
+
+    def look_inside(
+        self, plan: Path, names: Sequence[str], pictures: Pictures
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Run a plan on pictures (N, C, H, W); return what inner tensors hold, and the output.
+
+        Only those of the named tensors that the target still has are returned; most targets show
+        none. To show one may change how ops around it are joined, and so the numbers.
+
+        Raises:
+            TargetMissingError: the target cannot run here.
+        """
+        return {}
 
     def check_precision(self, precision: Precision) -> None:
         """Refuse a precision that the target would silently run as another.

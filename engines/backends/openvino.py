@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ...errors import EngineBuildError, OutputError
 from ...onnx_file import as_file, is_too_large
 from ..cpu import has_exact_int8
 from ..lower.fake_quantize import lower_qdq_pairs
-from .base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
+from .base import Backend, BuildSettings, GraphNeeds, Pictures, Presence, Runner, RunSettings
 
 _RECURRENT = {"LSTMSequence", "GRUSequence", "RNNSequence"}
 
@@ -157,6 +158,24 @@ class _OpenVino(Backend):
             return _RecurrentRunner(graph, settings, label=label, max_batch=max_batch)
         compiled = core.compile_model(graph, "CPU", _config(settings))
         return _Runner(compiled, label=label, max_batch=max_batch)
+
+    def look_inside(
+        self, plan: Path, names: Sequence[str], pictures: Pictures
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Add outputs to the plan; the importer kept the names of tensors."""
+        import openvino as ov
+
+        core = ov.Core()
+        graph = core.read_model(plan)
+        own = graph.output(0).get_names()
+        ports = [port for op in graph.get_ordered_ops() for port in op.outputs()]
+        known = {name for port in ports for name in port.get_names()}
+        wanted = [name for name in names if name in known - own]
+        graph.add_outputs(wanted)
+        request = core.compile_model(graph, "CPU", _config(RunSettings())).create_infer_request()
+        request.infer([np.ascontiguousarray(pictures)])
+        shown = [*wanted, *own]
+        return {name: np.array(request.get_tensor(name).data) for name in shown}
 
 
 BACKEND = _OpenVino()

@@ -1,0 +1,66 @@
+"""``ocr-trt debug``: from a changed word or box back to the layer that changed it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import ConsoleReporter, plain, print_json, quiet_libraries
+from .options import Json, Verbose
+
+
+def debug(
+    bundle: Annotated[Path, typer.Argument(help="Engine bundle.")],
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder of pictures, with labels.json or without.")
+    ],
+    against: Annotated[
+        str, typer.Option(help="float: the model's float graph; or another bundle of the model.")
+    ] = "float",
+    sample: Annotated[
+        str | None, typer.Option(help="Only this file, or one word of it: test_04.jpg:3.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for debug.{json,html}.")] = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find which layer changed the samples that got worst, and whether graph or target did it.
+
+    The bundle's typed graph runs beside the float one, tensor by tensor: a graph that loses (int8,
+    fp16) is told from a target that computes something else than its graph.
+
+    Example: `ocr-trt debug bundles/my_recognizer-openvino-int8 --data labelled --output debug`
+    """
+    quiet_libraries(verbose=verbose)
+    from ..debug.find import debug as find
+    from ..debug.page import FILES, write_debug
+    from ..engines.bundle import load_bundle
+    from ..ocr.dataset import load_dataset
+    from ..output import check_destination, whole_folder
+
+    if output:
+        check_destination(output, own=FILES)
+    loaded = load_bundle(bundle)
+    other = None if against == "float" else load_bundle(against)
+    reporter = ConsoleReporter(silent=json)
+    report = find(loaded, load_dataset(data), reporter, against=other, sample=sample)
+    if output:
+        with whole_folder(output, FILES) as scratch:
+            write_debug(report, scratch)
+    if json:
+        told = report.model_dump(mode="json", exclude={"samples": {"__all__": {"picture"}}})
+        print_json({**told, "lines": report.lines})
+        return
+    for line in report.lines:
+        print(plain(line))
+    for note in report.notes:
+        print(f"note: {plain(note)}")
+    if output:
+        print(output / FILES[1])
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(debug)

@@ -1,0 +1,1 @@
+"""From a changed word or box back to the layer that changed it."""

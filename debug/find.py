@@ -1,0 +1,258 @@
+"""From a changed word or box back to its cause: samples, tensors, the step to blame, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ..bench.accuracy import run_samples
+from ..engines.backends import backend
+from ..engines.bundle import Bundle
+from ..errors import InputFileError
+from ..ocr.dataset import Dataset
+from ..pipeline.engine import Engine, engine_from_bundle
+from ..reporter import Reporter
+from ..session import onnx_session
+from .divergence import SAME, Culprit, StepRow, culprit_of, decibels, step_rows, target_culprit
+from .reference import Graphs, check_same_model, float_graphs, refused_as, typed_graphs
+from .repair import repaired
+from .report import DebugReport, SampleRow, Verdict
+from .samples import Sample, picture_of, sample_of, told_by, truth_of
+from .steps import GraphPair
+from .suspects import Suspect, chosen_samples, suspects
+from .target_trace import noise_between, target_tensors
+from .tracing import Measured, Tracer
+
+MOST_SAMPLES = 3
+"""The worst ones, which tensors are compared on."""
+Output = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """A sample, and what all three make of it: (1, ...) each."""
+
+    sample: Sample
+    suspect: Suspect
+    reference: Output
+    typed: Output
+    engine: Output
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Systems:
+    """The bundle as it runs here, its typed graphs, and what they are compared with."""
+
+    bundle: Bundle
+    engine: Engine
+    typed: Graphs
+    reference: Graphs
+    pairs: dict[int, GraphPair] = field(default_factory=dict)
+
+    def pair(self, width: int) -> GraphPair:
+        """Return both graphs for one width."""
+        if width not in self.pairs:
+            with refused_as(f"{self.bundle.folder}: its graph cannot be compared"):
+                pair = GraphPair(self.reference.graph(width), self.typed.graph(width))
+                if not pair.steps:
+                    raise InputFileError(
+                        f"{self.bundle.folder}: its graph for width {width} has no tensor in "
+                        f"common with the {self.reference.label}; build the bundle again"
+                    )
+            self.pairs[width] = pair
+        return self.pairs[width]
+
+    @property
+    def can_run(self) -> bool:
+        """Whether the target itself runs here."""
+        return backend(self.bundle.manifest.target).presence().can_run
+
+
+def debug(
+    bundle: Bundle,
+    dataset: Dataset,
+    reporter: Reporter,
+    *,
+    against: Bundle | None = None,
+    sample: str | None = None,
+) -> DebugReport:
+    """Find what in a bundle changed its worst samples.
+
+    Args:
+        bundle: the bundle.
+        dataset: samples, with labels or without.
+        reporter: told of the steps.
+        against: another bundle of the same model; the model's float graph if there is none.
+        sample: the name of one file, or of one word in it, to look at; the worst ones without it.
+
+    Raises:
+        InputFileError: no such sample, a picture or graph is damaged, another model's bundle.
+    """
+    chosen, names = chosen_samples(dataset, bundle.spec, sample)
+    systems = _systems(bundle, against, reporter)
+    with systems.engine, systems.reference.engine(bundle.spec) as baseline:
+        mine, theirs = (run_samples(e, chosen, reporter) for e in (systems.engine, baseline))
+        order = suspects(mine, theirs, labelled=dataset.labelled)
+        samples = [
+            sample_of(mine, each.index, bundle.spec, names[each.index])
+            for each in order[:MOST_SAMPLES]
+        ]
+        with systems.typed.engine(bundle.spec) as typed:
+            seen = [
+                _Seen(
+                    sample=each,
+                    suspect=suspect,
+                    reference=baseline.runner(each.width).run(each.feed),
+                    typed=typed.runner(each.width).run(each.feed),
+                    engine=systems.engine.runner(each.width).run(each.feed),
+                )
+                for each, suspect in zip(samples, order, strict=False)
+            ]
+    worse = sum(each.harm > 0 for each in order)
+    return _report(systems, seen, _judge(systems, seen, reporter), (len(order), worse))
+
+
+def _systems(bundle: Bundle, against: Bundle | None, reporter: Reporter) -> _Systems:
+    typed = typed_graphs(bundle)
+    if against is not None:
+        check_same_model(bundle, against)
+        reference = typed_graphs(against)
+    else:
+        with reporter.step(f"load the model of {bundle.spec.name}"):
+            reference = float_graphs(bundle, typed, reporter)
+    can_run = backend(bundle.manifest.target).presence().can_run
+    engine = engine_from_bundle(bundle) if can_run else typed.engine(bundle.spec)
+    return _Systems(bundle=bundle, engine=engine, typed=typed, reference=reference)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judgement:
+    """What the tensors say. ``fixed``: outputs with the culprit repaired, one for each sample."""
+
+    verdict: Verdict
+    graph: float | None
+    target: float | None
+    rows: tuple[StepRow, ...]
+    culprit: Culprit | None
+    fixed: tuple[Output, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _judge(systems: _Systems, seen: Sequence[_Seen], reporter: Reporter) -> _Judgement:
+    graph = np.sum([noise_between(each.reference, each.typed) for each in seen], 0)
+    target = np.sum([noise_between(each.typed, each.engine) for each in seen], 0)
+    whole = sum(noise_between(each.reference, each.engine)[1] for each in seen)
+    left = decibels(float(graph[0]), float(graph[1])), decibels(float(target[0]), float(target[1]))
+    level = decibels(float(graph[0]), whole)
+    verdict: Verdict = "same"
+    if level is not None and level < SAME:
+        verdict = "target" if not target[1] <= graph[1] else "graph"
+    first, inside, notes = seen[0], dict[str, float | None](), list[str]()
+    if not systems.can_run:
+        notes.append(f"{systems.bundle.manifest.target} does not run here: only graphs compared")
+    if verdict == "target":
+        with reporter.step(f"look inside {systems.bundle.manifest.target}"):
+            pair, feed = systems.pair(first.sample.width), first.sample.feed
+            inside, note = target_tensors(
+                systems.bundle, pair, first.sample.width, feed, first.engine
+            )
+        notes += [note] if note else []
+    rows = _rows(systems, seen, inside, reporter)
+    steps = systems.pair(first.sample.width).steps
+    culprit = None
+    if verdict == "target" and inside:
+        culprit = target_culprit(steps, rows)
+    elif verdict == "graph":
+        culprit = culprit_of(rows)
+    fixed = _fixed(systems, seen, culprit) if culprit and verdict == "graph" else ()
+    return _Judgement(
+        verdict=verdict, graph=left[0], target=left[1], rows=rows, culprit=culprit, fixed=fixed,
+        notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _rows(
+    systems: _Systems,
+    seen: Sequence[_Seen],
+    inside: dict[str, float | None],
+    reporter: Reporter,
+) -> tuple[StepRow, ...]:
+    """Measure all steps on all samples: one width at a time, one sample after the other."""
+    total: Measured | None = None
+    with reporter.step("compare tensor by tensor", len(seen)) as advance:
+        done = 0
+        for width in sorted({each.sample.width for each in seen}):
+            with refused_as(f"{systems.bundle.folder}: its graph cannot be compared"):
+                tracer = Tracer(systems.pair(width))
+                measured = [
+                    tracer.measure(each.sample.feed) for each in seen if each.sample.width == width
+                ]
+            for found in measured:
+                total = found if total is None else total + found
+            done += len(measured)
+            advance(done)
+    assert total is not None
+    return step_rows(systems.pair(seen[0].sample.width).steps, total, inside)
+
+
+def _fixed(systems: _Systems, seen: Sequence[_Seen], culprit: Culprit) -> tuple[Output, ...]:
+    """Run the typed graph with the culprit done as the reference does it; () if it cannot be."""
+    outputs = []
+    for each in seen:
+        pair = systems.pair(each.sample.width)
+        step = next((s for s in pair.steps if s.name == culprit.step.name), None)
+        model = repaired(pair, step) if step is not None else None
+        if model is None:
+            return ()
+        feeds = {model.graph.input[0].name: each.sample.feed}
+        outputs.append(onnx_session(model, optimise=False).run(None, feeds)[0])
+    return tuple(outputs)
+
+
+def _report(
+    systems: _Systems, seen: Sequence[_Seen], judged: _Judgement, counts: tuple[int, int]
+) -> DebugReport:
+    spec, manifest = systems.bundle.spec, systems.bundle.manifest
+    fixed: Sequence[Output | None] = judged.fixed or [None] * len(seen)
+    samples = tuple(_sample_row(systems, each, fix) for each, fix in zip(seen, fixed, strict=True))
+    notes = (systems.reference.note, *judged.notes)
+    first = seen[0]
+    repaired_level = None
+    if judged.fixed:
+        repaired_level = decibels(*noise_between(first.reference, judged.fixed[0]))
+    return DebugReport(
+        bundle=str(systems.bundle.folder),
+        name=spec.name,
+        role=spec.role,
+        target_name=manifest.target,
+        precision=manifest.precision,
+        reference=systems.reference.label,
+        looked_at=counts[0],
+        worse=counts[1],
+        verdict=judged.verdict,
+        graph=judged.graph,
+        target=judged.target,
+        target_ran=systems.can_run,
+        first=decibels(*noise_between(first.reference, first.typed)) if judged.fixed else None,
+        repaired=repaired_level,
+        culprit=judged.culprit,
+        steps=judged.rows,
+        samples=samples,
+        notes=tuple(note for note in notes if note),
+    )
+
+
+def _sample_row(systems: _Systems, seen: _Seen, fixed: Output | None) -> SampleRow:
+    spec, sample = systems.bundle.spec, seen.sample
+    return SampleRow(
+        name=sample.name,
+        lost=seen.suspect.harm,
+        baseline=told_by(seen.reference, sample, spec),
+        engine=told_by(seen.engine, sample, spec),
+        truth=truth_of(sample),
+        repaired="" if fixed is None else told_by(fixed, sample, spec),
+        picture=picture_of(sample, seen.engine, seen.reference, spec),
+    )
