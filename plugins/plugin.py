@@ -50,9 +50,10 @@ class Plugin:
         launch: inputs and attributes -> how they are launched; raises ValueError for shapes and
             dtypes that the op does not take.
         examples: what it is verified on, the same every time.
-        register: makes it a plugin of TensorRT in this process, given PTX of its kernels.
         tolerance: how far floats may be from the reference's, as a share of 1 + their size; 0:
             equal, NaN where it has NaN.
+        register: makes it a plugin of TensorRT in this process, given PTX of its kernels. None: it
+            is used by itself, before or after an engine, never inside one.
     """
 
     name: str
@@ -62,8 +63,8 @@ class Plugin:
     entries: tuple[str, ...]
     launch: Callable[[Sequence[Array], Attributes], Launch]
     examples: Callable[[], list[Example]]
-    register: Callable[[bytes], None]
     tolerance: float = 0.0
+    register: Callable[[bytes], None] | None = None
 
 
 def blocks_for(work: int, threads: int) -> int:

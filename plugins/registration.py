@@ -1,4 +1,4 @@
-"""All custom ops as plugins of TensorRT."""
+"""Custom ops as plugins of TensorRT."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .registry import PLUGINS
 
 
 def register_plugins(floor: int) -> tuple[str, ...]:
-    """Register all ops with TensorRT, and return their names. To be called once in a process.
+    """Register all ops that engines hold, and return their names. To be called once in a process.
 
     Where TensorRT then meets one in a graph, as a node with the attribute ``plugin_namespace``, it
     takes the kernel and not the function body.
@@ -23,6 +23,9 @@ def register_plugins(floor: int) -> tuple[str, ...]:
     """
     if plugin_module() is None:
         raise TargetMissingError("kernels of custom ops need TensorRT 10.9 or later")
+    registered = []
     for plugin in PLUGINS.values():
-        plugin.register(ptx_from_source(plugin.source, floor))
-    return tuple(PLUGINS)
+        if plugin.register is not None:
+            plugin.register(ptx_from_source(plugin.source, floor))
+            registered.append(plugin.name)
+    return tuple(registered)
