@@ -22,15 +22,20 @@ def pad_to(image: Image, height: int, width: int, value: int) -> Image:
     return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(value,) * 3)
 
 
+def letterbox_size(image: Image, height: int, width: int) -> tuple[int, int]:
+    """Return the (rows, columns) that a picture gets in (height, width), its proportions kept."""
+    rows, columns = image.shape[:2]
+    factor = min(height / rows, width / columns)
+    return min(height, max(1, round(rows * factor))), min(width, max(1, round(columns * factor)))
+
+
 def letterbox(image: Image, height: int, width: int, pad: int) -> tuple[Image, tuple[float, float]]:
     """Fit a picture into (height, width), keeping its proportions; the rest is padding.
 
     Returns the (height, width[, 3]) picture, and the scales (x, y) from old to new pixels.
     """
     rows, columns = image.shape[:2]
-    factor = min(height / rows, width / columns)
-    new_rows = min(height, max(1, round(rows * factor)))
-    new_columns = min(width, max(1, round(columns * factor)))
+    new_rows, new_columns = letterbox_size(image, height, width)
     small = resize(image, new_rows, new_columns)
     return pad_to(small, height, width, pad), (new_columns / columns, new_rows / rows)
 

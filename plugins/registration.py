@@ -1,4 +1,4 @@
-"""All custom ops as plugins of TensorRT."""
+"""Custom ops as plugins of TensorRT."""
 
 from __future__ import annotations
 

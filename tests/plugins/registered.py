@@ -78,7 +78,8 @@ def main() -> None:
         }
 
     found, packed = [], []
-    for name, plugin in PLUGINS.items():
+    for name in registered:
+        plugin = PLUGINS[name]
         definition = library.QDP_REGISTRY[f"ocr_trt::{name}"]
         for example in plugin.examples():
             for axes in ([], [0], [0, 3]):

@@ -55,9 +55,23 @@ def test_kernels_are_the_ops_and_stay_in_their_memory(plugin: Plugin) -> None:
     assert found.wrong == ()
 
 
+@each
+def test_examples_try_all_kernels(plugin: Plugin) -> None:
+    launches = [plugin.launch(e.inputs, e.attributes) for e in plugin.examples()]
+    assert {launch.entry for launch in launches} == set(plugin.entries)
+
+
 @needs_compiler
-def test_threads_that_share_memory_wait_for_each_other() -> None:
-    assert verify_on_host(PLUGINS["CtcGreedyDecode"], "races").wrong == ()
+@pytest.mark.parametrize("name", ["CtcGreedyDecode", "CropWarp"])
+def test_threads_that_share_memory_wait_for_each_other(name: str) -> None:
+    assert verify_on_host(PLUGINS[name], "races").wrong == ()
+
+
+@needs_compiler
+def test_map_that_not_all_threads_wait_for_is_seen(tmp_path: Path) -> None:
+    broken = changed(PLUGINS["CropWarp"], tmp_path, "__syncthreads();", ";")
+    with pytest.raises(EngineBuildError, match="data race"):
+        verify_on_host(replace(broken, examples=lambda: broken.examples()[:2]), "races")
 
 
 @needs_compiler
@@ -69,6 +83,8 @@ def test_threads_that_share_memory_wait_for_each_other() -> None:
         ("MaxUnpool2d", "rows * across", "(rows + 1) * across", "heap-buffer-overflow"),
         ("MaxPoolArgmax2d", "rows * across", "(rows + 1) * across", "heap-buffer-overflow"),
         ("CtcGreedyDecode", "step < steps", "step <= steps", "heap-buffer-overflow"),
+        ("ImageToTensor", "index >= static", "index > static", "heap-buffer-overflow"),
+        ("CropWarp", "size - 1", "size", "heap-buffer-overflow"),
     ],
 )
 def test_access_out_of_bounds_is_seen(
@@ -176,6 +192,17 @@ def test_data_moves_in_vectors_of_16_bytes(name: str, loads: int, stores: int) -
         assert len(re.findall(r"ld\.global\S*\.v4\.\w32", body)) == loads
         assert len(re.findall(r"st\.global\.v4\.\w32", body)) == stores
         assert not re.search(r"(ld|st)\.global\.(nc\.)?[^v]", body), "nothing moves one by one"
+
+
+@pytest.mark.parametrize("name", ["ImageToTensor", "CropWarp"])
+def test_planes_are_stored_in_vectors_of_16_bytes(name: str) -> None:
+    needs_nvrtc()
+    ptx = ptx_from_source(PLUGINS[name].source, 75).decode()
+    wide = [body for body in ptx.split(".visible .entry ")[1:] if re.match(r"\w+_x[48]\b", body)]
+    assert len(wide) == 2
+    for body in wide:
+        assert re.search(r"st\.global\.v4\.\w32", body)
+        assert not re.search(r"st\.global\.[^v]", body), "nothing is stored one by one"
 
 
 def test_compile_error_shows_the_line(tmp_path: Path) -> None:

@@ -64,8 +64,9 @@ def launches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_all_ops_are_registered(launches: dict[str, Any]) -> None:
-    assert launches["registered"] == list(PLUGINS)
-    assert len(launches["launches"]) == 3 * sum(len(p.examples()) for p in PLUGINS.values())
+    with_plugin = {name: plugin for name, plugin in PLUGINS.items() if plugin.register is not None}
+    assert launches["registered"] == list(with_plugin)
+    assert len(launches["launches"]) == 3 * sum(len(p.examples()) for p in with_plugin.values())
 
 
 def test_tensorrt_launches_what_was_verified(launches: dict[str, Any]) -> None:

@@ -1,0 +1,26 @@
+"""Text cut out of a picture, straightened, scaled and normalised in one pass. See README.md."""
+
+from __future__ import annotations
+
+from ..function import DOMAIN
+from ..plugin import Plugin
+from .attributes import crop_attributes
+from .body import BODY
+from .examples import examples
+from .kernel import ENTRIES, SOURCE, launch
+from .reference import crop_warp
+
+NAME = "CropWarp"
+
+PLUGIN = Plugin(
+    name=NAME,
+    body=BODY,
+    reference=lambda inputs, attributes: (crop_warp(inputs, attributes),),
+    source=SOURCE,
+    entries=ENTRIES,
+    launch=launch,
+    examples=examples,
+    tolerance=1e-4,
+)
+
+__all__ = ["BODY", "DOMAIN", "NAME", "PLUGIN", "crop_attributes", "crop_warp"]

@@ -1,0 +1,50 @@
+"""How CropWarp's kernels are launched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..pictures import DTYPES, check_inputs
+from ..plugin import Array, Attributes, Launch, blocks_for
+from ..vectors import entries, entry_for
+
+SOURCE = Path(__file__).with_name("kernel.cu")
+ENTRIES = entries("crop_warp")
+THREADS = 128
+MAX_CROP_SIDE = 4096
+"""Pixels: with 16 samples for each, twice what a side's samples and results make is 2^29."""
+_MOST_BLOCKS = 2**31 - 1
+
+
+def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
+    """Return the launch for a picture (H, W, 3) uint8, quads (N, 4, 2) and color, mean, scale.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    picture, quads, *colors = inputs
+    check_inputs("CropWarp", picture, colors, attributes)
+    if quads.ndim != 3 or quads.shape[1:] != (4, 2) or quads.dtype != np.float32:
+        raise ValueError(
+            f"CropWarp takes quads (N, 4, 2), float32, not {quads.dtype} {quads.shape}"
+        )
+    height, width, pad = (attributes[name] for name in ("height", "width", "pad"))
+    if max(height, width) > MAX_CROP_SIDE:
+        raise ValueError(
+            f"CropWarp makes crops of up to {MAX_CROP_SIDE} pixels a side, not {height} x {width}"
+        )
+    count, channels, dtype = len(quads), len(colors[0]), DTYPES[attributes["to"]]
+    entry, side = entry_for("crop_warp", dtype, width)
+    blocks = max(1, count) * blocks_for(height * width // side, THREADS)
+    if blocks > _MOST_BLOCKS:
+        raise ValueError(f"CropWarp: {count} crops of {height} x {width} are too many at once")
+    return Launch(
+        entry=entry,
+        blocks=blocks,
+        threads=THREADS,
+        numbers=(*picture.shape[:2], count, channels, height, width, pad),
+        outputs=(((count, channels, height, width), dtype),),
+    )

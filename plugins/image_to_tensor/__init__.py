@@ -1,0 +1,33 @@
+"""A picture as it lies in memory to a model's input in one pass. See README.md."""
+
+from __future__ import annotations
+
+from ..function import DOMAIN
+from ..plugin import Plugin
+from .attributes import detector_attributes, line_attributes
+from .body import BODY
+from .kernel import ENTRIES, SOURCE, launch
+from .reference import examples, image_to_tensor
+
+NAME = "ImageToTensor"
+
+PLUGIN = Plugin(
+    name=NAME,
+    body=BODY,
+    reference=lambda inputs, attributes: (image_to_tensor(inputs, attributes),),
+    source=SOURCE,
+    entries=ENTRIES,
+    launch=launch,
+    examples=examples,
+    tolerance=1e-4,
+)
+
+__all__ = [
+    "BODY",
+    "DOMAIN",
+    "NAME",
+    "PLUGIN",
+    "detector_attributes",
+    "image_to_tensor",
+    "line_attributes",
+]

@@ -1,0 +1,37 @@
+"""ImageToTensor's attributes, so that it makes what the pipeline makes on the CPU."""
+
+from __future__ import annotations
+
+from ...ocr.preprocess import letterbox_size, line_width
+from ...ocr.types import Image
+from ...spec import InputSpec
+
+
+def detector_attributes(picture: Image, settings: InputSpec, to: int = 1) -> dict[str, int]:
+    """Return the attributes for one RGB picture (H, W, 3), as ``ocr.tensor.detector_input``.
+
+    ``to`` is the tensor's dtype by its number in ONNX: 1 float32, 10 float16.
+    """
+    fitted = letterbox_size(picture, settings.height, settings.width)
+    return _attributes(picture, fitted, settings.width, settings, to)
+
+
+def line_attributes(line: Image, settings: InputSpec, width: int, to: int = 1) -> dict[str, int]:
+    """Return the attributes for one RGB text line (h, w, 3), as ``ocr.tensor.recognizer_input``."""
+    fitted = settings.height, min(width, line_width(line, settings.height))
+    return _attributes(line, fitted, width, settings, to)
+
+
+def _attributes(
+    picture: Image, fitted: tuple[int, int], width: int, settings: InputSpec, to: int
+) -> dict[str, int]:
+    rows, columns = fitted
+    return {
+        "rows": rows,
+        "columns": columns,
+        "height": settings.height,
+        "width": width,
+        "pad": settings.pad,
+        "area": int(rows * columns < picture.shape[0] * picture.shape[1]),
+        "to": to,
+    }

@@ -1,0 +1,41 @@
+"""How ImageToTensor's kernels are launched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..pictures import DTYPES, check_inputs
+from ..plugin import Array, Attributes, Launch, blocks_for
+from ..vectors import entries, entry_for
+
+SOURCE = Path(__file__).with_name("kernel.cu")
+ENTRIES = entries("image_to_tensor")
+THREADS = 128
+
+
+def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
+    """Return the launch for a picture (H, W, 3) uint8 and color, mean, scale, float32.
+
+    Raises:
+        ValueError: they are something else, or the attributes do not go together.
+    """
+    picture, *colors = inputs
+    check_inputs("ImageToTensor", picture, colors, attributes)
+    names = ("rows", "columns", "height", "width", "pad", "area")
+    rows, columns, height, width, pad, area = (attributes[name] for name in names)
+    if not (1 <= rows <= height and 1 <= columns <= width):
+        raise ValueError(
+            f"ImageToTensor: {rows} rows and {columns} columns do not fit into {height} x {width}"
+        )
+    if area not in (0, 1):
+        raise ValueError(f"ImageToTensor: area is 0 or 1, not {area}")
+    channels, dtype = len(colors[0]), DTYPES[attributes["to"]]
+    entry, side = entry_for("image_to_tensor", dtype, width)
+    return Launch(
+        entry=entry,
+        blocks=blocks_for(height * width // side, THREADS),
+        threads=THREADS,
+        numbers=(*picture.shape[:2], channels, rows, columns, height, width, pad, area),
+        outputs=(((1, channels, height, width), dtype),),
+    )

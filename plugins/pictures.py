@@ -1,0 +1,73 @@
+"""What ops that make tensors of pictures share: colours, normalisation, what they accept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..spec import InputSpec
+from .plugin import Array, Attributes
+
+MAX_SIDE = 32767
+"""Pixels. Twice the product of two sides is below 2^31; OpenCV's warps take no more either."""
+
+COLORS: Mapping[str, npt.NDArray[np.float32]] = {
+    "RGB": np.eye(3, dtype=np.float32),
+    "BGR": np.eye(3, dtype=np.float32)[::-1].copy(),
+    "GREY": np.array([[0.299, 0.587, 0.114]], np.float32),
+}
+"""(C, 3): the channels of a tensor, each as shares of red, green and blue; grey by Rec. 601."""
+
+DTYPES: Mapping[int, np.dtype] = {1: np.dtype(np.float32), 10: np.dtype(np.float16)}
+"""By the number that ONNX has for them, as in the attribute ``to`` of Cast."""
+
+
+def colors_of(settings: InputSpec) -> tuple[Array, Array, Array]:
+    """Return the inputs color (C, 3), mean (C,) and scale (C,), float32, that a spec means."""
+    color = COLORS[settings.color]
+    mean, scale = (
+        np.ascontiguousarray(np.broadcast_to(np.array(values, np.float32), len(color)))
+        for values in (settings.mean, settings.scale)
+    )
+    return color, mean, scale
+
+
+def coloured(pixels: Array, colors: Sequence[Array]) -> Array:
+    """Return ``(color · pixel - mean) * scale``: (..., 3) RGB -> (..., C) float64."""
+    color, mean, scale = (array.astype(np.float64) for array in colors)
+    result: Array = (pixels @ color.T - mean) * scale
+    return result
+
+
+def check_inputs(op: str, picture: Array, colors: Sequence[Array], attributes: Attributes) -> None:
+    """Refuse what no such op takes.
+
+    Args:
+        op: its name.
+        picture: (H, W, 3) uint8.
+        colors: color (C, 3), mean (C,) and scale (C,), float32.
+        attributes: those that all have: ``height``, ``width``, ``pad``, ``to``.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    sides = (*picture.shape[:2], attributes["height"], attributes["width"])
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        raise ValueError(
+            f"{op} takes a picture (H, W, 3) of uint8, not {picture.dtype} {picture.shape}"
+        )
+    if not all(1 <= side <= MAX_SIDE for side in sides):
+        raise ValueError(f"{op}: sides are 1 to {MAX_SIDE} pixels, not {sides}")
+    channels = len(colors[0])
+    shapes = [array.shape for array in colors]
+    if shapes != [(channels, 3), (channels,), (channels,)] or channels < 1:
+        raise ValueError(f"{op} takes color (C, 3), mean (C,) and scale (C,), not {shapes}")
+    if any(array.dtype != np.float32 for array in colors):
+        raise ValueError(f"{op} takes color, mean and scale in float32")
+    if not 0 <= attributes["pad"] <= 255:
+        raise ValueError(f"{op}: pad is from 0 to 255, not {attributes['pad']}")
+    if attributes["to"] not in DTYPES:
+        known = ", ".join(map(str, DTYPES))
+        raise ValueError(f"{op}: to is one of {known}, not {attributes['to']}")
