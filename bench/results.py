@@ -13,7 +13,7 @@ Kind = Literal["baseline", "reference", "engine"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class AccuracyRow(_Part):
