@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -11,8 +12,15 @@ from pathlib import Path
 
 from .errors import OutputError
 
-_SCRATCH = ".ocr-trt-"
+SCRATCH = ".ocr-trt-"
+"""How the names of folders begin that are not finished."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def cache_root() -> Path:
+    """Return where what can be made again is kept: ``$XDG_CACHE_HOME/ocr-trt``."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "ocr-trt"
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:
@@ -34,9 +42,11 @@ def check_file_destination(path: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove a folder: whole, as far as its name goes."""
-    aside = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder.parent))
-    folder.replace(aside / "old")
-    shutil.rmtree(aside, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
+    try:
+        folder.replace(aside / "old")
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -62,7 +72,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
     content = data.encode("utf-8") if isinstance(data, str) else data
     scratch: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_SCRATCH, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=SCRATCH, delete=False) as file:
             scratch = Path(file.name)
             file.write(content)
         scratch.chmod(0o644)
@@ -122,7 +132,7 @@ def whole_folder(folder: Path, own: Collection[str]) -> Iterator[Path]:
     folder = folder.absolute() if folder.name else folder.resolve()
     scratch: Path | None = None
     try:
-        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder.parent))
+        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
         scratch.chmod(0o755)
         yield scratch
         _swap(scratch, folder)
@@ -139,7 +149,7 @@ def _swap(scratch: Path, folder: Path) -> None:
     if not folder.exists():
         scratch.replace(folder)
         return
-    aside = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder.parent))
+    aside = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
     old = aside / "old"
     try:
         folder.replace(old)

@@ -23,6 +23,7 @@ from . import (
     buckets,
     build,
     bundle,
+    cache,
     calibrate,
     demo,
     doctor,
@@ -30,6 +31,7 @@ from . import (
     inspect,
     plugins,
     run,
+    schema,
     train,
 )
 from .specs import CAPABILITY
@@ -60,6 +62,8 @@ for _module in (
     bench,
     run,
     bundle,
+    schema,
+    cache,
     doctor,
     demo,
     plugins,

@@ -124,6 +124,8 @@ class Backend(ABC):
     """Whether ``BuildSettings.compute_capabilities`` means anything to it."""
     takes_plugins: bool = False
     """Whether ``BuildSettings.plugins`` does."""
+    times_kernels: bool = False
+    """Whether its builder chooses kernels by timing them: no two plans of a graph are the same."""
 
     @abstractmethod
     def presence(self) -> Presence:

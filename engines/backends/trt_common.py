@@ -118,6 +118,7 @@ class NvidiaBackend(Backend):
         self._package, self._extra = package, extra
         self._builds_without_gpu = self.for_named_gpus = builds_without_gpu
         self.takes_plugins = package == "tensorrt"
+        self.times_kernels = not builds_without_gpu
 
     def presence(self) -> Presence:
         """Look for the package, and for a GPU."""

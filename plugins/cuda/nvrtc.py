@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import EngineBuildError, TargetMissingError
-from ...output import check_writable, write_whole
+from ...output import cache_root, check_writable, write_whole
 
 FLOORS = (75, 80, 90)
 """Compute capabilities, times ten, that PTX is made for; it runs on these and all above."""
@@ -21,8 +20,7 @@ _REMEDY = "install it with: pip install 'ocr-trt[cuda]'"
 
 def cache_folder() -> Path:
     """Return where compiled kernels are kept: ``$XDG_CACHE_HOME/ocr-trt/ptx``."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "ocr-trt" / "ptx"
+    return cache_root() / "ptx"
 
 
 def ptx_from_source(source: Path, floor: int, folder: Path | None = None) -> bytes:
