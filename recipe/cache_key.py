@@ -124,7 +124,7 @@ def _plain(value: Any, known: dict[Path, str]) -> Any:
             known[value] = tree_sha256(value) if value.exists() else "missing"
         return known[value]
     if isinstance(value, np.ndarray):
-        digest = hashlib.sha256(np.ascontiguousarray(value)).hexdigest()
+        digest = hashlib.sha256(value.tobytes()).hexdigest()
         return [value.dtype.str, list(value.shape), digest]
     if isinstance(value, BaseModel):
         return {name: _plain(getattr(value, name), known) for name in type(value).model_fields}

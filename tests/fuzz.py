@@ -35,7 +35,7 @@ CHUNK = 500
 """Cases in a child."""
 CPU_SECONDS = 5.0
 """Of a case."""
-WALL_SECONDS = 120.0
+WALL_SECONDS = 600.0
 """Without a word of a child; also what it may take to start."""
 
 

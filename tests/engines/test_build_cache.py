@@ -49,6 +49,16 @@ def test_damaged_entry_is_removed(name: str, how: str, bundle: Bundle, tmp_path:
     assert names(cache) == []
 
 
+def test_manifest_that_says_something_else_is_noticed(bundle: Bundle, tmp_path: Path) -> None:
+    cache = BuildCache(folder=tmp_path / "cache", most=1 << 20)
+    cache.keep("a", bundle)
+    path = cache.folder / "a" / "bundle" / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b"0" * 64, b"1" * 64))
+    load_bundle(path.parent)  # it is as valid as before
+    assert cache.find("a") is None
+    assert names(cache) == []
+
+
 def test_what_was_unused_for_longest_goes_first(bundle: Bundle, tmp_path: Path) -> None:
     probe = BuildCache(folder=tmp_path / "probe", most=1 << 20)
     probe.keep("a", bundle)
