@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -42,11 +43,41 @@ def read_onnx(path: Path) -> ir.Model:
     try:
         model = onnx.load(path)
         onnx.checker.check_model(path)
+        return ir.from_proto(model)  # refuses more than the checker does
     except Exception as error:  # protobuf and onnx have no common base class
         raise InputFileError(
             f"{path}: not a valid ONNX model: {str(error).splitlines()[0][:300]}"
         ) from None
-    return ir.from_proto(model)
+
+
+def external_files(path: Path) -> list[Path]:
+    """Return the files that an ONNX file names for weights, as far as they are there, by name.
+
+    None if it is no ONNX model.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception:  # protobuf and onnx have no common base class
+        return []
+    named = {
+        entry.value
+        for tensor in _tensors(model)
+        for entry in tensor.external_data
+        if entry.key == "location" and "\0" not in entry.value
+    }
+    files = (path.parent / name for name in sorted(named))
+    return [file for file in files if file.is_file()]
+
+
+def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """Yield the tensors anywhere below a protobuf message: of inner graphs and functions too."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is not None:
+            for inner in value if descriptor.is_repeated else (value,):
+                yield from _tensors(inner)
 
 
 @contextmanager

@@ -12,20 +12,21 @@ from pathlib import Path
 
 from .errors import OutputError
 
-_SCRATCH = ".ocr-trt-"
+SCRATCH = ".ocr-trt-"
+"""How the names of folders begin that are not finished."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def cache_root() -> Path:
+    """Return where what can be made again is kept: ``$XDG_CACHE_HOME/ocr-trt``."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "ocr-trt"
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:
     if error.errno in _FULL:
         return OutputError(f"{path}: the disk is full; nothing was written")
     return OutputError(f"{path}: cannot be written: {error.strerror or error}")
-
-
-def cache_folder(name: str) -> Path:
-    """Return where things are kept that can be made again: ``$XDG_CACHE_HOME/ocr-trt/<name>``."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "ocr-trt" / name
 
 
 def check_file_destination(path: Path) -> None:
@@ -41,9 +42,11 @@ def check_file_destination(path: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove a folder: whole, as far as its name goes."""
-    aside = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder.parent))
-    folder.replace(aside / "old")
-    shutil.rmtree(aside, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
+    try:
+        folder.replace(aside / "old")
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -69,7 +72,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
     content = data.encode("utf-8") if isinstance(data, str) else data
     scratch: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_SCRATCH, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=SCRATCH, delete=False) as file:
             scratch = Path(file.name)
             file.write(content)
         scratch.chmod(0o644)
@@ -129,7 +132,7 @@ def whole_folder(folder: Path, own: Collection[str]) -> Iterator[Path]:
     folder = folder.absolute() if folder.name else folder.resolve()
     scratch: Path | None = None
     try:
-        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder.parent))
+        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
         scratch.chmod(0o755)
         yield scratch
         _swap(scratch, folder)
@@ -146,7 +149,7 @@ def _swap(scratch: Path, folder: Path) -> None:
     if not folder.exists():
         scratch.replace(folder)
         return
-    aside = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder.parent))
+    aside = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
     old = aside / "old"
     try:
         folder.replace(old)

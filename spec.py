@@ -24,7 +24,9 @@ PRINTABLE_ASCII = "".join(map(chr, range(32, 127)))
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class SourceSpec(_Part):

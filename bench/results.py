@@ -15,7 +15,7 @@ Change = Literal["worse", "better", "neither"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Interval(_Part):

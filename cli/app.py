@@ -23,6 +23,7 @@ from . import (
     buckets,
     build,
     bundle,
+    cache,
     calibrate,
     debug,
     demo,
@@ -31,6 +32,7 @@ from . import (
     inspect,
     plugins,
     run,
+    schema,
     train,
 )
 from .specs import CAPABILITY
@@ -62,6 +64,8 @@ for _module in (
     run,
     debug,
     bundle,
+    schema,
+    cache,
     doctor,
     demo,
     plugins,

@@ -84,6 +84,9 @@ def build(
     scale: Annotated[
         str | None, typer.Option(help="Of a model file: (pixel-mean) * scale.")
     ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Build and measure anew what was built before.")
+    ] = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -95,6 +98,7 @@ def build(
     """
     quiet_libraries(verbose=verbose)
     from ..engines.backends.base import BuildSettings
+    from ..engines.build_cache import default_cache
     from ..engines.nvidia.options import options_from
     from ..ocr.dataset import load_dataset
     from ..recipe import BuildRequest
@@ -106,6 +110,7 @@ def build(
     told = options_from(trt or ())
     capabilities = capabilities_from(compute_capability or ())
     reporter = ConsoleReporter(silent=json)
+    cache = None if no_cache else default_cache()
     wanted = precision_from(precision)
     requests: list[BuildRequest] = []
     for path in spec_paths(models):
@@ -133,6 +138,7 @@ def build(
                 ranges=ranges,
                 everywhere=everywhere,
                 settings=settings,
+                cache=cache,
             )
         )
     _check_names(requests)
@@ -163,6 +169,7 @@ def _as_dict(result: BuildResult) -> dict[str, Any]:
         "target": result.target,
         "bundle": str(result.folder) if result.bundle else None,
         "verdict": verdict.model_dump() if verdict else None,
+        "cached": result.measured.isoformat(timespec="seconds") if result.measured else None,
         "error": str(result.error) if result.error else None,
     }
 
@@ -197,6 +204,13 @@ def print_verdicts(results: Sequence[BuildResult]) -> None:
     print_table(f"Verdict: engine / {against}", header, [verdict_row(result) for result in results])
     if any(verdict.metric and verdict.latency is None for verdict in done):
         print("* of its typed graph in onnxruntime: the engine cannot run here")
+    for result in results:
+        if result.measured is not None:
+            when = f"{result.measured.astimezone():%Y-%m-%d %H:%M}"
+            print(
+                f"{result.folder.name}: from the build cache, its verdict, speed too, was measured "
+                f"on {when}; --no-cache measures anew"
+            )
     for result in results:
         if result.bundle is not None:
             print(result.folder)

@@ -59,9 +59,9 @@ def _demo(output: Path, duration: float) -> dict[str, Path]:
     test, calibration = SAMPLES / "test", SAMPLES / "calibration"
     _say(
         f"ocr-trt build {' '.join(map(str, specs))} {' '.join(f'--target {t}' for t in targets)} "
-        f"--precision int8 --calibration {calibration} --data {test} --output {bundles}"
+        f"--precision int8 --calibration {calibration} --data {test} --output {bundles} --no-cache"
     )
-    build(specs, target=targets, calibration=calibration, data=test, output=bundles)
+    build(specs, target=targets, calibration=calibration, data=test, output=bundles, no_cache=True)
     folders = sorted(path for path in bundles.iterdir() if path.is_dir())
     _say(f"ocr-trt bench {bundles}/* --data {test} --report {output / 'report'}")
     bench(folders, data=test, report=output / "report", duration=duration)

@@ -61,13 +61,13 @@ def _list(_: Path | None, json: bool) -> None:
 
 
 def _compile(output: Path | None, json: bool) -> None:
-    from ..output import cache_folder, check_writable, write_whole
+    from ..output import cache_root, check_writable, write_whole
     from ..plugins.cuda.nvrtc import FLOORS, entries_of, nvrtc_version, ptx_from_source
     from ..plugins.registry import PLUGINS
 
     if output is not None:
         check_writable(output)
-    kept = cache_folder("ptx")
+    kept = cache_root() / "ptx"
     version, rows = ".".join(map(str, nvrtc_version())), []
     for plugin in PLUGINS.values():
         for floor in FLOORS:

@@ -83,12 +83,12 @@ def node_flops(node: ir.Node) -> int:
     if node.op_type == "ConvTranspose":
         return 2 * _size(node.inputs[0]) * int(np.prod(_dims(node.inputs[1])[1:]))
     if node.op_type == "Gemm":
-        inner = _dims(node.inputs[0])[0 if attribute(node, "transA", 0) else 1]
-        return 2 * result * inner
+        axis = slice(0, 1) if attribute(node, "transA", 0) else slice(1, 2)
+        return 2 * result * int(np.prod(_dims(node.inputs[0])[axis]))
     if node.op_type == "MatMul":
-        return 2 * result * _dims(node.inputs[0])[-1]
+        return 2 * result * int(np.prod(_dims(node.inputs[0])[-1:]))
     if node.op_type in ("LSTM", "GRU", "RNN"):
-        steps = _dims(node.inputs[0])[0]
+        steps = int(np.prod(_dims(node.inputs[0])[:1]))
         return 2 * steps * sum(_size(value) for value in node.inputs[1:3])
     return 0
 

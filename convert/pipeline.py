@@ -134,7 +134,11 @@ def _upgraded(raw: Exported) -> ir.Model:
     lower_tfl_gelu(graph)
     lower_integer_ops(graph)
     check_ops(graph)
-    version_converter.convert_version(graph, target_version=OPSET)
+    try:
+        version_converter.convert_version(graph, target_version=OPSET)
+    except Exception as error:  # its own error has no public name
+        reason = str(error).splitlines()[0][:300]
+        raise ConversionError(f"the model cannot be brought to opset {OPSET}: {reason}") from error
     if graph.graph.opset_imports[""] != OPSET:
         raise ConversionError(
             f"the model's opset {graph.graph.opset_imports['']} cannot be brought to {OPSET}"

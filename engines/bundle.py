@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputFileError
+from ..onnx_file import external_files
 from ..spec import DetectorSpec, RecognizerSpec, spec_seen_from
 from .manifest import NAME, FileEntry, Manifest, read_manifest
 
@@ -58,15 +59,18 @@ def file_entry(path: Path) -> FileEntry:
 def tree_sha256(path: Path) -> str:
     """Return one SHA-256 over a file, or over the names and contents of a folder's files.
 
-    The weights of a checkpoint lie beside its .meta file, so they belong to it.
+    The weights of a checkpoint lie beside its .meta file, so they belong to it; those of an .onnx
+    file may.
     """
     path = path.resolve()  # the same file under another name is the same source
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     if path.suffix == ".meta":
         files = sorted(p for p in path.parent.iterdir() if p.name.startswith(f"{path.stem}."))
+    if path.suffix == ".onnx" and path.is_file():
+        files += external_files(path)
     digest = hashlib.sha256()
     for file in files:
-        digest.update(os.fsencode(file.relative_to(path.parent).as_posix()))
+        digest.update(os.fsencode(Path(os.path.relpath(file, path.parent)).as_posix()))
         digest.update(file_entry(file).sha256.encode())
     return digest.hexdigest()
 

@@ -20,3 +20,17 @@ def has_exact_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
     lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
     return bool(lines) and all(_EXACT & set(line.split()) for line in lines)
+
+
+def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the model and the instruction sets of the processors, as the system lists them.
+
+    Kernels are chosen by them, and with the kernels the rounding of their numbers. "" where the
+    system does not tell.
+    """
+    try:
+        text = cpuinfo.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+    told = ("model name", "flags", "Features", "CPU implementer", "CPU part")
+    return "\n".join(sorted({line for line in text.splitlines() if line.startswith(told)}))

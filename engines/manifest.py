@@ -20,7 +20,9 @@ Precision = Literal["fp32", "bf16", "fp16", "int8", "best"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class FileEntry(_Part):

@@ -28,6 +28,7 @@ from ..output import check_destination, remove_folder, whole_folder
 from ..pipeline.engine import Engine
 from ..reporter import Reporter, SilentReporter
 from ..spec import dump_spec, spec_beside
+from .cached import SPEC, CachedBuilds
 from .calibrators import Calibrators, check_ranges_request
 from .candidate import Candidate
 from .choose import Job, choose
@@ -46,6 +47,9 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
     the new engine was built and found wanting, an older one in its place is removed: it must not
     pass for the new one. Any other failure leaves it.
 
+    With ``request.cache`` a bundle that was built before from the same inputs is put in its place
+    at once; ``measured`` of its result says when that was.
+
     Raises:
         UserError: the request itself is wrong: an unknown or absent target, no such precision.
         InputFileError: model or pictures cannot be used.
@@ -54,6 +58,18 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
     """
     reporter = reporter or SilentReporter()
     targets = _checked_targets(request)
+    cached = CachedBuilds(request, targets, reporter)
+    taken = {target.name: cached.take(target, _folder(request, target)) for target in targets}
+    missing = [target for target in targets if taken[target.name] is None]
+    built = _build_targets(request, missing, reporter) if missing else []
+    cached.keep(built)
+    done = {result.target: result for result in (*taken.values(), *built) if result}
+    return [done[target.name] for target in targets]
+
+
+def _build_targets(
+    request: BuildRequest, targets: Sequence[Backend], reporter: Reporter
+) -> list[BuildResult]:
     spec = request.spec
     with reporter.step(f"load {spec.source.path.name}"):
         source = open_source(spec.source)
@@ -161,7 +177,7 @@ def _make(job: Job, scratch: Path) -> Manifest:
     with opened as engine:
         verdict = _judge(job, chosen, engine)
     spec = spec_beside(spec, job.folder)
-    (scratch / "spec.yaml").write_text(dump_spec(spec), "utf-8")
+    (scratch / SPEC).write_text(dump_spec(spec), "utf-8")
     if request.precision != "fp32":
         with job.reporter.step("look at every layer"):
             write_precision(precision_report(job, found), scratch)

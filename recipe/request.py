@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from ..bench.latency import LatencySettings
 from ..calibration.pictures import CalibrationSet
 from ..calibration.typed import Remedy
 from ..engines.backends.base import BuildSettings
+from ..engines.build_cache import BuildCache
 from ..engines.bundle import Bundle
 from ..engines.manifest import Precision
 from ..errors import OcrTrtError
@@ -39,6 +41,8 @@ class BuildRequest:
     """Put all layers in int8, also those that rather stay in float."""
     settings: BuildSettings = field(default_factory=BuildSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
+    cache: BuildCache | None = None
+    """Where finished bundles are kept and taken from; None: build anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,3 +53,5 @@ class BuildResult:
     folder: Path
     bundle: Bundle | None
     error: OcrTrtError | None = None
+    measured: datetime | None = None
+    """When its verdict was measured, if it comes from the build cache; else it was just now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,14 @@ import numpy as np
 import pytest
 
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_build_cache() -> Iterator[None]:
+    """Keep the program's builds out of the user's cache; tests of the cache bring their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OCR_TRT_CACHE_MIB", "0")
+        yield
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import onnx
 import onnx.version_converter
+import onnx_ir as ir
 
 from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
@@ -155,6 +156,7 @@ def open_source(source: SourceSpec) -> OnnxSource:
         model = onnx.load(path)
         weights = take_initializers(model)
         onnx.checker.check_model(model)
+        ir.from_proto(model)  # refuses more than the checker does
     except Exception as error:  # protobuf and onnx have no common base class
         raise InputFileError(
             f"{path}: not a valid ONNX model: {str(error).splitlines()[0][:300]}"

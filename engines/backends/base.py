@@ -178,6 +178,8 @@ class Backend(ABC):
     """Whether ``BuildSettings.plugins`` does."""
     takes_options: bool = False
     """Whether ``BuildSettings.options`` do."""
+    times_kernels: bool = False
+    """Whether its builder chooses kernels by timing them: no two plans of a graph are the same."""
 
     @abstractmethod
     def presence(self) -> Presence:

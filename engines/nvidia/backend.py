@@ -14,7 +14,7 @@ import onnx
 
 from ...calibration.quantize import Int8Style
 from ...errors import TargetMissingError, UserError
-from ...output import cache_folder
+from ...output import cache_root
 from ...plugins.cuda.nvrtc import nvrtc_version
 from ...plugins.quick import plugin_module
 from ..backends.base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
@@ -47,6 +47,7 @@ class NvidiaBackend(Backend):
         self._package, self._extra, self._refused = package, extra, refused or {}
         self.takes_plugins = package == "tensorrt"
         self._builds_without_gpu = self.for_named_gpus = not self.takes_plugins
+        self.times_kernels = not self._builds_without_gpu
 
     def presence(self) -> Presence:
         """Look for the package, and for a GPU."""
@@ -119,7 +120,7 @@ class NvidiaBackend(Backend):
         gpu = self._gpu()
         timings = None
         if gpu is not None and settings.options.timing_cache and not self._builds_without_gpu:
-            timings = cache_folder("timing") / f"{self._words(gpu)}.cache"
+            timings = cache_root() / "timing" / f"{self._words(gpu)}.cache"
         builder = Builder(module=self._package, has_gpu=gpu is not None, timing_cache=timings)
         build_in_child(builder, model, plan, settings)
 
@@ -150,6 +151,6 @@ class NvidiaBackend(Backend):
             settings=PlanSettings(
                 lanes=settings.lanes,
                 use_graphs=settings.use_graphs,
-                runtime_cache=cache_folder("runtime") / kept if features.captures_itself else None,
+                runtime_cache=cache_root() / "runtime" / kept if features.captures_itself else None,
             ),
         )

@@ -23,8 +23,10 @@ import yaml
 from typer.main import get_command
 
 from ocr_trt.cli.app import app, spread_options
+from ocr_trt.cli.schema import Document, json_schema
 from ocr_trt.engines.bundle import file_entry
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, dump_spec, load_spec
+from tests.json_schema import problems
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
 
@@ -280,6 +282,7 @@ def test_bench_writes_three_reports_and_holds_engines_to_limits(
         "report.html", "report.json", "report.md",
     ]  # fmt: skip
     found = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert problems(found, json_schema(Document.REPORT)) == []
     kinds = [[s["kind"] for s in model["systems"]] for model in found["models"]]
     assert kinds == [["baseline", "reference", "engine"]] * 2
     batches = [{s["batch"] for s in m["systems"][0]["latencies"]} for m in found["models"]]

@@ -1,0 +1,74 @@
+"""``ocr-trt cache``: what the build cache holds, and emptying it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import print_json, print_table, quiet_libraries
+from .options import Json, Verbose
+
+if TYPE_CHECKING:
+    from ..engines.build_cache import BuildCache
+
+
+class Action(str, Enum):
+    """What to do with it."""
+
+    SHOW = "show"
+    CLEAR = "clear"
+
+
+def cache(
+    action: Annotated[Action, typer.Argument(help="What to do.")],
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show the bundles that builds were kept as, the latest used first, or remove them all.
+
+    They lie in $XDG_CACHE_HOME/ocr-trt/builds (~/.cache). At most 4096 MiB are kept, or what
+    OCR_TRT_CACHE_MIB says; those unused for longest go first, and 0 switches the cache off.
+
+    Example: `ocr-trt cache show`
+    """
+    quiet_libraries(verbose=verbose)
+    from ..engines.build_cache import default_cache
+
+    found = default_cache()
+    if found is None:
+        print_json({"folder": None}) if json else print("switched off: OCR_TRT_CACHE_MIB is 0")
+    elif action is Action.CLEAR:
+        size = found.clear()
+        told = {"folder": str(found.folder), "removed_bytes": size}
+        print_json(told) if json else print(f"removed {size / 1e6:.1f} MB from {found.folder}")
+    else:
+        _show(found, json)
+
+
+def _show(found: BuildCache, json: bool) -> None:
+    entries = found.entries()
+    rows = [
+        {
+            "bundle": entry.bundle.label,
+            "bytes": entry.bytes,
+            "built": entry.built.isoformat(timespec="seconds"),
+            "used": entry.used.isoformat(timespec="seconds"),
+            "key": entry.key,
+        }
+        for entry in entries
+    ]
+    if json:
+        print_json({"folder": str(found.folder), "most_bytes": found.most, "bundles": rows})
+        return
+    header = ("bundle", "bytes", "built", "last used", "key")
+    cells = [(*list(row.values())[:-1], str(row["key"])[:12]) for row in rows]
+    print_table(f"{found.folder}", header, cells)
+    total = sum(entry.bytes for entry in entries)
+    print(f"{len(entries)} bundles, {total / 1e6:.1f} MB of at most {found.most / 1e6:.0f}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(cache)

@@ -1,0 +1,173 @@
+"""Damaged files, by the thousand: each is read, or refused by an error of ours.
+
+    python tests/fuzz.py --images 20000 --specs 2000 --manifests 2000 --models 2000
+    python tests/fuzz.py --images 1 --first 4711      the one case that a summary names
+
+Case number ``i`` of a kind depends on the seed, the kind and ``i`` alone. Cases run in child
+processes, a chunk in each, so that a crash is caught, named, and the rest goes on. A case may take
+five seconds of processor time. Wrong are: a signal, a hang, an exception that is not ours, and a
+result that is not what the reader promises.
+
+``--plans`` is for the record: damaged plans under a manifest with the right hashes, which no
+download or disk makes, given to onnxruntime and OpenVINO. What those crash on is theirs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+SCRIPT = HERE / "fuzz.py"
+KINDS = ("images", "specs", "manifests", "models", "plans")
+CHUNK = 500
+"""Cases in a child."""
+CPU_SECONDS = 5.0
+"""Of a case."""
+WALL_SECONDS = 600.0
+"""Without a word of a child; also what it may take to start."""
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What came of the cases of a kind. ``wrong``: a line for each that went wrong."""
+
+    read: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def cases(self) -> int:
+        """How many were run."""
+        return self.read + self.refused.total() + len(self.wrong)
+
+
+def run_chunk(kind: str, first: int, count: int, seed: int) -> None:
+    """Run cases in this process; a line before each and a line after it tell the parent."""
+    from fuzz_cases import CASES
+
+    from ocr_trt.errors import OcrTrtError
+
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process, native code or not
+    parent = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what libraries print is not for the parent
+    with tempfile.TemporaryDirectory() as scratch:
+        case = CASES[kind](Path(scratch))
+        for number in range(first, first + count):
+            print("case", number, file=parent, flush=True)
+            rng = np.random.default_rng([seed, KINDS.index(kind), number])
+            signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+            try:
+                case(rng)
+                told = "read"
+            except OcrTrtError as error:
+                told = f"refused {type(error).__name__}"
+            except Exception as error:
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                text = " ".join(str(error).split())[:200]
+                told = f"wrong {type(error).__name__}: {text} ({where.filename}:{where.lineno})"
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
+            print(told, file=parent, flush=True)
+
+
+def _lines(child: subprocess.Popen[str]) -> str | None:
+    """Return the next line of a child; None if it says nothing for too long, "" at its end."""
+    assert child.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        if not selector.select(WALL_SECONDS):
+            return None
+    return child.stdout.readline()
+
+
+def _died(child: subprocess.Popen[str]) -> str:
+    child.kill()
+    code = child.wait()
+    if code == -signal.SIGPROF:
+        return f"hang: over {CPU_SECONDS:g} s of processor time"
+    if code == -signal.SIGKILL:
+        return f"hang: no word for {WALL_SECONDS:g} s"
+    return f"crash: {signal.Signals(-code).name}" if code < 0 else f"crash: exit code {code}"
+
+
+def _watch(kind: str, first: int, count: int, seed: int, outcome: Outcome) -> int:
+    """Run a chunk in a child, up to its end or its death; return how many cases it got through."""
+    options = [f"--{kind}", str(count), "--first", str(first), "--seed", str(seed), "--child"]
+    command = [sys.executable, str(SCRIPT), *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
+    ) as child:
+        assert child.stdout is not None
+        number, done = first - 1, 0
+        while done < count:
+            line = _lines(child)
+            if not line:  # also between two cases, where nothing should happen
+                number = max(number, first + done)
+                outcome.wrong.append(f"{kind} {number}, seed {seed}: {_died(child)}")
+                return number - first + 1
+            word, _, rest = line.strip().partition(" ")
+            if word == "case":
+                number = int(rest)
+                continue
+            done += 1
+            if word == "read":
+                outcome.read += 1
+            elif word == "refused":
+                outcome.refused[rest] += 1
+            else:
+                outcome.wrong.append(f"{kind} {number}, seed {seed}: {rest}")
+    return count
+
+
+def fuzz(kind: str, count: int, seed: int = 0, first: int = 0) -> Outcome:
+    """Run so many cases of a kind in child processes."""
+    outcome, end = Outcome(), first + count
+    while first < end:
+        first += _watch(kind, first, min(CHUNK, end - first), seed, outcome)
+    return outcome
+
+
+def main() -> int:
+    """Print a line for each kind and for each case that went wrong; 1 if any of ours did."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    for kind in KINDS:
+        parser.add_argument(f"--{kind}", type=int, default=0, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--child", action="store_true", help="run in this process")
+    options = parser.parse_args()
+    wanted = {kind: getattr(options, kind) for kind in KINDS if getattr(options, kind)}
+    failed = False
+    for kind, count in wanted.items():
+        if options.child:
+            run_chunk(kind, options.first, count, options.seed)
+            continue
+        outcome = fuzz(kind, count, options.seed, options.first)
+        refused = ", ".join(f"{number} {name}" for name, number in outcome.refused.most_common())
+        print(
+            f"{kind}: {outcome.cases} cases, {outcome.read} read, {outcome.refused.total()} "
+            f"refused ({refused}), {len(outcome.wrong)} wrong",
+            flush=True,
+        )
+        for line in outcome.wrong:
+            print(f"  {line}", flush=True)
+        failed |= bool(outcome.wrong) and kind != "plans"
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,274 @@
+"""What is damaged, how, and what reads it; ``fuzz.py`` runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+from fuzz_damage import damaged, edited_message, edited_text, edited_tree, with_checksums
+from PIL import Image as PilImage
+
+from ocr_trt.engines.bundle import file_entries, load_bundle, own_files, write_manifest
+from ocr_trt.engines.bundle_diff import facts
+from ocr_trt.engines.manifest import NAME, Manifest
+from ocr_trt.ocr.image import MOST_PIXELS, SMALLEST_SIDE, load_image
+from ocr_trt.spec import dump_spec, load_spec, spec_from_dict
+
+Case = Callable[[np.random.Generator], None]
+"""Damages something and reads it. Raises what the reader raises, AssertionError for its result."""
+
+
+def _pictures() -> list[bytes]:
+    """Return small pictures in all formats, of many modes and codings."""
+    rng = np.random.default_rng(0)
+    color = PilImage.fromarray(rng.integers(0, 256, (20, 28, 3), np.uint8))
+    alpha = PilImage.fromarray(rng.integers(0, 256, (20, 28, 4), np.uint8))
+    deep = PilImage.fromarray(rng.integers(0, 65536, (20, 28), np.uint16))
+    real = PilImage.fromarray(rng.random((20, 28), np.float32))
+    exif = PilImage.Exif()
+    exif[0x0112] = 6
+    rows: list[tuple[PilImage.Image, dict[str, Any]]] = [
+        *((color.convert(mode), {"format": "PNG"}) for mode in ("RGB", "L", "P", "1")),
+        *((alpha.convert(mode), {"format": "PNG"}) for mode in ("RGBA", "LA")),
+        (color.convert("P"), {"format": "PNG", "transparency": 3}),
+        (deep, {"format": "PNG"}),
+        *((color.convert(mode), {"format": "JPEG"}) for mode in ("RGB", "L", "CMYK")),
+        (color, {"format": "JPEG", "progressive": True, "exif": exif}),
+        *((color.convert(mode), {"format": "BMP"}) for mode in ("RGB", "L", "P", "1")),
+        (alpha, {"format": "BMP"}),
+        *((color, {"format": "TIFF", "compression": c}) for c in ("raw", "tiff_lzw", "jpeg")),
+        *(
+            (color, {"format": "TIFF", "compression": c})
+            for c in ("tiff_adobe_deflate", "packbits")
+        ),
+        (color.convert("1"), {"format": "TIFF", "compression": "group4"}),
+        *((picture, {"format": "TIFF"}) for picture in (deep, real, alpha, color.convert("CMYK"))),
+        (color, {"format": "TIFF", "save_all": True, "append_images": [color], "exif": exif}),
+        (color, {"format": "WEBP"}),
+        (alpha, {"format": "WEBP", "lossless": True}),
+        (color, {"format": "WEBP", "save_all": True, "append_images": [alpha], "exif": exif}),
+    ]
+    found = []
+    for picture, options in rows:
+        file = io.BytesIO()
+        picture.save(file, **options)
+        found.append(file.getvalue())
+    return found
+
+
+def images(folder: Path) -> Case:
+    """Pictures, through ``load_image``."""
+    pictures, path = _pictures(), folder / "picture"
+
+    def case(rng: np.random.Generator) -> None:
+        data = damaged(pictures[rng.integers(len(pictures))], rng, pictures)
+        if rng.random() < 0.7:
+            data = with_checksums(data) if data.startswith(b"\x89PNG") else data
+        path.write_bytes(data)
+        found = load_image(path)
+        assert found.dtype == np.uint8
+        assert found.ndim == 3
+        assert found.shape[2] == 3
+        assert min(found.shape[:2]) >= SMALLEST_SIDE
+        assert found.shape[0] * found.shape[1] <= MOST_PIXELS
+        assert found.flags.c_contiguous
+
+    return case
+
+
+_DETECTOR: dict[str, Any] = {
+    "name": "det", "role": "detector",
+    "source": {"path": "m.onnx", "format": "onnx", "tags": ["serve"]},
+    "input": {"name": "image", "shape": [1, 3, 32, 32], "layout": "NCHW", "mean": [1, 2, 3],
+              "max_batch": 4},
+    "output": {"name": "map", "activation": "sigmoid"},
+    "boxes": {"threshold": 0.25, "shrink_ratio": 0.4},
+}  # fmt: skip
+_RECOGNIZER: dict[str, Any] = {
+    "name": "rec", "role": "recognizer", "source": {"path": "m.keras", "custom": ["layers:Mine"]},
+    "input": {"name": "image", "shape": [1, 32, 320, 1], "color": "GREY", "pad": 255},
+    "output": {"name": "y", "layout": "TNC", "kind": "probabilities"},
+    "charset": "ab\u00e9 \u4e00\"'#:", "buckets": [64, 160],
+}  # fmt: skip
+
+
+def specs(folder: Path) -> Case:
+    """Spec files; one that is taken is written and read back as it was."""
+    texts = [dump_spec(spec_from_dict(spec)) for spec in (_DETECTOR, _RECOGNIZER)]
+    raw = [text.encode() for text in texts]
+    path = folder / "spec.yaml"
+
+    def case(rng: np.random.Generator) -> None:
+        which = int(rng.integers(2))
+        if rng.random() < 0.7:
+            path.write_text(edited_text(texts[which], rng), "utf-8", errors="surrogatepass")
+        else:
+            path.write_bytes(damaged(raw[which], rng, raw))
+        spec = load_spec(path)
+        assert spec.widths
+        path.write_text(dump_spec(spec), "utf-8")
+        again = load_spec(path)
+        assert again == spec.model_copy(update={"source": again.source})
+
+    return case
+
+
+def _bundle(folder: Path, target: str, plan: bytes, suffix: str) -> dict[str, Any]:
+    """Write a bundle with one plan; return its manifest as JSON has it."""
+    folder.mkdir()
+    (folder / "model_32.onnx").write_bytes(plan)
+    (folder / f"plan_32{suffix}").write_bytes(plan)
+    manifest: dict[str, Any] = {
+        "spec": _DETECTOR, "target": target, "precision": "fp32", "source_sha256": "0" * 64,
+        "versions": {"ocr-trt": "0"}, "settings": {"compute_capabilities": ["8.6"]},
+        "engines": [{"width": 32, "model": "model_32.onnx", "plan": f"plan_32{suffix}"}],
+        "int8_share": 0.5, "node_precisions": {"y": "why"},
+        "calibration": {
+            "method": "mse", "pictures": 3, "data_sha256": "0" * 64, "ranges": {"x": 1.0},
+        },
+        "verdict": {
+            "baseline": "b", "max_difference": 0.1, "latency": {"engine": 1.0, "baseline": 2.0},
+            "metric": {"name": "hmean", "engine": 0.9, "baseline": 0.9, "samples": 3,
+                       "labelled": True, "engine_run_by": "openvino"},
+        },
+        "files": {},
+    }  # fmt: skip
+    _write(folder, manifest)
+    return json.loads((folder / NAME).read_text("utf-8"))
+
+
+def _write(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write a manifest with the hashes of the files as they are."""
+    whole = Manifest.model_validate({**manifest, "files": file_entries(folder)})
+    write_manifest(folder, whole)
+
+
+def manifests(folder: Path) -> Case:
+    """Bundles: of most the manifest is damaged, of some a file."""
+    bundle = folder / "bundle"
+    tree = _bundle(bundle, "onnxruntime", b"plan" * 9, ".onnx")
+    good = json.dumps(tree).encode()
+
+    def case(rng: np.random.Generator) -> None:
+        plan = bundle / "plan_32.onnx"
+        plan.write_bytes(b"plan" * 9)
+        data, chance = good, rng.random()
+        if chance < 0.7:
+            text = json.dumps(edited_tree(json.loads(good), rng), ensure_ascii=False)
+            data = text.encode("utf-8", "surrogatepass")
+        elif chance < 0.9:
+            data = damaged(good, rng, [good])
+        else:
+            plan.write_bytes(damaged(b"plan" * 9, rng, [good]))
+        (bundle / NAME).write_bytes(data)
+        own_files(bundle)
+        found = load_bundle(bundle)
+        assert plan.read_bytes() == b"plan" * 9
+        assert found.label
+        assert found.spec.widths
+        assert not found.spec.source.custom
+        assert facts(found.manifest)
+        for entry in found.manifest.engines:
+            assert found.path(entry.plan).resolve().is_relative_to(bundle.resolve())
+
+    return case
+
+
+_GRAPH = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,3,32,32] image) => (float[N,1,32,32] map)
+    <float scale = {0.02}, int8 zero = {0}>
+    {
+        q = QuantizeLinear(image, scale, zero)
+        x = DequantizeLinear(q, scale, zero)
+        a = Conv <pads = [1, 1, 1, 1], strides = [2, 2]> (x, w0)
+        b = BatchNormalization(a, g0, g0, g0, g0)
+        c = Relu(b)
+        s = Shape(c)
+        d = Reshape(c, s)
+        e = ConvTranspose <strides = [2, 2]> (d, w1)
+        f = Transpose <perm = [0, 2, 3, 1]> (e)
+        h = MatMul(f, w2)
+        i = Transpose <perm = [0, 3, 1, 2]> (h)
+        map = Sigmoid(i)
+    }"""
+
+
+def _model() -> onnx.ModelProto:
+    rng = np.random.default_rng(0)
+    model = onnx.parser.parse_model(_GRAPH)
+    shapes = (("w0", (4, 3, 3, 3)), ("g0", (4,)), ("w1", (4, 4, 2, 2)), ("w2", (4, 1)))
+    for name, shape in shapes:
+        array = rng.random(shape, np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    return model
+
+
+def _damaged_model(good: onnx.ModelProto, data: bytes, rng: np.random.Generator) -> bytes:
+    if rng.random() < 0.3:
+        return damaged(data, rng, [data])
+    model = onnx.ModelProto()
+    model.CopyFrom(good)
+    for _ in range(rng.choice([1, 1, 1, 2, 4])):
+        graph = model.graph
+        places = [model, graph, *graph.node, *graph.node, *graph.initializer, *graph.input]
+        edited_message(places[rng.integers(len(places))], rng)
+    return model.SerializeToString()
+
+
+def models(folder: Path) -> Case:
+    """ONNX files, through ``ocr-trt inspect``: the file itself, or under a spec."""
+    from ocr_trt.cli.inspect import inspect
+
+    good = _model()
+    data, path, spec = good.SerializeToString(), folder / "m.onnx", folder / "spec.yaml"
+    spec.write_text(dump_spec(spec_from_dict(_DETECTOR)), "utf-8")
+
+    def case(rng: np.random.Generator) -> None:
+        path.write_bytes(_damaged_model(good, data, rng))
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            inspect(spec if rng.random() < 0.6 else path)
+
+    return case
+
+
+def plans(folder: Path) -> Case:
+    """Damaged plans under right hashes, through the runtimes that run them."""
+    from ocr_trt.engines.backends import backend
+    from ocr_trt.engines.backends.base import BuildSettings
+    from ocr_trt.pipeline.engine import engine_from_bundle
+
+    good, bundles = _model(), []
+    for target in ("onnxruntime", "openvino"):
+        plan = folder / f"plan{backend(target).suffix}"
+        backend(target).build(good, plan, BuildSettings())
+        bundle = folder / target
+        tree = _bundle(bundle, target, plan.read_bytes(), backend(target).suffix)
+        weights = plan.with_suffix(".bin")
+        if weights.exists():
+            (bundle / "plan_32.bin").write_bytes(weights.read_bytes())
+        bundles.append((bundle, tree, f"plan_32{backend(target).suffix}", plan.read_bytes()))
+
+    def case(rng: np.random.Generator) -> None:
+        bundle, tree, name, data = bundles[rng.integers(2)]
+        (bundle / name).write_bytes(damaged(data, rng, [data]))
+        _write(bundle, tree)
+        with engine_from_bundle(load_bundle(bundle), threads=1) as engine:
+            engine.runner()
+
+    return case
+
+
+CASES: dict[str, Callable[[Path], Case]] = {
+    "images": images,
+    "specs": specs,
+    "manifests": manifests,
+    "models": models,
+    "plans": plans,
+}
