@@ -13,18 +13,41 @@ Array = npt.NDArray
 Attributes = Mapping[str, int]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Launch:
-    """One launch of a kernel, ``extern "C" entry(inputs..., int numbers..., outputs...)``.
+Buffers = tuple[tuple[tuple[int, ...], np.dtype], ...]
+"""A shape and dtype for each."""
 
-    ``blocks`` and ``threads`` lie in one dimension. ``outputs``: a shape and dtype for each.
-    """
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A kernel and its grid; ``blocks`` and ``threads`` lie in one dimension."""
 
     entry: str
     blocks: int
     threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch(Step):
+    """How an op is launched: one step, or several that follow each other on one stream.
+
+    All have the parameters ``extern "C" entry(inputs..., int numbers..., outputs..., scratch...)``.
+
+    Attributes:
+        numbers: between inputs and outputs.
+        outputs: what is written.
+        scratch: memory that only the steps know, without a value at first.
+        then: the steps after the first.
+    """
+
     numbers: tuple[int, ...]
-    outputs: tuple[tuple[tuple[int, ...], np.dtype], ...]
+    outputs: Buffers
+    scratch: Buffers = ()
+    then: tuple[Step, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, in order."""
+        return (self, *self.then)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +73,10 @@ class Plugin:
         launch: inputs and attributes -> how they are launched; raises ValueError for shapes and
             dtypes that the op does not take.
         examples: what it is verified on, the same every time.
-        register: makes it a plugin of TensorRT in this process, given PTX of its kernels.
         tolerance: how far floats may be from the reference's, as a share of 1 + their size; 0:
             equal, NaN where it has NaN.
+        register: makes it a plugin of TensorRT in this process, given PTX of its kernels; None: it
+            stands alone, around engines and not in them.
     """
 
     name: str
@@ -62,8 +86,8 @@ class Plugin:
     entries: tuple[str, ...]
     launch: Callable[[Sequence[Array], Attributes], Launch]
     examples: Callable[[], list[Example]]
-    register: Callable[[bytes], None]
     tolerance: float = 0.0
+    register: Callable[[bytes], None] | None = None
 
 
 def blocks_for(work: int, threads: int) -> int:

@@ -9,7 +9,7 @@ from .registry import PLUGINS
 
 
 def register_plugins(floor: int) -> tuple[str, ...]:
-    """Register all ops with TensorRT, and return their names. To be called once in a process.
+    """Register the ops that can be part of a graph; return their names. Once in a process.
 
     Where TensorRT then meets one in a graph, as a node with the attribute ``plugin_namespace``, it
     takes the kernel and not the function body.
@@ -23,6 +23,9 @@ def register_plugins(floor: int) -> tuple[str, ...]:
     """
     if plugin_module() is None:
         raise TargetMissingError("kernels of custom ops need TensorRT 10.9 or later")
-    for plugin in PLUGINS.values():
-        plugin.register(ptx_from_source(plugin.source, floor))
-    return tuple(PLUGINS)
+    names = []
+    for name, plugin in PLUGINS.items():
+        if plugin.register is not None:
+            plugin.register(ptx_from_source(plugin.source, floor))
+            names.append(name)
+    return tuple(names)

@@ -1,14 +1,15 @@
 """Kernels on the CPU: the same source, built by a C++ compiler with sanitizers.
 
 What is seen there: wrong numbers, accesses out of bounds, vector loads that are not aligned, races
-in shared memory within a block, and barriers that not all threads reach. What is not: speed, what
-a GPU's own arithmetic rounds otherwise, races between blocks (they follow each other here), shared
-memory that is read before it is written, and code that takes a shuffle for a memory barrier (it is
-one here).
+in shared memory within a block and in global memory between blocks, and barriers that not all
+threads reach. What is not: speed, what a GPU's own arithmetic rounds otherwise, shared memory that
+is read before it is written, code that takes a shuffle for a memory barrier (it is one here), and
+what goes wrong by the order that a GPU gives to relaxed atomics alone.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from .nvrtc import HEADERS
 
 Watch = Literal["memory", "races"]
 _SANITIZERS: dict[Watch, str] = {"memory": "address,undefined", "races": "thread"}
+_MULTIPROCESSORS: dict[Watch, int] = {"memory": 1, "races": 2}
+"""Blocks that run at a time."""
 _COMPILE_SECONDS = 300
 _RUN_SECONDS = 120
 
@@ -37,6 +40,30 @@ def _watched(command: list[str], who: str, seconds: float) -> subprocess.Complet
         return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         raise EngineBuildError(f"{who} did not end in {seconds} s") from None
+
+
+def _bytes_of(buffer: tuple[tuple[int, ...], np.dtype]) -> int:
+    shape, dtype = buffer
+    return math.prod(shape) * dtype.itemsize
+
+
+def _program_of(source: Path, entries: Sequence[str], copies: int) -> str:
+    """Return C++ with so many copies of the kernels, each with shared memory of its own."""
+    parts = ['#include "on_host.hpp"\n', *(f'#include "{p.name}"\n' for p in HEADERS.glob("*.cuh"))]
+    for copy in range(copies):
+        parts += [f"#define {entry} {entry}_{copy}\n" for entry in entries]
+        parts.append(f'namespace copy_{copy} {{\n#include "{source.resolve()}"\n}}\n')
+        parts += [f"#undef {entry}\n" for entry in entries]
+    parts.append("void launch(const std::string &name, const on_host::Arguments &arguments)\n{\n")
+    for entry in entries:
+        kernels = ", ".join(f"copy_{copy}::{entry}_{copy}" for copy in range(copies))
+        parts.append(
+            f'    if (name == "{entry}") on_host::launch(std::vector{{{kernels}}}, arguments);\n'
+        )
+    parts.append(
+        "}\n\nint main(int argc, char **argv) { return on_host::run(argc, argv, launch); }\n"
+    )
+    return "".join(parts)
 
 
 class HostKernels:
@@ -61,16 +88,8 @@ class HostKernels:
             raise TargetMissingError("no C++ compiler: apt-get install g++")
         self._source, self._folder = source, folder
         self._program = folder / f"{source.parent.name}-{watch}"
-        calls = "".join(
-            f'    if (name == "{e}") return on_host::run({e}, argc - 1, argv + 1);\n'
-            for e in entries
-        )
         main = folder / f"{source.parent.name}.cpp"
-        main.write_text(
-            f'#include "on_host.hpp"\n#include "{source.resolve()}"\n\n'
-            "int main(int argc, char **argv)\n{\n    const std::string name = argv[1];\n"
-            f"{calls}    return 1;\n}}\n"
-        )
+        main.write_text(_program_of(source, entries, _MULTIPROCESSORS[watch]))
         command = [
             tool, "-std=c++20", "-O1", "-g", "-pthread", "-Wall", "-Wno-unknown-pragmas",
             f"-fsanitize={_SANITIZERS[watch]}", "-fno-sanitize-recover=all",
@@ -81,27 +100,30 @@ class HostKernels:
             raise EngineBuildError(f"{source}: {tool} refuses it:\n{done.stderr.strip()[:2000]}")
 
     def run(self, launch: Launch, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Run one launch; inputs are read as they lie, C-contiguous.
+        """Run an op's steps; inputs are read as they lie, C-contiguous.
 
         Raises:
             EngineBuildError: a sanitizer saw something; the message has the kernel's line.
         """
-        arguments = [launch.entry, str(launch.blocks), str(launch.threads)]
+        arguments = []
+        for step in launch.steps:
+            arguments += [step.entry, str(step.blocks), str(step.threads)]
+        arguments.append("--")
         for number, array in enumerate(inputs):
             path = self._folder / f"in-{number}.bin"
             path.write_bytes(np.ascontiguousarray(array).tobytes())
             arguments.append(f"r:{path}")
         arguments += [f"i:{number}" for number in launch.numbers]
         paths = [self._folder / f"out-{number}.bin" for number in range(len(launch.outputs))]
-        for path, (shape, dtype) in zip(paths, launch.outputs, strict=True):
-            arguments.append(f"w:{path}:{int(np.prod(shape)) * dtype.itemsize}")
-        who = (
-            f"{self._source}: {launch.entry}, which may have a barrier that not all threads reach,"
-        )
+        for path, buffer in zip(paths, launch.outputs, strict=True):
+            arguments.append(f"w:{path}:{_bytes_of(buffer)}")
+        arguments += [f"s:{_bytes_of(buffer)}" for buffer in launch.scratch]
+        names = ", ".join(step.entry for step in launch.steps)
+        who = f"{self._source}: {names}, which may have a barrier that not all threads reach,"
         done = _watched([str(self._program), *arguments], who, _RUN_SECONDS)
         if done.returncode:
             raise EngineBuildError(
-                f"{self._source}: {launch.entry} fails on the CPU:\n{done.stderr.strip()[:2000]}"
+                f"{self._source}: {names} fails on the CPU:\n{done.stderr.strip()[:2000]}"
             )
         return tuple(
             np.frombuffer(path.read_bytes(), dtype).reshape(shape)
