@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import ctc_greedy_decode, max_pool_argmax_2d, max_unpool_2d
+from . import box_candidates, ctc_greedy_decode, max_pool_argmax_2d, max_unpool_2d
 from .plugin import Plugin
 
 PLUGINS: Mapping[str, Plugin] = {
     module.PLUGIN.name: module.PLUGIN
-    for module in (max_pool_argmax_2d, max_unpool_2d, ctc_greedy_decode)
+    for module in (max_pool_argmax_2d, max_unpool_2d, ctc_greedy_decode, box_candidates)
 }
