@@ -7,6 +7,7 @@
 // A warp has a tile: 32 pixels of a row. A run is a stretch of alike pixels within a tile.
 #include "atomics.cuh"
 #include "elements.cuh"
+#include "union_find.cuh"
 
 constexpr int LANES = 32;
 constexpr int WARPS = 4;
@@ -74,7 +75,7 @@ template <typename T> struct Here : Maps<T> {
     __device__ unsigned begins() const
     {
         const unsigned text = __ballot_sync(ALL, exists && is_text(node - 1));
-        return text ^ text << 1 | 1u;
+        return (text ^ text << 1) | 1u;
     }
 
     // How long the run is that begins here; 0 if none does. To be called by all lanes.
@@ -95,33 +96,6 @@ template <typename T> struct Here : Maps<T> {
         return -1 - label;
     }
 };
-
-// The root above a node; halves the way for those who come after.
-__device__ inline int find(int *labels, int node)
-{
-    int parent = load_relaxed(labels + node);
-    while (parent != node) {
-        const int above = load_relaxed(labels + parent);
-        if (above != parent) {
-            atomicMin(labels + node, above);
-        }
-        node = parent;
-        parent = above;
-    }
-    return node;
-}
-
-__device__ inline void merge(int *labels, int a, int b)
-{
-    a = find(labels, a);
-    b = find(labels, b);
-    while (a != b) {
-        const int high = a > b ? a : b, low = a > b ? b : a;
-        const int before = atomicMin(labels + high, low);
-        a = before == high ? low : before;  // no root any more: its region is still to be merged
-        b = low;
-    }
-}
 
 // The sum of the values of the threads before this one, and of all. To be called by all threads.
 __device__ inline int sum_before(int value, int &total)

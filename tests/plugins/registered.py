@@ -67,7 +67,8 @@ def main() -> None:
         return tuple(-1 if axis in axes else size for axis, size in enumerate(shape))
 
     found = []
-    for name, plugin in PLUGINS.items():
+    for name in registered:
+        plugin = PLUGINS[name]
         definition = library.QDP_REGISTRY[f"ocr_trt::{name}"]
         for example in plugin.examples():
             for axes in ([], [0], [0, 3]):

@@ -54,8 +54,9 @@ def test_kernels_are_the_ops_and_stay_in_their_memory(plugin: Plugin) -> None:
 
 
 @needs_compiler
-def test_threads_that_share_memory_wait_for_each_other() -> None:
-    assert verify_on_host(PLUGINS["CtcGreedyDecode"], "races").wrong == ()
+@pytest.mark.parametrize("name", ["CtcGreedyDecode", "BoxCandidates"])
+def test_threads_that_share_memory_wait_for_each_other(name: str) -> None:
+    assert verify_on_host(PLUGINS[name], "races").wrong == ()
 
 
 @needs_compiler
@@ -154,7 +155,8 @@ def test_ptx_has_the_kernels_with_their_parameters(plugin: Plugin, floor: int) -
     assert f".target sm_{floor}".encode() in ptx
     example = plugin.examples()[0]
     launch = plugin.launch(example.inputs, example.attributes)
-    parameters = len(example.inputs) + len(launch.numbers) + len(launch.outputs)
+    given = (example.inputs, launch.numbers, launch.outputs, launch.scratch)
+    parameters = sum(len(part) for part in given)
     assert entries_of(ptx) == dict.fromkeys(plugin.entries, parameters)
     assert b".local " not in ptx, "arrays in local memory are slow"
 
