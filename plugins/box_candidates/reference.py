@@ -27,7 +27,8 @@ def components(mask: npt.NDArray[np.bool_]) -> list[tuple[npt.NDArray, npt.NDArr
     _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     numbers, firsts = np.unique(labels, return_index=True)
     order = numbers[np.argsort(firsts)]
-    return [np.nonzero(labels == number) for number in order if number]
+    places = (np.nonzero(labels == number) for number in order if number)
+    return [(rows, columns) for rows, columns in places]
 
 
 def _of_map(probability: npt.NDArray, threshold: np.float32, limits: tuple[int, int]) -> Outputs:

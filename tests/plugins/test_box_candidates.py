@@ -108,39 +108,21 @@ def broken(folder: Path, old: str, new: str, example: str) -> Plugin:
 @pytest.mark.parametrize(
     ("old", "new", "example"),
     [
-        (
-            "const int around = here.x > 0 ? find(here.labels, here.node - 1)",
-            "const int around = here.x > 0 ? here.labels[here.node - 1]",
-            "rings",
-        ),
-        (
-            "store_relaxed(here.labels + here.node, around);",
-            "here.labels[here.node] = around;",
-            "rings",
-        ),
         ("atomicAdd(here.areas + region, length);", "here.areas[region] += length;", "all text"),
         ("    __syncthreads();\n    int before", "    int before", "noise"),
     ],
-    ids=["a load", "a store", "a sum, between blocks", "a barrier"],
+    ids=["a sum, between blocks", "a barrier"],
 )
-def test_what_is_not_atomic_is_seen(old: str, new: str, example: str, tmp_path: Path) -> None:
+def test_race_is_seen(old: str, new: str, example: str, tmp_path: Path) -> None:
     with pytest.raises(EngineBuildError, match="data race"):
         verify_on_host(broken(tmp_path, old, new, example), "races")
 
 
 @needs_compiler
-@pytest.mark.parametrize(
-    ("old", "new", "example"),
-    [
-        ("column >= 0 && column < this->width", "column < this->width", "1 pixel"),
-        ("start + height <= here.max_rows", "start < here.max_rows", "too many rows"),
-        ("if (is_root && rank < none)", "if (is_root)", "too many components"),
-    ],
-    ids=["the left end", "rows", "components"],
-)
-def test_access_without_bound_is_seen(old: str, new: str, example: str, tmp_path: Path) -> None:
+def test_access_without_bound_is_seen(tmp_path: Path) -> None:
+    old, new = "column >= 0 && column < this->width", "column < this->width"
     with pytest.raises(EngineBuildError, match="heap-buffer-overflow"):
-        verify_on_host(broken(tmp_path, old, new, example))
+        verify_on_host(broken(tmp_path, old, new, "1 pixel"))
 
 
 @pytest.mark.parametrize(
