@@ -71,8 +71,12 @@ def region_score(probability: Map, contour: npt.NDArray[np.int32]) -> float:
     return float(cv2.mean(np.nan_to_num(around, copy=False, nan=0.0), inside)[0])
 
 
-def _grown_box(contour: npt.NDArray[np.int32], settings: BoxSettings) -> Quads | None:
-    (x, y), (width, height), angle = cv2.minAreaRect(contour)
+def grown_box(points: npt.NDArray[np.int32], settings: BoxSettings) -> Quads | None:
+    """Return the box (4, 2) of a shrunk region, grown back; None if the region is too thin.
+
+    ``points`` (K, 1, 2) are (x, y) of pixels of the region, those of its convex hull among them.
+    """
+    (x, y), (width, height), angle = cv2.minAreaRect(points)
     # A contour runs through pixel centres: half a pixel is missing on every side.
     x, y, width, height = x + 0.5, y + 0.5, width + 1, height + 1
     if min(width, height) < settings.min_side:
@@ -102,13 +106,20 @@ def boxes_from_map(
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     found: list[tuple[float, Quads]] = []
     for contour in contours:
-        box = _grown_box(contour, settings)
+        box = grown_box(contour, settings)
         if box is None:
             continue
         score = region_score(probability, contour)
         if score >= settings.box_threshold:
-            found.append((score, np.clip(box, 0, np.array([width, height], np.float32))))
-    found.sort(key=lambda item: -item[0])
-    found = found[: settings.max_boxes]
-    quads = np.array([quad for _, quad in found], np.float32).reshape(-1, 4, 2)
-    return quads, np.array([score for score, _ in found], np.float32)
+            found.append((score, box))
+    return best_boxes(found, (height, width), settings)
+
+
+def best_boxes(
+    found: list[tuple[float, Quads]], size: tuple[int, int], settings: BoxSettings
+) -> tuple[Quads, npt.NDArray[np.float32]]:
+    """Return quads (K, 4, 2), clipped to the map's size (H, W), and scores (K,), best first."""
+    best = sorted(found, key=lambda item: -item[0])[: settings.max_boxes]
+    quads = np.array([quad for _, quad in best], np.float32).reshape(-1, 4, 2)
+    limit = np.array([size[1], size[0]], np.float32)
+    return quads.clip(0, limit), np.array([score for score, _ in best], np.float32)

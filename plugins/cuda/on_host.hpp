@@ -17,8 +17,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -34,8 +36,7 @@ struct Index {
     unsigned x = 0, y = 0, z = 0;
 };
 
-inline thread_local Index threadIdx, blockIdx;
-inline Index blockDim, gridDim;
+inline thread_local Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace on_host {
 
@@ -43,8 +44,11 @@ constexpr unsigned LANES = 32;
 
 struct Multiprocessor {
     explicit Multiprocessor(unsigned threads)
-        : of_block(threads), turn(threads), slots((threads + LANES - 1) / LANES * LANES)
+        : of_block(threads), turn(threads)
     {
+        for (auto &one : slots) {
+            one.resize((threads + LANES - 1) / LANES * LANES);
+        }
         for (unsigned left = threads; left > 0; left -= std::min(left, LANES)) {
             of_warps.push_back(std::make_unique<std::barrier<>>(std::min(left, LANES)));
         }
@@ -52,26 +56,27 @@ struct Multiprocessor {
 
     std::barrier<> of_block, turn;
     std::vector<std::unique_ptr<std::barrier<>>> of_warps;
-    std::vector<unsigned long long> slots;
+    std::vector<unsigned long long> slots[2];
 };
 
 inline thread_local Multiprocessor *here;
+inline thread_local bool slots_in_turn;
 
-// Every lane of a warp gives a value; returned is what ``read`` makes of all of them.
+// Every lane of a warp gives a value; returned is what ``read`` makes of all of them. Two sets of
+// slots in turns: who is at the barrier for the one no longer reads the other.
 template <typename T, typename Read> auto shared_in_warp(T value, Read read)
 {
     static_assert(sizeof(T) <= sizeof(unsigned long long));
-    auto *const slots = &here->slots[threadIdx.x / LANES * LANES];
+    slots_in_turn = !slots_in_turn;
+    auto *const slots = &here->slots[slots_in_turn][threadIdx.x / LANES * LANES];
     auto &barrier = *here->of_warps[threadIdx.x / LANES];
     std::memcpy(&slots[threadIdx.x % LANES], &value, sizeof value);
     barrier.arrive_and_wait();
-    const auto result = read([slots](unsigned lane) {
+    return read([slots](unsigned lane) {
         T other;
         std::memcpy(&other, &slots[lane], sizeof other);
         return other;
     });
-    barrier.arrive_and_wait();
-    return result;
 }
 
 template <typename T> T exchanged(T value, unsigned lane)
@@ -169,9 +174,10 @@ std::tuple<A...> values_of(const Arguments &arguments, std::index_sequence<I...>
     return {arguments.at<A>(I)...};
 }
 
-// One launch; ``copies`` of the kernel, one for each multiprocessor.
+// What runs a thread of a kernel, for each copy of it.
 template <typename... A>
-void launch(const std::vector<void (*)(A...)> &copies, const Arguments &arguments)
+std::vector<std::function<void()>> bound(const std::vector<void (*)(A...)> &copies,
+                                         const Arguments &arguments)
 {
     if (arguments.values.size() != sizeof...(A)) {
         std::fprintf(stderr, "the kernel takes %zu arguments, the launch gives %zu\n", sizeof...(A),
@@ -179,36 +185,67 @@ void launch(const std::vector<void (*)(A...)> &copies, const Arguments &argument
         std::exit(1);
     }
     const auto values = values_of<A...>(arguments, std::index_sequence_for<A...>());
-    std::vector<std::unique_ptr<Multiprocessor>> multiprocessors;
-    std::vector<std::thread> threads;
-    for (unsigned copy = 0; copy < copies.size(); ++copy) {
-        multiprocessors.push_back(std::make_unique<Multiprocessor>(blockDim.x));
-        for (unsigned number = 0; number < blockDim.x; ++number) {
-            threads.emplace_back([&values, &copies, copy, number, own = multiprocessors[copy].get()] {
-                here = own;
-                threadIdx.x = number;
-                for (blockIdx.x = copy; blockIdx.x < gridDim.x; blockIdx.x += copies.size()) {
-                    std::apply(copies[copy], values);
-                    own->turn.arrive_and_wait();
-                }
-            });
-        }
+    std::vector<std::function<void()>> kernels;
+    for (const auto kernel : copies) {
+        kernels.push_back([kernel, values] { std::apply(kernel, values); });
     }
-    for (auto &thread : threads) {
-        thread.join();
-    }
+    return kernels;
 }
 
-// All launches of the program's arguments; ``named`` makes the one of a name.
+struct Launch {
+    Launch(unsigned blocks, unsigned threads, std::vector<std::function<void()>> kernels)
+        : blocks(blocks), threads(threads), kernels(std::move(kernels))
+    {
+        for (std::size_t copy = 0; copy < this->kernels.size(); ++copy) {
+            multiprocessors.push_back(std::make_unique<Multiprocessor>(threads));
+        }
+    }
+
+    void run(unsigned copy, unsigned number) const
+    {
+        here = multiprocessors[copy].get();
+        threadIdx.x = number;
+        blockDim.x = threads;
+        gridDim.x = blocks;
+        for (blockIdx.x = copy; blockIdx.x < blocks; blockIdx.x += kernels.size()) {
+            kernels[copy]();
+            here->turn.arrive_and_wait();
+        }
+    }
+
+    unsigned blocks, threads;
+    std::vector<std::function<void()>> kernels;
+    std::vector<std::unique_ptr<Multiprocessor>> multiprocessors;
+};
+
+// All launches that the program's arguments name, by threads that stay. ``named`` is the kernel of a
+// name, bound to its arguments.
 template <typename Named> int run(int argc, char **argv, Named named)
 {
     const std::vector<std::string> words(argv + 1, argv + argc);
     const auto end = std::find(words.begin(), words.end(), "--");
     Arguments arguments({end + 1, words.end()});
+    std::vector<Launch> launches;
+    unsigned most = 0;
     for (auto word = words.begin(); word != end; word += 3) {
-        gridDim.x = std::stoul(word[1]);
-        blockDim.x = std::stoul(word[2]);
-        named(word[0], arguments);
+        launches.emplace_back(std::stoul(word[1]), std::stoul(word[2]), named(word[0], arguments));
+        most = std::max(most, launches.back().threads);
+    }
+    const unsigned copies = launches.at(0).kernels.size();
+    std::barrier launch_ends(copies * most);
+    std::vector<std::thread> threads;
+    for (unsigned thread = 0; thread < copies * most; ++thread) {
+        threads.emplace_back([&launches, &launch_ends, copy = thread / most, number = thread % most] {
+            for (const auto &launch : launches) {
+                if (number < launch.threads) {
+                    launch.run(copy, number);
+                }
+                launch_ends.arrive_and_wait();
+            }
+        });
+    }
+    for (auto &thread : threads) {
+        thread.join();
     }
     arguments.write();
     return 0;
@@ -216,50 +253,4 @@ template <typename Named> int run(int argc, char **argv, Named named)
 
 }  // namespace on_host
 
-inline void __syncthreads() { on_host::here->of_block.arrive_and_wait(); }
-
-template <typename T> T __shfl_xor_sync(unsigned, T value, unsigned mask)
-{
-    return on_host::exchanged(value, (threadIdx.x % on_host::LANES) ^ mask);
-}
-
-template <typename T> T __shfl_up_sync(unsigned, T value, unsigned apart)
-{
-    const unsigned lane = threadIdx.x % on_host::LANES;
-    return on_host::exchanged(value, lane < apart ? lane : lane - apart);
-}
-
-inline unsigned __ballot_sync(unsigned, int predicate)
-{
-    return on_host::shared_in_warp(predicate, [](auto of) {
-        unsigned bits = 0;
-        for (unsigned lane = 0; lane < on_host::LANES; ++lane) {
-            bits |= (of(lane) ? 1u : 0u) << lane;
-        }
-        return bits;
-    });
-}
-
-inline int __clz(int value) { return value == 0 ? 32 : __builtin_clz(value); }
-inline int __ffs(int value) { return __builtin_ffs(value); }
-
-template <typename T> T atomicAdd(T *at, std::type_identity_t<T> value)
-{
-    return __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
-}
-
-template <typename T> T atomicMin(T *at, std::type_identity_t<T> value)
-{
-    return on_host::updated(at, [value](T seen) { return std::min(seen, value); });
-}
-
-template <typename T> T atomicMax(T *at, std::type_identity_t<T> value)
-{
-    return on_host::updated(at, [value](T seen) { return std::max(seen, value); });
-}
-
-template <typename T>
-T atomicCAS(T *at, std::type_identity_t<T> wanted, std::type_identity_t<T> value)
-{
-    return on_host::updated(at, [=](T seen) { return seen == wanted ? value : seen; });
-}
+#include "on_host_functions.hpp"

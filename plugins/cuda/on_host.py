@@ -54,14 +54,14 @@ def _program_of(source: Path, entries: Sequence[str], copies: int) -> str:
         parts += [f"#define {entry} {entry}_{copy}\n" for entry in entries]
         parts.append(f'namespace copy_{copy} {{\n#include "{source.resolve()}"\n}}\n')
         parts += [f"#undef {entry}\n" for entry in entries]
-    parts.append("void launch(const std::string &name, const on_host::Arguments &arguments)\n{\n")
+    parts.append("auto named(const std::string &name, const on_host::Arguments &arguments)\n{\n")
     for entry in entries:
         kernels = ", ".join(f"copy_{copy}::{entry}_{copy}" for copy in range(copies))
-        parts.append(
-            f'    if (name == "{entry}") on_host::launch(std::vector{{{kernels}}}, arguments);\n'
-        )
+        bound = f"on_host::bound(std::vector{{{kernels}}}, arguments)"
+        parts.append(f'    if (name == "{entry}") return {bound};\n')
     parts.append(
-        "}\n\nint main(int argc, char **argv) { return on_host::run(argc, argv, launch); }\n"
+        "    throw std::invalid_argument(name);\n}\n\n"
+        "int main(int argc, char **argv) { return on_host::run(argc, argv, named); }\n"
     )
     return "".join(parts)
 

@@ -57,12 +57,13 @@ def test_kernels_are_the_ops_and_stay_in_their_memory(plugin: Plugin) -> None:
 
 @each
 def test_examples_try_all_kernels(plugin: Plugin) -> None:
-    launches = [plugin.launch(e.inputs, e.attributes) for e in plugin.examples()]
-    assert {launch.entry for launch in launches} == set(plugin.entries)
+    formats = [plugin, *([in_hwc8(plugin)] if plugin.launch_hwc8 else [])]
+    launches = [op.launch(e.inputs, e.attributes) for op in formats for e in op.examples()]
+    assert {step.entry for launch in launches for step in launch.steps} == set(plugin.entries)
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", ["CtcGreedyDecode", "CropWarp"])
+@pytest.mark.parametrize("name", ["CtcGreedyDecode", "CropWarp", "BoxCandidates"])
 def test_threads_that_share_memory_wait_for_each_other(name: str) -> None:
     assert verify_on_host(PLUGINS[name], "races").wrong == ()
 
@@ -174,7 +175,8 @@ def test_ptx_has_the_kernels_with_their_parameters(plugin: Plugin, floor: int) -
     assert f".target sm_{floor}".encode() in ptx
     example = plugin.examples()[0]
     launch = plugin.launch(example.inputs, example.attributes)
-    parameters = len(example.inputs) + len(launch.numbers) + len(launch.outputs)
+    given = (example.inputs, launch.numbers, launch.outputs, launch.scratch)
+    parameters = sum(len(part) for part in given)
     wanted = {entry: parameters + entry.endswith("_hwc8") for entry in plugin.entries}
     assert entries_of(ptx) == wanted
     assert b".local " not in ptx, "arrays in local memory are slow"
