@@ -18,6 +18,8 @@ import numpy as np
 from ocr_trt.engines.nvidia.device import CudaDevice
 from ocr_trt.plugins.cuda.nvrtc import nvrtc_version, ptx_from_source
 from ocr_trt.plugins.cuda.on_device import DeviceKernels
+from ocr_trt.plugins.formats import in_hwc8, packed
+from ocr_trt.plugins.pictures import COLORS
 from ocr_trt.plugins.plugin import Array, Attributes, Plugin
 from ocr_trt.plugins.registry import PLUGINS
 
@@ -34,9 +36,12 @@ class Rate:
     share: float
 
 
-def _cases() -> list[tuple[str, str, tuple[Array, ...], dict[str, int]]]:
+Case = tuple[Plugin, str, tuple[Array, ...], dict[str, int]]
+
+
+def _cases() -> list[Case]:
     """Large inputs of the shapes that the reference models have."""
-    found: list[tuple[str, str, tuple[Array, ...], dict[str, int]]] = []
+    found: list[Case] = []
     for dtype in (np.float32, np.float16):
         rng = np.random.default_rng(0)
         wide = rng.random((4, 32, 640, 640), np.float32).astype(dtype)
@@ -45,10 +50,48 @@ def _cases() -> list[tuple[str, str, tuple[Array, ...], dict[str, int]]]:
         logits = rng.random((512, 80, 96), np.float32).astype(dtype)
         name = np.dtype(dtype).name
         found += [
-            ("MaxPoolArgmax2d", f"{name} 4x32x640x640", (wide,), {}),
-            ("MaxUnpool2d", f"{name} 4x32x320x320", (small, place), {}),
-            ("CtcGreedyDecode", f"{name} 512x80x96", (logits,), {"blank": 0}),
+            (PLUGINS["MaxPoolArgmax2d"], f"{name} 4x32x640x640", (wide,), {}),
+            (PLUGINS["MaxUnpool2d"], f"{name} 4x32x320x320", (small, place), {}),
+            (PLUGINS["CtcGreedyDecode"], f"{name} 512x80x96", (logits,), {"blank": 0}),
         ]
+    pool, spread = in_hwc8(PLUGINS["MaxPoolArgmax2d"]), in_hwc8(PLUGINS["MaxUnpool2d"])
+    found += [
+        (pool, "float16 4x32x640x640 in HWC8", (packed(wide),), {}),
+        (spread, "float16 4x32x320x320 in HWC8", (packed(small), packed(place)), {}),
+    ]
+    return [*found, *_picture_cases()]
+
+
+def _picture_cases() -> list[Case]:
+    """A photograph for the detector, as it is and scaled down; its lines; a map with text."""
+    rng = np.random.default_rng(1)
+    mean, scale = np.full(3, 127.5, np.float32), np.full(3, 1 / 127.5, np.float32)
+    colors = (COLORS["RGB"], mean, scale)
+    found: list[Case] = []
+    for rows, columns in ((3000, 4000), (640, 640)):
+        picture = rng.integers(0, 256, (rows, columns, 3), np.uint8)
+        fitted = round(640 * rows / columns)
+        sizes = {"rows": fitted, "columns": 640, "height": 640, "width": 640}
+        attributes = {**sizes, "pad": 0, "area": int(columns > 640), "to": 10}
+        what = f"{columns}x{rows} to float16"
+        found.append(
+            (
+                PLUGINS["ImageToTensor"],
+                f"{columns}x{rows} to float16",
+                (picture, *colors),
+                attributes,
+            )
+        )
+    corner = rng.uniform(0, (3600, 2900), (64, 2)).astype(np.float32)
+    quads = corner[:, None] + np.array([[0, 0], [320, 0], [320, 40], [0, 40]], np.float32)
+    picture = rng.integers(0, 256, (3000, 4000, 3), np.uint8)
+    crops = {"height": 32, "width": 320, "pad": 0, "to": 10}
+    found.append((PLUGINS["CropWarp"], "64 lines to float16", (picture, quads, *colors), crops))
+    rows, columns = np.mgrid[:640, :640]
+    text = ((rows % 40 < 12) & (columns % 160 < 120)).astype(np.float32)[None]
+    limits = {"max_components": 256, "max_rows": 4096}
+    threshold = np.array([0.3], np.float32)
+    found.append((PLUGINS["BoxCandidates"], "float32 640x640, 64 words", (text, threshold), limits))
     return found
 
 
@@ -71,9 +114,9 @@ def rates(cuda: Any) -> list[Rate]:
     source, target = cuda.mem_alloc(_COPY), cuda.mem_alloc(_COPY)
     copy = 2 * _COPY / _seconds(cuda, lambda: cuda.memcpy_dtod_async(target, source, _COPY))
     found = [Rate(what="copy on the device", gigabytes=copy / 1e9, share=1.0)]
-    for name, what, inputs, attributes in _cases():
-        rate = _rate(cuda, PLUGINS[name], inputs, attributes)
-        found.append(Rate(what=f"{name}, {what}", gigabytes=rate / 1e9, share=rate / copy))
+    for plugin, what, inputs, attributes in _cases():
+        rate = _rate(cuda, plugin, inputs, attributes)
+        found.append(Rate(what=f"{plugin.name}, {what}", gigabytes=rate / 1e9, share=rate / copy))
     return found
 
 
