@@ -169,7 +169,7 @@ def _make(job: Job, scratch: Path) -> Manifest:
     found = choose(job)
     chosen, spec = found.chosen, request.spec
     engines = compile_plans(target, chosen.typed.graphs, scratch, request.settings, job.reporter)
-    if target.presence().can_run:
+    if target.can_run(request.settings):
         label = f"{target.name} {request.precision}"
         opened = plans_engine(target, scratch, engines, spec, label)
     else:
@@ -219,7 +219,7 @@ def _judge(job: Job, chosen: Candidate, engine: Engine) -> Verdict:
     if found is not None:
         check_budget(found, request.spec, f"{request.spec.name} for {target.name}")
     latency, difference = None, proof.max_difference
-    if target.presence().can_run:
+    if target.can_run(request.settings):
         if chosen.precision == "fp32":
             rounds = bool(job.calibrators.own)
             difference = max(difference, check_parity(engine, proof.baseline, rounds=rounds))

@@ -76,7 +76,7 @@ def tried(
 
     ``what``: the precision, for its label.
     """
-    if not target.presence().can_run:
+    if not target.can_run(settings):
         with typed_engine(graphs, spec, what) as engine:
             yield engine
         return

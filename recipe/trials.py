@@ -59,7 +59,7 @@ class Judge:
     @property
     def can_time(self) -> bool:
         """Whether the target can run here."""
-        return self.target.presence().can_run
+        return self.target.can_run(self.request.settings)
 
     def timed(self, trials: Sequence[Trial]) -> list[Trial]:
         """Time candidates in turns, batch 1, widest input; as they are if the target cannot run."""

@@ -185,6 +185,10 @@ class Backend(ABC):
     def presence(self) -> Presence:
         """Say whether the target can be used here."""
 
+    def can_run(self, settings: BuildSettings) -> bool:
+        """Whether plans that are built with these settings can be run here."""
+        return self.presence().can_run
+
     def check_plugins(self) -> None:
         """Check that ``BuildSettings.plugins`` can be had.
 

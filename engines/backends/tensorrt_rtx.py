@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from ..nvidia.backend import NvidiaBackend
 
+_BEFORE_12 = {(7, 5), (8, 0), (8, 6), (8, 9)}
+"""Compute capabilities below 12.0. Not 8.7, 9.0 or 10.0: its runtime refuses every plan there."""
+
 BACKEND = NvidiaBackend(
     name="tensorrt-rtx",
     package="tensorrt_rtx",
     extra="rtx",
+    runs_on=lambda capability: capability in _BEFORE_12 or capability >= (12, 0),
     refused={
         "optimization": "builds the same plan at every level",
         "hardware": "is told its GPUs by --compute-capability",

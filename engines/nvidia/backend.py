@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from importlib import import_module, metadata, util
 from pathlib import Path
@@ -34,6 +34,7 @@ class NvidiaBackend(Backend):
         package: its module.
         extra: of ocr-trt, that installs it.
         refused: options of a build that it does not have, and why.
+        runs_on: whether it runs on GPUs of a compute capability.
     """
 
     precisions = ("fp32", "bf16", "fp16", "int8")
@@ -41,9 +42,15 @@ class NvidiaBackend(Backend):
     takes_options = True
 
     def __init__(
-        self, *, name: str, package: str, extra: str, refused: Mapping[str, str] | None = None
+        self,
+        *,
+        name: str,
+        package: str,
+        extra: str,
+        refused: Mapping[str, str] | None = None,
+        runs_on: Callable[[tuple[int, int]], bool] = lambda capability: True,
     ) -> None:
-        self.name = name
+        self.name, self._runs_on = name, runs_on
         self._package, self._extra, self._refused = package, extra, refused or {}
         self.takes_plugins = package == "tensorrt"
         self._builds_without_gpu = self.for_named_gpus = not self.takes_plugins
@@ -55,7 +62,7 @@ class NvidiaBackend(Backend):
             remedy = f"pip install 'ocr-trt[{self._extra}]'"
             reason = f"{self.name} is not installed"
             return Presence(can_build=False, can_run=False, reason=reason, remedy=remedy)
-        version, absence = metadata.version(self.name), gpu_absence()
+        version, absence = metadata.version(self.name), gpu_absence() or self._why_not_here()
         if absence is None:
             return Presence(can_build=True, can_run=True, version=version)
         reason, remedy = absence
@@ -67,10 +74,26 @@ class NvidiaBackend(Backend):
             remedy=remedy,
         )
 
+    def _why_not_here(self) -> tuple[str, str] | None:
+        """Return (reason, remedy) why it does not run on the GPU that is here, or None."""
+        gpu = CudaDevice().gpu
+        major, minor = map(int, gpu.compute_capability.split("."))
+        if self._runs_on((major, minor)):
+            return None
+        what = f"{gpu.name} (compute capability {gpu.compute_capability})"
+        return f"{self.name} does not run on {what}", "use the target tensorrt there"
+
     def _check_presence(self) -> None:
         presence = self.presence()
         if not presence.can_build:
             raise TargetMissingError(f"target {self.name}: {presence.reason}; {presence.remedy}")
+
+    def can_run(self, settings: BuildSettings) -> bool:
+        """Whether the GPU that is here is one of those that were named, if some were."""
+        if not self.presence().can_run:
+            return False
+        named = settings.compute_capabilities
+        return not named or CudaDevice().gpu.compute_capability in named
 
     def check_plugins(self) -> None:
         """See whether there is what makes kernels, and what takes them."""
@@ -121,7 +144,8 @@ class NvidiaBackend(Backend):
         timings = None
         if gpu is not None and settings.options.timing_cache and not self._builds_without_gpu:
             timings = cache_root() / "timing" / f"{self._words(gpu)}.cache"
-        builder = Builder(module=self._package, has_gpu=gpu is not None, timing_cache=timings)
+        can_load = self.can_run(settings)
+        builder = Builder(module=self._package, can_load=can_load, timing_cache=timings)
         build_in_child(builder, model, plan, settings)
 
     def _words(self, gpu: Gpu) -> str:

@@ -40,13 +40,13 @@ class Builder:
 
     Attributes:
         module: "tensorrt" or "tensorrt_rtx".
-        has_gpu: there is one here, so that a plan can be loaded, and its layers be listed in a file
-            beside it, ``<plan's stem>.layers.json``.
+        can_load: plans for the GPU that is here can be loaded, and their layers be listed in a file
+            beside them, ``<plan's stem>.layers.json``.
         timing_cache: a file that remembers how fast kernels were.
     """
 
     module: str
-    has_gpu: bool = False
+    can_load: bool = False
     timing_cache: Path | None = None
 
 
@@ -85,7 +85,7 @@ def order_in_child(
         "max_batch": settings.max_batch,
         "compute_capabilities": list(settings.compute_capabilities),
         "options": settings.options.model_dump(),
-        "has_gpu": builder.has_gpu,
+        "can_load": builder.can_load,
         "timing_cache": None if builder.timing_cache is None else str(builder.timing_cache),
     }
     done = _in_child(order | content)

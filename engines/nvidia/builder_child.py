@@ -159,7 +159,7 @@ def _fill(trt: Any, logger: Any, network: Any, order: dict[str, Any]) -> Any:
 
 
 def _build(order: dict[str, Any]) -> tuple[bytes, str | None]:
-    """Return the plan, and what its layers are, if there is a GPU to load it on."""
+    """Return the plan, and what its layers are, if it can be loaded here."""
     trt = import_module(order["module"])
     if order["plugins"]:
         _register_plugins()
@@ -177,7 +177,7 @@ def _build(order: dict[str, Any]) -> tuple[bytes, str | None]:
             said = errors_since(logger, 0)
             raise _BuildError(said or "the builder returned nothing and said nothing")
     plan = bytes(plan)
-    return plan, inspected(trt, plan) if order["has_gpu"] else None
+    return plan, inspected(trt, plan) if order["can_load"] else None
 
 
 def main() -> int:

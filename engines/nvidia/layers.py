@@ -18,6 +18,7 @@ import onnx_ir as ir
 
 from ...calibration.lint import lint, prepared
 from ...errors import EngineBuildError, InputFileError
+from .features import features_of
 from .logger import errors_since, logger_of
 
 LARGEST = 64 << 20
@@ -56,16 +57,20 @@ class EngineLayer:
     tactic: str
 
 
-def inspected(trt: Any, plan: bytes) -> str:
+def inspected(trt: Any, plan: bytes) -> str | None:
     """Load a plan, and return what EngineInspector says of it, as JSON. Needs a GPU.
 
+    None: the plan is for other GPUs than the one that is here.
+
     Raises:
-        EngineBuildError: the plan cannot be loaded.
+        EngineBuildError: the plan cannot be loaded though it is for this one.
     """
-    logger = logger_of(trt)
+    logger, features = logger_of(trt), features_of(trt)
     count = len(logger.errors)
     runtime = trt.Runtime(logger)
     engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None and features.names_gpus:
+        return None
     if engine is None:
         raise EngineBuildError(f"the plan cannot be loaded: {errors_since(logger, count)}")
     context = engine.create_execution_context()

@@ -3,22 +3,29 @@
 #include "box.cuh"
 #include "pictures.cuh"
 
-// The mean of a box, to column ``i`` of ``pixels``. Sums along a row are whole and under 2^24.
+// The mean of a box, to column ``i`` of ``pixels``. Sums along a row are whole and under 2^24; all
+// of a row's pixels but the first and the last count in full.
 template <int N>
 __device__ void take_mean(const unsigned char *picture, int width, Box down, Box across, int i,
                           Pixels<N> &pixels)
 {
     float red = 0.0f, green = 0.0f, blue = 0.0f;
     const int left = across.first(), right = across.last(), bottom = down.last();
+    const int of_first = across.overlap(left), of_last = right > left ? across.overlap(right) : 0;
     for (int y = down.first(); y <= bottom; ++y) {
         const unsigned char *at = pixel(picture, width, y, left);
-        int row_red = 0, row_green = 0, row_blue = 0;
-        for (int x = left; x <= right; ++x, at += 3) {
-            const int weight = across.overlap(x);
-            row_red += weight * at[0];
-            row_green += weight * at[1];
-            row_blue += weight * at[2];
+        int row_red = of_first * at[0], row_green = of_first * at[1], row_blue = of_first * at[2];
+        int full_red = 0, full_green = 0, full_blue = 0;
+        for (int x = left + 1; x < right; ++x) {
+            at += 3;
+            full_red += at[0];
+            full_green += at[1];
+            full_blue += at[2];
         }
+        at += right > left ? 3 : 0;
+        row_red += across.unit * full_red + of_last * at[0];
+        row_green += across.unit * full_green + of_last * at[1];
+        row_blue += across.unit * full_blue + of_last * at[2];
         const float weight = static_cast<float>(down.overlap(y));
         red += weight * static_cast<float>(row_red);
         green += weight * static_cast<float>(row_green);

@@ -1,5 +1,6 @@
 // MaxUnpool2d on linear NCHW. A thread spreads N values side by side: it loads N values and N
 // places and stores 2 x 2N values, most of them zero. Value row r becomes the rows 2r and 2r + 1.
+// 2N values are 16 bytes, so that neighbouring threads store without gaps.
 // On HWC8 a thread spreads the eight channels of one pixel.
 #include "elements.cuh"
 
@@ -18,15 +19,13 @@ __device__ void max_unpool_2d(const T *values, const T *place, int rows, int wid
     const T zero = from_float<T>(0.0f);
 #pragma unroll
     for (int below = 0; below < 2; ++below) {
-        Pack<T, N> spread[2];
+        Pack<T, 2 * N> spread;
 #pragma unroll
         for (int i = 0; i < 2 * N; ++i) {
             const float here = static_cast<float>(2 * below + i % 2);
-            spread[i / N].v[i % N] = to_float(at.v[i / 2]) == here ? value.v[i / 2] : zero;
+            spread.v[i] = to_float(at.v[i / 2]) == here ? value.v[i / 2] : zero;
         }
-        auto *out = reinterpret_cast<Pack<T, N> *>(x + (4 * row + 2 * below) * width) + 2 * column;
-        out[0] = spread[0];
-        out[1] = spread[1];
+        reinterpret_cast<Pack<T, 2 * N> *>(x + (4 * row + 2 * below) * width)[column] = spread;
     }
 }
 
@@ -63,9 +62,9 @@ __device__ void max_unpool_2d_hwc8(const T *values, const T *place, int rows, in
         max_unpool_2d<T, N>(values, place, rows, width, x);                                        \
     }
 
-ENTRY(max_unpool_2d_f32_x4, float, 4)
+ENTRY(max_unpool_2d_f32_x2, float, 2)
 ENTRY(max_unpool_2d_f32_x1, float, 1)
-ENTRY(max_unpool_2d_f16_x8, half_bits, 8)
+ENTRY(max_unpool_2d_f16_x4, half_bits, 4)
 ENTRY(max_unpool_2d_f16_x1, half_bits, 1)
 
 extern "C" __global__ void max_unpool_2d_f16_hwc8(const half_bits *values, const half_bits *place,

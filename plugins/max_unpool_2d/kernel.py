@@ -10,8 +10,10 @@ from ..plugin import Array, Attributes, Launch, blocks_for
 from ..vectors import entries, entry_for, entry_hwc8
 
 SOURCE = Path(__file__).with_name("kernel.cu")
-ENTRIES = (*entries("max_unpool_2d"), entry_hwc8("max_unpool_2d"))
 THREADS = 256
+SHARE = 2
+"""A thread takes 8 bytes, so that what it stores in each of two rows is 16, side by side."""
+ENTRIES = (*entries("max_unpool_2d", SHARE), entry_hwc8("max_unpool_2d"))
 
 
 def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
@@ -28,7 +30,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
         )
     batch, channels, height, width = values.shape
     rows = batch * channels * height
-    entry, side = entry_for("max_unpool_2d", values.dtype, width)
+    entry, side = entry_for("max_unpool_2d", values.dtype, width, SHARE)
     return Launch(
         entry=entry,
         blocks=blocks_for(rows * width // side, THREADS),

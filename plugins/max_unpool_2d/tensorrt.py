@@ -4,7 +4,7 @@ from ..formats import SIDE
 from ..function import DOMAIN
 from ..quick import combinations, dtype_of, fixed, is_hwc8, launch_parameters
 from ..vectors import entry_for, entry_hwc8
-from .kernel import THREADS
+from .kernel import SHARE, THREADS
 
 NAME = f"{DOMAIN}::MaxUnpool2d"
 
@@ -40,6 +40,6 @@ def register(ptx: bytes) -> None:
             entry = entry_hwc8("max_unpool_2d")
             return entry, ptx, *launch_parameters(blocks, THREADS, sizes)
         rows = batch * channels * height
-        entry, side = entry_for("max_unpool_2d", dtype_of(values), fixed(values, 3))
+        entry, side = entry_for("max_unpool_2d", dtype_of(values), fixed(values, 3), SHARE)
         blocks = trtp.cdiv(rows * width // side, THREADS)
         return entry, ptx, *launch_parameters(blocks, THREADS, (rows, width))

@@ -98,7 +98,7 @@ def test_rtx_itself_refuses_what_is_no_plan(size: int) -> None:
     trt = pytest.importorskip("tensorrt_rtx")
     features = features_of(trt)
     assert features == RTX
-    with pytest.raises(InputFileError, match="malformed engine; build the bundle again"):
+    with pytest.raises(InputFileError, match="malformed engine; build the bundle again here"):
         engine_from_plan(trt, b"\x17" * size, features, is_trusted=False)
 
 

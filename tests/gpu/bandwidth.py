@@ -74,14 +74,7 @@ def _picture_cases() -> list[Case]:
         sizes = {"rows": fitted, "columns": 640, "height": 640, "width": 640}
         attributes = {**sizes, "pad": 0, "area": int(columns > 640), "to": 10}
         what = f"{columns}x{rows} to float16"
-        found.append(
-            (
-                PLUGINS["ImageToTensor"],
-                f"{columns}x{rows} to float16",
-                (picture, *colors),
-                attributes,
-            )
-        )
+        found.append((PLUGINS["ImageToTensor"], what, (picture, *colors), attributes))
     corner = rng.uniform(0, (3600, 2900), (64, 2)).astype(np.float32)
     quads = corner[:, None] + np.array([[0, 0], [320, 0], [320, 40], [0, 40]], np.float32)
     picture = rng.integers(0, 256, (3000, 4000, 3), np.uint8)

@@ -96,7 +96,7 @@ def test_access_out_of_bounds_is_seen(
         broken = replace(
             broken,
             launch=lambda inputs, attributes: replace(
-                PLUGINS[name].launch(inputs, attributes), entry="max_unpool_2d_f32_x4"
+                PLUGINS[name].launch(inputs, attributes), entry="max_unpool_2d_f32_x2"
             ),
             examples=lambda: PLUGINS[name].examples()[:2],
         )
@@ -183,17 +183,25 @@ def test_ptx_has_the_kernels_with_their_parameters(plugin: Plugin, floor: int) -
 
 
 @pytest.mark.parametrize(
-    ("name", "loads", "stores"), [("MaxPoolArgmax2d", 4, 2), ("MaxUnpool2d", 2, 4)]
+    ("entry", "loads", "stores"),
+    [
+        ("max_pool_argmax_2d_f32_x4", ["v4.f32"] * 4, 2),
+        ("max_pool_argmax_2d_f16_x8", ["v4.u32"] * 4, 2),
+        ("max_pool_argmax_2d_f16_hwc8", ["v4.u32"] * 4, 2),
+        ("max_unpool_2d_f32_x2", ["v2.f32"] * 2, 2),
+        ("max_unpool_2d_f16_x4", ["v4.u16"] * 2, 2),
+        ("max_unpool_2d_f16_hwc8", ["v4.u32"] * 2, 4),
+    ],
 )
-def test_data_moves_in_vectors_of_16_bytes(name: str, loads: int, stores: int) -> None:
+def test_data_moves_in_vectors(entry: str, loads: list[str], stores: int) -> None:
     needs_nvrtc()
+    name = "MaxPoolArgmax2d" if "pool_argmax" in entry else "MaxUnpool2d"
     ptx = ptx_from_source(PLUGINS[name].source, 75).decode()
-    wide = [b for b in ptx.split(".visible .entry ")[1:] if re.match(r"\w+_(x[48]|hwc8)\b", b)]
-    assert len(wide) == 3
-    for body in wide:
-        assert len(re.findall(r"ld\.global\S*\.v4\.\w32", body)) == loads
-        assert len(re.findall(r"st\.global\.v4\.\w32", body)) == stores
-        assert not re.search(r"(ld|st)\.global\.(nc\.)?[^v]", body), "nothing moves one by one"
+    body = ptx.split(f".visible .entry {entry}(")[1].split(".visible .entry ")[0]
+    assert re.findall(r"ld\.global(?:\.nc)?\.(\S+)", body) == loads
+    found = re.findall(r"st\.global\.(\S+)", body)
+    assert len(found) == stores
+    assert set(found) <= {"v4.f32", "v4.u32"}, "16 bytes each"
 
 
 @pytest.mark.parametrize("name", ["ImageToTensor", "CropWarp"])
