@@ -26,6 +26,7 @@ class DeviceKernels:
 
         self._cuda = cuda
         self._module = cuda.module_from_buffer(ptx)
+        self._prepared: dict[str, Any] = {}
 
     def launch(self, launch: Launch, addresses: Sequence[int], stream: Any = None) -> None:
         """Queue all steps of an op.
@@ -39,20 +40,21 @@ class DeviceKernels:
             ValueError: not as many addresses as buffers.
         """
         behind = len(launch.outputs) + len(launch.scratch)
-        inputs = [np.uintp(address) for address in addresses[: len(addresses) - behind]]
-        others = [np.uintp(address) for address in addresses[len(addresses) - behind :]]
-        if len(others) != behind:
+        ahead = len(addresses) - behind
+        if ahead < 0:
             raise ValueError(f"{len(addresses)} addresses, {behind} for outputs and scratch alone")
-        numbers = [np.int32(number) for number in launch.numbers]
+        arguments = (*addresses[:ahead], *launch.numbers, *addresses[ahead:])
+        types = "P" * ahead + "i" * len(launch.numbers) + "P" * behind
         for step in launch.steps:
-            self._module.get_function(step.entry)(
-                *inputs,
-                *numbers,
-                *others,
-                block=(step.threads, 1, 1),
-                grid=(step.blocks, 1),
-                stream=stream,
-            )
+            function = self._function(step.entry, types)
+            grid, block = (step.blocks, 1), (step.threads, 1, 1)
+            function.prepared_async_call(grid, block, stream, *arguments)
+
+    def _function(self, entry: str, types: str) -> Any:
+        """Return a kernel that knows its parameters, so that a call is quick."""
+        if entry not in self._prepared:
+            self._prepared[entry] = self._module.get_function(entry).prepare(types)
+        return self._prepared[entry]
 
     def run(self, launch: Launch, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Copy inputs to the GPU, run all steps, and copy the outputs back.

@@ -10,9 +10,7 @@ WANTED = {"MaxPoolArgmax2d": 0.7, "MaxUnpool2d": 0.7, "ImageToTensor": 0.5}
 
 
 def test_kernels_reach_their_share_of_the_bandwidth(device: CudaDevice) -> None:
-    import pycuda.driver as cuda
-
-    found = rates(cuda)
+    found = rates(device)
     slow = [
         r for r in found for name, share in WANTED.items() if name in r.what and r.share < share
     ]
