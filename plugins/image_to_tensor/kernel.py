@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..pictures import DTYPES, check_inputs
 from ..plugin import Array, Attributes, Launch, blocks_for
-from ..vectors import entries, entry_for
 
 SOURCE = Path(__file__).with_name("kernel.cu")
-ENTRIES = entries("image_to_tensor")
+ENTRIES = ("image_to_tensor_f32", "image_to_tensor_f16")
 THREADS = 128
 
 
@@ -31,10 +32,9 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
     if area not in (0, 1):
         raise ValueError(f"ImageToTensor: area is 0 or 1, not {area}")
     channels, dtype = len(colors[0]), DTYPES[attributes["to"]]
-    entry, side = entry_for("image_to_tensor", dtype, width)
     return Launch(
-        entry=entry,
-        blocks=blocks_for(height * width // side, THREADS),
+        entry=ENTRIES[dtype == np.float16],
+        blocks=blocks_for(height * width, THREADS),
         threads=THREADS,
         numbers=(*picture.shape[:2], channels, rows, columns, height, width, pad, area),
         outputs=(((1, channels, height, width), dtype),),

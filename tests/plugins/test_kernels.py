@@ -204,7 +204,7 @@ def test_data_moves_in_vectors(entry: str, loads: list[str], stores: int) -> Non
     assert set(found) <= {"v4.f32", "v4.u32"}, "16 bytes each"
 
 
-@pytest.mark.parametrize("name", ["ImageToTensor", "CropWarp"])
+@pytest.mark.parametrize("name", ["CropWarp"])
 def test_planes_are_stored_in_vectors_of_16_bytes(name: str) -> None:
     needs_nvrtc()
     ptx = ptx_from_source(PLUGINS[name].source, 75).decode()
