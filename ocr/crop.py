@@ -31,13 +31,19 @@ def ways_to_read(quad: Quads) -> list[Quads]:
     return [quad, np.roll(quad, -1, axis=0), np.roll(quad, 1, axis=0)]
 
 
+def crop_size(quad: Quads) -> tuple[int, int]:
+    """Return the (height, width) that a quadrilateral (4, 2) has once it is cut out, in pixels."""
+    width, height = (max(1, round(side)) for side in quad_size(quad))
+    return height, width
+
+
 def crop_quad(image: Image, quad: Quads) -> Image:
     """Cut one quadrilateral (4, 2) out of ``image`` and straighten it, at its own resolution.
 
     The result is (h, w[, 3]) with h and w the mean side lengths, at least 1. Bilinear; what lies
     outside the picture repeats its border.
     """
-    width, height = (max(1, round(side)) for side in quad_size(quad))
+    height, width = crop_size(quad)
     # Coordinates count from the corner of the first pixel, OpenCV's from its centre: hence the
     # half.
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32) - 0.5

@@ -28,6 +28,33 @@ def log_probabilities(scores: Scores, *, are_probabilities: bool) -> Scores:
     return scores - top - np.log(np.exp(scores - top).sum(-1, keepdims=True))
 
 
+def _letters(charset: str, blank: int) -> Sequence[str]:
+    return [*charset[:blank], "", *charset[blank:]]
+
+
+def readings_from_labels(
+    labels: npt.NDArray[np.int32],
+    lengths: npt.NDArray[np.int32],
+    scores: npt.NDArray[np.float32],
+    charset: str,
+    blank: int,
+) -> list[Reading]:
+    """Return what the op CtcGreedyDecode read, as :func:`decode_greedy` does.
+
+    Args:
+        labels: (N, T), the first ``lengths`` of each row are classes.
+        lengths: (N,).
+        scores: (N,), mean log-probabilities; minus infinity where there is no text.
+        charset: the characters of the classes in order, without the blank.
+        blank: class index of the blank.
+    """
+    letters = _letters(charset, blank)
+    return [
+        Reading(text="".join(letters[i] for i in row[:length]), score=float(np.exp(score)))
+        for row, length, score in zip(labels, lengths, scores, strict=True)
+    ]
+
+
 def decode_greedy(
     scores: Scores, charset: str, blank: int, *, are_probabilities: bool = False
 ) -> list[Reading]:
@@ -45,7 +72,7 @@ def decode_greedy(
     count, _, classes = scores.shape
     if classes != len(charset) + 1:
         raise ValueError(f"{classes} classes, but a charset of {len(charset)} and a blank")
-    letters: Sequence[str] = [*charset[:blank], "", *charset[blank:]]
+    letters = _letters(charset, blank)
     best = scores.argmax(-1)
     kept = best != blank
     kept[:, 1:] &= best[:, 1:] != best[:, :-1]

@@ -42,7 +42,12 @@ def letterbox(image: Image, height: int, width: int, pad: int) -> tuple[Image, t
 
 def line_width(image: Image, height: int) -> int:
     """Width in pixels that a text line gets when it is scaled to ``height``, at least 1."""
-    return max(1, round(image.shape[1] * height / image.shape[0]))
+    return width_at_height(image.shape[:2], height)
+
+
+def width_at_height(size: tuple[int, ...], height: int) -> int:
+    """Return :func:`line_width` of a line of that (height, width) in pixels."""
+    return max(1, round(size[1] * height / size[0]))
 
 
 def fit_line(image: Image, height: int, width: int, pad: int) -> Image:

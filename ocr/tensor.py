@@ -12,7 +12,7 @@ from ..spec import DetectorSpec, InputSpec, MapOutput, RecognizerSpec
 from .boxes import boxes_from_map
 from .crop import quad_size
 from .ctc import Reading, decode_greedy
-from .preprocess import fit_line, letterbox, line_width, normalise, to_grey
+from .preprocess import fit_line, letterbox, normalise, to_grey, width_at_height
 from .types import Image, Quads
 
 Pictures = npt.NDArray[np.float32]
@@ -41,7 +41,12 @@ def recognizer_input(lines: Sequence[Image], settings: InputSpec, width: int) ->
 
 def bucket_of(line: Image, spec: RecognizerSpec) -> int:
     """Return the narrowest input width that a line (h, w, 3) fits into, or the widest."""
-    needed = line_width(line, spec.input.height)
+    return bucket_of_size(line.shape[:2], spec)
+
+
+def bucket_of_size(size: tuple[int, ...], spec: RecognizerSpec) -> int:
+    """Return :func:`bucket_of` a line of that (height, width) in pixels."""
+    needed = width_at_height(size, spec.input.height)
     return next((width for width in spec.widths if width >= needed), spec.widths[-1])
 
 
@@ -72,8 +77,23 @@ def boxes_from_output(
         only of the padding around it, are left out.
     """
     probability = probability_map(output, spec.output)[0]
-    quads, scores = boxes_from_map(probability, spec.boxes)
-    strides = spec.input.width / probability.shape[1], spec.input.height / probability.shape[0]
+    found = boxes_from_map(probability, spec.boxes)
+    return boxes_in_picture(found, probability.shape, spec, scales, size)
+
+
+def boxes_in_picture(
+    found: tuple[Quads, npt.NDArray[np.float32]],
+    map_size: tuple[int, ...],
+    spec: DetectorSpec,
+    scales: tuple[float, float],
+    size: tuple[int, int],
+) -> tuple[Quads, npt.NDArray[np.float32]]:
+    """Bring boxes from the pixels of a map (h, w) to those of the picture.
+
+    All else as for :func:`boxes_from_output`.
+    """
+    quads, scores = found
+    strides = spec.input.width / map_size[1], spec.input.height / map_size[0]
     factors = np.array(strides, np.float32) / np.array(scales, np.float32)
     quads = (quads * factors).astype(np.float32)
     quads = np.clip(quads, 0, np.array([size[1], size[0]], np.float32))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -85,13 +85,19 @@ def text_lines(found: FoundLines, readings: Sequence[Reading]) -> list[TextLine]
 
 def cut_lines(picture: Image, boxes: Quads, scores: npt.NDArray[np.float32]) -> FoundLines:
     """Cut boxes (K, 4, 2) with scores (K,) out of an RGB picture, in reading order."""
+    found = ordered_lines(boxes, scores)
+    return replace(found, crops=tuple(crop_quad(picture, quad) for quad in found.quads))
+
+
+def ordered_lines(boxes: Quads, scores: npt.NDArray[np.float32]) -> FoundLines:
+    """Return boxes (K, 4, 2) with scores (K,) in reading order, not cut out yet."""
     order = reading_order(boxes)
     ways = [(line, quad) for line, box in enumerate(order) for quad in ways_to_read(boxes[box])]
     lines = tuple(line for line, _ in ways)
     return FoundLines(
         quads=np.array([quad for _, quad in ways], np.float32).reshape(-1, 4, 2),
         scores=scores[order[list(lines)]],
-        crops=tuple(crop_quad(picture, quad) for _, quad in ways),
+        crops=(),
         lines=lines,
     )
 

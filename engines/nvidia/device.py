@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import util
@@ -13,6 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import TargetMissingError
+from ...output import cache_root
+from ...plugins.cuda.nvrtc import FLOORS, ptx_from_source
+from ...plugins.cuda.on_device import DeviceKernels
+from ...plugins.plugin import Attributes, Plugin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,36 @@ class Memory(Protocol):
         """Queue a copy from the device."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """An array on the device, contiguous."""
+
+    address: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def like(self) -> npt.NDArray:
+        """Return an array of that shape and dtype that takes no memory."""
+        return np.broadcast_to(np.zeros((), self.dtype), self.shape)
+
+
+class Op(Protocol):
+    """A custom op, its kernels loaded on the device."""
+
+    def enqueue(
+        self,
+        inputs: Sequence[Placed],
+        attributes: Attributes,
+        outputs: Sequence[int],
+        stream: Stream,
+    ) -> None:
+        """Queue the op. ``outputs``: addresses, of as much memory as its launch says.
+
+        Raises:
+            ValueError: it does not take such inputs.
+        """
+
+
 class Stream(Protocol):
     """Work that the device does in the order in which it was queued."""
 
@@ -60,6 +95,9 @@ class Device(Protocol):
 
     def stream(self) -> Stream:
         """Make a stream, not the default one."""
+
+    def op(self, plugin: Plugin) -> Op:
+        """Load a custom op's kernels."""
 
     def captured(self, stream: Stream, enqueue: Callable[[], bool]) -> Callable[[], None] | None:
         """Record what ``enqueue`` queues; return what queues it again in one call.
@@ -89,6 +127,24 @@ class _Stream:
 
     def synchronize(self) -> None:
         self.pycuda.synchronize()
+
+
+class _Op:
+    def __init__(self, cuda: Any, plugin: Plugin) -> None:
+        ptx = ptx_from_source(plugin.source, FLOORS[0], cache_root() / "ptx")
+        self._cuda, self._plugin, self._kernels = cuda, plugin, DeviceKernels(ptx)
+        self._scratch: dict[tuple[int, ...], list[Any]] = {}
+
+    def enqueue(
+        self, inputs: Sequence[Placed], attributes: Attributes, outputs: Sequence[int], stream: Any
+    ) -> None:
+        launch = self._plugin.launch([placed.like() for placed in inputs], attributes)
+        sizes = tuple(math.prod(shape) * dtype.itemsize for shape, dtype in launch.scratch)
+        if sizes not in self._scratch:
+            self._scratch[sizes] = [self._cuda.mem_alloc(max(1, size)) for size in sizes]
+        given = [placed.address for placed in inputs]
+        scratch = map(int, self._scratch[sizes])
+        self._kernels.launch(launch, [*given, *outputs, *scratch], stream.pycuda)
 
 
 class CudaDevice:
@@ -138,6 +194,14 @@ class CudaDevice:
     def stream(self) -> Stream:
         """Make a stream."""
         return _Stream(self._cuda)
+
+    def op(self, plugin: Plugin) -> Op:
+        """Load a custom op's kernels; NVRTC makes them the first time.
+
+        Raises:
+            TargetMissingError: NVRTC is not installed.
+        """
+        return _Op(self._cuda, plugin)
 
     def captured(self, stream: Stream, enqueue: Callable[[], bool]) -> Callable[[], None] | None:
         """Record a CUDA graph. pycuda has no calls for that, so they are cuda-bindings'."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from ocr_trt.engines.nvidia.device import Gpu
+from ocr_trt.engines.nvidia.device import Gpu, Placed
+from ocr_trt.plugins.plugin import Attributes, Plugin
 from ocr_trt.session import onnx_session
 
 GARBAGE = 0xCD
@@ -56,6 +57,10 @@ class StandInDevice:
         self.streams[stream.handle] = stream
         return stream
 
+    def op(self, plugin: Plugin) -> StandInOp:
+        self.check_current()
+        return StandInOp(plugin)
+
     def captured(self, stream: Any, enqueue: Callable[[], bool]) -> Callable[[], None] | None:
         self.check_current()
         stream.recording = []
@@ -71,6 +76,30 @@ class StandInDevice:
                 stream.queue(step)
 
         return replay
+
+
+class StandInOp:
+    """An op by its NumPy reference."""
+
+    def __init__(self, plugin: Plugin) -> None:
+        self._plugin = plugin
+
+    def enqueue(
+        self, inputs: Sequence[Placed], attributes: Attributes, outputs: Sequence[int], stream: Any
+    ) -> None:
+        launch = self._plugin.launch([placed.like() for placed in inputs], attributes)
+        targets = [
+            array_at(address, shape, dtype)
+            for address, (shape, dtype) in zip(outputs, launch.outputs, strict=True)
+        ]
+        sources = [array_at(placed.address, placed.shape, placed.dtype) for placed in inputs]
+
+        def work() -> None:
+            found = self._plugin.reference([source.copy() for source in sources], attributes)
+            for target, array in zip(targets, found, strict=True):
+                target[...] = array
+
+        stream.queue(work)
 
 
 class StandInStream:

@@ -1,0 +1,194 @@
+"""The pipeline on an NVIDIA GPU: a picture's bytes go there, labels and box rows come back.
+
+Around TensorRT's plans stand the kernels of ImageToTensor, BoxCandidates, CropWarp and
+CtcGreedyDecode. On the host boxes are fitted and put in order, and labels become text.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engines.nvidia.device import Memory, Placed
+from ..engines.nvidia.runner import Lane, PlanRunner
+from ..errors import SpecError
+from ..ocr.boxes import boxes_from_map
+from ..ocr.candidates import boxes_from_candidates, candidates_from_outputs
+from ..ocr.crop import crop_size
+from ..ocr.ctc import Reading, readings_from_labels
+from ..ocr.preprocess import letterbox_size
+from ..ocr.tensor import boxes_in_picture, bucket_of_size
+from ..ocr.types import Image, Quads
+from ..plugins.crop_warp.attributes import crop_attributes
+from ..plugins.image_to_tensor.attributes import detector_attributes
+from ..plugins.pictures import colors_of
+from ..plugins.plugin import Attributes, Plugin
+from ..plugins.registry import PLUGINS
+from ..spec import InputSpec
+from .engine import Engine
+from .reader import TextLine, ordered_lines, text_lines
+from .stages import detector_spec, recognizer_spec
+
+_COMPONENTS, _ROWS = 1024, 16384
+"""Text regions, and rows of them, that come from the GPU; a map with more comes whole."""
+_ONNX_TYPES = {np.dtype(np.float32): 1, np.dtype(np.float16): 10}
+
+
+class GpuReader:
+    """Reads pictures as ``OcrReader(..., ReadSettings(tiles="off"))`` does, on the GPU.
+
+    Resampled pixels differ by rounding, so boxes and texts can, rarely. One thread at a time;
+    several readers may share the engines.
+
+    Raises:
+        SpecError: an engine has the wrong role, does not run on an NVIDIA GPU, or gives something
+            else than probabilities (detector) or logits (recognizer).
+    """
+
+    def __init__(self, detector: Engine, recognizer: Engine) -> None:
+        self._detector_spec, self._recognizer_spec = (
+            detector_spec(detector),
+            recognizer_spec(recognizer),
+        )
+        if self._detector_spec.output.activation != "none":
+            raise SpecError(f"{detector.label}: the GPU reader takes maps of probabilities alone")
+        if self._recognizer_spec.output.kind != "logits":
+            raise SpecError(f"{recognizer.label}: the GPU reader takes logits alone")
+        self._detector, self._recognizer = detector, recognizer
+        self._device = _plan_runner(detector).device
+        self._buffers: dict[str, Memory] = {}
+        with self._device.current():
+            self._ops = {name: self._device.op(plugin) for name, plugin in PLUGINS.items()}
+            self._colors = {
+                role: self._constants(settings)
+                for role, settings in (
+                    ("detector", self._detector_spec.input),
+                    ("recognizer", self._recognizer_spec.input),
+                )
+            }
+
+    def _constants(self, settings: InputSpec) -> tuple[Placed, ...]:
+        stream, placed = self._device.stream(), []
+        for array in colors_of(settings):
+            memory = self._device.memory(array.shape, array.dtype)
+            memory.host[:] = array
+            memory.upload(len(array), stream)
+            stream.synchronize()
+            self._buffers[f"constant {len(self._buffers)}"] = memory
+            placed.append(Placed(address=memory.address, shape=array.shape, dtype=array.dtype))
+        return tuple(placed)
+
+    def read(self, picture: Image) -> list[TextLine]:
+        """Read one RGB picture (H, W, 3) uint8; lines come in reading order.
+
+        Boxes in which the recognizer reads nothing are left out.
+        """
+        with _plan_runner(self._detector).lane() as lane:
+            shown = self._uploaded("picture", picture, lane)
+            boxes, scores = self._find(shown, picture, lane)
+        found = ordered_lines(boxes, scores)
+        return text_lines(found, self._read_quads(shown, found.quads))
+
+    def _uploaded(self, name: str, array: npt.NDArray, lane: Lane) -> Placed:
+        """Queue a copy to the GPU, into memory that grows with the largest array so far."""
+        flat = np.ascontiguousarray(array).reshape(-1)
+        if name not in self._buffers or len(self._buffers[name].host) < len(flat):
+            self._buffers[name] = self._device.memory((max(1, len(flat)),), flat.dtype)
+        memory = self._buffers[name]
+        memory.host[: len(flat)] = flat
+        memory.upload(len(flat), lane.stream)
+        return Placed(address=memory.address, shape=array.shape, dtype=array.dtype)
+
+    def _results(
+        self, plugin: Plugin, inputs: Sequence[Placed], attributes: Attributes, lane: Lane
+    ) -> tuple[npt.NDArray, ...]:
+        """Run an op, wait for the lane's stream, and return what came back."""
+        launch = plugin.launch([placed.like() for placed in inputs], attributes)
+        memories = []
+        for number, (shape, dtype) in enumerate(launch.outputs):
+            key = f"{plugin.name} {number} {shape}"
+            if key not in self._buffers:
+                self._buffers[key] = self._device.memory(shape, dtype)
+            memories.append(self._buffers[key])
+        addresses = [memory.address for memory in memories]
+        self._ops[plugin.name].enqueue(inputs, attributes, addresses, lane.stream)
+        for memory in memories:
+            memory.download(len(memory.host), lane.stream)
+        lane.stream.synchronize()
+        return tuple(memory.host for memory in memories)
+
+    def _find(
+        self, shown: Placed, picture: Image, lane: Lane
+    ) -> tuple[Quads, npt.NDArray[np.float32]]:
+        spec = self._detector_spec
+        attributes = detector_attributes(picture, spec.input, _type_of(lane.input))
+        inputs = [shown, *self._colors["detector"]]
+        self._ops["ImageToTensor"].enqueue(inputs, attributes, [lane.input.address], lane.stream)
+        output = lane.enqueue(1)
+        height, width = output.host.shape[-2:]
+        channel = spec.output.channel if output.host.ndim == 4 else 0
+        plane = height * width * output.host.dtype.itemsize
+        probability = Placed(
+            address=output.address + channel * plane,
+            shape=(1, height, width),
+            dtype=output.host.dtype,
+        )
+        threshold = np.array([spec.boxes.threshold], np.float32)
+        limits = {"max_components": _COMPONENTS, "max_rows": _ROWS}
+        inputs = [probability, self._uploaded("threshold", threshold, lane)]
+        found = self._results(PLUGINS["BoxCandidates"], inputs, limits, lane)
+        (candidates,) = candidates_from_outputs(found)
+        boxes = boxes_from_candidates(candidates, (height, width), spec.boxes)
+        if candidates.missing:
+            output.download(1, lane.stream)
+            lane.stream.synchronize()
+            one = output.host[0].reshape(-1, height, width)[channel].astype(np.float32)
+            boxes = boxes_from_map(one, spec.boxes)
+        rows, columns = letterbox_size(picture, spec.input.height, spec.input.width)
+        scales = columns / picture.shape[1], rows / picture.shape[0]
+        return boxes_in_picture(boxes, (height, width), spec, scales, picture.shape[:2])
+
+    def _read_quads(self, shown: Placed, quads: Quads) -> list[Reading]:
+        """Read what quads (K, 4, 2) of the picture on the GPU hold, in batches of one width."""
+        buckets: dict[int, list[int]] = defaultdict(list)
+        for index, quad in enumerate(quads):
+            buckets[bucket_of_size(crop_size(quad), self._recognizer_spec)].append(index)
+        readings: dict[int, Reading] = {}
+        for width, members in sorted(buckets.items()):
+            runner = _plan_runner(self._recognizer, width)
+            for start in range(0, len(members), runner.max_batch):
+                batch = members[start : start + runner.max_batch]
+                with runner.lane() as lane:
+                    read = self._read_batch(shown, quads[batch], width, lane)
+                readings.update(zip(batch, read, strict=True))
+        return [readings[index] for index in range(len(quads))]
+
+    def _read_batch(self, shown: Placed, quads: Quads, width: int, lane: Lane) -> list[Reading]:
+        spec = self._recognizer_spec
+        placed = self._uploaded("quads", quads, lane)
+        attributes = crop_attributes(spec.input, width, _type_of(lane.input))
+        inputs = [shown, placed, *self._colors["recognizer"]]
+        self._ops["CropWarp"].enqueue(inputs, attributes, [lane.input.address], lane.stream)
+        output = lane.enqueue(len(quads))
+        shape = (len(quads), *output.host.shape[1:])
+        logits = Placed(address=output.address, shape=shape, dtype=output.host.dtype)
+        decode = PLUGINS["CtcGreedyDecode"]
+        labels, lengths, scores = self._results(decode, [logits], {"blank": spec.blank}, lane)
+        return readings_from_labels(labels, lengths, scores, spec.charset, spec.blank)
+
+
+def _plan_runner(engine: Engine, width: int | None = None) -> PlanRunner:
+    runner = engine.runner(width)
+    if not isinstance(runner, PlanRunner):
+        raise SpecError(
+            f"{engine.label} does not run on an NVIDIA GPU; read with OcrReader, or build for the "
+            "target tensorrt"
+        )
+    return runner
+
+
+def _type_of(memory: Memory) -> int:
+    return _ONNX_TYPES[memory.host.dtype]

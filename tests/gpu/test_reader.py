@@ -1,0 +1,122 @@
+"""The reader's kernels on a GPU, around plans that onnxruntime runs on the host."""
+
+from __future__ import annotations
+
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from ocr_trt.engines.nvidia.device import CudaDevice
+from ocr_trt.engines.nvidia.runner import PlanRunner, PlanSettings
+from ocr_trt.pipeline.engine import Engine
+from ocr_trt.pipeline.gpu import GpuReader
+from ocr_trt.pipeline.reader import OcrReader, ReadSettings
+from ocr_trt.session import onnx_session
+from tests.gpu.test_runner import FEATURES, KernelContext, KnownStreams
+from tests.pipeline.functions import FunctionRunner
+from tests.pipeline.stripes import model_of, picture_with, specs
+
+
+class HostContext(KernelContext):
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return self.engine.sizes(self.batch)
+
+    def execute_async_v3(self, handle: int) -> bool:
+        import pycuda.driver as cuda
+
+        self.engine.device.known[handle].synchronize()
+        feed = np.empty((self.batch, *self.engine.sides), np.float32)
+        cuda.memcpy_dtoh(feed, self.addresses["x"])
+        output = self.engine.session.run(None, {"x": feed})[0]
+        cuda.memcpy_htod(self.addresses["y"], np.ascontiguousarray(output))
+        return True
+
+
+class HostEngine:
+    """A graph with the input x and the output y."""
+
+    num_io_tensors = 2
+
+    def __init__(self, device: KnownStreams, model: onnx.ModelProto, most: int) -> None:
+        self.device, self.session = device, onnx_session(model)
+        self.sides = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+        self.profiles = [(1, 1), (2, most)] if most > 1 else [(1, 1)]
+        self.num_optimization_profiles = len(self.profiles)
+        feed = np.zeros((1, *self.sides), np.float32)
+        self._output = self.session.run(None, {"x": feed})[0].shape[1:]
+
+    def sizes(self, batch: int) -> tuple[int, ...]:
+        return (batch, *self._output)
+
+    def get_tensor_name(self, index: int) -> str:
+        return "xy"[index]
+
+    def get_tensor_mode(self, name: str) -> str:
+        return name
+
+    def get_tensor_dtype(self, name: str) -> type:
+        return np.float32
+
+    def get_tensor_profile_shape(self, name: str, index: int) -> list[tuple[int, ...]]:
+        low, high = self.profiles[index]
+        return [(n, *self.sides) for n in (low, high, high)]
+
+    def create_execution_context(self) -> HostContext:
+        return HostContext(self)
+
+
+def readers(given: tuple, find_model: Any) -> tuple[GpuReader, OcrReader]:
+    """Return readers on the GPU and on the CPU; ``find_model``: role and width -> graph."""
+    device = KnownStreams()
+    trt: Any = ModuleType("tensorrt")
+    trt.ILogger = type("ILogger", (), {"ERROR": 0, "INTERNAL_ERROR": 1})
+    trt.TensorIOMode, trt.nptype = SimpleNamespace(INPUT="x"), lambda dtype: dtype
+
+    def planned(spec: Any, width: int) -> PlanRunner:
+        loaded = HostEngine(device, find_model(spec.role, width), spec.input.max_batch)
+        settings = PlanSettings(use_graphs=False)
+        return PlanRunner(trt, loaded, device, FEATURES, label=spec.name, settings=settings)
+
+    def plain(spec: Any, width: int) -> FunctionRunner:
+        session = onnx_session(find_model(spec.role, width))
+        shape = (spec.input.channels, spec.input.height, width)
+        return FunctionRunner(
+            lambda feed: session.run(None, {"x": feed})[0], shape, spec.input.max_batch
+        )
+
+    engines = [
+        [
+            Engine(label=s.name, spec=s, open_runner=lambda width, s=s, make=make: make(s, width))
+            for s in given
+        ]
+        for make in (planned, plain)
+    ]
+    return GpuReader(*engines[0]), OcrReader(*engines[1], ReadSettings(tiles="off"))
+
+
+@pytest.mark.parametrize("max_batch", [1, 4])
+def test_pictures_are_read_as_on_the_cpu(max_batch: int, device: CudaDevice) -> None:
+    on_gpu, on_cpu = readers(specs(max_batch), model_of)
+    lines = ["abc", "b", "ca", "acba"]
+    for picture in (picture_with(lines), picture_with([]), picture_with(lines, (256, 200))):
+        found, wanted = on_gpu.read(picture), on_cpu.read(picture)
+        assert [line.text for line in found] == [line.text for line in wanted]
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(one.quad, other.quad, atol=1e-3)
+            assert one.text_score == pytest.approx(other.text_score, abs=1e-3)
+    assert [line.text for line in on_gpu.read(picture_with(lines))] == lines
+
+
+def test_a_thousand_pictures_leave_nothing_behind(device: CudaDevice) -> None:
+    import pycuda.driver as cuda
+
+    on_gpu, _ = readers(specs(4), model_of)
+    pictures = [picture_with(["abc", "b"]), picture_with(["ca"], (200, 256))]
+    for number in range(1010):
+        on_gpu.read(pictures[number % 2])
+        if number == 9:
+            free = cuda.mem_get_info()[0]
+    assert free - cuda.mem_get_info()[0] < 1 << 20

@@ -1,0 +1,116 @@
+"""The reader around plans, on a GPU that is none, against the reader on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ocr_trt.engines.nvidia.features import features_of
+from ocr_trt.engines.nvidia.load import engine_from_plan
+from ocr_trt.engines.nvidia.runner import PlanRunner, PlanSettings
+from ocr_trt.errors import SpecError
+from ocr_trt.ocr.ctc import decode_greedy, readings_from_labels
+from ocr_trt.pipeline import gpu
+from ocr_trt.pipeline.engine import Engine
+from ocr_trt.pipeline.gpu import GpuReader
+from ocr_trt.pipeline.reader import OcrReader, ReadSettings
+from ocr_trt.plugins.ctc_greedy_decode import ctc_greedy_decode
+from ocr_trt.session import onnx_session
+from tests.engines.gpu_stand_in import StandInDevice, plan_of, stand_in_trt
+from tests.pipeline.functions import FunctionRunner
+from tests.pipeline.stripes import model_of, picture_with, specs
+
+
+def engine(spec, make: Callable[[int], PlanRunner | FunctionRunner]) -> Engine:
+    return Engine(label=spec.name, spec=spec, open_runner=make)
+
+
+class World:
+    """The same two models on the CPU and as plans."""
+
+    def __init__(self, max_batch: int = 4) -> None:
+        self.device = StandInDevice()
+        trt = stand_in_trt(self.device)
+        features = features_of(trt)
+        self.specs = specs(max_batch)
+
+        def planned(spec, width: int) -> PlanRunner:
+            most = spec.input.max_batch
+            plan = plan_of(
+                model_of(spec.role, width), [(1, 1), (2, most)] if most > 1 else [(1, 1)]
+            )
+            with self.device.current():
+                loaded = engine_from_plan(trt, plan, features, is_trusted=False)
+            return PlanRunner(
+                trt, loaded, self.device, features, label=spec.name, settings=PlanSettings()
+            )
+
+        def plain(spec, width: int) -> FunctionRunner:
+            session = onnx_session(model_of(spec.role, width))
+            shape = (spec.input.channels, spec.input.height, width)
+            return FunctionRunner(
+                lambda feed: session.run(None, {"x": feed})[0], shape, spec.input.max_batch
+            )
+
+        self.plans = [engine(s, lambda width, s=s: planned(s, width)) for s in self.specs]
+        self.graphs = [engine(s, lambda width, s=s: plain(s, width)) for s in self.specs]
+        self.gpu = GpuReader(*self.plans)
+        self.cpu = OcrReader(*self.graphs, ReadSettings(tiles="off"))
+
+
+def check_same(world: World, picture: np.ndarray) -> list[str]:
+    found, wanted = world.gpu.read(picture), world.cpu.read(picture)
+    assert [line.text for line in found] == [line.text for line in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one.quad, other.quad, atol=1e-3)
+        assert one.box_score == pytest.approx(other.box_score, abs=1e-5)
+        assert one.text_score == pytest.approx(other.text_score, abs=1e-3)
+    return [line.text for line in found]
+
+
+@pytest.mark.parametrize("max_batch", [1, 3])
+def test_pictures_are_read_as_on_the_cpu(max_batch: int) -> None:
+    world = World(max_batch)
+    lines = ["abc", "b", "ca", "acba"]
+    assert check_same(world, picture_with(lines)) == lines
+    assert check_same(world, picture_with([])) == []
+    check_same(world, picture_with(lines[::-1], (256, 200)))
+    assert check_same(world, picture_with(lines)) == lines
+
+
+def test_more_regions_than_there_is_room_for_come_as_a_map(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gpu, "_COMPONENTS", 2)
+    lines = ["ab", "b", "ca"]
+    assert check_same(World(), picture_with(lines)) == lines
+
+
+def test_engines_that_are_no_plans_are_refused() -> None:
+    world = World()
+    with pytest.raises(SpecError, match="does not run on an NVIDIA GPU; read with OcrReader"):
+        GpuReader(world.graphs[0], world.plans[1])
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_outputs_that_the_kernels_do_not_take_are_refused(part: int) -> None:
+    world = World()
+    spec = world.specs[part]
+    other = {"activation": "sigmoid"} if part == 0 else {"kind": "probabilities"}
+    changed = spec.model_copy(update={"output": spec.output.model_copy(update=other)})
+    plans = list(world.plans)
+    plans[part] = engine(changed, lambda width: None)
+    with pytest.raises(SpecError, match="the GPU reader takes"):
+        GpuReader(*plans)
+
+
+def test_labels_become_the_text_that_scores_would(rng: np.random.Generator) -> None:
+    for blank in (0, 2, 3):
+        logits = rng.standard_normal((6, 9, 4)).astype(np.float32)
+        logits[0, :, blank] = 99
+        found = readings_from_labels(*ctc_greedy_decode(logits, blank), "abc", blank)
+        for one, other in zip(found, decode_greedy(logits, "abc", blank), strict=True):
+            assert one.text == other.text
+            assert one.score == pytest.approx(other.score, abs=1e-5)
