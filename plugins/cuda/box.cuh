@@ -13,8 +13,8 @@ struct Box {
     int begin, end, unit;
 
     __device__ int length() const { return end - begin; }
-    __device__ int first() const { return begin / unit; }
-    __device__ int last() const { return (end - 1) / unit; }
+    __device__ int first() const { return static_cast<unsigned>(begin) / unit; }
+    __device__ int last() const { return static_cast<unsigned>(end - 1) / unit; }
     __device__ int overlap(int pixel) const
     {
         return min((pixel + 1) * unit, end) - max(pixel * unit, begin);

@@ -2,24 +2,34 @@
 #include "box.cuh"
 #include "pictures.cuh"
 
-// The mean of a box. Sums along a row are whole and under 2^25: all of its pixels are taken in
-// full, and what the first and the last one have outside of the box is taken back.
-__device__ Pixels<1> mean_of(const unsigned char *picture, int height, int width, Box down, Box across)
+// The mean of a box. Sums along a row are whole and under 2^24; all of its pixels but the first and
+// the last count in full.
+__device__ Pixels<1> mean_of(const unsigned char *picture, int width, Box down, Box across)
 {
     float red = 0.0f, green = 0.0f, blue = 0.0f;
     const int left = across.first(), right = across.last(), bottom = down.last();
-    const int before = across.begin - left * across.unit;
-    const int after = (right + 1) * across.unit - across.end;
+    const int of_first = across.overlap(left), of_last = right > left ? across.overlap(right) : 0;
     for (int y = down.first(); y <= bottom; ++y) {
-        const unsigned char *first = pixel(picture, width, y, left);
-        const unsigned char *last = pixel(picture, width, y, right);
-        const Sums row = sums_of(first, right - left + 1, pixel(picture, width, height, 0));
+        const unsigned char *at = pixel(picture, width, y, left);
+        int row_red = of_first * at[0], row_green = of_first * at[1], row_blue = of_first * at[2];
+        int full_red = 0, full_green = 0, full_blue = 0;
+        for (int x = left + 1; x < right; ++x) {
+            at += 3;
+            full_red += at[0];
+            full_green += at[1];
+            full_blue += at[2];
+        }
+        at += right > left ? 3 : 0;
+        row_red += across.unit * full_red + of_last * at[0];
+        row_green += across.unit * full_green + of_last * at[1];
+        row_blue += across.unit * full_blue + of_last * at[2];
         const float weight = static_cast<float>(down.overlap(y));
-        red += weight * static_cast<float>(across.unit * row.red - before * first[0] - after * last[0]);
-        green += weight * static_cast<float>(across.unit * row.green - before * first[1] - after * last[1]);
-        blue += weight * static_cast<float>(across.unit * row.blue - before * first[2] - after * last[2]);
+        red += weight * static_cast<float>(row_red);
+        green += weight * static_cast<float>(row_green);
+        blue += weight * static_cast<float>(row_blue);
     }
-    const float share = 1.0f / (static_cast<float>(down.length()) * static_cast<float>(across.length()));
+    const float all = static_cast<float>(down.length()) * static_cast<float>(across.length());
+    const float share = 1.0f / all;
     return {{{red * share}, {green * share}, {blue * share}}};
 }
 
@@ -30,16 +40,15 @@ __device__ void image_to_tensor(const unsigned char *__restrict__ picture,
                                 int picture_width, int channels, int rows, int columns, int height,
                                 int width, int pad, int area, T *__restrict__ tensor)
 {
-    const long long index = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (index >= static_cast<long long>(height) * width) {
+    const int index = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    if (index >= height * width) {
         return;
     }
-    const int row = static_cast<int>(index / width), column = static_cast<int>(index % width);
+    const int row = index / width, column = index % width;
     const float padding = static_cast<float>(pad);
     Pixels<1> pixels = {{{padding}, {padding}, {padding}}};
     if (row < rows && column < columns) {
-        pixels = mean_of(picture, picture_height, picture_width,
-                         box_of(row, picture_height, rows, area),
+        pixels = mean_of(picture, picture_width, box_of(row, picture_height, rows, area),
                          box_of(column, picture_width, columns, area));
     }
     store<T, 1>(pixels, color, mean, scale, channels, static_cast<long long>(height) * width,

@@ -84,7 +84,7 @@ def test_map_that_not_all_threads_wait_for_is_seen(tmp_path: Path) -> None:
         ("MaxUnpool2d", "rows * across", "(rows + 1) * across", "heap-buffer-overflow"),
         ("MaxPoolArgmax2d", "rows * across", "(rows + 1) * across", "heap-buffer-overflow"),
         ("CtcGreedyDecode", "step < steps", "step <= steps", "heap-buffer-overflow"),
-        ("ImageToTensor", "index >= static", "index > static", "heap-buffer-overflow"),
+        ("ImageToTensor", "index >= height", "index > height", "heap-buffer-overflow"),
         ("CropWarp", "size - 1", "size", "heap-buffer-overflow"),
     ],
 )
