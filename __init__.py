@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from .errors import OcrTrtError
     from .ocr.image import load_image
     from .pipeline.engine import engine_from_bundle
-    from .pipeline.reader import OcrReader, TextLine
+    from .pipeline.gpu import GpuReader
+    from .pipeline.reader import OcrReader, ReadSettings, TextLine
     from .recipe import BuildRequest, build
     from .spec import load_spec
 
@@ -26,8 +27,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BuildRequest",
+    "GpuReader",
     "OcrReader",
     "OcrTrtError",
+    "ReadSettings",
     "TextLine",
     "__version__",
     "build",
@@ -39,8 +42,10 @@ __all__ = [
 
 _HOMES = {
     "BuildRequest": "recipe",
+    "GpuReader": "pipeline.gpu",
     "OcrReader": "pipeline.reader",
     "OcrTrtError": "errors",
+    "ReadSettings": "pipeline.reader",
     "TextLine": "pipeline.reader",
     "build": "recipe",
     "engine_from_bundle": "pipeline.engine",

@@ -10,7 +10,7 @@ import typer
 
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
 from .gate import fail_if_broken, gate_from
-from .options import DataFolder, Json, Verbose
+from .options import DataFolder, Json, Trust, Verbose
 
 if TYPE_CHECKING:
     from ..bench.results import Report
@@ -34,6 +34,7 @@ def bench(
             "throughput@16<200 names another."
         ),
     ] = None,
+    trust: Trust = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -55,7 +56,7 @@ def bench(
     gate = gate_from(fail_on, baseline, has_data=data is not None)
     if report:
         check_destination(report, own=FILES)
-    loaded = [load_bundle(folder) for folder in bundles]
+    loaded = [load_bundle(folder, is_trusted=trust) for folder in bundles]
     dataset = load_dataset(data) if data else None
     reporter = ConsoleReporter(silent=json)
     settings = LatencySettings(duration_s=duration)

@@ -67,7 +67,7 @@ def build(
         list[str] | None, typer.Option(help="NVIDIA GPUs to build for: 8.6 8.9 12.0.")
     ] = None,
     plugins: Annotated[
-        bool, typer.Option(help="tensorrt: take the CUDA kernels of custom ops; no GPU tried yet.")
+        bool, typer.Option(help="tensorrt: take the CUDA kernels of custom ops.")
     ] = False,
     trt: Annotated[
         list[str] | None,

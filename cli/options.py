@@ -32,6 +32,12 @@ DetectorBundle = Annotated[
     Path | None,
     typer.Option("--detector", help="Bundle that cuts a recognizer's lines out of the pictures."),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Let TensorRT's version-compatible plans run the code that is in them."
+    ),
+]
 SkipBad = Annotated[
     bool,
     typer.Option("--skip-bad", help="Leave out calibration pictures that cannot be read."),

@@ -15,7 +15,7 @@ import typer
 from ..errors import InputFileError
 from ..output import check_writable, write_whole
 from .console import ConsoleReporter, print_json, quiet_libraries
-from .options import Json, Verbose
+from .options import Json, Trust, Verbose
 
 if TYPE_CHECKING:
     from ..ocr.types import Image
@@ -48,6 +48,7 @@ def run(
             "shrink to less than half; on, all that it would shrink; off."
         ),
     ] = _Tiles.auto,
+    trust: Trust = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -63,7 +64,7 @@ def run(
     from ..pipeline.engine import engine_from_bundle
     from ..pipeline.reader import OcrReader, ReadSettings
 
-    bundles = load_bundle(detector), load_bundle(recognizer)
+    bundles = [load_bundle(path, is_trusted=trust) for path in (detector, recognizer)]
     files = picture_files(pictures)
     if draw is not None:
         check_writable(draw)
