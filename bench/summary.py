@@ -86,7 +86,22 @@ def _verdict(model: ModelReport, row: SystemRow) -> tuple[Level, str]:
     _, low, high = points_lost(difference)
     if model.accuracy_against == "model":
         return _agreement(model.allowed_loss, low, high)
-    return _comparison(model.allowed_loss, low, high)
+    level, verdict = _comparison(model.allowed_loss, low, high)
+    if level == "good" and _is_coarse(model, row.accuracy.samples):
+        return "unsure", (
+            f"Only {_samples(row)}: one of them gone wrong would be more than the "
+            f"{model.allowed_loss:g} points allowed."
+        )
+    return level, verdict
+
+
+def _is_coarse(model: ModelReport, samples: int) -> bool:
+    """Whether one word in so many is more than may be lost.
+
+    A bootstrap of samples of which none got worse knows of no loss, however few they are.
+    """
+    allowed = model.allowed_loss
+    return model.role == "recognizer" and allowed is not None and 100 / samples > allowed
 
 
 def _comparison(allowed: float | None, low: float, high: float) -> tuple[Level, str]:
