@@ -12,7 +12,8 @@ import onnx
 import onnx.parser
 import pytest
 
-from ocr_trt.engines.backends.base import BuiltWith, RunSettings
+from ocr_trt.engines.backends import backend
+from ocr_trt.engines.backends.base import BuildSettings, BuiltWith, RunSettings
 from ocr_trt.engines.nvidia import backend as nvidia_backend
 from ocr_trt.engines.nvidia.backend import NvidiaBackend
 from ocr_trt.engines.nvidia.features import Features, features_of
@@ -209,3 +210,33 @@ def test_without_a_gpu_the_target_says_what_is_missing(
     monkeypatch.setattr(nvidia_backend, "gpu_absence", lambda: ("no NVIDIA GPU found", "use one"))
     with pytest.raises(TargetMissingError, match="x: no NVIDIA GPU found; use one"):
         target.open(tmp_path / "plan", label="x", settings=RunSettings(), max_batch=1)
+
+
+def test_a_gpu_that_a_target_does_not_run_on_is_told(target: NvidiaBackend) -> None:
+    rtx = NvidiaBackend(
+        name="tensorrt-rtx",
+        package="tensorrt_rtx",
+        extra="rtx",
+        runs_on=lambda capability: capability != (8, 9),
+    )
+    presence = rtx.presence()
+    assert presence.can_build, "for other GPUs"
+    assert not presence.can_run
+    assert presence.reason == "tensorrt-rtx does not run on Stand-in (compute capability 8.9)"
+    assert target.presence().can_run
+
+
+def test_plans_for_other_gpus_are_built_and_not_run(target: NvidiaBackend) -> None:
+    rtx = NvidiaBackend(name="tensorrt-rtx", package="tensorrt_rtx", extra="rtx")
+    assert rtx.can_run(BuildSettings())
+    assert rtx.can_run(BuildSettings(compute_capabilities=("8.6", "8.9")))
+    assert not rtx.can_run(BuildSettings(compute_capabilities=("12.0",)))
+
+
+@pytest.mark.parametrize(
+    ("capability", "runs"),
+    [((7, 5), True), ((8, 7), False), ((8, 9), True), ((9, 0), False), ((10, 0), False),
+     ((12, 0), True), ((12, 1), True)],
+)  # fmt: skip
+def test_rtx_runs_where_its_runtime_says(capability: tuple[int, int], runs: bool) -> None:
+    assert backend("tensorrt-rtx")._runs_on(capability) == runs
