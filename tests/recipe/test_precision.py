@@ -22,8 +22,8 @@ from ocr_trt.pipeline.engine import Engine
 from ocr_trt.recipe import BuildRequest, SilentReporter, build
 from ocr_trt.recipe.crops import detected_crops
 from ocr_trt.spec import DetectorSpec, RecognizerSpec
-from tests.pipeline.test_pipeline import FunctionRunner
-from tests.pipeline.test_pipeline import detector_spec as plain_detector
+from tests.pipeline.functions import FunctionRunner
+from tests.pipeline.functions import detector_spec as plain_detector
 
 pytest.importorskip("tensorflow")
 
