@@ -30,7 +30,7 @@ def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
     common.InlinePass()(copy)
     common.ShapeInferencePass()(copy)
     graph = copy.graph
-    _widen_weights(graph)
+    widen_weights(graph)
     rounded = {value: value.dtype for node in graph for value in node.outputs}
     for node in list(graph):
         to = attribute(node, "to")
@@ -44,7 +44,8 @@ def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
     return ir.to_proto(copy)
 
 
-def _widen_weights(graph: ir.Graph) -> None:
+def widen_weights(graph: ir.Graph) -> None:
+    """Make weights of 16 bits float32, with the same values."""
     for name, value in graph.initializers.items():
         array = constant(value)
         if array is not None and value.dtype in _HALF:

@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from ..convert.graph import attribute, constant, drop_dead, new_initializer, replace_value, the
+from .emulate import widen_weights
 from .half import HALF_TYPES
 
 _HALF = {half.dtype for half in HALF_TYPES.values()}
@@ -38,7 +39,7 @@ def untyped(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the float32 graph below a typed one; its tensors keep their names."""
     copy = ir.from_proto(model)
     graph = copy.graph
-    _widen_weights(graph)
+    widen_weights(graph)
     for node in list(graph):
         if node.op_type == "DequantizeLinear":
             _remove_pair(graph, node)
@@ -54,14 +55,6 @@ def untyped(model: onnx.ModelProto) -> onnx.ModelProto:
             if value.dtype in _HALF:
                 value.type = ir.TensorType(ir.DataType.FLOAT)
     return ir.to_proto(copy)
-
-
-def _widen_weights(graph: ir.Graph) -> None:
-    for name, value in graph.initializers.items():
-        array = constant(value)
-        if array is not None and value.dtype in _HALF:
-            value.const_value = ir.tensor(array.astype(np.float32), name=name)
-            value.type = ir.TensorType(ir.DataType.FLOAT)
 
 
 def _remove_pair(graph: ir.Graph, node: ir.Node) -> None:
