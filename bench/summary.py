@@ -79,7 +79,10 @@ def _verdict(model: ModelReport, row: SystemRow) -> tuple[Level, str]:
     if not row.differences or row.changes is None:
         return "unsure", "There is no model to compare it with."
     if not row.changes.changed:
-        return "good", "The same as the model on every sample."
+        same = "The same as the model on every sample"
+        if _is_coarse(model, row.accuracy.samples):
+            return "unsure", f"{same}, but of only {_samples(row)}."
+        return "good", f"{same}."
     difference = row.differences[0]
     if difference.interval is None:
         return "unsure", f"Only {_samples(row)}: too few to tell."

@@ -95,8 +95,9 @@ def _engine_systems(bundles: Sequence[Bundle]) -> list[System]:
 
 def engine_system(bundle: Bundle, label: str) -> System:
     """Return a bundle opened, or its typed graph in onnxruntime where its target cannot run."""
-    presence = backend(bundle.manifest.target).presence()
-    if presence.can_run:
+    target = backend(bundle.manifest.target)
+    presence = target.presence()
+    if target.can_run_built(bundle.manifest.settings):
         return System(engine=engine_from_bundle(bundle, label=label), kind="engine")
     paths = {entry.width: bundle.path(entry.model) for entry in bundle.manifest.engines}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -22,21 +23,20 @@ def print_layers(bundles: list[Bundle], json: bool) -> None:
     Raises:
         UserError: a bundle has no list of layers.
     """
-    import onnx_ir as ir
-
-    from ..engines.nvidia.layers import layers_from_file, not_in_int8
+    from ..engines.nvidia.layers import LAYERS_SUFFIX, layers_from_file, not_in_int8
+    from ..onnx_file import read_onnx
 
     told: list[dict[str, Any]] = []
     for found in bundles:
         for entry in found.manifest.engines:
-            path = found.path(entry.plan).with_suffix(".layers.json")
-            if path.name not in found.manifest.files:
+            name = PurePosixPath(entry.plan).with_suffix(LAYERS_SUFFIX).as_posix()
+            if name not in found.manifest.files:
                 raise UserError(
                     f"{found.folder}: has no list of layers; TensorRT's plans have one if they are "
                     "built where there is a GPU"
                 )
-            layers = layers_from_file(path)
-            losses = not_in_int8(ir.load(found.path(entry.model)), layers)
+            layers = layers_from_file(found.path(name))
+            losses = not_in_int8(read_onnx(found.path(entry.model)), layers)
             plain_layers = [asdict(layer) for layer in layers]
             told.append({"plan": entry.plan, "layers": plain_layers, "not_in_int8": losses})
             if not json:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .console import ConsoleReporter, plain, print_json, quiet_libraries
-from .options import Json, Verbose
+from .options import Json, Trust, Verbose
 
 
 def debug(
@@ -23,6 +23,7 @@ def debug(
         str | None, typer.Option(help="Only this file, or one word of it: test_04.jpg:3.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for debug.{json,html}.")] = None,
+    trust: Trust = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -42,8 +43,8 @@ def debug(
 
     if output:
         check_destination(output, own=FILES)
-    loaded = load_bundle(bundle)
-    other = None if against == "float" else load_bundle(against)
+    loaded = load_bundle(bundle, is_trusted=trust)
+    other = None if against == "float" else load_bundle(against, is_trusted=trust)
     reporter = ConsoleReporter(silent=json)
     report = find(loaded, load_dataset(data), reporter, against=other, sample=sample)
     if output:

@@ -68,7 +68,7 @@ class _Systems:
     @property
     def can_run(self) -> bool:
         """Whether the target itself runs here."""
-        return backend(self.bundle.manifest.target).presence().can_run
+        return _can_run(self.bundle)
 
 
 def debug(
@@ -115,6 +115,11 @@ def debug(
     return _report(systems, seen, _judge(systems, seen, reporter), (len(order), worse))
 
 
+def _can_run(bundle: Bundle) -> bool:
+    manifest = bundle.manifest
+    return backend(manifest.target).can_run_built(manifest.settings)
+
+
 def _systems(bundle: Bundle, against: Bundle | None, reporter: Reporter) -> _Systems:
     typed = typed_graphs(bundle)
     if against is not None:
@@ -123,8 +128,7 @@ def _systems(bundle: Bundle, against: Bundle | None, reporter: Reporter) -> _Sys
     else:
         with reporter.step(f"load the model of {bundle.spec.name}"):
             reference = float_graphs(bundle, typed, reporter)
-    can_run = backend(bundle.manifest.target).presence().can_run
-    engine = engine_from_bundle(bundle) if can_run else typed.engine(bundle.spec)
+    engine = engine_from_bundle(bundle) if _can_run(bundle) else typed.engine(bundle.spec)
     return _Systems(bundle=bundle, engine=engine, typed=typed, reference=reference)
 
 

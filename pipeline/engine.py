@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 
 from ..engines.backends import backend
 from ..engines.backends.base import BuiltWith, Runner, RunSettings
@@ -24,7 +25,7 @@ class Engine:
         self, *, label: str, spec: DetectorSpec | RecognizerSpec, open_runner: OpenRunner
     ) -> None:
         self.label, self.spec = label, spec
-        self._open, self._runners = open_runner, dict[int, Runner]()
+        self._open, self._runners, self._lock = open_runner, dict[int, Runner](), Lock()
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -34,9 +35,10 @@ class Engine:
     def runner(self, width: int | None = None) -> Runner:
         """Return the runner for one width, the widest by default."""
         width = width or self.widths[-1]
-        if width not in self._runners:
-            self._runners[width] = self._open(width)
-        return self._runners[width]
+        with self._lock:
+            if width not in self._runners:
+                self._runners[width] = self._open(width)
+            return self._runners[width]
 
     def close(self) -> None:
         """Close all runners."""
@@ -51,8 +53,22 @@ class Engine:
         self.close()
 
 
-def engine_from_bundle(bundle: Bundle, *, threads: int = 0, label: str = "") -> Engine:
-    """Open a bundle; ``label`` is what reports call it in place of ``bundle.label``.
+def engine_from_bundle(
+    bundle: Bundle,
+    *,
+    threads: int = 0,
+    label: str = "",
+    lanes: int = 2,
+    use_graphs: bool = True,
+) -> Engine:
+    """Open a bundle.
+
+    Args:
+        bundle: from :func:`load_bundle`.
+        threads: of the CPU; 0: as many as the target takes.
+        label: what reports call it in place of ``bundle.label``.
+        lanes: how many batches may be on their way to a GPU at once.
+        use_graphs: let a GPU repeat recorded work (CUDA graphs).
 
     Raises:
         InputFileError: its int8 weights are too large for this processor.
@@ -71,7 +87,12 @@ def engine_from_bundle(bundle: Bundle, *, threads: int = 0, label: str = "") -> 
     def open_runner(width: int) -> Runner:
         plan, model = bundle.path(entries[width].plan), bundle.path(entries[width].model)
         settings = RunSettings(
-            threads=threads, built=built, model=model, is_trusted=bundle.is_trusted
+            threads=threads,
+            built=built,
+            model=model,
+            lanes=lanes,
+            use_graphs=use_graphs,
+            is_trusted=bundle.is_trusted,
         )
         most = spec.input.max_batch
         try:
@@ -86,7 +107,13 @@ def engine_from_bundle(bundle: Bundle, *, threads: int = 0, label: str = "") -> 
                 f"{plan}: {target.name} cannot load it: {reason[0] if reason else error!r}"
             ) from error
         wanted = (spec.input.channels, spec.input.height, width)
+        if runner.max_batch < most:
+            runner.close()
+            raise InputFileError(
+                f"{plan}: takes {runner.max_batch} pictures at once, but the spec says {most}"
+            )
         if runner.shape != wanted:
+            runner.close()
             raise InputFileError(f"{plan}: takes {runner.shape}, but the spec says {wanted}")
         return runner
 

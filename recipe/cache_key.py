@@ -25,7 +25,7 @@ from pydantic import BaseModel
 
 from ..bench.machine import machine
 from ..convert.sources import source_format
-from ..engines.backends.base import Backend
+from ..engines.backends.base import Backend, BuildSettings
 from ..engines.bundle import tree_sha256
 from ..engines.cpu import cpu_features
 from .request import BuildRequest
@@ -79,6 +79,7 @@ def target_facts(target: Backend) -> dict[str, Any]:
     return {
         "name": target.name,
         "presence": _plain(target.presence(), {}),
+        "built with": _plain(target.built_with(BuildSettings()), {}),
         "needs": _plain(target.needs(), {}),
     }
 

@@ -133,9 +133,14 @@ class Runner(ABC):
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self.lanes, thread_name_prefix=self.label)
                 self._free = BoundedSemaphore(2 * self.lanes)
-        self._free.acquire()
-        future = self._pool.submit(self.run, pictures)
-        future.add_done_callback(lambda _: self._free.release())
+            pool, free = self._pool, self._free
+        free.acquire()
+        try:
+            future = pool.submit(self.run, pictures)
+        except RuntimeError:  # it was closed in the meantime
+            free.release()
+            raise
+        future.add_done_callback(lambda _: free.release())
         return future
 
     def prepare(self, pictures: Pictures) -> Any:
@@ -148,9 +153,10 @@ class Runner(ABC):
 
     def close(self) -> None:
         """Wait for what was submitted, and free what the engine holds."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        with self._starting:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
 
     def __enter__(self) -> Runner:
         return self
@@ -187,6 +193,10 @@ class Backend(ABC):
 
     def can_run(self, settings: BuildSettings) -> bool:
         """Whether plans that are built with these settings can be run here."""
+        return self.can_run_built(self.built_with(settings))
+
+    def can_run_built(self, settings: Mapping[str, Any]) -> bool:
+        """Whether plans can be run here of whose building a manifest says ``settings``."""
         return self.presence().can_run
 
     def check_plugins(self) -> None:

@@ -30,7 +30,8 @@ def plan_from_network(
         settings: batch sizes and GPUs to build for.
 
     Raises:
-        UserError: ``settings.plugins`` is set, or the target is none of NVIDIA's.
+        UserError: ``settings`` ask for plugins, or for options that the target does not have, or it
+            is none of NVIDIA's.
         TargetMissingError: the target cannot build here.
         InputFileError: the weights are not those of the network, or there is no such network.
         EngineBuildError: the builder refused the network, logged an error, crashed or took an hour.
@@ -40,6 +41,9 @@ def plan_from_network(
         raise UserError(f"target {target} takes no networks; name one of {', '.join(_MODULES)}")
     if settings.plugins:
         raise UserError("plugins take the place of an ONNX graph's functions; leave them out here")
+    if settings.options.strip:
+        raise UserError("--trt strip: its weights are taken from an ONNX graph, and there is none")
+    backend(target).check_options(settings.options)
     presence = backend(target).presence()
     if not presence.can_build:
         raise TargetMissingError(f"target {target}: {presence.reason}; {presence.remedy}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib import import_module, metadata, util
 from pathlib import Path
@@ -19,7 +20,7 @@ from ...plugins.cuda.nvrtc import nvrtc_version
 from ...plugins.quick import plugin_module
 from ..backends.base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
 from .builder import Builder, build_in_child, refusals_in_child
-from .device import CudaDevice, Gpu, gpu_absence
+from .device import CudaDevice, Gpu, gpu_absence, gpu_here
 from .features import features_of
 from .load import check_built_with, engine_from_plan, refit_from_model
 from .options import NvidiaOptions, changed
@@ -62,7 +63,7 @@ class NvidiaBackend(Backend):
             remedy = f"pip install 'ocr-trt[{self._extra}]'"
             reason = f"{self.name} is not installed"
             return Presence(can_build=False, can_run=False, reason=reason, remedy=remedy)
-        version, absence = metadata.version(self.name), gpu_absence() or self._why_not_here()
+        version, absence = self._version(), gpu_absence() or self._why_not_here()
         if absence is None:
             return Presence(can_build=True, can_run=True, version=version)
         reason, remedy = absence
@@ -74,11 +75,18 @@ class NvidiaBackend(Backend):
             remedy=remedy,
         )
 
+    def _version(self) -> str:
+        """Return the version of the distribution that holds the module, whatever it is called."""
+        names = (self.name, *metadata.packages_distributions().get(self._package, ()))
+        for name in names:
+            with suppress(metadata.PackageNotFoundError):
+                return metadata.version(name)
+        return "unknown"
+
     def _why_not_here(self) -> tuple[str, str] | None:
         """Return (reason, remedy) why it does not run on the GPU that is here, or None."""
-        gpu = CudaDevice().gpu
-        major, minor = map(int, gpu.compute_capability.split("."))
-        if self._runs_on((major, minor)):
+        gpu = gpu_here()
+        if self._runs_on(_numbers(gpu.compute_capability)):
             return None
         what = f"{gpu.name} (compute capability {gpu.compute_capability})"
         return f"{self.name} does not run on {what}", "use the target tensorrt there"
@@ -88,12 +96,16 @@ class NvidiaBackend(Backend):
         if not presence.can_build:
             raise TargetMissingError(f"target {self.name}: {presence.reason}; {presence.remedy}")
 
-    def can_run(self, settings: BuildSettings) -> bool:
-        """Whether the GPU that is here is one of those that were named, if some were."""
+    def can_run_built(self, settings: Mapping[str, Any]) -> bool:
+        """Whether the GPU here is one of those named, or 8.0 and up if none was."""
         if not self.presence().can_run:
             return False
-        named = settings.compute_capabilities
-        return not named or CudaDevice().gpu.compute_capability in named
+        if not self.for_named_gpus:
+            return True
+        own, named = gpu_here().compute_capability, settings.get("compute_capabilities")
+        if isinstance(named, list) and named:
+            return own in named
+        return _numbers(own) >= (8, 0)
 
     def check_plugins(self) -> None:
         """See whether there is what makes kernels, and what takes them."""
@@ -123,13 +135,15 @@ class NvidiaBackend(Backend):
         return refusals_in_child(self._package, model)
 
     def _gpu(self) -> Gpu | None:
-        return None if gpu_absence() else CudaDevice().gpu
+        return None if gpu_absence() else gpu_here()
 
     def built_with(self, settings: BuildSettings) -> dict[str, Any]:
         """Return what decides later whether a plan can be loaded, and what else was asked for."""
         gpu = None if self._builds_without_gpu else self._gpu()
         return {
-            "compute_capabilities": list(settings.compute_capabilities),
+            "compute_capabilities": list(settings.compute_capabilities)
+            if self.for_named_gpus
+            else [],
             "plugins": settings.plugins and self.takes_plugins,
             "options": changed(settings.options),
             **({} if gpu is None else {"gpu": asdict(gpu)}),
@@ -140,6 +154,8 @@ class NvidiaBackend(Backend):
         self._check_presence()
         if not self.takes_plugins:
             settings = replace(settings, plugins=False)
+        if not self.for_named_gpus:
+            settings = replace(settings, compute_capabilities=())
         gpu = self._gpu()
         timings = None
         if gpu is not None and settings.options.timing_cache and not self._builds_without_gpu:
@@ -160,7 +176,8 @@ class NvidiaBackend(Backend):
         trt, device = import_module(self._package), CudaDevice()
         features, gpu = features_of(trt), device.gpu
         if settings.built is not None:
-            check_built_with(settings.built, presence.version, gpu, features)
+            trusted = settings.is_trusted
+            check_built_with(settings.built, presence.version, gpu, features, is_trusted=trusted)
         data = plan.read_bytes()
         kept = f"{self._words(gpu)}-{hashlib.sha256(data).hexdigest()[:16]}"
         with device.current():
@@ -178,3 +195,8 @@ class NvidiaBackend(Backend):
                 runtime_cache=cache_root() / "runtime" / kept if features.captures_itself else None,
             ),
         )
+
+
+def _numbers(capability: str) -> tuple[int, int]:
+    major, minor = map(int, capability.split("."))
+    return major, minor

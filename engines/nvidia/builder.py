@@ -14,11 +14,11 @@ from pathlib import Path
 
 import onnx
 
-from ...errors import EngineBuildError, InputFileError
+from ...errors import EngineBuildError, InputFileError, TargetMissingError
 from ...onnx_file import as_file
 from ..backends.base import BuildSettings
 from ..lower.plugins import mark_plugins
-from .builder_child import NOT_WRITTEN, WRONG_INPUT
+from .builder_child import MISSING, NOT_WRITTEN, WRONG_INPUT
 
 _TIMEOUT = 3600  # seconds
 
@@ -27,7 +27,9 @@ def _in_child(order: dict[str, object]) -> subprocess.CompletedProcess[str]:
     """Start a child on an order and wait for it."""
     command = [sys.executable, "-m", "ocr_trt.engines.nvidia.builder_child", json.dumps(order)]
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT
+        )
     except subprocess.TimeoutExpired:
         raise EngineBuildError(
             f"{order['module']}: the builder was stopped after an hour"
@@ -92,6 +94,8 @@ def order_in_child(
     if done.returncode == NOT_WRITTEN:
         number = int(done.stderr.split()[-1])
         raise OSError(number, os.strerror(number), str(plan))
+    if done.returncode == MISSING:
+        raise TargetMissingError(_last_words(done))
     if done.returncode == WRONG_INPUT:
         raise InputFileError(_last_words(done))
     if done.returncode:

@@ -9,23 +9,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputFileError, OcrTrtError
+from ...errors import InputFileError, OcrTrtError, OutputError
 from ...output import write_whole
 from ...plugins.registration import register_plugins
 from .features import features_of
-from .layers import inspected
+from .layers import LAYERS_SUFFIX, inspected
 from .logger import errors_since, logger_of
 from .options import NvidiaOptions
 
 _MIB = 1 << 20
 _FLOOR = 75  # of the plugins' kernels, which use nothing that later GPUs have
-LAYERS_SUFFIX = ".layers.json"
-REFUSED, NOT_WRITTEN, WRONG_INPUT = 1, 3, 4
+REFUSED, NOT_WRITTEN, WRONG_INPUT, MISSING = 1, 3, 4, 5
 """Exit codes; the last line on stderr is the reason, or the errno."""
 
 
@@ -102,8 +101,11 @@ def _timing_cache(config: Any, logger: Any, path: Path | None) -> Iterator[None]
         config.set_timing_cache(known, False)
     del logger.errors[count:]
     yield
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, bytes(known.serialize()))
+    data = known.serialize()
+    if data is not None:
+        with suppress(OSError, OutputError):  # the next build takes longer
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, bytes(data))
 
 
 def _empty_network(trt: Any, builder: Any) -> Any:
@@ -116,11 +118,21 @@ def _parse(trt: Any, logger: Any, network: Any, path: str) -> tuple[Any, list[tu
     found = []
     if not parser.parse_from_file(path):
         found = [parser.get_error(i) for i in range(parser.num_errors)]
+        if not found:
+            return parser, [("", "the parser says no, and not why")]
     return parser, [(error.node_name(), error.desc()) for error in found]
 
 
+def _module(order: dict[str, Any]) -> Any:
+    try:
+        return import_module(order["module"])
+    except (ImportError, OSError) as error:
+        print(f"{order['module']} cannot be loaded: {error}", file=sys.stderr)
+        sys.exit(MISSING)
+
+
 def _refusals(order: dict[str, Any]) -> dict[str, str]:
-    trt = import_module(order["module"])
+    trt = _module(order)
     logger = logger_of(trt)
     builder = trt.Builder(logger)  # must live on
     _, found = _parse(trt, logger, _empty_network(trt, builder), order["model"])
@@ -160,7 +172,7 @@ def _fill(trt: Any, logger: Any, network: Any, order: dict[str, Any]) -> Any:
 
 def _build(order: dict[str, Any]) -> tuple[bytes, str | None]:
     """Return the plan, and what its layers are, if it can be loaded here."""
-    trt = import_module(order["module"])
+    trt = _module(order)
     if order["plugins"]:
         _register_plugins()
     logger = logger_of(trt)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import TargetMissingError
+from ...errors import OutputError, TargetMissingError
 from ...output import cache_root
 from ...plugins.cuda.nvrtc import FLOORS, ptx_from_source
 from ...plugins.cuda.on_device import DeviceKernels
@@ -131,7 +131,10 @@ class _Stream:
 
 class _Op:
     def __init__(self, cuda: Any, plugin: Plugin) -> None:
-        ptx = ptx_from_source(plugin.source, FLOORS[0], cache_root() / "ptx")
+        try:
+            ptx = ptx_from_source(plugin.source, FLOORS[0], cache_root() / "ptx")
+        except OutputError:  # no cache then
+            ptx = ptx_from_source(plugin.source, FLOORS[0])
         self._cuda, self._plugin, self._kernels = cuda, plugin, DeviceKernels(ptx)
         self._scratch: dict[tuple[int, ...], list[Any]] = {}
 
@@ -153,30 +156,26 @@ class CudaDevice:
     TensorRT works in that context too.
 
     Raises:
-        TargetMissingError: pycuda or the driver is not here, or there is no GPU.
+        TargetMissingError: pycuda or the driver is not here, or there is no GPU, or it is full.
     """
 
     def __init__(self) -> None:
-        absence = gpu_absence()
-        if absence is not None:
-            reason, remedy = absence
-            raise TargetMissingError(f"{reason}; {remedy}")
+        gpu_here()
         import pycuda.driver as cuda
 
-        self._cuda, self._device = cuda, cuda.Device(0)
-        self._context = self._device.retain_primary_context()
+        self._cuda = cuda
+        try:
+            self._context = cuda.Device(0).retain_primary_context()
+        except cuda.Error as error:
+            raise TargetMissingError(
+                f"the GPU cannot be used ({error}); see with nvidia-smi who uses it"
+            ) from None
         weakref.finalize(self, self._context.detach)  # its destructor takes it for another kind
 
     @property
     def gpu(self) -> Gpu:
         """What it is."""
-        major, minor = self._device.compute_capability()
-        cuda = self._cuda.get_driver_version()
-        return Gpu(
-            name=self._device.name(),
-            compute_capability=f"{major}.{minor}",
-            driver=f"{cuda // 1000}.{cuda % 1000 // 10}",
-        )
+        return gpu_here()
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -218,7 +217,7 @@ class CudaDevice:
             done = enqueue()
         finally:
             failure, graph = driver.cuStreamEndCapture(queue)
-        if failure or not done:
+        if failure:
             return None
         failure, executable = driver.cuGraphInstantiate(graph, 0)
         driver.cuGraphDestroy(graph)
@@ -230,7 +229,29 @@ class CudaDevice:
             if failure:
                 raise RuntimeError(f"CUDA graph: {failure.name}")
 
-        return replay
+        weakref.finalize(replay, driver.cuGraphExecDestroy, executable)
+        return replay if done else None
+
+
+def gpu_here() -> Gpu:
+    """Return what the first GPU is; takes nothing of it.
+
+    Raises:
+        TargetMissingError: there is none that can be used.
+    """
+    absence = gpu_absence()
+    if absence is not None:
+        reason, remedy = absence
+        raise TargetMissingError(f"{reason}; {remedy}")
+    import pycuda.driver as cuda
+
+    device, version = cuda.Device(0), cuda.get_driver_version()
+    major, minor = device.compute_capability()
+    return Gpu(
+        name=device.name(),
+        compute_capability=f"{major}.{minor}",
+        driver=f"{version // 1000}.{version % 1000 // 10}",
+    )
 
 
 def gpu_absence() -> tuple[str, str] | None:

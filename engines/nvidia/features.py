@@ -16,8 +16,6 @@ class Features:
 
     names_gpus: bool
     """The builder is told which compute capabilities to build for, and needs no GPU itself."""
-    has_timing_cache: bool
-    """TensorRT-RTX has its calls, but they do nothing."""
     tells_validity: bool
     """A plan's header can be checked before the plan is loaded."""
     captures_itself: bool
@@ -29,7 +27,6 @@ def features_of(trt: Any) -> Features:
     names_gpus = hasattr(trt.IBuilderConfig, "set_compute_capability")
     return Features(
         names_gpus=names_gpus,
-        has_timing_cache=hasattr(trt.IBuilderConfig, "set_timing_cache") and not names_gpus,
         tells_validity=hasattr(trt.Runtime, "get_engine_validity"),
         captures_itself=hasattr(trt, "CudaGraphStrategy"),
     )

@@ -18,7 +18,9 @@ from .logger import errors_since, logger_of
 _REBUILD = "build the bundle again here"
 
 
-def check_built_with(built: BuiltWith, version: str, gpu: Gpu, features: Features) -> None:
+def check_built_with(
+    built: BuiltWith, version: str, gpu: Gpu, features: Features, *, is_trusted: bool = False
+) -> None:
     """Refuse a plan that another version of TensorRT made, or that is for another GPU.
 
     Args:
@@ -26,6 +28,7 @@ def check_built_with(built: BuiltWith, version: str, gpu: Gpu, features: Feature
         version: of TensorRT, here.
         gpu: the one it would run on.
         features: of TensorRT, here.
+        is_trusted: code in the plan may run.
 
     Raises:
         InputFileError: says what it was built with, what is here, and what to do.
@@ -35,6 +38,11 @@ def check_built_with(built: BuiltWith, version: str, gpu: Gpu, features: Feature
         raise InputFileError(
             f"the plan is of version {built.version or 'unknown'}, here is {version}; install "
             f"that version, or {_REBUILD}"
+        )
+    if options.get("version_compatible") and not is_trusted:
+        raise InputFileError(
+            "the plan is version-compatible, and so has code in it that runs on this machine; say "
+            "--trust if you trust where it comes from (in Python load_bundle, is_trusted=True)"
         )
     if not features.names_gpus:  # those say for themselves which GPUs they take
         reason = _why_not_on(gpu, _mapping(built.settings.get("gpu")), options.get("hardware"))
@@ -132,6 +140,8 @@ def refit_from_model(trt: Any, engine: Any, model: Path | None) -> None:
     Raises:
         InputFileError: there is no graph, or its weights are not those that are missing.
     """
+    if not hasattr(trt, "EngineStat"):  # before TensorRT 10.9
+        return
     if engine.get_engine_stat(trt.EngineStat.STRIPPED_WEIGHTS_SIZE) <= 0:
         return
     if model is None:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import InputFileError
+from ...errors import InputFileError, OutputError
+from ...output import check_writable, write_whole
 from ..backends.base import Pictures, Runner
 from .device import Device, Memory
 from .features import Features
@@ -86,15 +87,16 @@ class PlanRunner(Runner):
         _, channels, height, width = image.shape
         super().__init__(label=label, shape=(channels, height, width), max_batch=image.shape[0])
         self.device, self._lock = device, Lock()
-        self._idle: LifoQueue[Lane] = LifoQueue()
-        self.lanes = self._left = settings.lanes
+        self._idle: LifoQueue[Lane | None] = LifoQueue()
+        self.lanes, self._made = settings.lanes, 0
         self._is_closed = False
         self._idle.put(self._new_lane())
 
     def _new_lane(self) -> Lane:
-        self._left -= 1
         with self.device.current():
-            return Lane(self._plan, self.device)
+            lane = Lane(self._plan, self.device)
+        self._made += 1
+        return lane
 
     @contextmanager
     def lane(self) -> Iterator[Lane]:
@@ -112,11 +114,13 @@ class PlanRunner(Runner):
     def _taken(self) -> Lane:
         """Return an idle lane, a new one if there may be more, or wait for one."""
         with self._lock:
-            if self._is_closed:
-                raise RuntimeError(f"{self.label} is closed")
-            if self._idle.empty() and self._left > 0:
+            if not self._is_closed and self._idle.empty() and self._made < self.lanes:
                 return self._new_lane()
-        return self._idle.get()
+        lane = self._idle.get()
+        if self._is_closed or lane is None:
+            self._idle.put(lane)  # for whoever closes, or for the next one who waits
+            raise RuntimeError(f"{self.label} is closed")
+        return lane
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Copy a batch to the GPU, run it, copy the output back."""
@@ -124,14 +128,16 @@ class PlanRunner(Runner):
             return lane.run(feed)
 
     def close(self) -> None:
-        """Free the GPU's memory, and keep what TensorRT-RTX compiled."""
+        """Wait for what is on its way, free the GPU's memory, keep what TensorRT-RTX compiled."""
         super().close()
-        with self._lock, self.device.current():
+        with self._lock:
             if self._is_closed:
                 return
             self._is_closed = True
-            while not self._idle.empty():
-                self._idle.get()
+        with self.device.current():
+            lanes = [self._idle.get() for _ in range(self._made)]
+            self._idle.put(None)
+            lanes.clear()
             self._plan.close()
 
 
@@ -175,11 +181,14 @@ class _Plan:
         config.set_runtime_cache(cache)
         return config
 
-    def context(self, batch: int) -> Any:
-        """Make a context for batches of so many, with no shape set yet."""
-        if self._config is None:
-            return self.engine.create_execution_context()
-        return self.engine.create_execution_context(self._config)
+    def context(self) -> Any:
+        """Make a context, with no shape set yet."""
+        count = len(self.logger.errors)
+        given = () if self._config is None else (self._config,)
+        context = self.engine.create_execution_context(*given)
+        if context is None:
+            raise self.fail("TensorRT cannot make a context", count)
+        return context
 
     def profile(self, batch: int) -> int:
         """Return the profile for batches of so many."""
@@ -193,7 +202,9 @@ class _Plan:
         """Keep the runtime cache."""
         path = self.settings.runtime_cache
         if self._config is not None and path is not None:
-            write_runtime_cache(path, bytes(self._config.get_runtime_cache().serialize()))
+            data = self._config.get_runtime_cache().serialize()
+            if data is not None:
+                _write_runtime_cache(path, bytes(data))
         self._config = self.engine = None
 
 
@@ -240,7 +251,7 @@ class Lane:
         is_recorded = self._plan.records and batch in (1, self._plan.input.shape[0])
         key = batch if is_recorded else 0
         if key not in self._shapes:
-            self._shapes[key] = _Shape(self._plan.context(batch))
+            self._shapes[key] = _Shape(self._plan.context())
         shape = self._shapes[key]
         if shape.batch != batch:
             self._bind(shape, batch)
@@ -265,6 +276,7 @@ class Lane:
     def _bind(self, shape: _Shape, batch: int) -> None:
         """Tell a context a batch size, and where input and output are."""
         plan, context, count = self._plan, shape.context, len(self._plan.logger.errors)
+        shape.batch = 0  # until all of it is done
         done = context.set_optimization_profile_async(plan.profile(batch), self.stream.handle)
         self.stream.synchronize()
         done = done and context.set_input_shape(plan.input.name, (batch, *plan.input.shape[1:]))
@@ -288,11 +300,8 @@ class Lane:
         return self._output
 
 
-def write_runtime_cache(path: Path, data: bytes) -> None:
+def _write_runtime_cache(path: Path, data: bytes) -> None:
     """Keep compiled kernels for the next time; if that fails, they are compiled again then."""
-    from ...errors import OutputError
-    from ...output import check_writable, write_whole
-
     try:
         check_writable(path.parent)
         write_whole(path, data)

@@ -18,12 +18,10 @@ from ocr_trt.engines.nvidia.features import Features, features_of
 from ocr_trt.engines.nvidia.layers import EngineLayer, layers_from_file, not_in_int8
 from ocr_trt.engines.nvidia.load import check_built_with, check_header, engine_from_plan
 from ocr_trt.engines.nvidia.options import NvidiaOptions, options_from
-from ocr_trt.errors import EngineBuildError, InputFileError, UserError
+from ocr_trt.errors import EngineBuildError, InputFileError, TargetMissingError, UserError
 
-PLAIN = Features(
-    names_gpus=False, has_timing_cache=True, tells_validity=False, captures_itself=False
-)
-RTX = Features(names_gpus=True, has_timing_cache=False, tells_validity=True, captures_itself=True)
+PLAIN = Features(names_gpus=False, tells_validity=False, captures_itself=False)
+RTX = Features(names_gpus=True, tells_validity=True, captures_itself=True)
 HERE = Gpu(name="NVIDIA L4", compute_capability="8.9", driver="12.4")
 L4 = {"name": "NVIDIA L4", "compute_capability": "8.9", "driver": "12.2"}
 OTHER_89 = {"name": "NVIDIA GeForce RTX 4090", "compute_capability": "8.9", "driver": "12.4"}
@@ -53,7 +51,7 @@ def built(version: str, gpu: Any, **options: Any) -> BuiltWith:
     ids=["same", "same capability", "ampere and later", "an older version", "RTX asks the plan"],
 )
 def test_a_plan_for_this_gpu_and_version_may_be_loaded(what: BuiltWith, features: Features) -> None:
-    check_built_with(what, "10.9.0", HERE, features)
+    check_built_with(what, "10.9.0", HERE, features, is_trusted=True)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +81,7 @@ def test_a_plan_from_elsewhere_is_refused_with_what_to_do(
     what: BuiltWith, features: Features, message: str
 ) -> None:
     with pytest.raises(InputFileError, match=message) as caught:
-        check_built_with(what, "10.9.0", HERE, features)
+        check_built_with(what, "10.9.0", HERE, features, is_trusted=True)
     assert str(caught.value).endswith("build the bundle again here")
 
 
@@ -165,6 +163,11 @@ def test_rtx_builds_with_options_and_two_profiles(tmp_path: Path) -> None:
         build_in_child(Builder(module="tensorrt_rtx"), MODEL, plan, settings)
         sizes[most] = plan.stat().st_size
     assert sizes[8] > sizes[1], "a profile for one picture, and one for more"
+
+
+def test_a_builder_that_cannot_be_loaded_is_no_fault_of_the_graph(tmp_path: Path) -> None:
+    with pytest.raises(TargetMissingError, match="no_such_builder cannot be loaded: No module"):
+        build_in_child(Builder(module="no_such_builder"), MODEL, tmp_path / "plan", BuildSettings())
 
 
 def test_an_option_that_the_builder_logs_as_an_error_fails_the_build(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -138,6 +140,57 @@ def test_a_closed_runner_says_so(pictures: np.ndarray) -> None:
         runner.run(pictures[:1])
 
 
+def test_closing_waits_for_batches_and_lets_go_who_waits(pictures: np.ndarray) -> None:
+    world = World(lanes=1)
+    told: list[str] = []
+
+    def run() -> None:
+        try:
+            world.runner.run(pictures[:1])
+        except RuntimeError as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    with world.runner.lane() as lane:
+        for thread in threads:
+            thread.start()
+        closing = threading.Thread(target=world.runner.close)
+        time.sleep(0.05)
+        closing.start()
+        time.sleep(0.05)
+        assert closing.is_alive(), "a batch is on its way"
+        np.testing.assert_array_equal(lane.run(pictures[:1]), wanted(pictures[:1]))
+    for thread in (*threads, closing):
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+    assert set(told) <= {"plan is closed"}
+    with pytest.raises(RuntimeError, match="closed"):
+        world.runner.run(pictures[:1])
+
+
+def test_a_shape_that_failed_to_be_set_is_set_again(
+    pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(use_graphs=False)
+    with world.runner as runner:
+        runner.run(pictures[:2])
+        (context,) = world.engine.contexts
+        with monkeypatch.context() as patch:
+            patch.setattr(context, "set_input_shape", lambda *_: False)
+            with pytest.raises(RuntimeError, match="does not take batches of 3"):
+                runner.run(pictures[:3])
+        np.testing.assert_array_equal(runner.run(pictures[:2]), wanted(pictures[:2]))
+
+
+def test_no_room_for_a_context_is_told(
+    pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    monkeypatch.setattr(world.engine, "create_execution_context", lambda: None)
+    with world.runner as runner, pytest.raises(RuntimeError, match="cannot make a context"):
+        runner.run(pictures[:1])
+
+
 def test_rtx_keeps_what_it_compiled(tmp_path: Path, pictures: np.ndarray) -> None:
     path = tmp_path / "cache" / "kept"
     with World(is_rtx=True, runtime_cache=path).runner as runner:
@@ -162,6 +215,7 @@ def target(monkeypatch: pytest.MonkeyPatch) -> NvidiaBackend:
     trt, import_module = stand_in_trt(device), importlib.import_module
     monkeypatch.setattr(nvidia_backend, "gpu_absence", lambda: None)
     monkeypatch.setattr(nvidia_backend, "CudaDevice", lambda: device)
+    monkeypatch.setattr(nvidia_backend, "gpu_here", lambda: device.gpu)
     monkeypatch.setattr(nvidia_backend.util, "find_spec", lambda name: object())
     monkeypatch.setattr(nvidia_backend.metadata, "version", lambda name: "10.9.0")
     monkeypatch.setattr(
@@ -180,6 +234,32 @@ def test_a_plan_of_this_machine_is_opened(
     plan.write_bytes(plan_of(MODEL, [(1, 1)]))
     with target.open(plan, label="x", settings=RunSettings(built=BUILT), max_batch=1) as runner:
         np.testing.assert_array_equal(runner.run(pictures[:1]), wanted(pictures[:1]))
+
+
+def test_a_plan_with_code_for_the_host_wants_trust(target: NvidiaBackend, tmp_path: Path) -> None:
+    plan = tmp_path / "plan"
+    plan.write_bytes(plan_of(MODEL, [(1, 1)]))
+    settings = {**BUILT.settings, "options": {"version_compatible": True}}
+    built = BuiltWith(version="10.8.0", settings=settings)
+    with pytest.raises(InputFileError, match="say --trust if you trust"):
+        target.open(plan, label="x", settings=RunSettings(built=built), max_batch=1)
+    target.open(
+        plan, label="x", settings=RunSettings(built=built, is_trusted=True), max_batch=1
+    ).close()
+
+
+def test_tensorrt_may_come_under_another_name(
+    target: NvidiaBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        if name == "tensorrt":
+            raise nvidia_backend.metadata.PackageNotFoundError(name)
+        return "10.9.1"
+
+    monkeypatch.setattr(nvidia_backend.metadata, "version", version)
+    found = {"tensorrt": ["tensorrt-cu12"]}
+    monkeypatch.setattr(nvidia_backend.metadata, "packages_distributions", lambda: found)
+    assert target.presence().version == "10.9.1"
 
 
 def test_weights_that_were_left_out_are_taken_from_the_onnx(
@@ -231,6 +311,12 @@ def test_plans_for_other_gpus_are_built_and_not_run(target: NvidiaBackend) -> No
     assert rtx.can_run(BuildSettings())
     assert rtx.can_run(BuildSettings(compute_capabilities=("8.6", "8.9")))
     assert not rtx.can_run(BuildSettings(compute_capabilities=("12.0",)))
+    assert rtx.can_run_built({"compute_capabilities": 7}), "a forged manifest"
+    assert target.can_run(BuildSettings(compute_capabilities=("12.0",))), "those are not for it"
+    assert (
+        target.built_with(BuildSettings(compute_capabilities=("12.0",)))["compute_capabilities"]
+        == []
+    )
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,31 @@ def test_outputs_that_the_kernels_do_not_take_are_refused(part: int) -> None:
         GpuReader(*plans)
 
 
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [(0, {"output": {"channel": 1}}, "have 1 channels, none is number 1"),
+     (1, {"charset": "abcd"}, "4 classes, but a charset of 4 and a blank")],
+    ids=["channel", "charset"],
+)  # fmt: skip
+def test_a_spec_that_is_not_that_of_its_plan_is_refused(
+    part: int, change: dict, message: str
+) -> None:
+    world = World()
+    spec = world.specs[part]
+    if "output" in change:
+        change = {"output": spec.output.model_copy(update=change["output"])}
+    plans = list(world.plans)
+    plans[part] = engine(spec.model_copy(update=change), plans[part].runner)
+    with GpuReader(*plans) as reader, pytest.raises(SpecError, match=message):
+        reader.read(picture_with(["ab"]))
+
+
+def test_a_long_thin_picture_is_read() -> None:
+    assert World().cpu.read(np.zeros((2, 600, 3), np.uint8)) == []
+    everywhere = OcrReader(*World().graphs, ReadSettings(tiles="on"))
+    assert everywhere.read(np.zeros((2, 6000, 3), np.uint8)) == []
+
+
 def test_labels_become_the_text_that_scores_would(rng: np.random.Generator) -> None:
     for blank in (0, 2, 3):
         logits = rng.standard_normal((6, 9, 4)).astype(np.float32)
