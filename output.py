@@ -118,6 +118,13 @@ def check_destination(folder: Path, own: Collection[str]) -> None:
     check_writable((folder if folder.name else folder.resolve()).parent)
 
 
+def write_cache(path: Path, data: bytes) -> None:
+    """Write a file that can be made again, and its folder; if that fails, do without."""
+    with contextlib.suppress(OutputError):
+        check_writable(path.parent)
+        write_whole(path, data)
+
+
 @contextlib.contextmanager
 def whole_folder(folder: Path, own: Collection[str]) -> Iterator[Path]:
     """Give a scratch folder beside ``folder`` that takes its place if the block ends well.

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputFileError, OcrTrtError, OutputError
-from ...output import write_whole
+from ...errors import InputFileError, OcrTrtError
+from ...output import write_cache
 from ...plugins.registration import register_plugins
 from .features import features_of
 from .layers import LAYERS_SUFFIX, inspected
@@ -103,9 +103,7 @@ def _timing_cache(config: Any, logger: Any, path: Path | None) -> Iterator[None]
     yield
     data = known.serialize()
     if data is not None:
-        with suppress(OSError, OutputError):  # the next build takes longer
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, bytes(data))
+        write_cache(path, bytes(data))
 
 
 def _empty_network(trt: Any, builder: Any) -> Any:

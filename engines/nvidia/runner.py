@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import InputFileError, OutputError
-from ...output import check_writable, write_whole
+from ...errors import InputFileError
+from ...output import write_cache
 from ..backends.base import Pictures, Runner
 from .device import Device, Memory
 from .features import Features
@@ -204,7 +204,7 @@ class _Plan:
         if self._config is not None and path is not None:
             data = self._config.get_runtime_cache().serialize()
             if data is not None:
-                _write_runtime_cache(path, bytes(data))
+                write_cache(path, bytes(data))
         self._config = self.engine = None
 
 
@@ -298,12 +298,3 @@ class Lane:
         if sizes[1:] != self._output.host.shape[1:]:
             raise InputFileError(f"the plan's output changes with the batch: {sizes}")
         return self._output
-
-
-def _write_runtime_cache(path: Path, data: bytes) -> None:
-    """Keep compiled kernels for the next time; if that fails, they are compiled again then."""
-    try:
-        check_writable(path.parent)
-        write_whole(path, data)
-    except OutputError:
-        return
