@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..bench.accuracy import Result
+from ..bench.accuracy import DetectorResult, RecognizerResult, Result
 from ..ocr.dataset import CropLabel, SceneLabel, crop_images
 from ..ocr.image import load_image
 from ..ocr.metrics.detection import count_image
@@ -46,11 +46,13 @@ def sample_of(result: Result, index: int, spec: DetectorSpec | RecognizerSpec, n
     scales = (1.0, 1.0)
     label: SceneLabel | CropLabel
     if isinstance(spec, DetectorSpec):
-        label = result.scenes[index]  # type: ignore[union-attr]
+        assert isinstance(result, DetectorResult)
+        label = result.scenes[index]
         picture, width = load_image(label.path), spec.input.width
         feed, scales = detector_input(picture, spec.input)
     else:
-        label = result.crops[index]  # type: ignore[union-attr]
+        assert isinstance(result, RecognizerResult)
+        label = result.crops[index]
         picture = next(crop_images((label,)))
         width = bucket_of(picture, spec)
         feed = recognizer_input([picture], spec.input, width)

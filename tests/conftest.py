@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from ocr_trt.engines.build_cache import BuildCache
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
 
@@ -18,6 +19,10 @@ def _no_build_cache() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OCR_TRT_CACHE_MIB", "0")
         yield
+
+
+if TYPE_CHECKING:
+    from ocr_trt.recipe import BuildRequest
 
 
 @pytest.fixture
@@ -143,3 +148,17 @@ def pictures(tmp_path: Path, rng: np.random.Generator) -> Path:
         rows.append({"file": f"{number}.png", "boxes": [box]})
     (folder / "labels.json").write_text(json.dumps(rows))
     return folder
+
+
+@pytest.fixture
+def build_cache(tmp_path: Path) -> BuildCache:
+    """An empty build cache."""
+    return BuildCache(folder=tmp_path / "cache", most=1 << 30)
+
+
+@pytest.fixture
+def wanted(tmp_path: Path, pictures: Path, build_cache: BuildCache) -> BuildRequest:
+    """A build that takes a second, and keeps its bundle in the cache."""
+    from tests.recipe.small_build import small_request
+
+    return small_request(tmp_path, pictures, build_cache)

@@ -14,11 +14,10 @@ from ocr_trt.cli.cache import Action
 from ocr_trt.cli.cache import cache as cache_command
 from ocr_trt.recipe import BuildRequest
 from ocr_trt.spec import dump_spec
-from tests.recipe.test_cache import cache, wanted  # noqa: F401 (fixtures)
 
 
 def test_second_build_says_that_it_is_not_new(
-    wanted: BuildRequest,  # noqa: F811
+    wanted: BuildRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

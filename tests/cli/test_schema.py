@@ -15,7 +15,6 @@ from ocr_trt.recipe import BuildRequest, build
 from ocr_trt.spec import dump_spec, load_spec
 from tests.bench.test_report import report
 from tests.json_schema import problems
-from tests.recipe.test_cache import cache, wanted  # noqa: F401 (fixtures)
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -28,7 +27,7 @@ def test_published_schema_is_that_of_the_code(document: Document) -> None:
 
 
 @pytest.fixture
-def manifest(wanted: BuildRequest) -> dict[str, Any]:  # noqa: F811
+def manifest(wanted: BuildRequest) -> dict[str, Any]:
     (result,) = build(wanted)
     found: dict[str, Any] = json.loads((result.folder / "manifest.json").read_text("utf-8"))
     assert {"calibration", "verdict", "int8_share"} <= found.keys()

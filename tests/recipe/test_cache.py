@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import onnx
 import onnx.parser
 import pytest
@@ -28,55 +27,8 @@ from ocr_trt.errors import BudgetError
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.recipe import BuildRequest, build, cache_key
 from ocr_trt.recipe.cache_key import cache_keys, why_not_cached
-from ocr_trt.spec import dump_spec, load_spec, spec_from_dict
-
-MODEL = """<ir_version: 8, opset_import: ["" : 17]>
-    g (float[1,3,32,32] image) => (float[1,1,32,32] map)
-    { a = Conv <pads = [1, 1, 1, 1]> (image, w0)
-      b = Relu(a)
-      c = Conv <pads = [1, 1, 1, 1]> (b, w1)
-      d = Relu(c)
-      e = Conv (d, w2)
-      map = Sigmoid(e) }"""
-
-
-def write_model(path: Path, seed: int = 0) -> None:
-    rng = np.random.default_rng(seed)
-    model = onnx.parser.parse_model(MODEL)
-    for name, shape in (("w0", (32, 3, 3, 3)), ("w1", (32, 32, 3, 3)), ("w2", (1, 32, 1, 1))):
-        array = rng.standard_normal(shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
-    onnx.save(model, path)
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> BuildCache:
-    return BuildCache(folder=tmp_path / "cache", most=1 << 30)
-
-
-@pytest.fixture
-def wanted(tmp_path: Path, pictures: Path, cache: BuildCache) -> BuildRequest:
-    write_model(tmp_path / "m.onnx")
-    spec = spec_from_dict(
-        {
-            "name": "m",
-            "role": "detector",
-            "source": {"path": tmp_path / "m.onnx"},
-            "input": {"name": "image", "shape": [1, 3, 32, 32], "layout": "NCHW"},
-            "output": {"name": "map"},
-            "accuracy": {"max_loss": 100.0},
-        }
-    )
-    return BuildRequest(
-        spec=spec,
-        targets=("openvino",),
-        precision="int8",
-        output=tmp_path / "first",
-        calibration=load_calibration(pictures, spec),
-        samples=load_dataset(pictures),
-        latency=LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3),
-        cache=cache,
-    )
+from ocr_trt.spec import dump_spec, load_spec
+from tests.recipe.small_build import write_model
 
 
 def without_times(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -109,9 +61,9 @@ def test_kept_bundle_is_what_a_fresh_build_would_be(wanted: BuildRequest, tmp_pa
     assert timed == first.bundle.manifest.verdict
 
 
-def test_copies_are_not_links(wanted: BuildRequest, cache: BuildCache) -> None:
+def test_copies_are_not_links(wanted: BuildRequest, build_cache: BuildCache) -> None:
     (first,) = build(wanted)
-    (entry,) = cache.entries()
+    (entry,) = build_cache.entries()
     for file in entry.bundle.manifest.files:
         assert entry.bundle.path(file).stat().st_nlink == 1
         assert not (first.folder / file).is_symlink()
@@ -193,7 +145,7 @@ CHANGES: dict[str, Callable[[BuildRequest], BuildRequest]] = {
     "model": other_model,
     "file name": renamed,
     "name": with_spec(name="n"),
-    "boxes": lambda r: with_spec(boxes=r.spec.boxes.model_copy(update={"threshold": 0.4}))(r),  # type: ignore[union-attr]
+    "boxes": lambda r: with_spec(boxes=r.spec.boxes.model_copy(update={"threshold": 0.4}))(r),
     "budget": lambda r: with_spec(accuracy=r.spec.accuracy.model_copy(update={"max_loss": 99.0}))(
         r
     ),
@@ -340,18 +292,18 @@ def test_builder_that_times_kernels_is_not_cached(wanted: BuildRequest) -> None:
 
 
 def test_build_over_budget_is_not_kept(
-    wanted: BuildRequest, cache: BuildCache, monkeypatch: pytest.MonkeyPatch
+    wanted: BuildRequest, build_cache: BuildCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
         raise BudgetError("loses too much")
 
     monkeypatch.setattr("ocr_trt.recipe.bundles.check_budget", refuse)
     assert isinstance(build(wanted)[0].error, BudgetError)
-    assert cache.entries() == []
+    assert build_cache.entries() == []
 
 
 def test_model_that_changed_during_the_build_is_not_kept(
-    wanted: BuildRequest, cache: BuildCache, monkeypatch: pytest.MonkeyPatch
+    wanted: BuildRequest, build_cache: BuildCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ocr_trt.recipe import bundles
 
@@ -363,15 +315,15 @@ def test_model_that_changed_during_the_build_is_not_kept(
 
     monkeypatch.setattr(bundles, "write_manifest", write)
     assert build(wanted)[0].bundle is not None
-    assert cache.entries() == []
+    assert build_cache.entries() == []
 
 
 @pytest.mark.parametrize("name", ["plan_32.bin", "manifest.json", "spec.yaml"])
 def test_damaged_entry_is_dropped_and_built_again(
-    name: str, wanted: BuildRequest, cache: BuildCache
+    name: str, wanted: BuildRequest, build_cache: BuildCache
 ) -> None:
     build(wanted)
-    (entry,) = cache.entries()
+    (entry,) = build_cache.entries()
     path = entry.bundle.path(name)
     path.write_bytes(path.read_bytes().replace(b"1", b"2").replace(b"\0", b"\1"))
     (again,) = build(wanted)
@@ -394,6 +346,7 @@ from pathlib import Path
 from ocr_trt.bench.latency import LatencySettings
 from ocr_trt.engines.build_cache import BuildCache
 from ocr_trt.recipe import BuildRequest, build
+from tests.recipe.small_build import write_model
 from ocr_trt.spec import load_spec
 root = Path(sys.argv[1])
 (result,) = build(BuildRequest(
