@@ -11,7 +11,7 @@ import typer
 from ..errors import UserError
 from ..output import check_file_destination, write_whole
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
-from .options import DetectorBundle, Json, Verbose
+from .options import DetectorBundle, Json, Trust, Verbose
 from .specs import calibration_from, spec_paths
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def buckets(
     most: Annotated[int, typer.Option(min=1, max=16, help="Buckets to try, at most.")] = 6,
     step: Annotated[int, typer.Option(min=1, max=1024, help="Widths are multiples of it.")] = 16,
     draw: Annotated[Path | None, typer.Option(help="File for a picture of it, SVG.")] = None,
+    trust: Trust = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -49,7 +50,7 @@ def buckets(
         raise UserError(f"{spec}: is a {model.role}; only recognizers have buckets")
     if step > model.input.width // 2:
         raise UserError(f"--step {step}: at most half of the input's width, {model.input.width}")
-    lines = calibration_from(data, model, detector, reporter)
+    lines = calibration_from(data, model, detector, reporter, is_trusted=trust)
     target = backend("openvino")
     found = choose_buckets(model, lines, target, reporter, most=most, step=step)
     if draw is not None:

@@ -19,6 +19,7 @@ from .options import (
     Method,
     PrecisionName,
     SkipBad,
+    Trust,
     Verbose,
 )
 from .specs import (
@@ -87,6 +88,7 @@ def build(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Build and measure anew what was built before.")
     ] = False,
+    trust: Trust = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -128,7 +130,7 @@ def build(
                 precision=wanted,
                 output=output,
                 calibration=calibration_from(
-                    calibration, spec, detector, reporter, skip_bad=skip_bad
+                    calibration, spec, detector, reporter, skip_bad=skip_bad, is_trusted=trust
                 )
                 if calibration
                 else None,

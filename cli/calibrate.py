@@ -11,7 +11,7 @@ import typer
 from ..errors import UserError
 from ..output import check_file_destination
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
-from .options import DetectorBundle, Json, Method, PrecisionName, SkipBad, Verbose
+from .options import DetectorBundle, Json, Method, PrecisionName, SkipBad, Trust, Verbose
 from .specs import calibration_from, method_from, precision_from, spec_paths
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def calibrate(
     method: Method = None,
     detector: DetectorBundle = None,
     skip_bad: SkipBad = False,
+    trust: Trust = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -56,7 +57,9 @@ def calibrate(
     if wanted in ("fp32", "best") or chosen == "auto":
         raise UserError("give --precision int8, fp16 or bf16 and one --method: their ranges differ")
     model, reporter = load_spec(spec), ConsoleReporter(silent=json)
-    pictures = calibration_from(calibration, model, detector, reporter, skip_bad=skip_bad)
+    pictures = calibration_from(
+        calibration, model, detector, reporter, skip_bad=skip_bad, is_trusted=trust
+    )
     converted = convert_all(open_source(model.source), model, reporter)
     graphs = {width: result.model for width, result in converted.items()}
     calibrator = Calibrator(graphs, pictures, reporter)

@@ -234,8 +234,11 @@ def calibration_from(
     reporter: Reporter,
     *,
     skip_bad: bool = False,
+    is_trusted: bool = False,
 ) -> CalibrationSet:
     """Open a folder of calibration pictures; a recognizer's lines are cut by ``detector``, if any.
+
+    ``is_trusted``: of the detector's bundle, see :class:`Bundle`.
 
     Raises:
         InputFileError: folder or bundle cannot be used, or there is nothing in it.
@@ -250,6 +253,6 @@ def calibration_from(
     from ..pipeline.engine import engine_from_bundle
     from ..recipe.crops import detected_crops
 
-    with engine_from_bundle(load_bundle(detector)) as engine:
+    with engine_from_bundle(load_bundle(detector, is_trusted=is_trusted)) as engine:
         crops = detected_crops(load_dataset(folder), engine, reporter)
     return load_calibration(folder, spec, crops=crops, skip_bad=skip_bad)

@@ -25,7 +25,7 @@ from ..ocr.types import Image, Quads
 from ..plugins.crop_warp.attributes import crop_attributes
 from ..plugins.image_to_tensor.attributes import detector_attributes
 from ..plugins.pictures import colors_of
-from ..plugins.plugin import Attributes, Plugin
+from ..plugins.plugin import Attributes
 from ..plugins.registry import PLUGINS
 from ..spec import InputSpec
 from .engine import Engine
@@ -120,18 +120,17 @@ class GpuReader:
         return Placed(address=memory.address, shape=array.shape, dtype=array.dtype)
 
     def _results(
-        self, plugin: Plugin, inputs: Sequence[Placed], attributes: Attributes, lane: Lane
+        self, name: str, inputs: Sequence[Placed], attributes: Attributes, lane: Lane
     ) -> tuple[npt.NDArray, ...]:
         """Run an op, wait for the lane's stream, and return what came back."""
-        launch = plugin.launch([placed.like() for placed in inputs], attributes)
+        call = self._ops[name].call(inputs, attributes)
         memories = []
-        for number, (shape, dtype) in enumerate(launch.outputs):
-            key = f"{plugin.name} {number} {shape}"
+        for number, (shape, dtype) in enumerate(call.outputs):
+            key = f"{name} {number} {shape}"
             if key not in self._buffers:
                 self._buffers[key] = self._device.memory(shape, dtype)
             memories.append(self._buffers[key])
-        addresses = [memory.address for memory in memories]
-        self._ops[plugin.name].enqueue(inputs, attributes, addresses, lane.stream)
+        call.enqueue([memory.address for memory in memories], lane.stream)
         for memory in memories:
             memory.download(len(memory.host), lane.stream)
         lane.stream.synchronize()
@@ -143,7 +142,8 @@ class GpuReader:
         spec = self._detector_spec
         attributes = detector_attributes(picture, spec.input, _type_of(lane.input))
         inputs = [shown, *self._colors["detector"]]
-        self._ops["ImageToTensor"].enqueue(inputs, attributes, [lane.input.address], lane.stream)
+        call = self._ops["ImageToTensor"].call(inputs, attributes)
+        call.enqueue([lane.input.address], lane.stream)
         output = lane.enqueue(1)
         height, width = output.host.shape[-2:]
         channel = spec.output.channel if output.host.ndim == 4 else 0
@@ -161,7 +161,7 @@ class GpuReader:
         threshold = np.array([spec.boxes.threshold], np.float32)
         limits = {"max_components": _COMPONENTS, "max_rows": _ROWS}
         inputs = [probability, self._uploaded("threshold", threshold, lane)]
-        found = self._results(PLUGINS["BoxCandidates"], inputs, limits, lane)
+        found = self._results("BoxCandidates", inputs, limits, lane)
         (candidates,) = candidates_from_outputs(found)
         boxes = boxes_from_candidates(candidates, (height, width), spec.boxes)
         if candidates.missing:
@@ -193,7 +193,8 @@ class GpuReader:
         placed = self._uploaded("quads", quads, lane)
         attributes = crop_attributes(spec.input, width, _type_of(lane.input))
         inputs = [shown, placed, *self._colors["recognizer"]]
-        self._ops["CropWarp"].enqueue(inputs, attributes, [lane.input.address], lane.stream)
+        call = self._ops["CropWarp"].call(inputs, attributes)
+        call.enqueue([lane.input.address], lane.stream)
         output = lane.enqueue(len(quads))
         shape = (len(quads), *output.host.shape[1:])
         if shape[-1] != len(spec.charset) + 1:
@@ -202,8 +203,8 @@ class GpuReader:
                 f"{len(spec.charset)} and a blank"
             )
         logits = Placed(address=output.address, shape=shape, dtype=output.host.dtype)
-        decode = PLUGINS["CtcGreedyDecode"]
-        labels, lengths, scores = self._results(decode, [logits], {"blank": spec.blank}, lane)
+        read = self._results("CtcGreedyDecode", [logits], {"blank": spec.blank}, lane)
+        labels, lengths, scores = read
         return readings_from_labels(labels, lengths, scores, spec.charset, spec.blank)
 
 

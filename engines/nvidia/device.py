@@ -17,7 +17,7 @@ from ...errors import OutputError, TargetMissingError
 from ...output import cache_root
 from ...plugins.cuda.nvrtc import FLOORS, ptx_from_source
 from ...plugins.cuda.on_device import DeviceKernels
-from ...plugins.plugin import Attributes, Plugin
+from ...plugins.plugin import Attributes, Buffers, Launch, Plugin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,20 +58,23 @@ class Placed:
         return np.broadcast_to(np.zeros((), self.dtype), self.shape)
 
 
+class Call(Protocol):
+    """A custom op on inputs of some shapes. ``outputs``: what it needs room for."""
+
+    outputs: Buffers
+
+    def enqueue(self, outputs: Sequence[int], stream: Stream) -> None:
+        """Queue it; ``outputs`` are addresses."""
+
+
 class Op(Protocol):
     """A custom op, its kernels loaded on the device."""
 
-    def enqueue(
-        self,
-        inputs: Sequence[Placed],
-        attributes: Attributes,
-        outputs: Sequence[int],
-        stream: Stream,
-    ) -> None:
-        """Queue the op. ``outputs``: addresses, of as much memory as its launch says.
+    def call(self, inputs: Sequence[Placed], attributes: Attributes) -> Call:
+        """Return what can be queued.
 
         Raises:
-            ValueError: it does not take such inputs.
+            ValueError: the op does not take such inputs.
         """
 
 
@@ -129,6 +132,18 @@ class _Stream:
         self.pycuda.synchronize()
 
 
+class _Call:
+    def __init__(
+        self, kernels: DeviceKernels, launch: Launch, inputs: Sequence[int], scratch: Sequence[int]
+    ) -> None:
+        self._kernels, self._launch, self.outputs = kernels, launch, launch.outputs
+        self._inputs, self._scratch = inputs, scratch
+
+    def enqueue(self, outputs: Sequence[int], stream: Any) -> None:
+        addresses = [*self._inputs, *outputs, *self._scratch]
+        self._kernels.launch(self._launch, addresses, stream.pycuda)
+
+
 class _Op:
     def __init__(self, cuda: Any, plugin: Plugin) -> None:
         try:
@@ -138,16 +153,13 @@ class _Op:
         self._cuda, self._plugin, self._kernels = cuda, plugin, DeviceKernels(ptx)
         self._scratch: dict[tuple[int, ...], list[Any]] = {}
 
-    def enqueue(
-        self, inputs: Sequence[Placed], attributes: Attributes, outputs: Sequence[int], stream: Any
-    ) -> None:
+    def call(self, inputs: Sequence[Placed], attributes: Attributes) -> Call:
         launch = self._plugin.launch([placed.like() for placed in inputs], attributes)
         sizes = tuple(math.prod(shape) * dtype.itemsize for shape, dtype in launch.scratch)
         if sizes not in self._scratch:
             self._scratch[sizes] = [self._cuda.mem_alloc(max(1, size)) for size in sizes]
         given = [placed.address for placed in inputs]
-        scratch = map(int, self._scratch[sizes])
-        self._kernels.launch(launch, [*given, *outputs, *scratch], stream.pycuda)
+        return _Call(self._kernels, launch, given, [int(room) for room in self._scratch[sizes]])
 
 
 class CudaDevice:

@@ -84,22 +84,24 @@ class StandInOp:
     def __init__(self, plugin: Plugin) -> None:
         self._plugin = plugin
 
-    def enqueue(
-        self, inputs: Sequence[Placed], attributes: Attributes, outputs: Sequence[int], stream: Any
-    ) -> None:
+    def call(self, inputs: Sequence[Placed], attributes: Attributes) -> Any:
         launch = self._plugin.launch([placed.like() for placed in inputs], attributes)
-        targets = [
-            array_at(address, shape, dtype)
-            for address, (shape, dtype) in zip(outputs, launch.outputs, strict=True)
-        ]
         sources = [array_at(placed.address, placed.shape, placed.dtype) for placed in inputs]
 
-        def work() -> None:
-            found = self._plugin.reference([source.copy() for source in sources], attributes)
-            for target, array in zip(targets, found, strict=True):
-                target[...] = array
+        def enqueue(outputs: Sequence[int], stream: Any) -> None:
+            targets = [
+                array_at(address, shape, dtype)
+                for address, (shape, dtype) in zip(outputs, launch.outputs, strict=True)
+            ]
 
-        stream.queue(work)
+            def work() -> None:
+                found = self._plugin.reference([source.copy() for source in sources], attributes)
+                for target, array in zip(targets, found, strict=True):
+                    target[...] = array
+
+            stream.queue(work)
+
+        return SimpleNamespace(outputs=launch.outputs, enqueue=enqueue)
 
 
 class StandInStream:

@@ -1,0 +1,74 @@
+"""The pipeline with its kernels on a GPU against the one on the CPU, on labelled pictures.
+
+    python tests/gpu/reading.py DETECTOR RECOGNIZER DATA      bundles of any target, a labelled folder
+
+The networks are the bundles' typed graphs in onnxruntime on the host, in both, so what differs is
+what the kernels do. Prints a line for docs/gpu.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from ocr_trt.engines.bundle import load_bundle
+from ocr_trt.engines.nvidia.device import CudaDevice
+from ocr_trt.ocr.dataset import load_dataset
+from ocr_trt.ocr.image import load_image
+from ocr_trt.ocr.metrics.detection import detection_score
+from ocr_trt.ocr.metrics.end_to_end import match_lines, match_places
+from tests.gpu.test_reader import readers
+
+
+def renamed(path: Path) -> onnx.ModelProto:
+    """Read a graph, its input called x and its output y."""
+    model = onnx.load(path)
+    (image,), (output,) = model.graph.input, model.graph.output
+    names = {image.name: "x", output.name: "y"}
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    image.name, output.name = "x", "y"
+    return model
+
+
+def main() -> None:
+    """Read all pictures of the folder twice."""
+    bundles = [load_bundle(path) for path in sys.argv[1:3]]
+    paths = {
+        (bundle.spec.role, entry.width): bundle.path(entry.model)
+        for bundle in bundles
+        for entry in bundle.manifest.engines
+    }
+    same = total = 0
+    places: tuple[list, list] = ([], [])
+    lines: tuple[list, list] = ([], [])
+    with CudaDevice().current():
+        both = readers(
+            tuple(bundle.spec for bundle in bundles),
+            lambda role, width: renamed(paths[role, width]),
+        )
+        for scene in load_dataset(Path(sys.argv[3])).scenes:
+            picture = load_image(scene.path)
+            found = [reader.read(picture) for reader in both]
+            texts = [Counter(line.text for line in own) for own in found]
+            same, total = same + (texts[0] & texts[1]).total(), total + texts[1].total()
+            for own, boxes, read in zip(found, places, lines, strict=True):
+                quads = np.array([line.quad for line in own], np.float32).reshape(-1, 4, 2)
+                matching = match_places(quads, scene.quads, scene.texts, scene.ignore)
+                boxes.append(matching.counts)
+                words = [line.text for line in own]
+                read.append(match_lines(matching, words, scene.texts).counts)
+    hmeans = [[100 * detection_score(each).hmean for each in kind] for kind in (places, lines)]
+    print(
+        f"{same} of {total} lines alike; hmean {hmeans[0][0]:.2f} / {hmeans[0][1]:.2f}, end to end "
+        f"{hmeans[1][0]:.2f} / {hmeans[1][1]:.2f} (GPU / CPU)"
+    )
+
+
+if __name__ == "__main__":
+    main()
