@@ -116,24 +116,23 @@ def finding() -> None:
         (candidates,) = candidates_from_outputs(box_candidates(found[None], threshold, 256, 4096))
         assert candidates.missing == 0
         sizes.append(4 + 16 * candidates.count + 8 * len(candidates.extents))
-        ways = (
-            lambda: boxes_from_map(found, spec.boxes),
-            lambda: boxes_from_candidates(candidates, found.shape, spec.boxes),
-        )
         boxes = []
-        for way, own, times in zip(ways, counts, seconds, strict=True):
+        for kind, (function, given) in enumerate(
+            ((boxes_from_map, (found,)), (boxes_from_candidates, (candidates, found.shape)))
+        ):
             start = time.perf_counter()
-            boxes.append(way())
-            times.append(time.perf_counter() - start)
+            boxes.append(function(*given, spec.boxes))
+            seconds[kind].append(time.perf_counter() - start)
             quads, _ = boxes_in_picture(boxes[-1], found.shape, spec, scales, picture.shape[:2])
-            own.append(count_image(quads, scene.quads, scene.ignore))
+            counts[kind].append(count_image(quads, scene.quads, scene.ignore))
         off += [float(np.abs(a - b).max(initial=0)) for a, b in zip(*boxes, strict=True)]
     hmeans = [100 * detection_score(own).hmean for own in counts]
     times = [1e3 * statistics.median(own) for own in seconds]
     print(
         f"BoxCandidates: {min(sizes)} to {max(sizes)} bytes a map, median "
-        f"{statistics.median(sizes):.0f}; hmean {hmeans[1]:.2f}, of maps {hmeans[0]:.2f}; quads and "
-        f"scores differ by {max(off):.1e}; {times[1]:.1f} ms on the host, of maps {times[0]:.1f}"
+        f"{statistics.median(sizes):.0f}; hmean {hmeans[1]:.2f}, of maps {hmeans[0]:.2f}; quads "
+        f"and scores differ by {max(off):.1e}; {times[1]:.1f} ms on the host, "
+        f"of maps {times[0]:.1f}"
     )
 
 

@@ -1,9 +1,10 @@
 """The pipeline with its kernels on a GPU against the one on the CPU, on labelled pictures.
 
-    python tests/gpu/reading.py DETECTOR RECOGNIZER DATA      bundles of any target, a labelled folder
+    python tests/gpu/reading.py DETECTOR RECOGNIZER DATA
 
-The networks are the bundles' typed graphs in onnxruntime on the host, in both, so what differs is
-what the kernels do. Prints a line for docs/gpu.md.
+Bundles may be of any target; DATA is a labelled folder. The networks are the bundles' typed graphs
+in onnxruntime on the host, in both, so what differs is what the kernels do. Prints a line for
+docs/gpu.md.
 """
 
 from __future__ import annotations
