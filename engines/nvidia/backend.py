@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib import import_module, metadata, util
 from pathlib import Path
@@ -77,11 +76,11 @@ class NvidiaBackend(Backend):
 
     def _version(self) -> str:
         """Return the version of the distribution that holds the module, whatever it is called."""
-        names = (self.name, *metadata.packages_distributions().get(self._package, ()))
-        for name in names:
-            with suppress(metadata.PackageNotFoundError):
-                return metadata.version(name)
-        return "unknown"
+        try:
+            return metadata.version(self.name)
+        except metadata.PackageNotFoundError:  # reading what all of them hold takes a while
+            others = metadata.packages_distributions().get(self._package, [])
+            return metadata.version(others[0]) if others else "unknown"
 
     def _why_not_here(self) -> tuple[str, str] | None:
         """Return (reason, remedy) why it does not run on the GPU that is here, or None."""
