@@ -6,6 +6,7 @@ from typing import Any
 
 import onnx
 
+from .cores import limited_cores
 from .onnx_file import as_file, is_too_large
 
 _QUIET = 4  # errors are raised too
@@ -23,7 +24,7 @@ def onnx_session(
 
     Args:
         model: what to run.
-        threads: threads inside an op; 0: one per core.
+        threads: threads inside an op; 0: one per core, or as many as a container may use.
         optimise: let onnxruntime rewrite the graph. Without it, it computes what is written.
         int8_kernels: run Q/DQ pairs as int8 ops. Without it they are what they say, rounding, and
             the numbers are the same on every processor.
@@ -33,8 +34,9 @@ def onnx_session(
     levels = ort.GraphOptimizationLevel
     options = ort.SessionOptions()
     options.log_severity_level = _QUIET
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or limited_cores()
     options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
     # Its threads spin after a run, in the time of whoever runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")

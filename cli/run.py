@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -18,7 +17,9 @@ from .console import ConsoleReporter, print_json, quiet_libraries
 from .options import Json, Trust, Verbose
 
 if TYPE_CHECKING:
+    from ..engines.bundle import Bundle
     from ..ocr.types import Image
+    from ..pipeline.engine import Engine
     from ..pipeline.reader import OcrReader, TextLine
 
 _SOME_FAILED = 3
@@ -36,8 +37,11 @@ def run(
     recognizer: Annotated[Path, typer.Option(help="Bundle of a recognizer.")],
     draw: Annotated[Path | None, typer.Option(help="Folder for overlay pictures.")] = None,
     workers: Annotated[
-        int, typer.Option(min=1, max=256, help="Pictures read at a time; each has engines.")
-    ] = 1,
+        int,
+        typer.Option(
+            min=0, max=256, help="Pictures read at a time; 0: what `tune` found, or one per core."
+        ),
+    ] = 0,
     threads: Annotated[
         int, typer.Option(min=0, help="Threads of each worker; 0: the cores, shared out.")
     ] = 0,
@@ -54,34 +58,42 @@ def run(
 ) -> None:
     """Read the text in pictures, in reading order.
 
-    In a folder a bad file is reported and the rest is read: exit code 3. One worker is quickest
-    with one picture, a worker per core with many.
+    In a folder a bad file is reported and the rest is read: exit code 3.
 
     Example: `ocr-trt run receipt.jpg --detector bundles/det --recognizer bundles/rec --draw out`
     """
     quiet_libraries(verbose=verbose)
     from ..engines.bundle import load_bundle
-    from ..pipeline.engine import engine_from_bundle
     from ..pipeline.reader import OcrReader, ReadSettings
 
     bundles = [load_bundle(path, is_trusted=trust) for path in (detector, recognizer)]
     files = picture_files(pictures)
     if draw is not None:
         check_writable(draw)
-    workers = min(workers, len(files))
-    threads = threads or (max(1, len(os.sched_getaffinity(0)) // workers) if workers > 1 else 0)
     with ExitStack() as stack:
-        readers = []
-        for _ in range(workers):
-            engines = [engine_from_bundle(bundle, threads=threads) for bundle in bundles]
-            found, read = map(stack.enter_context, engines)
-            readers.append(OcrReader(found, read, ReadSettings(tiles=tiles.value)))
+        engines = []
+        for bundle in bundles:
+            opened = _engine(bundle, min(workers, len(files)), threads, is_alone=len(files) == 1)
+            engines.append(stack.enter_context(opened))
+        count = min(len(files), max(engine.runner().lanes for engine in engines))
+        found, read = engines
+        readers = [OcrReader(found, read, ReadSettings(tiles=tiles.value))] * count
         rows = list(_read_all(readers, files, draw, json))
     if json:
         print_json(rows)
     failed = [row for row in rows if "error" in row]
     if failed:
         raise typer.Exit(_SOME_FAILED if len(files) > 1 else 2)
+
+
+def _engine(bundle: Bundle, workers: int, threads: int, *, is_alone: bool) -> Engine:
+    """Open a bundle for so many workers, 0: as many as are best, with so many threads each."""
+    from ..pipeline.engine import engine_from_bundle
+
+    if workers or threads:
+        lanes = workers or 1
+        return engine_from_bundle(bundle, lanes=lanes, threads=lanes * threads)
+    return engine_from_bundle(bundle, mode="latency" if is_alone else "throughput")
 
 
 def picture_files(paths: Sequence[Path]) -> list[Path]:

@@ -8,6 +8,7 @@ from threading import Lock
 from ..engines.backends import backend
 from ..engines.backends.base import BuiltWith, Runner, RunSettings
 from ..engines.bundle import Bundle
+from ..engines.tuned import Choice, Mode, choice_for
 from ..errors import InputFileError, OcrTrtError
 from ..spec import DetectorSpec, RecognizerSpec
 
@@ -56,18 +57,22 @@ class Engine:
 def engine_from_bundle(
     bundle: Bundle,
     *,
+    mode: Mode = "latency",
     threads: int = 0,
+    lanes: int = 0,
     label: str = "",
-    lanes: int = 2,
     use_graphs: bool = True,
 ) -> Engine:
     """Open a bundle.
 
     Args:
         bundle: from :func:`load_bundle`.
-        threads: of the CPU; 0: as many as the target takes.
+        mode: ``latency``: one batch at a time, as fast as may be; ``throughput``: several at once,
+            for whoever calls from several threads. Lanes and threads are those that ``ocr-trt
+            tune`` found to be best for the mode, if it was run.
+        threads: of the CPU, all lanes together, in place of the mode's.
+        lanes: how many batches run at once, in place of the mode's.
         label: what reports call it in place of ``bundle.label``.
-        lanes: how many batches may be on their way to a GPU at once.
         use_graphs: let a GPU repeat recorded work (CUDA graphs).
 
     Raises:
@@ -79,6 +84,7 @@ def engine_from_bundle(
     target = backend(bundle.manifest.target)
     _check_weights(bundle)
     label, spec = label or bundle.label, bundle.spec
+    choice = Choice(lanes=lanes, threads=threads) if lanes or threads else choice_for(bundle, mode)
     entries = {entry.width: entry for entry in bundle.manifest.engines}
     built = BuiltWith(
         version=bundle.manifest.versions.get(target.name, ""), settings=bundle.manifest.settings
@@ -87,10 +93,10 @@ def engine_from_bundle(
     def open_runner(width: int) -> Runner:
         plan, model = bundle.path(entries[width].plan), bundle.path(entries[width].model)
         settings = RunSettings(
-            threads=threads,
+            threads=choice.threads,
             built=built,
             model=model,
-            lanes=lanes,
+            lanes=choice.lanes,
             use_graphs=use_graphs,
             is_trusted=bundle.is_trusted,
         )

@@ -13,6 +13,7 @@ from ..ocr.crop import crop_quad, ways_to_read
 from ..ocr.ctc import Reading
 from ..ocr.reading_order import reading_order
 from ..ocr.types import Image, Quads
+from .clock import Clock, untimed
 from .engine import Engine
 from .scales import MOST_SHRINK, detect_at_scales
 from .stages import detect, detector_spec, recognize, recognizer_spec
@@ -114,19 +115,23 @@ def read_boxes(
 
 
 class OcrReader:
-    """Reads pictures with a detector and a recognizer engine.
+    """Reads pictures with a detector and a recognizer engine. ``clock`` is told of each stage.
 
     Raises:
         SpecError: an engine has the wrong role.
     """
 
     def __init__(
-        self, detector: Engine, recognizer: Engine, settings: ReadSettings | None = None
+        self,
+        detector: Engine,
+        recognizer: Engine,
+        settings: ReadSettings | None = None,
+        clock: Clock = untimed,
     ) -> None:
         detector_spec(detector)
         self.recognizer_spec = recognizer_spec(recognizer)
         self.detector, self.recognizer = detector, recognizer
-        self.settings = settings or ReadSettings()
+        self.settings, self.clock = settings or ReadSettings(), clock
 
     def read(self, picture: Image) -> list[TextLine]:
         """Read one RGB picture (H, W, 3) uint8; lines come in reading order.
@@ -134,7 +139,7 @@ class OcrReader:
         Boxes in which the recognizer reads nothing are left out.
         """
         found = self.find(picture)
-        return text_lines(found, recognize(self.recognizer, found.crops))
+        return text_lines(found, recognize(self.recognizer, found.crops, self.clock))
 
     def read_all(self, pictures: Iterable[Image]) -> Iterator[list[TextLine]]:
         """Read many, in batches of lines filled across them; see :func:`.many.read_all`."""
@@ -144,10 +149,12 @@ class OcrReader:
 
     def find(self, picture: Image) -> FoundLines:
         """Find the lines of one RGB picture (H, W, 3) uint8, and cut them out."""
-        return cut_lines(picture, *self._detect(picture))
+        boxes, scores = self._detect(picture)
+        with self.clock("crop"):
+            return cut_lines(picture, boxes, scores)
 
     def _detect(self, picture: Image) -> tuple[Quads, npt.NDArray[np.float32]]:
         if self.settings.tiles == "off":
-            return detect(self.detector, picture)
+            return detect(self.detector, picture, self.clock)
         shrink = 1.0 if self.settings.tiles == "on" else MOST_SHRINK
-        return detect_at_scales(self.detector, picture, most_shrink=shrink)
+        return detect_at_scales(self.detector, picture, most_shrink=shrink, clock=self.clock)

@@ -22,6 +22,7 @@ from ..ocr.tensor import boxes_from_output, detector_input, picture_to_tensor, p
 from ..ocr.tiles import MergedMap, TileGrid, tile_grid
 from ..ocr.types import Image, Quads
 from ..spec import DetectorSpec
+from .clock import Clock, untimed
 from .engine import Engine
 from .stages import detector_spec
 
@@ -38,7 +39,13 @@ _THINNEST = 16.0
 Boxes = tuple[Quads, npt.NDArray[np.float32]]
 
 
-def detect_at_scales(engine: Engine, picture: Image, *, most_shrink: float = MOST_SHRINK) -> Boxes:
+def detect_at_scales(
+    engine: Engine,
+    picture: Image,
+    *,
+    most_shrink: float = MOST_SHRINK,
+    clock: Clock = untimed,
+) -> Boxes:
     """Find text in one RGB picture (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,), best
     first.
 
@@ -46,16 +53,19 @@ def detect_at_scales(engine: Engine, picture: Image, *, most_shrink: float = MOS
     and as many detector runs as there are tiles: 64 for 4000 x 3000 pixels and an input of 640.
     """
     spec = detector_spec(engine)
-    feed, ratios = detector_input(picture, spec.input)
-    output = engine.runner().run(feed)
-    whole = boxes_from_output(output, spec, ratios, picture.shape[:2])
+    with clock("prepare"):
+        feed, ratios = detector_input(picture, spec.input)
+    with clock("detect"):
+        output = engine.runner().run(feed)
+    with clock("boxes"):
+        whole = boxes_from_output(output, spec, ratios, picture.shape[:2])
     shrunk = min(ratios)
     if shrunk * most_shrink >= 1:
         return whole
     stride = spec.input.width // output.shape[-1]
     found: Boxes | None = None
     for scale in _scales(picture, spec, shrunk):
-        boxes = _detect_in_tiles(engine, picture, scale, stride)
+        boxes = _detect_in_tiles(engine, picture, scale, stride, clock)
         found = boxes if found is None else merge_boxes(found, boxes, _THINNEST / scale)
     assert found is not None
     quads, scores = merge_boxes(found, whole, _THINNEST / shrunk)
@@ -73,7 +83,9 @@ def _scales(picture: Image, spec: DetectorSpec, whole: float) -> Iterator[float]
         yield scale
 
 
-def _detect_in_tiles(engine: Engine, picture: Image, scale: float, stride: int) -> Boxes:
+def _detect_in_tiles(
+    engine: Engine, picture: Image, scale: float, stride: int, clock: Clock
+) -> Boxes:
     spec = detector_spec(engine)
     rows, columns = picture.shape[:2]
     size = (max(1, round(rows * scale)), max(1, round(columns * scale)))
@@ -84,12 +96,17 @@ def _detect_in_tiles(engine: Engine, picture: Image, scale: float, stride: int) 
     corners, batch = list(grid.corners()), engine.runner().max_batch
     for start in range(0, len(corners), batch):
         chosen = corners[start : start + batch]
-        feed = np.stack([_tile_tensor(scaled, grid, corner, spec) for corner in chosen])
-        maps = probability_map(engine.runner().run(feed), spec.output)
-        for corner, probability in zip(chosen, maps, strict=True):
-            merged.add(corner, probability)
+        with clock("prepare"):
+            feed = np.stack([_tile_tensor(scaled, grid, corner, spec) for corner in chosen])
+        with clock("detect"):
+            output = engine.runner().run(feed)
+        with clock("boxes"):
+            for corner, found in zip(chosen, probability_map(output, spec.output), strict=True):
+                merged.add(corner, found)
     most = spec.boxes.max_boxes * len(grid)
-    quads, scores = boxes_from_map(merged.map, spec.boxes.model_copy(update={"max_boxes": most}))
+    with clock("boxes"):
+        settings = spec.boxes.model_copy(update={"max_boxes": most})
+        quads, scores = boxes_from_map(merged.map, settings)
     limits = np.array([columns, rows], np.float32)
     factors = limits / np.array([size[1], size[0]], np.float32)
     return np.clip(quads * stride * factors, 0, limits), scores

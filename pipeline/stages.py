@@ -19,6 +19,7 @@ from ..ocr.tensor import (
 )
 from ..ocr.types import Image, Quads
 from ..spec import DetectorSpec, RecognizerSpec
+from .clock import Clock, untimed
 from .engine import Engine
 
 
@@ -44,25 +45,36 @@ def recognizer_spec(engine: Engine) -> RecognizerSpec:
     return engine.spec
 
 
-def detect(engine: Engine, picture: Image) -> tuple[Quads, npt.NDArray[np.float32]]:
+def detect(
+    engine: Engine, picture: Image, clock: Clock = untimed
+) -> tuple[Quads, npt.NDArray[np.float32]]:
     """Find text in one RGB picture (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,).
 
     A picture larger than the input is scaled down to it; ``scales.detect_at_scales`` does more.
     """
     spec = detector_spec(engine)
-    feed, scales = detector_input(picture, spec.input)
-    output = engine.runner().run(feed)
-    return boxes_from_output(output, spec, scales, picture.shape[:2])
+    with clock("prepare"):
+        feed, scales = detector_input(picture, spec.input)
+    with clock("detect"):
+        output = engine.runner().run(feed)
+    with clock("boxes"):
+        return boxes_from_output(output, spec, scales, picture.shape[:2])
 
 
-def read_batch(engine: Engine, lines: Sequence[Image], width: int) -> list[Reading]:
+def read_batch(
+    engine: Engine, lines: Sequence[Image], width: int, clock: Clock = untimed
+) -> list[Reading]:
     """Read RGB text lines (h, w, 3) as one batch, ``runner.max_batch`` at most, at one width."""
     spec = recognizer_spec(engine)
-    feed = recognizer_input(lines, spec.input, width)
-    return texts_from_output(engine.runner(width).run(feed), spec)
+    with clock("fit"):
+        feed = recognizer_input(lines, spec.input, width)
+    with clock("recognize"):
+        output = engine.runner(width).run(feed)
+    with clock("text"):
+        return texts_from_output(output, spec)
 
 
-def recognize(engine: Engine, lines: Sequence[Image]) -> list[Reading]:
+def recognize(engine: Engine, lines: Sequence[Image], clock: Clock = untimed) -> list[Reading]:
     """Read RGB text lines (h, w, 3) of any size; sorted into width buckets and batched inside."""
     spec = recognizer_spec(engine)
     buckets: dict[int, list[int]] = defaultdict(list)
@@ -73,6 +85,6 @@ def recognize(engine: Engine, lines: Sequence[Image]) -> list[Reading]:
         size = engine.runner(width).max_batch
         for start in range(0, len(members), size):
             batch = members[start : start + size]
-            found = read_batch(engine, [lines[i] for i in batch], width)
+            found = read_batch(engine, [lines[i] for i in batch], width, clock)
             readings.update(zip(batch, found, strict=True))
     return [readings[index] for index in range(len(lines))]

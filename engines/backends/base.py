@@ -74,10 +74,10 @@ class RunSettings:
     """How to run an engine.
 
     Attributes:
-        threads: of the CPU; 0: the target's own choice.
+        threads: of the CPU, all lanes together; 0: the target's own choice.
         built: what the plan was built with; None: it was made here and now.
         model: the plan's typed ONNX, for plans whose weights were left out.
-        lanes: how many batches may be on their way to a GPU at once.
+        lanes: how many batches may run at once; 0: the target's own choice.
         use_graphs: let a GPU repeat recorded work (CUDA graphs).
         is_trusted: let a plan run code on the host; version-compatible ones have some.
     """
@@ -85,7 +85,7 @@ class RunSettings:
     threads: int = 0
     built: BuiltWith | None = None
     model: Path | None = None
-    lanes: int = 2
+    lanes: int = 0
     use_graphs: bool = True
     is_trusted: bool = False
 
@@ -178,6 +178,8 @@ class Backend(ABC):
     """What it can run, most exact first."""
     suffix: str
     """Of its plan file."""
+    runs_on_cpu: bool = False
+    """Whether ``RunSettings.threads`` means anything to it."""
     for_named_gpus: bool = False
     """Whether ``BuildSettings.compute_capabilities`` means anything to it."""
     takes_plugins: bool = False

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from ...calibration.quantize import Int8Style
+from ...cores import usable_cores
 from ...onnx_file import write_onnx
 from ...session import onnx_session
 from ..cpu import has_exact_int8
@@ -17,11 +18,13 @@ from .base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSetti
 
 
 class _Runner(Runner):
-    def __init__(self, session: Any, *, label: str, max_batch: int) -> None:
+    """A session. It may be run by several threads at once, its ``lanes``."""
+
+    def __init__(self, session: Any, *, label: str, max_batch: int, lanes: int = 1) -> None:
         (entry,) = session.get_inputs()
         super().__init__(label=label, shape=tuple(entry.shape[1:]), max_batch=max_batch)
         self._session, self._entry = session, entry.name
-        self._output = session.get_outputs()[0].name
+        self._output, self.lanes = session.get_outputs()[0].name, lanes
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run one batch."""
@@ -37,6 +40,7 @@ class _OnnxRuntime(Backend):
     name = "onnxruntime"
     precisions = ("fp32", "fp16", "int8")
     suffix = ".onnx"
+    runs_on_cpu = True
 
     def presence(self) -> Presence:
         """Part of the base install."""
@@ -61,9 +65,13 @@ class _OnnxRuntime(Backend):
         return {}
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
-        """Open a session on the plan."""
-        session = onnx_session(str(plan), threads=settings.threads, int8_kernels=True)
-        return _Runner(session, label=label, max_batch=max_batch)
+        """Open a session on the plan. Its threads are shared out among the lanes."""
+        lanes = max(1, settings.lanes)
+        threads = settings.threads
+        if lanes > 1:
+            threads = max(1, (threads or usable_cores()) // lanes)
+        session = onnx_session(str(plan), threads=threads, int8_kernels=True)
+        return _Runner(session, label=label, max_batch=max_batch, lanes=lanes)
 
 
 def runner_from_model(model: onnx.ModelProto, *, label: str, max_batch: int) -> Runner:

@@ -18,83 +18,17 @@ from ...errors import EngineBuildError, OutputError
 from ...onnx_file import as_file, is_too_large
 from ..cpu import has_exact_int8
 from ..lower.fake_quantize import lower_qdq_pairs
+from ..openvino.compile import compile_config
 from .base import Backend, BuildSettings, GraphNeeds, Pictures, Presence, Runner, RunSettings
 
-_RECURRENT = {"LSTMSequence", "GRUSequence", "RNNSequence"}
-
-
-def _config(settings: RunSettings) -> dict[str, Any]:
-    """Explicit about everything that changes numbers: bf16 would otherwise be chosen silently."""
-    return {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": settings.threads,
-        "ENABLE_CPU_PINNING": False,  # engines of one process would share the first cores
-    }
-
-
-class _Runner(Runner):
-    def __init__(self, compiled: Any, *, label: str, max_batch: int) -> None:
-        shape = compiled.inputs[0].partial_shape
-        dims = tuple(shape[axis].get_length() for axis in (1, 2, 3))
-        super().__init__(label=label, shape=dims, max_batch=max_batch)
-        self._request = compiled.create_infer_request()
-
-    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
-        """Run one batch."""
-        self._request.infer([feed], share_inputs=True)
-        return np.array(self._request.get_output_tensor(0).data)
-
-    def close(self) -> None:
-        """Drop the compiled model."""
-        super().close()
-        self._request = None
-
-
-class _RecurrentRunner(Runner):
-    """A plan with LSTM or GRU and a free batch, compiled anew for each power of two it meets.
-
-    With a free batch OpenVINO takes these ops apart into a loop of single steps, four times as
-    slow. A batch between two sizes is filled up.
-    """
-
-    def __init__(self, graph: Any, settings: RunSettings, *, label: str, max_batch: int) -> None:
-        shape = graph.input(0).partial_shape
-        dims = tuple(shape[axis].get_length() for axis in (1, 2, 3))
-        super().__init__(label=label, shape=dims, max_batch=max_batch)
-        self._graph, self._settings = graph, settings
-        self._requests: dict[int, Any] = {}
-
-    def _request(self, size: int) -> Any:
-        import openvino as ov
-
-        if size not in self._requests:
-            fixed = self._graph.clone()
-            fixed.reshape([size, *self.shape])
-            compiled = ov.Core().compile_model(fixed, "CPU", _config(self._settings))
-            self._requests[size] = compiled.create_infer_request()
-        return self._requests[size]
-
-    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
-        """Run one batch."""
-        count = len(feed)
-        size = min(1 << (count - 1).bit_length(), self.max_batch)
-        filled = np.zeros((size, *self.shape), np.float32)
-        filled[:count] = feed
-        request = self._request(size)
-        request.infer([filled], share_inputs=True)
-        return np.array(request.get_output_tensor(0).data[:count])
-
-    def close(self) -> None:
-        """Drop the compiled models."""
-        super().close()
-        self._requests.clear()
+_RECURRENT = (b"LSTMSequence", b"GRUSequence", b"RNNSequence")
 
 
 class _OpenVino(Backend):
     name = "openvino"
     precisions = ("fp32", "int8")
     suffix = ".xml"
+    runs_on_cpu = True
 
     def presence(self) -> Presence:
         """Part of the base install."""
@@ -149,15 +83,10 @@ class _OpenVino(Backend):
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Load and compile the plan. Where a free batch axis costs nothing it stays free."""
-        import openvino as ov
+        from ..openvino.runner import OpenVinoRunner, RecurrentRunner
 
-        core = ov.Core()
-        graph = core.read_model(plan)
-        kinds = {op.get_type_name() for op in graph.get_ordered_ops()}
-        if kinds & _RECURRENT and graph.input(0).partial_shape.is_dynamic:
-            return _RecurrentRunner(graph, settings, label=label, max_batch=max_batch)
-        compiled = core.compile_model(graph, "CPU", _config(settings))
-        return _Runner(compiled, label=label, max_batch=max_batch)
+        kind = RecurrentRunner if _is_slow_with_free_batch(plan) else OpenVinoRunner
+        return kind(plan, settings, label=label, max_batch=max_batch)
 
     def look_inside(
         self, plan: Path, names: Sequence[str], pictures: Pictures
@@ -172,10 +101,21 @@ class _OpenVino(Backend):
         known = {name for port in ports for name in port.get_names()}
         wanted = [name for name in names if name in known - own]
         graph.add_outputs(wanted)
-        request = core.compile_model(graph, "CPU", _config(RunSettings())).create_infer_request()
+        compiled = core.compile_model(graph, "CPU", compile_config(RunSettings()))
+        request = compiled.create_infer_request()
         request.infer([np.ascontiguousarray(pictures)])
         shown = [*wanted, *own]
         return {name: np.array(request.get_tensor(name).data) for name in shown}
+
+
+def _is_slow_with_free_batch(plan: Path) -> bool:
+    """Whether a plan has recurrent ops, which its .xml names, and a batch axis that is free."""
+    text = plan.read_bytes()
+    if not any(b'type="%s"' % kind in text for kind in _RECURRENT):
+        return False
+    import openvino as ov
+
+    return bool(ov.Core().read_model(plan).input(0).partial_shape.is_dynamic)
 
 
 BACKEND = _OpenVino()

@@ -189,7 +189,7 @@ class NvidiaBackend(Backend):
             features,
             label=label,
             settings=PlanSettings(
-                lanes=settings.lanes,
+                lanes=settings.lanes or PlanSettings.lanes,
                 use_graphs=settings.use_graphs,
                 runtime_cache=cache_root() / "runtime" / kept if features.captures_itself else None,
             ),

@@ -1,0 +1,1 @@
+"""How OpenVINO's plans are compiled, kept and run on the CPU."""
