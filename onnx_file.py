@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
-import onnx_ir as ir
 
 from .errors import InputFileError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 LARGEST_MESSAGE = (1 << 31) - (1 << 20)
 """Bytes: protobuf ends at 2 GB; a megabyte is left for the graph itself."""
@@ -29,6 +31,8 @@ def write_onnx(model: onnx.ModelProto, path: Path) -> None:
         OSError: it cannot be written.
     """
     if is_too_large(model):
+        import onnx_ir as ir  # slow to import, and not needed by engines that run
+
         ir.save(ir.from_proto(model), path, external_data=f"{path.name}.data")
     else:
         path.write_bytes(model.SerializeToString(deterministic=True))
@@ -40,6 +44,8 @@ def read_onnx(path: Path) -> ir.Model:
     Raises:
         InputFileError: it is no valid model.
     """
+    import onnx_ir as ir
+
     try:
         model = onnx.load(path)
         onnx.checker.check_model(path)

@@ -21,6 +21,7 @@ from onnx_ir.passes import common
 
 from ..convert.graph import array_of, name_of, new_initializer, the, typed_like
 from .placement import Placement, place, residual_skips, shared_ranges, weight_axis
+from .styles import Int8Style
 
 _SMALLEST_SCALE = 1e-7
 """For dead channels and tensors: scales must be positive."""
@@ -30,20 +31,6 @@ _LOOKED_AT = 32
 """Weights of a row by which most grids are ruled out."""
 _ON_GRID = 2e-3
 """Steps from a grid that float32 may have left."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Int8Style:
-    """How int8 graphs differ between targets."""
-
-    largest_weight: int = 127
-    """In int8 steps; 63 for processors that add two products in 16 bits."""
-    shares_scales: bool = False
-    """Give what meets in a Concat one scale, so that it is joined without rounding again."""
-    everywhere: bool = False
-    """Also the first layer, the one that makes the output, and small products."""
-    rounds_skips: bool = False
-    """Let a residual sum read the rounded skip: convolution, sum and activation become one op."""
 
 
 @dataclass(frozen=True, kw_only=True)

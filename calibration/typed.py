@@ -20,13 +20,13 @@ from .methods import METHODS
 from .observe import Batch, Observation, observe
 from .pictures import CalibrationSet
 from .placement import Placement, place
-from .quantize import Int8Style, quantize, quantized_tensors
+from .quantize import quantize, quantized_tensors
 from .ranges import Ranges
+from .styles import Int8Style, Rest
 
 Graphs = dict[int, onnx.ModelProto]
 """A graph for each input width; all have the same tensors."""
 
-Rest = Literal["fp32", "fp16", "bf16"]
 Remedy = Literal["equalize", "bias"]
 REMEDIES: tuple[Remedy, ...] = ("equalize", "bias")
 

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ...calibration.quantize import Int8Style
-from ...calibration.typed import Rest
+from ...calibration.styles import Int8Style, Rest
 from ...errors import UserError
 from ..manifest import Precision
 from ..nvidia.options import NvidiaOptions, changed

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ...calibration.quantize import Int8Style
+from ...calibration.styles import Int8Style
 from ...cores import usable_cores
 from ...onnx_file import write_onnx
 from ...session import onnx_session

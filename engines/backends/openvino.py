@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnx_ir as ir
-from onnx_ir.passes import common
 
-from ...calibration.quantize import Int8Style
+from ...calibration.styles import Int8Style
 from ...errors import EngineBuildError, OutputError
 from ...onnx_file import as_file, is_too_large
 from ..cpu import has_exact_int8
-from ..lower.fake_quantize import lower_qdq_pairs
 from ..openvino.compile import compile_config
 from .base import Backend, BuildSettings, GraphNeeds, Pictures, Presence, Runner, RunSettings
 
@@ -46,7 +43,11 @@ class _OpenVino(Backend):
 
     def _read(self, model: onnx.ModelProto) -> Any:
         """Hand over a graph, with our functions inlined."""
+        import onnx_ir as ir
         import openvino as ov
+        from onnx_ir.passes import common
+
+        from ..lower.fake_quantize import lower_qdq_pairs
 
         whole = ir.from_proto(model)
         common.InlinePass()(whole)

@@ -12,7 +12,7 @@ from typing import Any
 
 import onnx
 
-from ...calibration.quantize import Int8Style
+from ...calibration.styles import Int8Style
 from ...errors import TargetMissingError, UserError
 from ...output import cache_root
 from ...plugins.cuda.nvrtc import nvrtc_version

@@ -13,7 +13,8 @@ from ocr_trt.calibration.autocast import autocast, float_tensors
 from ocr_trt.calibration.emulate import emulated
 from ocr_trt.calibration.half import BF16, FP16, HalfType
 from ocr_trt.calibration.observe import observe
-from ocr_trt.calibration.quantize import Int8Style, quantize, quantized_tensors
+from ocr_trt.calibration.quantize import quantize, quantized_tensors
+from ocr_trt.calibration.styles import Int8Style
 from ocr_trt.session import onnx_session
 from tests.convert.helpers import graph
 

@@ -14,7 +14,8 @@ from ocr_trt.calibration.correct_bias import correct_biases
 from ocr_trt.calibration.equalize import equalize
 from ocr_trt.calibration.observe import observe
 from ocr_trt.calibration.placement import place
-from ocr_trt.calibration.quantize import Int8Style, quantize, quantized_tensors, quantized_weights
+from ocr_trt.calibration.quantize import quantize, quantized_tensors, quantized_weights
+from ocr_trt.calibration.styles import Int8Style
 from ocr_trt.session import onnx_session
 from tests.convert.helpers import graph
 

@@ -12,7 +12,8 @@ from ocr_trt.calibration.autocast import autocast, float_tensors
 from ocr_trt.calibration.half import FP16
 from ocr_trt.calibration.observe import observe
 from ocr_trt.calibration.placement import place
-from ocr_trt.calibration.quantize import Int8Style, quantize, quantized_weights
+from ocr_trt.calibration.quantize import quantize, quantized_weights
+from ocr_trt.calibration.styles import Int8Style
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.backends.onnxruntime import runner_from_model

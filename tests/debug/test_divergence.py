@@ -12,7 +12,8 @@ from onnx import numpy_helper
 
 from ocr_trt.calibration.autocast import autocast, float_tensors
 from ocr_trt.calibration.half import FP16
-from ocr_trt.calibration.quantize import Int8Style, quantize, quantized_tensors
+from ocr_trt.calibration.quantize import quantize, quantized_tensors
+from ocr_trt.calibration.styles import Int8Style
 from ocr_trt.calibration.untyped import untyped
 from ocr_trt.debug.divergence import culprit_of, decibels, step_rows, target_culprit
 from ocr_trt.debug.repair import repaired

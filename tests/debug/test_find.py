@@ -14,7 +14,8 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
-from ocr_trt.calibration.quantize import Int8Style, quantize, quantized_tensors
+from ocr_trt.calibration.quantize import quantize, quantized_tensors
+from ocr_trt.calibration.styles import Int8Style
 from ocr_trt.debug.find import debug
 from ocr_trt.debug.heat import line_strip, step_errors
 from ocr_trt.debug.page import FILES, write_debug
