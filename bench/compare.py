@@ -42,6 +42,9 @@ def compare(
         groups.setdefault(alike, []).append(bundle)
     notes: list[str] = []
     measured = [_measured(group, dataset, settings, reporter, notes) for group in groups.values()]
+    together = (
+        end_to_end(measured, dataset, settings.duration_s, reporter, notes) if dataset else None
+    )
     return Report(
         machine=machine(),
         versions=versions(),
@@ -49,7 +52,7 @@ def compare(
         data=str(dataset.folder) if dataset else None,
         data_sha256=tree_sha256(dataset.folder) if dataset else None,
         models=tuple(each.report for each in measured),
-        end_to_end=end_to_end(measured, dataset, reporter, notes) if dataset else None,
+        end_to_end=together,
         notes=tuple(notes),
     )
 

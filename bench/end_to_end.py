@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from ..ocr.types import Quads
 from ..pipeline.reader import read_boxes
 from ..reporter import Reporter
 from .accuracy import DetectorResult, EndToEndResult, Result
-from .results import Kind, ModelReport, SystemRow
+from .pipeline_speed import Pipeline, pipeline_speeds
+from .results import Kind, ModelReport, PipelineSpeed, SystemRow
 from .score import scored
 from .systems import System
 
@@ -45,11 +47,16 @@ class _Pair:
 
 
 def end_to_end(
-    measured: Sequence[Measured], dataset: Dataset, reporter: Reporter, notes: list[str]
+    measured: Sequence[Measured],
+    dataset: Dataset,
+    duration_s: float,
+    reporter: Reporter,
+    notes: list[str],
 ) -> ModelReport | None:
     """Compare pairs of a detector and a recognizer; None where there is not one model of each.
 
     Engines are paired by target and precision; one engine of each is a pair whatever they are.
+    ``duration_s``: how long to time each pair that can be timed, at least.
 
     Raises:
         InputFileError: a picture cannot be read.
@@ -71,19 +78,20 @@ def end_to_end(
     if not dataset.labelled:
         results = [_judged(result, results[0]) for result in results]
     baseline = results[0] if pairs[0].kind == "baseline" else None
+    speeds = _speeds(pairs, dataset, duration_s, reporter)
     return ModelReport(
         name=f"{detector.report.name} + {recognizer.report.name}",
         role="end-to-end",
         input_shape=detector.report.input_shape,
         systems=tuple(
             scored(
-                SystemRow(label=pair.label, kind=pair.kind),
+                SystemRow(label=pair.label, kind=pair.kind, pipeline=speed),
                 result,
                 baseline,
                 run_by=pair.run_by,
                 labelled=dataset.labelled,
             )
-            for pair, result in zip(pairs, results, strict=True)
+            for pair, result, speed in zip(pairs, results, speeds, strict=True)
         ),
         accuracy_against="labels" if dataset.labelled else "model",
     )
@@ -112,6 +120,26 @@ def _pairs(detector: Measured, recognizer: Measured) -> Iterator[_Pair]:
                         detector=finder,
                         recognizer=reader,
                     )
+
+
+def _speeds(
+    pairs: Sequence[_Pair], dataset: Dataset, duration_s: float, reporter: Reporter
+) -> list[tuple[PipelineSpeed, ...]]:
+    """Time the pairs whose times say anything here; nothing for the others."""
+    timed = [pair.detector.timed and pair.recognizer.timed for pair in pairs]
+    with ExitStack() as stack:
+        pipelines = []
+        for pair in compress(pairs, timed):
+            finder, reader = pair.detector, pair.recognizer
+            bundles = (finder.bundle, reader.bundle) if finder.bundle and reader.bundle else None
+            stack.enter_context(closing(finder.engine))
+            stack.enter_context(closing(reader.engine))
+            pipelines.append(
+                Pipeline(detector=finder.engine, recognizer=reader.engine, bundles=bundles)
+            )
+        files = [scene.path for scene in dataset.scenes]
+        found = iter(pipeline_speeds(pipelines, files, duration_s, reporter) if pipelines else ())
+    return [next(found) if is_timed else () for is_timed in timed]
 
 
 def _read(pair: _Pair, reporter: Reporter) -> EndToEndResult:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..output import whole_folder
 from .page import render
+from .pipeline_report import PIPELINE_HEADER, pipeline_plot, pipeline_rows, pipeline_words
 from .plots import difference_plot, latency_plot
 from .results import AccuracyRow, Breakdown, Measure, ModelReport, Report, SystemRow
 from .summary import changes_sentence, signed, summaries
@@ -18,6 +19,10 @@ DEFINITIONS = (
     "Percentiles as trtexec takes them: number max(n - 1 - int((1 - p/100) n), 0) of n sorted "
     "values; no p99 below 100 queries.",
     "Throughput: pictures per second of time spent in queries. Speed-up: ratio of the medians.",
+    "Whole pictures: from the file to the text. One worker: the systems read each picture in turn; "
+    "pictures per second are their number by the sum of their median times; stages are means of "
+    "each picture's medians. More workers: of the median pass over all pictures, with as many "
+    "batches at once as `ocr-trt tune` found best, or one per core.",
     "Detection: ICDAR 2015 protocol, IoU above 0.5, don't-care boxes left out on both sides.",
     "CER: edits per true character. Word accuracy: exact, with case and punctuation; loose: "
     "letters and digits only, any case.",
@@ -164,6 +169,10 @@ def _render(name: str, report: Report, *, escape: bool) -> str:
         latency_words=latency_words,
         difference_plot=difference_plot,
         difference_words=difference_words,
+        pipeline_header=PIPELINE_HEADER,
+        pipeline_rows=pipeline_rows,
+        pipeline_plot=pipeline_plot,
+        pipeline_words=pipeline_words,
     )
 
 

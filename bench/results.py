@@ -101,6 +101,18 @@ class Breakdown(_Part):
     strata: tuple[StratumRow, ...]
 
 
+class PipelineSpeed(_Part):
+    """How fast whole pictures are read, by so many workers at a time."""
+
+    workers: int
+    pictures: int
+    passes: int
+    throughput: float
+    """Pictures per second."""
+    stages: dict[str, float] = {}
+    """Milliseconds per picture, of one worker."""
+
+
 class SystemRow(_Part):
     """One system: the baseline, onnxruntime on the fp32 graph, or an engine."""
 
@@ -111,6 +123,8 @@ class SystemRow(_Part):
     differences: tuple[Difference, ...] = ()
     """To the baseline; the first is of the measure that decides."""
     changes: Changes | None = None
+    pipeline: tuple[PipelineSpeed, ...] = ()
+    """Of a detector and a recognizer together."""
     note: str = ""
 
     def latency(self, batch: int) -> LatencyStats | None:

@@ -25,10 +25,14 @@ from .results import Kind
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """A system under comparison. ``timed``: whether its latency says anything here."""
+    """A system under comparison. ``timed``: whether its latency says anything here.
+
+    ``bundle``: the engine's.
+    """
 
     engine: Engine
     kind: Kind
+    bundle: Bundle | None = None
     timed: bool = True
     note: str = ""
 
@@ -98,7 +102,8 @@ def engine_system(bundle: Bundle, label: str) -> System:
     target = backend(bundle.manifest.target)
     presence = target.presence()
     if target.can_run_built(bundle.manifest.settings):
-        return System(engine=engine_from_bundle(bundle, label=label), kind="engine")
+        engine = engine_from_bundle(bundle, label=label)
+        return System(engine=engine, kind="engine", bundle=bundle)
     paths = {entry.width: bundle.path(entry.model) for entry in bundle.manifest.engines}
 
     def open_typed(width: int) -> Runner:
@@ -107,4 +112,4 @@ def engine_system(bundle: Bundle, label: str) -> System:
 
     engine = Engine(label=label, spec=bundle.spec, open_runner=open_typed)
     note = f"not run here ({presence.reason}); accuracy is that of its typed graph in onnxruntime"
-    return System(engine=engine, kind="engine", timed=False, note=note)
+    return System(engine=engine, kind="engine", bundle=bundle, timed=False, note=note)

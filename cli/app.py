@@ -34,6 +34,7 @@ from . import (
     run,
     schema,
     train,
+    tune,
 )
 from .specs import CAPABILITY
 
@@ -60,6 +61,7 @@ for _module in (
     build,
     calibrate,
     buckets,
+    tune,
     bench,
     run,
     debug,

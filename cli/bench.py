@@ -79,6 +79,7 @@ def bench(
 
 def print_report(found: Report) -> None:
     """Print latencies and accuracies of every model."""
+    from ..bench.pipeline_report import PIPELINE_HEADER, pipeline_rows
     from ..bench.report import (
         LATENCY_HEADER,
         accuracy_header,
@@ -92,6 +93,9 @@ def print_report(found: Report) -> None:
         shape = "x".join(map(str, model.input_shape))
         if model.role != "end-to-end":
             print_table(f"{model.name}: latency at {shape}", LATENCY_HEADER, latency_rows(model))
+        if rows := pipeline_rows(model):
+            title = f"{model.name}: whole pictures, ms per picture"
+            print_table(title, PIPELINE_HEADER, rows)
         if rows := accuracy_rows(model):
             title = f"{model.name}: {accuracy_title(model).lower()}"
             print_table(title, accuracy_header(model), rows)

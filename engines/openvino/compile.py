@@ -18,11 +18,12 @@ from typing import Any
 from ...cores import limited_cores
 from ...output import cache_root, write_cache
 from ..backends.base import RunSettings
+from ..build_cache import default_cache
 from ..bundle import file_entry
 from ..cpu import cpu_features
 
-VARIABLE = "OCR_TRT_MODEL_CACHE"
-"""Of the environment; 0 switches the cache off."""
+FOLDER = "openvino"
+"""In the cache."""
 _MOST_BYTES = 512 << 20
 _DIGEST_SIZE = 32
 
@@ -54,7 +55,7 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
     import openvino as ov
 
     core, config = ov.Core(), compile_config(settings)
-    is_kept = settings.built is not None and os.environ.get(VARIABLE) != "0"
+    is_kept = settings.built is not None and default_cache() is not None
     kept = _kept_path(plan, batch, config, ov.__version__) if is_kept else None
     blob = _checked(kept) if kept else None
     if blob is not None:
@@ -74,7 +75,7 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
 def _kept_path(plan: Path, batch: int | None, config: dict[str, Any], version: str) -> Path:
     files = [file_entry(file).sha256 for file in (plan, plan.with_suffix(".bin"))]
     told = json.dumps([version, cpu_features(), batch, config, files], sort_keys=True)
-    return cache_root() / "openvino" / f"{hashlib.sha256(told.encode()).hexdigest()}.blob"
+    return cache_root() / FOLDER / f"{hashlib.sha256(told.encode()).hexdigest()}.blob"
 
 
 def _checked(path: Path) -> bytes | None:

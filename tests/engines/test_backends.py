@@ -11,11 +11,9 @@ import pytest
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.backends import backend, target_names
 from ocr_trt.engines.backends.base import BuildSettings, RunSettings
-from ocr_trt.engines.backends.openvino import _RecurrentRunner
 from ocr_trt.engines.baseline import baseline_runner
 from ocr_trt.engines.nvidia.builder import Builder, build_in_child, refusals_in_child
-from ocr_trt.errors import EngineBuildError, OutputError, TargetMissingError, UserError
-from ocr_trt.session import onnx_session
+from ocr_trt.errors import EngineBuildError, TargetMissingError, UserError
 from ocr_trt.spec import spec_from_dict
 
 RUNNABLE = [name for name in ("onnxruntime", "openvino") if backend(name).presence().can_run]
@@ -110,17 +108,6 @@ def test_precision_that_would_silently_become_another_is_refused() -> None:
     ):
         backend("openvino").check_precision("fp16")
     backend("openvino").check_precision("int8")
-
-
-def test_openvino_never_chooses_bf16_by_itself(tmp_path: Path, rng: np.random.Generator) -> None:
-    # 1 + 2**-10 needs more bits than bf16 has.
-    target = backend("openvino")
-    target.build(MODEL, tmp_path / "plan.xml", BuildSettings(max_batch=1))
-    with target.open(
-        tmp_path / "plan.xml", label="x", settings=RunSettings(), max_batch=1
-    ) as runner:
-        found = runner.run(np.full((1, 3, 8, 8), 1 + 2**-10, np.float32))
-    assert (found == np.float32(2 + 2**-9)).all()
 
 
 RTX = pytest.mark.skipif(
@@ -223,19 +210,6 @@ def test_plan_that_cannot_be_written_is_no_fault_of_the_graph(tmp_path: Path) ->
     assert caught.value.filename == str(tmp_path / "gone" / "plan")
 
 
-def test_full_disk_under_openvino_is_an_output_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import openvino
-
-    def full(*_: object, **__: object) -> None:
-        raise RuntimeError("long story\nno space")
-
-    monkeypatch.setattr(openvino, "save_model", full)
-    with pytest.raises(OutputError, match=r"cannot write its plan .* are free: no space"):
-        backend("openvino").build(MODEL, tmp_path / "plan.xml", BuildSettings())
-
-
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
 def test_running_where_the_target_cannot_run_says_why(name: str, tmp_path: Path) -> None:
     target = backend(name)
@@ -243,37 +217,6 @@ def test_running_where_the_target_cannot_run_says_why(name: str, tmp_path: Path)
         pytest.skip("it can run here")
     with pytest.raises(TargetMissingError, match="engine: "):
         target.open(tmp_path / "plan", label="engine", settings=RunSettings(), max_batch=1)
-
-
-READER = """<ir_version: 10, opset_import: ["" : 20]>
-    agraph (float[N,1,4,6] x) => (float[N,6,5] y) {
-        shape = Constant <value_ints = [0, 4, 6]> ()
-        one = Constant <value_ints = [1]> ()
-        r = Reshape (x, shape)
-        t = Transpose <perm = [2, 0, 1]> (r)
-        l = LSTM <hidden_size = 5> (t, w, rw)
-        s = Squeeze (l, one)
-        y = Transpose <perm = [1, 0, 2]> (s)
-    }"""
-
-
-def test_openvino_runs_recurrent_models_at_sizes_it_is_fast_at(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
-    model = onnx.parser.parse_model(READER)
-    for name, shape in (("w", (1, 20, 4)), ("rw", (1, 20, 5))):
-        array = rng.standard_normal(shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
-    target, plan = backend("openvino"), tmp_path / "plan.xml"
-    target.build(model, plan, BuildSettings(max_batch=6))
-    reference = onnx_session(model)
-    with target.open(plan, label="x", settings=RunSettings(), max_batch=6) as runner:
-        for batch in (1, 2, 3, 5, 6, 3):
-            x = rng.standard_normal((batch, 1, 4, 6)).astype(np.float32)
-            (theirs,) = reference.run(None, {"x": x})
-            np.testing.assert_allclose(runner.run(x), theirs, atol=1e-5)
-        assert isinstance(runner, _RecurrentRunner)
-        assert sorted(runner._requests) == [1, 2, 4, 6]
 
 
 LINES = """<ir_version: 8, opset_import: ["" : 17]>

@@ -402,15 +402,19 @@ def test_wrong_request_is_refused(
         build(request(detector_spec, tmp_path, **change))
 
 
-def test_two_builds_give_the_same_typed_graph(
-    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+def test_two_builds_give_the_same_typed_graph_and_the_same_results(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     spec = generous(detector_spec)
-    hashes = []
+    feed = rng.uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
+    hashes, results = [], []
     for name in ("a", "b"):
         calibration = load_calibration(pictures, spec)
         wanted = request(spec, tmp_path / name, precision="int8", calibration=calibration)
         (result,) = build(wanted)
         assert result.bundle is not None
         hashes.append(result.bundle.manifest.files["model_96.onnx"])
+        with engine_from_bundle(result.bundle) as engine:
+            results.append(engine.runner().run(feed))
     assert hashes[0] == hashes[1]
+    assert np.array_equal(*results)

@@ -1,0 +1,165 @@
+"""How fast whole pictures are read, from the file to the text, and where the time goes.
+
+* One at a time: a picture is read by each system in turn before the next picture is; throughput is
+  the number of pictures by the sum of each one's median time. Stages: median of each picture, then
+  the mean of all pictures.
+* Several at a time: all pictures are read by the workers, in passes that take turns; throughput is
+  that of the median pass.
+
+The first pass does not count. Passes are made until every system has been timed for the duration.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..engines.bundle import Bundle
+from ..ocr.image import load_image
+from ..pipeline.clock import STAGES, Stage, StageClock
+from ..pipeline.engine import Engine, engine_from_bundle
+from ..pipeline.reader import OcrReader, TextLine
+from ..pipeline.workers import in_order
+from ..reporter import Reporter
+from .results import PipelineSpeed
+
+MOST_PICTURES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """A detector and a recognizer. ``bundles``: theirs, if they run here and there are such."""
+
+    detector: Engine
+    recognizer: Engine
+    bundles: tuple[Bundle, Bundle] | None = None
+
+
+class _Alone:
+    """Reads one picture at a time. ``seconds``: by picture and pass; ``stages``: of the same."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._clock = StageClock()
+        self._reader = OcrReader(pipeline.detector, pipeline.recognizer, clock=self._clock)
+        self._seconds: dict[Path, list[float]] = defaultdict(list)
+        self._stages: dict[Path, list[dict[Stage, float]]] = defaultdict(list)
+
+    @property
+    def timed(self) -> float:
+        """Seconds of the passes that count."""
+        return sum(sum(passes[1:]) for passes in self._seconds.values())
+
+    def read(self, file: Path) -> None:
+        """Read one picture."""
+        before, start = dict(self._clock.seconds), time.perf_counter()
+        with self._clock("load"):
+            picture = load_image(file)
+        self._reader.read(picture)
+        self._seconds[file].append(time.perf_counter() - start)
+        after = self._clock.seconds
+        self._stages[file].append({stage: after[stage] - before[stage] for stage in STAGES})
+
+    def speed(self) -> PipelineSpeed:
+        """Sum up what was read."""
+        whole = [statistics.median(passes[1:]) for passes in self._seconds.values()]
+        stages = {
+            stage: 1000
+            * statistics.fmean(
+                statistics.median(each[stage] for each in passes[1:])
+                for passes in self._stages.values()
+            )
+            for stage in STAGES
+        }
+        return PipelineSpeed(
+            workers=1,
+            pictures=len(whole),
+            passes=len(next(iter(self._seconds.values()))) - 1,
+            throughput=len(whole) / sum(whole),
+            stages=dict(stages),
+        )
+
+
+class _Workers:
+    """Read several pictures at a time. ``seconds``: of each pass."""
+
+    def __init__(self, reader: OcrReader, count: int) -> None:
+        self._readers = [reader] * count
+        self._seconds: list[float] = []
+        self._pictures = 0
+
+    @property
+    def timed(self) -> float:
+        """Seconds of the passes that count."""
+        return sum(self._seconds[1:])
+
+    def read(self, files: Sequence[Path]) -> None:
+        """Read all pictures."""
+        start = time.perf_counter()
+        list(in_order(_read, self._readers, files))
+        self._seconds.append(time.perf_counter() - start)
+        self._pictures = len(files)
+
+    def speed(self) -> PipelineSpeed:
+        """Sum up what was read."""
+        return PipelineSpeed(
+            workers=len(self._readers),
+            pictures=self._pictures,
+            passes=len(self._seconds) - 1,
+            throughput=self._pictures / statistics.median(self._seconds[1:]),
+        )
+
+
+def _read(reader: OcrReader, file: Path) -> list[TextLine]:
+    return reader.read(load_image(file))
+
+
+def pipeline_speeds(
+    pipelines: Sequence[Pipeline],
+    files: Sequence[Path],
+    duration_s: float,
+    reporter: Reporter,
+) -> list[tuple[PipelineSpeed, ...]]:
+    """Time pipelines on pictures, ``MOST_PICTURES`` at most; one or two results for each.
+
+    Those with bundles are timed in throughput mode as well, where that means several workers.
+
+    Raises:
+        InputFileError: a picture cannot be read.
+    """
+    files = files[:MOST_PICTURES]
+    with ExitStack() as stack:
+        alone = [_Alone(each) for each in pipelines]
+        several = [_workers(each, stack) for each in pipelines]
+        crews = [crew for crew in several if crew is not None]
+        with reporter.step("time whole pictures", 100) as advance:
+            while (least := _least([*alone, *crews])) < duration_s:
+                advance(round(100 * least / duration_s))
+                for file in files:
+                    for one in alone:
+                        one.read(file)
+                for crew in crews:
+                    crew.read(files)
+        return [
+            (one.speed(),) if crew is None else (one.speed(), crew.speed())
+            for one, crew in zip(alone, several, strict=True)
+        ]
+
+
+def _least(timed: Sequence[_Alone | _Workers]) -> float:
+    return min(each.timed for each in timed)
+
+
+def _workers(pipeline: Pipeline, stack: ExitStack) -> _Workers | None:
+    if pipeline.bundles is None:
+        return None
+    detector, recognizer = (
+        stack.enter_context(engine_from_bundle(bundle, mode="throughput"))
+        for bundle in pipeline.bundles
+    )
+    count = max(detector.runner().lanes, recognizer.runner().lanes)
+    return _Workers(OcrReader(detector, recognizer), count) if count > 1 else None

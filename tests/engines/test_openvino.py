@@ -1,0 +1,214 @@
+"""OpenVINO's own ways: lanes, compiled plans that are kept, recurrent models."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+from ocr_trt.engines.backends import backend
+from ocr_trt.engines.backends.base import BuildSettings, BuiltWith, Runner, RunSettings
+from ocr_trt.engines.openvino import compile as compiling
+from ocr_trt.engines.openvino.runner import RecurrentRunner
+from ocr_trt.errors import OutputError
+from ocr_trt.session import onnx_session
+
+TARGET = backend("openvino")
+BUILT = BuiltWith(version="1", settings={})
+MODEL = onnx.parser.parse_model("""
+    <ir_version: 10, opset_import: ["" : 20]>
+    agraph (float[N,3,8,8] x) => (float[N,3,8,8] y) <float[1] s = {2.0}> {
+        m = Mul(x, s)
+        y = Relu(m)
+    }
+""")
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    path = tmp_path / "plan.xml"
+    TARGET.build(MODEL, path, BuildSettings(max_batch=4))
+    return path
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of compiled plans, of a cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("OCR_TRT_CACHE_MIB")
+    return tmp_path / "cache" / "ocr-trt" / "openvino"
+
+
+def opened(
+    plan: Path, *, threads: int = 1, lanes: int = 0, built: BuiltWith | None = BUILT
+) -> Runner:
+    settings = RunSettings(threads=threads, lanes=lanes, built=built)
+    return TARGET.open(plan, label="x", settings=settings, max_batch=4)
+
+
+def doubled(runner: Runner) -> bool:
+    """Whether it gives what the model gives."""
+    pictures = np.linspace(-1, 1, 3 * 64, dtype=np.float32).reshape(1, 3, 8, 8)
+    return np.array_equal(runner.run(pictures), np.maximum(2 * pictures, 0))
+
+
+def may_not_compile(*_: object) -> None:
+    raise AssertionError("a plan was compiled that is kept")
+
+
+def test_lanes_run_side_by_side_and_give_each_caller_its_own(plan: Path) -> None:
+    with opened(plan, threads=2, lanes=2) as runner, ThreadPoolExecutor(8) as callers:
+        assert runner.lanes == 2
+        feeds = [np.full((1 + n % 4, 3, 8, 8), n, np.float32) for n in range(200)]
+        for feed, found in zip(feeds, callers.map(runner.run, feeds), strict=True):
+            assert np.array_equal(found, 2 * feed)
+
+
+def test_a_compiled_plan_is_taken_from_the_cache(
+    plan: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(plan) as runner:
+        assert doubled(runner)
+    assert len(list(kept.iterdir())) == 1
+    monkeypatch.setattr("openvino.Core.compile_model", may_not_compile)
+    with opened(plan) as runner:
+        assert doubled(runner)
+        assert runner.run(np.ones((4, 3, 8, 8), np.float32)).shape == (4, 3, 8, 8)
+
+
+def test_what_changes_the_compiled_plan_changes_its_name(
+    plan: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = []
+
+    def one_more() -> bool:
+        found = sorted(file.name for file in kept.iterdir())
+        names.append(found)
+        return len(found) == len(names)
+
+    opened(plan).close()
+    assert one_more()
+    opened(plan, threads=2).close()
+    assert one_more(), "other threads"
+    opened(plan, threads=2, lanes=2).close()
+    assert one_more(), "other lanes"
+    plan.with_suffix(".bin").write_bytes(np.float32(3).tobytes())
+    with opened(plan) as runner:
+        assert (runner.run(np.ones((1, 3, 8, 8), np.float32)) == 3).all()
+    assert one_more(), "other weights"
+    monkeypatch.setattr(compiling, "cpu_features", lambda: "another processor")
+    opened(plan).close()
+    assert one_more(), "another processor"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"", lambda data: data[:-1], lambda data: data[:40] + b"?" + data[41:]],
+    ids=["empty", "cut off", "a byte changed"],
+)
+def test_a_damaged_file_is_compiled_anew(damage: object, plan: Path, kept: Path) -> None:
+    opened(plan).close()
+    (file,) = kept.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    with opened(plan) as runner:
+        assert doubled(runner)
+    assert hashlib.sha256(file.read_bytes()[32:]).digest() == file.read_bytes()[:32]
+
+
+def test_what_the_library_cannot_load_is_compiled_anew(plan: Path, kept: Path) -> None:
+    opened(plan).close()
+    (file,) = kept.iterdir()
+    file.write_bytes(hashlib.sha256(b"of another build").digest() + b"of another build")
+    with opened(plan) as runner:
+        assert doubled(runner)
+
+
+def test_plans_that_are_only_tried_are_not_kept(plan: Path, kept: Path) -> None:
+    opened(plan, built=None).close()
+    assert not kept.exists()
+
+
+def test_nothing_is_kept_where_the_cache_is_off(
+    plan: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCR_TRT_CACHE_MIB", "0")
+    with opened(plan) as runner:
+        assert doubled(runner)
+    assert not kept.exists()
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(plan: Path, kept: Path) -> None:
+    kept.parent.parent.write_text("a file where the folder would be")
+    with opened(plan) as runner:
+        assert doubled(runner)
+
+
+def test_those_unused_for_longest_go_first(
+    plan: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(plan).close()
+    (first,) = kept.iterdir()
+    monkeypatch.setattr(compiling, "_MOST_BYTES", int(1.5 * first.stat().st_size))
+    opened(plan, threads=2).close()
+    assert [file.exists() for file in (first, *kept.iterdir())] == [False, True]
+
+
+def test_openvino_never_chooses_bf16_by_itself(tmp_path: Path, rng: np.random.Generator) -> None:
+    # 1 + 2**-10 needs more bits than bf16 has.
+    target = backend("openvino")
+    target.build(MODEL, tmp_path / "plan.xml", BuildSettings(max_batch=1))
+    with target.open(
+        tmp_path / "plan.xml", label="x", settings=RunSettings(), max_batch=1
+    ) as runner:
+        found = runner.run(np.full((1, 3, 8, 8), 1 + 2**-10, np.float32))
+    assert (found == np.float32(2 + 2**-9)).all()
+
+
+def test_full_disk_under_openvino_is_an_output_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import openvino
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("long story\nno space")
+
+    monkeypatch.setattr(openvino, "save_model", full)
+    with pytest.raises(OutputError, match=r"cannot write its plan .* are free: no space"):
+        backend("openvino").build(MODEL, tmp_path / "plan.xml", BuildSettings())
+
+
+READER = """<ir_version: 10, opset_import: ["" : 20]>
+    agraph (float[N,1,4,6] x) => (float[N,6,5] y) {
+        shape = Constant <value_ints = [0, 4, 6]> ()
+        one = Constant <value_ints = [1]> ()
+        r = Reshape (x, shape)
+        t = Transpose <perm = [2, 0, 1]> (r)
+        l = LSTM <hidden_size = 5> (t, w, rw)
+        s = Squeeze (l, one)
+        y = Transpose <perm = [1, 0, 2]> (s)
+    }"""
+
+
+def test_openvino_runs_recurrent_models_at_sizes_it_is_fast_at(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    model = onnx.parser.parse_model(READER)
+    for name, shape in (("w", (1, 20, 4)), ("rw", (1, 20, 5))):
+        array = rng.standard_normal(shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    target, plan = backend("openvino"), tmp_path / "plan.xml"
+    target.build(model, plan, BuildSettings(max_batch=6))
+    reference = onnx_session(model)
+    with target.open(plan, label="x", settings=RunSettings(), max_batch=6) as runner:
+        for batch in (1, 2, 3, 5, 6, 3):
+            x = rng.standard_normal((batch, 1, 4, 6)).astype(np.float32)
+            (theirs,) = reference.run(None, {"x": x})
+            np.testing.assert_allclose(runner.run(x), theirs, atol=1e-5)
+        assert isinstance(runner, RecurrentRunner)
+        assert sorted(runner._requests) == [1, 2, 4, 6]

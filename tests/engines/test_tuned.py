@@ -1,0 +1,71 @@
+"""What was measured for a bundle is kept, and taken by whoever opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ocr_trt.cores import usable_cores
+from ocr_trt.engines import tuned
+from ocr_trt.engines.bundle import Bundle, load_bundle
+from ocr_trt.engines.tuned import Choice, Tuning, choice_for, keep_tuning, kept_tuning
+from ocr_trt.errors import OutputError
+from tests.engines.test_bundle import make_bundle
+
+TUNING = Tuning(latency=Choice(lanes=1, threads=3), throughput=Choice(lanes=4, threads=8))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "ocr-trt" / "tuning"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return load_bundle(make_bundle(tmp_path / "b"))
+
+
+def test_without_tuning_one_lane_or_one_per_core(bundle: Bundle) -> None:
+    assert kept_tuning(bundle) is None
+    assert choice_for(bundle, "latency") == Choice(lanes=1)
+    assert choice_for(bundle, "throughput") == Choice(lanes=usable_cores())
+
+
+def test_what_is_kept_is_taken(bundle: Bundle, cache: Path) -> None:
+    assert keep_tuning(bundle, TUNING).parent == cache
+    assert choice_for(bundle, "latency") == TUNING.latency
+    assert choice_for(bundle, "throughput") == TUNING.throughput
+
+
+def test_it_is_the_plans_that_count_not_where_they_lie(bundle: Bundle, tmp_path: Path) -> None:
+    keep_tuning(bundle, TUNING)
+    assert kept_tuning(load_bundle(make_bundle(tmp_path / "elsewhere"))) == TUNING
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cpu_features", lambda: "another"), ("usable_cores", lambda: 64)],
+    ids=["another processor", "more cores"],
+)
+def test_another_machine_has_not_been_measured(
+    name: str, value: Callable[[], object], bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_tuning(bundle, TUNING)
+    monkeypatch.setattr(tuned, name, value)
+    assert kept_tuning(bundle) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"latency": {"lanes": -1}}', "[]"])
+def test_a_damaged_file_is_as_none(text: str, bundle: Bundle) -> None:
+    keep_tuning(bundle, TUNING).write_text(text)
+    assert kept_tuning(bundle) is None
+
+
+def test_a_cache_that_cannot_be_written_is_an_error(bundle: Bundle, cache: Path) -> None:
+    cache.parent.mkdir(parents=True)
+    cache.write_text("a file where the folder would be")
+    with pytest.raises(OutputError):
+        keep_tuning(bundle, TUNING)
