@@ -1,7 +1,8 @@
-"""``ocr-trt cache``: what the build cache holds, and emptying it."""
+"""``ocr-trt cache``: what is kept to save time, and removing it."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,29 +27,35 @@ def cache(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show the bundles that builds were kept as, the latest used first, or remove them all.
+    """Show the bundles that builds were kept as, the latest used first, and what else is kept to
+    save time; or remove it all.
 
-    They lie in $XDG_CACHE_HOME/ocr-trt/builds (~/.cache). At most 4096 MiB are kept, or what
+    Bundles lie in $XDG_CACHE_HOME/ocr-trt/builds (~/.cache). At most 4096 MiB are kept, or what
     OCR_TRT_CACHE_MIB says; those unused for longest go first, and 0 switches the cache off.
 
     Example: `ocr-trt cache show`
     """
     quiet_libraries(verbose=verbose)
     from ..engines.build_cache import default_cache
+    from ..engines.kept import clear_kept
 
     found = default_cache()
     if found is None:
         print_json({"folder": None}) if json else print("switched off: OCR_TRT_CACHE_MIB is 0")
     elif action is Action.CLEAR:
-        size = found.clear()
-        told = {"folder": str(found.folder), "removed_bytes": size}
-        print_json(told) if json else print(f"removed {size / 1e6:.1f} MB from {found.folder}")
+        size = found.clear() + clear_kept()
+        told = {"folder": str(found.folder.parent), "removed_bytes": size}
+        print_json(told) if json else print(
+            f"removed {size / 1e6:.1f} MB from {found.folder.parent}"
+        )
     else:
         _show(found, json)
 
 
 def _show(found: BuildCache, json: bool) -> None:
-    entries = found.entries()
+    from ..engines.kept import kept
+
+    entries, others = found.entries(), kept()
     rows = [
         {
             "bundle": entry.bundle.label,
@@ -60,13 +67,22 @@ def _show(found: BuildCache, json: bool) -> None:
         for entry in entries
     ]
     if json:
-        print_json({"folder": str(found.folder), "most_bytes": found.most, "bundles": rows})
+        also = [{**asdict(each), "folder": str(each.folder)} for each in others]
+        told = {
+            "folder": str(found.folder),
+            "most_bytes": found.most,
+            "bundles": rows,
+            "also": also,
+        }
+        print_json(told)
         return
     header = ("bundle", "bytes", "built", "last used", "key")
     cells = [(*list(row.values())[:-1], str(row["key"])[:12]) for row in rows]
     print_table(f"{found.folder}", header, cells)
     total = sum(entry.bytes for entry in entries)
     print(f"{len(entries)} bundles, {total / 1e6:.1f} MB of at most {found.most / 1e6:.0f}")
+    for each in others:
+        print(f"{each.folder}: {each.what}, {each.files} files, {each.bytes / 1e6:.1f} MB")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -69,18 +70,19 @@ def decode_greedy(
     Raises:
         ValueError: C does not fit the charset.
     """
-    count, _, classes = scores.shape
+    classes = scores.shape[-1]
     if classes != len(charset) + 1:
         raise ValueError(f"{classes} classes, but a charset of {len(charset)} and a blank")
     letters = _letters(charset, blank)
     best = scores.argmax(-1)
     kept = best != blank
     kept[:, 1:] &= best[:, 1:] != best[:, :-1]
-    logs = log_probabilities(scores, are_probabilities=are_probabilities).max(-1)
+    logs = log_probabilities(scores[kept], are_probabilities=are_probabilities).max(-1)
+    labels, ends = best[kept], kept.sum(1).cumsum()
     return [
         Reading(
-            text="".join(letters[label] for label in best[i, kept[i]]),
-            score=float(np.exp(logs[i, kept[i]].mean())) if kept[i].any() else 0.0,
+            text="".join(letters[label] for label in labels[start:end]),
+            score=float(np.exp(logs[start:end].mean())) if end > start else 0.0,
         )
-        for i in range(count)
+        for start, end in pairwise((0, *ends))
     ]
