@@ -14,7 +14,7 @@ import onnx
 from ...calibration.styles import Int8Style
 from ...errors import EngineBuildError, OutputError
 from ...onnx_file import as_file, is_too_large
-from ..cpu import has_exact_int8
+from ..cpu import has_bf16, has_exact_int8
 from ..openvino.compile import compile_config
 from .base import Backend, BuildSettings, GraphNeeds, Pictures, Presence, Runner, RunSettings
 
@@ -23,9 +23,11 @@ _RECURRENT = (b"LSTMSequence", b"GRUSequence", b"RNNSequence")
 
 class _OpenVino(Backend):
     name = "openvino"
-    precisions = ("fp32", "int8")
     suffix = ".xml"
     runs_on_cpu = True
+
+    def __init__(self) -> None:
+        self.precisions = ("fp32", "bf16", "int8") if has_bf16() else ("fp32", "int8")
 
     def presence(self) -> Presence:
         """Part of the base install."""
@@ -102,7 +104,7 @@ class _OpenVino(Backend):
         known = {name for port in ports for name in port.get_names()}
         wanted = [name for name in names if name in known - own]
         graph.add_outputs(wanted)
-        compiled = core.compile_model(graph, "CPU", compile_config(RunSettings()))
+        compiled = core.compile_model(graph, "CPU", compile_config(plan, RunSettings()))
         request = compiled.create_infer_request()
         request.infer([np.ascontiguousarray(pictures)])
         shown = [*wanted, *own]

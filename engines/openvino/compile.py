@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cores import limited_cores
+from ...errors import InputFileError
 from ...output import cache_root, write_cache
 from ..backends.base import RunSettings
 from ..build_cache import default_cache
@@ -28,15 +29,15 @@ _MOST_BYTES = 512 << 20
 _DIGEST_SIZE = 32
 
 
-def compile_config(settings: RunSettings) -> dict[str, Any]:
-    """Return OpenVINO's properties; explicit about everything that changes numbers or threads.
+def compile_config(plan: Path, settings: RunSettings) -> dict[str, Any]:
+    """Return OpenVINO's properties for a plan; explicit about what changes numbers or threads.
 
-    bf16 would otherwise be chosen silently. A lane is one of OpenVINO's streams, which share the
-    threads.
+    OpenVINO would choose bf16 silently wherever the processor has it; here a plan is run in bf16 if
+    its graph is typed so. A lane is one of OpenVINO's streams, which share the threads.
     """
     lanes = max(1, settings.lanes)
     return {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if _has_bf16_in_it(plan) else "f32",
         "PERFORMANCE_HINT": "LATENCY" if lanes == 1 else "THROUGHPUT",
         "NUM_STREAMS": lanes,
         "INFERENCE_NUM_THREADS": settings.threads or limited_cores(),
@@ -50,11 +51,12 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
     ``batch``: fix its free batch axis to this.
 
     Raises:
+        InputFileError: it computes in bf16, and this processor cannot.
         RuntimeError: OpenVINO's own, if it cannot read or compile the plan.
     """
     import openvino as ov
 
-    core, config = ov.Core(), compile_config(settings)
+    core, config = ov.Core(), compile_config(plan, settings)
     is_kept = settings.built is not None and default_cache() is not None
     kept = _kept_path(plan, batch, config, ov.__version__) if is_kept else None
     blob = _checked(kept) if kept else None
@@ -65,11 +67,20 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
     if batch is not None:
         graph.reshape([batch, *list(graph.input(0).partial_shape)[1:]])
     compiled = core.compile_model(graph, "CPU", config)
+    if _has_bf16_in_it(plan) and compiled.get_property("INFERENCE_PRECISION_HINT") != ov.Type.bf16:
+        raise InputFileError(
+            "it computes in bf16, which this processor has no instructions for; build it here with "
+            "--precision fp32 or int8"
+        )
     if kept:
         data = compiled.export_model().getvalue()
         write_cache(kept, hashlib.sha256(data).digest() + data)
         _remove_oldest(kept.parent)
     return compiled
+
+
+def _has_bf16_in_it(plan: Path) -> bool:
+    return b'precision="BF16"' in plan.read_bytes()
 
 
 def _kept_path(plan: Path, batch: int | None, config: dict[str, Any], version: str) -> Path:

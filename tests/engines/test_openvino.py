@@ -11,11 +11,14 @@ import onnx
 import onnx.parser
 import pytest
 
+from ocr_trt.calibration.emulate import emulated
 from ocr_trt.engines.backends import backend
+from ocr_trt.engines.backends import openvino as openvino_file
 from ocr_trt.engines.backends.base import BuildSettings, BuiltWith, Runner, RunSettings
+from ocr_trt.engines.cpu import has_bf16
 from ocr_trt.engines.openvino import compile as compiling
 from ocr_trt.engines.openvino.runner import RecurrentRunner
-from ocr_trt.errors import OutputError
+from ocr_trt.errors import InputFileError, OutputError
 from ocr_trt.session import onnx_session
 
 TARGET = backend("openvino")
@@ -168,6 +171,48 @@ def test_openvino_never_chooses_bf16_by_itself(tmp_path: Path, rng: np.random.Ge
     ) as runner:
         found = runner.run(np.full((1, 3, 8, 8), 1 + 2**-10, np.float32))
     assert (found == np.float32(2 + 2**-9)).all()
+
+
+BF16_MODEL = onnx.parser.parse_model("""
+    <ir_version: 10, opset_import: ["" : 22]>
+    agraph (float[N,3,8,8] x) => (float[N,3,8,8] y) {
+        h = Cast <to = 16> (x)
+        c = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (h, w)
+        y = Cast <to = 1> (c)
+    }
+""")
+
+
+def test_a_graph_in_bf16_runs_in_bf16_or_not_at_all(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    model, weights = onnx.ModelProto(), rng.standard_normal((3, 3, 3, 3)).astype(np.float32)
+    model.CopyFrom(BF16_MODEL)
+    tensor = onnx.helper.make_tensor("w", onnx.TensorProto.BFLOAT16, weights.shape, weights)
+    model.graph.initializer.append(tensor)
+    plan = tmp_path / "plan.xml"
+    TARGET.build(model, plan, BuildSettings(max_batch=4))
+    if not has_bf16():
+        with pytest.raises(InputFileError, match="bf16, which this processor has no instructions"):
+            opened(plan)
+        return
+    pictures = rng.standard_normal((2, 3, 8, 8)).astype(np.float32)
+    (theirs,) = onnx_session(emulated(model)).run(None, {"x": pictures})
+    with opened(plan) as runner:
+        found = runner.run(pictures)
+    np.testing.assert_allclose(found, theirs, atol=2**-7 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fma avx512_bf16", ("fp32", "bf16", "int8")), ("fma avx2", ("fp32", "int8"))],
+)
+def test_bf16_is_offered_where_the_processor_has_it(
+    flags: str, expected: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n" * 2)
+    monkeypatch.setattr(openvino_file, "has_bf16", lambda: has_bf16(tmp_path / "cpuinfo"))
+    assert type(TARGET)().precisions == expected
 
 
 def test_full_disk_under_openvino_is_an_output_error(
