@@ -43,7 +43,7 @@ def measured(spec: DetectorSpec | RecognizerSpec, folder: Path, *kinds: str) -> 
 
 @pytest.fixture
 def fixed_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every box is read as "WORD1", but by the baseline, which reads nothing."""
+    """Every box is read as "WORD1", but by the baseline, which reads nothing; none is timed."""
 
     def read(recognizer: Engine, picture: Any, quads: Any, scores: Any) -> list[TextLine]:
         assert len(scores) == len(quads)
@@ -52,6 +52,7 @@ def fixed_reading(monkeypatch: pytest.MonkeyPatch) -> None:
         return [TextLine(quad=q, text="WORD1", box_score=1.0, text_score=1.0) for q in quads]
 
     monkeypatch.setattr(module, "read_boxes", read)
+    monkeypatch.setattr(module, "pipeline_speeds", lambda pairs, *_: [()] * len(pairs))
 
 
 @pytest.mark.usefixtures("fixed_reading")
@@ -79,10 +80,12 @@ def test_engines_are_paired(
         measured(detector_spec, pictures, *finders),
         measured(recognizer_spec, pictures, *readers),
     ]
-    found = end_to_end(models, load_dataset(pictures), SilentReporter(), [])
+    found = end_to_end(models, load_dataset(pictures), 0.01, SilentReporter(), [])
     assert (found and [row.label for row in found.systems]) == pairs, why
     two = [*models, models[0]]
-    assert end_to_end(two, load_dataset(pictures), SilentReporter(), []) is None, "two detectors"
+    assert end_to_end(two, load_dataset(pictures), 0.01, SilentReporter(), []) is None, (
+        "two detectors"
+    )
 
 
 @pytest.mark.usefixtures("fixed_reading")
@@ -94,7 +97,7 @@ def test_a_line_counts_if_its_text_is_right(
         measured(detector_spec, pictures, *names),
         measured(recognizer_spec, pictures, *names),
     ]
-    found = end_to_end(models, load_dataset(pictures), SilentReporter(), [])
+    found = end_to_end(models, load_dataset(pictures), 0.01, SilentReporter(), [])
     assert found is not None
     baseline, engine = (row.accuracy for row in found.systems)
     assert baseline is not None
@@ -119,5 +122,5 @@ def test_labels_without_texts_leave_a_note(
         measured(recognizer_spec, pictures, "a int8"),
     ]
     notes: list[str] = []
-    assert end_to_end(models, load_dataset(pictures), SilentReporter(), notes) is None
+    assert end_to_end(models, load_dataset(pictures), 0.01, SilentReporter(), notes) is None
     assert "no scene of" in notes[0]

@@ -1,0 +1,123 @@
+"""Whole pictures: which stage takes how long, one worker and several."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ocr_trt.bench import pipeline_speed as module
+from ocr_trt.bench.pipeline_report import pipeline_plot, pipeline_rows, pipeline_words
+from ocr_trt.bench.pipeline_speed import Pipeline, pipeline_speeds
+from ocr_trt.bench.results import ModelReport, PipelineSpeed, SystemRow
+from ocr_trt.pipeline.clock import STAGES, StageClock
+from ocr_trt.pipeline.engine import Engine
+from ocr_trt.pipeline.reader import OcrReader, ReadSettings
+from ocr_trt.reporter import SilentReporter
+from tests.pipeline.functions import (
+    Function,
+    bright_is_text,
+    brightness_as_letter,
+    detector_spec,
+    engine,
+    recognizer_spec,
+)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    paths = []
+    for number in range(3):
+        picture = np.zeros((64, 64, 3), np.uint8)
+        picture[4:12, 4:20] = 200
+        paths.append(tmp_path / f"{number}.png")
+        cv2.imwrite(str(paths[-1]), picture)
+    return paths
+
+
+def slow(function: Function, seconds: Callable[[int], float]) -> Function:
+    """The function, that takes so long in its n-th call."""
+    calls = iter(range(10**6))
+
+    def call(feed: np.ndarray) -> np.ndarray:
+        time.sleep(seconds(next(calls)))
+        return function(feed)
+
+    return call
+
+
+def pair(find: float, read: float, first: float = 0.0) -> tuple[Engine, Engine]:
+    """Engines that take so many seconds, the detector's first three calls that much more."""
+    finder = slow(bright_is_text, lambda call: find + first * (call < 3))
+    reader = slow(brightness_as_letter, lambda call: read)
+    return engine(detector_spec(), finder)[0], engine(recognizer_spec(), reader)[0]
+
+
+def test_time_is_booked_on_the_stage_that_takes_it(files: list[Path]) -> None:
+    finder, reader = pair(0.03, 0.015, first=0.2)
+    quick, ready = pair(0.01, 0.005)
+    pipelines = [
+        Pipeline(detector=finder, recognizer=reader),
+        Pipeline(detector=quick, recognizer=ready),
+    ]
+    (slower,), (faster,) = pipeline_speeds(pipelines, files, 0.1, SilentReporter())
+    assert tuple(slower.stages) == STAGES
+    assert 30 <= slower.stages["detect"] < 60, "the first pass, which took 230 ms, does not count"
+    assert 15 <= slower.stages["recognize"] < 40
+    assert sum(slower.stages.values()) == pytest.approx(1000 / slower.throughput, rel=0.3)
+    assert slower.throughput < 1 / 0.045
+    assert (slower.workers, slower.pictures) == (1, 3)
+    assert slower.passes == faster.passes >= 2, "they take turns until the faster one is done"
+    assert faster.throughput > slower.throughput
+
+
+def test_several_workers_are_timed_where_an_engine_takes_several_batches(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def open_again(bundle: str, mode: str) -> Engine:
+        opened.append((bundle, mode))
+        again = dict(zip(("finder", "reader"), pair(0.03, 0.015), strict=True))[bundle]
+        again.runner().lanes = 3
+        return again
+
+    monkeypatch.setattr(module, "engine_from_bundle", open_again)
+    finder, reader = pair(0.03, 0.015)
+    pipeline = Pipeline(detector=finder, recognizer=reader, bundles=("finder", "reader"))
+    ((one, three),) = pipeline_speeds([pipeline], files, 0.05, SilentReporter())
+    assert opened == [("finder", "throughput"), ("reader", "throughput")]
+    assert (three.workers, three.stages) == (3, {})
+    assert three.throughput > 1.8 * one.throughput
+
+
+def test_tiles_are_booked_too(files: list[Path]) -> None:
+    clock = StageClock()
+    finder, reader = pair(0.01, 0.0)
+    large = np.zeros((200, 200, 3), np.uint8)
+    OcrReader(finder, reader, ReadSettings(tiles="on"), clock=clock).read(large)
+    assert clock.seconds["detect"] > 0.01 * 4
+    assert clock.seconds["prepare"] > 0
+    assert clock.seconds["boxes"] > 0
+
+
+def test_the_report_shows_them() -> None:
+    stages = {stage: float(number) for number, stage in enumerate(STAGES)}
+    one = PipelineSpeed(workers=1, pictures=3, passes=2, throughput=2.0, stages=stages)
+    two = PipelineSpeed(workers=2, pictures=3, passes=2, throughput=5.0)
+    rows = (
+        SystemRow(label="tf", kind="baseline", pipeline=(one,)),
+        SystemRow(label="a", kind="engine", pipeline=(one, two)),
+    )
+    model = ModelReport(name="m", role="end-to-end", input_shape=(3, 8, 8), systems=rows)
+    assert [row[:5] for row in pipeline_rows(model)] == [
+        ["tf", "1", "2.00", "1.00x", "28.0"],
+        ["a", "1", "2.00", "1.00x", "28.0"],
+        ["a", "2", "5.00", "2.50x", "-"],
+    ]
+    assert "a: decode 0.0 ms, prepare 1.0 ms" in pipeline_words(model)
+    assert pipeline_plot(model).startswith("<svg")
