@@ -44,6 +44,8 @@ def buckets(
 
     spec_paths([spec])
     if draw is not None:
+        if draw.suffix.lower() != ".svg":
+            raise UserError(f"--draw {draw}: is drawn as SVG; name a file that ends in .svg")
         check_file_destination(draw)
     model, reporter = load_spec(spec), ConsoleReporter(silent=json)
     if not isinstance(model, RecognizerSpec):

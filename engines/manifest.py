@@ -125,6 +125,17 @@ class Manifest(_Part):
     files: dict[str, FileEntry]
 
 
+def _why_not(folder: Path) -> str:
+    if not folder.exists():
+        return "there is no such folder; `ocr-trt build` makes bundles"
+    if not folder.is_dir():
+        return "it is a file; name the folder that `ocr-trt build` made"
+    inside = sorted(path.parent.name for path in folder.glob(f"*/{NAME}"))
+    if inside:
+        return f"there are bundles in it; name one, such as {folder / inside[0]}"
+    return f"there is no {NAME} in it"
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read and check a bundle's manifest; its files are not looked at.
 
@@ -134,7 +145,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / NAME
     try:
         if not path.is_file():
-            raise InputFileError(f"{folder}: not an engine bundle (no {NAME} in it)")
+            raise InputFileError(f"{folder}: not an engine bundle: {_why_not(folder)}")
         if path.stat().st_size > LARGEST:
             raise InputFileError(f"{path}: over {LARGEST >> 20} MiB")
         data = json.loads(path.read_text("utf-8"))

@@ -353,6 +353,30 @@ def test_buckets_are_found_and_drawn(
     assert (tmp_path / "b.svg").read_text().startswith("<svg")
     fails(run("buckets", specs["detector"], "--data", pictures), 2, "only recognizers have buckets")
     fails(run(*command, "--step", "60"), 2, "at most half of the input's width")
+    fails(run(*command, "--draw", tmp_path / "b.png"), 2, "name a file that ends in .svg")
+
+
+def test_tune_keeps_what_it_measured_and_run_takes_it(
+    bundles: dict[str, Path], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    done = run("tune", bundles["detector"], bundles["recognizer"], "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert list(told) == [str(bundles["detector"]), str(bundles["recognizer"])]
+    for each in told.values():
+        tuning = json.loads(Path(each["kept"]).read_text())
+        assert tuning == each["tuning"]
+        for mode in ("latency", "throughput"):
+            tried = [trial for trial in each["trials"] if trial["mode"] == mode]
+            assert tuning[mode] in [trial["choice"] for trial in tried]
+            assert all(trial["milliseconds"] > 0 for trial in tried)
+        tuning["throughput"] = {"lanes": 3, "threads": 3}
+        Path(each["kept"]).write_text(json.dumps(tuning))
+    engines = ["--detector", bundles["detector"], "--recognizer", bundles["recognizer"]]
+    alone = run("run", pictures, *engines, "--workers", "1", "--json")
+    tuned = run("run", pictures, *engines, "--json")
+    assert (tuned.returncode, tuned.stdout) == (0, alone.stdout)
 
 
 def test_run_prints_json_and_draws(

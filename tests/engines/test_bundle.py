@@ -168,9 +168,21 @@ def test_damaged_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
         read_manifest(folder)
 
 
-def test_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="not an engine bundle"):
-        load_bundle(tmp_path)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone", "there is no such folder; `ocr-trt build` makes bundles"),
+        ("file", "it is a file; name the folder"),
+        ("empty", "there is no manifest.json in it"),
+        (".", r"there are bundles in it; name one, such as .*/b$"),
+    ],
+)
+def test_what_is_no_bundle_says_what_it_is(name: str, message: str, tmp_path: Path) -> None:
+    make_bundle(tmp_path / "b")
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputFileError, match=f"not an engine bundle: {message}"):
+        load_bundle(tmp_path / name)
 
 
 @pytest.mark.parametrize(
