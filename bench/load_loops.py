@@ -24,6 +24,9 @@ from .load import (
     waits_from_seconds,
 )
 
+_LONGEST_QUEUE = 10_000
+"""Requests that are due beyond these wait outside of it; they wait all the same."""
+
 
 def measure_load(
     runners: Sequence[Runner],
@@ -87,15 +90,27 @@ def closed_loop(runner: Runner, picture: Pictures, clients: int, duration_s: flo
 def open_loop(runner: Runner, picture: Pictures, rate: float, duration_s: float) -> OpenLoop:
     """Send each request when it is due; those whose turn has not come at the end are dropped."""
     due = poisson_arrivals(rate, duration_s)
-    start, sent = time.perf_counter(), list[Future[float]]()
-    with ThreadPoolExecutor(runner.lanes) as lanes:
+    lanes, sent = ThreadPoolExecutor(runner.lanes), list[Future[float]]()
+    start = time.perf_counter()
+    end = start + duration_s
+    try:
         for moment in due:
-            time.sleep(max(0.0, start + moment - time.perf_counter()))
+            if len(sent) >= _LONGEST_QUEUE:
+                wait(sent[-_LONGEST_QUEUE:][:1], timeout=_until(end))
+            time.sleep(_until(start + moment))
+            if time.perf_counter() > end:
+                break
             sent.append(lanes.submit(_answer, runner, picture))
-        wait(sent, timeout=max(0.0, start + duration_s - time.perf_counter()))
+        wait(sent, timeout=_until(end))
         begun = [future for future in sent if not future.cancel()]  # the first so many
         answered = [future.result() - start for future in begun]
+    finally:
+        lanes.shutdown(cancel_futures=True)
     return open_loop_from_times(rate, due, answered, duration_s, runner.lanes)
+
+
+def _until(moment: float) -> float:
+    return max(0.0, moment - time.perf_counter())
 
 
 def _answer(runner: Runner, picture: Pictures) -> float:

@@ -28,11 +28,13 @@ def load_plot(model: ModelReport) -> str:
     closed.set_ylabel("pictures/s", color=INK, fontsize=10)
     closed.legend(frameon=False, labelcolor=INK, fontsize=9)
     opened.set_yscale("log")
+    opened.yaxis.set_major_formatter("{x:g}")
+    opened.yaxis.set_minor_formatter("{x:g}")
     opened.set_xlabel("requests/s, whether or not it is ready", color=INK, fontsize=10)
     opened.set_ylabel("ms: median dashed, p90 solid", color=INK, fontsize=10)
     for axes in (closed, opened):
         plain(axes)
-        axes.tick_params(which="minor", colors=INK)
+        axes.tick_params(which="minor", colors=INK, labelsize=9)
     return svg(figure)
 
 

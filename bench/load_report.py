@@ -49,7 +49,7 @@ def open_rows(model: ModelReport) -> list[list[str]]:
 
 def load_words(model: ModelReport) -> str:
     """Say what the plot of load shows."""
-    closed = [f"{row[0]} with {row[1]} clients: {row[7]} pictures/s" for row in closed_rows(model)]
+    closed = [f"{row[0]}, clients {row[1]}: {row[7]} pictures/s" for row in closed_rows(model)]
     opened = [f"{row[0]} at {row[1]}/s: {row[4]} and {row[5]} ms" for row in open_rows(model)]
     return (
         f"Line charts. Throughput by clients: {'; '.join(closed)}. "

@@ -62,7 +62,7 @@ def bench(
         list[float] | None,
         typer.Option(
             min=0.01,
-            max=1e6,
+            max=10_000,
             help="Requests per second, for --load; by default 50, 80 and 95 % of the best "
             "throughput. Repeatable.",
         ),
