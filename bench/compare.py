@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from ..engines.bundle import Bundle, tree_sha256
 from ..ocr.dataset import Dataset
@@ -13,13 +14,29 @@ from .accuracy import Result, has_samples, judged, run_samples
 from .breakdown import breakdowns
 from .end_to_end import Measured, end_to_end
 from .latency import Contender, LatencySettings, LatencyStats, measure
+from .load import Load, LoadSettings
+from .load_loops import measure_load
 from .machine import machine, versions
 from .results import ModelReport, Report, Sample, SystemRow
 from .score import scored
-from .systems import System, systems_of
+from .systems import System, grouped, systems_of, timed_batches
 from .worst import worst_samples
 
-_RECOGNIZER_BATCHES = (1, 16)
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What to measure beyond latency and accuracy.
+
+    Attributes:
+        rivals: other ways to run the model as it is.
+        load: how the engines and the model do under it.
+    """
+
+    rivals: bool = False
+    load: LoadSettings | None = None
+
+
+NO_EXTRAS = Extras()
 
 
 def compare(
@@ -27,6 +44,7 @@ def compare(
     dataset: Dataset | None,
     settings: LatencySettings,
     reporter: Reporter,
+    extras: Extras = NO_EXTRAS,
 ) -> Report:
     """Compare bundles, grouped by model and input size, each group with its baseline.
 
@@ -35,13 +53,10 @@ def compare(
     Raises:
         InputFileError: a sample cannot be read.
     """
-    groups: dict[tuple[object, ...], list[Bundle]] = {}
-    for bundle in bundles:
-        spec = bundle.spec
-        alike = (spec.name, bundle.manifest.source_sha256, spec.input, spec.widths)
-        groups.setdefault(alike, []).append(bundle)
     notes: list[str] = []
-    measured = [_measured(group, dataset, settings, reporter, notes) for group in groups.values()]
+    measured = [
+        _measured(group, dataset, settings, extras, reporter, notes) for group in grouped(bundles)
+    ]
     together = (
         end_to_end(measured, dataset, settings.duration_s, reporter, notes) if dataset else None
     )
@@ -61,16 +76,18 @@ def _measured(
     bundles: list[Bundle],
     dataset: Dataset | None,
     settings: LatencySettings,
+    extras: Extras,
     reporter: Reporter,
     notes: list[str],
 ) -> Measured:
     spec = bundles[0].spec
     with ExitStack() as stack:
         with reporter.step(f"load and convert {spec.name}"):
-            systems = systems_of(bundles, notes)
+            systems = systems_of(bundles, notes, with_rivals=extras.rivals)
         for system in systems:
             stack.enter_context(system.engine)
         latencies = _latencies(systems, spec, settings, reporter)
+        loads = _loads(systems, extras.load, settings.duration_s, reporter) if extras.load else {}
         results = _results(systems, spec, dataset, reporter)
     if dataset is not None and not results:
         notes.append(f"{spec.name}: {_why_not_measured(systems, dataset)}")
@@ -79,8 +96,15 @@ def _measured(
         role=spec.role,
         input_shape=(spec.input.channels, spec.input.height, spec.input.width),
         systems=tuple(
-            SystemRow(label=s.engine.label, kind=s.kind, latencies=latencies[i], note=s.note)
-            for i, s in enumerate(systems)
+            SystemRow(
+                label=system.engine.label,
+                kind=system.kind,
+                latencies=latencies[index],
+                difference=system.difference,
+                load=loads.get(index),
+                note=system.note,
+            )
+            for index, system in enumerate(systems)
         ),
         allowed_loss=spec.accuracy.max_loss,
     )
@@ -100,8 +124,7 @@ def _latencies(
     found: list[tuple[LatencyStats, ...]] = [() for _ in systems]
     if not timed:
         return found
-    most = spec.input.max_batch
-    for batch in sorted({min(most, b) for b in _RECOGNIZER_BATCHES}):
+    for batch in timed_batches(spec):
         runners = [systems[index].engine.runner() for index in timed]
         contenders = [Contender(runner=r, shape=(batch, *r.shape)) for r in runners]
         with reporter.step(f"time {spec.name} at batch {batch}", 100) as advance:
@@ -111,13 +134,26 @@ def _latencies(
     return found
 
 
+def _loads(
+    systems: list[System], settings: LoadSettings, duration_s: float, reporter: Reporter
+) -> dict[int, Load]:
+    """The load of the model and of its engines, by their place in ``systems``."""
+    chosen = [i for i, s in enumerate(systems) if s.timed and s.kind in ("baseline", "engine")]
+    runners = [systems[index].engine.runner() for index in chosen]
+    with reporter.step(f"load {systems[0].engine.spec.name}", 100) as advance:
+        found = measure_load(
+            runners, settings, duration_s, lambda share: advance(round(100 * share))
+        )
+    return dict(zip(chosen, found, strict=True))
+
+
 def _results(
     systems: list[System],
     spec: DetectorSpec | RecognizerSpec,
     dataset: Dataset | None,
     reporter: Reporter,
 ) -> dict[int, Result]:
-    """Run the samples; the fp32 reference is left out, its graph equals the baseline's."""
+    """Run the samples, but not with what computes the same as the baseline: reference, rivals."""
     if dataset is None or not has_samples(dataset, spec):
         return {}
     if not dataset.labelled and systems[0].kind != "baseline":
@@ -125,7 +161,7 @@ def _results(
     return {
         index: run_samples(system.engine, dataset, reporter)
         for index, system in enumerate(systems)
-        if system.kind != "reference"
+        if system.kind in ("baseline", "engine")
     }
 
 

@@ -29,7 +29,7 @@ from ..engines.backends.base import Runner
 
 _TURN_S = 0.25
 _LEAST_PER_TURN = 3
-_LEAST_FOR_P99 = 100
+LEAST_FOR_P99 = 100
 
 
 class LatencySettings(BaseModel):
@@ -93,7 +93,7 @@ def stats_from_times(milliseconds: Sequence[float], batch: int) -> LatencyStats:
         mean=mean,
         p50=statistics.median(ordered),
         p90=percentile(ordered, 90),
-        p99=percentile(ordered, 99) if len(ordered) >= _LEAST_FOR_P99 else None,
+        p99=percentile(ordered, 99) if len(ordered) >= LEAST_FOR_P99 else None,
         lowest=ordered[0],
         highest=ordered[-1],
         variation=100 * statistics.pstdev(ordered) / mean,

@@ -12,7 +12,7 @@ from .results import ModelReport
 INK = "#7f7f7f"
 WIDTH = 5.4
 """Inches, at which letters can still be read on a telephone."""
-_COLORS = {"baseline": "#7f7f7f", "reference": "#9ecae1", "engine": "#2171b5"}
+COLORS = {"baseline": "#7f7f7f", "reference": "#9ecae1", "rival": "#bdbdbd", "engine": "#2171b5"}
 
 
 def latency_plot(model: ModelReport) -> str:
@@ -28,12 +28,12 @@ def latency_plot(model: ModelReport) -> str:
         shown = [(row, stats) for row in rows if (stats := row.latency(batch))][::-1]
         medians = [stats.p50 for _, stats in shown]
         tails = [max(0.0, stats.p90 - stats.p50) for _, stats in shown]
-        colors = [_COLORS[row.kind] for row, _ in shown]
+        colors = [COLORS[row.kind] for row, _ in shown]
         places = range(len(shown))
         bars = axes.barh(
             places, medians, color=colors, xerr=[[0] * len(tails), tails], ecolor=INK, capsize=3
         )
-        axes.set_yticks(places, [_short(model, row.label) for row, _ in shown])
+        axes.set_yticks(places, [short(model, row.label) for row, _ in shown])
         axes.bar_label(bars, [f"{m:.1f}" for m in medians], color=INK, padding=4, fontsize=10)
         axes.set_title(f"batch {batch}: ms, median and p90", color=INK, fontsize=10)
         axes.margins(x=0.18)
@@ -62,7 +62,7 @@ def difference_plot(model: ModelReport) -> str:
         ends = sorted((sign * bounds.low, sign * bounds.high))
         axes.plot(ends, [place, place], color="#2171b5", linewidth=3, solid_capstyle="butt")
         axes.plot([sign * difference.value], [place], "o", color="#2171b5", markersize=8)
-    axes.set_yticks(range(len(bounded)), [_short(model, name) for name, _, _ in bounded])
+    axes.set_yticks(range(len(bounded)), [short(model, name) for name, _, _ in bounded])
     axes.set_ylim(-0.6, len(bounded) - 0.4)
     limit = "" if model.allowed_loss is None else "; dashed: the loss allowed"
     axes.set_xlabel(f"points better than the model{limit}", color=INK, fontsize=10)
@@ -71,7 +71,8 @@ def difference_plot(model: ModelReport) -> str:
     return svg_text(figure)
 
 
-def _short(model: ModelReport, label: str) -> str:
+def short(model: ModelReport, label: str) -> str:
+    """Return a system's label without the model's name."""
     return label.removeprefix(f"{model.name} ")
 
 

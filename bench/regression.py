@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -154,7 +154,9 @@ def check_rules(new: Report, old: Report | None, rules: Sequence[Rule]) -> tuple
     """
     checks: list[Check] = []
     if old is not None:
-        _check_engines(new, old)
+        # One from before there was an end-to-end part, or of the models alone, has no pairs.
+        own = new if old.end_to_end else new.model_copy(update={"end_to_end": None})
+        check_engines(_engines(own), old)
     for rule in rules:
         found = list(_checks(new, old, rule))
         if not found:
@@ -192,7 +194,9 @@ def _checks(new: Report, old: Report | None, rule: Rule) -> Iterator[Check]:
             )
 
 
-_Engines = dict[tuple[object, ...], tuple[ModelReport, SystemRow]]
+EngineKey = tuple[str, tuple[int, int, int], str]
+"""What tells engines of two reports: the model's name, its input (C, H, W), the engine's label."""
+_Engines = dict[EngineKey, tuple[ModelReport, SystemRow]]
 
 
 def _engines(report: Report) -> _Engines:
@@ -205,11 +209,14 @@ def _engines(report: Report) -> _Engines:
     return found
 
 
-def _check_engines(new: Report, old: Report) -> None:
+def check_engines(keys: Iterable[EngineKey], old: Report) -> None:
+    """Check that an older report has the engines that are to be compared with it.
+
+    Raises:
+        UserError: it has none of that name; says which it has.
+    """
     older = _engines(old)
-    if old.end_to_end is None:  # it is from before there was one, or of the models alone
-        new = new.model_copy(update={"end_to_end": None})
-    for name, shape, label in _engines(new):
+    for name, shape, label in keys:
         if (name, shape, label) not in older:
             known = ", ".join(repr(key[2]) for key in older) or "none"
             raise UserError(

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..output import whole_folder
+from . import definitions
+from .load_plot import load_plot
+from .load_report import CLOSED_HEADER, OPEN_HEADER, closed_rows, has_load, load_words, open_rows
 from .page import render
 from .pipeline_report import PIPELINE_HEADER, pipeline_plot, pipeline_rows, pipeline_words
 from .plots import difference_plot, latency_plot
@@ -13,16 +16,10 @@ from .results import AccuracyRow, Breakdown, Measure, ModelReport, Report, Syste
 from .summary import changes_sentence, signed, summaries
 
 DEFINITIONS = (
-    "Latency: wall-clock time of one query, from handing over the input to having the output.",
-    "Systems take turns in one run, of a quarter of a second or an eighth of the duration, three "
-    "queries at least; the first query of a turn is not counted.",
-    "Percentiles as trtexec takes them: number max(n - 1 - int((1 - p/100) n), 0) of n sorted "
-    "values; no p99 below 100 queries.",
-    "Throughput: pictures per second of time spent in queries. Speed-up: ratio of the medians.",
-    "Whole pictures: from the file to the text. One worker: the systems read each picture in turn; "
-    "pictures per second are their number by the sum of their median times; stages are means of "
-    "each picture's medians. More workers: of the median pass over all pictures, with as many "
-    "batches at once as `ocr-trt tune` found best, or one per core.",
+    *definitions.TIMES,
+    *definitions.RIVALS,
+    *definitions.LOAD,
+    *definitions.PIPELINE,
     "Detection: ICDAR 2015 protocol, IoU above 0.5, don't-care boxes left out on both sides.",
     "CER: edits per true character. Word accuracy: exact, with case and punctuation; loose: "
     "letters and digits only, any case.",
@@ -167,6 +164,13 @@ def _render(name: str, report: Report, *, escape: bool) -> str:
         summaries=summaries(report),
         latency_plot=latency_plot,
         latency_words=latency_words,
+        has_load=has_load,
+        closed_header=CLOSED_HEADER,
+        closed_rows=closed_rows,
+        open_header=OPEN_HEADER,
+        open_rows=open_rows,
+        load_plot=load_plot,
+        load_words=load_words,
         difference_plot=difference_plot,
         difference_words=difference_words,
         pipeline_header=PIPELINE_HEADER,

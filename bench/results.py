@@ -7,9 +7,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from .latency import LatencySettings, LatencyStats
+from .load import Load
 
-Kind = Literal["baseline", "reference", "engine"]
-"""The model itself; its fp32 graph in onnxruntime; an engine built from it."""
+Kind = Literal["baseline", "reference", "rival", "engine"]
+"""The model itself; its fp32 graph in onnxruntime; another way to run the model as it is; an engine
+built from it."""
 Measure = Literal["hmean", "cer", "word_accuracy", "e2e_hmean"]
 Change = Literal["worse", "better", "neither"]
 
@@ -119,6 +121,9 @@ class SystemRow(_Part):
     label: str
     kind: Kind
     latencies: tuple[LatencyStats, ...] = ()
+    difference: float | None = None
+    """Of a rival's output from the baseline's on noise, the largest."""
+    load: Load | None = None
     accuracy: AccuracyRow | None = None
     differences: tuple[Difference, ...] = ()
     """To the baseline; the first is of the measure that decides."""

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import onnx
 
 from ..calibration.emulate import emulated
 from ..convert.pipeline import convert
 from ..convert.sources import Source, open_source, source_format
+from ..convert.sources.pixels import pixel_noise
 from ..engines.backends import backend
 from ..engines.backends.base import Runner
 from ..engines.backends.onnxruntime import runner_from_model
 from ..engines.baseline import baseline_runner
 from ..engines.bundle import Bundle, tree_sha256
+from ..engines.rivals import Rival, rivals_of
 from ..errors import InputFileError, OcrTrtError
 from ..pipeline.engine import Engine, engine_from_bundle
 from ..spec import DetectorSpec, RecognizerSpec
 from .results import Kind
+
+_RECOGNIZER_BATCHES = (1, 16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +34,7 @@ class System:
     """A system under comparison. ``timed``: whether its latency says anything here.
 
     ``bundle``: the engine's.
+    ``difference``: of a rival's output from the baseline's, the largest.
     """
 
     engine: Engine
@@ -35,6 +42,7 @@ class System:
     bundle: Bundle | None = None
     timed: bool = True
     note: str = ""
+    difference: float | None = None
 
     @property
     def run_by(self) -> str:
@@ -47,15 +55,33 @@ class System:
         return self.engine.label.removeprefix(f"{self.engine.spec.name} ")
 
 
-def systems_of(bundles: Sequence[Bundle], notes: list[str]) -> list[System]:
+def grouped(bundles: Sequence[Bundle]) -> list[list[Bundle]]:
+    """Group bundles by model and input size: those of a group are compared with each other."""
+    groups: dict[tuple[object, ...], list[Bundle]] = {}
+    for bundle in bundles:
+        spec = bundle.spec
+        alike = (spec.name, bundle.manifest.source_sha256, spec.input, spec.widths)
+        groups.setdefault(alike, []).append(bundle)
+    return list(groups.values())
+
+
+def timed_batches(spec: DetectorSpec | RecognizerSpec) -> tuple[int, ...]:
+    """Return the batch sizes at which a model is timed, ascending."""
+    return tuple(sorted({min(spec.input.max_batch, batch) for batch in _RECOGNIZER_BATCHES}))
+
+
+def systems_of(
+    bundles: Sequence[Bundle], notes: list[str], *, with_rivals: bool = False
+) -> list[System]:
     """Return what bundles of one model are compared with, and the bundles; adds to ``notes``.
 
-    The model comes first, if it is at hand, and its fp32 graph second.
+    The model comes first, if it is at hand, and its fp32 graph second; then, if they are wanted,
+    other ways to run the model.
     """
-    return [*_sources(bundles[0], notes), *_engine_systems(bundles)]
+    return [*_sources(bundles[0], notes, with_rivals), *_engine_systems(bundles)]
 
 
-def _sources(bundle: Bundle, notes: list[str]) -> list[System]:
+def _sources(bundle: Bundle, notes: list[str], with_rivals: bool) -> list[System]:
     """The model itself, and its fp32 graph in onnxruntime; nothing if the model is not at hand."""
     spec = bundle.spec
     try:
@@ -69,14 +95,58 @@ def _sources(bundle: Bundle, notes: list[str]) -> list[System]:
     except OcrTrtError as error:
         notes.append(f"{spec.name}: no baseline: {error}")
         return []
-    baseline = Engine(label=label, spec=spec, open_runner=partial(_open_source, source, spec))
-    reference = Engine(
+    engine = Engine(label=label, spec=spec, open_runner=partial(_open_source, source, spec))
+    baseline = System(engine=engine, kind="baseline")
+    engine = Engine(
         label="onnxruntime fp32", spec=spec, open_runner=partial(_open_graph, graph, spec)
     )
-    return [
-        System(engine=baseline, kind="baseline"),
-        System(engine=reference, kind="reference"),
-    ]
+    reference = System(engine=engine, kind="reference")
+    if not with_rivals:
+        return [baseline, reference]
+    rivals = (_rival_system(rival, baseline, notes) for rival in rivals_of(source, spec))
+    return [baseline, reference, *filter(None, rivals)]
+
+
+def _rival_system(rival: Rival, baseline: System, notes: list[str]) -> System | None:
+    """Open a rival and try it at all batch sizes; if it cannot run the model, a note says why."""
+    spec, allowed = baseline.engine.spec, baseline.engine.spec.accuracy.max_difference
+    try:
+        runner = rival.open()
+        difference = _difference(runner, baseline.engine.runner(), spec)
+    except Exception as error:  # every framework has its own
+        text = re.sub(r"\[_Xla[^]]*\]", "", " ".join(str(error).split()))  # XLA's settings
+        notes.append(f"{spec.name}: {rival.label} cannot run it: {text[:200] or error!r}")
+        return None
+    is_other = difference > allowed
+    label = f"{runner.label}, other numbers" if is_other else runner.label
+    than = f", an fp32 engine may by {allowed:g}" if is_other else ""
+    return System(
+        engine=Engine(label=label, spec=spec, open_runner=lambda width: runner),
+        kind="rival",
+        note=f"its output differs from the model's by {difference:.1e} at most{than}",
+        difference=difference,
+    )
+
+
+def _difference(runner: Runner, baseline: Runner, spec: DetectorSpec | RecognizerSpec) -> float:
+    """The largest difference of two runners' outputs, on the same noise at all batch sizes.
+
+    Raises:
+        ValueError: they cannot be compared.
+    """
+    largest = 0.0
+    for batch in timed_batches(spec):
+        noise = pixel_noise(spec.input, batch, spec.input.width, np.random.default_rng(0))
+        own, wanted = runner.run(noise), baseline.run(noise)
+        if own.shape != wanted.shape:
+            raise ValueError(
+                f"it gives {list(own.shape)} at batch {batch}, the model {list(wanted.shape)}"
+            )
+        difference = float(np.abs(own - wanted).max())
+        if not np.isfinite(difference):
+            raise ValueError(f"its output or the model's at batch {batch} is not finite")
+        largest = max(largest, difference)
+    return largest
 
 
 def _open_source(source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> Runner:
@@ -89,12 +159,13 @@ def _open_graph(graph: onnx.ModelProto, spec: DetectorSpec | RecognizerSpec, wid
 
 
 def _engine_systems(bundles: Sequence[Bundle]) -> list[System]:
-    """The bundles; those that would be called alike get their folder's path into the name."""
-    labels = Counter(bundle.label for bundle in bundles)
-    return [
-        engine_system(b, b.label if labels[b.label] == 1 else f"{b.label} ({b.folder})")
-        for b in bundles
-    ]
+    return [engine_system(*each) for each in zip(bundles, labels_of(bundles), strict=True)]
+
+
+def labels_of(bundles: Sequence[Bundle]) -> list[str]:
+    """Name the bundles of one model; those that would be called alike get their folder's path."""
+    counts = Counter(bundle.label for bundle in bundles)
+    return [b.label if counts[b.label] == 1 else f"{b.label} ({b.folder})" for b in bundles]
 
 
 def engine_system(bundle: Bundle, label: str) -> System:

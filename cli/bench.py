@@ -13,7 +13,8 @@ from .gate import fail_if_broken, gate_from
 from .options import DataFolder, Json, Trust, Verbose
 
 if TYPE_CHECKING:
-    from ..bench.results import Report
+    from ..bench.load import LoadSettings
+    from ..bench.results import ModelReport, Report
 
 
 def bench(
@@ -34,6 +35,37 @@ def bench(
             "throughput@16<200 names another."
         ),
     ] = None,
+    rivals: Annotated[
+        bool,
+        typer.Option(
+            "--rivals",
+            help="Time other ways to run the model as it is, too: TensorFlow eager and XLA, and "
+            "OpenVINO with its own converter and defaults.",
+        ),
+    ] = False,
+    load: Annotated[
+        bool,
+        typer.Option(
+            "--load",
+            help="Put the engines and the model under load: throughput by clients, and latency by "
+            "rate of requests, counted from when each was due.",
+        ),
+    ] = False,
+    concurrency: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1, max=4096, help="Clients at once, for --load; 1, 2, 4 ... by default. Repeatable."
+        ),
+    ] = None,
+    rate: Annotated[
+        list[float] | None,
+        typer.Option(
+            min=0.01,
+            max=10_000,
+            help="Requests per second, for --load; by default 50, 80 and 95 % of the best "
+            "throughput. Repeatable.",
+        ),
+    ] = None,
     trust: Trust = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -43,10 +75,12 @@ def bench(
     Times of another day or machine are not these: `speedup`, which is against TensorFlow in the
     same run, says more than `latency`.
 
+    What every figure means is printed with -v, and in the report.
+
     Example: `ocr-trt bench bundles/* --data labelled --report report`
     """
     quiet_libraries(verbose=verbose)
-    from ..bench.compare import compare
+    from ..bench.compare import Extras, compare
     from ..bench.latency import LatencySettings
     from ..bench.report import FILES, without_pictures, write_report
     from ..engines.bundle import load_bundle
@@ -58,12 +92,16 @@ def bench(
         check_destination(report, own=FILES)
     loaded = [load_bundle(folder, is_trusted=trust) for folder in bundles]
     dataset = load_dataset(data) if data else None
+    gate.check_bundles(loaded, is_labelled=dataset is not None and dataset.labelled)
+    extras = Extras(rivals=rivals, load=_load_settings(concurrency, rate, is_wanted=load))
     reporter = ConsoleReporter(silent=json)
     settings = LatencySettings(duration_s=duration)
-    found = compare(loaded, dataset, settings, reporter)
+    found = compare(loaded, dataset, settings, reporter, extras)
     files = write_report(found, report) if report else []
     if not json:  # before anything can be wrong with the rules
         print_report(found)
+        if verbose:
+            _print_definitions()
         for file in files:
             print(file)
     checks = gate.check(found)
@@ -77,8 +115,36 @@ def bench(
     fail_if_broken(checks)
 
 
+def _load_settings(
+    concurrency: list[int] | None, rate: list[float] | None, *, is_wanted: bool
+) -> LoadSettings | None:
+    """What load to measure: --concurrency and --rate mean --load, too."""
+    from ..bench.load import LoadSettings, usual_clients
+    from ..cores import usable_cores
+
+    if not (is_wanted or concurrency or rate):
+        return None
+    clients = concurrency or usual_clients(usable_cores())
+    return LoadSettings(clients=tuple(sorted(set(clients))), rates=tuple(sorted(set(rate or ()))))
+
+
+def _print_definitions() -> None:
+    from ..bench.report import DEFINITIONS
+
+    for line in DEFINITIONS:
+        print(f"- {line}")
+
+
+def _print_load(model: ModelReport) -> None:
+    from ..bench.load_report import CLOSED_HEADER, OPEN_HEADER, closed_rows, has_load, open_rows
+
+    if has_load(model):
+        print_table(f"{model.name}: load, by clients", CLOSED_HEADER, closed_rows(model))
+        print_table(f"{model.name}: load, by rate of requests", OPEN_HEADER, open_rows(model))
+
+
 def print_report(found: Report) -> None:
-    """Print latencies and accuracies of every model."""
+    """Print latencies, loads and accuracies of every model."""
     from ..bench.pipeline_report import PIPELINE_HEADER, pipeline_rows
     from ..bench.report import (
         LATENCY_HEADER,
@@ -93,6 +159,7 @@ def print_report(found: Report) -> None:
         shape = "x".join(map(str, model.input_shape))
         if model.role != "end-to-end":
             print_table(f"{model.name}: latency at {shape}", LATENCY_HEADER, latency_rows(model))
+        _print_load(model)
         if rows := pipeline_rows(model):
             title = f"{model.name}: whole pictures, ms per picture"
             print_table(title, PIPELINE_HEADER, rows)

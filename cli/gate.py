@@ -13,6 +13,7 @@ from .console import print_table
 if TYPE_CHECKING:
     from ..bench.regression import Check, Rule
     from ..bench.results import Report
+    from ..engines.bundle import Bundle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,19 @@ class Gate:
 
     rules: tuple[Rule, ...]
     old: Report | None
+
+    def check_bundles(self, bundles: Sequence[Bundle], *, is_labelled: bool) -> None:
+        """Find, before anything is measured, the rules that say nothing about any engine.
+
+        Raises:
+            UserError: says which, and why as far as it can be told.
+        """
+        from ..bench.suited import check_comparable, check_suited
+
+        for rule in self.rules:
+            check_suited(rule, bundles, is_labelled=is_labelled)
+        if self.old is not None:
+            check_comparable(self.rules, bundles, self.old)
 
     def check(self, new: Report) -> tuple[Check, ...]:
         """Hold a report against the rules.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -15,23 +16,23 @@ from ..spec import DetectorSpec, RecognizerSpec
 from .backends.base import Pictures, Runner
 
 
-class _TensorFlowRunner(Runner):
-    """A ``tf.function`` over the source, traced at each shape it meets."""
+class TensorFlowRunner(Runner):
+    """A function from one TensorFlow tensor to one; any number of threads may call it."""
 
-    def __init__(self, function: Any, spec: DetectorSpec | RecognizerSpec, width: int) -> None:
-        tf = import_tensorflow()
+    def __init__(
+        self, function: Any, spec: DetectorSpec | RecognizerSpec, width: int, *, label: str
+    ) -> None:
         super().__init__(
-            label=f"tensorflow {tf.__version__}",
+            label=label,
             shape=(spec.input.channels, spec.input.height, width),
             max_batch=spec.input.max_batch,
         )
-        self._tf, self._call, self._spec = tf, tf.function(function), spec
+        self._tf, self._call, self._spec = import_tensorflow(), function, spec
+        self.lanes = len(os.sched_getaffinity(0))
 
     def prepare(self, pictures: Pictures) -> Any:
         """Bring pictures to the model's own layout, as a tensor."""
-        if self._spec.input.layout == "NHWC":
-            pictures = pictures.transpose(0, 2, 3, 1)
-        return self._tf.constant(np.ascontiguousarray(pictures))
+        return self._tf.constant(as_source(pictures, self._spec))
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run, and bring the output to the layout of converted graphs."""
@@ -76,9 +77,7 @@ class _OnnxRunner(Runner):
 
     def prepare(self, pictures: Pictures) -> Any:
         """Bring pictures to the model's own layout."""
-        if self._spec.input.layout == "NHWC":
-            pictures = pictures.transpose(0, 2, 3, 1)
-        return np.ascontiguousarray(pictures)
+        return as_source(pictures, self._spec)
 
     def _run(self, feed: Pictures) -> npt.NDArray[np.float32]:
         feeds, outputs = {self._spec.input.name: feed}, [self._spec.output.name]
@@ -91,6 +90,12 @@ class _OnnxRunner(Runner):
             return as_converted(self._run(feed), self._spec)
         rows = [self._run(feed[i : i + 1]) for i in range(len(feed))]
         return as_converted(np.concatenate(rows, self._axis), self._spec)
+
+
+def as_source(pictures: Pictures, spec: DetectorSpec | RecognizerSpec) -> Pictures:
+    """Bring pictures (N, C, H, W) to the layout that a source takes."""
+    is_nhwc = spec.input.layout == "NHWC"
+    return np.ascontiguousarray(pictures.transpose(0, 2, 3, 1) if is_nhwc else pictures)
 
 
 def as_converted(
@@ -111,5 +116,7 @@ def baseline_runner(source: Source, spec: DetectorSpec | RecognizerSpec, width: 
     """
     function = source.function(spec.input.name, spec.output.name)
     if function is not None:
-        return _TensorFlowRunner(function, spec, width)
+        tf = import_tensorflow()
+        label = f"tensorflow {tf.__version__}"
+        return TensorFlowRunner(tf.function(function), spec, width, label=label)
     return _OnnxRunner(source, spec, width)

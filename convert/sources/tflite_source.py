@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ class TfliteSource:
 
     def __init__(self, path: Path) -> None:
         self._tf, self._path = import_tensorflow(), path
+        self._alone = Lock()  # an interpreter runs one picture at a time
         make = _interpreter_class(self._tf)
         try:
             with warnings.catch_warnings():
@@ -74,12 +76,13 @@ class TfliteSource:
         output = next(o for o in self._interpreter.get_output_details() if o["name"] == output_name)
 
         def call(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-            if tuple(self._interpreter.get_input_details()[0]["shape"]) != image.shape:
-                self._interpreter.resize_tensor_input(entry["index"], image.shape)
-            self._interpreter.allocate_tensors()
-            self._interpreter.set_tensor(entry["index"], image)
-            self._interpreter.invoke()
-            return np.array(self._interpreter.get_tensor(output["index"]))
+            with self._alone:
+                if tuple(self._interpreter.get_input_details()[0]["shape"]) != image.shape:
+                    self._interpreter.resize_tensor_input(entry["index"], image.shape)
+                self._interpreter.allocate_tensors()
+                self._interpreter.set_tensor(entry["index"], image)
+                self._interpreter.invoke()
+                return np.array(self._interpreter.get_tensor(output["index"]))
 
         return lambda image: self._tf.numpy_function(call, [image], self._tf.float32)
 

@@ -8,11 +8,14 @@ import numpy as np
 import onnx
 import pytest
 
-from ocr_trt.bench.compare import compare
+from ocr_trt.bench.compare import Extras, compare
 from ocr_trt.bench.latency import LatencySettings
+from ocr_trt.bench.load import LoadSettings
 from ocr_trt.bench.systems import engine_system
 from ocr_trt.calibration.pictures import load_calibration
+from ocr_trt.engines import rivals
 from ocr_trt.engines.backends.onnxruntime import runner_from_model
+from ocr_trt.engines.baseline import TensorFlowRunner
 from ocr_trt.engines.bundle import Bundle, load_bundle
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.recipe import BuildRequest, build
@@ -152,3 +155,60 @@ def test_typed_graphs_give_what_the_build_found(
         onnx.load(bundle.path(bundle.manifest.engines[0].model)), label="x", max_batch=1
     )
     assert not np.array_equal(opened.run(picture), exact.run(picture)), "fp16 is rounded"
+
+
+def test_rivals_are_timed_beside_the_model_and_what_cannot_run_it_is_a_note(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    bundle, dataset = built(detector_spec, tmp_path / "a"), load_dataset(pictures)
+    report = compare([bundle], dataset, QUICK, SilentReporter(), Extras(rivals=True))
+    (model,) = report.models
+    assert [row.kind for row in model.systems] == [
+        "baseline", "reference", "rival", "rival", "engine",
+    ]  # fmt: skip
+    eager, openvino = (row for row in model.systems if row.kind == "rival")
+    assert eager.label == "tensorflow eager"
+    assert openvino.label.startswith("openvino as it is (")
+    for row in (eager, openvino):
+        assert row.difference is not None
+        assert row.difference < 1e-4
+        assert row.note.startswith("its output differs from the model's by ")
+        assert (row.accuracy, row.load) == (None, None)
+        assert model.speedup(row, 1) is not None
+    (note,) = (note for note in report.notes if "XLA" in note)
+    assert note.startswith("small-detector: tensorflow XLA cannot run it: ")
+    assert "MaxPoolWithArgmax" in note
+    assert len(note) < 260
+    assert "\n" not in note
+
+
+def test_a_rival_with_other_numbers_is_seen(
+    recognizer_spec: RecognizerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(self: TensorFlowRunner, feed: object) -> np.ndarray:
+        return execute(self, feed) + (0.5 if self.label == "tensorflow eager" else 0.0)
+
+    execute = rivals.TensorFlowRunner.execute
+    monkeypatch.setattr(TensorFlowRunner, "execute", wrong)
+    bundle = built(recognizer_spec, tmp_path / "a")
+    (model,) = compare([bundle], None, QUICK, SilentReporter(), Extras(rivals=True)).models
+    found = {row.label: row for row in model.systems if row.kind == "rival"}
+    assert len(found) == 3
+    other = found["tensorflow eager, other numbers"]
+    assert other.difference == pytest.approx(0.5, abs=1e-4)
+    assert other.note.endswith("by 5.0e-01 at most, an fp32 engine may by 0.001")
+    assert all("other" not in label for label in found if "eager" not in label)
+
+
+def test_model_and_engines_are_put_under_load(
+    recognizer_spec: RecognizerSpec, tmp_path: Path
+) -> None:
+    bundle = built(recognizer_spec, tmp_path / "a")
+    load = LoadSettings(clients=(1, 3), rates=(40.0,))
+    settings = QUICK.model_copy(update={"duration_s": 0.1})
+    (model,) = compare([bundle], None, settings, SilentReporter(), Extras(load=load)).models
+    assert [row.kind for row in model.systems if row.load] == ["baseline", "engine"]
+    for row in model.systems:
+        if row.load:
+            assert [each.clients for each in row.load.closed] == [1, 3]
+            assert [each.rate for each in row.load.open] == [40.0]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ocr_trt.bench.latency import LatencySettings, LatencyStats, stats_from_times
+from ocr_trt.bench.load import ClosedLoop, Load, open_loop_from_times, waits_from_seconds
 from ocr_trt.bench.report import (
     FILES,
     LATENCY_HEADER,
@@ -72,16 +73,30 @@ def end_to_end() -> ModelReport:
     )  # fmt: skip
 
 
+def load(rate: float) -> Load:
+    waits = waits_from_seconds([0.010, 0.020, 0.040])
+    behind = open_loop_from_times(rate, [0.0, 0.2, 0.4, 0.6], [0.5], 1.0, lanes=1)
+    return Load(closed=(ClosedLoop(clients=2, throughput=rate, waits=waits),), open=(behind,))
+
+
 def report(name: str = "det") -> Report:
     boxes = AccuracyRow(precision=0.9, recall=0.8, hmean=0.847, samples=5, run_by="x")
     systems = (
-        SystemRow(label="tensorflow", kind="baseline", latencies=(stats(100),), accuracy=boxes),
+        SystemRow(
+            label="tensorflow", kind="baseline", latencies=(stats(100),), load=load(10),
+            accuracy=boxes,
+        ),
         SystemRow(label="onnxruntime fp32", kind="reference", latencies=(stats(80),)),
         SystemRow(
-            label=f"{name} openvino int8", kind="engine", latencies=(stats(20),), accuracy=boxes
+            label="tensorflow eager", kind="rival", latencies=(stats(125),), difference=2e-6,
+            note="its output differs a little",
+        ),
+        SystemRow(
+            label=f"{name} openvino int8", kind="engine", latencies=(stats(20),), load=load(50),
+            accuracy=boxes,
         ),
         SystemRow(label="rtx", kind="engine", accuracy=boxes, note=HOSTILE),
-    )
+    )  # fmt: skip
     model = ModelReport(name=name, role="detector", input_shape=(3, 64, 64), systems=systems)
     return Report(
         machine={"processor": "P", "cores": "2", "system": "Linux"},
@@ -96,9 +111,9 @@ def report(name: str = "det") -> Report:
 
 def test_speedup_is_the_ratio_of_medians() -> None:
     (model,) = report().models
-    assert model.speedup(model.systems[2], 1) == pytest.approx(5.0)
-    assert model.speedup(model.systems[3], 1) is None
-    assert [row[-1] for row in latency_rows(model)] == ["1.00x", "1.25x", "5.00x"]
+    assert model.speedup(model.systems[3], 1) == pytest.approx(5.0)
+    assert model.speedup(model.systems[4], 1) is None
+    assert [row[-1] for row in latency_rows(model)] == ["1.00x", "1.25x", "0.80x", "5.00x"]
     assert accuracy_rows(model)[0] == ["tensorflow", "5", "84.70", "-", "90.00", "80.00"]
 
 
@@ -106,7 +121,7 @@ def test_too_few_queries_leave_a_dash_for_p99() -> None:
     (model,) = report().models
     column = LATENCY_HEADER.index("p99 ms")
     assert stats(20).p99 is None
-    assert [row[column] for row in latency_rows(model)] == ["-"] * 3
+    assert [row[column] for row in latency_rows(model)] == ["-"] * 4
 
 
 class Checker(HTMLParser):
@@ -145,7 +160,17 @@ def test_reports_are_written_and_the_page_stands_alone(tmp_path: Path) -> None:
     row = "openvino int8 | 20 | 70.00 [60.00, 75.00] | -1.00 [-2.00, +0.10] | 60.00 | 80.00 |"
     assert row in markdown
     assert "| 1 to 3 | 7 | 12.50 |" in markdown
-    for told in ("31 of 20 pictures changed: 30 worse, 1 better", "BCa bootstrap"):
+    closed = "| det openvino int8 | 2 | 20.00 | 40.00 | - | 40.00 | 3 | 50.0 |"
+    opened = "| tensorflow | 10 | 4.0 | 1.0 | 550.00 | 800.00 | - | 800.00 | 4 | no, 3 wait |"
+    assert closed in markdown
+    assert opened in markdown
+    for line in (closed, opened):
+        for cell in line.strip("| ").split(" | "):
+            assert cell in page.text
+    for told in (
+        *("31 of 20 pictures changed: 30 worse, 1 better", "BCa bootstrap"),
+        *("tensorflow eager: its output differs a little.", "no coordinated omission"),
+    ):
         assert told in text
         assert told in markdown
     assert "1 are shown, the worst first; 30 are not" in text
@@ -160,8 +185,20 @@ def test_every_picture_and_plot_has_words(tmp_path: Path) -> None:
     plots = re.findall(r'<div role="img" aria-label="([^"]+)"><svg', text)
     assert len(plots) == text.count("<svg")
     assert "det openvino int8 at batch 1: 20.00 ms" in plots[0]
-    assert "openvino int8: -1.00 [-2.00, +0.10] points" in plots[1]
+    assert "det openvino int8, clients 2: 50.0 pictures/s" in plots[1]
+    assert "det openvino int8 at 50/s: 550.00 and 800.00 ms" in plots[1]
+    assert "openvino int8: -1.00 [-2.00, +0.10] points" in plots[2]
     assert text.count("<img") == len(re.findall(r'<img src="[^"]+" alt="[^"]+">', text)) == 1
+
+
+def test_without_load_nothing_is_said_of_it(tmp_path: Path) -> None:
+    (model,) = report().models
+    rows = tuple(row.model_copy(update={"load": None}) for row in model.systems)
+    plain = report().model_copy(update={"models": (model.model_copy(update={"systems": rows}),)})
+    write_report(plain, tmp_path / "report")
+    text = (tmp_path / "report" / "report.html").read_text()
+    assert "Load, one picture per request" not in text
+    assert text.count("<svg") == 2
 
 
 def test_plain_data_is_without_pictures() -> None:

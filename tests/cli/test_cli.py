@@ -307,6 +307,31 @@ def test_limits_are_read_before_anything_is_measured(
     fails(run("bench", tmp_path / "none", *options, cwd=tmp_path), 2, message)
 
 
+def test_a_rule_that_suits_no_engine_is_told_before_anything_is_measured(
+    bundles: dict[str, Path], pictures: Path
+) -> None:
+    start = time.monotonic()
+    done = run(
+        "bench", bundles["detector"], "--data", pictures, "--duration", "100", "--fail-on", "cer>3"
+    )
+    fails(done, 2, "cer is of a recognizer, and a detector is given")
+    assert time.monotonic() - start < 60
+
+
+def test_load_and_rivals_are_printed_with_what_they_mean(bundles: dict[str, Path]) -> None:
+    done = run(
+        "bench", bundles["recognizer"], "--rivals", "--concurrency", "3", "--rate", "20.5",
+        "--duration", "0.1", "-v",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for told in (
+        *("tensorflow eager", "tensorflow XLA", "openvino as it is (", "its output differs from"),
+        *("rec: load, by clients", "rec: load, by rate of requests", "20.5"),
+        *("- Latency: wall-clock time", "- Closed loop:", "- Open loop:", "coordinated omission"),
+    ):
+        assert told in done.stdout
+
+
 def test_bundles_are_shown_verified_and_compared(bundles: dict[str, Path], tmp_path: Path) -> None:
     both = list(bundles.values())
     shown = run("bundle", "show", *both)

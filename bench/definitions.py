@@ -1,0 +1,46 @@
+"""What the times in a report mean, as it prints them."""
+
+from __future__ import annotations
+
+TIMES = (
+    "Latency: wall-clock time of one query, from handing over the input, in the layout the system "
+    "takes, to having the output. In trtexec's terms: enqueue, H2D copy, compute and D2H copy, and "
+    'the waits between them, one query at a time (its own "Latency" is H2D + compute + D2H by the '
+    "GPU's clock, without enqueue). On a CPU nothing is copied to a device: it is the call.",
+    "Warm-up: queries of each system before anything is counted. Duration: measuring goes on until "
+    "every system's counted queries add up to it, and are as many as the least number.",
+    "Systems take turns in one run, of a quarter of a second or an eighth of the duration, three "
+    "queries at least; the first query of a turn is not counted.",
+    "Percentiles as trtexec takes them: number max(n - 1 - int((1 - p/100) n), 0) of n sorted "
+    "values; no p99 below 100 queries. Variation: coefficient of variation, the standard deviation "
+    "of all n as a share of the mean.",
+    "Throughput: pictures per second of time spent in queries (trtexec's is queries per second of "
+    "the whole run). Speed-up: ratio of the medians.",
+)
+RIVALS = (
+    "Rivals: the model as it is, run otherwise. TensorFlow eager: called as it was loaded (the "
+    "signature of a SavedModel is a graph already); XLA: tf.function(jit_compile=True); openvino: "
+    "convert_model on the user's own file, compiled with OpenVINO's defaults, in the precision "
+    "that it then says it runs in. Each is compared with the model on the same noise at all batch "
+    "sizes; other numbers: they differ by more than the spec allows an fp32 engine.",
+)
+LOAD = (
+    "Load: one picture per request; requests wait in one queue, first come, first served. Latency "
+    "counts from when a request was sent (closed loop) or due (open loop) to having the output, "
+    "waiting included.",
+    "Closed loop: each client sends its next request when it has the answer to its last one. "
+    "Pictures per second of the whole run.",
+    "Open loop: requests are due at the times of a Poisson process (exponential gaps, NumPy's "
+    "default_rng(0), the first at once), whether or not the engine is ready: a stall is felt by "
+    "all that were due in it (no coordinated omission). Without --rate: 50, 80 and 95 % of the "
+    "best closed-loop throughput of each system. Offered: requests due per second; achieved: "
+    "those answered before the duration was over; the others wait. One whose turn never came "
+    "counts with the time it had waited, so percentiles are lower bounds where an engine did not "
+    "keep up. It kept up if no more wait than two per batch that it runs at once, or 5 %.",
+)
+PIPELINE = (
+    "Whole pictures: from the file to the text. One worker: the systems read each picture in turn; "
+    "pictures per second are their number by the sum of their median times; stages are means of "
+    "each picture's medians. More workers: of the median pass over all pictures, with as many "
+    "batches at once as `ocr-trt tune` found best, or one per core. The first pass does not count.",
+)

@@ -1,0 +1,135 @@
+"""Load: what many clients get from an engine, and what requests wait that come when they like.
+
+* A request is one picture. Its latency is wall-clock time and includes any wait for the engine.
+* Closed loop: each of N clients sends its next request when it has the answer to its last one.
+  Throughput is answers per second of the whole run, which ends with the last answer.
+* Open loop: requests are due at the times of a Poisson process (exponential gaps of
+  ``numpy.random.default_rng(0)``; the first is due at once). A latency counts from the time at
+  which the request was *due*, whoever held it up, so a stall is felt by all that were due in it.
+  A closed loop sends nothing meanwhile, and sees one slow request: coordinated omission (Gil Tene,
+  "How NOT to Measure Latency", 2013).
+* An open run ends when its duration is over. A request that was begun by then is waited for; one
+  whose turn never came counts with the time it had waited: where the engine cannot keep up,
+  percentiles are lower bounds.
+* Backlog: requests that were due and not answered when the duration was over. The engine kept up if
+  they are no more than two per lane, or 5 % of those that were due.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from .latency import LEAST_FOR_P99, percentile
+
+SHARES = (0.5, 0.8, 0.95)
+"""Of the best throughput, at which requests come if no rates are given."""
+_MOST_WAITING = 0.05
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class LoadSettings(_Part):
+    """Which loads to measure. Each run is as long as those of latencies."""
+
+    clients: tuple[int, ...]
+    rates: tuple[float, ...] = ()
+    """Requests per second; empty: ``SHARES`` of the best throughput of each system."""
+
+
+class Waits(_Part):
+    """Latencies of requests, in milliseconds; percentiles as trtexec takes them."""
+
+    requests: int = Field(ge=1)
+    p50: float = Field(gt=0)
+    p90: float = Field(gt=0)
+    p99: float | None = Field(gt=0)
+    """None below 100 requests."""
+    highest: float = Field(gt=0)
+
+
+class ClosedLoop(_Part):
+    """A run of so many clients, each with one request at a time."""
+
+    clients: int = Field(ge=1)
+    throughput: float = Field(gt=0)
+    """Pictures per second."""
+    waits: Waits
+
+
+class OpenLoop(_Part):
+    """A run of requests that are due when they are due; rates are requests per second."""
+
+    rate: float = Field(gt=0)
+    """Of the Poisson process."""
+    offered: float = Field(gt=0)
+    """Those that were due."""
+    achieved: float = Field(ge=0)
+    """Those that were answered before the duration was over."""
+    backlog: int = Field(ge=0)
+    """Requests that were due and not answered then."""
+    kept_up: bool
+    waits: Waits
+
+
+class Load(_Part):
+    """What one system did under load, one picture per request."""
+
+    closed: tuple[ClosedLoop, ...]
+    open: tuple[OpenLoop, ...]
+
+
+def usual_clients(cores: int) -> tuple[int, ...]:
+    """Return powers of two up to the first that is at least two per core."""
+    return tuple(1 << power for power in range((2 * cores - 1).bit_length() + 1))
+
+
+def poisson_arrivals(rate: float, duration_s: float) -> list[float]:
+    """Return when requests are due, in seconds from the start, ascending; the first at once."""
+    rng, due = np.random.default_rng(0), [0.0]
+    while (following := due[-1] + float(rng.exponential(1 / rate))) < duration_s:
+        due.append(following)
+    return due
+
+
+def waits_from_seconds(seconds: Sequence[float]) -> Waits:
+    """Sum up the latencies of at least one request."""
+    ordered = sorted(1000 * each for each in seconds)
+    return Waits(
+        requests=len(ordered),
+        p50=statistics.median(ordered),
+        p90=percentile(ordered, 90),
+        p99=percentile(ordered, 99) if len(ordered) >= LEAST_FOR_P99 else None,
+        highest=ordered[-1],
+    )
+
+
+def open_loop_from_times(
+    rate: float, due: Sequence[float], answered: Sequence[float], duration_s: float, lanes: int
+) -> OpenLoop:
+    """Sum up a run of an open loop.
+
+    Args:
+        rate: of the requests, per second.
+        due: when each was due, in seconds from the start.
+        answered: when the first so many of them were answered; the others never had their turn.
+        duration_s: how long requests came.
+        lanes: how many the engine runs at once.
+    """
+    waited = [end - start for start, end in zip(due, answered, strict=False)]
+    waited += [duration_s - start for start in due[len(answered) :]]
+    in_time = sum(end <= duration_s for end in answered)
+    backlog = len(due) - in_time
+    return OpenLoop(
+        rate=rate,
+        offered=len(due) / duration_s,
+        achieved=in_time / duration_s,
+        backlog=backlog,
+        kept_up=backlog <= max(2 * lanes, _MOST_WAITING * len(due)),
+        waits=waits_from_seconds(waited),
+    )

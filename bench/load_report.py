@@ -1,0 +1,57 @@
+"""Load as tables and words."""
+
+from __future__ import annotations
+
+from .load import Waits
+from .results import ModelReport
+
+CLOSED_HEADER = (
+    *("system", "clients", "p50 ms", "p90 ms", "p99 ms", "max ms"),
+    *("requests", "pictures/s"),
+)
+OPEN_HEADER = (
+    *("system", "rate /s", "offered /s", "achieved /s", "p50 ms", "p90 ms", "p99 ms", "max ms"),
+    *("requests", "kept up"),
+)
+
+
+def has_load(model: ModelReport) -> bool:
+    """Whether any system was put under load."""
+    return any(row.load for row in model.systems)
+
+
+def _cells(waits: Waits) -> list[str]:
+    values = (waits.p50, waits.p90, waits.p99, waits.highest)
+    cells = ["-" if value is None else f"{value:.2f}" for value in values]
+    return [*cells, str(waits.requests)]
+
+
+def closed_rows(model: ModelReport) -> list[list[str]]:
+    """Return the cells of the table of clients: one row per system and number of clients."""
+    return [
+        [row.label, str(each.clients), *_cells(each.waits), f"{each.throughput:.1f}"]
+        for row in model.systems
+        if row.load
+        for each in row.load.closed
+    ]
+
+
+def open_rows(model: ModelReport) -> list[list[str]]:
+    """Return the cells of the table of rates: one row per system and rate."""
+    rows = []
+    for row in model.systems:
+        for each in row.load.open if row.load else ():
+            rates = [f"{each.rate:g}", f"{each.offered:.1f}", f"{each.achieved:.1f}"]
+            kept_up = "yes" if each.kept_up else f"no, {each.backlog} wait"
+            rows.append([row.label, *rates, *_cells(each.waits), kept_up])
+    return rows
+
+
+def load_words(model: ModelReport) -> str:
+    """Say what the plot of load shows."""
+    closed = [f"{row[0]}, clients {row[1]}: {row[7]} pictures/s" for row in closed_rows(model)]
+    opened = [f"{row[0]} at {row[1]}/s: {row[4]} and {row[5]} ms" for row in open_rows(model)]
+    return (
+        f"Line charts. Throughput by clients: {'; '.join(closed)}. "
+        f"Median and 90th percentile of latency by rate of requests: {'; '.join(opened)}."
+    )

@@ -1,0 +1,77 @@
+"""Whether rules of ``--fail-on`` say anything about the bundles that are going to be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..engines.backends import backend
+from ..engines.bundle import Bundle
+from ..errors import UserError
+from .regression import ACCURACIES, Rule, check_engines, check_rules
+from .results import Report
+from .systems import grouped, labels_of, timed_batches
+
+_LABELS_ONLY = "loose_word_accuracy"
+
+
+def check_comparable(rules: Sequence[Rule], bundles: Sequence[Bundle], old: Report) -> None:
+    """Check that an older report has what rules compare with it, for all bundles.
+
+    Raises:
+        UserError: says what it has not.
+    """
+    check_rules(old, old, [rule for rule in rules if rule.is_relative])
+    for group in grouped(bundles):
+        spec = group[0].spec
+        shape = (spec.input.channels, spec.input.height, spec.input.width)
+        check_engines([(spec.name, shape, label) for label in labels_of(group)], old)
+
+
+def check_suited(rule: Rule, bundles: Sequence[Bundle], *, is_labelled: bool) -> None:
+    """Check that a rule can be broken by an engine of a bundle, as far as bundles tell.
+
+    Raises:
+        UserError: none of them will be measured so; says what will be.
+    """
+    is_accuracy = rule.measure in ACCURACIES
+    why = _accuracy(rule, bundles, is_labelled) if is_accuracy else _time(rule, bundles)
+    if why:
+        raise UserError(f"--fail-on {rule.text!r}: no engine here can be held to it: {why}")
+
+
+def _accuracy(rule: Rule, bundles: Sequence[Bundle], is_labelled: bool) -> str:
+    roles = {bundle.spec.role for bundle in bundles}
+    if rule.measure == _LABELS_ONLY and not is_labelled:
+        return f"{_LABELS_ONLY} needs pictures with labels"
+    if rule.measure.startswith("e2e_"):
+        wanted = {"detector", "recognizer"}
+    elif rule.measure in ("hmean", "precision", "recall"):
+        wanted = {"detector"}
+    else:
+        wanted = {"recognizer"}
+    if wanted <= roles:
+        return ""
+    return f"{rule.measure} is of a {' and a '.join(sorted(wanted))}, and {_listed(bundles)} given"
+
+
+def _time(rule: Rule, bundles: Sequence[Bundle]) -> str:
+    timed = [b for b in bundles if _can_run(b)]
+    if not timed:
+        targets = ", ".join(sorted({bundle.manifest.target for bundle in bundles}))
+        return f"{targets} cannot run here, so nothing is timed"
+    batches = sorted({batch for bundle in timed for batch in timed_batches(bundle.spec)})
+    if rule.batch not in (None, *batches):
+        return f"batch {rule.batch} is not timed, but {', '.join(map(str, batches))}"
+    if rule.measure == "speedup" and not any(b.spec.source.path.exists() for b in timed):
+        missing = ", ".join(sorted({str(bundle.spec.source.path) for bundle in timed}))
+        return f"speedup is against the model, and {missing} is not there"
+    return ""
+
+
+def _can_run(bundle: Bundle) -> bool:
+    return backend(bundle.manifest.target).can_run_built(bundle.manifest.settings)
+
+
+def _listed(bundles: Sequence[Bundle]) -> str:
+    roles = sorted({bundle.spec.role for bundle in bundles})
+    return f"{' and '.join(f'a {role}' for role in roles)} {'is' if len(roles) == 1 else 'are'}"

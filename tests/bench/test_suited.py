@@ -1,0 +1,88 @@
+"""Rules that suit none of the bundles are found before anything is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ocr_trt.bench.compare import compare
+from ocr_trt.bench.latency import LatencySettings
+from ocr_trt.bench.regression import rules_from_text
+from ocr_trt.bench.suited import check_comparable, check_suited
+from ocr_trt.engines.bundle import Bundle, load_bundle
+from ocr_trt.errors import UserError
+from ocr_trt.recipe import BuildRequest, build
+from ocr_trt.reporter import SilentReporter
+from ocr_trt.spec import RecognizerSpec
+
+
+@pytest.fixture
+def detector(wanted: BuildRequest) -> Bundle:
+    """Of three convolutions, batch 1."""
+    return load_bundle(build(wanted)[0].folder)
+
+
+def as_recognizer(bundle: Bundle, spec: RecognizerSpec) -> Bundle:
+    """The same bundle with another spec, which is all that a rule looks at."""
+    manifest = bundle.manifest.model_copy(update={"spec": spec})
+    return Bundle(folder=bundle.folder, manifest=manifest)
+
+
+def check(text: str, bundles: list[Bundle], *, is_labelled: bool = True) -> None:
+    (rule,) = rules_from_text(text)
+    check_suited(rule, bundles, is_labelled=is_labelled)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("cer>3", "cer is of a recognizer, and a detector is given"),
+        ("word_accuracy<-1", "word_accuracy is of a recognizer, and a detector is given"),
+        ("e2e_hmean<60", "e2e_hmean is of a detector and a recognizer, and a detector is given"),
+        ("latency@16>100", "batch 16 is not timed, but 1"),
+    ],
+)
+def test_what_a_detector_has_not(rule: str, message: str, detector: Bundle) -> None:
+    with pytest.raises(UserError, match=f"--fail-on '{rule}': no engine here .* {message}"):
+        check(rule, [detector])
+
+
+def test_what_it_has(detector: Bundle, recognizer_spec: RecognizerSpec) -> None:
+    for rule in ("hmean<88", "recall<80", "latency>9", "latency@1>9", "p99>1.1x", "speedup<2"):
+        check(rule, [detector], is_labelled=False)
+    both = [detector, as_recognizer(detector, recognizer_spec)]
+    for rule in ("hmean<88", "cer>3", "e2e_recall<80", "latency@4>9", "loose_word_accuracy<9"):
+        check(rule, both)
+    with pytest.raises(UserError, match="loose_word_accuracy needs pictures with labels"):
+        check("loose_word_accuracy<9", both, is_labelled=False)
+    with pytest.raises(UserError, match="batch 16 is not timed, but 1, 4"):
+        check("latency@16>9", both)
+
+
+def test_nothing_is_timed_where_nothing_can_run(detector: Bundle) -> None:
+    other = detector.manifest.model_copy(update={"target": "tensorrt"})
+    bundle = Bundle(folder=detector.folder, manifest=other)
+    check("hmean<88", [bundle])
+    with pytest.raises(UserError, match="tensorrt cannot run here, so nothing is timed"):
+        check("latency>9", [bundle])
+
+
+def test_speedup_needs_the_model(detector: Bundle) -> None:
+    detector.spec.source.path.unlink()
+    check("latency>9", [detector])
+    with pytest.raises(
+        UserError, match=r"speedup is against the model, and .*m\.onnx is not there"
+    ):
+        check("speedup<2", [detector])
+
+
+def test_an_older_report_must_have_the_engine_and_the_measure(detector: Bundle) -> None:
+    quick = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
+    old = compare([detector], None, quick, SilentReporter())
+    check_comparable(rules_from_text("latency>1.1x,speedup<2"), [detector], old)
+    with pytest.raises(UserError, match="hmean was not measured of any engine in both reports"):
+        check_comparable(rules_from_text("hmean<-1"), [detector], old)
+    copies = [detector, Bundle(folder=Path("elsewhere"), manifest=detector.manifest)]
+    with pytest.raises(UserError, match=r"has no 'm openvino int8 \(.*\)' of 'm' at \(3, 32, 32\)"):
+        check_comparable(rules_from_text("latency>1.1x"), copies, old)
