@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..engines.bundle import Bundle, tree_sha256
 from ..ocr.dataset import Dataset
+from ..pipeline.engine import engine_from_bundle
 from ..reporter import Reporter
 from ..spec import DetectorSpec, RecognizerSpec
 from .accuracy import Result, has_samples, judged, run_samples
@@ -137,13 +138,23 @@ def _latencies(
 def _loads(
     systems: list[System], settings: LoadSettings, duration_s: float, reporter: Reporter
 ) -> dict[int, Load]:
-    """The load of the model and of its engines, by their place in ``systems``."""
+    """The load of the model and of its engines, by their place in ``systems``.
+
+    Engines are opened again, to run several batches at once.
+    """
     chosen = [i for i, s in enumerate(systems) if s.timed and s.kind in ("baseline", "engine")]
-    runners = [systems[index].engine.runner() for index in chosen]
-    with reporter.step(f"load {systems[0].engine.spec.name}", 100) as advance:
-        found = measure_load(
-            runners, settings, duration_s, lambda share: advance(round(100 * share))
-        )
+    with ExitStack() as stack:
+        runners = []
+        for system in (systems[index] for index in chosen):
+            engine = system.engine
+            if system.bundle is not None:
+                engine = engine_from_bundle(system.bundle, mode="throughput", label=engine.label)
+                stack.enter_context(engine)
+            runners.append(engine.runner())
+        with reporter.step(f"load {systems[0].engine.spec.name}", 100) as advance:
+            found = measure_load(
+                runners, settings, duration_s, lambda share: advance(round(100 * share))
+            )
     return dict(zip(chosen, found, strict=True))
 
 

@@ -25,8 +25,9 @@ RIVALS = (
     "sizes; other numbers: they differ by more than the spec allows an fp32 engine.",
 )
 LOAD = (
-    "Load: one picture per request; requests wait in one queue, first come, first served. Latency "
-    "counts from when a request was sent (closed loop) or due (open loop) to having the output, "
+    "Load: one picture per request; requests wait in one queue, first come, first served. An "
+    "engine runs as many at once as `ocr-trt tune` found best, or one per core. Latency counts "
+    "from when a request was sent (closed loop) or due (open loop) to having the output, "
     "waiting included.",
     "Closed loop: each client sends its next request when it has the answer to its last one. "
     "Pictures per second of the whole run.",

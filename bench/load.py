@@ -80,6 +80,8 @@ class OpenLoop(_Part):
 class Load(_Part):
     """What one system did under load, one picture per request."""
 
+    lanes: int = Field(1, ge=1)
+    """Requests that it runs at once."""
     closed: tuple[ClosedLoop, ...]
     open: tuple[OpenLoop, ...]
 

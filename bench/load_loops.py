@@ -57,8 +57,8 @@ def measure_load(
             others.append(open_loop(runner, picture, rate, duration_s))
         progress(level / levels)
     return [
-        Load(closed=tuple(rows), open=tuple(others))
-        for rows, others in zip(closed, opened, strict=True)
+        Load(lanes=runner.lanes, closed=tuple(rows), open=tuple(others))
+        for runner, rows, others in zip(runners, closed, opened, strict=True)
     ]
 
 

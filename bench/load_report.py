@@ -6,7 +6,7 @@ from .load import Waits
 from .results import ModelReport
 
 CLOSED_HEADER = (
-    *("system", "clients", "p50 ms", "p90 ms", "p99 ms", "max ms"),
+    *("system", "at once", "clients", "p50 ms", "p90 ms", "p99 ms", "max ms"),
     *("requests", "pictures/s"),
 )
 OPEN_HEADER = (
@@ -29,7 +29,11 @@ def _cells(waits: Waits) -> list[str]:
 def closed_rows(model: ModelReport) -> list[list[str]]:
     """Return the cells of the table of clients: one row per system and number of clients."""
     return [
-        [row.label, str(each.clients), *_cells(each.waits), f"{each.throughput:.1f}"]
+        [
+            *(row.label, str(row.load.lanes), str(each.clients)),
+            *_cells(each.waits),
+            f"{each.throughput:.1f}",
+        ]
         for row in model.systems
         if row.load
         for each in row.load.closed
@@ -49,7 +53,7 @@ def open_rows(model: ModelReport) -> list[list[str]]:
 
 def load_words(model: ModelReport) -> str:
     """Say what the plot of load shows."""
-    closed = [f"{row[0]}, clients {row[1]}: {row[7]} pictures/s" for row in closed_rows(model)]
+    closed = [f"{row[0]}, clients {row[2]}: {row[-1]} pictures/s" for row in closed_rows(model)]
     opened = [f"{row[0]} at {row[1]}/s: {row[4]} and {row[5]} ms" for row in open_rows(model)]
     return (
         f"Line charts. Throughput by clients: {'; '.join(closed)}. "

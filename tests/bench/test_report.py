@@ -160,7 +160,7 @@ def test_reports_are_written_and_the_page_stands_alone(tmp_path: Path) -> None:
     row = "openvino int8 | 20 | 70.00 [60.00, 75.00] | -1.00 [-2.00, +0.10] | 60.00 | 80.00 |"
     assert row in markdown
     assert "| 1 to 3 | 7 | 12.50 |" in markdown
-    closed = "| det openvino int8 | 2 | 20.00 | 40.00 | - | 40.00 | 3 | 50.0 |"
+    closed = "| det openvino int8 | 1 | 2 | 20.00 | 40.00 | - | 40.00 | 3 | 50.0 |"
     opened = "| tensorflow | 10 | 4.0 | 1.0 | 550.00 | 800.00 | - | 800.00 | 4 | no, 3 wait |"
     assert closed in markdown
     assert opened in markdown
