@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from ...calibration.quantize import Int8Style
 from ...errors import EngineBuildError, OutputError
 from ...onnx_file import as_file, is_too_large
 from ..cpu import has_exact_int8
+from ..layer_time import LayerTime
 from ..lower.fake_quantize import lower_qdq_pairs
+from ..manifest import Precision
 from .base import Backend, BuildSettings, GraphNeeds, Pictures, Presence, Runner, RunSettings
 
 _RECURRENT = {"LSTMSequence", "GRUSequence", "RNNSequence"}
@@ -91,6 +93,11 @@ class _RecurrentRunner(Runner):
         self._requests.clear()
 
 
+def _needs_fixed_batch(graph: Any) -> bool:
+    kinds = {op.get_type_name() for op in graph.get_ordered_ops()}
+    return bool(kinds & _RECURRENT) and graph.input(0).partial_shape.is_dynamic
+
+
 class _OpenVino(Backend):
     name = "openvino"
     precisions = ("fp32", "int8")
@@ -153,8 +160,7 @@ class _OpenVino(Backend):
 
         core = ov.Core()
         graph = core.read_model(plan)
-        kinds = {op.get_type_name() for op in graph.get_ordered_ops()}
-        if kinds & _RECURRENT and graph.input(0).partial_shape.is_dynamic:
+        if _needs_fixed_batch(graph):
             return _RecurrentRunner(graph, settings, label=label, max_batch=max_batch)
         compiled = core.compile_model(graph, "CPU", _config(settings))
         return _Runner(compiled, label=label, max_batch=max_batch)
@@ -176,6 +182,25 @@ class _OpenVino(Backend):
         request.infer([np.ascontiguousarray(pictures)])
         shown = [*wanted, *own]
         return {name: np.array(request.get_tensor(name).data) for name in shown}
+
+    def layer_times(
+        self, plan: Path, pictures: Pictures, settings: RunSettings
+    ) -> tuple[LayerTime, ...]:
+        """Read the counters of OpenVINO."""
+        import openvino as ov
+
+        from ..openvino.profile import layer_times
+
+        graph = ov.Core().read_model(plan)
+        if _needs_fixed_batch(graph):
+            graph.reshape(list(pictures.shape))
+        return layer_times(graph, pictures, _config(settings))
+
+    def peaks(self, progress: Callable[[float], None]) -> dict[Precision, float]:
+        """Time convolutions that suit it."""
+        from ..openvino.peaks import convolution_peaks
+
+        return convolution_peaks(_config(RunSettings()), progress)
 
 
 BACKEND = _OpenVino()
