@@ -9,8 +9,8 @@ from typing import Any
 from .precision import TrialRow
 from .results import ModelReport
 
-_INK = "#7f7f7f"
-_WIDTH = 5.4
+INK = "#7f7f7f"
+WIDTH = 5.4
 """Inches, at which letters can still be read on a telephone."""
 _COLORS = {"baseline": "#7f7f7f", "reference": "#9ecae1", "engine": "#2171b5"}
 
@@ -22,7 +22,7 @@ def latency_plot(model: ModelReport) -> str:
     batches = model.batches
     rows = [row for row in model.systems if row.latencies]
     height = 0.5 + 0.36 * len(rows)
-    figure = Figure(figsize=(_WIDTH, height * len(batches)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height * len(batches)), layout="constrained")
     for place, batch in enumerate(batches, 1):
         axes = figure.add_subplot(len(batches), 1, place)
         shown = [(row, stats) for row in rows if (stats := row.latency(batch))][::-1]
@@ -31,14 +31,14 @@ def latency_plot(model: ModelReport) -> str:
         colors = [_COLORS[row.kind] for row, _ in shown]
         places = range(len(shown))
         bars = axes.barh(
-            places, medians, color=colors, xerr=[[0] * len(tails), tails], ecolor=_INK, capsize=3
+            places, medians, color=colors, xerr=[[0] * len(tails), tails], ecolor=INK, capsize=3
         )
         axes.set_yticks(places, [_short(model, row.label) for row, _ in shown])
-        axes.bar_label(bars, [f"{m:.1f}" for m in medians], color=_INK, padding=4, fontsize=10)
-        axes.set_title(f"batch {batch}: ms, median and p90", color=_INK, fontsize=10)
+        axes.bar_label(bars, [f"{m:.1f}" for m in medians], color=INK, padding=4, fontsize=10)
+        axes.set_title(f"batch {batch}: ms, median and p90", color=INK, fontsize=10)
         axes.margins(x=0.18)
-        _plain(axes)
-    return _svg(figure)
+        plain_axes(axes)
+    return svg_text(figure)
 
 
 def difference_plot(model: ModelReport) -> str:
@@ -52,9 +52,9 @@ def difference_plot(model: ModelReport) -> str:
     bounded = [(name, d, d.interval) for name, d in shown if d.interval is not None]
     if not bounded:
         return ""
-    figure = Figure(figsize=(_WIDTH, 0.8 + 0.36 * len(bounded)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.8 + 0.36 * len(bounded)), layout="constrained")
     axes = figure.add_subplot()
-    axes.axvline(0, color=_INK, linewidth=1)
+    axes.axvline(0, color=INK, linewidth=1)
     if model.allowed_loss is not None:
         axes.axvline(-model.allowed_loss, color="#cf222e", linewidth=1, linestyle="--")
     for place, (_, difference, bounds) in enumerate(bounded):
@@ -65,10 +65,10 @@ def difference_plot(model: ModelReport) -> str:
     axes.set_yticks(range(len(bounded)), [_short(model, name) for name, _, _ in bounded])
     axes.set_ylim(-0.6, len(bounded) - 0.4)
     limit = "" if model.allowed_loss is None else "; dashed: the loss allowed"
-    axes.set_xlabel(f"points better than the model{limit}", color=_INK, fontsize=10)
+    axes.set_xlabel(f"points better than the model{limit}", color=INK, fontsize=10)
     axes.margins(x=0.1)
-    _plain(axes)
-    return _svg(figure)
+    plain_axes(axes)
+    return svg_text(figure)
 
 
 def _short(model: ModelReport, label: str) -> str:
@@ -106,16 +106,16 @@ def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:
         if all(place != x or abs(loss - y) > 0.06 * height for x, y in named):
             named.append((place, loss))
             axes.annotate(
-                row.label, (place, loss), xytext=(6, 4), textcoords="offset points", color=_INK,
+                row.label, (place, loss), xytext=(6, 4), textcoords="offset points", color=INK,
                 fontsize=8,
             )  # fmt: skip
     if not is_timed:
         axes.set_xticks(range(0, 101, 20))
-    axes.set_xlabel("ms, median" if is_timed else "% of FLOPs not in int8", color=_INK, fontsize=9)
-    axes.set_ylabel(f"points of {metric} lost", color=_INK, fontsize=9)
+    axes.set_xlabel("ms, median" if is_timed else "% of FLOPs not in int8", color=INK, fontsize=9)
+    axes.set_ylabel(f"points of {metric} lost", color=INK, fontsize=9)
     axes.margins(x=0.25, y=0.2)
-    _plain(axes)
-    return _svg(figure)
+    plain_axes(axes)
+    return svg_text(figure)
 
 
 def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
@@ -134,24 +134,26 @@ def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
         axes.hist(inside, bins=bins, color=(0.13, 0.44, 0.71, shade))
         axes.axvline(high, color="#cf222e", linewidth=1, linestyle="--")
         axes.annotate(
-            f"{high}: {len(inside)}", (high, 1), xycoords=("data", "axes fraction"), color=_INK,
+            f"{high}: {len(inside)}", (high, 1), xycoords=("data", "axes fraction"), color=INK,
             ha="right", va="bottom", fontsize=9,
         )  # fmt: skip
-    axes.set_xlabel("width of a line at the input's height, pixels", color=_INK, fontsize=9)
-    axes.set_ylabel("lines", color=_INK, fontsize=9)
-    _plain(axes)
-    return _svg(figure)
+    axes.set_xlabel("width of a line at the input's height, pixels", color=INK, fontsize=9)
+    axes.set_ylabel("lines", color=INK, fontsize=9)
+    plain_axes(axes)
+    return svg_text(figure)
 
 
-def _plain(axes: Any) -> None:
-    axes.tick_params(colors=_INK, labelsize=10)
+def plain_axes(axes: Any) -> None:
+    """Leave out what an eye does not need; one grey that can be read on light and dark."""
+    axes.tick_params(colors=INK, labelsize=10)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        axes.spines[side].set_color(_INK)
+        axes.spines[side].set_color(INK)
 
 
-def _svg(figure: Any) -> str:
+def svg_text(figure: Any) -> str:
+    """Return a figure as SVG without what changes from day to day."""
     text = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(text, format="svg", transparent=True, metadata=nothing)

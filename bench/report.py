@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ..output import whole_folder
+from . import roofline_words
 from .page import render
 from .plots import difference_plot, latency_plot
 from .results import AccuracyRow, Breakdown, Measure, ModelReport, Report, SystemRow
+from .roofline_plot import roofline_plot
 from .summary import changes_sentence, signed, summaries
 
 DEFINITIONS = (
@@ -150,7 +152,7 @@ def _render(name: str, report: Report, *, escape: bool) -> str:
         name,
         escape=escape,
         report=report,
-        definitions=DEFINITIONS,
+        definitions=DEFINITIONS + (roofline_words.DEFINITIONS if report.peaks else ()),
         latency_header=LATENCY_HEADER,
         latency_rows=latency_rows,
         accuracy_header=accuracy_header,
@@ -164,6 +166,8 @@ def _render(name: str, report: Report, *, escape: bool) -> str:
         latency_words=latency_words,
         difference_plot=difference_plot,
         difference_words=difference_words,
+        roofline_plot=roofline_plot,
+        roofs=roofline_words,
     )
 
 

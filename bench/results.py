@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from .latency import LatencySettings, LatencyStats
+from .peaks import Peaks
+from .roofline import Roofline
 
 Kind = Literal["baseline", "reference", "engine"]
 """The model itself; its fp32 graph in onnxruntime; an engine built from it."""
@@ -111,6 +113,8 @@ class SystemRow(_Part):
     differences: tuple[Difference, ...] = ()
     """To the baseline; the first is of the measure that decides."""
     changes: Changes | None = None
+    rooflines: tuple[Roofline, ...] = ()
+    """By batch size, where they were asked for."""
     note: str = ""
 
     def latency(self, batch: int) -> LatencyStats | None:
@@ -158,6 +162,8 @@ class Report(_Part):
     data_sha256: str | None = None
     """Of that folder's files."""
     models: tuple[ModelReport, ...]
+    peaks: Peaks | None = None
+    """What the machine can do at best, where rooflines were asked for."""
     end_to_end: ModelReport | None = None
     """The detector and the recognizer together, if there was one of each."""
     notes: tuple[str, ...] = ()

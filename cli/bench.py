@@ -34,6 +34,13 @@ def bench(
             "throughput@16<200 names another."
         ),
     ] = None,
+    roofline: Annotated[
+        bool,
+        typer.Option(
+            "--roofline",
+            help="Also time every layer and this machine's peaks, and say why it is not faster.",
+        ),
+    ] = False,
     trust: Trust = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -60,7 +67,7 @@ def bench(
     dataset = load_dataset(data) if data else None
     reporter = ConsoleReporter(silent=json)
     settings = LatencySettings(duration_s=duration)
-    found = compare(loaded, dataset, settings, reporter)
+    found = compare(loaded, dataset, settings, reporter, with_rooflines=roofline)
     files = write_report(found, report) if report else []
     if not json:  # before anything can be wrong with the rules
         print_report(found)
@@ -86,6 +93,7 @@ def print_report(found: Report) -> None:
         accuracy_title,
         latency_rows,
     )
+    from ..bench.roofline_words import reasons
     from ..bench.summary import summaries
 
     for model in found.parts:
@@ -100,6 +108,8 @@ def print_report(found: Report) -> None:
                 print(f"{row.label}: {row.note}")
     for each in summaries(found) if found.data else ():
         print(f"{each.label}: {each.verdict} {each.figures} {each.sureness}".rstrip())
+    for line in reasons(found):
+        print(line)
     for note in found.notes:
         print(f"note: {note}")
 
