@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 from ..engines.bundle import Bundle, tree_sha256
 from ..ocr.dataset import Dataset
-from ..pipeline.engine import engine_from_bundle
 from ..reporter import Reporter
 from ..spec import DetectorSpec, RecognizerSpec
 from .accuracy import Result, has_samples, judged, run_samples
 from .breakdown import breakdowns
 from .end_to_end import Measured, end_to_end
-from .latency import Contender, LatencySettings, LatencyStats, measure
-from .load import Load, LoadSettings
-from .load_loops import measure_load
+from .latency import LatencySettings
+from .load import LoadSettings
 from .machine import machine, versions
+from .peaks import Peaks
 from .results import ModelReport, Report, Sample, SystemRow
 from .score import scored
-from .systems import System, grouped, systems_of, timed_batches
+from .systems import System, grouped, systems_of
+from .timings import measured_latencies, measured_loads, measured_rooflines
 from .worst import worst_samples
 
 
@@ -31,10 +31,12 @@ class Extras:
     Attributes:
         rivals: other ways to run the model as it is.
         load: how the engines and the model do under it.
+        peaks: the machine's; how near each layer of the engines comes to them.
     """
 
     rivals: bool = False
     load: LoadSettings | None = None
+    peaks: Peaks | None = None
 
 
 NO_EXTRAS = Extras()
@@ -50,6 +52,13 @@ def compare(
     """Compare bundles, grouped by model and input size, each group with its baseline.
 
     A detector and a recognizer are compared together, too.
+
+    Args:
+        bundles: what to compare.
+        dataset: what accuracy is measured on.
+        settings: how long to time each system.
+        reporter: is told of the steps.
+        extras: what else to measure.
 
     Raises:
         InputFileError: a sample cannot be read.
@@ -68,6 +77,7 @@ def compare(
         data=str(dataset.folder) if dataset else None,
         data_sha256=tree_sha256(dataset.folder) if dataset else None,
         models=tuple(each.report for each in measured),
+        peaks=extras.peaks,
         end_to_end=together,
         notes=tuple(notes),
     )
@@ -87,8 +97,10 @@ def _measured(
             systems = systems_of(bundles, notes, with_rivals=extras.rivals)
         for system in systems:
             stack.enter_context(system.engine)
-        latencies = _latencies(systems, spec, settings, reporter)
-        loads = _loads(systems, extras.load, settings.duration_s, reporter) if extras.load else {}
+        latencies = measured_latencies(systems, settings, reporter)
+        duration = settings.duration_s
+        loads = measured_loads(systems, extras.load, duration, reporter) if extras.load else {}
+        roofs = measured_rooflines(systems, latencies, extras.peaks, reporter)
         results = _results(systems, spec, dataset, reporter)
     if dataset is not None and not results:
         notes.append(f"{spec.name}: {_why_not_measured(systems, dataset)}")
@@ -102,6 +114,7 @@ def _measured(
                 kind=system.kind,
                 latencies=latencies[index],
                 difference=system.difference,
+                rooflines=roofs.get(index, ()),
                 load=loads.get(index),
                 note=system.note,
             )
@@ -113,49 +126,6 @@ def _measured(
         with reporter.step(f"compare what {spec.name} found"):
             report = _with_accuracy(report, systems, results, labelled=dataset.labelled)
     return Measured(report=report, systems=tuple(systems), results=results)
-
-
-def _latencies(
-    systems: list[System],
-    spec: DetectorSpec | RecognizerSpec,
-    settings: LatencySettings,
-    reporter: Reporter,
-) -> list[tuple[LatencyStats, ...]]:
-    timed = [index for index, system in enumerate(systems) if system.timed]
-    found: list[tuple[LatencyStats, ...]] = [() for _ in systems]
-    if not timed:
-        return found
-    for batch in timed_batches(spec):
-        runners = [systems[index].engine.runner() for index in timed]
-        contenders = [Contender(runner=r, shape=(batch, *r.shape)) for r in runners]
-        with reporter.step(f"time {spec.name} at batch {batch}", 100) as advance:
-            measured = measure(contenders, settings, lambda share: advance(round(100 * share)))
-        for index, stats in zip(timed, measured, strict=True):
-            found[index] = (*found[index], stats)
-    return found
-
-
-def _loads(
-    systems: list[System], settings: LoadSettings, duration_s: float, reporter: Reporter
-) -> dict[int, Load]:
-    """The load of the model and of its engines, by their place in ``systems``.
-
-    Engines are opened again, to run several batches at once.
-    """
-    chosen = [i for i, s in enumerate(systems) if s.timed and s.kind in ("baseline", "engine")]
-    with ExitStack() as stack:
-        runners = []
-        for system in (systems[index] for index in chosen):
-            engine = system.engine
-            if system.bundle is not None:
-                engine = engine_from_bundle(system.bundle, mode="throughput", label=engine.label)
-                stack.enter_context(engine)
-            runners.append(engine.runner())
-        with reporter.step(f"load {systems[0].engine.spec.name}", 100) as advance:
-            found = measure_load(
-                runners, settings, duration_s, lambda share: advance(round(100 * share))
-            )
-    return dict(zip(chosen, found, strict=True))
 
 
 def _results(

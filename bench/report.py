@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ..output import whole_folder
-from . import definitions
+from . import definitions, roofline_words
 from .load_plot import load_plot
 from .load_report import CLOSED_HEADER, OPEN_HEADER, closed_rows, has_load, load_words, open_rows
 from .page import render
 from .pipeline_report import PIPELINE_HEADER, pipeline_plot, pipeline_rows, pipeline_words
 from .plots import difference_plot, latency_plot
 from .results import AccuracyRow, Breakdown, Measure, ModelReport, Report, SystemRow
+from .roofline_plot import roofline_plot
 from .summary import changes_sentence, signed, summaries
 
 DEFINITIONS = (
@@ -152,7 +153,7 @@ def _render(name: str, report: Report, *, escape: bool) -> str:
         name,
         escape=escape,
         report=report,
-        definitions=DEFINITIONS,
+        definitions=DEFINITIONS + (roofline_words.DEFINITIONS if report.peaks else ()),
         latency_header=LATENCY_HEADER,
         latency_rows=latency_rows,
         accuracy_header=accuracy_header,
@@ -177,6 +178,8 @@ def _render(name: str, report: Report, *, escape: bool) -> str:
         pipeline_rows=pipeline_rows,
         pipeline_plot=pipeline_plot,
         pipeline_words=pipeline_words,
+        roofline_plot=roofline_plot,
+        roofs=roofline_words,
     )
 
 

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from .latency import LatencySettings, LatencyStats
 from .load import Load
+from .peaks import Peaks
+from .roofline import Roofline
 
 Kind = Literal["baseline", "reference", "rival", "engine"]
 """The model itself; its fp32 graph in onnxruntime; another way to run the model as it is; an engine
@@ -130,6 +132,8 @@ class SystemRow(_Part):
     changes: Changes | None = None
     pipeline: tuple[PipelineSpeed, ...] = ()
     """Of a detector and a recognizer together."""
+    rooflines: tuple[Roofline, ...] = ()
+    """By batch size, where they were asked for."""
     note: str = ""
 
     def latency(self, batch: int) -> LatencyStats | None:
@@ -177,6 +181,8 @@ class Report(_Part):
     data_sha256: str | None = None
     """Of that folder's files."""
     models: tuple[ModelReport, ...]
+    peaks: Peaks | None = None
+    """What the machine can do at best, where rooflines were asked for."""
     end_to_end: ModelReport | None = None
     """The detector and the recognizer together, if there was one of each."""
     notes: tuple[str, ...] = ()

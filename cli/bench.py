@@ -66,6 +66,13 @@ def bench(
             "throughput. Repeatable.",
         ),
     ] = None,
+    roofline: Annotated[
+        bool,
+        typer.Option(
+            "--roofline",
+            help="Also time every layer and this machine's peaks, and say why it is not faster.",
+        ),
+    ] = False,
     trust: Trust = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -82,6 +89,7 @@ def bench(
     quiet_libraries(verbose=verbose)
     from ..bench.compare import Extras, compare
     from ..bench.latency import LatencySettings
+    from ..bench.peaks import measured_peaks
     from ..bench.report import FILES, without_pictures, write_report
     from ..engines.bundle import load_bundle
     from ..ocr.dataset import load_dataset
@@ -93,8 +101,12 @@ def bench(
     loaded = [load_bundle(folder, is_trusted=trust) for folder in bundles]
     dataset = load_dataset(data) if data else None
     gate.check_bundles(loaded, is_labelled=dataset is not None and dataset.labelled)
-    extras = Extras(rivals=rivals, load=_load_settings(concurrency, rate, is_wanted=load))
     reporter = ConsoleReporter(silent=json)
+    extras = Extras(
+        rivals=rivals,
+        load=_load_settings(concurrency, rate, is_wanted=load),
+        peaks=measured_peaks(reporter) if roofline else None,
+    )
     settings = LatencySettings(duration_s=duration)
     found = compare(loaded, dataset, settings, reporter, extras)
     files = write_report(found, report) if report else []
@@ -153,6 +165,7 @@ def print_report(found: Report) -> None:
         accuracy_title,
         latency_rows,
     )
+    from ..bench.roofline_words import reasons
     from ..bench.summary import summaries
 
     for model in found.parts:
@@ -171,6 +184,8 @@ def print_report(found: Report) -> None:
                 print(f"{row.label}: {row.note}")
     for each in summaries(found) if found.data else ():
         print(f"{each.label}: {each.verdict} {each.figures} {each.sureness}".rstrip())
+    for line in reasons(found):
+        print(line)
     for note in found.notes:
         print(f"note: {note}")
 

@@ -12,6 +12,8 @@ import onnx_ir as ir
 from .graph import attribute, constant
 from .pipeline import Converted
 
+COUNTED = frozenset({"Conv", "ConvTranspose", "Einsum", "GRU", "Gemm", "LSTM", "MatMul", "RNN"})
+"""Ops that :func:`node_flops` counts."""
 _FLOAT = 4  # bytes
 
 
@@ -76,7 +78,10 @@ def _size(value: ir.Value | None) -> int:
 
 
 def node_flops(node: ir.Node) -> int:
-    """Return the floating-point operations of a weighted op at batch 1, 0 for others."""
+    """Return the floating-point operations of an op of ``COUNTED``, 0 for others.
+
+    A multiply-add counts as two; a size that is free, such as the batch, as 1.
+    """
     result = _size(node.outputs[0])
     if node.op_type == "Conv":
         return 2 * result * int(np.prod(_dims(node.inputs[1])[1:]))
@@ -87,10 +92,22 @@ def node_flops(node: ir.Node) -> int:
         return 2 * result * int(np.prod(_dims(node.inputs[0])[axis]))
     if node.op_type == "MatMul":
         return 2 * result * int(np.prod(_dims(node.inputs[0])[-1:]))
-    if node.op_type in ("LSTM", "GRU", "RNN"):
-        steps = int(np.prod(_dims(node.inputs[0])[:1]))
+    if node.op_type in ("LSTM", "GRU", "RNN"):  # steps and batch, in either order
+        steps = int(np.prod(_dims(node.inputs[0])[:2]))
         return 2 * steps * sum(_size(value) for value in node.inputs[1:3])
-    return 0
+    return _einsum_flops(node) if node.op_type == "Einsum" else 0
+
+
+def _einsum_flops(node: ir.Node) -> int:
+    """Two for each combination of all its indices, as if its operands are multiplied at once."""
+    terms = attribute(node, "equation", "").replace(" ", "").split("->")[0].split(",")
+    sizes: dict[str, int] = {}
+    for term, value in zip(terms, node.inputs, strict=True):
+        dims = _dims(value)
+        others = len(dims) - len(term.replace("...", ""))  # as many in every term
+        indices = term.replace("...", "0123456789"[:others])
+        sizes.update((i, max(d, sizes.get(i, 1))) for i, d in zip(indices, dims, strict=True))
+    return 2 * int(np.prod(list(sizes.values()), dtype=np.int64)) if len(terms) > 1 else 0
 
 
 def _weights(node: ir.Node) -> int:

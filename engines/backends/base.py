@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import onnx
 
 from ...calibration.styles import Int8Style, Rest
 from ...errors import UserError
+from ..layer_time import LayerTime
 from ..manifest import Precision
 from ..nvidia.options import NvidiaOptions, changed
 
@@ -264,6 +265,19 @@ class Backend(ABC):
         Raises:
             TargetMissingError: the target cannot run here.
         """
+        return {}
+
+    def layer_times(
+        self, plan: Path, pictures: Pictures, settings: RunSettings
+    ) -> tuple[LayerTime, ...]:
+        """Run a plan on pictures (N, C, H, W); return what each layer costs, the time between last.
+
+        Most targets tell nothing.
+        """
+        return ()
+
+    def peaks(self, progress: Callable[[float], None]) -> dict[Precision, float]:
+        """Return the FLOP/s that the target reaches here at best; ``progress``: share done."""
         return {}
 
     def check_precision(self, precision: Precision) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from ...calibration.styles import Int8Style
 from ...errors import EngineBuildError, OutputError
 from ...onnx_file import as_file, is_too_large
 from ..cpu import has_bf16, has_exact_int8
+from ..layer_time import LayerTime
+from ..manifest import Precision
 from ..openvino.compile import compile_config
 from .base import Backend, BuildSettings, GraphNeeds, Pictures, Presence, Runner, RunSettings
 
@@ -104,11 +106,30 @@ class _OpenVino(Backend):
         known = {name for port in ports for name in port.get_names()}
         wanted = [name for name in names if name in known - own]
         graph.add_outputs(wanted)
-        compiled = core.compile_model(graph, "CPU", compile_config(plan, RunSettings()))
+        compiled = core.compile_model(graph, "CPU", compile_config(RunSettings(), plan))
         request = compiled.create_infer_request()
         request.infer([np.ascontiguousarray(pictures)])
         shown = [*wanted, *own]
         return {name: np.array(request.get_tensor(name).data) for name in shown}
+
+    def layer_times(
+        self, plan: Path, pictures: Pictures, settings: RunSettings
+    ) -> tuple[LayerTime, ...]:
+        """Read the counters of OpenVINO."""
+        import openvino as ov
+
+        from ..openvino.profile import layer_times
+
+        graph = ov.Core().read_model(plan)
+        if _is_slow_with_free_batch(plan):
+            graph.reshape(list(pictures.shape))
+        return layer_times(graph, pictures, compile_config(settings, plan))
+
+    def peaks(self, progress: Callable[[float], None]) -> dict[Precision, float]:
+        """Time convolutions that suit it."""
+        from ..openvino.peaks import convolution_peaks
+
+        return convolution_peaks(compile_config(RunSettings()), progress)
 
 
 def _is_slow_with_free_batch(plan: Path) -> bool:

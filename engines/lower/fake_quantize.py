@@ -41,6 +41,7 @@ def lower_qdq_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
             [above.inputs[0], low, high, low, high],
             attributes={"levels": 256},
             domain=_DOMAIN,
+            name=node.name,  # by which a plan's layers are found again
         )
         typed_like(made.outputs[0], node.outputs[0])
         graph.insert_after(node, [made])

@@ -29,15 +29,15 @@ _MOST_BYTES = 512 << 20
 _DIGEST_SIZE = 32
 
 
-def compile_config(plan: Path, settings: RunSettings) -> dict[str, Any]:
-    """Return OpenVINO's properties for a plan; explicit about what changes numbers or threads.
+def compile_config(settings: RunSettings, plan: Path | None = None) -> dict[str, Any]:
+    """Return OpenVINO's properties; explicit about what changes numbers or threads.
 
     OpenVINO would choose bf16 silently wherever the processor has it; here a plan is run in bf16 if
     its graph is typed so. A lane is one of OpenVINO's streams, which share the threads.
     """
     lanes = max(1, settings.lanes)
     return {
-        "INFERENCE_PRECISION_HINT": "bf16" if _has_bf16_in_it(plan) else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if plan and _has_bf16_in_it(plan) else "f32",
         "PERFORMANCE_HINT": "LATENCY" if lanes == 1 else "THROUGHPUT",
         "NUM_STREAMS": lanes,
         "INFERENCE_NUM_THREADS": settings.threads or limited_cores(),
@@ -56,7 +56,7 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
     """
     import openvino as ov
 
-    core, config = ov.Core(), compile_config(plan, settings)
+    core, config = ov.Core(), compile_config(settings, plan)
     is_kept = settings.built is not None and default_cache() is not None
     kept = _kept_path(plan, batch, config, ov.__version__) if is_kept else None
     blob = _checked(kept) if kept else None

@@ -1,0 +1,73 @@
+"""All times of one model's systems: latencies, loads, layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from ..pipeline.engine import engine_from_bundle
+from ..reporter import Reporter
+from .latency import Contender, LatencySettings, LatencyStats, measure
+from .layers import rooflines
+from .load import Load, LoadSettings
+from .load_loops import measure_load
+from .peaks import Peaks
+from .roofline import Roofline
+from .systems import System, timed_batches
+
+
+def measured_latencies(
+    systems: Sequence[System], settings: LatencySettings, reporter: Reporter
+) -> list[tuple[LatencyStats, ...]]:
+    """Time systems of one model in turns, at each batch size; none for those that are not timed."""
+    spec = systems[0].engine.spec
+    timed = [index for index, system in enumerate(systems) if system.timed]
+    found: list[tuple[LatencyStats, ...]] = [() for _ in systems]
+    if not timed:
+        return found
+    for batch in timed_batches(spec):
+        runners = [systems[index].engine.runner() for index in timed]
+        contenders = [Contender(runner=r, shape=(batch, *r.shape)) for r in runners]
+        with reporter.step(f"time {spec.name} at batch {batch}", 100) as advance:
+            measured = measure(contenders, settings, lambda share: advance(round(100 * share)))
+        for index, stats in zip(timed, measured, strict=True):
+            found[index] = (*found[index], stats)
+    return found
+
+
+def measured_loads(
+    systems: Sequence[System], settings: LoadSettings, duration_s: float, reporter: Reporter
+) -> dict[int, Load]:
+    """Put the model and its engines under load; results by their place in ``systems``.
+
+    Engines are opened again, to run several batches at once.
+    """
+    chosen = [i for i, s in enumerate(systems) if s.timed and s.kind in ("baseline", "engine")]
+    with ExitStack() as stack:
+        runners = []
+        for system in (systems[index] for index in chosen):
+            engine = system.engine
+            if system.bundle is not None:
+                engine = engine_from_bundle(system.bundle, mode="throughput", label=engine.label)
+                stack.enter_context(engine)
+            runners.append(engine.runner())
+        with reporter.step(f"load {systems[0].engine.spec.name}", 100) as advance:
+            found = measure_load(
+                runners, settings, duration_s, lambda share: advance(round(100 * share))
+            )
+    return dict(zip(chosen, found, strict=True))
+
+
+def measured_rooflines(
+    systems: Sequence[System],
+    latencies: Sequence[Sequence[LatencyStats]],
+    peaks: Peaks | None,
+    reporter: Reporter,
+) -> dict[int, tuple[Roofline, ...]]:
+    """Time the layers of the engines that run here; results by their place in ``systems``."""
+    found = {}
+    for place, system in enumerate(systems):
+        if peaks is not None and system.bundle is not None and system.timed:
+            with reporter.step(f"time the layers of {system.engine.label}"):
+                found[place] = rooflines(system.bundle, latencies[place], peaks)
+    return found

@@ -1,0 +1,191 @@
+"""Rooflines: the join of times and work, what is said of it, and the whole of it on an engine."""
+
+from __future__ import annotations
+
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from ocr_trt.bench import peaks as peaks_module
+from ocr_trt.bench.compare import Extras, compare
+from ocr_trt.bench.latency import LatencySettings
+from ocr_trt.bench.layers import layer_rows
+from ocr_trt.bench.peaks import Peaks, largest_cache
+from ocr_trt.bench.report import write_report
+from ocr_trt.bench.results import Report
+from ocr_trt.bench.roofline import LayerRow, Roofline
+from ocr_trt.bench.roofline_plot import roofline_plot
+from ocr_trt.bench.roofline_words import (
+    LAYER_HEADER,
+    RATE_HEADER,
+    layer_cells,
+    rate_rows,
+    roofline_words,
+    why_not_faster,
+)
+from ocr_trt.bench.work import GraphWork
+from ocr_trt.engines.bundle import load_bundle
+from ocr_trt.engines.layer_time import BETWEEN, LayerTime
+from ocr_trt.engines.openvino import peaks as openvino_peaks
+from ocr_trt.engines.openvino import profile
+from ocr_trt.recipe import BuildRequest, build
+from ocr_trt.reporter import SilentReporter
+from ocr_trt.spec import RecognizerSpec
+
+PEAKS = Peaks(
+    flops={"fp32": 100e9, "int8": 200e9}, measured_with="t 1", matrix_product=90e9, memory=10e9
+)
+
+
+def time_of(name: str, milliseconds: float, *nodes: str, kind: str = "Convolution") -> LayerTime:
+    return LayerTime(
+        name=name, kind=kind, precision="int8", milliseconds=milliseconds, bytes=10_000_000,
+        nodes=nodes,
+    )  # fmt: skip
+
+
+def work_of(flops: dict[str, int], readers: dict[str, tuple[str, ...]]) -> GraphWork:
+    names = [*flops]
+    return GraphWork(
+        flops=flops,
+        readers={name: readers.get(name, ()) for name in names},
+        labels={name: f"call of {name}" if name == "body" else name for name in names},
+        uncounted=(),
+    )
+
+
+def test_flops_go_to_the_layer_that_does_them() -> None:
+    work = work_of(
+        {"a": 10, "net/relu": 0, "lost": 20, "bias": 0, "body": 5, "gone": 3},
+        {"a": ("net/relu",), "lost": ("bias",)},
+    )
+    times = [
+        time_of("A", 4.0, "a", "net/relu", "A.own"),
+        time_of("A again", 1.0, "a"),
+        time_of("B", 2.0, "bias"),
+        time_of("C", 1.0, "body"),
+        time_of("reorder", 1.0, kind="Reorder"),
+        time_of("rest", 9.0, kind=BETWEEN),
+    ]
+    rows = layer_rows(times, work, PEAKS)
+    assert [(row.name, row.flops) for row in rows] == [
+        ("net/relu", 10), ("a", 0), ("bias", 20), ("call of body", 5), ("reorder", 0),
+    ]  # fmt: skip
+
+
+def test_a_layer_is_bound_by_the_higher_of_both_times() -> None:
+    work = work_of({"few": 1, "many": 800_000_000}, {})
+    few, many = layer_rows([time_of("F", 4.0, "few"), time_of("M", 5.0, "many")], work, PEAKS)
+    assert few.attainable == pytest.approx(1.0, rel=1e-6)  # 10 MB at 10 GB/s
+    assert few.achieved == pytest.approx(0.25, rel=1e-6)
+    assert many.attainable == pytest.approx(4.0, rel=1e-6)  # 800 MFLOP at 200 GFLOP/s
+    assert (many.intensity, many.lost) == pytest.approx((80.0, 1.0), rel=1e-6)
+
+
+def test_a_precision_that_was_not_measured_counts_as_fp32() -> None:
+    assert PEAKS.of("int8") == 200e9
+    assert PEAKS.of("") == PEAKS.of("fp16") == 100e9
+
+
+def roofline(*layers: LayerRow, between: float = 1.0, milliseconds: float = 10.0) -> Roofline:
+    return Roofline(
+        batch=1, precision="int8", milliseconds=milliseconds,
+        flops=sum(each.flops for each in layers), peak=200e9, layers=layers, between=between,
+    )  # fmt: skip
+
+
+def row(name: str, milliseconds: float, flops: int, attainable: float) -> LayerRow:
+    return LayerRow(
+        name=name, kind="Convolution" if flops else "Concat", precision="int8",
+        milliseconds=milliseconds, flops=flops, bytes=1_000_000, attainable=attainable,
+    )  # fmt: skip
+
+
+FOUND = roofline(
+    row("net/conv_a", 5.0, 800_000_000, 4.0),
+    row("net/conv_b", 2.0, 200_000_000, 1.0),
+    row("net/concat", 1.5, 0, 0.75),
+    row("net/cached", 0.5, 0, 1.0),
+)
+
+
+def test_the_sentence_says_where_time_goes_and_what_is_possible() -> None:
+    assert why_not_faster(FOUND) == (
+        "10.0 ms: 100 GFLOP/s, 50 % of the int8 peak. Convolutions and matrix products take 70 % "
+        "of the time, at 71 % of their roofline; ops that only move data or work on each value "
+        "20 %, at 88 % of the memory's speed; 10 % is between layers. Most time goes to "
+        "net/conv_a (50 %), net/conv_b (20 %), net/concat (15 %). Furthest above the roofline: "
+        "net/conv_a by 1.00 ms, net/conv_b by 1.00 ms, net/concat by 0.75 ms. At the roofline of "
+        "this machine the engine would take 6.25 ms."
+    )
+
+
+def test_what_makes_the_figures_doubtful_is_said() -> None:
+    slower = FOUND.model_copy(
+        update={"milliseconds": 4.0, "unplaced": 3_000_000, "uncounted": ("net/attention",)}
+    )
+    told = why_not_faster(slower)
+    assert "The machine was not quiet: with counters on a run took 10.0 ms." in told
+    assert "Over 100 %: the machine was slower while its peaks were measured." in told
+    assert "No layer is known for 3 MFLOP. Not counted: net/attention." in told
+    assert "At the roofline" not in told  # it would be slower than the engine is
+    silent = roofline().model_copy(update={"flops": 1_000_000_000})
+    assert why_not_faster(silent).endswith("The target does not say what its layers cost.")
+
+
+def test_cells_plot_and_its_words() -> None:
+    cells = layer_cells(FOUND)
+    assert [len(each) for each in cells] == [len(LAYER_HEADER)] * 4
+    assert cells[0] == [
+        "1. net/conv_a", "Convolution", "int8", "5.00", "50 %", "800", "1.0", "800", "4.00", "80 %",
+    ]  # fmt: skip
+    assert "net/conv_a: 800 FLOP per byte, 160 GFLOP/s" in roofline_words(FOUND, PEAKS)
+    assert "concat" not in roofline_words(FOUND, PEAKS)
+    assert roofline_plot(FOUND, PEAKS).startswith("<svg")
+    assert roofline_plot(roofline(), PEAKS) == ""
+
+
+def test_the_largest_cache_is_found(tmp_path: Path) -> None:
+    assert largest_cache(tmp_path) == 0
+    for place, size in enumerate(("32K", "1024K", "32768K")):
+        (tmp_path / f"index{place}").mkdir()
+        (tmp_path / f"index{place}" / "size").write_text(f"{size}\n", "ascii")
+    assert largest_cache(tmp_path) == 32 << 20
+
+
+def test_a_comparison_with_rooflines(
+    recognizer_spec: RecognizerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorflow")
+    monkeypatch.setattr(openvino_peaks, "_SIZES", ((64, 32),))
+    monkeypatch.setattr(openvino_peaks, "_SECONDS", 0.05)
+    monkeypatch.setattr(profile, "_SECONDS", 0.05)
+    monkeypatch.setattr(peaks_module, "_MATRIX", 256)
+    quick = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
+    wanted = BuildRequest(
+        spec=recognizer_spec, targets=("openvino", "onnxruntime"), precision="fp32",
+        output=tmp_path / "bundles", latency=quick,
+    )  # fmt: skip
+    bundles = [load_bundle(built.folder) for built in build(wanted)]
+    extras = Extras(peaks=peaks_module.measured_peaks(SilentReporter()))
+    report = compare(bundles, None, quick, SilentReporter(), extras)
+    assert report.peaks is not None
+    assert report.peaks.memory > 1e8
+    (model,) = report.models
+    engines = {each.label.split()[1]: each for each in model.systems if each.kind == "engine"}
+    batches = [stats.batch for stats in engines["openvino"].latencies]
+    assert [each.batch for each in engines["openvino"].rooflines] == batches
+    for found in engines["openvino"].rooflines:
+        assert (found.unplaced, found.uncounted) == (0, ())
+        assert found.flops == sum(layer.flops for layer in found.layers)
+        assert "GFLOP/s" in found.why
+    assert [each.layers for each in engines["onnxruntime"].rooflines] == [()] * len(batches)
+    rows = rate_rows(model, report.peaks)
+    assert {len(each) for each in rows} == {len(RATE_HEADER)}
+    assert len(rows) == len(batches) * len(model.systems)
+    for file in write_report(report, tmp_path / "report"):
+        text = file.read_text("utf-8")
+        assert engines["openvino"].rooflines[0].why in unescape(text)
+        if file.suffix == ".json":
+            assert Report.model_validate_json(text) == report

@@ -1,0 +1,126 @@
+"""Layers of OpenVINO's plans: names, precisions, bytes, times."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+from ocr_trt.engines.backends import backend
+from ocr_trt.engines.backends.base import BuildSettings, RunSettings
+from ocr_trt.engines.layer_time import BETWEEN, LayerTime
+from ocr_trt.engines.openvino import peaks, profile
+
+pytest.importorskip("openvino")
+
+CONV = """
+    <ir_version: 10, opset_import: ["" : 20]>
+    agraph (float[N,16,32,32] x) => (float[N,32,32,32] y) <float[32,16,3,3] w, float[32] b> {
+        c = Conv <pads = [1, 1, 1, 1]> (x, w, b)
+        y = Relu(c)
+    }
+"""
+
+
+def layers(text: str, weights: dict[str, np.ndarray], folder: Path, batch: int) -> list[LayerTime]:
+    model = onnx.parser.parse_model(text)
+    for name, array in weights.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    for node in model.graph.node:
+        node.name = node.output[0]
+    plan = folder / "plan.xml"
+    backend("openvino").build(model, plan, BuildSettings())
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    pictures = np.ones((batch, *(d.dim_value for d in dims[1:])), np.float32)
+    return list(backend("openvino").layer_times(plan, pictures, RunSettings()))
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "_SECONDS", 0.05)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_fused_layer_names_its_nodes_and_its_bytes(
+    batch: int, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    weights = {
+        "w": rng.normal(size=(32, 16, 3, 3)).astype(np.float32),
+        "b": rng.normal(size=32).astype(np.float32),
+    }
+    start = time.perf_counter()
+    found = layers(CONV, weights, tmp_path, batch)
+    wall = 1000 * (time.perf_counter() - start)
+    (conv,) = [layer for layer in found if layer.kind == "Convolution"]
+    assert {"c", "y"} <= set(conv.nodes)
+    assert conv.precision == "fp32"
+    assert conv.bytes == 4 * (batch * (16 + 32) * 32 * 32 + 32 * 16 * 9 + 32)
+    assert [layer.kind for layer in found].count(BETWEEN) == 1
+    assert found[-1].kind == BETWEEN
+    assert all(layer.milliseconds > 0 for layer in found[:-1])
+    assert sum(layer.milliseconds for layer in found) < wall
+
+
+def test_int8_layers_are_counted_as_they_are_stored(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    text = """
+        <ir_version: 10, opset_import: ["" : 20]>
+        agraph (float[1,16,32,32] x) => (float[1,16,32,32] y)
+        <int8[16,16,3,3] w, float[1] b, float s = {0.01}, int8 z = {0}> {
+            q = QuantizeLinear(x, s, z)
+            d = DequantizeLinear(q, s, z)
+            v = DequantizeLinear(w, s, z)
+            c = Conv <pads = [1, 1, 1, 1]> (d, v)
+            r = Relu(c)
+            p = QuantizeLinear(r, s, z)
+            e = DequantizeLinear(p, s, z)
+            y = Conv <pads = [1, 1, 1, 1]> (e, v)
+        }
+    """
+    weights = {"w": rng.integers(-63, 64, (16, 16, 3, 3)).astype(np.int8)}
+    found = layers(text, weights, tmp_path, 1)
+    first = next(layer for layer in found if "c" in layer.nodes)
+    assert first.precision == "int8"
+    assert "e" in first.nodes  # the pair in one: named as its last node is
+    assert first.bytes == pytest.approx(2 * 16 * 32 * 32 + 16 * 16 * 9, abs=16 * 8)
+
+
+def test_a_slice_is_charged_for_what_it_takes(tmp_path: Path) -> None:
+    text = """
+        <ir_version: 10, opset_import: ["" : 20]>
+        agraph (float[1,8,64,64] x) => (float[1,8,32,32] y)
+        <int64[2] from = {0, 0}, int64[2] to = {64, 64}, int64[2] axes = {2, 3},
+         int64[2] steps = {2, 2}> {
+            s = Slice(x, from, to, axes, steps)
+            y = Relu(s)
+        }
+    """
+    found = layers(text, {}, tmp_path, 1)
+    (taken,) = [layer for layer in found if layer.kind == "StridedSlice"]
+    assert taken.bytes == 2 * 4 * 8 * 32 * 32
+
+
+def test_other_targets_tell_nothing(tmp_path: Path) -> None:
+    pictures = np.ones((1, 3, 8, 8), np.float32)
+    assert backend("onnxruntime").layer_times(tmp_path, pictures, RunSettings()) == ()
+    assert backend("onnxruntime").peaks(lambda share: None) == {}
+
+
+def test_peaks_of_every_precision_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino as ov
+
+    monkeypatch.setattr(peaks, "_SIZES", ((64, 32), (64, 48)))
+    monkeypatch.setattr(peaks, "_SECONDS", 0.05)
+    told: list[float] = []
+    found = backend("openvino").peaks(told.append)
+    has_bf16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert set(found) == {"fp32", "int8", *(["bf16"] if has_bf16 else [])}
+    assert told[-1] == 1.0
+    assert told == sorted(told)
+    assert all(1e9 < rate < 1e15 for rate in found.values())
+    assert found["int8"] > found["fp32"]
