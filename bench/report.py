@@ -16,8 +16,6 @@ from .summary import changes_sentence, signed, summaries
 
 DEFINITIONS = (
     *definitions.TIMES,
-    *definitions.RIVALS,
-    *definitions.LOAD,
     "Detection: ICDAR 2015 protocol, IoU above 0.5, don't-care boxes left out on both sides.",
     "CER: edits per true character. Word accuracy: exact, with case and punctuation; loose: "
     "letters and digits only, any case.",
@@ -32,6 +30,14 @@ DEFINITIONS = (
     "words missed and boxes wrong.",
 )
 FILES = ("report.json", "report.md", "report.html")
+
+
+def definitions_of(report: Report) -> tuple[str, ...]:
+    """Say what the figures of a report mean, those that are in it."""
+    rows = [row for model in report.models for row in model.systems]
+    rivals = definitions.RIVALS if any(row.kind == "rival" for row in rows) else ()
+    load = definitions.LOAD if any(row.load for row in rows) else ()
+    return (*DEFINITIONS, *rivals, *load)
 
 
 def _number(value: float | None, digits: int = 1) -> str:
@@ -150,7 +156,7 @@ def _render(name: str, report: Report, *, escape: bool) -> str:
         name,
         escape=escape,
         report=report,
-        definitions=DEFINITIONS,
+        definitions=definitions_of(report),
         latency_header=LATENCY_HEADER,
         latency_rows=latency_rows,
         accuracy_header=accuracy_header,
