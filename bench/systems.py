@@ -113,7 +113,7 @@ def _rival_system(rival: Rival, baseline: System, notes: list[str]) -> System | 
         difference = _difference(runner, baseline.engine.runner(), spec)
     except Exception as error:  # every framework has its own
         text = re.sub(r"\[_Xla[^]]*\]", "", " ".join(str(error).split()))  # XLA's settings
-        reason = text[:200] or type(error).__name__
+        reason = text[:200].rstrip() or type(error).__name__
         notes.append(f"{spec.name}: {rival.label} cannot run it: {reason}")
         return None
     is_other = difference > allowed
