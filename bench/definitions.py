@@ -31,13 +31,14 @@ LOAD = (
     "waiting included.",
     "Closed loop: each client sends its next request when it has the answer to its last one. "
     "Pictures per second of the whole run.",
-    "Open loop: requests are due at the times of a Poisson process (exponential gaps, NumPy's "
-    "default_rng(0), the first at once), whether or not the engine is ready: a stall is felt by "
-    "all that were due in it (no coordinated omission). Without --rate: 50, 80 and 95 % of the "
-    "best closed-loop throughput of each system. Offered: requests due per second; achieved: "
-    "those answered before the duration was over; the others wait. One whose turn never came "
-    "counts with the time it had waited, so percentiles are lower bounds where an engine did not "
-    "keep up. It kept up if no more wait than two per batch that it runs at once, or 5 %.",
+    "Open loop: requests are due at the times of a Poisson process with rate times duration events "
+    "(so many times, drawn uniformly by NumPy's default_rng(0)), whether or not the engine is "
+    "ready: a stall is felt by all that were due in it (no coordinated omission). Without --rate: "
+    "50, 80 and 95 % of the best closed-loop throughput of each system. Offered: requests due per "
+    "second; achieved: those answered before the duration was over; the others wait. One whose "
+    "turn never came counts with the time it had waited, so percentiles are lower bounds where an "
+    "engine did not keep up. It kept up if no more wait than two per batch that it runs at once, "
+    "or 5 %.",
 )
 PIPELINE = (
     "Whole pictures: from the file to the text. One worker: the systems read each picture in turn; "

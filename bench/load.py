@@ -3,11 +3,11 @@
 * A request is one picture. Its latency is wall-clock time and includes any wait for the engine.
 * Closed loop: each of N clients sends its next request when it has the answer to its last one.
   Throughput is answers per second of the whole run, which ends with the last answer.
-* Open loop: requests are due at the times of a Poisson process (exponential gaps of
-  ``numpy.random.default_rng(0)``; the first is due at once). A latency counts from the time at
-  which the request was *due*, whoever held it up, so a stall is felt by all that were due in it.
-  A closed loop sends nothing meanwhile, and sees one slow request: coordinated omission (Gil Tene,
-  "How NOT to Measure Latency", 2013).
+* Open loop: requests are due at the times of a Poisson process of which the number of events is
+  known, rate times duration: so many times, drawn uniformly by ``numpy.random.default_rng(0)``. A
+  latency counts from the time at which the request was *due*, whoever held it up, so a stall is
+  felt by all that were due in it. A closed loop sends nothing meanwhile, and sees one slow request:
+  coordinated omission (Gil Tene, "How NOT to Measure Latency", 2013).
 * An open run ends when its duration is over. A request that was begun by then is waited for; one
   whose turn never came counts with the time it had waited: where the engine cannot keep up,
   percentiles are lower bounds.
@@ -66,11 +66,11 @@ class OpenLoop(_Part):
     """A run of requests that are due when they are due; rates are requests per second."""
 
     rate: float = Field(gt=0)
-    """Of the Poisson process."""
+    """As it was asked for."""
     offered: float = Field(gt=0)
-    """Those that were due."""
+    """Of those that were due: a whole number in the duration."""
     achieved: float = Field(ge=0)
-    """Those that were answered before the duration was over."""
+    """Of those that were answered before the duration was over."""
     backlog: int = Field(ge=0)
     """Requests that were due and not answered then."""
     kept_up: bool
@@ -92,11 +92,9 @@ def usual_clients(cores: int) -> tuple[int, ...]:
 
 
 def poisson_arrivals(rate: float, duration_s: float) -> list[float]:
-    """Return when requests are due, in seconds from the start, ascending; the first at once."""
-    rng, due = np.random.default_rng(0), [0.0]
-    while (following := due[-1] + float(rng.exponential(1 / rate))) < duration_s:
-        due.append(following)
-    return due
+    """Return when requests are due, in seconds from the start, ascending; one at least."""
+    count = max(1, round(rate * duration_s))
+    return sorted(np.random.default_rng(0).uniform(0, duration_s, count).tolist())
 
 
 def waits_from_seconds(seconds: Sequence[float]) -> Waits:

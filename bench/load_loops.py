@@ -96,14 +96,15 @@ def open_loop(runner: Runner, picture: Pictures, rate: float, duration_s: float)
     try:
         for moment in due:
             if len(sent) >= _LONGEST_QUEUE:
-                wait(sent[-_LONGEST_QUEUE:][:1], timeout=_until(end))
+                wait([sent[-_LONGEST_QUEUE]], timeout=_until(end))
             time.sleep(_until(start + moment))
             if time.perf_counter() > end:
                 break
             sent.append(lanes.submit(_answer, runner, picture))
         wait(sent, timeout=_until(end))
-        begun = [future for future in sent if not future.cancel()]  # the first so many
-        answered = [future.result() - start for future in begun]
+        # The last ones first: lanes go on taking the first ones meanwhile.
+        begun = [future for future in reversed(sent) if not future.cancel()]
+        answered = [future.result() - start for future in reversed(begun)]
     finally:
         lanes.shutdown(cancel_futures=True)
     return open_loop_from_times(rate, due, answered, duration_s, runner.lanes)

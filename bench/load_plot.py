@@ -49,7 +49,7 @@ def _draw_closed(axes: Any, model: ModelReport, row: SystemRow, marker: str) -> 
 
 def _draw_open(axes: Any, row: SystemRow, marker: str) -> None:
     assert row.load is not None
-    rows, color = sorted(row.load.open, key=lambda each: each.rate), COLORS[row.kind]
-    rates = [each.rate for each in rows]
+    rows, color = row.load.open, COLORS[row.kind]
+    rates = [each.offered for each in rows]
     axes.plot(rates, [r.waits.p50 for r in rows], color=color, marker=marker, linestyle="--")
     axes.plot(rates, [r.waits.p90 for r in rows], color=color, marker=marker)

@@ -10,7 +10,7 @@ CLOSED_HEADER = (
     *("requests", "pictures/s"),
 )
 OPEN_HEADER = (
-    *("system", "rate /s", "offered /s", "achieved /s", "p50 ms", "p90 ms", "p99 ms", "max ms"),
+    *("system", "offered /s", "achieved /s", "p50 ms", "p90 ms", "p99 ms", "max ms"),
     *("requests", "kept up"),
 )
 
@@ -45,7 +45,7 @@ def open_rows(model: ModelReport) -> list[list[str]]:
     rows = []
     for row in model.systems:
         for each in row.load.open if row.load else ():
-            rates = [f"{each.rate:g}", f"{each.offered:.1f}", f"{each.achieved:.1f}"]
+            rates = [f"{each.offered:.4g}", f"{each.achieved:.4g}"]
             kept_up = "yes" if each.kept_up else f"no, {each.backlog} wait"
             rows.append([row.label, *rates, *_cells(each.waits), kept_up])
     return rows
@@ -54,7 +54,7 @@ def open_rows(model: ModelReport) -> list[list[str]]:
 def load_words(model: ModelReport) -> str:
     """Say what the plot of load shows."""
     closed = [f"{row[0]}, clients {row[2]}: {row[-1]} pictures/s" for row in closed_rows(model)]
-    opened = [f"{row[0]} at {row[1]}/s: {row[4]} and {row[5]} ms" for row in open_rows(model)]
+    opened = [f"{row[0]} at {row[1]}/s: {row[3]} and {row[4]} ms" for row in open_rows(model)]
     return (
         f"Line charts. Throughput by clients: {'; '.join(closed)}. "
         f"Median and 90th percentile of latency by rate of requests: {'; '.join(opened)}."

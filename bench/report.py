@@ -18,9 +18,6 @@ from .summary import changes_sentence, signed, summaries
 
 DEFINITIONS = (
     *definitions.TIMES,
-    *definitions.RIVALS,
-    *definitions.LOAD,
-    *definitions.PIPELINE,
     "Detection: ICDAR 2015 protocol, IoU above 0.5, don't-care boxes left out on both sides.",
     "CER: edits per true character. Word accuracy: exact, with case and punctuation; loose: "
     "letters and digits only, any case.",
@@ -35,6 +32,17 @@ DEFINITIONS = (
     "words missed and boxes wrong.",
 )
 FILES = ("report.json", "report.md", "report.html")
+
+
+def definitions_of(report: Report) -> tuple[str, ...]:
+    """Say what the figures of a report mean, those that are in it."""
+    rows = [row for model in report.models for row in model.systems]
+    rivals = definitions.RIVALS if any(row.kind == "rival" for row in rows) else ()
+    load = definitions.LOAD if any(row.load for row in rows) else ()
+    whole = report.end_to_end.systems if report.end_to_end else ()
+    pipeline = definitions.PIPELINE if any(row.pipeline for row in whole) else ()
+    roofs = roofline_words.DEFINITIONS if report.peaks else ()
+    return (*DEFINITIONS, *rivals, *load, *pipeline, *roofs)
 
 
 def _number(value: float | None, digits: int = 1) -> str:
@@ -153,7 +161,7 @@ def _render(name: str, report: Report, *, escape: bool) -> str:
         name,
         escape=escape,
         report=report,
-        definitions=DEFINITIONS + (roofline_words.DEFINITIONS if report.peaks else ()),
+        definitions=definitions_of(report),
         latency_header=LATENCY_HEADER,
         latency_rows=latency_rows,
         accuracy_header=accuracy_header,

@@ -40,18 +40,23 @@ def check_suited(rule: Rule, bundles: Sequence[Bundle], *, is_labelled: bool) ->
 
 
 def _accuracy(rule: Rule, bundles: Sequence[Bundle], is_labelled: bool) -> str:
-    roles = {bundle.spec.role for bundle in bundles}
+    roles = sorted(group[0].spec.role for group in grouped(bundles))
     if rule.measure == _LABELS_ONLY and not is_labelled:
         return f"{_LABELS_ONLY} needs pictures with labels"
     if rule.measure.startswith("e2e_"):
-        wanted = {"detector", "recognizer"}
-    elif rule.measure in ("hmean", "precision", "recall"):
-        wanted = {"detector"}
-    else:
-        wanted = {"recognizer"}
-    if wanted <= roles:
-        return ""
-    return f"{rule.measure} is of a {' and a '.join(sorted(wanted))}, and {_listed(bundles)} given"
+        wanted = ["detector", "recognizer"]
+        return "" if roles == wanted else f"{rule.measure} is of {_told(wanted)}{_given(roles)}"
+    is_box = rule.measure in ("hmean", "precision", "recall")
+    role = "detector" if is_box else "recognizer"
+    return "" if role in roles else f"{rule.measure} is of {_told([role])}{_given(roles)}"
+
+
+def _given(roles: Sequence[str]) -> str:
+    return f", and given {'is' if len(roles) == 1 else 'are'} {_told(roles)}"
+
+
+def _told(roles: Sequence[str]) -> str:
+    return " and ".join(f"one {role}" for role in roles)
 
 
 def _time(rule: Rule, bundles: Sequence[Bundle]) -> str:
@@ -70,8 +75,3 @@ def _time(rule: Rule, bundles: Sequence[Bundle]) -> str:
 
 def _can_run(bundle: Bundle) -> bool:
     return backend(bundle.manifest.target).can_run_built(bundle.manifest.settings)
-
-
-def _listed(bundles: Sequence[Bundle]) -> str:
-    roles = sorted({bundle.spec.role for bundle in bundles})
-    return f"{' and '.join(f'a {role}' for role in roles)} {'is' if len(roles) == 1 else 'are'}"

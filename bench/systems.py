@@ -115,7 +115,8 @@ def _rival_system(rival: Rival, baseline: System, notes: list[str]) -> System | 
         difference = _difference(runner, baseline.engine.runner(), spec)
     except Exception as error:  # every framework has its own
         text = re.sub(r"\[_Xla[^]]*\]", "", " ".join(str(error).split()))  # XLA's settings
-        notes.append(f"{spec.name}: {rival.label} cannot run it: {text[:200] or error!r}")
+        reason = text[:200].rstrip() or type(error).__name__
+        notes.append(f"{spec.name}: {rival.label} cannot run it: {reason}")
         return None
     is_other = difference > allowed
     label = f"{runner.label}, other numbers" if is_other else runner.label

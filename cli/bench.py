@@ -113,7 +113,7 @@ def bench(
     if not json:  # before anything can be wrong with the rules
         print_report(found)
         if verbose:
-            _print_definitions()
+            _print_definitions(found)
         for file in files:
             print(file)
     checks = gate.check(found)
@@ -140,10 +140,10 @@ def _load_settings(
     return LoadSettings(clients=tuple(sorted(set(clients))), rates=tuple(sorted(set(rate or ()))))
 
 
-def _print_definitions() -> None:
-    from ..bench.report import DEFINITIONS
+def _print_definitions(found: Report) -> None:
+    from ..bench.report import definitions_of
 
-    for line in DEFINITIONS:
+    for line in definitions_of(found):
         print(f"- {line}")
 
 

@@ -37,9 +37,9 @@ def check(text: str, bundles: list[Bundle], *, is_labelled: bool = True) -> None
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("cer>3", "cer is of a recognizer, and a detector is given"),
-        ("word_accuracy<-1", "word_accuracy is of a recognizer, and a detector is given"),
-        ("e2e_hmean<60", "e2e_hmean is of a detector and a recognizer, and a detector is given"),
+        ("cer>3", "cer is of one recognizer, and given is one detector"),
+        ("word_accuracy<-1", "word_accuracy is of one recognizer, and given is one detector"),
+        ("e2e_hmean<60", "e2e_hmean is of one detector and one recognizer, and given is one det"),
         ("latency@16>100", "batch 16 is not timed, but 1"),
     ],
 )
@@ -54,6 +54,11 @@ def test_what_it_has(detector: Bundle, recognizer_spec: RecognizerSpec) -> None:
     both = [detector, as_recognizer(detector, recognizer_spec)]
     for rule in ("hmean<88", "cer>3", "e2e_recall<80", "latency@4>9", "loose_word_accuracy<9"):
         check(rule, both)
+    smaller = recognizer_spec.model_copy(update={"buckets": ()})
+    three = [*both, as_recognizer(detector, smaller)]
+    check("cer>3", three)
+    with pytest.raises(UserError, match="given are one detector and one recognizer and one rec"):
+        check("e2e_hmean<60", three)
     with pytest.raises(UserError, match="loose_word_accuracy needs pictures with labels"):
         check("loose_word_accuracy<9", both, is_labelled=False)
     with pytest.raises(UserError, match="batch 16 is not timed, but 1, 4"):
