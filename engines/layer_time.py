@@ -17,7 +17,7 @@ class LayerTime:
         kind: "Convolution", "Reorder" and the like, as the target says it.
         precision: what it computes in: "fp32", "bf16", "fp16", "int8"; "" if the target has another
             word for it.
-        milliseconds: median of the runs.
+        milliseconds: of one run, a median.
         bytes: of all it reads and writes, weights too, as they are stored; an input of which a part
             is taken counts as that part, and a new shape of the same data as nothing.
         nodes: the nodes of the built graph, functions inlined, that it stands for; of a fused layer

@@ -1,7 +1,14 @@
 """Times of a plan's layers, from OpenVINO's own counters and the graph that it executes.
 
-The counters are read after every run and medians taken. Shapes of plans with a free batch are those
-of the last run. Layers that were merged away or work in place take no time and are left out.
+A counter is the average, in whole microseconds, of all runs since the plan was compiled. Runs are
+made in blocks; a block's own average follows from the counters before and after it, and the median
+of the blocks is taken:
+
+    own = (runs_after * counter_after - runs_before * counter_before) / runs_of_the_block
+
+The first block, in which kernels and memory are made ready, is dropped. Shapes of plans with a free
+batch are those of the last run. Layers that were merged away or work in place take no time and are
+left out.
 """
 
 from __future__ import annotations
@@ -17,7 +24,7 @@ import numpy as np
 from ..backends.base import Pictures
 from ..layer_time import BETWEEN, LayerTime
 
-_WARM_UP, _LEAST_RUNS, _SECONDS = 3, 5, 2.0
+_BLOCKS, _LEAST_RUNS, _SECONDS = 5, 2, 2.0
 _PRECISIONS = {
     "f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8",
 }  # fmt: skip
@@ -36,29 +43,40 @@ def layer_times(
         graph: an ``openvino.Model``.
         pictures: (N, C, H, W), float32.
         config: what it is compiled with.
-        seconds: how long to run it; five runs at least.
+        seconds: how long to run it; two runs a block at least.
     """
     import openvino as ov
 
     compiled = ov.Core().compile_model(graph, "CPU", {**config, "PERF_COUNT": True})
     request, feed = compiled.create_infer_request(), np.ascontiguousarray(pictures)
-    for _ in range(_WARM_UP):
-        request.infer([feed], share_inputs=True)
-    times: dict[str, list[float]] = defaultdict(list)
-    between: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(between) < _LEAST_RUNS or time.perf_counter() < end:
-        start = time.perf_counter()
-        request.infer([feed], share_inputs=True)
-        wall = 1000 * (time.perf_counter() - start)
-        run = {c.node_name: 1000 * c.real_time.total_seconds() for c in request.profiling_info}
-        for name, milliseconds in run.items():
-            times[name].append(milliseconds)
-        between.append(max(0.0, wall - sum(run.values())))
-    medians = {name: statistics.median(own) for name, own in times.items()}
+    _run(request, feed)  # the first is no measure of how many fit
+    runs = max(_LEAST_RUNS, round(seconds / (_BLOCKS + 1) / _run(request, feed)))
+    sums, times, between = [_sums(request, 2)], defaultdict[str, list[float]](list), []
+    for block in range(_BLOCKS + 1):
+        wall = 1000 * sum(_run(request, feed) for _ in range(runs)) / runs
+        sums.append(_sums(request, 2 + (block + 1) * runs))
+        own = {name: max(0.0, t - sums[-2].get(name, 0.0)) / runs for name, t in sums[-1].items()}
+        if block:
+            between.append(max(0.0, wall - sum(own.values())))
+            for name, milliseconds in own.items():
+                times[name].append(milliseconds)
+    medians = {name: statistics.median(each) for name, each in times.items()}
     executed = compiled.get_runtime_model().get_ordered_ops()
     layers = [_layer(op, medians[n]) for op in executed if medians.get(n := op.get_friendly_name())]
     return (*layers, _between(statistics.median(between)))
+
+
+def _run(request: Any, feed: Pictures) -> float:
+    """Run once; return seconds."""
+    start = time.perf_counter()
+    request.infer([feed], share_inputs=True)
+    return time.perf_counter() - start
+
+
+def _sums(request: Any, runs: int) -> dict[str, float]:
+    """Milliseconds of each layer in all runs so far."""
+    counters = request.profiling_info
+    return {each.node_name: 1000 * runs * each.real_time.total_seconds() for each in counters}
 
 
 def _between(milliseconds: float) -> LayerTime:

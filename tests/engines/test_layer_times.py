@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from pathlib import Path
 
@@ -52,9 +53,7 @@ def test_a_fused_layer_names_its_nodes_and_its_bytes(
         "w": rng.normal(size=(32, 16, 3, 3)).astype(np.float32),
         "b": rng.normal(size=32).astype(np.float32),
     }
-    start = time.perf_counter()
     found = layers(CONV, weights, tmp_path, batch)
-    wall = 1000 * (time.perf_counter() - start)
     (conv,) = [layer for layer in found if layer.kind == "Convolution"]
     assert {"c", "y"} <= set(conv.nodes)
     assert conv.precision == "fp32"
@@ -62,7 +61,27 @@ def test_a_fused_layer_names_its_nodes_and_its_bytes(
     assert [layer.kind for layer in found].count(BETWEEN) == 1
     assert found[-1].kind == BETWEEN
     assert all(layer.milliseconds > 0 for layer in found[:-1])
-    assert sum(layer.milliseconds for layer in found) < wall
+
+
+def test_times_are_those_of_one_run(rng: np.random.Generator, tmp_path: Path) -> None:
+    weights = {
+        "w": rng.normal(size=(32, 16, 3, 3)).astype(np.float32),
+        "b": rng.normal(size=32).astype(np.float32),
+    }
+    found = layers(CONV, weights, tmp_path, 32)
+    settings = RunSettings()
+    with backend("openvino").open(
+        tmp_path / "plan.xml", label="conv", settings=settings, max_batch=32
+    ) as runner:
+        feed = np.ones((32, 16, 32, 32), np.float32)
+        times = []
+        for _ in range(20):
+            start = time.perf_counter()
+            runner.execute(feed)
+            times.append(1000 * (time.perf_counter() - start))
+    # Within a factor of five, on a machine that others may use.
+    told = sum(layer.milliseconds for layer in found)
+    assert statistics.median(times) / 5 < told < 5 * statistics.median(times)
 
 
 def test_int8_layers_are_counted_as_they_are_stored(
