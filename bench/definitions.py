@@ -20,7 +20,7 @@ TIMES = (
 RIVALS = (
     "Rivals: the model as it is, run otherwise. TensorFlow eager: called as it was loaded (the "
     "signature of a SavedModel is a graph already); XLA: tf.function(jit_compile=True); openvino: "
-    "convert_model on the user's own file, compiled with OpenVINO's defaults, in the precision "
+    "the user's own file, read by OpenVINO and compiled with its defaults, in the precision "
     "that it then says it runs in. Each is compared with the model on the same noise at all batch "
     "sizes; other numbers: they differ by more than the spec allows an fp32 engine.",
 )

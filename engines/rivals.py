@@ -3,21 +3,25 @@
 * TensorFlow eager: the model is called as it was loaded. The signature of a SavedModel is a graph
   already; the layers of a Keras file are called one by one.
 * TensorFlow XLA: ``tf.function(jit_compile=True)``, compiled anew for each batch size.
-* OpenVINO as it is: ``openvino.convert_model`` on the file or folder itself, compiled with
-  OpenVINO's own defaults, which may be bf16 where the processor has it.
+* OpenVINO as it is: the file or folder itself, read by OpenVINO and compiled with its own defaults,
+  which may be bf16 where the processor has it. ``openvino.convert_model`` does the same, but sends
+  a note of it to its makers, from processes that it forks, and waits for them at exit.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..convert.sources import Source, source_format
+from ..convert.sources.freeze import freeze
 from ..convert.sources.tf_graph import import_tensorflow
 from ..errors import InputFileError
 from ..spec import DetectorSpec, RecognizerSpec
@@ -60,7 +64,7 @@ class _OpenVinoRunner(Runner):
     def __init__(self, function: Any, spec: DetectorSpec | RecognizerSpec) -> None:
         import openvino as ov
 
-        compiled = ov.compile_model(_converted(function, spec), "CPU")
+        compiled = ov.compile_model(_read(function, spec), "CPU")
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         super().__init__(
             label=f"openvino as it is ({precision})",
@@ -89,18 +93,22 @@ class _OpenVinoRunner(Runner):
         self._request = None
 
 
-def _converted(function: Any, spec: DetectorSpec | RecognizerSpec) -> Any:
+def _read(function: Any, spec: DetectorSpec | RecognizerSpec) -> Any:
     """Return OpenVINO's model of the source; of a Keras file, which it cannot read, as traced."""
     import openvino as ov
 
     if source_format(spec.source) != "keras":
-        model = ov.convert_model(str(spec.source.path))
+        model = ov.Core().read_model(spec.source.path)
         _port(model.inputs, spec.input.name, "input")
         return model
     tf = import_tensorflow()
     batch = None if spec.input.max_batch > 1 else 1
     entry = tf.TensorSpec((batch, *spec.input.shape[1:]), tf.float32)
-    return ov.convert_model(tf.function(function).get_concrete_function(entry))
+    frozen = freeze(tf.function(function).get_concrete_function(entry), whole=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "frozen.pb"
+        path.write_bytes(frozen.graph.SerializeToString())
+        return ov.Core().read_model(path)
 
 
 def _output(ports: Sequence[Any], spec: DetectorSpec | RecognizerSpec) -> Any:

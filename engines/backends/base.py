@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +20,7 @@ from ...errors import UserError
 from ..layer_time import LayerTime
 from ..manifest import Precision
 from ..nvidia.options import NvidiaOptions, changed
+from ..turns import Turns
 
 Pictures = npt.NDArray[np.float32]
 
@@ -105,7 +106,7 @@ class Runner(ABC):
         """(C, H, W) of one picture."""
         self.max_batch = max_batch
         self._pool: ThreadPoolExecutor | None = None
-        self._free, self._starting = BoundedSemaphore(1), Lock()
+        self._free, self._starting = Turns(1), Lock()
 
     def run(self, pictures: Pictures) -> npt.NDArray[np.float32]:
         """Run a batch; return the output in the converted graph's layout.
@@ -127,12 +128,12 @@ class Runner(ABC):
     def submit(self, pictures: Pictures) -> Future[npt.NDArray[np.float32]]:
         """Run a batch in a thread of the runner's own; errors of :meth:`run` come with the result.
 
-        Waits if two batches for each lane have not ended yet.
+        Waits if two batches for each lane have not ended yet, and for those who came before.
         """
         with self._starting:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self.lanes, thread_name_prefix=self.label)
-                self._free = BoundedSemaphore(2 * self.lanes)
+                self._free = Turns(2 * self.lanes)
             pool, free = self._pool, self._free
         free.acquire()
         try:
