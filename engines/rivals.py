@@ -27,6 +27,7 @@ from ..errors import InputFileError
 from ..spec import DetectorSpec, RecognizerSpec
 from .backends.base import Pictures, Runner
 from .baseline import TensorFlowRunner, as_converted, as_source
+from .openvino.library import import_openvino
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class _OpenVinoRunner(Runner):
     """A model as OpenVINO's own converter takes it; the label says what it computes in."""
 
     def __init__(self, function: Any, spec: DetectorSpec | RecognizerSpec) -> None:
-        import openvino as ov
+        ov = import_openvino()
 
         compiled = ov.compile_model(_read(function, spec), "CPU")
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -95,7 +96,7 @@ class _OpenVinoRunner(Runner):
 
 def _read(function: Any, spec: DetectorSpec | RecognizerSpec) -> Any:
     """Return OpenVINO's model of the source; of a Keras file, which it cannot read, as traced."""
-    import openvino as ov
+    ov = import_openvino()
 
     if source_format(spec.source) != "keras":
         model = ov.Core().read_model(spec.source.path)

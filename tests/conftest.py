@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ocr_trt.engines.build_cache import BuildCache
+from ocr_trt.engines.openvino.library import import_openvino
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
 
@@ -19,6 +20,12 @@ def _no_build_cache() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OCR_TRT_CACHE_MIB", "0")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_telemetry() -> None:
+    """Tests import ``openvino`` too; whoever does so first decides whether it reports that."""
+    import_openvino()
 
 
 if TYPE_CHECKING:

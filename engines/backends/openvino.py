@@ -18,6 +18,7 @@ from ..cpu import has_bf16, has_exact_int8
 from ..layer_time import LayerTime
 from ..manifest import Precision
 from ..openvino.compile import compile_config
+from ..openvino.library import import_openvino
 from .base import Backend, BuildSettings, GraphNeeds, Pictures, Presence, Runner, RunSettings
 
 _RECURRENT = (b"LSTMSequence", b"GRUSequence", b"RNNSequence")
@@ -34,7 +35,7 @@ class _OpenVino(Backend):
     def presence(self) -> Presence:
         """Part of the base install."""
         try:
-            import openvino
+            openvino = import_openvino()
         except ImportError as error:
             return Presence(
                 can_build=False, can_run=False, reason=str(error), remedy="pip install openvino"
@@ -48,11 +49,11 @@ class _OpenVino(Backend):
     def _read(self, model: onnx.ModelProto) -> Any:
         """Hand over a graph, with our functions inlined."""
         import onnx_ir as ir
-        import openvino as ov
         from onnx_ir.passes import common
 
         from ..lower.fake_quantize import lower_qdq_pairs
 
+        ov = import_openvino()
         whole = ir.from_proto(model)
         common.InlinePass()(whole)
         inlined = lower_qdq_pairs(ir.to_proto(whole))
@@ -74,7 +75,7 @@ class _OpenVino(Backend):
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Write OpenVINO's own form (.xml and .bin)."""
-        import openvino as ov
+        ov = import_openvino()
 
         graph = self._read(model)
         try:
@@ -97,7 +98,7 @@ class _OpenVino(Backend):
         self, plan: Path, names: Sequence[str], pictures: Pictures
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Add outputs to the plan; the importer kept the names of tensors."""
-        import openvino as ov
+        ov = import_openvino()
 
         core = ov.Core()
         graph = core.read_model(plan)
@@ -116,7 +117,7 @@ class _OpenVino(Backend):
         self, plan: Path, pictures: Pictures, settings: RunSettings
     ) -> tuple[LayerTime, ...]:
         """Read the counters of OpenVINO."""
-        import openvino as ov
+        ov = import_openvino()
 
         from ..openvino.profile import layer_times
 
@@ -137,7 +138,7 @@ def _is_slow_with_free_batch(plan: Path) -> bool:
     text = plan.read_bytes()
     if not any(b'type="%s"' % kind in text for kind in _RECURRENT):
         return False
-    import openvino as ov
+    ov = import_openvino()
 
     return bool(ov.Core().read_model(plan).input(0).partial_shape.is_dynamic)
 

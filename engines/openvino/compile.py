@@ -22,6 +22,7 @@ from ..backends.base import RunSettings
 from ..build_cache import default_cache
 from ..bundle import file_entry
 from ..cpu import cpu_features
+from .library import import_openvino
 
 FOLDER = "openvino"
 """In the cache."""
@@ -54,7 +55,7 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
         InputFileError: it computes in bf16, and this processor cannot.
         RuntimeError: OpenVINO's own, if it cannot read or compile the plan.
     """
-    import openvino as ov
+    ov = import_openvino()
 
     core, config = ov.Core(), compile_config(settings, plan)
     is_kept = settings.built is not None and default_cache() is not None

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..layer_time import LayerTime
 from ..manifest import Precision
+from .library import import_openvino
 from .profile import layer_times
 
 _SIZES = ((48, 160), (64, 160), (80, 80), (96, 160), (160, 80), (192, 64))
@@ -30,7 +31,7 @@ def convolution_peaks(
         config: what engines are compiled with; the precision is set here.
         progress: called with the share of the measuring that is done, 0..1.
     """
-    import openvino as ov
+    ov = import_openvino()
 
     capable = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     wanted: tuple[Precision, ...] = ("fp32", "int8")
@@ -60,8 +61,8 @@ def _fastest(layers: tuple[LayerTime, ...], precision: Precision, *, flops: int)
 
 def _convolutions(channels: int, side: int, *, is_int8: bool) -> Any:
     """Return the model. Weights of 63 at most are exact on every processor (see GraphNeeds)."""
-    import openvino as ov
-    from openvino import opset13 as ops
+    ov = import_openvino()
+    ops = ov.opset13
 
     rng = np.random.default_rng(0)
     entry = ops.parameter([1, channels, side, side], np.float32)

@@ -23,6 +23,7 @@ import numpy as np
 
 from ..backends.base import Pictures
 from ..layer_time import BETWEEN, LayerTime
+from .library import import_openvino
 
 _BLOCKS, _LEAST_RUNS, _SECONDS = 5, 2, 2.0
 _PRECISIONS = {
@@ -45,7 +46,7 @@ def layer_times(
         config: what it is compiled with.
         seconds: how long to run it; two runs a block at least.
     """
-    import openvino as ov
+    ov = import_openvino()
 
     compiled = ov.Core().compile_model(graph, "CPU", {**config, "PERF_COUNT": True})
     request, feed = compiled.create_infer_request(), np.ascontiguousarray(pictures)

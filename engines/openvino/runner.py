@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..backends.base import Runner, RunSettings
 from .compile import compiled_plan
+from .library import import_openvino
 
 
 class _Lanes:
@@ -64,7 +65,7 @@ class RecurrentRunner(Runner):
     """
 
     def __init__(self, plan: Path, settings: RunSettings, *, label: str, max_batch: int) -> None:
-        import openvino as ov
+        ov = import_openvino()
 
         shape = picture_shape(ov.Core().read_model(plan))
         super().__init__(label=label, shape=shape, max_batch=max_batch)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,6 +65,38 @@ def doubled(runner: Runner) -> bool:
 
 def may_not_compile(*_: object) -> None:
     raise AssertionError("a plan was compiled that is kept")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from ocr_trt.engines.backends import backend; backend('openvino').presence()",
+        "sys.argv[1:] = ['doctor']; from ocr_trt.cli.app import main; main()",
+    ],
+    ids=["a target asked for", "the program"],
+)
+def test_openvino_tells_nobody_that_it_is_used(program: str) -> None:
+    """Left alone it forks processes that report each import and each conversion."""
+    code = f"""import sys
+try:
+    {program}
+except SystemExit:
+    pass
+assert "openvino" in sys.modules
+print([name for name in sys.modules if name.startswith("openvino_telemetry")], file=sys.stderr)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr == "[]\n"
+
+
+def test_only_one_file_imports_openvino() -> None:
+    root = Path(compiling.__file__).parents[2]
+    importing = [
+        path.relative_to(root).as_posix()
+        for folder in ("engines", "pipeline", "bench", "debug", "recipe", "cli", "calibration")
+        for path in (root / folder).rglob("*.py")
+        if re.search(r"^\s*(import openvino|from openvino import)", path.read_text(), re.M)
+    ]
+    assert importing == ["engines/openvino/library.py"]
 
 
 def test_lanes_run_side_by_side_and_give_each_caller_its_own(plan: Path) -> None:
