@@ -186,5 +186,7 @@ def test_a_comparison_with_rooflines(
     for file in write_report(report, tmp_path / "report"):
         text = file.read_text("utf-8")
         assert engines["openvino"].rooflines[0].why in unescape(text)
+        if file.suffix == ".html":
+            assert text.count('aria-label="Roofline plot.') == len(batches)
         if file.suffix == ".json":
             assert Report.model_validate_json(text) == report
