@@ -13,11 +13,9 @@ from .accuracy import Result, has_samples, judged, run_samples
 from .breakdown import breakdowns
 from .end_to_end import Measured, end_to_end
 from .latency import Contender, LatencySettings, LatencyStats, measure
-from .layers import rooflines
+from .layers import with_rooflines
 from .machine import machine, versions
-from .peaks import Peaks, measured_peaks
 from .results import ModelReport, Report, Sample, SystemRow
-from .roofline import Roofline
 from .score import scored
 from .systems import System, systems_of
 from .worst import worst_samples
@@ -31,7 +29,7 @@ def compare(
     settings: LatencySettings,
     reporter: Reporter,
     *,
-    with_rooflines: bool = False,
+    has_rooflines: bool = False,
 ) -> Report:
     """Compare bundles, grouped by model and input size, each group with its baseline.
 
@@ -42,7 +40,7 @@ def compare(
         dataset: what accuracy is measured on.
         settings: how long to time each system.
         reporter: is told of the steps.
-        with_rooflines: measure also what this machine can do, and how near each layer comes to it.
+        has_rooflines: measure also what this machine can do, and how near each layer comes to it.
 
     Raises:
         InputFileError: a sample cannot be read.
@@ -53,21 +51,18 @@ def compare(
         alike = (spec.name, bundle.manifest.source_sha256, spec.input, spec.widths)
         groups.setdefault(alike, []).append(bundle)
     notes: list[str] = []
-    peaks = measured_peaks(reporter) if with_rooflines else None
-    measured = [
-        _measured(group, dataset, settings, reporter, notes, peaks) for group in groups.values()
-    ]
-    return Report(
+    measured = [_measured(group, dataset, settings, reporter, notes) for group in groups.values()]
+    report = Report(
         machine=machine(),
         versions=versions(),
         settings=settings,
         data=str(dataset.folder) if dataset else None,
         data_sha256=tree_sha256(dataset.folder) if dataset else None,
         models=tuple(each.report for each in measured),
-        peaks=peaks,
         end_to_end=end_to_end(measured, dataset, reporter, notes) if dataset else None,
         notes=tuple(notes),
     )
+    return with_rooflines(report, [*groups.values()], reporter) if has_rooflines else report
 
 
 def _measured(
@@ -76,7 +71,6 @@ def _measured(
     settings: LatencySettings,
     reporter: Reporter,
     notes: list[str],
-    peaks: Peaks | None,
 ) -> Measured:
     spec = bundles[0].spec
     with ExitStack() as stack:
@@ -85,7 +79,6 @@ def _measured(
         for system in systems:
             stack.enter_context(system.engine)
         latencies = _latencies(systems, spec, settings, reporter)
-        found = _rooflines(bundles, systems, latencies, peaks, reporter)
         results = _results(systems, spec, dataset, reporter)
     if dataset is not None and not results:
         notes.append(f"{spec.name}: {_why_not_measured(systems, dataset)}")
@@ -94,13 +87,7 @@ def _measured(
         role=spec.role,
         input_shape=(spec.input.channels, spec.input.height, spec.input.width),
         systems=tuple(
-            SystemRow(
-                label=s.engine.label,
-                kind=s.kind,
-                latencies=latencies[i],
-                rooflines=found.get(i, ()),
-                note=s.note,
-            )
+            SystemRow(label=s.engine.label, kind=s.kind, latencies=latencies[i], note=s.note)
             for i, s in enumerate(systems)
         ),
         allowed_loss=spec.accuracy.max_loss,
@@ -129,25 +116,6 @@ def _latencies(
             measured = measure(contenders, settings, lambda share: advance(round(100 * share)))
         for index, stats in zip(timed, measured, strict=True):
             found[index] = (*found[index], stats)
-    return found
-
-
-def _rooflines(
-    bundles: list[Bundle],
-    systems: list[System],
-    latencies: list[tuple[LatencyStats, ...]],
-    peaks: Peaks | None,
-    reporter: Reporter,
-) -> dict[int, tuple[Roofline, ...]]:
-    """Of each engine that runs here, by its place among the systems."""
-    if peaks is None:
-        return {}
-    first = len(systems) - len(bundles)
-    found = {}
-    for place, bundle in enumerate(bundles, first):
-        if systems[place].timed:
-            with reporter.step(f"time the layers of {systems[place].engine.label}"):
-                found[place] = rooflines(bundle, latencies[place], peaks)
     return found
 
 

@@ -67,7 +67,7 @@ def bench(
     dataset = load_dataset(data) if data else None
     reporter = ConsoleReporter(silent=json)
     settings = LatencySettings(duration_s=duration)
-    found = compare(loaded, dataset, settings, reporter, with_rooflines=roofline)
+    found = compare(loaded, dataset, settings, reporter, has_rooflines=roofline)
     files = write_report(found, report) if report else []
     if not json:  # before anything can be wrong with the rules
         print_report(found)
