@@ -14,13 +14,13 @@ from .accuracy import Result, has_samples, judged, run_samples
 from .breakdown import breakdowns
 from .end_to_end import Measured, end_to_end
 from .latency import LatencySettings
+from .layers import with_rooflines
 from .load import LoadSettings
 from .machine import machine, versions
-from .peaks import Peaks
 from .results import ModelReport, Report, Sample, SystemRow
 from .score import scored
 from .systems import System, grouped, systems_of
-from .timings import measured_latencies, measured_loads, measured_rooflines
+from .timings import measured_latencies, measured_loads
 from .worst import worst_samples
 
 
@@ -31,12 +31,12 @@ class Extras:
     Attributes:
         rivals: other ways to run the model as it is.
         load: how the engines and the model do under it.
-        peaks: the machine's; how near each layer of the engines comes to them.
+        rooflines: what this machine can do, and how near each layer of the engines comes to it.
     """
 
     rivals: bool = False
     load: LoadSettings | None = None
-    peaks: Peaks | None = None
+    rooflines: bool = False
 
 
 NO_EXTRAS = Extras()
@@ -70,17 +70,17 @@ def compare(
     together = (
         end_to_end(measured, dataset, settings.duration_s, reporter, notes) if dataset else None
     )
-    return Report(
+    report = Report(
         machine=machine(),
         versions=versions(),
         settings=settings,
         data=str(dataset.folder) if dataset else None,
         data_sha256=tree_sha256(dataset.folder) if dataset else None,
         models=tuple(each.report for each in measured),
-        peaks=extras.peaks,
         end_to_end=together,
         notes=tuple(notes),
     )
+    return with_rooflines(report, grouped(bundles), reporter) if extras.rooflines else report
 
 
 def _measured(
@@ -100,7 +100,6 @@ def _measured(
         latencies = measured_latencies(systems, settings, reporter)
         duration = settings.duration_s
         loads = measured_loads(systems, extras.load, duration, reporter) if extras.load else {}
-        roofs = measured_rooflines(systems, latencies, extras.peaks, reporter)
         results = _results(systems, spec, dataset, reporter)
     if dataset is not None and not results:
         notes.append(f"{spec.name}: {_why_not_measured(systems, dataset)}")
@@ -114,7 +113,6 @@ def _measured(
                 kind=system.kind,
                 latencies=latencies[index],
                 difference=system.difference,
-                rooflines=roofs.get(index, ()),
                 load=loads.get(index),
                 note=system.note,
             )

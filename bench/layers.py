@@ -13,37 +13,82 @@ from ..engines.backends.base import RunSettings
 from ..engines.bundle import Bundle
 from ..engines.layer_time import BETWEEN, LayerTime
 from ..engines.manifest import Precision
+from ..reporter import Reporter
 from .latency import LatencyStats
-from .peaks import Peaks
+from .peaks import Peaks, measured_peaks
+from .results import ModelReport, Report
 from .roofline import LayerRow, Roofline
 from .roofline_words import why_not_faster
 from .work import GraphWork, graph_work
 
+_Times = dict[tuple[str, int], tuple[LayerTime, ...]]
+"""By label of the engine and batch size."""
 
-def rooflines(
-    bundle: Bundle, latencies: Sequence[LatencyStats], peaks: Peaks
-) -> tuple[Roofline, ...]:
-    """Return the roofline of a bundle's widest engine at each batch size that was timed.
 
-    Raises:
-        TargetMissingError: its target cannot run here.
+def with_rooflines(
+    report: Report, groups: Sequence[Sequence[Bundle]], reporter: Reporter
+) -> Report:
+    """Add the rooflines of the engines that were timed, at their widest input.
+
+    The peaks are the best of two measurements, before the layers are timed and after: a machine
+    that others use is not as fast at all times.
+
+    Args:
+        report: of a comparison.
+        groups: the bundles of each of its models, in the order of their rows.
+        reporter: is told of the steps.
     """
-    found = (_roofline(bundle, stats, peaks) for stats in latencies)
-    return tuple(each.model_copy(update={"why": why_not_faster(each)}) for each in found)
+    before = measured_peaks(reporter)
+    times = [_timed(*each, reporter) for each in zip(report.models, groups, strict=True)]
+    peaks = before.best_of(measured_peaks(reporter))
+    models = (
+        _with_rooflines(model, group, own, peaks)
+        for model, group, own in zip(report.models, groups, times, strict=True)
+    )
+    return report.model_copy(update={"models": tuple(models), "peaks": peaks})
 
 
-def _roofline(bundle: Bundle, stats: LatencyStats, peaks: Peaks) -> Roofline:
+def _timed(model: ModelReport, group: Sequence[Bundle], reporter: Reporter) -> _Times:
+    times: _Times = {}
+    for row, bundle in zip(model.engines, group, strict=True):
+        for stats in row.latencies:
+            with reporter.step(f"time the layers of {row.label} at batch {stats.batch}"):
+                times[row.label, stats.batch] = _layer_times(bundle, stats.batch)
+    return times
+
+
+def _layer_times(bundle: Bundle, batch: int) -> tuple[LayerTime, ...]:
     entry, spec = bundle.manifest.engines[-1], bundle.spec
-    work = graph_work(onnx.load(bundle.path(entry.model)), stats.batch)
-    shape = (stats.batch, spec.input.channels, spec.input.height, entry.width)
+    shape = (batch, spec.input.channels, spec.input.height, entry.width)
     pictures = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     settings = RunSettings(model=bundle.path(entry.model), is_trusted=bundle.is_trusted)
     target = backend(bundle.manifest.target)
-    times = target.layer_times(bundle.path(entry.plan), pictures, settings)
+    return target.layer_times(bundle.path(entry.plan), pictures, settings)
+
+
+def _with_rooflines(
+    model: ModelReport, group: Sequence[Bundle], times: _Times, peaks: Peaks
+) -> ModelReport:
+    found = {
+        row.label: tuple(
+            _roofline(bundle, stats, times[row.label, stats.batch], peaks)
+            for stats in row.latencies
+        )
+        for row, bundle in zip(model.engines, group, strict=True)
+    }
+    rows = (row.model_copy(update={"rooflines": found.get(row.label, ())}) for row in model.systems)
+    return model.model_copy(update={"systems": tuple(rows)})
+
+
+def _roofline(
+    bundle: Bundle, stats: LatencyStats, times: Sequence[LayerTime], peaks: Peaks
+) -> Roofline:
+    typed = onnx.load(bundle.path(bundle.manifest.engines[-1].model))
+    work = graph_work(typed, stats.batch)
     asked = bundle.manifest.precision
     precision: Precision = "int8" if asked == "best" else asked
     rows = layer_rows(times, work, peaks)
-    return Roofline(
+    found = Roofline(
         batch=stats.batch,
         precision=precision,
         milliseconds=stats.p50,
@@ -54,6 +99,7 @@ def _roofline(bundle: Bundle, stats: LatencyStats, peaks: Peaks) -> Roofline:
         unplaced=work.total - sum(row.flops for row in rows) if rows else 0,
         uncounted=work.uncounted,
     )
+    return found.model_copy(update={"why": why_not_faster(found)})
 
 
 def layer_rows(times: Sequence[LayerTime], work: GraphWork, peaks: Peaks) -> tuple[LayerRow, ...]:

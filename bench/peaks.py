@@ -40,6 +40,16 @@ class Peaks(BaseModel):
         known = {str(name): rate for name, rate in self.flops.items()}
         return known.get(precision) or known.get("fp32") or self.matrix_product
 
+    def best_of(self, other: Peaks) -> Peaks:
+        """Return the higher of each; ``other``: measured with the same target."""
+        both = [*self.flops.items(), *other.flops.items()]
+        return Peaks(
+            flops={name: max(rate for own, rate in both if own == name) for name, _ in both},
+            measured_with=self.measured_with,
+            matrix_product=max(self.matrix_product, other.matrix_product),
+            memory=max(self.memory, other.memory),
+        )
+
 
 def measured_peaks(reporter: Reporter) -> Peaks:
     """Measure this machine for a few seconds."""

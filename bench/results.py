@@ -162,6 +162,11 @@ class ModelReport(_Part):
         """Batch sizes at which anything was measured, ascending."""
         return tuple(sorted({s.batch for row in self.systems for s in row.latencies}))
 
+    @property
+    def engines(self) -> tuple[SystemRow, ...]:
+        """The rows of engines."""
+        return tuple(row for row in self.systems if row.kind == "engine")
+
     def speedup(self, row: SystemRow, batch: int) -> float | None:
         """Return the ratio of the baseline's median latency to this system's."""
         base = next((r.latency(batch) for r in self.systems if r.kind == "baseline"), None)

@@ -22,9 +22,10 @@ DEFINITIONS = (
     "of the typed graph, those over padding too. Elementwise ops, pooling, softmax and norms count "
     "bytes only. Bytes: inputs, outputs and weights of the layers that the target made, as they "
     "are stored; of an input that a part is taken of, that part.",
-    "Peaks: the fastest of eighteen 3x3 convolutions (48 to 192 channels, 64x64 to 160x160) that "
-    "the target itself runs in that precision, timed as layers are; memory: the "
-    "fastest NumPy copy of four times the largest cache, bytes read and bytes written.",
+    "Peaks: the better of two measurements, before the layers were timed and after. FLOP/s: the "
+    "fastest of eighteen 3x3 convolutions (48 to 192 channels, 64x64 to 160x160) that the target "
+    "itself runs in that precision, timed as layers are. Memory: the fastest NumPy copy of four "
+    "times the largest cache, bytes read and bytes written.",
     "Roofline: a layer takes at least max(FLOPs / peak of the precision it runs in, bytes / "
     "memory); a layer whose tensors stay in the caches can be faster. Layers: medians of five "
     "blocks of runs, with the target's counters on; shares are of all layers and the time between.",

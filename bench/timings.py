@@ -1,4 +1,4 @@
-"""All times of one model's systems: latencies, loads, layers."""
+"""All times of one model's systems: latencies and loads."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from contextlib import ExitStack
 from ..pipeline.engine import engine_from_bundle
 from ..reporter import Reporter
 from .latency import Contender, LatencySettings, LatencyStats, measure
-from .layers import rooflines
 from .load import Load, LoadSettings
 from .load_loops import measure_load
-from .peaks import Peaks
-from .roofline import Roofline
 from .systems import System, timed_batches
 
 
@@ -56,18 +53,3 @@ def measured_loads(
                 runners, settings, duration_s, lambda share: advance(round(100 * share))
             )
     return dict(zip(chosen, found, strict=True))
-
-
-def measured_rooflines(
-    systems: Sequence[System],
-    latencies: Sequence[Sequence[LatencyStats]],
-    peaks: Peaks | None,
-    reporter: Reporter,
-) -> dict[int, tuple[Roofline, ...]]:
-    """Time the layers of the engines that run here; results by their place in ``systems``."""
-    found = {}
-    for place, system in enumerate(systems):
-        if peaks is not None and system.bundle is not None and system.timed:
-            with reporter.step(f"time the layers of {system.engine.label}"):
-                found[place] = rooflines(system.bundle, latencies[place], peaks)
-    return found

@@ -89,7 +89,6 @@ def bench(
     quiet_libraries(verbose=verbose)
     from ..bench.compare import Extras, compare
     from ..bench.latency import LatencySettings
-    from ..bench.peaks import measured_peaks
     from ..bench.report import FILES, without_pictures, write_report
     from ..engines.bundle import load_bundle
     from ..ocr.dataset import load_dataset
@@ -105,7 +104,7 @@ def bench(
     extras = Extras(
         rivals=rivals,
         load=_load_settings(concurrency, rate, is_wanted=load),
-        peaks=measured_peaks(reporter) if roofline else None,
+        rooflines=roofline,
     )
     settings = LatencySettings(duration_s=duration)
     found = compare(loaded, dataset, settings, reporter, extras)

@@ -88,6 +88,14 @@ def test_a_precision_that_was_not_measured_counts_as_fp32() -> None:
     assert PEAKS.of("") == PEAKS.of("fp16") == 100e9
 
 
+def test_of_two_measurements_the_better_counts() -> None:
+    other = PEAKS.model_copy(update={"flops": {"fp32": 120e9, "int8": 150e9}, "memory": 9e9})
+    best = PEAKS.best_of(other)
+    assert best.flops == {"fp32": 120e9, "int8": 200e9}
+    assert best.memory == 10e9
+    assert best == other.best_of(PEAKS)
+
+
 def roofline(*layers: LayerRow, between: float = 1.0, milliseconds: float = 10.0) -> Roofline:
     return Roofline(
         batch=1, precision="int8", milliseconds=milliseconds,
@@ -168,8 +176,7 @@ def test_a_comparison_with_rooflines(
         output=tmp_path / "bundles", latency=quick,
     )  # fmt: skip
     bundles = [load_bundle(built.folder) for built in build(wanted)]
-    extras = Extras(peaks=peaks_module.measured_peaks(SilentReporter()))
-    report = compare(bundles, None, quick, SilentReporter(), extras)
+    report = compare(bundles, None, quick, SilentReporter(), Extras(rooflines=True))
     assert report.peaks is not None
     assert report.peaks.memory > 1e8
     (model,) = report.models
@@ -187,5 +194,7 @@ def test_a_comparison_with_rooflines(
     for file in write_report(report, tmp_path / "report"):
         text = file.read_text("utf-8")
         assert engines["openvino"].rooflines[0].why in unescape(text)
+        if file.suffix == ".html":
+            assert text.count('aria-label="Roofline plot.') == len(batches)
         if file.suffix == ".json":
             assert Report.model_validate_json(text) == report
