@@ -69,7 +69,11 @@ def _why_rather_not(node: ir.Node) -> str | None:
 
 
 def place(
-    graph: ir.Graph, held: Mapping[str, str] | None = None, *, everywhere: bool = False
+    graph: ir.Graph,
+    held: Mapping[str, str] | None = None,
+    *,
+    everywhere: bool = False,
+    products: bool = True,
 ) -> list[Placement]:
     """Decide for every Conv, MatMul and ConvTranspose of a graph, in order.
 
@@ -77,6 +81,7 @@ def place(
         graph: clean float graph.
         held: ops, by their first output, that stay in float for a reason of the caller.
         everywhere: in int8 also what gains little by it or costs accuracy.
+        products: in int8 also matrix products.
     """
     decisions, held = [], held or {}
     for node in graph:
@@ -84,6 +89,8 @@ def place(
             reason = _why_never(node)
             if not everywhere:
                 reason = reason or _why_rather_not(node)
+                if node.op_type == "MatMul" and not products:
+                    reason = reason or "matrix products are faster in float on this processor"
             reason = reason or held.get(name_of(node.outputs[0]))
         elif node.op_type == "ConvTranspose":
             reason = "TensorRT has no int8 deconvolution"

@@ -41,10 +41,13 @@ class Quantized:
     placements: tuple[Placement, ...]
 
 
-def quantized_tensors(model: onnx.ModelProto, *, everywhere: bool = False) -> list[str]:
+def quantized_tensors(
+    model: onnx.ModelProto, *, everywhere: bool = False, products: bool = True
+) -> list[str]:
     """Return the names of the activations that int8 ops read, whose ranges are needed."""
     graph = ir.from_proto(model).graph
-    chosen = {p.node for p in place(graph, everywhere=everywhere) if p.reason is None}
+    placements = place(graph, everywhere=everywhere, products=products)
+    chosen = {p.node for p in placements if p.reason is None}
     readers = (node for node in graph if node.outputs[0].name in chosen)
     return list(dict.fromkeys(name_of(node.inputs[0]) for node in readers))
 
@@ -159,7 +162,7 @@ def quantize(
     """
     copy, style = ir.from_proto(model), style or Int8Style()
     graph = copy.graph
-    placements = tuple(place(graph, held, everywhere=style.everywhere))
+    placements = tuple(place(graph, held, everywhere=style.everywhere, products=style.products))
     chosen = {placement.node for placement in placements if placement.reason is None}
     if style.shares_scales:
         ranges = shared_ranges(graph, ranges)

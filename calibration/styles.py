@@ -19,5 +19,7 @@ class Int8Style:
     """Give what meets in a Concat one scale, so that it is joined without rounding again."""
     everywhere: bool = False
     """Also the first layer, the one that makes the output, and small products."""
+    products: bool = True
+    """Also matrix products, which are slower than in float where int8 has no instructions."""
     rounds_skips: bool = False
     """Let a residual sum read the rounded skip: convolution, sum and activation become one op."""

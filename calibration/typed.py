@@ -119,7 +119,9 @@ class Calibrator:
 
     def _int8(self, typing: Typing) -> Typed:
         if not self.tensors(typing.style):
-            raise ConversionError("nothing in the model can run in int8; use --precision fp32")
+            raise ConversionError(
+                "nothing in the model gains by int8 here; use --precision fp32, or --everywhere"
+            )
         equal = "equalize" in typing.remedies
         graphs, ranges = self._equalized() if equal else self.graphs, self._chosen(typing, equal)
         if "bias" in typing.remedies:
@@ -192,11 +194,14 @@ class Calibrator:
     def placements(self, typing: Typing = INT8) -> list[Placement]:
         """Return all weighted ops in the order of the graph, and why they stay in float."""
         graph = ir.from_proto(self.any_graph).graph
-        return place(graph, typing.held, everywhere=typing.style.everywhere)
+        style = typing.style
+        return place(graph, typing.held, everywhere=style.everywhere, products=style.products)
 
     def tensors(self, style: Int8Style) -> list[str]:
         """Return the tensors whose ranges int8 needs."""
-        return quantized_tensors(self.any_graph, everywhere=style.everywhere)
+        return quantized_tensors(
+            self.any_graph, everywhere=style.everywhere, products=style.products
+        )
 
     @property
     def knows_all_ranges(self) -> bool:

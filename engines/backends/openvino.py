@@ -43,8 +43,13 @@ class _OpenVino(Backend):
         return Presence(can_build=True, can_run=True, version=openvino.__version__.split("-")[0])
 
     def needs(self) -> GraphNeeds:
-        """Its kernels clip sums of products where the processor adds them in 16 bits."""
-        return GraphNeeds(style=Int8Style(largest_weight=127 if has_exact_int8() else 63))
+        """Where the processor adds two products of int8 in 16 bits, its kernels clip sums, and
+        matrix products are slower than in float.
+        """
+        is_exact = has_exact_int8()
+        return GraphNeeds(
+            style=Int8Style(largest_weight=127 if is_exact else 63, products=is_exact)
+        )
 
     def _read(self, model: onnx.ModelProto) -> Any:
         """Hand over a graph, with our functions inlined."""
