@@ -44,5 +44,6 @@ PIPELINE = (
     "Whole pictures: from the file to the text. One worker: the systems read each picture in turn; "
     "pictures per second are their number by the sum of their median times; stages are means of "
     "each picture's medians. More workers: of the median pass over all pictures, with as many "
-    "batches at once as `ocr-trt tune` found best, or one per core. The first pass does not count.",
+    "batches at once as `ocr-trt tune` found best, or one per core. Speed-up: pictures per second "
+    "against one worker of the model. The first pass does not count.",
 )

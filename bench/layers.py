@@ -13,6 +13,7 @@ from ..engines.backends.base import RunSettings
 from ..engines.bundle import Bundle
 from ..engines.layer_time import BETWEEN, LayerTime
 from ..engines.manifest import Precision
+from ..engines.tuned import choice_for
 from ..reporter import Reporter
 from .latency import LatencyStats
 from .peaks import Peaks, measured_peaks
@@ -61,7 +62,13 @@ def _layer_times(bundle: Bundle, batch: int) -> tuple[LayerTime, ...]:
     entry, spec = bundle.manifest.engines[-1], bundle.spec
     shape = (batch, spec.input.channels, spec.input.height, entry.width)
     pictures = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-    settings = RunSettings(model=bundle.path(entry.model), is_trusted=bundle.is_trusted)
+    choice = choice_for(bundle, "latency")  # as latencies are timed
+    settings = RunSettings(
+        model=bundle.path(entry.model),
+        is_trusted=bundle.is_trusted,
+        lanes=choice.lanes,
+        threads=choice.threads,
+    )
     target = backend(bundle.manifest.target)
     return target.layer_times(bundle.path(entry.plan), pictures, settings)
 
@@ -88,12 +95,13 @@ def _roofline(
     asked = bundle.manifest.precision
     precision: Precision = "int8" if asked == "best" else asked
     rows = layer_rows(times, work, peaks)
+    on_cpu = backend(bundle.manifest.target).runs_on_cpu  # so are the peaks
     found = Roofline(
         batch=stats.batch,
         precision=precision,
         milliseconds=stats.p50,
         flops=work.total,
-        peak=peaks.flops.get(precision),
+        peak=peaks.flops.get(precision) if on_cpu else None,
         layers=rows,
         between=sum(each.milliseconds for each in times if each.kind == BETWEEN),
         unplaced=work.total - sum(row.flops for row in rows) if rows else 0,

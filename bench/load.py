@@ -110,20 +110,26 @@ def waits_from_seconds(seconds: Sequence[float]) -> Waits:
 
 
 def open_loop_from_times(
-    rate: float, due: Sequence[float], answered: Sequence[float], duration_s: float, lanes: int
+    rate: float,
+    due: Sequence[float],
+    answered: Sequence[float | None],
+    duration_s: float,
+    lanes: int,
 ) -> OpenLoop:
     """Sum up a run of an open loop.
 
     Args:
         rate: of the requests, per second.
         due: when each was due, in seconds from the start.
-        answered: when the first so many of them were answered; the others never had their turn.
+        answered: when the first so many of them were answered; None, and the others: they never had
+            their turn.
         duration_s: how long requests came.
         lanes: how many the engine runs at once.
     """
-    waited = [end - start for start, end in zip(due, answered, strict=False)]
-    waited += [duration_s - start for start in due[len(answered) :]]
-    in_time = sum(end <= duration_s for end in answered)
+    ends = [duration_s if end is None else end for end in answered]
+    ends += [duration_s] * (len(due) - len(answered))
+    waited = [end - start for start, end in zip(due, ends, strict=True)]
+    in_time = sum(end is not None and end <= duration_s for end in answered)
     backlog = len(due) - in_time
     return OpenLoop(
         rate=rate,

@@ -1,14 +1,15 @@
 """Runs that put an engine under load; what they measure is defined in ``load``.
 
 Requests wait in one queue, first come, first served, and as many threads as the runner has lanes
-take them from there. (``Runner.submit`` makes its callers wait in no order at all.)
+take them from there.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from threading import Event
 
 import numpy as np
 
@@ -69,18 +70,21 @@ def _rates(rows: Sequence[ClosedLoop]) -> tuple[float, ...]:
 
 def closed_loop(runner: Runner, picture: Pictures, clients: int, duration_s: float) -> ClosedLoop:
     """Let clients ask again and again, each for the duration and at least once."""
-    start = time.perf_counter()
+    start, stop = time.perf_counter(), Event()
     with ThreadPoolExecutor(runner.lanes) as lanes, ThreadPoolExecutor(clients) as pool:
 
         def client() -> list[float]:
             seconds: list[float] = []
-            while not seconds or time.perf_counter() < start + duration_s:
+            while not stop.is_set() and (not seconds or time.perf_counter() < start + duration_s):
                 sent = time.perf_counter()
                 seconds.append(lanes.submit(_answer, runner, picture).result() - sent)
             return seconds
 
         asked = [pool.submit(client) for _ in range(clients)]
-        seconds = [each for future in asked for each in future.result()]
+        try:
+            seconds = [each for future in as_completed(asked) for each in future.result()]
+        finally:
+            stop.set()  # one client failed, or somebody wants it to end
     whole = time.perf_counter() - start
     return ClosedLoop(
         clients=clients, throughput=len(seconds) / whole, waits=waits_from_seconds(seconds)
@@ -103,8 +107,9 @@ def open_loop(runner: Runner, picture: Pictures, rate: float, duration_s: float)
             sent.append(lanes.submit(_answer, runner, picture))
         wait(sent, timeout=_until(end))
         # The last ones first: lanes go on taking the first ones meanwhile.
-        begun = [future for future in reversed(sent) if not future.cancel()]
-        answered = [future.result() - start for future in reversed(begun)]
+        for future in reversed(sent):
+            future.cancel()
+        answered = [None if each.cancelled() else each.result() - start for each in sent]
     finally:
         lanes.shutdown(cancel_futures=True)
     return open_loop_from_times(rate, due, answered, duration_s, runner.lanes)

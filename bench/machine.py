@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib import metadata
 from pathlib import Path
 
 from .. import __version__
+from ..cores import usable_cores
 
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "openvino", "numpy")
 
@@ -25,7 +25,7 @@ def machine() -> dict[str, str]:
     """Return processor, usable cores and system."""
     return {
         "processor": _processor(),
-        "cores": str(len(os.sched_getaffinity(0))),
+        "cores": str(usable_cores()),
         "system": f"{platform.system()} {platform.release()}",
     }
 

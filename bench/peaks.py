@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from ..reporter import Reporter
 
 _RUNS = 5
 _MATRIX = 2048
-_LEAST_COPY = 64 << 20
+_LEAST_COPY, _MOST_COPY = 64 << 20, 1 << 30
 _TARGET = "openvino"
 
 
@@ -86,7 +87,7 @@ def _matrix_product() -> Callable[[], object]:
 
 def _copy_rate() -> float:
     """Copy on all cores and on one; the faster counts."""
-    size = max(_LEAST_COPY, 4 * largest_cache())
+    size = min(_MOST_COPY, max(_LEAST_COPY, 4 * last_caches()))
     source, target = np.ones(size, np.uint8), np.ones(size, np.uint8)
     cores = usable_cores()
     rates = []
@@ -101,7 +102,19 @@ def _copy_rate() -> float:
     return max(rates)
 
 
-def largest_cache(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
-    """Return the bytes of the largest cache that the first core reaches; 0 where it is not told."""
-    sizes = [path.read_text("ascii").strip() for path in folder.glob("index*/size")]
-    return max((int(size[:-1]) << 10 for size in sizes if size.endswith("K")), default=0)
+def last_caches(folder: Path = Path("/sys/devices/system/cpu")) -> int:
+    """Return the bytes of the largest caches of all cores in use; 0 where they are not told.
+
+    A cache that cores share counts once.
+    """
+    found: dict[tuple[str, int], int] = {}
+    for core in os.sched_getaffinity(0):
+        caches = []
+        for path in (folder / f"cpu{core}" / "cache").glob("index*/size"):
+            size, shared = path.read_text("ascii").strip(), path.with_name("shared_cpu_list")
+            if size.endswith("K") and shared.exists():
+                caches.append((int(size[:-1]) << 10, shared.read_text("ascii")))
+        if caches:
+            largest, sharers = max(caches)
+            found[sharers, largest] = largest
+    return sum(found.values())

@@ -38,7 +38,7 @@ def pipeline_rows(model: ModelReport) -> list[list[str]]:
             *(row.label, str(speed.workers), f"{speed.throughput:.2f}"),
             "-" if base is None else f"{speed.throughput / base.throughput:.2f}x",
             *(
-                (f"{sum(speed.stages.values()):.1f}", *(f"{speed.stages[s]:.1f}" for s in STAGES))
+                (f"{1000 / speed.throughput:.1f}", *(f"{speed.stages[s]:.1f}" for s in STAGES))
                 if speed.stages
                 else ("-",) * (1 + len(STAGES))
             ),

@@ -23,9 +23,9 @@ DEFINITIONS = (
     "bytes only. Bytes: inputs, outputs and weights of the layers that the target made, as they "
     "are stored; of an input that a part is taken of, that part.",
     "Peaks: the better of two measurements, before the layers were timed and after. FLOP/s: the "
-    "fastest of eighteen 3x3 convolutions (48 to 192 channels, 64x64 to 160x160) that the target "
-    "itself runs in that precision, timed as layers are. Memory: the fastest NumPy copy of four "
-    "times the largest cache, bytes read and bytes written.",
+    "fastest of eighteen 3x3 convolutions (48 to 192 channels, 64x64 to 160x160) that OpenVINO "
+    "runs on the CPU in that precision, timed as layers are. Memory: the fastest NumPy copy of "
+    "four times the caches, bytes read and bytes written.",
     "Roofline: a layer takes at least max(FLOPs / peak of the precision it runs in, bytes / "
     "memory); a layer whose tensors stay in the caches can be faster. Layers: medians of five "
     "blocks of runs, with the target's counters on; shares are of all layers and the time between.",
@@ -65,7 +65,8 @@ def rate_rows(model: ModelReport, peaks: Peaks) -> list[list[str]]:
             if found is None:
                 continue
             precision = found.precision if row.kind == "engine" else "fp32"
-            rate, peak = 1000 * found.flops / stats.p50, peaks.flops.get(precision)
+            rate = 1000 * found.flops / stats.p50
+            peak = found.peak if row.kind == "engine" else peaks.flops.get(precision)
             start = (row.label, str(stats.batch), f"{stats.p50:.2f}", f"{rate / 1e9:.0f}")
             rows.append([*start, precision, percent(rate / peak) if peak else "-"])
     return rows

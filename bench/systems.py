@@ -110,10 +110,13 @@ def _sources(bundle: Bundle, notes: list[str], with_rivals: bool) -> list[System
 def _rival_system(rival: Rival, baseline: System, notes: list[str]) -> System | None:
     """Open a rival and try it at all batch sizes; if it cannot run the model, a note says why."""
     spec, allowed = baseline.engine.spec, baseline.engine.spec.accuracy.max_difference
+    runner: Runner | None = None
     try:
         runner = rival.open()
         difference = _difference(runner, baseline.engine.runner(), spec)
     except Exception as error:  # every framework has its own
+        if runner is not None:
+            runner.close()
         text = re.sub(r"\[_Xla[^]]*\]", "", " ".join(str(error).split()))  # XLA's settings
         reason = text[:200].rstrip() or type(error).__name__
         notes.append(f"{spec.name}: {rival.label} cannot run it: {reason}")
@@ -122,11 +125,15 @@ def _rival_system(rival: Rival, baseline: System, notes: list[str]) -> System | 
     label = f"{runner.label}, other numbers" if is_other else runner.label
     than = f", an fp32 engine may by {allowed:g}" if is_other else ""
     return System(
-        engine=Engine(label=label, spec=spec, open_runner=lambda width: runner),
+        engine=Engine(label=label, spec=spec, open_runner=partial(_as_it_is, runner)),
         kind="rival",
         note=f"its output differs from the model's by {difference:.1e} at most{than}",
         difference=difference,
     )
+
+
+def _as_it_is(runner: Runner, width: int) -> Runner:
+    return runner
 
 
 def _difference(runner: Runner, baseline: Runner, spec: DetectorSpec | RecognizerSpec) -> float:
@@ -173,7 +180,8 @@ def engine_system(bundle: Bundle, label: str) -> System:
     """Return a bundle opened, or its typed graph in onnxruntime where its target cannot run."""
     target = backend(bundle.manifest.target)
     presence = target.presence()
-    if target.can_run_built(bundle.manifest.settings):
+    is_known = bundle.manifest.precision in (*target.precisions, "best")
+    if is_known and target.can_run_built(bundle.manifest.settings):
         engine = engine_from_bundle(bundle, label=label)
         return System(engine=engine, kind="engine", bundle=bundle)
     paths = {entry.width: bundle.path(entry.model) for entry in bundle.manifest.engines}

@@ -60,7 +60,8 @@ def build(
         ),
     ] = None,
     everywhere: Annotated[
-        bool, typer.Option(help="int8 also for the first and the last layer.")
+        bool,
+        typer.Option(help="int8 also for the first and the last layer, and all matrix products."),
     ] = False,
     detector: DetectorBundle = None,
     skip_bad: SkipBad = False,

@@ -38,16 +38,15 @@ def cache(
     quiet_libraries(verbose=verbose)
     from ..engines.build_cache import default_cache
     from ..engines.kept import clear_kept
+    from ..output import cache_root
 
     found = default_cache()
-    if found is None:
+    if action is Action.CLEAR:
+        size = (found.clear() if found else 0) + clear_kept()
+        told = {"folder": str(cache_root()), "removed_bytes": size}
+        print_json(told) if json else print(f"removed {size / 1e6:.1f} MB from {cache_root()}")
+    elif found is None:
         print_json({"folder": None}) if json else print("switched off: OCR_TRT_CACHE_MIB is 0")
-    elif action is Action.CLEAR:
-        size = found.clear() + clear_kept()
-        told = {"folder": str(found.folder.parent), "removed_bytes": size}
-        print_json(told) if json else print(
-            f"removed {size / 1e6:.1f} MB from {found.folder.parent}"
-        )
     else:
         _show(found, json)
 

@@ -43,7 +43,7 @@ def run(
         ),
     ] = 0,
     threads: Annotated[
-        int, typer.Option(min=0, help="Threads of each worker; 0: the cores, shared out.")
+        int, typer.Option(min=0, max=1024, help="Threads of each worker; 0: the cores, shared out.")
     ] = 0,
     tiles: Annotated[
         _Tiles,
@@ -73,8 +73,7 @@ def run(
     with ExitStack() as stack:
         engines = []
         for bundle in bundles:
-            opened = _engine(bundle, min(workers, len(files)), threads, is_alone=len(files) == 1)
-            engines.append(stack.enter_context(opened))
+            engines.append(stack.enter_context(_engine(bundle, workers, threads, len(files))))
         count = min(len(files), max(engine.runner().lanes for engine in engines))
         found, read = engines
         readers = [OcrReader(found, read, ReadSettings(tiles=tiles.value))] * count
@@ -86,14 +85,14 @@ def run(
         raise typer.Exit(_SOME_FAILED if len(files) > 1 else 2)
 
 
-def _engine(bundle: Bundle, workers: int, threads: int, *, is_alone: bool) -> Engine:
+def _engine(bundle: Bundle, workers: int, threads: int, files: int) -> Engine:
     """Open a bundle for so many workers, 0: as many as are best, with so many threads each."""
+    from ..engines.tuned import choice_for
     from ..pipeline.engine import engine_from_bundle
 
-    if workers or threads:
-        lanes = workers or 1
-        return engine_from_bundle(bundle, lanes=lanes, threads=lanes * threads)
-    return engine_from_bundle(bundle, mode="latency" if is_alone else "throughput")
+    usual = choice_for(bundle, "latency" if 1 in (workers, files) else "throughput")
+    lanes = min(workers or usual.lanes, files)
+    return engine_from_bundle(bundle, lanes=lanes, threads=lanes * threads or usual.threads)
 
 
 def picture_files(paths: Sequence[Path]) -> list[Path]:

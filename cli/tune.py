@@ -33,9 +33,11 @@ def tune(
     quiet_libraries(verbose=verbose)
     from ..bench.tune import TURNS, trials, tuning_from
     from ..engines.bundle import load_bundle
-    from ..engines.tuned import Mode, keep_tuning
+    from ..engines.tuned import Mode, check_tunable, keep_tuning
 
     loaded = [load_bundle(folder, is_trusted=trust) for folder in bundles]
+    for bundle in loaded:  # before anything is measured
+        check_tunable(bundle)
     modes: tuple[Mode, ...] = ("latency", "throughput")
     told = {}
     for bundle in loaded:

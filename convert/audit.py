@@ -101,11 +101,13 @@ def node_flops(node: ir.Node) -> int:
 def _einsum_flops(node: ir.Node) -> int:
     """Two for each combination of all its indices, as if its operands are multiplied at once."""
     terms = attribute(node, "equation", "").replace(" ", "").split("->")[0].split(",")
+    if any(value is None or value.shape is None for value in node.inputs):
+        return 0
     sizes: dict[str, int] = {}
     for term, value in zip(terms, node.inputs, strict=True):
         dims = _dims(value)
-        others = len(dims) - len(term.replace("...", ""))  # as many in every term
-        indices = term.replace("...", "0123456789"[:others])
+        others = len(dims) - len(term.replace("...", ""))
+        indices = term.replace("...", "9876543210"[10 - others :])  # aligned at the right
         sizes.update((i, max(d, sizes.get(i, 1))) for i, d in zip(indices, dims, strict=True))
     return 2 * int(np.prod(list(sizes.values()), dtype=np.int64)) if len(terms) > 1 else 0
 

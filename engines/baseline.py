@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import onnx_ir as ir
 
 from ..convert.sources import Source
 from ..convert.sources.tf_graph import import_tensorflow
+from ..cores import usable_cores
 from ..session import onnx_session
 from ..spec import DetectorSpec, RecognizerSpec
 from .backends.base import Pictures, Runner
@@ -28,7 +28,7 @@ class TensorFlowRunner(Runner):
             max_batch=spec.input.max_batch,
         )
         self._tf, self._call, self._spec = import_tensorflow(), function, spec
-        self.lanes = len(os.sched_getaffinity(0))
+        self.lanes = usable_cores()
 
     def prepare(self, pictures: Pictures) -> Any:
         """Bring pictures to the model's own layout, as a tensor."""

@@ -13,10 +13,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..cores import usable_cores
+from ..errors import TargetMissingError
 from ..output import cache_root, check_writable, write_whole
 from .backends import backend
 from .bundle import Bundle
 from .cpu import cpu_features
+
+_MOST = 4096
+"""Lanes and threads; a file that names more was not written by us."""
 
 Mode = Literal["latency", "throughput"]
 """Least time for one batch, or most pictures per second."""
@@ -30,8 +34,8 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lanes: int = Field(0, ge=0, le=1024)
-    threads: int = Field(0, ge=0, le=4096)
+    lanes: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0)
 
 
 class Tuning(BaseModel):
@@ -56,9 +60,26 @@ def choice_for(bundle: Bundle, mode: Mode) -> Choice:
 def kept_tuning(bundle: Bundle) -> Tuning | None:
     """Return what was measured for a bundle on this machine; None if nothing was."""
     try:
-        return Tuning.model_validate_json(_path(bundle).read_bytes())
+        found = Tuning.model_validate_json(_path(bundle).read_bytes())
     except (OSError, ValidationError):
         return None
+    numbers = (n for each in (found.latency, found.throughput) for n in (each.lanes, each.threads))
+    return found if max(numbers) <= _MOST else None
+
+
+def check_tunable(bundle: Bundle) -> None:
+    """Check that a bundle can run here, and that what is measured for it can be kept.
+
+    Raises:
+        TargetMissingError: its target cannot run it here.
+        OutputError: the cache cannot be written.
+    """
+    target = backend(bundle.manifest.target)
+    if not target.can_run_built(bundle.manifest.settings):
+        presence = target.presence()
+        why = presence.reason or "it was built for other GPUs"
+        raise TargetMissingError(f"{bundle.folder}: cannot run here: {why}; {presence.remedy}")
+    check_writable(_path(bundle).parent)
 
 
 def keep_tuning(bundle: Bundle, tuning: Tuning) -> Path:

@@ -21,7 +21,16 @@ class Turns:
             turn = Lock()
             turn.acquire()
             self._waiting.append(turn)
-        turn.acquire()
+        try:
+            turn.acquire()
+        except BaseException:  # interrupted: let nobody wait for one who is gone
+            with self._lock:
+                is_waiting = turn in self._waiting
+                if is_waiting:
+                    self._waiting.remove(turn)
+            if not is_waiting:
+                self.release()
+            raise
 
     def release(self) -> None:
         """Give a place back: it goes to whoever waits longest."""

@@ -43,9 +43,10 @@ class Engine:
 
     def close(self) -> None:
         """Close all runners."""
-        for runner in self._runners.values():
+        with self._lock:
+            runners, self._runners = self._runners, {}
+        for runner in runners.values():
             runner.close()
-        self._runners.clear()
 
     def __enter__(self) -> Engine:
         return self
@@ -77,6 +78,7 @@ def engine_from_bundle(
 
     Raises:
         InputFileError: its int8 weights are too large for this processor.
+        ValueError: ``threads`` or ``lanes`` are negative.
     Raises (when a runner is opened):
         TargetMissingError: its target cannot run here.
         InputFileError: the target cannot load the plan, or the plan is not what the spec says.

@@ -66,9 +66,11 @@ def detect_at_scales(
     found: Boxes | None = None
     for scale in _scales(picture, spec, shrunk):
         boxes = _detect_in_tiles(engine, picture, scale, stride, clock)
-        found = boxes if found is None else merge_boxes(found, boxes, _THINNEST / scale)
+        with clock("boxes"):
+            found = boxes if found is None else merge_boxes(found, boxes, _THINNEST / scale)
     assert found is not None
-    quads, scores = merge_boxes(found, whole, _THINNEST / shrunk)
+    with clock("boxes"):
+        quads, scores = merge_boxes(found, whole, _THINNEST / shrunk)
     order = np.argsort(-scores, kind="stable")
     return quads[order], scores[order]
 
@@ -89,7 +91,8 @@ def _detect_in_tiles(
     spec = detector_spec(engine)
     rows, columns = picture.shape[:2]
     size = (max(1, round(rows * scale)), max(1, round(columns * scale)))
-    scaled = picture if size == (rows, columns) else resize(picture, *size)
+    with clock("prepare"):
+        scaled = picture if size == (rows, columns) else resize(picture, *size)
     tile = (spec.input.height, spec.input.width)
     grid = tile_grid(size, tile, _OVERLAP, math.lcm(_STEP, stride))
     merged = MergedMap(grid, size, stride)

@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 
+from ...cores import limited_cores
 from ...errors import ConversionError, TargetMissingError
 from .freeze import freeze
 from .pixels import rename, taking_floats
@@ -35,6 +36,10 @@ def import_tensorflow() -> Any:
             f"this needs TensorFlow ({error}); install it with: pip install 'ocr-trt[tf]'"
         ) from None
     tf.get_logger().setLevel("ERROR")
+    if cores := limited_cores():  # it would start a thread for each core that the machine has
+        with contextlib.suppress(RuntimeError):  # it has started them
+            tf.config.threading.set_intra_op_parallelism_threads(cores)
+            tf.config.threading.set_inter_op_parallelism_threads(cores)
     return tf
 
 

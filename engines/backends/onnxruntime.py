@@ -69,7 +69,8 @@ class _OnnxRuntime(Backend):
         lanes = max(1, settings.lanes)
         threads = settings.threads
         if lanes > 1:
-            threads = max(1, (threads or usable_cores()) // lanes)
+            # The callers work too; what is left of the threads helps all of them.
+            threads = max(1, (threads or usable_cores()) - lanes + 1)
         session = onnx_session(str(plan), threads=threads, int8_kernels=True)
         return _Runner(session, label=label, max_batch=max_batch, lanes=lanes)
 

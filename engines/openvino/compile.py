@@ -2,8 +2,8 @@
 
 Compiling takes several times as long as loading, so the result is kept: in a file whose name is the
 SHA-256 of all that it depends on, and which begins with the SHA-256 of its content, because
-OpenVINO would run a damaged one. All of them together are held below a limit. Plans that were made
-here and now, to be tried, are not kept.
+OpenVINO would run a damaged one. All of them together are held below a limit. Plans that a build
+only tries are not kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...output import cache_root, write_cache
 from ..backends.base import RunSettings
 from ..build_cache import default_cache
 from ..bundle import file_entry
-from ..cpu import cpu_features
+from ..cpu import cpu_features, has_bf16
 from .library import import_openvino
 
 FOLDER = "openvino"
@@ -57,24 +57,26 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
     """
     ov = import_openvino()
 
+    if _has_bf16_in_it(plan) and not has_bf16():  # OpenVINO would run it in fp32 or emulate it
+        raise InputFileError(
+            "it computes in bf16, which this processor has no instructions for; build it here with "
+            "--precision fp32 or int8"
+        )
     core, config = ov.Core(), compile_config(settings, plan)
     is_kept = settings.built is not None and default_cache() is not None
     kept = _kept_path(plan, batch, config, ov.__version__) if is_kept else None
     blob = _checked(kept) if kept else None
     if blob is not None:
-        with contextlib.suppress(RuntimeError):  # compiled by another build of the same version
+        with contextlib.suppress(Exception):  # compiled by another build of the same version
             return core.import_model(blob, "CPU", config)
     graph = core.read_model(plan)
     if batch is not None:
         graph.reshape([batch, *list(graph.input(0).partial_shape)[1:]])
     compiled = core.compile_model(graph, "CPU", config)
-    if _has_bf16_in_it(plan) and compiled.get_property("INFERENCE_PRECISION_HINT") != ov.Type.bf16:
-        raise InputFileError(
-            "it computes in bf16, which this processor has no instructions for; build it here with "
-            "--precision fp32 or int8"
-        )
     if kept:
         data = compiled.export_model().getvalue()
+        if len(data) > _MOST_BYTES:
+            return compiled
         write_cache(kept, hashlib.sha256(data).digest() + data)
         _remove_oldest(kept.parent)
     return compiled

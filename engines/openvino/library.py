@@ -27,5 +27,5 @@ def import_openvino() -> Any:
     try:
         import openvino
     finally:
-        del sys.modules[_TELEMETRY]
+        sys.modules.pop(_TELEMETRY, None)  # another thread may have been here
     return openvino

@@ -34,7 +34,7 @@ _VIEWS = {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
 
 
 def layer_times(
-    graph: Any, pictures: Pictures, config: Mapping[str, Any], *, seconds: float = _SECONDS
+    graph: Any, pictures: Pictures, config: Mapping[str, Any], *, seconds: float | None = None
 ) -> tuple[LayerTime, ...]:
     """Compile a graph, run it on pictures for about ``seconds``, and return its layers in order.
 
@@ -44,13 +44,14 @@ def layer_times(
         graph: an ``openvino.Model``.
         pictures: (N, C, H, W), float32.
         config: what it is compiled with.
-        seconds: how long to run it; two runs a block at least.
+        seconds: how long to run it, None: two; two runs a block at least.
     """
     ov = import_openvino()
 
     compiled = ov.Core().compile_model(graph, "CPU", {**config, "PERF_COUNT": True})
     request, feed = compiled.create_infer_request(), np.ascontiguousarray(pictures)
     _run(request, feed)  # the first is no measure of how many fit
+    seconds = _SECONDS if seconds is None else seconds
     runs = max(_LEAST_RUNS, round(seconds / (_BLOCKS + 1) / _run(request, feed)))
     sums, times, between = [_sums(request, 2)], defaultdict[str, list[float]](list), []
     for block in range(_BLOCKS + 1):

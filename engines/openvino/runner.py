@@ -72,9 +72,12 @@ class RecurrentRunner(Runner):
         self.lanes = max(1, settings.lanes)
         self._plan, self._settings = plan, settings
         self._requests, self._compiling = dict[int, _Lanes](), Lock()
+        self._is_closed = False
+        self._requests_of(1)  # what is wrong with the plan is said here
 
     def _requests_of(self, size: int) -> _Lanes:
         with self._compiling:
+            assert not self._is_closed, f"{self.label} is closed"
             if size not in self._requests:
                 compiled = compiled_plan(self._plan, self._settings, batch=size)
                 self._requests[size] = _Lanes(compiled, self.lanes)
@@ -93,7 +96,9 @@ class RecurrentRunner(Runner):
     def close(self) -> None:
         """Drop the compiled models."""
         super().close()
-        self._requests.clear()
+        with self._compiling:
+            self._is_closed = True
+            self._requests.clear()
 
 
 def picture_shape(model: Any) -> tuple[int, int, int]:

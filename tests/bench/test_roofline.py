@@ -11,7 +11,7 @@ from ocr_trt.bench import peaks as peaks_module
 from ocr_trt.bench.compare import Extras, compare
 from ocr_trt.bench.latency import LatencySettings
 from ocr_trt.bench.layers import layer_rows
-from ocr_trt.bench.peaks import Peaks, largest_cache
+from ocr_trt.bench.peaks import Peaks, last_caches
 from ocr_trt.bench.report import write_report
 from ocr_trt.bench.results import Report
 from ocr_trt.bench.roofline import LayerRow, Roofline
@@ -154,12 +154,18 @@ def test_cells_plot_and_its_words() -> None:
     assert roofline_plot(roofline(), PEAKS) == ""
 
 
-def test_the_largest_cache_is_found(tmp_path: Path) -> None:
-    assert largest_cache(tmp_path) == 0
-    for place, size in enumerate(("32K", "1024K", "32768K")):
-        (tmp_path / f"index{place}").mkdir()
-        (tmp_path / f"index{place}" / "size").write_text(f"{size}\n", "ascii")
-    assert largest_cache(tmp_path) == 32 << 20
+def test_caches_that_cores_share_count_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    assert last_caches(tmp_path) == 0
+    for core, sharers in enumerate(("0-1", "0-1", "2-3", "2-3")):
+        for index, size, shared in ((0, "32K", str(core)), (3, "32768K", sharers)):
+            folder = tmp_path / f"cpu{core}" / "cache" / f"index{index}"
+            folder.mkdir(parents=True)
+            (folder / "size").write_text(f"{size}\n")
+            (folder / "shared_cpu_list").write_text(f"{shared}\n")
+    assert last_caches(tmp_path) == 2 * (32 << 20)
 
 
 def test_a_comparison_with_rooflines(

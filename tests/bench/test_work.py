@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import onnx
 import onnx.parser
+import onnx_ir as ir
 import pytest
 
 from ocr_trt.bench.work import graph_work
+from ocr_trt.convert.audit import node_flops
 
 
 def work(inputs: str, body: str, *, constants: str = "", batch: int = 1) -> dict[str, int]:
@@ -63,6 +65,11 @@ def test_einsum_with_and_without_broadcast_axes() -> None:
     )
     product = 2 * (2 * 4 * 5 * 6 * 7)
     assert flops == {"e": product, "f": product, "y": 0}
+
+
+def test_einsum_of_unknown_shapes_counts_nothing() -> None:
+    node = ir.node("Einsum", [ir.Value(name="a"), ir.Value(name="b")], {"equation": "ij,jk->ik"})
+    assert node_flops(node) == 0
 
 
 @pytest.mark.parametrize("batch", [1, 3])

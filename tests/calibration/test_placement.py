@@ -13,6 +13,7 @@ from ocr_trt.calibration.autocast import autocast, float_tensors
 from ocr_trt.calibration.emulate import emulated
 from ocr_trt.calibration.half import BF16, FP16, HalfType
 from ocr_trt.calibration.observe import observe
+from ocr_trt.calibration.placement import place
 from ocr_trt.calibration.quantize import quantize, quantized_tensors
 from ocr_trt.calibration.styles import Int8Style
 from ocr_trt.session import onnx_session
@@ -143,3 +144,37 @@ def test_int8_and_16_bits_meet_in_one_graph(
 def test_ranges_are_asked_for_what_int8_reads(unet: onnx.ModelProto) -> None:
     assert quantized_tensors(unet) == ["skip", "deep", "a2", "both", "wide"]
     assert quantize(unet, dict.fromkeys(quantized_tensors(unet), 1.0)).model.graph.node
+
+
+MIXED = """
+    agraph (float[1,8,8,8] x) => (float[1,64,16] y) <int64[3] to = {1, 64, 8}> {
+        c0 = Conv <pads = [1, 1, 1, 1]> (x, w0)
+        a0 = Relu(c0)
+        c1 = Conv <pads = [1, 1, 1, 1]> (a0, w0)
+        rows = Reshape(c1, to)
+        m = MatMul(rows, w1)
+        r = Relu(m)
+        last = MatMul(r, w2)
+        y = Softmax(last)
+    }
+"""
+
+
+def test_products_may_stay_in_float_unless_all_is_wanted() -> None:
+    rng = np.random.default_rng(2)
+    shapes = {"w0": (8, 8, 3, 3), "w1": (8, 16), "w2": (16, 16)}
+    weights = {name: rng.standard_normal(s).astype(np.float32) for name, s in shapes.items()}
+    model = ir.to_proto(graph(MIXED, **weights))
+
+    def int8_ops(style: Int8Style) -> set[str]:
+        ranges = dict.fromkeys(("x", "a0", "rows", "r"), 3.0)
+        return {p.node for p in quantize(model, ranges, style).placements if p.reason is None}
+
+    assert int8_ops(Int8Style()) == {"c1", "m"}
+    assert int8_ops(Int8Style(products=False)) == {"c1"}
+    assert int8_ops(Int8Style(products=False, everywhere=True)) == {"c0", "c1", "m", "last"}
+    assert quantized_tensors(model, products=False) == ["a0"]
+    (reason,) = [
+        p.reason for p in place(ir.from_proto(model).graph, products=False) if p.node == "m"
+    ]
+    assert reason == "matrix products are faster in float on this processor"

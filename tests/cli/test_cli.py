@@ -24,7 +24,8 @@ from typer.main import get_command
 
 from ocr_trt.cli.app import app, spread_options
 from ocr_trt.cli.schema import Document, json_schema
-from ocr_trt.engines.bundle import file_entry
+from ocr_trt.engines.bundle import file_entry, load_bundle
+from ocr_trt.pipeline.engine import engine_from_bundle
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, dump_spec, load_spec
 from tests.json_schema import problems
 
@@ -402,6 +403,8 @@ def test_tune_keeps_what_it_measured_and_run_takes_it(
     alone = run("run", pictures, *engines, "--workers", "1", "--json")
     tuned = run("run", pictures, *engines, "--json")
     assert (tuned.returncode, tuned.stdout) == (0, alone.stdout)
+    with engine_from_bundle(load_bundle(bundles["detector"]), mode="throughput") as engine:
+        assert engine.runner().lanes == 3
 
 
 def test_run_prints_json_and_draws(

@@ -10,6 +10,7 @@ import pytest
 from ocr_trt.convert.sources import Source, open_source
 from ocr_trt.engines.backends.base import Runner
 from ocr_trt.engines.baseline import baseline_runner
+from ocr_trt.engines.cpu import has_bf16
 from ocr_trt.engines.rivals import Rival, rivals_of
 from ocr_trt.errors import InputFileError
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
@@ -42,7 +43,9 @@ def onnx_spec(folder: Path, output: str = "map") -> DetectorSpec:
 
 def check_same(runner: Runner, baseline: Runner, batch: int, rng: np.random.Generator) -> None:
     noise = rng.uniform(-1, 1, (batch, *baseline.shape)).astype(np.float32)
-    np.testing.assert_allclose(runner.run(noise), baseline.run(noise), rtol=0, atol=1e-4)
+    wanted = baseline.run(noise)
+    most = 0.05 * np.abs(wanted).max() if "(bf16)" in runner.label else 1e-4
+    np.testing.assert_allclose(runner.run(noise), wanted, rtol=0, atol=most)
 
 
 def test_a_recognizer_runs_in_all_of_them(
@@ -71,11 +74,9 @@ def test_xla_has_no_max_pool_with_argmax_but_openvino_has(
 
 def test_openvino_says_what_it_computes_in(detector_spec: DetectorSpec) -> None:
     pytest.importorskip("tensorflow")
-    import openvino as ov
-
     runner = rivals(detector_spec)[2][OPENVINO].open()
-    best = "bf16" if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-    assert runner.label == f"{OPENVINO} ({best})"
+    expected = {f"{OPENVINO} (bf16)"} if has_bf16() else {f"{OPENVINO} (f32)", f"{OPENVINO} (bf16)"}
+    assert runner.label in expected
 
 
 def test_an_onnx_file_has_openvino_alone(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -113,4 +114,6 @@ def test_a_keras_file_that_takes_pixels(tmp_path: Path, rng: np.random.Generator
     noise = rng.integers(0, 256, (1, 3, 32, 32)).astype(np.float32)
     wanted = baseline.run(noise)
     for rival in found.values():
-        np.testing.assert_allclose(rival.open().run(noise), wanted, rtol=0, atol=1e-5)
+        runner = rival.open()
+        most = 0.05 if "(bf16)" in runner.label else 1e-5
+        np.testing.assert_allclose(runner.run(noise), wanted, rtol=0, atol=most)

@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 
 import numpy as np
+import pytest
 
+from ocr_trt.engines import turns as module
 from ocr_trt.engines.backends.base import Runner
 from ocr_trt.engines.turns import Turns
 
@@ -76,14 +78,37 @@ class Sleeper(Runner):
 def test_no_client_of_a_runner_starves() -> None:
     picture = np.zeros((1, 1, 2, 2), np.float32)
 
-    def longest_wait(runner: Runner) -> float:
-        longest, end = 0.0, time.monotonic() + 0.8
+    end = time.monotonic() + 0.8
+
+    def answers(runner: Runner) -> int:
+        count = 0
         while time.monotonic() < end:
-            start = time.monotonic()
             runner.submit(picture).result()
-            longest = max(longest, time.monotonic() - start)
-        return longest
+            count += 1
+        return count
 
     with Sleeper(label="s", shape=(1, 2, 2), max_batch=1) as runner, ThreadPoolExecutor(6) as pool:
-        waits = list(pool.map(longest_wait, [runner] * 6))
-    assert max(waits) < 0.25, "six clients of 5 ms each wait 30 ms for one another"
+        served = list(pool.map(answers, [runner] * 6))
+    assert min(served) >= 0.8 * max(served), "all come in turn"
+
+
+def test_who_is_interrupted_is_not_waited_for() -> None:
+    """As Ctrl-C does, at a lock that raises."""
+
+    class Interrupted:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def acquire(self) -> None:
+            self.calls += 1
+            if self.calls == 2:
+                raise KeyboardInterrupt
+
+    turns = Turns(1)
+    turns.acquire()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Lock", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            turns.acquire()
+    turns.release()
+    turns.acquire()  # would wait for ever
