@@ -151,4 +151,5 @@ def _label(layer: LayerTime, work: GraphWork) -> str:
     """The last name that comes from the source model, whose names are paths; else the last name."""
     known = [name for node, name in work.labels.items() if node in layer.nodes]
     paths = [name for name in known if "/" in name]
-    return (paths or known or [layer.name])[-1]
+    name = (paths or known or [layer.name])[-1]
+    return name.removesuffix(".dq")  # of the tensor, where rounding it is the last that is done

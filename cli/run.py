@@ -39,7 +39,9 @@ def run(
     workers: Annotated[
         int,
         typer.Option(
-            min=0, max=256, help="Pictures read at a time; 0: what `tune` found, or one per core."
+            min=0,
+            max=256,
+            help="Pictures read at a time; 0: what `tune` found, or two more than cores.",
         ),
     ] = 0,
     threads: Annotated[
