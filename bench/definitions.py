@@ -26,7 +26,7 @@ RIVALS = (
 )
 LOAD = (
     "Load: one picture per request; requests wait in one queue, first come, first served. An "
-    "engine runs as many at once as `ocr-trt tune` found best, or two more than cores. Latency "
+    "engine runs as many at once as `ocr-trt tune` found best, or one per core. Latency "
     "counts from when a request was sent (closed loop) or due (open loop) to having the output, "
     "waiting included.",
     "Closed loop: each client sends its next request when it has the answer to its last one. "
@@ -44,6 +44,6 @@ PIPELINE = (
     "Whole pictures: from the file to the text. One worker: the systems read each picture in turn; "
     "pictures per second are their number by the sum of their median times; stages are means of "
     "each picture's medians. More workers: of the median pass over all pictures, with as many "
-    "batches at once as `ocr-trt tune` found best, or two more than cores. Speed-up: pictures per "
-    "second against one worker of the model. The first pass does not count.",
+    "batches at once as `ocr-trt tune` found best, or one per core, and two workers more. "
+    "Speed-up: pictures per second against one worker of the model. The first pass does not count.",
 )

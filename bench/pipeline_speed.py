@@ -87,8 +87,8 @@ class _Alone:
 class _Workers:
     """Read several pictures at a time. ``seconds``: of each pass."""
 
-    def __init__(self, reader: OcrReader, count: int) -> None:
-        self._readers = [reader] * count
+    def __init__(self, reader: OcrReader) -> None:
+        self._readers = [reader] * reader.workers
         self._seconds: list[float] = []
         self._pictures = 0
 
@@ -161,5 +161,5 @@ def _workers(pipeline: Pipeline, stack: ExitStack) -> _Workers | None:
         stack.enter_context(engine_from_bundle(bundle, mode="throughput"))
         for bundle in pipeline.bundles
     )
-    count = max(detector.runner().lanes, recognizer.runner().lanes)
-    return _Workers(OcrReader(detector, recognizer), count) if count > 1 else None
+    reader = OcrReader(detector, recognizer)
+    return _Workers(reader) if reader.workers > 1 else None

@@ -21,7 +21,7 @@ import numpy as np
 from ..cores import usable_cores
 from ..engines.backends import backend
 from ..engines.bundle import Bundle
-from ..engines.tuned import Choice, Mode, Tuning, most_lanes
+from ..engines.tuned import Choice, Mode, Tuning
 from ..pipeline.engine import engine_from_bundle
 from .load_loops import closed_loop
 
@@ -50,7 +50,7 @@ def usual_choices(mode: Mode, *, on_cpu: bool) -> list[Choice]:
     if mode == "latency":
         return [Choice(lanes=1, threads=n) for n in sorted({cores, -(-cores // 2)})]
     powers = takewhile(lambda lanes: lanes < cores, (1 << n for n in range(16)))
-    return [Choice(lanes=lanes, threads=cores) for lanes in (*powers, cores, most_lanes())]
+    return [Choice(lanes=lanes, threads=cores) for lanes in (*powers, cores)]
 
 
 def trials(

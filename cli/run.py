@@ -41,7 +41,7 @@ def run(
         typer.Option(
             min=0,
             max=256,
-            help="Pictures read at a time; 0: what `tune` found, or two more than cores.",
+            help="Pictures read at a time; 0: as many as keep this machine busy, see `tune`.",
         ),
     ] = 0,
     threads: Annotated[
@@ -73,12 +73,11 @@ def run(
     if draw is not None:
         check_writable(draw)
     with ExitStack() as stack:
-        engines = []
-        for bundle in bundles:
-            engines.append(stack.enter_context(_engine(bundle, workers, threads, len(files))))
-        count = min(len(files), max(engine.runner().lanes for engine in engines))
-        found, read = engines
-        readers = [OcrReader(found, read, ReadSettings(tiles=tiles.value))] * count
+        finder, words = (
+            stack.enter_context(_engine(bundle, workers, threads, len(files))) for bundle in bundles
+        )
+        reader = OcrReader(finder, words, ReadSettings(tiles=tiles.value))
+        readers = [reader] * min(workers or reader.workers, len(files))
         rows = list(_read_all(readers, files, draw, json))
     if json:
         print_json(rows)

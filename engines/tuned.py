@@ -54,15 +54,7 @@ def choice_for(bundle: Bundle, mode: Mode) -> Choice:
         return found.latency if mode == "latency" else found.throughput
     if not backend(bundle.manifest.target).runs_on_cpu:
         return Choice()
-    return Choice(lanes=1 if mode == "latency" else most_lanes())
-
-
-def most_lanes() -> int:
-    """Return how many batches at once keep all cores busy.
-
-    Two more than cores: while a caller deals with a result, another's batch takes its place.
-    """
-    return usable_cores() + 2
+    return Choice(lanes=1 if mode == "latency" else usable_cores())
 
 
 def kept_tuning(bundle: Bundle) -> Tuning | None:

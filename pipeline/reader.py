@@ -133,6 +133,16 @@ class OcrReader:
         self.detector, self.recognizer = detector, recognizer
         self.settings, self.clock = settings or ReadSettings(), clock
 
+    @property
+    def workers(self) -> int:
+        """How many threads should read with it at once, each one picture.
+
+        Two more than batches that its engines take at once: these have work while a thread decodes,
+        crops or deals with text. One, if they take one batch at a time.
+        """
+        lanes = max(self.detector.runner().lanes, self.recognizer.runner().lanes)
+        return lanes + 2 if lanes > 1 else 1
+
     def read(self, picture: Image) -> list[TextLine]:
         """Read one RGB picture (H, W, 3) uint8; lines come in reading order.
 

@@ -28,10 +28,10 @@ def bundle(tmp_path: Path) -> Bundle:
     return load_bundle(make_bundle(tmp_path / "b"))
 
 
-def test_without_tuning_one_lane_or_two_more_than_cores(bundle: Bundle) -> None:
+def test_without_tuning_one_lane_or_one_per_core(bundle: Bundle) -> None:
     assert kept_tuning(bundle) is None
     assert choice_for(bundle, "latency") == Choice(lanes=1)
-    assert choice_for(bundle, "throughput") == Choice(lanes=usable_cores() + 2)
+    assert choice_for(bundle, "throughput") == Choice(lanes=usable_cores())
 
 
 def test_what_is_kept_is_taken(bundle: Bundle, cache: Path) -> None:
