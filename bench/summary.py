@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .bootstrap import LEVEL
-from .results import Changes, Difference, Measure, ModelReport, Report, SystemRow
+from .results import (
+    Changes,
+    Difference,
+    Measure,
+    ModelReport,
+    PipelineSpeed,
+    Report,
+    SystemRow,
+)
 
 Level = Literal["good", "unsure", "worse"]
 
@@ -56,12 +64,21 @@ def _summary(model: ModelReport, row: SystemRow) -> Summary:
 
 
 def _speed(model: ModelReport, row: SystemRow) -> str:
+    if row.pipeline:
+        return _pipeline_speed(model, row.pipeline[0])
     if not row.latencies:
         return ""
     ratio = model.speedup(row, model.batches[0])
     if ratio is None:
         return f"{row.latencies[0].p50:.1f} ms"
     return f"{ratio:.1f} times as fast as the model it came from"
+
+
+def _pipeline_speed(model: ModelReport, own: PipelineSpeed) -> str:
+    base = next((r.pipeline[0] for r in model.systems if r.kind == "baseline" and r.pipeline), None)
+    if base is None:
+        return f"{own.throughput:.1f} pictures per second"
+    return f"{own.throughput / base.throughput:.1f} times as many pictures per second"
 
 
 def points_lost(difference: Difference) -> tuple[float, float, float]:

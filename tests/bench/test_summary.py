@@ -13,6 +13,7 @@ from ocr_trt.bench.results import (
     Difference,
     Interval,
     ModelReport,
+    PipelineSpeed,
     Report,
     SystemRow,
 )
@@ -116,3 +117,21 @@ def test_what_rounds_to_nothing_has_no_minus() -> None:
     assert [signed(x) for x in (-0.00001, 0.0, 0.0051, -0.0051)] == [
         "+0.00", "+0.00", "+0.51", "-0.51",
     ]  # fmt: skip
+
+
+def test_speed_of_whole_pictures_is_told() -> None:
+    found = report(-0.4, 0.1, role="end-to-end")
+    assert found.end_to_end is not None
+    speeds = [
+        PipelineSpeed(workers=1, pictures=3, passes=1, throughput=rate) for rate in (2.0, 5.0)
+    ]
+    rows = tuple(
+        row.model_copy(update={"pipeline": (speed,)})
+        for row, speed in zip(found.end_to_end.systems, speeds, strict=True)
+    )
+    timed = found.end_to_end.model_copy(update={"systems": rows})
+    (summary,) = summaries(found.model_copy(update={"end_to_end": timed}))
+    assert summary.speed == "2.5 times as many pictures per second"
+    alone = timed.model_copy(update={"systems": rows[1:]})
+    (summary,) = summaries(found.model_copy(update={"end_to_end": alone}))
+    assert summary.speed == "5.0 pictures per second"
