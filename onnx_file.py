@@ -49,7 +49,11 @@ def read_onnx(path: Path) -> ir.Model:
     try:
         model = onnx.load(path)
         onnx.checker.check_model(path)
-        return ir.from_proto(model)  # refuses more than the checker does
+        found = ir.from_proto(model)  # refuses more than the checker does
+        for value in found.graph.initializers.values():
+            if value.const_value is not None:
+                value.const_value.numpy()  # of as many bytes as its shape says
+        return found
     except Exception as error:  # protobuf and onnx have no common base class
         raise InputFileError(
             f"{path}: not a valid ONNX model: {str(error).splitlines()[0][:300]}"
