@@ -1,11 +1,15 @@
-"""Import OpenVINO without its telemetry."""
+"""Import OpenVINO without its telemetry, and make it ready for threads."""
 
 from __future__ import annotations
 
 import sys
+from threading import Lock
 from typing import Any
 
+import numpy as np
+
 _TELEMETRY = "openvino_telemetry"
+_ONE_AT_A_TIME = Lock()
 
 
 def import_openvino() -> Any:
@@ -19,6 +23,23 @@ def import_openvino() -> Any:
     Raises:
         ImportError: it is not installed.
     """
+    with _ONE_AT_A_TIME:
+        openvino = _imported()
+        _make_ready(openvino)
+    return openvino
+
+
+def _make_ready(openvino: Any) -> None:
+    """Make a tensor and look into it.
+
+    What its bindings set up at the first one can deadlock if two threads make it at once: one has
+    the interpreter's lock, the other that of the set-up, and each waits for the other's.
+    """
+    tensor = openvino.Tensor(np.zeros((1, 1), np.float32), shared_memory=True)
+    np.array(tensor.data)
+
+
+def _imported() -> Any:
     if "openvino" in sys.modules or _TELEMETRY in sys.modules:
         import openvino
 
