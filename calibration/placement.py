@@ -89,8 +89,8 @@ def place(
             reason = _why_never(node)
             if not everywhere:
                 reason = reason or _why_rather_not(node)
-                if node.op_type == "MatMul" and not products:
-                    reason = reason or "matrix products are faster in float on this processor"
+            if node.op_type == "MatMul" and not products:
+                reason = reason or "matrix products are faster in float on this processor"
             reason = reason or held.get(name_of(node.outputs[0]))
         elif node.op_type == "ConvTranspose":
             reason = "TensorRT has no int8 deconvolution"

@@ -49,10 +49,12 @@ class Job:
     def typing(self) -> Typing:
         """Everything in int8, as target and request want it."""
         request, needs = self.request, self.needs
+        everywhere = request.everywhere
+        products = needs.style.products or everywhere
         return Typing(
             precision="int8",
             rest=needs.rest,
-            style=replace(needs.style, everywhere=request.everywhere),
+            style=replace(needs.style, everywhere=everywhere, products=products),
             method=request.method,
             remedies=request.remedies,
         )

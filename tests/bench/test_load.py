@@ -113,6 +113,7 @@ def test_clients_of_one_lane_share_its_throughput_in_order() -> None:
     assert alone.throughput < 100
     assert four.throughput < 100
     assert four.waits.p50 == pytest.approx(4000 / four.throughput, rel=0.5), "all wait for all"
+    assert four.waits.highest < 15 * four.waits.p50, "nobody is passed over for the whole run"
     assert runner.queries == alone.waits.requests + four.waits.requests
 
 
@@ -122,6 +123,7 @@ def test_lanes_are_filled() -> None:
     assert runner.most == 2
     assert closed_loop(runner, PICTURE, 8, 0.4).throughput > 100, "more than one lane can"
     assert runner.most == 3
+    assert open_loop(runner, PICTURE, 200.0, 0.4).achieved > 100
 
 
 def test_an_engine_with_time_to_spare_keeps_up() -> None:

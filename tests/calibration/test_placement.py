@@ -160,7 +160,7 @@ MIXED = """
 """
 
 
-def test_products_may_stay_in_float_unless_all_is_wanted() -> None:
+def test_products_may_stay_in_float() -> None:
     rng = np.random.default_rng(2)
     shapes = {"w0": (8, 8, 3, 3), "w1": (8, 16), "w2": (16, 16)}
     weights = {name: rng.standard_normal(s).astype(np.float32) for name, s in shapes.items()}
@@ -172,7 +172,8 @@ def test_products_may_stay_in_float_unless_all_is_wanted() -> None:
 
     assert int8_ops(Int8Style()) == {"c1", "m"}
     assert int8_ops(Int8Style(products=False)) == {"c1"}
-    assert int8_ops(Int8Style(products=False, everywhere=True)) == {"c0", "c1", "m", "last"}
+    assert int8_ops(Int8Style(products=False, everywhere=True)) == {"c0", "c1"}
+    assert int8_ops(Int8Style(everywhere=True)) == {"c0", "c1", "m", "last"}
     assert quantized_tensors(model, products=False) == ["a0"]
     (reason,) = [
         p.reason for p in place(ir.from_proto(model).graph, products=False) if p.node == "m"

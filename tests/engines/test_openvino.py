@@ -20,6 +20,7 @@ from ocr_trt.engines.backends import openvino as openvino_file
 from ocr_trt.engines.backends.base import BuildSettings, BuiltWith, Runner, RunSettings
 from ocr_trt.engines.cpu import has_bf16
 from ocr_trt.engines.openvino import compile as compiling
+from ocr_trt.engines.openvino.library import import_openvino
 from ocr_trt.engines.openvino.runner import RecurrentRunner
 from ocr_trt.errors import InputFileError, OutputError
 from ocr_trt.session import onnx_session
@@ -86,6 +87,21 @@ assert "openvino" in sys.modules
 print([name for name in sys.modules if name.startswith("openvino_telemetry")], file=sys.stderr)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr == "[]\n"
+
+
+def test_a_tensor_is_made_and_read_before_any_thread_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that made the first one at once could wait for each other for ever."""
+    openvino, made = import_openvino(), []
+
+    class Tensor(openvino.Tensor):
+        @property
+        def data(self) -> np.ndarray:
+            made.append(super().data.shape)
+            return super().data
+
+    monkeypatch.setattr(openvino, "Tensor", Tensor)
+    import_openvino()
+    assert len(made) == 1
 
 
 def test_only_one_file_imports_openvino() -> None:

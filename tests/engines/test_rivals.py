@@ -14,7 +14,7 @@ from ocr_trt.engines.cpu import has_bf16
 from ocr_trt.engines.rivals import Rival, rivals_of
 from ocr_trt.errors import InputFileError
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
-from tests.recipe.small_build import write_model
+from tests.recipe.small_build import small_spec
 
 OPENVINO = "openvino as it is"
 
@@ -24,21 +24,6 @@ def rivals(spec: DetectorSpec | RecognizerSpec) -> tuple[Source, Runner, dict[st
     source = open_source(spec.source)
     found = {rival.label: rival for rival in rivals_of(source, spec)}
     return source, baseline_runner(source, spec, spec.input.width), found
-
-
-def onnx_spec(folder: Path, output: str = "map") -> DetectorSpec:
-    write_model(folder / "m.onnx")
-    spec = spec_from_dict(
-        {
-            "name": "m",
-            "role": "detector",
-            "source": {"path": folder / "m.onnx"},
-            "input": {"name": "image", "shape": [1, 3, 32, 32], "layout": "NCHW"},
-            "output": {"name": output},
-        }
-    )
-    assert isinstance(spec, DetectorSpec)
-    return spec
 
 
 def check_same(runner: Runner, baseline: Runner, batch: int, rng: np.random.Generator) -> None:
@@ -80,13 +65,13 @@ def test_openvino_says_what_it_computes_in(detector_spec: DetectorSpec) -> None:
 
 
 def test_an_onnx_file_has_openvino_alone(tmp_path: Path, rng: np.random.Generator) -> None:
-    _source, baseline, found = rivals(onnx_spec(tmp_path))
+    _source, baseline, found = rivals(small_spec(tmp_path))
     assert list(found) == [OPENVINO]
     check_same(found[OPENVINO].open(), baseline, 1, rng)
 
 
 def test_a_model_cut_inside_is_not_openvinos(tmp_path: Path) -> None:
-    _source, _, found = rivals(onnx_spec(tmp_path, output="e"))
+    _source, _, found = rivals(small_spec(tmp_path, output="e"))
     with pytest.raises(InputFileError, match="finds no output 'e' in it, but map"):
         found[OPENVINO].open()
 

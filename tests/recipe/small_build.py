@@ -13,7 +13,7 @@ from ocr_trt.calibration.pictures import load_calibration
 from ocr_trt.engines.build_cache import BuildCache
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.recipe import BuildRequest
-from ocr_trt.spec import spec_from_dict
+from ocr_trt.spec import DetectorSpec, spec_from_dict
 
 MODEL = """<ir_version: 8, opset_import: ["" : 17]>
     g (float[1,3,32,32] image) => (float[1,1,32,32] map)
@@ -34,8 +34,8 @@ def write_model(path: Path, seed: int = 0) -> None:
     onnx.save(model, path)
 
 
-def small_request(folder: Path, pictures: Path, cache: BuildCache) -> BuildRequest:
-    """Ask for an engine of a model in ``folder``."""
+def small_spec(folder: Path, output: str = "map") -> DetectorSpec:
+    """Write a model into ``folder``, and return its spec."""
     write_model(folder / "m.onnx")
     spec = spec_from_dict(
         {
@@ -43,10 +43,17 @@ def small_request(folder: Path, pictures: Path, cache: BuildCache) -> BuildReque
             "role": "detector",
             "source": {"path": folder / "m.onnx"},
             "input": {"name": "image", "shape": [1, 3, 32, 32], "layout": "NCHW"},
-            "output": {"name": "map"},
+            "output": {"name": output},
             "accuracy": {"max_loss": 100.0},
         }
     )
+    assert isinstance(spec, DetectorSpec)
+    return spec
+
+
+def small_request(folder: Path, pictures: Path, cache: BuildCache) -> BuildRequest:
+    """Ask for an engine of a model in ``folder``."""
+    spec = small_spec(folder)
     return BuildRequest(
         spec=spec,
         targets=("openvino",),
