@@ -38,6 +38,7 @@ from ocr_trt.engines.backends.base import BuildSettings
 from ocr_trt.engines.baseline import baseline_runner
 from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.engines.cpu import has_exact_int8
+from ocr_trt.engines.manifest import EngineEntry
 from ocr_trt.errors import EngineBuildError
 from ocr_trt.models.evaluate import held_out_scenes, held_out_words
 from ocr_trt.models.make_samples import write_scenes, write_words
@@ -299,7 +300,8 @@ def _opened(row: Row, contest: Contest) -> Engine | None:
     if row.plan is None:
         return None
     width = contest.spec.input.width
-    engine = plans_engine(backend("openvino"), {width: row.plan}, contest.spec, row.name)
+    entry = EngineEntry(width=width, model=row.plan.name, plan=row.plan.name)
+    engine = plans_engine(backend("openvino"), row.plan.parent, [entry], contest.spec, row.name)
     try:
         engine.runner()
     except RuntimeError as error:
