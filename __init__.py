@@ -13,17 +13,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .common.version import __version__
+
 if TYPE_CHECKING:
+    from .builder import BuildRequest, build
     from .engines.bundle import load_bundle
+    from .engines.engine import engine_from_bundle
     from .errors import OcrTrtError
     from .ocr.image import load_image
-    from .pipeline.engine import engine_from_bundle
     from .pipeline.gpu import GpuReader
     from .pipeline.reader import OcrReader, ReadSettings, TextLine
-    from .recipe import BuildRequest, build
     from .spec import load_spec
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BuildRequest",
@@ -41,14 +41,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BuildRequest": "recipe",
+    "BuildRequest": "builder",
     "GpuReader": "pipeline.gpu",
     "OcrReader": "pipeline.reader",
     "OcrTrtError": "errors",
     "ReadSettings": "pipeline.reader",
     "TextLine": "pipeline.reader",
-    "build": "recipe",
-    "engine_from_bundle": "pipeline.engine",
+    "build": "builder",
+    "engine_from_bundle": "engines.engine",
     "load_bundle": "engines.bundle",
     "load_image": "ocr.image",
     "load_spec": "spec",

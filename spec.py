@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from .common.safe_yaml import dump_yaml, load_yaml
 from .errors import InputFileError, SpecError
-from .yaml_text import dump_yaml, load_yaml
 
 LARGEST_SPEC = 1 << 18  # bytes
 

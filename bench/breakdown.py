@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from ..calibration.strata import contrast_level
+from ..measure.accuracy import DetectorResult, RecognizerResult, Result
 from ..ocr.crop import quad_size
 from ..ocr.dataset import SceneLabel, crop_images
 from ..ocr.image import load_image
@@ -14,7 +15,6 @@ from ..ocr.preprocess import line_width
 from ..ocr.tensor import bucket_of
 from ..ocr.types import Image
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
-from .accuracy import DetectorResult, RecognizerResult, Result
 from .results import Breakdown, StratumRow
 
 _CONTRASTS = ("below 64 grey levels", "64 to 127", "from 128")

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from ..common.progress import Reporter
 from ..engines.bundle import Bundle, tree_sha256
+from ..measure.accuracy import Result, has_samples, judged, run_samples
+from ..measure.latency import LatencySettings
+from ..measure.load import LoadSettings
+from ..measure.machine import machine, versions
+from ..measure.results import Sample
 from ..ocr.dataset import Dataset
-from ..reporter import Reporter
 from ..spec import DetectorSpec, RecognizerSpec
-from .accuracy import Result, has_samples, judged, run_samples
+from .both_models import Measured, end_to_end
 from .breakdown import breakdowns
-from .end_to_end import Measured, end_to_end
-from .latency import LatencySettings
-from .layers import with_rooflines
-from .load import LoadSettings
-from .machine import machine, versions
-from .results import ModelReport, Report, Sample, SystemRow
+from .layer_rooflines import with_rooflines
+from .results import ModelReport, Report, SystemRow
 from .score import scored
 from .systems import System, grouped, systems_of
 from .timings import measured_latencies, measured_loads

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .plots import COLORS, INK, WIDTH, plain_axes, short, svg_text
+from ..report.plots import INK, WIDTH, plain_axes, svg_text
+from .latency_plot import COLORS, short
 from .results import ModelReport, SystemRow
 
 _MARKERS = "osD^v"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .load import Waits
+from ..measure.load import Waits
 from .results import ModelReport
 
 CLOSED_HEADER = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..pipeline.clock import STAGES, Stage
-from .plots import INK, WIDTH, plain_axes, svg_text
+from ..report.plots import INK, WIDTH, plain_axes, svg_text
 from .results import ModelReport, PipelineSpeed, SystemRow
 
 _NAMES: dict[Stage, str] = {

@@ -19,13 +19,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..common.progress import Reporter
 from ..engines.bundle import Bundle
+from ..engines.engine import Engine, engine_from_bundle
 from ..ocr.image import load_image
 from ..pipeline.clock import STAGES, Stage, StageClock
-from ..pipeline.engine import Engine, engine_from_bundle
 from ..pipeline.reader import OcrReader, TextLine
 from ..pipeline.workers import in_order
-from ..reporter import Reporter
 from .results import PipelineSpeed
 
 MOST_PICTURES = 20

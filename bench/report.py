@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..output import whole_folder
+from ..common.files import whole_folder
+from ..measure.results import AccuracyRow, Measure
+from ..report.page import render
 from . import definitions, roofline_words
+from .latency_plot import difference_plot, latency_plot
 from .load_plot import load_plot
 from .load_report import CLOSED_HEADER, OPEN_HEADER, closed_rows, has_load, load_words, open_rows
-from .page import render
 from .pipeline_report import PIPELINE_HEADER, pipeline_plot, pipeline_rows, pipeline_words
-from .plots import difference_plot, latency_plot
-from .results import AccuracyRow, Breakdown, Measure, ModelReport, Report, SystemRow
+from .results import Breakdown, ModelReport, Report, SystemRow
 from .roofline_plot import roofline_plot
 from .summary import changes_sentence, signed, summaries
 

@@ -6,85 +6,19 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from .latency import LatencySettings, LatencyStats
-from .load import Load
-from .peaks import Peaks
+from ..measure.latency import LatencySettings, LatencyStats
+from ..measure.load import Load
+from ..measure.peaks import Peaks
+from ..measure.results import AccuracyRow, Changes, Difference, Sample
 from .roofline import Roofline
 
 Kind = Literal["baseline", "reference", "rival", "engine"]
 """The model itself; its fp32 graph in onnxruntime; another way to run the model as it is; an engine
 built from it."""
-Measure = Literal["hmean", "cer", "word_accuracy", "e2e_hmean"]
-Change = Literal["worse", "better", "neither"]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class Interval(_Part):
-    """What a measure lies in with 95 % confidence, in the measure's own unit."""
-
-    low: float
-    high: float
-
-
-class AccuracyRow(_Part):
-    """OCR measures of one system; shares, 0..1. Those of other roles are None."""
-
-    precision: float | None = None
-    recall: float | None = None
-    hmean: float | None = None
-    word_accuracy: float | None = None
-    loose_word_accuracy: float | None = None
-    cer: float | None = None
-    e2e_precision: float | None = None
-    e2e_recall: float | None = None
-    e2e_hmean: float | None = None
-    intervals: dict[str, Interval] = {}
-    """By measure: of hmean, cer, word_accuracy and e2e_hmean."""
-    samples: int
-    run_by: str
-    """What ran the engine: its target, or onnxruntime where the target cannot run."""
-
-
-class Sample(_Part):
-    """A sample as the report shows it. ``picture`` is a PNG or JPEG data URI."""
-
-    picture: str
-    caption: str
-    truth: str
-    baseline: str
-    engine: str
-    change: Change = "neither"
-    """From the baseline to the engine."""
-
-
-class Difference(_Part):
-    """A measure of an engine minus that of the baseline, on the same samples; a share."""
-
-    measure: Measure
-    value: float
-    interval: Interval | None = None
-
-
-class Changes(_Part):
-    """Which samples came out other than with the baseline."""
-
-    unit: Literal["words", "pictures"]
-    samples: int
-    worse: int
-    better: int
-    neither: int
-    """Changed, and neither worse nor better: wrong in another way."""
-    p_value: float | None = None
-    """Of a two-sided exact sign test on worse and better; None without labels."""
-    shown: tuple[Sample, ...] = ()
-
-    @property
-    def changed(self) -> int:
-        """How many came out differently."""
-        return self.worse + self.better + self.neither
 
 
 class StratumRow(_Part):

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .peaks import Peaks
-from .plots import INK, WIDTH, plain_axes, svg_text
+from ..measure.peaks import Peaks
+from ..report.plots import INK, WIDTH, plain_axes, svg_text
 from .roofline import Roofline
 from .roofline_words import costliest
 

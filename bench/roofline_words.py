@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .peaks import Peaks
+from ..measure.peaks import Peaks
 from .roofline import LayerRow, Roofline
 
 if TYPE_CHECKING:

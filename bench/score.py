@@ -6,11 +6,12 @@ from collections import defaultdict
 
 import numpy as np
 
-from .accuracy import DetectorResult, EndToEndResult, RecognizerResult, Result
-from .bootstrap import Measure as MeasureOfSums
-from .bootstrap import Sums, difference_interval, interval
-from .changes import changes
-from .results import AccuracyRow, Difference, Interval, Measure, SystemRow
+from ..measure.accuracy import DetectorResult, EndToEndResult, RecognizerResult, Result
+from ..measure.bootstrap import Measure as MeasureOfSums
+from ..measure.bootstrap import Sums, difference_interval, interval
+from ..measure.changes import changes
+from ..measure.results import AccuracyRow, Difference, Interval, Measure
+from .results import SystemRow
 
 
 def hmean(sums: Sums) -> Sums:

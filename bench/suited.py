@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..engines.backends import backend
 from ..engines.bundle import Bundle
+from ..engines.targets import backend
 from ..errors import UserError
 from .regression import ACCURACIES, Rule, check_engines, check_rules
 from .results import Report

@@ -5,16 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .bootstrap import LEVEL
-from .results import (
-    Changes,
-    Difference,
-    Measure,
-    ModelReport,
-    PipelineSpeed,
-    Report,
-    SystemRow,
-)
+from ..measure.bootstrap import LEVEL
+from ..measure.results import Changes, Difference, Measure
+from .results import ModelReport, PipelineSpeed, Report, SystemRow
 
 Level = Literal["good", "unsure", "worse"]
 

@@ -15,14 +15,14 @@ from ..calibration.emulate import emulated
 from ..convert.pipeline import convert
 from ..convert.sources import Source, open_source, source_format
 from ..convert.sources.pixels import pixel_noise
-from ..engines.backends import backend
-from ..engines.backends.base import Runner
-from ..engines.backends.onnxruntime import runner_from_model
-from ..engines.baseline import baseline_runner
+from ..engines.base import Runner
 from ..engines.bundle import Bundle, tree_sha256
-from ..engines.rivals import Rival, rivals_of
+from ..engines.engine import Engine, engine_from_bundle
+from ..engines.onnxruntime.backend import runner_from_model
+from ..engines.targets import backend
+from ..engines.tensorflow.baseline import baseline_runner
+from ..engines.tensorflow.competitors import Rival, rivals_of
 from ..errors import InputFileError, OcrTrtError
-from ..pipeline.engine import Engine, engine_from_bundle
 from ..spec import DetectorSpec, RecognizerSpec
 from .results import Kind
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from ..pipeline.engine import engine_from_bundle
-from ..reporter import Reporter
-from .latency import Contender, LatencySettings, LatencyStats, measure
-from .load import Load, LoadSettings
-from .load_loops import measure_load
+from ..common.progress import Reporter
+from ..engines.engine import engine_from_bundle
+from ..measure.latency import Contender, LatencySettings, LatencyStats, measure
+from ..measure.load import Load, LoadSettings
+from ..measure.load_loops import measure_load
 from .systems import System, timed_batches
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..measure.accuracy import DetectorResult, RecognizerResult, Result
+from ..measure.results import Sample
+from ..measure.sample_images import samples_of
 from ..ocr.metrics.detection import detection_score
-from .accuracy import DetectorResult, RecognizerResult, Result
-from .results import Sample
-from .samples import samples_of
 
 _SCENES, _CROPS = 4, 12
 

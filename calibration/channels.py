@@ -10,8 +10,8 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
+from ..common.onnx_session import onnx_session
 from ..convert.graph import name_of
-from ..session import onnx_session
 from .observe import Feeds
 from .quantize import scale_of
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from ..common.onnx_session import onnx_session
 from ..ocr.ctc import log_probabilities
 from ..ocr.tensor import probability_map
-from ..session import onnx_session
 from ..spec import DetectorSpec, RecognizerSpec
 from .emulate import emulated
 from .observe import Batch, with_outputs

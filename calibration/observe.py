@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from ..common.onnx_session import onnx_session
 from ..errors import InputFileError
-from ..session import onnx_session
 from .histogram import EMPTY, Histogram
 
 Batch = npt.NDArray[np.float32]

@@ -20,8 +20,8 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from ..convert.graph import array_of, name_of, new_initializer, the, typed_like
+from .int8_style import Int8Style
 from .placement import Placement, place, residual_skips, shared_ranges, weight_axis
-from .styles import Int8Style
 
 _SMALLEST_SCALE = 1e-7
 """For dead channels and tensors: scales must be positive."""

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 import onnx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..common.files import write_whole
 from ..errors import InputFileError, UserError
-from ..output import write_whole
 
 LARGEST = 16 << 20
 """Bytes."""

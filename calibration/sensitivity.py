@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..spec import DetectorSpec, RecognizerSpec
+from .calibrator import Calibrator, Typing
 from .noise import distance, run_all
 from .observe import Batch
-from .typed import Calibrator, Typing
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from .gate import fail_if_broken, gate_from
 from .options import DataFolder, Json, Trust, Verbose
 
 if TYPE_CHECKING:
-    from ..bench.load import LoadSettings
     from ..bench.results import ModelReport, Report
+    from ..measure.load import LoadSettings
 
 
 def bench(
@@ -88,11 +88,11 @@ def bench(
     """
     quiet_libraries(verbose=verbose)
     from ..bench.compare import Extras, compare
-    from ..bench.latency import LatencySettings
     from ..bench.report import FILES, without_pictures, write_report
+    from ..common.files import check_destination
     from ..engines.bundle import load_bundle
+    from ..measure.latency import LatencySettings
     from ..ocr.dataset import load_dataset
-    from ..output import check_destination
 
     gate = gate_from(fail_on, baseline, has_data=data is not None)
     if report:
@@ -130,8 +130,8 @@ def _load_settings(
     concurrency: list[int] | None, rate: list[float] | None, *, is_wanted: bool
 ) -> LoadSettings | None:
     """What load to measure: --concurrency and --rate mean --load, too."""
-    from ..bench.load import LoadSettings, usual_clients
-    from ..cores import usable_cores
+    from ..common.cores import usable_cores
+    from ..measure.load import LoadSettings, usual_clients
 
     if not (is_wanted or concurrency or rate):
         return None

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..common.files import check_file_destination, write_whole
 from ..errors import UserError
-from ..output import check_file_destination, write_whole
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
 from .options import DetectorBundle, Json, Trust, Verbose
 from .specs import calibration_from, spec_paths
 
 if TYPE_CHECKING:
-    from ..recipe.buckets import BucketChoice, Buckets
+    from ..builder.learned_widths import BucketChoice, Buckets
 
 
 def buckets(
@@ -37,9 +37,9 @@ def buckets(
     Example: `ocr-trt buckets recognizer.yaml --data labelled --draw buckets.svg`
     """
     quiet_libraries(verbose=verbose)
-    from ..bench.plots import buckets_plot
-    from ..engines.backends import backend
-    from ..recipe.buckets import choose_buckets
+    from ..builder.learned_widths import choose_buckets
+    from ..engines.targets import backend
+    from ..report.plots import buckets_plot
     from ..spec import RecognizerSpec, load_spec
 
     spec_paths([spec])
@@ -64,7 +64,7 @@ def buckets(
 
 
 def _print(name: str, found: BucketChoice) -> None:
-    from ..recipe.buckets import WORTH
+    from ..builder.learned_widths import WORTH
 
     def row(what: str, choice: Buckets) -> tuple[str, ...]:
         return (

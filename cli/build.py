@@ -35,7 +35,7 @@ from .specs import (
 )
 
 if TYPE_CHECKING:
-    from ..recipe import BuildRequest, BuildResult
+    from ..builder import BuildRequest, BuildResult
 
 
 def build(
@@ -100,12 +100,12 @@ def build(
     Example: `ocr-trt build detector.yaml --target openvino --calibration pictures --data labelled`
     """
     quiet_libraries(verbose=verbose)
-    from ..engines.backends.base import BuildSettings
+    from ..builder import BuildRequest
+    from ..builder import build as build_bundles
+    from ..engines.base import BuildSettings
     from ..engines.build_cache import default_cache
-    from ..engines.nvidia.options import options_from
+    from ..engines.nvidia.builder_options import options_from
     from ..ocr.dataset import load_dataset
-    from ..recipe import BuildRequest
-    from ..recipe import build as build_bundles
 
     options = ModelOptions(
         role=role, input=input, mean=numbers(mean, "--mean"), scale=numbers(scale, "--scale")

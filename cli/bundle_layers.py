@@ -11,7 +11,7 @@ from .console import plain, print_json, print_table
 
 if TYPE_CHECKING:
     from ..engines.bundle import Bundle
-    from ..engines.nvidia.layers import EngineLayer
+    from ..engines.nvidia.plan_layers import EngineLayer
 
 _LONGEST = 40
 """Characters of a cell."""
@@ -23,8 +23,8 @@ def print_layers(bundles: list[Bundle], json: bool) -> None:
     Raises:
         UserError: a bundle has no list of layers.
     """
-    from ..engines.nvidia.layers import LAYERS_SUFFIX, layers_from_file, not_in_int8
-    from ..onnx_file import read_onnx
+    from ..common.onnx_files import read_onnx
+    from ..engines.nvidia.plan_layers import LAYERS_SUFFIX, layers_from_file, not_in_int8
 
     told: list[dict[str, Any]] = []
     for found in bundles:

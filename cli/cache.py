@@ -36,9 +36,9 @@ def cache(
     Example: `ocr-trt cache show`
     """
     quiet_libraries(verbose=verbose)
+    from ..common.files import cache_root
     from ..engines.build_cache import default_cache
     from ..engines.kept import clear_kept
-    from ..output import cache_root
 
     found = default_cache()
     if action is Action.CLEAR:

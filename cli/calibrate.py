@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..common.files import check_file_destination
 from ..errors import UserError
-from ..output import check_file_destination
 from .console import ConsoleReporter, print_json, print_table, quiet_libraries
 from .options import DetectorBundle, Json, Method, PrecisionName, SkipBad, Trust, Verbose
 from .specs import calibration_from, method_from, precision_from, spec_paths
 
 if TYPE_CHECKING:
+    from ..calibration.calibrator import Typed
     from ..calibration.coverage import Finding
     from ..calibration.ranges import Ranges
-    from ..calibration.typed import Typed
 
 
 def calibrate(
@@ -41,13 +41,13 @@ def calibrate(
     Example: `ocr-trt calibrate detector.yaml --calibration pictures --output ranges.json`
     """
     quiet_libraries(verbose=verbose)
+    from ..builder.calibrators import ranges_of
+    from ..builder.convert_widths import convert_all
+    from ..calibration.calibrator import Calibrator, Typing
     from ..calibration.coverage import coverage
     from ..calibration.methods import METHODS
     from ..calibration.ranges import save_ranges
-    from ..calibration.typed import Calibrator, Typing
     from ..convert.sources import open_source
-    from ..recipe.calibrators import ranges_of
-    from ..recipe.graphs import convert_all
     from ..spec import load_spec
 
     spec_paths([spec])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from ..reporter import Advance
+    from ..common.progress import Advance
 
 _SLOW = 2.0  # seconds after which a finished step is worth a line
 

@@ -35,11 +35,11 @@ def debug(
     Example: `ocr-trt debug bundles/my_recognizer-openvino-int8 --data labelled --output debug`
     """
     quiet_libraries(verbose=verbose)
+    from ..common.files import check_destination, whole_folder
+    from ..debug.debug_page import FILES, write_debug
     from ..debug.find import debug as find
-    from ..debug.page import FILES, write_debug
     from ..engines.bundle import load_bundle
     from ..ocr.dataset import load_dataset
-    from ..output import check_destination, whole_folder
 
     if output:
         check_destination(output, own=FILES)

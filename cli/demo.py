@@ -39,7 +39,7 @@ def demo(
 
 def _demo(output: Path, duration: float) -> dict[str, Path]:
     """Run the other commands, and return what they made."""
-    from ..engines.backends import backend
+    from ..engines.targets import backend
     from ..models.reference import SAMPLES, Role, export_reference
     from .bench import bench
     from .build import build

@@ -15,7 +15,7 @@ def doctor(json: Json = False, verbose: Verbose = False) -> None:
     """
     from dataclasses import asdict
 
-    from ..engines.backends import backend, target_names
+    from ..engines.targets import backend, target_names
 
     found = {name: backend(name).presence() for name in target_names()}
     tensorflow = _tensorflow()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..common.files import write_whole
 from ..errors import OutputError, SpecError
-from ..output import write_whole
 from .console import ConsoleReporter, print_json, quiet_libraries
 from .options import Json, Verbose
 from .specs import ModelOptions, spec_from_path
@@ -141,8 +141,8 @@ def init(
     Example: `ocr-trt init my_detector --role detector`
     """
     quiet_libraries(verbose=verbose)
+    from ..common.safe_yaml import load_yaml
     from ..spec import spec_from_dict
-    from ..yaml_text import load_yaml
 
     options = ModelOptions(
         role=role,

@@ -68,7 +68,7 @@ def _inspect_typed(path: Path, json: bool) -> bool:
     if path.suffix != ".onnx":
         return False
     from ..calibration.lint import is_typed, lint, prepared
-    from ..onnx_file import read_onnx
+    from ..common.onnx_files import read_onnx
 
     graph = read_onnx(path)
     if not is_typed(graph):
@@ -112,7 +112,7 @@ def _inspect_spec(
 ) -> None:
     from ..convert.audit import audit
     from ..convert.pipeline import convert
-    from ..engines.backends import backend
+    from ..engines.targets import backend
 
     asked = backend(target) if target else None
     with ConsoleReporter(silent=json).step(f"convert {spec.name}"):
@@ -135,7 +135,7 @@ def _inspect_spec(
 
 def _verify(source: Source, spec: DetectorSpec | RecognizerSpec, json: bool) -> None:
     from ..convert.verify import verify
-    from ..engines.baseline import baseline_runner
+    from ..engines.tensorflow.baseline import baseline_runner
 
     runner = baseline_runner(source, spec, spec.input.width)
     with ConsoleReporter(silent=json).step(f"convert {spec.name} step by step"):

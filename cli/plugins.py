@@ -17,7 +17,7 @@ _FLOOR = 75
 
 if TYPE_CHECKING:
     from ..plugins.plugin import Plugin
-    from ..plugins.verify import Finding
+    from ..plugins.verify_kernels import Finding
 
 
 class Action(str, Enum):
@@ -61,7 +61,7 @@ def _list(_: Path | None, json: bool) -> None:
 
 
 def _compile(output: Path | None, json: bool) -> None:
-    from ..output import cache_root, check_writable, write_whole
+    from ..common.files import cache_root, check_writable, write_whole
     from ..plugins.cuda.nvrtc import FLOORS, entries_of, nvrtc_version, ptx_from_source
     from ..plugins.registry import PLUGINS
 
@@ -88,7 +88,7 @@ def _verify(_: Path | None, json: bool) -> None:
     from dataclasses import asdict
 
     from ..plugins.registry import PLUGINS
-    from ..plugins.verify import verify_body, verify_on_host
+    from ..plugins.verify_kernels import verify_body, verify_on_host
 
     found: list[Finding] = []
     reporter = ConsoleReporter(silent=json)
@@ -114,7 +114,7 @@ def _verify(_: Path | None, json: bool) -> None:
 def _on_gpu(plugin: Plugin) -> list[Finding]:
     """Verify on the GPU, if there is one."""
     from ..engines.nvidia.device import CudaDevice, gpu_absence
-    from ..plugins.verify import verify_on_device
+    from ..plugins.verify_kernels import verify_on_device
 
     if gpu_absence() is not None:
         return []

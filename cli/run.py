@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..common.files import check_writable, write_whole
 from ..errors import InputFileError
-from ..output import check_writable, write_whole
 from .console import ConsoleReporter, print_json, quiet_libraries
 from .options import Json, Trust, Verbose
 
 if TYPE_CHECKING:
     from ..engines.bundle import Bundle
+    from ..engines.engine import Engine
     from ..ocr.types import Image
-    from ..pipeline.engine import Engine
     from ..pipeline.reader import OcrReader, TextLine
 
 _SOME_FAILED = 3
@@ -88,8 +88,8 @@ def run(
 
 def _engine(bundle: Bundle, workers: int, threads: int, files: int) -> Engine:
     """Open a bundle for so many workers, 0: as many as are best, with so many threads each."""
+    from ..engines.engine import engine_from_bundle
     from ..engines.tuned import choice_for
-    from ..pipeline.engine import engine_from_bundle
 
     usual = choice_for(bundle, "latency" if 1 in (workers, files) else "throughput")
     lanes = min(workers or usual.lanes, files)

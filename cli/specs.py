@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, get_args
 from ..errors import InputFileError, SpecError, UserError
 
 if TYPE_CHECKING:
-    from ..calibration.pictures import CalibrationSet
-    from ..calibration.typed import Remedy
+    from ..calibration.calibrator import Remedy
+    from ..calibration.images import CalibrationSet
+    from ..common.progress import Reporter
     from ..engines.manifest import Precision
-    from ..reporter import Reporter
     from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec
 
 CAPABILITY = re.compile(r"\d{1,2}\.\d")
@@ -219,7 +219,7 @@ def remedies_from(texts: Sequence[str]) -> tuple[Remedy, ...]:
     Raises:
         UserError: there is no such remedy.
     """
-    from ..calibration.typed import REMEDIES
+    from ..calibration.calibrator import REMEDIES
 
     wrong = [text for text in texts if text not in REMEDIES]
     if wrong:
@@ -244,14 +244,14 @@ def calibration_from(
         InputFileError: folder or bundle cannot be used, or there is nothing in it.
         SpecError: the bundle is no detector.
     """
-    from ..calibration.pictures import load_calibration
+    from ..calibration.images import load_calibration
 
     if detector is None or spec.role == "detector":
         return load_calibration(folder, spec, skip_bad=skip_bad)
+    from ..builder.detected_crops import detected_crops
     from ..engines.bundle import load_bundle
+    from ..engines.engine import engine_from_bundle
     from ..ocr.dataset import load_dataset
-    from ..pipeline.engine import engine_from_bundle
-    from ..recipe.crops import detected_crops
 
     with engine_from_bundle(load_bundle(detector, is_trusted=is_trusted)) as engine:
         crops = detected_crops(load_dataset(folder), engine, reporter)

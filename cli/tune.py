@@ -12,8 +12,8 @@ from .console import ConsoleReporter, print_json, print_table, quiet_libraries
 from .options import Json, Trust, Verbose
 
 if TYPE_CHECKING:
-    from ..bench.tune import Trial
     from ..engines.tuned import Tuning
+    from ..measure.stream_trials import Trial
 
 
 def tune(
@@ -31,9 +31,9 @@ def tune(
     Example: `ocr-trt tune bundles/*`
     """
     quiet_libraries(verbose=verbose)
-    from ..bench.tune import TURNS, trials, tuning_from
     from ..engines.bundle import load_bundle
     from ..engines.tuned import Mode, check_tunable, keep_tuning
+    from ..measure.stream_trials import TURNS, trials, tuning_from
 
     loaded = [load_bundle(folder, is_trusted=trust) for folder in bundles]
     for bundle in loaded:  # before anything is measured

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
+from ..common.onnx_session import onnx_session
 from ..errors import ConversionError
-from ..session import onnx_session
 from .graph import name_of
 
 Array = npt.NDArray[np.float32]

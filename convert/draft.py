@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..common.progress import Reporter, SilentReporter
 from ..errors import InputFileError, SpecError
-from ..reporter import Reporter, SilentReporter
 from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec, spec_from_dict
 from .sources import Cut, Signature, Source, TensorInfo, open_source
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from ..errors import ConversionError
-from ..plugins.function import DOMAIN
+from ..plugins.onnx_function import DOMAIN
 
 
 def unknown_ops(model: ir.Model) -> dict[str, list[str]]:

@@ -14,18 +14,14 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ..common.onnx_session import onnx_session
 from ..errors import ConversionError, SpecError
-from ..session import onnx_session
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
 from .adopt import adopted_ranges
 from .graph import OPSET, name_of, shape_of
 from .invariants import check_graph, check_ops
 from .outcome import Outcome
-from .passes.channel_first_io import (
-    batch_first_output,
-    channel_first_input,
-    channel_first_output,
-)
+from .passes.channel_first_io import batch_first_output, channel_first_input, channel_first_output
 from .passes.collapse_views import collapse_views
 from .passes.fold_affine import fold_affine
 from .passes.fold_constants import fold_constants
@@ -51,8 +47,8 @@ from .passes.remove_fake_quantization import remove_fake_quantization
 from .passes.remove_pixel_casts import remove_pixel_casts
 from .passes.sink_views import sink_views
 from .sources import Source
+from .sources.large_weights import Exported
 from .sources.pixels import pixel_noise, takes_whole_pixels
-from .sources.weights import Exported
 
 Pass = Callable[[ir.Model], Outcome]
 Watch = Callable[[str, ir.Model], None]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from ..session import onnx_session
+from ..common.onnx_session import onnx_session
 from ..spec import DetectorSpec, RecognizerSpec
 from .passes.remove_fake_quantization import remove_fake_quantization
 from .pipeline import convert, traced_batch

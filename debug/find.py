@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ..bench.accuracy import run_samples
-from ..engines.backends import backend
+from ..common.onnx_session import onnx_session
+from ..common.progress import Reporter
 from ..engines.bundle import Bundle
+from ..engines.engine import Engine, engine_from_bundle
+from ..engines.targets import backend
 from ..errors import InputFileError
+from ..measure.accuracy import run_samples
 from ..ocr.dataset import Dataset
-from ..pipeline.engine import Engine, engine_from_bundle
-from ..reporter import Reporter
-from ..session import onnx_session
 from .divergence import SAME, Culprit, StepRow, culprit_of, decibels, step_rows, target_culprit
-from .reference import Graphs, check_same_model, float_graphs, refused_as, typed_graphs
+from .findings import DebugReport, SampleRow, Verdict
+from .reference_graphs import Graphs, check_same_model, float_graphs, refused_as, typed_graphs
 from .repair import repaired
-from .report import DebugReport, SampleRow, Verdict
-from .samples import Sample, picture_of, sample_of, told_by, truth_of
+from .sample import Sample, picture_of, sample_of, told_by, truth_of
 from .steps import GraphPair
 from .suspects import Suspect, chosen_samples, suspects
 from .target_trace import noise_between, target_tensors

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..bench.samples import data_uri, outline
+from ..measure.sample_images import data_uri, outline
 from ..ocr.ctc import log_probabilities
 from ..ocr.preprocess import fit_line, letterbox
 from ..ocr.tensor import bucket_of, probability_map

@@ -20,8 +20,8 @@ import onnx_ir as ir
 from onnx import TensorProto
 from onnx_ir.passes import common
 
+from ..calibration.dequantize import dequantized
 from ..calibration.emulate import emulated
-from ..calibration.untyped import dequantized
 from ..convert.graph import constant, consumers, name_of
 
 _TYPING = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast"})

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rapidfuzz.distance import Levenshtein
 
-from ..bench.accuracy import DetectorResult, RecognizerResult, Result, crops_of
 from ..errors import InputFileError
+from ..measure.accuracy import DetectorResult, RecognizerResult, Result, crops_of
 from ..ocr.dataset import CropLabel, Dataset, SceneLabel
 from ..ocr.metrics.detection import count_image, detection_score
 from ..spec import DetectorSpec, RecognizerSpec

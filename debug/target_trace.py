@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration.observe import with_outputs
-from ..engines.backends import backend
+from ..common.onnx_session import onnx_session
 from ..engines.bundle import Bundle
-from ..session import onnx_session
+from ..engines.targets import backend
 from .divergence import decibels
 from .steps import GraphPair
 

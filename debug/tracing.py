@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from ..session import onnx_session
+from ..common.onnx_session import onnx_session
 from .steps import GraphPair, Step
 
 Pictures = npt.NDArray[np.float32]

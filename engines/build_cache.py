@@ -18,8 +18,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..common.files import SCRATCH, cache_root, remove_folder
 from ..errors import InputFileError, UserError
-from ..output import SCRATCH, cache_root, remove_folder
 from .bundle import Bundle, file_entry, load_bundle
 from .manifest import NAME
 

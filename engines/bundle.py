@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ..common.onnx_files import external_files
 from ..errors import InputFileError
-from ..onnx_file import external_files
 from ..spec import DetectorSpec, RecognizerSpec, spec_seen_from
 from .manifest import NAME, FileEntry, Manifest, read_manifest
 

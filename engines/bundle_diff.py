@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..onnx_file import read_onnx
+from ..common.onnx_files import read_onnx
 from .bundle import Bundle
 from .manifest import Calibration, Manifest, Verdict
 

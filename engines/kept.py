@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..output import cache_root, remove_folder
+from ..common.files import cache_root, remove_folder
 
 FOLDERS = {
     "openvino": "plans that OpenVINO compiled",

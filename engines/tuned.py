@@ -12,12 +12,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..cores import usable_cores
+from ..common.cores import usable_cores
+from ..common.cpu import cpu_features
+from ..common.files import cache_root, check_writable, write_whole
 from ..errors import TargetMissingError
-from ..output import cache_root, check_writable, write_whole
-from .backends import backend
 from .bundle import Bundle
-from .cpu import cpu_features
+from .targets import backend
 
 _MOST = 4096
 """Lanes and threads; a file that names more was not written by us."""

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..engines.engine import Engine
 from ..engines.nvidia.device import Memory, Placed
-from ..engines.nvidia.runner import Lane, PlanRunner
+from ..engines.nvidia.plan_runner import Lane, PlanRunner
 from ..errors import SpecError
 from ..ocr.boxes import boxes_from_map
 from ..ocr.candidates import boxes_from_candidates, candidates_from_outputs
@@ -23,12 +24,11 @@ from ..ocr.preprocess import letterbox_size
 from ..ocr.tensor import boxes_in_picture, bucket_of_size
 from ..ocr.types import Image, Quads
 from ..plugins.crop_warp.attributes import crop_attributes
+from ..plugins.image_inputs import colors_of
 from ..plugins.image_to_tensor.attributes import detector_attributes
-from ..plugins.pictures import colors_of
 from ..plugins.plugin import Attributes
 from ..plugins.registry import PLUGINS
 from ..spec import InputSpec
-from .engine import Engine
 from .reader import TextLine, ordered_lines, text_lines
 from .stages import detector_spec, recognizer_spec
 

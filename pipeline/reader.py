@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..engines.engine import Engine
 from ..ocr.crop import crop_quad, ways_to_read
 from ..ocr.ctc import Reading
 from ..ocr.reading_order import reading_order
 from ..ocr.types import Image, Quads
 from .clock import Clock, untimed
-from .engine import Engine
 from .scales import MOST_SHRINK, detect_at_scales
 from .stages import detect, detector_spec, recognize, recognizer_spec
 
@@ -153,7 +153,7 @@ class OcrReader:
 
     def read_all(self, pictures: Iterable[Image]) -> Iterator[list[TextLine]]:
         """Read many, in batches of lines filled across them; see :func:`.many.read_all`."""
-        from .many import read_all
+        from .shared_batches import read_all
 
         return read_all([self], pictures)
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from ..engines.engine import Engine
 from ..ocr.boxes import boxes_from_map
 from ..ocr.merge import merge_boxes
 from ..ocr.preprocess import pad_to, resize
@@ -23,7 +24,6 @@ from ..ocr.tiles import MergedMap, TileGrid, tile_grid
 from ..ocr.types import Image, Quads
 from ..spec import DetectorSpec
 from .clock import Clock, untimed
-from .engine import Engine
 from .stages import detector_spec
 
 MOST_SHRINK = 2.0

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..engines.engine import Engine
 from ..errors import SpecError
 from ..ocr.ctc import Reading
 from ..ocr.tensor import (
@@ -20,7 +21,6 @@ from ..ocr.tensor import (
 from ..ocr.types import Image, Quads
 from ..spec import DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
-from .engine import Engine
 
 
 def detector_spec(engine: Engine) -> DetectorSpec:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..errors import TargetMissingError
 from .cuda.nvrtc import ptx_from_source
-from .quick import plugin_module
 from .registry import PLUGINS
+from .tensorrt_registration import plugin_module
 
 
 def register_plugins(floor: int) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def _no_telemetry() -> None:
 
 
 if TYPE_CHECKING:
-    from ocr_trt.recipe import BuildRequest
+    from ocr_trt.builder import BuildRequest
 
 
 @pytest.fixture
@@ -166,6 +166,6 @@ def build_cache(tmp_path: Path) -> BuildCache:
 @pytest.fixture
 def wanted(tmp_path: Path, pictures: Path, build_cache: BuildCache) -> BuildRequest:
     """A build that takes a second, and keeps its bundle in the cache."""
-    from tests.recipe.small_build import small_request
+    from tests.builder.small_build import small_request
 
     return small_request(tmp_path, pictures, build_cache)

@@ -240,9 +240,9 @@ def models(folder: Path) -> Case:
 
 def plans(folder: Path) -> Case:
     """Damaged plans under right hashes, through the runtimes that run them."""
-    from ocr_trt.engines.backends import backend
-    from ocr_trt.engines.backends.base import BuildSettings
-    from ocr_trt.pipeline.engine import engine_from_bundle
+    from ocr_trt.engines.base import BuildSettings
+    from ocr_trt.engines.engine import engine_from_bundle
+    from ocr_trt.engines.targets import backend
 
     good, bundles = _model(), []
     for target in ("onnxruntime", "openvino"):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = sorted(
     path.parent
     for path in ROOT.rglob("__init__.py")
-    if not {".venv", "build", "tests"} & set(path.relative_to(ROOT).parts)
+    if not {".venv", "build", "tests", "benchmarks"} & set(path.relative_to(ROOT).parts)
 )
 SOURCES = sorted(file for folder in PACKAGES for file in folder.glob("*.py"))
 

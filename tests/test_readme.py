@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from ocr_trt.cli.app import app
-from ocr_trt.engines.backends import backend, target_names
-from ocr_trt.engines.cpu import has_bf16
+from ocr_trt.common.cpu import has_bf16
+from ocr_trt.engines.targets import backend, target_names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

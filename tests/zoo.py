@@ -22,10 +22,10 @@ import onnx
 from ocr_trt.calibration.autocast import autocast, float_tensors
 from ocr_trt.convert.pipeline import Converted, convert
 from ocr_trt.convert.sources import open_source
-from ocr_trt.engines.backends import backend
-from ocr_trt.engines.backends.base import BuildSettings, Runner, RunSettings
-from ocr_trt.engines.backends.onnxruntime import runner_from_model
-from ocr_trt.engines.baseline import baseline_runner
+from ocr_trt.engines.base import BuildSettings, Runner, RunSettings
+from ocr_trt.engines.onnxruntime.backend import runner_from_model
+from ocr_trt.engines.targets import backend
+from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.errors import EngineBuildError
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 

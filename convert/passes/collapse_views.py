@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from ..analysis.views import View, view_of
 from ..graph import (
     has_one_use,
     new_initializer,
@@ -23,7 +24,6 @@ from ..graph import (
     typed_like,
 )
 from ..outcome import Outcome
-from ..views import View, view_of
 
 VIEW_OPS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ..affine import Affine, Array, affine_of
+from ..analysis.affine import Affine, Array, affine_of
 from ..graph import (
     array_of,
     attribute,

@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ..affine import Affine, Array, affine_of
+from ..analysis.affine import Affine, Array, affine_of
+from ..analysis.regions import dynamic_inputs
 from ..graph import (
     array_of,
     attribute,
@@ -26,7 +27,6 @@ from ..graph import (
     typed_like,
 )
 from ..outcome import Outcome, Skip
-from ..regions import dynamic_inputs
 
 _LEAST = 2.0**-10
 """The largest weight must not be below; float16 is exact to 2^-24 there."""

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from ..analysis.regions import evaluate
 from ..graph import (
     OPSET,
     constant,
@@ -28,7 +29,6 @@ from ..graph import (
     typed_like,
 )
 from ..outcome import Outcome, Skip
-from ..regions import evaluate
 
 _TOLERANCE = 1e-4
 _OTHER = 3

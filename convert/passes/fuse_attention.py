@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..analysis.row import Row
 from ..graph import (
     attribute,
     constant,
@@ -36,7 +37,6 @@ from ..graph import (
     typed_like,
 )
 from ..outcome import Outcome, Skip
-from ..row import Row
 
 _HEADS_FIRST, _KEYS, _SWAP = (0, 2, 1, 3), (0, 2, 3, 1), (0, 1, 3, 2)
 _PARTS_FIRST = (2, 0, 3, 1, 4)

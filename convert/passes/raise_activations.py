@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..analysis.regions import Region, evaluate, raise_each, regions_ending_at, submodel
 from ..graph import constant, name_of, take_over, typed_like
 from ..outcome import Outcome
-from ..regions import Region, evaluate, raise_each, regions_ending_at, submodel
 
 _ELEMENTWISE = {
     *("Abs", "Add", "Clip", "Div", "Erf", "Exp", "HardSigmoid", "Log", "Max", "Min", "Mul", "Neg"),

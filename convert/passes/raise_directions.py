@@ -15,7 +15,8 @@ from itertools import permutations
 import numpy as np
 import onnx_ir as ir
 
-from ..axes import Axes
+from ..analysis.axes import Axes
+from ..analysis.regions import positions
 from ..graph import (
     array_of,
     attribute,
@@ -33,7 +34,6 @@ from ..graph import (
     typed_like,
 )
 from ..outcome import Outcome
-from ..regions import positions
 from .raise_recurrent import RECURRENT
 
 _TIME = 0

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..analysis.regions import ancestors, evaluate, nodes_between, positions, submodel
 from ..graph import (
     constant,
     drop_dead,
@@ -33,7 +34,6 @@ from ..graph import (
     typed_like,
 )
 from ..outcome import Outcome
-from ..regions import ancestors, evaluate, nodes_between, positions, submodel
 
 Array = npt.NDArray[np.float64]
 _TOLERANCE = 1e-4

@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from ..analysis.norms import AVERAGING, ENDINGS, epsilons, exact
+from ..analysis.regions import Region, evaluate, raise_each, regions_ending_at, submodel
+from ..analysis.row import Row
 from ..graph import name_of, shape_of, static_shape, take_over
-from ..norms import AVERAGING, ENDINGS, epsilons, exact
 from ..outcome import Outcome
-from ..regions import Region, evaluate, raise_each, regions_ending_at, submodel
-from ..row import Row
 
 Array = npt.NDArray[np.float64]
 _TOLERANCE = 2e-5

@@ -23,6 +23,9 @@ import numpy as np
 import onnx_ir as ir
 
 from ...plugins import max_pool_argmax_2d, max_unpool_2d
+from ..analysis.regions import evaluate, nodes_between, positions, submodel
+from ..analysis.row import Row
+from ..analysis.windows import Windows, first_maxima, unpool_nodes, windows_of
 from ..graph import (
     attribute,
     constant,
@@ -35,9 +38,6 @@ from ..graph import (
     typed_like,
 )
 from ..outcome import Outcome, Skip
-from ..regions import evaluate, nodes_between, positions, submodel
-from ..row import Row
-from ..windows import Windows, first_maxima, unpool_nodes, windows_of
 
 _SCATTERS = ("ScatterND", "ScatterElements", "Scatter")
 _NCHW, _NHWC = (0, 1, 2, 3), (0, 2, 3, 1)

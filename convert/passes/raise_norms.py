@@ -18,17 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..graph import (
-    name_of,
-    new_initializer,
-    shape_of,
-    static_shape,
-    take_over,
-    typed_like,
-)
-from ..norms import AVERAGING, ENDINGS, epsilons, exact
+from ..analysis.norms import AVERAGING, ENDINGS, epsilons, exact
+from ..analysis.regions import Region, evaluate, raise_each, regions_ending_at, submodel
+from ..graph import name_of, new_initializer, shape_of, static_shape, take_over, typed_like
 from ..outcome import Outcome
-from ..regions import Region, evaluate, raise_each, regions_ending_at, submodel
 
 _TOLERANCE = 2e-5
 _OTHERWISE = "it takes a root, but is no normalisation over the last axis"

@@ -11,19 +11,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ..cells import Cell, cell_of
-from ..graph import (
-    constant,
-    is_read,
-    name_of,
-    new_initializer,
-    shape_of,
-    take_over,
-    typed_like,
-)
-from ..loops import NoRecurrenceError, Recurrence, recurrence_of
+from ..graph import constant, is_read, name_of, new_initializer, shape_of, take_over, typed_like
 from ..outcome import Outcome, Skip
-from ..step import Step
+from ..recurrent.cells import Cell, cell_of
+from ..recurrent.loops import NoRecurrenceError, Recurrence, recurrence_of
+from ..recurrent.step import Step
 from .fold_constants import fold_constants
 
 RECURRENT = ("LSTM", "GRU", "RNN")

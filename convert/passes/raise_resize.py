@@ -15,17 +15,10 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ..graph import (
-    attribute,
-    constant,
-    name_of,
-    shape_of,
-    static_shape,
-    take_over,
-)
+from ..analysis.regions import Region, evaluate, positions, regions_ending_at, submodel
+from ..analysis.row import Row
+from ..graph import attribute, constant, name_of, shape_of, static_shape, take_over
 from ..outcome import Outcome
-from ..regions import Region, evaluate, positions, regions_ending_at, submodel
-from ..row import Row
 from .collapse_views import VIEW_OPS
 
 _MOVERS = {*VIEW_OPS, "Tile", "Expand", "Identity"}

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from ..axes import Axes, Renamed, renamed, viewed_inputs
+from ..analysis.axes import Axes, Renamed, renamed, viewed_inputs
+from ..analysis.row import Row
 from ..graph import constant, new_initializer, shape_of, static_shape, the, typed_like
 from ..outcome import Outcome
-from ..row import Row
 
 _SEEDS = ("Transpose", "Squeeze", "Unsqueeze")
 _MOVING, _STANDING = 100, 1

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ...errors import InputFileError
 from ...spec import SourceSpec
-from .weights import Exported
+from .large_weights import Exported
 
 
 @dataclass(frozen=True, kw_only=True)

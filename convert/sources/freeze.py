@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .weights import Weights, has_loops, heavy_ones, make_placeholder, take_constants
+from .large_weights import Weights, has_loops, heavy_ones, make_placeholder, take_constants
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _MARKS = ("_XlaMustCompile", "_noinline")

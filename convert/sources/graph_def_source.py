@@ -8,11 +8,11 @@ from typing import Any
 
 from ...errors import InputFileError, OcrTrtError
 from ...spec import SourceSpec
+from ..recurrent.cudnn import without_cudnn
 from . import Cut, Signature, TensorInfo, missing_name
-from .cudnn import without_cudnn
 from .ends import find_cut, port_of
+from .large_weights import Exported
 from .tf_graph import import_tensorflow, onnx_from_graph_def, taking_float
-from .weights import Exported
 
 _INPUTS = ("Placeholder", "PlaceholderWithDefault")
 _VARIABLES = ("VariableV2", "VarHandleOp", "Variable")

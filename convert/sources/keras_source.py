@@ -14,8 +14,8 @@ from typing import Any
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from . import Cut, Signature, TensorInfo, missing_name
+from .large_weights import Exported
 from .tf_graph import import_tensorflow, onnx_from_function, taking_float
-from .weights import Exported
 
 _LARGEST_CONFIG = 64 << 20  # bytes
 _DAMAGED = (

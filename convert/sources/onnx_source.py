@@ -11,8 +11,8 @@ import onnx_ir as ir
 from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
+from .large_weights import Exported, take_initializers
 from .pixels import taking_floats
-from .weights import Exported, take_initializers
 
 _OLDEST_OPSET = 11
 _PLAIN_OPSET = 18

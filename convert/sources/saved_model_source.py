@@ -8,16 +8,11 @@ from typing import Any
 
 from ...errors import InputFileError
 from ...spec import SourceSpec
+from ..recurrent.cudnn import has_cudnn
 from . import Cut, Signature, TensorInfo, missing_name
-from .cudnn import has_cudnn
 from .graph_def_source import GraphDefSource
-from .tf_graph import (
-    graph_def_from_function,
-    import_tensorflow,
-    onnx_from_function,
-    taking_float,
-)
-from .weights import Exported
+from .large_weights import Exported
+from .tf_graph import graph_def_from_function, import_tensorflow, onnx_from_function, taking_float
 
 
 class SavedModelSource:

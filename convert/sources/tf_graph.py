@@ -11,11 +11,11 @@ from typing import Any
 
 import onnx
 
-from ...cores import limited_cores
+from ...common.cores import limited_cores
 from ...errors import ConversionError, TargetMissingError
 from .freeze import freeze
+from .large_weights import Exported, Weights, take_constants
 from .pixels import rename, taking_floats
-from .weights import Exported, Weights, take_constants
 
 _TF2ONNX_OPSET = 18
 

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from ...errors import InputFileError, TargetMissingError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
+from .large_weights import Exported
 from .onnx_source import OnnxSource
 from .tf_graph import import_tensorflow, onnx_from_tflite
-from .weights import Exported
 
 
 class TfliteSource:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ...convert.sources.weights import Weights
+from ...convert.sources.large_weights import Weights
 from ...errors import EngineBuildError, InputFileError
 
 Type = Literal["fp32", "fp16"]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputFileError
+from .named_weights import named_weights
 from .network import Network, Type
-from .weights import named_weights
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from ...convert.sources.weights import Weights
+from ...common.files import check_file_destination, write_whole
+from ...convert.sources.large_weights import Weights
 from ...errors import OutputError, TargetMissingError, UserError
-from ...output import check_file_destination, write_whole
-from ..backends import backend
-from ..backends.base import BuildSettings
+from ..base import BuildSettings
 from ..nvidia.builder import Builder, order_in_child
+from ..targets import backend
+from .named_weights import write_npz
 from .order import NetworkSettings, network_order
-from .weights import write_npz
 
 _MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 

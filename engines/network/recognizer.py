@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from ...errors import InputFileError
-from . import layers
+from . import building_blocks as layers
 from .network import Network
 
 INPUT, OUTPUT = "image", "output_0"

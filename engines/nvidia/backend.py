@@ -12,18 +12,18 @@ from typing import Any
 
 import onnx
 
-from ...calibration.styles import Int8Style
+from ...calibration.int8_style import Int8Style
+from ...common.files import cache_root
 from ...errors import TargetMissingError, UserError
-from ...output import cache_root
 from ...plugins.cuda.nvrtc import nvrtc_version
-from ...plugins.quick import plugin_module
-from ..backends.base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
+from ...plugins.tensorrt_registration import plugin_module
+from ..base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
 from .builder import Builder, build_in_child, refusals_in_child
+from .builder_options import NvidiaOptions, changed
 from .device import CudaDevice, Gpu, gpu_absence, gpu_here
 from .features import features_of
-from .load import check_built_with, engine_from_plan, refit_from_model
-from .options import NvidiaOptions, changed
-from .runner import PlanRunner, PlanSettings
+from .load_plan import check_built_with, engine_from_plan, refit_from_model
+from .plan_runner import PlanRunner, PlanSettings
 
 
 class NvidiaBackend(Backend):

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import onnx
 
+from ...common.onnx_files import as_file
 from ...errors import EngineBuildError, InputFileError, TargetMissingError
-from ...onnx_file import as_file
-from ..backends.base import BuildSettings
-from ..lower.plugins import mark_plugins
+from ..base import BuildSettings
 from .builder_child import MISSING, NOT_WRITTEN, WRONG_INPUT
+from .mark_plugins import mark_plugins
 
 _TIMEOUT = 3600  # seconds
 

@@ -14,13 +14,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ...common.files import write_cache
 from ...errors import InputFileError, OcrTrtError
-from ...output import write_cache
 from ...plugins.registration import register_plugins
+from .builder_options import NvidiaOptions
 from .features import features_of
-from .layers import LAYERS_SUFFIX, inspected
 from .logger import errors_since, logger_of
-from .options import NvidiaOptions
+from .plan_layers import LAYERS_SUFFIX, inspected
 
 _MIB = 1 << 20
 _FLOOR = 75  # of the plugins' kernels, which use nothing that later GPUs have

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ...common.files import cache_root
 from ...errors import OutputError, TargetMissingError
-from ...output import cache_root
 from ...plugins.cuda.nvrtc import FLOORS, ptx_from_source
 from ...plugins.cuda.on_device import DeviceKernels
 from ...plugins.plugin import Attributes, Buffers, Launch, Plugin

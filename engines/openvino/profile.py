@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.base import Pictures
+from ..base import Pictures
 from ..layer_time import BETWEEN, LayerTime
 from .library import import_openvino
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..function import DOMAIN
+from ..onnx_function import DOMAIN
 from ..plugin import Plugin
 from .attributes import crop_attributes
 from .body import BODY

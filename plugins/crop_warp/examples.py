@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..pictures import COLORS, DTYPES
+from ..image_inputs import COLORS, DTYPES
 from ..plugin import Example
 
 _UPRIGHT = ((3, 4), (23, 4), (23, 12), (3, 12))

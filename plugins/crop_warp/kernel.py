@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..pictures import DTYPES, check_inputs
+from ..image_inputs import DTYPES, check_inputs
 from ..plugin import Array, Attributes, Launch, blocks_for
-from ..vectors import entries, entry_for
+from ..vector_entries import entries, entry_for
 
 SOURCE = Path(__file__).with_name("kernel.cu")
 ENTRIES = entries("crop_warp")

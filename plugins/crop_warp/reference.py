@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ...ocr.crop import quad_size
 from ...ocr.types import Image, Quads
-from ..pictures import DTYPES, coloured
+from ..image_inputs import DTYPES, coloured
 from ..plugin import Array, Attributes
 from ..resizing import weights
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..function import DOMAIN
+from ..onnx_function import DOMAIN
 from ..plugin import Plugin
 from . import tensorrt
 from .kernel import ENTRIES, SOURCE, launch

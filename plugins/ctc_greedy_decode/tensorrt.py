@@ -1,7 +1,7 @@
 """CtcGreedyDecode as a plugin of TensorRT, which reads the hints below: they are no strings."""
 
-from ..function import DOMAIN
-from ..quick import dtype_of, launch_parameters
+from ..onnx_function import DOMAIN
+from ..tensorrt_registration import dtype_of, launch_parameters
 from .kernel import KINDS, THREADS
 
 NAME = f"{DOMAIN}::CtcGreedyDecode"

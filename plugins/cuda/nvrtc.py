@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ...common.files import check_writable, write_whole
 from ...errors import EngineBuildError, TargetMissingError
-from ...output import check_writable, write_whole
 
 FLOORS = (75, 80, 90)
 """Compute capabilities, times ten, that PTX is made for; it runs on these and all above."""

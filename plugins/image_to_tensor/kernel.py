@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..pictures import DTYPES, check_inputs
+from ..image_inputs import DTYPES, check_inputs
 from ..plugin import Array, Attributes, Launch, blocks_for
 
 SOURCE = Path(__file__).with_name("kernel.cu")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..pictures import COLORS, DTYPES, coloured
+from ..image_inputs import COLORS, DTYPES, coloured
 from ..plugin import Array, Attributes, Example
 from ..resizing import weights
 

@@ -1,9 +1,9 @@
 """MaxPoolArgmax2d as a plugin of TensorRT, which reads the hints below: they are no strings."""
 
-from ..formats import SIDE
-from ..function import DOMAIN
-from ..quick import combinations, dtype_of, fixed, is_hwc8, launch_parameters
-from ..vectors import entry_for, entry_hwc8
+from ..hwc8 import SIDE
+from ..onnx_function import DOMAIN
+from ..tensorrt_registration import combinations, dtype_of, fixed, is_hwc8, launch_parameters
+from ..vector_entries import entry_for, entry_hwc8
 from .kernel import THREADS
 
 NAME = f"{DOMAIN}::MaxPoolArgmax2d"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..function import DOMAIN, add_function
+from ..onnx_function import DOMAIN, add_function
 from ..plugin import Plugin
 from . import tensorrt
 from .kernel import ENTRIES, SOURCE, launch, launch_hwc8

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..formats import SIDE
+from ..hwc8 import SIDE
 from ..plugin import Array, Attributes, Launch, blocks_for
-from ..vectors import entries, entry_for, entry_hwc8
+from ..vector_entries import entries, entry_for, entry_hwc8
 
 SOURCE = Path(__file__).with_name("kernel.cu")
 THREADS = 256

@@ -9,17 +9,17 @@ import onnx
 import pytest
 
 from ocr_trt.bench.compare import Extras, compare
-from ocr_trt.bench.latency import LatencySettings
-from ocr_trt.bench.load import LoadSettings
 from ocr_trt.bench.systems import engine_system
-from ocr_trt.calibration.pictures import load_calibration
-from ocr_trt.engines import rivals
-from ocr_trt.engines.backends.onnxruntime import runner_from_model
-from ocr_trt.engines.baseline import TensorFlowRunner
+from ocr_trt.builder import BuildRequest, build
+from ocr_trt.calibration.images import load_calibration
+from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.bundle import Bundle, load_bundle
+from ocr_trt.engines.onnxruntime.backend import runner_from_model
+from ocr_trt.engines.tensorflow import competitors as rivals
+from ocr_trt.engines.tensorflow.baseline import TensorFlowRunner
+from ocr_trt.measure.latency import LatencySettings
+from ocr_trt.measure.load import LoadSettings
 from ocr_trt.ocr.dataset import load_dataset
-from ocr_trt.recipe import BuildRequest, build
-from ocr_trt.reporter import SilentReporter
 from ocr_trt.spec import DetectorSpec, RecognizerSpec
 
 pytest.importorskip("tensorflow")

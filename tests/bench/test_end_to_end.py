@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from ocr_trt.bench import end_to_end as module
-from ocr_trt.bench.accuracy import DetectorResult
-from ocr_trt.bench.end_to_end import Measured, end_to_end
+from ocr_trt.bench import both_models as module
+from ocr_trt.bench.both_models import Measured, end_to_end
 from ocr_trt.bench.results import ModelReport
 from ocr_trt.bench.systems import System
+from ocr_trt.common.progress import SilentReporter
+from ocr_trt.engines.engine import Engine
+from ocr_trt.measure.accuracy import DetectorResult
 from ocr_trt.ocr.dataset import load_dataset
-from ocr_trt.pipeline.engine import Engine
 from ocr_trt.pipeline.reader import TextLine
-from ocr_trt.reporter import SilentReporter
 from ocr_trt.spec import DetectorSpec, RecognizerSpec
 
 

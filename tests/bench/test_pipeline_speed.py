@@ -14,10 +14,10 @@ from ocr_trt.bench import pipeline_speed as module
 from ocr_trt.bench.pipeline_report import pipeline_plot, pipeline_rows, pipeline_words
 from ocr_trt.bench.pipeline_speed import Pipeline, pipeline_speeds
 from ocr_trt.bench.results import ModelReport, PipelineSpeed, SystemRow
+from ocr_trt.common.progress import SilentReporter
+from ocr_trt.engines.engine import Engine
 from ocr_trt.pipeline.clock import STAGES, StageClock
-from ocr_trt.pipeline.engine import Engine
 from ocr_trt.pipeline.reader import OcrReader, ReadSettings
-from ocr_trt.reporter import SilentReporter
 from tests.pipeline.functions import (
     Function,
     bright_is_text,

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from ocr_trt.bench.latency import LatencySettings, stats_from_times
 from ocr_trt.bench.regression import (
     MEASURES,
     check_rules,
@@ -16,8 +15,10 @@ from ocr_trt.bench.regression import (
     rules_from_text,
     same_machine,
 )
-from ocr_trt.bench.results import AccuracyRow, ModelReport, Report, SystemRow
+from ocr_trt.bench.results import ModelReport, Report, SystemRow
 from ocr_trt.errors import InputFileError, UserError
+from ocr_trt.measure.latency import LatencySettings, stats_from_times
+from ocr_trt.measure.results import AccuracyRow
 
 
 def report(

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocr_trt.bench.latency import LatencySettings, LatencyStats, stats_from_times
-from ocr_trt.bench.load import ClosedLoop, Load, open_loop_from_times, waits_from_seconds
 from ocr_trt.bench.report import (
     FILES,
     LATENCY_HEADER,
@@ -18,20 +16,12 @@ from ocr_trt.bench.report import (
     without_pictures,
     write_report,
 )
-from ocr_trt.bench.results import (
-    AccuracyRow,
-    Breakdown,
-    Changes,
-    Difference,
-    Interval,
-    ModelReport,
-    Report,
-    Sample,
-    StratumRow,
-    SystemRow,
-)
+from ocr_trt.bench.results import Breakdown, ModelReport, Report, StratumRow, SystemRow
 from ocr_trt.bench.worst import worst_samples
 from ocr_trt.errors import OutputError
+from ocr_trt.measure.latency import LatencySettings, LatencyStats, stats_from_times
+from ocr_trt.measure.load import ClosedLoop, Load, open_loop_from_times, waits_from_seconds
+from ocr_trt.measure.results import AccuracyRow, Changes, Difference, Interval, Sample
 
 HOSTILE = '<script>alert("x")</script> & {{ 7 * 7 }}'
 
@@ -222,7 +212,7 @@ def test_report_replaces_a_report_but_nothing_else(tmp_path: Path) -> None:
 
 
 def test_worst_samples_come_worst_first_with_their_pictures(pictures: Path) -> None:
-    from ocr_trt.bench.accuracy import DetectorResult, RecognizerResult
+    from ocr_trt.measure.accuracy import DetectorResult, RecognizerResult
     from ocr_trt.ocr.dataset import load_dataset
     from ocr_trt.ocr.metrics.detection import match_image
 

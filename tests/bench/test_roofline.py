@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ocr_trt.bench import peaks as peaks_module
 from ocr_trt.bench.compare import Extras, compare
-from ocr_trt.bench.latency import LatencySettings
-from ocr_trt.bench.layers import layer_rows
-from ocr_trt.bench.peaks import Peaks, last_caches
+from ocr_trt.bench.layer_rooflines import layer_rows
 from ocr_trt.bench.report import write_report
 from ocr_trt.bench.results import Report
 from ocr_trt.bench.roofline import LayerRow, Roofline
@@ -24,13 +21,16 @@ from ocr_trt.bench.roofline_words import (
     roofline_words,
     why_not_faster,
 )
-from ocr_trt.bench.work import GraphWork
+from ocr_trt.builder import BuildRequest, build
+from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.engines.layer_time import BETWEEN, LayerTime
-from ocr_trt.engines.openvino import peaks as openvino_peaks
+from ocr_trt.engines.openvino import convolution_peaks as openvino_peaks
 from ocr_trt.engines.openvino import profile
-from ocr_trt.recipe import BuildRequest, build
-from ocr_trt.reporter import SilentReporter
+from ocr_trt.measure import peaks as peaks_module
+from ocr_trt.measure.latency import LatencySettings
+from ocr_trt.measure.peaks import Peaks, last_caches
+from ocr_trt.measure.work import GraphWork
 from ocr_trt.spec import RecognizerSpec
 
 PEAKS = Peaks(

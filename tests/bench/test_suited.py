@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from ocr_trt.bench.compare import compare
-from ocr_trt.bench.latency import LatencySettings
 from ocr_trt.bench.regression import rules_from_text
 from ocr_trt.bench.suited import check_comparable, check_suited
+from ocr_trt.builder import BuildRequest, build
+from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.bundle import Bundle, load_bundle
 from ocr_trt.errors import UserError
-from ocr_trt.recipe import BuildRequest, build
-from ocr_trt.reporter import SilentReporter
+from ocr_trt.measure.latency import LatencySettings
 from ocr_trt.spec import RecognizerSpec
 
 

@@ -6,18 +6,10 @@ from typing import Any
 
 import pytest
 
-from ocr_trt.bench.latency import LatencySettings, stats_from_times
-from ocr_trt.bench.results import (
-    AccuracyRow,
-    Changes,
-    Difference,
-    Interval,
-    ModelReport,
-    PipelineSpeed,
-    Report,
-    SystemRow,
-)
+from ocr_trt.bench.results import ModelReport, PipelineSpeed, Report, SystemRow
 from ocr_trt.bench.summary import changes_sentence, signed, summaries
+from ocr_trt.measure.latency import LatencySettings, stats_from_times
+from ocr_trt.measure.results import AccuracyRow, Changes, Difference, Interval
 
 
 def report(

@@ -12,7 +12,7 @@ import pytest
 from ocr_trt.calibration.autocast import autocast, float_tensors
 from ocr_trt.calibration.emulate import emulated
 from ocr_trt.calibration.half import BF16, FP16, HalfType
-from ocr_trt.session import onnx_session
+from ocr_trt.common.onnx_session import onnx_session
 from tests.convert.helpers import graph
 
 

@@ -150,8 +150,8 @@ def test_what_is_refused_the_builder_refuses(
 def builds(proto: onnx.ModelProto, folder: Path) -> str | None:
     """Return what the builder says against a graph, or None."""
     pytest.importorskip("tensorrt_rtx")
-    from ocr_trt.engines.backends import backend
-    from ocr_trt.engines.backends.base import BuildSettings
+    from ocr_trt.engines.base import BuildSettings
+    from ocr_trt.engines.targets import backend
     from ocr_trt.errors import EngineBuildError
 
     settings = BuildSettings(compute_capabilities=("8.9",))

@@ -12,18 +12,18 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from ocr_trt.bench.accuracy import run_detector
+from ocr_trt.builder.verdict import graph_engine
 from ocr_trt.calibration.autocast import autocast, float_tensors
 from ocr_trt.calibration.emulate import emulated
 from ocr_trt.calibration.half import FP16
+from ocr_trt.calibration.images import load_calibration
 from ocr_trt.calibration.observe import observe
-from ocr_trt.calibration.pictures import load_calibration
 from ocr_trt.convert.graph import array_of, new_initializer
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
+from ocr_trt.measure.accuracy import run_detector
 from ocr_trt.models.reference import SAMPLES, export_reference
 from ocr_trt.ocr.dataset import load_dataset
-from ocr_trt.recipe.verdict import graph_engine
 from ocr_trt.spec import DetectorSpec, load_spec
 
 pytest.importorskip("tensorflow")

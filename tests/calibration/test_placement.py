@@ -12,11 +12,11 @@ import pytest
 from ocr_trt.calibration.autocast import autocast, float_tensors
 from ocr_trt.calibration.emulate import emulated
 from ocr_trt.calibration.half import BF16, FP16, HalfType
+from ocr_trt.calibration.int8_style import Int8Style
 from ocr_trt.calibration.observe import observe
 from ocr_trt.calibration.placement import place
 from ocr_trt.calibration.quantize import quantize, quantized_tensors
-from ocr_trt.calibration.styles import Int8Style
-from ocr_trt.session import onnx_session
+from ocr_trt.common.onnx_session import onnx_session
 from tests.convert.helpers import graph
 
 UNET = """
@@ -132,8 +132,8 @@ def test_int8_and_16_bits_meet_in_one_graph(
     assert noise(unet, mixed.model) > 20
     assert noise(int8, mixed.model) > 20
     pytest.importorskip("tensorrt_rtx")
-    from ocr_trt.engines.backends import backend
-    from ocr_trt.engines.backends.base import BuildSettings
+    from ocr_trt.engines.base import BuildSettings
+    from ocr_trt.engines.targets import backend
 
     for capability in ("8.6", "8.9", "12.0"):
         settings = BuildSettings(compute_capabilities=(capability,))

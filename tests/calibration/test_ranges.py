@@ -16,13 +16,7 @@ from ocr_trt.calibration.coverage import coverage, share_beyond
 from ocr_trt.calibration.histogram import BINS, EMPTY, Histogram
 from ocr_trt.calibration.methods import METHODS, mean_squared_error, min_max, percentile
 from ocr_trt.calibration.observe import Observation, observe
-from ocr_trt.calibration.ranges import (
-    Ranges,
-    check_ranges,
-    graphs_sha256,
-    load_ranges,
-    save_ranges,
-)
+from ocr_trt.calibration.ranges import Ranges, check_ranges, graphs_sha256, load_ranges, save_ranges
 from ocr_trt.errors import InputFileError, UserError
 
 Method = Callable[[Histogram], float]

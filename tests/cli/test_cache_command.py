@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from ocr_trt.builder import BuildRequest
 from ocr_trt.cli.build import build
 from ocr_trt.cli.cache import Action
 from ocr_trt.cli.cache import cache as cache_command
-from ocr_trt.recipe import BuildRequest
 from ocr_trt.spec import dump_spec
 
 

@@ -25,7 +25,7 @@ from typer.main import get_command
 from ocr_trt.cli.app import app, spread_options
 from ocr_trt.cli.schema import Document, json_schema
 from ocr_trt.engines.bundle import file_entry, load_bundle
-from ocr_trt.pipeline.engine import engine_from_bundle
+from ocr_trt.engines.engine import engine_from_bundle
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, dump_spec, load_spec
 from tests.json_schema import problems
 

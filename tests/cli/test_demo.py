@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ocr_trt.bench.results import Report
-from ocr_trt.engines.backends import backend
 from ocr_trt.engines.bundle import load_bundle
+from ocr_trt.engines.targets import backend
 
 pytest.importorskip("tensorflow")
 

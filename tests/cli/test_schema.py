@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from ocr_trt.bench.report import write_report
+from ocr_trt.builder import BuildRequest, build
 from ocr_trt.cli.schema import Document, json_schema
-from ocr_trt.recipe import BuildRequest, build
 from ocr_trt.spec import dump_spec, load_spec
 from tests.bench.test_report import report
 from tests.json_schema import problems

@@ -11,9 +11,9 @@ import onnx.parser
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.graph import OPSET
 from ocr_trt.convert.outcome import Outcome
-from ocr_trt.session import onnx_session
 
 
 def graph(text: str, **weights: np.ndarray) -> ir.Model:

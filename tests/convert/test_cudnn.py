@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ocr_trt.convert.pipeline import convert
+from ocr_trt.convert.recurrent.cudnn import without_cudnn
 from ocr_trt.convert.sources import open_source
-from ocr_trt.convert.sources.cudnn import without_cudnn
-from ocr_trt.engines.backends.onnxruntime import runner_from_model
-from ocr_trt.engines.baseline import baseline_runner
+from ocr_trt.engines.onnxruntime.backend import runner_from_model
+from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.errors import ConversionError
 from ocr_trt.spec import SourceSpec, spec_from_dict
 

@@ -10,15 +10,15 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from ocr_trt.common.progress import SilentReporter
 from ocr_trt.convert.draft import Hints, draft_spec
 from ocr_trt.convert.passes.remove_pixel_casts import remove_pixel_casts
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.convert.sources.pixels import pixel_noise
-from ocr_trt.engines.backends.onnxruntime import runner_from_model
-from ocr_trt.engines.baseline import baseline_runner
+from ocr_trt.engines.onnxruntime.backend import runner_from_model
+from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.errors import InputFileError, SpecError
-from ocr_trt.reporter import SilentReporter
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, SourceSpec, spec_from_dict
 
 from .helpers import check_rests, graph, ops

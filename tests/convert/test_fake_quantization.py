@@ -11,18 +11,18 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
-from ocr_trt.calibration.pictures import load_calibration
+from ocr_trt.builder import BuildRequest, build
+from ocr_trt.calibration.images import load_calibration
 from ocr_trt.calibration.quantize import quantize, quantized_tensors, quantized_weights
+from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.passes.lower_integer_ops import lower_integer_ops
 from ocr_trt.convert.passes.remove_fake_quantization import remove_fake_quantization
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.convert.verify import verify
-from ocr_trt.engines.backends.onnxruntime import runner_from_model
-from ocr_trt.engines.baseline import baseline_runner
+from ocr_trt.engines.onnxruntime.backend import runner_from_model
+from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.errors import ConversionError
-from ocr_trt.recipe import BuildRequest, build
-from ocr_trt.session import onnx_session
 from ocr_trt.spec import spec_from_dict
 
 from .helpers import graph, ops

@@ -14,8 +14,8 @@ from ocr_trt.convert import passes
 from ocr_trt.convert.audit import audit
 from ocr_trt.convert.pipeline import PASSES, PREPARE, convert
 from ocr_trt.convert.sources import open_source
-from ocr_trt.engines.backends.onnxruntime import runner_from_model
-from ocr_trt.engines.baseline import baseline_runner
+from ocr_trt.engines.onnxruntime.backend import runner_from_model
+from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.errors import ConversionError
 from ocr_trt.spec import DetectorSpec, RecognizerSpec
 

@@ -9,12 +9,12 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.passes.collapse_views import collapse_views
 from ocr_trt.convert.passes.fold_constants import fold_constants
 from ocr_trt.convert.passes.raise_max_unpool import raise_max_unpool
 from ocr_trt.convert.pipeline import _upgraded
 from ocr_trt.convert.sources.tf_graph import onnx_from_function
-from ocr_trt.session import onnx_session
 
 from .helpers import ops
 

@@ -9,12 +9,12 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.passes.fold_constants import fold_constants
 from ocr_trt.convert.passes.raise_directions import raise_directions
 from ocr_trt.convert.passes.raise_recurrent import raise_recurrent
 from ocr_trt.convert.pipeline import _upgraded
 from ocr_trt.convert.sources.tf_graph import onnx_from_function
-from ocr_trt.session import onnx_session
 
 from .helpers import check_fires, check_rests, graph, ops
 

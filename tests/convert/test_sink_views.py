@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocr_trt.convert.axes import Axes
+from ocr_trt.convert.analysis.axes import Axes
 from ocr_trt.convert.passes.collapse_views import collapse_views
 from ocr_trt.convert.passes.sink_views import sink_views
 

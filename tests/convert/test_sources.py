@@ -12,13 +12,13 @@ import onnx
 import onnx.helper
 import pytest
 
+from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.draft import Hints, draft_spec
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source, source_format
-from ocr_trt.engines.backends.onnxruntime import runner_from_model
-from ocr_trt.engines.baseline import baseline_runner
+from ocr_trt.engines.onnxruntime.backend import runner_from_model
+from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.errors import ConversionError, InputFileError, SpecError
-from ocr_trt.session import onnx_session
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, SourceSpec, spec_from_dict
 
 keras = pytest.importorskip("keras")

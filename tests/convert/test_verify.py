@@ -10,7 +10,7 @@ from ocr_trt.convert import pipeline
 from ocr_trt.convert.outcome import Outcome
 from ocr_trt.convert.sources import open_source
 from ocr_trt.convert.verify import verify
-from ocr_trt.engines.baseline import baseline_runner
+from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.spec import DetectorSpec, RecognizerSpec
 
 pytest.importorskip("tensorflow")

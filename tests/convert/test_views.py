@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ocr_trt.convert.analysis.views import view_of
 from ocr_trt.convert.passes.collapse_views import node_count
-from ocr_trt.convert.views import view_of
 
 
 def numbers(shape: tuple[int, ...]) -> np.ndarray:

@@ -9,14 +9,15 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from ocr_trt import onnx_file
+from ocr_trt.common import onnx_files as onnx_file
+from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.pipeline import convert
-from ocr_trt.convert.sources import open_source, weights
-from ocr_trt.engines.backends import backend
-from ocr_trt.engines.backends.base import BuildSettings, RunSettings
-from ocr_trt.engines.backends.onnxruntime import runner_from_model
-from ocr_trt.engines.baseline import baseline_runner
-from ocr_trt.session import onnx_session
+from ocr_trt.convert.sources import large_weights as weights
+from ocr_trt.convert.sources import open_source
+from ocr_trt.engines.base import BuildSettings, RunSettings
+from ocr_trt.engines.onnxruntime.backend import runner_from_model
+from ocr_trt.engines.targets import backend
+from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, SourceSpec, spec_from_dict
 
 keras = pytest.importorskip("keras")

@@ -11,15 +11,15 @@ import pytest
 from onnx import numpy_helper
 
 from ocr_trt.calibration.autocast import autocast, float_tensors
+from ocr_trt.calibration.dequantize import untyped
 from ocr_trt.calibration.half import FP16
+from ocr_trt.calibration.int8_style import Int8Style
 from ocr_trt.calibration.quantize import quantize, quantized_tensors
-from ocr_trt.calibration.styles import Int8Style
-from ocr_trt.calibration.untyped import untyped
+from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.debug.divergence import culprit_of, decibels, step_rows, target_culprit
 from ocr_trt.debug.repair import repaired
 from ocr_trt.debug.steps import GraphPair
 from ocr_trt.debug.tracing import Tracer
-from ocr_trt.session import onnx_session
 
 GRAPH = """<ir_version: 10, opset_import: ["" : 20]>
 agraph (float[1,8,16,16] x) => (float[1,8,16,16] y)

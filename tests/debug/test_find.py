@@ -14,19 +14,19 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
+from ocr_trt.calibration.int8_style import Int8Style
 from ocr_trt.calibration.quantize import quantize, quantized_tensors
-from ocr_trt.calibration.styles import Int8Style
+from ocr_trt.common.progress import SilentReporter
+from ocr_trt.debug.debug_page import FILES, write_debug
 from ocr_trt.debug.find import debug
 from ocr_trt.debug.heat import line_strip, step_errors
-from ocr_trt.debug.page import FILES, write_debug
 from ocr_trt.debug.suspects import chosen_samples
-from ocr_trt.engines.backends import backend
-from ocr_trt.engines.backends.base import BuildSettings
+from ocr_trt.engines.base import BuildSettings
 from ocr_trt.engines.bundle import Bundle, file_entries, load_bundle, write_manifest
 from ocr_trt.engines.manifest import EngineEntry, Manifest
+from ocr_trt.engines.targets import backend
 from ocr_trt.errors import InputFileError
 from ocr_trt.ocr.dataset import load_dataset
-from ocr_trt.reporter import SilentReporter
 from ocr_trt.spec import RecognizerSpec, spec_from_dict
 
 GRAPH = """<ir_version: 10, opset_import: ["" : 20]>

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import onnx
 
+from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.engines.nvidia.device import Gpu, Placed
 from ocr_trt.plugins.plugin import Attributes, Plugin
-from ocr_trt.session import onnx_session
 
 GARBAGE = 0xCD
 

@@ -9,10 +9,10 @@ import onnx.parser
 import pytest
 
 from ocr_trt.convert.sources import open_source
-from ocr_trt.engines.backends import backend, target_names
-from ocr_trt.engines.backends.base import BuildSettings, RunSettings
-from ocr_trt.engines.baseline import baseline_runner
+from ocr_trt.engines.base import BuildSettings, RunSettings
 from ocr_trt.engines.nvidia.builder import Builder, build_in_child, refusals_in_child
+from ocr_trt.engines.targets import backend, target_names
+from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.errors import EngineBuildError, TargetMissingError, UserError
 from ocr_trt.spec import spec_from_dict
 

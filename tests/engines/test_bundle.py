@@ -6,16 +6,10 @@ from typing import Any
 
 import pytest
 
-from ocr_trt.engines.bundle import (
-    file_entries,
-    load_bundle,
-    own_files,
-    tree_sha256,
-    write_manifest,
-)
+from ocr_trt.common.files import whole_folder
+from ocr_trt.engines.bundle import file_entries, load_bundle, own_files, tree_sha256, write_manifest
 from ocr_trt.engines.manifest import NAME, EngineEntry, Manifest, OcrMetric, read_manifest
 from ocr_trt.errors import InputFileError
-from ocr_trt.output import whole_folder
 from ocr_trt.spec import spec_from_dict
 
 SPEC = spec_from_dict(

@@ -10,18 +10,11 @@ import onnx
 import onnx.parser
 import pytest
 
+from ocr_trt.common.files import whole_folder
 from ocr_trt.engines.bundle import Bundle, file_entries, load_bundle, own_files, write_manifest
 from ocr_trt.engines.bundle_diff import bundle_differences
-from ocr_trt.engines.manifest import (
-    Calibration,
-    EngineEntry,
-    Latency,
-    Manifest,
-    OcrMetric,
-    Verdict,
-)
+from ocr_trt.engines.manifest import Calibration, EngineEntry, Latency, Manifest, OcrMetric, Verdict
 from ocr_trt.errors import InputFileError
-from ocr_trt.output import whole_folder
 from ocr_trt.spec import spec_from_dict
 
 GRAPH = """<ir_version: 10, opset_import: ["" : 20]>

@@ -11,10 +11,11 @@ import onnx
 import onnx.parser
 import pytest
 
-from ocr_trt.engines.backends import backend
-from ocr_trt.engines.backends.base import BuildSettings, RunSettings
+from ocr_trt.engines.base import BuildSettings, RunSettings
 from ocr_trt.engines.layer_time import BETWEEN, LayerTime
-from ocr_trt.engines.openvino import peaks, profile
+from ocr_trt.engines.openvino import convolution_peaks as peaks
+from ocr_trt.engines.openvino import profile
+from ocr_trt.engines.targets import backend
 
 pytest.importorskip("openvino")
 

@@ -5,10 +5,10 @@ import onnx
 import onnx.parser
 import pytest
 
-from ocr_trt.engines.backends import backend
-from ocr_trt.engines.lower.deconvolution import lower_deconvolutions
-from ocr_trt.engines.lower.fake_quantize import lower_qdq_pairs
-from ocr_trt.session import onnx_session
+from ocr_trt.common.onnx_session import onnx_session
+from ocr_trt.engines.nvidia.lower_deconvolutions import lower_deconvolutions
+from ocr_trt.engines.openvino.fake_quantize import lower_qdq_pairs
+from ocr_trt.engines.targets import backend
 
 CONCAT = """
     <ir_version: 10, opset_import: ["" : 20]>

@@ -15,18 +15,18 @@ import numpy as np
 import onnx
 import pytest
 
+from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
-from ocr_trt.engines.backends import backend
-from ocr_trt.engines.backends.base import BuildSettings
+from ocr_trt.engines.base import BuildSettings
 from ocr_trt.engines.network import plan, recognizer
+from ocr_trt.engines.network.named_weights import named_weights, write_npz
 from ocr_trt.engines.network.network import Network, Type
 from ocr_trt.engines.network.order import NetworkSettings, define_network, network_order
 from ocr_trt.engines.network.plan import plan_from_network
-from ocr_trt.engines.network.weights import named_weights, write_npz
+from ocr_trt.engines.targets import backend
 from ocr_trt.errors import EngineBuildError, InputFileError, OutputError, UserError
 from ocr_trt.models.reference import export_reference, trained_model, weights_path
-from ocr_trt.session import onnx_session
 from ocr_trt.spec import load_spec
 
 from .walked import onnx_from_network, weights_of

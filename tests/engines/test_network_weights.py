@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ocr_trt.convert.sources.tf_graph import import_tensorflow
-from ocr_trt.engines.network.weights import named_weights, write_npz
+from ocr_trt.engines.network.named_weights import named_weights, write_npz
 from ocr_trt.errors import InputFileError
 
 h5py = pytest.importorskip("h5py")

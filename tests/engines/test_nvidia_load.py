@@ -10,14 +10,14 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
-from ocr_trt.engines.backends import backend
-from ocr_trt.engines.backends.base import BuildSettings, BuiltWith
+from ocr_trt.engines.base import BuildSettings, BuiltWith
 from ocr_trt.engines.nvidia.builder import Builder, build_in_child
+from ocr_trt.engines.nvidia.builder_options import NvidiaOptions, options_from
 from ocr_trt.engines.nvidia.device import Gpu
 from ocr_trt.engines.nvidia.features import Features, features_of
-from ocr_trt.engines.nvidia.layers import EngineLayer, layers_from_file, not_in_int8
-from ocr_trt.engines.nvidia.load import check_built_with, check_header, engine_from_plan
-from ocr_trt.engines.nvidia.options import NvidiaOptions, options_from
+from ocr_trt.engines.nvidia.load_plan import check_built_with, check_header, engine_from_plan
+from ocr_trt.engines.nvidia.plan_layers import EngineLayer, layers_from_file, not_in_int8
+from ocr_trt.engines.targets import backend
 from ocr_trt.errors import EngineBuildError, InputFileError, TargetMissingError, UserError
 
 PLAIN = Features(names_gpus=False, tells_validity=False, captures_itself=False)

@@ -14,13 +14,13 @@ import onnx
 import onnx.parser
 import pytest
 
-from ocr_trt.engines.backends import backend
-from ocr_trt.engines.backends.base import BuildSettings, BuiltWith, RunSettings
+from ocr_trt.engines.base import BuildSettings, BuiltWith, RunSettings
 from ocr_trt.engines.nvidia import backend as nvidia_backend
 from ocr_trt.engines.nvidia.backend import NvidiaBackend
 from ocr_trt.engines.nvidia.features import Features, features_of
-from ocr_trt.engines.nvidia.load import engine_from_plan
-from ocr_trt.engines.nvidia.runner import PlanRunner, PlanSettings
+from ocr_trt.engines.nvidia.load_plan import engine_from_plan
+from ocr_trt.engines.nvidia.plan_runner import PlanRunner, PlanSettings
+from ocr_trt.engines.targets import backend
 from ocr_trt.errors import InputFileError, TargetMissingError
 
 from .gpu_stand_in import StandInDevice, plan_of, stand_in_trt

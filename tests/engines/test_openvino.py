@@ -15,15 +15,15 @@ import onnx.parser
 import pytest
 
 from ocr_trt.calibration.emulate import emulated
-from ocr_trt.engines.backends import backend
-from ocr_trt.engines.backends import openvino as openvino_file
-from ocr_trt.engines.backends.base import BuildSettings, BuiltWith, Runner, RunSettings
-from ocr_trt.engines.cpu import has_bf16
-from ocr_trt.engines.openvino import compile as compiling
+from ocr_trt.common.cpu import has_bf16
+from ocr_trt.common.onnx_session import onnx_session
+from ocr_trt.engines.base import BuildSettings, BuiltWith, Runner, RunSettings
+from ocr_trt.engines.openvino import backend as openvino_file
+from ocr_trt.engines.openvino import compiled_plan as compiling
+from ocr_trt.engines.openvino.infer_requests import RecurrentRunner
 from ocr_trt.engines.openvino.library import import_openvino
-from ocr_trt.engines.openvino.runner import RecurrentRunner
+from ocr_trt.engines.targets import backend
 from ocr_trt.errors import InputFileError, OutputError
-from ocr_trt.session import onnx_session
 
 TARGET = backend("openvino")
 BUILT = BuiltWith(version="1", settings={})

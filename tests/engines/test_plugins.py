@@ -11,12 +11,12 @@ import onnx
 import onnx.parser
 import pytest
 
-from ocr_trt.engines.backends import backend
-from ocr_trt.engines.backends.base import BuildSettings
-from ocr_trt.engines.lower.plugins import mark_plugins
+from ocr_trt.engines.base import BuildSettings
 from ocr_trt.engines.nvidia import backend as nvidia_backend
 from ocr_trt.engines.nvidia import builder
 from ocr_trt.engines.nvidia.builder_child import _BuildError, _check_plugins
+from ocr_trt.engines.nvidia.mark_plugins import mark_plugins
+from ocr_trt.engines.targets import backend
 from ocr_trt.errors import EngineBuildError, TargetMissingError, UserError
 from ocr_trt.plugins import max_pool_argmax_2d, max_unpool_2d
 

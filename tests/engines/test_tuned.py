@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ocr_trt.cores import usable_cores
+from ocr_trt.common.cores import usable_cores
 from ocr_trt.engines import tuned
 from ocr_trt.engines.bundle import Bundle, load_bundle
 from ocr_trt.engines.tuned import Choice, Tuning, choice_for, keep_tuning, kept_tuning

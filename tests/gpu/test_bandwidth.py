@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocr_trt.engines.nvidia.device import CudaDevice
 
-from .bandwidth import rates
+from ...benchmarks.gpu_bandwidth import rates
 
 WANTED = {"MaxPoolArgmax2d": 0.7, "MaxUnpool2d": 0.7, "ImageToTensor, 4000x3000": 0.4}
 """Of the copy's rate; ImageToTensor was to reach 0.5, and does not (docs/gpu.md)."""

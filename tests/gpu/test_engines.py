@@ -10,12 +10,12 @@ import onnx
 import onnx.parser
 import pytest
 
-from ocr_trt.engines.backends import backend
-from ocr_trt.engines.backends.base import BuildSettings, RunSettings
+from ocr_trt.common.onnx_session import onnx_session
+from ocr_trt.engines.base import BuildSettings, RunSettings
 from ocr_trt.engines.nvidia.device import CudaDevice
-from ocr_trt.engines.nvidia.layers import layers_from_file
+from ocr_trt.engines.nvidia.plan_layers import layers_from_file
+from ocr_trt.engines.targets import backend
 from ocr_trt.plugins import max_pool_argmax_2d, max_unpool_2d
-from ocr_trt.session import onnx_session
 
 TARGETS = ["tensorrt", "tensorrt-rtx"]
 MOST = 8

@@ -8,7 +8,7 @@ from ocr_trt.engines.nvidia.device import CudaDevice
 from ocr_trt.plugins.cuda.nvrtc import FLOORS, ptx_from_source
 from ocr_trt.plugins.cuda.on_device import DeviceKernels
 from ocr_trt.plugins.registry import PLUGINS
-from ocr_trt.plugins.verify import verify_on_device
+from ocr_trt.plugins.verify_kernels import verify_on_device
 
 
 @pytest.mark.parametrize("name", PLUGINS)

@@ -9,12 +9,12 @@ import numpy as np
 import onnx
 import pytest
 
+from ocr_trt.common.onnx_session import onnx_session
+from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.nvidia.device import CudaDevice
-from ocr_trt.engines.nvidia.runner import PlanRunner, PlanSettings
-from ocr_trt.pipeline.engine import Engine
+from ocr_trt.engines.nvidia.plan_runner import PlanRunner, PlanSettings
 from ocr_trt.pipeline.gpu import GpuReader
 from ocr_trt.pipeline.reader import OcrReader, ReadSettings
-from ocr_trt.session import onnx_session
 from tests.gpu.test_runner import FEATURES, KernelContext, KnownStreams
 from tests.pipeline.functions import FunctionRunner
 from tests.pipeline.stripes import model_of, picture_with, specs

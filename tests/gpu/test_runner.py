@@ -16,7 +16,7 @@ import pytest
 
 from ocr_trt.engines.nvidia.device import CudaDevice, Stream
 from ocr_trt.engines.nvidia.features import Features
-from ocr_trt.engines.nvidia.runner import PlanRunner, PlanSettings
+from ocr_trt.engines.nvidia.plan_runner import PlanRunner, PlanSettings
 from ocr_trt.plugins.cuda.nvrtc import ptx_from_source
 from ocr_trt.plugins.cuda.on_device import DeviceKernels
 from ocr_trt.plugins.max_unpool_2d import PLUGIN, max_unpool_2d

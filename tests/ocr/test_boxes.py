@@ -6,12 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocr_trt.ocr.boxes import (
-    boxes_from_map,
-    grow_distance,
-    order_corners,
-    shrink_quad,
-)
+from ocr_trt.ocr.boxes import boxes_from_map, grow_distance, order_corners, shrink_quad
 from ocr_trt.ocr.metrics.detection import count_image
 from ocr_trt.spec import BoxSettings
 

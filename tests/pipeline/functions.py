@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ocr_trt.engines.backends.base import Pictures, Runner
-from ocr_trt.pipeline.engine import Engine
+from ocr_trt.engines.base import Pictures, Runner
+from ocr_trt.engines.engine import Engine
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
 CHARSET = "abc"

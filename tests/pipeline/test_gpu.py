@@ -7,17 +7,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from ocr_trt.common.onnx_session import onnx_session
+from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.nvidia.features import features_of
-from ocr_trt.engines.nvidia.load import engine_from_plan
-from ocr_trt.engines.nvidia.runner import PlanRunner, PlanSettings
+from ocr_trt.engines.nvidia.load_plan import engine_from_plan
+from ocr_trt.engines.nvidia.plan_runner import PlanRunner, PlanSettings
 from ocr_trt.errors import SpecError
 from ocr_trt.ocr.ctc import decode_greedy, readings_from_labels
 from ocr_trt.pipeline import gpu
-from ocr_trt.pipeline.engine import Engine
 from ocr_trt.pipeline.gpu import GpuReader
 from ocr_trt.pipeline.reader import OcrReader, ReadSettings
 from ocr_trt.plugins.ctc_greedy_decode import ctc_greedy_decode
-from ocr_trt.session import onnx_session
 from tests.engines.gpu_stand_in import StandInDevice, plan_of, stand_in_trt
 from tests.pipeline.functions import FunctionRunner
 from tests.pipeline.stripes import model_of, picture_with, specs

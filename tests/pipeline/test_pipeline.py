@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocr_trt.engines.backends.base import Pictures
+from ocr_trt.engines.base import Pictures
 from ocr_trt.errors import SpecError
 from ocr_trt.ocr.crop import quad_size
 from ocr_trt.pipeline.draw import draw_lines

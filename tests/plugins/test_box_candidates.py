@@ -14,7 +14,7 @@ from ocr_trt.plugins.box_candidates import box_candidates
 from ocr_trt.plugins.cuda import on_host
 from ocr_trt.plugins.plugin import Plugin
 from ocr_trt.plugins.registry import PLUGINS
-from ocr_trt.plugins.verify import verify_on_host
+from ocr_trt.plugins.verify_kernels import verify_on_host
 
 PLUGIN = PLUGINS["BoxCandidates"]
 LEVEL = np.array([0.5], np.float32)

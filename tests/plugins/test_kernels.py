@@ -16,10 +16,10 @@ from ocr_trt.ocr.ctc import decode_greedy
 from ocr_trt.plugins.ctc_greedy_decode import ctc_greedy_decode
 from ocr_trt.plugins.cuda import nvrtc, on_host
 from ocr_trt.plugins.cuda.nvrtc import FLOORS, entries_of, ptx_from_source
-from ocr_trt.plugins.formats import in_hwc8
+from ocr_trt.plugins.hwc8 import in_hwc8
 from ocr_trt.plugins.plugin import Plugin
 from ocr_trt.plugins.registry import PLUGINS
-from ocr_trt.plugins.verify import difference, verify_body, verify_on_host
+from ocr_trt.plugins.verify_kernels import difference, verify_body, verify_on_host
 
 needs_compiler = pytest.mark.skipif(on_host.compiler() is None, reason="no C++ compiler")
 each = pytest.mark.parametrize("plugin", PLUGINS.values(), ids=PLUGINS)

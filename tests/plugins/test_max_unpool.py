@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx.reference import ReferenceEvaluator
 
+from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.plugins import max_pool_argmax_2d, max_unpool_2d
-from ocr_trt.session import onnx_session
 
 
 def model_with(body: str, inputs: str, outputs: str, call: str, dtype: str) -> onnx.ModelProto:

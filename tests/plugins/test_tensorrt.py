@@ -16,7 +16,7 @@ import pytest
 
 from ocr_trt.errors import TargetMissingError
 from ocr_trt.plugins import registration
-from ocr_trt.plugins.formats import in_hwc8
+from ocr_trt.plugins.hwc8 import in_hwc8
 from ocr_trt.plugins.registry import PLUGINS
 
 IN_GRAPHS = {name: p for name, p in PLUGINS.items() if p.register is not None}

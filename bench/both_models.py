@@ -1,0 +1,177 @@
+"""A detector and a recognizer together: text right and in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from itertools import compress
+
+import numpy as np
+
+from ..common.progress import Reporter
+from ..measure.accuracy import DetectorResult, EndToEndResult, Result
+from ..ocr.dataset import Dataset, SceneLabel
+from ..ocr.image import load_image
+from ..ocr.metrics.end_to_end import match_lines, match_places
+from ..ocr.types import Quads
+from ..pipeline.reader import read_boxes
+from .pipeline_speed import Pipeline, pipeline_speeds
+from .results import Kind, ModelReport, PipelineSpeed, SystemRow
+from .score import scored
+from .systems import System
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One model, what was compared, and what each system found, by its place in ``systems``."""
+
+    report: ModelReport
+    systems: tuple[System, ...]
+    results: dict[int, Result]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    """What a detector found, to be read by a recognizer."""
+
+    label: str
+    kind: Kind
+    boxes: DetectorResult
+    detector: System
+    recognizer: System
+
+    @property
+    def run_by(self) -> str:
+        return " + ".join(dict.fromkeys((self.detector.run_by, self.recognizer.run_by)))
+
+
+def end_to_end(
+    measured: Sequence[Measured],
+    dataset: Dataset,
+    duration_s: float,
+    reporter: Reporter,
+    notes: list[str],
+) -> ModelReport | None:
+    """Compare pairs of a detector and a recognizer; None where there is not one model of each.
+
+    Engines are paired by target and precision; one engine of each is a pair whatever they are.
+    ``duration_s``: how long to time each pair that can be timed, at least.
+
+    Raises:
+        InputFileError: a picture cannot be read.
+    """
+    detectors = [each for each in measured if each.report.role == "detector"]
+    recognizers = [each for each in measured if each.report.role == "recognizer"]
+    if len(detectors) != 1 or len(recognizers) != 1:
+        return None
+    detector, recognizer = detectors[0], recognizers[0]
+    pairs = list(_pairs(detector, recognizer))
+    if all(pair.kind != "engine" for pair in pairs):
+        return None
+    if dataset.labelled and not any(map(_can_be_read, dataset.scenes)):
+        notes.append(f"end to end: no scene of {dataset.folder} has a box with a text")
+        return None
+    if not dataset.labelled and pairs[0].kind != "baseline":
+        return None
+    results = [_read(pair, reporter) for pair in pairs]
+    if not dataset.labelled:
+        results = [_judged(result, results[0]) for result in results]
+    baseline = results[0] if pairs[0].kind == "baseline" else None
+    speeds = _speeds(pairs, dataset, duration_s, reporter)
+    return ModelReport(
+        name=f"{detector.report.name} + {recognizer.report.name}",
+        role="end-to-end",
+        input_shape=detector.report.input_shape,
+        systems=tuple(
+            scored(
+                SystemRow(label=pair.label, kind=pair.kind, pipeline=speed),
+                result,
+                baseline,
+                run_by=pair.run_by,
+                labelled=dataset.labelled,
+            )
+            for pair, result, speed in zip(pairs, results, speeds, strict=True)
+        ),
+        accuracy_against="labels" if dataset.labelled else "model",
+    )
+
+
+def _can_be_read(scene: SceneLabel) -> bool:
+    return any(text and not skip for text, skip in zip(scene.texts, scene.ignore, strict=True))
+
+
+def _pairs(detector: Measured, recognizer: Measured) -> Iterator[_Pair]:
+    """Yield the baselines first, then the engines; those with a result alone."""
+    for kind in ("baseline", "engine"):
+        finders = [i for i in detector.results if detector.systems[i].kind == kind]
+        readers = [s for s in recognizer.systems if s.kind == kind]
+        is_alone = len(finders) == len(readers) == 1
+        for index in finders:
+            finder, boxes = detector.systems[index], detector.results[index]
+            assert isinstance(boxes, DetectorResult)
+            for reader in readers:
+                labels = dict.fromkeys((finder.short_label, reader.short_label))
+                if is_alone or len(labels) == 1:
+                    yield _Pair(
+                        label=" + ".join(labels),
+                        kind="baseline" if kind == "baseline" else "engine",
+                        boxes=boxes,
+                        detector=finder,
+                        recognizer=reader,
+                    )
+
+
+def _speeds(
+    pairs: Sequence[_Pair], dataset: Dataset, duration_s: float, reporter: Reporter
+) -> list[tuple[PipelineSpeed, ...]]:
+    """Time the pairs whose times say anything here; nothing for the others."""
+    timed = [pair.detector.timed and pair.recognizer.timed for pair in pairs]
+    with ExitStack() as stack:
+        pipelines = []
+        for pair in compress(pairs, timed):
+            finder, reader = pair.detector, pair.recognizer
+            bundles = (finder.bundle, reader.bundle) if finder.bundle and reader.bundle else None
+            stack.enter_context(closing(finder.engine))
+            stack.enter_context(closing(reader.engine))
+            pipelines.append(
+                Pipeline(detector=finder.engine, recognizer=reader.engine, bundles=bundles)
+            )
+        files = [scene.path for scene in dataset.scenes]
+        found = iter(pipeline_speeds(pipelines, files, duration_s, reporter) if pipelines else ())
+    return [next(found) if is_timed else () for is_timed in timed]
+
+
+def _read(pair: _Pair, reporter: Reporter) -> EndToEndResult:
+    """Read the boxes that the detector found before."""
+    scenes, found, texts = pair.boxes.scenes, [], []
+    with (
+        reporter.step(f"read what {pair.label} found", len(scenes)) as advance,
+        closing(pair.recognizer.engine) as recognizer,
+    ):
+        for number, (scene, quads) in enumerate(zip(scenes, pair.boxes.found, strict=True), 1):
+            scores = np.ones(len(quads), np.float32)
+            lines = read_boxes(recognizer, load_image(scene.path), quads, scores)
+            found.append(np.array([line.quad for line in lines], np.float32).reshape(-1, 4, 2))
+            texts.append(tuple(line.text for line in lines))
+            advance(number)
+    return _matched(scenes, tuple(found), tuple(texts))
+
+
+def _matched(
+    scenes: tuple[SceneLabel, ...], found: tuple[Quads, ...], texts: tuple[tuple[str, ...], ...]
+) -> EndToEndResult:
+    matchings = tuple(
+        match_lines(match_places(quads, s.quads, s.texts, s.ignore), read, s.texts)
+        for s, quads, read in zip(scenes, found, texts, strict=True)
+    )
+    return EndToEndResult(scenes=scenes, found=found, texts=texts, matchings=matchings)
+
+
+def _judged(result: EndToEndResult, truth: EndToEndResult) -> EndToEndResult:
+    """Return the result with the other's lines as the truth."""
+    scenes = tuple(
+        replace(scene, quads=quads, texts=read, ignore=(False,) * len(read))
+        for scene, quads, read in zip(truth.scenes, truth.found, truth.texts, strict=True)
+    )
+    return _matched(scenes, result.found, result.texts)

@@ -1,0 +1,155 @@
+"""Measure rooflines: layers that a target timed, joined with the work of their graph."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+
+from ..common.progress import Reporter
+from ..engines.base import RunSettings
+from ..engines.bundle import Bundle
+from ..engines.layer_time import BETWEEN, LayerTime
+from ..engines.manifest import Precision
+from ..engines.targets import backend
+from ..engines.tuned import choice_for
+from ..measure.latency import LatencyStats
+from ..measure.peaks import Peaks, measured_peaks
+from ..measure.work import GraphWork, graph_work
+from .results import ModelReport, Report
+from .roofline import LayerRow, Roofline
+from .roofline_words import why_not_faster
+
+_Times = dict[tuple[str, int], tuple[LayerTime, ...]]
+"""By label of the engine and batch size."""
+
+
+def with_rooflines(
+    report: Report, groups: Sequence[Sequence[Bundle]], reporter: Reporter
+) -> Report:
+    """Add the rooflines of the engines that were timed, at their widest input.
+
+    The peaks are the best of two measurements, before the layers are timed and after: a machine
+    that others use is not as fast at all times.
+
+    Args:
+        report: of a comparison.
+        groups: the bundles of each of its models, in the order of their rows.
+        reporter: is told of the steps.
+    """
+    before = measured_peaks(reporter)
+    times = [_timed(*each, reporter) for each in zip(report.models, groups, strict=True)]
+    peaks = before.best_of(measured_peaks(reporter))
+    models = (
+        _with_rooflines(model, group, own, peaks)
+        for model, group, own in zip(report.models, groups, times, strict=True)
+    )
+    return report.model_copy(update={"models": tuple(models), "peaks": peaks})
+
+
+def _timed(model: ModelReport, group: Sequence[Bundle], reporter: Reporter) -> _Times:
+    times: _Times = {}
+    for row, bundle in zip(model.engines, group, strict=True):
+        for stats in row.latencies:
+            with reporter.step(f"time the layers of {row.label} at batch {stats.batch}"):
+                times[row.label, stats.batch] = _layer_times(bundle, stats.batch)
+    return times
+
+
+def _layer_times(bundle: Bundle, batch: int) -> tuple[LayerTime, ...]:
+    entry, spec = bundle.manifest.engines[-1], bundle.spec
+    shape = (batch, spec.input.channels, spec.input.height, entry.width)
+    pictures = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    choice = choice_for(bundle, "latency")  # as latencies are timed
+    settings = RunSettings(
+        model=bundle.path(entry.model),
+        is_trusted=bundle.is_trusted,
+        lanes=choice.lanes,
+        threads=choice.threads,
+    )
+    target = backend(bundle.manifest.target)
+    return target.layer_times(bundle.path(entry.plan), pictures, settings)
+
+
+def _with_rooflines(
+    model: ModelReport, group: Sequence[Bundle], times: _Times, peaks: Peaks
+) -> ModelReport:
+    found = {
+        row.label: tuple(
+            _roofline(bundle, stats, times[row.label, stats.batch], peaks)
+            for stats in row.latencies
+        )
+        for row, bundle in zip(model.engines, group, strict=True)
+    }
+    rows = (row.model_copy(update={"rooflines": found.get(row.label, ())}) for row in model.systems)
+    return model.model_copy(update={"systems": tuple(rows)})
+
+
+def _roofline(
+    bundle: Bundle, stats: LatencyStats, times: Sequence[LayerTime], peaks: Peaks
+) -> Roofline:
+    typed = onnx.load(bundle.path(bundle.manifest.engines[-1].model))
+    work = graph_work(typed, stats.batch)
+    asked = bundle.manifest.precision
+    precision: Precision = "int8" if asked == "best" else asked
+    rows = layer_rows(times, work, peaks)
+    on_cpu = backend(bundle.manifest.target).runs_on_cpu  # so are the peaks
+    found = Roofline(
+        batch=stats.batch,
+        precision=precision,
+        milliseconds=stats.p50,
+        flops=work.total,
+        peak=peaks.flops.get(precision) if on_cpu else None,
+        layers=rows,
+        between=sum(each.milliseconds for each in times if each.kind == BETWEEN),
+        unplaced=work.total - sum(row.flops for row in rows) if rows else 0,
+        uncounted=work.uncounted,
+    )
+    return found.model_copy(update={"why": why_not_faster(found)})
+
+
+def layer_rows(times: Sequence[LayerTime], work: GraphWork, peaks: Peaks) -> tuple[LayerRow, ...]:
+    """Join the layers that a target timed with the work of the graph they were made of."""
+    layers = [each for each in times if each.kind != BETWEEN]
+    flops = _placed(layers, work)
+    return tuple(
+        LayerRow(
+            name=_label(layer, work),
+            kind=layer.kind,
+            precision=layer.precision,
+            milliseconds=layer.milliseconds,
+            flops=flops[index],
+            bytes=layer.bytes,
+            attainable=1000
+            * max(flops[index] / peaks.of(layer.precision), layer.bytes / peaks.memory),
+        )
+        for index, layer in enumerate(layers)
+    )
+
+
+def _placed(layers: Sequence[LayerTime], work: GraphWork) -> dict[int, int]:
+    """FLOPs by number of the layer. A node that several name is done by the slowest of them.
+
+    A node that no layer names was merged with the nodes that take its result, and lost its name.
+    """
+    of_node: dict[str, int] = {}
+    for index in sorted(range(len(layers)), key=lambda i: layers[i].milliseconds):
+        of_node.update(dict.fromkeys(layers[index].nodes, index))
+    found: dict[int, int] = defaultdict(int)
+    for node, flops in work.flops.items():
+        name: str | None = node
+        while flops and name is not None and name not in of_node:
+            name = next(iter(work.readers[name]), None)
+        if flops and name is not None:
+            found[of_node[name]] += flops
+    return found
+
+
+def _label(layer: LayerTime, work: GraphWork) -> str:
+    """The last name that comes from the source model, whose names are paths; else the last name."""
+    known = [name for node, name in work.labels.items() if node in layer.nodes]
+    paths = [name for name in known if "/" in name]
+    name = (paths or known or [layer.name])[-1]
+    return name.removesuffix(".dq")  # of the tensor, where rounding it is the last that is done

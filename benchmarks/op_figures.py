@@ -1,0 +1,142 @@
+"""How far the ops around engines are from the pipeline on the CPU: the figures of their READMEs.
+
+    python benchmarks/op_figures.py
+
+By the NumPy references, which the kernels are verified against, on the sample pictures.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ocr_trt.models.reference import SAMPLES, spec_path, trained_model
+from ocr_trt.ocr.boxes import boxes_from_map
+from ocr_trt.ocr.candidates import boxes_from_candidates, candidates_from_outputs
+from ocr_trt.ocr.crop import crop_quad, crop_size
+from ocr_trt.ocr.dataset import SceneLabel, load_dataset
+from ocr_trt.ocr.image import load_image
+from ocr_trt.ocr.metrics.detection import count_image, detection_score
+from ocr_trt.ocr.metrics.recognition import recognition_score
+from ocr_trt.ocr.preprocess import resize, width_at_height
+from ocr_trt.ocr.tensor import (
+    boxes_in_picture,
+    bucket_of,
+    detector_input,
+    recognizer_input,
+    texts_from_output,
+)
+from ocr_trt.ocr.types import Image
+from ocr_trt.plugins.box_candidates import box_candidates
+from ocr_trt.plugins.crop_warp import crop_attributes, crop_warp
+from ocr_trt.plugins.image_inputs import COLORS
+from ocr_trt.plugins.image_to_tensor import image_to_tensor
+from ocr_trt.spec import load_spec
+
+_GREY = (np.zeros(1, np.float32), np.ones(1, np.float32))
+_COLOR = (np.zeros(3, np.float32), np.ones(3, np.float32))
+
+
+def scenes() -> Iterator[tuple[SceneLabel, Image]]:
+    for scene in load_dataset(SAMPLES / "test").scenes:
+        yield scene, load_image(scene.path)
+
+
+def resizing() -> None:
+    """Print mean and largest difference in grey levels of resized pictures."""
+    pictures = [picture for _, picture in scenes()][:5]
+    for side, area in ((640, 0), (960, 0), (320, 1), (426, 1), (426, 0)):
+        sizes = dict.fromkeys(("rows", "columns", "height", "width"), side)
+        attributes = {**sizes, "pad": 0, "area": area, "to": 1}
+        cells = []
+        for color, rest in (("RGB", _COLOR), ("GREY", _GREY)):
+            far = []
+            for picture in pictures:
+                own = image_to_tensor((picture, COLORS[color], *rest), attributes)[0]
+                small = resize(picture, side, side)
+                if color == "GREY":
+                    small = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[..., None]
+                far.append(np.abs(own - small.transpose(2, 0, 1)))
+            cells.append(f"{np.mean(far):.2f}, {np.max(far):.2f}")
+        print(f"ImageToTensor 640 -> {side}, area = {area}: RGB {cells[0]}; grey {cells[1]}")
+
+
+def cropping() -> None:
+    """Print grey levels, CER and texts of words that were cut out either way."""
+    spec, model = load_spec(spec_path("recognizer")), trained_model("recognizer")
+    color = (COLORS["GREY"], *_GREY)
+    feeds: dict[int, list[tuple[int, Any, Any]]] = defaultdict(list)
+    truth, far = [], []
+    mean, scale = float(spec.input.mean[0]), float(spec.input.scale[0])
+    for scene, picture in scenes():
+        for quad, text, skip in zip(scene.quads, scene.texts, scene.ignore, strict=True):
+            if skip or not text:
+                continue
+            crop = crop_quad(picture, quad)
+            width = bucket_of(crop, spec)
+            levels = crop_warp((picture, quad[None], *color), crop_attributes(spec.input, width))
+            own = (levels - mean) * scale
+            wanted = recognizer_input([crop], spec.input, width)
+            columns = min(width, width_at_height(crop_size(quad), spec.input.height))
+            far.append(np.abs(own - wanted)[..., :columns].ravel() / scale)
+            feeds[width].append((len(truth), own, wanted))
+            truth.append(text)
+    texts: list[list[str]] = [[""] * len(truth), [""] * len(truth)]
+    for members in feeds.values():
+        for kind in (0, 1):
+            pictures = np.concatenate([member[1 + kind] for member in members])
+            logits = np.asarray(model(pictures.transpose(0, 2, 3, 1), training=False))
+            for member, reading in zip(members, texts_from_output(logits, spec), strict=True):
+                texts[kind][member[0]] = reading.text
+    levels = np.concatenate(far)
+    own, wanted = (100 * recognition_score(read, truth).cer for read in texts)
+    print(
+        f"CropWarp, {len(truth)} words: grey levels {levels.mean():.2f}, "
+        f"{np.percentile(levels, 99):.2f}, {levels.max():.1f}; CER {own:.2f}, the pipeline's "
+        f"{wanted:.2f}; {sum(a != b for a, b in zip(*texts, strict=True))} texts differ"
+    )
+
+
+def finding() -> None:
+    """Print boxes of candidates against boxes of maps."""
+    spec, model = load_spec(spec_path("detector")), trained_model("detector")
+    counts: tuple[list, list] = ([], [])
+    seconds: tuple[list[float], list[float]] = ([], [])
+    threshold = np.array([spec.boxes.threshold], np.float32)
+    sizes, off = [], [0.0]
+    for scene, picture in scenes():
+        feed, scales = detector_input(picture, spec.input)
+        found = np.asarray(model(feed.transpose(0, 2, 3, 1), training=False))[0, ..., 0]
+        (candidates,) = candidates_from_outputs(box_candidates(found[None], threshold, 256, 4096))
+        assert candidates.missing == 0
+        sizes.append(4 + 16 * candidates.count + 8 * len(candidates.extents))
+        boxes = []
+        for kind, (function, given) in enumerate(
+            ((boxes_from_map, (found,)), (boxes_from_candidates, (candidates, found.shape)))
+        ):
+            start = time.perf_counter()
+            boxes.append(function(*given, spec.boxes))
+            seconds[kind].append(time.perf_counter() - start)
+            quads, _ = boxes_in_picture(boxes[-1], found.shape, spec, scales, picture.shape[:2])
+            counts[kind].append(count_image(quads, scene.quads, scene.ignore))
+        off += [float(np.abs(a - b).max(initial=0)) for a, b in zip(*boxes, strict=True)]
+    hmeans = [100 * detection_score(own).hmean for own in counts]
+    times = [1e3 * statistics.median(own) for own in seconds]
+    print(
+        f"BoxCandidates: {min(sizes)} to {max(sizes)} bytes a map, median "
+        f"{statistics.median(sizes):.0f}; hmean {hmeans[1]:.2f}, of maps {hmeans[0]:.2f}; quads "
+        f"and scores differ by {max(off):.1e}; {times[1]:.1f} ms on the host, "
+        f"of maps {times[0]:.1f}"
+    )
+
+
+if __name__ == "__main__":
+    resizing()
+    cropping()
+    finding()

@@ -1,0 +1,443 @@
+"""Side by side: this project's quantisation and what else there is, on the reference models.
+
+    pip install nncf
+    python benchmarks/quantizers.py      writes docs/calibration.md; needs `make fonts`
+
+Every tool gets the same float graph, the same calibration pictures, and is measured on the same
+held-out ones: its engine in OpenVINO, all of them timed in turns; and TensorRT-RTX is asked to
+build its graph.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.inliner
+import onnx_ir as ir
+
+from ocr_trt.builder import BuildRequest, build
+from ocr_trt.builder.compile import plans_engine
+from ocr_trt.builder.proof import Proof
+from ocr_trt.builder.verdict import graph_engine
+from ocr_trt.calibration.images import load_calibration
+from ocr_trt.calibration.lint import lint, prepared
+from ocr_trt.calibration.noise import run_all
+from ocr_trt.common.cpu import has_exact_int8
+from ocr_trt.convert.pipeline import convert
+from ocr_trt.convert.sources import Source, open_source
+from ocr_trt.engines.base import BuildSettings
+from ocr_trt.engines.bundle import load_bundle
+from ocr_trt.engines.engine import Engine
+from ocr_trt.engines.manifest import EngineEntry
+from ocr_trt.engines.targets import backend
+from ocr_trt.engines.tensorflow.baseline import baseline_runner
+from ocr_trt.errors import EngineBuildError
+from ocr_trt.measure.accuracy import run_detector, run_recognizer
+from ocr_trt.measure.latency import Contender, LatencySettings, measure
+from ocr_trt.measure.machine import machine, versions
+from ocr_trt.models.evaluate import held_out_scenes, held_out_words
+from ocr_trt.models.make_samples import write_scenes, write_words
+from ocr_trt.models.reference import SAMPLES, Role, export_reference
+from ocr_trt.ocr.dataset import Dataset, load_dataset
+from ocr_trt.ocr.metrics.detection import detection_score
+from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "calibration.md"
+PICTURES = 64
+"""For calibration, at most; a detector has the 16 that come with the package."""
+
+Spec = DetectorSpec | RecognizerSpec
+Batches = list[np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """One model: its float graph, pictures to calibrate on, and pictures to be measured on."""
+
+    spec: Spec
+    graph: onnx.ModelProto
+    inlined: onnx.ModelProto
+    batches: Batches
+    proof: Proof
+    samples: Dataset
+    folder: Path
+    source: Source
+    """Kept: it owns the variables that the baseline reads."""
+
+    @property
+    def entry(self) -> str:
+        """The name of the input."""
+        return self.graph.graph.input[0].name
+
+
+@dataclass(kw_only=True)
+class Row:
+    """What was found of one tool. ``graph``: its ONNX; ``plan``: what OpenVINO loads."""
+
+    name: str
+    graph: onnx.ModelProto
+    plan: Path | None
+    seconds: float
+    metric: float = float("nan")
+    noise: float = float("nan")
+    share: float = 0.0
+    latency: float = float("nan")
+    builds: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+class _Reader:
+    """onnxruntime's calibration data."""
+
+    def __init__(self, contest: Contest) -> None:
+        self._left = [{contest.entry: batch} for batch in contest.batches]
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return self._left.pop() if self._left else None
+
+
+def _onnxruntime(contest: Contest, **options: Any) -> onnx.ModelProto:
+    from onnxruntime.quantization import quant_pre_process, quantize_static
+
+    source, ready, made = (contest.folder / f"ort-{n}.onnx" for n in ("in", "ready", "out"))
+    onnx.save(contest.inlined, source)
+    quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
+    quantize_static(str(ready), str(made), _Reader(contest), **options)
+    return onnx.load(made)
+
+
+def onnxruntime_default(contest: Contest) -> onnx.ModelProto:
+    """Onnxruntime `quantize_static`, as it is."""
+    return _onnxruntime(contest)
+
+
+def onnxruntime_for_tensorrt(contest: Contest) -> onnx.ModelProto:
+    """Onnxruntime with the options its documents give for TensorRT."""
+    from onnxruntime.quantization import QuantType
+
+    return _onnxruntime(
+        contest,
+        activation_type=QuantType.QInt8,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        op_types_to_quantize=["Conv", "MatMul"],
+        extra_options={
+            "ActivationSymmetric": True,
+            "WeightSymmetric": True,
+            "AddQDQPairToWeight": True,
+            "QuantizeBias": False,
+            "DedicatedQDQPair": False,
+        },
+    )
+
+
+def nncf_default(contest: Contest) -> onnx.ModelProto:
+    """NNCF `quantize`, as it is."""
+    import nncf
+
+    return nncf.quantize(contest.inlined, _nncf_data(contest), subset_size=len(contest.batches))
+
+
+def nncf_accuracy_control(contest: Contest) -> onnx.ModelProto:
+    """NNCF `quantize_with_accuracy_control` with the same budget, on the sample pictures."""
+    import nncf
+
+    spec, samples = contest.spec, load_dataset(SAMPLES / "test")
+    batches = [batch for _, batch in load_calibration(SAMPLES / "test", spec, 10**6).batches()]
+
+    def validate(model: Any, items: Any) -> tuple[float, list[float]]:
+        proto = model if isinstance(model, onnx.ModelProto) else model.model
+        with graph_engine({spec.input.width: proto}, spec, "nncf") as engine:
+            return _values(engine, samples, spec, [int(item) for item in items])
+
+    return nncf.quantize_with_accuracy_control(
+        contest.inlined,
+        calibration_dataset=_nncf_data(contest),
+        validation_dataset=nncf.Dataset(range(len(batches)), lambda i: {contest.entry: batches[i]}),
+        validation_fn=validate,
+        max_drop=spec.accuracy.max_loss / 100,
+        drop_type=nncf.DropType.ABSOLUTE,
+        subset_size=len(contest.batches),
+    )
+
+
+def _values(
+    engine: Engine, samples: Dataset, spec: Spec, chosen: list[int]
+) -> tuple[float, list[float]]:
+    """Return the metric on some samples, and that of each."""
+    if spec.role == "detector":
+        found = run_detector(engine, [samples.scenes[i] for i in chosen])
+        return found.score.hmean, [detection_score([one]).hmean for one in found.counts]
+    crops = [samples.crops[i] for i in chosen]
+    read = run_recognizer(engine, crops)
+    each = [1 - read.edits(i) / max(1, len(crop.text)) for i, crop in enumerate(crops)]
+    return 1 - read.score.cer, each
+
+
+def _nncf_data(contest: Contest) -> Any:
+    import nncf
+
+    return nncf.Dataset([{contest.entry: batch} for batch in contest.batches])
+
+
+def _score(engine: Engine, samples: Dataset, spec: Spec) -> float:
+    """Return hmean, or 1 - CER."""
+    count = len(samples.scenes if spec.role == "detector" else samples.crops)
+    return _values(engine, samples, spec, list(range(count)))[0]
+
+
+RIVALS: tuple[Callable[[Contest], onnx.ModelProto], ...] = (
+    onnxruntime_default,
+    onnxruntime_for_tensorrt,
+    nncf_default,
+    nncf_accuracy_control,
+)
+
+
+def _theirs(contest: Contest) -> Iterator[Row]:
+    for make in RIVALS:
+        start = time.monotonic()
+        name = (make.__doc__ or "").splitlines()[0].rstrip(".")
+        print(f"  {name}", file=sys.stderr)
+        graph = make(contest)
+        yield Row(
+            name=name,
+            graph=graph,
+            plan=_stock_plan(graph, contest.folder / f"{make.__name__}.xml"),
+            seconds=time.monotonic() - start,
+        )
+
+
+def _stock_plan(graph: onnx.ModelProto, path: Path) -> Path | None:
+    """Give a graph to OpenVINO as its users would."""
+    import openvino as ov
+
+    try:
+        ov.save_model(ov.Core().read_model(graph.SerializeToString()), path, compress_to_fp16=False)
+    except RuntimeError:
+        return None
+    return path
+
+
+def _ours(contest: Contest) -> Iterator[Row]:
+    for precision, name in (
+        ("fp32", "float graph"),
+        ("int8", "ours, `int8`"),
+        ("best", "ours, `best`"),
+    ):
+        print(f"  {name}", file=sys.stderr)
+        start = time.monotonic()
+        (result,) = build(
+            BuildRequest(
+                spec=contest.spec,
+                targets=("openvino",),
+                precision=precision,
+                method="auto" if precision == "best" else "mse",
+                output=contest.folder / precision,
+                calibration=load_calibration(SAMPLES / "calibration", contest.spec, PICTURES),
+                samples=load_dataset(SAMPLES / "test"),
+                settings=BuildSettings(max_batch=contest.spec.input.max_batch),
+            )
+        )
+        if result.error is not None:
+            raise result.error
+        bundle = load_bundle(result.folder)
+        (entry,) = bundle.manifest.engines
+        found = bundle.manifest.calibration
+        row = Row(
+            name=name,
+            graph=onnx.load(bundle.path(entry.model)),
+            plan=bundle.path(entry.plan),
+            seconds=time.monotonic() - start,
+        )
+        if precision == "best" and found is not None:
+            row.notes.append(f"it chose {', '.join((found.method, *found.remedies))}")
+        yield row
+
+
+def look_at(contest: Contest) -> list[Row]:
+    """Make every tool's engine and measure it."""
+    rows = [*_ours(contest), *_theirs(contest)]
+    width = contest.spec.input.width
+    feeds = [(width, batch) for _, batch in _measured_batches(contest)]
+    exact = run_all({width: contest.graph}, feeds)
+    rtx = backend("tensorrt-rtx")
+    with ExitStack() as stack:
+        engines = {}
+        for row in rows:
+            row.noise = _noise(exact, run_all({width: row.graph}, feeds))
+            row.share = _share(row.graph)
+            try:
+                rtx.build(row.graph, contest.folder / "plan", _RTX)
+                row.builds = "yes"
+            except EngineBuildError as error:
+                row.builds = "no"
+                row.notes.append(str(error)[:200])
+            engine = _opened(row, contest)
+            if engine is not None:
+                engines[row.name] = stack.enter_context(engine)
+                row.metric = 100 * _score(engine, contest.samples, contest.spec)
+        runners = [engine.runner() for engine in engines.values()]
+        contenders = [Contender(runner=r, shape=(1, *r.shape)) for r in runners]
+        stats = measure(contenders, LatencySettings(duration_s=4.0))
+        for name, found in zip(engines, stats, strict=True):
+            next(row for row in rows if row.name == name).latency = found.p50
+    return rows
+
+
+def _opened(row: Row, contest: Contest) -> Engine | None:
+    """Return the engine of a row in OpenVINO; None, with a note, if it takes it not."""
+    if row.plan is None:
+        return None
+    width = contest.spec.input.width
+    entry = EngineEntry(width=width, model=row.plan.name, plan=row.plan.name)
+    engine = plans_engine(backend("openvino"), row.plan.parent, [entry], contest.spec, row.name)
+    try:
+        engine.runner()
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        row.notes.append(f"OpenVINO cannot compile it: {lines[-1][:160]}")
+        return None
+    return engine
+
+
+_RTX = BuildSettings(max_batch=16, compute_capabilities=("8.6", "8.9", "12.0"))
+
+
+def _measured_batches(contest: Contest) -> list[tuple[int, np.ndarray]]:
+    return list(load_calibration(SAMPLES / "test", contest.spec, 16).batches())
+
+
+def _noise(exact: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
+    signal = sum(float(((one - one.mean()) ** 2).sum()) for one in exact)
+    noise = sum(float(((a - b) ** 2).sum()) for a, b in zip(exact, other, strict=True))
+    return 10 * float(np.log10(signal / noise)) if noise else float("inf")
+
+
+def _share(graph: onnx.ModelProto) -> float:
+    found = lint(prepared(ir.from_proto(graph)))
+    total = sum(each.flops for each in found)
+    return sum(each.flops for each in found if each.runs == "int8") / total if total else 0.0
+
+
+def contest_of(role: Role, folder: Path) -> Contest:
+    """Prepare a reference model and its pictures."""
+    spec = load_spec(export_reference(role, folder / "models"))
+    if isinstance(spec, RecognizerSpec):
+        spec = spec.model_copy(update={"buckets": ()})
+    source = open_source(spec.source)
+    graph = convert(source, spec).model
+    held_out = folder / f"{role}-held-out"
+    if role == "detector":
+        write_scenes(held_out, ((f"{i}.png", s) for i, s in enumerate(held_out_scenes())))
+    else:
+        write_words(held_out, held_out_words())
+    samples = load_dataset(held_out)
+    runner = baseline_runner(source, spec, spec.input.width)
+    baseline = Engine(label=runner.label, spec=spec, open_runner=lambda width: runner)
+    calibration = load_calibration(SAMPLES / "calibration", spec, PICTURES)
+    return Contest(
+        spec=spec,
+        graph=graph,
+        inlined=onnx.inliner.inline_local_functions(graph),
+        batches=[batch for _, batch in calibration.batches()],
+        proof=Proof(baseline=baseline, max_difference=0.0, samples=samples),
+        samples=samples,
+        folder=folder,
+        source=source,
+    )
+
+
+def _table(contest: Contest, rows: list[Row]) -> list[str]:
+    is_detector = contest.spec.role == "detector"
+    exact = 100 * _score(contest.proof.baseline, contest.samples, contest.spec)
+    shown = exact if is_detector else 100 - exact
+    what = "hmean" if is_detector else "CER"
+    lines = [
+        f"| | {what} | noise, dB | int8 share | OpenVINO, ms | TensorRT-RTX builds | made in |",
+        "|---|---:|---:|---:|---:|---|---:|",
+        f"| {contest.proof.baseline.label} | {shown:.2f} | | | | | |",
+    ]
+    for row in rows:
+        value = row.metric if is_detector else 100 - row.metric
+        metric = "-" if np.isnan(value) else f"{value:.2f}"
+        latency = "-" if np.isnan(row.latency) else f"{row.latency:.1f}"
+        share = f"{100 * row.share:.1f} %" if row.builds == "yes" else "-"
+        noise = "-" if np.isinf(row.noise) else f"{row.noise:.1f}"
+        lines.append(
+            f"| {row.name} | {metric} | {noise} | {share} | {latency} | {row.builds} "
+            f"| {row.seconds:.0f} s |"
+        )
+    return lines
+
+
+BY_HAND = "## Where ours is not best"
+INTRODUCTION = """\
+# Quantisation, side by side
+
+The tables are written by `python benchmarks/quantizers.py`, what is below them by hand. Every tool gets the
+same float graph of a reference model and the same calibration pictures, and is measured on the same
+held-out ones: 100 scenes for the detector, 500 words for the recognizer, whose fonts and words
+nothing was trained or calibrated on.
+The metric is that of the engine in OpenVINO; all engines are timed in turns in one run, batch 1.
+Noise is that of the graph itself, in dB below the output's signal. The int8 share is that of the
+FLOPs that TensorRT runs in int8, as `ocr-trt inspect TYPED.onnx` tells it; a graph that
+TensorRT-RTX refuses has none. Tools that look at a metric (`best`, accuracy control) look at the
+20 sample pictures.
+"""
+
+
+def _introduction() -> list[str]:
+    import nncf
+
+    here, found = machine(), versions()
+    sums = f"{'with' if has_exact_int8() else 'without'} exact int8 sums"
+    tools = ", ".join(f"{name} {found[name]}" for name in ("onnxruntime", "openvino"))
+    return [
+        *INTRODUCTION.splitlines(),
+        "",
+        f"{here['processor']}, {here['cores']} cores, {sums} (docs/decisions/0014).",
+        f"{tools}, nncf {nncf.__version__}.",
+    ]
+
+
+def main() -> None:
+    """Write the document."""
+    parser = argparse.ArgumentParser(prog="python benchmarks/quantizers.py")
+    parser.add_argument("--role", choices=("detector", "recognizer"))
+    options = parser.parse_args()
+    roles: tuple[Role, ...] = (options.role,) if options.role else ("detector", "recognizer")
+    lines = _introduction()
+    with tempfile.TemporaryDirectory() as scratch:
+        for role in roles:
+            print(role, file=sys.stderr)
+            contest = contest_of(role, Path(scratch) / role)
+            rows = look_at(contest)
+            size = "x".join(map(str, (contest.spec.input.height, contest.spec.input.width)))
+            lines += ["", f"## The {role}, {size}", "", *_table(contest, rows)]
+            notes = [f"- {row.name}: {note}" for row in rows for note in row.notes]
+            lines += ["", *notes] if notes else []
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if not options.role:
+        DOCUMENT.write_text(f"{text}\n{_by_hand()}", "utf-8")
+
+
+def _by_hand() -> str:
+    """Return the part of the document that was written about an earlier run: to be read again."""
+    old = DOCUMENT.read_text("utf-8")
+    return old[old.index(BY_HAND) :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""What a build depends on, as a key of the build cache.
+
+The request is taken apart field by field, so that what is added to it is in the key too; a path
+stands for the contents of what lies there. With it go our own code, every installed package, the
+processors and the environment variables that the libraries read.
+
+Not in the key: libraries that no package owns (those of the system), and what a library keeps in
+files of its own, but for Keras' settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from ..common.cpu import cpu_features
+from ..convert.sources import source_format
+from ..engines.base import Backend, BuildSettings
+from ..engines.bundle import tree_sha256
+from ..measure.machine import machine
+from .request import BuildRequest
+
+_PLACES = ("output", "cache", "targets")
+"""Fields of a request that say where to and for whom. Each target has a key of its own."""
+_PREFIXES = (
+    *("TF_", "KERAS_", "XLA_", "TF2ONNX_", "ONNX", "ORT_", "OV_", "OPENVINO_", "ONEDNN_", "DNNL_"),
+    *("OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "TBB_", "CUDA_", "NVIDIA_", "TRT_", "OPENCV_"),
+    *("LD_", "GLIBC_", "PYTHON"),
+)
+_SILENT = ("TF_CPP_", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+"""Of those the ones that change what is printed or kept, not what comes out."""
+_CODE = frozenset({".py", ".jinja", ".cu", ".cuh", ".hpp"})
+_BESIDE = {"onnx": ".onnx", "checkpoint": ".meta"}
+"""Formats whose weights may lie beside the file, and the suffix by which they are found."""
+_KERAS = {
+    "floatx": "float32",
+    "epsilon": 1e-07,
+    "backend": "tensorflow",
+    "image_data_format": "channels_last",
+}
+"""What Keras writes into its settings if it finds none."""
+
+
+def cache_keys(request: BuildRequest, targets: Sequence[Backend]) -> dict[str, str]:
+    """Return a key for each target, 64 hexadecimal digits."""
+    told = request_facts(request), environment_facts()
+    keys = {}
+    for target in targets:
+        text = json.dumps([*told, target_facts(target)], sort_keys=True)
+        keys[target.name] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return keys
+
+
+def request_facts(request: BuildRequest) -> dict[str, Any]:
+    """Return all of a request that a bundle depends on, as JSON has it."""
+    facts, known = dict[str, Any](), dict[Path, str]()
+    for field in dataclasses.fields(request):
+        if field.name not in _PLACES:
+            facts[field.name] = _plain(getattr(request, field.name), known)
+    source = request.spec.source
+    facts["format"] = [source_format(source), source.path.suffix]
+    if request.calibration is not None and request.calibration.skip_bad:
+        facts["calibration folder"] = str(request.calibration.dataset.folder)  # in the messages
+    return facts
+
+
+def target_facts(target: Backend) -> dict[str, Any]:
+    """Return what is known of a target, here."""
+    return {
+        "name": target.name,
+        "presence": _plain(target.presence(), {}),
+        "built with": _plain(target.built_with(BuildSettings()), {}),
+        "needs": _plain(target.needs(), {}),
+    }
+
+
+def environment_facts() -> dict[str, Any]:
+    """Return what is installed here, and what it runs on."""
+    system = machine()
+    return {
+        "code": _code_sha256(Path(__file__).parent.parent),
+        "python": [sys.version, platform.machine(), *platform.libc_ver()],
+        "packages": _packages(),
+        "processor": [system["processor"], system["cores"], cpu_features()],
+        "gpu": _text(Path("/proc/driver/nvidia/version")),
+        "variables": _variables(),
+        "keras": _keras_settings(),
+    }
+
+
+def why_not_cached(request: BuildRequest, target: Backend) -> str | None:
+    """Say why a build must be done anew whatever was kept; None if it need not."""
+    source = request.spec.source
+    suffix = _BESIDE.get(source_format(source))
+    samples = (request.samples, request.calibration and request.calibration.dataset)
+    folders = [source.path, *(data.folder for data in samples if data)]
+    linked = next((link for folder in folders for link in _linked_folders(folder)), None)
+    if source.custom or source.allow_lambda:
+        return "the model runs Python code of its own"
+    if request.ranges is not None and not request.ranges.exists():
+        return f"{request.ranges} is to be written"
+    if suffix and (source.path.is_symlink() or source.path.suffix != suffix):
+        return f"{source.path} is a link or does not end in {suffix}: weights may lie elsewhere"
+    if linked is not None:
+        return f"{linked} is a link to a folder"
+    return f"{target.name} chooses kernels by timing them" if target.times_kernels else None
+
+
+def _plain(value: Any, known: dict[Path, str]) -> Any:
+    """Return a value as JSON has it. ``known``: hashes of paths that were read before."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Path):
+        if value not in known:
+            known[value] = tree_sha256(value) if value.exists() else "missing"
+        return known[value]
+    if isinstance(value, np.ndarray):
+        digest = hashlib.sha256(value.tobytes()).hexdigest()
+        return [value.dtype.str, list(value.shape), digest]
+    if isinstance(value, BaseModel):
+        return {name: _plain(getattr(value, name), known) for name in type(value).model_fields}
+    if dataclasses.is_dataclass(value):
+        fields = dataclasses.fields(value)
+        return {field.name: _plain(getattr(value, field.name), known) for field in fields}
+    if isinstance(value, Mapping):
+        return [[_plain(key, known), _plain(item, known)] for key, item in value.items()]
+    if isinstance(value, Sequence):
+        return [_plain(item, known) for item in value]
+    raise TypeError(f"{type(value).__name__} cannot be part of a key of the build cache")
+
+
+def _linked_folders(folder: Path) -> Iterator[Path]:
+    """Yield links to folders below a folder; hashes do not follow them."""
+    return (path for path in folder.rglob("*") if path.is_symlink() and path.is_dir())
+
+
+def _code_sha256(root: Path) -> str:
+    """Return a hash of our own code: a checkout changes without its version."""
+    digest = hashlib.sha256()
+    for package in sorted(path.parent for path in _packages_below(root)):
+        for file in sorted(file for file in package.iterdir() if file.suffix in _CODE):
+            digest.update(f"{file.relative_to(root)}\n".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _packages_below(folder: Path) -> Iterator[Path]:
+    """Yield the ``__init__.py`` of packages; what else lies in a checkout is passed over."""
+    if (folder / "__init__.py").is_file() and folder.name != "tests":
+        yield folder / "__init__.py"
+        for inner in folder.iterdir():
+            if inner.is_dir():
+                yield from _packages_below(inner)
+
+
+def _packages() -> list[str]:
+    """Return names and versions of what is installed, as the names of folders have them."""
+    places = (Path(place or ".") for place in sys.path)
+    found = (path.name for place in places if place.is_dir() for path in place.glob("*-info"))
+    return sorted(set(found))
+
+
+def _variables() -> dict[str, str]:
+    found = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(_PREFIXES) and not name.startswith(_SILENT)
+    }
+    if "LD_LIBRARY_PATH" in found:  # OpenCV puts its own folder in front when it is imported
+        places = filter(None, found["LD_LIBRARY_PATH"].split(":"))
+        found["LD_LIBRARY_PATH"] = ":".join(dict.fromkeys(places))
+    return found
+
+
+def _keras_settings() -> Any:
+    home = os.environ.get("KERAS_HOME")
+    text = _text((Path(home) if home else Path.home() / ".keras") / "keras.json")
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return text
+    return {**_KERAS, **found} if isinstance(found, dict) else text
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,169 @@
+"""Output on disk: whole or not at all, and never in the place of something that is not ours."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from ..errors import OutputError
+
+SCRATCH = ".ocr-trt-"
+"""How the names of folders begin that are not finished."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def cache_root() -> Path:
+    """Return where what can be made again is kept: ``$XDG_CACHE_HOME/ocr-trt``."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "ocr-trt"
+
+
+def _output_error(path: Path, error: OSError) -> OutputError:
+    if error.errno in _FULL:
+        return OutputError(f"{path}: the disk is full; nothing was written")
+    return OutputError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+def check_file_destination(path: Path) -> None:
+    """Check that a file may be written to ``path`` or replaced, before any work is done.
+
+    Raises:
+        OutputError: a folder is in the way, or the parent cannot be written.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; name a file")
+    check_writable(path.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder: whole, as far as its name goes."""
+    aside = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
+    try:
+        folder.replace(aside / "old")
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make ``folder`` if it is not there, and check that files can be made in it.
+
+    Raises:
+        OutputError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _output_error(folder, error) from None
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Write a file, or leave what was there.
+
+    Raises:
+        OutputError: the disk is full, or the file cannot be written.
+    """
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    scratch: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=SCRATCH, delete=False) as file:
+            scratch = Path(file.name)
+            file.write(content)
+        scratch.chmod(0o644)
+        scratch.replace(path)
+    except BaseException as error:
+        if scratch is not None:
+            scratch.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _output_error(path, error) from None
+        raise
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def check_destination(folder: Path, own: Collection[str]) -> None:
+    """Check that ``folder`` may be written or replaced, before any work is done.
+
+    Args:
+        folder: it may be absent, empty, or hold nothing but files of ours.
+        own: their paths below ``folder``.
+
+    Raises:
+        OutputError: something else is in the way, or the parent cannot be written.
+    """
+    try:
+        if _is_there(folder):
+            if folder.is_symlink() or not folder.is_dir():
+                raise OutputError(f"{folder}: is in the way, and no folder; nothing was written")
+            files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+            foreign = next((p for p in files if p.relative_to(folder).as_posix() not in own), None)
+            if foreign is not None:
+                raise OutputError(
+                    f"{folder}: is in the way, it holds {foreign.name!r:.60}; nothing was written"
+                )
+    except OSError as error:
+        raise _output_error(folder, error) from None
+    check_writable((folder if folder.name else folder.resolve()).parent)
+
+
+def write_cache(path: Path, data: bytes) -> None:
+    """Write a file that can be made again, and its folder; if that fails, do without."""
+    with contextlib.suppress(OutputError):
+        check_writable(path.parent)
+        write_whole(path, data)
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path, own: Collection[str]) -> Iterator[Path]:
+    """Give a scratch folder beside ``folder`` that takes its place if the block ends well.
+
+    Whatever else happens, errors, Ctrl-C or a full disk, the scratch folder is removed and an
+    older ``folder`` stays as it was. ``own``: as for :func:`check_destination`.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written.
+    """
+    check_destination(folder, own)
+    folder = folder.absolute() if folder.name else folder.resolve()
+    scratch: Path | None = None
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
+        scratch.chmod(0o755)
+        yield scratch
+        _swap(scratch, folder)
+    except OSError as error:
+        if error.errno in (*_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
+            raise _output_error(folder, error) from error
+        raise
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _swap(scratch: Path, folder: Path) -> None:
+    if not folder.exists():
+        scratch.replace(folder)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
+    old = aside / "old"
+    try:
+        folder.replace(old)
+        scratch.replace(folder)
+    except BaseException:  # Ctrl-C too
+        if old.exists() and not folder.exists():
+            old.replace(folder)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,99 @@
+"""ONNX models on disk. One that is too large for one protobuf message has its weights beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from ..errors import InputFileError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+LARGEST_MESSAGE = (1 << 31) - (1 << 20)
+"""Bytes: protobuf ends at 2 GB; a megabyte is left for the graph itself."""
+
+
+def is_too_large(model: onnx.ModelProto) -> bool:
+    """Whether a model cannot be one message."""
+    return sum(tensor.ByteSize() for tensor in model.graph.initializer) > LARGEST_MESSAGE
+
+
+def write_onnx(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model, the same bytes each time; ``<name>.data`` beside it if it is too large.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if is_too_large(model):
+        import onnx_ir as ir  # slow to import, and not needed by engines that run
+
+        ir.save(ir.from_proto(model), path, external_data=f"{path.name}.data")
+    else:
+        path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def read_onnx(path: Path) -> ir.Model:
+    """Read a model from anywhere, as it is.
+
+    Raises:
+        InputFileError: it is no valid model.
+    """
+    import onnx_ir as ir
+
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(path)
+        found = ir.from_proto(model)  # refuses more than the checker does
+        for value in found.graph.initializers.values():
+            if value.const_value is not None:
+                value.const_value.numpy()  # of as many bytes as its shape says
+        return found
+    except Exception as error:  # protobuf and onnx have no common base class
+        raise InputFileError(
+            f"{path}: not a valid ONNX model: {str(error).splitlines()[0][:300]}"
+        ) from None
+
+
+def external_files(path: Path) -> list[Path]:
+    """Return the files that an ONNX file names for weights, as far as they are there, by name.
+
+    None if it is no ONNX model.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception:  # protobuf and onnx have no common base class
+        return []
+    named = {
+        entry.value
+        for tensor in _tensors(model)
+        for entry in tensor.external_data
+        if entry.key == "location" and "\0" not in entry.value
+    }
+    files = (path.parent / name for name in sorted(named))
+    return [file for file in files if file.is_file()]
+
+
+def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """Yield the tensors anywhere below a protobuf message: of inner graphs and functions too."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is not None:
+            for inner in value if descriptor.is_repeated else (value,):
+                yield from _tensors(inner)
+
+
+@contextmanager
+def as_file(model: onnx.ModelProto) -> Iterator[Path]:
+    """Write a model to a temporary file for the length of a block."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.onnx"
+        write_onnx(model, path)
+        yield path

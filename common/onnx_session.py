@@ -1,0 +1,49 @@
+"""onnxruntime sessions on the CPU, with every setting that matters written out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+
+from .cores import limited_cores
+from .onnx_files import as_file, is_too_large
+
+_QUIET = 4  # errors are raised too
+_PROVIDERS = ("CPUExecutionProvider",)
+
+
+def onnx_session(
+    model: onnx.ModelProto | bytes | str,
+    *,
+    threads: int = 0,
+    optimise: bool = True,
+    int8_kernels: bool = False,
+) -> Any:
+    """Open a session on a model, its bytes or its path.
+
+    Args:
+        model: what to run.
+        threads: threads inside an op; 0: one per core, or as many as a container may use.
+        optimise: let onnxruntime rewrite the graph. Without it, it computes what is written.
+        int8_kernels: run Q/DQ pairs as int8 ops. Without it they are what they say, rounding, and
+            the numbers are the same on every processor.
+    """
+    import onnxruntime as ort
+
+    levels = ort.GraphOptimizationLevel
+    options = ort.SessionOptions()
+    options.log_severity_level = _QUIET
+    options.intra_op_num_threads = threads or limited_cores()
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
+    # Its threads spin after a run, in the time of whoever runs next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.disable_quant_qdq", "0" if int8_kernels else "1")
+    if isinstance(model, onnx.ModelProto):
+        if is_too_large(model):
+            with as_file(model) as path:
+                return ort.InferenceSession(str(path), options, providers=_PROVIDERS)
+        model = model.SerializeToString()
+    return ort.InferenceSession(model, options, providers=_PROVIDERS)

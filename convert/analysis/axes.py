@@ -1,0 +1,255 @@
+"""Views that only name axes: Transpose, Squeeze, Unsqueeze, and what ops look like through them.
+
+A tensor is *held* in one form and *viewed* in another: axis j of the view is axis ``source[j]`` of
+what is held; the held axes that the view lacks have size one. An op on the view is the same op on
+what is held, with its axes renamed and its constants turned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ..graph import attribute, constant, shape_of, static_shape, the
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """How a view's axes lie in what is held, which has ``rank`` axes."""
+
+    source: Shape
+    rank: int
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether view and held tensor are the same."""
+        return self.source == tuple(range(self.rank))
+
+    def moves(self, shape: Shape) -> bool:
+        """Whether a view of this shape has its elements in another order than what is held."""
+        long = [axis for axis, size in zip(self.source, shape, strict=True) if size != 1]
+        return long != sorted(long)
+
+    def held_shape(self, shape: Shape) -> Shape:
+        """Return the shape of what is held, given the view's."""
+        held = [1] * self.rank
+        for axis, size in zip(self.source, shape, strict=True):
+            held[axis] = size
+        return tuple(held)
+
+    def hold(self, array: npt.NDArray) -> npt.NDArray:
+        """Turn a constant that broadcasts with the view into one that does with what is held."""
+        padded = array.reshape((1,) * (len(self.source) - array.ndim) + array.shape)
+        order = np.argsort(self.source)
+        return padded.transpose(order).reshape(self.held_shape(padded.shape))
+
+    def through(self, node: ir.Node) -> Axes | None:
+        """Return the axes of a view op's result, given those of its input; None if it is no such
+        op.
+        """
+        axes = self._axes_of(node) if node.op_type in ("Squeeze", "Unsqueeze") else None
+        if node.op_type == "Transpose":
+            perm = attribute(node, "perm", tuple(reversed(range(len(self.source)))))
+            return Axes(source=tuple(self.source[axis] for axis in perm), rank=self.rank)
+        if node.op_type == "Reshape":
+            return self._through_reshape(node)
+        if node.op_type == "Squeeze" and axes is not None:
+            kept = tuple(s for axis, s in enumerate(self.source) if axis not in axes)
+            return Axes(source=kept, rank=self.rank)
+        if node.op_type == "Unsqueeze" and axes is not None:
+            return self._with_new(sorted(axes))
+        return None
+
+    def _with_new(self, places: list[int]) -> Axes | None:
+        """Return the axes with new ones, of size one, at these places of the result."""
+        spare = [axis for axis in range(self.rank) if axis not in self.source]
+        if len(spare) < len(places):
+            return None
+        source = list(self.source)
+        for place in places:
+            source.insert(place, spare.pop(0))
+        return Axes(source=tuple(source), rank=self.rank)
+
+    def _through_reshape(self, node: ir.Node) -> Axes | None:
+        """A Reshape that only drops and adds axes of size one is Squeeze and Unsqueeze."""
+        before, after = static_shape(node.inputs[0]), static_shape(node.outputs[0])
+        if before is None or after is None:
+            return None
+        if [size for size in before if size != 1] != [size for size in after if size != 1]:
+            return None
+        long = tuple(s for s, size in zip(self.source, before, strict=True) if size != 1)
+        ones = [place for place, size in enumerate(after) if size == 1]
+        return Axes(source=long, rank=self.rank)._with_new(ones)
+
+    def _axes_of(self, node: ir.Node) -> list[int] | None:
+        array = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+        if array is None:
+            return None
+        rank = len(self.source) + (array.size if node.op_type == "Unsqueeze" else 0)
+        if not rank:
+            return None
+        return [int(axis) % rank for axis in array.reshape(-1)]
+
+    def without(self, axes: list[int], *, drop: bool) -> Axes:
+        """Return the axes after a reduction over view axes; dropped ones go from both sides."""
+        if not drop:
+            return self
+        gone = sorted(self.source[axis] for axis in axes)
+        renamed = {axis: axis - sum(g < axis for g in gone) for axis in range(self.rank)}
+        kept = tuple(renamed[s] for axis, s in enumerate(self.source) if axis not in axes)
+        return Axes(source=kept, rank=self.rank - len(gone))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renamed:
+    """An op on what is held: new constants by input index, new attributes, the result's axes."""
+
+    axes: Axes
+    constants: dict[int, npt.NDArray]
+    attributes: dict[str, int]
+
+
+Rule = Callable[[ir.Node, Axes], Renamed | None]
+
+_UNARY = (
+    *("Abs", "Cast", "Ceil", "Clip", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid"),
+    *("HardSwish", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu"),
+    *("Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Tanh"),
+)
+_BINARY = (
+    *("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Min", "Max", "Where", "Equal", "Greater"),
+    *("Less", "GreaterOrEqual", "LessOrEqual", "And", "Or"),
+)
+_REDUCE = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd")
+
+
+def _unary(node: ir.Node, axes: Axes) -> Renamed:
+    return Renamed(axes=axes, constants={}, attributes={})
+
+
+def _binary(node: ir.Node, axes: Axes) -> Renamed | None:
+    if len(shape_of(node.outputs[0])) != len(axes.source):
+        return None
+    constants = {
+        index: axes.hold(array)
+        for index, value in enumerate(node.inputs)
+        if (array := constant(value)) is not None and array.size > 1
+    }
+    return Renamed(axes=axes, constants=constants, attributes={})
+
+
+def _reduce(node: ir.Node, axes: Axes) -> Renamed | None:
+    array = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    if array is None or not array.size:
+        return None
+    reduced = [int(axis) % len(axes.source) for axis in array.reshape(-1)]
+    held = np.array([axes.source[axis] for axis in reduced], np.int64)
+    drop = not attribute(node, "keepdims", 1)
+    return Renamed(axes=axes.without(reduced, drop=drop), constants={1: held}, attributes={})
+
+
+def _by_axis(node: ir.Node, axes: Axes) -> Renamed:
+    axis = attribute(node, "axis", -1) % len(axes.source)
+    return Renamed(axes=axes, constants={}, attributes={"axis": axes.source[axis]})
+
+
+def _arg_max(node: ir.Node, axes: Axes) -> Renamed:
+    axis = attribute(node, "axis", 0) % len(axes.source)
+    after = axes.without([axis], drop=not attribute(node, "keepdims", 1))
+    return Renamed(axes=after, constants={}, attributes={"axis": axes.source[axis]})
+
+
+def _concat(node: ir.Node, axes: Axes) -> Renamed:
+    axis = attribute(node, "axis") % len(axes.source)
+    constants = {
+        index: axes.hold(array)
+        for index, value in enumerate(node.inputs)
+        if (array := constant(value)) is not None
+    }
+    return Renamed(axes=axes, constants=constants, attributes={"axis": axes.source[axis]})
+
+
+def _pad(node: ir.Node, axes: Axes) -> Renamed | None:
+    pads = constant(node.inputs[1])
+    if pads is None or len(node.inputs) > 3:
+        return None
+    sides = pads.reshape(2, -1)
+    held = np.zeros((2, axes.rank), pads.dtype)
+    held[:, list(axes.source)] = sides
+    return Renamed(axes=axes, constants={1: held.reshape(-1)}, attributes={})
+
+
+def _slice(node: ir.Node, axes: Axes) -> Renamed | None:
+    array = constant(node.inputs[3]) if len(node.inputs) > 3 else None
+    if array is None:
+        return None
+    held = np.array([axes.source[int(axis) % len(axes.source)] for axis in array], array.dtype)
+    return Renamed(axes=axes, constants={3: held}, attributes={})
+
+
+def _resize(node: ir.Node, axes: Axes) -> Renamed | None:
+    constants = {}
+    for index, neutral in ((2, 1.0), (3, 1)):
+        array = constant(node.inputs[index]) if len(node.inputs) > index else None
+        if array is not None and array.size == len(axes.source):
+            held = np.full(axes.rank, neutral, array.dtype)
+            held[list(axes.source)] = array
+            constants[index] = held
+    roi = constant(node.inputs[1])
+    if len(constants) != 1 or (node.inputs[1] is not None and (roi is None or roi.size)):
+        return None
+    if attribute(node, "axes") is not None:
+        return None
+    if attribute(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
+        return None
+    return Renamed(axes=axes, constants=constants, attributes={})
+
+
+def _tile(node: ir.Node, axes: Axes) -> Renamed | None:
+    repeats = constant(node.inputs[1])
+    if repeats is None:
+        return None
+    held = np.ones(axes.rank, np.int64)
+    held[list(axes.source)] = repeats
+    return Renamed(axes=axes, constants={1: held}, attributes={})
+
+
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys(_UNARY, _unary),
+    **dict.fromkeys(_BINARY, _binary),
+    **dict.fromkeys(_REDUCE, _reduce),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Split"), _by_axis),
+    "ArgMax": _arg_max,
+    "Concat": _concat,
+    "Pad": _pad,
+    "Resize": _resize,
+    "Slice": _slice,
+    "Tile": _tile,
+}
+
+
+def renamed(node: ir.Node, axes: Axes) -> Renamed | None:
+    """Return a node as an op on what is held; None if it cannot be said so."""
+    rule = _RULES.get(node.op_type)
+    if rule is None or node.domain not in ("", "ai.onnx"):
+        return None
+    if any(static_shape(value) is None for value in node.outputs):
+        return None
+    if node.op_type == "Split" and attribute(node, "axis") is None:
+        return None
+    return rule(node, axes)
+
+
+def viewed_inputs(node: ir.Node) -> list[int]:
+    """Return the indices of a node's inputs that are seen through the view, constants excepted."""
+    many = node.op_type in _BINARY or node.op_type == "Concat"
+    indices = range(len(node.inputs)) if many else range(1)
+    return [
+        i for i in indices if node.inputs[i] is not None and constant(the(node.inputs[i])) is None
+    ]

@@ -1,0 +1,1 @@
+"""Recurrent layers: loops, their step functions and the cells they implement."""

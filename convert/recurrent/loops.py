@@ -1,0 +1,226 @@
+"""Reading an ONNX Loop or Scan as a recurrence over a sequence.
+
+    for t in 0 .. T-1:  states, y[t] = step(x[t], states)
+
+tf2onnx makes such a Loop of every ``tf.while_loop`` over a TensorArray, of TensorFlow 1 and 2, and
+a Scan of TensorFlow 1's ``dynamic_rnn``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from ..analysis.regions import evaluate, nodes_between, positions, submodel
+from ..graph import attribute, constant, is_read, name_of, producer, shape_of, static_shape, the
+
+_TURNS = (
+    *("scan_input_axes", "scan_input_directions", "scan_output_axes", "scan_output_directions"),
+)
+_VIEWS = ("Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast")
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A float value that is carried from step to step: (N, H)."""
+
+    start: ir.Value
+    inside: ir.Value
+    after: ir.Value
+    final: ir.Value
+    """The output of the loop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recurrence:
+    """A Loop or Scan that is one. ``sequence`` is (T, N, K); ``read`` the body's x[t], (N, K)."""
+
+    loop: ir.Node
+    body: ir.Graph
+    counters: tuple[ir.Value, ...]
+    """Values in the body that are t."""
+    sequence: ir.Value
+    read: ir.Value
+    states: tuple[State, ...]
+    results: tuple[tuple[ir.Value, ir.Value], ...]
+    """(y[t] in the body, the stacked output), for each that is used."""
+
+
+class NoRecurrenceError(Exception):
+    """This Loop is none; says why."""
+
+
+def body_of(loop: ir.Node) -> ir.Graph:
+    """Return the body of a Loop or Scan."""
+    return loop.attributes["body"].as_graph()
+
+
+Carried = tuple[ir.Value | None, ir.Value, ir.Value, ir.Value]
+"""Start, value in the body, value after a step, and the loop's output, of what is carried."""
+
+
+def _carried(loop: ir.Node) -> list[Carried]:
+    # A Loop has (limit, condition) and (step, condition) before what is carried, and its body
+    # gives a condition too; a Scan has the sequences behind it.
+    ahead, given = (2, 1) if loop.op_type == "Loop" else (0, 0)
+    count = len(loop.inputs) - ahead - attribute(loop, "num_scan_inputs", 0)
+    body = body_of(loop)
+    parts = (
+        loop.inputs[ahead : ahead + count],
+        body.inputs[ahead : ahead + count],
+        body.outputs[given : given + count],
+        loop.outputs[:count],
+    )
+    return list(zip(*parts, strict=True))
+
+
+def lift_invariants(loop: ir.Node) -> None:
+    """Let the body read what a loop only carries along from outside; it stays carried, unread."""
+    for start, inside, after, _ in _carried(loop):
+        if after is inside and start is not None:
+            for node, index in list(inside.uses()):
+                node.replace_input_with(index, start)
+
+
+def _counts(inside: ir.Value, after: ir.Value) -> bool:
+    """Whether a carried value grows by one at each step."""
+    add = producer(_itself(after), "Add")
+    if add is None or not any(value is inside for value in add.inputs):
+        return False
+    steps = [constant(value) for value in add.inputs if value is not inside]
+    return len(steps) == 1 and steps[0] is not None and steps[0].size == 1 and steps[0].item() == 1
+
+
+def _through_views(value: ir.Value | None) -> ir.Value | None:
+    while (node := producer(value, *_VIEWS)) is not None:
+        value = node.inputs[0]
+    return value
+
+
+def _sequence_read(body: ir.Graph, counters: Sequence[ir.Value]) -> tuple[ir.Value, ir.Value]:
+    """Return the sequence and the body's value x[t]."""
+    reads = [
+        node
+        for node in body
+        if node.op_type == "Gather"
+        and attribute(node, "axis", 0) == 0
+        and any(_through_views(node.inputs[1]) is counter for counter in counters)
+        and the(node.inputs[0]).graph is not body
+    ]
+    if len(reads) != 1:
+        raise NoRecurrenceError(f"it reads {len(reads)} sequences by its counter, not one")
+    read = reads[0].outputs[0]
+    index_rank = len(the(reads[0].inputs[1]).shape or ())
+    if index_rank == 1:
+        uses = list(read.uses())
+        if len(uses) != 1 or uses[0][0].op_type not in ("Squeeze", "Reshape"):
+            raise NoRecurrenceError("it reads the sequence by slices, not step by step")
+        read = uses[0][0].outputs[0]
+    return the(reads[0].inputs[0]), read
+
+
+def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], steps: int) -> None:
+    """Check that the loop ends after exactly the sequence's last step."""
+    body, limit, begins = body_of(loop), constant(loop.inputs[0]), constant(loop.inputs[1])
+    if (loop.inputs[0] is not None and limit is None) or (
+        loop.inputs[1] is not None and (begins is None or not begins)
+    ):
+        raise NoRecurrenceError("whether and how often it runs is not known beforehand")
+    most, again = None if limit is None else int(limit), _itself(body.outputs[0])
+    if most is not None and most < steps:
+        raise NoRecurrenceError(f"it ends after {most} of the {steps} steps of its sequence")
+    always = again is body.inputs[1] or bool((fixed := constant(again)) is not None and fixed)
+    if most == steps and always:
+        return
+    nodes = nodes_between(counters, again, positions(body))
+    if nodes is None:
+        raise NoRecurrenceError("when it ends depends on what it computes")
+    read = [c for c in counters if any(c in node.inputs for node in nodes)]
+    for value in read:
+        value.shape = ir.Shape(()) if value.shape is None else value.shape
+    proto = submodel(model, read, again, nodes)
+    for step in range(steps):
+        feeds = {name_of(c): np.full(shape_of(c), step, dtype_of(c)) for c in read}
+        goes_on = evaluate(proto, feeds)
+        is_last = step + 1 == steps
+        if goes_on is None or (bool(goes_on) == is_last and not (is_last and most == steps)):
+            raise NoRecurrenceError(f"it does not end after the {steps} steps of its sequence")
+
+
+def dtype_of(value: ir.Value) -> np.dtype:
+    """Return the NumPy type of a value's elements, which must be known."""
+    assert value.dtype is not None
+    return value.dtype.numpy()
+
+
+def _itself(value: ir.Value) -> ir.Value:
+    """Look through Identity, which exporters put before outputs of a body."""
+    node = producer(value, "Identity")
+    return value if node is None else the(node.inputs[0])
+
+
+def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
+    """Read a Loop or Scan as a recurrence.
+
+    Raises:
+        NoRecurrenceError: it is none, or not one that is understood here.
+    """
+    lift_invariants(loop)
+    body, carried = body_of(loop), _carried(loop)
+    is_scan = loop.op_type == "Scan"
+    counters, states = _parted(carried)
+    if is_scan:
+        sequence, read = _scanned(loop, len(carried))
+    else:
+        counters.insert(0, body.inputs[0])
+        sequence, read = _sequence_read(body, counters)
+    shape = static_shape(sequence)
+    if shape is None or len(shape) != 3:
+        raise NoRecurrenceError(f"its sequence has the shape {sequence.shape}, not (T, N, K)")
+    for state in states:
+        begin_shape = static_shape(state.start)
+        if begin_shape is None or len(begin_shape) != 2 or begin_shape[0] != shape[1]:
+            raise NoRecurrenceError(f"it carries a state of shape {state.start.shape}, not (N, H)")
+    if any(v.dtype != ir.DataType.FLOAT for v in (sequence, *(s.start for s in states))):
+        raise NoRecurrenceError("it does not compute in float32")
+    if not is_scan:
+        _check_steps(model, loop, counters, shape[0])
+    behind = len(carried) + (not is_scan)
+    stacked = zip(body.outputs[behind:], loop.outputs[len(carried) :], strict=True)
+    return Recurrence(
+        loop=loop,
+        body=body,
+        counters=tuple(counters),
+        sequence=sequence,
+        read=read,
+        states=tuple(states),
+        results=tuple((_itself(value), out) for value, out in stacked if is_read(out)),
+    )
+
+
+def _parted(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
+    """Part what is carried into counters and states."""
+    counters, states = list[ir.Value](), list[State]()
+    for start, inside, after, final in carried:
+        if after is inside:
+            continue
+        begin = constant(start)
+        if _counts(inside, after) and (begin is None or begin.size == 1):
+            if begin is None or begin.item() != 0 or is_read(final):
+                raise NoRecurrenceError("its counter does not begin at 0, or is read afterwards")
+            inside.shape = ir.Shape(begin.shape)
+            counters.append(inside)
+        else:
+            states.append(State(start=the(start), inside=inside, after=_itself(after), final=final))
+    return counters, states
+
+
+def _scanned(scan: ir.Node, carried: int) -> tuple[ir.Value, ir.Value]:
+    """Return the sequence and the body's value x[t] of a Scan that goes forward along axis 0."""
+    turned = [name for name in _TURNS if any(attribute(scan, name, ()))]
+    if turned or attribute(scan, "num_scan_inputs") != 1:
+        raise NoRecurrenceError(f"it reads {attribute(scan, 'num_scan_inputs')} sequences{turned}")
+    return the(scan.inputs[carried]), body_of(scan).inputs[carried]

@@ -1,0 +1,172 @@
+"""One step of a recurrence as a function of numbers, in double precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+from onnx.reference import ReferenceEvaluator
+
+from ..analysis.regions import dynamic_inputs, nodes_between, positions, submodel
+from ..graph import name_of, shape_of, static_shape, the
+from .loops import NoRecurrenceError, Recurrence, dtype_of
+
+Array = npt.NDArray[np.float64]
+_ROWS = 4
+
+
+class Step:
+    """The body of a recurrence, run on rows of its own.
+
+    Double, so that the weights can be read off exactly: f(unit vector) - f(0) rounds to the weight.
+    """
+
+    def __init__(self, model: ir.Model, recurrence: Recurrence) -> None:
+        entries = [recurrence.read, *(state.inside for state in recurrence.states)]
+        self.taps = tuple(
+            (node.op_type, the(node.inputs[0]))
+            for node in recurrence.body
+            if node.op_type in ("Sigmoid", "Tanh")
+        )
+        self._results = [value for value, _ in recurrence.results]
+        wanted = [
+            *(s.after for s in recurrence.states),
+            *(value for _, value in self.taps),
+            *self._results,
+        ]
+        settled = _settled(model, recurrence, _needed(wanted, entries))
+        batch, width = shape_of(recurrence.sequence)[1:]
+        recurrence.read.shape = ir.Shape((batch, width))
+        for state in recurrence.states:
+            state.inside.shape = ir.Shape(shape_of(state.start))
+        proto = _part(model, recurrence.body, [*entries, *settled], wanted)
+        self._run = ReferenceEvaluator(_in_double(_with_constants(proto, settled)))
+        self._entries, self._names = list(map(name_of, entries)), list(map(name_of, wanted))
+        self._after = [name_of(state.after) for state in recurrence.states]
+
+    def _all(self, x: Array, states: tuple[Array, ...]) -> dict[str, Array]:
+        feeds = dict(zip(self._entries, (x, *states), strict=True))
+        with np.errstate(over="ignore", invalid="ignore"):  # in a branch that is not taken
+            answers = self._run.run(list(dict.fromkeys(self._names)), feeds)
+        return dict(zip(dict.fromkeys(self._names), answers, strict=True)) | feeds
+
+    def __call__(self, x: Array, *states: Array) -> tuple[list[Array], list[Array]]:
+        """Return the next states and the taps (inputs of Sigmoid and Tanh) of rows (R, .)."""
+        found = self._all(x, states)
+        return [found[n] for n in self._after], [found[name_of(value)] for _, value in self.taps]
+
+    def gives_only(self, state: int, width: int, units: list[int]) -> bool:
+        """Whether every result is the next value of one state, for inputs and states so wide."""
+        rng = np.random.default_rng(0)
+        x, *states = (rng.standard_normal((_ROWS, size)) for size in (width, *units))
+        found = self._all(x, tuple(states))
+        return all(
+            np.allclose(found[name_of(value)], found[self._after[state]], rtol=0, atol=1e-12)
+            for value in self._results
+        )
+
+
+def _needed(wanted: list[ir.Value], entries: list[ir.Value]) -> set[ir.Node]:
+    """Return the nodes between."""
+    found, todo = set[ir.Node](), list(wanted)
+    for value in todo:
+        node = value.producer()
+        if node is not None and node not in found and not any(value is e for e in entries):
+            found.add(node)
+            todo += dynamic_inputs(node)
+    return found
+
+
+def _settled(
+    model: ir.Model, recurrence: Recurrence, needed: set[ir.Node]
+) -> dict[ir.Value, npt.NDArray]:
+    """Return what depends on nothing but the step's number, and is the same at each step.
+
+    Only what ``needed`` nodes read of it.
+
+    Raises:
+        NoRecurrenceError: something is not the same.
+    """
+    timed, body, inner = set(recurrence.counters), recurrence.body, list[ir.Node]()
+    for node in body:
+        entries = dynamic_inputs(node)
+        if entries and timed.issuperset(entries):
+            inner.append(node)
+            timed.update(node.outputs)
+    outside = [
+        value
+        for node in inner
+        for value in node.outputs
+        if any(user in needed and user not in inner for user, _ in value.uses())
+    ]
+    if not outside:
+        return {}
+    proto = _part(model, body, list(recurrence.counters), outside)
+    evaluator, names = ReferenceEvaluator(proto), list(map(name_of, outside))
+    found = dict[ir.Value, npt.NDArray]()
+    for step in range(shape_of(recurrence.sequence)[0]):
+        feeds = {
+            name_of(c): np.full(static_shape(c) or (), step, dtype_of(c))
+            for c in recurrence.counters
+        }
+        for value, array in zip(outside, evaluator.run(names, feeds), strict=True):
+            if not np.array_equal(found.setdefault(value, array), array):
+                raise NoRecurrenceError("what a step does depends on its number")
+    # Rows are run in other numbers than the batch; what is one value in all of it is so in them.
+    return {value: _shrunk(np.asarray(array)) for value, array in found.items()}
+
+
+def _shrunk(array: npt.NDArray) -> npt.NDArray:
+    same = array.size > 1 and (array == array.reshape(-1)[0]).all()
+    return array.reshape(-1)[:1].reshape((1,) * array.ndim) if same else array
+
+
+def _part(
+    model: ir.Model, body: ir.Graph, entries: list[ir.Value], wanted: list[ir.Value]
+) -> onnx.ModelProto:
+    """Cut from a body what makes ``wanted`` of ``entries``."""
+    order, found = positions(body), dict[ir.Node, None]()
+    for value in wanted:
+        nodes = nodes_between(entries, value, order)
+        if nodes is None:
+            raise NoRecurrenceError("a step needs more than its input and its states")
+        found.update(dict.fromkeys(nodes))
+    for value in entries:
+        value.shape = ir.Shape(()) if static_shape(value) is None else value.shape
+    proto = submodel(model, entries, wanted[0], tuple(sorted(found, key=order.__getitem__)))
+    del proto.graph.output[:]
+    names = dict.fromkeys(map(name_of, wanted))
+    proto.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, names))
+    return proto
+
+
+def _with_constants(proto: onnx.ModelProto, values: dict[ir.Value, npt.NDArray]) -> onnx.ModelProto:
+    """Make constants of some of a model's inputs."""
+    arrays = {name_of(value): array for value, array in values.items()}
+    entries = [entry for entry in proto.graph.input if entry.name not in arrays]
+    del proto.graph.input[:]
+    proto.graph.input.extend(entries)
+    for name, array in arrays.items():
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    return proto
+
+
+def _in_double(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Let a float32 model compute in float64."""
+    single, double = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
+    for entry in proto.graph.input:
+        entry.type.tensor_type.elem_type = double
+        del entry.type.tensor_type.shape.dim[:]
+    for tensor in proto.graph.initializer:
+        if tensor.data_type == single:
+            array = onnx.numpy_helper.to_array(tensor).astype(np.float64)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    for node in proto.graph.node:
+        for item in node.attribute:
+            if node.op_type == "Cast" and item.name == "to" and item.i == single:
+                item.i = double
+            if item.type == onnx.AttributeProto.TENSOR and item.t.data_type == single:
+                array = onnx.numpy_helper.to_array(item.t).astype(np.float64)
+                item.t.CopyFrom(onnx.numpy_helper.from_array(array))
+    return proto

@@ -1,0 +1,79 @@
+"""What ``ocr-trt debug`` found as data and as a page that people look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..report.page import render
+from .divergence import StepRow
+from .findings import DebugReport, db_text
+
+FILES = ("debug.json", "debug.html")
+_FULL = 60.0
+"""dB of a full bar."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One step of the chart. Widths in percent; ``own`` and ``accumulated`` as texts in dB."""
+
+    row: StepRow
+    is_culprit: bool
+    own: str
+    accumulated: str
+    target: str
+    own_width: float
+    accumulated_width: float
+    shares: str
+
+
+def _width(value: float | None) -> float:
+    return 100.0 if value is None else 100 * min(max(value, 0.0), _FULL) / _FULL
+
+
+def _short(value: float | None) -> str:
+    return "exact" if value is None else db_text(value).removesuffix(" dB")
+
+
+def bars(report: DebugReport) -> Iterable[Bar]:
+    """Return the rows of the chart, in the order of the graph."""
+    culprit = report.culprit.step.name if report.culprit else None
+    for row in report.steps:
+        shares = [
+            f"{100 * share:.2g} % {word}"
+            for share, word in ((row.clipped, "clipped"), (row.bad, "overflow"))
+            if share
+        ]
+        yield Bar(
+            row=row,
+            is_culprit=row.name == culprit,
+            own=_short(row.own),
+            accumulated=_short(row.accumulated),
+            target=_short(row.target),
+            own_width=_width(row.own),
+            accumulated_width=_width(row.accumulated),
+            shares=", ".join(shares),
+        )
+
+
+def debug_page(report: DebugReport) -> str:
+    """Return the page; one file, nothing from elsewhere."""
+    shows_target = report.verdict == "target" and any(r.target is not None for r in report.steps)
+    return render(
+        "page.html.jinja",
+        package=__package__,
+        escape=True,
+        report=report,
+        bars=list(bars(report)),
+        full=_FULL,
+        shows_target=shows_target,
+    )
+
+
+def write_debug(report: DebugReport, folder: Path) -> None:
+    """Write the data and the page into a folder."""
+    data = report.model_dump_json(indent=2, exclude={"samples": {"__all__": {"picture"}}})
+    (folder / FILES[0]).write_text(data + "\n", "utf-8")
+    (folder / FILES[1]).write_text(debug_page(report), "utf-8")

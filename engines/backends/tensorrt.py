@@ -1,7 +1,0 @@
-"""TensorRT 10 and 11, for data centre and desktop GPUs; needs NVIDIA's libraries and a GPU."""
-
-from __future__ import annotations
-
-from ..nvidia.backend import NvidiaBackend
-
-BACKEND = NvidiaBackend(name="tensorrt", package="tensorrt", extra="gpu")

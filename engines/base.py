@@ -1,0 +1,294 @@
+"""What every target can be asked: are you here, build this, run this."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from ..calibration.int8_style import Int8Style, Rest
+from ..errors import UserError
+from .fair_semaphore import Turns
+from .layer_time import LayerTime
+from .manifest import Precision
+from .nvidia.builder_options import NvidiaOptions, changed
+
+Pictures = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSettings:
+    """Settings that only some targets heed."""
+
+    max_batch: int = 1
+    compute_capabilities: tuple[str, ...] = ()
+    """NVIDIA GPUs to build for, such as "8.9"; empty: the target's default."""
+    plugins: bool = False
+    """Let TensorRT take the kernels of custom ops in place of their function bodies."""
+    options: NvidiaOptions = field(default_factory=NvidiaOptions)
+    """What NVIDIA's builders are told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphNeeds:
+    """What an int8 graph must be for a target. Graphs for the same needs are the same."""
+
+    lower_deconvolutions: bool = False
+    """ConvTranspose has no int8 kernels there, but Conv has: it becomes one."""
+    style: Int8Style = field(default_factory=Int8Style)
+    rest: Rest = "fp32"
+    """What is fastest for ops that do not run in int8."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presence:
+    """Whether a target can be used here. ``reason`` and ``remedy`` say why not, and what to do."""
+
+    can_build: bool
+    can_run: bool
+    version: str = ""
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltWith:
+    """What a bundle's manifest says that its plan was built with: version of the target, settings
+    as :meth:`Backend.built_with` gave them.
+    """
+
+    version: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How to run an engine.
+
+    Attributes:
+        threads: of the CPU, all lanes together; 0: the target's own choice.
+        built: what the plan was built with; None: it was made here and now.
+        model: the plan's typed ONNX, for plans whose weights were left out.
+        lanes: how many batches may run at once; 0: the target's own choice.
+        use_graphs: let a GPU repeat recorded work (CUDA graphs).
+        is_trusted: let a plan run code on the host; version-compatible ones have some.
+    """
+
+    threads: int = 0
+    built: BuiltWith | None = None
+    model: Path | None = None
+    lanes: int = 0
+    use_graphs: bool = True
+    is_trusted: bool = False
+
+
+class Runner(ABC):
+    """One engine, ready to run: pictures (N, C, H, W) float32 in, one float32 array out.
+
+    A context manager; outside ``with`` it must be closed.
+    """
+
+    lanes = 1
+    """How many threads may call :meth:`run` at once."""
+
+    def __init__(self, *, label: str, shape: tuple[int, int, int], max_batch: int) -> None:
+        self.label = label
+        self.shape = shape
+        """(C, H, W) of one picture."""
+        self.max_batch = max_batch
+        self._pool: ThreadPoolExecutor | None = None
+        self._free, self._starting = Turns(1), Lock()
+
+    def run(self, pictures: Pictures) -> npt.NDArray[np.float32]:
+        """Run a batch; return the output in the converted graph's layout.
+
+        Raises:
+            ValueError: wrong dtype, shape or batch size.
+        """
+        if pictures.dtype != np.float32 or pictures.shape[1:] != self.shape:
+            raise ValueError(
+                f"{self.label} takes float32 (N, {', '.join(map(str, self.shape))}), "
+                f"got {pictures.dtype} {pictures.shape}"
+            )
+        if not 1 <= len(pictures) <= self.max_batch:
+            raise ValueError(
+                f"{self.label} takes 1 to {self.max_batch} pictures, got {len(pictures)}"
+            )
+        return self.execute(self.prepare(pictures))
+
+    def submit(self, pictures: Pictures) -> Future[npt.NDArray[np.float32]]:
+        """Run a batch in a thread of the runner's own; errors of :meth:`run` come with the result.
+
+        Waits if two batches for each lane have not ended yet, and for those who came before.
+        """
+        with self._starting:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.lanes, thread_name_prefix=self.label)
+                self._free = Turns(2 * self.lanes)
+            pool, free = self._pool, self._free
+        free.acquire()
+        try:
+            future = pool.submit(self.run, pictures)
+        except RuntimeError:  # it was closed in the meantime
+            free.release()
+            raise
+        future.add_done_callback(lambda _: free.release())
+        return future
+
+    def prepare(self, pictures: Pictures) -> Any:
+        """Turn pictures into what :meth:`execute` takes; not part of a latency."""
+        return np.ascontiguousarray(pictures)
+
+    @abstractmethod
+    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+        """Run one prepared feed and wait for the result. This is what is timed."""
+
+    def close(self) -> None:
+        """Wait for what was submitted, and free what the engine holds."""
+        with self._starting:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Backend(ABC):
+    """One target."""
+
+    name: str
+    precisions: tuple[Precision, ...]
+    """What it can run, most exact first."""
+    suffix: str
+    """Of its plan file."""
+    runs_on_cpu: bool = False
+    """Whether ``RunSettings.threads`` means anything to it."""
+    for_named_gpus: bool = False
+    """Whether ``BuildSettings.compute_capabilities`` means anything to it."""
+    takes_plugins: bool = False
+    """Whether ``BuildSettings.plugins`` does."""
+    takes_options: bool = False
+    """Whether ``BuildSettings.options`` do."""
+    times_kernels: bool = False
+    """Whether its builder chooses kernels by timing them: no two plans of a graph are the same."""
+
+    @abstractmethod
+    def presence(self) -> Presence:
+        """Say whether the target can be used here."""
+
+    def can_run(self, settings: BuildSettings) -> bool:
+        """Whether plans that are built with these settings can be run here."""
+        return self.can_run_built(self.built_with(settings))
+
+    def can_run_built(self, settings: Mapping[str, Any]) -> bool:
+        """Whether plans can be run here of whose building a manifest says ``settings``."""
+        return self.presence().can_run
+
+    def check_plugins(self) -> None:
+        """Check that ``BuildSettings.plugins`` can be had.
+
+        Raises:
+            UserError: the target takes no kernels.
+            TargetMissingError: something is not installed.
+        """
+        if not self.takes_plugins:
+            raise UserError(
+                f"--plugins: {self.name} takes no kernels, it builds function bodies; leave the "
+                "option out, or name --target tensorrt"
+            )
+
+    def check_options(self, options: NvidiaOptions) -> None:
+        """Check that the builder has what ``BuildSettings.options`` ask for.
+
+        Raises:
+            UserError: it has not.
+        """
+        if changed(options):
+            raise UserError(f"--trt means nothing to {self.name}; leave it out")
+
+    def built_with(self, settings: BuildSettings) -> dict[str, Any]:
+        """Return what the manifest shall say of how plans were built, as plain data."""
+        return {}
+
+    def needs(self) -> GraphNeeds:
+        """Say what an int8 graph must be to run here, or where the target's plans run."""
+        return GraphNeeds()
+
+    @abstractmethod
+    def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
+        """Compile a typed graph to the file ``plan`` (and files beside it of the same stem).
+
+        Raises:
+            EngineBuildError: the target refuses the graph.
+        """
+
+    @abstractmethod
+    def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
+        """Return the nodes of a typed graph that the target refuses, and why.
+
+        Where the target does not name nodes, "" stands for the graph as a whole.
+        """
+
+    @abstractmethod
+    def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
+        """Load a plan.
+
+        Raises:
+            TargetMissingError: the target cannot run here.
+        """
+
+    def look_inside(
+        self, plan: Path, names: Sequence[str], pictures: Pictures
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Run a plan on pictures (N, C, H, W); return what inner tensors hold, and the output.
+
+        Only those of the named tensors that the target still has are returned; most targets show
+        none. To show one may change how ops around it are joined, and so the numbers.
+
+        Raises:
+            TargetMissingError: the target cannot run here.
+        """
+        return {}
+
+    def layer_times(
+        self, plan: Path, pictures: Pictures, settings: RunSettings
+    ) -> tuple[LayerTime, ...]:
+        """Run a plan on pictures (N, C, H, W); return what each layer costs, the time between last.
+
+        Most targets tell nothing.
+        """
+        return ()
+
+    def peaks(self, progress: Callable[[float], None]) -> dict[Precision, float]:
+        """Return the FLOP/s that the target reaches here at best; ``progress``: share done."""
+        return {}
+
+    def check_precision(self, precision: Precision) -> None:
+        """Refuse a precision that the target would silently run as another.
+
+        Raises:
+            UserError: says which precisions there are.
+        """
+        if precision not in self.precisions and precision != "best":
+            raise UserError(
+                f"target {self.name} has no {precision} arithmetic here; it runs: "
+                f"{', '.join(self.precisions)}"
+            )

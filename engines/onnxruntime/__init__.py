@@ -1,0 +1,1 @@
+"""The target onnxruntime: the reference that every other target is compared with."""

@@ -1,0 +1,83 @@
+"""onnxruntime on the CPU: the reference every other target is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from ...calibration.int8_style import Int8Style
+from ...common.cores import usable_cores
+from ...common.cpu import has_exact_int8
+from ...common.onnx_files import write_onnx
+from ...common.onnx_session import onnx_session
+from ..base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
+
+
+class _Runner(Runner):
+    """A session. It may be run by several threads at once, its ``lanes``."""
+
+    def __init__(self, session: Any, *, label: str, max_batch: int, lanes: int = 1) -> None:
+        (entry,) = session.get_inputs()
+        super().__init__(label=label, shape=tuple(entry.shape[1:]), max_batch=max_batch)
+        self._session, self._entry = session, entry.name
+        self._output, self.lanes = session.get_outputs()[0].name, lanes
+
+    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+        """Run one batch."""
+        return self._session.run([self._output], {self._entry: feed})[0]
+
+    def close(self) -> None:
+        """Drop the session."""
+        super().close()
+        self._session = None
+
+
+class _OnnxRuntime(Backend):
+    name = "onnxruntime"
+    precisions = ("fp32", "fp16", "int8")
+    suffix = ".onnx"
+    runs_on_cpu = True
+
+    def presence(self) -> Presence:
+        """Part of the base install."""
+        import onnxruntime
+
+        return Presence(can_build=True, can_run=True, version=onnxruntime.__version__)
+
+    def needs(self) -> GraphNeeds:
+        """Its kernels clip sums of products where the processor adds them in 16 bits."""
+        return GraphNeeds(style=Int8Style(largest_weight=127 if has_exact_int8() else 63))
+
+    def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
+        """Write the typed graph itself: onnxruntime has no plans."""
+        write_onnx(model, plan)
+
+    def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
+        """Open a session."""
+        try:
+            onnx_session(model)
+        except Exception as error:  # onnxruntime has no common base class
+            return {"": str(error).splitlines()[0]}
+        return {}
+
+    def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
+        """Open a session on the plan. Its threads are shared out among the lanes."""
+        lanes = max(1, settings.lanes)
+        threads = settings.threads
+        if lanes > 1:
+            # The callers work too; what is left of the threads helps all of them.
+            threads = max(1, (threads or usable_cores()) - lanes + 1)
+        session = onnx_session(str(plan), threads=threads, int8_kernels=True)
+        return _Runner(session, label=label, max_batch=max_batch, lanes=lanes)
+
+
+def runner_from_model(model: onnx.ModelProto, *, label: str, max_batch: int) -> Runner:
+    """Run a graph that is in no bundle."""
+    return _Runner(onnx_session(model), label=label, max_batch=max_batch)
+
+
+BACKEND = _OnnxRuntime()

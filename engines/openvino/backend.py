@@ -1,0 +1,151 @@
+"""OpenVINO on the CPU: the fastest target of a machine without a GPU."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from ...calibration.int8_style import Int8Style
+from ...common.cpu import has_bf16, has_exact_int8
+from ...common.onnx_files import as_file, is_too_large
+from ...errors import EngineBuildError, OutputError
+from ..base import Backend, BuildSettings, GraphNeeds, Pictures, Presence, Runner, RunSettings
+from ..layer_time import LayerTime
+from ..manifest import Precision
+from .compiled_plan import compile_config
+from .library import import_openvino
+
+_RECURRENT = (b"LSTMSequence", b"GRUSequence", b"RNNSequence")
+
+
+class _OpenVino(Backend):
+    name = "openvino"
+    suffix = ".xml"
+    runs_on_cpu = True
+
+    def __init__(self) -> None:
+        self.precisions = ("fp32", "bf16", "int8") if has_bf16() else ("fp32", "int8")
+
+    def presence(self) -> Presence:
+        """Part of the base install."""
+        try:
+            openvino = import_openvino()
+        except ImportError as error:
+            return Presence(
+                can_build=False, can_run=False, reason=str(error), remedy="pip install openvino"
+            )
+        return Presence(can_build=True, can_run=True, version=openvino.__version__.split("-")[0])
+
+    def needs(self) -> GraphNeeds:
+        """Where the processor adds two products of int8 in 16 bits, its kernels clip sums, and
+        matrix products are slower than in float.
+        """
+        is_exact = has_exact_int8()
+        return GraphNeeds(
+            style=Int8Style(largest_weight=127 if is_exact else 63, products=is_exact)
+        )
+
+    def _read(self, model: onnx.ModelProto) -> Any:
+        """Hand over a graph, with our functions inlined."""
+        import onnx_ir as ir
+        from onnx_ir.passes import common
+
+        from .fake_quantize import lower_qdq_pairs
+
+        ov = import_openvino()
+        whole = ir.from_proto(model)
+        common.InlinePass()(whole)
+        inlined = lower_qdq_pairs(ir.to_proto(whole))
+        try:
+            if is_too_large(inlined):
+                with as_file(inlined) as path:
+                    return ov.Core().read_model(path)
+            return ov.Core().read_model(inlined.SerializeToString(deterministic=True))
+        except RuntimeError as error:
+            raise EngineBuildError(f"openvino refuses the graph: {error}") from error
+
+    def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
+        """Read the graph."""
+        try:
+            self._read(model)
+        except EngineBuildError as error:
+            return {"": str(error)}
+        return {}
+
+    def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
+        """Write OpenVINO's own form (.xml and .bin)."""
+        ov = import_openvino()
+
+        graph = self._read(model)
+        try:
+            ov.save_model(graph, str(plan), compress_to_fp16=False)
+        except RuntimeError as error:
+            free = shutil.disk_usage(plan.parent).free
+            raise OutputError(
+                f"openvino cannot write its plan of about {model.ByteSize():,} bytes where "
+                f"{free:,} are free: {str(error).splitlines()[-1]}"
+            ) from error
+
+    def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
+        """Load and compile the plan. Where a free batch axis costs nothing it stays free."""
+        from .infer_requests import OpenVinoRunner, RecurrentRunner
+
+        kind = RecurrentRunner if _is_slow_with_free_batch(plan) else OpenVinoRunner
+        return kind(plan, settings, label=label, max_batch=max_batch)
+
+    def look_inside(
+        self, plan: Path, names: Sequence[str], pictures: Pictures
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Add outputs to the plan; the importer kept the names of tensors."""
+        ov = import_openvino()
+
+        core = ov.Core()
+        graph = core.read_model(plan)
+        own = graph.output(0).get_names()
+        ports = [port for op in graph.get_ordered_ops() for port in op.outputs()]
+        known = {name for port in ports for name in port.get_names()}
+        wanted = [name for name in names if name in known - own]
+        graph.add_outputs(wanted)
+        compiled = core.compile_model(graph, "CPU", compile_config(RunSettings(), plan))
+        request = compiled.create_infer_request()
+        request.infer([np.ascontiguousarray(pictures)])
+        shown = [*wanted, *own]
+        return {name: np.array(request.get_tensor(name).data) for name in shown}
+
+    def layer_times(
+        self, plan: Path, pictures: Pictures, settings: RunSettings
+    ) -> tuple[LayerTime, ...]:
+        """Read the counters of OpenVINO."""
+        ov = import_openvino()
+
+        from .profile import layer_times
+
+        graph = ov.Core().read_model(plan)
+        if _is_slow_with_free_batch(plan):
+            graph.reshape(list(pictures.shape))
+        return layer_times(graph, pictures, compile_config(settings, plan))
+
+    def peaks(self, progress: Callable[[float], None]) -> dict[Precision, float]:
+        """Time convolutions that suit it."""
+        from .convolution_peaks import convolution_peaks
+
+        return convolution_peaks(compile_config(RunSettings()), progress)
+
+
+def _is_slow_with_free_batch(plan: Path) -> bool:
+    """Whether a plan has recurrent ops, which its .xml names, and a batch axis that is free."""
+    text = plan.read_bytes()
+    if not any(b'type="%s"' % kind in text for kind in _RECURRENT):
+        return False
+    ov = import_openvino()
+
+    return bool(ov.Core().read_model(plan).input(0).partial_shape.is_dynamic)
+
+
+BACKEND = _OpenVino()

@@ -1,0 +1,108 @@
+"""Run plans with OpenVINO, several batches at once where an engine has several lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..base import Runner, RunSettings
+from .compiled_plan import compiled_plan
+from .library import import_openvino
+
+
+class _Lanes:
+    """The requests of one compiled model, each lent to one thread at a time."""
+
+    def __init__(self, compiled: Any, count: int) -> None:
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(count):
+            self._idle.put(compiled.create_infer_request())
+
+    @contextmanager
+    def request(self) -> Iterator[Any]:
+        """Lend a request; waits until one is free."""
+        request = self._idle.get()
+        try:
+            yield request
+        finally:
+            self._idle.put(request)
+
+
+class OpenVinoRunner(Runner):
+    """A compiled plan."""
+
+    def __init__(self, plan: Path, settings: RunSettings, *, label: str, max_batch: int) -> None:
+        compiled = compiled_plan(plan, settings)
+        super().__init__(label=label, shape=picture_shape(compiled), max_batch=max_batch)
+        self.lanes = max(1, settings.lanes)
+        self._requests: _Lanes | None = _Lanes(compiled, self.lanes)
+
+    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+        """Run one batch; waits for a free lane."""
+        assert self._requests is not None, f"{self.label} is closed"
+        with self._requests.request() as request:
+            request.infer([feed], share_inputs=True)
+            return np.array(request.get_output_tensor(0).data)
+
+    def close(self) -> None:
+        """Drop the compiled model."""
+        super().close()
+        self._requests = None
+
+
+class RecurrentRunner(Runner):
+    """A plan with LSTM or GRU and a free batch, compiled anew for each power of two it meets.
+
+    With a free batch OpenVINO takes these ops apart into a loop of single steps, four times as
+    slow. A batch between two sizes is filled up.
+    """
+
+    def __init__(self, plan: Path, settings: RunSettings, *, label: str, max_batch: int) -> None:
+        ov = import_openvino()
+
+        shape = picture_shape(ov.Core().read_model(plan))
+        super().__init__(label=label, shape=shape, max_batch=max_batch)
+        self.lanes = max(1, settings.lanes)
+        self._plan, self._settings = plan, settings
+        self._requests, self._compiling = dict[int, _Lanes](), Lock()
+        self._is_closed = False
+        self._requests_of(1)  # what is wrong with the plan is said here
+
+    def _requests_of(self, size: int) -> _Lanes:
+        with self._compiling:
+            assert not self._is_closed, f"{self.label} is closed"
+            if size not in self._requests:
+                compiled = compiled_plan(self._plan, self._settings, batch=size)
+                self._requests[size] = _Lanes(compiled, self.lanes)
+            return self._requests[size]
+
+    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+        """Run one batch; waits for a free lane."""
+        count = len(feed)
+        size = min(1 << (count - 1).bit_length(), self.max_batch)
+        filled = np.zeros((size, *self.shape), np.float32)
+        filled[:count] = feed
+        with self._requests_of(size).request() as request:
+            request.infer([filled], share_inputs=True)
+            return np.array(request.get_output_tensor(0).data[:count])
+
+    def close(self) -> None:
+        """Drop the compiled models."""
+        super().close()
+        with self._compiling:
+            self._is_closed = True
+            self._requests.clear()
+
+
+def picture_shape(model: Any) -> tuple[int, int, int]:
+    """Return (C, H, W) of a model's input; its batch axis may be free."""
+    shape = model.input(0).partial_shape
+    channels, height, width = (shape[axis].get_length() for axis in (1, 2, 3))
+    return channels, height, width

@@ -1,0 +1,1 @@
+"""The TensorFlow baseline, and the runtimes that compete with the engines."""

@@ -1,0 +1,122 @@
+"""The baseline: the model as its user brought it, run by the framework it came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from ...common.cores import usable_cores
+from ...common.onnx_session import onnx_session
+from ...convert.sources import Source
+from ...convert.sources.tf_graph import import_tensorflow
+from ...spec import DetectorSpec, RecognizerSpec
+from ..base import Pictures, Runner
+
+
+class TensorFlowRunner(Runner):
+    """A function from one TensorFlow tensor to one; any number of threads may call it."""
+
+    def __init__(
+        self, function: Any, spec: DetectorSpec | RecognizerSpec, width: int, *, label: str
+    ) -> None:
+        super().__init__(
+            label=label,
+            shape=(spec.input.channels, spec.input.height, width),
+            max_batch=spec.input.max_batch,
+        )
+        self._tf, self._call, self._spec = import_tensorflow(), function, spec
+        self.lanes = usable_cores()
+
+    def prepare(self, pictures: Pictures) -> Any:
+        """Bring pictures to the model's own layout, as a tensor."""
+        return self._tf.constant(as_source(pictures, self._spec))
+
+    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+        """Run, and bring the output to the layout of converted graphs."""
+        return as_converted(self._call(feed).numpy(), self._spec)
+
+
+class _OnnxRunner(Runner):
+    """The user's own ONNX file in onnxruntime.
+
+    Where it gives nothing sensible for a batch of two, batches are run one by one, and the label
+    says so.
+    """
+
+    def __init__(self, source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> None:
+        import onnxruntime
+
+        shape = (spec.input.channels, spec.input.height, width)
+        label = f"source in onnxruntime {onnxruntime.__version__}"
+        super().__init__(label=label, shape=shape, max_batch=spec.input.max_batch)
+        wanted = (spec.input.name, spec.input.shape_at(1, width), spec.output.name)
+        model = ir.to_proto(source.to_onnx(*wanted).whole())
+        if spec.input.max_batch > 1:
+            model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
+        self._session, self._spec = onnx_session(model), spec
+        is_time_first = spec.role == "recognizer" and spec.output.layout == "TNC"
+        self._axis = 1 if is_time_first else 0
+        self._takes_batches = spec.input.max_batch == 1 or self._gives_rows()
+        if not self._takes_batches:
+            self.label += ", one by one"
+
+    def _gives_rows(self) -> bool:
+        """Whether each picture of a batch gives what it gives alone."""
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(0, 256, (2, *self.shape)).astype(np.float32)
+        feed = self.prepare(pixels)
+        try:
+            both, second = self._run(feed), self._run(feed[1:])
+        except Exception:  # onnxruntime has no common base class; a fixed batch ends here
+            return False
+        half = np.take(both, [-1], self._axis)
+        return both.shape[self._axis] == 2 and np.allclose(half, second, rtol=1e-3, atol=1e-3)
+
+    def prepare(self, pictures: Pictures) -> Any:
+        """Bring pictures to the model's own layout."""
+        return as_source(pictures, self._spec)
+
+    def _run(self, feed: Pictures) -> npt.NDArray[np.float32]:
+        feeds, outputs = {self._spec.input.name: feed}, [self._spec.output.name]
+        found: npt.NDArray[np.float32] = self._session.run(outputs, feeds)[0]
+        return found
+
+    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+        """Run a batch."""
+        if self._takes_batches:
+            return as_converted(self._run(feed), self._spec)
+        rows = [self._run(feed[i : i + 1]) for i in range(len(feed))]
+        return as_converted(np.concatenate(rows, self._axis), self._spec)
+
+
+def as_source(pictures: Pictures, spec: DetectorSpec | RecognizerSpec) -> Pictures:
+    """Bring pictures (N, C, H, W) to the layout that a source takes."""
+    is_nhwc = spec.input.layout == "NHWC"
+    return np.ascontiguousarray(pictures.transpose(0, 2, 3, 1) if is_nhwc else pictures)
+
+
+def as_converted(
+    output: npt.NDArray[np.float32], spec: DetectorSpec | RecognizerSpec
+) -> npt.NDArray[np.float32]:
+    """Bring a source's output to the layout that ``convert`` gives it."""
+    if spec.role == "recognizer":
+        return output.transpose(1, 0, 2) if spec.output.layout == "TNC" else output
+    is_nhwc = spec.input.layout == "NHWC" and output.ndim == 4
+    return output.transpose(0, 3, 1, 2) if is_nhwc else output
+
+
+def baseline_runner(source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> Runner:
+    """Return a runner of the source itself for one input width.
+
+    Raises:
+        InputFileError: the source has no such input or output.
+    """
+    function = source.function(spec.input.name, spec.output.name)
+    if function is not None:
+        tf = import_tensorflow()
+        label = f"tensorflow {tf.__version__}"
+        return TensorFlowRunner(tf.function(function), spec, width, label=label)
+    return _OnnxRunner(source, spec, width)

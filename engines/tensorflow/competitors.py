@@ -1,0 +1,126 @@
+"""What a user would try by hand before any engine is built.
+
+* TensorFlow eager: the model is called as it was loaded. The signature of a SavedModel is a graph
+  already; the layers of a Keras file are called one by one.
+* TensorFlow XLA: ``tf.function(jit_compile=True)``, compiled anew for each batch size.
+* OpenVINO as it is: the file or folder itself, read by OpenVINO and compiled with its own defaults,
+  which may be bf16 where the processor has it. ``openvino.convert_model`` does the same, but sends
+  a note of it to its makers, from processes that it forks, and waits for them at exit.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...convert.sources import Source, source_format
+from ...convert.sources.freeze import freeze
+from ...convert.sources.tf_graph import import_tensorflow
+from ...errors import InputFileError
+from ...spec import DetectorSpec, RecognizerSpec
+from ..base import Pictures, Runner
+from ..openvino.library import import_openvino
+from .baseline import TensorFlowRunner, as_converted, as_source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """A way to run a model. ``open`` raises whatever its framework does if it cannot."""
+
+    label: str
+    open: Callable[[], Runner]
+
+
+def rivals_of(source: Source, spec: DetectorSpec | RecognizerSpec) -> tuple[Rival, ...]:
+    """Return the ways to run a source at its widest input; TensorFlow's own if it is a model of it.
+
+    Raises:
+        InputFileError: the source has no such input or output.
+    """
+    function = source.function(spec.input.name, spec.output.name)
+    plain = Rival(label="openvino as it is", open=partial(_OpenVinoRunner, function, spec))
+    if function is None:
+        return (plain,)
+    tf = import_tensorflow()
+
+    def rival(name: str, call: Any) -> Rival:
+        label = f"tensorflow {name}"
+        run = partial(TensorFlowRunner, call, spec, spec.input.width, label=label)
+        return Rival(label=label, open=run)
+
+    compiled = tf.function(function, jit_compile=True)
+    return rival("eager", function), rival("XLA", compiled), plain
+
+
+class _OpenVinoRunner(Runner):
+    """A model as OpenVINO's own converter takes it; the label says what it computes in."""
+
+    def __init__(self, function: Any, spec: DetectorSpec | RecognizerSpec) -> None:
+        ov = import_openvino()
+
+        compiled = ov.compile_model(_read(function, spec), "CPU")
+        precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        super().__init__(
+            label=f"openvino as it is ({precision})",
+            shape=(spec.input.channels, spec.input.height, spec.input.width),
+            max_batch=spec.input.max_batch,
+        )
+        self._spec, self._request = spec, compiled.create_infer_request()
+        self._dtype = compiled.input(0).element_type.to_dtype()
+        self._output = _output(compiled.outputs, spec)
+
+    def prepare(self, pictures: Pictures) -> Any:
+        """Bring pictures to the model's own layout and dtype; whole pixels are rounded."""
+        feed = as_source(pictures, self._spec)
+        is_whole = np.issubdtype(self._dtype, np.integer)
+        return (np.round(feed) if is_whole else feed).astype(self._dtype, copy=False)
+
+    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+        """Run one batch."""
+        self._request.infer([feed], share_inputs=True)
+        output = np.array(self._request.get_tensor(self._output).data, np.float32)
+        return as_converted(output, self._spec)
+
+    def close(self) -> None:
+        """Drop the compiled model."""
+        super().close()
+        self._request = None
+
+
+def _read(function: Any, spec: DetectorSpec | RecognizerSpec) -> Any:
+    """Return OpenVINO's model of the source; of a Keras file, which it cannot read, as traced."""
+    ov = import_openvino()
+
+    if source_format(spec.source) != "keras":
+        model = ov.Core().read_model(spec.source.path)
+        _port(model.inputs, spec.input.name, "input")
+        return model
+    tf = import_tensorflow()
+    batch = None if spec.input.max_batch > 1 else 1
+    entry = tf.TensorSpec((batch, *spec.input.shape[1:]), tf.float32)
+    frozen = freeze(tf.function(function).get_concrete_function(entry), whole=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "frozen.pb"
+        path.write_bytes(frozen.graph.SerializeToString())
+        return ov.Core().read_model(path)
+
+
+def _output(ports: Sequence[Any], spec: DetectorSpec | RecognizerSpec) -> Any:
+    """The output that the spec names; the only one of a traced function has a name of its own."""
+    is_traced = source_format(spec.source) == "keras"
+    return ports[0] if is_traced else _port(ports, spec.output.name, "output")
+
+
+def _port(ports: Sequence[Any], name: str, kind: str) -> Any:
+    for port in ports:
+        if {name, f"{name}:0"} & port.get_names():
+            return port
+    known = ", ".join(sorted(name for port in ports for name in port.get_names()))
+    raise InputFileError(f"OpenVINO finds no {kind} {name!r} in it, but {known or 'none'}")

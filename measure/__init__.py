@@ -1,0 +1,1 @@
+"""Measurements that build, debug and bench share: accuracy, latency, load, work and peaks."""

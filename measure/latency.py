@@ -1,0 +1,151 @@
+"""Latencies of several runners, interleaved; percentiles as trtexec takes them.
+
+* A latency is the time of one query from handing over the input to having the output, wall clock.
+* Percentile p of n sorted latencies is number ``max(n - 1 - int((1 - p / 100) * n), 0)``, computed
+  in float32. Below 100 queries there is no 99th percentile.
+* The median is the mean of the middle two when n is even.
+* Throughput is pictures per second of time spent in queries (trtexec's is queries per second of
+  wall time, which means nothing where several runners share the time).
+* Warm-up queries are not counted; measuring goes on until every runner has reached both the
+  duration, in counted queries of its own, and the least number of queries.
+
+Runners take turns, so that a change in the machine's speed meets all of them alike. A turn lasts
+a quarter of a second, or an eighth of the duration if that is less, and three queries at least. The
+first query of a turn is not counted: it would pay for what the others left in the caches.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..engines.base import Runner
+
+_TURN_S = 0.25
+_LEAST_PER_TURN = 3
+LEAST_FOR_P99 = 100
+
+
+class LatencySettings(BaseModel):
+    """How long to measure each runner, in seconds and queries of its own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    warm_up_ms: float = 200.0
+    duration_s: float = 3.0
+    iterations: int = 10
+
+
+class LatencyStats(BaseModel):
+    """Latencies of one runner at one batch size, in milliseconds."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    batch: int = Field(ge=1)
+    queries: int = Field(ge=1)
+    mean: float = Field(gt=0)
+    p50: float = Field(gt=0)
+    p90: float = Field(gt=0)
+    p99: float | None = Field(gt=0)
+    """None below 100 queries."""
+    lowest: float = Field(gt=0)
+    highest: float = Field(gt=0)
+    variation: float = Field(ge=0)
+    """Coefficient of variation, percent."""
+    throughput: float = Field(gt=0)
+    """Pictures per second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A runner, and the input shape (N, C, H, W) it is timed with."""
+
+    runner: Runner
+    shape: tuple[int, int, int, int]
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """Return a percentile of sorted values, as trtexec defines it."""
+    count = len(ordered)
+    left_out = int((np.float32(1) - np.float32(percent) / np.float32(100)) * np.float32(count))
+    return ordered[max(count - 1 - left_out, 0)]
+
+
+def stats_from_times(milliseconds: Sequence[float], batch: int) -> LatencyStats:
+    """Sum up the latencies of one runner.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not milliseconds:
+        raise ValueError("no latencies were measured")
+    ordered = sorted(milliseconds)
+    mean = statistics.fmean(ordered)
+    return LatencyStats(
+        batch=batch,
+        queries=len(ordered),
+        mean=mean,
+        p50=statistics.median(ordered),
+        p90=percentile(ordered, 90),
+        p99=percentile(ordered, 99) if len(ordered) >= LEAST_FOR_P99 else None,
+        lowest=ordered[0],
+        highest=ordered[-1],
+        variation=100 * statistics.pstdev(ordered) / mean,
+        throughput=1000 * batch / mean,
+    )
+
+
+def _turn(runner: Runner, feed: Any, seconds: float) -> list[float]:
+    runner.execute(feed)
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < _LEAST_PER_TURN or time.perf_counter() < end:
+        start = time.perf_counter()
+        runner.execute(feed)
+        times.append(1000 * (time.perf_counter() - start))
+    return times
+
+
+def _warm_up(runner: Runner, feed: Any, milliseconds: float) -> None:
+    end = time.perf_counter() + milliseconds / 1000
+    runner.execute(feed)
+    while time.perf_counter() < end:
+        runner.execute(feed)
+
+
+def measure(
+    contenders: Sequence[Contender],
+    settings: LatencySettings,
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[LatencyStats]:
+    """Measure all contenders in turns, on the same random pictures; one result per contender.
+
+    ``progress`` is called with the share of the measuring that is done, 0..1.
+    """
+    feeds = [
+        c.runner.prepare(np.random.default_rng(0).uniform(-1, 1, c.shape).astype(np.float32))
+        for c in contenders
+    ]
+    for contender, feed in zip(contenders, feeds, strict=True):
+        _warm_up(contender.runner, feed, settings.warm_up_ms)
+    times: list[list[float]] = [[] for _ in contenders]
+    wanted, seconds = 1000 * settings.duration_s, min(_TURN_S, settings.duration_s / 8)
+    done = 0.0
+    while done < 1:
+        for contender, feed, own in zip(contenders, feeds, times, strict=True):
+            own += _turn(contender.runner, feed, seconds)
+        done = min(
+            min(sum(own) / wanted if wanted else 1.0, len(own) / settings.iterations)
+            for own in times
+        )
+        progress(min(1.0, done))
+    return [
+        stats_from_times(own, contender.shape[0])
+        for own, contender in zip(times, contenders, strict=True)
+    ]

@@ -1,0 +1,120 @@
+"""What this machine can do at best, measured: FLOP/s by precision, bytes of memory per second."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..common.cores import usable_cores
+from ..common.progress import Reporter
+from ..engines.manifest import Precision
+from ..engines.targets import backend
+
+_RUNS = 5
+_MATRIX = 2048
+_LEAST_COPY, _MOST_COPY = 64 << 20, 1 << 30
+_TARGET = "openvino"
+
+
+class Peaks(BaseModel):
+    """The roofs of a roofline."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    flops: dict[Precision, float] = {}
+    """FLOP/s of the fastest convolution, by precision; none the processor has no arithmetic for."""
+    measured_with: str
+    """The target that ran those convolutions."""
+    matrix_product: float = Field(gt=0)
+    """FLOP/s of NumPy's float32 matrix product: a second opinion on fp32."""
+    memory: float = Field(gt=0)
+    """Bytes per second of a copy far larger than the caches; read and written are both counted."""
+
+    def of(self, precision: str) -> float:
+        """FLOP/s that a layer can reach at best; one of an unknown precision counts as fp32."""
+        known = {str(name): rate for name, rate in self.flops.items()}
+        return known.get(precision) or known.get("fp32") or self.matrix_product
+
+    def best_of(self, other: Peaks) -> Peaks:
+        """Return the higher of each; ``other``: measured with the same target."""
+        both = [*self.flops.items(), *other.flops.items()]
+        return Peaks(
+            flops={name: max(rate for own, rate in both if own == name) for name, _ in both},
+            measured_with=self.measured_with,
+            matrix_product=max(self.matrix_product, other.matrix_product),
+            memory=max(self.memory, other.memory),
+        )
+
+
+def measured_peaks(reporter: Reporter) -> Peaks:
+    """Measure this machine for a few seconds."""
+    target = backend(_TARGET)
+    with reporter.step("measure what this machine can do at best", 100) as advance:
+        flops = target.peaks(lambda share: advance(round(80 * share)))
+        product = _best(_matrix_product())
+        advance(90)
+        memory = _copy_rate()
+        advance(100)
+    return Peaks(
+        flops=flops,
+        measured_with=f"{_TARGET} {target.presence().version}",
+        matrix_product=2 * _MATRIX**3 / product,
+        memory=memory,
+    )
+
+
+def _best(run: Callable[[], object]) -> float:
+    """Seconds of the fastest run; the first is not counted."""
+    times = []
+    for _ in range(_RUNS + 1):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def _matrix_product() -> Callable[[], object]:
+    matrix = np.random.default_rng(0).uniform(-1, 1, (_MATRIX, _MATRIX)).astype(np.float32)
+    result = np.empty_like(matrix)
+    return lambda: np.matmul(matrix, matrix, out=result)
+
+
+def _copy_rate() -> float:
+    """Copy on all cores and on one; the faster counts."""
+    size = min(_MOST_COPY, max(_LEAST_COPY, 4 * last_caches()))
+    source, target = np.ones(size, np.uint8), np.ones(size, np.uint8)
+    cores = usable_cores()
+    rates = []
+    for threads in {1, cores}:
+        parts = [slice(size * i // threads, size * (i + 1) // threads) for i in range(threads)]
+        with ThreadPoolExecutor(threads) as pool:
+
+            def copy(pool: ThreadPoolExecutor = pool, parts: list[slice] = parts) -> None:
+                list(pool.map(lambda part: np.copyto(target[part], source[part]), parts))
+
+            rates.append(2 * size / _best(copy))
+    return max(rates)
+
+
+def last_caches(folder: Path = Path("/sys/devices/system/cpu")) -> int:
+    """Return the bytes of the largest caches of all cores in use; 0 where they are not told.
+
+    A cache that cores share counts once.
+    """
+    found: dict[tuple[str, int], int] = {}
+    for core in os.sched_getaffinity(0):
+        caches = []
+        for path in (folder / f"cpu{core}" / "cache").glob("index*/size"):
+            size, shared = path.read_text("ascii").strip(), path.with_name("shared_cpu_list")
+            if size.endswith("K") and shared.exists():
+                caches.append((int(size[:-1]) << 10, shared.read_text("ascii")))
+        if caches:
+            largest, sharers = max(caches)
+            found[sharers, largest] = largest
+    return sum(found.values())

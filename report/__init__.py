@@ -1,0 +1,1 @@
+"""Parts that several reports share: page templates, style and plots."""

@@ -1,0 +1,421 @@
+"""The whole build, on small models."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+from ocr_trt.builder import BuildRequest, build
+from ocr_trt.calibration.images import load_calibration
+from ocr_trt.cli.build import verdict_row
+from ocr_trt.engines.base import BuildSettings
+from ocr_trt.engines.bundle import load_bundle
+from ocr_trt.engines.engine import engine_from_bundle
+from ocr_trt.engines.openvino import backend as openvino
+from ocr_trt.engines.targets import backend
+from ocr_trt.errors import (
+    BudgetError,
+    ConversionError,
+    EngineBuildError,
+    InputFileError,
+    OutputError,
+    SpecError,
+    TargetMissingError,
+    UserError,
+)
+from ocr_trt.measure.latency import LatencySettings
+from ocr_trt.ocr.dataset import load_dataset
+from ocr_trt.ocr.tensor import recognizer_input
+from ocr_trt.pipeline.stages import recognize
+from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec, spec_from_dict
+
+pytest.importorskip("tensorflow")
+
+QUICK = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
+
+
+def request(spec: DetectorSpec | RecognizerSpec, output: Path, **change: Any) -> BuildRequest:
+    wanted: dict[str, Any] = {
+        "spec": spec,
+        "targets": ("openvino",),
+        "precision": "fp32",
+        "output": output,
+        "latency": QUICK,
+        "settings": BuildSettings(max_batch=spec.input.max_batch),
+    }
+    return BuildRequest(**{**wanted, **change})
+
+
+def generous(spec: Any) -> Any:
+    """Random models lose much in int8; what is tested is the way, not the models."""
+    budget = spec.accuracy.model_copy(update={"max_loss": 100.0})
+    return spec.model_copy(update={"accuracy": budget})
+
+
+def test_fp32_build_needs_no_pictures(detector_spec: DetectorSpec, tmp_path: Path) -> None:
+    (result,) = build(request(detector_spec, tmp_path))
+    assert result.error is None
+    manifest = load_bundle(result.folder).manifest
+    assert result.folder.name == "small-detector-openvino-fp32"
+    assert manifest.verdict is not None
+    assert manifest.verdict.max_difference < 1e-4
+    assert manifest.verdict.metric is None
+    assert manifest.verdict.latency is not None
+    assert manifest.verdict.baseline.startswith("tensorflow 2")
+    assert manifest.calibration is None
+    assert set(manifest.files) == {
+        "model_96.onnx", "plan_96.xml", "plan_96.bin", "spec.yaml",
+    }  # fmt: skip
+
+
+def test_int8_engine_does_not_run_where_its_sums_would_be_clipped(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = generous(detector_spec)
+    wanted = request(spec, tmp_path, precision="int8", calibration=load_calibration(pictures, spec))
+    largest = []
+    for exact in (False, True):
+        monkeypatch.setattr(openvino, "has_exact_int8", lambda exact=exact: exact)
+        (result,) = build(wanted)
+        assert result.bundle is not None
+        weights = [
+            np.abs(onnx.numpy_helper.to_array(tensor)).max()
+            for tensor in onnx.load(result.folder / "model_96.onnx").graph.initializer
+            if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4
+        ]
+        largest.append(max(weights))
+        assert result.bundle.manifest.largest_weight == largest[-1]
+    assert largest == [63, 127]
+    bundle = load_bundle(result.folder)
+    engine_from_bundle(bundle).close()
+    monkeypatch.setattr(openvino, "has_exact_int8", lambda: False)
+    with pytest.raises(InputFileError, match="may be 63 at most, and are up to 127; build"):
+        engine_from_bundle(bundle)
+
+
+@pytest.mark.parametrize(("engine", "word"), [(2.0, "ok"), (9.0, "ok, but slower")])
+def test_verdict_says_when_an_engine_is_slower(
+    engine: float, word: str, detector_spec: DetectorSpec, tmp_path: Path
+) -> None:
+    (result,) = build(request(detector_spec, tmp_path))
+    assert result.bundle is not None
+    manifest = result.bundle.manifest
+    assert manifest.verdict is not None
+    assert manifest.verdict.latency is not None
+    latency = manifest.verdict.latency.model_copy(update={"engine": engine, "baseline": 3.0})
+    verdict = manifest.verdict.model_copy(update={"latency": latency})
+    bundle = replace(result.bundle, manifest=manifest.model_copy(update={"verdict": verdict}))
+    assert verdict_row(replace(result, bundle=bundle))[-1] == word
+
+
+@pytest.mark.parametrize("role", ["detector", "recognizer"])
+def test_int8_build_for_two_targets(
+    role: str,
+    detector_spec: DetectorSpec,
+    recognizer_spec: RecognizerSpec,
+    pictures: Path,
+    tmp_path: Path,
+) -> None:
+    spec = generous(detector_spec if role == "detector" else recognizer_spec)
+    results = build(
+        request(
+            spec,
+            tmp_path,
+            targets=("openvino", "onnxruntime"),
+            precision="int8",
+            calibration=load_calibration(pictures, spec),
+            samples=load_dataset(pictures),
+        )
+    )
+    for result in results:
+        assert result.error is None
+        manifest = load_bundle(result.folder).manifest
+        assert manifest.precision == "int8"
+        assert manifest.calibration is not None
+        assert manifest.calibration.pictures == 3
+        assert manifest.verdict is not None
+        assert manifest.verdict.metric is not None
+        assert manifest.verdict.metric.labelled
+        assert manifest.verdict.metric.engine_run_by.startswith(result.target)
+        assert manifest.node_precisions
+        assert [entry.width for entry in manifest.engines] == list(spec.widths)
+        graph = onnx.load(result.folder / manifest.engines[0].model)
+        assert any(node.op_type == "QuantizeLinear" for node in graph.graph.node)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_line_is_read_the_same_alone_and_among_others(
+    precision: str,
+    recognizer_spec: RecognizerSpec,
+    pictures: Path,
+    tmp_path: Path,
+    rng: np.random.Generator,
+) -> None:
+    """int8 has the tolerance of fp32: ranges are fixed by the calibration, not by the batch."""
+    spec = generous(recognizer_spec)
+    data = {"calibration": load_calibration(pictures, spec), "samples": load_dataset(pictures)}
+    targets = ("openvino", "onnxruntime")
+    change = data if precision == "int8" else {}
+    lines = [rng.integers(0, 256, (20, w, 3), dtype=np.uint8) for w in (5, 18, 19, 40, 200)]
+    for result in build(request(spec, tmp_path, targets=targets, precision=precision, **change)):
+        assert result.error is None
+        with engine_from_bundle(load_bundle(result.folder), threads=1) as engine:
+            together = recognize(engine, lines)
+            alone = [recognize(engine, [line])[0] for line in lines]
+            for width in engine.widths:
+                feed = recognizer_input(lines[:4], spec.input, width)
+                rows = [engine.runner(width).run(feed[i : i + 1]) for i in range(4)]
+                batch = engine.runner(width).run(feed)
+                np.testing.assert_allclose(batch, np.concatenate(rows), atol=1e-4)
+        assert [r.text for r in together] == [r.text for r in alone]
+        assert [r.score for r in together] == pytest.approx([r.score for r in alone], abs=1e-4)
+
+
+def test_target_that_cannot_run_gets_the_metric_of_its_graph(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    wanted = request(
+        generous(detector_spec),
+        tmp_path,
+        targets=("tensorrt-rtx",),
+        samples=load_dataset(pictures),
+    )
+    (result,) = build(wanted)
+    verdict = load_bundle(result.folder).manifest.verdict
+    assert verdict is not None
+    assert verdict.metric is not None
+    assert verdict.metric.engine_run_by == "onnxruntime on the typed graph (fp32)"
+    assert verdict.latency is None
+
+
+DECONVOLUTION = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[1,3,64,96] image) => (float[1,1,64,96] map)
+    {
+        a = Conv <pads = [1, 1, 1, 1], strides = [2, 2]> (image, w0)
+        b = Relu(a)
+        c = ConvTranspose <strides = [2, 2]> (b, w1)
+        d = Relu(c)
+        e = Conv <pads = [1, 1, 1, 1]> (d, w2)
+        f = Relu(e)
+        g = Conv(f, w3)
+        map = Sigmoid(g)
+    }"""
+
+
+def test_deconvolutions_become_convolutions_where_only_those_run_in_int8(
+    pictures: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    model = onnx.parser.parse_model(DECONVOLUTION)
+    for name, shape in (
+        ("w0", (32, 3, 3, 3)),
+        ("w1", (32, 32, 2, 2)),
+        ("w2", (32, 32, 3, 3)),
+        ("w3", (1, 32, 1, 1)),
+    ):
+        array = rng.standard_normal(shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    onnx.save(model, tmp_path / "m.onnx")
+    spec = spec_from_dict(
+        {
+            "name": "m",
+            "role": "detector",
+            "source": {"path": tmp_path / "m.onnx"},
+            "input": {"name": "image", "shape": [1, 3, 64, 96], "layout": "NCHW"},
+            "output": {"name": "map"},
+            "accuracy": {"max_loss": 100.0},
+        }
+    )
+    targets, calibration = ("openvino", "tensorrt-rtx"), load_calibration(pictures, spec)
+    wanted = request(
+        spec, tmp_path / "out", targets=targets, precision="int8", calibration=calibration
+    )
+    found = {}
+    for result in build(wanted):
+        assert result.error is None
+        manifest = load_bundle(result.folder).manifest
+        graph = onnx.load(result.folder / manifest.engines[0].model).graph
+        kinds = {node.op_type for node in graph.node}
+        found[result.target] = kinds & {"ConvTranspose", "DepthToSpace"}
+        reasons = manifest.node_precisions.values()
+        assert any("deconvolution" in why for why in reasons) == (result.target == "openvino")
+    assert found == {"openvino": {"ConvTranspose"}, "tensorrt-rtx": {"DepthToSpace"}}
+
+
+def test_unlabelled_pictures_measure_agreement(
+    recognizer_spec: RecognizerSpec, pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "labels.json").unlink()
+    (result,) = build(request(recognizer_spec, tmp_path, samples=load_dataset(pictures)))
+    verdict = load_bundle(result.folder).manifest.verdict
+    assert verdict is not None
+    assert verdict.metric is not None
+    assert not verdict.metric.labelled
+    assert verdict.metric.engine == 0.0
+
+
+class Spoiled(type(openvino.BACKEND)):
+    """An OpenVINO whose engines forget what they see."""
+
+    def open(self, plan: Path, **options: Any) -> Any:
+        runner = super().open(plan, **options)
+        execute = runner.execute
+        runner.execute = lambda feed: np.roll(execute(feed), 7, axis=-1)
+        return runner
+
+
+def test_engine_over_its_budget_is_not_written(
+    recognizer_spec: RecognizerSpec,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openvino, "BACKEND", Spoiled())
+    output = tmp_path / "bundles"
+    (pictures / "labels.json").unlink()
+    wanted = request(recognizer_spec, output, samples=load_dataset(pictures))
+    (result,) = build(wanted)
+    assert isinstance(result.error, BudgetError)
+    assert "over accuracy.max_loss 0.3" in str(result.error)
+    assert result.bundle is None
+    assert list(output.iterdir()) == []
+
+
+def test_engine_over_its_budget_takes_an_older_one_with_it(
+    recognizer_spec: RecognizerSpec,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "bundles"
+    (pictures / "labels.json").unlink()
+    wanted = request(recognizer_spec, output, samples=load_dataset(pictures))
+    assert build(wanted)[0].bundle is not None
+    monkeypatch.setattr(openvino, "BACKEND", Spoiled())
+    assert isinstance(build(wanted)[0].error, BudgetError)
+    assert list(output.iterdir()) == []
+
+
+def test_fp32_engine_that_differs_is_refused_without_pictures(
+    recognizer_spec: RecognizerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "BACKEND", Spoiled())
+    (result,) = build(request(recognizer_spec, tmp_path))
+    assert isinstance(result.error, ConversionError)
+    assert "the openvino fp32 differs from the model by" in str(result.error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_model_that_finds_nothing_judges_no_engine(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match=r"the model itself gives hmean 0\.00 .* input\.mean"):
+        build(request(detector_spec, tmp_path, samples=load_dataset(pictures)))
+    assert list(tmp_path.iterdir()) == [pictures]
+
+
+def test_spec_that_contradicts_the_output_is_refused(
+    detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, tmp_path: Path
+) -> None:
+    short = recognizer_spec.model_copy(update={"charset": "abc"})
+    with pytest.raises(SpecError, match="96 classes, but the spec's charset has 3 characters"):
+        build(request(short, tmp_path))
+    output = detector_spec.output.model_copy(update={"channel": 1})
+    other = detector_spec.model_copy(update={"output": output})
+    with pytest.raises(SpecError, match=r"output\.channel is 1, but the output has 1 channel"):
+        build(request(other, tmp_path))
+
+
+def test_bundle_finds_its_source_from_anywhere(
+    detector_spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (result,) = build(request(detector_spec, Path("bundles")))
+    folder = result.folder.resolve()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_bundle(folder).spec.source.path.samefile(detector_spec.source.path)
+    assert load_spec(folder / "spec.yaml").source.path.samefile(detector_spec.source.path)
+
+
+def test_one_bad_target_does_not_stop_the_others(
+    detector_spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise EngineBuildError("no")
+
+    monkeypatch.setattr(type(openvino.BACKEND), "build", refuse)
+    bad, good = build(request(detector_spec, tmp_path, targets=("openvino", "onnxruntime")))
+    assert isinstance(bad.error, EngineBuildError)
+    assert good.bundle is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["small-detector-onnxruntime-fp32"]
+
+
+def test_full_disk_at_the_end_leaves_nothing(
+    detector_spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ocr_trt.builder.build.write_manifest", full)
+    (result,) = build(request(detector_spec, tmp_path))
+    assert isinstance(result.error, OutputError)
+    assert "the disk is full" in str(result.error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_graph_that_differs_from_its_model_is_refused(
+    detector_spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ocr_trt.engines.tensorflow import baseline
+
+    original = baseline.as_converted
+    monkeypatch.setattr(baseline, "as_converted", lambda out, spec: 2 * original(out, spec))
+    with pytest.raises(ConversionError, match="differs from the model by"):
+        build(request(detector_spec, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"targets": ("cuda",)}, UserError, "no target 'cuda'"),
+        ({"targets": ("tensorrt",)}, TargetMissingError, "tensorrt"),
+        ({"precision": "fp16"}, UserError, "openvino has no fp16"),
+        ({"precision": "int8"}, UserError, "give --calibration DIR"),
+    ],
+    ids=["unknown target", "absent target", "precision it has not", "int8 without pictures"],
+)
+def test_wrong_request_is_refused(
+    detector_spec: DetectorSpec, tmp_path: Path, change: Any, error: Any, message: str
+) -> None:
+    if change.get("targets") == ("tensorrt",) and backend("tensorrt").presence().can_build:
+        pytest.skip("TensorRT is here")
+    with pytest.raises(error, match=message):
+        build(request(detector_spec, tmp_path, **change))
+
+
+def test_two_builds_give_the_same_typed_graph_and_the_same_results(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    spec = generous(detector_spec)
+    feed = rng.uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
+    hashes, results = [], []
+    for name in ("a", "b"):
+        calibration = load_calibration(pictures, spec)
+        wanted = request(spec, tmp_path / name, precision="int8", calibration=calibration)
+        (result,) = build(wanted)
+        assert result.bundle is not None
+        hashes.append(result.bundle.manifest.files["model_96.onnx"])
+        with engine_from_bundle(result.bundle) as engine:
+            results.append(engine.runner().run(feed))
+    assert hashes[0] == hashes[1]
+    assert np.array_equal(*results)

@@ -1,0 +1,65 @@
+"""Buckets learned from lines, with times of the real model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ocr_trt.builder import learned_widths as learning
+from ocr_trt.builder.learned_widths import Buckets, _worth_it, choose_buckets
+from ocr_trt.calibration.images import load_calibration
+from ocr_trt.common.progress import SilentReporter
+from ocr_trt.engines.targets import backend
+from ocr_trt.spec import RecognizerSpec
+
+pytest.importorskip("tensorflow")
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    """Twelve narrow lines and one wide one, at the input's height of 32."""
+    for number, width in enumerate([20, 22, 24] * 4 + [90]):
+        picture = np.full((32, width, 3), 10 * number, np.uint8)
+        cv2.imwrite(str(tmp_path / f"{number:02d}.png"), picture)
+    return tmp_path
+
+
+def test_buckets_fit_the_lines(
+    recognizer_spec: RecognizerSpec, lines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widest = recognizer_spec.input.width
+    monkeypatch.setattr(learning, "_costs", lambda *_: {16: 0.25, widest: 1.0})
+    pictures = load_calibration(lines, recognizer_spec)
+    found = choose_buckets(
+        recognizer_spec, pictures, backend("openvino"), SilentReporter(), most=3, step=16
+    )
+    assert sorted(found.line_widths) == sorted([20, 22, 24] * 4 + [90])
+    one, two, three = found.choices
+    assert (one.widths, one.saved) == ((widest,), 0)
+    assert two.widths == (32, widest), "the narrow lines fit into 32"
+    assert two.saved == pytest.approx(12 / 13 * (1 - 0.5))
+    assert two.padding < one.padding
+    assert len(three.widths) == 3
+    assert found.best == two
+    assert found.current.widths == recognizer_spec.widths
+
+
+def test_widths_are_timed_with_the_model(recognizer_spec: RecognizerSpec) -> None:
+    costs = learning._costs(recognizer_spec, backend("openvino"), 16, SilentReporter())
+    assert list(costs) == sorted(costs)
+    assert (min(costs), max(costs)) == (16, recognizer_spec.input.width)
+    assert all(0 < milliseconds < 100 for milliseconds in costs.values())
+
+
+@pytest.mark.parametrize(
+    ("times", "taken"), [([10, 5, 4.9, 4.6], 2), ([10, 9, 8, 7], 4), ([10], 1), ([10, 9.9], 1)]
+)
+def test_as_many_are_taken_as_each_is_worth_it(times: list[float], taken: int) -> None:
+    choices = [
+        Buckets(widths=tuple(range(1, count + 1)), milliseconds=ms, saved=0.0, padding=0.0)
+        for count, ms in enumerate(times, 1)
+    ]
+    assert len(_worth_it(choices).widths) == taken

@@ -1,0 +1,212 @@
+"""Precision through the whole build: best, 16 bits, files of ranges, lines that a detector cuts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from ocr_trt.builder import BuildRequest, SilentReporter, build
+from ocr_trt.builder.detected_crops import detected_crops
+from ocr_trt.builder.precision_page import FILES
+from ocr_trt.calibration.images import load_calibration
+from ocr_trt.calibration.ranges import load_ranges
+from ocr_trt.engines.base import BuildSettings
+from ocr_trt.engines.bundle import load_bundle
+from ocr_trt.engines.engine import Engine
+from ocr_trt.errors import InputFileError, UserError
+from ocr_trt.measure.latency import LatencySettings
+from ocr_trt.ocr.dataset import load_dataset
+from ocr_trt.spec import DetectorSpec, RecognizerSpec
+from tests.pipeline.functions import FunctionRunner
+from tests.pipeline.functions import detector_spec as plain_detector
+
+pytest.importorskip("tensorflow")
+
+Spec = DetectorSpec | RecognizerSpec
+QUICK = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
+
+
+class Notes(SilentReporter):
+    """Remembers what was said and done."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.steps: list[str] = []
+
+    def step(self, title: str, total: int | None = None) -> Any:
+        self.steps.append(title)
+        return super().step(title, total)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def request(spec: Spec, pictures: Path, output: Path, **change: Any) -> BuildRequest:
+    budget = spec.accuracy.model_copy(update={"max_loss": 100.0})  # random models lose anything
+    spec = spec.model_copy(update={"accuracy": budget})
+    wanted: dict[str, Any] = {
+        "spec": spec, "targets": ("onnxruntime",), "precision": "int8", "output": output,
+        "latency": QUICK, "settings": BuildSettings(max_batch=spec.input.max_batch),
+        "calibration": load_calibration(pictures, spec), "samples": load_dataset(pictures),
+    }  # fmt: skip
+    return BuildRequest(**{**wanted, **change})
+
+
+def test_best_build_says_what_it_tried_and_what_became_of_each_layer(
+    recognizer_spec: RecognizerSpec, pictures: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    wanted = request(
+        recognizer_spec, pictures, tmp_path, precision="best", method="mse",
+        targets=("openvino", "tensorrt-rtx"),
+    )  # fmt: skip
+    for result in build(wanted):
+        assert result.error is None
+        assert result.folder.name == f"small-recognizer-{result.target}-best"
+        manifest = load_bundle(result.folder).manifest
+        assert set(FILES) <= set(manifest.files)
+        report = json.loads((result.folder / FILES[0]).read_text())
+        layers = {row["name"]: row for row in report["layers"]}
+        in_int8 = {name for name, row in layers.items() if row["precision"] == "int8"}
+        graph = onnx.load(result.folder / "model_64.onnx")
+        kinds = {n.op_type for n in graph.graph.node}
+        if result.target == "tensorrt-rtx":
+            assert in_int8, "nothing is timed, so most int8 is taken"
+            assert manifest.int8_share == pytest.approx(sum(layers[n]["work"] for n in in_int8))
+            assert manifest.int8_share > 0.8
+            rest = {row["precision"] for name, row in layers.items() if name not in in_int8}
+            assert rest == {"fp16"}
+            assert {"QuantizeLinear", "Cast"} <= kinds
+        else:
+            assert all(row["precision"] in ("int8", "fp32") for row in layers.values())
+            assert bool(in_int8) == ("QuantizeLinear" in kinds)
+            assert all(trial["latency"] for trial in report["trials"] if trial["chosen"])
+        for row in layers.values():
+            assert (row["precision"] == "int8") != bool(row["why"]), "a reason for all but int8"
+        assert sum(trial["chosen"] for trial in report["trials"]) == 1
+        page = (result.folder / FILES[1]).read_text()
+        assert "<svg" in page
+        assert all(name in page for name in layers)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_16_bits_are_judged_by_what_they_round(
+    precision: str, detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    wanted = request(
+        detector_spec, pictures, tmp_path, precision=precision, targets=("tensorrt-rtx",)
+    )
+    (result,) = build(wanted)
+    assert result.error is None
+    manifest = load_bundle(result.folder).manifest
+    assert manifest.verdict is not None
+    assert manifest.verdict.metric is not None
+    assert f"onnxruntime on the typed graph ({precision})" in manifest.verdict.metric.engine_run_by
+    assert manifest.int8_share is None
+    kind = onnx.TensorProto.FLOAT16 if precision == "fp16" else onnx.TensorProto.BFLOAT16
+    graph = onnx.load(result.folder / "model_96.onnx")
+    assert any(t.data_type == kind for t in graph.graph.initializer)
+
+
+def test_file_of_ranges_is_written_and_then_used(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    wanted = request(detector_spec, pictures, tmp_path / "out", ranges=tmp_path / "ranges.json")
+    first, second = Notes(), Notes()
+    (one,) = build(wanted, first)
+    assert "calibrate" in first.steps
+    kept = load_ranges(tmp_path / "ranges.json")
+    (two,) = build(wanted, second)
+    assert "calibrate" not in second.steps
+    for result in (one, two):
+        assert result.error is None
+        assert result.bundle is not None
+        assert result.bundle.manifest.calibration is not None
+        used = result.bundle.manifest.calibration.ranges
+        assert used.items() < kept.ranges.items(), "the file has those of the edges too"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "minmax"}, "another method"),
+        ({"method": "auto"}, "give --method NAME"),
+        ({"precision": "best"}, "give --method NAME"),
+        ({"remedies": ("bias",)}, "give --method NAME"),
+    ],
+)
+def test_file_of_ranges_is_not_used_for_others(
+    change: dict[str, Any], message: str, detector_spec: DetectorSpec, pictures: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    ranges = tmp_path / "ranges.json"
+    build(request(detector_spec, pictures, tmp_path / "out", ranges=ranges))
+    with pytest.raises(UserError, match=message):
+        results = build(request(detector_spec, pictures, tmp_path / "out", ranges=ranges, **change))
+        raise results[0].error or AssertionError("it was built")
+
+
+def test_file_of_ranges_that_lacks_one_is_refused(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "ranges.json"
+    wanted = request(detector_spec, pictures, tmp_path / "out", ranges=path)
+    build(wanted)
+    kept = load_ranges(path)
+    fewer = {name: limit for name, limit in kept.ranges.items() if name != "image"}
+    path.write_text(kept.model_copy(update={"ranges": fewer}).model_dump_json())
+    (result,) = build(wanted)
+    assert isinstance(result.error, UserError)
+    assert "has no range of image" in str(result.error)
+
+
+def test_changed_pictures_make_ranges_void(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    import cv2
+
+    ranges = tmp_path / "ranges.json"
+    build(request(detector_spec, pictures, tmp_path / "out", ranges=ranges))
+    cv2.imwrite(str(pictures / "0.png"), np.zeros((48, 80, 3), np.uint8))
+    (result,) = build(request(detector_spec, pictures, tmp_path / "out", ranges=ranges))
+    assert isinstance(result.error, UserError)
+    assert "another calibration folder" in str(result.error)
+
+
+def test_everywhere_takes_the_first_and_the_last_layer_too(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+) -> None:
+    shares = []
+    for everywhere in (False, True):
+        wanted = request(detector_spec, pictures, tmp_path, everywhere=everywhere)
+        (result,) = build(wanted)
+        assert result.bundle is not None
+        shares.append(result.bundle.manifest.int8_share)
+        assert bool(result.bundle.manifest.node_precisions) != everywhere
+    assert shares[0] < shares[1] == 1.0
+
+
+def test_lines_are_those_that_the_detector_finds(pictures: Path) -> None:
+    spec = plain_detector()
+    boxes = np.zeros((1, 1, 64, 64), np.float32)
+    boxes[..., 20:30, 10:40] = 0.9
+    runner = FunctionRunner(lambda feed: boxes, (3, 64, 64), 1)
+    engine = Engine(label="finder", spec=spec, open_runner=lambda width: runner)
+    (pictures / "broken.png").write_bytes(b"nothing")
+    (pictures / "labels.json").unlink()
+    told = Notes()
+    crops = detected_crops(load_dataset(pictures), engine, told)
+    assert [crop.path.name for crop in crops] == ["0.png", "1.png", "2.png"]
+    assert all(crop.quad is not None and crop.quad.shape == (4, 2) for crop in crops)
+    assert len(told.notes) == 1
+    assert "broken.png" in told.notes[0]
+    nothing = FunctionRunner(lambda feed: 0 * boxes, (3, 64, 64), 1)
+    blind = Engine(label="finder", spec=spec, open_runner=lambda width: nothing)
+    with pytest.raises(InputFileError, match="finder finds no text in its pictures"):
+        detected_crops(load_dataset(pictures), blind, told)

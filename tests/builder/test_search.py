@@ -1,0 +1,234 @@
+"""The search for the fastest precision in budget: which layers go back, and when it stops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ocr_trt.builder.candidate import Candidate, Trial
+from ocr_trt.builder.ledger import Entry, Ledger
+from ocr_trt.builder.search import search
+from ocr_trt.calibration.calibrator import Calibrator, Typing
+from ocr_trt.calibration.images import load_calibration
+from ocr_trt.common.progress import SilentReporter
+from ocr_trt.convert.pipeline import convert
+from ocr_trt.convert.sources import open_source
+from ocr_trt.engines.manifest import OcrMetric
+from ocr_trt.spec import DetectorSpec
+
+pytest.importorskip("tensorflow")
+
+
+@dataclass
+class Scales:
+    """Weighs a candidate: each int8 layer loses what it is said to, and takes its time."""
+
+    costs: dict[str, float]
+    spec: DetectorSpec
+    feeds: list[Any]
+    can_time: bool = True
+    int8_ms: float = 10.0
+    gains: dict[str, float] = field(default_factory=dict)
+    precisions: tuple[str, ...] = ("fp32", "int8")
+    tried: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.request = SimpleNamespace(spec=self.spec)
+        self.target = SimpleNamespace(name="scales", precisions=self.precisions)
+        self.reporter = SilentReporter()
+
+    def trial(self, candidate: Candidate) -> Trial:
+        self.tried.append(candidate.label)
+        lost = sum(cost for node, cost in self.costs.items() if self.has(candidate, node)) / 100
+        metric = OcrMetric(
+            name="hmean", engine=0.9 - lost, baseline=0.9, samples=1, labelled=True,
+            engine_run_by="scales",
+        )  # fmt: skip
+        return Trial(candidate=candidate, metric=metric, distance=lost)
+
+    def has(self, candidate: Candidate, node: str) -> bool:
+        return candidate.precision == "int8" and node not in candidate.typed.exceptions
+
+    def is_within(self, trial: Trial) -> bool:
+        return trial.is_within(self.spec.accuracy.max_loss)
+
+    def timed(self, trials: list[Trial]) -> list[Trial]:
+        if not self.can_time:
+            return list(trials)
+        return [replace(trial, latency=self.time(trial.candidate)) for trial in trials]
+
+    def time(self, candidate: Candidate) -> float:
+        gained = sum(ms for node, ms in self.gains.items() if self.has(candidate, node))
+        return 20 - candidate.int8_share * (20 - self.int8_ms) - gained
+
+
+@pytest.fixture
+def calibrator(detector_spec: DetectorSpec, pictures: Path) -> Calibrator:
+    graph = convert(open_source(detector_spec.source), detector_spec).model
+    found = load_calibration(pictures, detector_spec)
+    return Calibrator({detector_spec.input.width: graph}, found, SilentReporter())
+
+
+def scales(calibrator: Calibrator, costs: dict[str, float], **change: Any) -> Scales:
+    spec, nodes = calibrator.pictures.spec, calibrator.ops()
+    assert isinstance(spec, DetectorSpec)
+    feeds = list(calibrator.batches())[:1]
+    return Scales(costs={**dict.fromkeys(nodes, 0.0), **costs}, spec=spec, feeds=feeds, **change)
+
+
+def run(calibrator: Calibrator, judge: Scales, **typing: Any) -> Any:
+    wanted = Typing(precision="int8", method="minmax", **typing)
+    return search(judge, calibrator, wanted, ("minmax",))
+
+
+def test_all_in_int8_if_that_is_within_budget(calibrator: Calibrator) -> None:
+    judge = scales(calibrator, {})
+    found = run(calibrator, judge)
+    assert found.chosen.precision == "int8"
+    assert found.chosen.held == ()
+    assert {each.node for each in found.sensitivities} == calibrator.ops()
+    labels = [trial.candidate.label for trial in found.trials]
+    assert labels.count("int8, first and last layer too") == 1
+    assert "fp32" in labels, "what more float would give is shown"
+    assert any("given back" in label for label in labels)
+
+
+@pytest.mark.parametrize("index", [0, 2, -1])
+def test_one_layer_that_loses_too_much_is_given_back_alone(
+    index: int, calibrator: Calibrator
+) -> None:
+    guilty = [node for node in calibrator.layers() if node in calibrator.ops()][index]
+    found = run(calibrator, scales(calibrator, {guilty: 2.0}))
+    assert set(found.chosen.held) == {guilty}, "others that were held with it came back"
+    assert "the metric needs it" in found.chosen.typed.exceptions[guilty]
+
+
+@pytest.mark.parametrize("edges", [0.0, 1.0], ids=["harmless", "over budget"])
+def test_first_and_last_layer_are_in_int8_where_the_metric_bears_it(
+    edges: float, calibrator: Calibrator
+) -> None:
+    first = calibrator.layers()[0]
+    found = run(calibrator, scales(calibrator, {first: edges}, gains={first: 5.0}))
+    assert (first in found.chosen.typed.exceptions) == bool(edges)
+
+
+def test_what_is_equally_fast_is_chosen_by_what_it_changes(calibrator: Calibrator) -> None:
+    first = calibrator.layers()[0]
+    gains = {**dict.fromkeys(calibrator.ops(), 1.0), first: 0.1}
+    found = run(calibrator, scales(calibrator, {first: 0.1}, gains=gains, int8_ms=20.0))
+    assert found.chosen.precision == "int8"
+    assert first in found.chosen.typed.exceptions
+    assert "within 2 % of the fastest on scales the nearest to the float graph" in found.reason
+
+
+def test_no_more_is_given_back_than_the_budget_asks_for(calibrator: Calibrator) -> None:
+    nodes = sorted(calibrator.ops())
+    found = run(calibrator, scales(calibrator, dict.fromkeys(nodes, 0.2)))  # budget: 0.5
+    assert len(nodes) - len(found.chosen.held) == 2
+
+
+def test_fp32_if_nothing_else_is_within_budget(calibrator: Calibrator) -> None:
+    nodes = sorted(calibrator.ops())
+    found = run(calibrator, scales(calibrator, dict.fromkeys(nodes, 3.0)))
+    assert found.chosen.precision == "fp32"
+
+
+def test_int8_that_is_not_faster_is_not_taken(calibrator: Calibrator) -> None:
+    found = run(calibrator, scales(calibrator, {}, int8_ms=22.0))
+    assert found.chosen.precision == "fp32"
+    assert "int8 takes" in found.reason
+    assert "this 20.00" in found.reason
+
+
+def test_where_nothing_runs_most_int8_is_taken(calibrator: Calibrator) -> None:
+    judge = scales(calibrator, {}, can_time=False, precisions=("fp32", "bf16", "fp16", "int8"))
+    found = run(calibrator, judge, rest="fp16")
+    assert found.chosen.precision == "int8"
+    assert found.chosen.held == ()
+    assert not any("first and last" in trial.candidate.label for trial in found.trials)
+    assert "not timed here" in found.reason
+    labels = [trial.candidate.label for trial in found.trials]
+    assert "fp16" in labels
+    assert "fp32" not in labels, "fp16 is within budget"
+
+
+def test_search_is_the_same_each_time(calibrator: Calibrator) -> None:
+    guilty = sorted(calibrator.ops())[1]
+    runs = [scales(calibrator, {guilty: 1.0}) for _ in range(2)]
+    found = [run(calibrator, judge).chosen for judge in runs]
+    assert runs[0].tried == runs[1].tried
+    assert found[0].held == found[1].held
+
+
+METRIC = OcrMetric(
+    name="cer", engine=0.1, baseline=0.1, samples=3, labelled=True, engine_run_by="x"
+)
+
+
+def test_ledger_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "trials.jsonl"
+    first = Ledger(path)
+    assert first.get("a") is None
+    first.add(Entry(key="a", metric=METRIC, distance=0.5))
+    first.add(Entry(key="b", metric=None, distance=0.0))
+    again = Ledger(path)
+    assert again.get("a") == Entry(key="a", metric=METRIC, distance=0.5)
+    assert again.get("b") is not None
+    again.remove()
+    assert not path.exists()
+    again.remove()
+
+
+def test_damaged_lines_of_a_ledger_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    Ledger(path).add(Entry(key="a", metric=None, distance=1.0))
+    with path.open("ab") as file:
+        file.write(b'{"key": "b", "metr\n[]\n' + b"[" * 100_000 + b"\n")
+    assert Ledger(path).get("a") is not None
+    path.write_bytes(b"\xff\xfe\x00")
+    assert Ledger(path).get("a") is None
+
+
+def test_a_search_that_was_stopped_measures_nothing_twice(
+    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ocr_trt.builder import BuildRequest, build
+    from ocr_trt.builder import trials as measuring
+    from ocr_trt.engines.base import BuildSettings
+    from ocr_trt.ocr.dataset import load_dataset
+
+    budget = detector_spec.accuracy.model_copy(update={"max_loss": 100.0})
+    spec = detector_spec.model_copy(update={"accuracy": budget})
+    request = BuildRequest(
+        spec=spec, targets=("onnxruntime",), precision="int8", method="auto", output=tmp_path,
+        calibration=load_calibration(pictures, spec), samples=load_dataset(pictures),
+        settings=BuildSettings(),
+    )  # fmt: skip
+    opened: list[str] = []
+    original = measuring.Judge._opened
+
+    def counted(self: Any, candidate: Candidate) -> Any:
+        opened.append(candidate.label)
+        if len(opened) == 4:
+            raise KeyboardInterrupt
+        return original(self, candidate)
+
+    monkeypatch.setattr(measuring.Judge, "_opened", counted)
+    with pytest.raises(KeyboardInterrupt):
+        build(request)
+    kept = list(tmp_path.glob("*.trials.jsonl"))
+    assert len(kept) == 1
+    assert len(kept[0].read_text().splitlines()) == 3
+    (result,) = build(request)
+    assert result.error is None
+    assert result.bundle is not None
+    assert len(opened) == len(set(opened)) + 1, "only the one that was interrupted came twice"
+    assert result.bundle.manifest.calibration is not None
+    assert result.bundle.manifest.calibration.method != "auto"
+    assert {path.name for path in tmp_path.iterdir()} == {"pictures", result.folder.name}
+    assert np.isclose(float(result.bundle.manifest.int8_share or 0), 0.9, atol=0.1)

@@ -1,0 +1,100 @@
+"""What a build must prove, on models made of a few lines of NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+from ocr_trt.builder.verdict import check_budget, check_parity
+from ocr_trt.engines.base import Pictures, Runner
+from ocr_trt.engines.engine import Engine
+from ocr_trt.engines.manifest import OcrMetric
+from ocr_trt.errors import BudgetError, ConversionError
+from ocr_trt.spec import DetectorSpec
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+class Formula(Runner):
+    """A NumPy function as a model."""
+
+    def __init__(self, function: Function) -> None:
+        super().__init__(label="formula", shape=(3, 64, 96), max_batch=1)
+        self.function = function
+
+    def execute(self, feed: Pictures) -> np.ndarray:
+        return self.function(feed)
+
+
+def engine(spec: DetectorSpec, function: Function) -> Engine:
+    return Engine(label="formula", spec=spec, open_runner=lambda _: Formula(function))
+
+
+def smooth(x: np.ndarray) -> np.ndarray:
+    return np.asarray(0.5 + 0.1 * x[:, :1])
+
+
+def jumping(x: np.ndarray, last_bit: float = 0.0) -> np.ndarray:
+    """Smooth but for one pixel, which shows on which side of zero a sum of rounding errors lies."""
+    y = smooth(x)
+    total = float((x - np.round(x, 6)).sum()) + last_bit
+    y[0, 0, 5, 5] += 0.03 if total > 0 else 0.0
+    return y
+
+
+def test_rounding_is_no_difference(detector_spec: DetectorSpec) -> None:
+    other = engine(detector_spec, lambda x: smooth(x) * np.float32(1 + 1e-6))
+    assert 0 < check_parity(other, engine(detector_spec, smooth)) < 1e-5
+
+
+def test_where_the_model_jumps_a_few_pixels_may_differ(detector_spec: DetectorSpec) -> None:
+    model = engine(detector_spec, jumping)
+    picture = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
+    jumps = [
+        float(np.abs(jumping(picture + np.float32(n) * np.float32(1e-6)) - jumping(picture)).max())
+        for n in np.random.default_rng(1).uniform(-1, 1, (16, 1, 3, 64, 96))
+    ]
+    assert max(jumps) > 0.02, "the model does jump"
+    seen: list[float] = []
+    other = engine(detector_spec, lambda x: noting(seen, jumping(x, 1.0), jumping(x)))
+    assert check_parity(other, model) < 1e-6
+    assert max(seen) > 0.02, "and does so at a picture that was compared"
+
+
+def noting(seen: list[float], ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    seen.append(float(np.abs(ours - theirs).max()))
+    return ours
+
+
+@pytest.mark.parametrize(
+    ("model", "graph"),
+    [
+        (smooth, lambda x: jumping(x, 1.0)),
+        (jumping, lambda x: jumping(x) + np.float32(0.01)),
+        (jumping, lambda x: jumping(x) + np.float32(0.2) * (x[:, :1] > 0.9999)),
+        (smooth, lambda x: smooth(x) * np.float32(np.nan)),
+    ],
+    ids=["model that does not jump", "wrong everywhere", "jumps too far", "NaN"],
+)
+def test_other_differences_are_refused(
+    detector_spec: DetectorSpec, model: Function, graph: Function
+) -> None:
+    with pytest.raises(ConversionError, match="the formula differs from the model by"):
+        check_parity(engine(detector_spec, graph), engine(detector_spec, model))
+
+
+@pytest.mark.parametrize(("hmean", "passes"), [(0.945, True), (0.9449, False)])
+def test_a_loss_of_just_the_budget_passes(
+    detector_spec: DetectorSpec, hmean: float, passes: bool
+) -> None:
+    budget = detector_spec.accuracy.model_copy(update={"max_loss": 0.5})
+    spec = detector_spec.model_copy(update={"accuracy": budget})
+    found = OcrMetric(
+        name="hmean", engine=hmean, baseline=0.95, samples=9, labelled=True, engine_run_by="x"
+    )
+    assert found.loss > 0.5, "in binary, 0.95 - 0.945 is more"
+    with nullcontext() if passes else pytest.raises(BudgetError, match=r"over accuracy\.max_loss"):
+        check_budget(found, spec, "x")

@@ -1,0 +1,64 @@
+"""YAML as specs use it, and what strangers may try with it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from ocr_trt.common.safe_yaml import dump_yaml, load_yaml
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: [1, -2, 3.5, 1e-3, .5]", {"a": [1, -2, 3.5, 0.001, 0.5]}),
+        ("a: true\nb: null\nc:", {"a": True, "b": None, "c": None}),
+        ("signature: on\ncharset: no", {"signature": "on", "charset": "no"}),
+        ("a: 1:30\nb: 2024-01-01", {"a": "1:30", "b": "2024-01-01"}),
+        ('"0": "1234"', {"0": "1234"}),
+    ],
+    ids=["numbers", "true and nothing", "words", "no clock, no date", "quoted numbers"],
+)
+def test_values_are_those_of_the_core_schema(text: str, value: Any) -> None:
+    assert load_yaml(text) == value
+
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 30))
+MERGES = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 30)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LAUGHS, "aliases are not taken"),
+        (MERGES, "aliases are not taken"),
+        ("a: 1\nb: 2\na: 3", "stands here twice"),
+        ("a: [1", "expected"),
+        ("[" * 100_000, "recursion|expected"),
+        ("a: !!python/object/apply:os.getcwd []", "tags are not taken"),
+        ("a: !!map [x]", "tags are not taken"),
+        ("a: !!int '1:1'", "tags are not taken"),
+    ],
+    ids=["laughs", "merges", "key twice", "not closed", "too deep", "python", "map", "int"],
+)
+def test_what_is_not_taken_is_refused_at_once(text: str, message: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(ValueError, match=message):
+        load_yaml(text)
+    assert time.monotonic() - start < 5
+
+
+def test_long_numbers_cost_nothing() -> None:
+    start = time.monotonic()
+    value = load_yaml("a: " + ":".join("1" * 50_000))
+    assert isinstance(value["a"], str)
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("text", ["0123456789", "08", "1e5", "1e-3", "on", "~", "", "a: b", "x\ny"])
+def test_texts_come_back_as_they_were(text: str) -> None:
+    assert load_yaml(dump_yaml({"charset": text, text: [text]})) == {"charset": text, text: [text]}

@@ -1,0 +1,104 @@
+"""Other ways to run a model as it is: what they are called, and that they give its numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ocr_trt.common.cpu import has_bf16
+from ocr_trt.convert.sources import Source, open_source
+from ocr_trt.engines.base import Runner
+from ocr_trt.engines.tensorflow.baseline import baseline_runner
+from ocr_trt.engines.tensorflow.competitors import Rival, rivals_of
+from ocr_trt.errors import InputFileError
+from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
+from tests.builder.small_build import small_spec
+
+OPENVINO = "openvino as it is"
+
+
+def rivals(spec: DetectorSpec | RecognizerSpec) -> tuple[Source, Runner, dict[str, Rival]]:
+    """The source, which owns the weights, the baseline, and the rivals by name."""
+    source = open_source(spec.source)
+    found = {rival.label: rival for rival in rivals_of(source, spec)}
+    return source, baseline_runner(source, spec, spec.input.width), found
+
+
+def check_same(runner: Runner, baseline: Runner, batch: int, rng: np.random.Generator) -> None:
+    noise = rng.uniform(-1, 1, (batch, *baseline.shape)).astype(np.float32)
+    wanted = baseline.run(noise)
+    most = 0.05 * np.abs(wanted).max() if "(bf16)" in runner.label else 1e-4
+    np.testing.assert_allclose(runner.run(noise), wanted, rtol=0, atol=most)
+
+
+def test_a_recognizer_runs_in_all_of_them(
+    recognizer_spec: RecognizerSpec, rng: np.random.Generator
+) -> None:
+    pytest.importorskip("tensorflow")
+    _source, baseline, found = rivals(recognizer_spec)
+    assert list(found) == ["tensorflow eager", "tensorflow XLA", OPENVINO]
+    for label, rival in found.items():
+        runner = rival.open()
+        assert runner.label.startswith(label)
+        for batch in (1, 4):
+            check_same(runner, baseline, batch, rng)
+
+
+def test_xla_has_no_max_pool_with_argmax_but_openvino_has(
+    detector_spec: DetectorSpec, rng: np.random.Generator
+) -> None:
+    pytest.importorskip("tensorflow")
+    _source, baseline, found = rivals(detector_spec)
+    check_same(found[OPENVINO].open(), baseline, 1, rng)
+    noise = rng.uniform(-1, 1, (1, *baseline.shape)).astype(np.float32)
+    with pytest.raises(Exception, match="MaxPoolWithArgmax"):
+        found["tensorflow XLA"].open().run(noise)
+
+
+def test_openvino_says_what_it_computes_in(detector_spec: DetectorSpec) -> None:
+    pytest.importorskip("tensorflow")
+    runner = rivals(detector_spec)[2][OPENVINO].open()
+    expected = {f"{OPENVINO} (bf16)"} if has_bf16() else {f"{OPENVINO} (f32)", f"{OPENVINO} (bf16)"}
+    assert runner.label in expected
+
+
+def test_an_onnx_file_has_openvino_alone(tmp_path: Path, rng: np.random.Generator) -> None:
+    _source, baseline, found = rivals(small_spec(tmp_path))
+    assert list(found) == [OPENVINO]
+    check_same(found[OPENVINO].open(), baseline, 1, rng)
+
+
+def test_a_model_cut_inside_is_not_openvinos(tmp_path: Path) -> None:
+    _source, _, found = rivals(small_spec(tmp_path, output="e"))
+    with pytest.raises(InputFileError, match="finds no output 'e' in it, but map"):
+        found[OPENVINO].open()
+
+
+def test_a_keras_file_that_takes_pixels(tmp_path: Path, rng: np.random.Generator) -> None:
+    """OpenVINO reads none: it gets the traced function, which takes float and rounds."""
+    pytest.importorskip("tensorflow")
+    import keras
+
+    layers = keras.layers
+    image = keras.Input((32, 32, 3), dtype="uint8", name="image")
+    x = layers.Conv2D(4, 3, padding="same")(layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, layers.Conv2D(1, 1, activation="sigmoid", name="map")(x))
+    model.save(tmp_path / "m.keras")
+    spec = spec_from_dict(
+        {
+            "name": "m",
+            "role": "detector",
+            "source": {"path": tmp_path / "m.keras"},
+            "input": {"name": "image", "shape": [1, 32, 32, 3], "scale": [1.0]},
+            "output": {"name": "map"},
+        }
+    )
+    _source, baseline, found = rivals(spec)
+    noise = rng.integers(0, 256, (1, 3, 32, 32)).astype(np.float32)
+    wanted = baseline.run(noise)
+    for rival in found.values():
+        runner = rival.open()
+        most = 0.05 if "(bf16)" in runner.label else 1e-5
+        np.testing.assert_allclose(runner.run(noise), wanted, rtol=0, atol=most)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from ocr_trt.engines import fair_semaphore as module
+from ocr_trt.engines.base import Runner
+from ocr_trt.engines.fair_semaphore import Turns
+
+
+def wait_until(condition: object) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_who_comes_first_is_served_first() -> None:
+    turns, served, threads = Turns(1), [], []
+    turns.acquire()
+
+    def customer(number: int) -> None:
+        turns.acquire()
+        served.append(number)
+
+    for number in range(8):
+        threads.append(Thread(target=customer, args=(number,)))
+        threads[-1].start()
+        wait_until(lambda count=number + 1: len(turns._waiting) == count)
+    for number in range(8):
+        assert served == [*range(number)]
+        turns.release()
+        threads[number].join(10)
+    assert served == [*range(8)]
+
+
+def test_a_place_goes_to_who_waits_not_to_who_comes_next() -> None:
+    turns = Turns(1)
+    turns.acquire()
+    waiting = Thread(target=turns.acquire)
+    waiting.start()
+    wait_until(lambda: turns._waiting)
+    turns.release()
+    late = Thread(target=turns.acquire, daemon=True)
+    late.start()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    late.join(0.05)
+    assert late.is_alive(), "its place is taken"
+
+
+def test_no_more_places_than_there_are() -> None:
+    turns, inside, most = Turns(3), [], []
+
+    def visit(number: int) -> None:
+        turns.acquire()
+        inside.append(number)
+        most.append(len(inside))
+        time.sleep(0.001)
+        inside.remove(number)
+        turns.release()
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(visit, range(200)))
+    assert max(most) == 3
+
+
+class Sleeper(Runner):
+    def execute(self, feed: np.ndarray) -> np.ndarray:
+        time.sleep(0.005)
+        return feed
+
+
+def test_no_client_of_a_runner_starves() -> None:
+    picture = np.zeros((1, 1, 2, 2), np.float32)
+
+    end = time.monotonic() + 0.8
+
+    def answers(runner: Runner) -> int:
+        count = 0
+        while time.monotonic() < end:
+            runner.submit(picture).result()
+            count += 1
+        return count
+
+    with Sleeper(label="s", shape=(1, 2, 2), max_batch=1) as runner, ThreadPoolExecutor(6) as pool:
+        served = list(pool.map(answers, [runner] * 6))
+    assert min(served) >= 0.8 * max(served), "all come in turn"
+
+
+def test_who_is_interrupted_is_not_waited_for() -> None:
+    """As Ctrl-C does, at a lock that raises."""
+
+    class Interrupted:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def acquire(self) -> None:
+            self.calls += 1
+            if self.calls == 2:
+                raise KeyboardInterrupt
+
+    turns = Turns(1)
+    turns.acquire()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Lock", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            turns.acquire()
+    turns.release()
+    turns.acquire()  # would wait for ever

@@ -1,0 +1,111 @@
+"""What changed from the baseline: which samples, which way, how likely by chance, what is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ocr_trt.measure import changes as changes_module
+from ocr_trt.measure.accuracy import DetectorResult, RecognizerResult
+from ocr_trt.measure.changes import changed_samples, changes, sign_test
+from ocr_trt.ocr.dataset import load_dataset
+from ocr_trt.ocr.metrics.detection import match_image
+
+
+@pytest.mark.parametrize(
+    ("worse", "better", "p_value"),
+    [
+        (0, 0, 1.0),
+        (1, 0, 1.0),
+        (3, 3, 1.0),
+        (9, 5, 0.4239501953125),
+        (1, 9, 0.021484375),
+        (0, 6, 0.03125),
+        (600, 400, 2.728e-10),
+    ],
+)
+def test_sign_test_is_the_exact_binomial_one(worse: int, better: int, p_value: float) -> None:
+    """As scipy.stats.binomtest has it."""
+    assert sign_test(worse, better) == pytest.approx(p_value, rel=1e-3)
+    assert sign_test(better, worse) == sign_test(worse, better)
+
+
+def read(pictures: Path, *texts: str) -> RecognizerResult:
+    return RecognizerResult(
+        crops=load_dataset(pictures).crops, texts=texts, text_scores=(1.0,) * len(texts)
+    )
+
+
+def found(pictures: Path, *boxes: list[int]) -> DetectorResult:
+    """Boxes (x, y, width, height), one per picture; an empty list finds nothing."""
+    scenes = load_dataset(pictures).scenes
+    quads = tuple(
+        np.float32([[[x, y], [x + w, y], [x + w, y + h], [x, y + h]]])
+        if box and (x := box[0], y := box[1], w := box[2], h := box[3])
+        else np.zeros((0, 4, 2), np.float32)
+        for box in boxes
+    )
+    matchings = tuple(match_image(q, s.quads, s.ignore) for q, s in zip(quads, scenes, strict=True))
+    return DetectorResult(scenes=scenes, found=quads, matchings=matchings)
+
+
+RIGHT = [5, 5, 40, 15]
+
+
+def test_words_are_worse_by_edits(pictures: Path) -> None:
+    baseline = read(pictures, "word0", "wordX", "wXYZ2")
+    engine = read(pictures, "w0rd0", "word1", "wXYQ2")
+    rows = changed_samples(engine, baseline)
+    assert [(row.index, row.loss, row.change) for row in rows] == [
+        (0, 1, "worse"), (2, 0, "neither"), (1, -1, "better"),
+    ]  # fmt: skip
+    told = changes(engine, baseline, labelled=True)
+    assert (told.samples, told.changed) == (3, 3)
+    assert (told.worse, told.better, told.neither, told.p_value) == (1, 1, 1, 1.0)
+    assert [(s.change, s.truth, s.baseline, s.engine) for s in told.shown] == [
+        ("worse", "word0", "word0", "w0rd0"),
+        ("neither", "word2", "wXYZ2", "wXYQ2"),
+        ("better", "word1", "wordX", "word1"),
+    ]
+    assert all(s.picture.startswith("data:image/jpeg;base64,") for s in told.shown)
+
+
+def test_pictures_are_worse_by_words_missed_and_boxes_wrong(pictures: Path) -> None:
+    baseline = found(pictures, RIGHT, [], RIGHT)
+    engine = found(pictures, [50, 30, 20, 10], RIGHT, [6, 5, 40, 15])
+    told = changes(engine, baseline, labelled=True)
+    assert (told.unit, told.worse, told.better, told.neither) == ("pictures", 1, 1, 0)
+    assert [(s.change, s.engine) for s in told.shown] == [
+        ("worse", "0 of 1 found, 1 wrong"),
+        ("better", "1 of 1 found, 0 wrong"),
+    ]
+
+
+def test_nothing_changed(pictures: Path) -> None:
+    same = read(pictures, "word0", "x", "y")
+    told = changes(same, same, labelled=True)
+    assert (told.changed, told.p_value, told.shown) == (0, 1.0, ())
+
+
+def test_without_labels_nothing_is_tested(pictures: Path) -> None:
+    told = changes(read(pictures, "a", "b", "c"), read(pictures, "a", "b", "d"), labelled=False)
+    assert (told.changed, told.p_value) == (1, None)
+
+
+def test_pictures_shown_have_a_limit(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    baseline, engine = read(pictures, "a", "b", "c"), read(pictures, "x", "y", "z")
+    monkeypatch.setattr(changes_module, "_CROPS", 2)
+    told = changes(engine, baseline, labelled=True)
+    assert (told.changed, len(told.shown)) == (3, 2)
+    monkeypatch.setattr(changes_module, "_LARGEST", len(told.shown[0].picture))
+    assert len(changes(engine, baseline, labelled=True).shown) == 1
+
+
+def test_texts_without_end_are_cut(pictures: Path) -> None:
+    crops = tuple(replace(crop, text="y" * 9999) for crop in load_dataset(pictures).crops)
+    engine, baseline = (replace(read(pictures, *t), crops=crops) for t in ("abc", "xbc"))
+    (shown,) = changes(engine, baseline, labelled=True).shown
+    assert len(shown.truth) == 301
