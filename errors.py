@@ -2,7 +2,7 @@
 
     OcrTrtError
     ├── UserError                exit 2: what was given cannot be used; the message says what to do
-    │   ├── InputFileError           a picture, model or data file is missing, damaged or too large
+    │   ├── InputFileError           an image, model or data file is missing, damaged or too large
     │   ├── SpecError                a model spec is wrong
     │   ├── TargetMissingError       a target's libraries or hardware are not here
     │   └── OutputError              the result cannot be written
@@ -30,7 +30,7 @@ class UserError(OcrTrtError):
 
 
 class InputFileError(UserError):
-    """A picture, model or data file is missing, damaged, too large or not allowed."""
+    """An image, model or data file is missing, damaged, too large or not allowed."""
 
 
 class SpecError(UserError):

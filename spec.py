@@ -47,17 +47,17 @@ class SourceSpec(_Part):
 
 
 class InputSpec(_Part):
-    """The model's image input, and how a picture becomes it: ``(pixel - mean) * scale``."""
+    """The model's image input, and how an image becomes it: ``(pixel - mean) * scale``."""
 
     name: str
     shape: tuple[int, int, int, int]
     """As the model takes it; for a recognizer the width is that of its widest bucket."""
     layout: Literal["NHWC", "NCHW"] = "NHWC"
-    color: Literal["RGB", "BGR", "GREY"] = "RGB"
+    color: Literal["RGB", "BGR", "GRAY"] = "RGB"
     mean: tuple[float, ...] = (0.0,)
     scale: tuple[float, ...] = (1 / 255,)
     pad: int = Field(127, ge=0, le=255)
-    """Pixel value around a picture that does not fill the input."""
+    """Pixel value around an image that does not fill the input."""
     max_batch: int = Field(1, ge=1, le=1024)
     """Above 1 the batch size stays free, from 1 to this."""
 
@@ -73,7 +73,7 @@ class InputSpec(_Part):
 
     @property
     def channels(self) -> int:
-        """Colour channels of the input."""
+        """Color channels of the input."""
         return self.shape[3 if self.layout == "NHWC" else 1]
 
     def shape_at(self, batch: int, width: int) -> tuple[int, int, int, int]:
@@ -86,15 +86,15 @@ class InputSpec(_Part):
     def _consistent(self) -> InputSpec:
         if min(self.shape) < 1 or max(self.shape) > 16384:
             raise ValueError(f"shape must be four numbers from 1 to 16384, got {list(self.shape)}")
-        wanted = 1 if self.color == "GREY" else 3
-        if self.channels != wanted:
+        expected = 1 if self.color == "GRAY" else 3
+        if self.channels != expected:
             raise ValueError(
-                f"color {self.color} means {wanted} channels, but shape {list(self.shape)} "
+                f"color {self.color} means {expected} channels, but shape {list(self.shape)} "
                 f"in layout {self.layout} has {self.channels}"
             )
         for name, values in (("mean", self.mean), ("scale", self.scale)):
-            if len(values) not in (1, wanted):
-                raise ValueError(f"{name} must hold 1 or {wanted} numbers, got {len(values)}")
+            if len(values) not in (1, expected):
+                raise ValueError(f"{name} must hold 1 or {expected} numbers, got {len(values)}")
         return self
 
 
@@ -109,7 +109,7 @@ class BoxSettings(_Part):
     """Shrunk regions thinner than this many map pixels are dropped."""
     max_boxes: int = Field(1000, ge=1, le=100_000)
     unclip_ratio: float = Field(1.5, ge=0, le=10)
-    """Growth of a region, as in differentiable binarisation."""
+    """Growth of a region, as in differentiable binarization."""
     shrink_ratio: float | None = Field(None, gt=0, lt=1)
     """The ratio regions were shrunk by in training; if given, growth is its exact inverse."""
 

@@ -59,7 +59,7 @@ def end_to_end(
     ``duration_s``: how long to time each pair that can be timed, at least.
 
     Raises:
-        InputFileError: a picture cannot be read.
+        InputFileError: an image cannot be read.
     """
     detectors = [each for each in measured if each.report.role == "detector"]
     recognizers = [each for each in measured if each.report.role == "recognizer"]
@@ -69,13 +69,13 @@ def end_to_end(
     pairs = list(_pairs(detector, recognizer))
     if all(pair.kind != "engine" for pair in pairs):
         return None
-    if dataset.labelled and not any(map(_can_be_read, dataset.scenes)):
+    if dataset.labeled and not any(map(_can_be_read, dataset.scenes)):
         notes.append(f"end to end: no scene of {dataset.folder} has a box with a text")
         return None
-    if not dataset.labelled and pairs[0].kind != "baseline":
+    if not dataset.labeled and pairs[0].kind != "baseline":
         return None
     results = [_read(pair, reporter) for pair in pairs]
-    if not dataset.labelled:
+    if not dataset.labeled:
         results = [_judged(result, results[0]) for result in results]
     baseline = results[0] if pairs[0].kind == "baseline" else None
     speeds = _speeds(pairs, dataset, duration_s, reporter)
@@ -89,11 +89,11 @@ def end_to_end(
                 result,
                 baseline,
                 run_by=pair.run_by,
-                labelled=dataset.labelled,
+                labeled=dataset.labeled,
             )
             for pair, result, speed in zip(pairs, results, speeds, strict=True)
         ),
-        accuracy_against="labels" if dataset.labelled else "model",
+        accuracy_against="labels" if dataset.labeled else "model",
     )
 
 

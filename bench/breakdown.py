@@ -17,7 +17,7 @@ from ..ocr.types import Image
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
 from .results import Breakdown, StratumRow
 
-_CONTRASTS = ("below 64 grey levels", "64 to 127", "from 128")
+_CONTRASTS = ("below 64 gray levels", "64 to 127", "from 128")
 _LENGTHS = (0, 1, 4, 7, 11, 21)
 """Characters at which a kind begins."""
 _HEIGHTS = (0, 8, 12, 16, 24, 32, 64)
@@ -53,7 +53,7 @@ def breakdowns(
     ``results``: at least one, by name of the system, all on the same samples.
 
     Raises:
-        InputFileError: a picture cannot be read.
+        InputFileError: an image cannot be read.
     """
     if isinstance(spec, RecognizerSpec):
         read = {n: r for n, r in results.items() if isinstance(r, RecognizerResult)}
@@ -70,7 +70,7 @@ def _line_breakdowns(
     for crop, line in zip(crops, crop_images(crops), strict=True):
         level = contrast_level(line)
         strata["width, pixels at the input's height"].append(_width(line, spec))
-        strata["contrast, 5th to 95th percentile of grey"].append((level, _CONTRASTS[level]))
+        strata["contrast, 5th to 95th percentile of gray"].append((level, _CONTRASTS[level]))
         strata["length, characters"].append(_range(len(crop.text), _LENGTHS))
     return tuple(_line_breakdown(by, kinds, results) for by, kinds in strata.items())
 
@@ -114,7 +114,7 @@ def _scene_breakdowns(
 
 
 def _heights(scene: SceneLabel, words: frozenset[int], settings: InputSpec) -> dict[int, float]:
-    """How high each word is once the picture is scaled to the input: its box's shorter side."""
+    """How high each word is once the image is scaled to the input: its box's shorter side."""
     rows, columns = load_image(scene.path).shape[:2]
     factor = min(settings.height / rows, settings.width / columns)
     return {word: factor * min(quad_size(scene.quads[word])) for word in sorted(words)}

@@ -30,12 +30,12 @@ class Extras:
     """What to measure beyond latency and accuracy.
 
     Attributes:
-        rivals: other ways to run the model as it is.
+        competitors: other ways to run the model as it is.
         load: how the engines and the model do under it.
         rooflines: what this machine can do, and how near each layer of the engines comes to it.
     """
 
-    rivals: bool = False
+    competitors: bool = False
     load: LoadSettings | None = None
     rooflines: bool = False
 
@@ -95,7 +95,7 @@ def _measured(
     spec = bundles[0].spec
     with ExitStack() as stack:
         with reporter.step(f"load and convert {spec.name}"):
-            systems = systems_of(bundles, notes, with_rivals=extras.rivals)
+            systems = systems_of(bundles, notes, with_competitors=extras.competitors)
         for system in systems:
             stack.enter_context(system.engine)
         latencies = measured_latencies(systems, settings, reporter)
@@ -123,7 +123,7 @@ def _measured(
     )
     if dataset is not None and results:
         with reporter.step(f"compare what {spec.name} found"):
-            report = _with_accuracy(report, systems, results, labelled=dataset.labelled)
+            report = _with_accuracy(report, systems, results, labeled=dataset.labeled)
     return Measured(report=report, systems=tuple(systems), results=results)
 
 
@@ -133,10 +133,10 @@ def _results(
     dataset: Dataset | None,
     reporter: Reporter,
 ) -> dict[int, Result]:
-    """Run the samples, but not with what computes the same as the baseline: reference, rivals."""
+    """Run the samples through every system whose outputs differ from the baseline's."""
     if dataset is None or not has_samples(dataset, spec):
         return {}
-    if not dataset.labelled and systems[0].kind != "baseline":
+    if not dataset.labeled and systems[0].kind != "baseline":
         return {}
     return {
         index: run_samples(system.engine, dataset, reporter)
@@ -146,28 +146,28 @@ def _results(
 
 
 def _why_not_measured(systems: list[System], dataset: Dataset) -> str:
-    if not dataset.labelled and systems[0].kind != "baseline":
+    if not dataset.labeled and systems[0].kind != "baseline":
         return f"{dataset.folder} has no labels, and there is no model to agree with"
     return f"{dataset.folder} holds nothing to measure accuracy on"
 
 
 def _with_accuracy(
-    report: ModelReport, systems: list[System], results: dict[int, Result], *, labelled: bool
+    report: ModelReport, systems: list[System], results: dict[int, Result], *, labeled: bool
 ) -> ModelReport:
     """Add what the results say: against the labels, or else against the baseline's results."""
-    if not labelled:
+    if not labeled:
         results = {index: judged(result, results[0]) for index, result in results.items()}
     baseline = results[0] if systems[0].kind == "baseline" else None
     rows = list(report.systems)
     for index, result in results.items():
         run_by = systems[index].run_by
-        rows[index] = scored(rows[index], result, baseline, run_by=run_by, labelled=labelled)
-    worst_of, worst = _worst(systems, results) if labelled else ("", ())
+        rows[index] = scored(rows[index], result, baseline, run_by=run_by, labeled=labeled)
+    worst_of, worst = _worst(systems, results) if labeled else ("", ())
     named = {systems[index].short_label: result for index, result in results.items()}
     return report.model_copy(
         update={
             "systems": tuple(rows),
-            "accuracy_against": "labels" if labelled else "model",
+            "accuracy_against": "labels" if labeled else "model",
             "breakdowns": breakdowns(named, systems[0].engine.spec),
             "worst_of": worst_of,
             "worst": worst,

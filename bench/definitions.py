@@ -14,23 +14,23 @@ TIMES = (
     "Percentiles as trtexec takes them: number max(n - 1 - int((1 - p/100) n), 0) of n sorted "
     "values; no p99 below 100 queries. Variation: coefficient of variation, the standard deviation "
     "of all n as a share of the mean.",
-    "Throughput: pictures per second of time spent in queries (trtexec's is queries per second of "
+    "Throughput: images per second of time spent in queries (trtexec's is queries per second of "
     "the whole run). Speed-up: ratio of the medians.",
 )
-RIVALS = (
-    "Rivals: the model as it is, run otherwise. TensorFlow eager: called as it was loaded (the "
+COMPETITORS = (
+    "Competitors: the model as it is, run otherwise. TensorFlow eager: called as loaded (the "
     "signature of a SavedModel is a graph already); XLA: tf.function(jit_compile=True); openvino: "
     "the user's own file, read by OpenVINO and compiled with its defaults, in the precision "
     "that it then says it runs in. Each is compared with the model on the same noise at all batch "
     "sizes; other numbers: they differ by more than the spec allows an fp32 engine.",
 )
 LOAD = (
-    "Load: one picture per request; requests wait in one queue, first come, first served. An "
+    "Load: one image per request; requests wait in one queue, first come, first served. An "
     "engine runs as many at once as `ocr-trt tune` found best, or one per core. Latency "
     "counts from when a request was sent (closed loop) or due (open loop) to having the output, "
     "waiting included.",
     "Closed loop: each client sends its next request when it has the answer to its last one. "
-    "Pictures per second of the whole run.",
+    "Images per second of the whole run.",
     "Open loop: requests are due at the times of a Poisson process with rate times duration events "
     "(so many times, drawn uniformly by NumPy's default_rng(0)), whether or not the engine is "
     "ready: a stall is felt by all that were due in it (no coordinated omission). Without --rate: "
@@ -41,9 +41,9 @@ LOAD = (
     "or 5 %.",
 )
 PIPELINE = (
-    "Whole pictures: from the file to the text. One worker: the systems read each picture in turn; "
-    "pictures per second are their number by the sum of their median times; stages are means of "
-    "each picture's medians. More workers: of the median pass over all pictures, with as many "
+    "Whole images: from the file to the text. One worker: the systems read each image in turn; "
+    "images per second are their number by the sum of their median times; stages are means of "
+    "each image's medians. More workers: of the median pass over all images, with as many "
     "batches at once as `ocr-trt tune` found best, or one per core, and two workers more. "
-    "Speed-up: pictures per second against one worker of the model. The first pass does not count.",
+    "Speed-up: images per second against one worker of the model. The first pass does not count.",
 )

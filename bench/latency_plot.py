@@ -5,7 +5,12 @@ from __future__ import annotations
 from ..report.plots import INK, WIDTH, plain_axes, svg_text
 from .results import ModelReport
 
-COLORS = {"baseline": "#7f7f7f", "reference": "#9ecae1", "rival": "#bdbdbd", "engine": "#2171b5"}
+COLORS = {
+    "baseline": "#7f7f7f",
+    "reference": "#9ecae1",
+    "competitor": "#bdbdbd",
+    "engine": "#2171b5",
+}
 
 
 def latency_plot(model: ModelReport) -> str:

@@ -61,16 +61,16 @@ def _timed(model: ModelReport, group: Sequence[Bundle], reporter: Reporter) -> _
 def _layer_times(bundle: Bundle, batch: int) -> tuple[LayerTime, ...]:
     entry, spec = bundle.manifest.engines[-1], bundle.spec
     shape = (batch, spec.input.channels, spec.input.height, entry.width)
-    pictures = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     choice = choice_for(bundle, "latency")  # as latencies are timed
     settings = RunSettings(
         model=bundle.path(entry.model),
         is_trusted=bundle.is_trusted,
-        lanes=choice.lanes,
+        streams=choice.streams,
         threads=choice.threads,
     )
     target = backend(bundle.manifest.target)
-    return target.layer_times(bundle.path(entry.plan), pictures, settings)
+    return target.layer_times(bundle.path(entry.plan), images, settings)
 
 
 def _with_rooflines(
@@ -90,8 +90,8 @@ def _with_rooflines(
 def _roofline(
     bundle: Bundle, stats: LatencyStats, times: Sequence[LayerTime], peaks: Peaks
 ) -> Roofline:
-    typed = onnx.load(bundle.path(bundle.manifest.engines[-1].model))
-    work = graph_work(typed, stats.batch)
+    quantized = onnx.load(bundle.path(bundle.manifest.engines[-1].model))
+    work = graph_work(quantized, stats.batch)
     asked = bundle.manifest.precision
     precision: Precision = "int8" if asked == "best" else asked
     rows = layer_rows(times, work, peaks)

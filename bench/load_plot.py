@@ -26,7 +26,7 @@ def load_plot(model: ModelReport) -> str:
     closed.set_xscale("log", base=2)
     closed.xaxis.set_major_formatter("{x:g}")
     closed.set_xlabel("clients, each with one request at a time", color=INK, fontsize=10)
-    closed.set_ylabel("pictures/s", color=INK, fontsize=10)
+    closed.set_ylabel("images/s", color=INK, fontsize=10)
     closed.legend(frameon=False, labelcolor=INK, fontsize=9)
     opened.set_yscale("log")
     opened.yaxis.set_major_formatter("{x:g}")

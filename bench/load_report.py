@@ -7,7 +7,7 @@ from .results import ModelReport
 
 CLOSED_HEADER = (
     *("system", "at once", "clients", "p50 ms", "p90 ms", "p99 ms", "max ms"),
-    *("requests", "pictures/s"),
+    *("requests", "images/s"),
 )
 OPEN_HEADER = (
     *("system", "offered /s", "achieved /s", "p50 ms", "p90 ms", "p99 ms", "max ms"),
@@ -30,7 +30,7 @@ def closed_rows(model: ModelReport) -> list[list[str]]:
     """Return the cells of the table of clients: one row per system and number of clients."""
     return [
         [
-            *(row.label, str(row.load.lanes), str(each.clients)),
+            *(row.label, str(row.load.streams), str(each.clients)),
             *_cells(each.waits),
             f"{each.throughput:.1f}",
         ]
@@ -53,7 +53,7 @@ def open_rows(model: ModelReport) -> list[list[str]]:
 
 def load_words(model: ModelReport) -> str:
     """Say what the plot of load shows."""
-    closed = [f"{row[0]}, clients {row[2]}: {row[-1]} pictures/s" for row in closed_rows(model)]
+    closed = [f"{row[0]}, clients {row[2]}: {row[-1]} images/s" for row in closed_rows(model)]
     opened = [f"{row[0]} at {row[1]}/s: {row[3]} and {row[4]} ms" for row in open_rows(model)]
     return (
         f"Line charts. Throughput by clients: {'; '.join(closed)}. "

@@ -1,4 +1,4 @@
-"""The whole pipeline's speed in a report: table, picture, words."""
+"""The whole pipeline's speed in a report: table, image, words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLORS = (
     *("#c7e9c0", "#fdd0a2", "#d94801", "#fdae6b"),
 )
 PIPELINE_HEADER = (
-    *("system", "workers", "pictures/s", "speed-up", "ms"),
+    *("system", "workers", "images/s", "speed-up", "ms"),
     *(_NAMES[stage] for stage in STAGES),
 )
 
@@ -48,7 +48,7 @@ def pipeline_rows(model: ModelReport) -> list[list[str]]:
 
 
 def pipeline_plot(model: ModelReport) -> str:
-    """Draw where the time of a picture goes, a bar per system, as SVG text."""
+    """Draw where the time of an image goes, a bar per system, as SVG text."""
     from matplotlib.figure import Figure
 
     shown = [(row, speed) for row, speed in _speeds(model) if speed.stages][::-1]
@@ -60,7 +60,7 @@ def pipeline_plot(model: ModelReport) -> str:
         axes.barh(range(len(shown)), parts, left=left, color=color, label=_NAMES[stage])
         left = [start + part for start, part in zip(left, parts, strict=True)]
     axes.set_yticks(range(len(shown)), [row.label for row, _ in shown])
-    axes.set_xlabel("ms per picture", color=INK, fontsize=10)
+    axes.set_xlabel("ms per image", color=INK, fontsize=10)
     figure.legend(loc="outside upper left", ncols=4, fontsize=9, frameon=False, labelcolor=INK)
     plain_axes(axes)
     return svg_text(figure)
@@ -74,4 +74,4 @@ def pipeline_words(model: ModelReport) -> str:
         for row, speed in _speeds(model)
         if speed.stages
     ]
-    return f"Stacked bars of the time per picture by stage. {'; '.join(told)}."
+    return f"Stacked bars of the time per image by stage. {'; '.join(told)}."

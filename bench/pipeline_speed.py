@@ -1,9 +1,9 @@
-"""How fast whole pictures are read, from the file to the text, and where the time goes.
+"""How fast whole images are read, from the file to the text, and where the time goes.
 
-* One at a time: a picture is read by each system in turn before the next picture is; throughput is
-  the number of pictures by the sum of each one's median time. Stages: median of each picture, then
-  the mean of all pictures.
-* Several at a time: all pictures are read by the workers, in passes that take turns; throughput is
+* One at a time: an image is read by each system in turn before the next image is; throughput is
+  the number of images by the sum of each one's median time. Stages: median of each image, then
+  the mean of all images.
+* Several at a time: all images are read by the workers, in passes that take turns; throughput is
   that of the median pass.
 
 The first pass does not count. Passes are made until every system has been timed for the duration.
@@ -28,7 +28,7 @@ from ..pipeline.reader import OcrReader, TextLine
 from ..pipeline.workers import in_order
 from .results import PipelineSpeed
 
-MOST_PICTURES = 20
+MOST_IMAGES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Pipeline:
 
 
 class _Alone:
-    """Reads one picture at a time. ``seconds``: by picture and pass; ``stages``: of the same."""
+    """Reads one image at a time. ``seconds``: by image and pass; ``stages``: of the same."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._clock = StageClock()
@@ -55,11 +55,11 @@ class _Alone:
         return sum(sum(passes[1:]) for passes in self._seconds.values())
 
     def read(self, file: Path) -> None:
-        """Read one picture."""
+        """Read one image."""
         before, start = dict(self._clock.seconds), time.perf_counter()
         with self._clock("load"):
-            picture = load_image(file)
-        self._reader.read(picture)
+            image = load_image(file)
+        self._reader.read(image)
         self._seconds[file].append(time.perf_counter() - start)
         after = self._clock.seconds
         self._stages[file].append({stage: after[stage] - before[stage] for stage in STAGES})
@@ -77,7 +77,7 @@ class _Alone:
         }
         return PipelineSpeed(
             workers=1,
-            pictures=len(whole),
+            images=len(whole),
             passes=len(next(iter(self._seconds.values()))) - 1,
             throughput=len(whole) / sum(whole),
             stages=dict(stages),
@@ -85,12 +85,12 @@ class _Alone:
 
 
 class _Workers:
-    """Read several pictures at a time. ``seconds``: of each pass."""
+    """Read several images at a time. ``seconds``: of each pass."""
 
     def __init__(self, reader: OcrReader) -> None:
         self._readers = [reader] * reader.workers
         self._seconds: list[float] = []
-        self._pictures = 0
+        self._images = 0
 
     @property
     def timed(self) -> float:
@@ -98,19 +98,19 @@ class _Workers:
         return sum(self._seconds[1:])
 
     def read(self, files: Sequence[Path]) -> None:
-        """Read all pictures."""
+        """Read all images."""
         start = time.perf_counter()
         list(in_order(_read, self._readers, files))
         self._seconds.append(time.perf_counter() - start)
-        self._pictures = len(files)
+        self._images = len(files)
 
     def speed(self) -> PipelineSpeed:
         """Sum up what was read."""
         return PipelineSpeed(
             workers=len(self._readers),
-            pictures=self._pictures,
+            images=self._images,
             passes=len(self._seconds) - 1,
-            throughput=self._pictures / statistics.median(self._seconds[1:]),
+            throughput=self._images / statistics.median(self._seconds[1:]),
         )
 
 
@@ -124,19 +124,19 @@ def pipeline_speeds(
     duration_s: float,
     reporter: Reporter,
 ) -> list[tuple[PipelineSpeed, ...]]:
-    """Time pipelines on pictures, ``MOST_PICTURES`` at most; one or two results for each.
+    """Time pipelines on images, ``MOST_IMAGES`` at most; one or two results for each.
 
     Those with bundles are timed in throughput mode as well, where that means several workers.
 
     Raises:
-        InputFileError: a picture cannot be read.
+        InputFileError: an image cannot be read.
     """
-    files = files[:MOST_PICTURES]
+    files = files[:MOST_IMAGES]
     with ExitStack() as stack:
         alone = [_Alone(each) for each in pipelines]
         several = [_workers(each, stack) for each in pipelines]
         crews = [crew for crew in several if crew is not None]
-        with reporter.step("time whole pictures", 100) as advance:
+        with reporter.step("time whole images", 100) as advance:
             while (least := _least([*alone, *crews])) < duration_s:
                 advance(round(100 * least / duration_s))
                 for file in files:

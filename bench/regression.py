@@ -21,14 +21,14 @@ from ..errors import InputFileError, UserError
 from .results import ModelReport, Report, SystemRow
 
 LATENCIES = ("latency", "p90", "p99", "throughput")
-"""Milliseconds (latency: the median), and pictures per second."""
+"""Milliseconds (latency: the median), and images per second."""
 ACCURACIES = (
     *("hmean", "precision", "recall", "word_accuracy", "loose_word_accuracy", "cer"),
     *("e2e_hmean", "e2e_precision", "e2e_recall"),
 )
 """Points, 0..100."""
 MEASURES = (*LATENCIES, "speedup", *ACCURACIES)
-LARGEST_REPORT = 1 << 28  # bytes; it has pictures in it
+LARGEST_REPORT = 1 << 28  # bytes; it has images in it
 
 _RULE = re.compile(
     r"(?P<measure>\w+)(@(?P<batch>\d{1,4}))?\s*(?P<sign>[<>])\s*"

@@ -25,11 +25,11 @@ DEFINITIONS = (
     "End to end: ICDAR 2015 protocol, task 4.4, without lexicon: a box matched as above counts if "
     "its text is right, in any case; one of !?.:,*\"()·[]/' may be missing at either end; words "
     "without a known text are don't-care.",
-    "[low, high]: 95 % confidence intervals, BCa bootstrap (Efron, 1987): whole pictures are drawn "
+    "[low, high]: 95 % confidence intervals, BCa bootstrap (Efron, 1987): whole images are drawn "
     "again with all their words, 5000 times, seed 0. Differences: of an engine and its model on "
-    "the same draws. None below 8 pictures.",
+    "the same draws. None below 8 images.",
     "p: two-sided exact sign test (on words right or wrong: McNemar's) on the changed samples, as "
-    "if each were independent. A word is worse with more edits to the truth, a picture with more "
+    "if each were independent. A word is worse with more edits to the truth, an image with more "
     "words missed and boxes wrong.",
 )
 FILES = ("report.json", "report.md", "report.html")
@@ -38,12 +38,12 @@ FILES = ("report.json", "report.md", "report.html")
 def definitions_of(report: Report) -> tuple[str, ...]:
     """Say what the figures of a report mean, those that are in it."""
     rows = [row for model in report.models for row in model.systems]
-    rivals = definitions.RIVALS if any(row.kind == "rival" for row in rows) else ()
+    competitors = definitions.COMPETITORS if any(row.kind == "competitor" for row in rows) else ()
     load = definitions.LOAD if any(row.load for row in rows) else ()
     whole = report.end_to_end.systems if report.end_to_end else ()
     pipeline = definitions.PIPELINE if any(row.pipeline for row in whole) else ()
     roofs = roofline_words.DEFINITIONS if report.peaks else ()
-    return (*DEFINITIONS, *rivals, *load, *pipeline, *roofs)
+    return (*DEFINITIONS, *competitors, *load, *pipeline, *roofs)
 
 
 def _number(value: float | None, digits: int = 1) -> str:
@@ -73,7 +73,7 @@ def latency_rows(model: ModelReport) -> list[list[str]]:
 
 LATENCY_HEADER = (
     *("system", "batch", "p50 ms", "p90 ms", "p99 ms", "mean ms"),
-    *("pictures/s", "variation", "queries", "speed-up"),
+    *("images/s", "variation", "queries", "speed-up"),
 )
 
 
@@ -92,7 +92,7 @@ def accuracy_header(model: ModelReport) -> tuple[str, ...]:
             *("system", "words", "CER", "difference", "word accuracy", "difference"),
             "loose word accuracy",
         )
-    return ("system", "pictures", "hmean", "difference", "precision", "recall")
+    return ("system", "images", "hmean", "difference", "precision", "recall")
 
 
 def _measured(found: AccuracyRow, measure: Measure) -> str:
@@ -192,7 +192,7 @@ def _render(name: str, report: Report, *, escape: bool) -> str:
     )
 
 
-def without_pictures(report: Report) -> dict[str, Any]:
+def without_images(report: Report) -> dict[str, Any]:
     """Return the report as plain data for JSON, without the samples it shows."""
     data = report.model_dump(mode="json")
     for model in (*data["models"], data["end_to_end"] or {}):

@@ -12,7 +12,7 @@ from ..measure.peaks import Peaks
 from ..measure.results import AccuracyRow, Changes, Difference, Sample
 from .roofline import Roofline
 
-Kind = Literal["baseline", "reference", "rival", "engine"]
+Kind = Literal["baseline", "reference", "competitor", "engine"]
 """The model itself; its fp32 graph in onnxruntime; another way to run the model as it is; an engine
 built from it."""
 
@@ -40,15 +40,15 @@ class Breakdown(_Part):
 
 
 class PipelineSpeed(_Part):
-    """How fast whole pictures are read, by so many workers at a time."""
+    """How fast whole images are read, by so many workers at a time."""
 
     workers: int
-    pictures: int
+    images: int
     passes: int
     throughput: float
-    """Pictures per second."""
+    """Images per second."""
     stages: dict[str, float] = {}
-    """Milliseconds per picture, of one worker."""
+    """Milliseconds per image, of one worker."""
 
 
 class SystemRow(_Part):
@@ -58,7 +58,7 @@ class SystemRow(_Part):
     kind: Kind
     latencies: tuple[LatencyStats, ...] = ()
     difference: float | None = None
-    """Of a rival's output from the baseline's on noise, the largest."""
+    """Of a competitor's output from the baseline's on noise, the largest."""
     load: Load | None = None
     accuracy: AccuracyRow | None = None
     differences: tuple[Difference, ...] = ()

@@ -23,7 +23,7 @@ class LayerRow(_Part):
     """One layer of a plan, in its place in the roofline."""
 
     name: str
-    """Of the node that gives its result in the typed graph; the target's own if there is none."""
+    """The node of the quantized graph that computes its result; else the target's own name."""
     kind: str
     precision: str
     """What it computes in; "" if the target has another word for it."""

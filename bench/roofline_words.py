@@ -19,7 +19,7 @@ _UNLIKE = 1.25
 
 DEFINITIONS = (
     "FLOPs: multiply-adds, as two, of Conv, ConvTranspose, MatMul, Gemm, Einsum, LSTM, GRU and RNN "
-    "of the typed graph, those over padding too. Elementwise ops, pooling, softmax and norms count "
+    "of the quantized graph, over padding too. Elementwise ops, pooling, softmax and norms count "
     "bytes only. Bytes: inputs, outputs and weights of the layers that the target made, as they "
     "are stored; of an input that a part is taken of, that part.",
     "Peaks: the better of two measurements, before the layers were timed and after. FLOP/s: the "

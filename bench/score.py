@@ -39,19 +39,19 @@ def measures_of(result: Result) -> dict[Measure, MeasureOfSums]:
 
 
 def rows_of(result: Result) -> Sums:
-    """Return a row per picture: matched, detected, truth; or edits, characters, exact, words."""
+    """Return a row per image: matched, detected, truth; or edits, characters, exact, words."""
     if isinstance(result, DetectorResult):
         counts = [(c.matched, c.detected, c.truth) for c in result.counts]
         return np.array(counts, np.float64).reshape(-1, 3)
-    pictures: dict[object, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    images: dict[object, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for index, crop in enumerate(result.crops):
         edits = result.edits(index)
         for place, number in enumerate((edits, len(crop.text), int(edits == 0), 1)):
-            pictures[crop.path][place] += number
-    return np.array(list(pictures.values()), np.float64).reshape(-1, 4)
+            images[crop.path][place] += number
+    return np.array(list(images.values()), np.float64).reshape(-1, 4)
 
 
-def accuracy_row(result: Result, run_by: str, *, labelled: bool) -> AccuracyRow:
+def accuracy_row(result: Result, run_by: str, *, labeled: bool) -> AccuracyRow:
     """Return the measures of one system, with their intervals. ``run_by``: what ran it."""
     rows = rows_of(result)
     intervals: dict[str, Interval] = {
@@ -63,7 +63,7 @@ def accuracy_row(result: Result, run_by: str, *, labelled: bool) -> AccuracyRow:
         texts = result.score
         return AccuracyRow(
             word_accuracy=texts.word_accuracy,
-            loose_word_accuracy=result.loose_word_accuracy if labelled else None,
+            loose_word_accuracy=result.loose_word_accuracy if labeled else None,
             cer=texts.cer,
             intervals=intervals,
             samples=texts.count,
@@ -91,11 +91,11 @@ def differences(engine: Result, baseline: Result) -> tuple[Difference, ...]:
 
 
 def scored(
-    row: SystemRow, result: Result, baseline: Result | None, *, run_by: str, labelled: bool
+    row: SystemRow, result: Result, baseline: Result | None, *, run_by: str, labeled: bool
 ) -> SystemRow:
     """Return the row with its accuracy, and an engine's with what changed from the baseline."""
-    update: dict[str, object] = {"accuracy": accuracy_row(result, run_by, labelled=labelled)}
+    update: dict[str, object] = {"accuracy": accuracy_row(result, run_by, labeled=labeled)}
     if row.kind == "engine" and baseline is not None:
         update["differences"] = differences(result, baseline)
-        update["changes"] = changes(result, baseline, labelled=labelled)
+        update["changes"] = changes(result, baseline, labeled=labeled)
     return row.model_copy(update=update)

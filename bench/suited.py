@@ -27,25 +27,25 @@ def check_comparable(rules: Sequence[Rule], bundles: Sequence[Bundle], old: Repo
         check_engines([(spec.name, shape, label) for label in labels_of(group)], old)
 
 
-def check_suited(rule: Rule, bundles: Sequence[Bundle], *, is_labelled: bool) -> None:
+def check_suited(rule: Rule, bundles: Sequence[Bundle], *, is_labeled: bool) -> None:
     """Check that a rule can be broken by an engine of a bundle, as far as bundles tell.
 
     Raises:
         UserError: none of them will be measured so; says what will be.
     """
     is_accuracy = rule.measure in ACCURACIES
-    why = _accuracy(rule, bundles, is_labelled) if is_accuracy else _time(rule, bundles)
+    why = _accuracy(rule, bundles, is_labeled) if is_accuracy else _time(rule, bundles)
     if why:
         raise UserError(f"--fail-on {rule.text!r}: no engine here can be held to it: {why}")
 
 
-def _accuracy(rule: Rule, bundles: Sequence[Bundle], is_labelled: bool) -> str:
+def _accuracy(rule: Rule, bundles: Sequence[Bundle], is_labeled: bool) -> str:
     roles = sorted(group[0].spec.role for group in grouped(bundles))
-    if rule.measure == _LABELS_ONLY and not is_labelled:
-        return f"{_LABELS_ONLY} needs pictures with labels"
+    if rule.measure == _LABELS_ONLY and not is_labeled:
+        return f"{_LABELS_ONLY} needs images with labels"
     if rule.measure.startswith("e2e_"):
-        wanted = ["detector", "recognizer"]
-        return "" if roles == wanted else f"{rule.measure} is of {_told(wanted)}{_given(roles)}"
+        expected = ["detector", "recognizer"]
+        return "" if roles == expected else f"{rule.measure} is of {_told(expected)}{_given(roles)}"
     is_box = rule.measure in ("hmean", "precision", "recall")
     role = "detector" if is_box else "recognizer"
     return "" if role in roles else f"{rule.measure} is of {_told([role])}{_given(roles)}"

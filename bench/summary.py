@@ -70,8 +70,8 @@ def _speed(model: ModelReport, row: SystemRow) -> str:
 def _pipeline_speed(model: ModelReport, own: PipelineSpeed) -> str:
     base = next((r.pipeline[0] for r in model.systems if r.kind == "baseline" and r.pipeline), None)
     if base is None:
-        return f"{own.throughput:.1f} pictures per second"
-    return f"{own.throughput / base.throughput:.1f} times as many pictures per second"
+        return f"{own.throughput:.1f} images per second"
+    return f"{own.throughput / base.throughput:.1f} times as many images per second"
 
 
 def points_lost(difference: Difference) -> tuple[float, float, float]:

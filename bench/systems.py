@@ -21,7 +21,7 @@ from ..engines.engine import Engine, engine_from_bundle
 from ..engines.onnxruntime.backend import runner_from_model
 from ..engines.targets import backend
 from ..engines.tensorflow.baseline import baseline_runner
-from ..engines.tensorflow.competitors import Rival, rivals_of
+from ..engines.tensorflow.competitors import Competitor, competitors_of
 from ..errors import InputFileError, OcrTrtError
 from ..spec import DetectorSpec, RecognizerSpec
 from .results import Kind
@@ -34,7 +34,7 @@ class System:
     """A system under comparison. ``timed``: whether its latency says anything here.
 
     ``bundle``: the engine's.
-    ``difference``: of a rival's output from the baseline's, the largest.
+    ``difference``: of a competitor's output from the baseline's, the largest.
     """
 
     engine: Engine
@@ -47,7 +47,7 @@ class System:
     @property
     def run_by(self) -> str:
         """What runs it when its accuracy is measured."""
-        return self.engine.label if self.timed else "onnxruntime on the typed graph"
+        return self.engine.label if self.timed else "onnxruntime on the quantized graph"
 
     @property
     def short_label(self) -> str:
@@ -71,17 +71,17 @@ def timed_batches(spec: DetectorSpec | RecognizerSpec) -> tuple[int, ...]:
 
 
 def systems_of(
-    bundles: Sequence[Bundle], notes: list[str], *, with_rivals: bool = False
+    bundles: Sequence[Bundle], notes: list[str], *, with_competitors: bool = False
 ) -> list[System]:
     """Return what bundles of one model are compared with, and the bundles; adds to ``notes``.
 
-    The model comes first, if it is at hand, and its fp32 graph second; then, if they are wanted,
+    The model comes first, if it is at hand, and its fp32 graph second; then, if they are expected,
     other ways to run the model.
     """
-    return [*_sources(bundles[0], notes, with_rivals), *_engine_systems(bundles)]
+    return [*_sources(bundles[0], notes, with_competitors), *_engine_systems(bundles)]
 
 
-def _sources(bundle: Bundle, notes: list[str], with_rivals: bool) -> list[System]:
+def _sources(bundle: Bundle, notes: list[str], with_competitors: bool) -> list[System]:
     """The model itself, and its fp32 graph in onnxruntime; nothing if the model is not at hand."""
     spec = bundle.spec
     try:
@@ -101,32 +101,35 @@ def _sources(bundle: Bundle, notes: list[str], with_rivals: bool) -> list[System
         label="onnxruntime fp32", spec=spec, open_runner=partial(_open_graph, graph, spec)
     )
     reference = System(engine=engine, kind="reference")
-    if not with_rivals:
+    if not with_competitors:
         return [baseline, reference]
-    rivals = (_rival_system(rival, baseline, notes) for rival in rivals_of(source, spec))
-    return [baseline, reference, *filter(None, rivals)]
+    competitors = (
+        _competitor_system(competitor, baseline, notes)
+        for competitor in competitors_of(source, spec)
+    )
+    return [baseline, reference, *filter(None, competitors)]
 
 
-def _rival_system(rival: Rival, baseline: System, notes: list[str]) -> System | None:
-    """Open a rival and try it at all batch sizes; if it cannot run the model, a note says why."""
+def _competitor_system(competitor: Competitor, baseline: System, notes: list[str]) -> System | None:
+    """Open a competitor and try every batch size; if it cannot run the model, a note says why."""
     spec, allowed = baseline.engine.spec, baseline.engine.spec.accuracy.max_difference
     runner: Runner | None = None
     try:
-        runner = rival.open()
+        runner = competitor.open()
         difference = _difference(runner, baseline.engine.runner(), spec)
     except Exception as error:  # every framework has its own
         if runner is not None:
             runner.close()
         text = re.sub(r"\[_Xla[^]]*\]", "", " ".join(str(error).split()))  # XLA's settings
         reason = text[:200].rstrip() or type(error).__name__
-        notes.append(f"{spec.name}: {rival.label} cannot run it: {reason}")
+        notes.append(f"{spec.name}: {competitor.label} cannot run it: {reason}")
         return None
     is_other = difference > allowed
     label = f"{runner.label}, other numbers" if is_other else runner.label
     than = f", an fp32 engine may by {allowed:g}" if is_other else ""
     return System(
         engine=Engine(label=label, spec=spec, open_runner=partial(_as_it_is, runner)),
-        kind="rival",
+        kind="competitor",
         note=f"its output differs from the model's by {difference:.1e} at most{than}",
         difference=difference,
     )
@@ -145,12 +148,12 @@ def _difference(runner: Runner, baseline: Runner, spec: DetectorSpec | Recognize
     largest = 0.0
     for batch in timed_batches(spec):
         noise = pixel_noise(spec.input, batch, spec.input.width, np.random.default_rng(0))
-        own, wanted = runner.run(noise), baseline.run(noise)
-        if own.shape != wanted.shape:
+        own, expected = runner.run(noise), baseline.run(noise)
+        if own.shape != expected.shape:
             raise ValueError(
-                f"it gives {list(own.shape)} at batch {batch}, the model {list(wanted.shape)}"
+                f"it gives {list(own.shape)} at batch {batch}, the model {list(expected.shape)}"
             )
-        difference = float(np.abs(own - wanted).max())
+        difference = float(np.abs(own - expected).max())
         if not np.isfinite(difference):
             raise ValueError(f"its output or the model's at batch {batch} is not finite")
         largest = max(largest, difference)
@@ -177,19 +180,22 @@ def labels_of(bundles: Sequence[Bundle]) -> list[str]:
 
 
 def engine_system(bundle: Bundle, label: str) -> System:
-    """Return a bundle opened, or its typed graph in onnxruntime where its target cannot run."""
+    """Return a bundle opened, or its quantized graph in onnxruntime where its target cannot run."""
     target = backend(bundle.manifest.target)
-    presence = target.presence()
+    availability = target.availability()
     is_known = bundle.manifest.precision in (*target.precisions, "best")
     if is_known and target.can_run_built(bundle.manifest.settings):
         engine = engine_from_bundle(bundle, label=label)
         return System(engine=engine, kind="engine", bundle=bundle)
     paths = {entry.width: bundle.path(entry.model) for entry in bundle.manifest.engines}
 
-    def open_typed(width: int) -> Runner:
+    def open_quantized(width: int) -> Runner:
         graph = emulated(onnx.load(paths[width]))  # as the build's verdict was found
         return runner_from_model(graph, label=label, max_batch=bundle.spec.input.max_batch)
 
-    engine = Engine(label=label, spec=bundle.spec, open_runner=open_typed)
-    note = f"not run here ({presence.reason}); accuracy is that of its typed graph in onnxruntime"
+    engine = Engine(label=label, spec=bundle.spec, open_runner=open_quantized)
+    note = (
+        f"not run here ({availability.reason}); accuracy is that of its quantized graph in "
+        "onnxruntime"
+    )
     return System(engine=engine, kind="engine", bundle=bundle, timed=False, note=note)

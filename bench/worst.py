@@ -1,4 +1,4 @@
-"""The samples an engine did worst on, as pictures for the report."""
+"""The samples an engine did worst on, as images for the report."""
 
 from __future__ import annotations
 

@@ -62,27 +62,27 @@ def _cases() -> list[Case]:
         (pool, "float16 4x32x640x640 in HWC8", (packed(wide),), {}),
         (spread, "float16 4x32x320x320 in HWC8", (packed(small), packed(place)), {}),
     ]
-    return [*found, *_picture_cases()]
+    return [*found, *_image_cases()]
 
 
-def _picture_cases() -> list[Case]:
+def _image_cases() -> list[Case]:
     """A photograph for the detector, as it is and scaled down; its lines; a map with text."""
     rng = np.random.default_rng(1)
     mean, scale = np.full(3, 127.5, np.float32), np.full(3, 1 / 127.5, np.float32)
     colors = (COLORS["RGB"], mean, scale)
     found: list[Case] = []
     for rows, columns in ((3000, 4000), (640, 640)):
-        picture = rng.integers(0, 256, (rows, columns, 3), np.uint8)
+        image = rng.integers(0, 256, (rows, columns, 3), np.uint8)
         fitted = round(640 * rows / columns)
         sizes = {"rows": fitted, "columns": 640, "height": 640, "width": 640}
         attributes = {**sizes, "pad": 0, "area": int(columns > 640), "to": 10}
         what = f"{columns}x{rows} to float16"
-        found.append((PLUGINS["ImageToTensor"], what, (picture, *colors), attributes))
+        found.append((PLUGINS["ImageToTensor"], what, (image, *colors), attributes))
     corner = rng.uniform(0, (3600, 2900), (64, 2)).astype(np.float32)
     quads = corner[:, None] + np.array([[0, 0], [320, 0], [320, 40], [0, 40]], np.float32)
-    picture = rng.integers(0, 256, (3000, 4000, 3), np.uint8)
+    image = rng.integers(0, 256, (3000, 4000, 3), np.uint8)
     crops = {"height": 32, "width": 320, "pad": 0, "to": 10}
-    found.append((PLUGINS["CropWarp"], "64 lines to float16", (picture, quads, *colors), crops))
+    found.append((PLUGINS["CropWarp"], "64 lines to float16", (image, quads, *colors), crops))
     rows, columns = np.mgrid[:640, :640]
     text = ((rows % 40 < 12) & (columns % 160 < 120)).astype(np.float32)[None]
     limits = {"max_components": 256, "max_rows": 4096}

@@ -1,8 +1,8 @@
-"""Large pictures whole and in tiles, and turned words: figures of docs/decisions/0017.
+"""Large images whole and in tiles, and turned words: figures of docs/decisions/0017.
 
     python benchmarks/large_images.py demo-output      a folder that `ocr-trt demo` has filled
 
-Pictures are mosaics of the labelled sample scenes, text of their own size.
+Images are mosaics of the labeled sample scenes, text of their own size.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def mosaic(scenes: list[Scene], columns: int) -> Scene:
     for number, (_, own, skip) in enumerate(scenes):
         quads.append(own + np.float32([number % columns * side, number // columns * side]))
         ignore += skip
-    pictures = [scene[0] for scene in scenes]
-    rows = [np.hstack(pictures[i : i + columns]) for i in range(0, len(scenes), columns)]
+    images = [scene[0] for scene in scenes]
+    rows = [np.hstack(images[i : i + columns]) for i in range(0, len(scenes), columns)]
     return np.vstack(rows), np.concatenate(quads), tuple(ignore)
 
 
@@ -47,8 +47,8 @@ def mosaics(scenes: list[Scene]) -> Iterator[tuple[str, list[Scene]]]:
     yield "6x4", [mosaic([*scenes, *scenes[:4]], 6)]
 
 
-def hmean(find: Callable[[Image], tuple], pictures: list[Scene]) -> float:
-    counts = [count_image(find(picture)[0], quads, skip) for picture, quads, skip in pictures]
+def hmean(find: Callable[[Image], tuple], images: list[Scene]) -> float:
+    counts = [count_image(find(image)[0], quads, skip) for image, quads, skip in images]
     return 100 * detection_score(counts).hmean
 
 
@@ -58,8 +58,8 @@ def turned_words(recognizer: Engine, turns: int) -> tuple[int, int, int]:
     """
     truth, crops, ways = [], [], []
     for scene in load_dataset(SAMPLES / "test").scenes[:_TURNED]:
-        picture = np.ascontiguousarray(np.rot90(load_image(scene.path), turns))
-        side = picture.shape[0]
+        image = np.ascontiguousarray(np.rot90(load_image(scene.path), turns))
+        side = image.shape[0]
         for quad, text, skip in zip(scene.quads, scene.texts, scene.ignore, strict=True):
             x, y = quad[:, 0], quad[:, 1]
             turned = np.stack([y, side - x] if turns == 1 else [side - y, x], -1)
@@ -68,7 +68,7 @@ def turned_words(recognizer: Engine, turns: int) -> tuple[int, int, int]:
                 continue
             truth.append(text)
             ways.append(len(found))
-            crops += [crop_quad(picture, way) for way in found]
+            crops += [crop_quad(image, way) for way in found]
     readings, start, best, plain = recognize(recognizer, crops), 0, 0, 0
     for text, count in zip(truth, ways, strict=True):
         own = readings[start : start + count]
@@ -90,9 +90,9 @@ def main() -> None:
     ]
     with detector, recognizer:
         print(f"scenes alone: {hmean(lambda p: detect(detector, p), scenes):.1f}")
-        for name, pictures in mosaics(scenes):
-            whole = hmean(lambda p: detect(detector, p), pictures)
-            tiles = hmean(lambda p: detect_at_scales(detector, p, most_shrink=1.0), pictures)
+        for name, images in mosaics(scenes):
+            whole = hmean(lambda p: detect(detector, p), images)
+            tiles = hmean(lambda p: detect_at_scales(detector, p, most_shrink=1.0), images)
             print(f"{name}: whole {whole:.1f}, tiles at all scales {tiles:.1f}")
         for turns, side in ((1, "left"), (-1, "right")):
             best, count, plain = turned_words(recognizer, turns)

@@ -2,7 +2,7 @@
 
     python benchmarks/op_figures.py
 
-By the NumPy references, which the kernels are verified against, on the sample pictures.
+By the NumPy references, which the kernels are verified against, on the sample images.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ocr_trt.ocr.metrics.detection import count_image, detection_score
 from ocr_trt.ocr.metrics.recognition import recognition_score
 from ocr_trt.ocr.preprocess import resize, width_at_height
 from ocr_trt.ocr.tensor import (
-    boxes_in_picture,
+    boxes_in_image,
     bucket_of,
     detector_input,
     recognizer_input,
@@ -39,7 +39,7 @@ from ocr_trt.plugins.image_inputs import COLORS
 from ocr_trt.plugins.image_to_tensor import image_to_tensor
 from ocr_trt.spec import load_spec
 
-_GREY = (np.zeros(1, np.float32), np.ones(1, np.float32))
+_GRAY = (np.zeros(1, np.float32), np.ones(1, np.float32))
 _COLOR = (np.zeros(3, np.float32), np.ones(3, np.float32))
 
 
@@ -49,57 +49,57 @@ def scenes() -> Iterator[tuple[SceneLabel, Image]]:
 
 
 def resizing() -> None:
-    """Print mean and largest difference in grey levels of resized pictures."""
-    pictures = [picture for _, picture in scenes()][:5]
+    """Print mean and largest difference in gray levels of resized images."""
+    images = [image for _, image in scenes()][:5]
     for side, area in ((640, 0), (960, 0), (320, 1), (426, 1), (426, 0)):
         sizes = dict.fromkeys(("rows", "columns", "height", "width"), side)
         attributes = {**sizes, "pad": 0, "area": area, "to": 1}
         cells = []
-        for color, rest in (("RGB", _COLOR), ("GREY", _GREY)):
+        for color, rest in (("RGB", _COLOR), ("GRAY", _GRAY)):
             far = []
-            for picture in pictures:
-                own = image_to_tensor((picture, COLORS[color], *rest), attributes)[0]
-                small = resize(picture, side, side)
-                if color == "GREY":
+            for image in images:
+                own = image_to_tensor((image, COLORS[color], *rest), attributes)[0]
+                small = resize(image, side, side)
+                if color == "GRAY":
                     small = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[..., None]
                 far.append(np.abs(own - small.transpose(2, 0, 1)))
             cells.append(f"{np.mean(far):.2f}, {np.max(far):.2f}")
-        print(f"ImageToTensor 640 -> {side}, area = {area}: RGB {cells[0]}; grey {cells[1]}")
+        print(f"ImageToTensor 640 -> {side}, area = {area}: RGB {cells[0]}; gray {cells[1]}")
 
 
 def cropping() -> None:
-    """Print grey levels, CER and texts of words that were cut out either way."""
+    """Print gray levels, CER and texts of words that were cut out either way."""
     spec, model = load_spec(spec_path("recognizer")), trained_model("recognizer")
-    color = (COLORS["GREY"], *_GREY)
+    color = (COLORS["GRAY"], *_GRAY)
     feeds: dict[int, list[tuple[int, Any, Any]]] = defaultdict(list)
     truth, far = [], []
     mean, scale = float(spec.input.mean[0]), float(spec.input.scale[0])
-    for scene, picture in scenes():
+    for scene, image in scenes():
         for quad, text, skip in zip(scene.quads, scene.texts, scene.ignore, strict=True):
             if skip or not text:
                 continue
-            crop = crop_quad(picture, quad)
+            crop = crop_quad(image, quad)
             width = bucket_of(crop, spec)
-            levels = crop_warp((picture, quad[None], *color), crop_attributes(spec.input, width))
+            levels = crop_warp((image, quad[None], *color), crop_attributes(spec.input, width))
             own = (levels - mean) * scale
-            wanted = recognizer_input([crop], spec.input, width)
+            expected = recognizer_input([crop], spec.input, width)
             columns = min(width, width_at_height(crop_size(quad), spec.input.height))
-            far.append(np.abs(own - wanted)[..., :columns].ravel() / scale)
-            feeds[width].append((len(truth), own, wanted))
+            far.append(np.abs(own - expected)[..., :columns].ravel() / scale)
+            feeds[width].append((len(truth), own, expected))
             truth.append(text)
     texts: list[list[str]] = [[""] * len(truth), [""] * len(truth)]
     for members in feeds.values():
         for kind in (0, 1):
-            pictures = np.concatenate([member[1 + kind] for member in members])
-            logits = np.asarray(model(pictures.transpose(0, 2, 3, 1), training=False))
+            images = np.concatenate([member[1 + kind] for member in members])
+            logits = np.asarray(model(images.transpose(0, 2, 3, 1), training=False))
             for member, reading in zip(members, texts_from_output(logits, spec), strict=True):
                 texts[kind][member[0]] = reading.text
     levels = np.concatenate(far)
-    own, wanted = (100 * recognition_score(read, truth).cer for read in texts)
+    own, expected = (100 * recognition_score(read, truth).cer for read in texts)
     print(
-        f"CropWarp, {len(truth)} words: grey levels {levels.mean():.2f}, "
+        f"CropWarp, {len(truth)} words: gray levels {levels.mean():.2f}, "
         f"{np.percentile(levels, 99):.2f}, {levels.max():.1f}; CER {own:.2f}, the pipeline's "
-        f"{wanted:.2f}; {sum(a != b for a, b in zip(*texts, strict=True))} texts differ"
+        f"{expected:.2f}; {sum(a != b for a, b in zip(*texts, strict=True))} texts differ"
     )
 
 
@@ -110,8 +110,8 @@ def finding() -> None:
     seconds: tuple[list[float], list[float]] = ([], [])
     threshold = np.array([spec.boxes.threshold], np.float32)
     sizes, off = [], [0.0]
-    for scene, picture in scenes():
-        feed, scales = detector_input(picture, spec.input)
+    for scene, image in scenes():
+        feed, scales = detector_input(image, spec.input)
         found = np.asarray(model(feed.transpose(0, 2, 3, 1), training=False))[0, ..., 0]
         (candidates,) = candidates_from_outputs(box_candidates(found[None], threshold, 256, 4096))
         assert candidates.missing == 0
@@ -123,7 +123,7 @@ def finding() -> None:
             start = time.perf_counter()
             boxes.append(function(*given, spec.boxes))
             seconds[kind].append(time.perf_counter() - start)
-            quads, _ = boxes_in_picture(boxes[-1], found.shape, spec, scales, picture.shape[:2])
+            quads, _ = boxes_in_image(boxes[-1], found.shape, spec, scales, image.shape[:2])
             counts[kind].append(count_image(quads, scene.quads, scene.ignore))
         off += [float(np.abs(a - b).max(initial=0)) for a, b in zip(*boxes, strict=True)]
     hmeans = [100 * detection_score(own).hmean for own in counts]

@@ -1,9 +1,9 @@
-"""Side by side: this project's quantisation and what else there is, on the reference models.
+"""Side by side: this project's quantization and what else there is, on the reference models.
 
     pip install nncf
     python benchmarks/quantizers.py      writes docs/calibration.md; needs `make fonts`
 
-Every tool gets the same float graph, the same calibration pictures, and is measured on the same
+Every tool gets the same float graph, the same calibration images, and is measured on the same
 held-out ones: its engine in OpenVINO, all of them timed in turns; and TensorRT-RTX is asked to
 build its graph.
 """
@@ -53,7 +53,7 @@ from ocr_trt.ocr.metrics.detection import detection_score
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "calibration.md"
-PICTURES = 64
+IMAGES = 64
 """For calibration, at most; a detector has the 16 that come with the package."""
 
 Spec = DetectorSpec | RecognizerSpec
@@ -62,7 +62,7 @@ Batches = list[np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Contest:
-    """One model: its float graph, pictures to calibrate on, and pictures to be measured on."""
+    """One model: its float graph, images to calibrate on, and images to be measured on."""
 
     spec: Spec
     graph: onnx.ModelProto
@@ -149,7 +149,7 @@ def nncf_default(contest: Contest) -> onnx.ModelProto:
 
 
 def nncf_accuracy_control(contest: Contest) -> onnx.ModelProto:
-    """NNCF `quantize_with_accuracy_control` with the same budget, on the sample pictures."""
+    """NNCF `quantize_with_accuracy_control` with the same budget, on the sample images."""
     import nncf
 
     spec, samples = contest.spec, load_dataset(SAMPLES / "test")
@@ -196,7 +196,7 @@ def _score(engine: Engine, samples: Dataset, spec: Spec) -> float:
     return _values(engine, samples, spec, list(range(count)))[0]
 
 
-RIVALS: tuple[Callable[[Contest], onnx.ModelProto], ...] = (
+COMPETITORS: tuple[Callable[[Contest], onnx.ModelProto], ...] = (
     onnxruntime_default,
     onnxruntime_for_tensorrt,
     nncf_default,
@@ -205,7 +205,7 @@ RIVALS: tuple[Callable[[Contest], onnx.ModelProto], ...] = (
 
 
 def _theirs(contest: Contest) -> Iterator[Row]:
-    for make in RIVALS:
+    for make in COMPETITORS:
         start = time.monotonic()
         name = (make.__doc__ or "").splitlines()[0].rstrip(".")
         print(f"  {name}", file=sys.stderr)
@@ -244,7 +244,7 @@ def _ours(contest: Contest) -> Iterator[Row]:
                 precision=precision,
                 method="auto" if precision == "best" else "mse",
                 output=contest.folder / precision,
-                calibration=load_calibration(SAMPLES / "calibration", contest.spec, PICTURES),
+                calibration=load_calibration(SAMPLES / "calibration", contest.spec, IMAGES),
                 samples=load_dataset(SAMPLES / "test"),
                 settings=BuildSettings(max_batch=contest.spec.input.max_batch),
             )
@@ -261,7 +261,7 @@ def _ours(contest: Contest) -> Iterator[Row]:
             seconds=time.monotonic() - start,
         )
         if precision == "best" and found is not None:
-            row.notes.append(f"it chose {', '.join((found.method, *found.remedies))}")
+            row.notes.append(f"it chose {', '.join((found.method, *found.corrections))}")
         yield row
 
 
@@ -331,7 +331,7 @@ def _share(graph: onnx.ModelProto) -> float:
 
 
 def contest_of(role: Role, folder: Path) -> Contest:
-    """Prepare a reference model and its pictures."""
+    """Prepare a reference model and its images."""
     spec = load_spec(export_reference(role, folder / "models"))
     if isinstance(spec, RecognizerSpec):
         spec = spec.model_copy(update={"buckets": ()})
@@ -345,7 +345,7 @@ def contest_of(role: Role, folder: Path) -> Contest:
     samples = load_dataset(held_out)
     runner = baseline_runner(source, spec, spec.input.width)
     baseline = Engine(label=runner.label, spec=spec, open_runner=lambda width: runner)
-    calibration = load_calibration(SAMPLES / "calibration", spec, PICTURES)
+    calibration = load_calibration(SAMPLES / "calibration", spec, IMAGES)
     return Contest(
         spec=spec,
         graph=graph,
@@ -383,17 +383,16 @@ def _table(contest: Contest, rows: list[Row]) -> list[str]:
 
 BY_HAND = "## Where ours is not best"
 INTRODUCTION = """\
-# Quantisation, side by side
+# Quantization, side by side
 
-The tables are written by `python benchmarks/quantizers.py`, what is below them by hand. Every tool gets the
-same float graph of a reference model and the same calibration pictures, and is measured on the same
-held-out ones: 100 scenes for the detector, 500 words for the recognizer, whose fonts and words
-nothing was trained or calibrated on.
-The metric is that of the engine in OpenVINO; all engines are timed in turns in one run, batch 1.
-Noise is that of the graph itself, in dB below the output's signal. The int8 share is that of the
-FLOPs that TensorRT runs in int8, as `ocr-trt inspect TYPED.onnx` tells it; a graph that
-TensorRT-RTX refuses has none. Tools that look at a metric (`best`, accuracy control) look at the
-20 sample pictures.
+The tables are written by `python benchmarks/quantizers.py`, the text below them by hand. Every tool
+gets the same float graph of a reference model and the same calibration images, and is measured on
+the same held-out ones: 100 scenes for the detector, 500 words for the recognizer, whose fonts and
+words nothing was trained or calibrated on. The metric is that of the engine in OpenVINO; all
+engines are timed in turns in one run, batch 1. Noise is that of the graph itself, in dB below the
+output's signal. The int8 share is that of the FLOPs that TensorRT runs in int8, as `ocr-trt inspect
+QUANTIZED.onnx` tells it; a graph that TensorRT-RTX refuses has none. Tools that look at a metric
+(`best`, accuracy control) look at the 20 sample images.
 """
 
 

@@ -1,4 +1,4 @@
-"""Build: source -> converted graphs -> typed graphs -> plans -> verdict -> bundles."""
+"""Build: source -> converted graphs -> quantized graphs -> plans -> verdict -> bundles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .cached_builds import SPEC, CachedBuilds
 from .calibrators import Calibrators, check_ranges_request
 from .candidate import Candidate
 from .choose import Job, choose
-from .compile import compile_plans, plans_engine, typed_engine
+from .compile import compile_plans, plans_engine, quantized_engine
 from .convert_widths import convert_all
 from .layer_precisions import precision_report
 from .precision_page import write_precision
@@ -52,7 +52,7 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
 
     Raises:
         UserError: the request itself is wrong: an unknown or absent target, no such precision.
-        InputFileError: model or pictures cannot be used.
+        InputFileError: model or images cannot be used.
         SpecError: the spec contradicts the model, or the model finds nothing in the samples.
         ConversionError: the model cannot be converted, or converts to something else.
     """
@@ -77,7 +77,7 @@ def _build_targets(
     graphs = {width: result.model for width, result in converted.items()}
     own = converted[max(converted)].ranges
     if own:
-        reporter.note(f"the model was quantised before: {len(own)} ranges are its own")
+        reporter.note(f"the model was quantized before: {len(own)} ranges are its own")
     with ExitStack() as stack:
         open_baseline = partial(baseline_runner, source, spec)
         label = open_baseline(spec.widths[-1]).label
@@ -107,13 +107,15 @@ def _checked_targets(request: BuildRequest) -> list[Backend]:
     """Find everything that is wrong with a request before any work is done."""
     targets = [backend(name) for name in request.targets]
     for target in targets:
-        presence = target.presence()
-        if not presence.can_build:
-            raise TargetMissingError(f"target {target.name}: {presence.reason}; {presence.remedy}")
+        availability = target.availability()
+        if not availability.can_build:
+            raise TargetMissingError(
+                f"target {target.name}: {availability.reason}; {availability.hint}"
+            )
         target.check_precision(request.precision)
     if request.precision != "fp32" and request.calibration is None:
         raise UserError(
-            f"precision {request.precision} needs pictures to take ranges from: "
+            f"precision {request.precision} needs images to take ranges from: "
             "give --calibration DIR, or --precision fp32"
         )
     if request.settings.compute_capabilities and not any(t.for_named_gpus for t in targets):
@@ -168,12 +170,14 @@ def _make(job: Job, scratch: Path) -> Manifest:
     request, target = job.request, job.target
     found = choose(job)
     chosen, spec = found.chosen, request.spec
-    engines = compile_plans(target, chosen.typed.graphs, scratch, request.settings, job.reporter)
+    engines = compile_plans(
+        target, chosen.quantized.graphs, scratch, request.settings, job.reporter
+    )
     if target.can_run(request.settings):
         label = f"{target.name} {request.precision}"
         opened = plans_engine(target, scratch, engines, spec, label)
     else:
-        opened = typed_engine(chosen.typed.graphs, spec, chosen.label)
+        opened = quantized_engine(chosen.quantized.graphs, spec, chosen.label)
     with opened as engine:
         verdict = _judge(job, chosen, engine)
     spec = spec_beside(spec, job.folder)
@@ -186,12 +190,12 @@ def _make(job: Job, scratch: Path) -> Manifest:
         target=target.name,
         precision=request.precision,
         source_sha256=tree_sha256(request.spec.source.path),
-        versions={**versions(), target.name: target.presence().version},
+        versions={**versions(), target.name: target.availability().version},
         settings=target.built_with(request.settings),
         largest_weight=job.needs.style.largest_weight,
         engines=engines,
         int8_share=chosen.int8_share if request.precision in ("int8", "best") else None,
-        node_precisions=chosen.typed.exceptions,
+        node_precisions=chosen.quantized.exceptions,
         calibration=_calibration(job, chosen),
         verdict=verdict,
         files=file_entries(scratch),
@@ -199,17 +203,17 @@ def _make(job: Job, scratch: Path) -> Manifest:
 
 
 def _calibration(job: Job, chosen: Candidate) -> Calibration | None:
-    if chosen.typing is None:
+    if chosen.quantization is None:
         return None
-    calibrator, typing = job.calibrator, chosen.typing
+    calibrator, quantization = job.calibrator, chosen.quantization
     return Calibration(
-        method=typing.method if chosen.precision == "int8" else "minmax",
-        remedies=typing.remedies,
-        pictures=len(calibrator.pictures) - len(calibrator.skipped),
+        method=quantization.method if chosen.precision == "int8" else "minmax",
+        corrections=quantization.corrections,
+        images=len(calibrator.images) - len(calibrator.skipped),
         skipped=tuple(calibrator.skipped),
-        data_sha256=tree_sha256(calibrator.pictures.dataset.folder),
-        own_ranges=len(calibrator.own.keys() & chosen.typed.ranges.keys()),
-        ranges=chosen.typed.ranges,
+        data_sha256=tree_sha256(calibrator.images.dataset.folder),
+        own_ranges=len(calibrator.own.keys() & chosen.quantized.ranges.keys()),
+        ranges=chosen.quantized.ranges,
     )
 
 

@@ -78,7 +78,7 @@ def target_facts(target: Backend) -> dict[str, Any]:
     """Return what is known of a target, here."""
     return {
         "name": target.name,
-        "presence": _plain(target.presence(), {}),
+        "availability": _plain(target.availability(), {}),
         "built with": _plain(target.built_with(BuildSettings()), {}),
         "needs": _plain(target.needs(), {}),
     }

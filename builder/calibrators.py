@@ -91,10 +91,10 @@ def check_ranges_request(request: BuildRequest) -> None:
     """
     if request.ranges is None:
         return
-    if request.method == "auto" or request.remedies or request.precision == "best":
+    if request.method == "auto" or request.corrections or request.precision == "best":
         raise UserError(
             "a file of ranges holds those of one method: give --method NAME with it, and no "
-            "--remedy, --method auto or --precision best"
+            "--correction, --method auto or --precision best"
         )
 
 
@@ -103,9 +103,9 @@ def ranges_of(calibrator: Calibrator, method: str) -> Ranges:
     seen = calibrator.seen(peaks=True)
     return Ranges(
         model_sha256=graphs_sha256(calibrator.graphs),
-        data_sha256=tree_sha256(calibrator.pictures.dataset.folder),
+        data_sha256=tree_sha256(calibrator.images.dataset.folder),
         method=method,
-        pictures=seen.batches,
+        images=seen.batches,
         skipped=tuple(calibrator.skipped),
         ranges={name: METHODS[method](histogram) for name, histogram in seen.histograms.items()},
         peaks=seen.peaks,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..calibration.calibrator import Calibrator, Graphs, Typing
+from ..calibration.calibrator import Calibrator, Graphs, QuantizationSettings
 from ..calibration.methods import METHODS
 from ..calibration.noise import run_all
 from ..common.progress import Reporter
@@ -20,7 +20,7 @@ from .search import Found, best_method, search
 from .trials import Judge, few_feeds
 
 _FEW = {"detector": 4, "recognizer": 24}
-"""Calibration pictures that distances are measured on."""
+"""Calibration images that distances are measured on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +46,17 @@ class Job:
         return self.calibrators.for_needs(self.needs)
 
     @property
-    def typing(self) -> Typing:
+    def quantization(self) -> QuantizationSettings:
         """Everything in int8, as target and request want it."""
         request, needs = self.request, self.needs
         everywhere = request.everywhere
         products = needs.style.products or everywhere
-        return Typing(
+        return QuantizationSettings(
             precision="int8",
-            rest=needs.rest,
+            fallback=needs.fallback,
             style=replace(needs.style, everywhere=everywhere, products=products),
             method=request.method,
-            remedies=request.remedies,
+            corrections=request.corrections,
         )
 
     @property
@@ -66,10 +66,10 @@ class Job:
 
 
 def choose(job: Job) -> Found:
-    """Make, or look for, the typed graphs of a target.
+    """Make, or look for, the quantized graphs of a target.
 
     Raises:
-        InputFileError: a calibration picture cannot be read.
+        InputFileError: a calibration image cannot be read.
         ConversionError: nothing in the model can have the precision.
         EngineBuildError: the target refuses a candidate.
     """
@@ -81,15 +81,15 @@ def choose(job: Job) -> Found:
         keep_ranges(job.request, job.calibrator)
         return Found(chosen=chosen, reason=f"{precision} was asked for")
     if precision == "int8" and job.request.method != "auto":
-        chosen = int8_candidate(job.calibrator, job.typing, "int8")
+        chosen = int8_candidate(job.calibrator, job.quantization, "int8")
         keep_ranges(job.request, job.calibrator)
         return Found(chosen=chosen, reason="int8 was asked for, wherever the target has it")
     ledger = Ledger(job.folder.with_name(f"{job.folder.name}.trials.jsonl"))
     judge = _judge(job, ledger)
     if precision == "best":
-        found = search(judge, job.calibrator, job.typing, job.methods)
+        found = search(judge, job.calibrator, job.quantization, job.methods)
     else:
-        best, trials = best_method(judge, job.calibrator, job.typing, job.methods)
+        best, trials = best_method(judge, job.calibrator, job.quantization, job.methods)
         reason = "of all methods the one by which int8 loses least"
         found = Found(chosen=best.candidate, reason=reason, trials=trials)
     ledger.remove()

@@ -1,4 +1,4 @@
-"""Typed graphs to plans, and plans to engines that can be asked."""
+"""QuantizedGraphs graphs to plans, and plans to engines that can be asked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .verdict import graph_engine
 def compile_plans(
     target: Backend, graphs: Graphs, folder: Path, settings: BuildSettings, reporter: Reporter
 ) -> tuple[EngineEntry, ...]:
-    """Build a plan for each width into ``folder``, with its typed graph beside it.
+    """Build a plan for each width into ``folder``, with its quantized graph beside it.
 
     Raises:
         EngineBuildError: the target refuses a graph.
@@ -57,9 +57,9 @@ def plans_engine(
     return Engine(label=label, spec=spec, open_runner=open_runner)
 
 
-def typed_engine(graphs: Graphs, spec: DetectorSpec | RecognizerSpec, what: str) -> Engine:
-    """Return typed graphs in onnxruntime as an engine, for a target that cannot run here."""
-    label = f"onnxruntime on the typed graph ({what})"
+def quantized_engine(graphs: Graphs, spec: DetectorSpec | RecognizerSpec, what: str) -> Engine:
+    """Return quantized graphs in onnxruntime as an engine, for a target that cannot run here."""
+    label = f"onnxruntime on the quantized graph ({what})"
     return graph_engine({width: emulated(graph) for width, graph in graphs.items()}, spec, label)
 
 
@@ -72,12 +72,12 @@ def tried(
     settings: BuildSettings,
     reporter: Reporter,
 ) -> Iterator[Engine]:
-    """Give an engine of typed graphs for the length of a block: on the target, if it can run.
+    """Give an engine of quantized graphs for the length of a block: on the target, if it can run.
 
     ``what``: the precision, for its label.
     """
     if not target.can_run(settings):
-        with typed_engine(graphs, spec, what) as engine:
+        with quantized_engine(graphs, spec, what) as engine:
             yield engine
         return
     with tempfile.TemporaryDirectory() as scratch:

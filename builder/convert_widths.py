@@ -39,11 +39,11 @@ def _check_output(graph: onnx.ModelProto, spec: DetectorSpec | RecognizerSpec) -
             "output.name, output.layout or input.layout"
         )
     if isinstance(spec, RecognizerSpec):
-        classes, wanted = dimensions[-1].dim_value, len(spec.charset) + 1
-        if classes != wanted:
+        classes, expected = dimensions[-1].dim_value, len(spec.charset) + 1
+        if classes != expected:
             raise SpecError(
                 f"{spec.name}: the output has {classes} classes, but the spec's charset has "
-                f"{wanted - 1} characters, which with the blank makes {wanted}; correct charset"
+                f"{expected - 1} characters, which with the blank makes {expected}; correct charset"
             )
         return
     channels = dimensions[1].dim_value if len(dimensions) == 4 else 1

@@ -14,9 +14,9 @@ _MOST_SCENES = 200
 
 
 def detected_crops(dataset: Dataset, detector: Engine, reporter: Reporter) -> list[CropLabel]:
-    """Find text in the pictures of a folder, evenly spread over it; texts are empty.
+    """Find text in the images of a folder, evenly spread over it; texts are empty.
 
-    Pictures that cannot be read are told and left out.
+    Images that cannot be read are told and left out.
 
     Raises:
         InputFileError: the detector finds nothing at all.
@@ -34,5 +34,5 @@ def detected_crops(dataset: Dataset, detector: Engine, reporter: Reporter) -> li
             found += [CropLabel(path=path, text="", quad=quad) for quad in quads]
             advance(done)
     if not found:
-        raise InputFileError(f"{dataset.folder}: {detector.label} finds no text in its pictures")
+        raise InputFileError(f"{dataset.folder}: {detector.label} finds no text in its images")
     return found

@@ -17,7 +17,7 @@ from .choose import Job
 from .precision_report import LayerRow, PrecisionReport, TrialRow
 from .search import Found
 
-_PICTURES = 3
+_IMAGES = 3
 """Of the widest input, that noise is measured on."""
 
 LayerPrecision = Literal["int8", "fp16", "bf16", "fp32"]
@@ -54,11 +54,11 @@ def _trial(job: Job, trial: Trial, chosen: Candidate) -> TrialRow:
 
 def _findings(job: Job, chosen: Candidate) -> tuple[Finding, ...]:
     calibrator = job.calibrator
-    if chosen.typing is None or chosen.precision != "int8" or calibrator.knows_all_ranges:
+    if chosen.quantization is None or chosen.precision != "int8" or calibrator.knows_all_ranges:
         return ()
-    equal = "equalize" in chosen.typing.remedies
-    choose = METHODS[chosen.typing.method]
-    return coverage(calibrator.seen(equal=equal), chosen.typed.ranges, choose)
+    equal = "equalize" in chosen.quantization.corrections
+    choose = METHODS[chosen.quantization.method]
+    return coverage(calibrator.seen(equal=equal), chosen.quantized.ranges, choose)
 
 
 def _layers(job: Job, found: Found) -> tuple[LayerRow, ...]:
@@ -72,9 +72,9 @@ def _layers(job: Job, found: Found) -> tuple[LayerRow, ...]:
     feeds = (batch for width, batch in calibrator.batches() if width == widest)
     noise = signal_to_noise(
         calibrator.any_graph,
-        chosen.typed.graphs[widest],
+        chosen.quantized.graphs[widest],
         [layer.node for layer in layers],
-        list(islice(feeds, _PICTURES)),
+        list(islice(feeds, _IMAGES)),
     )
     costs = {each.node: each for each in found.sensitivities}
     rows = []
@@ -88,7 +88,9 @@ def _layers(job: Job, found: Found) -> tuple[LayerRow, ...]:
                 precision=precision,
                 work=work[layer.node] / total,
                 why=_why(layer.node, layer.reason, precision, chosen),
-                range=chosen.typed.ranges.get(reads[layer.node]) if precision == "int8" else None,
+                range=chosen.quantized.ranges.get(reads[layer.node])
+                if precision == "int8"
+                else None,
                 signal_to_noise=noise.get(layer.node),
                 alone=cost.alone if cost else None,
                 without=cost.without if cost else None,
@@ -98,15 +100,15 @@ def _layers(job: Job, found: Found) -> tuple[LayerRow, ...]:
 
 
 def _precision_of(node: str, chosen: Candidate) -> LayerPrecision:
-    if node not in chosen.typed.exceptions and chosen.precision != "fp32":
+    if node not in chosen.quantized.exceptions and chosen.precision != "fp32":
         return cast(LayerPrecision, chosen.precision)
-    if chosen.typing is None or chosen.precision != "int8" or node in chosen.typed.fp32:
+    if chosen.quantization is None or chosen.precision != "int8" or node in chosen.quantized.fp32:
         return "fp32"
-    return chosen.typing.rest
+    return chosen.quantization.fallback
 
 
 def _why(node: str, rule: str | None, precision: str, chosen: Candidate) -> str:
-    reasons = [chosen.typed.exceptions.get(node), chosen.typed.fp32.get(node)]
+    reasons = [chosen.quantized.exceptions.get(node), chosen.quantized.fp32.get(node)]
     told = [reason for reason in dict.fromkeys(reasons) if reason]
     if not told and precision != "int8":
         told = [rule or "no int8 in this engine"]

@@ -66,14 +66,14 @@ def choose_buckets(
 
     Args:
         spec: the recognizer's; its input width stays the widest.
-        lines: pictures of lines.
+        lines: images of lines.
         target: what the fp32 engine is timed on.
         reporter: told of the steps.
         most: of buckets.
         step: widths are multiples of it.
 
     Raises:
-        InputFileError: a picture cannot be read.
+        InputFileError: an image cannot be read.
         ConversionError: the model cannot be converted at a width.
     """
     widths = _widths(spec, lines, reporter)
@@ -127,8 +127,8 @@ def _costs(
 ) -> dict[int, float]:
     """Return milliseconds of a line in full batches, at a few widths."""
     least = min(step, spec.input.width)
-    wanted = np.linspace(least, spec.input.width, _MEASURED) // step * step
-    timed = sorted({max(least, int(width)) for width in wanted[:-1]} | {spec.input.width})
+    expected = np.linspace(least, spec.input.width, _MEASURED) // step * step
+    timed = sorted({max(least, int(width)) for width in expected[:-1]} | {spec.input.width})
     at = spec.model_copy(update={"buckets": tuple(timed)})
     converted = convert_all(open_source(spec.source), at, reporter)
     graphs = {width: each.model for width, each in converted.items()}

@@ -58,4 +58,4 @@ class PrecisionReport(_Part):
     layers: tuple[LayerRow, ...]
     trials: tuple[TrialRow, ...] = ()
     findings: tuple[str, ...] = ()
-    """What calibration pictures do not cover well."""
+    """What calibration images do not cover well."""

@@ -15,7 +15,7 @@ from .verdict import check_baseline, metric
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """The baseline, and what it makes of the samples; without pictures there are none.
+    """The baseline, and what it makes of the samples; without images there are none.
 
     ``max_difference``: of the converted float graph to it.
     """
@@ -36,7 +36,7 @@ class Proof:
 def proof_of(
     request: BuildRequest, baseline: Engine, difference: float, reporter: Reporter
 ) -> Proof:
-    """Run the baseline on the samples, or on the calibration pictures if there are none.
+    """Run the baseline on the samples, or on the calibration images if there are none.
 
     Raises:
         SpecError: it finds nothing in them.
@@ -44,7 +44,7 @@ def proof_of(
     samples = request.samples
     if samples is None and request.calibration is not None:
         samples = request.calibration.dataset
-        reporter.note("no --data given: the metric is measured on the calibration pictures")
+        reporter.note("no --data given: the metric is measured on the calibration images")
     if samples is None:
         return Proof(baseline=baseline, max_difference=difference)
     result = run_samples(baseline, samples, reporter)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from ..calibration.calibrator import Remedy
+from ..calibration.calibrator import WeightCorrection
 from ..calibration.images import CalibrationSet
 from ..engines.base import BuildSettings
 from ..engines.build_cache import BuildCache
@@ -22,7 +22,7 @@ from ..spec import DetectorSpec, RecognizerSpec
 class BuildRequest:
     """What to build.
 
-    ``samples`` are what the verdict is measured on; without them the calibration pictures are used.
+    ``samples`` are what the verdict is measured on; without them the calibration images are used.
     ``output`` is the folder that gets one bundle per target, ``<name>-<target>-<precision>``.
     """
 
@@ -34,7 +34,7 @@ class BuildRequest:
     samples: Dataset | None = None
     method: str = "mse"
     """How ranges are chosen; "auto" tries all, and takes what the OCR metric says."""
-    remedies: tuple[Remedy, ...] = ()
+    corrections: tuple[WeightCorrection, ...] = ()
     ranges: Path | None = None
     """A file of ranges: used if it is there and is of this model, data and method, else written."""
     everywhere: bool = False

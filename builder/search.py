@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from ..calibration.calibrator import Calibrator, Remedy, Typing
+from ..calibration.calibrator import Calibrator, QuantizationSettings, WeightCorrection
 from ..calibration.methods import METHODS
 from ..calibration.sensitivity import Sensitivity, sensitivities
 from ..convert.audit import node_flops
@@ -34,7 +34,11 @@ _TRIED_AGAIN = 6
 """Layers that are tried in int8 again, once it is known how many must be given back."""
 _EQUAL = 0.02
 """Of the time: what repeated measurements differ by."""
-_REMEDIES: tuple[tuple[Remedy, ...], ...] = (("bias",), ("equalize",), ("equalize", "bias"))
+_WEIGHT_CORRECTIONS: tuple[tuple[WeightCorrection, ...], ...] = (
+    ("bias",),
+    ("equalize",),
+    ("equalize", "bias"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +59,16 @@ class _Lab:
         self.judge, self.calibrator = judge, calibrator
         self.trials: list[Trial] = []
 
-    def int8(self, typing: Typing, label: str) -> Trial:
+    def int8(self, quantization: QuantizationSettings, label: str) -> Trial:
         """Measure an int8 candidate."""
-        return self.measured(int8_candidate(self.calibrator, typing, label))
+        return self.measured(int8_candidate(self.calibrator, quantization, label))
 
     def holding(self, start: Trial, nodes: Sequence[str]) -> Trial:
         """Measure an int8 candidate with some layers given back."""
-        typing = typing_of(start)
-        held = {**typing.held, **dict.fromkeys(nodes, GIVEN_BACK)}
-        label = f"int8, {len(nodes)} of {len(self.calibrator.ops(typing))} layers given back"
-        return self.int8(replace(typing, held=held), label)
+        quantization = quantization_of(start)
+        held = {**quantization.held, **dict.fromkeys(nodes, GIVEN_BACK)}
+        label = f"int8, {len(nodes)} of {len(self.calibrator.ops(quantization))} layers given back"
+        return self.int8(replace(quantization, held=held), label)
 
     def measured(self, candidate: Candidate) -> Trial:
         """Measure a candidate."""
@@ -73,10 +77,10 @@ class _Lab:
         return trial
 
 
-def typing_of(trial: Trial) -> Typing:
+def quantization_of(trial: Trial) -> QuantizationSettings:
     """Return the typing of a trial that has one."""
-    assert trial.candidate.typing is not None
-    return trial.candidate.typing
+    assert trial.candidate.quantization is not None
+    return trial.candidate.quantization
 
 
 def merit(trial: Trial, budget: float) -> tuple[float, float]:
@@ -88,17 +92,20 @@ def merit(trial: Trial, budget: float) -> tuple[float, float]:
 
 
 def best_method(
-    judge: Judge, calibrator: Calibrator, typing: Typing, methods: Sequence[str] = tuple(METHODS)
+    judge: Judge,
+    calibrator: Calibrator,
+    quantization: QuantizationSettings,
+    methods: Sequence[str] = tuple(METHODS),
 ) -> tuple[Trial, tuple[Trial, ...]]:
-    """Return everything in int8 by the method and remedies that lose least, and all trials."""
+    """Return everything in int8 by the method and corrections that lose least, and all trials."""
     lab, is_open = _Lab(judge, calibrator), not calibrator.knows_all_ranges
     for method in methods if is_open else methods[:1]:
-        lab.int8(replace(typing, method=method), f"int8, {method}")
+        lab.int8(replace(quantization, method=method), f"int8, {method}")
     budget = judge.request.spec.accuracy.max_loss
     best = min(lab.trials, key=lambda trial: merit(trial, budget))
-    for each in _REMEDIES if is_open and not typing.remedies else ():
-        wanted = replace(typing_of(best), remedies=each)
-        lab.int8(wanted, f"int8, {wanted.method}, {' and '.join(each)}")
+    for each in _WEIGHT_CORRECTIONS if is_open and not quantization.corrections else ():
+        expected = replace(quantization_of(best), corrections=each)
+        lab.int8(expected, f"int8, {expected.method}, {' and '.join(each)}")
     return min(lab.trials, key=lambda trial: merit(trial, budget)), tuple(lab.trials)
 
 
@@ -128,9 +135,9 @@ def _give_back(lab: _Lab, start: Trial, order: Sequence[str], flops: Mapping[str
             held = fewer
 
 
-def _floats(lab: _Lab, typing: Typing) -> None:
+def _floats(lab: _Lab, quantization: QuantizationSettings) -> None:
     """Measure what has no int8 in it, fastest first, until one is within budget."""
-    for precision in dict.fromkeys((typing.rest, "bf16", "fp32")):
+    for precision in dict.fromkeys((quantization.fallback, "bf16", "fp32")):
         if precision not in lab.judge.target.precisions:
             continue
         if precision == "fp32":
@@ -168,34 +175,36 @@ def _quickest(trials: Sequence[Trial], judge: Judge) -> Trial:
     return min(within, key=lambda trial: trial.latency or 0.0)
 
 
-def search(judge: Judge, calibrator: Calibrator, typing: Typing, methods: Sequence[str]) -> Found:
+def search(
+    judge: Judge, calibrator: Calibrator, quantization: QuantizationSettings, methods: Sequence[str]
+) -> Found:
     """Find the fastest mixture of precisions that stays within the accuracy budget.
 
     Args:
         judge: measures candidates for the target.
         calibrator: of the model's graphs.
-        typing: int8 as the target wants it.
+        quantization: int8 as the target wants it.
         methods: calibration methods to choose from.
     """
     graph = ir.from_proto(calibrator.any_graph).graph
     flops = {name_of(node.outputs[0]): node_flops(node) for node in graph}
-    start, tried = best_method(judge, calibrator, typing, methods)
+    start, tried = best_method(judge, calibrator, quantization, methods)
     lab = _Lab(judge, calibrator)
-    ops = calibrator.ops(typing_of(start))
+    ops = calibrator.ops(quantization_of(start))
     with judge.reporter.step("what each layer costs in int8", len(ops)) as advance:
         costs = sensitivities(
-            calibrator, typing_of(start), judge.request.spec, judge.feeds, advance
+            calibrator, quantization_of(start), judge.request.spec, judge.feeds, advance
         )
     order = _ranked(costs, flops)
     lab.trials.append(start)
     if not judge.is_within(start):
         _give_back(lab, start, order, flops)
     elif judge.can_time:
-        wide = replace(typing_of(start).style, everywhere=True)
-        lab.int8(replace(typing_of(start), style=wide), "int8, first and last layer too")
+        wide = replace(quantization_of(start).style, everywhere=True)
+        lab.int8(replace(quantization_of(start), style=wide), "int8, first and last layer too")
     for count in sorted({len(order) // 4, len(order) // 2} - {0, len(order)}):
-        lab.holding(start, order[:count])  # so that the picture shows what more float would give
-    _floats(lab, typing_of(start))
+        lab.holding(start, order[:count])  # so that the image shows what more float would give
+    _floats(lab, quantization_of(start))
     timed = judge.timed(_distinct(lab.trials))
     within = [trial for trial in timed if judge.is_within(trial)]
     chosen = _fastest(within or timed[-1:])
@@ -221,7 +230,7 @@ def _distinct(trials: Sequence[Trial]) -> list[Trial]:
     """Drop trials with the layers in int8 of another one; the last of them stays."""
     return list(
         {
-            (trial.candidate.precision, frozenset(trial.candidate.typed.exceptions)): trial
+            (trial.candidate.precision, frozenset(trial.candidate.quantized.exceptions)): trial
             for trial in trials
         }.values()
     )

@@ -27,7 +27,7 @@ _TIMED = LatencySettings(duration_s=1.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Measures candidates for one target. ``feeds``: a few pictures for distances."""
+    """Measures candidates for one target. ``feeds``: a few images for distances."""
 
     request: BuildRequest
     target: Backend
@@ -40,13 +40,13 @@ class Judge:
 
     def trial(self, candidate: Candidate) -> Trial:
         """Measure a candidate, or take what the ledger knows of it."""
-        key = self._key(candidate.typed.graphs)
+        key = self._key(candidate.quantized.graphs)
         entry = self.ledger.get(key)
         if entry is None:
             with self._opened(candidate) as engine:
                 found = self.proof.metric(engine, self.reporter)
             off = distance(
-                self.reference, run_all(candidate.typed.graphs, self.feeds), self.request.spec
+                self.reference, run_all(candidate.quantized.graphs, self.feeds), self.request.spec
             )
             entry = Entry(key=key, metric=found, distance=off)
             self.ledger.add(entry)
@@ -79,7 +79,7 @@ class Judge:
         request = self.request
         return tried(
             self.target,
-            candidate.typed.graphs,
+            candidate.quantized.graphs,
             request.spec,
             candidate.label,
             request.settings,
@@ -87,7 +87,7 @@ class Judge:
         )
 
     def _key(self, graphs: Graphs) -> str:
-        target = f"{self.target.name} {self.target.presence().version}"
+        target = f"{self.target.name} {self.target.availability().version}"
         spec = self.request.spec.model_dump_json()
         parts = (graphs_sha256(graphs), self.samples_sha256, target, spec)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -95,5 +95,5 @@ class Judge:
 
 def few_feeds(calibrator: Calibrator, most: int) -> list[tuple[int, Batch]]:
     """Return at most ``most`` calibration batches, evenly spread."""
-    step = max(1, len(calibrator.pictures) // most)
+    step = max(1, len(calibrator.images) // most)
     return list(islice(calibrator.batches(), 0, step * most, step))

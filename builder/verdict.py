@@ -6,7 +6,7 @@ import numpy as np
 
 from ..calibration.calibrator import Graphs
 from ..convert.sources.pixels import pixel_noise
-from ..engines.base import Pictures, Runner
+from ..engines.base import Batch, Runner
 from ..engines.engine import Engine
 from ..engines.manifest import Latency, OcrMetric
 from ..engines.onnxruntime.backend import runner_from_model
@@ -34,10 +34,10 @@ _MOST_JUMPING = 1e-3
 def metric(own: Result, baseline: Result, dataset: Dataset, run_by: str) -> OcrMetric:
     """Compare an engine's result with the baseline's on the same samples."""
     if isinstance(own, DetectorResult) and isinstance(baseline, DetectorResult):
-        return detector_metric(own, baseline, labelled=dataset.labelled, run_by=run_by)
+        return detector_metric(own, baseline, labeled=dataset.labeled, run_by=run_by)
     assert isinstance(own, RecognizerResult)
     assert isinstance(baseline, RecognizerResult)
-    return recognizer_metric(own, baseline, labelled=dataset.labelled, run_by=run_by)
+    return recognizer_metric(own, baseline, labeled=dataset.labeled, run_by=run_by)
 
 
 def graph_engine(graphs: Graphs, spec: DetectorSpec | RecognizerSpec, label: str) -> Engine:
@@ -51,9 +51,9 @@ def graph_engine(graphs: Graphs, spec: DetectorSpec | RecognizerSpec, label: str
 
 
 def _is_jump(
-    reference: Runner, picture: Pictures, theirs: Pictures, difference: Pictures, limit: float
+    reference: Runner, image: Batch, theirs: Batch, difference: Batch, limit: float
 ) -> bool:
-    """Whether a few large differences come from the model itself, which jumps at this picture.
+    """Whether a few large differences come from the model itself, which jumps at this image.
 
     Where two values of a pooling window are equal but for rounding, their argmax may fall either
     way, and max-unpooling puts the value elsewhere. The model is asked: does it change as much when
@@ -61,10 +61,10 @@ def _is_jump(
     """
     if (difference > limit).mean() > _MOST_JUMPING:
         return False
-    rng, size = np.random.default_rng(0), 1e-6 * max(1.0, float(np.abs(picture).max()))
+    rng, size = np.random.default_rng(0), 1e-6 * max(1.0, float(np.abs(image).max()))
     for _ in range(_NUDGES):
-        nudge = rng.uniform(-size, size, picture.shape).astype(np.float32)
-        if difference.max() <= 2 * np.abs(reference.run(picture + nudge) - theirs).max():
+        nudge = rng.uniform(-size, size, image.shape).astype(np.float32)
+        if difference.max() <= 2 * np.abs(reference.run(image + nudge) - theirs).max():
             return True
     return False
 
@@ -73,7 +73,7 @@ def check_parity(graph: Engine, baseline: Engine, *, rounds: bool = False) -> fl
     """Return the largest absolute difference of outputs, over all widths and some random inputs.
 
     Places at which the model itself jumps are left out; docs/decisions/0008 has an example. A model
-    that ``rounds``, since it was trained with fake quantisation, differs from its float graph by
+    that ``rounds``, since it was trained with fake quantization, differs from its float graph by
     that, which must be little against the signal.
 
     Raises:
@@ -84,8 +84,8 @@ def check_parity(graph: Engine, baseline: Engine, *, rounds: bool = False) -> fl
     for width in graph.widths:
         runner, reference = graph.runner(width), baseline.runner(width)
         for _ in range(_PARITY_INPUTS):
-            picture = pixel_noise(spec.input, 1, width, rng)
-            ours, theirs = runner.run(picture), reference.run(picture)
+            image = pixel_noise(spec.input, 1, width, rng)
+            ours, theirs = runner.run(image), reference.run(image)
             if ours.shape != theirs.shape:
                 raise ConversionError(
                     f"the {graph.label} gives {ours.shape} where the model gives {theirs.shape}"
@@ -95,7 +95,7 @@ def check_parity(graph: Engine, baseline: Engine, *, rounds: bool = False) -> fl
             if rounds and np.square(difference).mean() <= _MOST_ROUNDING * theirs.var():
                 worst = max(worst, largest)
                 continue
-            if largest > limit and _is_jump(reference, picture, theirs, difference, limit):
+            if largest > limit and _is_jump(reference, image, theirs, difference, limit):
                 largest = float(np.quantile(difference, 1 - _MOST_JUMPING))
             if not largest <= limit:  # NaN too
                 raise ConversionError(
@@ -116,16 +116,16 @@ def check_baseline(result: Result, dataset: Dataset, spec: DetectorSpec | Recogn
     """
     if isinstance(result, DetectorResult):
         found = sum(map(len, result.found))
-        is_useless = result.score.hmean == 0 if dataset.labelled else found == 0
-        value = f"hmean {100 * result.score.hmean:.2f}" if dataset.labelled else "no box"
+        is_useless = result.score.hmean == 0 if dataset.labeled else found == 0
+        value = f"hmean {100 * result.score.hmean:.2f}" if dataset.labeled else "no box"
     else:
-        is_useless = result.score.cer >= 1 if dataset.labelled else not any(result.texts)
-        value = f"CER {100 * result.score.cer:.2f}" if dataset.labelled else "no text"
+        is_useless = result.score.cer >= 1 if dataset.labeled else not any(result.texts)
+        value = f"CER {100 * result.score.cer:.2f}" if dataset.labeled else "no text"
     if is_useless and spec.accuracy.max_loss < 100:
         raise SpecError(
             f"{spec.name}: the model itself gives {value} on {dataset.folder}, so no engine can be "
             "judged by it; compare input.mean, input.scale, input.color and the output settings of "
-            "the spec with the model's own preprocessing, and the pictures with those it was "
+            "the spec with the model's own preprocessing, and the images with those it was "
             "trained on (accuracy.max_loss 100 builds without a verdict)"
         )
 
@@ -142,7 +142,7 @@ def check_budget(found: OcrMetric, spec: DetectorSpec | RecognizerSpec, label: s
             f"{label}: {found.name} {100 * found.engine:.2f} against {100 * found.baseline:.2f} "
             f"of the baseline loses {found.loss:.2f} points, over accuracy.max_loss {budget:g}; "
             "nothing was written. Try another --precision, another --method or more "
-            "--calibration pictures"
+            "--calibration images"
         )
 
 

@@ -1,1 +1,1 @@
-"""Precision: what range each tensor has on real pictures, and graphs typed by it."""
+"""Precision: what range each tensor has on real images, and graphs quantized by it."""

@@ -25,7 +25,7 @@ _MASK = 2.0**15
 
 @dataclass(frozen=True, kw_only=True)
 class HalfGraph:
-    """A typed graph, and the nodes that stayed in fp32 with the reason."""
+    """A quantized graph, and the nodes that stayed in fp32 with the reason."""
 
     model: onnx.ModelProto
     kept: dict[str, str]
@@ -121,9 +121,9 @@ def autocast(
     for node in list(graph):
         dtype = ir.DataType.FLOAT if reasons[node] else half.dtype
         for index, value in enumerate(node.inputs):
-            wanted = ir.DataType.FLOAT if keeps_fp32(node, index) else dtype
-            if value is not None and is_float(value) and value.dtype != wanted:
-                node.replace_input_with(index, caster.as_type(value, wanted))
+            expected = ir.DataType.FLOAT if keeps_fp32(node, index) else dtype
+            if value is not None and is_float(value) and value.dtype != expected:
+                node.replace_input_with(index, caster.as_type(value, expected))
         for value in node.outputs:
             if is_float(value):
                 value.type = ir.TensorType(dtype)

@@ -17,7 +17,7 @@ from .correct_bias import correct_biases
 from .equalize import equalize
 from .half import HALF_TYPES
 from .images import CalibrationSet
-from .int8_style import Int8Style, Rest
+from .int8_style import FallbackPrecision, Int8Style
 from .methods import METHODS
 from .observe import Batch, Observation, observe
 from .placement import Placement, place
@@ -27,31 +27,31 @@ from .ranges import Ranges
 Graphs = dict[int, onnx.ModelProto]
 """A graph for each input width; all have the same tensors."""
 
-Remedy = Literal["equalize", "bias"]
-REMEDIES: tuple[Remedy, ...] = ("equalize", "bias")
+WeightCorrection = Literal["equalize", "bias"]
+WEIGHT_CORRECTIONS: tuple[WeightCorrection, ...] = ("equalize", "bias")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Typing:
+class QuantizationSettings:
     """A precision, and how to get there. ``rest``: of what does not run in int8."""
 
     precision: Literal["fp16", "bf16", "int8"]
-    rest: Rest = "fp32"
+    fallback: FallbackPrecision = "fp32"
     style: Int8Style = field(default_factory=Int8Style)
     method: str = "mse"
-    remedies: tuple[Remedy, ...] = ()
+    corrections: tuple[WeightCorrection, ...] = ()
     held: Mapping[str, str] = field(default_factory=dict)
     """Weighted ops, by their first output, that are not to run in int8, and why."""
 
 
-INT8 = Typing(precision="int8")
+INT8 = QuantizationSettings(precision="int8")
 """Everything in int8 that gains by it."""
-EVERYWHERE = Typing(precision="int8", style=Int8Style(everywhere=True))
+EVERYWHERE = QuantizationSettings(precision="int8", style=Int8Style(everywhere=True))
 """Everything in int8 that can be."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Typed:
+class QuantizedGraphs:
     """Graphs with their precision in them.
 
     ``exceptions``: weighted ops that did not get the precision asked for, and why. ``fp32``: all
@@ -65,26 +65,26 @@ class Typed:
 
 
 class Calibrator:
-    """Types the graphs of a model. What it sees on pictures it sees once.
+    """Types the graphs of a model. What it sees on images it sees once.
 
     Args:
         graphs: clean float graphs.
-        pictures: what to see it on.
-        reporter: told of the passes over the pictures.
-        ranges: if given, they are used, and pictures are looked at for remedies only.
+        images: what to see it on.
+        reporter: told of the passes over the images.
+        ranges: if given, they are used, and images are looked at for corrections only.
         own: ranges that the model brought along; they go before all others.
     """
 
     def __init__(
         self,
         graphs: Graphs,
-        pictures: CalibrationSet,
+        images: CalibrationSet,
         reporter: Reporter,
         *,
         ranges: Ranges | None = None,
         own: Mapping[str, float] | None = None,
     ) -> None:
-        self.graphs, self.pictures, self.ranges = graphs, pictures, ranges
+        self.graphs, self.images, self.ranges = graphs, images, ranges
         self.own = dict(own or {})
         self._reporter = reporter
         self._seen: dict[tuple[bool, bool], Observation] = {}
@@ -97,59 +97,62 @@ class Calibrator:
         """The widest graph; what is decided by names is the same for all."""
         return self.graphs[max(self.graphs)]
 
-    def typed(self, typing: Typing) -> Typed:
+    def quantized(self, quantization: QuantizationSettings) -> QuantizedGraphs:
         """Give the graphs a precision.
 
         Raises:
-            InputFileError: a calibration picture cannot be read.
+            InputFileError: a calibration image cannot be read.
             ConversionError: nothing in the model can have the precision.
         """
-        if typing.precision == "int8":
-            return self._int8(typing)
+        if quantization.precision == "int8":
+            return self._int8(quantization)
         peaks = self._peaks(equal=False)
-        half = HALF_TYPES[typing.precision]
+        half = HALF_TYPES[quantization.precision]
         cast = {width: autocast(graph, peaks, half) for width, graph in self.graphs.items()}
         kept = next(iter(cast.values())).kept
-        return Typed(
+        return QuantizedGraphs(
             graphs={width: each.model for width, each in cast.items()},
             ranges=peaks,
             exceptions=kept,
             fp32=kept,
         )
 
-    def _int8(self, typing: Typing) -> Typed:
-        if not self.tensors(typing.style):
+    def _int8(self, quantization: QuantizationSettings) -> QuantizedGraphs:
+        if not self.tensors(quantization.style):
             raise ConversionError(
                 "nothing in the model gains by int8 here; use --precision fp32, or --everywhere"
             )
-        equal = "equalize" in typing.remedies
-        graphs, ranges = self._equalized() if equal else self.graphs, self._chosen(typing, equal)
-        if "bias" in typing.remedies:
-            graphs = self._corrected(equal, ranges, typing)
+        equal = "equalize" in quantization.corrections
+        graphs, ranges = (
+            self._equalized() if equal else self.graphs,
+            self._chosen(quantization, equal),
+        )
+        if "bias" in quantization.corrections:
+            graphs = self._corrected(equal, ranges, quantization)
         done = {
-            width: quantize(graph, ranges, typing.style, typing.held)
+            width: quantize(graph, ranges, quantization.style, quantization.held)
             for width, graph in graphs.items()
         }
         placements = done[max(done)].placements
         exceptions = {p.node: p.reason for p in placements if p.reason}
         models, fp32 = {width: each.model for width, each in done.items()}, dict[str, str]()
-        if typing.rest != "fp32":
-            peaks, half = self._peaks(equal=equal), HALF_TYPES[typing.rest]
+        if quantization.fallback != "fp32":
+            peaks, half = self._peaks(equal=equal), HALF_TYPES[quantization.fallback]
             cast = {width: autocast(model, peaks, half) for width, model in models.items()}
             models = {width: each.model for width, each in cast.items()}
             fp32 = next(iter(cast.values())).kept
-        return Typed(graphs=models, ranges=ranges, exceptions=exceptions, fp32=fp32)
+        return QuantizedGraphs(graphs=models, ranges=ranges, exceptions=exceptions, fp32=fp32)
 
-    def _chosen(self, typing: Typing, equal: bool) -> dict[str, float]:
+    def _chosen(self, quantization: QuantizationSettings, equal: bool) -> dict[str, float]:
         """Return the range of each tensor that int8 needs."""
-        needed = self.tensors(typing.style)
+        needed = self.tensors(quantization.style)
         own = {name: self.own[name] for name in needed if name in self.own}
         if len(own) == len(needed):
             return own
         if self.ranges is not None and not equal:
             return {name: self.ranges.ranges[name] for name in needed} | own
-        choose = METHODS[typing.method]
-        seen = self.seen(equal=equal, peaks=typing.rest != "fp32").histograms
+        choose = METHODS[quantization.method]
+        seen = self.seen(equal=equal, peaks=quantization.fallback != "fp32").histograms
         return {name: choose(seen[name]) for name in needed} | own
 
     def _peaks(self, *, equal: bool) -> dict[str, float]:
@@ -158,16 +161,16 @@ class Calibrator:
         return self.seen(equal=equal, peaks=True).peaks
 
     def seen(self, *, equal: bool = False, peaks: bool = False) -> Observation:
-        """Return what the pictures show: histograms of what int8 needs, and the peaks of all."""
+        """Return what the images show: histograms of what int8 needs, and the peaks of all."""
         known = self._seen.get((equal, True)) or self._seen.get((equal, peaks))
         if known is None:
             graphs = self._equalized() if equal else self.graphs
             names = self.tensors(EVERYWHERE.style)
-            with self._reporter.step("calibrate", len(self.pictures)) as advance:
+            with self._reporter.step("calibrate", len(self.images)) as advance:
                 known = observe(
                     graphs,
                     self.batches(advance),
-                    len(self.pictures),
+                    len(self.images),
                     histograms=names,
                     peaks=float_tensors(self.any_graph) if peaks else (),
                 )
@@ -175,27 +178,27 @@ class Calibrator:
         return known
 
     def batches(self, advance: Advance = lambda done: None) -> Iterator[tuple[int, Batch]]:
-        """Yield (width, batch) of all pictures that can be read."""
-        for done, feed in enumerate(self.pictures.batches(self._bad), 1):
+        """Yield (width, batch) of all images that can be read."""
+        for done, feed in enumerate(self.images.batches(self._bad), 1):
             yield feed
             advance(done)
 
     def _bad(self, error: InputFileError) -> None:
-        if not self.pictures.skip_bad:
+        if not self.images.skip_bad:
             raise error
         if str(error) not in self.skipped:
             self.skipped[str(error)] = None
             self._reporter.note(f"left out of the calibration: {error}")
 
-    def ops(self, typing: Typing = INT8) -> set[str]:
+    def ops(self, quantization: QuantizationSettings = INT8) -> set[str]:
         """Return the ops that may run in int8, by their first output."""
-        return {p.node for p in self.placements(typing) if p.reason is None}
+        return {p.node for p in self.placements(quantization) if p.reason is None}
 
-    def placements(self, typing: Typing = INT8) -> list[Placement]:
+    def placements(self, quantization: QuantizationSettings = INT8) -> list[Placement]:
         """Return all weighted ops in the order of the graph, and why they stay in float."""
         graph = ir.from_proto(self.any_graph).graph
-        style = typing.style
-        return place(graph, typing.held, everywhere=style.everywhere, products=style.products)
+        style = quantization.style
+        return place(graph, quantization.held, everywhere=style.everywhere, products=style.products)
 
     def tensors(self, style: Int8Style) -> list[str]:
         """Return the tensors whose ranges int8 needs."""
@@ -205,7 +208,7 @@ class Calibrator:
 
     @property
     def knows_all_ranges(self) -> bool:
-        """Whether no picture is needed to choose ranges."""
+        """Whether no image is needed to choose ranges."""
         return self.ranges is not None or set(self.tensors(INT8.style)) <= self.own.keys()
 
     def layers(self) -> list[str]:
@@ -217,7 +220,7 @@ class Calibrator:
         if key not in self._channels_seen:
             tensors = read_tensors(ir.from_proto(self.any_graph).graph, self.ops(EVERYWHERE))
             graphs = self._equalized() if equal else self.graphs
-            with self._reporter.step("look at channels", len(self.pictures)) as advance:
+            with self._reporter.step("look at channels", len(self.images)) as advance:
                 found = observe_channels(graphs, self.batches(advance), tensors, ranges)
             self._channels_seen[key] = found
         return self._channels_seen[key]
@@ -231,8 +234,10 @@ class Calibrator:
             }
         return self._equal
 
-    def _corrected(self, equal: bool, ranges: dict[str, float], typing: Typing) -> Graphs:
+    def _corrected(
+        self, equal: bool, ranges: dict[str, float], quantization: QuantizationSettings
+    ) -> Graphs:
         graphs = self._equalized() if equal else self.graphs
-        channels, ops = self._channels(equal=equal, ranges=ranges), self.ops(typing)
-        largest = typing.style.largest_weight
+        channels, ops = self._channels(equal=equal, ranges=ranges), self.ops(quantization)
+        largest = quantization.style.largest_weight
         return {w: correct_biases(g, channels, ops, largest) for w, g in graphs.items()}

@@ -1,4 +1,4 @@
-"""What each channel of a tensor holds on calibration pictures: its mean and its largest |x|."""
+"""What each channel of a tensor holds on calibration images: its mean and its largest |x|."""
 
 from __future__ import annotations
 

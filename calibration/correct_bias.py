@@ -5,7 +5,7 @@
     E[W x] - E[W' x']  =  sum_c  W_c E[x_c] - W'_c (E[x_c] + E[x'_c - x_c])
 
 is what is missing, one number per output channel; it is added to b. Means are those of calibration
-pictures; at the border of a picture, where padding is read, they are a little off.
+images; at the border of an image, where padding is read, they are a little off.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether the calibration pictures were enough: what they left dead, clipped or still moving."""
+"""Whether the calibration images were enough: what they left dead, clipped or still moving."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .observe import Observation
 _CLIPPED = 1e-3
 """Share of a tensor's values beyond its range that is worth a word."""
 _MOVED = 0.1
-"""Share by which a range may change with the second half of the pictures."""
+"""Share by which a range may change with the second half of the images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One tensor that the pictures do not cover well, and why."""
+    """One tensor that the images do not cover well, and why."""
 
     tensor: str
     kind: Literal["dead", "clipped", "moving"]
@@ -38,7 +38,7 @@ def coverage(
     """Look for tensors whose range rests on too little.
 
     Args:
-        seen: what the pictures showed.
+        seen: what the images showed.
         ranges: the largest |x| to represent, by tensor.
         choose: the method that made them.
     """
@@ -46,7 +46,7 @@ def coverage(
     for name, limit in ranges.items():
         histogram = seen.histograms[name]
         if histogram.peak == 0:
-            text = f"is 0 in all {seen.batches} pictures: int8 will have nothing but 0 for it"
+            text = f"is 0 in all {seen.batches} images: int8 will have nothing but 0 for it"
             found.append(Finding(tensor=name, kind="dead", text=text))
             continue
         if (beyond := share_beyond(histogram, limit)) > _CLIPPED:
@@ -55,7 +55,7 @@ def coverage(
         early = choose(seen.early[name])
         if seen.batches > 1 and abs(limit - early) > _MOVED * limit:
             text = (
-                f"its range was {early:.4g} on the first half of the pictures and is {limit:.4g} "
+                f"its range was {early:.4g} on the first half of the images and is {limit:.4g} "
                 f"on all {seen.batches}: give more"
             )
             found.append(Finding(tensor=name, kind="moving", text=text))

@@ -1,4 +1,4 @@
-"""A typed graph -> the float graph that is left of it: no Q/DQ pairs, no Casts, all in float32.
+"""A quantized graph -> the float graph that is left of it: no Q/DQ pairs, no Casts, all in float32.
 
     x -> Q -> DQ -> Conv(DQ(W_int8))     becomes     x -> Conv(W_int8 * scale)
 
@@ -35,8 +35,8 @@ def dequantized(node: ir.Node) -> npt.NDArray[np.float32] | None:
     return np.asarray(widened * scale.astype(np.float32).reshape(shape if scale.ndim else ()))
 
 
-def untyped(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the float32 graph below a typed one; its tensors keep their names."""
+def float_graph(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the float32 graph below a quantized one; its tensors keep their names."""
     copy = ir.from_proto(model)
     graph = copy.graph
     widen_weights(graph)

@@ -5,7 +5,7 @@
 Every tensor between two ops is rounded, and overflows to infinity as it would; the sums inside an
 op are those of float32, which is what NVIDIA's kernels add up in. So what this graph gives does not
 depend on a processor, and no runtime may leave out a rounding: onnxruntime does for fp16 graphs.
-Ops of our own are spelt out first, so what is inside them is rounded too.
+Ops of our own are spelled out first, so what is inside them is rounded too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Calibration input: a folder of pictures, prepared exactly as the engine will see them."""
+"""Calibration input: a folder of images, prepared exactly as the engine will see them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .strata import contrast_level, spread, stratified
 
 Batch = npt.NDArray[np.float32]
 OnBad = Callable[[InputFileError], None]
-"""Told of a picture that cannot be read; if it returns, the picture is left out."""
+"""Told of an image that cannot be read; if it returns, the image is left out."""
 
 _LOOKED_AT = 4
 """Times as many lines are looked at as are chosen."""
@@ -31,7 +31,7 @@ def _stop(error: InputFileError) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationSet:
-    """Pictures to take ranges from; every picture is a batch of its own, and each counts.
+    """Images to take ranges from; every image is a batch of its own, and each counts.
 
     ``crops``: the lines of a recognizer; of a detector there are none.
     """
@@ -41,29 +41,29 @@ class CalibrationSet:
     limit: int
     crops: tuple[CropLabel, ...] = ()
     skip_bad: bool = False
-    """Leave out pictures that cannot be read, by name, instead of stopping."""
+    """Leave out images that cannot be read, by name, instead of stopping."""
 
     def __len__(self) -> int:
         found = self.dataset.scenes if isinstance(self.spec, DetectorSpec) else self.crops
         return min(self.limit, len(found))
 
     def batches(self, on_bad: OnBad = _stop) -> Iterator[tuple[int, Batch]]:
-        """Yield (input width, (1, C, H, width) float32): pictures evenly spread over the folder,
+        """Yield (input width, (1, C, H, width) float32): images evenly spread over the folder,
         lines of every width and contrast.
 
         Raises:
-            InputFileError: a picture cannot be read; it is named. Unless ``on_bad`` takes it.
+            InputFileError: an image cannot be read; it is named. Unless ``on_bad`` takes it.
         """
         if isinstance(self.spec, RecognizerSpec):
             yield from self._lines(self.spec, on_bad)
             return
         for index in spread(len(self.dataset.scenes), self.limit):
             try:
-                picture = load_image(self.dataset.scenes[index].path)
+                image = load_image(self.dataset.scenes[index].path)
             except InputFileError as error:
                 on_bad(error)
                 continue
-            yield self.spec.input.width, detector_input(picture, self.spec.input)[0]
+            yield self.spec.input.width, detector_input(image, self.spec.input)[0]
 
     def _lines(self, spec: RecognizerSpec, on_bad: OnBad) -> Iterator[tuple[int, Batch]]:
         """Yield the chosen lines. To choose, candidates are cut out once more before."""
@@ -78,7 +78,7 @@ class CalibrationSet:
 
 
 def _readable(crops: Sequence[CropLabel], on_bad: OnBad) -> Iterator[tuple[int, Image]]:
-    """Yield the index and the picture (h, w, 3) of each crop whose file can be read."""
+    """Yield the index and the image (h, w, 3) of each crop whose file can be read."""
     start = 0
     while start < len(crops):
         path = crops[start].path
@@ -105,11 +105,11 @@ def load_calibration(
     *,
     skip_bad: bool = False,
 ) -> CalibrationSet:
-    """Open a folder of calibration pictures; at most ``limit`` of them are used.
+    """Open a folder of calibration images; at most ``limit`` of them are used.
 
-    A detector takes whole pictures. A recognizer takes lines: ``crops`` if they are given, such as
-    a detector found them, or labelled ones, or every picture as one line. ``skip_bad``: leave out
-    pictures that cannot be read.
+    A detector takes whole images. A recognizer takes lines: ``crops`` if they are given, such as
+    a detector found them, or labeled ones, or every image as one line. ``skip_bad``: leave out
+    images that cannot be read.
 
     Raises:
         InputFileError: there is nothing to calibrate on.
@@ -117,7 +117,7 @@ def load_calibration(
     dataset = load_dataset(folder)
     if isinstance(spec, RecognizerSpec) and crops is None:
         crops = dataset.crops
-        if not dataset.labelled:
+        if not dataset.labeled:
             crops = [CropLabel(path=scene.path, text="") for scene in dataset.scenes]
     found = CalibrationSet(
         dataset=dataset, spec=spec, limit=limit, crops=tuple(crops or ()), skip_bad=skip_bad

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Rest = Literal["fp32", "fp16", "bf16"]
+FallbackPrecision = Literal["fp32", "fp16", "bf16"]
 """Of the ops that do not run in int8."""
 
 

@@ -55,8 +55,8 @@ class _RulingError(Exception):
         self.runs: Runs = runs
 
 
-def is_typed(model: ir.Model) -> bool:
-    """Whether a graph holds anything quantised."""
+def is_quantized(model: ir.Model) -> bool:
+    """Whether a graph holds anything quantized."""
     return any(
         node.op_type in ("QuantizeLinear", "DequantizeLinear")
         or node.op_type in _INTEGER_OPS
@@ -127,7 +127,7 @@ def _check_parameters(node: ir.Node, opset: int) -> None:
         )
     is_dq, source = node.op_type == "DequantizeLinear", node.inputs[0]
     if is_dq and source is not None and source.dtype == ir.DataType.INT32:
-        raise _RulingError("refused", "it dequantises int32; leave the bias in float")
+        raise _RulingError("refused", "it dequantizes int32; leave the bias in float")
     array = constant(source)
     if scale.ndim == 1 and scale.size > 1 and array is not None:
         axis = attribute(node, "axis", 1)
@@ -147,7 +147,7 @@ def _check_op(node: ir.Node) -> str:
     Raises:
         _RulingError: it does not.
     """
-    activation, weights = _quantised(node, 0), _quantised(node, 1)
+    activation, weights = _quantized(node, 0), _quantized(node, 1)
     if node.op_type == "ConvTranspose":
         if activation or weights:
             raise _RulingError(
@@ -157,17 +157,17 @@ def _check_op(node: ir.Node) -> str:
     if activation is None and weights is None:
         raise _RulingError("float", _why_not(node, 0))
     if activation is None:
-        raise _RulingError("float", f"only its weights are quantised: {_why_not(node, 0)}")
+        raise _RulingError("float", f"only its weights are quantized: {_why_not(node, 0)}")
     if weights is None:
-        raise _RulingError("float", "only its input is quantised, not its weights")
+        raise _RulingError("float", "only its input is quantized, not its weights")
     _check_activation(node, activation)
     if constant(weights.inputs[0]) is None and _weights_of(weights) is None:
         _check_activation(node, weights)
-        return "both inputs depend on the picture: this ends the fused attention kernel"
+        return "both inputs depend on the image: this ends the fused attention kernel"
     return _check_weights(node, weights)
 
 
-def _quantised(node: ir.Node, index: int) -> ir.Node | None:
+def _quantized(node: ir.Node, index: int) -> ir.Node | None:
     """Return the DequantizeLinear that an input comes from, through what pairs pass."""
     return _dequantizer(node.inputs[index])
 
@@ -205,15 +205,15 @@ def _why_not(node: ir.Node, index: int) -> str:
         value = blocker.inputs[0]
         blocker = value.producer() if value is not None else None
     if blocker is None:
-        return "its input is not quantised"
+        return "its input is not quantized"
     kind, behind = blocker.op_type, [_dequantizer(part) for part in blocker.inputs]
     if kind == "Concat" and all(behind):
         return "the parts of the Concat have different scales; put one pair behind it"
     if kind == "Concat" and any(behind):
-        return "only some parts of the Concat are quantised; put one pair behind it"
+        return "only some parts of the Concat are quantized; put one pair behind it"
     if behind and behind[0] is not None and kind not in _WEIGHTED:
         return f"a {kind} stands between it and the pair; put the pair behind the {kind}"
-    return "its input is not quantised"
+    return "its input is not quantized"
 
 
 def _check_activation(node: ir.Node, pair: ir.Node) -> None:

@@ -1,6 +1,6 @@
 """From a histogram to a range: the largest |x| that int8 shall still represent.
 
-Each method is a pure function ``Histogram -> float``. Quantisation is symmetric, with
+Each method is a pure function ``Histogram -> float``. Quantization is symmetric, with
 scale = range / 127.
 """
 
@@ -49,9 +49,9 @@ def mean_squared_error(histogram: Histogram) -> float:
 
 
 def moving_average(histogram: Histogram, weight: float = 0.1) -> float:
-    """The largest |x| of a picture, averaged over pictures; each new one counts ``weight``.
+    """The largest |x| of an image, averaged over images; each new one counts ``weight``.
 
-    As fake quantisation does in training; one picture with an outlier changes little.
+    As fake quantization does in training; one image with an outlier changes little.
     """
     average = histogram.peaks[0] if histogram.peaks else 0.0
     for peak in histogram.peaks[1:]:

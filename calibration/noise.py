@@ -1,4 +1,4 @@
-"""How far a typed graph is from its float one: cheap measures that rank, and never decide."""
+"""How far a quantized graph is from its float one: cheap measures that rank, and never decide."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Outputs = list[npt.NDArray[np.float32]]
 
 
 def run_all(graphs: Mapping[int, onnx.ModelProto], feeds: Sequence[tuple[int, Batch]]) -> Outputs:
-    """Return what typed or float graphs give for each batch, half types emulated."""
+    """Return what quantized or float graphs give for each batch, half types emulated."""
     sessions: dict[int, Any] = {}
     found = []
     for width, batch in feeds:
@@ -63,15 +63,18 @@ def distance(reference: Outputs, other: Outputs, spec: DetectorSpec | Recognizer
 
 
 def signal_to_noise(
-    model: onnx.ModelProto, typed: onnx.ModelProto, names: Sequence[str], batches: Sequence[Batch]
+    model: onnx.ModelProto,
+    quantized: onnx.ModelProto,
+    names: Sequence[str],
+    batches: Sequence[Batch],
 ) -> dict[str, float]:
-    """Return the signal to quantisation noise of inner tensors in dB, all noise before them in it.
+    """Return the signal to quantization noise of inner tensors in dB, all noise before them in it.
 
-    Tensors without noise, or that the typed graph does not have, are left out.
+    Tensors without noise, or that the quantized graph does not have, are left out.
     """
-    held = {name for node in typed.graph.node for name in node.output}
+    held = {name for node in quantized.graph.node for name in node.output}
     shared = [name for name in names if name in held]
-    sessions = [onnx_session(with_outputs(each, shared)) for each in (model, emulated(typed))]
+    sessions = [onnx_session(with_outputs(each, shared)) for each in (model, emulated(quantized))]
     signal, noise = (dict.fromkeys(shared, 0.0) for _ in range(2))
     entry = model.graph.input[0].name
     for batch in batches:

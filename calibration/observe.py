@@ -1,4 +1,4 @@
-"""Running a float graph on calibration pictures to see what its tensors hold."""
+"""Running a float graph on calibration images to see what its tensors hold."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def observe(
         feeds: batches for them; every one is read.
         total: how many there are.
         histograms: inner tensors, or the input itself, to take histograms of.
-        peaks: further ones of which only the largest |x| is wanted.
+        peaks: further ones of which only the largest |x| is expected.
 
     Raises:
         InputFileError: there is not one batch, or a tensor turns NaN or infinite.
@@ -65,11 +65,11 @@ def observe(
                 else:
                     highest[name] = max(highest[name], _finite(values, name))
             except ValueError as error:
-                raise InputFileError(f"calibration picture {count}: {name} has {error}") from None
+                raise InputFileError(f"calibration image {count}: {name} has {error}") from None
         if count == (total + 1) // 2:
             early = dict(found)
     if not count:
-        raise InputFileError("no calibration pictures: ranges need at least one")
+        raise InputFileError("no calibration images: ranges need at least one")
     highest |= {name: histogram.peak for name, histogram in found.items()}
     return Observation(batches=count, histograms=found, early=early, peaks=highest)
 

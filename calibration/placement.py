@@ -1,8 +1,8 @@
 """Which Conv and MatMul run in int8, and why the others do not.
 
-The rules follow TensorRT's: both inputs quantised, weights constant, Q/DQ straight before the op,
+The rules follow TensorRT's: both inputs quantized, weights constant, Q/DQ straight before the op,
 and nothing at deconvolutions, average pools, norms and the attention core. An op that gains nothing
-or costs accuracy stays in float: the first convolution on a picture, and the layer that makes the
+or costs accuracy stays in float: the first convolution on an image, and the layer that makes the
 output.
 """
 
@@ -31,7 +31,7 @@ class Placement:
 
 
 def weight_axis(node: ir.Node) -> int:
-    """Return the axis of a quantised op's weights that has a scale per entry."""
+    """Return the axis of a quantized op's weights that has a scale per entry."""
     return _CHANNEL_AXIS[node.op_type]
 
 
@@ -49,7 +49,7 @@ def _makes_output(node: ir.Node) -> bool:
 def _why_never(node: ir.Node) -> str | None:
     weights = constant(node.inputs[1])
     if weights is None:
-        return "both inputs depend on the picture (attention core)"
+        return "both inputs depend on the image (attention core)"
     if node.op_type == "MatMul" and weights.ndim != 2:
         return f"weights of rank {weights.ndim}"
     return None
@@ -58,7 +58,7 @@ def _why_never(node: ir.Node) -> str | None:
 def _why_rather_not(node: ir.Node) -> str | None:
     weights = array_of(node.inputs[1])
     if the(node.inputs[0]).is_graph_input():
-        return "first layer: few channels, and it sees the raw picture"
+        return "first layer: few channels, and it sees the raw image"
     if _makes_output(node):
         return "it makes the output: errors there are not averaged out"
     inputs = weights.shape[1] if node.op_type == "Conv" else weights.shape[0]
@@ -118,7 +118,7 @@ def _origin(value: ir.Value) -> ir.Value:
 def shared_ranges(graph: ir.Graph, ranges: Mapping[str, float]) -> dict[str, float]:
     """Return the ranges, with the largest of them for all that meets in a Concat.
 
-    The result of the Concat and those of its inputs that are quantised too get one scale.
+    The result of the Concat and those of its inputs that are quantized too get one scale.
     """
     groups = []
     for node in graph:

@@ -5,7 +5,7 @@ alike.
 
 Activations: symmetric int8, one rank-0 scale per tensor, zero point 0 written out. Weights: int8
 initializers and one DQ with a scale per output channel. Biases stay float. One pair per tensor
-serves all quantised ops that read it; other readers keep the float tensor.
+serves all quantized ops that read it; other readers keep the float tensor.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ON_GRID = 2e-3
 
 @dataclass(frozen=True, kw_only=True)
 class Quantized:
-    """A typed graph and the decision on every weighted op in it."""
+    """A quantized graph and the decision on every weighted op in it."""
 
     model: onnx.ModelProto
     placements: tuple[Placement, ...]
@@ -62,7 +62,7 @@ def quantized_weights(
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
     """Return int8 weights and a scale per entry of ``axis``: weights ~ int8 * scale.
 
-    Weights that lie on a grid already, as fake quantisation leaves them, stay on it.
+    Weights that lie on a grid already, as fake quantization leaves them, stay on it.
     ``largest``: of the int8 weights, in size.
     """
     rows = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1)

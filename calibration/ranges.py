@@ -32,9 +32,9 @@ class Ranges(BaseModel):
     model_sha256: str
     data_sha256: str
     method: str
-    pictures: int = Field(ge=1)
+    images: int = Field(ge=1)
     skipped: tuple[str, ...] = ()
-    """Pictures that could not be read."""
+    """Images that could not be read."""
     ranges: dict[str, Limit] = Field(repr=False)
     peaks: dict[str, Limit] = Field(repr=False)
 
@@ -78,18 +78,18 @@ def load_ranges(path: Path) -> Ranges:
         raise InputFileError(f"{path}: cannot be read as ranges: {error}") from None
 
 
-def check_ranges(ranges: Ranges, path: Path, **wanted: str) -> None:
+def check_ranges(ranges: Ranges, path: Path, **expected: str) -> None:
     """Refuse ranges of another model, other data or another method.
 
-    ``wanted``: fields of :class:`Ranges`, and what they must be.
+    ``expected``: fields of :class:`Ranges`, and what they must be.
 
     Raises:
         UserError: says which differs.
     """
     words = {"model_sha256": "model", "data_sha256": "calibration folder", "method": "method"}
-    for name, value in wanted.items():
+    for name, value in expected.items():
         if (found := getattr(ranges, name)) != value:
             raise UserError(
-                f"{path}: its ranges are of another {words[name]} ({found:.12}, wanted "
+                f"{path}: its ranges are of another {words[name]} ({found:.12}, expected "
                 f"{value:.12}); remove it, or name another file, to calibrate again"
             )

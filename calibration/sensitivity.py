@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..spec import DetectorSpec, RecognizerSpec
-from .calibrator import Calibrator, Typing
+from .calibrator import Calibrator, QuantizationSettings
 from .noise import distance, run_all
 from .observe import Batch
 
@@ -25,7 +25,7 @@ class Sensitivity:
 
 def sensitivities(
     calibrator: Calibrator,
-    typing: Typing,
+    quantization: QuantizationSettings,
     spec: DetectorSpec | RecognizerSpec,
     feeds: Sequence[tuple[int, Batch]],
     progress: Callable[[int], None] = lambda done: None,
@@ -34,21 +34,21 @@ def sensitivities(
 
     Args:
         calibrator: of the model.
-        typing: int8, and how; ops that it holds are left out. What is not int8 is fp32 here.
+        quantization: int8, and how; ops that it holds are left out. What is not int8 is fp32 here.
         spec: says which distance is taken.
-        feeds: a few pictures, (width, batch).
+        feeds: a few images, (width, batch).
         progress: called with the number of ops that are done.
     """
     reference = run_all(calibrator.graphs, feeds)
-    ops = [node for node in calibrator.layers() if node in calibrator.ops(typing)]
-    plain = replace(typing, rest="fp32")
+    ops = [node for node in calibrator.layers() if node in calibrator.ops(quantization)]
+    plain = replace(quantization, fallback="fp32")
 
     def cost(held: Sequence[str]) -> float:
         if len(held) == len(ops):
             return 0.0
-        reasons = {**typing.held, **dict.fromkeys(held, "held to see what it costs")}
-        typed = calibrator.typed(replace(plain, held=reasons))
-        return distance(reference, run_all(typed.graphs, feeds), spec)
+        reasons = {**quantization.held, **dict.fromkeys(held, "held to see what it costs")}
+        quantized = calibrator.quantized(replace(plain, held=reasons))
+        return distance(reference, run_all(quantized.graphs, feeds), spec)
 
     found = []
     for done, node in enumerate(ops, 1):

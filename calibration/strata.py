@@ -7,19 +7,19 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from ..ocr.preprocess import to_grey
+from ..ocr.preprocess import to_gray
 from ..ocr.types import Image
 
 _FAINT, _STRONG = 64, 128
-"""Where low and high contrast begin and end, in grey levels."""
+"""Where low and high contrast begin and end, in gray levels."""
 
 
 def contrast_level(line: Image) -> int:
     """Return 0, 1 or 2: how far an RGB line's dark and light parts are from each other.
 
-    Measured from the 5th to the 95th percentile of its grey.
+    Measured from the 5th to the 95th percentile of its gray.
     """
-    low, high = np.percentile(to_grey(line), (5, 95))
+    low, high = np.percentile(to_gray(line), (5, 95))
     return int(high - low >= _FAINT) + int(high - low >= _STRONG)
 
 

@@ -1,7 +1,7 @@
 """The ``ocr-trt`` program: its commands, and what becomes of errors.
 
 Exit codes: 0 all well; 1 a bug of ours; 2 what was given cannot be used; 3 the model cannot be
-converted or built, or some pictures could not be read; 4 the engine is over its accuracy budget;
+converted or built, or some images could not be read; 4 the engine is over its accuracy budget;
 5 a measure is past a limit of ``bench --fail-on``; 130 interrupted, 143 terminated.
 """
 
@@ -76,8 +76,8 @@ for _module in (
     _module.add_to(app)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(expected: bool) -> None:
+    if expected:
         typer.echo(f"ocr-trt {__version__}")
         raise typer.Exit
 

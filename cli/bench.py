@@ -35,10 +35,10 @@ def bench(
             "throughput@16<200 names another."
         ),
     ] = None,
-    rivals: Annotated[
+    competitors: Annotated[
         bool,
         typer.Option(
-            "--rivals",
+            "--competitors",
             help="Time other ways to run the model as it is, too: TensorFlow eager and XLA, and "
             "OpenVINO with its own converter and defaults.",
         ),
@@ -84,11 +84,11 @@ def bench(
 
     What every figure means is printed with -v, and in the report.
 
-    Example: `ocr-trt bench bundles/* --data labelled --report report`
+    Example: `ocr-trt bench bundles/* --data labeled --report report`
     """
     quiet_libraries(verbose=verbose)
     from ..bench.compare import Extras, compare
-    from ..bench.report import FILES, without_pictures, write_report
+    from ..bench.report import FILES, without_images, write_report
     from ..common.files import check_destination
     from ..engines.bundle import load_bundle
     from ..measure.latency import LatencySettings
@@ -99,11 +99,11 @@ def bench(
         check_destination(report, own=FILES)
     loaded = [load_bundle(folder, is_trusted=trust) for folder in bundles]
     dataset = load_dataset(data) if data else None
-    gate.check_bundles(loaded, is_labelled=dataset is not None and dataset.labelled)
+    gate.check_bundles(loaded, is_labeled=dataset is not None and dataset.labeled)
     reporter = ConsoleReporter(silent=json)
     extras = Extras(
-        rivals=rivals,
-        load=_load_settings(concurrency, rate, is_wanted=load),
+        competitors=competitors,
+        load=_load_settings(concurrency, rate, is_expected=load),
         rooflines=roofline,
     )
     settings = LatencySettings(duration_s=duration)
@@ -117,7 +117,7 @@ def bench(
             print(file)
     checks = gate.check(found)
     if json:
-        told = without_pictures(found)
+        told = without_images(found)
         told["checks"] = [asdict(check) for check in checks]
         told["baseline_of_another_machine"] = gate.is_of_another_machine(found)
         print_json(told)
@@ -127,13 +127,13 @@ def bench(
 
 
 def _load_settings(
-    concurrency: list[int] | None, rate: list[float] | None, *, is_wanted: bool
+    concurrency: list[int] | None, rate: list[float] | None, *, is_expected: bool
 ) -> LoadSettings | None:
     """What load to measure: --concurrency and --rate mean --load, too."""
     from ..common.cores import usable_cores
     from ..measure.load import LoadSettings, usual_clients
 
-    if not (is_wanted or concurrency or rate):
+    if not (is_expected or concurrency or rate):
         return None
     clients = concurrency or usual_clients(usable_cores())
     return LoadSettings(clients=tuple(sorted(set(clients))), rates=tuple(sorted(set(rate or ()))))
@@ -173,7 +173,7 @@ def print_report(found: Report) -> None:
             print_table(f"{model.name}: latency at {shape}", LATENCY_HEADER, latency_rows(model))
         _print_load(model)
         if rows := pipeline_rows(model):
-            title = f"{model.name}: whole pictures, ms per picture"
+            title = f"{model.name}: whole images, ms per image"
             print_table(title, PIPELINE_HEADER, rows)
         if rows := accuracy_rows(model):
             title = f"{model.name}: {accuracy_title(model).lower()}"

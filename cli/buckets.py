@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 def buckets(
     spec: Annotated[Path, typer.Argument(help="Spec of a recognizer.")],
-    data: Annotated[Path, typer.Option(help="Folder of lines, or of pictures with labelled ones.")],
+    data: Annotated[Path, typer.Option(help="Folder of lines, or of images with labeled ones.")],
     detector: DetectorBundle = None,
     most: Annotated[int, typer.Option(min=1, max=16, help="Buckets to try, at most.")] = 6,
     step: Annotated[int, typer.Option(min=1, max=1024, help="Widths are multiples of it.")] = 16,
-    draw: Annotated[Path | None, typer.Option(help="File for a picture of it, SVG.")] = None,
+    draw: Annotated[Path | None, typer.Option(help="File for an image of it, SVG.")] = None,
     trust: Trust = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -34,7 +34,7 @@ def buckets(
     Times the model at a few widths in OpenVINO, looks how wide the lines are, and says what one
     bucket, two, three and more would take. `buckets` in the spec takes the answer.
 
-    Example: `ocr-trt buckets recognizer.yaml --data labelled --draw buckets.svg`
+    Example: `ocr-trt buckets recognizer.yaml --data labeled --draw buckets.svg`
     """
     quiet_libraries(verbose=verbose)
     from ..builder.learned_widths import choose_buckets

@@ -26,10 +26,10 @@ from .specs import (
     ModelOptions,
     calibration_from,
     capabilities_from,
+    corrections_from,
     method_from,
     numbers,
     precision_from,
-    remedies_from,
     spec_from_path,
     spec_paths,
 )
@@ -49,7 +49,7 @@ def build(
     data: DataFolder = None,
     output: Annotated[Path, typer.Option(help="Folder that gets the bundles.")] = Path("bundles"),
     method: Method = None,
-    remedy: Annotated[
+    correction: Annotated[
         list[str] | None,
         typer.Option(help="What is done to the float graph before int8: equalize, bias."),
     ] = None,
@@ -97,7 +97,7 @@ def build(
 
     An engine that loses more accuracy than its spec allows is not written: exit code 4.
 
-    Example: `ocr-trt build detector.yaml --target openvino --calibration pictures --data labelled`
+    Example: `ocr-trt build detector.yaml --target openvino --calibration images --data labeled`
     """
     quiet_libraries(verbose=verbose)
     from ..builder import BuildRequest
@@ -114,7 +114,7 @@ def build(
     capabilities = capabilities_from(compute_capability or ())
     reporter = ConsoleReporter(silent=json)
     cache = None if no_cache else default_cache()
-    wanted = precision_from(precision)
+    expected = precision_from(precision)
     requests: list[BuildRequest] = []
     for path in spec_paths(models):
         spec = spec_from_path(path, options, reporter)
@@ -128,7 +128,7 @@ def build(
             BuildRequest(
                 spec=spec,
                 targets=tuple(dict.fromkeys(target or ["openvino"])),
-                precision=wanted,
+                precision=expected,
                 output=output,
                 calibration=calibration_from(
                     calibration, spec, detector, reporter, skip_bad=skip_bad, is_trusted=trust
@@ -136,8 +136,8 @@ def build(
                 if calibration
                 else None,
                 samples=load_dataset(data) if data else None,
-                method=method_from(method, wanted),
-                remedies=remedies_from(remedy or ()),
+                method=method_from(method, expected),
+                corrections=corrections_from(correction or ()),
                 ranges=ranges,
                 everywhere=everywhere,
                 settings=settings,
@@ -182,13 +182,13 @@ def verdict_row(result: BuildResult) -> tuple[str, ...]:
     if result.bundle is None or result.bundle.manifest.verdict is None:
         return result.folder.name, "-", "-", "-", "failed"
     verdict = result.bundle.manifest.verdict
-    accuracy = "not measured: no pictures"
+    accuracy = "not measured: no images"
     if (found := verdict.metric) is not None:
         accuracy = (
             f"{found.name} {100 * found.engine:.2f} / {100 * found.baseline:.2f} "
             f"({-found.loss if found.name == 'hmean' else found.loss:+.2f})"
         )
-        if not found.labelled:
+        if not found.labeled:
             accuracy += ", agreement"
         if verdict.latency is None:
             accuracy += " *"
@@ -206,7 +206,7 @@ def print_verdicts(results: Sequence[BuildResult]) -> None:
     header = ("engine", "fp32 differs by", "accuracy, points", "speed", "verdict")
     print_table(f"Verdict: engine / {against}", header, [verdict_row(result) for result in results])
     if any(verdict.metric and verdict.latency is None for verdict in done):
-        print("* of its typed graph in onnxruntime: the engine cannot run here")
+        print("* of its quantized graph in onnxruntime: the engine cannot run here")
     for result in results:
         if result.measured is not None:
             when = f"{result.measured.astimezone():%Y-%m-%d %H:%M}"

@@ -1,4 +1,4 @@
-"""``ocr-trt calibrate``: the ranges of a model's tensors on real pictures."""
+"""``ocr-trt calibrate``: the ranges of a model's tensors on real images."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .options import DetectorBundle, Json, Method, PrecisionName, SkipBad, Trust
 from .specs import calibration_from, method_from, precision_from, spec_paths
 
 if TYPE_CHECKING:
-    from ..calibration.calibrator import Typed
+    from ..calibration.calibrator import QuantizedGraphs
     from ..calibration.coverage import Finding
     from ..calibration.ranges import Ranges
 
 
 def calibrate(
     spec: Annotated[Path, typer.Argument(help="Spec of the model.")],
-    calibration: Annotated[Path, typer.Option("--calibration", help="Folder of pictures.")],
+    calibration: Annotated[Path, typer.Option("--calibration", help="Folder of images.")],
     output: Annotated[
         Path | None, typer.Option(help="File for the ranges, JSON; build --ranges takes it.")
     ] = None,
@@ -36,14 +36,14 @@ def calibrate(
 ) -> None:
     """Take the range of every tensor that int8 or 16 bits need, without building anything.
 
-    Says which tensors the pictures do not cover: dead, clipped, or still moving.
+    Says which tensors the images do not cover: dead, clipped, or still moving.
 
-    Example: `ocr-trt calibrate detector.yaml --calibration pictures --output ranges.json`
+    Example: `ocr-trt calibrate detector.yaml --calibration images --output ranges.json`
     """
     quiet_libraries(verbose=verbose)
     from ..builder.calibrators import ranges_of
     from ..builder.convert_widths import convert_all
-    from ..calibration.calibrator import Calibrator, Typing
+    from ..calibration.calibrator import Calibrator, QuantizationSettings
     from ..calibration.coverage import coverage
     from ..calibration.methods import METHODS
     from ..calibration.ranges import save_ranges
@@ -53,29 +53,34 @@ def calibrate(
     spec_paths([spec])
     if output is not None:
         check_file_destination(output)
-    wanted, chosen = precision_from(precision), method_from(method)
-    if wanted in ("fp32", "best") or chosen == "auto":
+    expected, chosen = precision_from(precision), method_from(method)
+    if expected in ("fp32", "best") or chosen == "auto":
         raise UserError("give --precision int8, fp16 or bf16 and one --method: their ranges differ")
     model, reporter = load_spec(spec), ConsoleReporter(silent=json)
-    pictures = calibration_from(
+    images = calibration_from(
         calibration, model, detector, reporter, skip_bad=skip_bad, is_trusted=trust
     )
     converted = convert_all(open_source(model.source), model, reporter)
     graphs = {width: result.model for width, result in converted.items()}
-    calibrator = Calibrator(graphs, pictures, reporter)
+    calibrator = Calibrator(graphs, images, reporter)
     found = ranges_of(calibrator, chosen)
-    typed = calibrator.typed(Typing(precision=wanted, method=chosen))  # type: ignore[arg-type]
+    quantized = calibrator.quantized(QuantizationSettings(precision=expected, method=chosen))  # type: ignore[arg-type]
     findings = coverage(calibrator.seen(), found.ranges, METHODS[chosen])
     if output is not None:
         save_ranges(found, output)
     if json:
         print_json({**found.model_dump(), "findings": [asdict(finding) for finding in findings]})
     else:
-        _print(model.name, found, typed, findings, is_int8=wanted == "int8")
+        _print(model.name, found, quantized, findings, is_int8=expected == "int8")
 
 
 def _print(
-    name: str, found: Ranges, typed: Typed, findings: tuple[Finding, ...], *, is_int8: bool
+    name: str,
+    found: Ranges,
+    quantized: QuantizedGraphs,
+    findings: tuple[Finding, ...],
+    *,
+    is_int8: bool,
 ) -> None:
     marks: dict[str, list[str]] = {}
     for finding in findings:
@@ -86,8 +91,8 @@ def _print(
         for tensor, limit in shown.items()
     ]
     header = ("tensor", "range", "largest seen", "")
-    print_table(f"{name}: ranges on {found.pictures} pictures", header, rows)
-    for node, reason in typed.exceptions.items():
+    print_table(f"{name}: ranges on {found.images} images", header, rows)
+    for node, reason in quantized.exceptions.items():
         print(f"{node} stays in float: {reason}")
     for finding in findings if is_int8 else ():
         print(f"note: {finding.tensor} {finding.text}")

@@ -28,7 +28,7 @@ def print_json(data: Any) -> None:
 
 
 def plain(text: str) -> str:
-    """Return a text whose control characters, which a terminal would obey, are spelt out."""
+    """Return a text whose control characters, which a terminal would obey, are spelled out."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 

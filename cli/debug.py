@@ -14,7 +14,7 @@ from .options import Json, Trust, Verbose
 def debug(
     bundle: Annotated[Path, typer.Argument(help="Engine bundle.")],
     data: Annotated[
-        Path, typer.Option("--data", help="Folder of pictures, with labels.json or without.")
+        Path, typer.Option("--data", help="Folder of images, with labels.json or without.")
     ],
     against: Annotated[
         str, typer.Option(help="float: the model's float graph; or another bundle of the model.")
@@ -29,10 +29,10 @@ def debug(
 ) -> None:
     """Find which layer changed the samples that got worst, and whether graph or target did it.
 
-    The bundle's typed graph runs beside the float one, tensor by tensor: a graph that loses (int8,
-    fp16) is told from a target that computes something else than its graph.
+    The bundle's quantized graph runs beside the float graph, tensor by tensor. The result tells a
+    graph that loses accuracy (int8, fp16) from a target that does not compute its graph.
 
-    Example: `ocr-trt debug bundles/my_recognizer-openvino-int8 --data labelled --output debug`
+    Example: `ocr-trt debug bundles/my_recognizer-openvino-int8 --data labeled --output debug`
     """
     quiet_libraries(verbose=verbose)
     from ..common.files import check_destination, whole_folder
@@ -51,7 +51,7 @@ def debug(
         with whole_folder(output, FILES) as scratch:
             write_debug(report, scratch)
     if json:
-        told = report.model_dump(mode="json", exclude={"samples": {"__all__": {"picture"}}})
+        told = report.model_dump(mode="json", exclude={"samples": {"__all__": {"image"}}})
         print_json({**told, "lines": report.lines})
         return
     for line in report.lines:

@@ -1,4 +1,4 @@
-"""``ocr-trt demo``: the whole way, on the models and pictures that come with the package."""
+"""``ocr-trt demo``: the whole way, on the models and images that come with the package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .console import ConsoleReporter, print_json, quiet_libraries
 from .options import Json, Verbose
 
 _SHOWN = (3, 4, 6, 11)
-"""Sample pictures that are read at the end."""
+"""Sample images that are read at the end."""
 
 
 def demo(
@@ -24,7 +24,7 @@ def demo(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Inspect, build, bench and run the reference models on the sample pictures.
+    """Inspect, build, bench and run the reference models on the sample images.
 
     Example: `ocr-trt demo --output demo-output`
     """
@@ -34,7 +34,7 @@ def demo(
     if json:
         print_json({name: str(path) for name, path in made.items()})
     else:
-        print(f"Look at {made['report']} and at the pictures in {made['overlays']}")
+        print(f"Look at {made['report']} and at the images in {made['overlays']}")
 
 
 def _demo(output: Path, duration: float) -> dict[str, Path]:
@@ -53,7 +53,7 @@ def _demo(output: Path, duration: float) -> dict[str, Path]:
         _say(f"ocr-trt inspect {spec}")
         inspect(spec)
     targets = ["openvino"]
-    if backend("tensorrt-rtx").presence().can_build:
+    if backend("tensorrt-rtx").availability().can_build:
         targets.append("tensorrt-rtx")
     bundles = output / "bundles"
     test, calibration = SAMPLES / "test", SAMPLES / "calibration"

@@ -17,16 +17,16 @@ def doctor(json: Json = False, verbose: Verbose = False) -> None:
 
     from ..engines.targets import backend, target_names
 
-    found = {name: backend(name).presence() for name in target_names()}
+    found = {name: backend(name).availability() for name in target_names()}
     tensorflow = _tensorflow()
     if json:
         print_json({"targets": {n: asdict(p) for n, p in found.items()}, "tensorflow": tensorflow})
         return
     rows = [
-        (name, p.version, _yes(p.can_build), _yes(p.can_run), p.reason, p.remedy)
+        (name, p.version, _yes(p.can_build), _yes(p.can_run), p.reason, p.hint)
         for name, p in found.items()
     ]
-    print_table("Targets", ("target", "version", "builds", "runs", "why not", "remedy"), rows)
+    print_table("Targets", ("target", "version", "builds", "runs", "why not", "hint"), rows)
     print("TensorFlow, to convert models and as baseline: " + tensorflow)
 
 

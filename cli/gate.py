@@ -23,7 +23,7 @@ class Gate:
     rules: tuple[Rule, ...]
     old: Report | None
 
-    def check_bundles(self, bundles: Sequence[Bundle], *, is_labelled: bool) -> None:
+    def check_bundles(self, bundles: Sequence[Bundle], *, is_labeled: bool) -> None:
         """Find, before anything is measured, the rules that say nothing about any engine.
 
         Raises:
@@ -32,7 +32,7 @@ class Gate:
         from ..bench.suited import check_comparable, check_suited
 
         for rule in self.rules:
-            check_suited(rule, bundles, is_labelled=is_labelled)
+            check_suited(rule, bundles, is_labeled=is_labeled)
         if self.old is not None:
             check_comparable(self.rules, bundles, self.old)
 
@@ -74,7 +74,7 @@ def gate_from(fail_on: str | None, baseline: Path | None, *, has_data: bool) -> 
     rules = rules_from_text(fail_on) if fail_on is not None else ()
     accuracy = next((rule.text for rule in rules if rule.measure in ACCURACIES), None)
     if accuracy is not None and not has_data:
-        raise UserError(f"--fail-on {accuracy!r} needs pictures: --data DIR")
+        raise UserError(f"--fail-on {accuracy!r} needs images: --data DIR")
     relative = next((rule.text for rule in rules if rule.is_relative), None)
     if relative is not None and baseline is None:
         raise UserError(f"--fail-on {relative!r} needs an older report: --baseline report.json")

@@ -34,10 +34,10 @@ input:
   name: {input}
   shape: [{shape}]     # (?) sizes the model leaves open were guessed
   layout: {layout}
-  color: {color}              # (?) RGB, BGR or GREY: the order the model was trained with
+  color: {color}              # (?) RGB, BGR or GRAY: the order the model was trained with
   mean: [{mean}]                # (?) the model sees (pixel - mean) * scale, pixels 0..255
   scale: [{scale}]
-  pad: 127                # (?) pixel value around a picture that does not fill the input
+  pad: 127                # (?) pixel value around an image that does not fill the input
   max_batch: {max_batch}            # above 1 the batch size stays free up to this
 output:
   name: {output}
@@ -49,7 +49,7 @@ _DETECTOR = """\
 boxes:
   threshold: 0.3          # a pixel above this is text
   box_threshold: 0.5      # mean probability a box needs
-  unclip_ratio: 1.5       # (?) growth of shrunk regions, as in differentiable binarisation;
+  unclip_ratio: 1.5       # (?) growth of shrunk regions, as in differentiable binarization;
                           # or shrink_ratio: 0.4, the ratio of training, for its exact inverse
 accuracy:
   max_loss: 0.5           # points of hmean an engine may lose
@@ -122,7 +122,7 @@ def init(
     custom: Annotated[
         list[str] | None, typer.Option(help="A layer of your own, module:Class; may be repeated.")
     ] = None,
-    input: Annotated[str | None, typer.Option(help="The picture: NAME:1x640x640x3.")] = None,
+    input: Annotated[str | None, typer.Option(help="The image: NAME:1x640x640x3.")] = None,
     charset: Annotated[
         Path | None, typer.Option(help="Text file: a character per line, in order of the classes.")
     ] = None,

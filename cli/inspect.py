@@ -45,7 +45,7 @@ def inspect(
     """
     quiet_libraries(verbose=verbose)
     spec_paths([model])
-    if not is_spec(model) and not (target or explain or verify) and _inspect_typed(model, json):
+    if not is_spec(model) and not (target or explain or verify) and _inspect_quantized(model, json):
         return
     if not is_spec(model):
         if target or explain or verify:
@@ -63,15 +63,15 @@ def inspect(
         _inspect_spec(source, spec, target, explain, json)
 
 
-def _inspect_typed(path: Path, json: bool) -> bool:
-    """Say what runs in int8, if a file is an ONNX graph with anything quantised in it."""
+def _inspect_quantized(path: Path, json: bool) -> bool:
+    """Say what runs in int8, if a file is an ONNX graph with anything quantized in it."""
     if path.suffix != ".onnx":
         return False
-    from ..calibration.lint import is_typed, lint, prepared
+    from ..calibration.lint import is_quantized, lint, prepared
     from ..common.onnx_files import read_onnx
 
     graph = read_onnx(path)
-    if not is_typed(graph):
+    if not is_quantized(graph):
         return False
     found = lint(prepared(graph))
     if json:
@@ -185,13 +185,13 @@ def _fixed(shape: tuple[int | None, ...] | None, spec: DetectorSpec | Recognizer
     """Say what becomes of the sizes that a model leaves open."""
     if shape is None:
         return _shape(spec.input.shape)
-    wanted = [str(size) for size in spec.input.shape]
-    wanted[0] = f"1..{spec.input.max_batch}" if spec.input.max_batch > 1 else wanted[0]
+    expected = [str(size) for size in spec.input.shape]
+    expected[0] = f"1..{spec.input.max_batch}" if spec.input.max_batch > 1 else expected[0]
     axis = 2 if spec.input.layout == "NHWC" else 3
-    wanted[axis] = " or ".join(map(str, spec.widths))
+    expected[axis] = " or ".join(map(str, spec.widths))
     return ", ".join(
         f"{name} {size}"
-        for name, size, known in zip(spec.input.layout, wanted, shape, strict=True)
+        for name, size, known in zip(spec.input.layout, expected, shape, strict=True)
         if known is None
     )
 

@@ -14,11 +14,11 @@ PrecisionName = Annotated[
 ]
 CalibrationFolder = Annotated[
     Path | None,
-    typer.Option("--calibration", help="Folder of pictures to take int8 and fp16 ranges from."),
+    typer.Option("--calibration", help="Folder of images to take int8 and fp16 ranges from."),
 ]
 DataFolder = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder of pictures with labels.json to measure accuracy on."),
+    typer.Option("--data", help="Folder of images with labels.json to measure accuracy on."),
 ]
 Method = Annotated[
     str | None,
@@ -30,7 +30,7 @@ Method = Annotated[
 ]
 DetectorBundle = Annotated[
     Path | None,
-    typer.Option("--detector", help="Bundle that cuts a recognizer's lines out of the pictures."),
+    typer.Option("--detector", help="Bundle that cuts a recognizer's lines out of the images."),
 ]
 Trust = Annotated[
     bool,
@@ -40,5 +40,5 @@ Trust = Annotated[
 ]
 SkipBad = Annotated[
     bool,
-    typer.Option("--skip-bad", help="Leave out calibration pictures that cannot be read."),
+    typer.Option("--skip-bad", help="Leave out calibration images that cannot be read."),
 ]

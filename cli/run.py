@@ -1,4 +1,4 @@
-"""``ocr-trt run``: pictures in, text out."""
+"""``ocr-trt run``: images in, text out."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class _Tiles(str, Enum):
 
 
 def run(
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     detector: Annotated[Path, typer.Option(help="Bundle of a detector.")],
     recognizer: Annotated[Path, typer.Option(help="Bundle of a recognizer.")],
-    draw: Annotated[Path | None, typer.Option(help="Folder for overlay pictures.")] = None,
+    draw: Annotated[Path | None, typer.Option(help="Folder for overlay images.")] = None,
     workers: Annotated[
         int,
         typer.Option(
             min=0,
             max=256,
-            help="Pictures read at a time; 0: as many as keep this machine busy, see `tune`.",
+            help="Images read at a time; 0: as many as keep this machine busy, see `tune`.",
         ),
     ] = 0,
     threads: Annotated[
@@ -50,7 +50,7 @@ def run(
     tiles: Annotated[
         _Tiles,
         typer.Option(
-            help="Search large pictures in tiles too: auto, those that the detector's input would "
+            help="Search large images in tiles too: auto, those that the detector's input would "
             "shrink to less than half; on, all that it would shrink; off."
         ),
     ] = _Tiles.auto,
@@ -58,7 +58,7 @@ def run(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Read the text in pictures, in reading order.
+    """Read the text in images, in reading order.
 
     In a folder a bad file is reported and the rest is read: exit code 3.
 
@@ -69,7 +69,7 @@ def run(
     from ..pipeline.reader import OcrReader, ReadSettings
 
     bundles = [load_bundle(path, is_trusted=trust) for path in (detector, recognizer)]
-    files = picture_files(pictures)
+    files = image_files(images)
     if draw is not None:
         check_writable(draw)
     with ExitStack() as stack:
@@ -92,15 +92,15 @@ def _engine(bundle: Bundle, workers: int, threads: int, files: int) -> Engine:
     from ..engines.tuned import choice_for
 
     usual = choice_for(bundle, "latency" if 1 in (workers, files) else "throughput")
-    lanes = min(workers or usual.lanes, files)
-    return engine_from_bundle(bundle, lanes=lanes, threads=lanes * threads or usual.threads)
+    streams = min(workers or usual.streams, files)
+    return engine_from_bundle(bundle, streams=streams, threads=streams * threads or usual.threads)
 
 
-def picture_files(paths: Sequence[Path]) -> list[Path]:
-    """Return the files named, and the pictures in the folders named.
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files named, and the images in the folders named.
 
     Raises:
-        InputFileError: a path does not exist, or a folder holds no pictures.
+        InputFileError: a path does not exist, or a folder holds no images.
     """
     from ..ocr.image import image_files
 
@@ -119,10 +119,10 @@ def _read(reader: OcrReader, file: Path) -> tuple[Image, list[TextLine]] | Input
     from ..ocr.image import load_image
 
     try:
-        picture = load_image(file)
+        image = load_image(file)
     except InputFileError as error:
         return error
-    return picture, reader.read(picture)
+    return image, reader.read(image)
 
 
 def _read_all(
@@ -138,9 +138,9 @@ def _read_all(
                 print(f"error: {read}", file=sys.stderr)
                 yield {"file": str(file), "error": str(read)}
                 continue
-            picture, lines = read
+            image, lines = read
             if draw is not None:
-                _draw(picture, lines, _free_path(draw, file.stem, taken))
+                _draw(image, lines, _free_path(draw, file.stem, taken))
             if not json:
                 _print_lines(file, lines)
             advance(number)
@@ -148,9 +148,9 @@ def _read_all(
 
 
 def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
-    """Return a path for a drawing; pictures of the same name from two folders get two.
+    """Return a path for a drawing; images of the same name from two folders get two.
 
-    The suffix is one that pictures do not have, so that no drawing replaces one.
+    The suffix is one that images do not have, so that no drawing replaces one.
     """
     path, number = folder / f"{stem}.ocr.png", 1
     while path in taken:
@@ -160,12 +160,12 @@ def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
     return path
 
 
-def _draw(picture: Image, lines: list[TextLine], path: Path) -> None:
+def _draw(image: Image, lines: list[TextLine], path: Path) -> None:
     import cv2
 
     from ..pipeline.draw import draw_lines
 
-    ok, data = cv2.imencode(".png", draw_lines(picture, lines)[:, :, ::-1])
+    ok, data = cv2.imencode(".png", draw_lines(image, lines)[:, :, ::-1])
     assert ok
     write_whole(path, data.tobytes())
 

@@ -25,7 +25,7 @@ def json_schema(document: Document) -> dict[str, Any]:
     """Return the JSON Schema of manifest.json, of report.json or of a spec as YAML says it.
 
     It says what a file may hold, not all that is checked: that the channels of a shape fit its
-    colour, or that a file is inside its bundle, no schema says.
+    color, or that a file is inside its bundle, no schema says.
     """
     from pydantic import TypeAdapter
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 from ..errors import InputFileError, SpecError, UserError
 
 if TYPE_CHECKING:
-    from ..calibration.calibrator import Remedy
+    from ..calibration.calibrator import WeightCorrection
     from ..calibration.images import CalibrationSet
     from ..common.progress import Reporter
     from ..engines.manifest import Precision
@@ -213,18 +213,18 @@ def method_from(text: str | None, precision: Precision = "int8") -> str:
     return text
 
 
-def remedies_from(texts: Sequence[str]) -> tuple[Remedy, ...]:
-    """Read the names of remedies.
+def corrections_from(texts: Sequence[str]) -> tuple[WeightCorrection, ...]:
+    """Read the names of corrections.
 
     Raises:
-        UserError: there is no such remedy.
+        UserError: there is no such correction.
     """
-    from ..calibration.calibrator import REMEDIES
+    from ..calibration.calibrator import WEIGHT_CORRECTIONS
 
-    wrong = [text for text in texts if text not in REMEDIES]
+    wrong = [text for text in texts if text not in WEIGHT_CORRECTIONS]
     if wrong:
-        raise UserError(f"no remedy {wrong[0]!r}; there are: {', '.join(REMEDIES)}")
-    return tuple(remedy for remedy in REMEDIES if remedy in texts)
+        raise UserError(f"no correction {wrong[0]!r}; there are: {', '.join(WEIGHT_CORRECTIONS)}")
+    return tuple(correction for correction in WEIGHT_CORRECTIONS if correction in texts)
 
 
 def calibration_from(
@@ -236,7 +236,7 @@ def calibration_from(
     skip_bad: bool = False,
     is_trusted: bool = False,
 ) -> CalibrationSet:
-    """Open a folder of calibration pictures; a recognizer's lines are cut by ``detector``, if any.
+    """Open a folder of calibration images; a recognizer's lines are cut by ``detector``, if any.
 
     ``is_trusted``: of the detector's bundle, see :class:`Bundle`.
 

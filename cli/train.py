@@ -1,4 +1,4 @@
-"""``ocr-trt train``: the reference models, from synthetic pictures."""
+"""``ocr-trt train``: the reference models, from synthetic images."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def train(
     output: Annotated[Path, typer.Option("--output", help="Folder of the run; resumed if there.")],
     steps: Annotated[int | None, typer.Option(help="Steps to train in all.")] = None,
     float32: Annotated[bool, typer.Option(help="For CPUs without avx512_bf16.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of weights and pictures.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights and images.")] = 0,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Train a reference model on synthetic pictures; needs `make fonts` and TensorFlow.
+    """Train a reference model on synthetic images; needs `make fonts` and TensorFlow.
 
     Example: `ocr-trt train recognizer --output runs/recognizer`
     """

@@ -60,12 +60,12 @@ def tune(
 
 
 def _show(label: str, found: list[Trial], tuning: Tuning) -> None:
-    header = ("mode", "batches at once", "threads", "batch", "ms", "pictures/s", "")
+    header = ("mode", "batches at once", "threads", "batch", "ms", "images/s", "")
     chosen = {"latency": tuning.latency, "throughput": tuning.throughput}
     rows = [
         (
-            *(trial.mode, str(trial.choice.lanes), str(trial.choice.threads or "-")),
-            *(str(trial.batch), f"{trial.milliseconds:.2f}", f"{trial.pictures_per_second:.1f}"),
+            *(trial.mode, str(trial.choice.streams), str(trial.choice.threads or "-")),
+            *(str(trial.batch), f"{trial.milliseconds:.2f}", f"{trial.images_per_second:.1f}"),
             "chosen" if trial.choice == chosen[trial.mode] else "",
         )
         for trial in found

@@ -17,7 +17,7 @@ def onnx_session(
     model: onnx.ModelProto | bytes | str,
     *,
     threads: int = 0,
-    optimise: bool = True,
+    optimize: bool = True,
     int8_kernels: bool = False,
 ) -> Any:
     """Open a session on a model, its bytes or its path.
@@ -25,7 +25,7 @@ def onnx_session(
     Args:
         model: what to run.
         threads: threads inside an op; 0: one per core, or as many as a container may use.
-        optimise: let onnxruntime rewrite the graph. Without it, it computes what is written.
+        optimize: let onnxruntime rewrite the graph. Without it, it computes what is written.
         int8_kernels: run Q/DQ pairs as int8 ops. Without it they are what they say, rounding, and
             the numbers are the same on every processor.
     """
@@ -37,7 +37,7 @@ def onnx_session(
     options.intra_op_num_threads = threads or limited_cores()
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
     # Its threads spin after a run, in the time of whoever runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.disable_quant_qdq", "0" if int8_kernels else "1")

@@ -1,7 +1,7 @@
 """Ranges that a model brings along, found again in the clean graph.
 
 Passes rename, transpose and fold, so a tensor is known by what it holds: both graphs are run on
-the same pictures, and tensors that hold the same numbers, in whatever order, are the same.
+the same images, and tensors that hold the same numbers, in whatever order, are the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def adopted_ranges(
     before: onnx.ModelProto,
     after: ir.Model,
     ranges: Mapping[str, float],
-    pictures: tuple[Array, Array],
+    images: tuple[Array, Array],
 ) -> dict[str, float]:
     """Return ranges by the names that tensors have in the clean graph; those found again.
 
@@ -34,17 +34,17 @@ def adopted_ranges(
         before: the graph that ``ranges`` are of, its input NHWC or NCHW.
         after: the clean graph, NCHW.
         ranges: by the names that tensors have before.
-        pictures: the same ones for both, each as the graph takes them.
+        images: the same ones for both, each as the graph takes them.
 
     Raises:
         ConversionError: the two graphs do not give the same.
     """
     clean = ir.to_proto(after)
     old_output, output = (each.graph.output[0].name for each in (before, clean))
-    known = _marks(before, {*ranges, old_output}, pictures[0])
+    known = _marks(before, {*ranges, old_output}, images[0])
     values = [*after.graph.inputs, *(value for node in after.graph for value in node.outputs)]
     names = {name_of(value) for value in values if value.dtype == ir.DataType.FLOAT}
-    marks = _marks(clean, names, pictures[1])
+    marks = _marks(clean, names, images[1])
     if not _are_same(known[old_output], marks[output]):
         raise ConversionError("the passes changed the model's numbers; please report this model")
     found = {}
@@ -56,7 +56,7 @@ def adopted_ranges(
 
 
 def _marks(
-    model: onnx.ModelProto, names: Collection[str], pictures: Array
+    model: onnx.ModelProto, names: Collection[str], images: Array
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Return numbers that do not depend on the order of a tensor's entries."""
     shown = onnx.ModelProto()
@@ -65,10 +65,10 @@ def _marks(
     entry = model.graph.input[0]
     inner = sorted(set(names) - {entry.name})
     shown.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, inner))
-    found = onnx_session(shown).run(inner, {entry.name: pictures}) if inner else []
+    found = onnx_session(shown).run(inner, {entry.name: images}) if inner else []
     values = dict(zip(inner, found, strict=True))
     if entry.name in names:
-        values[entry.name] = pictures
+        values[entry.name] = images
     return {name: _mark(value) for name, value in values.items()}
 
 

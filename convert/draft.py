@@ -26,7 +26,7 @@ class Hints:
     source: SourceSpec
     """Where the model lies."""
     input: tuple[str, Shape] | None = None
-    """Name and shape of the picture, if the signature is not to be asked."""
+    """Name and shape of the image, if the signature is not to be asked."""
     mean: tuple[float, ...] = ()
     """See ``InputSpec``."""
     scale: tuple[float, ...] = ()
@@ -81,7 +81,7 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     cut = model.cut(rank) if hints.input is None else None
     if cut is None and image is None:
         listed = _listed(signature.inputs)
-        raise InputFileError(f"{path}: which input is the picture? It has: {listed}; say --input")
+        raise InputFileError(f"{path}: which input is the image? It has: {listed}; say --input")
     if cut is None:
         listed = _listed(signature.outputs)
         raise InputFileError(
@@ -171,7 +171,7 @@ def draft_spec(
     layout = _layout(shape)
     channels = shape[1] if layout == "NCHW" else shape[3]
     entry: dict[str, Any] = {"name": ends.image.name, "shape": shape, "layout": layout}
-    entry["color"] = "GREY" if channels == 1 else "RGB"
+    entry["color"] = "GRAY" if channels == 1 else "RGB"
     entry.update(_pixels(ends.image, hints))
     if role == "recognizer" and (ends.image.shape is None or ends.image.shape[0] is None):
         entry["max_batch"] = _LINES_AT_ONCE

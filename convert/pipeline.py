@@ -160,7 +160,7 @@ def _check_batch(model: ir.Model, settings: InputSpec) -> None:
     value = model.graph.inputs[0]
     feeds = {name_of(value): np.zeros(shape_of(value), np.float32)}
     try:
-        onnx_session(ir.to_proto(model), optimise=False).run(None, feeds)
+        onnx_session(ir.to_proto(model), optimize=False).run(None, feeds)
     except Exception as error:  # onnxruntime has no common base class
         place = re.search(r"running (\w+) node\. Name:'([^']*)'", str(error))
         why = f"it stops at {place[1]} {place[2]!r}" if place else str(error).splitlines()[0][:300]
@@ -239,9 +239,9 @@ def _found_again(
     """Return the ranges that a model brought along, by their names in the clean graph."""
     is_nhwc = spec.input.layout == "NHWC"
     width = shape[2 if is_nhwc else 3]
-    pictures = pixel_noise(spec.input, shape[0], width, np.random.default_rng(0))
-    held = np.ascontiguousarray(pictures.transpose(0, 2, 3, 1)) if is_nhwc else pictures
-    return adopted_ranges(before, after, ranges, (held, pictures))
+    images = pixel_noise(spec.input, shape[0], width, np.random.default_rng(0))
+    held = np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if is_nhwc else images
+    return adopted_ranges(before, after, ranges, (held, images))
 
 
 def _run(step: Pass, model: ir.Model, watch: Watch = _nothing) -> Step:

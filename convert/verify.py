@@ -2,7 +2,7 @@
 
 The first pass behind which the output is off is named, with the first of its values that differs
 from what it was before that pass. Values keep their names through a pass unless it replaces them,
-and their names are those of the TensorFlow nodes they come from. Where fake quantisation is
+and their names are those of the TensorFlow nodes they come from. Where fake quantization is
 removed, which changes every number, the graph behind it is what later ones are compared with.
 """
 
@@ -40,14 +40,14 @@ class Check:
     value: str = ""
     node: str = ""
     rounds: bool = False
-    """The model's own fake quantisation is still in it: a hair's breadth becomes a step."""
+    """The model's own fake quantization is still in it: a hair's breadth becomes a step."""
 
 
 class _Watcher:
-    """Runs each graph it is shown on the same pictures, held as that graph takes them."""
+    """Runs each graph it is shown on the same images, held as that graph takes them."""
 
-    def __init__(self, pictures: Array, expected: Array, tolerance: float) -> None:
-        self.pictures, self.expected, self.tolerance = pictures, expected, tolerance
+    def __init__(self, images: Array, expected: Array, tolerance: float) -> None:
+        self.images, self.expected, self.tolerance = images, expected, tolerance
         self.checks: list[Check] = []
         self.before: onnx.ModelProto | None = None
 
@@ -55,14 +55,14 @@ class _Watcher:
         """Look at the graph behind a pass."""
         proto = ir.to_proto(model)
         if name == remove_fake_quantization.__name__ and _rounds(self.before):
-            (self.expected,) = _run(proto, self.pictures, [])  # the model without its rounding
+            (self.expected,) = _run(proto, self.images, [])  # the model without its rounding
         difference = self._difference(proto)
         last, rounds = self.checks[-1] if self.checks else None, _rounds(proto)
         was_right = last is None or last.rounds or last.difference <= self.tolerance
         is_wrong = not rounds and not difference <= self.tolerance  # NaN too
         value, node = "", ""
         if was_right and is_wrong and self.before is not None:
-            value = first_difference(self.before, proto, self.pictures, self.tolerance)
+            value = first_difference(self.before, proto, self.images, self.tolerance)
             node = _tensorflow_node(proto, value)
         self.checks.append(
             Check(name=name, difference=difference, value=value, node=node, rounds=rounds)
@@ -70,7 +70,7 @@ class _Watcher:
         self.before = proto
 
     def _difference(self, proto: onnx.ModelProto) -> float:
-        (got,) = _run(proto, self.pictures, [])
+        (got,) = _run(proto, self.images, [])
         expected = _as_held(self.expected, got.shape)
         return float(np.abs(got - expected).max())
 
@@ -89,15 +89,15 @@ def _as_held(array: Array, shape: tuple[int, ...]) -> Array:
     raise AssertionError(f"a pass gave {shape} where the model gives {array.shape}")
 
 
-def _feed(session: Any, pictures: Array) -> dict[str, Array]:
+def _feed(session: Any, images: Array) -> dict[str, Array]:
     (entry,) = session.get_inputs()
-    is_nchw = tuple(entry.shape[1:]) == pictures.shape[1:]
-    return {entry.name: pictures if is_nchw else pictures.transpose(0, 2, 3, 1)}
+    is_nchw = tuple(entry.shape[1:]) == images.shape[1:]
+    return {entry.name: images if is_nchw else images.transpose(0, 2, 3, 1)}
 
 
-def _run(proto: onnx.ModelProto, pictures: Array, names: list[str]) -> list[Array]:
-    session = onnx_session(proto, optimise=False)
-    return session.run(names or None, _feed(session, pictures))
+def _run(proto: onnx.ModelProto, images: Array, names: list[str]) -> list[Array]:
+    session = onnx_session(proto, optimize=False)
+    return session.run(names or None, _feed(session, images))
 
 
 def _with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
@@ -109,7 +109,7 @@ def _with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
 
 
 def first_difference(
-    before: onnx.ModelProto, after: onnx.ModelProto, pictures: Array, tolerance: float
+    before: onnx.ModelProto, after: onnx.ModelProto, images: Array, tolerance: float
 ) -> str:
     """Return the first value, in the order of ``after``, that both graphs have and that differs.
 
@@ -119,7 +119,7 @@ def first_difference(
     names = [name for node in after.graph.node for name in node.output if name in known]
     if not names:
         return ""
-    old, new = (_run(_with_outputs(proto, names), pictures, names) for proto in (before, after))
+    old, new = (_run(_with_outputs(proto, names), images, names) for proto in (before, after))
     for name, left, right in zip(names, old, new, strict=True):
         if left.dtype.kind != "f" or left.shape != right.shape or not left.size:
             continue
@@ -152,7 +152,7 @@ def verify(
         model: the model itself, from (N, C, H, W) to its output in the layout of converted graphs.
     """
     batch, rng = traced_batch(spec.input), np.random.default_rng(0)
-    pictures = pixel_noise(spec.input, batch, spec.input.width, rng)
-    watcher = _Watcher(pictures, model(pictures), spec.accuracy.max_difference)
+    images = pixel_noise(spec.input, batch, spec.input.width, rng)
+    watcher = _Watcher(images, model(images), spec.accuracy.max_difference)
     convert(source, spec, watch=watcher)
     return tuple(watcher.checks)

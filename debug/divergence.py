@@ -1,4 +1,4 @@
-"""Which step of a typed graph is to blame, and for what.
+"""Which step of a quantized graph is to blame, and for what.
 
 A step's `own` noise is what it makes of exactly what the reference gives it: rounding of its inputs
 and weights, nothing of what came before. The first step, in the order of the graph, that alone

@@ -1,4 +1,4 @@
-"""From a changed word or box back to its cause: samples, tensors, the step to blame, pictures."""
+"""From a changed word or box back to its cause: samples, tensors, the step to blame, images."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..measure.accuracy import run_samples
 from ..ocr.dataset import Dataset
 from .divergence import SAME, Culprit, StepRow, culprit_of, decibels, step_rows, target_culprit
 from .findings import DebugReport, SampleRow, Verdict
-from .reference_graphs import Graphs, check_same_model, float_graphs, refused_as, typed_graphs
+from .reference_graphs import Graphs, check_same_model, float_graphs, quantized_graphs, refused_as
 from .repair import repaired
-from .sample import Sample, picture_of, sample_of, told_by, truth_of
+from .sample import Sample, image_of, sample_of, told_by, truth_of
 from .steps import GraphPair
 from .suspects import Suspect, chosen_samples, suspects
 from .target_trace import noise_between, target_tensors
@@ -38,17 +38,17 @@ class _Seen:
     sample: Sample
     suspect: Suspect
     reference: Output
-    typed: Output
+    quantized: Output
     engine: Output
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Systems:
-    """The bundle as it runs here, its typed graphs, and what they are compared with."""
+    """The bundle as it runs here, its quantized graphs, and what they are compared with."""
 
     bundle: Bundle
     engine: Engine
-    typed: Graphs
+    quantized: Graphs
     reference: Graphs
     pairs: dict[int, GraphPair] = field(default_factory=dict)
 
@@ -56,7 +56,7 @@ class _Systems:
         """Return both graphs for one width."""
         if width not in self.pairs:
             with refused_as(f"{self.bundle.folder}: its graph cannot be compared"):
-                pair = GraphPair(self.reference.graph(width), self.typed.graph(width))
+                pair = GraphPair(self.reference.graph(width), self.quantized.graph(width))
                 if not pair.steps:
                     raise InputFileError(
                         f"{self.bundle.folder}: its graph for width {width} has no tensor in "
@@ -89,24 +89,24 @@ def debug(
         sample: the name of one file, or of one word in it, to look at; the worst ones without it.
 
     Raises:
-        InputFileError: no such sample, a picture or graph is damaged, another model's bundle.
+        InputFileError: no such sample, an image or graph is damaged, another model's bundle.
     """
     chosen, names = chosen_samples(dataset, bundle.spec, sample)
     systems = _systems(bundle, against, reporter)
     with systems.engine, systems.reference.engine(bundle.spec) as baseline:
         mine, theirs = (run_samples(e, chosen, reporter) for e in (systems.engine, baseline))
-        order = suspects(mine, theirs, labelled=dataset.labelled)
+        order = suspects(mine, theirs, labeled=dataset.labeled)
         samples = [
             sample_of(mine, each.index, bundle.spec, names[each.index])
             for each in order[:MOST_SAMPLES]
         ]
-        with systems.typed.engine(bundle.spec) as typed:
+        with systems.quantized.engine(bundle.spec) as quantized:
             seen = [
                 _Seen(
                     sample=each,
                     suspect=suspect,
                     reference=baseline.runner(each.width).run(each.feed),
-                    typed=typed.runner(each.width).run(each.feed),
+                    quantized=quantized.runner(each.width).run(each.feed),
                     engine=systems.engine.runner(each.width).run(each.feed),
                 )
                 for each, suspect in zip(samples, order, strict=False)
@@ -121,15 +121,15 @@ def _can_run(bundle: Bundle) -> bool:
 
 
 def _systems(bundle: Bundle, against: Bundle | None, reporter: Reporter) -> _Systems:
-    typed = typed_graphs(bundle)
+    quantized = quantized_graphs(bundle)
     if against is not None:
         check_same_model(bundle, against)
-        reference = typed_graphs(against)
+        reference = quantized_graphs(against)
     else:
         with reporter.step(f"load the model of {bundle.spec.name}"):
-            reference = float_graphs(bundle, typed, reporter)
-    engine = engine_from_bundle(bundle) if _can_run(bundle) else typed.engine(bundle.spec)
-    return _Systems(bundle=bundle, engine=engine, typed=typed, reference=reference)
+            reference = float_graphs(bundle, quantized, reporter)
+    engine = engine_from_bundle(bundle) if _can_run(bundle) else quantized.engine(bundle.spec)
+    return _Systems(bundle=bundle, engine=engine, quantized=quantized, reference=reference)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,8 +146,8 @@ class _Judgement:
 
 
 def _judge(systems: _Systems, seen: Sequence[_Seen], reporter: Reporter) -> _Judgement:
-    graph = np.sum([noise_between(each.reference, each.typed) for each in seen], 0)
-    target = np.sum([noise_between(each.typed, each.engine) for each in seen], 0)
+    graph = np.sum([noise_between(each.reference, each.quantized) for each in seen], 0)
+    target = np.sum([noise_between(each.quantized, each.engine) for each in seen], 0)
     whole = sum(noise_between(each.reference, each.engine)[1] for each in seen)
     left = decibels(float(graph[0]), float(graph[1])), decibels(float(target[0]), float(target[1]))
     level = decibels(float(graph[0]), whole)
@@ -203,7 +203,7 @@ def _rows(
 
 
 def _fixed(systems: _Systems, seen: Sequence[_Seen], culprit: Culprit) -> tuple[Output, ...]:
-    """Run the typed graph with the culprit done as the reference does it; () if it cannot be."""
+    """Run the quantized graph with the culprit replaced by the reference; () if it cannot be."""
     outputs = []
     for each in seen:
         pair = systems.pair(each.sample.width)
@@ -212,7 +212,7 @@ def _fixed(systems: _Systems, seen: Sequence[_Seen], culprit: Culprit) -> tuple[
         if model is None:
             return ()
         feeds = {model.graph.input[0].name: each.sample.feed}
-        outputs.append(onnx_session(model, optimise=False).run(None, feeds)[0])
+        outputs.append(onnx_session(model, optimize=False).run(None, feeds)[0])
     return tuple(outputs)
 
 
@@ -240,7 +240,7 @@ def _report(
         graph=judged.graph,
         target=judged.target,
         target_ran=systems.can_run,
-        first=decibels(*noise_between(first.reference, first.typed)) if judged.fixed else None,
+        first=decibels(*noise_between(first.reference, first.quantized)) if judged.fixed else None,
         repaired=repaired_level,
         culprit=judged.culprit,
         steps=judged.rows,
@@ -258,5 +258,5 @@ def _sample_row(systems: _Systems, seen: _Seen, fixed: Output | None) -> SampleR
         engine=told_by(seen.engine, sample, spec),
         truth=truth_of(sample),
         repaired="" if fixed is None else told_by(fixed, sample, spec),
-        picture=picture_of(sample, seen.engine, seen.reference, spec),
+        image=image_of(sample, seen.engine, seen.reference, spec),
     )

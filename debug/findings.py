@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .divergence import Culprit, StepRow
 
 Verdict = Literal["same", "graph", "target"]
-"""Nothing differs; the typed graph itself loses; the target computes something else than it."""
+"""Nothing differs; the quantized graph itself loses; the target computes something else than it."""
 
 
 class _Part(BaseModel):
@@ -20,7 +20,7 @@ class _Part(BaseModel):
 class SampleRow(_Part):
     """One sample, and what became of it; ``repaired``: with the culprit done as the reference does.
 
-    ``lost``: hmean (0..1) or characters against the baseline. ``picture``: markup for the page.
+    ``lost``: hmean (0..1) or characters against the baseline. ``image``: markup for the page.
     """
 
     name: str
@@ -29,12 +29,12 @@ class SampleRow(_Part):
     engine: str
     truth: str = ""
     repaired: str = ""
-    picture: str = Field("", repr=False)
+    image: str = Field("", repr=False)
 
 
 class DebugReport(_Part):
-    """All of it. ``graph``, ``target``: dB at the output, of the typed graph against the reference
-    and of the target against the typed graph; None: equal.
+    """The whole report. ``graph``, ``target``: dB at the output, of the quantized graph against the
+    reference and of the target against the quantized graph; None: equal.
     """
 
     schema_version: Literal[1] = 1
@@ -50,11 +50,11 @@ class DebugReport(_Part):
     graph: float | None
     target: float | None
     target_ran: bool = True
-    """Whether the target itself runs here; if not, its typed graph stands for it."""
+    """Whether the target itself runs here; if not, its quantized graph stands for it."""
     repaired: float | None = None
     """dB at the output of the first sample, with the culprit done as the reference does."""
     first: float | None = None
-    """The same of the typed graph as it is."""
+    """The same of the quantized graph as it is."""
     culprit: Culprit | None = None
     steps: tuple[StepRow, ...] = ()
     samples: tuple[SampleRow, ...] = ()
@@ -87,7 +87,7 @@ def _found(report: DebugReport) -> Iterator[str]:
         yield "No difference: the outputs are equal but for float32 rounding."
     elif report.verdict == "target":
         yield (
-            f"Kernel fault: the typed graph is right ({db_text(report.graph)}), but "
+            f"Kernel fault: the quantized graph is right ({db_text(report.graph)}), but "
             f"{report.target_name} computes something else from it ({db_text(report.target)})."
         )
     else:
@@ -95,7 +95,8 @@ def _found(report: DebugReport) -> Iterator[str]:
         if not report.target_ran:
             told = f"{report.target_name} itself cannot run here"
         yield (
-            f"The typed graph itself loses: {db_text(report.graph)} are left at its output; {told}."
+            f"The quantized graph itself loses: {db_text(report.graph)} are left at its output; "
+            f"{told}."
         )
 
 
@@ -157,14 +158,14 @@ def advice(report: DebugReport) -> list[str]:
     step = report.culprit.step
     is_foreign = step.weights is not None and step.weights < _SOUND_WEIGHTS
     told = {
-        "overflow": [f"{build} --calibration DIR, with pictures like this one: what they show "
+        "overflow": [f"{build} --calibration DIR, with images like this one: what they show "
                      "beyond 512 stays in fp32", f"or {build} --precision bf16"],
-        "clipped": [f"{build} --calibration DIR, with pictures like this one, or --method minmax",
+        "clipped": [f"{build} --calibration DIR, with images like this one, or --method minmax",
                     search],
-        "coarse": [f"{build} --method percentile, or --remedy equalize: its range is too wide",
+        "coarse": [f"{build} --method percentile, or --correction equalize: its range is too wide",
                    search],
         "weights": [f"{build} again: the weights in the bundle were changed"] if is_foreign else
-                   [f"{build} --remedy equalize", search],
+                   [f"{build} --correction equalize", search],
         "op": [f"ocr-trt inspect {spec} --verify, and report the page of --output"],
         "target": [f"build for another target (--target onnxruntime) to have it right today; "
                    f"report the page of --output with {report.target_name}'s version"],

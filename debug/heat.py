@@ -1,4 +1,4 @@
-"""Where in a sample an engine's output is off: a strip over a line, a map over a picture."""
+"""Where in a sample an engine's output is off: a strip over a line, a map over an image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHOWN_WIDTH = 720
 
 @dataclass(frozen=True, kw_only=True)
 class Boxes:
-    """What two engines found in a picture: quads (K, 4, 2) in its own pixels."""
+    """What two engines found in an image: quads (K, 4, 2) in its own pixels."""
 
     engine: Quads
     baseline: Quads
@@ -84,25 +84,25 @@ def line_strip(line: Image, engine: Output, baseline: Output, spec: RecognizerSp
 
 
 def difference_map(
-    picture: Image, engine: Output, baseline: Output, spec: DetectorSpec, boxes: Boxes
+    image: Image, engine: Output, baseline: Output, spec: DetectorSpec, boxes: Boxes
 ) -> str:
-    """Draw how far two probability maps differ over the picture, as an <img>.
+    """Draw how far two probability maps differ over the image, as an <img>.
 
     Outputs are (1, C, h, w) or (1, h, w). Red: the maps differ. Boxes: the baseline's are green,
     the engine's red.
     """
     one, two = (np.nan_to_num(probability_map(each, spec.output)[0]) for each in (engine, baseline))
-    _, scales = letterbox(picture, spec.input.height, spec.input.width, spec.input.pad)
+    _, scales = letterbox(image, spec.input.height, spec.input.width, spec.input.pad)
     size = (spec.input.width, spec.input.height)
     off = cv2.resize(np.abs(one - two), size, interpolation=cv2.INTER_LINEAR)
-    rows, columns = picture.shape[:2]
+    rows, columns = image.shape[:2]
     off = off[: max(1, round(rows * scales[1])), : max(1, round(columns * scales[0]))]
     factor = _SHOWN_WIDTH / columns
     shown = (_SHOWN_WIDTH, max(1, round(rows * factor)))
-    pale = cv2.resize(picture, shown, interpolation=cv2.INTER_AREA).astype(np.float32)
+    pale = cv2.resize(image, shown, interpolation=cv2.INTER_AREA).astype(np.float32)
     pale = 255 - 0.6 * (255 - pale.mean(-1, keepdims=True).repeat(3, -1))
     weight = np.clip(cv2.resize(off, shown, interpolation=cv2.INTER_LINEAR), 0, 1)[..., None]
     drawn = (pale * (1 - weight) + np.array(_RED, np.float32) * weight).astype(np.uint8)
     outline(drawn, boxes.baseline * np.float32(factor), _GREEN, 2)
     outline(drawn, boxes.engine * np.float32(factor), _RED, 1)
-    return f'<img src="{data_uri(drawn, "jpeg")}" alt="The picture; red where the maps differ">'
+    return f'<img src="{data_uri(drawn, "jpeg")}" alt="The image; red where the maps differ">'

@@ -1,4 +1,4 @@
-"""What a bundle's typed graphs are held against: the model's float graphs, or another bundle's."""
+"""The reference of a bundle's quantized graphs: the model's float graphs, or another bundle's."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import onnx
 
-from ..calibration.dequantize import untyped
+from ..calibration.dequantize import float_graph
 from ..calibration.emulate import emulated
 from ..common.onnx_files import read_onnx
 from ..common.progress import Reporter
 from ..convert.pipeline import convert
 from ..convert.sources import Source, open_source, source_format
-from ..engines.base import Pictures, Runner
+from ..engines.base import Batch, Runner
 from ..engines.bundle import Bundle, tree_sha256
 from ..engines.engine import Engine
 from ..engines.onnxruntime.backend import runner_from_model
@@ -59,7 +59,7 @@ class _Checked(Runner):
         super().__init__(label=inner.label, shape=inner.shape, max_batch=inner.max_batch)
         self._inner = inner
 
-    def execute(self, feed: Any) -> Pictures:
+    def execute(self, feed: Any) -> Batch:
         """Run one batch."""
         with refused_as(f"{self.label}: its graph for width {self.shape[2]} cannot be run"):
             return self._inner.execute(feed)
@@ -85,7 +85,7 @@ def refused_as(what: str) -> Iterator[None]:
         raise InputFileError(f"{what}: {reason[0][:300] if reason else repr(error)}") from error
 
 
-def typed_graphs(bundle: Bundle) -> Graphs:
+def quantized_graphs(bundle: Bundle) -> Graphs:
     """Return the graphs in a bundle.
 
     Raises (when a graph is needed):
@@ -100,8 +100,8 @@ def typed_graphs(bundle: Bundle) -> Graphs:
     return Graphs(f"{bundle.label} in onnxruntime", load)
 
 
-def float_graphs(bundle: Bundle, typed: Graphs, reporter: Reporter) -> Graphs:
-    """Return the float graphs of a bundle's model: converted again, or what the typed ones keep."""
+def float_graphs(bundle: Bundle, quantized: Graphs, reporter: Reporter) -> Graphs:
+    """Return the float graphs of a bundle's model: converted again, or dequantized."""
     try:
         source = _source(bundle)
     except OcrTrtError as error:
@@ -109,14 +109,14 @@ def float_graphs(bundle: Bundle, typed: Graphs, reporter: Reporter) -> Graphs:
     else:
         if not _is_equalized(bundle):
             return Graphs("float graph", _converter(source, bundle, reporter))
-        why = "the bundle was built with --remedy equalize, so its tensors have other scales"
-    note = f"{why}: compared with the typed graph without its rounding; weights stay rounded"
-    return Graphs("float graph", lambda width: untyped(typed.graph(width)), note)
+        why = "the bundle was built with --correction equalize, so its tensors have other scales"
+    note = f"{why}: compared with the quantized graph without its rounding; weights stay rounded"
+    return Graphs("float graph", lambda width: float_graph(quantized.graph(width)), note)
 
 
 def _is_equalized(bundle: Bundle) -> bool:
     calibration = bundle.manifest.calibration
-    return calibration is not None and "equalize" in calibration.remedies
+    return calibration is not None and "equalize" in calibration.corrections
 
 
 def _source(bundle: Bundle) -> Source:

@@ -1,4 +1,4 @@
-"""A typed graph with one of its steps done as the reference does it: the proof of a culprit."""
+"""A quantized graph with one of its steps done as the reference does it: the proof of a culprit."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .tracing import merged_graphs, reference_name
 
 
 def repaired(pair: GraphPair, step: Step) -> onnx.ModelProto | None:
-    """Return the typed graph, to be run as it is, with the reference's ops in place of one step.
+    """Return the quantized graph, ready to run, with the reference's ops in place of one step.
 
-    They read what the typed graph computes. None where they read a tensor that it does not have.
+    They read what the quantized graph computes. None if they read a tensor that it lacks.
     """
     stands = {each.name: each.value for each in pair.steps}
     nodes = _reference_nodes(pair, step, stands)
     if nodes is None:
         return None
-    entry = pair.typed_model.graph.input[0].name
+    entry = pair.quantized_model.graph.input[0].name
     names = {reference_name(name): value for name, value in stands.items() if name != step.name}
     model = merged_graphs(pair)
     made = {node.output[0]: node for node in model.graph.node}
@@ -29,11 +29,11 @@ def repaired(pair: GraphPair, step: Step) -> onnx.ModelProto | None:
         for index, name in enumerate(copied.input):
             copied.input[index] = names.get(name, name)
     for node in model.graph.node:
-        is_typed = not node.output[0].startswith(reference_name(""))
+        is_quantized = not node.output[0].startswith(reference_name(""))
         for index, name in enumerate(node.input):
-            if is_typed and name == step.value:
+            if is_quantized and name == step.value:
                 node.input[index] = result
-    output = pair.typed_model.graph.output[0]
+    output = pair.quantized_model.graph.output[0]
     if output.name == step.value:
         model.graph.output[0].name = result
     assert model.graph.input[0].name == entry

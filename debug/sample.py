@@ -1,4 +1,4 @@
-"""One sample of a folder: its picture, what a model takes of it, and what an output says of it."""
+"""One sample of a folder: its image, what a model takes of it, and what an output says of it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Output = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A picture (h, w, 3), the input made of it, (1, C, H, width), and its labels."""
+    """An image (h, w, 3), the input made of it, (1, C, H, width), and its labels."""
 
     name: str
-    picture: Image
+    image: Image
     feed: Output
     width: int
     scales: tuple[float, float]
@@ -41,28 +41,28 @@ def sample_of(result: Result, index: int, spec: DetectorSpec | RecognizerSpec, n
     """Return a sample that a model was run on.
 
     Raises:
-        InputFileError: its picture cannot be read.
+        InputFileError: its image cannot be read.
     """
     scales = (1.0, 1.0)
     label: SceneLabel | CropLabel
     if isinstance(spec, DetectorSpec):
         assert isinstance(result, DetectorResult)
         label = result.scenes[index]
-        picture, width = load_image(label.path), spec.input.width
-        feed, scales = detector_input(picture, spec.input)
+        image, width = load_image(label.path), spec.input.width
+        feed, scales = detector_input(image, spec.input)
     else:
         assert isinstance(result, RecognizerResult)
         label = result.crops[index]
-        picture = next(crop_images((label,)))
-        width = bucket_of(picture, spec)
-        feed = recognizer_input([picture], spec.input, width)
-    return Sample(name=name, picture=picture, feed=feed, width=width, scales=scales, label=label)
+        image = next(crop_images((label,)))
+        width = bucket_of(image, spec)
+        feed = recognizer_input([image], spec.input, width)
+    return Sample(name=name, image=image, feed=feed, width=width, scales=scales, label=label)
 
 
 def boxes_in(output: Output, sample: Sample, spec: DetectorSpec) -> Quads:
-    """Return the boxes that a detector's output means, in the picture's own pixels."""
+    """Return the boxes that a detector's output means, in the image's own pixels."""
     found = np.nan_to_num(output)
-    return boxes_from_output(found, spec, sample.scales, sample.picture.shape[:2])[0]
+    return boxes_from_output(found, spec, sample.scales, sample.image.shape[:2])[0]
 
 
 def told_by(output: Output, sample: Sample, spec: DetectorSpec | RecognizerSpec) -> str:
@@ -85,11 +85,11 @@ def truth_of(sample: Sample) -> str:
     return f"{len(sample.label.quads)} words" if len(sample.label.quads) else ""
 
 
-def picture_of(
+def image_of(
     sample: Sample, engine: Output, baseline: Output, spec: DetectorSpec | RecognizerSpec
 ) -> str:
     """Draw where in a sample two outputs differ, as markup."""
     if isinstance(spec, RecognizerSpec):
-        return line_strip(sample.picture, engine, baseline, spec)
+        return line_strip(sample.image, engine, baseline, spec)
     one, two = (boxes_in(each, sample, spec) for each in (engine, baseline))
-    return difference_map(sample.picture, engine, baseline, spec, Boxes(engine=one, baseline=two))
+    return difference_map(sample.image, engine, baseline, spec, Boxes(engine=one, baseline=two))

@@ -1,8 +1,8 @@
 """Which tensors of two graphs of one model are the same, and what lies between them.
 
-A step is what a typed graph does from tensors that both graphs have to the next one: an op with the
-rounding of its inputs and weights, or the several ops that one was lowered to. Tensors are the same
-if they have the same name, which they keep through typing. What typing itself put there (Q/DQ,
+A step is what a quantized graph does from tensors that both graphs have to the next one: an op with
+the rounding of its inputs and weights, or the several ops that one was lowered to. Tensors are the
+same if they have the same name, which they keep through typing. What typing itself put there (Q/DQ,
 Casts) is no tensor of the model, and a sum with a mask in front of a Softmax may be clipped by it:
 both belong to the step of what reads them.
 """
@@ -30,10 +30,10 @@ _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """How a typed graph makes a tensor that both graphs have.
+    """How a quantized graph makes a tensor that both graphs have.
 
     ``value``: what it is called in the graph that is run, where fp16 is emulated. ``reads``: the
-    tensors it is made of, the picture among them. ``rounded``: those results of QuantizeLinear that
+    tensors it is made of, the image among them. ``rounded``: those results of QuantizeLinear that
     lie on the way. ``layer``: where that is in the TensorFlow model.
     """
 
@@ -49,16 +49,16 @@ class Step:
 
 
 class GraphPair:
-    """A reference and a typed graph of the same model, and the steps from tensor to tensor.
+    """A reference and a quantized graph of the same model, and the steps from tensor to tensor.
 
-    ``float_model`` and ``typed_model`` are the two as they are run: functions are inlined, 16 bits
-    emulated.
+    ``float_model`` and ``quantized_model`` are the two graphs as they run: functions inlined,
+    16-bit types emulated.
     """
 
-    def __init__(self, reference: onnx.ModelProto, typed: onnx.ModelProto) -> None:
+    def __init__(self, reference: onnx.ModelProto, quantized: onnx.ModelProto) -> None:
         self._ops = {name: node.op_type for node in reference.graph.node for name in node.output}
-        self.float_model, self.typed_model = _as_run(reference), _as_run(typed)
-        self._names = self._ops.keys() & _made(typed)
+        self.float_model, self.quantized_model = _as_run(reference), _as_run(quantized)
+        self._names = self._ops.keys() & _made(quantized)
 
     @cached_property
     def float_graph(self) -> ir.Graph:
@@ -66,17 +66,17 @@ class GraphPair:
         return ir.from_proto(self.float_model).graph
 
     @cached_property
-    def typed_graph(self) -> ir.Graph:
-        """The typed graph."""
-        return ir.from_proto(self.typed_model).graph
+    def quantized_graph(self) -> ir.Graph:
+        """The quantized graph."""
+        return ir.from_proto(self.quantized_model).graph
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """All steps, in the order of the typed graph."""
+        """All steps, in the order of the quantized graph."""
         originals = {name_of(v): v for node in self.float_graph for v in node.outputs if v.name}
         pairs = {
             value: originals[name_of(value)]
-            for node in self.typed_graph
+            for node in self.quantized_graph
             for value in node.outputs
             if value.name in self._names and _is_same(originals[name_of(value)], value)
         }

@@ -26,30 +26,30 @@ class Suspect:
     change: float
 
 
-def suspects(engine: Result, baseline: Result, *, labelled: bool) -> list[Suspect]:
+def suspects(engine: Result, baseline: Result, *, labeled: bool) -> list[Suspect]:
     """Return all samples, the worst first. Without labels the baseline's output is the truth."""
     if isinstance(engine, DetectorResult):
         assert isinstance(baseline, DetectorResult)
-        found = [_scene(engine, baseline, i, labelled) for i in range(len(engine.scenes))]
+        found = [_scene(engine, baseline, i, labeled) for i in range(len(engine.scenes))]
     else:
         assert isinstance(baseline, RecognizerResult)
-        found = [_crop(engine, baseline, i, labelled) for i in range(len(engine.crops))]
+        found = [_crop(engine, baseline, i, labeled) for i in range(len(engine.crops))]
     return sorted(found, key=lambda each: (-each.harm, -each.change))
 
 
-def _scene(engine: DetectorResult, baseline: DetectorResult, i: int, labelled: bool) -> Suspect:
+def _scene(engine: DetectorResult, baseline: DetectorResult, i: int, labeled: bool) -> Suspect:
     mine, theirs = engine.found[i], baseline.found[i]
     agreement = detection_score([count_image(mine, theirs, [False] * len(theirs))]).hmean
     lost = 1 - agreement
-    if labelled:
+    if labeled:
         own, other = (detection_score([result.counts[i]]).hmean for result in (engine, baseline))
         lost = other - own
     return Suspect(index=i, harm=lost, change=1 - agreement)
 
 
-def _crop(engine: RecognizerResult, baseline: RecognizerResult, i: int, labelled: bool) -> Suspect:
+def _crop(engine: RecognizerResult, baseline: RecognizerResult, i: int, labeled: bool) -> Suspect:
     changed = Levenshtein.distance(engine.texts[i], baseline.texts[i])
-    lost = engine.edits(i) - baseline.edits(i) if labelled else changed
+    lost = engine.edits(i) - baseline.edits(i) if labeled else changed
     less_sure = baseline.text_scores[i] - engine.text_scores[i]
     return Suspect(index=i, harm=lost, change=changed + less_sure)
 
@@ -89,7 +89,7 @@ def chosen_samples(
         )
     scenes = tuple(sample for sample, _ in kept if isinstance(sample, SceneLabel))
     crops = tuple(sample for sample, _ in kept if isinstance(sample, CropLabel))
-    if isinstance(spec, RecognizerSpec) and not dataset.labelled:
+    if isinstance(spec, RecognizerSpec) and not dataset.labeled:
         files = {crop.path for crop in crops}
         scenes = tuple(scene for scene in dataset.scenes if scene.path in files)
     return replace(dataset, scenes=scenes, crops=crops), [each for _, each in kept]

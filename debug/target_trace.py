@@ -1,4 +1,4 @@
-"""Where a target leaves its own graph: its inner tensors beside those of the typed ONNX."""
+"""Where a target leaves its own graph: its inner tensors beside those of the quantized ONNX."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def target_tensors(
 
     Args:
         bundle: the bundle, whose target runs here.
-        pair: its typed graph at that width, beside any reference.
+        pair: its quantized graph at that width, beside any reference.
         width: input width in pixels.
         feed: (1, C, H, width).
         output: what the target gives for it when nobody looks inside.
@@ -45,13 +45,13 @@ def target_tensors(
     """
     target = backend(bundle.manifest.target)
     plans = {entry.width: bundle.path(entry.plan) for entry in bundle.manifest.engines}
-    exit_ = pair.typed_model.graph.output[0].name
+    exit_ = pair.quantized_model.graph.output[0].name
     found = dict[str, float | None]()
     for values in _groups([(step.name, step.value) for step in pair.steps if step.is_float]):
         shown = target.look_inside(plans[width], [name for name, _ in values], feed)
         if not shown:
             return {}, f"{target.name} does not show its inner tensors"
-        exact = _typed_tensors(pair, [*dict.fromkeys((*(v for _, v in values), exit_))], feed)
+        exact = _quantized_tensors(pair, [*dict.fromkeys((*(v for _, v in values), exit_))], feed)
         inside, outside = (noise_between(exact[exit_], each)[1] for each in (shown[exit_], output))
         if not inside * _STILL_THERE >= outside:
             return {}, (
@@ -69,7 +69,7 @@ def _groups(pairs: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
         yield pairs[start : start + _AT_ONCE]
 
 
-def _typed_tensors(pair: GraphPair, names: list[str], feed: Array) -> dict[str, Array]:
-    session = onnx_session(with_outputs(pair.typed_model, names), optimise=False)
-    entry = pair.typed_model.graph.input[0].name
+def _quantized_tensors(pair: GraphPair, names: list[str], feed: Array) -> dict[str, Array]:
+    session = onnx_session(with_outputs(pair.quantized_model, names), optimize=False)
+    entry = pair.quantized_model.graph.input[0].name
     return dict(zip(names, session.run(names, {entry: feed}), strict=True))

@@ -1,9 +1,9 @@
 """Two graphs of one model run side by side, and how far each tensor of one is from the other's.
 
-Three graphs become one: the reference, the typed graph, and the typed graph once more with every
-step reading what the reference computed. So the error of a tensor (`accumulated`) and what its own
-step adds to it (`own`) are seen at once. Sums are taken inside that graph: what comes out is a few
-numbers for each tensor, and no more of them is held than onnxruntime needs to go on.
+Three graphs become one: the reference, the quantized graph, and the quantized graph once more with
+every step reading what the reference computed. So the error of a tensor (`accumulated`) and what
+its own step adds to it (`own`) are seen at once. Sums are taken inside that graph: what comes out
+is a few numbers for each tensor, and no more of them is held than onnxruntime needs to go on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 from ..common.onnx_session import onnx_session
 from .steps import GraphPair, Step
 
-Pictures = npt.NDArray[np.float32]
+Batch = npt.NDArray[np.float32]
 _FLOAT, _OWN = "reference::", "own::"
 
 
@@ -65,7 +65,7 @@ class Rounding:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What one picture or several showed. ``tensors`` by name; ``roundings`` by the Q's result."""
+    """What one image or several showed. ``tensors`` by name; ``roundings`` by the Q's result."""
 
     tensors: dict[str, Power]
     roundings: dict[str, Rounding]
@@ -85,20 +85,18 @@ class Measured:
 
 
 class Tracer:
-    """Runs a pair of graphs on pictures (N, C, H, W)."""
+    """Runs a pair of graphs on images (N, C, H, W)."""
 
     def __init__(self, pair: GraphPair) -> None:
         self.pair = pair
         model, self._keys = _traced(pair)
         self._entry = model.graph.input[0].name
-        self._session = onnx_session(model, optimise=False)
+        self._session = onnx_session(model, optimize=False)
 
-    def measure(self, pictures: Pictures) -> Measured:
+    def measure(self, images: Batch) -> Measured:
         """Return what each step did to them."""
         outputs = [name for names in self._keys.values() for name in names]
-        values = dict(
-            zip(outputs, self._session.run(outputs, {self._entry: pictures}), strict=True)
-        )
+        values = dict(zip(outputs, self._session.run(outputs, {self._entry: images}), strict=True))
         tensors, roundings = dict[str, Power](), dict[str, Rounding]()
         for (kind, name), names in self._keys.items():
             numbers = [float(values[each]) for each in names]
@@ -123,15 +121,15 @@ def reference_name(name: str) -> str:
 
 
 def merged_graphs(pair: GraphPair) -> onnx.ModelProto:
-    """Return reference and typed graph side by side in one, with the output of the typed one."""
-    reference, typed = _bare(pair.float_model), _bare(pair.typed_model)
-    _rename(reference, {reference.input[0].name: typed.input[0].name})
+    """Return one graph that holds reference and quantized graph, with the output of the latter."""
+    reference, quantized = _bare(pair.float_model), _bare(pair.quantized_model)
+    _rename(reference, {reference.input[0].name: quantized.input[0].name})
     reference = compose.add_prefix_graph(reference, _FLOAT, rename_inputs=False)
-    graph = helper.make_graph([], "merged", [typed.input[0]], [typed.output[0]])
-    graph.initializer.extend([*reference.initializer, *typed.initializer])
-    graph.node.extend([*reference.node, *typed.node])
+    graph = helper.make_graph([], "merged", [quantized.input[0]], [quantized.output[0]])
+    graph.initializer.extend([*reference.initializer, *quantized.initializer])
+    graph.node.extend([*reference.node, *quantized.node])
     opsets = dict[str, int]()
-    for each in (*pair.float_model.opset_import, *pair.typed_model.opset_import):
+    for each in (*pair.float_model.opset_import, *pair.quantized_model.opset_import):
         opsets[each.domain] = max(opsets.get(each.domain, 0), each.version)
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     return helper.make_model(graph, opset_imports=imports, ir_version=10)
@@ -139,13 +137,13 @@ def merged_graphs(pair: GraphPair) -> onnx.ModelProto:
 
 def _traced(pair: GraphPair) -> tuple[onnx.ModelProto, Keys]:
     """Return all three graphs in one, and which of its outputs hold what."""
-    model, typed = merged_graphs(pair), _bare(pair.typed_model)
-    own = compose.add_prefix_graph(typed, _OWN, rename_inputs=False, rename_initializers=False)
+    model, quantized = merged_graphs(pair), _bare(pair.quantized_model)
+    own = compose.add_prefix_graph(quantized, _OWN, rename_inputs=False, rename_initializers=False)
     stands = {_OWN + step.value: reference_name(step.name) for step in pair.steps}
     _rename(own, stands)
     del model.graph.output[:]
     model.graph.node.extend(own.node)
-    return model, _watched(model.graph, pair, typed)
+    return model, _watched(model.graph, pair, quantized)
 
 
 def _bare(model: onnx.ModelProto) -> onnx.GraphProto:
@@ -210,17 +208,17 @@ class _Numbers:
         return many, self.output(self.as_float(self.node("Size", truth)))
 
 
-def _watched(graph: onnx.GraphProto, pair: GraphPair, typed: onnx.GraphProto) -> Keys:
+def _watched(graph: onnx.GraphProto, pair: GraphPair, quantized: onnx.GraphProto) -> Keys:
     """Add all numbers to a merged graph."""
     numbers, keys = _Numbers(graph), Keys()
     for step in pair.steps:
         if step.is_float:
             keys["tensor", step.name] = list(_of_tensor(numbers, step))
-    made = {node.output[0]: node for node in typed.node}
-    scales = {tensor.name for tensor in typed.initializer}
+    made = {node.output[0]: node for node in quantized.node}
+    scales = {tensor.name for tensor in quantized.initializer}
     for name in dict.fromkeys(name for step in pair.steps for name in step.rounded):
         if made[name].input[1] in scales:
-            keys["rounding", name] = list(_of_rounding(numbers, made[name], pair, typed))
+            keys["rounding", name] = list(_of_rounding(numbers, made[name], pair, quantized))
     return keys
 
 
@@ -235,11 +233,11 @@ def _of_tensor(numbers: _Numbers, step: Step) -> Iterator[str]:
 
 
 def _of_rounding(
-    numbers: _Numbers, node: onnx.NodeProto, pair: GraphPair, typed: onnx.GraphProto
+    numbers: _Numbers, node: onnx.NodeProto, pair: GraphPair, quantized: onnx.GraphProto
 ) -> Iterator[str]:
     """Round what the reference has, or what the step made of it, with the pair's own scale."""
     stands = {step.value: step.name for step in pair.steps}
-    entry = typed.input[0].name
+    entry = quantized.input[0].name
     source = node.input[0]
     value = _FLOAT + stands[source] if source in stands else source
     if source not in stands and source != entry:

@@ -1,1 +1,1 @@
-"""Engines: typed graphs compiled for a target, bundled with everything that says what they are."""
+"""Engines: quantized graphs compiled for a target, in bundles with their provenance."""

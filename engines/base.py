@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ..calibration.int8_style import Int8Style, Rest
+from ..calibration.int8_style import FallbackPrecision, Int8Style
 from ..errors import UserError
 from .fair_semaphore import Turns
 from .layer_time import LayerTime
 from .manifest import Precision
 from .nvidia.builder_options import NvidiaOptions, changed
 
-Pictures = npt.NDArray[np.float32]
+Batch = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +45,19 @@ class GraphNeeds:
     lower_deconvolutions: bool = False
     """ConvTranspose has no int8 kernels there, but Conv has: it becomes one."""
     style: Int8Style = field(default_factory=Int8Style)
-    rest: Rest = "fp32"
+    fallback: FallbackPrecision = "fp32"
     """What is fastest for ops that do not run in int8."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Presence:
-    """Whether a target can be used here. ``reason`` and ``remedy`` say why not, and what to do."""
+class Availability:
+    """Whether a target can be used here. ``reason`` and ``hint`` say why not, and what to do."""
 
     can_build: bool
     can_run: bool
     version: str = ""
     reason: str = ""
-    remedy: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +75,10 @@ class RunSettings:
     """How to run an engine.
 
     Attributes:
-        threads: of the CPU, all lanes together; 0: the target's own choice.
+        threads: of the CPU, all streams together; 0: the target's own choice.
         built: what the plan was built with; None: it was made here and now.
-        model: the plan's typed ONNX, for plans whose weights were left out.
-        lanes: how many batches may run at once; 0: the target's own choice.
+        model: the plan's quantized ONNX, for plans whose weights were left out.
+        streams: how many batches may run at once; 0: the target's own choice.
         use_graphs: let a GPU repeat recorded work (CUDA graphs).
         is_trusted: let a plan run code on the host; version-compatible ones have some.
     """
@@ -86,67 +86,65 @@ class RunSettings:
     threads: int = 0
     built: BuiltWith | None = None
     model: Path | None = None
-    lanes: int = 0
+    streams: int = 0
     use_graphs: bool = True
     is_trusted: bool = False
 
 
 class Runner(ABC):
-    """One engine, ready to run: pictures (N, C, H, W) float32 in, one float32 array out.
+    """One engine, ready to run: images (N, C, H, W) float32 in, one float32 array out.
 
     A context manager; outside ``with`` it must be closed.
     """
 
-    lanes = 1
+    streams = 1
     """How many threads may call :meth:`run` at once."""
 
     def __init__(self, *, label: str, shape: tuple[int, int, int], max_batch: int) -> None:
         self.label = label
         self.shape = shape
-        """(C, H, W) of one picture."""
+        """(C, H, W) of one image."""
         self.max_batch = max_batch
         self._pool: ThreadPoolExecutor | None = None
         self._free, self._starting = Turns(1), Lock()
 
-    def run(self, pictures: Pictures) -> npt.NDArray[np.float32]:
+    def run(self, images: Batch) -> npt.NDArray[np.float32]:
         """Run a batch; return the output in the converted graph's layout.
 
         Raises:
             ValueError: wrong dtype, shape or batch size.
         """
-        if pictures.dtype != np.float32 or pictures.shape[1:] != self.shape:
+        if images.dtype != np.float32 or images.shape[1:] != self.shape:
             raise ValueError(
                 f"{self.label} takes float32 (N, {', '.join(map(str, self.shape))}), "
-                f"got {pictures.dtype} {pictures.shape}"
+                f"got {images.dtype} {images.shape}"
             )
-        if not 1 <= len(pictures) <= self.max_batch:
-            raise ValueError(
-                f"{self.label} takes 1 to {self.max_batch} pictures, got {len(pictures)}"
-            )
-        return self.execute(self.prepare(pictures))
+        if not 1 <= len(images) <= self.max_batch:
+            raise ValueError(f"{self.label} takes 1 to {self.max_batch} images, got {len(images)}")
+        return self.execute(self.prepare(images))
 
-    def submit(self, pictures: Pictures) -> Future[npt.NDArray[np.float32]]:
+    def submit(self, images: Batch) -> Future[npt.NDArray[np.float32]]:
         """Run a batch in a thread of the runner's own; errors of :meth:`run` come with the result.
 
-        Waits if two batches for each lane have not ended yet, and for those who came before.
+        Waits if two batches for each stream have not ended yet, and for those who came before.
         """
         with self._starting:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.lanes, thread_name_prefix=self.label)
-                self._free = Turns(2 * self.lanes)
+                self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix=self.label)
+                self._free = Turns(2 * self.streams)
             pool, free = self._pool, self._free
         free.acquire()
         try:
-            future = pool.submit(self.run, pictures)
+            future = pool.submit(self.run, images)
         except RuntimeError:  # it was closed in the meantime
             free.release()
             raise
         future.add_done_callback(lambda _: free.release())
         return future
 
-    def prepare(self, pictures: Pictures) -> Any:
-        """Turn pictures into what :meth:`execute` takes; not part of a latency."""
-        return np.ascontiguousarray(pictures)
+    def prepare(self, images: Batch) -> Any:
+        """Turn images into what :meth:`execute` takes; not part of a latency."""
+        return np.ascontiguousarray(images)
 
     @abstractmethod
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
@@ -191,7 +189,7 @@ class Backend(ABC):
     """Whether its builder chooses kernels by timing them: no two plans of a graph are the same."""
 
     @abstractmethod
-    def presence(self) -> Presence:
+    def availability(self) -> Availability:
         """Say whether the target can be used here."""
 
     def can_run(self, settings: BuildSettings) -> bool:
@@ -200,7 +198,7 @@ class Backend(ABC):
 
     def can_run_built(self, settings: Mapping[str, Any]) -> bool:
         """Whether plans can be run here of whose building a manifest says ``settings``."""
-        return self.presence().can_run
+        return self.availability().can_run
 
     def check_plugins(self) -> None:
         """Check that ``BuildSettings.plugins`` can be had.
@@ -234,7 +232,7 @@ class Backend(ABC):
 
     @abstractmethod
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
-        """Compile a typed graph to the file ``plan`` (and files beside it of the same stem).
+        """Compile a quantized graph to the file ``plan`` (and files beside it of the same stem).
 
         Raises:
             EngineBuildError: the target refuses the graph.
@@ -242,7 +240,7 @@ class Backend(ABC):
 
     @abstractmethod
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
-        """Return the nodes of a typed graph that the target refuses, and why.
+        """Return the nodes of a quantized graph that the target refuses, and why.
 
         Where the target does not name nodes, "" stands for the graph as a whole.
         """
@@ -256,9 +254,9 @@ class Backend(ABC):
         """
 
     def look_inside(
-        self, plan: Path, names: Sequence[str], pictures: Pictures
+        self, plan: Path, names: Sequence[str], images: Batch
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """Run a plan on pictures (N, C, H, W); return what inner tensors hold, and the output.
+        """Run a plan on images (N, C, H, W); return what inner tensors hold, and the output.
 
         Only those of the named tensors that the target still has are returned; most targets show
         none. To show one may change how ops around it are joined, and so the numbers.
@@ -269,9 +267,9 @@ class Backend(ABC):
         return {}
 
     def layer_times(
-        self, plan: Path, pictures: Pictures, settings: RunSettings
+        self, plan: Path, images: Batch, settings: RunSettings
     ) -> tuple[LayerTime, ...]:
-        """Run a plan on pictures (N, C, H, W); return what each layer costs, the time between last.
+        """Run a plan on images (N, C, H, W); return what each layer costs, the time between last.
 
         Most targets tell nothing.
         """

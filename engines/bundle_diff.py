@@ -50,9 +50,9 @@ def facts(manifest: Manifest) -> dict[str, object]:
         "FLOPs in int8": None if share is None else f"{100 * share:.1f} %",
         "largest int8 weight": manifest.largest_weight,
         "calibration method": calibration and calibration.method,
-        "remedies": calibration and (", ".join(calibration.remedies) or None),
-        "calibration pictures": calibration
-        and f"{calibration.pictures}, SHA-256 {calibration.data_sha256[:12]}",
+        "corrections": calibration and (", ".join(calibration.corrections) or None),
+        "calibration images": calibration
+        and f"{calibration.images}, SHA-256 {calibration.data_sha256[:12]}",
         **_measured(manifest.verdict),
     }
 
@@ -65,7 +65,7 @@ def _measured(verdict: Verdict | None) -> dict[str, object]:
         "fp32 differs by": f"{verdict.max_difference:.1e}",
     }
     if (metric := verdict.metric) is not None:
-        against = "labels" if metric.labelled else "the model's own output"
+        against = "labels" if metric.labeled else "the model's own output"
         found[metric.name] = (
             f"{100 * metric.engine:.2f} on {metric.samples} samples against {against}, run by "
             f"{metric.engine_run_by}"

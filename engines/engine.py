@@ -60,7 +60,7 @@ def engine_from_bundle(
     *,
     mode: Mode = "latency",
     threads: int = 0,
-    lanes: int = 0,
+    streams: int = 0,
     label: str = "",
     use_graphs: bool = True,
 ) -> Engine:
@@ -69,16 +69,16 @@ def engine_from_bundle(
     Args:
         bundle: from :func:`load_bundle`.
         mode: ``latency``: one batch at a time, as fast as may be; ``throughput``: several at once,
-            for whoever calls from several threads. Lanes and threads are those that ``ocr-trt
+            for whoever calls from several threads. Streams and threads are those that ``ocr-trt
             tune`` found to be best for the mode, if it was run.
-        threads: of the CPU, all lanes together, in place of the mode's.
-        lanes: how many batches run at once, in place of the mode's.
+        threads: of the CPU, all streams together, in place of the mode's.
+        streams: how many batches run at once, in place of the mode's.
         label: what reports call it in place of ``bundle.label``.
         use_graphs: let a GPU repeat recorded work (CUDA graphs).
 
     Raises:
         InputFileError: its int8 weights are too large for this processor.
-        ValueError: ``threads`` or ``lanes`` are negative.
+        ValueError: ``threads`` or ``streams`` are negative.
     Raises (when a runner is opened):
         TargetMissingError: its target cannot run here.
         InputFileError: the target cannot load the plan, or the plan is not what the spec says.
@@ -86,7 +86,9 @@ def engine_from_bundle(
     target = backend(bundle.manifest.target)
     _check_weights(bundle)
     label, spec = label or bundle.label, bundle.spec
-    choice = Choice(lanes=lanes, threads=threads) if lanes or threads else choice_for(bundle, mode)
+    choice = (
+        Choice(streams=streams, threads=threads) if streams or threads else choice_for(bundle, mode)
+    )
     entries = {entry.width: entry for entry in bundle.manifest.engines}
     built = BuiltWith(
         version=bundle.manifest.versions.get(target.name, ""), settings=bundle.manifest.settings
@@ -98,7 +100,7 @@ def engine_from_bundle(
             threads=choice.threads,
             built=built,
             model=model,
-            lanes=choice.lanes,
+            streams=choice.streams,
             use_graphs=use_graphs,
             is_trusted=bundle.is_trusted,
         )
@@ -114,15 +116,15 @@ def engine_from_bundle(
             raise InputFileError(
                 f"{plan}: {target.name} cannot load it: {reason[0] if reason else error!r}"
             ) from error
-        wanted = (spec.input.channels, spec.input.height, width)
+        expected = (spec.input.channels, spec.input.height, width)
         if runner.max_batch < most:
             runner.close()
             raise InputFileError(
-                f"{plan}: takes {runner.max_batch} pictures at once, but the spec says {most}"
+                f"{plan}: takes {runner.max_batch} images at once, but the spec says {most}"
             )
-        if runner.shape != wanted:
+        if runner.shape != expected:
             runner.close()
-            raise InputFileError(f"{plan}: takes {runner.shape}, but the spec says {wanted}")
+            raise InputFileError(f"{plan}: takes {runner.shape}, but the spec says {expected}")
         return runner
 
     return Engine(label=label, spec=spec, open_runner=open_runner)
@@ -131,10 +133,10 @@ def engine_from_bundle(
 def _check_weights(bundle: Bundle) -> None:
     manifest = bundle.manifest
     largest = manifest.largest_weight
-    wanted = backend(manifest.target).needs().style.largest_weight
-    if manifest.precision in ("int8", "best") and largest > wanted:
+    expected = backend(manifest.target).needs().style.largest_weight
+    if manifest.precision in ("int8", "best") and largest > expected:
         raise InputFileError(
             f"{bundle.folder}: built on a processor that sums int8 products in 32 bits; this one "
-            f"does so in 16 bits and clips them, so its weights may be {wanted} at most, and are "
+            f"does so in 16 bits and clips them, so its weights may be {expected} at most, and are "
             f"up to {largest}; build the bundle again here"
         )

@@ -37,7 +37,7 @@ class EngineEntry(_Part):
 
     width: int = Field(ge=1)
     model: str
-    """The typed ONNX, the truth about this engine."""
+    """The quantized ONNX, the truth about this engine."""
     plan: str
     """What the target loads."""
 
@@ -46,14 +46,14 @@ class Calibration(_Part):
     """Where the ranges of an int8 or 16-bit graph come from."""
 
     method: str
-    remedies: tuple[str, ...] = ()
+    corrections: tuple[str, ...] = ()
     """What was done to the float graph first: "equalize", "bias"."""
-    pictures: int
+    images: int
     skipped: tuple[str, ...] = ()
-    """Pictures that could not be read, and why."""
+    """Images that could not be read, and why."""
     data_sha256: str
     own_ranges: int = Field(0, ge=0)
-    """How many ranges the model brought along: it was trained or saved with fake quantisation."""
+    """How many ranges the model brought along: it was trained or saved with fake quantization."""
     ranges: dict[str, Annotated[float, Field(ge=0)]] = Field(repr=False)
 
 
@@ -64,10 +64,10 @@ class OcrMetric(_Part):
     engine: float
     baseline: float
     samples: int
-    labelled: bool
+    labeled: bool
     """False: the baseline's own output was taken for the truth."""
     engine_run_by: str
-    """The target itself, or onnxruntime on the typed ONNX where the target cannot run."""
+    """The target itself, or onnxruntime on the quantized ONNX where the target cannot run."""
     details: dict[str, float] = {}
 
     @property
@@ -97,7 +97,7 @@ class Verdict(_Part):
     max_difference: float
     """Largest absolute difference from the baseline, of the fp32 graph and of an fp32 engine."""
     metric: OcrMetric | None = None
-    """None: there were no pictures to measure it on."""
+    """None: there were no images to measure it on."""
     latency: Latency | None = None
     """None: the target cannot run on the machine that built it."""
 

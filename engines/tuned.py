@@ -20,21 +20,21 @@ from .bundle import Bundle
 from .targets import backend
 
 _MOST = 4096
-"""Lanes and threads; a file that names more was not written by us."""
+"""Streams and threads; a file that names more was not written by us."""
 
 Mode = Literal["latency", "throughput"]
-"""Least time for one batch, or most pictures per second."""
+"""Least time for one batch, or most images per second."""
 
 
 class Choice(BaseModel):
-    """How to run an engine: ``lanes`` batches at once, on ``threads`` of the CPU in all.
+    """How to run an engine: ``streams`` batches at once, on ``threads`` of the CPU in all.
 
     0: the target's own choice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lanes: int = Field(0, ge=0)
+    streams: int = Field(0, ge=0)
     threads: int = Field(0, ge=0)
 
 
@@ -54,7 +54,7 @@ def choice_for(bundle: Bundle, mode: Mode) -> Choice:
         return found.latency if mode == "latency" else found.throughput
     if not backend(bundle.manifest.target).runs_on_cpu:
         return Choice()
-    return Choice(lanes=1 if mode == "latency" else usable_cores())
+    return Choice(streams=1 if mode == "latency" else usable_cores())
 
 
 def kept_tuning(bundle: Bundle) -> Tuning | None:
@@ -63,7 +63,9 @@ def kept_tuning(bundle: Bundle) -> Tuning | None:
         found = Tuning.model_validate_json(_path(bundle).read_bytes())
     except (OSError, ValidationError):
         return None
-    numbers = (n for each in (found.latency, found.throughput) for n in (each.lanes, each.threads))
+    numbers = (
+        n for each in (found.latency, found.throughput) for n in (each.streams, each.threads)
+    )
     return found if max(numbers) <= _MOST else None
 
 
@@ -76,9 +78,9 @@ def check_tunable(bundle: Bundle) -> None:
     """
     target = backend(bundle.manifest.target)
     if not target.can_run_built(bundle.manifest.settings):
-        presence = target.presence()
-        why = presence.reason or "it was built for other GPUs"
-        raise TargetMissingError(f"{bundle.folder}: cannot run here: {why}; {presence.remedy}")
+        availability = target.availability()
+        why = availability.reason or "it was built for other GPUs"
+        raise TargetMissingError(f"{bundle.folder}: cannot run here: {why}; {availability.hint}")
     check_writable(_path(bundle).parent)
 
 
@@ -99,7 +101,7 @@ def _path(bundle: Bundle) -> Path:
     manifest = bundle.manifest
     told = {
         "plans": sorted(manifest.files[entry.plan].sha256 for entry in manifest.engines),
-        "target": [manifest.target, backend(manifest.target).presence().version],
+        "target": [manifest.target, backend(manifest.target).availability().version],
         "cpu": cpu_features(),
         "cores": usable_cores(),
     }

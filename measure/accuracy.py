@@ -115,7 +115,7 @@ def run_samples(engine: Engine, dataset: Dataset, reporter: Reporter) -> Result:
     """Run an engine on all samples of its role.
 
     Raises:
-        InputFileError: a picture cannot be read, or there is none for the role.
+        InputFileError: an image cannot be read, or there is none for the role.
     """
     title = f"measure the accuracy of {engine.label}"
     crops = crops_of(dataset)
@@ -162,17 +162,17 @@ def judged(engine: Result, truth: Result) -> Result:
 
 
 def detector_metric(
-    engine: DetectorResult, baseline: DetectorResult, *, labelled: bool, run_by: str
+    engine: DetectorResult, baseline: DetectorResult, *, labeled: bool, run_by: str
 ) -> OcrMetric:
     """Compare hmean. Without labels the baseline's boxes are taken for the truth."""
-    own = engine.score if labelled else judged_by_boxes(engine, baseline).score
-    other = baseline.score if labelled else judged_by_boxes(baseline, baseline).score
+    own = engine.score if labeled else judged_by_boxes(engine, baseline).score
+    other = baseline.score if labeled else judged_by_boxes(baseline, baseline).score
     return OcrMetric(
         name="hmean",
         engine=own.hmean,
         baseline=other.hmean,
         samples=len(baseline.scenes),
-        labelled=labelled,
+        labeled=labeled,
         engine_run_by=run_by,
         details={
             "precision": own.precision,
@@ -184,17 +184,17 @@ def detector_metric(
 
 
 def recognizer_metric(
-    engine: RecognizerResult, baseline: RecognizerResult, *, labelled: bool, run_by: str
+    engine: RecognizerResult, baseline: RecognizerResult, *, labeled: bool, run_by: str
 ) -> OcrMetric:
     """Compare CER. Without labels the baseline's readings are taken for the truth."""
-    own = engine.score if labelled else judged_by_texts(engine, baseline).score
-    other = baseline.score if labelled else judged_by_texts(baseline, baseline).score
+    own = engine.score if labeled else judged_by_texts(engine, baseline).score
+    other = baseline.score if labeled else judged_by_texts(baseline, baseline).score
     return OcrMetric(
         name="cer",
         engine=own.cer,
         baseline=other.cer,
         samples=own.count,
-        labelled=labelled,
+        labeled=labeled,
         engine_run_by=run_by,
         details={
             "word_accuracy": own.word_accuracy,
@@ -209,7 +209,7 @@ def recognizer_metric(
 
 
 def crops_of(dataset: Dataset) -> tuple[CropLabel, ...]:
-    """Return the crops of a folder: labelled ones, or each picture as one line without a text."""
-    if dataset.labelled:
+    """Return the crops of a folder: labeled ones, or each image as one line without a text."""
+    if dataset.labeled:
         return dataset.crops
     return tuple(CropLabel(path=scene.path, text="") for scene in dataset.scenes)

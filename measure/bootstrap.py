@@ -2,7 +2,7 @@
 
 The bias-corrected and accelerated bootstrap, BCa (Efron, "Better Bootstrap Confidence Intervals",
 JASA 82, 1987; Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 14.3). What
-is drawn again is a whole picture with all its words, since words of one picture are alike.
+is drawn again is a whole image with all its words, since words of one image are alike.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .results import Interval
 LEVEL = 0.95
 RESAMPLES = 5000
 FEWEST = 8
-"""Pictures; fewer say nothing about how much pictures differ."""
+"""Images; fewer say nothing about how much images differ."""
 
 Sums = npt.NDArray[np.float64]
 Measure = Callable[[Sums], Sums]
-"""From sums (..., K) over some pictures to the measure (...)."""
+"""From sums (..., K) over some images to the measure (...)."""
 
 _AT_ONCE = 1 << 22
 _NORMAL = NormalDist()
@@ -31,7 +31,7 @@ _NORMAL = NormalDist()
 def resampled_sums(rows: Sums, resamples: int = RESAMPLES, seed: int = 0) -> Sums:
     """Draw N of N rows (N, K) with replacement, ``resamples`` times; return the sums (R, K).
 
-    The draws depend on N and ``seed`` alone: systems measured on the same pictures get the same.
+    The draws depend on N and ``seed`` alone: systems measured on the same images get the same.
     """
     count = len(rows)
     rng = np.random.default_rng(seed)
@@ -62,7 +62,7 @@ def interval(rows: Sums, measure: Measure) -> Interval | None:
 
 
 def difference_interval(ours: Sums, theirs: Sums, measure: Measure) -> Interval | None:
-    """Return the interval of ``measure(ours) - measure(theirs)``, both (N, K), same pictures."""
+    """Return the interval of ``measure(ours) - measure(theirs)``, both (N, K), same images."""
     width = ours.shape[1]
     return interval(
         np.hstack([ours, theirs]),

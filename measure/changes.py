@@ -14,7 +14,7 @@ from .sample_images import samples_of
 
 _SCENES, _CROPS = 6, 40
 _LARGEST = 1 << 20
-"""Characters of pictures that are shown of one engine."""
+"""Characters of images that are shown of one engine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def sign_test(worse: int, better: int) -> float:
 def changed_samples(engine: Result, baseline: Result) -> list[Changed]:
     """Return what changed, worst first.
 
-    Of words: those read differently; errors are edits. Of pictures: those in which other words were
+    Of words: those read differently; errors are edits. Of images: those in which other words were
     matched or another number of boxes is wrong; errors are words missed and boxes wrong.
     """
     if isinstance(engine, RecognizerResult):
@@ -75,7 +75,7 @@ def _errors(matching: Matching) -> int:
     return missed + matching.wrong
 
 
-def changes(engine: Result, baseline: Result, *, labelled: bool) -> Changes:
+def changes(engine: Result, baseline: Result, *, labeled: bool) -> Changes:
     """Count what changed, and show the first of it.
 
     Without labels whatever changed is worse, as the baseline is the truth, and nothing is tested.
@@ -86,12 +86,12 @@ def changes(engine: Result, baseline: Result, *, labelled: bool) -> Changes:
     )
     scenes = isinstance(engine, DetectorResult)
     return Changes(
-        unit="pictures" if scenes else "words",
+        unit="images" if scenes else "words",
         samples=len(engine.scenes if isinstance(engine, DetectorResult) else engine.crops),
         worse=worse,
         better=better,
         neither=neither,
-        p_value=sign_test(worse, better) if labelled else None,
+        p_value=sign_test(worse, better) if labeled else None,
         shown=_shown(engine, baseline, found[: _SCENES if scenes else _CROPS]),
     )
 
@@ -100,7 +100,7 @@ def _shown(engine: Result, baseline: Result, chosen: Sequence[Changed]) -> tuple
     shown, size = [], 0
     samples = samples_of(engine, baseline, [each.index for each in chosen])
     for each, sample in zip(chosen, samples, strict=True):
-        size += len(sample.picture)
+        size += len(sample.image)
         if size > _LARGEST:
             break
         shown.append(sample.model_copy(update={"change": each.change}))

@@ -4,7 +4,7 @@
 * Percentile p of n sorted latencies is number ``max(n - 1 - int((1 - p / 100) * n), 0)``, computed
   in float32. Below 100 queries there is no 99th percentile.
 * The median is the mean of the middle two when n is even.
-* Throughput is pictures per second of time spent in queries (trtexec's is queries per second of
+* Throughput is images per second of time spent in queries (trtexec's is queries per second of
   wall time, which means nothing where several runners share the time).
 * Warm-up queries are not counted; measuring goes on until every runner has reached both the
   duration, in counted queries of its own, and the least number of queries.
@@ -59,7 +59,7 @@ class LatencyStats(BaseModel):
     variation: float = Field(ge=0)
     """Coefficient of variation, percent."""
     throughput: float = Field(gt=0)
-    """Pictures per second."""
+    """Images per second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def measure(
     settings: LatencySettings,
     progress: Callable[[float], None] = lambda share: None,
 ) -> list[LatencyStats]:
-    """Measure all contenders in turns, on the same random pictures; one result per contender.
+    """Measure all contenders in turns, on the same random images; one result per contender.
 
     ``progress`` is called with the share of the measuring that is done, 0..1.
     """
@@ -135,13 +135,13 @@ def measure(
     for contender, feed in zip(contenders, feeds, strict=True):
         _warm_up(contender.runner, feed, settings.warm_up_ms)
     times: list[list[float]] = [[] for _ in contenders]
-    wanted, seconds = 1000 * settings.duration_s, min(_TURN_S, settings.duration_s / 8)
+    expected, seconds = 1000 * settings.duration_s, min(_TURN_S, settings.duration_s / 8)
     done = 0.0
     while done < 1:
         for contender, feed, own in zip(contenders, feeds, times, strict=True):
             own += _turn(contender.runner, feed, seconds)
         done = min(
-            min(sum(own) / wanted if wanted else 1.0, len(own) / settings.iterations)
+            min(sum(own) / expected if expected else 1.0, len(own) / settings.iterations)
             for own in times
         )
         progress(min(1.0, done))

@@ -1,6 +1,6 @@
 """Load: what many clients get from an engine, and what requests wait that come when they like.
 
-* A request is one picture. Its latency is wall-clock time and includes any wait for the engine.
+* A request is one image. Its latency is wall-clock time and includes any wait for the engine.
 * Closed loop: each of N clients sends its next request when it has the answer to its last one.
   Throughput is answers per second of the whole run, which ends with the last answer.
 * Open loop: requests are due at the times of a Poisson process of which the number of events is
@@ -12,7 +12,7 @@
   whose turn never came counts with the time it had waited: where the engine cannot keep up,
   percentiles are lower bounds.
 * Backlog: requests that were due and not answered when the duration was over. The engine kept up if
-  they are no more than two per lane, or 5 % of those that were due.
+  they are no more than two per stream, or 5 % of those that were due.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ClosedLoop(_Part):
 
     clients: int = Field(ge=1)
     throughput: float = Field(gt=0)
-    """Pictures per second."""
+    """Images per second."""
     waits: Waits
 
 
@@ -78,9 +78,9 @@ class OpenLoop(_Part):
 
 
 class Load(_Part):
-    """What one system did under load, one picture per request."""
+    """What one system did under load, one image per request."""
 
-    lanes: int = Field(1, ge=1)
+    streams: int = Field(1, ge=1)
     """Requests that it runs at once."""
     closed: tuple[ClosedLoop, ...]
     open: tuple[OpenLoop, ...]
@@ -114,7 +114,7 @@ def open_loop_from_times(
     due: Sequence[float],
     answered: Sequence[float | None],
     duration_s: float,
-    lanes: int,
+    streams: int,
 ) -> OpenLoop:
     """Sum up a run of an open loop.
 
@@ -124,7 +124,7 @@ def open_loop_from_times(
         answered: when the first so many of them were answered; None, and the others: they never had
             their turn.
         duration_s: how long requests came.
-        lanes: how many the engine runs at once.
+        streams: how many the engine runs at once.
     """
     ends = [duration_s if end is None else end for end in answered]
     ends += [duration_s] * (len(due) - len(answered))
@@ -136,6 +136,6 @@ def open_loop_from_times(
         offered=len(due) / duration_s,
         achieved=in_time / duration_s,
         backlog=backlog,
-        kept_up=backlog <= max(2 * lanes, _MOST_WAITING * len(due)),
+        kept_up=backlog <= max(2 * streams, _MOST_WAITING * len(due)),
         waits=waits_from_seconds(waited),
     )

@@ -1,6 +1,6 @@
 """Runs that put an engine under load; what they measure is defined in ``load``.
 
-Requests wait in one queue, first come, first served, and as many threads as the runner has lanes
+Requests wait in one queue, first come, first served, and as many threads as the runner has streams
 take them from there.
 """
 
@@ -13,7 +13,7 @@ from threading import Event
 
 import numpy as np
 
-from ..engines.base import Pictures, Runner
+from ..engines.base import Batch, Runner
 from .load import (
     SHARES,
     ClosedLoop,
@@ -35,30 +35,30 @@ def measure_load(
     duration_s: float,
     progress: Callable[[float], None] = lambda share: None,
 ) -> list[Load]:
-    """Put runners under load, one picture per request; one result per runner.
+    """Put runners under load, one image per request; one result per runner.
 
     They take turns, run by run, so that a change in the machine's speed meets all of them alike.
     ``progress`` is called with the share of the runs that is done, 0..1.
     """
     rng = np.random.default_rng(0)
-    pictures = [rng.uniform(-1, 1, (1, *r.shape)).astype(np.float32) for r in runners]
-    asked = list(zip(runners, pictures, strict=True))
-    for runner, picture in asked:
-        runner.run(picture)  # what a runner does once is no load
+    images = [rng.uniform(-1, 1, (1, *r.shape)).astype(np.float32) for r in runners]
+    asked = list(zip(runners, images, strict=True))
+    for runner, image in asked:
+        runner.run(image)  # what a runner does once is no load
     levels = len(settings.clients) + len(settings.rates or SHARES)
     closed: list[list[ClosedLoop]] = [[] for _ in runners]
     for level, clients in enumerate(settings.clients, 1):
-        for (runner, picture), rows in zip(asked, closed, strict=True):
-            rows.append(closed_loop(runner, picture, clients, duration_s))
+        for (runner, image), rows in zip(asked, closed, strict=True):
+            rows.append(closed_loop(runner, image, clients, duration_s))
         progress(level / levels)
     opened: list[list[OpenLoop]] = [[] for _ in runners]
     rates = [settings.rates or _rates(rows) for rows in closed]
     for level, each in enumerate(zip(*rates, strict=True), len(settings.clients) + 1):
-        for (runner, picture), rate, others in zip(asked, each, opened, strict=True):
-            others.append(open_loop(runner, picture, rate, duration_s))
+        for (runner, image), rate, others in zip(asked, each, opened, strict=True):
+            others.append(open_loop(runner, image, rate, duration_s))
         progress(level / levels)
     return [
-        Load(lanes=runner.lanes, closed=tuple(rows), open=tuple(others))
+        Load(streams=runner.streams, closed=tuple(rows), open=tuple(others))
         for runner, rows, others in zip(runners, closed, opened, strict=True)
     ]
 
@@ -68,16 +68,16 @@ def _rates(rows: Sequence[ClosedLoop]) -> tuple[float, ...]:
     return tuple(float(f"{share * best:.3g}") for share in SHARES)
 
 
-def closed_loop(runner: Runner, picture: Pictures, clients: int, duration_s: float) -> ClosedLoop:
+def closed_loop(runner: Runner, image: Batch, clients: int, duration_s: float) -> ClosedLoop:
     """Let clients ask again and again, each for the duration and at least once."""
     start, stop = time.perf_counter(), Event()
-    with ThreadPoolExecutor(runner.lanes) as lanes, ThreadPoolExecutor(clients) as pool:
+    with ThreadPoolExecutor(runner.streams) as streams, ThreadPoolExecutor(clients) as pool:
 
         def client() -> list[float]:
             seconds: list[float] = []
             while not stop.is_set() and (not seconds or time.perf_counter() < start + duration_s):
                 sent = time.perf_counter()
-                seconds.append(lanes.submit(_answer, runner, picture).result() - sent)
+                seconds.append(streams.submit(_answer, runner, image).result() - sent)
             return seconds
 
         asked = [pool.submit(client) for _ in range(clients)]
@@ -91,10 +91,10 @@ def closed_loop(runner: Runner, picture: Pictures, clients: int, duration_s: flo
     )
 
 
-def open_loop(runner: Runner, picture: Pictures, rate: float, duration_s: float) -> OpenLoop:
+def open_loop(runner: Runner, image: Batch, rate: float, duration_s: float) -> OpenLoop:
     """Send each request when it is due; those whose turn has not come at the end are dropped."""
     due = poisson_arrivals(rate, duration_s)
-    lanes, sent = ThreadPoolExecutor(runner.lanes), list[Future[float]]()
+    streams, sent = ThreadPoolExecutor(runner.streams), list[Future[float]]()
     start = time.perf_counter()
     end = start + duration_s
     try:
@@ -104,22 +104,22 @@ def open_loop(runner: Runner, picture: Pictures, rate: float, duration_s: float)
             time.sleep(_until(start + moment))
             if time.perf_counter() > end:
                 break
-            sent.append(lanes.submit(_answer, runner, picture))
+            sent.append(streams.submit(_answer, runner, image))
         wait(sent, timeout=_until(end))
-        # The last ones first: lanes go on taking the first ones meanwhile.
+        # The last ones first: streams go on taking the first ones meanwhile.
         for future in reversed(sent):
             future.cancel()
         answered = [None if each.cancelled() else each.result() - start for each in sent]
     finally:
-        lanes.shutdown(cancel_futures=True)
-    return open_loop_from_times(rate, due, answered, duration_s, runner.lanes)
+        streams.shutdown(cancel_futures=True)
+    return open_loop_from_times(rate, due, answered, duration_s, runner.streams)
 
 
 def _until(moment: float) -> float:
     return max(0.0, moment - time.perf_counter())
 
 
-def _answer(runner: Runner, picture: Pictures) -> float:
-    """Run a picture, and return when that was done."""
-    runner.run(picture)
+def _answer(runner: Runner, image: Batch) -> float:
+    """Run an image, and return when that was done."""
+    runner.run(image)
     return time.perf_counter()

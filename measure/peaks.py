@@ -63,7 +63,7 @@ def measured_peaks(reporter: Reporter) -> Peaks:
         advance(100)
     return Peaks(
         flops=flops,
-        measured_with=f"{_TARGET} {target.presence().version}",
+        measured_with=f"{_TARGET} {target.availability().version}",
         matrix_product=2 * _MATRIX**3 / product,
         memory=memory,
     )

@@ -41,9 +41,9 @@ class AccuracyRow(_Part):
 
 
 class Sample(_Part):
-    """A sample as the report shows it. ``picture`` is a PNG or JPEG data URI."""
+    """A sample as the report shows it. ``image`` is a PNG or JPEG data URI."""
 
-    picture: str
+    image: str
     caption: str
     truth: str
     baseline: str
@@ -63,7 +63,7 @@ class Difference(_Part):
 class Changes(_Part):
     """Which samples came out other than with the baseline."""
 
-    unit: Literal["words", "pictures"]
+    unit: Literal["words", "images"]
     samples: int
     worse: int
     better: int

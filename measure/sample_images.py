@@ -1,4 +1,4 @@
-"""Samples as a report shows them: a small picture, the truth, and what was made of it."""
+"""Samples as a report shows them: a small image, the truth, and what was made of it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LONGEST_TEXT, _MOST_WORDS = 300, 12
 _TRUTH, _FOUND, _IGNORED = (44, 160, 44), (214, 39, 40), (150, 150, 150)
 
 
-def data_uri(picture: Image, kind: str = "jpeg") -> str:
-    """Return an RGB picture (H, W, 3) as text for a page; ``kind``: png or jpeg."""
+def data_uri(image: Image, kind: str = "jpeg") -> str:
+    """Return an RGB image (H, W, 3) as text for a page; ``kind``: png or jpeg."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, 85] if kind == "jpeg" else []
-    ok, data = cv2.imencode(f".{kind}", picture[:, :, ::-1], settings)
+    ok, data = cv2.imencode(f".{kind}", image[:, :, ::-1], settings)
     assert ok
     return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
 
@@ -32,24 +32,24 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
-def outline(picture: Image, quads: Quads, color: tuple[int, int, int], thickness: int) -> None:
-    """Draw quads (K, 4, 2) into an RGB picture."""
+def outline(image: Image, quads: Quads, color: tuple[int, int, int], thickness: int) -> None:
+    """Draw quads (K, 4, 2) into an RGB image."""
     points = [np.round(quad).astype(np.int32) for quad in quads]
-    cv2.polylines(picture, points, True, color, thickness, cv2.LINE_AA)
+    cv2.polylines(image, points, True, color, thickness, cv2.LINE_AA)
 
 
-def _scene_picture(result: DetectorResult, index: int) -> Image:
-    """The picture with words to be found green, boxes found red, and "don't care" grey."""
+def _scene_image(result: DetectorResult, index: int) -> Image:
+    """The image with words to be found green, boxes found red, and "don't care" gray."""
     scene = result.scenes[index]
-    picture = load_image(scene.path)
-    factor = np.float32(_SCENE_WIDTH / picture.shape[1])
-    size = (_SCENE_WIDTH, max(1, round(picture.shape[0] * factor)))
-    picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    image = load_image(scene.path)
+    factor = np.float32(_SCENE_WIDTH / image.shape[1])
+    size = (_SCENE_WIDTH, max(1, round(image.shape[0] * factor)))
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     counts = np.isin(np.arange(len(scene.quads)), list(result.matchings[index].truth))
-    outline(picture, scene.quads[~counts] * factor, _IGNORED, 1)
-    outline(picture, scene.quads[counts] * factor, _TRUTH, 2)
-    outline(picture, result.found[index] * factor, _FOUND, 1)
-    return picture
+    outline(image, scene.quads[~counts] * factor, _IGNORED, 1)
+    outline(image, scene.quads[counts] * factor, _TRUTH, 2)
+    outline(image, result.found[index] * factor, _FOUND, 1)
+    return image
 
 
 def _told(result: DetectorResult, index: int) -> str:
@@ -83,11 +83,11 @@ def _told_of(
 def _scene_samples(
     engine: DetectorResult, baseline: DetectorResult | None, chosen: Sequence[int]
 ) -> Iterator[Sample]:
-    """Yield the chosen pictures, with their boxes drawn."""
+    """Yield the chosen images, with their boxes drawn."""
     for index in chosen:
         truth, before, now = _told_of(engine, baseline, index)
         yield Sample(
-            picture=data_uri(_scene_picture(engine, index)),
+            image=data_uri(_scene_image(engine, index)),
             caption=engine.scenes[index].path.name,
             truth=_short(truth),
             baseline=_short(before),
@@ -99,12 +99,12 @@ def _crop_samples(
     engine: RecognizerResult, baseline: RecognizerResult | None, chosen: Sequence[int]
 ) -> Iterator[Sample]:
     """Yield the chosen lines."""
-    pictures = crop_images(tuple(engine.crops[index] for index in chosen))
-    for index, picture in zip(chosen, pictures, strict=True):
-        width = round(picture.shape[1] * _CROP_HEIGHT / picture.shape[0])
+    images = crop_images(tuple(engine.crops[index] for index in chosen))
+    for index, image in zip(chosen, images, strict=True):
+        width = round(image.shape[1] * _CROP_HEIGHT / image.shape[0])
         size = (min(_CROP_WIDTH, max(1, width)), _CROP_HEIGHT)
         yield Sample(
-            picture=data_uri(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)),
+            image=data_uri(cv2.resize(image, size, interpolation=cv2.INTER_AREA)),
             caption=engine.crops[index].path.name,
             truth=_short(engine.crops[index].text),
             baseline=_short(baseline.texts[index]) if baseline else "-",

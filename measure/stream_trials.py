@@ -1,8 +1,8 @@
 """Find how a bundle runs fastest on this machine: how many batches at once, on how many threads.
 
-* Latency: one batch of one picture at a time; the choice with the least median.
-* Throughput: as many callers as lanes, each with full batches, 16 pictures at most; the choice with
-  the most pictures per second. Fewer lanes, which need less memory, win unless others are 3 %
+* Latency: one batch of one image at a time; the choice with the least median.
+* Throughput: as many callers as streams, each with full batches, 16 images at most; the choice with
+  the most images per second. Fewer streams, which need less memory, win unless others are 3 %
   better.
 
 Choices take turns, and the medians of the turns are compared.
@@ -39,18 +39,18 @@ class Trial:
     choice: Choice
     batch: int
     milliseconds: float
-    pictures_per_second: float
+    images_per_second: float
 
 
 def usual_choices(mode: Mode, *, on_cpu: bool) -> list[Choice]:
-    """Return what is worth trying, fewest lanes first."""
+    """Return what is worth trying, fewest streams first."""
     if not on_cpu:
-        return [Choice(lanes=lanes) for lanes in ((1,) if mode == "latency" else (1, 2, 4))]
+        return [Choice(streams=streams) for streams in ((1,) if mode == "latency" else (1, 2, 4))]
     cores = usable_cores()
     if mode == "latency":
-        return [Choice(lanes=1, threads=n) for n in sorted({cores, -(-cores // 2)})]
-    powers = takewhile(lambda lanes: lanes < cores, (1 << n for n in range(16)))
-    return [Choice(lanes=lanes, threads=cores) for lanes in (*powers, cores)]
+        return [Choice(streams=1, threads=n) for n in sorted({cores, -(-cores // 2)})]
+    powers = takewhile(lambda streams: streams < cores, (1 << n for n in range(16)))
+    return [Choice(streams=streams, threads=cores) for streams in (*powers, cores)]
 
 
 def trials(
@@ -67,23 +67,23 @@ def trials(
     batch = 1 if mode == "latency" else min(_LARGEST_BATCH, bundle.spec.input.max_batch)
     with ExitStack() as stack:
         engines = [
-            engine_from_bundle(bundle, lanes=choice.lanes, threads=choice.threads)
+            engine_from_bundle(bundle, streams=choice.streams, threads=choice.threads)
             for choice in choices
         ]
         runners = [stack.enter_context(engine).runner() for engine in engines]
         feed = np.random.default_rng(0).uniform(-1, 1, (batch, *runners[0].shape))
-        pictures = feed.astype(np.float32)
+        images = feed.astype(np.float32)
         for runner in runners:
-            closed_loop(runner, pictures, runner.lanes, 0)  # what is done once is not compared
+            closed_loop(runner, images, runner.streams, 0)  # what is done once is not compared
         turns: list[list[tuple[float, float]]] = [[] for _ in runners]
         for turn in range(1, TURNS + 1):
             for runner, own in zip(runners, turns, strict=True):
-                found = closed_loop(runner, pictures, runner.lanes, _TURN_S)
+                found = closed_loop(runner, images, runner.streams, _TURN_S)
                 own.append((found.waits.p50, batch * found.throughput))
             progress(turn)
     medians = [tuple(map(statistics.median, zip(*own, strict=True))) for own in turns]
     return [
-        Trial(mode=mode, choice=c, batch=batch, milliseconds=ms, pictures_per_second=rate)
+        Trial(mode=mode, choice=c, batch=batch, milliseconds=ms, images_per_second=rate)
         for c, (ms, rate) in zip(choices, medians, strict=True)
     ]
 
@@ -92,8 +92,8 @@ def best(found: list[Trial]) -> Trial:
     """Return the first that no other is clearly better than."""
     if found[0].mode == "latency":
         return min(found, key=lambda trial: trial.milliseconds)
-    most = max(trial.pictures_per_second for trial in found)
-    return next(t for t in found if t.pictures_per_second * _BETTER_BY >= most)
+    most = max(trial.images_per_second for trial in found)
+    return next(t for t in found if t.images_per_second * _BETTER_BY >= most)
 
 
 def tuning_from(found: list[Trial]) -> Tuning:

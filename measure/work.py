@@ -1,4 +1,4 @@
-"""How much a typed graph has to compute: FLOPs of each node, functions inlined.
+"""How much a quantized graph has to compute: FLOPs of each node, functions inlined.
 
 Counted are the multiply-adds, as two, of Conv, ConvTranspose, MatMul, Gemm, Einsum, LSTM, GRU and
 RNN; those of a Conv over its padding too, as is usual. All else counts as nothing: elementwise ops,
@@ -51,7 +51,7 @@ class GraphWork:
 
 
 def graph_work(model: onnx.ModelProto, batch: int) -> GraphWork:
-    """Count the work of a typed graph for a batch of pictures."""
+    """Count the work of a quantized graph for a batch of images."""
     whole = ir.from_proto(model)
     _inline(whole)
     _fix_batch(whole.graph, batch)

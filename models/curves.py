@@ -25,7 +25,7 @@ def _points(log: Path) -> tuple[list[int], list[float]]:
 
 
 def draw_curves(folder: Path = WEIGHTS) -> Path:
-    """Draw one panel per role; return the picture's path."""
+    """Draw one panel per role; return the image's path."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

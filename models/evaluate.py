@@ -1,4 +1,4 @@
-"""The reference models on held-out synthetic pictures: fonts and words never trained on.
+"""The reference models on held-out synthetic images: fonts and words never trained on.
 
     python -m ocr_trt.models.evaluate detector
     python -m ocr_trt.models.evaluate recognizer

@@ -10,7 +10,7 @@ from queue import Empty, Full
 import numpy as np
 import numpy.typing as npt
 
-from ..ocr.preprocess import fit_line, line_width, normalise, to_grey
+from ..ocr.preprocess import fit_line, line_width, normalize, to_gray
 from .recognizer import CHARSET, HEIGHT, STRIDE
 from .synthetic import Word, scene, word
 from .targets import shrunk_map
@@ -30,7 +30,7 @@ def detector_batch(step: int, *, seed: int, size: int = 8, side: int = 384) -> B
         scene(step * size + i, split="train", seed=seed, height=side, width=side)
         for i in range(size)
     ]
-    images = np.stack([normalise(s.image, MEAN, SCALE) for s in scenes])
+    images = np.stack([normalize(s.image, MEAN, SCALE) for s in scenes])
     return images, np.stack([shrunk_map(s.boxes, side, side) for s in scenes])
 
 
@@ -58,11 +58,11 @@ def recognizer_batch(step: int, *, seed: int, size: int = 64) -> Batch:
     widest = max(line_width(w.image, HEIGHT) for w in words)
     spare = int(np.random.default_rng([seed, step, 1]).random() < 0.3)
     width = min(MAX_WIDTH, _WIDTH_STEP * (-(-widest // _WIDTH_STEP) + spare))
-    lines = [fit_line(to_grey(w.image), HEIGHT, width, PAD) for w in words]
+    lines = [fit_line(to_gray(w.image), HEIGHT, width, PAD) for w in words]
     labels = np.zeros((size, max(len(w.text) for w in words)), np.int32)
     for row, sample in zip(labels, words, strict=True):
         row[: len(sample.text)] = [1 + CHARSET.index(c) for c in sample.text]
-    return np.stack([normalise(line, MEAN, SCALE) for line in lines]), labels
+    return np.stack([normalize(line, MEAN, SCALE) for line in lines]), labels
 
 
 def _fill(queue: multiprocessing.Queue, make: Callable[[int], Batch], steps: range) -> None:

@@ -57,7 +57,7 @@ class MaxPoolArgmax2D(keras.layers.Layer):
 
     Input (N, H, W, C) float with even H and W. Output: the maxima (N, H/2, W/2, C), and their
     places: ``native``: int64 (N, H/2, W/2, C), flat index ``(y * W + x) * C + c`` inside one
-    picture, the convention of ``tf.nn.max_pool_with_argmax``; ``window``: (N, H/2, W/2, 4, C),
+    image, the convention of ``tf.nn.max_pool_with_argmax``; ``window``: (N, H/2, W/2, 4, C),
     one-hot over the window. The first maximum in row-major order wins a tie in
     both.
     """
@@ -107,9 +107,9 @@ class MaxUnpool2D(keras.layers.Layer):
         batch, height, width, _ = tf.unstack(tf.shape(values))
         channels = values.shape[3]
         size = tf.cast(4 * height * width * channels, tf.int64)
-        per_picture = height * width * channels
-        pictures = tf.repeat(tf.range(tf.cast(batch, tf.int64)), per_picture)
-        flat = tf.stack([pictures, tf.reshape(places, [-1])], axis=1)
+        per_image = height * width * channels
+        images = tf.repeat(tf.range(tf.cast(batch, tf.int64)), per_image)
+        flat = tf.stack([images, tf.reshape(places, [-1])], axis=1)
         spread = tf.scatter_nd(
             flat, tf.reshape(values, [-1]), tf.stack([tf.cast(batch, tf.int64), size])
         )

@@ -1,10 +1,10 @@
-"""Draws the sample pictures that come with the package: for the demo, its verdicts and its
+"""Draws the sample images that come with the package: for the demo, its verdicts and its
 calibration.
 
     python -m ocr_trt.models.make_samples
 
 ``samples/test``: held-out fonts and words, with labels. ``samples/calibration``: training fonts,
-other pictures than any that were trained on.
+other images than any that were trained on.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _entry(name: str, sample: Scene) -> dict[str, Any]:
 
 
 def write_scenes(folder: Path, named: Iterable[tuple[str, Scene]]) -> None:
-    """Write scenes as pictures of the given names (.jpg, .png), and their ``labels.json``."""
+    """Write scenes as images of the given names (.jpg, .png), and their ``labels.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
     for name, sample in named:
@@ -53,7 +53,7 @@ def write_scenes(folder: Path, named: Iterable[tuple[str, Scene]]) -> None:
 
 
 def write_words(folder: Path, words: Iterable[Word]) -> None:
-    """Write word crops as numbered pictures (.png), and their ``labels.json``."""
+    """Write word crops as numbered images (.png), and their ``labels.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
     for number, sample in enumerate(words):

@@ -1,4 +1,4 @@
-"""Quantisation-aware fine-tuning of the reference recognizer, as an example.
+"""Quantization-aware fine-tuning of the reference recognizer, as an example.
 
     python -m ocr_trt.models.qat --output runs/qat --steps 300
 
@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _BATCH = 64
 _FIRST_STEP = 1_000_000
-"""Of the training pictures: none that the shipped weights saw."""
+"""Of the training images: none that the shipped weights saw."""
 _SETTLE = 20
 """Batches that only ranges are taken from, before the first step."""
 
@@ -80,11 +80,11 @@ def fine_tune(output: Path, *, steps: int, levels: int, learning_rate: float) ->
     numbers = range(_FIRST_STEP, _FIRST_STEP + _SETTLE + steps)
     losses: list[float] = []
     batches = prefetched(partial(recognizer_batch, seed=0, size=_BATCH), numbers)
-    for number, (pictures, labels) in enumerate(track(batches, "fine-tune", len(numbers))):
+    for number, (images, labels) in enumerate(track(batches, "fine-tune", len(numbers))):
         if number < _SETTLE:
-            model(pictures, training=True)
+            model(images, training=True)
         else:
-            losses.append(float(model.train_on_batch(pictures, labels)))
+            losses.append(float(model.train_on_batch(images, labels)))
     output.mkdir(parents=True, exist_ok=True)
     model.export(output / "recognizer", format="tf_saved_model", verbose=False)
     shutil.copyfile(spec_path("recognizer"), output / "recognizer.yaml")

@@ -45,7 +45,7 @@ def _encoder_block(x: Any, name: str) -> Any:
 def build_recognizer() -> keras.Model:
     """Return the untrained recognizer.
 
-    Input ``image``: (N, 32, W, 1) float32 grey in [-1, 1], W a multiple of 4.
+    Input ``image``: (N, 32, W, 1) float32 gray in [-1, 1], W a multiple of 4.
     Output ``logits``: (N, W/2, 96) float32, class 0 is the blank.
     """
     image = keras.Input((HEIGHT, None, 1), name="image")

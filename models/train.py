@@ -1,4 +1,4 @@
-"""Training of the reference models on synthetic pictures: seeded, and resumable at any checkpoint.
+"""Training of the reference models on synthetic images: seeded, and resumable at any checkpoint.
 
     python -m ocr_trt.models.train detector --output runs/detector
 

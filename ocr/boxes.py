@@ -1,6 +1,6 @@
 """From a detector's probability map to boxes, and from boxes to the maps a detector is trained on.
 
-A detector of the differentiable-binarisation family (Liao et al., 2020) marks *shrunk* text
+A detector of the differentiable-binarization family (Liao et al., 2020) marks *shrunk* text
 regions. A region of area A and perimeter L is shrunk by the distance D = A * (1 - r**2) / L, with r
 the shrink ratio. To come back, a shrunk region of area A' and perimeter L' is grown by A' *
 unclip_ratio / L' (the paper's rule, an approximation), or, when r is known, by the exact inverse
@@ -63,7 +63,7 @@ def order_corners(points: Quads) -> Quads:
 
 
 def region_score(probability: Map, contour: npt.NDArray[np.int32]) -> float:
-    """Mean probability inside a contour (K, 1, 2) of pixel centres; NaN counts as 0."""
+    """Mean probability inside a contour (K, 1, 2) of pixel centers; NaN counts as 0."""
     x, y, width, height = cv2.boundingRect(contour)
     inside = np.zeros((height, width), np.uint8)
     cv2.fillPoly(inside, [contour - np.array([x, y], np.int32)], 1)
@@ -77,7 +77,7 @@ def grown_box(points: npt.NDArray[np.int32], settings: BoxSettings) -> Quads | N
     ``points`` (K, 1, 2) are (x, y) of pixels of the region, those of its convex hull among them.
     """
     (x, y), (width, height), angle = cv2.minAreaRect(points)
-    # A contour runs through pixel centres: half a pixel is missing on every side.
+    # A contour runs through pixel centers: half a pixel is missing on every side.
     x, y, width, height = x + 0.5, y + 0.5, width + 1, height + 1
     if min(width, height) < settings.min_side:
         return None

@@ -1,4 +1,4 @@
-"""Cutting text out of pictures."""
+"""Cutting text out of images."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def crop_quad(image: Image, quad: Quads) -> Image:
     """Cut one quadrilateral (4, 2) out of ``image`` and straighten it, at its own resolution.
 
     The result is (h, w[, 3]) with h and w the mean side lengths, at least 1. Bilinear; what lies
-    outside the picture repeats its border.
+    outside the image repeats its border.
     """
     height, width = crop_size(quad)
-    # Coordinates count from the corner of the first pixel, OpenCV's from its centre: hence the
+    # Coordinates count from the corner of the first pixel, OpenCV's from its center: hence the
     # half.
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32) - 0.5
     transform = cv2.getPerspectiveTransform(np.float32(quad) - 0.5, target)

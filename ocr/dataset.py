@@ -1,4 +1,4 @@
-"""Labelled pictures: a folder with ``labels.json``.
+"""Labeled images: a folder with ``labels.json``.
 
 ``labels.json`` is a list. A scene is
 ``{"file": ..., "boxes": [{"polygon": [x1, y1, ..., x4, y4], "text": ..., "ignore": false}, ...]}``,
@@ -29,7 +29,7 @@ LARGEST_LABELS = 64 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class SceneLabel:
-    """A picture and its words. ``quads`` (K, 4, 2); ``texts`` and ``ignore`` have K entries."""
+    """An image and its words. ``quads`` (K, 4, 2); ``texts`` and ``ignore`` have K entries."""
 
     path: Path
     quads: Quads
@@ -48,12 +48,12 @@ class CropLabel:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What a folder holds. Without ``labels.json`` every picture is a scene without boxes."""
+    """What a folder holds. Without ``labels.json`` every image is a scene without boxes."""
 
     folder: Path
     scenes: tuple[SceneLabel, ...]
     crops: tuple[CropLabel, ...]
-    labelled: bool
+    labeled: bool
 
 
 def _quad(polygon: Any, where: str) -> Quads:
@@ -118,10 +118,10 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """Read a folder of pictures, with or without labels.
+    """Read a folder of images, with or without labels.
 
     Raises:
-        InputFileError: no such folder, no pictures, or labels that make no sense.
+        InputFileError: no such folder, no images, or labels that make no sense.
     """
     if not folder.is_dir():
         raise InputFileError(f"{folder}: no such folder")
@@ -130,7 +130,7 @@ def load_dataset(folder: Path) -> Dataset:
         none = np.zeros((0, 4, 2), np.float32)
         files = image_files(folder)
         scenes = tuple(SceneLabel(path=path, quads=none, texts=(), ignore=()) for path in files)
-        return Dataset(folder=folder, scenes=scenes, crops=(), labelled=False)
+        return Dataset(folder=folder, scenes=scenes, crops=(), labeled=False)
     found: list[SceneLabel] = []
     crops: list[CropLabel] = []
     for number, row in enumerate(_rows(labels)):
@@ -145,25 +145,25 @@ def load_dataset(folder: Path) -> Dataset:
             for quad, text, ignore in zip(scene.quads, scene.texts, scene.ignore, strict=True)
             if text and not ignore
         ]
-    return Dataset(folder=folder, scenes=tuple(found), crops=tuple(crops), labelled=True)
+    return Dataset(folder=folder, scenes=tuple(found), crops=tuple(crops), labeled=True)
 
 
 def crop_images(crops: tuple[CropLabel, ...]) -> Iterator[Image]:
-    """Yield each crop's picture (h, w, 3) RGB; a scene is read once for its run of crops.
+    """Yield each crop's image (h, w, 3) RGB; a scene is read once for its run of crops.
 
     Raises:
-        InputFileError: a picture cannot be read, or a label lies far outside it; it is named.
+        InputFileError: an image cannot be read, or a label lies far outside it; it is named.
     """
-    path, picture = None, None
+    path, image = None, None
     for crop in crops:
-        if crop.path != path or picture is None:
-            path, picture = crop.path, load_image(crop.path)
+        if crop.path != path or image is None:
+            path, image = crop.path, load_image(crop.path)
         if crop.quad is None:
-            yield picture
+            yield image
             continue
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         if (crop.quad < -height - width).any() or (crop.quad > 2 * (height + width)).any():
             raise InputFileError(
                 f"{path}: {width}x{height} pixels, but a label lies at {crop.quad.tolist()}"
             )
-        yield crop_quad(picture, crop.quad)
+        yield crop_quad(image, crop.quad)

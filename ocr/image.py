@@ -1,4 +1,4 @@
-"""Reading picture files from strangers: checked before decoding, brought to 8-bit RGB, upright."""
+"""Reading image files from strangers: checked before decoding, brought to 8-bit RGB, upright."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LARGEST_FILE = 256 << 20
 """Bytes."""
 MOST_PIXELS = 100_000_000
 SMALLEST_SIDE = 4
-"""Pixels; nothing can be read in a picture with a shorter side."""
+"""Pixels; nothing can be read in an image with a shorter side."""
 
 
-def _checked(picture: PilImage.Image, name: str) -> None:
+def _checked(image: PilImage.Image, name: str) -> None:
     """Look at the header only."""
-    width, height = picture.size
+    width, height = image.size
     if width * height > MOST_PIXELS:
         raise _too_many_pixels(name)
     if min(width, height) < SMALLEST_SIDE:
@@ -37,28 +37,28 @@ def _too_many_pixels(name: str) -> InputFileError:
     )
 
 
-def _eight_bit(picture: PilImage.Image) -> PilImage.Image:
-    """Bring 16-bit, 32-bit and float grey pictures to 8 bits; leave others."""
-    if picture.mode == "F":
-        pixels = np.nan_to_num(np.asarray(picture))
+def _eight_bit(image: PilImage.Image) -> PilImage.Image:
+    """Bring 16-bit, 32-bit and float gray images to 8 bits; leave others."""
+    if image.mode == "F":
+        pixels = np.nan_to_num(np.asarray(image))
         factor = 255.0 if pixels.size and pixels.max() <= 1.0 else 1.0
         return PilImage.fromarray(np.clip(pixels * factor, 0, 255).astype(np.uint8))
-    if picture.mode.startswith("I"):
-        pixels = np.asarray(picture).astype(np.int64)
+    if image.mode.startswith("I"):
+        pixels = np.asarray(image).astype(np.int64)
         if pixels.max(initial=0) > 255:
             pixels = (pixels + 128) // 257
         return PilImage.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-    return picture
+    return image
 
 
-def _rgb(picture: PilImage.Image) -> PilImage.Image:
+def _rgb(image: PilImage.Image) -> PilImage.Image:
     """Bring any mode to RGB; what is transparent shows white."""
-    picture = _eight_bit(picture)
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = PilImage.new("RGBA", picture.size, "white")
-        picture = PilImage.alpha_composite(white, picture)
-    return picture.convert("RGB")
+    image = _eight_bit(image)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = PilImage.new("RGBA", image.size, "white")
+        image = PilImage.alpha_composite(white, image)
+    return image.convert("RGB")
 
 
 def decode_image(data: bytes, name: str) -> Image:
@@ -72,7 +72,7 @@ def decode_image(data: bytes, name: str) -> Image:
         (H, W, 3) uint8 RGB, turned upright by its EXIF orientation; transparency on white.
 
     Raises:
-        InputFileError: no such picture, damaged, truncated, over 100 million pixels, or with a side
+        InputFileError: no such image, damaged, truncated, over 100 million pixels, or with a side
             under 4 pixels.
     """
     if not data:
@@ -80,26 +80,26 @@ def decode_image(data: bytes, name: str) -> Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size and EXIF warnings
-            with PilImage.open(io.BytesIO(data), formats=_FORMATS) as picture:
-                _checked(picture, name)
-                upright = ImageOps.exif_transpose(picture)
+            with PilImage.open(io.BytesIO(data), formats=_FORMATS) as image:
+                _checked(image, name)
+                upright = ImageOps.exif_transpose(image)
                 return np.ascontiguousarray(np.asarray(_rgb(upright)))
     except PilImage.DecompressionBombError:  # Pillow's own limit, met while opening
         raise _too_many_pixels(name) from None
     except UnidentifiedImageError:
         kinds = ", ".join(_FORMATS)
-        raise InputFileError(f"{name}: not a picture in a known format ({kinds})") from None
+        raise InputFileError(f"{name}: not an image in a known format ({kinds})") from None
     except InputFileError:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ValueError, ...
-        raise InputFileError(f"{name}: damaged or truncated picture: {error}") from None
+        raise InputFileError(f"{name}: damaged or truncated image: {error}") from None
 
 
 def load_image(path: Path | str) -> Image:
-    """Read a picture file; see :func:`decode_image`.
+    """Read an image file; see :func:`decode_image`.
 
     Raises:
-        InputFileError: it cannot be read, is over 256 MiB, or is no good picture.
+        InputFileError: it cannot be read, is over 256 MiB, or is no good image.
     """
     path = Path(path)
     try:
@@ -114,14 +114,14 @@ def load_image(path: Path | str) -> Image:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the picture files directly in ``folder``, by name.
+    """Return the image files directly in ``folder``, by name.
 
     Raises:
-        InputFileError: it is no folder, or holds no picture files.
+        InputFileError: it is no folder, or holds no image files.
     """
     if not folder.is_dir():
         raise InputFileError(f"{folder}: no such folder")
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     if not files:
-        raise InputFileError(f"{folder}: no picture files in it ({', '.join(sorted(SUFFIXES))})")
+        raise InputFileError(f"{folder}: no image files in it ({', '.join(sorted(SUFFIXES))})")
     return files

@@ -1,4 +1,4 @@
-"""Boxes of one picture that were found at two scales, made one set."""
+"""Boxes of one image that were found at two scales, made one set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def covered_share(quads: Quads, by: Quads) -> npt.NDArray[np.float64]:
 
     if not len(quads) or not len(by):
         return np.zeros(len(quads))
-    # The hull mends corners that cross over, which clipping to a picture can bring about.
+    # The hull mends corners that cross over, which clipping to an image can bring about.
     mine, theirs = (
         shapely.convex_hull(shapely.polygons(boxes.astype(np.float64))) for boxes in (quads, by)
     )

@@ -1,4 +1,4 @@
-"""From a picture to the array a model takes. All pure functions; resizing as OpenCV does it."""
+"""From an image to the array a model takes. All pure functions; resizing as OpenCV does it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def pad_to(image: Image, height: int, width: int, value: int) -> Image:
 
 
 def letterbox_size(image: Image, height: int, width: int) -> tuple[int, int]:
-    """Return the (rows, columns) that a picture gets in (height, width), its proportions kept."""
+    """Return the (rows, columns) that an image gets in (height, width), its proportions kept."""
     rows, columns = image.shape[:2]
     factor = min(height / rows, width / columns)
     return min(height, max(1, round(rows * factor))), min(width, max(1, round(columns * factor)))
 
 
 def letterbox(image: Image, height: int, width: int, pad: int) -> tuple[Image, tuple[float, float]]:
-    """Fit a picture into (height, width), keeping its proportions; the rest is padding.
+    """Fit an image into (height, width), keeping its proportions; the rest is padding.
 
-    Returns the (height, width[, 3]) picture, and the scales (x, y) from old to new pixels.
+    Returns the (height, width[, 3]) image, and the scales (x, y) from old to new pixels.
     """
     rows, columns = image.shape[:2]
     new_rows, new_columns = letterbox_size(image, height, width)
@@ -56,13 +56,13 @@ def fit_line(image: Image, height: int, width: int, pad: int) -> Image:
     return pad_to(line, height, width, pad)
 
 
-def to_grey(image: Image) -> Image:
-    """RGB (H, W, 3) to grey (H, W), Rec. 601 weights."""
+def to_gray(image: Image) -> Image:
+    """RGB (H, W, 3) to gray (H, W), Rec. 601 weights."""
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
-def normalise(image: Image, mean: npt.ArrayLike, scale: npt.ArrayLike) -> npt.NDArray[np.float32]:
+def normalize(image: Image, mean: npt.ArrayLike, scale: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Return ``(image - mean) * scale`` as float32 (H, W, C); mean and scale: one value or C."""
     pixels = image if image.ndim == 3 else image[..., None]
-    centred = pixels.astype(np.float32) - np.asarray(mean, np.float32)
-    return centred * np.asarray(scale, np.float32)
+    centerd = pixels.astype(np.float32) - np.asarray(mean, np.float32)
+    return centerd * np.asarray(scale, np.float32)

@@ -1,4 +1,4 @@
-"""Pictures to model input, and model output to boxes or text, as a spec says."""
+"""Images to model input, and model output to boxes or text, as a spec says."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from ..spec import DetectorSpec, InputSpec, MapOutput, RecognizerSpec
 from .boxes import boxes_from_map
 from .crop import quad_size
 from .ctc import Reading, decode_greedy
-from .preprocess import fit_line, letterbox, normalise, to_grey, width_at_height
+from .preprocess import fit_line, letterbox, normalize, to_gray, width_at_height
 from .types import Image, Quads
 
-Pictures = npt.NDArray[np.float32]
+Batch = npt.NDArray[np.float32]
 
 
-def picture_to_tensor(picture: Image, settings: InputSpec) -> npt.NDArray[np.float32]:
-    """Bring an RGB picture (H, W, 3), already of the right size, to (C, H, W) float32."""
-    if settings.color == "GREY":
-        picture = to_grey(picture)
+def image_to_tensor(image: Image, settings: InputSpec) -> npt.NDArray[np.float32]:
+    """Bring an RGB image (H, W, 3), already of the right size, to (C, H, W) float32."""
+    if settings.color == "GRAY":
+        image = to_gray(image)
     elif settings.color == "BGR":
-        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    return normalise(picture, settings.mean, settings.scale).transpose(2, 0, 1)
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return normalize(image, settings.mean, settings.scale).transpose(2, 0, 1)
 
 
-def detector_input(picture: Image, settings: InputSpec) -> tuple[Pictures, tuple[float, float]]:
-    """Letterbox one RGB picture: return (1, C, H, W), and scales (x, y) from old to new pixels."""
-    fitted, scales = letterbox(picture, settings.height, settings.width, settings.pad)
-    return np.ascontiguousarray(picture_to_tensor(fitted, settings)[None]), scales
+def detector_input(image: Image, settings: InputSpec) -> tuple[Batch, tuple[float, float]]:
+    """Letterbox one RGB image: return (1, C, H, W), and scales (x, y) from old to new pixels."""
+    fitted, scales = letterbox(image, settings.height, settings.width, settings.pad)
+    return np.ascontiguousarray(image_to_tensor(fitted, settings)[None]), scales
 
 
-def recognizer_input(lines: Sequence[Image], settings: InputSpec, width: int) -> Pictures:
+def recognizer_input(lines: Sequence[Image], settings: InputSpec, width: int) -> Batch:
     """Scale RGB text lines to the input height and pad them to ``width``: (N, C, H, width)."""
     fitted = (fit_line(line, settings.height, width, settings.pad) for line in lines)
-    return np.stack([picture_to_tensor(line, settings) for line in fitted])
+    return np.stack([image_to_tensor(line, settings) for line in fitted])
 
 
 def bucket_of(line: Image, spec: RecognizerSpec) -> int:
@@ -50,7 +50,7 @@ def bucket_of_size(size: tuple[int, ...], spec: RecognizerSpec) -> int:
     return next((width for width in spec.widths if width >= needed), spec.widths[-1])
 
 
-def probability_map(output: npt.NDArray[np.float32], settings: MapOutput) -> Pictures:
+def probability_map(output: npt.NDArray[np.float32], settings: MapOutput) -> Batch:
     """Pick text probabilities (N, H, W) out of a detector's output (N, C, H, W) or (N, H, W)."""
     chosen = output[:, settings.channel] if output.ndim == 4 else output
     if settings.activation == "sigmoid":
@@ -64,31 +64,31 @@ def boxes_from_output(
     scales: tuple[float, float],
     size: tuple[int, int],
 ) -> tuple[Quads, npt.NDArray[np.float32]]:
-    """Turn the output for one picture into boxes in that picture's own pixels.
+    """Turn the output for one image into boxes in that image's own pixels.
 
     Args:
         output: (1, C, h, w) or (1, h, w); the map may be smaller than the input by a whole factor.
         spec: the detector's spec.
         scales: (x, y) as :func:`detector_input` gave them.
-        size: (height, width) of the picture; boxes are clipped to it.
+        size: (height, width) of the image; boxes are clipped to it.
 
     Returns:
-        quads (K, 4, 2) and scores (K,), best first. Boxes that have nothing of the picture in them,
+        quads (K, 4, 2) and scores (K,), best first. Boxes that have nothing of the image in them,
         only of the padding around it, are left out.
     """
     probability = probability_map(output, spec.output)[0]
     found = boxes_from_map(probability, spec.boxes)
-    return boxes_in_picture(found, probability.shape, spec, scales, size)
+    return boxes_in_image(found, probability.shape, spec, scales, size)
 
 
-def boxes_in_picture(
+def boxes_in_image(
     found: tuple[Quads, npt.NDArray[np.float32]],
     map_size: tuple[int, ...],
     spec: DetectorSpec,
     scales: tuple[float, float],
     size: tuple[int, int],
 ) -> tuple[Quads, npt.NDArray[np.float32]]:
-    """Bring boxes from the pixels of a map (h, w) to those of the picture.
+    """Bring boxes from the pixels of a map (h, w) to those of the image.
 
     All else as for :func:`boxes_from_output`.
     """

@@ -1,7 +1,7 @@
-"""Large pictures in overlapping tiles, and one probability map from the tiles' maps.
+"""Large images in overlapping tiles, and one probability map from the tiles' maps.
 
 A convolutional detector knows less near the edges of its input, and nothing of what lies beyond.
-So tiles overlap, and where they do the maps are blended: weights fall linearly towards a tile's
+So tiles overlap, and where they do the maps are blended: weights fall linearly toward a tile's
 edges and add up to one in every pixel. A word across a seam is one region of the merged map.
 """
 
@@ -23,7 +23,7 @@ Map = npt.NDArray[np.float32]
 class TileGrid:
     """Where tiles lie: each of ``tops`` with each of ``lefts``, ``height`` x ``width`` pixels.
 
-    The last tiles may reach over the picture's end.
+    The last tiles may reach over the image's end.
     """
 
     tops: tuple[int, ...]
@@ -38,14 +38,14 @@ class TileGrid:
         """Yield the (top, left) of each tile, row by row."""
         return ((top, left) for top in self.tops for left in self.lefts)
 
-    def cut(self, picture: Image, corner: tuple[int, int]) -> Image:
-        """Return the part of a picture (H, W, 3) under one tile; a view, smaller at the ends."""
+    def cut(self, image: Image, corner: tuple[int, int]) -> Image:
+        """Return the part of an image (H, W, 3) under one tile; a view, smaller at the ends."""
         top, left = corner
-        return picture[top : top + self.height, left : left + self.width]
+        return image[top : top + self.height, left : left + self.width]
 
 
 def tile_starts(length: int, size: int, overlap: int, step: int) -> tuple[int, ...]:
-    """Spread tiles of ``size`` pixels evenly over ``length``; neighbours share ``overlap`` or more.
+    """Spread tiles of ``size`` pixels evenly over ``length``; neighbors share ``overlap`` or more.
 
     Starts are multiples of ``step``: tiles whose grids of pooling windows coincide give the same
     numbers away from their edges, and maps of ``1 / step`` of the size fall on whole pixels. So the
@@ -58,13 +58,11 @@ def tile_starts(length: int, size: int, overlap: int, step: int) -> tuple[int, .
     return tuple(step * round(last * i / (count - 1) / step) for i in range(count))
 
 
-def tile_grid(
-    picture: tuple[int, int], tile: tuple[int, int], overlap: float, step: int
-) -> TileGrid:
-    """Lay tiles over a picture; both sizes are (height, width), ``overlap`` a share of a tile."""
+def tile_grid(image: tuple[int, int], tile: tuple[int, int], overlap: float, step: int) -> TileGrid:
+    """Lay tiles over an image; both sizes are (height, width), ``overlap`` a share of a tile."""
     tops, lefts = (
         tile_starts(length, size, round(overlap * size), step)
-        for length, size in zip(picture, tile, strict=True)
+        for length, size in zip(image, tile, strict=True)
     )
     return TileGrid(tops=tops, lefts=lefts, height=tile[0], width=tile[1])
 

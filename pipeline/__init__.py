@@ -1,1 +1,1 @@
-"""From pictures to text: a detector and a recognizer engine with everything between them."""
+"""From images to text: a detector and a recognizer engine with everything between them."""

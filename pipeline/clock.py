@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal, TypeAlias, get_args
 
 Stage = Literal["load", "prepare", "detect", "boxes", "crop", "fit", "recognize", "text"]
-"""Decode the file; picture to input; run the detector; its map to boxes; cut them out; lines to
+"""Decode the file; image to input; run the detector; its map to boxes; cut them out; lines to
 batches; run the recognizer; its output to text.
 """
 STAGES: tuple[Stage, ...] = get_args(Stage)

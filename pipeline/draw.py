@@ -1,4 +1,4 @@
-"""Overlay pictures: boxes on the picture, and what was read beside it."""
+"""Overlay images: boxes on the image, and what was read beside it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def _label_size(line: TextLine) -> int:
     return int(max(8, min(0.8 * height, 20 * width / max(1.0, natural[2] - natural[0]))))
 
 
-def draw_lines(picture: Image, lines: Sequence[TextLine]) -> Image:
-    """Return the RGB picture with boxes at the left and the texts in their places at the right.
+def draw_lines(image: Image, lines: Sequence[TextLine]) -> Image:
+    """Return the RGB image with boxes at the left and the texts in their places at the right.
 
     (H, W, 3) becomes (H, 2 W, 3).
     """
-    boxes = picture.copy()
-    page = np.full_like(picture, 255)
-    thickness = max(1, round(min(picture.shape[:2]) / 400))
+    boxes = image.copy()
+    page = np.full_like(image, 255)
+    thickness = max(1, round(min(image.shape[:2]) / 400))
     for index, line in enumerate(lines):
         color = _COLORS[index % len(_COLORS)]
         points = [np.round(line.quad).astype(np.int32)]

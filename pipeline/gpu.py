@@ -1,4 +1,4 @@
-"""The pipeline on an NVIDIA GPU: a picture's bytes go there, labels and box rows come back.
+"""The pipeline on an NVIDIA GPU: an image's bytes go there, labels and box rows come back.
 
 Around TensorRT's plans stand the kernels of ImageToTensor, BoxCandidates, CropWarp and
 CtcGreedyDecode. On the host boxes are fitted and put in order, and labels become text.
@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from ..engines.engine import Engine
 from ..engines.nvidia.device import Memory, Placed
-from ..engines.nvidia.plan_runner import Lane, PlanRunner
+from ..engines.nvidia.plan_runner import InferRequest, PlanRunner
 from ..errors import SpecError
 from ..ocr.boxes import boxes_from_map
 from ..ocr.candidates import boxes_from_candidates, candidates_from_outputs
 from ..ocr.crop import crop_size
 from ..ocr.ctc import Reading, readings_from_labels
 from ..ocr.preprocess import letterbox_size
-from ..ocr.tensor import boxes_in_picture, bucket_of_size
+from ..ocr.tensor import boxes_in_image, bucket_of_size
 from ..ocr.types import Image, Quads
 from ..plugins.crop_warp.attributes import crop_attributes
 from ..plugins.image_inputs import colors_of
@@ -39,9 +39,9 @@ _ONNX_TYPES = {np.dtype(np.float32): 1, np.dtype(np.float16): 10}
 
 
 class GpuReader:
-    """Reads pictures as ``OcrReader(..., ReadSettings(tiles="off"))`` does, on the GPU.
+    """Reads images as ``OcrReader(..., ReadSettings(tiles="off"))`` does, on the GPU.
 
-    Resampled pixels differ by rounding, so boxes and texts can: of 471 lines of the sample pictures
+    Resampled pixels differ by rounding, so boxes and texts can: of 471 lines of the sample images
     18 texts did. One thread at a time; several readers may share the engines. A context manager;
     outside ``with`` it must be closed, before its engines are.
 
@@ -98,31 +98,35 @@ class GpuReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def read(self, picture: Image) -> list[TextLine]:
-        """Read one RGB picture (H, W, 3) uint8; lines come in reading order.
+    def read(self, image: Image) -> list[TextLine]:
+        """Read one RGB image (H, W, 3) uint8; lines come in reading order.
 
         Boxes in which the recognizer reads nothing are left out.
         """
-        with _plan_runner(self._detector).lane() as lane:
-            shown = self._uploaded("picture", picture, lane)
-            boxes, scores = self._find(shown, picture, lane)
+        with _plan_runner(self._detector).infer_request() as infer_request:
+            shown = self._uploaded("image", image, infer_request)
+            boxes, scores = self._find(shown, image, infer_request)
         found = ordered_lines(boxes, scores)
         return text_lines(found, self._read_quads(shown, found.quads))
 
-    def _uploaded(self, name: str, array: npt.NDArray, lane: Lane) -> Placed:
+    def _uploaded(self, name: str, array: npt.NDArray, infer_request: InferRequest) -> Placed:
         """Queue a copy to the GPU, into memory that grows with the largest array so far."""
         flat = np.ascontiguousarray(array).reshape(-1)
         if name not in self._buffers or len(self._buffers[name].host) < len(flat):
             self._buffers[name] = self._device.memory((max(1, len(flat)),), flat.dtype)
         memory = self._buffers[name]
         memory.host[: len(flat)] = flat
-        memory.upload(len(flat), lane.stream)
+        memory.upload(len(flat), infer_request.stream)
         return Placed(address=memory.address, shape=array.shape, dtype=array.dtype)
 
     def _results(
-        self, name: str, inputs: Sequence[Placed], attributes: Attributes, lane: Lane
+        self,
+        name: str,
+        inputs: Sequence[Placed],
+        attributes: Attributes,
+        infer_request: InferRequest,
     ) -> tuple[npt.NDArray, ...]:
-        """Run an op, wait for the lane's stream, and return what came back."""
+        """Run an op, wait for the infer_request's stream, and return what came back."""
         call = self._ops[name].call(inputs, attributes)
         memories = []
         for number, (shape, dtype) in enumerate(call.outputs):
@@ -130,21 +134,21 @@ class GpuReader:
             if key not in self._buffers:
                 self._buffers[key] = self._device.memory(shape, dtype)
             memories.append(self._buffers[key])
-        call.enqueue([memory.address for memory in memories], lane.stream)
+        call.enqueue([memory.address for memory in memories], infer_request.stream)
         for memory in memories:
-            memory.download(len(memory.host), lane.stream)
-        lane.stream.synchronize()
+            memory.download(len(memory.host), infer_request.stream)
+        infer_request.stream.synchronize()
         return tuple(memory.host for memory in memories)
 
     def _find(
-        self, shown: Placed, picture: Image, lane: Lane
+        self, shown: Placed, image: Image, infer_request: InferRequest
     ) -> tuple[Quads, npt.NDArray[np.float32]]:
         spec = self._detector_spec
-        attributes = detector_attributes(picture, spec.input, _type_of(lane.input))
+        attributes = detector_attributes(image, spec.input, _type_of(infer_request.input))
         inputs = [shown, *self._colors["detector"]]
         call = self._ops["ImageToTensor"].call(inputs, attributes)
-        call.enqueue([lane.input.address], lane.stream)
-        output = lane.enqueue(1)
+        call.enqueue([infer_request.input.address], infer_request.stream)
+        output = infer_request.enqueue(1)
         height, width = output.host.shape[-2:]
         channel = spec.output.channel if output.host.ndim == 4 else 0
         if output.host.ndim == 4 and channel >= output.host.shape[1]:
@@ -160,21 +164,21 @@ class GpuReader:
         )
         threshold = np.array([spec.boxes.threshold], np.float32)
         limits = {"max_components": _COMPONENTS, "max_rows": _ROWS}
-        inputs = [probability, self._uploaded("threshold", threshold, lane)]
-        found = self._results("BoxCandidates", inputs, limits, lane)
+        inputs = [probability, self._uploaded("threshold", threshold, infer_request)]
+        found = self._results("BoxCandidates", inputs, limits, infer_request)
         (candidates,) = candidates_from_outputs(found)
         boxes = boxes_from_candidates(candidates, (height, width), spec.boxes)
         if candidates.missing:
-            output.download(1, lane.stream)
-            lane.stream.synchronize()
+            output.download(1, infer_request.stream)
+            infer_request.stream.synchronize()
             one = output.host[0].reshape(-1, height, width)[channel].astype(np.float32)
             boxes = boxes_from_map(one, spec.boxes)
-        rows, columns = letterbox_size(picture, spec.input.height, spec.input.width)
-        scales = columns / picture.shape[1], rows / picture.shape[0]
-        return boxes_in_picture(boxes, (height, width), spec, scales, picture.shape[:2])
+        rows, columns = letterbox_size(image, spec.input.height, spec.input.width)
+        scales = columns / image.shape[1], rows / image.shape[0]
+        return boxes_in_image(boxes, (height, width), spec, scales, image.shape[:2])
 
     def _read_quads(self, shown: Placed, quads: Quads) -> list[Reading]:
-        """Read what quads (K, 4, 2) of the picture on the GPU hold, in batches of one width."""
+        """Read what quads (K, 4, 2) of the image on the GPU hold, in batches of one width."""
         buckets: dict[int, list[int]] = defaultdict(list)
         for index, quad in enumerate(quads):
             buckets[bucket_of_size(crop_size(quad), self._recognizer_spec)].append(index)
@@ -183,19 +187,21 @@ class GpuReader:
             runner = _plan_runner(self._recognizer, width)
             for start in range(0, len(members), runner.max_batch):
                 batch = members[start : start + runner.max_batch]
-                with runner.lane() as lane:
-                    read = self._read_batch(shown, quads[batch], width, lane)
+                with runner.infer_request() as infer_request:
+                    read = self._read_batch(shown, quads[batch], width, infer_request)
                 readings.update(zip(batch, read, strict=True))
         return [readings[index] for index in range(len(quads))]
 
-    def _read_batch(self, shown: Placed, quads: Quads, width: int, lane: Lane) -> list[Reading]:
+    def _read_batch(
+        self, shown: Placed, quads: Quads, width: int, infer_request: InferRequest
+    ) -> list[Reading]:
         spec = self._recognizer_spec
-        placed = self._uploaded("quads", quads, lane)
-        attributes = crop_attributes(spec.input, width, _type_of(lane.input))
+        placed = self._uploaded("quads", quads, infer_request)
+        attributes = crop_attributes(spec.input, width, _type_of(infer_request.input))
         inputs = [shown, placed, *self._colors["recognizer"]]
         call = self._ops["CropWarp"].call(inputs, attributes)
-        call.enqueue([lane.input.address], lane.stream)
-        output = lane.enqueue(len(quads))
+        call.enqueue([infer_request.input.address], infer_request.stream)
+        output = infer_request.enqueue(len(quads))
         shape = (len(quads), *output.host.shape[1:])
         if shape[-1] != len(spec.charset) + 1:
             raise SpecError(
@@ -203,7 +209,7 @@ class GpuReader:
                 f"{len(spec.charset)} and a blank"
             )
         logits = Placed(address=output.address, shape=shape, dtype=output.host.dtype)
-        read = self._results("CtcGreedyDecode", [logits], {"blank": spec.blank}, lane)
+        read = self._results("CtcGreedyDecode", [logits], {"blank": spec.blank}, infer_request)
         labels, lengths, scores = read
         return readings_from_labels(labels, lengths, scores, spec.charset, spec.blank)
 

@@ -1,4 +1,4 @@
-"""Detector and recognizer together: a picture in, lines of text with their places out."""
+"""Detector and recognizer together: an image in, lines of text with their places out."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Tiles = Literal["auto", "on", "off"]
 
 @dataclass(frozen=True, kw_only=True)
 class ReadSettings:
-    """How pictures are read.
+    """How images are read.
 
-    ``tiles``: a picture that the detector's input would shrink to less than half is also searched
+    ``tiles``: an image that the detector's input would shrink to less than half is also searched
     at full size, in tiles (``auto``); so is every one that it would shrink at all (``on``); none is
     (``off``). See :func:`ocr_trt.pipeline.scales.detect_at_scales`.
     """
@@ -35,7 +35,7 @@ class ReadSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TextLine:
-    """One piece of text. ``quad``: (4, 2) float32 (x, y) in the picture's pixels, clockwise from
+    """One piece of text. ``quad``: (4, 2) float32 (x, y) in the image's pixels, clockwise from
     the text's top left corner. Scores are in 0..1.
     """
 
@@ -84,10 +84,10 @@ def text_lines(found: FoundLines, readings: Sequence[Reading]) -> list[TextLine]
     return list(best.values())
 
 
-def cut_lines(picture: Image, boxes: Quads, scores: npt.NDArray[np.float32]) -> FoundLines:
-    """Cut boxes (K, 4, 2) with scores (K,) out of an RGB picture, in reading order."""
+def cut_lines(image: Image, boxes: Quads, scores: npt.NDArray[np.float32]) -> FoundLines:
+    """Cut boxes (K, 4, 2) with scores (K,) out of an RGB image, in reading order."""
     found = ordered_lines(boxes, scores)
-    return replace(found, crops=tuple(crop_quad(picture, quad) for quad in found.quads))
+    return replace(found, crops=tuple(crop_quad(image, quad) for quad in found.quads))
 
 
 def ordered_lines(boxes: Quads, scores: npt.NDArray[np.float32]) -> FoundLines:
@@ -104,18 +104,18 @@ def ordered_lines(boxes: Quads, scores: npt.NDArray[np.float32]) -> FoundLines:
 
 
 def read_boxes(
-    recognizer: Engine, picture: Image, boxes: Quads, scores: npt.NDArray[np.float32]
+    recognizer: Engine, image: Image, boxes: Quads, scores: npt.NDArray[np.float32]
 ) -> list[TextLine]:
-    """Read boxes (K, 4, 2) with scores (K,) that a detector found in one RGB picture.
+    """Read boxes (K, 4, 2) with scores (K,) that a detector found in one RGB image.
 
     Lines come in reading order; boxes in which nothing is read are left out.
     """
-    found = cut_lines(picture, boxes, scores)
+    found = cut_lines(image, boxes, scores)
     return text_lines(found, recognize(recognizer, found.crops))
 
 
 class OcrReader:
-    """Reads pictures with a detector and a recognizer engine. ``clock`` is told of each stage.
+    """Reads images with a detector and a recognizer engine. ``clock`` is told of each stage.
 
     Raises:
         SpecError: an engine has the wrong role.
@@ -135,36 +135,36 @@ class OcrReader:
 
     @property
     def workers(self) -> int:
-        """How many threads should read with it at once, each one picture.
+        """How many threads should read with it at once, each one image.
 
         Two more than batches that its engines take at once: these have work while a thread decodes,
         crops or deals with text. One, if they take one batch at a time.
         """
-        lanes = max(self.detector.runner().lanes, self.recognizer.runner().lanes)
-        return lanes + 2 if lanes > 1 else 1
+        streams = max(self.detector.runner().streams, self.recognizer.runner().streams)
+        return streams + 2 if streams > 1 else 1
 
-    def read(self, picture: Image) -> list[TextLine]:
-        """Read one RGB picture (H, W, 3) uint8; lines come in reading order.
+    def read(self, image: Image) -> list[TextLine]:
+        """Read one RGB image (H, W, 3) uint8; lines come in reading order.
 
         Boxes in which the recognizer reads nothing are left out.
         """
-        found = self.find(picture)
+        found = self.find(image)
         return text_lines(found, recognize(self.recognizer, found.crops, self.clock))
 
-    def read_all(self, pictures: Iterable[Image]) -> Iterator[list[TextLine]]:
+    def read_all(self, images: Iterable[Image]) -> Iterator[list[TextLine]]:
         """Read many, in batches of lines filled across them; see :func:`.many.read_all`."""
         from .shared_batches import read_all
 
-        return read_all([self], pictures)
+        return read_all([self], images)
 
-    def find(self, picture: Image) -> FoundLines:
-        """Find the lines of one RGB picture (H, W, 3) uint8, and cut them out."""
-        boxes, scores = self._detect(picture)
+    def find(self, image: Image) -> FoundLines:
+        """Find the lines of one RGB image (H, W, 3) uint8, and cut them out."""
+        boxes, scores = self._detect(image)
         with self.clock("crop"):
-            return cut_lines(picture, boxes, scores)
+            return cut_lines(image, boxes, scores)
 
-    def _detect(self, picture: Image) -> tuple[Quads, npt.NDArray[np.float32]]:
+    def _detect(self, image: Image) -> tuple[Quads, npt.NDArray[np.float32]]:
         if self.settings.tiles == "off":
-            return detect(self.detector, picture, self.clock)
+            return detect(self.detector, image, self.clock)
         shrink = 1.0 if self.settings.tiles == "on" else MOST_SHRINK
-        return detect_at_scales(self.detector, picture, most_shrink=shrink, clock=self.clock)
+        return detect_at_scales(self.detector, image, most_shrink=shrink, clock=self.clock)

@@ -1,10 +1,10 @@
-"""Text of every size in large pictures: a detector run at several scales, in tiles where needed.
+"""Text of every size in large images: a detector run at several scales, in tiles where needed.
 
-A detector knows text of some heights in its input's pixels. Where a picture must be scaled down to
-the input, small text is lost; at full size large text falls apart. So the picture is searched at
+A detector knows text of some heights in its input's pixels. Where an image must be scaled down to
+the input, small text is lost; at full size large text falls apart. So the image is searched at
 full size, at half, at a quarter .. and as a whole. Tiles of one scale are merged as probability
 maps (``ocr.tiles``). Scales are merged as boxes, since in maps the coarser scale's blur would glue
-together what the finer one tells apart. ``docs/decisions/0017-large-pictures.md`` has the figures.
+together what the finer one tells apart. ``docs/decisions/0017-large-images.md`` has the figures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..engines.engine import Engine
 from ..ocr.boxes import boxes_from_map
 from ..ocr.merge import merge_boxes
 from ..ocr.preprocess import pad_to, resize
-from ..ocr.tensor import boxes_from_output, detector_input, picture_to_tensor, probability_map
+from ..ocr.tensor import boxes_from_output, detector_input, image_to_tensor, probability_map
 from ..ocr.tiles import MergedMap, TileGrid, tile_grid
 from ..ocr.types import Image, Quads
 from ..spec import DetectorSpec
@@ -27,9 +27,9 @@ from .clock import Clock, untimed
 from .stages import detector_spec
 
 MOST_SHRINK = 2.0
-"""A picture that the input would shrink by more is searched in tiles too."""
+"""An image that the input would shrink by more is searched in tiles too."""
 MOST_TILES = 256
-"""About as many at the finest scale; it is below full size in pictures that would need more."""
+"""About as many at the finest scale; it is below full size in images that would need more."""
 _OVERLAP = 0.1
 _STEP = 32
 """Tiles start at multiples of it, as networks halve their input up to five times."""
@@ -41,31 +41,31 @@ Boxes = tuple[Quads, npt.NDArray[np.float32]]
 
 def detect_at_scales(
     engine: Engine,
-    picture: Image,
+    image: Image,
     *,
     most_shrink: float = MOST_SHRINK,
     clock: Clock = untimed,
 ) -> Boxes:
-    """Find text in one RGB picture (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,), best
+    """Find text in one RGB image (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,), best
     first.
 
-    Takes 4 bytes for each pixel of the finest scale on top of the picture, one more for its mask,
+    Takes 4 bytes for each pixel of the finest scale on top of the image, one more for its mask,
     and as many detector runs as there are tiles: 64 for 4000 x 3000 pixels and an input of 640.
     """
     spec = detector_spec(engine)
     with clock("prepare"):
-        feed, ratios = detector_input(picture, spec.input)
+        feed, ratios = detector_input(image, spec.input)
     with clock("detect"):
         output = engine.runner().run(feed)
     with clock("boxes"):
-        whole = boxes_from_output(output, spec, ratios, picture.shape[:2])
+        whole = boxes_from_output(output, spec, ratios, image.shape[:2])
     shrunk = min(ratios)
     if shrunk * most_shrink >= 1:
         return whole
     stride = spec.input.width // output.shape[-1]
     found: Boxes | None = None
-    for scale in _scales(picture, spec, shrunk):
-        boxes = _detect_in_tiles(engine, picture, scale, stride, clock)
+    for scale in _scales(image, spec, shrunk):
+        boxes = _detect_in_tiles(engine, image, scale, stride, clock)
         with clock("boxes"):
             found = boxes if found is None else merge_boxes(found, boxes, _THINNEST / scale)
     assert found is not None
@@ -75,10 +75,10 @@ def detect_at_scales(
     return quads[order], scores[order]
 
 
-def _scales(picture: Image, spec: DetectorSpec, whole: float) -> Iterator[float]:
+def _scales(image: Image, spec: DetectorSpec, whole: float) -> Iterator[float]:
     """Yield the scales at which tiles are needed, finest first."""
     size = (1 - _OVERLAP) ** 2 * spec.input.height * spec.input.width
-    scale = min(1.0, math.sqrt(MOST_TILES * size / (picture.shape[0] * picture.shape[1])))
+    scale = min(1.0, math.sqrt(MOST_TILES * size / (image.shape[0] * image.shape[1])))
     yield scale
     while scale / 2 > math.sqrt(2) * whole:
         scale /= 2
@@ -86,13 +86,13 @@ def _scales(picture: Image, spec: DetectorSpec, whole: float) -> Iterator[float]
 
 
 def _detect_in_tiles(
-    engine: Engine, picture: Image, scale: float, stride: int, clock: Clock
+    engine: Engine, image: Image, scale: float, stride: int, clock: Clock
 ) -> Boxes:
     spec = detector_spec(engine)
-    rows, columns = picture.shape[:2]
+    rows, columns = image.shape[:2]
     size = (max(1, round(rows * scale)), max(1, round(columns * scale)))
     with clock("prepare"):
-        scaled = picture if size == (rows, columns) else resize(picture, *size)
+        scaled = image if size == (rows, columns) else resize(image, *size)
     tile = (spec.input.height, spec.input.width)
     grid = tile_grid(size, tile, _OVERLAP, math.lcm(_STEP, stride))
     merged = MergedMap(grid, size, stride)
@@ -116,7 +116,7 @@ def _detect_in_tiles(
 
 
 def _tile_tensor(
-    picture: Image, grid: TileGrid, corner: tuple[int, int], spec: DetectorSpec
+    image: Image, grid: TileGrid, corner: tuple[int, int], spec: DetectorSpec
 ) -> npt.NDArray[np.float32]:
-    tile = pad_to(grid.cut(picture, corner), grid.height, grid.width, spec.input.pad)
-    return picture_to_tensor(tile, spec.input)
+    tile = pad_to(grid.cut(image, corner), grid.height, grid.width, spec.input.pad)
+    return image_to_tensor(tile, spec.input)

@@ -1,4 +1,4 @@
-"""Many pictures: found by some threads, their lines read in shared batches by others, in order."""
+"""Many images: found by some threads, their lines read in shared batches by others, in order."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .stages import read_batch
 from .workers import in_order
 
 _AHEAD = 2
-"""Pictures per reader whose lines wait for a batch to be filled."""
+"""Images per reader whose lines wait for a batch to be filled."""
 
 Batch: TypeAlias = "Future[list[Reading]]"
 
 
 @dataclass(kw_only=True)
 class _Page:
-    """A picture under way. ``places``: for each line, its batch and its place in it."""
+    """An image under way. ``places``: for each line, its batch and its place in it."""
 
     found: FoundLines
     places: dict[int, tuple[Batch, int]] = field(default_factory=dict)
@@ -37,9 +37,9 @@ class _Page:
 
 
 class _Batches:
-    """Lines of several pictures, gathered by width until a batch is full.
+    """Lines of several images, gathered by width until a batch is full.
 
-    What is in a batch depends on the order of the pictures alone, never on time.
+    What is in a batch depends on the order of the images alone, never on time.
     """
 
     def __init__(self, readers: Sequence[OcrReader], pool: ThreadPoolExecutor) -> None:
@@ -78,15 +78,15 @@ class _Batches:
             self._idle.put(reader)
 
 
-def read_all(readers: Sequence[OcrReader], pictures: Iterable[Image]) -> Iterator[list[TextLine]]:
-    """Read RGB pictures (H, W, 3) uint8 with equal readers; yield each one's lines, in order.
+def read_all(readers: Sequence[OcrReader], images: Iterable[Image]) -> Iterator[list[TextLine]]:
+    """Read RGB images (H, W, 3) uint8 with equal readers; yield each one's lines, in order.
 
-    Each reader finds text in one picture and reads one batch at a time, both at once. Pictures are
+    Each reader finds text in one image and reads one batch at a time, both at once. Images are
     taken four per reader ahead at most: whoever is slow with the lines holds the readers back.
-    An exception of a picture, of its lines or of ``pictures`` comes in its place, and is the end.
+    An exception of an image, of its lines or of ``images`` comes in its place, and is the end.
     """
     pages: deque[_Page | Exception] = deque()
-    found = in_order(_find, readers, _with_error(pictures))
+    found = in_order(_find, readers, _with_error(images))
     with closing(found), ThreadPoolExecutor(len(readers)) as pool:
         batches = _Batches(readers, pool)
         try:
@@ -112,18 +112,18 @@ def _finished(page: _Page | Exception, batches: _Batches) -> list[TextLine]:
     return page.lines()
 
 
-def _find(reader: OcrReader, picture: Image | Exception) -> FoundLines | Exception:
-    if isinstance(picture, Exception):
-        return picture
+def _find(reader: OcrReader, image: Image | Exception) -> FoundLines | Exception:
+    if isinstance(image, Exception):
+        return image
     try:
-        return reader.find(picture)
-    except Exception as error:  # of any kind: it is raised where the picture's lines would come
+        return reader.find(image)
+    except Exception as error:  # of any kind: it is raised where the image's lines would come
         return error
 
 
-def _with_error(pictures: Iterable[Image]) -> Iterator[Image | Exception]:
+def _with_error(images: Iterable[Image]) -> Iterator[Image | Exception]:
     """Yield an exception of the iterable as its last item, so that it does not overtake others."""
     try:
-        yield from pictures
+        yield from images
     except Exception as error:  # raised by read_all, in its place
         yield error

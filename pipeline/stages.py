@@ -1,4 +1,4 @@
-"""The two halves of the pipeline: find boxes in a picture, read line pictures."""
+"""The two halves of the pipeline: find boxes in an image, read line images."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def recognizer_spec(engine: Engine) -> RecognizerSpec:
 
 
 def detect(
-    engine: Engine, picture: Image, clock: Clock = untimed
+    engine: Engine, image: Image, clock: Clock = untimed
 ) -> tuple[Quads, npt.NDArray[np.float32]]:
-    """Find text in one RGB picture (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,).
+    """Find text in one RGB image (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,).
 
-    A picture larger than the input is scaled down to it; ``scales.detect_at_scales`` does more.
+    An image larger than the input is scaled down to it; ``scales.detect_at_scales`` does more.
     """
     spec = detector_spec(engine)
     with clock("prepare"):
-        feed, scales = detector_input(picture, spec.input)
+        feed, scales = detector_input(image, spec.input)
     with clock("detect"):
         output = engine.runner().run(feed)
     with clock("boxes"):
-        return boxes_from_output(output, spec, scales, picture.shape[:2])
+        return boxes_from_output(output, spec, scales, image.shape[:2])
 
 
 def read_batch(

@@ -1,4 +1,4 @@
-"""What ops that make tensors of pictures share: colours, normalisation, what they accept."""
+"""What ops that make tensors of images share: colors, normalization, what they accept."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_SIDE = 32767
 COLORS: Mapping[str, npt.NDArray[np.float32]] = {
     "RGB": np.eye(3, dtype=np.float32),
     "BGR": np.eye(3, dtype=np.float32)[::-1].copy(),
-    "GREY": np.array([[0.299, 0.587, 0.114]], np.float32),
+    "GRAY": np.array([[0.299, 0.587, 0.114]], np.float32),
 }
-"""(C, 3): the channels of a tensor, each as shares of red, green and blue; grey by Rec. 601."""
+"""(C, 3): the channels of a tensor, each as shares of red, green and blue; gray by Rec. 601."""
 
 DTYPES: Mapping[int, np.dtype] = {1: np.dtype(np.float32), 10: np.dtype(np.float16)}
 """By the number that ONNX has for them, as in the attribute ``to`` of Cast."""
@@ -34,30 +34,28 @@ def colors_of(settings: InputSpec) -> tuple[Array, Array, Array]:
     return color, mean, scale
 
 
-def coloured(pixels: Array, colors: Sequence[Array]) -> Array:
+def colored(pixels: Array, colors: Sequence[Array]) -> Array:
     """Return ``(color · pixel - mean) * scale``: (..., 3) RGB -> (..., C) float64."""
     color, mean, scale = (array.astype(np.float64) for array in colors)
     result: Array = (pixels @ color.T - mean) * scale
     return result
 
 
-def check_inputs(op: str, picture: Array, colors: Sequence[Array], attributes: Attributes) -> None:
+def check_inputs(op: str, image: Array, colors: Sequence[Array], attributes: Attributes) -> None:
     """Refuse what no such op takes.
 
     Args:
         op: its name.
-        picture: (H, W, 3) uint8.
+        image: (H, W, 3) uint8.
         colors: color (C, 3), mean (C,) and scale (C,), float32.
         attributes: those that all have: ``height``, ``width``, ``pad``, ``to``.
 
     Raises:
         ValueError: it is something else.
     """
-    sides = (*picture.shape[:2], attributes["height"], attributes["width"])
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-        raise ValueError(
-            f"{op} takes a picture (H, W, 3) of uint8, not {picture.dtype} {picture.shape}"
-        )
+    sides = (*image.shape[:2], attributes["height"], attributes["width"])
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"{op} takes an image (H, W, 3) of uint8, not {image.dtype} {image.shape}")
     if not all(1 <= side <= MAX_SIDE for side in sides):
         raise ValueError(f"{op}: sides are 1 to {MAX_SIDE} pixels, not {sides}")
     channels = len(colors[0])

@@ -1,4 +1,4 @@
-"""Resizing one side of a picture, as OpenCV means it: in NumPy, and in standard ONNX ops.
+"""Resizing one side of an image, as OpenCV means it: in NumPy, and in standard ONNX ops.
 
 Each result is the mean of an interval of the side. By area it is all that the result covers, as
 INTER_AREA has it where a side shrinks; otherwise it is one pixel's length around the result's

@@ -37,13 +37,13 @@ class Finding:
     wrong: tuple[str, ...]
 
 
-def difference(found: Sequence[Array], wanted: Sequence[Array], tolerance: float) -> str | None:
+def difference(found: Sequence[Array], expected: Sequence[Array], tolerance: float) -> str | None:
     """Return what is wrong about outputs, or None."""
-    for number, (own, other) in enumerate(zip(found, wanted, strict=True)):
+    for number, (own, other) in enumerate(zip(found, expected, strict=True)):
         if own.shape != other.shape or own.dtype != other.dtype:
             return f"output {number}: {own.dtype} {own.shape}, not {other.dtype} {other.shape}"
         near = tolerance if np.issubdtype(other.dtype, np.floating) else 0.0
-        if near:  # what was rounded to a coarser dtype may be its neighbour
+        if near:  # what was rounded to a coarser dtype may be its neighbor
             near = max(near, float(np.finfo(other.dtype).eps))
         wrong = ~np.isclose(own, other, rtol=near, atol=near, equal_nan=True)
         if wrong.any():
@@ -142,9 +142,9 @@ def _compare(
 ) -> Finding:
     wrong = []
     for example in examples:
-        wanted = plugin.reference(example.inputs, example.attributes)
+        expected = plugin.reference(example.inputs, example.attributes)
         try:
-            text = difference(run(example), wanted, plugin.tolerance)
+            text = difference(run(example), expected, plugin.tolerance)
         except EngineBuildError as error:
             raise EngineBuildError(f"on {example.name}: {error}") from None
         if text is not None:

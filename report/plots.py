@@ -12,7 +12,7 @@ WIDTH = 5.4
 
 
 def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
-    """Draw how wide lines are, in the colour of the bucket each goes to."""
+    """Draw how wide lines are, in the color of the bucket each goes to."""
     import numpy as np
     from matplotlib.figure import Figure
 

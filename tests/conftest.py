@@ -125,7 +125,7 @@ def recognizer_spec(recognizer_model: Path) -> RecognizerSpec:
             "input": {
                 "name": "image",
                 "shape": [1, 32, 64, 1],
-                "color": "GREY",
+                "color": "GRAY",
                 "mean": [127.5],
                 "scale": [1 / 127.5],
                 "max_batch": 4,
@@ -139,18 +139,18 @@ def recognizer_spec(recognizer_model: Path) -> RecognizerSpec:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, rng: np.random.Generator) -> Path:
-    """A folder with three noisy pictures and labels for them."""
+def images(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """A folder with three noisy images and labels for them."""
     import json
 
     import cv2
 
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     rows = []
     for number in range(3):
-        picture = rng.integers(0, 256, (48, 80, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"{number}.png"), picture)
+        image = rng.integers(0, 256, (48, 80, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), image)
         box = {"polygon": [5, 5, 45, 5, 45, 20, 5, 20], "text": f"word{number}"}
         rows.append({"file": f"{number}.png", "boxes": [box]})
     (folder / "labels.json").write_text(json.dumps(rows))
@@ -164,8 +164,8 @@ def build_cache(tmp_path: Path) -> BuildCache:
 
 
 @pytest.fixture
-def wanted(tmp_path: Path, pictures: Path, build_cache: BuildCache) -> BuildRequest:
+def build_request(tmp_path: Path, images: Path, build_cache: BuildCache) -> BuildRequest:
     """A build that takes a second, and keeps its bundle in the cache."""
     from tests.builder.small_build import small_request
 
-    return small_request(tmp_path, pictures, build_cache)
+    return small_request(tmp_path, images, build_cache)

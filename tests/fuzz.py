@@ -150,9 +150,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--child", action="store_true", help="run in this process")
     options = parser.parse_args()
-    wanted = {kind: getattr(options, kind) for kind in KINDS if getattr(options, kind)}
+    expected = {kind: getattr(options, kind) for kind in KINDS if getattr(options, kind)}
     failed = False
-    for kind, count in wanted.items():
+    for kind, count in expected.items():
         if options.child:
             run_chunk(kind, options.first, count, options.seed)
             continue

@@ -25,8 +25,8 @@ Case = Callable[[np.random.Generator], None]
 """Damages something and reads it. Raises what the reader raises, AssertionError for its result."""
 
 
-def _pictures() -> list[bytes]:
-    """Return small pictures in all formats, of many modes and codings."""
+def _images() -> list[bytes]:
+    """Return small images in all formats, of many modes and codings."""
     rng = np.random.default_rng(0)
     color = PilImage.fromarray(rng.integers(0, 256, (20, 28, 3), np.uint8))
     alpha = PilImage.fromarray(rng.integers(0, 256, (20, 28, 4), np.uint8))
@@ -49,26 +49,26 @@ def _pictures() -> list[bytes]:
             for c in ("tiff_adobe_deflate", "packbits")
         ),
         (color.convert("1"), {"format": "TIFF", "compression": "group4"}),
-        *((picture, {"format": "TIFF"}) for picture in (deep, real, alpha, color.convert("CMYK"))),
+        *((image, {"format": "TIFF"}) for image in (deep, real, alpha, color.convert("CMYK"))),
         (color, {"format": "TIFF", "save_all": True, "append_images": [color], "exif": exif}),
         (color, {"format": "WEBP"}),
         (alpha, {"format": "WEBP", "lossless": True}),
         (color, {"format": "WEBP", "save_all": True, "append_images": [alpha], "exif": exif}),
     ]
     found = []
-    for picture, options in rows:
+    for image, options in rows:
         file = io.BytesIO()
-        picture.save(file, **options)
+        image.save(file, **options)
         found.append(file.getvalue())
     return found
 
 
 def images(folder: Path) -> Case:
-    """Pictures, through ``load_image``."""
-    pictures, path = _pictures(), folder / "picture"
+    """Images, through ``load_image``."""
+    images, path = _images(), folder / "image"
 
     def case(rng: np.random.Generator) -> None:
-        data = damaged(pictures[rng.integers(len(pictures))], rng, pictures)
+        data = damaged(images[rng.integers(len(images))], rng, images)
         if rng.random() < 0.7:
             data = with_checksums(data) if data.startswith(b"\x89PNG") else data
         path.write_bytes(data)
@@ -93,7 +93,7 @@ _DETECTOR: dict[str, Any] = {
 }  # fmt: skip
 _RECOGNIZER: dict[str, Any] = {
     "name": "rec", "role": "recognizer", "source": {"path": "m.keras", "custom": ["layers:Mine"]},
-    "input": {"name": "image", "shape": [1, 32, 320, 1], "color": "GREY", "pad": 255},
+    "input": {"name": "image", "shape": [1, 32, 320, 1], "color": "GRAY", "pad": 255},
     "output": {"name": "y", "layout": "TNC", "kind": "probabilities"},
     "charset": "ab\u00e9 \u4e00\"'#:", "buckets": [64, 160],
 }  # fmt: skip
@@ -131,12 +131,12 @@ def _bundle(folder: Path, target: str, plan: bytes, suffix: str) -> dict[str, An
         "engines": [{"width": 32, "model": "model_32.onnx", "plan": f"plan_32{suffix}"}],
         "int8_share": 0.5, "node_precisions": {"y": "why"},
         "calibration": {
-            "method": "mse", "pictures": 3, "data_sha256": "0" * 64, "ranges": {"x": 1.0},
+            "method": "mse", "images": 3, "data_sha256": "0" * 64, "ranges": {"x": 1.0},
         },
         "verdict": {
             "baseline": "b", "max_difference": 0.1, "latency": {"engine": 1.0, "baseline": 2.0},
             "metric": {"name": "hmean", "engine": 0.9, "baseline": 0.9, "samples": 3,
-                       "labelled": True, "engine_run_by": "openvino"},
+                       "labeled": True, "engine_run_by": "openvino"},
         },
         "files": {},
     }  # fmt: skip

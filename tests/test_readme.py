@@ -40,14 +40,14 @@ def workplace(
     shutil.copytree(detector_model, folder / "my_detector")
     shutil.copytree(recognizer_model, folder / "my_recognizer")
     samples = ROOT / "models" / "samples"
-    for name, source in (("pictures", "calibration"), ("labelled", "test")):
+    for name, source in (("images", "calibration"), ("labeled", "test")):
         (folder / name).mkdir()
         for file in sorted((samples / source).glob("*.jpg"))[:2]:
             shutil.copy(file, folder / name)
     labels = (samples / "test" / "labels.json").read_text().splitlines()
-    (folder / "labelled" / "labels.json").write_text("[" + "".join(labels[1:3]).rstrip(",") + "]")
-    picture = np.full((64, 96, 3), 200, np.uint8)
-    cv2.imwrite(str(folder / "photo.jpg"), picture)
+    (folder / "labeled" / "labels.json").write_text("[" + "".join(labels[1:3]).rstrip(",") + "]")
+    image = np.full((64, 96, 3), 200, np.uint8)
+    cv2.imwrite(str(folder / "photo.jpg"), image)
     return folder
 
 

@@ -29,7 +29,7 @@ RECOGNIZER: dict[str, Any] = {
     "name": "rec",
     "role": "recognizer",
     "source": {"path": "model"},
-    "input": {"name": "image", "shape": [1, 32, 320, 1], "color": "GREY"},
+    "input": {"name": "image", "shape": [1, 32, 320, 1], "color": "GRAY"},
     "output": {"name": "logits"},
     "buckets": [96, 160],
 }
@@ -70,12 +70,12 @@ def test_recognizer_widths_are_buckets_and_full_width_ascending() -> None:
     ("spec", "path", "value", "message"),
     [
         (DETECTOR, "sorce", 1, "sorce: unknown key"),
-        (DETECTOR, "input.colour", "RGB", "input.colour: unknown key"),
+        (DETECTOR, "input.color", "RGB", "input.color: unknown key"),
         (DETECTOR, "input.shape", "640x480", "input.shape"),
         (DETECTOR, "input.shape", [1, 640, 480], "input.shape"),
         (DETECTOR, "input.shape", [1, 0, 480, 3], "from 1 to 16384"),
         (DETECTOR, "input.shape", [1, 640, 99999, 3], "from 1 to 16384"),
-        (DETECTOR, "input.color", "GREY", "color GREY means 1 channels"),
+        (DETECTOR, "input.color", "GRAY", "color GRAY means 1 channels"),
         (DETECTOR, "input.mean", [1, 2], "mean must hold 1 or 3 numbers, got 2"),
         (DETECTOR, "input.scale", [float("nan")], "input.scale"),
         (DETECTOR, "input.max_batch", 0, "input.max_batch"),

@@ -72,7 +72,7 @@ def _find(build: Callable[[], Any], output: str = "output_0", image: str = "imag
 
 FAMILIES: tuple[Family, ...] = (
     _find(detectors.craft),
-    _find(detectors.differentiable_binarisation),
+    _find(detectors.differentiable_binarization),
     _find(detectors.linknet),
     _find(detectors.mobilenet_v3),
     _find(detectors.efficientnet),
@@ -129,7 +129,7 @@ def spec_of(family: Family, path: Path) -> DetectorSpec | RecognizerSpec:
             "input": {
                 "name": family.input_name,
                 "shape": [1, 64, 96, 3] if finds else [1, 32, 96, 1],
-                "color": "RGB" if finds else "GREY",
+                "color": "RGB" if finds else "GRAY",
                 "mean": [127.5],
                 "scale": [1 / 127.5],
                 "max_batch": family.max_batch,
@@ -161,8 +161,8 @@ def _differences(one: Runner, other: Runner, batch: int) -> tuple[float, float]:
     """Return the largest difference of two runners at batch 1 and ``batch``, and the spread."""
     rng, worst, spread = np.random.default_rng(0), 0.0, 0.0
     for size in sorted({1, batch}):
-        pictures = rng.uniform(-1, 1, (size, *one.shape)).astype(np.float32)
-        ours, theirs = one.run(pictures), other.run(pictures)
+        images = rng.uniform(-1, 1, (size, *one.shape)).astype(np.float32)
+        ours, theirs = one.run(images), other.run(images)
         assert ours.shape == theirs.shape
         worst = max(worst, float(np.abs(ours - theirs).max()))
         spread = float(theirs.std())
@@ -174,7 +174,7 @@ def _builds(model: onnx.ModelProto, folder: Path, batch: int) -> Iterator[tuple[
     half = autocast(model, dict.fromkeys(float_tensors(model), 1.0)).model
     for precision, graph in (("fp32", model), ("fp16", half)):
         answer = "-"
-        if target.presence().can_build:
+        if target.availability().can_build:
             try:
                 target.build(graph, folder / precision, BuildSettings(max_batch=batch))
                 answer = "yes"
@@ -229,7 +229,7 @@ _HEAD = """\
 
 Small models with random weights, in the families that OCR is done with; `tests/zoo.py` builds them
 in code and wrote this table. Each becomes a SavedModel or a frozen graph, is converted, and
-compared with TensorFlow on random pictures, recognizers at batch 1 and 3. The differences are the
+compared with TensorFlow on random images, recognizers at batch 1 and 3. The differences are the
 largest absolute ones: of onnxruntime to TensorFlow, and of OpenVINO to onnxruntime. The last two
 columns say whether TensorRT-RTX built an engine.
 

@@ -1,4 +1,4 @@
-"""What spelt-out normalisations have in common."""
+"""What spelled-out normalizations have in common."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AVERAGING = {
     *("Reciprocal", "ReduceMean", "ReduceSum", "Reshape", "Sqrt", "Squeeze", "Sub", "Transpose"),
     "Unsqueeze",
 }
-"""Ops that normalisations are made of."""
+"""Ops that normalizations are made of."""
 
 ENDINGS = {"Add", "Mul", "Sub", "Div", "Reshape"}
 """Ops that they end in."""

@@ -149,9 +149,9 @@ def _info(value: ir.Value) -> onnx.ValueInfoProto:
 
 
 def evaluate(proto: onnx.ModelProto, feeds: Feeds) -> npt.NDArray | None:
-    """Run a one-output model in onnxruntime, without optimisations; None if it cannot run."""
+    """Run a one-output model in onnxruntime, without optimizations; None if it cannot run."""
     try:
-        return np.asarray(onnx_session(proto, optimise=False).run(None, feeds)[0])
+        return np.asarray(onnx_session(proto, optimize=False).run(None, feeds)[0])
     except Exception:  # onnxruntime has no common base class; a region that cannot run is no match
         return None
 

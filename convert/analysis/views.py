@@ -90,7 +90,7 @@ def _transpose(source: Shape, runs: list[list[tuple[int, int]]], shape: Shape) -
 
 
 def _factored(runs: list[list[tuple[int, int]]], shape: Shape) -> View:
-    """Say it with the runs as factors, neighbours joined where they are one run in the source."""
+    """Say it with the runs as factors, neighbors joined where they are one run in the source."""
     joined: list[tuple[int, int]] = []
     for size, stride in (run for axis in runs for run in axis):
         if joined and joined[-1][1] == size * stride:

@@ -22,7 +22,7 @@ _LOWEST = np.float32(np.finfo(np.float32).min)
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Windows over a picture, in the order (vertical, horizontal)."""
+    """Windows over an image, in the order (vertical, horizontal)."""
 
     full: Shape
     """(N, C, H, W) of what is pooled."""
@@ -31,11 +31,11 @@ class Windows:
     kernel: tuple[int, int]
     stride: tuple[int, int]
     before: tuple[int, int]
-    """Rows above and columns left of the picture."""
+    """Rows above and columns left of the image."""
 
     @property
     def is_plain(self) -> bool:
-        """Whether they are 2x2, side by side, and fill the picture."""
+        """Whether they are 2x2, side by side, and fill the image."""
         even = self.full[2] % 2 == 0 and self.full[3] % 2 == 0
         return self.kernel == self.stride == (2, 2) and self.before == (0, 0) and even
 
@@ -46,7 +46,7 @@ class Windows:
 
     @property
     def begin_inside(self) -> bool:
-        """Whether every window has a pixel of the picture that is its own."""
+        """Whether every window has a pixel of the image that is its own."""
         return all(
             self.before[i] < self.kernel[i]
             and (self.pooled[2 + i] - 1) * self.stride[i] < self.full[2 + i]
@@ -55,7 +55,7 @@ class Windows:
 
     @property
     def after(self) -> tuple[int, int]:
-        """Rows below and columns right of the picture that windows reach; negative if left over."""
+        """Rows below and columns right of the image that windows reach; negative if left over."""
         down, right = (
             (self.pooled[2 + i] - 1) * self.stride[i]
             + self.kernel[i]
@@ -112,7 +112,7 @@ def windows_of(pool: ir.Node) -> Windows:
 
 
 class _Chain:
-    """Makes nodes one after another, typed."""
+    """Makes nodes one after another, quantized."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph, self.nodes = graph, list[ir.Node]()

@@ -5,7 +5,7 @@
     Concat(x, constant (2, ..)) ->  Concat(x, Expand(constant, N))  the same; states of an LSTM too
 
 Where the batch is, is found by walking the graph with a batch of 3 and comparing shapes. The result
-is proven by running it: at batch 1 and 3 it must give, picture by picture, what the fixed graph
+is proven by running it: at batch 1 and 3 it must give, image by image, what the fixed graph
 gives.
 """
 
@@ -125,7 +125,7 @@ class _Walk:
             return None
         first = np.take(array, [0], axis)
         if (array != first).any():
-            raise _BoundError(value, "it holds a number for each picture of the batch")
+            raise _BoundError(value, "it holds a number for each image of the batch")
         return first
 
     def _slice_constants(self, node: ir.Node) -> None:
@@ -216,7 +216,7 @@ class _Walk:
         return onnx.helper.make_tensor_type_proto(value.dtype.value, shape)
 
     def name_shapes(self) -> None:
-        """Let the batch axis of every value be called "N", or "kN" if it holds k per picture."""
+        """Let the batch axis of every value be called "N", or "kN" if it holds k per image."""
         for value in self.shapes:
             axis = self.axis(value)
             if axis is not None:
@@ -231,10 +231,10 @@ def _agree(fixed: onnx.ModelProto, free: onnx.ModelProto, batch: int) -> bool:
     shape = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
     rng = np.random.default_rng(0)
     for size in (1, _OTHER):
-        pictures = rng.uniform(-1, 1, (size, *shape[1:])).astype(np.float32)
-        got = evaluate(free, {entry.name: pictures})
-        for number, picture in enumerate(pictures):
-            expected = evaluate(fixed, {entry.name: np.repeat(picture[None], batch, 0)})
+        images = rng.uniform(-1, 1, (size, *shape[1:])).astype(np.float32)
+        got = evaluate(free, {entry.name: images})
+        for number, image in enumerate(images):
+            expected = evaluate(fixed, {entry.name: np.repeat(image[None], batch, 0)})
             if got is None or expected is None or got.shape[0] != size:
                 return False
             if not np.allclose(got[number], expected[0], rtol=_TOLERANCE, atol=_TOLERANCE):

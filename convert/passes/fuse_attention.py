@@ -10,7 +10,7 @@
 
 with x (N, T, K), heads as a batch axis (N, H, T, D), T = Transpose(0, 2, 1, 3), T' = (0, 2, 3, 1).
 One product of three times the width fills a machine better than three, and in int8 its input is
-quantised once. What is left is the form that TensorRT fuses in FP16 and BF16.
+quantized once. What is left is the form that TensorRT fuses in FP16 and BF16.
 """
 
 from __future__ import annotations

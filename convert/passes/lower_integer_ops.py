@@ -1,10 +1,10 @@
-"""Ops on integers, as onnxruntime's quantiser writes them -> float ops between Q/DQ pairs.
+"""Ops on integers, as onnxruntime's quantizer writes them -> float ops between Q/DQ pairs.
 
     QLinearConv(x, s, z, w, ...)   ->  Q(Conv(DQ(x), DQ(w), DQ(bias)))      and the like
-    DynamicQuantizeLinear(x)       ->  x, 1, 0          its scale depends on the picture
+    DynamicQuantizeLinear(x)       ->  x, 1, 0          its scale depends on the image
     MatMulInteger(x, w, 0, z)      ->  MatMul(x, w - z) in float, and the same for ConvInteger
 
-So the weights are what the quantised file says, and the rest is float again.
+So the weights are what the quantized file says, and the rest is float again.
 ``remove_fake_quantization`` then takes the ranges out of the pairs.
 """
 

@@ -23,14 +23,14 @@ def lower_tfl_gelu(model: ir.Model) -> Outcome:
     """Rewrite every TFL_GELU."""
     found = [node for node in model.graph if node.op_type == "TFL_GELU"]
     for node in found:
-        made = _spelt(model.graph, the(node.inputs[0]), bool(attribute(node, "approximate", 0)))
+        made = _spelled(model.graph, the(node.inputs[0]), bool(attribute(node, "approximate", 0)))
         model.graph.insert_after(node, made)
         take_over(node.outputs[0], made[-1].outputs[0])
         model.graph.remove(node, safe=True)
     return Outcome(changed=len(found))
 
 
-def _spelt(graph: ir.Graph, x: ir.Value, approximate: bool) -> list[ir.Node]:
+def _spelled(graph: ir.Graph, x: ir.Value, approximate: bool) -> list[ir.Node]:
     made: list[ir.Node] = []
 
     def add(op: str, *inputs: ir.Value | float) -> ir.Value:

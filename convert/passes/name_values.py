@@ -38,11 +38,11 @@ def name_values(model: ir.Model) -> Outcome:
     kept = {value.name for value in [*graph.inputs, *graph.outputs]}
     taken = set(kept)
 
-    def free(wanted: str) -> str:
-        name, number = wanted, 1
+    def free(expected: str) -> str:
+        name, number = expected, 1
         while name in taken:
             number += 1
-            name = f"{wanted}_{number}"
+            name = f"{expected}_{number}"
         taken.add(name)
         return name
 
@@ -54,11 +54,11 @@ def name_values(model: ir.Model) -> Outcome:
             for value in node.outputs:
                 if value.name in kept and value in graph.outputs:
                     continue
-                wanted = _meaningful(value.name or "")
-                if wanted is None:
+                expected = _meaningful(value.name or "")
+                if expected is None:
                     counts[node.op_type] += 1
-                    wanted = f"{node.op_type}_{counts[node.op_type]}"
-                value.name = free(wanted)
+                    expected = f"{node.op_type}_{counts[node.op_type]}"
+                value.name = free(expected)
             node.name = node.outputs[0].name
             _forget_notes(node)
     for each in _graphs(graph):

@@ -7,7 +7,7 @@
     x * tanh(softplus(x))                                ->  Mish(x)
     clip(x + 3, 0, 6) / 6,  clip(0.2 x + 0.5, 0, 1)      ->  HardSigmoid<alpha, beta = 0.5>(x)
 
-However it is spelt: the subgraph is run on a grid from -12 to 12 and compared, to 3e-6 absolute,
+However it is spelled: the subgraph is run on a grid from -12 to 12 and compared, to 3e-6 absolute,
 with each function in double precision; and at some places further out, to 1e-5 of the value.
 """
 
@@ -91,9 +91,9 @@ def _meaning(model: ir.Model, region: Region) -> _Activation | None:
     # Where the spelling itself overflows, any number is better.
     checked = np.isfinite(got) | (np.abs(_GRID) <= _FAR[0])
     for activation in _ACTIVATIONS:
-        wanted = activation.function(_GRID)
-        allowed = _TOLERANCE + _FAR_TOLERANCE * np.abs(wanted) * (np.abs(_GRID) >= _FAR[0])
-        if (np.abs(got - wanted) <= allowed)[checked].all():
+        expected = activation.function(_GRID)
+        allowed = _TOLERANCE + _FAR_TOLERANCE * np.abs(expected) * (np.abs(_GRID) >= _FAR[0])
+        if (np.abs(got - expected) <= allowed)[checked].all():
             return activation
     return None
 
@@ -131,5 +131,5 @@ def _is_telling(region: Region) -> bool:
 
 
 def raise_activations(model: ir.Model) -> Outcome:
-    """Replace each activation that is spelt out by its op."""
+    """Replace each activation that is spelled out by its op."""
     return raise_each(model, _candidates, _meaning, _replace, _OTHERWISE, _is_telling)

@@ -1,13 +1,13 @@
 """Bilinear sampling by four gathers -> GridSample.
 
-Spatial transformers compute where in the picture each pixel of the result lies, (x, y) in pixels,
-gather the four neighbours, and add them up with their weights:
+Spatial transformers compute where in the image each pixel of the result lies, (x, y) in pixels,
+gather the four neighbors, and add them up with their weights:
 
     Floor(x), Floor(y), clip, 4 GatherND, weights, sum  ->  GridSample<linear, border>(image, grid)
     grid = (2 x / (W - 1) - 1, 2 y / (H - 1) - 1)           align_corners
 
-Outside the picture people write two things: the border goes on, or (from the code most have
-copied, whose weights come from clipped neighbours) all is zero from the last row and column on.
+Outside the image people write two things: the border goes on, or (from the code most have
+copied, whose weights come from clipped neighbors) all is zero from the last row and column on.
 The second is the first times a mask. Which it is, is found by running them on random numbers.
 """
 
@@ -151,11 +151,11 @@ def _grid(graph: ir.Graph, found: _Sampling) -> list[ir.Node]:
     for value, size in ((found.x, width), (found.y, height)):
         factor = new_initializer(graph, np.float32(2 / (size - 1)), "factor")
         scaled = ir.node("Mul", [value, factor])
-        centred = ir.node("Sub", [scaled.outputs[0], one])
-        raised = ir.node("Unsqueeze", [centred.outputs[0], axes])
-        for node, shape in ((scaled, None), (centred, None), (raised, (batch, points, 1, 1))):
+        centerd = ir.node("Sub", [scaled.outputs[0], one])
+        raised = ir.node("Unsqueeze", [centerd.outputs[0], axes])
+        for node, shape in ((scaled, None), (centerd, None), (raised, (batch, points, 1, 1))):
             typed_like(node.outputs[0], value, shape)
-        made += [scaled, centred, raised]
+        made += [scaled, centerd, raised]
         parts.append(raised.outputs[0])
     grid = ir.node("Concat", parts, attributes={"axis": 3})
     typed_like(grid.outputs[0], found.x, (batch, points, 1, 2))
@@ -163,7 +163,7 @@ def _grid(graph: ir.Graph, found: _Sampling) -> list[ir.Node]:
 
 
 def _mask(graph: ir.Graph, found: _Sampling) -> list[ir.Node]:
-    """Make the mask (N, P, 1) of what lies in the picture, as numbers."""
+    """Make the mask (N, P, 1) of what lies in the image, as numbers."""
     _, height, width, _ = shape_of(found.image)
     made, parts = list[ir.Node](), list[ir.Value]()
     for value, size in ((found.x, width), (found.y, height)):

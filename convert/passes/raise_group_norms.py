@@ -1,4 +1,4 @@
-"""Subgraphs that normalise groups of channels -> InstanceNormalization.
+"""Subgraphs that normalize groups of channels -> InstanceNormalization.
 
     n(x) = (x - mean(x)) / sqrt(var(x) + eps)    over height, width and the channels of a group
     y = n(x) * scale + bias                      per channel
@@ -7,7 +7,7 @@
     fewer groups G:              Reshape(x -> (N, G, -1)) -> InstanceNormalization -> Reshape
                                  -> * scale -> + bias
 
-Recognised as ``raise_norms`` does it, by what a region does to numbers, in NCHW or NHWC and for
+Recognized as ``raise_norms`` does it, by what a region does to numbers, in NCHW or NHWC and for
 every number of groups that divides the channels.
 """
 
@@ -27,7 +27,7 @@ from ..outcome import Outcome
 
 Array = npt.NDArray[np.float64]
 _TOLERANCE = 2e-5
-_OTHERWISE = "it takes a root, but is no normalisation over groups of channels"
+_OTHERWISE = "it takes a root, but is no normalization over groups of channels"
 _LARGEST = 28
 _TO_NCHW = {1: (0, 1, 2, 3), 3: (0, 3, 1, 2)}
 """By the axis that the channels are in."""
@@ -43,11 +43,11 @@ class _Norm:
     bias: npt.NDArray[np.float32]
 
 
-def _normalised(x: Array, groups: int, eps: float) -> Array:
-    """Normalise NCHW numbers."""
+def _normalized(x: Array, groups: int, eps: float) -> Array:
+    """Normalize NCHW numbers."""
     grouped = x.reshape(x.shape[0], groups, -1)
-    centred = grouped - grouped.mean(-1, keepdims=True)
-    return (centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps)).reshape(x.shape)
+    centerd = grouped - grouped.mean(-1, keepdims=True)
+    return (centerd / np.sqrt((centerd**2).mean(-1, keepdims=True) + eps)).reshape(x.shape)
 
 
 def _answers(model: ir.Model, region: Region) -> tuple[list[Array], list[Array]] | None:
@@ -76,15 +76,15 @@ def _explain(model: ir.Model, region: Region) -> _Norm | None:
         channels, bias = probes[0].shape[1], answers[2][0, :, 0, 0]
         for groups in (g for g in range(2, channels + 1) if channels % g == 0):
             for eps in epsilons(region):
-                n, *again = (_normalised(probes[i], groups, eps) for i in (0, 1, 3))
+                n, *again = (_normalized(probes[i], groups, eps) for i in (0, 1, 3))
                 shift = bias.reshape(1, -1, 1, 1)
                 power = np.maximum((n**2).sum((0, 2, 3)), 1e-12)
                 scale = exact((n * (answers[0] - shift)).sum((0, 2, 3)) / power, region)
-                wanted = [
+                expected = [
                     (a * scale.reshape(1, -1, 1, 1) + shift, answers[i])
                     for a, i in zip(again, (1, 3), strict=True)
                 ]
-                if all(_near(ours, theirs) for ours, theirs in wanted):
+                if all(_near(ours, theirs) for ours, theirs in expected):
                     return _Norm(
                         axis=axis, groups=groups, eps=eps, scale=scale, bias=np.float32(bias)
                     )
@@ -100,8 +100,8 @@ def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
         if not kinds <= AVERAGING:
             break
         shape = static_shape(region.source)
-        is_picture = shape is not None and len(shape) == 4 and shape == static_shape(region.result)
-        if "Sqrt" in kinds and is_picture and region.is_closed:
+        is_image = shape is not None and len(shape) == 4 and shape == static_shape(region.result)
+        if "Sqrt" in kinds and is_image and region.is_closed:
             found.append(region)
     return found[::-1]
 
@@ -129,5 +129,5 @@ def _replace(graph: ir.Graph, region: Region, norm: _Norm) -> None:
 
 
 def raise_group_norms(model: ir.Model) -> Outcome:
-    """Replace each group or instance normalisation that is spelt out."""
+    """Replace each group or instance normalization that is spelled out."""
     return raise_each(model, _candidates, _explain, _replace, _OTHERWISE)

@@ -2,7 +2,7 @@
 
 TensorFlow users write max-unpooling by hand: ``tf.nn.max_pool_with_argmax`` on the way down, and on
 the way up index arithmetic around ``tf.scatter_nd`` (or ``tensor_scatter_nd_update``, ...). There
-are many spellings, so a candidate is recognised by what it does: with random places in every
+are many spellings, so a candidate is recognized by what it does: with random places in every
 window, the nodes from the pool's indices to the scatter's result must put each value where its
 index says and zeros elsewhere, exactly, in both of two draws.
 
@@ -242,7 +242,7 @@ def _raise_pool(model: ir.Model, pool: ir.Node, scatters: list[ir.Node]) -> int 
         reason = "its windows overlap, and the scatter overwrites"
         return Skip(value=name_of(pool.outputs[0]), reason=reason)
     if not windows.begin_inside:
-        return Skip(value=name_of(pool.outputs[0]), reason="its windows begin outside the picture")
+        return Skip(value=name_of(pool.outputs[0]), reason="its windows begin outside the image")
     found = [_find(model, pool, windows, scatter, order) for scatter in scatters]
     matches = {match.result: match for match in found if match is not None}
     if None in found:

@@ -1,4 +1,4 @@
-"""Subgraphs that normalise over the last axis -> LayerNormalization.
+"""Subgraphs that normalize over the last axis -> LayerNormalization.
 
     n(x) = (x - mean(x)) / sqrt(var(x) + eps),   y = n(x) * scale + bias     (over the last axis)
 
@@ -24,7 +24,7 @@ from ..graph import name_of, new_initializer, shape_of, static_shape, take_over,
 from ..outcome import Outcome
 
 _TOLERANCE = 2e-5
-_OTHERWISE = "it takes a root, but is no normalisation over the last axis"
+_OTHERWISE = "it takes a root, but is no normalization over the last axis"
 _LARGEST = 24
 
 
@@ -35,9 +35,9 @@ class _Norm:
     bias: npt.NDArray[np.float32]
 
 
-def _normalised(x: npt.NDArray[np.float64], eps: float) -> npt.NDArray[np.float64]:
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps)
+def _normalized(x: npt.NDArray[np.float64], eps: float) -> npt.NDArray[np.float64]:
+    centerd = x - x.mean(-1, keepdims=True)
+    return centerd / np.sqrt((centerd**2).mean(-1, keepdims=True) + eps)
 
 
 def _probe(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
@@ -59,7 +59,7 @@ def _explain(model: ir.Model, region: Region) -> _Norm | None:
     bias = results[2].reshape(-1, shape[-1])[0]  # n(0) = 0
     first, second = (y.reshape(-1, shape[-1]).astype(np.float64) for y in results[:2])
     for eps in epsilons(region):
-        n, again = (_normalised(x.astype(np.float64), eps).reshape(first.shape) for x in probes[:2])
+        n, again = (_normalized(x.astype(np.float64), eps).reshape(first.shape) for x in probes[:2])
         estimate = (n * (first - bias)).sum(0) / np.maximum((n**2).sum(0), 1e-12)
         scale = exact(estimate, region)
         error = np.abs(again * scale + bias - second).max()
@@ -69,7 +69,7 @@ def _explain(model: ir.Model, region: Region) -> _Norm | None:
 
 
 def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
-    """Regions ending at ``root`` that may normalise, largest first."""
+    """Regions ending at ``root`` that may normalize, largest first."""
     found = list[Region]()
     if root.op_type not in ENDINGS:
         return found
@@ -90,12 +90,12 @@ def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
 
 
 def raise_norms(model: ir.Model) -> Outcome:
-    """Replace each layer normalisation that is spelt out by LayerNormalization."""
-    return raise_each(model, _candidates, _explain, _replace, _OTHERWISE, _is_no_picture)
+    """Replace each layer normalization that is spelled out by LayerNormalization."""
+    return raise_each(model, _candidates, _explain, _replace, _OTHERWISE, _is_no_image)
 
 
-def _is_no_picture(region: Region) -> bool:
-    """Pictures are told of by ``raise_group_norms``."""
+def _is_no_image(region: Region) -> bool:
+    """Images are told of by ``raise_group_norms``."""
     return len(shape_of(region.source)) != 4
 
 

@@ -3,7 +3,7 @@
     Loop(x; body = one step)   ->  Squeeze(LSTM(x))      the same for Scan
     LSTM(x, .., zeros, zeros)  ->  LSTM(x)
 
-A loop is recognised by what one step of it does, see ``cells``. One that is none of them stays.
+A loop is recognized by what one step of it does, see ``cells``. One that is none of them stays.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FIRST_STATE = 5
 
 
 def _cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
-    """Recognise the cell; return it and which state is its h, and its c."""
+    """Recognize the cell; return it and which state is its h, and its c."""
     step = Step(model, found)
     kinds = [kind for kind, _ in step.taps]
     width = shape_of(found.sequence)[2]

@@ -1,4 +1,4 @@
-"""Nearest-neighbour enlarging, however it is spelt -> Resize, in a mode that every target has.
+"""Nearest-neighbor enlarging, however it is spelled -> Resize, in a mode that every target has.
 
     Unsqueeze, Tile, Reshape, Transpose, ...       ->  Resize<nearest, asymmetric, floor>
     Resize<tf_half_pixel_for_nn, floor>            ->  the same, if the scale is a whole number k:
@@ -7,7 +7,7 @@
                                                        floor(u) = floor((u - 1/2) + 1/2)
 
 Keras' UpSampling2D repeats rows and columns by the first; ``tf.image.resize`` with method nearest
-gives the others. The first is recognised by what it does to the numbers 0, 1, 2, ...
+gives the others. The first is recognized by what it does to the numbers 0, 1, 2, ...
 """
 
 from __future__ import annotations

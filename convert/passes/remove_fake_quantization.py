@@ -1,4 +1,4 @@
-"""A model that was trained or saved with fake quantisation -> the float model, and its ranges.
+"""A model that was trained or saved with fake quantization -> the float model, and its ranges.
 
     x -> Q(s, z) -> DQ(s, z) -> ...   becomes   x -> ...      and the range of x
     DQ(int8 weights)                  becomes   float weights, which lie on their grid
@@ -91,7 +91,7 @@ def _parameters(node: ir.Node) -> tuple[npt.NDArray, npt.NDArray]:
     """Return scale and zero point of a Q or DQ.
 
     Raises:
-        ConversionError: they depend on the picture, or are no positive numbers.
+        ConversionError: they depend on the image, or are no positive numbers.
     """
     scale = constant(node.inputs[1])
     zero_value = node.inputs[2] if len(node.inputs) > 2 else None
@@ -99,10 +99,10 @@ def _parameters(node: ir.Node) -> tuple[npt.NDArray, npt.NDArray]:
     tensor = name_of(node.inputs[0])
     if scale is None or (zero_value is not None and zero is None):
         raise ConversionError(
-            f"{tensor} is quantised by a scale that depends on the picture; give the float model"
+            f"{tensor} is quantized by a scale that depends on the image; give the float model"
         )
     if not (scale > 0).all() or not np.isfinite(scale).all():
-        raise ConversionError(f"{tensor} is quantised by a scale that is not above 0: {scale}")
+        raise ConversionError(f"{tensor} is quantized by a scale that is not above 0: {scale}")
     return scale, np.zeros(scale.shape, np.uint8) if zero is None else zero
 
 
@@ -112,11 +112,11 @@ def _range(node: ir.Node) -> tuple[float, float]:
     tensor = name_of(node.inputs[0])
     if scale.size > 1 and constant(node.inputs[0]) is None:
         raise ConversionError(
-            f"{tensor} is quantised with a scale per channel; TensorRT takes one per tensor"
+            f"{tensor} is quantized with a scale per channel; TensorRT takes one per tensor"
         )
     kind = zero.dtype.name
     if kind not in _LEVELS:
-        raise ConversionError(f"{tensor} is quantised to {kind}; int8 and uint8 are taken")
+        raise ConversionError(f"{tensor} is quantized to {kind}; int8 and uint8 are taken")
     lowest, highest = _LEVELS[kind]
     step, offset = float(scale.reshape(-1)[0]), int(zero.reshape(-1)[0])
     if lowest + highest + 1 == 2 * offset:  # as many steps to both sides, but for one
@@ -133,7 +133,7 @@ def _made_even(low: float, high: float, limit: float) -> str:
 
 
 def _cannot_be_negative(value: ir.Value | None) -> bool:
-    """Whether the ops that make a value give nothing below 0; a picture has no activation."""
+    """Whether the ops that make a value give nothing below 0; an image has no activation."""
     node = value.producer() if value is not None else None
     if node is None:
         return True

@@ -1,8 +1,8 @@
 """Pixels as whole numbers -> as the floats they are.
 
-    Cast<float>(f(Cast<uint8>(Round(picture))))  ->  f(picture)
+    Cast<float>(f(Cast<uint8>(Round(image))))  ->  f(image)
 
-with f moving values only (Transpose, Reshape, Slice, ...). The same for pictures whose pixels are
+with f moving values only (Transpose, Reshape, Slice, ...). The same for images whose pixels are
 0 to 255, which is what comes from a file: for them rounding and both casts change nothing. (A spec
 that would scale them is refused, see ``pipeline``.)
 """
@@ -36,13 +36,13 @@ def _reach(graph: ir.Graph, pixels: ir.Value) -> tuple[list[ir.Value], list[ir.N
 
 
 def remove_pixel_casts(model: ir.Model) -> Outcome:
-    """Let float pictures stay float."""
-    (picture,) = model.graph.inputs
+    """Let float images stay float."""
+    (image,) = model.graph.inputs
     skipped, changed = list[Skip](), 0
     for cast in [node for node in model.graph if node.op_type == "Cast"]:
         rounded = producer(cast.inputs[0], "Round")
         pixels = cast.outputs[0]
-        if rounded is None or rounded.inputs[0] is not picture or pixels.dtype not in _WHOLE:
+        if rounded is None or rounded.inputs[0] is not image or pixels.dtype not in _WHOLE:
             continue
         found = _reach(model.graph, pixels)
         if isinstance(found, ir.Node) or any(map(is_output, found[0])):
@@ -54,7 +54,7 @@ def remove_pixel_casts(model: ir.Model) -> Outcome:
             value.type = ir.TensorType(_FLOAT)
         for node in casts:
             replace_value(node.outputs[0], the(node.inputs[0]))
-        replace_value(pixels, picture)
+        replace_value(pixels, image)
         model.graph.remove([*casts, cast], safe=True)
         if not consumers(rounded.outputs[0]):
             model.graph.remove(rounded, safe=True)

@@ -1,7 +1,7 @@
 """Which recurrent cell a step function is, found out by asking it.
 
 A gate is whatever goes into a Sigmoid or a Tanh. Its weights are read off in double precision, from
-unit vectors; a cell is recognised if its formula, with these weights, explains random steps to
+unit vectors; a cell is recognized if its formula, with these weights, explains random steps to
 1e-9. So neither the order of the gates, nor how they are concatenated, split or biased matters.
 
 Formulas and gate orders are those of ONNX: LSTM "iofc", GRU "zrh".
@@ -171,7 +171,7 @@ def _plain(probe: _Probe) -> Cell | None:
 
 
 def cell_of(step: StepFunction, kinds: list[str], width: int, units: list[int]) -> Cell | None:
-    """Recognise a step function.
+    """Recognize a step function.
 
     Args:
         step: (x, *states) -> (next states, taps), arrays (R, .); an LSTM's states are (h, c).

@@ -45,7 +45,7 @@ def has_cudnn(definition: Any) -> bool:
 
 
 def without_cudnn(definition: Any) -> Any:
-    """Return a GraphDef in which every CudnnRNN is spelt out; itself if it has none.
+    """Return a GraphDef in which every CudnnRNN is spelled out; itself if it has none.
 
     Raises:
         ConversionError: one is of a kind that is not known; says which and why.
@@ -56,7 +56,7 @@ def without_cudnn(definition: Any) -> Any:
             return definition
         names = {node.name for node in found}
         ready = next(node for node in found if not _reads(definition, node, names))
-        definition = _spelt_out(definition, ready)
+        definition = _spelled_out(definition, ready)
 
 
 def _reads(definition: Any, node: Any, names: set[str]) -> bool:
@@ -77,7 +77,7 @@ def _node_of(tensor: str) -> str:
     return tensor.lstrip("^").split(":")[0]
 
 
-def _spelt_out(definition: Any, node: Any) -> Any:
+def _spelled_out(definition: Any, node: Any) -> Any:
     """Import the graph, build the loops behind what the node reads, and import what reads it."""
     from tensorflow.compat import v1
 

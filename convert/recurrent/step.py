@@ -30,19 +30,19 @@ class Step:
             if node.op_type in ("Sigmoid", "Tanh")
         )
         self._results = [value for value, _ in recurrence.results]
-        wanted = [
+        expected = [
             *(s.after for s in recurrence.states),
             *(value for _, value in self.taps),
             *self._results,
         ]
-        settled = _settled(model, recurrence, _needed(wanted, entries))
+        settled = _settled(model, recurrence, _needed(expected, entries))
         batch, width = shape_of(recurrence.sequence)[1:]
         recurrence.read.shape = ir.Shape((batch, width))
         for state in recurrence.states:
             state.inside.shape = ir.Shape(shape_of(state.start))
-        proto = _part(model, recurrence.body, [*entries, *settled], wanted)
+        proto = _part(model, recurrence.body, [*entries, *settled], expected)
         self._run = ReferenceEvaluator(_in_double(_with_constants(proto, settled)))
-        self._entries, self._names = list(map(name_of, entries)), list(map(name_of, wanted))
+        self._entries, self._names = list(map(name_of, entries)), list(map(name_of, expected))
         self._after = [name_of(state.after) for state in recurrence.states]
 
     def _all(self, x: Array, states: tuple[Array, ...]) -> dict[str, Array]:
@@ -67,9 +67,9 @@ class Step:
         )
 
 
-def _needed(wanted: list[ir.Value], entries: list[ir.Value]) -> set[ir.Node]:
+def _needed(expected: list[ir.Value], entries: list[ir.Value]) -> set[ir.Node]:
     """Return the nodes between."""
-    found, todo = set[ir.Node](), list(wanted)
+    found, todo = set[ir.Node](), list(expected)
     for value in todo:
         node = value.producer()
         if node is not None and node not in found and not any(value is e for e in entries):
@@ -123,20 +123,20 @@ def _shrunk(array: npt.NDArray) -> npt.NDArray:
 
 
 def _part(
-    model: ir.Model, body: ir.Graph, entries: list[ir.Value], wanted: list[ir.Value]
+    model: ir.Model, body: ir.Graph, entries: list[ir.Value], expected: list[ir.Value]
 ) -> onnx.ModelProto:
-    """Cut from a body what makes ``wanted`` of ``entries``."""
+    """Cut from a body what makes ``expected`` of ``entries``."""
     order, found = positions(body), dict[ir.Node, None]()
-    for value in wanted:
+    for value in expected:
         nodes = nodes_between(entries, value, order)
         if nodes is None:
             raise NoRecurrenceError("a step needs more than its input and its states")
         found.update(dict.fromkeys(nodes))
     for value in entries:
         value.shape = ir.Shape(()) if static_shape(value) is None else value.shape
-    proto = submodel(model, entries, wanted[0], tuple(sorted(found, key=order.__getitem__)))
+    proto = submodel(model, entries, expected[0], tuple(sorted(found, key=order.__getitem__)))
     del proto.graph.output[:]
-    names = dict.fromkeys(map(name_of, wanted))
+    names = dict.fromkeys(map(name_of, expected))
     proto.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, names))
     return proto
 

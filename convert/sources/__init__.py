@@ -62,7 +62,7 @@ class Source(Protocol):
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return the model from the named input of ``shape``, as float32, to the named output.
 
-        Either may be any tensor of the model: it is cut off there. The picture is its first input;
+        Either may be any tensor of the model: it is cut off there. The image is its first input;
         large weights may be further ones.
         """
 

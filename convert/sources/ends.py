@@ -1,6 +1,6 @@
 """Where a TensorFlow graph's network begins and ends.
 
-Served models often take encoded files (strings) and give text: pictures are decoded in front of the
+Served models often take encoded files (strings) and give text: images are decoded in front of the
 network, and behind it stand a CTC decoder, lookup tables and joined strings. An engine runs the
 network alone, and ocr-trt decodes itself, so a model is cut at these two tensors.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from . import Cut, TensorInfo
 
-_PICTURE_RANK = 4
+_IMAGE_RANK = 4
 _PLUMBING = ("Const", "Identity", "NoOp", "Pack", "Placeholder", "Shape", "StridedSlice")
 _BEFORE_LOG = ("Add", "AddV2", "Maximum")
 """With a constant, what keeps a logarithm from zero."""
@@ -28,16 +28,16 @@ def find_cut(graph: Any, feeds: Sequence[str], fetches: Sequence[str], rank: int
         rank: how many axes the network's output has.
 
     Returns:
-        The nearest float32 tensor of that rank in front of the outputs, and the first picture
+        The nearest float32 tensor of that rank in front of the outputs, and the first image
         behind the inputs that the tensor depends on through nothing else; None if there are none.
     """
     ends = [graph.get_tensor_by_name(port_of(name)) for name in fetches]
-    result = next((t for t in _upstream(ends) if _is_picture(t, rank, ("float32",))), None)
+    result = next((t for t in _upstream(ends) if _is_image(t, rank, ("float32",))), None)
     if result is None:
         return None
     result, layout, blank = _before_decoder(result)
     entries = {graph.get_tensor_by_name(port_of(name)).op for name in feeds}
-    entry = _first_picture(result, entries)
+    entry = _first_image(result, entries)
     if entry is None:
         return None
     network = {entry.op, *_ops([result], stop=entry.op)}
@@ -78,7 +78,7 @@ def _ops(tensors: Sequence[Any], stop: Any = None) -> list[Any]:
     return list(found)
 
 
-def _is_picture(tensor: Any, rank: int, dtypes: Sequence[str]) -> bool:
+def _is_image(tensor: Any, rank: int, dtypes: Sequence[str]) -> bool:
     return tensor.shape.rank == rank and tensor.dtype.name in dtypes
 
 
@@ -114,18 +114,18 @@ def _constant(tensor: Any) -> Any:
     return None if value is None else value.tolist()
 
 
-def _first_picture(result: Any, entries: set[Any]) -> Any:
-    """Return the picture nearest to the inputs that ``result`` depends on through nothing else."""
-    pictures = [
+def _first_image(result: Any, entries: set[Any]) -> Any:
+    """Return the image nearest to the inputs that ``result`` depends on through nothing else."""
+    images = [
         tensor
         for tensor in _upstream([result])
-        if _is_picture(tensor, _PICTURE_RANK, ("float32", "uint8"))
+        if _is_image(tensor, _IMAGE_RANK, ("float32", "uint8"))
     ]
-    for picture in reversed(pictures):
-        above = {op for op in _ops([picture]) if op in entries}
-        without = set(_ops([result], stop=picture.op))
+    for image in reversed(images):
+        above = {op for op in _ops([image]) if op in entries}
+        without = set(_ops([result], stop=image.op))
         if above and not without & entries:
-            return picture
+            return image
     return None
 
 

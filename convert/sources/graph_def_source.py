@@ -60,7 +60,7 @@ class GraphDefSource:
         return TensorInfo(name=name, shape=shape, dtype=tensor.dtype.name)
 
     def cut(self, rank: int) -> Cut | None:
-        """Find the network between what decodes pictures and what decodes text."""
+        """Find the network between what decodes images and what decodes text."""
         return find_cut(self._function.graph, self._inputs, self._outputs, rank)
 
     def function(self, input_name: str, output_name: str) -> Any:
@@ -97,7 +97,7 @@ def _entered_at(definition: Any, tensor: str) -> tuple[Any, str]:
     graph = type(definition)()
     graph.CopyFrom(definition)
     name, port = tensor.split(":")
-    entry = f"{name}_picture"
+    entry = f"{name}_image"
     while any(node.name == entry for node in graph.node):
         entry += "_"
     spellings = (tensor, name) if port == "0" else (tensor,)
@@ -109,7 +109,7 @@ def _entered_at(definition: Any, tensor: str) -> tuple[Any, str]:
 
 
 def _without_switches(definition: Any) -> Any:
-    """Give placeholders that are no picture (is_training, keep_prob, ...) their defaults."""
+    """Give placeholders that are no image (is_training, keep_prob, ...) their defaults."""
     for node in definition.node:
         if node.op != "PlaceholderWithDefault":
             continue

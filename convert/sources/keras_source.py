@@ -125,22 +125,22 @@ class KerasSource:
         )
 
     def cut(self, rank: int) -> Cut | None:
-        """Find the last layer that needs the picture alone: training adds labels and a loss."""
+        """Find the last layer that needs the image alone: training adds labels and a loss."""
         import keras
 
-        pictures = [tensor for tensor in self._model.inputs if len(tensor.shape) == 4]
+        images = [tensor for tensor in self._model.inputs if len(tensor.shape) == 4]
         layers = list(self._model.layers)
-        for index in reversed(range(len(layers) if len(pictures) == 1 else 0)):
+        for index in reversed(range(len(layers) if len(images) == 1 else 0)):
             found = _single_output(layers[index])
-            if found is None or len(found.shape) != rank or found is pictures[0]:
+            if found is None or len(found.shape) != rank or found is images[0]:
                 continue
             try:
-                keras.Model(pictures[0], found)
+                keras.Model(images[0], found)
             except ValueError:  # it needs more
                 continue
             softmax = getattr(layers[index], "activation", None) is keras.activations.softmax
             return Cut(
-                input=_info(pictures[0]),
+                input=_info(images[0]),
                 output=dataclasses.replace(_info(found), name=layers[index].name),
                 layout="NTC",
                 is_probability=softmax or isinstance(layers[index], keras.layers.Softmax),

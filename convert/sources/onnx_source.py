@@ -133,8 +133,8 @@ def _read_names(node: onnx.NodeProto) -> list[str]:
 
 def _fits(declared: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
     return len(declared) == len(shape) and all(
-        size is None or axis == 0 or size == wanted
-        for axis, (size, wanted) in enumerate(zip(declared, shape, strict=True))
+        size is None or axis == 0 or size == expected
+        for axis, (size, expected) in enumerate(zip(declared, shape, strict=True))
     )
 
 

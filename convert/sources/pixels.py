@@ -47,11 +47,11 @@ def rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
                     value.name = names.get(value.name, value.name)
 
 
-def _free(graph: onnx.GraphProto, wanted: str) -> str:
+def _free(graph: onnx.GraphProto, expected: str) -> str:
     taken = {name for node in graph.node for name in (*node.input, *node.output)}
-    while wanted in taken:
-        wanted += "_"
-    return wanted
+    while expected in taken:
+        expected += "_"
+    return expected
 
 
 def takes_whole_pixels(model: onnx.ModelProto) -> bool:
@@ -68,8 +68,8 @@ def _is(node: onnx.NodeProto, op_type: str, inputs: set[str]) -> bool:
 def pixel_noise(
     settings: InputSpec, batch: int, width: int, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """Return random pictures as the model takes them: pixels 0..255, normalised; float32 NCHW."""
+    """Return random images as the model takes them: pixels 0..255, normalized; float32 NCHW."""
     pixels = rng.integers(0, 256, (batch, settings.channels, settings.height, width))
     mean, scale = np.array(settings.mean, np.float32), np.array(settings.scale, np.float32)
-    centred = pixels.astype(np.float32) - mean.reshape(-1, 1, 1)
-    return centred * scale.reshape(-1, 1, 1)
+    centerd = pixels.astype(np.float32) - mean.reshape(-1, 1, 1)
+    return centerd * scale.reshape(-1, 1, 1)

@@ -59,7 +59,7 @@ class SavedModelSource:
         return GraphDefSource(self._path, graph_def_from_function(named, specs))
 
     def cut(self, rank: int) -> Cut | None:
-        """Find the network between what decodes pictures and what decodes text."""
+        """Find the network between what decodes images and what decodes text."""
         return self._graph.cut(rank)
 
     def _check_clash(self) -> None:

@@ -165,7 +165,7 @@ def onnx_from_tflite(path: Path) -> onnx.ModelProto:
 
 
 def _onnx_from_frozen(graph: Any, entry: str, result: str, weights: Weights) -> onnx.ModelProto:
-    """Let tf2onnx convert a graph; the picture is its first input, ``weights`` are the others."""
+    """Let tf2onnx convert a graph; the image is its first input, ``weights`` are the others."""
     entries = [entry, *(f"{name}:0" for name in weights)]
     model = _run_tf2onnx(
         lambda tf2onnx: tf2onnx.convert.from_graph_def(
@@ -174,10 +174,10 @@ def _onnx_from_frozen(graph: Any, entry: str, result: str, weights: Weights) -> 
     )
     rename(model.graph, {f"{name}:0": name for name in weights})
     inputs = {value.name: value for value in model.graph.input}
-    picture = inputs.pop(entry)
+    image = inputs.pop(entry)
     for name, value in inputs.items():
         value.name = name.removesuffix(":0")
-    ordered = [picture, *inputs.values()]
+    ordered = [image, *inputs.values()]
     del model.graph.input[:]
     model.graph.input.extend(ordered)
     return model
@@ -192,7 +192,7 @@ def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProt
             f"this needs tf2onnx ({error}); install it with: pip install 'ocr-trt[tf]'"
         ) from None
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
-    # By default tf2onnx copies the whole graph before each of its optimisers, to survive their
+    # By default tf2onnx copies the whole graph before each of its optimizers, to survive their
     # errors. That is most of its time, so it is done only when one of them really fails.
     for catch in ("FALSE", "TRUE"):
         with _stderr_to_null(), _environment(TF2ONNX_CATCH_ERRORS=catch):

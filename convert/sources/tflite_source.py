@@ -24,7 +24,7 @@ class TfliteSource:
 
     def __init__(self, path: Path) -> None:
         self._tf, self._path = import_tensorflow(), path
-        self._alone = Lock()  # an interpreter runs one picture at a time
+        self._alone = Lock()  # an interpreter runs one image at a time
         make = _interpreter_class(self._tf)
         try:
             with warnings.catch_warnings():
@@ -34,15 +34,15 @@ class TfliteSource:
             raise InputFileError(
                 f"{path}: not a TensorFlow Lite model: {str(error).splitlines()[0][:300]}"
             ) from None
-        quantised = [
+        quantized = [
             tensor["name"]
             for tensor in self._interpreter.get_tensor_details()
             if tensor["dtype"] in (np.int8, np.uint8)
         ]
-        if quantised:
+        if quantized:
             raise InputFileError(
-                f"{path}: a quantised model ({len(quantised)} int8 tensors, such as "
-                f"{quantised[0]}); give the float one, ocr-trt quantises it for its target"
+                f"{path}: a quantized model ({len(quantized)} int8 tensors, such as "
+                f"{quantized[0]}); give the float one, ocr-trt quantizes it for its target"
             )
 
     def signature(self) -> Signature:
@@ -70,7 +70,7 @@ class TfliteSource:
         return OnnxSource(self._path, Exported(model=onnx_from_tflite(self._path)))
 
     def function(self, input_name: str, output_name: str) -> Any:
-        """Return a function that calls the interpreter, resized to each picture it gets."""
+        """Return a function that calls the interpreter, resized to each image it gets."""
         self._check_names(input_name, output_name)
         (entry,) = self._interpreter.get_input_details()
         output = next(o for o in self._interpreter.get_output_details() if o["name"] == output_name)

@@ -30,7 +30,7 @@ def convolution(
     """2-D convolution, (N, C, H, W) -> (N, D, H', W').
 
     Weights: ``kernel`` (kH, kW, C, D), and ``bias`` (D,) unless the layer named ``norm`` follows, a
-    batch normalisation, which is folded into the kernel. ``same`` pads as TensorFlow does.
+    batch normalization, which is folded into the kernel. ``same`` pads as TensorFlow does.
     """
     kernel = net.weight(f"{name}/kernel", None, None, x.shape[1], None)
     size, filters = kernel.shape[:2], kernel.shape[3]
@@ -55,7 +55,7 @@ def convolution(
 
 
 def _batch_norm(net: Network, name: str, size: int) -> tuple[npt.NDArray, npt.NDArray]:
-    """Return scale and shift of a batch normalisation in inference."""
+    """Return scale and shift of a batch normalization in inference."""
     gamma, beta, mean, variance = (
         net.weight(f"{name}/{role}", size)
         for role in ("gamma", "beta", "moving_mean", "moving_variance")
@@ -65,7 +65,7 @@ def _batch_norm(net: Network, name: str, size: int) -> tuple[npt.NDArray, npt.ND
 
 
 def layer_norm(net: Network, x: Any, name: str, *, epsilon: float = NORM_EPSILON) -> Any:
-    """Layer normalisation over the last axis; weights ``gamma`` and ``beta`` (C,).
+    """Layer normalization over the last axis; weights ``gamma`` and ``beta`` (C,).
 
     TensorRT computes mean and variance in float32 whatever the type.
     """

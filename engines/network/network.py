@@ -48,10 +48,10 @@ class Network:
 
     def cast(self, tensor: Any, type: Type, name: str) -> Any:
         """Return a tensor in another type, which layers added to it take over."""
-        wanted = getattr(self.trt.DataType, _MEMBERS[type])
-        if tensor.dtype == wanted:
+        expected = getattr(self.trt.DataType, _MEMBERS[type])
+        if tensor.dtype == expected:
             return tensor
-        return self.add("cast", name, tensor, wanted)[1]
+        return self.add("cast", name, tensor, expected)[1]
 
     def add(self, kind: str, name: str, *arguments: Any) -> tuple[Any, Any]:
         """Call ``add_<kind>`` of the definition; return the layer, named, and its first output.
@@ -86,9 +86,9 @@ class Network:
         found = self._weights[name]
         pairs = zip(found.shape, shape, strict=False)
         if found.ndim != len(shape) or any(want not in (None, size) for size, want in pairs):
-            wanted = ["any" if size is None else size for size in shape]
+            expected = ["any" if size is None else size for size in shape]
             raise InputFileError(
-                f"the weight {name!r} has shape {list(found.shape)}, expected {wanted}"
+                f"the weight {name!r} has shape {list(found.shape)}, expected {expected}"
             )
         self._unused.discard(name)
         return found.astype(np.float64)

@@ -14,10 +14,10 @@ from .network import Network, Type
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
-    """What is written, in which type, and for which pictures."""
+    """What is written, in which type, and for which images."""
 
     shape: tuple[int, int, int]
-    """(C, H, W) of one picture."""
+    """(C, H, W) of one image."""
     type: Type = "fp32"
     """Of what the network does not itself cast to another."""
     definition: str = "ocr_trt.engines.network.recognizer:define"

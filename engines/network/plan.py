@@ -44,9 +44,9 @@ def plan_from_network(
     if settings.options.strip:
         raise UserError("--trt strip: its weights are taken from an ONNX graph, and there is none")
     backend(target).check_options(settings.options)
-    presence = backend(target).presence()
-    if not presence.can_build:
-        raise TargetMissingError(f"target {target}: {presence.reason}; {presence.remedy}")
+    availability = backend(target).availability()
+    if not availability.can_build:
+        raise TargetMissingError(f"target {target}: {availability.reason}; {availability.hint}")
     check_file_destination(plan)
     with tempfile.TemporaryDirectory() as scratch:
         file, built = Path(scratch) / "weights.npz", Path(scratch) / "plan"

@@ -30,12 +30,12 @@ _DOWN, _ALONG = 8, 4
 
 
 def define(net: Network, shape: tuple[int, int, int]) -> None:
-    """Write the network for pictures of ``shape`` (C, H, W), W a multiple of 4.
+    """Write the network for images of ``shape`` (C, H, W), W a multiple of 4.
 
     Input ``image`` (N, C, H, W) float32, output ``output_0`` (N, W/2, classes) float32.
 
     Raises:
-        InputFileError: the weights are not those of such a network, or it takes other pictures.
+        InputFileError: the weights are not those of such a network, or it takes other images.
         EngineBuildError: TensorRT refuses a layer.
     """
     _check_shape(net, shape)
@@ -76,6 +76,6 @@ def _check_shape(net: Network, shape: tuple[int, int, int]) -> None:
     height = _DOWN * net.weight("collapse/kernel", None, None, None, None).shape[0]
     if shape[:2] != (channels, height) or shape[2] < _ALONG or shape[2] % _ALONG:
         raise InputFileError(
-            f"the network takes pictures ({channels}, {height}, W), W a multiple of {_ALONG}, "
+            f"the network takes images ({channels}, {height}, W), W a multiple of {_ALONG}, "
             f"got {shape}"
         )

@@ -17,7 +17,7 @@ from ...common.files import cache_root
 from ...errors import TargetMissingError, UserError
 from ...plugins.cuda.nvrtc import nvrtc_version
 from ...plugins.tensorrt_registration import plugin_module
-from ..base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
+from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, RunSettings
 from .builder import Builder, build_in_child, refusals_in_child
 from .builder_options import NvidiaOptions, changed
 from .device import CudaDevice, Gpu, gpu_absence, gpu_here
@@ -56,22 +56,22 @@ class NvidiaBackend(Backend):
         self._builds_without_gpu = self.for_named_gpus = not self.takes_plugins
         self.times_kernels = not self._builds_without_gpu
 
-    def presence(self) -> Presence:
+    def availability(self) -> Availability:
         """Look for the package, and for a GPU."""
         if util.find_spec(self._package) is None:
-            remedy = f"pip install 'ocr-trt[{self._extra}]'"
+            hint = f"pip install 'ocr-trt[{self._extra}]'"
             reason = f"{self.name} is not installed"
-            return Presence(can_build=False, can_run=False, reason=reason, remedy=remedy)
+            return Availability(can_build=False, can_run=False, reason=reason, hint=hint)
         version, absence = self._version(), gpu_absence() or self._why_not_here()
         if absence is None:
-            return Presence(can_build=True, can_run=True, version=version)
-        reason, remedy = absence
-        return Presence(
+            return Availability(can_build=True, can_run=True, version=version)
+        reason, hint = absence
+        return Availability(
             can_build=self._builds_without_gpu,
             can_run=False,
             version=version,
             reason=reason,
-            remedy=remedy,
+            hint=hint,
         )
 
     def _version(self) -> str:
@@ -83,21 +83,23 @@ class NvidiaBackend(Backend):
             return metadata.version(others[0]) if others else "unknown"
 
     def _why_not_here(self) -> tuple[str, str] | None:
-        """Return (reason, remedy) why it does not run on the GPU that is here, or None."""
+        """Return (reason, hint) why it does not run on the GPU that is here, or None."""
         gpu = gpu_here()
         if self._runs_on(_numbers(gpu.compute_capability)):
             return None
         what = f"{gpu.name} (compute capability {gpu.compute_capability})"
         return f"{self.name} does not run on {what}", "use the target tensorrt there"
 
-    def _check_presence(self) -> None:
-        presence = self.presence()
-        if not presence.can_build:
-            raise TargetMissingError(f"target {self.name}: {presence.reason}; {presence.remedy}")
+    def _check_availability(self) -> None:
+        availability = self.availability()
+        if not availability.can_build:
+            raise TargetMissingError(
+                f"target {self.name}: {availability.reason}; {availability.hint}"
+            )
 
     def can_run_built(self, settings: Mapping[str, Any]) -> bool:
         """Whether the GPU here is one of those named, or 8.0 and up if none was."""
-        if not self.presence().can_run:
+        if not self.availability().can_run:
             return False
         if not self.for_named_gpus:
             return True
@@ -126,11 +128,11 @@ class NvidiaBackend(Backend):
     def needs(self) -> GraphNeeds:
         """Deconvolutions have no int8 kernels; attention is fused in 16 bits only."""
         style = Int8Style(shares_scales=True, rounds_skips=True)
-        return GraphNeeds(lower_deconvolutions=True, style=style, rest="fp16")
+        return GraphNeeds(lower_deconvolutions=True, style=style, fallback="fp16")
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
         """Ask NVIDIA's parser."""
-        self._check_presence()
+        self._check_availability()
         return refusals_in_child(self._package, model)
 
     def _gpu(self) -> Gpu | None:
@@ -150,7 +152,7 @@ class NvidiaBackend(Backend):
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Call NVIDIA's builder."""
-        self._check_presence()
+        self._check_availability()
         if not self.takes_plugins:
             settings = replace(settings, plugins=False)
         if not self.for_named_gpus:
@@ -164,19 +166,21 @@ class NvidiaBackend(Backend):
         build_in_child(builder, model, plan, settings)
 
     def _words(self, gpu: Gpu) -> str:
-        words = f"{self.name} {self.presence().version} {gpu.name}"
+        words = f"{self.name} {self.availability().version} {gpu.name}"
         return re.sub(r"[^A-Za-z0-9.]+", "-", words)
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Check that the plan is for this GPU and this version, then load it."""
-        presence = self.presence()
-        if not presence.can_run:
-            raise TargetMissingError(f"{label}: {presence.reason}; {presence.remedy}")
+        availability = self.availability()
+        if not availability.can_run:
+            raise TargetMissingError(f"{label}: {availability.reason}; {availability.hint}")
         trt, device = import_module(self._package), CudaDevice()
         features, gpu = features_of(trt), device.gpu
         if settings.built is not None:
             trusted = settings.is_trusted
-            check_built_with(settings.built, presence.version, gpu, features, is_trusted=trusted)
+            check_built_with(
+                settings.built, availability.version, gpu, features, is_trusted=trusted
+            )
         data = plan.read_bytes()
         kept = f"{self._words(gpu)}-{hashlib.sha256(data).hexdigest()[:16]}"
         with device.current():
@@ -189,7 +193,7 @@ class NvidiaBackend(Backend):
             features,
             label=label,
             settings=PlanSettings(
-                lanes=settings.lanes or PlanSettings.lanes,
+                infer_requests=settings.streams or PlanSettings.infer_requests,
                 use_graphs=settings.use_graphs,
                 runtime_cache=cache_root() / "runtime" / kept if features.captures_itself else None,
             ),

@@ -59,7 +59,7 @@ def build_in_child(
 
     Args:
         builder: whose.
-        model: typed graph, functions and all.
+        model: quantized graph, functions and all.
         plan: file to write.
         settings: profiles, options and GPUs to build for.
 

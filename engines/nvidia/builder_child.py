@@ -32,15 +32,15 @@ class _BuildError(Exception):
     pass
 
 
-def _set_compute_capabilities(trt: Any, config: Any, wanted: list[str]) -> None:
-    if not wanted:
+def _set_compute_capabilities(trt: Any, config: Any, expected: list[str]) -> None:
+    if not expected:
         return
     if not features_of(trt).names_gpus:
         raise _BuildError(
             "this TensorRT builds for the GPU it runs on; leave compute capabilities out"
         )
-    config.num_compute_capabilities = len(wanted)
-    for index, name in enumerate(wanted):
+    config.num_compute_capabilities = len(expected)
+    for index, name in enumerate(expected):
         member = getattr(trt.ComputeCapability, f"SM{name.replace('.', '')}", None)
         if member is None:
             known = [m[2:] for m in dir(trt.ComputeCapability) if m.startswith("SM")]
@@ -61,8 +61,8 @@ def _set_options(trt: Any, config: Any, options: NvidiaOptions) -> None:
         "SPARSE_WEIGHTS": options.sparse,
         "VERSION_COMPATIBLE": options.version_compatible,
     }
-    for name, is_wanted in flags.items():
-        if is_wanted:
+    for name, is_expected in flags.items():
+        if is_expected:
             config.set_flag(getattr(trt.BuilderFlag, name))
     if options.hardware != "same-gpu":
         level = options.hardware.replace("-", "_").upper()
@@ -70,7 +70,7 @@ def _set_options(trt: Any, config: Any, options: NvidiaOptions) -> None:
 
 
 def _add_profiles(builder: Any, network: Any, config: Any, max_batch: int) -> None:
-    """Add a profile for one picture alone, and one for more, tuned for the largest batch.
+    """Add a profile for one image alone, and one for more, tuned for the largest batch.
 
     All axes but the first are fixed.
     """
@@ -107,7 +107,7 @@ def _timing_cache(config: Any, logger: Any, path: Path | None) -> Iterator[None]
 
 
 def _empty_network(trt: Any, builder: Any) -> Any:
-    return builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    return builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_QUANTIZED))
 
 
 def _parse(trt: Any, logger: Any, network: Any, path: str) -> tuple[Any, list[tuple[str, str]]]:
@@ -144,13 +144,13 @@ def _register_plugins() -> None:
         raise _BuildError(f"plugins: {error}") from None
 
 
-def _check_plugins(trt: Any, network: Any, wanted: int) -> None:
+def _check_plugins(trt: Any, network: Any, expected: int) -> None:
     """Refuse to go on with function bodies where kernels were asked for."""
     kinds = [network.get_layer(index).type for index in range(network.num_layers)]
     taken = kinds.count(trt.LayerType.PLUGIN_V3)
-    if taken != wanted:
+    if taken != expected:
         raise _BuildError(
-            f"plugins: TensorRT took {taken} of {wanted} kernels; leave --plugins out"
+            f"plugins: TensorRT took {taken} of {expected} kernels; leave --plugins out"
         )
 
 

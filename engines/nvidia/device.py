@@ -253,8 +253,8 @@ def gpu_here() -> Gpu:
     """
     absence = gpu_absence()
     if absence is not None:
-        reason, remedy = absence
-        raise TargetMissingError(f"{reason}; {remedy}")
+        reason, hint = absence
+        raise TargetMissingError(f"{reason}; {hint}")
     import pycuda.driver as cuda
 
     device, version = cuda.Device(0), cuda.get_driver_version()
@@ -267,7 +267,7 @@ def gpu_here() -> Gpu:
 
 
 def gpu_absence() -> tuple[str, str] | None:
-    """Return (reason, remedy) why no NVIDIA GPU can be used here, or None."""
+    """Return (reason, hint) why no NVIDIA GPU can be used here, or None."""
     install = "pip install 'ocr-trt[gpu]' on a machine with an NVIDIA GPU"
     if util.find_spec("pycuda") is None:
         return "pycuda is not installed", install

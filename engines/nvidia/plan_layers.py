@@ -97,12 +97,12 @@ def layers_from_file(path: Path) -> tuple[EngineLayer, ...]:
 
 
 def not_in_int8(model: ir.Model, layers: Iterable[EngineLayer]) -> dict[str, str]:
-    """Return the ops that a typed graph has in int8 and a plan has not, and what it has them in.
+    """Return the ops that are int8 in a quantized graph but not in a plan, with their precision.
 
     Ops that no layer names are left out: TensorRT's generated kernels do not always say.
 
     Args:
-        model: the typed graph, as it was built; it is changed.
+        model: the quantized graph, as it was built; it is changed.
         layers: of its plan.
     """
     of_node = {node: layer for layer in layers for node in layer.nodes}

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ...common.files import write_cache
 from ...errors import InputFileError
-from ..base import Pictures, Runner
+from ..base import Batch, Runner
 from .device import Device, Memory
 from .features import Features
 from .logger import errors_since, logger_of
@@ -44,13 +44,13 @@ class PlanSettings:
     """How to run a plan.
 
     Attributes:
-        lanes: how many batches may be on their way at once, each with memory of its own.
-        use_graphs: record the work for one picture and for a full batch, and have the GPU repeat it
+        infer_requests: how many batches may be on their way at once, each with memory of its own.
+        use_graphs: record the work for one image and for a full batch, and have the GPU repeat it
             in one call.
         runtime_cache: where TensorRT-RTX keeps the kernels it compiled for this GPU.
     """
 
-    lanes: int = 2
+    infer_requests: int = 2
     use_graphs: bool = True
     runtime_cache: Path | None = None
 
@@ -87,45 +87,45 @@ class PlanRunner(Runner):
         _, channels, height, width = image.shape
         super().__init__(label=label, shape=(channels, height, width), max_batch=image.shape[0])
         self.device, self._lock = device, Lock()
-        self._idle: LifoQueue[Lane | None] = LifoQueue()
-        self.lanes, self._made = settings.lanes, 0
+        self._idle: LifoQueue[InferRequest | None] = LifoQueue()
+        self.infer_requests, self._made = settings.infer_requests, 0
         self._is_closed = False
-        self._idle.put(self._new_lane())
+        self._idle.put(self._new_infer_request())
 
-    def _new_lane(self) -> Lane:
+    def _new_infer_request(self) -> InferRequest:
         with self.device.current():
-            lane = Lane(self._plan, self.device)
+            infer_request = InferRequest(self._plan, self.device)
         self._made += 1
-        return lane
+        return infer_request
 
     @contextmanager
-    def lane(self) -> Iterator[Lane]:
-        """Give a lane for a block in which the GPU's context is current, to fill its input there.
+    def infer_request(self) -> Iterator[InferRequest]:
+        """Give an infer request for a block in which the GPU's context is current.
 
         Waits for one if all are in use.
         """
-        lane = self._taken()
+        infer_request = self._taken()
         try:
             with self.device.current():
-                yield lane
+                yield infer_request
         finally:
-            self._idle.put(lane)
+            self._idle.put(infer_request)
 
-    def _taken(self) -> Lane:
-        """Return an idle lane, a new one if there may be more, or wait for one."""
+    def _taken(self) -> InferRequest:
+        """Return an idle infer_request, a new one if there may be more, or wait for one."""
         with self._lock:
-            if not self._is_closed and self._idle.empty() and self._made < self.lanes:
-                return self._new_lane()
-        lane = self._idle.get()
-        if self._is_closed or lane is None:
-            self._idle.put(lane)  # for whoever closes, or for the next one who waits
+            if not self._is_closed and self._idle.empty() and self._made < self.infer_requests:
+                return self._new_infer_request()
+        infer_request = self._idle.get()
+        if self._is_closed or infer_request is None:
+            self._idle.put(infer_request)  # for whoever closes, or for the next one who waits
             raise RuntimeError(f"{self.label} is closed")
-        return lane
+        return infer_request
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Copy a batch to the GPU, run it, copy the output back."""
-        with self.lane() as lane:
-            return lane.run(feed)
+        with self.infer_request() as infer_request:
+            return infer_request.run(feed)
 
     def close(self) -> None:
         """Wait for what is on its way, free the GPU's memory, keep what TensorRT-RTX compiled."""
@@ -135,14 +135,14 @@ class PlanRunner(Runner):
                 return
             self._is_closed = True
         with self.device.current():
-            lanes = [self._idle.get() for _ in range(self._made)]
+            infer_requests = [self._idle.get() for _ in range(self._made)]
             self._idle.put(None)
-            lanes.clear()
+            infer_requests.clear()
             self._plan.close()
 
 
 class _Plan:
-    """What all lanes share."""
+    """What all infer_requests share."""
 
     def __init__(self, trt: Any, engine: Any, features: Features, settings: PlanSettings) -> None:
         self.trt, self.engine, self.settings = trt, engine, settings
@@ -172,8 +172,8 @@ class _Plan:
         """TensorRT-RTX compiles kernels when it first meets a shape, and records graphs itself."""
         trt, config = self.trt, self.engine.create_runtime_config()
         graphs, kernels = trt.CudaGraphStrategy, trt.DynamicShapesKernelSpecializationStrategy
-        wanted = graphs.WHOLE_GRAPH_CAPTURE if self.settings.use_graphs else graphs.DISABLED
-        config.cuda_graph_strategy = wanted
+        expected = graphs.WHOLE_GRAPH_CAPTURE if self.settings.use_graphs else graphs.DISABLED
+        config.cuda_graph_strategy = expected
         config.dynamic_shapes_kernel_specialization_strategy = kernels.EAGER
         cache, path = config.create_runtime_cache(), self.settings.runtime_cache
         if path is not None and path.is_file():
@@ -209,7 +209,7 @@ class _Plan:
 
 
 class _Shape:
-    """A context bound to one lane's buffers, and what repeats its work."""
+    """A context bound to one infer_request's buffers, and what repeats its work."""
 
     def __init__(self, context: Any) -> None:
         self.context = context
@@ -218,7 +218,7 @@ class _Shape:
         self.replay: Callable[[], None] | None = None
 
 
-class Lane:
+class InferRequest:
     """One batch on its way. Its user holds it alone, and has the GPU's context current.
 
     Attributes:
@@ -236,10 +236,10 @@ class Lane:
         self._output: Memory | None = None
         self._shapes: dict[int, _Shape] = {}
 
-    def run(self, pictures: Pictures) -> npt.NDArray[np.float32]:
+    def run(self, images: Batch) -> npt.NDArray[np.float32]:
         """Run one batch, and wait for it."""
-        batch = len(pictures)
-        self.input.host[:batch] = pictures
+        batch = len(images)
+        self.input.host[:batch] = images
         self.input.upload(batch, self.stream)
         output = self.enqueue(batch)
         output.download(batch, self.stream)
@@ -247,7 +247,7 @@ class Lane:
         return np.array(output.host[:batch], np.float32)
 
     def enqueue(self, batch: int) -> Memory:
-        """Queue a run on so many pictures of the input; return where the output will be."""
+        """Queue a run on so many images of the input; return where the output will be."""
         is_recorded = self._plan.records and batch in (1, self._plan.input.shape[0])
         key = batch if is_recorded else 0
         if key not in self._shapes:

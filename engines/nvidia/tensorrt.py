@@ -1,4 +1,4 @@
-"""TensorRT 10 and 11, for data centre and desktop GPUs; needs NVIDIA's libraries and a GPU."""
+"""TensorRT 10 and 11, for data center and desktop GPUs; needs NVIDIA's libraries and a GPU."""
 
 from __future__ import annotations
 

@@ -14,17 +14,17 @@ from ...common.cores import usable_cores
 from ...common.cpu import has_exact_int8
 from ...common.onnx_files import write_onnx
 from ...common.onnx_session import onnx_session
-from ..base import Backend, BuildSettings, GraphNeeds, Presence, Runner, RunSettings
+from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, RunSettings
 
 
 class _Runner(Runner):
-    """A session. It may be run by several threads at once, its ``lanes``."""
+    """A session. It may be run by several threads at once, its ``streams``."""
 
-    def __init__(self, session: Any, *, label: str, max_batch: int, lanes: int = 1) -> None:
+    def __init__(self, session: Any, *, label: str, max_batch: int, streams: int = 1) -> None:
         (entry,) = session.get_inputs()
         super().__init__(label=label, shape=tuple(entry.shape[1:]), max_batch=max_batch)
         self._session, self._entry = session, entry.name
-        self._output, self.lanes = session.get_outputs()[0].name, lanes
+        self._output, self.streams = session.get_outputs()[0].name, streams
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run one batch."""
@@ -42,18 +42,18 @@ class _OnnxRuntime(Backend):
     suffix = ".onnx"
     runs_on_cpu = True
 
-    def presence(self) -> Presence:
+    def availability(self) -> Availability:
         """Part of the base install."""
         import onnxruntime
 
-        return Presence(can_build=True, can_run=True, version=onnxruntime.__version__)
+        return Availability(can_build=True, can_run=True, version=onnxruntime.__version__)
 
     def needs(self) -> GraphNeeds:
         """Its kernels clip sums of products where the processor adds them in 16 bits."""
         return GraphNeeds(style=Int8Style(largest_weight=127 if has_exact_int8() else 63))
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
-        """Write the typed graph itself: onnxruntime has no plans."""
+        """Write the quantized graph itself: onnxruntime has no plans."""
         write_onnx(model, plan)
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
@@ -65,14 +65,14 @@ class _OnnxRuntime(Backend):
         return {}
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
-        """Open a session on the plan. Its threads are shared out among the lanes."""
-        lanes = max(1, settings.lanes)
+        """Open a session on the plan. Its threads are shared out among the streams."""
+        streams = max(1, settings.streams)
         threads = settings.threads
-        if lanes > 1:
+        if streams > 1:
             # The callers work too; what is left of the threads helps all of them.
-            threads = max(1, (threads or usable_cores()) - lanes + 1)
+            threads = max(1, (threads or usable_cores()) - streams + 1)
         session = onnx_session(str(plan), threads=threads, int8_kernels=True)
-        return _Runner(session, label=label, max_batch=max_batch, lanes=lanes)
+        return _Runner(session, label=label, max_batch=max_batch, streams=streams)
 
 
 def runner_from_model(model: onnx.ModelProto, *, label: str, max_batch: int) -> Runner:

@@ -15,7 +15,7 @@ from ...calibration.int8_style import Int8Style
 from ...common.cpu import has_bf16, has_exact_int8
 from ...common.onnx_files import as_file, is_too_large
 from ...errors import EngineBuildError, OutputError
-from ..base import Backend, BuildSettings, GraphNeeds, Pictures, Presence, Runner, RunSettings
+from ..base import Availability, Backend, Batch, BuildSettings, GraphNeeds, Runner, RunSettings
 from ..layer_time import LayerTime
 from ..manifest import Precision
 from .compiled_plan import compile_config
@@ -32,15 +32,17 @@ class _OpenVino(Backend):
     def __init__(self) -> None:
         self.precisions = ("fp32", "bf16", "int8") if has_bf16() else ("fp32", "int8")
 
-    def presence(self) -> Presence:
+    def availability(self) -> Availability:
         """Part of the base install."""
         try:
             openvino = import_openvino()
         except ImportError as error:
-            return Presence(
-                can_build=False, can_run=False, reason=str(error), remedy="pip install openvino"
+            return Availability(
+                can_build=False, can_run=False, reason=str(error), hint="pip install openvino"
             )
-        return Presence(can_build=True, can_run=True, version=openvino.__version__.split("-")[0])
+        return Availability(
+            can_build=True, can_run=True, version=openvino.__version__.split("-")[0]
+        )
 
     def needs(self) -> GraphNeeds:
         """Where the processor adds two products of int8 in 16 bits, its kernels clip sums, and
@@ -100,7 +102,7 @@ class _OpenVino(Backend):
         return kind(plan, settings, label=label, max_batch=max_batch)
 
     def look_inside(
-        self, plan: Path, names: Sequence[str], pictures: Pictures
+        self, plan: Path, names: Sequence[str], images: Batch
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Add outputs to the plan; the importer kept the names of tensors."""
         ov = import_openvino()
@@ -110,16 +112,16 @@ class _OpenVino(Backend):
         own = graph.output(0).get_names()
         ports = [port for op in graph.get_ordered_ops() for port in op.outputs()]
         known = {name for port in ports for name in port.get_names()}
-        wanted = [name for name in names if name in known - own]
-        graph.add_outputs(wanted)
+        expected = [name for name in names if name in known - own]
+        graph.add_outputs(expected)
         compiled = core.compile_model(graph, "CPU", compile_config(RunSettings(), plan))
         request = compiled.create_infer_request()
-        request.infer([np.ascontiguousarray(pictures)])
-        shown = [*wanted, *own]
+        request.infer([np.ascontiguousarray(images)])
+        shown = [*expected, *own]
         return {name: np.array(request.get_tensor(name).data) for name in shown}
 
     def layer_times(
-        self, plan: Path, pictures: Pictures, settings: RunSettings
+        self, plan: Path, images: Batch, settings: RunSettings
     ) -> tuple[LayerTime, ...]:
         """Read the counters of OpenVINO."""
         ov = import_openvino()
@@ -128,8 +130,8 @@ class _OpenVino(Backend):
 
         graph = ov.Core().read_model(plan)
         if _is_slow_with_free_batch(plan):
-            graph.reshape(list(pictures.shape))
-        return layer_times(graph, pictures, compile_config(settings, plan))
+            graph.reshape(list(images.shape))
+        return layer_times(graph, images, compile_config(settings, plan))
 
     def peaks(self, progress: Callable[[float], None]) -> dict[Precision, float]:
         """Time convolutions that suit it."""

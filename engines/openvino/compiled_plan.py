@@ -34,13 +34,13 @@ def compile_config(settings: RunSettings, plan: Path | None = None) -> dict[str,
     """Return OpenVINO's properties; explicit about what changes numbers or threads.
 
     OpenVINO would choose bf16 silently wherever the processor has it; here a plan is run in bf16 if
-    its graph is typed so. A lane is one of OpenVINO's streams, which share the threads.
+    its graph is quantized so. A stream is one of OpenVINO's streams, which share the threads.
     """
-    lanes = max(1, settings.lanes)
+    streams = max(1, settings.streams)
     return {
         "INFERENCE_PRECISION_HINT": "bf16" if plan and _has_bf16_in_it(plan) else "f32",
-        "PERFORMANCE_HINT": "LATENCY" if lanes == 1 else "THROUGHPUT",
-        "NUM_STREAMS": lanes,
+        "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+        "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": settings.threads or limited_cores(),
         "ENABLE_CPU_PINNING": False,  # engines of one process would share the first cores
     }

@@ -34,16 +34,16 @@ def convolution_peaks(
     ov = import_openvino()
 
     capable = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    wanted: tuple[Precision, ...] = ("fp32", "int8")
+    expected: tuple[Precision, ...] = ("fp32", "int8")
     if "BF16" in capable:
-        wanted = ("fp32", "bf16", "int8")
-    trials = [(precision, *size) for precision in wanted for size in _SIZES]
+        expected = ("fp32", "bf16", "int8")
+    trials = [(precision, *size) for precision in expected for size in _SIZES]
     peaks: dict[Precision, float] = {}
     for done, (precision, channels, side) in enumerate(trials, 1):
         hint = {**config, "INFERENCE_PRECISION_HINT": _HINTS[precision]}
-        pictures = np.random.default_rng(0).uniform(-1, 1, (1, channels, side, side))
+        images = np.random.default_rng(0).uniform(-1, 1, (1, channels, side, side))
         graph = _convolutions(channels, side, is_int8=precision == "int8")
-        layers = layer_times(graph, pictures.astype(np.float32), hint, seconds=_SECONDS)
+        layers = layer_times(graph, images.astype(np.float32), hint, seconds=_SECONDS)
         reached = _fastest(layers, precision, flops=2 * 9 * channels**2 * side**2)
         peaks[precision] = max(reached, peaks.get(precision, 0.0))
         progress(done / len(trials))

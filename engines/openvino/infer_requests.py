@@ -1,4 +1,4 @@
-"""Run plans with OpenVINO, several batches at once where an engine has several lanes."""
+"""Run plans with OpenVINO, several batches at once where an engine has several streams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .compiled_plan import compiled_plan
 from .library import import_openvino
 
 
-class _Lanes:
+class _Streams:
     """The requests of one compiled model, each lent to one thread at a time."""
 
     def __init__(self, compiled: Any, count: int) -> None:
@@ -40,12 +40,12 @@ class OpenVinoRunner(Runner):
 
     def __init__(self, plan: Path, settings: RunSettings, *, label: str, max_batch: int) -> None:
         compiled = compiled_plan(plan, settings)
-        super().__init__(label=label, shape=picture_shape(compiled), max_batch=max_batch)
-        self.lanes = max(1, settings.lanes)
-        self._requests: _Lanes | None = _Lanes(compiled, self.lanes)
+        super().__init__(label=label, shape=image_shape(compiled), max_batch=max_batch)
+        self.streams = max(1, settings.streams)
+        self._requests: _Streams | None = _Streams(compiled, self.streams)
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
-        """Run one batch; waits for a free lane."""
+        """Run one batch; waits for a free stream."""
         assert self._requests is not None, f"{self.label} is closed"
         with self._requests.request() as request:
             request.infer([feed], share_inputs=True)
@@ -67,24 +67,24 @@ class RecurrentRunner(Runner):
     def __init__(self, plan: Path, settings: RunSettings, *, label: str, max_batch: int) -> None:
         ov = import_openvino()
 
-        shape = picture_shape(ov.Core().read_model(plan))
+        shape = image_shape(ov.Core().read_model(plan))
         super().__init__(label=label, shape=shape, max_batch=max_batch)
-        self.lanes = max(1, settings.lanes)
+        self.streams = max(1, settings.streams)
         self._plan, self._settings = plan, settings
-        self._requests, self._compiling = dict[int, _Lanes](), Lock()
+        self._requests, self._compiling = dict[int, _Streams](), Lock()
         self._is_closed = False
         self._requests_of(1)  # what is wrong with the plan is said here
 
-    def _requests_of(self, size: int) -> _Lanes:
+    def _requests_of(self, size: int) -> _Streams:
         with self._compiling:
             assert not self._is_closed, f"{self.label} is closed"
             if size not in self._requests:
                 compiled = compiled_plan(self._plan, self._settings, batch=size)
-                self._requests[size] = _Lanes(compiled, self.lanes)
+                self._requests[size] = _Streams(compiled, self.streams)
             return self._requests[size]
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
-        """Run one batch; waits for a free lane."""
+        """Run one batch; waits for a free stream."""
         count = len(feed)
         size = min(1 << (count - 1).bit_length(), self.max_batch)
         filled = np.zeros((size, *self.shape), np.float32)
@@ -101,7 +101,7 @@ class RecurrentRunner(Runner):
             self._requests.clear()
 
 
-def picture_shape(model: Any) -> tuple[int, int, int]:
+def image_shape(model: Any) -> tuple[int, int, int]:
     """Return (C, H, W) of a model's input; its batch axis may be free."""
     shape = model.input(0).partial_shape
     channels, height, width = (shape[axis].get_length() for axis in (1, 2, 3))

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..base import Pictures
+from ..base import Batch
 from ..layer_time import BETWEEN, LayerTime
 from .library import import_openvino
 
@@ -34,22 +34,22 @@ _VIEWS = {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
 
 
 def layer_times(
-    graph: Any, pictures: Pictures, config: Mapping[str, Any], *, seconds: float | None = None
+    graph: Any, images: Batch, config: Mapping[str, Any], *, seconds: float | None = None
 ) -> tuple[LayerTime, ...]:
-    """Compile a graph, run it on pictures for about ``seconds``, and return its layers in order.
+    """Compile a graph, run it on images for about ``seconds``, and return its layers in order.
 
     The last one, of kind ``BETWEEN``, is what is left of a run.
 
     Args:
         graph: an ``openvino.Model``.
-        pictures: (N, C, H, W), float32.
+        images: (N, C, H, W), float32.
         config: what it is compiled with.
         seconds: how long to run it, None: two; two runs a block at least.
     """
     ov = import_openvino()
 
     compiled = ov.Core().compile_model(graph, "CPU", {**config, "PERF_COUNT": True})
-    request, feed = compiled.create_infer_request(), np.ascontiguousarray(pictures)
+    request, feed = compiled.create_infer_request(), np.ascontiguousarray(images)
     _run(request, feed)  # the first is no measure of how many fit
     seconds = _SECONDS if seconds is None else seconds
     runs = max(_LEAST_RUNS, round(seconds / (_BLOCKS + 1) / _run(request, feed)))
@@ -68,7 +68,7 @@ def layer_times(
     return (*layers, _between(statistics.median(between)))
 
 
-def _run(request: Any, feed: Pictures) -> float:
+def _run(request: Any, feed: Batch) -> float:
     """Run once; return seconds."""
     start = time.perf_counter()
     request.infer([feed], share_inputs=True)

@@ -13,7 +13,7 @@ from ...common.onnx_session import onnx_session
 from ...convert.sources import Source
 from ...convert.sources.tf_graph import import_tensorflow
 from ...spec import DetectorSpec, RecognizerSpec
-from ..base import Pictures, Runner
+from ..base import Batch, Runner
 
 
 class TensorFlowRunner(Runner):
@@ -28,11 +28,11 @@ class TensorFlowRunner(Runner):
             max_batch=spec.input.max_batch,
         )
         self._tf, self._call, self._spec = import_tensorflow(), function, spec
-        self.lanes = usable_cores()
+        self.streams = usable_cores()
 
-    def prepare(self, pictures: Pictures) -> Any:
-        """Bring pictures to the model's own layout, as a tensor."""
-        return self._tf.constant(as_source(pictures, self._spec))
+    def prepare(self, images: Batch) -> Any:
+        """Bring images to the model's own layout, as a tensor."""
+        return self._tf.constant(as_source(images, self._spec))
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run, and bring the output to the layout of converted graphs."""
@@ -52,8 +52,8 @@ class _OnnxRunner(Runner):
         shape = (spec.input.channels, spec.input.height, width)
         label = f"source in onnxruntime {onnxruntime.__version__}"
         super().__init__(label=label, shape=shape, max_batch=spec.input.max_batch)
-        wanted = (spec.input.name, spec.input.shape_at(1, width), spec.output.name)
-        model = ir.to_proto(source.to_onnx(*wanted).whole())
+        expected = (spec.input.name, spec.input.shape_at(1, width), spec.output.name)
+        model = ir.to_proto(source.to_onnx(*expected).whole())
         if spec.input.max_batch > 1:
             model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
         self._session, self._spec = onnx_session(model), spec
@@ -64,7 +64,7 @@ class _OnnxRunner(Runner):
             self.label += ", one by one"
 
     def _gives_rows(self) -> bool:
-        """Whether each picture of a batch gives what it gives alone."""
+        """Whether each image of a batch gives what it gives alone."""
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (2, *self.shape)).astype(np.float32)
         feed = self.prepare(pixels)
@@ -75,11 +75,11 @@ class _OnnxRunner(Runner):
         half = np.take(both, [-1], self._axis)
         return both.shape[self._axis] == 2 and np.allclose(half, second, rtol=1e-3, atol=1e-3)
 
-    def prepare(self, pictures: Pictures) -> Any:
-        """Bring pictures to the model's own layout."""
-        return as_source(pictures, self._spec)
+    def prepare(self, images: Batch) -> Any:
+        """Bring images to the model's own layout."""
+        return as_source(images, self._spec)
 
-    def _run(self, feed: Pictures) -> npt.NDArray[np.float32]:
+    def _run(self, feed: Batch) -> npt.NDArray[np.float32]:
         feeds, outputs = {self._spec.input.name: feed}, [self._spec.output.name]
         found: npt.NDArray[np.float32] = self._session.run(outputs, feeds)[0]
         return found
@@ -92,10 +92,10 @@ class _OnnxRunner(Runner):
         return as_converted(np.concatenate(rows, self._axis), self._spec)
 
 
-def as_source(pictures: Pictures, spec: DetectorSpec | RecognizerSpec) -> Pictures:
-    """Bring pictures (N, C, H, W) to the layout that a source takes."""
+def as_source(images: Batch, spec: DetectorSpec | RecognizerSpec) -> Batch:
+    """Bring images (N, C, H, W) to the layout that a source takes."""
     is_nhwc = spec.input.layout == "NHWC"
-    return np.ascontiguousarray(pictures.transpose(0, 2, 3, 1) if is_nhwc else pictures)
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1) if is_nhwc else images)
 
 
 def as_converted(

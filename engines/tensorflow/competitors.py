@@ -25,38 +25,38 @@ from ...convert.sources.freeze import freeze
 from ...convert.sources.tf_graph import import_tensorflow
 from ...errors import InputFileError
 from ...spec import DetectorSpec, RecognizerSpec
-from ..base import Pictures, Runner
+from ..base import Batch, Runner
 from ..openvino.library import import_openvino
 from .baseline import TensorFlowRunner, as_converted, as_source
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rival:
+class Competitor:
     """A way to run a model. ``open`` raises whatever its framework does if it cannot."""
 
     label: str
     open: Callable[[], Runner]
 
 
-def rivals_of(source: Source, spec: DetectorSpec | RecognizerSpec) -> tuple[Rival, ...]:
+def competitors_of(source: Source, spec: DetectorSpec | RecognizerSpec) -> tuple[Competitor, ...]:
     """Return the ways to run a source at its widest input; TensorFlow's own if it is a model of it.
 
     Raises:
         InputFileError: the source has no such input or output.
     """
     function = source.function(spec.input.name, spec.output.name)
-    plain = Rival(label="openvino as it is", open=partial(_OpenVinoRunner, function, spec))
+    plain = Competitor(label="openvino as it is", open=partial(_OpenVinoRunner, function, spec))
     if function is None:
         return (plain,)
     tf = import_tensorflow()
 
-    def rival(name: str, call: Any) -> Rival:
+    def competitor(name: str, call: Any) -> Competitor:
         label = f"tensorflow {name}"
         run = partial(TensorFlowRunner, call, spec, spec.input.width, label=label)
-        return Rival(label=label, open=run)
+        return Competitor(label=label, open=run)
 
     compiled = tf.function(function, jit_compile=True)
-    return rival("eager", function), rival("XLA", compiled), plain
+    return competitor("eager", function), competitor("XLA", compiled), plain
 
 
 class _OpenVinoRunner(Runner):
@@ -76,9 +76,9 @@ class _OpenVinoRunner(Runner):
         self._dtype = compiled.input(0).element_type.to_dtype()
         self._output = _output(compiled.outputs, spec)
 
-    def prepare(self, pictures: Pictures) -> Any:
-        """Bring pictures to the model's own layout and dtype; whole pixels are rounded."""
-        feed = as_source(pictures, self._spec)
+    def prepare(self, images: Batch) -> Any:
+        """Bring images to the model's own layout and dtype; whole pixels are rounded."""
+        feed = as_source(images, self._spec)
         is_whole = np.issubdtype(self._dtype, np.integer)
         return (np.round(feed) if is_whole else feed).astype(self._dtype, copy=False)
 

@@ -12,19 +12,19 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 def luminance(color: np.ndarray) -> float:
-    """Rec. 601 luminance of a colour (3,), 0..255."""
+    """Rec. 601 luminance of a color (3,), 0..255."""
     return float(color @ _LUMINANCE)
 
 
 def luminance_spread(colors: np.ndarray) -> float:
-    """Standard deviation of the luminance of colours (K, 3)."""
+    """Standard deviation of the luminance of colors (K, 3)."""
     return float((colors @ _LUMINANCE).std())
 
 
 def contrasting_color(
     rng: np.random.Generator, under: np.ndarray, spread: float = 0.0
 ) -> np.ndarray:
-    """A colour (3,) that stands out from ``under``: brighter or darker, at times only just.
+    """A color (3,) that stands out from ``under``: brighter or darker, at times only just.
 
     ``spread`` is the standard deviation of the luminance it must stand out from.
     """
@@ -39,38 +39,38 @@ def contrasting_color(
     return np.clip(color, 0, 255)
 
 
-def _uneven_light(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    height, width = picture.shape[:2]
+def _uneven_light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
     light = smooth_noise(rng, height, width, rng.uniform(1.2, 4))[..., None]
-    return picture * (1 - np.float32(rng.uniform(0.1, 0.5)) * light)
+    return image * (1 - np.float32(rng.uniform(0.1, 0.5)) * light)
 
 
-def _motion_blur(rng: np.random.Generator, picture: np.ndarray, length: int) -> np.ndarray:
+def _motion_blur(rng: np.random.Generator, image: np.ndarray, length: int) -> np.ndarray:
     kernel = np.zeros((length, length), np.float32)
     dx, dy = np.array([np.cos(a := rng.uniform(0, np.pi)), np.sin(a)]) * length / 2
     middle = length / 2
     start, end = (middle - dx, middle - dy), (middle + dx, middle + dy)
     cv2.line(kernel, tuple(map(int, start)), tuple(map(int, end)), 1.0)
-    return cv2.filter2D(picture, -1, kernel / max(kernel.sum(), 1e-6))
+    return cv2.filter2D(image, -1, kernel / max(kernel.sum(), 1e-6))
 
 
-def _resample(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    height, width = picture.shape[:2]
+def _resample(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
     factor = rng.uniform(0.55, 0.95)
     size = (max(1, int(width * factor)), max(1, int(height * factor)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _jpeg(rng: np.random.Generator, picture: Image) -> Image:
+def _jpeg(rng: np.random.Generator, image: Image) -> Image:
     quality = int(rng.integers(25, 96))
-    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
 
 
-def degrade(rng: np.random.Generator, picture: Image, text_height: float) -> Image:
-    """Photograph ``picture`` badly; blur stays small against ``text_height`` pixels."""
-    result: np.ndarray = picture.astype(np.float32)
+def degrade(rng: np.random.Generator, image: Image, text_height: float) -> Image:
+    """Photograph ``image`` badly; blur stays small against ``text_height`` pixels."""
+    result: np.ndarray = image.astype(np.float32)
     if rng.random() < 0.4:
         result = _uneven_light(rng, result)
     if rng.random() < 0.35:

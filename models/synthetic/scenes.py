@@ -1,4 +1,4 @@
-"""Scenes: pictures with text blocks in perspective, and the quadrilateral of every word."""
+"""Scenes: images with text blocks in perspective, and the quadrilateral of every word."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TextBox:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A picture (H, W, 3) uint8 RGB and its words."""
+    """An image (H, W, 3) uint8 RGB and its words."""
 
     image: Image
     boxes: tuple[TextBox, ...]

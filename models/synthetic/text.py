@@ -1,4 +1,4 @@
-"""What the synthetic pictures say: dictionary words, numbers, prices, dates, codes, addresses."""
+"""What the synthetic images say: dictionary words, numbers, prices, dates, codes, addresses."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _printable(rng: np.random.Generator) -> str:
 
 
 def scene_word(rng: np.random.Generator, split: Split) -> str:
-    """One word without spaces, as pictures of streets, packs and pages show them."""
+    """One word without spaces, as images of streets, packs and pages show them."""
     kind = rng.random()
     if kind < 0.62:
         return dictionary_word(rng, split)

@@ -9,7 +9,7 @@ from ...ocr.types import Image
 
 
 def random_color(rng: np.random.Generator) -> np.ndarray:
-    """A colour (3,) float64 in 0..255: often greyish, as the world is."""
+    """A color (3,) float64 in 0..255: often grayish, as the world is."""
     color = rng.uniform(0, 255, 3)
     return color if rng.random() < 0.5 else color.mean() + (color - color.mean()) * 0.25
 
@@ -95,7 +95,7 @@ def background(
     for _ in range(int(rng.integers(0, 4))):
         weight = _pattern(rng, height, width)[..., None] * np.float32(rng.uniform(0.1, 0.8))
         canvas += (random_color(rng).astype(np.float32) - canvas) * weight
-    picture = np.ascontiguousarray(np.clip(canvas, 0, 255).astype(np.uint8))
+    image = np.ascontiguousarray(np.clip(canvas, 0, 255).astype(np.uint8))
     for _ in range(int(rng.integers(0, 14)) if rng.random() < shape_chance else 0):
-        _draw_shape(rng, picture)
-    return picture
+        _draw_shape(rng, image)
+    return image

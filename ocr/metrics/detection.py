@@ -1,4 +1,4 @@
-"""Text detection by the ICDAR 2015 protocol (Karatzas et al., 2015; the organisers' IoU script).
+"""Text detection by the ICDAR 2015 protocol (Karatzas et al., 2015; the organizers' IoU script).
 
 A detection matches a ground truth box when their intersection over union is above 0.5; each matches
 at most once. Detections of which more than half lies in a "don't care" box count neither way.
@@ -28,7 +28,7 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class Matching:
-    """One picture. ``pairs``: detection -> ground truth; ``detected``, ``truth``: which count."""
+    """One image. ``pairs``: detection -> ground truth; ``detected``, ``truth``: which count."""
 
     pairs: dict[int, int]
     detected: frozenset[int]
@@ -93,7 +93,7 @@ def match_boxes(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> dict[i
 
 
 def match_image(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> Matching:
-    """Match one picture's boxes (K, 4, 2); ``ignore`` marks ground truth that is "don't care"."""
+    """Match one image's boxes (K, 4, 2); ``ignore`` marks ground truth that is "don't care"."""
     dont_care = [_polygon(q) for q, skip in zip(truth, ignore, strict=True) if skip]
     kept = [i for i, q in enumerate(detected) if not _is_dont_care(_polygon(q), dont_care)]
     matches = match_boxes(detected[kept], truth, ignore)
@@ -105,12 +105,12 @@ def match_image(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> Matchi
 
 
 def count_image(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> Counts:
-    """Count one picture, as :func:`match_image` matches it."""
+    """Count one image, as :func:`match_image` matches it."""
     return match_image(detected, truth, ignore).counts
 
 
 def detection_score(counts: Iterable[Counts]) -> DetectionScore:
-    """Sum up pictures: precision, recall and their harmonic mean."""
+    """Sum up images: precision, recall and their harmonic mean."""
     rows = list(counts)
     matched, detected, truth = (
         sum(getattr(row, name) for row in rows) for name in ("matched", "detected", "truth")

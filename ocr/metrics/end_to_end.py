@@ -1,6 +1,6 @@
 """Detection and recognition together, by the ICDAR 2015 end-to-end protocol (task 4.4).
 
-Karatzas et al., "ICDAR 2015 Competition on Robust Reading", 2015, and the organisers' script. Boxes
+Karatzas et al., "ICDAR 2015 Competition on Robust Reading", 2015, and the organizers' script. Boxes
 are matched as for detection, whatever was read in them; a match counts if its text is right too.
 Text is compared without regard to case. One sign of ``!?.:,*"()·[]/'`` at either end of the ground
 truth may be missing in the reading, as the protocol has it; no other may, and none may be added.
@@ -20,7 +20,7 @@ SIGNS = "!?.:,*\"()·[]/'"
 
 
 def is_same_text(read: str, truth: str) -> bool:
-    """Whether a reading is right under the protocol's normalisation."""
+    """Whether a reading is right under the protocol's normalization."""
     truth, read = truth.upper(), read.upper()
     starts = {0, int(truth[:1] in SIGNS)} if truth else {0}
     ends = {len(truth), len(truth) - int(truth[-1:] in SIGNS)} if truth else {0}
@@ -30,7 +30,7 @@ def is_same_text(read: str, truth: str) -> bool:
 def match_places(
     detected: Quads, truth: Quads, texts: Sequence[str | None], ignore: Sequence[bool]
 ) -> Matching:
-    """Match one picture's boxes (K, 4, 2) to those of the ground truth (M, 4, 2) with a text."""
+    """Match one image's boxes (K, 4, 2) to those of the ground truth (M, 4, 2) with a text."""
     unknown = [skip or not text for skip, text in zip(ignore, texts, strict=True)]
     return match_image(detected, truth, unknown)
 

@@ -35,5 +35,5 @@ def recognition_score(read: Sequence[str], truth: Sequence[str]) -> RecognitionS
 
 
 def loose(text: str) -> str:
-    """Letters and digits only, lower case: the normalisation of most published word accuracies."""
+    """Letters and digits only, lower case: the normalization of most published word accuracies."""
     return "".join(c for c in text.lower() if c.isalnum())

@@ -10,7 +10,7 @@ from .reference import box_candidates, examples, reference
 NAME = "BoxCandidates"
 
 # First the outside is flooded from around the map; what it does not reach is filled. Then each
-# pixel of that takes the first of its neighbours' pixels until all have that of their component,
+# pixel of that takes the first of its neighbors' pixels until all have that of their component,
 # counted from the end (so that MaxPool finds it, and 0 is none) and in double, exact to 2**53.
 # A column or row more than there is room for takes what has no place.
 BODY = """

@@ -9,7 +9,7 @@
 #include "elements.cuh"
 #include "union_find.cuh"
 
-constexpr int LANES = 32;
+constexpr int STREAMS = 32;
 constexpr int WARPS = 4;
 constexpr unsigned ALL = 0xffffffffu;
 constexpr int OUTSIDE = 0;
@@ -27,22 +27,22 @@ template <typename T> struct Maps {
 
     __device__ int blocks() const
     {
-        return (height * ((width + LANES - 1) / LANES) + WARPS - 1) / WARPS;
+        return (height * ((width + STREAMS - 1) / STREAMS) + WARPS - 1) / WARPS;
     }
 };
 
 // One map's share of all, and the pixel of it that this thread stands for, if there is one.
 template <typename T> struct Here : Maps<T> {
-    int block, lane, x, y, node;
+    int block, stream, x, y, node;
     float above;
     bool exists;
 
     __device__ Here(const Maps<T> &all, int map, int block) : Maps<T>(all), block(block)
     {
-        const int tiles = (this->width + LANES - 1) / LANES;
-        const int tile = block * WARPS + threadIdx.x / LANES;
-        lane = threadIdx.x % LANES;
-        x = tile % tiles * LANES + lane;
+        const int tiles = (this->width + STREAMS - 1) / STREAMS;
+        const int tile = block * WARPS + threadIdx.x / STREAMS;
+        stream = threadIdx.x % STREAMS;
+        x = tile % tiles * STREAMS + stream;
         y = tile / tiles;
         exists = x < this->width && y < this->height;
         node = exists ? 1 + y * this->width + x : OUTSIDE;
@@ -63,7 +63,7 @@ template <typename T> struct Here : Maps<T> {
 
     __device__ bool is_text(int pixel) const { return to_float(this->probability[pixel]) > above; }
 
-    // Whether this pixel has a neighbour there that is text if it is, and none if it is none.
+    // Whether this pixel has a neighbor there that is text if it is, and none if it is none.
     __device__ bool is_alike(int right, int down) const
     {
         const int column = x + right, row = y + down;
@@ -71,19 +71,19 @@ template <typename T> struct Here : Maps<T> {
                is_text(row * this->width + column) == is_text(node - 1);
     }
 
-    // The lanes that begin runs. To be called by all lanes.
+    // The streams that begin runs. To be called by all streams.
     __device__ unsigned begins() const
     {
         const unsigned text = __ballot_sync(ALL, exists && is_text(node - 1));
         return (text ^ text << 1) | 1u;
     }
 
-    // How long the run is that begins here; 0 if none does. To be called by all lanes.
+    // How long the run is that begins here; 0 if none does. To be called by all streams.
     __device__ int run() const
     {
         const unsigned begin = begins();
-        const unsigned after = lane + 1 < LANES ? begin >> (lane + 1) : 0;
-        return !exists || !(begin >> lane & 1) ? 0 : after ? __ffs(after) : LANES - lane;
+        const unsigned after = stream + 1 < STREAMS ? begin >> (stream + 1) : 0;
+        return !exists || !(begin >> stream & 1) ? 0 : after ? __ffs(after) : STREAMS - stream;
     }
 
     // The number of this pixel's region, max_components if it has none.
@@ -101,14 +101,14 @@ template <typename T> struct Here : Maps<T> {
 __device__ inline int sum_before(int value, int &total)
 {
     __shared__ int of_warps[WARPS];
-    const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
+    const int warp = threadIdx.x / STREAMS, stream = threadIdx.x % STREAMS;
     int sum = value;
-    for (int apart = 1; apart < LANES; apart *= 2) {
+    for (int apart = 1; apart < STREAMS; apart *= 2) {
         const int other = __shfl_up_sync(ALL, sum, apart);
-        sum += lane >= apart ? other : 0;
+        sum += stream >= apart ? other : 0;
     }
     __syncthreads();
-    if (lane == LANES - 1) {
+    if (stream == STREAMS - 1) {
         of_warps[warp] = sum;
     }
     __syncthreads();
@@ -124,9 +124,9 @@ __device__ inline int sum_before(int value, int &total)
 // Labels each pixel with the first of its run.
 template <typename T> __device__ void label(const Here<T> &here)
 {
-    const unsigned until_here = here.begins() & ALL >> (LANES - 1 - here.lane);
+    const unsigned until_here = here.begins() & ALL >> (STREAMS - 1 - here.stream);
     if (here.exists) {
-        here.labels[here.node] = here.node - (here.lane - (LANES - 1 - __clz(until_here)));
+        here.labels[here.node] = here.node - (here.stream - (STREAMS - 1 - __clz(until_here)));
     }
     if (here.node == 1) {
         here.labels[OUTSIDE] = OUTSIDE;
@@ -134,7 +134,7 @@ template <typename T> __device__ void label(const Here<T> &here)
 }
 
 // Merges what touches: text by sides and corners, the rest by sides, and that with the outside.
-// What a neighbour to the left or right does already is left to it.
+// What a neighbor to the left or right does already is left to it.
 template <typename T> __device__ void join(const Here<T> &here)
 {
     if (!here.exists) {
@@ -143,7 +143,7 @@ template <typename T> __device__ void join(const Here<T> &here)
     const bool is_text = here.is_text(here.node - 1);
     const bool west = here.is_alike(-1, 0), north_west = here.is_alike(-1, -1);
     const int above = here.node - here.width;
-    if (west && here.lane == 0) {
+    if (west && here.stream == 0) {
         merge(here.labels, here.node, here.node - 1);
     }
     if (here.is_alike(0, -1)) {

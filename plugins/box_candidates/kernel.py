@@ -15,7 +15,7 @@ STEPS = ("label", "join", "fill", "number", "measure", "place", "extend")
 ENTRIES = tuple(f"box_candidates_{step}_{kind}" for kind in KINDS.values() for step in STEPS)
 THREADS = 128
 """4 warps, as the kernels have it; a warp has 32 pixels of a row."""
-_LANES, _MOST = 32, 2**31 - 1
+_STREAMS, _MOST = 32, 2**31 - 1
 
 
 def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
@@ -36,7 +36,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
     if min(limits) < 1:
         raise ValueError(f"max_components and max_rows are 1 at least, not {limits}")
     maps, height, width = probability.shape
-    of_map = -(-height * -(-width // _LANES) // (THREADS // _LANES))
+    of_map = -(-height * -(-width // _STREAMS) // (THREADS // _STREAMS))
     if height * width >= _MOST or maps * of_map > _MOST:
         raise ValueError(f"{maps} maps of {height} x {width} pixels are more than 32 bits count")
     kind = KINDS[probability.dtype]

@@ -1,4 +1,4 @@
-"""Text cut out of a picture, straightened, scaled and normalised in one pass. See README.md."""
+"""Text cut out of an image, straightened, scaled and normalized in one pass. See README.md."""
 
 from __future__ import annotations
 

@@ -142,10 +142,10 @@ _PLACES = """
 
 # (N, row_pixels, column_pixels, 3)
 _SAMPLES = """
-    picture_size = Shape <start = 0, end = 2> (picture)
-    picture_height, picture_width = Split <axis = 0, num_outputs = 2> (picture_size)
-    picture_xy = Concat <axis = 0> (picture_width, picture_height)
-    last_xy = Sub (picture_xy, one)
+    image_size = Shape <start = 0, end = 2> (image)
+    image_height, image_width = Split <axis = 0, num_outputs = 2> (image_size)
+    image_xy = Concat <axis = 0> (image_width, image_height)
+    last_xy = Sub (image_xy, one)
     last_xy_32 = Cast <to = 1> (last_xy)
     place_from_first = Max (place, nought)
     inside = Min (place_from_first, last_xy_32)
@@ -161,13 +161,13 @@ _SAMPLES = """
     top = Squeeze (top_4d, last_axis)
     right = Squeeze (right_4d, last_axis)
     bottom = Squeeze (bottom_4d, last_axis)
-    top_begin = Mul (top, picture_width)
-    bottom_begin = Mul (bottom, picture_width)
+    top_begin = Mul (top, image_width)
+    bottom_begin = Mul (bottom, image_width)
     index_a = Add (top_begin, left)
     index_b = Add (top_begin, right)
     index_c = Add (bottom_begin, left)
     index_d = Add (bottom_begin, right)
-    bytes = Reshape (picture, pixels_shape)
+    bytes = Reshape (image, pixels_shape)
     pixels = Cast <to = 1> (bytes)
     a = Gather (pixels, index_a)
     b = Gather (pixels, index_b)
@@ -202,15 +202,15 @@ _CROPS = """
     padded = Where (is_text, text, pad_32)
     of_color = Transpose <perm = [1, 0]> (color)
     mixed = MatMul (padded, of_color)
-    centred = Sub (mixed, mean)
-    scaled = Mul (centred, scale)
+    centerd = Sub (mixed, mean)
+    scaled = Mul (centerd, scale)
     channels_first = Transpose <perm = [0, 3, 1, 2]> (scaled)
     crops = Cast <to: int = @to> (channels_first)
 """
 
 BODY = f"""
 <opset_import: ["" : 20], domain: "ocr_trt">
-CropWarp <height, width, pad, to> (picture, quads, color, mean, scale) => (crops) {{
+CropWarp <height, width, pad, to> (image, quads, color, mean, scale) => (crops) {{
     {_CONSTANTS}
     {_WARP}
     {_SIZES}

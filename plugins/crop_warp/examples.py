@@ -38,15 +38,15 @@ _CASES = {
     "no quadrilaterals": ((_POINT, _IN_LINE, _NAN, _INFINITE, _HUGE), (4, 8)),
     "more than a block": ((_TILTED, _UPRIGHT), (36, 40)),
     "larger than its samples": ((_WHOLE,), (1, 2)),
-    "plain picture, crossed or bent inwards": ((_CROSSED, _BENT), (8, 12)),
+    "plain image, crossed or bent inwards": ((_CROSSED, _BENT), (8, 12)),
 }
-"""Quadrilaterals on a picture of 22 x 36; size of the crops."""
+"""Quadrilaterals on an image of 22 x 36; size of the crops."""
 
 
 def examples() -> list[Example]:
     """Return noise cut in all ways, with quadrilaterals that are none."""
     rng, found = np.random.default_rng(0), []
-    picture: npt.NDArray[np.uint8] = rng.integers(0, 256, (22, 36, 3), np.uint8)
+    image: npt.NDArray[np.uint8] = rng.integers(0, 256, (22, 36, 3), np.uint8)
     for number, (name, (corners, (height, width))) in enumerate(_CASES.items()):
         to, dtype = list(DTYPES.items())[number % 2]
         color = list(COLORS.values())[number % 3]
@@ -57,6 +57,6 @@ def examples() -> list[Example]:
             "height": height, "width": width, "pad": int(rng.integers(256)), "to": to,
         }  # fmt: skip
         plain = name.startswith("plain")  # what is far off a crop's plane is anywhere in it
-        inputs = (np.full_like(picture, 77) if plain else picture, quads, color, mean, scale)
+        inputs = (np.full_like(image, 77) if plain else image, quads, color, mean, scale)
         found.append(Example(name=f"{dtype} {name}", inputs=inputs, attributes=attributes))
     return found

@@ -2,12 +2,12 @@
 // every thread makes N results side by side in every channel. Each is the mean of a box of samples:
 // they are what the straightened text would be at its own resolution, which is never stored.
 #include "box.cuh"
-#include "pictures.cuh"
+#include "images.cuh"
 
 constexpr float FARTHEST = 65536.0f;   // pixels; no corner of a quadrilateral may lie farther out
 constexpr float MOST_SAMPLES = 16.0f;  // of one result, along one side
 
-// Where a crop lies. Its point (u, v), each 0 to 1, is the picture's
+// Where a crop lies. Its point (u, v), each 0 to 1, is the image's
 //     origin + (u * across + v * down) / (1 + g * u + h * v)
 // which is Heckbert's map from the unit square ("Fundamentals of Texture Mapping", 1989, section
 // 2.2.3), moved so that its first corner is zero: it loses fewer digits.
@@ -63,18 +63,18 @@ __device__ inline float within(float position, int size)
     return fminf(fmaxf(position - 0.5f, 0.0f), static_cast<float>(size - 1));
 }
 
-// Add ``weight`` times the picture at a position, bilinear, to column ``i`` of ``pixels``.
+// Add ``weight`` times the image at a position, bilinear, to column ``i`` of ``pixels``.
 template <int N>
-__device__ void add_sample(const unsigned char *picture, int picture_height, int picture_width,
+__device__ void add_sample(const unsigned char *image, int image_height, int image_width,
                            float x, float y, float weight, int i, Pixels<N> &pixels)
 {
     const int left = static_cast<int>(x), top = static_cast<int>(y);
-    const int right = min(left + 1, picture_width - 1), bottom = min(top + 1, picture_height - 1);
+    const int right = min(left + 1, image_width - 1), bottom = min(top + 1, image_height - 1);
     const float to_right = x - left, to_bottom = y - top;
-    const unsigned char *a = pixel(picture, picture_width, top, left);
-    const unsigned char *b = pixel(picture, picture_width, top, right);
-    const unsigned char *c = pixel(picture, picture_width, bottom, left);
-    const unsigned char *d = pixel(picture, picture_width, bottom, right);
+    const unsigned char *a = pixel(image, image_width, top, left);
+    const unsigned char *b = pixel(image, image_width, top, right);
+    const unsigned char *c = pixel(image, image_width, bottom, left);
+    const unsigned char *d = pixel(image, image_width, bottom, right);
 #pragma unroll
     for (int channel = 0; channel < 3; ++channel) {
         const float over = a[channel] + to_right * (b[channel] - a[channel]);
@@ -85,7 +85,7 @@ __device__ void add_sample(const unsigned char *picture, int picture_height, int
 
 // The mean of a box of samples, to column ``i`` of ``pixels``.
 template <int N>
-__device__ void take_mean(const unsigned char *picture, int picture_height, int picture_width,
+__device__ void take_mean(const unsigned char *image, int image_height, int image_width,
                           const Warp &warp, Box down, Box across, int i, Pixels<N> &pixels)
 {
     const float share_down = 1.0f / down.length(), share_across = 1.0f / across.length();
@@ -100,17 +100,17 @@ __device__ void take_mean(const unsigned char *picture, int picture_height, int 
             const float nearness = 1.0f / (1.0f + warp.g * u + warp.h * v);
             const float x = (u * warp.across[0] + v * warp.down[0]) * nearness + warp.origin[0];
             const float y = (u * warp.across[1] + v * warp.down[1]) * nearness + warp.origin[1];
-            add_sample(picture, picture_height, picture_width, within(x, picture_width),
-                       within(y, picture_height), weight, i, pixels);
+            add_sample(image, image_height, image_width, within(x, image_width),
+                       within(y, image_height), weight, i, pixels);
         }
     }
 }
 
 template <typename T, int N>
-__device__ void crop_warp(const unsigned char *__restrict__ picture,
+__device__ void crop_warp(const unsigned char *__restrict__ image,
                           const float *__restrict__ quads, const float *__restrict__ color,
                           const float *__restrict__ mean, const float *__restrict__ scale,
-                          int picture_height, int picture_width, int count, int channels,
+                          int image_height, int image_width, int count, int channels,
                           int height, int width, int pad, T *__restrict__ crops)
 {
     __shared__ Warp warp;
@@ -141,7 +141,7 @@ __device__ void crop_warp(const unsigned char *__restrict__ picture,
         pixels.v[0][i] = pixels.v[1][i] = pixels.v[2][i] = start;
         if (is_text) {
             const Box across = box_of(left + i, warp.samples_across, warp.columns, warp.area);
-            take_mean(picture, picture_height, picture_width, warp, down, across, i, pixels);
+            take_mean(image, image_height, image_width, warp, down, across, i, pixels);
         }
     }
     const long long plane = static_cast<long long>(height) * width;
@@ -151,11 +151,11 @@ __device__ void crop_warp(const unsigned char *__restrict__ picture,
 
 #define ENTRY(NAME, T, N)                                                                          \
     extern "C" __global__ void NAME(                                                               \
-        const unsigned char *picture, const float *quads, const float *color, const float *mean,   \
-        const float *scale, int picture_height, int picture_width, int count, int channels,        \
+        const unsigned char *image, const float *quads, const float *color, const float *mean,   \
+        const float *scale, int image_height, int image_width, int count, int channels,        \
         int height, int width, int pad, T *crops)                                                  \
     {                                                                                              \
-        crop_warp<T, N>(picture, quads, color, mean, scale, picture_height, picture_width, count,  \
+        crop_warp<T, N>(image, quads, color, mean, scale, image_height, image_width, count,  \
                         channels, height, width, pad, crops);                                      \
     }
 

@@ -20,13 +20,13 @@ _MOST_BLOCKS = 2**31 - 1
 
 
 def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
-    """Return the launch for a picture (H, W, 3) uint8, quads (N, 4, 2) and color, mean, scale.
+    """Return the launch for an image (H, W, 3) uint8, quads (N, 4, 2) and color, mean, scale.
 
     Raises:
         ValueError: they are something else.
     """
-    picture, quads, *colors = inputs
-    check_inputs("CropWarp", picture, colors, attributes)
+    image, quads, *colors = inputs
+    check_inputs("CropWarp", image, colors, attributes)
     if quads.ndim != 3 or quads.shape[1:] != (4, 2) or quads.dtype != np.float32:
         raise ValueError(
             f"CropWarp takes quads (N, 4, 2), float32, not {quads.dtype} {quads.shape}"
@@ -45,6 +45,6 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
         entry=entry,
         blocks=blocks,
         threads=THREADS,
-        numbers=(*picture.shape[:2], count, channels, height, width, pad),
+        numbers=(*image.shape[:2], count, channels, height, width, pad),
         outputs=(((count, channels, height, width), dtype),),
     )

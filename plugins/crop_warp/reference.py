@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ...ocr.crop import quad_size
 from ...ocr.types import Image, Quads
-from ..image_inputs import DTYPES, coloured
+from ..image_inputs import DTYPES, colored
 from ..plugin import Array, Attributes
 from ..resizing import weights
 
@@ -45,22 +45,22 @@ def unit_square_to(quad: Quads) -> Floats | None:
     return np.vstack([np.stack(columns, 1), [g, h, 1]])
 
 
-def bilinear(picture: Image, x: Floats, y: Floats) -> Floats:
+def bilinear(image: Image, x: Floats, y: Floats) -> Floats:
     """Sample (H, W, 3) at positions counted from its corner; its border is repeated."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     x, y = (np.fmin(np.fmax(a - 0.5, 0), n - 1)[..., None] for a, n in ((x, width), (y, height)))
     left, top = x[..., 0].astype(int), y[..., 0].astype(int)
     right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
     to_right, to_bottom = x - left[..., None], y - top[..., None]
-    pixels = picture.astype(np.float64)
+    pixels = image.astype(np.float64)
     over = pixels[top, left] * (1 - to_right) + pixels[top, right] * to_right
     under = pixels[bottom, left] * (1 - to_right) + pixels[bottom, right] * to_right
     result: Floats = over * (1 - to_bottom) + under * to_bottom
     return result
 
 
-def crop_pixels(picture: Image, quad: Quads, attributes: Attributes) -> Floats:
-    """Return one crop (height, width, 3) with its padding, before any colour."""
+def crop_pixels(image: Image, quad: Quads, attributes: Attributes) -> Floats:
+    """Return one crop (height, width, 3) with its padding, before any color."""
     height, width = attributes["height"], attributes["width"]
     crop = np.full((height, width, 3), attributes["pad"], np.float64)
     transform = unit_square_to(quad)
@@ -73,18 +73,18 @@ def crop_pixels(picture: Image, quad: Quads, attributes: Attributes) -> Floats:
     u, v = (np.arange(across) + 0.5) / across, (np.arange(down)[:, None] + 0.5) / down
     x, y, w = (row[0] * u + row[1] * v + row[2] for row in transform)
     with np.errstate(divide="ignore", invalid="ignore"):
-        straight = bilinear(picture, x / w, y / w)
+        straight = bilinear(image, x / w, y / w)
     of_rows, of_columns = weights(down, height, area=area), weights(across, columns, area=area)
     crop[:, :columns] = np.einsum("ry,yxc,kx->rkc", of_rows, straight, of_columns, optimize=True)
     return crop
 
 
 def crop_warp(inputs: Sequence[Array], attributes: Attributes) -> Array:
-    """Cut, straighten, scale, pad and normalise: see README.md for shapes and attributes."""
-    picture, quads, *colors = inputs
+    """Cut, straighten, scale, pad and normalize: see README.md for shapes and attributes."""
+    image, quads, *colors = inputs
     shape = len(quads), attributes["height"], attributes["width"], 3
-    crops = [crop_pixels(picture, quad, attributes) for quad in quads]
+    crops = [crop_pixels(image, quad, attributes) for quad in quads]
     pixels = np.array(crops, np.float64).reshape(shape)
     return np.ascontiguousarray(
-        coloured(pixels, colors).transpose(0, 3, 1, 2), DTYPES[attributes["to"]]
+        colored(pixels, colors).transpose(0, 3, 1, 2), DTYPES[attributes["to"]]
     )

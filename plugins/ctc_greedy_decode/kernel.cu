@@ -16,13 +16,13 @@ __device__ inline bool beats(float value, int index, float best, int at)
     return is_nan || value == best ? index < at : value > best;
 }
 
-// The index of the largest value of a row, in every lane, and the value in ``best``.
+// The index of the largest value of a row, in every stream, and the value in ``best``.
 template <typename T>
-__device__ int warp_argmax(const T *row, int classes, int lane, float &best)
+__device__ int warp_argmax(const T *row, int classes, int stream, float &best)
 {
     int at = classes;
     best = -infinity();
-    for (int i = lane; i < classes; i += 32) {
+    for (int i = stream; i < classes; i += 32) {
         const float value = to_float(row[i]);
         if (beats(value, i, best, at)) {
             best = value;
@@ -41,10 +41,10 @@ __device__ int warp_argmax(const T *row, int classes, int lane, float &best)
 }
 
 template <typename T>
-__device__ float warp_log_softmax_of(const T *row, int classes, int lane, float best)
+__device__ float warp_log_softmax_of(const T *row, int classes, int stream, float best)
 {
     float sum = 0.0f;
-    for (int i = lane; i < classes; i += 32) {
+    for (int i = stream; i < classes; i += 32) {
         sum += expf(to_float(row[i]) - best);
     }
     for (int apart = 16; apart > 0; apart /= 2) {
@@ -60,7 +60,7 @@ __device__ void ctc_greedy_decode(const T *logits, int sequences, int steps, int
     __shared__ int best_of[WARPS];
     __shared__ float log_of[WARPS];
     __shared__ int count;
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int warp = threadIdx.x / 32, stream = threadIdx.x % 32;
     const long long sequence = blockIdx.x;
     if (sequence >= sequences) {
         return;
@@ -78,9 +78,9 @@ __device__ void ctc_greedy_decode(const T *logits, int sequences, int steps, int
         if (step < steps) {
             const T *row = logits + static_cast<long long>(step) * classes;
             float best;
-            const int at = warp_argmax(row, classes, lane, best);
-            const float log_probability = warp_log_softmax_of(row, classes, lane, best);
-            if (lane == 0) {
+            const int at = warp_argmax(row, classes, stream, best);
+            const float log_probability = warp_log_softmax_of(row, classes, stream, best);
+            if (stream == 0) {
                 best_of[warp] = at;
                 log_of[warp] = log_probability;
             }

@@ -1,4 +1,4 @@
-// Resizing one side of a picture, as OpenCV means it: each result is the mean of an interval, by
+// Resizing one side of an image, as OpenCV means it: each result is the mean of an interval, by
 // area of all that the result covers, otherwise of one pixel's length, which is linear.
 #pragma once
 

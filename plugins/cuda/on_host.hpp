@@ -40,17 +40,17 @@ inline thread_local Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace on_host {
 
-constexpr unsigned LANES = 32;
+constexpr unsigned STREAMS = 32;
 
 struct Multiprocessor {
     explicit Multiprocessor(unsigned threads)
         : of_block(threads), turn(threads)
     {
         for (auto &one : slots) {
-            one.resize((threads + LANES - 1) / LANES * LANES);
+            one.resize((threads + STREAMS - 1) / STREAMS * STREAMS);
         }
-        for (unsigned left = threads; left > 0; left -= std::min(left, LANES)) {
-            of_warps.push_back(std::make_unique<std::barrier<>>(std::min(left, LANES)));
+        for (unsigned left = threads; left > 0; left -= std::min(left, STREAMS)) {
+            of_warps.push_back(std::make_unique<std::barrier<>>(std::min(left, STREAMS)));
         }
     }
 
@@ -62,26 +62,26 @@ struct Multiprocessor {
 inline thread_local Multiprocessor *here;
 inline thread_local bool slots_in_turn;
 
-// Every lane of a warp gives a value; returned is what ``read`` makes of all of them. Two sets of
+// Every stream of a warp gives a value; returned is what ``read`` makes of all of them. Two sets of
 // slots in turns: who is at the barrier for the one no longer reads the other.
 template <typename T, typename Read> auto shared_in_warp(T value, Read read)
 {
     static_assert(sizeof(T) <= sizeof(unsigned long long));
     slots_in_turn = !slots_in_turn;
-    auto *const slots = &here->slots[slots_in_turn][threadIdx.x / LANES * LANES];
-    auto &barrier = *here->of_warps[threadIdx.x / LANES];
-    std::memcpy(&slots[threadIdx.x % LANES], &value, sizeof value);
+    auto *const slots = &here->slots[slots_in_turn][threadIdx.x / STREAMS * STREAMS];
+    auto &barrier = *here->of_warps[threadIdx.x / STREAMS];
+    std::memcpy(&slots[threadIdx.x % STREAMS], &value, sizeof value);
     barrier.arrive_and_wait();
-    return read([slots](unsigned lane) {
+    return read([slots](unsigned stream) {
         T other;
-        std::memcpy(&other, &slots[lane], sizeof other);
+        std::memcpy(&other, &slots[stream], sizeof other);
         return other;
     });
 }
 
-template <typename T> T exchanged(T value, unsigned lane)
+template <typename T> T exchanged(T value, unsigned stream)
 {
-    return shared_in_warp(value, [lane](auto of) { return of(lane); });
+    return shared_in_warp(value, [stream](auto of) { return of(stream); });
 }
 
 // Changes a value at once, as seen by all threads, and returns what it was.

@@ -5,21 +5,21 @@ inline void __syncthreads() { on_host::here->of_block.arrive_and_wait(); }
 
 template <typename T> T __shfl_xor_sync(unsigned, T value, unsigned mask)
 {
-    return on_host::exchanged(value, (threadIdx.x % on_host::LANES) ^ mask);
+    return on_host::exchanged(value, (threadIdx.x % on_host::STREAMS) ^ mask);
 }
 
 template <typename T> T __shfl_up_sync(unsigned, T value, unsigned apart)
 {
-    const unsigned lane = threadIdx.x % on_host::LANES;
-    return on_host::exchanged(value, lane < apart ? lane : lane - apart);
+    const unsigned stream = threadIdx.x % on_host::STREAMS;
+    return on_host::exchanged(value, stream < apart ? stream : stream - apart);
 }
 
 inline unsigned __ballot_sync(unsigned, int predicate)
 {
     return on_host::shared_in_warp(predicate, [](auto of) {
         unsigned bits = 0;
-        for (unsigned lane = 0; lane < on_host::LANES; ++lane) {
-            bits |= (of(lane) ? 1u : 0u) << lane;
+        for (unsigned stream = 0; stream < on_host::STREAMS; ++stream) {
+            bits |= (of(stream) ? 1u : 0u) << stream;
         }
         return bits;
     });
@@ -44,7 +44,7 @@ template <typename T> T atomicMax(T *at, std::type_identity_t<T> value)
 }
 
 template <typename T>
-T atomicCAS(T *at, std::type_identity_t<T> wanted, std::type_identity_t<T> value)
+T atomicCAS(T *at, std::type_identity_t<T> expected, std::type_identity_t<T> value)
 {
-    return on_host::updated(at, [=](T seen) { return seen == wanted ? value : seen; });
+    return on_host::updated(at, [=](T seen) { return seen == expected ? value : seen; });
 }

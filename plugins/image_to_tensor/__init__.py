@@ -1,4 +1,4 @@
-"""A picture as it lies in memory to a model's input in one pass. See README.md."""
+"""An image as it lies in memory to a model's input in one pass. See README.md."""
 
 from __future__ import annotations
 

@@ -7,13 +7,13 @@ from ...ocr.types import Image
 from ...spec import InputSpec
 
 
-def detector_attributes(picture: Image, settings: InputSpec, to: int = 1) -> dict[str, int]:
-    """Return the attributes for one RGB picture (H, W, 3), as ``ocr.tensor.detector_input``.
+def detector_attributes(image: Image, settings: InputSpec, to: int = 1) -> dict[str, int]:
+    """Return the attributes for one RGB image (H, W, 3), as ``ocr.tensor.detector_input``.
 
     ``to`` is the tensor's dtype by its number in ONNX: 1 float32, 10 float16.
     """
-    fitted = letterbox_size(picture, settings.height, settings.width)
-    return _attributes(picture, fitted, settings.width, settings, to)
+    fitted = letterbox_size(image, settings.height, settings.width)
+    return _attributes(image, fitted, settings.width, settings, to)
 
 
 def line_attributes(line: Image, settings: InputSpec, width: int, to: int = 1) -> dict[str, int]:
@@ -23,7 +23,7 @@ def line_attributes(line: Image, settings: InputSpec, width: int, to: int = 1) -
 
 
 def _attributes(
-    picture: Image, fitted: tuple[int, int], width: int, settings: InputSpec, to: int
+    image: Image, fitted: tuple[int, int], width: int, settings: InputSpec, to: int
 ) -> dict[str, int]:
     rows, columns = fitted
     return {
@@ -32,6 +32,6 @@ def _attributes(
         "height": settings.height,
         "width": width,
         "pad": settings.pad,
-        "area": int(rows * columns < picture.shape[0] * picture.shape[1]),
+        "area": int(rows * columns < image.shape[0] * image.shape[1]),
         "to": to,
     }

@@ -7,14 +7,14 @@ from ..resizing import weights_text
 BODY = f"""
 <opset_import: ["" : 20], domain: "ocr_trt">
 ImageToTensor <rows, columns, height, width, pad, area, to>
-        (picture, color, mean, scale) => (tensor) {{
+        (image, color, mean, scale) => (tensor) {{
     zero = Constant <value_int = 0> ()
     one = Constant <value_int = 1> ()
     two = Constant <value_int = 2> ()
     last_axis = Constant <value_ints = [-1]> ()
     area_number = Constant <value_int: int = @area> ()
     is_area = Equal (area_number, one)
-    size = Shape (picture)
+    size = Shape (image)
     row_before = Gather (size, zero)
     row_pixels = Identity (row_before)
     row_after = Constant <value_int: int = @rows> ()
@@ -25,7 +25,7 @@ ImageToTensor <rows, columns, height, width, pad, area, to>
     column_after = Constant <value_int: int = @columns> ()
     column_results = Identity (column_after)
     {weights_text("column")}
-    pixels = Cast <to = 1> (picture)
+    pixels = Cast <to = 1> (image)
     planes = Transpose <perm = [2, 0, 1]> (pixels)
     of_columns = Transpose <perm = [1, 0]> (column_weights)
     narrow = MatMul (planes, of_columns)
@@ -46,8 +46,8 @@ ImageToTensor <rows, columns, height, width, pad, area, to>
     mixed = MatMul (color, flat)
     mean_column = Unsqueeze (mean, last_axis)
     scale_column = Unsqueeze (scale, last_axis)
-    centred = Sub (mixed, mean_column)
-    scaled = Mul (centred, scale_column)
+    centerd = Sub (mixed, mean_column)
+    scaled = Mul (centerd, scale_column)
     first_sizes = Constant <value_ints = [1, -1]> ()
     shape = Concat <axis = 0> (first_sizes, height_list, width_list)
     shaped = Reshape (scaled, shape)

@@ -1,16 +1,16 @@
-// ImageToTensor. A thread makes one result in every channel, the mean of a box of the picture.
+// ImageToTensor. A thread makes one result in every channel, the mean of a box of the image.
 #include "box.cuh"
-#include "pictures.cuh"
+#include "images.cuh"
 
 // The mean of a box. Sums along a row are whole and under 2^24; all of its pixels but the first and
 // the last count in full.
-__device__ Pixels<1> mean_of(const unsigned char *picture, int width, Box down, Box across)
+__device__ Pixels<1> mean_of(const unsigned char *image, int width, Box down, Box across)
 {
     float red = 0.0f, green = 0.0f, blue = 0.0f;
     const int left = across.first(), right = across.last(), bottom = down.last();
     const int of_first = across.overlap(left), of_last = right > left ? across.overlap(right) : 0;
     for (int y = down.first(); y <= bottom; ++y) {
-        const unsigned char *at = pixel(picture, width, y, left);
+        const unsigned char *at = pixel(image, width, y, left);
         int row_red = of_first * at[0], row_green = of_first * at[1], row_blue = of_first * at[2];
         int full_red = 0, full_green = 0, full_blue = 0;
         for (int x = left + 1; x < right; ++x) {
@@ -34,10 +34,10 @@ __device__ Pixels<1> mean_of(const unsigned char *picture, int width, Box down, 
 }
 
 template <typename T>
-__device__ void image_to_tensor(const unsigned char *__restrict__ picture,
+__device__ void image_to_tensor(const unsigned char *__restrict__ image,
                                 const float *__restrict__ color, const float *__restrict__ mean,
-                                const float *__restrict__ scale, int picture_height,
-                                int picture_width, int channels, int rows, int columns, int height,
+                                const float *__restrict__ scale, int image_height,
+                                int image_width, int channels, int rows, int columns, int height,
                                 int width, int pad, int area, T *__restrict__ tensor)
 {
     const int index = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -48,8 +48,8 @@ __device__ void image_to_tensor(const unsigned char *__restrict__ picture,
     const float padding = static_cast<float>(pad);
     Pixels<1> pixels = {{{padding}, {padding}, {padding}}};
     if (row < rows && column < columns) {
-        pixels = mean_of(picture, picture_width, box_of(row, picture_height, rows, area),
-                         box_of(column, picture_width, columns, area));
+        pixels = mean_of(image, image_width, box_of(row, image_height, rows, area),
+                         box_of(column, image_width, columns, area));
     }
     store<T, 1>(pixels, color, mean, scale, channels, static_cast<long long>(height) * width,
                 tensor + index);
@@ -57,11 +57,11 @@ __device__ void image_to_tensor(const unsigned char *__restrict__ picture,
 
 #define ENTRY(NAME, T)                                                                             \
     extern "C" __global__ void NAME(                                                               \
-        const unsigned char *picture, const float *color, const float *mean, const float *scale,   \
-        int picture_height, int picture_width, int channels, int rows, int columns, int height,    \
+        const unsigned char *image, const float *color, const float *mean, const float *scale,   \
+        int image_height, int image_width, int channels, int rows, int columns, int height,    \
         int width, int pad, int area, T *tensor)                                                   \
     {                                                                                              \
-        image_to_tensor<T>(picture, color, mean, scale, picture_height, picture_width, channels,   \
+        image_to_tensor<T>(image, color, mean, scale, image_height, image_width, channels,   \
                            rows, columns, height, width, pad, area, tensor);                       \
     }
 

@@ -16,13 +16,13 @@ THREADS = 128
 
 
 def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
-    """Return the launch for a picture (H, W, 3) uint8 and color, mean, scale, float32.
+    """Return the launch for an image (H, W, 3) uint8 and color, mean, scale, float32.
 
     Raises:
         ValueError: they are something else, or the attributes do not go together.
     """
-    picture, *colors = inputs
-    check_inputs("ImageToTensor", picture, colors, attributes)
+    image, *colors = inputs
+    check_inputs("ImageToTensor", image, colors, attributes)
     names = ("rows", "columns", "height", "width", "pad", "area")
     rows, columns, height, width, pad, area = (attributes[name] for name in names)
     if not (1 <= rows <= height and 1 <= columns <= width):
@@ -36,6 +36,6 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
         entry=ENTRIES[dtype == np.float16],
         blocks=blocks_for(height * width, THREADS),
         threads=THREADS,
-        numbers=(*picture.shape[:2], channels, rows, columns, height, width, pad, area),
+        numbers=(*image.shape[:2], channels, rows, columns, height, width, pad, area),
         outputs=(((1, channels, height, width), dtype),),
     )

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..image_inputs import COLORS, DTYPES, coloured
+from ..image_inputs import COLORS, DTYPES, colored
 from ..plugin import Array, Attributes, Example
 from ..resizing import weights
 
 
 def image_to_tensor(inputs: Sequence[Array], attributes: Attributes) -> Array:
-    """Resize, pad and normalise: see README.md for shapes and attributes."""
-    picture, *colors = inputs
+    """Resize, pad and normalize: see README.md for shapes and attributes."""
+    image, *colors = inputs
     names = ("rows", "columns", "height", "width", "pad")
     rows, columns, height, width, pad = (attributes[name] for name in names)
-    down = weights(picture.shape[0], rows, area=bool(attributes["area"]))
-    across = weights(picture.shape[1], columns, area=bool(attributes["area"]))
+    down = weights(image.shape[0], rows, area=bool(attributes["area"]))
+    across = weights(image.shape[1], columns, area=bool(attributes["area"]))
     padded = np.full((height, width, 3), pad, np.float64)
-    padded[:rows, :columns] = np.einsum("ry,yxc,kx->rkc", down, picture, across, optimize=True)
-    tensor = coloured(padded, colors).transpose(2, 0, 1)[None]
+    padded[:rows, :columns] = np.einsum("ry,yxc,kx->rkc", down, image, across, optimize=True)
+    tensor = colored(padded, colors).transpose(2, 0, 1)[None]
     return np.ascontiguousarray(tensor, DTYPES[attributes["to"]])
 
 
@@ -36,22 +36,22 @@ _CASES = {
     "odd width": ((11, 13), (6, 7), (6, 11), 0),
     "long and thin": ((2, 300), (2, 16), (3, 16), 1),
 }
-"""Sizes of the picture, of the fitted one and of the tensor; area."""
+"""Sizes of the image, of the fitted one and of the tensor; area."""
 
 
 def examples() -> list[Example]:
-    """Return noise in all colours, on sides that grow, shrink and stay."""
+    """Return noise in all colors, on sides that grow, shrink and stay."""
     rng, found = np.random.default_rng(0), []
     for number, (name, (size, (rows, columns), (height, width), area)) in enumerate(_CASES.items()):
         to, dtype = list(DTYPES.items())[number % 2]
         color = list(COLORS.values())[number % 3]
         mean = rng.uniform(0, 200, len(color)).astype(np.float32)
         scale = rng.choice([1 / 255, 0.02, 1.0], len(color)).astype(np.float32)
-        picture = rng.integers(0, 256, (*size, 3), np.uint8)
+        image = rng.integers(0, 256, (*size, 3), np.uint8)
         attributes = {
             "rows": rows, "columns": columns, "height": height, "width": width,
             "pad": int(rng.integers(256)), "area": area, "to": to,
         }  # fmt: skip
-        inputs = (picture, color, mean, scale)
+        inputs = (image, color, mean, scale)
         found.append(Example(name=f"{dtype} {name}", inputs=inputs, attributes=attributes))
     return found

@@ -1,6 +1,6 @@
 // MaxUnpool2d on linear NCHW. A thread spreads N values side by side: it loads N values and N
 // places and stores 2 x 2N values, most of them zero. Value row r becomes the rows 2r and 2r + 1.
-// 2N values are 16 bytes, so that neighbouring threads store without gaps.
+// 2N values are 16 bytes, so that neighboring threads store without gaps.
 // On HWC8 a thread spreads the eight channels of one pixel.
 #include "elements.cuh"
 

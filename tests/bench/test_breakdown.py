@@ -21,9 +21,9 @@ def lines(folder: Path, *rows: tuple[int, int, str]) -> RecognizerResult:
     folder.mkdir()
     labels = []
     for number, (width, contrast, text) in enumerate(rows):
-        picture = np.full((32, width, 3), 100, np.uint8)
-        picture[:, ::2] += np.uint8(contrast)
-        cv2.imwrite(str(folder / f"{number}.png"), picture)
+        image = np.full((32, width, 3), 100, np.uint8)
+        image[:, ::2] += np.uint8(contrast)
+        cv2.imwrite(str(folder / f"{number}.png"), image)
         labels.append({"file": f"{number}.png", "text": text})
     (folder / "labels.json").write_text(json.dumps(labels))
     crops = load_dataset(folder).crops
@@ -45,7 +45,7 @@ def test_lines_go_to_their_kinds(recognizer_spec: RecognizerSpec, tmp_path: Path
         ("up to 32", 2), ("up to 64", 2), ("over 64, squeezed", 1),
     ]  # fmt: skip
     assert [(row.name, row.samples) for row in contrast.strata] == [
-        ("below 64 grey levels", 2), ("64 to 127", 2), ("from 128", 1),
+        ("below 64 gray levels", 2), ("64 to 127", 2), ("from 128", 1),
     ]  # fmt: skip
     assert [(row.name, row.samples) for row in length.strata] == [
         ("1 to 3", 1), ("4 to 6", 1), ("7 to 10", 1), ("11 to 20", 1), ("from 21", 1),
@@ -59,10 +59,10 @@ def test_lines_go_to_their_kinds(recognizer_spec: RecognizerSpec, tmp_path: Path
 
 
 def test_recall_by_the_height_that_the_detector_sees(
-    detector_spec: DetectorSpec, pictures: Path
+    detector_spec: DetectorSpec, images: Path
 ) -> None:
-    """48x80 pictures are 1.2 times as large in an input of 64x96: 15 pixels become 18."""
-    scenes = load_dataset(pictures).scenes
+    """48x80 images are 1.2 times as large in an input of 64x96: 15 pixels become 18."""
+    scenes = load_dataset(images).scenes
     nothing = np.zeros((0, 4, 2), np.float32)
 
     def result(*found: np.ndarray) -> DetectorResult:

@@ -15,7 +15,7 @@ from ocr_trt.calibration.images import load_calibration
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.bundle import Bundle, load_bundle
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
-from ocr_trt.engines.tensorflow import competitors as rivals
+from ocr_trt.engines.tensorflow import competitors as competitors
 from ocr_trt.engines.tensorflow.baseline import TensorFlowRunner
 from ocr_trt.measure.latency import LatencySettings
 from ocr_trt.measure.load import LoadSettings
@@ -28,18 +28,18 @@ QUICK = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
 
 
 def built(spec: DetectorSpec | RecognizerSpec, output: Path, target: str = "onnxruntime") -> Bundle:
-    wanted = BuildRequest(
+    expected = BuildRequest(
         spec=spec, targets=(target,), precision="fp32", output=output, latency=QUICK
     )
-    return load_bundle(build(wanted)[0].folder)
+    return load_bundle(build(expected)[0].folder)
 
 
 def test_without_labels_agreement_with_the_model_is_measured(
-    recognizer_spec: RecognizerSpec, pictures: Path, tmp_path: Path
+    recognizer_spec: RecognizerSpec, images: Path, tmp_path: Path
 ) -> None:
-    (pictures / "labels.json").unlink()
+    (images / "labels.json").unlink()
     bundle = built(recognizer_spec, tmp_path / "a")
-    (model,) = compare([bundle], load_dataset(pictures), QUICK, SilentReporter()).models
+    (model,) = compare([bundle], load_dataset(images), QUICK, SilentReporter()).models
     assert model.accuracy_against == "model"
     baseline, reference, engine = model.systems
     assert reference.accuracy is None
@@ -57,12 +57,12 @@ def test_without_labels_agreement_with_the_model_is_measured(
 
 
 def test_no_labels_and_no_model_leave_a_note(
-    recognizer_spec: RecognizerSpec, pictures: Path, tmp_path: Path
+    recognizer_spec: RecognizerSpec, images: Path, tmp_path: Path
 ) -> None:
-    (pictures / "labels.json").unlink()
+    (images / "labels.json").unlink()
     bundle = built(recognizer_spec, tmp_path / "a")
     moved = Path(bundle.folder.rename(tmp_path / "moved-away-from-its-model"))
-    report = compare([load_bundle(moved)], load_dataset(pictures), QUICK, SilentReporter())
+    report = compare([load_bundle(moved)], load_dataset(images), QUICK, SilentReporter())
     assert report.models[0].systems[0].accuracy is None
     assert any("no baseline" in note for note in report.notes)
     assert any("has no labels, and there is no model to agree with" in n for n in report.notes)
@@ -99,10 +99,10 @@ def test_source_may_be_a_link(recognizer_spec: RecognizerSpec, tmp_path: Path) -
 
 
 def test_detector_and_recognizer_are_compared_together(
-    detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, pictures: Path, tmp_path: Path
+    detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, images: Path, tmp_path: Path
 ) -> None:
     bundles = [built(detector_spec, tmp_path / "a"), built(recognizer_spec, tmp_path / "b")]
-    dataset = load_dataset(pictures)
+    dataset = load_dataset(images)
     assert compare(bundles[:1], dataset, QUICK, SilentReporter()).end_to_end is None
     both = compare(bundles, dataset, QUICK, SilentReporter()).end_to_end
     assert both is not None
@@ -112,8 +112,8 @@ def test_detector_and_recognizer_are_compared_together(
     for row in both.systems:
         assert row.accuracy is not None
         assert (row.accuracy.e2e_hmean, row.accuracy.hmean) == (0.0, None), "they are untrained"
-    (pictures / "labels.json").unlink()
-    agreement = compare(bundles, load_dataset(pictures), QUICK, SilentReporter()).end_to_end
+    (images / "labels.json").unlink()
+    agreement = compare(bundles, load_dataset(images), QUICK, SilentReporter()).end_to_end
     assert agreement is not None
     assert agreement.accuracy_against == "model"
     assert agreement.systems[1].accuracy is not None
@@ -128,16 +128,16 @@ def test_nothing_that_can_be_timed_is_no_error(detector_spec: DetectorSpec, tmp_
     assert [row.latencies for row in model.systems] == [()]
 
 
-def test_typed_graphs_give_what_the_build_found(
-    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+def test_quantized_graphs_give_what_the_build_found(
+    detector_spec: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     """The rest of an int8 graph for NVIDIA is fp16, and is rounded here as it was there."""
     pytest.importorskip("tensorrt_rtx")
     budget = detector_spec.accuracy.model_copy(update={"max_loss": 100.0})
     request = BuildRequest(
         spec=detector_spec.model_copy(update={"accuracy": budget}), targets=("tensorrt-rtx",),
-        precision="int8", output=tmp_path / "out", latency=QUICK, samples=load_dataset(pictures),
-        calibration=load_calibration(pictures, detector_spec),
+        precision="int8", output=tmp_path / "out", latency=QUICK, samples=load_dataset(images),
+        calibration=load_calibration(images, detector_spec),
     )  # fmt: skip
     (result,) = build(request)
     assert result.bundle is not None
@@ -145,28 +145,28 @@ def test_typed_graphs_give_what_the_build_found(
     assert verdict is not None
     assert verdict.metric is not None
     bundle = load_bundle(result.folder)
-    (model,) = compare([bundle], load_dataset(pictures), QUICK, SilentReporter()).models
+    (model,) = compare([bundle], load_dataset(images), QUICK, SilentReporter()).models
     accuracy = model.systems[-1].accuracy
     assert accuracy is not None
     assert accuracy.hmean == verdict.metric.engine
     opened = engine_system(bundle, "x").engine.runner()
-    picture = np.random.default_rng(0).uniform(0, 1, (1, *opened.shape)).astype(np.float32)
+    image = np.random.default_rng(0).uniform(0, 1, (1, *opened.shape)).astype(np.float32)
     exact = runner_from_model(
         onnx.load(bundle.path(bundle.manifest.engines[0].model)), label="x", max_batch=1
     )
-    assert not np.array_equal(opened.run(picture), exact.run(picture)), "fp16 is rounded"
+    assert not np.array_equal(opened.run(image), exact.run(image)), "fp16 is rounded"
 
 
-def test_rivals_are_timed_beside_the_model_and_what_cannot_run_it_is_a_note(
-    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+def test_competitors_are_timed_beside_the_model_and_what_cannot_run_it_is_a_note(
+    detector_spec: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
-    bundle, dataset = built(detector_spec, tmp_path / "a"), load_dataset(pictures)
-    report = compare([bundle], dataset, QUICK, SilentReporter(), Extras(rivals=True))
+    bundle, dataset = built(detector_spec, tmp_path / "a"), load_dataset(images)
+    report = compare([bundle], dataset, QUICK, SilentReporter(), Extras(competitors=True))
     (model,) = report.models
     assert [row.kind for row in model.systems] == [
-        "baseline", "reference", "rival", "rival", "engine",
+        "baseline", "reference", "competitor", "competitor", "engine",
     ]  # fmt: skip
-    eager, openvino = (row for row in model.systems if row.kind == "rival")
+    eager, openvino = (row for row in model.systems if row.kind == "competitor")
     assert eager.label == "tensorflow eager"
     assert openvino.label.startswith("openvino as it is (")
     for row in (eager, openvino):
@@ -182,17 +182,17 @@ def test_rivals_are_timed_beside_the_model_and_what_cannot_run_it_is_a_note(
     assert "\n" not in note
 
 
-def test_a_rival_with_other_numbers_is_seen(
+def test_a_competitor_with_other_numbers_is_seen(
     recognizer_spec: RecognizerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wrong(self: TensorFlowRunner, feed: object) -> np.ndarray:
         return execute(self, feed) + (0.5 if self.label == "tensorflow eager" else 0.0)
 
-    execute = rivals.TensorFlowRunner.execute
+    execute = competitors.TensorFlowRunner.execute
     monkeypatch.setattr(TensorFlowRunner, "execute", wrong)
     bundle = built(recognizer_spec, tmp_path / "a")
-    (model,) = compare([bundle], None, QUICK, SilentReporter(), Extras(rivals=True)).models
-    found = {row.label: row for row in model.systems if row.kind == "rival"}
+    (model,) = compare([bundle], None, QUICK, SilentReporter(), Extras(competitors=True)).models
+    found = {row.label: row for row in model.systems if row.kind == "competitor"}
     assert len(found) == 3
     other = found["tensorflow eager, other numbers"]
     assert other.difference == pytest.approx(0.5, abs=1e-4)

@@ -20,7 +20,7 @@ from ocr_trt.spec import DetectorSpec, RecognizerSpec
 
 
 def measured(spec: DetectorSpec | RecognizerSpec, folder: Path, *kinds: str) -> Measured:
-    """Systems named baseline or by target and precision; detectors found what is labelled."""
+    """Systems named baseline or by target and precision; detectors found what is labeled."""
 
     def refuse(width: int) -> Any:
         raise AssertionError("nothing is run here")
@@ -45,7 +45,7 @@ def measured(spec: DetectorSpec | RecognizerSpec, folder: Path, *kinds: str) -> 
 def fixed_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every box is read as "WORD1", but by the baseline, which reads nothing; none is timed."""
 
-    def read(recognizer: Engine, picture: Any, quads: Any, scores: Any) -> list[TextLine]:
+    def read(recognizer: Engine, image: Any, quads: Any, scores: Any) -> list[TextLine]:
         assert len(scores) == len(quads)
         if recognizer.label == "tf":
             return []
@@ -74,30 +74,30 @@ def test_engines_are_paired(
     why: str,
     detector_spec: DetectorSpec,
     recognizer_spec: RecognizerSpec,
-    pictures: Path,
+    images: Path,
 ) -> None:
     models = [
-        measured(detector_spec, pictures, *finders),
-        measured(recognizer_spec, pictures, *readers),
+        measured(detector_spec, images, *finders),
+        measured(recognizer_spec, images, *readers),
     ]
-    found = end_to_end(models, load_dataset(pictures), 0.01, SilentReporter(), [])
+    found = end_to_end(models, load_dataset(images), 0.01, SilentReporter(), [])
     assert (found and [row.label for row in found.systems]) == pairs, why
     two = [*models, models[0]]
-    assert end_to_end(two, load_dataset(pictures), 0.01, SilentReporter(), []) is None, (
+    assert end_to_end(two, load_dataset(images), 0.01, SilentReporter(), []) is None, (
         "two detectors"
     )
 
 
 @pytest.mark.usefixtures("fixed_reading")
 def test_a_line_counts_if_its_text_is_right(
-    detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, pictures: Path
+    detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, images: Path
 ) -> None:
     names = ("baseline", "a int8")
     models = [
-        measured(detector_spec, pictures, *names),
-        measured(recognizer_spec, pictures, *names),
+        measured(detector_spec, images, *names),
+        measured(recognizer_spec, images, *names),
     ]
-    found = end_to_end(models, load_dataset(pictures), 0.01, SilentReporter(), [])
+    found = end_to_end(models, load_dataset(images), 0.01, SilentReporter(), [])
     assert found is not None
     baseline, engine = (row.accuracy for row in found.systems)
     assert baseline is not None
@@ -113,14 +113,14 @@ def test_a_line_counts_if_its_text_is_right(
 
 
 def test_labels_without_texts_leave_a_note(
-    detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, pictures: Path
+    detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, images: Path
 ) -> None:
-    labels = pictures / "labels.json"
+    labels = images / "labels.json"
     labels.write_text(labels.read_text().replace('"text"', '"other"'))
     models = [
-        measured(detector_spec, pictures, "a int8"),
-        measured(recognizer_spec, pictures, "a int8"),
+        measured(detector_spec, images, "a int8"),
+        measured(recognizer_spec, images, "a int8"),
     ]
     notes: list[str] = []
-    assert end_to_end(models, load_dataset(pictures), 0.01, SilentReporter(), notes) is None
+    assert end_to_end(models, load_dataset(images), 0.01, SilentReporter(), notes) is None
     assert "no scene of" in notes[0]

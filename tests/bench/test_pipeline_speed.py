@@ -1,4 +1,4 @@
-"""Whole pictures: which stage takes how long, one worker and several."""
+"""Whole images: which stage takes how long, one worker and several."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from tests.pipeline.functions import (
 def files(tmp_path: Path) -> list[Path]:
     paths = []
     for number in range(3):
-        picture = np.zeros((64, 64, 3), np.uint8)
-        picture[4:12, 4:20] = 200
+        image = np.zeros((64, 64, 3), np.uint8)
+        image[4:12, 4:20] = 200
         paths.append(tmp_path / f"{number}.png")
-        cv2.imwrite(str(paths[-1]), picture)
+        cv2.imwrite(str(paths[-1]), image)
     return paths
 
 
@@ -70,7 +70,7 @@ def test_time_is_booked_on_the_stage_that_takes_it(files: list[Path]) -> None:
     assert 15 <= slower.stages["recognize"] < 150
     assert sum(slower.stages.values()) == pytest.approx(1000 / slower.throughput, rel=0.5)
     assert slower.throughput < 1 / 0.045
-    assert (slower.workers, slower.pictures) == (1, 3)
+    assert (slower.workers, slower.images) == (1, 3)
     assert slower.passes == faster.passes >= 2, "they take turns until the faster one is done"
     assert faster.throughput > slower.throughput
 
@@ -83,7 +83,7 @@ def test_several_workers_are_timed_where_an_engine_takes_several_batches(
     def open_again(bundle: str, mode: str) -> Engine:
         opened.append((bundle, mode))
         again = dict(zip(("finder", "reader"), pair(0.03, 0.015), strict=True))[bundle]
-        again.runner().lanes = 2
+        again.runner().streams = 2
         return again
 
     monkeypatch.setattr(module, "engine_from_bundle", open_again)
@@ -107,8 +107,8 @@ def test_tiles_are_booked_too(files: list[Path]) -> None:
 
 def test_the_report_shows_them() -> None:
     stages = {stage: float(number) for number, stage in enumerate(STAGES)}
-    one = PipelineSpeed(workers=1, pictures=3, passes=2, throughput=2.0, stages=stages)
-    two = PipelineSpeed(workers=2, pictures=3, passes=2, throughput=5.0)
+    one = PipelineSpeed(workers=1, images=3, passes=2, throughput=2.0, stages=stages)
+    two = PipelineSpeed(workers=2, images=3, passes=2, throughput=5.0)
     rows = (
         SystemRow(label="tf", kind="baseline", pipeline=(one,)),
         SystemRow(label="a", kind="engine", pipeline=(one, two)),

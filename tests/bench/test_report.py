@@ -13,7 +13,7 @@ from ocr_trt.bench.report import (
     LATENCY_HEADER,
     accuracy_rows,
     latency_rows,
-    without_pictures,
+    without_images,
     write_report,
 )
 from ocr_trt.bench.results import Breakdown, ModelReport, Report, StratumRow, SystemRow
@@ -43,7 +43,7 @@ def end_to_end() -> ModelReport:
         intervals={"e2e_hmean": bounds(0.6, 0.75)},
     )  # fmt: skip
     shown = Sample(
-        picture=PIXEL, caption=HOSTILE, truth=HOSTILE, baseline="a", engine="b", change="worse"
+        image=PIXEL, caption=HOSTILE, truth=HOSTILE, baseline="a", engine="b", change="worse"
     )
     engine = SystemRow(
         label="openvino int8", kind="engine", accuracy=read,
@@ -51,7 +51,7 @@ def end_to_end() -> ModelReport:
             Difference(measure="e2e_hmean", value=-0.01, interval=bounds(-0.02, 0.001)),
         ),
         changes=Changes(
-            unit="pictures", samples=20, worse=30, better=1, neither=0, p_value=0.01,
+            unit="images", samples=20, worse=30, better=1, neither=0, p_value=0.01,
             shown=(shown,),
         ),
     )  # fmt: skip
@@ -65,7 +65,7 @@ def end_to_end() -> ModelReport:
 
 def load(rate: float) -> Load:
     waits = waits_from_seconds([0.010, 0.020, 0.040])
-    behind = open_loop_from_times(rate, [0.0, 0.2, 0.4, 0.6], [0.5], 1.0, lanes=1)
+    behind = open_loop_from_times(rate, [0.0, 0.2, 0.4, 0.6], [0.5], 1.0, streams=1)
     return Load(closed=(ClosedLoop(clients=2, throughput=rate, waits=waits),), open=(behind,))
 
 
@@ -78,7 +78,7 @@ def report(name: str = "det") -> Report:
         ),
         SystemRow(label="onnxruntime fp32", kind="reference", latencies=(stats(80),)),
         SystemRow(
-            label="tensorflow eager", kind="rival", latencies=(stats(125),), difference=2e-6,
+            label="tensorflow eager", kind="competitor", latencies=(stats(125),), difference=2e-6,
             note="its output differs a little",
         ),
         SystemRow(
@@ -158,7 +158,7 @@ def test_reports_are_written_and_the_page_stands_alone(tmp_path: Path) -> None:
         for cell in line.strip("| ").split(" | "):
             assert cell in page.text
     for told in (
-        *("31 of 20 pictures changed: 30 worse, 1 better", "BCa bootstrap"),
+        *("31 of 20 images changed: 30 worse, 1 better", "BCa bootstrap"),
         *("tensorflow eager: its output differs a little.", "no coordinated omission"),
     ):
         assert told in text
@@ -169,13 +169,13 @@ def test_reports_are_written_and_the_page_stands_alone(tmp_path: Path) -> None:
     )
 
 
-def test_every_picture_and_plot_has_words(tmp_path: Path) -> None:
+def test_every_image_and_plot_has_words(tmp_path: Path) -> None:
     write_report(report(), tmp_path / "report")
     text = (tmp_path / "report" / "report.html").read_text()
     plots = re.findall(r'<div role="img" aria-label="([^"]+)"><svg', text)
     assert len(plots) == text.count("<svg")
     assert "det openvino int8 at batch 1: 20.00 ms" in plots[0]
-    assert "det openvino int8, clients 2: 50.0 pictures/s" in plots[1]
+    assert "det openvino int8, clients 2: 50.0 images/s" in plots[1]
     assert "det openvino int8 at 4/s: 550.00 and 800.00 ms" in plots[1]
     assert "openvino int8: -1.00 [-2.00, +0.10] points" in plots[2]
     assert text.count("<img") == len(re.findall(r'<img src="[^"]+" alt="[^"]+">', text)) == 1
@@ -187,18 +187,18 @@ def test_without_load_nothing_is_said_of_it(tmp_path: Path) -> None:
     plain = report().model_copy(update={"models": (model.model_copy(update={"systems": rows}),)})
     write_report(plain, tmp_path / "report")
     text = (tmp_path / "report" / "report.html").read_text()
-    assert "Load, one picture per request" not in text
+    assert "Load, one image per request" not in text
     assert "Open loop" not in text
-    assert "Rivals: the model as it is" in text
+    assert "Competitors: the model as it is" in text
     assert text.count("<svg") == 2
 
 
-def test_plain_data_is_without_pictures() -> None:
+def test_plain_data_is_without_images() -> None:
     assert PIXEL in report().model_dump_json()
-    data = without_pictures(report())
+    data = without_images(report())
     assert PIXEL not in json.dumps(data)
     assert data["end_to_end"]["systems"][1]["changes"]["worse"] == 30
-    assert without_pictures(report().model_copy(update={"end_to_end": None}))["models"]
+    assert without_images(report().model_copy(update={"end_to_end": None}))["models"]
 
 
 def test_report_replaces_a_report_but_nothing_else(tmp_path: Path) -> None:
@@ -211,12 +211,12 @@ def test_report_replaces_a_report_but_nothing_else(tmp_path: Path) -> None:
         write_report(report(), tmp_path / "other")
 
 
-def test_worst_samples_come_worst_first_with_their_pictures(pictures: Path) -> None:
+def test_worst_samples_come_worst_first_with_their_images(images: Path) -> None:
     from ocr_trt.measure.accuracy import DetectorResult, RecognizerResult
     from ocr_trt.ocr.dataset import load_dataset
     from ocr_trt.ocr.metrics.detection import match_image
 
-    dataset = load_dataset(pictures)
+    dataset = load_dataset(images)
     read = RecognizerResult(
         crops=dataset.crops, texts=("word0", "w0rd1", "x"), text_scores=(1.0, 0.9, 0.8)
     )
@@ -225,7 +225,7 @@ def test_worst_samples_come_worst_first_with_their_pictures(pictures: Path) -> N
         ("word2", "x", "-"),
         ("word1", "w0rd1", "-"),
     ]
-    assert all(s.picture.startswith("data:image/jpeg;base64,") for s in samples)
+    assert all(s.image.startswith("data:image/jpeg;base64,") for s in samples)
     nothing = np.zeros((0, 4, 2), np.float32)
     found = DetectorResult(
         scenes=dataset.scenes,

@@ -177,11 +177,11 @@ def test_a_comparison_with_rooflines(
     monkeypatch.setattr(profile, "_SECONDS", 0.05)
     monkeypatch.setattr(peaks_module, "_MATRIX", 256)
     quick = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
-    wanted = BuildRequest(
+    expected = BuildRequest(
         spec=recognizer_spec, targets=("openvino", "onnxruntime"), precision="fp32",
         output=tmp_path / "bundles", latency=quick,
     )  # fmt: skip
-    bundles = [load_bundle(built.folder) for built in build(wanted)]
+    bundles = [load_bundle(built.folder) for built in build(expected)]
     report = compare(bundles, None, quick, SilentReporter(), Extras(rooflines=True))
     assert report.peaks is not None
     assert report.peaks.memory > 1e8

@@ -18,9 +18,9 @@ from ocr_trt.spec import RecognizerSpec
 
 
 @pytest.fixture
-def detector(wanted: BuildRequest) -> Bundle:
+def detector(expected: BuildRequest) -> Bundle:
     """Of three convolutions, batch 1."""
-    return load_bundle(build(wanted)[0].folder)
+    return load_bundle(build(expected)[0].folder)
 
 
 def as_recognizer(bundle: Bundle, spec: RecognizerSpec) -> Bundle:
@@ -29,9 +29,9 @@ def as_recognizer(bundle: Bundle, spec: RecognizerSpec) -> Bundle:
     return Bundle(folder=bundle.folder, manifest=manifest)
 
 
-def check(text: str, bundles: list[Bundle], *, is_labelled: bool = True) -> None:
+def check(text: str, bundles: list[Bundle], *, is_labeled: bool = True) -> None:
     (rule,) = rules_from_text(text)
-    check_suited(rule, bundles, is_labelled=is_labelled)
+    check_suited(rule, bundles, is_labeled=is_labeled)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_a_detector_has_not(rule: str, message: str, detector: Bundle) -> N
 
 def test_what_it_has(detector: Bundle, recognizer_spec: RecognizerSpec) -> None:
     for rule in ("hmean<88", "recall<80", "latency>9", "latency@1>9", "p99>1.1x", "speedup<2"):
-        check(rule, [detector], is_labelled=False)
+        check(rule, [detector], is_labeled=False)
     both = [detector, as_recognizer(detector, recognizer_spec)]
     for rule in ("hmean<88", "cer>3", "e2e_recall<80", "latency@4>9", "loose_word_accuracy<9"):
         check(rule, both)
@@ -59,8 +59,8 @@ def test_what_it_has(detector: Bundle, recognizer_spec: RecognizerSpec) -> None:
     check("cer>3", three)
     with pytest.raises(UserError, match="given are one detector and one recognizer and one rec"):
         check("e2e_hmean<60", three)
-    with pytest.raises(UserError, match="loose_word_accuracy needs pictures with labels"):
-        check("loose_word_accuracy<9", both, is_labelled=False)
+    with pytest.raises(UserError, match="loose_word_accuracy needs images with labels"):
+        check("loose_word_accuracy<9", both, is_labeled=False)
     with pytest.raises(UserError, match="batch 16 is not timed, but 1, 4"):
         check("latency@16>9", both)
 

@@ -29,7 +29,7 @@ def report(
         accuracy=own,
         differences=(Difference(measure=measure, value=value, interval=bounds),),
         changes=Changes(
-            unit="words" if role == "recognizer" else "pictures", samples=samples, worse=changed,
+            unit="words" if role == "recognizer" else "images", samples=samples, worse=changed,
             better=0, neither=0, p_value=0.5,
         ),
     )  # fmt: skip
@@ -65,7 +65,7 @@ def report(
         (report(-0.4, 0.3, role="end-to-end", allowed=None), "unsure", "up to 0.40 points"),
         (report(-0.4, -0.3, role="end-to-end", allowed=None), "worse", "Less accurate"),
         (report(0.0, 0.0, changed=0), "good", "The same as the model on every sample"),
-        (report(None), "unsure", "Only 50 pictures: too few to tell"),
+        (report(None), "unsure", "Only 50 images: too few to tell"),
         (report(-0.4, -0.1, against="model"), "good", "less than the 0.5 points allowed"),
         (report(-0.9, -0.1, against="model"), "unsure", "perhaps by more than"),
         (report(-0.9, -0.7, against="model"), "worse", "model by more than"),
@@ -82,15 +82,15 @@ def test_figures_and_their_sureness_are_told() -> None:
     assert told.speed == "4.0 times as fast as the model it came from"
     assert told.figures == "hmean 89.90 against 90.00, -0.10 points."
     assert told.sureness == (
-        "With 95 % confidence the difference is between -0.60 and +0.40 points, on 50 pictures "
-        "like these. 9 of 50 pictures changed: 9 worse, 0 better (so uneven by chance: p = 0.5)."
+        "With 95 % confidence the difference is between -0.60 and +0.40 points, on 50 images "
+        "like these. 9 of 50 images changed: 9 worse, 0 better (so uneven by chance: p = 0.5)."
     )
 
 
 def test_nothing_changed_is_no_certainty() -> None:
     """None in 50 leaves 5.8 % (Clopper and Pearson, one-sided)."""
     (told,) = summaries(report(0.0, 0.0, changed=0))
-    assert "less than 5.8 % of pictures like these do" in told.sureness
+    assert "less than 5.8 % of images like these do" in told.sureness
 
 
 @pytest.mark.parametrize(
@@ -111,19 +111,17 @@ def test_what_rounds_to_nothing_has_no_minus() -> None:
     ]  # fmt: skip
 
 
-def test_speed_of_whole_pictures_is_told() -> None:
+def test_speed_of_whole_images_is_told() -> None:
     found = report(-0.4, 0.1, role="end-to-end")
     assert found.end_to_end is not None
-    speeds = [
-        PipelineSpeed(workers=1, pictures=3, passes=1, throughput=rate) for rate in (2.0, 5.0)
-    ]
+    speeds = [PipelineSpeed(workers=1, images=3, passes=1, throughput=rate) for rate in (2.0, 5.0)]
     rows = tuple(
         row.model_copy(update={"pipeline": (speed,)})
         for row, speed in zip(found.end_to_end.systems, speeds, strict=True)
     )
     timed = found.end_to_end.model_copy(update={"systems": rows})
     (summary,) = summaries(found.model_copy(update={"end_to_end": timed}))
-    assert summary.speed == "2.5 times as many pictures per second"
+    assert summary.speed == "2.5 times as many images per second"
     alone = timed.model_copy(update={"systems": rows[1:]})
     (summary,) = summaries(found.model_copy(update={"end_to_end": alone}))
-    assert summary.speed == "5.0 pictures per second"
+    assert summary.speed == "5.0 images per second"

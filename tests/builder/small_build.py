@@ -51,7 +51,7 @@ def small_spec(folder: Path, output: str = "map") -> DetectorSpec:
     return spec
 
 
-def small_request(folder: Path, pictures: Path, cache: BuildCache) -> BuildRequest:
+def small_request(folder: Path, images: Path, cache: BuildCache) -> BuildRequest:
     """Ask for an engine of a model in ``folder``."""
     spec = small_spec(folder)
     return BuildRequest(
@@ -59,8 +59,8 @@ def small_request(folder: Path, pictures: Path, cache: BuildCache) -> BuildReque
         targets=("openvino",),
         precision="int8",
         output=folder / "first",
-        calibration=load_calibration(pictures, spec),
-        samples=load_dataset(pictures),
+        calibration=load_calibration(images, spec),
+        samples=load_dataset(images),
         latency=LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3),
         cache=cache,
     )

@@ -42,7 +42,7 @@ QUICK = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
 
 
 def request(spec: DetectorSpec | RecognizerSpec, output: Path, **change: Any) -> BuildRequest:
-    wanted: dict[str, Any] = {
+    build_request: dict[str, Any] = {
         "spec": spec,
         "targets": ("openvino",),
         "precision": "fp32",
@@ -50,7 +50,7 @@ def request(spec: DetectorSpec | RecognizerSpec, output: Path, **change: Any) ->
         "latency": QUICK,
         "settings": BuildSettings(max_batch=spec.input.max_batch),
     }
-    return BuildRequest(**{**wanted, **change})
+    return BuildRequest(**{**build_request, **change})
 
 
 def generous(spec: Any) -> Any:
@@ -59,7 +59,7 @@ def generous(spec: Any) -> Any:
     return spec.model_copy(update={"accuracy": budget})
 
 
-def test_fp32_build_needs_no_pictures(detector_spec: DetectorSpec, tmp_path: Path) -> None:
+def test_fp32_build_needs_no_images(detector_spec: DetectorSpec, tmp_path: Path) -> None:
     (result,) = build(request(detector_spec, tmp_path))
     assert result.error is None
     manifest = load_bundle(result.folder).manifest
@@ -76,14 +76,16 @@ def test_fp32_build_needs_no_pictures(detector_spec: DetectorSpec, tmp_path: Pat
 
 
 def test_int8_engine_does_not_run_where_its_sums_would_be_clipped(
-    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    detector_spec: DetectorSpec, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = generous(detector_spec)
-    wanted = request(spec, tmp_path, precision="int8", calibration=load_calibration(pictures, spec))
+    build_request = request(
+        spec, tmp_path, precision="int8", calibration=load_calibration(images, spec)
+    )
     largest = []
     for exact in (False, True):
         monkeypatch.setattr(openvino, "has_exact_int8", lambda exact=exact: exact)
-        (result,) = build(wanted)
+        (result,) = build(build_request)
         assert result.bundle is not None
         weights = [
             np.abs(onnx.numpy_helper.to_array(tensor)).max()
@@ -120,7 +122,7 @@ def test_int8_build_for_two_targets(
     role: str,
     detector_spec: DetectorSpec,
     recognizer_spec: RecognizerSpec,
-    pictures: Path,
+    images: Path,
     tmp_path: Path,
 ) -> None:
     spec = generous(detector_spec if role == "detector" else recognizer_spec)
@@ -130,8 +132,8 @@ def test_int8_build_for_two_targets(
             tmp_path,
             targets=("openvino", "onnxruntime"),
             precision="int8",
-            calibration=load_calibration(pictures, spec),
-            samples=load_dataset(pictures),
+            calibration=load_calibration(images, spec),
+            samples=load_dataset(images),
         )
     )
     for result in results:
@@ -139,10 +141,10 @@ def test_int8_build_for_two_targets(
         manifest = load_bundle(result.folder).manifest
         assert manifest.precision == "int8"
         assert manifest.calibration is not None
-        assert manifest.calibration.pictures == 3
+        assert manifest.calibration.images == 3
         assert manifest.verdict is not None
         assert manifest.verdict.metric is not None
-        assert manifest.verdict.metric.labelled
+        assert manifest.verdict.metric.labeled
         assert manifest.verdict.metric.engine_run_by.startswith(result.target)
         assert manifest.node_precisions
         assert [entry.width for entry in manifest.engines] == list(spec.widths)
@@ -154,13 +156,13 @@ def test_int8_build_for_two_targets(
 def test_a_line_is_read_the_same_alone_and_among_others(
     precision: str,
     recognizer_spec: RecognizerSpec,
-    pictures: Path,
+    images: Path,
     tmp_path: Path,
     rng: np.random.Generator,
 ) -> None:
     """int8 has the tolerance of fp32: ranges are fixed by the calibration, not by the batch."""
     spec = generous(recognizer_spec)
-    data = {"calibration": load_calibration(pictures, spec), "samples": load_dataset(pictures)}
+    data = {"calibration": load_calibration(images, spec), "samples": load_dataset(images)}
     targets = ("openvino", "onnxruntime")
     change = data if precision == "int8" else {}
     lines = [rng.integers(0, 256, (20, w, 3), dtype=np.uint8) for w in (5, 18, 19, 40, 200)]
@@ -179,20 +181,20 @@ def test_a_line_is_read_the_same_alone_and_among_others(
 
 
 def test_target_that_cannot_run_gets_the_metric_of_its_graph(
-    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+    detector_spec: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
-    wanted = request(
+    build_request = request(
         generous(detector_spec),
         tmp_path,
         targets=("tensorrt-rtx",),
-        samples=load_dataset(pictures),
+        samples=load_dataset(images),
     )
-    (result,) = build(wanted)
+    (result,) = build(build_request)
     verdict = load_bundle(result.folder).manifest.verdict
     assert verdict is not None
     assert verdict.metric is not None
-    assert verdict.metric.engine_run_by == "onnxruntime on the typed graph (fp32)"
+    assert verdict.metric.engine_run_by == "onnxruntime on the quantized graph (fp32)"
     assert verdict.latency is None
 
 
@@ -211,7 +213,7 @@ DECONVOLUTION = """<ir_version: 8, opset_import: ["" : 17]>
 
 
 def test_deconvolutions_become_convolutions_where_only_those_run_in_int8(
-    pictures: Path, tmp_path: Path, rng: np.random.Generator
+    images: Path, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
     model = onnx.parser.parse_model(DECONVOLUTION)
@@ -234,12 +236,12 @@ def test_deconvolutions_become_convolutions_where_only_those_run_in_int8(
             "accuracy": {"max_loss": 100.0},
         }
     )
-    targets, calibration = ("openvino", "tensorrt-rtx"), load_calibration(pictures, spec)
-    wanted = request(
+    targets, calibration = ("openvino", "tensorrt-rtx"), load_calibration(images, spec)
+    build_request = request(
         spec, tmp_path / "out", targets=targets, precision="int8", calibration=calibration
     )
     found = {}
-    for result in build(wanted):
+    for result in build(build_request):
         assert result.error is None
         manifest = load_bundle(result.folder).manifest
         graph = onnx.load(result.folder / manifest.engines[0].model).graph
@@ -250,15 +252,15 @@ def test_deconvolutions_become_convolutions_where_only_those_run_in_int8(
     assert found == {"openvino": {"ConvTranspose"}, "tensorrt-rtx": {"DepthToSpace"}}
 
 
-def test_unlabelled_pictures_measure_agreement(
-    recognizer_spec: RecognizerSpec, pictures: Path, tmp_path: Path
+def test_unlabeled_images_measure_agreement(
+    recognizer_spec: RecognizerSpec, images: Path, tmp_path: Path
 ) -> None:
-    (pictures / "labels.json").unlink()
-    (result,) = build(request(recognizer_spec, tmp_path, samples=load_dataset(pictures)))
+    (images / "labels.json").unlink()
+    (result,) = build(request(recognizer_spec, tmp_path, samples=load_dataset(images)))
     verdict = load_bundle(result.folder).manifest.verdict
     assert verdict is not None
     assert verdict.metric is not None
-    assert not verdict.metric.labelled
+    assert not verdict.metric.labeled
     assert verdict.metric.engine == 0.0
 
 
@@ -274,15 +276,15 @@ class Spoiled(type(openvino.BACKEND)):
 
 def test_engine_over_its_budget_is_not_written(
     recognizer_spec: RecognizerSpec,
-    pictures: Path,
+    images: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(openvino, "BACKEND", Spoiled())
     output = tmp_path / "bundles"
-    (pictures / "labels.json").unlink()
-    wanted = request(recognizer_spec, output, samples=load_dataset(pictures))
-    (result,) = build(wanted)
+    (images / "labels.json").unlink()
+    build_request = request(recognizer_spec, output, samples=load_dataset(images))
+    (result,) = build(build_request)
     assert isinstance(result.error, BudgetError)
     assert "over accuracy.max_loss 0.3" in str(result.error)
     assert result.bundle is None
@@ -291,20 +293,20 @@ def test_engine_over_its_budget_is_not_written(
 
 def test_engine_over_its_budget_takes_an_older_one_with_it(
     recognizer_spec: RecognizerSpec,
-    pictures: Path,
+    images: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     output = tmp_path / "bundles"
-    (pictures / "labels.json").unlink()
-    wanted = request(recognizer_spec, output, samples=load_dataset(pictures))
-    assert build(wanted)[0].bundle is not None
+    (images / "labels.json").unlink()
+    build_request = request(recognizer_spec, output, samples=load_dataset(images))
+    assert build(build_request)[0].bundle is not None
     monkeypatch.setattr(openvino, "BACKEND", Spoiled())
-    assert isinstance(build(wanted)[0].error, BudgetError)
+    assert isinstance(build(build_request)[0].error, BudgetError)
     assert list(output.iterdir()) == []
 
 
-def test_fp32_engine_that_differs_is_refused_without_pictures(
+def test_fp32_engine_that_differs_is_refused_without_images(
     recognizer_spec: RecognizerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openvino, "BACKEND", Spoiled())
@@ -315,11 +317,11 @@ def test_fp32_engine_that_differs_is_refused_without_pictures(
 
 
 def test_model_that_finds_nothing_judges_no_engine(
-    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+    detector_spec: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(SpecError, match=r"the model itself gives hmean 0\.00 .* input\.mean"):
-        build(request(detector_spec, tmp_path, samples=load_dataset(pictures)))
-    assert list(tmp_path.iterdir()) == [pictures]
+        build(request(detector_spec, tmp_path, samples=load_dataset(images)))
+    assert list(tmp_path.iterdir()) == [images]
 
 
 def test_spec_that_contradicts_the_output_is_refused(
@@ -392,27 +394,27 @@ def test_graph_that_differs_from_its_model_is_refused(
         ({"precision": "fp16"}, UserError, "openvino has no fp16"),
         ({"precision": "int8"}, UserError, "give --calibration DIR"),
     ],
-    ids=["unknown target", "absent target", "precision it has not", "int8 without pictures"],
+    ids=["unknown target", "absent target", "precision it has not", "int8 without images"],
 )
 def test_wrong_request_is_refused(
     detector_spec: DetectorSpec, tmp_path: Path, change: Any, error: Any, message: str
 ) -> None:
-    if change.get("targets") == ("tensorrt",) and backend("tensorrt").presence().can_build:
+    if change.get("targets") == ("tensorrt",) and backend("tensorrt").availability().can_build:
         pytest.skip("TensorRT is here")
     with pytest.raises(error, match=message):
         build(request(detector_spec, tmp_path, **change))
 
 
-def test_two_builds_give_the_same_typed_graph_and_the_same_results(
-    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path, rng: np.random.Generator
+def test_two_builds_give_the_same_quantized_graph_and_the_same_results(
+    detector_spec: DetectorSpec, images: Path, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     spec = generous(detector_spec)
     feed = rng.uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
     hashes, results = [], []
     for name in ("a", "b"):
-        calibration = load_calibration(pictures, spec)
-        wanted = request(spec, tmp_path / name, precision="int8", calibration=calibration)
-        (result,) = build(wanted)
+        calibration = load_calibration(images, spec)
+        build_request = request(spec, tmp_path / name, precision="int8", calibration=calibration)
+        (result,) = build(build_request)
         assert result.bundle is not None
         hashes.append(result.bundle.manifest.files["model_96.onnx"])
         with engine_from_bundle(result.bundle) as engine:

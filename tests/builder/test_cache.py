@@ -45,16 +45,20 @@ def without_times(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     return manifest, files
 
 
-def test_kept_bundle_is_what_a_fresh_build_would_be(wanted: BuildRequest, tmp_path: Path) -> None:
-    (first,) = build(wanted)
+def test_kept_bundle_is_what_a_fresh_build_would_be(
+    build_request: BuildRequest, tmp_path: Path
+) -> None:
+    (first,) = build(build_request)
     assert first.measured is None
-    elsewhere = replace(wanted, output=tmp_path / "deep" / "other")
+    elsewhere = replace(build_request, output=tmp_path / "deep" / "other")
     (taken,) = build(elsewhere)
     assert taken.measured is not None
     assert taken.bundle is not None
     found, timed = without_times(taken.folder), taken.bundle.manifest.verdict
     assert load_bundle(taken.folder).manifest == taken.bundle.manifest
-    assert load_spec(taken.folder / "spec.yaml").source.path.samefile(wanted.spec.source.path)
+    assert load_spec(taken.folder / "spec.yaml").source.path.samefile(
+        build_request.spec.source.path
+    )
     (fresh,) = build(replace(elsewhere, cache=None))
     assert fresh.measured is None
     assert without_times(fresh.folder) == found
@@ -62,17 +66,17 @@ def test_kept_bundle_is_what_a_fresh_build_would_be(wanted: BuildRequest, tmp_pa
     assert timed == first.bundle.manifest.verdict
 
 
-def test_copies_are_not_links(wanted: BuildRequest, build_cache: BuildCache) -> None:
-    (first,) = build(wanted)
+def test_copies_are_not_links(build_request: BuildRequest, build_cache: BuildCache) -> None:
+    (first,) = build(build_request)
     (entry,) = build_cache.entries()
     for file in entry.bundle.manifest.files:
         assert entry.bundle.path(file).stat().st_nlink == 1
         assert not (first.folder / file).is_symlink()
 
 
-def test_only_missing_targets_are_built(wanted: BuildRequest) -> None:
-    build(wanted)
-    results = build(replace(wanted, targets=("onnxruntime", "openvino")))
+def test_only_missing_targets_are_built(build_request: BuildRequest) -> None:
+    build(build_request)
+    results = build(replace(build_request, targets=("onnxruntime", "openvino")))
     assert [result.target for result in results] == ["onnxruntime", "openvino"]
     assert [result.measured is None for result in results] == [True, False]
 
@@ -99,7 +103,7 @@ def other_model(request: BuildRequest) -> BuildRequest:
     return request
 
 
-def other_picture(request: BuildRequest) -> BuildRequest:
+def other_image(request: BuildRequest) -> BuildRequest:
     assert request.calibration is not None
     path = request.calibration.dataset.folder / "1.png"
     cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
@@ -150,13 +154,13 @@ CHANGES: dict[str, Callable[[BuildRequest], BuildRequest]] = {
     "budget": lambda r: with_spec(accuracy=r.spec.accuracy.model_copy(update={"max_loss": 99.0}))(
         r
     ),
-    "picture": other_picture,
+    "image": other_image,
     "label": other_label,
-    "number of pictures": fewer,
+    "number of images": fewer,
     "no samples": lambda r: replace(r, samples=None),
     "precision": lambda r: replace(r, precision="best"),
     "method": lambda r: replace(r, method="minmax"),
-    "remedies": lambda r: replace(r, remedies=("bias",)),
+    "corrections": lambda r: replace(r, corrections=("bias",)),
     "everywhere": lambda r: replace(r, everywhere=True),
     "ranges": with_ranges("{}"),
     "other ranges": with_ranges("{} "),
@@ -168,14 +172,14 @@ CHANGES: dict[str, Callable[[BuildRequest], BuildRequest]] = {
 
 
 def test_every_input_is_part_of_the_key(
-    wanted: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    build_request: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = {"as it was": key(wanted), "other target": key(wanted, "onnxruntime")}
+    found = {"as it was": key(build_request), "other target": key(build_request, "onnxruntime")}
     missed = []
     for name, change in CHANGES.items():
         write_model(tmp_path / "m.onnx")
-        before = key(reloaded(wanted))  # some changes stay on disk
-        found[name] = key(change(reloaded(wanted)))
+        before = key(reloaded(build_request))  # some changes stay on disk
+        found[name] = key(change(reloaded(build_request)))
         missed += [name] if found[name] == before else []
     write_model(tmp_path / "m.onnx")
     assert missed == []
@@ -195,35 +199,35 @@ def test_every_input_is_part_of_the_key(
     for name, patch in surroundings.items():
         with monkeypatch.context() as context:
             patch(context)
-            found[name] = key(reloaded(wanted))
+            found[name] = key(reloaded(build_request))
     alike = [name for name in found if list(found.values()).count(found[name]) > 1]
     assert alike == []
 
 
 def test_key_is_that_of_contents_not_of_places(
-    wanted: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    build_request: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = key(wanted)
+    before = key(build_request)
     (tmp_path / "moved").mkdir()
     moved = tmp_path / "moved" / "m.onnx"
     (tmp_path / "m.onnx").rename(moved)
-    source = wanted.spec.source.model_copy(update={"path": moved})
-    spec = wanted.spec.model_copy(update={"source": source})
+    source = build_request.spec.source.model_copy(update={"path": moved})
+    spec = build_request.spec.model_copy(update={"source": source})
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "1")  # set by ourselves, when TensorFlow is imported
-    assert key(reloaded(wanted, spec=spec, output=tmp_path / "elsewhere")) == before
+    assert key(reloaded(build_request, spec=spec, output=tmp_path / "elsewhere")) == before
 
 
 def test_weights_beside_an_onnx_file_are_part_of_the_key(
-    wanted: BuildRequest, tmp_path: Path
+    build_request: BuildRequest, tmp_path: Path
 ) -> None:
     path = tmp_path / "m.onnx"
     model = onnx.load(path)
     onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
-    before = key(wanted)
+    before = key(build_request)
     data = bytearray((tmp_path / "w.bin").read_bytes())
     data[0] ^= 1
     (tmp_path / "w.bin").write_bytes(data)
-    assert key(wanted) != before
+    assert key(build_request) != before
 
 
 def test_code_is_hashed_but_not_tests(tmp_path: Path) -> None:
@@ -278,33 +282,33 @@ def new_ranges(request: BuildRequest) -> BuildRequest:
     ],
 )
 def test_what_cannot_be_hashed_is_not_cached(
-    change: Callable[[BuildRequest], BuildRequest], reason: str, wanted: BuildRequest
+    change: Callable[[BuildRequest], BuildRequest], reason: str, build_request: BuildRequest
 ) -> None:
-    assert why_not_cached(wanted, backend("openvino")) is None
-    why = why_not_cached(change(wanted), backend("openvino"))
+    assert why_not_cached(build_request, backend("openvino")) is None
+    why = why_not_cached(change(build_request), backend("openvino"))
     assert why is not None
     assert re.search(reason, why)
 
 
-def test_builder_that_times_kernels_is_not_cached(wanted: BuildRequest) -> None:
-    assert why_not_cached(wanted, backend("tensorrt-rtx")) is None
-    why = why_not_cached(wanted, backend("tensorrt"))
+def test_builder_that_times_kernels_is_not_cached(build_request: BuildRequest) -> None:
+    assert why_not_cached(build_request, backend("tensorrt-rtx")) is None
+    why = why_not_cached(build_request, backend("tensorrt"))
     assert why == "tensorrt chooses kernels by timing them"
 
 
 def test_build_over_budget_is_not_kept(
-    wanted: BuildRequest, build_cache: BuildCache, monkeypatch: pytest.MonkeyPatch
+    build_request: BuildRequest, build_cache: BuildCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
         raise BudgetError("loses too much")
 
     monkeypatch.setattr("ocr_trt.builder.build.check_budget", refuse)
-    assert isinstance(build(wanted)[0].error, BudgetError)
+    assert isinstance(build(build_request)[0].error, BudgetError)
     assert build_cache.entries() == []
 
 
 def test_model_that_changed_during_the_build_is_not_kept(
-    wanted: BuildRequest, build_cache: BuildCache, monkeypatch: pytest.MonkeyPatch
+    build_request: BuildRequest, build_cache: BuildCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ocr_trt.builder import build as bundles
 
@@ -312,33 +316,33 @@ def test_model_that_changed_during_the_build_is_not_kept(
 
     def write(*arguments: Any) -> None:
         original(*arguments)
-        write_model(wanted.spec.source.path, seed=1)
+        write_model(build_request.spec.source.path, seed=1)
 
     monkeypatch.setattr(bundles, "write_manifest", write)
-    assert build(wanted)[0].bundle is not None
+    assert build(build_request)[0].bundle is not None
     assert build_cache.entries() == []
 
 
 @pytest.mark.parametrize("name", ["plan_32.bin", "manifest.json", "spec.yaml"])
 def test_damaged_entry_is_dropped_and_built_again(
-    name: str, wanted: BuildRequest, build_cache: BuildCache
+    name: str, build_request: BuildRequest, build_cache: BuildCache
 ) -> None:
-    build(wanted)
+    build(build_request)
     (entry,) = build_cache.entries()
     path = entry.bundle.path(name)
     path.write_bytes(path.read_bytes().replace(b"1", b"2").replace(b"\0", b"\1"))
-    (again,) = build(wanted)
+    (again,) = build(build_request)
     assert again.measured is None
     assert again.bundle is not None
-    assert build(wanted)[0].measured is not None
+    assert build(build_request)[0].measured is not None
 
 
 def test_cache_that_cannot_be_written_does_not_stop_a_build(
-    wanted: BuildRequest, tmp_path: Path
+    build_request: BuildRequest, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = BuildCache(folder=tmp_path / "file" / "cache", most=1 << 30)
-    assert build(replace(wanted, cache=cache))[0].bundle is not None
+    assert build(replace(build_request, cache=cache))[0].bundle is not None
 
 
 CHILD = """
@@ -358,8 +362,8 @@ assert result.error is None, result.error
 """
 
 
-def test_two_processes_build_the_same_at_once(wanted: BuildRequest, tmp_path: Path) -> None:
-    (tmp_path / "m.yaml").write_text(dump_spec(wanted.spec))
+def test_two_processes_build_the_same_at_once(build_request: BuildRequest, tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(dump_spec(build_request.spec))
     children = [
         subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path), name], stderr=subprocess.PIPE)
         for name in ("one", "two")

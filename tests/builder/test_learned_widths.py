@@ -22,8 +22,8 @@ pytest.importorskip("tensorflow")
 def lines(tmp_path: Path) -> Path:
     """Twelve narrow lines and one wide one, at the input's height of 32."""
     for number, width in enumerate([20, 22, 24] * 4 + [90]):
-        picture = np.full((32, width, 3), 10 * number, np.uint8)
-        cv2.imwrite(str(tmp_path / f"{number:02d}.png"), picture)
+        image = np.full((32, width, 3), 10 * number, np.uint8)
+        cv2.imwrite(str(tmp_path / f"{number:02d}.png"), image)
     return tmp_path
 
 
@@ -32,9 +32,9 @@ def test_buckets_fit_the_lines(
 ) -> None:
     widest = recognizer_spec.input.width
     monkeypatch.setattr(learning, "_costs", lambda *_: {16: 0.25, widest: 1.0})
-    pictures = load_calibration(lines, recognizer_spec)
+    images = load_calibration(lines, recognizer_spec)
     found = choose_buckets(
-        recognizer_spec, pictures, backend("openvino"), SilentReporter(), most=3, step=16
+        recognizer_spec, images, backend("openvino"), SilentReporter(), most=3, step=16
     )
     assert sorted(found.line_widths) == sorted([20, 22, 24] * 4 + [90])
     one, two, three = found.choices

@@ -46,26 +46,26 @@ class Notes(SilentReporter):
         self.notes.append(text)
 
 
-def request(spec: Spec, pictures: Path, output: Path, **change: Any) -> BuildRequest:
+def request(spec: Spec, images: Path, output: Path, **change: Any) -> BuildRequest:
     budget = spec.accuracy.model_copy(update={"max_loss": 100.0})  # random models lose anything
     spec = spec.model_copy(update={"accuracy": budget})
-    wanted: dict[str, Any] = {
+    build_request: dict[str, Any] = {
         "spec": spec, "targets": ("onnxruntime",), "precision": "int8", "output": output,
         "latency": QUICK, "settings": BuildSettings(max_batch=spec.input.max_batch),
-        "calibration": load_calibration(pictures, spec), "samples": load_dataset(pictures),
+        "calibration": load_calibration(images, spec), "samples": load_dataset(images),
     }  # fmt: skip
-    return BuildRequest(**{**wanted, **change})
+    return BuildRequest(**{**build_request, **change})
 
 
 def test_best_build_says_what_it_tried_and_what_became_of_each_layer(
-    recognizer_spec: RecognizerSpec, pictures: Path, tmp_path: Path
+    recognizer_spec: RecognizerSpec, images: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
-    wanted = request(
-        recognizer_spec, pictures, tmp_path, precision="best", method="mse",
+    build_request = request(
+        recognizer_spec, images, tmp_path, precision="best", method="mse",
         targets=("openvino", "tensorrt-rtx"),
     )  # fmt: skip
-    for result in build(wanted):
+    for result in build(build_request):
         assert result.error is None
         assert result.folder.name == f"small-recognizer-{result.target}-best"
         manifest = load_bundle(result.folder).manifest
@@ -96,18 +96,20 @@ def test_best_build_says_what_it_tried_and_what_became_of_each_layer(
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_16_bits_are_judged_by_what_they_round(
-    precision: str, detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+    precision: str, detector_spec: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
-    wanted = request(
-        detector_spec, pictures, tmp_path, precision=precision, targets=("tensorrt-rtx",)
+    build_request = request(
+        detector_spec, images, tmp_path, precision=precision, targets=("tensorrt-rtx",)
     )
-    (result,) = build(wanted)
+    (result,) = build(build_request)
     assert result.error is None
     manifest = load_bundle(result.folder).manifest
     assert manifest.verdict is not None
     assert manifest.verdict.metric is not None
-    assert f"onnxruntime on the typed graph ({precision})" in manifest.verdict.metric.engine_run_by
+    assert (
+        f"onnxruntime on the quantized graph ({precision})" in manifest.verdict.metric.engine_run_by
+    )
     assert manifest.int8_share is None
     kind = onnx.TensorProto.FLOAT16 if precision == "fp16" else onnx.TensorProto.BFLOAT16
     graph = onnx.load(result.folder / "model_96.onnx")
@@ -115,14 +117,16 @@ def test_16_bits_are_judged_by_what_they_round(
 
 
 def test_file_of_ranges_is_written_and_then_used(
-    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+    detector_spec: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
-    wanted = request(detector_spec, pictures, tmp_path / "out", ranges=tmp_path / "ranges.json")
+    build_request = request(
+        detector_spec, images, tmp_path / "out", ranges=tmp_path / "ranges.json"
+    )
     first, second = Notes(), Notes()
-    (one,) = build(wanted, first)
+    (one,) = build(build_request, first)
     assert "calibrate" in first.steps
     kept = load_ranges(tmp_path / "ranges.json")
-    (two,) = build(wanted, second)
+    (two,) = build(build_request, second)
     assert "calibrate" not in second.steps
     for result in (one, two):
         assert result.error is None
@@ -138,75 +142,75 @@ def test_file_of_ranges_is_written_and_then_used(
         ({"method": "minmax"}, "another method"),
         ({"method": "auto"}, "give --method NAME"),
         ({"precision": "best"}, "give --method NAME"),
-        ({"remedies": ("bias",)}, "give --method NAME"),
+        ({"corrections": ("bias",)}, "give --method NAME"),
     ],
 )
 def test_file_of_ranges_is_not_used_for_others(
-    change: dict[str, Any], message: str, detector_spec: DetectorSpec, pictures: Path,
+    change: dict[str, Any], message: str, detector_spec: DetectorSpec, images: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     ranges = tmp_path / "ranges.json"
-    build(request(detector_spec, pictures, tmp_path / "out", ranges=ranges))
+    build(request(detector_spec, images, tmp_path / "out", ranges=ranges))
     with pytest.raises(UserError, match=message):
-        results = build(request(detector_spec, pictures, tmp_path / "out", ranges=ranges, **change))
+        results = build(request(detector_spec, images, tmp_path / "out", ranges=ranges, **change))
         raise results[0].error or AssertionError("it was built")
 
 
 def test_file_of_ranges_that_lacks_one_is_refused(
-    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+    detector_spec: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "ranges.json"
-    wanted = request(detector_spec, pictures, tmp_path / "out", ranges=path)
-    build(wanted)
+    build_request = request(detector_spec, images, tmp_path / "out", ranges=path)
+    build(build_request)
     kept = load_ranges(path)
     fewer = {name: limit for name, limit in kept.ranges.items() if name != "image"}
     path.write_text(kept.model_copy(update={"ranges": fewer}).model_dump_json())
-    (result,) = build(wanted)
+    (result,) = build(build_request)
     assert isinstance(result.error, UserError)
     assert "has no range of image" in str(result.error)
 
 
-def test_changed_pictures_make_ranges_void(
-    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+def test_changed_images_make_ranges_void(
+    detector_spec: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     import cv2
 
     ranges = tmp_path / "ranges.json"
-    build(request(detector_spec, pictures, tmp_path / "out", ranges=ranges))
-    cv2.imwrite(str(pictures / "0.png"), np.zeros((48, 80, 3), np.uint8))
-    (result,) = build(request(detector_spec, pictures, tmp_path / "out", ranges=ranges))
+    build(request(detector_spec, images, tmp_path / "out", ranges=ranges))
+    cv2.imwrite(str(images / "0.png"), np.zeros((48, 80, 3), np.uint8))
+    (result,) = build(request(detector_spec, images, tmp_path / "out", ranges=ranges))
     assert isinstance(result.error, UserError)
     assert "another calibration folder" in str(result.error)
 
 
 def test_everywhere_takes_the_first_and_the_last_layer_too(
-    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path
+    detector_spec: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     shares = []
     for everywhere in (False, True):
-        wanted = request(detector_spec, pictures, tmp_path, everywhere=everywhere)
-        (result,) = build(wanted)
+        build_request = request(detector_spec, images, tmp_path, everywhere=everywhere)
+        (result,) = build(build_request)
         assert result.bundle is not None
         shares.append(result.bundle.manifest.int8_share)
         assert bool(result.bundle.manifest.node_precisions) != everywhere
     assert shares[0] < shares[1] == 1.0
 
 
-def test_lines_are_those_that_the_detector_finds(pictures: Path) -> None:
+def test_lines_are_those_that_the_detector_finds(images: Path) -> None:
     spec = plain_detector()
     boxes = np.zeros((1, 1, 64, 64), np.float32)
     boxes[..., 20:30, 10:40] = 0.9
     runner = FunctionRunner(lambda feed: boxes, (3, 64, 64), 1)
     engine = Engine(label="finder", spec=spec, open_runner=lambda width: runner)
-    (pictures / "broken.png").write_bytes(b"nothing")
-    (pictures / "labels.json").unlink()
+    (images / "broken.png").write_bytes(b"nothing")
+    (images / "labels.json").unlink()
     told = Notes()
-    crops = detected_crops(load_dataset(pictures), engine, told)
+    crops = detected_crops(load_dataset(images), engine, told)
     assert [crop.path.name for crop in crops] == ["0.png", "1.png", "2.png"]
     assert all(crop.quad is not None and crop.quad.shape == (4, 2) for crop in crops)
     assert len(told.notes) == 1
     assert "broken.png" in told.notes[0]
     nothing = FunctionRunner(lambda feed: 0 * boxes, (3, 64, 64), 1)
     blind = Engine(label="finder", spec=spec, open_runner=lambda width: nothing)
-    with pytest.raises(InputFileError, match="finder finds no text in its pictures"):
-        detected_crops(load_dataset(pictures), blind, told)
+    with pytest.raises(InputFileError, match="finder finds no text in its images"):
+        detected_crops(load_dataset(images), blind, told)

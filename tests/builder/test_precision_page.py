@@ -13,7 +13,7 @@ from ocr_trt.builder.precision_plot import pareto_plot
 from ocr_trt.builder.precision_report import LayerRow, PrecisionReport, TrialRow
 
 LAYERS = (
-    LayerRow(name="<b>first</b>", op="Conv", precision="fp32", work=0.25, why="sees the picture"),
+    LayerRow(name="<b>first</b>", op="Conv", precision="fp32", work=0.25, why="sees the image"),
     LayerRow(name="second", op="Conv", precision="int8", work=0.75, range=3.5,
              signal_to_noise=31.25, alone=2e-3, without=0.0),
 )  # fmt: skip
@@ -31,7 +31,7 @@ def report(**change: object) -> PrecisionReport:
         **{
             "name": "det", "target": "openvino", "label": "int8, mse", "reason": "the fastest",
             "metric": "hmean", "budget": 0.5, "int8_share": 0.75, "layers": LAYERS,
-            "trials": TRIALS, "findings": ("a is 0 in all pictures",), **change,
+            "trials": TRIALS, "findings": ("a is 0 in all images",), **change,
         }
     )  # fmt: skip
 
@@ -43,7 +43,7 @@ def test_page_and_data_hold_the_same(tmp_path: Path) -> None:
     assert "&lt;b&gt;first&lt;/b&gt;" in page
     assert "<b>first" not in page
     assert page.count("<svg") == 1
-    assert "a is 0 in all pictures" in page
+    assert "a is 0 in all images" in page
     assert not re.search(r"(src|href)=\"http", page), "one file, nothing from elsewhere"
 
 
@@ -52,7 +52,7 @@ def test_cells_are_in_the_units_of_their_heads() -> None:
     assert rows[0] == ["int8, mse", "75.0 %", "+0.10", "0.01", "1.50", "taken"]
     assert rows[1][-2:] == ["-", "over budget"]
     assert rows[2][2] == "+0.00", "a rounding below 0 is no gain"
-    assert next(iter(layer_rows(report())))[-2:] == ["fp32", "sees the picture"]
+    assert next(iter(layer_rows(report())))[-2:] == ["fp32", "sees the image"]
     assert list(layer_rows(report()))[1][2:7] == ["75.0 %", "3.5", "31.2", "2.0e-03", "0.0e+00"]
 
 
@@ -61,7 +61,7 @@ def test_cells_are_in_the_units_of_their_heads() -> None:
     [
         (TRIALS, 2, "those that were timed, if any was"),
         ([row.model_copy(update={"latency": None}) for row in TRIALS], 3, "by share otherwise"),
-        ([row.model_copy(update={"loss": None}) for row in TRIALS], 0, "no samples, no picture"),
+        ([row.model_copy(update={"loss": None}) for row in TRIALS], 0, "no samples, no image"),
         ([], 0, "nothing was tried"),
     ],
 )
@@ -71,7 +71,7 @@ def test_plot_shows_what_can_be_compared(trials: list[TrialRow], drawn: int, why
     assert bool(plot) == bool(drawn)
 
 
-def test_page_without_trials_has_no_picture(tmp_path: Path) -> None:
+def test_page_without_trials_has_no_image(tmp_path: Path) -> None:
     write_precision(report(trials=(), findings=()), tmp_path)
     page = (tmp_path / FILES[1]).read_text()
     assert "What was tried" not in page

@@ -13,7 +13,7 @@ import pytest
 from ocr_trt.builder.candidate import Candidate, Trial
 from ocr_trt.builder.ledger import Entry, Ledger
 from ocr_trt.builder.search import search
-from ocr_trt.calibration.calibrator import Calibrator, Typing
+from ocr_trt.calibration.calibrator import Calibrator, QuantizationSettings
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.convert.pipeline import convert
@@ -46,13 +46,13 @@ class Scales:
         self.tried.append(candidate.label)
         lost = sum(cost for node, cost in self.costs.items() if self.has(candidate, node)) / 100
         metric = OcrMetric(
-            name="hmean", engine=0.9 - lost, baseline=0.9, samples=1, labelled=True,
+            name="hmean", engine=0.9 - lost, baseline=0.9, samples=1, labeled=True,
             engine_run_by="scales",
         )  # fmt: skip
         return Trial(candidate=candidate, metric=metric, distance=lost)
 
     def has(self, candidate: Candidate, node: str) -> bool:
-        return candidate.precision == "int8" and node not in candidate.typed.exceptions
+        return candidate.precision == "int8" and node not in candidate.quantized.exceptions
 
     def is_within(self, trial: Trial) -> bool:
         return trial.is_within(self.spec.accuracy.max_loss)
@@ -68,22 +68,22 @@ class Scales:
 
 
 @pytest.fixture
-def calibrator(detector_spec: DetectorSpec, pictures: Path) -> Calibrator:
+def calibrator(detector_spec: DetectorSpec, images: Path) -> Calibrator:
     graph = convert(open_source(detector_spec.source), detector_spec).model
-    found = load_calibration(pictures, detector_spec)
+    found = load_calibration(images, detector_spec)
     return Calibrator({detector_spec.input.width: graph}, found, SilentReporter())
 
 
 def scales(calibrator: Calibrator, costs: dict[str, float], **change: Any) -> Scales:
-    spec, nodes = calibrator.pictures.spec, calibrator.ops()
+    spec, nodes = calibrator.images.spec, calibrator.ops()
     assert isinstance(spec, DetectorSpec)
     feeds = list(calibrator.batches())[:1]
     return Scales(costs={**dict.fromkeys(nodes, 0.0), **costs}, spec=spec, feeds=feeds, **change)
 
 
-def run(calibrator: Calibrator, judge: Scales, **typing: Any) -> Any:
-    wanted = Typing(precision="int8", method="minmax", **typing)
-    return search(judge, calibrator, wanted, ("minmax",))
+def run(calibrator: Calibrator, judge: Scales, **quantization: Any) -> Any:
+    build_request = QuantizationSettings(precision="int8", method="minmax", **quantization)
+    return search(judge, calibrator, build_request, ("minmax",))
 
 
 def test_all_in_int8_if_that_is_within_budget(calibrator: Calibrator) -> None:
@@ -105,7 +105,7 @@ def test_one_layer_that_loses_too_much_is_given_back_alone(
     guilty = [node for node in calibrator.layers() if node in calibrator.ops()][index]
     found = run(calibrator, scales(calibrator, {guilty: 2.0}))
     assert set(found.chosen.held) == {guilty}, "others that were held with it came back"
-    assert "the metric needs it" in found.chosen.typed.exceptions[guilty]
+    assert "the metric needs it" in found.chosen.quantized.exceptions[guilty]
 
 
 @pytest.mark.parametrize("edges", [0.0, 1.0], ids=["harmless", "over budget"])
@@ -114,7 +114,7 @@ def test_first_and_last_layer_are_in_int8_where_the_metric_bears_it(
 ) -> None:
     first = calibrator.layers()[0]
     found = run(calibrator, scales(calibrator, {first: edges}, gains={first: 5.0}))
-    assert (first in found.chosen.typed.exceptions) == bool(edges)
+    assert (first in found.chosen.quantized.exceptions) == bool(edges)
 
 
 def test_what_is_equally_fast_is_chosen_by_what_it_changes(calibrator: Calibrator) -> None:
@@ -122,7 +122,7 @@ def test_what_is_equally_fast_is_chosen_by_what_it_changes(calibrator: Calibrato
     gains = {**dict.fromkeys(calibrator.ops(), 1.0), first: 0.1}
     found = run(calibrator, scales(calibrator, {first: 0.1}, gains=gains, int8_ms=20.0))
     assert found.chosen.precision == "int8"
-    assert first in found.chosen.typed.exceptions
+    assert first in found.chosen.quantized.exceptions
     assert "within 2 % of the fastest on scales the nearest to the float graph" in found.reason
 
 
@@ -147,7 +147,7 @@ def test_int8_that_is_not_faster_is_not_taken(calibrator: Calibrator) -> None:
 
 def test_where_nothing_runs_most_int8_is_taken(calibrator: Calibrator) -> None:
     judge = scales(calibrator, {}, can_time=False, precisions=("fp32", "bf16", "fp16", "int8"))
-    found = run(calibrator, judge, rest="fp16")
+    found = run(calibrator, judge, fallback="fp16")
     assert found.chosen.precision == "int8"
     assert found.chosen.held == ()
     assert not any("first and last" in trial.candidate.label for trial in found.trials)
@@ -165,9 +165,7 @@ def test_search_is_the_same_each_time(calibrator: Calibrator) -> None:
     assert found[0].held == found[1].held
 
 
-METRIC = OcrMetric(
-    name="cer", engine=0.1, baseline=0.1, samples=3, labelled=True, engine_run_by="x"
-)
+METRIC = OcrMetric(name="cer", engine=0.1, baseline=0.1, samples=3, labeled=True, engine_run_by="x")
 
 
 def test_ledger_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
@@ -195,7 +193,7 @@ def test_damaged_lines_of_a_ledger_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_search_that_was_stopped_measures_nothing_twice(
-    detector_spec: DetectorSpec, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    detector_spec: DetectorSpec, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ocr_trt.builder import BuildRequest, build
     from ocr_trt.builder import trials as measuring
@@ -206,7 +204,7 @@ def test_a_search_that_was_stopped_measures_nothing_twice(
     spec = detector_spec.model_copy(update={"accuracy": budget})
     request = BuildRequest(
         spec=spec, targets=("onnxruntime",), precision="int8", method="auto", output=tmp_path,
-        calibration=load_calibration(pictures, spec), samples=load_dataset(pictures),
+        calibration=load_calibration(images, spec), samples=load_dataset(images),
         settings=BuildSettings(),
     )  # fmt: skip
     opened: list[str] = []
@@ -230,5 +228,5 @@ def test_a_search_that_was_stopped_measures_nothing_twice(
     assert len(opened) == len(set(opened)) + 1, "only the one that was interrupted came twice"
     assert result.bundle.manifest.calibration is not None
     assert result.bundle.manifest.calibration.method != "auto"
-    assert {path.name for path in tmp_path.iterdir()} == {"pictures", result.folder.name}
+    assert {path.name for path in tmp_path.iterdir()} == {"images", result.folder.name}
     assert np.isclose(float(result.bundle.manifest.int8_share or 0), 0.9, atol=0.1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ocr_trt.builder.verdict import check_budget, check_parity
-from ocr_trt.engines.base import Pictures, Runner
+from ocr_trt.engines.base import Batch, Runner
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.manifest import OcrMetric
 from ocr_trt.errors import BudgetError, ConversionError
@@ -25,7 +25,7 @@ class Formula(Runner):
         super().__init__(label="formula", shape=(3, 64, 96), max_batch=1)
         self.function = function
 
-    def execute(self, feed: Pictures) -> np.ndarray:
+    def execute(self, feed: Batch) -> np.ndarray:
         return self.function(feed)
 
 
@@ -52,16 +52,16 @@ def test_rounding_is_no_difference(detector_spec: DetectorSpec) -> None:
 
 def test_where_the_model_jumps_a_few_pixels_may_differ(detector_spec: DetectorSpec) -> None:
     model = engine(detector_spec, jumping)
-    picture = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
     jumps = [
-        float(np.abs(jumping(picture + np.float32(n) * np.float32(1e-6)) - jumping(picture)).max())
+        float(np.abs(jumping(image + np.float32(n) * np.float32(1e-6)) - jumping(image)).max())
         for n in np.random.default_rng(1).uniform(-1, 1, (16, 1, 3, 64, 96))
     ]
     assert max(jumps) > 0.02, "the model does jump"
     seen: list[float] = []
     other = engine(detector_spec, lambda x: noting(seen, jumping(x, 1.0), jumping(x)))
     assert check_parity(other, model) < 1e-6
-    assert max(seen) > 0.02, "and does so at a picture that was compared"
+    assert max(seen) > 0.02, "and does so at an image that was compared"
 
 
 def noting(seen: list[float], ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_a_loss_of_just_the_budget_passes(
     budget = detector_spec.accuracy.model_copy(update={"max_loss": 0.5})
     spec = detector_spec.model_copy(update={"accuracy": budget})
     found = OcrMetric(
-        name="hmean", engine=hmean, baseline=0.95, samples=9, labelled=True, engine_run_by="x"
+        name="hmean", engine=hmean, baseline=0.95, samples=9, labeled=True, engine_run_by="x"
     )
     assert found.loss > 0.5, "in binary, 0.95 - 0.945 is more"
     with nullcontext() if passes else pytest.raises(BudgetError, match=r"over accuracy\.max_loss"):

@@ -1,4 +1,4 @@
-"""Quantised and cast graphs: legal, close to float, taken by every runtime and builder."""
+"""Quantized and cast graphs: legal, close to float, taken by every runtime and builder."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def run(model: onnx.ModelProto, batch: np.ndarray) -> np.ndarray:
 
 
 def sqnr(reference: np.ndarray, other: np.ndarray) -> float:
-    """Signal to quantisation noise in decibels."""
-    centred = reference - reference.mean()
-    return float(10 * np.log10((centred**2).sum() / ((reference - other) ** 2).sum()))
+    """Signal to quantization noise in decibels."""
+    centerd = reference - reference.mean()
+    return float(10 * np.log10((centerd**2).sum() / ((reference - other) ** 2).sum()))
 
 
-def quantized(
+def quantized_model(
     clean: tuple[onnx.ModelProto, list[np.ndarray]], largest_weight: int = 127
 ) -> onnx.ModelProto:
     model, batches = clean
@@ -62,16 +62,16 @@ def peaks_of(model: onnx.ModelProto, batches: list[np.ndarray]) -> dict[str, flo
 
 def test_int8_graph_stays_close_to_float(clean: tuple[onnx.ModelProto, list[np.ndarray]]) -> None:
     model, batches = clean
-    noise = sqnr(run(model, batches[0]), run(quantized(clean), batches[0]))
+    noise = sqnr(run(model, batches[0]), run(quantized_model(clean), batches[0]))
     assert noise > 20
     assert noise < 80, "nothing was rounded"
 
 
 def test_q_and_dq_follow_the_rules(clean: tuple[onnx.ModelProto, list[np.ndarray]]) -> None:
-    typed = quantized(clean)
-    weights = {t.name: onnx.numpy_helper.to_array(t) for t in typed.graph.initializer}
-    makers = {name: node for node in typed.graph.node for name in node.output}
-    pairs = [n for n in typed.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    quantized = quantized_model(clean)
+    weights = {t.name: onnx.numpy_helper.to_array(t) for t in quantized.graph.initializer}
+    makers = {name: node for node in quantized.graph.node for name in node.output}
+    pairs = [n for n in quantized.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
     assert pairs
     for node in pairs:
         scale, zero = weights[node.input[1]], weights[node.input[2]]
@@ -81,7 +81,7 @@ def test_q_and_dq_follow_the_rules(clean: tuple[onnx.ModelProto, list[np.ndarray
         assert scale.shape == zero.shape
         is_weight = node.input[0] in weights
         assert scale.ndim == (1 if is_weight else 0)
-    for node in typed.graph.node:
+    for node in quantized.graph.node:
         if node.op_type not in ("Conv", "MatMul") or node.input[1] in weights:
             continue
         above = [makers.get(name) for name in node.input[:2]]
@@ -91,7 +91,7 @@ def test_q_and_dq_follow_the_rules(clean: tuple[onnx.ModelProto, list[np.ndarray
 
 
 @pytest.mark.parametrize("largest", [127, 63])
-def test_weights_are_quantised_per_channel_and_come_back(
+def test_weights_are_quantized_per_channel_and_come_back(
     largest: int, rng: np.random.Generator
 ) -> None:
     weights = rng.standard_normal((6, 4, 3, 3)).astype(np.float32) * np.logspace(-3, 2, 6)[
@@ -196,11 +196,11 @@ def test_cast_to_float_stays_in_fp32() -> None:
     )  # fmt: skip
     cast = autocast(ir.to_proto(model), dict.fromkeys("xabcy", 1.0))
     assert cast.kept == {"c": "Cast names its own type"}
-    picture = np.float32([[-1, 0, 0.5, 2]])
-    assert run(cast.model, picture).tolist() == [[0, 0, 0.5, 2]]
+    image = np.float32([[-1, 0, 0.5, 2]])
+    assert run(cast.model, image).tolist() == [[0, 0, 0.5, 2]]
 
 
-def test_weight_that_two_ops_share_is_quantised_once() -> None:
+def test_weight_that_two_ops_share_is_quantized_once() -> None:
     import onnx_ir as ir
 
     model = graph(
@@ -212,11 +212,11 @@ def test_weight_that_two_ops_share_is_quantised_once() -> None:
         w=np.random.default_rng(3).standard_normal((4, 4, 3, 3)).astype(np.float32) / 6,
     )
     proto = ir.to_proto(model)
-    picture = np.random.default_rng(4).standard_normal((1, 4, 8, 8)).astype(np.float32)
-    typed = quantize(proto, peaks_of(proto, [picture])).model
+    image = np.random.default_rng(4).standard_normal((1, 4, 8, 8)).astype(np.float32)
+    quantized = quantize(proto, peaks_of(proto, [image])).model
     assert sum(t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4
-               for t in typed.graph.initializer) == 1  # fmt: skip
-    assert sqnr(run(proto, picture), run(typed, picture)) > 20
+               for t in quantized.graph.initializer) == 1  # fmt: skip
+    assert sqnr(run(proto, image), run(quantized, image)) > 20
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
@@ -230,7 +230,7 @@ def test_nvidias_builder_takes_every_precision(
 
     model, batches = clean
     if precision == "int8":
-        model = quantized(clean)
+        model = quantized_model(clean)
     elif precision == "fp16":
         model = autocast(model, peaks_of(model, batches)).model
     plan = tmp_path / "plan"
@@ -248,11 +248,11 @@ def test_int8_kernels_compute_what_the_graph_says(
 
     model, batches = clean
     target = backend(name)
-    typed = quantized(clean, target.needs().style.largest_weight)
+    quantized = quantized_model(clean, target.needs().style.largest_weight)
     plan = tmp_path / f"plan{target.suffix}"
-    target.build(typed, plan, BuildSettings(max_batch=4))
+    target.build(quantized, plan, BuildSettings(max_batch=4))
     with target.open(plan, label="x", settings=RunSettings(), max_batch=4) as runner:
         found = runner.run(batches[0])
-    reference = run(typed, batches[0])
+    reference = run(quantized, batches[0])
     assert sqnr(reference, found) > 25
     assert sqnr(run(model, batches[0]), found) > 18

@@ -16,7 +16,7 @@ from ocr_trt.common.onnx_session import onnx_session
 from tests.convert.helpers import graph
 
 
-def typed(text: str, peaks: dict[str, float], half: HalfType = FP16, **weights: Any) -> Any:
+def quantized(text: str, peaks: dict[str, float], half: HalfType = FP16, **weights: Any) -> Any:
     proto = ir.to_proto(graph(f"agraph {text}", **weights))
     return autocast(proto, {**dict.fromkeys(float_tensors(proto), 1.0), **peaks}, half)
 
@@ -44,7 +44,7 @@ KEPT = [
 def test_what_fp16_cannot_hold_stays_in_fp32(
     body: str, peaks: dict, weights: dict, node: str, reason: str
 ) -> None:
-    kept = typed(f"{TEXT} {body}", peaks, **weights).kept
+    kept = quantized(f"{TEXT} {body}", peaks, **weights).kept
     assert node in kept
     assert kept[node].replace("+", ".").find(reason.replace("+", ".")) >= 0
 
@@ -61,29 +61,29 @@ def test_what_fp16_cannot_hold_stays_in_fp32(
     ],
 )  # fmt: skip
 def test_what_fp16_can_hold_does_not(body: str, peaks: dict, weights: dict, why: str) -> None:
-    assert typed(f"{TEXT} {body}", peaks, **weights).kept == {}, why
+    assert quantized(f"{TEXT} {body}", peaks, **weights).kept == {}, why
 
 
 def test_bf16_holds_what_fp16_does_not() -> None:
     body = "{ a = Add(x, w) y = Neg(a) }"
     weights = {"w": np.float32(7e4)}
-    assert set(typed(f"{TEXT} {body}", {"a": 7e4, "y": 7e4}, **weights).kept) == {"a", "y"}
-    found = typed(f"{TEXT} {body}", {"a": 7e4, "y": 7e4}, BF16, **weights)
+    assert set(quantized(f"{TEXT} {body}", {"a": 7e4, "y": 7e4}, **weights).kept) == {"a", "y"}
+    found = quantized(f"{TEXT} {body}", {"a": 7e4, "y": 7e4}, BF16, **weights)
     assert found.kept == {}
     assert found.model.opset_import[0].version == 22, "the first with bf16 in every op"
     assert {t.data_type for t in found.model.graph.initializer} == {onnx.TensorProto.BFLOAT16}
 
 
 def test_scales_of_a_resize_stay_exact(rng: np.random.Generator) -> None:
-    """6/7 in fp16, times 7, is 5.9985: the picture would lose a row."""
+    """6/7 in fp16, times 7, is 5.9985: the image would lose a row."""
     text = "(float[1,2,7,7] x) => (float[1,2,6,6] y) { a = Relu(x) y = Resize(a, , s) }"
-    found = typed(text, {}, s=np.array([1, 1, 6 / 7, 6 / 7], np.float32))
+    found = quantized(text, {}, s=np.array([1, 1, 6 / 7, 6 / 7], np.float32))
     assert found.kept == {}
     resize = next(node for node in found.model.graph.node if node.op_type == "Resize")
     kinds = {t.name: t.data_type for t in found.model.graph.initializer}
     assert kinds[resize.input[2]] == onnx.TensorProto.FLOAT
-    picture = rng.uniform(0, 1, (1, 2, 7, 7)).astype(np.float32)
-    assert run(emulated(found.model), picture).shape == (1, 2, 6, 6)
+    image = rng.uniform(0, 1, (1, 2, 7, 7)).astype(np.float32)
+    assert run(emulated(found.model), image).shape == (1, 2, 6, 6)
 
 
 ATTENTION = (
@@ -100,9 +100,9 @@ def test_masks_are_clipped_to_what_fp16_holds(
     text = ATTENTION if op == "Add" else ATTENTION.replace("Add(x, mask)", "Where(seen, x, low)")
     weights = {"mask": mask} if op == "Add" else {"seen": mask == 0, "low": np.float32(low)}
     seen = {"x": 8.0, "a": 1e9}
-    found = typed(text, seen, **weights)
+    found = quantized(text, seen, **weights)
     assert found.kept == {}, "so that attention stays one kernel"
-    assert "a" in typed(text, {**seen, "x": 600.0}, **weights).kept, "its own scores count"
+    assert "a" in quantized(text, {**seen, "x": 600.0}, **weights).kept, "its own scores count"
     proto = ir.to_proto(graph(f"agraph {text}", **weights))
     scores = rng.uniform(-8, 8, (1, 2, 5, 5)).astype(np.float32)
     exact, rounded = run(proto, scores), run(emulated(found.model), scores)
@@ -117,7 +117,7 @@ def test_emulation_rounds_every_tensor_as_numpy_does(
 ) -> None:
     text = "(float[3,8] x) => (float[3,8] y) { a = Mul(x, w) b = Sigmoid(a) y = Add(b, x) }"
     w = rng.uniform(-3, 3, 8).astype(np.float32)
-    found = typed(text, {}, half, w=w)
+    found = quantized(text, {}, half, w=w)
     x = rng.uniform(-3, 3, (3, 8)).astype(np.float32)
 
     def rounded(array: np.ndarray) -> np.ndarray:
@@ -133,7 +133,7 @@ def test_emulation_rounds_every_tensor_as_numpy_does(
 
 def test_emulation_overflows_as_fp16_does() -> None:
     text = "(float[1,2] x) => (float[1,2] y) { a = Mul(x, x) y = Sqrt(a) }"
-    found = typed(text, {})  # the pictures were harmless
+    found = quantized(text, {})  # the images were harmless
     x = np.array([[2, 300]], np.float32)
     assert run(emulated(found.model), x).tolist() == [[2, np.inf]], "300 * 300 is over 65504"
 

@@ -32,54 +32,54 @@ def recognizer() -> RecognizerSpec:
     spec = spec_from_dict(
         {
             "name": "r", "role": "recognizer", "source": {"path": "m"}, "output": {"name": "y"},
-            "input": {**INPUT, "shape": [1, 32, 128, 1], "color": "GREY"}, "buckets": [96],
+            "input": {**INPUT, "shape": [1, 32, 128, 1], "color": "GRAY"}, "buckets": [96],
         }
     )  # fmt: skip
     assert isinstance(spec, RecognizerSpec)
     return spec
 
 
-def test_detector_batches_are_all_pictures_each_another(pictures: Path) -> None:
-    found = load_calibration(pictures, detector())
+def test_detector_batches_are_all_images_each_another(images: Path) -> None:
+    found = load_calibration(images, detector())
     batches = [batch for _, batch in found.batches()]
     assert len(found) == len(batches) == 3
     assert batches[0].shape == (1, 3, 32, 64)
     assert len({batch.tobytes() for batch in batches}) == 3
 
 
-def test_recognizer_batches_are_crops_in_their_buckets(pictures: Path) -> None:
-    found = list(load_calibration(pictures, recognizer()).batches())
+def test_recognizer_batches_are_crops_in_their_buckets(images: Path) -> None:
+    found = list(load_calibration(images, recognizer()).batches())
     assert [width for width, _ in found] == [96, 96, 96]
     assert found[0][1].shape == (1, 1, 32, 96)
 
 
-def test_limit_takes_an_even_spread(pictures: Path) -> None:
-    found = load_calibration(pictures, detector(), limit=2)
-    everything = [b for _, b in load_calibration(pictures, detector()).batches()]
+def test_limit_takes_an_even_spread(images: Path) -> None:
+    found = load_calibration(images, detector(), limit=2)
+    everything = [b for _, b in load_calibration(images, detector()).batches()]
     chosen = [b for _, b in found.batches()]
     assert len(found) == len(chosen) == 2
     assert np.array_equal(chosen[0], everything[0])
     assert np.array_equal(chosen[1], everything[2])
 
 
-def test_unlabelled_pictures_are_lines_for_a_recognizer(pictures: Path) -> None:
-    (pictures / "labels.json").unlink()
-    assert len(load_calibration(pictures, recognizer())) == 3
+def test_unlabeled_images_are_lines_for_a_recognizer(images: Path) -> None:
+    (images / "labels.json").unlink()
+    assert len(load_calibration(images, recognizer())) == 3
 
 
-def test_a_bad_picture_stops_and_is_named(pictures: Path) -> None:
-    (pictures / "1.png").write_bytes(b"no picture")
+def test_a_bad_image_stops_and_is_named(images: Path) -> None:
+    (images / "1.png").write_bytes(b"no image")
     with pytest.raises(InputFileError, match=r"1\.png"):
-        list(load_calibration(pictures, detector()).batches())
+        list(load_calibration(images, detector()).batches())
 
 
 @pytest.mark.parametrize("spec", [detector(), recognizer()], ids=["detector", "recognizer"])
-def test_a_bad_picture_is_left_out_by_name_if_the_caller_says_so(
-    spec: DetectorSpec | RecognizerSpec, pictures: Path
+def test_a_bad_image_is_left_out_by_name_if_the_caller_says_so(
+    spec: DetectorSpec | RecognizerSpec, images: Path
 ) -> None:
-    (pictures / "1.png").write_bytes(b"no picture")
+    (images / "1.png").write_bytes(b"no image")
     told: list[str] = []
-    found = list(load_calibration(pictures, spec).batches(lambda error: told.append(str(error))))
+    found = list(load_calibration(images, spec).batches(lambda error: told.append(str(error))))
     assert len(found) == 2
     assert len(told) == 1
     assert "1.png" in told[0]
@@ -112,13 +112,13 @@ def test_lines_of_every_width_and_contrast_are_chosen(tmp_path: Path) -> None:
     assert all(np.array_equal(a[1], b[1]) for a, b in zip(found, again, strict=True))
 
 
-def test_crops_that_were_given_are_taken(pictures: Path) -> None:
+def test_crops_that_were_given_are_taken(images: Path) -> None:
     quad = np.float32([[0, 0], [60, 0], [60, 30], [0, 30]])
-    crops = [CropLabel(path=pictures / "0.png", text="", quad=quad)]
-    found = list(load_calibration(pictures, recognizer(), crops=crops).batches())
+    crops = [CropLabel(path=images / "0.png", text="", quad=quad)]
+    found = list(load_calibration(images, recognizer(), crops=crops).batches())
     assert [width for width, _ in found] == [96]
     with pytest.raises(InputFileError, match="nothing a recognizer can be calibrated on"):
-        load_calibration(pictures, recognizer(), crops=[])
+        load_calibration(images, recognizer(), crops=[])
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_crops_that_were_given_are_taken(pictures: Path) -> None:
         ("aaaa", 2, [0, 3], "one stratum is spread evenly"),
         ("aaab", 2, [0, 3], "one of each"),
         ("abbbbbb", 4, [0, 1, 3, 6], "what a small one does not fill goes to the others"),
-        ("abc", 9, [0, 1, 2], "all, if there are fewer than wanted"),
+        ("abc", 9, [0, 1, 2], "all, if there are fewer than expected"),
         ("", 3, [], "none of none"),
     ],
 )
@@ -135,7 +135,7 @@ def test_stratified_choice(strata: str, limit: int, expected: list[int], why: st
     assert stratified(strata, limit) == expected, why
 
 
-def test_labels_without_text_cannot_calibrate_a_recognizer(pictures: Path) -> None:
-    (pictures / "labels.json").write_text(json.dumps([{"file": "0.png", "boxes": []}]))
+def test_labels_without_text_cannot_calibrate_a_recognizer(images: Path) -> None:
+    (images / "labels.json").write_text(json.dumps([{"file": "0.png", "boxes": []}]))
     with pytest.raises(InputFileError, match="nothing a recognizer can be calibrated on"):
-        load_calibration(pictures, recognizer())
+        load_calibration(images, recognizer())

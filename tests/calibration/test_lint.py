@@ -1,4 +1,4 @@
-"""What TensorRT makes of pairs, as ``inspect TYPED.onnx`` says it; refusals as its builder does."""
+"""What TensorRT makes of Q/DQ pairs, as ``inspect QUANTIZED.onnx`` reports it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
-from ocr_trt.calibration.lint import is_typed, lint, prepared
+from ocr_trt.calibration.lint import is_quantized, lint, prepared
 
 RNG = np.random.default_rng(4)
 CONV = RNG.integers(-127, 128, (16, 16, 3, 3)).astype(np.int8)
@@ -19,7 +19,7 @@ DENSE = RNG.integers(-127, 128, (16, 16)).astype(np.int8)
 STEPS = RNG.uniform(0.001, 0.002, 16).astype(np.float32)
 S, Z = np.float32(0.02), np.int8(0)
 CHANNELS = np.zeros(16, np.int8)
-PICTURE = "(float[1,16,8,8] x) => (float[1,16,8,8] y)"
+IMAGE = "(float[1,16,8,8] x) => (float[1,16,8,8] y)"
 TOKENS = "(float[1,8,16] x) => (float[1,8,16] y)"
 PAIR = "q = QuantizeLinear({0}, s, z) d = DequantizeLinear(q, s, z)"
 WEIGHT = "w = DequantizeLinear <axis = 0> (w8, ws, wz)"
@@ -52,13 +52,13 @@ def pair(of: str) -> str:
 
 
 INT8 = [
-    (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}", USUAL, "Conv", "straight before"),
-    (f"{PICTURE} {{ r = Relu(x) {pair('r')} {CONVOLUTION} }}", USUAL, "Conv", "after activation"),
-    (f"{PICTURE} {{ {pair('x')} {WEIGHT} t = Transpose <perm = [0,1,3,2]> (d) "
+    (f"{IMAGE} {{ {pair('x')} {CONVOLUTION} }}", USUAL, "Conv", "straight before"),
+    (f"{IMAGE} {{ r = Relu(x) {pair('r')} {CONVOLUTION} }}", USUAL, "Conv", "after activation"),
+    (f"{IMAGE} {{ {pair('x')} {WEIGHT} t = Transpose <perm = [0,1,3,2]> (d) "
      "y = Conv <pads = [1, 1, 1, 1]> (t, w) }", USUAL, "Conv", "pairs pass a Transpose"),
-    (f"{PICTURE} {{ {pair('x')} w = DequantizeLinear(w8, s, z) "
+    (f"{IMAGE} {{ {pair('x')} w = DequantizeLinear(w8, s, z) "
      "y = Conv <pads = [1, 1, 1, 1]> (d, w) }", USUAL, "Conv", "one scale for all weights"),
-    (f"{PICTURE} {{ {pair('x')} wq = QuantizeLinear <axis = 0> (wf, ws, wz) "
+    (f"{IMAGE} {{ {pair('x')} wq = QuantizeLinear <axis = 0> (wf, ws, wz) "
      "w = DequantizeLinear <axis = 0> (wq, ws, wz) y = Conv <pads = [1, 1, 1, 1]> (d, w) }",
      {**USUAL, "wf": CONV.astype(np.float32) * 0.001}, "Conv", "Q and DQ of float weights"),
     (f"{TOKENS} {{ {pair('x')} w = DequantizeLinear <axis = 1> (w8, ws, wz) y = MatMul(d, w) }}",
@@ -69,23 +69,23 @@ INT8 = [
      f"d = Concat <axis = 1> (da, db) {CONVOLUTION} }}", USUAL, "Conv", "equal scales in a Concat"),
 ]  # fmt: skip
 FLOAT = [
-    (f"{PICTURE} {{ {WEIGHT} y = Conv <pads = [1, 1, 1, 1]> (x, w) }}", USUAL, "Conv",
-     "only its weights are quantised"),
-    (f"{PICTURE} {{ {pair('x')} y = Conv <pads = [1, 1, 1, 1]> (d, wf) }}",
-     {**USUAL, "wf": np.ones((16, 16, 3, 3), np.float32)}, "Conv", "only its input is quantised"),
-    (f"{PICTURE} {{ {pair('x')} {WEIGHT} r = Relu(d) y = Conv <pads = [1, 1, 1, 1]> (r, w) }}",
+    (f"{IMAGE} {{ {WEIGHT} y = Conv <pads = [1, 1, 1, 1]> (x, w) }}", USUAL, "Conv",
+     "only its weights are quantized"),
+    (f"{IMAGE} {{ {pair('x')} y = Conv <pads = [1, 1, 1, 1]> (d, wf) }}",
+     {**USUAL, "wf": np.ones((16, 16, 3, 3), np.float32)}, "Conv", "only its input is quantized"),
+    (f"{IMAGE} {{ {pair('x')} {WEIGHT} r = Relu(d) y = Conv <pads = [1, 1, 1, 1]> (r, w) }}",
      USUAL, "Conv", "put the pair behind the Relu"),
     ("(float[1,16,4,4] x) => (float[1,16,8,8] y) { " + pair("x") + f" {WEIGHT} "
      "u = Resize(d, , sizes) y = Conv <pads = [1, 1, 1, 1]> (u, w) }",
      {**USUAL, "sizes": np.array([1, 1, 2, 2], np.float32)}, "Conv",
      "put the pair behind the Resize"),
-    (f"{PICTURE} {{ {pair('x')} w = DequantizeLinear <axis = 1> (w8, ws, wz) "
+    (f"{IMAGE} {{ {pair('x')} w = DequantizeLinear <axis = 1> (w8, ws, wz) "
      "y = Conv <pads = [1, 1, 1, 1]> (d, w) }", USUAL, "Conv", "per entry of axis 1"),
     (f"{TOKENS} {{ {pair('x')} w = DequantizeLinear <axis = 0> (w8, ws, wz) y = MatMul(d, w) }}",
      PRODUCT, "MatMul", "per entry of axis 0"),
-    (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "s": S[None], "z": Z[None]}, "Conv",
+    (f"{IMAGE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "s": S[None], "z": Z[None]}, "Conv",
      "is [x] and not a bare number"),
-    (f"{PICTURE} {{ q = QuantizeLinear <axis = 1> (x, ws, wz) "
+    (f"{IMAGE} {{ q = QuantizeLinear <axis = 1> (x, ws, wz) "
      f"d = DequantizeLinear <axis = 1> (q, ws, wz) {CONVOLUTION} }}", USUAL, "Conv",
      "a scale per channel"),
     ("(float[1,16,8,8] x) => (float[1,16,17,17] y) { " + pair("x") + f" {WEIGHT} "
@@ -101,19 +101,19 @@ FLOAT = [
      f"d = Concat <axis = 1> (da, b) {CONVOLUTION} }}", USUAL, "Conv", "only some parts"),
 ]  # fmt: skip
 REFUSED = [
-    (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "z": np.int8(3)}, "QuantizeLinear",
+    (f"{IMAGE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "z": np.int8(3)}, "QuantizeLinear",
      "its zero point is 3", 20),
-    (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "s": np.float32(0)}, "QuantizeLinear",
+    (f"{IMAGE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "s": np.float32(0)}, "QuantizeLinear",
      "not above 0", 20),
-    (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}",
+    (f"{IMAGE} {{ {pair('x')} {CONVOLUTION} }}",
      {**USUAL, "ws": np.where(np.arange(16) == 3, 0, STEPS).astype(np.float32)},
      "DequantizeLinear", "not above 0", 20),
-    (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "ws": STEPS[:8], "wz": CHANNELS[:8]},
+    (f"{IMAGE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "ws": STEPS[:8], "wz": CHANNELS[:8]},
      "DequantizeLinear", "8 scales for an axis of 16", 20),
-    (f"{PICTURE} {{ {pair('x')} {WEIGHT} b = DequantizeLinear(b32, s) "
+    (f"{IMAGE} {{ {pair('x')} {WEIGHT} b = DequantizeLinear(b32, s) "
      "y = Conv <pads = [1, 1, 1, 1]> (d, w, b) }", {**USUAL, "b32": np.arange(16, dtype=np.int32)},
-     "DequantizeLinear", "dequantises int32", 20),
-    (f"{PICTURE} {{ q = QuantizeLinear(x, s, z) "
+     "DequantizeLinear", "dequantizes int32", 20),
+    (f"{IMAGE} {{ q = QuantizeLinear(x, s, z) "
      "c = QLinearConv <pads = [1, 1, 1, 1]> (q, s, z, w8, s, z, s, z) "
      "y = DequantizeLinear(c, s, z) }", USUAL, "QLinearConv", "TensorRT has no QLinearConv", 20),
 ]  # fmt: skip
@@ -165,9 +165,9 @@ def builds(proto: onnx.ModelProto, folder: Path) -> str | None:
 @pytest.mark.parametrize(
     ("text", "weights", "why"),
     [
-        (f"{PICTURE} {{ q = QuantizeLinear(x, s) d = DequantizeLinear(q, s) {CONVOLUTION} }}",
+        (f"{IMAGE} {{ q = QuantizeLinear(x, s) d = DequantizeLinear(q, s) {CONVOLUTION} }}",
          USUAL, "no zero point: uint8 in ONNX, int8 in TensorRT"),
-        (f"{PICTURE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "z": np.uint8(0)},
+        (f"{IMAGE} {{ {pair('x')} {CONVOLUTION} }}", {**USUAL, "z": np.uint8(0)},
          "uint8, 0 to 255, and int8 in TensorRT"),
     ],
 )  # fmt: skip
@@ -178,7 +178,7 @@ def test_what_means_something_else_to_tensorrt_is_told(text: str, weights: dict,
 
 
 def test_scale_from_data_is_refused_before_it_kills_the_builder() -> None:
-    text = f"{PICTURE} {{ m = ReduceMax <keepdims = 0> (x) {PAIR.format('x')} {CONVOLUTION} }}"
+    text = f"{IMAGE} {{ m = ReduceMax <keepdims = 0> (x) {PAIR.format('x')} {CONVOLUTION} }}"
     proto = model(text.replace("s, z", "m, z"), **USUAL)
     runs, reason = judged(proto)["QuantizeLinear"]
     assert runs == "refused"
@@ -202,6 +202,6 @@ def test_weights_with_a_list_of_one_scale_are_told() -> None:
     assert "a bare number" in reason
 
 
-def test_float_graphs_are_not_typed() -> None:
-    assert not is_typed(ir.from_proto(model(f"{PICTURE} {{ y = Relu(x) }}")))
-    assert is_typed(ir.from_proto(model(INT8[0][0], **INT8[0][1])))
+def test_float_graphs_are_not_quantized() -> None:
+    assert not is_quantized(ir.from_proto(model(f"{IMAGE} {{ y = Relu(x) }}")))
+    assert is_quantized(ir.from_proto(model(INT8[0][0], **INT8[0][1])))

@@ -71,9 +71,9 @@ def scales_of(model: onnx.ModelProto) -> dict[str, float]:
     return {node.input[0]: float(arrays[node.input[1]]) for node in pairs}
 
 
-def noise(model: onnx.ModelProto, typed: onnx.ModelProto) -> float:
+def noise(model: onnx.ModelProto, quantized: onnx.ModelProto) -> float:
     x = np.random.default_rng(9).standard_normal((1, 4, 16, 16)).astype(np.float32)
-    exact, rounded = (onnx_session(emulated(m)).run(None, {"x": x})[0] for m in (model, typed))
+    exact, rounded = (onnx_session(emulated(m)).run(None, {"x": x})[0] for m in (model, quantized))
     return float(10 * np.log10(np.var(exact) / np.square(exact - rounded).mean()))
 
 

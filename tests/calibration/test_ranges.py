@@ -114,14 +114,14 @@ def test_every_batch_is_read_and_counts() -> None:
 
 
 def test_no_data_is_an_error_never_random() -> None:
-    with pytest.raises(InputFileError, match="no calibration pictures"):
+    with pytest.raises(InputFileError, match="no calibration images"):
         look([])
 
 
 @pytest.mark.parametrize("peaks", [(), ("y",)], ids=["histogram", "peak"])
 def test_a_bad_batch_stops_and_is_named(peaks: tuple[str, ...]) -> None:
     bad = np.full((1, 4), np.inf if peaks else np.nan)
-    with pytest.raises(InputFileError, match="picture 2: a has NaN or infinite"):
+    with pytest.raises(InputFileError, match="image 2: a has NaN or infinite"):
         look([np.ones((1, 4)), bad], peaks=peaks)
 
 
@@ -157,7 +157,7 @@ def findings(batches: list[np.ndarray], ranges: dict[str, float]) -> set[tuple[s
     return {(f.tensor, f.kind) for f in coverage(look(batches), ranges, min_max)}
 
 
-def test_coverage_names_what_pictures_do_not_show(rng: np.random.Generator) -> None:
+def test_coverage_names_what_images_do_not_show(rng: np.random.Generator) -> None:
     plain = [rng.uniform(-1, 1, (1, 4)) for _ in range(64)]
     full = {"x": 1.0, "a": 1.0}
     assert findings(plain, full) == set()
@@ -175,7 +175,7 @@ def test_share_beyond_a_limit_is_counted() -> None:
 
 
 RANGES = Ranges(
-    model_sha256="m", data_sha256="d", method="mse", pictures=3,
+    model_sha256="m", data_sha256="d", method="mse", images=3,
     ranges={"a": 1.5}, peaks={"a": 2.0, "y": 2.0},
 )  # fmt: skip
 
@@ -191,10 +191,10 @@ def test_ranges_come_back_from_disk(tmp_path: Path) -> None:
      ("method", "another method")],
 )  # fmt: skip
 def test_ranges_of_something_else_are_refused(field: str, message: str, tmp_path: Path) -> None:
-    wanted = {"model_sha256": "m", "data_sha256": "d", "method": "mse"}
-    check_ranges(RANGES, tmp_path, **wanted)
+    expected = {"model_sha256": "m", "data_sha256": "d", "method": "mse"}
+    check_ranges(RANGES, tmp_path, **expected)
     with pytest.raises(UserError, match=message):
-        check_ranges(RANGES, tmp_path, **{**wanted, field: "other"})
+        check_ranges(RANGES, tmp_path, **{**expected, field: "other"})
 
 
 @pytest.mark.parametrize(

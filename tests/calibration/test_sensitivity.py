@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocr_trt.calibration.calibrator import Calibrator, Typing
+from ocr_trt.calibration.calibrator import Calibrator, QuantizationSettings
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.calibration.methods import METHODS
 from ocr_trt.calibration.noise import distance, run_all, signal_to_noise
@@ -30,10 +30,10 @@ def spec(
     return detector_spec if request.param == "detector" else recognizer_spec
 
 
-def calibrator_of(spec: Spec, pictures: Path, *, skip_bad: bool = False) -> Calibrator:
+def calibrator_of(spec: Spec, images: Path, *, skip_bad: bool = False) -> Calibrator:
     source = open_source(spec.source)
     graphs = {width: convert(source, spec, width).model for width in spec.widths}
-    found = load_calibration(pictures, spec, skip_bad=skip_bad)
+    found = load_calibration(images, spec, skip_bad=skip_bad)
     return Calibrator(graphs, found, SilentReporter())
 
 
@@ -53,64 +53,68 @@ def test_distance_is_zero_for_the_same_and_grows(
         assert distance(exact, broken, spec) > distance(exact, near, spec)
 
 
-def test_each_layer_costs_something_and_all_but_it_less_than_all(
-    spec: Spec, pictures: Path
-) -> None:
-    calibrator = calibrator_of(spec, pictures)
-    typing = Typing(precision="int8", method="minmax")
+def test_each_layer_costs_something_and_all_but_it_less_than_all(spec: Spec, images: Path) -> None:
+    calibrator = calibrator_of(spec, images)
+    quantization = QuantizationSettings(precision="int8", method="minmax")
     feeds = list(calibrator.batches())
     done: list[int] = []
-    found = sensitivities(calibrator, typing, spec, feeds, done.append)
+    found = sensitivities(calibrator, quantization, spec, feeds, done.append)
     assert {each.node for each in found} == calibrator.ops()
     assert done == list(range(1, len(found) + 1))
     reference = run_all(calibrator.graphs, feeds)
-    everything = distance(reference, run_all(calibrator.typed(typing).graphs, feeds), spec)
+    everything = distance(
+        reference, run_all(calibrator.quantized(quantization).graphs, feeds), spec
+    )
     assert all(0 < each.alone < 3 * everything for each in found)
     assert np.mean([each.without for each in found]) < everything
     assert max(each.alone for each in found) > 1.5 * min(each.alone for each in found)
-    assert sensitivities(calibrator, typing, spec, feeds) == found, "the same each time"
+    assert sensitivities(calibrator, quantization, spec, feeds) == found, "the same each time"
 
 
-def test_noise_of_layers_is_told_in_decibels(spec: Spec, pictures: Path) -> None:
-    calibrator = calibrator_of(spec, pictures)
-    typed = calibrator.typed(Typing(precision="int8", method="minmax"))
+def test_noise_of_layers_is_told_in_decibels(spec: Spec, images: Path) -> None:
+    calibrator = calibrator_of(spec, images)
+    quantized = calibrator.quantized(QuantizationSettings(precision="int8", method="minmax"))
     width = spec.widths[-1]
     batches = [batch for w, batch in calibrator.batches() if w == width] or [
         np.zeros((1, spec.input.channels, spec.input.height, width), np.float32)
     ]
     names = calibrator.layers()
-    found = signal_to_noise(calibrator.any_graph, typed.graphs[width], names, batches)
+    found = signal_to_noise(calibrator.any_graph, quantized.graphs[width], names, batches)
     assert set(found) <= set(names)
     assert names[0] not in found, "the first layer is float, and nothing was rounded before it"
     assert all(5 < value < 80 for value in found.values())
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("remedies", [(), ("equalize",), ("bias",), ("equalize", "bias")],
+@pytest.mark.parametrize("corrections", [(), ("equalize",), ("bias",), ("equalize", "bias")],
                          ids=["plain", "equalize", "bias", "both"])  # fmt: skip
-def test_every_method_with_every_remedy_types_a_model(
-    method: str, remedies: tuple, detector_spec: DetectorSpec, pictures: Path
+def test_every_method_with_every_correction_types_a_model(
+    method: str, corrections: tuple, detector_spec: DetectorSpec, images: Path
 ) -> None:
-    calibrator = calibrator_of(detector_spec, pictures)
+    calibrator = calibrator_of(detector_spec, images)
     feeds = list(calibrator.batches())
     reference = run_all(calibrator.graphs, feeds)
-    typed = calibrator.typed(Typing(precision="int8", method=method, remedies=remedies))
-    again = calibrator.typed(Typing(precision="int8", method=method, remedies=remedies))
-    assert 0 < distance(reference, run_all(typed.graphs, feeds), detector_spec) < 0.5
-    for width, graph in typed.graphs.items():
+    quantized = calibrator.quantized(
+        QuantizationSettings(precision="int8", method=method, corrections=corrections)
+    )
+    again = calibrator.quantized(
+        QuantizationSettings(precision="int8", method=method, corrections=corrections)
+    )
+    assert 0 < distance(reference, run_all(quantized.graphs, feeds), detector_spec) < 0.5
+    for width, graph in quantized.graphs.items():
         assert graph.SerializeToString(deterministic=True) == again.graphs[width].SerializeToString(
             deterministic=True
         )
 
 
-def test_bad_pictures_are_told_once_however_often_they_are_met(
-    detector_spec: DetectorSpec, pictures: Path
+def test_bad_images_are_told_once_however_often_they_are_met(
+    detector_spec: DetectorSpec, images: Path
 ) -> None:
-    (pictures / "1.png").write_bytes(b"nothing")
+    (images / "1.png").write_bytes(b"nothing")
     with pytest.raises(InputFileError, match=r"1\.png"):
-        calibrator_of(detector_spec, pictures).typed(Typing(precision="int8"))
-    calibrator = calibrator_of(detector_spec, pictures, skip_bad=True)
-    calibrator.typed(Typing(precision="int8", remedies=("bias",)))
+        calibrator_of(detector_spec, images).quantized(QuantizationSettings(precision="int8"))
+    calibrator = calibrator_of(detector_spec, images, skip_bad=True)
+    calibrator.quantized(QuantizationSettings(precision="int8", corrections=("bias",)))
     assert len(calibrator.skipped) == 1
     assert "1.png" in next(iter(calibrator.skipped))
     assert calibrator.seen().batches == 2

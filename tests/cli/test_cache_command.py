@@ -17,7 +17,7 @@ from ocr_trt.spec import dump_spec
 
 
 def test_second_build_says_that_it_is_not_new(
-    wanted: BuildRequest,
+    expected: BuildRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -25,7 +25,7 @@ def test_second_build_says_that_it_is_not_new(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OCR_TRT_CACHE_MIB", "9")
     spec = tmp_path / "m.yaml"
-    spec.write_text(dump_spec(wanted.spec))
+    spec.write_text(dump_spec(expected.spec))
 
     def built(**options: bool) -> str:
         build([spec], precision="fp32", output=tmp_path / "out", verbose=True, **options)

@@ -59,7 +59,7 @@ def specs(
     }  # fmt: skip
     recognizer = {
         "name": "rec", "role": "recognizer", "source": {"path": str(recognizer_model)},
-        "input": {"name": "image", "shape": [1, 32, 64, 1], "color": "GREY", "max_batch": 4},
+        "input": {"name": "image", "shape": [1, 32, 64, 1], "color": "GRAY", "max_batch": 4},
         "output": {"name": "output_0"}, "accuracy": {"max_loss": 100},
     }  # fmt: skip
     for spec in (detector, recognizer):
@@ -107,8 +107,8 @@ def test_doctor_speaks_to_people_and_machines() -> None:
     assert "openvino" in run("doctor").stdout
     found = json.loads(run("doctor", "--json").stdout)
     assert found["targets"]["onnxruntime"]["can_run"]
-    for presence in found["targets"].values():
-        assert presence["can_run"] or presence["remedy"]
+    for availability in found["targets"].values():
+        assert availability["can_run"] or availability["hint"]
 
 
 def test_init_writes_a_spec_that_inspect_takes(
@@ -193,10 +193,10 @@ def test_inspect_of_a_model_takes_no_options_of_specs(detector_model: Path) -> N
 
 
 def test_build_says_its_verdict_and_nothing_of_tensorflow(
-    specs: dict[str, Path], pictures: Path, tmp_path: Path
+    specs: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     done = run(
-        "build", specs["detector"], "--calibration", pictures, "--data", pictures,
+        "build", specs["detector"], "--calibration", images, "--data", images,
         "--target", "openvino", "--target", "onnxruntime", "--output", tmp_path / "out",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -224,18 +224,18 @@ def test_build_takes_a_model_in_place_of_a_spec(recognizer_model: Path, tmp_path
 
 
 def test_calibrate_prints_and_writes_ranges(
-    specs: dict[str, Path], pictures: Path, tmp_path: Path
+    specs: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "ranges.json"
-    done = run("calibrate", specs["detector"], "--calibration", pictures, "--output", out)
+    done = run("calibrate", specs["detector"], "--calibration", images, "--output", out)
     assert done.returncode == 0, done.stderr
     assert "stays in float: first layer" in done.stdout
     found = json.loads(out.read_text())
-    assert found["pictures"] == 3
+    assert found["images"] == 3
     assert all(limit >= 0 for limit in found["ranges"].values())
 
 
-TYPED = """
+QUANTIZED = """
     <ir_version: 10, opset_import: ["" : 20]>
     agraph (float[1,8,8,8] x) => (float[1,8,8,8] y)
     <float s = {0.1}, int8 z = {ZERO}, float v = {0.01}>
@@ -252,28 +252,28 @@ TYPED = """
 
 
 @pytest.mark.parametrize(("zero", "code"), [(0, 0), (3, 3)])
-def test_inspect_says_what_tensorrt_makes_of_a_typed_graph(
+def test_inspect_says_what_tensorrt_makes_of_a_quantized_graph(
     zero: int, code: int, tmp_path: Path
 ) -> None:
-    proto = onnx.parser.parse_model(TYPED.replace("ZERO", str(zero)))
+    proto = onnx.parser.parse_model(QUANTIZED.replace("ZERO", str(zero)))
     weights = np.ones((8, 8, 3, 3), np.int8)
     proto.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w8"))
-    onnx.save(proto, tmp_path / "typed.onnx")
-    done = run("inspect", tmp_path / "typed.onnx")
+    onnx.save(proto, tmp_path / "quantized.onnx")
+    done = run("inspect", tmp_path / "quantized.onnx")
     assert done.returncode == code, done.stderr
     assert "50.0 % of the FLOPs of its layers are int8" in done.stdout
     if code:
         assert "its zero point is 3: only symmetric ones are taken" in done.stderr
-    rows = json.loads(run("inspect", tmp_path / "typed.onnx", "--json").stdout)
+    rows = json.loads(run("inspect", tmp_path / "quantized.onnx", "--json").stdout)
     assert {row["runs"] for row in rows} == {"int8", "float"} | ({"refused"} if code else set())
     assert any("put the pair behind the Relu" in row["reason"] for row in rows)
 
 
 def test_bench_writes_three_reports_and_holds_engines_to_limits(
-    bundles: dict[str, Path], pictures: Path, tmp_path: Path
+    bundles: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     done = run(
-        "bench", *bundles.values(), "--data", pictures, "--report", tmp_path / "r",
+        "bench", *bundles.values(), "--data", images, "--report", tmp_path / "r",
         "--duration", "0.05", "--fail-on", "speedup<100000,cer>100000",
     )  # fmt: skip
     fails(done, 5, "speedup<100000")
@@ -295,7 +295,7 @@ def test_bench_writes_three_reports_and_holds_engines_to_limits(
     ("options", "message"),
     [
         (["--fail-on", "latency>1.1x"], "needs an older report"),
-        (["--fail-on", "cer>3"], "needs pictures: --data"),
+        (["--fail-on", "cer>3"], "needs images: --data"),
         (["--fail-on", "quick"], "expected a measure"),
         (["--fail-on", ""], "expected a measure"),
         (["--baseline", "old.json"], "needs a rule that uses it"),
@@ -309,19 +309,19 @@ def test_limits_are_read_before_anything_is_measured(
 
 
 def test_a_rule_that_suits_no_engine_is_told_before_anything_is_measured(
-    bundles: dict[str, Path], pictures: Path
+    bundles: dict[str, Path], images: Path
 ) -> None:
     start = time.monotonic()
     done = run(
-        "bench", bundles["detector"], "--data", pictures, "--duration", "100", "--fail-on", "cer>3"
+        "bench", bundles["detector"], "--data", images, "--duration", "100", "--fail-on", "cer>3"
     )
     fails(done, 2, "cer is of one recognizer, and given is one detector")
     assert time.monotonic() - start < 60
 
 
-def test_load_and_rivals_are_printed_with_what_they_mean(bundles: dict[str, Path]) -> None:
+def test_load_and_competitors_are_printed_with_what_they_mean(bundles: dict[str, Path]) -> None:
     done = run(
-        "bench", bundles["recognizer"], "--rivals", "--concurrency", "3", "--rate", "125",
+        "bench", bundles["recognizer"], "--competitors", "--concurrency", "3", "--rate", "125",
         "--duration", "0.2", "-v",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -369,21 +369,19 @@ def test_layers_of_a_plan_are_listed(bundles: dict[str, Path], tmp_path: Path) -
     assert told["layers"][0]["precision"] == "fp16"
 
 
-def test_buckets_are_found_and_drawn(
-    specs: dict[str, Path], pictures: Path, tmp_path: Path
-) -> None:
-    command = ["buckets", specs["recognizer"], "--data", pictures, "--most", "2"]
+def test_buckets_are_found_and_drawn(specs: dict[str, Path], images: Path, tmp_path: Path) -> None:
+    command = ["buckets", specs["recognizer"], "--data", images, "--most", "2"]
     done = run(*command, "--draw", tmp_path / "b.svg")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^buckets: \[[\d, ]*\]", done.stdout, re.M)
     assert (tmp_path / "b.svg").read_text().startswith("<svg")
-    fails(run("buckets", specs["detector"], "--data", pictures), 2, "only recognizers have buckets")
+    fails(run("buckets", specs["detector"], "--data", images), 2, "only recognizers have buckets")
     fails(run(*command, "--step", "60"), 2, "at most half of the input's width")
     fails(run(*command, "--draw", tmp_path / "b.png"), 2, "name a file that ends in .svg")
 
 
 def test_tune_keeps_what_it_measured_and_run_takes_it(
-    bundles: dict[str, Path], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundles: dict[str, Path], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     done = run("tune", bundles["detector"], bundles["recognizer"], "--json")
@@ -397,21 +395,19 @@ def test_tune_keeps_what_it_measured_and_run_takes_it(
             tried = [trial for trial in each["trials"] if trial["mode"] == mode]
             assert tuning[mode] in [trial["choice"] for trial in tried]
             assert all(trial["milliseconds"] > 0 for trial in tried)
-        tuning["throughput"] = {"lanes": 3, "threads": 3}
+        tuning["throughput"] = {"streams": 3, "threads": 3}
         Path(each["kept"]).write_text(json.dumps(tuning))
     engines = ["--detector", bundles["detector"], "--recognizer", bundles["recognizer"]]
-    alone = run("run", pictures, *engines, "--workers", "1", "--json")
-    tuned = run("run", pictures, *engines, "--json")
+    alone = run("run", images, *engines, "--workers", "1", "--json")
+    tuned = run("run", images, *engines, "--json")
     assert (tuned.returncode, tuned.stdout) == (0, alone.stdout)
     with engine_from_bundle(load_bundle(bundles["detector"]), mode="throughput") as engine:
-        assert engine.runner().lanes == 3
+        assert engine.runner().streams == 3
 
 
-def test_run_prints_json_and_draws(
-    bundles: dict[str, Path], pictures: Path, tmp_path: Path
-) -> None:
+def test_run_prints_json_and_draws(bundles: dict[str, Path], images: Path, tmp_path: Path) -> None:
     done = run(
-        "run", pictures, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
+        "run", images, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
         "--draw", tmp_path / "drawn", "--json", "--workers", "2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -419,27 +415,27 @@ def test_run_prints_json_and_draws(
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png"]
     assert len(list((tmp_path / "drawn").glob("*.png"))) == 3
     alone = run(
-        "run", pictures, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
+        "run", images, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
         "--json",
     )  # fmt: skip
     assert json.loads(alone.stdout) == rows, "one worker reads the same"
 
 
-def test_run_does_not_draw_over_its_pictures(bundles: dict[str, Path], pictures: Path) -> None:
-    before = {path: path.read_bytes() for path in pictures.glob("*.png")}
+def test_run_does_not_draw_over_its_images(bundles: dict[str, Path], images: Path) -> None:
+    before = {path: path.read_bytes() for path in images.glob("*.png")}
     done = run(
-        "run", pictures, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
-        "--draw", pictures,
+        "run", images, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
+        "--draw", images,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert {path: path.read_bytes() for path in before} == before
-    assert sorted(path.name for path in set(pictures.glob("*.png")) - set(before)) == [
+    assert sorted(path.name for path in set(images.glob("*.png")) - set(before)) == [
         "0.ocr.png", "1.ocr.png", "2.ocr.png",
     ]  # fmt: skip
 
 
 def test_run_refuses_a_plan_that_its_runtime_cannot_load(
-    bundles: dict[str, Path], pictures: Path, tmp_path: Path
+    bundles: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     import hashlib
     import shutil
@@ -450,27 +446,27 @@ def test_run_refuses_a_plan_that_its_runtime_cannot_load(
     (forged / plan).write_bytes(b"<net>")
     manifest["files"][plan] = {"bytes": 5, "sha256": hashlib.sha256(b"<net>").hexdigest()}
     (forged / "manifest.json").write_text(json.dumps(manifest))
-    done = run("run", pictures, "--detector", forged, "--recognizer", bundles["recognizer"])
+    done = run("run", images, "--detector", forged, "--recognizer", bundles["recognizer"])
     fails(done, 2, "openvino cannot load it")
 
 
 def test_run_reports_a_bad_file_in_a_folder_and_goes_on(
-    bundles: dict[str, Path], pictures: Path
+    bundles: dict[str, Path], images: Path
 ) -> None:
-    (pictures / "1.png").write_bytes(b"no picture")
+    (images / "1.png").write_bytes(b"no image")
     done = run(
-        "run", pictures, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
+        "run", images, "--detector", bundles["detector"], "--recognizer", bundles["recognizer"],
         "--json",
     )  # fmt: skip
-    fails(done, 3, "1.png: not a picture")
+    fails(done, 3, "1.png: not an image")
     rows = json.loads(done.stdout)
     assert ["error" in row for row in rows] == [False, True, False]
 
 
-def bad_picture(tmp_path: Path, kind: str) -> Path:
-    path = tmp_path / "picture.png"
-    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    data = cv2.imencode(".png", picture)[1].tobytes()
+def bad_image(tmp_path: Path, kind: str) -> Path:
+    path = tmp_path / "image.png"
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    data = cv2.imencode(".png", image)[1].tobytes()
     contents = {
         "text": b"hello",
         "empty": b"",
@@ -486,29 +482,29 @@ def bad_picture(tmp_path: Path, kind: str) -> Path:
     ("kind", "message"),
     [
         ("missing", "no such file"),
-        ("text", "not a picture"),
+        ("text", "not an image"),
         ("empty", "is empty"),
         ("truncated", "damaged or truncated"),
         ("one pixel", "too small"),
     ],
 )
-def test_run_refuses_a_bad_picture(
+def test_run_refuses_a_bad_image(
     bundles: dict[str, Path], tmp_path: Path, kind: str, message: str
 ) -> None:
     done = run(
-        "run", bad_picture(tmp_path, kind), "--detector", bundles["detector"],
+        "run", bad_image(tmp_path, kind), "--detector", bundles["detector"],
         "--recognizer", bundles["recognizer"],
     )  # fmt: skip
     fails(done, 2, message)
 
 
 def test_run_refuses_what_is_no_bundle_or_in_the_wrong_place(
-    bundles: dict[str, Path], pictures: Path, tmp_path: Path
+    bundles: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     detector, recognizer = bundles["detector"], bundles["recognizer"]
-    wrong = run("run", pictures, "--detector", tmp_path, "--recognizer", recognizer)
+    wrong = run("run", images, "--detector", tmp_path, "--recognizer", recognizer)
     fails(wrong, 2, "not an engine bundle")
-    swapped = run("run", pictures, "--detector", recognizer, "--recognizer", detector)
+    swapped = run("run", images, "--detector", recognizer, "--recognizer", detector)
     fails(swapped, 2, "a detector is needed")
 
 
@@ -530,7 +526,7 @@ def spec_with(specs: dict[str, Path], tmp_path: Path, path: str, value: Any) -> 
         ("input.shape", "big", "input.shape"),
         ("source.path", "nothing", "no such file or folder"),
         ("source.signature", "other", "no signature named 'other'; it has: serv"),
-        ("input.name", "picture", "no input named 'picture'; it has: image"),
+        ("input.name", "image", "no input named 'image'; it has: image"),
         ("output.name", "y", "no output named 'y'"),
     ],
 )
@@ -623,30 +619,28 @@ def test_build_refuses_lambda_layers_unless_asked(tmp_path: Path) -> None:
 
 
 def test_over_budget_is_exit_4_and_nothing_is_left(
-    specs: dict[str, Path], pictures: Path, tmp_path: Path
+    specs: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
-    # Ranges taken from nearly black pictures clip everything that noise makes.
-    (pictures / "labels.json").unlink()
+    # Ranges taken from nearly black images clip everything that noise makes.
+    (images / "labels.json").unlink()
     dark = tmp_path / "dark"
     dark.mkdir()
     cv2.imwrite(str(dark / "a.png"), np.full((48, 80, 3), 1, np.uint8))
     data = yaml.safe_load(specs["recognizer"].read_text())
     spec = tmp_path / "strict.yaml"
     spec.write_text(yaml.safe_dump({**data, "accuracy": {"max_loss": 0.3}}))
-    done = run(
-        "build", spec, "--calibration", dark, "--data", pictures, "--output", tmp_path / "out"
-    )
+    done = run("build", spec, "--calibration", dark, "--data", images, "--output", tmp_path / "out")
     fails(done, 4, "over accuracy.max_loss 0.3")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_stop_during_a_build_leaves_nothing(
-    stop: signal.Signals, specs: dict[str, Path], pictures: Path, tmp_path: Path
+    stop: signal.Signals, specs: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
     command = [sys.executable, "-m", "ocr_trt", "build", str(specs["recognizer"]), "--output",
-               str(output), "--calibration", str(pictures)]  # fmt: skip
+               str(output), "--calibration", str(images)]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (output.exists() and list(output.iterdir())):

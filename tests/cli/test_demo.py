@@ -1,4 +1,4 @@
-"""The demo, whole: the reference models become engines that read the sample pictures."""
+"""The demo, whole: the reference models become engines that read the sample images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_demo_ends_with_engines_within_their_budgets(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == {**folders, "report": str(page)}
     assert page.is_file()
     targets = ["openvino"]
-    if backend("tensorrt-rtx").presence().can_build:
+    if backend("tensorrt-rtx").availability().can_build:
         targets.append("tensorrt-rtx")
     bundles = [load_bundle(path) for path in sorted((output / "bundles").iterdir())]
     assert [bundle.label for bundle in bundles] == [

@@ -33,8 +33,8 @@ def ops(model: ir.Model) -> Counter[str]:
 
 
 def run(model: ir.Model, seed: int = 0) -> list[np.ndarray]:
-    """Run on seeded numbers, without onnxruntime's own optimisations."""
-    session = onnx_session(ir.to_proto(model), optimise=False)
+    """Run on seeded numbers, without onnxruntime's own optimizations."""
+    session = onnx_session(ir.to_proto(model), optimize=False)
     rng = np.random.default_rng(seed)
     feeds = {}
     for entry in session.get_inputs():
@@ -59,7 +59,7 @@ def check_fires(
     return outcome
 
 
-def check_rests(model: ir.Model, rule: Callable[[ir.Model], Outcome]) -> Outcome:
+def check_does_not_fire(model: ir.Model, rule: Callable[[ir.Model], Outcome]) -> Outcome:
     """Apply a rule; it must leave the graph as it is, to the byte."""
     before = ir.to_proto(model).SerializeToString(deterministic=True)
     outcome = rule(model)

@@ -1,4 +1,4 @@
-"""CudnnRNN, which no CPU runs: spelt out, and compared with Keras layers of the same weights."""
+"""CudnnRNN, which no CPU runs: spelled out, and compared with Keras layers of the same weights."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def cudnn(x: Any, params: np.ndarray, mode: str, *, rows: int, both: bool, **mor
 @pytest.mark.parametrize("count", [1, 2], ids=["one layer", "two layers"])
 @pytest.mark.parametrize("both", [False, True], ids=["forward", "both ways"])
 @pytest.mark.parametrize("mode", ["lstm", "gru"])
-def test_spelt_out_op_equals_keras(
+def test_spelled_out_op_equals_keras(
     mode: str, both: bool, count: int, rng: np.random.Generator
 ) -> None:
     keras.utils.set_random_seed(3)
@@ -81,10 +81,10 @@ def test_spelt_out_op_equals_keras(
     found = without_cudnn(made.as_graph_def())
     assert not any(node.op.startswith("Cudnn") for node in found.node)
     call = v1.wrap_function(lambda: v1.import_graph_def(found, name=""), [])
-    picture = tf.constant(rng.standard_normal((3, 9, 8)).astype(np.float32))
-    expected = np.asarray(model(picture))
+    image = tf.constant(rng.standard_normal((3, 9, 8)).astype(np.float32))
+    expected = np.asarray(model(image))
     assert expected.std() > 0.01
-    np.testing.assert_allclose(call.prune("x:0", "y:0")(picture), expected, atol=1e-6)
+    np.testing.assert_allclose(call.prune("x:0", "y:0")(image), expected, atol=1e-6)
 
 
 def recognizer(path: Path) -> Any:
@@ -118,7 +118,7 @@ def test_recognizer_from_a_gpu_converts_to_lstm_and_gru(
         {
             "name": "crnn", "role": "recognizer", "source": {"path": tmp_path / "crnn.pb"},
             "input": {
-                "name": "image", "shape": [1, 8, 32, 1], "color": "GREY", "max_batch": 3,
+                "name": "image", "shape": [1, 8, 32, 1], "color": "GRAY", "max_batch": 3,
             },
             "output": {"name": "logits"}, "charset": "abcdefghij",
         }
@@ -126,12 +126,12 @@ def test_recognizer_from_a_gpu_converts_to_lstm_and_gru(
     source = open_source(spec.source)
     found = convert(source, spec)
     assert (found.ops["LSTM"], found.ops["GRU"], found.ops["Loop"]) == (1, 1, 0)
-    pictures = rng.standard_normal((3, 1, 8, 32)).astype(np.float32)
-    expected = theirs(tf.constant(pictures.transpose(0, 2, 3, 1)))
+    images = rng.standard_normal((3, 1, 8, 32)).astype(np.float32)
+    expected = theirs(tf.constant(images.transpose(0, 2, 3, 1)))
     assert expected.std() > 0.05
-    ours = runner_from_model(found.model, label="x", max_batch=3).run(pictures)
+    ours = runner_from_model(found.model, label="x", max_batch=3).run(images)
     np.testing.assert_allclose(ours, expected, atol=2e-6)
-    np.testing.assert_allclose(baseline_runner(source, spec, 32).run(pictures), expected, atol=2e-6)
+    np.testing.assert_allclose(baseline_runner(source, spec, 32).run(images), expected, atol=2e-6)
 
 
 def test_saved_model_with_the_op_converts(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -146,9 +146,9 @@ def test_saved_model_with_the_op_converts(tmp_path: Path, rng: np.random.Generat
     module = Module()
     tf.saved_model.save(module, str(tmp_path / "m"), signatures={"serving_default": module.read})
     source = open_source(SourceSpec(path=tmp_path / "m"))
-    picture = rng.standard_normal((2, 1, 7, 8)).astype(np.float32)
-    found = source.function("image", "y")(tf.constant(picture)).numpy()
-    np.testing.assert_allclose(found, np.asarray(model(picture[:, 0])), atol=1e-6)
+    pixels = rng.standard_normal((2, 1, 7, 8)).astype(np.float32)
+    found = source.function("image", "y")(tf.constant(pixels)).numpy()
+    np.testing.assert_allclose(found, np.asarray(model(pixels[:, 0])), atol=1e-6)
     assert source.to_onnx("image", (2, 1, 7, 8), "y").model.graph.node
 
 

@@ -1,4 +1,4 @@
-"""Models that were quantised before: by TensorFlow in training, or by onnxruntime afterwards."""
+"""Models that were quantized before: by TensorFlow in training, or by onnxruntime afterwards."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The net as it is, and as onnxruntime quantises it in each of its ways."""
+    """The net as it is, and as onnxruntime quantizes it in each of its ways."""
     from onnxruntime.quantization import (
         QuantFormat,
         QuantType,
@@ -118,7 +118,7 @@ def noise(exact: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("kind", ["qdq", "symmetric", "qoperator", "dynamic"])
-def test_what_onnxruntime_quantised_becomes_float_again(
+def test_what_onnxruntime_quantized_becomes_float_again(
     kind: str, files: dict[str, Path], rng: np.random.Generator
 ) -> None:
     spec = spec_of(files[kind])
@@ -129,34 +129,34 @@ def test_what_onnxruntime_quantised_becomes_float_again(
     assert ours == theirs, "no pair was in the way of a rule"
     activations = found.ops["Clip"] + found.ops["Relu"]
     assert activations == clean.ops["Relu"], "onnxruntime lets its pairs be them; they are back"
-    picture = rng.uniform(0, 1, (1, 3, 32, 48)).astype(np.float32)
-    exact, ours = (runner_from_model(m.model, label="x", max_batch=1).run(picture)
+    image = rng.uniform(0, 1, (1, 3, 32, 48)).astype(np.float32)
+    exact, ours = (runner_from_model(m.model, label="x", max_batch=1).run(image)
                    for m in (clean, found))  # fmt: skip
-    theirs = onnx_session(str(files[kind])).run(None, {"image": picture})[0]
+    theirs = onnx_session(str(files[kind])).run(None, {"image": image})[0]
     assert noise(exact, ours) > 25, "its weights are rounded, and nothing else"
     assert noise(exact, ours) < 80
     assert noise(theirs, ours) > 18, "and it is that file"
 
 
 @pytest.mark.parametrize("kind", ["qdq", "symmetric", "qoperator"])
-def test_ranges_of_a_quantised_file_are_taken_over(kind: str, files: dict[str, Path]) -> None:
+def test_ranges_of_a_quantized_file_are_taken_over(kind: str, files: dict[str, Path]) -> None:
     spec = spec_of(files[kind])
     found = convert(open_source(spec.source), spec)
-    wanted = quantized_tensors(found.model)
-    assert len(wanted) == 2
-    assert set(wanted) <= set(found.ranges)
-    peaks = dict.fromkeys(wanted, 0.0)
+    expected = quantized_tensors(found.model)
+    assert len(expected) == 2
+    assert set(expected) <= set(found.ranges)
+    peaks = dict.fromkeys(expected, 0.0)
     reader = Reader()
     while (feed := reader.get_next()) is not None:
-        session = onnx_session(_with(found.model, wanted))
-        for name, value in zip(wanted, session.run(wanted, feed), strict=True):
+        session = onnx_session(_with(found.model, expected))
+        for name, value in zip(expected, session.run(expected, feed), strict=True):
             peaks[name] = max(peaks[name], float(np.abs(value).max()))
-    for name in wanted:
+    for name in expected:
         assert found.ranges[name] == pytest.approx(peaks[name], rel=0.05), "min-max of its data"
-    typed = quantize(found.model, found.ranges).model
-    picture = np.random.default_rng(9).uniform(0, 1, (1, 3, 32, 48)).astype(np.float32)
-    theirs = onnx_session(str(files[kind])).run(None, {"image": picture})[0]
-    ours = onnx_session(typed).run(None, {"image": picture})[0]
+    quantized = quantize(found.model, found.ranges).model
+    image = np.random.default_rng(9).uniform(0, 1, (1, 3, 32, 48)).astype(np.float32)
+    theirs = onnx_session(str(files[kind])).run(None, {"image": image})[0]
+    ours = onnx_session(quantized).run(None, {"image": image})[0]
     assert noise(theirs, ours) > 18
 
 
@@ -214,11 +214,11 @@ def test_model_trained_with_fake_quantization_keeps_its_grid(kind: str, tmp_path
         steps, scales = quantized_weights(weights, 0)
         back = steps * scales[:, None, None, None]
         np.testing.assert_allclose(back, weights, atol=2e-6), "though a scale was folded in"
-    picture = np.random.default_rng(2).uniform(0, 1, (1, 32, 48, 3)).astype(np.float32)
-    exact = source.function("image", "map")(tf.constant(picture)).numpy()
-    typed = quantize(found.model, found.ranges).model
-    held = np.ascontiguousarray(picture.transpose(0, 3, 1, 2))
-    ours = onnx_session(typed).run(None, {"image": held})[0].transpose(0, 2, 3, 1)
+    image = np.random.default_rng(2).uniform(0, 1, (1, 32, 48, 3)).astype(np.float32)
+    exact = source.function("image", "map")(tf.constant(image)).numpy()
+    quantized = quantize(found.model, found.ranges).model
+    held = np.ascontiguousarray(image.transpose(0, 3, 1, 2))
+    ours = onnx_session(quantized).run(None, {"image": held})[0].transpose(0, 2, 3, 1)
     assert noise(exact, ours) > 20
 
 
@@ -230,8 +230,8 @@ def test_verify_compares_with_the_model_without_its_rounding(files: dict[str, Pa
     assert all(check.difference < 1e-5 for check in checks if not check.rounds)
 
 
-def test_quantised_file_becomes_an_engine(
-    files: dict[str, Path], pictures: Path, tmp_path: Path
+def test_quantized_file_becomes_an_engine(
+    files: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     """With the ranges of the file: no method is asked, and every one gives the same."""
     spec = spec_of(files["qdq"])
@@ -241,7 +241,7 @@ def test_quantised_file_becomes_an_engine(
     for method in ("minmax", "mse"):
         request = BuildRequest(
             spec=spec, targets=("onnxruntime",), precision="int8", output=tmp_path / method,
-            method=method, calibration=load_calibration(pictures, spec),
+            method=method, calibration=load_calibration(images, spec),
         )  # fmt: skip
         (result,) = build(request)
         assert result.error is None
@@ -254,11 +254,11 @@ def test_quantised_file_becomes_an_engine(
 
 REFUSED = [
     ("m = ReduceMax <keepdims = 0> (x) q = QuantizeLinear(x, m, z) y = DequantizeLinear(q, m, z)",
-     {"z": np.int8(0)}, "x is quantised by a scale that depends on the picture"),
+     {"z": np.int8(0)}, "x is quantized by a scale that depends on the image"),
     ("q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z)",
-     {"s": np.float32(-1), "z": np.int8(0)}, "x is quantised by a scale that is not above 0"),
+     {"s": np.float32(-1), "z": np.int8(0)}, "x is quantized by a scale that is not above 0"),
     ("q = QuantizeLinear <axis = 1> (x, s, z) y = DequantizeLinear <axis = 1> (q, s, z)",
-     {"s": np.ones(3, np.float32), "z": np.zeros(3, np.int8)}, "x is quantised with a scale per"),
+     {"s": np.ones(3, np.float32), "z": np.zeros(3, np.int8)}, "x is quantized with a scale per"),
     ("q = QuantizeLinear(x, s, z) c = Cast <to = 1> (q) d = DequantizeLinear(q, s, z) "
      "y = Add(c, d)", {"s": np.float32(1), "z": np.int8(0)}, "Cast at .* computes on the integers"),
 ]  # fmt: skip

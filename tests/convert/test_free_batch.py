@@ -5,7 +5,7 @@ import onnx_ir as ir
 
 from ocr_trt.convert.passes.free_batch import free_batch
 
-from .helpers import check_rests, graph, ops, run
+from .helpers import check_does_not_fire, graph, ops, run
 
 RNG = np.random.default_rng(5)
 
@@ -34,12 +34,12 @@ def test_batch_is_freed_through_reshapes_and_constants() -> None:
     assert run(model)[0].shape == (2, 5, 8)
 
 
-def test_constant_that_differs_per_picture_keeps_the_batch() -> None:
+def test_constant_that_differs_per_image_keeps_the_batch() -> None:
     model = graph(
         "agraph (float[2,8] x) => (float[2,8] y) { y = Add(x, shift) }", shift=weights(2, 8)
     )
-    outcome = check_rests(model, free_batch)
-    assert outcome.skipped[0].reason == "it holds a number for each picture of the batch"
+    outcome = check_does_not_fire(model, free_batch)
+    assert outcome.skipped[0].reason == "it holds a number for each image of the batch"
 
 
 def test_batch_behind_other_axes_is_freed() -> None:
@@ -94,15 +94,15 @@ def test_state_of_an_lstm_grows_with_the_batch() -> None:
     assert ops(model)["Expand"] == 1
 
 
-def test_reshape_across_pictures_is_named() -> None:
+def test_reshape_across_images_is_named() -> None:
     model = graph(
         "agraph (float[2,3] x) => (float[3,2] y) { y = Reshape(x, to) }", to=np.array([3, 2])
     )
-    outcome = check_rests(model, free_batch)
+    outcome = check_does_not_fire(model, free_batch)
     assert outcome.skipped[0].reason == "[2, 3] is reshaped to [3, 2], across the batch"
 
 
-def test_result_that_mixes_pictures_keeps_the_batch() -> None:
+def test_result_that_mixes_images_keeps_the_batch() -> None:
     model = graph(
         """
         agraph (float[2,4] x) => (float[4,2] y) {

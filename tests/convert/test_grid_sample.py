@@ -26,15 +26,15 @@ BEND = tf.constant(RNG.normal(0, 0.5, (WIDTH * CHANNELS, 2 * POINTS)), tf.float3
 
 
 def places(image: Any) -> tuple[Any, Any]:
-    """Places that depend on the picture, many of them outside of it."""
+    """Places that depend on the image, many of them outside of it."""
     rows = tf.reshape(image[:, 2], [BATCH, -1])
     moved = tf.tanh(rows @ BEND) * 0.7 + 0.5
     return moved[:, :POINTS] * (WIDTH - 1), moved[:, POINTS:] * (HEIGHT - 1)
 
 
 def gather(image: Any, row: Any, column: Any) -> Any:
-    pictures = tf.reshape(tf.range(BATCH), [-1, 1]) * tf.ones_like(row)
-    return tf.gather_nd(image, tf.stack([pictures, row, column], -1))
+    images = tf.reshape(tf.range(BATCH), [-1, 1]) * tf.ones_like(row)
+    return tf.gather_nd(image, tf.stack([images, row, column], -1))
 
 
 def going_on(image: Any) -> Any:
@@ -52,7 +52,7 @@ def going_on(image: Any) -> Any:
 
 
 def fading(image: Any) -> Any:
-    """Weights from clipped neighbours: zero outside."""
+    """Weights from clipped neighbors: zero outside."""
     x, y = places(image)
     x0, y0 = tf.cast(tf.floor(x), tf.int32), tf.cast(tf.floor(y), tf.int32)
     x1, y1 = (tf.clip_by_value(v + 1, 0, n - 1) for v, n in ((x0, WIDTH), (y0, HEIGHT)))
@@ -68,7 +68,7 @@ def fading(image: Any) -> Any:
 
 
 def nearest_but_floors(image: Any) -> Any:
-    """One neighbour of the four counts twice."""
+    """One neighbor of the four counts twice."""
     x, y = places(image)
     row, column = (tf.cast(tf.floor(v), tf.int32) for v in (y, x))
     row, column = (tf.clip_by_value(v, 0, n - 1) for v, n in ((row, HEIGHT), (column, WIDTH)))

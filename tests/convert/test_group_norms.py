@@ -1,4 +1,4 @@
-"""raise_group_norms: group and instance normalisations of TensorFlow users."""
+"""raise_group_norms: group and instance normalizations of TensorFlow users."""
 
 from __future__ import annotations
 

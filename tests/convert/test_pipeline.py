@@ -58,9 +58,9 @@ def test_recognizer_equals_tensorflow_at_every_batch_and_width(
 ) -> None:
     source = open_source(recognizer_spec.source)
     graph = convert(source, recognizer_spec, width).model
-    pictures = rng.uniform(-1, 1, (batch, 1, 32, width)).astype(np.float32)
-    ours = runner_from_model(graph, label="graph", max_batch=4).run(pictures)
-    theirs = baseline_runner(source, recognizer_spec, width).run(pictures)
+    images = rng.uniform(-1, 1, (batch, 1, 32, width)).astype(np.float32)
+    ours = runner_from_model(graph, label="graph", max_batch=4).run(images)
+    theirs = baseline_runner(source, recognizer_spec, width).run(images)
     assert np.abs(theirs).max() > 0.1
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -68,9 +68,9 @@ def test_recognizer_equals_tensorflow_at_every_batch_and_width(
 def test_detector_equals_tensorflow(detector_spec: DetectorSpec, rng: np.random.Generator) -> None:
     source = open_source(detector_spec.source)
     graph = convert(source, detector_spec).model
-    pictures = rng.uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
-    ours = runner_from_model(graph, label="graph", max_batch=1).run(pictures)
-    theirs = baseline_runner(source, detector_spec, 96).run(pictures)
+    images = rng.uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
+    ours = runner_from_model(graph, label="graph", max_batch=1).run(images)
+    theirs = baseline_runner(source, detector_spec, 96).run(images)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""raise_activations, raise_norms, raise_dense: by what a region does, however it is spelt."""
+"""raise_activations, raise_norms, raise_dense: by what a region does, however it is spelled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ocr_trt.convert.passes.raise_activations import raise_activations
 from ocr_trt.convert.passes.raise_dense import raise_dense
 from ocr_trt.convert.passes.raise_norms import raise_norms
 
-from .helpers import check_fires, check_rests, graph, ops
+from .helpers import check_does_not_fire, check_fires, graph, ops
 
 RNG = np.random.default_rng(4)
 F = np.float32
@@ -98,7 +98,7 @@ def test_other_functions_stay(body: str) -> None:
     constants = {n: v for n, v in CONSTANTS.items() if _uses(body, n)}
     model = graph(elementwise(body), **constants)
     if "twenty" not in body:
-        check_rests(model, raise_activations)
+        check_does_not_fire(model, raise_activations)
         return
     check_fires(model, raise_activations, atol=2e-6)
     assert ops(model) == {"Mish": 1, "Clip": 1}
@@ -107,7 +107,7 @@ def test_other_functions_stay(body: str) -> None:
 def test_activation_that_almost_is_one_is_named() -> None:
     body = "d = Div(x, r) e = Erf(d) p = Add(e, one) h = Mul(x, q) y = Mul(h, p)"
     constants = {n: v for n, v in CONSTANTS.items() if _uses(body, n)}
-    (skip,) = check_rests(graph(elementwise(body), **constants), raise_activations).skipped
+    (skip,) = check_does_not_fire(graph(elementwise(body), **constants), raise_activations).skipped
     assert skip.value == "y"
     assert skip.reason.startswith("an elementwise function of one value")
 
@@ -116,7 +116,7 @@ def test_activation_whose_inside_is_read_stays() -> None:
     body = "d = Div(x, r) e = Erf(d) p = Add(e, one) h = Mul(x, half) y = Mul(h, p) z = Relu(p)"
     text = f"agraph (float[2,50] x) => (float[2,50] y, float[2,50] z) {{ {body} }}"
     constants = {n: v for n, v in CONSTANTS.items() if _uses(body, n)}
-    check_rests(graph(text, **constants), raise_activations)
+    check_does_not_fire(graph(text, **constants), raise_activations)
 
 
 NORMS = {
@@ -175,15 +175,15 @@ def test_layer_norm_takes_its_parameters_exactly() -> None:
     ],
     ids=["over another axis", "plus the mean", "no root"],
 )
-def test_other_normalisations_stay(change: dict[str, np.ndarray], body: str) -> None:
-    check_rests(norm_graph(body, **change), raise_norms)
+def test_other_normalizations_stay(change: dict[str, np.ndarray], body: str) -> None:
+    check_does_not_fire(norm_graph(body, **change), raise_norms)
 
 
-def test_normalisation_that_almost_is_one_is_named() -> None:
+def test_normalization_that_almost_is_one_is_named() -> None:
     body = NORMS["plain"].replace("d = Sub(x, m)", "d = Add(x, m)")
-    outcome = check_rests(norm_graph(body), raise_norms)
+    outcome = check_does_not_fire(norm_graph(body), raise_norms)
     assert [skip.reason for skip in outcome.skipped] == [
-        "it takes a root, but is no normalisation over the last axis"
+        "it takes a root, but is no normalization over the last axis"
     ]
 
 
@@ -231,7 +231,7 @@ def test_batched_product_gets_its_heads_back() -> None:
 
 def test_gemm_with_a_transposed_left_side_stays() -> None:
     text = "agraph (float[8,5] x) => (float[5,4] y) { y = Gemm <transA = 1> (x, w) }"
-    check_rests(graph(text, w=weights(8, 4)), raise_dense)
+    check_does_not_fire(graph(text, w=weights(8, 4)), raise_dense)
 
 
 def test_reshape_that_changes_the_last_axis_stays() -> None:
@@ -241,4 +241,4 @@ def test_reshape_that_changes_the_last_axis_stays() -> None:
             y = MatMul(r, w)
         }
     """
-    check_rests(graph(text, rows=np.array([20, 4]), w=weights(4, 3)), raise_dense)
+    check_does_not_fire(graph(text, rows=np.array([20, 4]), w=weights(4, 3)), raise_dense)

@@ -25,16 +25,16 @@ Unpool = Callable[[Any, Any, tuple[int, int, int, int]], Any]
 
 def by_scatter_nd_and_repeat(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
     n, h, w, c = shape
-    pictures = tf.repeat(tf.range(n, dtype=tf.int64), h * w * c // 4)
-    index = tf.stack([pictures, tf.reshape(places, [-1])], axis=1)
+    images = tf.repeat(tf.range(n, dtype=tf.int64), h * w * c // 4)
+    index = tf.stack([images, tf.reshape(places, [-1])], axis=1)
     spread = tf.scatter_nd(index, tf.reshape(values, [-1]), tf.constant([n, h * w * c], tf.int64))
     return tf.reshape(spread, shape)
 
 
 def by_ones_like(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
     n, h, w, c = shape
-    pictures = tf.reshape(tf.range(n, dtype=tf.int64), [n, 1, 1, 1]) * tf.ones_like(places)
-    flat = tf.reshape(pictures * (h * w * c) + places, [-1, 1])
+    images = tf.reshape(tf.range(n, dtype=tf.int64), [n, 1, 1, 1]) * tf.ones_like(places)
+    flat = tf.reshape(images * (h * w * c) + places, [-1, 1])
     size = tf.constant([n * h * w * c], tf.int64)
     return tf.reshape(tf.scatter_nd(flat, tf.reshape(values, [-1]), size), shape)
 
@@ -52,8 +52,8 @@ def by_four_coordinates(values: Any, places: Any, shape: tuple[int, int, int, in
 
 def by_tensor_scatter(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
     n, h, w, c = shape
-    pictures = tf.tile(tf.reshape(tf.range(n, dtype=tf.int64), [n, 1]), [1, h * w * c // 4])
-    index = tf.stack([tf.reshape(pictures, [-1]), tf.reshape(places, [-1])], axis=1)
+    images = tf.tile(tf.reshape(tf.range(n, dtype=tf.int64), [n, 1]), [1, h * w * c // 4])
+    index = tf.stack([tf.reshape(images, [-1]), tf.reshape(places, [-1])], axis=1)
     empty = tf.zeros([n, h * w * c])
     filled = tf.tensor_scatter_nd_update(empty, index, tf.reshape(values, [-1]))
     return tf.reshape(filled, shape)
@@ -61,16 +61,16 @@ def by_tensor_scatter(values: Any, places: Any, shape: tuple[int, int, int, int]
 
 def by_segment_sum(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
     n, h, w, c = shape
-    pictures = tf.reshape(tf.range(n, dtype=tf.int64), [n, 1, 1, 1])
-    flat = tf.reshape(places + pictures * h * w * c, [-1])
+    images = tf.reshape(tf.range(n, dtype=tf.int64), [n, 1, 1, 1])
+    flat = tf.reshape(places + images * h * w * c, [-1])
     spread = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), flat, n * h * w * c)
     return tf.reshape(spread, shape)
 
 
 def by_broadcast(values: Any, places: Any, shape: tuple[int, int, int, int]) -> Any:
     n, h, w, c = shape
-    pictures = tf.reshape(tf.range(n, dtype=tf.int64), [n, 1, 1, 1])
-    flat = tf.broadcast_to(pictures, tf.shape(places, out_type=tf.int64)) * (h * w * c) + places
+    images = tf.reshape(tf.range(n, dtype=tf.int64), [n, 1, 1, 1])
+    flat = tf.broadcast_to(images, tf.shape(places, out_type=tf.int64)) * (h * w * c) + places
     spread = tf.scatter_nd(tf.reshape(flat, [-1, 1]), tf.reshape(values, [-1]), [n * h * w * c])
     return tf.reshape(spread, shape)
 
@@ -182,13 +182,13 @@ def test_other_windows_become_standard_ops(
         values = tf.sin(3 * values) - 0.25
         flat = tf.reshape(values, [2, -1])
         places = tf.reshape(places, [2, -1])
-        pictures = tf.repeat(tf.range(2, dtype=tf.int64)[:, None], tf.shape(flat)[1], 1)
+        images = tf.repeat(tf.range(2, dtype=tf.int64)[:, None], tf.shape(flat)[1], 1)
         if unpool is by_segment_sum:
-            index = tf.reshape(pictures * (height * width * 3) + places, [-1])
+            index = tf.reshape(images * (height * width * 3) + places, [-1])
             one = tf.reshape(flat, [-1])
             spread = tf.math.unsorted_segment_sum(one, index, 2 * height * width * 3)
         else:
-            index = tf.stack([pictures, places], -1)
+            index = tf.stack([images, places], -1)
             spread = tf.scatter_nd(index, flat, tf.constant([2, height * width * 3], tf.int64))
         return tf.reshape(spread, shape)
 

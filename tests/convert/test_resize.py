@@ -8,7 +8,7 @@ import pytest
 
 from ocr_trt.convert.passes.raise_resize import raise_resize
 
-from .helpers import check_fires, check_rests, graph, ops
+from .helpers import check_does_not_fire, check_fires, graph, ops
 
 
 def test_repeated_rows_and_columns_are_a_resize() -> None:
@@ -35,7 +35,7 @@ def test_repeated_rows_and_columns_are_a_resize() -> None:
 @pytest.mark.parametrize(
     ("tile", "shape"),
     [([1, 1, 1, 1, 1], [2, 3, 4, 5]), ([1, 1, 2, 1, 1], [2, 3, 8, 5])],
-    ids=["nothing is repeated", "pictures are put one below the other"],
+    ids=["nothing is repeated", "images are put one below the other"],
 )
 def test_other_tiles_stay(tile: list[int], shape: list[int]) -> None:
     text = f"""
@@ -44,7 +44,7 @@ def test_other_tiles_stay(tile: list[int], shape: list[int]) -> None:
         }}
     """
     constants = {"two": np.array([2]), "tile": np.array(tile), "shape": np.array(shape)}
-    check_rests(graph(text, **constants), raise_resize)
+    check_does_not_fire(graph(text, **constants), raise_resize)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_scales_decide_and_other_modes_stay(mode: str, scales: float, fires: str
         scales=np.float32([1, 1, scales, scales]),
     )
     if not fires:
-        check_rests(model, raise_resize)
+        check_does_not_fire(model, raise_resize)
         return
     check_fires(model, raise_resize, atol=0)
     (node,) = model.graph

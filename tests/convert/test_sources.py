@@ -56,9 +56,9 @@ def test_keras_files_convert_and_equal_keras(
 ) -> None:
     spec = spec_for(small_keras(tmp_path, name))
     source = open_source(spec.source)
-    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
-    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(picture)
-    theirs = baseline_runner(source, spec, 24).run(picture)
+    image = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(image)
+    theirs = baseline_runner(source, spec, 24).run(image)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
@@ -97,9 +97,9 @@ def test_onnx_files_convert_and_equal_themselves(
     source = open_source(spec.source)
     found = convert(source, spec)
     assert set(found.ops) == {"Conv", "Sigmoid"}
-    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
-    ours = runner_from_model(found.model, label="x", max_batch=1).run(picture)
-    theirs = baseline_runner(source, spec, 24).run(picture)
+    image = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(found.model, label="x", max_batch=1).run(image)
+    theirs = baseline_runner(source, spec, 24).run(image)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
@@ -121,9 +121,9 @@ def test_frozen_graphs_convert_and_equal_tensorflow(
     spec = spec_for(frozen_graph(tmp_path / "m.pb"))
     spec = spec.model_copy(update={"output": spec.output.model_copy(update={"name": output})})
     source = open_source(spec.source)
-    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
-    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(picture)
-    theirs = baseline_runner(source, spec, 24).run(picture)
+    image = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(image)
+    theirs = baseline_runner(source, spec, 24).run(image)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
@@ -133,8 +133,8 @@ def test_frozen_graph_finds_its_ends(tmp_path: Path) -> None:
     found = source.signature()
     assert [(i.name, i.shape) for i in found.inputs] == [("image", (None, None, None, 3))]
     assert [o.name for o in found.outputs] == ["map"]
-    with pytest.raises(InputFileError, match="no input named 'picture'; it has: image"):
-        source.function("picture", "map")
+    with pytest.raises(InputFileError, match="no input named 'image'; it has: image"):
+        source.function("image", "map")
     with pytest.raises(InputFileError, match="no output named 'nothing'; it has: map"):
         source.to_onnx("image", (1, 16, 24, 3), "nothing")
 
@@ -156,9 +156,9 @@ def test_switches_of_a_frozen_graph_get_their_defaults(
     source = open_source(spec.source)
     assert [i.name for i in source.signature().inputs] == ["image"]
     assert [o.name for o in source.signature().outputs] == ["map"]
-    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
-    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(picture)
-    np.testing.assert_allclose(ours, baseline_runner(source, spec, 24).run(picture), atol=1e-6)
+    pixels = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(pixels)
+    np.testing.assert_allclose(ours, baseline_runner(source, spec, 24).run(pixels), atol=1e-6)
 
 
 def test_second_input_of_a_frozen_graph_is_named(tmp_path: Path) -> None:
@@ -195,9 +195,9 @@ def test_checkpoints_convert_and_equal_tensorflow(tmp_path: Path, rng: np.random
     spec = spec_for(tmp_path / "model.ckpt.meta")
     source = open_source(spec.source)
     assert [o.name for o in source.signature().outputs] == ["map"]
-    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
-    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(picture)
-    theirs = baseline_runner(source, spec, 24).run(picture)
+    pixels = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(pixels)
+    theirs = baseline_runner(source, spec, 24).run(pixels)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
     for file in tmp_path.glob("model.ckpt.data*"):
@@ -206,14 +206,14 @@ def test_checkpoints_convert_and_equal_tensorflow(tmp_path: Path, rng: np.random
         open_source(spec.source)
 
 
-def lite_file(path: Path, *, quantised: bool = False) -> Path:
+def lite_file(path: Path, *, quantized: bool = False) -> Path:
     tf = pytest.importorskip("tensorflow")
     keras.utils.set_random_seed(3)
     image = keras.Input((16, 24, 3), name="image", batch_size=1)
     x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image)
     x = keras.layers.Conv2D(1, 1, activation="sigmoid", name="map")(x)
     converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, x))
-    if quantised:
+    if quantized:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: iter([[np.ones((1, 16, 24, 3), np.float32)]])
     path.write_bytes(converter.convert())
@@ -235,11 +235,11 @@ def test_lite_files_convert_and_equal_the_interpreter(
         }
     )
     source = open_source(spec.source)
-    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    image = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
     found = convert(source, spec)
     assert found.ops["Transpose"] == 0
-    ours = runner_from_model(found.model, label="x", max_batch=1).run(picture)
-    theirs = baseline_runner(source, spec, 24).run(picture)
+    ours = runner_from_model(found.model, label="x", max_batch=1).run(image)
+    theirs = baseline_runner(source, spec, 24).run(image)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     with pytest.raises(SpecError, match=r"takes \[1, 16, 24, 3\]"):
@@ -267,7 +267,7 @@ def lite_recognizer_spec(path: Path) -> Any:
             "name": "m", "role": "recognizer", "source": {"path": path}, "charset": "abcdefghij",
             "output": {"name": signature.outputs[0].name},
             "input": {
-                "name": signature.inputs[0].name, "shape": [1, 8, 32, 1], "color": "GREY",
+                "name": signature.inputs[0].name, "shape": [1, 8, 32, 1], "color": "GRAY",
                 "max_batch": 3,
             },
         }
@@ -285,9 +285,9 @@ def test_lite_transformer_with_a_free_batch_keeps_it(
     found = convert(source, spec)
     assert (found.ops["Gelu"], found.ops["Erf"], found.ops["Tanh"]) == (1, 0, 0)
     for batch in (1, 3):
-        pictures = rng.standard_normal((batch, 1, 8, 32)).astype(np.float32)
-        ours = runner_from_model(found.model, label="x", max_batch=3).run(pictures)
-        theirs = baseline_runner(source, spec, 32).run(pictures)
+        images = rng.standard_normal((batch, 1, 8, 32)).astype(np.float32)
+        ours = runner_from_model(found.model, label="x", max_batch=3).run(images)
+        theirs = baseline_runner(source, spec, 32).run(images)
         assert theirs.std() > 0.1
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -303,9 +303,9 @@ def test_lite_file_of_one_batch_size_says_so(tmp_path: Path) -> None:
     assert convert(source, one).ops["Gelu"] == 1
 
 
-def test_quantised_lite_file_is_refused(tmp_path: Path) -> None:
-    path = lite_file(tmp_path / "m.tflite", quantised=True)
-    with pytest.raises(InputFileError, match=r"a quantised model .* give the float one"):
+def test_quantized_lite_file_is_refused(tmp_path: Path) -> None:
+    path = lite_file(tmp_path / "m.tflite", quantized=True)
+    with pytest.raises(InputFileError, match=r"a quantized model .* give the float one"):
         open_source(SourceSpec(path=path))
 
 
@@ -332,9 +332,9 @@ def test_layers_of_the_users_own_are_imported(
     monkeypatch.delitem(sys.modules, "own_layers")
     spec = spec_for(tmp_path / "m.keras", custom=["own_layers:Doubler"])
     source = open_source(spec.source)
-    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
-    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(picture)
-    np.testing.assert_allclose(ours, baseline_runner(source, spec, 24).run(picture), atol=1e-6)
+    pixels = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(pixels)
+    np.testing.assert_allclose(ours, baseline_runner(source, spec, 24).run(pixels), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -362,8 +362,8 @@ def test_missing_names_are_listed(detector_model: Path) -> None:
     with pytest.raises(InputFileError, match="no signature named 'x'; it has: serv"):
         open_source(SourceSpec(path=detector_model, signature="x"))
     source = open_source(SourceSpec(path=detector_model))
-    with pytest.raises(InputFileError, match="no input named 'picture'; it has: image"):
-        source.function("picture", "output_0")
+    with pytest.raises(InputFileError, match="no input named 'image'; it has: image"):
+        source.function("image", "output_0")
     with pytest.raises(InputFileError, match="no output named 'y'; it has: output_0"):
         source.function("image", "y")
 
@@ -459,13 +459,13 @@ def test_onnx_files_of_old_opsets_convert(
     text = f"""<ir_version: 6, opset_import: ["" : {opset}]>
         g (float[N,3,H,W] image) => (float[N,seqlen] map) {{ {body} map = Identity(y) }}"""
     onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")  # the output's rank is wrong
-    picture = rng.uniform(-1, 1, (1, 3, 4, 6)).astype(np.float32)
-    (theirs,) = onnx_session(str(tmp_path / "m.onnx")).run(None, {"image": picture})
+    image = rng.uniform(-1, 1, (1, 3, 4, 6)).astype(np.float32)
+    (theirs,) = onnx_session(str(tmp_path / "m.onnx")).run(None, {"image": image})
     spec = spec_for(tmp_path / "m.onnx")
     settings = spec.input.model_copy(update={"layout": "NCHW", "shape": (1, 3, 4, 6)})
     spec = spec.model_copy(update={"input": settings})
     found = convert(open_source(spec.source), spec)
-    ours = runner_from_model(found.model, label="x", max_batch=1).run(picture)
+    ours = runner_from_model(found.model, label="x", max_batch=1).run(image)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
@@ -498,12 +498,12 @@ def test_graph_of_a_saved_model_is_chosen_by_its_tags(
     with pytest.raises(InputFileError, match=r"have the tags train, .*serve.* \(source.tags\)"):
         open_source(SourceSpec(path=path))
     spec = spec_for(path, tags=["serve", "cpu"])
-    picture = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    pixels = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
     source = open_source(spec.source)
-    theirs = baseline_runner(source, spec, 24).run(picture)
-    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(picture)
+    theirs = baseline_runner(source, spec, 24).run(pixels)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(pixels)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    np.testing.assert_allclose(theirs, 1 / (1 + np.exp(-picture)), atol=1e-6)  # "train"'s values
+    np.testing.assert_allclose(theirs, 1 / (1 + np.exp(-pixels)), atol=1e-6)  # "train"'s values
 
 
 def test_lambda_hidden_in_a_nested_model_is_found(tmp_path: Path) -> None:
@@ -539,7 +539,7 @@ def test_draft_fills_in_what_the_signature_leaves_open(
     assert (detector.input.name, detector.output.name) == ("image", "output_0")
     recognizer = draft_spec("recognizer", hints(recognizer_model, mean=(127.5,), scale=(0.5,)))
     assert recognizer.input.shape == (1, 32, 320, 1)
-    assert recognizer.input.color == "GREY"
+    assert recognizer.input.color == "GRAY"
     assert recognizer.input.max_batch == 16
     assert (recognizer.input.mean, recognizer.input.scale) == ((127.5,), (0.5,))
 

@@ -65,9 +65,9 @@ def test_weights_that_go_around_come_back(
     assert left <= sum(array.nbytes < 8 for array in raw.weights.values()) + 40 // large
     heavy = convert(source, spec)
     assert heavy.ops == usual.ops
-    picture = rng.uniform(-1, 1, (1, 3, 32, 48)).astype(np.float32)
-    ours = runner_from_model(heavy.model, label="x", max_batch=1).run(picture)
-    theirs = baseline_runner(source, spec, 48).run(picture)
+    image = rng.uniform(-1, 1, (1, 3, 32, 48)).astype(np.float32)
+    ours = runner_from_model(heavy.model, label="x", max_batch=1).run(image)
+    theirs = baseline_runner(source, spec, 48).run(image)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
@@ -90,8 +90,8 @@ def test_heavy_onnx_files_are_carried_too(
     assert len(again.weights) >= 4
     assert [value.name for value in source.signature().inputs] == ["image"]
     whole = ir.to_proto(again.whole())
-    picture = np.random.default_rng(1).uniform(-1, 1, (1, 3, 32, 48)).astype(np.float32)
-    ours, theirs = (onnx_session(m).run(None, {"image": picture})[0] for m in (whole, graph))
+    image = np.random.default_rng(1).uniform(-1, 1, (1, 3, 32, 48)).astype(np.float32)
+    ours, theirs = (onnx_session(m).run(None, {"image": image})[0] for m in (whole, graph))
     assert theirs.std() > 1e-3
     np.testing.assert_array_equal(ours, theirs)
 
@@ -106,8 +106,8 @@ def test_what_is_too_large_for_one_message_is_built_from_files(
     source = open_source(SourceSpec(path=model))
     spec = spec_of(model)
     graph = convert(source, spec).model
-    picture = np.random.default_rng(1).uniform(-1, 1, (1, 3, 32, 48)).astype(np.float32)
-    expected = runner_from_model(graph, label="x", max_batch=1).run(picture)
+    image = np.random.default_rng(1).uniform(-1, 1, (1, 3, 32, 48)).astype(np.float32)
+    expected = runner_from_model(graph, label="x", max_batch=1).run(image)
     monkeypatch.setattr(onnx_file, "LARGEST_MESSAGE", 1 << 10)
     plan = tmp_path / f"plan{backend(target).suffix}"
     backend(target).build(graph, plan, BuildSettings())
@@ -115,8 +115,8 @@ def test_what_is_too_large_for_one_message_is_built_from_files(
         assert plan.stat().st_size > 10_000
         return
     with backend(target).open(plan, label="x", settings=RunSettings(), max_batch=1) as runner:
-        np.testing.assert_allclose(runner.run(picture), expected, atol=2e-6)
+        np.testing.assert_allclose(runner.run(image), expected, atol=2e-6)
     if target == "onnxruntime":
         assert {path.name for path in tmp_path.iterdir()} == {"plan.onnx", "plan.onnx.data"}
-    in_memory = onnx_session(graph).run(None, {"image": picture})[0]
+    in_memory = onnx_session(graph).run(None, {"image": image})[0]
     np.testing.assert_array_equal(in_memory, expected)

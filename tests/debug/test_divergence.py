@@ -11,7 +11,7 @@ import pytest
 from onnx import numpy_helper
 
 from ocr_trt.calibration.autocast import autocast, float_tensors
-from ocr_trt.calibration.dequantize import untyped
+from ocr_trt.calibration.dequantize import float_graph
 from ocr_trt.calibration.half import FP16
 from ocr_trt.calibration.int8_style import Int8Style
 from ocr_trt.calibration.quantize import quantize, quantized_tensors
@@ -48,23 +48,23 @@ def model(rng: np.random.Generator) -> onnx.ModelProto:
 
 
 @pytest.fixture
-def picture(rng: np.random.Generator) -> np.ndarray:
+def image(rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(-1, 1, (1, 8, 16, 16)).astype(np.float32)
 
 
-def peaks(model: onnx.ModelProto, picture: np.ndarray) -> dict[str, float]:
+def peaks(model: onnx.ModelProto, image: np.ndarray) -> dict[str, float]:
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     names = [name for name in float_tensors(model) if name != "x"]
     del watched.graph.output[:]
     watched.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, names))
-    values = onnx_session(watched).run(names, {"x": picture})
+    values = onnx_session(watched).run(names, {"x": image})
     found = {n: float(np.abs(v).max()) for n, v in zip(names, values, strict=True)}
-    return {**found, "x": float(np.abs(picture).max())}
+    return {**found, "x": float(np.abs(image).max())}
 
 
-def int8(model: onnx.ModelProto, picture: np.ndarray) -> onnx.ModelProto:
-    seen = peaks(model, picture)
+def int8(model: onnx.ModelProto, image: np.ndarray) -> onnx.ModelProto:
+    seen = peaks(model, image)
     ranges = {n: seen[n] for n in quantized_tensors(model, everywhere=True)}
     return quantize(model, ranges, EVERYWHERE).model
 
@@ -81,9 +81,9 @@ def spoil(
     return copy
 
 
-def judged(reference: onnx.ModelProto, typed: onnx.ModelProto, picture: np.ndarray):
-    pair = GraphPair(reference, typed)
-    rows = step_rows(pair.steps, Tracer(pair).measure(picture), {})
+def judged(reference: onnx.ModelProto, quantized: onnx.ModelProto, image: np.ndarray):
+    pair = GraphPair(reference, quantized)
+    rows = step_rows(pair.steps, Tracer(pair).measure(image), {})
     return pair, rows, culprit_of(rows)
 
 
@@ -96,10 +96,10 @@ def judged(reference: onnx.ModelProto, typed: onnx.ModelProto, picture: np.ndarr
     ],
 )
 def test_one_wrong_scale_is_named_first(
-    model: onnx.ModelProto, picture: np.ndarray, prefix: str, factor: float, cause: str, why: str
+    model: onnx.ModelProto, image: np.ndarray, prefix: str, factor: float, cause: str, why: str
 ) -> None:
-    wrong = spoil(int8(model, picture), prefix, lambda scale: scale * factor)
-    pair, rows, culprit = judged(model, wrong, picture)
+    wrong = spoil(int8(model, image), prefix, lambda scale: scale * factor)
+    pair, rows, culprit = judged(model, wrong, image)
     assert culprit is not None
     assert (culprit.step.name, culprit.step.op, culprit.cause) == ("c", "Conv", cause), why
     assert culprit.stands_out
@@ -109,63 +109,61 @@ def test_one_wrong_scale_is_named_first(
     step = next(step for step in pair.steps if step.name == "c")
     fixed = repaired(pair, step)
     exact, spoiled, mended = (
-        onnx_session(each).run(None, {"x": picture})[0] for each in (model, wrong, fixed)
+        onnx_session(each).run(None, {"x": image})[0] for each in (model, wrong, fixed)
     )
     assert np.abs(mended - exact).mean() < 0.25 * np.abs(spoiled - exact).mean()
 
 
-def test_sound_int8_has_no_step_that_stands_out(
-    model: onnx.ModelProto, picture: np.ndarray
-) -> None:
-    _, rows, culprit = judged(model, int8(model, picture), picture)
+def test_sound_int8_has_no_step_that_stands_out(model: onnx.ModelProto, image: np.ndarray) -> None:
+    _, rows, culprit = judged(model, int8(model, image), image)
     assert culprit is not None
     assert not culprit.stands_out
     assert culprit.step.own == min(row.own for row in rows if row.own is not None)
 
 
-def test_equal_graphs_have_no_culprit(model: onnx.ModelProto, picture: np.ndarray) -> None:
-    typed = int8(model, picture)
-    for graph in (model, typed):
-        _, rows, culprit = judged(graph, graph, picture)
+def test_equal_graphs_have_no_culprit(model: onnx.ModelProto, image: np.ndarray) -> None:
+    quantized = int8(model, image)
+    for graph in (model, quantized):
+        _, rows, culprit = judged(graph, graph, image)
         assert culprit is None
         assert [row.own for row in rows] == [None] * len(rows)
         assert len(rows) == 9
 
 
-def test_a_wrong_weight_in_fp32_is_named(model: onnx.ModelProto, picture: np.ndarray) -> None:
+def test_a_wrong_weight_in_fp32_is_named(model: onnx.ModelProto, image: np.ndarray) -> None:
     wrong = spoil(model, "wb", lambda weights: np.where(weights == weights.max(), 20, weights))
-    _, _, culprit = judged(model, wrong, picture)
+    _, _, culprit = judged(model, wrong, image)
     assert culprit is not None
     assert (culprit.step.name, culprit.cause, culprit.stands_out) == ("b", "weights", True)
 
 
-def test_what_overflows_fp16_is_named(model: onnx.ModelProto, picture: np.ndarray) -> None:
+def test_what_overflows_fp16_is_named(model: onnx.ModelProto, image: np.ndarray) -> None:
     large = spoil(model, "wa", lambda weights: weights * 2**9)
     large = spoil(large, "wb", lambda weights: weights * 2**9)
     unseen = dict.fromkeys(float_tensors(large), 1.0)  # calibration that saw nothing of it
-    typed = autocast(large, unseen, FP16).model
-    _, _, culprit = judged(large, typed, picture)
+    quantized = autocast(large, unseen, FP16).model
+    _, _, culprit = judged(large, quantized, image)
     assert culprit is not None
     assert (culprit.step.name, culprit.cause, culprit.stands_out) == ("b", "overflow", True)
     assert 0 < culprit.step.bad <= 1
-    _, _, kept = judged(large, autocast(large, peaks(large, picture), FP16).model, picture)
+    _, _, kept = judged(large, autocast(large, peaks(large, image), FP16).model, image)
     assert kept is None, "what calibration saw beyond 512 stays in fp32"
 
 
-def test_another_op_is_named_as_such(model: onnx.ModelProto, picture: np.ndarray) -> None:
+def test_another_op_is_named_as_such(model: onnx.ModelProto, image: np.ndarray) -> None:
     wrong = onnx.ModelProto()
     wrong.CopyFrom(model)
     node = next(n for n in wrong.graph.node if "net/block2/Relu" in n.output)
     node.op_type = "Abs"
-    _, _, culprit = judged(model, wrong, picture)
+    _, _, culprit = judged(model, wrong, image)
     assert culprit is not None
     assert (culprit.step.name, culprit.cause) == ("net/block2/Relu", "op")
 
 
-def test_measures_are_those_of_numpy(model: onnx.ModelProto, picture: np.ndarray) -> None:
-    typed = int8(model, picture)
-    pair, rows, _ = judged(model, typed, picture)
-    exact, rounded = (onnx_session(each).run(None, {"x": picture})[0] for each in (model, typed))
+def test_measures_are_those_of_numpy(model: onnx.ModelProto, image: np.ndarray) -> None:
+    quantized = int8(model, image)
+    pair, rows, _ = judged(model, quantized, image)
+    exact, rounded = (onnx_session(each).run(None, {"x": image})[0] for each in (model, quantized))
     row = next(row for row in rows if row.name == "y")
     expected = 10 * np.log10(
         np.square(exact - exact.mean()).sum() / np.square(exact - rounded).sum()
@@ -176,26 +174,26 @@ def test_measures_are_those_of_numpy(model: onnx.ModelProto, picture: np.ndarray
 
 
 def test_without_its_source_a_graph_keeps_what_rounding_of_tensors_cost(
-    model: onnx.ModelProto, picture: np.ndarray
+    model: onnx.ModelProto, image: np.ndarray
 ) -> None:
-    wrong = spoil(int8(model, picture), "net/block2/Relu.scale", lambda scale: scale / 16)
-    plain = untyped(wrong)
+    wrong = spoil(int8(model, image), "net/block2/Relu.scale", lambda scale: scale / 16)
+    plain = float_graph(wrong)
     assert {node.op_type for node in plain.graph.node} == {"Conv", "Relu", "Add", "Sigmoid"}
-    _, _, culprit = judged(plain, wrong, picture)
+    _, _, culprit = judged(plain, wrong, image)
     assert culprit is not None
     assert (culprit.step.name, culprit.stands_out) == ("c", True)
-    half = autocast(model, peaks(model, picture), FP16).model
+    half = autocast(model, peaks(model, image), FP16).model
     exact, plain_half = (
-        onnx_session(each).run(None, {"x": picture})[0] for each in (model, untyped(half))
+        onnx_session(each).run(None, {"x": image})[0] for each in (model, float_graph(half))
     )
     np.testing.assert_allclose(plain_half, exact, rtol=0, atol=5e-3)
 
 
 def test_a_target_is_blamed_where_it_leaves_its_graph(
-    model: onnx.ModelProto, picture: np.ndarray
+    model: onnx.ModelProto, image: np.ndarray
 ) -> None:
-    pair = GraphPair(model, int8(model, picture))
-    measured = Tracer(pair).measure(picture)
+    pair = GraphPair(model, int8(model, image))
+    measured = Tracer(pair).measure(image)
     clean = {step.name: 40.0 for step in pair.steps}
     behind = dict.fromkeys(("c", "s", "net/block3/Relu", "d", "y"), 5.0)
     found = target_culprit(pair.steps, step_rows(pair.steps, measured, clean | behind))

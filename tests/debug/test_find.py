@@ -41,7 +41,7 @@ STYLE = Int8Style(everywhere=True, largest_weight=63)
 
 
 @pytest.fixture(scope="module")
-def typed() -> onnx.ModelProto:
+def quantized() -> onnx.ModelProto:
     """An int8 graph with ranges about as wide as its tensors."""
     rng, model = np.random.default_rng(3), onnx.parser.parse_model(GRAPH)
     for name, shape in (("wa", (8, 3, 3, 3)), ("wb", (8, 8, 3, 3)), ("wc", (1, 8, 3, 3))):
@@ -62,7 +62,7 @@ def spoiled(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def bundle_of(folder: Path, graph: onnx.ModelProto, run: onnx.ModelProto, sha: str = "0") -> Bundle:
-    """A bundle for OpenVINO of a typed graph whose plan is of the graph ``run``."""
+    """A bundle for OpenVINO of a quantized graph whose plan is of the graph ``run``."""
     folder.mkdir()
     onnx.save(graph, folder / "model_64.onnx")
     backend("openvino").build(run, folder / "plan_64.xml", BuildSettings())
@@ -96,9 +96,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_a_spoiled_graph_is_told_from_a_spoiled_target(
-    typed: onnx.ModelProto, data: Path, tmp_path: Path
+    quantized: onnx.ModelProto, data: Path, tmp_path: Path
 ) -> None:
-    wrong = spoiled(typed)
+    wrong = spoiled(quantized)
     graph = bundle_of(tmp_path / "graph", wrong, wrong)
     found = debug(graph, load_dataset(data), SilentReporter())
     assert found.verdict == "graph"
@@ -109,39 +109,41 @@ def test_a_spoiled_graph_is_told_from_a_spoiled_target(
     assert any("the model is not at hand" in note for note in found.notes)
     assert any(line.startswith("First: Conv c") for line in found.lines)
 
-    target = bundle_of(tmp_path / "target", typed, wrong)
+    target = bundle_of(tmp_path / "target", quantized, wrong)
     found = debug(target, load_dataset(data), SilentReporter())
     assert found.verdict == "target"
     assert found.culprit is not None
     assert (found.culprit.step.name, found.culprit.cause) == ("c", "target")
-    assert any(line.startswith("Kernel fault: the typed graph is right") for line in found.lines)
+    assert any(
+        line.startswith("Kernel fault: the quantized graph is right") for line in found.lines
+    )
 
 
 def test_a_sound_bundle_has_no_culprit_against_itself(
-    typed: onnx.ModelProto, data: Path, tmp_path: Path
+    quantized: onnx.ModelProto, data: Path, tmp_path: Path
 ) -> None:
-    bundle = bundle_of(tmp_path / "a", typed, typed)
-    other = bundle_of(tmp_path / "b", typed, typed)
+    bundle = bundle_of(tmp_path / "a", quantized, quantized)
+    other = bundle_of(tmp_path / "b", quantized, quantized)
     found = debug(bundle, load_dataset(data), SilentReporter(), against=other)
     assert found.graph is None
     assert [row.own for row in found.steps] == [None] * len(found.steps)
-    spoilt = bundle_of(tmp_path / "c", spoiled(typed), spoiled(typed))
+    spoilt = bundle_of(tmp_path / "c", spoiled(quantized), spoiled(quantized))
     found = debug(spoilt, load_dataset(data), SilentReporter(), against=other)
     assert found.culprit is not None
     assert found.culprit.step.name == "c"
 
 
 def test_what_cannot_be_compared_is_refused(
-    typed: onnx.ModelProto, data: Path, tmp_path: Path
+    quantized: onnx.ModelProto, data: Path, tmp_path: Path
 ) -> None:
-    bundle = bundle_of(tmp_path / "a", typed, typed)
-    other = bundle_of(tmp_path / "b", typed, typed, sha="1")
+    bundle = bundle_of(tmp_path / "a", quantized, quantized)
+    other = bundle_of(tmp_path / "b", quantized, quantized, sha="1")
     dataset = load_dataset(data)
     with pytest.raises(InputFileError, match=r"not of the same model as .*its model is 1111"):
         debug(bundle, dataset, SilentReporter(), against=other)
     with pytest.raises(InputFileError, match=r"has no sample '9\.png'; its 4 are called 0"):
         debug(bundle, dataset, SilentReporter(), sample="9.png")
-    (data / "2.png").write_bytes(b"no picture")
+    (data / "2.png").write_bytes(b"no image")
     with pytest.raises(InputFileError, match=r"2\.png"):
         debug(bundle, dataset, SilentReporter())
     assert debug(bundle, dataset, SilentReporter(), sample="1.png").looked_at == 1
@@ -152,14 +154,14 @@ def test_what_cannot_be_compared_is_refused(
 
 
 def test_graphs_that_cannot_be_run_are_refused(
-    typed: onnx.ModelProto, data: Path, tmp_path: Path
+    quantized: onnx.ModelProto, data: Path, tmp_path: Path
 ) -> None:
     """Files from strangers, with their right sums: a plain message, no traceback."""
     broken = onnx.ModelProto()
-    broken.CopyFrom(typed)
+    broken.CopyFrom(quantized)
     (weights,) = (t for t in broken.graph.initializer if t.name.startswith("wb.axis0.int8"))
     weights.CopyFrom(numpy_helper.from_array(np.zeros((8, 5, 3, 3), np.int8), weights.name))
-    bundle = bundle_of(tmp_path / "a", broken, typed)
+    bundle = bundle_of(tmp_path / "a", broken, quantized)
     with pytest.raises(InputFileError, match=r"cannot be run|not a valid ONNX model"):
         debug(bundle, load_dataset(data), SilentReporter())
     other = onnx.parser.parse_model(
@@ -167,16 +169,16 @@ def test_graphs_that_cannot_be_run_are_refused(
         agraph (float[1,3,32,64] x) => (float[1,2,32,64] y) { p = Relu(x)  q = Split<axis = 1,
         num_outputs = 3>(p)  y = Concat<axis = 1>(q, q) }"""
     )
-    bundle = bundle_of(tmp_path / "b", other, typed)
-    sound = bundle_of(tmp_path / "c", typed, typed)
+    bundle = bundle_of(tmp_path / "b", other, quantized)
+    sound = bundle_of(tmp_path / "c", quantized, quantized)
     with pytest.raises(InputFileError, match="cannot be"):
         debug(bundle, load_dataset(data), SilentReporter(), against=sound)
 
 
 def test_page_is_whole_and_no_name_becomes_markup(
-    typed: onnx.ModelProto, data: Path, tmp_path: Path
+    quantized: onnx.ModelProto, data: Path, tmp_path: Path
 ) -> None:
-    wrong = spoiled(typed)
+    wrong = spoiled(quantized)
     (data / "0.png").rename(data / "<i>.png")
     (data / "labels.json").write_text(json.dumps([{"file": "<i>.png", "boxes": []}]))
     bundle = bundle_of(tmp_path / "a", wrong, wrong)
@@ -190,7 +192,7 @@ def test_page_is_whole_and_no_name_becomes_markup(
     assert not re.search(r"(src|href)=\"http", page)
     told = json.loads((tmp_path / FILES[0]).read_text(), parse_constant=pytest.fail)
     assert told["culprit"]["step"]["name"] == "c"
-    assert "picture" not in told["samples"][0]
+    assert "image" not in told["samples"][0]
 
 
 @pytest.fixture
@@ -198,7 +200,7 @@ def reader() -> RecognizerSpec:
     found = spec_from_dict(
         {
             "name": "rec", "role": "recognizer", "source": {"path": "absent"},
-            "input": {"name": "x", "shape": [1, 32, 64, 1], "color": "GREY"},
+            "input": {"name": "x", "shape": [1, 32, 64, 1], "color": "GRAY"},
             "output": {"name": "y"}, "buckets": [32],
         }
     )  # fmt: skip
@@ -228,9 +230,9 @@ def test_a_line_is_drawn_at_its_own_bucket(reader: RecognizerSpec) -> None:
     assert 'viewBox="0 0 80 ' in drawn, "32 pixels, 2.5 times as large"
 
 
-def test_words_of_a_scene_have_numbers(pictures: Path, reader: RecognizerSpec) -> None:
-    chosen, names = chosen_samples(load_dataset(pictures), reader, "1.png:1")
+def test_words_of_a_scene_have_numbers(images: Path, reader: RecognizerSpec) -> None:
+    chosen, names = chosen_samples(load_dataset(images), reader, "1.png:1")
     assert names == ["1.png:1"]
     assert [crop.text for crop in chosen.crops] == ["word1"]
-    chosen, names = chosen_samples(load_dataset(pictures), reader, None)
+    chosen, names = chosen_samples(load_dataset(images), reader, None)
     assert len(names) == len(chosen.crops) == 3

@@ -16,7 +16,7 @@ from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.errors import EngineBuildError, TargetMissingError, UserError
 from ocr_trt.spec import spec_from_dict
 
-RUNNABLE = [name for name in ("onnxruntime", "openvino") if backend(name).presence().can_run]
+RUNNABLE = [name for name in ("onnxruntime", "openvino") if backend(name).availability().can_run]
 
 MODEL = onnx.parser.parse_model("""
     <ir_version: 10, opset_import: ["" : 20]>
@@ -48,10 +48,10 @@ def test_unknown_target_is_refused_with_the_list() -> None:
 
 @pytest.mark.parametrize("name", target_names())
 def test_an_absent_target_says_why_and_what_to_do(name: str) -> None:
-    presence = backend(name).presence()
-    if not (presence.can_build and presence.can_run):
-        assert presence.reason
-        assert presence.remedy
+    availability = backend(name).availability()
+    if not (availability.can_build and availability.can_run):
+        assert availability.reason
+        assert availability.hint
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
@@ -64,8 +64,8 @@ def test_plan_runs_and_gives_the_numbers_of_the_graph(
     with target.open(plan, label="x", settings=RunSettings(threads=1), max_batch=4) as runner:
         assert runner.shape == (3, 8, 8)
         for batch in (1, 3, 4, 1):
-            pictures = rng.standard_normal((batch, 3, 8, 8)).astype(np.float32)
-            np.testing.assert_allclose(runner.run(pictures), np.maximum(2 * pictures, 0), atol=1e-6)
+            images = rng.standard_normal((batch, 3, 8, 8)).astype(np.float32)
+            np.testing.assert_allclose(runner.run(images), np.maximum(2 * images, 0), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
@@ -80,18 +80,18 @@ def test_results_of_two_runs_do_not_share_memory(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("pictures", "message"),
+    ("images", "message"),
     [
         (np.ones((1, 3, 8, 8)), "got float64"),
         (np.ones((1, 3, 8, 9), np.float32), r"takes float32 \(N, 3, 8, 8\)"),
         (np.ones((3, 8, 8), np.float32), r"takes float32 \(N, 3, 8, 8\)"),
-        (np.ones((5, 3, 8, 8), np.float32), "takes 1 to 4 pictures, got 5"),
-        (np.ones((0, 3, 8, 8), np.float32), "takes 1 to 4 pictures, got 0"),
+        (np.ones((5, 3, 8, 8), np.float32), "takes 1 to 4 images, got 5"),
+        (np.ones((0, 3, 8, 8), np.float32), "takes 1 to 4 images, got 0"),
     ],
     ids=["dtype", "width", "rank", "too many", "none"],
 )
 def test_wrong_feed_is_refused_before_it_runs(
-    pictures: np.ndarray, message: str, tmp_path: Path
+    images: np.ndarray, message: str, tmp_path: Path
 ) -> None:
     target = backend("onnxruntime")
     target.build(MODEL, tmp_path / "plan.onnx", BuildSettings(max_batch=4))
@@ -99,7 +99,7 @@ def test_wrong_feed_is_refused_before_it_runs(
         tmp_path / "plan.onnx", label="engine", settings=RunSettings(), max_batch=4
     ) as runner:
         with pytest.raises(ValueError, match=message):
-            runner.run(pictures)
+            runner.run(images)
 
 
 def test_precision_that_would_silently_become_another_is_refused() -> None:
@@ -111,7 +111,7 @@ def test_precision_that_would_silently_become_another_is_refused() -> None:
 
 
 RTX = pytest.mark.skipif(
-    not backend("tensorrt-rtx").presence().can_build, reason="tensorrt-rtx is not installed"
+    not backend("tensorrt-rtx").availability().can_build, reason="tensorrt-rtx is not installed"
 )
 
 
@@ -134,7 +134,7 @@ def test_rtx_builds_the_same_bytes_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "tensorrt-rtx"])
 def test_targets_say_what_they_refuse(name: str) -> None:
     target = backend(name)
-    if not target.presence().can_build:
+    if not target.availability().can_build:
         pytest.skip(f"{name} is not installed")
     assert target.refusals(MODEL) == {}
     foreign = onnx.parser.parse_model("""
@@ -213,7 +213,7 @@ def test_plan_that_cannot_be_written_is_no_fault_of_the_graph(tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
 def test_running_where_the_target_cannot_run_says_why(name: str, tmp_path: Path) -> None:
     target = backend(name)
-    if target.presence().can_run:
+    if target.availability().can_run:
         pytest.skip("it can run here")
     with pytest.raises(TargetMissingError, match="engine: "):
         target.open(tmp_path / "plan", label="engine", settings=RunSettings(), max_batch=1)
@@ -246,7 +246,7 @@ def test_batches_of_an_onnx_source(
                 "name": "image",
                 "shape": [1, 1, 4, 6],
                 "layout": "NCHW",
-                "color": "GREY",
+                "color": "GRAY",
                 "max_batch": 3,
             },
             "output": {"name": "scores"},
@@ -255,6 +255,6 @@ def test_batches_of_an_onnx_source(
     )
     runner = baseline_runner(open_source(spec.source), spec, 6)
     assert ("one by one" in runner.label) == (not takes)
-    pictures = rng.uniform(-1, 1, (3, 1, 4, 6)).astype(np.float32)
-    alone = [runner.run(pictures[i : i + 1]) for i in range(3)]
-    np.testing.assert_allclose(runner.run(pictures), np.concatenate(alone), atol=1e-6)
+    images = rng.uniform(-1, 1, (3, 1, 4, 6)).astype(np.float32)
+    alone = [runner.run(images[i : i + 1]) for i in range(3)]
+    np.testing.assert_allclose(runner.run(images), np.concatenate(alone), atol=1e-6)

@@ -102,8 +102,8 @@ def test_cap_and_place_are_taken_from_the_environment(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv(VARIABLE, "3")
-    wanted = BuildCache(folder=tmp_path / "ocr-trt" / "builds", most=3 << 20)
-    assert default_cache() == wanted
+    expected = BuildCache(folder=tmp_path / "ocr-trt" / "builds", most=3 << 20)
+    assert default_cache() == expected
     monkeypatch.setenv(VARIABLE, "0")
     assert default_cache() is None
     for wrong in ("", "-1", "4 GiB", "9" * 12, "\u0663"):

@@ -187,7 +187,7 @@ def test_loss_is_in_points_and_worse_is_positive(
     name: Any, engine: float, baseline: float, loss: float
 ) -> None:
     found = OcrMetric(
-        name=name, engine=engine, baseline=baseline, samples=1, labelled=True, engine_run_by="x"
+        name=name, engine=engine, baseline=baseline, samples=1, labeled=True, engine_run_by="x"
     )
     assert found.loss == pytest.approx(loss)
 

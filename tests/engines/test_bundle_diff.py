@@ -23,10 +23,10 @@ agraph (float[1,3,32,32] x) => (float[1,3,32,32] y)
 { z = Mul(x, w)
   y = Relu(z) }"""
 CALIBRATION = Calibration(
-    method="mse", pictures=16, data_sha256="1" * 64, ranges={"x": 1.0, "z": 2.0}
+    method="mse", images=16, data_sha256="1" * 64, ranges={"x": 1.0, "z": 2.0}
 )
 METRIC = OcrMetric(
-    name="hmean", engine=0.9, baseline=0.905, samples=20, labelled=True, engine_run_by="openvino"
+    name="hmean", engine=0.9, baseline=0.905, samples=20, labeled=True, engine_run_by="openvino"
 )
 VERDICT = Verdict(
     baseline="tensorflow 2.21.0",

@@ -11,7 +11,7 @@ from ocr_trt.common.cpu import has_bf16
 from ocr_trt.convert.sources import Source, open_source
 from ocr_trt.engines.base import Runner
 from ocr_trt.engines.tensorflow.baseline import baseline_runner
-from ocr_trt.engines.tensorflow.competitors import Rival, rivals_of
+from ocr_trt.engines.tensorflow.competitors import Competitor, competitors_of
 from ocr_trt.errors import InputFileError
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 from tests.builder.small_build import small_spec
@@ -19,28 +19,30 @@ from tests.builder.small_build import small_spec
 OPENVINO = "openvino as it is"
 
 
-def rivals(spec: DetectorSpec | RecognizerSpec) -> tuple[Source, Runner, dict[str, Rival]]:
-    """The source, which owns the weights, the baseline, and the rivals by name."""
+def competitors(
+    spec: DetectorSpec | RecognizerSpec,
+) -> tuple[Source, Runner, dict[str, Competitor]]:
+    """The source, which owns the weights, the baseline, and the competitors by name."""
     source = open_source(spec.source)
-    found = {rival.label: rival for rival in rivals_of(source, spec)}
+    found = {competitor.label: competitor for competitor in competitors_of(source, spec)}
     return source, baseline_runner(source, spec, spec.input.width), found
 
 
 def check_same(runner: Runner, baseline: Runner, batch: int, rng: np.random.Generator) -> None:
     noise = rng.uniform(-1, 1, (batch, *baseline.shape)).astype(np.float32)
-    wanted = baseline.run(noise)
-    most = 0.05 * np.abs(wanted).max() if "(bf16)" in runner.label else 1e-4
-    np.testing.assert_allclose(runner.run(noise), wanted, rtol=0, atol=most)
+    expected = baseline.run(noise)
+    most = 0.05 * np.abs(expected).max() if "(bf16)" in runner.label else 1e-4
+    np.testing.assert_allclose(runner.run(noise), expected, rtol=0, atol=most)
 
 
 def test_a_recognizer_runs_in_all_of_them(
     recognizer_spec: RecognizerSpec, rng: np.random.Generator
 ) -> None:
     pytest.importorskip("tensorflow")
-    _source, baseline, found = rivals(recognizer_spec)
+    _source, baseline, found = competitors(recognizer_spec)
     assert list(found) == ["tensorflow eager", "tensorflow XLA", OPENVINO]
-    for label, rival in found.items():
-        runner = rival.open()
+    for label, competitor in found.items():
+        runner = competitor.open()
         assert runner.label.startswith(label)
         for batch in (1, 4):
             check_same(runner, baseline, batch, rng)
@@ -50,7 +52,7 @@ def test_xla_has_no_max_pool_with_argmax_but_openvino_has(
     detector_spec: DetectorSpec, rng: np.random.Generator
 ) -> None:
     pytest.importorskip("tensorflow")
-    _source, baseline, found = rivals(detector_spec)
+    _source, baseline, found = competitors(detector_spec)
     check_same(found[OPENVINO].open(), baseline, 1, rng)
     noise = rng.uniform(-1, 1, (1, *baseline.shape)).astype(np.float32)
     with pytest.raises(Exception, match="MaxPoolWithArgmax"):
@@ -59,19 +61,19 @@ def test_xla_has_no_max_pool_with_argmax_but_openvino_has(
 
 def test_openvino_says_what_it_computes_in(detector_spec: DetectorSpec) -> None:
     pytest.importorskip("tensorflow")
-    runner = rivals(detector_spec)[2][OPENVINO].open()
+    runner = competitors(detector_spec)[2][OPENVINO].open()
     expected = {f"{OPENVINO} (bf16)"} if has_bf16() else {f"{OPENVINO} (f32)", f"{OPENVINO} (bf16)"}
     assert runner.label in expected
 
 
 def test_an_onnx_file_has_openvino_alone(tmp_path: Path, rng: np.random.Generator) -> None:
-    _source, baseline, found = rivals(small_spec(tmp_path))
+    _source, baseline, found = competitors(small_spec(tmp_path))
     assert list(found) == [OPENVINO]
     check_same(found[OPENVINO].open(), baseline, 1, rng)
 
 
 def test_a_model_cut_inside_is_not_openvinos(tmp_path: Path) -> None:
-    _source, _, found = rivals(small_spec(tmp_path, output="e"))
+    _source, _, found = competitors(small_spec(tmp_path, output="e"))
     with pytest.raises(InputFileError, match="finds no output 'e' in it, but map"):
         found[OPENVINO].open()
 
@@ -95,10 +97,10 @@ def test_a_keras_file_that_takes_pixels(tmp_path: Path, rng: np.random.Generator
             "output": {"name": "map"},
         }
     )
-    _source, baseline, found = rivals(spec)
+    _source, baseline, found = competitors(spec)
     noise = rng.integers(0, 256, (1, 3, 32, 32)).astype(np.float32)
-    wanted = baseline.run(noise)
-    for rival in found.values():
-        runner = rival.open()
+    expected = baseline.run(noise)
+    for competitor in found.values():
+        runner = competitor.open()
         most = 0.05 if "(bf16)" in runner.label else 1e-5
-        np.testing.assert_allclose(runner.run(noise), wanted, rtol=0, atol=most)
+        np.testing.assert_allclose(runner.run(noise), expected, rtol=0, atol=most)

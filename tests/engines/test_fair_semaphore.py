@@ -76,14 +76,14 @@ class Sleeper(Runner):
 
 
 def test_no_client_of_a_runner_starves() -> None:
-    picture = np.zeros((1, 1, 2, 2), np.float32)
+    image = np.zeros((1, 1, 2, 2), np.float32)
 
     end = time.monotonic() + 0.8
 
     def answers(runner: Runner) -> int:
         count = 0
         while time.monotonic() < end:
-            runner.submit(picture).result()
+            runner.submit(image).result()
             count += 1
         return count
 

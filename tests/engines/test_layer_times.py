@@ -37,8 +37,8 @@ def layers(text: str, weights: dict[str, np.ndarray], folder: Path, batch: int) 
     plan = folder / "plan.xml"
     backend("openvino").build(model, plan, BuildSettings())
     dims = model.graph.input[0].type.tensor_type.shape.dim
-    pictures = np.ones((batch, *(d.dim_value for d in dims[1:])), np.float32)
-    return list(backend("openvino").layer_times(plan, pictures, RunSettings()))
+    images = np.ones((batch, *(d.dim_value for d in dims[1:])), np.float32)
+    return list(backend("openvino").layer_times(plan, images, RunSettings()))
 
 
 @pytest.fixture(autouse=True)
@@ -126,8 +126,8 @@ def test_a_slice_is_charged_for_what_it_takes(tmp_path: Path) -> None:
 
 
 def test_other_targets_tell_nothing(tmp_path: Path) -> None:
-    pictures = np.ones((1, 3, 8, 8), np.float32)
-    assert backend("onnxruntime").layer_times(tmp_path, pictures, RunSettings()) == ()
+    images = np.ones((1, 3, 8, 8), np.float32)
+    assert backend("onnxruntime").layer_times(tmp_path, images, RunSettings()) == ()
     assert backend("onnxruntime").peaks(lambda share: None) == {}
 
 

@@ -47,7 +47,7 @@ def noise(reference: np.ndarray, other: np.ndarray) -> float:
     return float(10 * np.log10((reference**2).sum() / ((reference - other) ** 2).sum()))
 
 
-def test_openvino_computes_a_quantised_concat_right(
+def test_openvino_computes_a_quantized_concat_right(
     rng: np.random.Generator,
 ) -> None:
     import openvino as ov

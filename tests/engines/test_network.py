@@ -40,7 +40,7 @@ _LOGGER = trt.Logger(trt.Logger.ERROR)  # TensorRT keeps to the first of a proce
 
 def empty() -> tuple[Any, Any]:
     builder = trt.Builder(_LOGGER)
-    flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_QUANTIZED)
     return builder, builder.create_network(flag)
 
 
@@ -81,12 +81,12 @@ def written(weights: dict[str, np.ndarray], type: Type = "fp32") -> onnx.ModelPr
     return onnx_from_network(trt, definition)
 
 
-def run(model: onnx.ModelProto, pictures: np.ndarray) -> np.ndarray:
-    return onnx_session(model, optimise=False).run(None, {"image": pictures})[0]
+def run(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
+    return onnx_session(model, optimize=False).run(None, {"image": images})[0]
 
 
 @pytest.fixture
-def pictures(rng: np.random.Generator) -> np.ndarray:
+def images(rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(-1, 1, (3, *SHAPE)).astype(np.float32)
 
 
@@ -98,19 +98,19 @@ def test_hand_written_network_gives_the_numbers_of_keras(
     batch: int,
     weights: dict[str, np.ndarray],
     model: Any,
-    pictures: np.ndarray,
+    images: np.ndarray,
 ) -> None:
-    wanted = np.asarray(model(pictures[:batch].transpose(0, 2, 3, 1), training=False))
-    found = run(written(weights, type), pictures[:batch])
+    expected = np.asarray(model(images[:batch].transpose(0, 2, 3, 1), training=False))
+    found = run(written(weights, type), images[:batch])
     assert found.shape == (batch, 48, 96)
-    assert np.abs(wanted).max() > 10
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
+    assert np.abs(expected).max() > 10
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
 
 
 def test_walk_of_the_parsed_network_gives_the_numbers_of_its_graph(
-    parsed: onnx.ModelProto, graph: onnx.ModelProto, pictures: np.ndarray
+    parsed: onnx.ModelProto, graph: onnx.ModelProto, images: np.ndarray
 ) -> None:
-    np.testing.assert_allclose(run(parsed, pictures), run(graph, pictures), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(run(parsed, images), run(graph, images), rtol=0, atol=1e-5)
 
 
 def test_hand_written_and_parsed_network_are_the_same_network(
@@ -123,14 +123,14 @@ def test_hand_written_and_parsed_network_are_the_same_network(
     for each in (ours, parsed):
         counts = Counter(node.op_type for node in each.graph.node)
         assert [counts[kind] for kind in kinds] == [7, 7, 3, 6, 3]
-    found, wanted = weights_of(ours), weights_of(parsed)
+    found, expected = weights_of(ours), weights_of(parsed)
     assert {kind: len(arrays) for kind, arrays in found.items()} == {
         "Conv": 14,
         "LayerNormalization": 14,
         "Add": 1,
         "MatMul": 13,
     }
-    for kind, arrays in wanted.items():
+    for kind, arrays in expected.items():
         for theirs in arrays:
             matches = [
                 index
@@ -171,7 +171,7 @@ def without(weights: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
         ("block4_norm2/beta", np.zeros(192), "fp32", "1 weights are not used: block4_norm2/beta"),
         ("block4_norm1/gamma", np.ones(192), "fp32", "'block4_norm1/beta'"),
         ("block1_attention/key/kernel", np.zeros((192, 3, 64)), "fp32", r"expected \[192, 4, 48\]"),
-        ("collapse/kernel", np.zeros((6, 1, 192, 192)), "fp32", r"takes pictures \(1, 48, W\)"),
+        ("collapse/kernel", np.zeros((6, 1, 192, 192)), "fp32", r"takes images \(1, 48, W\)"),
     ],
     ids=[
         "missing",
@@ -314,6 +314,6 @@ def test_what_cannot_be_built_is_refused_before_it_is_tried(tmp_path: Path) -> N
         plan_from_network("tensorrt-rtx", {}, path, network, BuildSettings(plugins=True))
     with pytest.raises(OutputError, match="is a folder"):
         plan_from_network("tensorrt-rtx", {}, tmp_path, network, BuildSettings())
-    if not backend("tensorrt").presence().can_build:
+    if not backend("tensorrt").availability().can_build:
         with pytest.raises(UserError, match="target tensorrt: "):
             plan_from_network("tensorrt", {}, path, network, BuildSettings())

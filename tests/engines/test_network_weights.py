@@ -68,11 +68,11 @@ def first_checkpoint(arrays: dict[str, np.ndarray], prefix: Path) -> Path:
 def test_every_kind_of_file_gives_the_variables_by_their_names(
     kind: str, model: Any, tmp_path: Path
 ) -> None:
-    wanted = {each.path: each.numpy() for each in model.variables}
-    assert "attention/attention_output/kernel" in wanted
+    expected = {each.path: each.numpy() for each in model.variables}
+    assert "attention/attention_output/kernel" in expected
     found = named_weights(saved(model, kind, tmp_path))
-    assert found.keys() == wanted.keys()
-    for name, array in wanted.items():
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
         assert found[name].dtype == array.dtype
         np.testing.assert_array_equal(found[name], array, name)
 

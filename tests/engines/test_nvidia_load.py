@@ -115,7 +115,7 @@ def test_reasons_of_rtx_are_told_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "wanted"),
+    ("words", "expected"),
     [
         ([], NvidiaOptions()),
         (["workspace=512", "optimization = 5"], NvidiaOptions(workspace=512, optimization=5)),
@@ -123,8 +123,8 @@ def test_reasons_of_rtx_are_told_in_words(tmp_path: Path) -> None:
         (["hardware=ampere-plus", "strip=true"], NvidiaOptions(hardware="ampere-plus", strip=True)),
     ],
 )
-def test_options_are_read(words: list[str], wanted: NvidiaOptions) -> None:
-    assert options_from(words) == wanted
+def test_options_are_read(words: list[str], expected: NvidiaOptions) -> None:
+    assert options_from(words) == expected
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_rtx_builds_with_options_and_two_profiles(tmp_path: Path) -> None:
         settings = BuildSettings(max_batch=most, options=NvidiaOptions(workspace=128, sparse=True))
         build_in_child(Builder(module="tensorrt_rtx"), MODEL, plan, settings)
         sizes[most] = plan.stat().st_size
-    assert sizes[8] > sizes[1], "a profile for one picture, and one for more"
+    assert sizes[8] > sizes[1], "a profile for one image, and one for more"
 
 
 def test_a_builder_that_cannot_be_loaded_is_no_fault_of_the_graph(tmp_path: Path) -> None:

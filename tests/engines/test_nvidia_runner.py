@@ -37,8 +37,8 @@ MODEL = onnx.parser.parse_model(
 )
 
 
-def wanted(pictures: np.ndarray) -> np.ndarray:
-    return 2 * pictures.sum(3).transpose(0, 2, 1)
+def expected(images: np.ndarray) -> np.ndarray:
+    return 2 * images.sum(3).transpose(0, 2, 1)
 
 
 class World:
@@ -65,7 +65,7 @@ class World:
 
 
 @pytest.fixture
-def pictures(rng: np.random.Generator) -> np.ndarray:
+def images(rng: np.random.Generator) -> np.ndarray:
     """Whole numbers, so that sums are exact."""
     return rng.integers(-99, 99, (64, 3, 4, 8)).astype(np.float32)
 
@@ -73,7 +73,7 @@ def pictures(rng: np.random.Generator) -> np.ndarray:
 @pytest.mark.parametrize("is_rtx", [False, True])
 @pytest.mark.parametrize("use_graphs", [False, True])
 def test_numbers_are_those_of_the_graph_whatever_came_before(
-    is_rtx: bool, use_graphs: bool, pictures: np.ndarray
+    is_rtx: bool, use_graphs: bool, images: np.ndarray
 ) -> None:
     world = World(is_rtx=is_rtx, use_graphs=use_graphs)
     assert world.runner.shape == (3, 4, 8)
@@ -81,40 +81,40 @@ def test_numbers_are_those_of_the_graph_whatever_came_before(
     start = 0
     with world.runner as runner:
         for batch in (1, 1, 1, 1, 4, 4, 4, 2, 4, 1, 3, 3, 3, 3, 2, 4, 1):
-            feed = pictures[start : start + batch]
-            np.testing.assert_array_equal(runner.run(feed), wanted(feed))
+            feed = images[start : start + batch]
+            np.testing.assert_array_equal(runner.run(feed), expected(feed))
             start += batch
     assert world.device.recorded == (2 if use_graphs and not is_rtx else 0)
 
 
-def test_results_of_two_runs_do_not_share_memory(pictures: np.ndarray) -> None:
+def test_results_of_two_runs_do_not_share_memory(images: np.ndarray) -> None:
     with World().runner as runner:
-        first = runner.run(pictures[:1])
+        first = runner.run(images[:1])
         kept = first.copy()
-        runner.run(pictures[1:2])
+        runner.run(images[1:2])
         np.testing.assert_array_equal(first, kept)
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_threads_get_each_their_own_numbers(lanes: int, pictures: np.ndarray) -> None:
-    world = World(lanes=lanes)
+@pytest.mark.parametrize("infer_requests", [1, 3])
+def test_threads_get_each_their_own_numbers(infer_requests: int, images: np.ndarray) -> None:
+    world = World(infer_requests=infer_requests)
     with world.runner as runner, ThreadPoolExecutor(8) as pool:
-        feeds = [pictures[i : i + 1 + i % 4] for i in range(48)]
+        feeds = [images[i : i + 1 + i % 4] for i in range(48)]
         for feed, found in zip(feeds, pool.map(runner.run, feeds), strict=True):
-            np.testing.assert_array_equal(found, wanted(feed))
-    assert len(world.device.streams) <= lanes
+            np.testing.assert_array_equal(found, expected(feed))
+    assert len(world.device.streams) <= infer_requests
 
 
-def test_submitted_batches_come_as_futures(pictures: np.ndarray) -> None:
-    with World(lanes=2).runner as runner:
-        futures = [runner.submit(pictures[i : i + 2]) for i in range(0, 60, 2)]
+def test_submitted_batches_come_as_futures(images: np.ndarray) -> None:
+    with World(infer_requests=2).runner as runner:
+        futures = [runner.submit(images[i : i + 2]) for i in range(0, 60, 2)]
         for start, future in zip(range(0, 60, 2), futures, strict=True):
-            feed = pictures[start : start + 2]
-            np.testing.assert_array_equal(future.result(), wanted(feed))
+            feed = images[start : start + 2]
+            np.testing.assert_array_equal(future.result(), expected(feed))
 
 
 def test_what_cannot_be_recorded_runs_as_before(
-    pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World()
     tries: list[int] = []
@@ -122,36 +122,36 @@ def test_what_cannot_be_recorded_runs_as_before(
     with world.runner as runner:
         for i in range(8):
             np.testing.assert_array_equal(
-                runner.run(pictures[i : i + 1]), wanted(pictures[i : i + 1])
+                runner.run(images[i : i + 1]), expected(images[i : i + 1])
             )
     assert len(tries) == 1, "it is not tried again and again"
 
 
-def test_a_batch_beyond_the_profiles_is_refused(pictures: np.ndarray) -> None:
+def test_a_batch_beyond_the_profiles_is_refused(images: np.ndarray) -> None:
     with World().runner as runner:
-        with pytest.raises(ValueError, match="takes 1 to 4 pictures, got 5"):
-            runner.run(pictures[:5])
+        with pytest.raises(ValueError, match="takes 1 to 4 images, got 5"):
+            runner.run(images[:5])
 
 
-def test_a_closed_runner_says_so(pictures: np.ndarray) -> None:
+def test_a_closed_runner_says_so(images: np.ndarray) -> None:
     runner = World().runner
     runner.close()
     with pytest.raises(RuntimeError, match="closed"):
-        runner.run(pictures[:1])
+        runner.run(images[:1])
 
 
-def test_closing_waits_for_batches_and_lets_go_who_waits(pictures: np.ndarray) -> None:
-    world = World(lanes=1)
+def test_closing_waits_for_batches_and_lets_go_who_waits(images: np.ndarray) -> None:
+    world = World(infer_requests=1)
     told: list[str] = []
 
     def run() -> None:
         try:
-            world.runner.run(pictures[:1])
+            world.runner.run(images[:1])
         except RuntimeError as error:
             told.append(str(error))
 
     threads = [threading.Thread(target=run) for _ in range(3)]
-    with world.runner.lane() as lane:
+    with world.runner.infer_request() as infer_request:
         for thread in threads:
             thread.start()
         closing = threading.Thread(target=world.runner.close)
@@ -159,42 +159,40 @@ def test_closing_waits_for_batches_and_lets_go_who_waits(pictures: np.ndarray) -
         closing.start()
         time.sleep(0.05)
         assert closing.is_alive(), "a batch is on its way"
-        np.testing.assert_array_equal(lane.run(pictures[:1]), wanted(pictures[:1]))
+        np.testing.assert_array_equal(infer_request.run(images[:1]), expected(images[:1]))
     for thread in (*threads, closing):
         thread.join(timeout=10)
         assert not thread.is_alive()
     assert set(told) <= {"plan is closed"}
     with pytest.raises(RuntimeError, match="closed"):
-        world.runner.run(pictures[:1])
+        world.runner.run(images[:1])
 
 
 def test_a_shape_that_failed_to_be_set_is_set_again(
-    pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(use_graphs=False)
     with world.runner as runner:
-        runner.run(pictures[:2])
+        runner.run(images[:2])
         (context,) = world.engine.contexts
         with monkeypatch.context() as patch:
             patch.setattr(context, "set_input_shape", lambda *_: False)
             with pytest.raises(RuntimeError, match="does not take batches of 3"):
-                runner.run(pictures[:3])
-        np.testing.assert_array_equal(runner.run(pictures[:2]), wanted(pictures[:2]))
+                runner.run(images[:3])
+        np.testing.assert_array_equal(runner.run(images[:2]), expected(images[:2]))
 
 
-def test_no_room_for_a_context_is_told(
-    pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_room_for_a_context_is_told(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     monkeypatch.setattr(world.engine, "create_execution_context", lambda: None)
     with world.runner as runner, pytest.raises(RuntimeError, match="cannot make a context"):
-        runner.run(pictures[:1])
+        runner.run(images[:1])
 
 
-def test_rtx_keeps_what_it_compiled(tmp_path: Path, pictures: np.ndarray) -> None:
+def test_rtx_keeps_what_it_compiled(tmp_path: Path, images: np.ndarray) -> None:
     path = tmp_path / "cache" / "kept"
     with World(is_rtx=True, runtime_cache=path).runner as runner:
-        runner.run(pictures[:1])
+        runner.run(images[:1])
     assert path.read_bytes() == b"compiled"
     world = World(is_rtx=True, runtime_cache=path)
     assert world.engine.config.cache.known == b"compiled"
@@ -227,13 +225,13 @@ def target(monkeypatch: pytest.MonkeyPatch) -> NvidiaBackend:
 
 
 def test_a_plan_of_this_machine_is_opened(
-    target: NvidiaBackend, tmp_path: Path, pictures: np.ndarray
+    target: NvidiaBackend, tmp_path: Path, images: np.ndarray
 ) -> None:
-    assert target.presence().can_run
+    assert target.availability().can_run
     plan = tmp_path / "plan"
     plan.write_bytes(plan_of(MODEL, [(1, 1)]))
     with target.open(plan, label="x", settings=RunSettings(built=BUILT), max_batch=1) as runner:
-        np.testing.assert_array_equal(runner.run(pictures[:1]), wanted(pictures[:1]))
+        np.testing.assert_array_equal(runner.run(images[:1]), expected(images[:1]))
 
 
 def test_a_plan_with_code_for_the_host_wants_trust(target: NvidiaBackend, tmp_path: Path) -> None:
@@ -259,11 +257,11 @@ def test_tensorrt_may_come_under_another_name(
     monkeypatch.setattr(nvidia_backend.metadata, "version", version)
     found = {"tensorrt": ["tensorrt-cu12"]}
     monkeypatch.setattr(nvidia_backend.metadata, "packages_distributions", lambda: found)
-    assert target.presence().version == "10.9.1"
+    assert target.availability().version == "10.9.1"
 
 
 def test_weights_that_were_left_out_are_taken_from_the_onnx(
-    target: NvidiaBackend, tmp_path: Path, pictures: np.ndarray
+    target: NvidiaBackend, tmp_path: Path, images: np.ndarray
 ) -> None:
     plan, model = tmp_path / "plan", tmp_path / "model.onnx"
     plan.write_bytes(plan_of(MODEL, [(1, 1)], stripped=True))
@@ -272,7 +270,7 @@ def test_weights_that_were_left_out_are_taken_from_the_onnx(
         target.open(plan, label="x", settings=RunSettings(built=BUILT), max_batch=1)
     settings = RunSettings(built=BUILT, model=model)
     with target.open(plan, label="x", settings=settings, max_batch=1) as runner:
-        np.testing.assert_array_equal(runner.run(pictures[:1]), wanted(pictures[:1]))
+        np.testing.assert_array_equal(runner.run(images[:1]), expected(images[:1]))
 
 
 def test_a_truncated_plan_is_refused_with_what_tensorrt_said(
@@ -299,11 +297,11 @@ def test_a_gpu_that_a_target_does_not_run_on_is_told(target: NvidiaBackend) -> N
         extra="rtx",
         runs_on=lambda capability: capability != (8, 9),
     )
-    presence = rtx.presence()
-    assert presence.can_build, "for other GPUs"
-    assert not presence.can_run
-    assert presence.reason == "tensorrt-rtx does not run on Stand-in (compute capability 8.9)"
-    assert target.presence().can_run
+    availability = rtx.availability()
+    assert availability.can_build, "for other GPUs"
+    assert not availability.can_run
+    assert availability.reason == "tensorrt-rtx does not run on Stand-in (compute capability 8.9)"
+    assert target.availability().can_run
 
 
 def test_plans_for_other_gpus_are_built_and_not_run(target: NvidiaBackend) -> None:

@@ -1,4 +1,4 @@
-"""OpenVINO's own ways: lanes, compiled plans that are kept, recurrent models."""
+"""OpenVINO's own ways: streams, compiled plans that are kept, recurrent models."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def opened(
-    plan: Path, *, threads: int = 1, lanes: int = 0, built: BuiltWith | None = BUILT
+    plan: Path, *, threads: int = 1, streams: int = 0, built: BuiltWith | None = BUILT
 ) -> Runner:
-    settings = RunSettings(threads=threads, lanes=lanes, built=built)
+    settings = RunSettings(threads=threads, streams=streams, built=built)
     return TARGET.open(plan, label="x", settings=settings, max_batch=4)
 
 
 def doubled(runner: Runner) -> bool:
     """Whether it gives what the model gives."""
-    pictures = np.linspace(-1, 1, 3 * 64, dtype=np.float32).reshape(1, 3, 8, 8)
-    return np.array_equal(runner.run(pictures), np.maximum(2 * pictures, 0))
+    images = np.linspace(-1, 1, 3 * 64, dtype=np.float32).reshape(1, 3, 8, 8)
+    return np.array_equal(runner.run(images), np.maximum(2 * images, 0))
 
 
 def may_not_compile(*_: object) -> None:
@@ -71,7 +71,7 @@ def may_not_compile(*_: object) -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        "from ocr_trt.engines.backends import backend; backend('openvino').presence()",
+        "from ocr_trt.engines.backends import backend; backend('openvino').availability()",
         "sys.argv[1:] = ['doctor']; from ocr_trt.cli.app import main; main()",
     ],
     ids=["a target asked for", "the program"],
@@ -115,9 +115,9 @@ def test_only_one_file_imports_openvino() -> None:
     assert importing == ["engines/openvino/library.py"]
 
 
-def test_lanes_run_side_by_side_and_give_each_caller_its_own(plan: Path) -> None:
-    with opened(plan, threads=2, lanes=2) as runner, ThreadPoolExecutor(8) as callers:
-        assert runner.lanes == 2
+def test_streams_run_side_by_side_and_give_each_caller_its_own(plan: Path) -> None:
+    with opened(plan, threads=2, streams=2) as runner, ThreadPoolExecutor(8) as callers:
+        assert runner.streams == 2
         feeds = [np.full((1 + n % 4, 3, 8, 8), n, np.float32) for n in range(200)]
         for feed, found in zip(feeds, callers.map(runner.run, feeds), strict=True):
             assert np.array_equal(found, 2 * feed)
@@ -149,8 +149,8 @@ def test_what_changes_the_compiled_plan_changes_its_name(
     assert one_more()
     opened(plan, threads=2).close()
     assert one_more(), "other threads"
-    opened(plan, threads=2, lanes=2).close()
-    assert one_more(), "other lanes"
+    opened(plan, threads=2, streams=2).close()
+    assert one_more(), "other streams"
     plan.with_suffix(".bin").write_bytes(np.float32(3).tobytes())
     with opened(plan) as runner:
         assert (runner.run(np.ones((1, 3, 8, 8), np.float32)) == 3).all()
@@ -247,10 +247,10 @@ def test_a_graph_in_bf16_runs_in_bf16_or_not_at_all(
         with pytest.raises(InputFileError, match="bf16, which this processor has no instructions"):
             opened(plan)
         return
-    pictures = rng.standard_normal((2, 3, 8, 8)).astype(np.float32)
-    (theirs,) = onnx_session(emulated(model)).run(None, {"x": pictures})
+    images = rng.standard_normal((2, 3, 8, 8)).astype(np.float32)
+    (theirs,) = onnx_session(emulated(model)).run(None, {"x": images})
     with opened(plan) as runner:
-        found = runner.run(pictures)
+        found = runner.run(images)
     np.testing.assert_allclose(found, theirs, atol=2**-7 * np.abs(theirs).max())
 
 

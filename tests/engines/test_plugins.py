@@ -65,9 +65,9 @@ def test_a_model_without_custom_ops_has_nothing_to_mark() -> None:
     assert marks(marked) == {"Relu": {}}
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_builder_gets_a_marked_graph_only_where_kernels_are_wanted(
-    wanted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("expected", [True, False])
+def test_builder_gets_a_marked_graph_only_where_kernels_are_expected(
+    expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[dict[str, Any], onnx.ModelProto]] = []
 
@@ -76,11 +76,11 @@ def test_builder_gets_a_marked_graph_only_where_kernels_are_wanted(
         return subprocess.CompletedProcess([], 0, "", "")
 
     monkeypatch.setattr(builder, "_in_child", child)
-    settings = BuildSettings(plugins=wanted)
+    settings = BuildSettings(plugins=expected)
     builder.build_in_child(builder.Builder(module="tensorrt"), graph(), tmp_path / "plan", settings)
     ((order, model),) = seen
-    assert order["plugins"] == (2 if wanted else 0)
-    assert bool(marks(model)["MaxUnpool2d"]) == wanted
+    assert order["plugins"] == (2 if expected else 0)
+    assert bool(marks(model)["MaxUnpool2d"]) == expected
 
 
 class Layers:

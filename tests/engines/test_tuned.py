@@ -14,7 +14,7 @@ from ocr_trt.engines.tuned import Choice, Tuning, choice_for, keep_tuning, kept_
 from ocr_trt.errors import OutputError
 from tests.engines.test_bundle import make_bundle
 
-TUNING = Tuning(latency=Choice(lanes=1, threads=3), throughput=Choice(lanes=4, threads=8))
+TUNING = Tuning(latency=Choice(streams=1, threads=3), throughput=Choice(streams=4, threads=8))
 
 
 @pytest.fixture(autouse=True)
@@ -28,10 +28,10 @@ def bundle(tmp_path: Path) -> Bundle:
     return load_bundle(make_bundle(tmp_path / "b"))
 
 
-def test_without_tuning_one_lane_or_one_per_core(bundle: Bundle) -> None:
+def test_without_tuning_one_stream_or_one_per_core(bundle: Bundle) -> None:
     assert kept_tuning(bundle) is None
-    assert choice_for(bundle, "latency") == Choice(lanes=1)
-    assert choice_for(bundle, "throughput") == Choice(lanes=usable_cores())
+    assert choice_for(bundle, "latency") == Choice(streams=1)
+    assert choice_for(bundle, "throughput") == Choice(streams=usable_cores())
 
 
 def test_what_is_kept_is_taken(bundle: Bundle, cache: Path) -> None:
@@ -58,7 +58,7 @@ def test_another_machine_has_not_been_measured(
     assert kept_tuning(bundle) is None
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"latency": {"lanes": -1}}', "[]"])
+@pytest.mark.parametrize("text", ["", "{", '{"latency": {"streams": -1}}', "[]"])
 def test_a_damaged_file_is_as_none(text: str, bundle: Bundle) -> None:
     keep_tuning(bundle, TUNING).write_text(text)
     assert kept_tuning(bundle) is None

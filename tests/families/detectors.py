@@ -1,4 +1,4 @@
-"""Text detectors: each function returns a model from pictures (N, H, W, 3) to a map."""
+"""Text detectors: each function returns a model from images (N, H, W, 3) to a map."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def craft() -> Any:
     return with_random_weights(keras.Model(image, x))
 
 
-def differentiable_binarisation() -> Any:
+def differentiable_binarization() -> Any:
     """ResNet, feature pyramid with nearest resizing, head of two deconvolutions."""
     import keras
     from keras import layers
@@ -98,7 +98,7 @@ def mobilenet_v3() -> Any:
 
 
 def efficientnet() -> Any:
-    """EfficientNetB0 encoder: swish, squeeze-excite, rescaling and normalisation inside."""
+    """EfficientNetB0 encoder: swish, squeeze-excite, rescaling and normalization inside."""
     import keras
     from keras import layers
 
@@ -190,7 +190,7 @@ def subclassed() -> Any:
 
 
 def group_norm() -> Any:
-    """Group normalisation, PReLU, depth-to-space instead of deconvolution."""
+    """Group normalization, PReLU, depth-to-space instead of deconvolution."""
     import keras
     import tensorflow as tf
     from keras import layers

@@ -92,7 +92,7 @@ def squeeze_excite() -> Any:
 
 
 def spatial_transformer() -> Any:
-    """A front end that finds an affine map and samples the picture through it, bilinearly."""
+    """A front end that finds an affine map and samples the image through it, bilinearly."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -115,8 +115,8 @@ def spatial_transformer() -> Any:
                     weight = (1.0 - tf.abs(px - cx)) * (1.0 - tf.abs(py - cy))
                     column = tf.clip_by_value(tf.cast(cx, tf.int32), 0, width - 1)
                     row = tf.clip_by_value(tf.cast(cy, tf.int32), 0, height - 1)
-                    pictures = tf.reshape(tf.range(batch), [-1, 1]) * tf.ones_like(column)
-                    index = tf.stack([pictures, row, column], -1)
+                    images = tf.reshape(tf.range(batch), [-1, 1]) * tf.ones_like(column)
+                    index = tf.stack([images, row, column], -1)
                     total += weight[..., None] * tf.gather_nd(image, index)
             return tf.reshape(total, [-1, height, width, 1])
 

@@ -40,7 +40,7 @@ def vit_str() -> Any:
 
 
 def svtr() -> Any:
-    """Mixing blocks: local ones with a neighbourhood mask, global ones; heights are merged."""
+    """Mixing blocks: local ones with a neighborhood mask, global ones; heights are merged."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -139,7 +139,7 @@ def relative_positions() -> Any:
 
 
 def masked_by_width() -> Any:
-    """Attention that leaves out columns of padding, found in the picture itself."""
+    """Attention that leaves out columns of padding, found in the image itself."""
     import keras
     import tensorflow as tf
     from keras import layers

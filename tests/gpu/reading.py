@@ -1,10 +1,10 @@
-"""The pipeline with its kernels on a GPU against the one on the CPU, on labelled pictures.
+"""The pipeline with its kernels on a GPU against the one on the CPU, on labeled images.
 
     python tests/gpu/reading.py DETECTOR RECOGNIZER DATA
 
-Bundles may be of any target; DATA is a labelled folder. The networks are the bundles' typed graphs
-in onnxruntime on the host, in both, so what differs is what the kernels do. Prints a line for
-docs/gpu.md.
+Bundles may be of any target; DATA is a labeled folder. The networks are the bundles' quantized
+graphs in onnxruntime on the host, in both, so what differs is what the kernels do. Prints a
+line for docs/gpu.md.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def renamed(path: Path) -> onnx.ModelProto:
 
 
 def main() -> None:
-    """Read all pictures of the folder twice."""
+    """Read all images of the folder twice."""
     bundles = [load_bundle(path) for path in sys.argv[1:3]]
     paths = {
         (bundle.spec.role, entry.width): bundle.path(entry.model)
@@ -54,8 +54,8 @@ def main() -> None:
             lambda role, width: renamed(paths[role, width]),
         )
         for scene in load_dataset(Path(sys.argv[3])).scenes:
-            picture = load_image(scene.path)
-            found = [reader.read(picture) for reader in both]
+            image = load_image(scene.path)
+            found = [reader.read(image) for reader in both]
             texts = [Counter(line.text for line in own) for own in found]
             same, total = same + (texts[0] & texts[1]).total(), total + texts[1].total()
             for own, boxes, read in zip(found, places, lines, strict=True):

@@ -45,15 +45,15 @@ def graph(dtype: str) -> onnx.ModelProto:
 
 @pytest.fixture(params=TARGETS)
 def target(request: pytest.FixtureRequest, device: CudaDevice) -> str:
-    presence = backend(request.param).presence()
-    if not presence.can_run:
-        pytest.skip(presence.reason)
+    availability = backend(request.param).availability()
+    if not availability.can_run:
+        pytest.skip(availability.reason)
     return str(request.param)
 
 
-def share_off(found: np.ndarray, wanted: np.ndarray) -> float:
+def share_off(found: np.ndarray, expected: np.ndarray) -> float:
     """Of values that are far off: where rounding chose another maximum, a value is elsewhere."""
-    return float(np.mean(np.abs(found - wanted) > 0.01 * (1 + np.abs(wanted))))
+    return float(np.mean(np.abs(found - expected) > 0.01 * (1 + np.abs(expected))))
 
 
 @pytest.mark.parametrize("dtype", ["float", "float16"])
@@ -71,9 +71,9 @@ def test_plan_gives_the_numbers_of_its_graph(
     settings = RunSettings(use_graphs=use_graphs)
     with chosen.open(plan, label=target, settings=settings, max_batch=MOST) as runner:
         for batch in (1, 1, 1, 1, MOST, MOST, MOST, MOST, 3, 1, 5, MOST):
-            pictures = rng.standard_normal((batch, 3, 64, 96)).astype(np.float32)
-            wanted = session.run(None, {"x": pictures})[0]
-            assert share_off(runner.run(pictures), wanted) < (1e-3 if dtype == "float" else 0.02)
+            images = rng.standard_normal((batch, 3, 64, 96)).astype(np.float32)
+            expected = session.run(None, {"x": images})[0]
+            assert share_off(runner.run(images), expected) < (1e-3 if dtype == "float" else 0.02)
 
 
 def test_threads_share_a_plan(target: str, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_threads_share_a_plan(target: str, tmp_path: Path) -> None:
     chosen.build(graph("float"), plan, BuildSettings(max_batch=1))
     rng = np.random.default_rng(6)
     feeds = list(rng.standard_normal((64, 1, 3, 64, 96)).astype(np.float32))
-    settings = RunSettings(lanes=4)
+    settings = RunSettings(streams=4)
     with chosen.open(plan, label=target, settings=settings, max_batch=1) as runner:
         alone = [runner.run(feed) for feed in feeds]
         with ThreadPoolExecutor(8) as pool:
@@ -95,10 +95,10 @@ def test_a_thousand_runs_leave_nothing_behind(target: str, tmp_path: Path) -> No
 
     chosen, plan = backend(target), tmp_path / "model.plan"
     chosen.build(graph("float16"), plan, BuildSettings(max_batch=MOST))
-    pictures = np.zeros((MOST, 3, 64, 96), np.float32)
+    images = np.zeros((MOST, 3, 64, 96), np.float32)
     with chosen.open(plan, label=target, settings=RunSettings(), max_batch=MOST) as runner:
         for number in range(1010):
-            runner.run(pictures[: 1 + number % MOST])
+            runner.run(images[: 1 + number % MOST])
             if number == 9 * MOST:
                 free = cuda.mem_get_info()[0]
         assert free - cuda.mem_get_info()[0] < 1 << 20

@@ -17,7 +17,7 @@ from ocr_trt.pipeline.gpu import GpuReader
 from ocr_trt.pipeline.reader import OcrReader, ReadSettings
 from tests.gpu.test_runner import FEATURES, KernelContext, KnownStreams
 from tests.pipeline.functions import FunctionRunner
-from tests.pipeline.stripes import model_of, picture_with, specs
+from tests.pipeline.stripes import image_with, model_of, specs
 
 
 class HostContext(KernelContext):
@@ -98,25 +98,25 @@ def readers(given: tuple, find_model: Any) -> tuple[GpuReader, OcrReader]:
 
 
 @pytest.mark.parametrize("max_batch", [1, 4])
-def test_pictures_are_read_as_on_the_cpu(max_batch: int, device: CudaDevice) -> None:
+def test_images_are_read_as_on_the_cpu(max_batch: int, device: CudaDevice) -> None:
     on_gpu, on_cpu = readers(specs(max_batch), model_of)
     lines = ["abc", "b", "ca", "acba"]
-    for picture in (picture_with(lines), picture_with([]), picture_with(lines, (256, 200))):
-        found, wanted = on_gpu.read(picture), on_cpu.read(picture)
-        assert [line.text for line in found] == [line.text for line in wanted]
-        for one, other in zip(found, wanted, strict=True):
+    for image in (image_with(lines), image_with([]), image_with(lines, (256, 200))):
+        found, expected = on_gpu.read(image), on_cpu.read(image)
+        assert [line.text for line in found] == [line.text for line in expected]
+        for one, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(one.quad, other.quad, atol=1e-3)
             assert one.text_score == pytest.approx(other.text_score, abs=1e-3)
-    assert [line.text for line in on_gpu.read(picture_with(lines))] == lines
+    assert [line.text for line in on_gpu.read(image_with(lines))] == lines
 
 
-def test_a_thousand_pictures_leave_nothing_behind(device: CudaDevice) -> None:
+def test_a_thousand_images_leave_nothing_behind(device: CudaDevice) -> None:
     import pycuda.driver as cuda
 
     on_gpu, _ = readers(specs(4), model_of)
-    pictures = [picture_with(["abc", "b"]), picture_with(["ca"], (200, 256))]
+    images = [image_with(["abc", "b"]), image_with(["ca"], (200, 256))]
     for number in range(1010):
-        on_gpu.read(pictures[number % 2])
+        on_gpu.read(images[number % 2])
         if number == 9:
             free = cuda.mem_get_info()[0]
     assert free - cuda.mem_get_info()[0] < 1 << 20

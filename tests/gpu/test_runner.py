@@ -130,10 +130,10 @@ def test_numbers_are_those_of_the_kernel(use_graphs: bool, rng: np.random.Genera
     assert (replayed > 30) if use_graphs else (replayed == 0), "CUDA graphs were not used"
 
 
-@pytest.mark.parametrize("lanes", [1, 4])
-def test_threads_get_each_their_own_numbers(lanes: int, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("infer_requests", [1, 4])
+def test_threads_get_each_their_own_numbers(infer_requests: int, rng: np.random.Generator) -> None:
     feeds = [places(rng, 1 + i % MOST) for i in range(400)]
-    with World(lanes=lanes).runner as runner, ThreadPoolExecutor(8) as pool:
+    with World(infer_requests=infer_requests).runner as runner, ThreadPoolExecutor(8) as pool:
         for feed, found in zip(feeds, pool.map(runner.run, feeds), strict=True):
             np.testing.assert_array_equal(found, max_unpool_2d(feed, feed))
 

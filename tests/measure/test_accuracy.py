@@ -17,30 +17,30 @@ from ocr_trt.ocr.metrics.detection import match_image
 BOX = np.float32([[0, 0], [50, 0], [50, 20], [0, 20]])
 
 
-def scenes(labelled: bool) -> tuple[SceneLabel, ...]:
-    quads = BOX[None] if labelled else np.zeros((0, 4, 2), np.float32)
+def scenes(labeled: bool) -> tuple[SceneLabel, ...]:
+    quads = BOX[None] if labeled else np.zeros((0, 4, 2), np.float32)
     ignore = (False,) * len(quads)
     return (SceneLabel(path=Path("a.png"), quads=quads, texts=("x",) * len(quads), ignore=ignore),)
 
 
-def detected(found: np.ndarray, labelled: bool = True) -> DetectorResult:
-    rows = scenes(labelled)
+def detected(found: np.ndarray, labeled: bool = True) -> DetectorResult:
+    rows = scenes(labeled)
     matchings = tuple(match_image(found, s.quads, s.ignore) for s in rows)
     return DetectorResult(scenes=rows, found=(found,), matchings=matchings)
 
 
 def test_detector_loss_against_labels() -> None:
     nothing = detected(np.zeros((0, 4, 2), np.float32))
-    metric = detector_metric(nothing, detected(BOX[None]), labelled=True, run_by="x")
-    assert (metric.engine, metric.baseline, metric.labelled) == (0.0, 1.0, True)
+    metric = detector_metric(nothing, detected(BOX[None]), labeled=True, run_by="x")
+    assert (metric.engine, metric.baseline, metric.labeled) == (0.0, 1.0, True)
     assert metric.loss == 100
 
 
 def test_without_labels_the_baseline_is_the_truth() -> None:
     model = detected(BOX[None], False)
-    same = detector_metric(model, model, labelled=False, run_by="x")
-    assert (same.engine, same.labelled, same.loss) == (1.0, False, 0.0)
-    other = detector_metric(detected(BOX[None] + 60, False), model, labelled=False, run_by="x")
+    same = detector_metric(model, model, labeled=False, run_by="x")
+    assert (same.engine, same.labeled, same.loss) == (1.0, False, 0.0)
+    other = detector_metric(detected(BOX[None] + 60, False), model, labeled=False, run_by="x")
     assert (other.engine, other.loss) == (0.0, 100.0)
 
 
@@ -51,7 +51,7 @@ def read(*texts: str) -> RecognizerResult:
 
 
 def test_recognizer_loss_against_labels() -> None:
-    metric = recognizer_metric(read("Cat!", "dig"), read("Cat!", "dog"), labelled=True, run_by="x")
+    metric = recognizer_metric(read("Cat!", "dig"), read("Cat!", "dog"), labeled=True, run_by="x")
     assert metric.loss == pytest.approx(100 / 7)
     assert metric.details == {
         "word_accuracy": 0.5, "baseline_word_accuracy": 1.0, "changed": 0.5,
@@ -59,13 +59,13 @@ def test_recognizer_loss_against_labels() -> None:
 
 
 def test_recognizer_loss_without_labels_is_against_the_baseline() -> None:
-    metric = recognizer_metric(read("cat", "dog"), read("cat", "dog"), labelled=False, run_by="x")
+    metric = recognizer_metric(read("cat", "dog"), read("cat", "dog"), labeled=False, run_by="x")
     assert (metric.engine, metric.baseline) == (0.0, 0.0)
 
 
 def test_doubled_output_is_not_perfect() -> None:
     metric = recognizer_metric(
-        read("Cat!Cat!", "dogdog"), read("Cat!", "dog"), labelled=True, run_by="x"
+        read("Cat!Cat!", "dogdog"), read("Cat!", "dog"), labeled=True, run_by="x"
     )
     assert metric.loss == pytest.approx(100)
 

@@ -83,7 +83,7 @@ def test_a_difference_is_surer_than_what_it_is_of(rng: np.random.Generator) -> N
 
 
 @pytest.mark.parametrize("count", [0, 1, FEWEST - 1])
-def test_few_pictures_have_no_interval(count: int) -> None:
+def test_few_images_have_no_interval(count: int) -> None:
     assert interval(np.ones((count, 2)), ratio) is None
     assert interval(np.ones((FEWEST, 2)), ratio) is not None
 

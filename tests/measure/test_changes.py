@@ -33,15 +33,15 @@ def test_sign_test_is_the_exact_binomial_one(worse: int, better: int, p_value: f
     assert sign_test(better, worse) == sign_test(worse, better)
 
 
-def read(pictures: Path, *texts: str) -> RecognizerResult:
+def read(images: Path, *texts: str) -> RecognizerResult:
     return RecognizerResult(
-        crops=load_dataset(pictures).crops, texts=texts, text_scores=(1.0,) * len(texts)
+        crops=load_dataset(images).crops, texts=texts, text_scores=(1.0,) * len(texts)
     )
 
 
-def found(pictures: Path, *boxes: list[int]) -> DetectorResult:
-    """Boxes (x, y, width, height), one per picture; an empty list finds nothing."""
-    scenes = load_dataset(pictures).scenes
+def found(images: Path, *boxes: list[int]) -> DetectorResult:
+    """Boxes (x, y, width, height), one per image; an empty list finds nothing."""
+    scenes = load_dataset(images).scenes
     quads = tuple(
         np.float32([[[x, y], [x + w, y], [x + w, y + h], [x, y + h]]])
         if box and (x := box[0], y := box[1], w := box[2], h := box[3])
@@ -55,14 +55,14 @@ def found(pictures: Path, *boxes: list[int]) -> DetectorResult:
 RIGHT = [5, 5, 40, 15]
 
 
-def test_words_are_worse_by_edits(pictures: Path) -> None:
-    baseline = read(pictures, "word0", "wordX", "wXYZ2")
-    engine = read(pictures, "w0rd0", "word1", "wXYQ2")
+def test_words_are_worse_by_edits(images: Path) -> None:
+    baseline = read(images, "word0", "wordX", "wXYZ2")
+    engine = read(images, "w0rd0", "word1", "wXYQ2")
     rows = changed_samples(engine, baseline)
     assert [(row.index, row.loss, row.change) for row in rows] == [
         (0, 1, "worse"), (2, 0, "neither"), (1, -1, "better"),
     ]  # fmt: skip
-    told = changes(engine, baseline, labelled=True)
+    told = changes(engine, baseline, labeled=True)
     assert (told.samples, told.changed) == (3, 3)
     assert (told.worse, told.better, told.neither, told.p_value) == (1, 1, 1, 1.0)
     assert [(s.change, s.truth, s.baseline, s.engine) for s in told.shown] == [
@@ -70,42 +70,42 @@ def test_words_are_worse_by_edits(pictures: Path) -> None:
         ("neither", "word2", "wXYZ2", "wXYQ2"),
         ("better", "word1", "wordX", "word1"),
     ]
-    assert all(s.picture.startswith("data:image/jpeg;base64,") for s in told.shown)
+    assert all(s.image.startswith("data:image/jpeg;base64,") for s in told.shown)
 
 
-def test_pictures_are_worse_by_words_missed_and_boxes_wrong(pictures: Path) -> None:
-    baseline = found(pictures, RIGHT, [], RIGHT)
-    engine = found(pictures, [50, 30, 20, 10], RIGHT, [6, 5, 40, 15])
-    told = changes(engine, baseline, labelled=True)
-    assert (told.unit, told.worse, told.better, told.neither) == ("pictures", 1, 1, 0)
+def test_images_are_worse_by_words_missed_and_boxes_wrong(images: Path) -> None:
+    baseline = found(images, RIGHT, [], RIGHT)
+    engine = found(images, [50, 30, 20, 10], RIGHT, [6, 5, 40, 15])
+    told = changes(engine, baseline, labeled=True)
+    assert (told.unit, told.worse, told.better, told.neither) == ("images", 1, 1, 0)
     assert [(s.change, s.engine) for s in told.shown] == [
         ("worse", "0 of 1 found, 1 wrong"),
         ("better", "1 of 1 found, 0 wrong"),
     ]
 
 
-def test_nothing_changed(pictures: Path) -> None:
-    same = read(pictures, "word0", "x", "y")
-    told = changes(same, same, labelled=True)
+def test_nothing_changed(images: Path) -> None:
+    same = read(images, "word0", "x", "y")
+    told = changes(same, same, labeled=True)
     assert (told.changed, told.p_value, told.shown) == (0, 1.0, ())
 
 
-def test_without_labels_nothing_is_tested(pictures: Path) -> None:
-    told = changes(read(pictures, "a", "b", "c"), read(pictures, "a", "b", "d"), labelled=False)
+def test_without_labels_nothing_is_tested(images: Path) -> None:
+    told = changes(read(images, "a", "b", "c"), read(images, "a", "b", "d"), labeled=False)
     assert (told.changed, told.p_value) == (1, None)
 
 
-def test_pictures_shown_have_a_limit(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    baseline, engine = read(pictures, "a", "b", "c"), read(pictures, "x", "y", "z")
+def test_images_shown_have_a_limit(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    baseline, engine = read(images, "a", "b", "c"), read(images, "x", "y", "z")
     monkeypatch.setattr(changes_module, "_CROPS", 2)
-    told = changes(engine, baseline, labelled=True)
+    told = changes(engine, baseline, labeled=True)
     assert (told.changed, len(told.shown)) == (3, 2)
-    monkeypatch.setattr(changes_module, "_LARGEST", len(told.shown[0].picture))
-    assert len(changes(engine, baseline, labelled=True).shown) == 1
+    monkeypatch.setattr(changes_module, "_LARGEST", len(told.shown[0].image))
+    assert len(changes(engine, baseline, labeled=True).shown) == 1
 
 
-def test_texts_without_end_are_cut(pictures: Path) -> None:
-    crops = tuple(replace(crop, text="y" * 9999) for crop in load_dataset(pictures).crops)
-    engine, baseline = (replace(read(pictures, *t), crops=crops) for t in ("abc", "xbc"))
-    (shown,) = changes(engine, baseline, labelled=True).shown
+def test_texts_without_end_are_cut(images: Path) -> None:
+    crops = tuple(replace(crop, text="y" * 9999) for crop in load_dataset(images).crops)
+    engine, baseline = (replace(read(images, *t), crops=crops) for t in ("abc", "xbc"))
+    (shown,) = changes(engine, baseline, labeled=True).shown
     assert len(shown.truth) == 301

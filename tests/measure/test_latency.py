@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from ocr_trt.engines.base import Pictures, Runner
+from ocr_trt.engines.base import Batch, Runner
 from ocr_trt.measure.latency import (
     Contender,
     LatencySettings,
@@ -50,7 +50,7 @@ class Sleeper(Runner):
         super().__init__(label=label, shape=(1, 2, 2), max_batch=4)
         self.seconds, self.log = seconds, log
 
-    def execute(self, feed: Pictures) -> np.ndarray:
+    def execute(self, feed: Batch) -> np.ndarray:
         self.log.append(self.label)
         time.sleep(self.seconds)
         return feed

@@ -8,7 +8,7 @@ from threading import Lock
 import numpy as np
 import pytest
 
-from ocr_trt.engines.base import Pictures, Runner
+from ocr_trt.engines.base import Batch, Runner
 from ocr_trt.measure.load import (
     SHARES,
     LoadSettings,
@@ -19,19 +19,19 @@ from ocr_trt.measure.load import (
 )
 from ocr_trt.measure.load_loops import closed_loop, measure_load, open_loop
 
-PICTURE = np.zeros((1, 1, 2, 2), np.float32)
+IMAGE = np.zeros((1, 1, 2, 2), np.float32)
 
 
 class Sleeper(Runner):
     """Takes ``seconds``, and ``stall`` once, in its 20th query."""
 
-    def __init__(self, seconds: float, stall: float = 0.0, lanes: int = 1) -> None:
+    def __init__(self, seconds: float, stall: float = 0.0, streams: int = 1) -> None:
         super().__init__(label="sleeper", shape=(1, 2, 2), max_batch=1)
-        self.seconds, self.stall, self.lanes = seconds, stall, lanes
+        self.seconds, self.stall, self.streams = seconds, stall, streams
         self.queries = self.now = self.most = 0
         self._counting = Lock()
 
-    def execute(self, feed: Pictures) -> np.ndarray:
+    def execute(self, feed: Batch) -> np.ndarray:
         with self._counting:
             self.queries += 1
             self.now += 1
@@ -79,36 +79,36 @@ def test_waits_are_in_milliseconds_with_percentiles_of_trtexec() -> None:
 
 
 def test_what_never_had_its_turn_counts_with_the_time_it_waited() -> None:
-    found = open_loop_from_times(7.0, [0.0, 1.0, 2.0, 3.0], [0.5, 4.5], 4.0, lanes=1)
+    found = open_loop_from_times(7.0, [0.0, 1.0, 2.0, 3.0], [0.5, 4.5], 4.0, streams=1)
     assert (found.rate, found.offered, found.achieved) == (7.0, 1.0, 0.25)
     assert (found.backlog, found.kept_up) == (3, False)
     assert (found.waits.requests, found.waits.highest) == (4, 3500.0)
     assert found.waits.p50 == 1500.0, "of 500, 3500, 2000 and 1000"
-    assert open_loop_from_times(1.0, [0.0, 1.0, 2.0, 3.0], [0.5, 4.5], 4.0, lanes=2).kept_up
+    assert open_loop_from_times(1.0, [0.0, 1.0, 2.0, 3.0], [0.5, 4.5], 4.0, streams=2).kept_up
 
 
 def test_more_than_a_twentieth_left_of_many_is_not_keeping_up() -> None:
     due = [n / 100 for n in range(100)]
     for left, kept_up in ((5, True), (6, False)):
         answered = [moment + 0.001 for moment in due[: 100 - left]]
-        found = open_loop_from_times(100.0, due, answered, 1.0, lanes=1)
+        found = open_loop_from_times(100.0, due, answered, 1.0, streams=1)
         assert (found.backlog, found.kept_up) == (left, kept_up)
 
 
 def test_a_stall_is_hidden_by_a_closed_loop_and_felt_in_an_open_one() -> None:
     """Coordinated omission: nothing is asked while the engine stalls, unless it is due."""
-    closed = closed_loop(Sleeper(0.005, stall=0.4), PICTURE, 1, 1.6)
+    closed = closed_loop(Sleeper(0.005, stall=0.4), IMAGE, 1, 1.6)
     assert closed.waits.highest >= 400
     assert closed.waits.p90 < 200, "one of hundreds"
-    opened = open_loop(Sleeper(0.005, stall=0.4), PICTURE, 0.8 * closed.throughput, 1.6)
+    opened = open_loop(Sleeper(0.005, stall=0.4), IMAGE, 0.8 * closed.throughput, 1.6)
     assert opened.waits.highest > 200
     assert opened.waits.p90 > 100, "the queue that it left is felt for long"
     assert opened.waits.p90 > 3 * closed.waits.p50
 
 
-def test_clients_of_one_lane_share_its_throughput_in_order() -> None:
+def test_clients_of_one_stream_share_its_throughput_in_order() -> None:
     runner = Sleeper(0.01)
-    alone, four = (closed_loop(runner, PICTURE, clients, 0.6) for clients in (1, 4))
+    alone, four = (closed_loop(runner, IMAGE, clients, 0.6) for clients in (1, 4))
     assert runner.most == 1
     assert alone.throughput < 100
     assert four.throughput < 100
@@ -117,17 +117,17 @@ def test_clients_of_one_lane_share_its_throughput_in_order() -> None:
     assert runner.queries == alone.waits.requests + four.waits.requests
 
 
-def test_lanes_are_filled() -> None:
-    runner = Sleeper(0.01, lanes=3)
-    assert closed_loop(runner, PICTURE, 2, 0.1).clients == 2
+def test_streams_are_filled() -> None:
+    runner = Sleeper(0.01, streams=3)
+    assert closed_loop(runner, IMAGE, 2, 0.1).clients == 2
     assert runner.most == 2
-    assert closed_loop(runner, PICTURE, 8, 0.4).throughput > 100, "more than one lane can"
+    assert closed_loop(runner, IMAGE, 8, 0.4).throughput > 100, "more than one stream can"
     assert runner.most == 3
-    assert open_loop(runner, PICTURE, 200.0, 0.4).achieved > 100
+    assert open_loop(runner, IMAGE, 200.0, 0.4).achieved > 100
 
 
 def test_an_engine_with_time_to_spare_keeps_up() -> None:
-    found = open_loop(Sleeper(0.002), PICTURE, 20.0, 1.0)
+    found = open_loop(Sleeper(0.002), IMAGE, 20.0, 1.0)
     assert found.kept_up
     assert found.achieved == pytest.approx(found.offered, rel=0.15)
     assert 2 <= found.waits.p50 < 100
@@ -135,7 +135,7 @@ def test_an_engine_with_time_to_spare_keeps_up() -> None:
 
 def test_a_run_ends_though_the_engine_is_hopelessly_behind() -> None:
     start = time.perf_counter()
-    found = open_loop(Sleeper(0.05), PICTURE, 400.0, 0.5)
+    found = open_loop(Sleeper(0.05), IMAGE, 400.0, 0.5)
     assert time.perf_counter() - start < 5.0, "200 requests would take ten seconds"
     assert found.offered == 400
     assert 2 <= found.achieved <= 20

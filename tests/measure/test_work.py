@@ -83,7 +83,7 @@ def test_lstm(batch: int) -> None:
     assert flops == {"y": batch * 2 * 2 * 10 * (4 * 8) * (6 + 8)}
 
 
-def test_quantised_weights_and_a_free_batch_behind_a_reshape() -> None:
+def test_quantized_weights_and_a_free_batch_behind_a_reshape() -> None:
     flops = work(
         "float[N,4,8,8] x, int8[5,4,1,1] q, float[64,3] v",
         "w = DequantizeLinear(q, s, z) c = Conv(x, w) f = Reshape(c, to) y = MatMul(f, v)",

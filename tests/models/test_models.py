@@ -108,14 +108,14 @@ def test_shipped_recognizer_reads_the_samples() -> None:
     assert found["cer"] < 0.10
 
 
-def test_sample_sets_share_no_picture() -> None:
-    pictures = {
+def test_sample_sets_share_no_image() -> None:
+    images = {
         name: {path.read_bytes() for path in (SAMPLES / name).glob("*.jpg")}
         for name in ("test", "calibration")
     }
-    assert len(pictures["test"]) == 20
-    assert len(pictures["calibration"]) == 16
-    assert not pictures["test"] & pictures["calibration"]
+    assert len(images["test"]) == 20
+    assert len(images["calibration"]) == 16
+    assert not images["test"] & images["calibration"]
     assert len(load_dataset(SAMPLES / "test").crops) > 300
 
 

@@ -1,4 +1,4 @@
-"""Synthetic pictures, training batches and a short training run, with fonts at hand."""
+"""Synthetic images, training batches and a short training run, with fonts at hand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def few_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "vocabulary", lambda split: words)
 
 
-def test_a_picture_depends_on_seed_split_and_index_alone() -> None:
+def test_a_image_depends_on_seed_split_and_index_alone() -> None:
     first, again = (scene(3, split="train", height=200, width=240) for _ in range(2))
     assert np.array_equal(first.image, again.image)
     assert [b.text for b in first.boxes] == [b.text for b in again.boxes]

@@ -22,8 +22,8 @@ def rectangles(rng: np.random.Generator, shape: tuple[int, int], count: int) -> 
     """Rotated rectangles of text, some of them in or over others, some with holes."""
     canvas = np.zeros(shape, np.float32)
     for _ in range(count):
-        centre = rng.uniform(0, shape[::-1])
-        box = (tuple(centre), tuple(rng.uniform(4, 70, 2)), rng.uniform(0, 180))
+        center = rng.uniform(0, shape[::-1])
+        box = (tuple(center), tuple(rng.uniform(4, 70, 2)), rng.uniform(0, 180))
         value = rng.choice([0.0, rng.uniform(0.5, 1)], p=(0.2, 0.8))
         cv2.fillPoly(canvas, [np.round(cv2.boxPoints(box)).astype(np.int32)], value)
     noisy = canvas + rng.normal(0, 0.05, shape) * (canvas > 0)
@@ -42,12 +42,12 @@ def test_boxes_are_those_of_the_map(settings: BoxSettings, rng: np.random.Genera
     seen = 0
     for _ in range(20):
         canvas = rectangles(rng, (160, 240), 10)
-        wanted, wanted_scores = boxes_from_map(canvas, settings)
+        expected, expected_scores = boxes_from_map(canvas, settings)
         regions = candidates(canvas, settings.threshold)
         assert regions.missing == 0
         quads, scores = boxes_from_candidates(regions, canvas.shape, settings)
-        assert scores == pytest.approx(wanted_scores, abs=1e-6)
-        assert quads == pytest.approx(wanted, abs=1e-3)
+        assert scores == pytest.approx(expected_scores, abs=1e-6)
+        assert quads == pytest.approx(expected, abs=1e-3)
         seen += len(quads)
     assert seen > 40
 
@@ -71,10 +71,10 @@ def test_equal_scores_come_in_the_same_order() -> None:
     for y in (5, 25, 45):
         for x in (5, 45):
             canvas[y : y + 8, x : x + 20 + y // 5] = 0.75
-    wanted, _ = boxes_from_map(canvas, BoxSettings())
+    expected, _ = boxes_from_map(canvas, BoxSettings())
     quads, _ = boxes_from_candidates(candidates(canvas, 0.3), canvas.shape, BoxSettings())
     assert len(quads) == 6
-    assert np.array_equal(quads, wanted)
+    assert np.array_equal(quads, expected)
 
 
 def test_regions_without_room_are_told() -> None:

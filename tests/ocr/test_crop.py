@@ -5,23 +5,23 @@ import pytest
 
 from ocr_trt.ocr.crop import crop_quad, quad_size
 
-PICTURE = np.arange(40 * 60 * 3, dtype=np.uint32).reshape(40, 60, 3).astype(np.uint8)
+IMAGE = np.arange(40 * 60 * 3, dtype=np.uint32).reshape(40, 60, 3).astype(np.uint8)
 
 
 def test_upright_crop_is_the_slice_itself() -> None:
     quad = np.float32([[10, 5], [30, 5], [30, 17], [10, 17]])
-    assert np.array_equal(crop_quad(PICTURE, quad), PICTURE[5:17, 10:30])
+    assert np.array_equal(crop_quad(IMAGE, quad), IMAGE[5:17, 10:30])
 
 
 def test_turned_crop_is_the_turned_slice() -> None:
     quad = np.float32([[30, 5], [30, 17], [10, 17], [10, 5]])  # text runs downwards
-    assert np.array_equal(crop_quad(PICTURE, quad), np.rot90(PICTURE[5:17, 10:30]))
+    assert np.array_equal(crop_quad(IMAGE, quad), np.rot90(IMAGE[5:17, 10:30]))
 
 
 def test_outside_repeats_the_border() -> None:
     quad = np.float32([[-4, 0], [4, 0], [4, 4], [-4, 4]])
-    crop = crop_quad(PICTURE, quad)
-    assert np.array_equal(crop[:, :4], np.repeat(PICTURE[:4, :1], 4, axis=1))
+    crop = crop_quad(IMAGE, quad)
+    assert np.array_equal(crop[:, :4], np.repeat(IMAGE[:4, :1], 4, axis=1))
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,9 @@ def test_quad_size(quad: list[list[float]], size: tuple[float, float]) -> None:
 
 
 def test_zero_area_crop_is_one_pixel() -> None:
-    assert crop_quad(PICTURE, np.full((4, 2), 5, np.float32)).shape == (1, 1, 3)
+    assert crop_quad(IMAGE, np.full((4, 2), 5, np.float32)).shape == (1, 1, 3)
 
 
-def test_grey_crop_has_no_channel_axis() -> None:
+def test_gray_crop_has_no_channel_axis() -> None:
     quad = np.float32([[10, 5], [30, 5], [30, 17], [10, 17]])
-    assert crop_quad(PICTURE[..., 0], quad).shape == (12, 20)
+    assert crop_quad(IMAGE[..., 0], quad).shape == (12, 20)

@@ -15,8 +15,8 @@ BOX = [2, 3, 22, 3, 22, 13, 2, 13]
 
 
 def folder_with(tmp_path: Path, labels: Any) -> Path:
-    picture = np.arange(30 * 40 * 3, dtype=np.uint32).reshape(30, 40, 3).astype(np.uint8)
-    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    image = np.arange(30 * 40 * 3, dtype=np.uint32).reshape(30, 40, 3).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
     text = labels if isinstance(labels, str) else json.dumps(labels)
     (tmp_path / "labels.json").write_text(text)
     return tmp_path
@@ -30,7 +30,7 @@ def test_scenes_and_crops_are_read(tmp_path: Path) -> None:
     ]
     rows = [{"file": "a.png", "boxes": boxes}, {"file": "a.png", "text": "line", "kind": "rec"}]
     found = load_dataset(folder_with(tmp_path, rows))
-    assert found.labelled
+    assert found.labeled
     assert found.scenes[0].quads.shape == (3, 4, 2)
     assert found.scenes[0].ignore == (False, True, False)
     assert [crop.text for crop in found.crops] == ["line", "one"]  # what is ignored is no sample
@@ -51,11 +51,11 @@ def test_corners_that_go_round_the_other_way_are_put_in_order(tmp_path: Path) ->
     assert found.scenes[0].quads[0].reshape(-1).tolist() == BOX
 
 
-def test_folder_without_labels_is_pictures_without_boxes(tmp_path: Path) -> None:
+def test_folder_without_labels_is_images_without_boxes(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, [])
     (folder / "labels.json").unlink()
     found = load_dataset(folder)
-    assert not found.labelled
+    assert not found.labeled
     assert found.scenes[0].quads.shape == (0, 4, 2)
     assert found.crops == ()
 
@@ -91,7 +91,7 @@ def test_bad_labels_are_refused(tmp_path: Path, labels: Any, message: str) -> No
         load_dataset(folder_with(tmp_path, labels))
 
 
-def test_label_far_off_its_picture_is_refused(tmp_path: Path) -> None:
+def test_label_far_off_its_image_is_refused(tmp_path: Path) -> None:
     far = [9002, 3, 9022, 3, 9022, 13, 9002, 13]
     rows = [{"file": "a.png", "boxes": [{"polygon": far, "text": "one"}]}]
     found = load_dataset(folder_with(tmp_path, rows))
@@ -99,7 +99,7 @@ def test_label_far_off_its_picture_is_refused(tmp_path: Path) -> None:
         list(crop_images(found.crops))
 
 
-def test_missing_picture_is_named(tmp_path: Path) -> None:
+def test_missing_image_is_named(tmp_path: Path) -> None:
     found = load_dataset(folder_with(tmp_path, [{"file": "b.png", "text": "x"}]))
     with pytest.raises(InputFileError, match=r"b\.png: no such file"):
         list(crop_images(found.crops))

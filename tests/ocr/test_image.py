@@ -16,9 +16,9 @@ NOISE = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
 GRADIENT = np.linspace(0, 255, 40 * 30).reshape(30, 40).astype(np.uint8)
 
 
-def encoded(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     data = io.BytesIO()
-    picture.save(data, kind, **options)
+    image.save(data, kind, **options)
     return data.getvalue()
 
 
@@ -47,18 +47,18 @@ def test_lossy_formats_come_close(kind: str) -> None:
     assert np.abs(decoded.astype(int) - pixels).max() < 12
 
 
-def test_grey_becomes_three_equal_channels() -> None:
+def test_gray_becomes_three_equal_channels() -> None:
     decoded = decode_image(encoded(Image.fromarray(GRADIENT)), "x")
     assert decoded.shape == (30, 40, 3)
     assert np.array_equal(decoded, np.dstack([GRADIENT] * 3))
 
 
-def test_sixteen_bit_grey_keeps_its_brightness() -> None:
+def test_sixteen_bit_gray_keeps_its_brightness() -> None:
     decoded = decode_image(encoded(Image.fromarray(GRADIENT.astype(np.uint16) * 257)), "x")
     assert np.array_equal(decoded[..., 0], GRADIENT)
 
 
-def test_sixteen_bit_colour_keeps_its_brightness() -> None:
+def test_sixteen_bit_color_keeps_its_brightness() -> None:
     import cv2
 
     pixels = np.dstack([GRADIENT, 255 - GRADIENT, GRADIENT // 2]).astype(np.uint16) * 257
@@ -98,7 +98,7 @@ def test_exif_orientation_is_obeyed(orientation: int, turned: np.ndarray) -> Non
     ("data", "message"),
     [
         (b"", "the file is empty"),
-        (b"hello, this is text", "not a picture in a known format"),
+        (b"hello, this is text", "not an image in a known format"),
         (encoded(Image.fromarray(NOISE))[:2000], "damaged or truncated"),
         (encoded(Image.fromarray(np.dstack([GRADIENT] * 3)), "JPEG")[:300], "damaged or truncated"),
         (encoded(Image.new("RGB", (1, 1))), "1x1 pixels is too small"),
@@ -106,19 +106,19 @@ def test_exif_orientation_is_obeyed(orientation: int, turned: np.ndarray) -> Non
         (png_header(30000, 30000), "more than the 100 million pixels"),
         (png_header(11000, 11000), "more than the 100 million pixels"),
         (png_header(4000, 4000), "damaged or truncated"),
-        (b"GIF89a" + bytes(100), "not a picture in a known format"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture in a known format"),
+        (b"GIF89a" + bytes(100), "not an image in a known format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image in a known format"),
     ],
     ids=[
         "empty", "text", "cut PNG", "cut JPEG", "one pixel", "thin", "bomb", "over our limit",
         "no data", "GIF", "EPS",
     ],
 )  # fmt: skip
-def test_bad_pictures_are_refused(data: bytes, message: str) -> None:
+def test_bad_images_are_refused(data: bytes, message: str) -> None:
     with pytest.raises(InputFileError) as caught:
-        decode_image(data, "picture.png")
+        decode_image(data, "image.png")
     assert message in str(caught.value)
-    assert "picture.png" in str(caught.value)
+    assert "image.png" in str(caught.value)
 
 
 def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
@@ -128,12 +128,12 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
         load_image(tmp_path)
 
 
-def test_image_files_lists_pictures_by_name(tmp_path: Path) -> None:
+def test_image_files_lists_images_by_name(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
     assert [path.name for path in image_files(tmp_path)] == ["a.JPG", "b.png"]
     with pytest.raises(InputFileError, match="no such folder"):
         image_files(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputFileError, match="no picture files"):
+    with pytest.raises(InputFileError, match="no image files"):
         image_files(tmp_path / "empty")

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocr_trt.ocr.preprocess import fit_line, letterbox, line_width, normalise
+from ocr_trt.ocr.preprocess import fit_line, letterbox, line_width, normalize
 from ocr_trt.ocr.tensor import (
     boxes_from_output,
     bucket_of,
     detector_input,
-    picture_to_tensor,
+    image_to_tensor,
     recognizer_input,
 )
 from ocr_trt.spec import DetectorSpec, InputSpec, RecognizerSpec, spec_from_dict
@@ -52,22 +52,22 @@ def test_fit_line_pads_short_and_squeezes_long_lines() -> None:
     assert (long == 200).all()
 
 
-def test_normalise_is_minus_mean_times_scale_per_channel() -> None:
+def test_normalize_is_minus_mean_times_scale_per_channel() -> None:
     pixels = np.full((2, 2, 3), (10, 20, 30), np.uint8)
-    result = normalise(pixels, (1, 2, 3), (1, 0.5, 0.1))
+    result = normalize(pixels, (1, 2, 3), (1, 0.5, 0.1))
     assert result.dtype == np.float32
     assert result[0, 0] == pytest.approx([9, 9, 2.7])
-    assert normalise(pixels[..., 0], 127.5, 2.0).shape == (2, 2, 1)
+    assert normalize(pixels[..., 0], 127.5, 2.0).shape == (2, 2, 1)
 
 
 @pytest.mark.parametrize(
-    ("color", "expected"), [("RGB", [10, 20, 30]), ("BGR", [30, 20, 10]), ("GREY", [18])]
+    ("color", "expected"), [("RGB", [10, 20, 30]), ("BGR", [30, 20, 10]), ("GRAY", [18])]
 )
-def test_colour_order_is_obeyed(color: str, expected: list[float]) -> None:
+def test_color_order_is_obeyed(color: str, expected: list[float]) -> None:
     settings = InputSpec(
-        name="x", shape=(1, 4, 4, 1 if color == "GREY" else 3), color=color, scale=(1.0,)
+        name="x", shape=(1, 4, 4, 1 if color == "GRAY" else 3), color=color, scale=(1.0,)
     )
-    tensor = picture_to_tensor(np.full((4, 4, 3), (10, 20, 30), np.uint8), settings)
+    tensor = image_to_tensor(np.full((4, 4, 3), (10, 20, 30), np.uint8), settings)
     assert tensor[:, 0, 0].tolist() == expected
 
 
@@ -87,10 +87,10 @@ def detector(width: int = 64) -> DetectorSpec:
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])
-def test_boxes_come_back_in_the_pixels_of_the_picture(stride: int) -> None:
+def test_boxes_come_back_in_the_pixels_of_the_image(stride: int) -> None:
     spec = detector()
-    picture = np.zeros((128, 96, 3), np.uint8)
-    feed, scales = detector_input(picture, spec.input)
+    image = np.zeros((128, 96, 3), np.uint8)
+    feed, scales = detector_input(image, spec.input)
     assert feed.shape == (1, 3, 64, 64)
     output = np.full((1, 2, 64 // stride, 64 // stride), -9, np.float32)
     output[0, 1, 8 // stride : 16 // stride, 4 // stride : 28 // stride] = 9
@@ -101,12 +101,12 @@ def test_boxes_come_back_in_the_pixels_of_the_picture(stride: int) -> None:
 
 def test_box_in_the_padding_is_no_box() -> None:
     spec = detector()
-    picture = np.zeros((24, 64, 3), np.uint8)  # fills the upper 24 rows of 64
-    _, scales = detector_input(picture, spec.input)
+    image = np.zeros((24, 64, 3), np.uint8)  # fills the upper 24 rows of 64
+    _, scales = detector_input(image, spec.input)
     output = np.full((1, 2, 64, 64), -9, np.float32)
     output[0, 1, 4:16, 4:28] = 9
     output[0, 1, 40:52, 4:28] = 9
-    quads, scores = boxes_from_output(output, spec, scales, picture.shape[:2])
+    quads, scores = boxes_from_output(output, spec, scales, image.shape[:2])
     assert len(quads) == len(scores) == 1
     assert quads[0, :, 1].max() <= 24
 
@@ -124,7 +124,7 @@ def test_recognizer_input_and_buckets() -> None:
             "name": "r",
             "role": "recognizer",
             "source": {"path": "m"},
-            "input": {"name": "x", "shape": [1, 32, 320, 1], "color": "GREY"},
+            "input": {"name": "x", "shape": [1, 32, 320, 1], "color": "GRAY"},
             "output": {"name": "y"},
             "buckets": [96, 160],
         }

@@ -1,4 +1,4 @@
-"""Tiles of large pictures: they cover all, and what comes out of them has no seams."""
+"""Tiles of large images: they cover all, and what comes out of them has no seams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_tiles_cover_everything_and_overlap(length: int, overlap: int, step: int
     assert all(start % step == 0 for start in starts)
     gaps = np.diff(starts)
     assert (gaps > 0).all()
-    assert (64 - gaps > overlap - step).all(), "neighbours share what was asked, but for the step"
+    assert (64 - gaps > overlap - step).all(), "neighbors share what was asked, but for the step"
     assert (64 - gaps >= 0).all()
 
 
@@ -45,15 +45,15 @@ def test_a_map_that_was_cut_up_comes_back_whole(
     for top, left in grid.corners():
         y, x = top // stride, left // stride
         part = whole[y : y + side, x : x + side]
-        tile = np.ones((side, side), np.float32)  # what lies over the picture's end is dropped
+        tile = np.ones((side, side), np.float32)  # what lies over the image's end is dropped
         tile[: part.shape[0], : part.shape[1]] = part
         merged.add((top, left), tile)
     np.testing.assert_allclose(merged.map, whole, atol=1e-6)
 
 
 def test_tiles_are_cut_where_they_lie() -> None:
-    picture = np.arange(100 * 150 * 3).reshape(100, 150, 3).astype(np.uint8)
+    image = np.arange(100 * 150 * 3).reshape(100, 150, 3).astype(np.uint8)
     grid = tile_grid((100, 150), (64, 64), 0.1, 32)
     assert len(grid) == len(list(grid.corners())) == 3 * 3
-    assert grid.cut(picture, (64, 96)).shape == (36, 54, 3)
-    assert (grid.cut(picture, (64, 96)) == picture[64:, 96:]).all()
+    assert grid.cut(image, (64, 96)).shape == (36, 54, 3)
+    assert (grid.cut(image, (64, 96)) == image[64:, 96:]).all()

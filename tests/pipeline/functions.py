@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ocr_trt.engines.base import Pictures, Runner
+from ocr_trt.engines.base import Batch, Runner
 from ocr_trt.engines.engine import Engine
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
 CHARSET = "abc"
-Function = Callable[[Pictures], np.ndarray]
+Function = Callable[[Batch], np.ndarray]
 
 
 class FunctionRunner(Runner):
@@ -21,7 +21,7 @@ class FunctionRunner(Runner):
         super().__init__(label="function", shape=shape, max_batch=max_batch)
         self.function, self.fed, self.closed = function, list[tuple[int, ...]](), False
 
-    def execute(self, feed: Pictures) -> np.ndarray:
+    def execute(self, feed: Batch) -> np.ndarray:
         self.fed.append(feed.shape)
         return self.function(feed)
 
@@ -46,7 +46,7 @@ def recognizer_spec(max_batch: int = 4) -> RecognizerSpec:
         {
             "name": "r", "role": "recognizer", "source": {"path": "m"}, "output": {"name": "y"},
             "input": {
-                "name": "x", "shape": [1, 8, 64, 1], "color": "GREY", "mean": [0.0],
+                "name": "x", "shape": [1, 8, 64, 1], "color": "GRAY", "mean": [0.0],
                 "scale": [1.0], "max_batch": max_batch,
             },
             "charset": CHARSET, "buckets": [16, 32],
@@ -56,12 +56,12 @@ def recognizer_spec(max_batch: int = 4) -> RecognizerSpec:
     return spec
 
 
-def bright_is_text(feed: Pictures) -> np.ndarray:
+def bright_is_text(feed: Batch) -> np.ndarray:
     return (feed.mean(1, keepdims=True) > 0.5).astype(np.float32)
 
 
-def brightness_as_letter(feed: Pictures) -> np.ndarray:
-    """Each line says one letter: a, b or c as its first pixel is dark, grey or bright."""
+def brightness_as_letter(feed: Batch) -> np.ndarray:
+    """Each line says one letter: a, b or c as its first pixel is dark, gray or bright."""
     classes = 1 + np.clip(feed[:, 0, 0, 0] // 86, 0, 2).astype(int)
     logits = np.zeros((len(feed), 4, 4), np.float32)
     logits[:, 1:3, 0] = 9

@@ -47,12 +47,12 @@ def specs(max_batch: int) -> tuple:
     )
 
 
-def picture_with(lines: list[str], size: tuple[int, int] = (128, 128)) -> np.ndarray:
+def image_with(lines: list[str], size: tuple[int, int] = (128, 128)) -> np.ndarray:
     """White lines, 16 pixels high and 24 apart, of letters that are 16 pixels of a shade."""
-    picture = np.zeros((*size, 3), np.uint8)
+    image = np.zeros((*size, 3), np.uint8)
     for row, text in enumerate(lines):
         top = 8 + 24 * row
-        picture[top : top + 16, 8 : 16 + 24 * len(text)] = 255
+        image[top : top + 16, 8 : 16 + 24 * len(text)] = 255
         for place, letter in enumerate(text):
-            picture[top : top + 16, 16 + 24 * place : 32 + 24 * place] = SHADES[letter]
-    return picture
+            image[top : top + 16, 16 + 24 * place : 32 + 24 * place] = SHADES[letter]
+    return image

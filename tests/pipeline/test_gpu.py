@@ -20,7 +20,7 @@ from ocr_trt.pipeline.reader import OcrReader, ReadSettings
 from ocr_trt.plugins.ctc_greedy_decode import ctc_greedy_decode
 from tests.engines.gpu_stand_in import StandInDevice, plan_of, stand_in_trt
 from tests.pipeline.functions import FunctionRunner
-from tests.pipeline.stripes import model_of, picture_with, specs
+from tests.pipeline.stripes import image_with, model_of, specs
 
 
 def engine(spec, make: Callable[[int], PlanRunner | FunctionRunner]) -> Engine:
@@ -60,10 +60,10 @@ class World:
         self.cpu = OcrReader(*self.graphs, ReadSettings(tiles="off"))
 
 
-def check_same(world: World, picture: np.ndarray) -> list[str]:
-    found, wanted = world.gpu.read(picture), world.cpu.read(picture)
-    assert [line.text for line in found] == [line.text for line in wanted]
-    for one, other in zip(found, wanted, strict=True):
+def check_same(world: World, image: np.ndarray) -> list[str]:
+    found, expected = world.gpu.read(image), world.cpu.read(image)
+    assert [line.text for line in found] == [line.text for line in expected]
+    for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one.quad, other.quad, atol=1e-3)
         assert one.box_score == pytest.approx(other.box_score, abs=1e-5)
         assert one.text_score == pytest.approx(other.text_score, abs=1e-3)
@@ -71,13 +71,13 @@ def check_same(world: World, picture: np.ndarray) -> list[str]:
 
 
 @pytest.mark.parametrize("max_batch", [1, 3])
-def test_pictures_are_read_as_on_the_cpu(max_batch: int) -> None:
+def test_images_are_read_as_on_the_cpu(max_batch: int) -> None:
     world = World(max_batch)
     lines = ["abc", "b", "ca", "acba"]
-    assert check_same(world, picture_with(lines)) == lines
-    assert check_same(world, picture_with([])) == []
-    check_same(world, picture_with(lines[::-1], (256, 200)))
-    assert check_same(world, picture_with(lines)) == lines
+    assert check_same(world, image_with(lines)) == lines
+    assert check_same(world, image_with([])) == []
+    check_same(world, image_with(lines[::-1], (256, 200)))
+    assert check_same(world, image_with(lines)) == lines
 
 
 def test_more_regions_than_there_is_room_for_come_as_a_map(
@@ -85,7 +85,7 @@ def test_more_regions_than_there_is_room_for_come_as_a_map(
 ) -> None:
     monkeypatch.setattr(gpu, "_COMPONENTS", 2)
     lines = ["ab", "b", "ca"]
-    assert check_same(World(), picture_with(lines)) == lines
+    assert check_same(World(), image_with(lines)) == lines
 
 
 def test_engines_that_are_no_plans_are_refused() -> None:
@@ -122,10 +122,10 @@ def test_a_spec_that_is_not_that_of_its_plan_is_refused(
     plans = list(world.plans)
     plans[part] = engine(spec.model_copy(update=change), plans[part].runner)
     with GpuReader(*plans) as reader, pytest.raises(SpecError, match=message):
-        reader.read(picture_with(["ab"]))
+        reader.read(image_with(["ab"]))
 
 
-def test_a_long_thin_picture_is_read() -> None:
+def test_a_long_thin_image_is_read() -> None:
     assert World().cpu.read(np.zeros((2, 600, 3), np.uint8)) == []
     everywhere = OcrReader(*World().graphs, ReadSettings(tiles="on"))
     assert everywhere.read(np.zeros((2, 6000, 3), np.uint8)) == []

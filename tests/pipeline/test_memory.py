@@ -1,4 +1,4 @@
-"""What reading a large picture takes on top of its engines."""
+"""What reading a large image takes on top of its engines."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ spec = spec_from_dict({
 })
 engine = Engine(label="d", spec=spec, open_runner=lambda width: Bright(
     label="d", shape=(3, 640, 640), max_batch=1))
-picture = np.zeros((3000, 4000, 3), np.uint8)
+image = np.zeros((3000, 4000, 3), np.uint8)
 for y in range(0, 3000, 60):
     for x in range(0, 4000, 160):
-        picture[y + 8:y + 32, x + 8:x + 128] = 255
+        image[y + 8:y + 32, x + 8:x + 128] = 255
 
 def highest():
     # of this process alone: getrusage counts what it was forked from, too
@@ -36,7 +36,7 @@ def highest():
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 before = highest()
-quads, _ = detect_at_scales(engine, picture)
+quads, _ = detect_at_scales(engine, image)
 assert len(quads) == 1250, len(quads)
 print((highest() - before) / 1024)
 """

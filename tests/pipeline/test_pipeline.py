@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocr_trt.engines.base import Pictures
+from ocr_trt.engines.base import Batch
 from ocr_trt.errors import SpecError
 from ocr_trt.ocr.crop import quad_size
 from ocr_trt.pipeline.draw import draw_lines
@@ -31,11 +31,11 @@ def test_runners_are_opened_once_when_needed_and_closed() -> None:
     assert all(runner.closed for runner in made.values())
 
 
-def test_detect_gives_boxes_in_the_pixels_of_the_picture() -> None:
-    picture = np.zeros((128, 64, 3), np.uint8)
-    picture[40:60, 8:48] = 255
+def test_detect_gives_boxes_in_the_pixels_of_the_image() -> None:
+    image = np.zeros((128, 64, 3), np.uint8)
+    image[40:60, 8:48] = 255
     found, _ = engine(detector_spec(), bright_is_text)
-    quads, scores = detect(found, picture)
+    quads, scores = detect(found, image)
     assert quads.tolist() == [[[8, 40], [48, 40], [48, 60], [8, 60]]]
     assert scores.tolist() == [1.0]
 
@@ -68,19 +68,19 @@ def test_nothing_to_read_is_nothing_read() -> None:
 
 
 def test_reader_reads_lines_in_reading_order() -> None:
-    picture = np.zeros((64, 64, 3), np.uint8)
-    picture[40:48, 4:20] = 200
-    picture[4:12, 30:60] = 255
-    picture[4:12, 4:20] = 255
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[40:48, 4:20] = 200
+    image[4:12, 30:60] = 255
+    image[4:12, 4:20] = 255
     detector, _ = engine(detector_spec(), bright_is_text)
     recognizer, _ = engine(recognizer_spec(), brightness_as_letter)
-    lines = OcrReader(detector, recognizer).read(picture)
+    lines = OcrReader(detector, recognizer).read(image)
     assert [line.quad[0].tolist() for line in lines] == [[4, 4], [30, 4], [4, 40]]
     assert [line.text for line in lines] == ["c", "c", "c"]
     assert lines[0].as_dict()["quad"] == [[4.0, 4.0], [20.0, 4.0], [20.0, 12.0], [4.0, 12.0]]
 
 
-def test_reader_of_an_empty_picture_finds_nothing() -> None:
+def test_reader_of_an_empty_image_finds_nothing() -> None:
     detector, _ = engine(detector_spec(), bright_is_text)
     recognizer, _ = engine(recognizer_spec(), brightness_as_letter)
     assert OcrReader(detector, recognizer).read(np.zeros((10, 500, 3), np.uint8)) == []
@@ -97,22 +97,22 @@ def test_engines_in_the_wrong_place_are_refused() -> None:
 
 @pytest.mark.parametrize("text", ["word", "", 'ctrl\n"<&>', "日本"])
 def test_drawing_shows_boxes_left_and_texts_right(text: str) -> None:
-    picture = np.zeros((60, 120, 3), np.uint8)
+    image = np.zeros((60, 120, 3), np.uint8)
     quad = np.float32([[20, 20], [100, 20], [100, 40], [20, 40]])
     line = TextLine(quad=quad, text=text, box_score=1.0, text_score=1.0)
-    drawn = draw_lines(picture, [line])
+    drawn = draw_lines(image, [line])
     assert drawn.shape == (60, 240, 3)
     assert (drawn[20, 20:100] != 0).any()
-    assert (picture == 0).all(), "the picture itself is left alone"
+    assert (image == 0).all(), "the image itself is left alone"
     middle = drawn[22:39, 142:219]
     assert (middle < 200).any() == bool(text)
 
 
 def bright_canvas(height: int, width: int, *boxes: tuple[int, int, int, int]) -> np.ndarray:
-    picture = np.zeros((height, width, 3), np.uint8)
+    image = np.zeros((height, width, 3), np.uint8)
     for x, y, w, h in boxes:
-        picture[y : y + h, x : x + w] = 255
-    return picture
+        image[y : y + h, x : x + w] = 255
+    return image
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_boxes_come_whole_out_of_tiles(
 
 
 def test_maps_smaller_than_the_input_are_merged_in_place() -> None:
-    def coarse(feed: Pictures) -> np.ndarray:
+    def coarse(feed: Batch) -> np.ndarray:
         return bright_is_text(feed)[:, :, ::4, ::4]
 
     found, _ = engine(detector_spec(), coarse)
@@ -170,17 +170,17 @@ def test_turned_text_is_read_from_its_better_end(
 ) -> None:
     """The brighter its first pixel, the surer is this recognizer, up to a margin for ties."""
 
-    def bright_is_sure(feed: Pictures) -> np.ndarray:
+    def bright_is_sure(feed: Batch) -> np.ndarray:
         return brightness_as_letter(feed) * np.round(feed[:, 0, :1, :1] / 64) / 4
 
-    picture = np.zeros((64, 64, 3), np.uint8)
-    picture[4:54, 20:30] = shades
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[4:54, 20:30] = shades
     detector, _ = engine(detector_spec(), bright_is_text)
     recognizer, _ = engine(recognizer_spec(), bright_is_sure)
     reader = OcrReader(detector, recognizer)
-    found = reader.find(picture)
+    found = reader.find(image)
     assert found.lines == (0, 0, 0)
     assert [quad_size(quad) for quad in found.quads] == [(10, 50), (50, 10), (50, 10)]
     assert [crop.shape[:2] for crop in found.crops] == [(50, 10), (10, 50), (10, 50)]
-    (line,) = reader.read(picture)
+    (line,) = reader.read(image)
     np.testing.assert_allclose(line.quad[0], first, atol=1e-3)

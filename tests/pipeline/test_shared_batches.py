@@ -1,4 +1,4 @@
-"""Many pictures: shared batches, order, back-pressure, exceptions in their places."""
+"""Many images: shared batches, order, back-pressure, exceptions in their places."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from ocr_trt.engines.base import Pictures
+from ocr_trt.engines.base import Batch
 from ocr_trt.pipeline.reader import OcrReader
 from ocr_trt.pipeline.shared_batches import read_all
 from tests.pipeline.functions import (
@@ -30,10 +30,10 @@ def reader(
 
 
 def page(lines: int, shade: int = 255) -> np.ndarray:
-    picture = np.zeros((64, 64, 3), np.uint8)
+    image = np.zeros((64, 64, 3), np.uint8)
     for line in range(lines):
-        picture[4 + 12 * line : 12 + 12 * line, 4:20] = shade
-    return picture
+        image[4 + 12 * line : 12 + 12 * line, 4:20] = shade
+    return image
 
 
 PAGES = [page(n % 5, shade) for n, shade in enumerate([255, 200, 150, 255, 140, 200, 255] * 3)]
@@ -41,36 +41,36 @@ PAGES = [page(n % 5, shade) for n, shade in enumerate([255, 200, 150, 255, 140, 
 
 @pytest.mark.parametrize("readers", [1, 2, 3])
 @pytest.mark.parametrize("max_batch", [1, 3, 16])
-def test_lines_are_those_of_one_picture_at_a_time(readers: int, max_batch: int) -> None:
+def test_lines_are_those_of_one_image_at_a_time(readers: int, max_batch: int) -> None:
     together = [reader(max_batch=max_batch)[0] for _ in range(readers)]
     alone, _ = reader()
     found = list(read_all(together, PAGES))
-    expected = [alone.read(picture) for picture in PAGES]
+    expected = [alone.read(image) for image in PAGES]
     assert [[line.as_dict() for line in lines] for lines in found] == [
         [line.as_dict() for line in lines] for lines in expected
     ]
     assert [len(lines) for lines in found] == [n % 5 for n in range(21)]
 
 
-def test_batches_are_filled_from_several_pictures() -> None:
+def test_batches_are_filled_from_several_images() -> None:
     one, made = reader(max_batch=4)
     list(one.read_all([page(3)] * 8))
     assert [shape[0] for shape in made[16].fed] == [4] * 6
 
 
-def test_no_pictures_no_lines() -> None:
+def test_no_images_no_lines() -> None:
     assert list(read_all([reader()[0]], [])) == []
 
 
 def test_who_is_slow_with_lines_holds_the_readers_back() -> None:
     taken = []
 
-    def pictures() -> Iterator[np.ndarray]:
+    def images() -> Iterator[np.ndarray]:
         for number in range(40):
             taken.append(number)
             yield page(2)
 
-    results = read_all([reader()[0]], pictures())
+    results = read_all([reader()[0]], images())
     for expected in range(10):
         next(results)
         time.sleep(0.002)
@@ -79,25 +79,25 @@ def test_who_is_slow_with_lines_holds_the_readers_back() -> None:
     assert len(taken) <= 14
 
 
-def fails_on_grey(feed: Pictures) -> np.ndarray:
+def fails_on_gray(feed: Batch) -> np.ndarray:
     if feed.max() < 0.9:
-        raise ValueError("a grey picture")
+        raise ValueError("a gray image")
     return bright_is_text(feed)
 
 
 @pytest.mark.parametrize("place", [0, 1, 4, 8])
-def test_exception_of_a_picture_comes_in_its_place(place: int) -> None:
+def test_exception_of_a_image_comes_in_its_place(place: int) -> None:
     pages = [page(2) for _ in range(9)]
     pages[place] = page(2, 200)
-    results = reader(find=fails_on_grey)[0].read_all(pages)
+    results = reader(find=fails_on_gray)[0].read_all(pages)
     assert [len(next(results)) for _ in range(place)] == [2] * place
-    with pytest.raises(ValueError, match="a grey picture"):
+    with pytest.raises(ValueError, match="a gray image"):
         next(results)
     assert list(results) == []
 
 
-def test_exception_of_lines_comes_with_their_picture() -> None:
-    def fails_on_the_third_batch(feed: Pictures) -> np.ndarray:
+def test_exception_of_lines_comes_with_their_image() -> None:
+    def fails_on_the_third_batch(feed: Batch) -> np.ndarray:
         calls.append(len(feed))
         if len(calls) == 3:
             raise ValueError("the third batch")
@@ -110,12 +110,12 @@ def test_exception_of_lines_comes_with_their_picture() -> None:
         next(results)
 
 
-def test_exception_of_the_source_comes_after_the_pictures_before_it() -> None:
-    def pictures() -> Iterator[np.ndarray]:
+def test_exception_of_the_source_comes_after_the_images_before_it() -> None:
+    def images() -> Iterator[np.ndarray]:
         yield from [page(1)] * 3
         raise OSError("the disk is gone")
 
-    results = reader()[0].read_all(pictures())
+    results = reader()[0].read_all(images())
     assert [len(next(results)) for _ in range(3)] == [1, 1, 1]
     with pytest.raises(OSError, match="the disk is gone"):
         next(results)

@@ -53,14 +53,14 @@ def test_reference_is_what_floods_find(share: float, rng: np.random.Generator) -
     for _ in range(5):
         probability = np.where(rng.random((12, 17)) < share, 0.9, 0.1).astype(np.float32)
         probability *= rng.uniform(0.7, 1, probability.shape).astype(np.float32)
-        wanted = by_brute_force(probability)
+        expected = by_brute_force(probability)
         outputs = box_candidates(probability[None], LEVEL, 60, 200)
         (count,), (areas,), (means,), (rows,), (extents,) = outputs
-        assert count == len(wanted)
-        assert areas[:count].tolist() == [len(one) for one in wanted]
+        assert count == len(expected)
+        assert areas[:count].tolist() == [len(one) for one in expected]
         assert not areas[count:].any()
         slot = 0
-        for number, one in enumerate(wanted):
+        for number, one in enumerate(expected):
             mean = np.mean([probability[place] for place in one])
             assert means[number] == pytest.approx(mean, abs=1e-6)
             lines = sorted({y for y, _ in one})

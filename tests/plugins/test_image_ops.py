@@ -33,9 +33,9 @@ sides = st.integers(1, 40)
 sizes = st.tuples(sides, sides)
 
 
-def in_grey_levels(height: int, width: int, color: str = "RGB") -> InputSpec:
+def in_gray_levels(height: int, width: int, color: str = "RGB") -> InputSpec:
     """An input whose tensors are pixels: mean 0, scale 1."""
-    channels = 1 if color == "GREY" else 3
+    channels = 1 if color == "GRAY" else 3
     return InputSpec(
         name="x", shape=(1, height, width, channels), color=color, mean=(0,), scale=(1,), pad=99
     )
@@ -45,9 +45,9 @@ def noise(size: tuple[int, int], seed: int = 0) -> Image:
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
 
 
-def resized(picture: np.ndarray, size: tuple[int, int], *, area: bool) -> np.ndarray:
-    down, across = (weights(a, b, area=area) for a, b in zip(picture.shape, size, strict=False))
-    return np.einsum("ry,yxc,kx->rkc", down, picture.astype(np.float64), across)
+def resized(image: np.ndarray, size: tuple[int, int], *, area: bool) -> np.ndarray:
+    down, across = (weights(a, b, area=area) for a, b in zip(image.shape, size, strict=False))
+    return np.einsum("ry,yxc,kx->rkc", down, image.astype(np.float64), across)
 
 
 @given(sizes, sizes)
@@ -55,11 +55,11 @@ def resized(picture: np.ndarray, size: tuple[int, int], *, area: bool) -> np.nda
 def test_bilinear_is_opencvs_without_its_rounding(
     before: tuple[int, int], after: tuple[int, int]
 ) -> None:
-    picture = noise(before)
-    found = resized(picture, after, area=False)
-    wanted = cv2.resize(picture.astype(np.float32), after[::-1], interpolation=cv2.INTER_LINEAR)
-    np.testing.assert_allclose(found, wanted, atol=5e-3, rtol=0)
-    rounded = cv2.resize(picture, after[::-1], interpolation=cv2.INTER_LINEAR)
+    image = noise(before)
+    found = resized(image, after, area=False)
+    expected = cv2.resize(image.astype(np.float32), after[::-1], interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_allclose(found, expected, atol=5e-3, rtol=0)
+    rounded = cv2.resize(image, after[::-1], interpolation=cv2.INTER_LINEAR)
     np.testing.assert_allclose(found, rounded, atol=2, rtol=0)
 
 
@@ -72,9 +72,9 @@ def test_area_is_opencvs_where_both_sides_shrink_or_both_grow(
         tuple(pick(pair) for pair in zip(one, other, strict=True)) for pick in (min, max)
     )
     before, after = (large, small) if shrinks else (small, large)
-    picture = noise(before).astype(np.float32)
-    wanted = cv2.resize(picture, after[::-1], interpolation=cv2.INTER_AREA)
-    np.testing.assert_allclose(resized(picture, after, area=True), wanted, atol=5e-3, rtol=0)
+    image = noise(before).astype(np.float32)
+    expected = cv2.resize(image, after[::-1], interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(resized(image, after, area=True), expected, atol=5e-3, rtol=0)
 
 
 @given(sides, sides, st.booleans())
@@ -85,23 +85,23 @@ def test_weights_are_a_mean(before: int, after: int, area: bool) -> None:
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-12)
 
 
-@given(sizes, sizes, st.sampled_from(["RGB", "BGR", "GREY"]))
+@given(sizes, sizes, st.sampled_from(["RGB", "BGR", "GRAY"]))
 @settings(max_examples=60, deadline=None)
 def test_tensor_is_the_detectors_input(
     size: tuple[int, int], shape: tuple[int, int], color: str
 ) -> None:
-    spec, picture = in_grey_levels(*shape, color), noise(size)
-    attributes = detector_attributes(picture, spec)
-    found = image_to_tensor((picture, *colors_of(spec)), attributes)
-    wanted, _ = detector_input(picture, spec)
-    assert found.shape == wanted.shape
-    assert found.dtype == wanted.dtype
+    spec, image = in_gray_levels(*shape, color), noise(size)
+    attributes = detector_attributes(image, spec)
+    found = image_to_tensor((image, *colors_of(spec)), attributes)
+    expected, _ = detector_input(image, spec)
+    assert found.shape == expected.shape
+    assert found.dtype == expected.dtype
     rows, columns = attributes["rows"], attributes["columns"]
     before = np.array(size)
     if np.ptp(np.sign(before - [rows, columns])) == 2:
         return  # one side grows and one shrinks: OpenCV has no areas then
-    # Half a level by rounding once; a detour over grey, another half and its weights of 15 bits.
-    np.testing.assert_allclose(found, wanted, atol=1.6 if color == "GREY" else 1.01, rtol=0)
+    # Half a level by rounding once; a detour over gray, another half and its weights of 15 bits.
+    np.testing.assert_allclose(found, expected, atol=1.6 if color == "GRAY" else 1.01, rtol=0)
     np.testing.assert_allclose(found[:, :, rows:], 99, rtol=1e-6)
     np.testing.assert_allclose(found[..., columns:], 99, rtol=1e-6)
 
@@ -110,13 +110,13 @@ def test_mean_and_scale_are_the_specs() -> None:
     spec = InputSpec(
         name="x", shape=(1, 16, 24, 3), color="BGR", mean=(1, 20, 120), scale=(0.5, 0.01, 2)
     )
-    picture = noise((16, 20))
-    found = image_to_tensor((picture, *colors_of(spec)), detector_attributes(picture, spec))
-    np.testing.assert_allclose(found, detector_input(picture, spec)[0], atol=1e-5, rtol=1e-6)
+    image = noise((16, 20))
+    found = image_to_tensor((image, *colors_of(spec)), detector_attributes(image, spec))
+    np.testing.assert_allclose(found, detector_input(image, spec)[0], atol=1e-5, rtol=1e-6)
 
 
 def words(name: str) -> tuple[Image, Quads]:
-    """A sample picture and its words (K, 4, 2)."""
+    """A sample image and its words (K, 4, 2)."""
     labels = {entry["file"]: entry for entry in json.loads((SAMPLES / "labels.json").read_text())}
     polygons = [box["polygon"] for box in labels[name]["boxes"]]
     return load_image(SAMPLES / name), np.array(polygons, np.float32).reshape(-1, 4, 2)
@@ -124,23 +124,23 @@ def words(name: str) -> tuple[Image, Quads]:
 
 @pytest.mark.parametrize("width", [160, 320])
 def test_crops_are_the_recognizers_input(width: int) -> None:
-    picture, quads = words("test_04.jpg")
-    spec = in_grey_levels(32, width, "GREY")
-    lines = [crop_quad(picture, quad) for quad in quads]
+    image, quads = words("test_04.jpg")
+    spec = in_gray_levels(32, width, "GRAY")
+    lines = [crop_quad(image, quad) for quad in quads]
     fits = [line_width(line, 32) <= width for line in lines]  # OpenCV squeezes otherwise
     quads, lines = quads[fits], list(compress(lines, fits))
-    wanted = recognizer_input(lines, spec, width)
-    found = crop_warp((picture, quads, *colors_of(spec)), crop_attributes(spec, width))
-    assert found.shape == wanted.shape
+    expected = recognizer_input(lines, spec, width)
+    found = crop_warp((image, quads, *colors_of(spec)), crop_attributes(spec, width))
+    assert found.shape == expected.shape
     assert len(found) >= 8
-    assert np.abs(found - wanted).mean() < 0.6
-    np.testing.assert_allclose(found, wanted, atol=4, rtol=0)
+    assert np.abs(found - expected).mean() < 0.6
+    np.testing.assert_allclose(found, expected, atol=4, rtol=0)
 
 
 def test_line_is_the_recognizers_input() -> None:
-    picture, quads = words("test_04.jpg")
-    spec = in_grey_levels(32, 160, "GREY")
-    for line in (crop_quad(picture, quad) for quad in quads):
+    image, quads = words("test_04.jpg")
+    spec = in_gray_levels(32, 160, "GRAY")
+    for line in (crop_quad(image, quad) for quad in quads):
         attributes = line_attributes(line, spec, 160)
         found = image_to_tensor((line, *colors_of(spec)), attributes)
         np.testing.assert_allclose(found, recognizer_input([line], spec, 160), atol=1.6, rtol=0)
@@ -166,9 +166,9 @@ any_corner = st.one_of(st.floats(-50, 90), st.floats(width=32), st.sampled_from(
 @given(hnp.arrays(np.float64, (4, 2), elements=any_corner), st.sampled_from([(4, 8), (1, 1)]))
 @settings(max_examples=100, deadline=None)
 def test_any_quadrilateral_gives_pixels(corners: np.ndarray, size: tuple[int, int]) -> None:
-    spec, picture = in_grey_levels(*size), noise((9, 11))
+    spec, image = in_gray_levels(*size), noise((9, 11))
     quads = corners.astype(np.float32)[None]
-    found = crop_warp((picture, quads, *colors_of(spec)), crop_attributes(spec, size[1]))
+    found = crop_warp((image, quads, *colors_of(spec)), crop_attributes(spec, size[1]))
     assert found.min() >= 0
     assert found.max() <= 255.001
 
@@ -178,7 +178,7 @@ def test_positions_fit_into_32_bits() -> None:
     assert 2 * MOST_SAMPLES * MAX_CROP_SIDE * MAX_CROP_SIDE < 2**31
 
 
-PICTURE = np.zeros((4, 6, 3), np.uint8)
+IMAGE = np.zeros((4, 6, 3), np.uint8)
 QUADS = np.zeros((2, 4, 2), np.float32)
 COLORS = (np.eye(3, dtype=np.float32), np.zeros(3, np.float32), np.ones(3, np.float32))
 TENSOR = {"rows": 4, "columns": 6, "height": 8, "width": 8, "pad": 0, "area": 0, "to": 1}
@@ -188,22 +188,22 @@ CROPS = {"height": 8, "width": 8, "pad": 0, "to": 1}
 @pytest.mark.parametrize(
     ("name", "inputs", "changes", "message"),
     [
-        ("ImageToTensor", (PICTURE.astype(np.float32), *COLORS), {}, "not float32"),
-        ("ImageToTensor", (PICTURE[..., 0], *COLORS), {}, r"\(H, W, 3\).*\(4, 6\)"),
-        ("ImageToTensor", (PICTURE[:0], *COLORS), {}, "1 to 32767"),
-        ("ImageToTensor", (PICTURE, *COLORS), {"width": 40000}, "1 to 32767"),
-        ("ImageToTensor", (PICTURE, *COLORS), {"rows": 9}, "do not fit into 8 x 8"),
-        ("ImageToTensor", (PICTURE, *COLORS), {"columns": 0}, "do not fit"),
-        ("ImageToTensor", (PICTURE, *COLORS), {"area": 2}, "area is 0 or 1, not 2"),
-        ("ImageToTensor", (PICTURE, *COLORS), {"pad": 256}, "pad is from 0 to 255, not 256"),
-        ("ImageToTensor", (PICTURE, *COLORS), {"to": 16}, "to is one of 1, 10, not 16"),
-        ("ImageToTensor", (PICTURE, *COLORS[:2], COLORS[2][:1]), {}, r"scale \(C,\)"),
-        ("ImageToTensor", (PICTURE, COLORS[0], COLORS[0], COLORS[2]), {}, r"mean \(C,\)"),
-        ("ImageToTensor", (PICTURE, *(c.astype(float) for c in COLORS)), {}, "in float32"),
-        ("CropWarp", (PICTURE, QUADS[:, :3], *COLORS), {}, r"\(N, 4, 2\)"),
-        ("CropWarp", (PICTURE, QUADS.astype(float), *COLORS), {}, "not float64"),
-        ("CropWarp", (PICTURE, QUADS, *COLORS), {"width": 4097}, "up to 4096"),
-        ("CropWarp", (PICTURE[:, :0], QUADS, *COLORS), {}, "1 to 32767"),
+        ("ImageToTensor", (IMAGE.astype(np.float32), *COLORS), {}, "not float32"),
+        ("ImageToTensor", (IMAGE[..., 0], *COLORS), {}, r"\(H, W, 3\).*\(4, 6\)"),
+        ("ImageToTensor", (IMAGE[:0], *COLORS), {}, "1 to 32767"),
+        ("ImageToTensor", (IMAGE, *COLORS), {"width": 40000}, "1 to 32767"),
+        ("ImageToTensor", (IMAGE, *COLORS), {"rows": 9}, "do not fit into 8 x 8"),
+        ("ImageToTensor", (IMAGE, *COLORS), {"columns": 0}, "do not fit"),
+        ("ImageToTensor", (IMAGE, *COLORS), {"area": 2}, "area is 0 or 1, not 2"),
+        ("ImageToTensor", (IMAGE, *COLORS), {"pad": 256}, "pad is from 0 to 255, not 256"),
+        ("ImageToTensor", (IMAGE, *COLORS), {"to": 16}, "to is one of 1, 10, not 16"),
+        ("ImageToTensor", (IMAGE, *COLORS[:2], COLORS[2][:1]), {}, r"scale \(C,\)"),
+        ("ImageToTensor", (IMAGE, COLORS[0], COLORS[0], COLORS[2]), {}, r"mean \(C,\)"),
+        ("ImageToTensor", (IMAGE, *(c.astype(float) for c in COLORS)), {}, "in float32"),
+        ("CropWarp", (IMAGE, QUADS[:, :3], *COLORS), {}, r"\(N, 4, 2\)"),
+        ("CropWarp", (IMAGE, QUADS.astype(float), *COLORS), {}, "not float64"),
+        ("CropWarp", (IMAGE, QUADS, *COLORS), {"width": 4097}, "up to 4096"),
+        ("CropWarp", (IMAGE[:, :0], QUADS, *COLORS), {}, "1 to 32767"),
     ],
 )
 def test_launch_refuses_what_the_op_does_not_take(
@@ -211,7 +211,7 @@ def test_launch_refuses_what_the_op_does_not_take(
 ) -> None:
     attributes = {"ImageToTensor": TENSOR, "CropWarp": CROPS}[name]
     launch = PLUGINS[name].launch
-    assert launch((PICTURE, *([QUADS] if name == "CropWarp" else []), *COLORS), attributes)
+    assert launch((IMAGE, *([QUADS] if name == "CropWarp" else []), *COLORS), attributes)
     with pytest.raises(ValueError, match=message):
         launch(inputs, {**attributes, **changes})
 
@@ -220,7 +220,7 @@ def test_too_many_crops_are_refused() -> None:
     quads = np.broadcast_to(np.float32(0), (2**16, 4, 2))
     attributes = {**CROPS, "height": MAX_CROP_SIDE, "width": MAX_CROP_SIDE - 1}
     with pytest.raises(ValueError, match="65536 crops of 4096 x 4095 are too many"):
-        PLUGINS["CropWarp"].launch((PICTURE, quads, *COLORS), attributes)
+        PLUGINS["CropWarp"].launch((IMAGE, quads, *COLORS), attributes)
 
 
 def test_dtypes_are_those_of_cast() -> None:

@@ -177,8 +177,8 @@ def test_ptx_has_the_kernels_with_their_parameters(plugin: Plugin, floor: int) -
     launch = plugin.launch(example.inputs, example.attributes)
     given = (example.inputs, launch.numbers, launch.outputs, launch.scratch)
     parameters = sum(len(part) for part in given)
-    wanted = {entry: parameters + entry.endswith("_hwc8") for entry in plugin.entries}
-    assert entries_of(ptx) == wanted
+    expected = {entry: parameters + entry.endswith("_hwc8") for entry in plugin.entries}
+    assert entries_of(ptx) == expected
     assert b".local " not in ptx, "arrays in local memory are slow"
 
 

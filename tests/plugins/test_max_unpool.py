@@ -53,7 +53,7 @@ def run_ort(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.nda
 
 
 # Ties and signed zeros are what goes wrong: few values, often equal.
-PICTURES = hnp.arrays(
+IMAGES = hnp.arrays(
     np.float32,
     st.tuples(
         st.integers(1, 3),
@@ -66,7 +66,7 @@ PICTURES = hnp.arrays(
 
 
 @settings(deadline=None, max_examples=60)
-@given(x=PICTURES)
+@given(x=IMAGES)
 def test_bodies_equal_the_references_bit_for_bit(x: np.ndarray) -> None:
     pooled, place = run_ort(pool_model(), {"x": x})
     expected_pooled, expected_place = max_pool_argmax_2d.max_pool_argmax_2d(x)

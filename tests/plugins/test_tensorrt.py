@@ -35,10 +35,10 @@ def libraries(folder: Path) -> None:
     symbols = subprocess.run(
         ["nm", "-D", "--undefined-only", bindings], capture_output=True, text=True, check=True
     )
-    wanted = re.findall(
+    expected = re.findall(
         r" U (\w*(?:_INTERNAL|PluginRegistry|Version|Plugins))$", symbols.stdout, re.M
     )
-    code = "".join(f"void *{name}(void) {{ return 0; }}\n" for name in wanted)
+    code = "".join(f"void *{name}(void) {{ return 0; }}\n" for name in expected)
     for name in names:
         command = ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(folder / name)]
         subprocess.run(command, input=code, text=True, check=True)

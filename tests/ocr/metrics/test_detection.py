@@ -44,7 +44,7 @@ def test_icdar_counting(
     assert (found.matched, found.detected, found.truth) == counts
 
 
-def test_score_over_pictures() -> None:
+def test_score_over_images() -> None:
     first = count_image(quads(box(0, 0), box(0, 90)), quads(box(0, 0)), [False])
     second = count_image(quads(), quads(box(0, 0)), [False])
     score = detection_score([first, second])

@@ -59,7 +59,7 @@ def test_lines_match_by_place_and_text(
 
 
 def test_a_wrong_text_takes_the_place_of_a_right_one() -> None:
-    """As in the organisers' script: places are matched first, and each word once."""
+    """As in the organizers' script: places are matched first, and each word once."""
     twice = np.concatenate([BOXES[:1], BOXES[:1] + 1])
     places = match_places(twice, BOXES[:1], ["a"], [False])
     assert match_lines(places, ["x", "a"], ["a"]).counts.matched == 0

@@ -1,12 +1,12 @@
-// What kernels that make tensors of pictures share: RGB bytes (H, W, 3) in, planes of floats out.
+// What kernels that make tensors of images share: RGB bytes (H, W, 3) in, planes of floats out.
 #pragma once
 
 #include "elements.cuh"
 
-// The first of a pixel's three bytes. A picture may have more than 2^31 bytes.
-__device__ inline const unsigned char *pixel(const unsigned char *picture, int width, int y, int x)
+// The first of a pixel's three bytes. An image may have more than 2^31 bytes.
+__device__ inline const unsigned char *pixel(const unsigned char *image, int width, int y, int x)
 {
-    return picture + 3 * (static_cast<long long>(y) * width + x);
+    return image + 3 * (static_cast<long long>(y) * width + x);
 }
 
 // N pixels side by side, by channel: what a thread has in registers.
