@@ -12,8 +12,9 @@ import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from .common.frozen_model import StrictModel
 from .common.safe_yaml import dump_yaml, load_yaml
 from .errors import InputFileError, SpecError
 
@@ -23,13 +24,7 @@ Role = Literal["detector", "recognizer"]
 PRINTABLE_ASCII = "".join(map(chr, range(32, 127)))
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class SourceSpec(_Part):
+class SourceSpec(StrictModel):
     """Where the model lies, and which part of it is meant."""
 
     path: Path
@@ -46,7 +41,7 @@ class SourceSpec(_Part):
     """Layers of your own that a Keras file names, as "module:Class"; the modules are imported."""
 
 
-class InputSpec(_Part):
+class InputSpec(StrictModel):
     """The model's image input, and how an image becomes it: ``(pixel - mean) * scale``."""
 
     name: str
@@ -98,7 +93,7 @@ class InputSpec(_Part):
         return self
 
 
-class BoxSettings(_Part):
+class BoxSettings(StrictModel):
     """How a detector's probability map becomes boxes; see ``ocr.boxes``."""
 
     threshold: float = Field(0.3, gt=0, lt=1)
@@ -114,7 +109,7 @@ class BoxSettings(_Part):
     """The ratio regions were shrunk by in training; if given, growth is its exact inverse."""
 
 
-class MapOutput(_Part):
+class MapOutput(StrictModel):
     """A detector's output: a map of text probabilities (N, H, W, C) or (N, C, H, W)."""
 
     name: str
@@ -123,7 +118,7 @@ class MapOutput(_Part):
     """What still has to be applied to make it a probability."""
 
 
-class SequenceOutput(_Part):
+class SequenceOutput(StrictModel):
     """A recognizer's output: one score per time step and class."""
 
     name: str
@@ -131,7 +126,7 @@ class SequenceOutput(_Part):
     kind: Literal["logits", "probabilities"] = "logits"
 
 
-class AccuracyBudget(_Part):
+class AccuracyBudget(StrictModel):
     """How much an engine may lose against the model it came from."""
 
     max_loss: float = Field(0.5, ge=0, le=100)
@@ -140,7 +135,7 @@ class AccuracyBudget(_Part):
     """Largest absolute difference of an output, for fp32 engines."""
 
 
-class _Spec(_Part):
+class _Spec(StrictModel):
     version: Literal[1] = 1
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     source: SourceSpec

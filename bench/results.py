@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from ..common.frozen_model import FrozenModel
 from ..measure.latency import LatencySettings, LatencyStats
 from ..measure.load import Load
 from ..measure.peaks import Peaks
@@ -17,11 +16,7 @@ Kind = Literal["baseline", "reference", "competitor", "engine"]
 built from it."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class StratumRow(_Part):
+class StratumRow(FrozenModel):
     """Samples of one kind. ``shares``: one per system of the breakdown and measure, 0..1."""
 
     name: str
@@ -29,7 +24,7 @@ class StratumRow(_Part):
     shares: tuple[float, ...]
 
 
-class Breakdown(_Part):
+class Breakdown(FrozenModel):
     """Measures by kind of sample."""
 
     by: str
@@ -39,7 +34,7 @@ class Breakdown(_Part):
     strata: tuple[StratumRow, ...]
 
 
-class PipelineSpeed(_Part):
+class PipelineSpeed(FrozenModel):
     """How fast whole images are read, by so many workers at a time."""
 
     workers: int
@@ -51,7 +46,7 @@ class PipelineSpeed(_Part):
     """Milliseconds per image, of one worker."""
 
 
-class SystemRow(_Part):
+class SystemRow(FrozenModel):
     """One system: the baseline, onnxruntime on the fp32 graph, or an engine."""
 
     label: str
@@ -75,7 +70,7 @@ class SystemRow(_Part):
         return next((stats for stats in self.latencies if stats.batch == batch), None)
 
 
-class ModelReport(_Part):
+class ModelReport(FrozenModel):
     """All systems of one model, or of a detector and a recognizer together."""
 
     name: str
@@ -108,7 +103,7 @@ class ModelReport(_Part):
         return base.p50 / own.p50 if base and own else None
 
 
-class Report(_Part):
+class Report(FrozenModel):
     """A whole comparison."""
 
     schema_version: Literal[1] = 1

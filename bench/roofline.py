@@ -10,16 +10,11 @@ A layer whose tensors stay in the caches can be faster than the memory's roof; i
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
+from ..common.frozen_model import FrozenModel
 from ..engines.manifest import Precision
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class LayerRow(_Part):
+class LayerRow(FrozenModel):
     """One layer of a plan, in its place in the roofline."""
 
     name: str
@@ -51,7 +46,7 @@ class LayerRow(_Part):
         return max(0.0, self.milliseconds - self.attainable)
 
 
-class Roofline(_Part):
+class Roofline(FrozenModel):
     """An engine at one batch size."""
 
     batch: int

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from ..common.frozen_model import FrozenModel
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class LayerRow(_Part):
+class LayerRow(FrozenModel):
     """One convolution, deconvolution or matrix product, in the order of the graph.
 
     ``range``: the largest |x| that its int8 input represents. ``signal_to_noise``: of its result,
@@ -32,7 +28,7 @@ class LayerRow(_Part):
     without: float | None = None
 
 
-class TrialRow(_Part):
+class TrialRow(FrozenModel):
     """A mixture of precisions that was measured. ``loss`` in points, ``latency`` in ms."""
 
     label: str
@@ -44,7 +40,7 @@ class TrialRow(_Part):
     chosen: bool = False
 
 
-class PrecisionReport(_Part):
+class PrecisionReport(FrozenModel):
     """The precision of an engine. ``metric``: what a loss is points of."""
 
     schema_version: Literal[1] = 1

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from ..common.frozen_model import FrozenModel
 from .divergence import Culprit, StepRow
 
 Verdict = Literal["same", "graph", "target"]
 """Nothing differs; the quantized graph itself loses; the target computes something else than it."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-
-class SampleRow(_Part):
+class SampleRow(FrozenModel):
     """One sample, and what became of it; ``repaired``: with the culprit done as the reference does.
 
     ``lost``: hmean (0..1) or characters against the baseline. ``image``: markup for the page.
@@ -32,7 +29,7 @@ class SampleRow(_Part):
     image: str = Field("", repr=False)
 
 
-class DebugReport(_Part):
+class DebugReport(FrozenModel):
     """The whole report. ``graph``, ``target``: dB at the output, of the quantized graph against the
     reference and of the target against the quantized graph; None: equal.
     """

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from ..common.frozen_model import StrictModel
 from ..errors import InputFileError
 from ..spec import ModelSpec
 
@@ -19,20 +20,14 @@ Precision = Literal["fp32", "bf16", "fp16", "int8", "best"]
 """``best``: the fastest mixture that stays within the accuracy budget."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class FileEntry(_Part):
+class FileEntry(StrictModel):
     """One file of a bundle: size in bytes and SHA-256."""
 
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class EngineEntry(_Part):
+class EngineEntry(StrictModel):
     """The engine for one input width. Paths are relative to the bundle."""
 
     width: int = Field(ge=1)
@@ -42,7 +37,7 @@ class EngineEntry(_Part):
     """What the target loads."""
 
 
-class Calibration(_Part):
+class Calibration(StrictModel):
     """Where the ranges of an int8 or 16-bit graph come from."""
 
     method: str
@@ -57,7 +52,7 @@ class Calibration(_Part):
     ranges: dict[str, Annotated[float, Field(ge=0)]] = Field(repr=False)
 
 
-class OcrMetric(_Part):
+class OcrMetric(StrictModel):
     """An OCR measure on one set of samples; shares, 0..1."""
 
     name: Literal["hmean", "cer"]
@@ -77,7 +72,7 @@ class OcrMetric(_Part):
         return 100 * sign * (self.baseline - self.engine)
 
 
-class Latency(_Part):
+class Latency(StrictModel):
     """Medians in milliseconds, interleaved in one run, batch 1, widest input."""
 
     engine: float = Field(gt=0)
@@ -89,7 +84,7 @@ class Latency(_Part):
         return self.baseline / self.engine
 
 
-class Verdict(_Part):
+class Verdict(StrictModel):
     """What was measured at the end of the build."""
 
     baseline: str
@@ -102,7 +97,7 @@ class Verdict(_Part):
     """None: the target cannot run on the machine that built it."""
 
 
-class Manifest(_Part):
+class Manifest(StrictModel):
     """Everything about a bundle."""
 
     schema_version: Literal[1] = 1

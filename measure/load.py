@@ -21,8 +21,9 @@ import statistics
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from ..common.frozen_model import FrozenModel
 from .latency import LEAST_FOR_P99, percentile
 
 SHARES = (0.5, 0.8, 0.95)
@@ -30,11 +31,7 @@ SHARES = (0.5, 0.8, 0.95)
 _MOST_WAITING = 0.05
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class LoadSettings(_Part):
+class LoadSettings(FrozenModel):
     """Which loads to measure. Each run is as long as those of latencies."""
 
     clients: tuple[int, ...]
@@ -42,7 +39,7 @@ class LoadSettings(_Part):
     """Requests per second; empty: ``SHARES`` of the best throughput of each system."""
 
 
-class Waits(_Part):
+class Waits(FrozenModel):
     """Latencies of requests, in milliseconds; percentiles as trtexec takes them."""
 
     requests: int = Field(ge=1)
@@ -53,7 +50,7 @@ class Waits(_Part):
     highest: float = Field(gt=0)
 
 
-class ClosedLoop(_Part):
+class ClosedLoop(FrozenModel):
     """A run of so many clients, each with one request at a time."""
 
     clients: int = Field(ge=1)
@@ -62,7 +59,7 @@ class ClosedLoop(_Part):
     waits: Waits
 
 
-class OpenLoop(_Part):
+class OpenLoop(FrozenModel):
     """A run of requests that are due when they are due; rates are requests per second."""
 
     rate: float = Field(gt=0)
@@ -77,7 +74,7 @@ class OpenLoop(_Part):
     waits: Waits
 
 
-class Load(_Part):
+class Load(FrozenModel):
     """What one system did under load, one image per request."""
 
     streams: int = Field(1, ge=1)

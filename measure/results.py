@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from ..common.frozen_model import FrozenModel
 
 Measure = Literal["hmean", "cer", "word_accuracy", "e2e_hmean"]
 Change = Literal["worse", "better", "neither"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class Interval(_Part):
+class Interval(FrozenModel):
     """What a measure lies in with 95 % confidence, in the measure's own unit."""
 
     low: float
     high: float
 
 
-class AccuracyRow(_Part):
+class AccuracyRow(FrozenModel):
     """OCR measures of one system; shares, 0..1. Those of other roles are None."""
 
     precision: float | None = None
@@ -40,7 +36,7 @@ class AccuracyRow(_Part):
     """What ran the engine: its target, or onnxruntime where the target cannot run."""
 
 
-class Sample(_Part):
+class Sample(FrozenModel):
     """A sample as the report shows it. ``image`` is a PNG or JPEG data URI."""
 
     image: str
@@ -52,7 +48,7 @@ class Sample(_Part):
     """From the baseline to the engine."""
 
 
-class Difference(_Part):
+class Difference(FrozenModel):
     """A measure of an engine minus that of the baseline, on the same samples; a share."""
 
     measure: Measure
@@ -60,7 +56,7 @@ class Difference(_Part):
     interval: Interval | None = None
 
 
-class Changes(_Part):
+class Changes(FrozenModel):
     """Which samples came out other than with the baseline."""
 
     unit: Literal["words", "images"]

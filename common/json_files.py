@@ -1,0 +1,45 @@
+"""The one way to read JSON files that anyone may have written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import InputFileError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_MIB = 1 << 20
+
+
+def read_json(path: Path, *, limit: int) -> Any:
+    """Read a JSON file of at most ``limit`` bytes.
+
+    Raises:
+        InputFileError: it is no regular file, too large, or not JSON.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device could block or never end
+            raise InputFileError(f"{path}: not a regular file; name a JSON file")
+        if path.stat().st_size > limit:
+            raise InputFileError(f"{path}: larger than {limit / _MIB:.3g} MiB")
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputFileError(f"{path}: cannot be read as JSON: {error}") from None
+
+
+def read_model(path: Path, model: type[_Model], *, limit: int) -> _Model:
+    """Read a JSON file of at most ``limit`` bytes and check it against a pydantic model.
+
+    Raises:
+        InputFileError: as for :func:`read_json`, or a field is missing or wrong; names the field.
+    """
+    data = read_json(path, limit=limit)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise InputFileError(f"{path}: {field}: {first['msg']}") from None
