@@ -17,7 +17,7 @@ LISTED = {name: (int(n), int(t)) for name, n, t in ROW.findall(DOCUMENT.read_tex
 """Nodes and Transposes that the document says each model is left with."""
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_family(family: Family, tmp_path: Path) -> None:
     sight = look_at(family, tmp_path)

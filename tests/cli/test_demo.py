@@ -16,7 +16,7 @@ from ocr_trt.engines.targets import backend
 pytest.importorskip("tensorflow")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(1200)
 def test_demo_ends_with_engines_within_their_budgets(tmp_path: Path) -> None:
     output = tmp_path / "demo output"
