@@ -1,13 +1,15 @@
-# make demo   the whole way on the reference models: inspect, build, bench, run
-# make test   every check: formatting, lint, types, import order, tests
-# make test-gpu   the checks that need an NVIDIA GPU: kernels and plans on it, bandwidth
-# make fonts  Debian fonts and word list, for training and evaluation only (as root)
+# make demo       inspect, build, bench and run the reference models
+# make test       what every commit needs: format, lint, types, imports, one test of every mechanism
+# make test-all   make test, then the long tests: zoo, demo, README, fuzzing, sanitizers, capability matrix
+# make test-gpu   the tests that need an NVIDIA GPU: kernels, plans, bandwidth
+# make fonts      install the Debian fonts and word list for training and evaluation (as root)
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PARALLEL := --numprocesses 2 --dist worksteal
 
-.PHONY: demo test test-gpu fonts clean
+.PHONY: demo test test-all test-gpu fonts clean
 
 demo: $(VENV)/ready
 	$(BIN)/ocr-trt demo --output demo-output
@@ -17,7 +19,10 @@ test: $(VENV)/ready
 	$(BIN)/ruff check .
 	MYPYPATH=$(VENV)/link $(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest --numprocesses 2 --dist loadscope
+	$(BIN)/pytest $(PARALLEL) -m 'not full'
+
+test-all: test
+	$(BIN)/pytest $(PARALLEL) -m full
 
 test-gpu: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable '.[gpu,cuda]'
