@@ -160,6 +160,7 @@ def difference_words(model: ModelReport) -> str:
 def _render(name: str, report: Report, *, escape: bool) -> str:
     return render(
         name,
+        package=__package__,
         escape=escape,
         report=report,
         definitions=definitions_of(report),

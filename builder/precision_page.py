@@ -58,6 +58,7 @@ def write_precision(report: PrecisionReport, folder: Path) -> None:
     (folder / FILES[0]).write_text(report.model_dump_json(indent=2) + "\n", "utf-8")
     page = render(
         "precision.html.jinja",
+        package=__package__,
         escape=True,
         report=report,
         metric=_METRICS[report.metric],

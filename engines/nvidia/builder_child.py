@@ -107,7 +107,7 @@ def _timing_cache(config: Any, logger: Any, path: Path | None) -> Iterator[None]
 
 
 def _empty_network(trt: Any, builder: Any) -> Any:
-    return builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_QUANTIZED))
+    return builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
 
 
 def _parse(trt: Any, logger: Any, network: Any, path: str) -> tuple[Any, list[tuple[str, str]]]:

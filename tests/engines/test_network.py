@@ -40,7 +40,7 @@ _LOGGER = trt.Logger(trt.Logger.ERROR)  # TensorRT keeps to the first of a proce
 
 def empty() -> tuple[Any, Any]:
     builder = trt.Builder(_LOGGER)
-    flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_QUANTIZED)
+    flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     return builder, builder.create_network(flag)
 
 
