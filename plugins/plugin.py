@@ -1,4 +1,4 @@
-"""What a custom op is: its name, its function body, its reference, its kernels."""
+"""The description of a custom op: name, NumPy reference, CUDA kernels, launches and examples."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Attributes = Mapping[str, int]
 
 
 Buffers = tuple[tuple[tuple[int, ...], np.dtype], ...]
-"""A shape and dtype for each."""
+"""The shape and dtype of each buffer."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """A kernel and its grid; ``blocks`` and ``threads`` lie in one dimension."""
+class KernelStep:
+    """One kernel launch: the kernel's name and a one-dimensional grid of blocks and threads."""
 
     entry: str
     blocks: int
@@ -27,32 +27,33 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Launch(Step):
-    """How an op is launched: one step, or several that follow each other on one stream.
+class Launch(KernelStep):
+    """All launches that compute an op: one, or several in sequence on the same stream.
 
-    All have the parameters ``extern "C" entry(inputs..., int numbers..., outputs..., scratch...)``.
+    All kernels of an op have the same parameters:
+    ``extern "C" entry(inputs..., int numbers..., outputs..., scratch...)``.
 
     Attributes:
-        numbers: between inputs and outputs.
-        outputs: what is written.
-        scratch: memory that only the steps know, without a value at first.
-        then: the steps after the first.
+        numbers: the integer parameters between inputs and outputs.
+        outputs: the buffers that the kernels write.
+        scratch: device memory that only the kernels use; its initial content is undefined.
+        then: the launches after the first.
     """
 
     numbers: tuple[int, ...]
     outputs: Buffers
     scratch: Buffers = ()
-    then: tuple[Step, ...] = ()
+    then: tuple[KernelStep, ...] = ()
 
     @property
-    def steps(self) -> tuple[Step, ...]:
-        """All steps, in order."""
+    def steps(self) -> tuple[KernelStep, ...]:
+        """All launches, in order."""
         return (self, *self.then)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """Inputs that an op is tried on. ``kernel_only``: its body says nothing about them (NaN)."""
+    """Inputs to verify an op on. ``kernel_only``: the function body is undefined on them (NaN)."""
 
     name: str
     inputs: tuple[Array, ...]
@@ -66,33 +67,34 @@ class Plugin:
 
     Attributes:
         name: the op type.
-        body: the function body, as ONNX text.
         reference: inputs and attributes -> outputs, in NumPy.
-        source: the kernels, CUDA C++.
-        entries: their names.
-        launch: inputs and attributes -> how they are launched; raises ValueError for shapes and
-            dtypes that the op does not take.
-        examples: what it is verified on, the same every time.
-        tolerance: how far floats may be from the reference's, as a share of 1 + their size; 0:
-            equal, NaN where it has NaN.
-        register: makes it a plugin of TensorRT in this process, given PTX of its kernels; None: it
-            stands alone, around engines and not in them.
-        launch_hwc8: how its kernels for TensorRT's format HWC8 are launched, on packed arrays, see
-            formats.py; None: it has none.
+        source: the file with the kernels, CUDA C++.
+        entries: the names of the kernels.
+        launch: inputs and attributes -> the kernel launches; raises ValueError for shapes and
+            dtypes that the op does not accept.
+        examples: returns the inputs that the op is verified on, the same at each call.
+        tolerance: the largest accepted difference of floats from the reference, as a share of
+            1 + their absolute value; 0 requires equal values, with NaN at the same places.
+        body: the function body, as ONNX text; None for an op that runs before or after an engine
+            and is never a node of a graph.
+        register: registers the op with TensorRT in this process, given the PTX of its kernels;
+            None for an op that is never a node of a graph.
+        launch_hwc8: the launches for TensorRT's format HWC8, on packed arrays (see hwc8.py); None
+            if the op has no kernels for it.
     """
 
     name: str
-    body: str
     reference: Callable[[Sequence[Array], Attributes], tuple[Array, ...]]
     source: Path
     entries: tuple[str, ...]
     launch: Callable[[Sequence[Array], Attributes], Launch]
     examples: Callable[[], list[Example]]
     tolerance: float = 0.0
+    body: str | None = None
     register: Callable[[bytes], None] | None = None
     launch_hwc8: Callable[[Sequence[Array], Attributes], Launch] | None = None
 
 
 def blocks_for(work: int, threads: int) -> int:
-    """Return how many blocks have a thread for each piece of work; a grid has one at least."""
+    """Return how many blocks give each work item a thread; at least 1, as CUDA requires."""
     return max(1, -(-work // threads))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..plugin import Array, Attributes, Launch, Step
+from ..plugin import Array, Attributes, KernelStep, Launch
 
 SOURCE = Path(__file__).with_name("kernel.cu")
 KINDS = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
@@ -41,7 +41,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
         raise ValueError(f"{maps} maps of {height} x {width} pixels are more than 32 bits count")
     kind = KINDS[probability.dtype]
     first, *rest = (
-        Step(
+        KernelStep(
             entry=f"box_candidates_{name}_{kind}",
             blocks=max(1, maps if name == "place" else maps * of_map),
             threads=THREADS,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ..onnx_function import DOMAIN
 from ..plugin import Plugin
 from .attributes import crop_attributes
-from .body import BODY
 from .examples import examples
 from .kernel import ENTRIES, SOURCE, launch
 from .reference import crop_warp
@@ -14,7 +12,6 @@ NAME = "CropWarp"
 
 PLUGIN = Plugin(
     name=NAME,
-    body=BODY,
     reference=lambda inputs, attributes: (crop_warp(inputs, attributes),),
     source=SOURCE,
     entries=ENTRIES,
@@ -23,4 +20,4 @@ PLUGIN = Plugin(
     tolerance=1e-4,
 )
 
-__all__ = ["BODY", "DOMAIN", "NAME", "PLUGIN", "crop_attributes", "crop_warp"]
+__all__ = ["NAME", "PLUGIN", "crop_attributes", "crop_warp"]

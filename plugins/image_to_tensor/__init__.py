@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ..onnx_function import DOMAIN
 from ..plugin import Plugin
 from .attributes import detector_attributes, line_attributes
-from .body import BODY
 from .kernel import ENTRIES, SOURCE, launch
 from .reference import examples, image_to_tensor
 
@@ -13,7 +11,6 @@ NAME = "ImageToTensor"
 
 PLUGIN = Plugin(
     name=NAME,
-    body=BODY,
     reference=lambda inputs, attributes: (image_to_tensor(inputs, attributes),),
     source=SOURCE,
     entries=ENTRIES,
@@ -23,8 +20,6 @@ PLUGIN = Plugin(
 )
 
 __all__ = [
-    "BODY",
-    "DOMAIN",
     "NAME",
     "PLUGIN",
     "detector_attributes",

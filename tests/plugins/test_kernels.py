@@ -39,7 +39,7 @@ def needs_nvrtc() -> None:
     pytest.importorskip("cuda.bindings.nvrtc")
 
 
-@each
+@pytest.mark.parametrize("plugin", [p for p in PLUGINS.values() if p.body], ids=lambda p: p.name)
 def test_bodies_are_the_ops(plugin: Plugin) -> None:
     found = verify_body(plugin)
     assert found.examples >= 10
