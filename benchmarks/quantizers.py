@@ -311,7 +311,7 @@ def _opened(row: Row, contest: Contest) -> Engine | None:
     return engine
 
 
-_RTX = BuildSettings(max_batch=16, compute_capabilities=("8.6", "8.9", "12.0"))
+_RTX = BuildSettings(max_batch=16, options={"compute-capability": "8.6,8.9,12.0"})
 
 
 def _measured_batches(contest: Contest) -> list[tuple[int, np.ndarray]]:

@@ -11,6 +11,7 @@ from ..common.files import check_destination, remove_folder, whole_folder
 from ..common.progress import Reporter, SilentReporter
 from ..convert.sources import open_source
 from ..engines.base import Backend
+from ..engines.build_options import check_options
 from ..engines.bundle import Bundle, file_entries, own_files, tree_sha256, write_manifest
 from ..engines.engine import Engine
 from ..engines.manifest import Calibration, Manifest, Verdict
@@ -57,7 +58,7 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
         ConversionError: the model cannot be converted, or converts to something else.
     """
     reporter = reporter or SilentReporter()
-    targets = _checked_targets(request)
+    targets = _checked_targets(request, reporter)
     cached = CachedBuilds(request, targets, reporter)
     taken = {target.name: cached.take(target, _folder(request, target)) for target in targets}
     missing = [target for target in targets if taken[target.name] is None]
@@ -103,7 +104,7 @@ def _build_targets(
         ]
 
 
-def _checked_targets(request: BuildRequest) -> list[Backend]:
+def _checked_targets(request: BuildRequest, reporter: Reporter) -> list[Backend]:
     """Find everything that is wrong with a request before any work is done."""
     targets = [backend(name) for name in request.targets]
     for target in targets:
@@ -118,14 +119,8 @@ def _checked_targets(request: BuildRequest) -> list[Backend]:
             f"precision {request.precision} needs images to take ranges from: "
             "give --calibration DIR, or --precision fp32"
         )
-    if request.settings.compute_capabilities and not any(t.for_named_gpus for t in targets):
-        names = ", ".join(request.targets)
-        raise UserError(f"--compute-capability means nothing to {names}; add --target tensorrt-rtx")
-    if request.settings.plugins:
-        takers = [target for target in targets if target.takes_plugins]
-        for target in takers or targets:
-            target.check_plugins()
-    _check_options(request, targets)
+    for note in check_options(targets, request.settings.options):
+        reporter.note(note)
     if request.samples is not None and not has_samples(request.samples, request.spec):
         folder, role = request.samples.folder, request.spec.role
         raise InputFileError(f"{folder}: holds nothing a {role} can be measured on")
@@ -133,15 +128,6 @@ def _checked_targets(request: BuildRequest) -> list[Backend]:
     for target in targets:
         check_destination(_folder(request, target), own_files(_folder(request, target)))
     return targets
-
-
-def _check_options(request: BuildRequest, targets: Sequence[Backend]) -> None:
-    """Options have to mean something to one target at least, and every target that they are for
-    has to have them.
-    """
-    takers = [target for target in targets if target.takes_options]
-    for target in takers or targets:
-        target.check_options(request.settings.options)
 
 
 def _folder(request: BuildRequest, target: Backend) -> Path:

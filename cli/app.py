@@ -36,7 +36,6 @@ from . import (
     train,
     tune,
 )
-from .specs import CAPABILITY
 
 _HEADLESS = "opencv-python-headless"
 
@@ -96,22 +95,9 @@ def _fail(text: str, code: int) -> int:
     return code
 
 
-def spread_options(arguments: list[str]) -> list[str]:
-    """Let ``--compute-capability 8.6 8.9`` mean the option given twice, as people write it."""
-    option, spread = "--compute-capability", list[str]()
-    repeats = False
-    for argument in arguments:
-        if repeats and CAPABILITY.fullmatch(argument):
-            spread += [argument] if spread[-1] == option else [option, argument]
-        else:
-            repeats = argument == option
-            spread.append(argument)
-    return spread
-
-
 def _run() -> int:
     try:
-        app(spread_options(sys.argv[1:]), standalone_mode=True)
+        app(sys.argv[1:], standalone_mode=True)
     except SystemExit as end:  # typer ends like this, also when all is well
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except OcrTrtError as error:

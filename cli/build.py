@@ -25,7 +25,6 @@ from .options import (
 from .specs import (
     ModelOptions,
     calibration_from,
-    capabilities_from,
     corrections_from,
     method_from,
     numbers,
@@ -65,19 +64,13 @@ def build(
     ] = False,
     detector: DetectorBundle = None,
     skip_bad: SkipBad = False,
-    compute_capability: Annotated[
-        list[str] | None, typer.Option(help="NVIDIA GPUs to build for: 8.6 8.9 12.0.")
-    ] = None,
-    plugins: Annotated[
-        bool, typer.Option(help="tensorrt: take the CUDA kernels of custom ops.")
-    ] = False,
-    trt: Annotated[
+    option: Annotated[
         list[str] | None,
         typer.Option(
+            "--option",
+            "-O",
             metavar="NAME=VALUE",
-            help="For NVIDIA's builders, repeatable: workspace (MiB), optimization (0-5), hardware "
-            "(same-gpu, same-compute-capability, ampere-plus); and, yes or no, version-compatible, "
-            "refit, strip, sparse, timing-cache.",
+            help="Option of a target's builder, such as workspace=2048; repeatable.",
         ),
     ] = None,
     role: Annotated[str | None, typer.Option(help="Of a model file: detector, recognizer.")] = None,
@@ -104,26 +97,20 @@ def build(
     from ..builder import build as build_bundles
     from ..engines.base import BuildSettings
     from ..engines.build_cache import default_cache
-    from ..engines.nvidia.builder_options import options_from
+    from ..engines.build_options import split_words
     from ..ocr.dataset import load_dataset
 
     options = ModelOptions(
         role=role, input=input, mean=numbers(mean, "--mean"), scale=numbers(scale, "--scale")
     )
-    told = options_from(trt or ())
-    capabilities = capabilities_from(compute_capability or ())
+    target_options = split_words(option or ())
     reporter = ConsoleReporter(silent=json)
     cache = None if no_cache else default_cache()
     expected = precision_from(precision)
     requests: list[BuildRequest] = []
     for path in spec_paths(models):
         spec = spec_from_path(path, options, reporter)
-        settings = BuildSettings(
-            max_batch=spec.input.max_batch,
-            compute_capabilities=capabilities,
-            plugins=plugins,
-            options=told,
-        )
+        settings = BuildSettings(max_batch=spec.input.max_batch, options=target_options)
         requests.append(
             BuildRequest(
                 spec=spec,

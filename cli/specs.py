@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ..engines.manifest import Precision
     from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec
 
-CAPABILITY = re.compile(r"\d{1,2}\.\d")
-"""A compute capability, such as 8.6 or 12.0."""
-
 _LARGEST_CHARSET = 1 << 20  # bytes
 _INPUT = re.compile(r"^(?P<name>.+):(?P<dims>\d+x\d+x\d+x\d+)$")
 
@@ -185,18 +182,6 @@ def precision_from(text: str) -> Precision:
         if text == precision:
             return precision
     raise UserError(f"no precision {text!r}; there are: {', '.join(known)}")
-
-
-def capabilities_from(texts: Sequence[str]) -> tuple[str, ...]:
-    """Read compute capabilities such as 8.6.
-
-    Raises:
-        UserError: that is not what one says.
-    """
-    for text in texts:
-        if not CAPABILITY.fullmatch(text):
-            raise UserError(f"--compute-capability {text!r}: expected one such as 8.6 or 12.0")
-    return tuple(dict.fromkeys(texts))
 
 
 def method_from(text: str | None, precision: Precision = "int8") -> str:

@@ -20,22 +20,17 @@ from ..errors import UserError
 from .fair_semaphore import Turns
 from .layer_time import LayerTime
 from .manifest import Precision
-from .nvidia.builder_options import NvidiaOptions, changed
 
 Batch = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSettings:
-    """Settings that only some targets heed."""
+    """How to build a plan."""
 
     max_batch: int = 1
-    compute_capabilities: tuple[str, ...] = ()
-    """NVIDIA GPUs to build for, such as "8.9"; empty: the target's default."""
-    plugins: bool = False
-    """Let TensorRT take the kernels of custom ops in place of their function bodies."""
-    options: NvidiaOptions = field(default_factory=NvidiaOptions)
-    """What NVIDIA's builders are told."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Options of single targets, such as {"workspace": "2048"}; each target parses its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,12 +174,10 @@ class Backend(ABC):
     """Of its plan file."""
     runs_on_cpu: bool = False
     """Whether ``RunSettings.threads`` means anything to it."""
-    for_named_gpus: bool = False
-    """Whether ``BuildSettings.compute_capabilities`` means anything to it."""
-    takes_plugins: bool = False
-    """Whether ``BuildSettings.plugins`` does."""
-    takes_options: bool = False
-    """Whether ``BuildSettings.options`` do."""
+    option_names: tuple[str, ...] = ()
+    """The names in ``BuildSettings.options`` that it accepts."""
+    refused_options: Mapping[str, str] = {}
+    """Names that it knows from a related target but does not have, and why."""
     times_kernels: bool = False
     """Whether its builder chooses kernels by timing them: no two plans of a graph are the same."""
 
@@ -200,27 +193,15 @@ class Backend(ABC):
         """Whether plans can be run here of whose building a manifest says ``settings``."""
         return self.availability().can_run
 
-    def check_plugins(self) -> None:
-        """Check that ``BuildSettings.plugins`` can be had.
+    def check_options(self, options: Mapping[str, str]) -> None:  # noqa: B027  # few have options
+        """Check the values of those options that the target accepts; all others are ignored.
+
+        ``build_options.check_options`` checks a request, whose options may be for several targets.
 
         Raises:
-            UserError: the target takes no kernels.
-            TargetMissingError: something is not installed.
+            UserError: a value is wrong.
+            TargetMissingError: an option needs something that is not installed.
         """
-        if not self.takes_plugins:
-            raise UserError(
-                f"--plugins: {self.name} takes no kernels, it builds function bodies; leave the "
-                "option out, or name --target tensorrt"
-            )
-
-    def check_options(self, options: NvidiaOptions) -> None:
-        """Check that the builder has what ``BuildSettings.options`` ask for.
-
-        Raises:
-            UserError: it has not.
-        """
-        if changed(options):
-            raise UserError(f"--trt means nothing to {self.name}; leave it out")
 
     def built_with(self, settings: BuildSettings) -> dict[str, Any]:
         """Return what the manifest shall say of how plans were built, as plain data."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ...errors import InputFileError
+from ..nvidia.builder_child import main
 from .named_weights import named_weights
 from .network import Network, Type
 
@@ -53,3 +55,11 @@ def _function(name: str) -> Any:
             f"definition {name!r} cannot be imported: {error}; it must be module:function, its "
             "module installed or in the current folder"
         ) from None
+
+
+def _fill(trt: Any, definition: Any, order: dict[str, Any]) -> Network:
+    return define_network(trt, definition, order["network"])
+
+
+if __name__ == "__main__":  # the child process that ``plan_from_network`` starts
+    sys.exit(main(_fill))

@@ -9,8 +9,11 @@ from ...common.files import check_file_destination, write_whole
 from ...convert.sources.large_weights import Weights
 from ...errors import OutputError, TargetMissingError, UserError
 from ..base import BuildSettings
+from ..build_options import check_options, parse_options
 from ..nvidia.builder import Builder, order_in_child
+from ..nvidia.options import NvidiaOptions
 from ..targets import backend
+from . import order
 from .named_weights import write_npz
 from .order import NetworkSettings, network_order
 
@@ -39,11 +42,17 @@ def plan_from_network(
     """
     if target not in _MODULES:
         raise UserError(f"target {target} takes no networks; name one of {', '.join(_MODULES)}")
-    if settings.plugins:
-        raise UserError("plugins take the place of an ONNX graph's functions; leave them out here")
-    if settings.options.strip:
-        raise UserError("--trt strip: its weights are taken from an ONNX graph, and there is none")
-    backend(target).check_options(settings.options)
+    options = parse_options(NvidiaOptions, settings.options)
+    if options.plugins:
+        raise UserError(
+            "option plugins replaces functions of an ONNX graph, and there is none; leave it out"
+        )
+    if options.strip:
+        raise UserError(
+            "option strip: loading takes the weights from an ONNX graph, and there is none; "
+            "leave it out"
+        )
+    check_options([backend(target)], settings.options)
     availability = backend(target).availability()
     if not availability.can_build:
         raise TargetMissingError(f"target {target}: {availability.reason}; {availability.hint}")
@@ -52,9 +61,10 @@ def plan_from_network(
         file, built = Path(scratch) / "weights.npz", Path(scratch) / "plan"
         try:
             write_npz(file, weights)
-            order_in_child(
-                Builder(module=_MODULES[target]), network_order(network, file), built, settings
+            builder = Builder(
+                module=_MODULES[target], max_batch=settings.max_batch, options=options
             )
+            order_in_child(builder, network_order(network, file), built, child=order.__name__)
         except OSError as error:
             raise OutputError(f"{scratch}: cannot be written: {error.strerror or error}") from None
         write_whole(plan, built.read_bytes())

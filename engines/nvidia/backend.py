@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib import import_module, metadata, util
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,16 @@ import onnx
 
 from ...calibration.int8_style import Int8Style
 from ...common.files import cache_root
-from ...errors import TargetMissingError, UserError
+from ...errors import TargetMissingError
 from ...plugins.cuda.nvrtc import nvrtc_version
 from ...plugins.tensorrt_registration import plugin_module
 from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, RunSettings
+from ..build_options import option_names, parse_options
 from .builder import Builder, build_in_child, refusals_in_child
-from .builder_options import NvidiaOptions, changed
 from .device import CudaDevice, Gpu, gpu_absence, gpu_here
 from .features import features_of
 from .load_plan import check_built_with, engine_from_plan, refit_from_model
+from .options import NvidiaOptions
 from .plan_runner import PlanRunner, PlanSettings
 
 
@@ -33,13 +34,12 @@ class NvidiaBackend(Backend):
         name: of the target, and of the distribution on PyPI.
         package: its module.
         extra: of ocr-trt, that installs it.
-        refused: options of a build that it does not have, and why.
+        refused: names of options that the other packages have and it has not, and why.
         runs_on: whether it runs on GPUs of a compute capability.
     """
 
     precisions = ("fp32", "bf16", "fp16", "int8")
     suffix = ".plan"
-    takes_options = True
 
     def __init__(
         self,
@@ -51,9 +51,11 @@ class NvidiaBackend(Backend):
         runs_on: Callable[[tuple[int, int]], bool] = lambda capability: True,
     ) -> None:
         self.name, self._runs_on = name, runs_on
-        self._package, self._extra, self._refused = package, extra, refused or {}
-        self.takes_plugins = package == "tensorrt"
-        self._builds_without_gpu = self.for_named_gpus = not self.takes_plugins
+        self._package, self._extra, self.refused_options = package, extra, refused or {}
+        names = option_names(NvidiaOptions)
+        self.option_names = tuple(name for name in names if name not in self.refused_options)
+        # TensorRT for RTX compiles for named GPUs; TensorRT times kernels on the GPU that is here.
+        self._builds_without_gpu = package == "tensorrt_rtx"
         self.times_kernels = not self._builds_without_gpu
 
     def availability(self) -> Availability:
@@ -101,29 +103,32 @@ class NvidiaBackend(Backend):
         """Whether the GPU here is one of those named, or 8.0 and up if none was."""
         if not self.availability().can_run:
             return False
-        if not self.for_named_gpus:
+        if not self._builds_without_gpu:
             return True
         own, named = gpu_here().compute_capability, settings.get("compute_capabilities")
         if isinstance(named, list) and named:
             return own in named
         return _numbers(own) >= (8, 0)
 
-    def check_plugins(self) -> None:
-        """See whether there is what makes kernels, and what takes them."""
-        if not self.takes_plugins:
-            super().check_plugins()
+    def options_from(self, options: Mapping[str, str]) -> NvidiaOptions:
+        """Parse the options that this package has; the others keep their defaults.
+
+        Raises:
+            UserError: a value is wrong.
+        """
+        own = {n: text for n, text in options.items() if n not in self.refused_options}
+        return parse_options(NvidiaOptions, own)
+
+    def check_options(self, options: Mapping[str, str]) -> None:
+        """Check values, and for plugins that TensorRT and NVRTC are new enough and installed."""
+        if not self.options_from(options).plugins:
+            return
         if plugin_module() is None:
             raise TargetMissingError(
-                "--plugins needs TensorRT 10.9 or later: pip install --upgrade 'ocr-trt[gpu,cuda]'"
+                "option plugins needs TensorRT 10.9 or later: "
+                "pip install --upgrade 'ocr-trt[gpu,cuda]'"
             )
         nvrtc_version()
-
-    def check_options(self, options: NvidiaOptions) -> None:
-        """Refuse what this builder does not have."""
-        for name in changed(options):
-            if name in self._refused:
-                option = name.replace("_", "-")
-                raise UserError(f"--trt {option}: {self.name} {self._refused[name]}; leave it out")
 
     def needs(self) -> GraphNeeds:
         """Deconvolutions have no int8 kernels; attention is fused in 16 bits only."""
@@ -141,29 +146,29 @@ class NvidiaBackend(Backend):
     def built_with(self, settings: BuildSettings) -> dict[str, Any]:
         """Return what decides later whether a plan can be loaded, and what else was asked for."""
         gpu = None if self._builds_without_gpu else self._gpu()
+        options = self.options_from(settings.options)
         return {
-            "compute_capabilities": list(settings.compute_capabilities)
-            if self.for_named_gpus
-            else [],
-            "plugins": settings.plugins and self.takes_plugins,
-            "options": changed(settings.options),
+            "compute_capabilities": list(options.compute_capability),
+            "plugins": options.plugins,
+            "options": options.changed(),
             **({} if gpu is None else {"gpu": asdict(gpu)}),
         }
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Call NVIDIA's builder."""
         self._check_availability()
-        if not self.takes_plugins:
-            settings = replace(settings, plugins=False)
-        if not self.for_named_gpus:
-            settings = replace(settings, compute_capabilities=())
-        gpu = self._gpu()
+        gpu, options = self._gpu(), self.options_from(settings.options)
         timings = None
-        if gpu is not None and settings.options.timing_cache and not self._builds_without_gpu:
+        if gpu is not None and options.timing_cache and not self._builds_without_gpu:
             timings = cache_root() / "timing" / f"{self._words(gpu)}.cache"
-        can_load = self.can_run(settings)
-        builder = Builder(module=self._package, can_load=can_load, timing_cache=timings)
-        build_in_child(builder, model, plan, settings)
+        builder = Builder(
+            module=self._package,
+            max_batch=settings.max_batch,
+            options=options,
+            can_load=self.can_run(settings),
+            timing_cache=timings,
+        )
+        build_in_child(builder, model, plan)
 
     def _words(self, gpu: Gpu) -> str:
         words = f"{self.name} {self.availability().version} {gpu.name}"

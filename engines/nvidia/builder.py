@@ -9,23 +9,24 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
 
 from ...common.onnx_files import as_file
 from ...errors import EngineBuildError, InputFileError, TargetMissingError
-from ..base import BuildSettings
 from .builder_child import MISSING, NOT_WRITTEN, WRONG_INPUT
 from .mark_plugins import mark_plugins
+from .options import NvidiaOptions
 
 _TIMEOUT = 3600  # seconds
+_CHILD = "ocr_trt.engines.nvidia.builder_child"
 
 
-def _in_child(order: dict[str, object]) -> subprocess.CompletedProcess[str]:
-    """Start a child on an order and wait for it."""
-    command = [sys.executable, "-m", "ocr_trt.engines.nvidia.builder_child", json.dumps(order)]
+def _in_child(order: dict[str, object], child: str = _CHILD) -> subprocess.CompletedProcess[str]:
+    """Run the child module on an order and wait until it ends."""
+    command = [sys.executable, "-m", child, json.dumps(order)]
     try:
         return subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT
@@ -38,44 +39,47 @@ def _in_child(order: dict[str, object]) -> subprocess.CompletedProcess[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Builder:
-    """One of NVIDIA's builders, on this machine.
+    """One of NVIDIA's builders on this machine, and what it is told for one build.
 
     Attributes:
         module: "tensorrt" or "tensorrt_rtx".
+        max_batch: images that the plan accepts at once.
+        options: the target's own.
         can_load: plans for the GPU that is here can be loaded, and their layers be listed in a file
             beside them, ``<plan's stem>.layers.json``.
         timing_cache: a file that remembers how fast kernels were.
     """
 
     module: str
+    max_batch: int = 1
+    options: NvidiaOptions = field(default_factory=NvidiaOptions)
     can_load: bool = False
     timing_cache: Path | None = None
 
 
-def build_in_child(
-    builder: Builder, model: onnx.ModelProto, plan: Path, settings: BuildSettings
-) -> None:
+def build_in_child(builder: Builder, model: onnx.ModelProto, plan: Path) -> None:
     """Build a plan in a child process.
 
     Args:
         builder: whose.
         model: quantized graph, functions and all.
         plan: file to write.
-        settings: profiles, options and GPUs to build for.
 
     Raises:
         EngineBuildError: the builder refused the graph, logged an error, crashed or took an hour.
         OSError: the plan cannot be written.
     """
-    model, plugins = mark_plugins(model) if settings.plugins else (model, 0)
+    model, plugins = mark_plugins(model) if builder.options.plugins else (model, 0)
     with as_file(model) as path:
-        order_in_child(builder, {"model": str(path), "plugins": plugins}, plan, settings)
+        order_in_child(builder, {"model": str(path), "plugins": plugins}, plan)
 
 
 def order_in_child(
-    builder: Builder, content: dict[str, object], plan: Path, settings: BuildSettings
+    builder: Builder, content: dict[str, object], plan: Path, *, child: str = _CHILD
 ) -> None:
-    """Build a plan in a child process, of a network that ``builder_child`` makes of ``content``.
+    """Build a plan in a child process, of a network that the child makes of ``content``.
+
+    ``child``: a module that calls :func:`.builder_child.main`.
 
     Raises:
         InputFileError: the weights are not those of the network.
@@ -84,13 +88,12 @@ def order_in_child(
     order: dict[str, object] = {
         "module": builder.module,
         "plan": str(plan),
-        "max_batch": settings.max_batch,
-        "compute_capabilities": list(settings.compute_capabilities),
-        "options": settings.options.model_dump(),
+        "max_batch": builder.max_batch,
+        "options": builder.options.model_dump(),
         "can_load": builder.can_load,
         "timing_cache": None if builder.timing_cache is None else str(builder.timing_cache),
     }
-    done = _in_child(order | content)
+    done = _in_child(order | content, child)
     if done.returncode == NOT_WRITTEN:
         number = int(done.stderr.split()[-1])
         raise OSError(number, os.strerror(number), str(plan))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -17,9 +17,9 @@ from typing import Any
 from ...common.files import write_cache
 from ...errors import InputFileError, OcrTrtError
 from ...plugins.registration import register_plugins
-from .builder_options import NvidiaOptions
 from .features import features_of
 from .logger import errors_since, logger_of
+from .options import NvidiaOptions
 from .plan_layers import LAYERS_SUFFIX, inspected
 
 _MIB = 1 << 20
@@ -32,7 +32,7 @@ class _BuildError(Exception):
     pass
 
 
-def _set_compute_capabilities(trt: Any, config: Any, expected: list[str]) -> None:
+def _set_compute_capabilities(trt: Any, config: Any, expected: Sequence[str]) -> None:
     if not expected:
         return
     if not features_of(trt).names_gpus:
@@ -150,17 +150,18 @@ def _check_plugins(trt: Any, network: Any, expected: int) -> None:
     taken = kinds.count(trt.LayerType.PLUGIN_V3)
     if taken != expected:
         raise _BuildError(
-            f"plugins: TensorRT took {taken} of {expected} kernels; leave --plugins out"
+            f"plugins: TensorRT took {taken} of {expected} kernels; leave option plugins out"
         )
 
 
-def _fill(trt: Any, logger: Any, network: Any, order: dict[str, Any]) -> Any:
-    """Put into a network what is ordered; return what must live until it is built."""
-    if order["model"] is None:
-        from ..network.order import define_network  # a parser has no need of what it imports
+Fill = Callable[[Any, Any, dict[str, Any]], Any]
+"""Puts layers into an empty network (``trt``, network, order); returns what must live until the
+plan is built.
+"""
 
-        return define_network(trt, network, order["network"])
-    parser, found = _parse(trt, logger, network, order["model"])
+
+def _fill_from_onnx(trt: Any, network: Any, order: dict[str, Any]) -> Any:
+    parser, found = _parse(trt, logger_of(trt), network, order["model"])
     if found:
         raise _BuildError("; ".join(f"{node}: {reason}" for node, reason in found))
     if order["plugins"]:
@@ -168,7 +169,7 @@ def _fill(trt: Any, logger: Any, network: Any, order: dict[str, Any]) -> Any:
     return parser
 
 
-def _build(order: dict[str, Any]) -> tuple[bytes, str | None]:
+def _build(order: dict[str, Any], fill: Fill) -> tuple[bytes, str | None]:
     """Return the plan, and what its layers are, if it can be loaded here."""
     trt = _module(order)
     if order["plugins"]:
@@ -176,10 +177,11 @@ def _build(order: dict[str, Any]) -> tuple[bytes, str | None]:
     logger = logger_of(trt)
     builder = trt.Builder(logger)
     network = _empty_network(trt, builder)
-    _held = _fill(trt, logger, network, order)
+    _held = fill(trt, network, order)
     config = builder.create_builder_config()
-    _set_options(trt, config, NvidiaOptions.model_validate(order["options"]))
-    _set_compute_capabilities(trt, config, order["compute_capabilities"])
+    options = NvidiaOptions.model_validate(order["options"])
+    _set_options(trt, config, options)
+    _set_compute_capabilities(trt, config, options.compute_capability)
     _add_profiles(builder, network, config, order["max_batch"])
     with _timing_cache(config, logger, order["timing_cache"] and Path(order["timing_cache"])):
         plan = builder.build_serialized_network(network, config)
@@ -190,7 +192,7 @@ def _build(order: dict[str, Any]) -> tuple[bytes, str | None]:
     return plan, inspected(trt, plan) if order["can_load"] else None
 
 
-def main() -> int:
+def main(fill: Fill = _fill_from_onnx) -> int:
     """Do what the first argument, a JSON text, orders; errors go to stderr.
 
     Without a plan to write it only parses the graph, and prints what is refused as JSON.
@@ -200,7 +202,7 @@ def main() -> int:
         print(json.dumps(_refusals(order)))
         return 0
     try:
-        plan, layers = _build(order)
+        plan, layers = _build(order, fill)
     except (_BuildError, OcrTrtError) as error:
         print(error, file=sys.stderr)
         return WRONG_INPUT if isinstance(error, InputFileError) else REFUSED

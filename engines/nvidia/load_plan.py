@@ -105,7 +105,7 @@ def check_header(trt: Any, runtime: Any, plan: bytes, features: Features) -> Non
     ]
     raise InputFileError(
         f"TensorRT-RTX will not load the plan here: {', '.join(names) or 'it does not say why'}; "
-        f"{_REBUILD}, with --compute-capability if that names other GPUs than this one"
+        f"{_REBUILD}, with --option compute-capability if that names other GPUs than this one"
     )
 
 

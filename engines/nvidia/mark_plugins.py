@@ -30,7 +30,7 @@ def mark_plugins(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
             names = ", ".join(sorted(str(dtype) for dtype in dtypes))
             raise EngineBuildError(
                 f"plugins: no kernel of {node.op_type} takes {names}, but FLOAT or FLOAT16; choose "
-                "another --precision, or leave --plugins out"
+                "another --precision, or leave option plugins out"
             )
         node.attributes["plugin_namespace"] = ir.AttrString("plugin_namespace", DOMAIN)
         node.attributes["plugin_version"] = ir.AttrString("plugin_version", "1")

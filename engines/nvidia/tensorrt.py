@@ -4,4 +4,9 @@ from __future__ import annotations
 
 from .backend import NvidiaBackend
 
-BACKEND = NvidiaBackend(name="tensorrt", package="tensorrt", extra="gpu")
+BACKEND = NvidiaBackend(
+    name="tensorrt",
+    package="tensorrt",
+    extra="gpu",
+    refused={"compute-capability": "builds for the GPU it runs on"},
+)

@@ -14,10 +14,11 @@ BACKEND = NvidiaBackend(
     runs_on=lambda capability: capability in _BEFORE_12 or capability >= (12, 0),
     refused={
         "optimization": "builds the same plan at every level",
-        "hardware": "is told its GPUs by --compute-capability",
-        "version_compatible": "has no lean runtime",
+        "hardware": "builds for the GPUs that option compute-capability names",
+        "version-compatible": "has no lean runtime",
         "refit": "refits only plans that were built on a GPU",
         "strip": "leaves weights out only on a GPU",
-        "timing_cache": "times nothing",
+        "timing-cache": "times no kernels",
+        "plugins": "has no kernels of custom ops, it builds their function bodies",
     },
 )

@@ -165,8 +165,8 @@ CHANGES: dict[str, Callable[[BuildRequest], BuildRequest]] = {
     "ranges": with_ranges("{}"),
     "other ranges": with_ranges("{} "),
     "batch": with_settings(max_batch=2),
-    "GPUs": with_settings(compute_capabilities=("8.6",)),
-    "plugins": with_settings(plugins=True),
+    "GPUs": with_settings(options={"compute-capability": "8.6"}),
+    "plugins": with_settings(options={"plugins": "yes"}),
     "timing": lambda r: replace(r, latency=LatencySettings()),
 }
 

@@ -234,7 +234,7 @@ def test_nvidias_builder_takes_every_precision(
     elif precision == "fp16":
         model = autocast(model, peaks_of(model, batches)).model
     plan = tmp_path / "plan"
-    settings = BuildSettings(max_batch=4, compute_capabilities=(capability,))
+    settings = BuildSettings(max_batch=4, options={"compute-capability": capability})
     backend("tensorrt-rtx").build(model, plan, settings)
     assert plan.stat().st_size > 10_000
 

@@ -154,7 +154,7 @@ def builds(proto: onnx.ModelProto, folder: Path) -> str | None:
     from ocr_trt.engines.targets import backend
     from ocr_trt.errors import EngineBuildError
 
-    settings = BuildSettings(compute_capabilities=("8.9",))
+    settings = BuildSettings(options={"compute-capability": "8.9"})
     try:
         backend("tensorrt-rtx").build(proto, folder / "plan", settings)
     except EngineBuildError as error:

@@ -136,7 +136,7 @@ def test_int8_and_16_bits_meet_in_one_graph(
     from ocr_trt.engines.targets import backend
 
     for capability in ("8.6", "8.9", "12.0"):
-        settings = BuildSettings(compute_capabilities=(capability,))
+        settings = BuildSettings(options={"compute-capability": capability})
         backend("tensorrt-rtx").build(mixed.model, tmp_path / "plan", settings)
         assert (tmp_path / "plan").stat().st_size > 10_000
 

@@ -22,7 +22,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from ocr_trt.cli.app import app, spread_options
+from ocr_trt.cli.app import app
 from ocr_trt.cli.schema import Document, json_schema
 from ocr_trt.engines.bundle import file_entry, load_bundle
 from ocr_trt.engines.engine import engine_from_bundle
@@ -549,9 +549,9 @@ def test_build_refuses_a_wrong_spec(
         (["--precision", "fp32", "--role", "detector"], "is a spec: put role"),
         (["--precision", "fp32", "--output", "/proc/nothing"], "cannot be written"),
         (["--precision", "fp32", "--data", "nothing"], "nothing: no such folder"),
-        (["--precision", "fp32", "--compute-capability", "8.9"], "means nothing to openvino"),
-        (["--precision", "fp32", "--compute-capability", "foo"], "expected one such as 8.6"),
-        (["--precision", "fp32", "--plugins"], "openvino takes no kernels"),
+        (["--precision", "fp32", "--option", "workspace=512"], "add --target tensorrt"),
+        (["--precision", "fp32", "-O", "plugins=yes"], "openvino does not have it"),
+        (["--precision", "fp32", "-O", "plugins"], "expected NAME=VALUE"),
         (["--precision", "fp32", "--output", "x" * 300 + "/y"], "File name too long"),
     ],
 )
@@ -651,14 +651,6 @@ def test_stop_during_a_build_leaves_nothing(
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert list(output.iterdir()) == []
-
-
-def test_several_compute_capabilities_may_follow_one_option() -> None:
-    option = "--compute-capability"
-    assert spread_options(["build", "a.yaml", option, "8.6", "8.9", "12.0", "--json"]) == [
-        "build", "a.yaml", option, "8.6", option, "8.9", option, "12.0", "--json",
-    ]  # fmt: skip
-    assert spread_options(["build", option, "8.6", "a.yaml"]) == ["build", option, "8.6", "a.yaml"]
 
 
 def test_internal_errors_ask_for_a_report(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -38,7 +38,7 @@ def test_targets_are_the_files_of_the_folder() -> None:
 
 
 def test_unknown_target_is_refused_with_the_list() -> None:
-    with pytest.raises(UserError, match="no target 'cuda'; there are: onnxruntime, openvino"):
+    with pytest.raises(UserError, match=r"no target 'cuda'.*: onnxruntime, openvino"):
         backend("cuda")
     with pytest.raises(UserError):
         backend("base")
@@ -116,10 +116,10 @@ RTX = pytest.mark.skipif(
 
 
 @RTX
-@pytest.mark.parametrize("capabilities", [(), ("8.6",), ("8.6", "8.9", "12.0")])
-def test_rtx_builds_without_a_gpu(capabilities: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [{}, {"compute-capability": "8.6, 8.9,12.0"}])
+def test_rtx_builds_without_a_gpu(options: dict[str, str], tmp_path: Path) -> None:
     plan = tmp_path / "plan"
-    settings = BuildSettings(max_batch=4, compute_capabilities=capabilities)
+    settings = BuildSettings(max_batch=4, options=options)
     backend("tensorrt-rtx").build(MODEL, plan, settings)
     assert plan.stat().st_size > 1000
 
@@ -174,17 +174,17 @@ def test_a_crash_of_the_parser_is_an_answer(
 
 @RTX
 @pytest.mark.parametrize(
-    ("model", "capabilities", "message"),
+    ("model", "options", "message"),
     [
-        (BAD, (), "MaxPool"),
-        (MODEL, ("7.0",), "no compute capability 7.0; this builder knows 120, 121, 75"),
+        (BAD, {}, "MaxPool"),
+        (MODEL, {"compute-capability": "7.0"}, "no compute capability 7.0; .* 120, 121, 75"),
     ],
     ids=["an op it cannot", "a GPU it does not know"],
 )
 def test_what_the_builder_says_becomes_the_error(
-    model: onnx.ModelProto, capabilities: tuple[str, ...], message: str, tmp_path: Path
+    model: onnx.ModelProto, options: dict[str, str], message: str, tmp_path: Path
 ) -> None:
-    settings = BuildSettings(max_batch=1, compute_capabilities=capabilities)
+    settings = BuildSettings(options=options)
     with pytest.raises(EngineBuildError, match=message):
         backend("tensorrt-rtx").build(model, tmp_path / "plan", settings)
     assert not (tmp_path / "plan").exists()
@@ -196,17 +196,13 @@ def test_a_crash_of_the_builder_is_an_error_message(
     (tmp_path / "crashing_builder.py").write_text("import os; os.abort()")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(EngineBuildError, match="its builder crashed with signal 6"):
-        build_in_child(
-            Builder(module="crashing_builder"), MODEL, tmp_path / "plan", BuildSettings()
-        )
+        build_in_child(Builder(module="crashing_builder"), MODEL, tmp_path / "plan")
 
 
 @RTX
 def test_plan_that_cannot_be_written_is_no_fault_of_the_graph(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
-        build_in_child(
-            Builder(module="tensorrt_rtx"), MODEL, tmp_path / "gone" / "plan", BuildSettings()
-        )
+        build_in_child(Builder(module="tensorrt_rtx"), MODEL, tmp_path / "gone" / "plan")
     assert caught.value.filename == str(tmp_path / "gone" / "plan")
 
 

@@ -252,7 +252,7 @@ def test_recognizer_becomes_a_plan(
     type: Type, size: int, weights: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     path = tmp_path / "plan"
-    settings = BuildSettings(max_batch=4, compute_capabilities=("8.9",))
+    settings = BuildSettings(max_batch=4, options={"compute-capability": "8.9"})
     network = NetworkSettings(shape=SHAPE, type=type)
     plan_from_network("tensorrt-rtx", weights, path, network, settings)
     least = size * sum(array.size for array in weights.values() if array.ndim > 1)
@@ -310,8 +310,10 @@ def test_what_cannot_be_built_is_refused_before_it_is_tried(tmp_path: Path) -> N
     network, path = NetworkSettings(shape=SHAPE), tmp_path / "plan"
     with pytest.raises(UserError, match="openvino takes no networks; name one of tensorrt, ten"):
         plan_from_network("openvino", {}, path, network, BuildSettings())
-    with pytest.raises(UserError, match="leave them out"):
-        plan_from_network("tensorrt-rtx", {}, path, network, BuildSettings(plugins=True))
+    with pytest.raises(UserError, match=r"option plugins .* leave it out"):
+        plan_from_network(
+            "tensorrt-rtx", {}, path, network, BuildSettings(options={"plugins": "yes"})
+        )
     with pytest.raises(OutputError, match="is a folder"):
         plan_from_network("tensorrt-rtx", {}, tmp_path, network, BuildSettings())
     if not backend("tensorrt").availability().can_build:

@@ -10,15 +10,14 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
-from ocr_trt.engines.base import BuildSettings, BuiltWith
+from ocr_trt.engines.base import BuiltWith
 from ocr_trt.engines.nvidia.builder import Builder, build_in_child
-from ocr_trt.engines.nvidia.builder_options import NvidiaOptions, options_from
 from ocr_trt.engines.nvidia.device import Gpu
 from ocr_trt.engines.nvidia.features import Features, features_of
 from ocr_trt.engines.nvidia.load_plan import check_built_with, check_header, engine_from_plan
+from ocr_trt.engines.nvidia.options import NvidiaOptions
 from ocr_trt.engines.nvidia.plan_layers import EngineLayer, layers_from_file, not_in_int8
-from ocr_trt.engines.targets import backend
-from ocr_trt.errors import EngineBuildError, InputFileError, TargetMissingError, UserError
+from ocr_trt.errors import EngineBuildError, InputFileError, TargetMissingError
 
 PLAIN = Features(names_gpus=False, tells_validity=False, captures_itself=False)
 RTX = Features(names_gpus=True, tells_validity=True, captures_itself=True)
@@ -114,67 +113,28 @@ def test_reasons_of_rtx_are_told_in_words(tmp_path: Path) -> None:
         check_header(trt, Runtime(), b"", RTX)
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ([], NvidiaOptions()),
-        (["workspace=512", "optimization = 5"], NvidiaOptions(workspace=512, optimization=5)),
-        (["version-compatible=yes"], NvidiaOptions(version_compatible=True)),
-        (["hardware=ampere-plus", "strip=true"], NvidiaOptions(hardware="ampere-plus", strip=True)),
-    ],
-)
-def test_options_are_read(words: list[str], expected: NvidiaOptions) -> None:
-    assert options_from(words) == expected
-
-
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("fp16=yes", r"--trt fp16=yes: write NAME=VALUE, where NAME is one of workspace, "),
-        ("workspace", "write NAME=VALUE"),
-        ("workspace=1", "--trt workspace=1: .* greater than or equal to 64"),
-        ("optimization=fast", "--trt optimization=fast: .*integer"),
-        ("hardware=all", "--trt hardware=all: .*'same-gpu'"),
-    ],
-)
-def test_wrong_options_are_told(word: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        options_from([word])
-
-
-def test_options_that_a_target_does_not_have_are_refused() -> None:
-    rtx, plain = backend("tensorrt-rtx"), backend("tensorrt")
-    for target in (rtx, plain, backend("openvino")):
-        target.check_options(NvidiaOptions())
-    plain.check_options(NvidiaOptions(refit=True, version_compatible=True, optimization=5))
-    rtx.check_options(NvidiaOptions(workspace=256, sparse=True))
-    with pytest.raises(UserError, match="--trt version-compatible: tensorrt-rtx has no lean"):
-        rtx.check_options(NvidiaOptions(version_compatible=True))
-    with pytest.raises(UserError, match="--trt means nothing to openvino"):
-        backend("openvino").check_options(NvidiaOptions(workspace=256))
-
-
 def test_rtx_builds_with_options_and_two_profiles(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
     sizes = {}
     for most in (1, 8):
         plan = tmp_path / f"plan-{most}"
-        settings = BuildSettings(max_batch=most, options=NvidiaOptions(workspace=128, sparse=True))
-        build_in_child(Builder(module="tensorrt_rtx"), MODEL, plan, settings)
+        options = NvidiaOptions(workspace=128, sparse=True)
+        builder = Builder(module="tensorrt_rtx", max_batch=most, options=options)
+        build_in_child(builder, MODEL, plan)
         sizes[most] = plan.stat().st_size
     assert sizes[8] > sizes[1], "a profile for one image, and one for more"
 
 
 def test_a_builder_that_cannot_be_loaded_is_no_fault_of_the_graph(tmp_path: Path) -> None:
     with pytest.raises(TargetMissingError, match="no_such_builder cannot be loaded: No module"):
-        build_in_child(Builder(module="no_such_builder"), MODEL, tmp_path / "plan", BuildSettings())
+        build_in_child(Builder(module="no_such_builder"), MODEL, tmp_path / "plan")
 
 
 def test_an_option_that_the_builder_logs_as_an_error_fails_the_build(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
-    settings = BuildSettings(options=NvidiaOptions(version_compatible=True))
+    options = NvidiaOptions(version_compatible=True)
     with pytest.raises(EngineBuildError, match=r"(?i)version|lean"):
-        build_in_child(Builder(module="tensorrt_rtx"), MODEL, tmp_path / "plan", settings)
+        build_in_child(Builder(module="tensorrt_rtx", options=options), MODEL, tmp_path / "plan")
 
 
 FORMS = {

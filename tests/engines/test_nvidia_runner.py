@@ -221,7 +221,8 @@ def target(monkeypatch: pytest.MonkeyPatch) -> NvidiaBackend:
         "import_module",
         lambda name: trt if name == "tensorrt" else import_module(name),
     )
-    return NvidiaBackend(name="tensorrt", package="tensorrt", extra="gpu")
+    refused = {"compute-capability": "builds for the GPU it runs on"}
+    return NvidiaBackend(name="tensorrt", package="tensorrt", extra="gpu", refused=refused)
 
 
 def test_a_plan_of_this_machine_is_opened(
@@ -307,14 +308,12 @@ def test_a_gpu_that_a_target_does_not_run_on_is_told(target: NvidiaBackend) -> N
 def test_plans_for_other_gpus_are_built_and_not_run(target: NvidiaBackend) -> None:
     rtx = NvidiaBackend(name="tensorrt-rtx", package="tensorrt_rtx", extra="rtx")
     assert rtx.can_run(BuildSettings())
-    assert rtx.can_run(BuildSettings(compute_capabilities=("8.6", "8.9")))
-    assert not rtx.can_run(BuildSettings(compute_capabilities=("12.0",)))
+    assert rtx.can_run(BuildSettings(options={"compute-capability": "8.6,8.9"}))
+    for_blackwell = BuildSettings(options={"compute-capability": "12.0"})
+    assert not rtx.can_run(for_blackwell)
     assert rtx.can_run_built({"compute_capabilities": 7}), "a forged manifest"
-    assert target.can_run(BuildSettings(compute_capabilities=("12.0",))), "those are not for it"
-    assert (
-        target.built_with(BuildSettings(compute_capabilities=("12.0",)))["compute_capabilities"]
-        == []
-    )
+    assert target.can_run(for_blackwell), "that option is not for it"
+    assert target.built_with(for_blackwell)["compute_capabilities"] == []
 
 
 @pytest.mark.parametrize(

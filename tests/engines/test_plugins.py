@@ -11,13 +11,11 @@ import onnx
 import onnx.parser
 import pytest
 
-from ocr_trt.engines.base import BuildSettings
-from ocr_trt.engines.nvidia import backend as nvidia_backend
 from ocr_trt.engines.nvidia import builder
 from ocr_trt.engines.nvidia.builder_child import _BuildError, _check_plugins
 from ocr_trt.engines.nvidia.mark_plugins import mark_plugins
-from ocr_trt.engines.targets import backend
-from ocr_trt.errors import EngineBuildError, TargetMissingError, UserError
+from ocr_trt.engines.nvidia.options import NvidiaOptions
+from ocr_trt.errors import EngineBuildError
 from ocr_trt.plugins import max_pool_argmax_2d, max_unpool_2d
 
 
@@ -71,13 +69,13 @@ def test_builder_gets_a_marked_graph_only_where_kernels_are_expected(
 ) -> None:
     seen: list[tuple[dict[str, Any], onnx.ModelProto]] = []
 
-    def child(order: Any) -> subprocess.CompletedProcess[str]:
+    def child(order: Any, name: str) -> subprocess.CompletedProcess[str]:
         seen.append((json.loads(json.dumps(order)), onnx.load(order["model"])))
         return subprocess.CompletedProcess([], 0, "", "")
 
     monkeypatch.setattr(builder, "_in_child", child)
-    settings = BuildSettings(plugins=expected)
-    builder.build_in_child(builder.Builder(module="tensorrt"), graph(), tmp_path / "plan", settings)
+    told = builder.Builder(module="tensorrt", options=NvidiaOptions(plugins=expected))
+    builder.build_in_child(told, graph(), tmp_path / "plan")
     ((order, model),) = seen
     assert order["plugins"] == (2 if expected else 0)
     assert bool(marks(model)["MaxUnpool2d"]) == expected
@@ -102,13 +100,3 @@ def test_a_body_where_a_kernel_was_asked_for_is_refused() -> None:
     _check_plugins(Layers, Layers("plugin", "activation", "plugin"), 2)
     with pytest.raises(_BuildError, match="took 1 of 2 kernels"):
         _check_plugins(Layers, Layers("plugin", "activation"), 2)
-
-
-def test_what_kernels_need_is_checked_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="openvino takes no kernels"):
-        backend("openvino").check_plugins()
-    with pytest.raises(UserError, match="tensorrt-rtx takes no kernels"):
-        backend("tensorrt-rtx").check_plugins()
-    monkeypatch.setattr(nvidia_backend, "plugin_module", lambda: None)
-    with pytest.raises(TargetMissingError, match=r"pip install .*ocr-trt\[gpu,cuda\]"):
-        backend("tensorrt").check_plugins()

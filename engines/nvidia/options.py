@@ -1,0 +1,54 @@
+"""The build options of NVIDIA's builders: ``ocr-trt build --option NAME=VALUE``."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from ...common.frozen_model import StrictModel
+
+_CAPABILITY = re.compile(r"\d{1,2}\.\d")
+
+
+def _capabilities(value: Any) -> Any:
+    """Split "8.6,8.9", and leave out what is named twice."""
+    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    for name in names:
+        if not _CAPABILITY.fullmatch(name):
+            raise ValueError(
+                f"expected compute capabilities with commas between them, such as 8.6,8.9,12.0; "
+                f"{name!r} is none"
+            )
+    return tuple(dict.fromkeys(names))
+
+
+class NvidiaOptions(StrictModel):
+    """Options of a build; the defaults suit an engine that runs where it was built."""
+
+    workspace: int = Field(4096, ge=64, le=1 << 20)
+    """MiB that a layer may use as scratch memory. Under 64 common convolutions find no kernel."""
+    optimization: int = Field(3, ge=0, le=5)
+    """How long the builder looks for fast kernels."""
+    hardware: Literal["same-gpu", "same-compute-capability", "ampere-plus"] = "same-gpu"
+    """Which GPUs the plan is for, beside the one it is built on. More of them: fewer kernels."""
+    version_compatible: bool = False
+    """Let later versions of TensorRT run the plan. It then has code in it that runs on the host."""
+    refit: bool = False
+    """Let weights be replaced later; keeps the builder from using their values."""
+    strip: bool = False
+    """Leave the weights out of the plan; loading takes them from the bundle's ONNX."""
+    sparse: bool = False
+    """Use kernels for weights of which two in four are zero."""
+    timing_cache: bool = True
+    """Remember how fast kernels were, for later builds by the same version on the same GPU."""
+    plugins: bool = False
+    """Use the CUDA kernels of custom ops in place of their function bodies."""
+    compute_capability: Annotated[tuple[str, ...], BeforeValidator(_capabilities)] = ()
+    """GPUs to build for, such as 8.6,8.9; empty: all that the builder chooses by default."""
+
+    def changed(self) -> dict[str, int | str | bool]:
+        """Return what differs from the defaults, without what manifests state by itself."""
+        own = {"plugins", "compute_capability"}
+        return self.model_dump(exclude_defaults=True, exclude=own)
