@@ -20,7 +20,7 @@ from ..measure.peaks import Peaks, measured_peaks
 from ..measure.work import GraphWork, graph_work
 from .results import ModelReport, Report
 from .roofline import LayerRow, Roofline
-from .roofline_words import why_not_faster
+from .roofline_diagnosis import why_not_faster
 
 _Times = dict[tuple[str, int], tuple[LayerTime, ...]]
 """By label of the engine and batch size."""

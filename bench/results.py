@@ -87,6 +87,11 @@ class ModelReport(FrozenModel):
     worst: tuple[Sample, ...] = ()
 
     @property
+    def title(self) -> str:
+        """The name as a heading."""
+        return f"{self.name}, end to end" if self.role == "end-to-end" else self.name
+
+    @property
     def batches(self) -> tuple[int, ...]:
         """Batch sizes at which anything was measured, ascending."""
         return tuple(sorted({s.batch for row in self.systems for s in row.latencies}))
@@ -95,6 +100,15 @@ class ModelReport(FrozenModel):
     def engines(self) -> tuple[SystemRow, ...]:
         """The rows of engines."""
         return tuple(row for row in self.systems if row.kind == "engine")
+
+    @property
+    def unit(self) -> str:
+        """What is counted as one sample."""
+        return "words" if self.role == "recognizer" else "images"
+
+    def short_label(self, row: SystemRow) -> str:
+        """Return the label of a system without the model's name."""
+        return row.label.removeprefix(f"{self.name} ")
 
     def speedup(self, row: SystemRow, batch: int) -> float | None:
         """Return the ratio of the baseline's median latency to this system's."""

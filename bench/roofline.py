@@ -14,6 +14,11 @@ from ..common.frozen_model import FrozenModel
 from ..engines.manifest import Precision
 
 
+def percent(share: float) -> str:
+    """Return a share as a whole percentage."""
+    return f"{100 * share:.0f} %"
+
+
 class LayerRow(FrozenModel):
     """One layer of a plan, in its place in the roofline."""
 

@@ -13,7 +13,7 @@ from .gate import fail_if_broken, gate_from
 from .options import DataFolder, Json, Trust, Verbose
 
 if TYPE_CHECKING:
-    from ..bench.results import ModelReport, Report
+    from ..bench.results import Report
     from ..measure.load import LoadSettings
 
 
@@ -140,50 +140,28 @@ def _load_settings(
 
 
 def _print_definitions(found: Report) -> None:
-    from ..bench.report import definitions_of
+    from ..bench.definitions import definitions_of
 
     for line in definitions_of(found):
         print(f"- {line}")
 
 
-def _print_load(model: ModelReport) -> None:
-    from ..bench.load_report import CLOSED_HEADER, OPEN_HEADER, closed_rows, has_load, open_rows
-
-    if has_load(model):
-        print_table(f"{model.name}: load, by clients", CLOSED_HEADER, closed_rows(model))
-        print_table(f"{model.name}: load, by rate of requests", OPEN_HEADER, open_rows(model))
-
-
 def print_report(found: Report) -> None:
-    """Print latencies, loads and accuracies of every model."""
-    from ..bench.pipeline_report import PIPELINE_HEADER, pipeline_rows
-    from ..bench.report import (
-        LATENCY_HEADER,
-        accuracy_header,
-        accuracy_rows,
-        accuracy_title,
-        latency_rows,
-    )
-    from ..bench.roofline_words import reasons
+    """Print speed and accuracy of every model, and a summary of every engine."""
+    from ..bench.report import overview
+    from ..bench.roofline_diagnosis import reasons
     from ..bench.summary import summaries
 
     for model in found.parts:
-        shape = "x".join(map(str, model.input_shape))
-        if model.role != "end-to-end":
-            print_table(f"{model.name}: latency at {shape}", LATENCY_HEADER, latency_rows(model))
-        _print_load(model)
-        if rows := pipeline_rows(model):
-            title = f"{model.name}: whole images, ms per image"
-            print_table(title, PIPELINE_HEADER, rows)
-        if rows := accuracy_rows(model):
-            title = f"{model.name}: {accuracy_title(model).lower()}"
-            print_table(title, accuracy_header(model), rows)
+        for table in (table for section in overview(model) for table in section.tables):
+            title = f"{table.title[0].lower()}{table.title[1:]}"
+            print_table(f"{model.name}: {title}", table.header, table.rows)
         for row in model.systems:
             if row.note:
                 print(f"{row.label}: {row.note}")
     for each in summaries(found) if found.data else ():
         print(f"{each.label}: {each.verdict} {each.figures} {each.sureness}".rstrip())
-    for line in reasons(found):
+    for line in reasons(found.models):
         print(line)
     for note in found.notes:
         print(f"note: {note}")

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..report.sections import Table
+
 if TYPE_CHECKING:
     from ..common.progress import Advance
 
@@ -33,24 +35,21 @@ def plain(text: str) -> str:
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; the first column is a name, numbers stand at the right."""
+    """Print a table; the first column is a name, and numbers are aligned at the right."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as RichTable
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", title_style="bold", header_style="")
-    body = [["" if cell is None else plain(str(cell)) for cell in row] for row in rows]
-    for index, name in enumerate(header):
-        cells = [row[index] for row in body]
-        numeric = bool(cells) and all(
-            not cell or cell[0].isdigit() or cell[0] in "+-" for cell in cells
-        )
-        justify: Literal["left", "right"] = "right" if numeric and index else "left"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=index == 0)
-    for row in body:
-        table.add_row(*map(Text, row))  # plain: cells may hold brackets
+    body = (("" if cell is None else plain(str(cell)) for cell in row) for row in rows)
+    table = Table(title=title, header=tuple(header), rows=tuple(map(tuple, body)))
+    shown = RichTable(title=Text(title), title_justify="left", title_style="bold", header_style="")
+    for index, (name, column) in enumerate(zip(table.header, table.columns, strict=True)):
+        justify: Literal["left", "right"] = "right" if column == "number" else "left"
+        shown.add_column(name, justify=justify, overflow="fold", no_wrap=index == 0)
+    for row in table.rows:
+        shown.add_row(*map(Text, row))  # Text: a cell may contain rich's markup in brackets
     width = None if sys.stdout.isatty() else 132
-    Console(width=width, highlight=False).print(table)
+    Console(width=width, highlight=False).print(shown)
 
 
 class ConsoleReporter:

@@ -1,14 +1,16 @@
-"""Pages from templates, which share the style beside this file."""
+"""Render the templates of reports; the style and the macros for sections are in this folder."""
 
 from __future__ import annotations
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from .sections import markdown_table
+
 
 def render(name: str, *, escape: bool, package: str = __package__, **values: object) -> str:
-    """Fill in a template of a package.
+    """Render the template ``name`` of a package with ``values``.
 
-    ``escape``: for HTML, so that no text can become markup.
+    ``escape``: whether to escape values for HTML, so that no text becomes markup.
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader(__package__, ".")]),
@@ -17,4 +19,5 @@ def render(name: str, *, escape: bool, package: str = __package__, **values: obj
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["markdown_table"] = markdown_table
     return environment.get_template(name).render(**values)

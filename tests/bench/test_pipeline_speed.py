@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ocr_trt.bench import pipeline_speed as module
-from ocr_trt.bench.pipeline_report import pipeline_plot, pipeline_rows, pipeline_words
+from ocr_trt.bench.pipeline_section import pipeline_section
 from ocr_trt.bench.pipeline_speed import Pipeline, pipeline_speeds
 from ocr_trt.bench.results import ModelReport, PipelineSpeed, SystemRow
 from ocr_trt.common.progress import SilentReporter
@@ -114,10 +114,14 @@ def test_the_report_shows_them() -> None:
         SystemRow(label="a", kind="engine", pipeline=(one, two)),
     )
     model = ModelReport(name="m", role="end-to-end", input_shape=(3, 8, 8), systems=rows)
-    assert [row[:5] for row in pipeline_rows(model)] == [
-        ["tf", "1", "2.00", "1.00x", "500.0"],
-        ["a", "1", "2.00", "1.00x", "500.0"],
-        ["a", "2", "5.00", "2.50x", "-"],
+    section = pipeline_section(model)
+    assert section is not None
+    (table,) = section.tables
+    assert [row[:5] for row in table.rows] == [
+        ("tf", "1", "2.00", "1.00x", "500.0"),
+        ("a", "1", "2.00", "1.00x", "500.0"),
+        ("a", "2", "5.00", "2.50x", "-"),
     ]
-    assert "a: decode 0.0 ms, prepare 1.0 ms" in pipeline_words(model)
-    assert pipeline_plot(model).startswith("<svg")
+    assert section.plot is not None
+    assert "a: decode 0.0 ms, prepare 1.0 ms" in section.plot.words
+    assert section.plot.draw().startswith("<svg")

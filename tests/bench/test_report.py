@@ -8,14 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocr_trt.bench.report import (
-    FILES,
-    LATENCY_HEADER,
-    accuracy_rows,
-    latency_rows,
-    without_images,
-    write_report,
-)
+from ocr_trt.bench.accuracy_section import accuracy_table
+from ocr_trt.bench.latency_section import latency_table
+from ocr_trt.bench.report import FILES, without_images, write_report
 from ocr_trt.bench.results import Breakdown, ModelReport, Report, StratumRow, SystemRow
 from ocr_trt.bench.worst import worst_samples
 from ocr_trt.errors import OutputError
@@ -103,15 +98,18 @@ def test_speedup_is_the_ratio_of_medians() -> None:
     (model,) = report().models
     assert model.speedup(model.systems[3], 1) == pytest.approx(5.0)
     assert model.speedup(model.systems[4], 1) is None
-    assert [row[-1] for row in latency_rows(model)] == ["1.00x", "1.25x", "0.80x", "5.00x"]
-    assert accuracy_rows(model)[0] == ["tensorflow", "5", "84.70", "-", "90.00", "80.00"]
+    assert [row[-1] for row in latency_table(model).rows] == ["1.00x", "1.25x", "0.80x", "5.00x"]
+    assert accuracy_table(model).rows[0] == (
+        *("tensorflow", "5", "84.70", "-", "90.00", "80.00"),
+    )
 
 
 def test_too_few_queries_leave_a_dash_for_p99() -> None:
     (model,) = report().models
-    column = LATENCY_HEADER.index("p99 ms")
+    table = latency_table(model)
+    column = table.header.index("p99 ms")
     assert stats(20).p99 is None
-    assert [row[column] for row in latency_rows(model)] == ["-"] * 4
+    assert [row[column] for row in table.rows] == ["-"] * 4
 
 
 class Checker(HTMLParser):
@@ -151,7 +149,7 @@ def test_reports_are_written_and_the_page_stands_alone(tmp_path: Path) -> None:
     assert row in markdown
     assert "| 1 to 3 | 7 | 12.50 |" in markdown
     closed = "| det openvino int8 | 1 | 2 | 20.00 | 40.00 | - | 40.00 | 3 | 50.0 |"
-    opened = "| tensorflow | 4 | 1 | 550.00 | 800.00 | - | 800.00 | 4 | no, 3 wait |"
+    opened = "| tensorflow | 4 | 1 | 550.00 | 800.00 | - | 800.00 | 4 | no, 3 waiting |"
     assert closed in markdown
     assert opened in markdown
     for line in (closed, opened):
@@ -163,7 +161,7 @@ def test_reports_are_written_and_the_page_stands_alone(tmp_path: Path) -> None:
     ):
         assert told in text
         assert told in markdown
-    assert "1 are shown, the worst first; 30 are not" in text
+    assert "The 1 worst are shown; 30 more are not." in text
     assert Report.model_validate(json.loads((tmp_path / "report" / "report.json").read_text())) == (
         report()
     )

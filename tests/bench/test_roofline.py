@@ -12,14 +12,12 @@ from ocr_trt.bench.layer_rooflines import layer_rows
 from ocr_trt.bench.report import write_report
 from ocr_trt.bench.results import Report
 from ocr_trt.bench.roofline import LayerRow, Roofline
-from ocr_trt.bench.roofline_plot import roofline_plot
-from ocr_trt.bench.roofline_words import (
-    LAYER_HEADER,
-    RATE_HEADER,
-    layer_cells,
-    rate_rows,
+from ocr_trt.bench.roofline_diagnosis import why_not_faster
+from ocr_trt.bench.roofline_section import (
+    layer_table,
+    rate_table,
+    roofline_plot,
     roofline_words,
-    why_not_faster,
 )
 from ocr_trt.builder import BuildRequest, build
 from ocr_trt.common.progress import SilentReporter
@@ -143,11 +141,11 @@ def test_what_makes_the_figures_doubtful_is_said() -> None:
 
 
 def test_cells_plot_and_its_words() -> None:
-    cells = layer_cells(FOUND)
-    assert [len(each) for each in cells] == [len(LAYER_HEADER)] * 4
-    assert cells[0] == [
+    table = layer_table(FOUND)
+    assert [len(row) for row in table.rows] == [len(table.header)] * 4
+    assert table.rows[0] == (
         "1. net/conv_a", "Convolution", "int8", "5.00", "50 %", "800", "1.0", "800", "4.00", "80 %",
-    ]  # fmt: skip
+    )  # fmt: skip
     assert "net/conv_a: 800 FLOP per byte, 160 GFLOP/s" in roofline_words(FOUND, PEAKS)
     assert "concat" not in roofline_words(FOUND, PEAKS)
     assert roofline_plot(FOUND, PEAKS).startswith("<svg")
@@ -194,9 +192,9 @@ def test_a_comparison_with_rooflines(
         assert found.flops == sum(layer.flops for layer in found.layers)
         assert "GFLOP/s" in found.why
     assert [each.layers for each in engines["onnxruntime"].rooflines] == [()] * len(batches)
-    rows = rate_rows(model, report.peaks)
-    assert {len(each) for each in rows} == {len(RATE_HEADER)}
-    assert len(rows) == len(batches) * len(model.systems)
+    rates = rate_table(model, report.peaks)
+    assert {len(each) for each in rates.rows} == {len(rates.header)}
+    assert len(rates.rows) == len(batches) * len(model.systems)
     for file in write_report(report, tmp_path / "report"):
         text = file.read_text("utf-8")
         assert engines["openvino"].rooflines[0].why in unescape(text)

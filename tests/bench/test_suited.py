@@ -18,9 +18,9 @@ from ocr_trt.spec import RecognizerSpec
 
 
 @pytest.fixture
-def detector(expected: BuildRequest) -> Bundle:
+def detector(build_request: BuildRequest) -> Bundle:
     """Of three convolutions, batch 1."""
-    return load_bundle(build(expected)[0].folder)
+    return load_bundle(build(build_request)[0].folder)
 
 
 def as_recognizer(bundle: Bundle, spec: RecognizerSpec) -> Bundle:

@@ -27,8 +27,8 @@ def test_published_schema_is_that_of_the_code(document: Document) -> None:
 
 
 @pytest.fixture
-def manifest(expected: BuildRequest) -> dict[str, Any]:
-    (result,) = build(expected)
+def manifest(build_request: BuildRequest) -> dict[str, Any]:
+    (result,) = build(build_request)
     found: dict[str, Any] = json.loads((result.folder / "manifest.json").read_text("utf-8"))
     assert {"calibration", "verdict", "int8_share"} <= found.keys()
     spec = yaml.safe_load((result.folder / "spec.yaml").read_text("utf-8"))

@@ -1,9 +1,10 @@
-"""The whole pipeline's speed in a report: table, image, words."""
+"""The speed of whole images, from file to text, as a section of the report."""
 
 from __future__ import annotations
 
 from ..pipeline.clock import STAGES, Stage
 from ..report.plots import INK, WIDTH, plain_axes, svg_text
+from ..report.sections import Plot, Section, Table, table_section
 from .results import ModelReport, PipelineSpeed, SystemRow
 
 _NAMES: dict[Stage, str] = {
@@ -20,35 +21,58 @@ _COLORS = (
     *("#bdbdbd", "#9ecae1", "#2171b5", "#6baed6"),
     *("#c7e9c0", "#fdd0a2", "#d94801", "#fdae6b"),
 )
-PIPELINE_HEADER = (
-    *("system", "workers", "images/s", "speed-up", "ms"),
-    *(_NAMES[stage] for stage in STAGES),
-)
+
+
+def pipeline_section(model: ModelReport) -> Section | None:
+    """Return how fast whole images are read; None if that was not measured."""
+    table = pipeline_table(model)
+    if not table.rows:
+        return None
+    bars = [
+        f"{row.label}: "
+        + ", ".join(f"{_NAMES[stage]} {speed.stages[stage]:.1f} ms" for stage in STAGES)
+        for row, speed in _speeds(model)
+        if speed.stages
+    ]
+    words = f"Stacked bars of the time per image by stage. {'; '.join(bars)}."
+    return table_section(table, Plot(draw=lambda: pipeline_plot(model), words=words))
 
 
 def _speeds(model: ModelReport) -> list[tuple[SystemRow, PipelineSpeed]]:
     return [(row, speed) for row in model.systems for speed in row.pipeline]
 
 
-def pipeline_rows(model: ModelReport) -> list[list[str]]:
-    """Return the cells of the table: a row per system and number of workers."""
+def pipeline_table(model: ModelReport) -> Table:
+    """Return one row per system and number of workers."""
     base = next((s for row, s in _speeds(model) if row.kind == "baseline"), None)
-    return [
-        [
+    rows = (
+        (
             *(row.label, str(speed.workers), f"{speed.throughput:.2f}"),
             "-" if base is None else f"{speed.throughput / base.throughput:.2f}x",
-            *(
-                (f"{1000 / speed.throughput:.1f}", *(f"{speed.stages[s]:.1f}" for s in STAGES))
-                if speed.stages
-                else ("-",) * (1 + len(STAGES))
-            ),
-        ]
+            *_stage_cells(speed),
+        )
         for row, speed in _speeds(model)
-    ]
+    )
+    return Table(
+        title="Whole images, ms per image",
+        header=(
+            *("system", "workers", "images/s", "speedup", "ms"),
+            *(_NAMES[stage] for stage in STAGES),
+        ),
+        rows=tuple(rows),
+        key="speedup",
+    )
+
+
+def _stage_cells(speed: PipelineSpeed) -> tuple[str, ...]:
+    """Return the time per image, in all and by stage; several workers have no stages."""
+    if not speed.stages:
+        return ("-",) * (1 + len(STAGES))
+    return f"{1000 / speed.throughput:.1f}", *(f"{speed.stages[stage]:.1f}" for stage in STAGES)
 
 
 def pipeline_plot(model: ModelReport) -> str:
-    """Draw where the time of an image goes, a bar per system, as SVG text."""
+    """Draw the time of each stage of an image, one bar per system, as SVG."""
     from matplotlib.figure import Figure
 
     shown = [(row, speed) for row, speed in _speeds(model) if speed.stages][::-1]
@@ -64,14 +88,3 @@ def pipeline_plot(model: ModelReport) -> str:
     figure.legend(loc="outside upper left", ncols=4, fontsize=9, frameon=False, labelcolor=INK)
     plain_axes(axes)
     return svg_text(figure)
-
-
-def pipeline_words(model: ModelReport) -> str:
-    """Say what the plot shows."""
-    told = [
-        f"{row.label}: "
-        + ", ".join(f"{_NAMES[stage]} {speed.stages[stage]:.1f} ms" for stage in STAGES)
-        for row, speed in _speeds(model)
-        if speed.stages
-    ]
-    return f"Stacked bars of the time per image by stage. {'; '.join(told)}."

@@ -1,0 +1,186 @@
+"""Rooflines as sections of the report: what the machine can do, and what each engine reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..measure.peaks import Peaks
+from ..report.plots import INK, WIDTH, plain_axes, svg_text
+from ..report.sections import Plot, Section, Table
+from .results import ModelReport, SystemRow
+from .roofline import LayerRow, Roofline, percent
+
+_COLORS = {"int8": "#2171b5", "bf16": "#238b45", "fp16": "#238b45", "fp32": "#d94801"}
+_LARGEST = 400
+"""Square points of the slowest layer."""
+_NUMBERED = 5
+"""Layers whose number is in the plot."""
+_SHOWN = 10
+"""Layers in the table."""
+_CAPTION = (
+    "Every layer that computes products. Its area is its time, its color its precision, and its "
+    "number its row in the table below."
+)
+
+
+def roofline_sections(model: ModelReport, peaks: Peaks) -> Iterator[Section]:
+    """Yield what every system reached, then the layers of each engine at each batch size."""
+    table = rate_table(model, peaks)
+    if not table.rows:
+        return
+    values = "; ".join(f"{name}: {value}" for name, value in peak_cells(peaks))
+    yield Section(
+        title=table.title,
+        texts=(f"{values}. Measured with {peaks.measured_with}.",),
+        tables=(table,),
+    )
+    for row in model.systems:
+        for found in row.rooflines:
+            yield _layer_section(row, found, peaks)
+
+
+def _layer_section(row: SystemRow, found: Roofline, peaks: Peaks) -> Section:
+    table = layer_table(found)
+    return Section(
+        title=f"Why {row.label} is not faster at batch {found.batch}",
+        lead=found.why,
+        plot=Plot(draw=lambda: roofline_plot(found, peaks), words=roofline_words(found, peaks)),
+        caption=_CAPTION,
+        tables=(table,) if table.rows else (),
+    )
+
+
+def peak_cells(peaks: Peaks) -> list[tuple[str, str]]:
+    """Return names and values of the peaks."""
+    return [
+        *((f"{name}, GFLOP/s", f"{rate / 1e9:.0f}") for name, rate in peaks.flops.items()),
+        ("fp32 matrix product of NumPy, GFLOP/s", f"{peaks.matrix_product / 1e9:.0f}"),
+        ("memory, GB/s", f"{peaks.memory / 1e9:.1f}"),
+    ]
+
+
+def rate_table(model: ModelReport, peaks: Peaks) -> Table:
+    """Return the share of the peak that each system reached, by batch size.
+
+    The model and its fp32 graph are credited with the FLOPs of the engine.
+    """
+    rows = []
+    for row in model.systems:
+        own = {each.batch: each for each in row.rooflines}
+        for stats in row.latencies:
+            found = own.get(stats.batch) or _first(model, stats.batch)
+            if found is None:
+                continue
+            precision = found.precision if row.kind == "engine" else "fp32"
+            rate = 1000 * found.flops / stats.p50  # p50 is in milliseconds
+            peak = found.peak if row.kind == "engine" else peaks.flops.get(precision)
+            reached = percent(rate / peak) if peak else "-"
+            times = (str(stats.batch), f"{stats.p50:.2f}", f"{rate / 1e9:.0f}")
+            rows.append((row.label, *times, precision, reached))
+    return Table(
+        title="Speed against the peaks of this machine",
+        header=("system", "batch", "p50 ms", "GFLOP/s", "peak", "reached"),
+        rows=tuple(rows),
+        key="reached",
+    )
+
+
+def _first(model: ModelReport, batch: int) -> Roofline | None:
+    every = (each for row in model.systems for each in row.rooflines)
+    return next((each for each in every if each.batch == batch), None)
+
+
+def slowest_layers(found: Roofline) -> list[LayerRow]:
+    """Return the layers with the longest times, longest first."""
+    return sorted(found.layers, key=lambda layer: -layer.milliseconds)[:_SHOWN]
+
+
+def layer_table(found: Roofline) -> Table:
+    """Return one row for each of the slowest layers."""
+    rows = (
+        (
+            *(f"{place}. {layer.name}", layer.kind, layer.precision or "-"),
+            f"{layer.milliseconds:.2f}",
+            percent(layer.milliseconds / found.profiled),
+            f"{layer.flops / 1e6:.0f}",
+            f"{layer.bytes / 1e6:.1f}",
+            f"{layer.intensity:.0f}",
+            f"{layer.attainable:.2f}",
+            percent(layer.achieved),
+        )
+        for place, layer in enumerate(slowest_layers(found), 1)
+    )
+    return Table(
+        title="Slowest layers",
+        header=(
+            *("layer", "kind", "precision", "ms", "time", "MFLOP", "MB", "FLOP/byte"),
+            *("roofline ms", "reached"),
+        ),
+        rows=tuple(rows),
+        key="reached",
+    )
+
+
+def roofline_words(found: Roofline, peaks: Peaks) -> str:
+    """Describe the plot in words."""
+    roofs = ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in peaks.flops.items())
+    layers = [
+        f"{layer.name}: {layer.intensity:.0f} FLOP per byte, "
+        f"{layer.flops / layer.milliseconds / 1e6:.0f} GFLOP/s"
+        for layer in slowest_layers(found)
+        if layer.flops
+    ]
+    memory = f"memory {peaks.memory / 1e9:.1f} GB/s"
+    return f"Roofline plot. Roofs: {roofs}, {memory}. {'; '.join(layers)}."
+
+
+def roofline_plot(found: Roofline, peaks: Peaks) -> str:
+    """Draw the layers that have FLOPs below the roofs, by FLOP per byte and FLOP/s.
+
+    The area of a layer is its time, and its number is that in the table. Returns "" if no layer
+    has FLOPs.
+    """
+    from matplotlib.figure import Figure
+
+    shown = [layer for layer in found.layers if layer.flops and layer.bytes]
+    if not shown:
+        return ""
+    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    longest = max(layer.milliseconds for layer in shown)
+    numbers = {id(layer): place for place, layer in enumerate(slowest_layers(found), 1)}
+    for layer in shown:
+        spot = (layer.intensity, layer.flops / layer.milliseconds / 1e6)
+        color = _COLORS.get(layer.precision, INK)
+        area = max(8.0, _LARGEST * layer.milliseconds / longest)
+        axes.scatter(*spot, s=area, color=color, alpha=0.55, linewidths=0)
+        if (place := numbers.get(id(layer), _NUMBERED + 1)) <= _NUMBERED:
+            axes.annotate(str(place), spot, color=INK, fontsize=9, ha="center", va="center")
+    used = {layer.precision for layer in shown}
+    _roofs(axes, {name: rate for name, rate in peaks.flops.items() if name in used}, peaks.memory)
+    axes.set_xlabel("FLOP per byte", color=INK, fontsize=10)
+    axes.set_ylabel("GFLOP/s", color=INK, fontsize=10)
+    axes.margins(y=0.12)
+    plain_axes(axes)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
+        axis.set_tick_params(which="minor", color=INK)
+    return svg_text(figure)
+
+
+def _roofs(axes: Any, rates: dict[Any, float], memory: float) -> None:
+    low, high = axes.get_xlim()
+    places = np.geomspace(low, high, 200)
+    for name, rate in rates.items():
+        color, ridge = _COLORS.get(name, INK), min(max(low, rate / memory), high)
+        axes.plot(places, np.minimum(rate, places * memory) / 1e9, color=color, linewidth=1.5)
+        axes.annotate(
+            f"{name} {rate / 1e9:.0f}", (ridge, rate / 1e9), color=color, va="bottom", fontsize=9
+        )
+    axes.set_xlim(low, high)
