@@ -7,7 +7,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from .sections import markdown_table
 
 
-def render(name: str, *, escape: bool, package: str = __package__, **values: object) -> str:
+def render(name: str, *, escape: bool, package: str, **values: object) -> str:
     """Render the template ``name`` of a package with ``values``.
 
     ``escape``: whether to escape values for HTML, so that no text becomes markup.
