@@ -99,9 +99,7 @@ def test_speedup_is_the_ratio_of_medians() -> None:
     assert model.speedup(model.systems[3], 1) == pytest.approx(5.0)
     assert model.speedup(model.systems[4], 1) is None
     assert [row[-1] for row in latency_table(model).rows] == ["1.00x", "1.25x", "0.80x", "5.00x"]
-    assert accuracy_table(model).rows[0] == (
-        *("tensorflow", "5", "84.70", "-", "90.00", "80.00"),
-    )
+    assert accuracy_table(model).rows[0] == (*("tensorflow", "5", "84.70", "-", "90.00", "80.00"),)
 
 
 def test_too_few_queries_leave_a_dash_for_p99() -> None:
