@@ -240,7 +240,7 @@ def test_a_graph_in_bf16_runs_in_bf16_or_not_at_all(
 ) -> None:
     model, weights = onnx.ModelProto(), rng.standard_normal((3, 3, 3, 3)).astype(np.float32)
     model.CopyFrom(BF16_MODEL)
-    # As raw bytes, like every graph of ours: OpenVINO 2026.4 misreads bfloat16 values in int32_data.
+    # Raw bytes, as in all our graphs: OpenVINO 2026.4 misreads bfloat16 values in int32_data.
     tensor = onnx.numpy_helper.from_array(weights.astype(ml_dtypes.bfloat16), "w")
     model.graph.initializer.append(tensor)
     plan = tmp_path / "plan.xml"
