@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from ..common.onnx_session import onnx_session
+from ..common.inner_tensors import Probe, SessionsByWidth
 from ..convert.graph import name_of
 from .observe import Feeds
 from .quantize import scale_of
@@ -58,17 +58,12 @@ def observe_channels(
         tensors: inner tensors and the axis of their channels.
         ranges: if given, how each is rounded; errors are those of that.
     """
-    sessions = {
-        width: onnx_session(_with_statistics(graph, tensors, ranges or {}))
-        for width, graph in graphs.items()
-    }
+    sessions = SessionsByWidth(lambda width: _with_statistics(graphs[width], tensors, ranges or {}))
     sums = {name: [np.zeros(()), np.zeros(()), np.zeros(())] for name in tensors}
     count = 0
     for width, batch in feeds:
         count += 1
-        entry = graphs[width].graph.input[0].name
-        outputs = [value.name for value in sessions[width].get_outputs()]
-        values = dict(zip(outputs, sessions[width].run(outputs, {entry: batch}), strict=True))
+        values = sessions.run(width, batch)
         for name, parts in sums.items():
             mean = values[f"{name}.mean"].astype(np.float64)
             parts[0] = parts[0] + mean
@@ -84,34 +79,23 @@ def _with_statistics(
     model: onnx.ModelProto, tensors: Mapping[str, int], ranges: Mapping[str, float]
 ) -> onnx.ModelProto:
     """Return the model with means and peaks of tensors as its only outputs."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    del copy.graph.output[:]
-    ranks = _ranks(model)
-    make = onnx.helper.make_node
-
-    def give(node: onnx.NodeProto) -> None:
-        copy.graph.node.append(node)
-        copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(node.output[0]))
-
+    probe, ranks = Probe(model), _ranks(model)
     for name, axis in tensors.items():
-        axes = f"{name}.axes"
         others = np.array([i for i in range(ranks[name]) if i != axis], np.int64)
-        copy.graph.initializer.append(onnx.numpy_helper.from_array(others, axes))
-        copy.graph.node.append(make("Abs", [name], [f"{name}.size"]))
-        give(make("ReduceMax", [f"{name}.size", axes], [f"{name}.channel_peak"], keepdims=0))
-        give(make("ReduceMean", [name, axes], [f"{name}.mean"], keepdims=0))
+        axes = probe.constant(others, f"{name}.axes")
+        size = probe.node("Abs", [name], f"{name}.size")
+        probe.output(probe.node("ReduceMax", [size, axes], f"{name}.channel_peak", keepdims=0))
+        probe.output(probe.node("ReduceMean", [name, axes], f"{name}.mean", keepdims=0))
         if name in ranges:
-            scale, zero = f"{name}.step", f"{name}.null"
-            copy.graph.initializer.append(
-                onnx.numpy_helper.from_array(np.array(scale_of(ranges[name])), scale)
-            )
-            copy.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0, np.int8), zero))
-            steps, rounded = f"{name}.steps", f"{name}.on_grid"
-            copy.graph.node.append(make("QuantizeLinear", [name, scale, zero], [steps]))
-            copy.graph.node.append(make("DequantizeLinear", [steps, scale, zero], [rounded]))
-            give(make("ReduceMean", [rounded, axes], [f"{name}.rounded_mean"], keepdims=0))
-    return copy
+            grid = [
+                probe.constant(np.array(scale_of(ranges[name])), f"{name}.step"),
+                probe.constant(np.array(0, np.int8), f"{name}.null"),
+            ]
+            steps = probe.node("QuantizeLinear", [name, *grid], f"{name}.steps")
+            rounded = probe.node("DequantizeLinear", [steps, *grid], f"{name}.on_grid")
+            mean = probe.node("ReduceMean", [rounded, axes], f"{name}.rounded_mean", keepdims=0)
+            probe.output(mean)
+    return probe.model
 
 
 def _ranks(model: onnx.ModelProto) -> dict[str, int]:

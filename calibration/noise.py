@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ..common.onnx_session import onnx_session
+from ..common.inner_tensors import GraphSession, SessionsByWidth, with_outputs
 from ..ocr.ctc import log_probabilities
 from ..ocr.tensor import probability_map
 from ..spec import DetectorSpec, RecognizerSpec
 from .emulate import emulated
-from .observe import Batch, with_outputs
+from .observe import Batch
 
 Outputs = list[npt.NDArray[np.float32]]
 
 
 def run_all(graphs: Mapping[int, onnx.ModelProto], feeds: Sequence[tuple[int, Batch]]) -> Outputs:
     """Return what quantized or float graphs give for each batch, half types emulated."""
-    sessions: dict[int, Any] = {}
-    found = []
-    for width, batch in feeds:
-        if width not in sessions:
-            sessions[width] = onnx_session(emulated(graphs[width]))
-        entry = graphs[width].graph.input[0].name
-        found.append(sessions[width].run(None, {entry: batch})[0])
-    return found
+    sessions = SessionsByWidth(lambda width: emulated(graphs[width]))
+    outputs = {width: graph.graph.output[0].name for width, graph in graphs.items()}
+    return [sessions.run(width, batch)[outputs[width]] for width, batch in feeds]
 
 
 def map_distance(reference: Outputs, other: Outputs, spec: DetectorSpec) -> float:
@@ -74,12 +68,12 @@ def signal_to_noise(
     """
     held = {name for node in quantized.graph.node for name in node.output}
     shared = [name for name in names if name in held]
-    sessions = [onnx_session(with_outputs(each, shared)) for each in (model, emulated(quantized))]
+    sessions = [GraphSession(with_outputs(each, shared)) for each in (model, emulated(quantized))]
     signal, noise = (dict.fromkeys(shared, 0.0) for _ in range(2))
-    entry = model.graph.input[0].name
     for batch in batches:
-        exact, rounded = (session.run(shared, {entry: batch}) for session in sessions)
-        for name, one, two in zip(shared, exact, rounded, strict=True):
+        exact, rounded = (session.run(batch) for session in sessions)
+        for name in shared:
+            one, two = exact[name], rounded[name]
             signal[name] += float(((one - one.mean()) ** 2).sum(dtype=np.float64))
             noise[name] += float(((one - two) ** 2).sum(dtype=np.float64))
     return {

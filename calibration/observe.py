@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ..common.onnx_session import onnx_session
+from ..common.inner_tensors import Probe, SessionsByWidth
 from ..errors import InputFileError
 from .histogram import EMPTY, Histogram
 
@@ -53,7 +52,7 @@ def observe(
         InputFileError: there is not one batch, or a tensor turns NaN or infinite.
     """
     only_peaks = [name for name in peaks if name not in histograms]
-    sessions = _Sessions(graphs, histograms, only_peaks)
+    sessions = SessionsByWidth(lambda width: _graph(graphs[width], histograms, only_peaks))
     found, highest = dict.fromkeys(histograms, EMPTY), dict.fromkeys(only_peaks, 0.0)
     early, count = dict(found), 0
     for count, (width, batch) in enumerate(feeds, 1):
@@ -74,24 +73,19 @@ def observe(
     return Observation(batches=count, histograms=found, early=early, peaks=highest)
 
 
-class _Sessions:
-    """One session per width, made when it is first needed."""
+def _graph(model: onnx.ModelProto, whole: Sequence[str], peaks: Sequence[str]) -> onnx.ModelProto:
+    """Return a graph whose outputs are whole tensors, and for others the largest |x|: ``x.peak``.
 
-    def __init__(
-        self, graphs: Mapping[int, onnx.ModelProto], whole: Sequence[str], peaks: Sequence[str]
-    ) -> None:
-        self._graphs, self._whole, self._peaks = graphs, whole, peaks
-        self._open: dict[int, Any] = {}
-
-    def run(self, width: int, batch: Batch) -> dict[str, Batch]:
-        """Return the values of what is watched, the input among them."""
-        if width not in self._open:
-            watched = with_outputs(self._graphs[width], self._whole)
-            self._open[width] = onnx_session(with_peaks(watched, self._peaks))
-        session, entry = self._open[width], self._graphs[width].graph.input[0].name
-        outputs = [value.name for value in session.get_outputs()]
-        values = dict(zip(outputs, session.run(outputs, {entry: batch}), strict=True))
-        return {**values, entry: batch}
+    Inputs of the graph are in neither form: the caller has them.
+    """
+    probe, inputs = Probe(model), {value.name for value in model.graph.input}
+    for name in whole:
+        probe.output(name)
+    for name in peaks:
+        if name not in inputs:
+            size = probe.node("Abs", [name], f"{name}.size")
+            probe.output(probe.node("ReduceMax", [size], f"{name}.peak", keepdims=0))
+    return probe.model
 
 
 def _finite(values: Mapping[str, Batch], name: str) -> float:
@@ -99,31 +93,3 @@ def _finite(values: Mapping[str, Batch], name: str) -> float:
     if not np.isfinite(peak):
         raise ValueError("NaN or infinite values")
     return peak
-
-
-def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """Return the model with the named inner tensors as its only outputs."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    del copy.graph.output[:]
-    inputs = {value.name for value in model.graph.input}
-    for name in names:
-        if name not in inputs:
-            copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-    return copy
-
-
-def with_peaks(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """Add the largest |x| of each named inner tensor x as an output ``x.peak``, a number.
-
-    Changes the model.
-    """
-    inputs = {value.name for value in model.graph.input}
-    for name in names:
-        if name in inputs:
-            continue
-        size, peak = f"{name}.size", f"{name}.peak"
-        model.graph.node.append(onnx.helper.make_node("Abs", [name], [size]))
-        model.graph.node.append(onnx.helper.make_node("ReduceMax", [size], [peak], keepdims=0))
-        model.graph.output.append(onnx.helper.make_empty_tensor_value_info(peak))
-    return model

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from ..common.onnx_session import onnx_session
+from ..common.inner_tensors import read_tensors
 from ..errors import ConversionError
 from .graph import name_of
 
@@ -59,17 +59,8 @@ def _marks(
     model: onnx.ModelProto, names: Collection[str], images: Array
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Return numbers that do not depend on the order of a tensor's entries."""
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
-    del shown.graph.output[:]
-    entry = model.graph.input[0]
-    inner = sorted(set(names) - {entry.name})
-    shown.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, inner))
-    found = onnx_session(shown).run(inner, {entry.name: images}) if inner else []
-    values = dict(zip(inner, found, strict=True))
-    if entry.name in names:
-        values[entry.name] = images
-    return {name: _mark(value) for name, value in values.items()}
+    values = read_tensors(model, sorted(names), images)
+    return {name: _mark(value) for name, value in values.items() if name in names}
 
 
 def _mark(value: Array) -> npt.NDArray[np.float64]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from ..common.onnx_session import onnx_session
+from ..common.inner_tensors import GraphSession, read_tensors
 from ..spec import DetectorSpec, RecognizerSpec
 from .passes.remove_fake_quantization import remove_fake_quantization
 from .pipeline import convert, traced_batch
@@ -55,7 +54,7 @@ class _Watcher:
         """Look at the graph behind a pass."""
         proto = ir.to_proto(model)
         if name == remove_fake_quantization.__name__ and _rounds(self.before):
-            (self.expected,) = _run(proto, self.images, [])  # the model without its rounding
+            self.expected = _result(proto, self.images)  # the model without its rounding
         difference = self._difference(proto)
         last, rounds = self.checks[-1] if self.checks else None, _rounds(proto)
         was_right = last is None or last.rounds or last.difference <= self.tolerance
@@ -70,9 +69,9 @@ class _Watcher:
         self.before = proto
 
     def _difference(self, proto: onnx.ModelProto) -> float:
-        (got,) = _run(proto, self.images, [])
-        expected = _as_held(self.expected, got.shape)
-        return float(np.abs(got - expected).max())
+        result = _result(proto, self.images)
+        expected = _as_held(self.expected, result.shape)
+        return float(np.abs(result - expected).max())
 
 
 def _rounds(proto: onnx.ModelProto | None) -> bool:
@@ -89,23 +88,16 @@ def _as_held(array: Array, shape: tuple[int, ...]) -> Array:
     raise AssertionError(f"a pass gave {shape} where the model gives {array.shape}")
 
 
-def _feed(session: Any, images: Array) -> dict[str, Array]:
-    (entry,) = session.get_inputs()
-    is_nchw = tuple(entry.shape[1:]) == images.shape[1:]
-    return {entry.name: images if is_nchw else images.transpose(0, 2, 3, 1)}
+def _as_accepted(proto: onnx.ModelProto, images: Array) -> Array:
+    """Return NCHW images in the layout of the graph's input: NCHW, or NHWC before the passes."""
+    sizes = [axis.dim_value for axis in proto.graph.input[0].type.tensor_type.shape.dim]
+    return images if tuple(sizes[1:]) == images.shape[1:] else images.transpose(0, 2, 3, 1)
 
 
-def _run(proto: onnx.ModelProto, images: Array, names: list[str]) -> list[Array]:
-    session = onnx_session(proto, optimize=False)
-    return session.run(names or None, _feed(session, images))
-
-
-def _with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
-    shown = onnx.ModelProto()
-    shown.CopyFrom(proto)
-    del shown.graph.output[:]
-    shown.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, names))
-    return shown
+def _result(proto: onnx.ModelProto, images: Array) -> Array:
+    """Run the graph as it is written, without onnxruntime's own rewriting."""
+    session = GraphSession(proto, optimize=False)
+    return session.run(_as_accepted(proto, images))[proto.graph.output[0].name]
 
 
 def first_difference(
@@ -119,8 +111,12 @@ def first_difference(
     names = [name for node in after.graph.node for name in node.output if name in known]
     if not names:
         return ""
-    old, new = (_run(_with_outputs(proto, names), images, names) for proto in (before, after))
-    for name, left, right in zip(names, old, new, strict=True):
+    old, new = (
+        read_tensors(proto, names, _as_accepted(proto, images), optimize=False)
+        for proto in (before, after)
+    )
+    for name in names:
+        left, right = old[name], new[name]
         if left.dtype.kind != "f" or left.shape != right.shape or not left.size:
             continue
         finite = np.abs(left[np.isfinite(left)])

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from ..calibration.observe import with_outputs
-from ..common.onnx_session import onnx_session
+from ..common.inner_tensors import read_tensors
 from ..engines.bundle import Bundle
 from ..engines.targets import backend
 from .divergence import decibels
@@ -51,7 +50,8 @@ def target_tensors(
         shown = target.look_inside(plans[width], [name for name, _ in values], feed)
         if not shown:
             return {}, f"{target.name} does not show its inner tensors"
-        exact = _quantized_tensors(pair, [*dict.fromkeys((*(v for _, v in values), exit_))], feed)
+        names = dict.fromkeys((*(value for _, value in values), exit_))
+        exact = read_tensors(pair.quantized_model, names, feed, optimize=False)
         inside, outside = (noise_between(exact[exit_], each)[1] for each in (shown[exit_], output))
         if not inside * _STILL_THERE >= outside:
             return {}, (
@@ -67,9 +67,3 @@ def target_tensors(
 def _groups(pairs: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
     for start in range(0, len(pairs), _AT_ONCE):
         yield pairs[start : start + _AT_ONCE]
-
-
-def _quantized_tensors(pair: GraphPair, names: list[str], feed: Array) -> dict[str, Array]:
-    session = onnx_session(with_outputs(pair.quantized_model, names), optimize=False)
-    entry = pair.quantized_model.graph.input[0].name
-    return dict(zip(names, session.run(names, {entry: feed}), strict=True))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from ..common.onnx_session import onnx_session
+from ..common.inner_tensors import GraphSession
 from .steps import GraphPair, Step
 
 Batch = npt.NDArray[np.float32]
@@ -90,13 +90,11 @@ class Tracer:
     def __init__(self, pair: GraphPair) -> None:
         self.pair = pair
         model, self._keys = _traced(pair)
-        self._entry = model.graph.input[0].name
-        self._session = onnx_session(model, optimize=False)
+        self._session = GraphSession(model, optimize=False)
 
     def measure(self, images: Batch) -> Measured:
         """Return what each step did to them."""
-        outputs = [name for names in self._keys.values() for name in names]
-        values = dict(zip(outputs, self._session.run(outputs, {self._entry: images}), strict=True))
+        values = self._session.run(images)
         tensors, roundings = dict[str, Power](), dict[str, Rounding]()
         for (kind, name), names in self._keys.items():
             numbers = [float(values[each]) for each in names]

@@ -16,6 +16,7 @@ from ocr_trt.calibration.int8_style import Int8Style
 from ocr_trt.calibration.observe import observe
 from ocr_trt.calibration.placement import place
 from ocr_trt.calibration.quantize import quantize, quantized_tensors, quantized_weights
+from ocr_trt.common.inner_tensors import with_outputs
 from ocr_trt.common.onnx_session import onnx_session
 from tests.convert.helpers import graph
 
@@ -85,8 +86,6 @@ def ranges_of(proto: onnx.ModelProto) -> dict[str, float]:
 
 
 def run(proto: onnx.ModelProto, name: str = "") -> np.ndarray:
-    from ocr_trt.calibration.observe import with_outputs
-
     session = onnx_session(with_outputs(proto, [name]) if name else proto)
     return np.concatenate([session.run(None, {"x": x})[0] for _, x in batches(proto)])
 

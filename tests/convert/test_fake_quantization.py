@@ -14,6 +14,7 @@ import pytest
 from ocr_trt.builder import BuildRequest, build
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.calibration.quantize import quantize, quantized_tensors, quantized_weights
+from ocr_trt.common.inner_tensors import with_outputs
 from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.passes.lower_integer_ops import lower_integer_ops
 from ocr_trt.convert.passes.remove_fake_quantization import remove_fake_quantization
@@ -161,8 +162,6 @@ def test_ranges_of_a_quantized_file_are_taken_over(kind: str, files: dict[str, P
 
 
 def _with(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
-    from ocr_trt.calibration.observe import with_outputs
-
     return with_outputs(model, names)
 
 

@@ -1,0 +1,107 @@
+"""The one way to read inner tensors of an ONNX graph, or numbers computed from them.
+
+A :class:`Probe` turns them into outputs of a copy of the graph, and a :class:`GraphSession` runs
+the copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy.typing as npt
+import onnx
+
+from .onnx_session import onnx_session
+
+Tensors = dict[str, npt.NDArray]
+"""Arrays by the name of the tensor."""
+
+
+class Probe:
+    """A copy of a graph that returns only what is added to it here."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = onnx.ModelProto()
+        self.model.CopyFrom(model)
+        del self.model.graph.output[:]
+        self._inputs = {value.name for value in model.graph.input}
+
+    def output(self, name: str) -> None:
+        """Return a tensor from the graph. An input is skipped: the caller has it already."""
+        if name not in self._inputs:
+            # Without a type: onnxruntime infers it, and the graph may not state it.
+            info = onnx.helper.make_empty_tensor_value_info(name)
+            self.model.graph.output.append(info)
+
+    def node(self, op_type: str, inputs: Sequence[str], result: str, **attributes: Any) -> str:
+        """Add a node with one result; return the name of the result."""
+        self.model.graph.node.append(onnx.helper.make_node(op_type, inputs, [result], **attributes))
+        return result
+
+    def constant(self, array: npt.NDArray, name: str) -> str:
+        """Add a constant; return its name."""
+        self.model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+        return name
+
+
+def with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+    """Return a copy of the graph with the named inner tensors as its only outputs.
+
+    Inputs of the graph among ``names`` are skipped.
+    """
+    probe = Probe(model)
+    for name in names:
+        probe.output(name)
+    return probe.model
+
+
+class GraphSession:
+    """A graph with one input, open in onnxruntime.
+
+    ``optimize``: let onnxruntime rewrite the graph; see :func:`~.onnx_session.onnx_session`.
+    """
+
+    def __init__(self, model: onnx.ModelProto, *, optimize: bool = True) -> None:
+        self._entry = model.graph.input[0].name
+        self._outputs = [value.name for value in model.graph.output]
+        # onnxruntime refuses a graph without outputs; there is nothing to run then.
+        self._session = onnx_session(model, optimize=optimize) if self._outputs else None
+
+    def run(self, batch: npt.NDArray) -> Tensors:
+        """Return all outputs and the input itself, by name."""
+        if self._session is None:
+            return {self._entry: batch}
+        results = self._session.run(self._outputs, {self._entry: batch})
+        return {**dict(zip(self._outputs, results, strict=True)), self._entry: batch}
+
+
+class SessionsByWidth:
+    """One session per input width, opened at the first batch of that width.
+
+    ``graph_of``: returns the graph for a width in pixels.
+    """
+
+    def __init__(self, graph_of: Callable[[int], onnx.ModelProto]) -> None:
+        self._graph_of = graph_of
+        self._open: dict[int, GraphSession] = {}
+
+    def run(self, width: int, batch: npt.NDArray) -> Tensors:
+        """Return all outputs and the input itself, by name."""
+        if width not in self._open:
+            self._open[width] = GraphSession(self._graph_of(width))
+        return self._open[width].run(batch)
+
+
+def read_tensors(
+    model: onnx.ModelProto, names: Iterable[str], batch: npt.NDArray, *, optimize: bool = True
+) -> Tensors:
+    """Run a graph with one input once, and return the named tensors.
+
+    Args:
+        model: the graph.
+        names: inner tensors; the input is always returned too.
+        batch: the input, as the graph requires it.
+        optimize: let onnxruntime rewrite the graph.
+    """
+    return GraphSession(with_outputs(model, names), optimize=optimize).run(batch)
