@@ -23,7 +23,7 @@ from .systems import System
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class ComparedModel:
     """One model, what was compared, and what each system found, by its place in ``systems``."""
 
     report: ModelReport
@@ -47,7 +47,7 @@ class _Pair:
 
 
 def end_to_end(
-    measured: Sequence[Measured],
+    measured: Sequence[ComparedModel],
     dataset: Dataset,
     duration_s: float,
     reporter: Reporter,
@@ -101,7 +101,7 @@ def _can_be_read(scene: SceneLabel) -> bool:
     return any(text and not skip for text, skip in zip(scene.texts, scene.ignore, strict=True))
 
 
-def _pairs(detector: Measured, recognizer: Measured) -> Iterator[_Pair]:
+def _pairs(detector: ComparedModel, recognizer: ComparedModel) -> Iterator[_Pair]:
     """Yield the baselines first, then the engines; those with a result alone."""
     for kind in ("baseline", "engine"):
         finders = [i for i in detector.results if detector.systems[i].kind == kind]

@@ -15,7 +15,7 @@ from ..measure.machine import machine, versions
 from ..measure.results import Sample
 from ..ocr.dataset import Dataset
 from ..spec import DetectorSpec, RecognizerSpec
-from .both_models import Measured, end_to_end
+from .both_models import ComparedModel, end_to_end
 from .breakdown import breakdowns
 from .layer_rooflines import with_rooflines
 from .results import ModelReport, Report, SystemRow
@@ -91,7 +91,7 @@ def _measured(
     extras: Extras,
     reporter: Reporter,
     notes: list[str],
-) -> Measured:
+) -> ComparedModel:
     spec = bundles[0].spec
     with ExitStack() as stack:
         with reporter.step(f"load and convert {spec.name}"):
@@ -124,7 +124,7 @@ def _measured(
     if dataset is not None and results:
         with reporter.step(f"compare what {spec.name} found"):
             report = _with_accuracy(report, systems, results, labeled=dataset.labeled)
-    return Measured(report=report, systems=tuple(systems), results=results)
+    return ComparedModel(report=report, systems=tuple(systems), results=results)
 
 
 def _results(

@@ -19,7 +19,7 @@ from ..measure.latency import LatencyStats
 from ..measure.peaks import Peaks, measured_peaks
 from ..measure.work import GraphWork, graph_work
 from .results import ModelReport, Report
-from .roofline import LayerRow, Roofline
+from .roofline import LayerRoofline, Roofline
 from .roofline_diagnosis import why_not_faster
 
 _Times = dict[tuple[str, int], tuple[LayerTime, ...]]
@@ -110,12 +110,14 @@ def _roofline(
     return found.model_copy(update={"why": why_not_faster(found)})
 
 
-def layer_rows(times: Sequence[LayerTime], work: GraphWork, peaks: Peaks) -> tuple[LayerRow, ...]:
+def layer_rows(
+    times: Sequence[LayerTime], work: GraphWork, peaks: Peaks
+) -> tuple[LayerRoofline, ...]:
     """Join the layers that a target timed with the work of the graph they were made of."""
     layers = [each for each in times if each.kind != BETWEEN]
     flops = _placed(layers, work)
     return tuple(
-        LayerRow(
+        LayerRoofline(
             name=_label(layer, work),
             kind=layer.kind,
             precision=layer.precision,

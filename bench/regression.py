@@ -8,15 +8,13 @@ Times are held against multiples at all batch sizes, against numbers and distanc
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
+from ..common.json_files import read_model
 from ..errors import InputFileError, UserError
 from .results import ModelReport, Report, SystemRow
 
@@ -66,7 +64,7 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class RuleCheck:
     """One rule on one engine. ``batch`` is None for accuracies; ``old`` if nothing was compared."""
 
     model: str
@@ -123,27 +121,15 @@ def load_report(path: Path) -> Report:
     """Read a report.json.
 
     Raises:
-        InputFileError: it is none.
+        InputFileError: the file cannot be read, or is not such a report.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise InputFileError(f"{path}: cannot be read as a report: it is no file")
-        if path.stat().st_size > LARGEST_REPORT:
-            raise InputFileError(f"{path}: over {LARGEST_REPORT >> 20} MiB")
-        return Report.model_validate(json.loads(path.read_bytes()))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise InputFileError(
-            f"{path}: no report of ocr-trt bench: {place}: {first['msg']}"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputFileError(
-            f"{path}: cannot be read as a report: {error}; name a report.json of ocr-trt bench"
-        ) from None
+        return read_model(path, Report, limit=LARGEST_REPORT)
+    except InputFileError as error:
+        raise InputFileError(f"{error}; give a report.json that ocr-trt bench wrote") from None
 
 
-def check_rules(new: Report, old: Report | None, rules: Sequence[Rule]) -> tuple[Check, ...]:
+def check_rules(new: Report, old: Report | None, rules: Sequence[Rule]) -> tuple[RuleCheck, ...]:
     """Hold all engines of a report against rules.
 
     Engines are told by their model's name, its input and their own name.
@@ -152,7 +138,7 @@ def check_rules(new: Report, old: Report | None, rules: Sequence[Rule]) -> tuple
         UserError: a rule says nothing about any engine, so it could never be broken; or an engine
             cannot be compared: the older report has none of its name, or other samples.
     """
-    checks: list[Check] = []
+    checks: list[RuleCheck] = []
     if old is not None:
         # One from before there was an end-to-end part, or of the models alone, has no pairs.
         own = new if old.end_to_end else new.model_copy(update={"end_to_end": None})
@@ -170,7 +156,7 @@ def check_rules(new: Report, old: Report | None, rules: Sequence[Rule]) -> tuple
     return tuple(checks)
 
 
-def _checks(new: Report, old: Report | None, rule: Rule) -> Iterator[Check]:
+def _checks(new: Report, old: Report | None, rule: Rule) -> Iterator[RuleCheck]:
     older = _engines(old) if old else {}
     for key, (model, row) in _engines(new).items():
         before = older.get(key)
@@ -182,7 +168,7 @@ def _checks(new: Report, old: Report | None, rule: Rule) -> Iterator[Check]:
                 _check_samples(rule, (new, model, row), (old, *before))
             if rule.is_relative and past is None:
                 continue
-            yield Check(
+            yield RuleCheck(
                 model=model.name,
                 engine=row.label,
                 batch=batch,

@@ -19,7 +19,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-class LayerRow(FrozenModel):
+class LayerRoofline(FrozenModel):
     """One layer of a plan, in its place in the roofline."""
 
     name: str
@@ -63,7 +63,7 @@ class Roofline(FrozenModel):
     """Of one run."""
     peak: float | None
     """FLOP/s of that precision; None where it was not measured."""
-    layers: tuple[LayerRow, ...] = ()
+    layers: tuple[LayerRoofline, ...] = ()
     """In the order they run; none where the target tells nothing of its layers."""
     between: float = 0.0
     """Milliseconds of a run that belong to no layer."""

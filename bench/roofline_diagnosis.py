@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from .results import ModelReport
-from .roofline import LayerRow, Roofline, percent
+from .roofline import LayerRoofline, Roofline, percent
 
 _NAMED = 3
 """Layers that a sentence names."""
@@ -58,11 +58,11 @@ def _where(found: Roofline) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _time(layers: Iterable[LayerRow], found: Roofline) -> str:
+def _time(layers: Iterable[LayerRoofline], found: Roofline) -> str:
     return percent(sum(layer.milliseconds for layer in layers) / found.profiled)
 
 
-def _reached(layers: Sequence[LayerRow]) -> str:
+def _reached(layers: Sequence[LayerRoofline]) -> str:
     time = sum(layer.milliseconds for layer in layers)
     return percent(sum(layer.attainable for layer in layers) / time)
 

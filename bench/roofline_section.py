@@ -11,7 +11,7 @@ from ..measure.peaks import Peaks
 from ..report.plots import INK, WIDTH, plain_axes, svg_text
 from ..report.sections import Plot, Section, Table
 from .results import ModelReport, SystemRow
-from .roofline import LayerRow, Roofline, percent
+from .roofline import LayerRoofline, Roofline, percent
 
 _COLORS = {"int8": "#2171b5", "bf16": "#238b45", "fp16": "#238b45", "fp32": "#d94801"}
 _LARGEST = 400
@@ -93,7 +93,7 @@ def _first(model: ModelReport, batch: int) -> Roofline | None:
     return next((each for each in every if each.batch == batch), None)
 
 
-def slowest_layers(found: Roofline) -> list[LayerRow]:
+def slowest_layers(found: Roofline) -> list[LayerRoofline]:
     """Return the layers with the longest times, longest first."""
     return sorted(found.layers, key=lambda layer: -layer.milliseconds)[:_SHOWN]
 

@@ -11,7 +11,7 @@ from ..errors import RegressionError, UserError
 from .console import print_table
 
 if TYPE_CHECKING:
-    from ..bench.regression import Check, Rule
+    from ..bench.regression import Rule, RuleCheck
     from ..bench.results import Report
     from ..engines.bundle import Bundle
 
@@ -36,7 +36,7 @@ class Gate:
         if self.old is not None:
             check_comparable(self.rules, bundles, self.old)
 
-    def check(self, new: Report) -> tuple[Check, ...]:
+    def check(self, new: Report) -> tuple[RuleCheck, ...]:
         """Hold a report against the rules.
 
         Raises:
@@ -46,7 +46,7 @@ class Gate:
 
         return check_rules(new, self.old, self.rules)
 
-    def show(self, new: Report, checks: Sequence[Check]) -> None:
+    def show(self, new: Report, checks: Sequence[RuleCheck]) -> None:
         """Print what came of the rules."""
         if not checks:
             return
@@ -83,7 +83,7 @@ def gate_from(fail_on: str | None, baseline: Path | None, *, has_data: bool) -> 
     return Gate(rules=rules, old=load_report(baseline) if baseline else None)
 
 
-def fail_if_broken(checks: Sequence[Check]) -> None:
+def fail_if_broken(checks: Sequence[RuleCheck]) -> None:
     """End with exit code 5 if a rule is broken.
 
     Raises:
@@ -97,16 +97,16 @@ def fail_if_broken(checks: Sequence[Check]) -> None:
         )
 
 
-def _name(check: Check) -> str:
+def _name(check: RuleCheck) -> str:
     return check.engine if check.batch is None else f"{check.engine} at batch {check.batch}"
 
 
-def _row(check: Check) -> tuple[str, ...]:
+def _row(check: RuleCheck) -> tuple[str, ...]:
     old = "-" if check.old is None else f"{check.old:.2f}"
     word = "broken" if check.broken else "holds"
     return _name(check), check.rule, old, f"{check.new:.2f}", f"{check.limit:.2f}", word
 
 
-def _sentence(check: Check) -> str:
+def _sentence(check: RuleCheck) -> str:
     older = "" if check.old is None else f", {check.old:.2f} before"
     return f"{_name(check)}: {check.rule}: {check.new:.2f}{older}, the limit is {check.limit:.2f}"

@@ -19,8 +19,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from .steps import Step
-from .tracing import Measured
+from .steps import GraphStep
+from .tracing import TensorNoise
 
 SAME = 90.0
 """dB from which a difference is nothing but float32 rounding."""
@@ -77,7 +77,7 @@ def decibels(signal: float, noise: float) -> float | None:
 
 
 def step_rows(
-    steps: Sequence[Step], measured: Measured, target: Mapping[str, float | None]
+    steps: Sequence[GraphStep], measured: TensorNoise, target: Mapping[str, float | None]
 ) -> tuple[StepRow, ...]:
     """Return a row for each float tensor that was measured; ``target``: dB by name."""
     rows = []
@@ -127,7 +127,7 @@ def _cause(row: StepRow) -> Cause:
     return kind if level < own + _NEAR or own >= _LOUD else "op"
 
 
-def target_culprit(steps: Sequence[Step], rows: Sequence[StepRow]) -> Culprit | None:
+def target_culprit(steps: Sequence[GraphStep], rows: Sequence[StepRow]) -> Culprit | None:
     """Return where a target leaves its graph; None if none of its tensors was seen."""
     reads = {step.name: step.reads for step in steps}
     seen = {row.name: SAME if row.target is None else row.target for row in rows}

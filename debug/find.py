@@ -20,11 +20,11 @@ from .divergence import SAME, Culprit, StepRow, culprit_of, decibels, step_rows,
 from .findings import DebugReport, SampleRow, Verdict
 from .reference_graphs import Graphs, check_same_model, float_graphs, quantized_graphs, refused_as
 from .repair import repaired
-from .sample import Sample, image_of, sample_of, told_by, truth_of
+from .sample import DebugSample, image_of, sample_of, told_by, truth_of
 from .steps import GraphPair
 from .suspects import Suspect, chosen_samples, suspects
 from .target_trace import noise_between, target_tensors
-from .tracing import Measured, Tracer
+from .tracing import TensorNoise, Tracer
 
 MOST_SAMPLES = 3
 """The worst ones, which tensors are compared on."""
@@ -35,7 +35,7 @@ Output = npt.NDArray[np.float32]
 class _Seen:
     """A sample, and what all three make of it: (1, ...) each."""
 
-    sample: Sample
+    sample: DebugSample
     suspect: Suspect
     reference: Output
     quantized: Output
@@ -185,7 +185,7 @@ def _rows(
     reporter: Reporter,
 ) -> tuple[StepRow, ...]:
     """Measure all steps on all samples: one width at a time, one sample after the other."""
-    total: Measured | None = None
+    total: TensorNoise | None = None
     with reporter.step("compare tensor by tensor", len(seen)) as advance:
         done = 0
         for width in sorted({each.sample.width for each in seen}):

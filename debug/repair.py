@@ -6,11 +6,11 @@ import onnx
 import onnx_ir as ir
 
 from ..convert.graph import constant, name_of
-from .steps import GraphPair, Step
+from .steps import GraphPair, GraphStep
 from .tracing import merged_graphs, reference_name
 
 
-def repaired(pair: GraphPair, step: Step) -> onnx.ModelProto | None:
+def repaired(pair: GraphPair, step: GraphStep) -> onnx.ModelProto | None:
     """Return the quantized graph, ready to run, with the reference's ops in place of one step.
 
     They read what the quantized graph computes. None if they read a tensor that it lacks.
@@ -40,7 +40,9 @@ def repaired(pair: GraphPair, step: Step) -> onnx.ModelProto | None:
     return _sorted(model)
 
 
-def _reference_nodes(pair: GraphPair, step: Step, stands: dict[str, str]) -> list[ir.Node] | None:
+def _reference_nodes(
+    pair: GraphPair, step: GraphStep, stands: dict[str, str]
+) -> list[ir.Node] | None:
     """Return the reference's nodes that make a tensor out of tensors which both graphs have."""
     value = next(v for n in pair.float_graph for v in n.outputs if v.name == step.name)
     waiting, found = [value], dict[ir.Node, None]()

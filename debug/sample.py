@@ -26,7 +26,7 @@ Output = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class DebugSample:
     """An image (h, w, 3), the input made of it, (1, C, H, width), and its labels."""
 
     name: str
@@ -37,7 +37,9 @@ class Sample:
     label: SceneLabel | CropLabel
 
 
-def sample_of(result: Result, index: int, spec: DetectorSpec | RecognizerSpec, name: str) -> Sample:
+def sample_of(
+    result: Result, index: int, spec: DetectorSpec | RecognizerSpec, name: str
+) -> DebugSample:
     """Return a sample that a model was run on.
 
     Raises:
@@ -56,16 +58,16 @@ def sample_of(result: Result, index: int, spec: DetectorSpec | RecognizerSpec, n
         image = next(crop_images((label,)))
         width = bucket_of(image, spec)
         feed = recognizer_input([image], spec.input, width)
-    return Sample(name=name, image=image, feed=feed, width=width, scales=scales, label=label)
+    return DebugSample(name=name, image=image, feed=feed, width=width, scales=scales, label=label)
 
 
-def boxes_in(output: Output, sample: Sample, spec: DetectorSpec) -> Quads:
+def boxes_in(output: Output, sample: DebugSample, spec: DetectorSpec) -> Quads:
     """Return the boxes that a detector's output means, in the image's own pixels."""
     found = np.nan_to_num(output)
     return boxes_from_output(found, spec, sample.scales, sample.image.shape[:2])[0]
 
 
-def told_by(output: Output, sample: Sample, spec: DetectorSpec | RecognizerSpec) -> str:
+def told_by(output: Output, sample: DebugSample, spec: DetectorSpec | RecognizerSpec) -> str:
     """Say in words what an output means."""
     if isinstance(spec, RecognizerSpec):
         return repr(texts_from_output(np.nan_to_num(output), spec)[0].text)
@@ -78,7 +80,7 @@ def told_by(output: Output, sample: Sample, spec: DetectorSpec | RecognizerSpec)
     return f"{counts.matched} of {counts.truth} words found, {wrong} wrong"
 
 
-def truth_of(sample: Sample) -> str:
+def truth_of(sample: DebugSample) -> str:
     """Return the label in words; "" if there is none."""
     if isinstance(sample.label, CropLabel):
         return repr(sample.label.text) if sample.label.text else ""
@@ -86,7 +88,7 @@ def truth_of(sample: Sample) -> str:
 
 
 def image_of(
-    sample: Sample, engine: Output, baseline: Output, spec: DetectorSpec | RecognizerSpec
+    sample: DebugSample, engine: Output, baseline: Output, spec: DetectorSpec | RecognizerSpec
 ) -> str:
     """Draw where in a sample two outputs differ, as markup."""
     if isinstance(spec, RecognizerSpec):

@@ -29,7 +29,7 @@ _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class GraphStep:
     """How a quantized graph makes a tensor that both graphs have.
 
     ``value``: what it is called in the graph that is run, where fp16 is emulated. ``reads``: the
@@ -71,7 +71,7 @@ class GraphPair:
         return ir.from_proto(self.quantized_model).graph
 
     @cached_property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[GraphStep, ...]:
         """All steps, in the order of the quantized graph."""
         originals = {name_of(v): v for node in self.float_graph for v in node.outputs if v.name}
         pairs = {
@@ -129,7 +129,7 @@ def _casts_to(node: ir.Node, *types: int) -> bool:
 
 def _step(
     value: ir.Value, original: ir.Value, op_type: str, ends: dict[ir.Value, ir.Value]
-) -> Step:
+) -> GraphStep:
     maker, source, end = _made_by(value), original.producer(), _rounded_to_half(value)
     assert source is not None
     reads, rounded = dict[str, None](), dict[str, None]()
@@ -139,7 +139,7 @@ def _step(
                 reads[name_of(ends.get(each, each))] = None
         if node.op_type == "QuantizeLinear" and constant(node.inputs[1]) is not None:
             rounded[name_of(node.outputs[0])] = None
-    return Step(
+    return GraphStep(
         name=name_of(value),
         value=name_of(end),
         op_type=op_type,

@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from ..common.inner_tensors import GraphSession
-from .steps import GraphPair, Step
+from .steps import GraphPair, GraphStep
 
 Batch = npt.NDArray[np.float32]
 _FLOAT, _OWN = "reference::", "own::"
@@ -64,15 +64,15 @@ class Rounding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class TensorNoise:
     """What one image or several showed. ``tensors`` by name; ``roundings`` by the Q's result."""
 
     tensors: dict[str, Power]
     roundings: dict[str, Rounding]
 
-    def __add__(self, other: Measured) -> Measured:
+    def __add__(self, other: TensorNoise) -> TensorNoise:
         mine, theirs = self, other  # widths have the same tensors, but for a lowering that differs
-        return Measured(
+        return TensorNoise(
             tensors={
                 n: p + theirs.tensors[n] for n, p in mine.tensors.items() if n in theirs.tensors
             },
@@ -92,7 +92,7 @@ class Tracer:
         model, self._keys = _traced(pair)
         self._session = GraphSession(model, optimize=False)
 
-    def measure(self, images: Batch) -> Measured:
+    def measure(self, images: Batch) -> TensorNoise:
         """Return what each step did to them."""
         values = self._session.run(images)
         tensors, roundings = dict[str, Power](), dict[str, Rounding]()
@@ -106,7 +106,7 @@ class Tracer:
             else:
                 signal, noise, clipped, count = numbers
                 roundings[name] = Rounding(signal=signal, noise=noise, clipped=clipped, count=count)
-        return Measured(tensors=tensors, roundings=roundings)
+        return TensorNoise(tensors=tensors, roundings=roundings)
 
 
 Keys = dict[tuple[str, str], list[str]]
@@ -220,7 +220,7 @@ def _watched(graph: onnx.GraphProto, pair: GraphPair, quantized: onnx.GraphProto
     return keys
 
 
-def _of_tensor(numbers: _Numbers, step: Step) -> Iterator[str]:
+def _of_tensor(numbers: _Numbers, step: GraphStep) -> Iterator[str]:
     reference = _FLOAT + step.name
     own = numbers.node("Sub", _OWN + step.value, reference)
     yield numbers.signal(reference)

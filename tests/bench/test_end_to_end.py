@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ocr_trt.bench import both_models as module
-from ocr_trt.bench.both_models import Measured, end_to_end
+from ocr_trt.bench.both_models import ComparedModel, end_to_end
 from ocr_trt.bench.results import ModelReport
 from ocr_trt.bench.systems import System
 from ocr_trt.common.progress import SilentReporter
@@ -19,7 +19,7 @@ from ocr_trt.pipeline.reader import TextLine
 from ocr_trt.spec import DetectorSpec, RecognizerSpec
 
 
-def measured(spec: DetectorSpec | RecognizerSpec, folder: Path, *kinds: str) -> Measured:
+def measured(spec: DetectorSpec | RecognizerSpec, folder: Path, *kinds: str) -> ComparedModel:
     """Systems named baseline or by target and precision; detectors found what is labeled."""
 
     def refuse(width: int) -> Any:
@@ -38,7 +38,9 @@ def measured(spec: DetectorSpec | RecognizerSpec, folder: Path, *kinds: str) -> 
     scenes = load_dataset(folder).scenes
     boxes = DetectorResult(scenes=scenes, found=tuple(s.quads for s in scenes), matchings=())
     report = ModelReport(name=spec.name, role=spec.role, input_shape=(3, 64, 96), systems=())
-    return Measured(report=report, systems=systems, results=dict.fromkeys(range(len(kinds)), boxes))
+    return ComparedModel(
+        report=report, systems=systems, results=dict.fromkeys(range(len(kinds)), boxes)
+    )
 
 
 @pytest.fixture

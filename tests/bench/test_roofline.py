@@ -11,7 +11,7 @@ from ocr_trt.bench.compare import Extras, compare
 from ocr_trt.bench.layer_rooflines import layer_rows
 from ocr_trt.bench.report import write_report
 from ocr_trt.bench.results import Report
-from ocr_trt.bench.roofline import LayerRow, Roofline
+from ocr_trt.bench.roofline import LayerRoofline, Roofline
 from ocr_trt.bench.roofline_diagnosis import why_not_faster
 from ocr_trt.bench.roofline_section import (
     layer_table,
@@ -94,15 +94,15 @@ def test_of_two_measurements_the_better_counts() -> None:
     assert best == other.best_of(PEAKS)
 
 
-def roofline(*layers: LayerRow, between: float = 1.0, milliseconds: float = 10.0) -> Roofline:
+def roofline(*layers: LayerRoofline, between: float = 1.0, milliseconds: float = 10.0) -> Roofline:
     return Roofline(
         batch=1, precision="int8", milliseconds=milliseconds,
         flops=sum(each.flops for each in layers), peak=200e9, layers=layers, between=between,
     )  # fmt: skip
 
 
-def row(name: str, milliseconds: float, flops: int, attainable: float) -> LayerRow:
-    return LayerRow(
+def row(name: str, milliseconds: float, flops: int, attainable: float) -> LayerRoofline:
+    return LayerRoofline(
         name=name, kind="Convolution" if flops else "Concat", precision="int8",
         milliseconds=milliseconds, flops=flops, bytes=1_000_000, attainable=attainable,
     )  # fmt: skip
