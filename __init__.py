@@ -2,8 +2,8 @@
 
 import ocr_trt
 
-detector = ocr_trt.engine_from_bundle(ocr_trt.load_bundle("bundles/detector"))
-recognizer = ocr_trt.engine_from_bundle(ocr_trt.load_bundle("bundles/recognizer"))
+detector = ocr_trt.Engine.from_bundle(ocr_trt.load_bundle("bundles/detector"))
+recognizer = ocr_trt.Engine.from_bundle(ocr_trt.load_bundle("bundles/recognizer"))
 for line in ocr_trt.OcrReader(detector, recognizer).read(ocr_trt.load_image("receipt.jpg")):
     print(line.text, line.quad)
 """
@@ -18,7 +18,7 @@ from .common.version import __version__
 if TYPE_CHECKING:
     from .builder import BuildRequest, build
     from .engines.bundle import load_bundle
-    from .engines.engine import engine_from_bundle
+    from .engines.engine import Engine
     from .errors import OcrTrtError
     from .ocr.image import load_image
     from .pipeline.gpu import GpuReader
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BuildRequest",
+    "Engine",
     "GpuReader",
     "OcrReader",
     "OcrTrtError",
@@ -34,7 +35,6 @@ __all__ = [
     "TextLine",
     "__version__",
     "build",
-    "engine_from_bundle",
     "load_bundle",
     "load_image",
     "load_spec",
@@ -48,7 +48,7 @@ _HOMES = {
     "ReadSettings": "pipeline.reader",
     "TextLine": "pipeline.reader",
     "build": "builder",
-    "engine_from_bundle": "engines.engine",
+    "Engine": "engines.engine",
     "load_bundle": "engines.bundle",
     "load_image": "ocr.image",
     "load_spec": "spec",

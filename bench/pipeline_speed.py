@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ..common.progress import Reporter
 from ..engines.bundle import Bundle
-from ..engines.engine import Engine, engine_from_bundle
+from ..engines.engine import Engine
 from ..ocr.image import load_image
 from ..pipeline.clock import STAGES, Stage, StageClock
 from ..pipeline.reader import OcrReader, TextLine
@@ -158,7 +158,7 @@ def _workers(pipeline: Pipeline, stack: ExitStack) -> _Workers | None:
     if pipeline.bundles is None:
         return None
     detector, recognizer = (
-        stack.enter_context(engine_from_bundle(bundle, mode="throughput"))
+        stack.enter_context(Engine.from_bundle(bundle, mode="throughput"))
         for bundle in pipeline.bundles
     )
     reader = OcrReader(detector, recognizer)

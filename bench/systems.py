@@ -11,16 +11,13 @@ from functools import partial
 import numpy as np
 import onnx
 
-from ..calibration.emulate import emulated
 from ..convert.pipeline import convert
-from ..convert.sources import Source, open_source, source_format
+from ..convert.sources import open_source, source_format
 from ..convert.sources.pixels import pixel_noise
 from ..engines.base import Runner
 from ..engines.bundle import Bundle, tree_sha256
-from ..engines.engine import Engine, engine_from_bundle
-from ..engines.onnxruntime.backend import runner_from_model
+from ..engines.engine import Engine
 from ..engines.targets import backend
-from ..engines.tensorflow.baseline import baseline_runner
 from ..engines.tensorflow.competitors import Competitor, competitors_of
 from ..errors import InputFileError, OcrTrtError
 from ..spec import DetectorSpec, RecognizerSpec
@@ -91,15 +88,12 @@ def _sources(bundle: Bundle, notes: list[str], with_competitors: bool) -> list[S
             raise InputFileError(f"{path} is not the model the bundle was built from")
         source = open_source(spec.source)
         graph = convert(source, spec).model
-        label = baseline_runner(source, spec, spec.input.width).label
+        engine = Engine.from_source(source, spec)
     except OcrTrtError as error:
         notes.append(f"{spec.name}: no baseline: {error}")
         return []
-    engine = Engine(label=label, spec=spec, open_runner=partial(_open_source, source, spec))
     baseline = System(engine=engine, kind="baseline")
-    engine = Engine(
-        label="onnxruntime fp32", spec=spec, open_runner=partial(_open_graph, graph, spec)
-    )
+    engine = Engine.from_graphs(lambda _: graph, spec=spec, label="onnxruntime fp32")
     reference = System(engine=engine, kind="reference")
     if not with_competitors:
         return [baseline, reference]
@@ -160,15 +154,6 @@ def _difference(runner: Runner, baseline: Runner, spec: DetectorSpec | Recognize
     return largest
 
 
-def _open_source(source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> Runner:
-    return baseline_runner(source, spec, width)
-
-
-def _open_graph(graph: onnx.ModelProto, spec: DetectorSpec | RecognizerSpec, width: int) -> Runner:
-    assert width == spec.input.width, "converted for the widest input only"
-    return runner_from_model(graph, label="onnxruntime fp32", max_batch=spec.input.max_batch)
-
-
 def _engine_systems(bundles: Sequence[Bundle]) -> list[System]:
     return [engine_system(*each) for each in zip(bundles, labels_of(bundles), strict=True)]
 
@@ -185,15 +170,11 @@ def engine_system(bundle: Bundle, label: str) -> System:
     availability = target.availability()
     is_known = bundle.manifest.precision in (*target.precisions, "best")
     if is_known and target.can_run_built(bundle.manifest.settings):
-        engine = engine_from_bundle(bundle, label=label)
+        engine = Engine.from_bundle(bundle, label=label)
         return System(engine=engine, kind="engine", bundle=bundle)
     paths = {entry.width: bundle.path(entry.model) for entry in bundle.manifest.engines}
-
-    def open_quantized(width: int) -> Runner:
-        graph = emulated(onnx.load(paths[width]))  # as the build's verdict was found
-        return runner_from_model(graph, label=label, max_batch=bundle.spec.input.max_batch)
-
-    engine = Engine(label=label, spec=bundle.spec, open_runner=open_quantized)
+    # The build's verdict was measured in the same way.
+    engine = Engine.from_graphs(lambda w: onnx.load(paths[w]), spec=bundle.spec, label=label)
     note = (
         f"not run here ({availability.reason}); accuracy is that of its quantized graph in "
         "onnxruntime"

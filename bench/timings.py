@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from ..common.progress import Reporter
-from ..engines.engine import engine_from_bundle
+from ..engines.engine import Engine
 from ..measure.latency import Contender, LatencySettings, LatencyStats, measure
 from ..measure.load import Load, LoadSettings
 from ..measure.load_loops import measure_load
@@ -45,7 +45,7 @@ def measured_loads(
         for system in (systems[index] for index in chosen):
             engine = system.engine
             if system.bundle is not None:
-                engine = engine_from_bundle(system.bundle, mode="throughput", label=engine.label)
+                engine = Engine.from_bundle(system.bundle, mode="throughput", label=engine.label)
                 stack.enter_context(engine)
             runners.append(engine.runner())
         with reporter.step(f"load {systems[0].engine.spec.name}", 100) as advance:

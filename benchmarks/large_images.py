@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ocr_trt.engines.bundle import load_bundle
-from ocr_trt.engines.engine import Engine, engine_from_bundle
+from ocr_trt.engines.engine import Engine
 from ocr_trt.models.reference import SAMPLES
 from ocr_trt.ocr.boxes import order_corners
 from ocr_trt.ocr.crop import crop_quad, ways_to_read
@@ -83,7 +83,7 @@ def main() -> None:
         load_bundle(Path(sys.argv[1]) / "bundles" / f"reference-{role}-openvino-int8")
         for role in ("detector", "recognizer")
     ]
-    detector, recognizer = map(engine_from_bundle, bundles)
+    detector, recognizer = map(Engine.from_bundle, bundles)
     scenes = [
         (load_image(scene.path), scene.quads, scene.ignore)
         for scene in load_dataset(SAMPLES / "test").scenes

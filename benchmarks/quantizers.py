@@ -26,9 +26,7 @@ import onnx.inliner
 import onnx_ir as ir
 
 from ocr_trt.builder import BuildRequest, build
-from ocr_trt.builder.compile import plans_engine
 from ocr_trt.builder.proof import Proof
-from ocr_trt.builder.verdict import graph_engine
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.calibration.lint import lint, prepared
 from ocr_trt.calibration.noise import run_all
@@ -40,7 +38,6 @@ from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.manifest import EngineEntry
 from ocr_trt.engines.targets import backend
-from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.errors import EngineBuildError
 from ocr_trt.measure.accuracy import run_detector, run_recognizer
 from ocr_trt.measure.latency import Contender, LatencySettings, measure
@@ -157,7 +154,7 @@ def nncf_accuracy_control(contest: Contest) -> onnx.ModelProto:
 
     def validate(model: Any, items: Any) -> tuple[float, list[float]]:
         proto = model if isinstance(model, onnx.ModelProto) else model.model
-        with graph_engine({spec.input.width: proto}, spec, "nncf") as engine:
+        with Engine.from_graphs(lambda width: proto, spec=spec, label="nncf") as engine:
             return _values(engine, samples, spec, [int(item) for item in items])
 
     return nncf.quantize_with_accuracy_control(
@@ -301,7 +298,8 @@ def _opened(row: Row, contest: Contest) -> Engine | None:
         return None
     width = contest.spec.input.width
     entry = EngineEntry(width=width, model=row.plan.name, plan=row.plan.name)
-    engine = plans_engine(backend("openvino"), row.plan.parent, [entry], contest.spec, row.name)
+    target, folder = backend("openvino"), row.plan.parent
+    engine = Engine.from_plans(target, folder, [entry], spec=contest.spec, label=row.name)
     try:
         engine.runner()
     except RuntimeError as error:
@@ -343,8 +341,7 @@ def contest_of(role: Role, folder: Path) -> Contest:
     else:
         write_words(held_out, held_out_words())
     samples = load_dataset(held_out)
-    runner = baseline_runner(source, spec, spec.input.width)
-    baseline = Engine(label=runner.label, spec=spec, open_runner=lambda width: runner)
+    baseline = Engine.from_source(source, spec)
     calibration = load_calibration(SAMPLES / "calibration", spec, IMAGES)
     return Contest(
         spec=spec,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 from ..common.files import check_destination, remove_folder, whole_folder
@@ -16,7 +15,6 @@ from ..engines.bundle import Bundle, file_entries, own_files, tree_sha256, write
 from ..engines.engine import Engine
 from ..engines.manifest import Calibration, Manifest, Verdict
 from ..engines.targets import backend
-from ..engines.tensorflow.baseline import baseline_runner
 from ..errors import (
     BudgetError,
     ConversionError,
@@ -32,13 +30,13 @@ from .cached_builds import SPEC, CachedBuilds
 from .calibrators import Calibrators, check_ranges_request
 from .candidate import Candidate
 from .choose import Job, choose
-from .compile import compile_plans, plans_engine, quantized_engine
+from .compile import compile_plans, quantized_engine
 from .convert_widths import convert_all
 from .layer_precisions import precision_report
 from .precision_page import write_precision
 from .proof import proof_of
 from .request import BuildRequest, BuildResult
-from .verdict import check_budget, check_parity, compare_latency, graph_engine
+from .verdict import check_budget, check_parity, compare_latency
 
 
 def build(request: BuildRequest, reporter: Reporter | None = None) -> list[BuildResult]:
@@ -80,10 +78,9 @@ def _build_targets(
     if own:
         reporter.note(f"the model was quantized before: {len(own)} ranges are its own")
     with ExitStack() as stack:
-        open_baseline = partial(baseline_runner, source, spec)
-        label = open_baseline(spec.widths[-1]).label
-        baseline = stack.enter_context(Engine(label=label, spec=spec, open_runner=open_baseline))
-        reference = stack.enter_context(graph_engine(graphs, spec, "fp32 graph"))
+        baseline = stack.enter_context(Engine.from_source(source, spec))
+        fp32 = Engine.from_graphs(graphs.__getitem__, spec=spec, label="fp32 graph")
+        reference = stack.enter_context(fp32)
         with reporter.step("compare with the model"):
             difference = check_parity(reference, baseline, rounds=bool(own))
         proof = proof_of(request, baseline, difference, reporter)
@@ -161,7 +158,7 @@ def _make(job: Job, scratch: Path) -> Manifest:
     )
     if target.can_run(request.settings):
         label = f"{target.name} {request.precision}"
-        opened = plans_engine(target, scratch, engines, spec, label)
+        opened = Engine.from_plans(target, scratch, engines, spec=spec, label=label)
     else:
         opened = quantized_engine(chosen.quantized.graphs, spec, chosen.label)
     with opened as engine:

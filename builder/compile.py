@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..calibration.calibrator import Graphs
-from ..calibration.emulate import emulated
 from ..common.onnx_files import write_onnx
 from ..common.progress import Reporter
-from ..engines.base import Backend, BuildSettings, Runner, RunSettings
+from ..engines.base import Backend, BuildSettings
 from ..engines.engine import Engine
 from ..engines.manifest import EngineEntry
 from ..spec import DetectorSpec, RecognizerSpec
-from .verdict import graph_engine
 
 
 def compile_plans(
@@ -39,28 +37,10 @@ def compile_plans(
     return tuple(entries)
 
 
-def plans_engine(
-    target: Backend,
-    folder: Path,
-    entries: Sequence[EngineEntry],
-    spec: DetectorSpec | RecognizerSpec,
-    label: str,
-) -> Engine:
-    """Return an engine of plans in ``folder`` that are in no bundle yet."""
-    of_width = {entry.width: entry for entry in entries}
-
-    def open_runner(width: int) -> Runner:
-        entry, most = of_width[width], spec.input.max_batch
-        settings = RunSettings(model=folder / entry.model, is_trusted=True)  # made here
-        return target.open(folder / entry.plan, label=label, settings=settings, max_batch=most)
-
-    return Engine(label=label, spec=spec, open_runner=open_runner)
-
-
 def quantized_engine(graphs: Graphs, spec: DetectorSpec | RecognizerSpec, what: str) -> Engine:
     """Return quantized graphs in onnxruntime as an engine, for a target that cannot run here."""
     label = f"onnxruntime on the quantized graph ({what})"
-    return graph_engine({width: emulated(graph) for width, graph in graphs.items()}, spec, label)
+    return Engine.from_graphs(graphs.__getitem__, spec=spec, label=label)
 
 
 @contextmanager
@@ -83,5 +63,6 @@ def tried(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         entries = compile_plans(target, graphs, folder, settings, reporter)
-        with plans_engine(target, folder, entries, spec, f"{target.name} {what}") as engine:
+        label = f"{target.name} {what}"
+        with Engine.from_plans(target, folder, entries, spec=spec, label=label) as engine:
             yield engine

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..calibration.calibrator import Graphs
 from ..convert.sources.pixels import pixel_noise
 from ..engines.base import Batch, Runner
 from ..engines.engine import Engine
 from ..engines.manifest import Latency, OcrMetric
-from ..engines.onnxruntime.backend import runner_from_model
 from ..errors import BudgetError, ConversionError, SpecError
 from ..measure.accuracy import (
     DetectorResult,
@@ -38,16 +36,6 @@ def metric(own: Result, baseline: Result, dataset: Dataset, run_by: str) -> OcrM
     assert isinstance(own, RecognizerResult)
     assert isinstance(baseline, RecognizerResult)
     return recognizer_metric(own, baseline, labeled=dataset.labeled, run_by=run_by)
-
-
-def graph_engine(graphs: Graphs, spec: DetectorSpec | RecognizerSpec, label: str) -> Engine:
-    """Run graphs in onnxruntime as an engine."""
-    batch = spec.input.max_batch
-    return Engine(
-        label=label,
-        spec=spec,
-        open_runner=lambda width: runner_from_model(graphs[width], label=label, max_batch=batch),
-    )
 
 
 def _is_jump(

@@ -88,12 +88,12 @@ def run(
 
 def _engine(bundle: Bundle, workers: int, threads: int, files: int) -> Engine:
     """Open a bundle for so many workers, 0: as many as are best, with so many threads each."""
-    from ..engines.engine import engine_from_bundle
+    from ..engines.engine import Engine
     from ..engines.tuned import choice_for
 
     usual = choice_for(bundle, "latency" if 1 in (workers, files) else "throughput")
     streams = min(workers or usual.streams, files)
-    return engine_from_bundle(bundle, streams=streams, threads=streams * threads or usual.threads)
+    return Engine.from_bundle(bundle, streams=streams, threads=streams * threads or usual.threads)
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:

@@ -235,9 +235,9 @@ def calibration_from(
         return load_calibration(folder, spec, skip_bad=skip_bad)
     from ..builder.detected_crops import detected_crops
     from ..engines.bundle import load_bundle
-    from ..engines.engine import engine_from_bundle
+    from ..engines.engine import Engine
     from ..ocr.dataset import load_dataset
 
-    with engine_from_bundle(load_bundle(detector, is_trusted=is_trusted)) as engine:
+    with Engine.from_bundle(load_bundle(detector, is_trusted=is_trusted)) as engine:
         crops = detected_crops(load_dataset(folder), engine, reporter)
     return load_calibration(folder, spec, crops=crops, skip_bad=skip_bad)

@@ -25,7 +25,7 @@ def tune(
     """Measure with how many threads, and how many batches at once, each engine runs fastest here.
 
     The choice is kept in $XDG_CACHE_HOME/ocr-trt/tuning (~/.cache) for this processor and this
-    number of cores; `run` and `engine_from_bundle` take it from there. Numbers do not depend on it.
+    number of cores; `run` and `Engine.from_bundle` take it from there. Numbers do not depend on it.
     Measure on the machine that will serve, while nothing else runs.
 
     Example: `ocr-trt tune bundles/*`

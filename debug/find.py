@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..common.onnx_session import onnx_session
 from ..common.progress import Reporter
 from ..engines.bundle import Bundle
-from ..engines.engine import Engine, engine_from_bundle
+from ..engines.engine import Engine
 from ..engines.targets import backend
 from ..errors import InputFileError
 from ..measure.accuracy import run_samples
@@ -128,7 +128,7 @@ def _systems(bundle: Bundle, against: Bundle | None, reporter: Reporter) -> _Sys
     else:
         with reporter.step(f"load the model of {bundle.spec.name}"):
             reference = float_graphs(bundle, quantized, reporter)
-    engine = engine_from_bundle(bundle) if _can_run(bundle) else quantized.engine(bundle.spec)
+    engine = Engine.from_bundle(bundle) if _can_run(bundle) else quantized.engine(bundle.spec)
     return _Systems(bundle=bundle, engine=engine, quantized=quantized, reference=reference)
 
 

@@ -1,32 +1,141 @@
-"""A bundle, opened: one runner per input width, each loaded when it is first needed."""
+"""A model that is ready to run: one runner per input width, opened when it is first needed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from ..errors import InputFileError, OcrTrtError
 from ..spec import DetectorSpec, RecognizerSpec
-from .base import BuiltWith, Runner, RunSettings
+from .base import Backend, BuiltWith, Runner, RunSettings
 from .bundle import Bundle
+from .manifest import EngineEntry
 from .targets import backend
 from .tuned import Choice, Mode, choice_for
 
+if TYPE_CHECKING:
+    import onnx
+
+    from ..convert.sources import Source
+
 OpenRunner = Callable[[int], Runner]
+Spec = DetectorSpec | RecognizerSpec
 
 
 class Engine:
     """A model as the pipeline sees it: its spec, and a runner for each width.
 
-    ``open_runner`` makes the runner for a width; whatever runs the model, a bundle, the baseline or
-    a graph in memory, looks the same from here. A context manager.
+    A bundle, plans, graphs in memory and the baseline model all look the same from here. The
+    ``from_`` methods open them; ``open_runner`` returns the runner for a width. A context manager.
     """
 
-    def __init__(
-        self, *, label: str, spec: DetectorSpec | RecognizerSpec, open_runner: OpenRunner
-    ) -> None:
+    def __init__(self, *, label: str, spec: Spec, open_runner: OpenRunner) -> None:
         self.label, self.spec = label, spec
         self._open, self._runners, self._lock = open_runner, dict[int, Runner](), Lock()
+
+    @classmethod
+    def from_bundle(
+        cls,
+        bundle: Bundle,
+        *,
+        mode: Mode = "latency",
+        threads: int = 0,
+        streams: int = 0,
+        label: str = "",
+        use_graphs: bool = True,
+    ) -> Engine:
+        """Open a bundle.
+
+        Args:
+            bundle: from :func:`load_bundle`.
+            mode: ``latency``: one batch at a time, in the shortest time; ``throughput``: several
+                batches at once, for callers in several threads. Streams and threads are those that
+                ``ocr-trt tune`` measured as best for the mode, if it was run.
+            threads: CPU threads of all streams together, in place of the mode's.
+            streams: how many batches run at once, in place of the mode's.
+            label: the name in reports, in place of ``bundle.label``.
+            use_graphs: let a GPU repeat recorded work (CUDA graphs).
+
+        Raises:
+            InputFileError: its int8 weights are too large for this processor.
+            ValueError: ``threads`` or ``streams`` are negative.
+        Raises (when a runner is opened):
+            TargetMissingError: its target cannot run here.
+            InputFileError: the target cannot load the plan, or the plan does not match the spec.
+        """
+        manifest = bundle.manifest
+        target = backend(manifest.target)
+        _check_weights(bundle, target)
+        is_chosen = bool(streams or threads)
+        choice = Choice(streams=streams, threads=threads) if is_chosen else choice_for(bundle, mode)
+        version = manifest.versions.get(target.name, "")
+        settings = RunSettings(
+            threads=choice.threads,
+            built=BuiltWith(version=version, settings=manifest.settings),
+            streams=choice.streams,
+            use_graphs=use_graphs,
+            is_trusted=bundle.is_trusted,
+        )
+        label = label or bundle.label
+        plans = _Plans(target, bundle.folder, manifest.engines, settings)
+        return cls(
+            label=label, spec=bundle.spec, open_runner=partial(plans.checked, bundle.spec, label)
+        )
+
+    @classmethod
+    def from_plans(
+        cls,
+        target: Backend,
+        folder: Path,
+        entries: Sequence[EngineEntry],
+        *,
+        spec: Spec,
+        label: str,
+    ) -> Engine:
+        """Open plans that were built here and now, in ``folder``, and are not in a bundle yet."""
+        plans = _Plans(target, folder, entries, RunSettings(is_trusted=True))
+        return cls(label=label, spec=spec, open_runner=partial(plans.opened, spec, label))
+
+    @classmethod
+    def from_graphs(
+        cls, graph_of: Callable[[int], onnx.ModelProto], *, spec: Spec, label: str
+    ) -> Engine:
+        """Run graphs in onnxruntime.
+
+        Args:
+            graph_of: returns the graph for an input width. Ops in fp16 and bf16 run in float32
+                and round as they would in 16 bits, so that results do not depend on the processor.
+            spec: of the model.
+            label: the name in reports.
+        """
+
+        def open_runner(width: int) -> Runner:
+            from ..calibration.emulate import emulated
+            from .onnxruntime.backend import runner_from_model
+
+            graph = emulated(graph_of(width))
+            return runner_from_model(graph, label=label, max_batch=spec.input.max_batch)
+
+        return cls(label=label, spec=spec, open_runner=open_runner)
+
+    @classmethod
+    def from_source(cls, source: Source, spec: Spec) -> Engine:
+        """Run the source model itself in its own framework; this is the baseline.
+
+        Raises:
+            InputFileError: the source has no such input or output.
+        """
+        from .tensorflow.baseline import baseline_runner  # slow to import, and rarely needed
+
+        widest = baseline_runner(source, spec, spec.widths[-1])
+        open_runner = partial(baseline_runner, source, spec)
+        engine = cls(label=widest.label, spec=spec, open_runner=open_runner)
+        engine._runners[spec.widths[-1]] = widest
+        return engine
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -55,88 +164,56 @@ class Engine:
         self.close()
 
 
-def engine_from_bundle(
-    bundle: Bundle,
-    *,
-    mode: Mode = "latency",
-    threads: int = 0,
-    streams: int = 0,
-    label: str = "",
-    use_graphs: bool = True,
-) -> Engine:
-    """Open a bundle.
+class _Plans:
+    """The plans of a model in a folder, one for each width."""
 
-    Args:
-        bundle: from :func:`load_bundle`.
-        mode: ``latency``: one batch at a time, as fast as may be; ``throughput``: several at once,
-            for whoever calls from several threads. Streams and threads are those that ``ocr-trt
-            tune`` found to be best for the mode, if it was run.
-        threads: of the CPU, all streams together, in place of the mode's.
-        streams: how many batches run at once, in place of the mode's.
-        label: what reports call it in place of ``bundle.label``.
-        use_graphs: let a GPU repeat recorded work (CUDA graphs).
+    def __init__(
+        self, target: Backend, folder: Path, entries: Sequence[EngineEntry], settings: RunSettings
+    ) -> None:
+        self._target, self._folder, self._settings = target, folder, settings
+        self._entries = {entry.width: entry for entry in entries}
 
-    Raises:
-        InputFileError: its int8 weights are too large for this processor.
-        ValueError: ``threads`` or ``streams`` are negative.
-    Raises (when a runner is opened):
-        TargetMissingError: its target cannot run here.
-        InputFileError: the target cannot load the plan, or the plan is not what the spec says.
-    """
-    target = backend(bundle.manifest.target)
-    _check_weights(bundle)
-    label, spec = label or bundle.label, bundle.spec
-    choice = (
-        Choice(streams=streams, threads=threads) if streams or threads else choice_for(bundle, mode)
-    )
-    entries = {entry.width: entry for entry in bundle.manifest.engines}
-    built = BuiltWith(
-        version=bundle.manifest.versions.get(target.name, ""), settings=bundle.manifest.settings
-    )
+    def opened(self, spec: Spec, label: str, width: int) -> Runner:
+        entry = self._entries[width]
+        settings = replace(self._settings, model=self._folder / entry.model)
+        plan, most = self._folder / entry.plan, spec.input.max_batch
+        return self._target.open(plan, label=label, settings=settings, max_batch=most)
 
-    def open_runner(width: int) -> Runner:
-        plan, model = bundle.path(entries[width].plan), bundle.path(entries[width].model)
-        settings = RunSettings(
-            threads=choice.threads,
-            built=built,
-            model=model,
-            streams=choice.streams,
-            use_graphs=use_graphs,
-            is_trusted=bundle.is_trusted,
-        )
-        most = spec.input.max_batch
+    def checked(self, spec: Spec, label: str, width: int) -> Runner:
+        """Open a plan of unknown origin; every failure becomes an error that names its file."""
+        plan = self._folder / self._entries[width].plan
         try:
-            runner = target.open(plan, label=label, settings=settings, max_batch=most)
+            runner = self.opened(spec, label, width)
         except InputFileError as error:
             raise InputFileError(f"{plan}: {error}") from error
         except OcrTrtError:
             raise
-        except Exception as error:  # every runtime has its own
+        except Exception as error:  # the runtimes have no common base class of their errors
             reason = str(error).strip().splitlines()
             raise InputFileError(
-                f"{plan}: {target.name} cannot load it: {reason[0] if reason else error!r}"
+                f"{plan}: {self._target.name} cannot load it: {reason[0] if reason else error!r}"
             ) from error
-        expected = (spec.input.channels, spec.input.height, width)
+        shape, most = (spec.input.channels, spec.input.height, width), spec.input.max_batch
         if runner.max_batch < most:
             runner.close()
             raise InputFileError(
-                f"{plan}: takes {runner.max_batch} images at once, but the spec says {most}"
+                f"{plan}: accepts {runner.max_batch} images at once, but the spec states {most}"
             )
-        if runner.shape != expected:
+        if runner.shape != shape:
             runner.close()
-            raise InputFileError(f"{plan}: takes {runner.shape}, but the spec says {expected}")
+            raise InputFileError(
+                f"{plan}: accepts images (C, H, W) {runner.shape}, but the spec states {shape}"
+            )
         return runner
 
-    return Engine(label=label, spec=spec, open_runner=open_runner)
 
-
-def _check_weights(bundle: Bundle) -> None:
+def _check_weights(bundle: Bundle, target: Backend) -> None:
+    """Refuse int8 weights whose products a processor with 16-bit sums would clip."""
     manifest = bundle.manifest
-    largest = manifest.largest_weight
-    expected = backend(manifest.target).needs().style.largest_weight
-    if manifest.precision in ("int8", "best") and largest > expected:
+    largest, allowed = manifest.largest_weight, target.needs().style.largest_weight
+    if manifest.precision in ("int8", "best") and largest > allowed:
         raise InputFileError(
-            f"{bundle.folder}: built on a processor that sums int8 products in 32 bits; this one "
-            f"does so in 16 bits and clips them, so its weights may be {expected} at most, and are "
-            f"up to {largest}; build the bundle again here"
+            f"{bundle.folder}: its int8 weights reach {largest}, for a processor that sums int8 "
+            f"products in 32 bits; this processor sums them in 16 bits and clips, so weights may "
+            f"reach {allowed} at most; build the bundle again here"
         )

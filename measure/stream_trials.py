@@ -20,7 +20,7 @@ import numpy as np
 
 from ..common.cores import usable_cores
 from ..engines.bundle import Bundle
-from ..engines.engine import engine_from_bundle
+from ..engines.engine import Engine
 from ..engines.targets import backend
 from ..engines.tuned import Choice, Mode, Tuning
 from .load_loops import closed_loop
@@ -67,7 +67,7 @@ def trials(
     batch = 1 if mode == "latency" else min(_LARGEST_BATCH, bundle.spec.input.max_batch)
     with ExitStack() as stack:
         engines = [
-            engine_from_bundle(bundle, streams=choice.streams, threads=choice.threads)
+            Engine.from_bundle(bundle, streams=choice.streams, threads=choice.threads)
             for choice in choices
         ]
         runners = [stack.enter_context(engine).runner() for engine in engines]

@@ -241,7 +241,7 @@ def models(folder: Path) -> Case:
 def plans(folder: Path) -> Case:
     """Damaged plans under right hashes, through the runtimes that run them."""
     from ocr_trt.engines.base import BuildSettings
-    from ocr_trt.engines.engine import engine_from_bundle
+    from ocr_trt.engines.engine import Engine
     from ocr_trt.engines.targets import backend
 
     good, bundles = _model(), []
@@ -259,7 +259,7 @@ def plans(folder: Path) -> Case:
         bundle, tree, name, data = bundles[rng.integers(2)]
         (bundle / name).write_bytes(damaged(data, rng, [data]))
         _write(bundle, tree)
-        with engine_from_bundle(load_bundle(bundle), threads=1) as engine:
+        with Engine.from_bundle(load_bundle(bundle), threads=1) as engine:
             engine.runner()
 
     return case

@@ -86,7 +86,7 @@ def test_several_workers_are_timed_where_an_engine_takes_several_batches(
         again.runner().streams = 2
         return again
 
-    monkeypatch.setattr(module, "engine_from_bundle", open_again)
+    monkeypatch.setattr(module.Engine, "from_bundle", open_again)
     finder, reader = pair(0.03, 0.015)
     pipeline = Pipeline(detector=finder, recognizer=reader, bundles=("finder", "reader"))
     ((one, four),) = pipeline_speeds([pipeline], files, 0.05, SilentReporter())

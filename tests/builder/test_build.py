@@ -17,7 +17,7 @@ from ocr_trt.calibration.images import load_calibration
 from ocr_trt.cli.build import verdict_row
 from ocr_trt.engines.base import BuildSettings
 from ocr_trt.engines.bundle import load_bundle
-from ocr_trt.engines.engine import engine_from_bundle
+from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.openvino import backend as openvino
 from ocr_trt.engines.targets import backend
 from ocr_trt.errors import (
@@ -96,10 +96,10 @@ def test_int8_engine_does_not_run_where_its_sums_would_be_clipped(
         assert result.bundle.manifest.largest_weight == largest[-1]
     assert largest == [63, 127]
     bundle = load_bundle(result.folder)
-    engine_from_bundle(bundle).close()
+    Engine.from_bundle(bundle).close()
     monkeypatch.setattr(openvino, "has_exact_int8", lambda: False)
     with pytest.raises(InputFileError, match="may be 63 at most, and are up to 127; build"):
-        engine_from_bundle(bundle)
+        Engine.from_bundle(bundle)
 
 
 @pytest.mark.parametrize(("engine", "word"), [(2.0, "ok"), (9.0, "ok, but slower")])
@@ -168,7 +168,7 @@ def test_a_line_is_read_the_same_alone_and_among_others(
     lines = [rng.integers(0, 256, (20, w, 3), dtype=np.uint8) for w in (5, 18, 19, 40, 200)]
     for result in build(request(spec, tmp_path, targets=targets, precision=precision, **change)):
         assert result.error is None
-        with engine_from_bundle(load_bundle(result.folder), threads=1) as engine:
+        with Engine.from_bundle(load_bundle(result.folder), threads=1) as engine:
             together = recognize(engine, lines)
             alone = [recognize(engine, [line])[0] for line in lines]
             for width in engine.widths:
@@ -417,7 +417,7 @@ def test_two_builds_give_the_same_quantized_graph_and_the_same_results(
         (result,) = build(build_request)
         assert result.bundle is not None
         hashes.append(result.bundle.manifest.files["model_96.onnx"])
-        with engine_from_bundle(result.bundle) as engine:
+        with Engine.from_bundle(result.bundle) as engine:
             results.append(engine.runner().run(feed))
     assert hashes[0] == hashes[1]
     assert np.array_equal(*results)

@@ -12,7 +12,6 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from ocr_trt.builder.verdict import graph_engine
 from ocr_trt.calibration.autocast import autocast, float_tensors
 from ocr_trt.calibration.emulate import emulated
 from ocr_trt.calibration.half import FP16
@@ -21,6 +20,7 @@ from ocr_trt.calibration.observe import observe
 from ocr_trt.convert.graph import array_of, new_initializer
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
+from ocr_trt.engines.engine import Engine
 from ocr_trt.measure.accuracy import run_detector
 from ocr_trt.models.reference import SAMPLES, export_reference
 from ocr_trt.ocr.dataset import load_dataset
@@ -46,7 +46,7 @@ def twin_of(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def hmean(model: onnx.ModelProto, spec: DetectorSpec) -> float:
     scenes = load_dataset(SAMPLES / "test").scenes
-    with graph_engine({640: model}, spec, "x") as engine:
+    with Engine.from_graphs(lambda width: model, spec=spec, label="x") as engine:
         return 100 * run_detector(engine, scenes).score.hmean
 
 

@@ -25,7 +25,7 @@ from typer.main import get_command
 from ocr_trt.cli.app import app
 from ocr_trt.cli.schema import Document, json_schema
 from ocr_trt.engines.bundle import file_entry, load_bundle
-from ocr_trt.engines.engine import engine_from_bundle
+from ocr_trt.engines.engine import Engine
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, dump_spec, load_spec
 from tests.json_schema import problems
 
@@ -401,7 +401,7 @@ def test_tune_keeps_what_it_measured_and_run_takes_it(
     alone = run("run", images, *engines, "--workers", "1", "--json")
     tuned = run("run", images, *engines, "--json")
     assert (tuned.returncode, tuned.stdout) == (0, alone.stdout)
-    with engine_from_bundle(load_bundle(bundles["detector"]), mode="throughput") as engine:
+    with Engine.from_bundle(load_bundle(bundles["detector"]), mode="throughput") as engine:
         assert engine.runner().streams == 3
 
 
