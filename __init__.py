@@ -42,13 +42,13 @@ __all__ = [
 
 _HOMES = {
     "BuildRequest": "builder",
+    "Engine": "engines.engine",
     "GpuReader": "pipeline.gpu",
     "OcrReader": "pipeline.reader",
     "OcrTrtError": "errors",
     "ReadSettings": "pipeline.reader",
     "TextLine": "pipeline.reader",
     "build": "builder",
-    "Engine": "engines.engine",
     "load_bundle": "engines.bundle",
     "load_image": "ocr.image",
     "load_spec": "spec",
