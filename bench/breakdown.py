@@ -12,7 +12,7 @@ from ..ocr.dataset import SceneLabel, crop_images
 from ..ocr.image import load_image
 from ..ocr.metrics.recognition import recognition_score
 from ..ocr.preprocess import line_width
-from ..ocr.tensor import bucket_of
+from ..ocr.recognizer import bucket_of
 from ..ocr.types import Image
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
 from .results import Breakdown, StratumRow

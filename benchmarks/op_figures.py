@@ -21,17 +21,12 @@ from ocr_trt.ocr.boxes import boxes_from_map
 from ocr_trt.ocr.candidates import boxes_from_candidates, candidates_from_outputs
 from ocr_trt.ocr.crop import crop_quad, crop_size
 from ocr_trt.ocr.dataset import SceneLabel, load_dataset
+from ocr_trt.ocr.detector import boxes_in_image, detector_input
 from ocr_trt.ocr.image import load_image
 from ocr_trt.ocr.metrics.detection import count_image, detection_score
 from ocr_trt.ocr.metrics.recognition import recognition_score
 from ocr_trt.ocr.preprocess import resize, width_at_height
-from ocr_trt.ocr.tensor import (
-    boxes_in_image,
-    bucket_of,
-    detector_input,
-    recognizer_input,
-    texts_from_output,
-)
+from ocr_trt.ocr.recognizer import bucket_of, recognizer_input, texts_from_output
 from ocr_trt.ocr.types import Image
 from ocr_trt.plugins.box_candidates import box_candidates
 from ocr_trt.plugins.crop_warp import crop_attributes, crop_warp

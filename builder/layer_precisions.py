@@ -12,6 +12,7 @@ from ..calibration.methods import METHODS
 from ..calibration.noise import signal_to_noise
 from ..convert.audit import node_flops
 from ..convert.graph import name_of
+from ..ocr.roles import role_of
 from .candidate import Candidate, Trial
 from .choose import Job
 from .precision_report import LayerRow, PrecisionReport, TrialRow
@@ -31,7 +32,7 @@ def precision_report(job: Job, found: Found) -> PrecisionReport:
         target=job.target.name,
         label=chosen.label,
         reason=found.reason,
-        metric="hmean" if spec.role == "detector" else "cer",
+        metric=role_of(spec).metric,
         budget=spec.accuracy.max_loss,
         int8_share=chosen.int8_share,
         layers=_layers(job, found),

@@ -13,8 +13,8 @@ from ..common.progress import Reporter
 from ..convert.sources import open_source
 from ..engines.base import Backend, BuildSettings
 from ..measure.latency import Contender, LatencySettings, measure
-from ..ocr.dataset import crop_images
 from ..ocr.preprocess import line_width
+from ..ocr.roles import role_of
 from ..ocr.width_buckets import best_buckets, mean_cost, padded_share
 from ..spec import RecognizerSpec
 from .compile import tried
@@ -115,8 +115,8 @@ def _worth_it(choices: Sequence[Buckets]) -> Buckets:
 
 def _widths(spec: RecognizerSpec, lines: CalibrationSet, reporter: Reporter) -> list[int]:
     found = []
-    with reporter.step("look at lines", len(lines.crops)) as advance:
-        for done, line in enumerate(crop_images(lines.crops), 1):
+    with reporter.step("look at lines", len(lines.labels)) as advance:
+        for done, line in enumerate(role_of(spec).images_of(lines.labels), 1):
             found.append(line_width(line, spec.input.height))
             advance(done)
     return found

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from ..calibration.calibrator import Calibrator, Graphs
-from ..calibration.noise import Outputs, distance, run_all
+from ..calibration.noise import Outputs, run_all
 from ..calibration.observe import Batch
 from ..calibration.ranges import graphs_sha256
 from ..common.progress import Reporter
 from ..engines.base import Backend
 from ..engines.engine import Engine
 from ..measure.latency import Contender, LatencySettings, measure
+from ..ocr.roles import role_of
 from .candidate import Candidate, Trial
 from .compile import tried
 from .ledger import Entry, Ledger
@@ -45,9 +46,8 @@ class Judge:
         if entry is None:
             with self._opened(candidate) as engine:
                 found = self.proof.metric(engine, self.reporter)
-            off = distance(
-                self.reference, run_all(candidate.quantized.graphs, self.feeds), self.request.spec
-            )
+            outputs = run_all(candidate.quantized.graphs, self.feeds)
+            off = role_of(self.request.spec).output_distance(self.reference, outputs)
             entry = Entry(key=key, metric=found, distance=off)
             self.ledger.add(entry)
         return Trial(candidate=candidate, metric=entry.metric, distance=entry.distance)

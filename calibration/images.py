@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputFileError
-from ..ocr.dataset import CropLabel, Dataset, crop_images, load_dataset
-from ..ocr.image import load_image
-from ..ocr.tensor import bucket_of, detector_input, recognizer_input
+from ..ocr.dataset import CropLabel, Dataset, Label, load_dataset
+from ..ocr.role import OcrRole
+from ..ocr.roles import role_of
 from ..ocr.types import Image
 from ..spec import DetectorSpec, RecognizerSpec
 from .strata import contrast_level, spread, stratified
@@ -21,8 +21,8 @@ Batch = npt.NDArray[np.float32]
 OnBad = Callable[[InputFileError], None]
 """Told of an image that cannot be read; if it returns, the image is left out."""
 
-_LOOKED_AT = 4
-"""Times as many lines are looked at as are chosen."""
+_CANDIDATES = 4
+"""Candidate lines per line that is chosen."""
 
 
 def _stop(error: InputFileError) -> None:
@@ -31,70 +31,56 @@ def _stop(error: InputFileError) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationSet:
-    """Images to take ranges from; every image is a batch of its own, and each counts.
-
-    ``crops``: the lines of a recognizer; of a detector there are none.
-    """
+    """The samples that ranges are taken from; every sample is a batch of its own."""
 
     dataset: Dataset
     spec: DetectorSpec | RecognizerSpec
     limit: int
-    crops: tuple[CropLabel, ...] = ()
+    labels: tuple[Label, ...]
+    """All samples of the model's role; at most ``limit`` of them are used."""
     skip_bad: bool = False
-    """Leave out images that cannot be read, by name, instead of stopping."""
+    """Leave out images that cannot be read, and report their names, instead of stopping."""
 
     def __len__(self) -> int:
-        found = self.dataset.scenes if isinstance(self.spec, DetectorSpec) else self.crops
-        return min(self.limit, len(found))
+        return min(self.limit, len(self.labels))
 
     def batches(self, on_bad: OnBad = _stop) -> Iterator[tuple[int, Batch]]:
         """Yield (input width, (1, C, H, width) float32): images evenly spread over the folder,
         lines of every width and contrast.
 
         Raises:
-            InputFileError: an image cannot be read; it is named. Unless ``on_bad`` takes it.
+            InputFileError: an image cannot be read, and ``on_bad`` raises the error it is given.
         """
-        if isinstance(self.spec, RecognizerSpec):
-            yield from self._lines(self.spec, on_bad)
-            return
-        for index in spread(len(self.dataset.scenes), self.limit):
-            try:
-                image = load_image(self.dataset.scenes[index].path)
-            except InputFileError as error:
-                on_bad(error)
-                continue
-            yield self.spec.input.width, detector_input(image, self.spec.input)[0]
+        role = role_of(self.spec)
+        for _, image in _readable(self._chosen(role, on_bad), role, on_bad):
+            prepared = role.input_of(image)
+            yield prepared.width, prepared.tensor
 
-    def _lines(self, spec: RecognizerSpec, on_bad: OnBad) -> Iterator[tuple[int, Batch]]:
-        """Yield the chosen lines. To choose, candidates are cut out once more before."""
-        crops = self.crops
-        if len(crops) > self.limit:
-            indices = spread(len(crops), _LOOKED_AT * self.limit)
-            candidates = _readable([crops[i] for i in indices], on_bad)
-            crops = tuple(crops[indices[i]] for i in _chosen(candidates, spec, self.limit))
-        for _, line in _readable(crops, on_bad):
-            width = bucket_of(line, spec)
-            yield width, recognizer_input([line], spec.input, width)
+    def _chosen(self, role: OcrRole, on_bad: OnBad) -> list[Label]:
+        """Choose samples; lines are read an additional time to see their width and contrast."""
+        if not role.inputs_vary or len(self.labels) <= self.limit:
+            return [self.labels[i] for i in spread(len(self.labels), self.limit)]
+        candidates = [self.labels[i] for i in spread(len(self.labels), _CANDIDATES * self.limit)]
+        strata = {
+            i: (role.input_of(line).width, contrast_level(line))
+            for i, line in _readable(candidates, role, on_bad)
+        }
+        readable = list(strata)
+        return [candidates[readable[i]] for i in stratified(list(strata.values()), self.limit)]
 
 
-def _readable(crops: Sequence[CropLabel], on_bad: OnBad) -> Iterator[tuple[int, Image]]:
-    """Yield the index and the image (h, w, 3) of each crop whose file can be read."""
+def _readable(labels: Sequence[Label], role: OcrRole, on_bad: OnBad) -> Iterator[tuple[int, Image]]:
+    """Yield the index and the image (h, w, 3) of each sample whose file can be read."""
     start = 0
-    while start < len(crops):
-        path = crops[start].path
-        end = next((i for i in range(start, len(crops)) if crops[i].path != path), len(crops))
+    while start < len(labels):
+        # Consecutive lines of one file are cut out together: the file is decoded once.
+        path = labels[start].path
+        end = next((i for i in range(start, len(labels)) if labels[i].path != path), len(labels))
         try:
-            yield from enumerate(list(crop_images(tuple(crops[start:end]))), start)
+            yield from enumerate(list(role.images_of(labels[start:end])), start)
         except InputFileError as error:
             on_bad(error)
         start = end
-
-
-def _chosen(candidates: Iterable[tuple[int, Image]], spec: RecognizerSpec, limit: int) -> list[int]:
-    """Return the indices of lines chosen by the width they are read at and by their contrast."""
-    found = {i: (bucket_of(line, spec), contrast_level(line)) for i, line in candidates}
-    indices = list(found)
-    return [indices[i] for i in stratified(list(found.values()), limit)]
 
 
 def load_calibration(
@@ -105,23 +91,17 @@ def load_calibration(
     *,
     skip_bad: bool = False,
 ) -> CalibrationSet:
-    """Open a folder of calibration images; at most ``limit`` of them are used.
+    """Open a folder of calibration images; at most ``limit`` samples are used.
 
-    A detector takes whole images. A recognizer takes lines: ``crops`` if they are given, such as
-    a detector found them, or labeled ones, or every image as one line. ``skip_bad``: leave out
-    images that cannot be read.
+    A detector is calibrated on whole images. A recognizer is calibrated on lines: ``crops`` if
+    they are given (for example from a detector), or the labeled lines, or every image as one line.
+    ``skip_bad``: leave out images that cannot be read.
 
     Raises:
         InputFileError: there is nothing to calibrate on.
     """
     dataset = load_dataset(folder)
-    if isinstance(spec, RecognizerSpec) and crops is None:
-        crops = dataset.crops
-        if not dataset.labeled:
-            crops = [CropLabel(path=scene.path, text="") for scene in dataset.scenes]
-    found = CalibrationSet(
-        dataset=dataset, spec=spec, limit=limit, crops=tuple(crops or ()), skip_bad=skip_bad
-    )
-    if not len(found):
+    labels = role_of(spec).labels_of(dataset) if crops is None else tuple(crops)
+    if not labels:
         raise InputFileError(f"{folder}: holds nothing a {spec.role} can be calibrated on")
-    return found
+    return CalibrationSet(dataset=dataset, spec=spec, limit=limit, labels=labels, skip_bad=skip_bad)

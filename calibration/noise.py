@@ -9,9 +9,6 @@ import numpy.typing as npt
 import onnx
 
 from ..common.inner_tensors import GraphSession, SessionsByWidth, with_outputs
-from ..ocr.ctc import log_probabilities
-from ..ocr.tensor import probability_map
-from ..spec import DetectorSpec, RecognizerSpec
 from .emulate import emulated
 from .observe import Batch
 
@@ -23,37 +20,6 @@ def run_all(graphs: Mapping[int, onnx.ModelProto], feeds: Sequence[tuple[int, Ba
     sessions = SessionsByWidth(lambda width: emulated(graphs[width]))
     outputs = {width: graph.graph.output[0].name for width, graph in graphs.items()}
     return [sessions.run(width, batch)[outputs[width]] for width, batch in feeds]
-
-
-def map_distance(reference: Outputs, other: Outputs, spec: DetectorSpec) -> float:
-    """Return 1 - the soft IoU of probability maps: sum of minima over sum of maxima; 0..1."""
-    low = high = 0.0
-    for one, two in zip(reference, other, strict=True):
-        p, q = (np.nan_to_num(probability_map(each, spec.output)) for each in (one, two))
-        low += float(np.minimum(p, q).sum())
-        high += float(np.maximum(p, q).sum())
-    return 1 - low / high if high else 0.0
-
-
-def score_divergence(reference: Outputs, other: Outputs, spec: RecognizerSpec) -> float:
-    """Return KL(p || q) of the classes of a time step, on average; nats."""
-    are_probabilities = spec.output.kind == "probabilities"
-    total, steps = 0.0, 0
-    for one, two in zip(reference, other, strict=True):
-        p, q = (
-            log_probabilities(np.nan_to_num(each), are_probabilities=are_probabilities)
-            for each in (one, two)
-        )
-        total += float((np.exp(p) * (p - q)).sum())
-        steps += p.shape[0] * p.shape[1]
-    return total / steps if steps else 0.0
-
-
-def distance(reference: Outputs, other: Outputs, spec: DetectorSpec | RecognizerSpec) -> float:
-    """Return the distance that fits the role; 0 is equal."""
-    if isinstance(spec, DetectorSpec):
-        return map_distance(reference, other, spec)
-    return score_divergence(reference, other, spec)
 
 
 def signal_to_noise(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from ..ocr.roles import role_of
 from ..spec import DetectorSpec, RecognizerSpec
 from .calibrator import Calibrator, QuantizationSettings
-from .noise import distance, run_all
+from .noise import run_all
 from .observe import Batch
 
 
@@ -35,7 +36,7 @@ def sensitivities(
     Args:
         calibrator: of the model.
         quantization: int8, and how; ops that it holds are left out. What is not int8 is fp32 here.
-        spec: says which distance is taken.
+        spec: its role decides which distance is measured.
         feeds: a few images, (width, batch).
         progress: called with the number of ops that are done.
     """
@@ -48,7 +49,7 @@ def sensitivities(
             return 0.0
         reasons = {**quantization.held, **dict.fromkeys(held, "held to see what it costs")}
         quantized = calibrator.quantized(replace(plain, held=reasons))
-        return distance(reference, run_all(quantized.graphs, feeds), spec)
+        return role_of(spec).output_distance(reference, run_all(quantized.graphs, feeds))
 
     found = []
     for done, node in enumerate(ops, 1):

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from ..measure.sample_images import data_uri, outline
 from ..ocr.ctc import log_probabilities
+from ..ocr.detector import probability_map
 from ..ocr.preprocess import fit_line, letterbox
-from ..ocr.tensor import bucket_of, probability_map
+from ..ocr.recognizer import bucket_of
 from ..ocr.types import Image, Quads
 from ..spec import DetectorSpec, RecognizerSpec
 

@@ -9,15 +9,10 @@ import numpy.typing as npt
 
 from ..measure.accuracy import DetectorResult, RecognizerResult, Result
 from ..ocr.dataset import CropLabel, SceneLabel, crop_images
+from ..ocr.detector import boxes_from_output, detector_input
 from ..ocr.image import load_image
 from ..ocr.metrics.detection import count_image
-from ..ocr.tensor import (
-    boxes_from_output,
-    bucket_of,
-    detector_input,
-    recognizer_input,
-    texts_from_output,
-)
+from ..ocr.recognizer import bucket_of, recognizer_input, texts_from_output
 from ..ocr.types import Image, Quads
 from ..spec import DetectorSpec, RecognizerSpec
 from .heat import Boxes, difference_map, line_strip

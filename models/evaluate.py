@@ -18,15 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from ..ocr.detector import boxes_from_output, detector_input
 from ..ocr.metrics.detection import count_image, detection_score
 from ..ocr.metrics.recognition import recognition_score
-from ..ocr.tensor import (
-    boxes_from_output,
-    bucket_of,
-    detector_input,
-    recognizer_input,
-    texts_from_output,
-)
+from ..ocr.recognizer import bucket_of, recognizer_input, texts_from_output
 from ..spec import DetectorSpec, RecognizerSpec, load_spec
 from .reference import WEIGHTS, Role, spec_path, trained_model, weights_path
 from .synthetic import Scene, Word, scene, word

@@ -10,10 +10,10 @@ be found. Corners that go round the other way are put in order, for text that ru
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -44,6 +44,9 @@ class CropLabel:
     path: Path
     text: str
     quad: Quads | None = None
+
+
+Label: TypeAlias = SceneLabel | CropLabel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +151,7 @@ def load_dataset(folder: Path) -> Dataset:
     return Dataset(folder=folder, scenes=tuple(found), crops=tuple(crops), labeled=True)
 
 
-def crop_images(crops: tuple[CropLabel, ...]) -> Iterator[Image]:
+def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:
     """Yield each crop's image (h, w, 3) RGB; a scene is read once for its run of crops.
 
     Raises:

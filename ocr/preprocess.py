@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ..spec import InputSpec
 from .types import Image
 
 
@@ -64,5 +65,14 @@ def to_gray(image: Image) -> Image:
 def normalize(image: Image, mean: npt.ArrayLike, scale: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Return ``(image - mean) * scale`` as float32 (H, W, C); mean and scale: one value or C."""
     pixels = image if image.ndim == 3 else image[..., None]
-    centerd = pixels.astype(np.float32) - np.asarray(mean, np.float32)
-    return centerd * np.asarray(scale, np.float32)
+    centered = pixels.astype(np.float32) - np.asarray(mean, np.float32)
+    return centered * np.asarray(scale, np.float32)
+
+
+def image_to_tensor(image: Image, settings: InputSpec) -> npt.NDArray[np.float32]:
+    """Bring an RGB image (H, W, 3), already of the right size, to (C, H, W) float32."""
+    if settings.color == "GRAY":
+        image = to_gray(image)
+    elif settings.color == "BGR":
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return normalize(image, settings.mean, settings.scale).transpose(2, 0, 1)

@@ -20,8 +20,9 @@ from ..ocr.boxes import boxes_from_map
 from ..ocr.candidates import boxes_from_candidates, candidates_from_outputs
 from ..ocr.crop import crop_size
 from ..ocr.ctc import Reading, readings_from_labels
+from ..ocr.detector import boxes_in_image
 from ..ocr.preprocess import letterbox_size
-from ..ocr.tensor import boxes_in_image, bucket_of_size
+from ..ocr.recognizer import bucket_of_size
 from ..ocr.types import Image, Quads
 from ..plugins.crop_warp.attributes import crop_attributes
 from ..plugins.image_inputs import colors_of

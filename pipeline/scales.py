@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from ..engines.engine import Engine
 from ..ocr.boxes import boxes_from_map
+from ..ocr.detector import boxes_from_output, detector_input, probability_map
 from ..ocr.merge import merge_boxes
-from ..ocr.preprocess import pad_to, resize
-from ..ocr.tensor import boxes_from_output, detector_input, image_to_tensor, probability_map
+from ..ocr.preprocess import image_to_tensor, pad_to, resize
 from ..ocr.tiles import MergedMap, TileGrid, tile_grid
 from ..ocr.types import Image, Quads
 from ..spec import DetectorSpec

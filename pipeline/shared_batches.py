@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import TypeAlias
 
 from ..ocr.ctc import Reading
-from ..ocr.tensor import bucket_of
+from ..ocr.recognizer import bucket_of
 from ..ocr.types import Image
 from .reader import FoundLines, OcrReader, TextLine, text_lines
 from .stages import read_batch

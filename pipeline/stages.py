@@ -11,13 +11,8 @@ import numpy.typing as npt
 from ..engines.engine import Engine
 from ..errors import SpecError
 from ..ocr.ctc import Reading
-from ..ocr.tensor import (
-    boxes_from_output,
-    bucket_of,
-    detector_input,
-    recognizer_input,
-    texts_from_output,
-)
+from ..ocr.detector import boxes_from_output, detector_input
+from ..ocr.recognizer import bucket_of, recognizer_input, texts_from_output
 from ..ocr.types import Image, Quads
 from ..spec import DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed

@@ -12,6 +12,7 @@ from ...common.cores import usable_cores
 from ...common.onnx_session import onnx_session
 from ...convert.sources import Source
 from ...convert.sources.tf_graph import import_tensorflow
+from ...ocr.roles import role_of
 from ...spec import DetectorSpec, RecognizerSpec
 from ..base import Batch, Runner
 
@@ -57,8 +58,8 @@ class _OnnxRunner(Runner):
         if spec.input.max_batch > 1:
             model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
         self._session, self._spec = onnx_session(model), spec
-        is_time_first = spec.role == "recognizer" and spec.output.layout == "TNC"
-        self._axis = 1 if is_time_first else 0
+        # The batch axis of an output is the same for every rank, so any rank will do here.
+        self._axis = role_of(spec).output_axes(3)[0]
         self._takes_batches = spec.input.max_batch == 1 or self._gives_rows()
         if not self._takes_batches:
             self.label += ", one by one"
@@ -102,10 +103,7 @@ def as_converted(
     output: npt.NDArray[np.float32], spec: DetectorSpec | RecognizerSpec
 ) -> npt.NDArray[np.float32]:
     """Bring a source's output to the layout that ``convert`` gives it."""
-    if spec.role == "recognizer":
-        return output.transpose(1, 0, 2) if spec.output.layout == "TNC" else output
-    is_nhwc = spec.input.layout == "NHWC" and output.ndim == 4
-    return output.transpose(0, 3, 1, 2) if is_nhwc else output
+    return output.transpose(role_of(spec).output_axes(output.ndim))
 
 
 def baseline_runner(source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> Runner:

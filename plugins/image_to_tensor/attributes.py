@@ -8,7 +8,7 @@ from ...spec import InputSpec
 
 
 def detector_attributes(image: Image, settings: InputSpec, to: int = 1) -> dict[str, int]:
-    """Return the attributes for one RGB image (H, W, 3), as ``ocr.tensor.detector_input``.
+    """Return the attributes for one RGB image (H, W, 3), as ``ocr.detector.detector_input``.
 
     ``to`` is the tensor's dtype by its number in ONNX: 1 float32, 10 float16.
     """
@@ -17,7 +17,7 @@ def detector_attributes(image: Image, settings: InputSpec, to: int = 1) -> dict[
 
 
 def line_attributes(line: Image, settings: InputSpec, width: int, to: int = 1) -> dict[str, int]:
-    """Return the attributes for one RGB text line (h, w, 3), as ``ocr.tensor.recognizer_input``."""
+    """Return the attributes for one RGB text line (h, w, 3), as ``recognizer_input``."""
     fitted = settings.height, min(width, line_width(line, settings.height))
     return _attributes(line, fitted, width, settings, to)
 

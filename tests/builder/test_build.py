@@ -32,7 +32,7 @@ from ocr_trt.errors import (
 )
 from ocr_trt.measure.latency import LatencySettings
 from ocr_trt.ocr.dataset import load_dataset
-from ocr_trt.ocr.tensor import recognizer_input
+from ocr_trt.ocr.recognizer import recognizer_input
 from ocr_trt.pipeline.stages import recognize
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec, spec_from_dict
 

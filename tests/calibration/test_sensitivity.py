@@ -10,12 +10,13 @@ import pytest
 from ocr_trt.calibration.calibrator import Calibrator, QuantizationSettings
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.calibration.methods import METHODS
-from ocr_trt.calibration.noise import distance, run_all, signal_to_noise
+from ocr_trt.calibration.noise import run_all, signal_to_noise
 from ocr_trt.calibration.sensitivity import sensitivities
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.errors import InputFileError
+from ocr_trt.ocr.roles import role_of
 from ocr_trt.spec import DetectorSpec, RecognizerSpec
 
 pytest.importorskip("tensorflow")
@@ -47,10 +48,11 @@ def test_distance_is_zero_for_the_same_and_grows(
     for spec in (detector_spec, recognizer_spec):
         exact = outputs[spec.role]
         near, far = ([out * factor for out in exact] for factor in (0.98, 0.5))
-        assert distance(exact, exact, spec) == pytest.approx(0, abs=1e-6)
-        assert 0 < distance(exact, near, spec) < distance(exact, far, spec)
+        distance = role_of(spec).output_distance
+        assert distance(exact, exact) == pytest.approx(0, abs=1e-6)
+        assert 0 < distance(exact, near) < distance(exact, far)
         broken = [np.full_like(out, np.nan) for out in exact]
-        assert distance(exact, broken, spec) > distance(exact, near, spec)
+        assert distance(exact, broken) > distance(exact, near)
 
 
 def test_each_layer_costs_something_and_all_but_it_less_than_all(spec: Spec, images: Path) -> None:
@@ -62,8 +64,8 @@ def test_each_layer_costs_something_and_all_but_it_less_than_all(spec: Spec, ima
     assert {each.node for each in found} == calibrator.ops()
     assert done == list(range(1, len(found) + 1))
     reference = run_all(calibrator.graphs, feeds)
-    everything = distance(
-        reference, run_all(calibrator.quantized(quantization).graphs, feeds), spec
+    everything = role_of(spec).output_distance(
+        reference, run_all(calibrator.quantized(quantization).graphs, feeds)
     )
     assert all(0 < each.alone < 3 * everything for each in found)
     assert np.mean([each.without for each in found]) < everything
@@ -100,7 +102,11 @@ def test_every_method_with_every_correction_types_a_model(
     again = calibrator.quantized(
         QuantizationSettings(precision="int8", method=method, corrections=corrections)
     )
-    assert 0 < distance(reference, run_all(quantized.graphs, feeds), detector_spec) < 0.5
+    assert (
+        0
+        < role_of(detector_spec).output_distance(reference, run_all(quantized.graphs, feeds))
+        < 0.5
+    )
     for width, graph in quantized.graphs.items():
         assert graph.SerializeToString(deterministic=True) == again.graphs[width].SerializeToString(
             deterministic=True

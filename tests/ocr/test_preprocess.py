@@ -3,14 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocr_trt.ocr.preprocess import fit_line, letterbox, line_width, normalize
-from ocr_trt.ocr.tensor import (
-    boxes_from_output,
-    bucket_of,
-    detector_input,
-    image_to_tensor,
-    recognizer_input,
-)
+from ocr_trt.ocr.detector import boxes_from_output, detector_input
+from ocr_trt.ocr.preprocess import fit_line, image_to_tensor, letterbox, line_width, normalize
+from ocr_trt.ocr.recognizer import bucket_of, recognizer_input
 from ocr_trt.spec import DetectorSpec, InputSpec, RecognizerSpec, spec_from_dict
 
 

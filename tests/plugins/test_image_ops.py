@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ocr_trt.ocr.crop import crop_quad
+from ocr_trt.ocr.detector import detector_input
 from ocr_trt.ocr.image import load_image
 from ocr_trt.ocr.preprocess import line_width
-from ocr_trt.ocr.tensor import detector_input, recognizer_input
+from ocr_trt.ocr.recognizer import recognizer_input
 from ocr_trt.ocr.types import Image, Quads
 from ocr_trt.plugins.crop_warp import crop_attributes, crop_warp
 from ocr_trt.plugins.crop_warp.kernel import MAX_CROP_SIDE

@@ -1,0 +1,137 @@
+"""A detector: images to its input, its probability map to boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import SpecError
+from ..spec import DetectorSpec, InputSpec, MapOutput
+from .boxes import boxes_from_map
+from .crop import quad_size
+from .dataset import Dataset, Label, SceneLabel
+from .image import load_image
+from .metrics.detection import count_image
+from .preprocess import image_to_tensor, letterbox
+from .role import ModelInput, OcrRole, Output
+from .types import Image, Quads
+
+
+def detector_input(
+    image: Image, settings: InputSpec
+) -> tuple[npt.NDArray[np.float32], tuple[float, float]]:
+    """Letterbox one RGB image: return (1, C, H, W), and scales (x, y) from old to new pixels."""
+    fitted, scales = letterbox(image, settings.height, settings.width, settings.pad)
+    return np.ascontiguousarray(image_to_tensor(fitted, settings)[None]), scales
+
+
+def probability_map(output: Output, settings: MapOutput) -> Output:
+    """Pick text probabilities (N, H, W) out of a detector's output (N, C, H, W) or (N, H, W)."""
+    chosen = output[:, settings.channel] if output.ndim == 4 else output
+    if settings.activation == "sigmoid":
+        return np.asarray(1 / (1 + np.exp(-np.clip(chosen, -80, 80))), np.float32)
+    return np.asarray(chosen, np.float32)
+
+
+def boxes_from_output(
+    output: Output,
+    spec: DetectorSpec,
+    scales: tuple[float, float],
+    size: tuple[int, int],
+) -> tuple[Quads, npt.NDArray[np.float32]]:
+    """Turn the output for one image into boxes in that image's own pixels.
+
+    Args:
+        output: (1, C, h, w) or (1, h, w); the map may be smaller than the input by a whole factor.
+        spec: the detector's spec.
+        scales: (x, y) as :func:`detector_input` gave them.
+        size: (height, width) of the image; boxes are clipped to it.
+
+    Returns:
+        quads (K, 4, 2) and scores (K,), best first. Boxes that have nothing of the image in them,
+        only of the padding around it, are left out.
+    """
+    probability = probability_map(output, spec.output)[0]
+    found = boxes_from_map(probability, spec.boxes)
+    return boxes_in_image(found, probability.shape, spec, scales, size)
+
+
+def boxes_in_image(
+    found: tuple[Quads, npt.NDArray[np.float32]],
+    map_size: tuple[int, ...],
+    spec: DetectorSpec,
+    scales: tuple[float, float],
+    size: tuple[int, int],
+) -> tuple[Quads, npt.NDArray[np.float32]]:
+    """Bring boxes from the pixels of a map (h, w) to those of the image.
+
+    All else as for :func:`boxes_from_output`.
+    """
+    quads, scores = found
+    strides = spec.input.width / map_size[1], spec.input.height / map_size[0]
+    factors = np.array(strides, np.float32) / np.array(scales, np.float32)
+    quads = (quads * factors).astype(np.float32)
+    quads = np.clip(quads, 0, np.array([size[1], size[0]], np.float32))
+    inside = np.array([min(quad_size(quad)) >= 1 for quad in quads], bool)
+    return quads[inside], scores[inside]
+
+
+@dataclass(frozen=True)
+class DetectorRole(OcrRole):
+    """A detector finds words in whole images; the hmean of precision and recall decides."""
+
+    spec: DetectorSpec
+    metric = "hmean"
+    unit = "images"
+    inputs_vary = False
+
+    def labels_of(self, dataset: Dataset) -> tuple[Label, ...]:
+        """Return the scenes."""
+        return dataset.scenes
+
+    def images_of(self, labels: Sequence[Label]) -> Iterator[Image]:
+        """Yield each whole image."""
+        return (load_image(label.path) for label in labels)
+
+    def input_of(self, image: Image) -> ModelInput:
+        """Letterbox one image."""
+        tensor, scales = detector_input(image, self.spec.input)
+        return ModelInput(tensor=tensor, width=self.spec.input.width, scales=scales)
+
+    def output_axes(self, rank: int) -> tuple[int, ...]:
+        """Put the channels of (N, H, W, C) first; (N, H, W) and NCHW stay."""
+        channels_last = self.spec.input.layout == "NHWC" and rank == 4
+        return (0, 3, 1, 2) if channels_last else tuple(range(rank))
+
+    def check_output_shape(self, shape: Sequence[int]) -> None:
+        """Expect (N, H, W) or (N, C, H, W) with the channel that the spec names."""
+        self._check_rank(shape, (3, 4))
+        channels = shape[1] if len(shape) == 4 else 1
+        if self.spec.output.channel >= channels:
+            raise SpecError(
+                f"{self.spec.name}: output.channel is {self.spec.output.channel}, but the output "
+                f"has {channels} channel(s), counted from 0; correct output.channel"
+            )
+
+    def output_distance(self, reference: Sequence[Output], other: Sequence[Output]) -> float:
+        """Return 1 - the soft IoU of probability maps: sum of minima over sum of maxima; 0..1."""
+        low = high = 0.0
+        for one, two in zip(reference, other, strict=True):
+            p, q = (np.nan_to_num(probability_map(each, self.spec.output)) for each in (one, two))
+            low += float(np.minimum(p, q).sum())
+            high += float(np.maximum(p, q).sum())
+        return 1 - low / high if high else 0.0
+
+    def describe(self, output: Output, prepared: ModelInput, image: Image, label: Label) -> str:
+        """Return how many boxes there are; with labels, how many of them are right."""
+        size = image.shape[:2]
+        boxes, _ = boxes_from_output(np.nan_to_num(output), self.spec, prepared.scales, size)
+        assert isinstance(label, SceneLabel)
+        if not len(label.quads):
+            return f"{len(boxes)} boxes"
+        counts = count_image(boxes, label.quads, label.ignore)
+        wrong = counts.detected - counts.matched
+        return f"{counts.matched} of {counts.truth} words found, {wrong} wrong"

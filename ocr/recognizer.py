@@ -1,0 +1,103 @@
+"""A recognizer: text lines to its input, its class scores to text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import SpecError
+from ..spec import InputSpec, RecognizerSpec
+from .ctc import Reading, decode_greedy, log_probabilities
+from .dataset import CropLabel, Dataset, Label, crop_images
+from .preprocess import fit_line, image_to_tensor, width_at_height
+from .role import ModelInput, OcrRole, Output
+from .types import Image
+
+
+def recognizer_input(
+    lines: Sequence[Image], settings: InputSpec, width: int
+) -> npt.NDArray[np.float32]:
+    """Scale RGB text lines to the input height and pad them to ``width``: (N, C, H, width)."""
+    fitted = (fit_line(line, settings.height, width, settings.pad) for line in lines)
+    return np.stack([image_to_tensor(line, settings) for line in fitted])
+
+
+def bucket_of(line: Image, spec: RecognizerSpec) -> int:
+    """Return the narrowest input width that a line (h, w, 3) fits into, or the widest."""
+    return bucket_of_size(line.shape[:2], spec)
+
+
+def bucket_of_size(size: tuple[int, ...], spec: RecognizerSpec) -> int:
+    """Return :func:`bucket_of` a line of that (height, width) in pixels."""
+    needed = width_at_height(size, spec.input.height)
+    return next((width for width in spec.widths if width >= needed), spec.widths[-1])
+
+
+def texts_from_output(output: Output, spec: RecognizerSpec) -> list[Reading]:
+    """Turn a recognizer's output (N, T, C) into text.
+
+    Raises:
+        ValueError: C does not fit the charset.
+    """
+    are_probabilities = spec.output.kind == "probabilities"
+    return decode_greedy(output, spec.charset, spec.blank, are_probabilities=are_probabilities)
+
+
+@dataclass(frozen=True)
+class RecognizerRole(OcrRole):
+    """A recognizer reads text lines; character errors decide."""
+
+    spec: RecognizerSpec
+    metric = "cer"
+    unit = "words"
+    inputs_vary = True
+
+    def labels_of(self, dataset: Dataset) -> tuple[Label, ...]:
+        """Return the labeled text lines; without labels, each image is one line without a text."""
+        if dataset.labeled:
+            return dataset.crops
+        return tuple(CropLabel(path=scene.path, text="") for scene in dataset.scenes)
+
+    def images_of(self, labels: Sequence[Label]) -> Iterator[Image]:
+        """Yield each text line, cut out of its image."""
+        return crop_images([label for label in labels if isinstance(label, CropLabel)])
+
+    def input_of(self, image: Image) -> ModelInput:
+        """Fit one text line into the narrowest input width that holds it."""
+        width = bucket_of(image, self.spec)
+        return ModelInput(tensor=recognizer_input([image], self.spec.input, width), width=width)
+
+    def output_axes(self, rank: int) -> tuple[int, ...]:
+        """Put the batch of (T, N, C) first."""
+        return (1, 0, 2) if self.spec.output.layout == "TNC" else tuple(range(rank))
+
+    def check_output_shape(self, shape: Sequence[int]) -> None:
+        """Expect (N, T, C): one class for each character, and the blank."""
+        self._check_rank(shape, (3,))
+        characters = len(self.spec.charset)
+        if shape[-1] != characters + 1:
+            raise SpecError(
+                f"{self.spec.name}: the output has {shape[-1]} classes, but the charset has "
+                f"{characters} characters, which with the blank are {characters + 1} classes; "
+                "correct charset"
+            )
+
+    def output_distance(self, reference: Sequence[Output], other: Sequence[Output]) -> float:
+        """Return KL(reference || other) of the classes, averaged over time steps, in nats."""
+        are_probabilities = self.spec.output.kind == "probabilities"
+        total, steps = 0.0, 0
+        for one, two in zip(reference, other, strict=True):
+            p, q = (
+                log_probabilities(np.nan_to_num(each), are_probabilities=are_probabilities)
+                for each in (one, two)
+            )
+            total += float((np.exp(p) * (p - q)).sum())
+            steps += p.shape[0] * p.shape[1]
+        return total / steps if steps else 0.0
+
+    def describe(self, output: Output, prepared: ModelInput, image: Image, label: Label) -> str:
+        """Return the text in quotes."""
+        return repr(texts_from_output(np.nan_to_num(output), self.spec)[0].text)

@@ -1,0 +1,93 @@
+"""What differs between a detector and a recognizer, as one interface."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import SpecError
+from ..spec import DetectorSpec, RecognizerSpec
+from .dataset import Dataset, Label
+from .types import Image
+
+Output = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInput:
+    """The input tensor of one image."""
+
+    tensor: npt.NDArray[np.float32]
+    """(1, C, H, ``width``)."""
+    width: int
+    scales: tuple[float, float] = (1.0, 1.0)
+    """(x, y) factors from the image's pixels to the input's; a detector needs them to place boxes.
+    """
+
+
+class OcrRole(ABC):
+    """How a model of one role reads samples, which outputs it may have and what they mean."""
+
+    metric: ClassVar[Literal["hmean", "cer"]]
+    """The measure that decides whether an engine is accurate enough."""
+    unit: ClassVar[Literal["images", "words"]]
+    """What one sample is called in reports."""
+    inputs_vary: ClassVar[bool]
+    """Whether samples differ in input width, so that a selection should contain every width."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> DetectorSpec | RecognizerSpec:
+        """The spec of the model."""
+
+    @abstractmethod
+    def labels_of(self, dataset: Dataset) -> tuple[Label, ...]:
+        """Return the samples of a dataset that the model can run on."""
+
+    @abstractmethod
+    def images_of(self, labels: Sequence[Label]) -> Iterator[Image]:
+        """Yield the RGB image (h, w, 3) of each sample.
+
+        Raises:
+            InputFileError: an image cannot be read.
+        """
+
+    @abstractmethod
+    def input_of(self, image: Image) -> ModelInput:
+        """Prepare one RGB image (h, w, 3)."""
+
+    @abstractmethod
+    def output_axes(self, rank: int) -> tuple[int, ...]:
+        """Return the source's output axes in the order that converted graphs have."""
+
+    @abstractmethod
+    def check_output_shape(self, shape: Sequence[int]) -> None:
+        """Check the output shape of a converted graph; 0 is a free dimension.
+
+        Raises:
+            SpecError: the shape contradicts the spec.
+        """
+
+    @abstractmethod
+    def output_distance(self, reference: Sequence[Output], other: Sequence[Output]) -> float:
+        """Return how far outputs are from reference outputs, summed over all samples; 0 is equal.
+
+        The distance ranks candidates. It does not decide whether one is accurate enough.
+        """
+
+    @abstractmethod
+    def describe(self, output: Output, prepared: ModelInput, image: Image, label: Label) -> str:
+        """Return what the output (1, ...) for one image means, in words."""
+
+    def _check_rank(self, shape: Sequence[int], ranks: Sequence[int]) -> None:
+        if len(shape) not in ranks or shape[0] not in (0, 1):
+            listed = [size or "batch" for size in shape]
+            raise SpecError(
+                f"{self.spec.name}: the output shape is {listed}, which is not that of a "
+                f"{self.spec.role}; correct output.name, output.layout or input.layout"
+            )
