@@ -16,7 +16,7 @@ from .dataset import Dataset, Label, SceneLabel
 from .image import load_image
 from .metrics.detection import count_image
 from .preprocess import image_to_tensor, letterbox
-from .role import ModelInput, OcrRole, Output
+from .role import ModelInput, OcrRole, Output, check_rank
 from .types import Image, Quads
 
 
@@ -108,7 +108,7 @@ class DetectorRole(OcrRole):
 
     def check_output_shape(self, shape: Sequence[int]) -> None:
         """Expect (N, H, W) or (N, C, H, W) with the channel that the spec names."""
-        self._check_rank(shape, (3, 4))
+        check_rank(shape, (3, 4), self.spec)
         channels = shape[1] if len(shape) == 4 else 1
         if self.spec.output.channel >= channels:
             raise SpecError(

@@ -13,7 +13,7 @@ from ..spec import InputSpec, RecognizerSpec
 from .ctc import Reading, decode_greedy, log_probabilities
 from .dataset import CropLabel, Dataset, Label, crop_images
 from .preprocess import fit_line, image_to_tensor, width_at_height
-from .role import ModelInput, OcrRole, Output
+from .role import ModelInput, OcrRole, Output, check_rank
 from .types import Image
 
 
@@ -76,7 +76,7 @@ class RecognizerRole(OcrRole):
 
     def check_output_shape(self, shape: Sequence[int]) -> None:
         """Expect (N, T, C): one class for each character, and the blank."""
-        self._check_rank(shape, (3,))
+        check_rank(shape, (3,), self.spec)
         characters = len(self.spec.charset)
         if shape[-1] != characters + 1:
             raise SpecError(

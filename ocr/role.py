@@ -40,11 +40,6 @@ class OcrRole(ABC):
     inputs_vary: ClassVar[bool]
     """Whether samples differ in input width, so that a selection should contain every width."""
 
-    @property
-    @abstractmethod
-    def spec(self) -> DetectorSpec | RecognizerSpec:
-        """The spec of the model."""
-
     @abstractmethod
     def labels_of(self, dataset: Dataset) -> tuple[Label, ...]:
         """Return the samples of a dataset that the model can run on."""
@@ -84,10 +79,18 @@ class OcrRole(ABC):
     def describe(self, output: Output, prepared: ModelInput, image: Image, label: Label) -> str:
         """Return what the output (1, ...) for one image means, in words."""
 
-    def _check_rank(self, shape: Sequence[int], ranks: Sequence[int]) -> None:
-        if len(shape) not in ranks or shape[0] not in (0, 1):
-            listed = [size or "batch" for size in shape]
-            raise SpecError(
-                f"{self.spec.name}: the output shape is {listed}, which is not that of a "
-                f"{self.spec.role}; correct output.name, output.layout or input.layout"
-            )
+
+def check_rank(
+    shape: Sequence[int], ranks: Sequence[int], spec: DetectorSpec | RecognizerSpec
+) -> None:
+    """Check that an output shape has one of ``ranks`` and starts with the batch.
+
+    Raises:
+        SpecError: it has not.
+    """
+    if len(shape) not in ranks or shape[0] not in (0, 1):
+        listed = [size or "batch" for size in shape]
+        raise SpecError(
+            f"{spec.name}: the output shape is {listed}, which is not that of a {spec.role}; "
+            "correct output.name, output.layout or input.layout"
+        )
