@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import get_args
 
-from ..measure.results import AccuracyRow, Measure, Sample
+from ..measure.report_data import AccuracyRow, SampleView
+from ..ocr.metrics.metric import METRICS
 from ..report.plots import INK, WIDTH, plain_axes, svg_text
 from ..report.sections import Figure, Plot, Section, Table, table_section
 from .results import Breakdown, ModelReport, SystemRow
@@ -25,8 +25,6 @@ _COLUMNS = {
     "end-to-end": {"hmean": "e2e_hmean", "precision": "e2e_precision", "recall": "e2e_recall"},
 }
 """By role: the name of a column, and the field of ``AccuracyRow`` that it shows."""
-_COMPARED = get_args(Measure)
-"""Measures beside which the difference from the baseline is shown."""
 _CHANGES = {"worse": "worse", "better": "better", "neither": "neither worse nor better"}
 _COLORS_OF_BOXES = "Green: words to find. Red: detected boxes. Gray: don't-care regions."
 
@@ -50,7 +48,7 @@ def accuracy_table(model: ModelReport) -> Table:
     columns = _COLUMNS[model.role]
     header = [model.unit]
     for name, measure in columns.items():
-        header += [name, "difference"] if measure in _COMPARED else [name]
+        header += [name, "difference"] if measure in METRICS else [name]
     return Table(
         title=_TITLES[model.accuracy_against],
         header=("system", *header),
@@ -68,7 +66,7 @@ def _cells(row: SystemRow, accuracy: AccuracyRow, measures: Iterable[str]) -> It
         yield (
             value if bounds is None else f"{value} [{_points(bounds.low)}, {_points(bounds.high)}]"
         )
-        if measure in _COMPARED:
+        if measure in METRICS:
             yield _difference(row, measure)
 
 
@@ -129,7 +127,7 @@ def worst_section(model: ModelReport) -> Section | None:
     )
 
 
-def _figure(sample: Sample, *, with_change: bool = True) -> Figure:
+def _figure(sample: SampleView, *, with_change: bool = True) -> Figure:
     lines = (("truth", sample.truth), ("model", sample.baseline), ("engine", sample.engine))
     return Figure(
         image=sample.image,
@@ -157,7 +155,7 @@ def difference_plot(model: ModelReport) -> str:
     if model.allowed_loss is not None:
         axes.axvline(-model.allowed_loss, color="#cf222e", linewidth=1, linestyle="--")
     for place, (_, difference, bounds) in enumerate(bounded):
-        sign = -100 if difference.measure == "cer" else 100  # a lower CER is better
+        sign = 100 * METRICS[difference.measure].sign
         ends = sorted((sign * bounds.low, sign * bounds.high))
         axes.plot(ends, [place, place], color="#2171b5", linewidth=3, solid_capstyle="butt")
         axes.plot([sign * difference.value], [place], "o", color="#2171b5", markersize=8)

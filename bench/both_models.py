@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
 
 from ..common.progress import Reporter
-from ..measure.accuracy import DetectorResult, EndToEndResult, Result
+from ..measure.detector_result import DetectorResult
+from ..measure.end_to_end_result import EndToEndResult
+from ..measure.result import Result
 from ..ocr.dataset import Dataset, SceneLabel
 from ..ocr.image import load_image
-from ..ocr.metrics.end_to_end import match_lines, match_places
-from ..ocr.types import Quads
 from ..pipeline.reader import read_boxes
 from .pipeline_speed import Pipeline, pipeline_speeds
 from .results import Kind, ModelReport, PipelineSpeed, SystemRow
@@ -76,7 +76,7 @@ def end_to_end(
         return None
     results = [_read(pair, reporter) for pair in pairs]
     if not dataset.labeled:
-        results = [_judged(result, results[0]) for result in results]
+        results = [result.judged_by(results[0]) for result in results]
     baseline = results[0] if pairs[0].kind == "baseline" else None
     speeds = _speeds(pairs, dataset, duration_s, reporter)
     return ModelReport(
@@ -155,23 +155,4 @@ def _read(pair: _Pair, reporter: Reporter) -> EndToEndResult:
             found.append(np.array([line.quad for line in lines], np.float32).reshape(-1, 4, 2))
             texts.append(tuple(line.text for line in lines))
             advance(number)
-    return _matched(scenes, tuple(found), tuple(texts))
-
-
-def _matched(
-    scenes: tuple[SceneLabel, ...], found: tuple[Quads, ...], texts: tuple[tuple[str, ...], ...]
-) -> EndToEndResult:
-    matchings = tuple(
-        match_lines(match_places(quads, s.quads, s.texts, s.ignore), read, s.texts)
-        for s, quads, read in zip(scenes, found, texts, strict=True)
-    )
-    return EndToEndResult(scenes=scenes, found=found, texts=texts, matchings=matchings)
-
-
-def _judged(result: EndToEndResult, truth: EndToEndResult) -> EndToEndResult:
-    """Return the result with the other's lines as the truth."""
-    scenes = tuple(
-        replace(scene, quads=quads, texts=read, ignore=(False,) * len(read))
-        for scene, quads, read in zip(truth.scenes, truth.found, truth.texts, strict=True)
-    )
-    return _matched(scenes, result.found, result.texts)
+    return EndToEndResult.matched(scenes, tuple(found), tuple(texts))

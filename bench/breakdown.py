@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from ..calibration.strata import contrast_level
-from ..measure.accuracy import DetectorResult, RecognizerResult, Result
+from ..measure.detector_result import DetectorResult
+from ..measure.recognizer_result import RecognizerResult
+from ..measure.result import Result
 from ..ocr.crop import quad_size
 from ..ocr.dataset import SceneLabel, crop_images
 from ..ocr.image import load_image

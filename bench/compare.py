@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from ..common.progress import Reporter
 from ..engines.bundle import Bundle, tree_sha256
-from ..measure.accuracy import Result, has_samples, judged, run_samples
+from ..measure.accuracy import has_samples, run_samples
 from ..measure.latency import LatencySettings
 from ..measure.load import LoadSettings
 from ..measure.machine import machine, versions
-from ..measure.results import Sample
+from ..measure.report_data import SampleView
+from ..measure.result import Result
 from ..ocr.dataset import Dataset
 from ..spec import DetectorSpec, RecognizerSpec
 from .both_models import ComparedModel, end_to_end
@@ -156,7 +157,7 @@ def _with_accuracy(
 ) -> ModelReport:
     """Add what the results say: against the labels, or else against the baseline's results."""
     if not labeled:
-        results = {index: judged(result, results[0]) for index, result in results.items()}
+        results = {index: result.judged_by(results[0]) for index, result in results.items()}
     baseline = results[0] if systems[0].kind == "baseline" else None
     rows = list(report.systems)
     for index, result in results.items():
@@ -175,7 +176,7 @@ def _with_accuracy(
     )
 
 
-def _worst(systems: list[System], results: dict[int, Result]) -> tuple[str, tuple[Sample, ...]]:
+def _worst(systems: list[System], results: dict[int, Result]) -> tuple[str, tuple[SampleView, ...]]:
     """The worst samples of the first engine, beside what the baseline made of them."""
     engines = [i for i, system in enumerate(systems) if system.kind == "engine" and i in results]
     if not engines:

@@ -8,7 +8,7 @@ from ..common.frozen_model import FrozenModel
 from ..measure.latency import LatencySettings, LatencyStats
 from ..measure.load import Load
 from ..measure.peaks import Peaks
-from ..measure.results import AccuracyRow, Changes, Difference, Sample
+from ..measure.report_data import AccuracyRow, Changes, MetricDifference, SampleView
 from .roofline import Roofline
 
 Kind = Literal["baseline", "reference", "competitor", "engine"]
@@ -56,7 +56,7 @@ class SystemRow(FrozenModel):
     """Of a competitor's output from the baseline's on noise, the largest."""
     load: Load | None = None
     accuracy: AccuracyRow | None = None
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[MetricDifference, ...] = ()
     """To the baseline; the first is of the measure that decides."""
     changes: Changes | None = None
     pipeline: tuple[PipelineSpeed, ...] = ()
@@ -84,7 +84,7 @@ class ModelReport(FrozenModel):
     """Points of hmean or CER that the spec allows."""
     breakdowns: tuple[Breakdown, ...] = ()
     worst_of: str = ""
-    worst: tuple[Sample, ...] = ()
+    worst: tuple[SampleView, ...] = ()
 
     @property
     def title(self) -> str:

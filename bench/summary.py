@@ -6,18 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..measure.bootstrap import LEVEL
-from ..measure.results import Changes, Difference, Measure
+from ..measure.report_data import Changes, MetricDifference
+from ..ocr.metrics.metric import METRICS, MetricName
 from .results import ModelReport, PipelineSpeed, Report, SystemRow
 
 Level = Literal["good", "unsure", "worse"]
 
-NAMES: dict[Measure, str] = {
-    "hmean": "hmean",
-    "cer": "CER",
-    "word_accuracy": "word accuracy",
-    "e2e_hmean": "end-to-end hmean",
-}
-_DECIDES: dict[str, Measure] = {
+_DECIDES: dict[str, MetricName] = {
     "detector": "hmean",
     "recognizer": "cer",
     "end-to-end": "e2e_hmean",
@@ -74,9 +69,9 @@ def _pipeline_speed(model: ModelReport, own: PipelineSpeed) -> str:
     return f"{own.throughput / base.throughput:.1f} times as many images per second"
 
 
-def points_lost(difference: Difference) -> tuple[float, float, float]:
+def points_lost(difference: MetricDifference) -> tuple[float, float, float]:
     """Return the points lost, and the bounds of their interval; without one, no bounds."""
-    sign = 100 if difference.measure == "cer" else -100
+    sign = -100 * METRICS[difference.measure].sign
     if difference.interval is None:
         return sign * difference.value, float("-inf"), float("inf")
     low, high = sorted((sign * difference.interval.low, sign * difference.interval.high))
@@ -114,7 +109,7 @@ def _is_coarse(model: ModelReport, samples: int) -> bool:
     A bootstrap of samples of which none got worse knows of no loss, however few they are.
     """
     allowed = model.allowed_loss
-    return model.role == "recognizer" and allowed is not None and 100 / samples > allowed
+    return model.unit == "words" and allowed is not None and 100 / samples > allowed
 
 
 def _comparison(allowed: float | None, low: float, high: float) -> tuple[Level, str]:
@@ -158,10 +153,10 @@ def _figures(model: ModelReport, row: SystemRow) -> str:
     against = " with the model's output as the truth" if model.accuracy_against == "model" else ""
     base = next((r.accuracy for r in model.systems if r.kind == "baseline" and r.accuracy), None)
     if base is None or not row.differences:
-        return f"{NAMES[measure]} {100 * own:.2f}{against}."
+        return f"{METRICS[measure].title} {100 * own:.2f}{against}."
     theirs, change = getattr(base, measure), row.differences[0].value
     return (
-        f"{NAMES[measure]} {100 * own:.2f} against {100 * theirs:.2f}{against}, "
+        f"{METRICS[measure].title} {100 * own:.2f} against {100 * theirs:.2f}{against}, "
         f"{signed(change)} points."
     )
 

@@ -39,14 +39,15 @@ from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.manifest import EngineEntry
 from ocr_trt.engines.targets import backend
 from ocr_trt.errors import EngineBuildError
-from ocr_trt.measure.accuracy import run_detector, run_recognizer
+from ocr_trt.measure.accuracy import run_labels
 from ocr_trt.measure.latency import Contender, LatencySettings, measure
 from ocr_trt.measure.machine import machine, versions
 from ocr_trt.models.evaluate import held_out_scenes, held_out_words
 from ocr_trt.models.make_samples import write_scenes, write_words
 from ocr_trt.models.reference import SAMPLES, Role, export_reference
 from ocr_trt.ocr.dataset import Dataset, load_dataset
-from ocr_trt.ocr.metrics.detection import detection_score
+from ocr_trt.ocr.metrics.metric import METRICS
+from ocr_trt.ocr.roles import role_of
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "calibration.md"
@@ -172,13 +173,12 @@ def _values(
     engine: Engine, samples: Dataset, spec: Spec, chosen: list[int]
 ) -> tuple[float, list[float]]:
     """Return the metric on some samples, and that of each."""
-    if spec.role == "detector":
-        found = run_detector(engine, [samples.scenes[i] for i in chosen])
-        return found.score.hmean, [detection_score([one]).hmean for one in found.counts]
-    crops = [samples.crops[i] for i in chosen]
-    read = run_recognizer(engine, crops)
-    each = [1 - read.edits(i) / max(1, len(crop.text)) for i, crop in enumerate(crops)]
-    return 1 - read.score.cer, each
+    labels = role_of(spec).labels_of(samples)
+    found = run_labels(engine, [labels[i] for i in chosen])
+    each = [found.sample_value(i) for i in range(len(chosen))]
+    if METRICS[found.metric].sign > 0:
+        return found.value, each
+    return 1 - found.value, [1 - value for value in each]
 
 
 def _nncf_data(contest: Contest) -> Any:
@@ -189,7 +189,7 @@ def _nncf_data(contest: Contest) -> Any:
 
 def _score(engine: Engine, samples: Dataset, spec: Spec) -> float:
     """Return hmean, or 1 - CER."""
-    count = len(samples.scenes if spec.role == "detector" else samples.crops)
+    count = len(role_of(spec).labels_of(samples))
     return _values(engine, samples, spec, list(range(count)))[0]
 
 

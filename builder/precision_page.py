@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..ocr.metrics.metric import METRICS
 from ..report.page import render
 from .precision_plot import pareto_plot
 from .precision_report import PrecisionReport
@@ -16,7 +17,6 @@ def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value + 0.0, form).replace("-0.00", "+0.00")
 
 
-_METRICS = {"hmean": "hmean", "cer": "CER"}
 TRIAL_HEADER = ("what", "FLOPs in int8", "points lost", "distance", "ms", "")
 LAYER_HEADER = (
     *("layer", "op", "FLOPs", "range", "dB", "alone", "all but it", "precision", "why not int8"),
@@ -61,8 +61,8 @@ def write_precision(report: PrecisionReport, folder: Path) -> None:
         package=__package__,
         escape=True,
         report=report,
-        metric=_METRICS[report.metric],
-        plot=pareto_plot(report.trials, _METRICS[report.metric], report.budget),
+        metric=METRICS[report.metric].title,
+        plot=pareto_plot(report.trials, METRICS[report.metric].title, report.budget),
         trial_header=TRIAL_HEADER,
         trial_rows=list(trial_rows(report)),
         layer_header=LAYER_HEADER,

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from ..common.progress import Reporter
 from ..engines.engine import Engine
 from ..engines.manifest import OcrMetric
-from ..measure.accuracy import Result, run_samples
+from ..measure.accuracy import run_samples
+from ..measure.result import Result
 from ..ocr.dataset import Dataset
 from .request import BuildRequest
-from .verdict import check_baseline, metric
+from .verdict import check_baseline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,8 @@ class Proof:
         if self.samples is None or self.result is None:
             return None
         own = run_samples(engine, self.samples, reporter)
-        return metric(own, self.result, self.samples, engine.label)
+        labeled = self.samples.labeled
+        return own.compare(self.result, labeled=labeled, run_by=engine.label)
 
 
 def proof_of(

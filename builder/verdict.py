@@ -9,14 +9,8 @@ from ..engines.base import Batch, Runner
 from ..engines.engine import Engine
 from ..engines.manifest import Latency, OcrMetric
 from ..errors import BudgetError, ConversionError, SpecError
-from ..measure.accuracy import (
-    DetectorResult,
-    RecognizerResult,
-    Result,
-    detector_metric,
-    recognizer_metric,
-)
 from ..measure.latency import Contender, LatencySettings, measure
+from ..measure.result import Result
 from ..ocr.dataset import Dataset
 from ..spec import DetectorSpec, RecognizerSpec
 from .candidate import ROUNDING
@@ -27,15 +21,6 @@ _MOST_ROUNDING = 0.1
 """Noise against signal of a model's own rounding: 10 dB."""
 _MOST_JUMPING = 1e-3
 """Share of an output that may jump at once."""
-
-
-def metric(own: Result, baseline: Result, dataset: Dataset, run_by: str) -> OcrMetric:
-    """Compare an engine's result with the baseline's on the same samples."""
-    if isinstance(own, DetectorResult) and isinstance(baseline, DetectorResult):
-        return detector_metric(own, baseline, labeled=dataset.labeled, run_by=run_by)
-    assert isinstance(own, RecognizerResult)
-    assert isinstance(baseline, RecognizerResult)
-    return recognizer_metric(own, baseline, labeled=dataset.labeled, run_by=run_by)
 
 
 def _is_jump(
@@ -102,14 +87,8 @@ def check_baseline(result: Result, dataset: Dataset, spec: DetectorSpec | Recogn
     Raises:
         SpecError: says what was measured, and what may be wrong.
     """
-    if isinstance(result, DetectorResult):
-        found = sum(map(len, result.found))
-        is_useless = result.score.hmean == 0 if dataset.labeled else found == 0
-        value = f"hmean {100 * result.score.hmean:.2f}" if dataset.labeled else "no box"
-    else:
-        is_useless = result.score.cer >= 1 if dataset.labeled else not any(result.texts)
-        value = f"CER {100 * result.score.cer:.2f}" if dataset.labeled else "no text"
-    if is_useless and spec.accuracy.max_loss < 100:
+    value = result.useless_value(labeled=dataset.labeled)
+    if value is not None and spec.accuracy.max_loss < 100:
         raise SpecError(
             f"{spec.name}: the model itself gives {value} on {dataset.folder}, so no engine can be "
             "judged by it; compare input.mean, input.scale, input.color and the output settings of "

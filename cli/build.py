@@ -166,6 +166,8 @@ def _as_dict(result: BuildResult) -> dict[str, Any]:
 
 def verdict_row(result: BuildResult) -> tuple[str, ...]:
     """Return name, difference, accuracy, speed and verdict of a target, as the table shows them."""
+    from ..ocr.metrics.metric import METRICS
+
     if result.bundle is None or result.bundle.manifest.verdict is None:
         return result.folder.name, "-", "-", "-", "failed"
     verdict = result.bundle.manifest.verdict
@@ -173,7 +175,7 @@ def verdict_row(result: BuildResult) -> tuple[str, ...]:
     if (found := verdict.metric) is not None:
         accuracy = (
             f"{found.name} {100 * found.engine:.2f} / {100 * found.baseline:.2f} "
-            f"({-found.loss if found.name == 'hmean' else found.loss:+.2f})"
+            f"({-METRICS[found.name].sign * found.loss:+.2f})"
         )
         if not found.labeled:
             accuracy += ", agreement"

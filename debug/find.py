@@ -20,7 +20,7 @@ from .divergence import SAME, Culprit, StepRow, culprit_of, decibels, step_rows,
 from .findings import DebugReport, SampleRow, Verdict
 from .reference_graphs import Graphs, check_same_model, float_graphs, quantized_graphs, refused_as
 from .repair import repaired
-from .sample import DebugSample, image_of, sample_of, told_by, truth_of
+from .sample import DebugSample, described, image_of, sample_of, truth_of
 from .steps import GraphPair
 from .suspects import Suspect, chosen_samples, suspects
 from .target_trace import noise_between, target_tensors
@@ -105,9 +105,9 @@ def debug(
                 _Seen(
                     sample=each,
                     suspect=suspect,
-                    reference=baseline.runner(each.width).run(each.feed),
-                    quantized=quantized.runner(each.width).run(each.feed),
-                    engine=systems.engine.runner(each.width).run(each.feed),
+                    reference=baseline.runner(each.prepared.width).run(each.prepared.tensor),
+                    quantized=quantized.runner(each.prepared.width).run(each.prepared.tensor),
+                    engine=systems.engine.runner(each.prepared.width).run(each.prepared.tensor),
                 )
                 for each, suspect in zip(samples, order, strict=False)
             ]
@@ -159,13 +159,13 @@ def _judge(systems: _Systems, seen: Sequence[_Seen], reporter: Reporter) -> _Jud
         notes.append(f"{systems.bundle.manifest.target} does not run here: only graphs compared")
     if verdict == "target":
         with reporter.step(f"look inside {systems.bundle.manifest.target}"):
-            pair, feed = systems.pair(first.sample.width), first.sample.feed
+            pair, feed = systems.pair(first.sample.prepared.width), first.sample.prepared.tensor
             inside, note = target_tensors(
-                systems.bundle, pair, first.sample.width, feed, first.engine
+                systems.bundle, pair, first.sample.prepared.width, feed, first.engine
             )
         notes += [note] if note else []
     rows = _rows(systems, seen, inside, reporter)
-    steps = systems.pair(first.sample.width).steps
+    steps = systems.pair(first.sample.prepared.width).steps
     culprit = None
     if verdict == "target" and inside:
         culprit = target_culprit(steps, rows)
@@ -188,30 +188,32 @@ def _rows(
     total: TensorNoise | None = None
     with reporter.step("compare tensor by tensor", len(seen)) as advance:
         done = 0
-        for width in sorted({each.sample.width for each in seen}):
+        for width in sorted({each.sample.prepared.width for each in seen}):
             with refused_as(f"{systems.bundle.folder}: its graph cannot be compared"):
                 tracer = Tracer(systems.pair(width))
                 measured = [
-                    tracer.measure(each.sample.feed) for each in seen if each.sample.width == width
+                    tracer.measure(each.sample.prepared.tensor)
+                    for each in seen
+                    if each.sample.prepared.width == width
                 ]
             for found in measured:
                 total = found if total is None else total + found
             done += len(measured)
             advance(done)
     assert total is not None
-    return step_rows(systems.pair(seen[0].sample.width).steps, total, inside)
+    return step_rows(systems.pair(seen[0].sample.prepared.width).steps, total, inside)
 
 
 def _fixed(systems: _Systems, seen: Sequence[_Seen], culprit: Culprit) -> tuple[Output, ...]:
     """Run the quantized graph with the culprit replaced by the reference; () if it cannot be."""
     outputs = []
     for each in seen:
-        pair = systems.pair(each.sample.width)
+        pair = systems.pair(each.sample.prepared.width)
         step = next((s for s in pair.steps if s.name == culprit.step.name), None)
         model = repaired(pair, step) if step is not None else None
         if model is None:
             return ()
-        feeds = {model.graph.input[0].name: each.sample.feed}
+        feeds = {model.graph.input[0].name: each.sample.prepared.tensor}
         outputs.append(onnx_session(model, optimize=False).run(None, feeds)[0])
     return tuple(outputs)
 
@@ -254,9 +256,9 @@ def _sample_row(systems: _Systems, seen: _Seen, fixed: Output | None) -> SampleR
     return SampleRow(
         name=sample.name,
         lost=seen.suspect.harm,
-        baseline=told_by(seen.reference, sample, spec),
-        engine=told_by(seen.engine, sample, spec),
+        baseline=described(seen.reference, sample, spec),
+        engine=described(seen.engine, sample, spec),
         truth=truth_of(sample),
-        repaired="" if fixed is None else told_by(fixed, sample, spec),
+        repaired="" if fixed is None else described(fixed, sample, spec),
         image=image_of(sample, seen.engine, seen.reference, spec),
     )

@@ -1,35 +1,29 @@
-"""One sample of a folder: its image, what a model takes of it, and what an output says of it."""
+"""One sample of a folder: its image, its input, and what an output for it means."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from ..measure.accuracy import DetectorResult, RecognizerResult, Result
-from ..ocr.dataset import CropLabel, SceneLabel, crop_images
-from ..ocr.detector import boxes_from_output, detector_input
-from ..ocr.image import load_image
-from ..ocr.metrics.detection import count_image
-from ..ocr.recognizer import bucket_of, recognizer_input, texts_from_output
-from ..ocr.types import Image, Quads
+from ..measure.result import Result
+from ..ocr.dataset import CropLabel, Label
+from ..ocr.detector import boxes_from_output
+from ..ocr.role import ModelInput, Output
+from ..ocr.roles import role_of
+from ..ocr.types import Image
 from ..spec import DetectorSpec, RecognizerSpec
 from .heat import Boxes, difference_map, line_strip
-
-Output = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DebugSample:
-    """An image (h, w, 3), the input made of it, (1, C, H, width), and its labels."""
+    """One sample: its image (h, w, 3), the input prepared from it, and its label."""
 
     name: str
     image: Image
-    feed: Output
-    width: int
-    scales: tuple[float, float]
-    label: SceneLabel | CropLabel
+    prepared: ModelInput
+    label: Label
 
 
 def sample_of(
@@ -40,39 +34,14 @@ def sample_of(
     Raises:
         InputFileError: its image cannot be read.
     """
-    scales = (1.0, 1.0)
-    label: SceneLabel | CropLabel
-    if isinstance(spec, DetectorSpec):
-        assert isinstance(result, DetectorResult)
-        label = result.scenes[index]
-        image, width = load_image(label.path), spec.input.width
-        feed, scales = detector_input(image, spec.input)
-    else:
-        assert isinstance(result, RecognizerResult)
-        label = result.crops[index]
-        image = next(crop_images((label,)))
-        width = bucket_of(image, spec)
-        feed = recognizer_input([image], spec.input, width)
-    return DebugSample(name=name, image=image, feed=feed, width=width, scales=scales, label=label)
+    role, label = role_of(spec), result.labels[index]
+    image = next(role.images_of([label]))
+    return DebugSample(name=name, image=image, prepared=role.input_of(image), label=label)
 
 
-def boxes_in(output: Output, sample: DebugSample, spec: DetectorSpec) -> Quads:
-    """Return the boxes that a detector's output means, in the image's own pixels."""
-    found = np.nan_to_num(output)
-    return boxes_from_output(found, spec, sample.scales, sample.image.shape[:2])[0]
-
-
-def told_by(output: Output, sample: DebugSample, spec: DetectorSpec | RecognizerSpec) -> str:
-    """Say in words what an output means."""
-    if isinstance(spec, RecognizerSpec):
-        return repr(texts_from_output(np.nan_to_num(output), spec)[0].text)
-    boxes = boxes_in(output, sample, spec)
-    assert isinstance(sample.label, SceneLabel)
-    if not len(sample.label.quads):
-        return f"{len(boxes)} boxes"
-    counts = count_image(boxes, sample.label.quads, sample.label.ignore)
-    wrong = counts.detected - counts.matched
-    return f"{counts.matched} of {counts.truth} words found, {wrong} wrong"
+def described(output: Output, sample: DebugSample, spec: DetectorSpec | RecognizerSpec) -> str:
+    """Return what an output means, in words."""
+    return role_of(spec).describe(output, sample.prepared, sample.image, sample.label)
 
 
 def truth_of(sample: DebugSample) -> str:
@@ -88,5 +57,8 @@ def image_of(
     """Draw where in a sample two outputs differ, as markup."""
     if isinstance(spec, RecognizerSpec):
         return line_strip(sample.image, engine, baseline, spec)
-    one, two = (boxes_in(each, sample, spec) for each in (engine, baseline))
+    size, scales = sample.image.shape[:2], sample.prepared.scales
+    one, two = (
+        boxes_from_output(np.nan_to_num(each), spec, scales, size)[0] for each in (engine, baseline)
+    )
     return difference_map(sample.image, engine, baseline, spec, Boxes(engine=one, baseline=two))

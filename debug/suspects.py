@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rapidfuzz.distance import Levenshtein
-
 from ..errors import InputFileError
-from ..measure.accuracy import DetectorResult, RecognizerResult, Result, crops_of
-from ..ocr.dataset import CropLabel, Dataset, SceneLabel
-from ..ocr.metrics.detection import count_image, detection_score
+from ..measure.result import Result
+from ..ocr.dataset import CropLabel, Dataset, Label, SceneLabel
+from ..ocr.roles import role_of
 from ..spec import DetectorSpec, RecognizerSpec
 
 
@@ -28,33 +26,12 @@ class Suspect:
 
 def suspects(engine: Result, baseline: Result, *, labeled: bool) -> list[Suspect]:
     """Return all samples, the worst first. Without labels the baseline's output is the truth."""
-    if isinstance(engine, DetectorResult):
-        assert isinstance(baseline, DetectorResult)
-        found = [_scene(engine, baseline, i, labeled) for i in range(len(engine.scenes))]
-    else:
-        assert isinstance(baseline, RecognizerResult)
-        found = [_crop(engine, baseline, i, labeled) for i in range(len(engine.crops))]
+    harms = (engine.harm(baseline, i, labeled=labeled) for i in range(len(engine.labels)))
+    found = [Suspect(index=i, harm=harm, change=change) for i, (harm, change) in enumerate(harms)]
     return sorted(found, key=lambda each: (-each.harm, -each.change))
 
 
-def _scene(engine: DetectorResult, baseline: DetectorResult, i: int, labeled: bool) -> Suspect:
-    mine, theirs = engine.found[i], baseline.found[i]
-    agreement = detection_score([count_image(mine, theirs, [False] * len(theirs))]).hmean
-    lost = 1 - agreement
-    if labeled:
-        own, other = (detection_score([result.counts[i]]).hmean for result in (engine, baseline))
-        lost = other - own
-    return Suspect(index=i, harm=lost, change=1 - agreement)
-
-
-def _crop(engine: RecognizerResult, baseline: RecognizerResult, i: int, labeled: bool) -> Suspect:
-    changed = Levenshtein.distance(engine.texts[i], baseline.texts[i])
-    lost = engine.edits(i) - baseline.edits(i) if labeled else changed
-    less_sure = baseline.text_scores[i] - engine.text_scores[i]
-    return Suspect(index=i, harm=lost, change=changed + less_sure)
-
-
-def sample_names(samples: Sequence[SceneLabel | CropLabel]) -> list[str]:
+def sample_names(samples: Sequence[Label]) -> list[str]:
     """Return what samples are called: the file's name, for words of a scene with their number."""
     names, seen = [], dict[Path, int]()
     for sample in samples:
@@ -74,9 +51,7 @@ def chosen_samples(
     Raises:
         InputFileError: there is no such sample, or none that a model of this role can be run on.
     """
-    samples: tuple[SceneLabel | CropLabel, ...] = (
-        dataset.scenes if isinstance(spec, DetectorSpec) else crops_of(dataset)
-    )
+    samples = role_of(spec).labels_of(dataset)
     names = sample_names(samples)
     called = zip(samples, names, strict=True)
     kept = [(one, each) for one, each in called if name in (None, each, one.path.name)]
@@ -89,7 +64,7 @@ def chosen_samples(
         )
     scenes = tuple(sample for sample, _ in kept if isinstance(sample, SceneLabel))
     crops = tuple(sample for sample, _ in kept if isinstance(sample, CropLabel))
-    if isinstance(spec, RecognizerSpec) and not dataset.labeled:
+    if crops and not dataset.labeled:
         files = {crop.path for crop in crops}
         scenes = tuple(scene for scene in dataset.scenes if scene.path in files)
     return replace(dataset, scenes=scenes, crops=crops), [each for _, each in kept]

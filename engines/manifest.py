@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from ..common.frozen_model import StrictModel
 from ..errors import InputFileError
+from ..ocr.metrics.metric import METRICS
 from ..spec import ModelSpec
 
 NAME = "manifest.json"
@@ -68,8 +69,7 @@ class OcrMetric(StrictModel):
     @property
     def loss(self) -> float:
         """Points (1/100) lost against the baseline; negative if the engine is better."""
-        sign = 1 if self.name == "hmean" else -1
-        return 100 * sign * (self.baseline - self.engine)
+        return 100 * METRICS[self.name].sign * (self.baseline - self.engine)
 
 
 class Latency(StrictModel):

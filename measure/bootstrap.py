@@ -13,7 +13,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from .results import Interval
+from .report_data import Interval
 
 LEVEL = 0.95
 RESAMPLES = 5000
@@ -21,7 +21,7 @@ FEWEST = 8
 """Images; fewer say nothing about how much images differ."""
 
 Sums = npt.NDArray[np.float64]
-Measure = Callable[[Sums], Sums]
+Statistic = Callable[[Sums], Sums]
 """From sums (..., K) over some images to the measure (...)."""
 
 _AT_ONCE = 1 << 22
@@ -51,7 +51,7 @@ def _multiplicities(rng: np.random.Generator, resamples: int, count: int) -> Sum
     return times.reshape(resamples, count).astype(np.float64)
 
 
-def interval(rows: Sums, measure: Measure) -> Interval | None:
+def interval(rows: Sums, measure: Statistic) -> Interval | None:
     """Return the BCa interval of a measure of the sums of rows (N, K); None if N is too small."""
     if len(rows) < FEWEST:
         return None
@@ -61,7 +61,7 @@ def interval(rows: Sums, measure: Measure) -> Interval | None:
     return Interval(low=float(low), high=float(high))
 
 
-def difference_interval(ours: Sums, theirs: Sums, measure: Measure) -> Interval | None:
+def difference_interval(ours: Sums, theirs: Sums, measure: Statistic) -> Interval | None:
     """Return the interval of ``measure(ours) - measure(theirs)``, both (N, K), same images."""
     width = ours.shape[1]
     return interval(

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ocr_trt.bench.breakdown import _range, breakdowns
-from ocr_trt.measure.accuracy import DetectorResult, RecognizerResult
+from ocr_trt.measure.detector_result import DetectorResult
+from ocr_trt.measure.recognizer_result import RecognizerResult
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.ocr.metrics.detection import match_image
 from ocr_trt.spec import DetectorSpec, RecognizerSpec

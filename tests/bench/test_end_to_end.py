@@ -13,7 +13,7 @@ from ocr_trt.bench.results import ModelReport
 from ocr_trt.bench.systems import System
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.engine import Engine
-from ocr_trt.measure.accuracy import DetectorResult
+from ocr_trt.measure.detector_result import DetectorResult
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.pipeline.reader import TextLine
 from ocr_trt.spec import DetectorSpec, RecognizerSpec

@@ -18,7 +18,7 @@ from ocr_trt.bench.regression import (
 from ocr_trt.bench.results import ModelReport, Report, SystemRow
 from ocr_trt.errors import InputFileError, UserError
 from ocr_trt.measure.latency import LatencySettings, stats_from_times
-from ocr_trt.measure.results import AccuracyRow
+from ocr_trt.measure.report_data import AccuracyRow
 
 
 def report(

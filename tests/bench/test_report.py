@@ -16,7 +16,7 @@ from ocr_trt.bench.worst import worst_samples
 from ocr_trt.errors import OutputError
 from ocr_trt.measure.latency import LatencySettings, LatencyStats, stats_from_times
 from ocr_trt.measure.load import ClosedLoop, Load, open_loop_from_times, waits_from_seconds
-from ocr_trt.measure.results import AccuracyRow, Changes, Difference, Interval, Sample
+from ocr_trt.measure.report_data import AccuracyRow, Changes, Interval, MetricDifference, SampleView
 
 HOSTILE = '<script>alert("x")</script> & {{ 7 * 7 }}'
 
@@ -37,13 +37,13 @@ def end_to_end() -> ModelReport:
         e2e_hmean=0.7, e2e_precision=0.6, e2e_recall=0.8, samples=20, run_by="x",
         intervals={"e2e_hmean": bounds(0.6, 0.75)},
     )  # fmt: skip
-    shown = Sample(
+    shown = SampleView(
         image=PIXEL, caption=HOSTILE, truth=HOSTILE, baseline="a", engine="b", change="worse"
     )
     engine = SystemRow(
         label="openvino int8", kind="engine", accuracy=read,
         differences=(
-            Difference(measure="e2e_hmean", value=-0.01, interval=bounds(-0.02, 0.001)),
+            MetricDifference(measure="e2e_hmean", value=-0.01, interval=bounds(-0.02, 0.001)),
         ),
         changes=Changes(
             unit="images", samples=20, worse=30, better=1, neither=0, p_value=0.01,
@@ -208,7 +208,8 @@ def test_report_replaces_a_report_but_nothing_else(tmp_path: Path) -> None:
 
 
 def test_worst_samples_come_worst_first_with_their_images(images: Path) -> None:
-    from ocr_trt.measure.accuracy import DetectorResult, RecognizerResult
+    from ocr_trt.measure.detector_result import DetectorResult
+    from ocr_trt.measure.recognizer_result import RecognizerResult
     from ocr_trt.ocr.dataset import load_dataset
     from ocr_trt.ocr.metrics.detection import match_image
 

@@ -9,7 +9,7 @@ import pytest
 from ocr_trt.bench.results import ModelReport, PipelineSpeed, Report, SystemRow
 from ocr_trt.bench.summary import changes_sentence, signed, summaries
 from ocr_trt.measure.latency import LatencySettings, stats_from_times
-from ocr_trt.measure.results import AccuracyRow, Changes, Difference, Interval
+from ocr_trt.measure.report_data import AccuracyRow, Changes, Interval, MetricDifference
 
 
 def report(
@@ -27,7 +27,7 @@ def report(
         kind="engine",
         latencies=(stats_from_times([10.0] * 3, 1),) if role != "end-to-end" else (),
         accuracy=own,
-        differences=(Difference(measure=measure, value=value, interval=bounds),),
+        differences=(MetricDifference(measure=measure, value=value, interval=bounds),),
         changes=Changes(
             unit="words" if role == "recognizer" else "images", samples=samples, worse=changed,
             better=0, neither=0, p_value=0.5,

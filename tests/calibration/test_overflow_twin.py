@@ -21,7 +21,7 @@ from ocr_trt.convert.graph import array_of, new_initializer
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.engine import Engine
-from ocr_trt.measure.accuracy import run_detector
+from ocr_trt.measure.accuracy import run_labels
 from ocr_trt.models.reference import SAMPLES, export_reference
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.spec import DetectorSpec, load_spec
@@ -47,7 +47,7 @@ def twin_of(model: onnx.ModelProto) -> onnx.ModelProto:
 def hmean(model: onnx.ModelProto, spec: DetectorSpec) -> float:
     scenes = load_dataset(SAMPLES / "test").scenes
     with Engine.from_graphs(lambda width: model, spec=spec, label="x") as engine:
-        return 100 * run_detector(engine, scenes).score.hmean
+        return 100 * run_labels(engine, scenes).value
 
 
 def test_fp16_keeps_the_text_by_holding_the_right_layers(tmp_path: Path) -> None:

@@ -5,12 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocr_trt.measure.accuracy import (
-    DetectorResult,
-    RecognizerResult,
-    detector_metric,
-    recognizer_metric,
-)
+from ocr_trt.measure.detector_result import DetectorResult
+from ocr_trt.measure.recognizer_result import RecognizerResult
 from ocr_trt.ocr.dataset import CropLabel, SceneLabel
 from ocr_trt.ocr.metrics.detection import match_image
 
@@ -31,16 +27,16 @@ def detected(found: np.ndarray, labeled: bool = True) -> DetectorResult:
 
 def test_detector_loss_against_labels() -> None:
     nothing = detected(np.zeros((0, 4, 2), np.float32))
-    metric = detector_metric(nothing, detected(BOX[None]), labeled=True, run_by="x")
+    metric = nothing.compare(detected(BOX[None]), labeled=True, run_by="x")
     assert (metric.engine, metric.baseline, metric.labeled) == (0.0, 1.0, True)
     assert metric.loss == 100
 
 
 def test_without_labels_the_baseline_is_the_truth() -> None:
     model = detected(BOX[None], False)
-    same = detector_metric(model, model, labeled=False, run_by="x")
+    same = model.compare(model, labeled=False, run_by="x")
     assert (same.engine, same.labeled, same.loss) == (1.0, False, 0.0)
-    other = detector_metric(detected(BOX[None] + 60, False), model, labeled=False, run_by="x")
+    other = detected(BOX[None] + 60, False).compare(model, labeled=False, run_by="x")
     assert (other.engine, other.loss) == (0.0, 100.0)
 
 
@@ -51,7 +47,7 @@ def read(*texts: str) -> RecognizerResult:
 
 
 def test_recognizer_loss_against_labels() -> None:
-    metric = recognizer_metric(read("Cat!", "dig"), read("Cat!", "dog"), labeled=True, run_by="x")
+    metric = read("Cat!", "dig").compare(read("Cat!", "dog"), labeled=True, run_by="x")
     assert metric.loss == pytest.approx(100 / 7)
     assert metric.details == {
         "word_accuracy": 0.5, "baseline_word_accuracy": 1.0, "changed": 0.5,
@@ -59,14 +55,12 @@ def test_recognizer_loss_against_labels() -> None:
 
 
 def test_recognizer_loss_without_labels_is_against_the_baseline() -> None:
-    metric = recognizer_metric(read("cat", "dog"), read("cat", "dog"), labeled=False, run_by="x")
+    metric = read("cat", "dog").compare(read("cat", "dog"), labeled=False, run_by="x")
     assert (metric.engine, metric.baseline) == (0.0, 0.0)
 
 
 def test_doubled_output_is_not_perfect() -> None:
-    metric = recognizer_metric(
-        read("Cat!Cat!", "dogdog"), read("Cat!", "dog"), labeled=True, run_by="x"
-    )
+    metric = read("Cat!Cat!", "dogdog").compare(read("Cat!", "dog"), labeled=True, run_by="x")
     assert metric.loss == pytest.approx(100)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ocr_trt.measure import changes as changes_module
-from ocr_trt.measure.accuracy import DetectorResult, RecognizerResult
-from ocr_trt.measure.changes import changed_samples, changes, sign_test
+from ocr_trt.measure.changes import changes, sign_test
+from ocr_trt.measure.detector_result import DetectorResult
+from ocr_trt.measure.recognizer_result import RecognizerResult
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.ocr.metrics.detection import match_image
 
@@ -58,9 +59,9 @@ RIGHT = [5, 5, 40, 15]
 def test_words_are_worse_by_edits(images: Path) -> None:
     baseline = read(images, "word0", "wordX", "wXYZ2")
     engine = read(images, "w0rd0", "word1", "wXYQ2")
-    rows = changed_samples(engine, baseline)
+    rows = engine.changed_from(baseline)
     assert [(row.index, row.loss, row.change) for row in rows] == [
-        (0, 1, "worse"), (2, 0, "neither"), (1, -1, "better"),
+        (0, 1, "worse"), (1, -1, "better"), (2, 0, "neither"),
     ]  # fmt: skip
     told = changes(engine, baseline, labeled=True)
     assert (told.samples, told.changed) == (3, 3)
@@ -97,7 +98,7 @@ def test_without_labels_nothing_is_tested(images: Path) -> None:
 
 def test_images_shown_have_a_limit(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     baseline, engine = read(images, "a", "b", "c"), read(images, "x", "y", "z")
-    monkeypatch.setattr(changes_module, "_CROPS", 2)
+    monkeypatch.setitem(changes_module._SHOWN, "words", 2)
     told = changes(engine, baseline, labeled=True)
     assert (told.changed, len(told.shown)) == (3, 2)
     monkeypatch.setattr(changes_module, "_LARGEST", len(told.shown[0].image))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from ..common.frozen_model import FrozenModel
+from ..ocr.metrics.metric import MetricName
 
-Measure = Literal["hmean", "cer", "word_accuracy", "e2e_hmean"]
 Change = Literal["worse", "better", "neither"]
 
 
@@ -36,7 +36,7 @@ class AccuracyRow(FrozenModel):
     """What ran the engine: its target, or onnxruntime where the target cannot run."""
 
 
-class Sample(FrozenModel):
+class SampleView(FrozenModel):
     """A sample as the report shows it. ``image`` is a PNG or JPEG data URI."""
 
     image: str
@@ -48,10 +48,10 @@ class Sample(FrozenModel):
     """From the baseline to the engine."""
 
 
-class Difference(FrozenModel):
+class MetricDifference(FrozenModel):
     """A measure of an engine minus that of the baseline, on the same samples; a share."""
 
-    measure: Measure
+    measure: MetricName
     value: float
     interval: Interval | None = None
 
@@ -67,7 +67,7 @@ class Changes(FrozenModel):
     """Changed, and neither worse nor better: wrong in another way."""
     p_value: float | None = None
     """Of a two-sided exact sign test on worse and better; None without labels."""
-    shown: tuple[Sample, ...] = ()
+    shown: tuple[SampleView, ...] = ()
 
     @property
     def changed(self) -> int:
