@@ -80,7 +80,7 @@ class RecognizerRole(OcrRole):
         characters = len(self.spec.charset)
         if shape[-1] != characters + 1:
             raise SpecError(
-                f"{self.spec.name}: the output has {shape[-1]} classes, but the charset has "
+                f"{self.spec.name}: the output has {shape[-1]} classes, but the spec's charset has "
                 f"{characters} characters, which with the blank are {characters + 1} classes; "
                 "correct charset"
             )
