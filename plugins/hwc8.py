@@ -1,8 +1,8 @@
 """TensorRT's channel-packed format of float16, HWC8.
 
-It holds (N, C, H, W) as (N, H, W, G, 8) with G = ceil(C / 8): eight channels side by side, zeros
-behind the last. Convolutions in float16 like to work on it, and a plugin that does not take it is
-reformatted for, before and behind.
+It stores (N, C, H, W) as (N, H, W, G, 8) with G = ceil(C / 8): eight channels side by side, and
+zeros after the last channel. TensorRT prefers it for convolutions in float16. It reformats the
+inputs and outputs of a plugin that does not accept it.
 """
 
 from __future__ import annotations
@@ -14,34 +14,32 @@ import numpy as np
 
 from .plugin import Array, Attributes, Example, Plugin
 
-SIDE = 8
-"""Channels side by side."""
-
-
-def groups_of(channels: int) -> int:
-    """Return how many groups of eight so many channels take."""
-    return -(-channels // SIDE)
+CHANNELS_PER_GROUP = 8
 
 
 def packed(array: Array) -> Array:
-    """Bring (N, C, H, W) to HWC8, as (N, H, W, 8 G)."""
+    """Convert (N, C, H, W) to HWC8, as (N, H, W, 8 G)."""
     batch, channels, height, width = array.shape
-    found = np.zeros((batch, height, width, SIDE * groups_of(channels)), array.dtype)
-    found[..., :channels] = array.transpose(0, 2, 3, 1)
-    return found
+    groups = -(-channels // CHANNELS_PER_GROUP)
+    result = np.zeros((batch, height, width, CHANNELS_PER_GROUP * groups), array.dtype)
+    result[..., :channels] = array.transpose(0, 2, 3, 1)
+    return result
 
 
 def in_hwc8(plugin: Plugin) -> Plugin:
-    """Return an op as one on HWC8: its float16 examples, packed; what it gives for them, packed.
+    """Return the op with its HWC8 kernels as its kernels, to be verified like any other op.
+
+    Its examples are the float16 ones, packed; its reference accepts and returns packed arrays.
 
     Raises:
-        ValueError: it has no kernels for HWC8.
+        ValueError: the op has no kernels for HWC8.
     """
     launch = plugin.launch_hwc8
     if launch is None:
         raise ValueError(f"{plugin.name} has no kernels for HWC8")
 
     def reference(inputs: Sequence[Array], attributes: Attributes) -> tuple[Array, ...]:
+        # (N, H, W, 8 G) -> (N, 8 G, H, W), so the zero channels go through the op as well.
         linear = [array.transpose(0, 3, 1, 2) for array in inputs]
         return tuple(x.transpose(0, 2, 3, 1) for x in plugin.reference(linear, attributes))
 

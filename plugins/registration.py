@@ -1,25 +1,36 @@
-"""Custom ops as plugins of TensorRT."""
+"""Registration of custom ops as plugins of TensorRT."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
 
 from ..errors import TargetMissingError
 from .cuda.nvrtc import ptx_from_source
 from .registry import PLUGINS
-from .tensorrt_registration import plugin_module
+
+
+def plugin_module() -> ModuleType | None:
+    """Return ``tensorrt.plugin`` if it accepts kernels: TensorRT from 10.9 on, not TensorRT-RTX."""
+    try:
+        module = import_module("tensorrt.plugin")
+    except ImportError:
+        return None
+    return module if hasattr(module, "aot_impl") else None
 
 
 def register_plugins(floor: int) -> tuple[str, ...]:
-    """Register the ops that can be part of a graph; return their names. Once in a process.
+    """Register the ops that can be nodes of a graph; return their names.
 
-    Where TensorRT then meets one in a graph, as a node with the attribute ``plugin_namespace``, it
-    takes the kernel and not the function body.
+    Call it once per process. For a node with the attribute ``plugin_namespace`` TensorRT's parser
+    then uses the kernel; for any other it uses the function body.
 
     Args:
-        floor: of the kernels, see :data:`cuda.nvrtc.FLOORS`.
+        floor: the compute capability to compile for, see :data:`cuda.nvrtc.FLOORS`.
 
     Raises:
-        TargetMissingError: TensorRT takes no kernels, or NVRTC is not installed.
-        EngineBuildError: NVRTC refuses a kernel.
+        TargetMissingError: TensorRT accepts no kernels, or NVRTC is not installed.
+        EngineBuildError: NVRTC rejects a kernel.
     """
     if plugin_module() is None:
         raise TargetMissingError("kernels of custom ops need TensorRT 10.9 or later")

@@ -23,6 +23,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ...plugins import max_pool_argmax_2d, max_unpool_2d
+from ...plugins.onnx_function import add_function
 from ..analysis.regions import evaluate, nodes_between, positions, submodel
 from ..analysis.row import Row
 from ..analysis.windows import Windows, first_maxima, unpool_nodes, windows_of
@@ -217,8 +218,8 @@ def _new_pool(model: ir.Model, pool: ir.Node, windows: Windows) -> tuple[ir.Node
     graph = model.graph
     if windows.is_plain:
         made = _pool_beside(graph, pool)
-        max_pool_argmax_2d.register(model)
-        max_unpool_2d.register(model)
+        add_function(model, max_pool_argmax_2d.BODY)
+        add_function(model, max_unpool_2d.BODY)
         return made, _plain_unpool(made.outputs[1])
     made = _without_indices(graph, pool)
     nodes, masks = first_maxima(graph, windows, the(pool.inputs[0]))

@@ -16,7 +16,7 @@ from ...calibration.int8_style import Int8Style
 from ...common.files import cache_root
 from ...errors import TargetMissingError
 from ...plugins.cuda.nvrtc import nvrtc_version
-from ...plugins.tensorrt_registration import plugin_module
+from ...plugins.registration import plugin_module
 from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, RunSettings
 from ..build_options import option_names, parse_options
 from .builder import Builder, build_in_child, refusals_in_child

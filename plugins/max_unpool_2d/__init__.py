@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import onnx_ir as ir
-
-from ..onnx_function import DOMAIN, add_function
+from ..onnx_function import DOMAIN
 from ..plugin import Plugin
 from . import tensorrt
-from .kernel import ENTRIES, SOURCE, launch, launch_hwc8
+from .kernel import KERNELS, SOURCE, launch, launch_hwc8
 from .reference import examples, max_unpool_2d
 
 NAME = "MaxUnpool2d"
@@ -42,16 +40,11 @@ PLUGIN = Plugin(
     body=BODY,
     reference=lambda inputs, attributes: (max_unpool_2d(*inputs),),
     source=SOURCE,
-    entries=ENTRIES,
+    entries=KERNELS.entries,
     launch=launch,
     examples=examples,
     register=tensorrt.register,
     launch_hwc8=launch_hwc8,
 )
 
-__all__ = ["BODY", "DOMAIN", "NAME", "PLUGIN", "max_unpool_2d", "register"]
-
-
-def register(model: ir.Model) -> None:
-    """Add the op's function body to ``model``."""
-    add_function(model, BODY)
+__all__ = ["BODY", "DOMAIN", "NAME", "PLUGIN", "max_unpool_2d"]

@@ -145,11 +145,12 @@ def test_graphs_without_half_types_are_left_alone() -> None:
 
 def test_ops_of_our_own_are_rounded_inside(rng: np.random.Generator) -> None:
     from ocr_trt.plugins import max_pool_argmax_2d, max_unpool_2d
+    from ocr_trt.plugins.onnx_function import add_function
 
     body = "{ v, p = ocr_trt.MaxPoolArgmax2d(x) y = ocr_trt.MaxUnpool2d(v, p) }"
     model = graph(f"agraph (float[1,2,4,4] x) => (float[1,2,4,4] y) {body}")
     for plugin in (max_pool_argmax_2d, max_unpool_2d):
-        plugin.register(model)
+        add_function(model, plugin.BODY)
     proto = ir.to_proto(model)
     proto.graph.value_info.extend(
         onnx.helper.make_tensor_value_info(name, 1, (1, 2, 2, 2)) for name in "vp"
