@@ -15,7 +15,7 @@ import numpy as np
 
 from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.engines.engine import Engine
-from ocr_trt.models.reference import SAMPLES
+from ocr_trt.models.reference_models import SAMPLES
 from ocr_trt.ocr.boxes import order_corners
 from ocr_trt.ocr.crop import crop_quad, ways_to_read
 from ocr_trt.ocr.dataset import load_dataset

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ocr_trt.models.reference import SAMPLES, spec_path, trained_model
+from ocr_trt.models.reference_models import SAMPLES, spec_path, trained_model
 from ocr_trt.ocr.boxes import boxes_from_map
 from ocr_trt.ocr.candidates import boxes_from_candidates, candidates_from_outputs
 from ocr_trt.ocr.crop import crop_quad, crop_size

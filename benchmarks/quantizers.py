@@ -44,7 +44,7 @@ from ocr_trt.measure.latency import Contender, LatencySettings, measure
 from ocr_trt.measure.machine import machine, versions
 from ocr_trt.models.evaluate import held_out_scenes, held_out_words
 from ocr_trt.models.make_samples import write_scenes, write_words
-from ocr_trt.models.reference import SAMPLES, Role, export_reference
+from ocr_trt.models.reference_models import SAMPLES, Role, export_reference
 from ocr_trt.ocr.dataset import Dataset, load_dataset
 from ocr_trt.ocr.metrics.metric import METRICS
 from ocr_trt.ocr.roles import role_of

@@ -40,7 +40,7 @@ def demo(
 def _demo(output: Path, duration: float) -> dict[str, Path]:
     """Run the other commands, and return what they made."""
     from ..engines.targets import backend
-    from ..models.reference import SAMPLES, Role, export_reference
+    from ..models.reference_models import SAMPLES, Role, export_reference
     from .bench import bench
     from .build import build
     from .inspect import inspect

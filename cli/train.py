@@ -25,7 +25,7 @@ def train(
 
     Example: `ocr-trt train recognizer --output runs/recognizer`
     """
-    from ..models import train as training
+    from ..models import training
 
     settings = training.settings_for(
         role_from(role), output, steps=steps, bfloat16=not float32, seed=seed

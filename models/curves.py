@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .reference import WEIGHTS
+from .reference_models import WEIGHTS
 
 _WINDOW = 5
 """Log lines that one point of a curve is the mean of."""

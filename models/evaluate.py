@@ -23,7 +23,7 @@ from ..ocr.metrics.detection import count_image, detection_score
 from ..ocr.metrics.recognition import recognition_score
 from ..ocr.recognizer import bucket_of, recognizer_input, texts_from_output
 from ..spec import DetectorSpec, RecognizerSpec, load_spec
-from .reference import WEIGHTS, Role, spec_path, trained_model, weights_path
+from .reference_models import WEIGHTS, Role, spec_path, trained_model, weights_path
 from .synthetic import Scene, Word, scene, word
 
 HELD_OUT_SEED = 2019

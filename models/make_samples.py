@@ -16,7 +16,7 @@ from typing import Any
 
 import cv2
 
-from .reference import SAMPLES
+from .reference_models import SAMPLES
 from .synthetic import Scene, Word, scene
 from .synthetic.fonts import Split
 

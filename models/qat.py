@@ -69,9 +69,9 @@ def fine_tune(output: Path, *, steps: int, levels: int, learning_rate: float) ->
     import keras
     from rich.progress import track
 
-    from .feed import prefetched, recognizer_batch
     from .losses import recognizer_loss
-    from .reference import spec_path, trained_model
+    from .reference_models import spec_path, trained_model
+    from .training_batches import prefetched, recognizer_batch
 
     keras.utils.set_random_seed(0)
     model = rounding_model(trained_model("recognizer"), levels)

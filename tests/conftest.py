@@ -47,7 +47,7 @@ def _export(model: Any, folder: Path) -> Path:
 def detector_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SavedModel like the reference detector, with two stages and few channels."""
     keras = pytest.importorskip("keras")
-    from ocr_trt.models.layers import MaxPoolArgmax2D, MaxUnpool2D
+    from ocr_trt.models.keras_layers import MaxPoolArgmax2D, MaxUnpool2D
 
     keras.utils.set_random_seed(1)
     layers = keras.layers
@@ -74,7 +74,7 @@ def detector_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recognizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SavedModel like the reference recognizer, with one small transformer block."""
     keras = pytest.importorskip("keras")
-    from ocr_trt.models.layers import SinusoidalPositions
+    from ocr_trt.models.keras_layers import SinusoidalPositions
 
     keras.utils.set_random_seed(2)
     layers = keras.layers

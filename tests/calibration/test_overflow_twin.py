@@ -22,7 +22,7 @@ from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.engine import Engine
 from ocr_trt.measure.accuracy import run_labels
-from ocr_trt.models.reference import SAMPLES, export_reference
+from ocr_trt.models.reference_models import SAMPLES, export_reference
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.spec import DetectorSpec, load_spec
 

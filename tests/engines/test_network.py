@@ -26,7 +26,7 @@ from ocr_trt.engines.network.order import NetworkSettings, define_network, netwo
 from ocr_trt.engines.network.plan import plan_from_network
 from ocr_trt.engines.targets import backend
 from ocr_trt.errors import EngineBuildError, InputFileError, OutputError, UserError
-from ocr_trt.models.reference import export_reference, trained_model, weights_path
+from ocr_trt.models.reference_models import export_reference, trained_model, weights_path
 from ocr_trt.spec import load_spec
 
 from .walked import onnx_from_network, weights_of

@@ -115,7 +115,7 @@ def segnet() -> Any:
     import keras
     from keras import layers
 
-    from ocr_trt.models.layers import MaxPoolArgmax2D, MaxUnpool2D
+    from ocr_trt.models.keras_layers import MaxPoolArgmax2D, MaxUnpool2D
 
     image = keras.Input((None, None, 3), name="image")
     x, places, sizes = image, [], (8, 8, 16, 16, 16)

@@ -87,7 +87,7 @@ def post_norm() -> Any:
     import keras
     from keras import layers
 
-    from ocr_trt.models.layers import SinusoidalPositions
+    from ocr_trt.models.keras_layers import SinusoidalPositions
 
     image = keras.Input((32, None, 1), name="image")
     x = SinusoidalPositions()(_columns(image))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocr_trt.models.reference import (
+from ocr_trt.models.reference_models import (
     SAMPLES,
     WEIGHTS,
     Role,
@@ -25,7 +25,7 @@ keras = pytest.importorskip("keras")
 
 
 def layer_pair(form: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from ocr_trt.models.layers import MaxPoolArgmax2D, MaxUnpool2D
+    from ocr_trt.models.keras_layers import MaxPoolArgmax2D, MaxUnpool2D
 
     values, places = MaxPoolArgmax2D(form)(x)
     return np.asarray(values), np.asarray(MaxUnpool2D(form)(values * 3.0 - 1.0, places))
@@ -40,7 +40,7 @@ def test_window_form_equals_tensorflow_ops_bit_for_bit(rng: np.random.Generator)
 
 def test_window_form_has_the_gradient_of_the_native_one(rng: np.random.Generator) -> None:
     tf = pytest.importorskip("tensorflow")
-    from ocr_trt.models.layers import MaxPoolArgmax2D, MaxUnpool2D
+    from ocr_trt.models.keras_layers import MaxPoolArgmax2D, MaxUnpool2D
 
     x = tf.constant(rng.standard_normal((1, 4, 4, 2)), tf.float32)
     weights = tf.constant(rng.standard_normal((1, 4, 4, 2)), tf.float32)
@@ -55,7 +55,7 @@ def test_window_form_has_the_gradient_of_the_native_one(rng: np.random.Generator
 
 
 def test_positions_are_sines_and_cosines() -> None:
-    from ocr_trt.models.layers import SinusoidalPositions
+    from ocr_trt.models.keras_layers import SinusoidalPositions
 
     found = np.asarray(SinusoidalPositions()(np.zeros((1, 5, 8), np.float32)))[0]
     rates = 10000.0 ** (-np.arange(4) / 4)
@@ -66,8 +66,8 @@ def test_positions_are_sines_and_cosines() -> None:
 
 
 def test_models_take_any_size() -> None:
-    from ocr_trt.models.detector import build_detector
-    from ocr_trt.models.recognizer import build_recognizer
+    from ocr_trt.models.ctc_recognizer import build_recognizer
+    from ocr_trt.models.unet_detector import build_detector
 
     detector = build_detector("window")
     assert detector(np.zeros((2, 64, 96, 3), np.float32)).shape == (2, 64, 96, 1)

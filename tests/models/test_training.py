@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ocr_trt.errors import InputFileError
-from ocr_trt.models import train as training
+from ocr_trt.models import training
 from ocr_trt.models.synthetic import blocks, fonts, scene, text, word
 from ocr_trt.models.synthetic.fonts import font_files
 
@@ -31,7 +31,7 @@ def few_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "vocabulary", lambda split: words)
 
 
-def test_a_image_depends_on_seed_split_and_index_alone() -> None:
+def test_an_image_depends_on_seed_split_and_index_alone() -> None:
     first, again = (scene(3, split="train", height=200, width=240) for _ in range(2))
     assert np.array_equal(first.image, again.image)
     assert [b.text for b in first.boxes] == [b.text for b in again.boxes]
@@ -76,7 +76,7 @@ def test_splits_share_no_font() -> None:
 
 
 def test_targets_come_back_as_boxes() -> None:
-    from ocr_trt.models.targets import shrunk_map
+    from ocr_trt.models.shrunk_maps import shrunk_map
     from ocr_trt.ocr.boxes import boxes_from_map
     from ocr_trt.ocr.metrics.detection import count_image, detection_score
     from ocr_trt.spec import load_spec
@@ -95,7 +95,7 @@ def test_targets_come_back_as_boxes() -> None:
 
 
 def test_batches_depend_on_their_number_alone() -> None:
-    from ocr_trt.models.feed import detector_batch, recognizer_batch
+    from ocr_trt.models.training_batches import detector_batch, recognizer_batch
 
     images, truth = detector_batch(2, seed=0, size=2, side=96)
     assert (images.shape, truth.shape) == ((2, 96, 96, 3), (2, 96, 96, 2))
@@ -134,13 +134,16 @@ def in_process(make: Callable[[int], Any], steps: range, depth: int = 8) -> Iter
     return map(make, steps)
 
 
-@pytest.mark.parametrize("role", ["detector", "recognizer"])
+@pytest.mark.parametrize("role", ["detector", pytest.param("recognizer", marks=pytest.mark.full)])
 def test_training_resumes_where_it_stopped(
     role: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ocr_trt.models import feed
+    from ocr_trt.models import training_batches, unet_detector
 
-    monkeypatch.setattr(feed, "prefetched", in_process)
+    # Most of the time goes into tracing, so the model is a small one of the same layers.
+    monkeypatch.setattr(unet_detector, "STAGES", (4, 6))
+    monkeypatch.setattr(unet_detector, "BOTTLENECK", 8)
+    monkeypatch.setattr(training_batches, "prefetched", in_process)
     monkeypatch.setattr(training, "LOG_EVERY", 1)
     monkeypatch.setattr(training, "SAVE_EVERY", 2)
     monkeypatch.setattr(training, "_batches", lambda settings: small_batches(settings.role))
@@ -148,9 +151,9 @@ def test_training_resumes_where_it_stopped(
     whole = training.train(settings)
     broken = training.settings_for(role, tmp_path / "broken", steps=4, bfloat16=False)
     with pytest.raises(KeyboardInterrupt):
-        monkeypatch.setattr(feed, "prefetched", stopping_after_two)
+        monkeypatch.setattr(training_batches, "prefetched", stopping_after_two)
         training.train(broken)
-    monkeypatch.setattr(feed, "prefetched", in_process)
+    monkeypatch.setattr(training_batches, "prefetched", in_process)
     resumed = training.train(broken)
     model = training._model(role, "float32")
     model.load_weights(whole)
@@ -168,9 +171,9 @@ def test_training_resumes_where_it_stopped(
 def test_bfloat16_training_ends_in_float32_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ocr_trt.models import feed
+    from ocr_trt.models import training_batches
 
-    monkeypatch.setattr(feed, "prefetched", in_process)
+    monkeypatch.setattr(training_batches, "prefetched", in_process)
     monkeypatch.setattr(training, "_batches", lambda settings: small_batches(settings.role))
     settings = training.settings_for("recognizer", tmp_path, steps=1)
     assert training.compiled_model(settings).get_layer("stem_conv").compute_dtype == "bfloat16"
@@ -188,7 +191,7 @@ def stopping_after_two(make: Callable[[int], Any], steps: range, depth: int = 8)
 
 
 def small_batches(role: str) -> Callable[[int], Any]:
-    from ocr_trt.models.feed import detector_batch, recognizer_batch
+    from ocr_trt.models.training_batches import detector_batch, recognizer_batch
 
     if role == "detector":
         return lambda step: detector_batch(step, seed=0, size=1, side=64)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ocr.preprocess import fit_line, line_width, normalize, to_gray
-from .recognizer import CHARSET, HEIGHT, STRIDE
+from .ctc_recognizer import CHARSET, HEIGHT, STRIDE
+from .shrunk_maps import shrunk_map
 from .synthetic import Word, scene, word
-from .targets import shrunk_map
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray]
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ocr.boxes import shrink_quad
-from .detector import SHRINK_RATIO
 from .synthetic import TextBox
+from .unet_detector import SHRINK_RATIO
 
 _SUBPIXEL_BITS = 4
 _BORDER_WEIGHT = 3.0

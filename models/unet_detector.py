@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from .layers import Form, MaxPoolArgmax2D, MaxUnpool2D
+from .keras_layers import Form, MaxPoolArgmax2D, MaxUnpool2D
 
 STAGES = (24, 48, 80, 128)
 BOTTLENECK = 160

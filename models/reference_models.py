@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputFileError
+
+if TYPE_CHECKING:
+    from .keras_layers import Form
 
 Role = Literal["detector", "recognizer"]
 
@@ -25,26 +28,33 @@ def weights_path(role: Role) -> Path:
     return WEIGHTS / f"{role}.weights.h5"
 
 
+def untrained_model(role: Role, form: Form) -> Any:
+    """Return the Keras model of a role; ``form`` is that of the detector's pooling."""
+    # Keras and TensorFlow take seconds to import, so only code that needs a model pays for them.
+    from .ctc_recognizer import build_recognizer
+    from .unet_detector import build_detector
+
+    return build_detector(form) if role == "detector" else build_recognizer()
+
+
 def trained_model(role: Role, weights: Path | None = None) -> Any:
-    """Return the Keras model with its weights, in the form that users' models have.
+    """Return the Keras model with its weights, with the pooling ops that users' models have.
 
     Raises:
         InputFileError: there is no weights file.
     """
-    from .detector import build_detector
-    from .recognizer import build_recognizer
-
     path = weights or weights_path(role)
     if not path.is_file():
-        raise InputFileError(f"{path}: no such weights; make them with: ocr-trt train {role}")
-    model = build_detector(form="native") if role == "detector" else build_recognizer()
+        raise InputFileError(
+            f"{path}: no such weights file; train one with: ocr-trt train {role} --output FOLDER"
+        )
+    model = untrained_model(role, "native")
     model.load_weights(path)
     return model
 
 
 def export_reference(role: Role, folder: Path) -> Path:
-    """Write ``folder/<role>`` (a SavedModel with free dimensions) and its spec; return the spec's
-    path.
+    """Write ``folder/<role>`` (a SavedModel with free sizes) and its spec; return the spec's path.
 
     Raises:
         InputFileError: there is no weights file.

@@ -1,27 +1,25 @@
 """Training of the reference models on synthetic images: seeded, and resumable at any checkpoint.
 
-    python -m ocr_trt.models.train detector --output runs/detector
-
-The same code runs on every Keras backend (``KERAS_BACKEND=jax``); the weights it writes are the
-same ``.weights.h5`` for all of them. A run's folder holds ``last.weights.h5`` (weights and
-optimizer), ``log.jsonl`` (one line per ``LOG_EVERY`` steps) and, at the end, ``<role>.weights.h5``.
+``ocr-trt train`` runs it. The same code runs on every Keras backend (``KERAS_BACKEND=jax``); the
+weights it writes are the same ``.weights.h5`` for all of them. A run's folder contains
+``last.weights.h5`` (weights and optimizer), ``log.jsonl`` (one line per ``LOG_EVERY`` steps) and,
+at the end, ``<role>.weights.h5``.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+from .reference_models import Role, untrained_model
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-Role = Literal["detector", "recognizer"]
 
 LOG_EVERY = 20
 SAVE_EVERY = 250
@@ -50,50 +48,45 @@ class TrainSettings:
         return min(300, self.steps // 10)
 
 
+_SHIPPED: Mapping[Role, tuple[int, int, float, float]] = {
+    "detector": (7000, 8, 2e-3, 1e-3),
+    "recognizer": (17000, 64, 1e-3, 1e-2),
+}
+"""Steps, batch, learning rate and weight decay of the shipped weights."""
+
+
 def settings_for(
     role: Role, output: Path, *, steps: int | None = None, bfloat16: bool = True, seed: int = 0
 ) -> TrainSettings:
     """Return the settings that the shipped weights were trained with."""
-    if role == "detector":
-        return TrainSettings(
-            role=role,
-            output=output,
-            steps=steps or 7000,
-            batch=8,
-            learning_rate=2e-3,
-            weight_decay=1e-3,
-            bfloat16=bfloat16,
-            seed=seed,
-        )
+    shipped_steps, batch, learning_rate, weight_decay = _SHIPPED[role]
     return TrainSettings(
         role=role,
         output=output,
-        steps=steps or 17000,
-        batch=64,
-        learning_rate=1e-3,
-        weight_decay=1e-2,
+        steps=steps or shipped_steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
         bfloat16=bfloat16,
         seed=seed,
     )
 
 
 def _model(role: Role, policy: str) -> Any:
-    """Build the bare model, its layers computing as the Keras dtype policy ``policy`` says."""
+    """Build the untrained model; its layers compute in the dtypes of a Keras ``policy``."""
     import keras
-
-    from .detector import build_detector
-    from .recognizer import build_recognizer
 
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        return build_detector(form="window") if role == "detector" else build_recognizer()
+        # The window form gives the same numbers as the native one and is faster to train with.
+        return untrained_model(role, "window")
     finally:
         keras.config.set_dtype_policy(before)
 
 
 def _batches(settings: TrainSettings) -> Callable[[int], Any]:
-    from .feed import detector_batch, recognizer_batch
+    from .training_batches import detector_batch, recognizer_batch
 
     make = detector_batch if settings.role == "detector" else recognizer_batch
     return partial(make, seed=settings.seed, size=settings.batch)
@@ -115,9 +108,10 @@ def compiled_model(settings: TrainSettings) -> Any:
     )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, clipnorm=5.0)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    # XLA on a CPU is slower for these shapes and compiles anew for every width.
     loss = detector_loss if settings.role == "detector" else recognizer_loss
+    # XLA on a CPU is slower for these shapes and compiles anew for every width.
     model.compile(optimizer, loss, jit_compile=keras.backend.backend() != "tensorflow")
+    # The optimizer's variables must exist before a checkpoint can be loaded into them.
     optimizer.build(model.trainable_variables)
     return model
 
@@ -130,15 +124,15 @@ def _save(model: Any, path: Path) -> None:
 
 
 def _forget_after(step: int, log: Path) -> None:
-    """Drop the log's rows of steps that were lost with a broken run, and will be made again."""
+    """Drop the log's rows after a checkpoint: a resumed run repeats these steps."""
     if log.exists():
         rows = log.read_text("utf-8").splitlines()
         kept = [row for row in rows if json.loads(row)["step"] <= step]
         log.write_text("".join(f"{row}\n" for row in kept), "utf-8")
 
 
-def train(settings: TrainSettings) -> Path:
-    """Train, or go on where the run in ``settings.output`` stopped; return the weights' path."""
+def _progress() -> Any:
+    """Return a progress bar on stderr; stdout is for the command's result."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -148,7 +142,18 @@ def train(settings: TrainSettings) -> Path:
         TimeRemainingColumn,
     )
 
-    from .feed import prefetched
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def train(settings: TrainSettings) -> Path:
+    """Train, or resume the run in ``settings.output``; return the weights' path."""
+    from .training_batches import prefetched
 
     settings.output.mkdir(parents=True, exist_ok=True)
     last, log = settings.output / "last.weights.h5", settings.output / "log.jsonl"
@@ -158,13 +163,7 @@ def train(settings: TrainSettings) -> Path:
     start = int(model.optimizer.iterations)
     _forget_after(start, log)
     began, losses = time.monotonic(), []
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with _progress() as progress:
         bar = progress.add_task(settings.role, total=settings.steps, completed=start)
         batches = prefetched(_batches(settings), range(start, settings.steps))
         for step, (inputs, truth) in enumerate(batches, start + 1):
@@ -172,40 +171,14 @@ def train(settings: TrainSettings) -> Path:
             mean = sum(losses[-LOG_EVERY:]) / len(losses[-LOG_EVERY:])
             progress.update(bar, completed=step, description=f"{settings.role} loss {mean:.4f}")
             if step % LOG_EVERY == 0:
-                row = {
-                    "step": step,
-                    "loss": round(mean, 5),
-                    "seconds": round(time.monotonic() - began, 1),
-                }
+                seconds = round(time.monotonic() - began, 1)
+                row = {"step": step, "loss": round(mean, 5), "seconds": seconds}
                 with log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
             if step % SAVE_EVERY == 0 or step == settings.steps:
                 _save(model, last)
     weights = settings.output / f"{settings.role}.weights.h5"
-    bare = _model(settings.role, "float32")  # without an optimizer's state
+    bare = _model(settings.role, "float32")  # without the optimizer's state
     bare.set_weights(model.get_weights())
     _save(bare, weights)
     return weights
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line: see the module's text."""
-    parser = argparse.ArgumentParser(prog="python -m ocr_trt.models.train")
-    parser.add_argument("role", choices=("detector", "recognizer"))
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--float32", action="store_true", help="for CPUs without avx512_bf16")
-    options = parser.parse_args(arguments)
-    settings = settings_for(
-        options.role,
-        options.output,
-        steps=options.steps,
-        bfloat16=not options.float32,
-        seed=options.seed,
-    )
-    print(train(settings))
-
-
-if __name__ == "__main__":
-    main()

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from .layers import SinusoidalPositions
+from .keras_layers import SinusoidalPositions
 
 CHARSET = "".join(map(chr, range(32, 127)))
 """Printable ASCII, 95 characters. Class 0 of the logits is the CTC blank, class k is CHARSET[k -
