@@ -1,10 +1,11 @@
-"""QuantizedGraphs graphs to plans, and plans to engines that can be asked."""
+"""Compile quantized graphs to plans, and open them as engines before they are in a bundle."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..calibration.calibrator import Graphs
@@ -16,53 +17,60 @@ from ..engines.manifest import EngineEntry
 from ..spec import DetectorSpec, RecognizerSpec
 
 
-def compile_plans(
-    target: Backend, graphs: Graphs, folder: Path, settings: BuildSettings, reporter: Reporter
-) -> tuple[EngineEntry, ...]:
-    """Build a plan for each width into ``folder``, with its quantized graph beside it.
+@dataclass(frozen=True, kw_only=True)
+class PlanCompiler:
+    """Compiles the graphs of one model for one target."""
 
-    Raises:
-        EngineBuildError: the target refuses a graph.
-    """
-    entries = []
-    with reporter.step(f"build for {target.name}", len(graphs)) as advance:
-        for number, (width, graph) in enumerate(sorted(graphs.items()), 1):
-            entry = EngineEntry(
-                width=width, model=f"model_{width}.onnx", plan=f"plan_{width}{target.suffix}"
-            )
-            write_onnx(graph, folder / entry.model)
-            target.build(graph, folder / entry.plan, settings)
-            entries.append(entry)
-            advance(number)
-    return tuple(entries)
+    target: Backend
+    spec: DetectorSpec | RecognizerSpec
+    settings: BuildSettings
+    reporter: Reporter
 
+    @property
+    def can_run(self) -> bool:
+        """Whether the target can run the plans on this machine."""
+        return self.target.can_run(self.settings)
 
-def quantized_engine(graphs: Graphs, spec: DetectorSpec | RecognizerSpec, what: str) -> Engine:
-    """Return quantized graphs in onnxruntime as an engine, for a target that cannot run here."""
-    label = f"onnxruntime on the quantized graph ({what})"
-    return Engine.from_graphs(graphs.__getitem__, spec=spec, label=label)
+    def compile(self, graphs: Graphs, folder: Path) -> tuple[EngineEntry, ...]:
+        """Write a plan for each width into ``folder``, and its quantized graph beside it.
 
+        Raises:
+            EngineBuildError: the target refuses a graph.
+        """
+        entries = []
+        with self.reporter.step(f"build for {self.target.name}", len(graphs)) as advance:
+            for number, (width, graph) in enumerate(sorted(graphs.items()), 1):
+                plan = f"plan_{width}{self.target.suffix}"
+                entry = EngineEntry(width=width, model=f"model_{width}.onnx", plan=plan)
+                write_onnx(graph, folder / entry.model)
+                self.target.build(graph, folder / entry.plan, self.settings)
+                entries.append(entry)
+                advance(number)
+        return tuple(entries)
 
-@contextmanager
-def tried(
-    target: Backend,
-    graphs: Graphs,
-    spec: DetectorSpec | RecognizerSpec,
-    what: str,
-    settings: BuildSettings,
-    reporter: Reporter,
-) -> Iterator[Engine]:
-    """Give an engine of quantized graphs for the length of a block: on the target, if it can run.
+    def open_plans(self, folder: Path, entries: Sequence[EngineEntry], precision: str) -> Engine:
+        """Return an engine that runs the plans in ``folder`` on the target."""
+        label = f"{self.target.name} {precision}"
+        return Engine.from_plans(self.target, folder, entries, spec=self.spec, label=label)
 
-    ``what``: the precision, for its label.
-    """
-    if not target.can_run(settings):
-        with quantized_engine(graphs, spec, what) as engine:
-            yield engine
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        entries = compile_plans(target, graphs, folder, settings, reporter)
-        label = f"{target.name} {what}"
-        with Engine.from_plans(target, folder, entries, spec=spec, label=label) as engine:
-            yield engine
+    def open_graphs(self, graphs: Graphs, precision: str) -> Engine:
+        """Return an engine that runs quantized graphs in onnxruntime.
+
+        It replaces the plans where the target cannot run. Half types are emulated, so the OCR
+        metric includes their rounding.
+        """
+        label = f"onnxruntime on the quantized graph ({precision})"
+        return Engine.from_graphs(graphs.__getitem__, spec=self.spec, label=label)
+
+    @contextmanager
+    def open_candidate(self, graphs: Graphs, precision: str) -> Iterator[Engine]:
+        """Open quantized graphs for the duration of a block, on the target if it can run."""
+        if not self.can_run:
+            with self.open_graphs(graphs, precision) as engine:
+                yield engine
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            entries = self.compile(graphs, folder)
+            with self.open_plans(folder, entries, precision) as engine:
+                yield engine

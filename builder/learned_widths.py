@@ -17,8 +17,8 @@ from ..ocr.preprocess import line_width
 from ..ocr.roles import role_of
 from ..ocr.width_buckets import best_buckets, mean_cost, padded_share
 from ..spec import RecognizerSpec
-from .compile import tried
-from .convert_widths import convert_all
+from .compile import PlanCompiler
+from .convert import convert_widths
 
 _MEASURED = 4
 """Widths that are timed; what lies between is taken to lie on a line between them."""
@@ -130,10 +130,13 @@ def _costs(
     expected = np.linspace(least, spec.input.width, _MEASURED) // step * step
     timed = sorted({max(least, int(width)) for width in expected[:-1]} | {spec.input.width})
     at = spec.model_copy(update={"buckets": tuple(timed)})
-    converted = convert_all(open_source(spec.source), at, reporter)
-    graphs = {width: each.model for width, each in converted.items()}
-    settings, batch = BuildSettings(max_batch=spec.input.max_batch), spec.input.max_batch
-    with tried(target, graphs, at, "fp32", settings, reporter) as engine:
+    graphs, batch = (
+        convert_widths(open_source(spec.source), at, reporter).graphs,
+        spec.input.max_batch,
+    )
+    settings = BuildSettings(max_batch=batch)
+    compiler = PlanCompiler(target=target, spec=at, settings=settings, reporter=reporter)
+    with compiler.open_candidate(graphs, "fp32") as engine:
         runners = [engine.runner(width) for width in timed]
         contenders = [Contender(runner=r, shape=(batch, *r.shape)) for r in runners]
         with reporter.step(f"time {len(timed)} widths in turns", 100) as advance:

@@ -1,39 +1,53 @@
-"""An engine's precision as data and as a page that people look at."""
+"""The page about an engine's precision: ``precision.html``, beside the data in JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..ocr.metrics.metric import METRICS
 from ..report.page import render
-from .precision_plot import pareto_plot
-from .precision_report import PrecisionReport
+from ..report.plots import INK, plain_axes, svg_text
+from .precision_report import PrecisionReport, TrialRow
 
 FILES = ("precision.json", "precision.html")
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value + 0.0, form).replace("-0.00", "+0.00")
-
-
-TRIAL_HEADER = ("what", "FLOPs in int8", "points lost", "distance", "ms", "")
+TRIAL_HEADER = ("candidate", "FLOPs in int8", "points lost", "distance", "ms", "")
 LAYER_HEADER = (
     *("layer", "op", "FLOPs", "range", "dB", "alone", "all but it", "precision", "why not int8"),
 )
+_WITHIN, _OVER = "#2171b5", "#cf222e"
+"""Colors of candidates within and over the budget."""
+
+
+def write_precision(report: PrecisionReport, folder: Path) -> None:
+    """Write the data and the page into a folder."""
+    (folder / FILES[0]).write_text(report.model_dump_json(indent=2) + "\n", "utf-8")
+    page = render(
+        "precision.html.jinja",
+        package=__package__,
+        escape=True,
+        report=report,
+        metric=METRICS[report.metric].title,
+        plot=pareto_plot(report.trials, METRICS[report.metric].title, report.budget),
+        trial_header=TRIAL_HEADER,
+        trial_rows=list(trial_rows(report)),
+        layer_header=LAYER_HEADER,
+        layer_rows=list(layer_rows(report)),
+    )
+    (folder / FILES[1]).write_text(page, "utf-8")
 
 
 def trial_rows(report: PrecisionReport) -> Iterable[list[str]]:
     """Return the cells of the table of trials."""
     for row in report.trials:
-        word = "taken" if row.chosen else ("" if row.within else "over budget")
+        verdict = "chosen" if row.chosen else ("" if row.within else "over budget")
         yield [
             row.label,
             f"{100 * row.int8_share:.1f} %",
             _number(row.loss, "+.2f"),
             _number(row.distance, ".2g"),
             _number(row.latency, ".2f"),
-            word,
+            verdict,
         ]
 
 
@@ -53,19 +67,50 @@ def layer_rows(report: PrecisionReport) -> Iterable[list[str]]:
         ]
 
 
-def write_precision(report: PrecisionReport, folder: Path) -> None:
-    """Write the data and the page into a folder."""
-    (folder / FILES[0]).write_text(report.model_dump_json(indent=2) + "\n", "utf-8")
-    page = render(
-        "precision.html.jinja",
-        package=__package__,
-        escape=True,
-        report=report,
-        metric=METRICS[report.metric].title,
-        plot=pareto_plot(report.trials, METRICS[report.metric].title, report.budget),
-        trial_header=TRIAL_HEADER,
-        trial_rows=list(trial_rows(report)),
-        layer_header=LAYER_HEADER,
-        layer_rows=list(layer_rows(report)),
-    )
-    (folder / FILES[1]).write_text(page, "utf-8")
+def _number(value: float | None, form: str) -> str:
+    # A loss of -1e-9 is rounding; "-0.00" would look like a gain.
+    return "-" if value is None else format(value + 0.0, form).replace("-0.00", "+0.00")
+
+
+def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:
+    """Draw points lost against latency, or against the share in float if nothing was timed.
+
+    Returns an SVG element; "" if no trial can be drawn.
+    """
+    from matplotlib.figure import Figure
+
+    is_timed = any(row.latency is not None for row in trials)
+    shown = [
+        (row, (row.latency or 0.0) if is_timed else 100 * (1 - row.int8_share), row.loss)
+        for row in trials
+        if row.loss is not None and (row.latency is not None or not is_timed)
+    ]
+    if not shown:
+        return ""
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axhline(budget, color=_OVER, linewidth=1, linestyle="--")
+    axes.annotate(
+        f"allowed: {budget:g}", (1, budget), xycoords=("axes fraction", "data"), color=_OVER,
+        ha="right", va="bottom", fontsize=9,
+    )  # fmt: skip
+    height = max(loss for _, _, loss in shown) - min(loss for _, _, loss in shown)
+    named: list[tuple[float, float]] = []
+    # The chosen candidate comes first, so that its label is never the one left out.
+    for row, x, loss in sorted(shown, key=lambda each: not each[0].chosen):
+        color, size = _WITHIN if row.within else _OVER, 110 if row.chosen else 36
+        axes.scatter([x], [loss], s=size, color=color, marker="*" if row.chosen else "o")
+        # Labels at the same x overlap unless they are 6 % of the height apart.
+        if all(x != other or abs(loss - y) > 0.06 * height for other, y in named):
+            named.append((x, loss))
+            axes.annotate(
+                row.label, (x, loss), xytext=(6, 4), textcoords="offset points", color=INK,
+                fontsize=8,
+            )  # fmt: skip
+    if not is_timed:
+        axes.set_xticks(range(0, 101, 20))
+    axes.set_xlabel("ms, median" if is_timed else "% of FLOPs not in int8", color=INK, fontsize=9)
+    axes.set_ylabel(f"points of {metric} lost", color=INK, fontsize=9)
+    axes.margins(x=0.25, y=0.2)
+    plain_axes(axes)
+    return svg_text(figure)

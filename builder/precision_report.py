@@ -1,47 +1,67 @@
-"""What precision an engine has, layer by layer, and what else was tried: ``precision.json``."""
+"""The precision of an engine, layer by layer, and the trials of the search: ``precision.json``."""
 
 from __future__ import annotations
 
-from typing import Literal
+from itertools import islice
+from typing import Literal, cast
 
+import onnx_ir as ir
+
+from ..calibration.calibrator import Calibrator
+from ..calibration.coverage import coverage
+from ..calibration.methods import METHODS
+from ..calibration.noise import signal_to_noise
 from ..common.frozen_model import FrozenModel
+from ..convert.audit import node_flops
+from ..convert.graph import name_of
+from ..ocr.roles import role_of
+from .compare import is_within_budget
+from .job import TargetJob
+from .search import PrecisionChoice
+from .trials import Candidate
+
+_IMAGES = 3
+"""Batches of the widest input on which noise is measured."""
+
+OpPrecision = Literal["int8", "fp16", "bf16", "fp32"]
 
 
-class LayerRow(FrozenModel):
-    """One convolution, deconvolution or matrix product, in the order of the graph.
-
-    ``range``: the largest |x| that its int8 input represents. ``signal_to_noise``: of its result,
-    in dB, with all noise of the layers before it. ``alone`` and ``without``: distance of the
-    model's output from the float one with this layer alone in int8, and with all but it.
-    """
+class LayerPrecision(FrozenModel):
+    """One convolution, deconvolution or matrix product, in the order of the graph."""
 
     name: str
     op: str
-    precision: Literal["int8", "fp16", "bf16", "fp32"]
+    precision: OpPrecision
     work: float
     """Its share of the FLOPs, 0..1."""
     why: str = ""
+    """Why it is not in int8."""
     range: float | None = None
+    """The largest |x| that its int8 input represents; None if it is not in int8."""
     signal_to_noise: float | None = None
-    """None where nothing was rounded before."""
+    """Of its result, in dB, including the noise of the layers before it; None without noise."""
     alone: float | None = None
+    """Distance of the model's output from the float one with this layer alone in int8."""
     without: float | None = None
+    """The same distance with all other layers in int8."""
 
 
 class TrialRow(FrozenModel):
-    """A mixture of precisions that was measured. ``loss`` in points, ``latency`` in ms."""
+    """A mixture of precisions that was measured."""
 
     label: str
     int8_share: float
     loss: float | None
+    """In points; None without samples."""
     distance: float
     latency: float | None
+    """In milliseconds; None if it was not timed."""
     within: bool
     chosen: bool = False
 
 
 class PrecisionReport(FrozenModel):
-    """The precision of an engine. ``metric``: what a loss is points of."""
+    """The precision of an engine."""
 
     schema_version: Literal[1] = 1
     name: str
@@ -49,9 +69,107 @@ class PrecisionReport(FrozenModel):
     label: str
     reason: str
     metric: Literal["hmean", "cer"]
+    """The metric whose points are lost."""
     budget: float
     int8_share: float
-    layers: tuple[LayerRow, ...]
+    layers: tuple[LayerPrecision, ...]
     trials: tuple[TrialRow, ...] = ()
     findings: tuple[str, ...] = ()
-    """What calibration images do not cover well."""
+    """Tensors that the calibration images do not cover well."""
+
+
+def precision_report(
+    job: TargetJob, calibrator: Calibrator, choice: PrecisionChoice
+) -> PrecisionReport:
+    """Describe the chosen candidate layer by layer, and all trials."""
+    spec, chosen = job.spec, choice.chosen
+    trials = (
+        TrialRow(
+            label=trial.candidate.label,
+            int8_share=trial.candidate.int8_share,
+            loss=trial.loss if trial.metric else None,
+            distance=trial.distance,
+            latency=trial.latency,
+            within=is_within_budget(trial.loss, spec),
+            chosen=trial.candidate is chosen,
+        )
+        for trial in choice.trials
+    )
+    return PrecisionReport(
+        name=spec.name,
+        target=job.target.name,
+        label=chosen.label,
+        reason=choice.reason,
+        metric=role_of(spec).metric,
+        budget=spec.accuracy.max_loss,
+        int8_share=chosen.int8_share,
+        layers=_layers(calibrator, choice),
+        trials=tuple(trials),
+        findings=_findings(calibrator, chosen),
+    )
+
+
+def _findings(calibrator: Calibrator, chosen: Candidate) -> tuple[str, ...]:
+    # Ranges that no image chose say nothing about the images.
+    if chosen.quantization is None or chosen.precision != "int8" or calibrator.knows_all_ranges:
+        return ()
+    seen = calibrator.seen(equal="equalize" in chosen.quantization.corrections)
+    choose = METHODS[chosen.quantization.method]
+    found = coverage(seen, chosen.quantized.ranges, choose)
+    return tuple(f"{each.tensor} {each.text}" for each in found)
+
+
+def _layers(calibrator: Calibrator, choice: PrecisionChoice) -> tuple[LayerPrecision, ...]:
+    chosen, placements = choice.chosen, calibrator.placements()
+    graph = ir.from_proto(calibrator.any_graph).graph
+    flops = {name_of(node.outputs[0]): node_flops(node) for node in graph}
+    inputs = {name_of(node.outputs[0]): name_of(node.inputs[0]) for node in graph}
+    total = sum(flops[placement.node] for placement in placements) or 1
+    noise = _noise(calibrator, chosen, [placement.node for placement in placements])
+    costs = {each.node: each for each in choice.sensitivities}
+    rows = []
+    for placement in placements:
+        node, precision = placement.node, _precision_of(placement.node, chosen)
+        cost, is_int8 = costs.get(node), precision == "int8"
+        rows.append(
+            LayerPrecision(
+                name=node,
+                op=placement.op_type,
+                precision=precision,
+                work=flops[node] / total,
+                why=_why(node, placement.reason, precision, chosen),
+                range=chosen.quantized.ranges.get(inputs[node]) if is_int8 else None,
+                signal_to_noise=noise.get(node),
+                alone=cost.alone if cost else None,
+                without=cost.without if cost else None,
+            )
+        )
+    return tuple(rows)
+
+
+def _noise(calibrator: Calibrator, chosen: Candidate, nodes: list[str]) -> dict[str, float]:
+    """Return the signal to noise of layers in dB, on a few batches of the widest input."""
+    widest = max(calibrator.graphs)
+    feeds = (batch for width, batch in calibrator.batches() if width == widest)
+    quantized = chosen.quantized.graphs[widest]
+    return signal_to_noise(calibrator.any_graph, quantized, nodes, list(islice(feeds, _IMAGES)))
+
+
+def _precision_of(node: str, chosen: Candidate) -> OpPrecision:
+    if node not in chosen.quantized.exceptions and chosen.precision != "fp32":
+        return cast(OpPrecision, chosen.precision)
+    if chosen.quantization is None or chosen.precision != "int8" or node in chosen.quantized.fp32:
+        return "fp32"
+    return chosen.quantization.fallback
+
+
+def _why(node: str, rule: str | None, precision: str, chosen: Candidate) -> str:
+    """Return why a layer did not get the chosen precision; "" if it is in int8.
+
+    ``rule``: the reason why the layer is never quantized to int8, if there is one.
+    """
+    reasons = [chosen.quantized.exceptions.get(node), chosen.quantized.fp32.get(node)]
+    given = [reason for reason in dict.fromkeys(reasons) if reason]
+    if not given and precision != "int8":
+        given = [rule or "no int8 in this engine"]
+    return "; ".join(given)

@@ -1,4 +1,4 @@
-"""What a build is asked for, and what comes of it."""
+"""The input of a build, the checks on it, and the result for each target."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from pathlib import Path
 
 from ..calibration.calibrator import WeightCorrection
 from ..calibration.images import CalibrationSet
-from ..engines.base import BuildSettings
+from ..common.files import check_destination
+from ..common.progress import Reporter
+from ..engines.base import Backend, BuildSettings
 from ..engines.build_cache import BuildCache
-from ..engines.bundle import Bundle
+from ..engines.build_options import check_options
+from ..engines.bundle import Bundle, own_files
 from ..engines.manifest import Precision
-from ..errors import OcrTrtError
+from ..engines.targets import backend
+from ..errors import InputFileError, OcrTrtError, TargetMissingError, UserError
+from ..measure.accuracy import has_samples
 from ..measure.latency import LatencySettings
 from ..ocr.dataset import Dataset
 from ..spec import DetectorSpec, RecognizerSpec
@@ -22,7 +27,7 @@ from ..spec import DetectorSpec, RecognizerSpec
 class BuildRequest:
     """What to build.
 
-    ``samples`` are what the verdict is measured on; without them the calibration images are used.
+    The verdict is measured on ``samples``, or on the calibration images if there are none.
     ``output`` is the folder that gets one bundle per target, ``<name>-<target>-<precision>``.
     """
 
@@ -33,25 +38,77 @@ class BuildRequest:
     calibration: CalibrationSet | None = None
     samples: Dataset | None = None
     method: str = "mse"
-    """How ranges are chosen; "auto" tries all, and takes what the OCR metric says."""
+    """How ranges are chosen; "auto" tries all methods and keeps the best by the OCR metric."""
     corrections: tuple[WeightCorrection, ...] = ()
     ranges: Path | None = None
-    """A file of ranges: used if it is there and is of this model, data and method, else written."""
+    """A file of ranges. If it exists it is used, and must be of this model, data and method;
+    otherwise it is written."""
     everywhere: bool = False
-    """Put all layers in int8, also those that rather stay in float."""
+    """Quantize all layers to int8, including those that normally keep a float precision."""
     settings: BuildSettings = field(default_factory=BuildSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
     cache: BuildCache | None = None
-    """Where finished bundles are kept and taken from; None: build anew."""
+    """Where finished bundles are kept and reused from; None: always build."""
+
+    def bundle_folder(self, target: Backend) -> Path:
+        """Return the folder of a target's bundle."""
+        return self.output / f"{self.spec.name}-{target.name}-{self.precision}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildResult:
-    """One target of a build: its bundle, or why there is none."""
+    """The bundle of one target, or the error that prevented it."""
 
     target: str
     folder: Path
     bundle: Bundle | None
     error: OcrTrtError | None = None
     measured: datetime | None = None
-    """When its verdict was measured, if it comes from the build cache; else it was just now."""
+    """When a bundle from the build cache was measured; None: in this build."""
+
+
+def check_request(request: BuildRequest, reporter: Reporter) -> list[Backend]:
+    """Check a request and return its targets. Every check runs before any slow work.
+
+    Raises:
+        UserError: options contradict each other, or a target does not support one.
+        TargetMissingError: a target cannot build on this machine.
+        InputFileError: the samples do not fit the role of the model.
+        OutputError: a bundle's folder cannot be written.
+    """
+    targets = [backend(name) for name in request.targets]
+    for target in targets:
+        availability = target.availability()
+        if not availability.can_build:
+            raise TargetMissingError(
+                f"target {target.name}: {availability.reason}; {availability.hint}"
+            )
+        target.check_precision(request.precision)
+    if request.precision != "fp32" and request.calibration is None:
+        raise UserError(
+            f"precision {request.precision} needs calibration images: "
+            "give --calibration DIR, or --precision fp32"
+        )
+    for note in check_options(targets, request.settings.options):
+        reporter.note(note)
+    if request.samples is not None and not has_samples(request.samples, request.spec):
+        folder, role = request.samples.folder, request.spec.role
+        raise InputFileError(
+            f"{folder}: contains no samples that a {role} can be measured on; name another folder"
+        )
+    _check_ranges(request)
+    for target in targets:
+        folder = request.bundle_folder(target)
+        check_destination(folder, own_files(folder))
+    return targets
+
+
+def _check_ranges(request: BuildRequest) -> None:
+    """Refuse a file of ranges in a build that computes several kinds of ranges."""
+    if request.ranges is None:
+        return
+    if request.method == "auto" or request.corrections or request.precision == "best":
+        raise UserError(
+            "a file of ranges contains those of one method: give --method NAME with it, and no "
+            "--correction, --method auto or --precision best"
+        )

@@ -1,72 +1,211 @@
-"""Measuring candidates: the OCR metric decides, on the target itself where it can run."""
+"""Candidates for the precision of an engine, and trials that measure them.
+
+The OCR metric decides about a candidate, measured on the target itself if it can run here.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
+from typing import Literal
 
-from ..calibration.calibrator import Calibrator, Graphs
+import onnx_ir as ir
+from pydantic import ValidationError
+
+from ..calibration.calibrator import Calibrator, Graphs, QuantizationSettings, QuantizedGraphs
 from ..calibration.noise import Outputs, run_all
 from ..calibration.observe import Batch
 from ..calibration.ranges import graphs_sha256
-from ..common.progress import Reporter
-from ..engines.base import Backend
+from ..common.files import check_writable
+from ..common.frozen_model import StrictModel
+from ..convert.audit import node_flops
+from ..convert.graph import name_of
+from ..engines.bundle import tree_sha256
 from ..engines.engine import Engine
+from ..engines.manifest import OcrMetric, Precision
 from ..measure.latency import Contender, LatencySettings, measure
 from ..ocr.roles import role_of
-from .candidate import Candidate, Trial
-from .compile import tried
-from .ledger import Entry, Ledger
-from .proof import Proof
-from .request import BuildRequest
+from .compare import is_within_budget
+from .job import TargetJob
 
+QUANTIZED_OPS = ("Conv", "ConvTranspose", "MatMul")
+"""Ops whose FLOPs are counted for the share of int8."""
 _TIMED = LatencySettings(duration_s=1.0)
+_FEEDS = {"detector": 4, "recognizer": 24}
+"""Calibration images that distances are measured on; a line crop is far smaller than a scene."""
+_LONGEST_LINE = 1 << 16
+"""Characters of a line in a trial log."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judge:
-    """Measures candidates for one target. ``feeds``: a few images for distances."""
+class Candidate:
+    """Quantized graphs that may become the engine. ``quantization`` is None for fp32."""
 
-    request: BuildRequest
-    target: Backend
-    proof: Proof
-    ledger: Ledger
-    samples_sha256: str
-    feeds: Sequence[tuple[int, Batch]]
-    reference: Outputs
-    reporter: Reporter
+    label: str
+    precision: Precision
+    quantization: QuantizationSettings | None
+    quantized: QuantizedGraphs
+    int8_share: float = 0.0
+    """Of the FLOPs of convolutions and matrix products, 0..1."""
 
-    def trial(self, candidate: Candidate) -> Trial:
-        """Measure a candidate, or take what the ledger knows of it."""
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Ops that were given back to float, by their first output."""
+        return tuple(self.quantization.held) if self.quantization else ()
+
+
+def fp32_candidate(graphs: Graphs) -> Candidate:
+    """Return the float graphs as a candidate."""
+    return Candidate(
+        label="fp32", precision="fp32", quantization=None, quantized=QuantizedGraphs(graphs=graphs)
+    )
+
+
+def half_candidate(calibrator: Calibrator, precision: Literal["fp16", "bf16"]) -> Candidate:
+    """Cast everything to 16 bits that is accurate in them."""
+    quantization = QuantizationSettings(precision=precision)
+    return Candidate(
+        label=precision,
+        precision=precision,
+        quantization=quantization,
+        quantized=calibrator.quantized(quantization),
+    )
+
+
+def int8_candidate(
+    calibrator: Calibrator, quantization: QuantizationSettings, label: str
+) -> Candidate:
+    """Quantize every op to int8 that may be, except those that are held."""
+    quantized = calibrator.quantized(quantization)
+    return Candidate(
+        label=label,
+        precision="int8",
+        quantization=quantization,
+        quantized=quantized,
+        int8_share=_int8_share(calibrator.graphs, quantized),
+    )
+
+
+def _int8_share(graphs: Graphs, quantized: QuantizedGraphs) -> float:
+    graph = ir.from_proto(graphs[max(graphs)]).graph
+    flops = {
+        name_of(node.outputs[0]): node_flops(node)
+        for node in graph
+        if node.op_type in QUANTIZED_OPS
+    }
+    in_int8 = sum(count for name, count in flops.items() if name not in quantized.exceptions)
+    total = sum(flops.values())
+    return in_int8 / total if total else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionTrial:
+    """A candidate with its measurements."""
+
+    candidate: Candidate
+    metric: OcrMetric | None
+    """None without samples."""
+    distance: float
+    """From the float graph, see ``calibration.noise``."""
+    latency: float | None = None
+    """Median in milliseconds; None if it was not timed."""
+
+    @property
+    def loss(self) -> float:
+        """Points lost against the baseline; 0 without samples."""
+        return self.metric.loss if self.metric else 0.0
+
+
+class TrialRecord(StrictModel):
+    """The measurements of a candidate on disk."""
+
+    key: str
+    """SHA-256 of everything that they depend on."""
+    metric: OcrMetric | None
+    distance: float
+
+
+class TrialLog:
+    """A file with one record per line, from which a search continues after an interruption.
+
+    Lines that cannot be read are ignored: a damaged record costs a measurement, not the search.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_writable(path.parent)
+        self._path, self._records = path, dict[str, TrialRecord]()
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            for line in path.read_text("utf-8").splitlines():
+                with contextlib.suppress(ValidationError, ValueError, RecursionError):
+                    record = TrialRecord.model_validate(json.loads(line[:_LONGEST_LINE]))
+                    self._records[record.key] = record
+
+    def get(self, key: str) -> TrialRecord | None:
+        """Return the record with a key."""
+        return self._records.get(key)
+
+    def add(self, record: TrialRecord) -> None:
+        """Add a record and write it at once; a full disk does not end a search."""
+        self._records[record.key] = record
+        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
+            file.write(record.model_dump_json() + "\n")
+
+    def remove(self) -> None:
+        """Remove the file after the search."""
+        self._path.unlink(missing_ok=True)
+
+
+class TrialRunner:
+    """Measures the candidates for one target. ``feeds``: a few batches to measure distances on."""
+
+    def __init__(self, job: TargetJob, calibrator: Calibrator, log: TrialLog) -> None:
+        self.target, self.spec, self.reporter = job.target, job.spec, job.reporter
+        self._compiler, self._baseline, self._log = job.compiler, job.baseline, log
+        samples = job.baseline.samples
+        self._samples_sha256 = tree_sha256(samples.folder) if samples else ""
+        self.feeds = _spread_batches(calibrator, _FEEDS[job.spec.role])
+        self._reference: Outputs = run_all(calibrator.graphs, self.feeds)
+
+    def measure(self, candidate: Candidate) -> PrecisionTrial:
+        """Measure metric and distance of a candidate, or read them from the log."""
         key = self._key(candidate.quantized.graphs)
-        entry = self.ledger.get(key)
-        if entry is None:
-            with self._opened(candidate) as engine:
-                found = self.proof.metric(engine, self.reporter)
+        record = self._log.get(key)
+        if record is None:
+            with self._open(candidate) as engine:
+                metric = self._baseline.metric(engine, self.reporter)
             outputs = run_all(candidate.quantized.graphs, self.feeds)
-            off = role_of(self.request.spec).output_distance(self.reference, outputs)
-            entry = Entry(key=key, metric=found, distance=off)
-            self.ledger.add(entry)
-        return Trial(candidate=candidate, metric=entry.metric, distance=entry.distance)
+            off = role_of(self.spec).output_distance(self._reference, outputs)
+            record = TrialRecord(key=key, metric=metric, distance=off)
+            self._log.add(record)
+        return PrecisionTrial(candidate=candidate, metric=record.metric, distance=record.distance)
 
-    def is_within(self, trial: Trial) -> bool:
+    def is_within(self, trial: PrecisionTrial) -> bool:
         """Whether a candidate loses no more than the spec allows."""
-        return trial.is_within(self.request.spec.accuracy.max_loss)
+        return is_within_budget(trial.loss, self.spec)
 
     @property
     def can_time(self) -> bool:
         """Whether the target can run here."""
-        return self.target.can_run(self.request.settings)
+        return self._compiler.can_run
 
-    def timed(self, trials: Sequence[Trial]) -> list[Trial]:
-        """Time candidates in turns, batch 1, widest input; as they are if the target cannot run."""
+    def timed(self, trials: Sequence[PrecisionTrial]) -> list[PrecisionTrial]:
+        """Return the trials with latencies (batch 1, widest input) if the target can run here.
+
+        All candidates are timed in turns, so that a change in the machine's speed affects all.
+        """
         if not self.can_time:
             return list(trials)
         with ExitStack() as stack:
-            engines = [stack.enter_context(self._opened(trial.candidate)) for trial in trials]
+            engines = [stack.enter_context(self._open(trial.candidate)) for trial in trials]
             runners = [engine.runner() for engine in engines]
             contenders = [Contender(runner=r, shape=(1, *r.shape)) for r in runners]
             with self.reporter.step(f"time {len(trials)} candidates in turns", 100) as advance:
@@ -75,25 +214,16 @@ class Judge:
             replace(trial, latency=stats.p50) for trial, stats in zip(trials, found, strict=True)
         ]
 
-    def _opened(self, candidate: Candidate) -> AbstractContextManager[Engine]:
-        request = self.request
-        return tried(
-            self.target,
-            candidate.quantized.graphs,
-            request.spec,
-            candidate.label,
-            request.settings,
-            self.reporter,
-        )
+    def _open(self, candidate: Candidate) -> AbstractContextManager[Engine]:
+        return self._compiler.open_candidate(candidate.quantized.graphs, candidate.label)
 
     def _key(self, graphs: Graphs) -> str:
         target = f"{self.target.name} {self.target.availability().version}"
-        spec = self.request.spec.model_dump_json()
-        parts = (graphs_sha256(graphs), self.samples_sha256, target, spec)
+        parts = (graphs_sha256(graphs), self._samples_sha256, target, self.spec.model_dump_json())
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def few_feeds(calibrator: Calibrator, most: int) -> list[tuple[int, Batch]]:
-    """Return at most ``most`` calibration batches, evenly spread."""
+def _spread_batches(calibrator: Calibrator, most: int) -> list[tuple[int, Batch]]:
+    """Return at most ``most`` calibration batches (width, (N, C, H, width)), evenly spread."""
     step = max(1, len(calibrator.images) // most)
     return list(islice(calibrator.batches(), 0, step * most, step))

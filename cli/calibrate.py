@@ -41,8 +41,8 @@ def calibrate(
     Example: `ocr-trt calibrate detector.yaml --calibration images --output ranges.json`
     """
     quiet_libraries(verbose=verbose)
-    from ..builder.calibrators import ranges_of
-    from ..builder.convert_widths import convert_all
+    from ..builder.calibrate import ranges_of
+    from ..builder.convert import convert_widths
     from ..calibration.calibrator import Calibrator, QuantizationSettings
     from ..calibration.coverage import coverage
     from ..calibration.methods import METHODS
@@ -60,9 +60,8 @@ def calibrate(
     images = calibration_from(
         calibration, model, detector, reporter, skip_bad=skip_bad, is_trusted=trust
     )
-    converted = convert_all(open_source(model.source), model, reporter)
-    graphs = {width: result.model for width, result in converted.items()}
-    calibrator = Calibrator(graphs, images, reporter)
+    converted = convert_widths(open_source(model.source), model, reporter)
+    calibrator = Calibrator(converted.graphs, images, reporter)
     found = ranges_of(calibrator, chosen)
     quantized = calibrator.quantized(QuantizationSettings(precision=expected, method=chosen))  # type: ignore[arg-type]
     findings = coverage(calibrator.seen(), found.ranges, METHODS[chosen])

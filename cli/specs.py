@@ -233,7 +233,7 @@ def calibration_from(
 
     if detector is None or spec.role == "detector":
         return load_calibration(folder, spec, skip_bad=skip_bad)
-    from ..builder.detected_crops import detected_crops
+    from ..builder.calibrate import detected_crops
     from ..engines.bundle import load_bundle
     from ..engines.engine import Engine
     from ..ocr.dataset import load_dataset

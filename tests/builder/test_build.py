@@ -367,7 +367,7 @@ def test_full_disk_at_the_end_leaves_nothing(
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("ocr_trt.builder.build.write_manifest", full)
+    monkeypatch.setattr("ocr_trt.builder.write.write_manifest", full)
     (result,) = build(request(detector_spec, tmp_path))
     assert isinstance(result.error, OutputError)
     assert "the disk is full" in str(result.error)

@@ -16,7 +16,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from ocr_trt.builder import BuildRequest, build, cache_key
+from ocr_trt.builder import BuildRequest, build, cache_key, write
 from ocr_trt.builder.cache_key import cache_keys, why_not_cached
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.common import cpu
@@ -302,7 +302,7 @@ def test_build_over_budget_is_not_kept(
     def refuse(*_: Any) -> None:
         raise BudgetError("loses too much")
 
-    monkeypatch.setattr("ocr_trt.builder.build.check_budget", refuse)
+    monkeypatch.setattr("ocr_trt.builder.judge.check_budget", refuse)
     assert isinstance(build(build_request)[0].error, BudgetError)
     assert build_cache.entries() == []
 
@@ -310,15 +310,13 @@ def test_build_over_budget_is_not_kept(
 def test_model_that_changed_during_the_build_is_not_kept(
     build_request: BuildRequest, build_cache: BuildCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ocr_trt.builder import build as bundles
+    original = write.write_manifest
 
-    original = bundles.write_manifest
-
-    def write(*arguments: Any) -> None:
+    def write_and_change(*arguments: Any) -> None:
         original(*arguments)
         write_model(build_request.spec.source.path, seed=1)
 
-    monkeypatch.setattr(bundles, "write_manifest", write)
+    monkeypatch.setattr(write, "write_manifest", write_and_change)
     assert build(build_request)[0].bundle is not None
     assert build_cache.entries() == []
 

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from ocr_trt.builder import BuildRequest, SilentReporter, build
-from ocr_trt.builder.detected_crops import detected_crops
+from ocr_trt.builder.calibrate import detected_crops
 from ocr_trt.builder.precision_page import FILES
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.calibration.ranges import load_ranges

@@ -8,14 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from ocr_trt.builder.precision_page import FILES, layer_rows, trial_rows, write_precision
-from ocr_trt.builder.precision_plot import pareto_plot
-from ocr_trt.builder.precision_report import LayerRow, PrecisionReport, TrialRow
+from ocr_trt.builder.precision_page import (
+    FILES,
+    layer_rows,
+    pareto_plot,
+    trial_rows,
+    write_precision,
+)
+from ocr_trt.builder.precision_report import LayerPrecision, PrecisionReport, TrialRow
 
 LAYERS = (
-    LayerRow(name="<b>first</b>", op="Conv", precision="fp32", work=0.25, why="sees the image"),
-    LayerRow(name="second", op="Conv", precision="int8", work=0.75, range=3.5,
-             signal_to_noise=31.25, alone=2e-3, without=0.0),
+    LayerPrecision(name="<b>first</b>", op="Conv", precision="fp32", work=0.25,
+                   why="sees the image"),
+    LayerPrecision(name="second", op="Conv", precision="int8", work=0.75, range=3.5,
+                   signal_to_noise=31.25, alone=2e-3, without=0.0),
 )  # fmt: skip
 TRIALS = (
     TrialRow(label="int8, mse", int8_share=0.75, loss=0.1, distance=0.01, latency=1.5, within=True,
@@ -49,7 +55,7 @@ def test_page_and_data_hold_the_same(tmp_path: Path) -> None:
 
 def test_cells_are_in_the_units_of_their_heads() -> None:
     rows = list(trial_rows(report()))
-    assert rows[0] == ["int8, mse", "75.0 %", "+0.10", "0.01", "1.50", "taken"]
+    assert rows[0] == ["int8, mse", "75.0 %", "+0.10", "0.01", "1.50", "chosen"]
     assert rows[1][-2:] == ["-", "over budget"]
     assert rows[2][2] == "+0.00", "a rounding below 0 is no gain"
     assert next(iter(layer_rows(report())))[-2:] == ["fp32", "sees the image"]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ocr_trt.builder.candidate import Candidate, Trial
-from ocr_trt.builder.ledger import Entry, Ledger
+from ocr_trt.builder.compare import is_within_budget
 from ocr_trt.builder.search import search
+from ocr_trt.builder.trials import Candidate, PrecisionTrial, TrialLog, TrialRecord, TrialRunner
 from ocr_trt.calibration.calibrator import Calibrator, QuantizationSettings
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.common.progress import SilentReporter
@@ -38,26 +38,25 @@ class Scales:
     tried: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.request = SimpleNamespace(spec=self.spec)
         self.target = SimpleNamespace(name="scales", precisions=self.precisions)
         self.reporter = SilentReporter()
 
-    def trial(self, candidate: Candidate) -> Trial:
+    def measure(self, candidate: Candidate) -> PrecisionTrial:
         self.tried.append(candidate.label)
         lost = sum(cost for node, cost in self.costs.items() if self.has(candidate, node)) / 100
         metric = OcrMetric(
             name="hmean", engine=0.9 - lost, baseline=0.9, samples=1, labeled=True,
             engine_run_by="scales",
         )  # fmt: skip
-        return Trial(candidate=candidate, metric=metric, distance=lost)
+        return PrecisionTrial(candidate=candidate, metric=metric, distance=lost)
 
     def has(self, candidate: Candidate, node: str) -> bool:
         return candidate.precision == "int8" and node not in candidate.quantized.exceptions
 
-    def is_within(self, trial: Trial) -> bool:
-        return trial.is_within(self.spec.accuracy.max_loss)
+    def is_within(self, trial: PrecisionTrial) -> bool:
+        return is_within_budget(trial.loss, self.spec)
 
-    def timed(self, trials: list[Trial]) -> list[Trial]:
+    def timed(self, trials: list[PrecisionTrial]) -> list[PrecisionTrial]:
         if not self.can_time:
             return list(trials)
         return [replace(trial, latency=self.time(trial.candidate)) for trial in trials]
@@ -168,35 +167,34 @@ def test_search_is_the_same_each_time(calibrator: Calibrator) -> None:
 METRIC = OcrMetric(name="cer", engine=0.1, baseline=0.1, samples=3, labeled=True, engine_run_by="x")
 
 
-def test_ledger_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+def test_log_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     path = tmp_path / "new" / "trials.jsonl"
-    first = Ledger(path)
+    first = TrialLog(path)
     assert first.get("a") is None
-    first.add(Entry(key="a", metric=METRIC, distance=0.5))
-    first.add(Entry(key="b", metric=None, distance=0.0))
-    again = Ledger(path)
-    assert again.get("a") == Entry(key="a", metric=METRIC, distance=0.5)
+    first.add(TrialRecord(key="a", metric=METRIC, distance=0.5))
+    first.add(TrialRecord(key="b", metric=None, distance=0.0))
+    again = TrialLog(path)
+    assert again.get("a") == TrialRecord(key="a", metric=METRIC, distance=0.5)
     assert again.get("b") is not None
     again.remove()
     assert not path.exists()
     again.remove()
 
 
-def test_damaged_lines_of_a_ledger_are_passed_over(tmp_path: Path) -> None:
+def test_damaged_lines_of_a_log_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    Ledger(path).add(Entry(key="a", metric=None, distance=1.0))
+    TrialLog(path).add(TrialRecord(key="a", metric=None, distance=1.0))
     with path.open("ab") as file:
         file.write(b'{"key": "b", "metr\n[]\n' + b"[" * 100_000 + b"\n")
-    assert Ledger(path).get("a") is not None
+    assert TrialLog(path).get("a") is not None
     path.write_bytes(b"\xff\xfe\x00")
-    assert Ledger(path).get("a") is None
+    assert TrialLog(path).get("a") is None
 
 
 def test_a_search_that_was_stopped_measures_nothing_twice(
     detector_spec: DetectorSpec, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ocr_trt.builder import BuildRequest, build
-    from ocr_trt.builder import trials as measuring
     from ocr_trt.engines.base import BuildSettings
     from ocr_trt.ocr.dataset import load_dataset
 
@@ -208,7 +206,7 @@ def test_a_search_that_was_stopped_measures_nothing_twice(
         settings=BuildSettings(),
     )  # fmt: skip
     opened: list[str] = []
-    original = measuring.Judge._opened
+    original = TrialRunner._open
 
     def counted(self: Any, candidate: Candidate) -> Any:
         opened.append(candidate.label)
@@ -216,7 +214,7 @@ def test_a_search_that_was_stopped_measures_nothing_twice(
             raise KeyboardInterrupt
         return original(self, candidate)
 
-    monkeypatch.setattr(measuring.Judge, "_opened", counted)
+    monkeypatch.setattr(TrialRunner, "_open", counted)
     with pytest.raises(KeyboardInterrupt):
         build(request)
     kept = list(tmp_path.glob("*.trials.jsonl"))

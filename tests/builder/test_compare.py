@@ -8,7 +8,8 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from ocr_trt.builder.verdict import check_budget, check_parity
+from ocr_trt.builder.compare import check_parity
+from ocr_trt.builder.judge import check_budget
 from ocr_trt.engines.base import Batch, Runner
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.manifest import OcrMetric

@@ -1,4 +1,4 @@
-"""Builds that need not be done: their bundles are in the build cache."""
+"""Reuse bundles from the build cache, and keep new ones in it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from ..engines.base import Backend
 from ..engines.build_cache import BuildCache, CachedBundle, copy_files
 from ..engines.bundle import Bundle, file_entry, own_files, write_manifest
 from ..errors import OcrTrtError
-from ..spec import dump_spec, spec_beside
 from .cache_key import cache_keys, why_not_cached
 from .request import BuildRequest, BuildResult
-
-SPEC = "spec.yaml"
-"""In a bundle: the spec with the way to the model from there."""
+from .write import SPEC_FILE, write_spec
 
 
 class CachedBuilds:
-    """The build cache as one request sees it; without a cache it holds nothing."""
+    """The build cache for one request; without a cache it contains nothing."""
 
     def __init__(
         self, request: BuildRequest, targets: Sequence[Backend], reporter: Reporter
@@ -32,37 +29,39 @@ class CachedBuilds:
             if reason is None:
                 self._targets.append(target)
             else:
-                reporter.note(f"{target.name}: not taken from the build cache: {reason}")
-        with reporter.step("hash what the build depends on"):
-            self._keys = cache_keys(request, self._targets) if self._targets else {}
+                reporter.note(f"{target.name}: the build cache is not used: {reason}")
+        self._keys = dict[str, str]()
+        if self._targets:
+            with reporter.step("hash what the build depends on"):
+                self._keys = cache_keys(request, self._targets)
 
-    def take(self, target: Backend, folder: Path) -> BuildResult | None:
-        """Put a kept bundle into ``folder``, as a build would; None if there is none."""
+    def take(self, target: Backend) -> BuildResult | None:
+        """Copy a cached bundle into its folder, as a build would; None if there is none."""
         cache, key = self._request.cache, self._keys.get(target.name)
-        found = cache.find(key) if cache and key else None
-        if found is None:
+        cached = cache.find(key) if cache and key else None
+        if cached is None:
             return None
+        folder = self._request.bundle_folder(target)
         try:
             with whole_folder(folder, own_files(folder)) as scratch:
-                bundle = self._unpacked(found, scratch, folder)
-        except FileNotFoundError:  # another process has just removed it
+                bundle = self._copied(cached, scratch, folder)
+        except FileNotFoundError:  # another process removed it after it was found
             return None
         except OcrTrtError as error:
             return BuildResult(target=target.name, folder=folder, bundle=None, error=error)
-        return BuildResult(target=target.name, folder=folder, bundle=bundle, measured=found.built)
+        return BuildResult(target=target.name, folder=folder, bundle=bundle, measured=cached.built)
 
-    def _unpacked(self, found: CachedBundle, scratch: Path, folder: Path) -> Bundle:
-        """Copy a bundle; only the way from it to its model is another one."""
-        copy_files(found.bundle, scratch)
-        spec = spec_beside(self._request.spec, folder)
-        (scratch / SPEC).write_text(dump_spec(spec), "utf-8")
-        files = {**found.bundle.manifest.files, SPEC: file_entry(scratch / SPEC)}
-        manifest = found.bundle.manifest.model_copy(update={"spec": spec, "files": files})
+    def _copied(self, cached: CachedBundle, scratch: Path, folder: Path) -> Bundle:
+        """Copy a bundle. The spec is written anew: its path to the model depends on the folder."""
+        copy_files(cached.bundle, scratch)
+        spec = write_spec(self._request.spec, scratch, folder)
+        files = {**cached.bundle.manifest.files, SPEC_FILE: file_entry(scratch / SPEC_FILE)}
+        manifest = cached.bundle.manifest.model_copy(update={"spec": spec, "files": files})
         write_manifest(scratch, manifest)
         return Bundle(folder=folder, manifest=manifest)
 
     def keep(self, results: Sequence[BuildResult]) -> None:
-        """Keep bundles that were built, if what they depend on is still what it was."""
+        """Keep new bundles in the cache, unless their inputs changed during the build."""
         built = {result.target: result.bundle for result in results if result.bundle}
         targets = [target for target in self._targets if target.name in built]
         if self._request.cache is None or not targets:
@@ -76,6 +75,6 @@ class CachedBuilds:
     def _put(self, cache: BuildCache, key: str, bundle: Bundle) -> None:
         try:
             cache.keep(key, bundle)
-        except OSError as error:  # the build itself is done
+        except OSError as error:  # the bundle is already in its folder, so the build succeeded
             reason = error.strerror or error
             self._reporter.note(f"not kept in the build cache {cache.folder}: {reason}")

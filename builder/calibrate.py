@@ -1,0 +1,150 @@
+"""Calibration in a build: one calibrator for all targets that need the same graphs.
+
+Also the files of ranges, and the line crops that a detector supplies for a recognizer.
+"""
+
+from __future__ import annotations
+
+import onnx
+
+from ..calibration.autocast import float_tensors
+from ..calibration.calibrator import Calibrator, Graphs
+from ..calibration.methods import METHODS
+from ..calibration.quantize import quantized_tensors
+from ..calibration.ranges import Ranges, check_ranges, graphs_sha256, load_ranges, save_ranges
+from ..calibration.strata import spread
+from ..common.progress import Reporter
+from ..engines.base import GraphNeeds
+from ..engines.bundle import tree_sha256
+from ..engines.engine import Engine
+from ..engines.nvidia.lower_deconvolutions import lower_deconvolutions
+from ..errors import InputFileError, UserError
+from ..ocr.dataset import CropLabel, Dataset
+from ..ocr.image import load_image
+from ..pipeline.stages import detect
+from .convert import ConvertedModel
+from .request import BuildRequest
+
+_MOST_SCENES = 200
+"""Images that line crops are cut from."""
+
+
+class Calibrators:
+    """Creates the calibrators of a build on demand.
+
+    A calibrator observes the calibration images once, so targets with the same graphs share one.
+    """
+
+    def __init__(self, request: BuildRequest, model: ConvertedModel, reporter: Reporter) -> None:
+        self._request, self._model, self._reporter = request, model, reporter
+        self._created: dict[bool, Calibrator] = {}
+
+    def for_needs(self, needs: GraphNeeds) -> Calibrator:
+        """Return the calibrator for the graphs that a target needs.
+
+        Raises:
+            UserError: the file of ranges belongs to another model, data or method.
+            InputFileError: the file of ranges cannot be read.
+        """
+        graphs = self._model.graphs
+        if needs.lower_deconvolutions:
+            graphs = _lowered(graphs)
+        is_lowered = graphs is not self._model.graphs
+        if is_lowered not in self._created:
+            assert self._request.calibration is not None, "checked with the request"
+            self._created[is_lowered] = Calibrator(
+                graphs,
+                self._request.calibration,
+                self._reporter,
+                ranges=known_ranges(self._request, graphs),
+                own=self._model.own_ranges,
+            )
+        return self._created[is_lowered]
+
+
+def _lowered(graphs: Graphs) -> Graphs:
+    """Lower deconvolutions; return the same object if there are none, so that it can be shared."""
+    lowered = {width: lower_deconvolutions(graph) for width, graph in graphs.items()}
+    return graphs if all(lowered[width] is graphs[width] for width in graphs) else lowered
+
+
+def known_ranges(request: BuildRequest, graphs: Graphs) -> Ranges | None:
+    """Read the request's file of ranges; None if it names none or the file does not exist yet.
+
+    Raises:
+        UserError: the ranges are of another model, data or method, or one is missing.
+        InputFileError: the file cannot be read.
+    """
+    if request.ranges is None or not request.ranges.exists():
+        return None
+    assert request.calibration is not None, "checked with the request"
+    ranges = load_ranges(request.ranges)
+    check_ranges(
+        ranges,
+        request.ranges,
+        model_sha256=graphs_sha256(graphs),
+        data_sha256=tree_sha256(request.calibration.dataset.folder),
+        method=request.method,
+    )
+    _check_complete(ranges, graphs[max(graphs)], request)
+    return ranges
+
+
+def _check_complete(ranges: Ranges, graph: onnx.ModelProto, request: BuildRequest) -> None:
+    # With everywhere=True these are the tensors of every quantization that a request can name.
+    tensors, peaks = quantized_tensors(graph, everywhere=True), float_tensors(graph)
+    missing = {*tensors} - ranges.ranges.keys() | {*peaks} - ranges.peaks.keys()
+    if missing:
+        raise UserError(
+            f"{request.ranges}: has no range of {min(missing)}; remove it, or name another file, "
+            "to calibrate again"
+        )
+
+
+def ranges_of(calibrator: Calibrator, method: str) -> Ranges:
+    """Return what a calibrator observed, as data for a file of ranges."""
+    seen = calibrator.seen(peaks=True)
+    return Ranges(
+        model_sha256=graphs_sha256(calibrator.graphs),
+        data_sha256=tree_sha256(calibrator.images.dataset.folder),
+        method=method,
+        images=seen.batches,
+        skipped=tuple(calibrator.skipped),
+        ranges={name: METHODS[method](histogram) for name, histogram in seen.histograms.items()},
+        peaks=seen.peaks,
+    )
+
+
+def keep_ranges(request: BuildRequest, calibrator: Calibrator) -> None:
+    """Write the ranges of a build to the request's file, unless they came from it."""
+    if request.ranges is not None and calibrator.ranges is None:
+        save_ranges(ranges_of(calibrator, request.method), request.ranges)
+
+
+def detected_crops(dataset: Dataset, detector: Engine, reporter: Reporter) -> list[CropLabel]:
+    """Return the line crops that a detector finds in images evenly spread over a folder.
+
+    A recognizer calibrated on them sees lines as its detector will cut them. Their texts are empty.
+    Images that cannot be read are reported and skipped.
+
+    Raises:
+        InputFileError: the detector finds no text in any image.
+    """
+    crops: list[CropLabel] = []
+    indices = spread(len(dataset.scenes), _MOST_SCENES)
+    with reporter.step(f"find lines with {detector.label}", len(indices)) as advance:
+        for done, index in enumerate(indices, 1):
+            path = dataset.scenes[index].path
+            try:
+                quads, _ = detect(detector, load_image(path))
+            except InputFileError as error:
+                reporter.note(f"left out of the calibration: {error}")
+                continue
+            crops += [CropLabel(path=path, text="", quad=quad) for quad in quads]
+            advance(done)
+    if not crops:
+        raise InputFileError(
+            f"{dataset.folder}: {detector.label} finds no text in its images; name another folder "
+            "or another detector"
+        )
+    return crops

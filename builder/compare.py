@@ -1,0 +1,180 @@
+"""Compare the converted graphs with the baseline, and run the baseline on the samples.
+
+The baseline is the model itself in the framework that it came from. Every engine of a build is
+compared with it on the same samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..common.progress import Reporter
+from ..convert.sources.pixels import pixel_noise
+from ..engines.base import Batch, Runner
+from ..engines.engine import Engine
+from ..engines.manifest import OcrMetric
+from ..errors import ConversionError, SpecError
+from ..measure.accuracy import run_samples
+from ..measure.result import Result
+from ..ocr.dataset import Dataset
+from ..spec import DetectorSpec, RecognizerSpec
+from .convert import ConvertedModel
+from .request import BuildRequest
+
+_PARITY_INPUTS = 4
+"""Random images per width."""
+_NUDGES = 16
+"""Small changes of an input by which it is tested whether the model jumps there."""
+_NUDGE = 1e-6
+"""Size of such a change, relative to the largest value of the image (docs/decisions/0008)."""
+_MOST_JUMPING = 1e-3
+"""Share of an output that may jump at once (docs/decisions/0008)."""
+_MOST_ROUNDING = 0.1
+"""Power of a model's own rounding relative to its signal: 10 dB."""
+_ROUNDING_POINTS = 1e-9
+"""In binary, 0.95 - 0.945 is a little more than 0.005; that must not exceed a budget of 0.5."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """The model in its own framework, and its result on the samples if there are any."""
+
+    engine: Engine
+    max_difference: float
+    """Largest absolute difference between its outputs and those of the converted float graphs."""
+    is_quantized: bool = False
+    """Whether it rounds by itself, because it was quantized or trained with FakeQuant."""
+    result: Result | None = None
+    samples: Dataset | None = None
+
+    def metric(self, engine: Engine, reporter: Reporter) -> OcrMetric | None:
+        """Run an engine on the samples and compare it with the baseline; None without samples."""
+        if self.samples is None or self.result is None:
+            return None
+        own = run_samples(engine, self.samples, reporter)
+        labeled = self.samples.labeled
+        return own.compare(self.result, labeled=labeled, run_by=engine.label)
+
+
+def compare(
+    request: BuildRequest, model: ConvertedModel, engine: Engine, reporter: Reporter
+) -> Baseline:
+    """Compare converted graphs with the baseline, then run the baseline on the samples.
+
+    Without samples the calibration images take their place; without those there is no result.
+
+    Raises:
+        ConversionError: a converted graph differs from the baseline.
+        SpecError: the baseline detects or reads nothing in the samples.
+    """
+    is_quantized = bool(model.own_ranges)
+    graph = Engine.from_graphs(model.graphs.__getitem__, spec=request.spec, label="fp32 graph")
+    with graph, reporter.step("compare with the model"):
+        difference = check_parity(graph, engine, is_quantized=is_quantized)
+    samples = request.samples
+    if samples is None and request.calibration is not None:
+        samples = request.calibration.dataset
+        reporter.note("no --data given: the metric is measured on the calibration images")
+    result = None
+    if samples is not None:
+        result = run_samples(engine, samples, reporter)
+        check_baseline(result, samples, request.spec)
+    return Baseline(
+        engine=engine,
+        max_difference=difference,
+        is_quantized=is_quantized,
+        result=result,
+        samples=samples,
+    )
+
+
+def check_parity(graph: Engine, baseline: Engine, *, is_quantized: bool = False) -> float:
+    """Return the largest absolute difference of outputs over all widths and some random images.
+
+    Positions where the model itself jumps are excluded (docs/decisions/0008).
+
+    Args:
+        graph: an engine in fp32.
+        baseline: the model in its own framework.
+        is_quantized: whether the baseline itself rounds, as models with fake quantization do. It
+            then differs from its float graph by that noise, which must be small.
+
+    Raises:
+        ConversionError: the difference is larger than the spec's ``max_difference``, or is NaN.
+    """
+    spec, rng, worst = graph.spec, np.random.default_rng(0), 0.0
+    for width in graph.widths:
+        runner, reference = graph.runner(width), baseline.runner(width)
+        for _ in range(_PARITY_INPUTS):
+            image = pixel_noise(spec.input, 1, width, rng)  # (1, C, H, width)
+            ours, theirs = runner.run(image), reference.run(image)
+            if ours.shape != theirs.shape:
+                raise ConversionError(
+                    f"the {graph.label} returns {ours.shape}, but the model returns {theirs.shape}"
+                )
+            difference = np.abs(ours - theirs)
+            if is_quantized and np.square(difference).mean() <= _MOST_ROUNDING * theirs.var():
+                worst = max(worst, float(difference.max()))
+                continue
+            worst = max(worst, _checked_difference(graph, reference, image, theirs, difference))
+    return worst
+
+
+def _checked_difference(
+    graph: Engine, reference: Runner, image: Batch, theirs: Batch, difference: Batch
+) -> float:
+    """Return the largest value of ``difference``, except where the model jumps."""
+    limit, largest = graph.spec.accuracy.max_difference, float(difference.max())
+    if largest > limit and _is_jump(reference, image, theirs, difference, limit):
+        largest = float(np.quantile(difference, 1 - _MOST_JUMPING))
+    if not largest <= limit:  # written so that NaN fails too
+        raise ConversionError(
+            f"the {graph.label} differs from the model by {largest:.3g}, more than "
+            f"accuracy.max_difference {limit:g}; please report this model"
+        )
+    return largest
+
+
+def _is_jump(
+    reference: Runner, image: Batch, theirs: Batch, difference: Batch, limit: float
+) -> bool:
+    """Whether a few large differences come from the model itself, which jumps at this image.
+
+    Where two values of a pooling window are equal except for rounding, the argmax may select
+    either one, and max-unpooling writes the value to another position. The test: does the model's
+    own output change at least half as much when its input changes by a millionth?
+    """
+    # A jump affects a few positions; a graph that is wrong everywhere must not pass as one.
+    if (difference > limit).mean() > _MOST_JUMPING:
+        return False
+    rng, size = np.random.default_rng(0), _NUDGE * max(1.0, float(np.abs(image).max()))
+    for _ in range(_NUDGES):
+        nudge = rng.uniform(-size, size, image.shape).astype(np.float32)
+        if difference.max() <= 2 * np.abs(reference.run(image + nudge) - theirs).max():
+            return True
+    return False
+
+
+def check_baseline(result: Result, dataset: Dataset, spec: DetectorSpec | RecognizerSpec) -> None:
+    """Refuse a baseline that detects or reads nothing: compared with it, any engine would pass.
+
+    A budget of 100 points allows any engine to pass, so nothing is refused then.
+
+    Raises:
+        SpecError: contains the value measured and the likely causes.
+    """
+    value = result.useless_value(labeled=dataset.labeled)
+    if value is not None and spec.accuracy.max_loss < 100:
+        raise SpecError(
+            f"{spec.name}: the model itself gives {value} on {dataset.folder}, so no engine can be "
+            "judged by it; compare input.mean, input.scale, input.color and the output settings of "
+            "the spec with the model's own preprocessing, and the images with those it was "
+            "trained on (accuracy.max_loss 100 builds without a verdict)"
+        )
+
+
+def is_within_budget(loss: float, spec: DetectorSpec | RecognizerSpec) -> bool:
+    """Whether a loss in points of the OCR metric is at most the spec's ``accuracy.max_loss``."""
+    return loss <= spec.accuracy.max_loss + _ROUNDING_POINTS

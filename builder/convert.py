@@ -1,0 +1,43 @@
+"""Convert a model to clean ONNX graphs, one for every input width of its spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..calibration.calibrator import Graphs
+from ..common.progress import Reporter
+from ..convert.pipeline import convert
+from ..convert.sources import Source
+from ..ocr.roles import role_of
+from ..spec import DetectorSpec, RecognizerSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertedModel:
+    """A model as float graphs with static shapes."""
+
+    graphs: Graphs
+    """A graph for each input width."""
+    own_ranges: dict[str, float]
+    """Ranges from the model itself, by tensor, if it was quantized or trained with FakeQuant."""
+
+
+def convert_widths(
+    source: Source, spec: DetectorSpec | RecognizerSpec, reporter: Reporter
+) -> ConvertedModel:
+    """Convert a model once per width of its spec (docs/decisions/0003).
+
+    Raises:
+        ConversionError: the model cannot be converted.
+        SpecError: the output does not fit the spec.
+    """
+    graphs, own_ranges, role = Graphs(), dict[str, float](), role_of(spec)
+    with reporter.step(f"convert {spec.name}", len(spec.widths)) as advance:
+        for number, width in enumerate(spec.widths, 1):
+            converted = convert(source, spec, width)
+            shape = converted.model.graph.output[0].type.tensor_type.shape.dim
+            role.check_output_shape([dimension.dim_value for dimension in shape])
+            # Tensors have the same names at all widths, so the widest graph's ranges fit all.
+            graphs[width], own_ranges = converted.model, converted.ranges
+            advance(number)
+    return ConvertedModel(graphs=graphs, own_ranges=own_ranges)

@@ -1,0 +1,70 @@
+"""One target of a build: what all steps after the comparison share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..calibration.calibrator import Graphs, QuantizationSettings
+from ..calibration.methods import METHODS
+from ..common.progress import Reporter
+from ..engines.base import Backend, GraphNeeds
+from ..spec import DetectorSpec, RecognizerSpec
+from .compare import Baseline
+from .compile import PlanCompiler
+from .request import BuildRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetJob:
+    """Build one target. ``graphs``: clean float graphs, before anything is done for the target."""
+
+    request: BuildRequest
+    target: Backend
+    graphs: Graphs
+    baseline: Baseline
+    reporter: Reporter
+
+    @property
+    def spec(self) -> DetectorSpec | RecognizerSpec:
+        """The spec of the model."""
+        return self.request.spec
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the bundle."""
+        return self.request.bundle_folder(self.target)
+
+    @property
+    def compiler(self) -> PlanCompiler:
+        """Compiles graphs for the target."""
+        return PlanCompiler(
+            target=self.target,
+            spec=self.spec,
+            settings=self.request.settings,
+            reporter=self.reporter,
+        )
+
+    @property
+    def needs(self) -> GraphNeeds:
+        """The target's requirements on graphs; they concern int8 only."""
+        return self.target.needs() if self.request.precision in ("int8", "best") else GraphNeeds()
+
+    @property
+    def quantization(self) -> QuantizationSettings:
+        """How to quantize to int8 for the target, with no layer given back to float."""
+        request, needs = self.request, self.needs
+        # --everywhere overrides the target's preference for float matrix products as well.
+        products = needs.style.products or request.everywhere
+        return QuantizationSettings(
+            precision="int8",
+            fallback=needs.fallback,
+            style=replace(needs.style, everywhere=request.everywhere, products=products),
+            method=request.method,
+            corrections=request.corrections,
+        )
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The calibration methods to choose from."""
+        return tuple(METHODS) if self.request.method == "auto" else (self.request.method,)

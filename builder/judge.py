@@ -1,0 +1,69 @@
+"""Judge a finished engine: the OCR metric must hold, fp32 must equal the model, and its speed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..engines.engine import Engine
+from ..engines.manifest import EngineEntry, Latency, OcrMetric, Verdict
+from ..errors import BudgetError
+from ..measure.latency import Contender, LatencySettings, measure
+from ..spec import DetectorSpec, RecognizerSpec
+from .compare import check_parity, is_within_budget
+from .job import TargetJob
+from .trials import Candidate
+
+
+def judge(
+    job: TargetJob, chosen: Candidate, folder: Path, entries: Sequence[EngineEntry]
+) -> Verdict:
+    """Measure the plans in ``folder``, or the quantized graphs where the target cannot run.
+
+    Raises:
+        BudgetError: the engine loses more accuracy than the spec allows.
+        ConversionError: an fp32 engine differs from the model.
+    """
+    compiler, baseline = job.compiler, job.baseline
+    if compiler.can_run:
+        opened = compiler.open_plans(folder, entries, job.request.precision)
+    else:
+        opened = compiler.open_graphs(chosen.quantized.graphs, chosen.label)
+    latency, difference = None, baseline.max_difference
+    with opened as engine:
+        # Accuracy first: an engine over its budget is not worth timing.
+        metric = baseline.metric(engine, job.reporter)
+        if metric is not None:
+            check_budget(metric, job.spec, f"{job.spec.name} for {job.target.name}")
+        if compiler.can_run:
+            if chosen.precision == "fp32":
+                own = check_parity(engine, baseline.engine, is_quantized=baseline.is_quantized)
+                difference = max(difference, own)
+            with job.reporter.step(f"time {job.target.name} against {baseline.engine.label}"):
+                latency = compare_latency(engine, baseline.engine, job.request.latency)
+    return Verdict(
+        baseline=baseline.engine.label, max_difference=difference, metric=metric, latency=latency
+    )
+
+
+def check_budget(metric: OcrMetric, spec: DetectorSpec | RecognizerSpec, label: str) -> None:
+    """Refuse an engine that loses too much.
+
+    Raises:
+        BudgetError: contains the loss, the budget, and what to try.
+    """
+    if not is_within_budget(metric.loss, spec):
+        raise BudgetError(
+            f"{label}: {metric.name} {100 * metric.engine:.2f} against "
+            f"{100 * metric.baseline:.2f} of the baseline loses {metric.loss:.2f} points, over "
+            f"accuracy.max_loss {spec.accuracy.max_loss:g}; nothing was written. Try another "
+            "--precision, another --method or more --calibration images"
+        )
+
+
+def compare_latency(engine: Engine, baseline: Engine, settings: LatencySettings) -> Latency:
+    """Time engine and baseline in turns: batch 1, widest input."""
+    runners = [engine.runner(), baseline.runner()]
+    shape = (1, *runners[0].shape)
+    own, other = measure([Contender(runner=r, shape=shape) for r in runners], settings)
+    return Latency(engine=own.p50, baseline=other.p50)

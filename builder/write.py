@@ -1,0 +1,82 @@
+"""Write a bundle: spec, report of the precision, and the manifest that describes all files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..calibration.calibrator import Calibrator
+from ..engines.bundle import file_entries, tree_sha256, write_manifest
+from ..engines.manifest import Calibration, EngineEntry, Manifest, Verdict
+from ..measure.machine import versions
+from ..spec import DetectorSpec, RecognizerSpec, dump_spec, spec_beside
+from .job import TargetJob
+from .precision_page import write_precision
+from .precision_report import precision_report
+from .search import PrecisionChoice
+from .trials import Candidate
+
+SPEC_FILE = "spec.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltEngine:
+    """The outcome of the steps before a bundle is written."""
+
+    calibrator: Calibrator | None
+    """None for fp32."""
+    choice: PrecisionChoice
+    entries: Sequence[EngineEntry]
+    verdict: Verdict
+
+
+def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
+    """Complete a bundle in ``scratch``, where the plans already are."""
+    request, target, chosen = job.request, job.target, built.choice.chosen
+    spec = write_spec(job.spec, scratch, job.folder)
+    if built.calibrator is not None:
+        with job.reporter.step("look at every layer"):
+            report = precision_report(job, built.calibrator, built.choice)
+            write_precision(report, scratch)
+    manifest = Manifest(
+        spec=spec,
+        target=target.name,
+        precision=request.precision,
+        source_sha256=tree_sha256(job.spec.source.path),
+        versions={**versions(), target.name: target.availability().version},
+        settings=target.built_with(request.settings),
+        largest_weight=job.needs.style.largest_weight,
+        engines=tuple(built.entries),
+        int8_share=chosen.int8_share if request.precision in ("int8", "best") else None,
+        node_precisions=chosen.quantized.exceptions,
+        calibration=_calibration(built.calibrator, chosen) if built.calibrator else None,
+        verdict=built.verdict,
+        files=file_entries(scratch),
+    )
+    write_manifest(scratch, manifest)
+    return manifest
+
+
+def write_spec(
+    spec: DetectorSpec | RecognizerSpec, scratch: Path, folder: Path
+) -> DetectorSpec | RecognizerSpec:
+    """Write a spec into ``scratch``, with the path to the model as seen from ``folder``."""
+    own = spec_beside(spec, folder)
+    (scratch / SPEC_FILE).write_text(dump_spec(own), "utf-8")
+    return own
+
+
+def _calibration(calibrator: Calibrator, chosen: Candidate) -> Calibration | None:
+    if chosen.quantization is None:  # a search chose fp32
+        return None
+    return Calibration(
+        # 16-bit graphs use the largest values seen, whatever the method for int8 is.
+        method=chosen.quantization.method if chosen.precision == "int8" else "minmax",
+        corrections=chosen.quantization.corrections,
+        images=len(calibrator.images) - len(calibrator.skipped),
+        skipped=tuple(calibrator.skipped),
+        data_sha256=tree_sha256(calibrator.images.dataset.folder),
+        own_ranges=len(calibrator.own.keys() & chosen.quantized.ranges.keys()),
+        ranges=chosen.quantized.ranges,
+    )
