@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .errors import OcrTrtError
     from .ocr.image import load_image
     from .pipeline.gpu import GpuReader
-    from .pipeline.reader import OcrReader, ReadSettings, TextLine
+    from .pipeline.reader import OcrReader, ReadSettings
+    from .pipeline.text_lines import TextLine
     from .spec import load_spec
 
 __all__ = [
@@ -47,7 +48,7 @@ _HOMES = {
     "OcrReader": "pipeline.reader",
     "OcrTrtError": "errors",
     "ReadSettings": "pipeline.reader",
-    "TextLine": "pipeline.reader",
+    "TextLine": "pipeline.text_lines",
     "build": "builder",
     "load_bundle": "engines.bundle",
     "load_image": "ocr.image",

@@ -24,7 +24,8 @@ from ..engines.bundle import Bundle
 from ..engines.engine import Engine
 from ..ocr.image import load_image
 from ..pipeline.clock import STAGES, Stage, StageClock
-from ..pipeline.reader import OcrReader, TextLine
+from ..pipeline.reader import OcrReader
+from ..pipeline.text_lines import TextLine
 from ..pipeline.workers import in_order
 from .results import PipelineSpeed
 

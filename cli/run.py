@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ..engines.bundle import Bundle
     from ..engines.engine import Engine
     from ..ocr.types import Image
-    from ..pipeline.reader import OcrReader, TextLine
+    from ..pipeline.reader import OcrReader
+    from ..pipeline.text_lines import TextLine
 
 _SOME_FAILED = 3
 

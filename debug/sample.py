@@ -9,9 +9,9 @@ import numpy as np
 from ..measure.result import Result
 from ..ocr.dataset import CropLabel, Label
 from ..ocr.detector import boxes_from_output
-from ..ocr.role import ModelInput, Output
+from ..ocr.role import ModelInput
 from ..ocr.roles import role_of
-from ..ocr.types import Image
+from ..ocr.types import Image, Output
 from ..spec import DetectorSpec, RecognizerSpec
 from .heat import Boxes, difference_map, line_strip
 

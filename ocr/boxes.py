@@ -17,9 +17,7 @@ import numpy.typing as npt
 import pyclipper
 
 from ..spec import BoxSettings
-from .types import Quads
-
-Map = npt.NDArray[np.float32]
+from .types import Map, Quads, ScoredQuads
 
 
 def grow_distance(width: float, height: float, ratio: float) -> float:
@@ -89,9 +87,7 @@ def grown_box(points: npt.NDArray[np.int32], settings: BoxSettings) -> Quads | N
     return order_corners(cv2.boxPoints(((x, y), size, angle)))
 
 
-def boxes_from_map(
-    probability: Map, settings: BoxSettings
-) -> tuple[Quads, npt.NDArray[np.float32]]:
+def boxes_from_map(probability: Map, settings: BoxSettings) -> ScoredQuads:
     """Find text boxes: threshold, contours, score, rotated rectangle, grow back.
 
     Args:
@@ -117,7 +113,7 @@ def boxes_from_map(
 
 def best_boxes(
     found: list[tuple[float, Quads]], size: tuple[int, int], settings: BoxSettings
-) -> tuple[Quads, npt.NDArray[np.float32]]:
+) -> ScoredQuads:
     """Return quads (K, 4, 2), clipped to the map's size (H, W), and scores (K,), best first."""
     best = sorted(found, key=lambda item: -item[0])[: settings.max_boxes]
     quads = np.array([quad for _, quad in best], np.float32).reshape(-1, 4, 2)

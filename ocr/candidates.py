@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..spec import BoxSettings
 from .boxes import best_boxes, grown_box
-from .types import Quads
+from .types import Quads, ScoredQuads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ def candidates_from_outputs(outputs: Sequence[npt.NDArray]) -> list[Candidates]:
 
 def boxes_from_candidates(
     candidates: Candidates, size: tuple[int, int], settings: BoxSettings
-) -> tuple[Quads, npt.NDArray[np.float32]]:
+) -> ScoredQuads:
     """Score regions and find their rotated rectangles, grown back.
 
     The scores are those of :func:`boxes.boxes_from_map` but for rounding (a mean of whole 2**-24),

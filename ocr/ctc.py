@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-Scores = npt.NDArray[np.float32]
+from .types import Output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Reading:
     score: float
 
 
-def log_probabilities(scores: Scores, *, are_probabilities: bool) -> Scores:
+def log_probabilities(scores: Output, *, are_probabilities: bool) -> Output:
     """Return log-probabilities over the last axis (..., C), from logits or from probabilities."""
     scores = scores.astype(np.float32)
     if are_probabilities:
@@ -57,7 +57,7 @@ def readings_from_labels(
 
 
 def decode_greedy(
-    scores: Scores, charset: str, blank: int, *, are_probabilities: bool = False
+    scores: Output, charset: str, blank: int, *, are_probabilities: bool = False
 ) -> list[Reading]:
     """Read each sequence: best class per step, repeats merged, blanks dropped.
 

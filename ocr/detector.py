@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import SpecError
 from ..spec import DetectorSpec, InputSpec, MapOutput
@@ -16,13 +15,11 @@ from .dataset import Dataset, Label, SceneLabel
 from .image import load_image
 from .metrics.detection import count_image
 from .preprocess import image_to_tensor, letterbox
-from .role import ModelInput, OcrRole, Output, check_rank
-from .types import Image, Quads
+from .role import ModelInput, OcrRole, check_rank
+from .types import Image, Output, ScoredQuads, Tensor
 
 
-def detector_input(
-    image: Image, settings: InputSpec
-) -> tuple[npt.NDArray[np.float32], tuple[float, float]]:
+def detector_input(image: Image, settings: InputSpec) -> tuple[Tensor, tuple[float, float]]:
     """Letterbox one RGB image: return (1, C, H, W), and scales (x, y) from old to new pixels."""
     fitted, scales = letterbox(image, settings.height, settings.width, settings.pad)
     return np.ascontiguousarray(image_to_tensor(fitted, settings)[None]), scales
@@ -41,7 +38,7 @@ def boxes_from_output(
     spec: DetectorSpec,
     scales: tuple[float, float],
     size: tuple[int, int],
-) -> tuple[Quads, npt.NDArray[np.float32]]:
+) -> ScoredQuads:
     """Turn the output for one image into boxes in that image's own pixels.
 
     Args:
@@ -60,12 +57,12 @@ def boxes_from_output(
 
 
 def boxes_in_image(
-    found: tuple[Quads, npt.NDArray[np.float32]],
+    found: ScoredQuads,
     map_size: tuple[int, ...],
     spec: DetectorSpec,
     scales: tuple[float, float],
     size: tuple[int, int],
-) -> tuple[Quads, npt.NDArray[np.float32]]:
+) -> ScoredQuads:
     """Bring boxes from the pixels of a map (h, w) to those of the image.
 
     All else as for :func:`boxes_from_output`.

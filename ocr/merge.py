@@ -6,9 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .crop import quad_size
-from .types import Quads
-
-Scores = npt.NDArray[np.float32]
+from .types import Quads, ScoredQuads
 
 _MOSTLY = 0.5
 
@@ -33,9 +31,7 @@ def covered_share(quads: Quads, by: Quads) -> npt.NDArray[np.float64]:
     return np.divide(sums, areas, out=np.ones(len(quads)), where=areas > 0)
 
 
-def merge_boxes(
-    fine: tuple[Quads, Scores], coarse: tuple[Quads, Scores], thinnest: float
-) -> tuple[Quads, Scores]:
+def merge_boxes(fine: ScoredQuads, coarse: ScoredQuads, thinnest: float) -> ScoredQuads:
     """Return the boxes of the finer scale, and of the coarser one what the finer one did not see.
 
     A coarse box is left out if it is thinner than ``thinnest`` pixels, or if finer boxes cover half

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..spec import InputSpec
-from .types import Image
+from .types import Image, Tensor
 
 
 def resize(image: Image, height: int, width: int) -> Image:
@@ -69,7 +69,7 @@ def normalize(image: Image, mean: npt.ArrayLike, scale: npt.ArrayLike) -> npt.ND
     return centered * np.asarray(scale, np.float32)
 
 
-def image_to_tensor(image: Image, settings: InputSpec) -> npt.NDArray[np.float32]:
+def image_to_tensor(image: Image, settings: InputSpec) -> Tensor:
     """Bring an RGB image (H, W, 3), already of the right size, to (C, H, W) float32."""
     if settings.color == "GRAY":
         image = to_gray(image)

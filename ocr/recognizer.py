@@ -6,20 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import SpecError
 from ..spec import InputSpec, RecognizerSpec
 from .ctc import Reading, decode_greedy, log_probabilities
 from .dataset import CropLabel, Dataset, Label, crop_images
 from .preprocess import fit_line, image_to_tensor, width_at_height
-from .role import ModelInput, OcrRole, Output, check_rank
-from .types import Image
+from .role import ModelInput, OcrRole, check_rank
+from .types import Image, Output, Tensor
 
 
-def recognizer_input(
-    lines: Sequence[Image], settings: InputSpec, width: int
-) -> npt.NDArray[np.float32]:
+def recognizer_input(lines: Sequence[Image], settings: InputSpec, width: int) -> Tensor:
     """Scale RGB text lines to the input height and pad them to ``width``: (N, C, H, width)."""
     fitted = (fit_line(line, settings.height, width, settings.pad) for line in lines)
     return np.stack([image_to_tensor(line, settings) for line in fitted])

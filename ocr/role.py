@@ -7,22 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from ..errors import SpecError
 from ..spec import DetectorSpec, RecognizerSpec
 from .dataset import Dataset, Label
-from .types import Image
-
-Output = npt.NDArray[np.float32]
+from .types import Image, Output, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInput:
     """The input tensor of one image."""
 
-    tensor: npt.NDArray[np.float32]
+    tensor: Tensor
     """(1, C, H, ``width``)."""
     width: int
     scales: tuple[float, float] = (1.0, 1.0)

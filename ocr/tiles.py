@@ -12,11 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from .types import Image
-
-Map = npt.NDArray[np.float32]
+from .types import Image, Map
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from PIL import ImageDraw, ImageFont
 
 from ..ocr.crop import quad_size
 from ..ocr.types import Image
-from .reader import TextLine
+from .text_lines import TextLine
 
 _COLORS = ((214, 39, 40), (31, 119, 180), (44, 160, 44), (148, 103, 189), (255, 127, 14))
 

@@ -6,7 +6,6 @@ CtcGreedyDecode. On the host boxes are fitted and put in order, and labels becom
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,16 +21,15 @@ from ..ocr.crop import crop_size
 from ..ocr.ctc import Reading, readings_from_labels
 from ..ocr.detector import boxes_in_image
 from ..ocr.preprocess import letterbox_size
-from ..ocr.recognizer import bucket_of_size
-from ..ocr.types import Image, Quads
+from ..ocr.types import Image, Quads, ScoredQuads
 from ..plugins.crop_warp.attributes import crop_attributes
 from ..plugins.image_inputs import colors_of
 from ..plugins.image_to_tensor.attributes import detector_attributes
 from ..plugins.plugin import Attributes
 from ..plugins.registry import PLUGINS
-from ..spec import InputSpec
-from .reader import TextLine, ordered_lines, text_lines
-from .stages import detector_spec, recognizer_spec
+from ..spec import DetectorSpec, InputSpec, RecognizerSpec
+from .stages import batches_by_width, spec_of
+from .text_lines import TextLine, ordered_lines, text_lines
 
 _COMPONENTS, _ROWS = 1024, 16384
 """Text regions, and rows of them, that come from the GPU; a map with more comes whole."""
@@ -53,10 +51,8 @@ class GpuReader:
     """
 
     def __init__(self, detector: Engine, recognizer: Engine) -> None:
-        self._detector_spec, self._recognizer_spec = (
-            detector_spec(detector),
-            recognizer_spec(recognizer),
-        )
+        self._detector_spec = spec_of(detector, DetectorSpec)
+        self._recognizer_spec = spec_of(recognizer, RecognizerSpec)
         if self._detector_spec.output.activation != "none":
             raise SpecError(f"{detector.label}: the GPU reader takes maps of probabilities alone")
         if self._recognizer_spec.output.kind != "logits":
@@ -141,9 +137,7 @@ class GpuReader:
         infer_request.stream.synchronize()
         return tuple(memory.host for memory in memories)
 
-    def _find(
-        self, shown: Placed, image: Image, infer_request: InferRequest
-    ) -> tuple[Quads, npt.NDArray[np.float32]]:
+    def _find(self, shown: Placed, image: Image, infer_request: InferRequest) -> ScoredQuads:
         spec = self._detector_spec
         attributes = detector_attributes(image, spec.input, _type_of(infer_request.input))
         inputs = [shown, *self._colors["detector"]]
@@ -180,17 +174,12 @@ class GpuReader:
 
     def _read_quads(self, shown: Placed, quads: Quads) -> list[Reading]:
         """Read what quads (K, 4, 2) of the image on the GPU hold, in batches of one width."""
-        buckets: dict[int, list[int]] = defaultdict(list)
-        for index, quad in enumerate(quads):
-            buckets[bucket_of_size(crop_size(quad), self._recognizer_spec)].append(index)
         readings: dict[int, Reading] = {}
-        for width, members in sorted(buckets.items()):
-            runner = _plan_runner(self._recognizer, width)
-            for start in range(0, len(members), runner.max_batch):
-                batch = members[start : start + runner.max_batch]
-                with runner.infer_request() as infer_request:
-                    read = self._read_batch(shown, quads[batch], width, infer_request)
-                readings.update(zip(batch, read, strict=True))
+        sizes = [crop_size(quad) for quad in quads]
+        for width, batch in batches_by_width(sizes, self._recognizer):
+            with _plan_runner(self._recognizer, width).infer_request() as infer_request:
+                read = self._read_batch(shown, quads[batch], width, infer_request)
+            readings.update(zip(batch, read, strict=True))
         return [readings[index] for index in range(len(quads))]
 
     def _read_batch(

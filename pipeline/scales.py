@@ -17,14 +17,14 @@ import numpy.typing as npt
 
 from ..engines.engine import Engine
 from ..ocr.boxes import boxes_from_map
-from ..ocr.detector import boxes_from_output, detector_input, probability_map
+from ..ocr.detector import probability_map
 from ..ocr.merge import merge_boxes
 from ..ocr.preprocess import image_to_tensor, pad_to, resize
 from ..ocr.tiles import MergedMap, TileGrid, tile_grid
-from ..ocr.types import Image, Quads
+from ..ocr.types import Image, ScoredQuads
 from ..spec import DetectorSpec
 from .clock import Clock, untimed
-from .stages import detector_spec
+from .stages import detect_whole, spec_of
 
 MOST_SHRINK = 2.0
 """An image that the input would shrink by more is searched in tiles too."""
@@ -36,8 +36,6 @@ _STEP = 32
 _THINNEST = 16.0
 """Pixels of a scale; what is thinner there is left to the next finer scale."""
 
-Boxes = tuple[Quads, npt.NDArray[np.float32]]
-
 
 def detect_at_scales(
     engine: Engine,
@@ -45,32 +43,26 @@ def detect_at_scales(
     *,
     most_shrink: float = MOST_SHRINK,
     clock: Clock = untimed,
-) -> Boxes:
+) -> ScoredQuads:
     """Find text in one RGB image (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,), best
     first.
 
     Takes 4 bytes for each pixel of the finest scale on top of the image, one more for its mask,
     and as many detector runs as there are tiles: 64 for 4000 x 3000 pixels and an input of 640.
     """
-    spec = detector_spec(engine)
-    with clock("prepare"):
-        feed, ratios = detector_input(image, spec.input)
-    with clock("detect"):
-        output = engine.runner().run(feed)
-    with clock("boxes"):
-        whole = boxes_from_output(output, spec, ratios, image.shape[:2])
-    shrunk = min(ratios)
+    whole = detect_whole(engine, image, clock)
+    shrunk = min(whole.scales)
     if shrunk * most_shrink >= 1:
-        return whole
-    stride = spec.input.width // output.shape[-1]
-    found: Boxes | None = None
+        return whole.boxes
+    spec = spec_of(engine, DetectorSpec)
+    found: ScoredQuads | None = None
     for scale in _scales(image, spec, shrunk):
-        boxes = _detect_in_tiles(engine, image, scale, stride, clock)
+        boxes = _detect_in_tiles(engine, image, scale, whole.stride, clock)
         with clock("boxes"):
             found = boxes if found is None else merge_boxes(found, boxes, _THINNEST / scale)
     assert found is not None
     with clock("boxes"):
-        quads, scores = merge_boxes(found, whole, _THINNEST / shrunk)
+        quads, scores = merge_boxes(found, whole.boxes, _THINNEST / shrunk)
     order = np.argsort(-scores, kind="stable")
     return quads[order], scores[order]
 
@@ -87,8 +79,8 @@ def _scales(image: Image, spec: DetectorSpec, whole: float) -> Iterator[float]:
 
 def _detect_in_tiles(
     engine: Engine, image: Image, scale: float, stride: int, clock: Clock
-) -> Boxes:
-    spec = detector_spec(engine)
+) -> ScoredQuads:
+    spec = spec_of(engine, DetectorSpec)
     rows, columns = image.shape[:2]
     size = (max(1, round(rows * scale)), max(1, round(columns * scale)))
     with clock("prepare"):

@@ -8,19 +8,31 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
+from ..engines.engine import Engine
 from ..ocr.ctc import Reading
 from ..ocr.recognizer import bucket_of
 from ..ocr.types import Image
-from .reader import FoundLines, OcrReader, TextLine, text_lines
+from ..spec import RecognizerSpec
 from .stages import read_batch
+from .text_lines import FoundLines, TextLine, text_lines
 from .workers import in_order
 
 _AHEAD = 2
 """Images per reader whose lines wait for a batch to be filled."""
 
 Batch: TypeAlias = "Future[list[Reading]]"
+
+
+class LineReader(Protocol):
+    """What is needed of a reader."""
+
+    recognizer: Engine
+    recognizer_spec: RecognizerSpec
+
+    def find(self, image: Image) -> FoundLines:
+        """Find the lines of one RGB image (H, W, 3) uint8, and cut them out."""
 
 
 @dataclass(kw_only=True)
@@ -42,8 +54,8 @@ class _Batches:
     What is in a batch depends on the order of the images alone, never on time.
     """
 
-    def __init__(self, readers: Sequence[OcrReader], pool: ThreadPoolExecutor) -> None:
-        self._pool, self._idle = pool, SimpleQueue[OcrReader]()
+    def __init__(self, readers: Sequence[LineReader], pool: ThreadPoolExecutor) -> None:
+        self._pool, self._idle = pool, SimpleQueue[LineReader]()
         for reader in readers:
             self._idle.put(reader)
         self._spec = readers[0].recognizer_spec
@@ -78,7 +90,7 @@ class _Batches:
             self._idle.put(reader)
 
 
-def read_all(readers: Sequence[OcrReader], images: Iterable[Image]) -> Iterator[list[TextLine]]:
+def read_all(readers: Sequence[LineReader], images: Iterable[Image]) -> Iterator[list[TextLine]]:
     """Read RGB images (H, W, 3) uint8 with equal readers; yield each one's lines, in order.
 
     Each reader finds text in one image and reads one batch at a time, both at once. Images are
@@ -112,7 +124,7 @@ def _finished(page: _Page | Exception, batches: _Batches) -> list[TextLine]:
     return page.lines()
 
 
-def _find(reader: OcrReader, image: Image | Exception) -> FoundLines | Exception:
+def _find(reader: LineReader, image: Image | Exception) -> FoundLines | Exception:
     if isinstance(image, Exception):
         return image
     try:

@@ -3,64 +3,70 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from ..engines.engine import Engine
 from ..errors import SpecError
 from ..ocr.ctc import Reading
 from ..ocr.detector import boxes_from_output, detector_input
-from ..ocr.recognizer import bucket_of, recognizer_input, texts_from_output
-from ..ocr.types import Image, Quads
+from ..ocr.recognizer import bucket_of_size, recognizer_input, texts_from_output
+from ..ocr.types import Image, ScoredQuads
 from ..spec import DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
 
+_Spec = TypeVar("_Spec", DetectorSpec, RecognizerSpec)
 
-def detector_spec(engine: Engine) -> DetectorSpec:
-    """Return the engine's spec.
+
+def spec_of(engine: Engine, kind: type[_Spec]) -> _Spec:
+    """Return the spec of an engine that must have the role of ``kind``.
 
     Raises:
-        SpecError: it is no detector.
+        SpecError: it has the other role.
     """
-    if not isinstance(engine.spec, DetectorSpec):
-        raise SpecError(f"{engine.label} is a {engine.spec.role}, a detector is needed")
+    if not isinstance(engine.spec, kind):
+        needed = "detector" if kind is DetectorSpec else "recognizer"
+        raise SpecError(f"{engine.label} is a {engine.spec.role}, a {needed} is needed")
     return engine.spec
 
 
-def recognizer_spec(engine: Engine) -> RecognizerSpec:
-    """Return the engine's spec.
-
-    Raises:
-        SpecError: it is no recognizer.
-    """
-    if not isinstance(engine.spec, RecognizerSpec):
-        raise SpecError(f"{engine.label} is a {engine.spec.role}, a recognizer is needed")
-    return engine.spec
-
-
-def detect(
-    engine: Engine, image: Image, clock: Clock = untimed
-) -> tuple[Quads, npt.NDArray[np.float32]]:
+def detect(engine: Engine, image: Image, clock: Clock = untimed) -> ScoredQuads:
     """Find text in one RGB image (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,).
 
     An image larger than the input is scaled down to it; ``scales.detect_at_scales`` does more.
     """
-    spec = detector_spec(engine)
+    return detect_whole(engine, image, clock).boxes
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeImage:
+    """What a detector found in an image that was scaled down to its input."""
+
+    boxes: ScoredQuads
+    scales: tuple[float, float]
+    """(x, y) factors from the image's pixels to the input's."""
+    stride: int
+    """Pixels of the input per pixel of the map."""
+
+
+def detect_whole(engine: Engine, image: Image, clock: Clock = untimed) -> WholeImage:
+    """Find text as :func:`detect` does, and return how the image was scaled."""
+    spec = spec_of(engine, DetectorSpec)
     with clock("prepare"):
         feed, scales = detector_input(image, spec.input)
     with clock("detect"):
         output = engine.runner().run(feed)
     with clock("boxes"):
-        return boxes_from_output(output, spec, scales, image.shape[:2])
+        boxes = boxes_from_output(output, spec, scales, image.shape[:2])
+    return WholeImage(boxes=boxes, scales=scales, stride=spec.input.width // output.shape[-1])
 
 
 def read_batch(
     engine: Engine, lines: Sequence[Image], width: int, clock: Clock = untimed
 ) -> list[Reading]:
     """Read RGB text lines (h, w, 3) as one batch, ``runner.max_batch`` at most, at one width."""
-    spec = recognizer_spec(engine)
+    spec = spec_of(engine, RecognizerSpec)
     with clock("fit"):
         feed = recognizer_input(lines, spec.input, width)
     with clock("recognize"):
@@ -69,17 +75,27 @@ def read_batch(
         return texts_from_output(output, spec)
 
 
-def recognize(engine: Engine, lines: Sequence[Image], clock: Clock = untimed) -> list[Reading]:
-    """Read RGB text lines (h, w, 3) of any size; sorted into width buckets and batched inside."""
-    spec = recognizer_spec(engine)
+def batches_by_width(
+    sizes: Sequence[tuple[int, ...]], engine: Engine
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield batches for a recognizer: an input width, and the indices of lines that it reads.
+
+    ``sizes``: (height, width) of each line in pixels. Narrow batches come first.
+    """
+    spec = spec_of(engine, RecognizerSpec)
     buckets: dict[int, list[int]] = defaultdict(list)
-    for index, line in enumerate(lines):
-        buckets[bucket_of(line, spec)].append(index)
-    readings: dict[int, Reading] = {}
+    for index, size in enumerate(sizes):
+        buckets[bucket_of_size(size, spec)].append(index)
     for width, members in sorted(buckets.items()):
-        size = engine.runner(width).max_batch
-        for start in range(0, len(members), size):
-            batch = members[start : start + size]
-            found = read_batch(engine, [lines[i] for i in batch], width, clock)
-            readings.update(zip(batch, found, strict=True))
+        most = engine.runner(width).max_batch
+        for start in range(0, len(members), most):
+            yield width, members[start : start + most]
+
+
+def recognize(engine: Engine, lines: Sequence[Image], clock: Clock = untimed) -> list[Reading]:
+    """Read RGB text lines (h, w, 3) of any size, sorted into width buckets and batched."""
+    readings: dict[int, Reading] = {}
+    for width, batch in batches_by_width([line.shape[:2] for line in lines], engine):
+        found = read_batch(engine, [lines[i] for i in batch], width, clock)
+        readings.update(zip(batch, found, strict=True))
     return [readings[index] for index in range(len(lines))]

@@ -15,7 +15,7 @@ from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.engine import Engine
 from ocr_trt.measure.detector_result import DetectorResult
 from ocr_trt.ocr.dataset import load_dataset
-from ocr_trt.pipeline.reader import TextLine
+from ocr_trt.pipeline.text_lines import TextLine
 from ocr_trt.spec import DetectorSpec, RecognizerSpec
 
 

@@ -9,9 +9,10 @@ from ocr_trt.engines.base import Batch
 from ocr_trt.errors import SpecError
 from ocr_trt.ocr.crop import quad_size
 from ocr_trt.pipeline.draw import draw_lines
-from ocr_trt.pipeline.reader import OcrReader, ReadSettings, TextLine
+from ocr_trt.pipeline.reader import OcrReader, ReadSettings
 from ocr_trt.pipeline.scales import detect_at_scales
 from ocr_trt.pipeline.stages import detect, recognize
+from ocr_trt.pipeline.text_lines import TextLine
 from tests.pipeline.functions import (
     bright_is_text,
     brightness_as_letter,

@@ -1,0 +1,84 @@
+"""Lines of text: found in an image and not yet read, and read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..ocr.crop import crop_quad, ways_to_read
+from ..ocr.ctc import Reading
+from ..ocr.reading_order import reading_order
+from ..ocr.types import Image, Quads, Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextLine:
+    """One piece of text. ``quad``: (4, 2) float32 (x, y) in the image's pixels, clockwise from
+    the text's top left corner. Scores are in 0..1.
+    """
+
+    quad: Quads
+    text: str
+    box_score: float
+    text_score: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "quad": [[round(float(x), 1), round(float(y), 1)] for x, y in self.quad],
+            "text": self.text,
+            "box_score": round(self.box_score, 4),
+            "text_score": round(self.text_score, 4),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundLines:
+    """Text that was found and not yet read, in reading order.
+
+    ``quads`` (K, 4, 2), ``scores`` (K,), and K straightened ``crops`` (h, w, 3) RGB. Of the same
+    ``lines`` number (K,), ascending, are the ways in which one box may be read.
+    """
+
+    quads: Quads
+    scores: Scores
+    crops: tuple[Image, ...]
+    lines: tuple[int, ...]
+
+
+def text_lines(found: FoundLines, readings: Sequence[Reading]) -> list[TextLine]:
+    """Put boxes and what was read in them together; boxes without text are left out.
+
+    Of several ways to read a box the one with the best text score is taken.
+    """
+    best: dict[int, TextLine] = {}
+    for number, quad, score, reading in zip(
+        found.lines, found.quads, found.scores, readings, strict=True
+    ):
+        if reading.text and (number not in best or reading.score > best[number].text_score):
+            best[number] = TextLine(
+                quad=quad, text=reading.text, box_score=float(score), text_score=reading.score
+            )
+    return list(best.values())
+
+
+def cut_lines(image: Image, boxes: Quads, scores: Scores) -> FoundLines:
+    """Cut boxes (K, 4, 2) with scores (K,) out of an RGB image, in reading order."""
+    found = ordered_lines(boxes, scores)
+    return replace(found, crops=tuple(crop_quad(image, quad) for quad in found.quads))
+
+
+def ordered_lines(boxes: Quads, scores: Scores) -> FoundLines:
+    """Return boxes (K, 4, 2) with scores (K,) in reading order, not cut out yet."""
+    order = reading_order(boxes)
+    ways = [(line, quad) for line, box in enumerate(order) for quad in ways_to_read(boxes[box])]
+    lines = tuple(line for line, _ in ways)
+    return FoundLines(
+        quads=np.array([quad for _, quad in ways], np.float32).reshape(-1, 4, 2),
+        scores=scores[order[list(lines)]],
+        crops=(),
+        lines=lines,
+    )
