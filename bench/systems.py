@@ -1,4 +1,4 @@
-"""What is compared: a model, its fp32 graph in onnxruntime, and the engines made of it."""
+"""The systems under comparison: a model, its fp32 graph in onnxruntime, and its engines."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 import onnx
 
 from ..convert.pipeline import convert
-from ..convert.sources import open_source, source_format
 from ..convert.sources.pixels import pixel_noise
 from ..engines.base import Runner
-from ..engines.bundle import Bundle, tree_sha256
+from ..engines.bundle import Bundle
+from ..engines.bundle_source import source_of
 from ..engines.engine import Engine
 from ..engines.targets import backend
 from ..engines.tensorflow.competitors import Competitor, competitors_of
-from ..errors import InputFileError, OcrTrtError
+from ..errors import OcrTrtError
 from ..spec import DetectorSpec, RecognizerSpec
 from .results import Kind
 
@@ -28,10 +28,11 @@ _RECOGNIZER_BATCHES = (1, 16)
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """A system under comparison. ``timed``: whether its latency says anything here.
+    """A system under comparison.
 
-    ``bundle``: the engine's.
-    ``difference``: of a competitor's output from the baseline's, the largest.
+    ``bundle``: that of an engine. ``timed``: whether its latency is measured; it is not if the
+    target cannot run here. ``difference``: the largest difference of a competitor's output from
+    the baseline's.
     """
 
     engine: Engine
@@ -53,7 +54,7 @@ class System:
 
 
 def grouped(bundles: Sequence[Bundle]) -> list[list[Bundle]]:
-    """Group bundles by model and input size: those of a group are compared with each other."""
+    """Group bundles by model and input size; the bundles of a group are compared."""
     groups: dict[tuple[object, ...], list[Bundle]] = {}
     for bundle in bundles:
         spec = bundle.spec
@@ -70,23 +71,19 @@ def timed_batches(spec: DetectorSpec | RecognizerSpec) -> tuple[int, ...]:
 def systems_of(
     bundles: Sequence[Bundle], notes: list[str], *, with_competitors: bool = False
 ) -> list[System]:
-    """Return what bundles of one model are compared with, and the bundles; adds to ``notes``.
+    """Return the systems to compare for bundles of one model, in this order.
 
-    The model comes first, if it is at hand, and its fp32 graph second; then, if they are expected,
-    other ways to run the model.
+    The baseline and its fp32 graph in onnxruntime, if the model is available; the competitors, if
+    requested; the bundles. What is left out is added to ``notes``, with the reason.
     """
     return [*_sources(bundles[0], notes, with_competitors), *_engine_systems(bundles)]
 
 
 def _sources(bundle: Bundle, notes: list[str], with_competitors: bool) -> list[System]:
-    """The model itself, and its fp32 graph in onnxruntime; nothing if the model is not at hand."""
+    """Return the baseline, its fp32 graph and the competitors; nothing without the model."""
     spec = bundle.spec
     try:
-        path = spec.source.path
-        source_format(spec.source)  # a model, not just any folder that a bundle names
-        if tree_sha256(path) != bundle.manifest.source_sha256:
-            raise InputFileError(f"{path} is not the model the bundle was built from")
-        source = open_source(spec.source)
+        source = source_of(bundle)
         graph = convert(source, spec).model
         engine = Engine.from_source(source, spec)
     except OcrTrtError as error:
@@ -105,26 +102,26 @@ def _sources(bundle: Bundle, notes: list[str], with_competitors: bool) -> list[S
 
 
 def _competitor_system(competitor: Competitor, baseline: System, notes: list[str]) -> System | None:
-    """Open a competitor and try every batch size; if it cannot run the model, a note says why."""
+    """Open a competitor and try every batch size; if that fails, add a note with the reason."""
     spec, allowed = baseline.engine.spec, baseline.engine.spec.accuracy.max_difference
     runner: Runner | None = None
     try:
         runner = competitor.open()
         difference = _difference(runner, baseline.engine.runner(), spec)
-    except Exception as error:  # every framework has its own
+    except Exception as error:  # every framework has its own classes of errors
         if runner is not None:
             runner.close()
         text = re.sub(r"\[_Xla[^]]*\]", "", " ".join(str(error).split()))  # XLA's settings
         reason = text[:200].rstrip() or type(error).__name__
-        notes.append(f"{spec.name}: {competitor.label} cannot run it: {reason}")
+        notes.append(f"{spec.name}: {competitor.label} cannot run the model: {reason}")
         return None
     is_other = difference > allowed
     label = f"{runner.label}, other numbers" if is_other else runner.label
-    than = f", an fp32 engine may by {allowed:g}" if is_other else ""
+    than = f"; an fp32 engine may differ by {allowed:g}" if is_other else ""
     return System(
         engine=Engine(label=label, spec=spec, open_runner=partial(_as_it_is, runner)),
         kind="competitor",
-        note=f"its output differs from the model's by {difference:.1e} at most{than}",
+        note=f"its output differs from the model's by at most {difference:.1e}{than}",
         difference=difference,
     )
 
@@ -134,10 +131,10 @@ def _as_it_is(runner: Runner, width: int) -> Runner:
 
 
 def _difference(runner: Runner, baseline: Runner, spec: DetectorSpec | RecognizerSpec) -> float:
-    """The largest difference of two runners' outputs, on the same noise at all batch sizes.
+    """Return the largest difference of two runners' outputs, on the same noise at all batch sizes.
 
     Raises:
-        ValueError: they cannot be compared.
+        ValueError: the outputs have different shapes, or are not finite.
     """
     largest = 0.0
     for batch in timed_batches(spec):
@@ -145,11 +142,11 @@ def _difference(runner: Runner, baseline: Runner, spec: DetectorSpec | Recognize
         own, expected = runner.run(noise), baseline.run(noise)
         if own.shape != expected.shape:
             raise ValueError(
-                f"it gives {list(own.shape)} at batch {batch}, the model {list(expected.shape)}"
+                f"its output is {list(own.shape)} at batch {batch}, expected {list(expected.shape)}"
             )
         difference = float(np.abs(own - expected).max())
         if not np.isfinite(difference):
-            raise ValueError(f"its output or the model's at batch {batch} is not finite")
+            raise ValueError(f"its output or the model's is not finite at batch {batch}")
         largest = max(largest, difference)
     return largest
 
@@ -159,13 +156,13 @@ def _engine_systems(bundles: Sequence[Bundle]) -> list[System]:
 
 
 def labels_of(bundles: Sequence[Bundle]) -> list[str]:
-    """Name the bundles of one model; those that would be called alike get their folder's path."""
+    """Return a label for each bundle of one model; equal labels get the path of the folder."""
     counts = Counter(bundle.label for bundle in bundles)
     return [b.label if counts[b.label] == 1 else f"{b.label} ({b.folder})" for b in bundles]
 
 
 def engine_system(bundle: Bundle, label: str) -> System:
-    """Return a bundle opened, or its quantized graph in onnxruntime where its target cannot run."""
+    """Open a bundle, or its quantized graph in onnxruntime if its target cannot run here."""
     target = backend(bundle.manifest.target)
     availability = target.availability()
     is_known = bundle.manifest.precision in (*target.precisions, "best")

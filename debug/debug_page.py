@@ -1,8 +1,8 @@
-"""What ``ocr-trt debug`` found as data and as a page that people look at."""
+"""Write the results of ``ocr-trt debug`` as JSON and as an HTML page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _FULL = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One step of the chart. Widths in percent; ``own`` and ``accumulated`` as texts in dB."""
+    """One step of the chart: bar widths in percent, and dB as text."""
 
     row: StepRow
     is_culprit: bool
@@ -37,13 +37,13 @@ def _short(value: float | None) -> str:
     return "exact" if value is None else db_text(value).removesuffix(" dB")
 
 
-def bars(report: DebugReport) -> Iterable[Bar]:
-    """Return the rows of the chart, in the order of the graph."""
+def bars(report: DebugReport) -> Iterator[Bar]:
+    """Yield one bar per step, in the order of the graph."""
     culprit = report.culprit.step.name if report.culprit else None
     for row in report.steps:
         shares = [
             f"{100 * share:.2g} % {word}"
-            for share, word in ((row.clipped, "clipped"), (row.bad, "overflow"))
+            for share, word in ((row.clipped, "clipped"), (row.bad, "overflowed"))
             if share
         ]
         yield Bar(
@@ -59,7 +59,7 @@ def bars(report: DebugReport) -> Iterable[Bar]:
 
 
 def debug_page(report: DebugReport) -> str:
-    """Return the page; one file, nothing from elsewhere."""
+    """Return the page, which needs no other file."""
     shows_target = report.verdict == "target" and any(r.target is not None for r in report.steps)
     return render(
         "page.html.jinja",

@@ -1,14 +1,14 @@
-"""Which step of a quantized graph is to blame, and for what.
+"""Find the step of a quantized graph that causes an error, and the kind of the error.
 
-A step's `own` noise is what it makes of exactly what the reference gives it: rounding of its inputs
-and weights, nothing of what came before. The first step, in the order of the graph, that alone
-loses more than a hundredth of its signal (20 dB) is the culprit. Steps of sound int8 graphs keep 27
-dB or more. If there is none, noise has added up, and the step with most of its own is named as what
-it is.
+The `own` noise of a step is what it adds when it reads the exact tensors of the reference: the
+rounding of its inputs and weights, without the noise of earlier steps. The culprit is the first
+step, in the order of the graph, whose own noise is more than a hundredth of its signal (20 dB).
+Steps of sound int8 graphs keep 27 dB or more. If no step is that bad, the noise of many steps has
+added up; then the step with the most own noise is reported, and `stands_out` is false.
 
-A target that computes another thing than its graph says has no own noise that could be measured: an
-engine is not run step by step. There the first tensor is named that is far from the graph's own
-(15 dB), and far further (10 dB) than all that it is made of.
+An engine is not run step by step, so the own noise of a target cannot be measured. Its culprit is
+the first tensor that is below 15 dB against the same tensor of the graph, and at least 10 dB worse
+than each tensor it is computed from.
 """
 
 from __future__ import annotations
@@ -17,33 +17,34 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from ..common.frozen_model import FrozenModel
 from .steps import GraphStep
 from .tracing import TensorNoise
 
 SAME = 90.0
-"""dB from which a difference is nothing but float32 rounding."""
+"""dB from which a difference is only float32 rounding."""
 _LOUD = 20.0
+"""dB of own noise below which a step is the culprit."""
 _LOUD_TARGET, _JUMP = 15.0, 10.0
+"""The same for a tensor of a target: its dB, and the drop from its inputs."""
 _LOWEST = -99.0
+"""dB that stand for infinite noise."""
 _CLIPPED = 1e-3
-"""Share of values beyond an int8 range that says it is too small."""
+"""Share of values beyond an int8 range from which the range is too small."""
 _NEAR = 6.0
-"""dB: what is no further from a step's noise than this explains it."""
+"""dB: the noise of a part explains that of its step if it is at most this much quieter."""
 
 Cause = Literal["overflow", "clipped", "coarse", "weights", "op", "target"]
 
 
-class StepRow(BaseModel):
-    """One step. In dB of signal to noise; None: no noise at all, or not known.
+class StepRow(FrozenModel):
+    """One step. Signal to noise is in dB; None: no noise, or not known.
 
-    ``own``: of what the step itself adds; ``accumulated``: with all before it; ``target``: of what
-    the target computes against its graph. ``clipped`` and ``bad``: shares, 0..1, of values beyond
-    the int8 range of its inputs, and of results that are no numbers any more.
+    ``own``: the noise that the step adds; ``accumulated``: with that of all earlier steps;
+    ``inputs`` and ``weights``: of rounding its inputs and its weights; ``target``: the target
+    against its graph. ``clipped`` and ``bad`` are shares, 0..1, of input values beyond the int8
+    range, and of results that are infinite or NaN.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     op: str
@@ -57,10 +58,11 @@ class StepRow(BaseModel):
     bad: float = 0.0
 
 
-class Culprit(BaseModel):
-    """The step to blame. ``stands_out``: whether it alone loses much, or only most of all."""
+class Culprit(FrozenModel):
+    """The step that causes the error.
 
-    model_config = ConfigDict(frozen=True)
+    ``stands_out``: whether its own noise is above the limit; if not, it is only the largest.
+    """
 
     step: StepRow
     cause: Cause
@@ -68,7 +70,7 @@ class Culprit(BaseModel):
 
 
 def decibels(signal: float, noise: float) -> float | None:
-    """Return signal to noise in dB, -99 at least; None without noise."""
+    """Return signal to noise in dB, at least -99; None without noise."""
     if noise == 0:
         return None
     if not math.isfinite(noise) or not signal > 0:
@@ -79,7 +81,10 @@ def decibels(signal: float, noise: float) -> float | None:
 def step_rows(
     steps: Sequence[GraphStep], measured: TensorNoise, target: Mapping[str, float | None]
 ) -> tuple[StepRow, ...]:
-    """Return a row for each float tensor that was measured; ``target``: dB by name."""
+    """Return a row for each float tensor that was measured.
+
+    ``target``: dB of the target against its graph, by the name of the tensor.
+    """
     rows = []
     for step in steps:
         power = measured.tensors.get(step.name)
@@ -105,7 +110,7 @@ def step_rows(
 
 
 def culprit_of(rows: Sequence[StepRow]) -> Culprit | None:
-    """Return the step that makes the graph differ; None if nothing differs."""
+    """Return the step because of which the graphs differ; None if they are equal."""
     noisy = [(row.own, row) for row in rows if row.own is not None and row.own < SAME]
     if not noisy:
         return None
@@ -115,6 +120,7 @@ def culprit_of(rows: Sequence[StepRow]) -> Culprit | None:
 
 
 def _cause(row: StepRow) -> Cause:
+    """Return the part of a step that explains its noise; "op" if neither rounding does."""
     own = row.own if row.own is not None else SAME
     if row.bad:
         return "overflow"
@@ -128,11 +134,12 @@ def _cause(row: StepRow) -> Cause:
 
 
 def target_culprit(steps: Sequence[GraphStep], rows: Sequence[StepRow]) -> Culprit | None:
-    """Return where a target leaves its graph; None if none of its tensors was seen."""
+    """Return the step from which a target differs from its graph; None if no tensor differs."""
     reads = {step.name: step.reads for step in steps}
     seen = {row.name: SAME if row.target is None else row.target for row in rows}
     drops = []
     for row in rows:
+        # How much worse a tensor is than the worst one it is computed from.
         before = [seen[name] for name in reads[row.name] if name in seen]
         drop = min(before, default=SAME) - seen[row.name]
         if seen[row.name] < _LOUD_TARGET and drop > _JUMP:

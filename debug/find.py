@@ -1,4 +1,4 @@
-"""From a changed word or box back to its cause: samples, tensors, the step to blame, images."""
+"""Find why samples changed: run them through all graphs, compare the tensors, name the step."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from .target_trace import noise_between, target_tensors
 from .tracing import TensorNoise, Tracer
 
 MOST_SAMPLES = 3
-"""The worst ones, which tensors are compared on."""
+"""How many of the worst samples the tensors are compared on."""
 Output = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """A sample, and what all three make of it: (1, ...) each."""
+    """A sample and three outputs for it, each (1, ...)."""
 
     sample: DebugSample
     suspect: Suspect
@@ -44,7 +44,7 @@ class _Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class _Systems:
-    """The bundle as it runs here, its quantized graphs, and what they are compared with."""
+    """The bundle as it runs here, its quantized graphs, and their reference."""
 
     bundle: Bundle
     engine: Engine
@@ -53,14 +53,14 @@ class _Systems:
     pairs: dict[int, GraphPair] = field(default_factory=dict)
 
     def pair(self, width: int) -> GraphPair:
-        """Return both graphs for one width."""
+        """Return both graphs for one input width in pixels."""
         if width not in self.pairs:
             with refused_as(f"{self.bundle.folder}: its graph cannot be compared"):
                 pair = GraphPair(self.reference.graph(width), self.quantized.graph(width))
                 if not pair.steps:
                     raise InputFileError(
-                        f"{self.bundle.folder}: its graph for width {width} has no tensor in "
-                        f"common with the {self.reference.label}; build the bundle again"
+                        f"{self.bundle.folder}: its graph for width {width} shares no tensor "
+                        f"name with the {self.reference.label}; build the bundle again"
                     )
             self.pairs[width] = pair
         return self.pairs[width]
@@ -79,17 +79,19 @@ def debug(
     against: Bundle | None = None,
     sample: str | None = None,
 ) -> DebugReport:
-    """Find what in a bundle changed its worst samples.
+    """Find the layer that changed the worst samples of a bundle.
 
     Args:
-        bundle: the bundle.
-        dataset: samples, with labels or without.
-        reporter: told of the steps.
-        against: another bundle of the same model; the model's float graph if there is none.
-        sample: the name of one file, or of one word in it, to look at; the worst ones without it.
+        bundle: the bundle to examine.
+        dataset: samples, with or without labels.
+        reporter: shows the progress.
+        against: another bundle of the same model as the reference; by default the model's float
+            graph.
+        sample: the name of a file, or of one word in it; by default the worst samples are examined.
 
     Raises:
-        InputFileError: no such sample, an image or graph is damaged, another model's bundle.
+        InputFileError: there is no such sample, an image or a graph is damaged, or ``against`` is
+            a bundle of another model.
     """
     chosen, names = chosen_samples(dataset, bundle.spec, sample)
     systems = _systems(bundle, against, reporter)
@@ -134,7 +136,11 @@ def _systems(bundle: Bundle, against: Bundle | None, reporter: Reporter) -> _Sys
 
 @dataclass(frozen=True, kw_only=True)
 class _Judgement:
-    """What the tensors say. ``fixed``: outputs with the culprit repaired, one for each sample."""
+    """The result of the comparison.
+
+    ``graph`` and ``target``: dB of the quantized graph against the reference, and of the target
+    against the quantized graph. ``fixed``: outputs with the culprit repaired, one per sample.
+    """
 
     verdict: Verdict
     graph: float | None
@@ -146,6 +152,7 @@ class _Judgement:
 
 
 def _judge(systems: _Systems, seen: Sequence[_Seen], reporter: Reporter) -> _Judgement:
+    # Each is (signal, noise), summed over the samples.
     graph = np.sum([noise_between(each.reference, each.quantized) for each in seen], 0)
     target = np.sum([noise_between(each.quantized, each.engine) for each in seen], 0)
     whole = sum(noise_between(each.reference, each.engine)[1] for each in seen)
@@ -153,12 +160,14 @@ def _judge(systems: _Systems, seen: Sequence[_Seen], reporter: Reporter) -> _Jud
     level = decibels(float(graph[0]), whole)
     verdict: Verdict = "same"
     if level is not None and level < SAME:
-        verdict = "target" if not target[1] <= graph[1] else "graph"
+        verdict = "target" if not target[1] <= graph[1] else "graph"  # also if it is NaN
     first, inside, notes = seen[0], dict[str, float | None](), list[str]()
     if not systems.can_run:
-        notes.append(f"{systems.bundle.manifest.target} does not run here: only graphs compared")
+        notes.append(
+            f"{systems.bundle.manifest.target} cannot run here: only the graphs were compared"
+        )
     if verdict == "target":
-        with reporter.step(f"look inside {systems.bundle.manifest.target}"):
+        with reporter.step(f"read inner tensors of {systems.bundle.manifest.target}"):
             pair, feed = systems.pair(first.sample.prepared.width), first.sample.prepared.tensor
             inside, note = target_tensors(
                 systems.bundle, pair, first.sample.prepared.width, feed, first.engine
@@ -184,7 +193,7 @@ def _rows(
     inside: dict[str, float | None],
     reporter: Reporter,
 ) -> tuple[StepRow, ...]:
-    """Measure all steps on all samples: one width at a time, one sample after the other."""
+    """Measure all steps on all samples, one width after another: each width has its own graph."""
     total: TensorNoise | None = None
     with reporter.step("compare tensor by tensor", len(seen)) as advance:
         done = 0
@@ -205,7 +214,7 @@ def _rows(
 
 
 def _fixed(systems: _Systems, seen: Sequence[_Seen], culprit: Culprit) -> tuple[Output, ...]:
-    """Run the quantized graph with the culprit replaced by the reference; () if it cannot be."""
+    """Run the quantized graph with the culprit repaired; () if it cannot be repaired."""
     outputs = []
     for each in seen:
         pair = systems.pair(each.sample.prepared.width)

@@ -1,4 +1,4 @@
-"""What ``ocr-trt debug`` found, as data, and in words."""
+"""The results of ``ocr-trt debug`` as data and as sentences."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from ..common.frozen_model import FrozenModel
 from .divergence import Culprit, StepRow
 
 Verdict = Literal["same", "graph", "target"]
-"""Nothing differs; the quantized graph itself loses; the target computes something else than it."""
+"""Nothing differs; the quantized graph loses accuracy; the target does not compute its graph."""
+
+
+_SOUND_WEIGHTS = 25.0
+"""dB from which weights are those of the model, rounded: int8 and 7-bit weights reach 34 dB."""
 
 
 class SampleRow(FrozenModel):
-    """One sample, and what became of it; ``repaired``: with the culprit done as the reference does.
+    """One sample and the results for it, as text.
 
-    ``lost``: hmean (0..1) or characters against the baseline. ``image``: markup for the page.
+    ``lost``: hmean (0..1) or characters lost against the baseline. ``repaired``: the result if the
+    reference's ops replace the culprit. ``image``: HTML for the page.
     """
 
     name: str
@@ -30,8 +35,10 @@ class SampleRow(FrozenModel):
 
 
 class DebugReport(FrozenModel):
-    """The whole report. ``graph``, ``target``: dB at the output, of the quantized graph against the
-    reference and of the target against the quantized graph; None: equal.
+    """The whole report.
+
+    ``graph`` and ``target``: dB at the output, of the quantized graph against the reference, and of
+    the target against the quantized graph; None: equal.
     """
 
     schema_version: Literal[1] = 1
@@ -47,11 +54,11 @@ class DebugReport(FrozenModel):
     graph: float | None
     target: float | None
     target_ran: bool = True
-    """Whether the target itself runs here; if not, its quantized graph stands for it."""
+    """Whether the target runs here; if not, its quantized graph ran in onnxruntime instead."""
     repaired: float | None = None
-    """dB at the output of the first sample, with the culprit done as the reference does."""
+    """dB at the output for the first sample if the reference's ops replace the culprit."""
     first: float | None = None
-    """The same of the quantized graph as it is."""
+    """The same without the repair."""
     culprit: Culprit | None = None
     steps: tuple[StepRow, ...] = ()
     samples: tuple[SampleRow, ...] = ()
@@ -59,116 +66,119 @@ class DebugReport(FrozenModel):
 
     @property
     def lines(self) -> list[str]:
-        """What was found and what to do next, in a few lines."""
-        return [*_found(self), *_blamed(self), *(f"Next: {text}" for text in advice(self))]
+        """The results and the next steps, in a few lines."""
+        return [
+            *_result_lines(self),
+            *_culprit_lines(self),
+            *(f"Next: {text}" for text in advice(self)),
+        ]
 
 
 def db_text(value: float | None) -> str:
-    """Return decibels as people read them."""
+    """Return decibels as text."""
     if value is None:
         return "no difference"
-    return "nothing left" if value <= -99 else f"{value:.1f} dB"
+    return "no signal left" if value <= -99 else f"{value:.1f} dB"
 
 
-def _found(report: DebugReport) -> Iterator[str]:
+def _result_lines(report: DebugReport) -> Iterator[str]:
     title = f"{report.name} {report.target_name} {report.precision} against {report.reference}"
     if not report.worse:
         yield f"{title}: none of {report.looked_at} samples got worse"
     else:
         worst = report.samples[0].name
-        yield f"{title}: {report.worse} of {report.looked_at} samples got worse, {worst} most"
+        yield (
+            f"{title}: {report.worse} of {report.looked_at} samples got worse, most of all {worst}"
+        )
     for sample in report.samples[:1]:
         if sample.baseline != sample.engine:
             yield f"  {sample.name}: {sample.baseline} before, {sample.engine} now"
     if report.verdict == "same":
-        yield "No difference: the outputs are equal but for float32 rounding."
+        yield "No difference: the outputs are equal except for float32 rounding."
     elif report.verdict == "target":
         yield (
-            f"Kernel fault: the quantized graph is right ({db_text(report.graph)}), but "
-            f"{report.target_name} computes something else from it ({db_text(report.target)})."
+            f"Kernel fault: the quantized graph is correct ({db_text(report.graph)}), but "
+            f"{report.target_name} does not compute what the graph states "
+            f"({db_text(report.target)})."
         )
     else:
-        told = f"{report.target_name} computes what it says ({db_text(report.target)})"
+        target = f"{report.target_name} computes what the graph states ({db_text(report.target)})"
         if not report.target_ran:
-            told = f"{report.target_name} itself cannot run here"
+            target = f"{report.target_name} cannot run here"
         yield (
-            f"The quantized graph itself loses: {db_text(report.graph)} are left at its output; "
-            f"{told}."
+            "The quantized graph loses accuracy: signal to noise at its output is "
+            f"{db_text(report.graph)}. {target}."
         )
 
 
-def _blamed(report: DebugReport) -> Iterator[str]:
+def _culprit_lines(report: DebugReport) -> Iterator[str]:
     if report.culprit is None:
         return
     culprit, step = report.culprit, report.culprit.step
     where = f", {_place(step)}" if step.layer else ""
-    word = "First" if culprit.stands_out else "No step stands out; the most"
     if culprit.cause == "target":
-        word = "First" if culprit.stands_out else "No tensor stands out; the largest drop"
+        word = "First" if culprit.stands_out else "No tensor stands out; the largest drop is at"
         yield (
             f"{word}: {step.op} {step.name}{where}: {db_text(step.target)} "
-            "against its own graph, from here on."
+            "against the quantized graph, from this tensor on."
         )
         return
-    yield f"{word}: {step.op} {step.name}{where}: {db_text(step.own)} of its own. {why(culprit)}"
+    word = "First" if culprit.stands_out else "No step stands out; the most noise comes from"
+    yield f"{word}: {step.op} {step.name}{where}: {db_text(step.own)} alone. {why(culprit)}"
     if report.repaired is not None or report.first is not None:
         change = f"{db_text(report.first)} -> {db_text(report.repaired)}"
         sample = report.samples[0]
-        reads = f"; {sample.name} gives {sample.repaired}" if sample.repaired else ""
-        yield f"With this step alone as in the {report.reference}: {change} at the output{reads}."
+        reads = f"; the result for {sample.name} is {sample.repaired}" if sample.repaired else ""
+        yield f"With only this step as in the {report.reference}: {change} at the output{reads}."
 
 
 def _place(step: StepRow) -> str:
     is_near = step.layer.startswith(("before ", "behind "))
     if not is_near and step.layer == step.name:
-        return "TensorFlow's own name"
+        return "a TensorFlow name"
     return f"TensorFlow: {step.layer}"
 
 
 def why(culprit: Culprit) -> str:
-    """Say what is wrong with a step."""
+    """Return what is wrong with a step."""
     step = culprit.step
     if not culprit.stands_out:
-        part = {"weights": "weights", "op": "own sums"}.get(culprit.cause, "input")
-        return f"Most of that is the rounding of its {part}."
+        part = {"weights": "weights", "op": "sums"}.get(culprit.cause, "input")
+        return f"Most of this noise comes from rounding its {part}."
     reasons = {
         "overflow": f"{100 * step.bad:.2g} % of its values overflow in 16 bits.",
-        "clipped": f"{100 * step.clipped:.2g} % of its input lie beyond the int8 range, and are "
-        f"clipped ({db_text(step.inputs)}).",
-        "coarse": f"Its input is rounded to steps too coarse for it ({db_text(step.inputs)}).",
-        "weights": f"Its weights are not those of the model ({db_text(step.weights)}).",
-        "op": "It computes something else than the model's op.",
+        "clipped": f"{100 * step.clipped:.2g} % of its input values are beyond the int8 range and "
+        f"are clipped ({db_text(step.inputs)}).",
+        "coarse": f"The int8 steps of its input are too coarse ({db_text(step.inputs)}).",
+        "weights": f"Its weights differ from those of the model ({db_text(step.weights)}).",
+        "op": "It does not compute what the model's op computes.",
         "target": "",
     }
     return reasons[culprit.cause]
 
 
 def advice(report: DebugReport) -> list[str]:
-    """Return what to do next."""
+    """Return what a user can do next."""
     if report.culprit is None:
         return []
     if not report.worse and not report.culprit.stands_out:
-        return ["nothing: no sample got worse, and no step loses more than int8 or fp16 must"]
+        return ["nothing: no sample got worse, and every step loses only what int8 or fp16 costs"]
     cause, spec = report.culprit.cause, f"{report.bundle}/spec.yaml"
     build = f"ocr-trt build {spec}"
-    search = f"{build} --precision best gives layers back to float, as few as the budget takes"
+    search = f"{build} --precision best keeps as many layers in float as the budget requires"
     step = report.culprit.step
     is_foreign = step.weights is not None and step.weights < _SOUND_WEIGHTS
-    told = {
-        "overflow": [f"{build} --calibration DIR, with images like this one: what they show "
-                     "beyond 512 stays in fp32", f"or {build} --precision bf16"],
+    steps = {
+        "overflow": [f"{build} --calibration DIR, with images like this one: tensors that exceed "
+                     "512 on them keep fp32", f"or {build} --precision bf16"],
         "clipped": [f"{build} --calibration DIR, with images like this one, or --method minmax",
                     search],
-        "coarse": [f"{build} --method percentile, or --correction equalize: its range is too wide",
+        "coarse": [f"{build} --method percentile, or --correction equalize: the range is too wide",
                    search],
-        "weights": [f"{build} again: the weights in the bundle were changed"] if is_foreign else
+        "weights": [f"{build}: the weights in the bundle were changed"] if is_foreign else
                    [f"{build} --correction equalize", search],
-        "op": [f"ocr-trt inspect {spec} --verify, and report the page of --output"],
-        "target": [f"build for another target (--target onnxruntime) to have it right today; "
-                   f"report the page of --output with {report.target_name}'s version"],
+        "op": [f"ocr-trt inspect {spec} --verify, and report the page that --output writes"],
+        "target": [f"build for another target (--target onnxruntime) for correct results; report "
+                   f"the page that --output writes, with the version of {report.target_name}"],
     }  # fmt: skip
-    return told[cause]
-
-
-_SOUND_WEIGHTS = 25.0
-"""dB; int8 weights with a scale per channel have 34 and more, those of 7 bits too."""
+    return steps[cause]

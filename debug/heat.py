@@ -1,4 +1,4 @@
-"""Where in a sample an engine's output is off: a strip over a line, a map over an image."""
+"""Draw where an engine's output differs from the baseline's: on a text line or on an image."""
 
 from __future__ import annotations
 
@@ -19,22 +19,26 @@ from ..spec import DetectorSpec, RecognizerSpec
 
 Output = npt.NDArray[np.float32]
 _RED, _GREEN = (214, 39, 40), (44, 160, 44)
-_SCALE, _ROW, _STRIP = 2.5, 15, 12
+_SCALE = 2.5
+"""Page pixels per input pixel of a line."""
+_ROW, _STRIP = 15, 12
+"""Page pixels: the height of a row of letters, and of the strip of errors."""
 _SHOWN_WIDTH = 720
+"""Page pixels: the width of an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Boxes:
-    """What two engines found in an image: quads (K, 4, 2) in its own pixels."""
+    """The boxes of two engines in an image: quads (K, 4, 2), as (x, y) in image pixels."""
 
     engine: Quads
     baseline: Quads
 
 
 def step_errors(engine: Output, baseline: Output, spec: RecognizerSpec) -> npt.NDArray[np.float32]:
-    """Return KL(baseline || engine) of the classes for each time step, (T,), in nats.
+    """Return KL(baseline || engine) over the classes of each time step, (T,), in nats.
 
-    Outputs are (1, T, C).
+    Both outputs are (1, T, C).
     """
     known = spec.output.kind == "probabilities"
     p, q = (
@@ -46,7 +50,8 @@ def step_errors(engine: Output, baseline: Output, spec: RecognizerSpec) -> npt.N
 
 
 def _letters(output: Output, spec: RecognizerSpec) -> list[str]:
-    """Return the best class of each time step; "" is the blank, and what repeats."""
+    """Return the best class of each time step; "" for the blank and for repeated classes."""
+    # (1, T, C) -> (T,): the blank is a class between or behind those of the charset.
     letters = [*spec.charset[: spec.blank], "", *spec.charset[spec.blank :]]
     best = output[0].argmax(-1)
     return [
@@ -56,9 +61,10 @@ def _letters(output: Output, spec: RecognizerSpec) -> list[str]:
 
 
 def line_strip(line: Image, engine: Output, baseline: Output, spec: RecognizerSpec) -> str:
-    """Draw a text line (h, w, 3) as SVG: baseline's letters, error, the line, engine's letters.
+    """Draw a text line (h, w, 3) as SVG.
 
-    Outputs are (1, T, C), both of the line at the same input width.
+    From top to bottom: the baseline's letters, the error of each time step, the line, the engine's
+    letters. Both outputs are (1, T, C), for the line at the same input width.
     """
     height, width, steps = spec.input.height, bucket_of(line, spec), engine.shape[1]
     fitted = fit_line(line, height, width, spec.input.pad)
@@ -71,7 +77,7 @@ def line_strip(line: Image, engine: Output, baseline: Output, spec: RecognizerSp
                 x = (step + 0.5) * cell
                 parts.append(f'<text x="{x:.1f}" y="{y:.1f}">{escape(letter)}</text>')
     for step, error in enumerate(step_errors(engine, baseline, spec)):
-        strength = 1 - np.exp(-float(error))
+        strength = 1 - np.exp(-float(error))  # 0 if equal, towards 1 for large errors
         parts.append(
             f'<rect x="{step * cell:.1f}" y="{_ROW}" width="{cell:.1f}" height="{_STRIP}" '
             f'fill-opacity="{strength:.2f}"><title>step {step}: {error:.3f} nats</title></rect>'
@@ -87,20 +93,22 @@ def line_strip(line: Image, engine: Output, baseline: Output, spec: RecognizerSp
 def difference_map(
     image: Image, engine: Output, baseline: Output, spec: DetectorSpec, boxes: Boxes
 ) -> str:
-    """Draw how far two probability maps differ over the image, as an <img>.
+    """Draw the difference of two probability maps over the image, as an <img>.
 
-    Outputs are (1, C, h, w) or (1, h, w). Red: the maps differ. Boxes: the baseline's are green,
-    the engine's red.
+    Both outputs are (1, C, h, w) or (1, h, w). Red: the maps differ. The baseline's boxes are
+    green, and the engine's are red.
     """
     one, two = (np.nan_to_num(probability_map(each, spec.output)[0]) for each in (engine, baseline))
     _, scales = letterbox(image, spec.input.height, spec.input.width, spec.input.pad)
     size = (spec.input.width, spec.input.height)
     off = cv2.resize(np.abs(one - two), size, interpolation=cv2.INTER_LINEAR)
     rows, columns = image.shape[:2]
+    # (height, width) of the input -> the part that the image covers, without the padding.
     off = off[: max(1, round(rows * scales[1])), : max(1, round(columns * scales[0]))]
     factor = _SHOWN_WIDTH / columns
     shown = (_SHOWN_WIDTH, max(1, round(rows * factor)))
     pale = cv2.resize(image, shown, interpolation=cv2.INTER_AREA).astype(np.float32)
+    # Pale gray, so that the colors stand out.
     pale = 255 - 0.6 * (255 - pale.mean(-1, keepdims=True).repeat(3, -1))
     weight = np.clip(cv2.resize(off, shown, interpolation=cv2.INTER_LINEAR), 0, 1)[..., None]
     drawn = (pale * (1 - weight) + np.array(_RED, np.float32) * weight).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The reference of a bundle's quantized graphs: the model's float graphs, or another bundle's."""
+"""The graphs that a bundle is compared with: the model's float graphs, or another bundle's."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ..calibration.emulate import emulated
 from ..common.onnx_files import read_onnx
 from ..common.progress import Reporter
 from ..convert.pipeline import convert
-from ..convert.sources import Source, open_source, source_format
+from ..convert.sources import Source
 from ..engines.base import Batch, Runner
-from ..engines.bundle import Bundle, tree_sha256
+from ..engines.bundle import Bundle
+from ..engines.bundle_source import source_of
 from ..engines.engine import Engine
 from ..engines.onnxruntime.backend import runner_from_model
 from ..errors import InputFileError, OcrTrtError
@@ -25,9 +26,9 @@ GraphOf = Callable[[int], onnx.ModelProto]
 
 
 class Graphs:
-    """The graphs of a model, one for each width, made when they are first needed.
+    """The graphs of a model, one per width, built when they are first needed.
 
-    ``label``: what they are; ``note``: what cannot be seen against them.
+    ``label``: what they are. ``note``: which differences a comparison with them cannot show.
     """
 
     def __init__(self, label: str, make: GraphOf, note: str = "") -> None:
@@ -41,7 +42,7 @@ class Graphs:
         return self._made[width]
 
     def engine(self, spec: DetectorSpec | RecognizerSpec) -> Engine:
-        """Return them in onnxruntime as an engine, 16 bits emulated."""
+        """Return an engine that runs the graphs in onnxruntime, with 16-bit types emulated."""
 
         def open_runner(width: int) -> Runner:
             graph, most = self.graph(width), spec.input.max_batch
@@ -53,7 +54,7 @@ class Graphs:
 
 
 class _Checked(Runner):
-    """A runner of a graph from a file: what fails in it is the file's fault."""
+    """A runner of a graph from a file: an error while it runs is an error of the file."""
 
     def __init__(self, inner: Runner) -> None:
         super().__init__(label=inner.label, shape=inner.shape, max_batch=inner.max_batch)
@@ -71,16 +72,16 @@ class _Checked(Runner):
 
 @contextmanager
 def refused_as(what: str) -> Iterator[None]:
-    """Let what onnx and onnxruntime say against a bundle's graph be an error of its file.
+    """Turn errors of onnx and onnxruntime about a bundle's graph into errors of its file.
 
     Raises:
-        InputFileError: ``what``, and their reason.
+        InputFileError: ``what``, and the first line of their message.
     """
     try:
         yield
     except OcrTrtError:
         raise
-    except Exception as error:  # neither has a base class of its errors
+    except Exception as error:  # neither library has a base class for its errors
         reason = str(error).strip().splitlines()
         raise InputFileError(f"{what}: {reason[0][:300] if reason else repr(error)}") from error
 
@@ -88,44 +89,39 @@ def refused_as(what: str) -> Iterator[None]:
 def quantized_graphs(bundle: Bundle) -> Graphs:
     """Return the graphs in a bundle.
 
-    Raises (when a graph is needed):
-        InputFileError: it is damaged.
+    Raises:
+        InputFileError: a graph is damaged; raised when that graph is first needed.
     """
     paths = {entry.width: bundle.path(entry.model) for entry in bundle.manifest.engines}
 
     def load(width: int) -> onnx.ModelProto:
-        read_onnx(paths[width])  # says what is wrong with it
+        read_onnx(paths[width])  # raises an error that names the damage
         return onnx.load(paths[width])
 
     return Graphs(f"{bundle.label} in onnxruntime", load)
 
 
 def float_graphs(bundle: Bundle, quantized: Graphs, reporter: Reporter) -> Graphs:
-    """Return the float graphs of a bundle's model: converted again, or dequantized."""
+    """Return the float graphs of a bundle's model.
+
+    They are converted from the model again. If the model is not available, or equalization scaled
+    the tensors of the bundle, its quantized graphs are dequantized instead.
+    """
     try:
-        source = _source(bundle)
+        source = source_of(bundle)
     except OcrTrtError as error:
-        why = f"the model is not at hand ({error})"
+        why = f"the model is not available ({error})"
     else:
         if not _is_equalized(bundle):
             return Graphs("float graph", _converter(source, bundle, reporter))
-        why = "the bundle was built with --correction equalize, so its tensors have other scales"
-    note = f"{why}: compared with the quantized graph without its rounding; weights stay rounded"
+        why = "the bundle was built with --correction equalize, which scales its tensors"
+    note = f"{why}: the reference is the quantized graph without Q/DQ; its weights stay rounded"
     return Graphs("float graph", lambda width: float_graph(quantized.graph(width)), note)
 
 
 def _is_equalized(bundle: Bundle) -> bool:
     calibration = bundle.manifest.calibration
     return calibration is not None and "equalize" in calibration.corrections
-
-
-def _source(bundle: Bundle) -> Source:
-    """Open the model of a bundle, if it is the one it was built from."""
-    source = bundle.spec.source
-    source_format(source)  # a model, not just any folder that a bundle names
-    if tree_sha256(source.path) != bundle.manifest.source_sha256:
-        raise InputFileError(f"{source.path} is not the model the bundle was built from")
-    return open_source(source)
 
 
 def _converter(source: Source, bundle: Bundle, reporter: Reporter) -> GraphOf:
@@ -137,10 +133,10 @@ def _converter(source: Source, bundle: Bundle, reporter: Reporter) -> GraphOf:
 
 
 def check_same_model(bundle: Bundle, other: Bundle) -> None:
-    """Refuse a bundle whose tensors are not those of another.
+    """Check that two bundles have the same model and input, so that their tensors match.
 
     Raises:
-        InputFileError: they are not of the same model, or not of the same input.
+        InputFileError: they have not.
     """
     mine, theirs = bundle.spec, other.spec
     facts = {
@@ -155,6 +151,6 @@ def check_same_model(bundle: Bundle, other: Bundle) -> None:
     if wrong is not None:
         one, two = facts[wrong]
         raise InputFileError(
-            f"{other.folder}: is not of the same model as {bundle.folder}: its {wrong} is {two}, "
-            f"not {one}; give a bundle that was built from the same spec"
+            f"{other.folder}: cannot be compared with {bundle.folder}: its {wrong} is {two}, "
+            f"expected {one}; give a bundle that was built from the same spec"
         )

@@ -1,9 +1,10 @@
-"""A quantized graph with one of its steps done as the reference does it: the proof of a culprit."""
+"""Replace one step of a quantized graph by the reference's ops, to prove that it is the culprit."""
 
 from __future__ import annotations
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes import common
 
 from ..convert.graph import constant, name_of
 from .steps import GraphPair, GraphStep
@@ -13,7 +14,8 @@ from .tracing import merged_graphs, reference_name
 def repaired(pair: GraphPair, step: GraphStep) -> onnx.ModelProto | None:
     """Return the quantized graph, ready to run, with the reference's ops in place of one step.
 
-    They read what the quantized graph computes. None if they read a tensor that it lacks.
+    Those ops read tensors of the quantized graph. Returns None if the step has too many ops to be
+    the lowering of one.
     """
     stands = {each.name: each.value for each in pair.steps}
     nodes = _reference_nodes(pair, step, stands)
@@ -22,12 +24,14 @@ def repaired(pair: GraphPair, step: GraphStep) -> onnx.ModelProto | None:
     entry = pair.quantized_model.graph.input[0].name
     names = {reference_name(name): value for name, value in stands.items() if name != step.name}
     model = merged_graphs(pair)
-    made = {node.output[0]: node for node in model.graph.node}
+    producers = {node.output[0]: node for node in model.graph.node}
     result = reference_name(step.name)
+    # The reference's ops of this step read the quantized graph instead of the reference.
     for node in nodes:
-        copied = made[reference_name(name_of(node.outputs[0]))]
+        copied = producers[reference_name(name_of(node.outputs[0]))]
         for index, name in enumerate(copied.input):
             copied.input[index] = names.get(name, name)
+    # All later ops of the quantized graph read their result.
     for node in model.graph.node:
         is_quantized = not node.output[0].startswith(reference_name(""))
         for index, name in enumerate(node.input):
@@ -43,7 +47,7 @@ def repaired(pair: GraphPair, step: GraphStep) -> onnx.ModelProto | None:
 def _reference_nodes(
     pair: GraphPair, step: GraphStep, stands: dict[str, str]
 ) -> list[ir.Node] | None:
-    """Return the reference's nodes that make a tensor out of tensors which both graphs have."""
+    """Return the reference's nodes that compute a tensor from tensors that both graphs have."""
     value = next(v for n in pair.float_graph for v in n.outputs if v.name == step.name)
     waiting, found = [value], dict[ir.Node, None]()
     while waiting:
@@ -53,16 +57,14 @@ def _reference_nodes(
             continue
         found[node] = None
         waiting += [v for v in node.inputs if v is not None and constant(v) is None]
-        if len(found) > 64:  # a step is an op, or the few that one was lowered to
+        if len(found) > 64:  # a step is one op, or the few ops that one was lowered to
             return None
     return list(found)
 
 
 def _sorted(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Bring nodes into an order in which they can be run, without those that nothing reads."""
+    """Return the model without unused nodes, and with every node behind its inputs."""
     copy = ir.from_proto(model)
-    from onnx_ir.passes import common
-
     common.RemoveUnusedNodesPass()(copy)
     common.TopologicalSortPass()(copy)
     return ir.to_proto(copy)

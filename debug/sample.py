@@ -18,7 +18,7 @@ from .heat import Boxes, difference_map, line_strip
 
 @dataclass(frozen=True, kw_only=True)
 class DebugSample:
-    """One sample: its image (h, w, 3), the input prepared from it, and its label."""
+    """An RGB image (h, w, 3), the model input prepared from it, and its label."""
 
     name: str
     image: Image
@@ -29,7 +29,7 @@ class DebugSample:
 def sample_of(
     result: Result, index: int, spec: DetectorSpec | RecognizerSpec, name: str
 ) -> DebugSample:
-    """Return a sample that a model was run on.
+    """Return the sample at an index of a result.
 
     Raises:
         InputFileError: its image cannot be read.
@@ -45,7 +45,7 @@ def described(output: Output, sample: DebugSample, spec: DetectorSpec | Recogniz
 
 
 def truth_of(sample: DebugSample) -> str:
-    """Return the label in words; "" if there is none."""
+    """Describe the label; "" if there is none."""
     if isinstance(sample.label, CropLabel):
         return repr(sample.label.text) if sample.label.text else ""
     return f"{len(sample.label.quads)} words" if len(sample.label.quads) else ""
@@ -54,7 +54,7 @@ def truth_of(sample: DebugSample) -> str:
 def image_of(
     sample: DebugSample, engine: Output, baseline: Output, spec: DetectorSpec | RecognizerSpec
 ) -> str:
-    """Draw where in a sample two outputs differ, as markup."""
+    """Draw where in a sample two outputs differ, as HTML."""
     if isinstance(spec, RecognizerSpec):
         return line_strip(sample.image, engine, baseline, spec)
     size, scales = sample.image.shape[:2], sample.prepared.scales

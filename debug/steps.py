@@ -1,10 +1,10 @@
-"""Which tensors of two graphs of one model are the same, and what lies between them.
+"""Match the tensors of two graphs of one model, and split the quantized graph into steps.
 
-A step is what a quantized graph does from tensors that both graphs have to the next one: an op with
-the rounding of its inputs and weights, or the several ops that one was lowered to. Tensors are the
-same if they have the same name, which they keep through typing. What typing itself put there (Q/DQ,
-Casts) is no tensor of the model, and a sum with a mask in front of a Softmax may be clipped by it:
-both belong to the step of what reads them.
+Tensors match by name, because quantization keeps the names of the model's tensors. A step is the
+part of the quantized graph between tensors that both graphs have: one op with the rounding of its
+inputs and weights, or the ops that one op was lowered to. Two kinds of tensors are not matched, so
+they belong to the step that reads them: those that quantization added (Q/DQ, Casts), and the sum
+with a mask in front of a Softmax, which quantization may clip.
 """
 
 from __future__ import annotations
@@ -24,17 +24,24 @@ from ..calibration.dequantize import dequantized
 from ..calibration.emulate import emulated
 from ..convert.graph import constant, consumers, name_of
 
-_TYPING = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast"})
+_ADDED = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast"})
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphStep:
-    """How a quantized graph makes a tensor that both graphs have.
+    """How a quantized graph computes a tensor that both graphs have.
 
-    ``value``: what it is called in the graph that is run, where fp16 is emulated. ``reads``: the
-    tensors it is made of, the image among them. ``rounded``: those results of QuantizeLinear that
-    lie on the way. ``layer``: where that is in the TensorFlow model.
+    Attributes:
+        name: the tensor's name in both graphs.
+        value: its name in the graph that runs, where fp16 is emulated.
+        op_type: the op of the reference that computes it.
+        layer: where it is in the TensorFlow model.
+        is_float: whether it can be compared; integers cannot.
+        reads: the matched tensors it is computed from, and the image if it is read.
+        rounded: the results of QuantizeLinear inside the step.
+        weight_noise: power of the rounding error of its weights, relative to the power of the
+            weights; None if it has no weights.
     """
 
     name: str
@@ -45,24 +52,23 @@ class GraphStep:
     reads: tuple[str, ...]
     rounded: tuple[str, ...]
     weight_noise: float | None
-    """Power of what rounding took from its weights, over theirs; None where there are none."""
 
 
 class GraphPair:
-    """A reference and a quantized graph of the same model, and the steps from tensor to tensor.
+    """A reference and a quantized graph of the same model, and the steps between their tensors.
 
-    ``float_model`` and ``quantized_model`` are the two graphs as they run: functions inlined,
-    16-bit types emulated.
+    ``float_model`` and ``quantized_model`` are the graphs as they run: functions are inlined, and
+    16-bit types are emulated in fp32.
     """
 
     def __init__(self, reference: onnx.ModelProto, quantized: onnx.ModelProto) -> None:
         self._ops = {name: node.op_type for node in reference.graph.node for name in node.output}
         self.float_model, self.quantized_model = _as_run(reference), _as_run(quantized)
-        self._names = self._ops.keys() & _made(quantized)
+        self._names = self._ops.keys() & _computed(quantized)
 
     @cached_property
     def float_graph(self) -> ir.Graph:
-        """The reference."""
+        """The reference graph."""
         return ir.from_proto(self.float_model).graph
 
     @cached_property
@@ -80,14 +86,18 @@ class GraphPair:
             for value in node.outputs
             if value.name in self._names and _is_same(originals[name_of(value)], value)
         }
+        # By the value that the next step reads: it is behind the Casts if fp16 is emulated.
         ends = {_rounded_to_half(value): value for value in pairs}
         return tuple(
             _step(value, pairs[value], self._ops[name_of(value)], ends) for value in ends.values()
         )
 
 
-def _made(model: onnx.ModelProto) -> set[str]:
-    """Return what a graph computes; what is inside functions has no names of its own."""
+def _computed(model: onnx.ModelProto) -> set[str]:
+    """Return the tensors that a graph computes, without those inside functions.
+
+    Names inside a function are local to it, so they could match unrelated tensors.
+    """
     return {name for node in model.graph.node for name in node.output if name}
 
 
@@ -99,12 +109,13 @@ def _as_run(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _is_same(original: ir.Value, value: ir.Value) -> bool:
-    """Whether two tensors of one name can be compared."""
+    """Whether two tensors with the same name can be compared."""
     node = original.producer()
     if value.is_graph_output() and original.is_graph_output():
         return True
-    if node is None or node.op_type in _TYPING:
+    if node is None or node.op_type in _ADDED:
         return False
+    # The sum with an attention mask: for fp16, autocast clips the mask to -2**15.
     if node.op_type in ("Add", "Where") and [u.op_type for u in consumers(original)] == ["Softmax"]:
         return False
     shapes = [None if v.shape is None else [str(d) for d in v.shape] for v in (original, value)]
@@ -112,7 +123,7 @@ def _is_same(original: ir.Value, value: ir.Value) -> bool:
 
 
 def _rounded_to_half(value: ir.Value) -> ir.Value:
-    """Return what is left of a value that is held in 16 bits: the Casts behind it round it."""
+    """Return the value after the Casts to 16 bits and back that emulate its type, or itself."""
     readers = consumers(value)
     if len(readers) != 1 or not _casts_to(readers[0], *_HALVES):
         return value
@@ -130,7 +141,7 @@ def _casts_to(node: ir.Node, *types: int) -> bool:
 def _step(
     value: ir.Value, original: ir.Value, op_type: str, ends: dict[ir.Value, ir.Value]
 ) -> GraphStep:
-    maker, source, end = _made_by(value), original.producer(), _rounded_to_half(value)
+    op, source, end = _op_of(value), original.producer(), _rounded_to_half(value)
     assert source is not None
     reads, rounded = dict[str, None](), dict[str, None]()
     for node in _nodes_behind(end, ends):
@@ -147,12 +158,12 @@ def _step(
         is_float=original.dtype in (None, ir.DataType.FLOAT),
         reads=tuple(reads),
         rounded=tuple(rounded),
-        weight_noise=_weight_noise(maker, source),
+        weight_noise=_weight_noise(op, source),
     )
 
 
 def _nodes_behind(end: ir.Value, ends: dict[ir.Value, ir.Value]) -> Iterator[ir.Node]:
-    """Yield the nodes that make a value out of tensors that are compared themselves."""
+    """Yield the nodes that compute a value from matched tensors, from the value backwards."""
     waiting, seen = [end], set[ir.Node]()
     while waiting:
         value = waiting.pop()
@@ -164,8 +175,8 @@ def _nodes_behind(end: ir.Value, ends: dict[ir.Value, ir.Value]) -> Iterator[ir.
         waiting += [each for each in node.inputs if each is not None]
 
 
-def _made_by(value: ir.Value) -> ir.Node:
-    """Return the op that makes a value, before Casts."""
+def _op_of(value: ir.Value) -> ir.Node:
+    """Return the op that computes a value; Casts behind the op are skipped."""
     node = value.producer()
     assert node is not None
     while node.op_type == "Cast" and node.inputs[0] is not None:
@@ -176,8 +187,8 @@ def _made_by(value: ir.Value) -> ir.Node:
     return node
 
 
-def _held(value: ir.Value | None) -> npt.NDArray | None:
-    """Return a weight as the op sees it."""
+def _weight(value: ir.Value | None) -> npt.NDArray | None:
+    """Return a weight as the op sees it, dequantized; None if the value is not a constant."""
     array = constant(value)
     node = value.producer() if value is not None else None
     if array is None and node is not None and node.op_type == "DequantizeLinear":
@@ -185,31 +196,33 @@ def _held(value: ir.Value | None) -> npt.NDArray | None:
     return array
 
 
-def _weight_noise(maker: ir.Node, source: ir.Node) -> float | None:
-    """Compare the constants of two nodes that are the same op; None if they are not."""
-    if maker.op_type != source.op_type or len(maker.inputs) != len(source.inputs):
+def _weight_noise(op: ir.Node, source: ir.Node) -> float | None:
+    """Return the largest relative noise power of a weight; None if the nodes are different ops."""
+    if op.op_type != source.op_type or len(op.inputs) != len(source.inputs):
         return None
     worst: float | None = None
-    for mine, theirs in zip(maker.inputs, source.inputs, strict=True):
-        one, other = _held(mine), _held(theirs)
-        if one is None or other is None or other.dtype.kind != "f" or one.shape != other.shape:
+    for rounded, original in zip(op.inputs, source.inputs, strict=True):
+        one, exact = _weight(rounded), _weight(original)
+        if one is None or exact is None or exact.dtype.kind != "f" or one.shape != exact.shape:
             continue
-        power = float(np.square(other, dtype=np.float64).sum())
-        noise = float(np.square(one.astype(np.float64) - other).sum())
+        # In float64: squares of many small differences would lose digits in float32.
+        power = float(np.square(exact, dtype=np.float64).sum())
+        noise = float(np.square(one.astype(np.float64) - exact).sum())
         if power:
             worst = max(worst or 0.0, noise / power)
     return worst
 
 
 def layer_of(value: ir.Value) -> str:
-    """Say where in the TensorFlow model a value is: names that came from it hold a slash.
+    """Return where in the TensorFlow model a value is; "" if that is unknown.
 
-    A value without such a name lies in front of the next one that has one, or else behind one.
+    Names that come from TensorFlow contain a slash. A value with another name is "before" the
+    nearest later value with a TensorFlow name, or else "behind" the nearest earlier one.
     """
     if "/" in name_of(value):
         return name_of(value)
     for word, next_to in (("before", _readers), ("behind", _sources)):
-        waiting, seen = next_to(value), {value}
+        waiting, seen = next_to(value), {value}  # breadth first: the nearest comes first
         while waiting:
             each = waiting.pop(0)
             if "/" in (each.name or ""):

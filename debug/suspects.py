@@ -1,4 +1,4 @@
-"""Which samples an engine did worse on than what it is compared with."""
+"""Order samples by how much worse an engine is on them than the system it is compared with."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from ..spec import DetectorSpec, RecognizerSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Suspect:
-    """A sample by its index. ``harm``: hmean or characters lost against the baseline; of samples
-    that lost as much, ``change`` tells which output changed most.
+    """A sample by its index.
+
+    ``harm``: hmean (0..1) or characters lost against the baseline. ``change``: how much the output
+    changed; it orders samples with the same harm.
     """
 
     index: int
@@ -25,14 +27,14 @@ class Suspect:
 
 
 def suspects(engine: Result, baseline: Result, *, labeled: bool) -> list[Suspect]:
-    """Return all samples, the worst first. Without labels the baseline's output is the truth."""
+    """Return all samples, the worst first. Without labels, the baseline's output is the truth."""
     harms = (engine.harm(baseline, i, labeled=labeled) for i in range(len(engine.labels)))
     found = [Suspect(index=i, harm=harm, change=change) for i, (harm, change) in enumerate(harms)]
     return sorted(found, key=lambda each: (-each.harm, -each.change))
 
 
 def sample_names(samples: Sequence[Label]) -> list[str]:
-    """Return what samples are called: the file's name, for words of a scene with their number."""
+    """Return the names of samples: the file, and for words of a scene also the word's number."""
     names, seen = [], dict[Path, int]()
     for sample in samples:
         seen[sample.path] = seen.get(sample.path, 0) + 1
@@ -44,23 +46,24 @@ def sample_names(samples: Sequence[Label]) -> list[str]:
 def chosen_samples(
     dataset: Dataset, spec: DetectorSpec | RecognizerSpec, name: str | None
 ) -> tuple[Dataset, list[str]]:
-    """Return the folder with the samples of that name alone, all of them without one.
+    """Return the data set with only the samples of a name, and the names of these samples.
 
-    A name is that of a file, or one word of it, "FILE:3". Also returned: what they are called.
+    A name is a file, or one word in it, such as "FILE:3". Without a name, all samples are kept.
 
     Raises:
-        InputFileError: there is no such sample, or none that a model of this role can be run on.
+        InputFileError: there is no such sample, or none that a model of this role can run on.
     """
     samples = role_of(spec).labels_of(dataset)
     names = sample_names(samples)
     called = zip(samples, names, strict=True)
     kept = [(one, each) for one, each in called if name in (None, each, one.path.name)]
     if not names:
-        raise InputFileError(f"{dataset.folder}: holds nothing a {spec.role} can be run on")
+        raise InputFileError(f"{dataset.folder}: contains no sample for a {spec.role}")
     if not kept:
         some = ", ".join(names[:3])
         raise InputFileError(
-            f"{dataset.folder}: has no sample {name!r:.80}; its {len(names)} are called {some}, ..."
+            f"{dataset.folder}: no sample is named {name!r:.80}; the names of its {len(names)} "
+            f"samples begin with {some}"
         )
     scenes = tuple(sample for sample, _ in kept if isinstance(sample, SceneLabel))
     crops = tuple(sample for sample, _ in kept if isinstance(sample, CropLabel))

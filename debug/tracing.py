@@ -1,32 +1,52 @@
-"""Two graphs of one model run side by side, and how far each tensor of one is from the other's.
+"""Measure how far each tensor of a quantized graph is from the same tensor of its reference.
 
-Three graphs become one: the reference, the quantized graph, and the quantized graph once more with
-every step reading what the reference computed. So the error of a tensor (`accumulated`) and what
-its own step adds to it (`own`) are seen at once. Sums are taken inside that graph: what comes out
-is a few numbers for each tensor, and no more of them is held than onnxruntime needs to go on.
+Three graphs run as one: the reference, the quantized graph, and the quantized graph once more with
+every step reading what the reference computed. So one run gives the whole error of a tensor
+(``accumulated``) and the error that its own step adds (``own``). The sums are taken inside that
+graph: its outputs are a few numbers per tensor, so onnxruntime can free each tensor early.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, compose, helper, numpy_helper
+from onnx import TensorProto, compose, helper
 
-from ..common.inner_tensors import GraphSession
+from ..common.inner_tensors import GraphSession, Probe
 from .steps import GraphPair, GraphStep
 
 Batch = npt.NDArray[np.float32]
+# Prefixes of tensors in the merged graph; the quantized graph keeps its names.
 _FLOAT, _OWN = "reference::", "own::"
+_Sums = TypeVar("_Sums", bound="_Numbers")
+
+
+class _Numbers:
+    """A base of dataclasses of sums over the values of a tensor, which add up over images."""
+
+    @classmethod
+    def of(cls: type[_Sums], numbers: Sequence[float]) -> _Sums:
+        """Return the numbers in the order of the fields."""
+        return cls(**dict(zip(_names(cls), numbers, strict=True)))
+
+    def __add__(self: _Sums, other: _Sums) -> _Sums:
+        return self.of([getattr(self, name) + getattr(other, name) for name in _names(type(self))])
+
+
+def _names(kind: Any) -> list[str]:
+    return [field.name for field in fields(kind)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Power:
-    """Sums of squares over a tensor; noise may be infinite. ``bad``: values that are no number any
-    more, of ``count``.
+class Power(_Numbers):
+    """Sums of squares over a tensor; noise may be infinite.
+
+    ``bad``: how many of ``count`` values are infinite or NaN.
     """
 
     signal: float
@@ -35,53 +55,44 @@ class Power:
     bad: float
     count: float
 
-    def __add__(self, other: Power) -> Power:
-        return Power(
-            signal=self.signal + other.signal,
-            own=self.own + other.own,
-            accumulated=self.accumulated + other.accumulated,
-            bad=self.bad + other.bad,
-            count=self.count + other.count,
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
-class Rounding:
-    """What one QuantizeLinear does to the reference's tensor. ``clipped``: values, of ``count``."""
+class Rounding(_Numbers):
+    """Sums of squares: what one QuantizeLinear does to the reference's tensor.
+
+    ``clipped``: how many of ``count`` values are beyond the int8 range.
+    """
 
     signal: float
     noise: float
     clipped: float
     count: float
 
-    def __add__(self, other: Rounding) -> Rounding:
-        return Rounding(
-            signal=self.signal + other.signal,
-            noise=self.noise + other.noise,
-            clipped=self.clipped + other.clipped,
-            count=self.count + other.count,
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class TensorNoise:
-    """What one image or several showed. ``tensors`` by name; ``roundings`` by the Q's result."""
+    """Sums over one or more images.
+
+    ``tensors`` by name of the tensor; ``roundings`` by the result of the QuantizeLinear.
+    """
 
     tensors: dict[str, Power]
     roundings: dict[str, Rounding]
 
     def __add__(self, other: TensorNoise) -> TensorNoise:
-        mine, theirs = self, other  # widths have the same tensors, but for a lowering that differs
         return TensorNoise(
-            tensors={
-                n: p + theirs.tensors[n] for n, p in mine.tensors.items() if n in theirs.tensors
-            },
-            roundings={
-                n: r + theirs.roundings[n]
-                for n, r in mine.roundings.items()
-                if n in theirs.roundings
-            },
+            tensors=_added(self.tensors, other.tensors),
+            roundings=_added(self.roundings, other.roundings),
         )
+
+
+def _added(mine: dict[str, _Sums], theirs: dict[str, _Sums]) -> dict[str, _Sums]:
+    # Graphs of two widths have the same tensors, unless an op was lowered differently.
+    return {name: sums + theirs[name] for name, sums in mine.items() if name in theirs}
+
+
+Keys = dict[str, list[str]]
+"""By name of a tensor or of a rounding: the outputs that are its numbers."""
 
 
 class Tracer:
@@ -89,38 +100,36 @@ class Tracer:
 
     def __init__(self, pair: GraphPair) -> None:
         self.pair = pair
-        model, self._keys = _traced(pair)
+        model, self._tensors, self._roundings = _traced(pair)
+        # Without rewrites, onnxruntime computes every tensor as the graph states it.
         self._session = GraphSession(model, optimize=False)
 
     def measure(self, images: Batch) -> TensorNoise:
-        """Return what each step did to them."""
+        """Return the noise of every step on the images."""
         values = self._session.run(images)
-        tensors, roundings = dict[str, Power](), dict[str, Rounding]()
-        for (kind, name), names in self._keys.items():
-            numbers = [float(values[each]) for each in names]
-            if kind == "tensor":
-                signal, own, accumulated, bad, count = numbers
-                tensors[name] = Power(
-                    signal=signal, own=own, accumulated=accumulated, bad=bad, count=count
-                )
-            else:
-                signal, noise, clipped, count = numbers
-                roundings[name] = Rounding(signal=signal, noise=noise, clipped=clipped, count=count)
-        return TensorNoise(tensors=tensors, roundings=roundings)
-
-
-Keys = dict[tuple[str, str], list[str]]
-"""The outputs that hold the numbers of a tensor or of a rounding."""
+        return TensorNoise(
+            tensors={
+                name: Power.of([float(values[each]) for each in outputs])
+                for name, outputs in self._tensors.items()
+            },
+            roundings={
+                name: Rounding.of([float(values[each]) for each in outputs])
+                for name, outputs in self._roundings.items()
+            },
+        )
 
 
 def reference_name(name: str) -> str:
-    """Return what a tensor of the reference is called in a merged graph."""
+    """Return the name that a tensor of the reference has in a merged graph."""
     return _FLOAT + name
 
 
 def merged_graphs(pair: GraphPair) -> onnx.ModelProto:
-    """Return one graph that holds reference and quantized graph, with the output of the latter."""
-    reference, quantized = _bare(pair.float_model), _bare(pair.quantized_model)
+    """Return one graph with the nodes of both, which share the input.
+
+    Tensors of the reference have a prefix. The output is that of the quantized graph.
+    """
+    reference, quantized = _untyped(pair.float_model), _untyped(pair.quantized_model)
     _rename(reference, {reference.input[0].name: quantized.input[0].name})
     reference = compose.add_prefix_graph(reference, _FLOAT, rename_inputs=False)
     graph = helper.make_graph([], "merged", [quantized.input[0]], [quantized.output[0]])
@@ -133,18 +142,19 @@ def merged_graphs(pair: GraphPair) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=imports, ir_version=10)
 
 
-def _traced(pair: GraphPair) -> tuple[onnx.ModelProto, Keys]:
-    """Return all three graphs in one, and which of its outputs hold what."""
-    model, quantized = merged_graphs(pair), _bare(pair.quantized_model)
+def _traced(pair: GraphPair) -> tuple[onnx.ModelProto, Keys, Keys]:
+    """Return all three graphs in one, and its outputs by tensor and by rounding."""
+    probe, quantized = Probe(merged_graphs(pair)), _untyped(pair.quantized_model)
     own = compose.add_prefix_graph(quantized, _OWN, rename_inputs=False, rename_initializers=False)
-    stands = {_OWN + step.value: reference_name(step.name) for step in pair.steps}
-    _rename(own, stands)
-    del model.graph.output[:]
-    model.graph.node.extend(own.node)
-    return model, _watched(model.graph, pair, quantized)
+    # The third graph reads matched tensors from the reference, so no noise reaches its steps.
+    _rename(own, {_OWN + step.value: reference_name(step.name) for step in pair.steps})
+    probe.model.graph.node.extend(own.node)
+    reductions = _Reductions(probe)
+    tensors = {s.name: list(_tensor_numbers(reductions, s)) for s in pair.steps if s.is_float}
+    return probe.model, tensors, _all_roundings(reductions, pair, quantized)
 
 
-def _bare(model: onnx.ModelProto) -> onnx.GraphProto:
+def _untyped(model: onnx.ModelProto) -> onnx.GraphProto:
     """Return a copy of a graph without the types of its inner values."""
     graph = onnx.GraphProto()
     graph.CopyFrom(model.graph)
@@ -153,6 +163,7 @@ def _bare(model: onnx.ModelProto) -> onnx.GraphProto:
 
 
 def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Let the nodes read other tensors, by the names of those that they read now."""
     for node in graph.node:
         for index, name in enumerate(node.input):
             node.input[index] = names.get(name, name)
@@ -160,89 +171,81 @@ def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
         value.name = names.get(value.name, value.name)
 
 
-class _Numbers:
-    """Adds nodes that sum up tensors to a graph."""
+class _Reductions:
+    """Adds nodes to a graph that reduce its tensors to numbers, which become outputs."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self._graph, self._count = graph, 0
-        for name, value in (("zero", 0.0), ("one", 1.0), ("half", 127.5)):
-            tensor = numpy_helper.from_array(np.array(value, np.float32), f"watch::{name}")
-            graph.initializer.append(tensor)
+    def __init__(self, probe: Probe) -> None:
+        self._probe, self._count = probe, 0
+        self.zero = probe.constant(np.array(0, np.float32), "watch::zero")
+        # An int8 tensor holds q * scale for -128 <= q <= 127: beyond 127.5 * scale it clips.
+        self.limit = probe.constant(np.array(127.5, np.float32), "watch::limit")
 
-    def node(self, op_type: str, *inputs: str, attribute: tuple[str, int] | None = None) -> str:
+    def node(self, op_type: str, *inputs: str, **attributes: int) -> str:
         """Add a node; return its result."""
         self._count += 1
-        name = f"watch::{self._count}"
-        made = helper.make_node(op_type, inputs, [name], name=name)
-        if attribute is not None:
-            made.attribute.append(helper.make_attribute(*attribute))
-        self._graph.node.append(made)
-        return name
+        return self._probe.node(op_type, inputs, f"watch::{self._count}", **attributes)
 
-    def reduced(self, op_type: str, value: str) -> str:
-        """Reduce a tensor to one number."""
-        return self.node(op_type, value, attribute=("keepdims", 0))
-
-    def as_float(self, value: str) -> str:
-        """Cast a tensor."""
-        return self.node("Cast", value, attribute=("to", TensorProto.FLOAT))
+    def output(self, op_type: str, value: str) -> str:
+        """Return a tensor reduced to one number from the graph."""
+        result = self.node(op_type, value, keepdims=0)
+        self._probe.output(result)
+        return result
 
     def power(self, value: str) -> str:
         """Return the sum of squares."""
-        return self.output(self.reduced("ReduceSumSquare", value))
-
-    def output(self, name: str) -> str:
-        """Let the graph return a number."""
-        self._graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, []))
-        return name
+        return self.output("ReduceSumSquare", value)
 
     def signal(self, value: str) -> str:
         """Return the sum of squares around the mean."""
-        return self.power(self.node("Sub", value, self.reduced("ReduceMean", value)))
+        return self.power(self.node("Sub", value, self.node("ReduceMean", value, keepdims=0)))
 
     def share(self, truth: str) -> tuple[str, str]:
-        """Return how many of a boolean tensor are true, and how many there are."""
-        many = self.output(self.reduced("ReduceSum", self.as_float(truth)))
-        return many, self.output(self.as_float(self.node("Size", truth)))
+        """Return how many values of a boolean tensor are true, and how many there are."""
+        true = self.output("ReduceSum", self.node("Cast", truth, to=TensorProto.FLOAT))
+        size = self.node("Cast", self.node("Size", truth), to=TensorProto.FLOAT)
+        self._probe.output(size)
+        return true, size
 
 
-def _watched(graph: onnx.GraphProto, pair: GraphPair, quantized: onnx.GraphProto) -> Keys:
-    """Add all numbers to a merged graph."""
-    numbers, keys = _Numbers(graph), Keys()
-    for step in pair.steps:
-        if step.is_float:
-            keys["tensor", step.name] = list(_of_tensor(numbers, step))
-    made = {node.output[0]: node for node in quantized.node}
-    scales = {tensor.name for tensor in quantized.initializer}
-    for name in dict.fromkeys(name for step in pair.steps for name in step.rounded):
-        if made[name].input[1] in scales:
-            keys["rounding", name] = list(_of_rounding(numbers, made[name], pair, quantized))
-    return keys
-
-
-def _of_tensor(numbers: _Numbers, step: GraphStep) -> Iterator[str]:
+def _tensor_numbers(reductions: _Reductions, step: GraphStep) -> Iterator[str]:
+    """Yield the outputs in the order of the fields of ``Power``."""
     reference = _FLOAT + step.name
-    own = numbers.node("Sub", _OWN + step.value, reference)
-    yield numbers.signal(reference)
-    yield numbers.power(own)
-    yield numbers.power(numbers.node("Sub", step.value, reference))
-    nothing = numbers.node("Mul", own, "watch::zero")  # NaN of what is NaN or infinite
-    yield from numbers.share(numbers.node("IsNaN", nothing))
+    own = reductions.node("Sub", _OWN + step.value, reference)
+    yield reductions.signal(reference)
+    yield reductions.power(own)
+    yield reductions.power(reductions.node("Sub", step.value, reference))
+    nan = reductions.node("Mul", own, reductions.zero)  # NaN where it is NaN or infinite, else 0
+    yield from reductions.share(reductions.node("IsNaN", nan))
 
 
-def _of_rounding(
-    numbers: _Numbers, node: onnx.NodeProto, pair: GraphPair, quantized: onnx.GraphProto
+def _rounding_numbers(
+    reductions: _Reductions, node: onnx.NodeProto, pair: GraphPair, quantized: onnx.GraphProto
 ) -> Iterator[str]:
-    """Round what the reference has, or what the step made of it, with the pair's own scale."""
-    stands = {step.value: step.name for step in pair.steps}
-    entry = quantized.input[0].name
+    """Yield the outputs in the order of the fields of ``Rounding``.
+
+    The scale is that of the QuantizeLinear. Its input is taken from the reference if both graphs
+    have it, else from the step that computes it from the reference's tensors.
+    """
+    matched = {step.value: step.name for step in pair.steps}
     source = node.input[0]
-    value = _FLOAT + stands[source] if source in stands else source
-    if source not in stands and source != entry:
-        value = _OWN + source
-    rounded = numbers.node("DequantizeLinear", _OWN + node.output[0], *node.input[1:])
-    size = numbers.node("Abs", value)
-    limit = numbers.node("Mul", node.input[1], "watch::half")
-    yield numbers.signal(value)
-    yield numbers.power(numbers.node("Sub", rounded, value))
-    yield from numbers.share(numbers.node("Greater", size, limit))
+    if source in matched:
+        value = _FLOAT + matched[source]
+    else:
+        value = source if source == quantized.input[0].name else _OWN + source
+    rounded = reductions.node("DequantizeLinear", _OWN + node.output[0], *node.input[1:])
+    limit = reductions.node("Mul", node.input[1], reductions.limit)
+    yield reductions.signal(value)
+    yield reductions.power(reductions.node("Sub", rounded, value))
+    yield from reductions.share(reductions.node("Greater", reductions.node("Abs", value), limit))
+
+
+def _all_roundings(reductions: _Reductions, pair: GraphPair, quantized: onnx.GraphProto) -> Keys:
+    """Add the numbers of all roundings whose scale is a constant."""
+    producers = {node.output[0]: node for node in quantized.node}
+    constants = {tensor.name for tensor in quantized.initializer}
+    names = dict.fromkeys(name for step in pair.steps for name in step.rounded)
+    return {
+        name: list(_rounding_numbers(reductions, producers[name], pair, quantized))
+        for name in names
+        if producers[name].input[1] in constants
+    }

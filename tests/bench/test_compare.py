@@ -176,7 +176,7 @@ def test_competitors_are_timed_beside_the_model_and_what_cannot_run_it_is_a_note
         assert (row.accuracy, row.load) == (None, None)
         assert model.speedup(row, 1) is not None
     (note,) = (note for note in report.notes if "XLA" in note)
-    assert note.startswith("small-detector: tensorflow XLA cannot run it: ")
+    assert note.startswith("small-detector: tensorflow XLA cannot run the model: ")
     assert "MaxPoolWithArgmax" in note
     assert len(note) < 260
     assert "\n" not in note
@@ -196,7 +196,7 @@ def test_a_competitor_with_other_numbers_is_seen(
     assert len(found) == 3
     other = found["tensorflow eager, other numbers"]
     assert other.difference == pytest.approx(0.5, abs=1e-4)
-    assert other.note.endswith("by 5.0e-01 at most, an fp32 engine may by 0.001")
+    assert other.note.endswith("by at most 5.0e-01; an fp32 engine may differ by 0.001")
     exact = [label for label in found if "eager" not in label and "(bf16)" not in label]
     assert all("other" not in label for label in exact)
 

@@ -106,7 +106,7 @@ def test_a_spoiled_graph_is_told_from_a_spoiled_target(
     assert (found.culprit.step.name, found.culprit.cause) == ("c", "clipped")
     assert found.first is not None
     assert found.first < 10 < 25 < (found.repaired or 99)
-    assert any("the model is not at hand" in note for note in found.notes)
+    assert any("the model is not available" in note for note in found.notes)
     assert any(line.startswith("First: Conv c") for line in found.lines)
 
     target = bundle_of(tmp_path / "target", quantized, wrong)
@@ -114,9 +114,7 @@ def test_a_spoiled_graph_is_told_from_a_spoiled_target(
     assert found.verdict == "target"
     assert found.culprit is not None
     assert (found.culprit.step.name, found.culprit.cause) == ("c", "target")
-    assert any(
-        line.startswith("Kernel fault: the quantized graph is right") for line in found.lines
-    )
+    assert any(line.startswith("Kernel fault: ") for line in found.lines)
 
 
 def test_a_sound_bundle_has_no_culprit_against_itself(
@@ -139,9 +137,9 @@ def test_what_cannot_be_compared_is_refused(
     bundle = bundle_of(tmp_path / "a", quantized, quantized)
     other = bundle_of(tmp_path / "b", quantized, quantized, sha="1")
     dataset = load_dataset(data)
-    with pytest.raises(InputFileError, match=r"not of the same model as .*its model is 1111"):
+    with pytest.raises(InputFileError, match=r"its model is 1111"):
         debug(bundle, dataset, SilentReporter(), against=other)
-    with pytest.raises(InputFileError, match=r"has no sample '9\.png'; its 4 are called 0"):
+    with pytest.raises(InputFileError, match=r"no sample is named .9\.png.* 4 samples .* 0"):
         debug(bundle, dataset, SilentReporter(), sample="9.png")
     (data / "2.png").write_bytes(b"no image")
     with pytest.raises(InputFileError, match=r"2\.png"):
