@@ -13,6 +13,7 @@ from ocr_trt.builder import BuildRequest
 from ocr_trt.cli.build import build
 from ocr_trt.cli.cache import Action
 from ocr_trt.cli.cache import cache as cache_command
+from ocr_trt.common.cache import named_cache
 from ocr_trt.spec import dump_spec
 
 
@@ -42,13 +43,14 @@ def test_second_build_says_that_it_is_not_new(
     )
     assert json.loads(built(json=True))[0]["cached"].startswith("20")
     assert "from the build cache" not in built(no_cache=True)
-    (compiled := tmp_path / "home/ocr-trt/openvino").mkdir()
-    (compiled / "x.blob").write_bytes(b"12345")
+    named_cache("openvino").write("x", b"12345")
     found = shown()
-    assert [(each["folder"], each["bytes"]) for each in found["also"]] == [(str(compiled), 5)]
+    (also,) = found["also"]
+    assert (also["folder"], also["entries"]) == (str(tmp_path / "home/ocr-trt/openvino"), 1)
+    assert also["bytes"] > 5
     assert [entry["bundle"] for entry in found["bundles"]] == ["m openvino fp32"]
     assert found["most_bytes"] == 9 << 20
-    assert shown(Action.CLEAR)["removed_bytes"] == 5 + found["bundles"][0]["bytes"]
+    assert shown(Action.CLEAR)["removed_bytes"] == also["bytes"] + found["bundles"][0]["bytes"]
     assert shown()["bundles"] == shown()["also"] == []
     monkeypatch.setenv("OCR_TRT_CACHE_MIB", "0")
     assert shown() == {"folder": None}
