@@ -13,7 +13,7 @@ from .options import Json, Trust, Verbose
 
 if TYPE_CHECKING:
     from ..engines.tuned import Tuning
-    from ..measure.stream_trials import Trial
+    from ..measure.stream_trials import StreamTrial
 
 
 def tune(
@@ -41,7 +41,7 @@ def tune(
     modes: tuple[Mode, ...] = ("latency", "throughput")
     told = {}
     for bundle in loaded:
-        found: list[Trial] = []
+        found: list[StreamTrial] = []
         for mode in modes:
             title = f"try {bundle.label} for {mode}"
             with ConsoleReporter(silent=json).step(title, TURNS) as advance:
@@ -59,7 +59,7 @@ def tune(
         print_json(told)
 
 
-def _show(label: str, found: list[Trial], tuning: Tuning) -> None:
+def _show(label: str, found: list[StreamTrial], tuning: Tuning) -> None:
     header = ("mode", "batches at once", "threads", "batch", "ms", "images/s", "")
     chosen = {"latency": tuning.latency, "throughput": tuning.throughput}
     rows = [
