@@ -1,26 +1,32 @@
-"""Small helpers on ``onnx_ir`` graphs, shared by the passes."""
+"""Small helpers for ``onnx_ir`` graphs, shared by the passes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 OPSET = 20
-"""Opset of every graph inside ocr-trt: the first with Gelu."""
+"""Opset of every converted graph: the first one that has Gelu."""
+
+Shape = tuple[int, ...]
+
+TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
+"""Permutations for Transpose, each from the other layout; they are inverse to each other."""
 
 
 def constant(value: ir.Value | None) -> npt.NDArray | None:
-    """Return what a value always is, or None if it depends on the input."""
+    """Return the array of a constant; None for a value that depends on the graph's input."""
     tensor = ir.convenience.get_const_tensor(value) if value is not None else None
     return None if tensor is None else tensor.numpy()
 
 
 def the(value: ir.Value | None) -> ir.Value:
-    """Return a value that must be there."""
+    """Return a value that cannot be None at this place; narrows the type."""
     assert value is not None
     return value
 
@@ -33,21 +39,31 @@ def name_of(value: ir.Value | None) -> str:
 
 
 def array_of(value: ir.Value | None) -> npt.NDArray:
-    """Return what a value that must be constant is."""
+    """Return the array of a value that must be a constant."""
     array = constant(value)
     assert array is not None
     return array
 
 
-def shape_of(value: ir.Value | None) -> tuple[int, ...]:
+def input_of(node: ir.Node, index: int) -> ir.Value | None:
+    """Return an optional input; None if the node leaves it out or has fewer inputs."""
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def constant_input(node: ir.Node, index: int) -> npt.NDArray | None:
+    """Return the array of an optional input; None if it is absent or not constant."""
+    return constant(input_of(node, index))
+
+
+def shape_of(value: ir.Value | None) -> Shape:
     """Return a shape that must be known."""
     shape = static_shape(value)
     assert shape is not None, f"the shape of {name_of(value)} is not known"
     return shape
 
 
-def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
-    """Return a shape all of whose dimensions are known, or None."""
+def static_shape(value: ir.Value | None) -> Shape | None:
+    """Return a shape if all of its dimensions are known, else None."""
     if value is None or value.shape is None:
         return None
     dims = tuple(d for d in value.shape if isinstance(d, int))
@@ -55,7 +71,7 @@ def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
 
 
 def producer(value: ir.Value | None, *op_types: str) -> ir.Node | None:
-    """Return the node that makes ``value`` if it is one of ``op_types``, else None."""
+    """Return the node that computes ``value`` if it is one of ``op_types``, else None."""
     node = value.producer() if value is not None else None
     return node if node is not None and node.op_type in op_types else None
 
@@ -65,19 +81,14 @@ def consumers(value: ir.Value) -> list[ir.Node]:
     return list(dict.fromkeys(node for node, _ in value.uses()))
 
 
-def is_output(value: ir.Value) -> bool:
-    """Whether the graph returns ``value``."""
-    return value.is_graph_output()
-
-
 def is_read(value: ir.Value) -> bool:
     """Whether anything reads ``value``, or the graph returns it."""
-    return bool(list(value.uses())) or is_output(value)
+    return bool(list(value.uses())) or value.is_graph_output()
 
 
 def has_one_use(value: ir.Value) -> bool:
     """Whether exactly one input of one node reads ``value``, and the graph does not return it."""
-    return len(list(value.uses())) == 1 and not is_output(value)
+    return len(list(value.uses())) == 1 and not value.is_graph_output()
 
 
 def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
@@ -103,6 +114,17 @@ def new_initializer(graph: ir.Graph, array: npt.NDArray, hint: str) -> ir.Value:
     return value
 
 
+def set_constant_input(node: ir.Node, index: int, array: npt.NDArray) -> None:
+    """Let a node read a new constant at ``index``, which may be one past its last input."""
+    old = input_of(node, index)
+    if index >= len(node.inputs):
+        node.resize_inputs(index + 1)
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    # The name lasts only until ``name_values``; it helps when a graph is inspected between passes.
+    node.replace_input_with(index, new_initializer(graph, array, str(old and old.name)))
+
+
 def typed_like(value: ir.Value, other: ir.Value, shape: Sequence[int] | None = None) -> ir.Value:
     """Give ``value`` the element type of ``other`` and a shape (that of ``other`` by default)."""
     value.type = other.type
@@ -112,18 +134,28 @@ def typed_like(value: ir.Value, other: ir.Value, shape: Sequence[int] | None = N
 
 def replace_value(old: ir.Value, new: ir.Value) -> None:
     """Let everything that reads ``old`` read ``new``; a graph output keeps its name."""
-    if is_output(old):
+    if old.is_graph_output():
         take_over(old, new)
     else:
         ir.convenience.replace_all_uses_with(old, new)
 
 
 def take_over(old: ir.Value, new: ir.Value) -> None:
-    """Like :func:`replace_value`, and ``new`` gets the name of ``old`` in any case."""
-    old.name, new.name = f"{old.name}_replaced", old.name
+    """Like :func:`replace_value`, but ``new`` gets the name of ``old`` in any case."""
+    pass_name(old, new)
     ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
 
 
+def pass_name(old: ir.Value, new: ir.Value, suffix: str = "_replaced") -> None:
+    """Give the name of ``old`` to ``new``; ``old`` keeps it with a suffix."""
+    old.name, new.name = f"{old.name}{suffix}", old.name
+
+
+def inverse(perm: Sequence[int]) -> tuple[int, ...]:
+    """Return the permutation that undoes ``perm``."""
+    return tuple(int(axis) for axis in np.argsort(perm))
+
+
 def drop_dead(model: ir.Model) -> None:
-    """Remove nodes that nothing reads."""
+    """Remove nodes whose results nothing reads."""
     common.RemoveUnusedNodesPass()(model)

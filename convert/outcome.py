@@ -1,4 +1,4 @@
-"""What a pass reports: how much it changed, and what it almost changed."""
+"""What a pass reports: how much it changed, and which matches it left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Skip:
-    """A match that almost fired: the value it would have replaced, and why it did not."""
+    """A match that was left: the value that it would have replaced, and why it did not."""
 
     value: str
     reason: str
@@ -20,4 +20,4 @@ class Outcome:
     changed: int
     skipped: tuple[Skip, ...] = field(default=())
     ranges: dict[str, float] = field(default_factory=dict)
-    """The largest |x| of tensors that the model itself says, see ``remove_fake_quantization``."""
+    """The largest |x| of tensors as the model itself states it: ``remove_fake_quantization``."""

@@ -1,4 +1,4 @@
-"""Elementwise ops with constants, read as affine maps per channel."""
+"""Elementwise ops with constants, read as affine maps per channel: y = x * scale + shift."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..graph import attribute, constant, static_shape
+from ..graph import attribute, constant, constant_input, static_shape
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Affine:
-    """y = x * scale + shift, per channel."""
+    """y = x * scale + shift, per channel (C,)."""
 
     scale: Array
     shift: Array
@@ -27,6 +27,7 @@ def _per_channel(value: ir.Value | None, rank: int, axis: int, channels: int) ->
     array = constant(value)
     if array is None or array.ndim > rank:
         return None
+    # Shapes are aligned at their last axes; only the channels' axis may be longer than 1.
     shape = (1,) * (rank - array.ndim) + array.shape
     if any(size != 1 for i, size in enumerate(shape) if i != axis) or shape[axis] not in (
         1,
@@ -37,8 +38,8 @@ def _per_channel(value: ir.Value | None, rank: int, axis: int, channels: int) ->
 
 
 def _batch_norm(node: ir.Node) -> Affine | None:
-    arrays = [constant(value) for value in node.inputs[1:5]]
-    if any(array is None for array in arrays) or len(node.outputs) > 1:
+    arrays = [constant_input(node, index) for index in range(1, 5)]
+    if any(array is None for array in arrays) or len(node.outputs) > 1:  # more: it is in training
         return None
     scale, bias, mean, variance = (np.asarray(array, np.float64) for array in arrays)
     factor = scale / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
@@ -55,7 +56,7 @@ def affine_of(node: ir.Node, x: ir.Value, axis: int, channels: int) -> Affine | 
     rank = len(static_shape(x) or ())
     other = _per_channel(node.inputs[1 if is_first else 0], rank, axis, channels)
     if other is None or static_shape(node.outputs[0]) != static_shape(x):
-        return None
+        return None  # the constant makes x longer
     one, zero = np.ones(channels), np.zeros(channels)
     forms: dict[str, Callable[[], Affine | None]] = {
         "Mul": lambda: Affine(scale=other, shift=zero),

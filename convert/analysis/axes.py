@@ -1,8 +1,10 @@
-"""Views that only name axes: Transpose, Squeeze, Unsqueeze, and what ops look like through them.
+"""Views that only name axes (Transpose, Squeeze, Unsqueeze), and ops as seen through them.
 
 A tensor is *held* in one form and *viewed* in another: axis j of the view is axis ``source[j]`` of
-what is held; the held axes that the view lacks have size one. An op on the view is the same op on
-what is held, with its axes renamed and its constants turned.
+the held tensor; held axes that the view lacks have size one. An op on the view is the same op on
+the held tensor, with its axes renamed and its constants transposed.
+
+    view = Transpose(held; 0, 2, 3, 1):  Softmax<axis = 3>(view) = view of Softmax<axis = 1>(held)
 """
 
 from __future__ import annotations
@@ -14,14 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..graph import attribute, constant, shape_of, static_shape, the
-
-Shape = tuple[int, ...]
+from ..graph import Shape, attribute, constant, constant_input, shape_of, static_shape
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """How a view's axes lie in what is held, which has ``rank`` axes."""
+    """Which held axis each axis of a view is; the held tensor has ``rank`` axes."""
 
     source: Shape
     rank: int
@@ -32,26 +32,28 @@ class Axes:
         return self.source == tuple(range(self.rank))
 
     def moves(self, shape: Shape) -> bool:
-        """Whether a view of this shape has its elements in another order than what is held."""
+        """Whether a view of this shape has its elements in another order than the held tensor."""
         long = [axis for axis, size in zip(self.source, shape, strict=True) if size != 1]
         return long != sorted(long)
 
     def held_shape(self, shape: Shape) -> Shape:
-        """Return the shape of what is held, given the view's."""
+        """Return the shape of the held tensor, given the view's."""
         held = [1] * self.rank
         for axis, size in zip(self.source, shape, strict=True):
             held[axis] = size
         return tuple(held)
 
     def hold(self, array: npt.NDArray) -> npt.NDArray:
-        """Turn a constant that broadcasts with the view into one that does with what is held."""
+        """Reshape a constant that broadcasts with the view so that it does with the held tensor."""
+        # Add leading axes of size 1, sort the axes by their held ones, add the missing held axes.
         padded = array.reshape((1,) * (len(self.source) - array.ndim) + array.shape)
         order = np.argsort(self.source)
         return padded.transpose(order).reshape(self.held_shape(padded.shape))
 
     def through(self, node: ir.Node) -> Axes | None:
-        """Return the axes of a view op's result, given those of its input; None if it is no such
-        op.
+        """Return the axes of a view op's result, given those of its input.
+
+        None for other ops, and for views that cannot be described so.
         """
         axes = self._axes_of(node) if node.op_type in ("Squeeze", "Unsqueeze") else None
         if node.op_type == "Transpose":
@@ -68,6 +70,7 @@ class Axes:
 
     def _with_new(self, places: list[int]) -> Axes | None:
         """Return the axes with new ones, of size one, at these places of the result."""
+        # Held axes that the view lacks have size one too, so a new axis can be one of them.
         spare = [axis for axis in range(self.rank) if axis not in self.source]
         if len(spare) < len(places):
             return None
@@ -77,7 +80,7 @@ class Axes:
         return Axes(source=tuple(source), rank=self.rank)
 
     def _through_reshape(self, node: ir.Node) -> Axes | None:
-        """A Reshape that only drops and adds axes of size one is Squeeze and Unsqueeze."""
+        """Read a Reshape that only drops and adds axes of size one as Squeeze and Unsqueeze."""
         before, after = static_shape(node.inputs[0]), static_shape(node.outputs[0])
         if before is None or after is None:
             return None
@@ -88,7 +91,8 @@ class Axes:
         return Axes(source=long, rank=self.rank)._with_new(ones)
 
     def _axes_of(self, node: ir.Node) -> list[int] | None:
-        array = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+        """Return the axes that a Squeeze or Unsqueeze names, counted from 0."""
+        array = constant_input(node, 1)
         if array is None:
             return None
         rank = len(self.source) + (array.size if node.op_type == "Unsqueeze" else 0)
@@ -97,7 +101,10 @@ class Axes:
         return [int(axis) % rank for axis in array.reshape(-1)]
 
     def without(self, axes: list[int], *, drop: bool) -> Axes:
-        """Return the axes after a reduction over view axes; dropped ones go from both sides."""
+        """Return the axes after a reduction over view axes.
+
+        Dropped axes disappear from the view and from the held tensor.
+        """
         if not drop:
             return self
         gone = sorted(self.source[axis] for axis in axes)
@@ -108,7 +115,7 @@ class Axes:
 
 @dataclass(frozen=True, kw_only=True)
 class Renamed:
-    """An op on what is held: new constants by input index, new attributes, the result's axes."""
+    """An op on the held tensor: new constants by input, new attributes, the result's axes."""
 
     axes: Axes
     constants: dict[int, npt.NDArray]
@@ -122,10 +129,11 @@ _UNARY = (
     *("HardSwish", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu"),
     *("Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Tanh"),
 )
-_BINARY = (
+BROADCASTING = (
     *("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Min", "Max", "Where", "Equal", "Greater"),
     *("Less", "GreaterOrEqual", "LessOrEqual", "And", "Or"),
 )
+"""Ops on several inputs whose shapes are aligned at the last axis."""
 _REDUCE = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd")
 
 
@@ -136,17 +144,21 @@ def _unary(node: ir.Node, axes: Axes) -> Renamed:
 def _binary(node: ir.Node, axes: Axes) -> Renamed | None:
     if len(shape_of(node.outputs[0])) != len(axes.source):
         return None
-    constants = {
+    return Renamed(axes=axes, constants=_constants(node, axes, least=2), attributes={})
+
+
+def _constants(node: ir.Node, axes: Axes, *, least: int) -> dict[int, npt.NDArray]:
+    """Return the constant inputs of ``least`` elements or more, as they broadcast when held."""
+    return {
         index: axes.hold(array)
         for index, value in enumerate(node.inputs)
-        if (array := constant(value)) is not None and array.size > 1
+        if (array := constant(value)) is not None and array.size >= least
     }
-    return Renamed(axes=axes, constants=constants, attributes={})
 
 
 def _reduce(node: ir.Node, axes: Axes) -> Renamed | None:
-    array = constant(node.inputs[1]) if len(node.inputs) > 1 else None
-    if array is None or not array.size:
+    array = constant_input(node, 1)
+    if array is None or not array.size:  # no axes: over all of them, or over none
         return None
     reduced = [int(axis) % len(axes.source) for axis in array.reshape(-1)]
     held = np.array([axes.source[axis] for axis in reduced], np.int64)
@@ -166,27 +178,22 @@ def _arg_max(node: ir.Node, axes: Axes) -> Renamed:
 
 
 def _concat(node: ir.Node, axes: Axes) -> Renamed:
-    axis = attribute(node, "axis") % len(axes.source)
-    constants = {
-        index: axes.hold(array)
-        for index, value in enumerate(node.inputs)
-        if (array := constant(value)) is not None
-    }
-    return Renamed(axes=axes, constants=constants, attributes={"axis": axes.source[axis]})
+    axis = axes.source[attribute(node, "axis") % len(axes.source)]
+    return Renamed(axes=axes, constants=_constants(node, axes, least=0), attributes={"axis": axis})
 
 
 def _pad(node: ir.Node, axes: Axes) -> Renamed | None:
-    pads = constant(node.inputs[1])
-    if pads is None or len(node.inputs) > 3:
+    pads = constant_input(node, 1)
+    if pads is None or len(node.inputs) > 3:  # with axes, pads are not one per axis
         return None
-    sides = pads.reshape(2, -1)
+    sides = pads.reshape(2, -1)  # in front of each axis, behind each axis
     held = np.zeros((2, axes.rank), pads.dtype)
     held[:, list(axes.source)] = sides
     return Renamed(axes=axes, constants={1: held.reshape(-1)}, attributes={})
 
 
 def _slice(node: ir.Node, axes: Axes) -> Renamed | None:
-    array = constant(node.inputs[3]) if len(node.inputs) > 3 else None
+    array = constant_input(node, 3)
     if array is None:
         return None
     held = np.array([axes.source[int(axis) % len(axes.source)] for axis in array], array.dtype)
@@ -195,13 +202,13 @@ def _slice(node: ir.Node, axes: Axes) -> Renamed | None:
 
 def _resize(node: ir.Node, axes: Axes) -> Renamed | None:
     constants = {}
-    for index, neutral in ((2, 1.0), (3, 1)):
-        array = constant(node.inputs[index]) if len(node.inputs) > index else None
+    for index, neutral in ((2, 1.0), (3, 1)):  # scales or sizes
+        array = constant_input(node, index)
         if array is not None and array.size == len(axes.source):
             held = np.full(axes.rank, neutral, array.dtype)
             held[list(axes.source)] = array
             constants[index] = held
-    roi = constant(node.inputs[1])
+    roi = constant_input(node, 1)  # of a part of the image; an empty one means none
     if len(constants) != 1 or (node.inputs[1] is not None and (roi is None or roi.size)):
         return None
     if attribute(node, "axes") is not None:
@@ -212,7 +219,7 @@ def _resize(node: ir.Node, axes: Axes) -> Renamed | None:
 
 
 def _tile(node: ir.Node, axes: Axes) -> Renamed | None:
-    repeats = constant(node.inputs[1])
+    repeats = constant_input(node, 1)
     if repeats is None:
         return None
     held = np.ones(axes.rank, np.int64)
@@ -222,7 +229,7 @@ def _tile(node: ir.Node, axes: Axes) -> Renamed | None:
 
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_UNARY, _unary),
-    **dict.fromkeys(_BINARY, _binary),
+    **dict.fromkeys(BROADCASTING, _binary),
     **dict.fromkeys(_REDUCE, _reduce),
     **dict.fromkeys(("Softmax", "LogSoftmax", "Split"), _by_axis),
     "ArgMax": _arg_max,
@@ -235,7 +242,7 @@ _RULES: dict[str, Rule] = {
 
 
 def renamed(node: ir.Node, axes: Axes) -> Renamed | None:
-    """Return a node as an op on what is held; None if it cannot be said so."""
+    """Return a node as an op on the held tensor; None if it has no such form."""
     rule = _RULES.get(node.op_type)
     if rule is None or node.domain not in ("", "ai.onnx"):
         return None
@@ -247,9 +254,7 @@ def renamed(node: ir.Node, axes: Axes) -> Renamed | None:
 
 
 def viewed_inputs(node: ir.Node) -> list[int]:
-    """Return the indices of a node's inputs that are seen through the view, constants excepted."""
-    many = node.op_type in _BINARY or node.op_type == "Concat"
+    """Return the indices of the inputs that broadcast with the view, without constants."""
+    many = node.op_type in BROADCASTING or node.op_type == "Concat"
     indices = range(len(node.inputs)) if many else range(1)
-    return [
-        i for i in indices if node.inputs[i] is not None and constant(the(node.inputs[i])) is None
-    ]
+    return [i for i in indices if node.inputs[i] is not None and constant(node.inputs[i]) is None]

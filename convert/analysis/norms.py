@@ -1,22 +1,47 @@
-"""What spelled-out normalizations have in common."""
+"""Normalizations that are written out as single ops: what all rules for them share.
+
+    n(x) = (x - mean(x)) / sqrt(var(x) + eps),    y = n(x) * scale + bias
+
+A candidate is a single-entry region with a square root in it and only elementwise and averaging ops
+besides. It is run on numbers of its real shape: zeros give the bias, one random draw the scale per
+channel, and a second draw must be predicted.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import onnx_ir as ir
 
 from ..graph import constant
 from .regions import Region
 
-AVERAGING = {
+Array = npt.NDArray[np.float64]
+
+_AVERAGING = {
     *("Add", "Cast", "Div", "Expand", "GlobalAveragePool", "Identity", "Mul", "Neg", "Pow"),
     *("Reciprocal", "ReduceMean", "ReduceSum", "Reshape", "Sqrt", "Squeeze", "Sub", "Transpose"),
     "Unsqueeze",
 }
-"""Ops that normalizations are made of."""
+"""Ops that normalizations consist of."""
 
-ENDINGS = {"Add", "Mul", "Sub", "Div", "Reshape"}
+_ENDINGS = {"Add", "Mul", "Sub", "Div", "Reshape"}
 """Ops that they end in."""
+
+_TOLERANCE = 2e-5
+_LEAST_POWER = 1e-12  # keeps a channel without any signal from dividing by zero
+_LARGEST_EPSILON = 0.1
+
+
+def may_normalize(node: ir.Node) -> bool:
+    """Whether a normalization may contain a node."""
+    return node.op_type in _AVERAGING
+
+
+def takes_root(region: Region) -> bool:
+    """Whether a region has a square root, and ends like a normalization."""
+    kinds = [node.op_type for node in region.nodes]
+    return "Sqrt" in kinds and kinds[-1] in _ENDINGS
 
 
 def epsilons(region: Region) -> list[float]:
@@ -27,11 +52,24 @@ def epsilons(region: Region) -> list[float]:
         for value in node.inputs
         if (array := constant(value)) is not None and array.size == 1 and array.dtype.kind == "f"
     }
-    return sorted(eps for eps in found if 0 < eps < 0.1)
+    return sorted(eps for eps in found if 0 < eps < _LARGEST_EPSILON)
 
 
-def exact(estimate: npt.NDArray[np.float64], region: Region) -> npt.NDArray[np.float32]:
-    """Return the constant of the region that ``estimate`` is a noisy reading of, if any."""
+def normalized(x: Array, eps: float) -> Array:
+    """Normalize over the last axis."""
+    centered = x - x.mean(-1, keepdims=True)
+    return centered / np.sqrt((centered**2).mean(-1, keepdims=True) + eps)
+
+
+def fitted_scale(
+    n: Array, unbiased: Array, axes: int | tuple[int, ...], region: Region
+) -> npt.NDArray[np.float32]:
+    """Return the scale per channel in unbiased = n * scale, by least squares over ``axes``.
+
+    A constant of the region that is close to it is returned in its place, as it is exact.
+    """
+    power = np.maximum((n**2).sum(axes), _LEAST_POWER)
+    estimate = (n * unbiased).sum(axes) / power
     for value in (v for node in region.nodes for v in node.inputs):
         array = constant(value)
         if array is None or array.size != estimate.size or array.dtype != np.float32:
@@ -39,3 +77,8 @@ def exact(estimate: npt.NDArray[np.float64], region: Region) -> npt.NDArray[np.f
         if np.allclose(array.reshape(-1), estimate, rtol=1e-4, atol=1e-6):
             return array.reshape(-1)
     return np.ones_like(estimate, np.float32) if np.allclose(estimate, 1) else np.float32(estimate)
+
+
+def is_near(ours: Array, theirs: Array) -> bool:
+    """Whether two results agree, relative to the largest number (absolutely below 1)."""
+    return bool(np.abs(ours - theirs).max() <= _TOLERANCE * max(1.0, np.abs(theirs).max()))

@@ -1,15 +1,16 @@
 """Single-entry regions of a graph, and running them on numbers.
 
-Users and exporters spell the same function in many ways. So some rules do not match spellings: they
+Users and exporters write the same function in many ways. So some rules do not match patterns: they
 cut out a region with one input and one output, run it in onnxruntime on numbers, and compare the
-result with the function it may be. What a region *does* decides, not how it is written.
+result with the function that it may be. What a region *computes* decides, not how it is written
+(see docs/decisions/0002).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,17 +37,10 @@ class Region:
     def is_closed(self) -> bool:
         """Whether nothing outside reads an inner value."""
         inside = set(self.nodes)
-        return all(
-            user in inside
-            for node in self.nodes
-            for value in node.outputs
-            if value is not self.result
-            for user, _ in value.uses()
-        ) and not any(
-            value.is_graph_output()
-            for node in self.nodes
-            for value in node.outputs
-            if value is not self.result
+        inner = [v for node in self.nodes for v in node.outputs if v is not self.result]
+        return not any(
+            value.is_graph_output() or any(user not in inside for user, _ in value.uses())
+            for value in inner
         )
 
 
@@ -65,8 +59,8 @@ def regions_ending_at(
 ) -> Iterator[Region]:
     """Yield the single-entry regions that end at ``root``, smallest first.
 
-    Walks back from the root, always past the latest node, so whenever one open value is left, it is
-    the region's only entry (the root's dominators, nearest first).
+    Walks back from the root, always past the latest node in graph order. So whenever a single open
+    value is left, it is the region's only entry (these are the root's dominators, nearest first).
     """
     open_values = dict.fromkeys(dynamic_inputs(root))
     nodes = {root}
@@ -85,13 +79,13 @@ def regions_ending_at(
         open_values.update(dict.fromkeys(dynamic_inputs(latest)))
 
 
-def ancestors(value: ir.Value) -> list[ir.Node]:
-    """Return all nodes that a value is made by, nearest first."""
+def ancestors(values: Sequence[ir.Value], until: Collection[ir.Value] = ()) -> list[ir.Node]:
+    """Return all nodes that values depend on, nearest first, but none above ``until``."""
     found: dict[ir.Node, None] = {}
-    todo = [value]
+    todo = list(values)
     for each in todo:
         node = each.producer()
-        if node is not None and node not in found:
+        if node is not None and node not in found and each not in until:
             found[node] = None
             todo += [v for v in node.inputs if v is not None]
     return list(found)
@@ -100,15 +94,15 @@ def ancestors(value: ir.Value) -> list[ir.Node]:
 def nodes_between(
     sources: Sequence[ir.Value], result: ir.Value, order: dict[ir.Node, int]
 ) -> tuple[ir.Node, ...] | None:
-    """Return the nodes that make ``result`` from ``sources`` and constants, in graph order.
+    """Return the nodes that compute ``result`` from ``sources`` and constants, in graph order.
 
-    None when something else is needed too.
+    None if the result depends on anything else.
     """
     found: set[ir.Node] = set()
     todo = [result]
     while todo:
         value = todo.pop()
-        if any(value is source for source in sources) or constant(value) is not None:
+        if value in sources or constant(value) is not None:
             continue
         node = value.producer()
         if node is None or node not in order:
@@ -123,12 +117,11 @@ def submodel(
     model: ir.Model, sources: Sequence[ir.Value], result: ir.Value, nodes: Sequence[ir.Node]
 ) -> onnx.ModelProto:
     """Copy ``nodes`` into a model of their own: inputs ``sources``, output ``result``."""
-    entries = {id(value) for value in sources}
     constants = {
         name_of(value): array
         for node in nodes
         for value in node.inputs
-        if value is not None and id(value) not in entries and (array := constant(value)) is not None
+        if value not in sources and (array := constant(value)) is not None
     }
     graph = onnx.helper.make_graph(
         [ir.to_proto(node) for node in nodes],
@@ -156,35 +149,54 @@ def evaluate(proto: onnx.ModelProto, feeds: Feeds) -> npt.NDArray | None:
         return None
 
 
-def raise_each(
-    model: ir.Model,
-    candidates: Callable[[ir.Node, dict[ir.Node, int]], list[Region]],
-    explain: Callable[[ir.Model, Region], Meaning | None],
-    replace: Callable[[ir.Graph, Region, Meaning], None],
-    otherwise: str,
-    told: Callable[[Region], bool] = bool,
-) -> Outcome:
-    """Replace, for each node that has candidates, the first that is explained.
+@dataclass(frozen=True, kw_only=True)
+class RegionRule(Generic[Meaning]):
+    """A rule that recognizes regions by what they compute."""
 
-    ``candidates`` gives the regions that may end at a node, largest first;
-    ``otherwise`` is the reason given for candidates of which none is, if they are to be ``told``.
-    """
+    largest: int
+    """Nodes of a region at most."""
+    allows: Callable[[ir.Node], bool]
+    """Whether a node may be in a region."""
+    fits: Callable[[Region], bool]
+    """Whether a region is worth running."""
+    explain: Callable[[ir.Model, Region], Meaning | None]
+    """Runs a region; returns what it computes, or None if that is something else."""
+    replace: Callable[[ir.Graph, Region, Meaning], None]
+    otherwise: str = ""
+    """The reason given for regions that compute something else."""
+    is_reported: Callable[[Region], bool] = bool
+    """Whether such a region is reported at all."""
+
+    def candidates(self, root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
+        """Return the closed regions that end at ``root`` and fit, largest first."""
+        found = list[Region]()
+        for region in regions_ending_at(root, order, largest=self.largest):
+            if not all(map(self.allows, region.nodes)):
+                break  # larger regions contain this node too
+            if self.fits(region) and region.is_closed:
+                found.append(region)
+        return found[::-1]
+
+
+def raise_regions(model: ir.Model, rule: RegionRule[Meaning]) -> Outcome:
+    """Replace, for each node at which candidates end, the largest one that is explained."""
     order, changed, left = positions(model.graph), 0, dict[ir.Node, Region]()
-    for root in reversed(list(model.graph)):
-        regions = [] if root.graph is None else candidates(root, order)
+    for root in reversed(list(model.graph)):  # from the outputs on, so that regions are seen whole
+        regions = [] if root.graph is None else rule.candidates(root, order)
         for region in regions:
-            if (meaning := explain(model, region)) is not None:
-                replace(model.graph, region, meaning)
+            if (meaning := rule.explain(model, region)) is not None:
+                rule.replace(model.graph, region, meaning)
                 changed += 1
                 break
         else:
-            if regions and root not in left and told(regions[0]):
+            # Of candidates that contain each other, the largest is reported.
+            if regions and root not in left and rule.is_reported(regions[0]):
                 left.update(dict.fromkeys(regions[0].nodes, regions[0]))
-    return Outcome(changed=changed, skipped=_skips(left, otherwise))
+    return Outcome(changed=changed, skipped=_skips(left, rule.otherwise))
 
 
 def _skips(left: dict[ir.Node, Region], reason: str) -> tuple[Skip, ...]:
-    """Return why regions, given by their nodes, were left; not those that are gone by now."""
+    """Report the regions that were left, given by their nodes, unless they were removed later."""
     results = [node.outputs[0] for node, region in left.items() if region.nodes[-1] is node]
     return tuple(
         Skip(value=name_of(value), reason=reason)

@@ -1,12 +1,12 @@
 """Algebra of views: chains of Reshape, Squeeze, Unsqueeze, Flatten and Transpose.
 
-On static shapes such a chain only moves elements. It is brought to the normal form
+On known shapes such a chain only moves elements. Its normal form is
 
-    Reshape -> Transpose -> Reshape
+    Reshape(factors) -> Transpose(perm) -> Reshape(shape)
 
-with steps left out where they do nothing. The form is found on numbers: the chain is applied to
+without the steps that do nothing. The form is measured with numbers: the chain is applied to
 0, 1, 2, ..., each output axis is split into runs of constant stride, and the runs, sorted by
-stride, are the axes of the source. It is checked by applying it to the same numbers again.
+stride, are the axes of the source. To check the form, it is applied to the same numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Shape = tuple[int, ...]
+from ..graph import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,10 @@ class View:
 
 
 def _runs(strides: npt.NDArray[np.int64]) -> list[tuple[int, int]] | None:
-    """Split one axis, given each index's offset in the source, into (size, stride) runs.
+    """Split one axis into (size, stride) runs, outer runs first.
 
-    Outer runs first. None when the offsets are no mixed-radix number.
+    ``strides`` has the offset in the source of each index along the axis. None if these offsets are
+    no sum of such runs.
     """
     size = len(strides)
     if size == 1:
@@ -51,7 +52,7 @@ def _runs(strides: npt.NDArray[np.int64]) -> list[tuple[int, int]] | None:
         length += 1
     if size % length:
         return None
-    blocks = strides.reshape(size // length, length)
+    blocks = strides.reshape(size // length, length)  # every block must repeat the inner run
     if (blocks - blocks[:, :1] != np.arange(length) * step).any():
         return None
     outer = _runs(blocks[:, 0])
@@ -59,7 +60,7 @@ def _runs(strides: npt.NDArray[np.int64]) -> list[tuple[int, int]] | None:
 
 
 def view_of(source: Shape, moved: npt.NDArray[np.int64]) -> View | None:
-    """Return the view that turns arange(source) into ``moved``, or None if there is none."""
+    """Return the view that makes ``moved`` of arange(source), or None if there is none."""
     runs: list[list[tuple[int, int]]] = []
     for axis in range(moved.ndim):
         index: list[int | slice] = [0] * moved.ndim
@@ -76,7 +77,7 @@ def view_of(source: Shape, moved: npt.NDArray[np.int64]) -> View | None:
 
 
 def _transpose(source: Shape, runs: list[list[tuple[int, int]]], shape: Shape) -> View | None:
-    """Say it as one Transpose of the source's own axes, if each target axis is one of them."""
+    """Return a view that is one Transpose, if each target axis is an axis of the source."""
     strides = [int(np.prod(source[axis + 1 :])) for axis in range(len(source))]
     axis_of = {(size, strides[axis]): axis for axis, size in enumerate(source) if size > 1}
     ones = [axis for axis, size in enumerate(source) if size == 1]
@@ -90,7 +91,7 @@ def _transpose(source: Shape, runs: list[list[tuple[int, int]]], shape: Shape) -
 
 
 def _factored(runs: list[list[tuple[int, int]]], shape: Shape) -> View:
-    """Say it with the runs as factors, neighbors joined where they are one run in the source."""
+    """Return a view with the runs as factors, joined where they are one run in the source."""
     joined: list[tuple[int, int]] = []
     for size, stride in (run for axis in runs for run in axis):
         if joined and joined[-1][1] == size * stride:

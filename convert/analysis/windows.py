@@ -1,8 +1,8 @@
-"""Pooling windows of any size: where they lie, and un-pooling them with standard ops.
+"""Pooling windows of any size: where they are, and un-pooling them with standard ops.
 
-The 2x2 windows with stride 2 that nearly everyone uses have ops of their own (``plugins``); this is
-for the others. Windows may overlap: what several of them put on one pixel is added up, which is
-what ``tf.scatter_nd`` and ``tf.math.unsorted_segment_sum`` say.
+The usual 2x2 windows with stride 2 have ops of their own (``plugins``); this is for the others.
+Windows may overlap: values that several of them put on one pixel are added up, as by
+``tf.scatter_nd`` and ``tf.math.unsorted_segment_sum``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..graph import attribute, new_initializer, shape_of, the, typed_like
+from ..graph import Shape, attribute, shape_of
+from ..node_builder import NodeBuilder
 
-Shape = tuple[int, ...]
 _LOWEST = np.float32(np.finfo(np.float32).min)
 
 
@@ -25,7 +25,7 @@ class Windows:
     """Windows over an image, in the order (vertical, horizontal)."""
 
     full: Shape
-    """(N, C, H, W) of what is pooled."""
+    """(N, C, H, W) of the image that is pooled."""
     pooled: Shape
     """(N, C, h, w)."""
     kernel: tuple[int, int]
@@ -35,7 +35,7 @@ class Windows:
 
     @property
     def is_plain(self) -> bool:
-        """Whether they are 2x2, side by side, and fill the image."""
+        """Whether windows are 2x2, side by side, and cover the image."""
         even = self.full[2] % 2 == 0 and self.full[3] % 2 == 0
         return self.kernel == self.stride == (2, 2) and self.before == (0, 0) and even
 
@@ -46,7 +46,7 @@ class Windows:
 
     @property
     def begin_inside(self) -> bool:
-        """Whether every window has a pixel of the image that is its own."""
+        """Whether every window has a pixel of the image that no other window has."""
         return all(
             self.before[i] < self.kernel[i]
             and (self.pooled[2 + i] - 1) * self.stride[i] < self.full[2 + i]
@@ -55,7 +55,7 @@ class Windows:
 
     @property
     def after(self) -> tuple[int, int]:
-        """Rows below and columns right of the image that windows reach; negative if left over."""
+        """Rows below and columns right of the image that windows reach; negative: not covered."""
         down, right = (
             (self.pooled[2 + i] - 1) * self.stride[i]
             + self.kernel[i]
@@ -66,10 +66,10 @@ class Windows:
         return down, right
 
     def _places(self, rng: np.random.Generator, axis: int) -> npt.NDArray[np.int64]:
-        """Draw a row (axis 0) or column of each window such that no two windows share one."""
+        """Draw a row (axis 0) or column (axis 1) in each window that no other window has."""
         most = min(self.stride[axis], self.kernel[axis] - self.before[axis])
         shape = [1, 1, 1, 1]
-        shape[2 + axis] = -1
+        shape[2 + axis] = -1  # (1, 1, h, 1) or (1, 1, 1, w)
         low = np.arange(self.pooled[2 + axis]).reshape(shape) * self.stride[axis]
         high = np.minimum(low + most, self.full[2 + axis])
         return rng.integers(np.broadcast_to(low, self.pooled), np.broadcast_to(high, self.pooled))
@@ -81,6 +81,7 @@ class Windows:
         _, channels, height, width = self.full
         rows, columns = self._places(rng, 0), self._places(rng, 1)
         planes = np.arange(self.full[0] * channels).reshape(self.full[0], channels, 1, 1)
+        # ONNX counts indices over the whole tensor, row-major: ((n C + c) H + row) W + column.
         indices = (planes * height + rows) * width + columns
         values = rng.standard_normal(self.pooled, np.float32)
         result = np.zeros(self.full, np.float32)
@@ -100,7 +101,7 @@ def windows_of(pool: ir.Node) -> Windows:
         totals = [
             max((pooled[2 + i] - 1) * stride[i] + kernel[i] - full[2 + i], 0) for i in range(2)
         ]
-        halves = [(t + (same == "SAME_LOWER")) // 2 for t in totals]
+        halves = [(t + (same == "SAME_LOWER")) // 2 for t in totals]  # LOWER: the odd one in front
         before = (halves[0], halves[1])
     return Windows(
         full=full,
@@ -111,98 +112,75 @@ def windows_of(pool: ir.Node) -> Windows:
     )
 
 
-class _Chain:
-    """Makes nodes one after another, quantized."""
-
-    def __init__(self, graph: ir.Graph) -> None:
-        self.graph, self.nodes = graph, list[ir.Node]()
-
-    def numbers(self, *values: int) -> ir.Value:
-        return new_initializer(self.graph, np.array(values, np.int64), "window")
-
-    def add(
-        self, op: str, inputs: list[ir.Value], shape: Shape, **attributes: int | Shape
-    ) -> ir.Value:
-        """Add a node; what compares gives bool, all else the type of the first input."""
-        node = ir.node(op, inputs, attributes=attributes)
-        typed_like(node.outputs[0], the(inputs[1] if op == "Where" else inputs[0]), shape)
-        if op == "Equal":
-            node.outputs[0].type = ir.TensorType(ir.DataType.BOOL)
-        self.nodes.append(node)
-        return node.outputs[0]
-
-
-def _window_values(chain: _Chain, windows: Windows, x: ir.Value) -> list[ir.Value]:
-    """Make the values at each place of the windows, row-major, each (N, C, h, w)."""
+def _window_values(build: NodeBuilder, windows: Windows, x: ir.Value) -> list[ir.Value]:
+    """Add the values at each place of the windows, row-major, each (N, C, h, w)."""
     shape, after = windows.pooled, tuple(max(size, 0) for size in windows.after)
     n, c, h, w = windows.full
     if any((*windows.before, *after)):
-        pads = chain.numbers(0, 0, *windows.before, 0, 0, *after)
-        lowest = new_initializer(chain.graph, _LOWEST, "lowest")
+        pads = (0, 0, *windows.before, 0, 0, *after)  # in front of each axis, then behind each
         padded = (n, c, h + windows.before[0] + after[0], w + windows.before[1] + after[1])
-        x = chain.add("Pad", [x, pads, lowest], padded)
+        x = build.op("Pad", x, pads, _LOWEST, shape=padded)
     values = []
     for row, column in product(*map(range, windows.kernel)):
         ends = (
             row + (shape[2] - 1) * windows.stride[0] + 1,
             column + (shape[3] - 1) * windows.stride[1] + 1,
         )
-        limits = [(row, column), ends, (2, 3), windows.stride]
-        values.append(chain.add("Slice", [x, *(chain.numbers(*pair) for pair in limits)], shape))
+        # One pixel of each window: start, end, axes (height and width), step.
+        bounds = ((row, column), ends, (2, 3), windows.stride)
+        values.append(build.op("Slice", x, *bounds, shape=shape))
     return values
 
 
-def first_maxima(
-    graph: ir.Graph, windows: Windows, x: ir.Value
-) -> tuple[list[ir.Node], list[ir.Value]]:
-    """Make, for each place of a window in row-major order, the mask (N, C, h, w) of the windows
+def first_maxima(build: NodeBuilder, windows: Windows, x: ir.Value) -> list[ir.Value]:
+    """Add, for each place of a window in row-major order, the mask (N, C, h, w) of the windows
     whose first maximum is there.
 
     The values are compared with their own maximum, not with the pooled value: see
     docs/decisions/0004.
     """
-    chain, shape = _Chain(graph), windows.pooled
-    values = _window_values(chain, windows, x)
-    largest = chain.add("Max", values, shape)
-    masks = [chain.add("Equal", [values[0], largest], shape)]
-    taken = masks[0]
+    values = _window_values(build, windows, x)
+    largest = build.op("Max", *values)
+    masks = [build.op("Equal", values[0], largest, dtype=ir.DataType.BOOL)]
+    taken = masks[0]  # windows whose maximum was at an earlier place
     for value in values[1:]:
-        equal, free = chain.add("Equal", [value, largest], shape), chain.add("Not", [taken], shape)
-        masks.append(chain.add("And", [equal, free], shape))
+        equal = build.op("Equal", value, largest, dtype=ir.DataType.BOOL)
+        masks.append(build.op("And", equal, build.op("Not", taken)))
         if value is not values[-1]:
-            taken = chain.add("Or", [taken, masks[-1]], shape)
-    return chain.nodes, masks
+            taken = build.op("Or", taken, masks[-1])
+    return masks
 
 
-def unpool_nodes(
-    graph: ir.Graph, windows: Windows, masks: list[ir.Value], values: ir.Value
-) -> list[ir.Node]:
-    """Make the nodes that put values (N, C, h, w) where the masks say, and add them up: each mask's
-    share is a channel, and a transposed convolution with one-hot kernels moves it to its place.
+def unpool(
+    build: NodeBuilder, windows: Windows, masks: list[ir.Value], values: ir.Value
+) -> ir.Value:
+    """Put values (N, C, h, w) where the masks are true, and add them up: (N, C, H, W).
+
+    Each mask's share becomes a channel, and a transposed convolution with one-hot kernels moves it
+    to its place.
     """
-    chain, (n, c, h, w) = _Chain(graph), windows.pooled
-    count = len(masks)
-    zero = new_initializer(graph, np.zeros((), np.float32), "zero")
+    n, c, h, w = windows.pooled
+    count, after, zero = len(masks), windows.after, build.constant(np.float32(0))
     shares = [
-        chain.add(
+        build.op(
             "Unsqueeze",
-            [chain.add("Where", [m, values, zero], windows.pooled), chain.numbers(2)],
-            (n, c, 1, h, w),
+            build.op("Where", mask, values, zero, dtype=values.dtype),
+            (2,),
+            shape=(n, c, 1, h, w),
         )
-        for m in masks
+        for mask in masks
     ]
-    stacked = chain.add("Concat", shares, (n, c, count, h, w), axis=2)
-    flat = chain.add("Reshape", [stacked, chain.numbers(n, c * count, h, w)], (n, c * count, h, w))
+    stacked = build.op("Concat", *shares, shape=(n, c, count, h, w), axis=2)
+    flat = build.reshape(stacked, (n, c * count, h, w))
+    # One kernel per place, with a single 1; the same ones for each channel: (C places, 1, kh, kw).
     kernels = np.eye(count, dtype=np.float32).reshape(count, 1, *windows.kernel)
-    weights = new_initializer(graph, np.tile(kernels, (c, 1, 1, 1)), "one_hot")
-    after = windows.after
-    chain.add(
+    return build.op(
         "ConvTranspose",
-        [flat, weights],
-        windows.full,
+        flat,
+        np.tile(kernels, (c, 1, 1, 1)),
+        shape=windows.full,
         group=c,
         strides=windows.stride,
         pads=(*windows.before, *(max(size, 0) for size in after)),
         output_padding=tuple(max(-size, 0) for size in after),
     )
-    return chain.nodes

@@ -1,57 +1,54 @@
-"""NHWC input and output -> NCHW.
+"""NHWC input and output -> NCHW; time-major output -> batch-major.
 
-    x (N,H,W,C) -> f -> y (N,H,W,C)   becomes   x (N,C,H,W) -> T -> f -> T' -> y (N,C,H,W)
+    x (N,H,W,C) -> f -> y (N,H,W,C)   ->   x (N,C,H,W) -> T -> f -> T' -> y (N,C,H,W)
+    f -> y (T,N,C)                    ->   f -> Transpose(1,0,2) -> y (N,T,C)
 
-with T = Transpose(0,2,3,1) and T' = Transpose(0,3,1,2). tf2onnx has put the inverse of T at the
-start of f and the inverse of T' at its end, so ``collapse_views`` cancels them; where it does not,
-they stay, and the graph still means the same. A time-major sequence output (T,N,C) becomes (N,T,C)
-in the same way.
+with T = Transpose(0,2,3,1) and T' = Transpose(0,3,1,2). The graph must have one input and one
+output of known shape. tf2onnx has put the inverse of T at the start of f and the inverse of T' at
+its end, so ``collapse_views`` cancels them; where it does not, they stay and the graph still
+computes the same. Each function runs once and adds one node.
 """
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..graph import static_shape, typed_like
+from ..graph import TO_NCHW, TO_NHWC, pass_name, shape_of, static_shape
+from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
-_TO_NHWC, _TO_NCHW, _TO_NTC = (0, 2, 3, 1), (0, 3, 1, 2), (1, 0, 2)
+_TO_NTC = (1, 0, 2)
 
 
 def channel_first_input(model: ir.Model) -> Outcome:
-    """Let the graph take NCHW; it must take NHWC so far."""
+    """Let a graph that reads NHWC read NCHW."""
     (image,) = model.graph.inputs
-    shape = static_shape(image)
-    assert shape is not None
-    transpose = ir.node("Transpose", [image], attributes={"perm": _TO_NHWC})
-    inner = typed_like(transpose.outputs[0], image, shape)
-    for node, index in list(image.uses()):
-        if node is not transpose:
-            node.replace_input_with(index, inner)
-    image.shape = ir.Shape([shape[i] for i in _TO_NCHW])
-    model.graph.insert_before(model.graph[0], [transpose])
+    shape, users, build = shape_of(image), list(image.uses()), NodeBuilder(model.graph)
+    inner = build.op("Transpose", image, shape=shape, perm=TO_NHWC)  # (N, H, W, C)
+    for node, index in users:
+        node.replace_input_with(index, inner)
+    image.shape = ir.Shape([shape[axis] for axis in TO_NCHW])
+    build.insert_before(model.graph[0])
     return Outcome(changed=1)
 
 
 def transposed_output(model: ir.Model, perm: tuple[int, ...]) -> Outcome:
-    """Let the graph return its output transposed by ``perm``."""
+    """Let the graph return its output transposed by ``perm``, under the same name."""
     (result,) = model.graph.outputs
-    shape = static_shape(result)
-    assert shape is not None
-    transpose = ir.node("Transpose", [result], attributes={"perm": perm})
-    outer = typed_like(transpose.outputs[0], result, [shape[i] for i in perm])
-    outer.name, result.name = result.name, f"{result.name}_before"
+    build = NodeBuilder(model.graph)
+    outer = build.transpose(result, perm)
+    pass_name(result, outer, "_before")
     model.graph.outputs[0] = outer
-    model.graph.append(transpose)
+    model.graph.extend(build.nodes)
     return Outcome(changed=1)
 
 
 def channel_first_output(model: ir.Model) -> Outcome:
     """Let the graph return NCHW; a map without a channel axis (N, H, W) stays."""
     rank = len(static_shape(model.graph.outputs[0]) or ())
-    return transposed_output(model, _TO_NCHW) if rank == 4 else Outcome(changed=0)
+    return transposed_output(model, TO_NCHW) if rank == 4 else Outcome(changed=0)
 
 
 def batch_first_output(model: ir.Model) -> Outcome:
-    """Let the graph return (N, T, C); it must return (T, N, C) so far."""
+    """Let a graph that returns (T, N, C) return (N, T, C)."""
     return transposed_output(model, _TO_NTC)

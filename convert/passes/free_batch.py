@@ -1,12 +1,13 @@
 """A graph made at batch size 2 -> the same graph for any batch size N.
 
-    Reshape(x, [.., 2 k, ..])   ->  Reshape(x, [.., -1, ..])        on the axis the batch went to
-    x + constant (2, ..)        ->  x + constant (1, ..)            both slices of it are equal
+    Reshape(x, [.., 2 k, ..])   ->  Reshape(x, [.., -1, ..])        on the axis that holds the batch
+    x + constant (2, ..)        ->  x + constant (1, ..)            if both slices are equal
     Concat(x, constant (2, ..)) ->  Concat(x, Expand(constant, N))  the same; states of an LSTM too
 
-Where the batch is, is found by walking the graph with a batch of 3 and comparing shapes. The result
-is proven by running it: at batch 1 and 3 it must give, image by image, what the fixed graph
-gives.
+All shapes must be known. The graph is walked once, in order: the shapes at a batch of 3 are
+inferred, and an axis whose size differs from that at batch 2 holds the batch. Then the result is
+run: at batch 1 and 3 it must compute, image by image, what the fixed graph computes. If it does
+not, or if a node cannot be freed, the model stays as it was.
 """
 
 from __future__ import annotations
@@ -14,36 +15,39 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
+from ..analysis.axes import BROADCASTING
 from ..analysis.regions import evaluate
 from ..graph import (
     OPSET,
+    Shape,
     constant,
+    constant_input,
     name_of,
-    new_initializer,
+    set_constant_input,
     shape_of,
     static_shape,
     the,
-    typed_like,
 )
+from ..node_builder import NodeBuilder
 from ..outcome import Outcome, Skip
 
 _TOLERANCE = 1e-4
 _OTHER = 3
 """The batch that the graph is walked with."""
-_BROADCAST = {
-    *("Add", "Sub", "Mul", "Div", "Pow", "Where", "PRelu", "Min", "Max", "Equal", "Greater"),
-    *("Less", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Mod"),
-}
+_BROADCAST = {*BROADCASTING, "Mod"}
 _STATEFUL = ("LSTM", "GRU", "RNN")
-
-Shape = tuple[int, ...]
+_FIRST_STATE = 5
+"""Index of initial_h, and initial_c behind it, of a stateful op; (1, N, H)."""
+_MOST_NUMBERS = 64
+"""Constants up to this size are passed to shape inference: shapes, axes and the like."""
 
 
 class _BoundError(Exception):
-    """Something cannot be freed: (value, reason)."""
+    """A value stands in the way of a free batch axis; ``skip`` states which and why."""
 
     def __init__(self, value: ir.Value, reason: str) -> None:
         super().__init__(reason)
@@ -51,17 +55,19 @@ class _BoundError(Exception):
 
 
 class _Walk:
-    """Walks a graph with another batch size, and frees what stands in the way."""
+    """Visits a graph with another batch size, and rewrites what depends on batch size 2."""
 
     def __init__(self, model: ir.Model) -> None:
         self.graph = model.graph
         (self.image,) = model.graph.inputs
         self.batch = shape_of(self.image)[0]
+        # Shapes at batch _OTHER, only of values that depend on the image.
         self.shapes: dict[ir.Value, Shape] = {self.image: (_OTHER, *shape_of(self.image)[1:])}
         self.count: ir.Value | None = None
+        """The batch size as a value (1,), once it is needed."""
 
     def axis(self, value: ir.Value | None) -> int | None:
-        """Return the axis of a value that the batch is in, None if it does not depend on it."""
+        """Return the axis of a value that holds the batch; None if no axis does."""
         if value is None or value not in self.shapes:
             return None
         pairs = zip(shape_of(value), self.shapes[value], strict=True)
@@ -85,7 +91,7 @@ class _Walk:
             elif node.op_type == "Concat":
                 self._expand_constants(node, range(len(node.inputs)), self._axis_of_any(node))
             elif node.op_type in _STATEFUL and self.axis(node.inputs[0]) == 1:
-                self._expand_constants(node, range(5, len(node.inputs)), 1)
+                self._expand_constants(node, range(_FIRST_STATE, len(node.inputs)), 1)
             self._infer(node)
 
     def _axis_of_any(self, node: ir.Node) -> int | None:
@@ -96,13 +102,13 @@ class _Walk:
         source, axis = the(node.inputs[0]), self.axis(node.inputs[0])
         if axis is None:
             return
+        # The batch is now in the axis in front of which there are as many elements as before.
         outer, before = math.prod(shape_of(source)[:axis]), 1
         target = list(shape_of(node.outputs[0]))
         for place, size in enumerate(target):
             if before == outer and size % self.batch == 0:
                 target[place] = -1
-                free = new_initializer(self.graph, np.array(target, np.int64), "shape")
-                node.replace_input_with(1, free)
+                set_constant_input(node, 1, np.array(target, np.int64))
                 return
             before *= size
         raise _BoundError(
@@ -110,28 +116,29 @@ class _Walk:
         )
 
     def _expand(self, node: ir.Node) -> None:
-        axis, target = self.axis(node.inputs[0]), constant(node.inputs[1])
+        axis, target = self.axis(node.inputs[0]), constant_input(node, 1)
         if axis is None or target is None:
             return
-        place = axis + len(target) - len(shape_of(the(node.inputs[0])))
+        # Shapes are aligned at their last axes; 1 keeps the size that the input has.
+        place = axis + len(target) - len(shape_of(node.inputs[0]))
         kept = target.copy()
         kept[place] = 1
-        node.replace_input_with(1, new_initializer(self.graph, kept, "shape"))
+        set_constant_input(node, 1, kept)
 
-    def _one_slice(self, value: ir.Value, axis: int) -> np.ndarray | None:
-        """Return a constant cut to one slice along its batch axis, None if it has no such axis."""
+    def _one_slice(self, value: ir.Value, axis: int) -> npt.NDArray | None:
+        """Return one slice of a constant along its batch axis; None if it has no such axis."""
         array = constant(value)
         if array is None or not 0 <= axis < array.ndim or array.shape[axis] != self.batch:
             return None
         first = np.take(array, [0], axis)
         if (array != first).any():
-            raise _BoundError(value, "it holds a number for each image of the batch")
+            raise _BoundError(value, "it differs from image to image of the batch")
         return first
 
     def _slice_constants(self, node: ir.Node) -> None:
         rank = len(shape_of(node.outputs[0]))
-        axes = {
-            rank - len(shape_of(the(value))) + axis
+        axes = {  # of the result: shapes are aligned at their last axes
+            rank - len(shape_of(value)) + axis
             for value in node.inputs
             if (axis := self.axis(value)) is not None
         }
@@ -141,56 +148,70 @@ class _Walk:
                     continue
                 own = axis - (rank - len(shape_of(value)))
                 if (one := self._one_slice(value, own)) is not None:
-                    node.replace_input_with(index, new_initializer(self.graph, one, name_of(value)))
+                    set_constant_input(node, index, one)
 
     def _expand_constants(self, node: ir.Node, places: range, axis: int | None) -> None:
+        build = NodeBuilder(self.graph)
         for index in places if axis is not None else ():
             value = node.inputs[index]
             one = self._one_slice(value, axis or 0) if value is not None else None
-            if value is None or one is None:
-                continue
-            made = self._expanded(value, one, axis or 0)
-            self.graph.insert_before(node, made)
-            node.replace_input_with(index, made[-1].outputs[0])
+            if value is not None and one is not None:
+                node.replace_input_with(index, self._expanded(build, value, one, axis or 0))
+        build.insert_before(node)
 
-    def _expanded(self, value: ir.Value, one: np.ndarray, axis: int) -> list[ir.Node]:
-        """Make Expand(one, (1, .., N, .., 1))."""
+    def _expanded(
+        self, build: NodeBuilder, value: ir.Value, one: npt.NDArray, axis: int
+    ) -> ir.Value:
+        """Add Expand(one, (1, .., N, .., 1)), which is ``value`` at any batch."""
+        parts = ((1,) * axis, self._batch_size(), (1,) * (one.ndim - axis - 1))
+        filled = [part for part in parts if part != ()]
+        target = build.op("Concat", *filled, shape=(one.ndim,), axis=0)
+        shape = shape_of(value)
+        expanded = build.op("Expand", build.constant(one), target, shape=shape)
+        self.shapes[expanded] = (*shape[:axis], _OTHER, *shape[axis + 1 :])
+        return expanded
+
+    def _batch_size(self) -> ir.Value:
+        """Return the batch size of the image, (1,)."""
         if self.count is None:
-            count = ir.node("Shape", [self.image], attributes={"start": 0, "end": 1})
-            self.count = count.outputs[0]
-            self.count.type, self.count.shape = ir.TensorType(ir.DataType.INT64), ir.Shape([1])
-            self.graph.insert_before(self.graph[0], [count])
-        ones = [np.ones(n, np.int64) for n in (axis, one.ndim - axis - 1)]
-        parts = [new_initializer(self.graph, part, "ones") if part.size else None for part in ones]
-        inputs = [v for v in (parts[0], self.count, parts[1]) if v is not None]
-        shape = ir.node("Concat", inputs, attributes={"axis": 0})
-        shape.outputs[0].type = ir.TensorType(ir.DataType.INT64)
-        shape.outputs[0].shape = ir.Shape([one.ndim])
-        first = new_initializer(self.graph, one, name_of(value))
-        expand = ir.node("Expand", [first, shape.outputs[0]])
-        typed_like(expand.outputs[0], value, shape_of(value))
-        new = list(shape_of(value))
-        new[axis] = _OTHER
-        self.shapes[expand.outputs[0]] = tuple(new)
-        return [shape, expand]
+            build = NodeBuilder(self.graph)
+            self.count = build.op(
+                "Shape", self.image, shape=(1,), dtype=ir.DataType.INT64, start=0, end=1
+            )
+            build.insert_before(self.graph[0])
+        return self.count
 
     def _infer(self, node: ir.Node) -> None:
-        """Work out the shapes that a node's results have at the other batch."""
+        """Infer the shapes of a node's results at the other batch."""
         if not any(self.axis(value) is not None for value in node.inputs):
             return
-        if node.domain not in ("", "ai.onnx"):  # our own: NCHW in, NCHW out
+        if node.domain not in ("", "ai.onnx"):  # our own ops: NCHW in, NCHW out
             for value in node.outputs:
                 self.shapes[value] = (_OTHER, *shape_of(value)[1:])
             return
+        found = self._inferred(node)
+        for value in node.outputs:
+            if value.name in found:
+                dims = found[value.name].tensor_type.shape.dim
+                sizes = tuple(d.dim_value for d in dims)
+                if len(sizes) != len(shape_of(value)) or 0 in sizes:
+                    raise _BoundError(
+                        value, f"the shape of this {node.op_type} at another batch is not known"
+                    )
+                self.shapes[value] = sizes
+
+    def _inferred(self, node: ir.Node) -> dict[str, onnx.TypeProto]:
+        """Run ONNX's shape inference of one node; result types by name."""
+        arrays = {v: constant(v) for v in node.inputs if v is not None}
         try:
-            found = onnx.shape_inference.infer_node_outputs(
+            return onnx.shape_inference.infer_node_outputs(
                 onnx.defs.get_schema(node.op_type, OPSET, ""),
                 ir.to_proto(node),
-                {name_of(v): self._type(v) for v in node.inputs if v is not None},
+                {name_of(v): self._type(v) for v in arrays},
                 {
                     name_of(v): onnx.numpy_helper.from_array(array)
-                    for v in node.inputs
-                    if v is not None and (array := constant(v)) is not None and array.size < 64
+                    for v, array in arrays.items()
+                    if array is not None and array.size < _MOST_NUMBERS
                 },
                 ir_version=10,
                 opset_imports=[onnx.helper.make_opsetid("", OPSET)],
@@ -200,15 +221,6 @@ class _Walk:
             raise _BoundError(
                 node.outputs[0], f"{node.op_type} at batch {_OTHER}: {reason}"
             ) from None
-        for value in node.outputs:
-            if value.name in found:
-                dims = found[value.name].tensor_type.shape.dim
-                sizes = tuple(d.dim_value for d in dims)
-                if len(sizes) != len(shape_of(value)) or 0 in sizes:
-                    raise _BoundError(
-                        value, f"the shape of a {node.op_type} at another batch is open"
-                    )
-                self.shapes[value] = sizes
 
     def _type(self, value: ir.Value) -> onnx.TypeProto:
         shape = self.shapes.get(value) or shape_of(value)
@@ -216,7 +228,7 @@ class _Walk:
         return onnx.helper.make_tensor_type_proto(value.dtype.value, shape)
 
     def name_shapes(self) -> None:
-        """Let the batch axis of every value be called "N", or "kN" if it holds k per image."""
+        """Name the batch axis of every value "N", or "kN" if it holds k entries per image."""
         for value in self.shapes:
             axis = self.axis(value)
             if axis is not None:
@@ -227,6 +239,10 @@ class _Walk:
 
 
 def _agree(fixed: onnx.ModelProto, free: onnx.ModelProto, batch: int) -> bool:
+    """Whether the free graph computes for each image what the fixed graph computes.
+
+    The fixed graph gets ``batch`` copies of the image.
+    """
     entry = fixed.graph.input[0]
     shape = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
     rng = np.random.default_rng(0)
@@ -243,7 +259,7 @@ def _agree(fixed: onnx.ModelProto, free: onnx.ModelProto, batch: int) -> bool:
 
 
 def free_batch(model: ir.Model) -> Outcome:
-    """Free the batch axis in place, or leave the model as it is and say why."""
+    """Free the batch axis in place, or leave the model as it is and report why."""
     (result,) = model.graph.outputs
     fixed, walk = ir.to_proto(model), _Walk(model)
     try:
@@ -252,7 +268,7 @@ def free_batch(model: ir.Model) -> Outcome:
         if _agree(fixed, ir.to_proto(model), walk.batch):
             return Outcome(changed=1)
         skip = Skip(
-            value=name_of(result), reason="batch 1 and 3 do not give what the fixed batch gives"
+            value=name_of(result), reason="at batch 1 and 3 it differs from the fixed batch"
         )
     except _BoundError as bound:
         skip = bound.skip

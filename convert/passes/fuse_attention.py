@@ -1,16 +1,18 @@
-"""Query, key and value of one tensor: three products -> one, with the scale in the weights.
+"""Self-attention: the products of query, key and value -> one, with the scale in the weights.
 
     q = T(Reshape(x Wq + bq)),  k = T'(Reshape(x Wk + bk)),  v = T(Reshape(x Wv + bv))
     y = Softmax(s (q k) + mask) v
         ->  q, k', v = Split(T(Reshape(x [s Wq | Wk | Wv] + [s bq | bk | bv])), heads)
-            y = Softmax(q T(k') + mask) v
+            y = Softmax(q T''(k') + mask) v
 
     Split(Transpose(2, 0, 3, 1, 4)(Reshape(z -> (N, T, 3, H, D)))), each part squeezed
         ->  Split(T(Reshape(z -> (N, T, 3 H, D))), heads)
 
-with x (N, T, K), heads as a batch axis (N, H, T, D), T = Transpose(0, 2, 1, 3), T' = (0, 2, 3, 1).
-One product of three times the width fills a machine better than three, and in int8 its input is
-quantized once. What is left is the form that TensorRT fuses in FP16 and BF16.
+with x (N, T, K), heads as a batch axis (N, H, T, D), T = Transpose(0, 2, 1, 3), T' = Transpose(0,
+2, 3, 1) and T'' = Transpose(0, 1, 3, 2). Weights and biases must be constant, of equal sizes, and
+the same in every step; nothing else may read the values in between. One product of three times the
+width fills a machine better than three, and in int8 its input is quantized once. The result is the
+form that TensorRT fuses in FP16 and BF16. Each Softmax, and each Split, is visited once.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..analysis.row import Row
 from ..graph import (
+    Shape,
     attribute,
     constant,
+    constant_input,
     drop_dead,
     has_one_use,
     name_of,
@@ -34,12 +37,18 @@ from ..graph import (
     static_shape,
     take_over,
     the,
-    typed_like,
 )
+from ..node_builder import NodeBuilder
 from ..outcome import Outcome, Skip
 
-_HEADS_FIRST, _KEYS, _SWAP = (0, 2, 1, 3), (0, 2, 3, 1), (0, 1, 3, 2)
+_HEADS_FIRST = (0, 2, 1, 3)
+"""(N, T, H, D) -> (N, H, T, D)."""
+_KEYS = (0, 2, 3, 1)
+"""(N, T, H, D) -> (N, H, D, T)."""
+_SWAP = (0, 1, 3, 2)
+"""(N, H, T, D) -> (N, H, D, T)."""
 _PARTS_FIRST = (2, 0, 3, 1, 4)
+"""(N, T, 3, H, D) -> (3, N, H, T, D)."""
 
 Weights = npt.NDArray[np.float32]
 
@@ -56,19 +65,26 @@ class _Projection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Attention:
-    """``scale`` is the node that multiplies the scores, if there is one."""
+class _Scores:
+    """The product of query and key, times ``factor`` by the node ``scale`` if there is one."""
 
-    query: _Projection
-    key: _Projection
-    value: _Projection
-    scores: ir.Node
+    product: ir.Node
     scale: ir.Node | None
     factor: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Attention:
+    """A self-attention that can be fused."""
+
+    query: _Projection
+    key: _Projection
+    value: _Projection
+    scores: _Scores
+
+
 def _with_bias(value: ir.Value | None) -> tuple[ir.Value | None, npt.NDArray | None]:
-    """Take an added constant off a value."""
+    """Return a value without the constant that is added to it, and that constant."""
     node = producer(value, "Add")
     for inner, other in (node.inputs, reversed(node.inputs)) if node is not None else ():
         if (bias := constant(other)) is not None and has_one_use(the(value)):
@@ -87,31 +103,44 @@ def _projection(value: ir.Value | None, perm: tuple[int, ...]) -> _Projection | 
         return None
     flat, early = _with_bias(reshape.inputs[0])
     product = producer(flat, "MatMul")
-    weights = constant(product.inputs[1]) if product is not None else None
+    weights = constant_input(product, 1) if product is not None else None
     shape, lead = static_shape(split), static_shape(flat)
     if product is None or weights is None or weights.ndim != 2 or shape is None or lead is None:
         return None
-    heads_and_size = shape[2:]
+    heads_and_size = shape[2:]  # of (N, T, H, D)
     if len(shape) != 4 or lead != (*shape[:2], weights.shape[1]) or not has_one_use(the(flat)):
         return None
-    bias = np.zeros(heads_and_size, np.float32)
-    for part, own in ((early, (bias.size,)), (late, bias.shape)):
-        if part is not None:
-            if any(size != 1 for size in part.shape[: part.ndim - len(own)]):
-                return None  # it differs from step to step
-            last = part.reshape(part.shape[max(part.ndim - len(own), 0) :])
-            bias = bias + np.broadcast_to(last, own).reshape(bias.shape)
+    bias = _joined_bias(early, late, heads_and_size)
+    if bias is None:
+        return None
     return _Projection(
         source=the(product.inputs[0]),
         weights=weights,
-        bias=bias.reshape(-1),
+        bias=bias.reshape(-1),  # (H, D) -> (H D,)
         heads=shape[2],
         result=the(value),
     )
 
 
-def _scaled_product(value: ir.Value | None) -> tuple[ir.Node, ir.Node | None, float] | None:
-    """Return the product that a value is, the node that scales it, and by how much."""
+def _joined_bias(
+    early: npt.NDArray | None, late: npt.NDArray | None, heads_and_size: Shape
+) -> npt.NDArray | None:
+    """Add the biases in front of and behind a Reshape, (H, D); None if one differs by step.
+
+    ``early`` broadcasts with (N, T, H D), ``late`` with (N, T, H, D).
+    """
+    bias = np.zeros(heads_and_size, np.float32)
+    for part, own in ((early, (bias.size,)), (late, bias.shape)):
+        if part is not None:
+            if any(size != 1 for size in part.shape[: part.ndim - len(own)]):
+                return None
+            last = part.reshape(part.shape[max(part.ndim - len(own), 0) :])
+            bias = bias + np.broadcast_to(last, own).reshape(bias.shape)
+    return bias
+
+
+def _scaled_product(value: ir.Value | None) -> _Scores | None:
+    """Read a value as a product that may be scaled by a constant."""
     scale, factor = producer(value, "Mul", "Div"), 1.0
     if scale is not None:
         pairs = [(scale.inputs[0], scale.inputs[1])]
@@ -125,11 +154,11 @@ def _scaled_product(value: ir.Value | None) -> tuple[ir.Node, ir.Node | None, fl
             return None
         factor = factor if scale.op_type == "Mul" else 1 / factor
     product = producer(value, "MatMul")
-    return (product, scale, factor) if product is not None else None
+    return None if product is None else _Scores(product=product, scale=scale, factor=factor)
 
 
-def _scores_of(softmax: ir.Node) -> tuple[ir.Node, ir.Node | None, float] | None:
-    """Return the scores' product, scale and factor; a mask may be added, or choose, behind it."""
+def _scores_of(softmax: ir.Node) -> _Scores | None:
+    """Return the scores that a Softmax reads, behind which a mask may be added or may choose."""
     added = producer(softmax.inputs[0], "Add", "Where")
     candidates = added.inputs if added is not None else [softmax.inputs[0]]
     found = [scores for value in candidates if (scores := _scaled_product(value)) is not None]
@@ -137,62 +166,52 @@ def _scores_of(softmax: ir.Node) -> tuple[ir.Node, ir.Node | None, float] | None
 
 
 def _attention(softmax: ir.Node) -> _Attention | str:
-    """Read what stands around a Softmax; a text says why it is not of this form."""
-    found = _scores_of(softmax)
+    """Read the nodes around a Softmax; a text states why they are not of this form."""
+    scores = _scores_of(softmax)
     users = [user for user, index in softmax.outputs[0].uses() if index == 0]
-    if found is None or len(users) != 1 or users[0].op_type != "MatMul":
-        return "there is no product in front of and behind it"
-    scores, scale, factor = found
-    query = _projection(scores.inputs[0], _HEADS_FIRST)
-    key = _projection(scores.inputs[1], _KEYS)
+    if scores is None or len(users) != 1 or users[0].op_type != "MatMul":
+        return "there is no matrix product in front of it and behind it"
+    query = _projection(scores.product.inputs[0], _HEADS_FIRST)
+    key = _projection(scores.product.inputs[1], _KEYS)
     value = _projection(users[0].inputs[1], _HEADS_FIRST)
     if query is None or key is None or value is None:
-        return "query, key or value is no projection of a tensor by constant weights"
+        return "query, key or value is no product of a tensor and constant weights"
     if not query.source is key.source is value.source:
-        return "query, key and value are made of different tensors"
+        return "query, key and value are computed from different tensors"
     sizes = {(p.heads, p.weights.shape) for p in (query, key, value)}
     if len(sizes) != 1:
         return f"heads and sizes differ: {sorted(sizes)}"
-    return _Attention(query=query, key=key, value=value, scores=scores, scale=scale, factor=factor)
+    return _Attention(query=query, key=key, value=value, scores=scores)
 
 
 def _fuse(graph: ir.Graph, found: _Attention) -> None:
-    parts, factors = (found.query, found.key, found.value), (found.factor, 1.0, 1.0)
-    heads = found.query.heads
+    parts, factors = (found.query, found.key, found.value), (found.scores.factor, 1.0, 1.0)
+    source, heads = found.query.source, found.query.heads
     weights = np.concatenate([p.weights * f for p, f in zip(parts, factors, strict=True)], 1)
     bias = np.concatenate([p.bias * f for p, f in zip(parts, factors, strict=True)])
-    batch, steps, _ = shape_of(found.query.source)
+    batch, steps, _ = shape_of(source)
     size = found.query.weights.shape[1] // heads
-    row = Row(graph, found.query.source)
-    row.add("MatMul", row.constant(weights.astype(np.float32)), to=(batch, steps, bias.size))
-    row.add("Add", row.constant(bias.astype(np.float32)), to=(batch, steps, bias.size))
-    row.reshape((batch, steps, 3 * heads, size))
-    row.add("Transpose", to=(batch, 3 * heads, steps, size), perm=_HEADS_FIRST)
-    split = ir.node("Split", [row.value], attributes={"axis": 1, "num_outputs": 3}, num_outputs=3)
-    for output in split.outputs:
-        typed_like(output, row.value, (batch, heads, steps, size))
-    turn = ir.node("Transpose", [split.outputs[1]], attributes={"perm": _SWAP})
-    keys = typed_like(turn.outputs[0], row.value, (batch, heads, size, steps))
-    _place(graph, found, [*row.made, split, turn])
-    made = (split.outputs[0], keys, split.outputs[2])
+    build, wide = NodeBuilder(graph), (batch, steps, bias.size)
+    x = build.op("MatMul", source, weights.astype(np.float32), shape=wide)
+    x = build.op("Add", x, bias.astype(np.float32))
+    x = build.reshape(x, (batch, steps, 3 * heads, size))
+    x = build.transpose(x, _HEADS_FIRST)  # (N, 3 H, T, D)
+    each = (batch, heads, steps, size)
+    query, key, value = build.ops("Split", x, shapes=[each] * 3, axis=1, num_outputs=3)
+    made = (query, build.transpose(key, _SWAP), value)
+    if (above := source.producer()) is None:
+        build.insert_before(graph[0])
+    else:
+        build.insert_after(above)
     for part, new in zip(parts, made, strict=True):
         take_over(part.result, new)
-    if found.scale is not None:
-        take_over(found.scale.outputs[0], found.scores.outputs[0])
-        graph.remove(found.scale, safe=True)
-
-
-def _place(graph: ir.Graph, found: _Attention, nodes: list[ir.Node]) -> None:
-    """Put nodes right behind what they read."""
-    above = found.query.source.producer()
-    if above is None:
-        graph.insert_before(graph[0], nodes)
-    else:
-        graph.insert_after(above, nodes)
+    if found.scores.scale is not None:
+        take_over(found.scores.scale.outputs[0], found.scores.product.outputs[0])
+        graph.remove(found.scores.scale, safe=True)
 
 
 def _split_by_heads(graph: ir.Graph, split: ir.Node) -> bool:
-    """Split queries, keys and values that were one product already in four dimensions."""
+    """Split queries, keys and values that are one product already in four dimensions."""
     turn = producer(split.inputs[0], "Transpose")
     cut = producer(turn.inputs[0], "Reshape") if turn is not None else None
     if turn is None or cut is None or attribute(split, "axis", 0) != 0:
@@ -201,31 +220,28 @@ def _split_by_heads(graph: ir.Graph, split: ir.Node) -> bool:
         return False
     batch, steps, parts, heads, size = shape_of(cut.outputs[0])
     users = [[user for user, _ in value.uses()] for value in split.outputs]
-    shape = (batch, heads, steps, size)
+    each = (batch, heads, steps, size)
     if len(users) != parts or any(value.is_graph_output() for value in split.outputs):
         return False
     if any(
-        user.op_type not in ("Squeeze", "Reshape") or static_shape(user.outputs[0]) != shape
+        user.op_type not in ("Squeeze", "Reshape") or static_shape(user.outputs[0]) != each
         for found in users
         for user in found
     ):
         return False
-    row = Row(graph, the(cut.inputs[0]))
-    row.reshape((batch, steps, parts * heads, size))
-    row.add("Transpose", to=(batch, parts * heads, steps, size), perm=_HEADS_FIRST)
-    new = ir.node(
-        "Split", [row.value], attributes={"axis": 1, "num_outputs": parts}, num_outputs=parts
-    )
-    graph.insert_after(cut, [*row.made, new])
-    for value, found in zip(new.outputs, users, strict=True):
-        typed_like(value, row.value, shape)
+    build = NodeBuilder(graph)
+    x = build.reshape(the(cut.inputs[0]), (batch, steps, parts * heads, size))
+    x = build.transpose(x, _HEADS_FIRST)  # (N, parts H, T, D)
+    new = build.ops("Split", x, shapes=[each] * parts, axis=1, num_outputs=parts)
+    build.insert_after(cut)
+    for value, found in zip(new, users, strict=True):
         for user in found:
             replace_value(user.outputs[0], value)
     return True
 
 
 def fuse_attention(model: ir.Model) -> Outcome:
-    """Fuse the inputs of every self-attention; what they were made of is dropped."""
+    """Fuse the inputs of every self-attention; nodes that are no longer read are removed."""
     changed, skipped = 0, list[Skip]()
     for node in [n for n in model.graph if n.op_type == "Softmax"]:
         if len(static_shape(node.outputs[0]) or ()) != 4:

@@ -1,8 +1,8 @@
 """Erfc(x) -> 1 - Erf(x).
 
-ONNX has no Erfc, but tf2onnx leaves TensorFlow's (Keras' exact GELU uses it), and nothing behind it
-would get a shape. For large x the right side is less exact; ``raise_gelu`` removes it where it
-matters.
+ONNX has no Erfc, but tf2onnx leaves TensorFlow's (Keras' exact GELU uses it), and no node behind it
+would get a shape. For large x the right side is less exact; where it is part of a GELU,
+``raise_activations`` replaces it with Gelu. Each node is rewritten once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ..graph import new_initializer, take_over, typed_like
+from ..graph import the
+from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
 
@@ -18,14 +19,7 @@ def lower_erfc(model: ir.Model) -> Outcome:
     """Rewrite every Erfc."""
     found = [node for node in model.graph if node.op_type == "Erfc"]
     for node in found:
-        x = node.inputs[0]
-        assert x is not None
-        one = new_initializer(model.graph, np.ones((), np.float32), "one")
-        erf = ir.node("Erf", [x])
-        sub = ir.node("Sub", [one, erf.outputs[0]], name=node.name)
-        for made in (erf.outputs[0], sub.outputs[0]):
-            typed_like(made, x)
-        model.graph.insert_after(node, [erf, sub])
-        take_over(node.outputs[0], sub.outputs[0])
-        model.graph.remove(node, safe=True)
+        build = NodeBuilder(model.graph)
+        erf = build.op("Erf", the(node.inputs[0]))
+        build.replace([node], build.op("Sub", np.float32(1), erf))
     return Outcome(changed=len(found))

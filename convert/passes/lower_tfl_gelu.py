@@ -1,50 +1,38 @@
-"""TFL_GELU(x) -> x (Erf(x / sqrt 2) / 2 + 1/2), or TensorFlow's approximation of it by Tanh:
-x (Tanh(x (a + b x^2)) / 2 + 1/2).
+"""TensorFlow Lite's GELU -> the ops that it stands for.
 
-tf2onnx leaves TensorFlow Lite's op as it is. ONNX has Gelu from opset 20 on, which the graph is
-brought to later: ``raise_activations`` makes one of what is written here.
+    TFL_GELU(x)               ->  x (Erf(x sqrt(1/2)) / 2 + 1/2)
+    TFL_GELU<approximate>(x)  ->  x (Tanh(x (a + b x^2)) / 2 + 1/2),  a = sqrt(2/pi), b = 0.044715 a
+
+tf2onnx leaves TensorFlow Lite's op as it is. ONNX has Gelu only from opset 20 on, to which the
+graph is converted later: ``raise_activations`` makes one of the ops written here. Each node is
+rewritten once.
 """
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import onnx_ir as ir
 
-from ..graph import attribute, new_initializer, take_over, the, typed_like
+from ..graph import attribute, the
+from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
 _A = math.sqrt(2 / math.pi)
-_B = 0.044715 * _A
+_B = 0.044715 * _A  # both from the tanh approximation of GELU (Hendrycks and Gimpel, 2016)
 
 
 def lower_tfl_gelu(model: ir.Model) -> Outcome:
     """Rewrite every TFL_GELU."""
     found = [node for node in model.graph if node.op_type == "TFL_GELU"]
     for node in found:
-        made = _spelled(model.graph, the(node.inputs[0]), bool(attribute(node, "approximate", 0)))
-        model.graph.insert_after(node, made)
-        take_over(node.outputs[0], made[-1].outputs[0])
-        model.graph.remove(node, safe=True)
+        build, x = NodeBuilder(model.graph), the(node.inputs[0])
+        if attribute(node, "approximate", 0):
+            square = build.op("Mul", x, x)
+            inner = build.op("Add", build.op("Mul", square, _B), _A)
+            curve = build.op("Tanh", build.op("Mul", x, inner))
+        else:
+            curve = build.op("Erf", build.op("Mul", x, math.sqrt(0.5)))
+        half = build.op("Add", build.op("Mul", curve, 0.5), 0.5)
+        build.replace([node], build.op("Mul", x, half))
     return Outcome(changed=len(found))
-
-
-def _spelled(graph: ir.Graph, x: ir.Value, approximate: bool) -> list[ir.Node]:
-    made: list[ir.Node] = []
-
-    def add(op: str, *inputs: ir.Value | float) -> ir.Value:
-        values = [
-            new_initializer(graph, np.float32(value), "gelu") if isinstance(value, float) else value
-            for value in inputs
-        ]
-        made.append(ir.node(op, values))
-        return typed_like(made[-1].outputs[0], x)
-
-    if approximate:
-        inner = add("Add", add("Mul", add("Mul", x, x), _B), _A)
-        curve = add("Tanh", add("Mul", x, inner))
-    else:
-        curve = add("Erf", add("Mul", x, math.sqrt(0.5)))
-    add("Mul", x, add("Add", add("Mul", curve, 0.5), 0.5))
-    return made

@@ -1,9 +1,14 @@
-"""Names that are the same in every run, and tell where a value comes from.
+"""Names that are the same in every run, and show where a value comes from.
 
-A value that TensorFlow named keeps that name, less tf2onnx's and the call's decorations; all others
-are numbered by op type in graph order (see ``order_nodes``). Nodes are called after their first
-output, weights after their node. Exporters put counters and even memory addresses into names, and
-passes make up new ones: without this two runs would differ.
+    PartitionedCall/model/conv1/Relu:0__12   ->  model/conv1/Relu
+    val_7, the result of the third Add       ->  Add_3
+    the second input of a node "f"           ->  f.weight
+
+A value that TensorFlow named keeps that name without the additions of tf2onnx and of function
+calls; all others are numbered by op type in graph order (see ``order_nodes``). Nodes are named
+after their first output, weights after their node. Exporters put counters and even memory addresses
+into names, and passes create new ones: without this pass, two runs would differ. Each value is
+named once.
 """
 
 from __future__ import annotations
@@ -20,9 +25,11 @@ _PREFIX = re.compile(r"^(Stateful)?PartitionedCall(_\d+)?/")
 _SUFFIX = re.compile(r"(:\d+)?(__\d+)?(:\d+)?(_held|_viewed|_replaced)*$")
 _GENERATED = re.compile(r"^(val_\d+|Identity\w*|[A-Za-z]+__\d+|einsum\d+\w*)$")
 _ROLES = {1: "weight", 2: "bias"}
+"""By the index of the input; others are "in3" and so on."""
 
 
 def _meaningful(name: str) -> str | None:
+    """Return the part of a name that TensorFlow gave, or None if it gave none."""
     previous = None
     while name != previous:
         previous, name = name, _PREFIX.sub("", name)
@@ -67,7 +74,7 @@ def name_values(model: ir.Model) -> Outcome:
 
 
 def _graphs(graph: ir.Graph) -> Iterator[ir.Graph]:
-    """Yield a graph and those inside its nodes; no name may stand in two of them."""
+    """Yield a graph and those inside its nodes; a name must be unique among all of them."""
     yield graph
     for node in graph:
         for item in node.attributes.values():
@@ -76,7 +83,7 @@ def _graphs(graph: ir.Graph) -> Iterator[ir.Graph]:
 
 
 def _forget_notes(node: ir.Node) -> None:
-    """Drop what onnxscript writes down about folded constants: it names them in any order."""
+    """Drop onnxscript's notes on folded constants, whose order differs from run to run."""
     node.metadata_props.clear()
     for value in (*node.outputs, *node.inputs):
         if value is not None:
@@ -84,6 +91,7 @@ def _forget_notes(node: ir.Node) -> None:
 
 
 def _name_initializers(graph: ir.Graph, free: Callable[[str], str]) -> None:
+    """Name the initializers after the first node that reads each, and drop those without one."""
     initializers = list(graph.initializers.values())
     graph.initializers.clear()
     own, order = set(initializers), dict[ir.Value, str]()
@@ -92,7 +100,7 @@ def _name_initializers(graph: ir.Graph, free: Callable[[str], str]) -> None:
             if value in own and value is not None and value not in order:
                 order[value] = f"{node.name}.{_ROLES.get(index, f'in{index}')}"
     for value in initializers:
-        if value.is_graph_output() and value not in order:  # a branch may give a constant
+        if value.is_graph_output() and value not in order:  # a branch may return a constant
             order[value] = "constant"
     for value, name in order.items():
         value.name = free(name)

@@ -1,7 +1,10 @@
-"""Nodes in an order that follows from the graph alone.
+"""Nodes in an order that depends only on the graph.
 
-Exporters walk sets, so parallel branches change places from one process to the next. The order here
-is depth first from the outputs, inputs from left to right: every node stands behind all it reads.
+    c = f(x), b = g(x), y = Add(b, c)   ->   b = g(x), c = f(x), y = Add(b, c)
+
+Exporters iterate over sets, so parallel branches change places from one process to the next. The
+order here is depth first from the outputs, inputs from left to right: every node comes after all
+that it reads. Each node is visited once.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from ..outcome import Outcome
 
 
 def _reads(node: ir.Node) -> list[ir.Value]:
-    """All values that a node reads, those read by its inner graphs too, at any depth."""
+    """Return all values that a node reads, also those that its inner graphs read, at any depth."""
     found = [value for value in node.inputs if value is not None]
     for attribute in node.attributes.values():
         if attribute.type == ir.AttributeType.GRAPH:
@@ -23,6 +26,7 @@ def _reads(node: ir.Node) -> list[ir.Value]:
 
 
 def _readers_last(graph: ir.Graph) -> list[ir.Node]:
+    # A stack in place of recursion: graphs are deeper than Python's call stack.
     done: dict[ir.Node, None] = {}
     todo = [node for value in reversed(graph.outputs) if (node := value.producer()) is not None]
     while todo:
@@ -41,7 +45,7 @@ def _readers_last(graph: ir.Graph) -> list[ir.Node]:
 
 
 def order_nodes(model: ir.Model) -> Outcome:
-    """Sort all nodes; nodes that reach no output go."""
+    """Sort all nodes, and remove those that no output depends on."""
     graph = model.graph
     order = _readers_last(graph)
     changed = list(graph) != order

@@ -1,4 +1,4 @@
-"""Elementwise subgraphs of one input -> the activation they compute.
+"""Elementwise subgraphs of one input -> the activation that they compute.
 
     0.5 * x * erfc(-x / sqrt(2))                         ->  Gelu(x)
     0.5 * x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))) ->  Gelu<approximate=tanh>(x)
@@ -7,8 +7,10 @@
     x * tanh(softplus(x))                                ->  Mish(x)
     clip(x + 3, 0, 6) / 6,  clip(0.2 x + 0.5, 0, 1)      ->  HardSigmoid<alpha, beta = 0.5>(x)
 
-However it is spelled: the subgraph is run on a grid from -12 to 12 and compared, to 3e-6 absolute,
-with each function in double precision; and at some places further out, to 1e-5 of the value.
+However it is written: the subgraph is run on a grid from -12 to 12 and compared, to 3e-6 absolute,
+with each function in double precision, and at some points further out, to 1e-5 of the value. All
+its constants must be scalars, and nothing else may read its inner values. A rewrite makes one node
+of two or more, so the pass ends.
 """
 
 from __future__ import annotations
@@ -21,24 +23,22 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..analysis.regions import Region, evaluate, raise_each, regions_ending_at, submodel
-from ..graph import constant, name_of, take_over, typed_like
+from ..analysis.regions import Region, RegionRule, evaluate, raise_regions, submodel
+from ..graph import constant, name_of
+from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
 _ELEMENTWISE = {
     *("Abs", "Add", "Clip", "Div", "Erf", "Exp", "HardSigmoid", "Log", "Max", "Min", "Mul", "Neg"),
     *("Pow", "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sqrt", "Square", "Sub", "Tanh"),
 }
-_TELLING = {"Erf", "Tanh", "Clip", "Min", "HardSigmoid", "Softplus", "Log"}
+_TYPICAL = {"Erf", "Tanh", "Clip", "Min", "HardSigmoid", "Softplus", "Log"}
+"""Ops of which every known activation has at least one."""
 _FAR = np.array([15, 18, 25, 40, 70, 100, 300, 1e3, 1e4, 1e5, 1e6])
-"""Where a function must still be what it is: a clip may come late."""
+"""Points outside the grid, as a clip may cut off large values only."""
 _GRID = np.concatenate([-_FAR[::-1], np.linspace(-12, 12, 4801), _FAR])
 _TOLERANCE = 3e-6
 _FAR_TOLERANCE = 1e-5  # of the value
-_LARGEST = 14
-_TELLING_SIZE = 3
-"""Nodes that a region has at least, for it to be worth a word."""
-_OTHERWISE = "an elementwise function of one value, but none that has an op of its own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +82,14 @@ def _is_scalar_math(node: ir.Node) -> bool:
 
 
 def _meaning(model: ir.Model, region: Region) -> _Activation | None:
+    """Return the activation that a region computes, or None."""
     proto = submodel(model, [region.source], region.result, region.nodes)
     del proto.graph.input[0].type.tensor_type.shape.dim[:]
     proto.graph.input[0].type.tensor_type.shape.dim.add().dim_value = len(_GRID)
     got = evaluate(proto, {name_of(region.source): _GRID.astype(np.float32)})
     if got is None or got.shape != _GRID.shape:
         return None
-    # Where the spelling itself overflows, any number is better.
+    # Where the subgraph itself overflows, any number is better.
     checked = np.isfinite(got) | (np.abs(_GRID) <= _FAR[0])
     for activation in _ACTIVATIONS:
         expected = activation.function(_GRID)
@@ -98,38 +99,28 @@ def _meaning(model: ir.Model, region: Region) -> _Activation | None:
     return None
 
 
-def _candidates(root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
-    """Regions ending at ``root`` that may be an activation, largest first.
-
-    The largest need not be one: a learned scale before the activation is scalar maths too.
-    """
-    found = []
-    for region in regions_ending_at(root, order, largest=_LARGEST):
-        if not all(map(_is_scalar_math, region.nodes)):
-            break
-        telling = any(node.op_type in _TELLING for node in region.nodes)
-        if (
-            len(region.nodes) > 1
-            and telling
-            and region.is_closed
-            and region.source.dtype == ir.DataType.FLOAT
-        ):
-            found.append(region)
-    return found[::-1]
+def _fits(region: Region) -> bool:
+    is_typical = any(node.op_type in _TYPICAL for node in region.nodes)
+    return len(region.nodes) > 1 and is_typical and region.source.dtype == ir.DataType.FLOAT
 
 
 def _replace(graph: ir.Graph, region: Region, activation: _Activation) -> None:
-    made = ir.node(activation.op_type, [region.source], attributes=activation.attributes)
-    typed_like(made.outputs[0], region.result)
-    graph.insert_after(region.nodes[-1], [made])
-    take_over(region.result, made.outputs[0])
-    graph.remove(reversed(region.nodes), safe=True)
+    build = NodeBuilder(graph)
+    result = build.op(activation.op_type, region.source, attributes=activation.attributes)
+    build.replace(region.nodes, result)
 
 
-def _is_telling(region: Region) -> bool:
-    return len(region.nodes) >= _TELLING_SIZE
+_RULE = RegionRule(
+    largest=14,
+    allows=_is_scalar_math,
+    fits=_fits,
+    explain=_meaning,
+    replace=_replace,
+    otherwise="an elementwise function of one value, but none that has an op of its own",
+    is_reported=lambda region: len(region.nodes) >= 3,  # smaller ones are not worth it
+)
 
 
 def raise_activations(model: ir.Model) -> Outcome:
-    """Replace each activation that is spelled out by its op."""
-    return raise_each(model, _candidates, _meaning, _replace, _OTHERWISE, _is_telling)
+    """Replace each activation that is written out by its op."""
+    return raise_regions(model, _RULE)

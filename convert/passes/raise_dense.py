@@ -6,8 +6,9 @@
     Reshape(MatMul(a, b) -> [.., M, N])  ->  MatMul(Reshape(a), Reshape(b))   leading axes split
     Reshape(x + b -> [.., K])            ->  Reshape(x) + b              leading axes split
 
-Reshapes that merge axes sink and reshapes that split axes rise, until ``collapse_views`` cancels
-them.
+Weights and biases must be constant, and the shapes known. Reshapes that split the leading axes move
+up, and all others move down, until ``collapse_views`` cancels them. Each move takes a Reshape past
+one layer, always in its own direction, so the moves end at the borders of the graph.
 """
 
 from __future__ import annotations
@@ -16,70 +17,61 @@ import numpy as np
 import onnx_ir as ir
 
 from ..graph import (
+    Shape,
     attribute,
     constant,
+    constant_input,
     has_one_use,
-    is_output,
-    name_of,
-    new_initializer,
+    input_of,
+    is_read,
     producer,
     shape_of,
     static_shape,
-    take_over,
     the,
-    typed_like,
 )
+from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
 
-def _finish(graph: ir.Graph, node: ir.Node, made: list[ir.Node]) -> None:
-    """Let ``made`` take the place of ``node``, and drop what fed only it."""
-    graph.insert_after(node, made)
-    take_over(node.outputs[0], made[-1].outputs[0])
+def _finish(build: NodeBuilder, node: ir.Node, result: ir.Value) -> bool:
+    """Put what was built in the place of ``node``, and drop the node that fed only it."""
     above = the(node.inputs[0]).producer()
-    graph.remove(node, safe=True)
-    if above is not None and not list(above.outputs[0].uses()) and not is_output(above.outputs[0]):
-        graph.remove(above, safe=True)
-
-
-def _reshape(graph: ir.Graph, value: ir.Value, shape: tuple[int, ...]) -> ir.Node:
-    node = ir.node("Reshape", [value, new_initializer(graph, np.array(shape, np.int64), "shape")])
-    typed_like(node.outputs[0], value, shape)
-    return node
+    build.replace([node], result)
+    if above is not None and not is_read(above.outputs[0]):
+        build.graph.remove(above, safe=True)
+    return True
 
 
 def _gemm_to_matmul(graph: ir.Graph, node: ir.Node) -> bool:
-    a, weights = node.inputs[0], constant(node.inputs[1])
-    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    has_dynamic_bias = len(node.inputs) > 2 and node.inputs[2] is not None and bias is None
+    weights, bias = constant_input(node, 1), constant_input(node, 2)
+    has_dynamic_bias = input_of(node, 2) is not None and bias is None
     if weights is None or has_dynamic_bias or attribute(node, "transA", 0):
         return False
     weights = weights.T if attribute(node, "transB", 0) else weights
     weights = (weights * np.float32(attribute(node, "alpha", 1.0))).astype(weights.dtype)
-    right = new_initializer(graph, weights, name_of(node.inputs[1]))
-    made = [ir.node("MatMul", [a, right], name=node.name)]
+    build = NodeBuilder(graph)
+    x = build.op("MatMul", node.inputs[0], weights)
+    x.shape = node.outputs[0].shape  # (M, N)
     beta = np.float32(attribute(node, "beta", 1.0))
     if bias is not None and beta and bias.any():
-        shift = new_initializer(graph, bias * beta, name_of(node.inputs[2]))
-        made.append(ir.node("Add", [made[0].outputs[0], shift]))
-    for new in made:
-        typed_like(new.outputs[0], node.outputs[0])
-    _finish(graph, node, made)
-    return True
+        x = build.op("Add", x, bias * beta)
+    return _finish(build, node, x)
 
 
 def _sink_below_dense(graph: ir.Graph, node: ir.Node) -> bool:
     """MatMul(Reshape(x), W) -> Reshape(MatMul(x, W))."""
-    above, weights = producer(node.inputs[0], "Reshape"), constant(node.inputs[1])
+    above, weights = producer(node.inputs[0], "Reshape"), constant_input(node, 1)
     if above is None or weights is None or weights.ndim != 2:
         return False
     x, shape = above.inputs[0], static_shape(above.inputs[0])
     if shape is None or len(shape) < 3 or shape[-1] != weights.shape[0]:
         return False
-    product = ir.node("MatMul", [x, node.inputs[1]], name=node.name)
-    typed_like(product.outputs[0], node.outputs[0], (*shape[:-1], weights.shape[1]))
-    _finish(graph, node, [product, _reshape(graph, product.outputs[0], shape_of(node.outputs[0]))])
-    return True
+    if _split_lead(shape, static_shape(node.inputs[0]), 1):
+        return False  # it would move up again
+    build = NodeBuilder(graph)
+    product = build.op("MatMul", x, node.inputs[1], shape=(*shape[:-1], weights.shape[1]))
+    target = shape_of(node.outputs[0])
+    return _finish(build, node, build.op("Reshape", product, target, shape=target))
 
 
 def _sink_below_bias(graph: ir.Graph, node: ir.Node) -> bool:
@@ -91,14 +83,15 @@ def _sink_below_bias(graph: ir.Graph, node: ir.Node) -> bool:
         x, shape = the(above.inputs[0]), static_shape(above.inputs[0])
         if not shape or len(shape) < 3 or not shape[-1] == shape_of(value)[-1] == bias.size:
             continue
-        total = ir.node("Add", [x, other], name=node.name)
-        typed_like(total.outputs[0], x)
-        _finish(graph, node, [total, _reshape(graph, total.outputs[0], shape_of(node.outputs[0]))])
-        return True
+        if _split_lead(shape, shape_of(value), 1):
+            continue  # it would move up again
+        build, target = NodeBuilder(graph), shape_of(node.outputs[0])
+        total = build.op("Add", x, other)
+        return _finish(build, node, build.op("Reshape", total, target, shape=target))
     return False
 
 
-def _split_lead(old: tuple[int, ...] | None, new: tuple[int, ...] | None, kept: int) -> bool:
+def _split_lead(old: Shape | None, new: Shape | None, kept: int) -> bool:
     """Whether ``new`` is ``old`` with its leading axes split up, the last ``kept`` unchanged."""
     return bool(old and new and len(new) > len(old) and old[-kept:] == new[-kept:])
 
@@ -108,20 +101,18 @@ def _hoist_above_product(graph: ir.Graph, node: ir.Node) -> bool:
     product = producer(node.inputs[0], "MatMul")
     if product is None or not has_one_use(product.outputs[0]):
         return False
-    is_dense = constant(product.inputs[1]) is not None
+    is_dense = constant_input(product, 1) is not None
     kept = 1 if is_dense else 2
     if not _split_lead(static_shape(product.outputs[0]), static_shape(node.outputs[0]), kept):
         return False
-    lead = shape_of(node.outputs[0])[:-kept]
-    made = [
-        _reshape(graph, the(value), (*lead, *shape_of(value)[-kept:]))
-        for value in product.inputs[:kept]
-    ]
-    right = product.inputs[1] if is_dense else made[1].outputs[0]
-    above = ir.node("MatMul", [made[0].outputs[0], right], name=product.name)
-    typed_like(above.outputs[0], node.outputs[0])
-    _finish(graph, node, [*made, above])
-    return True
+    build, target = NodeBuilder(graph), shape_of(node.outputs[0])
+    # (*lead, M, K) x (*lead, K, N), or (*lead, K) x (K, N) if the right side is constant.
+    sides = list[ir.Value]()
+    for value in product.inputs[:kept]:
+        split = (*target[:-kept], *shape_of(value)[-kept:])
+        sides.append(build.op("Reshape", value, split, shape=split))
+    right = product.inputs[1] if is_dense else sides[1]
+    return _finish(build, node, build.op("MatMul", sides[0], right, shape=target))
 
 
 def _hoist_above_bias(graph: ir.Graph, node: ir.Node) -> bool:
@@ -133,11 +124,10 @@ def _hoist_above_bias(graph: ir.Graph, node: ir.Node) -> bool:
         array = constant(bias)
         if array is None or array.ndim != 1 or not _split_lead(static_shape(value), new, 1):
             continue
-        above = _reshape(graph, the(value), new)
-        made = ir.node("Add", [above.outputs[0], bias], name=total.name)
-        typed_like(made.outputs[0], node.outputs[0])
-        _finish(graph, node, [above, made])
-        return True
+        build = NodeBuilder(graph)
+        return _finish(
+            build, node, build.op("Add", build.op("Reshape", value, new, shape=new), bias)
+        )
     return False
 
 
@@ -150,7 +140,7 @@ _REWRITES = {
 
 
 def raise_dense(model: ir.Model) -> Outcome:
-    """Raise Gemm to MatMul; move reshapes until none moves."""
+    """Replace Gemm by MatMul, and move Reshapes until none can be moved."""
     changed = 0
     while True:
         before = changed

@@ -4,8 +4,11 @@
     flip(LSTM<forward>(flip(x)))            ->  LSTM<reverse>(x)
     LSTM<forward>(x, f), LSTM<reverse>(x, r)  ->  Split(LSTM<bidirectional>(x, f and r))
 
-The last is more than tidiness: OpenVINO 2026.4 joins such a pair itself, and gets it wrong
-(docs/decisions/0009).
+with flip = Slice with step -1 along time. Between a flip and the op there may be views. Only the
+op's first result may be read, weights must be constant, and there must be neither initial states
+nor sequence lengths. The last rule is necessary: OpenVINO 2026.4 joins such a pair itself, and
+computes something else (docs/decisions/0009). Each rewrite removes a ReverseSequence, a flip or a
+recurrent op, so the pass ends.
 """
 
 from __future__ import annotations
@@ -21,44 +24,40 @@ from ..graph import (
     array_of,
     attribute,
     constant,
+    constant_input,
     consumers,
     has_one_use,
+    input_of,
     is_read,
-    name_of,
-    new_initializer,
     replace_value,
     shape_of,
     static_shape,
     take_over,
     the,
-    typed_like,
 )
+from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 from .raise_recurrent import RECURRENT
 
 _TIME = 0
-"""Axis of time in what the ops take and give."""
+"""Axis of time in what the ops read, (T, N, K), and return, (T, directions, N, H)."""
 _VIEWS = ("Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def _reverse_to_slice(graph: ir.Graph, node: ir.Node) -> bool:
     """ReverseSequence of whole sequences -> Slice with step -1."""
-    lengths, shape = constant(node.inputs[1]), static_shape(node.inputs[0])
+    lengths, shape = constant_input(node, 1), static_shape(node.inputs[0])
     axis = attribute(node, "time_axis", 0)
     if lengths is None or shape is None or (lengths != shape[axis]).any():
         return False
-    numbers = (-1, np.iinfo(np.int64).min, axis, -1)
-    inputs = [new_initializer(graph, np.array([n], np.int64), "slice") for n in numbers]
-    made = ir.node("Slice", [node.inputs[0], *inputs], name=node.name)
-    typed_like(made.outputs[0], node.outputs[0], shape)
-    graph.insert_after(node, [made])
-    take_over(node.outputs[0], made.outputs[0])
-    graph.remove(node, safe=True)
+    build = NodeBuilder(graph)
+    bounds = ((-1,), (np.iinfo(np.int64).min,), (axis,), (-1,))  # start, end, axis, step
+    build.replace([node], build.op("Slice", node.inputs[0], *bounds))
     return True
 
 
 def _flipped_axis(node: ir.Node | None) -> int | None:
-    """Return the axis that a Slice turns round, if that is all it does."""
+    """Return the axis that a Slice reverses, if that is all it does."""
     if node is None or node.op_type != "Slice" or len(node.inputs) != 5:
         return None
     shape = static_shape(node.inputs[0])
@@ -72,8 +71,8 @@ def _flipped_axis(node: ir.Node | None) -> int | None:
 
 
 def _flip_below(node: ir.Node) -> ir.Node | None:
-    """Return the Slice that turns the time of a recurrent op's one result round again."""
-    value, axes = node.outputs[0], Axes(source=(_TIME, 1, 2, 3), rank=4)
+    """Return the Slice that reverses the time of a recurrent op's result, its only reader."""
+    value, axes = node.outputs[0], Axes(source=(0, 1, 2, 3), rank=4)
     while has_one_use(value):
         ((user, _),) = value.uses()
         if (axis := _flipped_axis(user)) is not None:
@@ -86,7 +85,7 @@ def _flip_below(node: ir.Node) -> ir.Node | None:
 
 
 def _flip_above(node: ir.Node) -> tuple[ir.Node, list[ir.Node]] | None:
-    """Return the Slice that turns a recurrent op's sequence round, and the views between."""
+    """Return the Slice that reverses a recurrent op's sequence, and the views between."""
     views, above = list[ir.Node](), the(node.inputs[0]).producer()
     while above is not None and (axis := _flipped_axis(above)) is None:
         views.insert(0, above)
@@ -101,16 +100,16 @@ def _flip_above(node: ir.Node) -> tuple[ir.Node, list[ir.Node]] | None:
 
 
 def _viewed(graph: ir.Graph, source: ir.Value, views: list[ir.Node], before: ir.Node) -> ir.Value:
-    """Return ``source`` seen through copies of ``views``, or through views that are there."""
+    """Return ``source`` behind copies of ``views``; equal views that it has already are used."""
+    build = NodeBuilder(graph)
     for view in views:
         same = [other for other in consumers(source) if _is_same_view(other, view)]
         if same:
             source = same[0].outputs[0]
-            continue
-        attributes = {a.name: a for a in view.attributes.values()}
-        made = ir.node(view.op_type, [source, *view.inputs[1:]], attributes=attributes)
-        source = typed_like(made.outputs[0], view.outputs[0])
-        graph.insert_before(before, [made])
+        else:
+            source = build.op(view.op_type, source, *view.inputs[1:], attributes=view.attributes)
+            source.shape = view.outputs[0].shape
+    build.insert_before(before)
     return source
 
 
@@ -122,12 +121,12 @@ def _is_same_view(one: ir.Node, other: ir.Node) -> bool:
     )
 
 
-def _turn_round(graph: ir.Graph, node: ir.Node) -> bool:
+def _drop_flips(graph: ir.Graph, node: ir.Node) -> bool:
     """flip(LSTM(flip(x))) -> LSTM<reverse>(x)."""
     found, below = _flip_above(node), _flip_below(node)
     if attribute(node, "direction", "forward") != "forward" or below is None or found is None:
         return False
-    if attribute(node, "layout", 0) or (len(node.inputs) > 4 and node.inputs[4] is not None):
+    if attribute(node, "layout", 0) or input_of(node, 4) is not None:  # 4: lengths of sequences
         return False
     if any(map(is_read, node.outputs[1:])):
         return False
@@ -149,6 +148,7 @@ def _can_join(one: ir.Node, other: ir.Node) -> bool:
         and directions == ["forward", "reverse"]
         and all(attribute(one, name, 0) == attribute(other, name, 0) for name in alike)
         and all(set(node.attributes) <= {*alike, "direction"} for node in (one, other))
+        # Inputs: sequence, three arrays of weights, lengths of sequences, initial states.
         and all(not any(node.inputs[4:]) and len(node.inputs) > 3 for node in (one, other))
         and all(constant(v) is not None for node in (one, other) for v in node.inputs[1:4])
         and not any(is_read(v) for node in (one, other) for v in node.outputs[1:])
@@ -157,37 +157,33 @@ def _can_join(one: ir.Node, other: ir.Node) -> bool:
 
 
 def _join(graph: ir.Graph, one: ir.Node, other: ir.Node) -> None:
-    weights = [
-        new_initializer(graph, np.concatenate([array_of(a), array_of(b)]), name_of(a))
+    build, shape = NodeBuilder(graph), shape_of(one.outputs[0])
+    weights = [  # (1, ..) and (1, ..) -> (2, ..)
+        np.concatenate([array_of(a), array_of(b)])
         for a, b in zip(one.inputs[1:4], other.inputs[1:4], strict=True)
     ]
-    attributes = {a.name: a for a in one.attributes.values()}
-    attributes["direction"] = ir.AttrString("direction", "bidirectional")
-    both = ir.node(one.op_type, [one.inputs[0], *weights], attributes=attributes, name=one.name)
-    shape = shape_of(one.outputs[0])
-    typed_like(both.outputs[0], one.outputs[0], (shape[0], 2, *shape[2:]))
-    split = ir.node(
-        "Split", [both.outputs[0]], attributes={"axis": 1, "num_outputs": 2}, num_outputs=2
+    attributes = {**one.attributes, "direction": "bidirectional"}
+    both = build.op(
+        one.op_type, one.inputs[0], *weights, shape=(shape[0], 2, *shape[2:]), attributes=attributes
     )
-    for old, new in zip((one, other), split.outputs, strict=True):
-        typed_like(new, old.outputs[0])
+    parts = build.ops("Split", both, shapes=[shape, shape], axis=1, num_outputs=2)
     order = positions(graph)
-    graph.insert_after(min((one, other), key=order.__getitem__), [both, split])
-    for old, new in zip((one, other), split.outputs, strict=True):
+    build.insert_after(min((one, other), key=order.__getitem__))
+    for old, new in zip((one, other), parts, strict=True):
         take_over(old.outputs[0], new)
         graph.remove(old, safe=True)
 
 
 def raise_directions(model: ir.Model) -> Outcome:
-    """Turn flips into directions, and pairs of directions into one op."""
+    """Replace flips by directions, and pairs of directions by one op."""
     changed, graph = 0, model.graph
     for node in [n for n in graph if n.op_type == "ReverseSequence"]:
         changed += _reverse_to_slice(graph, node)
     found = [n for n in graph if n.op_type in RECURRENT]
     for node in found:
-        changed += _turn_round(graph, node)
+        changed += _drop_flips(graph, node)
     if changed:
-        graph.sort()  # a view that is there may stand behind what now reads it
+        graph.sort()  # a view that was there may come after the op that reads it now
     for one, other in permutations(found, 2):
         if one.graph is not None and other.graph is not None and _can_join(one, other):
             _join(graph, one, other)

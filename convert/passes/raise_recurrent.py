@@ -3,7 +3,8 @@
     Loop(x; body = one step)   ->  Squeeze(LSTM(x))      the same for Scan
     LSTM(x, .., zeros, zeros)  ->  LSTM(x)
 
-A loop is recognized by what one step of it does, see ``cells``. One that is none of them stays.
+A loop is recognized by what one step of it computes, see ``recurrent.cells``; one that is none of
+them stays. The number of loops falls with each rewrite, so the pass ends.
 """
 
 from __future__ import annotations
@@ -11,25 +12,26 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ..graph import constant, is_read, name_of, new_initializer, shape_of, take_over, typed_like
+from ..graph import constant, is_read, name_of, shape_of, take_over
+from ..node_builder import NodeBuilder, Operand
 from ..outcome import Outcome, Skip
 from ..recurrent.cells import Cell, cell_of
 from ..recurrent.loops import NoRecurrenceError, Recurrence, recurrence_of
-from ..recurrent.step import Step
+from ..recurrent.step_function import StepFunction
 from .fold_constants import fold_constants
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 _FIRST_STATE = 5
-"""Index of an op's initial_h."""
+"""Index of an op's initial_h; initial_c of an LSTM is behind it."""
 
 
 def _cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
-    """Recognize the cell; return it and which state is its h, and its c."""
-    step = Step(model, found)
+    """Recognize the cell; return it, and the indices of the states that are its h and its c."""
+    step = StepFunction(model, found)
     kinds = [kind for kind, _ in step.taps]
     width = shape_of(found.sequence)[2]
     units = [shape_of(state.start)[-1] for state in found.states]
-    orders = [(0,)] if len(units) == 1 else [(0, 1), (1, 0)]
+    orders = [(0,)] if len(units) == 1 else [(0, 1), (1, 0)]  # which state of an LSTM is h
     for order in orders if len(units) < 3 else []:
 
         def ordered(x: np.ndarray, *states: np.ndarray, order: tuple[int, ...] = order) -> tuple:
@@ -38,77 +40,66 @@ def _cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
 
         if (cell := cell_of(ordered, kinds, width, units)) is not None:
             if not step.gives_only(order[0], width, units):
-                raise NoRecurrenceError("it gives more than its hidden state")
+                raise NoRecurrenceError("it returns more than its hidden state")
             return cell, order
     raise NoRecurrenceError("a step of it is no LSTM, GRU or RNN cell")
 
 
-def _asked(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
-    """Like :func:`_cell`; a body that cannot be run on rows of its own is none."""
+def _checked_cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
+    """Like :func:`_cell`; a body that cannot be run on other rows is no cell."""
     try:
         return _cell(model, found)
     except NoRecurrenceError:
         raise
     except Exception as error:  # NumPy and onnx.reference raise anything
-        raise NoRecurrenceError(f"a step of it cannot be run by itself: {error}") from None
+        raise NoRecurrenceError(f"a step of it cannot be run alone: {error}") from None
 
 
-def _start(graph: ir.Graph, state: ir.Value) -> tuple[list[ir.Node], ir.Value | None]:
-    """Return the initial state as the ops take it, (1, N, H); None for zeros."""
+def _start(build: NodeBuilder, state: ir.Value) -> Operand:
+    """Return an initial state (N, H) as the ops read it, (1, N, H); None for zeros."""
     array = constant(state)
-    if array is not None and not array.any():
-        return [], None
-    if array is not None:
-        return [], new_initializer(graph, array[None], f"{name_of(state)}_start")
-    axes = new_initializer(graph, np.array([0], np.int64), "axes")
-    node = ir.node("Unsqueeze", [state, axes])
-    typed_like(node.outputs[0], state, (1, *shape_of(state)))
-    return [node], node.outputs[0]
+    if array is None:
+        return build.op("Unsqueeze", state, (0,), shape=(1, *shape_of(state)))
+    return array[None] if array.any() else None
 
 
 def _replace(model: ir.Model, found: Recurrence, cell: Cell, order: tuple[int, ...]) -> None:
-    graph, name = model.graph, name_of(found.sequence)
+    graph, build = model.graph, NodeBuilder(model.graph)
     steps, batch, _ = shape_of(found.sequence)
     size = cell.recurrent.shape[1]
     states = [found.states[i] for i in order]
-    made, starts = list[ir.Node](), list[ir.Value | None]()
-    for state in states:
-        nodes, start = _start(graph, state.start)
-        made += nodes
-        starts.append(start)
-    arrays = (cell.weights, cell.recurrent, cell.bias)
-    weights = [new_initializer(graph, a[None], f"{name}_{cell.op_type}") for a in arrays]
-    node = ir.node(
+    starts = [_start(build, state.start) for state in states]
+    has_starts = any(start is not None for start in starts)
+    # Inputs: x (T, N, K), W (1, G H, K), R (1, G H, H), B (1, 2 G H), no lengths, states (1, N, H).
+    weights = [array[None] for array in (cell.weights, cell.recurrent, cell.bias)]
+    stacked, *finals = build.ops(
         cell.op_type,
-        [found.sequence, *weights, *([None, *starts] if any(starts) else [])],
+        found.sequence,
+        *weights,
+        *([None, *starts] if has_starts else []),
+        shapes=[(steps, 1, batch, size), *[(1, batch, size)] * len(states)],
         attributes={"hidden_size": size, **cell.attributes},
-        num_outputs=1 + len(states),
-        name=found.loop.name,
     )
-    typed_like(node.outputs[0], found.sequence, (steps, 1, batch, size))
-    for value in node.outputs[1:]:
-        typed_like(value, found.sequence, (1, batch, size))
-    made.append(node)
-    first, second = (new_initializer(graph, np.array([axis], np.int64), "axes") for axis in (0, 1))
-    pairs: list[tuple[ir.Value, ir.Value, ir.Value, tuple[int, ...]]] = [
-        (out, node.outputs[0], second, (steps, batch, size)) for _, out in found.results
+    first, second = build.constant((0,)), build.constant((1,))  # the axis of the one direction
+    new = [
+        (out, build.op("Squeeze", stacked, second, shape=(steps, batch, size)))
+        for _, out in found.results
     ]
-    for state, value in zip(states, node.outputs[1:], strict=True):
-        if is_read(state.final):
-            pairs.append((state.final, value, first, (batch, size)))
-    for old, value, axes, shape in pairs:
-        squeeze = ir.node("Squeeze", [value, axes])
-        typed_like(squeeze.outputs[0], found.sequence, shape)
-        made.append(squeeze)
-        take_over(old, squeeze.outputs[0])
-    graph.insert_after(found.loop, made)
+    new += [
+        (state.final, build.op("Squeeze", value, first, shape=(batch, size)))
+        for state, value in zip(states, finals, strict=True)
+        if is_read(state.final)
+    ]
+    for old, value in new:
+        take_over(old, value)
+    build.insert_after(found.loop)
     graph.remove(found.loop, safe=True)
 
 
 def _raise_loop(model: ir.Model, loop: ir.Node) -> Skip | None:
     try:
         found = recurrence_of(model, loop)
-        cell, order = _asked(model, found)
+        cell, order = _checked_cell(model, found)
     except NoRecurrenceError as reason:
         return Skip(value=name_of(loop.outputs[0]), reason=str(reason))
     _replace(model, found, cell, order)
@@ -126,7 +117,7 @@ def _drop_zero_states(node: ir.Node) -> bool:
 
 
 def _raise_next_loop(model: ir.Model, left: dict[ir.Node, Skip]) -> bool:
-    """Raise the first loop that can be raised; note why those before it cannot."""
+    """Replace the first loop that can be replaced; record why those before it cannot."""
     for node in [n for n in model.graph if n.op_type in ("Loop", "Scan")]:
         skip = _raise_loop(model, node)
         if skip is None:
@@ -136,12 +127,12 @@ def _raise_next_loop(model: ir.Model, left: dict[ir.Node, Skip]) -> bool:
 
 
 def raise_recurrent(model: ir.Model) -> Outcome:
-    """Raise loops, and drop initial states of zeros."""
+    """Replace loops, and drop initial states of zeros."""
     changed, skipped = 0, dict[ir.Node, Skip]()
     while _raise_next_loop(model, skipped):
         changed += 1
         skipped.clear()
-        fold_constants(model)  # only now is the shape of what stands behind it known
+        fold_constants(model)  # only now are the shapes behind the loop known
     for node in [n for n in model.graph if n.op_type in RECURRENT]:
         changed += _drop_zero_states(node)
     return Outcome(changed=changed, skipped=tuple(skipped.values()))

@@ -3,14 +3,16 @@
     c * a + (not c) * b  ->  Where(c, a, b)          c as a number: 1 where true, 0 where false
 
 tf2onnx writes ``tf.where`` like that. It is worse than slow: attention masks choose the lowest
-float for b, which in FP16 is minus infinity, and 0 * -inf is NaN everywhere.
+float for b, which in FP16 is minus infinity, and 0 * -inf is NaN everywhere. The factors must be
+Casts of a bool value and of its Not. Each Add is visited once.
 """
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..graph import drop_dead, producer, take_over, typed_like
+from ..graph import drop_dead, producer
+from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
 
@@ -27,9 +29,8 @@ def _masked(value: ir.Value | None) -> list[tuple[ir.Value, ir.Value]]:
 
 
 def _choice(add: ir.Node) -> tuple[ir.Value, ir.Value, ir.Value] | None:
-    """Return (condition, if true, if false)."""
-    left, right = add.inputs
-    for one, other in ((left, right), (right, left)):
+    """Return (condition, value if true, value if false)."""
+    for one, other in (add.inputs, reversed(add.inputs)):
         for condition, chosen in _masked(one):
             for negated, rest in _masked(other):
                 opposite = producer(negated, "Not")
@@ -39,16 +40,14 @@ def _choice(add: ir.Node) -> tuple[ir.Value, ir.Value, ir.Value] | None:
 
 
 def raise_where(model: ir.Model) -> Outcome:
-    """Raise every such sum."""
+    """Replace every such sum."""
     changed = 0
     for node in [n for n in model.graph if n.op_type == "Add"]:
         if (found := _choice(node)) is None:
             continue
-        made = ir.node("Where", list(found), name=node.name)
-        typed_like(made.outputs[0], node.outputs[0])
-        model.graph.insert_after(node, [made])
-        take_over(node.outputs[0], made.outputs[0])
-        model.graph.remove(node, safe=True)
+        build = NodeBuilder(model.graph)
+        condition, chosen, rest = found
+        build.replace([node], build.op("Where", condition, chosen, rest, dtype=chosen.dtype))
         changed += 1
     if changed:
         drop_dead(model)

@@ -1,12 +1,13 @@
 """A model that was trained or saved with fake quantization -> the float model, and its ranges.
 
-    x -> Q(s, z) -> DQ(s, z) -> ...   becomes   x -> ...      and the range of x
-    DQ(int8 weights)                  becomes   float weights, which lie on their grid
+    x -> Q(s, z) -> DQ(s, z) -> ...   ->   x -> ...      and the range of x
+    DQ(int8 weights)                  ->   float weights, which lie on their grid
 
-Rules know float graphs, and where pairs stand is decided later, for the target. Ops between a Q
-and its DQ (MaxPool, Reshape, Concat and the like on integers) compute on x itself then, which is
-the same but for the rounding. A range from low to high is taken as one from -m to m, m the larger:
-TensorRT takes no other.
+The other rules expect float graphs, and the places of pairs are chosen later, for the target. Ops
+between a Q and its DQ (MaxPool, Reshape, Concat and the like on integers) then compute on x itself,
+which is the same except for the rounding. A range from low to high becomes one from -m to m, m the
+larger: TensorRT accepts no other. Scales must be constant and positive, one per tensor for
+activations. Each Q and DQ is visited once and removed.
 
 A range that begins at 0 may be an activation: onnxruntime drops a Relu or Clip in front of a Q that
 cuts off the same. So x becomes Clip(x, 0, high) there, unless it cannot be negative anyway.
@@ -14,22 +15,27 @@ cuts off the same. So x becomes Clip(x, 0, high) there, unless it cannot be nega
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from ...errors import ConversionError
 from ..graph import (
+    array_of,
     attribute,
     constant,
+    constant_input,
     drop_dead,
+    input_of,
     is_read,
     name_of,
     new_initializer,
     replace_value,
     the,
-    typed_like,
 )
+from ..node_builder import NodeBuilder
 from ..outcome import Outcome, Skip
 
 _LEVELS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535)}
@@ -39,52 +45,18 @@ _ON_INTEGERS = frozenset(
         *("Gather", "Split", "DepthToSpace", "SpaceToDepth", "Resize", "Pad", "Identity", "Expand"),
     }
 )
-"""Ops that give the same on numbers of a grid as on their integers."""
-
+"""Ops that move or select values, so that they may compute on floats in place of integers."""
 
 _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax", "Abs", "HardSigmoid", "Exp", "Softplus"})
 _KEEPS_SIGN = _ON_INTEGERS - {"Pad"} | {"AveragePool", "GlobalAveragePool", "Dropout"}
 
 
-def remove_fake_quantization(model: ir.Model) -> Outcome:
-    """Remove every pair; ``ranges`` of the outcome has what was taken out of them.
+@dataclass(frozen=True, kw_only=True)
+class _Ranges:
+    """What the pairs state about values: the largest |x|, and how a range was changed."""
 
-    Raises:
-        ConversionError: a pair makes no sense, or integers go into an op that means them.
-    """
-    graph, count = model.graph, 0
-    ranges, told = dict[ir.Value, float](), dict[ir.Value, str]()
-    for node in list(graph):
-        if node.op_type == "QuantizeLinear":
-            value = the(node.inputs[0])
-            low, high = _range(node)
-            if constant(value) is None:
-                limit = max(-low, high)
-                note = "" if _is_even(low, high) else _made_even(low, high, limit)
-                if low == 0 and not _cannot_be_negative(value):
-                    value = _clipped(graph, node, high)
-                ranges[value] = max(limit, ranges.get(value, 0.0))
-                told |= {value: note} if note else {}
-                ranges |= dict.fromkeys(_floats_behind(node), limit)
-                replace_value(node.outputs[0], value)
-            else:
-                rounded = _rounded(node)
-                replace_value(node.outputs[0], new_initializer(graph, rounded, "weights"))
-            count += 1
-        elif node.op_type == "DequantizeLinear":
-            value = the(node.inputs[0])
-            array = constant(value)
-            if array is not None and array.dtype.kind in "iu":
-                value = new_initializer(graph, _dequantized(node, array), f"{name_of(value)}.float")
-            replace_value(node.outputs[0], value)
-            count += 1
-    if count:
-        drop_dead(model)
-    return Outcome(
-        changed=count,
-        skipped=tuple(Skip(value=name_of(value), reason=note) for value, note in told.items()),
-        ranges={name_of(value): limit for value, limit in ranges.items() if is_read(value)},
-    )
+    limits: dict[ir.Value, float] = field(default_factory=dict)
+    notes: dict[ir.Value, str] = field(default_factory=dict)
 
 
 def _parameters(node: ir.Node) -> tuple[npt.NDArray, npt.NDArray]:
@@ -93,11 +65,9 @@ def _parameters(node: ir.Node) -> tuple[npt.NDArray, npt.NDArray]:
     Raises:
         ConversionError: they depend on the image, or are no positive numbers.
     """
-    scale = constant(node.inputs[1])
-    zero_value = node.inputs[2] if len(node.inputs) > 2 else None
-    zero = constant(zero_value)
+    scale, zero = constant_input(node, 1), constant_input(node, 2)
     tensor = name_of(node.inputs[0])
-    if scale is None or (zero_value is not None and zero is None):
+    if scale is None or (zero is None and input_of(node, 2) is not None):
         raise ConversionError(
             f"{tensor} is quantized by a scale that depends on the image; give the float model"
         )
@@ -106,41 +76,45 @@ def _parameters(node: ir.Node) -> tuple[npt.NDArray, npt.NDArray]:
     return scale, np.zeros(scale.shape, np.uint8) if zero is None else zero
 
 
+def _levels(node: ir.Node, zero: npt.NDArray) -> tuple[int, int]:
+    """Return the lowest and the highest integer of a Q.
+
+    Raises:
+        ConversionError: it does not quantize to 8 or 16 bits.
+    """
+    if (kind := zero.dtype.name) not in _LEVELS:
+        known = ", ".join(_LEVELS)
+        raise ConversionError(
+            f"{name_of(node.inputs[0])} is quantized to {kind}; expected one of {known}: "
+            "give the float model"
+        )
+    return _LEVELS[kind]
+
+
 def _range(node: ir.Node) -> tuple[float, float]:
     """Return the lowest and the highest x that a Q represents."""
     scale, zero = _parameters(node)
-    tensor = name_of(node.inputs[0])
-    if scale.size > 1 and constant(node.inputs[0]) is None:
+    if scale.size > 1:
         raise ConversionError(
-            f"{tensor} is quantized with a scale per channel; TensorRT takes one per tensor"
+            f"{name_of(node.inputs[0])} is quantized with a scale per channel, "
+            f"{scale.size} in all; TensorRT accepts one per tensor: give the float model"
         )
-    kind = zero.dtype.name
-    if kind not in _LEVELS:
-        raise ConversionError(f"{tensor} is quantized to {kind}; int8 and uint8 are taken")
-    lowest, highest = _LEVELS[kind]
+    lowest, highest = _levels(node, zero)
     step, offset = float(scale.reshape(-1)[0]), int(zero.reshape(-1)[0])
-    if lowest + highest + 1 == 2 * offset:  # as many steps to both sides, but for one
+    if lowest + highest + 1 == 2 * offset:  # symmetric, except for one step below
         lowest += 1
     return (lowest - offset) * step, (highest - offset) * step
 
 
-def _is_even(low: float, high: float) -> bool:
-    return abs(low + high) <= 1e-6 * high
-
-
-def _made_even(low: float, high: float, limit: float) -> str:
-    return f"its range {low:.4g} to {high:.4g} is taken as {-limit:.4g} to {limit:.4g}"
-
-
 def _cannot_be_negative(value: ir.Value | None) -> bool:
-    """Whether the ops that make a value give nothing below 0; an image has no activation."""
+    """Whether a value cannot be below 0, given the ops that compute it, or is the image itself."""
     node = value.producer() if value is not None else None
     if node is None:
         return True
     if node.op_type in _NEVER_NEGATIVE:
         return True
     if node.op_type == "Clip":
-        low = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+        low = constant_input(node, 1)
         return low is not None and float(low) >= 0
     if node.op_type == "Concat":
         return all(map(_cannot_be_negative, node.inputs))
@@ -148,17 +122,16 @@ def _cannot_be_negative(value: ir.Value | None) -> bool:
 
 
 def _clipped(graph: ir.Graph, node: ir.Node, high: float) -> ir.Value:
-    """Put the activation back that a Q does by the way."""
-    bounds = [new_initializer(graph, np.array(v, np.float32), "bound") for v in (0.0, high)]
-    made = ir.node("Clip", [node.inputs[0], *bounds])
-    graph.insert_before(node, [made])
-    value = typed_like(made.outputs[0], the(node.inputs[0]))
-    value.name = f"{name_of(node.inputs[0])}.clipped"
-    return value
+    """Add the activation that a Q implies, in front of it."""
+    build, value = NodeBuilder(graph), the(node.inputs[0])
+    clipped = build.op("Clip", value, 0.0, high)
+    clipped.name = f"{name_of(value)}.clipped"
+    build.insert_before(node)
+    return clipped
 
 
 def _spread(array: npt.NDArray, node: ir.Node, rank: int) -> npt.NDArray:
-    """Bring scales per channel to where they broadcast."""
+    """Reshape scales or zero points (C,) so that they broadcast with a tensor of this rank."""
     if array.ndim != 1 or array.size == 1:
         return array.reshape(()) if array.size == 1 else array
     axis = attribute(node, "axis", 1) % rank
@@ -167,27 +140,26 @@ def _spread(array: npt.NDArray, node: ir.Node, rank: int) -> npt.NDArray:
 
 def _dequantized(node: ir.Node, steps: npt.NDArray) -> npt.NDArray[np.float32]:
     scale, zero = (_spread(each, node, steps.ndim) for each in _parameters(node))
-    if steps.dtype == np.int32:  # a bias: no zero point was written, and none is meant
+    if steps.dtype == np.int32:  # a bias, whose zero point is always 0
         zero = np.zeros((), np.int32)
     return ((steps.astype(np.float64) - zero) * scale).astype(np.float32)
 
 
 def _rounded(node: ir.Node) -> npt.NDArray[np.float32]:
     """Round constant weights as their pair does."""
-    array = constant(node.inputs[0])
-    assert array is not None
+    array = array_of(node.inputs[0])
     scale, zero = _parameters(node)
-    lowest, highest = _LEVELS[zero.dtype.name]
+    lowest, highest = _levels(node, zero)
     scale, zero = (_spread(each, node, array.ndim) for each in (scale, zero))
     steps = np.clip(np.round(array / scale) + zero, lowest, highest)
     return ((steps - zero) * scale).astype(np.float32)
 
 
 def _floats_behind(node: ir.Node) -> list[ir.Value]:
-    """Make floats of the integers behind a Q, up to their DQ; return those that ops make.
+    """Make the values behind a Q float, up to their DQ; return those that ops in between compute.
 
     Raises:
-        ConversionError: an op on the way means integers.
+        ConversionError: an op in between computes something else on floats.
     """
     todo = [node.outputs[0]]
     for value in todo:
@@ -198,7 +170,57 @@ def _floats_behind(node: ir.Node) -> list[ir.Value]:
             if user.op_type not in _ON_INTEGERS:
                 raise ConversionError(
                     f"{user.op_type} at {user.name} computes on the integers of "
-                    f"{name_of(node.inputs[0])}; no rule rewrites that: give the float model"
+                    f"{name_of(node.inputs[0])}, and no rule rewrites it: give the float model"
                 )
             todo += [output for output in user.outputs if output not in todo]
     return todo[1:]
+
+
+def _remove_quantize(graph: ir.Graph, node: ir.Node, found: _Ranges) -> None:
+    """Let everything read the input of a Q; record its range, or round it if it is constant."""
+    value = the(node.inputs[0])
+    if constant(value) is not None:
+        replace_value(node.outputs[0], new_initializer(graph, _rounded(node), "weights"))
+        return
+    low, high = _range(node)
+    limit = max(-low, high)
+    if low == 0 and not _cannot_be_negative(value):
+        value = _clipped(graph, node, high)
+    found.limits[value] = max(limit, found.limits.get(value, 0.0))
+    if abs(low + high) > 1e-6 * high:
+        note = f"its range {low:.4g} to {high:.4g} is taken as {-limit:.4g} to {limit:.4g}"
+        found.notes[value] = note
+    found.limits.update(dict.fromkeys(_floats_behind(node), limit))
+    replace_value(node.outputs[0], value)
+
+
+def _remove_dequantize(graph: ir.Graph, node: ir.Node) -> None:
+    """Let everything read the input of a DQ; a constant one is computed."""
+    value = the(node.inputs[0])
+    array = constant(value)
+    if array is not None and array.dtype.kind in "iu":
+        value = new_initializer(graph, _dequantized(node, array), f"{name_of(value)}.float")
+    replace_value(node.outputs[0], value)
+
+
+def remove_fake_quantization(model: ir.Model) -> Outcome:
+    """Remove every pair; ``ranges`` of the outcome contains their ranges.
+
+    Raises:
+        ConversionError: a scale cannot be used, or an op computes on integers in its own way.
+    """
+    graph, count, found = model.graph, 0, _Ranges()
+    for node in list(graph):
+        if node.op_type == "QuantizeLinear":
+            _remove_quantize(graph, node, found)
+            count += 1
+        elif node.op_type == "DequantizeLinear":
+            _remove_dequantize(graph, node)
+            count += 1
+    if count:
+        drop_dead(model)
+    return Outcome(
+        changed=count,
+        skipped=tuple(Skip(value=name_of(v), reason=note) for v, note in found.notes.items()),
+        ranges={name_of(v): limit for v, limit in found.limits.items() if is_read(v)},
+    )

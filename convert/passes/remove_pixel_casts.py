@@ -1,17 +1,17 @@
-"""Pixels as whole numbers -> as the floats they are.
+"""Pixels as whole numbers -> pixels as the floats that they are.
 
     Cast<float>(f(Cast<uint8>(Round(image))))  ->  f(image)
 
-with f moving values only (Transpose, Reshape, Slice, ...). The same for images whose pixels are
-0 to 255, which is what comes from a file: for them rounding and both casts change nothing. (A spec
-that would scale them is refused, see ``pipeline``.)
+with f moving values only (Transpose, Reshape, Slice, ...). Both sides are equal for images whose
+pixels are whole numbers from 0 to 255, as files contain them: rounding and both casts change
+nothing. (A spec that would scale them is refused, see ``pipeline``.) Each Cast is visited once.
 """
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..graph import attribute, consumers, is_output, name_of, producer, replace_value, the
+from ..graph import attribute, consumers, name_of, producer, replace_value, the
 from ..outcome import Outcome, Skip
 
 _MOVES = ("Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
@@ -20,11 +20,11 @@ _FLOAT = ir.DataType.FLOAT
 
 
 def _reach(graph: ir.Graph, pixels: ir.Value) -> tuple[list[ir.Value], list[ir.Node]] | ir.Node:
-    """Return what pixels are moved to, and the casts back to float; or what is in the way."""
+    """Return the values that pixels are moved to and the casts to float, or the node in the way."""
     moved, casts = [pixels], list[ir.Node]()
     for value in moved:
         for node in consumers(value):
-            if node.graph is not graph:  # it stands in a branch or a loop
+            if node.graph is not graph:  # it is in a branch or a loop
                 return node
             if node.op_type == "Cast" and attribute(node, "to") == _FLOAT:
                 casts.append(node)
@@ -36,7 +36,7 @@ def _reach(graph: ir.Graph, pixels: ir.Value) -> tuple[list[ir.Value], list[ir.N
 
 
 def remove_pixel_casts(model: ir.Model) -> Outcome:
-    """Let float images stay float."""
+    """Remove the casts of images that are float at the input."""
     (image,) = model.graph.inputs
     skipped, changed = list[Skip](), 0
     for cast in [node for node in model.graph if node.op_type == "Cast"]:
@@ -45,7 +45,7 @@ def remove_pixel_casts(model: ir.Model) -> Outcome:
         if rounded is None or rounded.inputs[0] is not image or pixels.dtype not in _WHOLE:
             continue
         found = _reach(model.graph, pixels)
-        if isinstance(found, ir.Node) or any(map(is_output, found[0])):
+        if isinstance(found, ir.Node) or any(value.is_graph_output() for value in found[0]):
             reason = f"{found.op_type} reads it" if isinstance(found, ir.Node) else "it is returned"
             skipped.append(Skip(value=name_of(pixels), reason=f"{reason} as whole numbers"))
             continue

@@ -1,12 +1,13 @@
-"""Transpose, Squeeze and Unsqueeze move down through ops that do not mind, until they cancel.
+"""Transpose, Squeeze and Unsqueeze move down through ops that can follow them, until they cancel.
 
     Transpose -> Mul, Add, Relu, ReduceMean, Pad, Concat, ... -> Transpose^-1
-        ->  the same ops, axes renamed and constants turned, and no Transpose
+        ->  the same ops, axes renamed and constants transposed, and no Transpose
 
-From each such view the region below it is followed as far as ops allow (``axes``). Branches at
-whose end nothing cancels are left out of it again. Then the views that the region would need at its
-borders are counted against those that it saves: it is rewritten only if it saves more. A view that
-moves elements counts as much as a hundred that do not.
+From each such view the region below it is followed as far as ops allow (``analysis.axes``).
+Branches at whose end nothing cancels are left out of it again. Then the cost of the views that the
+region would need at its borders is compared with the cost of those that it saves: it is rewritten
+only if it saves more. A view that moves elements costs as much as a hundred that do not. The total
+cost of all views is a whole number that falls with each rewrite, so the pass ends.
 """
 
 from __future__ import annotations
@@ -17,63 +18,66 @@ import numpy as np
 import onnx_ir as ir
 
 from ..analysis.axes import Axes, Renamed, renamed, viewed_inputs
-from ..analysis.row import Row
-from ..graph import constant, new_initializer, shape_of, static_shape, the, typed_like
+from ..graph import Shape, constant_input, inverse, pass_name, shape_of, static_shape, the
+from ..node_builder import NodeBuilder, Operand
 from ..outcome import Outcome
 
 _SEEDS = ("Transpose", "Squeeze", "Unsqueeze")
 _MOVING, _STANDING = 100, 1
+"""Cost of a view that moves elements in memory, and of one that only names axes."""
 
 
 @dataclass(kw_only=True)
 class _Region:
-    """What lies below a view: for each value its axes, for each op its form on what is held."""
+    """Ops below a view: for each value its axes, for each op its form on the held tensors."""
 
     source: ir.Value
     axes: dict[ir.Value, Axes] = field(default_factory=dict)
     ops: dict[ir.Node, Renamed | None] = field(default_factory=dict)
-    """None: a view, which dissolves."""
+    """None: a view, which disappears."""
 
 
-def _cost(axes: Axes, shape: tuple[int, ...]) -> int:
+def _cost(axes: Axes, shape: Shape) -> int:
     if axes.is_identity:
         return 0
     return _MOVING if axes.moves(shape) else _STANDING
 
 
 def _grown(seed: ir.Node, order: list[ir.Node]) -> _Region:
+    """Follow the ops below a view, in graph order, as far as they can be renamed."""
     source = the(seed.inputs[0])
     rank = len(shape_of(source))
     region = _Region(source=source)
     region.axes[source] = Axes(source=tuple(range(rank)), rank=rank)
     for node in order:
         entries = [v for v in node.inputs if v is not None and v in region.axes]
-        if not entries or (entries[0] is source and node is not seed):
-            continue
-        if any(v is source for v in entries) and node is not seed:
+        if not entries or (node is not seed and any(v is source for v in entries)):
             continue
         axes = region.axes[entries[0]]
         if (below := axes.through(node)) is not None:
             region.ops[node] = None
             region.axes[node.outputs[0]] = below
-            continue
-        if any(region.axes[v] != axes for v in entries) or node.inputs[0] is None:
-            continue
-        indices = viewed_inputs(node)
-        if not all(i in indices for i, v in enumerate(node.inputs) if v in region.axes):
-            continue
-        form = renamed(node, axes)
-        if form is None or any(
-            len(static_shape(node.inputs[i]) or ()) > len(axes.source) for i in indices
-        ):
-            continue
-        region.ops[node] = form
-        region.axes.update(dict.fromkeys(node.outputs, form.axes))
+        elif (form := _form(node, region, axes)) is not None:
+            region.ops[node] = form
+            region.axes.update(dict.fromkeys(node.outputs, form.axes))
     return region
 
 
+def _form(node: ir.Node, region: _Region, axes: Axes) -> Renamed | None:
+    """Return an op's form on held tensors; None if it must stay outside the region."""
+    indices = viewed_inputs(node)
+    for index, value in enumerate(node.inputs):
+        if value in region.axes and (region.axes[value] != axes or index not in indices):
+            return None
+    if node.inputs[0] is None:
+        return None
+    form = renamed(node, axes)
+    ranks = [len(static_shape(node.inputs[i]) or ()) for i in indices]
+    return form if all(rank <= len(axes.source) for rank in ranks) else None
+
+
 def _prune(region: _Region) -> None:
-    """Leave out what leads to no place where the views cancel."""
+    """Remove ops from the region below which the views cancel nowhere."""
     useful: set[ir.Node] = set()
     for node in reversed(region.ops):
         for value in node.outputs:
@@ -89,7 +93,7 @@ def _prune(region: _Region) -> None:
 
 
 def _gain(region: _Region) -> int:
-    """Return how much the views that go away cost, less those that come."""
+    """Return the cost of the views that disappear, less the cost of those that are added."""
     gain = 0
     for node, form in region.ops.items():
         if form is None:
@@ -106,8 +110,8 @@ def _gain(region: _Region) -> int:
     return gain
 
 
-def _sides(region: _Region, node: ir.Node) -> list[tuple[Axes, tuple[int, ...]]]:
-    """Return (axes, shape) of each value that enters the region from its side at ``node``."""
+def _sides(region: _Region, node: ir.Node) -> list[tuple[Axes, Shape]]:
+    """Return (axes, shape) of each value from outside that ``node`` reads beside the region's."""
     found = []
     for index in viewed_inputs(node):
         value = the(node.inputs[index])
@@ -117,89 +121,81 @@ def _sides(region: _Region, node: ir.Node) -> list[tuple[Axes, tuple[int, ...]]]
 
 
 def _at(region: _Region, node: ir.Node) -> Axes:
+    """Return the axes that the inputs of an op in the region have."""
     return next(region.axes[v] for v in node.inputs if v is not None and v in region.axes)
 
 
-def _padded(value: ir.Value, axes: Axes) -> tuple[int, ...]:
+def _padded(value: ir.Value, axes: Axes) -> Shape:
+    """Return the shape of a value as it broadcasts with the view."""
     shape = shape_of(value)
     return (1,) * (len(axes.source) - len(shape)) + shape
 
 
-def _view_nodes(graph: ir.Graph, value: ir.Value, axes: Axes, *, hold: bool) -> list[ir.Node]:
-    """Make the nodes from what is held to its view, or back."""
-    order = tuple(int(i) for i in np.argsort(axes.source))
-    row = Row(graph, value)
-    if hold:
-        shape = _padded(value, axes)
-        row.reshape(shape)
-        if axes.moves(shape):
-            row.transpose(order)
-        row.reshape(axes.held_shape(shape))
-    else:
-        row.reshape(tuple(shape_of(value)[axis] for axis in sorted(axes.source)))
-        row.transpose(tuple(int(i) for i in np.argsort(order)))
-    return row.made
+def _held(build: NodeBuilder, value: ir.Value, axes: Axes) -> ir.Value:
+    """Add the nodes from a view to the held tensor."""
+    shape = _padded(value, axes)
+    value = build.reshape(value, shape)
+    if axes.moves(shape):
+        value = build.transpose(value, inverse(axes.source))  # axes in the order of the held ones
+    return build.reshape(value, axes.held_shape(shape))
+
+
+def _viewed(build: NodeBuilder, value: ir.Value, axes: Axes) -> ir.Value:
+    """Add the nodes from a held tensor to its view."""
+    # Drop the held axes that the view lacks, then move the others to their places.
+    value = build.reshape(value, tuple(shape_of(value)[axis] for axis in sorted(axes.source)))
+    return build.transpose(value, inverse(inverse(axes.source)))
 
 
 def _rewrite(graph: ir.Graph, region: _Region) -> None:
+    """Compute the region on held tensors."""
     held: dict[ir.Value, ir.Value] = {region.source: region.source}
     for node, form in region.ops.items():
         if form is None:
             held[node.outputs[0]] = held[the(node.inputs[0])]
             continue
-        axes, inputs, made = _at(region, node), list(node.inputs), list[ir.Node]()
+        build, axes = NodeBuilder(graph), _at(region, node)
+        inputs: list[Operand] = list(node.inputs)
         for index in viewed_inputs(node):
             value = the(node.inputs[index])
-            if value in held:
-                inputs[index] = held[value]
-                continue
-            nodes = _view_nodes(graph, value, axes, hold=True)
-            made += nodes
-            inputs[index] = nodes[-1].outputs[0] if nodes else value
+            inputs[index] = held[value] if value in held else _held(build, value, axes)
         for index, array in form.constants.items():
-            inputs[index] = new_initializer(graph, array, str(the(node.inputs[index]).name))
-        attributes = {a.name: a for a in node.attributes.values()}
-        for name, number in form.attributes.items():
-            attributes[name] = ir.AttrInt64(name, number)
-        new = ir.node(
-            node.op_type, inputs, attributes=attributes, num_outputs=len(node.outputs),
-            name=node.name,
-        )  # fmt: skip
-        for old, value in zip(node.outputs, new.outputs, strict=True):
-            typed_like(value, old, form.axes.held_shape(shape_of(old)))
+            inputs[index] = array
+        shapes = [form.axes.held_shape(shape_of(old)) for old in node.outputs]
+        attributes = {**node.attributes, **form.attributes}
+        new = build.ops(node.op_type, *inputs, shapes=shapes, attributes=attributes)
+        for old, value in zip(node.outputs, new, strict=True):
+            value.type = old.type
             value.name = f"{old.name}_held"
             held[old] = value
-        graph.insert_after(node, [*made, new])
+        build.insert_after(node)
     _leave(graph, region, held)
 
 
 def _leave(graph: ir.Graph, region: _Region, held: dict[ir.Value, ir.Value]) -> None:
-    """Let what stands outside read the region's values, viewed where it must be."""
+    """Let nodes outside read the region's values, through views where they are needed."""
     for value, axes in region.axes.items():
         outside = [(u, i) for u, i in value.uses() if u not in region.ops]
         if value is region.source or not (outside or value.is_graph_output()):
             continue
-        made = _view_nodes(graph, held[value], axes, hold=False)
+        build = NodeBuilder(graph)
+        new = _viewed(build, held[value], axes)
+        is_returned = value.is_graph_output()
+        if is_returned and (new.producer() is None or new.is_graph_output()):
+            new = build.op("Identity", new)  # an output must have a producer of its own
         anchor = held[value].producer() or value.producer()
-        if made:
-            assert anchor is not None
-            graph.insert_after(anchor, made)
-        new = made[-1].outputs[0] if made else held[value]
-        if value.is_graph_output():
-            if new.producer() is None or new.is_graph_output():
-                copy = ir.node("Identity", [new])
-                typed_like(copy.outputs[0], new)
-                graph.insert_after(the(value).producer() or graph[-1], [copy])
-                new = copy.outputs[0]
+        assert anchor is not None
+        build.insert_after(anchor)
+        if is_returned:
             ir.convenience.replace_all_uses_with(value, new, replace_graph_outputs=True)
-            value.name, new.name = f"{value.name}_viewed", value.name
+            pass_name(value, new, "_viewed")
         for user, index in outside:
             user.replace_input_with(index, new)
     graph.remove(list(reversed(region.ops)), safe=True)
 
 
 def sink_views(model: ir.Model) -> Outcome:
-    """Sink views while that saves some."""
+    """Sink views as long as that saves some."""
     changed, graph, tried = 0, model.graph, set[ir.Node]()
     while True:
         order = list(graph)
@@ -211,7 +207,7 @@ def sink_views(model: ir.Model) -> Outcome:
             _prune(region)
             if node in region.ops and _gain(region) > 0:
                 _rewrite(graph, region)
-                graph.sort()
+                graph.sort()  # new nodes may come before what they read
                 changed += 1
                 tried.clear()
                 break
@@ -220,5 +216,6 @@ def sink_views(model: ir.Model) -> Outcome:
 
 
 def _opaque(node: ir.Node) -> bool:
+    """Whether a view cannot be followed: its shapes are not known, or it is of a constant."""
     values = (node.inputs[0], node.outputs[0])
-    return any(static_shape(v) is None for v in values) or constant(node.inputs[0]) is not None
+    return any(static_shape(v) is None for v in values) or constant_input(node, 0) is not None

@@ -1,10 +1,16 @@
-"""Which recurrent cell a step function is, found out by asking it.
+"""Which recurrent cell a step function is, measured by running it.
 
-A gate is whatever goes into a Sigmoid or a Tanh. Its weights are read off in double precision, from
-unit vectors; a cell is recognized if its formula, with these weights, explains random steps to
-1e-9. So neither the order of the gates, nor how they are concatenated, split or biased matters.
+A gate is the input of a Sigmoid or a Tanh. Its weights are measured in double precision, with unit
+vectors; a cell is recognized if its formula, with these weights, predicts random steps to 1e-9. So
+neither the order of the gates, nor how they are concatenated, split or biased matters.
 
-Formulas and gate orders are those of ONNX: LSTM "iofc", GRU "zrh".
+    LSTM  c' = s(f) c + s(i) tanh(g)                      h' = s(o) tanh(c')
+    GRU   n = tanh(x W + (s(r) h) R + b), or the reset    h' = (1 - s(z)) n + s(z) h
+              gate after the product with R
+    RNN                                                   h' = tanh(x W + h R + b)
+
+Formulas and gate orders are those of ONNX: LSTM "iofc", GRU "zrh". (T, N, K) is the sequence, H the
+units.
 """
 
 from __future__ import annotations
@@ -17,10 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-StepFunction = Callable[..., tuple[list[Array], list[Array]]]
+Stepper = Callable[..., tuple[list[Array], list[Array]]]
+"""(x, *states) -> (next states, taps); see :func:`cell_of`."""
 
 _TOLERANCE = 1e-9
 _ROWS = 8
+_LEAST_BEND = 1e-6
+"""Below it, a reset gate does not depend on x, and the bias behind it cannot be measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +64,12 @@ def _near(a: Array, b: Array) -> bool:
 
 
 class _Probe:
-    """Asks a step function; sizes: K inputs, H units."""
+    """Runs a step function to measure it; K is ``width``, H are ``units``."""
 
-    def __init__(self, step: StepFunction, kinds: list[str], width: int, units: list[int]) -> None:
+    def __init__(self, step: Stepper, kinds: list[str], width: int, units: list[int]) -> None:
         self.step, self.kinds, self.width, self.units = step, kinds, width, units
         rng = np.random.default_rng(0)
-        # Large ones too: a cell that clips does so far from zero.
+        # Large numbers too: a cell that clips does so far from zero.
         sizes = np.repeat([1.0, 30.0, 1000.0], _ROWS)[:, None]
         self.x = sizes * rng.normal(0, 1, (3 * _ROWS, width))
         self.states = [sizes * rng.normal(0, 1, (3 * _ROWS, size)) for size in units]
@@ -74,15 +83,16 @@ class _Probe:
                 for start in range(0, tap.shape[1], size):
                     yield index, slice(start, start + size)
 
-    def ask(self, x: Array, h: Array) -> list[Array]:
-        """Return the taps at inputs and first states; other states are zero."""
+    def taps_at(self, x: Array, h: Array) -> list[Array]:
+        """Return the taps for rows x and first states h; other states are zero."""
         others = [np.zeros((len(x), size)) for size in self.units[1:]]
         return self.step(x, h, *others)[1]
 
     def gate(self, index: int, piece: slice) -> _Gate | None:
-        """Read a piece of a tap as an affine map of x and h, or None if it is none."""
+        """Measure a piece of a tap as an affine map of x and h; None if it is no such map."""
         k, h = self.width, self.units[0]
-        rows = self.ask(np.eye(k + h + 1, k), np.eye(k + h + 1, h, -k))[index][:, piece]
+        # Rows: K unit vectors of x, H unit vectors of h, and one row of zeros, (K + H + 1, .).
+        rows = self.taps_at(np.eye(k + h + 1, k), np.eye(k + h + 1, h, -k))[index][:, piece]
         w, r, b = rows[:k] - rows[-1], rows[k:-1] - rows[-1], rows[-1]
         found = _Gate(w=w, r=r, b=b)
         explained = found(self.x, self.states[0])
@@ -95,6 +105,7 @@ class _Probe:
 
 
 def _cell(op_type: str, gates: list[_Gate], recurrent_bias: Array | None = None) -> Cell:
+    """Join gates (K, H), (H, H), (H,) to the arrays of ONNX, which has two biases."""
     size = len(gates[0].b)
     second = np.zeros(len(gates) * size)
     if recurrent_bias is not None:
@@ -111,7 +122,7 @@ def _cell(op_type: str, gates: list[_Gate], recurrent_bias: Array | None = None)
 
 
 def _lstm(probe: _Probe) -> Cell | None:
-    """LSTM: c' = s(f) c + s(i) tanh(g),  h' = s(o) tanh(c')."""
+    """Find the gates of an LSTM, in the order of ONNX."""
     sigmoids, tanhs = probe.gates("Sigmoid"), probe.gates("Tanh")
     if len(sigmoids) != 3 or len(tanhs) != 1:
         return None
@@ -125,28 +136,32 @@ def _lstm(probe: _Probe) -> Cell | None:
 
 
 def _candidate(probe: _Probe, index: int, r: _Gate) -> Iterator[tuple[_Gate, Array | None]]:
-    """Yield what a GRU's candidate may be: reset before the product, then reset after it."""
+    """Yield the candidate gate of a GRU: reset before the product with R, then reset after it.
+
+    The second one has a bias of its own, which is yielded with it.
+    """
     k, size = probe.width, probe.units[0]
     nothing, units = np.zeros((1, k)), np.eye(size)
     zero = np.zeros((1, size))
-    rows = probe.ask(np.vstack([np.eye(k), nothing]), np.zeros((k + 1, size)))[index]
+    rows = probe.taps_at(np.vstack([np.eye(k), nothing]), np.zeros((k + 1, size)))[index]
     at_zero = rows[-1]
-    moved = probe.ask(np.zeros((size, k)), units)[index] - at_zero
+    moved = probe.taps_at(np.zeros((size, k)), units)[index] - at_zero
     reset = _sigmoid(r(np.zeros((size, k)), units))
     yield _Gate(w=rows[:-1] - at_zero, r=moved / np.diag(reset)[:, None], b=at_zero), None
-    # q(x, 0) = x W + b + s(r(x)) r_b: what is not linear in x comes from r_b alone
+    # With h = 0 the tap is q(x) = x W + b + s(r(x)) r_b. Its second difference in x,
+    # q(x) + q(-x) - 2 q(0), has no part of x W and b: it is r_b times that of s(r(x)).
     ends = [3 * probe.x[:1], -3 * probe.x[:1], nothing]
-    high, low, middle = (probe.ask(x, zero)[index][0] for x in ends)
+    high, low, middle = (probe.taps_at(x, zero)[index][0] for x in ends)
     bend = sum(_sigmoid(r(x, zero))[0] for x in ends[:2]) - 2 * _sigmoid(r(nothing, zero))[0]
-    second = np.where(np.abs(bend) > 1e-6, (high + low - 2 * middle) / bend, 0.0)
+    second = np.where(np.abs(bend) > _LEAST_BEND, (high + low - 2 * middle) / bend, 0.0)
     bias = at_zero - _sigmoid(r(nothing, zero))[0] * second
     w = rows[:-1] - bias - _sigmoid(r(np.eye(k), np.zeros((k, size)))) * second
-    hidden = probe.ask(np.zeros((size, k)), units)[index] - bias
+    hidden = probe.taps_at(np.zeros((size, k)), units)[index] - bias
     yield _Gate(w=w, r=hidden / reset - second, b=bias), second
 
 
 def _gru(probe: _Probe) -> Cell | None:
-    """GRU: h' = (1 - s(z)) n + s(z) h,  n = tanh(x W + (s(r) h) R + b), or the reset after R."""
+    """Find the gates of a GRU, in the order of ONNX."""
     sigmoids = probe.gates("Sigmoid")
     tanhs = list(probe.pieces("Tanh"))
     if len(sigmoids) != 2 or len(tanhs) != 1 or tanhs[0][1].start:
@@ -163,14 +178,14 @@ def _gru(probe: _Probe) -> Cell | None:
 
 
 def _plain(probe: _Probe) -> Cell | None:
-    """RNN: h' = tanh(x W + h R + b)."""
+    """Find the gate of a plain RNN."""
     for gate in probe.gates("Tanh"):
         if _near(np.tanh(gate(probe.x, probe.states[0])), probe.after[0]):
             return _cell("RNN", [gate])
     return None
 
 
-def cell_of(step: StepFunction, kinds: list[str], width: int, units: list[int]) -> Cell | None:
+def cell_of(step: Stepper, kinds: list[str], width: int, units: list[int]) -> Cell | None:
     """Recognize a step function.
 
     Args:

@@ -1,14 +1,15 @@
-"""CudnnRNN, which TensorFlow runs on a GPU alone -> loops that it runs everywhere.
+"""CudnnRNN, which TensorFlow runs only on a GPU -> loops that it runs everywhere.
 
-The op's weights are one flat buffer: for each layer and direction the matrices of the gates over
-the input, then those over the state, each (units, size); behind all of them the biases in the same
-order. Gates are i, f, g, o in an LSTM and r, z, n in a GRU (cuDNN's numbers of the "linear
-layers"):
+The op's weights are one flat buffer: for each layer and direction the matrices of the gates for the
+input, then those for the state, each (units, size); behind all matrices, the biases in the same
+order. Gates are i, f, g, o in an LSTM and r, z, n in a GRU, numbered as cuDNN numbers its "linear
+layers":
 
     LSTM  c' = f c + i g             h' = o tanh(c')
     GRU   n  = tanh(W x + b + r (R h + b_R))     h' = (1 - z) n + z h
 
-Behind this the loops are read as any other (``passes/raise_recurrent``).
+The loops are then read like any others (``passes/raise_recurrent``). Each turn of
+:func:`without_cudnn` replaces one op, so it ends.
 """
 
 from __future__ import annotations
@@ -22,15 +23,19 @@ from ...errors import ConversionError
 _OPS = ("CudnnRNN", "CudnnRNNV2")
 _GATES = {"lstm": 4, "gru": 3}
 _RESULTS = 3
-"""Outputs, last h, last c; the others are for training."""
+"""Outputs, last h and last c; the other results are for training."""
 
 _Cell = Callable[..., tuple[Any, ...]]
-"""(weights, x, states...) -> new states; the first is what it gives."""
+"""(weights, x, states...) -> new states; the first is the output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Weights:
-    """Of one layer and direction: (gates * units, size), (gates * units, units), biases of both."""
+    """Weights of one layer and direction.
+
+    Kernel (gates * units, size), recurrent kernel (gates * units, units), and the bias of each,
+    (gates * units,).
+    """
 
     kernel: Any
     recurrent: Any
@@ -45,18 +50,19 @@ def has_cudnn(definition: Any) -> bool:
 
 
 def without_cudnn(definition: Any) -> Any:
-    """Return a GraphDef in which every CudnnRNN is spelled out; itself if it has none.
+    """Return a GraphDef in which every CudnnRNN is written out as loops; itself if it has none.
 
     Raises:
-        ConversionError: one is of a kind that is not known; says which and why.
+        ConversionError: an op is of a kind that is not known.
     """
     while True:
         found = [node for node in definition.node if node.op in _OPS]
         if not found:
             return definition
         names = {node.name for node in found}
+        # One that reads no other: the op behind it is built on its result, in a later turn.
         ready = next(node for node in found if not _reads(definition, node, names))
-        definition = _spelled_out(definition, ready)
+        definition = _written_out(definition, ready)
 
 
 def _reads(definition: Any, node: Any, names: set[str]) -> bool:
@@ -77,7 +83,7 @@ def _node_of(tensor: str) -> str:
     return tensor.lstrip("^").split(":")[0]
 
 
-def _spelled_out(definition: Any, node: Any) -> Any:
+def _written_out(definition: Any, node: Any) -> Any:
     """Import the graph, build the loops behind what the node reads, and import what reads it."""
     from tensorflow.compat import v1
 
@@ -100,7 +106,7 @@ def _spelled_out(definition: Any, node: Any) -> Any:
 
 
 def _with_own_entries(graph: Any, definition: Any, replaced: Any) -> Any:
-    """Give placeholders their names back, and drop what is left of the node."""
+    """Give placeholders their names back, and drop the replaced node and its remains."""
     entries = {
         f"front/{each.name}": each.name
         for each in definition.node
@@ -125,7 +131,7 @@ def _renamed(tensor: str, names: dict[str, str]) -> str:
 
 
 def _without_readers(nodes: list[Any], gone: set[str]) -> list[Any]:
-    """Drop nodes that still read something that is gone, and what reads those."""
+    """Drop nodes that read a removed node, and the readers of those."""
     while True:
         kept = [n for n in nodes if not any(_node_of(name) in gone for name in n.input)]
         if len(kept) == len(nodes):
@@ -152,8 +158,8 @@ def _layers(node: Any, x: Any, h: Any, c: Any, flat: Any) -> tuple[Any, Any, Any
     size = x.shape[-1]
     if None in (rows, units, size):
         raise ConversionError(
-            f"the sizes of {node.name} are not known: input {x.shape}, state {h.shape}; all but "
-            "time and batch must be in the graph"
+            f"the sizes of {node.name} are not known: input {x.shape}, state {h.shape}; expected "
+            "known sizes of all axes but time and batch: set them in the model"
         )
     weights = _unpacked(flat, _GATES[mode], units, size, rows, directions)
     step, starts = (_lstm_step, (h, c)) if mode == "lstm" else (_gru_step, (h,))
@@ -184,7 +190,7 @@ def _unpacked(
         return tf.reshape(part, shape)
 
     matrices = []
-    for row in range(rows):
+    for row in range(rows):  # a layer above the first reads the outputs of all directions
         width = size if row < directions else units * directions
         matrices.append((take(gates * units, width), take(gates * units, units)))
     biases = [(take(gates * units), take(gates * units)) for _ in range(rows)]
@@ -199,7 +205,7 @@ def _lstm_step(weights: _Weights, x: Any, h: Any, c: Any) -> tuple[Any, Any]:
 
     gates = tf.matmul(x, weights.kernel, transpose_b=True) + weights.bias
     gates += tf.matmul(h, weights.recurrent, transpose_b=True) + weights.recurrent_bias
-    i, f, g, o = tf.split(gates, 4, 1)
+    i, f, g, o = tf.split(gates, 4, 1)  # each (N, units)
     c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
     return tf.sigmoid(o) * tf.tanh(c), c
 

@@ -3,7 +3,7 @@
     for t in 0 .. T-1:  states, y[t] = step(x[t], states)
 
 tf2onnx makes such a Loop of every ``tf.while_loop`` over a TensorArray, of TensorFlow 1 and 2, and
-a Scan of TensorFlow 1's ``dynamic_rnn``.
+a Scan of TensorFlow 1's ``dynamic_rnn``. See docs/decisions/0010.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..graph import attribute, constant, is_read, name_of, producer, shape_of, s
 _TURNS = (
     *("scan_input_axes", "scan_input_directions", "scan_output_axes", "scan_output_directions"),
 )
+"""Attributes of a Scan that are all 0 if it goes forward along axis 0."""
 _VIEWS = ("Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast")
 
 
@@ -36,12 +37,12 @@ class State:
 
 @dataclass(frozen=True, kw_only=True)
 class Recurrence:
-    """A Loop or Scan that is one. ``sequence`` is (T, N, K); ``read`` the body's x[t], (N, K)."""
+    """A recurrence. ``sequence`` is (T, N, K), ``read`` the x[t] of the body, (N, K)."""
 
     loop: ir.Node
     body: ir.Graph
     counters: tuple[ir.Value, ...]
-    """Values in the body that are t."""
+    """Values in the body that equal t."""
     sequence: ir.Value
     read: ir.Value
     states: tuple[State, ...]
@@ -50,7 +51,7 @@ class Recurrence:
 
 
 class NoRecurrenceError(Exception):
-    """This Loop is none; says why."""
+    """The loop is no recurrence that is known; the text states why."""
 
 
 def body_of(loop: ir.Node) -> ir.Graph:
@@ -59,12 +60,12 @@ def body_of(loop: ir.Node) -> ir.Graph:
 
 
 Carried = tuple[ir.Value | None, ir.Value, ir.Value, ir.Value]
-"""Start, value in the body, value after a step, and the loop's output, of what is carried."""
+"""A carried value: its start, in the body, after a step, and as the loop's output."""
 
 
 def _carried(loop: ir.Node) -> list[Carried]:
-    # A Loop has (limit, condition) and (step, condition) before what is carried, and its body
-    # gives a condition too; a Scan has the sequences behind it.
+    # A Loop has (limit, condition) in front of the carried values, its body (step, condition), and
+    # the body returns a condition too. A Scan has the sequences behind the carried values.
     ahead, given = (2, 1) if loop.op_type == "Loop" else (0, 0)
     count = len(loop.inputs) - ahead - attribute(loop, "num_scan_inputs", 0)
     body = body_of(loop)
@@ -78,7 +79,7 @@ def _carried(loop: ir.Node) -> list[Carried]:
 
 
 def lift_invariants(loop: ir.Node) -> None:
-    """Let the body read what a loop only carries along from outside; it stays carried, unread."""
+    """Let the body read directly what the loop carries unchanged; it is carried on, but unread."""
     for start, inside, after, _ in _carried(loop):
         if after is inside and start is not None:
             for node, index in list(inside.uses()):
@@ -111,10 +112,10 @@ def _sequence_read(body: ir.Graph, counters: Sequence[ir.Value]) -> tuple[ir.Val
         and the(node.inputs[0]).graph is not body
     ]
     if len(reads) != 1:
-        raise NoRecurrenceError(f"it reads {len(reads)} sequences by its counter, not one")
+        raise NoRecurrenceError(f"it reads {len(reads)} sequences by its counter, expected one")
     read = reads[0].outputs[0]
     index_rank = len(the(reads[0].inputs[1]).shape or ())
-    if index_rank == 1:
+    if index_rank == 1:  # x[t : t + 1], of which the body must drop the first axis
         uses = list(read.uses())
         if len(uses) != 1 or uses[0][0].op_type not in ("Squeeze", "Reshape"):
             raise NoRecurrenceError("it reads the sequence by slices, not step by step")
@@ -128,7 +129,7 @@ def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], s
     if (loop.inputs[0] is not None and limit is None) or (
         loop.inputs[1] is not None and (begins is None or not begins)
     ):
-        raise NoRecurrenceError("whether and how often it runs is not known beforehand")
+        raise NoRecurrenceError("whether and how often it runs is not known before it starts")
     most, again = None if limit is None else int(limit), _itself(body.outputs[0])
     if most is not None and most < steps:
         raise NoRecurrenceError(f"it ends after {most} of the {steps} steps of its sequence")
@@ -138,6 +139,7 @@ def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], s
     nodes = nodes_between(counters, again, positions(body))
     if nodes is None:
         raise NoRecurrenceError("when it ends depends on what it computes")
+    # The condition depends on the counters alone: compute it for each step.
     read = [c for c in counters if any(c in node.inputs for node in nodes)]
     for value in read:
         value.shape = ir.Shape(()) if value.shape is None else value.shape
@@ -166,12 +168,12 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
     """Read a Loop or Scan as a recurrence.
 
     Raises:
-        NoRecurrenceError: it is none, or not one that is understood here.
+        NoRecurrenceError: it is no recurrence, or one that is not known here.
     """
     lift_invariants(loop)
     body, carried = body_of(loop), _carried(loop)
     is_scan = loop.op_type == "Scan"
-    counters, states = _parted(carried)
+    counters, states = _divided(carried)
     if is_scan:
         sequence, read = _scanned(loop, len(carried))
     else:
@@ -201,8 +203,8 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
     )
 
 
-def _parted(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
-    """Part what is carried into counters and states."""
+def _divided(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
+    """Divide the carried values into counters and states."""
     counters, states = list[ir.Value](), list[State]()
     for start, inside, after, final in carried:
         if after is inside:
@@ -210,7 +212,7 @@ def _parted(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
         begin = constant(start)
         if _counts(inside, after) and (begin is None or begin.size == 1):
             if begin is None or begin.item() != 0 or is_read(final):
-                raise NoRecurrenceError("its counter does not begin at 0, or is read afterwards")
+                raise NoRecurrenceError("its counter does not begin at 0, or is read later")
             inside.shape = ir.Shape(begin.shape)
             counters.append(inside)
         else:
@@ -222,5 +224,9 @@ def _scanned(scan: ir.Node, carried: int) -> tuple[ir.Value, ir.Value]:
     """Return the sequence and the body's value x[t] of a Scan that goes forward along axis 0."""
     turned = [name for name in _TURNS if any(attribute(scan, name, ()))]
     if turned or attribute(scan, "num_scan_inputs") != 1:
-        raise NoRecurrenceError(f"it reads {attribute(scan, 'num_scan_inputs')} sequences{turned}")
+        count, other = attribute(scan, "num_scan_inputs"), ", ".join(turned) or "none"
+        raise NoRecurrenceError(
+            f"it reads {count} sequences with other axes or directions in: {other}; expected one "
+            "sequence, forward along axis 0"
+        )
     return the(scan.inputs[carried]), body_of(scan).inputs[carried]

@@ -39,7 +39,8 @@ def test_constant_that_differs_per_image_keeps_the_batch() -> None:
         "agraph (float[2,8] x) => (float[2,8] y) { y = Add(x, shift) }", shift=weights(2, 8)
     )
     outcome = check_does_not_fire(model, free_batch)
-    assert outcome.skipped[0].reason == "it holds a number for each image of the batch"
+    assert [skip.value for skip in outcome.skipped] == ["shift"]
+    assert "from image to image" in outcome.skipped[0].reason
 
 
 def test_batch_behind_other_axes_is_freed() -> None:
@@ -99,7 +100,7 @@ def test_reshape_across_images_is_named() -> None:
         "agraph (float[2,3] x) => (float[3,2] y) { y = Reshape(x, to) }", to=np.array([3, 2])
     )
     outcome = check_does_not_fire(model, free_batch)
-    assert outcome.skipped[0].reason == "[2, 3] is reshaped to [3, 2], across the batch"
+    assert "[2, 3] is reshaped to [3, 2]" in outcome.skipped[0].reason
 
 
 def test_result_that_mixes_images_keeps_the_batch() -> None:

@@ -228,7 +228,7 @@ def test_loops_may_give_anything_that_is_known(outputs: str, behind: str) -> Non
     ("parts", "reason"),
     [
         ({"limit": "three"}, "it ends after 3 of the 5 steps"),
-        ({"begins": "no"}, "is not known beforehand"),
+        ({"begins": "no"}, "is not known"),
         (
             {"before": "t = Size(h) limit = Div(t, four)", "limit": "limit"},
             "it ends after 2 of the 5 steps",

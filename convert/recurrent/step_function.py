@@ -1,4 +1,4 @@
-"""One step of a recurrence as a function of numbers, in double precision."""
+"""One step of a recurrence, run on numbers in double precision."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import onnx
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from ..analysis.regions import dynamic_inputs, nodes_between, positions, submodel
+from ..analysis.regions import ancestors, dynamic_inputs, nodes_between, positions, submodel
 from ..graph import name_of, shape_of, static_shape, the
 from .loops import NoRecurrenceError, Recurrence, dtype_of
 
 Array = npt.NDArray[np.float64]
 _ROWS = 4
+_TOLERANCE = 1e-12
 
 
-class Step:
-    """The body of a recurrence, run on rows of its own.
+class StepFunction:
+    """The body of a recurrence as a function of any number of rows.
 
-    Double, so that the weights can be read off exactly: f(unit vector) - f(0) rounds to the weight.
+    In float64, the weights can be measured exactly: f(unit vector) - f(0) rounds to the float32
+    weight. ``taps`` are the Sigmoids and Tanhs of the body: (op type, input).
     """
 
     def __init__(self, model: ir.Model, recurrence: Recurrence) -> None:
@@ -35,7 +37,8 @@ class Step:
             *(value for _, value in self.taps),
             *self._results,
         ]
-        settled = _settled(model, recurrence, _needed(expected, entries))
+        needed = set(ancestors(expected, until=entries))
+        settled = _settled(model, recurrence, needed)
         batch, width = shape_of(recurrence.sequence)[1:]
         recurrence.read.shape = ir.Shape((batch, width))
         for state in recurrence.states:
@@ -47,46 +50,38 @@ class Step:
 
     def _all(self, x: Array, states: tuple[Array, ...]) -> dict[str, Array]:
         feeds = dict(zip(self._entries, (x, *states), strict=True))
-        with np.errstate(over="ignore", invalid="ignore"):  # in a branch that is not taken
+        with np.errstate(over="ignore", invalid="ignore"):  # of a branch that is not used
             answers = self._run.run(list(dict.fromkeys(self._names)), feeds)
         return dict(zip(dict.fromkeys(self._names), answers, strict=True)) | feeds
 
     def __call__(self, x: Array, *states: Array) -> tuple[list[Array], list[Array]]:
-        """Return the next states and the taps (inputs of Sigmoid and Tanh) of rows (R, .)."""
+        """Return the next states and the values of the taps, for rows (R, K) and (R, H)."""
         found = self._all(x, states)
         return [found[n] for n in self._after], [found[name_of(value)] for _, value in self.taps]
 
     def gives_only(self, state: int, width: int, units: list[int]) -> bool:
-        """Whether every result is the next value of one state, for inputs and states so wide."""
+        """Whether every result is the next value of one state, tried on random rows.
+
+        ``width`` and ``units`` are the columns of the input and of the states.
+        """
         rng = np.random.default_rng(0)
         x, *states = (rng.standard_normal((_ROWS, size)) for size in (width, *units))
         found = self._all(x, tuple(states))
         return all(
-            np.allclose(found[name_of(value)], found[self._after[state]], rtol=0, atol=1e-12)
+            np.allclose(found[name_of(value)], found[self._after[state]], rtol=0, atol=_TOLERANCE)
             for value in self._results
         )
-
-
-def _needed(expected: list[ir.Value], entries: list[ir.Value]) -> set[ir.Node]:
-    """Return the nodes between."""
-    found, todo = set[ir.Node](), list(expected)
-    for value in todo:
-        node = value.producer()
-        if node is not None and node not in found and not any(value is e for e in entries):
-            found.add(node)
-            todo += dynamic_inputs(node)
-    return found
 
 
 def _settled(
     model: ir.Model, recurrence: Recurrence, needed: set[ir.Node]
 ) -> dict[ir.Value, npt.NDArray]:
-    """Return what depends on nothing but the step's number, and is the same at each step.
+    """Return the values that depend only on the number of the step, if they are equal in all steps.
 
-    Only what ``needed`` nodes read of it.
+    Only those that ``needed`` nodes read.
 
     Raises:
-        NoRecurrenceError: something is not the same.
+        NoRecurrenceError: one of them differs from step to step.
     """
     timed, body, inner = set(recurrence.counters), recurrence.body, list[ir.Node]()
     for node in body:
@@ -113,11 +108,12 @@ def _settled(
         for value, array in zip(outside, evaluator.run(names, feeds), strict=True):
             if not np.array_equal(found.setdefault(value, array), array):
                 raise NoRecurrenceError("what a step does depends on its number")
-    # Rows are run in other numbers than the batch; what is one value in all of it is so in them.
+    # The number of rows is not the batch size; an array of one value throughout must fit both.
     return {value: _shrunk(np.asarray(array)) for value, array in found.items()}
 
 
 def _shrunk(array: npt.NDArray) -> npt.NDArray:
+    """Return an array whose elements are all equal as (1, .., 1)."""
     same = array.size > 1 and (array == array.reshape(-1)[0]).all()
     return array.reshape(-1)[:1].reshape((1,) * array.ndim) if same else array
 
@@ -125,12 +121,12 @@ def _shrunk(array: npt.NDArray) -> npt.NDArray:
 def _part(
     model: ir.Model, body: ir.Graph, entries: list[ir.Value], expected: list[ir.Value]
 ) -> onnx.ModelProto:
-    """Cut from a body what makes ``expected`` of ``entries``."""
+    """Copy the nodes of a body that compute ``expected`` from ``entries`` into a model."""
     order, found = positions(body), dict[ir.Node, None]()
     for value in expected:
         nodes = nodes_between(entries, value, order)
         if nodes is None:
-            raise NoRecurrenceError("a step needs more than its input and its states")
+            raise NoRecurrenceError("a step reads more than its input and its states")
         found.update(dict.fromkeys(nodes))
     for value in entries:
         value.shape = ir.Shape(()) if static_shape(value) is None else value.shape
@@ -142,7 +138,7 @@ def _part(
 
 
 def _with_constants(proto: onnx.ModelProto, values: dict[ir.Value, npt.NDArray]) -> onnx.ModelProto:
-    """Make constants of some of a model's inputs."""
+    """Replace some of a model's inputs by constants."""
     arrays = {name_of(value): array for value, array in values.items()}
     entries = [entry for entry in proto.graph.input if entry.name not in arrays]
     del proto.graph.input[:]
@@ -153,7 +149,7 @@ def _with_constants(proto: onnx.ModelProto, values: dict[ir.Value, npt.NDArray])
 
 
 def _in_double(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Let a float32 model compute in float64."""
+    """Change a float32 model, in place, to float64 with open input shapes."""
     single, double = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
     for entry in proto.graph.input:
         entry.type.tensor_type.elem_type = double

@@ -1,0 +1,135 @@
+"""New nodes, each with the element type and shape of its results, and where they go in a graph.
+
+``onnx_ir.tape.Tape`` records nodes too, but leaves their results without type and shape. Passes
+need both: shapes are inferred once, before the first pass (see ``pipeline``), and not again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from .graph import Shape, new_initializer, shape_of, take_over, typed_like
+
+Operand = ir.Value | npt.NDArray | np.generic | float | tuple[int, ...] | None
+"""An input: a value, nothing, or a constant. A float is a float32 scalar, a tuple an int64 (n,)."""
+
+
+class NodeBuilder:
+    """Makes ``nodes`` in order; they are in no graph until they are inserted.
+
+    Before shape inference, ``shapes=False`` leaves the shapes of results open.
+    """
+
+    def __init__(self, graph: ir.Graph, *, shapes: bool = True) -> None:
+        self.graph, self.nodes, self.shapes = graph, list[ir.Node](), shapes
+
+    def op(
+        self,
+        op_type: str,
+        *inputs: Operand,
+        shape: Shape | None = None,
+        dtype: ir.DataType | None = None,
+        domain: str = "",
+        attributes: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> ir.Value:
+        """Add a node with one result; return it.
+
+        ``shape`` and ``dtype`` of the result are those of the first operand that is a value, unless
+        they are given. Attributes are given by name, or as a mapping (those of another node).
+        """
+        node = self._node(op_type, inputs, 1, domain, {**(attributes or {}), **more})
+        return self._typed(node.outputs[0], inputs, shape, dtype)
+
+    def ops(
+        self,
+        op_type: str,
+        *inputs: Operand,
+        shapes: Sequence[Shape | None],
+        domain: str = "",
+        attributes: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> tuple[ir.Value, ...]:
+        """Add a node with as many results as ``shapes``, typed like those of :meth:`op`."""
+        node = self._node(op_type, inputs, len(shapes), domain, {**(attributes or {}), **more})
+        pairs = zip(node.outputs, shapes, strict=True)
+        return tuple(self._typed(value, inputs, shape, None) for value, shape in pairs)
+
+    def _node(
+        self,
+        op_type: str,
+        inputs: Sequence[Operand],
+        count: int,
+        domain: str,
+        attributes: dict[str, Any],
+    ) -> ir.Node:
+        values = [self.constant(each) for each in inputs]
+        node = ir.node(op_type, values, attributes, num_outputs=count, domain=domain)
+        self.nodes.append(node)
+        return node
+
+    def _typed(
+        self,
+        value: ir.Value,
+        inputs: Sequence[Operand],
+        shape: Shape | None,
+        dtype: ir.DataType | None,
+    ) -> ir.Value:
+        first = next(each for each in inputs if isinstance(each, ir.Value))
+        typed_like(value, first, shape)
+        if not self.shapes:
+            value.shape = None
+        if dtype is not None:
+            value.type = ir.TensorType(dtype)
+        return value
+
+    def constant(self, operand: Operand) -> ir.Value | None:
+        """Return an operand as a value; arrays and numbers become initializers."""
+        if operand is None or isinstance(operand, ir.Value):
+            return operand
+        if isinstance(operand, tuple):
+            operand = np.array(operand, np.int64)
+        elif isinstance(operand, float):
+            operand = np.float32(operand)
+        return new_initializer(self.graph, np.asarray(operand), "constant")
+
+    def reshape(self, x: ir.Value, shape: Shape) -> ir.Value:
+        """Add a Reshape, unless ``x`` has this shape already."""
+        return x if shape == shape_of(x) else self.op("Reshape", x, shape, shape=shape)
+
+    def transpose(self, x: ir.Value, perm: Sequence[int]) -> ir.Value:
+        """Add a Transpose, unless the permutation is the identity."""
+        if tuple(perm) == tuple(range(len(perm))):
+            return x
+        shape = shape_of(x)
+        moved = tuple(shape[axis] for axis in perm)
+        return self.op("Transpose", x, shape=moved, perm=tuple(perm))
+
+    def insert_after(self, node: ir.Node) -> None:
+        """Put the nodes behind ``node``."""
+        self.graph.insert_after(node, self._taken())
+
+    def insert_before(self, node: ir.Node) -> None:
+        """Put the nodes in front of ``node``."""
+        self.graph.insert_before(node, self._taken())
+
+    def replace(self, nodes: Sequence[ir.Node], result: ir.Value) -> None:
+        """Put the new nodes in the place of ``nodes``, which are in graph order.
+
+        ``result`` takes over name, shape and readers of the first output of the last node.
+        """
+        *_, last = nodes
+        result.shape = last.outputs[0].shape
+        self.insert_after(last)
+        take_over(last.outputs[0], result)
+        self.graph.remove(nodes, safe=True)
+
+    def _taken(self) -> list[ir.Node]:
+        """Return the nodes; what is built next starts from none."""
+        taken, self.nodes = self.nodes, []
+        return taken
