@@ -28,12 +28,15 @@ test-gpu: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable '.[gpu,cuda]'
 	$(BIN)/pytest tests/gpu
 
+# Newer pips show setuptools' general warning about folders with the name of an editable package.
+# There are none here: the package is the project's root.
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; \
 	  sys.exit(0 if (3, 10) <= v < (3, 14) else f"needs Python 3.10 to 3.13, this is {v[0]}.{v[1]}; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[tf-cpu,rtx,cuda,dev]'
+	PYTHONWARNINGS='ignore:Editable installation' \
+	  $(BIN)/python -m pip install --quiet --editable '.[tf-cpu,rtx,cuda,dev]'
 	mkdir -p $(VENV)/link
 	ln -sfn '$(CURDIR)' $(VENV)/link/ocr_trt
 	touch $@

@@ -16,6 +16,8 @@ Anything else that escapes is a bug of ours: the command line asks for a report 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class OcrTrtError(Exception):
     """Base of all errors raised on purpose. ``exit_code`` is what the command line ends with."""
@@ -67,3 +69,13 @@ class RegressionError(OcrTrtError):
     """A measure is past a limit that ``bench --fail-on`` set."""
 
     exit_code = 5
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the message for a name that does not exist, with the closest one that does."""
+    from difflib import get_close_matches
+
+    names = list(known)
+    close = get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"no {kind} {name!r}; {hint}expected one of: {', '.join(names)}"

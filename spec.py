@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import reprlib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -198,11 +199,20 @@ def _explained(error: ValidationError) -> str:
         )
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            message = "unknown key"
+            message = f"unknown key{_suggestion(item['loc'])}"
         elif item["type"] not in ("missing", "value_error"):
             message += f", got {reprlib.repr(item['input'])}"
         lines.append(f"{place or 'spec'}: {message}")
     return "; ".join(lines)
+
+
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    """Return a hint at the key that may have been meant. ``location`` starts with the role."""
+    known: Any = {"detector": DetectorSpec, "recognizer": RecognizerSpec}[str(location[0])]
+    for part in location[1:-1]:
+        known = known.model_fields[part].annotation
+    close = get_close_matches(str(location[-1]), known.model_fields, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def spec_from_dict(data: Any, origin: str = "spec") -> DetectorSpec | RecognizerSpec:

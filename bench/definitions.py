@@ -42,7 +42,7 @@ COMPETITORS = (
 )
 LOAD = (
     "Load: one image per request; requests wait in one queue, first come, first served. An "
-    "engine runs as many at once as `ocr-trt tune` found best, or one per core. Latency "
+    "engine runs as many at once as `ocr-trt optimize` found best, or one per core. Latency "
     "counts from when a request was sent (closed loop) or due (open loop) to having the output, "
     "waiting included.",
     "Closed loop: each client sends its next request when it has the answer to its last one. "
@@ -60,7 +60,7 @@ PIPELINE = (
     "Whole images: from the file to the text. One worker: the systems read each image in turn; "
     "images per second are their number by the sum of their median times; stages are means of "
     "each image's medians. More workers: of the median pass over all images, with as many "
-    "batches at once as `ocr-trt tune` found best, or one per core, and two workers more. "
+    "batches at once as `ocr-trt optimize` found best, or one per core, and two workers more. "
     "Speed-up: images per second against one worker of the model. The first pass does not count.",
 )
 ROOFLINE = (

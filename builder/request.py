@@ -110,5 +110,5 @@ def _check_ranges(request: BuildRequest) -> None:
     if request.method == "auto" or request.corrections or request.precision == "best":
         raise UserError(
             "a file of ranges contains those of one method: give --method NAME with it, and no "
-            "--correction, --method auto or --precision best"
+            "--weight-correction, --method auto or --precision best"
         )

@@ -1,82 +1,65 @@
-"""The ``ocr-trt`` program: its commands, and what becomes of errors.
+"""The ``ocr-trt`` program: its commands, and the exit codes and messages of errors.
 
-Exit codes: 0 all well; 1 a bug of ours; 2 what was given cannot be used; 3 the model cannot be
-converted or built, or some images could not be read; 4 the engine is over its accuracy budget;
-5 a measure is past a limit of ``bench --fail-on``; 130 interrupted, 143 terminated.
+Exit codes: 0 success; 1 a bug in ocr-trt; 2 an input or an option cannot be used; 3 the model
+cannot be converted or built, or some images cannot be read; 4 the engine exceeds its accuracy
+budget; 5 a measured value exceeds a limit of ``bench --fail-on``; 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import sys
 import traceback
-from typing import Annotated
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, cast
 
 import typer
 
 from .. import __version__
 from ..errors import OcrTrtError
-from . import (
-    bench,
-    buckets,
-    build,
-    bundle,
-    cache,
-    calibrate,
-    debug,
-    demo,
-    doctor,
-    init,
-    inspect,
-    plugins,
-    run,
-    schema,
-    train,
-    tune,
-)
+from .bench import bench
+from .build import build
+from .bundle import bundle
+from .cache import cache
+from .debug import debug
+from .demo import demo
+from .doctor import doctor
+from .init import init
+from .inspect import inspect
+from .optimize import optimize
+from .option_groups import expand_groups
+from .plugins import plugins
+from .run import run
+from .schema import schema
+from .train import train
 
 _HEADLESS = "opencv-python-headless"
-
-EPILOG = (
-    "Exit codes: 0 ok, 1 bug, 2 bad input, 3 cannot convert or read, 4 over accuracy budget, "
-    "5 worse than --fail-on allows."
-)
+_UsageError = cast(type[Exception], typer.BadParameter.__base__)
+"""click's UsageError. typer contains click since 0.26, and does not export this class."""
 
 app = typer.Typer(
     name="ocr-trt",
-    help="TensorFlow OCR models in, fast engines of measured accuracy out.",
-    epilog=EPILOG,
+    help="Turn TensorFlow OCR models into fast engines with measured accuracy.",
+    epilog="Exit codes: 0 ok, 1 bug, 2 bad input, 3 cannot convert or read, 4 over accuracy "
+    "budget, 5 worse than --fail-on allows.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
 
-for _module in (
-    init,
-    inspect,
-    build,
-    calibrate,
-    buckets,
-    tune,
-    bench,
-    run,
-    debug,
-    bundle,
-    schema,
-    cache,
-    doctor,
-    demo,
-    plugins,
-    train,
+for _command in (
+    *(init, inspect, build, optimize, bench, run, debug, bundle),
+    *(schema, cache, doctor, demo, plugins, train),
 ):
-    _module.add_to(app)
+    app.command()(expand_groups(_command))
 
 
-def _show_version(expected: bool) -> None:
-    if expected:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         typer.echo(f"ocr-trt {__version__}")
         raise typer.Exit
 
@@ -84,22 +67,22 @@ def _show_version(expected: bool) -> None:
 @app.callback()
 def _program(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
-    """TensorFlow OCR models in, fast engines of measured accuracy out."""
+    """Turn TensorFlow OCR models into fast engines with measured accuracy."""
 
 
-def _fail(text: str, code: int) -> int:
-    print(f"error: {text}", file=sys.stderr)
-    return code
-
-
-def _run() -> int:
+def run_program(arguments: Sequence[str]) -> int:
+    """Run a command line in this process, print errors on stderr, and return the exit code."""
     try:
-        app(sys.argv[1:], standalone_mode=True)
-    except SystemExit as end:  # typer ends like this, also when all is well
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        # Not in typer's standalone mode, which would print usage errors in a format of its own.
+        return app(list(arguments), prog_name="ocr-trt", standalone_mode=False) or 0
+    except _UsageError as error:
+        return _fail_usage(error)
     except OcrTrtError as error:
         return _fail(str(error), error.exit_code)
     except _Interrupted as stop:
@@ -107,28 +90,57 @@ def _run() -> int:
     except ImportError as error:
         if "libGL" in str(error):  # opencv-python on a machine without a desktop
             return _fail(f"OpenCV: {error}; apt-get install libgl1, or pip install {_HEADLESS}", 2)
-        return _bug(error)
+        return _fail_bug(error, arguments)
     except BrokenPipeError:
+        # The reader, such as head, has closed the pipe. Python flushes stdout once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         if error.filename is None:
-            return _bug(error)
+            return _fail_bug(error, arguments)
         return _fail(f"{error.filename}: {error.strerror}", 2)
     except Exception as error:
-        return _bug(error)
-    return 0
+        return _fail_bug(error, arguments)
 
 
-def _bug(error: Exception) -> int:
-    if {"-v", "--verbose"} & set(sys.argv):
+def _fail(text: str, code: int) -> int:
+    print(f"error: {text}", file=sys.stderr)
+    return code
+
+
+def _fail_usage(error: Any) -> int:
+    """Print a usage error with the closest names that exist; see ``click.UsageError``."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+        error.show()
+        return 2
+    text = error.message if hasattr(error, "possibilities") else error.format_message()
+    text = text.replace("Value error, ", "").rstrip(".")  # pydantic's, which typer uses
+    if close := _close_names(error):
+        text += f". Did you mean {' or '.join(close)}?"
+    command = error.ctx.command_path if error.ctx is not None else "ocr-trt"
+    code = _fail(text, 2)
+    print(f"See: {command} --help", file=sys.stderr)
+    return code
+
+
+def _close_names(error: Any) -> list[str]:
+    """Return the names that a user may have meant; typer does this for commands itself."""
+    if possibilities := getattr(error, "possibilities", None):
+        return sorted(possibilities)
+    if choice := re.search(r"'(.*?)' is not one of (.*)", error.message):
+        return get_close_matches(choice[1], re.findall(r"'(.*?)'", choice[2]), n=1)
+    return []
+
+
+def _fail_bug(error: Exception, arguments: Sequence[str]) -> int:
+    if {"-v", "--verbose"} & set(arguments):
         traceback.print_exc()
     text = f"{type(error).__name__}: {error}"
-    return _fail(f"internal error, please report it (-v shows where): {text}", 1)
+    return _fail(f"internal error, please report it (-v prints the traceback): {text}", 1)
 
 
 class _Interrupted(BaseException):
-    """Ctrl-C or SIGTERM. Not a KeyboardInterrupt, which typer would swallow."""
+    """Ctrl-C or SIGTERM. Not a KeyboardInterrupt, which typer would catch."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
@@ -140,10 +152,10 @@ def _interrupt(signal_number: int, _: object) -> None:
 
 
 def main() -> None:
-    """Run the program and leave the process with its exit code."""
+    """Run the program, and end the process with its exit code."""
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, _interrupt)
-    for stream in (sys.stdout, sys.stderr):  # file names may hold anything
+    for stream in (sys.stdout, sys.stderr):  # file names may contain bytes that are not UTF-8
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run())
+    sys.exit(run_program(sys.argv[1:]))

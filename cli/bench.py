@@ -1,142 +1,149 @@
-"""``ocr-trt bench``: bundles against the models they came from."""
+"""``ocr-trt bench``: bundles compared with the models they were built from."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import ConsoleReporter, print_json, print_table, quiet_libraries
-from .gate import fail_if_broken, gate_from
-from .options import DataFolder, Json, Trust, Verbose
+from .display_options import DataFolder, DisplayOptions, Trust
+from .fail_on import LimitOptions, Limits, fail_if_broken, limits_from
+from .printing import print_json, print_table
 
 if TYPE_CHECKING:
+    from ..bench.regression import RuleCheck
     from ..bench.results import Report
     from ..measure.load import LoadSettings
 
+_LOAD = "Load"
 
-def bench(
-    bundles: Annotated[list[Path], typer.Argument(help="Engine bundles.")],
-    data: DataFolder = None,
-    report: Annotated[Path | None, typer.Option(help="Folder for report.{json,md,html}.")] = None,
-    duration: Annotated[
-        float, typer.Option(min=0.01, max=3600, help="Seconds to time each system.")
-    ] = 3.0,
-    baseline: Annotated[
-        Path | None, typer.Option(help="An older report.json, for --fail-on to compare with.")
-    ] = None,
-    fail_on: Annotated[
-        str | None,
-        typer.Option(
-            help="End with exit code 5 if: speedup<0.9x,cer>+0.2,hmean<88. x is a multiple of the "
-            "older value, + and - a distance from it. Times without x are those of batch 1; "
-            "throughput@16<200 names another."
-        ),
-    ] = None,
-    competitors: Annotated[
-        bool,
-        typer.Option(
-            "--competitors",
-            help="Time other ways to run the model as it is, too: TensorFlow eager and XLA, and "
-            "OpenVINO with its own converter and defaults.",
-        ),
-    ] = False,
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """Which loads to measure; --concurrency and --rate imply --load."""
+
     load: Annotated[
         bool,
         typer.Option(
             "--load",
-            help="Put the engines and the model under load: throughput by clients, and latency by "
-            "rate of requests, counted from when each was due.",
+            help="Measure under load: throughput by number of clients, and latency by rate of "
+            "requests, from the time each request was due.",
+            rich_help_panel=_LOAD,
         ),
-    ] = False,
+    ] = False
     concurrency: Annotated[
         list[int] | None,
         typer.Option(
-            min=1, max=4096, help="Clients at once, for --load; 1, 2, 4 ... by default. Repeatable."
+            min=1,
+            max=4096,
+            help="Number of clients at once; repeatable. Default: 1, 2, 4, ...",
+            rich_help_panel=_LOAD,
         ),
-    ] = None,
+    ] = None
     rate: Annotated[
         list[float] | None,
         typer.Option(
             min=0.01,
             max=10_000,
-            help="Requests per second, for --load; by default 50, 80 and 95 % of the best "
-            "throughput. Repeatable.",
+            help="Requests per second; repeatable. Default: 50, 80 and 95 % of the best rate.",
+            rich_help_panel=_LOAD,
         ),
+    ] = None
+
+    def settings(self) -> LoadSettings | None:
+        """Return the loads to measure; None if no load was requested."""
+        from ..common.cores import usable_cores
+        from ..measure.load import LoadSettings, usual_clients
+
+        if not (self.load or self.concurrency or self.rate):
+            return None
+        clients = self.concurrency or usual_clients(usable_cores())
+        return LoadSettings(
+            clients=tuple(sorted(set(clients))), rates=tuple(sorted(set(self.rate or ())))
+        )
+
+
+def bench(
+    bundles: Annotated[list[Path], typer.Argument(help="Engine bundles.")],
+    *,
+    data: DataFolder = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for report.json, report.md and report.html.")
     ] = None,
+    duration: Annotated[
+        float, typer.Option(min=0.01, max=3600, help="Seconds to time each system.")
+    ] = 3.0,
+    competitors: Annotated[
+        bool,
+        typer.Option(
+            "--competitors",
+            help="Time other ways to run the unchanged model, too: TensorFlow eager, TensorFlow "
+            "XLA, and OpenVINO with its own converter and defaults.",
+        ),
+    ] = False,
     roofline: Annotated[
         bool,
         typer.Option(
             "--roofline",
-            help="Also time every layer and this machine's peaks, and say why it is not faster.",
+            help="Time every layer and the peaks of this machine, too, and report what limits the "
+            "speed.",
         ),
     ] = False,
     trust: Trust = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    limit: LimitOptions,
+    load: LoadOptions,
+    display: DisplayOptions,
 ) -> None:
     """Time engines, TensorFlow and onnxruntime in turns, and measure their accuracy.
 
-    Times of another day or machine are not these: `speedup`, which is against TensorFlow in the
-    same run, says more than `latency`.
+    Compare results of different days or machines by `speedup`, which is relative to TensorFlow in
+    the same run, rather than by `latency`.
 
-    What every figure means is printed with -v, and in the report.
+    The report, and -v, define every figure.
 
     Example: `ocr-trt bench bundles/* --data labeled --report report`
     """
-    quiet_libraries(verbose=verbose)
     from ..bench.compare import Extras, compare
-    from ..bench.report import FILES, without_images, write_report
+    from ..bench.report import FILES, write_report
     from ..common.files import check_destination
     from ..engines.bundle import load_bundle
     from ..measure.latency import LatencySettings
     from ..ocr.dataset import load_dataset
 
-    gate = gate_from(fail_on, baseline, has_data=data is not None)
+    limits = limits_from(limit, has_data=data is not None)
     if report:
         check_destination(report, own=FILES)
     loaded = [load_bundle(folder, is_trusted=trust) for folder in bundles]
     dataset = load_dataset(data) if data else None
-    gate.check_bundles(loaded, is_labeled=dataset is not None and dataset.labeled)
-    reporter = ConsoleReporter(silent=json)
-    extras = Extras(
-        competitors=competitors,
-        load=_load_settings(concurrency, rate, is_expected=load),
-        rooflines=roofline,
-    )
+    limits.check_bundles(loaded, is_labeled=dataset is not None and dataset.labeled)
+    extras = Extras(competitors=competitors, load=load.settings(), rooflines=roofline)
     settings = LatencySettings(duration_s=duration)
-    found = compare(loaded, dataset, settings, reporter, extras)
+    found = compare(loaded, dataset, settings, display.reporter(), extras)
     files = write_report(found, report) if report else []
-    if not json:  # before anything can be wrong with the rules
+    if not display.json:  # before the rules are checked, which may raise an error
         print_report(found)
-        if verbose:
+        if display.verbose:
             _print_definitions(found)
         for file in files:
             print(file)
-    checks = gate.check(found)
-    if json:
-        told = without_images(found)
-        told["checks"] = [asdict(check) for check in checks]
-        told["baseline_of_another_machine"] = gate.is_of_another_machine(found)
-        print_json(told)
+    checks = limits.check(found)
+    if display.json:
+        print_json(_as_dict(found, limits, checks))
     else:
-        gate.show(found, checks)
+        limits.show(found, checks)
     fail_if_broken(checks)
 
 
-def _load_settings(
-    concurrency: list[int] | None, rate: list[float] | None, *, is_expected: bool
-) -> LoadSettings | None:
-    """What load to measure: --concurrency and --rate mean --load, too."""
-    from ..common.cores import usable_cores
-    from ..measure.load import LoadSettings, usual_clients
+def _as_dict(found: Report, limits: Limits, checks: tuple[RuleCheck, ...]) -> dict[str, Any]:
+    from ..bench.report import without_images
 
-    if not (is_expected or concurrency or rate):
-        return None
-    clients = concurrency or usual_clients(usable_cores())
-    return LoadSettings(clients=tuple(sorted(set(clients))), rates=tuple(sorted(set(rate or ()))))
+    return {
+        **without_images(found),
+        "checks": [asdict(check) for check in checks],
+        "baseline_of_another_machine": limits.is_of_another_machine(found),
+    }
 
 
 def _print_definitions(found: Report) -> None:
@@ -165,8 +172,3 @@ def print_report(found: Report) -> None:
         print(line)
     for note in found.notes:
         print(f"note: {note}")
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(bench)

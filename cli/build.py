@@ -4,66 +4,50 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import SpecError
-from .console import ConsoleReporter, print_json, print_table, quiet_libraries
-from .options import (
-    CalibrationFolder,
-    DataFolder,
-    DetectorBundle,
-    Json,
-    Method,
-    PrecisionName,
-    SkipBad,
-    Trust,
-    Verbose,
-)
-from .specs import (
-    ModelOptions,
-    calibration_from,
-    corrections_from,
-    method_from,
-    numbers,
-    precision_from,
-    spec_from_path,
-    spec_paths,
-)
+from .calibration_options import CalibrationOptions, load_calibration_images, method_or_default
+from .choices import CorrectionChoice, PrecisionChoice, TargetChoice
+from .display_options import DataFolder, DisplayOptions, Trust
+from .model_options import ModelOptions, load_or_draft_spec
+from .printing import print_json, print_table
 
 if TYPE_CHECKING:
     from ..builder import BuildRequest, BuildResult
+    from ..spec import DetectorSpec, RecognizerSpec
 
 
-def build(
-    models: Annotated[list[Path], typer.Argument(help="Specs, or model files with --role.")],
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """What to build of each model."""
+
     target: Annotated[
-        list[str] | None,
-        typer.Option(help="openvino, tensorrt-rtx, tensorrt or onnxruntime; repeatable."),
-    ] = None,
-    precision: PrecisionName = "int8",
-    calibration: CalibrationFolder = None,
-    data: DataFolder = None,
-    output: Annotated[Path, typer.Option(help="Folder that gets the bundles.")] = Path("bundles"),
-    method: Method = None,
-    correction: Annotated[
-        list[str] | None,
-        typer.Option(help="What is done to the float graph before int8: equalize, bias."),
-    ] = None,
-    ranges: Annotated[
-        Path | None,
+        list[TargetChoice] | None,
+        typer.Option(help="Runtime to build for; repeatable. Default: openvino."),
+    ] = None
+    precision: Annotated[
+        PrecisionChoice,
+        typer.Option(help="best: the fastest mixture of precisions within the accuracy budget."),
+    ] = PrecisionChoice.INT8
+    weight_correction: Annotated[
+        list[CorrectionChoice] | None,
         typer.Option(
-            help="File of ranges: written, or if it is there used, for the same model and data."
+            help="Adjustment of the weights before int8: equalize scales channels against each "
+            "other, bias corrects the mean error of each layer; repeatable."
         ),
-    ] = None,
+    ] = None
     everywhere: Annotated[
         bool,
-        typer.Option(help="int8 also for the first and the last layer, and all matrix products."),
-    ] = False,
-    detector: DetectorBundle = None,
-    skip_bad: SkipBad = False,
+        typer.Option(
+            "--everywhere",
+            help="Run the first layer, the last layer and all matrix products in int8, too.",
+        ),
+    ] = False
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,19 +56,32 @@ def build(
             metavar="NAME=VALUE",
             help="Option of a target's builder, such as workspace=2048; repeatable.",
         ),
-    ] = None,
-    role: Annotated[str | None, typer.Option(help="Of a model file: detector, recognizer.")] = None,
-    input: Annotated[str | None, typer.Option(help="Of a model file: NAME:1x640x640x3.")] = None,
-    mean: Annotated[str | None, typer.Option(help="Of a model file: 127.5 or 123,117,104.")] = None,
-    scale: Annotated[
-        str | None, typer.Option(help="Of a model file: (pixel-mean) * scale.")
-    ] = None,
+    ] = None
+    ranges: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file of calibration ranges. If it exists, the build uses its ranges, which "
+            "must belong to the same model, data and method; otherwise the build writes it."
+        ),
+    ] = None
+    output: Annotated[Path, typer.Option(help="Folder for the bundles.")] = Path("bundles")
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Build and measure anew what was built before.")
-    ] = False,
+        bool,
+        typer.Option(
+            "--no-cache", help="Build and measure again, even if the build cache has the bundle."
+        ),
+    ] = False
+
+
+def build(
+    models: Annotated[list[Path], typer.Argument(help="Specs, or model files with --role.")],
+    *,
+    data: DataFolder = None,
     trust: Trust = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    engine: EngineOptions,
+    calibration: CalibrationOptions,
+    model: ModelOptions,
+    display: DisplayOptions,
 ) -> None:
     """Convert, calibrate and compile models, and compare every engine with its model.
 
@@ -92,50 +89,22 @@ def build(
 
     Example: `ocr-trt build detector.yaml --target openvino --calibration images --data labeled`
     """
-    quiet_libraries(verbose=verbose)
-    from ..builder import BuildRequest
     from ..builder import build as build_bundles
-    from ..engines.base import BuildSettings
-    from ..engines.build_cache import default_cache
-    from ..engines.build_options import split_words
     from ..ocr.dataset import load_dataset
 
-    options = ModelOptions(
-        role=role, input=input, mean=numbers(mean, "--mean"), scale=numbers(scale, "--scale")
-    )
-    target_options = split_words(option or ())
-    reporter = ConsoleReporter(silent=json)
-    cache = None if no_cache else default_cache()
-    expected = precision_from(precision)
+    reporter = display.reporter()
+    samples = load_dataset(data) if data else None
     requests: list[BuildRequest] = []
-    for path in spec_paths(models):
-        spec = spec_from_path(path, options, reporter)
-        settings = BuildSettings(max_batch=spec.input.max_batch, options=target_options)
-        requests.append(
-            BuildRequest(
-                spec=spec,
-                targets=tuple(dict.fromkeys(target or ["openvino"])),
-                precision=expected,
-                output=output,
-                calibration=calibration_from(
-                    calibration, spec, detector, reporter, skip_bad=skip_bad, is_trusted=trust
-                )
-                if calibration
-                else None,
-                samples=load_dataset(data) if data else None,
-                method=method_from(method, expected),
-                corrections=corrections_from(correction or ()),
-                ranges=ranges,
-                everywhere=everywhere,
-                settings=settings,
-                cache=cache,
-            )
-        )
+    for path in models:
+        spec = load_or_draft_spec(path, model, reporter)
+        images = None
+        if calibration.calibration is not None:
+            images = load_calibration_images(calibration, spec, reporter, is_trusted=trust)
+        request = _request(spec, engine, calibration)
+        requests.append(replace(request, calibration=images, samples=samples))
     _check_names(requests)
-    results: list[BuildResult] = []
-    for request in requests:
-        results += build_bundles(request, reporter)
-    if json:
+    results = [result for request in requests for result in build_bundles(request, reporter)]
+    if display.json:
         print_json([_as_dict(result) for result in results])
     else:
         print_verdicts(results)
@@ -144,6 +113,35 @@ def build(
         print(f"error: {error}", file=sys.stderr)
     if failed:
         raise failed[0]
+
+
+def _request(
+    spec: DetectorSpec | RecognizerSpec, engine: EngineOptions, calibration: CalibrationOptions
+) -> BuildRequest:
+    """Return the request for one model, without images."""
+    from ..builder import BuildRequest
+    from ..engines.base import BuildSettings
+    from ..engines.build_cache import default_cache
+    from ..engines.build_options import split_words
+
+    targets = engine.target or [TargetChoice.OPENVINO]
+    chosen = engine.weight_correction or ()
+    is_search = engine.precision is PrecisionChoice.BEST
+    return BuildRequest(
+        spec=spec,
+        targets=tuple(dict.fromkeys(each.value for each in targets)),
+        precision=engine.precision.value,
+        output=engine.output,
+        method=method_or_default(calibration.method, searches=is_search),
+        # In the order of the enumeration, however they were given: bias follows equalize.
+        corrections=tuple(each.value for each in CorrectionChoice if each in chosen),
+        ranges=engine.ranges,
+        everywhere=engine.everywhere,
+        settings=BuildSettings(
+            max_batch=spec.input.max_batch, options=split_words(engine.option or ())
+        ),
+        cache=None if engine.no_cache else default_cache(),
+    )
 
 
 def _check_names(requests: Sequence[BuildRequest]) -> None:
@@ -206,8 +204,3 @@ def print_verdicts(results: Sequence[BuildResult]) -> None:
     for result in results:
         if result.bundle is not None:
             print(result.folder)
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(build)

@@ -1,4 +1,4 @@
-"""``ocr-trt bundle``: what engine bundles hold, whether they are whole, how two of them differ."""
+"""``ocr-trt bundle``: the contents of engine bundles, their integrity, and their differences."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import typer
 
 from ..errors import UserError
 from .bundle_layers import print_layers
-from .console import plain, print_json, print_table, quiet_libraries
-from .options import Json, Verbose
+from .display_options import DisplayOptions
+from .printing import plain, print_json, print_table, shortened
 
 if TYPE_CHECKING:
     from ..engines.bundle import Bundle
 
 _LONGEST = 60
-"""Characters of a value; charsets have thousands."""
+"""Characters of a value that are shown; a charset may have thousands."""
 
 
-class Action(str, Enum):
-    """What to do with them."""
+class BundleAction(str, Enum):
+    """What to do with bundles."""
 
     SHOW = "show"
     VERIFY = "verify"
@@ -31,31 +31,33 @@ class Action(str, Enum):
 
 
 def bundle(
-    action: Annotated[Action, typer.Argument(help="What to do.")],
-    folders: Annotated[list[Path], typer.Argument(help="Bundles; two of them for diff.")],
-    json: Json = False,
-    verbose: Verbose = False,
+    action: Annotated[BundleAction, typer.Argument(help="What to do.")],
+    folders: Annotated[list[Path], typer.Argument(help="Bundles; diff requires two.")],
+    *,
+    display: DisplayOptions,
 ) -> None:
-    """Show what bundles hold, verify their files, tell how two differ, or list a plan's layers.
+    """Show what bundles contain, verify their files, compare two bundles, or list a plan's layers.
 
-    Layers are those of TensorRT's plans that were built where there is a GPU: what each computes
-    in, the ONNX nodes that were fused in it, and its kernel.
+    `layers` works for TensorRT plans that were built on a machine with a GPU. It shows the
+    precision of each layer, the ONNX nodes that were fused into it, and its kernel.
 
-    All check the bundle's files against its manifest first: exit code 2 if one is not as it was
-    built.
+    Every action first checks the bundle's files against its manifest, and ends with exit code 2 if
+    a file was changed after the build.
 
     Example: `ocr-trt bundle diff bundles/a bundles/b`
     """
-    quiet_libraries(verbose=verbose)
     from ..engines.bundle import load_bundle
 
-    if action is Action.DIFF and len(folders) != 2:
-        raise UserError(f"diff takes two bundles, not {len(folders)}")
+    if action is BundleAction.DIFF and len(folders) != 2:
+        raise UserError(f"diff requires two bundles, got {len(folders)}")
     bundles = [load_bundle(folder) for folder in folders]
     actions = {
-        Action.SHOW: _show, Action.VERIFY: _verify, Action.DIFF: _diff, Action.LAYERS: print_layers
-    }  # fmt: skip
-    actions[action](bundles, json)
+        BundleAction.SHOW: _show,
+        BundleAction.VERIFY: _verify,
+        BundleAction.DIFF: _diff,
+        BundleAction.LAYERS: print_layers,
+    }
+    actions[action](bundles, display.json)
 
 
 def _show(bundles: list[Bundle], json: bool) -> None:
@@ -87,7 +89,7 @@ def _verify(bundles: list[Bundle], json: bool) -> None:
         print_json(rows)
     else:
         header = ("bundle", "files", "bytes")
-        print_table("As they were built", header, [tuple(row.values()) for row in rows])
+        print_table("Unchanged since the build", header, [tuple(row.values()) for row in rows])
 
 
 def _diff(bundles: list[Bundle], json: bool) -> None:
@@ -102,16 +104,9 @@ def _diff(bundles: list[Bundle], json: bool) -> None:
         return
     names = [each.folder.name for each in bundles]
     header = ("", *(names if names[0] != names[1] else (str(each.folder) for each in bundles)))
-    rows = [(d.what, _short(d.first), _short(d.second)) for d in found]
+    rows = [(d.what, _cell(d.first), _cell(d.second)) for d in found]
     print_table("Differences", header, rows)
 
 
-def _short(text: str | None) -> str:
-    if text is None:
-        return "-"
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(bundle)
+def _cell(text: str | None) -> str:
+    return "-" if text is None else shortened(text, _LONGEST)

@@ -1,4 +1,4 @@
-"""``ocr-trt bundle layers``: what TensorRT made of a graph, by its own word."""
+"""``ocr-trt bundle layers``: the layers of TensorRT plans, as TensorRT describes them."""
 
 from __future__ import annotations
 
@@ -7,54 +7,56 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from .console import plain, print_json, print_table
+from .printing import plain, print_json, print_table, shortened
 
 if TYPE_CHECKING:
     from ..engines.bundle import Bundle
     from ..engines.nvidia.plan_layers import EngineLayer
 
 _LONGEST = 40
-"""Characters of a cell."""
+"""Characters of a cell that are shown."""
 
 
 def print_layers(bundles: list[Bundle], json: bool) -> None:
-    """Print the layers of every plan, and the ops that it has in another type than its graph.
+    """Print the layers of every plan, and the ops that are int8 in the graph but not in the plan.
 
     Raises:
-        UserError: a bundle has no list of layers.
+        UserError: a bundle contains no list of layers.
     """
     from ..common.onnx_files import read_onnx
     from ..engines.nvidia.plan_layers import LAYERS_SUFFIX, layers_from_file, not_in_int8
 
-    told: list[dict[str, Any]] = []
+    plans: list[dict[str, Any]] = []
     for found in bundles:
         for entry in found.manifest.engines:
             name = PurePosixPath(entry.plan).with_suffix(LAYERS_SUFFIX).as_posix()
             if name not in found.manifest.files:
                 raise UserError(
-                    f"{found.folder}: has no list of layers; TensorRT's plans have one if they are "
-                    "built where there is a GPU"
+                    f"{found.folder}: has no list of layers; only TensorRT plans that were built "
+                    "on a machine with a GPU have one"
                 )
             layers = layers_from_file(found.path(name))
             losses = not_in_int8(read_onnx(found.path(entry.model)), layers)
             plain_layers = [asdict(layer) for layer in layers]
-            told.append({"plan": entry.plan, "layers": plain_layers, "not_in_int8": losses})
+            plans.append({"plan": entry.plan, "layers": plain_layers, "not_in_int8": losses})
             if not json:
                 _print_plan(f"{found.label}: {entry.plan}", layers, losses)
     if json:
-        print_json(told)
+        print_json(plans)
 
 
 def _print_plan(title: str, layers: tuple[EngineLayer, ...], losses: dict[str, str]) -> None:
-    header = ("layer", "kind", "computes in", "ONNX nodes", "kernel")
+    header = ("layer", "kind", "precision", "ONNX nodes", "kernel")
     rows = [
-        (_short(x.name), x.kind, x.precision, _short(", ".join(x.nodes)), _short(x.tactic))
+        (
+            shortened(x.name, _LONGEST),
+            x.kind,
+            x.precision,
+            shortened(", ".join(x.nodes), _LONGEST),
+            shortened(x.tactic, _LONGEST),
+        )
         for x in layers
     ]
     print_table(title, header, rows)
     for node, precision in losses.items():
-        print(plain(f"{node} is in int8 in the graph, and in {precision} in the plan"))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+        print(plain(f"{node} is int8 in the graph, but {precision} in the plan"))

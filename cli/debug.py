@@ -1,4 +1,4 @@
-"""``ocr-trt debug``: from a changed word or box back to the layer that changed it."""
+"""``ocr-trt debug``: find the layer that changed a word or a box."""
 
 from __future__ import annotations
 
@@ -7,34 +7,39 @@ from typing import Annotated
 
 import typer
 
-from .console import ConsoleReporter, plain, print_json, quiet_libraries
-from .options import Json, Trust, Verbose
+from .display_options import DisplayOptions, Trust
+from .printing import plain, print_json
 
 
 def debug(
     bundle: Annotated[Path, typer.Argument(help="Engine bundle.")],
+    *,
     data: Annotated[
-        Path, typer.Option("--data", help="Folder of images, with labels.json or without.")
+        Path, typer.Option("--data", help="Folder of images, with or without labels.json.")
     ],
     against: Annotated[
-        str, typer.Option(help="float: the model's float graph; or another bundle of the model.")
+        str,
+        typer.Option(
+            help="float for the model's float graph, or another bundle of the same model."
+        ),
     ] = "float",
     sample: Annotated[
-        str | None, typer.Option(help="Only this file, or one word of it: test_04.jpg:3.")
+        str | None, typer.Option(help="Only this file, or one word of it, such as test_04.jpg:3.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for debug.{json,html}.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for debug.json and debug.html.")
+    ] = None,
     trust: Trust = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    display: DisplayOptions,
 ) -> None:
-    """Find which layer changed the samples that got worst, and whether graph or target did it.
+    """Find the layer that changed the worst samples, and whether the graph or the target did it.
 
-    The bundle's quantized graph runs beside the float graph, tensor by tensor. The result tells a
-    graph that loses accuracy (int8, fp16) from a target that does not compute its graph.
+    Compares the bundle's quantized graph with the float graph, tensor by tensor. The result
+    distinguishes a graph that loses accuracy (int8, fp16) from a target that does not compute the
+    graph correctly.
 
     Example: `ocr-trt debug bundles/my_recognizer-openvino-int8 --data labeled --output debug`
     """
-    quiet_libraries(verbose=verbose)
     from ..common.files import check_destination, whole_folder
     from ..debug.debug_page import FILES, write_debug
     from ..debug.find import debug as find
@@ -45,14 +50,14 @@ def debug(
         check_destination(output, own=FILES)
     loaded = load_bundle(bundle, is_trusted=trust)
     other = None if against == "float" else load_bundle(against, is_trusted=trust)
-    reporter = ConsoleReporter(silent=json)
-    report = find(loaded, load_dataset(data), reporter, against=other, sample=sample)
+    samples = load_dataset(data)
+    report = find(loaded, samples, display.reporter(), against=other, sample=sample)
     if output:
         with whole_folder(output, FILES) as scratch:
             write_debug(report, scratch)
-    if json:
-        told = report.model_dump(mode="json", exclude={"samples": {"__all__": {"image"}}})
-        print_json({**told, "lines": report.lines})
+    if display.json:
+        data_of = report.model_dump(mode="json", exclude={"samples": {"__all__": {"image"}}})
+        print_json({**data_of, "lines": report.lines})
         return
     for line in report.lines:
         print(plain(line))
@@ -60,8 +65,3 @@ def debug(
         print(f"note: {plain(note)}")
     if output:
         print(output / FILES[1])
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(debug)

@@ -1,15 +1,13 @@
-"""``ocr-trt doctor``: which targets can be used here, and what is missing for the others."""
+"""``ocr-trt doctor``: which targets work on this machine, and what the others need."""
 
 from __future__ import annotations
 
-import typer
-
-from .console import print_json, print_table
-from .options import Json, Verbose
+from .display_options import DisplayOptions
+from .printing import print_json, print_table
 
 
-def doctor(json: Json = False, verbose: Verbose = False) -> None:
-    """Say which targets can be used here, why others cannot, and the line that installs them.
+def doctor(*, display: DisplayOptions) -> None:
+    """Show which targets work on this machine, why others do not, and how to install them.
 
     Example: `ocr-trt doctor`
     """
@@ -19,7 +17,7 @@ def doctor(json: Json = False, verbose: Verbose = False) -> None:
 
     found = {name: backend(name).availability() for name in target_names()}
     tensorflow = _tensorflow()
-    if json:
+    if display.json:
         print_json({"targets": {n: asdict(p) for n, p in found.items()}, "tensorflow": tensorflow})
         return
     rows = [
@@ -27,7 +25,7 @@ def doctor(json: Json = False, verbose: Verbose = False) -> None:
         for name, p in found.items()
     ]
     print_table("Targets", ("target", "version", "builds", "runs", "why not", "hint"), rows)
-    print("TensorFlow, to convert models and as baseline: " + tensorflow)
+    print("TensorFlow, which converts models and is the baseline: " + tensorflow)
 
 
 def _yes(value: bool) -> str:
@@ -43,8 +41,3 @@ def _tensorflow() -> str:
         except metadata.PackageNotFoundError:
             continue
     return "missing; install it with: pip install 'ocr-trt[tf]'"
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(doctor)

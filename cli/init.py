@@ -1,4 +1,4 @@
-"""``ocr-trt init``: a starter spec for a model."""
+"""``ocr-trt init``: a first spec for a model."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 
 from ..common.files import write_whole
 from ..errors import OutputError, SpecError
-from .console import ConsoleReporter, print_json, quiet_libraries
-from .options import Json, Verbose
-from .specs import ModelOptions, spec_from_path
+from .display_options import DisplayOptions
+from .model_options import ModelOptions, load_or_draft_spec
+from .printing import print_json
 
 if TYPE_CHECKING:
     from ..spec import DetectorSpec, RecognizerSpec
@@ -26,43 +26,43 @@ name: {name}
 role: {role}
 source:
   path: {path}
-  signature: {signature}    # of a SavedModel
-  tags: {tags}                # of the graph, in a SavedModel that holds several
+  signature: {signature}    # name of the SavedModel's signature
+  tags: {tags}                # tags of the graph, in a SavedModel with several graphs
   allow_lambda: {allow_lambda}     # run the Python code in Lambda layers; for files you trust
-  custom: {custom}              # layers of your own in a Keras file: module:Class
+  custom: {custom}              # custom layers of a Keras file: module:Class
 input:
   name: {input}
-  shape: [{shape}]     # (?) sizes the model leaves open were guessed
+  shape: [{shape}]     # (?) sizes that the model leaves open were guessed
   layout: {layout}
   color: {color}              # (?) RGB, BGR or GRAY: the order the model was trained with
-  mean: [{mean}]                # (?) the model sees (pixel - mean) * scale, pixels 0..255
+  mean: [{mean}]                # (?) the model receives (pixel - mean) * scale, pixels 0..255
   scale: [{scale}]
   pad: 127                # (?) pixel value around an image that does not fill the input
-  max_batch: {max_batch}            # above 1 the batch size stays free up to this
+  max_batch: {max_batch}            # above 1: any batch size up to this
 output:
   name: {output}
 """
 
 _DETECTOR = """\
   channel: 0              # (?) which channel of the output is text
-  activation: none        # (?) sigmoid, if the model gives logits
+  activation: none        # (?) sigmoid if the model outputs logits
 boxes:
   threshold: 0.3          # a pixel above this is text
-  box_threshold: 0.5      # mean probability a box needs
+  box_threshold: 0.5      # smallest mean probability of a box
   unclip_ratio: 1.5       # (?) growth of shrunk regions, as in differentiable binarization;
-                          # or shrink_ratio: 0.4, the ratio of training, for its exact inverse
+                          # or shrink_ratio: 0.4, as in training, for its exact inverse
 accuracy:
-  max_loss: 0.5           # points of hmean an engine may lose
+  max_loss: 0.5           # points of hmean that an engine may lose
 """
 
 _RECOGNIZER = """\
-  layout: {order}             # (?) NTC, or TNC if time comes first
-  kind: {kind}            # (?) logits; probabilities, if the model ends in a softmax
+  layout: {order}             # (?) NTC, or TNC if time is the first axis
+  kind: {kind}            # (?) logits, or probabilities if the model ends in a softmax
 buckets: []               # narrower input widths to build engines for, such as [96, 160]
 charset: {charset}
-blank: {blank}                  # (?) class of the CTC blank; often the last one
+blank: {blank}                  # (?) class of the CTC blank; often the last class
 accuracy:
-  max_loss: 0.3           # points of CER an engine may lose
+  max_loss: 0.3           # points of CER that an engine may lose
 """
 
 
@@ -73,7 +73,8 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
     from ..spec import spec_beside
 
     def quoted(text: str) -> str:
-        # JSON's strings are YAML's too, but for what YAML takes for line ends or forbids.
+        # A JSON string is a YAML string, except for characters that YAML forbids or reads as
+        # line ends.
         escaped = json.dumps(text, ensure_ascii=False)
         return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped)
 
@@ -115,62 +116,33 @@ def init(
             help="SavedModel folder, or a .keras, .h5, .pb, .meta, .tflite or .onnx file."
         ),
     ],
-    role: Annotated[str, typer.Option(help="detector or recognizer")],
+    *,
     output: Annotated[
-        Path | None, typer.Option(help="Spec to write; <role>.yaml by default.")
+        Path | None, typer.Option(help="Spec file to write. Default: <role>.yaml.")
     ] = None,
-    custom: Annotated[
-        list[str] | None, typer.Option(help="A layer of your own, module:Class; may be repeated.")
-    ] = None,
-    input: Annotated[str | None, typer.Option(help="The image: NAME:1x640x640x3.")] = None,
-    charset: Annotated[
-        Path | None, typer.Option(help="Text file: a character per line, in order of the classes.")
-    ] = None,
-    signature: Annotated[str | None, typer.Option(help="Of a SavedModel.")] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option(help="Of the graph in a SavedModel that holds several.")
-    ] = None,
-    allow_lambda: Annotated[
-        bool, typer.Option("--allow-lambda", help="Run the Python code in a Keras file's Lambdas.")
-    ] = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    options: ModelOptions,
+    display: DisplayOptions,
 ) -> None:
-    """Look at a model and write a starter spec with comments.
+    """Look at a model and write a first spec for it, with comments. Requires --role.
 
     Example: `ocr-trt init my_detector --role detector`
     """
-    quiet_libraries(verbose=verbose)
     from ..common.safe_yaml import load_yaml
     from ..spec import spec_from_dict
 
-    options = ModelOptions(
-        role=role,
-        input=input,
-        custom=tuple(custom or ()),
-        charset=charset,
-        signature=signature,
-        tags=tuple(tag or ()),
-        allow_lambda=allow_lambda,
-    )
-    spec = spec_from_path(model, options, ConsoleReporter(silent=json))
-    path = output or Path(f"{role}.yaml")
+    spec = load_or_draft_spec(model, options, display.reporter())
+    path = output or Path(f"{spec.role}.yaml")
     if path.exists():
-        raise OutputError(f"{path}: is there already; name another with --output")
+        raise OutputError(f"{path}: exists already; choose another name with --output")
     text = spec_text(spec, path.parent)
-    try:
+    try:  # a name from the model must not become YAML structure
         same = _essence(spec_from_dict(load_yaml(text))) == _essence(spec)
     except ValueError:
         same = False
     if not same:
-        raise SpecError(f"{model}: its names or its charset cannot stand in a spec")
+        raise SpecError(f"{model}: its names or its charset cannot be written in a spec")
     write_whole(path, text)
-    if json:
+    if display.json:
         print_json({"spec": str(path)})
         return
     print(f"{path}: check the lines marked (?), then run: ocr-trt inspect {path}")
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(init)

@@ -1,4 +1,4 @@
-"""``ocr-trt inspect``: what is in a model, and what becomes of it."""
+"""``ocr-trt inspect``: what a model contains, and how it is converted."""
 
 from __future__ import annotations
 
@@ -8,63 +8,77 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConversionError, UserError
-from .console import ConsoleReporter, print_json, print_table, quiet_libraries
-from .options import Json, Verbose
-from .specs import is_spec, spec_paths
+from ..errors import ConversionError, UserError, unknown
+from .calibration_options import CalibrationOptions
+from .choices import PrecisionChoice, TargetChoice
+from .display_options import DisplayOptions, Trust, check_exists
+from .inspect_ranges import inspect_ranges
+from .model_options import is_spec, load_spec_file
+from .printing import print_json, print_table
 
 if TYPE_CHECKING:
     from ..convert.audit import Audit, OpRow
-    from ..convert.sources import Signature, Source
+    from ..convert.sources import Signature
     from ..convert.verify import Check
     from ..spec import DetectorSpec, RecognizerSpec
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="A spec, or a model without one.")],
+    model: Annotated[Path, typer.Argument(help="A spec, or a model without a spec.")],
+    *,
     target: Annotated[
-        str | None, typer.Option(help="Also ask this target what it refuses of the graph.")
+        TargetChoice | None, typer.Option(help="Report, too, what this target refuses.")
     ] = None,
     explain: Annotated[
-        str | None, typer.Option(help="Show what this rule left alone, and why.")
+        str | None, typer.Option(help="Show where this rule did not apply, and why.")
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare with the model behind every rule.")
+        bool, typer.Option("--verify", help="Compare the graph with the model after every rule.")
     ] = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    precision: Annotated[
+        PrecisionChoice, typer.Option(help="The precision to take ranges for, with --calibration.")
+    ] = PrecisionChoice.INT8,
+    ranges: Annotated[
+        Path | None,
+        typer.Option(help="File for the ranges, JSON; build --ranges uses it."),
+    ] = None,
+    trust: Trust = False,
+    calibration: CalibrationOptions,
+    display: DisplayOptions,
 ) -> None:
-    """Show a model's inputs and outputs; for a spec also every op, and what becomes of it.
+    """Show a model's inputs and outputs; for a spec, also every op and how it is converted.
 
-    For an ONNX graph with Q/DQ pairs, of any tool: which of its layers TensorRT runs in int8, and
-    why the others not.
+    With --calibration: take the range of every tensor, without building anything, and report the
+    tensors that the images do not cover: dead, clipped or still moving.
 
-    Ends with exit code 3 if an op cannot be converted, or the target refuses one.
+    For an ONNX graph with Q/DQ pairs from any tool: show which layers TensorRT runs in int8, and
+    why it does not run the others in int8.
+
+    Ends with exit code 3 if an op cannot be converted, or if the target refuses one.
 
     Example: `ocr-trt inspect detector.yaml --target tensorrt-rtx`
     """
-    quiet_libraries(verbose=verbose)
-    spec_paths([model])
-    if not is_spec(model) and not (target or explain or verify) and _inspect_quantized(model, json):
-        return
+    check_exists(model)
+    needs_spec = target or explain or verify or ranges or calibration != CalibrationOptions()
     if not is_spec(model):
-        if target or explain or verify:
+        if needs_spec:
             raise UserError(f"{model} is a model: these options need a spec (ocr-trt init)")
-        _inspect_model(model, json)
+        if not _inspect_quantized(model, display.json):
+            _inspect_model(model, display.json)
         return
-    from ..convert.sources import open_source
-    from ..spec import load_spec
-
-    spec = load_spec(model)
-    source = open_source(spec.source)
-    if verify:
-        _verify(source, spec, json)
+    spec = load_spec_file(model)
+    if calibration.calibration is not None:
+        inspect_ranges(spec, precision, calibration, display, output=ranges, is_trusted=trust)
+    elif ranges or calibration != CalibrationOptions():
+        raise UserError("these options need images: --calibration DIR")
+    elif verify:
+        _verify(spec, display)
     else:
-        _inspect_spec(source, spec, target, explain, json)
+        _inspect_spec(spec, target.value if target else None, explain, display)
 
 
 def _inspect_quantized(path: Path, json: bool) -> bool:
-    """Say what runs in int8, if a file is an ONNX graph with anything quantized in it."""
+    """Print what runs in int8, and return True, if a file is an ONNX graph with Q/DQ pairs."""
     if path.suffix != ".onnx":
         return False
     from ..calibration.lint import is_quantized, lint, prepared
@@ -78,7 +92,7 @@ def _inspect_quantized(path: Path, json: bool) -> bool:
         print_json([asdict(each) for each in found])
     else:
         rows = [(each.node, each.op_type, each.runs, each.reason) for each in found]
-        print_table(f"{path}: what TensorRT makes of it", ("node", "op", "runs in", "why"), rows)
+        print_table(f"{path}: how TensorRT runs it", ("node", "op", "runs in", "why"), rows)
         total = sum(each.flops for each in found)
         done = sum(each.flops for each in found if each.runs == "int8")
         if total:
@@ -100,28 +114,28 @@ def _inspect_model(path: Path, json: bool) -> None:
         print_json(_signature_dict(signature))
         return
     _print_signature(path, signature)
-    print(f"To see what becomes of its ops, write a spec: ocr-trt init {path} --role ...")
+    print(f"To see how its ops are converted, write a spec: ocr-trt init {path} --role ...")
 
 
 def _inspect_spec(
-    source: Source,
     spec: DetectorSpec | RecognizerSpec,
     target: str | None,
     explain: str | None,
-    json: bool,
+    display: DisplayOptions,
 ) -> None:
     from ..convert.audit import audit
     from ..convert.pipeline import convert
+    from ..convert.sources import open_source
     from ..engines.targets import backend
 
-    asked = backend(target) if target else None
-    with ConsoleReporter(silent=json).step(f"convert {spec.name}"):
+    source = open_source(spec.source)
+    with display.reporter().step(f"convert {spec.name}"):
         converted = convert(source, spec)
-        found = audit(converted, asked.refusals(converted.model) if asked else None)
+        found = audit(converted, backend(target).refusals(converted.model) if target else None)
     rules = list(dict.fromkeys(step.name for step in converted.steps))
     if explain is not None and explain not in rules:
-        raise UserError(f"no rule {explain!r}; there are: {', '.join(rules)}")
-    if json:
+        raise UserError(unknown("rule", explain, rules))
+    if display.json:
         print_json({"signature": _signature_dict(source.signature()), **asdict(found)})
     elif explain is not None:
         _print_left(explain, found)
@@ -133,18 +147,20 @@ def _inspect_spec(
         raise ConversionError(f"{target} refuses {listed}")
 
 
-def _verify(source: Source, spec: DetectorSpec | RecognizerSpec, json: bool) -> None:
+def _verify(spec: DetectorSpec | RecognizerSpec, display: DisplayOptions) -> None:
+    from ..convert.sources import open_source
     from ..convert.verify import verify
     from ..engines.tensorflow.baseline import baseline_runner
 
+    source = open_source(spec.source)
     runner = baseline_runner(source, spec, spec.input.width)
-    with ConsoleReporter(silent=json).step(f"convert {spec.name} step by step"):
+    with display.reporter().step(f"convert {spec.name} step by step"):
         checks = verify(source, spec, runner.run)
-    if json:
+    if display.json:
         print_json([asdict(check) for check in checks])
     else:
         rows = [(check.name, f"{check.difference:.2g}") for check in checks]
-        print_table(f"{spec.name}: difference to {runner.label}", ("behind", "largest"), rows)
+        print_table(f"{spec.name}: difference from {runner.label}", ("after", "largest"), rows)
     _refuse_wrong(checks, spec)
 
 
@@ -153,9 +169,11 @@ def _refuse_wrong(checks: tuple[Check, ...], spec: DetectorSpec | RecognizerSpec
     exact = [check for check in checks if not check.rounds]
     wrong = next((check for check in exact if not check.difference <= limit), None)
     if wrong is not None:
-        place = f"; the first value that changed is that of {wrong.node}" if wrong.value else ""
+        place = (
+            f"; the first value that differs is the output of {wrong.node}" if wrong.value else ""
+        )
         raise ConversionError(
-            f"behind {wrong.name} the graph differs from the model by {wrong.difference:.3g}, more "
+            f"after {wrong.name} the graph differs from the model by {wrong.difference:.3g}, more "
             f"than accuracy.max_difference {limit:g}{place}; please report this model"
         )
 
@@ -182,7 +200,7 @@ def _print_signature(
 
 
 def _fixed(shape: tuple[int | None, ...] | None, spec: DetectorSpec | RecognizerSpec) -> str:
-    """Say what becomes of the sizes that a model leaves open."""
+    """Return the sizes that the spec gives to the axes that the model leaves open."""
     if shape is None:
         return _shape(spec.input.shape)
     expected = [str(size) for size in spec.input.shape]
@@ -205,15 +223,15 @@ def _fate(row: OpRow, target: str | None) -> str:
     if row.refused:
         more = f" and {len(row.refused) - 1} more" if len(row.refused) > 1 else ""
         return f"refused: {next(iter(row.refused))}{more}"
-    native = f"taken by {target}" if target and row.clean else ""
+    native = f"accepted by {target}" if target and row.clean else ""
     return "; ".join(part for part in (rules, native) if part)
 
 
 def _print_audit(name: str, found: Audit, target: str | None) -> None:
-    taken_by = target if "" not in found.refused else None  # refused as a whole
-    rows = [(row.op, row.raw, row.clean, _fate(row, taken_by)) for row in found.ops]
+    accepted_by = target if "" not in found.refused else None  # "": the whole graph is refused
+    rows = [(row.op, row.raw, row.clean, _fate(row, accepted_by)) for row in found.ops]
     rows.append(("all", found.raw_nodes, found.clean_nodes, ""))
-    print_table(f"{name}: ops", ("op", "exported", "clean", "what became of it"), rows)
+    print_table(f"{name}: ops", ("op", "exported", "clean", "changed by"), rows)
     header = ("height x width", "nodes", "parameters", "MFLOP", "MB", "FLOP/byte")
     stages = [
         (
@@ -226,10 +244,10 @@ def _print_audit(name: str, found: Audit, target: str | None) -> None:
         )
         for stage in found.stages
     ]
-    print_table(f"{name}: work at batch 1, by the size of results", header, stages)
+    print_table(f"{name}: work at batch 1, by size of the output", header, stages)
     print(f"{found.parameters / 1e6:.2f} M parameters, {found.flops / 1e9:.2f} GFLOP at batch 1")
     for rule, skips in found.left.items():
-        print(f"note: {rule} left {len(skips)} alone; see --explain {rule}")
+        print(f"note: {rule} did not apply in {len(skips)} places; see --explain {rule}")
 
 
 def _print_left(rule: str, found: Audit) -> None:
@@ -237,9 +255,4 @@ def _print_left(rule: str, found: Audit) -> None:
     for value, reason in skips.items():
         print(f"{value}: {reason}")
     if not skips:
-        print(f"{rule} left nothing alone that it almost took")
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(inspect)
+        print(f"{rule} applied everywhere where it could")

@@ -1,4 +1,4 @@
-"""``ocr-trt plugins``: the custom ops, their kernels, and whether they do what they say."""
+"""``ocr-trt plugins``: list the custom ops, compile their kernels, and verify them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import EngineBuildError, UserError
-from .console import ConsoleReporter, print_json, print_table, quiet_libraries
-from .options import Json, Verbose
+from .display_options import DisplayOptions
+from .printing import print_json, print_table
 
 _FLOOR = 75
-"""Of the kernels that TensorRT is given, too."""
+"""Compute capability (7.5) that kernels are compiled for; those given to TensorRT have the same."""
 
 if TYPE_CHECKING:
     from ..plugins.plugin import Plugin
     from ..plugins.verify_kernels import KernelMismatch
 
 
-class Action(str, Enum):
-    """What to do with them."""
+class PluginsAction(str, Enum):
+    """What to do with the custom ops."""
 
     LIST = "list"
     COMPILE = "compile"
@@ -29,70 +29,73 @@ class Action(str, Enum):
 
 
 def plugins(
-    action: Annotated[Action, typer.Argument(help="What to do.")] = Action.LIST,
+    action: Annotated[PluginsAction, typer.Argument(help="What to do.")] = PluginsAction.LIST,
+    *,
     output: Annotated[
-        Path | None, typer.Option(help="compile: folder for the PTX; by default a cache.")
+        Path | None, typer.Option(help="For compile: folder for the PTX files. Default: a cache.")
     ] = None,
-    json: Json = False,
-    verbose: Verbose = False,
+    display: DisplayOptions,
 ) -> None:
-    r"""List custom ops, compile their CUDA kernels to PTX, or verify bodies and kernels.
+    r"""List custom ops, compile their CUDA kernels to PTX, or verify function bodies and kernels.
 
-    No GPU is needed: NVRTC compiles (pip install 'ocr-trt\[cuda]'), and to verify them the kernels
-    are run on the CPU, where a C++ compiler's sanitizers watch each access. Where there is a GPU
-    they are run on it as well.
+    No GPU is required. `compile` uses NVRTC (pip install 'ocr-trt\[cuda]'). `verify` runs the
+    kernels on the CPU under the sanitizers of a C++ compiler, which check every memory access, and
+    on the GPU, too, if there is one.
 
     Example: `ocr-trt plugins verify`
     """
-    quiet_libraries(verbose=verbose)
-    if output is not None and action is not Action.COMPILE:
-        raise UserError(f"--output is of compile; {action.value} writes nothing")
-    {Action.LIST: _list, Action.COMPILE: _compile, Action.VERIFY: _verify}[action](output, json)
+    if output is not None and action is not PluginsAction.COMPILE:
+        raise UserError(f"--output: {action.value} writes no files; use it with compile")
+    actions = {
+        PluginsAction.LIST: _list,
+        PluginsAction.COMPILE: _compile,
+        PluginsAction.VERIFY: _verify,
+    }
+    actions[action](output, display)
 
 
-def _list(_: Path | None, json: bool) -> None:
+def _list(_: Path | None, display: DisplayOptions) -> None:
     from ..plugins.registry import PLUGINS
 
     found = {plugin.name: plugin.entries for plugin in PLUGINS.values()}
-    if json:
+    if display.json:
         print_json(found)
         return
     print_table("Custom ops", ("op", "kernels"), [(n, ", ".join(e)) for n, e in found.items()])
 
 
-def _compile(output: Path | None, json: bool) -> None:
-    from ..common.cache import named_cache
-    from ..common.files import check_writable, write_whole
+def _compile(output: Path | None, display: DisplayOptions) -> None:
+    from ..common.files import cache_root, check_writable, write_whole
     from ..plugins.cuda.nvrtc import FLOORS, entries_of, nvrtc_version, ptx_from_source
     from ..plugins.registry import PLUGINS
 
     if output is not None:
         check_writable(output)
-    cache = named_cache("ptx")
+    kept = cache_root() / "ptx"
     version, rows = ".".join(map(str, nvrtc_version())), []
     for plugin in PLUGINS.values():
         for floor in FLOORS:
-            ptx = ptx_from_source(plugin.source, floor, None if output else cache)
+            ptx = ptx_from_source(plugin.source, floor, None if output else kept)
             if output is not None:
                 write_whole(output / f"{plugin.source.parent.name}.compute_{floor}.ptx", ptx)
             rows.append((plugin.name, f"{floor / 10:.1f}", len(entries_of(ptx)), len(ptx)))
     names = ("op", "compute_capability", "kernels", "bytes")
-    if json:
+    if display.json:
         print_json({"nvrtc": version, "ptx": [dict(zip(names, row, strict=True)) for row in rows]})
         return
     title = f"PTX by NVRTC {version}, for drivers of CUDA {version} and later"
     print_table(title, ("op", "from compute capability", "kernels", "bytes"), rows)
-    print(f"written to {output or cache.folder}")
+    print(f"written to {output or kept}")
 
 
-def _verify(_: Path | None, json: bool) -> None:
+def _verify(_: Path | None, display: DisplayOptions) -> None:
     from dataclasses import asdict
 
     from ..plugins.registry import PLUGINS
     from ..plugins.verify_kernels import verify_body, verify_on_host
 
     found: list[KernelMismatch] = []
-    reporter = ConsoleReporter(silent=json)
+    reporter = display.reporter()
     for plugin in PLUGINS.values():
         with reporter.step(f"verify {plugin.name}"):
             found += [
@@ -101,7 +104,7 @@ def _verify(_: Path | None, json: bool) -> None:
                 verify_on_host(plugin, "races"),
                 *_on_gpu(plugin),
             ]
-    if json:
+    if display.json:
         print_json([asdict(finding) for finding in found])
     else:
         header = ("op", "implementation", "examples", "wrong")
@@ -111,7 +114,10 @@ def _verify(_: Path | None, json: bool) -> None:
         print_table("Against the NumPy reference", header, rows)
     wrong = [f"{f.plugin}, {f.implementation}" for f in found if f.wrong]
     if wrong:
-        raise EngineBuildError(f"not the op: {'; '.join(wrong)}; mend kernel.cu or the body")
+        raise EngineBuildError(
+            f"differs from the NumPy reference: {'; '.join(wrong)}; fix kernel.cu or the function "
+            "body"
+        )
 
 
 def _on_gpu(plugin: Plugin) -> list[KernelMismatch]:
@@ -124,8 +130,3 @@ def _on_gpu(plugin: Plugin) -> list[KernelMismatch]:
     device = CudaDevice()
     with device.current():
         return [verify_on_device(plugin, _FLOOR, device.gpu.name)]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(plugins)

@@ -1,11 +1,10 @@
-"""``ocr-trt run``: images in, text out."""
+"""``ocr-trt run``: read the text in images."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +12,9 @@ import typer
 
 from ..common.files import check_writable, write_whole
 from ..errors import InputFileError
-from .console import ConsoleReporter, print_json, quiet_libraries
-from .options import Json, Trust, Verbose
+from .choices import TilesChoice
+from .display_options import DisplayOptions, Trust
+from .printing import print_json
 
 if TYPE_CHECKING:
     from ..engines.bundle import Bundle
@@ -24,48 +24,48 @@ if TYPE_CHECKING:
     from ..pipeline.text_lines import TextLine
 
 _SOME_FAILED = 3
-
-
-class _Tiles(str, Enum):
-    auto = "auto"
-    on = "on"
-    off = "off"
+"""Exit code if some of several images could not be read."""
 
 
 def run(
-    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
-    detector: Annotated[Path, typer.Option(help="Bundle of a detector.")],
-    recognizer: Annotated[Path, typer.Option(help="Bundle of a recognizer.")],
-    draw: Annotated[Path | None, typer.Option(help="Folder for overlay images.")] = None,
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of images.")],
+    *,
+    detector: Annotated[Path, typer.Option(help="Detector bundle.")],
+    recognizer: Annotated[Path, typer.Option(help="Recognizer bundle.")],
+    draw: Annotated[
+        Path | None, typer.Option(help="Folder for images with the boxes and the text.")
+    ] = None,
     workers: Annotated[
         int,
         typer.Option(
             min=0,
             max=256,
-            help="Images read at a time; 0: as many as keep this machine busy, see `tune`.",
+            help="Number of images to read at once; 0: as many as keep this machine busy, see "
+            "`optimize`.",
         ),
     ] = 0,
     threads: Annotated[
-        int, typer.Option(min=0, max=1024, help="Threads of each worker; 0: the cores, shared out.")
+        int,
+        typer.Option(
+            min=0, max=1024, help="Threads of each worker; 0: an equal share of the cores."
+        ),
     ] = 0,
     tiles: Annotated[
-        _Tiles,
+        TilesChoice,
         typer.Option(
-            help="Search large images in tiles too: auto, those that the detector's input would "
-            "shrink to less than half; on, all that it would shrink; off."
+            help="Search large images in tiles, too. auto: images that the detector's input size "
+            "would shrink to less than half; on: all images that it would shrink."
         ),
-    ] = _Tiles.auto,
+    ] = TilesChoice.AUTO,
     trust: Trust = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    display: DisplayOptions,
 ) -> None:
     """Read the text in images, in reading order.
 
-    In a folder a bad file is reported and the rest is read: exit code 3.
+    Of several images, those that cannot be read are reported, and the others are read: exit code 3.
 
     Example: `ocr-trt run receipt.jpg --detector bundles/det --recognizer bundles/rec --draw out`
     """
-    quiet_libraries(verbose=verbose)
     from ..engines.bundle import load_bundle
     from ..pipeline.reader import OcrReader, ReadSettings
 
@@ -79,8 +79,8 @@ def run(
         )
         reader = OcrReader(finder, words, ReadSettings(tiles=tiles.value))
         readers = [reader] * min(workers or reader.workers, len(files))
-        rows = list(_read_all(readers, files, draw, json))
-    if json:
+        rows = list(_read_all(readers, files, draw, display))
+    if display.json:
         print_json(rows)
     failed = [row for row in rows if "error" in row]
     if failed:
@@ -88,7 +88,7 @@ def run(
 
 
 def _engine(bundle: Bundle, workers: int, threads: int, files: int) -> Engine:
-    """Open a bundle for so many workers, 0: as many as are best, with so many threads each."""
+    """Open a bundle for ``workers`` with ``threads`` each; 0 stands for the fastest number."""
     from ..engines.engine import Engine
     from ..engines.tuned import choice_for
 
@@ -98,7 +98,7 @@ def _engine(bundle: Bundle, workers: int, threads: int, files: int) -> Engine:
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Return the files named, and the images in the folders named.
+    """Return the named files, and the images in the named folders.
 
     Raises:
         InputFileError: a path does not exist, or a folder holds no images.
@@ -127,12 +127,12 @@ def _read(reader: OcrReader, file: Path) -> tuple[Image, list[TextLine]] | Input
 
 
 def _read_all(
-    readers: Sequence[OcrReader], files: list[Path], draw: Path | None, json: bool
+    readers: Sequence[OcrReader], files: list[Path], draw: Path | None, display: DisplayOptions
 ) -> Iterator[dict[str, Any]]:
     from ..pipeline.workers import in_order
 
     taken: set[Path] = set()
-    with ConsoleReporter(silent=json).step("read", len(files)) as advance:
+    with display.reporter().step("read", len(files)) as advance:
         found = in_order(_read, readers, files)
         for number, (file, read) in enumerate(zip(files, found, strict=True), 1):
             if isinstance(read, InputFileError):
@@ -142,16 +142,17 @@ def _read_all(
             image, lines = read
             if draw is not None:
                 _draw(image, lines, _free_path(draw, file.stem, taken))
-            if not json:
+            if not display.json:
                 _print_lines(file, lines)
             advance(number)
             yield {"file": str(file), "lines": [line.as_dict() for line in lines]}
 
 
 def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
-    """Return a path for a drawing; images of the same name from two folders get two.
+    """Return a path for a drawing that is not in ``taken``, and add it there.
 
-    The suffix is one that images do not have, so that no drawing replaces one.
+    Images of the same name from two folders get two drawings. Input images do not have the suffix
+    ``.ocr.png``, so a drawing never replaces one.
     """
     path, number = folder / f"{stem}.ocr.png", 1
     while path in taken:
@@ -176,8 +177,3 @@ def _print_lines(file: Path, lines: list[TextLine]) -> None:
     for line in lines:
         corner = ",".join(f"{value:.0f}" for value in line.quad[0])
         print(f"  {line.text_score:4.2f}  {corner:>9}  {line.text}")
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(run)

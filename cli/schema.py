@@ -1,4 +1,4 @@
-"""``ocr-trt schema``: what manifests, reports and specs look like, for programs that read them."""
+"""``ocr-trt schema``: JSON Schemas of manifests, reports and specs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import print_json
-from .options import Json, Verbose
+from .display_options import DisplayOptions
+from .printing import print_json
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class Document(str, Enum):
-    """What there are schemas of."""
+    """A kind of file that has a schema."""
 
     MANIFEST = "manifest"
     REPORT = "report"
@@ -22,10 +22,10 @@ class Document(str, Enum):
 
 
 def json_schema(document: Document) -> dict[str, Any]:
-    """Return the JSON Schema of manifest.json, of report.json or of a spec as YAML says it.
+    """Return the JSON Schema of manifest.json, of report.json or of a spec.
 
-    It says what a file may hold, not all that is checked: that the channels of a shape fit its
-    color, or that a file is inside its bundle, no schema says.
+    Not every check can be expressed as a schema: that the channels of a shape fit its color, for
+    example, or that a file is inside its bundle.
     """
     from pydantic import TypeAdapter
 
@@ -44,20 +44,15 @@ def json_schema(document: Document) -> dict[str, Any]:
 
 
 def schema(
-    document: Annotated[Document, typer.Argument(help="Of what.")],
-    json: Json = False,
-    verbose: Verbose = False,
+    document: Annotated[Document, typer.Argument(help="The kind of file.")],
+    *,
+    display: DisplayOptions,
 ) -> None:
     """Print the JSON Schema of a bundle's manifest.json, of bench's report.json or of a spec.
 
-    It is JSON with or without --json. An editor that knows the schema of specs checks them while
-    they are written.
+    The output is JSON with or without --json. An editor that supports JSON Schema can check a spec
+    while you write it.
 
     Example: `ocr-trt schema spec > spec.schema.json`
     """
     print_json(json_schema(document))
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(schema)

@@ -1,4 +1,4 @@
-"""``ocr-trt train``: the reference models, from synthetic images."""
+"""``ocr-trt train``: train the reference models on synthetic images."""
 
 from __future__ import annotations
 
@@ -7,36 +7,40 @@ from typing import Annotated
 
 import typer
 
-from .console import print_json
-from .options import Json, Verbose
-from .specs import role_from
+from .choices import RoleChoice
+from .display_options import DisplayOptions
+from .printing import print_json
 
 
 def train(
-    role: Annotated[str, typer.Argument(help="detector or recognizer")],
-    output: Annotated[Path, typer.Option("--output", help="Folder of the run; resumed if there.")],
-    steps: Annotated[int | None, typer.Option(help="Steps to train in all.")] = None,
-    float32: Annotated[bool, typer.Option(help="For CPUs without avx512_bf16.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of weights and images.")] = 0,
-    json: Json = False,
-    verbose: Verbose = False,
+    role: Annotated[RoleChoice, typer.Argument(help="The model to train.")],
+    *,
+    output: Annotated[
+        Path,
+        typer.Option("--output", help="Folder of the run. A run that is already there is resumed."),
+    ],
+    steps: Annotated[int | None, typer.Option(help="Total number of training steps.")] = None,
+    float32: Annotated[
+        bool,
+        typer.Option("--float32", help="Compute in float32: faster on CPUs without avx512_bf16."),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Random seed of weights and images.")] = 0,
+    display: DisplayOptions,
 ) -> None:
-    """Train a reference model on synthetic images; needs `make fonts` and TensorFlow.
+    """Train a reference model on synthetic images. Requires TensorFlow and `make fonts`.
 
     Example: `ocr-trt train recognizer --output runs/recognizer`
     """
+    from ..convert.sources.tf_graph import import_tensorflow
+
+    import_tensorflow()  # before Keras imports it, which would let it print its start-up messages
     from ..models import training
 
     settings = training.settings_for(
-        role_from(role), output, steps=steps, bfloat16=not float32, seed=seed
+        role.value, output, steps=steps, bfloat16=not float32, seed=seed
     )
     weights = training.train(settings)
-    if json:
+    if display.json:
         print_json({"weights": str(weights)})
     else:
         print(weights)
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(train)

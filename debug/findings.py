@@ -173,10 +173,10 @@ def advice(report: DebugReport) -> list[str]:
                      "512 on them keep fp32", f"or {build} --precision bf16"],
         "clipped": [f"{build} --calibration DIR, with images like this one, or --method minmax",
                     search],
-        "coarse": [f"{build} --method percentile, or --correction equalize: the range is too wide",
-                   search],
+        "coarse": [f"{build} --method percentile, or --weight-correction equalize: the range is "
+                   "too wide", search],
         "weights": [f"{build}: the weights in the bundle were changed"] if is_foreign else
-                   [f"{build} --correction equalize", search],
+                   [f"{build} --weight-correction equalize", search],
         "op": [f"ocr-trt inspect {spec} --verify, and report the page that --output writes"],
         "target": [f"build for another target (--target onnxruntime) for correct results; report "
                    f"the page that --output writes, with the version of {report.target_name}"],

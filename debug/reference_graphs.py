@@ -114,7 +114,7 @@ def float_graphs(bundle: Bundle, quantized: Graphs, reporter: Reporter) -> Graph
     else:
         if not _is_equalized(bundle):
             return Graphs("float graph", _converter(source, bundle, reporter))
-        why = "the bundle was built with --correction equalize, which scales its tensors"
+        why = "the bundle was built with --weight-correction equalize, which scales its tensors"
     note = f"{why}: the reference is the quantized graph without Q/DQ; its weights stay rounded"
     return Graphs("float graph", lambda width: float_graph(quantized.graph(width)), note)
 

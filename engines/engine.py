@@ -54,7 +54,7 @@ class Engine:
             bundle: from :func:`load_bundle`.
             mode: ``latency``: one batch at a time, in the shortest time; ``throughput``: several
                 batches at once, for callers in several threads. Streams and threads are those that
-                ``ocr-trt tune`` measured as best for the mode, if it was run.
+                ``ocr-trt optimize`` measured as best for the mode, if it was run.
             threads: CPU threads of all streams together, in place of the mode's.
             streams: how many batches run at once, in place of the mode's.
             label: the name in reports, in place of ``bundle.label``.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ..errors import UserError
+from ..errors import UserError, unknown
 
 if TYPE_CHECKING:
     from .base import Backend
@@ -34,5 +34,5 @@ def backend(target: str) -> Backend:
         UserError: there is no such target.
     """
     if target not in _MODULES:
-        raise UserError(f"no target {target!r}; expected one of: {', '.join(target_names())}")
+        raise UserError(unknown("target", target, target_names()))
     return import_module(f".{_MODULES[target]}", __package__).BACKEND

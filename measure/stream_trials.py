@@ -32,7 +32,7 @@ _BETTER_BY = 1.03
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamTrial:
+class Trial:
     """What one choice reached. Milliseconds are the median of one batch, its wait included."""
 
     mode: Mode
@@ -55,7 +55,7 @@ def usual_choices(mode: Mode, *, on_cpu: bool) -> list[Choice]:
 
 def trials(
     bundle: Bundle, mode: Mode, progress: Callable[[int], None] = lambda turns: None
-) -> list[StreamTrial]:
+) -> list[Trial]:
     """Try all choices for a mode at the bundle's widest input, in turns.
 
     ``progress`` is called with the turns that are done, of ``TURNS``.
@@ -83,12 +83,12 @@ def trials(
             progress(turn)
     medians = [tuple(map(statistics.median, zip(*own, strict=True))) for own in turns]
     return [
-        StreamTrial(mode=mode, choice=c, batch=batch, milliseconds=ms, images_per_second=rate)
+        Trial(mode=mode, choice=c, batch=batch, milliseconds=ms, images_per_second=rate)
         for c, (ms, rate) in zip(choices, medians, strict=True)
     ]
 
 
-def best(found: list[StreamTrial]) -> StreamTrial:
+def best(found: list[Trial]) -> Trial:
     """Return the first that no other is clearly better than."""
     if found[0].mode == "latency":
         return min(found, key=lambda trial: trial.milliseconds)
@@ -96,7 +96,7 @@ def best(found: list[StreamTrial]) -> StreamTrial:
     return next(t for t in found if t.images_per_second * _BETTER_BY >= most)
 
 
-def tuning_from(found: list[StreamTrial]) -> Tuning:
+def tuning_from(found: list[Trial]) -> Tuning:
     """Return the best choice for each mode."""
     latency, throughput = (
         best([trial for trial in found if trial.mode == mode]).choice

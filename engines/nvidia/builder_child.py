@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...common.cache import named_cache
+from ...common.files import write_cache
 from ...errors import InputFileError, OcrTrtError
 from ...plugins.registration import register_plugins
 from .features import features_of
@@ -86,17 +86,16 @@ def _add_profiles(builder: Any, network: Any, config: Any, max_batch: int) -> No
 
 
 @contextmanager
-def _timing_cache(config: Any, logger: Any, key: str | None) -> Iterator[None]:
-    """Use the kernel times of earlier builds, and keep those of this one if it succeeds.
+def _timing_cache(config: Any, logger: Any, path: Path | None) -> Iterator[None]:
+    """Use what earlier builds learned, and keep what this one learns if it comes to an end.
 
-    Times that TensorRT refuses, of another version or GPU, are replaced.
+    A file that TensorRT refuses, of another version or GPU, is replaced.
     """
-    if key is None:
+    if path is None:
         yield
         return
     count = len(logger.errors)
-    cache = named_cache("timing")
-    known = config.create_timing_cache(cache.read(key) or b"")
+    known = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
     if known is None or not config.set_timing_cache(known, False):
         known = config.create_timing_cache(b"")
         config.set_timing_cache(known, False)
@@ -104,7 +103,7 @@ def _timing_cache(config: Any, logger: Any, key: str | None) -> Iterator[None]:
     yield
     data = known.serialize()
     if data is not None:
-        cache.write(key, bytes(data))
+        write_cache(path, bytes(data))
 
 
 def _empty_network(trt: Any, builder: Any) -> Any:
@@ -184,7 +183,7 @@ def _build(order: dict[str, Any], fill: Fill) -> tuple[bytes, str | None]:
     _set_options(trt, config, options)
     _set_compute_capabilities(trt, config, options.compute_capability)
     _add_profiles(builder, network, config, order["max_batch"])
-    with _timing_cache(config, logger, order["timing_cache"]):
+    with _timing_cache(config, logger, order["timing_cache"] and Path(order["timing_cache"])):
         plan = builder.build_serialized_network(network, config)
         if plan is None or logger.errors:
             said = errors_since(logger, 0)

@@ -1,4 +1,4 @@
-"""The build cache as users meet it."""
+"""``ocr-trt cache``, and builds that come from the cache."""
 
 from __future__ import annotations
 
@@ -9,48 +9,37 @@ from typing import Any
 
 import pytest
 
-from ocr_trt.builder import BuildRequest
-from ocr_trt.cli.build import build
-from ocr_trt.cli.cache import Action
-from ocr_trt.cli.cache import cache as cache_command
-from ocr_trt.common.cache import named_cache
-from ocr_trt.spec import dump_spec
+from tests.cli.in_process import succeeds
 
 
-def test_second_build_says_that_it_is_not_new(
-    expected: BuildRequest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_second_build_comes_from_the_cache(
+    spec_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OCR_TRT_CACHE_MIB", "9")
-    spec = tmp_path / "m.yaml"
-    spec.write_text(dump_spec(expected.spec))
 
-    def built(**options: bool) -> str:
-        build([spec], precision="fp32", output=tmp_path / "out", verbose=True, **options)
-        return capsys.readouterr().out
+    def built(*options: str) -> str:
+        spec = spec_files["detector"]
+        return succeeds("build", spec, "--precision", "fp32", "--output", tmp_path / "o", *options)
 
-    def shown(action: Action = Action.SHOW) -> Any:
-        cache_command(action, json=True, verbose=True)
-        return json.loads(capsys.readouterr().out)
+    def shown(action: str = "show") -> Any:
+        return json.loads(succeeds("cache", action, "--json"))
 
-    assert json.loads(built(json=True))[0]["cached"] is None
-    assert re.search(
-        r"m-openvino-fp32: from the build cache, its verdict, speed too, was measured on 20\d\d-",
-        built(),
-    )
-    assert json.loads(built(json=True))[0]["cached"].startswith("20")
-    assert "from the build cache" not in built(no_cache=True)
-    named_cache("openvino").write("x", b"12345")
+    assert json.loads(built("--json"))[0]["cached"] is None
+    assert re.search(r"det-openvino-fp32: from the build cache.* measured on 20\d\d-", built())
+    assert json.loads(built("--json"))[0]["cached"].startswith("20")
+    assert "from the build cache" not in built("--no-cache")
+    (compiled := tmp_path / "home/ocr-trt/openvino").mkdir(exist_ok=True)
+    (compiled / "x.blob").write_bytes(b"12345")
     found = shown()
-    (also,) = found["also"]
-    assert (also["folder"], also["entries"]) == (str(tmp_path / "home/ocr-trt/openvino"), 1)
-    assert also["bytes"] > 5
-    assert [entry["bundle"] for entry in found["bundles"]] == ["m openvino fp32"]
+    (other,) = (each for each in found["also"] if each["folder"] == str(compiled))
+    assert other["bytes"] >= 5
+    assert [entry["bundle"] for entry in found["bundles"]] == ["det openvino fp32"]
     assert found["most_bytes"] == 9 << 20
-    assert shown(Action.CLEAR)["removed_bytes"] == also["bytes"] + found["bundles"][0]["bytes"]
+    assert "1 bundles, " in succeeds("cache", "show")
+    size = found["bundles"][0]["bytes"] + sum(each["bytes"] for each in found["also"])
+    assert shown("clear")["removed_bytes"] == size
     assert shown()["bundles"] == shown()["also"] == []
     monkeypatch.setenv("OCR_TRT_CACHE_MIB", "0")
     assert shown() == {"folder": None}
+    assert "OCR_TRT_CACHE_MIB" in succeeds("cache", "show")

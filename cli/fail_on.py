@@ -1,14 +1,16 @@
-"""The limits that ``bench --fail-on`` sets: what is shown of them, and when they fail."""
+"""The limits of ``bench --fail-on``: their options, their table, and when they fail."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from ..errors import RegressionError, UserError
-from .console import print_table
+from .printing import print_table
 
 if TYPE_CHECKING:
     from ..bench.regression import Rule, RuleCheck
@@ -17,17 +19,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gate:
-    """Rules, and the older report they may speak of."""
+class LimitOptions:
+    """The options that set limits."""
+
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            help="End with exit code 5 if a rule is broken: speedup<0.9x,cer>+0.2,hmean<88. 0.9x "
+            "is a multiple of the value in --baseline, +0.2 a difference from it, 88 a fixed "
+            "value. Rules for times apply at batch 1; throughput@16<200 applies at batch 16."
+        ),
+    ] = None
+    baseline: Annotated[
+        Path | None, typer.Option(help="An older report.json for --fail-on to compare with.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Rules, and the older report that they may refer to."""
 
     rules: tuple[Rule, ...]
     old: Report | None
 
     def check_bundles(self, bundles: Sequence[Bundle], *, is_labeled: bool) -> None:
-        """Find, before anything is measured, the rules that say nothing about any engine.
+        """Find the rules that apply to none of the engines, before anything is measured.
 
         Raises:
-            UserError: says which, and why as far as it can be told.
+            UserError: a rule applies to none; the message names it.
         """
         from ..bench.suited import check_comparable, check_suited
 
@@ -37,62 +56,62 @@ class Gate:
             check_comparable(self.rules, bundles, self.old)
 
     def check(self, new: Report) -> tuple[RuleCheck, ...]:
-        """Hold a report against the rules.
+        """Compare a report with the rules.
 
         Raises:
-            UserError: a rule says nothing about any engine.
+            UserError: a rule applies to none of the engines.
         """
         from ..bench.regression import check_rules
 
         return check_rules(new, self.old, self.rules)
 
     def show(self, new: Report, checks: Sequence[RuleCheck]) -> None:
-        """Print what came of the rules."""
+        """Print which rules hold and which are broken."""
         if not checks:
             return
         header = ("engine", "must not be", "before", "now", "limit", "")
         print_table("Rules", header, [_row(check) for check in checks])
         if self.is_of_another_machine(new):
-            print("note: the older report is of another machine or of other versions")
+            print("note: the older report is from another machine or from other versions")
 
     def is_of_another_machine(self, new: Report) -> bool:
-        """Whether times of the older report say little about this one."""
+        """Whether the older report's times cannot be compared with those of ``new``."""
         from ..bench.regression import same_machine
 
         return self.old is not None and not same_machine(new, self.old)
 
 
-def gate_from(fail_on: str | None, baseline: Path | None, *, has_data: bool) -> Gate:
-    """Read the options; find what cannot be checked before anything is measured.
+def limits_from(options: LimitOptions, *, has_data: bool) -> Limits:
+    """Parse the options.
 
     Raises:
-        UserError: a rule is none, or what it speaks of is not given.
-        InputFileError: the older report is none.
+        UserError: a rule cannot be parsed, or needs an option that was not given.
+        InputFileError: the older report cannot be read.
     """
     from ..bench.regression import ACCURACIES, load_report, rules_from_text
 
-    rules = rules_from_text(fail_on) if fail_on is not None else ()
+    rules = rules_from_text(options.fail_on) if options.fail_on is not None else ()
     accuracy = next((rule.text for rule in rules if rule.measure in ACCURACIES), None)
     if accuracy is not None and not has_data:
         raise UserError(f"--fail-on {accuracy!r} needs images: --data DIR")
     relative = next((rule.text for rule in rules if rule.is_relative), None)
-    if relative is not None and baseline is None:
+    if relative is not None and options.baseline is None:
         raise UserError(f"--fail-on {relative!r} needs an older report: --baseline report.json")
-    if baseline is not None and relative is None:
+    if options.baseline is not None and relative is None:
         raise UserError("--baseline needs a rule that uses it, such as --fail-on 'speedup<0.9x'")
-    return Gate(rules=rules, old=load_report(baseline) if baseline else None)
+    return Limits(rules=rules, old=load_report(options.baseline) if options.baseline else None)
 
 
 def fail_if_broken(checks: Sequence[RuleCheck]) -> None:
     """End with exit code 5 if a rule is broken.
 
     Raises:
-        RegressionError: says which.
+        RegressionError: names the broken rules.
     """
     broken = [check for check in checks if check.broken]
     if broken:
         raise RegressionError(
-            f"{'; '.join(map(_sentence, broken))}. If that is meant to be, keep this report as the "
+            f"{'; '.join(map(_sentence, broken))}. If this is intended, keep this report as the "
             "new baseline or change --fail-on"
         )
 

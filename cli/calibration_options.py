@@ -1,0 +1,93 @@
+"""Calibration on the command line: the images, and how int8 ranges are taken from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .choices import MethodChoice
+
+if TYPE_CHECKING:
+    from ..calibration.images import CalibrationSet
+    from ..common.progress import Reporter
+    from ..spec import DetectorSpec, RecognizerSpec
+
+_PANEL = "Calibration"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationOptions:
+    """Images for calibration, and the method that chooses ranges."""
+
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of images for calibration; required by int8, fp16 and bf16.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    method: Annotated[
+        MethodChoice | None,
+        typer.Option(
+            help="How int8 ranges are chosen; auto tries all and keeps the one with the best OCR "
+            "metric. Default: mse, or auto with --precision best.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            help="Skip calibration images that cannot be read.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False
+    detector: Annotated[
+        Path | None,
+        typer.Option(
+            help="Detector bundle that crops the lines of a recognizer from the images.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+
+
+def load_calibration_images(
+    options: CalibrationOptions,
+    spec: DetectorSpec | RecognizerSpec,
+    reporter: Reporter,
+    *,
+    is_trusted: bool,
+) -> CalibrationSet:
+    """Open the folder of calibration images.
+
+    For a recognizer, ``options.detector`` crops the lines, if it is given; ``is_trusted`` applies
+    to that bundle, see :class:`Bundle`.
+
+    Raises:
+        InputFileError: folder or bundle cannot be used, or the folder holds no images.
+        SpecError: the bundle is not a detector.
+    """
+    from ..calibration.images import load_calibration
+
+    folder = options.calibration
+    assert folder is not None, "checked by the command"
+    if options.detector is None or spec.role == "detector":
+        return load_calibration(folder, spec, skip_bad=options.skip_bad)
+    from ..builder.calibrate import detected_crops
+    from ..engines.bundle import load_bundle
+    from ..engines.engine import Engine
+    from ..ocr.dataset import load_dataset
+
+    with Engine.from_bundle(load_bundle(options.detector, is_trusted=is_trusted)) as engine:
+        crops = detected_crops(load_dataset(folder), engine, reporter)
+    return load_calibration(folder, spec, crops=crops, skip_bad=options.skip_bad)
+
+
+def method_or_default(method: MethodChoice | None, *, searches: bool) -> str:
+    """Return the name of a method. ``searches``: the build looks for the best precision."""
+    if method is not None:
+        return method.value
+    return "auto" if searches else "mse"

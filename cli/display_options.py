@@ -1,0 +1,73 @@
+"""Options that every command has, and some that several share."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from .console_reporter import ConsoleReporter
+
+
+def _set_log_level(verbose: bool) -> bool:
+    """Silence the log messages of libraries, unless the user asked for details."""
+    if not verbose:
+        logging.disable(logging.WARNING)
+    return verbose
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisplayOptions:
+    """What a command prints."""
+
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and nothing else on stdout.")
+    ] = False
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print no progress and no notes.")
+    ] = False
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "-v",
+            "--verbose",
+            callback=_set_log_level,
+            help="Print details, log messages of libraries, and tracebacks.",
+        ),
+    ] = False
+
+    def reporter(self) -> ConsoleReporter:
+        """Return what shows the progress of this command."""
+        from .console_reporter import ConsoleReporter
+
+        return ConsoleReporter(silent=self.json or self.quiet)
+
+
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of images with labels.json, to measure accuracy on."),
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Run the code that version-compatible TensorRT plans contain. Only for plans from a "
+        "source you trust.",
+    ),
+]
+
+
+def check_exists(path: Path) -> None:
+    """Check that a path exists.
+
+    Raises:
+        UserError: it does not.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")

@@ -1,0 +1,104 @@
+"""``ocr-trt inspect --calibration``: the ranges of a model's tensors on images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+from .calibration_options import CalibrationOptions, load_calibration_images, method_or_default
+from .choices import PrecisionChoice
+from .display_options import DisplayOptions
+from .printing import print_json, print_table
+
+if TYPE_CHECKING:
+    from ..calibration.calibrator import Calibrator, QuantizedGraphs
+    from ..calibration.coverage import Finding
+    from ..calibration.images import CalibrationSet
+    from ..calibration.ranges import Ranges
+    from ..common.progress import Reporter
+    from ..spec import DetectorSpec, RecognizerSpec
+
+
+def inspect_ranges(
+    spec: DetectorSpec | RecognizerSpec,
+    precision: PrecisionChoice,
+    options: CalibrationOptions,
+    display: DisplayOptions,
+    *,
+    output: Path | None,
+    is_trusted: bool,
+) -> None:
+    """Print the ranges, what keeps a float precision, and which tensors the images do not cover.
+
+    ``output`` is the file that gets the ranges, for ``ocr-trt build --ranges``.
+
+    Raises:
+        UserError: precision and method do not name one kind of ranges.
+        InputFileError: an image cannot be read.
+    """
+    from ..builder.calibrate import ranges_of
+    from ..calibration.calibrator import QuantizationSettings
+    from ..calibration.coverage import coverage
+    from ..calibration.methods import METHODS
+    from ..calibration.ranges import save_ranges
+    from ..common.files import check_file_destination
+
+    method = method_or_default(options.method, searches=False)
+    if precision.value in ("fp32", "best") or method == "auto":
+        raise UserError(
+            "--calibration: expected --precision int8, fp16 or bf16 and a single --method, whose "
+            f"ranges differ; got --precision {precision.value} --method {method}"
+        )
+    if output is not None:
+        check_file_destination(output)
+    reporter = display.reporter()
+    images = load_calibration_images(options, spec, reporter, is_trusted=is_trusted)
+    calibrator = _calibrator(spec, images, reporter)
+    found = ranges_of(calibrator, method)
+    quantized = calibrator.quantized(
+        QuantizationSettings(precision=precision.value, method=method)  # type: ignore[arg-type]
+    )
+    findings = coverage(calibrator.seen(), found.ranges, METHODS[method])
+    if output is not None:
+        save_ranges(found, output)
+    if display.json:
+        print_json({**found.model_dump(), "findings": [asdict(finding) for finding in findings]})
+    else:
+        is_int8 = precision is PrecisionChoice.INT8
+        _print_ranges(spec.name, found, findings, is_int8=is_int8)
+        _print_exceptions(quantized)
+        for finding in findings if is_int8 else ():
+            print(f"note: {finding.tensor} {finding.text}")
+
+
+def _calibrator(
+    spec: DetectorSpec | RecognizerSpec, images: CalibrationSet, reporter: Reporter
+) -> Calibrator:
+    from ..builder.convert import convert_widths
+    from ..calibration.calibrator import Calibrator
+    from ..convert.sources import open_source
+
+    converted = convert_widths(open_source(spec.source), spec, reporter)
+    return Calibrator(converted.graphs, images, reporter)
+
+
+def _print_ranges(
+    name: str, found: Ranges, findings: tuple[Finding, ...], *, is_int8: bool
+) -> None:
+    marks: dict[str, list[str]] = {}
+    for finding in findings:
+        marks.setdefault(finding.tensor, []).append(finding.kind)
+    shown = found.ranges if is_int8 else found.peaks
+    rows = [
+        (tensor, f"{limit:.4g}", f"{found.peaks[tensor]:.4g}", ", ".join(marks.get(tensor, ())))
+        for tensor, limit in shown.items()
+    ]
+    header = ("tensor", "range", "largest seen", "")
+    print_table(f"{name}: ranges on {found.images} images", header, rows)
+
+
+def _print_exceptions(quantized: QuantizedGraphs) -> None:
+    for node, reason in quantized.exceptions.items():
+        print(f"{node} stays in float: {reason}")

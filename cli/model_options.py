@@ -1,0 +1,205 @@
+"""A model on the command line: a spec file, or a model file described by options."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InputFileError, SpecError, UserError
+from .choices import RoleChoice
+from .display_options import check_exists
+
+if TYPE_CHECKING:
+    from ..common.progress import Reporter
+    from ..spec import DetectorSpec, RecognizerSpec, SourceSpec
+
+_LARGEST_CHARSET = 1 << 20  # bytes
+_INPUT = re.compile(r"^(?P<name>.+):(?P<dims>\d+x\d+x\d+x\d+)$")
+_PANEL = "Model files without a spec"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The description of a model that has no spec file."""
+
+    role: Annotated[
+        RoleChoice | None, typer.Option(help="What the model does.", rich_help_panel=_PANEL)
+    ] = None
+    input: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME:1x640x640x3",
+            help="Name and shape of the image input.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="Mean of the pixels: 127.5, or one per channel: 123,117,104.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="The model's input is (pixel - mean) * scale.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    charset: Annotated[
+        Path | None,
+        typer.Option(
+            help="Text file with the characters in the order of the classes, one per line.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    signature: Annotated[
+        str | None,
+        typer.Option(help="Name of the SavedModel's signature.", rich_help_panel=_PANEL),
+    ] = None
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Tag of the graph, for a SavedModel with several graphs; repeatable.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    custom: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:CLASS",
+            help="A custom layer of a Keras file; repeatable.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    allow_lambda: Annotated[
+        bool,
+        typer.Option(
+            "--allow-lambda",
+            help="Run the Python code in a Keras file's Lambda layers. Only for files you trust.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False
+
+
+def is_spec(path: Path) -> bool:
+    """Whether a path names a spec file."""
+    return path.suffix.lower() in (".yaml", ".yml")
+
+
+def load_spec_file(path: Path) -> DetectorSpec | RecognizerSpec:
+    """Load the spec at a path that a user gave.
+
+    Raises:
+        UserError: there is nothing at the path.
+        InputFileError, SpecError: the file cannot be used.
+    """
+    from ..spec import load_spec
+
+    check_exists(path)
+    return load_spec(path)
+
+
+def load_or_draft_spec(
+    path: Path, options: ModelOptions, reporter: Reporter | None = None
+) -> DetectorSpec | RecognizerSpec:
+    """Load a spec file, or draft a spec for a model file from its signature and the options.
+
+    Args:
+        path: a spec file or a model.
+        options: the description of a model file; none may be given for a spec file.
+        reporter: receives a note on each part of the model that the spec leaves out.
+
+    Raises:
+        UserError: options for a spec file, or a model without ``--role``.
+        InputFileError, SpecError: the file cannot be used.
+    """
+    check_exists(path)
+    if is_spec(path):
+        if options != ModelOptions():
+            raise UserError(
+                f"{path} is a spec: put role, input, mean, scale and the like in the file, not on "
+                "the command line"
+            )
+        return load_spec_file(path)
+    if options.role is None:
+        raise UserError(f"{path} is a model, not a spec: give --role detector or --role recognizer")
+    from ..convert.draft import Hints, draft_spec
+
+    hints = Hints(
+        source=_source(path, options),
+        input=_name_and_shape(options.input) if options.input else None,
+        mean=_numbers(options.mean, "--mean"),
+        scale=_numbers(options.scale, "--scale"),
+        charset=read_charset(options.charset) if options.charset else None,
+    )
+    return draft_spec(options.role.value, hints, reporter)
+
+
+def _source(path: Path, options: ModelOptions) -> SourceSpec:
+    from pydantic import ValidationError
+
+    from ..spec import SourceSpec
+
+    signature = {} if options.signature is None else {"signature": options.signature}
+    custom = tuple(options.custom or ())
+    try:
+        return SourceSpec(
+            path=path,
+            custom=custom,
+            tags=tuple(options.tag or ()),
+            allow_lambda=options.allow_lambda,
+            **signature,
+        )
+    except ValidationError:
+        raise SpecError(f"--custom {' '.join(custom)}: expected module:Class") from None
+
+
+def _numbers(text: str | None, option: str) -> tuple[float, ...]:
+    """Parse ``1,2,3``."""
+    if not text:
+        return ()
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(
+            f"{option} {text!r}: expected a number, or numbers separated by commas"
+        ) from None
+
+
+def _name_and_shape(text: str) -> tuple[str, tuple[int, int, int, int]]:
+    """Parse ``image:1x640x640x3``."""
+    match = _INPUT.match(text)
+    if match is None:
+        raise UserError(f"--input {text!r}: expected NAME:1x640x640x3")
+    a, b, c, d = map(int, match["dims"].split("x"))
+    return match["name"], (a, b, c, d)
+
+
+def read_charset(path: Path) -> str:
+    """Read characters: one per line, or all in one line.
+
+    Raises:
+        InputFileError: the file cannot be read, or a line of several contains several characters.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_CHARSET:
+            raise InputFileError(f"{path}: a charset is at most {_LARGEST_CHARSET} bytes long")
+        # Not splitlines: a charset may contain characters that it splits at, such as U+2028.
+        lines = path.read_text("utf-8").removeprefix("\ufeff").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputFileError(f"{path}: cannot be read as a charset: {error}") from None
+    lines = [line.removesuffix("\r") for line in lines]
+    if lines[-1] == "":
+        del lines[-1]
+    wrong = next((i for i, line in enumerate(lines) if len(line) != 1), None)
+    if wrong is not None and len(lines) > 1:
+        raise InputFileError(
+            f"{path}: line {wrong + 1} is {lines[wrong]!r}; expected one character in each line"
+        )
+    return "".join(lines)

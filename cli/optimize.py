@@ -1,0 +1,203 @@
+"""``ocr-trt optimize``: what is fastest on this machine, streams and threads or input widths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UserError
+from .calibration_options import CalibrationOptions, load_calibration_images
+from .display_options import DisplayOptions, Trust
+from .model_options import is_spec, load_spec_file
+from .printing import print_json, print_table
+
+if TYPE_CHECKING:
+    from ..builder.learned_widths import BucketChoice, Buckets
+    from ..common.progress import Reporter
+    from ..engines.bundle import Bundle
+    from ..engines.tuned import Tuning
+    from ..measure.stream_trials import Trial
+
+_PANEL = "Input widths of a recognizer spec"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidthOptions:
+    """How input widths are chosen."""
+
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of line images, or of images whose lines are labeled.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    detector: Annotated[
+        Path | None,
+        typer.Option(
+            help="Detector bundle that crops the lines from the images.", rich_help_panel=_PANEL
+        ),
+    ] = None
+    most: Annotated[
+        int,
+        typer.Option(
+            min=1, max=16, help="Largest number of widths to try.", rich_help_panel=_PANEL
+        ),
+    ] = 6
+    step: Annotated[
+        int,
+        typer.Option(min=1, max=1024, help="Try multiples of this width.", rich_help_panel=_PANEL),
+    ] = 16
+    draw: Annotated[
+        Path | None,
+        typer.Option(help="SVG file for a plot of lines and widths.", rich_help_panel=_PANEL),
+    ] = None
+
+
+def optimize(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Engine bundles, or the spec of a recognizer.", metavar="BUNDLE...|SPEC"
+        ),
+    ],
+    *,
+    trust: Trust = False,
+    width: WidthOptions,
+    display: DisplayOptions,
+) -> None:
+    """Measure what is fastest on this machine: streams and threads of bundles, or input widths.
+
+    For bundles: try numbers of streams (batches at once) and threads, and keep the fastest in
+    $XDG_CACHE_HOME/ocr-trt/tuning (~/.cache) for this processor and number of cores. `run` and
+    `Engine.from_bundle` use it; results of engines do not change. Measure on the machine that will
+    run the engines, while it is idle.
+
+    For the spec of a recognizer: time the model at several input widths with OpenVINO, and print
+    the `buckets` that minimize the time for lines like those in --data.
+
+    Example: `ocr-trt optimize bundles/*` or `ocr-trt optimize recognizer.yaml --data labeled`
+    """
+    specs = [path for path in paths if is_spec(path)]
+    if not specs:
+        if width != WidthOptions():
+            raise UserError(
+                "--data, --detector, --most, --step and --draw need a recognizer's spec"
+            )
+        _optimize_streams(paths, display, is_trusted=trust)
+    elif len(paths) == 1:
+        _optimize_widths(specs[0], width, display, is_trusted=trust)
+    else:
+        raise UserError(f"{specs[0]} is a spec: give bundles only, or one spec only")
+
+
+def _optimize_streams(paths: Sequence[Path], display: DisplayOptions, *, is_trusted: bool) -> None:
+    from ..engines.bundle import load_bundle
+    from ..engines.tuned import check_tunable, keep_tuning
+    from ..measure.stream_trials import tuning_from
+
+    bundles = [load_bundle(path, is_trusted=is_trusted) for path in paths]
+    for bundle in bundles:  # all of them before the first is measured, which takes seconds
+        check_tunable(bundle)
+    rows: dict[str, Any] = {}
+    for bundle in bundles:
+        found = _stream_trials(bundle, display.reporter())
+        tuning = tuning_from(found)
+        rows[str(bundle.folder)] = {
+            "trials": [{**asdict(each), "choice": each.choice.model_dump()} for each in found],
+            "tuning": tuning.model_dump(),
+            "kept": str(keep_tuning(bundle, tuning)),
+        }
+        if not display.json:
+            _print_trials(bundle.label, found, tuning)
+    if display.json:
+        print_json(rows)
+
+
+def _stream_trials(bundle: Bundle, reporter: Reporter) -> list[Trial]:
+    from ..engines.tuned import Mode
+    from ..measure.stream_trials import TURNS, trials
+
+    modes: tuple[Mode, ...] = ("latency", "throughput")
+    found: list[Trial] = []
+    for mode in modes:
+        with reporter.step(f"try {bundle.label} for {mode}", TURNS) as advance:
+            found += trials(bundle, mode, advance)
+    return found
+
+
+def _print_trials(label: str, found: Sequence[Trial], tuning: Tuning) -> None:
+    header = ("mode", "streams", "threads", "batch", "ms", "images/s", "")
+    chosen = {"latency": tuning.latency, "throughput": tuning.throughput}
+    rows = [
+        (
+            *(trial.mode, str(trial.choice.streams), str(trial.choice.threads or "-")),
+            *(str(trial.batch), f"{trial.milliseconds:.2f}", f"{trial.images_per_second:.1f}"),
+            "chosen" if trial.choice == chosen[trial.mode] else "",
+        )
+        for trial in found
+    ]
+    print_table(label, header, rows)
+
+
+def _optimize_widths(
+    path: Path, width: WidthOptions, display: DisplayOptions, *, is_trusted: bool
+) -> None:
+    from ..builder.learned_widths import choose_buckets
+    from ..common.files import check_file_destination, write_whole
+    from ..engines.targets import backend
+    from ..report.plots import buckets_plot
+    from ..spec import RecognizerSpec
+
+    if width.data is None:
+        raise UserError(f"{path}: is a spec; give --data DIR with lines like those to be read")
+    if width.draw is not None:
+        if width.draw.suffix.lower() != ".svg":
+            raise UserError(f"--draw {width.draw}: expected a name that ends in .svg")
+        check_file_destination(width.draw)
+    spec, reporter = load_spec_file(path), display.reporter()
+    if not isinstance(spec, RecognizerSpec):
+        raise UserError(f"{path}: is a {spec.role}; only recognizers have several input widths")
+    if width.step > spec.input.width // 2:
+        raise UserError(
+            f"--step {width.step}: expected at most half of the input width {spec.input.width}"
+        )
+    images = CalibrationOptions(calibration=width.data, detector=width.detector)
+    lines = load_calibration_images(images, spec, reporter, is_trusted=is_trusted)
+    found = choose_buckets(
+        spec, lines, backend("openvino"), reporter, most=width.most, step=width.step
+    )
+    if width.draw is not None:
+        write_whole(width.draw, buckets_plot(found.line_widths, found.best.widths))
+    if display.json:
+        print_json(asdict(found))
+    else:
+        _print_widths(spec.name, found)
+
+
+def _print_widths(name: str, found: BucketChoice) -> None:
+    from ..builder.learned_widths import WORTH
+
+    rows = [_width_row(str(len(choice.widths)), choice) for choice in found.choices]
+    rows.append(_width_row("the spec's", found.current))
+    title = f"{name}: fp32 time per line in full batches, on {len(found.line_widths)} lines"
+    print_table(title, ("number", "widths", "ms per line", "saved", "padding"), rows)
+    # The spec lists the widths besides the input's own, which is the last.
+    narrow = ", ".join(map(str, found.best.widths[:-1]))
+    is_last = found.best is found.choices[-1]
+    why = "the most that were tried" if is_last else f"one more saves less than {100 * WORTH:.0f} %"
+    print(f"buckets: [{narrow}]   # for the spec; {why}")
+
+
+def _width_row(what: str, choice: Buckets) -> tuple[str, ...]:
+    return (
+        what,
+        " ".join(map(str, choice.widths)),
+        f"{choice.milliseconds:.2f}",
+        f"{100 * choice.saved:.0f} %",
+        f"{100 * choice.padding:.0f} %",
+    )

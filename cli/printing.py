@@ -1,0 +1,72 @@
+"""Results on stdout: JSON, and tables with lines on a terminal and without them elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..report.sections import Table
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON."""
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def plain(text: str) -> str:
+    """Return a text with its control characters escaped, so that a terminal does not obey them."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return at most ``limit`` characters of a text, and dots if there are more."""
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; the first column is a name, and numbers are aligned at the right."""
+    from ..report.sections import Table
+
+    body = (("" if cell is None else plain(str(cell)) for cell in row) for row in rows)
+    table = Table(title=title, header=tuple(header), rows=tuple(map(tuple, body)))
+    if sys.stdout.isatty():
+        _print_lined(table)
+    else:
+        _print_plain(table)
+
+
+def _print_lined(table: Table) -> None:
+    """Print a table as wide as the terminal allows; cells that are too long are wrapped."""
+    from rich import table as rich_table
+    from rich.console import Console
+    from rich.text import Text
+
+    shown = rich_table.Table(
+        title=Text(table.title), title_justify="left", title_style="bold", header_style=""
+    )
+    for name, column in zip(table.header, table.columns, strict=True):
+        shown.add_column(name, justify="right" if column == "number" else "left", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*map(Text, row))  # Text: a cell may contain brackets, which rich would parse
+    Console(highlight=False).print(shown)
+
+
+def _print_plain(table: Table) -> None:
+    """Print one line per row, for files and for programs such as grep and awk."""
+    from rich.cells import cell_len  # counts a Chinese character as two
+
+    padded = []
+    columns = zip(table.header, *table.rows, strict=True)
+    for kind, column in zip(table.columns, columns, strict=True):
+        cells = [cell.replace("\n", " ") for cell in column]
+        width = max(map(cell_len, cells))
+        gaps = [" " * (width - cell_len(cell)) for cell in cells]
+        padded.append(
+            [g + c if kind == "number" else c + g for c, g in zip(cells, gaps, strict=True)]
+        )
+    print(table.title)
+    for line in zip(*padded, strict=True):
+        print(f"  {'  '.join(line)}".rstrip())

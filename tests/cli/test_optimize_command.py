@@ -1,0 +1,70 @@
+"""``ocr-trt optimize``: input widths of a spec, streams and threads of bundles."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ocr_trt.engines.bundle import load_bundle
+from ocr_trt.engines.engine import Engine
+from tests.cli.in_process import fails, run, succeeds
+
+
+def test_widths_are_found_and_drawn(
+    spec_files: dict[str, Path], images: Path, tmp_path: Path
+) -> None:
+    command = ["optimize", spec_files["recognizer"], "--data", images, "--most", "2"]
+    text = succeeds(*command, "--draw", tmp_path / "b.svg")
+    assert re.search(r"^buckets: \[[\d, ]*\]", text, re.M)
+    assert (tmp_path / "b.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("role", "options", "facts"),
+    [
+        ("recognizer", [], ["--data DIR"]),
+        ("detector", ["--data", "images"], ["detector", "only recognizers"]),
+        ("recognizer", ["--data", "images", "--step", "60"], ["60", "half", "64"]),
+        ("recognizer", ["--data", "images", "--draw", "b.png"], ["b.png", ".svg"]),
+    ],
+)
+def test_wrong_options_are_refused(
+    role: str, options: list[str], facts: list[str], spec_files: dict[str, Path], images: Path
+) -> None:
+    done = run("optimize", spec_files[role], *options, cwd=images.parent)
+    fails(done, 2, *facts)
+
+
+def test_specs_and_bundles_have_options_of_their_own(
+    spec_files: dict[str, Path], bundles: dict[str, Path], images: Path
+) -> None:
+    fails(run("optimize", *spec_files.values(), "--data", images), 2, "one spec only")
+    fails(run("optimize", bundles["detector"], "--data", images), 2, "--data")
+
+
+def test_streams_are_measured_and_used(
+    bundles: dict[str, Path],
+    engines: tuple[object, ...],
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = json.loads(succeeds("optimize", *bundles.values(), "--json"))
+    assert list(found) == [str(bundles["detector"]), str(bundles["recognizer"])]
+    for each in found.values():
+        tuning = json.loads(Path(each["kept"]).read_text())
+        assert tuning == each["tuning"]
+        for mode in ("latency", "throughput"):
+            tried = [trial for trial in each["trials"] if trial["mode"] == mode]
+            assert tuning[mode] in [trial["choice"] for trial in tried]
+            assert all(trial["milliseconds"] > 0 for trial in tried)
+        tuning["throughput"] = {"streams": 3, "threads": 3}
+        Path(each["kept"]).write_text(json.dumps(tuning))
+    alone = succeeds("run", images, *engines, "--workers", "1", "--json")
+    assert succeeds("run", images, *engines, "--json") == alone
+    with Engine.from_bundle(load_bundle(bundles["detector"]), mode="throughput") as engine:
+        assert engine.runner().streams == 3

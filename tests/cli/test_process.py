@@ -1,0 +1,56 @@
+"""What only a process of its own shows: start-up, signals, and the noise of libraries."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+def test_version_is_printed_at_once() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-m", "ocr_trt", "--version"], capture_output=True, text=True, check=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stdout.startswith("ocr-trt 0.")
+    # Processor time, because other tests may run at the same time. It is 0.1 s on 2 cores.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_a_build_from_tensorflow_prints_json_and_no_noise(
+    tensorflow_spec: Path, images: Path, tmp_path: Path
+) -> None:
+    options = ("--calibration", images, "--data", images, "--output", tmp_path / "out", "--json")
+    command = [sys.executable, "-m", "ocr_trt", "build", tensorflow_spec, *options]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row["verdict"]["baseline"].startswith("tensorflow 2")
+    assert row["verdict"]["metric"]["name"] == "hmean"
+    assert done.stderr == "", "libraries print nothing"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_stop_during_a_build_leaves_nothing(
+    stop: signal.Signals, spec_files: dict[str, Path], images: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    options = ["--output", str(output), "--calibration", str(images)]
+    command = [sys.executable, "-m", "ocr_trt", "build", str(spec_files["recognizer"]), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (output.exists() and list(output.iterdir())):
+        time.sleep(0.005)  # until the scratch folder of the bundle exists
+    process.send_signal(stop)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + stop, errors
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert list(output.iterdir()) == []
