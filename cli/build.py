@@ -64,6 +64,9 @@ class EngineOptions:
             "must belong to the same model, data and method; otherwise the build writes it."
         ),
     ] = None
+    duration: Annotated[
+        float, typer.Option(min=0.01, max=3600, help="Seconds to time each engine.")
+    ] = 3.0
     output: Annotated[Path, typer.Option(help="Folder for the bundles.")] = Path("bundles")
     no_cache: Annotated[
         bool,
@@ -123,6 +126,7 @@ def _request(
     from ..engines.base import BuildSettings
     from ..engines.build_cache import default_cache
     from ..engines.build_options import split_words
+    from ..measure.latency import LatencySettings
 
     targets = engine.target or [TargetChoice.OPENVINO]
     chosen = engine.weight_correction or ()
@@ -140,6 +144,7 @@ def _request(
         settings=BuildSettings(
             max_batch=spec.input.max_batch, options=split_words(engine.option or ())
         ),
+        latency=LatencySettings(duration_s=engine.duration),
         cache=None if engine.no_cache else default_cache(),
     )
 

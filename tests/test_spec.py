@@ -70,7 +70,7 @@ def test_recognizer_widths_are_buckets_and_full_width_ascending() -> None:
     ("spec", "path", "value", "message"),
     [
         (DETECTOR, "sorce", 1, "sorce: unknown key"),
-        (DETECTOR, "input.color", "RGB", "input.color: unknown key"),
+        (DETECTOR, "input.colour", "RGB", "input.colour: unknown key; did you mean color?"),
         (DETECTOR, "input.shape", "640x480", "input.shape"),
         (DETECTOR, "input.shape", [1, 640, 480], "input.shape"),
         (DETECTOR, "input.shape", [1, 0, 480, 3], "from 1 to 16384"),

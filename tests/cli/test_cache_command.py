@@ -20,7 +20,17 @@ def test_second_build_comes_from_the_cache(
 
     def built(*options: str) -> str:
         spec = spec_files["detector"]
-        return succeeds("build", spec, "--precision", "fp32", "--output", tmp_path / "o", *options)
+        return succeeds(
+            "build",
+            spec,
+            "--precision",
+            "fp32",
+            "--duration",
+            "0.05",
+            "--output",
+            tmp_path / "o",
+            *options,
+        )
 
     def shown(action: str = "show") -> Any:
         return json.loads(succeeds("cache", action, "--json"))
