@@ -24,7 +24,7 @@ def demo(
         Path, typer.Option(help="Folder for models, bundles, report and images.")
     ] = Path("demo-output"),
     duration: Annotated[
-        float, typer.Option(min=0.01, max=3600, help="Seconds to time each system in bench.")
+        float, typer.Option(min=0.01, max=3600, help="Seconds to time each system.")
     ] = 3.0,
     display: DisplayOptions,
 ) -> None:
@@ -61,7 +61,7 @@ def _demo(
         run("inspect", spec)
     run(
         *("build", *specs, *_targets(), "--precision", "int8", "--calibration", calibration),
-        *("--data", test, "--output", bundles, "--no-cache"),
+        *("--data", test, "--output", bundles, "--no-cache", "--duration", duration),
     )
     folders = sorted(path for path in bundles.iterdir() if path.is_dir())
     run("bench", *folders, "--data", test, "--report", report, "--duration", duration)

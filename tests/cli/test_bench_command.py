@@ -69,7 +69,7 @@ def test_load_and_competitors_are_printed_with_definitions(bundles: dict[str, Pa
         "--duration", "0.2", "-v",
     )  # fmt: skip
     for fact in (
-        *("openvino as it is (", "rec: load, by clients", "rec: load, by rate of requests"),
+        *("openvino as it is (", "load by number of clients", "load by request rate"),
         *("  125  ", "- Latency:", "- Closed loop:", "- Open loop:", "coordinated omission"),
     ):
         assert fact in text
