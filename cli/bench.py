@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from ..bench.results import Report
     from ..measure.load import LoadSettings
 
-_LOAD = "Load"
-
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
     """Which loads to measure; --concurrency and --rate imply --load."""
+
+    PANEL: ClassVar = "Load"
 
     load: Annotated[
         bool,
@@ -30,16 +30,12 @@ class LoadOptions:
             "--load",
             help="Measure under load: throughput by number of clients, and latency by rate of "
             "requests, from the time each request was due.",
-            rich_help_panel=_LOAD,
         ),
     ] = False
     concurrency: Annotated[
         list[int] | None,
         typer.Option(
-            min=1,
-            max=4096,
-            help="Number of clients at once; repeatable. Default: 1, 2, 4, ...",
-            rich_help_panel=_LOAD,
+            min=1, max=4096, help="Number of clients at once; repeatable. Default: 1, 2, 4, ..."
         ),
     ] = None
     rate: Annotated[
@@ -48,7 +44,6 @@ class LoadOptions:
             min=0.01,
             max=10_000,
             help="Requests per second; repeatable. Default: 50, 80 and 95 % of the best rate.",
-            rich_help_panel=_LOAD,
         ),
     ] = None
 

@@ -112,7 +112,7 @@ def build(
     else:
         print_verdicts(results)
     failed = [result.error for result in results if result.error is not None]
-    for error in failed[1:]:
+    for error in failed[1:]:  # the first is printed by the program, with its exit code
         print(f"error: {error}", file=sys.stderr)
     if failed:
         raise failed[0]
@@ -153,7 +153,9 @@ def _check_names(requests: Sequence[BuildRequest]) -> None:
     names = [request.spec.name for request in requests]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise SpecError(f"two specs are named {twice!r}, and so would be their bundles; rename one")
+        raise SpecError(
+            f"two specs are named {twice!r}, so their bundles would have one name; rename one"
+        )
 
 
 def _as_dict(result: BuildResult) -> dict[str, Any]:
@@ -168,7 +170,7 @@ def _as_dict(result: BuildResult) -> dict[str, Any]:
 
 
 def verdict_row(result: BuildResult) -> tuple[str, ...]:
-    """Return name, difference, accuracy, speed and verdict of a target, as the table shows them."""
+    """Return the cells of a result: name, difference, accuracy, speed and verdict."""
     from ..ocr.metrics.metric import METRICS
 
     if result.bundle is None or result.bundle.manifest.verdict is None:
@@ -198,13 +200,13 @@ def print_verdicts(results: Sequence[BuildResult]) -> None:
     header = ("engine", "fp32 differs by", "accuracy, points", "speed", "verdict")
     print_table(f"Verdict: engine / {against}", header, [verdict_row(result) for result in results])
     if any(verdict.metric and verdict.latency is None for verdict in done):
-        print("* of its quantized graph in onnxruntime: the engine cannot run here")
+        print("* accuracy of the quantized graph in onnxruntime: the engine cannot run here")
     for result in results:
         if result.measured is not None:
             when = f"{result.measured.astimezone():%Y-%m-%d %H:%M}"
             print(
-                f"{result.folder.name}: from the build cache, its verdict, speed too, was measured "
-                f"on {when}; --no-cache measures anew"
+                f"{result.folder.name}: from the build cache; its verdict, including the speed, "
+                f"was measured on {when}; --no-cache builds and measures again"
             )
     for result in results:
         if result.bundle is not None:

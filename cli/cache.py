@@ -23,9 +23,7 @@ class CacheAction(str, Enum):
 
 
 def cache(
-    action: Annotated[CacheAction, typer.Argument(help="What to do.")],
-    *,
-    display: DisplayOptions,
+    action: Annotated[CacheAction, typer.Argument(help="What to do.")], *, display: DisplayOptions
 ) -> None:
     """Show or remove what is kept to save time: finished bundles, compiled plans, measurements.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -15,42 +15,30 @@ if TYPE_CHECKING:
     from ..common.progress import Reporter
     from ..spec import DetectorSpec, RecognizerSpec
 
-_PANEL = "Calibration"
-
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationOptions:
     """Images for calibration, and the method that chooses ranges."""
 
+    PANEL: ClassVar = "Calibration"
+
     calibration: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of images for calibration; required by int8, fp16 and bf16.",
-            rich_help_panel=_PANEL,
-        ),
+        typer.Option(help="Folder of images for calibration; required by int8, fp16 and bf16."),
     ] = None
     method: Annotated[
         MethodChoice | None,
         typer.Option(
             help="How int8 ranges are chosen; auto tries all and keeps the one with the best OCR "
-            "metric. Default: mse, or auto with --precision best.",
-            rich_help_panel=_PANEL,
+            "metric. Default: mse, or auto with --precision best."
         ),
     ] = None
     skip_bad: Annotated[
-        bool,
-        typer.Option(
-            "--skip-bad",
-            help="Skip calibration images that cannot be read.",
-            rich_help_panel=_PANEL,
-        ),
+        bool, typer.Option("--skip-bad", help="Skip calibration images that cannot be read.")
     ] = False
     detector: Annotated[
         Path | None,
-        typer.Option(
-            help="Detector bundle that crops the lines of a recognizer from the images.",
-            rich_help_panel=_PANEL,
-        ),
+        typer.Option(help="Detector bundle that crops the lines of a recognizer from the images."),
     ] = None
 
 

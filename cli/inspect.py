@@ -39,8 +39,7 @@ def inspect(
         PrecisionChoice, typer.Option(help="The precision to take ranges for, with --calibration.")
     ] = PrecisionChoice.INT8,
     ranges: Annotated[
-        Path | None,
-        typer.Option(help="File for the ranges, JSON; build --ranges uses it."),
+        Path | None, typer.Option(help="File for the ranges, JSON; build --ranges uses it.")
     ] = None,
     trust: Trust = False,
     calibration: CalibrationOptions,

@@ -10,7 +10,7 @@ from ..errors import UserError
 from .calibration_options import CalibrationOptions, load_calibration_images, method_or_default
 from .choices import PrecisionChoice
 from .display_options import DisplayOptions
-from .printing import print_json, print_table
+from .printing import plain, print_json, print_table
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator, QuantizedGraphs
@@ -70,7 +70,7 @@ def inspect_ranges(
         _print_ranges(spec.name, found, findings, is_int8=is_int8)
         _print_exceptions(quantized)
         for finding in findings if is_int8 else ():
-            print(f"note: {finding.tensor} {finding.text}")
+            print(plain(f"note: {finding.tensor} {finding.text}"))
 
 
 def _calibrator(
@@ -101,4 +101,4 @@ def _print_ranges(
 
 def _print_exceptions(quantized: QuantizedGraphs) -> None:
     for node, reason in quantized.exceptions.items():
-        print(f"{node} stays in float: {reason}")
+        print(plain(f"{node} stays in float: {reason}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -19,70 +19,47 @@ if TYPE_CHECKING:
 
 _LARGEST_CHARSET = 1 << 20  # bytes
 _INPUT = re.compile(r"^(?P<name>.+):(?P<dims>\d+x\d+x\d+x\d+)$")
-_PANEL = "Model files without a spec"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """The description of a model that has no spec file."""
 
-    role: Annotated[
-        RoleChoice | None, typer.Option(help="What the model does.", rich_help_panel=_PANEL)
-    ] = None
+    PANEL: ClassVar = "Model files without a spec"
+
+    role: Annotated[RoleChoice | None, typer.Option(help="What the model does.")] = None
     input: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME:1x640x640x3",
-            help="Name and shape of the image input.",
-            rich_help_panel=_PANEL,
-        ),
+        typer.Option(metavar="NAME:1x640x640x3", help="Name and shape of the image input."),
     ] = None
     mean: Annotated[
-        str | None,
-        typer.Option(
-            help="Mean of the pixels: 127.5, or one per channel: 123,117,104.",
-            rich_help_panel=_PANEL,
-        ),
+        str | None, typer.Option(help="Mean of the pixels: 127.5, or one per channel: 123,117,104.")
     ] = None
     scale: Annotated[
-        str | None,
-        typer.Option(
-            help="The model's input is (pixel - mean) * scale.",
-            rich_help_panel=_PANEL,
-        ),
+        str | None, typer.Option(help="The model's input is (pixel - mean) * scale.")
     ] = None
     charset: Annotated[
         Path | None,
         typer.Option(
-            help="Text file with the characters in the order of the classes, one per line.",
-            rich_help_panel=_PANEL,
+            help="Text file with the characters in the order of the classes, one per line."
         ),
     ] = None
-    signature: Annotated[
-        str | None,
-        typer.Option(help="Name of the SavedModel's signature.", rich_help_panel=_PANEL),
-    ] = None
+    signature: Annotated[str | None, typer.Option(help="Name of the SavedModel's signature.")] = (
+        None
+    )
     tag: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Tag of the graph, for a SavedModel with several graphs; repeatable.",
-            rich_help_panel=_PANEL,
-        ),
+        typer.Option(help="Tag of the graph, for a SavedModel with several graphs; repeatable."),
     ] = None
     custom: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="MODULE:CLASS",
-            help="A custom layer of a Keras file; repeatable.",
-            rich_help_panel=_PANEL,
-        ),
+        typer.Option(metavar="MODULE:CLASS", help="A custom layer of a Keras file; repeatable."),
     ] = None
     allow_lambda: Annotated[
         bool,
         typer.Option(
             "--allow-lambda",
             help="Run the Python code in a Keras file's Lambda layers. Only for files you trust.",
-            rich_help_panel=_PANEL,
         ),
     ] = False
 

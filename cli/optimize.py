@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -22,40 +22,25 @@ if TYPE_CHECKING:
     from ..engines.tuned import Tuning
     from ..measure.stream_trials import Trial
 
-_PANEL = "Input widths of a recognizer spec"
-
 
 @dataclass(frozen=True, kw_only=True)
 class WidthOptions:
     """How input widths are chosen."""
 
+    PANEL: ClassVar = "Input widths of a recognizer spec"
+
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of line images, or of images whose lines are labeled.",
-            rich_help_panel=_PANEL,
-        ),
+        typer.Option(help="Folder of line images, or of images whose lines are labeled."),
     ] = None
     detector: Annotated[
-        Path | None,
-        typer.Option(
-            help="Detector bundle that crops the lines from the images.", rich_help_panel=_PANEL
-        ),
+        Path | None, typer.Option(help="Detector bundle that crops the lines from the images.")
     ] = None
-    most: Annotated[
-        int,
-        typer.Option(
-            min=1, max=16, help="Largest number of widths to try.", rich_help_panel=_PANEL
-        ),
-    ] = 6
-    step: Annotated[
-        int,
-        typer.Option(min=1, max=1024, help="Try multiples of this width.", rich_help_panel=_PANEL),
-    ] = 16
-    draw: Annotated[
-        Path | None,
-        typer.Option(help="SVG file for a plot of lines and widths.", rich_help_panel=_PANEL),
-    ] = None
+    most: Annotated[int, typer.Option(min=1, max=16, help="Largest number of widths to try.")] = 6
+    step: Annotated[int, typer.Option(min=1, max=1024, help="Try multiples of this width.")] = 16
+    draw: Annotated[Path | None, typer.Option(help="SVG file for a plot of lines and widths.")] = (
+        None
+    )
 
 
 def optimize(

@@ -6,11 +6,12 @@ A command declares ``display: DisplayOptions``; the user sees ``--json``, ``--qu
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 
 def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -43,13 +44,19 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameters_of(group: type) -> list[inspect.Parameter]:
+    """Return the parameters of a group; ``PANEL`` of the group is their heading in the help."""
     hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=hints[field.name],
+    parameters = []
+    for field in dataclasses.fields(group):
+        base, option = get_args(hints[field.name])
+        option = copy.copy(option)
+        option.rich_help_panel = getattr(group, "PANEL", None)
+        parameters.append(
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=Annotated[base, option],
+            )
         )
-        for field in dataclasses.fields(group)
-    ]
+    return parameters

@@ -62,7 +62,7 @@ def run(
 ) -> None:
     """Read the text in images, in reading order.
 
-    Of several images, those that cannot be read are reported, and the others are read: exit code 3.
+    If some of several images cannot be read, the others are, and the exit code is 3.
 
     Example: `ocr-trt run receipt.jpg --detector bundles/det --recognizer bundles/rec --draw out`
     """
