@@ -224,6 +224,8 @@ def _damaged_model(good: onnx.ModelProto, data: bytes, rng: np.random.Generator)
 
 def models(folder: Path) -> Case:
     """ONNX files, through ``ocr-trt inspect``: the file itself, or under a spec."""
+    from ocr_trt.cli.calibration_options import CalibrationOptions
+    from ocr_trt.cli.display_options import DisplayOptions
     from ocr_trt.cli.inspect import inspect
 
     good = _model()
@@ -233,7 +235,8 @@ def models(folder: Path) -> Case:
     def case(rng: np.random.Generator) -> None:
         path.write_bytes(_damaged_model(good, data, rng))
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            inspect(spec if rng.random() < 0.6 else path)
+            model = spec if rng.random() < 0.6 else path
+            inspect(model, calibration=CalibrationOptions(), display=DisplayOptions())
 
     return case
 

@@ -16,6 +16,7 @@ import pytest
 from ocr_trt.cli.app import app
 from ocr_trt.common.cpu import has_bf16
 from ocr_trt.engines.targets import backend, target_names
+from tests.cli.in_process import succeeds
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -51,20 +52,14 @@ def workplace(
     return folder
 
 
+@pytest.mark.full
 def test_commands_of_the_readme_run(workplace: Path) -> None:
     own = [command for command in commands() if command[0] == "ocr-trt"]
     assert len(own) >= 6
     for command in own:
         if command[1] == "build":
             allow_any_loss(workplace)
-        done = subprocess.run(
-            [sys.executable, "-m", "ocr_trt", *command[1:]],
-            cwd=workplace,
-            capture_output=True,
-            text=True,
-            timeout=280,
-        )
-        assert done.returncode == 0, f"{command}: {done.stderr}"
+        succeeds(*command[1:], cwd=workplace)
     (code,) = blocks("python")
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=workplace, capture_output=True, text=True, timeout=60
