@@ -17,6 +17,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from ..convert.graph import constant, consumers, name_of, new_initializer, typed_like
+from .graph_edits import drop_unused_initializers, insert_behind
 from .half import FP16, HalfType, Peaks, is_float, keeps_fp32, why_fp32
 
 _MASK = 2.0**15
@@ -66,11 +67,7 @@ class _Caster:
         )
         result = typed_like(node.outputs[0], value)
         result.name, result.type = f"{value.name}.{suffix}", ir.TensorType(dtype)
-        producer = value.producer()
-        if producer is None:
-            self._graph.insert_before(self._graph[0], [node])
-        else:
-            self._graph.insert_after(producer, [node])
+        insert_behind(self._graph, value, [node])
         return result
 
 
@@ -128,9 +125,7 @@ def autocast(
             if is_float(value):
                 value.type = ir.TensorType(dtype)
     _restore_outputs(graph, caster)
-    for name, value in list(graph.initializers.items()):
-        if not list(value.uses()):
-            del graph.initializers[name]
+    drop_unused_initializers(graph)
     _raise_opset(copy, half.opset)
     common.CheckerPass(full_check=True)(copy)  # leaves out the weights' values
     return HalfGraph(model=ir.to_proto(copy), kept=_worth_telling(reasons))

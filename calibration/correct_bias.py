@@ -19,6 +19,7 @@ import onnx_ir as ir
 
 from ..convert.graph import array_of, constant, consumers, name_of, new_initializer
 from .channels import Channels
+from .graph_edits import along_axis
 from .placement import weight_axis
 from .quantize import quantized_weights
 
@@ -48,8 +49,7 @@ def _missing(node: ir.Node, read: Channels, largest: int) -> npt.NDArray[np.floa
     """Return what rounding takes from the mean of each output channel."""
     weights, axis = array_of(node.inputs[1]), weight_axis(node)
     steps, scales = quantized_weights(weights, axis, largest)
-    shape = [-1 if i == axis else 1 for i in range(weights.ndim)]
-    rounded = steps * scales.reshape(shape).astype(np.float64)
+    rounded = steps * along_axis(scales, axis, weights.ndim).astype(np.float64)
     if node.op_type == "MatMul":  # (K, N)
         return read.mean @ weights - (read.mean + read.error) @ rounded
     groups = len(read.mean) // weights.shape[1]  # (O, C / groups, ...)

@@ -30,6 +30,7 @@ from ..convert.graph import (
     the,
 )
 from .channels import Channels
+from .graph_edits import along_axis
 
 _THROUGH = frozenset({"Relu", "LeakyRelu"})
 """f(x / s) = f(x) / s for every s above 0."""
@@ -101,12 +102,15 @@ def _channel_scales(joint: _Joint, read: Channels) -> npt.NDArray[np.float32] | 
     return np.exp2(powers).astype(np.float32) if powers.any() else None
 
 
-def _scaled(graph: ir.Graph, node: ir.Node, index: int, factors: npt.NDArray[np.float32]) -> None:
-    """Multiply a constant input by factors that broadcast."""
+def _scale_input(
+    graph: ir.Graph, node: ir.Node, index: int, factors: npt.NDArray[np.float32], axis: int
+) -> None:
+    """Multiply a constant input by one factor per entry of an axis; an absent input stays."""
     value = node.inputs[index] if index < len(node.inputs) else None
     if value is not None:
-        made = new_initializer(graph, array_of(value) * factors, f"{name_of(value)}.equal")
-        node.replace_input_with(index, made)
+        array = array_of(value)
+        scaled = array * along_axis(factors, axis, array.ndim)
+        node.replace_input_with(index, new_initializer(graph, scaled, f"{name_of(value)}.equal"))
 
 
 def equalize(
@@ -130,12 +134,9 @@ def equalize(
         if scales is None:
             continue
         changed.append(name)
-        rank, inverse = array_of(joint.maker.inputs[1]).ndim, np.reciprocal(scales)
-        _scaled(copy.graph, joint.maker, 1, inverse.reshape(-1, *(1,) * (rank - 1)))
-        _scaled(copy.graph, joint.maker, 2, inverse)
+        inverse = np.reciprocal(scales)
+        _scale_input(copy.graph, joint.maker, 1, inverse, axis=0)
+        _scale_input(copy.graph, joint.maker, 2, inverse, axis=0)
         for reader in joint.readers:
-            rank = array_of(reader.inputs[1]).ndim
-            leading = (1,) if reader.op_type == "Conv" else ()
-            shape = (*leading, -1, *(1,) * (rank - len(leading) - 1))
-            _scaled(copy.graph, reader, 1, scales.reshape(shape))
+            _scale_input(copy.graph, reader, 1, scales, axis=1 if reader.op_type == "Conv" else 0)
     return ir.to_proto(copy), tuple(changed)

@@ -20,6 +20,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from ..convert.graph import array_of, name_of, new_initializer, the, typed_like
+from .graph_edits import along_axis, drop_unused_initializers, insert_behind
 from .int8_style import Int8Style
 from .placement import Placement, place, residual_skips, shared_ranges, weight_axis
 
@@ -68,8 +69,7 @@ def quantized_weights(
     rows = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1)
     scales = np.maximum(np.abs(rows).max(1) / largest, _SMALLEST_SCALE).astype(np.float32)
     scales = _kept_grids(rows, scales, largest)
-    shape = [-1 if i == axis else 1 for i in range(weights.ndim)]
-    steps = np.round(weights / scales.reshape(shape))
+    steps = np.round(weights / along_axis(scales, axis, weights.ndim))
     return np.clip(steps, -largest, largest).astype(np.int8), scales
 
 
@@ -118,11 +118,7 @@ class _Rounder:
         steps.name, steps.type = f"{name}.int8", ir.TensorType(ir.DataType.INT8)
         dequantize = ir.node("DequantizeLinear", [steps, *parameters], name=f"{name}.dq")
         typed_like(dequantize.outputs[0], value).name = f"{name}.rounded"
-        producer = value.producer()
-        if producer is None:
-            self._graph.insert_before(self._graph[0], [quantize, dequantize])
-        else:
-            self._graph.insert_after(producer, [quantize, dequantize])
+        insert_behind(self._graph, value, [quantize, dequantize])
         return dequantize.outputs[0]
 
     def weights(self, node: ir.Node) -> ir.Value:
@@ -177,12 +173,6 @@ def quantize(
         if rounder.is_rounded(value):
             node.replace_input_with(index, rounder.tensor(value))
     common.TopologicalSortPass()(copy)
-    _drop_unused_weights(graph)
+    drop_unused_initializers(graph)
     common.CheckerPass(full_check=True)(copy)  # leaves out the weights' values
     return Quantized(model=ir.to_proto(copy), placements=placements)
-
-
-def _drop_unused_weights(graph: ir.Graph) -> None:
-    for name, value in list(graph.initializers.items()):
-        if not list(value.uses()):
-            del graph.initializers[name]

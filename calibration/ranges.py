@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import onnx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from ..common.files import write_whole
-from ..errors import InputFileError, UserError
+from ..common.frozen_model import StrictModel
+from ..common.json_files import read_model
+from ..errors import UserError
 
 LARGEST = 16 << 20
 """Bytes."""
 
-Limit = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Limit = Annotated[float, Field(ge=0)]
 
 
-class Ranges(BaseModel):
+class Ranges(StrictModel):
     """The largest |x| to represent of each tensor, and the fingerprints of where it comes from.
 
     ``ranges`` are those of int8, chosen by ``method``; ``peaks`` the largest |x| seen.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     model_sha256: str
@@ -66,16 +65,7 @@ def load_ranges(path: Path) -> Ranges:
     Raises:
         InputFileError: it is no such file.
     """
-    try:
-        if path.stat().st_size > LARGEST:
-            raise InputFileError(f"{path}: over {LARGEST >> 20} MiB")
-        return Ranges.model_validate(json.loads(path.read_text("utf-8")))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputFileError(f"{path}: no ranges file: {place}: {first['msg']}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputFileError(f"{path}: cannot be read as ranges: {error}") from None
+    return read_model(path, Ranges, limit=LARGEST)
 
 
 def check_ranges(ranges: Ranges, path: Path, **expected: str) -> None:

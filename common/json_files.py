@@ -25,9 +25,22 @@ def read_json(path: Path, *, limit: int) -> Any:
             raise InputFileError(f"{path}: not a regular file; name a JSON file")
         if path.stat().st_size > limit:
             raise InputFileError(f"{path}: larger than {limit / _MIB:.3g} MiB")
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputFileError(f"{path}: cannot be read as JSON: {error}") from None
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error}") from None
+    return parse_json(text, str(path))
+
+
+def parse_json(text: str | bytes, origin: str) -> Any:
+    """Parse JSON from anywhere; ``origin`` is what error messages name.
+
+    Raises:
+        InputFileError: it is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # deep nesting ends Python's recursion
+        raise InputFileError(f"{origin}: cannot be read as JSON: {error}") from None
 
 
 def read_model(path: Path, model: type[_Model], *, limit: int) -> _Model:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from ..errors import InputFileError
+from .error_text import first_line
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -55,9 +56,7 @@ def read_onnx(path: Path) -> ir.Model:
                 value.const_value.numpy()  # of as many bytes as its shape says
         return found
     except Exception as error:  # protobuf and onnx have no common base class
-        raise InputFileError(
-            f"{path}: not a valid ONNX model: {str(error).splitlines()[0][:300]}"
-        ) from None
+        raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
 
 
 def external_files(path: Path) -> list[Path]:

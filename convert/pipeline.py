@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ..common.error_text import first_line
 from ..common.onnx_session import onnx_session
 from ..errors import ConversionError, SpecError
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
@@ -133,7 +134,7 @@ def _upgraded(raw: Exported) -> ir.Model:
     try:
         version_converter.convert_version(graph, target_version=OPSET)
     except Exception as error:  # its own error has no public name
-        reason = str(error).splitlines()[0][:300]
+        reason = first_line(error)
         raise ConversionError(f"the model cannot be brought to opset {OPSET}: {reason}") from error
     if graph.graph.opset_imports[""] != OPSET:
         raise ConversionError(
@@ -163,7 +164,7 @@ def _check_batch(model: ir.Model, settings: InputSpec) -> None:
         onnx_session(ir.to_proto(model), optimize=False).run(None, feeds)
     except Exception as error:  # onnxruntime has no common base class
         place = re.search(r"running (\w+) node\. Name:'([^']*)'", str(error))
-        why = f"it stops at {place[1]} {place[2]!r}" if place else str(error).splitlines()[0][:300]
+        why = f"it stops at {place[1]} {place[2]!r}" if place else first_line(error)
         raise ConversionError(
             f"the model does not run with a batch of {_TRACED_BATCH}: {why}; set input.max_batch: 1"
         ) from error

@@ -24,6 +24,12 @@ class TensorInfo:
     shape: tuple[int | None, ...] | None
     dtype: str
 
+    @classmethod
+    def of_tensorflow(cls, name: str, tensor: Any) -> TensorInfo:
+        """Describe a TensorFlow tensor or ``TensorSpec``, under a name of the caller."""
+        shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
+        return cls(name=name, shape=shape, dtype=tensor.dtype.name)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:

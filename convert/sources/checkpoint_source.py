@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...common.error_text import first_line
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from .graph_def_source import GraphDefSource, ends_of
@@ -32,7 +33,7 @@ def open_source(source: SourceSpec) -> GraphDefSource:
         definition = _frozen(path)
     except Exception as error:  # TensorFlow raises half a dozen unrelated types here
         raise InputFileError(
-            f"{path}: TensorFlow cannot restore it: {str(error).splitlines()[0][:300]}; the files "
+            f"{path}: TensorFlow cannot restore it: {first_line(error)}; the files "
             f"{path.stem}.index and {path.stem}.data-* must lie beside it"
         ) from None
     return GraphDefSource(path, definition)

@@ -130,11 +130,7 @@ def _first_image(result: Any, entries: set[Any]) -> Any:
 
 
 def _info(tensor: Any) -> TensorInfo:
-    return TensorInfo(
-        name=tensor.name.removesuffix(":0"),
-        shape=tuple(tensor.shape.as_list()),
-        dtype=tensor.dtype.name,
-    )
+    return TensorInfo.of_tensorflow(tensor.name.removesuffix(":0"), tensor)
 
 
 def port_of(name: str) -> str:

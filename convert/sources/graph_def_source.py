@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from ...common.error_text import first_line
 from ...errors import InputFileError, OcrTrtError
 from ...spec import SourceSpec
 from ..recurrent.cudnn import without_cudnn
@@ -55,9 +56,7 @@ class GraphDefSource:
             raise missing_name(self._path, kind, name, known) from None
 
     def _info(self, name: str) -> TensorInfo:
-        tensor = self._tensor(name, "tensor", [])
-        shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
-        return TensorInfo(name=name, shape=shape, dtype=tensor.dtype.name)
+        return TensorInfo.of_tensorflow(name, self._tensor(name, "tensor", []))
 
     def cut(self, rank: int) -> Cut | None:
         """Find the network between what decodes images and what decodes text."""
@@ -159,5 +158,5 @@ def open_source(source: SourceSpec) -> GraphDefSource:
         raise
     except Exception as error:  # protobuf and TensorFlow have no common base class
         raise InputFileError(
-            f"{path}: not a frozen TensorFlow graph: {str(error).splitlines()[0][:300]}"
+            f"{path}: not a frozen TensorFlow graph: {first_line(error)}"
         ) from None

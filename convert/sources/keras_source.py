@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import zipfile
 import zlib
@@ -11,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ...common.error_text import first_line
+from ...common.json_files import parse_json
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from . import Cut, Signature, TensorInfo, missing_name
@@ -58,12 +59,8 @@ def lambda_layers(path: Path) -> list[str]:
     Raises:
         InputFileError: the file is no Keras model.
     """
-    try:
-        config = json.loads(_config_text(path))
-    except (ValueError, RecursionError) as error:
-        raise InputFileError(f"{path}: its architecture is not valid JSON: {error}") from None
     found: list[str] = []
-    todo: list[Any] = [config]
+    todo: list[Any] = [parse_json(_config_text(path), f"{path}: its architecture")]
     while todo:
         part = todo.pop()
         if isinstance(part, dict):
@@ -102,7 +99,7 @@ class KerasSource:
             raise
         except Exception as error:  # Keras raises whatever a layer's own code raises
             raise InputFileError(
-                f"{path}: Keras cannot load it: {str(error).splitlines()[0][:300]}; if it has "
+                f"{path}: Keras cannot load it: {first_line(error)}; if it has "
                 "layers of your own, name them in source.custom of the spec (module:Class), or "
                 "export it as a SavedModel (model.export) instead"
             ) from error

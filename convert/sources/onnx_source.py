@@ -8,6 +8,7 @@ import onnx
 import onnx.version_converter
 import onnx_ir as ir
 
+from ...common.error_text import first_line
 from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
@@ -158,9 +159,7 @@ def open_source(source: SourceSpec) -> OnnxSource:
         onnx.checker.check_model(model)
         ir.from_proto(model)  # refuses more than the checker does
     except Exception as error:  # protobuf and onnx have no common base class
-        raise InputFileError(
-            f"{path}: not a valid ONNX model: {str(error).splitlines()[0][:300]}"
-        ) from None
+        raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset < _OLDEST_OPSET:
         raise InputFileError(f"{path}: opset {opset} is too old, {_OLDEST_OPSET} is the oldest")
@@ -178,5 +177,5 @@ def _brought_up(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
     except Exception as error:  # the C++ side raises RuntimeError and its own types
         raise InputFileError(
             f"{path}: ONNX' converter cannot bring it to opset {_PLAIN_OPSET}: "
-            f"{str(error).splitlines()[0][:300]}; export it again with a newer opset"
+            f"{first_line(error)}; export it again with a newer opset"
         ) from None

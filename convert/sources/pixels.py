@@ -71,5 +71,5 @@ def pixel_noise(
     """Return random images as the model takes them: pixels 0..255, normalized; float32 NCHW."""
     pixels = rng.integers(0, 256, (batch, settings.channels, settings.height, width))
     mean, scale = np.array(settings.mean, np.float32), np.array(settings.scale, np.float32)
-    centerd = pixels.astype(np.float32) - mean.reshape(-1, 1, 1)
-    return centerd * scale.reshape(-1, 1, 1)
+    centered = pixels.astype(np.float32) - mean.reshape(-1, 1, 1)  # (N, C, H, W) - (C, 1, 1)
+    return centered * scale.reshape(-1, 1, 1)

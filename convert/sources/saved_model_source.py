@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ...common.error_text import first_line
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from ..recurrent.cudnn import has_cudnn
@@ -26,7 +28,7 @@ class SavedModelSource:
             self._model = tf.saved_model.load(str(path), tags=list(tags) or None)
         except Exception as error:  # TensorFlow raises half a dozen unrelated types here
             raise InputFileError(
-                f"{path}: TensorFlow cannot load it as a SavedModel: {str(error).splitlines()[0]}"
+                f"{path}: TensorFlow cannot load it as a SavedModel: {first_line(error)}"
                 f"{_tags_of(path)}"
             ) from error
         known = dict(self._model.signatures)
@@ -37,13 +39,7 @@ class SavedModelSource:
     def signature(self) -> Signature:
         """Return the inputs and outputs of the signature."""
         inputs = self._signature.structured_input_signature[1]
-        return Signature(
-            inputs=tuple(_info(name, spec) for name, spec in sorted(inputs.items())),
-            outputs=tuple(
-                _info(name, spec)
-                for name, spec in sorted(self._signature.structured_outputs.items())
-            ),
-        )
+        return Signature(inputs=_infos(inputs), outputs=_infos(self._signature.structured_outputs))
 
     @cached_property
     def _graph(self) -> GraphDefSource:
@@ -105,6 +101,10 @@ class SavedModelSource:
         return onnx_from_function(function, input_name, shape, output_name)
 
 
+def _infos(specs: Mapping[str, Any]) -> tuple[TensorInfo, ...]:
+    return tuple(TensorInfo.of_tensorflow(name, spec) for name, spec in sorted(specs.items()))
+
+
 def _tags_of(path: Path) -> str:
     """Say which tags there are, if that is worth saying."""
     from tensorflow.python.saved_model.loader_impl import parse_saved_model
@@ -115,11 +115,6 @@ def _tags_of(path: Path) -> str:
         return ""
     tags = ["+".join(graph.meta_info_def.tags) for graph in graphs]
     return f"; its graphs have the tags {', '.join(tags)} (source.tags)" if len(tags) > 1 else ""
-
-
-def _info(name: str, spec: Any) -> TensorInfo:
-    shape = None if spec.shape.rank is None else tuple(spec.shape.as_list())
-    return TensorInfo(name=name, shape=shape, dtype=spec.dtype.name)
 
 
 def open_source(source: SourceSpec) -> SavedModelSource:

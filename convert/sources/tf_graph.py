@@ -12,6 +12,7 @@ from typing import Any
 import onnx
 
 from ...common.cores import limited_cores
+from ...common.error_text import first_line
 from ...errors import ConversionError, TargetMissingError
 from .freeze import freeze
 from .large_weights import Exported, Weights, take_constants
@@ -94,7 +95,7 @@ def onnx_from_function(
     except Exception as error:  # whatever the user's graph raises when it is traced
         raise ConversionError(
             f"the model cannot be traced with an input of shape {list(shape)}: "
-            f"{_first_line(error)}; check input.shape in the spec, and if the model takes one "
+            f"{first_line(error)}; check input.shape in the spec, and if the model takes one "
             "batch size only, set input.max_batch: 1"
         ) from error
     (entry,), (result,) = frozen.inputs, frozen.outputs
@@ -119,7 +120,7 @@ def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any])
             ends = list(traced.structured_outputs)
             return _without_order(tf.compat.v1.graph_util.extract_sub_graph(graph, ends))
     except Exception as error:  # whatever the user's graph raises when it is traced
-        raise ConversionError(f"the model cannot be traced: {_first_line(error)}") from error
+        raise ConversionError(f"the model cannot be traced: {first_line(error)}") from error
 
 
 def _without_order(graph: Any) -> Any:
@@ -200,7 +201,7 @@ def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProt
                 return conversion(tf2onnx)
             except Exception as error:  # tf2onnx raises anything
                 failure = error
-    raise ConversionError(f"tf2onnx cannot convert the model: {_first_line(failure)}") from failure
+    raise ConversionError(f"tf2onnx cannot convert the model: {first_line(failure)}") from failure
 
 
 @contextlib.contextmanager
@@ -224,8 +225,3 @@ def _renamed(model: onnx.ModelProto, input_name: str, output_name: str) -> onnx.
     rename(model.graph, names)
     model.graph.input[0].name, model.graph.output[0].name = input_name, output_name
     return model
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...common.error_text import first_line
 from ...errors import InputFileError, TargetMissingError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
@@ -32,7 +33,7 @@ class TfliteSource:
                 self._interpreter = make(model_content=path.read_bytes())
         except (ValueError, RuntimeError) as error:
             raise InputFileError(
-                f"{path}: not a TensorFlow Lite model: {str(error).splitlines()[0][:300]}"
+                f"{path}: not a TensorFlow Lite model: {first_line(error)}"
             ) from None
         quantized = [
             tensor["name"]

@@ -12,6 +12,7 @@ import onnx
 from ...calibration.int8_style import Int8Style
 from ...common.cores import usable_cores
 from ...common.cpu import has_exact_int8
+from ...common.error_text import first_line
 from ...common.onnx_files import write_onnx
 from ...common.onnx_session import onnx_session
 from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, RunSettings
@@ -61,7 +62,7 @@ class _OnnxRuntime(Backend):
         try:
             onnx_session(model)
         except Exception as error:  # onnxruntime has no common base class
-            return {"": str(error).splitlines()[0]}
+            return {"": first_line(error)}
         return {}
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
