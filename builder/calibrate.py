@@ -57,7 +57,7 @@ class Calibrators:
                 self._request.calibration,
                 self._reporter,
                 ranges=known_ranges(self._request, graphs),
-                own=self._model.own_ranges,
+                own_ranges=self._model.own_ranges,
             )
         return self._created[is_lowered]
 

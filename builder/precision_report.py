@@ -158,7 +158,7 @@ def _noise(calibrator: Calibrator, chosen: Candidate, nodes: list[str]) -> dict[
 def _precision_of(node: str, chosen: Candidate) -> OpPrecision:
     if node not in chosen.quantized.exceptions and chosen.precision != "fp32":
         return cast(OpPrecision, chosen.precision)
-    if chosen.quantization is None or chosen.precision != "int8" or node in chosen.quantized.fp32:
+    if chosen.quantization is None or chosen.precision != "int8" or node in chosen.quantized.kept_fp32:
         return "fp32"
     return chosen.quantization.fallback
 
@@ -168,7 +168,7 @@ def _why(node: str, rule: str | None, precision: str, chosen: Candidate) -> str:
 
     ``rule``: the reason why the layer is never quantized to int8, if there is one.
     """
-    reasons = [chosen.quantized.exceptions.get(node), chosen.quantized.fp32.get(node)]
+    reasons = [chosen.quantized.exceptions.get(node), chosen.quantized.kept_fp32.get(node)]
     given = [reason for reason in dict.fromkeys(reasons) if reason]
     if not given and precision != "int8":
         given = [rule or "no int8 in this engine"]

@@ -76,9 +76,9 @@ class _Search:
     def giving_back(self, start: PrecisionTrial, nodes: Sequence[str]) -> PrecisionTrial:
         """Measure an int8 candidate with some of its layers given back to float."""
         quantization = quantization_of(start)
-        held = {**quantization.held, **dict.fromkeys(nodes, GIVEN_BACK)}
+        excluded = {**quantization.excluded, **dict.fromkeys(nodes, GIVEN_BACK)}
         label = f"int8, {len(nodes)} of {len(self.calibrator.ops(quantization))} layers given back"
-        return self.int8(replace(quantization, held=held), label)
+        return self.int8(replace(quantization, excluded=excluded), label)
 
     def measure(self, candidate: Candidate) -> PrecisionTrial:
         """Measure a candidate."""

@@ -55,9 +55,9 @@ class Candidate:
     """Of the FLOPs of convolutions and matrix products, 0..1."""
 
     @property
-    def held(self) -> tuple[str, ...]:
+    def excluded(self) -> tuple[str, ...]:
         """Ops that were given back to float, by their first output."""
-        return tuple(self.quantization.held) if self.quantization else ()
+        return tuple(self.quantization.excluded) if self.quantization else ()
 
 
 def fp32_candidate(graphs: Graphs) -> Candidate:

@@ -49,7 +49,7 @@ def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
         largest_weight=job.needs.style.largest_weight,
         engines=tuple(built.entries),
         int8_share=chosen.int8_share if request.precision in ("int8", "best") else None,
-        node_precisions=chosen.quantized.exceptions,
+        precision_exceptions=chosen.quantized.exceptions,
         calibration=_calibration(built.calibrator, chosen) if built.calibrator else None,
         verdict=built.verdict,
         files=file_entries(scratch),
@@ -77,6 +77,6 @@ def _calibration(calibrator: Calibrator, chosen: Candidate) -> Calibration | Non
         images=len(calibrator.images) - len(calibrator.skipped),
         skipped=tuple(calibrator.skipped),
         data_sha256=tree_sha256(calibrator.images.dataset.folder),
-        own_ranges=len(calibrator.own.keys() & chosen.quantized.ranges.keys()),
+        own_ranges=len(calibrator.own_ranges.keys() & chosen.quantized.ranges.keys()),
         ranges=chosen.quantized.ranges,
     )

@@ -99,7 +99,7 @@ def autocast(
     model: onnx.ModelProto,
     peaks: Peaks,
     half: HalfType = FP16,
-    held: Mapping[str, str] | None = None,
+    excluded: Mapping[str, str] | None = None,
 ) -> HalfGraph:
     """Type a clean float graph, or an int8 graph made of one, as ``half`` wherever it holds.
 
@@ -107,13 +107,14 @@ def autocast(
         model: opset 20, with all types and shapes in it.
         peaks: largest |x| seen, for each of ``float_tensors(model)``.
         half: the type.
-        held: nodes, by their first output, that are to stay in fp32 in any case, and why.
+        excluded: nodes, by their first output, that are to stay in fp32 in any case, and why.
     """
     copy = ir.from_proto(model)
-    graph, caster, held = copy.graph, _Caster(copy.graph, half), held or {}
+    graph, caster, excluded = copy.graph, _Caster(copy.graph, half), excluded or {}
     peaks = _soften_masks(graph, peaks)
     reasons = {
-        node: held.get(name_of(node.outputs[0])) or why_fp32(node, half, peaks) for node in graph
+        node: excluded.get(name_of(node.outputs[0])) or why_fp32(node, half, peaks)
+        for node in graph
     }
     for node in list(graph):
         dtype = ir.DataType.FLOAT if reasons[node] else half.dtype

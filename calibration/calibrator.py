@@ -1,4 +1,4 @@
-"""A model's graphs given a precision: what is asked for, and the calibration that gives it."""
+"""Quantizing the graphs of a model: the settings of a precision, and the calibration behind it."""
 
 from __future__ import annotations
 
@@ -25,54 +25,57 @@ from .quantize import quantize, quantized_tensors
 from .ranges import Ranges
 
 Graphs = dict[int, onnx.ModelProto]
-"""A graph for each input width; all have the same tensors."""
+"""A graph for each input width in pixels; all have the same tensors."""
 
 WeightCorrection = Literal["equalize", "bias"]
+"""Weight equalization, or bias correction, of the float graph before it is quantized to int8."""
 WEIGHT_CORRECTIONS: tuple[WeightCorrection, ...] = ("equalize", "bias")
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizationSettings:
-    """A precision, and how to get there. ``rest``: of what does not run in int8."""
+    """A precision, and how graphs are brought to it. All but ``precision`` are for int8 alone."""
 
     precision: Literal["fp16", "bf16", "int8"]
     fallback: FallbackPrecision = "fp32"
+    """Precision of the ops that do not run in int8."""
     style: Int8Style = field(default_factory=Int8Style)
     method: str = "mse"
+    """How ranges are chosen: a key of ``methods.METHODS``."""
     corrections: tuple[WeightCorrection, ...] = ()
-    held: Mapping[str, str] = field(default_factory=dict)
-    """Weighted ops, by their first output, that are not to run in int8, and why."""
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    """Weighted ops, by their first output, that must not run in int8, with the reason."""
 
 
 INT8 = QuantizationSettings(precision="int8")
-"""Everything in int8 that gains by it."""
+"""int8 for every op that gains by it."""
 EVERYWHERE = QuantizationSettings(precision="int8", style=Int8Style(everywhere=True))
-"""Everything in int8 that can be."""
+"""int8 for every op that can run in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizedGraphs:
-    """Graphs with their precision in them.
-
-    ``exceptions``: weighted ops that did not get the precision asked for, and why. ``fp32``: all
-    nodes that stayed in fp32 where others are 16 bits, and why.
-    """
+    """Graphs whose Cast and Q/DQ nodes state the precision of every op."""
 
     graphs: Graphs
     ranges: dict[str, float] = field(default_factory=dict)
+    """The largest |x| to represent, by tensor: ranges of int8, or peaks of fp16 and bf16."""
     exceptions: dict[str, str] = field(default_factory=dict)
-    fp32: dict[str, str] = field(default_factory=dict)
+    """Ops that do not run in the requested precision, by their first output, with the reason."""
+    kept_fp32: dict[str, str] = field(default_factory=dict)
+    """Nodes that keep fp32 where the others run in 16 bits, with the reason."""
 
 
 class Calibrator:
-    """Types the graphs of a model. What it sees on images it sees once.
+    """Quantizes the graphs of a model. What it observed on the images is kept for later calls.
 
     Args:
         graphs: clean float graphs.
-        images: what to see it on.
-        reporter: told of the passes over the images.
-        ranges: if given, they are used, and images are looked at for corrections only.
-        own: ranges that the model brought along; they go before all others.
+        images: calibration images.
+        reporter: shows the passes over the images.
+        ranges: ranges and peaks from a file. With them, images are read for weight corrections
+            only.
+        own_ranges: ranges that the model itself states; they take precedence over all others.
     """
 
     def __init__(
@@ -82,40 +85,33 @@ class Calibrator:
         reporter: Reporter,
         *,
         ranges: Ranges | None = None,
-        own: Mapping[str, float] | None = None,
+        own_ranges: Mapping[str, float] | None = None,
     ) -> None:
         self.graphs, self.images, self.ranges = graphs, images, ranges
-        self.own = dict(own or {})
+        self.own_ranges = dict(own_ranges or {})
         self._reporter = reporter
-        self._seen: dict[tuple[bool, bool], Observation] = {}
-        self._channels_seen: dict[object, dict[str, Channels]] = {}
-        self._equal: Graphs | None = None
+        self._observed: dict[tuple[bool, bool], Observation] = {}
+        self._observed_channels: dict[object, dict[str, Channels]] = {}
+        self._equalized_graphs: Graphs | None = None
         self.skipped: dict[str, None] = {}
 
     @property
     def any_graph(self) -> onnx.ModelProto:
-        """The widest graph; what is decided by names is the same for all."""
+        """The widest graph, for decisions that depend on names only and fit all widths."""
         return self.graphs[max(self.graphs)]
 
     def quantized(self, quantization: QuantizationSettings) -> QuantizedGraphs:
-        """Give the graphs a precision.
+        """Return the graphs in the requested precision.
 
         Raises:
             InputFileError: a calibration image cannot be read.
-            ConversionError: nothing in the model can have the precision.
+            ConversionError: no op of the model can have the precision.
         """
         if quantization.precision == "int8":
             return self._int8(quantization)
         peaks = self._peaks(equal=False)
-        half = HALF_TYPES[quantization.precision]
-        cast = {width: autocast(graph, peaks, half) for width, graph in self.graphs.items()}
-        kept = next(iter(cast.values())).kept
-        return QuantizedGraphs(
-            graphs={width: each.model for width, each in cast.items()},
-            ranges=peaks,
-            exceptions=kept,
-            fp32=kept,
-        )
+        graphs, kept = _half(self.graphs, peaks, quantization.precision)
+        return QuantizedGraphs(graphs=graphs, ranges=peaks, exceptions=kept, kept_fp32=kept)
 
     def _int8(self, quantization: QuantizationSettings) -> QuantizedGraphs:
         if not self.tensors(quantization.style):
@@ -123,37 +119,35 @@ class Calibrator:
                 "nothing in the model gains by int8 here; use --precision fp32, or --everywhere"
             )
         equal = "equalize" in quantization.corrections
-        graphs, ranges = (
-            self._equalized() if equal else self.graphs,
-            self._chosen(quantization, equal),
-        )
+        graphs, ranges = self._float_graphs(equal=equal), self._ranges(quantization, equal=equal)
+        # Bias correction comes last: it needs the rounding error of what each layer reads, and so
+        # the ranges, which are observed on the graph before it.
         if "bias" in quantization.corrections:
-            graphs = self._corrected(equal, ranges, quantization)
+            graphs = self._corrected(graphs, ranges, quantization, equal=equal)
         done = {
-            width: quantize(graph, ranges, quantization.style, quantization.held)
+            width: quantize(graph, ranges, quantization.style, quantization.excluded)
             for width, graph in graphs.items()
         }
         placements = done[max(done)].placements
         exceptions = {p.node: p.reason for p in placements if p.reason}
-        models, fp32 = {width: each.model for width, each in done.items()}, dict[str, str]()
+        models, kept = {width: each.model for width, each in done.items()}, dict[str, str]()
+        # 16 bits come after Q/DQ pairs: autocast leaves the pairs alone and casts around them.
         if quantization.fallback != "fp32":
-            peaks, half = self._peaks(equal=equal), HALF_TYPES[quantization.fallback]
-            cast = {width: autocast(model, peaks, half) for width, model in models.items()}
-            models = {width: each.model for width, each in cast.items()}
-            fp32 = next(iter(cast.values())).kept
-        return QuantizedGraphs(graphs=models, ranges=ranges, exceptions=exceptions, fp32=fp32)
+            models, kept = _half(models, self._peaks(equal=equal), quantization.fallback)
+        return QuantizedGraphs(graphs=models, ranges=ranges, exceptions=exceptions, kept_fp32=kept)
 
-    def _chosen(self, quantization: QuantizationSettings, equal: bool) -> dict[str, float]:
-        """Return the range of each tensor that int8 needs."""
+    def _ranges(self, quantization: QuantizationSettings, *, equal: bool) -> dict[str, float]:
+        """Return the range of each tensor that int8 ops read."""
         needed = self.tensors(quantization.style)
-        own = {name: self.own[name] for name in needed if name in self.own}
-        if len(own) == len(needed):
-            return own
+        stated = {name: self.own_ranges[name] for name in needed if name in self.own_ranges}
+        if len(stated) == len(needed):
+            return stated
+        # Ranges from a file are of the graph before equalization, whose tensors have other scales.
         if self.ranges is not None and not equal:
-            return {name: self.ranges.ranges[name] for name in needed} | own
+            return {name: self.ranges.ranges[name] for name in needed} | stated
         choose = METHODS[quantization.method]
         seen = self.seen(equal=equal, peaks=quantization.fallback != "fp32").histograms
-        return {name: choose(seen[name]) for name in needed} | own
+        return {name: choose(seen[name]) for name in needed} | stated
 
     def _peaks(self, *, equal: bool) -> dict[str, float]:
         if self.ranges is not None and self.ranges.peaks and not equal:
@@ -161,20 +155,25 @@ class Calibrator:
         return self.seen(equal=equal, peaks=True).peaks
 
     def seen(self, *, equal: bool = False, peaks: bool = False) -> Observation:
-        """Return what the images show: histograms of what int8 needs, and the peaks of all."""
-        known = self._seen.get((equal, True)) or self._seen.get((equal, peaks))
+        """Return what was observed on the images.
+
+        Args:
+            equal: on the graph after weight equalization.
+            peaks: the largest |x| of all float tensors too, not only histograms of the tensors
+                that int8 can need.
+        """
+        # An observation with peaks serves both requests; the other order needs a second pass.
+        known = self._observed.get((equal, True)) or self._observed.get((equal, peaks))
         if known is None:
-            graphs = self._equalized() if equal else self.graphs
-            names = self.tensors(EVERYWHERE.style)
             with self._reporter.step("calibrate", len(self.images)) as advance:
                 known = observe(
-                    graphs,
+                    self._float_graphs(equal=equal),
                     self.batches(advance),
                     len(self.images),
-                    histograms=names,
+                    histograms=self.tensors(EVERYWHERE.style),
                     peaks=float_tensors(self.any_graph) if peaks else (),
                 )
-            self._seen[equal, peaks] = known
+            self._observed[equal, peaks] = known
         return known
 
     def batches(self, advance: Advance = lambda done: None) -> Iterator[tuple[int, Batch]]:
@@ -184,6 +183,7 @@ class Calibrator:
             advance(done)
 
     def _bad(self, error: InputFileError) -> None:
+        """Stop at an image that cannot be read, or report it once and leave it out."""
         if not self.images.skip_bad:
             raise error
         if str(error) not in self.skipped:
@@ -195,10 +195,12 @@ class Calibrator:
         return {p.node for p in self.placements(quantization) if p.reason is None}
 
     def placements(self, quantization: QuantizationSettings = INT8) -> list[Placement]:
-        """Return all weighted ops in the order of the graph, and why they stay in float."""
+        """Return the decision on every weighted op, in the order of the graph."""
         graph = ir.from_proto(self.any_graph).graph
         style = quantization.style
-        return place(graph, quantization.held, everywhere=style.everywhere, products=style.products)
+        return place(
+            graph, quantization.excluded, everywhere=style.everywhere, products=style.products
+        )
 
     def tensors(self, style: Int8Style) -> list[str]:
         """Return the tensors whose ranges int8 needs."""
@@ -208,8 +210,8 @@ class Calibrator:
 
     @property
     def knows_all_ranges(self) -> bool:
-        """Whether no image is needed to choose ranges."""
-        return self.ranges is not None or set(self.tensors(INT8.style)) <= self.own.keys()
+        """Whether ranges can be chosen without reading an image."""
+        return self.ranges is not None or set(self.tensors(INT8.style)) <= self.own_ranges.keys()
 
     def layers(self) -> list[str]:
         """Return all weighted ops by their first output, in the order of the graph."""
@@ -217,27 +219,43 @@ class Calibrator:
 
     def _channels(self, *, equal: bool, ranges: Mapping[str, float]) -> dict[str, Channels]:
         key = (equal, tuple(ranges.items()))
-        if key not in self._channels_seen:
+        if key not in self._observed_channels:
             tensors = read_tensors(ir.from_proto(self.any_graph).graph, self.ops(EVERYWHERE))
-            graphs = self._equalized() if equal else self.graphs
+            graphs = self._float_graphs(equal=equal)
             with self._reporter.step("look at channels", len(self.images)) as advance:
                 found = observe_channels(graphs, self.batches(advance), tensors, ranges)
-            self._channels_seen[key] = found
-        return self._channels_seen[key]
+            self._observed_channels[key] = found
+        return self._observed_channels[key]
 
-    def _equalized(self) -> Graphs:
-        if self._equal is None:
+    def _float_graphs(self, *, equal: bool) -> Graphs:
+        """Return the float graphs, after weight equalization where ``equal``."""
+        if not equal:
+            return self.graphs
+        if self._equalized_graphs is None:
             channels, ops = self._channels(equal=False, ranges={}), self.ops()
-            self._equal = {
-                width: equalize(graph, channels, ops, keep=self.own)[0]
+            self._equalized_graphs = {
+                width: equalize(graph, channels, ops, keep=self.own_ranges)[0]
                 for width, graph in self.graphs.items()
             }
-        return self._equal
+        return self._equalized_graphs
 
     def _corrected(
-        self, equal: bool, ranges: dict[str, float], quantization: QuantizationSettings
+        self,
+        graphs: Graphs,
+        ranges: dict[str, float],
+        quantization: QuantizationSettings,
+        *,
+        equal: bool,
     ) -> Graphs:
-        graphs = self._equalized() if equal else self.graphs
         channels, ops = self._channels(equal=equal, ranges=ranges), self.ops(quantization)
         largest = quantization.style.largest_weight
         return {w: correct_biases(g, channels, ops, largest) for w, g in graphs.items()}
+
+
+def _half(
+    graphs: Graphs, peaks: Mapping[str, float], precision: Literal["fp16", "bf16"]
+) -> tuple[Graphs, dict[str, str]]:
+    """Cast float ops to 16 bits; return the graphs, and the nodes that keep fp32 and why."""
+    cast = {width: autocast(graph, peaks, HALF_TYPES[precision]) for width, graph in graphs.items()}
+    # All widths have the same nodes, so the reasons of one graph are those of all.
+    return {width: each.model for width, each in cast.items()}, next(iter(cast.values())).kept

@@ -16,7 +16,7 @@ _MOVED = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class CoverageFinding:
     """One tensor that the images do not cover well, and why."""
 
     tensor: str
@@ -34,7 +34,7 @@ def share_beyond(histogram: Histogram, limit: float) -> float:
 
 def coverage(
     seen: Observation, ranges: Mapping[str, float], choose: Callable[[Histogram], float]
-) -> tuple[Finding, ...]:
+) -> tuple[CoverageFinding, ...]:
     """Look for tensors whose range rests on too little.
 
     Args:
@@ -47,16 +47,16 @@ def coverage(
         histogram = seen.histograms[name]
         if histogram.peak == 0:
             text = f"is 0 in all {seen.batches} images: int8 will have nothing but 0 for it"
-            found.append(Finding(tensor=name, kind="dead", text=text))
+            found.append(CoverageFinding(tensor=name, kind="dead", text=text))
             continue
         if (beyond := share_beyond(histogram, limit)) > _CLIPPED:
             text = f"{100 * beyond:.2f} % of its values are beyond its range {limit:.4g}"
-            found.append(Finding(tensor=name, kind="clipped", text=text))
+            found.append(CoverageFinding(tensor=name, kind="clipped", text=text))
         early = choose(seen.early[name])
         if seen.batches > 1 and abs(limit - early) > _MOVED * limit:
             text = (
                 f"its range was {early:.4g} on the first half of the images and is {limit:.4g} "
                 f"on all {seen.batches}: give more"
             )
-            found.append(Finding(tensor=name, kind="moving", text=text))
+            found.append(CoverageFinding(tensor=name, kind="moving", text=text))
     return tuple(found)

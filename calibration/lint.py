@@ -37,7 +37,7 @@ Runs = Literal["int8", "float", "refused", "unlike"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class LintResult:
     """One op: what it will run in, and why, if that is not simply int8."""
 
     node: str
@@ -73,7 +73,7 @@ def prepared(model: ir.Model) -> ir.Model:
     return model
 
 
-def lint(model: ir.Model) -> tuple[Judged, ...]:
+def lint(model: ir.Model) -> tuple[LintResult, ...]:
     """Judge every weighted op of a prepared graph, every bad pair, and every integer op."""
     found = []
     opset = model.graph.opset_imports.get("", 1)
@@ -94,8 +94,8 @@ def lint(model: ir.Model) -> tuple[Judged, ...]:
     return tuple(found)
 
 
-def _judged(node: ir.Node, runs: Runs, reason: str) -> Judged:
-    return Judged(
+def _judged(node: ir.Node, runs: Runs, reason: str) -> LintResult:
+    return LintResult(
         node=node.name or name_of(node.outputs[0]),
         op_type=node.op_type,
         runs=runs,

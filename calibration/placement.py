@@ -70,7 +70,7 @@ def _why_rather_not(node: ir.Node) -> str | None:
 
 def place(
     graph: ir.Graph,
-    held: Mapping[str, str] | None = None,
+    excluded: Mapping[str, str] | None = None,
     *,
     everywhere: bool = False,
     products: bool = True,
@@ -79,11 +79,11 @@ def place(
 
     Args:
         graph: clean float graph.
-        held: ops, by their first output, that stay in float for a reason of the caller.
+        excluded: ops, by their first output, that stay in float for a reason of the caller.
         everywhere: in int8 also what gains little by it or costs accuracy.
         products: in int8 also matrix products.
     """
-    decisions, held = [], held or {}
+    decisions, excluded = [], excluded or {}
     for node in graph:
         if node.op_type in _CHANNEL_AXIS:
             reason = _why_never(node)
@@ -91,7 +91,7 @@ def place(
                 reason = reason or _why_rather_not(node)
             if node.op_type == "MatMul" and not products:
                 reason = reason or "matrix products are faster in float on this processor"
-            reason = reason or held.get(name_of(node.outputs[0]))
+            reason = reason or excluded.get(name_of(node.outputs[0]))
         elif node.op_type == "ConvTranspose":
             reason = "TensorRT has no int8 deconvolution"
         else:

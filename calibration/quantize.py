@@ -143,7 +143,7 @@ def quantize(
     model: onnx.ModelProto,
     ranges: Mapping[str, float],
     style: Int8Style | None = None,
-    held: Mapping[str, str] | None = None,
+    excluded: Mapping[str, str] | None = None,
 ) -> Quantized:
     """Type a clean float graph as int8 wherever ``placement`` allows.
 
@@ -151,14 +151,14 @@ def quantize(
         model: float32 graph, opset 20.
         ranges: largest |x| to represent, for each of ``quantized_tensors(model)``.
         style: what the target wants.
-        held: ops, by their first output, that are to stay in float, and why.
+        excluded: ops, by their first output, that are to stay in float, and why.
 
     Raises:
         KeyError: a range is missing.
     """
     copy, style = ir.from_proto(model), style or Int8Style()
     graph = copy.graph
-    placements = tuple(place(graph, held, everywhere=style.everywhere, products=style.products))
+    placements = tuple(place(graph, excluded, everywhere=style.everywhere, products=style.products))
     chosen = {placement.node for placement in placements if placement.reason is None}
     if style.shares_scales:
         ranges = shared_ranges(graph, ranges)

@@ -44,11 +44,14 @@ def sensitivities(
     ops = [node for node in calibrator.layers() if node in calibrator.ops(quantization)]
     plain = replace(quantization, fallback="fp32")
 
-    def cost(held: Sequence[str]) -> float:
-        if len(held) == len(ops):
+    def cost(excluded: Sequence[str]) -> float:
+        if len(excluded) == len(ops):
             return 0.0
-        reasons = {**quantization.held, **dict.fromkeys(held, "held to see what it costs")}
-        quantized = calibrator.quantized(replace(plain, held=reasons))
+        reasons = {
+            **quantization.excluded,
+            **dict.fromkeys(excluded, "excluded to see what it costs"),
+        }
+        quantized = calibrator.quantized(replace(plain, excluded=reasons))
         return role_of(spec).output_distance(reference, run_all(quantized.graphs, feeds))
 
     found = []

@@ -72,7 +72,7 @@ def _show(bundles: list[Bundle], json: bool) -> None:
         rows += [(f"version of {name}", version) for name, version in manifest.versions.items()]
         print(found.folder)
         print_table(found.label, ("", ""), rows)
-        for node, reason in manifest.node_precisions.items():
+        for node, reason in manifest.precision_exceptions.items():
             print(plain(f"{node} stays in float: {reason}"))
 
 

@@ -19,7 +19,7 @@ from .printing import print_json, print_table
 if TYPE_CHECKING:
     from ..convert.audit import Audit, OpRow
     from ..convert.sources import Signature
-    from ..convert.verify import Check
+    from ..convert.verify import PassCheck
     from ..spec import DetectorSpec, RecognizerSpec
 
 
@@ -163,7 +163,7 @@ def _verify(spec: DetectorSpec | RecognizerSpec, display: DisplayOptions) -> Non
     _refuse_wrong(checks, spec)
 
 
-def _refuse_wrong(checks: tuple[Check, ...], spec: DetectorSpec | RecognizerSpec) -> None:
+def _refuse_wrong(checks: tuple[PassCheck, ...], spec: DetectorSpec | RecognizerSpec) -> None:
     limit = spec.accuracy.max_difference
     exact = [check for check in checks if not check.rounds]
     wrong = next((check for check in exact if not check.difference <= limit), None)

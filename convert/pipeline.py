@@ -91,7 +91,7 @@ PASSES: tuple[Pass, ...] = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class PassRecord:
     """One pass as it went: rewrites made, matches that almost fired, and the ops behind it."""
 
     name: str
@@ -109,7 +109,7 @@ class Converted:
 
     model: onnx.ModelProto
     raw_ops: Counter[str] = field(repr=False)
-    steps: tuple[Step, ...]
+    steps: tuple[PassRecord, ...]
     ranges: dict[str, float] = field(default_factory=dict, repr=False)
     """The largest |x| that int8 shall represent, of tensors for which the model itself says it."""
 
@@ -245,9 +245,9 @@ def _found_again(
     return adopted_ranges(before, after, ranges, (held, images))
 
 
-def _run(step: Pass, model: ir.Model, watch: Watch = _nothing) -> Step:
+def _run(step: Pass, model: ir.Model, watch: Watch = _nothing) -> PassRecord:
     outcome = step(model)
     check_graph(model, step.__name__)
     watch(step.__name__, model)
     ops = Counter(node.op_type for node in model.graph)
-    return Step(name=step.__name__, outcome=outcome, ops=ops)
+    return PassRecord(name=step.__name__, outcome=outcome, ops=ops)

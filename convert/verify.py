@@ -27,7 +27,7 @@ Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class PassCheck:
     """One pass, and the largest absolute difference to the model behind it.
 
     If it went wrong: ``value`` is the first that differs from what it was before, and ``node`` the
@@ -47,7 +47,7 @@ class _Watcher:
 
     def __init__(self, images: Array, expected: Array, tolerance: float) -> None:
         self.images, self.expected, self.tolerance = images, expected, tolerance
-        self.checks: list[Check] = []
+        self.checks: list[PassCheck] = []
         self.before: onnx.ModelProto | None = None
 
     def __call__(self, name: str, model: ir.Model) -> None:
@@ -64,7 +64,7 @@ class _Watcher:
             value = first_difference(self.before, proto, self.images, self.tolerance)
             node = _tensorflow_node(proto, value)
         self.checks.append(
-            Check(name=name, difference=difference, value=value, node=node, rounds=rounds)
+            PassCheck(name=name, difference=difference, value=value, node=node, rounds=rounds)
         )
         self.before = proto
 
@@ -139,7 +139,7 @@ def _tensorflow_node(proto: onnx.ModelProto, value: str) -> str:
 
 def verify(
     source: Source, spec: DetectorSpec | RecognizerSpec, model: Callable[[Array], Array]
-) -> tuple[Check, ...]:
+) -> tuple[PassCheck, ...]:
     """Convert a model and compare the graph with it after every pass.
 
     Args:

@@ -49,7 +49,7 @@ class Calibration(StrictModel):
     """Images that could not be read, and why."""
     data_sha256: str
     own_ranges: int = Field(0, ge=0)
-    """How many ranges the model brought along: it was trained or saved with fake quantization."""
+    """How many ranges the model itself states: it was trained or saved with fake quantization."""
     ranges: dict[str, Annotated[float, Field(ge=0)]] = Field(repr=False)
 
 
@@ -113,8 +113,8 @@ class Manifest(StrictModel):
     engines: tuple[EngineEntry, ...] = Field(min_length=1)
     int8_share: float | None = Field(None, ge=0, le=1)
     """Of the FLOPs of convolutions and matrix products; None where no int8 was asked for."""
-    node_precisions: dict[str, str] = Field({}, repr=False)
-    """Weighted ops that did not get the asked precision, with the reason."""
+    precision_exceptions: dict[str, str] = Field({}, repr=False)
+    """Ops that do not run in the requested precision, with the reason."""
     calibration: Calibration | None = None
     verdict: Verdict | None = None
     files: dict[str, FileEntry]

@@ -129,7 +129,7 @@ def _bundle(folder: Path, target: str, plan: bytes, suffix: str) -> dict[str, An
         "spec": _DETECTOR, "target": target, "precision": "fp32", "source_sha256": "0" * 64,
         "versions": {"ocr-trt": "0"}, "settings": {"compute_capabilities": ["8.6"]},
         "engines": [{"width": 32, "model": "model_32.onnx", "plan": f"plan_32{suffix}"}],
-        "int8_share": 0.5, "node_precisions": {"y": "why"},
+        "int8_share": 0.5, "precision_exceptions": {"y": "why"},
         "calibration": {
             "method": "mse", "images": 3, "data_sha256": "0" * 64, "ranges": {"x": 1.0},
         },

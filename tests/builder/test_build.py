@@ -146,7 +146,7 @@ def test_int8_build_for_two_targets(
         assert manifest.verdict.metric is not None
         assert manifest.verdict.metric.labeled
         assert manifest.verdict.metric.engine_run_by.startswith(result.target)
-        assert manifest.node_precisions
+        assert manifest.precision_exceptions
         assert [entry.width for entry in manifest.engines] == list(spec.widths)
         graph = onnx.load(result.folder / manifest.engines[0].model)
         assert any(node.op_type == "QuantizeLinear" for node in graph.graph.node)
@@ -247,7 +247,7 @@ def test_deconvolutions_become_convolutions_where_only_those_run_in_int8(
         graph = onnx.load(result.folder / manifest.engines[0].model).graph
         kinds = {node.op_type for node in graph.node}
         found[result.target] = kinds & {"ConvTranspose", "DepthToSpace"}
-        reasons = manifest.node_precisions.values()
+        reasons = manifest.precision_exceptions.values()
         assert any("deconvolution" in why for why in reasons) == (result.target == "openvino")
     assert found == {"openvino": {"ConvTranspose"}, "tensorrt-rtx": {"DepthToSpace"}}
 

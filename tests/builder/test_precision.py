@@ -192,7 +192,7 @@ def test_everywhere_takes_the_first_and_the_last_layer_too(
         (result,) = build(build_request)
         assert result.bundle is not None
         shares.append(result.bundle.manifest.int8_share)
-        assert bool(result.bundle.manifest.node_precisions) != everywhere
+        assert bool(result.bundle.manifest.precision_exceptions) != everywhere
     assert shares[0] < shares[1] == 1.0
 
 

@@ -89,7 +89,7 @@ def test_all_in_int8_if_that_is_within_budget(calibrator: Calibrator) -> None:
     judge = scales(calibrator, {})
     found = run(calibrator, judge)
     assert found.chosen.precision == "int8"
-    assert found.chosen.held == ()
+    assert found.chosen.excluded == ()
     assert {each.node for each in found.sensitivities} == calibrator.ops()
     labels = [trial.candidate.label for trial in found.trials]
     assert labels.count("int8, first and last layer too") == 1
@@ -103,7 +103,7 @@ def test_one_layer_that_loses_too_much_is_given_back_alone(
 ) -> None:
     guilty = [node for node in calibrator.layers() if node in calibrator.ops()][index]
     found = run(calibrator, scales(calibrator, {guilty: 2.0}))
-    assert set(found.chosen.held) == {guilty}, "others that were held with it came back"
+    assert set(found.chosen.excluded) == {guilty}, "others that were excluded with it came back"
     assert "the metric needs it" in found.chosen.quantized.exceptions[guilty]
 
 
@@ -128,7 +128,7 @@ def test_what_is_equally_fast_is_chosen_by_what_it_changes(calibrator: Calibrato
 def test_no_more_is_given_back_than_the_budget_asks_for(calibrator: Calibrator) -> None:
     nodes = sorted(calibrator.ops())
     found = run(calibrator, scales(calibrator, dict.fromkeys(nodes, 0.2)))  # budget: 0.5
-    assert len(nodes) - len(found.chosen.held) == 2
+    assert len(nodes) - len(found.chosen.excluded) == 2
 
 
 def test_fp32_if_nothing_else_is_within_budget(calibrator: Calibrator) -> None:
@@ -148,7 +148,7 @@ def test_where_nothing_runs_most_int8_is_taken(calibrator: Calibrator) -> None:
     judge = scales(calibrator, {}, can_time=False, precisions=("fp32", "bf16", "fp16", "int8"))
     found = run(calibrator, judge, fallback="fp16")
     assert found.chosen.precision == "int8"
-    assert found.chosen.held == ()
+    assert found.chosen.excluded == ()
     assert not any("first and last" in trial.candidate.label for trial in found.trials)
     assert "not timed here" in found.reason
     labels = [trial.candidate.label for trial in found.trials]
@@ -161,7 +161,7 @@ def test_search_is_the_same_each_time(calibrator: Calibrator) -> None:
     runs = [scales(calibrator, {guilty: 1.0}) for _ in range(2)]
     found = [run(calibrator, judge).chosen for judge in runs]
     assert runs[0].tried == runs[1].tried
-    assert found[0].held == found[1].held
+    assert found[0].excluded == found[1].excluded
 
 
 METRIC = OcrMetric(name="cer", engine=0.1, baseline=0.1, samples=3, labeled=True, engine_run_by="x")

@@ -1,4 +1,4 @@
-"""Where pairs stand: held layers, residual sums, scales shared through a Concat."""
+"""Where pairs stand: excluded layers, residual sums, scales shared through a Concat."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ def noise(model: onnx.ModelProto, quantized: onnx.ModelProto) -> float:
     return float(10 * np.log10(np.var(exact) / np.square(exact - rounded).mean()))
 
 
-def test_held_layers_stay_in_float_for_the_given_reason(
+def test_excluded_layers_keep_float_for_the_given_reason(
     unet: onnx.ModelProto, peaks: dict[str, float]
 ) -> None:
-    found = quantize(unet, peaks, held={"c3": "because I say so", "last": "not asked"})
+    found = quantize(unet, peaks, excluded={"c3": "because I say so", "last": "not asked"})
     reasons = {p.node: p.reason for p in found.placements}
     assert reasons["c3"] == "because I say so"
     assert "makes the output" in str(reasons["last"]), "the rule's own reason comes first"
@@ -98,8 +98,8 @@ def test_skips_are_rounded_only_where_the_target_wants_it(
     rounded = quantize(unet, peaks, Int8Style(rounds_skips=True)).model
     assert inputs_of(rounded, "sum") == ["c2", "skip.rounded"], "the skip, not the convolution"
     assert set(scales_of(rounded)) == set(scales_of(plain)), "no pair more"
-    held = quantize(unet, peaks, Int8Style(rounds_skips=True), {"c2": "held"}).model
-    assert inputs_of(held, "sum") == ["c2", "skip"], "a float convolution is fused with nothing"
+    excluded = quantize(unet, peaks, Int8Style(rounds_skips=True), {"c2": "excluded"}).model
+    assert inputs_of(excluded, "sum") == ["c2", "skip"], "a float convolution is fused with nothing"
 
 
 def test_what_meets_in_a_concat_gets_one_scale(
