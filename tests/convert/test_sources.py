@@ -133,8 +133,8 @@ def test_frozen_graph_finds_its_ends(tmp_path: Path) -> None:
     found = source.signature()
     assert [(i.name, i.shape) for i in found.inputs] == [("image", (None, None, None, 3))]
     assert [o.name for o in found.outputs] == ["map"]
-    with pytest.raises(InputFileError, match="no input named 'image'; it has: image"):
-        source.function("image", "map")
+    with pytest.raises(InputFileError, match="no input named 'photo'; it has: image"):
+        source.function("photo", "map")
     with pytest.raises(InputFileError, match="no output named 'nothing'; it has: map"):
         source.to_onnx("image", (1, 16, 24, 3), "nothing")
 
@@ -362,8 +362,8 @@ def test_missing_names_are_listed(detector_model: Path) -> None:
     with pytest.raises(InputFileError, match="no signature named 'x'; it has: serv"):
         open_source(SourceSpec(path=detector_model, signature="x"))
     source = open_source(SourceSpec(path=detector_model))
-    with pytest.raises(InputFileError, match="no input named 'image'; it has: image"):
-        source.function("image", "output_0")
+    with pytest.raises(InputFileError, match="no input named 'photo'; it has: image"):
+        source.function("photo", "output_0")
     with pytest.raises(InputFileError, match="no output named 'y'; it has: output_0"):
         source.function("image", "y")
 
