@@ -158,7 +158,11 @@ def _noise(calibrator: Calibrator, chosen: Candidate, nodes: list[str]) -> dict[
 def _precision_of(node: str, chosen: Candidate) -> OpPrecision:
     if node not in chosen.quantized.exceptions and chosen.precision != "fp32":
         return cast(OpPrecision, chosen.precision)
-    if chosen.quantization is None or chosen.precision != "int8" or node in chosen.quantized.kept_fp32:
+    if (
+        chosen.quantization is None
+        or chosen.precision != "int8"
+        or node in chosen.quantized.kept_fp32
+    ):
         return "fp32"
     return chosen.quantization.fallback
 
