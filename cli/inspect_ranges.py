@@ -14,7 +14,7 @@ from .printing import plain, print_json, print_table
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator, QuantizedGraphs
-    from ..calibration.coverage import Finding
+    from ..calibration.coverage import CoverageFinding
     from ..calibration.images import CalibrationSet
     from ..calibration.ranges import Ranges
     from ..common.progress import Reporter
@@ -85,7 +85,7 @@ def _calibrator(
 
 
 def _print_ranges(
-    name: str, found: Ranges, findings: tuple[Finding, ...], *, is_int8: bool
+    name: str, found: Ranges, findings: tuple[CoverageFinding, ...], *, is_int8: bool
 ) -> None:
     marks: dict[str, list[str]] = {}
     for finding in findings:
