@@ -1,10 +1,17 @@
-"""Fixtures shared by all tests: small models, exported once per session."""
+"""Fixtures shared by all tests: small models, specs, images and bundles.
+
+Created once per session, and only to be read: `detector_model`, `recognizer_model`,
+`detector_spec`, `recognizer_spec`, `shared_images`, `built_bundle`, `detector_bundle` and
+`recognizer_bundle`. A test that changes images uses `images`; one that changes a bundle copies it
+with ``shutil.copytree``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -30,6 +37,11 @@ def _no_telemetry() -> None:
 
 if TYPE_CHECKING:
     from ocr_trt.builder import BuildRequest
+    from ocr_trt.engines.manifest import Precision
+
+Role = Literal["detector", "recognizer"]
+BuiltBundle = Callable[..., Path]
+"""``built_bundle(role, precision="int8", target="openvino")`` returns the folder of a bundle."""
 
 
 @pytest.fixture
@@ -93,7 +105,7 @@ def recognizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _export(keras.Model(image, logits), tmp_path_factory.mktemp("recognizer") / "model")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def detector_spec(detector_model: Path) -> DetectorSpec:
     """The spec of the small detector, at 64x96."""
     spec = spec_from_dict(
@@ -114,7 +126,7 @@ def detector_spec(detector_model: Path) -> DetectorSpec:
     return spec
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recognizer_spec(recognizer_model: Path) -> RecognizerSpec:
     """The spec of the small recognizer: 32x64 and a bucket of 32, free batch."""
     spec = spec_from_dict(
@@ -138,16 +150,12 @@ def recognizer_spec(recognizer_model: Path) -> RecognizerSpec:
     return spec
 
 
-@pytest.fixture
-def images(tmp_path: Path, rng: np.random.Generator) -> Path:
-    """A folder with three noisy images and labels for them."""
-    import json
-
+def write_images(folder: Path, rng: np.random.Generator) -> Path:
+    """Write three noisy images and labels for them into a new folder."""
     import cv2
 
-    folder = tmp_path / "images"
-    folder.mkdir()
     rows = []
+    folder.mkdir()
     for number in range(3):
         image = rng.integers(0, 256, (48, 80, 3), dtype=np.uint8)
         cv2.imwrite(str(folder / f"{number}.png"), image)
@@ -155,6 +163,64 @@ def images(tmp_path: Path, rng: np.random.Generator) -> Path:
         rows.append({"file": f"{number}.png", "boxes": [box]})
     (folder / "labels.json").write_text(json.dumps(rows))
     return folder
+
+
+@pytest.fixture
+def images(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """A folder with three noisy images and labels for them, which the test may change."""
+    return write_images(tmp_path / "images", rng)
+
+
+@pytest.fixture(scope="session")
+def shared_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same images as in `images`, for tests that only read them."""
+    return write_images(tmp_path_factory.mktemp("shared") / "images", np.random.default_rng(7))
+
+
+@pytest.fixture(scope="session")
+def built_bundle(
+    detector_spec: DetectorSpec,
+    recognizer_spec: RecognizerSpec,
+    shared_images: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> BuiltBundle:
+    """A function that builds a bundle of a small model on the first call, and returns its folder.
+
+    ``built_bundle("recognizer", "fp32", "onnxruntime")``; int8 for OpenVINO by default. Bundles are
+    built with labeled samples and without the cache; their budget is 100 points. They are shared
+    and must not be changed.
+    """
+    specs = {"detector": detector_spec, "recognizer": recognizer_spec}
+    output, folders = tmp_path_factory.mktemp("bundles"), dict[tuple[str, str, str], Path]()
+
+    def bundle_of(role: Role, precision: Precision = "int8", target: str = "openvino") -> Path:
+        from tests.builder.small_build import quick_request
+
+        key = (role, precision, target)
+        if key not in folders:
+            from ocr_trt.builder import build
+
+            request = quick_request(
+                specs[role], shared_images, output, targets=(target,), precision=precision
+            )
+            (result,) = build(request)
+            assert result.error is None, result.error
+            folders[key] = result.folder
+        return folders[key]
+
+    return bundle_of
+
+
+@pytest.fixture(scope="session")
+def detector_bundle(built_bundle: BuiltBundle) -> Path:
+    """The small detector in int8 for OpenVINO; shared, not to be changed."""
+    return built_bundle("detector")
+
+
+@pytest.fixture(scope="session")
+def recognizer_bundle(built_bundle: BuiltBundle) -> Path:
+    """The small recognizer in int8 for OpenVINO, widths 32 and 64; shared, not to be changed."""
+    return built_bundle("recognizer")
 
 
 @pytest.fixture
@@ -166,6 +232,8 @@ def build_cache(tmp_path: Path) -> BuildCache:
 @pytest.fixture
 def build_request(tmp_path: Path, images: Path, build_cache: BuildCache) -> BuildRequest:
     """A build that takes a second, and keeps its bundle in the cache."""
-    from tests.builder.small_build import small_request
+    from tests.builder.small_build import quick_request, small_spec
 
-    return small_request(tmp_path, images, build_cache)
+    return quick_request(
+        small_spec(tmp_path), images, tmp_path / "first", targets=("openvino",), cache=build_cache
+    )
