@@ -20,6 +20,8 @@ from tests.cli.in_process import succeeds
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+COMMANDS = (ROOT / "docs" / "commands.md").read_text()
+TARGETS = (ROOT / "docs" / "targets.md").read_text()
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 
 
@@ -74,6 +76,10 @@ def allow_any_loss(folder: Path) -> None:
         spec.write_text(re.sub(r"max_loss: \S+", "max_loss: 100", spec.read_text()))
 
 
+def test_readme_fits_on_two_screens() -> None:
+    assert len(README.splitlines()) <= 120
+
+
 def test_make_and_pip_lines_name_what_there_is() -> None:
     makefile = (ROOT / "Makefile").read_text()
     project = (ROOT / "pyproject.toml").read_text()
@@ -87,9 +93,9 @@ def test_make_and_pip_lines_name_what_there_is() -> None:
 def test_tables_name_every_command_and_target() -> None:
     for command in app.registered_commands:
         assert command.callback is not None
-        assert f"`ocr-trt {command.callback.__name__}" in README
+        assert f"`ocr-trt {command.callback.__name__}" in COMMANDS
     for name in target_names():
-        (row,) = re.findall(rf"^\| `{name}` \| ([^|]*) \|", README, re.M)
+        (row,) = re.findall(rf"^\| `{name}` \| ([^|]*) \|", TARGETS, re.M)
         told = row.strip().replace("bf16 if the CPU has it", "bf16" if has_bf16() else "")
         assert told.replace(", ,", ",") == ", ".join(backend(name).precisions)
 
@@ -99,3 +105,24 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
         if "://" not in target:
             assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_paths_in_the_documents_exist(document: str) -> None:
+    """Every `folder/file.py` in backticks; a file alone is in a folder named shortly before it."""
+    text = (ROOT / document).read_text()
+    for path in re.findall(r"`([\w./]+/[\w.]*)`", text):
+        assert (ROOT / path).exists(), path
+    names = {path.name for path in ROOT.rglob("*.py")}
+    for name in re.findall(r"`(\w+\.py)`", text):
+        assert name in names, name
+
+
+def test_map_names_every_folder_and_root_file() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    folders = {f"{path.split('/')[0]}/" for path in listed if "/" in path and path[0] != "."}
+    files = {path for path in listed if "/" not in path and path.endswith(".py")}
+    assert [name for name in sorted(folders | files) if f"`{name}`" not in text] == []
