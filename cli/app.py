@@ -133,6 +133,7 @@ def _close_names(error: Any) -> list[str]:
 
 
 def _fail_bug(error: Exception, arguments: Sequence[str]) -> int:
+    # The error may come from the parser, so that there are no parsed options to look at.
     if {"-v", "--verbose"} & set(arguments):
         traceback.print_exc()
     text = f"{type(error).__name__}: {error}"
@@ -153,6 +154,7 @@ def _interrupt(signal_number: int, _: object) -> None:
 
 def main() -> None:
     """Run the program, and end the process with its exit code."""
+    # An exception from the handler unwinds the `with` blocks that remove unfinished output.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, _interrupt)
     for stream in (sys.stdout, sys.stderr):  # file names may contain bytes that are not UTF-8

@@ -102,6 +102,7 @@ def _diff(bundles: list[Bundle], json: bool) -> None:
     if not found:
         print("no difference")
         return
+    # The full paths only where the names alone do not tell the bundles apart.
     names = [each.folder.name for each in bundles]
     header = ("", *(names if names[0] != names[1] else (str(each.folder) for each in bundles)))
     rows = [(d.what, _cell(d.first), _cell(d.second)) for d in found]

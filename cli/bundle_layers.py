@@ -29,6 +29,7 @@ def print_layers(bundles: list[Bundle], json: bool) -> None:
     plans: list[dict[str, Any]] = []
     for found in bundles:
         for entry in found.manifest.engines:
+            # The builder writes the list of layers beside the plan.
             name = PurePosixPath(entry.plan).with_suffix(LAYERS_SUFFIX).as_posix()
             if name not in found.manifest.files:
                 raise UserError(

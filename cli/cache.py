@@ -73,6 +73,7 @@ def _show(found: BuildCache, json: bool) -> None:
         print_json({"folder": folder, "most_bytes": most, "bundles": rows, "also": also})
         return
     header = ("bundle", "bytes", "built", "last used", "key")
+    # Twelve digits of a SHA-256 tell bundles apart; the JSON has all of them.
     cells = [(*list(row.values())[:-1], str(row["key"])[:12]) for row in rows]
     print_table(f"{found.folder}", header, cells)
     total = sum(entry.bytes for entry in entries)

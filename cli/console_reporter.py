@@ -50,6 +50,7 @@ class ConsoleReporter:
         if total:
             columns += [BarColumn(), MofNCompleteColumn()]
         console = Console(stderr=True)
+        # transient: the bar disappears at the end, and `step` prints one line in its place.
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(title, total=total)
             yield lambda done: progress.update(task, completed=done)

@@ -44,21 +44,23 @@ def _demo(
     context: typer.Context, output: Path, duration: float, display: DisplayOptions
 ) -> dict[str, Path]:
     """Run the other commands, and return the paths of their results."""
-    from ..convert.sources.tf_graph import import_tensorflow
     from ..models.reference_models import SAMPLES
 
     def run(*words: object) -> None:
         flags = [name for name, given in (("-q", display.quiet), ("-v", display.verbose)) if given]
         arguments = [*map(str, words), *flags]
         print(f"\n$ ocr-trt {shlex.join(arguments)}", flush=True)
-        context.find_root().command.main(arguments, "ocr-trt", standalone_mode=False)
+        # Found by the context: the program imports this module, which cannot import the program.
+        code = context.find_root().command.main(arguments, "ocr-trt", standalone_mode=False)
+        if code:
+            raise typer.Exit(code)
 
-    import_tensorflow()  # before Keras imports it, which would let it print its start-up messages
     specs = _export(output / "models", display)
     bundles, report, overlays = output / "bundles", output / "report", output / "overlays"
     test, calibration = SAMPLES / "test", SAMPLES / "calibration"
     for spec in specs:
         run("inspect", spec)
+    # --no-cache: the verdict is to be measured now, not when the demo first ran.
     run(
         *("build", *specs, *_targets(), "--precision", "int8", "--calibration", calibration),
         *("--data", test, "--output", bundles, "--no-cache", "--duration", duration),
@@ -76,10 +78,12 @@ def _demo(
 
 def _export(folder: Path, display: DisplayOptions) -> list[Path]:
     """Write the reference models as SavedModels, and return their specs."""
+    from ..convert.sources.tf_graph import import_tensorflow
     from ..models.reference_models import Role, export_reference
 
     roles: tuple[Role, ...] = ("detector", "recognizer")
     with display.reporter().step("export the reference models as SavedModels"):
+        import_tensorflow()  # before Keras does, with which it would print its start-up messages
         return [export_reference(role, folder) for role in roles]
 
 

@@ -60,6 +60,7 @@ def inspect(
     check_exists(model)
     needs_spec = target or explain or verify or ranges or calibration != CalibrationOptions()
     if not is_spec(model):
+        # Without these options a model needs no spec: only its signature or its Q/DQ are shown.
         if needs_spec:
             raise UserError(f"{model} is a model: these options need a spec (ocr-trt init)")
         if not _inspect_quantized(model, display.json):

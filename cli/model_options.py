@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..spec import DetectorSpec, RecognizerSpec, SourceSpec
 
 _LARGEST_CHARSET = 1 << 20  # bytes
+# The last colon separates the shape: names such as "image:0" contain colons of their own.
 _INPUT = re.compile(r"^(?P<name>.+):(?P<dims>\d+x\d+x\d+x\d+)$")
 
 
@@ -167,6 +168,7 @@ def read_charset(path: Path) -> str:
     try:
         if path.stat().st_size > _LARGEST_CHARSET:
             raise InputFileError(f"{path}: a charset is at most {_LARGEST_CHARSET} bytes long")
+        # U+FEFF is the byte order mark that some editors on Windows write.
         # Not splitlines: a charset may contain characters that it splits at, such as U+2028.
         lines = path.read_text("utf-8").removeprefix("\ufeff").split("\n")
     except (OSError, UnicodeDecodeError) as error:

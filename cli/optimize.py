@@ -90,6 +90,7 @@ def _optimize_streams(paths: Sequence[Path], display: DisplayOptions, *, is_trus
         check_tunable(bundle)
     rows: dict[str, Any] = {}
     for bundle in bundles:
+        # Kept bundle by bundle, so that an interruption loses only the current one.
         found = _stream_trials(bundle, display.reporter())
         tuning = tuning_from(found)
         rows[str(bundle.folder)] = {

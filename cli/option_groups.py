@@ -48,8 +48,8 @@ def _parameters_of(group: type) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     parameters = []
     for field in dataclasses.fields(group):
-        base, option = get_args(hints[field.name])
-        option = copy.copy(option)
+        base, option = get_args(hints[field.name])  # of Annotated[type, typer.Option(...)]
+        option = copy.copy(option)  # commands may share the option, under headings of their own
         option.rich_help_panel = getattr(group, "PANEL", None)
         parameters.append(
             inspect.Parameter(

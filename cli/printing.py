@@ -47,6 +47,7 @@ def _print_lined(table: Table) -> None:
     shown = rich_table.Table(
         title=Text(table.title), title_justify="left", title_style="bold", header_style=""
     )
+    # fold: a long path continues on the next line; rich would cut it off by default.
     for name, column in zip(table.header, table.columns, strict=True):
         shown.add_column(name, justify="right" if column == "number" else "left", overflow="fold")
     for row in table.rows:

@@ -78,6 +78,7 @@ def run(
             stack.enter_context(_engine(bundle, workers, threads, len(files))) for bundle in bundles
         )
         reader = OcrReader(finder, words, ReadSettings(tiles=tiles.value))
+        # All workers share the reader; its engines have a stream for each of them.
         readers = [reader] * min(workers or reader.workers, len(files))
         rows = list(_read_all(readers, files, draw, display))
     if display.json:
@@ -92,6 +93,7 @@ def _engine(bundle: Bundle, workers: int, threads: int, files: int) -> Engine:
     from ..engines.engine import Engine
     from ..engines.tuned import choice_for
 
+    # One image at a time is read fastest with the choice for latency.
     usual = choice_for(bundle, "latency" if 1 in (workers, files) else "throughput")
     streams = min(workers or usual.streams, files)
     return Engine.from_bundle(bundle, streams=streams, threads=streams * threads or usual.threads)
@@ -167,6 +169,7 @@ def _draw(image: Image, lines: list[TextLine], path: Path) -> None:
 
     from ..pipeline.draw import draw_lines
 
+    # OpenCV expects BGR.
     ok, data = cv2.imencode(".png", draw_lines(image, lines)[:, :, ::-1])
     assert ok
     write_whole(path, data.tobytes())
