@@ -74,7 +74,7 @@ def bench(
         bool,
         typer.Option(
             "--competitors",
-            help="Time other ways to run the unchanged model, too: TensorFlow eager, TensorFlow "
+            help="Also time other ways to run the unchanged model: TensorFlow eager, TensorFlow "
             "XLA, and OpenVINO with its own converter and defaults.",
         ),
     ] = False,
@@ -82,7 +82,7 @@ def bench(
         bool,
         typer.Option(
             "--roofline",
-            help="Time every layer and the peaks of this machine, too, and report what limits the "
+            help="Also time every layer and the peaks of this machine, and report what limits the "
             "speed.",
         ),
     ] = False,

@@ -45,7 +45,7 @@ class EngineOptions:
         bool,
         typer.Option(
             "--everywhere",
-            help="Run the first layer, the last layer and all matrix products in int8, too.",
+            help="Also run the first layer, the last layer and all matrix products in int8.",
         ),
     ] = False
     option: Annotated[

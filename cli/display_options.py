@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -25,6 +25,8 @@ def _set_log_level(verbose: bool) -> bool:
 @dataclass(frozen=True, kw_only=True)
 class DisplayOptions:
     """What a command prints."""
+
+    PANEL: ClassVar = "Display"
 
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, and nothing else on stdout.")

@@ -118,7 +118,8 @@ def init(
     ],
     *,
     output: Annotated[
-        Path | None, typer.Option(help="Spec file to write. Default: <role>.yaml.")
+        Path | None,
+        typer.Option(help="Spec file to write. Default: detector.yaml or recognizer.yaml."),
     ] = None,
     options: ModelOptions,
     display: DisplayOptions,

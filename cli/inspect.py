@@ -27,7 +27,7 @@ def inspect(
     model: Annotated[Path, typer.Argument(help="A spec, or a model without a spec.")],
     *,
     target: Annotated[
-        TargetChoice | None, typer.Option(help="Report, too, what this target refuses.")
+        TargetChoice | None, typer.Option(help="Also report which ops this target refuses.")
     ] = None,
     explain: Annotated[
         str | None, typer.Option(help="Show where this rule did not apply, and why.")
@@ -39,7 +39,7 @@ def inspect(
         PrecisionChoice, typer.Option(help="The precision to take ranges for, with --calibration.")
     ] = PrecisionChoice.INT8,
     ranges: Annotated[
-        Path | None, typer.Option(help="File for the ranges, JSON; build --ranges uses it.")
+        Path | None, typer.Option(help="JSON file to write the ranges to, for build --ranges.")
     ] = None,
     trust: Trust = False,
     calibration: CalibrationOptions,

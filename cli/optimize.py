@@ -36,7 +36,9 @@ class WidthOptions:
     detector: Annotated[
         Path | None, typer.Option(help="Detector bundle that crops the lines from the images.")
     ] = None
-    most: Annotated[int, typer.Option(min=1, max=16, help="Largest number of widths to try.")] = 6
+    max_widths: Annotated[
+        int, typer.Option(min=1, max=16, help="Largest number of widths to try.")
+    ] = 6
     step: Annotated[int, typer.Option(min=1, max=1024, help="Try multiples of this width.")] = 16
     draw: Annotated[Path | None, typer.Option(help="SVG file for a plot of lines and widths.")] = (
         None
@@ -46,9 +48,7 @@ class WidthOptions:
 def optimize(
     paths: Annotated[
         list[Path],
-        typer.Argument(
-            help="Engine bundles, or the spec of a recognizer.", metavar="BUNDLE...|SPEC"
-        ),
+        typer.Argument(help="Engine bundles, or the spec of a recognizer.", metavar="BUNDLE|SPEC"),
     ],
     *,
     trust: Trust = False,
@@ -71,7 +71,7 @@ def optimize(
     if not specs:
         if width != WidthOptions():
             raise UserError(
-                "--data, --detector, --most, --step and --draw need a recognizer's spec"
+                "--data, --detector, --max-widths, --step and --draw need a recognizer's spec"
             )
         _optimize_streams(paths, display, is_trusted=trust)
     elif len(paths) == 1:
@@ -155,7 +155,7 @@ def _optimize_widths(
     images = CalibrationOptions(calibration=width.data, detector=width.detector)
     lines = load_calibration_images(images, spec, reporter, is_trusted=is_trusted)
     found = choose_buckets(
-        spec, lines, backend("openvino"), reporter, most=width.most, step=width.step
+        spec, lines, backend("openvino"), reporter, most=width.max_widths, step=width.step
     )
     if width.draw is not None:
         write_whole(width.draw, buckets_plot(found.line_widths, found.best.widths))
@@ -175,7 +175,7 @@ def _print_widths(name: str, found: BucketChoice) -> None:
     # The spec lists the widths besides the input's own, which is the last.
     narrow = ", ".join(map(str, found.best.widths[:-1]))
     is_last = found.best is found.choices[-1]
-    why = "the most that were tried" if is_last else f"one more saves less than {100 * WORTH:.0f} %"
+    why = "the largest number tried" if is_last else f"one more saves less than {100 * WORTH:.0f} %"
     print(f"buckets: [{narrow}]   # for the spec; {why}")
 
 

@@ -40,7 +40,7 @@ def plugins(
 
     No GPU is required. `compile` uses NVRTC (pip install 'ocr-trt\[cuda]'). `verify` runs the
     kernels on the CPU under the sanitizers of a C++ compiler, which check every memory access, and
-    on the GPU, too, if there is one.
+    also on the GPU if there is one.
 
     Example: `ocr-trt plugins verify`
     """

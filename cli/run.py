@@ -53,7 +53,7 @@ def run(
     tiles: Annotated[
         TilesChoice,
         typer.Option(
-            help="Search large images in tiles, too. auto: images that the detector's input size "
+            help="Also search large images in tiles. auto: images that the detector's input size "
             "would shrink to less than half; on: all images that it would shrink."
         ),
     ] = TilesChoice.AUTO,

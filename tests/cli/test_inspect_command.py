@@ -56,9 +56,11 @@ def test_ranges_are_printed_and_written(
     found = json.loads(out.read_text())
     assert found["images"] == 3
     assert all(limit >= 0 for limit in found["ranges"].values())
-    told = json.loads(succeeds("inspect", spec, "--calibration", images, "--json"))
-    assert told["ranges"] == found["ranges"]
-    assert {"tensor", "kind", "text"} <= set(told["findings"][0]) if told["findings"] else True
+    printed = json.loads(succeeds("inspect", spec, "--calibration", images, "--json"))
+    assert printed["ranges"] == found["ranges"]
+    assert (
+        {"tensor", "kind", "text"} <= set(printed["findings"][0]) if printed["findings"] else True
+    )
     half = succeeds("inspect", spec, "--calibration", images, "--precision", "fp16")
     assert "ranges on 3 images" in half
     # A build takes the file of ranges instead of looking at the images.

@@ -16,7 +16,7 @@ from tests.cli.in_process import fails, run, succeeds
 def test_widths_are_found_and_drawn(
     spec_files: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
-    command = ["optimize", spec_files["recognizer"], "--data", images, "--most", "2"]
+    command = ["optimize", spec_files["recognizer"], "--data", images, "--max-widths", "2"]
     text = succeeds(*command, "--draw", tmp_path / "b.svg")
     assert re.search(r"^buckets: \[[\d, ]*\]", text, re.M)
     assert (tmp_path / "b.svg").read_text().startswith("<svg")
