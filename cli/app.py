@@ -114,21 +114,24 @@ def _fail_usage(error: Any) -> int:
         error.show()
         return 2
     text = error.message if hasattr(error, "possibilities") else error.format_message()
-    text = text.replace("Value error, ", "").rstrip(".")  # pydantic's, which typer uses
+    # Without the prefix of pydantic, which typer uses, and without typer's own suggestion.
+    text = text.replace("Value error, ", "").split(". Did you mean")[0].rstrip(".")
     if close := _close_names(error):
         text += f". Did you mean {' or '.join(close)}?"
-    command = error.ctx.command_path if error.ctx is not None else "ocr-trt"
     code = _fail(text, 2)
+    command = error.ctx.command_path if error.ctx is not None else "ocr-trt"
     print(f"See: {command} --help", file=sys.stderr)
     return code
 
 
 def _close_names(error: Any) -> list[str]:
-    """Return the names that a user may have meant; typer does this for commands itself."""
+    """Return the options, values or commands that a user may have meant."""
     if possibilities := getattr(error, "possibilities", None):
         return sorted(possibilities)
     if choice := re.search(r"'(.*?)' is not one of (.*)", error.message):
         return get_close_matches(choice[1], re.findall(r"'(.*?)'", choice[2]), n=1)
+    if command := re.match(r"No such command '(.*?)'", error.message):
+        return get_close_matches(command[1], error.ctx.command.commands, n=1)
     return []
 
 
