@@ -21,6 +21,7 @@ TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
 def constant(value: ir.Value | None) -> npt.NDArray | None:
     """Return the array of a constant; None for a value that depends on the graph's input."""
+    # Initializers and results of Constant nodes, without running anything.
     tensor = ir.convenience.get_const_tensor(value) if value is not None else None
     return None if tensor is None else tensor.numpy()
 
@@ -53,6 +54,19 @@ def input_of(node: ir.Node, index: int) -> ir.Value | None:
 def constant_input(node: ir.Node, index: int) -> npt.NDArray | None:
     """Return the array of an optional input; None if it is absent or not constant."""
     return constant(input_of(node, index))
+
+
+def nodes_of(model: ir.Model, *op_types: str) -> list[ir.Node]:
+    """Return the nodes of these types in the main graph, in order; the list may outlive them."""
+    return [node for node in model.graph if node.op_type in op_types]
+
+
+def constant_last(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
+    """Return the two operands of a node, the constant one last; None if neither is constant."""
+    for value, other in (node.inputs, reversed(node.inputs)):
+        if value is not None and constant(other) is not None:
+            return value, the(other)
+    return None
 
 
 def shape_of(value: ir.Value | None) -> Shape:

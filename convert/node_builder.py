@@ -80,6 +80,7 @@ class NodeBuilder:
         shape: Shape | None,
         dtype: ir.DataType | None,
     ) -> ir.Value:
+        # Constants made of numbers do not count: they may be of another type and shape.
         first = next(each for each in inputs if isinstance(each, ir.Value))
         typed_like(value, first, shape)
         if not self.shapes:
@@ -125,9 +126,15 @@ class NodeBuilder:
         """
         *_, last = nodes
         result.shape = last.outputs[0].shape
-        self.insert_after(last)
-        take_over(last.outputs[0], result)
+        self.replace_value(last.outputs[0], result)
         self.graph.remove(nodes, safe=True)
+
+    def replace_value(self, old: ir.Value, new: ir.Value) -> None:
+        """Put the nodes behind the one that computes ``old``; ``new`` takes over its readers."""
+        anchor = old.producer()
+        assert anchor is not None
+        self.insert_after(anchor)
+        take_over(old, new)
 
     def _taken(self) -> list[ir.Node]:
         """Return the nodes; what is built next starts from none."""

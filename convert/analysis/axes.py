@@ -10,7 +10,7 @@ the held tensor, with its axes renamed and its constants transposed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,11 @@ class Axes:
 
     source: Shape
     rank: int
+
+    @classmethod
+    def identity(cls, rank: int) -> Axes:
+        """Return the axes of a view that is the held tensor itself."""
+        return cls(source=tuple(range(rank)), rank=rank)
 
     @property
     def is_identity(self) -> bool:
@@ -107,6 +112,7 @@ class Axes:
         """
         if not drop:
             return self
+        # Held axes behind a dropped one move up by one.
         gone = sorted(self.source[axis] for axis in axes)
         renamed = {axis: axis - sum(g < axis for g in gone) for axis in range(self.rank)}
         kept = tuple(renamed[s] for axis, s in enumerate(self.source) if axis not in axes)
@@ -118,8 +124,8 @@ class Renamed:
     """An op on the held tensor: new constants by input, new attributes, the result's axes."""
 
     axes: Axes
-    constants: dict[int, npt.NDArray]
-    attributes: dict[str, int]
+    constants: dict[int, npt.NDArray] = field(default_factory=dict)
+    attributes: dict[str, int] = field(default_factory=dict)
 
 
 Rule = Callable[[ir.Node, Axes], Renamed | None]
@@ -138,13 +144,13 @@ _REDUCE = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd")
 
 
 def _unary(node: ir.Node, axes: Axes) -> Renamed:
-    return Renamed(axes=axes, constants={}, attributes={})
+    return Renamed(axes=axes)
 
 
 def _binary(node: ir.Node, axes: Axes) -> Renamed | None:
     if len(shape_of(node.outputs[0])) != len(axes.source):
         return None
-    return Renamed(axes=axes, constants=_constants(node, axes, least=2), attributes={})
+    return Renamed(axes=axes, constants=_constants(node, axes, least=2))
 
 
 def _constants(node: ir.Node, axes: Axes, *, least: int) -> dict[int, npt.NDArray]:
@@ -163,18 +169,18 @@ def _reduce(node: ir.Node, axes: Axes) -> Renamed | None:
     reduced = [int(axis) % len(axes.source) for axis in array.reshape(-1)]
     held = np.array([axes.source[axis] for axis in reduced], np.int64)
     drop = not attribute(node, "keepdims", 1)
-    return Renamed(axes=axes.without(reduced, drop=drop), constants={1: held}, attributes={})
+    return Renamed(axes=axes.without(reduced, drop=drop), constants={1: held})
 
 
 def _by_axis(node: ir.Node, axes: Axes) -> Renamed:
     axis = attribute(node, "axis", -1) % len(axes.source)
-    return Renamed(axes=axes, constants={}, attributes={"axis": axes.source[axis]})
+    return Renamed(axes=axes, attributes={"axis": axes.source[axis]})
 
 
 def _arg_max(node: ir.Node, axes: Axes) -> Renamed:
     axis = attribute(node, "axis", 0) % len(axes.source)
     after = axes.without([axis], drop=not attribute(node, "keepdims", 1))
-    return Renamed(axes=after, constants={}, attributes={"axis": axes.source[axis]})
+    return Renamed(axes=after, attributes={"axis": axes.source[axis]})
 
 
 def _concat(node: ir.Node, axes: Axes) -> Renamed:
@@ -189,7 +195,7 @@ def _pad(node: ir.Node, axes: Axes) -> Renamed | None:
     sides = pads.reshape(2, -1)  # in front of each axis, behind each axis
     held = np.zeros((2, axes.rank), pads.dtype)
     held[:, list(axes.source)] = sides
-    return Renamed(axes=axes, constants={1: held.reshape(-1)}, attributes={})
+    return Renamed(axes=axes, constants={1: held.reshape(-1)})
 
 
 def _slice(node: ir.Node, axes: Axes) -> Renamed | None:
@@ -197,7 +203,7 @@ def _slice(node: ir.Node, axes: Axes) -> Renamed | None:
     if array is None:
         return None
     held = np.array([axes.source[int(axis) % len(axes.source)] for axis in array], array.dtype)
-    return Renamed(axes=axes, constants={3: held}, attributes={})
+    return Renamed(axes=axes, constants={3: held})
 
 
 def _resize(node: ir.Node, axes: Axes) -> Renamed | None:
@@ -215,7 +221,7 @@ def _resize(node: ir.Node, axes: Axes) -> Renamed | None:
         return None
     if attribute(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
         return None
-    return Renamed(axes=axes, constants=constants, attributes={})
+    return Renamed(axes=axes, constants=constants)
 
 
 def _tile(node: ir.Node, axes: Axes) -> Renamed | None:
@@ -224,7 +230,7 @@ def _tile(node: ir.Node, axes: Axes) -> Renamed | None:
         return None
     held = np.ones(axes.rank, np.int64)
     held[list(axes.source)] = repeats
-    return Renamed(axes=axes, constants={1: held}, attributes={})
+    return Renamed(axes=axes, constants={1: held})
 
 
 _RULES: dict[str, Rule] = {

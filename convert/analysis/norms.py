@@ -68,6 +68,7 @@ def fitted_scale(
 
     A constant of the region that is close to it is returned in its place, as it is exact.
     """
+    # The least squares solution per channel is <n, y> / <n, n>.
     power = np.maximum((n**2).sum(axes), _LEAST_POWER)
     estimate = (n * unbiased).sum(axes) / power
     for value in (v for node in region.nodes for v in node.inputs):

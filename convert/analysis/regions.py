@@ -62,6 +62,7 @@ def regions_ending_at(
     Walks back from the root, always past the latest node in graph order. So whenever a single open
     value is left, it is the region's only entry (these are the root's dominators, nearest first).
     """
+    # Values that the region needs and does not compute; a dict keeps their order.
     open_values = dict.fromkeys(dynamic_inputs(root))
     nodes = {root}
     while open_values and len(nodes) <= largest:
@@ -132,6 +133,7 @@ def submodel(
     )
     opsets = [onnx.helper.make_opsetid(d, v) for d, v in model.graph.opset_imports.items()]
     proto = onnx.helper.make_model(graph, opset_imports=opsets)
+    # That of the graphs in ``pipeline``; onnxruntime may refuse the newest one.
     proto.ir_version = 10
     return proto
 

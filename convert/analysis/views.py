@@ -61,6 +61,7 @@ def _runs(strides: npt.NDArray[np.int64]) -> list[tuple[int, int]] | None:
 
 def view_of(source: Shape, moved: npt.NDArray[np.int64]) -> View | None:
     """Return the view that makes ``moved`` of arange(source), or None if there is none."""
+    # Along each axis, with all other indices 0, read off the offsets in the source.
     runs: list[list[tuple[int, int]]] = []
     for axis in range(moved.ndim):
         index: list[int | slice] = [0] * moved.ndim
@@ -69,6 +70,7 @@ def view_of(source: Shape, moved: npt.NDArray[np.int64]) -> View | None:
         if split is None:
             return None
         runs.append(split)
+    # A single Transpose is best; the general form has up to three nodes.
     view = _transpose(source, runs, moved.shape) or _factored(runs, moved.shape)
     numbers = np.arange(int(np.prod(source)))
     if len(numbers) != int(np.prod(view.factors)):
@@ -80,6 +82,7 @@ def _transpose(source: Shape, runs: list[list[tuple[int, int]]], shape: Shape) -
     """Return a view that is one Transpose, if each target axis is an axis of the source."""
     strides = [int(np.prod(source[axis + 1 :])) for axis in range(len(source))]
     axis_of = {(size, strides[axis]): axis for axis, size in enumerate(source) if size > 1}
+    # Axes of size 1 have no stride of their own: assign them in order.
     ones = [axis for axis, size in enumerate(source) if size == 1]
     if len(shape) != len(source) or any(len(axis) > 1 for axis in runs):
         return None
@@ -98,6 +101,7 @@ def _factored(runs: list[list[tuple[int, int]]], shape: Shape) -> View:
             joined[-1] = (joined[-1][0] * size, stride)
         else:
             joined.append((size, stride))
+    # Sorted by stride, outermost first, the runs are the axes of the source.
     order = sorted(range(len(joined)), key=lambda i: -joined[i][1])
     return View(
         factors=tuple(joined[i][0] for i in order),

@@ -46,7 +46,7 @@ class Windows:
 
     @property
     def begin_inside(self) -> bool:
-        """Whether every window has a pixel of the image that no other window has."""
+        """Whether row and column i * stride are in window i and in the image, for every window."""
         return all(
             self.before[i] < self.kernel[i]
             and (self.pooled[2 + i] - 1) * self.stride[i] < self.full[2 + i]
@@ -66,7 +66,11 @@ class Windows:
         return down, right
 
     def _places(self, rng: np.random.Generator, axis: int) -> npt.NDArray[np.int64]:
-        """Draw a row (axis 0) or column (axis 1) in each window that no other window has."""
+        """Draw a row (axis 0) or column (axis 1) of each window.
+
+        Windows one below the other, or side by side, get different ones.
+        """
+        # Rows i stride and below: at most one stride of them, and all inside window i.
         most = min(self.stride[axis], self.kernel[axis] - self.before[axis])
         shape = [1, 1, 1, 1]
         shape[2 + axis] = -1  # (1, 1, h, 1) or (1, 1, 1, w)

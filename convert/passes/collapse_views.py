@@ -105,6 +105,7 @@ def collapse_views(model: ir.Model) -> Outcome:
             replace_value(result, source)
         else:
             take_over(result, new)
+        # Nodes that something else reads stay, see ``_best_chain``.
         for old in reversed(chain):
             if not any(map(is_read, old.outputs)):
                 graph.remove(old, safe=True)

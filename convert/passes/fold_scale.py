@@ -85,6 +85,7 @@ def _pads(layer: ir.Node) -> bool:
 
 def _add_shift(layer: ir.Node, shift: Array) -> None:
     """Add to the bias of a Conv what it computes of a constant input ``shift`` (C,)."""
+    # A Conv of a constant image is the sum of its weights times the constant.
     weights = _scaled(layer, shift)
     bias = weights.reshape(len(weights), -1).sum(1)  # (O, everything else) -> (O,)
     if (old := constant_input(layer, 2)) is not None:
@@ -115,6 +116,7 @@ def _fold_one(graph: ir.Graph, layer: ir.Node) -> bool | Skip:
         if not _scale_weights(layer, affine.scale):
             return Skip(value=name_of(layer.outputs[0]), reason="its weights would be too small")
         layer.replace_input_with(0, found.source)
+    # A shift can only go into the bias if no padding takes part in the sum.
     elif _has_free_bias(layer) and not _pads(layer) and (affine.scale == 1).all():
         _add_shift(layer, affine.shift)
         layer.replace_input_with(0, found.source)

@@ -143,6 +143,7 @@ class _Walk:
             if (axis := self.axis(value)) is not None
         }
         for axis in axes:
+            # The same axis in the constant's own, perhaps shorter, shape.
             for index, value in enumerate(node.inputs):
                 if value is None or constant(value) is None:
                     continue
@@ -163,6 +164,7 @@ class _Walk:
         self, build: NodeBuilder, value: ir.Value, one: npt.NDArray, axis: int
     ) -> ir.Value:
         """Add Expand(one, (1, .., N, .., 1)), which is ``value`` at any batch."""
+        # The target shape (1, .., N, .., 1); Expand keeps the other axes of the slice.
         parts = ((1,) * axis, self._batch_size(), (1,) * (one.ndim - axis - 1))
         filled = [part for part in parts if part != ()]
         target = build.op("Concat", *filled, shape=(one.ndim,), axis=0)
@@ -191,6 +193,7 @@ class _Walk:
             return
         found = self._inferred(node)
         for value in node.outputs:
+            # Optional results that the node leaves out have no name.
             if value.name in found:
                 dims = found[value.name].tensor_type.shape.dim
                 sizes = tuple(d.dim_value for d in dims)
@@ -233,6 +236,7 @@ class _Walk:
             axis = self.axis(value)
             if axis is not None:
                 shape: list[int | str] = list(shape_of(value))
+                # Heads merged into the batch, (N H, T, D), make a multiple of it.
                 factor = shape_of(value)[axis] // self.batch
                 shape[axis] = "N" if factor == 1 else f"{factor}N"
                 value.shape = ir.Shape(shape)
@@ -246,6 +250,7 @@ def _agree(fixed: onnx.ModelProto, free: onnx.ModelProto, batch: int) -> bool:
     entry = fixed.graph.input[0]
     shape = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
     rng = np.random.default_rng(0)
+    # 1 and 3 are both unlike the 2 of the trace, so a 2 left in a shape shows.
     for size in (1, _OTHER):
         images = rng.uniform(-1, 1, (size, *shape[1:])).astype(np.float32)
         got = evaluate(free, {entry.name: images})
@@ -261,6 +266,7 @@ def _agree(fixed: onnx.ModelProto, free: onnx.ModelProto, batch: int) -> bool:
 def free_batch(model: ir.Model) -> Outcome:
     """Free the batch axis in place, or leave the model as it is and report why."""
     (result,) = model.graph.outputs
+    # The copy is what the result is compared with, and what is restored on failure.
     fixed, walk = ir.to_proto(model), _Walk(model)
     try:
         walk.walk()

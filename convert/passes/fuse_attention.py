@@ -25,12 +25,15 @@ import onnx_ir as ir
 
 from ..graph import (
     Shape,
+    array_of,
     attribute,
     constant,
     constant_input,
+    constant_last,
     drop_dead,
     has_one_use,
     name_of,
+    nodes_of,
     producer,
     replace_value,
     shape_of,
@@ -86,10 +89,8 @@ class _Attention:
 def _with_bias(value: ir.Value | None) -> tuple[ir.Value | None, npt.NDArray | None]:
     """Return a value without the constant that is added to it, and that constant."""
     node = producer(value, "Add")
-    for inner, other in (node.inputs, reversed(node.inputs)) if node is not None else ():
-        if (bias := constant(other)) is not None and has_one_use(the(value)):
-            return inner, bias
-    return value, None
+    found = constant_last(node) if node is not None and has_one_use(the(value)) else None
+    return (value, None) if found is None else (found[0], array_of(found[1]))
 
 
 def _projection(value: ir.Value | None, perm: tuple[int, ...]) -> _Projection | None:
@@ -104,6 +105,7 @@ def _projection(value: ir.Value | None, perm: tuple[int, ...]) -> _Projection | 
     flat, early = _with_bias(reshape.inputs[0])
     product = producer(flat, "MatMul")
     weights = constant_input(product, 1) if product is not None else None
+    # split: (N, T, H, D); flat, before the Reshape: (N, T, H D).
     shape, lead = static_shape(split), static_shape(flat)
     if product is None or weights is None or weights.ndim != 2 or shape is None or lead is None:
         return None
@@ -134,6 +136,7 @@ def _joined_bias(
         if part is not None:
             if any(size != 1 for size in part.shape[: part.ndim - len(own)]):
                 return None
+            # Drop leading axes of size 1, so that only (H D,) or (H, D) is left.
             last = part.reshape(part.shape[max(part.ndim - len(own), 0) :])
             bias = bias + np.broadcast_to(last, own).reshape(bias.shape)
     return bias
@@ -143,16 +146,17 @@ def _scaled_product(value: ir.Value | None) -> _Scores | None:
     """Read a value as a product that may be scaled by a constant."""
     scale, factor = producer(value, "Mul", "Div"), 1.0
     if scale is not None:
-        pairs = [(scale.inputs[0], scale.inputs[1])]
-        pairs += [(scale.inputs[1], scale.inputs[0])] if scale.op_type == "Mul" else []
-        found = [(v, a) for v, c in pairs if (a := constant(c)) is not None and a.size == 1]
-        if len(found) != 1:
+        value, other = constant_last(scale) or (None, None)
+        array = constant(other)
+        if array is None or array.size != 1 or not array.any():
             return None
-        value, array = found[0]
         factor = float(array.reshape(()))
-        if not factor or not has_one_use(the(value)):
+        if scale.op_type == "Div":
+            if value is not scale.inputs[0]:
+                return None  # the constant is divided by the scores
+            factor = 1 / factor
+        if not has_one_use(the(value)):
             return None
-        factor = factor if scale.op_type == "Mul" else 1 / factor
     product = producer(value, "MatMul")
     return None if product is None else _Scores(product=product, scale=scale, factor=factor)
 
@@ -160,6 +164,7 @@ def _scaled_product(value: ir.Value | None) -> _Scores | None:
 def _scores_of(softmax: ir.Node) -> _Scores | None:
     """Return the scores that a Softmax reads, behind which a mask may be added or may choose."""
     added = producer(softmax.inputs[0], "Add", "Where")
+    # Where(mask, scores, low) has the scores as one of three inputs, Add as one of two.
     candidates = added.inputs if added is not None else [softmax.inputs[0]]
     found = [scores for value in candidates if (scores := _scaled_product(value)) is not None]
     return found[0] if len(found) == 1 else None
@@ -168,6 +173,7 @@ def _scores_of(softmax: ir.Node) -> _Scores | None:
 def _attention(softmax: ir.Node) -> _Attention | str:
     """Read the nodes around a Softmax; a text states why they are not of this form."""
     scores = _scores_of(softmax)
+    # The probabilities must be the left operand of the one product that reads them.
     users = [user for user, index in softmax.outputs[0].uses() if index == 0]
     if scores is None or len(users) != 1 or users[0].op_type != "MatMul":
         return "there is no matrix product in front of it and behind it"
@@ -189,6 +195,7 @@ def _fuse(graph: ir.Graph, found: _Attention) -> None:
     source, heads = found.query.source, found.query.heads
     weights = np.concatenate([p.weights * f for p, f in zip(parts, factors, strict=True)], 1)
     bias = np.concatenate([p.bias * f for p, f in zip(parts, factors, strict=True)])
+    # The scale of the scores is moved into query: s (q k) = (s q) k.
     batch, steps, _ = shape_of(source)
     size = found.query.weights.shape[1] // heads
     build, wide = NodeBuilder(graph), (batch, steps, bias.size)
@@ -205,6 +212,7 @@ def _fuse(graph: ir.Graph, found: _Attention) -> None:
         build.insert_after(above)
     for part, new in zip(parts, made, strict=True):
         take_over(part.result, new)
+    # The scale is in the weights now: readers of the scaled scores read the product.
     if found.scores.scale is not None:
         take_over(found.scores.scale.outputs[0], found.scores.product.outputs[0])
         graph.remove(found.scores.scale, safe=True)
@@ -243,7 +251,7 @@ def _split_by_heads(graph: ir.Graph, split: ir.Node) -> bool:
 def fuse_attention(model: ir.Model) -> Outcome:
     """Fuse the inputs of every self-attention; nodes that are no longer read are removed."""
     changed, skipped = 0, list[Skip]()
-    for node in [n for n in model.graph if n.op_type == "Softmax"]:
+    for node in nodes_of(model, "Softmax"):
         if len(static_shape(node.outputs[0]) or ()) != 4:
             continue
         found = _attention(node)
@@ -252,7 +260,8 @@ def fuse_attention(model: ir.Model) -> Outcome:
             continue
         _fuse(model.graph, found)
         changed += 1
-    for node in [n for n in model.graph if n.op_type == "Split"]:
+    for node in nodes_of(model, "Split"):
         changed += _split_by_heads(model.graph, node)
+    # The three old products are no longer read.
     drop_dead(model)
     return Outcome(changed=changed, skipped=tuple(skipped))

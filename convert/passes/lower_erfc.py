@@ -10,14 +10,14 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ..graph import the
+from ..graph import nodes_of, the
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
 
 def lower_erfc(model: ir.Model) -> Outcome:
     """Rewrite every Erfc."""
-    found = [node for node in model.graph if node.op_type == "Erfc"]
+    found = nodes_of(model, "Erfc")
     for node in found:
         build = NodeBuilder(model.graph)
         erf = build.op("Erf", the(node.inputs[0]))

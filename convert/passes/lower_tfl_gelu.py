@@ -14,7 +14,7 @@ import math
 
 import onnx_ir as ir
 
-from ..graph import attribute, the
+from ..graph import attribute, nodes_of, the
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
@@ -24,7 +24,7 @@ _B = 0.044715 * _A  # both from the tanh approximation of GELU (Hendrycks and Gi
 
 def lower_tfl_gelu(model: ir.Model) -> Outcome:
     """Rewrite every TFL_GELU."""
-    found = [node for node in model.graph if node.op_type == "TFL_GELU"]
+    found = nodes_of(model, "TFL_GELU")
     for node in found:
         build, x = NodeBuilder(model.graph), the(node.inputs[0])
         if attribute(node, "approximate", 0):

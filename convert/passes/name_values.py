@@ -31,6 +31,7 @@ _ROLES = {1: "weight", 2: "bias"}
 def _meaningful(name: str) -> str | None:
     """Return the part of a name that TensorFlow gave, or None if it gave none."""
     previous = None
+    # Calls can be nested: strip prefixes until none is left.
     while name != previous:
         previous, name = name, _PREFIX.sub("", name)
     if _GENERATED.match(name.split(":")[0]):
@@ -42,6 +43,7 @@ def _meaningful(name: str) -> str | None:
 def name_values(model: ir.Model) -> Outcome:
     """Rename all inner values, nodes and initializers."""
     graph, counts = model.graph, Counter[str]()
+    # Inputs and outputs have the names of the spec.
     kept = {value.name for value in [*graph.inputs, *graph.outputs]}
     taken = set(kept)
 
@@ -92,6 +94,7 @@ def _forget_notes(node: ir.Node) -> None:
 
 def _name_initializers(graph: ir.Graph, free: Callable[[str], str]) -> None:
     """Name the initializers after the first node that reads each, and drop those without one."""
+    # Registered again below, in the order in which nodes read them.
     initializers = list(graph.initializers.values())
     graph.initializers.clear()
     own, order = set(initializers), dict[ir.Value, str]()

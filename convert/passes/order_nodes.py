@@ -36,6 +36,7 @@ def _readers_last(graph: ir.Graph) -> list[ir.Node]:
             for v in _reads(node)
             if (maker := v.producer()) is not None and maker.graph is graph
         ]
+        # A node is done when all nodes above it are; until then these go on the stack first.
         missing = [maker for maker in above if maker not in done]
         if node in done or not missing:
             done[todo.pop()] = None

@@ -84,6 +84,7 @@ def _is_scalar_math(node: ir.Node) -> bool:
 def _meaning(model: ir.Model, region: Region) -> _Activation | None:
     """Return the activation that a region computes, or None."""
     proto = submodel(model, [region.source], region.result, region.nodes)
+    # The subgraph is elementwise with scalar constants, so any shape will do: (grid points,).
     del proto.graph.input[0].type.tensor_type.shape.dim[:]
     proto.graph.input[0].type.tensor_type.shape.dim.add().dim_value = len(_GRID)
     got = evaluate(proto, {name_of(region.source): _GRID.astype(np.float32)})
@@ -93,6 +94,7 @@ def _meaning(model: ir.Model, region: Region) -> _Activation | None:
     checked = np.isfinite(got) | (np.abs(_GRID) <= _FAR[0])
     for activation in _ACTIVATIONS:
         expected = activation.function(_GRID)
+        # Outside the grid the numbers are large, so the error is relative to them.
         allowed = _TOLERANCE + _FAR_TOLERANCE * np.abs(expected) * (np.abs(_GRID) >= _FAR[0])
         if (np.abs(got - expected) <= allowed)[checked].all():
             return activation

@@ -21,6 +21,7 @@ from ..graph import (
     attribute,
     constant,
     constant_input,
+    constant_last,
     has_one_use,
     input_of,
     is_read,
@@ -52,6 +53,7 @@ def _gemm_to_matmul(graph: ir.Graph, node: ir.Node) -> bool:
     build = NodeBuilder(graph)
     x = build.op("MatMul", node.inputs[0], weights)
     x.shape = node.outputs[0].shape  # (M, N)
+    # Gemm computes alpha A B + beta C.
     beta = np.float32(attribute(node, "beta", 1.0))
     if bias is not None and beta and bias.any():
         x = build.op("Add", x, bias * beta)
@@ -67,7 +69,7 @@ def _sink_below_dense(graph: ir.Graph, node: ir.Node) -> bool:
     if shape is None or len(shape) < 3 or shape[-1] != weights.shape[0]:
         return False
     if _split_lead(shape, static_shape(node.inputs[0]), 1):
-        return False  # it would move up again
+        return False  # such a Reshape moves up, see ``_hoist_above_product``
     build = NodeBuilder(graph)
     product = build.op("MatMul", x, node.inputs[1], shape=(*shape[:-1], weights.shape[1]))
     target = shape_of(node.outputs[0])
@@ -76,19 +78,16 @@ def _sink_below_dense(graph: ir.Graph, node: ir.Node) -> bool:
 
 def _sink_below_bias(graph: ir.Graph, node: ir.Node) -> bool:
     """Reshape(x) + b -> Reshape(x + b), for a constant b (K,)."""
-    for value, other in (node.inputs, reversed(node.inputs)):
-        above, bias = producer(value, "Reshape"), constant(other)
-        if above is None or bias is None or bias.ndim != 1:
-            continue
-        x, shape = the(above.inputs[0]), static_shape(above.inputs[0])
-        if not shape or len(shape) < 3 or not shape[-1] == shape_of(value)[-1] == bias.size:
-            continue
-        if _split_lead(shape, shape_of(value), 1):
-            continue  # it would move up again
-        build, target = NodeBuilder(graph), shape_of(node.outputs[0])
-        total = build.op("Add", x, other)
-        return _finish(build, node, build.op("Reshape", total, target, shape=target))
-    return False
+    value, other = constant_last(node) or (None, None)
+    above, bias = producer(value, "Reshape"), constant(other)
+    if above is None or bias is None or bias.ndim != 1:
+        return False
+    x, old, new = the(above.inputs[0]), static_shape(above.inputs[0]), shape_of(value)
+    if not old or len(old) < 3 or not old[-1] == new[-1] == bias.size or _split_lead(old, new, 1):
+        return False
+    build, target = NodeBuilder(graph), shape_of(node.outputs[0])
+    total = build.op("Add", x, other)
+    return _finish(build, node, build.op("Reshape", total, target, shape=target))
 
 
 def _split_lead(old: Shape | None, new: Shape | None, kept: int) -> bool:
@@ -120,15 +119,12 @@ def _hoist_above_bias(graph: ir.Graph, node: ir.Node) -> bool:
     total, new = producer(node.inputs[0], "Add"), static_shape(node.outputs[0])
     if total is None or new is None or not has_one_use(total.outputs[0]):
         return False
-    for value, bias in (total.inputs, reversed(total.inputs)):
-        array = constant(bias)
-        if array is None or array.ndim != 1 or not _split_lead(static_shape(value), new, 1):
-            continue
-        build = NodeBuilder(graph)
-        return _finish(
-            build, node, build.op("Add", build.op("Reshape", value, new, shape=new), bias)
-        )
-    return False
+    value, other = constant_last(total) or (None, None)
+    bias = constant(other)
+    if bias is None or bias.ndim != 1 or not _split_lead(static_shape(value), new, 1):
+        return False
+    build = NodeBuilder(graph)
+    return _finish(build, node, build.op("Add", build.op("Reshape", value, new, shape=new), other))
 
 
 _REWRITES = {
@@ -144,6 +140,7 @@ def raise_dense(model: ir.Model) -> Outcome:
     changed = 0
     while True:
         before = changed
+        # One move can make another possible, also above it: repeat until none is.
         for node in list(model.graph):
             if node.graph is not None:
                 changed += any(f(model.graph, node) for f in _REWRITES.get(node.op_type, ()))

@@ -29,6 +29,7 @@ from ..graph import (
     has_one_use,
     input_of,
     is_read,
+    nodes_of,
     replace_value,
     shape_of,
     static_shape,
@@ -66,13 +67,15 @@ def _flipped_axis(node: ir.Node | None) -> int | None:
         return None
     start, end, axis, step = (int(array.reshape(())) for array in arrays)
     axis %= len(shape)
+    # With step -1 a slice is whole from the last element, or beyond, to in front of the first.
     whole = start in (-1, shape[axis] - 1) or start >= shape[axis]
     return axis if step == -1 and whole and end < -shape[axis] else None
 
 
 def _flip_below(node: ir.Node) -> ir.Node | None:
     """Return the Slice that reverses the time of a recurrent op's result, its only reader."""
-    value, axes = node.outputs[0], Axes(source=(0, 1, 2, 3), rank=4)
+    value, axes = node.outputs[0], Axes.identity(4)
+    # Follow the views below, and where the time axis goes in them.
     while has_one_use(value):
         ((user, _),) = value.uses()
         if (axis := _flipped_axis(user)) is not None:
@@ -87,13 +90,13 @@ def _flip_below(node: ir.Node) -> ir.Node | None:
 def _flip_above(node: ir.Node) -> tuple[ir.Node, list[ir.Node]] | None:
     """Return the Slice that reverses a recurrent op's sequence, and the views between."""
     views, above = list[ir.Node](), the(node.inputs[0]).producer()
+    # Walk up through views until the Slice; anything else ends the search.
     while above is not None and (axis := _flipped_axis(above)) is None:
         views.insert(0, above)
         above = the(above.inputs[0]).producer() if above.op_type in _VIEWS else None
     if above is None or static_shape(above.outputs[0]) is None:
         return None
-    rank = len(shape_of(above.outputs[0]))
-    axes: Axes | None = Axes(source=tuple(range(rank)), rank=rank)
+    axes: Axes | None = Axes.identity(len(shape_of(above.outputs[0])))
     for view in views:
         axes = axes.through(view) if axes is not None else None
     return (above, views) if axes is not None and axes.source[_TIME] == axis else None
@@ -167,6 +170,7 @@ def _join(graph: ir.Graph, one: ir.Node, other: ir.Node) -> None:
         one.op_type, one.inputs[0], *weights, shape=(shape[0], 2, *shape[2:]), attributes=attributes
     )
     parts = build.ops("Split", both, shapes=[shape, shape], axis=1, num_outputs=2)
+    # Readers of both come after the first of the two, so the new nodes go there.
     order = positions(graph)
     build.insert_after(min((one, other), key=order.__getitem__))
     for old, new in zip((one, other), parts, strict=True):
@@ -177,13 +181,14 @@ def _join(graph: ir.Graph, one: ir.Node, other: ir.Node) -> None:
 def raise_directions(model: ir.Model) -> Outcome:
     """Replace flips by directions, and pairs of directions by one op."""
     changed, graph = 0, model.graph
-    for node in [n for n in graph if n.op_type == "ReverseSequence"]:
+    for node in nodes_of(model, "ReverseSequence"):
         changed += _reverse_to_slice(graph, node)
-    found = [n for n in graph if n.op_type in RECURRENT]
+    found = nodes_of(model, *RECURRENT)
     for node in found:
         changed += _drop_flips(graph, node)
     if changed:
         graph.sort()  # a view that was there may come after the op that reads it now
+    # Both orders are tried, as ``_can_join`` wants the forward one first.
     for one, other in permutations(found, 2):
         if one.graph is not None and other.graph is not None and _can_join(one, other):
             _join(graph, one, other)

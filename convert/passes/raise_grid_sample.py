@@ -30,9 +30,9 @@ from ..graph import (
     constant_input,
     drop_dead,
     name_of,
+    nodes_of,
     shape_of,
     static_shape,
-    take_over,
     the,
 )
 from ..node_builder import NodeBuilder
@@ -60,6 +60,7 @@ def _border(image: Array, x: Array, y: Array) -> Array:
     """Sample bilinearly; outside the image, the border pixels continue."""
     (n, h, w, _), total = image.shape, 0.0
     rows = np.arange(n)[:, None]
+    # Weights from the unclipped neighbors, pixels from the clipped ones.
     left, top = np.floor(x), np.floor(y)
     for dy in (0, 1):
         for dx in (0, 1):
@@ -84,6 +85,7 @@ _FORMS: dict[bool, Callable[[Array, Array, Array], Array]] = {
 
 def _form(model: ir.Model, found: _Sampling, order: dict[ir.Node, int]) -> bool | None:
     """Return whether a sampling is masked; None if the nodes compute something else."""
+    # Inner values must be read by the region alone, or it cannot be replaced.
     sources = [found.image, found.x, found.y]
     nodes = nodes_between(sources, found.result, order)
     if nodes is None or any(
@@ -98,6 +100,7 @@ def _form(model: ir.Model, found: _Sampling, order: dict[ir.Node, int]) -> bool 
     _, height, width, _ = shape_of(found.image)
     for _ in range(_DRAWS):
         image = rng.standard_normal(shape_of(found.image)).astype(np.float32)
+        # Some points lie outside the image, where the two versions differ.
         x = rng.uniform(-2, width + 1, shape_of(found.x)).astype(np.float32)
         y = rng.uniform(-2, height + 1, shape_of(found.y)).astype(np.float32)
         feeds = dict(zip(map(name_of, sources), (image, x, y), strict=True))
@@ -119,6 +122,7 @@ def _candidates(gather: ir.Node, order: dict[ir.Node, int]) -> Iterator[_Samplin
         return
     if size[0] != shape[0] or min(size[1:3]) < 2:
         return
+    # The inputs of the two Floors above the indices are x and y, in an unknown order.
     above = ancestors([the(gather.inputs[1])])
     floors = [v for node in above if node.op_type == "Floor" and (v := node.inputs[0])]
     places = list(dict.fromkeys(v for v in floors if static_shape(v) == shape[:2]))
@@ -131,6 +135,7 @@ def _candidates(gather: ir.Node, order: dict[ir.Node, int]) -> Iterator[_Samplin
         if static_shape(result) != shape:
             break
         chain.append(result)
+    # The farthest value of this shape is the sum of the four gathers, if any is.
     for value in reversed(chain):
         for x, y in permutations(places):
             yield _Sampling(image=image, x=x, y=y, result=value)
@@ -164,6 +169,7 @@ def _mask(build: NodeBuilder, found: _Sampling) -> ir.Value:
         for value, size in ((found.x, width), (found.y, height))
         for op, limit in (("GreaterOrEqual", 0), ("Less", size - 1))
     ]
+    # And has two operands: join the four conditions pairwise.
     while len(parts) > 1:
         parts.append(build.op("And", parts.pop(0), parts.pop(0)))
     number = build.op("Cast", parts[0], dtype=ir.DataType.FLOAT, to=ir.DataType.FLOAT)
@@ -173,6 +179,7 @@ def _mask(build: NodeBuilder, found: _Sampling) -> ir.Value:
 def _replace(graph: ir.Graph, found: _Sampling) -> None:
     batch, points, channels = shape_of(found.result)
     build = NodeBuilder(graph)
+    # GridSample reads NCHW and a grid (N, height, width, 2): the P points are one column.
     image = build.transpose(found.image, TO_NCHW)
     x = build.op(
         "GridSample",
@@ -187,10 +194,7 @@ def _replace(graph: ir.Graph, found: _Sampling) -> None:
     x = build.op("Squeeze", x, (2,), shape=(batch, points, channels))
     if found.masked:
         x = build.op("Mul", x, _mask(build, found))
-    anchor = found.result.producer()
-    assert anchor is not None
-    build.insert_after(anchor)
-    take_over(found.result, x)
+    build.replace_value(found.result, x)
 
 
 def raise_grid_sample(model: ir.Model) -> Outcome:
@@ -198,11 +202,7 @@ def raise_grid_sample(model: ir.Model) -> Outcome:
     changed = 0
     while True:
         order = positions(model.graph)
-        gathers = [
-            node
-            for node in model.graph
-            if node.op_type == "GatherND" and constant_input(node, 0) is None
-        ]
+        gathers = [n for n in nodes_of(model, "GatherND") if constant_input(n, 0) is None]
         found = next((f for g in gathers if (f := _find(model, g, order))), None)
         if found is None:
             return Outcome(changed=changed)

@@ -34,6 +34,7 @@ from ..graph import (
     drop_dead,
     inverse,
     name_of,
+    nodes_of,
     static_shape,
     take_over,
     the,
@@ -89,6 +90,7 @@ def _scatters_below(value: ir.Value) -> list[ir.Node]:
 
 def _above(result: ir.Value, indices: ir.Value) -> Iterator[ir.Value]:
     """Yield the values above ``result`` that do not depend on ``indices``, nearest first."""
+    # Breadth first: the list grows while it is read.
     todo, seen = [result], set[ir.Value]()
     below = _descendants(indices)
     for value in todo:
@@ -127,6 +129,7 @@ def _matches(
     model: ir.Model, pool: ir.Node, windows: Windows, match: _Unpool, order: dict[ir.Node, int]
 ) -> bool:
     """Whether the nodes of a candidate put random values at random places, and zeros elsewhere."""
+    # Cut out the nodes from indices and values to the result, and feed both.
     indices = pool.outputs[1]
     nodes = nodes_between([indices, match.values], match.result, order)
     if nodes is None:
@@ -150,6 +153,7 @@ def _find(
     scatter: ir.Node,
     order: dict[ir.Node, int],
 ) -> _Unpool | None:
+    # Reshapes and Transposes may follow the scatter: try the farthest result first.
     for result in _downwards(scatter.outputs[0]):
         perms = _layouts(static_shape(result), windows.full)
         if not perms:
@@ -186,11 +190,13 @@ def _new_pool(model: ir.Model, pool: ir.Node, windows: Windows) -> _NewPool:
     if windows.is_plain:
         op = max_pool_argmax_2d
         value, place = build.ops(op.NAME, x, shapes=[pooled, pooled], domain=op.DOMAIN)
+        # Named after the pool, as otherwise it would only get a number (see ``name_values``).
         place.name = f"{pool.outputs[0].name}_place"
         add_function(model, op.BODY)
         add_function(model, max_unpool_2d.BODY)
         made = _NewPool(pooled=value, windows=windows, place=place)
     else:
+        # The same pool without its indices, which nothing will read any more.
         value = build.op("MaxPool", x, shape=pooled, attributes=pool.attributes)
         masks = first_maxima(build, windows, x)
         made = _NewPool(pooled=value, windows=windows, masks=masks)
@@ -202,10 +208,7 @@ def _replace_unpool(graph: ir.Graph, match: _Unpool, pool: _NewPool) -> None:
     build = NodeBuilder(graph)
     values = build.transpose(match.values, inverse(match.values_perm))  # (N, C, h, w)
     result = build.transpose(pool.unpooled(build, values), match.result_perm)
-    anchor = match.result.producer()
-    assert anchor is not None
-    build.insert_after(anchor)
-    take_over(match.result, result)
+    build.replace_value(match.result, result)
 
 
 def _overwrites(scatter: ir.Node) -> bool:
@@ -221,6 +224,7 @@ def _raise_pool(model: ir.Model, pool: ir.Node, scatters: list[ir.Node]) -> int 
     """Replace the pool and all its un-poolings; return how many there were, or why not."""
     if (reason := _why_not(pool)) is not None:
         return reason
+    # Reasons that do not depend on the nodes below come first; they cost nothing.
     order, windows = positions(model.graph), windows_of(pool)
     if windows.overlap and any(map(_overwrites, scatters)):
         return "its windows overlap, and the scatter overwrites"
@@ -240,8 +244,7 @@ def _raise_pool(model: ir.Model, pool: ir.Node, scatters: list[ir.Node]) -> int 
 def raise_max_unpool(model: ir.Model) -> Outcome:
     """Replace every max-unpooling, and drop the index arithmetic."""
     changed, skipped = 0, list[Skip]()
-    pools = [n for n in model.graph if n.op_type == "MaxPool" and len(n.outputs) == 2]
-    for pool in pools:
+    for pool in [node for node in nodes_of(model, "MaxPool") if len(node.outputs) == 2]:
         if scatters := _scatters_below(pool.outputs[1]):
             result = _raise_pool(model, pool, scatters)
             if isinstance(result, str):

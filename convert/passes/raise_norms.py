@@ -57,6 +57,7 @@ def _explain(model: ir.Model, region: Region) -> _LayerNorm | None:
         return None
     bias = results[2].reshape(-1, shape[-1])[0]  # (rows, C) -> (C,): n(0) = 0
     first, second = (y.reshape(-1, shape[-1]).astype(np.float64) for y in results[:2])  # (rows, C)
+    # The first draw gives the scale, the second one must be predicted with it.
     for eps in epsilons(region):
         n, again = (normalized(x.astype(np.float64), eps).reshape(first.shape) for x in probes[:2])
         scale = fitted_scale(n, first - bias, 0, region)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ..graph import constant, is_read, name_of, shape_of, take_over
+from ..graph import constant, is_read, name_of, nodes_of, shape_of, take_over
 from ..node_builder import NodeBuilder, Operand
 from ..outcome import Outcome, Skip
 from ..recurrent.cells import Cell, cell_of
@@ -32,6 +32,7 @@ def _cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
     width = shape_of(found.sequence)[2]
     units = [shape_of(state.start)[-1] for state in found.states]
     orders = [(0,)] if len(units) == 1 else [(0, 1), (1, 0)]  # which state of an LSTM is h
+    # More than two states are no known cell.
     for order in orders if len(units) < 3 else []:
 
         def ordered(x: np.ndarray, *states: np.ndarray, order: tuple[int, ...] = order) -> tuple:
@@ -69,6 +70,7 @@ def _replace(model: ir.Model, found: Recurrence, cell: Cell, order: tuple[int, .
     size = cell.recurrent.shape[1]
     states = [found.states[i] for i in order]
     starts = [_start(build, state.start) for state in states]
+    # Zeros are the default of the op, so inputs of zeros are left out.
     has_starts = any(start is not None for start in starts)
     # Inputs: x (T, N, K), W (1, G H, K), R (1, G H, H), B (1, 2 G H), no lengths, states (1, N, H).
     weights = [array[None] for array in (cell.weights, cell.recurrent, cell.bias)]
@@ -118,7 +120,7 @@ def _drop_zero_states(node: ir.Node) -> bool:
 
 def _raise_next_loop(model: ir.Model, left: dict[ir.Node, Skip]) -> bool:
     """Replace the first loop that can be replaced; record why those before it cannot."""
-    for node in [n for n in model.graph if n.op_type in ("Loop", "Scan")]:
+    for node in nodes_of(model, "Loop", "Scan"):
         skip = _raise_loop(model, node)
         if skip is None:
             return True
@@ -133,6 +135,6 @@ def raise_recurrent(model: ir.Model) -> Outcome:
         changed += 1
         skipped.clear()
         fold_constants(model)  # only now are the shapes behind the loop known
-    for node in [n for n in model.graph if n.op_type in RECURRENT]:
+    for node in nodes_of(model, *RECURRENT):
         changed += _drop_zero_states(node)
     return Outcome(changed=changed, skipped=tuple(skipped.values()))

@@ -27,6 +27,7 @@ from ..graph import (
     constant_input,
     inverse,
     name_of,
+    nodes_of,
     shape_of,
     static_shape,
 )
@@ -68,6 +69,7 @@ def _repeat(model: ir.Model, region: Region) -> _Repeat | None:
         if (scales := _whole_scales(old, new, to_nchw)) is None:
             continue
         proto = submodel(model, [region.source], region.result, region.nodes)
+        # Each number occurs once, so the result shows where each element went.
         numbers = np.arange(np.prod(old), dtype=np.float32).reshape(old)
         _, _, rows, columns = to_nchw
         expected = numbers.repeat(scales[0], rows).repeat(scales[1], columns)
@@ -100,6 +102,7 @@ def _replace(graph: ir.Graph, region: Region, found: _Repeat) -> None:
 
 def _other_mode(node: ir.Node) -> bool:
     """Give a nearest Resize<tf_half_pixel_for_nn, floor> a mode that targets have."""
+    # The defaults are those of the ONNX operator.
     mode = attribute(node, "coordinate_transformation_mode", "half_pixel")
     rounding = attribute(node, "nearest_mode", "round_prefer_floor")
     if mode != "tf_half_pixel_for_nn" or rounding != "floor":
@@ -131,5 +134,5 @@ _RULE = RegionRule(
 def raise_resize(model: ir.Model) -> Outcome:
     """Replace all repeats, then give every Resize a mode that targets have."""
     changed = raise_regions(model, _RULE).changed
-    changed += sum(_other_mode(node) for node in model.graph if node.op_type == "Resize")
+    changed += sum(_other_mode(node) for node in nodes_of(model, "Resize"))
     return Outcome(changed=changed)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..graph import drop_dead, producer
+from ..graph import drop_dead, nodes_of, producer
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
@@ -42,9 +42,10 @@ def _choice(add: ir.Node) -> tuple[ir.Value, ir.Value, ir.Value] | None:
 def raise_where(model: ir.Model) -> Outcome:
     """Replace every such sum."""
     changed = 0
-    for node in [n for n in model.graph if n.op_type == "Add"]:
+    for node in nodes_of(model, "Add"):
         if (found := _choice(node)) is None:
             continue
+        # The first operand is the bool condition, so the type of the result is given.
         build = NodeBuilder(model.graph)
         condition, chosen, rest = found
         build.replace([node], build.op("Where", condition, chosen, rest, dtype=chosen.dtype))

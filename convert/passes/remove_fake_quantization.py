@@ -94,6 +94,7 @@ def _levels(node: ir.Node, zero: npt.NDArray) -> tuple[int, int]:
 def _range(node: ir.Node) -> tuple[float, float]:
     """Return the lowest and the highest x that a Q represents."""
     scale, zero = _parameters(node)
+    # Weights may have a scale per channel; this is only called for activations.
     if scale.size > 1:
         raise ConversionError(
             f"{name_of(node.inputs[0])} is quantized with a scale per channel, "
@@ -151,6 +152,7 @@ def _rounded(node: ir.Node) -> npt.NDArray[np.float32]:
     scale, zero = _parameters(node)
     lowest, highest = _levels(node, zero)
     scale, zero = (_spread(each, node, array.ndim) for each in (scale, zero))
+    # QuantizeLinear: round to even, add the zero point, saturate; DequantizeLinear behind it.
     steps = np.clip(np.round(array / scale) + zero, lowest, highest)
     return ((steps - zero) * scale).astype(np.float32)
 
@@ -161,6 +163,7 @@ def _floats_behind(node: ir.Node) -> list[ir.Value]:
     Raises:
         ConversionError: an op in between computes something else on floats.
     """
+    # The list grows while it is read, down to the DQs.
     todo = [node.outputs[0]]
     for value in todo:
         value.type = ir.TensorType(ir.DataType.FLOAT)
@@ -184,8 +187,10 @@ def _remove_quantize(graph: ir.Graph, node: ir.Node, found: _Ranges) -> None:
         return
     low, high = _range(node)
     limit = max(-low, high)
+    # See the last paragraph on top: the Q may be an activation too.
     if low == 0 and not _cannot_be_negative(value):
         value = _clipped(graph, node, high)
+    # Several pairs may read one value; the widest range counts.
     found.limits[value] = max(limit, found.limits.get(value, 0.0))
     if abs(low + high) > 1e-6 * high:
         note = f"its range {low:.4g} to {high:.4g} is taken as {-limit:.4g} to {limit:.4g}"

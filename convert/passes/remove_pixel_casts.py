@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..graph import attribute, consumers, name_of, producer, replace_value, the
+from ..graph import attribute, consumers, name_of, nodes_of, producer, replace_value, the
 from ..outcome import Outcome, Skip
 
 _MOVES = ("Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
@@ -21,6 +21,7 @@ _FLOAT = ir.DataType.FLOAT
 
 def _reach(graph: ir.Graph, pixels: ir.Value) -> tuple[list[ir.Value], list[ir.Node]] | ir.Node:
     """Return the values that pixels are moved to and the casts to float, or the node in the way."""
+    # The list grows while it is read, down to the casts to float.
     moved, casts = [pixels], list[ir.Node]()
     for value in moved:
         for node in consumers(value):
@@ -39,7 +40,7 @@ def remove_pixel_casts(model: ir.Model) -> Outcome:
     """Remove the casts of images that are float at the input."""
     (image,) = model.graph.inputs
     skipped, changed = list[Skip](), 0
-    for cast in [node for node in model.graph if node.op_type == "Cast"]:
+    for cast in nodes_of(model, "Cast"):
         rounded = producer(cast.inputs[0], "Round")
         pixels = cast.outputs[0]
         if rounded is None or rounded.inputs[0] is not image or pixels.dtype not in _WHOLE:
@@ -50,6 +51,7 @@ def remove_pixel_casts(model: ir.Model) -> Outcome:
             skipped.append(Skip(value=name_of(pixels), reason=f"{reason} as whole numbers"))
             continue
         moved, casts = found
+        # The values are still numbers from 0 to 255, but float from here on.
         for value in moved:
             value.type = ir.TensorType(_FLOAT)
         for node in casts:

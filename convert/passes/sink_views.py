@@ -46,11 +46,11 @@ def _cost(axes: Axes, shape: Shape) -> int:
 def _grown(seed: ir.Node, order: list[ir.Node]) -> _Region:
     """Follow the ops below a view, in graph order, as far as they can be renamed."""
     source = the(seed.inputs[0])
-    rank = len(shape_of(source))
     region = _Region(source=source)
-    region.axes[source] = Axes(source=tuple(range(rank)), rank=rank)
+    region.axes[source] = Axes.identity(len(shape_of(source)))
     for node in order:
         entries = [v for v in node.inputs if v is not None and v in region.axes]
+        # Other readers of the source do not read it through the view.
         if not entries or (node is not seed and any(v is source for v in entries)):
             continue
         axes = region.axes[entries[0]]
@@ -78,6 +78,7 @@ def _form(node: ir.Node, region: _Region, axes: Axes) -> Renamed | None:
 
 def _prune(region: _Region) -> None:
     """Remove ops from the region below which the views cancel nowhere."""
+    # A node is useful if the view vanishes at its result, or below it.
     useful: set[ir.Node] = set()
     for node in reversed(region.ops):
         for value in node.outputs:
@@ -98,8 +99,7 @@ def _gain(region: _Region) -> int:
     for node, form in region.ops.items():
         if form is None:
             rank = len(region.axes[the(node.inputs[0])].source)
-            step = Axes(source=tuple(range(rank)), rank=rank)
-            through = step.through(node)
+            through = Axes.identity(rank).through(node)
             gain += _cost(through, shape_of(node.outputs[0])) if through else _STANDING
         else:
             gain -= sum(_cost(*side) for side in _sides(region, node))
@@ -159,6 +159,7 @@ def _rewrite(graph: ir.Graph, region: _Region) -> None:
         for index in viewed_inputs(node):
             value = the(node.inputs[index])
             inputs[index] = held[value] if value in held else _held(build, value, axes)
+        # Renamed constants, in the axes of the held tensor.
         for index, array in form.constants.items():
             inputs[index] = array
         shapes = [form.axes.held_shape(shape_of(old)) for old in node.outputs]
@@ -183,6 +184,7 @@ def _leave(graph: ir.Graph, region: _Region, held: dict[ir.Value, ir.Value]) -> 
         is_returned = value.is_graph_output()
         if is_returned and (new.producer() is None or new.is_graph_output()):
             new = build.op("Identity", new)  # an output must have a producer of its own
+        # The held tensor may be the graph's input, which has no producer.
         anchor = held[value].producer() or value.producer()
         assert anchor is not None
         build.insert_after(anchor)
@@ -209,6 +211,7 @@ def sink_views(model: ir.Model) -> Outcome:
                 _rewrite(graph, region)
                 graph.sort()  # new nodes may come before what they read
                 changed += 1
+                # The rewrite changed the regions of all other views.
                 tried.clear()
                 break
         else:

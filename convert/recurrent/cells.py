@@ -93,6 +93,7 @@ class _Probe:
         k, h = self.width, self.units[0]
         # Rows: K unit vectors of x, H unit vectors of h, and one row of zeros, (K + H + 1, .).
         rows = self.taps_at(np.eye(k + h + 1, k), np.eye(k + h + 1, h, -k))[index][:, piece]
+        # f(unit vector) - f(0) is a row of the weights, f(0) the bias.
         w, r, b = rows[:k] - rows[-1], rows[k:-1] - rows[-1], rows[-1]
         found = _Gate(w=w, r=r, b=b)
         explained = found(self.x, self.states[0])
@@ -127,6 +128,7 @@ def _lstm(probe: _Probe) -> Cell | None:
     if len(sigmoids) != 3 or len(tanhs) != 1:
         return None
     x, (h, c) = probe.x, probe.states
+    # Which gate is which is not known: try all orders.
     for i, o, f in permutations(sigmoids):
         cell = _sigmoid(f(x, h)) * c + _sigmoid(i(x, h)) * np.tanh(tanhs[0](x, h))
         hidden = _sigmoid(o(x, h)) * np.tanh(cell)
@@ -146,6 +148,7 @@ def _candidate(probe: _Probe, index: int, r: _Gate) -> Iterator[tuple[_Gate, Arr
     rows = probe.taps_at(np.vstack([np.eye(k), nothing]), np.zeros((k + 1, size)))[index]
     at_zero = rows[-1]
     moved = probe.taps_at(np.zeros((size, k)), units)[index] - at_zero
+    # Reset first: with h = unit j the row is s(r)_j R_j, as the gate scales h itself.
     reset = _sigmoid(r(np.zeros((size, k)), units))
     yield _Gate(w=rows[:-1] - at_zero, r=moved / np.diag(reset)[:, None], b=at_zero), None
     # With h = 0 the tap is q(x) = x W + b + s(r(x)) r_b. Its second difference in x,

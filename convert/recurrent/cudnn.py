@@ -88,9 +88,11 @@ def _written_out(definition: Any, node: Any) -> Any:
     from tensorflow.compat import v1
 
     _check(node)
+    # A GraphDef leaves out port 0; TensorFlow's functions need it.
     inputs = [name if ":" in name else f"{name}:0" for name in node.input]
 
     def build() -> None:
+        # First copy: the nodes in front of the op, under "front/".
         x, h, c, flat = v1.import_graph_def(definition, return_elements=inputs, name="front")
         results = _layers(node, x, h, c, flat)
         entries = {
@@ -99,6 +101,7 @@ def _written_out(definition: Any, node: Any) -> Any:
             if each.op in ("Placeholder", "PlaceholderWithDefault")
         }
         replaced = {f"{node.name}:{port}": result for port, result in enumerate(results)}
+        # Second copy: the nodes behind it, which read the loops in its place.
         v1.import_graph_def(definition, input_map={**entries, **replaced}, name="")
 
     graph = v1.wrap_function(build, signature=[]).graph.as_graph_def()
@@ -164,6 +167,7 @@ def _layers(node: Any, x: Any, h: Any, c: Any, flat: Any) -> tuple[Any, Any, Any
     weights = _unpacked(flat, _GATES[mode], units, size, rows, directions)
     step, starts = (_lstm_step, (h, c)) if mode == "lstm" else (_gru_step, (h,))
     last = []
+    # States and weights have a row for each layer and direction, directions side by side.
     for first in range(0, rows, directions):
         found = [
             _loop(step, x, [start[row] for start in starts], weights[row], backward=row > first)
@@ -203,6 +207,7 @@ def _unpacked(
 def _lstm_step(weights: _Weights, x: Any, h: Any, c: Any) -> tuple[Any, Any]:
     import tensorflow as tf
 
+    # (N, size) x (size, 4 units): all gates at once.
     gates = tf.matmul(x, weights.kernel, transpose_b=True) + weights.bias
     gates += tf.matmul(h, weights.recurrent, transpose_b=True) + weights.recurrent_bias
     i, f, g, o = tf.split(gates, 4, 1)  # each (N, units)
@@ -242,5 +247,6 @@ def _loop(
     carried = (0, tf.TensorArray(tf.float32, count), *start)
     _, outputs, *states = tf.while_loop(lambda number, *_: number < count, body, carried)
     units = weights.recurrent.shape[1]
+    # (T, N, units); a stacked TensorArray has no known shape.
     found = tf.ensure_shape(outputs.stack(), [x.shape[0], x.shape[1], units])
     return (tf.reverse(found, [0]) if backward else found), states

@@ -103,6 +103,7 @@ def _through_views(value: ir.Value | None) -> ir.Value | None:
 
 def _sequence_read(body: ir.Graph, counters: Sequence[ir.Value]) -> tuple[ir.Value, ir.Value]:
     """Return the sequence and the body's value x[t]."""
+    # A Gather along axis 0 of a value from outside, at the counter.
     reads = [
         node
         for node in body
@@ -130,6 +131,7 @@ def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], s
         loop.inputs[1] is not None and (begins is None or not begins)
     ):
         raise NoRecurrenceError("whether and how often it runs is not known before it starts")
+    # A Loop ends after its limit, or when its condition becomes false.
     most, again = None if limit is None else int(limit), _itself(body.outputs[0])
     if most is not None and most < steps:
         raise NoRecurrenceError(f"it ends after {most} of the {steps} steps of its sequence")
@@ -190,6 +192,7 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
         raise NoRecurrenceError("it does not compute in float32")
     if not is_scan:
         _check_steps(model, loop, counters, shape[0])
+    # The body of a Loop returns its condition first.
     behind = len(carried) + (not is_scan)
     stacked = zip(body.outputs[behind:], loop.outputs[len(carried) :], strict=True)
     return Recurrence(
@@ -206,6 +209,7 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
 def _divided(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
     """Divide the carried values into counters and states."""
     counters, states = list[ir.Value](), list[State]()
+    # What grows by one per step is a counter; what stays the same is neither.
     for start, inside, after, final in carried:
         if after is inside:
             continue

@@ -40,6 +40,7 @@ class StepFunction:
         needed = set(ancestors(expected, until=entries))
         settled = _settled(model, recurrence, needed)
         batch, width = shape_of(recurrence.sequence)[1:]
+        # ``submodel`` needs shapes of its inputs; they are opened again in ``_in_double``.
         recurrence.read.shape = ir.Shape((batch, width))
         for state in recurrence.states:
             state.inside.shape = ir.Shape(shape_of(state.start))
@@ -86,6 +87,7 @@ def _settled(
     timed, body, inner = set(recurrence.counters), recurrence.body, list[ir.Node]()
     for node in body:
         entries = dynamic_inputs(node)
+        # Counters, and all that is computed from counters alone.
         if entries and timed.issuperset(entries):
             inner.append(node)
             timed.update(node.outputs)
@@ -130,6 +132,7 @@ def _part(
         found.update(dict.fromkeys(nodes))
     for value in entries:
         value.shape = ir.Shape(()) if static_shape(value) is None else value.shape
+    # ``submodel`` has one output; put in all of them.
     proto = submodel(model, entries, expected[0], tuple(sorted(found, key=order.__getitem__)))
     del proto.graph.output[:]
     names = dict.fromkeys(map(name_of, expected))
