@@ -1,7 +1,7 @@
-"""Ranges that a model brings along, found again in the clean graph.
+"""Ranges that a model itself states -> the same ranges by the tensor names of the clean graph.
 
-Passes rename, transpose and fold, so a tensor is known by what it holds: both graphs are run on
-the same images, and tensors that hold the same numbers, in whatever order, are the same.
+Passes rename, transpose and fold, so tensors are matched by their values: both graphs run on the
+same images, and two tensors with the same values, in any order, are the same tensor.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .graph import name_of
 
 Array = npt.NDArray[np.float32]
 _TOLERANCE = 2e-4
-"""Of the sums that a tensor is known by, relative."""
+"""Relative, between the sums that identify a tensor."""
 
 
 def adopted_ranges(
@@ -28,16 +28,16 @@ def adopted_ranges(
     ranges: Mapping[str, float],
     images: tuple[Array, Array],
 ) -> dict[str, float]:
-    """Return ranges by the names that tensors have in the clean graph; those found again.
+    """Return the ranges of all tensors that the clean graph still has, by their new names.
 
     Args:
-        before: the graph that ``ranges`` are of, its input NHWC or NCHW.
+        before: the graph whose tensors ``ranges`` names; its input is NHWC or NCHW.
         after: the clean graph, NCHW.
-        ranges: by the names that tensors have before.
-        images: the same ones for both, each as the graph takes them.
+        ranges: the largest |x| to represent, by tensor of ``before``.
+        images: the same images for both graphs, in the layout of each.
 
     Raises:
-        ConversionError: the two graphs do not give the same.
+        ConversionError: the outputs of the two graphs differ.
     """
     clean = ir.to_proto(after)
     old_output, output = (each.graph.output[0].name for each in (before, clean))
@@ -58,7 +58,7 @@ def adopted_ranges(
 def _marks(
     model: onnx.ModelProto, names: Collection[str], images: Array
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Return numbers that do not depend on the order of a tensor's entries."""
+    """Return, for each tensor, numbers that do not depend on the order of its entries."""
     values = read_tensors(model, sorted(names), images)
     return {name: _mark(value) for name, value in values.items() if name in names}
 
@@ -67,6 +67,7 @@ def _mark(value: Array) -> npt.NDArray[np.float64]:
     flat = value.astype(np.float64).reshape(-1)
     if not flat.size:
         return np.zeros(7)
+    # Odd powers keep the sign: x and -x would else be the same tensor.
     powers = [np.abs(flat).sum(), flat.sum(), (flat**2).sum(), (flat**3).sum()]
     return np.array([flat.size, flat.max(), flat.min(), *powers])
 
@@ -75,6 +76,8 @@ def _are_same(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64]) -> boo
     if one.shape != two.shape or one[0] != two[0]:
         return False
     size = np.maximum(np.abs(one), np.abs(two))
-    size[4] = max(size[3], 1e-30)  # a sum may be small by chance; its parts are not
+    # Positive and negative values can cancel in the sums of x and x^3, which leaves rounding errors
+    # only. So these are compared relative to sizes that do not cancel.
+    size[4] = max(size[3], 1e-30)
     size[6] = max(size[6], float(one[3]) * 1e-2)
     return bool((np.abs(one - two) <= _TOLERANCE * size + 1e-7).all())

@@ -1,4 +1,4 @@
-"""What became of a model: ops before and after, by which rule, sizes, work, what stayed and why."""
+"""Audit of a conversion: ops before and after, the passes that changed them, sizes, FLOPs, refusals."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class OpRow:
     clean: int
     """How often in the clean graph."""
     rules: dict[str, int]
-    """By how many each pass changed that number."""
+    """The change of that number by each pass."""
     nodes: tuple[str, ...]
-    """Names in the clean graph, which are those of TensorFlow's nodes where there is one."""
+    """Node names in the clean graph; they come from TensorFlow where it named the node."""
     refused: dict[str, str]
-    """Those of them that the target refuses, and why."""
+    """The nodes that the target refuses, with the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class StageRow:
 
     @property
     def intensity(self) -> float:
-        """FLOPs per byte: below a machine's balance, memory is what takes the time."""
+        """FLOPs per byte. Below the machine balance, memory bandwidth limits the speed."""
         return self.flops / self.bytes if self.bytes else 0.0
 
 
@@ -62,13 +62,13 @@ class Audit:
     flops: int
     stages: tuple[StageRow, ...]
     left: dict[str, dict[str, str]]
-    """By pass: matches that almost fired (the value they end in), and why they did not."""
+    """By pass: matches that almost fired, by the value they end in, with the reason."""
     refused: dict[str, str]
-    """What the target refuses: node, or "" for the graph as a whole, and why."""
+    """What the target refuses: a node, or "" for the whole graph, with the reason."""
 
 
 def _dims(value: ir.Value | None) -> list[int]:
-    """Return a shape with 1 for every size that is free."""
+    """Return a shape with 1 for every free dimension."""
     shape = value.shape if value is not None else None
     return [d if isinstance(d, int) else 1 for d in shape] if shape is not None else []
 
@@ -80,26 +80,26 @@ def _size(value: ir.Value | None) -> int:
 def node_flops(node: ir.Node) -> int:
     """Return the floating-point operations of an op of ``COUNTED``, 0 for others.
 
-    A multiply-add counts as two; a size that is free, such as the batch, as 1.
+    A multiply-add counts as two. A free dimension, such as the batch, counts as 1.
     """
     result = _size(node.outputs[0])
-    if node.op_type == "Conv":
+    if node.op_type == "Conv":  # weights (O, C / group, kh, kw): each output sums C / group taps
         return 2 * result * int(np.prod(_dims(node.inputs[1])[1:]))
-    if node.op_type == "ConvTranspose":
+    if node.op_type == "ConvTranspose":  # weights (C, O / group, kh, kw): each input is scattered
         return 2 * _size(node.inputs[0]) * int(np.prod(_dims(node.inputs[1])[1:]))
     if node.op_type == "Gemm":
         axis = slice(0, 1) if attribute(node, "transA", 0) else slice(1, 2)
         return 2 * result * int(np.prod(_dims(node.inputs[0])[axis]))
     if node.op_type == "MatMul":
         return 2 * result * int(np.prod(_dims(node.inputs[0])[-1:]))
-    if node.op_type in ("LSTM", "GRU", "RNN"):  # steps and batch, in either order
+    if node.op_type in ("LSTM", "GRU", "RNN"):  # X (T, N, K) or (N, T, K); W and R for each gate
         steps = int(np.prod(_dims(node.inputs[0])[:2]))
         return 2 * steps * sum(_size(value) for value in node.inputs[1:3])
     return _einsum_flops(node) if node.op_type == "Einsum" else 0
 
 
 def _einsum_flops(node: ir.Node) -> int:
-    """Two for each combination of all its indices, as if its operands are multiplied at once."""
+    """Count two for each combination of all indices, as if all operands are multiplied at once."""
     terms = attribute(node, "equation", "").replace(" ", "").split("->")[0].split(",")
     if any(value is None or value.shape is None for value in node.inputs):
         return 0
@@ -107,7 +107,8 @@ def _einsum_flops(node: ir.Node) -> int:
     for term, value in zip(terms, node.inputs, strict=True):
         dims = _dims(value)
         others = len(dims) - len(term.replace("...", ""))
-        indices = term.replace("...", "9876543210"[10 - others :])  # aligned at the right
+        # Digits stand for the axes of "..."; ellipses of several operands align at the right.
+        indices = term.replace("...", "9876543210"[10 - others :])
         sizes.update((i, max(d, sizes.get(i, 1))) for i, d in zip(indices, dims, strict=True))
     return 2 * int(np.prod(list(sizes.values()), dtype=np.int64)) if len(terms) > 1 else 0
 
@@ -127,7 +128,7 @@ def _stages(graph: ir.Graph) -> tuple[StageRow, ...]:
     groups: dict[str, list[ir.Node]] = defaultdict(list)
     for node in graph:
         dims = _dims(node.outputs[0])
-        spatial = dims[2:] if len(dims) == 4 else dims[1:-1]
+        spatial = dims[2:] if len(dims) == 4 else dims[1:-1]  # (N, C, H, W) or (N, T, C)
         groups["x".join(map(str, spatial)) or "-"].append(node)
     return tuple(
         StageRow(
@@ -158,11 +159,11 @@ def _left(converted: Converted) -> dict[str, dict[str, str]]:
 
 
 def audit(converted: Converted, refused: Mapping[str, str] | None = None) -> Audit:
-    """Sum up a conversion.
+    """Summarize a conversion.
 
     Args:
-        converted: what ``convert`` gave.
-        refused: what a target refuses of it, see ``Backend.refusals``.
+        converted: the result of ``convert``.
+        refused: nodes of it that a target refuses, see ``Backend.refusals``.
     """
     graph, refused = ir.from_proto(converted.model).graph, dict(refused or {})
     raw, clean = converted.raw_ops, converted.ops

@@ -1,4 +1,4 @@
-"""A first spec for a model, from what its signature tells."""
+"""Draft the first spec of a model from its signature."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import InputFileError, SpecError
 from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec, spec_from_dict
 from .sources import Cut, Signature, Source, TensorInfo, open_source
 
-_LINES_AT_ONCE = 16
+_LINES_AT_ONCE = 16  # largest batch of a recognizer whose batch axis is free
 _DETECTOR_SIDE, _LINE_HEIGHT, _LINE_WIDTH = 640, 32, 320
 _ALPHANUMERIC = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -21,12 +21,12 @@ Shape = tuple[int, int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Hints:
-    """What the user says about a model beside its role."""
+    """What the user states about a model, besides its role."""
 
     source: SourceSpec
-    """Where the model lies."""
+    """Path and format of the model."""
     input: tuple[str, Shape] | None = None
-    """Name and shape of the image, if the signature is not to be asked."""
+    """Name and shape of the image; None: they are read from the signature."""
     mean: tuple[float, ...] = ()
     """See ``InputSpec``."""
     scale: tuple[float, ...] = ()
@@ -40,7 +40,7 @@ class _Ends:
     image: TensorInfo
     output: TensorInfo
     extra: dict[str, Any] = field(default_factory=dict)
-    """What is known besides, as the spec has it."""
+    """Further entries of the spec that are known."""
 
 
 def _image_input(signature: Signature) -> TensorInfo | None:
@@ -81,13 +81,16 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     cut = model.cut(rank) if hints.input is None else None
     if cut is None and image is None:
         listed = _listed(signature.inputs)
-        raise InputFileError(f"{path}: which input is the image? It has: {listed}; say --input")
+        raise InputFileError(
+            f"{path}: cannot tell which input is the image; the inputs are: {listed}; "
+            "name one with --input"
+        )
     if cut is None:
         listed = _listed(signature.outputs)
         raise InputFileError(
-            f"{path}: no float output of rank {rank}, as a {role} has; it has: {listed}"
+            f"{path}: a {role} needs a float output of rank {rank}; the outputs are: {listed}"
         )
-    _tell(cut, reporter)
+    _report(cut, reporter)
     if role == "detector":
         return _Ends(image=cut.input, output=cut.output)
     kind = "probabilities" if cut.is_probability else "logits"
@@ -96,7 +99,8 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     return _Ends(image=cut.input, output=cut.output, extra={"output": known, **blank})
 
 
-def _tell(cut: Cut, reporter: Reporter) -> None:
+def _report(cut: Cut, reporter: Reporter) -> None:
+    """Report the ops outside the network, which no engine will run."""
     for end, name, ops in (
         ("begins", cut.input.name, cut.in_front),
         ("ends", cut.output.name, cut.behind),
@@ -105,7 +109,9 @@ def _tell(cut: Cut, reporter: Reporter) -> None:
             listed = ", ".join(ops[:8]) + (", ..." if len(ops) > 8 else "")
             reporter.note(f"the network {end} at {name}; left out: {listed}")
     if cut.in_front:
-        reporter.note("mean and scale must say what was done to the pixels in front of it")
+        reporter.note(
+            "set mean and scale in the spec to the normalization that these ops applied to pixels"
+        )
 
 
 def _dims(shape: tuple[int | None, ...] | None) -> str:
@@ -113,11 +119,12 @@ def _dims(shape: tuple[int | None, ...] | None) -> str:
 
 
 def _layout(shape: tuple[int | None, ...]) -> str:
+    """Guess the layout: the axis of 1 or 3 is that of channels; NHWC if both or none are."""
     return "NCHW" if shape[1] in (1, 3) and shape[3] not in (1, 3) else "NHWC"
 
 
 def _full_shape(info: TensorInfo, role: Role) -> Shape:
-    """Fill in the sizes that the signature leaves open."""
+    """Replace the free dimensions of the signature by usual sizes."""
     shape = info.shape or (None, None, None, 3)
     channel_first = _layout(shape) == "NCHW"
     height, width = (_DETECTOR_SIDE,) * 2 if role == "detector" else (_LINE_HEIGHT, _LINE_WIDTH)
@@ -149,7 +156,7 @@ def _charset(output: TensorInfo, given: str | None) -> dict[str, Any]:
 def _pixels(image: TensorInfo, hints: Hints) -> dict[str, Any]:
     """Return mean and scale where they are known."""
     given = {"mean": hints.mean, "scale": hints.scale}
-    if image.dtype.startswith(("uint", "int")):  # it takes pixels as they are
+    if image.dtype.startswith(("uint", "int")):  # the model requires unscaled pixels
         given["scale"] = hints.scale or (1.0,)
     return {key: value for key, value in given.items() if value}
 
@@ -157,13 +164,13 @@ def _pixels(image: TensorInfo, hints: Hints) -> dict[str, Any]:
 def draft_spec(
     role: Role, hints: Hints, reporter: Reporter | None = None
 ) -> DetectorSpec | RecognizerSpec:
-    """Draft a spec: what the signature leaves open gets its usual value.
+    """Draft a spec: whatever the signature does not state gets its usual value.
 
-    A model that takes files or gives text is cut to its network, and ``reporter`` told so.
+    A model that reads files or returns text is cut to its network; ``reporter`` shows where.
 
     Raises:
-        InputFileError: the model cannot be opened, or does not look like its role.
-        SpecError: the charset does not fit its output.
+        InputFileError: the model cannot be opened, or its signature does not fit the role.
+        SpecError: the charset does not fit the number of classes.
     """
     path = hints.source.path
     ends = _ends(open_source(hints.source), role, hints, reporter or SilentReporter())

@@ -1,4 +1,4 @@
-"""What every graph between two passes must be."""
+"""Checks that every graph between two passes must satisfy."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def unknown_ops(model: ir.Model) -> dict[str, list[str]]:
     own = {(function.domain, function.name) for function in model.functions.values()}
     found: dict[str, list[str]] = defaultdict(list)
     for node in model.graph:
+        # "ai.onnx" is the other spelling of ONNX's own domain.
         standard = node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type, opset, "")
         if not standard and (node.domain, node.op_type) not in own:
             label = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
@@ -26,10 +27,10 @@ def unknown_ops(model: ir.Model) -> dict[str, list[str]]:
 
 
 def check_ops(model: ir.Model) -> None:
-    """Refuse a graph with ops that no target knows.
+    """Refuse a graph with ops that no target supports.
 
     Raises:
-        ConversionError: names each op and the TensorFlow nodes it comes from.
+        ConversionError: lists each op, and the TensorFlow nodes it comes from.
     """
     unknown = unknown_ops(model)
     if unknown:
@@ -43,14 +44,15 @@ def check_ops(model: ir.Model) -> None:
 
 
 def check_graph(model: ir.Model, stage: str) -> None:
-    """Check names, order, types and shapes after a pass; a violation is a bug of ours.
+    """Check names, order, types and shapes after a pass; a violation is a bug in that pass.
 
     Raises:
-        AssertionError: names the pass.
+        AssertionError: the graph is invalid; ``stage`` names the pass.
     """
     domains = {node.domain for node in model.graph} - {"", "ai.onnx", DOMAIN}
     assert not domains, f"after {stage}: foreign domains {domains}"
     try:
-        common.CheckerPass(full_check=True)(model)  # leaves out the weights' values
+        # It serializes the graph without the values of weights, so large models are no problem.
+        common.CheckerPass(full_check=True)(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise AssertionError(f"after {stage}: not a legal graph: {error}") from error
+        raise AssertionError(f"after {stage}: not a valid graph: {error}") from error

@@ -1,5 +1,6 @@
-"""The recipe: from what tf2onnx leaves to a clean, channel-first graph, one named step after
-another.
+"""The conversion recipe: raw ONNX -> a clean, channel-first float32 graph, pass by pass.
+
+export -> lower to ONNX ops -> opset 20 -> PREPARE -> io_passes -> PASSES -> free_batch -> names
 """
 
 from __future__ import annotations
@@ -54,45 +55,72 @@ from .sources.pixels import pixel_noise, takes_whole_pixels
 Pass = Callable[[ir.Model], Outcome]
 Watch = Callable[[str, ir.Model], None]
 
-_TRACED_BATCH = 2  # a batch of one could not be told from other axes of size one
+# A batch of one could not be distinguished from other axes of size one.
+_TRACED_BATCH = 2
 
 PREPARE: tuple[Pass, ...] = (
-    remove_fake_quantization,  # rules know float graphs
+    # First: all later rules are written for float graphs, without Q/DQ between their nodes.
+    remove_fake_quantization,
+    # raise_recurrent runs one step of a loop, and needs its bounds and weights as constants.
     fold_constants,
-    raise_recurrent,  # what stands behind a Loop has no known shape
+    # Loop or Scan -> LSTM, GRU, RNN. Values behind a Loop have no known shape until then.
+    raise_recurrent,
+    # Needs the recurrent ops of the pass above: flips around them become their direction.
     raise_directions,
+    # Shapes behind former loops are known now, and what is computed from them becomes constant.
     fold_constants,
+    # Pixels of whole numbers: Round and Cast leave where the next node casts back to float.
     remove_pixel_casts,
 )
-"""What must come before anything that wants to know shapes."""
+"""Passes that must come before any pass that reads shapes."""
 
 PASSES: tuple[Pass, ...] = (
-    fold_constants,  # everything after wants to see shapes as numbers
+    # Raise: a subgraph that an exporter spelled out becomes the one ONNX op that it computes.
+    # Most rules recognize it by running it, and need shapes and constants as numbers.
+    fold_constants,
+    # MaxPool with indices + scatter -> MaxPoolArgmax2d + MaxUnpool2d.
     raise_max_unpool,
+    # Nearest-neighbor enlarging by Tile, Reshape, ... -> Resize.
     raise_resize,
+    # Bilinear sampling by four gathers -> GridSample.
     raise_grid_sample,
+    # A sum of masked products -> Where; as a sum it turns to NaN in fp16.
     raise_where,
+    # Elementwise subgraphs of one input -> Gelu, HardSwish, Mish, HardSigmoid.
     raise_activations,
+    # Moments, squared differences and rsqrt -> LayerNormalization.
     raise_norms,
+    # The same over groups of channels -> InstanceNormalization.
     raise_group_norms,
-    fold_constants,  # drops what the raised ops no longer need
-    collapse_views,  # einsum leaves chains; the dense rule wants single Reshapes
+    # Drops the constants and nodes that raised ops no longer need.
+    fold_constants,
+    # Views: einsum leaves chains of them, and raise_dense matches single Reshapes.
+    collapse_views,
+    # Dense layers run on the tensor itself; their Reshapes move up or down.
     raise_dense,
-    collapse_views,  # what has sunk below one MatMul may sink below the next
+    # A Reshape that sank below one MatMul can sink below the next, but only after it has merged
+    # with the views it met there. So the pair of passes runs twice.
+    collapse_views,
     raise_dense,
     collapse_views,
+    # Transposes, Squeezes and Unsqueezes move down through other ops, until they cancel.
     sink_views,
-    collapse_views,  # what the sunk ones met
+    # Cancels or merges the views that have met.
+    collapse_views,
+    # Matches query, key and value in their normal form, so it follows all view passes.
     fuse_attention,
-    fold_affine,  # after views are gone from between a layer and its scale
+    # Scales fold only into the layer directly in front or behind: views must be gone from between.
+    fold_affine,
     fold_scale,
+    # Merges what the folds above left constant.
     fold_constants,
 )
+"""Passes on a graph whose shapes are all known."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PassRecord:
-    """One pass as it went: rewrites made, matches that almost fired, and the ops behind it."""
+    """What one pass did: its outcome, and how often each op occurs after it."""
 
     name: str
     outcome: Outcome
@@ -111,7 +139,7 @@ class Converted:
     raw_ops: Counter[str] = field(repr=False)
     steps: tuple[PassRecord, ...]
     ranges: dict[str, float] = field(default_factory=dict, repr=False)
-    """The largest |x| that int8 shall represent, of tensors for which the model itself says it."""
+    """The largest |x| that int8 must represent, of the tensors for which the model states it."""
 
     @property
     def ops(self) -> Counter[str]:
@@ -119,14 +147,20 @@ class Converted:
         return Counter(node.op_type for node in self.model.graph.node)
 
 
-def _nothing(name: str, model: ir.Model) -> None:
-    """Watch nothing."""
+def _no_watch(name: str, model: ir.Model) -> None:
+    """Ignore the graph."""
 
 
 def _upgraded(raw: Exported) -> ir.Model:
+    """Return a raw export as standard ONNX ops of opset 20, with all shapes that can be inferred.
+
+    Raises:
+        ConversionError: an op is unknown to ONNX, or cannot be converted to opset 20.
+    """
     from onnxscript import version_converter
 
     graph = raw.whole()
+    # Ops that ONNX does not have come first: the checks and the converter know standard ops only.
     lower_erfc(graph)
     lower_tfl_gelu(graph)
     lower_integer_ops(graph)
@@ -135,10 +169,13 @@ def _upgraded(raw: Exported) -> ir.Model:
         version_converter.convert_version(graph, target_version=OPSET)
     except Exception as error:  # its own error has no public name
         reason = first_line(error)
-        raise ConversionError(f"the model cannot be brought to opset {OPSET}: {reason}") from error
+        raise ConversionError(
+            f"the model cannot be converted to opset {OPSET}: {reason}"
+        ) from error
+    # The converter can return a model of an older opset without an error.
     if graph.graph.opset_imports[""] != OPSET:
         raise ConversionError(
-            f"the model's opset {graph.graph.opset_imports['']} cannot be brought to {OPSET}"
+            f"the model cannot be converted from opset {graph.graph.opset_imports['']} to {OPSET}"
         )
     graph.ir_version = 10
     common.ShapeInferencePass()(graph)
@@ -146,16 +183,20 @@ def _upgraded(raw: Exported) -> ir.Model:
 
 
 def _check_pixels(raw: onnx.ModelProto, settings: InputSpec) -> None:
-    as_they_are = not any(settings.mean) and all(scale == 1 for scale in settings.scale)
-    if takes_whole_pixels(raw) and not as_they_are:
+    """Refuse a spec that scales pixels for a model whose input is of an integer type."""
+    is_unscaled = not any(settings.mean) and all(scale == 1 for scale in settings.scale)
+    if takes_whole_pixels(raw) and not is_unscaled:
         raise SpecError(
-            f"the model takes whole numbers at {settings.name}, so pixels must stay as they are: "
+            f"the model requires whole numbers at {settings.name}, so pixels must not be scaled: "
             f"expected mean [0] and scale [1], got {list(settings.mean)} and {list(settings.scale)}"
         )
 
 
 def _check_batch(model: ir.Model, settings: InputSpec) -> None:
-    """Refuse a graph that was made for one batch size: its Reshapes hold numbers."""
+    """Refuse a graph that was exported for one batch size, whose Reshapes contain that size.
+
+    It is run once, on zeros (N, ...) float32.
+    """
     if settings.max_batch == 1:
         return
     value = model.graph.inputs[0]
@@ -171,7 +212,7 @@ def _check_batch(model: ir.Model, settings: InputSpec) -> None:
 
 
 def io_passes(spec: DetectorSpec | RecognizerSpec) -> tuple[Pass, ...]:
-    """Return the passes that give a model the layout of input and output that engines have."""
+    """Return the passes that give a model the layout of engines: NCHW in, (N, T, C) classes out."""
     passes: list[Pass] = []
     if spec.input.layout == "NHWC":
         passes.append(channel_first_input)
@@ -191,33 +232,43 @@ def convert(
     source: Source,
     spec: DetectorSpec | RecognizerSpec,
     width: int | None = None,
-    watch: Watch = _nothing,
+    watch: Watch = _no_watch,
 ) -> Converted:
-    """Convert a model to a clean graph for one input width (the spec's by default).
+    """Convert a model to a clean graph for one input width.
 
-    The batch axis is free ("N") if the spec's ``max_batch`` is over 1, and fixed otherwise.
-    ``watch`` is shown the graph as it came ("export"), and again after each pass, with its name.
+    Args:
+        source: the model.
+        spec: its spec. The batch axis is free ("N") if ``max_batch`` is over 1, and else fixed.
+        width: input width in pixels; by default that of the spec.
+        watch: called with a name and the graph: with "export" before the first pass, and with the
+            name of each pass after it.
 
     Raises:
         InputFileError: the model has no such input or output.
-        SpecError: the model takes whole pixels, and the spec would scale them.
-        ConversionError: an op has no ONNX form, or the model cannot be traced or freed.
+        SpecError: the model requires whole pixels, and the spec scales them.
+        ConversionError: an op has no ONNX form, or the model cannot be traced, or its batch axis
+            cannot be freed.
     """
     shape = spec.input.shape_at(traced_batch(spec.input), width or spec.input.width)
     raw = source.to_onnx(spec.input.name, shape, spec.output.name)
     _check_pixels(raw.model, spec.input)
     model = _upgraded(raw)
     _check_batch(model, spec.input)
+    # The layout changes before PASSES, so that they cancel the Transposes that it adds.
     passes = [*PREPARE, *io_passes(spec), *PASSES]
     if spec.input.max_batch > 1:
+        # Near the end: the rules of PASSES compare shapes, which are numbers until here.
         passes.append(free_batch)
+    # Order and names come last, since every pass before them adds or removes nodes.
+    passes += [order_nodes, name_values]
     watch("export", model)
     steps, own = [], dict[str, float]()
-    for each in (*passes, order_nodes, name_values):
+    for each in passes:
         steps.append(_run(each, model, watch))
         if steps[-1].outcome.ranges:
-            own, rounding = steps[-1].outcome.ranges, ir.to_proto(model)
-    ranges = _found_again(rounding, model, own, spec, shape) if own else {}
+            # Later passes rename and fold tensors: keep the graph in which the ranges have names.
+            own, stated_in = steps[-1].outcome.ranges, ir.to_proto(model)
+    ranges = _renamed_ranges(stated_in, model, own, spec, shape) if own else {}
     for step in steps:
         if step.name == free_batch.__name__ and step.outcome.skipped:
             skip = step.outcome.skipped[0]
@@ -230,24 +281,24 @@ def convert(
     return Converted(model=proto, raw_ops=raw_ops, steps=tuple(steps), ranges=ranges)
 
 
-def _found_again(
+def _renamed_ranges(
     before: onnx.ModelProto,
     after: ir.Model,
     ranges: dict[str, float],
     spec: DetectorSpec | RecognizerSpec,
     shape: tuple[int, ...],
 ) -> dict[str, float]:
-    """Return the ranges that a model brought along, by their names in the clean graph."""
+    """Return the ranges that a model states, by the names of tensors in the clean graph."""
     is_nhwc = spec.input.layout == "NHWC"
     width = shape[2 if is_nhwc else 3]
-    images = pixel_noise(spec.input, shape[0], width, np.random.default_rng(0))
-    held = np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if is_nhwc else images
-    return adopted_ranges(before, after, ranges, (held, images))
+    images = pixel_noise(spec.input, shape[0], width, np.random.default_rng(0))  # (N, C, H, W)
+    given = np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if is_nhwc else images
+    return adopted_ranges(before, after, ranges, (given, images))
 
 
-def _run(step: Pass, model: ir.Model, watch: Watch = _nothing) -> PassRecord:
-    outcome = step(model)
-    check_graph(model, step.__name__)
-    watch(step.__name__, model)
+def _run(rewrite: Pass, model: ir.Model, watch: Watch) -> PassRecord:
+    outcome = rewrite(model)
+    check_graph(model, rewrite.__name__)
+    watch(rewrite.__name__, model)
     ops = Counter(node.op_type for node in model.graph)
-    return PassRecord(name=step.__name__, outcome=outcome, ops=ops)
+    return PassRecord(name=rewrite.__name__, outcome=outcome, ops=ops)

@@ -1,9 +1,9 @@
-"""Which pass changed the numbers: the graph is run after each of them and compared with the model.
+"""Find the pass that changed the numbers: run the graph after every pass, compare with the model.
 
-The first pass behind which the output is off is named, with the first of its values that differs
-from what it was before that pass. Values keep their names through a pass unless it replaces them,
-and their names are those of the TensorFlow nodes they come from. Where fake quantization is
-removed, which changes every number, the graph behind it is what later ones are compared with.
+The first pass after which the output differs is reported, with the first inner value that differs
+from the graph before that pass. Values keep their names through a pass unless it replaces them, and
+their names come from TensorFlow's nodes. Removing fake quantization changes every number on
+purpose, so later graphs are compared with the graph after it.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class PassCheck:
-    """One pass, and the largest absolute difference to the model behind it.
-
-    If it went wrong: ``value`` is the first that differs from what it was before, and ``node`` the
-    TensorFlow node that makes it, or the first behind it that the exporter left its name.
-    """
+    """One pass, and the largest absolute difference from the model after it."""
 
     name: str
     difference: float
     value: str = ""
+    """First value that differs from the graph before the pass; "" if the pass is correct."""
     node: str = ""
+    """TensorFlow node that computes ``value``, or the next node that kept TensorFlow's name."""
     rounds: bool = False
-    """The model's own fake quantization is still in it: a hair's breadth becomes a step."""
+    """The graph still contains the model's fake quantization, where a tiny difference can become a
+    whole quantization step. It is not judged.
+    """
 
 
 class _Watcher:
-    """Runs each graph it is shown on the same images, held as that graph takes them."""
+    """Runs the graph after every pass on the same images, in the layout that it requires."""
 
     def __init__(self, images: Array, expected: Array, tolerance: float) -> None:
         self.images, self.expected, self.tolerance = images, expected, tolerance
@@ -51,14 +51,14 @@ class _Watcher:
         self.before: onnx.ModelProto | None = None
 
     def __call__(self, name: str, model: ir.Model) -> None:
-        """Look at the graph behind a pass."""
+        """Compare the graph after a pass."""
         proto = ir.to_proto(model)
         if name == remove_fake_quantization.__name__ and _rounds(self.before):
-            self.expected = _result(proto, self.images)  # the model without its rounding
+            self.expected = _result(proto, self.images)  # of the model without its rounding
         difference = self._difference(proto)
         last, rounds = self.checks[-1] if self.checks else None, _rounds(proto)
         was_right = last is None or last.rounds or last.difference <= self.tolerance
-        is_wrong = not rounds and not difference <= self.tolerance  # NaN too
+        is_wrong = not rounds and not difference <= self.tolerance  # true for NaN too
         value, node = "", ""
         if was_right and is_wrong and self.before is not None:
             value = first_difference(self.before, proto, self.images, self.tolerance)
@@ -70,7 +70,7 @@ class _Watcher:
 
     def _difference(self, proto: onnx.ModelProto) -> float:
         result = _result(proto, self.images)
-        expected = _as_held(self.expected, result.shape)
+        expected = _in_layout(self.expected, result.shape)
         return float(np.abs(result - expected).max())
 
 
@@ -78,14 +78,15 @@ def _rounds(proto: onnx.ModelProto | None) -> bool:
     return proto is not None and any(n.op_type == "QuantizeLinear" for n in proto.graph.node)
 
 
-def _as_held(array: Array, shape: tuple[int, ...]) -> Array:
-    """Bring an output of the model to the axes a graph has at some point: NHWC or NCHW, TNC or
-    NTC.
+def _in_layout(array: Array, shape: tuple[int, ...]) -> Array:
+    """Transpose an output of the model to the layout of a graph between two passes.
+
+    Layouts: NHWC or NCHW of maps, TNC or NTC of classes.
     """
     for perm in (range(array.ndim), (0, 3, 1, 2), (0, 2, 3, 1), (1, 0, 2)):
         if len(perm) == array.ndim and tuple(array.shape[i] for i in perm) == shape:
             return array.transpose(*perm)
-    raise AssertionError(f"a pass gave {shape} where the model gives {array.shape}")
+    raise AssertionError(f"the output of a pass is {shape}, that of the model {array.shape}")
 
 
 def _as_accepted(proto: onnx.ModelProto, images: Array) -> Array:
@@ -103,9 +104,16 @@ def _result(proto: onnx.ModelProto, images: Array) -> Array:
 def first_difference(
     before: onnx.ModelProto, after: onnx.ModelProto, images: Array, tolerance: float
 ) -> str:
-    """Return the first value, in the order of ``after``, that both graphs have and that differs.
+    """Return the first common value, in the order of ``after``, that differs between two graphs.
 
-    "" when only the output does.
+    Args:
+        before: the graph before a pass.
+        after: the graph after it.
+        images: (N, C, H, W).
+        tolerance: largest difference, relative to the largest number of a tensor above 1.
+
+    Returns:
+        The value's name, or "" if no value but the output differs.
     """
     known = {name for node in before.graph.node for name in node.output if name}
     names = [name for node in after.graph.node for name in node.output if name in known]
@@ -120,6 +128,7 @@ def first_difference(
         if left.dtype.kind != "f" or left.shape != right.shape or not left.size:
             continue
         finite = np.abs(left[np.isfinite(left)])
+        # Inner tensors can be much larger than the output, so they may differ by more.
         limit = tolerance * max(1.0, float(finite.max(initial=0.0)))
         if not np.allclose(left, right, rtol=0, atol=limit, equal_nan=True):
             return name
@@ -127,25 +136,26 @@ def first_difference(
 
 
 def _tensorflow_node(proto: onnx.ModelProto, value: str) -> str:
-    """Return the name of the first node, at a value or behind it, that is TensorFlow's own."""
-    behind = {value}
+    """Return the name of the first node, at a value or after it, that TensorFlow named."""
+    reached = {value}
     for node in proto.graph.node:
-        if behind & {*node.input, *node.output}:
-            if "/" in node.name:
+        if reached & {*node.input, *node.output}:
+            if "/" in node.name:  # TensorFlow's scopes; passes write no slash
                 return node.name
-            behind.update(node.output)
+            reached.update(node.output)
     return value
 
 
 def verify(
     source: Source, spec: DetectorSpec | RecognizerSpec, model: Callable[[Array], Array]
 ) -> tuple[PassCheck, ...]:
-    """Convert a model and compare the graph with it after every pass.
+    """Convert a model, and compare the graph with it after every pass.
 
     Args:
         source: the model.
         spec: its spec; ``accuracy.max_difference`` is the tolerance.
-        model: the model itself, from (N, C, H, W) to its output in the layout of converted graphs.
+        model: runs the model in TensorFlow, from (N, C, H, W) to its output in the layout of
+            converted graphs.
     """
     batch, rng = traced_batch(spec.input), np.random.default_rng(0)
     images = pixel_noise(spec.input, batch, spec.input.width, rng)

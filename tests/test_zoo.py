@@ -17,8 +17,15 @@ LISTED = {name: (int(n), int(t)) for name, n, t in ROW.findall(DOCUMENT.read_tex
 """Nodes and Transposes that the document says each model is left with."""
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+QUICK = {"tf1-detector", "wide-unpool", "tdnn"}
+"""The quickest detectors and recognizer, which run in every `make test`."""
+MARKED = [
+    pytest.param(each, id=each.name, marks=() if each.name in QUICK else pytest.mark.full)
+    for each in FAMILIES
+]
+
+
+@pytest.mark.parametrize("family", MARKED)
 def test_family(family: Family, tmp_path: Path) -> None:
     sight = look_at(family, tmp_path)
     assert sight.spread > 0.01, "a constant output would prove nothing"

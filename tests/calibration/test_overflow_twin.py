@@ -50,7 +50,8 @@ def hmean(model: onnx.ModelProto, spec: DetectorSpec) -> float:
         return 100 * run_labels(engine, scenes).value
 
 
-def test_fp16_keeps_the_text_by_holding_the_right_layers(tmp_path: Path) -> None:
+@pytest.mark.full
+def test_fp16_keeps_the_text_by_keeping_the_right_layers_in_fp32(tmp_path: Path) -> None:
     spec = load_spec(export_reference("detector", tmp_path))
     assert isinstance(spec, DetectorSpec)
     model = convert(open_source(spec.source), spec).model

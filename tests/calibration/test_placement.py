@@ -118,9 +118,8 @@ def test_what_meets_in_a_concat_gets_one_scale(
 @pytest.mark.parametrize("style", [Int8Style(), Int8Style(shares_scales=True, rounds_skips=True)],
                          ids=["plain", "for TensorRT"])  # fmt: skip
 def test_int8_and_16_bits_meet_in_one_graph(
-    half: HalfType, style: Int8Style, unet: onnx.ModelProto, peaks: dict[str, float],
-    tmp_path: Path,
-) -> None:  # fmt: skip
+    half: HalfType, style: Int8Style, unet: onnx.ModelProto, peaks: dict[str, float]
+) -> None:
     int8 = quantize(unet, peaks, style).model
     mixed = autocast(int8, peaks, half)
     assert mixed.kept == {}, "pairs are not told: they are fp32 by what they are"
@@ -131,14 +130,29 @@ def test_int8_and_16_bits_meet_in_one_graph(
     assert noise(unet, int8) > 20
     assert noise(unet, mixed.model) > 20
     assert noise(int8, mixed.model) > 20
+
+
+@pytest.mark.parametrize("half", [FP16, BF16], ids=["fp16", "bf16"])
+@pytest.mark.parametrize(
+    "capability",
+    [
+        pytest.param("8.6", marks=pytest.mark.full),
+        "8.9",
+        pytest.param("12.0", marks=pytest.mark.full),
+    ],
+)
+def test_nvidias_builder_accepts_int8_beside_16_bits(
+    capability: str, half: HalfType, unet: onnx.ModelProto, peaks: dict[str, float], tmp_path: Path
+) -> None:
     pytest.importorskip("tensorrt_rtx")
     from ocr_trt.engines.base import BuildSettings
     from ocr_trt.engines.targets import backend
 
-    for capability in ("8.6", "8.9", "12.0"):
-        settings = BuildSettings(options={"compute-capability": capability})
-        backend("tensorrt-rtx").build(mixed.model, tmp_path / "plan", settings)
-        assert (tmp_path / "plan").stat().st_size > 10_000
+    style = backend("tensorrt-rtx").needs().style
+    mixed = autocast(quantize(unet, peaks, style).model, peaks, half)
+    settings = BuildSettings(options={"compute-capability": capability})
+    backend("tensorrt-rtx").build(mixed.model, tmp_path / "plan", settings)
+    assert (tmp_path / "plan").stat().st_size > 10_000
 
 
 def test_ranges_are_asked_for_what_int8_reads(unet: onnx.ModelProto) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ocr_trt.calibration.calibrator import Calibrator, QuantizationSettings
+from ocr_trt.calibration.calibrator import Calibrator, Graphs, QuantizationSettings
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.calibration.methods import METHODS
 from ocr_trt.calibration.noise import run_all, signal_to_noise
@@ -22,6 +23,7 @@ from ocr_trt.spec import DetectorSpec, RecognizerSpec
 pytest.importorskip("tensorflow")
 
 Spec = DetectorSpec | RecognizerSpec
+CalibratorOf = Callable[..., Calibrator]
 
 
 @pytest.fixture(params=["detector", "recognizer"])
@@ -31,11 +33,25 @@ def spec(
     return detector_spec if request.param == "detector" else recognizer_spec
 
 
-def calibrator_of(spec: Spec, images: Path, *, skip_bad: bool = False) -> Calibrator:
-    source = open_source(spec.source)
-    graphs = {width: convert(source, spec, width).model for width in spec.widths}
-    found = load_calibration(images, spec, skip_bad=skip_bad)
-    return Calibrator(graphs, found, SilentReporter())
+@pytest.fixture(scope="module")
+def graphs(detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec) -> dict[str, Graphs]:
+    """The clean graphs of both roles; nothing may change them."""
+    found = {}
+    for spec in (detector_spec, recognizer_spec):
+        source = open_source(spec.source)
+        found[spec.role] = {width: convert(source, spec, width).model for width in spec.widths}
+    return found
+
+
+@pytest.fixture
+def calibrator_of(graphs: dict[str, Graphs], images: Path) -> CalibratorOf:
+    """Open a calibrator on the images that are in the folder at that time."""
+
+    def make(spec: Spec, *, skip_bad: bool = False) -> Calibrator:
+        found = load_calibration(images, spec, skip_bad=skip_bad)
+        return Calibrator(graphs[spec.role], found, SilentReporter())
+
+    return make
 
 
 def test_distance_is_zero_for_the_same_and_grows(
@@ -55,8 +71,10 @@ def test_distance_is_zero_for_the_same_and_grows(
         assert distance(exact, broken) > distance(exact, near)
 
 
-def test_each_layer_costs_something_and_all_but_it_less_than_all(spec: Spec, images: Path) -> None:
-    calibrator = calibrator_of(spec, images)
+def test_each_layer_costs_something_and_all_but_it_less_than_all(
+    spec: Spec, calibrator_of: CalibratorOf
+) -> None:
+    calibrator = calibrator_of(spec)
     quantization = QuantizationSettings(precision="int8", method="minmax")
     feeds = list(calibrator.batches())
     done: list[int] = []
@@ -67,14 +85,16 @@ def test_each_layer_costs_something_and_all_but_it_less_than_all(spec: Spec, ima
     everything = role_of(spec).output_distance(
         reference, run_all(calibrator.quantized(quantization).graphs, feeds)
     )
-    assert all(0 < each.alone < 3 * everything for each in found)
+    rounding = 1e-7  # float32 log-probabilities can leave a divergence this far below 0
+    assert all(-rounding < each.alone < 3 * everything for each in found)
+    assert np.mean([each.alone for each in found]) > 0
     assert np.mean([each.without for each in found]) < everything
     assert max(each.alone for each in found) > 1.5 * min(each.alone for each in found)
     assert sensitivities(calibrator, quantization, spec, feeds) == found, "the same each time"
 
 
-def test_noise_of_layers_is_told_in_decibels(spec: Spec, images: Path) -> None:
-    calibrator = calibrator_of(spec, images)
+def test_noise_of_layers_is_in_decibels(spec: Spec, calibrator_of: CalibratorOf) -> None:
+    calibrator = calibrator_of(spec)
     quantized = calibrator.quantized(QuantizationSettings(precision="int8", method="minmax"))
     width = spec.widths[-1]
     batches = [batch for w, batch in calibrator.batches() if w == width] or [
@@ -90,10 +110,10 @@ def test_noise_of_layers_is_told_in_decibels(spec: Spec, images: Path) -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("corrections", [(), ("equalize",), ("bias",), ("equalize", "bias")],
                          ids=["plain", "equalize", "bias", "both"])  # fmt: skip
-def test_every_method_with_every_correction_types_a_model(
-    method: str, corrections: tuple, detector_spec: DetectorSpec, images: Path
+def test_every_method_with_every_correction_quantizes_a_model(
+    method: str, corrections: tuple, detector_spec: DetectorSpec, calibrator_of: CalibratorOf
 ) -> None:
-    calibrator = calibrator_of(detector_spec, images)
+    calibrator = calibrator_of(detector_spec)
     feeds = list(calibrator.batches())
     reference = run_all(calibrator.graphs, feeds)
     quantized = calibrator.quantized(
@@ -113,13 +133,13 @@ def test_every_method_with_every_correction_types_a_model(
         )
 
 
-def test_bad_images_are_told_once_however_often_they_are_met(
-    detector_spec: DetectorSpec, images: Path
+def test_bad_images_are_reported_once(
+    detector_spec: DetectorSpec, images: Path, calibrator_of: CalibratorOf
 ) -> None:
     (images / "1.png").write_bytes(b"nothing")
     with pytest.raises(InputFileError, match=r"1\.png"):
-        calibrator_of(detector_spec, images).quantized(QuantizationSettings(precision="int8"))
-    calibrator = calibrator_of(detector_spec, images, skip_bad=True)
+        calibrator_of(detector_spec).quantized(QuantizationSettings(precision="int8"))
+    calibrator = calibrator_of(detector_spec, skip_bad=True)
     calibrator.quantized(QuantizationSettings(precision="int8", corrections=("bias",)))
     assert len(calibrator.skipped) == 1
     assert "1.png" in next(iter(calibrator.skipped))

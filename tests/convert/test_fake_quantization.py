@@ -24,6 +24,7 @@ from ocr_trt.convert.verify import verify
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.errors import ConversionError
+from ocr_trt.measure.latency import LatencySettings
 from ocr_trt.spec import spec_from_dict
 
 from .helpers import graph, ops
@@ -232,7 +233,7 @@ def test_verify_compares_with_the_model_without_its_rounding(files: dict[str, Pa
 def test_quantized_file_becomes_an_engine(
     files: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
-    """With the ranges of the file: no method is asked, and every one gives the same."""
+    """With the ranges of the file: the method has no influence."""
     spec = spec_of(files["qdq"])
     budget = spec.accuracy.model_copy(update={"max_loss": 100.0})
     spec = spec.model_copy(update={"accuracy": budget})
@@ -241,6 +242,7 @@ def test_quantized_file_becomes_an_engine(
         request = BuildRequest(
             spec=spec, targets=("onnxruntime",), precision="int8", output=tmp_path / method,
             method=method, calibration=load_calibration(images, spec),
+            latency=LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3),
         )  # fmt: skip
         (result,) = build(request)
         assert result.error is None

@@ -579,7 +579,7 @@ def test_model_of_one_batch_size_is_drafted_so(tmp_path: Path) -> None:
 
 
 def test_draft_for_the_wrong_role_says_what_is_there(detector_model: Path) -> None:
-    with pytest.raises(InputFileError, match="no float output of rank 3, as a recognizer has"):
+    with pytest.raises(InputFileError, match="a recognizer needs a float output of rank 3"):
         draft_spec("recognizer", hints(detector_model))
     with pytest.raises(InputFileError, match="no input named 'nothing'; it has: image"):
         draft_spec("detector", hints(detector_model, input=("nothing", (1, 8, 8, 3))))
