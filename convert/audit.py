@@ -1,4 +1,4 @@
-"""Audit of a conversion: ops before and after, the passes that changed them, sizes, FLOPs, refusals."""
+"""Audit of a conversion: ops before and after, changes by pass, sizes, FLOPs, refused nodes."""
 
 from __future__ import annotations
 
