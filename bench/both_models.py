@@ -1,4 +1,4 @@
-"""A detector and a recognizer together: text right and in its place."""
+"""Compare pairs of a detector and a recognizer: text must be correct and in its place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .systems import System
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedModel:
-    """One model, what was compared, and what each system found, by its place in ``systems``."""
+    """One model, its systems, and their results on the samples by index in ``systems``."""
 
     report: ModelReport
     systems: tuple[System, ...]
@@ -33,7 +33,7 @@ class ComparedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class _Pair:
-    """What a detector found, to be read by a recognizer."""
+    """A detector with its boxes, and the recognizer that reads them."""
 
     label: str
     kind: Kind
@@ -53,10 +53,10 @@ def end_to_end(
     reporter: Reporter,
     notes: list[str],
 ) -> ModelReport | None:
-    """Compare pairs of a detector and a recognizer; None where there is not one model of each.
+    """Compare pairs of a detector and a recognizer; None if there is not one model of each.
 
-    Engines are paired by target and precision; one engine of each is a pair whatever they are.
-    ``duration_s``: how long to time each pair that can be timed, at least.
+    Engines of the same target and precision are pairs; if there is one engine of each model, they
+    are a pair in any case. Each pair that can run here is timed for at least ``duration_s``.
 
     Raises:
         InputFileError: an image cannot be read.
@@ -70,7 +70,7 @@ def end_to_end(
     if all(pair.kind != "engine" for pair in pairs):
         return None
     if dataset.labeled and not any(map(_can_be_read, dataset.scenes)):
-        notes.append(f"end to end: no scene of {dataset.folder} has a box with a text")
+        notes.append(f"end to end: no image in {dataset.folder} has a box with a text")
         return None
     if not dataset.labeled and pairs[0].kind != "baseline":
         return None
@@ -102,7 +102,7 @@ def _can_be_read(scene: SceneLabel) -> bool:
 
 
 def _pairs(detector: ComparedModel, recognizer: ComparedModel) -> Iterator[_Pair]:
-    """Yield the baselines first, then the engines; those with a result alone."""
+    """Yield the pair of baselines, then those of engines; detectors without boxes are left out."""
     for kind in ("baseline", "engine"):
         finders = [i for i in detector.results if detector.systems[i].kind == kind]
         readers = [s for s in recognizer.systems if s.kind == kind]
@@ -125,7 +125,7 @@ def _pairs(detector: ComparedModel, recognizer: ComparedModel) -> Iterator[_Pair
 def _speeds(
     pairs: Sequence[_Pair], dataset: Dataset, duration_s: float, reporter: Reporter
 ) -> list[tuple[PipelineSpeed, ...]]:
-    """Time the pairs whose times say anything here; nothing for the others."""
+    """Time the pairs whose systems run here; the others get no speeds."""
     timed = [pair.detector.timed and pair.recognizer.timed for pair in pairs]
     with ExitStack() as stack:
         pipelines = []
@@ -143,10 +143,10 @@ def _speeds(
 
 
 def _read(pair: _Pair, reporter: Reporter) -> EndToEndResult:
-    """Read the boxes that the detector found before."""
+    """Read the text in the boxes that the detector has already found."""
     scenes, found, texts = pair.boxes.scenes, [], []
     with (
-        reporter.step(f"read what {pair.label} found", len(scenes)) as advance,
+        reporter.step(f"read the boxes of {pair.label}", len(scenes)) as advance,
         closing(pair.recognizer.engine) as recognizer,
     ):
         for number, (scene, quads) in enumerate(zip(scenes, pair.boxes.found, strict=True), 1):

@@ -1,4 +1,4 @@
-"""Measures by kind of sample: where an engine is good, and where it is not."""
+"""Measures by kind of sample, which show where an engine is good or bad."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .results import Breakdown, StratumRow
 
 _CONTRASTS = ("below 64 gray levels", "64 to 127", "from 128")
 _LENGTHS = (0, 1, 4, 7, 11, 21)
-"""Characters at which a kind begins."""
+"""Numbers of characters at which a kind begins."""
 _HEIGHTS = (0, 8, 12, 16, 24, 32, 64)
 """Pixels of the detector's input at which a kind begins."""
 
 Stratum = tuple[int, str]
-"""Its place among the others, and its name."""
+"""A kind of samples: its place in the order of the table, and its name."""
 
 
 def _range(value: float, edges: Sequence[int]) -> Stratum:
@@ -49,10 +49,10 @@ def breakdowns(
 ) -> tuple[Breakdown, ...]:
     """Return the tables of one model.
 
-    Of a recognizer: CER and word accuracy by width, contrast and length of lines. Of a detector:
-    recall by the height of text in its input.
+    For a recognizer: CER and word accuracy by the width, contrast and length of lines. For a
+    detector: recall by the height of the text in its input.
 
-    ``results``: at least one, by name of the system, all on the same samples.
+    ``results``: by name of the system; at least one, and all on the same samples.
 
     Raises:
         InputFileError: an image cannot be read.
@@ -116,7 +116,7 @@ def _scene_breakdowns(
 
 
 def _heights(scene: SceneLabel, words: frozenset[int], settings: InputSpec) -> dict[int, float]:
-    """How high each word is once the image is scaled to the input: its box's shorter side."""
+    """Return the height of each word in pixels of the input: the shorter side of its box."""
     rows, columns = load_image(scene.path).shape[:2]
     factor = min(settings.height / rows, settings.width / columns)
     return {word: factor * min(quad_size(scene.quads[word])) for word in sorted(words)}

@@ -23,17 +23,19 @@ from .results import ModelReport, Report, SystemRow
 from .score import scored
 from .systems import System, grouped, systems_of
 from .timings import measured_latencies, measured_loads
-from .worst import worst_samples
+
+_SHOWN = {"images": 4, "words": 12}
+"""How many of the worst samples are shown at most, by unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What to measure beyond latency and accuracy.
+    """What to measure in addition to latency and accuracy.
 
     Attributes:
-        competitors: other ways to run the model as it is.
-        load: how the engines and the model do under it.
-        rooflines: what this machine can do, and how near each layer of the engines comes to it.
+        competitors: whether to run the model as it is in other runtimes.
+        load: the load to put on the engines and the model; None: no load.
+        rooflines: whether to measure the peaks of this machine and the layers of the engines.
     """
 
     competitors: bool = False
@@ -53,14 +55,14 @@ def compare(
 ) -> Report:
     """Compare bundles, grouped by model and input size, each group with its baseline.
 
-    A detector and a recognizer are compared together, too.
+    A detector and a recognizer are also compared as a pair, end to end.
 
     Args:
-        bundles: what to compare.
-        dataset: what accuracy is measured on.
+        bundles: the bundles to compare.
+        dataset: the samples that accuracy is measured on; None: accuracy is not measured.
         settings: how long to time each system.
-        reporter: is told of the steps.
-        extras: what else to measure.
+        reporter: shows the progress.
+        extras: what to measure in addition.
 
     Raises:
         InputFileError: a sample cannot be read.
@@ -123,7 +125,7 @@ def _measured(
         allowed_loss=spec.accuracy.max_loss,
     )
     if dataset is not None and results:
-        with reporter.step(f"compare what {spec.name} found"):
+        with reporter.step(f"compare the results of {spec.name}"):
             report = _with_accuracy(report, systems, results, labeled=dataset.labeled)
     return ComparedModel(report=report, systems=tuple(systems), results=results)
 
@@ -134,7 +136,7 @@ def _results(
     dataset: Dataset | None,
     reporter: Reporter,
 ) -> dict[int, Result]:
-    """Run the samples through every system whose outputs differ from the baseline's."""
+    """Run the samples through the baseline and the engines; return results by index."""
     if dataset is None or not has_samples(dataset, spec):
         return {}
     if not dataset.labeled and systems[0].kind != "baseline":
@@ -148,14 +150,14 @@ def _results(
 
 def _why_not_measured(systems: list[System], dataset: Dataset) -> str:
     if not dataset.labeled and systems[0].kind != "baseline":
-        return f"{dataset.folder} has no labels, and there is no model to agree with"
-    return f"{dataset.folder} holds nothing to measure accuracy on"
+        return f"{dataset.folder} has no labels, and the model is not available for a comparison"
+    return f"{dataset.folder} contains no samples to measure accuracy on"
 
 
 def _with_accuracy(
     report: ModelReport, systems: list[System], results: dict[int, Result], *, labeled: bool
 ) -> ModelReport:
-    """Add what the results say: against the labels, or else against the baseline's results."""
+    """Add accuracies: against the labels or, without labels, against the baseline's results."""
     if not labeled:
         results = {index: result.judged_by(results[0]) for index, result in results.items()}
     baseline = results[0] if systems[0].kind == "baseline" else None
@@ -177,10 +179,11 @@ def _with_accuracy(
 
 
 def _worst(systems: list[System], results: dict[int, Result]) -> tuple[str, tuple[SampleView, ...]]:
-    """The worst samples of the first engine, beside what the baseline made of them."""
+    """Return the label of the first engine, and its worst samples next to the baseline's."""
     engines = [i for i, system in enumerate(systems) if system.kind == "engine" and i in results]
     if not engines:
         return "", ()
-    chosen = engines[0]
+    system, result = systems[engines[0]], results[engines[0]]
     baseline = results[0] if systems[0].kind == "baseline" else None
-    return systems[chosen].engine.label, worst_samples(results[chosen], baseline)
+    worst = result.worst(_SHOWN[result.unit])
+    return system.engine.label, tuple(result.views(baseline, worst))

@@ -1,4 +1,4 @@
-"""Measure rooflines: layers that a target timed, joined with the work of their graph."""
+"""Measure rooflines: join the layers that a target timed with the FLOPs of the graph."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .roofline import LayerRoofline, Roofline
 from .roofline_diagnosis import why_not_faster
 
 _Times = dict[tuple[str, int], tuple[LayerTime, ...]]
-"""By label of the engine and batch size."""
+"""By (label of the engine, batch size)."""
 
 
 def with_rooflines(
@@ -31,13 +31,13 @@ def with_rooflines(
 ) -> Report:
     """Add the rooflines of the engines that were timed, at their widest input.
 
-    The peaks are the best of two measurements, before the layers are timed and after: a machine
-    that others use is not as fast at all times.
+    The peaks are the better of two measurements, before and after the layers are timed, because
+    the speed of a shared machine varies.
 
     Args:
-        report: of a comparison.
-        groups: the bundles of each of its models, in the order of their rows.
-        reporter: is told of the steps.
+        report: a comparison.
+        groups: the bundles of each of its models, in the order of the rows.
+        reporter: shows the progress.
     """
     before = measured_peaks(reporter)
     times = [_timed(*each, reporter) for each in zip(report.models, groups, strict=True)]
@@ -62,7 +62,7 @@ def _layer_times(bundle: Bundle, batch: int) -> tuple[LayerTime, ...]:
     entry, spec = bundle.manifest.engines[-1], bundle.spec
     shape = (batch, spec.input.channels, spec.input.height, entry.width)
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-    choice = choice_for(bundle, "latency")  # as latencies are timed
+    choice = choice_for(bundle, "latency")  # the mode in which latencies are timed
     settings = RunSettings(
         model=bundle.path(entry.model),
         is_trusted=bundle.is_trusted,
@@ -95,7 +95,7 @@ def _roofline(
     asked = bundle.manifest.precision
     precision: Precision = "int8" if asked == "best" else asked
     rows = layer_rows(times, work, peaks)
-    on_cpu = backend(bundle.manifest.target).runs_on_cpu  # so are the peaks
+    on_cpu = backend(bundle.manifest.target).runs_on_cpu  # the peaks are those of the CPU
     found = Roofline(
         batch=stats.batch,
         precision=precision,
@@ -113,7 +113,7 @@ def _roofline(
 def layer_rows(
     times: Sequence[LayerTime], work: GraphWork, peaks: Peaks
 ) -> tuple[LayerRoofline, ...]:
-    """Join the layers that a target timed with the work of the graph they were made of."""
+    """Join the layers that a target timed with the FLOPs of the graph it compiled."""
     layers = [each for each in times if each.kind != BETWEEN]
     flops = _placed(layers, work)
     return tuple(
@@ -132,9 +132,10 @@ def layer_rows(
 
 
 def _placed(layers: Sequence[LayerTime], work: GraphWork) -> dict[int, int]:
-    """FLOPs by number of the layer. A node that several name is done by the slowest of them.
+    """Return FLOPs by index of the layer.
 
-    A node that no layer names was merged with the nodes that take its result, and lost its name.
+    If several layers name a node, the slowest one gets its FLOPs. A node that no layer names was
+    fused into a node that reads its result, so that node's layer gets its FLOPs.
     """
     of_node: dict[str, int] = {}
     for index in sorted(range(len(layers)), key=lambda i: layers[i].milliseconds):
@@ -150,8 +151,12 @@ def _placed(layers: Sequence[LayerTime], work: GraphWork) -> dict[int, int]:
 
 
 def _label(layer: LayerTime, work: GraphWork) -> str:
-    """The last name that comes from the source model, whose names are paths; else the last name."""
+    """Return the last node name that comes from the source model, or else the last name.
+
+    Names from the source model are paths.
+    """
     known = [name for node, name in work.labels.items() if node in layer.nodes]
     paths = [name for name in known if "/" in name]
     name = (paths or known or [layer.name])[-1]
-    return name.removesuffix(".dq")  # of the tensor, where rounding it is the last that is done
+    # A node that ends in ".dq" dequantizes the tensor with the rest of the name.
+    return name.removesuffix(".dq")

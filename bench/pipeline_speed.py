@@ -1,12 +1,13 @@
-"""How fast whole images are read, from the file to the text, and where the time goes.
+"""Measure how fast whole images are read, from the file to the text, and the time of each stage.
 
-* One at a time: an image is read by each system in turn before the next image is; throughput is
-  the number of images by the sum of each one's median time. Stages: median of each image, then
-  the mean of all images.
-* Several at a time: all images are read by the workers, in passes that take turns; throughput is
-  that of the median pass.
+* One worker: each image is read by every system in turn. Throughput is the number of images
+  divided by the sum of their median times. The time of a stage is the mean, over the images, of
+  its medians.
+* Several workers: the workers read all images in one pass, and the passes of the systems take
+  turns. Throughput is that of the median pass.
 
-The first pass does not count. Passes are made until every system has been timed for the duration.
+The first pass is not counted. Passes are repeated until every system has been timed for the
+duration.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ from ..pipeline.workers import in_order
 from .results import PipelineSpeed
 
 MOST_IMAGES = 20
+"""Images that are timed at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """A detector and a recognizer. ``bundles``: theirs, if they run here and there are such."""
+    """A detector and a recognizer. ``bundles``: their bundles, if they are engines."""
 
     detector: Engine
     recognizer: Engine
@@ -42,7 +44,7 @@ class Pipeline:
 
 
 class _Alone:
-    """Reads one image at a time. ``seconds``: by image and pass; ``stages``: of the same."""
+    """Reads one image at a time, and keeps the times by image and pass."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._clock = StageClock()
@@ -52,11 +54,11 @@ class _Alone:
 
     @property
     def timed(self) -> float:
-        """Seconds of the passes that count."""
+        """Seconds of the counted passes."""
         return sum(sum(passes[1:]) for passes in self._seconds.values())
 
     def read(self, file: Path) -> None:
-        """Read one image."""
+        """Read and time one image."""
         before, start = dict(self._clock.seconds), time.perf_counter()
         with self._clock("load"):
             image = load_image(file)
@@ -66,7 +68,7 @@ class _Alone:
         self._stages[file].append({stage: after[stage] - before[stage] for stage in STAGES})
 
     def speed(self) -> PipelineSpeed:
-        """Sum up what was read."""
+        """Return the speed over all counted passes."""
         whole = [statistics.median(passes[1:]) for passes in self._seconds.values()]
         stages = {
             stage: 1000
@@ -86,7 +88,7 @@ class _Alone:
 
 
 class _Workers:
-    """Read several images at a time. ``seconds``: of each pass."""
+    """Reads several images at a time, and keeps the time of each pass."""
 
     def __init__(self, reader: OcrReader) -> None:
         self._readers = [reader] * reader.workers
@@ -95,18 +97,18 @@ class _Workers:
 
     @property
     def timed(self) -> float:
-        """Seconds of the passes that count."""
+        """Seconds of the counted passes."""
         return sum(self._seconds[1:])
 
     def read(self, files: Sequence[Path]) -> None:
-        """Read all images."""
+        """Read all images in one pass."""
         start = time.perf_counter()
         list(in_order(_read, self._readers, files))
         self._seconds.append(time.perf_counter() - start)
         self._images = len(files)
 
     def speed(self) -> PipelineSpeed:
-        """Sum up what was read."""
+        """Return the speed of the median pass."""
         return PipelineSpeed(
             workers=len(self._readers),
             images=self._images,
@@ -125,9 +127,10 @@ def pipeline_speeds(
     duration_s: float,
     reporter: Reporter,
 ) -> list[tuple[PipelineSpeed, ...]]:
-    """Time pipelines on images, ``MOST_IMAGES`` at most; one or two results for each.
+    """Time pipelines on at most ``MOST_IMAGES`` images; return one or two results for each.
 
-    Those with bundles are timed in throughput mode as well, where that means several workers.
+    The second result is that of several workers. It exists if the pipeline has bundles, and if
+    their engines run more than one stream in throughput mode.
 
     Raises:
         InputFileError: an image cannot be read.

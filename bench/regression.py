@@ -1,9 +1,9 @@
-"""Whether a comparison is worse than an older one, by rules such as ``latency>1.1x,cer>+0.2``.
+"""Check a report, alone or against an older one, by rules such as ``latency>1.1x,cer>+0.2``.
 
-A rule says what must not be: a measure, ``<`` or ``>``, and a limit. ``1.1x`` is a multiple of the
-older value, ``+0.2`` or ``-0.5`` its distance from it, and a plain number is the limit itself.
-Times are held against multiples at all batch sizes, against numbers and distances at batch 1;
-``throughput@16<200`` is that of batch 16.
+A rule states what must not happen: a measure, ``<`` or ``>``, and a limit. The limit ``1.1x`` is a
+multiple of the older value, ``+0.2`` or ``-0.5`` is a distance from the older value, and a plain
+number is the limit itself. Rules on times apply to all batch sizes if the limit is a multiple, and
+otherwise to batch 1. ``throughput@16<200`` applies to batch 16.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ..errors import InputFileError, UserError
 from .results import ModelReport, Report, SystemRow
 
 LATENCIES = ("latency", "p90", "p99", "throughput")
-"""Milliseconds (latency: the median), and images per second."""
+"""In milliseconds (latency is the median) and images per second."""
 ACCURACIES = (
     *("hmean", "precision", "recall", "word_accuracy", "loose_word_accuracy", "cer"),
     *("e2e_hmean", "e2e_precision", "e2e_recall"),
 )
-"""Points, 0..100."""
+"""In percent, 0..100."""
 MEASURES = (*LATENCIES, "speedup", *ACCURACIES)
-LARGEST_REPORT = 1 << 28  # bytes; it has images in it
+LARGEST_REPORT = 1 << 28  # bytes: a report contains the images of samples
 
 _RULE = re.compile(
     r"(?P<measure>\w+)(@(?P<batch>\d{1,4}))?\s*(?P<sign>[<>])\s*"
@@ -36,7 +36,7 @@ _RULE = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What must not be. ``text``: as it was given."""
+    """What must not happen. ``text``: the rule as the user wrote it."""
 
     text: str
     measure: str
@@ -44,7 +44,7 @@ class Rule:
     kind: Literal["times", "plus", "absolute"]
     number: float
     batch: int | None = None
-    """The only one it speaks of."""
+    """The only batch size that the rule applies to; None: all."""
 
     @property
     def is_relative(self) -> bool:
@@ -52,20 +52,23 @@ class Rule:
         return self.kind != "absolute"
 
     def limit(self, old: float | None) -> float:
-        """Return what the measure must not pass, given its older value."""
+        """Return the limit of the measure, given its older value."""
         if self.kind == "absolute":
             return self.number
         assert old is not None
         return old * self.number if self.kind == "times" else old + self.number
 
     def is_broken(self, new: float, old: float | None) -> bool:
-        """Whether a value is past the limit."""
+        """Whether a value is beyond the limit."""
         return new > self.limit(old) if self.is_above else new < self.limit(old)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuleCheck:
-    """One rule on one engine. ``batch`` is None for accuracies; ``old`` if nothing was compared."""
+    """One rule applied to one engine.
+
+    ``batch`` is None for accuracies, and ``old`` is None without an older value.
+    """
 
     model: str
     engine: str
@@ -78,10 +81,10 @@ class RuleCheck:
 
 
 def rules_from_text(text: str) -> tuple[Rule, ...]:
-    """Read rules that stand between commas.
+    """Read rules separated by commas.
 
     Raises:
-        UserError: says which is none, and what there is.
+        UserError: names the part that is not a rule, and what is expected.
     """
     found = []
     for part in (part.strip() for part in text.split(",")):
@@ -93,7 +96,7 @@ def rules_from_text(text: str) -> tuple[Rule, ...]:
             )
         if match["measure"] not in MEASURES:
             raise UserError(
-                f"--fail-on {part!r}: no measure {match['measure']!r}; there are: "
+                f"--fail-on {part!r}: unknown measure {match['measure']!r}; the measures are: "
                 f"{', '.join(MEASURES)}"
             )
         found.append(
@@ -112,7 +115,7 @@ def rules_from_text(text: str) -> tuple[Rule, ...]:
 def _batch(match: re.Match[str]) -> int | None:
     if match["batch"]:
         if match["measure"] in ACCURACIES:
-            raise UserError(f"--fail-on {match[0]!r}: accuracies have no batch size; leave @ out")
+            raise UserError(f"--fail-on {match[0]!r}: accuracies have no batch size; remove the @")
         return int(match["batch"])
     return None if match["x"] or match["measure"] in ACCURACIES else 1
 
@@ -130,17 +133,17 @@ def load_report(path: Path) -> Report:
 
 
 def check_rules(new: Report, old: Report | None, rules: Sequence[Rule]) -> tuple[RuleCheck, ...]:
-    """Hold all engines of a report against rules.
+    """Apply rules to all engines of a report.
 
-    Engines are told by their model's name, its input and their own name.
+    Engines of two reports match by the name of the model, its input shape and their label.
 
     Raises:
-        UserError: a rule says nothing about any engine, so it could never be broken; or an engine
-            cannot be compared: the older report has none of its name, or other samples.
+        UserError: a rule applies to no engine, so it could never be broken; or an engine cannot be
+            compared, because the older report does not have it or used other samples.
     """
     checks: list[RuleCheck] = []
     if old is not None:
-        # One from before there was an end-to-end part, or of the models alone, has no pairs.
+        # An older report of the models alone has no end-to-end part.
         own = new if old.end_to_end else new.model_copy(update={"end_to_end": None})
         check_engines(_engines(own), old)
     for rule in rules:
@@ -181,7 +184,7 @@ def _checks(new: Report, old: Report | None, rule: Rule) -> Iterator[RuleCheck]:
 
 
 EngineKey = tuple[str, tuple[int, int, int], str]
-"""What tells engines of two reports: the model's name, its input (C, H, W), the engine's label."""
+"""Identifies an engine: the model's name, its input (C, H, W) and the engine's label."""
 _Engines = dict[EngineKey, tuple[ModelReport, SystemRow]]
 
 
@@ -191,23 +194,23 @@ def _engines(report: Report) -> _Engines:
         for row in model.systems:
             key = (model.name, model.input_shape, row.label)
             if row.kind == "engine" and found.setdefault(key, (model, row)) != (model, row):
-                raise UserError(f"--baseline: two engines of a report are named {row.label!r}")
+                raise UserError(f"--baseline: two engines of a report have the label {row.label!r}")
     return found
 
 
 def check_engines(keys: Iterable[EngineKey], old: Report) -> None:
-    """Check that an older report has the engines that are to be compared with it.
+    """Check that an older report has the engines that will be compared with it.
 
     Raises:
-        UserError: it has none of that name; says which it has.
+        UserError: it does not have one of them; names those that it has.
     """
     older = _engines(old)
     for name, shape, label in keys:
         if (name, shape, label) not in older:
             known = ", ".join(repr(key[2]) for key in older) or "none"
             raise UserError(
-                f"--baseline: the older report has no {label!r} of {name!r} at {shape}, but "
-                f"{known}; measure it again, or leave the engine out"
+                f"--baseline: the older report has no {label!r} of {name!r} at {shape}; it has "
+                f"{known}. Measure the older report again, or leave the engine out"
             )
 
 
@@ -217,23 +220,23 @@ def _check_samples(
     old: tuple[Report, ModelReport, SystemRow],
 ) -> None:
     """Refuse to compare accuracies on different samples, or of different runtimes."""
-    told = []
+    descriptions = []
     for report, model, row in (new, old):
         assert row.accuracy is not None
         data = f", SHA-256 {report.data_sha256[:12]}" if report.data_sha256 else ""
-        told.append(
+        descriptions.append(
             f"on {row.accuracy.samples} samples against {model.accuracy_against}{data}, run by "
             f"{row.accuracy.run_by}"
         )
-    if told[0] != told[1]:
+    if descriptions[0] != descriptions[1]:
         raise UserError(
-            f"--fail-on {rule.text!r}: {new[2].label} was measured {told[0]}; in the older report "
-            f"{told[1]}; measure the older one again"
+            f"--fail-on {rule.text!r}: {new[2].label} was measured {descriptions[0]}, but in the "
+            f"older report {descriptions[1]}; measure the older report again"
         )
 
 
 def _values(model: ModelReport, row: SystemRow, measure: str) -> Iterator[tuple[int | None, float]]:
-    """Yield (batch, value); batch is None for accuracies, which are in points."""
+    """Yield (batch, value); batch is None for accuracies, which are in percent."""
     if measure in ACCURACIES:
         share = getattr(row.accuracy, measure) if row.accuracy else None
         if share is not None:
@@ -249,5 +252,5 @@ def _values(model: ModelReport, row: SystemRow, measure: str) -> Iterator[tuple[
 
 
 def same_machine(new: Report, old: Report) -> bool:
-    """Whether times of two reports can be compared at all."""
+    """Whether times of two reports can be compared."""
     return new.machine == old.machine and new.versions == old.versions

@@ -1,4 +1,4 @@
-"""What a comparison found, as data: this is ``report.json``; the other reports show it."""
+"""The results of a comparison as data: ``report.json``, which the other reports show."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..measure.report_data import AccuracyRow, Changes, MetricDifference, Sample
 from .roofline import Roofline
 
 Kind = Literal["baseline", "reference", "competitor", "engine"]
-"""The model itself; its fp32 graph in onnxruntime; another way to run the model as it is; an engine
+"""The model itself; its fp32 graph in onnxruntime; the model as it is in another runtime; an engine
 built from it."""
 
 
 class StratumRow(FrozenModel):
-    """Samples of one kind. ``shares``: one per system of the breakdown and measure, 0..1."""
+    """Samples of one kind. ``shares``: one per system and measure of the breakdown, 0..1."""
 
     name: str
     samples: int
@@ -30,12 +30,12 @@ class Breakdown(FrozenModel):
     by: str
     unit: str
     columns: tuple[str, ...]
-    """What the shares are: a system and a measure."""
+    """The measure and the system of each share."""
     strata: tuple[StratumRow, ...]
 
 
 class PipelineSpeed(FrozenModel):
-    """How fast whole images are read, by so many workers at a time."""
+    """How fast whole images are read by a number of workers."""
 
     workers: int
     images: int
@@ -43,7 +43,7 @@ class PipelineSpeed(FrozenModel):
     throughput: float
     """Images per second."""
     stages: dict[str, float] = {}
-    """Milliseconds per image, of one worker."""
+    """Milliseconds per image by stage; only for one worker."""
 
 
 class SystemRow(FrozenModel):
@@ -53,16 +53,16 @@ class SystemRow(FrozenModel):
     kind: Kind
     latencies: tuple[LatencyStats, ...] = ()
     difference: float | None = None
-    """Of a competitor's output from the baseline's on noise, the largest."""
+    """The largest difference of a competitor's output from the baseline's, on noise."""
     load: Load | None = None
     accuracy: AccuracyRow | None = None
     differences: tuple[MetricDifference, ...] = ()
-    """To the baseline; the first is of the measure that decides."""
+    """Differences from the baseline; the first is that of the measure that decides."""
     changes: Changes | None = None
     pipeline: tuple[PipelineSpeed, ...] = ()
-    """Of a detector and a recognizer together."""
+    """Speeds of whole images; only for a detector and a recognizer together."""
     rooflines: tuple[Roofline, ...] = ()
-    """By batch size, where they were asked for."""
+    """One per batch size, if rooflines were requested."""
     note: str = ""
 
     def latency(self, batch: int) -> LatencyStats | None:
@@ -76,12 +76,12 @@ class ModelReport(FrozenModel):
     name: str
     role: Literal["detector", "recognizer", "end-to-end"]
     input_shape: tuple[int, int, int]
-    """(C, H, W) that latencies were measured at."""
+    """(C, H, W) of the input at which latencies were measured."""
     systems: tuple[SystemRow, ...]
     accuracy_against: Literal["labels", "model"] = "labels"
-    """What the accuracies are measured against: without labels, the model's own output."""
+    """What accuracies are measured against: the labels or, without labels, the model's output."""
     allowed_loss: float | None = None
-    """Points of hmean or CER that the spec allows."""
+    """The loss of hmean or CER that the spec allows, in points."""
     breakdowns: tuple[Breakdown, ...] = ()
     worst_of: str = ""
     worst: tuple[SampleView, ...] = ()
@@ -93,7 +93,7 @@ class ModelReport(FrozenModel):
 
     @property
     def batches(self) -> tuple[int, ...]:
-        """Batch sizes at which anything was measured, ascending."""
+        """The batch sizes of all latencies, ascending."""
         return tuple(sorted({s.batch for row in self.systems for s in row.latencies}))
 
     @property
@@ -125,17 +125,17 @@ class Report(FrozenModel):
     versions: dict[str, str]
     settings: LatencySettings
     data: str | None
-    """The folder accuracy was measured on."""
+    """The folder of the samples that accuracy was measured on."""
     data_sha256: str | None = None
-    """Of that folder's files."""
+    """The SHA-256 of the files in that folder."""
     models: tuple[ModelReport, ...]
     peaks: Peaks | None = None
-    """What the machine can do at best, where rooflines were asked for."""
+    """The peaks of the machine, if rooflines were requested."""
     end_to_end: ModelReport | None = None
-    """The detector and the recognizer together, if there was one of each."""
+    """The detector and the recognizer together, if there is one model of each."""
     notes: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[ModelReport, ...]:
-        """All that was compared: the models, and both together."""
+        """The models, and then the detector and the recognizer together."""
         return self.models if self.end_to_end is None else (*self.models, self.end_to_end)

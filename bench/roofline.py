@@ -1,11 +1,11 @@
-"""How fast an engine is against what the machine can do, as data: the roofline model.
+"""The roofline model as data: the speed of an engine against the limits of the machine.
 
 Williams, Waterman, Patterson: "Roofline: an insightful visual performance model for multicore
-architectures", CACM 52 (2009). A layer takes at least
+architectures", CACM 52 (2009). The time of a layer is at least
 
-    max(FLOPs / peak of the precision it runs in, bytes / bandwidth of the memory)
+    max(FLOPs / peak of its precision, bytes / memory bandwidth)
 
-A layer whose tensors stay in the caches can be faster than the memory's roof; it is over 100 %.
+A layer whose tensors stay in the caches can be faster than the memory, so it can exceed 100 %.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ def percent(share: float) -> str:
 
 
 class LayerRoofline(FrozenModel):
-    """One layer of a plan, in its place in the roofline."""
+    """One layer of a plan and its roofline."""
 
     name: str
-    """The node of the quantized graph that computes its result; else the target's own name."""
+    """The node of the quantized graph that computes its result, or else the target's name."""
     kind: str
     precision: str
-    """What it computes in; "" if the target has another word for it."""
+    """The precision it computes in; "" if the target does not report a known one."""
     milliseconds: float
-    """Median, with the target's counters on."""
+    """Median time, with the counters of the target on."""
     flops: int
     bytes: int
-    """Read and written, weights too, as they are stored."""
+    """Bytes read and written, including weights, as stored."""
     attainable: float
-    """Milliseconds that it takes at least by the roofline."""
+    """Milliseconds that it takes at least, by the roofline."""
 
     @property
     def intensity(self) -> float:
@@ -42,37 +42,37 @@ class LayerRoofline(FrozenModel):
 
     @property
     def achieved(self) -> float:
-        """Share of the roofline."""
+        """Share of the roofline that it reaches; 1 is the limit."""
         return self.attainable / self.milliseconds
 
     @property
     def lost(self) -> float:
-        """Milliseconds over the roofline."""
+        """Milliseconds above the roofline."""
         return max(0.0, self.milliseconds - self.attainable)
 
 
 class Roofline(FrozenModel):
-    """An engine at one batch size."""
+    """The roofline of an engine at one batch size."""
 
     batch: int
     precision: Precision
-    """Of the peak that the engine as a whole is held against."""
+    """The precision whose peak the whole engine is compared with."""
     milliseconds: float
-    """Median latency, with no counters on."""
+    """Median latency, without counters."""
     flops: int
     """Of one run."""
     peak: float | None
     """FLOP/s of that precision; None where it was not measured."""
     layers: tuple[LayerRoofline, ...] = ()
-    """In the order they run; none where the target tells nothing of its layers."""
+    """In the order of execution; empty if the target does not report its layers."""
     between: float = 0.0
     """Milliseconds of a run that belong to no layer."""
     unplaced: int = 0
-    """FLOPs of which no layer is known that does them."""
+    """FLOPs of nodes that match no layer."""
     uncounted: tuple[str, ...] = ()
     """Nodes whose FLOPs are not counted."""
     why: str = ""
-    """Why it is not faster, in words."""
+    """Why it is not faster, in sentences."""
 
     @property
     def rate(self) -> float:
@@ -86,10 +86,10 @@ class Roofline(FrozenModel):
 
     @property
     def profiled(self) -> float:
-        """Milliseconds of all layers and the time between; shares of time are of this."""
+        """Milliseconds of all layers and the time between them: the base of shares of time."""
         return sum(layer.milliseconds for layer in self.layers) + self.between
 
     @property
     def attainable(self) -> float:
-        """Milliseconds if no layer were slower than the roofline, and no time were between."""
+        """Milliseconds if no layer exceeded its roofline and no time passed between layers."""
         return sum(min(layer.milliseconds, layer.attainable) for layer in self.layers)

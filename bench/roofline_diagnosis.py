@@ -11,7 +11,7 @@ from .roofline import LayerRoofline, Roofline, percent
 _NAMED = 3
 """Layers that a sentence names."""
 _UNLIKE = 1.25
-"""Ratio of two times of the same engine from which the machine was not quiet."""
+"""Ratio of two times of one engine from which other programs disturbed the measurement."""
 
 
 def _milliseconds(value: float) -> str:
@@ -19,7 +19,7 @@ def _milliseconds(value: float) -> str:
 
 
 def reasons(models: Iterable[ModelReport]) -> list[str]:
-    """Return why each engine is not faster, a line for each batch size."""
+    """Return why each engine is not faster, one line per batch size."""
     return [
         f"{row.label}, batch {found.batch}: {found.why}"
         for model in models
@@ -29,12 +29,12 @@ def reasons(models: Iterable[ModelReport]) -> list[str]:
 
 
 def why_not_faster(found: Roofline) -> str:
-    """Say where the time goes, what is far from its roofline, and what the roofline allows."""
+    """Return where the time goes, which layers exceed their roofline, and what it allows."""
     start = f"{_milliseconds(found.milliseconds)}: {found.rate / 1e9:.0f} GFLOP/s"
     if found.achieved is not None:
         start += f", {percent(found.achieved)} of the {found.precision} peak"
     if not found.layers:
-        return f"{start}. The target does not say what its layers cost."
+        return f"{start}. The target does not report the times of its layers."
     return " ".join(
         filter(None, (f"{start}.", _where(found), _which(found), _gaps(found), _caveats(found)))
     )
@@ -51,10 +51,10 @@ def _where(found: Roofline) -> str:
         )
     if others:
         parts.append(
-            f"ops that only move data or work on each value {_time(others, found)}, at "
-            f"{_reached(others)} of the memory's speed"
+            f"elementwise ops and ops that move data take {_time(others, found)}, at "
+            f"{_reached(others)} of the memory bandwidth"
         )
-    text = "; ".join([*parts, f"{percent(found.between / found.profiled)} is between layers"])
+    text = "; ".join([*parts, f"{percent(found.between / found.profiled)} pass between layers"])
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -73,7 +73,7 @@ def _which(found: Roofline) -> str:
         times[layer.name] += layer.milliseconds
     first = sorted(times.items(), key=lambda each: -each[1])[:_NAMED]
     named = ", ".join(f"{name} ({percent(own / found.profiled)})" for name, own in first)
-    return f"Most time goes to {named}."
+    return f"The slowest are {named}."
 
 
 def _gaps(found: Roofline) -> str:
@@ -82,25 +82,25 @@ def _gaps(found: Roofline) -> str:
         lost[layer.name] += layer.lost
     first = sorted(lost.items(), key=lambda each: -each[1])[:_NAMED]
     named = ", ".join(f"{name} by {_milliseconds(own)}" for name, own in first if own)
-    above = f"Furthest above the roofline: {named}. " if named else ""
-    if found.attainable >= found.milliseconds:  # it was measured at another moment's speed
+    above = f"Furthest above their roofline: {named}. " if named else ""
+    if found.attainable >= found.milliseconds:  # the speed of the machine has changed in between
         return above.rstrip()
     at_best = _milliseconds(found.attainable)
-    return f"{above}At the roofline of this machine the engine would take {at_best}."
+    return f"{above}If every layer reached its roofline, the engine would take {at_best}."
 
 
 def _caveats(found: Roofline) -> str:
-    told = []
+    caveats = []
     ratio = found.profiled / found.milliseconds
     if not 1 / _UNLIKE < ratio < _UNLIKE:
-        told.append(
-            "The machine was not quiet: with counters on a run took "
+        caveats.append(
+            "The times of layers are uncertain: with counters on, a run took "
             f"{_milliseconds(found.profiled)}."
         )
     if found.achieved is not None and found.achieved > 1:
-        told.append("Over 100 %: the machine was slower while its peaks were measured.")
+        caveats.append("Over 100 %: the machine was slower while its peaks were measured.")
     if found.unplaced:
-        told.append(f"No layer is known for {found.unplaced / 1e6:.0f} MFLOP.")
+        caveats.append(f"{found.unplaced / 1e6:.0f} MFLOP match no layer.")
     if found.uncounted:
-        told.append(f"Not counted: {', '.join(found.uncounted[:_NAMED])}.")
-    return " ".join(told)
+        caveats.append(f"FLOPs not counted: {', '.join(found.uncounted[:_NAMED])}.")
+    return " ".join(caveats)

@@ -1,4 +1,4 @@
-"""From what engines found to the measures of the report, and how sure each is."""
+"""Compute the measures of a report from the results of engines, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .results import SystemRow
 
 
 def accuracy_row(result: Result, run_by: str, *, labeled: bool) -> AccuracyRow:
-    """Return the measures of one system, with their intervals. ``run_by``: what ran it."""
+    """Return the measures of one system with their intervals. ``run_by``: the runtime it ran in."""
     rows = result.rows()
     intervals: dict[str, Interval] = {
         name: found
@@ -28,7 +28,7 @@ def accuracy_row(result: Result, run_by: str, *, labeled: bool) -> AccuracyRow:
 
 
 def differences(engine: Result, baseline: Result) -> tuple[MetricDifference, ...]:
-    """Return the engine's measures minus the baseline's; the first is the one that decides."""
+    """Return the engine's measures minus the baseline's; the first one decides the verdict."""
     ours, theirs = engine.rows(), baseline.rows()
     return tuple(
         MetricDifference(
@@ -43,7 +43,7 @@ def differences(engine: Result, baseline: Result) -> tuple[MetricDifference, ...
 def scored(
     row: SystemRow, result: Result, baseline: Result | None, *, run_by: str, labeled: bool
 ) -> SystemRow:
-    """Return the row with its accuracy, and an engine's with what changed from the baseline."""
+    """Return the row with its accuracy and, for an engine, the changes from the baseline."""
     update: dict[str, object] = {"accuracy": accuracy_row(result, run_by, labeled=labeled)}
     if row.kind == "engine" and baseline is not None:
         update["differences"] = differences(result, baseline)

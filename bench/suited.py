@@ -1,4 +1,4 @@
-"""Whether rules of ``--fail-on`` say anything about the bundles that are going to be measured."""
+"""Check before the measurement that rules of ``--fail-on`` apply to the given bundles."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LABELS_ONLY = "loose_word_accuracy"
 
 
 def check_comparable(rules: Sequence[Rule], bundles: Sequence[Bundle], old: Report) -> None:
-    """Check that an older report has what rules compare with it, for all bundles.
+    """Check that an older report has what the rules compare, for all bundles.
 
     Raises:
-        UserError: says what it has not.
+        UserError: names what the older report does not have.
     """
     check_rules(old, old, [rule for rule in rules if rule.is_relative])
     for group in grouped(bundles):
@@ -28,35 +28,32 @@ def check_comparable(rules: Sequence[Rule], bundles: Sequence[Bundle], old: Repo
 
 
 def check_suited(rule: Rule, bundles: Sequence[Bundle], *, is_labeled: bool) -> None:
-    """Check that a rule can be broken by an engine of a bundle, as far as bundles tell.
+    """Check that an engine of the bundles can break a rule, as far as that is known yet.
 
     Raises:
-        UserError: none of them will be measured so; says what will be.
+        UserError: no engine will be measured in this way; states what will be measured.
     """
     is_accuracy = rule.measure in ACCURACIES
     why = _accuracy(rule, bundles, is_labeled) if is_accuracy else _time(rule, bundles)
     if why:
-        raise UserError(f"--fail-on {rule.text!r}: no engine here can be held to it: {why}")
+        raise UserError(f"--fail-on {rule.text!r}: the rule applies to no engine here: {why}")
 
 
 def _accuracy(rule: Rule, bundles: Sequence[Bundle], is_labeled: bool) -> str:
     roles = sorted(group[0].spec.role for group in grouped(bundles))
     if rule.measure == _LABELS_ONLY and not is_labeled:
-        return f"{_LABELS_ONLY} needs images with labels"
+        return f"{_LABELS_ONLY} requires images with labels"
     if rule.measure.startswith("e2e_"):
         expected = ["detector", "recognizer"]
-        return "" if roles == expected else f"{rule.measure} is of {_told(expected)}{_given(roles)}"
+        return "" if roles == expected else _mismatch(rule, expected, roles)
     is_box = rule.measure in ("hmean", "precision", "recall")
     role = "detector" if is_box else "recognizer"
-    return "" if role in roles else f"{rule.measure} is of {_told([role])}{_given(roles)}"
+    return "" if role in roles else _mismatch(rule, [role], roles)
 
 
-def _given(roles: Sequence[str]) -> str:
-    return f", and given {'is' if len(roles) == 1 else 'are'} {_told(roles)}"
-
-
-def _told(roles: Sequence[str]) -> str:
-    return " and ".join(f"one {role}" for role in roles)
+def _mismatch(rule: Rule, expected: Sequence[str], roles: Sequence[str]) -> str:
+    required, given = (" and ".join(f"one {role}" for role in each) for each in (expected, roles))
+    return f"{rule.measure} requires {required}; given: {given}"
 
 
 def _time(rule: Rule, bundles: Sequence[Bundle]) -> str:
@@ -66,10 +63,10 @@ def _time(rule: Rule, bundles: Sequence[Bundle]) -> str:
         return f"{targets} cannot run here, so nothing is timed"
     batches = sorted({batch for bundle in timed for batch in timed_batches(bundle.spec)})
     if rule.batch not in (None, *batches):
-        return f"batch {rule.batch} is not timed, but {', '.join(map(str, batches))}"
+        return f"batch {rule.batch} is not timed; timed: {', '.join(map(str, batches))}"
     if rule.measure == "speedup" and not any(b.spec.source.path.exists() for b in timed):
         missing = ", ".join(sorted({str(bundle.spec.source.path) for bundle in timed}))
-        return f"speedup is against the model, and {missing} is not there"
+        return f"speedup requires the model, and {missing} does not exist"
     return ""
 
 

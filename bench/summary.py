@@ -1,4 +1,4 @@
-"""What to tell who reads no table: is an engine as accurate as its model, and how sure is that."""
+"""A verdict on each engine: whether it is as accurate as its model, and how certain that is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DECIDES: dict[str, MetricName] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Three lines on one engine. ``level``: whether it may be used in the model's place."""
+    """The verdict on one engine. ``level``: whether the engine can replace the model."""
 
     label: str
     level: Level
@@ -32,7 +32,7 @@ class Summary:
 
 
 def summaries(report: Report) -> list[Summary]:
-    """Return a summary of each engine; detector and recognizer together come first."""
+    """Return a summary of each engine; pairs of detector and recognizer come first."""
     parts = report.parts if report.end_to_end is None else (report.end_to_end, *report.models)
     return [
         _summary(model, row) for model in parts for row in model.systems if row.kind == "engine"
@@ -59,7 +59,7 @@ def _speed(model: ModelReport, row: SystemRow) -> str:
     ratio = model.speedup(row, model.batches[0])
     if ratio is None:
         return f"{row.latencies[0].p50:.1f} ms"
-    return f"{ratio:.1f} times as fast as the model it came from"
+    return f"{ratio:.1f} times as fast as the model"
 
 
 def _pipeline_speed(model: ModelReport, own: PipelineSpeed) -> str:
@@ -70,7 +70,7 @@ def _pipeline_speed(model: ModelReport, own: PipelineSpeed) -> str:
 
 
 def points_lost(difference: MetricDifference) -> tuple[float, float, float]:
-    """Return the points lost, and the bounds of their interval; without one, no bounds."""
+    """Return the points lost and the bounds of their interval, infinite if there is none."""
     sign = -100 * METRICS[difference.measure].sign
     if difference.interval is None:
         return sign * difference.value, float("-inf"), float("inf")
@@ -84,65 +84,68 @@ def _verdict(model: ModelReport, row: SystemRow) -> tuple[Level, str]:
     if not row.differences or row.changes is None:
         return "unsure", "There is no model to compare it with."
     if not row.changes.changed:
-        same = "The same as the model on every sample"
+        same = "Identical to the model on"
         if _is_coarse(model, row.accuracy.samples):
-            return "unsure", f"{same}, but of only {_samples(row)}."
-        return "good", f"{same}."
+            return "unsure", f"{same} {_samples(row)}, which are too few to be sure."
+        return "good", f"{same} every sample."
     difference = row.differences[0]
     if difference.interval is None:
-        return "unsure", f"Only {_samples(row)}: too few to tell."
+        return "unsure", f"{_samples(row)} are too few for a verdict."
     _, low, high = points_lost(difference)
     if model.accuracy_against == "model":
         return _agreement(model.allowed_loss, low, high)
     level, verdict = _comparison(model.allowed_loss, low, high)
     if level == "good" and _is_coarse(model, row.accuracy.samples):
         return "unsure", (
-            f"Only {_samples(row)}: one of them gone wrong would be more than the "
-            f"{model.allowed_loss:g} points allowed."
+            f"{_samples(row)} are too few: one more wrong word would exceed the allowed loss of "
+            f"{model.allowed_loss:g} points."
         )
     return level, verdict
 
 
 def _is_coarse(model: ModelReport, samples: int) -> bool:
-    """Whether one word in so many is more than may be lost.
+    """Whether one word of this many is more than the allowed loss.
 
-    A bootstrap of samples of which none got worse knows of no loss, however few they are.
+    A bootstrap cannot see such a loss: if no sample got worse, no resample has got worse.
     """
     allowed = model.allowed_loss
     return model.unit == "words" and allowed is not None and 100 / samples > allowed
 
 
 def _comparison(allowed: float | None, low: float, high: float) -> tuple[Level, str]:
-    """The verdict by the bounds of the points lost: a test of non-inferiority where one can be."""
+    """Return the verdict by the bounds of the points lost.
+
+    If a loss is allowed, it is a test of non-inferiority.
+    """
     if high < 0:
         return "good", "More accurate than the model."
     if low > 0:
         if allowed is None:
             return "worse", "Less accurate than the model."
         if high <= allowed:
-            return "good", f"A little less accurate than the model; {allowed:g} points are allowed."
-        how = "by more than" if low > allowed else "perhaps by more than"
-        return "worse", f"Less accurate than the model, {how} the {allowed:g} points allowed."
+            return "good", f"Less accurate than the model, but within {allowed:g} allowed points."
+        how = "by more than" if low > allowed else "possibly by more than"
+        return "worse", f"Less accurate than the model, {how} the allowed {allowed:g} points."
     if allowed is None:
-        return "unsure", f"No loss is shown, but up to {high:.2f} points cannot be ruled out."
+        return "unsure", f"No significant loss, but up to {high:.2f} points cannot be ruled out."
     if high <= allowed:
         return "good", (
             f"As accurate as the model: a loss of more than {allowed:g} points is ruled out."
         )
     return "unsure", (
-        f"No loss is shown, but up to {high:.2f} points cannot be ruled out with so few samples; "
-        f"{allowed:g} are allowed."
+        f"No significant loss, but up to {high:.2f} points cannot be ruled out with this many "
+        f"samples; {allowed:g} are allowed."
     )
 
 
 def _agreement(allowed: float | None, low: float, high: float) -> tuple[Level, str]:
     if allowed is None:
-        return "unsure", "Not always the same as the model."
+        return "unsure", "Differs from the model on some samples."
     if high <= allowed:
-        return "good", f"Differs from the model by less than the {allowed:g} points allowed."
-    how = "by more than" if low > allowed else "perhaps by more than"
+        return "good", f"Differs from the model by less than the allowed {allowed:g} points."
+    how = "by more than" if low > allowed else "possibly by more than"
     level: Level = "worse" if low > allowed else "unsure"
-    return level, f"Differs from the model {how} the {allowed:g} points allowed."
+    return level, f"Differs from the model {how} the allowed {allowed:g} points."
 
 
 def _figures(model: ModelReport, row: SystemRow) -> str:
@@ -150,14 +153,14 @@ def _figures(model: ModelReport, row: SystemRow) -> str:
         return ""
     measure = _DECIDES[model.role]
     own = getattr(row.accuracy, measure)
-    against = " with the model's output as the truth" if model.accuracy_against == "model" else ""
+    against = " (truth: the model's output)" if model.accuracy_against == "model" else ""
     base = next((r.accuracy for r in model.systems if r.kind == "baseline" and r.accuracy), None)
     if base is None or not row.differences:
         return f"{METRICS[measure].title} {100 * own:.2f}{against}."
     theirs, change = getattr(base, measure), row.differences[0].value
     return (
-        f"{METRICS[measure].title} {100 * own:.2f} against {100 * theirs:.2f}{against}, "
-        f"{signed(change)} points."
+        f"{METRICS[measure].title} {100 * own:.2f}{against}; the model has {100 * theirs:.2f} "
+        f"(difference {signed(change)} points)."
     )
 
 
@@ -171,23 +174,23 @@ def _sureness(model: ModelReport, row: SystemRow) -> str:
     if row.changes is None or not row.differences:
         return ""
     if not row.changes.changed:
-        # Clopper and Pearson's bound for none in n; a bootstrap of nothing says nothing.
+        # The bound of Clopper and Pearson for 0 of n: a bootstrap of no changes has no width.
         most = 100 * (1 - (1 - LEVEL) ** (1 / max(1, row.changes.samples)))
         return (
-            f"None of {_samples(row)} changed, so with 95 % confidence less than {most:.2g} % of "
-            f"{row.changes.unit} like these do."
+            f"None of {_samples(row)} changed: with 95 % confidence, less than {most:.2g} % of "
+            f"similar {row.changes.unit} change."
         )
     interval = row.differences[0].interval
     if interval is None:
         return ""
     return (
-        f"With 95 % confidence the difference is between {signed(interval.low)} and "
-        f"{signed(interval.high)} points, on {_samples(row)} like these."
+        f"With 95 % confidence, the difference is between {signed(interval.low)} and "
+        f"{signed(interval.high)} points ({_samples(row)})."
     )
 
 
 def changes_sentence(changes: Changes | None) -> str:
-    """Return how many samples changed and which way, and how likely that is by chance."""
+    """Return how many samples changed in which direction, and how likely that is by chance."""
     if changes is None or not changes.changed:
         return ""
     text = f"{changes.changed} of {changes.samples} {changes.unit} changed"
@@ -196,9 +199,9 @@ def changes_sentence(changes: Changes | None) -> str:
     rest = f", {changes.neither} neither" if changes.neither else ""
     p_value = "p < 0.001" if changes.p_value < 0.001 else f"p = {changes.p_value:.2g}"
     split = f"{changes.worse} worse, {changes.better} better{rest}"
-    return f"{text}: {split} (so uneven by chance: {p_value})."
+    return f"{text}: {split} (sign test: {p_value})."
 
 
 def signed(share: float) -> str:
-    """Return a share as points with a sign; what rounds to nothing has a plus."""
+    """Return a share as points with a sign; a value that rounds to 0 has a plus."""
     return f"{100 * share + 0.0:+.2f}".replace("-0.00", "+0.00")

@@ -1,4 +1,4 @@
-"""All times of one model's systems: latencies and loads."""
+"""Time the systems of one model: their latencies, and their behavior under load."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .systems import System, timed_batches
 def measured_latencies(
     systems: Sequence[System], settings: LatencySettings, reporter: Reporter
 ) -> list[tuple[LatencyStats, ...]]:
-    """Time systems of one model in turns, at each batch size; none for those that are not timed."""
+    """Time systems of one model in turns, at each batch size; untimed systems have no latencies."""
     spec = systems[0].engine.spec
     timed = [index for index, system in enumerate(systems) if system.timed]
     found: list[tuple[LatencyStats, ...]] = [() for _ in systems]
@@ -35,9 +35,9 @@ def measured_latencies(
 def measured_loads(
     systems: Sequence[System], settings: LoadSettings, duration_s: float, reporter: Reporter
 ) -> dict[int, Load]:
-    """Put the model and its engines under load; results by their place in ``systems``.
+    """Put the baseline and the engines under load; return the results by index in ``systems``.
 
-    Engines are opened again, to run several batches at once.
+    Engines are opened again in throughput mode, which runs several streams.
     """
     chosen = [i for i, s in enumerate(systems) if s.timed and s.kind in ("baseline", "engine")]
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Plots of a report, as SVG text that can stand inside an HTML page, on light or dark ground."""
+"""Parts of plots: SVG text for HTML pages with a light or dark background."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import Any
 
 INK = "#7f7f7f"
 WIDTH = 5.4
-"""Inches, at which letters can still be read on a telephone."""
+"""Inches: narrow enough for letters to be legible on the screen of a phone."""
 
 
 def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
-    """Draw how wide lines are, in the color of the bucket each goes to."""
+    """Draw a histogram of line widths; the color is that of the bucket that a line goes to.
+
+    Widths are in pixels at the height of the input.
+    """
     import numpy as np
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3), layout="constrained")
     axes = figure.add_subplot()
     edges = sorted(buckets)
-    fitted = np.minimum(line_widths, edges[-1])
+    fitted = np.minimum(line_widths, edges[-1])  # wider lines are squeezed into the last bucket
     bins = np.linspace(0, edges[-1], 41).tolist()
     for number, (low, high) in enumerate(zip((0, *edges), edges, strict=False)):
         inside = fitted[(fitted > low) & (fitted <= high)]
@@ -37,7 +40,7 @@ def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
 
 
 def plain_axes(axes: Any) -> None:
-    """Take the frame off, and use an ink that can be read on light and dark ground."""
+    """Remove the frame, and use a color that is legible on light and dark backgrounds."""
     axes.tick_params(colors=INK, labelsize=10)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -46,7 +49,7 @@ def plain_axes(axes: Any) -> None:
 
 
 def svg_text(figure: Any) -> str:
-    """Return a figure as SVG that can stand inside HTML, the same text each time."""
+    """Return a figure as SVG that HTML can contain, without a date or other metadata."""
     text = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(text, format="svg", transparent=True, metadata=nothing)

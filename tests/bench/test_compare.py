@@ -65,7 +65,7 @@ def test_no_labels_and_no_model_leave_a_note(
     report = compare([load_bundle(moved)], load_dataset(images), QUICK, SilentReporter())
     assert report.models[0].systems[0].accuracy is None
     assert any("no baseline" in note for note in report.notes)
-    assert any("has no labels, and there is no model to agree with" in n for n in report.notes)
+    assert any("has no labels, and the model is not available" in n for n in report.notes)
 
 
 def test_bundles_of_one_name_are_told_apart_and_other_sizes_stand_alone(

@@ -12,7 +12,6 @@ from ocr_trt.bench.accuracy_section import accuracy_table
 from ocr_trt.bench.latency_section import latency_table
 from ocr_trt.bench.report import FILES, without_images, write_report
 from ocr_trt.bench.results import Breakdown, ModelReport, Report, StratumRow, SystemRow
-from ocr_trt.bench.worst import worst_samples
 from ocr_trt.errors import OutputError
 from ocr_trt.measure.latency import LatencySettings, LatencyStats, stats_from_times
 from ocr_trt.measure.load import ClosedLoop, Load, open_loop_from_times, waits_from_seconds
@@ -217,7 +216,7 @@ def test_worst_samples_come_worst_first_with_their_images(images: Path) -> None:
     read = RecognizerResult(
         crops=dataset.crops, texts=("word0", "w0rd1", "x"), text_scores=(1.0, 0.9, 0.8)
     )
-    samples = worst_samples(read, None)
+    samples = list(read.views(None, read.worst(12)))
     assert [(s.truth, s.engine, s.baseline) for s in samples] == [
         ("word2", "x", "-"),
         ("word1", "w0rd1", "-"),
@@ -229,5 +228,5 @@ def test_worst_samples_come_worst_first_with_their_images(images: Path) -> None:
         found=(nothing,) * 3,
         matchings=tuple(match_image(nothing, s.quads, s.ignore) for s in dataset.scenes),
     )
-    samples = worst_samples(found, found)
+    samples = list(found.views(found, found.worst(4)))
     assert [s.engine for s in samples] == ["0 of 1 found, 0 wrong"] * 3

@@ -117,14 +117,15 @@ FOUND = roofline(
 
 
 def test_the_sentence_says_where_time_goes_and_what_is_possible() -> None:
-    assert why_not_faster(FOUND) == (
-        "10.0 ms: 100 GFLOP/s, 50 % of the int8 peak. Convolutions and matrix products take 70 % "
-        "of the time, at 71 % of their roofline; ops that only move data or work on each value "
-        "20 %, at 88 % of the memory's speed; 10 % is between layers. Most time goes to "
-        "net/conv_a (50 %), net/conv_b (20 %), net/concat (15 %). Furthest above the roofline: "
-        "net/conv_a by 1.00 ms, net/conv_b by 1.00 ms, net/concat by 0.75 ms. At the roofline of "
-        "this machine the engine would take 6.25 ms."
-    )
+    sentence = why_not_faster(FOUND)
+    for fact in (
+        "10.0 ms: 100 GFLOP/s, 50 % of the int8 peak",
+        *("70 % of the time, at 71 % of their roofline", "20 %, at 88 %", "10 % pass between"),
+        "net/conv_a (50 %), net/conv_b (20 %), net/concat (15 %)",
+        "net/conv_a by 1.00 ms, net/conv_b by 1.00 ms, net/concat by 0.75 ms",
+        "would take 6.25 ms",
+    ):
+        assert fact in sentence
 
 
 def test_what_makes_the_figures_doubtful_is_said() -> None:
@@ -132,12 +133,11 @@ def test_what_makes_the_figures_doubtful_is_said() -> None:
         update={"milliseconds": 4.0, "unplaced": 3_000_000, "uncounted": ("net/attention",)}
     )
     told = why_not_faster(slower)
-    assert "The machine was not quiet: with counters on a run took 10.0 ms." in told
-    assert "Over 100 %: the machine was slower while its peaks were measured." in told
-    assert "No layer is known for 3 MFLOP. Not counted: net/attention." in told
-    assert "At the roofline" not in told  # it would be slower than the engine is
+    for fact in ("with counters on, a run took 10.0 ms", "Over 100 %", "3 MFLOP", "net/attention"):
+        assert fact in told
+    assert "would take" not in told, "that would be slower than the engine is"
     silent = roofline().model_copy(update={"flops": 1_000_000_000})
-    assert why_not_faster(silent).endswith("The target does not say what its layers cost.")
+    assert why_not_faster(silent).endswith("does not report the times of its layers.")
 
 
 def test_cells_plot_and_its_words() -> None:

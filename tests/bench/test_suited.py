@@ -37,14 +37,14 @@ def check(text: str, bundles: list[Bundle], *, is_labeled: bool = True) -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("cer>3", "cer is of one recognizer, and given is one detector"),
-        ("word_accuracy<-1", "word_accuracy is of one recognizer, and given is one detector"),
-        ("e2e_hmean<60", "e2e_hmean is of one detector and one recognizer, and given is one det"),
-        ("latency@16>100", "batch 16 is not timed, but 1"),
+        ("cer>3", "cer requires one recognizer; given: one detector"),
+        ("word_accuracy<-1", "word_accuracy requires one recognizer; given: one detector"),
+        ("e2e_hmean<60", "e2e_hmean requires one detector and one recognizer; given: one det"),
+        ("latency@16>100", "batch 16 is not timed; timed: 1"),
     ],
 )
 def test_what_a_detector_has_not(rule: str, message: str, detector: Bundle) -> None:
-    with pytest.raises(UserError, match=f"--fail-on '{rule}': no engine here .* {message}"):
+    with pytest.raises(UserError, match=f"--fail-on '{rule}': .* {message}"):
         check(rule, [detector])
 
 
@@ -57,11 +57,11 @@ def test_what_it_has(detector: Bundle, recognizer_spec: RecognizerSpec) -> None:
     smaller = recognizer_spec.model_copy(update={"buckets": ()})
     three = [*both, as_recognizer(detector, smaller)]
     check("cer>3", three)
-    with pytest.raises(UserError, match="given are one detector and one recognizer and one rec"):
+    with pytest.raises(UserError, match="given: one detector and one recognizer and one rec"):
         check("e2e_hmean<60", three)
-    with pytest.raises(UserError, match="loose_word_accuracy needs images with labels"):
+    with pytest.raises(UserError, match="loose_word_accuracy requires images with labels"):
         check("loose_word_accuracy<9", both, is_labeled=False)
-    with pytest.raises(UserError, match="batch 16 is not timed, but 1, 4"):
+    with pytest.raises(UserError, match="batch 16 is not timed; timed: 1, 4"):
         check("latency@16>9", both)
 
 
@@ -77,7 +77,7 @@ def test_speedup_needs_the_model(detector: Bundle) -> None:
     detector.spec.source.path.unlink()
     check("latency>9", [detector])
     with pytest.raises(
-        UserError, match=r"speedup is against the model, and .*m\.onnx is not there"
+        UserError, match=r"speedup requires the model, and .*m\.onnx does not exist"
     ):
         check("speedup<2", [detector])
 
