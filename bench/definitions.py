@@ -45,8 +45,8 @@ COMPETITORS = (
 LOAD = (
     "Load: one image per request. Requests wait in one queue, first come, first served. An engine "
     "runs as many streams as `ocr-trt optimize` found best, or one per core. Latency includes "
-    "waiting: it starts when the request is sent (closed loop) or due (open loop), and ends when the output "
-    "is available.",
+    "waiting: it starts when the request is sent (closed loop) or due (open loop), and ends when "
+    "the output is available.",
     "Closed loop: each client sends its next request when its last one is answered. Images per "
     "second are those of the whole run.",
     "Open loop: requests are due at the times of a Poisson process, whether or not the engine is "

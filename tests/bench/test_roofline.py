@@ -29,7 +29,6 @@ from ocr_trt.measure import peaks as peaks_module
 from ocr_trt.measure.latency import LatencySettings
 from ocr_trt.measure.peaks import Peaks, last_caches
 from ocr_trt.measure.work import GraphWork
-from ocr_trt.spec import RecognizerSpec
 
 PEAKS = Peaks(
     flops={"fp32": 100e9, "int8": 200e9}, measured_with="t 1", matrix_product=90e9, memory=10e9
@@ -167,19 +166,18 @@ def test_caches_that_cores_share_count_once(
 
 
 def test_a_comparison_with_rooflines(
-    recognizer_spec: RecognizerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    build_request: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("tensorflow")
     monkeypatch.setattr(openvino_peaks, "_SIZES", ((64, 32),))
     monkeypatch.setattr(openvino_peaks, "_SECONDS", 0.05)
     monkeypatch.setattr(profile, "_SECONDS", 0.05)
     monkeypatch.setattr(peaks_module, "_MATRIX", 256)
     quick = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
-    expected = BuildRequest(
-        spec=recognizer_spec, targets=("openvino", "onnxruntime"), precision="fp32",
+    request = BuildRequest(
+        spec=build_request.spec, targets=("openvino", "onnxruntime"), precision="fp32",
         output=tmp_path / "bundles", latency=quick,
     )  # fmt: skip
-    bundles = [load_bundle(built.folder) for built in build(expected)]
+    bundles = [load_bundle(built.folder) for built in build(request)]
     report = compare(bundles, None, quick, SilentReporter(), Extras(rooflines=True))
     assert report.peaks is not None
     assert report.peaks.memory > 1e8
