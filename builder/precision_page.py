@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..ocr.metrics.metric import METRICS
 from ..report.page import render
 from ..report.plots import INK, plain_axes, svg_text
+from ..report.sections import Plot, Section, Table, table_section
 from .precision_report import PrecisionReport, TrialRow
 
 FILES = ("precision.json", "precision.html")
-TRIAL_HEADER = ("candidate", "FLOPs in int8", "points lost", "distance", "ms", "")
-LAYER_HEADER = (
-    *("layer", "op", "FLOPs", "range", "dB", "alone", "all but it", "precision", "why not int8"),
-)
+_DISTANCES = {
+    "hmean": "1 - soft IoU of the probability maps",
+    "cer": "KL divergence of the classes per time step, in nats",
+}
 _WITHIN, _OVER = "#2171b5", "#cf222e"
 """Colors of candidates within and over the budget."""
 
@@ -22,39 +23,53 @@ _WITHIN, _OVER = "#2171b5", "#cf222e"
 def write_precision(report: PrecisionReport, folder: Path) -> None:
     """Write the data and the page into a folder."""
     (folder / FILES[0]).write_text(report.model_dump_json(indent=2) + "\n", "utf-8")
+    sections = [trial_section(report)] if report.trials else []
     page = render(
         "precision.html.jinja",
         package=__package__,
         escape=True,
         report=report,
-        metric=METRICS[report.metric].title,
-        plot=pareto_plot(report.trials, METRICS[report.metric].title, report.budget),
-        trial_header=TRIAL_HEADER,
-        trial_rows=list(trial_rows(report)),
-        layer_header=LAYER_HEADER,
-        layer_rows=list(layer_rows(report)),
+        sections=[*sections, table_section(layer_table(report))],
     )
     (folder / FILES[1]).write_text(page, "utf-8")
 
 
-def trial_rows(report: PrecisionReport) -> Iterable[list[str]]:
-    """Return the cells of the table of trials."""
-    for row in report.trials:
-        verdict = "chosen" if row.chosen else ("" if row.within else "over budget")
-        yield [
+def trial_section(report: PrecisionReport) -> Section:
+    """Return the candidates that were measured, as plot and table."""
+    title = METRICS[report.metric].title
+    rows = (
+        (
             row.label,
             f"{100 * row.int8_share:.1f} %",
             _number(row.loss, "+.2f"),
             _number(row.distance, ".2g"),
             _number(row.latency, ".2f"),
-            verdict,
-        ]
+            "chosen" if row.chosen else ("" if row.within else "over budget"),
+        )
+        for row in report.trials
+    )
+    table = Table(
+        title="Candidates",
+        header=("candidate", "FLOPs in int8", "points lost", "distance", "ms", "result"),
+        rows=tuple(rows),
+        notes=(
+            f"Points lost: loss of {title} against the model; {report.budget:g} are allowed. "
+            "Distance: how far the output is from that of the float graph "
+            f"({_DISTANCES[report.metric]}); it ranks candidates but decides nothing.",
+        ),
+        key="result",
+    )
+    plot = Plot(
+        draw=lambda: pareto_plot(report.trials, title, report.budget),
+        words="Scatter plot of the candidates in the table below: points lost against speed",
+    )
+    return table_section(table, plot)
 
 
-def layer_rows(report: PrecisionReport) -> Iterable[list[str]]:
-    """Return the cells of the table of layers."""
-    for row in report.layers:
-        yield [
+def layer_table(report: PrecisionReport) -> Table:
+    """Return one row per layer, in the order of the graph."""
+    rows = (
+        (
             row.name,
             row.op,
             f"{100 * row.work:.1f} %",
@@ -64,7 +79,23 @@ def layer_rows(report: PrecisionReport) -> Iterable[list[str]]:
             _number(row.without, ".1e"),
             row.precision,
             row.why,
-        ]
+        )
+        for row in report.layers
+    )
+    return Table(
+        title="Layers",
+        header=(
+            *("layer", "op", "FLOPs", "range", "dB", "alone", "all but it", "precision"),
+            "why not int8",
+        ),
+        rows=tuple(rows),
+        notes=(
+            "Range: the largest |x| that the int8 input of the layer represents. dB: signal to "
+            "noise of its result, including the noise of all earlier layers. Alone, all but it: "
+            "distance of the model's output if only this layer is int8, and if all others are.",
+        ),
+        good="int8",
+    )
 
 
 def _number(value: float | None, form: str) -> str:

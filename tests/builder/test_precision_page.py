@@ -10,9 +10,9 @@ import pytest
 
 from ocr_trt.builder.precision_page import (
     FILES,
-    layer_rows,
+    layer_table,
     pareto_plot,
-    trial_rows,
+    trial_section,
     write_precision,
 )
 from ocr_trt.builder.precision_report import LayerPrecision, PrecisionReport, TrialRow
@@ -54,12 +54,13 @@ def test_page_and_data_hold_the_same(tmp_path: Path) -> None:
 
 
 def test_cells_are_in_the_units_of_their_heads() -> None:
-    rows = list(trial_rows(report()))
-    assert rows[0] == ["int8, mse", "75.0 %", "+0.10", "0.01", "1.50", "chosen"]
-    assert rows[1][-2:] == ["-", "over budget"]
+    (table,) = trial_section(report()).tables
+    rows, layers = table.rows, layer_table(report()).rows
+    assert rows[0] == ("int8, mse", "75.0 %", "+0.10", "0.01", "1.50", "chosen")
+    assert rows[1][-2:] == ("-", "over budget")
     assert rows[2][2] == "+0.00", "a rounding below 0 is no gain"
-    assert next(iter(layer_rows(report())))[-2:] == ["fp32", "sees the image"]
-    assert list(layer_rows(report()))[1][2:7] == ["75.0 %", "3.5", "31.2", "2.0e-03", "0.0e+00"]
+    assert layers[0][-2:] == ("fp32", "sees the image")
+    assert layers[1][2:7] == ("75.0 %", "3.5", "31.2", "2.0e-03", "0.0e+00")
 
 
 @pytest.mark.parametrize(
@@ -80,5 +81,5 @@ def test_plot_shows_what_can_be_compared(trials: list[TrialRow], drawn: int, why
 def test_page_without_trials_has_no_image(tmp_path: Path) -> None:
     write_precision(report(trials=(), findings=()), tmp_path)
     page = (tmp_path / FILES[1]).read_text()
-    assert "What was tried" not in page
+    assert "over budget" not in page
     assert "<svg" not in page
