@@ -55,7 +55,7 @@ def trial_section(report: PrecisionReport) -> Section:
         notes=(
             f"Points lost: loss of {title} against the model; {report.budget:g} are allowed. "
             "Distance: how far the output is from that of the float graph "
-            f"({_DISTANCES[report.metric]}); it ranks candidates but decides nothing.",
+            f"({_DISTANCES[report.metric]}); it only ranks the candidates.",
         ),
         key="result",
     )
@@ -92,7 +92,7 @@ def layer_table(report: PrecisionReport) -> Table:
         notes=(
             "Range: the largest |x| that the int8 input of the layer represents. dB: signal to "
             "noise of its result, including the noise of all earlier layers. Alone, all but it: "
-            "distance of the model's output if only this layer is int8, and if all others are.",
+            "distance of the model's output if only this layer is int8, and if every other one is.",
         ),
         good="int8",
     )

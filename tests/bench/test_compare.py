@@ -225,7 +225,7 @@ def test_a_competitor_with_other_numbers_is_seen(
     (model,) = compare([onnx_bundle], None, QUICK, SilentReporter(), COMPETITORS).models
     (other,) = (row for row in model.systems if row.kind == "competitor")
     assert other.label.endswith(", other numbers")
-    assert other.difference == pytest.approx(0.5, abs=0.02)  # OpenVINO may run it in bf16
+    assert other.difference == pytest.approx(0.5, abs=0.1), "it may run in bf16"
     assert "an fp32 engine may differ by 0.001" in other.note
 
 
