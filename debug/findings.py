@@ -93,7 +93,8 @@ def _result_lines(report: DebugReport) -> Iterator[str]:
     for sample in report.samples[:1]:
         if sample.baseline != sample.engine:
             yield (
-                f"  {sample.name}: {sample.baseline} in the reference, {sample.engine} in the bundle"
+                f"  {sample.name}: {sample.baseline} in the reference, {sample.engine} in "
+                "the bundle"
             )
     if report.verdict == "same":
         yield "No difference: the outputs are equal except for float32 rounding."
