@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from .display_options import DataFolder, DisplayOptions, Trust
 from .fail_on import LimitOptions, Limits, fail_if_broken, limits_from
 from .printing import print_json, print_table
+from .shared_options import DataFolder, DisplayOptions, Trust
 
 if TYPE_CHECKING:
     from ..bench.regression import RuleCheck

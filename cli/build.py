@@ -13,9 +13,9 @@ import typer
 from ..errors import SpecError
 from .calibration_options import CalibrationOptions, load_calibration_images, method_or_default
 from .choices import CorrectionChoice, PrecisionChoice, TargetChoice
-from .display_options import DataFolder, DisplayOptions, Trust
 from .model_options import ModelOptions, load_or_draft_spec
 from .printing import print_json, print_table
+from .shared_options import DataFolder, DisplayOptions, Trust
 
 if TYPE_CHECKING:
     from ..builder import BuildRequest, BuildResult

@@ -11,8 +11,8 @@ import typer
 
 from ..errors import UserError
 from .bundle_layers import print_layers
-from .display_options import DisplayOptions
 from .printing import plain, print_json, print_table, shortened
+from .shared_options import DisplayOptions
 
 if TYPE_CHECKING:
     from ..engines.bundle import Bundle

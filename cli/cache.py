@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .display_options import DisplayOptions
 from .printing import print_json, print_table
+from .shared_options import DisplayOptions
 
 if TYPE_CHECKING:
     from ..engines.build_cache import BuildCache

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .display_options import DisplayOptions, Trust
 from .printing import plain, print_json
+from .shared_options import DisplayOptions, Trust
 
 
 def debug(

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from .display_options import DisplayOptions
 from .printing import print_json
+from .shared_options import DisplayOptions
 
 _SHOWN = (3, 4, 6, 11)
 """Numbers of the sample images that are read at the end."""

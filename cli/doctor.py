@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .display_options import DisplayOptions
 from .printing import print_json, print_table
+from .shared_options import DisplayOptions
 
 
 def doctor(*, display: DisplayOptions) -> None:

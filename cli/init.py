@@ -10,9 +10,9 @@ import typer
 
 from ..common.files import write_whole
 from ..errors import OutputError, SpecError
-from .display_options import DisplayOptions
 from .model_options import ModelOptions, load_or_draft_spec
 from .printing import print_json
+from .shared_options import DisplayOptions
 
 if TYPE_CHECKING:
     from ..spec import DetectorSpec, RecognizerSpec

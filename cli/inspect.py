@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ConversionError, UserError, unknown
 from .calibration_options import CalibrationOptions
 from .choices import PrecisionChoice, TargetChoice
-from .display_options import DisplayOptions, Trust, check_exists
 from .inspect_ranges import inspect_ranges
-from .model_options import is_spec, load_spec_file
+from .model_options import check_exists, is_spec, load_spec_file
 from .printing import print_json, print_table
+from .shared_options import DisplayOptions, Trust
 
 if TYPE_CHECKING:
     from ..convert.audit import Audit, OpRow
@@ -62,7 +62,10 @@ def inspect(
     if not is_spec(model):
         # Without these options a model needs no spec: only its signature or its Q/DQ are shown.
         if needs_spec:
-            raise UserError(f"{model} is a model: these options need a spec (ocr-trt init)")
+            raise UserError(
+                f"{model} is a model: --target, --explain, --verify and --calibration need a spec; "
+                f"write one with: ocr-trt init {model}"
+            )
         if not _inspect_quantized(model, display.json):
             _inspect_model(model, display.json)
         return
@@ -70,7 +73,7 @@ def inspect(
     if calibration.calibration is not None:
         inspect_ranges(spec, precision, calibration, display, output=ranges, is_trusted=trust)
     elif ranges or calibration != CalibrationOptions():
-        raise UserError("these options need images: --calibration DIR")
+        raise UserError("--ranges, --method, --skip-bad and --detector need --calibration DIR")
     elif verify:
         _verify(spec, display)
     else:
@@ -111,7 +114,7 @@ def _inspect_model(path: Path, json: bool) -> None:
 
     signature = open_source(SourceSpec(path=path)).signature()
     if json:
-        print_json(_signature_dict(signature))
+        print_json(asdict(signature))
         return
     _print_signature(path, signature)
     print(f"To see how its ops are converted, write a spec: ocr-trt init {path} --role ...")
@@ -136,7 +139,7 @@ def _inspect_spec(
     if explain is not None and explain not in rules:
         raise UserError(unknown("rule", explain, rules))
     if display.json:
-        print_json({"signature": _signature_dict(source.signature()), **asdict(found)})
+        print_json({"signature": asdict(source.signature()), **asdict(found)})
     elif explain is not None:
         _print_left(explain, found)
     else:
@@ -176,10 +179,6 @@ def _refuse_wrong(checks: tuple[PassCheck, ...], spec: DetectorSpec | Recognizer
             f"after {wrong.name} the graph differs from the model by {wrong.difference:.3g}, more "
             f"than accuracy.max_difference {limit:g}{place}; please report this model"
         )
-
-
-def _signature_dict(signature: Signature) -> dict[str, Any]:
-    return asdict(signature)
 
 
 def _print_signature(

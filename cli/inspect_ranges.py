@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from .calibration_options import CalibrationOptions, load_calibration_images, method_or_default
 from .choices import PrecisionChoice
-from .display_options import DisplayOptions
 from .printing import plain, print_json, print_table
+from .shared_options import DisplayOptions
 
 if TYPE_CHECKING:
     from ..calibration.calibrator import Calibrator, QuantizedGraphs
@@ -48,7 +48,7 @@ def inspect_ranges(
     method = method_or_default(options.method, searches=False)
     if precision.value in ("fp32", "best") or method == "auto":
         raise UserError(
-            "--calibration: expected --precision int8, fp16 or bf16 and a single --method, whose "
+            "--calibration needs --precision int8, fp16 or bf16 and one --method, because their "
             f"ranges differ; got --precision {precision.value} --method {method}"
         )
     if output is not None:

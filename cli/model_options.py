@@ -11,7 +11,6 @@ import typer
 
 from ..errors import InputFileError, SpecError, UserError
 from .choices import RoleChoice
-from .display_options import check_exists
 
 if TYPE_CHECKING:
     from ..common.progress import Reporter
@@ -63,6 +62,16 @@ class ModelOptions:
             help="Run the Python code in a Keras file's Lambda layers. Only for files you trust.",
         ),
     ] = False
+
+
+def check_exists(path: Path) -> None:
+    """Check that a path exists.
+
+    Raises:
+        UserError: it does not.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
 
 
 def is_spec(path: Path) -> bool:

@@ -11,9 +11,9 @@ import typer
 
 from ..errors import UserError
 from .calibration_options import CalibrationOptions, load_calibration_images
-from .display_options import DisplayOptions, Trust
 from .model_options import is_spec, load_spec_file
 from .printing import print_json, print_table
+from .shared_options import DisplayOptions, Trust
 
 if TYPE_CHECKING:
     from ..builder.learned_widths import BucketChoice, Buckets

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import EngineBuildError, UserError
-from .display_options import DisplayOptions
 from .printing import print_json, print_table
+from .shared_options import DisplayOptions
 
 _FLOOR = 75
 """Compute capability (7.5) that kernels are compiled for; those given to TensorRT have the same."""

@@ -13,8 +13,8 @@ import typer
 from ..common.files import check_writable, write_whole
 from ..errors import InputFileError
 from .choices import TilesChoice
-from .display_options import DisplayOptions, Trust
 from .printing import print_json
+from .shared_options import DisplayOptions, Trust
 
 if TYPE_CHECKING:
     from ..engines.bundle import Bundle

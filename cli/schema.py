@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .display_options import DisplayOptions
 from .printing import print_json
+from .shared_options import DisplayOptions
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from .choices import RoleChoice
-from .display_options import DisplayOptions
 from .printing import print_json
+from .shared_options import DisplayOptions
 
 
 def train(

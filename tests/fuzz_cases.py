@@ -225,8 +225,8 @@ def _damaged_model(good: onnx.ModelProto, data: bytes, rng: np.random.Generator)
 def models(folder: Path) -> Case:
     """ONNX files, through ``ocr-trt inspect``: the file itself, or under a spec."""
     from ocr_trt.cli.calibration_options import CalibrationOptions
-    from ocr_trt.cli.display_options import DisplayOptions
     from ocr_trt.cli.inspect import inspect
+    from ocr_trt.cli.shared_options import DisplayOptions
 
     good = _model()
     data, path, spec = good.SerializeToString(), folder / "m.onnx", folder / "spec.yaml"

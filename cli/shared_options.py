@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from ..errors import UserError
-
 if TYPE_CHECKING:
     from .console_reporter import ConsoleReporter
 
@@ -63,13 +61,3 @@ Trust = Annotated[
         "source you trust.",
     ),
 ]
-
-
-def check_exists(path: Path) -> None:
-    """Check that a path exists.
-
-    Raises:
-        UserError: it does not.
-    """
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder")
