@@ -1,4 +1,4 @@
-"""fuse_attention and raise_where: one product for query, key and value; masks that are safe."""
+"""fuse_attention and raise_where: one product for query, key and value; masks safe in FP16."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from ocr_trt.convert.passes.fuse_attention import fuse_attention
 from ocr_trt.convert.passes.raise_where import raise_where
 
-from .helpers import check_does_not_fire, check_fires, graph, ops
+from .helpers import check_does_not_fire, check_fires, graph, ops, used
 
 RNG = np.random.default_rng(9)
 
@@ -34,9 +34,7 @@ PLAIN = QUERY + KEY + VALUE + TURN + "a = MatMul(q, k) "
 
 
 def attention(body: str, inputs: str = "float[3,5,6] x") -> tuple[str, dict[str, np.ndarray]]:
-    words = set(body.replace("(", " ").replace(")", " ").replace(",", " ").split())
-    used = {name: array for name, array in CONSTANTS.items() if name in words}
-    return f"agraph ({inputs}) => (float[3,2,5,4] y) {{ {body} }}", used
+    return f"agraph ({inputs}) => (float[3,2,5,4] y) {{ {body} }}", used(body, CONSTANTS)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +49,8 @@ def attention(body: str, inputs: str = "float[3,5,6] x") -> tuple[str, dict[str,
     ids=["bare", "scaled", "divided", "mask added", "mask chosen by"],
 )
 def test_three_products_become_one(core: str) -> None:
-    text, used = attention(PLAIN + core)
-    model = graph(text, **used)
+    text, constants = attention(PLAIN + core)
+    model = graph(text, **constants)
     check_fires(model, fuse_attention, atol=1e-6)
     found = ops(model)
     assert (found["MatMul"], found["Transpose"], found["Split"]) == (3, 2, 1)
@@ -95,12 +93,12 @@ def test_three_products_become_one(core: str) -> None:
         "no attention",
     ],
 )
-def test_other_softmaxes_stay_and_say_why(body: str, inputs: str, reason: str) -> None:
-    text, used = attention(body, inputs)
+def test_other_softmaxes_stay_and_are_reported(body: str, inputs: str, reason: str) -> None:
+    text, constants = attention(body, inputs)
     if "cut5" in body:
-        used["cut5"] = np.array([3, 5, 2, 3])
+        constants["cut5"] = np.array([3, 5, 2, 3])
         text = text.replace("[3,2,5,4] y", "[3,5,2,3] y")
-    outcome = check_does_not_fire(graph(text, **used), fuse_attention)
+    outcome = check_does_not_fire(graph(text, **constants), fuse_attention)
     assert reason in outcome.skipped[0].reason
 
 

@@ -1,3 +1,5 @@
+"""free_batch: a graph traced at batch 2 runs at any batch, or stays as it is."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -68,7 +70,7 @@ def test_batch_behind_other_axes_is_freed() -> None:
     assert shapes["f"] == ["3", "N", "48"]
 
 
-def test_constant_that_is_joined_on_grows_with_the_batch() -> None:
+def test_constant_in_a_concat_grows_with_the_batch() -> None:
     token = np.repeat(weights(1, 1, 4), 2, axis=0)
     model = graph(
         "agraph (float[2,5,4] x) => (float[2,6,4] y) { y = Concat <axis = 1> (token, x) }",
@@ -95,7 +97,7 @@ def test_state_of_an_lstm_grows_with_the_batch() -> None:
     assert ops(model)["Expand"] == 1
 
 
-def test_reshape_across_images_is_named() -> None:
+def test_reshape_across_images_is_reported() -> None:
     model = graph(
         "agraph (float[2,3] x) => (float[3,2] y) { y = Reshape(x, to) }", to=np.array([3, 2])
     )

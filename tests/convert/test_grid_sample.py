@@ -1,4 +1,4 @@
-"""raise_grid_sample: bilinear sampling as people write it in TensorFlow."""
+"""raise_grid_sample: bilinear sampling as TensorFlow users write it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.passes.fold_constants import fold_constants
 from ocr_trt.convert.passes.raise_grid_sample import raise_grid_sample
-from ocr_trt.convert.pipeline import _upgraded
-from ocr_trt.convert.sources.tf_graph import onnx_from_function
 
-from .helpers import ops
+from .helpers import evaluated, ops, traced
 
 tf = pytest.importorskip("tensorflow")
 
@@ -26,7 +23,7 @@ BEND = tf.constant(RNG.normal(0, 0.5, (WIDTH * CHANNELS, 2 * POINTS)), tf.float3
 
 
 def places(image: Any) -> tuple[Any, Any]:
-    """Places that depend on the image, many of them outside of it."""
+    """Compute places from the image, many of them outside of it."""
     rows = tf.reshape(image[:, 2], [BATCH, -1])
     moved = tf.tanh(rows @ BEND) * 0.7 + 0.5
     return moved[:, :POINTS] * (WIDTH - 1), moved[:, POINTS:] * (HEIGHT - 1)
@@ -37,8 +34,8 @@ def gather(image: Any, row: Any, column: Any) -> Any:
     return tf.gather_nd(image, tf.stack([images, row, column], -1))
 
 
-def going_on(image: Any) -> Any:
-    """The border goes on outside."""
+def continued(image: Any) -> Any:
+    """Sample so that the border pixels continue outside the image."""
     x, y = places(image)
     x0, y0 = tf.floor(x), tf.floor(y)
     total = 0.0
@@ -52,7 +49,7 @@ def going_on(image: Any) -> Any:
 
 
 def fading(image: Any) -> Any:
-    """Weights from clipped neighbors: zero outside."""
+    """Sample with weights from clipped neighbors: zero outside the image."""
     x, y = places(image)
     x0, y0 = tf.cast(tf.floor(x), tf.int32), tf.cast(tf.floor(y), tf.int32)
     x1, y1 = (tf.clip_by_value(v + 1, 0, n - 1) for v, n in ((x0, WIDTH), (y0, HEIGHT)))
@@ -67,8 +64,8 @@ def fading(image: Any) -> Any:
     return tf.add_n([w[..., None] * gather(image, row, column) for w, row, column in parts])
 
 
-def nearest_but_floors(image: Any) -> Any:
-    """One neighbor of the four counts twice."""
+def one_neighbor(image: Any) -> Any:
+    """Take one neighbor, twice: no bilinear sampling."""
     x, y = places(image)
     row, column = (tf.cast(tf.floor(v), tf.int32) for v in (y, x))
     row, column = (tf.clip_by_value(v, 0, n - 1) for v, n in ((row, HEIGHT), (column, WIDTH)))
@@ -76,14 +73,13 @@ def nearest_but_floors(image: Any) -> Any:
 
 
 def raised(function: Callable[[Any], Any]) -> tuple[ir.Model, int]:
-    model = _upgraded(onnx_from_function(function, "x", SHAPE, "y"))
-    fold_constants(model)
+    model = traced(function, SHAPE)
     changed = raise_grid_sample(model).changed
     fold_constants(model)
     return model, changed
 
 
-@pytest.mark.parametrize(("function", "masks"), [(going_on, 0), (fading, 1)])
+@pytest.mark.parametrize(("function", "masks"), [(continued, 0), (fading, 1)])
 def test_sampling_is_raised(
     function: Callable[[Any], Any], masks: int, rng: np.random.Generator
 ) -> None:
@@ -95,11 +91,12 @@ def test_sampling_is_raised(
     image = rng.standard_normal(SHAPE).astype(np.float32)
     x, _ = places(tf.constant(image))
     assert float(tf.reduce_min(x)) < -1, "some places lie outside"
-    (ours,) = onnx_session(ir.to_proto(model)).run(None, {"x": image})
-    np.testing.assert_allclose(ours, function(tf.constant(image)).numpy(), atol=1e-4)
+    np.testing.assert_allclose(
+        evaluated(model, image), function(tf.constant(image)).numpy(), atol=1e-4
+    )
 
 
 def test_other_gathers_stay() -> None:
-    model, changed = raised(nearest_but_floors)
+    model, changed = raised(one_neighbor)
     assert changed == 0
     assert ops(model)["GatherND"] == 1

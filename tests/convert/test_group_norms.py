@@ -9,14 +9,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.passes.collapse_views import collapse_views
-from ocr_trt.convert.passes.fold_constants import fold_constants
 from ocr_trt.convert.passes.raise_group_norms import raise_group_norms
-from ocr_trt.convert.pipeline import _upgraded
-from ocr_trt.convert.sources.tf_graph import onnx_from_function
 
-from .helpers import ops
+from .helpers import evaluated, ops, traced
 
 tf = pytest.importorskip("tensorflow")
 
@@ -59,8 +55,7 @@ def of_keras(groups: int) -> Callable[[Any], Any]:
 
 
 def raised(function: Callable[[Any], Any]) -> tuple[ir.Model, int]:
-    model = _upgraded(onnx_from_function(function, "x", SHAPE, "y"))
-    fold_constants(model)
+    model = traced(function, SHAPE)
     changed = raise_group_norms(model).changed
     collapse_views(model)
     return model, changed
@@ -88,8 +83,7 @@ def test_norm_is_raised(
     assert not found["Sqrt"] + found["ReduceMean"]
     assert found["Mul"] == (0 if plain else 1)
     x = rng.normal(1, 2, SHAPE).astype(np.float32)
-    (ours,) = onnx_session(ir.to_proto(model)).run(None, {"x": x})
-    np.testing.assert_allclose(ours, np.asarray(function(tf.constant(x))), atol=3e-6)
+    np.testing.assert_allclose(evaluated(model, x), np.asarray(function(tf.constant(x))), atol=3e-6)
 
 
 @pytest.mark.parametrize("function", [over_rows_only, epsilon_outside_the_root])

@@ -9,14 +9,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.passes.fold_constants import fold_constants
 from ocr_trt.convert.passes.raise_directions import raise_directions
 from ocr_trt.convert.passes.raise_recurrent import raise_recurrent
-from ocr_trt.convert.pipeline import _upgraded
-from ocr_trt.convert.sources.tf_graph import onnx_from_function
 
-from .helpers import check_does_not_fire, check_fires, graph, ops
+from .helpers import check_does_not_fire, check_fires, evaluated, graph, ops, traced, used
 
 tf = pytest.importorskip("tensorflow")
 
@@ -106,8 +103,7 @@ def loop_over(cell: Cell, states: int, *, start: int = 0) -> Callable[[Any], Any
 
 
 def raised(function: Callable[[Any], Any]) -> tuple[ir.Model, Any]:
-    model = _upgraded(onnx_from_function(function, "x", (2, STEPS, INPUTS), "y"))
-    fold_constants(model)
+    model = traced(function, (2, STEPS, INPUTS))
     outcome = raise_recurrent(model)
     fold_constants(model)
     return model, outcome
@@ -115,10 +111,9 @@ def raised(function: Callable[[Any], Any]) -> tuple[ir.Model, Any]:
 
 def check_equal(model: ir.Model, function: Callable[[Any], Any]) -> None:
     x = RNG.standard_normal((2, STEPS, INPUTS)).astype(np.float32)
-    (ours,) = onnx_session(ir.to_proto(model)).run(None, {"x": x})
     theirs = function(tf.constant(x)).numpy()
     assert theirs.std() > 0.05
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    np.testing.assert_allclose(evaluated(model, x), theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -143,14 +138,14 @@ def test_loop_is_raised(cell: Cell, states: int, op: str) -> None:
 @pytest.mark.parametrize(
     ("cell", "states", "start", "reason"),
     [
-        (lstm_with_peepholes, 2, 0, "a step of it is no LSTM, GRU or RNN cell"),
-        (lstm_that_clips, 2, 0, "a step of it is no LSTM, GRU or RNN cell"),
-        (relu_rnn, 1, 0, "a step of it is no LSTM, GRU or RNN cell"),
-        (plain, 1, 2, "its counter does not begin at 0"),
+        (lstm_with_peepholes, 2, 0, "no LSTM, GRU or RNN cell"),
+        (lstm_that_clips, 2, 0, "no LSTM, GRU or RNN cell"),
+        (relu_rnn, 1, 0, "no LSTM, GRU or RNN cell"),
+        (plain, 1, 2, "counter does not begin at 0"),
     ],
     ids=["peepholes", "clips", "another activation", "begins later"],
 )
-def test_other_loops_stay_and_say_why(cell: Cell, states: int, start: int, reason: str) -> None:
+def test_other_loops_are_reported(cell: Cell, states: int, start: int, reason: str) -> None:
     model, outcome = raised(loop_over(cell, states, start=start))
     assert outcome.changed == 0
     assert reason in outcome.skipped[0].reason
@@ -202,8 +197,7 @@ def plain_loop(**parts: str) -> ir.Model:
         "w": RNG.normal(0, 0.5, (3, 4)).astype(np.float32),
         "r": RNG.normal(0, 0.5, (4, 4)).astype(np.float32), "four": np.array(4),
     }  # fmt: skip
-    words = set(text.replace("(", " ").replace(")", " ").replace(",", " ").split())
-    model = graph(text, **{name: array for name, array in constants.items() if name in words})
+    model = graph(text, **used(text, constants))
     fold_constants(model)
     return model
 
@@ -218,7 +212,7 @@ def plain_loop(**parts: str) -> ir.Model:
         ("float[2,4] final, float[5,2,4] z", "z = Neg(y)"),
     ],
 )
-def test_loops_may_give_anything_that_is_known(outputs: str, behind: str) -> None:
+def test_loops_may_return_states_and_results(outputs: str, behind: str) -> None:
     model = plain_loop(outputs=outputs, behind=behind)
     check_fires(model, raise_recurrent, atol=1e-6)
     assert ops(model)["RNN"] == 1
@@ -227,14 +221,14 @@ def test_loops_may_give_anything_that_is_known(outputs: str, behind: str) -> Non
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ({"limit": "three"}, "it ends after 3 of the 5 steps"),
+        ({"limit": "three"}, "3 of the 5 steps"),
         ({"begins": "no"}, "is not known"),
         (
             {"before": "t = Size(h) limit = Div(t, four)", "limit": "limit"},
-            "it ends after 2 of the 5 steps",
+            "2 of the 5 steps",
         ),
-        ({"again": "c2 = Less(i, three)"}, "it does not end after the 5 steps"),
-        ({"again": "c2 = Identity(no)"}, "it does not end after the 5 steps"),
+        ({"again": "c2 = Less(i, three)"}, "not end after the 5 steps"),
+        ({"again": "c2 = Identity(no)"}, "not end after the 5 steps"),
     ],
 )
 def test_loops_that_end_early_stay(parts: dict[str, str], reason: str) -> None:
@@ -252,7 +246,7 @@ GRU = {
 
 
 def scan(count: str, start: np.ndarray) -> ir.Model:
-    """A plain RNN over x, whose state stays once a counter has come to 5."""
+    """A plain RNN over x, whose state stays once a counter has reached 50."""
     kind = "int64" if start.dtype == np.int64 else "float"
     size = "1" if start.shape else ""
     text = f"""agraph (float[7,2,3] x) => (float[7,2,4] y) {{
@@ -288,9 +282,9 @@ def test_scan_is_raised() -> None:
 @pytest.mark.parametrize(
     ("count", "start", "reason"),
     [
-        ("more", np.zeros((), np.float32), "it carries a state of shape"),
-        ("one", np.full((), 0.5, np.float32), "its counter does not begin at 0"),
-        ("one", np.full((), 3, np.int64), "its counter does not begin at 0"),
+        ("more", np.zeros((), np.float32), "a state of shape"),
+        ("one", np.full((), 0.5, np.float32), "counter does not begin at 0"),
+        ("one", np.full((), 3, np.int64), "counter does not begin at 0"),
     ],
     ids=["steps of 1.5", "from 0.5", "from 3"],
 )
@@ -299,11 +293,11 @@ def test_scans_with_other_counters_stay(count: str, start: np.ndarray, reason: s
     before = ops(model)
     outcome = raise_recurrent(model)
     assert outcome.changed == 0
-    assert [skip.reason[: len(reason)] for skip in outcome.skipped] == [reason]
+    assert [reason in skip.reason for skip in outcome.skipped] == [True]
     assert ops(model) == before
 
 
-def test_counter_with_an_axis_counts_too() -> None:
+def test_counter_may_have_one_axis() -> None:
     model = scan("one", np.zeros(1, np.int64))
     check_fires(model, raise_recurrent, atol=1e-6)
     assert ops(model)["RNN"] == 1
@@ -377,6 +371,5 @@ def test_other_flips_stay(body: str) -> None:
         "some": np.array([7, 3]), "minus": np.array([-1]), "zero": np.array([0]),
         "least": np.array([-1000]), "lens": np.array([3, 7], np.int32), **GRU,
     }  # fmt: skip
-    expected = {n: a for n, a in constants.items() if f" {n}," in body or f" {n})" in body}
     text = f"agraph (float[7,2,5] x) => (float[A,B,C] y) {{ {body} }}"
-    check_does_not_fire(graph(text, **expected), raise_directions)
+    check_does_not_fire(graph(text, **used(body, constants)), raise_directions)

@@ -12,7 +12,7 @@ from .helpers import check_does_not_fire, check_fires, graph, ops
 
 
 def test_repeated_rows_and_columns_are_a_resize() -> None:
-    """NHWC, as Keras' UpSampling2D((2, 3)) spells it."""
+    """NHWC, as Keras' UpSampling2D((2, 3)) writes it."""
     model = graph(
         """
         agraph (float[2,4,5,3] x) => (float[2,8,15,3] y) {

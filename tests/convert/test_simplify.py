@@ -1,4 +1,4 @@
-"""fold_constants, collapse_views, fold_affine, lower_erfc: each fires, rests, keeps the numbers."""
+"""fold_constants, collapse_views, fold_affine, lower_erfc: each fires, stays, keeps the numbers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_zeros_that_pytorch_gives_an_lstm_are_folded() -> None:
     assert ops(model) == {"Mul": 1}
 
 
-def test_transposes_that_undo_each_other_go() -> None:
+def test_transposes_that_undo_each_other_disappear() -> None:
     model = graph("""
         agraph (float[2,3,4,5] x) => (float[2,3,4,5] y) {
             a = Transpose <perm = [0, 2, 3, 1]> (x)

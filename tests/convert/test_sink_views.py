@@ -1,4 +1,4 @@
-"""sink_views: Transposes move down until they cancel, and rest where that would cost more."""
+"""sink_views: Transposes move down until they cancel, and stay where that would cost more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ocr_trt.convert.analysis.axes import Axes
 from ocr_trt.convert.passes.collapse_views import collapse_views
 from ocr_trt.convert.passes.sink_views import sink_views
 
-from .helpers import check_does_not_fire, check_fires, graph, ops, run
+from .helpers import check_does_not_fire, check_fires, graph, ops, run, used
 
 RNG = np.random.default_rng(6)
 
@@ -39,11 +39,6 @@ CONSTANTS = {
     "scales": np.float32([1, 2, 3, 1]), "repeats": np.array([1, 1, 2, 1]),
     "floor": np.float32([-np.inf, 0, 0.5]), "low": np.float32(-np.inf),
 }  # fmt: skip
-
-
-def used(body: str) -> dict[str, np.ndarray]:
-    words = set(body.replace("(", " ").replace(")", " ").replace(",", " ").split())
-    return {name: array for name, array in CONSTANTS.items() if name in words}
 
 
 @pytest.mark.parametrize("shape", ["1,3,8,1", "2,3,1,1", "2,1,8,1"])
@@ -90,7 +85,7 @@ def test_transposes_meet_and_cancel(between: str) -> None:
             y = Abs(t)
         }}
         """,
-        **used(between),
+        **used(between, CONSTANTS),
     )
     check_fires(model, sink_views, atol=1e-6)
     assert ops(model)["Transpose"] == 0
@@ -169,7 +164,7 @@ def test_transposes_that_are_needed_stay(body: str, constants: dict[str, np.ndar
     check_does_not_fire(graph(text, **constants), sink_views)
 
 
-def test_resize_of_a_part_keeps_its_transposes() -> None:
+def test_resize_of_a_part_of_the_image_keeps_its_transposes() -> None:
     model = graph(
         """
         agraph (float[1,3,4,5] x) => (float[1,3,8,10] y) {
@@ -199,7 +194,7 @@ def test_mean_over_everything_is_read_through_a_view() -> None:
     check_fires(model, sink_views, atol=1e-6)
 
 
-def test_scalar_squeezed_to_rank_zero_is_no_stumbling_block() -> None:
+def test_value_squeezed_to_rank_zero_keeps_its_numbers() -> None:
     model = graph(
         """
         agraph (float[1,1,4,5] x) => (float y) {
@@ -214,7 +209,7 @@ def test_scalar_squeezed_to_rank_zero_is_no_stumbling_block() -> None:
 
 
 def test_values_may_have_any_names() -> None:
-    """New constants keep clear of names that the model uses, of inputs too."""
+    """New constants get names that neither values nor inputs of the model have."""
     model = graph(
         """
         agraph (float[3,4,1] shape) => (float[3,4] y) {

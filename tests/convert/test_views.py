@@ -1,3 +1,5 @@
+"""Normal forms of chains of views, and how many nodes they take."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -15,7 +17,7 @@ def numbers(shape: tuple[int, ...]) -> np.ndarray:
 
 @st.composite
 def chains(draw: st.DrawFn) -> tuple[tuple[int, ...], np.ndarray]:
-    """A shape, and arange of it after random transposes and reshapes."""
+    """Draw a shape, and arange of it after random transposes and reshapes."""
     shape = tuple(draw(st.lists(st.sampled_from([1, 2, 3, 4, 6]), min_size=1, max_size=4)))
     moved = numbers(shape)
     for _ in range(draw(st.integers(0, 4))):
