@@ -1,13 +1,14 @@
-"""How much of a GPU's memory bandwidth the kernels reach: prints a table for docs/gpu.md.
+"""The share of a GPU's memory bandwidth that the kernels reach, as the table of docs/gpu.md.
 
     python benchmarks/gpu_bandwidth.py
 
-The measure is the GPU's own copy from device to device in the same run: bytes read and written in a
-second. Each figure is the median of 5 replays of 20 launches or more, recorded as a CUDA graph.
+The reference is the GPU's own device-to-device copy in the same run: bytes read and written per
+second. Each figure is the median of 5 replays of at least 20 launches, recorded as a CUDA graph.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ _COPY = 1 << 29  # bytes
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """One kernel; ``share``: of the rate of the device's copy."""
+    """The rate of one kernel. ``share``: of the rate of the device's copy."""
 
     what: str
     microseconds: float
@@ -43,7 +44,7 @@ Case = tuple[Plugin, str, tuple[Array, ...], dict[str, int]]
 
 
 def _cases() -> list[Case]:
-    """Large inputs of the shapes that the reference models have."""
+    """Return large inputs, with the shapes of the reference models."""
     found: list[Case] = []
     for dtype in (np.float32, np.float16):
         rng = np.random.default_rng(0)
@@ -66,7 +67,7 @@ def _cases() -> list[Case]:
 
 
 def _image_cases() -> list[Case]:
-    """A photograph for the detector, as it is and scaled down; its lines; a map with text."""
+    """Return a photograph for the detector, in full size and small; its lines; a map with text."""
     rng = np.random.default_rng(1)
     mean, scale = np.full(3, 127.5, np.float32), np.full(3, 1 / 127.5, np.float32)
     colors = (COLORS["RGB"], mean, scale)
@@ -92,9 +93,9 @@ def _image_cases() -> list[Case]:
 
 
 def _seconds(device: CudaDevice, works: Sequence[Callable[[Stream], object]]) -> float:
-    """Return the time that a piece of work takes on the GPU, on average.
+    """Return the average time that a piece of work takes on the GPU.
 
-    The work is recorded and replayed: a call from Python takes longer than most kernels.
+    The work is recorded and replayed, because a call from Python takes longer than most kernels.
     """
     import pycuda.driver as cuda
 
@@ -121,7 +122,10 @@ def _seconds(device: CudaDevice, works: Sequence[Callable[[Stream], object]]) ->
 
 
 def _copy_seconds(cuda: Any, source: Any, target: Any) -> float:
-    """Return the time of one large copy. Recorded, the driver would take a slower way to copy."""
+    """Return the time of one large copy.
+
+    It is not recorded as a CUDA graph: the driver copies more slowly in one.
+    """
     start, end, times = cuda.Event(), cuda.Event(), []
     for _ in range(_TIMES):
         start.record()
@@ -134,7 +138,7 @@ def _copy_seconds(cuda: Any, source: Any, target: Any) -> float:
 
 
 def rates(device: CudaDevice) -> list[Rate]:
-    """Measure the copy and every kernel; the GPU's context is current."""
+    """Measure the copy and every kernel. The GPU's context must be current."""
     import pycuda.driver as cuda
 
     source, target = cuda.mem_alloc(_COPY), cuda.mem_alloc(_COPY)
@@ -156,9 +160,9 @@ def _rate_of(what: str, moved: int, seconds: float, most: float) -> Rate:
 def measured(
     device: CudaDevice, plugin: Plugin, launch: Launch, inputs: Sequence[Array]
 ) -> tuple[int, float]:
-    """Return the bytes that an op takes and gives, scratch not counted, and its seconds.
+    """Return the bytes that an op reads and writes, without scratch memory, and its seconds.
 
-    It runs in turns on so many copies that they do not fit into the GPU's cache together.
+    It runs in turns on enough copies of its buffers to exceed the GPU's cache.
     """
     import pycuda.driver as cuda
 
@@ -181,6 +185,7 @@ def measured(
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
     device = CudaDevice()
     with device.current():
         gpu, nvrtc = device.gpu, ".".join(map(str, nvrtc_version()))

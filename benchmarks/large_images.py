@@ -1,13 +1,14 @@
-"""Large images whole and in tiles, and turned words: figures of docs/decisions/0017.
+"""Large images, whole and in tiles, and rotated words: the figures of docs/decisions/0017.
 
-    python benchmarks/large_images.py demo-output      a folder that `ocr-trt demo` has filled
+    ocr-trt demo
+    python benchmarks/large_images.py demo-output
 
-Images are mosaics of the labeled sample scenes, text of their own size.
+The images are mosaics of the labeled sample scenes, at their original scale.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,11 +28,11 @@ from ocr_trt.pipeline.stages import detect, recognize
 
 Scene = tuple[Image, Quads, tuple[bool, ...]]
 _TURNED = 12
-"""Scenes whose words are turned."""
+"""The number of scenes whose words are rotated."""
 
 
 def mosaic(scenes: list[Scene], columns: int) -> Scene:
-    """Put scenes of one size side by side, in rows."""
+    """Combine scenes of one size to an image with so many columns."""
     side, quads, ignore = scenes[0][0].shape[0], [], []
     for number, (_, own, skip) in enumerate(scenes):
         quads.append(own + np.float32([number % columns * side, number // columns * side]))
@@ -53,8 +54,10 @@ def hmean(find: Callable[[Image], tuple], images: list[Scene]) -> float:
 
 
 def turned_words(recognizer: Engine, turns: int) -> tuple[int, int, int]:
-    """Turn scenes by quarters; return how many narrow words are read, of how many, and as they
-    stand.
+    """Rotate scenes by quarter turns and read their narrow words.
+
+    Returns how many are read correctly with the best of all directions, how many there are, and how
+    many are read correctly in the first direction.
     """
     truth, crops, ways = [], [], []
     for scene in load_dataset(SAMPLES / "test").scenes[:_TURNED]:
@@ -79,8 +82,11 @@ def turned_words(recognizer: Engine, turns: int) -> tuple[int, int, int]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, help="output folder of `ocr-trt demo`")
+    folder = parser.parse_args().folder
     bundles = [
-        load_bundle(Path(sys.argv[1]) / "bundles" / f"reference-{role}-openvino-int8")
+        load_bundle(folder / "bundles" / f"reference-{role}-openvino-int8")
         for role in ("detector", "recognizer")
     ]
     detector, recognizer = map(Engine.from_bundle, bundles)
@@ -96,7 +102,7 @@ def main() -> None:
             print(f"{name}: whole {whole:.1f}, tiles at all scales {tiles:.1f}")
         for turns, side in ((1, "left"), (-1, "right")):
             best, count, plain = turned_words(recognizer, turns)
-            print(f"turned to the {side}: {best} of {count} words read, {plain} as they stand")
+            print(f"rotated {side}: {best} of {count} words read, {plain} in the first direction")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""How far the ops around engines are from the pipeline on the CPU: the figures of their READMEs.
+"""Differences between the ops around engines and the pipeline on the CPU, as in the ops' READMEs.
 
     python benchmarks/op_figures.py
 
-By the NumPy references, which the kernels are verified against, on the sample images.
+It runs the ops' NumPy references, which the kernels are verified against, on the sample images.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections import defaultdict
@@ -63,7 +64,7 @@ def resizing() -> None:
 
 
 def cropping() -> None:
-    """Print gray levels, CER and texts of words that were cut out either way."""
+    """Print the differences between crops of words in gray levels, CER and texts."""
     spec, model = load_spec(spec_path("recognizer")), trained_model("recognizer")
     color = (COLORS["GRAY"], *_GRAY)
     feeds: dict[int, list[tuple[int, Any, Any]]] = defaultdict(list)
@@ -99,7 +100,7 @@ def cropping() -> None:
 
 
 def finding() -> None:
-    """Print boxes of candidates against boxes of maps."""
+    """Print the differences between boxes of candidates and boxes of maps."""
     spec, model = load_spec(spec_path("detector")), trained_model("detector")
     counts: tuple[list, list] = ([], [])
     seconds: tuple[list[float], list[float]] = ([], [])
@@ -131,7 +132,12 @@ def finding() -> None:
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
     resizing()
     cropping()
     finding()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,11 +1,11 @@
-"""Side by side: this project's quantization and what else there is, on the reference models.
+"""This project's quantization beside that of other tools, on the reference models.
 
     pip install nncf
     python benchmarks/quantizers.py      writes docs/calibration.md; needs `make fonts`
 
-Every tool gets the same float graph, the same calibration images, and is measured on the same
-held-out ones: its engine in OpenVINO, all of them timed in turns; and TensorRT-RTX is asked to
-build its graph.
+Every tool gets the same float graph and the same calibration images. Its engine in OpenVINO is
+measured on the same held-out images, and all engines are timed in turns. TensorRT-RTX builds its
+graph, or refuses it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "calibration.md"
 IMAGES = 64
-"""For calibration, at most; a detector has the 16 that come with the package."""
+"""The largest number of calibration images; the detector has the package's 16."""
 
 Spec = DetectorSpec | RecognizerSpec
 Batches = list[np.ndarray]
@@ -59,7 +59,7 @@ Batches = list[np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Contest:
-    """One model: its float graph, images to calibrate on, and images to be measured on."""
+    """One model: its float graph, its calibration images, and the images it is measured on."""
 
     spec: Spec
     graph: onnx.ModelProto
@@ -79,7 +79,7 @@ class Contest:
 
 @dataclass(kw_only=True)
 class Row:
-    """What was found of one tool. ``graph``: its ONNX; ``plan``: what OpenVINO loads."""
+    """The result of one tool. ``graph``: its ONNX graph; ``plan``: the file that OpenVINO loads."""
 
     name: str
     graph: onnx.ModelProto
@@ -171,7 +171,7 @@ def nncf_accuracy_control(contest: Contest) -> onnx.ModelProto:
 def _values(
     engine: Engine, samples: Dataset, spec: Spec, chosen: list[int]
 ) -> tuple[float, list[float]]:
-    """Return the metric on some samples, and that of each."""
+    """Return the metric on some samples, and the value of each sample."""
     labels = role_of(spec).labels_of(samples)
     found = run_labels(engine, [labels[i] for i in chosen])
     each = [found.sample_value(i) for i in range(len(chosen))]
@@ -215,7 +215,7 @@ def _theirs(contest: Contest) -> Iterator[Row]:
 
 
 def _stock_plan(graph: onnx.ModelProto, path: Path) -> Path | None:
-    """Give a graph to OpenVINO as its users would."""
+    """Convert a graph with OpenVINO's defaults; None if OpenVINO rejects it."""
     import openvino as ov
 
     try:
@@ -262,7 +262,7 @@ def _ours(contest: Contest) -> Iterator[Row]:
 
 
 def look_at(contest: Contest) -> list[Row]:
-    """Make every tool's engine and measure it."""
+    """Build every tool's engine and measure it."""
     rows = [*_ours(contest), *_theirs(contest)]
     width = contest.spec.input.width
     feeds = [(width, batch) for _, batch in _measured_batches(contest)]
@@ -292,7 +292,7 @@ def look_at(contest: Contest) -> list[Row]:
 
 
 def _opened(row: Row, contest: Contest) -> Engine | None:
-    """Return the engine of a row in OpenVINO; None, with a note, if it takes it not."""
+    """Return a row's engine in OpenVINO; None, with a note in the row, if it does not compile."""
     if row.plan is None:
         return None
     width = contest.spec.input.width
@@ -380,14 +380,14 @@ BY_HAND = "## Where ours is not best"
 INTRODUCTION = """\
 # Quantization, side by side
 
-The tables are written by `python benchmarks/quantizers.py`, the text below them by hand. Every tool
-gets the same float graph of a reference model and the same calibration images, and is measured on
-the same held-out ones: 100 scenes for the detector, 500 words for the recognizer, whose fonts and
-words nothing was trained or calibrated on. The metric is that of the engine in OpenVINO; all
-engines are timed in turns in one run, batch 1. Noise is that of the graph itself, in dB below the
-output's signal. The int8 share is that of the FLOPs that TensorRT runs in int8, as `ocr-trt inspect
-QUANTIZED.onnx` tells it; a graph that TensorRT-RTX refuses has none. Tools that look at a metric
-(`best`, accuracy control) look at the 20 sample images.
+`python benchmarks/quantizers.py` writes the tables; the text below them is written by hand. Every
+tool gets the same float graph of a reference model and the same calibration images. All are
+measured on the same held-out images: 100 scenes for the detector, 500 words for the recognizer,
+with fonts and words that were used for neither training nor calibration. The metric is that of the
+engine in OpenVINO; all engines are timed in turns in one run, batch 1. Noise is that of the graph
+itself, in dB below the output's signal. The int8 share is the share of FLOPs that TensorRT runs in
+int8, as `ocr-trt inspect QUANTIZED.onnx` reports it; a graph that TensorRT-RTX refuses has none.
+Tools that optimize a metric (`best`, accuracy control) use the 20 sample images for it.
 """
 
 
@@ -407,8 +407,10 @@ def _introduction() -> list[str]:
 
 def main() -> None:
     """Write the document."""
-    parser = argparse.ArgumentParser(prog="python benchmarks/quantizers.py")
-    parser.add_argument("--role", choices=("detector", "recognizer"))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--role", choices=("detector", "recognizer"), help="print this role only; write nothing"
+    )
     options = parser.parse_args()
     roles: tuple[Role, ...] = (options.role,) if options.role else ("detector", "recognizer")
     lines = _introduction()
@@ -428,7 +430,7 @@ def main() -> None:
 
 
 def _by_hand() -> str:
-    """Return the part of the document that was written about an earlier run: to be read again."""
+    """Return the part of the document that people write. Review it after each run."""
     old = DOCUMENT.read_text("utf-8")
     return old[old.index(BY_HAND) :]
 

@@ -1,14 +1,14 @@
-"""The pipeline with its kernels on a GPU against the one on the CPU, on labeled images.
+"""The pipeline with its kernels on a GPU against the pipeline on the CPU, on labeled images.
 
-    python tests/gpu/reading.py DETECTOR RECOGNIZER DATA
+    python benchmarks/gpu_reader.py DETECTOR RECOGNIZER DATA
 
-Bundles may be of any target; DATA is a labeled folder. The networks are the bundles' quantized
-graphs in onnxruntime on the host, in both, so what differs is what the kernels do. Prints a
-line for docs/gpu.md.
+Both run the bundles' quantized graphs in onnxruntime on the host, so only the kernels can cause a
+difference. Bundles may be for any target. Prints the line of docs/gpu.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from pathlib import Path
@@ -22,7 +22,6 @@ from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.ocr.image import load_image
 from ocr_trt.ocr.metrics.detection import detection_score
 from ocr_trt.ocr.metrics.end_to_end import match_lines, match_places
-from tests.gpu.test_reader import readers
 
 
 def renamed(path: Path) -> onnx.ModelProto:
@@ -38,8 +37,18 @@ def renamed(path: Path) -> onnx.ModelProto:
 
 
 def main() -> None:
-    """Read all images of the folder twice."""
-    bundles = [load_bundle(path) for path in sys.argv[1:3]]
+    """Read all images of the folder with both pipelines."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("detector", type=Path, help="bundle of a detector")
+    parser.add_argument("recognizer", type=Path, help="bundle of a recognizer")
+    parser.add_argument("data", type=Path, help="labeled folder")
+    options = parser.parse_args()
+    # The readers around plans on the host are those of the GPU's tests, which are no package that
+    # is installed.
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.gpu.test_reader import readers
+
+    bundles = [load_bundle(path) for path in (options.detector, options.recognizer)]
     paths = {
         (bundle.spec.role, entry.width): bundle.path(entry.model)
         for bundle in bundles
@@ -53,7 +62,7 @@ def main() -> None:
             tuple(bundle.spec for bundle in bundles),
             lambda role, width: renamed(paths[role, width]),
         )
-        for scene in load_dataset(Path(sys.argv[3])).scenes:
+        for scene in load_dataset(options.data).scenes:
             image = load_image(scene.path)
             found = [reader.read(image) for reader in both]
             texts = [Counter(line.text for line in own) for own in found]
@@ -66,7 +75,7 @@ def main() -> None:
                 read.append(match_lines(matching, words, scene.texts).counts)
     hmeans = [[100 * detection_score(each).hmean for each in kind] for kind in (places, lines)]
     print(
-        f"{same} of {total} lines alike; hmean {hmeans[0][0]:.2f} / {hmeans[0][1]:.2f}, end to end "
+        f"{same} of {total} lines equal; hmean {hmeans[0][0]:.2f} / {hmeans[0][1]:.2f}, end-to-end "
         f"{hmeans[1][0]:.2f} / {hmeans[1][1]:.2f} (GPU / CPU)"
     )
 

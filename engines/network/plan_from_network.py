@@ -1,4 +1,4 @@
-"""From a model's weights to a plan, by a network that was written by hand."""
+"""Plans of networks that are written with TensorRT's API."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..build_options import check_options, parse_options
 from ..nvidia.builder import Builder, order_in_child
 from ..nvidia.options import NvidiaOptions
 from ..targets import backend
-from . import order
+from . import network_child
 from .named_weights import write_npz
-from .order import NetworkSettings, network_order
+from .network_child import NetworkSettings, network_order
 
 _MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 
@@ -23,25 +23,28 @@ _MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 def plan_from_network(
     target: str, weights: Weights, plan: Path, network: NetworkSettings, settings: BuildSettings
 ) -> None:
-    """Write a network into TensorRT and build its plan, in a child process.
+    """Define a network with TensorRT's API and build its plan, in a child process.
 
     Args:
         target: "tensorrt" or "tensorrt-rtx".
-        weights: as :func:`~.weights.named_weights` reads them.
-        plan: file to write, whole or not at all.
-        network: what is written.
+        weights: as :func:`~.named_weights.named_weights` reads them.
+        plan: the file to write, whole or not at all.
+        network: the function that defines the network, and the images it is for.
         settings: batch sizes and GPUs to build for.
 
     Raises:
-        UserError: ``settings`` ask for plugins, or for options that the target does not have, or it
-            is none of NVIDIA's.
+        UserError: the target is none of NVIDIA's, or ``settings`` contain an option that it does
+            not have or that needs an ONNX graph.
         TargetMissingError: the target cannot build here.
-        InputFileError: the weights are not those of the network, or there is no such network.
+        InputFileError: the weights belong to another network, or the function cannot be imported.
         EngineBuildError: the builder refused the network, logged an error, crashed or took an hour.
         OutputError: the plan cannot be written.
     """
     if target not in _MODULES:
-        raise UserError(f"target {target} takes no networks; name one of {', '.join(_MODULES)}")
+        raise UserError(
+            f"target {target} builds no networks of TensorRT's API; "
+            f"choose one of: {', '.join(_MODULES)}"
+        )
     options = parse_options(NvidiaOptions, settings.options)
     if options.plugins:
         raise UserError(
@@ -60,11 +63,14 @@ def plan_from_network(
     with tempfile.TemporaryDirectory() as scratch:
         file, built = Path(scratch) / "weights.npz", Path(scratch) / "plan"
         try:
+            # The child reads one plain file, whatever kind of file the weights came from.
             write_npz(file, weights)
             builder = Builder(
                 module=_MODULES[target], max_batch=settings.max_batch, options=options
             )
-            order_in_child(builder, network_order(network, file), built, child=order.__name__)
+            order_in_child(
+                builder, network_order(network, file), built, child=network_child.__name__
+            )
         except OSError as error:
             raise OutputError(f"{scratch}: cannot be written: {error.strerror or error}") from None
         write_whole(plan, built.read_bytes())

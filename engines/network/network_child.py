@@ -1,4 +1,4 @@
-"""A network as it is ordered from the child process that builds it."""
+"""The child process that defines a network with TensorRT's API and builds it, and its settings."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ from .network import Network, Type
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
-    """What is written, in which type, and for which images."""
+    """The network to build."""
 
     shape: tuple[int, int, int]
     """(C, H, W) of one image."""
     type: Type = "fp32"
-    """Of what the network does not itself cast to another."""
-    definition: str = "ocr_trt.engines.network.recognizer:define"
-    """A function of a :class:`Network` and ``shape``, as "module:function". It is imported, from
-    the current folder too, and called in the child process."""
+    """The type of all layers that the network does not itself cast to another."""
+    definition: str
+    """A function of a :class:`Network` and ``shape``, as "module:function". The child process
+    imports the module, from the current folder too, and calls the function."""
 
 
 def network_order(settings: NetworkSettings, weights: Path) -> dict[str, object]:
-    """Return an order for :func:`define_network`; ``weights`` is an .npz file."""
+    """Return what :func:`.builder_child.main` reads as JSON; ``weights`` is an .npz file."""
     return {"model": None, "plugins": 0, "network": asdict(settings) | {"weights": str(weights)}}
 
 
 def define_network(trt: Any, definition: Any, order: dict[str, Any]) -> Network:
-    """Write an ordered network into an empty definition. It must live until the plan is built.
+    """Define the network of an order in an empty definition.
+
+    Keep the result until the plan is built: TensorRT keeps pointers into its arrays.
 
     Raises:
-        InputFileError: there is no such function, or its weights are not those of the file.
+        InputFileError: the function cannot be imported, or needs other weights than the file has.
         EngineBuildError: TensorRT refuses a layer.
     """
     network = Network(trt, definition, named_weights(Path(order["weights"])), order["type"])
-    write = _function(order["definition"])
-    write(network, tuple(order["shape"]))
+    define = _function(order["definition"])
+    define(network, tuple(order["shape"]))
     network.check_all_used()
     return network
 
