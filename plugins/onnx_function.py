@@ -1,4 +1,4 @@
-"""Model-local functions: how an op of the domain ``ocr_trt`` carries its own meaning."""
+"""Model-local functions, which define an op of the domain ``ocr_trt`` inside the model itself."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ DOMAIN = "ocr_trt"
 
 
 def function_from_text(text: str) -> ir.Function:
-    """Parse a function body written in ONNX text syntax."""
+    """Parse a function body in ONNX text syntax."""
     return ir.serde.deserialize_function(onnx.parser.parse_function(text))
 
 
 def add_function(model: ir.Model, text: str) -> None:
-    """Add the function to the model, unless it is there already."""
+    """Add a function body to the model, unless the model has it."""
     function = function_from_text(text)
     model.functions.setdefault(function.identifier(), function)
     model.graph.opset_imports.setdefault(function.domain, 1)

@@ -1,4 +1,4 @@
-"""Text regions of a probability map, in few bytes, from which boxes are found. See README.md."""
+"""BoxCandidates: the text regions of a probability map in a few kilobytes. See README.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How BoxCandidates' kernels are launched."""
+"""Launches of BoxCandidates' kernels."""
 
 from __future__ import annotations
 
@@ -14,31 +14,35 @@ KINDS = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
 STEPS = ("label", "join", "fill", "number", "measure", "place", "extend")
 ENTRIES = tuple(f"box_candidates_{step}_{kind}" for kind in KINDS.values() for step in STEPS)
 THREADS = 128
-"""4 warps, as the kernels have it; a warp has 32 pixels of a row."""
-_STREAMS, _MOST = 32, 2**31 - 1
+"""Per block: 4 warps, as in kernel.cu. A warp processes 32 pixels of a row."""
+_WARP, _MOST = 32, 2**31 - 1
 
 
 def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
     """Return the launch for maps (N, H, W), float32 or float16, and a threshold (1,), float32.
 
     Raises:
-        ValueError: they are something else, or too large for 32 bits.
+        ValueError: a shape, dtype or attribute is not accepted, or the maps are too large for the
+            kernels' 32-bit indices.
     """
     probability, threshold = inputs
     limits = attributes["max_components"], attributes["max_rows"]
     if probability.ndim != 3 or probability.dtype not in KINDS or 0 in probability.shape[1:]:
         raise ValueError(
-            "BoxCandidates takes (N, H, W) with a pixel at least, in float32 or float16, not "
+            "BoxCandidates requires (N, H, W) with at least one pixel, in float32 or float16, not "
             f"{probability.dtype} {probability.shape}"
         )
     if threshold.shape != (1,) or threshold.dtype != np.float32:
-        raise ValueError(f"the threshold is float32 (1,), not {threshold.dtype} {threshold.shape}")
+        raise ValueError(f"threshold must be float32 (1,), not {threshold.dtype} {threshold.shape}")
     if min(limits) < 1:
-        raise ValueError(f"max_components and max_rows are 1 at least, not {limits}")
+        raise ValueError(f"max_components and max_rows must be at least 1, not {limits}")
     maps, height, width = probability.shape
-    of_map = -(-height * -(-width // _STREAMS) // (THREADS // _STREAMS))
+    # Blocks per map: ceil(height * ceil(width / 32) / 4).
+    of_map = -(-height * -(-width // _WARP) // (THREADS // _WARP))
     if height * width >= _MOST or maps * of_map > _MOST:
-        raise ValueError(f"{maps} maps of {height} x {width} pixels are more than 32 bits count")
+        raise ValueError(
+            f"{maps} maps of {height} x {width} pixels are too many for 32-bit indices"
+        )
     kind = KINDS[probability.dtype]
     first, *rest = (
         KernelStep(
@@ -64,9 +68,9 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
             ((maps, rows, 2), whole),
         ),
         scratch=(
-            ((maps, height * width + 1), whole),
-            ((maps, of_map), whole),
-            ((maps, components), np.dtype(np.uint64)),
-            ((maps, components), whole),
+            ((maps, height * width + 1), whole),  # labels; node 0 is the map's surroundings
+            ((maps, of_map), whole),  # components found per block
+            ((maps, components), np.dtype(np.uint64)),  # sums of probabilities
+            ((maps, components), whole),  # where each component's rows start
         ),
     )

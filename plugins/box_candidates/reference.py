@@ -1,4 +1,4 @@
-"""Reference of BoxCandidates in NumPy and OpenCV, and what it is tried on."""
+"""The reference of BoxCandidates in NumPy and OpenCV, and its examples."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import numpy.typing as npt
 from ..plugin import Attributes, Example
 
 UNIT = 2.0**24
-"""Of probabilities in sums, which are of whole numbers: their order does not matter."""
+"""The scale of probabilities in sums. Sums of whole numbers do not depend on their order."""
 Outputs = tuple[npt.NDArray, npt.NDArray, npt.NDArray, npt.NDArray, npt.NDArray]
 
 
 def filled(text: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return a mask (H, W) with its holes filled, and all that lies in them."""
+    """Fill the holes of a mask (H, W), with everything inside them."""
+    # With a border around the map, all background that reaches the map's edge is one component.
     padded = np.pad(~text, 1, constant_values=True).astype(np.uint8)
     _, labels = cv2.connectedComponents(padded, connectivity=4)
     return (labels != labels[0, 0])[1:-1, 1:-1]
 
 
 def components(mask: npt.NDArray[np.bool_]) -> list[tuple[npt.NDArray, npt.NDArray]]:
-    """Return rows and columns of the pixels of each 8-connected component, by first pixel."""
+    """Return rows and columns of each 8-connected component, in the order of first pixels."""
     _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     numbers, firsts = np.unique(labels, return_index=True)
     order = numbers[np.argsort(firsts)]
@@ -34,6 +35,7 @@ def components(mask: npt.NDArray[np.bool_]) -> list[tuple[npt.NDArray, npt.NDArr
 def _of_map(probability: npt.NDArray, threshold: np.float32, limits: tuple[int, int]) -> Outputs:
     most, max_rows = limits
     width = probability.shape[1]
+    # Rounded to whole numbers as in the kernel, so that the sums are equal to the bit.
     exact = np.nan_to_num(probability.astype(np.float32), nan=0.0)
     shares = np.rint(exact.clip(0, 1) * np.float32(UNIT)).astype(np.int64)
     found = components(filled(probability.astype(np.float32) > threshold))
@@ -56,21 +58,21 @@ def _of_map(probability: npt.NDArray, threshold: np.float32, limits: tuple[int, 
 def box_candidates(
     probability: npt.NDArray, threshold: npt.NDArray, max_components: int, max_rows: int
 ) -> Outputs:
-    """Find the filled outer contours of what is above a threshold.
+    """Find the regions above a threshold, with their holes filled.
 
     Args:
-        probability: (N, H, W) of [0, 1]; what is outside it is clipped in means; NaN is no text,
-            and counts as 0 in means.
+        probability: (N, H, W) in [0, 1]. Means clip values outside of it. NaN is background, and
+            counts as 0 in means.
         threshold: (1,) float32.
-        max_components: how many there is room for.
-        max_rows: how many rows of them all there is room for.
+        max_components: the largest number of components in the outputs.
+        max_rows: the largest number of rows of all components together in the outputs.
 
     Returns:
-        count (N,): components, those too for which there is no room. Of the others, the first by
-        first pixel: areas (N, max_components), in pixels; means (N, max_components); rows (N,
-        max_components, 2), first and last; extents (N, max_rows, 2), first and last column of each
-        row, one component after the other. Where there is none: area and mean 0, rows (0, -1),
-        extents (W, -1). All int32, but means float32.
+        count (N,): the number of all components, including those that exceed the limits. For the
+        others, in the order of their first pixels: areas (N, max_components), in pixels; means (N,
+        max_components); rows (N, max_components, 2), first and last; extents (N, max_rows, 2),
+        first and last column of each row, one component after the other. Unused places contain area
+        and mean 0, rows (0, -1), extents (W, -1). All are int32, except means, float32.
     """
     limits = (max_components, max_rows)
     maps = [_of_map(each, threshold[0], limits) for each in probability]
@@ -83,14 +85,14 @@ def box_candidates(
 
 
 def reference(inputs: Sequence[npt.NDArray], attributes: Attributes) -> Outputs:
-    """Call :func:`box_candidates` as a plugin's reference is called."""
+    """Call :func:`box_candidates` with the signature of a plugin's reference."""
     return box_candidates(
         inputs[0], inputs[1], attributes["max_components"], attributes["max_rows"]
     )
 
 
 def spiral(size: int) -> npt.NDArray[np.bool_]:
-    """Return a spiral one pixel wide, (size, size): the longest way from end to end."""
+    """Return a spiral one pixel wide, (size, size): the longest path between two ends."""
     mask = np.zeros((size, size), bool)
     y = x = 0
     step = (0, 1)
@@ -104,20 +106,20 @@ def spiral(size: int) -> npt.NDArray[np.bool_]:
 
 
 def comb(height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Return teeth that meet in the last row: many roots become one."""
+    """Return teeth that meet in the last row, so that many union-find roots become one."""
     mask = np.zeros((height, width), bool)
     mask[:, ::2] = mask[-1] = True
     return mask
 
 
 def rings(size: int) -> npt.NDArray[np.bool_]:
-    """Return squares in squares, (size, size): one component, all else lies inside it."""
+    """Return nested squares, (size, size): the outer one contains all others."""
     y, x = np.indices((size, size))
     return np.minimum(np.minimum(y, x), size - 1 - np.maximum(y, x)) % 2 == 0
 
 
 def examples() -> list[Example]:
-    """Return shapes at which labelling goes wrong, noise, NaN, and too little room."""
+    """Return shapes that are hard to label, noise, NaN, and regions that exceed the limits."""
     rng = np.random.default_rng(0)
     y, x = np.indices((6, 40))
     masks = {

@@ -1,4 +1,4 @@
-"""Text cut out of an image, straightened, scaled and normalized in one pass. See README.md."""
+"""CropWarp: text lines cut out, straightened, scaled and normalized in one pass. See README.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CropWarp is tried on."""
+"""The examples of CropWarp."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _CASES = {
     "larger than its samples": ((_WHOLE,), (1, 2)),
     "plain image, crossed or bent inwards": ((_CROSSED, _BENT), (8, 12)),
 }
-"""Quadrilaterals on an image of 22 x 36; size of the crops."""
+"""Quadrilaterals on an image of 22 x 36 pixels, and the size of the crops."""
 
 
 def examples() -> list[Example]:
-    """Return noise cut in all ways, with quadrilaterals that are none."""
+    """Return crops of noise, including invalid quadrilaterals."""
     rng, found = np.random.default_rng(0), []
     image: npt.NDArray[np.uint8] = rng.integers(0, 256, (22, 36, 3), np.uint8)
     for number, (name, (corners, (height, width))) in enumerate(_CASES.items()):
@@ -56,7 +56,9 @@ def examples() -> list[Example]:
         attributes = {
             "height": height, "width": width, "pad": int(rng.integers(256)), "to": to,
         }  # fmt: skip
-        plain = name.startswith("plain")  # what is far off a crop's plane is anywhere in it
+        # Where a quadrilateral crosses itself, the denominator of the map passes through zero, and
+        # rounding decides which pixels are sampled. On a plain image all of them are equal.
+        plain = name.startswith("plain")
         inputs = (np.full_like(image, 77) if plain else image, quads, color, mean, scale)
         found.append(Example(name=f"{dtype} {name}", inputs=inputs, attributes=attributes))
     return found

@@ -1,4 +1,4 @@
-"""How CropWarp's kernels are launched."""
+"""Launches of CropWarp's kernels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCE = Path(__file__).with_name("kernel.cu")
 ENTRIES = entries("crop_warp")
 THREADS = 128
 MAX_CROP_SIDE = 4096
-"""Pixels: with 16 samples for each, twice what a side's samples and results make is 2^29."""
+"""Pixels. With 16 samples per pixel, 2 * samples * results of a side stays at 2^29, in 32 bits."""
 _MOST_BLOCKS = 2**31 - 1
 
 
@@ -23,24 +23,26 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
     """Return the launch for an image (H, W, 3) uint8, quads (N, 4, 2) and color, mean, scale.
 
     Raises:
-        ValueError: they are something else.
+        ValueError: a shape, dtype or attribute is not accepted.
     """
     image, quads, *colors = inputs
     check_inputs("CropWarp", image, colors, attributes)
     if quads.ndim != 3 or quads.shape[1:] != (4, 2) or quads.dtype != np.float32:
         raise ValueError(
-            f"CropWarp takes quads (N, 4, 2), float32, not {quads.dtype} {quads.shape}"
+            f"CropWarp requires quads (N, 4, 2), float32, not {quads.dtype} {quads.shape}"
         )
     height, width, pad = (attributes[name] for name in ("height", "width", "pad"))
     if max(height, width) > MAX_CROP_SIDE:
         raise ValueError(
-            f"CropWarp makes crops of up to {MAX_CROP_SIDE} pixels a side, not {height} x {width}"
+            f"CropWarp: crops have up to {MAX_CROP_SIDE} pixels per side, not {height} x {width}"
         )
     count, channels, dtype = len(quads), len(colors[0]), DTYPES[attributes["to"]]
     entry, side = entry_for("crop_warp", dtype, width)
     blocks = max(1, count) * blocks_for(height * width // side, THREADS)
     if blocks > _MOST_BLOCKS:
-        raise ValueError(f"CropWarp: {count} crops of {height} x {width} are too many at once")
+        raise ValueError(
+            f"CropWarp: {count} crops of {height} x {width} are too many for one launch"
+        )
     return Launch(
         entry=entry,
         blocks=blocks,

@@ -1,4 +1,4 @@
-"""NumPy reference of CropWarp."""
+"""The NumPy reference of CropWarp."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ..plugin import Array, Attributes
 from ..resizing import weights
 
 FARTHEST = 65536.0
-"""Pixels. No corner of a quadrilateral may lie farther out."""
+"""Pixels. A quadrilateral with a coordinate beyond it is invalid."""
 MOST_SAMPLES = 16
-"""Of one result, along one side."""
+"""The most samples per result, along one side."""
 
 Floats = npt.NDArray[np.float64]
 
 
 def cross(a: Floats, b: Floats) -> float:
-    """Return the area of the parallelogram between two vectors (2,), with its sign."""
+    """Return the signed area of the parallelogram of two vectors (2,)."""
     return float(a[0] * b[1] - b[0] * a[1])
 
 
 def unit_square_to(quad: Quads) -> Floats | None:
     """Return the homography (3, 3) from the unit square to a quadrilateral (4, 2).
 
-    In closed form, after P. Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989,
-    section 2.2.3. None if a corner is not a number or too far out, or if the corners behind the
-    first are in line.
+    It is the closed form of P. Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989,
+    section 2.2.3. None if a corner is NaN or beyond :data:`FARTHEST`, or if the last three corners
+    are on one line.
     """
-    if not (np.abs(quad) <= FARTHEST).all():  # nor is NaN
+    if not (np.abs(quad) <= FARTHEST).all():  # also true for NaN
         return None
     p0, p1, p2, p3 = quad.astype(np.float64)
     upwards, leftwards, rest = p1 - p2, p3 - p2, p0 - p1 + p2 - p3
@@ -46,7 +46,7 @@ def unit_square_to(quad: Quads) -> Floats | None:
 
 
 def bilinear(image: Image, x: Floats, y: Floats) -> Floats:
-    """Sample (H, W, 3) at positions counted from its corner; its border is repeated."""
+    """Sample (H, W, 3) at positions counted from its corner; pixels of the border are repeated."""
     height, width = image.shape[:2]
     x, y = (np.fmin(np.fmax(a - 0.5, 0), n - 1)[..., None] for a, n in ((x, width), (y, height)))
     left, top = x[..., 0].astype(int), y[..., 0].astype(int)
@@ -60,7 +60,7 @@ def bilinear(image: Image, x: Floats, y: Floats) -> Floats:
 
 
 def crop_pixels(image: Image, quad: Quads, attributes: Attributes) -> Floats:
-    """Return one crop (height, width, 3) with its padding, before any color."""
+    """Return one crop in RGB, (height, width, 3), with its padding."""
     height, width = attributes["height"], attributes["width"]
     crop = np.full((height, width, 3), attributes["pad"], np.float64)
     transform = unit_square_to(quad)
@@ -68,8 +68,9 @@ def crop_pixels(image: Image, quad: Quads, attributes: Attributes) -> Floats:
         return crop
     across, down = (max(1, round(side)) for side in quad_size(quad))
     columns = min(width, max(1, round(across * height / down)))
-    area = columns * height < across * down
+    area = columns * height < across * down  # whether the crop shrinks, as in ocr.preprocess
     across, down = min(across, MOST_SAMPLES * columns), min(down, MOST_SAMPLES * height)
+    # Sample centers in the unit square; (x, y, w) are homogeneous coordinates (down, across).
     u, v = (np.arange(across) + 0.5) / across, (np.arange(down)[:, None] + 0.5) / down
     x, y, w = (row[0] * u + row[1] * v + row[2] for row in transform)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -80,7 +81,7 @@ def crop_pixels(image: Image, quad: Quads, attributes: Attributes) -> Floats:
 
 
 def crop_warp(inputs: Sequence[Array], attributes: Attributes) -> Array:
-    """Cut, straighten, scale, pad and normalize: see README.md for shapes and attributes."""
+    """Cut, straighten, scale, pad and normalize; README.md lists shapes and attributes."""
     image, quads, *colors = inputs
     shape = len(quads), attributes["height"], attributes["width"], 3
     crops = [crop_pixels(image, quad, attributes) for quad in quads]

@@ -1,4 +1,4 @@
-"""Best path decoding of CTC scores where they lie: labels come out, not scores. See README.md."""
+"""CtcGreedyDecode: best-path decoding of CTC logits on the device. See README.md."""
 
 from __future__ import annotations
 

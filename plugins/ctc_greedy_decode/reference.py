@@ -1,4 +1,4 @@
-"""NumPy reference of CtcGreedyDecode, and what it is tried on."""
+"""The NumPy reference of CtcGreedyDecode, and its examples."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ _SHAPES = ((1, 1, 2), (3, 8, 97), (2, 41, 33), (5, 9, 7), (0, 6, 5), (1, 30, 300
 def ctc_greedy_decode(
     logits: npt.NDArray, blank: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Take the best class of each step, merge repeats, drop blanks (Graves et al., 2006).
+    """Decode by the best path: best class of each step, repeats merged, blanks dropped.
+
+    The algorithm is that of "Connectionist Temporal Classification", Graves et al., 2006.
 
     Args:
         logits: (N, T, C).
-        blank: class index of the blank.
+        blank: the class index of the blank.
 
     Returns:
-        Labels (N, T) with -1 behind the last; how many there are (N,); the mean of the
-        log-probabilities of the steps they were first seen at (N,), -inf if there are none.
+        Labels (N, T), with -1 after the last one; the number of labels (N,); and the mean
+        log-probability of the steps where labels begin (N,), -inf if there are none.
     """
     count, steps, _ = logits.shape
     best = logits.argmax(-1)
     kept = best != blank
     kept[:, 1:] &= best[:, 1:] != best[:, :-1]
+    # log softmax of the best class: its own logit cancels, -log(sum(exp(logits - top))) remains.
     exact = logits.astype(np.float64)
     top = exact.max(-1)
     logs = -np.log(np.exp(exact - top[..., None]).sum(-1))
@@ -41,7 +44,7 @@ def ctc_greedy_decode(
 
 
 def _scores(rng: np.random.Generator, shape: tuple[int, ...], blank: int) -> npt.NDArray:
-    """Draw scores as recognizers give them: long runs of the blank, short ones of a class."""
+    """Draw logits like those of recognizers: long runs of the blank, short runs of a class."""
     count, steps, classes = shape
     best = np.where(rng.random((count, steps)) < 0.5, blank, rng.integers(0, classes, shape[:2]))
     best[:, 1::3] = best[:, : best[:, 1::3].shape[1] * 3 : 3]
@@ -49,7 +52,7 @@ def _scores(rng: np.random.Generator, shape: tuple[int, ...], blank: int) -> npt
 
 
 def examples() -> list[Example]:
-    """Return scores with repeats, equal maxima, nothing but blanks, and NaN."""
+    """Return logits with repeats, equal maxima, only blanks, and NaN."""
     rng, found = np.random.default_rng(0), []
     for dtype in (np.float32, np.float16):
         for shape in _SHAPES:

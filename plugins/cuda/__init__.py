@@ -1,1 +1,1 @@
-"""CUDA C++ to PTX without a GPU, and kernels run on the CPU to see that they are right."""
+"""Compilation of CUDA C++ to PTX without a GPU, and execution of kernels on the CPU or a GPU."""

@@ -1,4 +1,4 @@
-"""PTX from CUDA C++ by NVRTC: no GPU, no driver, no toolkit."""
+"""Compilation of CUDA C++ to PTX by NVRTC, which needs no GPU, driver or toolkit."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from ...common.files import check_writable, write_whole
 from ...errors import EngineBuildError, TargetMissingError
 
 FLOORS = (75, 80, 90)
-"""Compute capabilities, times ten, that PTX is made for; it runs on these and all above."""
+"""The compute capabilities, times ten, to compile for. PTX runs on its own and all later ones."""
 HEADERS = Path(__file__).parent
 _REMEDY = "install it with: pip install 'ocr-trt[cuda]'"
 
 
 def ptx_from_source(source: Path, floor: int, folder: Path | None = None) -> bytes:
-    """Compile kernels, or take them from the cache if nothing about them has changed.
+    """Compile kernels, or read them from the cache if source, headers and options are unchanged.
 
     Args:
-        source: a CUDA C++ file; it may include the headers that stand beside this module.
-        floor: the least compute capability, times ten.
+        source: a CUDA C++ file; it may include the headers beside this module.
+        floor: the lowest compute capability that the PTX runs on, times ten.
         folder: of the cache; None compiles anew.
 
     Returns:
-        PTX text, ASCII.
+        The PTX text, ASCII.
 
     Raises:
-        EngineBuildError: NVRTC refuses it; the message has the kernel's lines.
+        EngineBuildError: NVRTC rejects the file; the message shows its lines.
         TargetMissingError: NVRTC is not installed.
         OutputError: the cache cannot be written.
     """
@@ -81,7 +81,9 @@ def nvrtc_version() -> tuple[int, int]:
 
 def _text(nvrtc: Any, program: Any, what: str) -> bytes:
     size = getattr(nvrtc, f"nvrtcGet{what}Size")(program)[1]
-    if size < 2:  # a terminating zero; CPython shares bytes objects as short as that
+    # NVRTC writes into the bytes object. CPython shares bytes objects of one byte, so a text that
+    # is only the terminating zero must not be read this way.
+    if size < 2:
         return b""
     buffer = bytes(size)
     getattr(nvrtc, f"nvrtcGet{what}")(program, buffer)
@@ -89,9 +91,10 @@ def _text(nvrtc: Any, program: Any, what: str) -> bytes:
 
 
 def _compiled(source: Path, options: tuple[str, ...]) -> bytes:
-    """Compile in a thread of its own: NVRTC leaves the thread in the "C" locale (``uselocale``).
+    """Compile in a separate thread.
 
-    Python would read and write ASCII files there.
+    NVRTC leaves its thread in the "C" locale (``uselocale``), where Python's default encoding of
+    files is ASCII.
     """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(_compile, source, options).result()
@@ -108,13 +111,13 @@ def _compile(source: Path, options: tuple[str, ...]) -> bytes:
         (status,) = nvrtc.nvrtcCompileProgram(program, len(encoded), encoded)
         if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
             log = _text(nvrtc, program, "ProgramLog").decode("utf-8", "replace").strip()
-            raise EngineBuildError(f"{source}: NVRTC refuses it:\n{log or status.name}")
+            raise EngineBuildError(f"{source}: NVRTC rejects it:\n{log or status.name}")
         return _text(nvrtc, program, "PTX")
     finally:
         nvrtc.nvrtcDestroyProgram(program)
 
 
 def entries_of(ptx: bytes) -> dict[str, int]:
-    """Return the kernels in PTX, and how many parameters each takes."""
+    """Return the names of the kernels in PTX, and the number of parameters of each."""
     found = re.finditer(rb"\.visible \.entry (\w+)\(([^)]*)\)", ptx)
     return {match[1].decode(): match[2].count(b".param") for match in found}

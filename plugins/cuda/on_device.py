@@ -1,6 +1,6 @@
-"""Kernels on a GPU by pycuda, around an engine rather than in it.
+"""Kernels on a GPU, launched by pycuda before and after an engine rather than inside it.
 
-All of it has to happen with a CUDA context current in the thread.
+Every call needs a CUDA context that is current in the thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class DeviceKernels:
     """The kernels of one op, loaded into the current context from their PTX.
 
     Raises:
-        pycuda.driver.Error: the driver refuses the PTX; one for an older CUDA may.
+        pycuda.driver.Error: the driver rejects the PTX, as a driver for an older CUDA may.
     """
 
     def __init__(self, ptx: bytes) -> None:
@@ -29,20 +29,23 @@ class DeviceKernels:
         self._prepared: dict[str, Any] = {}
 
     def launch(self, launch: Launch, addresses: Sequence[int], stream: Any = None) -> None:
-        """Queue all steps of an op.
+        """Enqueue all launches of an op.
 
         Args:
-            launch: how.
-            addresses: of its inputs, outputs and scratch, on the device, in that order.
-            stream: of pycuda; None: the default one.
+            launch: the launches.
+            addresses: the device addresses of inputs, outputs and scratch, in that order.
+            stream: a pycuda stream; None is the default stream.
 
         Raises:
-            ValueError: not as many addresses as buffers.
+            ValueError: there are fewer addresses than buffers.
         """
         behind = len(launch.outputs) + len(launch.scratch)
         ahead = len(addresses) - behind
         if ahead < 0:
-            raise ValueError(f"{len(addresses)} addresses, {behind} for outputs and scratch alone")
+            raise ValueError(
+                f"{len(addresses)} addresses, but outputs and scratch alone need {behind}"
+            )
+        # The parameters' order is that of Launch: inputs, numbers, outputs, scratch.
         arguments = (*addresses[:ahead], *launch.numbers, *addresses[ahead:])
         types = "P" * ahead + "i" * len(launch.numbers) + "P" * behind
         for step in launch.steps:
@@ -51,17 +54,18 @@ class DeviceKernels:
             function.prepared_async_call(grid, block, stream, *arguments)
 
     def _function(self, entry: str, types: str) -> Any:
-        """Return a kernel that knows its parameters, so that a call is quick."""
+        """Return a kernel prepared for its parameter types: pycuda then launches it faster."""
         if entry not in self._prepared:
             self._prepared[entry] = self._module.get_function(entry).prepare(types)
         return self._prepared[entry]
 
     def run(self, launch: Launch, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Copy inputs to the GPU, run all steps, and copy the outputs back.
+        """Copy inputs to the GPU, run all launches, and copy the outputs back.
 
         Raises:
-            pycuda.driver.Error: the GPU cannot run them, or saw a wrong address.
+            pycuda.driver.Error: the GPU cannot run them, or reports an invalid address.
         """
+        # CUDA allocates no empty buffers, so an empty input gets the address 0 instead.
         given = [
             self._cuda.to_device(np.ascontiguousarray(array)) for array in inputs if array.size
         ]

@@ -1,10 +1,11 @@
 """Kernels on the CPU: the same source, built by a C++ compiler with sanitizers.
 
-What is seen there: wrong numbers, accesses out of bounds, vector loads that are not aligned, races
-in shared memory within a block and in global memory between blocks, and barriers that not all
-threads reach. What is not: speed, what a GPU's own arithmetic rounds otherwise, shared memory that
-is read before it is written, code that takes a shuffle for a memory barrier (it is one here), and
-what goes wrong by the order that a GPU gives to relaxed atomics alone.
+It detects wrong numbers, accesses out of bounds, misaligned vector loads, races in shared memory
+within a block and in global memory between blocks, and barriers that not all threads reach.
+
+It does not detect: low speed; rounding that differs in a GPU's arithmetic; shared memory that is
+read before it is written; code that relies on a shuffle as a memory barrier, which it is here but
+not on a GPU; and errors that occur only in orders of relaxed atomics that a CPU does not produce.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from .nvrtc import HEADERS
 Watch = Literal["memory", "races"]
 _SANITIZERS: dict[Watch, str] = {"memory": "address,undefined", "races": "thread"}
 _MULTIPROCESSORS: dict[Watch, int] = {"memory": 1, "races": 2}
-"""Blocks that run at a time."""
+"""Blocks that run at the same time. A race between blocks needs two."""
 _COMPILE_SECONDS = 300
 _RUN_SECONDS = 120
 
 
 def compiler() -> str | None:
-    """Return a C++ compiler, if there is one."""
+    """Return the path of a C++ compiler; None if there is none."""
     return shutil.which("g++") or shutil.which("clang++")
 
 
@@ -39,7 +40,7 @@ def _watched(command: list[str], who: str, seconds: float) -> subprocess.Complet
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise EngineBuildError(f"{who} did not end in {seconds} s") from None
+        raise EngineBuildError(f"{who} did not end within {seconds} s") from None
 
 
 def _bytes_of(buffer: tuple[tuple[int, ...], np.dtype]) -> int:
@@ -48,7 +49,10 @@ def _bytes_of(buffer: tuple[tuple[int, ...], np.dtype]) -> int:
 
 
 def _program_of(source: Path, entries: Sequence[str], copies: int) -> str:
-    """Return C++ with so many copies of the kernels, each with shared memory of its own."""
+    """Return a C++ program with ``copies`` of the kernels.
+
+    Shared memory is a static variable there, so blocks that run at the same time need a copy each.
+    """
     parts = ['#include "on_host.hpp"\n', *(f'#include "{p.name}"\n' for p in HEADERS.glob("*.cuh"))]
     for copy in range(copies):
         parts += [f"#define {entry} {entry}_{copy}\n" for entry in entries]
@@ -73,11 +77,11 @@ class HostKernels:
         source: a CUDA C++ file.
         entries: the kernels in it.
         folder: an existing folder to build and run in.
-        watch: what to look for while they run.
+        watch: the errors to look for: "memory" (addresses, undefined behavior) or "races".
 
     Raises:
         TargetMissingError: there is no C++ compiler.
-        EngineBuildError: it refuses the file.
+        EngineBuildError: the compiler rejects the file.
     """
 
     def __init__(
@@ -97,14 +101,15 @@ class HostKernels:
         ]  # fmt: skip
         done = _watched(command, f"{source}: {tool}", _COMPILE_SECONDS)
         if done.returncode:
-            raise EngineBuildError(f"{source}: {tool} refuses it:\n{done.stderr.strip()[:2000]}")
+            raise EngineBuildError(f"{source}: {tool} rejects it:\n{done.stderr.strip()[:2000]}")
 
     def run(self, launch: Launch, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Run an op's steps; inputs are read as they lie, C-contiguous.
+        """Run all launches of an op; inputs are passed in C order.
 
         Raises:
-            EngineBuildError: a sanitizer saw something; the message has the kernel's line.
+            EngineBuildError: a sanitizer reports an error; the message contains the kernel's line.
         """
+        # The program's arguments are described in on_host.hpp.
         arguments = []
         for step in launch.steps:
             arguments += [step.entry, str(step.blocks), str(step.threads)]

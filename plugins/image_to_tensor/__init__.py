@@ -1,4 +1,4 @@
-"""An image as it lies in memory to a model's input in one pass. See README.md."""
+"""ImageToTensor: from a decoded image to a model's input in one pass. See README.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ImageToTensor's attributes, so that it makes what the pipeline makes on the CPU."""
+"""Attributes with which ImageToTensor produces the same tensor as the pipeline on the CPU."""
 
 from __future__ import annotations
 

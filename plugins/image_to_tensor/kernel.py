@@ -1,4 +1,4 @@
-"""How ImageToTensor's kernels are launched."""
+"""Launches of ImageToTensor's kernels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
     """Return the launch for an image (H, W, 3) uint8 and color, mean, scale, float32.
 
     Raises:
-        ValueError: they are something else, or the attributes do not go together.
+        ValueError: a shape, dtype or attribute is not accepted, or attributes are contradictory.
     """
     image, *colors = inputs
     check_inputs("ImageToTensor", image, colors, attributes)
@@ -30,7 +30,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
             f"ImageToTensor: {rows} rows and {columns} columns do not fit into {height} x {width}"
         )
     if area not in (0, 1):
-        raise ValueError(f"ImageToTensor: area is 0 or 1, not {area}")
+        raise ValueError(f"ImageToTensor: area must be 0 or 1, not {area}")
     channels, dtype = len(colors[0]), DTYPES[attributes["to"]]
     return Launch(
         entry=ENTRIES[dtype == np.float16],

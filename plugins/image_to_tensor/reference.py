@@ -1,4 +1,4 @@
-"""NumPy reference of ImageToTensor, and what it is tried on."""
+"""The NumPy reference of ImageToTensor, and its examples."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from ..resizing import weights
 
 
 def image_to_tensor(inputs: Sequence[Array], attributes: Attributes) -> Array:
-    """Resize, pad and normalize: see README.md for shapes and attributes."""
+    """Resize, pad and normalize an image; README.md lists shapes and attributes."""
     image, *colors = inputs
     names = ("rows", "columns", "height", "width", "pad")
     rows, columns, height, width, pad = (attributes[name] for name in names)
     down = weights(image.shape[0], rows, area=bool(attributes["area"]))
     across = weights(image.shape[1], columns, area=bool(attributes["area"]))
+    # rows: (rows, H), pixels: (H, W, 3), columns: (columns, W) -> (rows, columns, 3)
     padded = np.full((height, width, 3), pad, np.float64)
     padded[:rows, :columns] = np.einsum("ry,yxc,kx->rkc", down, image, across, optimize=True)
     tensor = colored(padded, colors).transpose(2, 0, 1)[None]
@@ -36,11 +37,11 @@ _CASES = {
     "odd width": ((11, 13), (6, 7), (6, 11), 0),
     "long and thin": ((2, 300), (2, 16), (3, 16), 1),
 }
-"""Sizes of the image, of the fitted one and of the tensor; area."""
+"""Size of the image, of the resized image and of the tensor; the attribute area."""
 
 
 def examples() -> list[Example]:
-    """Return noise in all colors, on sides that grow, shrink and stay."""
+    """Return noise in all color modes, with sides that grow, shrink and stay."""
     rng, found = np.random.default_rng(0), []
     for number, (name, (size, (rows, columns), (height, width), area)) in enumerate(_CASES.items()):
         to, dtype = list(DTYPES.items())[number % 2]

@@ -97,7 +97,7 @@ def test_shipped_recognizer_reads_the_samples() -> None:
     from ocr_trt.models.synthetic.words import Word
     from ocr_trt.ocr.dataset import crop_images
 
-    crops = load_dataset(SAMPLES / "test").crops[:120]
+    crops = load_dataset(SAMPLES / "test").crops[:60]
     words = [
         Word(image=image, text=crop.text)
         for image, crop in zip(crop_images(crops), crops, strict=True)
@@ -126,7 +126,7 @@ def test_missing_weights_say_how_to_make_them(tmp_path: Path) -> None:
         trained_model("detector", tmp_path / "nothing.h5")
 
 
-@pytest.mark.parametrize("role", ["detector", "recognizer"])
+@pytest.mark.parametrize("role", ["detector", pytest.param("recognizer", marks=pytest.mark.full)])
 def test_export_is_a_saved_model_with_free_sizes(role: str, tmp_path: Path) -> None:
     from ocr_trt.convert.sources import open_source
 

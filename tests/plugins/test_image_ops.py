@@ -195,9 +195,9 @@ CROPS = {"height": 8, "width": 8, "pad": 0, "to": 1}
         ("ImageToTensor", (IMAGE, *COLORS), {"width": 40000}, "1 to 32767"),
         ("ImageToTensor", (IMAGE, *COLORS), {"rows": 9}, "do not fit into 8 x 8"),
         ("ImageToTensor", (IMAGE, *COLORS), {"columns": 0}, "do not fit"),
-        ("ImageToTensor", (IMAGE, *COLORS), {"area": 2}, "area is 0 or 1, not 2"),
-        ("ImageToTensor", (IMAGE, *COLORS), {"pad": 256}, "pad is from 0 to 255, not 256"),
-        ("ImageToTensor", (IMAGE, *COLORS), {"to": 16}, "to is one of 1, 10, not 16"),
+        ("ImageToTensor", (IMAGE, *COLORS), {"area": 2}, "area .*0 or 1, not 2"),
+        ("ImageToTensor", (IMAGE, *COLORS), {"pad": 256}, "pad .*0 to 255, not 256"),
+        ("ImageToTensor", (IMAGE, *COLORS), {"to": 16}, "to .*1, 10, not 16"),
         ("ImageToTensor", (IMAGE, *COLORS[:2], COLORS[2][:1]), {}, r"scale \(C,\)"),
         ("ImageToTensor", (IMAGE, COLORS[0], COLORS[0], COLORS[2]), {}, r"mean \(C,\)"),
         ("ImageToTensor", (IMAGE, *(c.astype(float) for c in COLORS)), {}, "in float32"),
@@ -220,7 +220,7 @@ def test_launch_refuses_what_the_op_does_not_take(
 def test_too_many_crops_are_refused() -> None:
     quads = np.broadcast_to(np.float32(0), (2**16, 4, 2))
     attributes = {**CROPS, "height": MAX_CROP_SIDE, "width": MAX_CROP_SIDE - 1}
-    with pytest.raises(ValueError, match="65536 crops of 4096 x 4095 are too many"):
+    with pytest.raises(ValueError, match="65536 crops of 4096 x 4095"):
         PLUGINS["CropWarp"].launch((IMAGE, quads, *COLORS), attributes)
 
 
