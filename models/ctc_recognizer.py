@@ -16,9 +16,9 @@ CHARSET = "".join(map(chr, range(32, 127)))
 
 HEIGHT = 32
 STRIDE = 2
-"""Pixels of width per CTC time step. The network works in steps of 4 pixels and gives two time
-steps for each: with one, "ll" in a narrow font, two letters and the blank between them, has no
-room.
+"""Pixels of width per CTC time step. The network has one position per 4 pixels and outputs two time
+steps for each. With one, "ll" in a narrow font would not fit: CTC needs three steps for it, two
+letters and the blank between them.
 """
 
 DIM, HEADS, HIDDEN, BLOCKS = 192, 4, 512, 3
@@ -56,12 +56,12 @@ def build_recognizer() -> keras.Model:
     x = _conv(x, 192, "stage3a", (2, 1))  # (N, 4, W/4, 192)
     x = _conv(x, 192, "stage3b")
     x = layers.Conv2D(DIM, (4, 1), name="collapse")(x)  # (N, 1, W/4, DIM)
-    x = layers.Reshape((-1, DIM), name="sequence")(x)
+    x = layers.Reshape((-1, DIM), name="sequence")(x)  # (N, W/4, DIM)
     x = SinusoidalPositions(name="positions")(x)
     for number in range(1, BLOCKS + 1):
         x = _encoder_block(x, f"block{number}")
     x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
     classes = 1 + len(CHARSET)
-    x = layers.Dense(2 * classes, dtype="float32", name="classes")(x)
-    logits = layers.Reshape((-1, classes), dtype="float32", name="logits")(x)
+    x = layers.Dense(2 * classes, dtype="float32", name="classes")(x)  # (N, W/4, 2 * 96)
+    logits = layers.Reshape((-1, classes), dtype="float32", name="logits")(x)  # (N, W/2, 96)
     return keras.Model(image, logits, name="recognizer")

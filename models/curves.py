@@ -1,4 +1,4 @@
-"""The loss curves of the shipped weights, from their logs.
+"""Draws the loss curves of the shipped weights from their training logs.
 
     python -m ocr_trt.models.curves
 
@@ -14,7 +14,7 @@ from typing import Any
 from .reference_models import WEIGHTS
 
 _WINDOW = 5
-"""Log lines that one point of a curve is the mean of."""
+"""Log lines per point of a curve, which is their mean."""
 
 
 def _points(log: Path) -> tuple[list[int], list[float]]:
@@ -26,6 +26,7 @@ def _points(log: Path) -> tuple[list[int], list[float]]:
 
 def draw_curves(folder: Path = WEIGHTS) -> Path:
     """Draw one panel per role; return the image's path."""
+    # A fixed salt for ids and no date: the same logs give the same file.
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -37,8 +38,8 @@ def draw_curves(folder: Path = WEIGHTS) -> Path:
             axes.set(title=role, xlabel="step", ylabel="training loss", yscale="log")
             axes.grid(visible=True, which="both", alpha=0.2)
         path = folder / "curves.svg"
-        nothing: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(path, metadata=nothing)
+        none: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(path, metadata=none)
     return path
 
 

@@ -1,10 +1,10 @@
-"""The reference models on held-out synthetic images: fonts and words never trained on.
+"""Accuracy of the reference models on held-out synthetic images, with new fonts and words.
 
     python -m ocr_trt.models.evaluate detector
     python -m ocr_trt.models.evaluate recognizer
     python -m ocr_trt.models.evaluate recognizer --count 3000     a larger set; nothing is written
 
-Writes ``weights/<role>.evaluation.json``. The set is made anew from its seed.
+Writes ``weights/<role>.evaluation.json``. The images are drawn again from their seed.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def held_out_words(count: int = WORDS) -> Iterator[Word]:
 def evaluate_detector(model: Any, scenes: Sequence[Scene], spec: DetectorSpec) -> dict[str, float]:
     """Return precision, recall and hmean at IoU 0.5."""
     counts = []
+    # One image at a time, as the pipeline runs the detector. Keras is NHWC, the pipeline NCHW.
     for sample in scenes:
         feed, scales = detector_input(sample.image, spec.input)
         output = np.asarray(model(feed.transpose(0, 2, 3, 1), training=False))
@@ -56,7 +57,7 @@ def evaluate_detector(model: Any, scenes: Sequence[Scene], spec: DetectorSpec) -
 
 
 def read_words(model: Any, words: Sequence[Word], spec: RecognizerSpec) -> list[str]:
-    """Read each crop on its own, padded to its bucket."""
+    """Read each crop separately, padded to its bucket's width."""
     texts = []
     for sample in words:
         feed = recognizer_input([sample.image], spec.input, bucket_of(sample.image, spec))
@@ -74,7 +75,9 @@ def evaluate_recognizer(
 
 
 def evaluate(role: Role, weights: Path | None = None, count: int | None = None) -> dict[str, Any]:
-    """Evaluate a reference model on its held-out set, or on the first ``count`` of a larger one.
+    """Evaluate a reference model on its held-out images.
+
+    ``count``: how many images, in place of the usual number.
 
     Raises:
         InputFileError: weights, fonts or the word list are missing.
@@ -89,13 +92,14 @@ def evaluate(role: Role, weights: Path | None = None, count: int | None = None) 
         words = list(held_out_words(count or WORDS))
         result = evaluate_recognizer(model, words, spec)
         size = {"words": len(words), "characters": sum(len(w.text) for w in words)}
+    # The digest tells which weights an evaluation belongs to.
     rounded = {name: round(value, 4) for name, value in result.items()}
     digest = sha256((weights or weights_path(role)).read_bytes()).hexdigest()
     return {"role": role, "weights_sha256": digest, "seed": HELD_OUT_SEED, **size, **rounded}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line: see the module's text."""
+    """Run the command line of the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m ocr_trt.models.evaluate")
     parser.add_argument("role", choices=("detector", "recognizer"))
     parser.add_argument("--weights", type=Path)

@@ -3,8 +3,8 @@
 Each pooling layer exists in two forms that give the same numbers, bit for bit:
 
 * ``native``: ``tf.nn.max_pool_with_argmax`` and ``tf.scatter_nd``, what TensorFlow users write.
-  This is the form that is exported, and the form that TensorRT cannot take.
-* ``window``: plain ``keras.ops`` on 2x2 windows, for every Keras backend, and faster to train with.
+  Models are exported in this form, which TensorRT cannot parse.
+* ``window``: plain ``keras.ops`` on 2x2 windows, for every Keras backend, and faster in training.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def _first_maximum(windows: Any) -> Any:
     """One-hot (N, h, w, 4, C), in the dtype of ``windows``, of the first maximum of each window."""
     values = ops.unstack(windows, 4, axis=-2)
     largest = ops.max(windows, axis=-2)
+    # ``taken`` marks windows whose maximum was found, so that later equal values stay 0.
     masks, taken = [], ops.zeros_like(largest, dtype="bool")
     for value in values:
         mask = ops.logical_and(value >= largest, ops.logical_not(taken))
@@ -53,7 +54,7 @@ def _first_maximum(windows: Any) -> Any:
 
 @keras.saving.register_keras_serializable("ocr_trt")
 class MaxPoolArgmax2D(keras.layers.Layer):
-    """2x2 max-pooling with stride 2 that also says where each maximum was.
+    """2x2 max-pooling with stride 2 that also returns the place of each maximum.
 
     Input (N, H, W, C) float with even H and W. Output: the maxima (N, H/2, W/2, C), and their
     places: ``native``: int64 (N, H/2, W/2, C), flat index ``(y * W + x) * C + c`` inside one
@@ -104,6 +105,7 @@ class MaxUnpool2D(keras.layers.Layer):
             return _unwindows(ops.expand_dims(values, -2) * places)
         import tensorflow as tf
 
+        # scatter_nd into (N, 4 h w C): a place is an index within its image, so add the image's.
         batch, height, width, _ = tf.unstack(tf.shape(values))
         channels = values.shape[3]
         size = tf.cast(4 * height * width * channels, tf.int64)

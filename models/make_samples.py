@@ -1,10 +1,9 @@
-"""Draws the sample images that come with the package: for the demo, its verdicts and its
-calibration.
+"""Draws the sample images of the package, for the demo's accuracy and its calibration.
 
     python -m ocr_trt.models.make_samples
 
 ``samples/test``: held-out fonts and words, with labels. ``samples/calibration``: training fonts,
-other images than any that were trained on.
+but none of the training images.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _SETS: tuple[tuple[str, Split, tuple[int, ...]], ...] = (
     ),
     ("calibration", "train", (4, 6, 11, 20, 28, 29, 31, 33, 34, 35, 36, 43, 45, 48, 54, 55)),
 )
-"""Scene numbers, chosen for 8 to 60 legible and inoffensive words each."""
+"""Set, split and scene numbers, chosen for 8 to 60 legible and inoffensive words each."""
 _JPEG_QUALITY = 88
 
 
@@ -47,7 +46,7 @@ def write_scenes(folder: Path, named: Iterable[tuple[str, Scene]]) -> None:
     entries = []
     for name, sample in named:
         quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if name.endswith(".jpg") else []
-        cv2.imwrite(str(folder / name), sample.image[:, :, ::-1], quality)
+        cv2.imwrite(str(folder / name), sample.image[:, :, ::-1], quality)  # OpenCV writes BGR
         entries.append(_entry(name, sample))
     _write_labels(folder, entries)
 
@@ -64,6 +63,7 @@ def write_words(folder: Path, words: Iterable[Word]) -> None:
 
 def _write_labels(folder: Path, entries: list[dict[str, Any]]) -> None:
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
+    # One entry per line, so that differences between versions are readable.
     (folder / "labels.json").write_text(text.replace('{"file"', '\n{"file"') + "\n", "utf-8")
 
 

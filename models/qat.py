@@ -2,10 +2,10 @@
 
     python -m ocr_trt.models.qat --output runs/qat --steps 300
 
-Every convolution and every dense layer, the first and the last too, reads rounded activations and
-rounded weights; a short training from the shipped weights lets the others make up for it. The
-result is a SavedModel with a spec beside it; ``ocr-trt build SPEC --everywhere`` takes the ranges
-over.
+Every convolution and every dense layer, including the first and the last, reads rounded activations
+and rounded weights. A short training from the shipped weights adapts the weights to the rounding.
+The result is a SavedModel with a spec beside it; ``ocr-trt build SPEC --everywhere`` uses its
+ranges.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _BATCH = 64
 _FIRST_STEP = 1_000_000
-"""Of the training images: none that the shipped weights saw."""
+"""The first training batch, beyond all that the shipped weights were trained on."""
 _SETTLE = 20
-"""Batches that only ranges are taken from, before the first step."""
+"""Batches before the first step that only set the ranges."""
 
 
 def rounding_model(model: Any, levels: int) -> Any:
-    """Return a Keras model with the weights of another, and rounding in front of its layers.
+    """Return a copy of a Keras model that rounds weights and the inputs of weighted layers.
 
     Args:
-        model: functional, of the layers that ``qat_layers.ROUNDED`` knows, attention among them.
-        levels: of rounded weights, to each side: 127 or 63.
+        model: a functional model; layers in ``qat_layers.ROUNDED`` and attention are rounded.
+        levels: the largest rounded weight, 127 or 63.
     """
     import keras
 
@@ -43,7 +43,7 @@ def rounding_model(model: Any, levels: int) -> Any:
     made: dict[int, Any] = {}
 
     def rounded(tensor: Any) -> Any:
-        if id(tensor) not in made:  # query, key and value of a block are one tensor
+        if id(tensor) not in made:  # query, key and value of a block read the same tensor
             made[id(tensor)] = FakeQuantize()(tensor)
         return made[id(tensor)]
 
@@ -55,10 +55,11 @@ def rounding_model(model: Any, levels: int) -> Any:
     copy = keras.models.clone_model(model, call_function=call)
     for layer in copy._flatten_layers():
         if type(layer) in ROUNDED:
+            # Attention creates its dense layers itself, so they can only be changed afterwards.
             layer.__class__ = ROUNDED[type(layer)]
             layer.levels = levels
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False  # its statistics are folded into weights that are rounded
+            layer.trainable = False  # its statistics will be folded into the rounded weights
     for layer in model.layers:
         copy.get_layer(layer.name).set_weights(layer.get_weights())
     return copy
@@ -88,13 +89,14 @@ def fine_tune(output: Path, *, steps: int, levels: int, learning_rate: float) ->
     output.mkdir(parents=True, exist_ok=True)
     model.export(output / "recognizer", format="tf_saved_model", verbose=False)
     shutil.copyfile(spec_path("recognizer"), output / "recognizer.yaml")
+    # Means of 20 steps each, as in the logs of ``ocr-trt train``.
     rows = [round(sum(losses[i : i + 20]) / 20, 5) for i in range(0, len(losses) - 19, 20)]
     (output / "losses.json").write_text(json.dumps(rows) + "\n", "utf-8")
     return output / "recognizer.yaml"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line: see the module's text."""
+    """Run the command line of the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m ocr_trt.models.qat")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=300)

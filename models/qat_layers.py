@@ -1,7 +1,7 @@
-"""Layers that round as an int8 engine will, and let gradients through as if they did not.
+"""Keras layers that round like an int8 engine, with the gradients of layers that do not.
 
-The straight-through estimator (Bengio et al., 2013): forwards the value is rounded, backwards the
-rounding is taken for the identity.
+They use the straight-through estimator (Bengio et al., 2013): the forward pass rounds, the backward
+pass treats rounding as the identity.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import keras
 from keras import layers, ops
 
 LEVELS = 127
-"""int8 steps to each side for activations."""
+"""The largest rounded activation."""
 
 
 def straight_through(value: Any, rounded: Any) -> Any:
@@ -22,10 +22,10 @@ def straight_through(value: Any, rounded: Any) -> Any:
 
 @keras.saving.register_keras_serializable("ocr_trt")
 class FakeQuantize(layers.Layer):
-    """Rounds activations to int8 with one scale, that of a moving average of the largest |x|.
+    """Rounds activations to int8 with one scale, from a moving average of the largest |x|.
 
-    In training the range follows the batches. Exported, it is TensorFlow's own
-    ``fake_quant_with_min_max_vars`` with constant bounds, which converters know.
+    In training the range follows the batches. An exported model contains TensorFlow's own
+    ``fake_quant_with_min_max_vars`` with constant bounds, which converters support.
     """
 
     def __init__(self, momentum: float = 0.95, **kwargs: Any) -> None:
@@ -41,6 +41,7 @@ class FakeQuantize(layers.Layer):
         if training:
             seen = ops.cast(ops.max(ops.abs(inputs)), "float32")
             kept = self.momentum * self.peak + (1 - self.momentum) * seen
+            # The first batch sets the range; 0 is its initial value.
             self.peak.assign(ops.where(self.peak > 0, kept, seen))
         scale = ops.maximum(self.peak / LEVELS, 1e-7)
         low, high = -(LEVELS + 1) * scale, LEVELS * scale
@@ -56,9 +57,9 @@ class FakeQuantize(layers.Layer):
 
 
 class _RoundedKernel:
-    """Rounds a layer's kernel, with a scale for each output, whenever it is read.
+    """Rounds a layer's kernel on each read, with one scale per output.
 
-    ``levels``: 127, or 63 for processors that add two products in 16 bits.
+    ``levels``: 127, or 63 for processors that sum two products in 16 bits.
     """
 
     levels = 127
@@ -66,7 +67,7 @@ class _RoundedKernel:
     @property
     def kernel(self) -> Any:
         kernel = super().kernel  # type: ignore[misc]
-        axes = tuple(range(len(kernel.shape) - 1))  # all but the outputs, which are the last
+        axes = tuple(range(len(kernel.shape) - 1))  # all but the output axis, the last one
         scale = ops.maximum(ops.max(ops.abs(kernel), axes, keepdims=True) / self.levels, 1e-7)
         return straight_through(kernel, ops.round(kernel / scale) * scale)
 

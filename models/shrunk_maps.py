@@ -1,4 +1,4 @@
-"""What the detector is trained to say about a scene."""
+"""The detector's training target: a map of shrunk text regions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BORDER_WEIGHT = 3.0
 
 
 def _fill(canvas: npt.NDArray[np.float32], polygon: npt.NDArray[np.float32], value: float) -> None:
-    # Half a pixel: coordinates count from the first pixel's corner, OpenCV's from its center.
+    # Coordinates count from the first pixel's corner, OpenCV's from its center: half a pixel less.
     points = np.round((polygon - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
     cv2.fillPoly(canvas, [points], value, shift=_SUBPIXEL_BITS)
 
@@ -25,9 +25,9 @@ def _fill(canvas: npt.NDArray[np.float32], polygon: npt.NDArray[np.float32], val
 def shrunk_map(boxes: Sequence[TextBox], height: int, width: int) -> npt.NDArray[np.float32]:
     """Return (H, W, 2) float32: the target in {0, 1}, and the weight of each pixel.
 
-    Weight 3 on the border of a box, outside its shrunk region: what is learned there keeps words
-    apart (as in "U-Net", Ronneberger et al., 2015, equation 2). Weight 0 where a box is marked as
-    "don't care" or is too small to be shrunk.
+    The weight is 3 on the border of a box, outside its shrunk region: these pixels separate
+    neighboring words (as in "U-Net", Ronneberger et al., 2015, equation 2). It is 0 where a box is
+    marked "don't care" or is too small to shrink.
     """
     target, weight = np.zeros((height, width), np.float32), np.ones((height, width), np.float32)
     # fillPoly also paints the pixels that the outline only touches: about half a pixel more.

@@ -1,4 +1,4 @@
-"""Training batches: batch number ``step`` depends on the seed and ``step`` alone."""
+"""Training batches. Batch number ``step`` depends only on the seed and ``step``, for resumption."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MEAN, SCALE = 127.5, 1 / 127.5
 PAD = 127
 MAX_WIDTH = 512
 _WIDTH_STEP = 64
-_GROUP = 16  # batches whose words are sorted by width together
+_GROUP = 16  # batches that share their words, which are sorted by width
 
 
 def detector_batch(step: int, *, seed: int, size: int = 8, side: int = 384) -> Batch:
-    """Return images (N, S, S, 3) float32 and truth (N, S, S, 2) float32."""
+    """Return images (N, S, S, 3) float32 and truth (N, S, S, 2) float32, see :func:`shrunk_map`."""
     scenes = [
         scene(step * size + i, split="train", seed=seed, height=side, width=side)
         for i in range(size)
@@ -35,7 +35,7 @@ def detector_batch(step: int, *, seed: int, size: int = 8, side: int = 384) -> B
 
 
 def _fits(sample: Word) -> bool:
-    """Whether CTC has a time step for every character, and a blank between equal ones."""
+    """Whether CTC has a time step for each character and for a blank between equal ones."""
     repeats = sum(a == b for a, b in zip(sample.text, sample.text[1:], strict=False))
     steps = min(MAX_WIDTH, line_width(sample.image, HEIGHT)) // STRIDE
     return len(sample.text) + repeats <= steps
@@ -46,14 +46,19 @@ def _word_group(group: int, seed: int, size: int) -> tuple[tuple[Word, ...], ...
     first = group * size * _GROUP
     words = [word(first + i, split="train", seed=seed) for i in range(size * _GROUP)]
     words = [w for w in words if _fits(w)]
+    # Repeat some words in place of those that do not fit, so that all batches have their size.
     words += words[: size * _GROUP - len(words)]
+    # Sorted by width, the words of a batch need little padding; the batches' order is random.
     words.sort(key=lambda w: line_width(w.image, HEIGHT))
     order = np.random.default_rng([seed, group]).permutation(_GROUP)
     return tuple(tuple(words[i * size : (i + 1) * size]) for i in order)
 
 
 def recognizer_batch(step: int, *, seed: int, size: int = 64) -> Batch:
-    """Return images (N, 32, W, 1) float32, W a multiple of 64, and 0-padded labels (N, L) int32."""
+    """Return images (N, 32, W, 1) float32, W a multiple of 64, and 0-padded labels (N, L) int32.
+
+    Three in ten batches are 64 pixels wider than needed.
+    """
     words = _word_group(step // _GROUP, seed, size)[step % _GROUP]
     widest = max(line_width(w.image, HEIGHT) for w in words)
     spare = int(np.random.default_rng([seed, step, 1]).random() < 0.3)
@@ -61,6 +66,7 @@ def recognizer_batch(step: int, *, seed: int, size: int = 64) -> Batch:
     lines = [fit_line(to_gray(w.image), HEIGHT, width, PAD) for w in words]
     labels = np.zeros((size, max(len(w.text) for w in words)), np.int32)
     for row, sample in zip(labels, words, strict=True):
+        # Class 0 is the blank.
         row[: len(sample.text)] = [1 + CHARSET.index(c) for c in sample.text]
     return np.stack([normalize(line, MEAN, SCALE) for line in lines]), labels
 
@@ -77,13 +83,15 @@ def _fill(queue: multiprocessing.Queue, make: Callable[[int], Batch], steps: ran
                 queue.put(batch, timeout=30)
                 break
             except Full:
-                if parent is None or not parent.is_alive():  # killed, so nobody ends this process
+                # A killed parent cannot end this process.
+                if parent is None or not parent.is_alive():
                     queue.cancel_join_thread()
                     return
 
 
 def prefetched(make: Callable[[int], Batch], steps: range, depth: int = 8) -> Iterator[Batch]:
-    """Yield ``make(step)`` for each step, made ahead in a process of its own."""
+    """Yield ``make(step)`` for each step; another process computes up to ``depth`` ahead."""
+    # A forked child would inherit TensorFlow's threads and locks.
     context = multiprocessing.get_context("spawn")
     queue: multiprocessing.Queue = context.Queue(depth)
     worker = context.Process(target=_fill, args=(queue, make, steps), daemon=True)
@@ -96,6 +104,8 @@ def prefetched(make: Callable[[int], Batch], steps: range, depth: int = 8) -> It
                     break
                 except Empty:
                     if not worker.is_alive():
-                        raise RuntimeError("the process that makes batches has died") from None
+                        raise RuntimeError(
+                            "the process that computes training batches has died"
+                        ) from None
     finally:
         worker.terminate()

@@ -20,6 +20,7 @@ CHANNELS_PER_GROUP = 8
 def packed(array: Array) -> Array:
     """Convert (N, C, H, W) to HWC8, as (N, H, W, 8 G)."""
     batch, channels, height, width = array.shape
+    # ceil(C / 8) groups. Zeros fill the last one.
     groups = -(-channels // CHANNELS_PER_GROUP)
     result = np.zeros((batch, height, width, CHANNELS_PER_GROUP * groups), array.dtype)
     result[..., :channels] = array.transpose(0, 2, 3, 1)

@@ -34,6 +34,7 @@ def register_plugins(floor: int) -> tuple[str, ...]:
     """
     if plugin_module() is None:
         raise TargetMissingError("kernels of custom ops need TensorRT 10.9 or later")
+    # An op that runs around an engine has no registration.
     names = []
     for name, plugin in PLUGINS.items():
         if plugin.register is not None:

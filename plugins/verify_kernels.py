@@ -75,6 +75,7 @@ def body_model(plugin: Plugin, body: str, example: Example) -> onnx.ModelProto:
         f"{_TYPES[array.dtype]}[{','.join(map(str, array.shape))}] {name}"
         for name, array in zip(names, example.inputs, strict=True)
     )
+    # The number of outputs: "Name (x) => (a, b) {" has one comma more per output after "=>".
     header = body[body.index(plugin.name) : body.index("{")]
     outputs = [f"out{i}" for i in range(header.split("=>")[1].count(",") + 1)]
     model = onnx.parser.parse_model(
@@ -152,12 +153,14 @@ def _compare(
     compared: Sequence[tuple[Plugin, Example]],
     run: Callable[[Plugin, Example], Sequence[Array]],
 ) -> KernelMismatch:
+    # All examples are compared, so that the report shows every one that is wrong.
     wrong = []
     for op, example in compared:
         expected = op.reference(example.inputs, example.attributes)
         try:
             text = difference(run(op, example), expected, op.tolerance)
         except EngineBuildError as error:
+            # A sanitizer ends the program, and its report does not name the example.
             raise EngineBuildError(f"on {example.name}: {error}") from None
         if text is not None:
             wrong.append(f"{example.name}: {text}")

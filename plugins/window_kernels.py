@@ -49,6 +49,7 @@ class WindowKernels:
     def launch(self, windows: tuple[int, int, int, int], outputs: Buffers) -> Launch:
         """Return the launch for NCHW tensors with windows (N, C, H, W)."""
         batch, channels, height, width = windows
+        # Rows of all channels and samples are adjacent in memory, so they form one list of rows.
         rows = batch * channels * height
         entry, per_thread = self.linear_entry(outputs[0][1], width)
         return self._launch(entry, rows * width // per_thread, (rows, width), outputs)

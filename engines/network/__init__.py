@@ -1,1 +1,1 @@
-"""Networks written layer by layer with TensorRT's own API, for models that no parser takes."""
+"""Networks written layer by layer with TensorRT's API, for models that no parser accepts."""

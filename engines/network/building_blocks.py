@@ -1,7 +1,7 @@
-"""Building blocks, named and parametrised like Keras' layers, channel-first where there are maps.
+"""Layers for a Network, with the names and parameters of Keras' layers; maps are channels-first.
 
-Each takes a network, tensors of it and the layer's name, by which its weights are found, and
-returns a tensor. All sizes but the batch's are known while a network is written.
+Each function adds a layer to a network. It finds the layer's weights by the layer's name, and
+returns a tensor. All sizes except the batch are known while a network is defined.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def convolution(
 ) -> Any:
     """2-D convolution, (N, C, H, W) -> (N, D, H', W').
 
-    Weights: ``kernel`` (kH, kW, C, D), and ``bias`` (D,) unless the layer named ``norm`` follows, a
-    batch normalization, which is folded into the kernel. ``same`` pads as TensorFlow does.
+    Weights: ``kernel`` (kH, kW, C, D), and ``bias`` (D,). If ``norm`` names a batch normalization,
+    that is folded into the kernel and gives the bias. ``same`` pads like TensorFlow.
     """
     kernel = net.weight(f"{name}/kernel", None, None, x.shape[1], None)
     size, filters = kernel.shape[:2], kernel.shape[3]
@@ -45,17 +45,19 @@ def convolution(
         x,
         filters,
         size,
+        # Keras: (kH, kW, C, D); TensorRT: (D, C, kH, kW).
         net.trt.Weights(net.hold(kernel.transpose(3, 2, 0, 1), x, name)),
         net.trt.Weights(net.hold(bias, x, name)),
     )
     layer.stride_nd = strides
     if padding == "same":
+        # The odd pixel of padding goes to the end, as in TensorFlow.
         layer.padding_mode = net.trt.PaddingMode.SAME_UPPER
     return y
 
 
 def _batch_norm(net: Network, name: str, size: int) -> tuple[npt.NDArray, npt.NDArray]:
-    """Return scale and shift of a batch normalization in inference."""
+    """Return scale and shift (D,) of a batch normalization in inference."""
     gamma, beta, mean, variance = (
         net.weight(f"{name}/{role}", size)
         for role in ("gamma", "beta", "moving_mean", "moving_variance")
@@ -67,8 +69,9 @@ def _batch_norm(net: Network, name: str, size: int) -> tuple[npt.NDArray, npt.ND
 def layer_norm(net: Network, x: Any, name: str, *, epsilon: float = NORM_EPSILON) -> Any:
     """Layer normalization over the last axis; weights ``gamma`` and ``beta`` (C,).
 
-    TensorRT computes mean and variance in float32 whatever the type.
+    TensorRT computes mean and variance in float32 for every type.
     """
+    # TensorRT wants scale and shift in the rank of x: (1, ..., 1, C).
     rank = len(x.shape)
     gamma, beta = (
         net.constant(
@@ -80,7 +83,7 @@ def layer_norm(net: Network, x: Any, name: str, *, epsilon: float = NORM_EPSILON
     )
     is_new = hasattr(net.definition, "add_normalization_v2")  # from TensorRT 10.15 on
     kind = "normalization_v2" if is_new else "normalization"
-    layer, y = net.add(kind, name, x, gamma, beta, 1 << (rank - 1))
+    layer, y = net.add(kind, name, x, gamma, beta, 1 << (rank - 1))  # a bit mask of axes
     layer.epsilon = epsilon
     return y
 
@@ -92,6 +95,7 @@ def dense(net: Network, x: Any, name: str) -> Any:
 
 
 def _affine(net: Network, x: Any, kernel: npt.NDArray, bias: npt.NDArray, name: str) -> Any:
+    # (N, T, C) @ (1, C, D): the ranks must be equal.
     held = net.constant(kernel[None], x, f"{name}/kernel")
     product = matmul(net, x, held, f"{name}/matmul")
     return add(net, product, net.constant(bias[None, None], x, f"{name}/bias"), name)
@@ -101,18 +105,20 @@ def attention(net: Network, x: Any, name: str) -> Any:
     """Multi-head self-attention, (N, T, C) -> (N, T, C), as Keras' MultiHeadAttention.
 
     Weights: ``query``, ``key`` and ``value``, each ``kernel`` (C, heads, D) and ``bias`` (heads,
-    D); ``attention_output``, ``kernel`` (heads, D, C) and ``bias`` (C,). The scale 1/sqrt(D) is in
-    the query's weights.
+    D); ``attention_output``, ``kernel`` (heads, D, C) and ``bias`` (C,). The scale 1/sqrt(D) is
+    folded into the query's weights.
     """
     width = x.shape[-1]
     heads, depth = net.weight(f"{name}/query/kernel", width, None, None).shape[1:]
     query = _heads(net, x, f"{name}/query", (heads, depth), 1 / math.sqrt(depth))
     key = _heads(net, x, f"{name}/key", (heads, depth))
     value = _heads(net, x, f"{name}/value", (heads, depth))
+    # (N, heads, T, D) @ (N, heads, D, T) -> (N, heads, T, T), softmax over the keys, axis 3.
     scores = matmul(net, query, key, f"{name}/scores", transpose=True)
     layer, shares = net.add("softmax", f"{name}/softmax", scores)
     layer.axes = 1 << 3
     mixed = matmul(net, shares, value, f"{name}/mix")
+    # (N, heads, T, D) -> (N, T, heads, D) -> (N, T, heads * D)
     joined = rearrange(net, mixed, f"{name}/join", (0, 2, 1, 3), (0, x.shape[1], heads * depth))
     kernel = net.weight(f"{name}/attention_output/kernel", heads, depth, width)
     bias = net.weight(f"{name}/attention_output/bias", width)
@@ -126,13 +132,14 @@ def _heads(net: Network, x: Any, name: str, heads: tuple[int, int], scale: float
     bias = net.weight(f"{name}/bias", *heads).reshape(-1)
     y = _affine(net, x, scale * kernel, scale * bias, name)
     layer, y = net.add("shuffle", f"{name}/split", y)
+    # (N, T, heads * D) -> (N, T, heads, D) -> (N, heads, T, D); 0 keeps the batch.
     layer.reshape_dims = (0, steps, *heads)
     layer.second_transpose = (0, 2, 1, 3)
     return y
 
 
 def matmul(net: Network, a: Any, b: Any, name: str, *, transpose: bool = False) -> Any:
-    """``a @ b``; with ``transpose`` the last two axes of ``b`` change places first."""
+    """``a @ b``; ``transpose`` swaps the last two axes of ``b`` first."""
     plain, turned = net.trt.MatrixOperation.NONE, net.trt.MatrixOperation.TRANSPOSE
     return net.add("matrix_multiply", name, a, plain, b, turned if transpose else plain)[1]
 
@@ -148,12 +155,12 @@ def relu(net: Network, x: Any, name: str) -> Any:
 
 
 def gelu(net: Network, x: Any, name: str) -> Any:
-    """The exact GELU, with the error function: Keras' default."""
+    """The exact GELU, with the error function, as Keras computes it by default."""
     return net.add("activation", name, x, net.trt.ActivationType.GELU_ERF)[1]
 
 
 def rearrange(net: Network, x: Any, name: str, order: Sequence[int], shape: Sequence[int]) -> Any:
-    """Transpose, then reshape; 0 in ``shape`` takes over the size at its place."""
+    """Transpose, then reshape; a 0 in ``shape`` keeps the size of its axis."""
     layer, y = net.add("shuffle", name, x)
     layer.first_transpose = tuple(order)
     layer.reshape_dims = tuple(shape)

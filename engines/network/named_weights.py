@@ -1,4 +1,4 @@
-"""Named weights of a model, read from its file without building or running anything of it.
+"""Named weights of a model, read from its file without executing anything in it.
 
 Names are those of Keras 3's variables: ``layer/kernel``, ``attention/query/bias``.
 """
@@ -20,7 +20,7 @@ from ...convert.sources.tf_graph import import_tensorflow
 from ...errors import InputFileError
 
 LARGEST = 4 << 30
-"""Bytes of all weights together."""
+"""The largest size of all weights together, in bytes."""
 _FLOATS = ("float16", "float32", "float64")
 _NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 _IN_KERAS = "model.weights.h5"
@@ -51,8 +51,8 @@ def named_weights(path: Path) -> Weights:
         float16, float32 or float64 arrays, as they are in the file.
 
     Raises:
-        InputFileError: it is missing, damaged, over 4 GiB, of another kind, has two weights
-            of one name or none at all, or refers to other files.
+        InputFileError: the file is missing, damaged, over 4 GiB, of another kind, has no weights or
+            two of one name, or refers to other files.
         TargetMissingError: TensorFlow or Keras is needed and not installed.
     """
     try:
@@ -68,7 +68,9 @@ def named_weights(path: Path) -> Weights:
 
 
 def write_npz(path: Path, weights: Weights) -> None:
-    """Write weights under any names; NumPy's own ``savez`` takes them as arguments.
+    """Write weights to an .npz file.
+
+    Names are free. NumPy's ``savez`` accepts names only as Python arguments.
 
     Raises:
         OSError: the file cannot be written.
@@ -99,8 +101,8 @@ def _read(path: Path) -> Weights:
 def _check_size(path: Path, size: int, largest: int = LARGEST) -> None:
     if size > largest:
         raise InputFileError(
-            f"{path}: declares {size} bytes of weights, where at most {largest} can be; "
-            "the file is damaged or not to be trusted"
+            f"{path}: declares {size} bytes of weights, where at most {largest} are possible; "
+            "the file is damaged or malicious"
         )
 
 
@@ -132,7 +134,7 @@ def _from_npz(path: Path) -> Weights:
 
 
 def _from_h5(path: Path, file: Any) -> Weights:
-    """Read what Keras 3 saves: arrays by number, in groups whose attribute is the layer's name."""
+    """Read a file of Keras 3: numbered arrays, in groups with the layer's name as an attribute."""
     try:
         import h5py
     except ImportError:
@@ -140,7 +142,8 @@ def _from_h5(path: Path, file: Any) -> Weights:
     found: Weights = {}
     groups: dict[str, list[tuple[int, npt.NDArray]]] = {}
     with h5py.File(file, "r") as h5:
-        room = h5.id.get_filesize()  # Keras does not compress
+        # Keras does not compress, so all arrays together cannot be larger than the file.
+        room = h5.id.get_filesize()
 
         def visit(place: str, item: Any) -> None:
             nonlocal room
@@ -150,7 +153,7 @@ def _from_h5(path: Path, file: Any) -> Weights:
             if place.startswith("optimizer/") or not owner.endswith("vars"):
                 return
             if item.external or item.is_virtual:
-                raise InputFileError(f"{path}: {place} lies in another file; that is not followed")
+                raise InputFileError(f"{path}: {place} lies in another file, which is not read")
             room -= item.nbytes
             _check_size(path, item.nbytes, item.nbytes + room)
             groups.setdefault(owner, []).append((int(number), np.asarray(item[()])))
@@ -165,7 +168,7 @@ def _from_h5(path: Path, file: Any) -> Weights:
 
 
 def _layer_name(h5: Any, owner: str) -> str:
-    """Return the names of a layer and of those around it, as in the path of a Keras variable."""
+    """Return the names of a layer and its parents, as in the path of a Keras variable."""
     parts = owner.split("/")[:-1]
     names = []
     for end in range(1, len(parts) + 1):
@@ -177,7 +180,10 @@ def _layer_name(h5: Any, owner: str) -> str:
 
 
 def _roles(arrays: list[npt.NDArray]) -> tuple[str, ...]:
-    """Return what the arrays of a layer are to it, as far as their shapes tell; else numbers."""
+    """Return the roles of a layer's arrays, as far as their shapes identify them; else numbers.
+
+    HDF5 files of Keras store numbers in place of roles.
+    """
     ranks = [array.ndim for array in arrays]
     if ranks and ranks[0] > 1 and len(ranks) <= 2:
         return ("kernel", "bias")[: len(ranks)]
@@ -187,7 +193,7 @@ def _roles(arrays: list[npt.NDArray]) -> tuple[str, ...]:
 
 
 def _from_checkpoint(index: Path) -> Weights:
-    """Read a checkpoint of TensorFlow 1 or 2; of the latter by the variables' own names."""
+    """Read a checkpoint of TensorFlow 1 or 2; for the latter, use the variables' own names."""
     if not index.is_file():
         raise InputFileError(f"{index}: no such file; name a checkpoint by its .index file")
     tf = import_tensorflow()
@@ -202,7 +208,7 @@ def _from_checkpoint(index: Path) -> Weights:
             _put(index, found, names.get(key, key), np.asarray(reader.get_tensor(key)))
     except InputFileError:
         raise
-    except Exception as error:  # TensorFlow raises half a dozen unrelated types here
+    except Exception as error:  # TensorFlow raises many unrelated types here
         raise ValueError(str(error)) from None
     return found
 

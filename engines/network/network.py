@@ -1,4 +1,4 @@
-"""A network under construction, and the weights it takes."""
+"""A network under construction and the weights of its layers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _MEMBERS = {"fp32": "FLOAT", "fp16": "HALF"}
 
 
 class Network:
-    """TensorRT's INetworkDefinition with named weights; ``layers`` has what it is built from.
+    """TensorRT's INetworkDefinition with named weights; ``building_blocks`` adds layers to it.
 
-    It must live until the plan is built: TensorRT keeps pointers into its arrays.
+    Keep it until the plan is built: TensorRT keeps pointers into its arrays.
 
     Args:
         trt: the module ``tensorrt`` or ``tensorrt_rtx``.
         definition: an empty, strongly typed INetworkDefinition.
         weights: arrays by name.
-        type: of all layers between the input and :meth:`cast`.
+        type: the type of all layers, unless :meth:`cast` changes it.
     """
 
     def __init__(self, trt: Any, definition: Any, weights: Weights, type: Type = "fp32") -> None:
@@ -34,20 +34,20 @@ class Network:
         self._held: list[npt.NDArray] = []
 
     def input(self, name: str, shape: Sequence[int]) -> Any:
-        """Add a float32 input, and return it in the network's type. -1 is a free size."""
+        """Add a float32 input; return it in the network's type. -1 stands for a free size."""
         tensor = self.definition.add_input(name, self.trt.float32, tuple(shape))
         if tensor is None:
             raise EngineBuildError(f"TensorRT refuses the input {name} of shape {list(shape)}")
         return self.cast(tensor, self.type, f"{name}_cast")
 
     def output(self, tensor: Any, name: str) -> None:
-        """Make an output of a tensor, float32."""
+        """Mark a tensor as an output, in float32."""
         tensor = self.cast(tensor, "fp32", f"{name}_cast")
         tensor.name = name
         self.definition.mark_output(tensor)
 
     def cast(self, tensor: Any, type: Type, name: str) -> Any:
-        """Return a tensor in another type, which layers added to it take over."""
+        """Return a tensor in another type. Layers that read it compute in that type."""
         expected = getattr(self.trt.DataType, _MEMBERS[type])
         if tensor.dtype == expected:
             return tensor
@@ -61,22 +61,26 @@ class Network:
         """
         layer = getattr(self.definition, f"add_{kind}")(*arguments)
         if layer is None:
+            # Of the arguments, only tensors have this attribute.
             inputs = [list(each.shape) for each in arguments if hasattr(each, "is_network_input")]
-            raise EngineBuildError(f"{name}: TensorRT refuses a layer {kind} of inputs {inputs}")
+            raise EngineBuildError(
+                f"{name}: TensorRT refuses a layer {kind} with inputs of shapes {inputs}"
+            )
+        # TensorRT's messages and profiles name layers and tensors.
         layer.name = name
         tensor = layer.get_output(0)
         tensor.name = name
         return layer, tensor
 
     def has(self, name: str) -> bool:
-        """Whether there is a weight of that name."""
+        """Whether the file has a weight of that name."""
         return name in self._weights
 
     def weight(self, name: str, *shape: int | None) -> npt.NDArray[np.float64]:
-        """Return a weight to compute with. None is any size.
+        """Return a weight in float64. In ``shape``, None stands for any size.
 
         Raises:
-            InputFileError: there is none of that name, or it has another shape.
+            InputFileError: there is no weight of that name, or it has another shape.
         """
         if name not in self._weights:
             layer = name.rpartition("/")[0]
@@ -91,43 +95,45 @@ class Network:
                 f"the weight {name!r} has shape {list(found.shape)}, expected {expected}"
             )
         self._unused.discard(name)
+        # Folding a normalization or a scale in float64 leaves one rounding, in ``hold``.
         return found.astype(np.float64)
 
     def leave(self, prefix: str) -> None:
-        """Say that the weights whose names begin so are not meant to be used."""
+        """Declare that weights whose names start with ``prefix`` are not used on purpose."""
         self._unused = {name for name in self._unused if not name.startswith(prefix)}
 
     def check_all_used(self) -> None:
-        """Check that no weight was forgotten.
+        """Check that every weight is used. A network that lacks a block would also build.
 
         Raises:
-            InputFileError: one was neither used nor left.
+            InputFileError: a weight was neither used nor left out by :meth:`leave`.
         """
         if self._unused:
             listed = ", ".join(sorted(self._unused)[:10])
             raise InputFileError(
-                f"{len(self._unused)} weights are not used: {listed}; use them, or say "
-                "network.leave(prefix)"
+                f"{len(self._unused)} weights are not used: {listed}; use them, or leave them out "
+                "with network.leave(prefix)"
             )
 
     def hold(self, array: npt.NDArray, like: Any, name: str) -> npt.NDArray:
-        """Return an array in the type of the tensor ``like``, contiguous, and keep it alive.
+        """Convert an array to the type of the tensor ``like``, contiguous, and keep it alive.
 
         Raises:
-            InputFileError: it has numbers that the type does not.
+            InputFileError: a number is not finite in that type.
         """
         half = like.dtype == self.trt.DataType.HALF
         with np.errstate(over="ignore"):
             held = np.ascontiguousarray(array, _ARRAYS["fp16" if half else "fp32"])
         if not np.isfinite(held).all():
             raise InputFileError(
-                f"{name}: its weights reach {np.abs(array).max():.3g}, which is no number of "
-                f"{held.dtype}"
+                f"{name}: its weights reach {np.abs(array).max():.3g}, which {held.dtype} cannot "
+                "represent"
             )
+        # trt.Weights holds a pointer, not a reference.
         self._held.append(held)
         return held
 
     def constant(self, array: npt.NDArray, like: Any, name: str) -> Any:
-        """Return a tensor of fixed numbers, in the type of the tensor ``like``."""
+        """Return a constant tensor in the type of the tensor ``like``."""
         held = self.hold(array, like, name)
         return self.add("constant", name, held.shape, self.trt.Weights(held))[1]

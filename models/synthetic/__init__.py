@@ -1,7 +1,7 @@
 """Synthetic text images with ground truth, drawn from a seed.
 
-Image number ``index`` of a split depends on nothing but ``(seed, split, index)``, so a training
-run can be resumed anywhere and the held-out set can be made again. Held-out images use fonts and
+Image number ``index`` of a split depends only on ``(seed, split, index)``, so a training run can
+resume anywhere and the held-out images can be drawn again. Held-out images use fonts and
 dictionary words that no training image uses.
 """
 

@@ -1,4 +1,4 @@
-"""Blocks of text set on a plane: single words, lines, paragraphs, tables."""
+"""Blocks of text on a plane: single words, lines, paragraphs, tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .text import scene_word
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """Text set on a plane: ``mask`` (h, w) uint8 coverage, ``boxes`` (K, 4) as (x0, y0, x1, y1)."""
+    """Text on a plane: ``mask`` (h, w) uint8 coverage, ``boxes`` (K, 4) as (x0, y0, x1, y1)."""
 
     mask: np.ndarray
     boxes: np.ndarray
@@ -23,7 +23,7 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class _Setting:
-    """A word with its place: left end of its baseline, in pixels."""
+    """A word and the left end of its baseline, in pixels."""
 
     text: str
     x: float
@@ -35,13 +35,17 @@ def _bbox(text: str, face: ImageFont.FreeTypeFont) -> tuple[float, float, float,
 
 
 def _word_box(word: _Setting, face: ImageFont.FreeTypeFont) -> tuple[float, float, float, float]:
-    """The box of a word: its ink, and at least cap line to baseline, to tell "cow" from "COW"."""
+    """Return a word's box: its ink, and at least from cap line to baseline.
+
+    Otherwise the crops of "cow" and "COW" would look alike.
+    """
     left, top, right, bottom = _bbox(word.text, face)
     cap_top = _bbox("H", face)[1]
     return word.x + left, word.y + min(top, cap_top), word.x + right, word.y + max(bottom, 0)
 
 
 def _draw(words: list[_Setting], face: ImageFont.FreeTypeFont) -> Block:
+    # (K, 4) as (x0, y0, x1, y1), relative to the first word's baseline.
     boxes = np.array([_word_box(word, face) for word in words], np.float64)
     margin = np.ceil(0.06 * face.size) + 1
     origin = boxes[:, :2].min(0) - margin
@@ -50,7 +54,7 @@ def _draw(words: list[_Setting], face: ImageFont.FreeTypeFont) -> Block:
     pen = ImageDraw.Draw(canvas)
     for word in words:
         pen.text((word.x - origin[0], word.y - origin[1]), word.text, 255, face, anchor="ls")
-    pad = 0.03 * face.size
+    pad = 0.03 * face.size  # boxes are slightly larger than their ink
     boxes = boxes - np.tile(origin, 2) + np.array([-pad, -pad, pad, pad])
     return Block(mask=np.asarray(canvas), boxes=boxes, texts=tuple(word.text for word in words))
 
@@ -66,26 +70,27 @@ def _set_line(
 
 
 def line_block(rng: np.random.Generator, split: Split, size: int, texts: list[str]) -> Block:
-    """One line of words in one random font with an em of ``size`` pixels."""
+    """Draw one line of words in one random font with an em of ``size`` pixels."""
     face = _random_font(rng, split, size)
     return _draw(_set_line(texts, face, _space(rng, face), 0.0), face)
 
 
 def spaced_word_block(rng: np.random.Generator, split: Split, size: int, text: str) -> Block:
-    """One word, spaces in it and all, with letters spaced out a little, as one box."""
+    """Draw one text, which may contain spaces, as one box with its letters slightly spaced out."""
     face = _random_font(rng, split, size)
     gap = size * rng.uniform(0.02, 0.2)
     letters, x = [], 0.0
     for letter in text:
         letters.append(_Setting(text=letter, x=x, y=0.0))
         x += face.getlength(letter) + gap
+    # A space has no ink, so it must not get a box.
     block = _draw([word for word in letters if word.text != " "] or letters, face)
     around = np.concatenate([block.boxes[:, :2].min(0), block.boxes[:, 2:].max(0)])[None]
     return Block(mask=block.mask, boxes=around, texts=(text,))
 
 
 def paragraph_block(rng: np.random.Generator, split: Split, size: int, width: int) -> Block:
-    """Several lines, at most about ``width`` pixels wide, ragged right, at times indented."""
+    """Draw several lines, ragged right, about ``width`` pixels wide at most."""
     face = _random_font(rng, split, size)
     space, leading = _space(rng, face), size * rng.uniform(1.15, 1.7)
     words: list[_Setting] = []
@@ -99,7 +104,7 @@ def paragraph_block(rng: np.random.Generator, split: Split, size: int, width: in
 
 
 def table_block(rng: np.random.Generator, split: Split, size: int, width: int) -> Block:
-    """Rows of a label at the left and a number at the right, as on receipts."""
+    """Draw rows with a label at the left and a number at the right, as on receipts."""
     face = _random_font(rng, split, size)
     space, leading = _space(rng, face), size * rng.uniform(1.2, 1.8)
     words: list[_Setting] = []
@@ -108,6 +113,7 @@ def table_block(rng: np.random.Generator, split: Split, size: int, width: int) -
         line = _set_line(labels, face, space, row * leading)
         price = f"{rng.integers(0, 200)}.{rng.integers(0, 100):02d}"
         end = line[-1].x + face.getlength(line[-1].text) + 2 * space
+        # Prices end at the right edge, or after the label if that is too long.
         x = max(width - face.getlength(price), end)
         words += [*line, _Setting(text=price, x=x, y=row * leading)]
     return _draw(words, face)

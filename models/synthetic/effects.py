@@ -1,4 +1,4 @@
-"""What cameras and printers do to text: light, blur, noise, compression."""
+"""Effects of cameras and printers on text: light, blur, noise, compression."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 def luminance(color: np.ndarray) -> float:
-    """Rec. 601 luminance of a color (3,), 0..255."""
+    """Return the Rec. 601 luminance of a color (3,), 0 to 255."""
     return float(color @ _LUMINANCE)
 
 
 def luminance_spread(colors: np.ndarray) -> float:
-    """Standard deviation of the luminance of colors (K, 3)."""
+    """Return the standard deviation of the luminance of colors (K, 3)."""
     return float((colors @ _LUMINANCE).std())
 
 
 def contrasting_color(
     rng: np.random.Generator, under: np.ndarray, spread: float = 0.0
 ) -> np.ndarray:
-    """A color (3,) that stands out from ``under``: brighter or darker, at times only just.
+    """Draw a color (3,) that is brighter or darker than ``under``, sometimes only slightly.
 
-    ``spread`` is the standard deviation of the luminance it must stand out from.
+    ``spread`` is the standard deviation of the background's luminance; the contrast exceeds it.
     """
     base = luminance(under)
     gap = rng.uniform(45, 80) if rng.random() < 0.15 else rng.uniform(70, 220)
     gap = max(gap, 3 * spread)
     room_up, room_down = 255 - base, base
+    # Brighter or darker at random if both fit, else in the direction with more room.
     up = rng.random() < room_up / 255 if min(room_up, room_down) > gap else room_up > room_down
     target = base + min(gap, room_up) if up else base - min(gap, room_down)
     color = random_color(rng)
+    # Shift all channels alike: the hue varies, the luminance is the target.
     color = color - luminance(color) + target
     return np.clip(color, 0, 255)
 
@@ -46,6 +48,7 @@ def _uneven_light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 
 
 def _motion_blur(rng: np.random.Generator, image: np.ndarray, length: int) -> np.ndarray:
+    # A line through the kernel's center is the path of the camera.
     kernel = np.zeros((length, length), np.float32)
     dx, dy = np.array([np.cos(a := rng.uniform(0, np.pi)), np.sin(a)]) * length / 2
     middle = length / 2
@@ -69,7 +72,7 @@ def _jpeg(rng: np.random.Generator, image: Image) -> Image:
 
 
 def degrade(rng: np.random.Generator, image: Image, text_height: float) -> Image:
-    """Photograph ``image`` badly; blur stays small against ``text_height`` pixels."""
+    """Apply random effects to ``image``; blur stays small relative to ``text_height`` pixels."""
     result: np.ndarray = image.astype(np.float32)
     if rng.random() < 0.4:
         result = _uneven_light(rng, result)

@@ -1,5 +1,6 @@
-"""The font files that text is drawn with: ``fonts.tsv`` names split, Debian package, path and
-family.
+"""The fonts of the synthetic images.
+
+``fonts.tsv`` lists split, Debian package, path and family.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from .text import scene_word
 from .texture import background, random_color, smooth_noise
 
 MIN_TEXT_HEIGHT = 8.0
-"""Pixels; smaller text is marked as "don't care"."""
+"""Pixels; smaller text is marked "don't care"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,13 @@ class Scene:
 
 
 def random_transform(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """A homography (3, 3) that turns a plane of (width, height) a little; it starts at (0, 0)."""
+    """Draw a homography (3, 3) that rotates a plane of (width, height), sometimes in perspective.
+
+    The result's bounding box begins at (0, 0).
+    """
     width, height = size
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    # Most text is almost horizontal, some is tilted, a little has any angle up to 45 degrees.
     kind = rng.random()
     degrees = (
         rng.normal(0, 2)
@@ -51,9 +55,10 @@ def random_transform(rng: np.random.Generator, size: tuple[int, int]) -> np.ndar
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     placed: np.ndarray = corners @ np.array([[cos, sin], [-sin, cos]], np.float32)
     if rng.random() < 0.5:
+        # Perspective: each corner moves, relative to the text's height.
         reach = np.array([min(width, 3 * height), height]) * rng.uniform(0, 0.12)
         placed = placed + rng.uniform(-1, 1, (4, 2)) * reach
-    placed = (placed - placed.min(0)).astype(np.float32)
+    placed = (placed - placed.min(0)).astype(np.float32)  # so that it starts at (0, 0)
     return cv2.getPerspectiveTransform(corners, placed)
 
 
@@ -64,7 +69,7 @@ def project(transform: np.ndarray, boxes: np.ndarray) -> Quads:
 
 
 def paint(rng: np.random.Generator, canvas: Image, block: Block, transform: np.ndarray) -> None:
-    """Draw ``block`` on ``canvas``, in place, through ``transform``: panel, shadow, rim, ink."""
+    """Draw ``block`` on ``canvas``, in place, by ``transform``: panel, shadow, outline, ink."""
     height, width = canvas.shape[:2]
     if rng.random() < 0.25:
         panel = cv2.warpPerspective(np.full_like(block.mask, 255), transform, (width, height))
@@ -91,6 +96,7 @@ def _blend(canvas: Image, mask: np.ndarray, color: np.ndarray, opacity: float) -
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
     if not len(rows):
         return
+    # Only the mask's bounding box, because most masks cover a small part of the canvas.
     area = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     alpha = mask[area].astype(np.float32)[..., None] * np.float32(opacity / 255)
     part = canvas[area].astype(np.float32)
@@ -98,6 +104,7 @@ def _blend(canvas: Image, mask: np.ndarray, color: np.ndarray, opacity: float) -
 
 
 def _text_size(rng: np.random.Generator, low: float, high: float) -> int:
+    # Uniform in the logarithm: doubling the size is equally likely everywhere.
     return round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
 
 

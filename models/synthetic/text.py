@@ -1,4 +1,4 @@
-"""What the synthetic images say: dictionary words, numbers, prices, dates, codes, addresses."""
+"""Texts of the synthetic images: dictionary words, numbers, prices, dates, codes, addresses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...errors import InputFileError
 from .fonts import Split
 
 _DICTIONARY = Path("/usr/share/dict/american-english")
-_HELD_OUT_SHARE = 10  # one dictionary word in ten is never trained on
+_HELD_OUT_SHARE = 10  # one dictionary word in ten is held out
 _PRINTABLE = string.ascii_letters + string.digits + string.punctuation
 
 
@@ -31,6 +31,7 @@ def vocabulary(split: Split) -> tuple[str, ...]:
     words = (
         w
         for w in _DICTIONARY.read_text("utf-8").split()
+        # The charset is printable ASCII.
         if w.isascii() and len(w) <= 14 and not w.endswith("'s")
     )
     held_out = split == "held-out"
@@ -46,7 +47,7 @@ def _digits(rng: np.random.Generator, count: int) -> str:
 
 
 def dictionary_word(rng: np.random.Generator, split: Split) -> str:
-    """A dictionary word in lower, title or upper case."""
+    """Draw a dictionary word, in its own, lower, title or upper case."""
     plain = _pick(rng, vocabulary(split))
     return (plain, plain.lower(), plain.capitalize(), plain.upper())[int(rng.integers(4))]
 
@@ -120,7 +121,7 @@ def _printable(rng: np.random.Generator) -> str:
 
 
 def scene_word(rng: np.random.Generator, split: Split) -> str:
-    """One word without spaces, as images of streets, packs and pages show them."""
+    """Draw one word without spaces, of the kinds that images of streets and pages show."""
     kind = rng.random()
     if kind < 0.62:
         return dictionary_word(rng, split)
@@ -136,7 +137,7 @@ def scene_word(rng: np.random.Generator, split: Split) -> str:
 
 
 def crop_text(rng: np.random.Generator, split: Split) -> str:
-    """The text of one recognizer sample: a word, at times with spaces, at times any characters."""
+    """Draw the text of one recognizer sample: mostly a word, sometimes two, or any characters."""
     kind = rng.random()
     if kind < 0.06:
         return _printable(rng)

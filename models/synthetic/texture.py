@@ -9,13 +9,13 @@ from ...ocr.types import Image
 
 
 def random_color(rng: np.random.Generator) -> np.ndarray:
-    """A color (3,) float64 in 0..255: often grayish, as the world is."""
+    """Draw a color (3,) float64, 0 to 255; half of them are grayish, as real colors are."""
     color = rng.uniform(0, 255, 3)
     return color if rng.random() < 0.5 else color.mean() + (color - color.mean()) * 0.25
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: float) -> np.ndarray:
-    """Noise in [0, 1], (H, W) float32, with about ``cells`` bumps along the longer side."""
+    """Draw noise in [0, 1], (H, W) float32, with about ``cells`` bumps along the longer side."""
     scale = cells / max(height, width)
     small = rng.random((max(2, int(height * scale)), max(2, int(width * scale))), dtype=np.float32)
     return np.clip(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
@@ -40,20 +40,21 @@ def _bricks(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def _pattern(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """One weight map in [0, 1], (H, W) float32."""
+    """Draw one weight map in [0, 1], (H, W) float32."""
     kind = rng.integers(5)
     if kind == 0:
         return _stripes(rng, height, width)
     if kind == 1:
         return _bricks(rng, height, width)
     if kind == 2:
+        # Noise at four scales, each three times finer and weaker by 1.6.
         octaves = [smooth_noise(rng, height, width, 4 * 3**k) / 1.6**k for k in range(4)]
         return np.sum(octaves, axis=0) / sum(1.6**-k for k in range(4))
     return smooth_noise(rng, height, width, rng.uniform(1.5, 12))
 
 
 def _draw_shape(rng: np.random.Generator, canvas: Image) -> None:
-    """One thing that is not text: box, ellipse, polygon, line, circle or a row of bars."""
+    """Draw one shape that is not text: box, ellipse, polygon, line, circle or a row of bars."""
     height, width = canvas.shape[:2]
     color = tuple(map(float, random_color(rng)))
     center = (int(rng.integers(width)), int(rng.integers(height)))
@@ -89,7 +90,7 @@ def _draw_shape(rng: np.random.Generator, canvas: Image) -> None:
 def background(
     rng: np.random.Generator, height: int, width: int, shape_chance: float = 0.6
 ) -> Image:
-    """A background: plain paper or layers of texture, with shapes on it at times."""
+    """Draw a background: plain paper or layers of texture, sometimes with shapes."""
     canvas = np.empty((height, width, 3), np.float32)
     canvas[:] = random_color(rng) if rng.random() < 0.65 else rng.uniform(200, 255)
     for _ in range(int(rng.integers(0, 4))):

@@ -1,4 +1,4 @@
-"""Word crops, cut out of small scenes the way the pipeline cuts them out of large ones."""
+"""Word crops, cut out of small scenes as the pipeline cuts them out of large images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .texture import background
 
 @dataclass(frozen=True, kw_only=True)
 class Word:
-    """A crop (h, w, 3) uint8 RGB of any size and what it says."""
+    """A crop (h, w, 3) uint8 RGB of any size, and its text."""
 
     image: Image
     text: str
@@ -51,7 +51,7 @@ def word(index: int, *, split: Split, seed: int = 0) -> Word:
     quad = project(transform, block.boxes)[0]
     text_height = quad_size(quad)[1]
     canvas = degrade(rng, canvas, text_height)
-    # A detector's boxes are never quite right: every corner moves, mostly outwards.
+    # A detector's boxes are not exact, so every corner moves, mostly outwards.
     reach = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * text_height
     jitter = rng.uniform(-0.04, 0.16) + rng.uniform(-0.05, 0.05, (4, 2))
     return Word(image=crop_quad(canvas, (quad + reach * jitter).astype(np.float32)), text=text)

@@ -1,20 +1,22 @@
-// BoxCandidates, in steps that share their parameters. README.md says why each of them is right.
+// BoxCandidates, in launches that share their parameters. README.md explains why each is correct.
 //
-// Each map has H W + 1 nodes: 0 is what lies around it, 1 + p is pixel p in raster order. A label
-// is a node of the same region, not above the node that has it; that of a root is the root itself.
-// Once regions are numbered, their roots have labels below zero: -1 - number.
+// Each map has H W + 1 nodes: node 0 is the map's surroundings, node 1 + p is pixel p in raster
+// order. A node's label is a node of the same region that is not larger; the label of a root is the
+// root itself. Once regions are numbered, the labels of their roots are negative: -1 - number.
 //
-// A warp has a tile: 32 pixels of a row. A run is a stretch of alike pixels within a tile.
+// A warp processes a tile: 32 pixels of a row. A run is a sequence of equal pixels (text or no
+// text) within a tile.
 #include "atomics.cuh"
 #include "elements.cuh"
 #include "union_find.cuh"
 
-constexpr int STREAMS = 32;
+constexpr int LANES = 32;
 constexpr int WARPS = 4;
 constexpr unsigned ALL = 0xffffffffu;
 constexpr int OUTSIDE = 0;
-constexpr float UNIT = 16777216.0f;  // of probabilities in sums: 2**24, so floats from 0.5 are exact
+constexpr float UNIT = 16777216.0f;  // the scale of probabilities in sums, 2**24: floats from 0.5 on are exact
 
+// The parameters of all launches.
 template <typename T> struct Maps {
     const T *probability;
     const float *threshold;
@@ -25,24 +27,25 @@ template <typename T> struct Maps {
     unsigned long long *sums;
     int *starts;
 
+    // Blocks per map: each has WARPS tiles.
     __device__ int blocks() const
     {
-        return (height * ((width + STREAMS - 1) / STREAMS) + WARPS - 1) / WARPS;
+        return (height * ((width + LANES - 1) / LANES) + WARPS - 1) / WARPS;
     }
 };
 
-// One map's share of all, and the pixel of it that this thread stands for, if there is one.
+// The parameters of one map, and the pixel of this thread, if it has one.
 template <typename T> struct Here : Maps<T> {
-    int block, stream, x, y, node;
+    int block, lane, x, y, node;
     float above;
     bool exists;
 
     __device__ Here(const Maps<T> &all, int map, int block) : Maps<T>(all), block(block)
     {
-        const int tiles = (this->width + STREAMS - 1) / STREAMS;
-        const int tile = block * WARPS + threadIdx.x / STREAMS;
-        stream = threadIdx.x % STREAMS;
-        x = tile % tiles * STREAMS + stream;
+        const int tiles = (this->width + LANES - 1) / LANES;
+        const int tile = block * WARPS + threadIdx.x / LANES;
+        lane = threadIdx.x % LANES;
+        x = tile % tiles * LANES + lane;
         y = tile / tiles;
         exists = x < this->width && y < this->height;
         node = exists ? 1 + y * this->width + x : OUTSIDE;
@@ -63,7 +66,7 @@ template <typename T> struct Here : Maps<T> {
 
     __device__ bool is_text(int pixel) const { return to_float(this->probability[pixel]) > above; }
 
-    // Whether this pixel has a neighbor there that is text if it is, and none if it is none.
+    // Whether there is a neighbor in that direction, and both are text or both are not.
     __device__ bool is_alike(int right, int down) const
     {
         const int column = x + right, row = y + down;
@@ -71,22 +74,22 @@ template <typename T> struct Here : Maps<T> {
                is_text(row * this->width + column) == is_text(node - 1);
     }
 
-    // The streams that begin runs. To be called by all streams.
+    // Returns the lanes that begin runs, as bits. All lanes must call it.
     __device__ unsigned begins() const
     {
         const unsigned text = __ballot_sync(ALL, exists && is_text(node - 1));
         return (text ^ text << 1) | 1u;
     }
 
-    // How long the run is that begins here; 0 if none does. To be called by all streams.
+    // Returns the length of the run that begins here; 0 if none does. All lanes must call it.
     __device__ int run() const
     {
         const unsigned begin = begins();
-        const unsigned after = stream + 1 < STREAMS ? begin >> (stream + 1) : 0;
-        return !exists || !(begin >> stream & 1) ? 0 : after ? __ffs(after) : STREAMS - stream;
+        const unsigned after = lane + 1 < LANES ? begin >> (lane + 1) : 0;
+        return !exists || !(begin >> lane & 1) ? 0 : after ? __ffs(after) : LANES - lane;
     }
 
-    // The number of this pixel's region, max_components if it has none.
+    // Returns the number of this pixel's region; max_components if it has none.
     __device__ int region() const
     {
         int label = this->labels[node];
@@ -97,18 +100,20 @@ template <typename T> struct Here : Maps<T> {
     }
 };
 
-// The sum of the values of the threads before this one, and of all. To be called by all threads.
+// Returns the sum of the values of the threads before this one, and the sum of all in ``total``.
+// All threads of the block must call it.
 __device__ inline int sum_before(int value, int &total)
 {
     __shared__ int of_warps[WARPS];
-    const int warp = threadIdx.x / STREAMS, stream = threadIdx.x % STREAMS;
+    const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
+    // Inclusive sums within the warp: log2(32) shuffles.
     int sum = value;
-    for (int apart = 1; apart < STREAMS; apart *= 2) {
+    for (int apart = 1; apart < LANES; apart *= 2) {
         const int other = __shfl_up_sync(ALL, sum, apart);
-        sum += stream >= apart ? other : 0;
+        sum += lane >= apart ? other : 0;
     }
-    __syncthreads();
-    if (stream == STREAMS - 1) {
+    __syncthreads();  // an earlier call may still read of_warps
+    if (lane == LANES - 1) {
         of_warps[warp] = sum;
     }
     __syncthreads();
@@ -121,20 +126,21 @@ __device__ inline int sum_before(int value, int &total)
     return before;
 }
 
-// Labels each pixel with the first of its run.
+// Labels each pixel with the first pixel of its run.
 template <typename T> __device__ void label(const Here<T> &here)
 {
-    const unsigned until_here = here.begins() & ALL >> (STREAMS - 1 - here.stream);
+    // The last run that begins at this lane or before it.
+    const unsigned until_here = here.begins() & ALL >> (LANES - 1 - here.lane);
     if (here.exists) {
-        here.labels[here.node] = here.node - (here.stream - (STREAMS - 1 - __clz(until_here)));
+        here.labels[here.node] = here.node - (here.lane - (LANES - 1 - __clz(until_here)));
     }
     if (here.node == 1) {
         here.labels[OUTSIDE] = OUTSIDE;
     }
 }
 
-// Merges what touches: text by sides and corners, the rest by sides, and that with the outside.
-// What a neighbor to the left or right does already is left to it.
+// Merges pixels that touch: text at sides and corners, background at sides, and background at the
+// map's edge with the outside. A merge is skipped if a neighbor to the left or right makes it.
 template <typename T> __device__ void join(const Here<T> &here)
 {
     if (!here.exists) {
@@ -143,7 +149,7 @@ template <typename T> __device__ void join(const Here<T> &here)
     const bool is_text = here.is_text(here.node - 1);
     const bool west = here.is_alike(-1, 0), north_west = here.is_alike(-1, -1);
     const int above = here.node - here.width;
-    if (west && here.stream == 0) {
+    if (west && here.lane == 0) {  // within a tile, ``label`` has joined the run
         merge(here.labels, here.node, here.node - 1);
     }
     if (here.is_alike(0, -1)) {
@@ -164,11 +170,12 @@ template <typename T> __device__ void join(const Here<T> &here)
     }
 }
 
-// Gives what lies inside a region to it, and counts the regions that lie in no other.
+// Merges each region that lies inside another one with it, and counts the outermost regions.
 template <typename T> __device__ void fill(const Here<T> &here)
 {
     bool is_outermost = false;
     if (here.exists && load_relaxed(here.labels + here.node) == here.node) {
+        // The pixel to the left of a region's first pixel belongs to the surrounding region.
         const int around = here.x > 0 ? find(here.labels, here.node - 1) : OUTSIDE;
         is_outermost = around == OUTSIDE;
         if (!is_outermost) {
@@ -182,7 +189,7 @@ template <typename T> __device__ void fill(const Here<T> &here)
     }
 }
 
-// Numbers the regions in the order of their first pixels.
+// Numbers the regions in the order of their first pixels, and initializes their results.
 template <typename T> __device__ void number(const Here<T> &here)
 {
     const int none = here.max_components;
@@ -209,6 +216,7 @@ template <typename T> __device__ void number(const Here<T> &here)
     }
 }
 
+// Adds up areas and probabilities, and finds last rows: one atomic operation per run.
 template <typename T> __device__ void measure(const Here<T> &here)
 {
     const int length = here.run(), region = length > 0 ? here.region() : here.max_components;
@@ -218,7 +226,7 @@ template <typename T> __device__ void measure(const Here<T> &here)
     unsigned long long sum = 0;
     for (int pixel = here.node - 1; pixel < here.node - 1 + length; ++pixel) {
         const float value = to_float(here.probability[pixel]);
-        const float inside = value > 0.0f ? value < 1.0f ? value : 1.0f : 0.0f;  // of NaN, 0
+        const float inside = value > 0.0f ? value < 1.0f ? value : 1.0f : 0.0f;  // 0 for NaN
         sum += static_cast<unsigned>(rintf(inside * UNIT));
     }
     atomicAdd(here.areas + region, length);
@@ -226,7 +234,8 @@ template <typename T> __device__ void measure(const Here<T> &here)
     atomicMax(here.rows + 2 * region + 1, here.y);
 }
 
-// Gives each region its rows among the extents, one after the other; one block for each map.
+// Assigns rows of ``extents`` to each region, one region after the other, and computes means. One
+// block per map.
 template <typename T> __device__ void place(const Here<T> &here)
 {
     const int most = here.max_components, count = *here.count < most ? *here.count : most;
@@ -257,7 +266,7 @@ template <typename T> __device__ void place(const Here<T> &here)
     }
 }
 
-// Finds the first and the last column of each row of each region.
+// Finds the first and last column of each row of each region: two atomic operations per run.
 template <typename T> __device__ void extend(const Here<T> &here)
 {
     const int length = here.run(), region = length > 0 ? here.region() : here.max_components;
@@ -281,7 +290,7 @@ template <typename T> __device__ void extend(const Here<T> &here)
         BODY                                                                                       \
     }
 
-// The whole block returns, or none of it: blocks are of one map.
+// A block belongs to one map, so either all of its threads return early or none.
 #define EACH_PIXEL(NAME, T, STEP)                                                                  \
     ENTRY(NAME, T, const int map = blockIdx.x / all.blocks(); if (map < maps) {                    \
         STEP(Here<T>(all, map, blockIdx.x % all.blocks()));                                        \

@@ -27,6 +27,7 @@ def components(mask: npt.NDArray[np.bool_]) -> list[tuple[npt.NDArray, npt.NDArr
     """Return rows and columns of each 8-connected component, in the order of first pixels."""
     _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     numbers, firsts = np.unique(labels, return_index=True)
+    # The op's order is that of first pixels, whatever order OpenCV's labels have.
     order = numbers[np.argsort(firsts)]
     places = (np.nonzero(labels == number) for number in order if number)
     return [(rows, columns) for rows, columns in places]
@@ -97,6 +98,7 @@ def spiral(size: int) -> npt.NDArray[np.bool_]:
     y = x = 0
     step = (0, 1)
     mask[0, 0] = True
+    # The first three sides have the full length, then each pair of sides is 2 pixels shorter.
     for turn in range(size):
         for _ in range(size - 1 - max(0, turn - 1) // 2 * 2):
             y, x = y + step[0], x + step[1]

@@ -1,19 +1,19 @@
-// CropWarp. A block makes part of one crop: its first thread works out where the crop lies, then
-// every thread makes N results side by side in every channel. Each is the mean of a box of samples:
-// they are what the straightened text would be at its own resolution, which is never stored.
+// CropWarp. A block computes part of one crop: its first thread computes the crop's map, then each
+// thread computes N adjacent results in every channel. A result is the mean of a box of samples.
+// The samples are the pixels of the straightened text at its own resolution, which is never stored.
 #include "box.cuh"
 #include "images.cuh"
 
-constexpr float FARTHEST = 65536.0f;   // pixels; no corner of a quadrilateral may lie farther out
-constexpr float MOST_SAMPLES = 16.0f;  // of one result, along one side
+constexpr float FARTHEST = 65536.0f;   // pixels; a quadrilateral with a coordinate beyond is invalid
+constexpr float MOST_SAMPLES = 16.0f;  // per result, along one side
 
-// Where a crop lies. Its point (u, v), each 0 to 1, is the image's
+// The map of a crop to the image. The crop's point (u, v), each 0 to 1, is at
 //     origin + (u * across + v * down) / (1 + g * u + h * v)
-// which is Heckbert's map from the unit square ("Fundamentals of Texture Mapping", 1989, section
-// 2.2.3), moved so that its first corner is zero: it loses fewer digits.
+// This is Heckbert's map from the unit square ("Fundamentals of Texture Mapping and Image Warping",
+// 1989, section 2.2.3), relative to the first corner, which loses fewer digits in float.
 struct Warp {
     float origin[2], across[2], down[2], g, h;
-    int columns;  // results in a row; none: nothing but padding
+    int columns;  // results per row; 0: the crop is only padding
     int samples_across, samples_down;  // of the whole crop
     bool area;
 };
@@ -24,21 +24,23 @@ __device__ inline float distance(const float *a, const float *b)
     return sqrtf(x * x + y * y);
 }
 
-// ``corners``: x and y of the text's top left, top right, bottom right, bottom left. Written to
-// ``warp`` and not returned, as ThreadSanitizer does not see what a compiler's return slot gets.
+// Computes the map. ``corners``: x and y of the text's top left, top right, bottom right, bottom
+// left. The result is written to ``warp`` rather than returned, because ThreadSanitizer does not
+// see writes to a compiler's return slot.
 __device__ inline void set_warp(const float *corners, int height, int width, Warp &warp)
 {
     const float *p0 = corners, *p1 = corners + 2, *p2 = corners + 4, *p3 = corners + 6;
     warp = {};
     bool is_near = true;
     for (int i = 0; i < 8; ++i) {
-        is_near = is_near && fabsf(corners[i]) <= FARTHEST;  // not so if it is NaN
+        is_near = is_near && fabsf(corners[i]) <= FARTHEST;  // false for NaN
     }
     const float x1 = p1[0] - p2[0], y1 = p1[1] - p2[1], x2 = p3[0] - p2[0], y2 = p3[1] - p2[1];
     const float size = x1 * y2 - x2 * y1;
     if (!is_near || size == 0.0f) {
         return;
     }
+    // As ocr.crop.quad_size and the width at the crop's height, rounded to whole pixels.
     const float across = fmaxf(rintf((distance(p0, p1) + distance(p2, p3)) / 2), 1.0f);
     const float down = fmaxf(rintf((distance(p1, p2) + distance(p3, p0)) / 2), 1.0f);
     const float columns = fminf(fmaxf(rintf(across * height / down), 1.0f), width);
@@ -56,14 +58,14 @@ __device__ inline void set_warp(const float *corners, int height, int width, War
     }
 }
 
-// A position along a side: counted from the middle of its first pixel, and kept within it. One that
-// is NaN is the first pixel.
+// Returns a position along a side, counted from the center of its first pixel and clamped to the
+// side. NaN becomes the first pixel.
 __device__ inline float within(float position, int size)
 {
     return fminf(fmaxf(position - 0.5f, 0.0f), static_cast<float>(size - 1));
 }
 
-// Add ``weight`` times the image at a position, bilinear, to column ``i`` of ``pixels``.
+// Adds ``weight`` times the bilinear sample at a position to column ``i`` of ``pixels``.
 template <int N>
 __device__ void add_sample(const unsigned char *image, int image_height, int image_width,
                            float x, float y, float weight, int i, Pixels<N> &pixels)
@@ -83,7 +85,7 @@ __device__ void add_sample(const unsigned char *image, int image_height, int ima
     }
 }
 
-// The mean of a box of samples, to column ``i`` of ``pixels``.
+// Adds the mean of a box of samples to column ``i`` of ``pixels``.
 template <int N>
 __device__ void take_mean(const unsigned char *image, int image_height, int image_width,
                           const Warp &warp, Box down, Box across, int i, Pixels<N> &pixels)
@@ -123,6 +125,7 @@ __device__ void crop_warp(const unsigned char *__restrict__ image,
     if (crop >= count) {
         return;
     }
+    // One thread computes the map; the others wait, and only then may threads without work return.
     if (threadIdx.x == 0) {
         set_warp(quads + 8 * crop, height, width, warp);
     }

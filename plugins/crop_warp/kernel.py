@@ -38,6 +38,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
         )
     count, channels, dtype = len(quads), len(colors[0]), DTYPES[attributes["to"]]
     entry, side = entry_for("crop_warp", dtype, width)
+    # A block computes results of one crop only, because its threads share the crop's map.
     blocks = max(1, count) * blocks_for(height * width // side, THREADS)
     if blocks > _MOST_BLOCKS:
         raise ValueError(

@@ -1,12 +1,13 @@
-// CtcGreedyDecode: one block per sequence, one warp per time step. The block goes through time in
-// chunks of WARPS steps; within a chunk each warp finds the best class of its step, and then one
-// thread merges repeats and drops blanks, which is a handful of comparisons.
+// CtcGreedyDecode: one block per sequence, one warp per time step. The block processes the sequence
+// in chunks of WARPS steps. Each warp finds the best class of its step. Then one thread merges
+// repeats and drops blanks, which takes few comparisons.
 #include "elements.cuh"
 
 constexpr int WARPS = 8;
 constexpr unsigned ALL = 0xffffffffu;
 
-// Whether a value is a better maximum: NaN over all, then the larger, then the earlier.
+// Whether a value is a better maximum: a NaN wins over numbers, then the larger value, then the
+// smaller index.
 __device__ inline bool beats(float value, int index, float best, int at)
 {
     const bool is_nan = value != value, best_is_nan = best != best;
@@ -16,19 +17,20 @@ __device__ inline bool beats(float value, int index, float best, int at)
     return is_nan || value == best ? index < at : value > best;
 }
 
-// The index of the largest value of a row, in every stream, and the value in ``best``.
+// Returns the index of the largest value of a row in every lane, and the value in ``best``.
 template <typename T>
-__device__ int warp_argmax(const T *row, int classes, int stream, float &best)
+__device__ int warp_argmax(const T *row, int classes, int lane, float &best)
 {
     int at = classes;
     best = -infinity();
-    for (int i = stream; i < classes; i += 32) {
+    for (int i = lane; i < classes; i += 32) {
         const float value = to_float(row[i]);
         if (beats(value, i, best, at)) {
             best = value;
             at = i;
         }
     }
+    // A butterfly: after five exchanges every lane has the best of all 32.
     for (int apart = 16; apart > 0; apart /= 2) {
         const float other = __shfl_xor_sync(ALL, best, apart);
         const int other_at = __shfl_xor_sync(ALL, at, apart);
@@ -40,11 +42,12 @@ __device__ int warp_argmax(const T *row, int classes, int stream, float &best)
     return at;
 }
 
+// Returns log softmax of the best class in every lane: -log(sum(exp(value - best))).
 template <typename T>
-__device__ float warp_log_softmax_of(const T *row, int classes, int stream, float best)
+__device__ float warp_log_softmax_of(const T *row, int classes, int lane, float best)
 {
     float sum = 0.0f;
-    for (int i = stream; i < classes; i += 32) {
+    for (int i = lane; i < classes; i += 32) {
         sum += expf(to_float(row[i]) - best);
     }
     for (int apart = 16; apart > 0; apart /= 2) {
@@ -60,13 +63,14 @@ __device__ void ctc_greedy_decode(const T *logits, int sequences, int steps, int
     __shared__ int best_of[WARPS];
     __shared__ float log_of[WARPS];
     __shared__ int count;
-    const int warp = threadIdx.x / 32, stream = threadIdx.x % 32;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const long long sequence = blockIdx.x;
-    if (sequence >= sequences) {
+    if (sequence >= sequences) {  // all threads of a block, or none
         return;
     }
     logits += sequence * steps * classes;
     labels += sequence * steps;
+    // Used by thread 0 only.
     int previous = blank;
     float sum = 0.0f;
     if (threadIdx.x == 0) {
@@ -78,14 +82,14 @@ __device__ void ctc_greedy_decode(const T *logits, int sequences, int steps, int
         if (step < steps) {
             const T *row = logits + static_cast<long long>(step) * classes;
             float best;
-            const int at = warp_argmax(row, classes, stream, best);
-            const float log_probability = warp_log_softmax_of(row, classes, stream, best);
-            if (stream == 0) {
+            const int at = warp_argmax(row, classes, lane, best);
+            const float log_probability = warp_log_softmax_of(row, classes, lane, best);
+            if (lane == 0) {
                 best_of[warp] = at;
                 log_of[warp] = log_probability;
             }
         }
-        __syncthreads();
+        __syncthreads();  // all steps of the chunk are in shared memory
         if (threadIdx.x == 0) {
             for (int i = 0; i < WARPS && first + i < steps; ++i) {
                 if (best_of[i] != blank && best_of[i] != previous) {
@@ -95,7 +99,7 @@ __device__ void ctc_greedy_decode(const T *logits, int sequences, int steps, int
                 previous = best_of[i];
             }
         }
-        __syncthreads();
+        __syncthreads();  // before the next chunk overwrites them, and before count is read below
     }
     if (threadIdx.x == 0) {
         lengths[sequence] = count;

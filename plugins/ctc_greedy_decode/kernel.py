@@ -33,7 +33,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
         raise ValueError(f"blank must be one of {classes} classes, 0 to {classes - 1}, not {blank}")
     return Launch(
         entry=f"ctc_greedy_decode_{KINDS[logits.dtype]}",
-        blocks=max(1, count),
+        blocks=max(1, count),  # one per sequence; CUDA launches no empty grid
         threads=THREADS,
         numbers=(count, steps, classes, blank),
         outputs=(

@@ -1,4 +1,5 @@
-// Values that other threads change at the same time, read and written whole, in no order with others.
+// Loads and stores of values that other threads change at the same time: never torn, and in no
+// particular order with other accesses.
 #pragma once
 
 template <typename T> __device__ inline T load_relaxed(const T *at)

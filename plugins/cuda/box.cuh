@@ -1,5 +1,6 @@
-// Resizing one side of an image, as OpenCV means it: each result is the mean of an interval, by
-// area of all that the result covers, otherwise of one pixel's length, which is linear.
+// Resizing one side of an image with the weights of OpenCV, as in plugins/resizing.py: each result
+// is the mean of an interval. By area, the interval is all that the result covers; otherwise it is
+// one pixel long, which is linear interpolation.
 #pragma once
 
 #ifndef __CUDACC__
@@ -7,8 +8,8 @@ using std::max;
 using std::min;
 #endif
 
-// An interval of a side. Positions are whole numbers, in parts of a pixel: ``unit`` of them make
-// one. So weights are exact, and none is of a pixel that the side does not have.
+// An interval of a side. Positions are whole numbers of ``1 / unit`` pixels, so weights are exact
+// and no interval reaches beyond the side.
 struct Box {
     int begin, end, unit;
 
@@ -21,7 +22,8 @@ struct Box {
     }
 };
 
-// What result ``at`` is made of where ``from`` pixels become ``to``; 2 * from * to is under 2^31.
+// Returns the interval of result ``at`` when ``from`` pixels become ``to``. 2 * from * to must be
+// below 2^31.
 __device__ inline Box box_of(int at, int from, int to, bool area)
 {
     if (area) {

@@ -1,7 +1,8 @@
-// What kernels need of types, without the toolkit's headers: NVRTC has none of its own.
+// Element types of the kernels. NVRTC's package has no headers of the CUDA toolkit, so there is no
+// cuda_fp16.h.
 #pragma once
 
-// IEEE half precision, as bits. Arithmetic is done in float.
+// The bits of an IEEE half. Kernels compute in float.
 struct half_bits {
     unsigned short bits;
 };
@@ -53,7 +54,7 @@ __device__ inline float infinity()
 #endif
 }
 
-// N values side by side, which one instruction loads or stores: at most 16 bytes.
+// N adjacent values that one instruction loads or stores; at most 16 bytes.
 template <typename T, int N> struct alignas(sizeof(T) * N) Pack {
     T v[N];
 };

@@ -1,21 +1,22 @@
-// What kernels that make tensors of images share: RGB bytes (H, W, 3) in, planes of floats out.
+// Shared by the kernels that turn images into tensors: RGB bytes (H, W, 3) in, planes of floats
+// out.
 #pragma once
 
 #include "elements.cuh"
 
-// The first of a pixel's three bytes. An image may have more than 2^31 bytes.
+// Returns the address of a pixel's three bytes. An image may have more than 2^31 bytes.
 __device__ inline const unsigned char *pixel(const unsigned char *image, int width, int y, int x)
 {
     return image + 3 * (static_cast<long long>(y) * width + x);
 }
 
-// N pixels side by side, by channel: what a thread has in registers.
+// N adjacent pixels, by channel, in the registers of a thread.
 template <int N> struct Pixels {
     float v[3][N];
 };
 
-// (color * pixel - mean) * scale, to each of the planes, ``plane`` values apart. ``color`` is
-// (channels, 3), row by row.
+// Stores (color * pixel - mean) * scale to each channel's plane. Planes are ``plane`` values apart.
+// ``color`` is (channels, 3), row-major.
 template <typename T, int N>
 __device__ void store(const Pixels<N> &pixels, const float *color, const float *mean,
                       const float *scale, int channels, long long plane, T *to)

@@ -53,6 +53,7 @@ def _headers() -> dict[str, str]:
 def _key(source: Path, options: tuple[str, ...]) -> str:
     major, minor = nvrtc_version()
     parts = (f"NVRTC {major}.{minor}", *options, source.read_text("utf-8"))
+    # A change to a header changes the PTX, too.
     named = (f"{name}\n{text}" for name, text in _headers().items())
     return hashlib.sha256("\0".join((*parts, *named)).encode()).hexdigest()
 

@@ -1,13 +1,16 @@
-// Runs CUDA kernels on the CPU, as they are written: the threads of a block are threads here. Built
-// with the sanitizers it sees accesses out of bounds, those that are not aligned, and races.
-// on_host.py says what it does not see.
+// Runs unchanged CUDA kernels on the CPU: each thread of a block is a thread. Built with
+// sanitizers, the program detects accesses out of bounds, misaligned accesses, and races.
+// on_host.py lists what it does not detect.
 //
-// There is a copy of each kernel, and so of its shared memory, per multiprocessor: of two, one takes
-// the even blocks, one the odd ones, and they wait for each other at the end of a launch alone.
+// Each multiprocessor has a copy of each kernel, and so of its shared memory. Of two
+// multiprocessors one runs the even blocks and the other the odd ones. They wait for each other
+// only at the end of a launch.
 //
-// Arguments of the program: NAME GRID BLOCK of each launch, --, then what all kernels take, in order:
-//     i:NUMBER    r:FILE (a buffer to read)    w:FILE:BYTES (one to write, kept when it ends)
-//     s:BYTES (one that lasts from launch to launch)
+// Arguments of the program: NAME GRID BLOCK of each launch, --, then the parameters of all kernels:
+//     i:NUMBER         an integer
+//     r:FILE           a buffer to read
+//     w:FILE:BYTES     a buffer to write, saved to the file at the end
+//     s:BYTES          scratch memory that lasts from launch to launch
 #pragma once
 
 #include <algorithm>
@@ -40,17 +43,18 @@ inline thread_local Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace on_host {
 
-constexpr unsigned STREAMS = 32;
+constexpr unsigned LANES = 32;
 
+// The barriers of one block and of its warps, and the values that the lanes of a warp exchange.
 struct Multiprocessor {
     explicit Multiprocessor(unsigned threads)
         : of_block(threads), turn(threads)
     {
         for (auto &one : slots) {
-            one.resize((threads + STREAMS - 1) / STREAMS * STREAMS);
+            one.resize((threads + LANES - 1) / LANES * LANES);
         }
-        for (unsigned left = threads; left > 0; left -= std::min(left, STREAMS)) {
-            of_warps.push_back(std::make_unique<std::barrier<>>(std::min(left, STREAMS)));
+        for (unsigned left = threads; left > 0; left -= std::min(left, LANES)) {
+            of_warps.push_back(std::make_unique<std::barrier<>>(std::min(left, LANES)));
         }
     }
 
@@ -62,29 +66,29 @@ struct Multiprocessor {
 inline thread_local Multiprocessor *here;
 inline thread_local bool slots_in_turn;
 
-// Every stream of a warp gives a value; returned is what ``read`` makes of all of them. Two sets of
-// slots in turns: who is at the barrier for the one no longer reads the other.
+// Exchanges one value per lane of a warp and returns ``read`` of all of them. Two sets of slots
+// take turns: a lane that waits at the barrier for one set has finished reading the other.
 template <typename T, typename Read> auto shared_in_warp(T value, Read read)
 {
     static_assert(sizeof(T) <= sizeof(unsigned long long));
     slots_in_turn = !slots_in_turn;
-    auto *const slots = &here->slots[slots_in_turn][threadIdx.x / STREAMS * STREAMS];
-    auto &barrier = *here->of_warps[threadIdx.x / STREAMS];
-    std::memcpy(&slots[threadIdx.x % STREAMS], &value, sizeof value);
+    auto *const slots = &here->slots[slots_in_turn][threadIdx.x / LANES * LANES];
+    auto &barrier = *here->of_warps[threadIdx.x / LANES];
+    std::memcpy(&slots[threadIdx.x % LANES], &value, sizeof value);
     barrier.arrive_and_wait();
-    return read([slots](unsigned stream) {
+    return read([slots](unsigned lane) {
         T other;
-        std::memcpy(&other, &slots[stream], sizeof other);
+        std::memcpy(&other, &slots[lane], sizeof other);
         return other;
     });
 }
 
-template <typename T> T exchanged(T value, unsigned stream)
+template <typename T> T exchanged(T value, unsigned lane)
 {
-    return shared_in_warp(value, [stream](auto of) { return of(stream); });
+    return shared_in_warp(value, [lane](auto of) { return of(lane); });
 }
 
-// Changes a value at once, as seen by all threads, and returns what it was.
+// Changes a value atomically and returns the old value.
 template <typename T, typename Change> T updated(T *at, Change change)
 {
     T seen = __atomic_load_n(at, __ATOMIC_RELAXED);
@@ -94,7 +98,8 @@ template <typename T, typename Change> T updated(T *at, Change change)
     return seen;
 }
 
-// As cudaMalloc aligns; not a byte more than asked for.
+// Memory with the alignment of cudaMalloc, and with exactly the requested size, so that
+// AddressSanitizer detects an access just behind it. It is filled with a pattern that is no zero.
 struct Buffer {
     explicit Buffer(std::size_t size) : bytes(size)
     {
@@ -110,6 +115,7 @@ struct Buffer {
     std::size_t bytes;
 };
 
+// The kernels' parameters, read from the program's arguments.
 struct Arguments {
     explicit Arguments(const std::vector<std::string> &words)
     {
@@ -174,13 +180,13 @@ std::tuple<A...> values_of(const Arguments &arguments, std::index_sequence<I...>
     return {arguments.at<A>(I)...};
 }
 
-// What runs a thread of a kernel, for each copy of it.
+// Returns a function per copy of a kernel that runs one of its threads.
 template <typename... A>
 std::vector<std::function<void()>> bound(const std::vector<void (*)(A...)> &copies,
                                          const Arguments &arguments)
 {
     if (arguments.values.size() != sizeof...(A)) {
-        std::fprintf(stderr, "the kernel takes %zu arguments, the launch gives %zu\n", sizeof...(A),
+        std::fprintf(stderr, "the kernel has %zu parameters, the launch passes %zu\n", sizeof...(A),
                      arguments.values.size());
         std::exit(1);
     }
@@ -192,6 +198,7 @@ std::vector<std::function<void()>> bound(const std::vector<void (*)(A...)> &copi
     return kernels;
 }
 
+// One launch: its grid, and a multiprocessor for each copy of its kernel.
 struct Launch {
     Launch(unsigned blocks, unsigned threads, std::vector<std::function<void()>> kernels)
         : blocks(blocks), threads(threads), kernels(std::move(kernels))
@@ -218,8 +225,8 @@ struct Launch {
     std::vector<std::unique_ptr<Multiprocessor>> multiprocessors;
 };
 
-// All launches that the program's arguments name, by threads that stay. ``named`` is the kernel of a
-// name, bound to its arguments.
+// Runs all launches of the program's arguments. Threads are started once and run all launches.
+// ``named`` returns a kernel by its name, with its arguments bound.
 template <typename Named> int run(int argc, char **argv, Named named)
 {
     const std::vector<std::string> words(argv + 1, argv + argc);

@@ -53,8 +53,10 @@ def _program_of(source: Path, entries: Sequence[str], copies: int) -> str:
 
     Shared memory is a static variable there, so blocks that run at the same time need a copy each.
     """
+    # Headers first: included by a kernel, they would declare everything in that copy's namespace.
     parts = ['#include "on_host.hpp"\n', *(f'#include "{p.name}"\n' for p in HEADERS.glob("*.cuh"))]
     for copy in range(copies):
+        # Entries are extern "C", so two copies of one name would be the same function.
         parts += [f"#define {entry} {entry}_{copy}\n" for entry in entries]
         parts.append(f'namespace copy_{copy} {{\n#include "{source.resolve()}"\n}}\n')
         parts += [f"#undef {entry}\n" for entry in entries]
@@ -94,6 +96,7 @@ class HostKernels:
         self._program = folder / f"{source.parent.name}-{watch}"
         main = folder / f"{source.parent.name}.cpp"
         main.write_text(_program_of(source, entries, _MULTIPROCESSORS[watch]))
+        # The first error ends the program (no-sanitize-recover), so its exit code reports it.
         command = [
             tool, "-std=c++20", "-O1", "-g", "-pthread", "-Wall", "-Wno-unknown-pragmas",
             f"-fsanitize={_SANITIZERS[watch]}", "-fno-sanitize-recover=all",

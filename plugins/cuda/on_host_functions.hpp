@@ -1,25 +1,25 @@
-// CUDA's own functions, as far as kernels here call them; on_host.hpp includes them.
+// The CUDA functions that the kernels call; included by on_host.hpp.
 #pragma once
 
 inline void __syncthreads() { on_host::here->of_block.arrive_and_wait(); }
 
 template <typename T> T __shfl_xor_sync(unsigned, T value, unsigned mask)
 {
-    return on_host::exchanged(value, (threadIdx.x % on_host::STREAMS) ^ mask);
+    return on_host::exchanged(value, (threadIdx.x % on_host::LANES) ^ mask);
 }
 
 template <typename T> T __shfl_up_sync(unsigned, T value, unsigned apart)
 {
-    const unsigned stream = threadIdx.x % on_host::STREAMS;
-    return on_host::exchanged(value, stream < apart ? stream : stream - apart);
+    const unsigned lane = threadIdx.x % on_host::LANES;
+    return on_host::exchanged(value, lane < apart ? lane : lane - apart);
 }
 
 inline unsigned __ballot_sync(unsigned, int predicate)
 {
     return on_host::shared_in_warp(predicate, [](auto of) {
         unsigned bits = 0;
-        for (unsigned stream = 0; stream < on_host::STREAMS; ++stream) {
-            bits |= (of(stream) ? 1u : 0u) << stream;
+        for (unsigned lane = 0; lane < on_host::LANES; ++lane) {
+            bits |= (of(lane) ? 1u : 0u) << lane;
         }
         return bits;
     });

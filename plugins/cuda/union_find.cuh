@@ -1,10 +1,11 @@
-// Sets of nodes that many threads merge at a time: each node has a label, a node of its set that is
-// not above it; that of a root is the root itself. box_candidates/README.md says why this is right.
+// Disjoint sets of nodes that many threads merge at the same time. A node's label is a node of its
+// set that is not larger; the label of a root is the root itself. box_candidates/README.md proves
+// that this is correct.
 #pragma once
 
 #include "atomics.cuh"
 
-// The root above a node; halves the way for those who come after.
+// Returns the root of a node, and shortens the path for later calls.
 __device__ inline int find(int *labels, int node)
 {
     int parent = load_relaxed(labels + node);
@@ -19,6 +20,7 @@ __device__ inline int find(int *labels, int node)
     return node;
 }
 
+// Merges the sets of two nodes. The smaller root becomes the root of both.
 __device__ inline void merge(int *labels, int a, int b)
 {
     a = find(labels, a);
@@ -26,7 +28,7 @@ __device__ inline void merge(int *labels, int a, int b)
     while (a != b) {
         const int high = a > b ? a : b, low = a > b ? b : a;
         const int before = atomicMin(labels + high, low);
-        a = before == high ? low : before;  // no root any more: its region is still to be merged
+        a = before == high ? low : before;  // not a root any more: its new set must be merged, too
         b = low;
     }
 }

@@ -32,6 +32,7 @@ def _attributes(
         "height": settings.height,
         "width": width,
         "pad": settings.pad,
+        # The rule of ocr.preprocess: areas where the image has more pixels than the result.
         "area": int(rows * columns < image.shape[0] * image.shape[1]),
         "to": to,
     }

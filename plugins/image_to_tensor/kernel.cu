@@ -1,9 +1,10 @@
-// ImageToTensor. A thread makes one result in every channel, the mean of a box of the image.
+// ImageToTensor. A thread computes one pixel of the result in every channel: the mean of a box of
+// the image.
 #include "box.cuh"
 #include "images.cuh"
 
-// The mean of a box. Sums along a row are whole and under 2^24; all of its pixels but the first and
-// the last count in full.
+// Returns the mean of a box. Along a row all pixels except the first and the last have full weight.
+// The sum of a row is a whole number below 2^24, so it is exact in float.
 __device__ Pixels<1> mean_of(const unsigned char *image, int width, Box down, Box across)
 {
     float red = 0.0f, green = 0.0f, blue = 0.0f;
@@ -29,7 +30,7 @@ __device__ Pixels<1> mean_of(const unsigned char *image, int width, Box down, Bo
         blue += weight * static_cast<float>(row_blue);
     }
     const float all = static_cast<float>(down.length()) * static_cast<float>(across.length());
-    const float share = 1.0f / all;
+    const float share = 1.0f / all;  // one division instead of three
     return {{{red * share}, {green * share}, {blue * share}}};
 }
 
@@ -45,6 +46,7 @@ __device__ void image_to_tensor(const unsigned char *__restrict__ image,
         return;
     }
     const int row = index / width, column = index % width;
+    // Padding is colored and normalized like any pixel.
     const float padding = static_cast<float>(pad);
     Pixels<1> pixels = {{{padding}, {padding}, {padding}}};
     if (row < rows && column < columns) {

@@ -34,6 +34,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
     channels, dtype = len(colors[0]), DTYPES[attributes["to"]]
     return Launch(
         entry=ENTRIES[dtype == np.float16],
+        # A thread per pixel computes all of its channels.
         blocks=blocks_for(height * width, THREADS),
         threads=THREADS,
         numbers=(*image.shape[:2], channels, rows, columns, height, width, pad, area),

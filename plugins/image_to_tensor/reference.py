@@ -44,6 +44,7 @@ def examples() -> list[Example]:
     """Return noise in all color modes, with sides that grow, shrink and stay."""
     rng, found = np.random.default_rng(0), []
     for number, (name, (size, (rows, columns), (height, width), area)) in enumerate(_CASES.items()):
+        # Dtypes and color modes in turns, so that each occurs with growing and shrinking sides.
         to, dtype = list(DTYPES.items())[number % 2]
         color = list(COLORS.values())[number % 3]
         mean = rng.uniform(0, 200, len(color)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""2x2 max-pooling that says where each maximum was. See README.md."""
+"""MaxPoolArgmax2d: 2x2 max-pooling that also returns each maximum's place. See README.md."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from .reference import examples, max_pool_argmax_2d
 
 NAME = "MaxPoolArgmax2d"
 
-# The places come from comparing the window's values with each other, not with ``pooled``: that
-# stays right when a runtime computes the pooling and the slices in different precisions.
+# The places result from comparing the window's values with each other, not with ``pooled``. So they
+# stay right if a runtime computes the pooling and the slices in different precisions.
 BODY = """
 <opset_import: ["" : 20], domain: "ocr_trt">
 MaxPoolArgmax2d (x) => (pooled, place) {

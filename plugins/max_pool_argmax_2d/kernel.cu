@@ -1,9 +1,11 @@
-// MaxPoolArgmax2d on linear NCHW. A thread makes N results side by side: it loads 2 x 2N values
-// and stores N maxima and N places. Rows of all channels and samples follow each other, so result
-// row r comes from the rows 2r and 2r + 1. On HWC8 a thread makes the eight channels of one pixel.
+// MaxPoolArgmax2d. On linear NCHW, a thread computes N adjacent results: it loads 2 x 2N values and
+// stores N maxima and N places. Rows of all channels and samples are adjacent in memory, so result
+// row r is computed from the rows 2r and 2r + 1. On HWC8, a thread computes eight channels of one
+// pixel.
 #include "elements.cuh"
 
-// The first of equal maxima wins; a NaN wins over all, and the first of them stays.
+// Replaces the best value by a larger one. The first of equal values stays. A NaN replaces any
+// number; the first NaN stays. The comparison is negated because it is false for NaN.
 template <typename T> __device__ void take(T value, int place, T &best, int &where)
 {
     const float high = to_float(best);
@@ -21,6 +23,7 @@ __device__ void max_pool_argmax_2d(const T *x, int rows, int width, T *pooled, T
     if (index >= static_cast<long long>(rows) * packs) {
         return;
     }
+    // x has 2 * width values per row and two rows per result row: row r begins at 4 * r * width.
     const long long row = index / packs;
     const long long column = index % packs;
     const auto *top = reinterpret_cast<const Pack<T, N> *>(x + 4 * row * width) + 2 * column;
@@ -43,7 +46,7 @@ __device__ void max_pool_argmax_2d(const T *x, int rows, int width, T *pooled, T
     reinterpret_cast<Pack<T, N> *>(place + row * width)[column] = places;
 }
 
-// ``groups`` of eight channels for each pixel; rows of all samples follow each other.
+// The same on HWC8: (N, H, W, groups, 8). Rows of all samples are adjacent in memory.
 template <typename T>
 __device__ void max_pool_argmax_2d_hwc8(const T *x, int rows, int width, int groups, T *pooled,
                                         T *place)

@@ -1,4 +1,4 @@
-"""Puts values back where MaxPoolArgmax2d found its maxima. See README.md."""
+"""MaxUnpool2d: puts values back at the places of MaxPoolArgmax2d's maxima. See README.md."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from .reference import examples, max_unpool_2d
 
 NAME = "MaxUnpool2d"
 
+# Channels of ``windows`` are in the order that DepthToSpace's mode DCR expects: all channels of the
+# top left, then of the top right, the bottom left and the bottom right.
 BODY = """
 <opset_import: ["" : 20], domain: "ocr_trt">
 MaxUnpool2d (values, place) => (x) {

@@ -1,7 +1,7 @@
-// MaxUnpool2d on linear NCHW. A thread spreads N values side by side: it loads N values and N
-// places and stores 2 x 2N values, most of them zero. Value row r becomes the rows 2r and 2r + 1.
-// 2N values are 16 bytes, so that neighboring threads store without gaps.
-// On HWC8 a thread spreads the eight channels of one pixel.
+// MaxUnpool2d. On linear NCHW, a thread spreads N adjacent values: it loads N values and N places
+// and stores 2 x 2N values, most of them zero. Value row r becomes the rows 2r and 2r + 1. 2N
+// values are 16 bytes, so that neighboring threads store without gaps. On HWC8, a thread spreads
+// eight channels of one pixel.
 #include "elements.cuh"
 
 template <typename T, int N>
@@ -22,6 +22,7 @@ __device__ void max_unpool_2d(const T *values, const T *place, int rows, int wid
         Pack<T, 2 * N> spread;
 #pragma unroll
         for (int i = 0; i < 2 * N; ++i) {
+            // The place of this element within its window: 0, 1 above; 2, 3 below.
             const float here = static_cast<float>(2 * below + i % 2);
             spread.v[i] = to_float(at.v[i / 2]) == here ? value.v[i / 2] : zero;
         }
@@ -29,7 +30,7 @@ __device__ void max_unpool_2d(const T *values, const T *place, int rows, int wid
     }
 }
 
-// ``groups`` of eight channels for each pixel; rows of all samples follow each other.
+// The same on HWC8: (N, H, W, groups, 8). Rows of all samples are adjacent in memory.
 template <typename T>
 __device__ void max_unpool_2d_hwc8(const T *values, const T *place, int rows, int width, int groups,
                                    T *x)
