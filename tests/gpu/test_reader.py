@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from ocr_trt.engines.nvidia.device import CudaDevice
 from ocr_trt.engines.nvidia.plan_runner import PlanRunner, PlanSettings
 from ocr_trt.pipeline.gpu import GpuReader
 from ocr_trt.pipeline.reader import OcrReader, ReadSettings
-from tests.gpu.test_runner import FEATURES, KernelContext, KnownStreams
+from tests.gpu.test_runner import FEATURES, KernelContext, KnownStreams, PlanEngine, trt_module
 from tests.pipeline.functions import FunctionRunner
 from tests.pipeline.stripes import image_with, model_of, specs
 
@@ -35,34 +34,18 @@ class HostContext(KernelContext):
         return True
 
 
-class HostEngine:
+class HostEngine(PlanEngine):
     """A graph with the input x and the output y."""
 
-    num_io_tensors = 2
-
     def __init__(self, device: KnownStreams, model: onnx.ModelProto, most: int) -> None:
-        self.device, self.session = device, onnx_session(model)
-        self.sides = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:]]
-        self.profiles = [(1, 1), (2, most)] if most > 1 else [(1, 1)]
-        self.num_optimization_profiles = len(self.profiles)
+        sides = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+        super().__init__(device, sides, most)
+        self.session = onnx_session(model)
         feed = np.zeros((1, *self.sides), np.float32)
         self._output = self.session.run(None, {"x": feed})[0].shape[1:]
 
     def sizes(self, batch: int) -> tuple[int, ...]:
         return (batch, *self._output)
-
-    def get_tensor_name(self, index: int) -> str:
-        return "xy"[index]
-
-    def get_tensor_mode(self, name: str) -> str:
-        return name
-
-    def get_tensor_dtype(self, name: str) -> type:
-        return np.float32
-
-    def get_tensor_profile_shape(self, name: str, index: int) -> list[tuple[int, ...]]:
-        low, high = self.profiles[index]
-        return [(n, *self.sides) for n in (low, high, high)]
 
     def create_execution_context(self) -> HostContext:
         return HostContext(self)
@@ -71,14 +54,13 @@ class HostEngine:
 def readers(given: tuple, find_model: Any) -> tuple[GpuReader, OcrReader]:
     """Return readers on the GPU and on the CPU; ``find_model``: role and width -> graph."""
     device = KnownStreams()
-    trt: Any = ModuleType("tensorrt")
-    trt.ILogger = type("ILogger", (), {"ERROR": 0, "INTERNAL_ERROR": 1})
-    trt.TensorIOMode, trt.nptype = SimpleNamespace(INPUT="x"), lambda dtype: dtype
 
     def planned(spec: Any, width: int) -> PlanRunner:
         loaded = HostEngine(device, find_model(spec.role, width), spec.input.max_batch)
         settings = PlanSettings(use_graphs=False)
-        return PlanRunner(trt, loaded, device, FEATURES, label=spec.name, settings=settings)
+        return PlanRunner(
+            trt_module(), loaded, device, FEATURES, label=spec.name, settings=settings
+        )
 
     def plain(spec: Any, width: int) -> FunctionRunner:
         session = onnx_session(find_model(spec.role, width))

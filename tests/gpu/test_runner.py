@@ -6,7 +6,7 @@ input as the places: (N, 3, 4, 8) -> (N, 3, 8, 16).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -72,12 +72,15 @@ class KernelContext:
         return True
 
 
-class KernelEngine:
-    num_io_tensors = num_optimization_profiles = 2
+class PlanEngine:
+    """A plan with the float32 input x (N, *sides) and the output y. ``profiles``: batches each."""
 
-    def __init__(self, device: KnownStreams) -> None:
-        self.device, self.enqueued = device, 0
-        self.kernels = DeviceKernels(ptx_from_source(PLUGIN.source, 75))
+    num_io_tensors = 2
+
+    def __init__(self, device: KnownStreams, sides: Sequence[int], most: int) -> None:
+        self.device, self.sides = device, tuple(sides)
+        self.profiles = [(1, 1), (2, most)] if most > 1 else [(1, 1)]
+        self.num_optimization_profiles = len(self.profiles)
 
     def get_tensor_name(self, index: int) -> str:
         return "xy"[index]
@@ -89,23 +92,39 @@ class KernelEngine:
         return np.float32
 
     def get_tensor_profile_shape(self, name: str, index: int) -> list[tuple[int, ...]]:
-        low, high = ((1, 1), (2, MOST))[index]
-        return [(n, *SHAPE) for n in (low, high, high)]
+        low, high = self.profiles[index]
+        return [(n, *self.sides) for n in (low, high, high)]
+
+
+class KernelEngine(PlanEngine):
+    def __init__(self, device: KnownStreams) -> None:
+        super().__init__(device, SHAPE, MOST)
+        self.kernels, self.enqueued = DeviceKernels(ptx_from_source(PLUGIN.source, 75)), 0
 
     def create_execution_context(self) -> KernelContext:
         return KernelContext(self)
 
 
+def trt_module() -> Any:
+    """What the runner needs of the module tensorrt."""
+    trt: Any = ModuleType("tensorrt")
+    trt.ILogger = type("ILogger", (), {"ERROR": 0, "INTERNAL_ERROR": 1})
+    trt.TensorIOMode, trt.nptype = SimpleNamespace(INPUT="x"), lambda dtype: dtype
+    return trt
+
+
 class World:
     def __init__(self, **settings: Any) -> None:
         self.device = KnownStreams()
-        trt: Any = ModuleType("tensorrt")
-        trt.ILogger = type("ILogger", (), {"ERROR": 0, "INTERNAL_ERROR": 1})
-        trt.TensorIOMode, trt.nptype = SimpleNamespace(INPUT="x"), lambda dtype: dtype
         with self.device.current():
             self.engine = KernelEngine(self.device)
         self.runner = PlanRunner(
-            trt, self.engine, self.device, FEATURES, label="x", settings=PlanSettings(**settings)
+            trt_module(),
+            self.engine,
+            self.device,
+            FEATURES,
+            label="x",
+            settings=PlanSettings(**settings),
         )
 
 
