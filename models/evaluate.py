@@ -47,11 +47,11 @@ def evaluate_detector(model: Any, scenes: Sequence[Scene], spec: DetectorSpec) -
     for sample in scenes:
         feed, scales = detector_input(sample.image, spec.input)
         output = np.asarray(model(feed.transpose(0, 2, 3, 1), training=False))
-        found, _ = boxes_from_output(
+        quads, _ = boxes_from_output(
             output.transpose(0, 3, 1, 2), spec, scales, sample.image.shape[:2]
         )
         truth = np.array([box.quad for box in sample.boxes], np.float32).reshape(-1, 4, 2)
-        counts.append(count_image(found, truth, [box.ignore for box in sample.boxes]))
+        counts.append(count_image(quads, truth, [box.ignore for box in sample.boxes]))
     score = detection_score(counts)
     return {"precision": score.precision, "recall": score.recall, "hmean": score.hmean}
 

@@ -56,15 +56,15 @@ def named_weights(path: Path) -> Weights:
         TargetMissingError: TensorFlow or Keras is needed and not installed.
     """
     try:
-        found = _read(path)
+        weights = _read(path)
     except InputFileError:
         raise
     except _DAMAGED as error:
         why = str(error).splitlines() or [type(error).__name__]
         raise InputFileError(f"{path}: its weights cannot be read: {why[0][:300]}") from None
-    if not found:
+    if not weights:
         raise InputFileError(f"{path}: holds no weights of type {', '.join(_FLOATS)}")
-    return found
+    return weights
 
 
 def write_npz(path: Path, weights: Weights) -> None:
@@ -113,7 +113,7 @@ def _member(path: Path, name: str) -> bytes:
 
 
 def _from_npz(path: Path) -> Weights:
-    found: Weights = {}
+    weights: Weights = {}
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         _check_size(path, sum(entry.file_size for entry in entries))
@@ -129,8 +129,8 @@ def _from_npz(path: Path) -> Weights:
                 _check_size(path, math.prod(shape) * dtype.itemsize, entry.file_size)
                 flat = np.frombuffer(file.read(), dtype)
             array = flat.reshape(shape, order="F" if is_fortran else "C")
-            _put(path, found, entry.filename.removesuffix(".npy"), array)
-    return found
+            _put(path, weights, entry.filename.removesuffix(".npy"), array)
+    return weights
 
 
 def _from_h5(path: Path, file: Any) -> Weights:
@@ -139,7 +139,7 @@ def _from_h5(path: Path, file: Any) -> Weights:
         import h5py
     except ImportError:
         raise InputFileError(f"{path}: needs h5py; pip install 'ocr-trt[tf]'") from None
-    found: Weights = {}
+    weights: Weights = {}
     groups: dict[str, list[tuple[int, npt.NDArray]]] = {}
     with h5py.File(file, "r") as h5:
         # Keras does not compress, so all arrays together cannot be larger than the file.
@@ -163,8 +163,8 @@ def _from_h5(path: Path, file: Any) -> Weights:
             arrays = [array for _, array in sorted(members, key=lambda member: member[0])]
             layer = _layer_name(h5, owner)
             for role, array in zip(_roles(arrays), arrays, strict=True):
-                _put(path, found, f"{layer}/{role}", array)
-    return found
+                _put(path, weights, f"{layer}/{role}", array)
+    return weights
 
 
 def _layer_name(h5: Any, owner: str) -> str:
@@ -197,7 +197,7 @@ def _from_checkpoint(index: Path) -> Weights:
     if not index.is_file():
         raise InputFileError(f"{index}: no such file; name a checkpoint by its .index file")
     tf = import_tensorflow()
-    found: Weights = {}
+    weights: Weights = {}
     try:
         reader = tf.train.load_checkpoint(str(index.with_suffix("")))
         shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
@@ -205,12 +205,12 @@ def _from_checkpoint(index: Path) -> Weights:
         _check_size(index, sum(math.prod(shapes[key]) * dtypes[key].size for key in keys))
         names = _names_of_keys(reader) if _GRAPH in shapes else {}
         for key in keys:
-            _put(index, found, names.get(key, key), np.asarray(reader.get_tensor(key)))
+            _put(index, weights, names.get(key, key), np.asarray(reader.get_tensor(key)))
     except InputFileError:
         raise
     except Exception as error:  # TensorFlow raises many unrelated types here
         raise ValueError(str(error)) from None
-    return found
+    return weights
 
 
 def _names_of_keys(reader: Any) -> dict[str, str]:
@@ -226,7 +226,7 @@ def _names_of_keys(reader: Any) -> dict[str, str]:
     }
 
 
-def _put(path: Path, found: Weights, name: str, array: npt.NDArray) -> None:
-    if name in found and not np.array_equal(found[name], array):  # Keras exports some twice
+def _put(path: Path, weights: Weights, name: str, array: npt.NDArray) -> None:
+    if name in weights and not np.array_equal(weights[name], array):  # Keras exports some twice
         raise InputFileError(f"{path}: has two different weights named {name!r:.80}")
-    found[name] = array
+    weights[name] = array

@@ -87,16 +87,16 @@ class Network:
             near = sorted(each for each in self._weights if each.startswith(f"{layer}/"))
             listed = ", ".join(near or sorted(self._weights)[:10])
             raise InputFileError(f"no weight is named {name!r}; there are: {listed}")
-        found = self._weights[name]
-        pairs = zip(found.shape, shape, strict=False)
-        if found.ndim != len(shape) or any(want not in (None, size) for size, want in pairs):
+        weight = self._weights[name]
+        pairs = zip(weight.shape, shape, strict=False)
+        if weight.ndim != len(shape) or any(one not in (None, size) for size, one in pairs):
             expected = ["any" if size is None else size for size in shape]
             raise InputFileError(
-                f"the weight {name!r} has shape {list(found.shape)}, expected {expected}"
+                f"the weight {name!r} has shape {list(weight.shape)}, expected {expected}"
             )
         self._unused.discard(name)
         # Folding a normalization or a scale in float64 leaves one rounding, in ``hold``.
-        return found.astype(np.float64)
+        return weight.astype(np.float64)
 
     def leave(self, prefix: str) -> None:
         """Declare that weights whose names start with ``prefix`` are not used on purpose."""

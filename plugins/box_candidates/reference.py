@@ -39,12 +39,12 @@ def _of_map(probability: npt.NDArray, threshold: np.float32, limits: tuple[int, 
     # Rounded to whole numbers as in the kernel, so that the sums are equal to the bit.
     exact = np.nan_to_num(probability.astype(np.float32), nan=0.0)
     shares = np.rint(exact.clip(0, 1) * np.float32(UNIT)).astype(np.int64)
-    found = components(filled(probability.astype(np.float32) > threshold))
+    regions = components(filled(probability.astype(np.float32) > threshold))
     areas, means = np.zeros(most, np.int32), np.zeros(most, np.float32)
     rows = np.tile(np.array([0, -1], np.int32), (most, 1))
     extents = np.tile(np.array([width, -1], np.int32), (max_rows, 1))
     used = 0
-    for number, (y, x) in enumerate(found[:most]):
+    for number, (y, x) in enumerate(regions[:most]):
         first, last = y.min(), y.max()
         if used + last - first + 1 > max_rows:
             break
@@ -53,7 +53,7 @@ def _of_map(probability: npt.NDArray, threshold: np.float32, limits: tuple[int, 
         np.minimum.at(extents[:, 0], used + y - first, x)
         np.maximum.at(extents[:, 1], used + y - first, x)
         used += last - first + 1
-    return np.array(len(found), np.int32), areas, means, rows, extents
+    return np.array(len(regions), np.int32), areas, means, rows, extents
 
 
 def box_candidates(
@@ -139,17 +139,17 @@ def examples() -> list[Example]:
         "no map": np.zeros((0, 4, 4), bool),
     }
     wide = {"max_components": 60, "max_rows": 200}
-    found = []
+    made = []
     for name, mask in masks.items():
         values = np.where(mask, 0.5 + rng.random(mask.shape) / 2, rng.random(mask.shape) / 2.5)
-        found.append(_example(name, values.astype(np.float32), wide))
+        made.append(_example(name, values.astype(np.float32), wide))
     noise = rng.random((2, 7, 40)).astype(np.float16)
-    found.append(_example("float16 noise", noise, wide))
-    found.append(_example("too many components", noise, {"max_components": 5, "max_rows": 99}))
-    found.append(_example("too many rows", noise, {"max_components": 150, "max_rows": 12}))
+    made.append(_example("float16 noise", noise, wide))
+    made.append(_example("too many components", noise, {"max_components": 5, "max_rows": 99}))
+    made.append(_example("too many rows", noise, {"max_components": 150, "max_rows": 12}))
     odd = np.array([np.nan, np.inf, -np.inf, -0.0, 1.5, 0.5, 0.4999, 1e-9], np.float32)
-    found.append(_example("NaN, infinity, beyond 0 and 1", rng.choice(odd, (1, 8, 40)), wide))
-    return found
+    made.append(_example("NaN, infinity, beyond 0 and 1", rng.choice(odd, (1, 8, 40)), wide))
+    return made
 
 
 def _example(name: str, probability: npt.NDArray, attributes: Attributes) -> Example:

@@ -45,7 +45,7 @@ _CASES = {
 
 def examples() -> list[Example]:
     """Return crops of noise, including invalid quadrilaterals."""
-    rng, found = np.random.default_rng(0), []
+    rng, made = np.random.default_rng(0), []
     image: npt.NDArray[np.uint8] = rng.integers(0, 256, (22, 36, 3), np.uint8)
     for number, (name, (corners, (height, width))) in enumerate(_CASES.items()):
         to, dtype = list(DTYPES.items())[number % 2]
@@ -60,5 +60,5 @@ def examples() -> list[Example]:
         # rounding decides which pixels are sampled. On a plain image all of them are equal.
         plain = name.startswith("plain")
         inputs = (np.full_like(image, 77) if plain else image, quads, color, mean, scale)
-        found.append(Example(name=f"{dtype} {name}", inputs=inputs, attributes=attributes))
-    return found
+        made.append(Example(name=f"{dtype} {name}", inputs=inputs, attributes=attributes))
+    return made

@@ -36,9 +36,9 @@ def ctc_greedy_decode(
     labels = np.full((count, steps), -1, np.int32)
     scores = np.full(count, -np.inf, np.float32)
     for i in range(count):
-        found = best[i, kept[i]]
-        labels[i, : len(found)] = found
-        if len(found):
+        kept_labels = best[i, kept[i]]
+        labels[i, : len(kept_labels)] = kept_labels
+        if len(kept_labels):
             scores[i] = logs[i, kept[i]].mean()
     return labels, kept.sum(1).astype(np.int32), scores
 
@@ -53,13 +53,13 @@ def _scores(rng: np.random.Generator, shape: tuple[int, ...], blank: int) -> npt
 
 def examples() -> list[Example]:
     """Return logits with repeats, equal maxima, only blanks, and NaN."""
-    rng, found = np.random.default_rng(0), []
+    rng, made = np.random.default_rng(0), []
     for dtype in (np.float32, np.float16):
         for shape in _SHAPES:
             blank = int(rng.integers(shape[2]))
             name = f"{np.dtype(dtype)} {'x'.join(map(str, shape))}, blank {blank}"
             scores = _scores(rng, shape, blank).astype(dtype)
-            found.append(Example(name=name, inputs=(scores,), attributes={"blank": blank}))
+            made.append(Example(name=name, inputs=(scores,), attributes={"blank": blank}))
         ties = rng.integers(0, 2, (4, 20, 5)).astype(dtype)
         blanks = np.zeros((2, 12, 40), dtype)
         broken = np.where(rng.random((2, 10, 50)) < 0.05, np.nan, 1.0).astype(dtype)
@@ -71,5 +71,5 @@ def examples() -> list[Example]:
             ("NaN", broken),
         ):
             name = f"{np.dtype(dtype)} {name}"
-            found.append(Example(name=name, inputs=(scores,), attributes={"blank": 0}))
-    return found
+            made.append(Example(name=name, inputs=(scores,), attributes={"blank": 0}))
+    return made

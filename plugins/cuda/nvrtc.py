@@ -120,5 +120,5 @@ def _compile(source: Path, options: tuple[str, ...]) -> bytes:
 
 def entries_of(ptx: bytes) -> dict[str, int]:
     """Return the names of the kernels in PTX, and the number of parameters of each."""
-    found = re.finditer(rb"\.visible \.entry (\w+)\(([^)]*)\)", ptx)
-    return {match[1].decode(): match[2].count(b".param") for match in found}
+    matches = re.finditer(rb"\.visible \.entry (\w+)\(([^)]*)\)", ptx)
+    return {match[1].decode(): match[2].count(b".param") for match in matches}

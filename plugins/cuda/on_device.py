@@ -74,13 +74,13 @@ class DeviceKernels:
         made = [self._cuda.mem_alloc(max(1, size)) for size in _sizes(launch.outputs)]
         scratch = [self._cuda.mem_alloc(max(1, size)) for size in _sizes(launch.scratch)]
         self.launch(launch, [*sources, *map(int, made), *map(int, scratch)])
-        found = []
+        results = []
         for (shape, dtype), memory in zip(launch.outputs, made, strict=True):
             array = np.empty(shape, dtype)
             if array.size:
                 self._cuda.memcpy_dtoh(array, memory)
-            found.append(array)
-        return tuple(found)
+            results.append(array)
+        return tuple(results)
 
 
 def _sizes(buffers: Buffers) -> list[int]:

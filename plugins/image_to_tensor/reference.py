@@ -42,7 +42,7 @@ _CASES = {
 
 def examples() -> list[Example]:
     """Return noise in all color modes, with sides that grow, shrink and stay."""
-    rng, found = np.random.default_rng(0), []
+    rng, made = np.random.default_rng(0), []
     for number, (name, (size, (rows, columns), (height, width), area)) in enumerate(_CASES.items()):
         # Dtypes and color modes in turns, so that each occurs with growing and shrinking sides.
         to, dtype = list(DTYPES.items())[number % 2]
@@ -55,5 +55,5 @@ def examples() -> list[Example]:
             "pad": int(rng.integers(256)), "area": area, "to": to,
         }  # fmt: skip
         inputs = (image, color, mean, scale)
-        found.append(Example(name=f"{dtype} {name}", inputs=inputs, attributes=attributes))
-    return found
+        made.append(Example(name=f"{dtype} {name}", inputs=inputs, attributes=attributes))
+    return made

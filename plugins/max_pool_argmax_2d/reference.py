@@ -26,14 +26,14 @@ def max_pool_argmax_2d(x: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
 
 def examples() -> list[Example]:
     """Return inputs with ties, zeros of both signs, infinities and NaN, in several widths."""
-    rng, found = np.random.default_rng(0), []
+    rng, made = np.random.default_rng(0), []
     for dtype in (np.float32, np.float16):
         # Few different values, so that most windows have ties.
         some = np.array([0.0, -0.0, 1.0, -1.0, 2.5, np.inf, -np.inf], dtype)
         for shape in _SHAPES:
             name = f"{np.dtype(dtype)} {'x'.join(map(str, shape))}"
-            found.append(Example(name=name, inputs=(rng.choice(some, shape),), attributes={}))
+            made.append(Example(name=name, inputs=(rng.choice(some, shape),), attributes={}))
         broken = rng.choice(np.append(some, dtype(np.nan)), (2, 2, 8, 16))
         name = f"{np.dtype(dtype)} with NaN"
-        found.append(Example(name=name, inputs=(broken,), attributes={}, kernel_only=True))
-    return found
+        made.append(Example(name=name, inputs=(broken,), attributes={}, kernel_only=True))
+    return made

@@ -24,7 +24,7 @@ def max_unpool_2d(values: npt.NDArray, place: npt.NDArray) -> npt.NDArray:
 
 def examples() -> list[Example]:
     """Return inputs with NaN, infinities and invalid places, in several widths."""
-    rng, found = np.random.default_rng(0), []
+    rng, made = np.random.default_rng(0), []
     for dtype in (np.float32, np.float16):
         some = np.array([0.0, -0.0, 1.0, -2.5, np.inf, -np.inf, np.nan], dtype)
         for shape in _SHAPES:
@@ -32,5 +32,5 @@ def examples() -> list[Example]:
             # 4 is no place.
             place = rng.integers(0, 5, shape).astype(dtype)
             inputs = (rng.choice(some, shape), place)
-            found.append(Example(name=name, inputs=inputs, attributes={}))
-    return found
+            made.append(Example(name=name, inputs=inputs, attributes={}))
+    return made
