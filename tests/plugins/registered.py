@@ -1,7 +1,8 @@
-"""Registers the ops with TensorRT's own bindings and asks what it would launch; prints JSON.
+"""Registers the ops with TensorRT's own bindings and prints the resulting launches as JSON.
 
-Its libraries, a gigabyte that wants a GPU, are stand-ins without a function (test_tensorrt.py makes
-them), so expressions of shapes are plain integers here, and nothing enters TensorRT's registry.
+TensorRT's libraries are replaced by empty ones, which test_tensorrt.py builds: the real ones are a
+gigabyte and need a GPU. So expressions of shapes are plain integers here, and nothing enters
+TensorRT's registry.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ sys.modules["tensorrt"] = tensorrt
 
 
 class Number:
-    """Stands for trt.IDimensionExpr: a constant."""
+    """In place of trt.IDimensionExpr: a constant."""
 
     def __init__(self, value: int) -> None:
         self.value = value
 
 
 class Builder:
-    """Stands for trt.IExprBuilder."""
+    """In place of trt.IExprBuilder."""
 
     def constant(self, value: int) -> Number:
         return Number(value)
@@ -66,7 +67,7 @@ def main() -> None:
     def free(shape: tuple[int, ...], axes: list[int]) -> tuple[int, ...]:
         return tuple(-1 if axis in axes else size for axis, size in enumerate(shape))
 
-    def told(implementation: Any) -> dict[str, Any]:
+    def launch_of(implementation: Any) -> dict[str, Any]:
         entry, ptx, launch, numbers = implementation
         return {
             "entry": entry,
@@ -77,7 +78,7 @@ def main() -> None:
             "are_int32": all(isinstance(n, trtp.SymInt32) for n in numbers),
         }
 
-    found, packed = [], []
+    launches, packed = [], []
     for name in registered:
         plugin = PLUGINS[name]
         definition = library.QDP_REGISTRY[f"ocr_trt::{name}"]
@@ -93,29 +94,36 @@ def main() -> None:
                 for output, shape in zip(outputs, shapes, strict=True):
                     output.shape = parts.Shape(free(tuple(shape), axes))
                 implementation = definition.aot_impl_func(*inputs, *attributes, outputs, 0)
-                found.append({
+                launches.append({
                     "plugin": name,
                     "example": example.name,
                     "free": axes,
                     "outputs": [
                         [shape, names[o.dtype]] for o, shape in zip(outputs, shapes, strict=True)
                     ],
-                    **told(implementation),
+                    **launch_of(implementation),
                 })  # fmt: skip
                 if plugin.launch_hwc8 is None or inputs[0].dtype != tensorrt.float16:
                     continue
                 for desc in (*inputs, *outputs):
                     desc.format = tensorrt.TensorFormat.HWC8
                 implementation = definition.aot_impl_func(*inputs, *attributes, outputs, 0)
-                packed.append({"plugin": name, "example": example.name, **told(implementation)})
+                packed.append(
+                    {"plugin": name, "example": example.name, **launch_of(implementation)}
+                )
     formats = {
         name: [[c.io_types, c.layouts] for c in definition.autotune_func(*[None] * count)]
         for name, definition in library.QDP_REGISTRY.items()
         if definition.autotune_func is not None
         for count in [len(definition.input_tensor_names) + 1]
     }
-    told_all = {"registered": registered, "launches": found, "packed": packed, "formats": formats}
-    print(json.dumps(told_all))
+    everything = {
+        "registered": registered,
+        "launches": launches,
+        "packed": packed,
+        "formats": formats,
+    }
+    print(json.dumps(everything))
 
 
 if __name__ == "__main__":

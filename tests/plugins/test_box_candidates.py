@@ -1,4 +1,4 @@
-"""BoxCandidates against OpenCV and by brute force; and what is seen when its kernels are broken."""
+"""BoxCandidates against OpenCV and a brute-force search; broken kernels are detected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ needs_compiler = pytest.mark.skipif(on_host.compiler() is None, reason="no C++ c
 
 
 def flooded(mask: np.ndarray, start: tuple[int, int], corners: bool) -> set[tuple[int, int]]:
-    """The pixels of one value that hang together with one, one by one."""
+    """The pixels of the same value that are connected to one pixel."""
     seen, left = {start}, [start]
     while left:
         y, x = left.pop()

@@ -1,4 +1,4 @@
-"""ImageToTensor and CropWarp against OpenCV and against what the pipeline does on the CPU."""
+"""ImageToTensor and CropWarp against OpenCV and against the pipeline on the CPU."""
 
 from __future__ import annotations
 

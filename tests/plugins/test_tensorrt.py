@@ -1,4 +1,4 @@
-"""Registration with TensorRT, through its own bindings, as far as they go without its libraries."""
+"""Registration with TensorRT through its own bindings, without its libraries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCRIPT = Path(__file__).with_name("registered.py")
 
 
 def libraries(folder: Path) -> None:
-    """Make libraries that have every symbol the bindings want, and do nothing."""
+    """Make libraries that export every symbol that the bindings require, and do nothing."""
     found = util.find_spec("tensorrt_bindings")
     assert found is not None
     assert found.origin is not None
@@ -46,7 +46,7 @@ def libraries(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def launches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What TensorRT's bindings are told for each example."""
+    """The launches that the ops state to TensorRT's bindings for each example."""
     pytest.importorskip("cuda.bindings.nvrtc")
     if util.find_spec("tensorrt_bindings") is None or shutil.which("gcc") is None:
         pytest.skip("no TensorRT bindings, or no C compiler")
