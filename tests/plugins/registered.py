@@ -55,7 +55,7 @@ def main() -> None:
     from ocr_trt.plugins.registry import PLUGINS
 
     types = {np.dtype(np.float32): tensorrt.float32, np.dtype(np.float16): tensorrt.float16}
-    names = {tensorrt.float32: "float32", tensorrt.float16: "float16", tensorrt.int32: "int32"}
+    names = {tensorrt.float32: "float32", tensorrt.float16: "float16"}
     registered = register_plugins(75)
     parts.SymIntExpr._exprBuilder = Builder()
 
