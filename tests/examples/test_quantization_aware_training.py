@@ -27,7 +27,7 @@ def example() -> Any:
 
 def small_model() -> Any:
     keras.utils.set_random_seed(0)
-    image = keras.Input((4, 4, 2))
+    image = keras.Input((4, 4, 2), name="image")
     x = keras.layers.Conv2D(3, 3, padding="same")(image)
     x = keras.layers.BatchNormalization()(x)
     x = keras.layers.Dense(5)(keras.layers.Flatten()(x))
