@@ -29,65 +29,39 @@ class NodeBuilder:
         self.graph, self.nodes, self.shapes = graph, list[ir.Node](), shapes
 
     def op(
-        self,
-        op_type: str,
-        *inputs: Operand,
-        shape: Shape | None = None,
-        dtype: ir.DataType | None = None,
-        domain: str = "",
-        attributes: Mapping[str, Any] | None = None,
-        **more: Any,
+        self, op_type: str, *inputs: Operand, shape: Shape | None = None, **settings: Any
     ) -> ir.Value:
-        """Add a node with one result; return it.
-
-        ``shape`` and ``dtype`` of the result are those of the first operand that is a value, unless
-        they are given. Attributes are given by name, or as a mapping (those of another node).
-        """
-        node = self._node(op_type, inputs, 1, domain, {**(attributes or {}), **more})
-        return self._typed(node.outputs[0], inputs, shape, dtype)
+        """Add a node with one result, which has ``shape``; see :meth:`ops`."""
+        return self.ops(op_type, *inputs, shapes=[shape], **settings)[0]
 
     def ops(
         self,
         op_type: str,
         *inputs: Operand,
         shapes: Sequence[Shape | None],
+        dtype: ir.DataType | None = None,
         domain: str = "",
         attributes: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> tuple[ir.Value, ...]:
-        """Add a node with as many results as ``shapes``, typed like those of :meth:`op`."""
-        node = self._node(op_type, inputs, len(shapes), domain, {**(attributes or {}), **more})
-        pairs = zip(node.outputs, shapes, strict=True)
-        return tuple(self._typed(value, inputs, shape, None) for value, shape in pairs)
+        """Add a node with a result for each of ``shapes``; return the results.
 
-    def _node(
-        self,
-        op_type: str,
-        inputs: Sequence[Operand],
-        count: int,
-        domain: str,
-        attributes: dict[str, Any],
-    ) -> ir.Node:
-        values = [self.constant(each) for each in inputs]
-        node = ir.node(op_type, values, attributes, num_outputs=count, domain=domain)
-        self.nodes.append(node)
-        return node
-
-    def _typed(
-        self,
-        value: ir.Value,
-        inputs: Sequence[Operand],
-        shape: Shape | None,
-        dtype: ir.DataType | None,
-    ) -> ir.Value:
+        ``dtype``, and a shape that is None, are those of the first operand that is a value.
+        Attributes are given by name, or as a mapping (those of another node).
+        """
         # Constants made of numbers do not count: they may be of another type and shape.
         first = next(each for each in inputs if isinstance(each, ir.Value))
-        typed_like(value, first, shape)
-        if not self.shapes:
-            value.shape = None
-        if dtype is not None:
-            value.type = ir.TensorType(dtype)
-        return value
+        values = [self.constant(each) for each in inputs]
+        named, count = {**(attributes or {}), **more}, len(shapes)
+        node = ir.node(op_type, values, named, num_outputs=count, domain=domain)
+        self.nodes.append(node)
+        for value, shape in zip(node.outputs, shapes, strict=True):
+            typed_like(value, first, shape)
+            if not self.shapes:
+                value.shape = None
+            if dtype is not None:
+                value.type = ir.TensorType(dtype)
+        return tuple(node.outputs)
 
     def constant(self, operand: Operand) -> ir.Value | None:
         """Return an operand as a value; arrays and numbers become initializers."""

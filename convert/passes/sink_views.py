@@ -28,7 +28,7 @@ _MOVING, _STANDING = 100, 1
 
 
 @dataclass(kw_only=True)
-class _Region:
+class _ViewRegion:
     """Ops below a view: for each value its axes, for each op its form on the held tensors."""
 
     source: ir.Value
@@ -43,10 +43,10 @@ def _cost(axes: Axes, shape: Shape) -> int:
     return _MOVING if axes.moves(shape) else _STANDING
 
 
-def _grown(seed: ir.Node, order: list[ir.Node]) -> _Region:
+def _grown(seed: ir.Node, order: list[ir.Node]) -> _ViewRegion:
     """Follow the ops below a view, in graph order, as far as they can be renamed."""
     source = the(seed.inputs[0])
-    region = _Region(source=source)
+    region = _ViewRegion(source=source)
     region.axes[source] = Axes.identity(len(shape_of(source)))
     for node in order:
         entries = [v for v in node.inputs if v is not None and v in region.axes]
@@ -63,7 +63,7 @@ def _grown(seed: ir.Node, order: list[ir.Node]) -> _Region:
     return region
 
 
-def _form(node: ir.Node, region: _Region, axes: Axes) -> Renamed | None:
+def _form(node: ir.Node, region: _ViewRegion, axes: Axes) -> Renamed | None:
     """Return an op's form on held tensors; None if it must stay outside the region."""
     indices = viewed_inputs(node)
     for index, value in enumerate(node.inputs):
@@ -76,7 +76,7 @@ def _form(node: ir.Node, region: _Region, axes: Axes) -> Renamed | None:
     return form if all(rank <= len(axes.source) for rank in ranks) else None
 
 
-def _prune(region: _Region) -> None:
+def _prune(region: _ViewRegion) -> None:
     """Remove ops from the region below which the views cancel nowhere."""
     # A node is useful if the view vanishes at its result, or below it.
     useful: set[ir.Node] = set()
@@ -93,7 +93,7 @@ def _prune(region: _Region) -> None:
             del region.axes[value]
 
 
-def _gain(region: _Region) -> int:
+def _gain(region: _ViewRegion) -> int:
     """Return the cost of the views that disappear, less the cost of those that are added."""
     gain = 0
     for node, form in region.ops.items():
@@ -110,7 +110,7 @@ def _gain(region: _Region) -> int:
     return gain
 
 
-def _sides(region: _Region, node: ir.Node) -> list[tuple[Axes, Shape]]:
+def _sides(region: _ViewRegion, node: ir.Node) -> list[tuple[Axes, Shape]]:
     """Return (axes, shape) of each value from outside that ``node`` reads beside the region's."""
     found = []
     for index in viewed_inputs(node):
@@ -120,7 +120,7 @@ def _sides(region: _Region, node: ir.Node) -> list[tuple[Axes, Shape]]:
     return [(axes, shape) for axes, shape in found if axes.moves(shape) or np.prod(shape) > 1]
 
 
-def _at(region: _Region, node: ir.Node) -> Axes:
+def _at(region: _ViewRegion, node: ir.Node) -> Axes:
     """Return the axes that the inputs of an op in the region have."""
     return next(region.axes[v] for v in node.inputs if v is not None and v in region.axes)
 
@@ -147,7 +147,7 @@ def _viewed(build: NodeBuilder, value: ir.Value, axes: Axes) -> ir.Value:
     return build.transpose(value, inverse(inverse(axes.source)))
 
 
-def _rewrite(graph: ir.Graph, region: _Region) -> None:
+def _rewrite(graph: ir.Graph, region: _ViewRegion) -> None:
     """Compute the region on held tensors."""
     held: dict[ir.Value, ir.Value] = {region.source: region.source}
     for node, form in region.ops.items():
@@ -173,7 +173,7 @@ def _rewrite(graph: ir.Graph, region: _Region) -> None:
     _leave(graph, region, held)
 
 
-def _leave(graph: ir.Graph, region: _Region, held: dict[ir.Value, ir.Value]) -> None:
+def _leave(graph: ir.Graph, region: _ViewRegion, held: dict[ir.Value, ir.Value]) -> None:
     """Let nodes outside read the region's values, through views where they are needed."""
     for value, axes in region.axes.items():
         outside = [(u, i) for u, i in value.uses() if u not in region.ops]
