@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,13 +32,12 @@ def cache(
 
     Example: `ocr-trt cache show`
     """
-    from ..common.files import cache_root
+    from ..common.cache import NAMES, cache_root, named_cache
     from ..engines.build_cache import default_cache
-    from ..engines.kept import clear_kept
 
     found = default_cache()
     if action is CacheAction.CLEAR:
-        size = (found.clear() if found else 0) + clear_kept()
+        size = sum(named_cache(name).clear() for name in NAMES)
         if display.json:
             print_json({"folder": str(cache_root()), "removed_bytes": size})
         else:
@@ -54,9 +52,11 @@ def cache(
 
 
 def _show(found: BuildCache, json: bool) -> None:
-    from ..engines.kept import kept
+    from ..common.cache import NAMES, named_cache
 
-    entries, others = found.entries(), kept()
+    entries = found.bundles()
+    others = {name: named_cache(name).entries() for name in NAMES if name != "builds"}
+    sizes = {name: sum(entry.bytes for entry in each) for name, each in others.items() if each}
     rows = [
         {
             "bundle": entry.bundle.label,
@@ -68,7 +68,15 @@ def _show(found: BuildCache, json: bool) -> None:
         for entry in entries
     ]
     if json:
-        also = [{**asdict(each), "folder": str(each.folder)} for each in others]
+        also = [
+            {
+                "folder": str(named_cache(name).folder),
+                "what": NAMES[name],
+                "entries": len(others[name]),
+                "bytes": size,
+            }
+            for name, size in sizes.items()
+        ]
         folder, most = str(found.folder), found.most
         print_json({"folder": folder, "most_bytes": most, "bundles": rows, "also": also})
         return
@@ -78,5 +86,6 @@ def _show(found: BuildCache, json: bool) -> None:
     print_table(f"{found.folder}", header, cells)
     total = sum(entry.bytes for entry in entries)
     print(f"{len(entries)} bundles, {total / 1e6:.1f} MB of at most {found.most / 1e6:.0f}")
-    for each in others:
-        print(f"{each.folder}: {each.what}, {each.files} files, {each.bytes / 1e6:.1f} MB")
+    for name, size in sizes.items():
+        folder, count = named_cache(name).folder, len(others[name])
+        print(f"{folder}: {NAMES[name]}, {count} entries, {size / 1e6:.1f} MB")

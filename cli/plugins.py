@@ -65,17 +65,18 @@ def _list(_: Path | None, display: DisplayOptions) -> None:
 
 
 def _compile(output: Path | None, display: DisplayOptions) -> None:
-    from ..common.files import cache_root, check_writable, write_whole
+    from ..common.cache import named_cache
+    from ..common.files import check_writable, write_whole
     from ..plugins.cuda.nvrtc import FLOORS, entries_of, nvrtc_version, ptx_from_source
     from ..plugins.registry import PLUGINS
 
     if output is not None:
         check_writable(output)
-    kept = cache_root() / "ptx"
+    cache = named_cache("ptx")
     version, rows = ".".join(map(str, nvrtc_version())), []
     for plugin in PLUGINS.values():
         for floor in FLOORS:
-            ptx = ptx_from_source(plugin.source, floor, None if output else kept)
+            ptx = ptx_from_source(plugin.source, floor, None if output else cache)
             if output is not None:
                 write_whole(output / f"{plugin.source.parent.name}.compute_{floor}.ptx", ptx)
             rows.append((plugin.name, f"{floor / 10:.1f}", len(entries_of(ptx)), len(ptx)))
@@ -85,7 +86,7 @@ def _compile(output: Path | None, display: DisplayOptions) -> None:
         return
     title = f"PTX by NVRTC {version}, for drivers of CUDA {version} and later"
     print_table(title, ("op", "from compute capability", "kernels", "bytes"), rows)
-    print(f"written to {output or kept}")
+    print(f"written to {output or cache.folder}")
 
 
 def _verify(_: Path | None, display: DisplayOptions) -> None:

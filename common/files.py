@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -14,13 +14,17 @@ from ..errors import OutputError
 
 SCRATCH = ".ocr-trt-"
 """How the names of folders begin that are not finished."""
+_CHUNK = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def cache_root() -> Path:
-    """Return where what can be made again is kept: ``$XDG_CACHE_HOME/ocr-trt``."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "ocr-trt"
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:
@@ -116,13 +120,6 @@ def check_destination(folder: Path, own: Collection[str]) -> None:
     except OSError as error:
         raise _output_error(folder, error) from None
     check_writable((folder if folder.name else folder.resolve()).parent)
-
-
-def write_cache(path: Path, data: bytes) -> None:
-    """Write a file that can be made again, and its folder; if that fails, do without."""
-    with contextlib.suppress(OutputError):
-        check_writable(path.parent)
-        write_whole(path, data)
 
 
 @contextlib.contextmanager

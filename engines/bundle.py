@@ -7,12 +7,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ..common.files import file_sha256
 from ..common.onnx_files import external_files
 from ..errors import InputFileError
 from ..spec import DetectorSpec, RecognizerSpec, spec_seen_from
 from .manifest import NAME, FileEntry, Manifest, read_manifest
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +48,7 @@ class Bundle:
 
 def file_entry(path: Path) -> FileEntry:
     """Return size and SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return FileEntry(bytes=path.stat().st_size, sha256=digest.hexdigest())
+    return FileEntry(bytes=path.stat().st_size, sha256=file_sha256(path))
 
 
 def tree_sha256(path: Path) -> str:

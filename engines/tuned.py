@@ -5,43 +5,42 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import contextlib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from ..common.cache import key_from, named_cache
 from ..common.cores import usable_cores
 from ..common.cpu import cpu_features
-from ..common.files import cache_root, check_writable, write_whole
-from ..errors import TargetMissingError
+from ..common.files import check_writable, write_whole
+from ..common.frozen_model import StrictModel
+from ..common.json_files import read_model
+from ..errors import InputFileError, TargetMissingError
 from .bundle import Bundle
 from .targets import backend
 
 _MOST = 4096
-"""Streams and threads; a file that names more was not written by us."""
+"""More streams or threads than any machine has use for."""
+_FILE, _LARGEST = "tuning.json", 1 << 16
 
 Mode = Literal["latency", "throughput"]
 """Least time for one batch, or most images per second."""
 
 
-class Choice(BaseModel):
+class Choice(StrictModel):
     """How to run an engine: ``streams`` batches at once, on ``threads`` of the CPU in all.
 
     0: the target's own choice.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    streams: int = Field(0, ge=0)
-    threads: int = Field(0, ge=0)
+    streams: int = Field(0, ge=0, le=_MOST)
+    threads: int = Field(0, ge=0, le=_MOST)
 
 
-class Tuning(BaseModel):
+class Tuning(StrictModel):
     """The choice for each mode."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     latency: Choice
     throughput: Choice
@@ -59,14 +58,10 @@ def choice_for(bundle: Bundle, mode: Mode) -> Choice:
 
 def kept_tuning(bundle: Bundle) -> Tuning | None:
     """Return what was measured for a bundle on this machine; None if nothing was."""
-    try:
-        found = Tuning.model_validate_json(_path(bundle).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    numbers = (
-        n for each in (found.latency, found.throughput) for n in (each.streams, each.threads)
-    )
-    return found if max(numbers) <= _MOST else None
+    entry = named_cache("tuning").get(_key(bundle))
+    with contextlib.suppress(InputFileError):  # written by another version of ocr-trt
+        return read_model(entry.folder / _FILE, Tuning, limit=_LARGEST) if entry else None
+    return None
 
 
 def check_tunable(bundle: Bundle) -> None:
@@ -81,7 +76,7 @@ def check_tunable(bundle: Bundle) -> None:
         availability = target.availability()
         why = availability.reason or "it was built for other GPUs"
         raise TargetMissingError(f"{bundle.folder}: cannot run here: {why}; {availability.hint}")
-    check_writable(_path(bundle).parent)
+    check_writable(named_cache("tuning").folder)
 
 
 def keep_tuning(bundle: Bundle, tuning: Tuning) -> Path:
@@ -90,20 +85,21 @@ def keep_tuning(bundle: Bundle, tuning: Tuning) -> Path:
     Raises:
         OutputError: the cache cannot be written.
     """
-    path = _path(bundle)
-    check_writable(path.parent)
-    write_whole(path, tuning.model_dump_json(indent=2) + "\n")
-    return path
+    cache, key = named_cache("tuning"), _key(bundle)
+    check_writable(cache.folder)
+    text = tuning.model_dump_json(indent=2) + "\n"
+    cache.put(key, lambda folder: write_whole(folder / _FILE, text), replace=True)
+    return cache.folder / key / _FILE
 
 
-def _path(bundle: Bundle) -> Path:
-    """The file of a bundle's plans, the version of its target, and this machine."""
+def _key(bundle: Bundle) -> str:
+    """The key depends on the plans, the version of their target, and this machine."""
     manifest = bundle.manifest
-    told = {
-        "plans": sorted(manifest.files[entry.plan].sha256 for entry in manifest.engines),
-        "target": [manifest.target, backend(manifest.target).availability().version],
-        "cpu": cpu_features(),
-        "cores": usable_cores(),
-    }
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    return cache_root() / "tuning" / f"{digest}.json"
+    return key_from(
+        {
+            "plans": sorted(manifest.files[entry.plan].sha256 for entry in manifest.engines),
+            "target": [manifest.target, backend(manifest.target).availability().version],
+            "cpu": cpu_features(),
+            "cores": usable_cores(),
+        }
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib import import_module, metadata, util
@@ -13,7 +12,7 @@ from typing import Any
 import onnx
 
 from ...calibration.int8_style import Int8Style
-from ...common.files import cache_root
+from ...common.cache import key_from
 from ...errors import TargetMissingError
 from ...plugins.cuda.nvrtc import nvrtc_version
 from ...plugins.registration import plugin_module
@@ -160,7 +159,7 @@ class NvidiaBackend(Backend):
         gpu, options = self._gpu(), self.options_from(settings.options)
         timings = None
         if gpu is not None and options.timing_cache and not self._builds_without_gpu:
-            timings = cache_root() / "timing" / f"{self._words(gpu)}.cache"
+            timings = key_from([self.name, self.availability().version, gpu.name])
         builder = Builder(
             module=self._package,
             max_batch=settings.max_batch,
@@ -169,10 +168,6 @@ class NvidiaBackend(Backend):
             timing_cache=timings,
         )
         build_in_child(builder, model, plan)
-
-    def _words(self, gpu: Gpu) -> str:
-        words = f"{self.name} {self.availability().version} {gpu.name}"
-        return re.sub(r"[^A-Za-z0-9.]+", "-", words)
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Check that the plan is for this GPU and this version, then load it."""
@@ -187,7 +182,8 @@ class NvidiaBackend(Backend):
                 settings.built, availability.version, gpu, features, is_trusted=trusted
             )
         data = plan.read_bytes()
-        kept = f"{self._words(gpu)}-{hashlib.sha256(data).hexdigest()[:16]}"
+        digest = hashlib.sha256(data).hexdigest()
+        key = key_from([self.name, availability.version, gpu.name, digest])
         with device.current():
             engine = engine_from_plan(trt, data, features, is_trusted=settings.is_trusted)
             refit_from_model(trt, engine, settings.model)
@@ -200,7 +196,7 @@ class NvidiaBackend(Backend):
             settings=PlanSettings(
                 infer_requests=settings.streams or PlanSettings.infer_requests,
                 use_graphs=settings.use_graphs,
-                runtime_cache=cache_root() / "runtime" / kept if features.captures_itself else None,
+                runtime_cache=key if features.captures_itself else None,
             ),
         )
 

@@ -47,14 +47,14 @@ class Builder:
         options: the target's own.
         can_load: plans for the GPU that is here can be loaded, and their layers be listed in a file
             beside them, ``<plan's stem>.layers.json``.
-        timing_cache: a file that remembers how fast kernels were.
+        timing_cache: key in the cache of how fast kernels were.
     """
 
     module: str
     max_batch: int = 1
     options: NvidiaOptions = field(default_factory=NvidiaOptions)
     can_load: bool = False
-    timing_cache: Path | None = None
+    timing_cache: str | None = None
 
 
 def build_in_child(builder: Builder, model: onnx.ModelProto, plan: Path) -> None:
@@ -91,7 +91,7 @@ def order_in_child(
         "max_batch": builder.max_batch,
         "options": builder.options.model_dump(),
         "can_load": builder.can_load,
-        "timing_cache": None if builder.timing_cache is None else str(builder.timing_cache),
+        "timing_cache": builder.timing_cache,
     }
     done = _in_child(order | content, child)
     if done.returncode == NOT_WRITTEN:

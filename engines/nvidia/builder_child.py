@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...common.files import write_cache
+from ...common.cache import named_cache
 from ...errors import InputFileError, OcrTrtError
 from ...plugins.registration import register_plugins
 from .features import features_of
@@ -86,16 +86,17 @@ def _add_profiles(builder: Any, network: Any, config: Any, max_batch: int) -> No
 
 
 @contextmanager
-def _timing_cache(config: Any, logger: Any, path: Path | None) -> Iterator[None]:
-    """Use what earlier builds learned, and keep what this one learns if it comes to an end.
+def _timing_cache(config: Any, logger: Any, key: str | None) -> Iterator[None]:
+    """Use the kernel times of earlier builds, and keep those of this one if it succeeds.
 
-    A file that TensorRT refuses, of another version or GPU, is replaced.
+    Times that TensorRT refuses, of another version or GPU, are replaced.
     """
-    if path is None:
+    if key is None:
         yield
         return
     count = len(logger.errors)
-    known = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    cache = named_cache("timing")
+    known = config.create_timing_cache(cache.read(key) or b"")
     if known is None or not config.set_timing_cache(known, False):
         known = config.create_timing_cache(b"")
         config.set_timing_cache(known, False)
@@ -103,7 +104,7 @@ def _timing_cache(config: Any, logger: Any, path: Path | None) -> Iterator[None]
     yield
     data = known.serialize()
     if data is not None:
-        write_cache(path, bytes(data))
+        cache.write(key, bytes(data))
 
 
 def _empty_network(trt: Any, builder: Any) -> Any:
@@ -183,7 +184,7 @@ def _build(order: dict[str, Any], fill: Fill) -> tuple[bytes, str | None]:
     _set_options(trt, config, options)
     _set_compute_capabilities(trt, config, options.compute_capability)
     _add_profiles(builder, network, config, order["max_batch"])
-    with _timing_cache(config, logger, order["timing_cache"] and Path(order["timing_cache"])):
+    with _timing_cache(config, logger, order["timing_cache"]):
         plan = builder.build_serialized_network(network, config)
         if plan is None or logger.errors:
             said = errors_since(logger, 0)

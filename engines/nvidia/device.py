@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...common.files import cache_root
-from ...errors import OutputError, TargetMissingError
+from ...common.cache import named_cache
+from ...errors import TargetMissingError
 from ...plugins.cuda.nvrtc import FLOORS, ptx_from_source
 from ...plugins.cuda.on_device import DeviceKernels
 from ...plugins.plugin import Attributes, Buffers, Launch, Plugin
@@ -146,10 +146,7 @@ class _Call:
 
 class _Op:
     def __init__(self, cuda: Any, plugin: Plugin) -> None:
-        try:
-            ptx = ptx_from_source(plugin.source, FLOORS[0], cache_root() / "ptx")
-        except OutputError:  # no cache then
-            ptx = ptx_from_source(plugin.source, FLOORS[0])
+        ptx = ptx_from_source(plugin.source, FLOORS[0], named_cache("ptx"))
         self._cuda, self._plugin, self._kernels = cuda, plugin, DeviceKernels(ptx)
         self._scratch: dict[tuple[int, ...], list[Any]] = {}
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from queue import LifoQueue
 from threading import Lock
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...common.files import write_cache
+from ...common.cache import named_cache
 from ...errors import InputFileError
 from ..base import Batch, Runner
 from .device import Device, Memory
@@ -47,12 +46,12 @@ class PlanSettings:
         infer_requests: how many batches may be on their way at once, each with memory of its own.
         use_graphs: record the work for one image and for a full batch, and have the GPU repeat it
             in one call.
-        runtime_cache: where TensorRT-RTX keeps the kernels it compiled for this GPU.
+        runtime_cache: key in the cache of the kernels that TensorRT-RTX compiled for this GPU.
     """
 
     infer_requests: int = 2
     use_graphs: bool = True
-    runtime_cache: Path | None = None
+    runtime_cache: str | None = None
 
 
 class PlanRunner(Runner):
@@ -175,9 +174,10 @@ class _Plan:
         expected = graphs.WHOLE_GRAPH_CAPTURE if self.settings.use_graphs else graphs.DISABLED
         config.cuda_graph_strategy = expected
         config.dynamic_shapes_kernel_specialization_strategy = kernels.EAGER
-        cache, path = config.create_runtime_cache(), self.settings.runtime_cache
-        if path is not None and path.is_file():
-            cache.deserialize(path.read_bytes())  # False for another version or GPU: starts anew
+        cache, key = config.create_runtime_cache(), self.settings.runtime_cache
+        known = named_cache("runtime").read(key) if key else None
+        if known is not None:
+            cache.deserialize(known)  # returns False for another version or GPU, and starts empty
         config.set_runtime_cache(cache)
         return config
 
@@ -200,11 +200,11 @@ class _Plan:
 
     def close(self) -> None:
         """Keep the runtime cache."""
-        path = self.settings.runtime_cache
-        if self._config is not None and path is not None:
+        key = self.settings.runtime_cache
+        if self._config is not None and key is not None:
             data = self._config.get_runtime_cache().serialize()
             if data is not None:
-                write_cache(path, bytes(data))
+                named_cache("runtime").write(key, bytes(data))
         self._config = self.engine = None
 
 

@@ -1,33 +1,22 @@
-"""Compile a plan for this processor, or take what was compiled before.
+"""Compile a plan for this processor, or load what was compiled before.
 
-Compiling takes several times as long as loading, so the result is kept: in a file whose name is the
-SHA-256 of all that it depends on, and which begins with the SHA-256 of its content, because
-OpenVINO would run a damaged one. All of them together are held below a limit. Plans that a build
-only tries are not kept.
+Compiling takes several times as long as loading, so the result is cached. The cache checks it:
+OpenVINO itself would run a damaged one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import os
 from pathlib import Path
 from typing import Any
 
+from ...common.cache import builds_limit, key_from, named_cache
 from ...common.cores import limited_cores
 from ...common.cpu import cpu_features, has_bf16
-from ...common.files import cache_root, write_cache
+from ...common.files import file_sha256
 from ...errors import InputFileError
 from ..base import RunSettings
-from ..build_cache import default_cache
-from ..bundle import file_entry
 from .library import import_openvino
-
-FOLDER = "openvino"
-"""In the cache."""
-_MOST_BYTES = 512 << 20
-_DIGEST_SIZE = 32
 
 
 def compile_config(settings: RunSettings, plan: Path | None = None) -> dict[str, Any]:
@@ -63,22 +52,18 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
             "--precision fp32 or int8"
         )
     core, config = ov.Core(), compile_config(settings, plan)
-    is_kept = settings.built is not None and default_cache() is not None
-    kept = _kept_path(plan, batch, config, ov.__version__) if is_kept else None
-    blob = _checked(kept) if kept else None
-    if blob is not None:
+    cache, key = named_cache("openvino"), ""
+    if settings.built is not None and builds_limit():  # plans that a build only tries are not kept
+        key = _key(plan, batch, config, ov.__version__)
+    if key and (blob := cache.read(key)) is not None:
         with contextlib.suppress(Exception):  # compiled by another build of the same version
             return core.import_model(blob, "CPU", config)
     graph = core.read_model(plan)
     if batch is not None:
         graph.reshape([batch, *list(graph.input(0).partial_shape)[1:]])
     compiled = core.compile_model(graph, "CPU", config)
-    if kept:
-        data = compiled.export_model().getvalue()
-        if len(data) > _MOST_BYTES:
-            return compiled
-        write_cache(kept, hashlib.sha256(data).digest() + data)
-        _remove_oldest(kept.parent)
+    if key:
+        cache.write(key, compiled.export_model().getvalue())
     return compiled
 
 
@@ -86,30 +71,6 @@ def _has_bf16_in_it(plan: Path) -> bool:
     return b'precision="BF16"' in plan.read_bytes()
 
 
-def _kept_path(plan: Path, batch: int | None, config: dict[str, Any], version: str) -> Path:
-    files = [file_entry(file).sha256 for file in (plan, plan.with_suffix(".bin"))]
-    told = json.dumps([version, cpu_features(), batch, config, files], sort_keys=True)
-    return cache_root() / FOLDER / f"{hashlib.sha256(told.encode()).hexdigest()}.blob"
-
-
-def _checked(path: Path) -> bytes | None:
-    """Return the compiled plan of a file; None if there is none or it is damaged."""
-    try:
-        whole = path.read_bytes()
-        os.utime(path)
-    except OSError:
-        return None
-    digest, data = whole[:_DIGEST_SIZE], whole[_DIGEST_SIZE:]
-    return data if hashlib.sha256(data).digest() == digest else None
-
-
-def _remove_oldest(folder: Path) -> None:
-    """Remove those unused for longest until all fit; another process may do the same."""
-    with contextlib.suppress(OSError):
-        files = [(f.stat().st_mtime, f.stat().st_size, f) for f in folder.glob("*.blob")]
-        left = sum(size for _, size, _ in files)
-        for _, size, file in sorted(files):
-            if left <= _MOST_BYTES:
-                break
-            file.unlink(missing_ok=True)
-            left -= size
+def _key(plan: Path, batch: int | None, config: dict[str, Any], version: str) -> str:
+    files = [file_sha256(file) for file in (plan, plan.with_suffix(".bin"))]
+    return key_from([version, cpu_features(), batch, config, files])

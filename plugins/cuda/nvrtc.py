@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ...common.files import check_writable, write_whole
+from ...common.cache import Cache, key_from
 from ...errors import EngineBuildError, TargetMissingError
 
 FLOORS = (75, 80, 90)
@@ -18,13 +17,13 @@ HEADERS = Path(__file__).parent
 _REMEDY = "install it with: pip install 'ocr-trt[cuda]'"
 
 
-def ptx_from_source(source: Path, floor: int, folder: Path | None = None) -> bytes:
+def ptx_from_source(source: Path, floor: int, cache: Cache | None = None) -> bytes:
     """Compile kernels, or read them from the cache if source, headers and options are unchanged.
 
     Args:
         source: a CUDA C++ file; it may include the headers beside this module.
         floor: the lowest compute capability that the PTX runs on, times ten.
-        folder: of the cache; None compiles anew.
+        cache: where PTX is kept; None: it is compiled each time.
 
     Returns:
         The PTX text, ASCII.
@@ -32,30 +31,21 @@ def ptx_from_source(source: Path, floor: int, folder: Path | None = None) -> byt
     Raises:
         EngineBuildError: NVRTC rejects the file; the message shows its lines.
         TargetMissingError: NVRTC is not installed.
-        OutputError: the cache cannot be written.
     """
     options = (f"--gpu-architecture=compute_{floor}", "--std=c++17")
-    if folder is None:
+    if cache is None:
         return _compiled(source, options)
-    path = folder / f"{_key(source, options)}.ptx"
-    if path.is_file():
-        return path.read_bytes()
-    check_writable(folder)
-    ptx = _compiled(source, options)
-    write_whole(path, ptx)
+    # A change to a header changes the PTX, too.
+    key = key_from([nvrtc_version(), options, source.read_text("utf-8"), _headers()])
+    ptx = cache.read(key)
+    if ptx is None:
+        ptx = _compiled(source, options)
+        cache.write(key, ptx)
     return ptx
 
 
 def _headers() -> dict[str, str]:
     return {path.name: path.read_text("utf-8") for path in sorted(HEADERS.glob("*.cuh"))}
-
-
-def _key(source: Path, options: tuple[str, ...]) -> str:
-    major, minor = nvrtc_version()
-    parts = (f"NVRTC {major}.{minor}", *options, source.read_text("utf-8"))
-    # A change to a header changes the PTX, too.
-    named = (f"{name}\n{text}" for name, text in _headers().items())
-    return hashlib.sha256("\0".join((*parts, *named)).encode()).hexdigest()
 
 
 @cache

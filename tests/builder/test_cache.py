@@ -68,7 +68,7 @@ def test_kept_bundle_is_what_a_fresh_build_would_be(
 
 def test_copies_are_not_links(build_request: BuildRequest, build_cache: BuildCache) -> None:
     (first,) = build(build_request)
-    (entry,) = build_cache.entries()
+    (entry,) = build_cache.bundles()
     for file in entry.bundle.manifest.files:
         assert entry.bundle.path(file).stat().st_nlink == 1
         assert not (first.folder / file).is_symlink()
@@ -326,7 +326,7 @@ def test_damaged_entry_is_dropped_and_built_again(
     name: str, build_request: BuildRequest, build_cache: BuildCache
 ) -> None:
     build(build_request)
-    (entry,) = build_cache.entries()
+    (entry,) = build_cache.bundles()
     path = entry.bundle.path(name)
     path.write_bytes(path.read_bytes().replace(b"1", b"2").replace(b"\0", b"\1"))
     (again,) = build(build_request)

@@ -14,6 +14,7 @@ import onnx
 import onnx.parser
 import pytest
 
+from ocr_trt.common.cache import named_cache
 from ocr_trt.engines.base import BuildSettings, BuiltWith, RunSettings
 from ocr_trt.engines.nvidia import backend as nvidia_backend
 from ocr_trt.engines.nvidia.backend import NvidiaBackend
@@ -189,12 +190,14 @@ def test_no_room_for_a_context_is_told(images: np.ndarray, monkeypatch: pytest.M
         runner.run(images[:1])
 
 
-def test_rtx_keeps_what_it_compiled(tmp_path: Path, images: np.ndarray) -> None:
-    path = tmp_path / "cache" / "kept"
-    with World(is_rtx=True, runtime_cache=path).runner as runner:
+def test_rtx_keeps_what_it_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: np.ndarray
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with World(is_rtx=True, runtime_cache="key").runner as runner:
         runner.run(images[:1])
-    assert path.read_bytes() == b"compiled"
-    world = World(is_rtx=True, runtime_cache=path)
+    assert named_cache("runtime").read("key") == b"compiled"
+    world = World(is_rtx=True, runtime_cache="key")
     assert world.engine.config.cache.known == b"compiled"
     assert world.engine.config.cuda_graph_strategy == 1
     world.runner.close()

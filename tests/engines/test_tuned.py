@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ocr_trt.common.cache import named_cache
 from ocr_trt.common.cores import usable_cores
 from ocr_trt.engines import tuned
 from ocr_trt.engines.bundle import Bundle, load_bundle
@@ -35,7 +36,7 @@ def test_without_tuning_one_stream_or_one_per_core(bundle: Bundle) -> None:
 
 
 def test_what_is_kept_is_taken(bundle: Bundle, cache: Path) -> None:
-    assert keep_tuning(bundle, TUNING).parent == cache
+    assert keep_tuning(bundle, TUNING).parents[1] == cache
     assert choice_for(bundle, "latency") == TUNING.latency
     assert choice_for(bundle, "throughput") == TUNING.throughput
 
@@ -58,9 +59,17 @@ def test_another_machine_has_not_been_measured(
     assert kept_tuning(bundle) is None
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"latency": {"streams": -1}}', "[]"])
-def test_a_damaged_file_is_as_none(text: str, bundle: Bundle) -> None:
-    keep_tuning(bundle, TUNING).write_text(text)
+def test_a_damaged_file_is_as_none(bundle: Bundle) -> None:
+    file = keep_tuning(bundle, TUNING)
+    file.write_text(file.read_text().replace("8", "9"))
+    assert kept_tuning(bundle) is None
+
+
+@pytest.mark.parametrize("text", ["", '{"latency": {"streams": -1}}', "[]"])
+def test_a_file_of_another_version_is_as_none(text: str, bundle: Bundle) -> None:
+    key = keep_tuning(bundle, TUNING).parent.name
+    cache = named_cache("tuning")
+    cache.put(key, lambda folder: (folder / "tuning.json").write_text(text), replace=True)
     assert kept_tuning(bundle) is None
 
 

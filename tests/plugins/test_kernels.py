@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ocr_trt.common.cache import Cache
 from ocr_trt.errors import EngineBuildError, TargetMissingError
 from ocr_trt.ocr.ctc import decode_greedy
 from ocr_trt.plugins.ctc_greedy_decode import ctc_greedy_decode
@@ -246,7 +247,7 @@ def test_compiling_leaves_the_locale_alone() -> None:
 
 def test_cache_is_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needs_nvrtc()
-    plugin, cache = PLUGINS["MaxUnpool2d"], tmp_path / "cache"
+    plugin, cache = PLUGINS["MaxUnpool2d"], Cache(folder=tmp_path / "cache", most=1 << 20)
     first = ptx_from_source(plugin.source, 75, cache)
     assert first == ptx_from_source(plugin.source, 75)
     monkeypatch.setattr(nvrtc, "_compile", lambda source, options: b"compiled anew")
@@ -254,7 +255,7 @@ def test_cache_is_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert ptx_from_source(plugin.source, 80, cache) == b"compiled anew"
     other = changed(plugin, tmp_path, "// MaxUnpool2d", "// Another")
     assert ptx_from_source(other.source, 75, cache) == b"compiled anew"
-    assert len(list(cache.iterdir())) == 3
+    assert len(cache.entries()) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,243 @@
+"""Data that saves time and can be made again, such as finished bundles and compiled plans.
+
+    <root>/<name>/<key>/    one entry: its files, and entry.json with their SHA-256
+
+An entry is filled under a scratch name and gets its own name by one rename; before it is removed it
+loses its name by another rename. Other processes therefore see a whole entry or none, and no locks
+are needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from ..errors import InputFileError, UserError
+from .files import SCRATCH, file_sha256, remove_folder
+from .frozen_model import StrictModel
+from .json_files import read_model
+
+VARIABLE = "OCR_TRT_CACHE_MIB"
+NAMES = {
+    "builds": "finished bundles",
+    "openvino": "plans that OpenVINO compiled",
+    "tuning": "streams and threads that `ocr-trt optimize` measured",
+    "timing": "times of TensorRT's kernels",
+    "runtime": "kernels that TensorRT-RTX compiled",
+    "ptx": "kernels of custom ops that NVRTC compiled",
+}
+"""Folders below the root, and what they contain."""
+
+_MIB = 1 << 20
+_BUILDS_MIB, _OTHER_MIB = 4096, 512
+_INFO, _DATA = "entry.json", "data"
+_LARGEST_INFO = 1 << 20
+_STALE = 24 * 3600.0
+"""Seconds after which the scratch folder of a process that was killed is removed."""
+
+
+class _Info(StrictModel):
+    """The content of ``entry.json``: the SHA-256 of each file by its path below the entry."""
+
+    created: datetime
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheEntry:
+    """One entry. ``bytes``: of its files; ``used``: when it was last returned by ``get``."""
+
+    key: str
+    folder: Path
+    created: datetime
+    used: datetime
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """One folder of entries. If they exceed ``most`` bytes, the least recently used ones go."""
+
+    folder: Path
+    most: int
+
+    def get(self, key: str) -> CacheEntry | None:
+        """Return an entry whose files all have their checksums; remove a damaged one."""
+        path = self.folder / key
+        if not path.exists():
+            return None
+        try:
+            entry = _checked(path)
+            os.utime(path)
+        except (OSError, ValueError, InputFileError):
+            with contextlib.suppress(OSError):
+                remove_folder(path)
+            return None
+        return entry
+
+    def put(self, key: str, fill: Callable[[Path], object], *, replace: bool = False) -> None:
+        """Add an entry, unless it is larger than the whole cache or there is one of that key.
+
+        Args:
+            key: a file name.
+            fill: writes the files of the entry into an empty folder.
+            replace: take the place of an entry that is there.
+
+        Raises:
+            OSError: the cache cannot be written.
+        """
+        path = self.folder / key
+        if path.exists() and not replace:
+            return
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=self.folder))
+        try:
+            fill(scratch)
+            if _bytes(scratch) > self.most:
+                return
+            info = _Info(created=datetime.now(timezone.utc), files=_sums(scratch))
+            (scratch / _INFO).write_text(info.model_dump_json() + "\n", "utf-8")
+            if replace:
+                with contextlib.suppress(FileNotFoundError):
+                    remove_folder(path)
+            _rename(scratch, path)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        self._evict()
+
+    def read(self, key: str) -> bytes | None:
+        """Return the data of an entry that :meth:`write` added."""
+        entry = self.get(key)
+        with contextlib.suppress(OSError):  # another process may have removed it since
+            return (entry.folder / _DATA).read_bytes() if entry else None
+        return None
+
+    def write(self, key: str, data: bytes) -> None:
+        """Add or replace an entry of one file. If that fails the program goes on without it."""
+        with contextlib.suppress(OSError):
+            self.put(key, lambda folder: (folder / _DATA).write_bytes(data), replace=True)
+
+    def entries(self) -> list[CacheEntry]:
+        """Return all entries, the latest used first, without checking their files."""
+        found = []
+        for path in self._paths():
+            with contextlib.suppress(OSError, ValueError, InputFileError):
+                found.append(_entry(path, _info(path)))
+        return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+    def clear(self) -> int:
+        """Remove everything; return how many bytes that were."""
+        size = _bytes(self.folder)
+        for path in self._paths(with_scratch=True):
+            with contextlib.suppress(OSError):  # another process was faster
+                remove_folder(path)
+        return size
+
+    def _paths(self, *, with_scratch: bool = False) -> list[Path]:
+        paths = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return [path for path in paths if with_scratch or not path.name.startswith(SCRATCH)]
+
+    def _evict(self) -> None:
+        """Remove least recently used entries until the rest fits, and stale scratch folders."""
+        stale, found = time.time() - _STALE, list[tuple[float, int, Path]]()
+        for path in self._paths(with_scratch=True):
+            with contextlib.suppress(OSError):
+                used = path.stat().st_mtime
+                if not path.name.startswith(SCRATCH):
+                    found.append((used, _bytes(path), path))
+                elif used < stale:
+                    shutil.rmtree(path, ignore_errors=True)
+        total = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found):
+            if total <= self.most:
+                break
+            with contextlib.suppress(OSError):
+                remove_folder(path)
+            total -= size
+
+
+def cache_root() -> Path:
+    """Return the user's cache folder: ``$XDG_CACHE_HOME/ocr-trt`` or ``~/.cache/ocr-trt``."""
+    return user_cache_path("ocr-trt", appauthor=False)
+
+
+def builds_limit() -> int:
+    """Return how many bytes of bundles may be kept; 0: no bundles or compiled plans at all.
+
+    Raises:
+        UserError: ``OCR_TRT_CACHE_MIB`` is not a number.
+    """
+    text = os.environ.get(VARIABLE, str(_BUILDS_MIB))
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise UserError(f"{VARIABLE}={text!r:.40}: expected the MiB to keep, 0 for no cache")
+    return int(text) * _MIB
+
+
+def named_cache(name: str) -> Cache:
+    """Return one of the user's caches; ``name`` is one of ``NAMES``."""
+    most = builds_limit() if name == "builds" else _OTHER_MIB * _MIB
+    assert name in NAMES
+    return Cache(folder=cache_root() / name, most=most)
+
+
+def key_from(facts: Any) -> str:
+    """Return a key, 64 hexadecimal digits, that depends on all of ``facts`` (JSON data)."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _rename(scratch: Path, path: Path) -> None:
+    """Give an entry its name; if another process was faster, its entry stays."""
+    try:
+        scratch.rename(path)
+    except OSError:
+        if not path.exists():
+            raise
+
+
+def _info(path: Path) -> _Info:
+    return read_model(path / _INFO, _Info, limit=_LARGEST_INFO)
+
+
+def _entry(path: Path, info: _Info) -> CacheEntry:
+    used = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+    return CacheEntry(
+        key=path.name, folder=path, created=info.created, used=used, bytes=_bytes(path)
+    )
+
+
+def _checked(path: Path) -> CacheEntry:
+    """Raises InputFileError if the entry has a file too few or too many, or a changed one."""
+    info = _info(path)
+    if _sums(path) != info.files:
+        raise InputFileError(f"{path}: its files are not those that were kept")
+    return _entry(path, info)
+
+
+def _sums(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of an entry but ``entry.json``; a link is never equal."""
+    files = sorted(file for file in path.rglob("*") if file.is_symlink() or not file.is_dir())
+    return {
+        file.relative_to(path).as_posix(): "" if file.is_symlink() else file_sha256(file)
+        for file in files
+        if file != path / _INFO
+    }
+
+
+def _bytes(folder: Path) -> int:
+    size = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # another process removes it
+            size += path.stat().st_size if path.is_file() else 0
+    return size
