@@ -101,7 +101,7 @@ def _build_target(job: TargetJob, calibrators: Calibrators) -> BuildResult:
 def _build_bundle(job: TargetJob, calibrators: Calibrators, scratch: Path) -> Manifest:
     """Calibrate, choose, compile, judge, write: the steps of one target."""
     is_fp32 = job.request.precision == "fp32"
-    calibrator = None if is_fp32 else calibrators.for_needs(job.needs)
+    calibrator = None if is_fp32 else calibrators.lowered_by(job.lower)
     choice = choose(job, calibrator)
     entries = job.compiler.compile(choice.chosen.quantized.graphs, scratch)
     verdict = judge(job, choice.chosen, scratch, entries)

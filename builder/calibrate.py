@@ -5,6 +5,8 @@ Also the files of ranges, and the line crops that a detector supplies for a reco
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx
 
 from ..calibration.autocast import float_tensors
@@ -14,10 +16,8 @@ from ..calibration.quantize import quantized_tensors
 from ..calibration.ranges import Ranges, check_ranges, graphs_sha256, load_ranges, save_ranges
 from ..calibration.strata import spread
 from ..common.progress import Reporter
-from ..engines.base import GraphNeeds
 from ..engines.bundle import tree_sha256
 from ..engines.engine import Engine
-from ..engines.nvidia.lower_deconvolutions import lower_deconvolutions
 from ..errors import InputFileError, UserError
 from ..ocr.dataset import CropLabel, Dataset
 from ..ocr.image import load_image
@@ -39,16 +39,14 @@ class Calibrators:
         self._request, self._model, self._reporter = request, model, reporter
         self._created: dict[bool, Calibrator] = {}
 
-    def for_needs(self, needs: GraphNeeds) -> Calibrator:
-        """Return the calibrator for the graphs that a target needs.
+    def lowered_by(self, lower: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Calibrator:
+        """Return the calibrator for the graphs that a target's ``lower`` returns.
 
         Raises:
             UserError: the file of ranges belongs to another model, data or method.
             InputFileError: the file of ranges cannot be read.
         """
-        graphs = self._model.graphs
-        if needs.lower_deconvolutions:
-            graphs = _lowered(graphs)
+        graphs = _lowered(self._model.graphs, lower)
         is_lowered = graphs is not self._model.graphs
         if is_lowered not in self._created:
             assert self._request.calibration is not None, "checked with the request"
@@ -62,9 +60,9 @@ class Calibrators:
         return self._created[is_lowered]
 
 
-def _lowered(graphs: Graphs) -> Graphs:
-    """Lower deconvolutions; return the same object if there are none, so that it can be shared."""
-    lowered = {width: lower_deconvolutions(graph) for width, graph in graphs.items()}
+def _lowered(graphs: Graphs, lower: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Graphs:
+    """Lower graphs; return the same object if nothing changes, so that targets can share it."""
+    lowered = {width: lower(graph) for width, graph in graphs.items()}
     return graphs if all(lowered[width] is graphs[width] for width in graphs) else lowered
 
 

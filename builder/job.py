@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import onnx
+
 from ..calibration.calibrator import Graphs, QuantizationSettings
 from ..calibration.methods import METHODS
 from ..common.progress import Reporter
@@ -49,6 +51,10 @@ class TargetJob:
     def needs(self) -> GraphNeeds:
         """The target's requirements on graphs; they concern int8 only."""
         return self.target.needs() if self.request.precision in ("int8", "best") else GraphNeeds()
+
+    def lower(self, graph: onnx.ModelProto) -> onnx.ModelProto:
+        """Rewrite a float graph for the target's int8 kernels, if int8 is requested."""
+        return self.target.lower(graph) if self.request.precision in ("int8", "best") else graph
 
     @property
     def quantization(self) -> QuantizationSettings:

@@ -49,7 +49,15 @@ def read_model(path: Path, model: type[_Model], *, limit: int) -> _Model:
     Raises:
         InputFileError: as for :func:`read_json`, or a field is missing or wrong; names the field.
     """
-    data = read_json(path, limit=limit)
+    return checked(read_json(path, limit=limit), model, path)
+
+
+def checked(data: Any, model: type[_Model], path: Path) -> _Model:
+    """Check parsed JSON against a pydantic model; ``path`` is where it comes from.
+
+    Raises:
+        InputFileError: a field is missing or wrong; names the field.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:

@@ -60,9 +60,9 @@ def read_onnx(path: Path) -> ir.Model:
 
 
 def external_files(path: Path) -> list[Path]:
-    """Return the files that an ONNX file names for weights, as far as they are there, by name.
+    """Return the existing files that an ONNX file names for its weights, sorted by name.
 
-    None if it is no ONNX model.
+    Nothing if it is not an ONNX model.
     """
     try:
         model = onnx.load(path, load_external_data=False)

@@ -35,13 +35,11 @@ class BuildSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphNeeds:
-    """What an int8 graph must be for a target. Graphs for the same needs are the same."""
+    """How to quantize a graph for a target."""
 
-    lower_deconvolutions: bool = False
-    """ConvTranspose has no int8 kernels there, but Conv has: it becomes one."""
     style: Int8Style = field(default_factory=Int8Style)
     fallback: FallbackPrecision = "fp32"
-    """What is fastest for ops that do not run in int8."""
+    """The fastest precision for ops that do not run in int8."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,8 +206,16 @@ class Backend(ABC):
         return {}
 
     def needs(self) -> GraphNeeds:
-        """Say what an int8 graph must be to run here, or where the target's plans run."""
+        """Return how to quantize a graph for this target."""
         return GraphNeeds()
+
+    def lower(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """Rewrite ops without int8 kernels on this target into ops that have them.
+
+        Called with a float graph before int8 calibration. Returns the same object if nothing
+        changes, so that targets can share a calibration.
+        """
+        return model
 
     @abstractmethod
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:

@@ -13,7 +13,7 @@ from .manifest import Calibration, Manifest, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class BundleDifference:
     """One thing that is not the same. ``None``: one of them has no such thing."""
 
     what: str
@@ -21,7 +21,7 @@ class Difference:
     second: str | None
 
 
-def bundle_differences(first: Bundle, second: Bundle) -> tuple[Difference, ...]:
+def bundle_differences(first: Bundle, second: Bundle) -> tuple[BundleDifference, ...]:
     """Compare two bundles whose files have been checked.
 
     Raises:
@@ -91,18 +91,18 @@ def _plain(spec: Any) -> dict[str, object]:
 
 def _fields(
     prefix: str, first: Mapping[str, object], second: Mapping[str, object]
-) -> Iterator[Difference]:
+) -> Iterator[BundleDifference]:
     for key in dict.fromkeys((*first, *second)):
         one, other = first.get(key), second.get(key)
         if one != other:
-            yield Difference(what=f"{prefix}{key}", first=_text(one), second=_text(other))
+            yield BundleDifference(what=f"{prefix}{key}", first=_text(one), second=_text(other))
 
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _graphs(first: Bundle, second: Bundle) -> Iterator[Difference]:
+def _graphs(first: Bundle, second: Bundle) -> Iterator[BundleDifference]:
     engines = [{e.width: e for e in bundle.manifest.engines} for bundle in (first, second)]
     for width in sorted(engines[0].keys() & engines[1].keys()):
         one, other = engines[0][width], engines[1][width]
@@ -115,7 +115,7 @@ def _graphs(first: Bundle, second: Bundle) -> Iterator[Difference]:
             ("plan", one.plan, other.plan),
         ):
             if sums[0][name] != sums[1][other_name]:
-                yield Difference(
+                yield BundleDifference(
                     what=f"{what} at width {width}",
                     first=f"SHA-256 {sums[0][name].sha256[:12]}",
                     second=f"SHA-256 {sums[1][other_name].sha256[:12]}",
@@ -126,14 +126,14 @@ def _ops(bundle: Bundle, name: str) -> Counter[str]:
     return Counter(node.op_type for node in read_onnx(bundle.path(name)).graph.all_nodes())
 
 
-def _ranges(first: Calibration | None, second: Calibration | None) -> Iterator[Difference]:
+def _ranges(first: Calibration | None, second: Calibration | None) -> Iterator[BundleDifference]:
     if first is None or second is None:
         return
     one, other = first.ranges, second.ranges
     for name in dict.fromkeys((*one, *other)):
         if (name in one) != (name in other):
             told = [f"{ranges[name]:.4g}" if name in ranges else None for ranges in (one, other)]
-            yield Difference(what=f"range of {name}", first=told[0], second=told[1])
+            yield BundleDifference(what=f"range of {name}", first=told[0], second=told[1])
     changed = {
         name: abs(limit - other[name]) / max(limit, other[name])
         for name, limit in one.items()
@@ -142,4 +142,4 @@ def _ranges(first: Calibration | None, second: Calibration | None) -> Iterator[D
     if changed:
         most = max(changed, key=lambda name: changed[name])
         what = f"{len(changed)} ranges, most of all that of {most}"
-        yield Difference(what=what, first=f"{one[most]:.4g}", second=f"{other[most]:.4g}")
+        yield BundleDifference(what=what, first=f"{one[most]:.4g}", second=f"{other[most]:.4g}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ..common.frozen_model import StrictModel
+from ..common.json_files import checked, read_json
 from ..errors import InputFileError
 from ..ocr.metrics.metric import METRICS
 from ..spec import ModelSpec
@@ -138,22 +138,13 @@ def read_manifest(folder: Path) -> Manifest:
         InputFileError: the folder is no bundle, or its manifest is damaged or from another version.
     """
     path = folder / NAME
-    try:
-        if not path.is_file():
-            raise InputFileError(f"{folder}: not an engine bundle: {_why_not(folder)}")
-        if path.stat().st_size > LARGEST:
-            raise InputFileError(f"{path}: over {LARGEST >> 20} MiB")
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputFileError(f"{path}: cannot be read as JSON: {error}") from None
+    if not path.is_file():
+        raise InputFileError(f"{folder}: not an engine bundle: {_why_not(folder)}")
+    data = read_json(path, limit=LARGEST)
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != 1:
         raise InputFileError(
-            f"{path}: schema_version is {version!r}, this ocr-trt reads 1; build the bundle again"
+            f"{path}: schema_version is {version!r}, expected 1; build the bundle again with this "
+            "version of ocr-trt"
         )
-    try:
-        return Manifest.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputFileError(f"{path}: {place}: {first['msg']}") from None
+    return checked(data, Manifest, path)

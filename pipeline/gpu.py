@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from ..engines.engine import Engine
 from ..engines.nvidia.device import Memory, Placed
-from ..engines.nvidia.plan_runner import InferRequest, PlanRunner
+from ..engines.nvidia.infer_request import InferRequest
+from ..engines.nvidia.plan_runner import PlanRunner
 from ..errors import SpecError
 from ..ocr.boxes import boxes_from_map
 from ..ocr.candidates import boxes_from_candidates, candidates_from_outputs

@@ -21,9 +21,11 @@ from ..build_options import option_names, parse_options
 from .builder import Builder, build_in_child, refusals_in_child
 from .device import CudaDevice, Gpu, gpu_absence, gpu_here
 from .features import features_of
+from .infer_request import PlanSettings
 from .load_plan import check_built_with, engine_from_plan, refit_from_model
+from .lower_deconvolutions import lower_deconvolutions
 from .options import NvidiaOptions
-from .plan_runner import PlanRunner, PlanSettings
+from .plan_runner import PlanRunner
 
 
 class NvidiaBackend(Backend):
@@ -130,9 +132,13 @@ class NvidiaBackend(Backend):
         nvrtc_version()
 
     def needs(self) -> GraphNeeds:
-        """Deconvolutions have no int8 kernels; attention is fused in 16 bits only."""
+        """Residual sums are rounded too; attention is fused in 16 bits only."""
         style = Int8Style(shares_scales=True, rounds_skips=True)
-        return GraphNeeds(lower_deconvolutions=True, style=style, fallback="fp16")
+        return GraphNeeds(style=style, fallback="fp16")
+
+    def lower(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """Replace deconvolutions, which have no int8 kernels."""
+        return lower_deconvolutions(model)
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
         """Ask NVIDIA's parser."""
@@ -194,7 +200,7 @@ class NvidiaBackend(Backend):
             features,
             label=label,
             settings=PlanSettings(
-                infer_requests=settings.streams or PlanSettings.infer_requests,
+                streams=settings.streams or PlanSettings.streams,
                 use_graphs=settings.use_graphs,
                 runtime_cache=key if features.captures_itself else None,
             ),

@@ -7,7 +7,6 @@ Usage from TensorRT 10.x to 11.x" of its documents).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import onnx_ir as ir
 
 from ...calibration.lint import lint, prepared
+from ...common.json_files import read_json
 from ...errors import InputFileError
 from .logger import logger_of
 
@@ -84,12 +84,7 @@ def layers_from_file(path: Path) -> tuple[EngineLayer, ...]:
     Raises:
         InputFileError: the file is too large, no JSON, or not of EngineInspector.
     """
-    try:
-        if path.stat().st_size > LARGEST:
-            raise InputFileError(f"{path}: over {LARGEST >> 20} MiB")
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputFileError(f"{path}: cannot be read as JSON: {error}") from None
+    found = read_json(path, limit=LARGEST)
     layers = found.get("Layers") if isinstance(found, dict) else None
     if not isinstance(layers, list):
         raise InputFileError(f'{path}: has no list "Layers"; build the bundle again')

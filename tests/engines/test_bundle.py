@@ -138,7 +138,7 @@ def test_paths_cannot_lead_out_of_the_bundle(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "schema_version is 2, this ocr-trt reads 1"),
+        ({"schema_version": 2}, "schema_version is 2, expected 1"),
         ({"engines": []}, "engines"),
         ({"target": 3}, "target"),
         ({"precision": "int4"}, "precision"),

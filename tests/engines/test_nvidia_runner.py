@@ -19,8 +19,9 @@ from ocr_trt.engines.base import BuildSettings, BuiltWith, RunSettings
 from ocr_trt.engines.nvidia import backend as nvidia_backend
 from ocr_trt.engines.nvidia.backend import NvidiaBackend
 from ocr_trt.engines.nvidia.features import Features, features_of
+from ocr_trt.engines.nvidia.infer_request import PlanSettings
 from ocr_trt.engines.nvidia.load_plan import engine_from_plan
-from ocr_trt.engines.nvidia.plan_runner import PlanRunner, PlanSettings
+from ocr_trt.engines.nvidia.plan_runner import PlanRunner
 from ocr_trt.engines.targets import backend
 from ocr_trt.errors import InputFileError, TargetMissingError
 
@@ -96,18 +97,18 @@ def test_results_of_two_runs_do_not_share_memory(images: np.ndarray) -> None:
         np.testing.assert_array_equal(first, kept)
 
 
-@pytest.mark.parametrize("infer_requests", [1, 3])
-def test_threads_get_each_their_own_numbers(infer_requests: int, images: np.ndarray) -> None:
-    world = World(infer_requests=infer_requests)
+@pytest.mark.parametrize("streams", [1, 3])
+def test_threads_get_each_their_own_numbers(streams: int, images: np.ndarray) -> None:
+    world = World(streams=streams)
     with world.runner as runner, ThreadPoolExecutor(8) as pool:
         feeds = [images[i : i + 1 + i % 4] for i in range(48)]
         for feed, found in zip(feeds, pool.map(runner.run, feeds), strict=True):
             np.testing.assert_array_equal(found, expected(feed))
-    assert len(world.device.streams) <= infer_requests
+    assert len(world.device.streams) <= streams
 
 
 def test_submitted_batches_come_as_futures(images: np.ndarray) -> None:
-    with World(infer_requests=2).runner as runner:
+    with World(streams=2).runner as runner:
         futures = [runner.submit(images[i : i + 2]) for i in range(0, 60, 2)]
         for start, future in zip(range(0, 60, 2), futures, strict=True):
             feed = images[start : start + 2]
@@ -142,7 +143,7 @@ def test_a_closed_runner_says_so(images: np.ndarray) -> None:
 
 
 def test_closing_waits_for_batches_and_lets_go_who_waits(images: np.ndarray) -> None:
-    world = World(infer_requests=1)
+    world = World(streams=1)
     told: list[str] = []
 
     def run() -> None:

@@ -11,7 +11,8 @@ import pytest
 from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.nvidia.device import CudaDevice
-from ocr_trt.engines.nvidia.plan_runner import PlanRunner, PlanSettings
+from ocr_trt.engines.nvidia.infer_request import PlanSettings
+from ocr_trt.engines.nvidia.plan_runner import PlanRunner
 from ocr_trt.pipeline.gpu import GpuReader
 from ocr_trt.pipeline.reader import OcrReader, ReadSettings
 from tests.gpu.test_runner import FEATURES, KernelContext, KnownStreams, PlanEngine, trt_module

@@ -16,7 +16,8 @@ import pytest
 
 from ocr_trt.engines.nvidia.device import CudaDevice, Stream
 from ocr_trt.engines.nvidia.features import Features
-from ocr_trt.engines.nvidia.plan_runner import PlanRunner, PlanSettings
+from ocr_trt.engines.nvidia.infer_request import PlanSettings
+from ocr_trt.engines.nvidia.plan_runner import PlanRunner
 from ocr_trt.plugins.cuda.nvrtc import ptx_from_source
 from ocr_trt.plugins.cuda.on_device import DeviceKernels
 from ocr_trt.plugins.max_unpool_2d import PLUGIN, max_unpool_2d
@@ -149,10 +150,10 @@ def test_numbers_are_those_of_the_kernel(use_graphs: bool, rng: np.random.Genera
     assert (replayed > 30) if use_graphs else (replayed == 0), "CUDA graphs were not used"
 
 
-@pytest.mark.parametrize("infer_requests", [1, 4])
-def test_threads_get_each_their_own_numbers(infer_requests: int, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("streams", [1, 4])
+def test_threads_get_each_their_own_numbers(streams: int, rng: np.random.Generator) -> None:
     feeds = [places(rng, 1 + i % MOST) for i in range(400)]
-    with World(infer_requests=infer_requests).runner as runner, ThreadPoolExecutor(8) as pool:
+    with World(streams=streams).runner as runner, ThreadPoolExecutor(8) as pool:
         for feed, found in zip(feeds, pool.map(runner.run, feeds), strict=True):
             np.testing.assert_array_equal(found, max_unpool_2d(feed, feed))
 

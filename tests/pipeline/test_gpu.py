@@ -10,8 +10,9 @@ import pytest
 from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.nvidia.features import features_of
+from ocr_trt.engines.nvidia.infer_request import PlanSettings
 from ocr_trt.engines.nvidia.load_plan import engine_from_plan
-from ocr_trt.engines.nvidia.plan_runner import PlanRunner, PlanSettings
+from ocr_trt.engines.nvidia.plan_runner import PlanRunner
 from ocr_trt.errors import SpecError
 from ocr_trt.ocr.ctc import decode_greedy, readings_from_labels
 from ocr_trt.pipeline import gpu
