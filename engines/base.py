@@ -1,4 +1,4 @@
-"""What every target can be asked: are you here, build this, run this."""
+"""The interface of all targets: availability, building a plan, running a plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import onnx
 
 from ..calibration.int8_style import FallbackPrecision, Int8Style
 from ..errors import UserError
-from .fair_semaphore import Turns
+from .fair_semaphore import FairSemaphore
 from .layer_time import LayerTime
 from .manifest import Precision
 
@@ -44,7 +44,7 @@ class GraphNeeds:
 
 @dataclass(frozen=True, kw_only=True)
 class Availability:
-    """Whether a target can be used here. ``reason`` and ``hint`` say why not, and what to do."""
+    """Whether a target can be used here. ``reason`` states why not, ``hint`` what to do."""
 
     can_build: bool
     can_run: bool
@@ -55,8 +55,9 @@ class Availability:
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltWith:
-    """What a bundle's manifest says that its plan was built with: version of the target, settings
-    as :meth:`Backend.built_with` gave them.
+    """How a plan was built, from its bundle's manifest.
+
+    ``version``: of the target; ``settings``: as :meth:`Backend.built_with` returned them.
     """
 
     version: str
@@ -68,12 +69,12 @@ class RunSettings:
     """How to run an engine.
 
     Attributes:
-        threads: of the CPU, all streams together; 0: the target's own choice.
-        built: what the plan was built with; None: it was made here and now.
-        model: the plan's quantized ONNX, for plans whose weights were left out.
-        streams: how many batches may run at once; 0: the target's own choice.
+        threads: CPU threads of all streams together; 0: the target's default.
+        built: how the plan was built; None: it was built in this process.
+        model: the plan's quantized ONNX, for plans that were built without weights.
+        streams: how many batches may run at once; 0: the target's default.
         use_graphs: let a GPU repeat recorded work (CUDA graphs).
-        is_trusted: let a plan run code on the host; version-compatible ones have some.
+        is_trusted: allow host code in a plan; version-compatible plans of TensorRT contain some.
     """
 
     threads: int = 0
@@ -87,11 +88,11 @@ class RunSettings:
 class Runner(ABC):
     """One engine, ready to run: images (N, C, H, W) float32 in, one float32 array out.
 
-    A context manager; outside ``with`` it must be closed.
+    A context manager. Call :meth:`close` where ``with`` is not used.
     """
 
     streams = 1
-    """How many threads may call :meth:`run` at once."""
+    """How many batches run at once; more threads may call :meth:`run`, and wait."""
 
     def __init__(self, *, label: str, shape: tuple[int, int, int], max_batch: int) -> None:
         self.label = label
@@ -99,52 +100,56 @@ class Runner(ABC):
         """(C, H, W) of one image."""
         self.max_batch = max_batch
         self._pool: ThreadPoolExecutor | None = None
-        self._free, self._starting = Turns(1), Lock()
+        # ``submit`` creates the pool: most callers never use it.
+        self._free, self._starting = FairSemaphore(1), Lock()
 
     def run(self, images: Batch) -> npt.NDArray[np.float32]:
-        """Run a batch; return the output in the converted graph's layout.
+        """Run a batch (N, C, H, W) float32; return the output in the converted graph's layout.
 
         Raises:
             ValueError: wrong dtype, shape or batch size.
         """
         if images.dtype != np.float32 or images.shape[1:] != self.shape:
             raise ValueError(
-                f"{self.label} takes float32 (N, {', '.join(map(str, self.shape))}), "
+                f"{self.label} accepts float32 (N, {', '.join(map(str, self.shape))}), "
                 f"got {images.dtype} {images.shape}"
             )
         if not 1 <= len(images) <= self.max_batch:
-            raise ValueError(f"{self.label} takes 1 to {self.max_batch} images, got {len(images)}")
+            raise ValueError(
+                f"{self.label} accepts 1 to {self.max_batch} images, got {len(images)}"
+            )
         return self.execute(self.prepare(images))
 
     def submit(self, images: Batch) -> Future[npt.NDArray[np.float32]]:
-        """Run a batch in a thread of the runner's own; errors of :meth:`run` come with the result.
+        """Run a batch in one of the runner's own threads; the future holds its result or error.
 
-        Waits if two batches for each stream have not ended yet, and for those who came before.
+        Waits while two batches per stream are unfinished. Callers are served in order of arrival.
         """
         with self._starting:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix=self.label)
-                self._free = Turns(2 * self.streams)
+                # Two per stream: one runs, and one is ready when that ends.
+                self._free = FairSemaphore(2 * self.streams)
             pool, free = self._pool, self._free
         free.acquire()
         try:
             future = pool.submit(self.run, images)
-        except RuntimeError:  # it was closed in the meantime
+        except RuntimeError:  # ``close`` shut the pool down in the meantime
             free.release()
             raise
         future.add_done_callback(lambda _: free.release())
         return future
 
     def prepare(self, images: Batch) -> Any:
-        """Turn images into what :meth:`execute` takes; not part of a latency."""
+        """Convert images to the input of :meth:`execute`; this is not part of a latency."""
         return np.ascontiguousarray(images)
 
     @abstractmethod
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
-        """Run one prepared feed and wait for the result. This is what is timed."""
+        """Run one prepared feed and wait for the result. Benchmarks time this method."""
 
     def close(self) -> None:
-        """Wait for what was submitted, and free what the engine holds."""
+        """Wait for submitted batches, and free the engine's memory."""
         with self._starting:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -167,28 +172,28 @@ class Backend(ABC):
 
     name: str
     precisions: tuple[Precision, ...]
-    """What it can run, most exact first."""
+    """The precisions it can run, most exact first."""
     suffix: str
-    """Of its plan file."""
+    """Of the name of its plan file."""
     runs_on_cpu: bool = False
-    """Whether ``RunSettings.threads`` means anything to it."""
+    """Whether it uses ``RunSettings.threads``."""
     option_names: tuple[str, ...] = ()
     """The names in ``BuildSettings.options`` that it accepts."""
     refused_options: Mapping[str, str] = {}
     """Names that it knows from a related target but does not have, and why."""
     times_kernels: bool = False
-    """Whether its builder chooses kernels by timing them: no two plans of a graph are the same."""
+    """Whether its builder chooses kernels by timing them: two builds of one graph may differ."""
 
     @abstractmethod
     def availability(self) -> Availability:
-        """Say whether the target can be used here."""
+        """Return whether the target can be used here."""
 
     def can_run(self, settings: BuildSettings) -> bool:
         """Whether plans that are built with these settings can be run here."""
         return self.can_run_built(self.built_with(settings))
 
     def can_run_built(self, settings: Mapping[str, Any]) -> bool:
-        """Whether plans can be run here of whose building a manifest says ``settings``."""
+        """Whether plans can be run here whose manifest states these ``settings``."""
         return self.availability().can_run
 
     def check_options(self, options: Mapping[str, str]) -> None:  # noqa: B027  # few have options
@@ -202,7 +207,7 @@ class Backend(ABC):
         """
 
     def built_with(self, settings: BuildSettings) -> dict[str, Any]:
-        """Return what the manifest shall say of how plans were built, as plain data."""
+        """Return the settings of a build for the manifest, as JSON data."""
         return {}
 
     def needs(self) -> GraphNeeds:
@@ -219,7 +224,7 @@ class Backend(ABC):
 
     @abstractmethod
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
-        """Compile a quantized graph to the file ``plan`` (and files beside it of the same stem).
+        """Compile a quantized graph to the file ``plan`` (and files of the same stem beside it).
 
         Raises:
             EngineBuildError: the target refuses the graph.
@@ -227,9 +232,9 @@ class Backend(ABC):
 
     @abstractmethod
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
-        """Return the nodes of a quantized graph that the target refuses, and why.
+        """Return the nodes of a quantized graph that the target refuses, with the reasons.
 
-        Where the target does not name nodes, "" stands for the graph as a whole.
+        The key is "" if the target refuses the graph without naming a node.
         """
 
     @abstractmethod
@@ -243,10 +248,10 @@ class Backend(ABC):
     def look_inside(
         self, plan: Path, names: Sequence[str], images: Batch
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """Run a plan on images (N, C, H, W); return what inner tensors hold, and the output.
+        """Run a plan on images (N, C, H, W); return inner tensors and the output by name.
 
-        Only those of the named tensors that the target still has are returned; most targets show
-        none. To show one may change how ops around it are joined, and so the numbers.
+        Only named tensors that still exist in the plan are returned; most targets return nothing.
+        To expose a tensor may change which ops around it are fused, and so the numbers.
 
         Raises:
             TargetMissingError: the target cannot run here.
@@ -256,24 +261,24 @@ class Backend(ABC):
     def layer_times(
         self, plan: Path, images: Batch, settings: RunSettings
     ) -> tuple[LayerTime, ...]:
-        """Run a plan on images (N, C, H, W); return what each layer costs, the time between last.
+        """Run a plan on images (N, C, H, W); return the cost of each layer.
 
-        Most targets tell nothing.
+        The last item is the time between layers. Most targets return nothing.
         """
         return ()
 
     def peaks(self, progress: Callable[[float], None]) -> dict[Precision, float]:
-        """Return the FLOP/s that the target reaches here at best; ``progress``: share done."""
+        """Return the highest FLOP/s measured per precision; ``progress`` gets the share done."""
         return {}
 
     def check_precision(self, precision: Precision) -> None:
         """Refuse a precision that the target would silently run as another.
 
         Raises:
-            UserError: says which precisions there are.
+            UserError: the message lists the available precisions.
         """
         if precision not in self.precisions and precision != "best":
             raise UserError(
-                f"target {self.name} has no {precision} arithmetic here; it runs: "
+                f"target {self.name} has no {precision} arithmetic here; available: "
                 f"{', '.join(self.precisions)}"
             )

@@ -1,4 +1,4 @@
-"""Engine bundles on disk: written whole or not at all, checked before anything in them is used."""
+"""Engine bundles on disk: their files, checksums and paths."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from .manifest import NAME, FileEntry, Manifest, read_manifest
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A bundle whose manifest was read; files are checked by :func:`load_bundle`.
+    """A bundle whose manifest was read. :func:`load_bundle` also checks its files.
 
-    ``is_trusted``: a plan in it may run code of its own on the host, as version-compatible ones of
-    TensorRT do.
+    ``is_trusted``: its plans may run code on the host; version-compatible plans of TensorRT do.
     """
 
     folder: Path
@@ -28,9 +27,9 @@ class Bundle:
 
     @property
     def spec(self) -> DetectorSpec | RecognizerSpec:
-        """The spec the bundle was built from; its ``source.path`` seen from here.
+        """The spec the bundle was built from; ``source.path`` is relative to the current folder.
 
-        A bundle may come from a stranger, so it cannot allow itself to run Lambda layers.
+        A bundle may come from a stranger, so its own spec cannot allow Lambda layers to run.
         """
         spec = spec_seen_from(self.manifest.spec, self.folder)
         source = spec.source.model_copy(update={"allow_lambda": False, "custom": ()})
@@ -38,7 +37,7 @@ class Bundle:
 
     @property
     def label(self) -> str:
-        """What to call it in tables: name, target, precision."""
+        """Its name in tables: name of the spec, target, precision."""
         return f"{self.spec.name} {self.manifest.target} {self.manifest.precision}"
 
     def path(self, name: str) -> Path:
@@ -54,10 +53,10 @@ def file_entry(path: Path) -> FileEntry:
 def tree_sha256(path: Path) -> str:
     """Return one SHA-256 over a file, or over the names and contents of a folder's files.
 
-    The weights of a checkpoint lie beside its .meta file, so they belong to it; those of an .onnx
-    file may.
+    The files beside a checkpoint's .meta file belong to it, and so do the weight files of an .onnx
+    file.
     """
-    path = path.resolve()  # the same file under another name is the same source
+    path = path.resolve()  # a link to the source is the same source
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     if path.suffix == ".meta":
         files = sorted(p for p in path.parent.iterdir() if p.name.startswith(f"{path.stem}."))
@@ -71,7 +70,7 @@ def tree_sha256(path: Path) -> str:
 
 
 def file_entries(folder: Path) -> dict[str, FileEntry]:
-    """Return the entry of every file below ``folder`` but the manifest, by relative path."""
+    """Return size and SHA-256 of every file below ``folder`` but the manifest, by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
     return {path.relative_to(folder).as_posix(): file_entry(path) for path in files}
 
@@ -85,21 +84,23 @@ def load_bundle(folder: Path | str, *, is_trusted: bool = False) -> Bundle:
     """Read a bundle and check all its files against its manifest.
 
     Raises:
-        InputFileError: no bundle, a file is missing, was added or changed, or a path leads out.
+        InputFileError: not a bundle; a file is missing, added or changed; a path leads outside.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     widths = tuple(engine.width for engine in manifest.engines)
     if widths != manifest.spec.widths:
         raise InputFileError(
-            f"{folder}: has engines for widths {list(widths)}, but its spec for "
+            f"{folder}: has engines for the widths {list(widths)}, but its spec states "
             f"{list(manifest.spec.widths)}; build the bundle again"
         )
     named = {name for engine in manifest.engines for name in (engine.model, engine.plan)}
     found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
     for name in sorted(named | found - {NAME}):
         if name not in manifest.files:
-            raise InputFileError(f"{folder}: {name!r:.80} is not listed in its manifest")
+            raise InputFileError(
+                f"{folder}: {name!r:.80} is not listed in its manifest; build the bundle again"
+            )
     for name, entry in sorted(manifest.files.items()):
         _check_file(folder, name, entry)
     return Bundle(folder=folder, manifest=manifest, is_trusted=is_trusted)
@@ -114,20 +115,23 @@ def _leads_out(folder: Path, name: str) -> bool:
 
 
 def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
+    # Checked before the file is opened: a manifest may come from a stranger.
     if len(name) > 200 or _leads_out(folder, name):
-        raise InputFileError(f"{folder}: its manifest names {name!r:.80}, outside the bundle")
+        raise InputFileError(
+            f"{folder}: its manifest names {name!r:.80}, which is outside the bundle"
+        )
     path = folder / name
     if path.is_symlink() or not path.is_file():
         raise InputFileError(f"{folder}: {name!r:.80} is missing; build the bundle again")
     if path.stat().st_size != entry.bytes or file_entry(path) != entry:
         raise InputFileError(
-            f"{folder}: {name} is not the file that was built (size or SHA-256 differs); "
+            f"{folder}: {name} differs in size or SHA-256 from the file that was built; "
             "copy or build the bundle again"
         )
 
 
 def own_files(folder: Path) -> set[str]:
-    """Return the paths of the files of the bundle in ``folder``; none if there is none."""
+    """Return the paths of the files of the bundle in ``folder``; nothing if it is not a bundle."""
     try:
         return {NAME, *read_manifest(folder).files}
     except InputFileError:
@@ -135,6 +139,6 @@ def own_files(folder: Path) -> set[str]:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, the last file of a bundle."""
+    """Write the manifest; it is the last file of a bundle to be written."""
     text = manifest.model_dump_json(indent=2, exclude_none=True)
     (folder / NAME).write_text(text + "\n", "utf-8")

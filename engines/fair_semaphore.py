@@ -1,4 +1,4 @@
-"""So many at a time, first come, first served."""
+"""A semaphore that serves waiting threads in order of arrival."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections import deque
 from threading import Lock
 
 
-class Turns:
-    """A semaphore that no late comer overtakes others at, as they may at ``threading``'s."""
+class FairSemaphore:
+    """A first-in, first-out semaphore.
+
+    ``threading.Semaphore`` lets a thread that has just arrived overtake threads that wait.
+    """
 
     def __init__(self, places: int) -> None:
         self._free, self._waiting, self._lock = places, deque[Lock](), Lock()
 
     def acquire(self) -> None:
-        """Take a place; waits until all who came before have had one, and one is free."""
+        """Take a place. Waits until a place is free and all earlier callers have had one."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -22,8 +25,8 @@ class Turns:
             turn.acquire()
             self._waiting.append(turn)
         try:
-            turn.acquire()
-        except BaseException:  # interrupted: let nobody wait for one who is gone
+            turn.acquire()  # blocks until ``release`` hands this thread its place
+        except BaseException:  # interrupted: leave the queue, or give back a place just received
             with self._lock:
                 is_waiting = turn in self._waiting
                 if is_waiting:
@@ -33,7 +36,7 @@ class Turns:
             raise
 
     def release(self) -> None:
-        """Give a place back: it goes to whoever waits longest."""
+        """Give a place back; the thread that has waited longest gets it."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().release()

@@ -1,11 +1,11 @@
-"""What one layer of a plan costs."""
+"""The cost of one layer of a plan."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 BETWEEN = "Between layers"
-"""Kind of what is no layer: the time of a run that belongs to none."""
+"""The kind of the item that holds the time of a run outside all layers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,15 +13,14 @@ class LayerTime:
     """One layer of a plan, timed in runs of the whole plan.
 
     Attributes:
-        name: the target's own.
-        kind: "Convolution", "Reorder" and the like, as the target says it.
-        precision: what it computes in: "fp32", "bf16", "fp16", "int8"; "" if the target has another
-            word for it.
-        milliseconds: of one run, a median.
-        bytes: of all it reads and writes, weights too, as they are stored; an input of which a part
-            is taken counts as that part, and a new shape of the same data as nothing.
-        nodes: the nodes of the built graph, functions inlined, that it stands for; of a fused layer
-            several. Some may be the target's own.
+        name: in the target.
+        kind: in the target's words, such as "Convolution" or "Reorder".
+        precision: of its arithmetic: "fp32", "bf16", "fp16", "int8"; "" for any other.
+        milliseconds: median time in one run.
+        bytes: all it reads and writes as stored, weights included. A slice counts the part that it
+            reads; a reshape counts nothing.
+        nodes: the nodes of the built graph (functions inlined) that it computes; several if it is
+            fused. Some may exist only in the target.
     """
 
     name: str

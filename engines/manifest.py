@@ -1,4 +1,4 @@
-"""``manifest.json``: what an engine bundle holds and where it comes from."""
+"""``manifest.json``: the content and the origin of an engine bundle."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..spec import ModelSpec
 
 NAME = "manifest.json"
 LARGEST = 16 << 20
-"""Bytes."""
+"""Bytes of the largest manifest that is read."""
 
 Precision = Literal["fp32", "bf16", "fp16", "int8", "best"]
-"""``best``: the fastest mixture that stays within the accuracy budget."""
+"""``best``: the fastest mixture of precisions that stays within the accuracy budget."""
 
 
 class FileEntry(StrictModel):
@@ -33,37 +33,37 @@ class EngineEntry(StrictModel):
 
     width: int = Field(ge=1)
     model: str
-    """The quantized ONNX, the truth about this engine."""
+    """The quantized ONNX that the plan was compiled from."""
     plan: str
-    """What the target loads."""
+    """The file that the target loads."""
 
 
 class Calibration(StrictModel):
-    """Where the ranges of an int8 or 16-bit graph come from."""
+    """Origin of the ranges of an int8 or 16-bit graph."""
 
     method: str
     corrections: tuple[str, ...] = ()
-    """What was done to the float graph first: "equalize", "bias"."""
+    """Weight corrections of the float graph: "equalize", "bias"."""
     images: int
     skipped: tuple[str, ...] = ()
-    """Images that could not be read, and why."""
+    """Images that could not be read, with the reasons."""
     data_sha256: str
     own_ranges: int = Field(0, ge=0)
-    """How many ranges the model itself states: it was trained or saved with fake quantization."""
+    """Number of ranges from the model itself, trained or saved with fake quantization."""
     ranges: dict[str, Annotated[float, Field(ge=0)]] = Field(repr=False)
 
 
 class OcrMetric(StrictModel):
-    """An OCR measure on one set of samples; shares, 0..1."""
+    """An OCR measure on one set of samples; values are shares, 0..1."""
 
     name: Literal["hmean", "cer"]
     engine: float
     baseline: float
     samples: int
     labeled: bool
-    """False: the baseline's own output was taken for the truth."""
+    """False: the output of the baseline served as ground truth."""
     engine_run_by: str
-    """The target itself, or onnxruntime on the quantized ONNX where the target cannot run."""
+    """The target, or onnxruntime on the quantized ONNX where the target cannot run."""
     details: dict[str, float] = {}
 
     @property
@@ -73,7 +73,7 @@ class OcrMetric(StrictModel):
 
 
 class Latency(StrictModel):
-    """Medians in milliseconds, interleaved in one run, batch 1, widest input."""
+    """Medians in milliseconds: batch 1, widest input, engine and baseline timed in turns."""
 
     engine: float = Field(gt=0)
     baseline: float = Field(gt=0)
@@ -85,20 +85,20 @@ class Latency(StrictModel):
 
 
 class Verdict(StrictModel):
-    """What was measured at the end of the build."""
+    """The measurements at the end of a build."""
 
     baseline: str
-    """What the engine was compared with, such as "tensorflow 2.21.0"."""
+    """The model and framework it was compared with, such as "tensorflow 2.21.0"."""
     max_difference: float
-    """Largest absolute difference from the baseline, of the fp32 graph and of an fp32 engine."""
+    """Largest absolute difference of the fp32 graph, and of an fp32 engine, from the baseline."""
     metric: OcrMetric | None = None
-    """None: there were no images to measure it on."""
+    """None: there were no images."""
     latency: Latency | None = None
-    """None: the target cannot run on the machine that built it."""
+    """None: the target cannot run on the machine that built the bundle."""
 
 
 class Manifest(StrictModel):
-    """Everything about a bundle."""
+    """All data about a bundle."""
 
     schema_version: Literal[1] = 1
     spec: ModelSpec
@@ -109,10 +109,10 @@ class Manifest(StrictModel):
     settings: dict[str, Any] = {}
     """Target-specific build settings, such as compute capabilities."""
     largest_weight: int = Field(127, ge=1, le=127)
-    """Of the int8 weights, in size: 63 for processors that add two products in 16 bits."""
+    """Largest int8 weight allowed: 63 for processors that add two products in 16 bits."""
     engines: tuple[EngineEntry, ...] = Field(min_length=1)
     int8_share: float | None = Field(None, ge=0, le=1)
-    """Of the FLOPs of convolutions and matrix products; None where no int8 was asked for."""
+    """Share of the FLOPs of convolutions and matrix products in int8; None: not an int8 build."""
     precision_exceptions: dict[str, str] = Field({}, repr=False)
     """Ops that do not run in the requested precision, with the reason."""
     calibration: Calibration | None = None
@@ -122,20 +122,20 @@ class Manifest(StrictModel):
 
 def _why_not(folder: Path) -> str:
     if not folder.exists():
-        return "there is no such folder; `ocr-trt build` makes bundles"
+        return "there is no such folder; `ocr-trt build` creates bundles"
     if not folder.is_dir():
-        return "it is a file; name the folder that `ocr-trt build` made"
+        return "it is a file; name the folder that `ocr-trt build` created"
     inside = sorted(path.parent.name for path in folder.glob(f"*/{NAME}"))
     if inside:
-        return f"there are bundles in it; name one, such as {folder / inside[0]}"
-    return f"there is no {NAME} in it"
+        return f"it contains bundles; name one of them, such as {folder / inside[0]}"
+    return f"it contains no {NAME}; name a folder that `ocr-trt build` created"
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read and check a bundle's manifest; its files are not looked at.
+    """Read and check a bundle's manifest, without its other files.
 
     Raises:
-        InputFileError: the folder is no bundle, or its manifest is damaged or from another version.
+        InputFileError: not a bundle, or its manifest is damaged or from another version.
     """
     path = folder / NAME
     if not path.is_file():

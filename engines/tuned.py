@@ -1,6 +1,6 @@
-"""What was found to be fastest for a bundle on this machine, kept in the cache.
+"""The fastest number of streams and threads for a bundle on this machine, in the cache.
 
-``ocr-trt optimize`` measures and writes it; whoever opens the bundle afterwards takes it.
+``ocr-trt optimize`` measures it; :meth:`.engine.Engine.from_bundle` uses it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _MOST = 4096
 _FILE, _LARGEST = "tuning.json", 1 << 16
 
 Mode = Literal["latency", "throughput"]
-"""Least time for one batch, or most images per second."""
+"""Shortest time for one batch, or most images per second."""
 
 
 class Choice(StrictModel):
-    """How to run an engine: ``streams`` batches at once, on ``threads`` of the CPU in all.
+    """How to run an engine: ``streams`` batches at once, on ``threads`` CPU threads in total.
 
-    0: the target's own choice.
+    0: the target's default.
     """
 
     streams: int = Field(0, ge=0, le=_MOST)
@@ -47,7 +47,7 @@ class Tuning(StrictModel):
 
 
 def choice_for(bundle: Bundle, mode: Mode) -> Choice:
-    """Return what was measured for a bundle on this machine, or else what is usual."""
+    """Return the choice measured for a bundle on this machine, or else the default."""
     found = kept_tuning(bundle)
     if found is not None:
         return found.latency if mode == "latency" else found.throughput
@@ -57,7 +57,7 @@ def choice_for(bundle: Bundle, mode: Mode) -> Choice:
 
 
 def kept_tuning(bundle: Bundle) -> Tuning | None:
-    """Return what was measured for a bundle on this machine; None if nothing was."""
+    """Return the choices measured for a bundle on this machine; None if it was not tuned."""
     entry = named_cache("tuning").get(_key(bundle))
     with contextlib.suppress(InputFileError):  # written by another version of ocr-trt
         return read_model(entry.folder / _FILE, Tuning, limit=_LARGEST) if entry else None
@@ -65,7 +65,7 @@ def kept_tuning(bundle: Bundle) -> Tuning | None:
 
 
 def check_tunable(bundle: Bundle) -> None:
-    """Check that a bundle can run here, and that what is measured for it can be kept.
+    """Check that a bundle can run here, and that its choices can be kept.
 
     Raises:
         TargetMissingError: its target cannot run it here.
@@ -80,7 +80,7 @@ def check_tunable(bundle: Bundle) -> None:
 
 
 def keep_tuning(bundle: Bundle, tuning: Tuning) -> Path:
-    """Keep what was measured; return the file.
+    """Keep the choices that were measured; return the file.
 
     Raises:
         OutputError: the cache cannot be written.

@@ -1,1 +1,4 @@
-"""What TensorRT 10, TensorRT 11 and TensorRT-RTX share: nearly everything."""
+"""TensorRT 10 and 11 (``tensorrt.py``) and TensorRT for RTX (``tensorrt_rtx.py``).
+
+``backend.py`` implements both targets; ``features.py`` finds where the packages differ.
+"""

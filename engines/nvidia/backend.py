@@ -1,4 +1,4 @@
-"""What NVIDIA's three targets are: one class, told which package it is."""
+"""The common implementation of NVIDIA's targets; ``tensorrt.py`` and ``tensorrt_rtx.py`` use it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from .plan_runner import PlanRunner
 
 
 class NvidiaBackend(Backend):
-    """One of NVIDIA's packages.
+    """A target that uses one of NVIDIA's packages.
 
     Args:
-        name: of the target, and of the distribution on PyPI.
-        package: its module.
-        extra: of ocr-trt, that installs it.
-        refused: names of options that the other packages have and it has not, and why.
-        runs_on: whether it runs on GPUs of a compute capability.
+        name: name of the target and of the distribution on PyPI.
+        package: the Python module.
+        extra: the extra of ocr-trt that installs it.
+        refused: options that only the other package has, with the reason.
+        runs_on: whether it runs on GPUs of a compute capability (major, minor).
     """
 
     precisions = ("fp32", "bf16", "fp16", "int8")
@@ -78,15 +78,17 @@ class NvidiaBackend(Backend):
         )
 
     def _version(self) -> str:
-        """Return the version of the distribution that holds the module, whatever it is called."""
+        """Return the version of the distribution that contains the module."""
         try:
             return metadata.version(self.name)
-        except metadata.PackageNotFoundError:  # reading what all of them hold takes a while
+        except metadata.PackageNotFoundError:
+            # TensorRT is also distributed as tensorrt-cu12 and the like. Finding that name reads
+            # the file lists of all packages, which is slow.
             others = metadata.packages_distributions().get(self._package, [])
             return metadata.version(others[0]) if others else "unknown"
 
     def _why_not_here(self) -> tuple[str, str] | None:
-        """Return (reason, hint) why it does not run on the GPU that is here, or None."""
+        """Return (reason, hint) why it does not run on the GPU of this machine, or None."""
         gpu = gpu_here()
         if self._runs_on(_numbers(gpu.compute_capability)):
             return None
@@ -101,14 +103,15 @@ class NvidiaBackend(Backend):
             )
 
     def can_run_built(self, settings: Mapping[str, Any]) -> bool:
-        """Whether the GPU here is one of those named, or 8.0 and up if none was."""
+        """Whether the plan is for this GPU: one of those named, or 8.0 and up if none was."""
         if not self.availability().can_run:
             return False
         if not self._builds_without_gpu:
             return True
         own, named = gpu_here().compute_capability, settings.get("compute_capabilities")
-        if isinstance(named, list) and named:
+        if isinstance(named, list) and named:  # settings may come from a stranger's manifest
             return own in named
+        # By default TensorRT for RTX builds for Ampere (8.0) and later.
         return _numbers(own) >= (8, 0)
 
     def options_from(self, options: Mapping[str, str]) -> NvidiaOptions:
@@ -141,7 +144,7 @@ class NvidiaBackend(Backend):
         return lower_deconvolutions(model)
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
-        """Ask NVIDIA's parser."""
+        """Parse the graph with NVIDIA's parser."""
         self._check_availability()
         return refusals_in_child(self._package, model)
 
@@ -149,7 +152,7 @@ class NvidiaBackend(Backend):
         return None if gpu_absence() else gpu_here()
 
     def built_with(self, settings: BuildSettings) -> dict[str, Any]:
-        """Return what decides later whether a plan can be loaded, and what else was asked for."""
+        """Return the options, and the data that decides whether a plan can be loaded."""
         gpu = None if self._builds_without_gpu else self._gpu()
         options = self.options_from(settings.options)
         return {
@@ -160,10 +163,10 @@ class NvidiaBackend(Backend):
         }
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
-        """Call NVIDIA's builder."""
+        """Build a plan in a child process."""
         self._check_availability()
         gpu, options = self._gpu(), self.options_from(settings.options)
-        timings = None
+        timings = None  # TensorRT for RTX times no kernels
         if gpu is not None and options.timing_cache and not self._builds_without_gpu:
             timings = key_from([self.name, self.availability().version, gpu.name])
         builder = Builder(
@@ -176,7 +179,7 @@ class NvidiaBackend(Backend):
         build_in_child(builder, model, plan)
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
-        """Check that the plan is for this GPU and this version, then load it."""
+        """Check that the plan is for this GPU and this version of the package, then load it."""
         availability = self.availability()
         if not availability.can_run:
             raise TargetMissingError(f"{label}: {availability.reason}; {availability.hint}")

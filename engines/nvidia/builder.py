@@ -1,6 +1,6 @@
-"""NVIDIA's builders, which are native code that can abort on a bad graph.
+"""Call NVIDIA's builders in a child process.
 
-They run in a child process, which makes that an error message.
+They are native code that can abort on a bad graph; the child turns that into an error message.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ def _in_child(order: dict[str, object], child: str = _CHILD) -> subprocess.Compl
         )
     except subprocess.TimeoutExpired:
         raise EngineBuildError(
-            f"{order['module']}: the builder was stopped after an hour"
+            f"{order['module']}: the builder took longer than {_TIMEOUT} s and was stopped"
         ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Builder:
-    """One of NVIDIA's builders on this machine, and what it is told for one build.
+    """One of NVIDIA's builders, and its settings for one build.
 
     Attributes:
         module: "tensorrt" or "tensorrt_rtx".
         max_batch: images that the plan accepts at once.
-        options: the target's own.
-        can_load: plans for the GPU that is here can be loaded, and their layers be listed in a file
-            beside them, ``<plan's stem>.layers.json``.
-        timing_cache: key in the cache of how fast kernels were.
+        options: build options.
+        can_load: whether the plan can be loaded on this machine; then its layers are written to a
+            file beside it, ``<plan's stem>.layers.json``.
+        timing_cache: key of the kernel times in the cache; None: kernels are not timed.
     """
 
     module: str
@@ -61,9 +61,9 @@ def build_in_child(builder: Builder, model: onnx.ModelProto, plan: Path) -> None
     """Build a plan in a child process.
 
     Args:
-        builder: whose.
-        model: quantized graph, functions and all.
-        plan: file to write.
+        builder: the builder and its settings.
+        model: quantized graph with its functions.
+        plan: the file to write.
 
     Raises:
         EngineBuildError: the builder refused the graph, logged an error, crashed or took an hour.
@@ -77,12 +77,13 @@ def build_in_child(builder: Builder, model: onnx.ModelProto, plan: Path) -> None
 def order_in_child(
     builder: Builder, content: dict[str, object], plan: Path, *, child: str = _CHILD
 ) -> None:
-    """Build a plan in a child process, of a network that the child makes of ``content``.
+    """Build a plan in a child process from a network that the child creates from ``content``.
 
     ``child``: a module that calls :func:`.builder_child.main`.
 
     Raises:
-        InputFileError: the weights are not those of the network.
+        InputFileError: the weights do not match the network.
+        TargetMissingError: the builder's module cannot be loaded.
         EngineBuildError, OSError: as for :func:`build_in_child`.
     """
     order: dict[str, object] = {
@@ -94,6 +95,7 @@ def order_in_child(
         "timing_cache": builder.timing_cache,
     }
     done = _in_child(order | content, child)
+    # The child reports its errors by exit codes; the last line on stderr has the details.
     if done.returncode == NOT_WRITTEN:
         number = int(done.stderr.split()[-1])
         raise OSError(number, os.strerror(number), str(plan))
@@ -106,9 +108,9 @@ def order_in_child(
 
 
 def refusals_in_child(module: str, model: onnx.ModelProto) -> dict[str, str]:
-    """Let the parser say, in a child process, which nodes it refuses, and why.
+    """Parse a graph in a child process; return the nodes that are refused, with the reasons.
 
-    A crash of it is an answer too: "" -> what the process died of.
+    If the parser crashes, the reason is under the key "".
     """
     with as_file(model) as path:
         done = _in_child({"module": module, "plan": None, "model": str(path)})
@@ -118,7 +120,7 @@ def refusals_in_child(module: str, model: onnx.ModelProto) -> dict[str, str]:
 
 
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:
-    if done.returncode < 0:
+    if done.returncode < 0:  # the number of the signal, negative
         return f"its builder crashed with signal {-done.returncode}: {done.stderr.strip()[-300:]}"
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     return "; ".join(lines[-3:]) if lines else f"exit code {done.returncode} without a message"

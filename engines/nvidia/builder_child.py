@@ -1,7 +1,7 @@
 """The child process that calls a TensorRT builder; ``builder.build_in_child`` starts it.
 
-Setters of the builder config do not raise, they log, so every message of level ERROR fails the
-build.
+Setters of TensorRT's builder config do not raise errors, they log them. Therefore every message of
+level ERROR fails the build.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from .options import NvidiaOptions
 from .plan_layers import LAYERS_SUFFIX, inspected
 
 _MIB = 1 << 20
-_FLOOR = 75  # of the plugins' kernels, which use nothing that later GPUs have
+# Compute capability, times ten, of the plugins' kernels: they use no instruction of later GPUs.
+_FLOOR = 75
 REFUSED, NOT_WRITTEN, WRONG_INPUT, MISSING = 1, 3, 4, 5
 """Exit codes; the last line on stderr is the reason, or the errno."""
 
@@ -37,7 +38,7 @@ def _set_compute_capabilities(trt: Any, config: Any, expected: Sequence[str]) ->
         return
     if not features_of(trt).names_gpus:
         raise _BuildError(
-            "this TensorRT builds for the GPU it runs on; leave compute capabilities out"
+            "this TensorRT builds for the GPU it runs on; leave option compute-capability out"
         )
     config.num_compute_capabilities = len(expected)
     for index, name in enumerate(expected):
@@ -45,7 +46,9 @@ def _set_compute_capabilities(trt: Any, config: Any, expected: Sequence[str]) ->
         if member is None:
             known = [m[2:] for m in dir(trt.ComputeCapability) if m.startswith("SM")]
             listed = ", ".join(known)
-            raise _BuildError(f"no compute capability {name}; this builder knows {listed}")
+            raise _BuildError(
+                f"no compute capability {name}; this builder knows (times ten) {listed}"
+            )
         if not config.set_compute_capability(member, index):
             raise _BuildError(f"the builder refuses compute capability {name}")
 
@@ -54,15 +57,17 @@ def _set_options(trt: Any, config: Any, options: NvidiaOptions) -> None:
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace * _MIB)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     config.builder_optimization_level = options.optimization
+    # Flags by name: the numbers of enum members differ between TensorRT 10 and 11.
     flags = {
         "REFIT": options.refit,
+        # Weights that are left out come back unchanged, so the builder may use their values.
         "REFIT_IDENTICAL": options.strip and not options.refit,
         "STRIP_PLAN": options.strip,
         "SPARSE_WEIGHTS": options.sparse,
         "VERSION_COMPATIBLE": options.version_compatible,
     }
-    for name, is_expected in flags.items():
-        if is_expected:
+    for name, is_set in flags.items():
+        if is_set:
             config.set_flag(getattr(trt.BuilderFlag, name))
     if options.hardware != "same-gpu":
         level = options.hardware.replace("-", "_").upper()
@@ -70,18 +75,18 @@ def _set_options(trt: Any, config: Any, options: NvidiaOptions) -> None:
 
 
 def _add_profiles(builder: Any, network: Any, config: Any, max_batch: int) -> None:
-    """Add a profile for one image alone, and one for more, tuned for the largest batch.
+    """Add a profile for a single image, and one for more images, tuned for the largest batch.
 
     All axes but the first are fixed.
     """
     image = network.get_input(0)
     shape = list(image.shape)
-    if -1 not in shape:
+    if -1 not in shape:  # a fixed batch needs no profile
         return
     for low, high in [(1, 1), (2, max_batch)] if max_batch > 1 else [(1, 1)]:
         least, most = ([size if d == -1 else d for d in shape] for size in (low, high))
         profile = builder.create_optimization_profile()
-        profile.set_shape(image.name, least, most, most)
+        profile.set_shape(image.name, least, most, most)  # smallest, optimal, largest
         config.add_optimization_profile(profile)
 
 
@@ -97,10 +102,11 @@ def _timing_cache(config: Any, logger: Any, key: str | None) -> Iterator[None]:
     count = len(logger.errors)
     cache = named_cache("timing")
     known = config.create_timing_cache(cache.read(key) or b"")
+    # False: do not accept times of another GPU or version.
     if known is None or not config.set_timing_cache(known, False):
         known = config.create_timing_cache(b"")
         config.set_timing_cache(known, False)
-    del logger.errors[count:]
+    del logger.errors[count:]  # a refused cache must not fail the build
     yield
     data = known.serialize()
     if data is not None:
@@ -112,13 +118,13 @@ def _empty_network(trt: Any, builder: Any) -> Any:
 
 
 def _parse(trt: Any, logger: Any, network: Any, path: str) -> tuple[Any, list[tuple[str, str]]]:
-    """Return the parser (which must live on), and (node, reason) of each error."""
+    """Return the parser, which must outlive the build, and (node, reason) of each error."""
     parser = trt.OnnxParser(network, logger)
     found = []
     if not parser.parse_from_file(path):
         found = [parser.get_error(i) for i in range(parser.num_errors)]
         if not found:
-            return parser, [("", "the parser says no, and not why")]
+            return parser, [("", "the parser refuses the graph without a reason")]
     return parser, [(error.node_name(), error.desc()) for error in found]
 
 
@@ -133,9 +139,9 @@ def _module(order: dict[str, Any]) -> Any:
 def _refusals(order: dict[str, Any]) -> dict[str, str]:
     trt = _module(order)
     logger = logger_of(trt)
-    builder = trt.Builder(logger)  # must live on
+    builder = trt.Builder(logger)  # must outlive its network
     _, found = _parse(trt, logger, _empty_network(trt, builder), order["model"])
-    return dict(reversed(found))  # of several reasons for a node the first
+    return dict(reversed(found))  # the first of several reasons for a node
 
 
 def _register_plugins() -> None:
@@ -146,19 +152,17 @@ def _register_plugins() -> None:
 
 
 def _check_plugins(trt: Any, network: Any, expected: int) -> None:
-    """Refuse to go on with function bodies where kernels were asked for."""
+    """Refuse a network in which a function body took the place of a requested kernel."""
     kinds = [network.get_layer(index).type for index in range(network.num_layers)]
     taken = kinds.count(trt.LayerType.PLUGIN_V3)
     if taken != expected:
         raise _BuildError(
-            f"plugins: TensorRT took {taken} of {expected} kernels; leave option plugins out"
+            f"plugins: TensorRT uses {taken} of {expected} kernels; leave option plugins out"
         )
 
 
 Fill = Callable[[Any, Any, dict[str, Any]], Any]
-"""Puts layers into an empty network (``trt``, network, order); returns what must live until the
-plan is built.
-"""
+"""Adds layers to a network: (trt, network, order) -> an object that must outlive the build."""
 
 
 def _fill_from_onnx(trt: Any, network: Any, order: dict[str, Any]) -> Any:
@@ -171,14 +175,14 @@ def _fill_from_onnx(trt: Any, network: Any, order: dict[str, Any]) -> Any:
 
 
 def _build(order: dict[str, Any], fill: Fill) -> tuple[bytes, str | None]:
-    """Return the plan, and what its layers are, if it can be loaded here."""
+    """Return the plan, and its layers as JSON if it can be loaded on this machine."""
     trt = _module(order)
     if order["plugins"]:
         _register_plugins()
     logger = logger_of(trt)
     builder = trt.Builder(logger)
     network = _empty_network(trt, builder)
-    _held = fill(trt, network, order)
+    _held = fill(trt, network, order)  # TensorRT keeps pointers into it
     config = builder.create_builder_config()
     options = NvidiaOptions.model_validate(order["options"])
     _set_options(trt, config, options)
@@ -188,15 +192,21 @@ def _build(order: dict[str, Any], fill: Fill) -> tuple[bytes, str | None]:
         plan = builder.build_serialized_network(network, config)
         if plan is None or logger.errors:
             said = errors_since(logger, 0)
-            raise _BuildError(said or "the builder returned nothing and said nothing")
+            raise _BuildError(said or "the builder returned no plan and gave no reason")
     plan = bytes(plan)
     return plan, inspected(trt, plan) if order["can_load"] else None
 
 
 def main(fill: Fill = _fill_from_onnx) -> int:
-    """Do what the first argument, a JSON text, orders; errors go to stderr.
+    """Carry out the order in the first argument, a JSON text; errors go to stderr.
 
-    Without a plan to write it only parses the graph, and prints what is refused as JSON.
+    Without a plan to write it only parses the graph and prints the refused nodes as JSON.
+
+    Args:
+        fill: adds layers to the empty network.
+
+    Returns:
+        The exit code.
     """
     order = json.loads(sys.argv[1])
     if order["plan"] is None:

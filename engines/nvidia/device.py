@@ -1,4 +1,7 @@
-"""One NVIDIA GPU by pycuda: memory, streams, graphs. Nothing else here knows CUDA."""
+"""One NVIDIA GPU through pycuda: memory, streams, CUDA graphs, kernels of custom ops.
+
+The protocols are what the rest of the package uses, so that it needs no CUDA.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ from ...plugins.plugin import Attributes, Buffers, Launch, Plugin
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """What a plan may depend on. Versions are "MAJOR.MINOR"; ``driver``: the CUDA it is for."""
+    """The properties of a GPU that a plan may depend on.
+
+    Versions are "MAJOR.MINOR"; ``driver`` is the version of CUDA that the driver supports.
+    """
 
     name: str
     compute_capability: str
@@ -30,9 +36,9 @@ class Gpu:
 
 
 class Memory(Protocol):
-    """One array in two places: pinned on the host, and on the device, 256-byte aligned or better.
+    """One array in pinned host memory and in device memory, aligned to 256 bytes or better.
 
-    Copies are queued on a stream, and take the first ``rows`` along the first axis.
+    Copies are queued on a stream; they copy the first ``rows`` along the first axis.
     """
 
     host: npt.NDArray
@@ -54,44 +60,44 @@ class Placed:
     dtype: np.dtype
 
     def like(self) -> npt.NDArray:
-        """Return an array of that shape and dtype that takes no memory."""
+        """Return an array of the same shape and dtype that needs almost no memory."""
         return np.broadcast_to(np.zeros((), self.dtype), self.shape)
 
 
 class Call(Protocol):
-    """A custom op on inputs of some shapes. ``outputs``: what it needs room for."""
+    """A custom op for inputs of fixed shapes. ``outputs``: shape and dtype of each output."""
 
     outputs: Buffers
 
     def enqueue(self, outputs: Sequence[int], stream: Stream) -> None:
-        """Queue it; ``outputs`` are addresses."""
+        """Queue it; ``outputs`` are device addresses."""
 
 
 class Op(Protocol):
-    """A custom op, its kernels loaded on the device."""
+    """A custom op whose kernels are loaded on the device."""
 
     def call(self, inputs: Sequence[Placed], attributes: Attributes) -> Call:
-        """Return what can be queued.
+        """Return the op for these inputs, ready to be queued.
 
         Raises:
-            ValueError: the op does not take such inputs.
+            ValueError: the op does not accept such inputs.
         """
 
 
 class Stream(Protocol):
-    """Work that the device does in the order in which it was queued."""
+    """A queue of work that the device does in order."""
 
     handle: int
 
     def synchronize(self) -> None:
-        """Wait for all of it."""
+        """Wait until all queued work is done."""
 
 
 class Device(Protocol):
-    """What a runner needs of a GPU."""
+    """The part of a GPU that a runner needs."""
 
     def current(self) -> Any:
-        """Return a context manager; all else happens within, in any thread."""
+        """Return a context manager; every other method is called inside it, in any thread."""
 
     def memory(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Memory:
         """Allocate."""
@@ -103,9 +109,10 @@ class Device(Protocol):
         """Load a custom op's kernels."""
 
     def captured(self, stream: Stream, enqueue: Callable[[], bool]) -> Callable[[], None] | None:
-        """Record what ``enqueue`` queues; return what queues it again in one call.
+        """Record the work that ``enqueue`` queues; return a function that queues it again.
 
-        None: it said no, or the work cannot be recorded. Nothing is left recording.
+        None if ``enqueue`` returns False or the work cannot be recorded. The recording has ended
+        in any case.
         """
 
 
@@ -165,7 +172,7 @@ class CudaDevice:
     TensorRT works in that context too.
 
     Raises:
-        TargetMissingError: pycuda or the driver is not here, or there is no GPU, or it is full.
+        TargetMissingError: pycuda, the driver or a GPU is missing, or its memory is full.
     """
 
     def __init__(self) -> None:
@@ -177,18 +184,19 @@ class CudaDevice:
             self._context = cuda.Device(0).retain_primary_context()
         except cuda.Error as error:
             raise TargetMissingError(
-                f"the GPU cannot be used ({error}); see with nvidia-smi who uses it"
+                f"the GPU cannot be used ({error}); nvidia-smi shows which processes use it"
             ) from None
-        weakref.finalize(self, self._context.detach)  # its destructor takes it for another kind
+        # pycuda's destructor would treat it as a context of its own, not as the primary one.
+        weakref.finalize(self, self._context.detach)
 
     @property
     def gpu(self) -> Gpu:
-        """What it is."""
+        """Its name and versions."""
         return gpu_here()
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Make the GPU's context that of this thread, for a block."""
+        """Make the GPU's context the current one of this thread, for a block."""
         self._context.push()
         try:
             yield
@@ -196,7 +204,7 @@ class CudaDevice:
             self._context.pop()
 
     def memory(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Memory:
-        """Allocate pinned host memory and device memory; both go with the object."""
+        """Allocate pinned host memory and device memory; both are freed with the object."""
         return _Memory(self._cuda, shape, np.dtype(dtype))
 
     def stream(self) -> Stream:
@@ -204,7 +212,7 @@ class CudaDevice:
         return _Stream(self._cuda)
 
     def op(self, plugin: Plugin) -> Op:
-        """Load a custom op's kernels; NVRTC makes them the first time.
+        """Load a custom op's kernels; NVRTC compiles them the first time.
 
         Raises:
             TargetMissingError: NVRTC is not installed.
@@ -212,12 +220,13 @@ class CudaDevice:
         return _Op(self._cuda, plugin)
 
     def captured(self, stream: Stream, enqueue: Callable[[], bool]) -> Callable[[], None] | None:
-        """Record a CUDA graph. pycuda has no calls for that, so they are cuda-bindings'."""
+        """Record a CUDA graph by cuda-bindings; pycuda has no functions for it."""
         try:
             from cuda.bindings import driver
         except ImportError:
             return None
         queue = driver.CUstream(stream.handle)
+        # Thread-local: calls of other threads do not break the recording.
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
         if driver.cuStreamBeginCapture(queue, mode)[0]:
             return None
@@ -229,7 +238,7 @@ class CudaDevice:
         if failure:
             return None
         failure, executable = driver.cuGraphInstantiate(graph, 0)
-        driver.cuGraphDestroy(graph)
+        driver.cuGraphDestroy(graph)  # the executable does not refer to it
         if failure:
             return None
 
@@ -243,10 +252,10 @@ class CudaDevice:
 
 
 def gpu_here() -> Gpu:
-    """Return what the first GPU is; takes nothing of it.
+    """Return the properties of the first GPU; creates no context on it.
 
     Raises:
-        TargetMissingError: there is none that can be used.
+        TargetMissingError: no GPU can be used.
     """
     absence = gpu_absence()
     if absence is not None:
@@ -259,7 +268,7 @@ def gpu_here() -> Gpu:
     return Gpu(
         name=device.name(),
         compute_capability=f"{major}.{minor}",
-        driver=f"{version // 1000}.{version % 1000 // 10}",
+        driver=f"{version // 1000}.{version % 1000 // 10}",  # 12040 is 12.4
     )
 
 
@@ -270,7 +279,7 @@ def gpu_absence() -> tuple[str, str] | None:
         return "pycuda is not installed", install
     try:
         import pycuda.driver as cuda
-    except ImportError as error:  # without the driver's library, or built for another CUDA
+    except ImportError as error:  # no driver library, or built for another version of CUDA
         return f"pycuda cannot be loaded ({error})", "install the driver of your NVIDIA GPU"
     try:
         cuda.init()

@@ -1,6 +1,7 @@
-"""Whether a plan may be loaded here. A plan is native code for one GPU and one version of TensorRT.
+"""Check whether a plan can be loaded, and load it.
 
-Nothing in the plan itself is read for that: what it was built with is in the bundle's manifest.
+A plan is native code for one GPU and one version of TensorRT. How it was built is in its bundle's
+manifest, so that it can be refused before any byte of it is parsed.
 """
 
 from __future__ import annotations
@@ -21,30 +22,30 @@ _REBUILD = "build the bundle again here"
 def check_built_with(
     built: BuiltWith, version: str, gpu: Gpu, features: Features, *, is_trusted: bool = False
 ) -> None:
-    """Refuse a plan that another version of TensorRT made, or that is for another GPU.
+    """Refuse a plan for another GPU or from another version of TensorRT.
 
     Args:
-        built: what the manifest says.
-        version: of TensorRT, here.
-        gpu: the one it would run on.
-        features: of TensorRT, here.
-        is_trusted: code in the plan may run.
+        built: how the plan was built, from the manifest.
+        version: of TensorRT on this machine.
+        gpu: the GPU of this machine.
+        features: of TensorRT on this machine.
+        is_trusted: host code in the plan may run.
 
     Raises:
-        InputFileError: says what it was built with, what is here, and what to do.
+        InputFileError: the message states how it was built, what is here, and what to do.
     """
     options = _mapping(built.settings.get("options"))
     if not _runs_in(version, built.version, is_compatible=bool(options.get("version_compatible"))):
         raise InputFileError(
-            f"the plan is of version {built.version or 'unknown'}, here is {version}; install "
-            f"that version, or {_REBUILD}"
+            f"the plan was built by version {built.version or 'unknown'}, here is {version}; "
+            f"install that version, or {_REBUILD}"
         )
     if options.get("version_compatible") and not is_trusted:
         raise InputFileError(
-            "the plan is version-compatible, and so has code in it that runs on this machine; say "
-            "--trust if you trust where it comes from (in Python load_bundle, is_trusted=True)"
+            "the plan is version-compatible, so it contains code that runs on this machine; add "
+            "--trust if you trust its origin (in Python load_bundle(..., is_trusted=True))"
         )
-    if not features.names_gpus:  # those say for themselves which GPUs they take
+    if not features.names_gpus:  # TensorRT-RTX checks the GPU itself, from the plan's header
         reason = _why_not_on(gpu, _mapping(built.settings.get("gpu")), options.get("hardware"))
         if reason is not None:
             raise InputFileError(f"{reason}; {_REBUILD}")
@@ -67,13 +68,13 @@ def _runs_in(here: str, built: str, *, is_compatible: bool) -> bool:
 def _why_not_on(gpu: Gpu, built: Mapping[str, Any], hardware: Any) -> str | None:
     name, capability = str(built.get("name", "")), str(built.get("compute_capability", ""))
     if not name:
-        return "the bundle does not say which GPU its plan is for"
+        return "the bundle's manifest does not state which GPU its plan is for"
     try:
         own, other = (
             tuple(map(int, text.split("."))) for text in (gpu.compute_capability, capability)
         )
     except ValueError:
-        return f"the bundle names a compute capability {capability!r:.20}"
+        return f"the bundle's manifest states the compute capability {capability!r:.20}"
     fits = {
         "same-compute-capability": own == other,
         "ampere-plus": own >= (8, 0),
@@ -87,39 +88,39 @@ def _why_not_on(gpu: Gpu, built: Mapping[str, Any], hardware: Any) -> str | None
 
 
 def check_header(trt: Any, runtime: Any, plan: bytes, features: Features) -> None:
-    """Let TensorRT-RTX look at a plan's header.
+    """Let TensorRT-RTX check a plan's header.
 
     Raises:
-        InputFileError: it will not load; says why, as far as TensorRT-RTX does.
+        InputFileError: the plan will not load; the message has TensorRT-RTX's reasons.
     """
     if not features.tells_validity:
         return
     validity, bits = runtime.get_engine_validity(plan)
     if validity != trt.EngineValidity.INVALID:
         return
-    known = trt.EngineInvalidityDiagnostics
+    known = trt.EngineInvalidityDiagnostics  # bits, of which several may be set
     names = [
         name.lower().replace("_", " ")
         for name in dir(known)
         if name.isupper() and int(bits) & int(getattr(known, name))
     ]
     raise InputFileError(
-        f"TensorRT-RTX will not load the plan here: {', '.join(names) or 'it does not say why'}; "
+        f"TensorRT-RTX cannot load the plan here: {', '.join(names) or 'no reason given'}; "
         f"{_REBUILD}, with --option compute-capability if that names other GPUs than this one"
     )
 
 
 def engine_from_plan(trt: Any, plan: bytes, features: Features, *, is_trusted: bool) -> Any:
-    """Load a plan. Returns the engine; TensorRT's runtime goes with it.
+    """Load a plan; return TensorRT's engine.
 
     Args:
         trt: NVIDIA's module.
         plan: the plan's bytes.
         features: of the module.
-        is_trusted: let host code in a version-compatible plan run.
+        is_trusted: allow host code in a version-compatible plan.
 
     Raises:
-        InputFileError: it is no plan for this GPU and this version.
+        InputFileError: it is not a plan for this GPU and this version.
     """
     logger = logger_of(trt)
     count = len(logger.errors)
@@ -129,27 +130,27 @@ def engine_from_plan(trt: Any, plan: bytes, features: Features, *, is_trusted: b
         runtime.engine_host_code_allowed = True
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        said = errors_since(logger, count) or "it does not say why"
+        said = errors_since(logger, count) or "no reason given"
         raise InputFileError(f"TensorRT cannot load the plan: {said}; {_REBUILD}")
     return engine
 
 
 def refit_from_model(trt: Any, engine: Any, model: Path | None) -> None:
-    """Give a plan whose weights were left out those of the graph it was built from.
+    """Load the weights of a stripped plan from the graph that it was built from.
 
     Raises:
-        InputFileError: there is no graph, or its weights are not those that are missing.
+        InputFileError: there is no graph, or its weights do not match the plan.
     """
-    if not hasattr(trt, "EngineStat"):  # before TensorRT 10.9
+    if not hasattr(trt, "EngineStat"):  # TensorRT has it since 10.9
         return
     if engine.get_engine_stat(trt.EngineStat.STRIPPED_WEIGHTS_SIZE) <= 0:
         return
     if model is None:
-        raise InputFileError(f"the plan's weights were left out, and its ONNX is gone; {_REBUILD}")
+        raise InputFileError(f"the plan has no weights, and its ONNX file is missing; {_REBUILD}")
     logger = logger_of(trt)
     count = len(logger.errors)
     refitter = trt.Refitter(engine, logger)
     parser = trt.OnnxParserRefitter(refitter, logger)
     if not (parser.refit_from_file(str(model)) and refitter.refit_cuda_engine()):
-        said = errors_since(logger, count) or "it does not say why"
-        raise InputFileError(f"{model}: TensorRT does not take its weights: {said}; {_REBUILD}")
+        said = errors_since(logger, count) or "no reason given"
+        raise InputFileError(f"{model}: TensorRT refuses its weights: {said}; {_REBUILD}")

@@ -1,4 +1,4 @@
-"""What NVIDIA's libraries say while they work."""
+"""The messages of NVIDIA's libraries."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 def logger_of(trt: Any) -> Any:
     """Return the logger of a package; its ``errors`` are the messages of level ERROR so far.
 
-    One for the process: NVIDIA's libraries keep the first one that they get, whatever a later
-    builder or runtime is given.
+    There is one logger per process because NVIDIA's libraries keep the first logger that they get,
+    and ignore the loggers of later builders and runtimes.
     """
 
     class Logger(trt.ILogger):
@@ -27,5 +27,5 @@ def logger_of(trt: Any) -> Any:
 
 
 def errors_since(logger: Any, count: int) -> str:
-    """Return what was logged after the first ``count`` errors, in one line."""
+    """Return the errors logged after the first ``count``, in one line."""
     return "; ".join(logger.errors[count:])

@@ -2,10 +2,12 @@
 
     y[s m + a] = sum over k = a + p (mod s) of x[m + (a + p - k) / s] . w[k]
 
-For each phase a of the output (0 .. s-1, per axis) that is a convolution of x by itself: all phases
-together are one Conv with s*s times the channels, whose kernel has a zero where a phase reads
-nothing; DepthToSpace then puts the phases where they belong. Worth it only where Conv has int8
-kernels and ConvTranspose has none: TensorRT and TensorRT-RTX.
+Each phase a of the output (0 .. s-1, per axis) is a convolution of x. All phases together are one
+Conv with s*s times the channels, whose kernel is zero where a phase reads nothing. DepthToSpace
+then interleaves the phases. This is faster only on targets whose Conv has int8 kernels and whose
+ConvTranspose has none: TensorRT and TensorRT-RTX (docs/decisions/0012).
+
+It terminates because each application removes one ConvTranspose and adds none.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ from ...convert.graph import (
 )
 
 _MOST_WORK = 2.5
-"""Times the multiplications of the ConvTranspose; zeros are multiplied too."""
+"""Largest allowed increase of multiplications; zeros in the kernel are multiplied too."""
 
 
 def _taps(size: int, stride: int, pad: int) -> dict[tuple[int, int], int]:
-    """Return {(phase, offset in x): index in the kernel} of one axis."""
+    """Return {(phase a, offset in x): index k} of one axis, by a + pad - k = stride * offset."""
     found = {}
     for phase in range(stride):
         for k in range(size):
@@ -40,6 +42,7 @@ def _taps(size: int, stride: int, pad: int) -> dict[tuple[int, int], int]:
 
 
 def _offsets(taps: dict[tuple[int, int], int]) -> tuple[int, int]:
+    """Return the smallest and the largest offset in x; they become the Conv's pads."""
     offsets = [offset for _, offset in taps]
     return min(*offsets, 0), max(*offsets, 0)
 
@@ -57,10 +60,10 @@ def _phases(
     (top, bottom), (left, right) = _offsets(rows), _offsets(columns)
     channels, outputs = weights.shape[:2]
     shape = (stride, stride, outputs, channels, bottom - top + 1, right - left + 1)
-    found = np.zeros(shape, np.float32)
+    found = np.zeros(shape, np.float32)  # (s, s, O, C, h, w)
     for (a, y), ky in rows.items():
         for (b, x), kx in columns.items():
-            found[a, b, :, :, y - top, x - left] = weights[:, :, ky, kx].T
+            found[a, b, :, :, y - top, x - left] = weights[:, :, ky, kx].T  # (C, O) -> (O, C)
     return found.reshape(-1, *shape[3:]), [-top, -left, bottom, right]
 
 
@@ -75,24 +78,26 @@ def _lower(graph: ir.Graph, node: ir.Node) -> bool:
         attribute(node, "group", 1) == 1
         and set(attribute(node, "dilations", (1,))) == {1}
         and attribute(node, "auto_pad", "NOTSET") == "NOTSET"
-        and attribute(node, "output_shape") is None  # it says what the pads are
+        and attribute(node, "output_shape") is None  # it would override the pads
         and others == [stride]
         and stride > 1
         and (len(node.inputs) < 3 or node.inputs[2] is None or bias is not None)
     )
     held = source.shape
+    # The output is exactly s times the input, so that DepthToSpace alone can interleave the phases.
     if not is_plain or held is None or [shape[i] for i in (2, 3)] != [
         size * stride if isinstance(size := held[i], int) else None for i in (2, 3)
     ]:  # fmt: skip
         return False
     top, left, *_ = attribute(node, "pads", (0, 0, 0, 0))
+    # Phase weights (s*s*O, C, h, w).
     phases, pads = _phases(weights, stride, (top, left))
     if phases.size > _MOST_WORK * weights.size:
         return False
     name = name_of(node.outputs[0])
     inputs = [source, new_initializer(graph, phases, f"{name}.phase_weight")]
     if bias is not None:
-        tiled = np.tile(bias, stride * stride)
+        tiled = np.tile(bias, stride * stride)  # (O,) -> (s*s*O,), the same for each phase
         inputs.append(new_initializer(graph, tiled, f"{name}.phase_bias"))
     conv = ir.node("Conv", inputs, attributes={"pads": pads}, name=f"{name}_phases")
     typed_like(conv.outputs[0], source)
@@ -109,9 +114,9 @@ def _lower(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 def lower_deconvolutions(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with every ConvTranspose lowered that is one of whole strides.
+    """Return the model with every ConvTranspose lowered whose output is s times its input.
 
-    The model itself if there is none.
+    Returns the model itself if there is none.
     """
     copy = ir.from_proto(model)
     found = [node for node in copy.graph if node.op_type == "ConvTranspose"]

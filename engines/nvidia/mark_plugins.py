@@ -1,7 +1,8 @@
-"""Marks the nodes that TensorRT is to take from its plugins and not from their function bodies.
+"""Mark the nodes for which TensorRT has to use a plugin in place of their function bodies.
 
-Its parser looks for a plugin in the namespace that a node's attribute ``plugin_namespace`` names;
-without it the model's local function is taken (ModelImporter.cpp of onnx-tensorrt).
+TensorRT's parser looks for a plugin in the namespace that a node's attribute ``plugin_namespace``
+names. Without this attribute it uses the model's local function (ModelImporter.cpp of
+onnx-tensorrt).
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from ...errors import EngineBuildError
 from ...plugins.onnx_function import DOMAIN
 
 _DTYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
-"""That there are kernels for."""
+"""The dtypes for which there are kernels."""
 
 
 def mark_plugins(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
-    """Return the model with its custom ops marked, and how many there are.
+    """Return the model with its custom ops marked, and the number of them.
 
     Raises:
-        EngineBuildError: one has inputs of a dtype, bfloat16 for example, that no kernel takes.
+        EngineBuildError: a custom op has inputs of a dtype without kernels, such as bfloat16.
     """
     marked = ir.from_proto(model)
     ops = [node for node in marked.graph if node.domain == DOMAIN]
@@ -29,8 +30,8 @@ def mark_plugins(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
         if len(dtypes) != 1 or not dtypes <= set(_DTYPES):
             names = ", ".join(sorted(str(dtype) for dtype in dtypes))
             raise EngineBuildError(
-                f"plugins: no kernel of {node.op_type} takes {names}, but FLOAT or FLOAT16; choose "
-                "another --precision, or leave option plugins out"
+                f"plugins: no kernel of {node.op_type} accepts {names}, only FLOAT or FLOAT16; "
+                "choose another --precision, or leave option plugins out"
             )
         node.attributes["plugin_namespace"] = ir.AttrString("plugin_namespace", DOMAIN)
         node.attributes["plugin_version"] = ir.AttrString("plugin_version", "1")

@@ -1,8 +1,8 @@
-"""What a plan's layers are: the builder's own word on precision, fusion and kernels.
+"""The layers of a plan: precision, fusion and kernels as TensorRT's EngineInspector reports them.
 
-The JSON of TensorRT's EngineInspector has two forms: TensorRT 10 says format and type of a tensor
-in one text, "Format/Datatype"; TensorRT 11 has "DataType" and "Format" ("Migrating IEngineInspector
-Usage from TensorRT 10.x to 11.x" of its documents).
+Its JSON has two forms. TensorRT 10 states format and type of a tensor in one text,
+"Format/Datatype"; TensorRT 11 has "DataType" and "Format" (see "Migrating IEngineInspector Usage
+from TensorRT 10.x to 11.x" in its documentation).
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from .logger import logger_of
 
 LAYERS_SUFFIX = ".layers.json"
 LARGEST = 64 << 20
-"""Bytes."""
+"""Bytes of the largest file that is read."""
 
+# Order matters: "bfloat16" contains "float16", which contains "float".
 _TYPES = (
     ("int8", re.compile(r"int8", re.I)),
     ("fp8", re.compile(r"fp8|float8", re.I)),
@@ -42,12 +43,12 @@ class EngineLayer:
     """One layer of a plan.
 
     Attributes:
-        name: TensorRT's.
-        kind: "CaskConvolution", "kgen", "Reformat" and the like.
-        precision: what it computes in: the type of its weights, else of its first input; "" if the
-            plan does not say.
-        nodes: the ONNX nodes that it stands for; of a fused layer several.
-        tactic: the kernel that was chosen.
+        name: in TensorRT.
+        kind: such as "CaskConvolution", "kgen" or "Reformat".
+        precision: the type of its weights, or else of its first input; "" if the plan does not
+            state it.
+        nodes: the ONNX nodes that it computes; several if it is fused.
+        tactic: the kernel that the builder chose.
     """
 
     name: str
@@ -58,12 +59,12 @@ class EngineLayer:
 
 
 def inspected(trt: Any, plan: bytes) -> str | None:
-    """Load a plan, and return what EngineInspector says of it, as JSON. Needs a GPU.
+    """Load a plan and return EngineInspector's JSON text. Needs a GPU.
 
-    None: it cannot be loaded, or holds no weights yet. That is no reason against a build.
+    None if the plan cannot be loaded or has no weights yet; this does not fail a build.
     """
     runtime = trt.Runtime(logger_of(trt))
-    runtime.engine_host_code_allowed = True  # the plan was made here
+    runtime.engine_host_code_allowed = True  # it was built by this process
     engine = runtime.deserialize_cuda_engine(plan)
     context = None if engine is None else engine.create_execution_context()
     if context is None:
@@ -74,30 +75,30 @@ def inspected(trt: Any, plan: bytes) -> str | None:
             smallest, *_ = engine.get_tensor_profile_shape(name, 0)
             context.set_input_shape(name, smallest)
     inspector = engine.create_engine_inspector()
-    inspector.execution_context = context  # without shapes it does not say types
+    inspector.execution_context = context  # without shapes it reports no types
     return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
 def layers_from_file(path: Path) -> tuple[EngineLayer, ...]:
-    """Read what :func:`inspected` gave.
+    """Read a file with the result of :func:`inspected`.
 
     Raises:
-        InputFileError: the file is too large, no JSON, or not of EngineInspector.
+        InputFileError: the file is too large, not JSON, or not from EngineInspector.
     """
     found = read_json(path, limit=LARGEST)
     layers = found.get("Layers") if isinstance(found, dict) else None
     if not isinstance(layers, list):
-        raise InputFileError(f'{path}: has no list "Layers"; build the bundle again')
+        raise InputFileError(f'{path}: contains no list "Layers"; build the bundle again')
     return tuple(_layer(layer) for layer in layers)
 
 
 def not_in_int8(model: ir.Model, layers: Iterable[EngineLayer]) -> dict[str, str]:
-    """Return the ops that are int8 in a quantized graph but not in a plan, with their precision.
+    """Return the ops that are int8 in a quantized graph but not in its plan: name -> precision.
 
-    Ops that no layer names are left out: TensorRT's generated kernels do not always say.
+    Ops that no layer names are left out: generated kernels do not always list theirs.
 
     Args:
-        model: the quantized graph, as it was built; it is changed.
+        model: the quantized graph as it was built; it is modified.
         layers: of its plan.
     """
     of_node = {node: layer for layer in layers for node in layer.nodes}
@@ -107,7 +108,7 @@ def not_in_int8(model: ir.Model, layers: Iterable[EngineLayer]) -> dict[str, str
 
 
 def _layer(found: Any) -> EngineLayer:
-    if not isinstance(found, Mapping):  # a plan of another verbosity: names alone
+    if not isinstance(found, Mapping):  # a plan built with low verbosity lists names only
         return EngineLayer(name=str(found), kind="", precision="", nodes=(), tactic="")
     name, metadata = str(found.get("Name", "")), str(found.get("Metadata", ""))
     return EngineLayer(

@@ -1,11 +1,11 @@
-"""TensorRT for RTX: NVIDIA's builder from PyPI needs no GPU; running its engines does."""
+"""TensorRT for RTX: building needs no GPU, running does."""
 
 from __future__ import annotations
 
 from .backend import NvidiaBackend
 
 _BEFORE_12 = {(7, 5), (8, 0), (8, 6), (8, 9)}
-"""Compute capabilities below 12.0. Not 8.7, 9.0 or 10.0: its runtime refuses every plan there."""
+"""Supported compute capabilities below 12.0. The runtime refuses plans on 8.7, 9.0 and 10.0."""
 
 BACKEND = NvidiaBackend(
     name="tensorrt-rtx",

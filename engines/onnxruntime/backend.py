@@ -1,4 +1,4 @@
-"""onnxruntime on the CPU: the reference every other target is compared with."""
+"""onnxruntime on the CPU: the reference for all other targets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, Run
 
 
 class _Runner(Runner):
-    """A session. It may be run by several threads at once, its ``streams``."""
+    """A session, which ``streams`` threads may run at once."""
 
     def __init__(self, session: Any, *, label: str, max_batch: int, streams: int = 1) -> None:
         (entry,) = session.get_inputs()
@@ -44,21 +44,21 @@ class _OnnxRuntime(Backend):
     runs_on_cpu = True
 
     def availability(self) -> Availability:
-        """Part of the base install."""
+        """Onnxruntime is part of the base install."""
         import onnxruntime
 
         return Availability(can_build=True, can_run=True, version=onnxruntime.__version__)
 
     def needs(self) -> GraphNeeds:
-        """Its kernels clip sums of products where the processor adds them in 16 bits."""
+        """Where the processor adds two int8 products in 16 bits, large sums are clipped."""
         return GraphNeeds(style=Int8Style(largest_weight=127 if has_exact_int8() else 63))
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
-        """Write the quantized graph itself: onnxruntime has no plans."""
+        """Write the quantized graph itself; onnxruntime compiles it when it is opened."""
         write_onnx(model, plan)
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
-        """Open a session."""
+        """Open a session; onnxruntime does not name the node that it refuses."""
         try:
             onnx_session(model)
         except Exception as error:  # onnxruntime has no common base class
@@ -66,18 +66,18 @@ class _OnnxRuntime(Backend):
         return {}
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
-        """Open a session on the plan. Its threads are shared out among the streams."""
+        """Open a session on the plan, whose threads all streams share."""
         streams = max(1, settings.streams)
         threads = settings.threads
         if streams > 1:
-            # The callers work too; what is left of the threads helps all of them.
+            # Each calling thread computes too; the session's own threads are the remaining ones.
             threads = max(1, (threads or usable_cores()) - streams + 1)
         session = onnx_session(str(plan), threads=threads, int8_kernels=True)
         return _Runner(session, label=label, max_batch=max_batch, streams=streams)
 
 
 def runner_from_model(model: onnx.ModelProto, *, label: str, max_batch: int) -> Runner:
-    """Run a graph that is in no bundle."""
+    """Return a runner of a graph in memory."""
     return _Runner(onnx_session(model), label=label, max_batch=max_batch)
 
 

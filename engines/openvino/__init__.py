@@ -1,1 +1,1 @@
-"""How OpenVINO's plans are compiled, kept and run on the CPU."""
+"""OpenVINO on the CPU: compiling, caching and running plans."""

@@ -21,6 +21,7 @@ from ..manifest import Precision
 from .compiled_plan import compile_config
 from .library import import_openvino
 
+# Types of recurrent ops in OpenVINO's .xml.
 _RECURRENT = (b"LSTMSequence", b"GRUSequence", b"RNNSequence")
 
 
@@ -33,7 +34,7 @@ class _OpenVino(Backend):
         self.precisions = ("fp32", "bf16", "int8") if has_bf16() else ("fp32", "int8")
 
     def availability(self) -> Availability:
-        """Part of the base install."""
+        """OpenVINO is part of the base install."""
         try:
             openvino = import_openvino()
         except ImportError as error:
@@ -45,8 +46,10 @@ class _OpenVino(Backend):
         )
 
     def needs(self) -> GraphNeeds:
-        """Where the processor adds two products of int8 in 16 bits, its kernels clip sums, and
-        matrix products are slower than in float.
+        """Return limits that depend on the processor.
+
+        Where it adds two int8 products in 16 bits, OpenVINO's kernels clip large sums, and int8
+        matrix products are slower than float ones.
         """
         is_exact = has_exact_int8()
         return GraphNeeds(
@@ -54,7 +57,7 @@ class _OpenVino(Backend):
         )
 
     def _read(self, model: onnx.ModelProto) -> Any:
-        """Hand over a graph, with our functions inlined."""
+        """Read a graph into OpenVINO, with the functions of custom ops inlined."""
         import onnx_ir as ir
         from onnx_ir.passes import common
 
@@ -65,7 +68,7 @@ class _OpenVino(Backend):
         common.InlinePass()(whole)
         inlined = lower_qdq_pairs(ir.to_proto(whole))
         try:
-            if is_too_large(inlined):
+            if is_too_large(inlined):  # protobuf cannot serialize it to one message
                 with as_file(inlined) as path:
                     return ov.Core().read_model(path)
             return ov.Core().read_model(inlined.SerializeToString(deterministic=True))
@@ -73,7 +76,7 @@ class _OpenVino(Backend):
             raise EngineBuildError(f"openvino refuses the graph: {error}") from error
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
-        """Read the graph."""
+        """Read the graph; OpenVINO does not name the node that it refuses."""
         try:
             self._read(model)
         except EngineBuildError as error:
@@ -81,21 +84,22 @@ class _OpenVino(Backend):
         return {}
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
-        """Write OpenVINO's own form (.xml and .bin)."""
+        """Write OpenVINO's own format (.xml and .bin)."""
         ov = import_openvino()
 
         graph = self._read(model)
         try:
+            # By default OpenVINO stores weights in fp16, which changes numbers.
             ov.save_model(graph, str(plan), compress_to_fp16=False)
         except RuntimeError as error:
             free = shutil.disk_usage(plan.parent).free
             raise OutputError(
-                f"openvino cannot write its plan of about {model.ByteSize():,} bytes where "
+                f"openvino cannot write its plan of about {model.ByteSize():,} bytes, "
                 f"{free:,} are free: {str(error).splitlines()[-1]}"
             ) from error
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
-        """Load and compile the plan. Where a free batch axis costs nothing it stays free."""
+        """Load and compile the plan; its batch axis stays free unless that makes it slow."""
         from .infer_requests import OpenVinoRunner, RecurrentRunner
 
         kind = RecurrentRunner if _is_slow_with_free_batch(plan) else OpenVinoRunner
@@ -104,7 +108,7 @@ class _OpenVino(Backend):
     def look_inside(
         self, plan: Path, names: Sequence[str], images: Batch
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """Add outputs to the plan; the importer kept the names of tensors."""
+        """Add outputs to the plan; OpenVINO's importer keeps the names of tensors."""
         ov = import_openvino()
 
         core = ov.Core()
@@ -123,7 +127,7 @@ class _OpenVino(Backend):
     def layer_times(
         self, plan: Path, images: Batch, settings: RunSettings
     ) -> tuple[LayerTime, ...]:
-        """Read the counters of OpenVINO."""
+        """Measure the layers by OpenVINO's own counters."""
         ov = import_openvino()
 
         from .profile import layer_times
@@ -134,15 +138,15 @@ class _OpenVino(Backend):
         return layer_times(graph, images, compile_config(settings, plan))
 
     def peaks(self, progress: Callable[[float], None]) -> dict[Precision, float]:
-        """Time convolutions that suit it."""
+        """Time convolutions whose sizes suit its kernels."""
         from .convolution_peaks import convolution_peaks
 
         return convolution_peaks(compile_config(RunSettings()), progress)
 
 
 def _is_slow_with_free_batch(plan: Path) -> bool:
-    """Whether a plan has recurrent ops, which its .xml names, and a batch axis that is free."""
-    text = plan.read_bytes()
+    """Whether a plan has recurrent ops and a free batch axis; see :class:`RecurrentRunner`."""
+    text = plan.read_bytes()  # XML that names the type of each op
     if not any(b'type="%s"' % kind in text for kind in _RECURRENT):
         return False
     ov = import_openvino()

@@ -20,10 +20,10 @@ from .library import import_openvino
 
 
 def compile_config(settings: RunSettings, plan: Path | None = None) -> dict[str, Any]:
-    """Return OpenVINO's properties; explicit about what changes numbers or threads.
+    """Return OpenVINO's properties, with every one that changes numbers or threads.
 
-    OpenVINO would choose bf16 silently wherever the processor has it; here a plan is run in bf16 if
-    its graph is quantized so. A stream is one of OpenVINO's streams, which share the threads.
+    By default OpenVINO computes in bf16 wherever the processor has it; here a plan runs in bf16
+    only if its graph contains bf16. A stream is one of OpenVINO's streams, which share the threads.
     """
     streams = max(1, settings.streams)
     return {
@@ -31,36 +31,41 @@ def compile_config(settings: RunSettings, plan: Path | None = None) -> dict[str,
         "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": settings.threads or limited_cores(),
-        "ENABLE_CPU_PINNING": False,  # engines of one process would share the first cores
+        # With pinning all engines of a process would share the first cores.
+        "ENABLE_CPU_PINNING": False,
     }
 
 
 def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -> Any:
-    """Return the compiled model of a plan (.xml, with its .bin beside it).
+    """Return OpenVINO's compiled model of a plan.
 
-    ``batch``: fix its free batch axis to this.
+    Args:
+        plan: the .xml file, with its .bin beside it.
+        settings: threads and streams.
+        batch: the batch size that its free batch axis gets; None leaves it free.
 
     Raises:
-        InputFileError: it computes in bf16, and this processor cannot.
-        RuntimeError: OpenVINO's own, if it cannot read or compile the plan.
+        InputFileError: the plan computes in bf16, and this processor does not.
+        RuntimeError: OpenVINO cannot read or compile the plan.
     """
     ov = import_openvino()
 
     if _has_bf16_in_it(plan) and not has_bf16():  # OpenVINO would run it in fp32 or emulate it
         raise InputFileError(
-            "it computes in bf16, which this processor has no instructions for; build it here with "
-            "--precision fp32 or int8"
+            "it computes in bf16, which this processor has no instructions for; build it again "
+            "with --precision fp32 or int8"
         )
     core, config = ov.Core(), compile_config(settings, plan)
     cache, key = named_cache("openvino"), ""
-    if settings.built is not None and builds_limit():  # plans that a build only tries are not kept
+    if settings.built is not None and builds_limit():  # plans of trials in a build are not cached
         key = _key(plan, batch, config, ov.__version__)
     if key and (blob := cache.read(key)) is not None:
-        with contextlib.suppress(Exception):  # compiled by another build of the same version
+        # OpenVINO refuses what another build of the same version compiled.
+        with contextlib.suppress(Exception):
             return core.import_model(blob, "CPU", config)
     graph = core.read_model(plan)
     if batch is not None:
-        graph.reshape([batch, *list(graph.input(0).partial_shape)[1:]])
+        graph.reshape([batch, *list(graph.input(0).partial_shape)[1:]])  # (N, C, H, W)
     compiled = core.compile_model(graph, "CPU", config)
     if key:
         cache.write(key, compiled.export_model().getvalue())

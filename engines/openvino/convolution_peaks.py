@@ -1,7 +1,7 @@
-"""How fast OpenVINO computes at best here: convolutions that suit its kernels, one after another.
+"""The highest speed that OpenVINO reaches on this machine, measured on convolutions that suit it.
 
-Three 3x3 convolutions in a row, each with a ReLU and as many channels out as in; each kernel size
-of data below is tried, and the fastest layer of all is the peak. FLOPs are two per multiply-add.
+Each trial is three 3x3 convolutions in a row, each with a ReLU and as many output as input
+channels. The fastest layer of all sizes is the peak. A multiply-add counts as two FLOPs.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from .library import import_openvino
 from .profile import layer_times
 
 _SIZES = ((48, 160), (64, 160), (80, 80), (96, 160), (160, 80), (192, 64))
-"""Channels, and height and width in pixels: 0.7 to 4.2 GFLOP a layer; all fits large caches."""
+"""Channels and side length in pixels: 0.7 to 4.2 GFLOP a layer, small enough for large caches."""
 _IN_A_ROW, _SECONDS = 3, 0.25
+# OpenVINO has no hint for int8: it runs layers in int8 where FakeQuantize nodes allow it.
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
@@ -28,8 +29,8 @@ def convolution_peaks(
     """Return the FLOP/s of the fastest convolution of each precision that the processor has.
 
     Args:
-        config: what engines are compiled with; the precision is set here.
-        progress: called with the share of the measuring that is done, 0..1.
+        config: OpenVINO's properties for engines; the precision is set here.
+        progress: called with the share of the trials that is done, 0..1.
     """
     ov = import_openvino()
 
@@ -60,7 +61,7 @@ def _fastest(layers: tuple[LayerTime, ...], precision: Precision, *, flops: int)
 
 
 def _convolutions(channels: int, side: int, *, is_int8: bool) -> Any:
-    """Return the model. Weights of 63 at most are exact on every processor (see GraphNeeds)."""
+    """Return the model. Weights up to 63 are exact on every processor (docs/decisions/0014)."""
     ov = import_openvino()
     ops = ov.opset13
 
@@ -75,6 +76,7 @@ def _convolutions(channels: int, side: int, *, is_int8: bool) -> Any:
             weights = ops.multiply(ops.convert(ops.constant(steps), np.float32), scale)
         else:
             weights = ops.constant(steps * scale)
-        made = ops.convolution(value, weights, [1, 1], [1, 1], [1, 1], [1, 1])
-        value = ops.relu(made).output(0)
+        # Strides, pads at both ends, dilations.
+        convolved = ops.convolution(value, weights, [1, 1], [1, 1], [1, 1], [1, 1])
+        value = ops.relu(convolved).output(0)
     return ov.Model([value], [entry], "convolutions")

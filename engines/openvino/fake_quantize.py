@@ -1,11 +1,12 @@
-"""Q/DQ pairs on activations -> OpenVINO's FakeQuantize, the same function in one node.
+"""Q/DQ pairs on activations -> OpenVINO's FakeQuantize, which computes the same in one node.
 
     DQ(Q(x, s, 0), s, 0)  =  s * clip(round(x / s), -128, 127)
                           =  FakeQuantize(x, -128 s, 127 s, -128 s, 127 s), 256 levels
 
-OpenVINO's importer splits a pair into five nodes, and its low-precision pass then drops the scale
-where such a pair stands behind a Concat: 10 dB of signal are left (2025.4 to 2026.4, on AVX-512).
-The one node is not split, and runs in the same int8 kernels. docs/decisions/0005 has the figures.
+OpenVINO's importer splits a pair into five nodes. Its low-precision pass then drops the scale of a
+pair behind a Concat, which leaves a signal-to-noise ratio of 10 dB (2025.4 to 2026.4, on AVX-512).
+FakeQuantize is not split and runs in the same int8 kernels; see docs/decisions/0005. Each
+application removes one pair, so the rule terminates.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _DOMAIN = "org.openvinotoolkit"
 
 
 def lower_qdq_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with FakeQuantize for the pairs on activations; weights keep their DQ."""
+    """Return the model with FakeQuantize for pairs on activations; weights keep their DQ."""
     copy = ir.from_proto(model)
     graph = copy.graph
     for node in list(graph):
@@ -31,7 +32,7 @@ def lower_qdq_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
             or constant(above.inputs[0]) is not None
         ):
             continue
-        scale = float(array_of(node.inputs[1]))
+        scale = float(array_of(node.inputs[1]))  # one scale per tensor, zero point 0
         low, high = (
             new_initializer(graph, np.array(steps * scale, np.float32), f"{node.name}.{name}")
             for name, steps in (("low", -128), ("high", 127))
@@ -41,13 +42,13 @@ def lower_qdq_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
             [above.inputs[0], low, high, low, high],
             attributes={"levels": 256},
             domain=_DOMAIN,
-            name=node.name,  # by which a plan's layers are found again
+            name=node.name,  # the plan's layers are matched to the graph by this name
         )
         typed_like(made.outputs[0], node.outputs[0])
         graph.insert_after(node, [made])
         take_over(node.outputs[0], made.outputs[0])
         graph.remove(node, safe=True)
-        if not list(above.outputs[0].uses()):
+        if not list(above.outputs[0].uses()):  # another DQ may read the same Q
             graph.remove(above, safe=True)
     graph.opset_imports[_DOMAIN] = 1
     return ir.to_proto(copy)

@@ -1,4 +1,4 @@
-"""Run plans with OpenVINO, several batches at once where an engine has several streams."""
+"""Run OpenVINO's plans, one infer request per stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .library import import_openvino
 
 
 class _Streams:
-    """The requests of one compiled model, each lent to one thread at a time."""
+    """The infer requests of one compiled model; each serves one thread at a time."""
 
     def __init__(self, compiled: Any, count: int) -> None:
         self._idle: SimpleQueue[Any] = SimpleQueue()
@@ -27,7 +27,7 @@ class _Streams:
 
     @contextmanager
     def request(self) -> Iterator[Any]:
-        """Lend a request; waits until one is free."""
+        """Lend a request for a block; waits until one is free."""
         request = self._idle.get()
         try:
             yield request
@@ -49,6 +49,7 @@ class OpenVinoRunner(Runner):
         assert self._requests is not None, f"{self.label} is closed"
         with self._requests.request() as request:
             request.infer([feed], share_inputs=True)
+            # A copy: the request's own output changes with the next batch.
             return np.array(request.get_output_tensor(0).data)
 
     def close(self) -> None:
@@ -58,10 +59,10 @@ class OpenVinoRunner(Runner):
 
 
 class RecurrentRunner(Runner):
-    """A plan with LSTM or GRU and a free batch, compiled anew for each power of two it meets.
+    """A plan with LSTM or GRU and a free batch, compiled for each power of two that occurs.
 
-    With a free batch OpenVINO takes these ops apart into a loop of single steps, four times as
-    slow. A batch between two sizes is filled up.
+    With a free batch OpenVINO splits these ops into a loop of single steps, which is four times as
+    slow. A batch between two powers is padded with zeros.
     """
 
     def __init__(self, plan: Path, settings: RunSettings, *, label: str, max_batch: int) -> None:
@@ -73,7 +74,7 @@ class RecurrentRunner(Runner):
         self._plan, self._settings = plan, settings
         self._requests, self._compiling = dict[int, _Streams](), Lock()
         self._is_closed = False
-        self._requests_of(1)  # what is wrong with the plan is said here
+        self._requests_of(1)  # a bad plan fails here and not at the first batch
 
     def _requests_of(self, size: int) -> _Streams:
         with self._compiling:
@@ -86,7 +87,7 @@ class RecurrentRunner(Runner):
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run one batch; waits for a free stream."""
         count = len(feed)
-        size = min(1 << (count - 1).bit_length(), self.max_batch)
+        size = min(1 << (count - 1).bit_length(), self.max_batch)  # the next power of two
         filled = np.zeros((size, *self.shape), np.float32)
         filled[:count] = feed
         with self._requests_of(size).request() as request:
@@ -102,7 +103,7 @@ class RecurrentRunner(Runner):
 
 
 def image_shape(model: Any) -> tuple[int, int, int]:
-    """Return (C, H, W) of a model's input; its batch axis may be free."""
+    """Return (C, H, W) of the input (N, C, H, W) of an OpenVINO model; N may be free."""
     shape = model.input(0).partial_shape
     channels, height, width = (shape[axis].get_length() for axis in (1, 2, 3))
     return channels, height, width

@@ -1,4 +1,4 @@
-"""Import OpenVINO without its telemetry, and make it ready for threads."""
+"""Import OpenVINO without its telemetry, and prepare it for threads."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ONE_AT_A_TIME = Lock()
 def import_openvino() -> Any:
     """Return the module ``openvino``.
 
-    When it is imported, and when it converts a model, it reports to its makers over the network,
-    unless its package for that is not there. The reports are sent by processes that it forks from
-    a process with threads, which may hang, and are waited for at exit. So the package is hidden
-    from it; who has imported ``openvino`` before, or imports the package itself, is not affected.
+    OpenVINO reports each import and each conversion of a model to its vendor over the network, if
+    its package ``openvino_telemetry`` can be imported. It forks processes for the reports, which
+    may hang in a process with threads, and waits for them at exit. Therefore that package is hidden
+    during the import. Programs that imported ``openvino`` or the package before are not affected.
 
     Raises:
         ImportError: it is not installed.
@@ -30,10 +30,10 @@ def import_openvino() -> Any:
 
 
 def _make_ready(openvino: Any) -> None:
-    """Make a tensor and look into it.
+    """Create a tensor and read it, which initializes OpenVINO's bindings.
 
-    What its bindings set up at the first one can deadlock if two threads make it at once: one has
-    the interpreter's lock, the other that of the set-up, and each waits for the other's.
+    If two threads did this at once they could deadlock: one holds the interpreter's lock, the
+    other the lock of the initialization, and each waits for the other.
     """
     tensor = openvino.Tensor(np.zeros((1, 1), np.float32), shared_memory=True)
     np.array(tensor.data)
@@ -44,9 +44,9 @@ def _imported() -> Any:
         import openvino
 
         return openvino
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # to import it is an ImportError
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # importing it raises ImportError
     try:
         import openvino
     finally:
-        sys.modules.pop(_TELEMETRY, None)  # another thread may have been here
+        sys.modules.pop(_TELEMETRY, None)  # None of ours may be left if another thread removed it
     return openvino

@@ -1,14 +1,13 @@
-"""Times of a plan's layers, from OpenVINO's own counters and the graph that it executes.
+"""Times of a plan's layers, from OpenVINO's counters and the graph that it executes.
 
-A counter is the average, in whole microseconds, of all runs since the plan was compiled. Runs are
-made in blocks; a block's own average follows from the counters before and after it, and the median
-of the blocks is taken:
+A counter is the average, in whole microseconds, over all runs since the plan was compiled. The plan
+runs in blocks. The average of one block follows from the counters before and after it:
 
     own = (runs_after * counter_after - runs_before * counter_before) / runs_of_the_block
 
-The first block, in which kernels and memory are made ready, is dropped. Shapes of plans with a free
-batch are those of the last run. Layers that were merged away or work in place take no time and are
-left out.
+The result is the median over the blocks without the first one, in which OpenVINO prepares kernels
+and memory. Plans with a free batch have the shapes of their last run. Layers that were fused into
+others or work in place take no time and are left out.
 """
 
 from __future__ import annotations
@@ -38,19 +37,19 @@ def layer_times(
 ) -> tuple[LayerTime, ...]:
     """Compile a graph, run it on images for about ``seconds``, and return its layers in order.
 
-    The last one, of kind ``BETWEEN``, is what is left of a run.
+    The last item, of kind ``BETWEEN``, is the rest of the time of a run.
 
     Args:
         graph: an ``openvino.Model``.
         images: (N, C, H, W), float32.
-        config: what it is compiled with.
-        seconds: how long to run it, None: two; two runs a block at least.
+        config: OpenVINO's properties.
+        seconds: how long to run it; None: two seconds. A block has at least two runs.
     """
     ov = import_openvino()
 
     compiled = ov.Core().compile_model(graph, "CPU", {**config, "PERF_COUNT": True})
     request, feed = compiled.create_infer_request(), np.ascontiguousarray(images)
-    _run(request, feed)  # the first is no measure of how many fit
+    _run(request, feed)  # the first run is slower than the others
     seconds = _SECONDS if seconds is None else seconds
     runs = max(_LEAST_RUNS, round(seconds / (_BLOCKS + 1) / _run(request, feed)))
     sums, times, between = [_sums(request, 2)], defaultdict[str, list[float]](list), []
@@ -58,7 +57,7 @@ def layer_times(
         wall = 1000 * sum(_run(request, feed) for _ in range(runs)) / runs
         sums.append(_sums(request, 2 + (block + 1) * runs))
         own = {name: max(0.0, t - sums[-2].get(name, 0.0)) / runs for name, t in sums[-1].items()}
-        if block:
+        if block:  # the first block is dropped
             between.append(max(0.0, wall - sum(own.values())))
             for name, milliseconds in own.items():
                 times[name].append(milliseconds)
@@ -69,14 +68,14 @@ def layer_times(
 
 
 def _run(request: Any, feed: Batch) -> float:
-    """Run once; return seconds."""
+    """Run once; return the seconds it took."""
     start = time.perf_counter()
     request.infer([feed], share_inputs=True)
     return time.perf_counter() - start
 
 
 def _sums(request: Any, runs: int) -> dict[str, float]:
-    """Milliseconds of each layer in all runs so far."""
+    """Return the milliseconds of each layer in all runs so far."""
     counters = request.profiling_info
     return {each.node_name: 1000 * runs * each.real_time.total_seconds() for each in counters}
 
@@ -89,13 +88,13 @@ def _between(milliseconds: float) -> LayerTime:
 
 
 def _layer(op: Any, milliseconds: float) -> LayerTime:
-    told = op.get_rt_info()
-    kind = str(told["layerType"].astype(str))
-    nodes = str(told["originalLayersNames"].astype(str)).split(",")
+    info = op.get_rt_info()
+    kind = str(info["layerType"].astype(str))
+    nodes = str(info["originalLayersNames"].astype(str)).split(",")
     return LayerTime(
         name=op.get_friendly_name(),
         kind=kind,
-        precision=_PRECISIONS.get(str(told["runtimePrecision"].astype(str)), ""),
+        precision=_PRECISIONS.get(str(info["runtimePrecision"].astype(str)), ""),
         milliseconds=milliseconds,
         bytes=_moved(op, kind),
         nodes=tuple(node for node in nodes if node),
@@ -103,6 +102,7 @@ def _layer(op: Any, milliseconds: float) -> LayerTime:
 
 
 def _moved(op: Any, kind: str) -> int:
+    """Return the bytes that a layer reads and writes; see :class:`LayerTime`."""
     if kind in _VIEWS:
         return 0
     written = sum(map(_bytes, op.outputs()))
@@ -111,9 +111,9 @@ def _moved(op: Any, kind: str) -> int:
 
 
 def _bytes(port: Any) -> int:
-    """Bytes of a tensor of the executed graph; its element type is what it is stored in."""
+    """Return the bytes of a tensor of the executed graph, as stored."""
     shape = port.get_partial_shape()
     if shape.is_dynamic:
         return 0
     count = int(np.prod(shape.to_shape(), dtype=np.int64))
-    return (count * int(port.get_element_type().bitwidth) + 7) // 8
+    return (count * int(port.get_element_type().bitwidth) + 7) // 8  # types may have 4 bits or 1

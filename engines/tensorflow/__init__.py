@@ -1,1 +1,1 @@
-"""The TensorFlow baseline, and the runtimes that compete with the engines."""
+"""The baseline, and other runtimes that engines are compared with."""

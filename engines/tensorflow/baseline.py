@@ -1,4 +1,4 @@
-"""The baseline: the model as its user brought it, run by the framework it came from."""
+"""The baseline: the source model, run by its own framework."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..base import Batch, Runner
 
 
 class TensorFlowRunner(Runner):
-    """A function from one TensorFlow tensor to one; any number of threads may call it."""
+    """A function from one TensorFlow tensor to one. Any number of threads may call it."""
 
     def __init__(
         self, function: Any, spec: DetectorSpec | RecognizerSpec, width: int, *, label: str
@@ -32,19 +32,19 @@ class TensorFlowRunner(Runner):
         self.streams = usable_cores()
 
     def prepare(self, images: Batch) -> Any:
-        """Bring images to the model's own layout, as a tensor."""
+        """Convert images to a tensor in the model's own layout."""
         return self._tf.constant(as_source(images, self._spec))
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
-        """Run, and bring the output to the layout of converted graphs."""
+        """Run a batch; return the output in the layout of converted graphs."""
         return as_converted(self._call(feed).numpy(), self._spec)
 
 
 class _OnnxRunner(Runner):
     """The user's own ONNX file in onnxruntime.
 
-    Where it gives nothing sensible for a batch of two, batches are run one by one, and the label
-    says so.
+    If it does not compute a batch of two image by image, images run one at a time, and the label
+    states this.
     """
 
     def __init__(self, source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> None:
@@ -56,6 +56,7 @@ class _OnnxRunner(Runner):
         expected = (spec.input.name, spec.input.shape_at(1, width), spec.output.name)
         model = ir.to_proto(source.to_onnx(*expected).whole())
         if spec.input.max_batch > 1:
+            # A fixed batch of 1 in the declared input would refuse larger ones.
             model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
         self._session, self._spec = onnx_session(model), spec
         # The batch axis of an output is the same for every rank, so any rank will do here.
@@ -65,19 +66,19 @@ class _OnnxRunner(Runner):
             self.label += ", one by one"
 
     def _gives_rows(self) -> bool:
-        """Whether each image of a batch gives what it gives alone."""
+        """Whether an image in a batch has the same output as alone."""
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (2, *self.shape)).astype(np.float32)
         feed = self.prepare(pixels)
         try:
             both, second = self._run(feed), self._run(feed[1:])
-        except Exception:  # onnxruntime has no common base class; a fixed batch ends here
+        except Exception:  # such as a fixed batch; onnxruntime has no common base class of errors
             return False
-        half = np.take(both, [-1], self._axis)
+        half = np.take(both, [-1], self._axis)  # the second image's output, batch axis kept
         return both.shape[self._axis] == 2 and np.allclose(half, second, rtol=1e-3, atol=1e-3)
 
     def prepare(self, images: Batch) -> Any:
-        """Bring images to the model's own layout."""
+        """Convert images to the model's own layout."""
         return as_source(images, self._spec)
 
     def _run(self, feed: Batch) -> npt.NDArray[np.float32]:
@@ -94,7 +95,7 @@ class _OnnxRunner(Runner):
 
 
 def as_source(images: Batch, spec: DetectorSpec | RecognizerSpec) -> Batch:
-    """Bring images (N, C, H, W) to the layout that a source takes."""
+    """Return images (N, C, H, W) in the layout of the source: NHWC or NCHW."""
     is_nhwc = spec.input.layout == "NHWC"
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1) if is_nhwc else images)
 
@@ -102,7 +103,7 @@ def as_source(images: Batch, spec: DetectorSpec | RecognizerSpec) -> Batch:
 def as_converted(
     output: npt.NDArray[np.float32], spec: DetectorSpec | RecognizerSpec
 ) -> npt.NDArray[np.float32]:
-    """Bring a source's output to the layout that ``convert`` gives it."""
+    """Return a source's output in the layout of converted graphs: (N, T, C) or (N, C, H, W)."""
     return output.transpose(role_of(spec).output_axes(output.ndim))
 
 

@@ -1,11 +1,11 @@
-"""What a user would try by hand before any engine is built.
+"""Other ways to run a model that need no ocr-trt; benchmarks compare engines with them.
 
-* TensorFlow eager: the model is called as it was loaded. The signature of a SavedModel is a graph
-  already; the layers of a Keras file are called one by one.
-* TensorFlow XLA: ``tf.function(jit_compile=True)``, compiled anew for each batch size.
-* OpenVINO as it is: the file or folder itself, read by OpenVINO and compiled with its own defaults,
-  which may be bf16 where the processor has it. ``openvino.convert_model`` does the same, but sends
-  a note of it to its makers, from processes that it forks, and waits for them at exit.
+* TensorFlow eager: the model is called as loaded. The signature of a SavedModel is already a graph;
+  the layers of a Keras file are called one by one.
+* TensorFlow XLA: ``tf.function(jit_compile=True)``, compiled for each batch size.
+* OpenVINO as it is: OpenVINO reads the file or folder and compiles it with its defaults, which may
+  be bf16 where the processor has it. ``openvino.convert_model`` does the same, but reports it to
+  OpenVINO's vendor (see ``engines/openvino/library.py``).
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from .baseline import TensorFlowRunner, as_converted, as_source
 
 @dataclass(frozen=True, kw_only=True)
 class Competitor:
-    """A way to run a model. ``open`` raises whatever its framework does if it cannot."""
+    """A way to run a model. ``open`` may raise any error of its framework."""
 
     label: str
     open: Callable[[], Runner]
 
 
 def competitors_of(source: Source, spec: DetectorSpec | RecognizerSpec) -> tuple[Competitor, ...]:
-    """Return the ways to run a source at its widest input; TensorFlow's own if it is a model of it.
+    """Return the ways to run a source at its widest input; TensorFlow runs only its own models.
 
     Raises:
         InputFileError: the source has no such input or output.
@@ -60,7 +60,7 @@ def competitors_of(source: Source, spec: DetectorSpec | RecognizerSpec) -> tuple
 
 
 class _OpenVinoRunner(Runner):
-    """A model as OpenVINO's own converter takes it; the label says what it computes in."""
+    """A model as OpenVINO's converter reads it; the label states the precision."""
 
     def __init__(self, function: Any, spec: DetectorSpec | RecognizerSpec) -> None:
         ov = import_openvino()
@@ -77,7 +77,7 @@ class _OpenVinoRunner(Runner):
         self._output = _output(compiled.outputs, spec)
 
     def prepare(self, images: Batch) -> Any:
-        """Bring images to the model's own layout and dtype; whole pixels are rounded."""
+        """Convert images to the model's layout and dtype; integer inputs get rounded pixels."""
         feed = as_source(images, self._spec)
         is_whole = np.issubdtype(self._dtype, np.integer)
         return (np.round(feed) if is_whole else feed).astype(self._dtype, copy=False)
@@ -95,7 +95,7 @@ class _OpenVinoRunner(Runner):
 
 
 def _read(function: Any, spec: DetectorSpec | RecognizerSpec) -> Any:
-    """Return OpenVINO's model of the source; of a Keras file, which it cannot read, as traced."""
+    """Return OpenVINO's model of the source. It cannot read Keras files: those are traced first."""
     ov = import_openvino()
 
     if source_format(spec.source) != "keras":
@@ -113,7 +113,7 @@ def _read(function: Any, spec: DetectorSpec | RecognizerSpec) -> Any:
 
 
 def _output(ports: Sequence[Any], spec: DetectorSpec | RecognizerSpec) -> Any:
-    """The output that the spec names; the only one of a traced function has a name of its own."""
+    """Return the output that the spec names; a traced function has one, with another name."""
     is_traced = source_format(spec.source) == "keras"
     return ports[0] if is_traced else _port(ports, spec.output.name, "output")
 
@@ -123,4 +123,6 @@ def _port(ports: Sequence[Any], name: str, kind: str) -> Any:
         if {name, f"{name}:0"} & port.get_names():
             return port
     known = ", ".join(sorted(name for port in ports for name in port.get_names()))
-    raise InputFileError(f"OpenVINO finds no {kind} {name!r} in it, but {known or 'none'}")
+    raise InputFileError(
+        f"OpenVINO finds no {kind} {name!r} in the model; it has: {known or 'none'}"
+    )

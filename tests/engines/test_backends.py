@@ -83,10 +83,10 @@ def test_results_of_two_runs_do_not_share_memory(name: str, tmp_path: Path) -> N
     ("images", "message"),
     [
         (np.ones((1, 3, 8, 8)), "got float64"),
-        (np.ones((1, 3, 8, 9), np.float32), r"takes float32 \(N, 3, 8, 8\)"),
-        (np.ones((3, 8, 8), np.float32), r"takes float32 \(N, 3, 8, 8\)"),
-        (np.ones((5, 3, 8, 8), np.float32), "takes 1 to 4 images, got 5"),
-        (np.ones((0, 3, 8, 8), np.float32), "takes 1 to 4 images, got 0"),
+        (np.ones((1, 3, 8, 9), np.float32), r"accepts float32 \(N, 3, 8, 8\)"),
+        (np.ones((3, 8, 8), np.float32), r"accepts float32 \(N, 3, 8, 8\)"),
+        (np.ones((5, 3, 8, 8), np.float32), "accepts 1 to 4 images, got 5"),
+        (np.ones((0, 3, 8, 8), np.float32), "accepts 1 to 4 images, got 0"),
     ],
     ids=["dtype", "width", "rank", "too many", "none"],
 )

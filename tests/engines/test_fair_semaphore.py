@@ -9,7 +9,7 @@ import pytest
 
 from ocr_trt.engines import fair_semaphore as module
 from ocr_trt.engines.base import Runner
-from ocr_trt.engines.fair_semaphore import Turns
+from ocr_trt.engines.fair_semaphore import FairSemaphore
 
 
 def wait_until(condition: object) -> None:
@@ -20,7 +20,7 @@ def wait_until(condition: object) -> None:
 
 
 def test_who_comes_first_is_served_first() -> None:
-    turns, served, threads = Turns(1), [], []
+    turns, served, threads = FairSemaphore(1), [], []
     turns.acquire()
 
     def customer(number: int) -> None:
@@ -39,7 +39,7 @@ def test_who_comes_first_is_served_first() -> None:
 
 
 def test_a_place_goes_to_who_waits_not_to_who_comes_next() -> None:
-    turns = Turns(1)
+    turns = FairSemaphore(1)
     turns.acquire()
     waiting = Thread(target=turns.acquire)
     waiting.start()
@@ -54,7 +54,7 @@ def test_a_place_goes_to_who_waits_not_to_who_comes_next() -> None:
 
 
 def test_no_more_places_than_there_are() -> None:
-    turns, inside, most = Turns(3), [], []
+    turns, inside, most = FairSemaphore(3), [], []
 
     def visit(number: int) -> None:
         turns.acquire()
@@ -104,7 +104,7 @@ def test_who_is_interrupted_is_not_waited_for() -> None:
             if self.calls == 2:
                 raise KeyboardInterrupt
 
-    turns = Turns(1)
+    turns = FairSemaphore(1)
     turns.acquire()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "Lock", Interrupted)

@@ -131,7 +131,7 @@ def test_what_cannot_be_recorded_runs_as_before(
 
 def test_a_batch_beyond_the_profiles_is_refused(images: np.ndarray) -> None:
     with World().runner as runner:
-        with pytest.raises(ValueError, match="takes 1 to 4 images, got 5"):
+        with pytest.raises(ValueError, match="accepts 1 to 4 images, got 5"):
             runner.run(images[:5])
 
 

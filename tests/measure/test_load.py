@@ -147,7 +147,7 @@ def test_a_run_ends_though_the_engine_is_hopelessly_behind() -> None:
 @pytest.mark.parametrize("loop", ["closed", "open"])
 def test_errors_of_an_engine_are_raised(loop: str) -> None:
     runner, wrong = Sleeper(0.001), np.zeros((1, 1, 2, 3), np.float32)
-    with pytest.raises(ValueError, match="sleeper takes float32"):
+    with pytest.raises(ValueError, match="sleeper accepts float32"):
         if loop == "closed":
             closed_loop(runner, wrong, 2, 0.05)
         else:
