@@ -1,17 +1,17 @@
 """Every exception that ocr-trt raises on purpose.
 
     OcrTrtError
-    ├── UserError                exit 2: what was given cannot be used; the message says what to do
+    ├── UserError                exit 2: the input cannot be used; the message states what to do
     │   ├── InputFileError           an image, model or data file is missing, damaged or too large
     │   ├── SpecError                a model spec is wrong
-    │   ├── TargetMissingError       a target's libraries or hardware are not here
+    │   ├── TargetMissingError       the libraries or the hardware of a target are missing
     │   └── OutputError              the result cannot be written
     ├── ConversionError          exit 3: the model uses something that cannot be converted
     ├── EngineBuildError         exit 3: a target's builder refused the model
     ├── BudgetError              exit 4: the engine works, but is less accurate than its spec allows
-    └── RegressionError          exit 5: a measure is past a limit that ``bench --fail-on`` set
+    └── RegressionError          exit 5: a measure exceeds a limit of ``bench --fail-on``
 
-Anything else that escapes is a bug of ours: the command line asks for a report and exits with 1.
+Any other exception is a bug in ocr-trt: the command line asks for a report and exits with 1.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from collections.abc import Iterable
 
 
 class OcrTrtError(Exception):
-    """Base of all errors raised on purpose. ``exit_code`` is what the command line ends with."""
+    """Base of all errors raised on purpose. ``exit_code`` is that of the command line."""
 
     exit_code = 1
 
 
 class UserError(OcrTrtError):
-    """Something the user gave cannot be used."""
+    """The user's input cannot be used."""
 
     exit_code = 2
 
@@ -40,11 +40,11 @@ class SpecError(UserError):
 
 
 class TargetMissingError(UserError):
-    """A target was asked for whose libraries or hardware are not here."""
+    """A requested target's libraries or hardware are missing."""
 
 
 class OutputError(UserError):
-    """The result cannot be written: no permission, no room, or something is in the way."""
+    """The result cannot be written: no permission, no space, or other files are in its place."""
 
 
 class ConversionError(OcrTrtError):
@@ -54,7 +54,7 @@ class ConversionError(OcrTrtError):
 
 
 class EngineBuildError(OcrTrtError):
-    """A target's own builder refused the model."""
+    """A target's builder refused the model."""
 
     exit_code = 3
 
@@ -66,7 +66,7 @@ class BudgetError(OcrTrtError):
 
 
 class RegressionError(OcrTrtError):
-    """A measure is past a limit that ``bench --fail-on`` set."""
+    """A measure exceeds a limit of ``bench --fail-on``."""
 
     exit_code = 5
 

@@ -1,4 +1,4 @@
-"""How many processor cores this process may use."""
+"""The number of processor cores that this process may use."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cores(quota: Path = _QUOTA) -> int:
-    """Return the cores that this process may run on, and a container's share of them.
+    """Return the number of cores that this process may use, within its container's quota.
 
-    A container with a quota of two cores on a machine of 64 sees all 64; as many threads would
-    mostly wait for one another. The quota is that of control groups, version 2.
+    A container with a quota of two cores on a machine of 64 sees all 64; 64 threads in it would
+    mostly wait for each other. ``quota`` is a file of control groups version 2.
     """
     cores = len(os.sched_getaffinity(0))
     try:
-        allowed, period = quota.read_text("ascii").split()
+        allowed, period = quota.read_text("ascii").split()  # both in microseconds of CPU time
         return max(1, min(cores, math.ceil(int(allowed) / int(period))))
     except (OSError, ValueError, ZeroDivisionError):  # no quota: "max 100000", or no such file
         return cores
 
 
 def limited_cores(quota: Path = _QUOTA) -> int:
-    """Return :func:`usable_cores` if a quota makes them fewer than there are, else 0."""
+    """Return :func:`usable_cores` if a quota limits them, else 0: the library's default fits."""
     cores = usable_cores(quota)
     return cores if cores < len(os.sched_getaffinity(0)) else 0

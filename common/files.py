@@ -1,4 +1,4 @@
-"""Output on disk: whole or not at all, and never in the place of something that is not ours."""
+"""Write output completely or not at all, and never over files of other programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import OutputError
 
 SCRATCH = ".ocr-trt-"
-"""How the names of folders begin that are not finished."""
+"""Prefix of the names of unfinished files and folders."""
 _CHUNK = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -34,10 +34,10 @@ def _output_error(path: Path, error: OSError) -> OutputError:
 
 
 def check_file_destination(path: Path) -> None:
-    """Check that a file may be written to ``path`` or replaced, before any work is done.
+    """Check that a file can be written to ``path`` before any work is done.
 
     Raises:
-        OutputError: a folder is in the way, or the parent cannot be written.
+        OutputError: ``path`` is a folder, or its parent cannot be written.
     """
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file")
@@ -45,7 +45,11 @@ def check_file_destination(path: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder: whole, as far as its name goes."""
+    """Remove a folder. Its name disappears in one step, before its content does.
+
+    Raises:
+        OSError: there is no such folder, or it cannot be renamed.
+    """
     aside = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
     try:
         folder.replace(aside / "old")
@@ -54,7 +58,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make ``folder`` if it is not there, and check that files can be made in it.
+    """Create ``folder`` if it does not exist, and check that files can be written to it.
 
     Raises:
         OutputError: they cannot.
@@ -68,7 +72,7 @@ def check_writable(folder: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
-    """Write a file, or leave what was there.
+    """Write a file completely, or leave the old one.
 
     Raises:
         OutputError: the disk is full, or the file cannot be written.
@@ -79,7 +83,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=SCRATCH, delete=False) as file:
             scratch = Path(file.name)
             file.write(content)
-        scratch.chmod(0o644)
+        scratch.chmod(0o644)  # NamedTemporaryFile gives 0o600
         scratch.replace(path)
     except BaseException as error:
         if scratch is not None:
@@ -98,24 +102,27 @@ def _is_there(path: Path) -> bool:
 
 
 def check_destination(folder: Path, own: Collection[str]) -> None:
-    """Check that ``folder`` may be written or replaced, before any work is done.
+    """Check that ``folder`` can be written or replaced before any work is done.
 
     Args:
-        folder: it may be absent, empty, or hold nothing but files of ours.
-        own: their paths below ``folder``.
+        folder: may be missing, empty, or contain files that may be replaced.
+        own: the paths of these files below ``folder``.
 
     Raises:
-        OutputError: something else is in the way, or the parent cannot be written.
+        OutputError: it contains anything else, or its parent cannot be written.
     """
     try:
         if _is_there(folder):
             if folder.is_symlink() or not folder.is_dir():
-                raise OutputError(f"{folder}: is in the way, and no folder; nothing was written")
+                raise OutputError(
+                    f"{folder}: exists and is not a folder; nothing was written, name another one"
+                )
             files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
             foreign = next((p for p in files if p.relative_to(folder).as_posix() not in own), None)
             if foreign is not None:
                 raise OutputError(
-                    f"{folder}: is in the way, it holds {foreign.name!r:.60}; nothing was written"
+                    f"{folder}: contains {foreign.name!r:.60}, which ocr-trt did not write; "
+                    "nothing was written, name another folder"
                 )
     except OSError as error:
         raise _output_error(folder, error) from None
@@ -124,10 +131,10 @@ def check_destination(folder: Path, own: Collection[str]) -> None:
 
 @contextlib.contextmanager
 def whole_folder(folder: Path, own: Collection[str]) -> Iterator[Path]:
-    """Give a scratch folder beside ``folder`` that takes its place if the block ends well.
+    """Give a scratch folder that replaces ``folder`` if the block ends without an error.
 
-    Whatever else happens, errors, Ctrl-C or a full disk, the scratch folder is removed and an
-    older ``folder`` stays as it was. ``own``: as for :func:`check_destination`.
+    After an error, Ctrl-C or a full disk the scratch folder is removed and an older ``folder``
+    stays as it was. ``own``: as for :func:`check_destination`.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
@@ -136,8 +143,9 @@ def whole_folder(folder: Path, own: Collection[str]) -> Iterator[Path]:
     folder = folder.absolute() if folder.name else folder.resolve()
     scratch: Path | None = None
     try:
+        # Beside the folder, so that the rename at the end stays on one file system.
         scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
-        scratch.chmod(0o755)
+        scratch.chmod(0o755)  # mkdtemp gives 0o700
         yield scratch
         _swap(scratch, folder)
     except OSError as error:
@@ -150,6 +158,7 @@ def whole_folder(folder: Path, own: Collection[str]) -> Iterator[Path]:
 
 
 def _swap(scratch: Path, folder: Path) -> None:
+    """Put ``scratch`` in the place of ``folder``; no rename can replace a folder that has files."""
     if not folder.exists():
         scratch.replace(folder)
         return
@@ -158,7 +167,7 @@ def _swap(scratch: Path, folder: Path) -> None:
     try:
         folder.replace(old)
         scratch.replace(folder)
-    except BaseException:  # Ctrl-C too
+    except BaseException:  # Ctrl-C too: bring the old folder back
         if old.exists() and not folder.exists():
             old.replace(folder)
         raise

@@ -1,4 +1,4 @@
-"""The one way to read JSON files that anyone may have written."""
+"""Read JSON files that anyone may have written, with limits and checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_json(path: Path, *, limit: int) -> Any:
     """Read a JSON file of at most ``limit`` bytes.
 
     Raises:
-        InputFileError: it is no regular file, too large, or not JSON.
+        InputFileError: it is not a regular file, too large, or not JSON.
     """
     try:
         if path.exists() and not path.is_file():  # a pipe or a device could block or never end

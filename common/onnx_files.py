@@ -1,4 +1,4 @@
-"""ONNX models on disk. One that is too large for one protobuf message has its weights beside it."""
+"""Read and write ONNX models. Models too large for one protobuf message have a weight file."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 LARGEST_MESSAGE = (1 << 31) - (1 << 20)
-"""Bytes: protobuf ends at 2 GB; a megabyte is left for the graph itself."""
+"""Bytes of weights: protobuf allows 2 GB, and one megabyte is reserved for the graph itself."""
 
 
 def is_too_large(model: onnx.ModelProto) -> bool:
-    """Whether a model cannot be one message."""
+    """Whether a model is too large for one protobuf message."""
     return sum(tensor.ByteSize() for tensor in model.graph.initializer) > LARGEST_MESSAGE
 
 
 def write_onnx(model: onnx.ModelProto, path: Path) -> None:
-    """Write a model, the same bytes each time; ``<name>.data`` beside it if it is too large.
+    """Write a model, with ``<name>.data`` beside it if it is too large for one message.
+
+    Equal models give equal bytes.
 
     Raises:
         OSError: it cannot be written.
     """
     if is_too_large(model):
-        import onnx_ir as ir  # slow to import, and not needed by engines that run
+        import onnx_ir as ir  # slow to import, and not needed to run engines
 
         ir.save(ir.from_proto(model), path, external_data=f"{path.name}.data")
     else:
@@ -40,20 +42,20 @@ def write_onnx(model: onnx.ModelProto, path: Path) -> None:
 
 
 def read_onnx(path: Path) -> ir.Model:
-    """Read a model from anywhere, as it is.
+    """Read and check a model of any origin, without changing it.
 
     Raises:
-        InputFileError: it is no valid model.
+        InputFileError: it is not a valid model.
     """
     import onnx_ir as ir
 
     try:
         model = onnx.load(path)
         onnx.checker.check_model(path)
-        found = ir.from_proto(model)  # refuses more than the checker does
+        found = ir.from_proto(model)  # refuses more errors than the checker
         for value in found.graph.initializers.values():
             if value.const_value is not None:
-                value.const_value.numpy()  # of as many bytes as its shape says
+                value.const_value.numpy()  # fails unless the size of the data fits the shape
         return found
     except Exception as error:  # protobuf and onnx have no common base class
         raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
@@ -72,18 +74,19 @@ def external_files(path: Path) -> list[Path]:
         entry.value
         for tensor in _tensors(model)
         for entry in tensor.external_data
-        if entry.key == "location" and "\0" not in entry.value
+        if entry.key == "location"
+        and "\0" not in entry.value  # a path with it raises an error, and the file is untrusted
     }
     files = (path.parent / name for name in sorted(named))
     return [file for file in files if file.is_file()]
 
 
 def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
-    """Yield the tensors anywhere below a protobuf message: of inner graphs and functions too."""
+    """Yield all tensors below a protobuf message, those of inner graphs and functions too."""
     if isinstance(message, onnx.TensorProto):
         yield message
         return
-    for descriptor, value in message.ListFields():
+    for descriptor, value in message.ListFields():  # only the fields that are set
         if descriptor.message_type is not None:
             for inner in value if descriptor.is_repeated else (value,):
                 yield from _tensors(inner)
@@ -91,7 +94,7 @@ def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
 
 @contextmanager
 def as_file(model: onnx.ModelProto) -> Iterator[Path]:
-    """Write a model to a temporary file for the length of a block."""
+    """Give the path of a temporary file with the model; it is removed after the block."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.onnx"
         write_onnx(model, path)

@@ -1,4 +1,4 @@
-"""onnxruntime sessions on the CPU, with every setting that matters written out."""
+"""onnxruntime sessions on the CPU, with explicit settings for numbers and threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import onnx
 from .cores import limited_cores
 from .onnx_files import as_file, is_too_large
 
-_QUIET = 4  # errors are raised too
+_QUIET = 4  # fatal messages only; errors are raised as exceptions anyway
 _PROVIDERS = ("CPUExecutionProvider",)
 
 
@@ -23,11 +23,11 @@ def onnx_session(
     """Open a session on a model, its bytes or its path.
 
     Args:
-        model: what to run.
+        model: the model, its bytes or its path.
         threads: threads inside an op; 0: one per core, or as many as a container may use.
-        optimize: let onnxruntime rewrite the graph. Without it, it computes what is written.
-        int8_kernels: run Q/DQ pairs as int8 ops. Without it they are what they say, rounding, and
-            the numbers are the same on every processor.
+        optimize: let onnxruntime rewrite the graph. If False, each op runs as written.
+        int8_kernels: run Q/DQ pairs as int8 ops. If False, they round in float, and the numbers are
+            the same on every processor.
     """
     import onnxruntime as ort
 
@@ -38,7 +38,7 @@ def onnx_session(
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
-    # Its threads spin after a run, in the time of whoever runs next.
+    # By default threads spin after a run and take processor time from whatever runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.disable_quant_qdq", "0" if int8_kernels else "1")
     if isinstance(model, onnx.ModelProto):

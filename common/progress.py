@@ -1,4 +1,4 @@
-"""How a long job tells what it is doing; the command line draws it, a library user may not care."""
+"""Progress of long jobs: the command line draws it, library users may ignore it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Reporter(Protocol):
         """Open a step of ``total`` units (None: unknown); the block gets the advance callback."""
 
     def note(self, text: str) -> None:
-        """Say one line that the user should read."""
+        """Show one line that the user should read."""
 
 
 class SilentReporter:
@@ -30,4 +30,4 @@ class SilentReporter:
         yield lambda done: None
 
     def note(self, text: str) -> None:
-        """Drop the line."""
+        """Discard the line."""

@@ -1,7 +1,8 @@
-"""YAML from strangers: the core schema of YAML 1.2, without anything that can grow.
+"""Read YAML of any origin: the core schema of YAML 1.2 without constructs that can expand.
 
-No aliases (a text of 600 bytes can stand for gigabytes), no tags, no key twice, no sexagesimal
-numbers, no dates; ``on``, ``off``, ``yes`` and ``no`` are texts.
+Aliases are refused, because a text of 600 bytes can expand to gigabytes with them; so are tags and
+duplicate keys. There are no sexagesimal numbers and no dates; ``on``, ``off``, ``yes`` and ``no``
+are strings.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ _RESOLVERS = (
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, with less in it."""
+    """PyYAML's safe loader without aliases, tags and duplicate keys."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         refused = None
         if isinstance(event, yaml.AliasEvent):
-            refused = "aliases are not taken"
+            refused = "aliases are not allowed"
         elif event.tag is not None:
-            refused = f"tags are not taken: {event.tag!r:.60}"
+            refused = f"tags are not allowed: {event.tag!r:.60}"
         if refused:
             raise yaml.composer.ComposerError(None, None, refused, event.start_mark)
         return super().compose_node(parent, index)
@@ -42,16 +43,18 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if (key.tag, str(key.value)) in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key.value!r:.60} stands here twice", key.start_mark
+                    None, None, f"duplicate key {key.value!r:.60}", key.start_mark
                 )
             seen.add((key.tag, str(key.value)))
         return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what :class:`_Loader` would take for something other than a text."""
+    """Quotes strings that :class:`_Loader` would read as another type."""
 
 
+# PyYAML implements YAML 1.1. Both classes get the resolvers of the core schema in its place, with
+# limits on the lengths of numbers.
 for _class in (_Loader, _Dumper):
     _class.yaml_implicit_resolvers = {}
     for _tag, _pattern, _first in _RESOLVERS:
@@ -60,10 +63,10 @@ for _class in (_Loader, _Dumper):
 
 
 def load_yaml(text: str) -> Any:
-    """Return what a YAML text says.
+    """Parse a YAML text.
 
     Raises:
-        ValueError: it is not valid YAML, or holds what is not taken; in one line.
+        ValueError: it is not valid YAML, or uses a refused construct; the message is one line.
     """
     try:
         return yaml.load(text, _Loader)
@@ -72,5 +75,5 @@ def load_yaml(text: str) -> Any:
 
 
 def dump_yaml(data: Any) -> str:
-    """Return plain data as YAML that :func:`load_yaml` reads back as it was."""
+    """Return plain data as YAML; :func:`load_yaml` returns the same data."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

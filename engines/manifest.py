@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -138,8 +139,9 @@ def read_manifest(folder: Path) -> Manifest:
         InputFileError: not a bundle, or its manifest is damaged or from another version.
     """
     path = folder / NAME
-    if not path.is_file():
-        raise InputFileError(f"{folder}: not an engine bundle: {_why_not(folder)}")
+    with contextlib.suppress(OSError):  # such as a name that is too long: read_json reports it
+        if not path.is_file():
+            raise InputFileError(f"{folder}: not an engine bundle: {_why_not(folder)}")
     data = read_json(path, limit=LARGEST)
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != 1:

@@ -1,4 +1,4 @@
-"""All targets by name. A target is a folder of ``engines/`` and one line of ``_MODULES``.
+"""The registry of targets. A target is a module of ``engines/`` and one line of ``_MODULES``.
 
 Each module defines ``BACKEND``, a :class:`~.base.Backend`, and imports its runtime library only
 when the target is used.
@@ -23,7 +23,7 @@ _MODULES = {
 
 
 def target_names() -> list[str]:
-    """Return the names of all targets, whether they can be used here or not."""
+    """Return the names of all targets, including those that cannot be used here."""
     return list(_MODULES)
 
 
@@ -35,4 +35,5 @@ def backend(target: str) -> Backend:
     """
     if target not in _MODULES:
         raise UserError(unknown("target", target, target_names()))
+    # Imported by name: no target's module is loaded before it is used.
     return import_module(f".{_MODULES[target]}", __package__).BACKEND

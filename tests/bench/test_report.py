@@ -202,7 +202,7 @@ def test_report_replaces_a_report_but_nothing_else(tmp_path: Path) -> None:
     assert "second" in (tmp_path / "report" / "report.md").read_text()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis").write_text("x")
-    with pytest.raises(OutputError, match="in the way"):
+    with pytest.raises(OutputError, match="nothing was written"):
         write_report(report(), tmp_path / "other")
 
 

@@ -103,9 +103,7 @@ def test_wrong_feed_is_refused_before_it_runs(
 
 
 def test_precision_that_would_silently_become_another_is_refused() -> None:
-    with pytest.raises(
-        UserError, match=r"openvino has no fp16 arithmetic here; it runs: fp32, .*int8"
-    ):
+    with pytest.raises(UserError, match=r"openvino has no fp16 arithmetic here.* fp32, .*int8"):
         backend("openvino").check_precision("fp16")
     backend("openvino").check_precision("int8")
 

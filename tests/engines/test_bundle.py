@@ -103,7 +103,7 @@ def test_engines_must_be_those_of_the_spec(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "b")
     engine = {"width": 64, "model": "model_32.onnx", "plan": "plan_32.xml"}
     edit(folder, {"engines": [engine]})
-    with pytest.raises(InputFileError, match=r"widths \[64\], but its spec for \[32\]"):
+    with pytest.raises(InputFileError, match=r"widths \[64\], .*spec.*\[32\]"):
         load_bundle(folder)
 
 
@@ -165,10 +165,10 @@ def test_damaged_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gone", "there is no such folder; `ocr-trt build` makes bundles"),
+        ("gone", "there is no such folder; `ocr-trt build`"),
         ("file", "it is a file; name the folder"),
-        ("empty", "there is no manifest.json in it"),
-        (".", r"there are bundles in it; name one, such as .*/b$"),
+        ("empty", "it contains no manifest.json"),
+        (".", r"it contains bundles; .* such as .*/b$"),
     ],
 )
 def test_what_is_no_bundle_says_what_it_is(name: str, message: str, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_an_onnx_file_has_openvino_alone(tmp_path: Path, rng: np.random.Generato
 
 def test_a_model_cut_inside_is_not_openvinos(tmp_path: Path) -> None:
     _source, _, found = competitors(small_spec(tmp_path, output="e"))
-    with pytest.raises(InputFileError, match="finds no output 'e' in it, but map"):
+    with pytest.raises(InputFileError, match=r"finds no output 'e' .* map"):
         found[OPENVINO].open()
 
 

@@ -179,7 +179,7 @@ def test_a_shape_that_failed_to_be_set_is_set_again(
         (context,) = world.engine.contexts
         with monkeypatch.context() as patch:
             patch.setattr(context, "set_input_shape", lambda *_: False)
-            with pytest.raises(RuntimeError, match="does not take batches of 3"):
+            with pytest.raises(RuntimeError, match="batches of 3"):
                 runner.run(images[:3])
         np.testing.assert_array_equal(runner.run(images[:2]), expected(images[:2]))
 
@@ -187,7 +187,7 @@ def test_a_shape_that_failed_to_be_set_is_set_again(
 def test_no_room_for_a_context_is_told(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     monkeypatch.setattr(world.engine, "create_execution_context", lambda: None)
-    with world.runner as runner, pytest.raises(RuntimeError, match="cannot make a context"):
+    with world.runner as runner, pytest.raises(RuntimeError, match="cannot create a context"):
         runner.run(images[:1])
 
 
@@ -244,7 +244,7 @@ def test_a_plan_with_code_for_the_host_wants_trust(target: NvidiaBackend, tmp_pa
     plan.write_bytes(plan_of(MODEL, [(1, 1)]))
     settings = {**BUILT.settings, "options": {"version_compatible": True}}
     built = BuiltWith(version="10.8.0", settings=settings)
-    with pytest.raises(InputFileError, match="say --trust if you trust"):
+    with pytest.raises(InputFileError, match="--trust"):
         target.open(plan, label="x", settings=RunSettings(built=built), max_batch=1)
     target.open(
         plan, label="x", settings=RunSettings(built=built, is_trusted=True), max_batch=1
@@ -271,7 +271,7 @@ def test_weights_that_were_left_out_are_taken_from_the_onnx(
     plan, model = tmp_path / "plan", tmp_path / "model.onnx"
     plan.write_bytes(plan_of(MODEL, [(1, 1)], stripped=True))
     onnx.save(MODEL, model)
-    with pytest.raises(InputFileError, match="weights were left out"):
+    with pytest.raises(InputFileError, match="no weights, and its ONNX"):
         target.open(plan, label="x", settings=RunSettings(built=BUILT), max_batch=1)
     settings = RunSettings(built=BUILT, model=model)
     with target.open(plan, label="x", settings=settings, max_batch=1) as runner:

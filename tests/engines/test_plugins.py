@@ -49,7 +49,7 @@ def test_custom_ops_name_their_plugins(dtype: str) -> None:
 
 
 def test_what_there_is_no_kernel_for_is_told() -> None:
-    with pytest.raises(EngineBuildError, match="no kernel of MaxPoolArgmax2d takes BFLOAT16"):
+    with pytest.raises(EngineBuildError, match=r"MaxPoolArgmax2d .* BFLOAT16"):
         mark_plugins(graph("bfloat16"))
 
 
@@ -98,5 +98,5 @@ class Layers:
 
 def test_a_body_where_a_kernel_was_asked_for_is_refused() -> None:
     _check_plugins(Layers, Layers("plugin", "activation", "plugin"), 2)
-    with pytest.raises(_BuildError, match="took 1 of 2 kernels"):
+    with pytest.raises(_BuildError, match="1 of 2 kernels"):
         _check_plugins(Layers, Layers("plugin", "activation"), 2)
