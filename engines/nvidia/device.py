@@ -1,6 +1,6 @@
 """One NVIDIA GPU through pycuda: memory, streams, CUDA graphs, kernels of custom ops.
 
-The protocols are what the rest of the package uses, so that it needs no CUDA.
+No other module of ``engines`` calls CUDA.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import util
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from ...common.cache import named_cache
 from ...errors import TargetMissingError
 from ...plugins.cuda.nvrtc import FLOORS, ptx_from_source
 from ...plugins.cuda.on_device import DeviceKernels
-from ...plugins.plugin import Attributes, Buffers, Launch, Plugin
+from ...plugins.plugin import Attributes, Launch, Plugin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,25 +35,42 @@ class Gpu:
     driver: str
 
 
-class Memory(Protocol):
+class Stream:
+    """A queue of work that the device does in order. ``handle`` is CUDA's, as an integer."""
+
+    def __init__(self, cuda: Any) -> None:
+        self.pycuda = cuda.Stream()  # never the default stream, which waits for all others
+        self.handle = int(self.pycuda.handle)
+
+    def synchronize(self) -> None:
+        """Wait until all queued work is done."""
+        self.pycuda.synchronize()
+
+
+class Memory:
     """One array in pinned host memory and in device memory, aligned to 256 bytes or better.
 
     Copies are queued on a stream; they copy the first ``rows`` along the first axis.
     """
 
-    host: npt.NDArray
-    address: int
+    def __init__(self, cuda: Any, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        self._cuda = cuda
+        self.host: npt.NDArray = cuda.pagelocked_empty(shape, dtype)
+        self._device = cuda.mem_alloc(max(1, self.host.nbytes))
+        self.address = int(self._device)
 
     def upload(self, rows: int, stream: Stream) -> None:
         """Queue a copy to the device."""
+        self._cuda.memcpy_htod_async(self.address, self.host[:rows], stream.pycuda)
 
     def download(self, rows: int, stream: Stream) -> None:
         """Queue a copy from the device."""
+        self._cuda.memcpy_dtoh_async(self.host[:rows], self.address, stream.pycuda)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """An array on the device, contiguous."""
+    """A contiguous array on the device."""
 
     address: int
     shape: tuple[int, ...]
@@ -64,17 +81,28 @@ class Placed:
         return np.broadcast_to(np.zeros((), self.dtype), self.shape)
 
 
-class Call(Protocol):
+class Call:
     """A custom op for inputs of fixed shapes. ``outputs``: shape and dtype of each output."""
 
-    outputs: Buffers
+    def __init__(
+        self, kernels: DeviceKernels, launch: Launch, inputs: Sequence[int], scratch: Sequence[int]
+    ) -> None:
+        self._kernels, self._launch, self.outputs = kernels, launch, launch.outputs
+        self._inputs, self._scratch = inputs, scratch
 
     def enqueue(self, outputs: Sequence[int], stream: Stream) -> None:
         """Queue it; ``outputs`` are device addresses."""
+        addresses = [*self._inputs, *outputs, *self._scratch]
+        self._kernels.launch(self._launch, addresses, stream.pycuda)
 
 
-class Op(Protocol):
+class Op:
     """A custom op whose kernels are loaded on the device."""
+
+    def __init__(self, cuda: Any, plugin: Plugin) -> None:
+        ptx = ptx_from_source(plugin.source, FLOORS[0], named_cache("ptx"))
+        self._cuda, self._plugin, self._kernels = cuda, plugin, DeviceKernels(ptx)
+        self._scratch: dict[tuple[int, ...], list[Any]] = {}
 
     def call(self, inputs: Sequence[Placed], attributes: Attributes) -> Call:
         """Return the op for these inputs, ready to be queued.
@@ -82,88 +110,12 @@ class Op(Protocol):
         Raises:
             ValueError: the op does not accept such inputs.
         """
-
-
-class Stream(Protocol):
-    """A queue of work that the device does in order."""
-
-    handle: int
-
-    def synchronize(self) -> None:
-        """Wait until all queued work is done."""
-
-
-class Device(Protocol):
-    """The part of a GPU that a runner needs."""
-
-    def current(self) -> Any:
-        """Return a context manager; every other method is called inside it, in any thread."""
-
-    def memory(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Memory:
-        """Allocate."""
-
-    def stream(self) -> Stream:
-        """Make a stream, not the default one."""
-
-    def op(self, plugin: Plugin) -> Op:
-        """Load a custom op's kernels."""
-
-    def captured(self, stream: Stream, enqueue: Callable[[], bool]) -> Callable[[], None] | None:
-        """Record the work that ``enqueue`` queues; return a function that queues it again.
-
-        None if ``enqueue`` returns False or the work cannot be recorded. The recording has ended
-        in any case.
-        """
-
-
-class _Memory:
-    def __init__(self, cuda: Any, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
-        self._cuda = cuda
-        self.host: npt.NDArray = cuda.pagelocked_empty(shape, dtype)
-        self._device = cuda.mem_alloc(max(1, self.host.nbytes))
-        self.address = int(self._device)
-
-    def upload(self, rows: int, stream: Any) -> None:
-        self._cuda.memcpy_htod_async(self.address, self.host[:rows], stream.pycuda)
-
-    def download(self, rows: int, stream: Any) -> None:
-        self._cuda.memcpy_dtoh_async(self.host[:rows], self.address, stream.pycuda)
-
-
-class _Stream:
-    def __init__(self, cuda: Any) -> None:
-        self.pycuda = cuda.Stream()
-        self.handle = int(self.pycuda.handle)
-
-    def synchronize(self) -> None:
-        self.pycuda.synchronize()
-
-
-class _Call:
-    def __init__(
-        self, kernels: DeviceKernels, launch: Launch, inputs: Sequence[int], scratch: Sequence[int]
-    ) -> None:
-        self._kernels, self._launch, self.outputs = kernels, launch, launch.outputs
-        self._inputs, self._scratch = inputs, scratch
-
-    def enqueue(self, outputs: Sequence[int], stream: Any) -> None:
-        addresses = [*self._inputs, *outputs, *self._scratch]
-        self._kernels.launch(self._launch, addresses, stream.pycuda)
-
-
-class _Op:
-    def __init__(self, cuda: Any, plugin: Plugin) -> None:
-        ptx = ptx_from_source(plugin.source, FLOORS[0], named_cache("ptx"))
-        self._cuda, self._plugin, self._kernels = cuda, plugin, DeviceKernels(ptx)
-        self._scratch: dict[tuple[int, ...], list[Any]] = {}
-
-    def call(self, inputs: Sequence[Placed], attributes: Attributes) -> Call:
         launch = self._plugin.launch([placed.like() for placed in inputs], attributes)
         sizes = tuple(math.prod(shape) * dtype.itemsize for shape, dtype in launch.scratch)
         if sizes not in self._scratch:
             self._scratch[sizes] = [self._cuda.mem_alloc(max(1, size)) for size in sizes]
-        given = [placed.address for placed in inputs]
-        return _Call(self._kernels, launch, given, [int(room) for room in self._scratch[sizes]])
+        addresses = [placed.address for placed in inputs]
+        return Call(self._kernels, launch, addresses, [int(room) for room in self._scratch[sizes]])
 
 
 class CudaDevice:
@@ -205,11 +157,11 @@ class CudaDevice:
 
     def memory(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Memory:
         """Allocate pinned host memory and device memory; both are freed with the object."""
-        return _Memory(self._cuda, shape, np.dtype(dtype))
+        return Memory(self._cuda, shape, np.dtype(dtype))
 
     def stream(self) -> Stream:
         """Make a stream."""
-        return _Stream(self._cuda)
+        return Stream(self._cuda)
 
     def op(self, plugin: Plugin) -> Op:
         """Load a custom op's kernels; NVRTC compiles them the first time.
@@ -217,10 +169,14 @@ class CudaDevice:
         Raises:
             TargetMissingError: NVRTC is not installed.
         """
-        return _Op(self._cuda, plugin)
+        return Op(self._cuda, plugin)
 
     def captured(self, stream: Stream, enqueue: Callable[[], bool]) -> Callable[[], None] | None:
-        """Record a CUDA graph by cuda-bindings; pycuda has no functions for it."""
+        """Record the work that ``enqueue`` queues; return a function that queues it again.
+
+        None if ``enqueue`` returns False or the work cannot be recorded; the recording has ended
+        in any case. Recording uses cuda-bindings, because pycuda has no functions for it.
+        """
         try:
             from cuda.bindings import driver
         except ImportError:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ...common.cache import named_cache
 from ...errors import InputFileError
 from ..base import Batch
-from .device import Device, Memory
+from .device import CudaDevice, Memory
 from .features import Features
 from .logger import errors_since, logger_of
 
@@ -142,7 +142,7 @@ class InferRequest:
     batch sizes that are recorded therefore have contexts of their own; all other sizes share one.
     """
 
-    def __init__(self, plan: LoadedPlan, device: Device) -> None:
+    def __init__(self, plan: LoadedPlan, device: CudaDevice) -> None:
         self._plan, self._device = plan, device
         self.stream = device.stream()
         self.input = device.memory(plan.input.shape, plan.input.dtype)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ...errors import InputFileError
 from ..base import Runner
-from .device import Device
+from .device import CudaDevice
 from .features import Features
 from .infer_request import InferRequest, LoadedPlan, PlanSettings
 
@@ -41,7 +41,7 @@ class PlanRunner(Runner):
         self,
         trt: Any,
         engine: Any,
-        device: Device,
+        device: CudaDevice,
         features: Features,
         *,
         label: str,
