@@ -87,5 +87,5 @@ def _show(found: BuildCache, json: bool) -> None:
     total = sum(entry.bytes for entry in entries)
     print(f"{len(entries)} bundles, {total / 1e6:.1f} MB of at most {found.most / 1e6:.0f}")
     for name, size in sizes.items():
-        folder, count = named_cache(name).folder, len(others[name])
-        print(f"{folder}: {NAMES[name]}, {count} entries, {size / 1e6:.1f} MB")
+        place, count = named_cache(name).folder, len(others[name])
+        print(f"{place}: {NAMES[name]}, {count} entries, {size / 1e6:.1f} MB")

@@ -8,12 +8,11 @@ the field ``version_compatible``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import UserError
+from ..errors import UserError, unknown
 from .targets import backend, target_names
 
 if TYPE_CHECKING:
@@ -93,9 +92,7 @@ def _unknown(name: str, targets: Sequence[Backend]) -> str:
     known = {option for target in targets for option in target.option_names}
     if not known:
         return f"there is no such option, and {requested} accepts no options; leave it out"
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"there is no such option; {hint}{requested} accepts: {', '.join(sorted(known))}"
+    return f"{unknown('option', name, sorted(known))} (of {requested})"
 
 
 def _option_name(field: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ..common.error_text import first_line
 from ..errors import InputFileError, OcrTrtError
 from ..spec import DetectorSpec, RecognizerSpec
 from .base import Backend, BuiltWith, Runner, RunSettings
@@ -189,9 +190,8 @@ class _Plans:
         except OcrTrtError:
             raise
         except Exception as error:  # the runtimes have no common base class of their errors
-            reason = str(error).strip().splitlines()
             raise InputFileError(
-                f"{plan}: {self._target.name} cannot load it: {reason[0] if reason else error!r}"
+                f"{plan}: {self._target.name} cannot load it: {first_line(error)}"
             ) from error
         shape, most = (spec.input.channels, spec.input.height, width), spec.input.max_batch
         if runner.max_batch < most:

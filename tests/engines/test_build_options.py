@@ -81,7 +81,7 @@ def test_a_wrong_value_is_an_error_with_the_expected_one(
     ("option", "targets", "message"),
     [
         ("fp16", ["openvino"], "no such option, and openvino accepts no options"),
-        ("worksapce", ["tensorrt"], "did you mean workspace.* accepts: hardware, optimization"),
+        ("worksapce", ["tensorrt"], "did you mean workspace.* hardware, optimization"),
         ("version_compatible", ["tensorrt"], "did you mean version-compatible"),
         ("workspace", ["openvino", "onnxruntime"], "openvino, onnxruntime .* --target tensorrt"),
         ("version-compatible", ["tensorrt-rtx"], "tensorrt-rtx has no lean runtime"),
