@@ -1,4 +1,8 @@
-"""Which input widths to build a recognizer for: measured on the machine, learned from lines."""
+"""Choose the input widths of a recognizer: lines as they are, times as this machine needs them.
+
+Few widths waste time on padding; each one more is another engine. The model is timed at a few
+widths, and ``ocr.width_buckets`` finds the widths with which lines take the least time.
+"""
 
 from __future__ import annotations
 
@@ -21,27 +25,38 @@ from .compile import PlanCompiler
 from .convert import convert_widths
 
 _MEASURED = 4
-"""Widths that are timed; what lies between is taken to lie on a line between them."""
+"""Widths that are timed; times of the widths between them are interpolated."""
 _TIMED = LatencySettings(duration_s=1.0)
 WORTH = 0.03
-"""Share of the widest one's time that one bucket more must save."""
+"""Share of the time with the widest input alone that one width more must save."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidthSettings:
+    """Which sets of input widths are considered."""
+
+    most: int = 6
+    """Largest number of widths."""
+    step: int = 16
+    """Widths are multiples of it, except the spec's own input width."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Buckets:
-    """One choice of input widths. ``milliseconds``: of a line, on average, in full batches."""
+    """One set of input widths."""
 
     widths: tuple[int, ...]
     milliseconds: float
+    """Mean time of a line, in full batches."""
     saved: float
-    """Share of the time of the widest one alone, 0..1."""
+    """Share of the time with the widest input alone, 0..1."""
     padding: float
     """Share of all input pixels, 0..1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BucketChoice:
-    """What was found: a choice for each number of buckets, and the one to take."""
+    """The best set of widths for each number of widths, and the recommended one."""
 
     line_widths: tuple[int, ...]
     """Of all lines, in pixels at the input's height."""
@@ -57,45 +72,40 @@ def choose_buckets(
     spec: RecognizerSpec,
     lines: CalibrationSet,
     target: Backend,
+    settings: WidthSettings,
     reporter: Reporter,
-    *,
-    most: int,
-    step: int,
 ) -> BucketChoice:
-    """Find input widths by which a recognizer takes least time.
+    """Find the input widths with which a recognizer takes the least time.
 
     Args:
-        spec: the recognizer's; its input width stays the widest.
-        lines: images of lines.
-        target: what the fp32 engine is timed on.
-        reporter: told of the steps.
-        most: of buckets.
-        step: widths are multiples of it.
+        spec: of the recognizer; its input width remains the widest.
+        lines: line images like those to be read.
+        target: runs the fp32 engine that is timed.
+        settings: which widths are considered.
+        reporter: receives the steps.
 
     Raises:
         InputFileError: an image cannot be read.
         ConversionError: the model cannot be converted at a width.
     """
-    widths = _widths(spec, lines, reporter)
-    costs = _costs(spec, target, step, reporter)
+    widths = _line_widths(spec, lines, reporter)
+    costs = _costs(spec, target, settings.step, reporter)
+    widest = spec.input.width
 
     def cost(width: int) -> float:
         return float(np.interp(width, list(costs), list(costs.values())))
-
-    widest = spec.input.width
-    one = mean_cost(widths, [widest], cost)
 
     def described(buckets: Sequence[int]) -> Buckets:
         milliseconds = mean_cost(widths, buckets, cost)
         return Buckets(
             widths=tuple(buckets),
             milliseconds=milliseconds,
-            saved=1 - milliseconds / one,
+            saved=1 - milliseconds / mean_cost(widths, [widest], cost),
             padding=padded_share(widths, buckets),
         )
 
-    candidates = [*range(step, widest, step), widest]
-    choices = tuple(map(described, best_buckets(widths, candidates, most, cost)))
+    candidates = [*range(settings.step, widest, settings.step), widest]
+    choices = tuple(map(described, best_buckets(widths, candidates, settings.most, cost)))
     return BucketChoice(
         line_widths=tuple(widths),
         costs=costs,
@@ -106,36 +116,37 @@ def choose_buckets(
 
 
 def _worth_it(choices: Sequence[Buckets]) -> Buckets:
-    """Return the first choice after which one bucket more saves too little."""
-    for choice, next_one in pairwise(choices):
-        if choice.milliseconds - next_one.milliseconds < WORTH * choices[0].milliseconds:
+    """Return the first choice after which one width more saves too little."""
+    for choice, wider in pairwise(choices):
+        if choice.milliseconds - wider.milliseconds < WORTH * choices[0].milliseconds:
             return choice
     return choices[-1]
 
 
-def _widths(spec: RecognizerSpec, lines: CalibrationSet, reporter: Reporter) -> list[int]:
-    found = []
+def _line_widths(spec: RecognizerSpec, lines: CalibrationSet, reporter: Reporter) -> list[int]:
+    widths = []
     with reporter.step("look at lines", len(lines.labels)) as advance:
         for done, line in enumerate(role_of(spec).images_of(lines.labels), 1):
-            found.append(line_width(line, spec.input.height))
+            widths.append(line_width(line, spec.input.height))
             advance(done)
-    return found
+    return widths
 
 
 def _costs(
     spec: RecognizerSpec, target: Backend, step: int, reporter: Reporter
 ) -> dict[int, float]:
-    """Return milliseconds of a line in full batches, at a few widths."""
-    least = min(step, spec.input.width)
-    expected = np.linspace(least, spec.input.width, _MEASURED) // step * step
-    timed = sorted({max(least, int(width)) for width in expected[:-1]} | {spec.input.width})
-    at = spec.model_copy(update={"buckets": tuple(timed)})
-    graphs, batch = (
-        convert_widths(open_source(spec.source), at, reporter).graphs,
-        spec.input.max_batch,
+    """Return milliseconds of a line in full batches, at a few widths from narrow to wide."""
+    least, batch = min(step, spec.input.width), spec.input.max_batch
+    spaced = np.linspace(least, spec.input.width, _MEASURED) // step * step
+    timed = sorted({max(least, int(width)) for width in spaced[:-1]} | {spec.input.width})
+    spec = spec.model_copy(update={"buckets": tuple(timed)})
+    graphs = convert_widths(open_source(spec.source), spec, reporter).graphs
+    compiler = PlanCompiler(
+        target=target,
+        spec=spec,
+        settings=BuildSettings(max_batch=batch),
+        reporter=reporter,
     )
-    settings = BuildSettings(max_batch=batch)
-    compiler = PlanCompiler(target=target, spec=at, settings=settings, reporter=reporter)
     with compiler.open_candidate(graphs, "fp32") as engine:
         runners = [engine.runner(width) for width in timed]
         contenders = [Contender(runner=r, shape=(batch, *r.shape)) for r in runners]

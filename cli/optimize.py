@@ -17,10 +17,7 @@ from .shared_options import DisplayOptions, Trust
 
 if TYPE_CHECKING:
     from ..builder.learned_widths import BucketChoice, Buckets
-    from ..common.progress import Reporter
-    from ..engines.bundle import Bundle
-    from ..engines.tuned import Tuning
-    from ..measure.stream_trials import Trial
+    from ..measure.stream_trials import StreamTrials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +80,7 @@ def optimize(
 def _optimize_streams(paths: Sequence[Path], display: DisplayOptions, *, is_trusted: bool) -> None:
     from ..engines.bundle import load_bundle
     from ..engines.tuned import check_tunable, keep_tuning
-    from ..measure.stream_trials import tuning_from
+    from ..measure.stream_trials import StreamSettings, optimize_streams
 
     bundles = [load_bundle(path, is_trusted=is_trusted) for path in paths]
     for bundle in bundles:  # all of them before the first is measured, which takes seconds
@@ -91,41 +88,30 @@ def _optimize_streams(paths: Sequence[Path], display: DisplayOptions, *, is_trus
     rows: dict[str, Any] = {}
     for bundle in bundles:
         # Kept bundle by bundle, so that an interruption loses only the current one.
-        found = _stream_trials(bundle, display.reporter())
-        tuning = tuning_from(found)
+        found = optimize_streams(bundle, StreamSettings(), display.reporter())
         rows[str(bundle.folder)] = {
-            "trials": [{**asdict(each), "choice": each.choice.model_dump()} for each in found],
-            "tuning": tuning.model_dump(),
-            "kept": str(keep_tuning(bundle, tuning)),
+            "trials": [
+                {**asdict(each), "choice": each.choice.model_dump()} for each in found.trials
+            ],
+            "tuning": found.tuning.model_dump(),
+            "kept": str(keep_tuning(bundle, found.tuning)),
         }
         if not display.json:
-            _print_trials(bundle.label, found, tuning)
+            _print_trials(bundle.label, found)
     if display.json:
         print_json(rows)
 
 
-def _stream_trials(bundle: Bundle, reporter: Reporter) -> list[Trial]:
-    from ..engines.tuned import Mode
-    from ..measure.stream_trials import TURNS, trials
-
-    modes: tuple[Mode, ...] = ("latency", "throughput")
-    found: list[Trial] = []
-    for mode in modes:
-        with reporter.step(f"try {bundle.label} for {mode}", TURNS) as advance:
-            found += trials(bundle, mode, advance)
-    return found
-
-
-def _print_trials(label: str, found: Sequence[Trial], tuning: Tuning) -> None:
+def _print_trials(label: str, found: StreamTrials) -> None:
     header = ("mode", "streams", "threads", "batch", "ms", "images/s", "")
-    chosen = {"latency": tuning.latency, "throughput": tuning.throughput}
+    chosen = {"latency": found.tuning.latency, "throughput": found.tuning.throughput}
     rows = [
         (
             *(trial.mode, str(trial.choice.streams), str(trial.choice.threads or "-")),
             *(str(trial.batch), f"{trial.milliseconds:.2f}", f"{trial.images_per_second:.1f}"),
             "chosen" if trial.choice == chosen[trial.mode] else "",
         )
-        for trial in found
+        for trial in found.trials
     ]
     print_table(label, header, rows)
 
@@ -133,7 +119,7 @@ def _print_trials(label: str, found: Sequence[Trial], tuning: Tuning) -> None:
 def _optimize_widths(
     path: Path, width: WidthOptions, display: DisplayOptions, *, is_trusted: bool
 ) -> None:
-    from ..builder.learned_widths import choose_buckets
+    from ..builder.learned_widths import WidthSettings, choose_buckets
     from ..common.files import check_file_destination, write_whole
     from ..engines.targets import backend
     from ..report.plots import buckets_plot
@@ -154,9 +140,8 @@ def _optimize_widths(
         )
     images = CalibrationOptions(calibration=width.data, detector=width.detector)
     lines = load_calibration_images(images, spec, reporter, is_trusted=is_trusted)
-    found = choose_buckets(
-        spec, lines, backend("openvino"), reporter, most=width.max_widths, step=width.step
-    )
+    settings = WidthSettings(most=width.max_widths, step=width.step)
+    found = choose_buckets(spec, lines, backend("openvino"), settings, reporter)
     if width.draw is not None:
         write_whole(width.draw, buckets_plot(found.line_widths, found.best.widths))
     if display.json:

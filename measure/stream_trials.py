@@ -1,17 +1,18 @@
-"""Find how a bundle runs fastest on this machine: how many batches at once, on how many threads.
+"""Find the streams and threads with which a bundle runs fastest on this machine.
 
-* Latency: one batch of one image at a time; the choice with the least median.
-* Throughput: as many callers as streams, each with full batches, 16 images at most; the choice with
-  the most images per second. Fewer streams, which need less memory, win unless others are 3 %
-  better.
+* Latency: one batch of one image at a time. The choice with the smallest median is best.
+* Throughput: as many callers as streams, each with full batches of at most 16 images. The choice
+  with the most images per second is best, but fewer streams, which need less memory, are preferred
+  unless others are more than 3 % faster.
 
-Choices take turns, and the medians of the turns are compared.
+Choices take turns, so that a change in the machine's speed affects all, and the medians of the
+turns are compared.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import takewhile
@@ -19,31 +20,60 @@ from itertools import takewhile
 import numpy as np
 
 from ..common.cores import usable_cores
+from ..common.progress import Advance, Reporter
+from ..engines.base import Runner
 from ..engines.bundle import Bundle
 from ..engines.engine import Engine
 from ..engines.targets import backend
 from ..engines.tuned import Choice, Mode, Tuning
 from .load_loops import closed_loop
 
-TURNS = 5
-_TURN_S = 0.3
 _LARGEST_BATCH = 16
 _BETTER_BY = 1.03
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
-    """What one choice reached. Milliseconds are the median of one batch, its wait included."""
+class StreamSettings:
+    """How long each choice is measured."""
+
+    turns: int = 5
+    turn_s: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamTrial:
+    """The measurements of one choice."""
 
     mode: Mode
     choice: Choice
     batch: int
     milliseconds: float
+    """Median time of one batch, including its wait."""
     images_per_second: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class StreamTrials:
+    """All trials of a bundle, and the best choice for each mode."""
+
+    trials: tuple[StreamTrial, ...]
+    tuning: Tuning
+
+
+def optimize_streams(bundle: Bundle, settings: StreamSettings, reporter: Reporter) -> StreamTrials:
+    """Try the usual choices for both modes at the bundle's widest input.
+
+    Raises:
+        TargetMissingError: the bundle cannot run here.
+    """
+    latency = _trials(bundle, "latency", settings, reporter)
+    throughput = _trials(bundle, "throughput", settings, reporter)
+    tuning = Tuning(latency=best(latency).choice, throughput=best(throughput).choice)
+    return StreamTrials(trials=(*latency, *throughput), tuning=tuning)
+
+
 def usual_choices(mode: Mode, *, on_cpu: bool) -> list[Choice]:
-    """Return what is worth trying, fewest streams first."""
+    """Return the choices to try, fewest streams first."""
     if not on_cpu:
         return [Choice(streams=streams) for streams in ((1,) if mode == "latency" else (1, 2, 4))]
     cores = usable_cores()
@@ -53,16 +83,9 @@ def usual_choices(mode: Mode, *, on_cpu: bool) -> list[Choice]:
     return [Choice(streams=streams, threads=cores) for streams in (*powers, cores)]
 
 
-def trials(
-    bundle: Bundle, mode: Mode, progress: Callable[[int], None] = lambda turns: None
-) -> list[Trial]:
-    """Try all choices for a mode at the bundle's widest input, in turns.
-
-    ``progress`` is called with the turns that are done, of ``TURNS``.
-
-    Raises:
-        TargetMissingError: the bundle cannot run here.
-    """
+def _trials(
+    bundle: Bundle, mode: Mode, settings: StreamSettings, reporter: Reporter
+) -> list[StreamTrial]:
     choices = usual_choices(mode, on_cpu=backend(bundle.manifest.target).runs_on_cpu)
     batch = 1 if mode == "latency" else min(_LARGEST_BATCH, bundle.spec.input.max_batch)
     with ExitStack() as stack:
@@ -71,35 +94,41 @@ def trials(
             for choice in choices
         ]
         runners = [stack.enter_context(engine).runner() for engine in engines]
-        feed = np.random.default_rng(0).uniform(-1, 1, (batch, *runners[0].shape))
-        images = feed.astype(np.float32)
-        for runner in runners:
-            closed_loop(runner, images, runner.streams, 0)  # what is done once is not compared
-        turns: list[list[tuple[float, float]]] = [[] for _ in runners]
-        for turn in range(1, TURNS + 1):
-            for runner, own in zip(runners, turns, strict=True):
-                found = closed_loop(runner, images, runner.streams, _TURN_S)
-                own.append((found.waits.p50, batch * found.throughput))
-            progress(turn)
-    medians = [tuple(map(statistics.median, zip(*own, strict=True))) for own in turns]
+        advance = stack.enter_context(
+            reporter.step(f"try {bundle.label} for {mode}", settings.turns)
+        )
+        medians = _medians(runners, batch, settings, advance)
     return [
-        Trial(mode=mode, choice=c, batch=batch, milliseconds=ms, images_per_second=rate)
-        for c, (ms, rate) in zip(choices, medians, strict=True)
+        StreamTrial(
+            mode=mode, choice=choice, batch=batch, milliseconds=ms, images_per_second=batch * rate
+        )
+        for choice, (ms, rate) in zip(choices, medians, strict=True)
     ]
 
 
-def best(found: list[Trial]) -> Trial:
-    """Return the first that no other is clearly better than."""
-    if found[0].mode == "latency":
-        return min(found, key=lambda trial: trial.milliseconds)
-    most = max(trial.images_per_second for trial in found)
-    return next(t for t in found if t.images_per_second * _BETTER_BY >= most)
+def _medians(
+    runners: Sequence[Runner], batch: int, settings: StreamSettings, advance: Advance
+) -> list[tuple[float, float]]:
+    """Return for each runner the medians over all turns: milliseconds and batches per second."""
+    feed = np.random.default_rng(0).uniform(-1, 1, (batch, *runners[0].shape))
+    images = feed.astype(np.float32)
+    for runner in runners:
+        closed_loop(runner, images, runner.streams, 0)  # warms up: compiles and allocates
+    turns: list[list[tuple[float, float]]] = [[] for _ in runners]
+    for turn in range(1, settings.turns + 1):
+        for runner, own in zip(runners, turns, strict=True):
+            found = closed_loop(runner, images, runner.streams, settings.turn_s)
+            own.append((found.waits.p50, found.throughput))
+        advance(turn)
+    return [
+        (statistics.median(ms for ms, _ in own), statistics.median(rate for _, rate in own))
+        for own in turns
+    ]
 
 
-def tuning_from(found: list[Trial]) -> Tuning:
-    """Return the best choice for each mode."""
-    latency, throughput = (
-        best([trial for trial in found if trial.mode == mode]).choice
-        for mode in ("latency", "throughput")
-    )
-    return Tuning(latency=latency, throughput=throughput)
+def best(trials: Sequence[StreamTrial]) -> StreamTrial:
+    """Return the best trial of a mode; see the top of this module."""
+    if trials[0].mode == "latency":
+        return min(trials, key=lambda trial: trial.milliseconds)
+    most = max(trial.images_per_second for trial in trials)
+    return next(t for t in trials if t.images_per_second * _BETTER_BY >= most)
