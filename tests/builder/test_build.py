@@ -1,4 +1,4 @@
-"""The whole build, on small models."""
+"""The whole build, on small models; in TensorFlow only where the framework matters."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.parser
 import pytest
 
-from ocr_trt.builder import BuildRequest, build
+from ocr_trt.builder import build
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.cli.build import verdict_row
-from ocr_trt.engines.base import BuildSettings
 from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.openvino import backend as openvino
@@ -30,37 +28,15 @@ from ocr_trt.errors import (
     TargetMissingError,
     UserError,
 )
-from ocr_trt.measure.latency import LatencySettings
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.ocr.recognizer import recognizer_input
 from ocr_trt.pipeline.stages import recognize
-from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec, spec_from_dict
-
-pytest.importorskip("tensorflow")
-
-QUICK = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
-
-
-def request(spec: DetectorSpec | RecognizerSpec, output: Path, **change: Any) -> BuildRequest:
-    build_request: dict[str, Any] = {
-        "spec": spec,
-        "targets": ("openvino",),
-        "precision": "fp32",
-        "output": output,
-        "latency": QUICK,
-        "settings": BuildSettings(max_batch=spec.input.max_batch),
-    }
-    return BuildRequest(**{**build_request, **change})
-
-
-def generous(spec: Any) -> Any:
-    """Random models lose much in int8; what is tested is the way, not the models."""
-    budget = spec.accuracy.model_copy(update={"max_loss": 100.0})
-    return spec.model_copy(update={"accuracy": budget})
+from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec
+from tests.builder.small_build import fp32_request, generous, small_spec, write_model
 
 
 def test_fp32_build_needs_no_images(detector_spec: DetectorSpec, tmp_path: Path) -> None:
-    (result,) = build(request(detector_spec, tmp_path))
+    (result,) = build(fp32_request(detector_spec, tmp_path))
     assert result.error is None
     manifest = load_bundle(result.folder).manifest
     assert result.folder.name == "small-detector-openvino-fp32"
@@ -76,10 +52,10 @@ def test_fp32_build_needs_no_images(detector_spec: DetectorSpec, tmp_path: Path)
 
 
 def test_int8_engine_does_not_run_where_its_sums_would_be_clipped(
-    detector_spec: DetectorSpec, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    onnx_detector: DetectorSpec, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = generous(detector_spec)
-    build_request = request(
+    spec = generous(onnx_detector)
+    build_request = fp32_request(
         spec, tmp_path, precision="int8", calibration=load_calibration(images, spec)
     )
     largest = []
@@ -89,7 +65,7 @@ def test_int8_engine_does_not_run_where_its_sums_would_be_clipped(
         assert result.bundle is not None
         weights = [
             np.abs(onnx.numpy_helper.to_array(tensor)).max()
-            for tensor in onnx.load(result.folder / "model_96.onnx").graph.initializer
+            for tensor in onnx.load(result.folder / "model_32.onnx").graph.initializer
             if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4
         ]
         largest.append(max(weights))
@@ -104,9 +80,9 @@ def test_int8_engine_does_not_run_where_its_sums_would_be_clipped(
 
 @pytest.mark.parametrize(("engine", "word"), [(2.0, "ok"), (9.0, "ok, but slower")])
 def test_verdict_says_when_an_engine_is_slower(
-    engine: float, word: str, detector_spec: DetectorSpec, tmp_path: Path
+    engine: float, word: str, onnx_detector: DetectorSpec, tmp_path: Path
 ) -> None:
-    (result,) = build(request(detector_spec, tmp_path))
+    (result,) = build(fp32_request(onnx_detector, tmp_path))
     assert result.bundle is not None
     manifest = result.bundle.manifest
     assert manifest.verdict is not None
@@ -117,17 +93,21 @@ def test_verdict_says_when_an_engine_is_slower(
     assert verdict_row(replace(result, bundle=bundle))[-1] == word
 
 
-@pytest.mark.parametrize("role", ["detector", "recognizer"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "onnx_detector",
+        "onnx_recognizer",
+        pytest.param("detector_spec", marks=pytest.mark.full),
+        pytest.param("recognizer_spec", marks=pytest.mark.full),
+    ],
+)
 def test_int8_build_for_two_targets(
-    role: str,
-    detector_spec: DetectorSpec,
-    recognizer_spec: RecognizerSpec,
-    images: Path,
-    tmp_path: Path,
+    model: str, images: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    spec = generous(detector_spec if role == "detector" else recognizer_spec)
+    spec = generous(request.getfixturevalue(model))
     results = build(
-        request(
+        fp32_request(
             spec,
             tmp_path,
             targets=("openvino", "onnxruntime"),
@@ -152,21 +132,27 @@ def test_int8_build_for_two_targets(
         assert any(node.op_type == "QuantizeLinear" for node in graph.graph.node)
 
 
+@pytest.mark.parametrize(
+    "model", ["onnx_recognizer", pytest.param("recognizer_spec", marks=pytest.mark.full)]
+)
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_line_is_read_the_same_alone_and_among_others(
     precision: str,
-    recognizer_spec: RecognizerSpec,
+    model: str,
     images: Path,
     tmp_path: Path,
     rng: np.random.Generator,
+    request: pytest.FixtureRequest,
 ) -> None:
     """int8 has the tolerance of fp32: ranges are fixed by the calibration, not by the batch."""
-    spec = generous(recognizer_spec)
+    spec = generous(request.getfixturevalue(model))
     data = {"calibration": load_calibration(images, spec), "samples": load_dataset(images)}
     targets = ("openvino", "onnxruntime")
     change = data if precision == "int8" else {}
     lines = [rng.integers(0, 256, (20, w, 3), dtype=np.uint8) for w in (5, 18, 19, 40, 200)]
-    for result in build(request(spec, tmp_path, targets=targets, precision=precision, **change)):
+    for result in build(
+        fp32_request(spec, tmp_path, targets=targets, precision=precision, **change)
+    ):
         assert result.error is None
         with Engine.from_bundle(load_bundle(result.folder), threads=1) as engine:
             together = recognize(engine, lines)
@@ -181,11 +167,11 @@ def test_a_line_is_read_the_same_alone_and_among_others(
 
 
 def test_target_that_cannot_run_gets_the_metric_of_its_graph(
-    detector_spec: DetectorSpec, images: Path, tmp_path: Path
+    onnx_detector: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
-    build_request = request(
-        generous(detector_spec),
+    build_request = fp32_request(
+        generous(onnx_detector),
         tmp_path,
         targets=("tensorrt-rtx",),
         samples=load_dataset(images),
@@ -199,7 +185,7 @@ def test_target_that_cannot_run_gets_the_metric_of_its_graph(
 
 
 DECONVOLUTION = """<ir_version: 8, opset_import: ["" : 17]>
-    g (float[1,3,64,96] image) => (float[1,1,64,96] map)
+    g (float[1,3,32,32] image) => (float[1,1,32,32] map)
     {
         a = Conv <pads = [1, 1, 1, 1], strides = [2, 2]> (image, w0)
         b = Relu(a)
@@ -212,32 +198,19 @@ DECONVOLUTION = """<ir_version: 8, opset_import: ["" : 17]>
     }"""
 
 
+DECONVOLUTION_WEIGHTS = {
+    "w0": (32, 3, 3, 3), "w1": (32, 32, 2, 2), "w2": (32, 32, 3, 3), "w3": (1, 32, 1, 1),
+}  # fmt: skip
+
+
 def test_deconvolutions_become_convolutions_where_only_those_run_in_int8(
-    images: Path, tmp_path: Path, rng: np.random.Generator
+    images: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
-    model = onnx.parser.parse_model(DECONVOLUTION)
-    for name, shape in (
-        ("w0", (32, 3, 3, 3)),
-        ("w1", (32, 32, 2, 2)),
-        ("w2", (32, 32, 3, 3)),
-        ("w3", (1, 32, 1, 1)),
-    ):
-        array = rng.standard_normal(shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
-    onnx.save(model, tmp_path / "m.onnx")
-    spec = spec_from_dict(
-        {
-            "name": "m",
-            "role": "detector",
-            "source": {"path": tmp_path / "m.onnx"},
-            "input": {"name": "image", "shape": [1, 3, 64, 96], "layout": "NCHW"},
-            "output": {"name": "map"},
-            "accuracy": {"max_loss": 100.0},
-        }
-    )
+    spec = small_spec(tmp_path)
+    write_model(spec.source.path, text=DECONVOLUTION, weights=DECONVOLUTION_WEIGHTS)
     targets, calibration = ("openvino", "tensorrt-rtx"), load_calibration(images, spec)
-    build_request = request(
+    build_request = fp32_request(
         spec, tmp_path / "out", targets=targets, precision="int8", calibration=calibration
     )
     found = {}
@@ -253,10 +226,10 @@ def test_deconvolutions_become_convolutions_where_only_those_run_in_int8(
 
 
 def test_unlabeled_images_measure_agreement(
-    recognizer_spec: RecognizerSpec, images: Path, tmp_path: Path
+    onnx_recognizer: RecognizerSpec, images: Path, tmp_path: Path
 ) -> None:
     (images / "labels.json").unlink()
-    (result,) = build(request(recognizer_spec, tmp_path, samples=load_dataset(images)))
+    (result,) = build(fp32_request(onnx_recognizer, tmp_path, samples=load_dataset(images)))
     verdict = load_bundle(result.folder).manifest.verdict
     assert verdict is not None
     assert verdict.metric is not None
@@ -275,7 +248,7 @@ class Spoiled(type(openvino.BACKEND)):
 
 
 def test_engine_over_its_budget_is_not_written(
-    recognizer_spec: RecognizerSpec,
+    onnx_recognizer: RecognizerSpec,
     images: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -283,7 +256,7 @@ def test_engine_over_its_budget_is_not_written(
     monkeypatch.setattr(openvino, "BACKEND", Spoiled())
     output = tmp_path / "bundles"
     (images / "labels.json").unlink()
-    build_request = request(recognizer_spec, output, samples=load_dataset(images))
+    build_request = fp32_request(onnx_recognizer, output, samples=load_dataset(images))
     (result,) = build(build_request)
     assert isinstance(result.error, BudgetError)
     assert "over accuracy.max_loss 0.3" in str(result.error)
@@ -292,14 +265,14 @@ def test_engine_over_its_budget_is_not_written(
 
 
 def test_engine_over_its_budget_takes_an_older_one_with_it(
-    recognizer_spec: RecognizerSpec,
+    onnx_recognizer: RecognizerSpec,
     images: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     output = tmp_path / "bundles"
     (images / "labels.json").unlink()
-    build_request = request(recognizer_spec, output, samples=load_dataset(images))
+    build_request = fp32_request(onnx_recognizer, output, samples=load_dataset(images))
     assert build(build_request)[0].bundle is not None
     monkeypatch.setattr(openvino, "BACKEND", Spoiled())
     assert isinstance(build(build_request)[0].error, BudgetError)
@@ -307,82 +280,82 @@ def test_engine_over_its_budget_takes_an_older_one_with_it(
 
 
 def test_fp32_engine_that_differs_is_refused_without_images(
-    recognizer_spec: RecognizerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    onnx_recognizer: RecognizerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openvino, "BACKEND", Spoiled())
-    (result,) = build(request(recognizer_spec, tmp_path))
+    (result,) = build(fp32_request(onnx_recognizer, tmp_path))
     assert isinstance(result.error, ConversionError)
     assert "the openvino fp32 differs from the model by" in str(result.error)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_model_that_finds_nothing_judges_no_engine(
-    detector_spec: DetectorSpec, images: Path, tmp_path: Path
+    onnx_detector: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(SpecError, match=r"the model itself gives hmean 0\.00 .* input\.mean"):
-        build(request(detector_spec, tmp_path, samples=load_dataset(images)))
+        build(fp32_request(onnx_detector, tmp_path, samples=load_dataset(images)))
     assert list(tmp_path.iterdir()) == [images]
 
 
 def test_spec_that_contradicts_the_output_is_refused(
-    detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, tmp_path: Path
+    onnx_detector: DetectorSpec, onnx_recognizer: RecognizerSpec, tmp_path: Path
 ) -> None:
-    short = recognizer_spec.model_copy(update={"charset": "abc"})
+    short = onnx_recognizer.model_copy(update={"charset": "abc"})
     with pytest.raises(SpecError, match="96 classes, but the spec's charset has 3 characters"):
-        build(request(short, tmp_path))
-    output = detector_spec.output.model_copy(update={"channel": 1})
-    other = detector_spec.model_copy(update={"output": output})
+        build(fp32_request(short, tmp_path))
+    output = onnx_detector.output.model_copy(update={"channel": 1})
+    other = onnx_detector.model_copy(update={"output": output})
     with pytest.raises(SpecError, match=r"output\.channel is 1, but the output has 1 channel"):
-        build(request(other, tmp_path))
+        build(fp32_request(other, tmp_path))
 
 
 def test_bundle_finds_its_source_from_anywhere(
-    detector_spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    onnx_detector: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (result,) = build(request(detector_spec, Path("bundles")))
+    (result,) = build(fp32_request(onnx_detector, Path("bundles")))
     folder = result.folder.resolve()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert load_bundle(folder).spec.source.path.samefile(detector_spec.source.path)
-    assert load_spec(folder / "spec.yaml").source.path.samefile(detector_spec.source.path)
+    assert load_bundle(folder).spec.source.path.samefile(onnx_detector.source.path)
+    assert load_spec(folder / "spec.yaml").source.path.samefile(onnx_detector.source.path)
 
 
 def test_one_bad_target_does_not_stop_the_others(
-    detector_spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    onnx_detector: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
         raise EngineBuildError("no")
 
     monkeypatch.setattr(type(openvino.BACKEND), "build", refuse)
-    bad, good = build(request(detector_spec, tmp_path, targets=("openvino", "onnxruntime")))
+    bad, good = build(fp32_request(onnx_detector, tmp_path, targets=("openvino", "onnxruntime")))
     assert isinstance(bad.error, EngineBuildError)
     assert good.bundle is not None
-    assert [path.name for path in tmp_path.iterdir()] == ["small-detector-onnxruntime-fp32"]
+    assert [path.name for path in tmp_path.iterdir()] == ["m-onnxruntime-fp32"]
 
 
 def test_full_disk_at_the_end_leaves_nothing(
-    detector_spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    onnx_detector: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("ocr_trt.builder.write.write_manifest", full)
-    (result,) = build(request(detector_spec, tmp_path))
+    (result,) = build(fp32_request(onnx_detector, tmp_path))
     assert isinstance(result.error, OutputError)
     assert "the disk is full" in str(result.error)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_graph_that_differs_from_its_model_is_refused(
-    detector_spec: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    onnx_detector: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ocr_trt.engines.tensorflow import baseline
 
     original = baseline.as_converted
     monkeypatch.setattr(baseline, "as_converted", lambda out, spec: 2 * original(out, spec))
     with pytest.raises(ConversionError, match="differs from the model by"):
-        build(request(detector_spec, tmp_path))
+        build(fp32_request(onnx_detector, tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -397,26 +370,28 @@ def test_graph_that_differs_from_its_model_is_refused(
     ids=["unknown target", "absent target", "precision it has not", "int8 without images"],
 )
 def test_wrong_request_is_refused(
-    detector_spec: DetectorSpec, tmp_path: Path, change: Any, error: Any, message: str
+    onnx_detector: DetectorSpec, tmp_path: Path, change: Any, error: Any, message: str
 ) -> None:
     if change.get("targets") == ("tensorrt",) and backend("tensorrt").availability().can_build:
         pytest.skip("TensorRT is here")
     with pytest.raises(error, match=message):
-        build(request(detector_spec, tmp_path, **change))
+        build(fp32_request(onnx_detector, tmp_path, **change))
 
 
 def test_two_builds_give_the_same_quantized_graph_and_the_same_results(
-    detector_spec: DetectorSpec, images: Path, tmp_path: Path, rng: np.random.Generator
+    onnx_detector: DetectorSpec, images: Path, tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    spec = generous(detector_spec)
-    feed = rng.uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
+    spec = generous(onnx_detector)
+    feed = rng.uniform(-1, 1, (1, 3, 32, 32)).astype(np.float32)
     hashes, results = [], []
     for name in ("a", "b"):
         calibration = load_calibration(images, spec)
-        build_request = request(spec, tmp_path / name, precision="int8", calibration=calibration)
+        build_request = fp32_request(
+            spec, tmp_path / name, precision="int8", calibration=calibration
+        )
         (result,) = build(build_request)
         assert result.bundle is not None
-        hashes.append(result.bundle.manifest.files["model_96.onnx"])
+        hashes.append(result.bundle.manifest.files["model_32.onnx"])
         with Engine.from_bundle(result.bundle) as engine:
             results.append(engine.runner().run(feed))
     assert hashes[0] == hashes[1]

@@ -14,7 +14,29 @@ from ocr_trt.engines.base import Batch, Runner
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.manifest import OcrMetric
 from ocr_trt.errors import BudgetError, ConversionError
-from ocr_trt.spec import DetectorSpec
+from ocr_trt.spec import DetectorSpec, spec_from_dict
+
+
+@pytest.fixture
+def spec() -> DetectorSpec:
+    """The spec of a detector at 64x96; its model is never opened."""
+    found = spec_from_dict(
+        {
+            "name": "formula",
+            "role": "detector",
+            "source": {"path": "formula.onnx"},
+            "input": {
+                "name": "image",
+                "shape": [1, 64, 96, 3],
+                "mean": [127.5],
+                "scale": [1 / 127.5],
+            },
+            "output": {"name": "output"},
+        }
+    )
+    assert isinstance(found, DetectorSpec)
+    return found
+
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -46,13 +68,13 @@ def jumping(x: np.ndarray, last_bit: float = 0.0) -> np.ndarray:
     return y
 
 
-def test_rounding_is_no_difference(detector_spec: DetectorSpec) -> None:
-    other = engine(detector_spec, lambda x: smooth(x) * np.float32(1 + 1e-6))
-    assert 0 < check_parity(other, engine(detector_spec, smooth)) < 1e-5
+def test_rounding_is_no_difference(spec: DetectorSpec) -> None:
+    other = engine(spec, lambda x: smooth(x) * np.float32(1 + 1e-6))
+    assert 0 < check_parity(other, engine(spec, smooth)) < 1e-5
 
 
-def test_where_the_model_jumps_a_few_pixels_may_differ(detector_spec: DetectorSpec) -> None:
-    model = engine(detector_spec, jumping)
+def test_where_the_model_jumps_a_few_pixels_may_differ(spec: DetectorSpec) -> None:
+    model = engine(spec, jumping)
     image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
     jumps = [
         float(np.abs(jumping(image + np.float32(n) * np.float32(1e-6)) - jumping(image)).max())
@@ -60,7 +82,7 @@ def test_where_the_model_jumps_a_few_pixels_may_differ(detector_spec: DetectorSp
     ]
     assert max(jumps) > 0.02, "the model does jump"
     seen: list[float] = []
-    other = engine(detector_spec, lambda x: noting(seen, jumping(x, 1.0), jumping(x)))
+    other = engine(spec, lambda x: noting(seen, jumping(x, 1.0), jumping(x)))
     assert check_parity(other, model) < 1e-6
     assert max(seen) > 0.02, "and does so at an image that was compared"
 
@@ -81,18 +103,16 @@ def noting(seen: list[float], ours: np.ndarray, theirs: np.ndarray) -> np.ndarra
     ids=["model that does not jump", "wrong everywhere", "jumps too far", "NaN"],
 )
 def test_other_differences_are_refused(
-    detector_spec: DetectorSpec, model: Function, graph: Function
+    spec: DetectorSpec, model: Function, graph: Function
 ) -> None:
     with pytest.raises(ConversionError, match="the formula differs from the model by"):
-        check_parity(engine(detector_spec, graph), engine(detector_spec, model))
+        check_parity(engine(spec, graph), engine(spec, model))
 
 
 @pytest.mark.parametrize(("hmean", "passes"), [(0.945, True), (0.9449, False)])
-def test_a_loss_of_just_the_budget_passes(
-    detector_spec: DetectorSpec, hmean: float, passes: bool
-) -> None:
-    budget = detector_spec.accuracy.model_copy(update={"max_loss": 0.5})
-    spec = detector_spec.model_copy(update={"accuracy": budget})
+def test_a_loss_of_just_the_budget_passes(spec: DetectorSpec, hmean: float, passes: bool) -> None:
+    budget = spec.accuracy.model_copy(update={"max_loss": 0.5})
+    spec = spec.model_copy(update={"accuracy": budget})
     found = OcrMetric(
         name="hmean", engine=hmean, baseline=0.95, samples=9, labeled=True, engine_run_by="x"
     )

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from ocr_trt.builder import learned_widths as learning
-from ocr_trt.builder.learned_widths import Buckets, _worth_it, choose_buckets
+from ocr_trt.builder.learned_widths import Buckets, WidthSettings, _worth_it, choose_buckets
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.targets import backend
 from ocr_trt.spec import RecognizerSpec
-
-pytest.importorskip("tensorflow")
+from tests.builder.small_build import QUICK
 
 
 @pytest.fixture
@@ -28,14 +27,13 @@ def lines(tmp_path: Path) -> Path:
 
 
 def test_buckets_fit_the_lines(
-    recognizer_spec: RecognizerSpec, lines: Path, monkeypatch: pytest.MonkeyPatch
+    onnx_recognizer: RecognizerSpec, lines: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    widest = recognizer_spec.input.width
+    widest = onnx_recognizer.input.width
     monkeypatch.setattr(learning, "_costs", lambda *_: {16: 0.25, widest: 1.0})
-    images = load_calibration(lines, recognizer_spec)
-    found = choose_buckets(
-        recognizer_spec, images, backend("openvino"), SilentReporter(), most=3, step=16
-    )
+    images = load_calibration(lines, onnx_recognizer)
+    settings = WidthSettings(most=3, step=16)
+    found = choose_buckets(onnx_recognizer, images, backend("openvino"), settings, SilentReporter())
     assert sorted(found.line_widths) == sorted([20, 22, 24] * 4 + [90])
     one, two, three = found.choices
     assert (one.widths, one.saved) == ((widest,), 0)
@@ -44,13 +42,16 @@ def test_buckets_fit_the_lines(
     assert two.padding < one.padding
     assert len(three.widths) == 3
     assert found.best == two
-    assert found.current.widths == recognizer_spec.widths
+    assert found.current.widths == onnx_recognizer.widths
 
 
-def test_widths_are_timed_with_the_model(recognizer_spec: RecognizerSpec) -> None:
-    costs = learning._costs(recognizer_spec, backend("openvino"), 16, SilentReporter())
+def test_widths_are_timed_with_the_model(
+    onnx_recognizer: RecognizerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "_TIMED", QUICK)
+    costs = learning._costs(onnx_recognizer, backend("openvino"), 16, SilentReporter())
     assert list(costs) == sorted(costs)
-    assert (min(costs), max(costs)) == (16, recognizer_spec.input.width)
+    assert (min(costs), max(costs)) == (16, onnx_recognizer.input.width)
     assert all(0 < milliseconds < 100 for milliseconds in costs.values())
 
 

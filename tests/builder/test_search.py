@@ -8,8 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 
+from ocr_trt.builder import build
 from ocr_trt.builder.compare import is_within_budget
 from ocr_trt.builder.search import search
 from ocr_trt.builder.trials import Candidate, PrecisionTrial, TrialLog, TrialRecord, TrialRunner
@@ -20,8 +23,27 @@ from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.manifest import OcrMetric
 from ocr_trt.spec import DetectorSpec
+from tests.builder.small_build import quick_request, small_spec
 
-pytest.importorskip("tensorflow")
+LAYERS = 8
+
+
+def deep_model(path: Path) -> None:
+    """Write a chain of convolutions of 32 channels; the inner ones are six of equal work."""
+    rng, count = np.random.default_rng(0), range(LAYERS)
+    lines = [
+        f"c{n} = Conv <pads = [1, 1, 1, 1]> (r{n}, w{n})\nr{n + 1} = Relu(c{n})" for n in count
+    ]
+    text = "\n".join(lines).replace("(r0,", "(image,").replace(f"r{LAYERS} = Relu", "map = Sigmoid")
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17]>
+        g (float[1,3,32,32] image) => (float[1,1,32,32] map) {{ {text} }}"""
+    )
+    for n in count:
+        shape = (1 if n == LAYERS - 1 else 32, 3 if n == 0 else 32, 3, 3)
+        array = 0.1 * rng.standard_normal(shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, f"w{n}"))
+    onnx.save(model, path)
 
 
 @dataclass
@@ -66,11 +88,15 @@ class Scales:
         return 20 - candidate.int8_share * (20 - self.int8_ms) - gained
 
 
-@pytest.fixture
-def calibrator(detector_spec: DetectorSpec, images: Path) -> Calibrator:
-    graph = convert(open_source(detector_spec.source), detector_spec).model
-    found = load_calibration(images, detector_spec)
-    return Calibrator({detector_spec.input.width: graph}, found, SilentReporter())
+@pytest.fixture(scope="module")
+def calibrator(tmp_path_factory: pytest.TempPathFactory, shared_images: Path) -> Calibrator:
+    """The calibrator of eight convolutions; what it observes on images, all tests share."""
+    folder = tmp_path_factory.mktemp("deep")
+    spec = small_spec(folder, max_loss=0.5)
+    deep_model(spec.source.path)
+    graph = convert(open_source(spec.source), spec).model
+    found = load_calibration(shared_images, spec)
+    return Calibrator({spec.input.width: graph}, found, SilentReporter())
 
 
 def scales(calibrator: Calibrator, costs: dict[str, float], **change: Any) -> Scales:
@@ -192,19 +218,12 @@ def test_damaged_lines_of_a_log_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_search_that_was_stopped_measures_nothing_twice(
-    detector_spec: DetectorSpec, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    onnx_detector: DetectorSpec,
+    shared_images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from ocr_trt.builder import BuildRequest, build
-    from ocr_trt.engines.base import BuildSettings
-    from ocr_trt.ocr.dataset import load_dataset
-
-    budget = detector_spec.accuracy.model_copy(update={"max_loss": 100.0})
-    spec = detector_spec.model_copy(update={"accuracy": budget})
-    request = BuildRequest(
-        spec=spec, targets=("onnxruntime",), precision="int8", method="auto", output=tmp_path,
-        calibration=load_calibration(images, spec), samples=load_dataset(images),
-        settings=BuildSettings(),
-    )  # fmt: skip
+    request = quick_request(onnx_detector, shared_images, tmp_path, method="auto")
     opened: list[str] = []
     original = TrialRunner._open
 
@@ -226,5 +245,5 @@ def test_a_search_that_was_stopped_measures_nothing_twice(
     assert len(opened) == len(set(opened)) + 1, "only the one that was interrupted came twice"
     assert result.bundle.manifest.calibration is not None
     assert result.bundle.manifest.calibration.method != "auto"
-    assert {path.name for path in tmp_path.iterdir()} == {"images", result.folder.name}
+    assert {path.name for path in tmp_path.iterdir()} == {result.folder.name}
     assert np.isclose(float(result.bundle.manifest.int8_share or 0), 0.9, atol=0.1)
