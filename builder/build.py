@@ -42,12 +42,14 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
         ConversionError: the model cannot be converted, or its converted graph differs from it.
     """
     reporter = reporter or SilentReporter()
+    # Every check comes first: a mistake in the request must not show up after minutes of work.
     targets = check_request(request, reporter)
     cache = CachedBuilds(request, targets, reporter)
     cached = {target.name: cache.take(target) for target in targets}
     missing = [target for target in targets if cached[target.name] is None]
     built = _build_targets(request, missing, reporter) if missing else []
     cache.keep(built)
+    # In the order of the request, whether cached or built.
     results = {result.target: result for result in (*cached.values(), *built) if result}
     return [results[target.name] for target in targets]
 
@@ -61,6 +63,7 @@ def _build_targets(
     if model.own_ranges:
         reporter.note(f"the model was quantized before: {len(model.own_ranges)} ranges are its own")
     with Engine.from_source(source, request.spec) as engine:
+        # Before calibration, which would be wasted on a graph that differs from the model.
         baseline = compare(request, model, engine, reporter)
         calibrators = Calibrators(request, model, reporter)
         results = []
@@ -88,7 +91,9 @@ def _build_target(job: TargetJob, calibrators: Calibrators) -> BuildResult:
         with whole_folder(folder, own_files(folder)) as scratch:
             manifest = _build_bundle(job, calibrators, scratch)
     except (BudgetError, ConversionError) as error:
-        if folder.exists():  # an older engine must not pass for this one
+        # These errors are verdicts on the new engine, and an older one must not pass for it. Other
+        # errors, such as a missing target, say nothing about the model: the older engine stays.
+        if folder.exists():
             remove_folder(folder)
             error = type(error)(f"{error}; the older engine in {folder} was removed")
         return BuildResult(target=target.name, folder=folder, bundle=None, error=error)
@@ -100,6 +105,7 @@ def _build_target(job: TargetJob, calibrators: Calibrators) -> BuildResult:
 
 def _build_bundle(job: TargetJob, calibrators: Calibrators, scratch: Path) -> Manifest:
     """Calibrate, choose, compile, judge, write: the steps of one target."""
+    # fp32 needs no ranges, and may be built without any images.
     is_fp32 = job.request.precision == "fp32"
     calibrator = None if is_fp32 else calibrators.lowered_by(job.lower)
     choice = choose(job, calibrator)

@@ -24,6 +24,7 @@ class CachedBuilds:
     ) -> None:
         self._request, self._reporter = request, reporter
         self._targets: list[Backend] = []
+        # Each target by itself: one that cannot be cached must not keep the others from it.
         for target in targets if request.cache else ():
             reason = why_not_cached(request, target)
             if reason is None:
@@ -66,6 +67,7 @@ class CachedBuilds:
         targets = [target for target in self._targets if target.name in built]
         if self._request.cache is None or not targets:
             return
+        # Hashed again: if a file changed during the build, it is unknown which version was built.
         keys = cache_keys(self._request, targets)
         for target in targets:
             key, bundle = keys[target.name], built[target.name]

@@ -1,11 +1,11 @@
-"""What a build depends on, as a key of the build cache.
+"""Everything that a build depends on, as a key of the build cache.
 
-The request is taken apart field by field, so that what is added to it is in the key too; a path
-stands for the contents of what lies there. With it go our own code, every installed package, the
-processors and the environment variables that the libraries read.
+The key covers all fields of the request, including fields added later; a path is replaced by a hash
+of its contents. It also covers our own code, every installed package, the processor, and the
+environment variables that the libraries read.
 
-Not in the key: libraries that no package owns (those of the system), and what a library keeps in
-files of its own, but for Keras' settings.
+Not in the key: system libraries that belong to no Python package, and settings that a library keeps
+in files of its own, except those of Keras. docs/cache.md describes the cache for users.
 """
 
 from __future__ import annotations
@@ -31,51 +31,56 @@ from ..measure.machine import machine
 from .request import BuildRequest
 
 _PLACES = ("output", "cache", "targets")
-"""Fields of a request that say where to and for whom. Each target has a key of its own."""
+"""Fields of a request that do not affect a bundle. Each target has a key of its own."""
 _PREFIXES = (
     *("TF_", "KERAS_", "XLA_", "TF2ONNX_", "ONNX", "ORT_", "OV_", "OPENVINO_", "ONEDNN_", "DNNL_"),
     *("OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "TBB_", "CUDA_", "NVIDIA_", "TRT_", "OPENCV_"),
     *("LD_", "GLIBC_", "PYTHON"),
 )
+"""Environment variables that TensorFlow, ONNX, the targets and their math libraries read."""
 _SILENT = ("TF_CPP_", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
-"""Of those the ones that change what is printed or kept, not what comes out."""
+"""Exceptions among them, which change messages or cached bytecode but no result."""
 _CODE = frozenset({".py", ".jinja", ".cu", ".cuh", ".hpp"})
+"""Suffixes of our own code that affects a bundle."""
 _BESIDE = {"onnx": ".onnx", "checkpoint": ".meta"}
-"""Formats whose weights may lie beside the file, and the suffix by which they are found."""
+"""Formats that may have weights in other files, and the suffix from which those are found."""
 _KERAS = {
     "floatx": "float32",
     "epsilon": 1e-07,
     "backend": "tensorflow",
     "image_data_format": "channels_last",
 }
-"""What Keras writes into its settings if it finds none."""
+"""The defaults that Keras writes into its settings file when there is none."""
 
 
 def cache_keys(request: BuildRequest, targets: Sequence[Backend]) -> dict[str, str]:
     """Return a key for each target, 64 hexadecimal digits."""
-    told = request_facts(request), environment_facts()
+    shared = request_facts(request), environment_facts()
     keys = {}
     for target in targets:
-        text = json.dumps([*told, target_facts(target)], sort_keys=True)
+        text = json.dumps([*shared, target_facts(target)], sort_keys=True)
+        # Environment variables may have bytes that are not UTF-8; os.environ has surrogates there.
         keys[target.name] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return keys
 
 
 def request_facts(request: BuildRequest) -> dict[str, Any]:
-    """Return all of a request that a bundle depends on, as JSON has it."""
+    """Return everything in a request that a bundle depends on, as JSON data."""
     facts, known = dict[str, Any](), dict[Path, str]()
     for field in dataclasses.fields(request):
         if field.name not in _PLACES:
             facts[field.name] = _plain(getattr(request, field.name), known)
     source = request.spec.source
+    # The format may be guessed from the name, which the hash of the contents does not cover.
     facts["format"] = [source_format(source), source.path.suffix]
     if request.calibration is not None and request.calibration.skip_bad:
-        facts["calibration folder"] = str(request.calibration.dataset.folder)  # in the messages
+        # The manifest lists skipped images with messages that contain their paths.
+        facts["calibration folder"] = str(request.calibration.dataset.folder)
     return facts
 
 
 def target_facts(target: Backend) -> dict[str, Any]:
-    """Return what is known of a target, here."""
+    """Return what a bundle depends on in a target on this machine."""
     return {
         "name": target.name,
         "availability": _plain(target.availability(), {}),
@@ -85,7 +90,7 @@ def target_facts(target: Backend) -> dict[str, Any]:
 
 
 def environment_facts() -> dict[str, Any]:
-    """Return what is installed here, and what it runs on."""
+    """Return the installed software and the processor, driver and environment that it runs on."""
     system = machine()
     return {
         "code": _code_sha256(Path(__file__).parent.parent),
@@ -99,8 +104,9 @@ def environment_facts() -> dict[str, Any]:
 
 
 def why_not_cached(request: BuildRequest, target: Backend) -> str | None:
-    """Say why a build must be done anew whatever was kept; None if it need not."""
+    """Return why the cache cannot be used for a build; None if it can."""
     source = request.spec.source
+    # Below: cases in which a hash would not cover everything that the build reads.
     suffix = _BESIDE.get(source_format(source))
     samples = (request.samples, request.calibration and request.calibration.dataset)
     folders = [source.path, *(data.folder for data in samples if data)]
@@ -117,7 +123,11 @@ def why_not_cached(request: BuildRequest, target: Backend) -> str | None:
 
 
 def _plain(value: Any, known: dict[Path, str]) -> Any:
-    """Return a value as JSON has it. ``known``: hashes of paths that were read before."""
+    """Return a value as JSON data. ``known``: hashes of paths, so that each is read only once.
+
+    Raises:
+        TypeError: the value has a type that is not handled here; it must not be left out silently.
+    """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Path):
@@ -140,12 +150,12 @@ def _plain(value: Any, known: dict[Path, str]) -> Any:
 
 
 def _linked_folders(folder: Path) -> Iterator[Path]:
-    """Yield links to folders below a folder; hashes do not follow them."""
+    """Yield links to folders below a folder: ``tree_sha256`` does not follow them."""
     return (path for path in folder.rglob("*") if path.is_symlink() and path.is_dir())
 
 
 def _code_sha256(root: Path) -> str:
-    """Return a hash of our own code: a checkout changes without its version."""
+    """Return a hash of our own code, since a checkout changes while its version stays."""
     digest = hashlib.sha256()
     for package in sorted(path.parent for path in _packages_below(root)):
         for file in sorted(file for file in package.iterdir() if file.suffix in _CODE):
@@ -155,7 +165,7 @@ def _code_sha256(root: Path) -> str:
 
 
 def _packages_below(folder: Path) -> Iterator[Path]:
-    """Yield the ``__init__.py`` of packages; what else lies in a checkout is passed over."""
+    """Yield the ``__init__.py`` of all packages except tests; other folders are ignored."""
     if (folder / "__init__.py").is_file() and folder.name != "tests":
         yield folder / "__init__.py"
         for inner in folder.iterdir():
@@ -164,7 +174,7 @@ def _packages_below(folder: Path) -> Iterator[Path]:
 
 
 def _packages() -> list[str]:
-    """Return names and versions of what is installed, as the names of folders have them."""
+    """Return names and versions of installed packages, from the names of their metadata."""
     places = (Path(place or ".") for place in sys.path)
     found = (path.name for place in places if place.is_dir() for path in place.glob("*-info"))
     return sorted(set(found))
@@ -176,7 +186,8 @@ def _variables() -> dict[str, str]:
         for name, value in os.environ.items()
         if name.startswith(_PREFIXES) and not name.startswith(_SILENT)
     }
-    if "LD_LIBRARY_PATH" in found:  # OpenCV puts its own folder in front when it is imported
+    # Importing OpenCV prepends its own folder, which may then be listed twice.
+    if "LD_LIBRARY_PATH" in found:
         places = filter(None, found["LD_LIBRARY_PATH"].split(":"))
         found["LD_LIBRARY_PATH"] = ":".join(dict.fromkeys(places))
     return found

@@ -48,6 +48,7 @@ class Calibrators:
         """
         graphs = _lowered(self._model.graphs, lower)
         is_lowered = graphs is not self._model.graphs
+        # The file of ranges is checked against these graphs, so it cannot be read earlier.
         if is_lowered not in self._created:
             assert self._request.calibration is not None, "checked with the request"
             self._created[is_lowered] = Calibrator(

@@ -29,6 +29,7 @@ def choose(job: TargetJob, calibrator: Calibrator | None) -> PrecisionChoice:
         keep_ranges(job.request, calibrator)
         return PrecisionChoice(chosen=chosen, reason=f"{precision} was requested")
     if precision == "int8" and job.request.method != "auto":
+        # One candidate, so nothing has to be measured to choose it.
         chosen = int8_candidate(calibrator, job.quantization, "int8")
         keep_ranges(job.request, calibrator)
         reason = "int8 was requested, wherever the target supports it"
@@ -38,6 +39,7 @@ def choose(job: TargetJob, calibrator: Calibrator | None) -> PrecisionChoice:
 
 def _searched(job: TargetJob, calibrator: Calibrator) -> PrecisionChoice:
     """Search for the precision, or for the calibration method alone with ``--method auto``."""
+    # Beside the bundle, not in it: the bundle's folder appears only when the build has succeeded.
     log = TrialLog(job.folder.with_name(f"{job.folder.name}.trials.jsonl"))
     runner = TrialRunner(job, calibrator, log)
     if job.request.precision == "best":

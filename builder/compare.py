@@ -73,6 +73,7 @@ def compare(
     graph = Engine.from_graphs(model.graphs.__getitem__, spec=request.spec, label="fp32 graph")
     with graph, reporter.step("compare with the model"):
         difference = check_parity(graph, engine, is_quantized=is_quantized)
+    # Engines are judged by OCR metrics, so the baseline's must be measured on the same samples.
     samples = request.samples
     if samples is None and request.calibration is not None:
         samples = request.calibration.dataset
@@ -104,6 +105,7 @@ def check_parity(graph: Engine, baseline: Engine, *, is_quantized: bool = False)
     Raises:
         ConversionError: the difference is larger than the spec's ``max_difference``, or is NaN.
     """
+    # The same images in each build, so that a model that passes once passes always.
     spec, rng, worst = graph.spec, np.random.default_rng(0), 0.0
     for width in graph.widths:
         runner, reference = graph.runner(width), baseline.runner(width)
@@ -128,6 +130,7 @@ def _checked_difference(
     """Return the largest value of ``difference``, except where the model jumps."""
     limit, largest = graph.spec.accuracy.max_difference, float(difference.max())
     if largest > limit and _is_jump(reference, image, theirs, difference, limit):
+        # Without the positions that may jump: the rest must hold the limit nevertheless.
         largest = float(np.quantile(difference, 1 - _MOST_JUMPING))
     if not largest <= limit:  # written so that NaN fails too
         raise ConversionError(

@@ -42,6 +42,7 @@ class PlanCompiler:
             for number, (width, graph) in enumerate(sorted(graphs.items()), 1):
                 plan = f"plan_{width}{self.target.suffix}"
                 entry = EngineEntry(width=width, model=f"model_{width}.onnx", plan=plan)
+                # The graph stays in the bundle: it states the precision of every op.
                 write_onnx(graph, folder / entry.model)
                 self.target.build(graph, folder / entry.plan, self.settings)
                 entries.append(entry)

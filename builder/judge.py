@@ -36,6 +36,7 @@ def judge(
         if metric is not None:
             check_budget(metric, job.spec, f"{job.spec.name} for {job.target.name}")
         if compiler.can_run:
+            # Only fp32 must equal the model; other precisions are judged by the metric.
             if chosen.precision == "fp32":
                 own = check_parity(engine, baseline.engine, is_quantized=baseline.is_quantized)
                 difference = max(difference, own)

@@ -156,6 +156,8 @@ def _noise(calibrator: Calibrator, chosen: Candidate, nodes: list[str]) -> dict[
 
 
 def _precision_of(node: str, chosen: Candidate) -> OpPrecision:
+    # Exceptions are the ops without the chosen precision; those of int8 have the fallback's, unless
+    # they are exceptions there as well.
     if node not in chosen.quantized.exceptions and chosen.precision != "fp32":
         return cast(OpPrecision, chosen.precision)
     if (

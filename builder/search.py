@@ -107,10 +107,13 @@ def search(
     best_int8 = quantization_of(start)
     costs = _layer_costs(runner, calibrator, best_int8)
     order = _ranked(costs, flops)
+    # The trials of the methods are not timed below, except the best: they have the same layers in
+    # int8, so they are equally fast.
     state = _Search(runner, calibrator)
     state.trials.append(start)
     if not runner.is_within(start):
         _give_back(state, start, order, flops)
+    # Without timing, more int8 would always win, even if it is no faster (docs/decisions/0006).
     elif runner.can_time:
         wide = replace(best_int8.style, everywhere=True)
         state.int8(replace(best_int8, style=wide), "int8, first and last layer too")

@@ -182,6 +182,7 @@ class TrialRunner:
         if record is None:
             with self._open(candidate) as engine:
                 metric = self._baseline.metric(engine, self.reporter)
+            # On the quantized graph, not on the target, so that it is the same on every machine.
             outputs = run_all(candidate.quantized.graphs, self.feeds)
             off = role_of(self.spec).output_distance(self._reference, outputs)
             record = TrialRecord(key=key, metric=metric, distance=off)
@@ -218,6 +219,7 @@ class TrialRunner:
         return self._compiler.open_candidate(candidate.quantized.graphs, candidate.label)
 
     def _key(self, graphs: Graphs) -> str:
+        # Everything that a metric depends on: graph, samples, runtime, and the spec's thresholds.
         target = f"{self.target.name} {self.target.availability().version}"
         parts = (graphs_sha256(graphs), self._samples_sha256, target, self.spec.model_dump_json())
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()

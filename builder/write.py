@@ -52,6 +52,7 @@ def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
         precision_exceptions=chosen.quantized.exceptions,
         calibration=_calibration(built.calibrator, chosen) if built.calibrator else None,
         verdict=built.verdict,
+        # Last: size and hash of every file that is now in the folder.
         files=file_entries(scratch),
     )
     write_manifest(scratch, manifest)
