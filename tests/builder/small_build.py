@@ -46,13 +46,17 @@ LINE_WEIGHTS = {"w0": (16, 1, 8, 4), "w1": (32, 16, 4, 3), "w2": (32, 64), "w3":
 
 
 def write_model(
-    path: Path, seed: int = 0, text: str = MODEL, weights: dict[str, tuple[int, ...]] = WEIGHTS
+    path: Path,
+    seed: int = 0,
+    text: str = MODEL,
+    weights: dict[str, tuple[int, ...]] = WEIGHTS,
+    scale: float = 1.0,
 ) -> None:
-    """Write a model with random weights."""
+    """Write a model with random weights of standard deviation ``scale``."""
     rng = np.random.default_rng(seed)
     model = onnx.parser.parse_model(text)
     for name, shape in weights.items():
-        array = rng.standard_normal(shape).astype(np.float32)
+        array = (scale * rng.standard_normal(shape)).astype(np.float32)
         model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     onnx.save(model, path)
 
@@ -76,7 +80,8 @@ def small_spec(folder: Path, output: str = "map", max_loss: float = 100.0) -> De
 
 def small_recognizer_spec(folder: Path, max_loss: float = 100.0) -> RecognizerSpec:
     """Write the small recognizer into ``folder``, and return its spec: widths 32 and 64."""
-    write_model(folder / "lines.onnx", text=LINES, weights=LINE_WEIGHTS)
+    # Small weights, so that no value is too large for fp16.
+    write_model(folder / "lines.onnx", text=LINES, weights=LINE_WEIGHTS, scale=0.1)
     spec = spec_from_dict(
         {
             "name": "lines",

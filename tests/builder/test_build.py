@@ -51,7 +51,7 @@ def test_fp32_build_needs_no_images(detector_spec: DetectorSpec, tmp_path: Path)
     }  # fmt: skip
 
 
-def test_int8_engine_does_not_run_where_its_sums_would_be_clipped(
+def test_int8_engine_does_not_run_where_the_processor_would_clip_its_sums(
     onnx_detector: DetectorSpec, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = generous(onnx_detector)
@@ -238,7 +238,7 @@ def test_unlabeled_images_measure_agreement(
 
 
 class Spoiled(type(openvino.BACKEND)):
-    """An OpenVINO whose engines forget what they see."""
+    """OpenVINO with engines whose outputs are shifted along the last axis."""
 
     def open(self, plan: Path, **options: Any) -> Any:
         runner = super().open(plan, **options)
@@ -264,7 +264,7 @@ def test_engine_over_its_budget_is_not_written(
     assert list(output.iterdir()) == []
 
 
-def test_engine_over_its_budget_takes_an_older_one_with_it(
+def test_engine_over_its_budget_removes_an_older_one(
     onnx_recognizer: RecognizerSpec,
     images: Path,
     tmp_path: Path,
@@ -289,7 +289,7 @@ def test_fp32_engine_that_differs_is_refused_without_images(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_model_that_finds_nothing_judges_no_engine(
+def test_model_that_finds_nothing_is_no_baseline(
     onnx_detector: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(SpecError, match=r"the model itself gives hmean 0\.00 .* input\.mean"):

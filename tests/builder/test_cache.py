@@ -1,4 +1,4 @@
-"""Builds that are taken from the cache, and everything that keeps one from being taken."""
+"""Builds that reuse a cached bundle, and everything that prevents it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.builder.small_build import write_model
 
 
 def without_times(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest and the files of a bundle, but for what was timed.
+    """Return the manifest and the files of a bundle, without latencies.
 
     OpenVINO numbers layers that have no name, and goes on counting within a process.
     """
@@ -45,9 +45,7 @@ def without_times(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     return manifest, files
 
 
-def test_kept_bundle_is_what_a_fresh_build_would_be(
-    build_request: BuildRequest, tmp_path: Path
-) -> None:
+def test_cached_bundle_equals_a_new_build(build_request: BuildRequest, tmp_path: Path) -> None:
     (first,) = build(build_request)
     assert first.measured is None
     elsewhere = replace(build_request, output=tmp_path / "deep" / "other")
@@ -86,7 +84,7 @@ def key(request: BuildRequest, target: str = "openvino") -> str:
 
 
 def reloaded(request: BuildRequest, **change: Any) -> BuildRequest:
-    """The request, with folders read again."""
+    """Return the request, with its folders read again."""
     assert request.calibration is not None
     folder, spec = request.calibration.dataset.folder, change.pop("spec", request.spec)
     return replace(
@@ -140,7 +138,7 @@ def with_settings(**change: Any) -> Callable[[BuildRequest], BuildRequest]:
 
 
 def renamed(request: BuildRequest) -> BuildRequest:
-    """What is read by another suffix may be read as something else."""
+    """A file with another suffix may be read as another format."""
     path = request.spec.source.path.rename(request.spec.source.path.with_suffix(".model"))
     source = request.spec.source.model_copy(update={"path": path, "format": "onnx"})
     return reloaded(request, spec=request.spec.model_copy(update={"source": source}))
@@ -204,7 +202,7 @@ def test_every_input_is_part_of_the_key(
     assert alike == []
 
 
-def test_key_is_that_of_contents_not_of_places(
+def test_key_depends_on_contents_not_on_paths(
     build_request: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = key(build_request)

@@ -1,4 +1,4 @@
-"""What a build must prove, on models made of a few lines of NumPy."""
+"""Comparison of graphs with the model, on models of a few lines of NumPy."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def smooth(x: np.ndarray) -> np.ndarray:
 
 
 def jumping(x: np.ndarray, last_bit: float = 0.0) -> np.ndarray:
-    """Smooth but for one pixel, which shows on which side of zero a sum of rounding errors lies."""
+    """Smooth except for one pixel, which depends on the sign of a sum of rounding errors."""
     y = smooth(x)
     total = float((x - np.round(x, 6)).sum()) + last_bit
     y[0, 0, 5, 5] += 0.03 if total > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Buckets learned from lines, with times of the real model."""
+"""Input widths chosen from lines and from times of the model."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_widths_are_timed_with_the_model(
 @pytest.mark.parametrize(
     ("times", "taken"), [([10, 5, 4.9, 4.6], 2), ([10, 9, 8, 7], 4), ([10], 1), ([10, 9.9], 1)]
 )
-def test_as_many_are_taken_as_each_is_worth_it(times: list[float], taken: int) -> None:
+def test_widths_are_added_while_each_saves_enough(times: list[float], taken: int) -> None:
     choices = [
         Buckets(widths=tuple(range(1, count + 1)), milliseconds=ms, saved=0.0, padding=0.0)
         for count, ms in enumerate(times, 1)

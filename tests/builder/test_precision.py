@@ -1,4 +1,4 @@
-"""Precision through the whole build: best, 16 bits, files of ranges, lines that a detector cuts."""
+"""Precision in the whole build: best, 16 bits, files of ranges, lines cropped by a detector."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.pipeline.functions import detector_spec as plain_detector
 
 
 class Notes(SilentReporter):
-    """Remembers what was said and done."""
+    """Collects steps and notes."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -85,7 +85,7 @@ def test_best_build_lists_its_trials_and_the_precision_of_each_layer(
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_16_bits_are_judged_by_what_they_round(
+def test_16_bits_are_judged_with_their_rounding(
     precision: str, onnx_detector: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
@@ -135,7 +135,7 @@ def test_file_of_ranges_is_written_and_then_used(
         ({"corrections": ("bias",)}, "give --method NAME"),
     ],
 )
-def test_file_of_ranges_is_not_used_for_others(
+def test_file_of_ranges_is_not_used_for_other_ranges(
     change: dict[str, Any], message: str, onnx_detector: DetectorSpec, images: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
@@ -162,7 +162,7 @@ def test_file_of_ranges_that_lacks_one_is_refused(
     assert "has no range of image" in str(result.error)
 
 
-def test_changed_images_make_ranges_void(
+def test_ranges_are_refused_for_changed_images(
     onnx_detector: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     import cv2
@@ -188,7 +188,7 @@ def test_everywhere_takes_the_first_and_the_last_layer_too(
     assert shares[0] < shares[1] == 1.0
 
 
-def test_lines_are_those_that_the_detector_finds(images: Path) -> None:
+def test_line_crops_are_those_that_the_detector_finds(images: Path) -> None:
     spec = plain_detector()
     boxes = np.zeros((1, 1, 64, 64), np.float32)
     boxes[..., 20:30, 10:40] = 0.9

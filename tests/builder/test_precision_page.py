@@ -1,4 +1,4 @@
-"""The page of an engine's precision: what it shows, and that no name becomes markup."""
+"""The page about an engine's precision: its content, and that no name becomes markup."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def report(**change: object) -> PrecisionReport:
     )  # fmt: skip
 
 
-def test_page_and_data_hold_the_same(tmp_path: Path) -> None:
+def test_page_and_data_have_the_same_content(tmp_path: Path) -> None:
     write_precision(report(), tmp_path)
     assert PrecisionReport.model_validate(json.loads((tmp_path / FILES[0]).read_text())) == report()
     page = (tmp_path / FILES[1]).read_text()
@@ -53,7 +53,7 @@ def test_page_and_data_hold_the_same(tmp_path: Path) -> None:
     assert not re.search(r"(src|href)=\"http", page), "one file, nothing from elsewhere"
 
 
-def test_cells_are_in_the_units_of_their_heads() -> None:
+def test_cells_have_the_units_of_their_headers() -> None:
     (table,) = trial_section(report()).tables
     rows, layers = table.rows, layer_table(report()).rows
     assert rows[0] == ("int8, mse", "75.0 %", "+0.10", "0.01", "1.50", "chosen")
@@ -66,10 +66,10 @@ def test_cells_are_in_the_units_of_their_heads() -> None:
 @pytest.mark.parametrize(
     ("trials", "drawn", "why"),
     [
-        (TRIALS, 2, "those that were timed, if any was"),
+        (TRIALS, 2, "the timed ones, if there are any"),
         ([row.model_copy(update={"latency": None}) for row in TRIALS], 3, "by share otherwise"),
-        ([row.model_copy(update={"loss": None}) for row in TRIALS], 0, "no samples, no image"),
-        ([], 0, "nothing was tried"),
+        ([row.model_copy(update={"loss": None}) for row in TRIALS], 0, "no samples, no plot"),
+        ([], 0, "no trials"),
     ],
 )
 def test_plot_shows_what_can_be_compared(trials: list[TrialRow], drawn: int, why: str) -> None:
@@ -78,7 +78,7 @@ def test_plot_shows_what_can_be_compared(trials: list[TrialRow], drawn: int, why
     assert bool(plot) == bool(drawn)
 
 
-def test_page_without_trials_has_no_image(tmp_path: Path) -> None:
+def test_page_without_trials_has_no_plot(tmp_path: Path) -> None:
     write_precision(report(trials=(), findings=()), tmp_path)
     page = (tmp_path / FILES[1]).read_text()
     assert "over budget" not in page

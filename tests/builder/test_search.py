@@ -1,4 +1,4 @@
-"""The search for the fastest precision in budget: which layers go back, and when it stops."""
+"""The search for the fastest precision in budget: which layers it gives back, and its choice."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import onnx
-import onnx.parser
 import pytest
 
 from ocr_trt.builder import build
@@ -23,32 +21,28 @@ from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.manifest import OcrMetric
 from ocr_trt.spec import DetectorSpec
-from tests.builder.small_build import quick_request, small_spec
+from tests.builder.small_build import quick_request, small_spec, write_model
 
 LAYERS = 8
+"""Convolutions of the model; the six inner ones have equal work and may run in int8."""
 
 
-def deep_model(path: Path) -> None:
-    """Write a chain of convolutions of 32 channels; the inner ones are six of equal work."""
-    rng, count = np.random.default_rng(0), range(LAYERS)
-    lines = [
-        f"c{n} = Conv <pads = [1, 1, 1, 1]> (r{n}, w{n})\nr{n + 1} = Relu(c{n})" for n in count
-    ]
-    text = "\n".join(lines).replace("(r0,", "(image,").replace(f"r{LAYERS} = Relu", "map = Sigmoid")
-    model = onnx.parser.parse_model(
-        f"""<ir_version: 8, opset_import: ["" : 17]>
-        g (float[1,3,32,32] image) => (float[1,1,32,32] map) {{ {text} }}"""
-    )
-    for n in count:
-        shape = (1 if n == LAYERS - 1 else 32, 3 if n == 0 else 32, 3, 3)
-        array = 0.1 * rng.standard_normal(shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(array, f"w{n}"))
-    onnx.save(model, path)
+def write_deep_model(path: Path) -> None:
+    """Write a chain of 3x3 convolutions with 32 channels."""
+    layer = "c{0} = Conv <pads = [1, 1, 1, 1]> (r{0}, w{0})\nr{1} = Relu(c{0})\n"
+    nodes = "".join(layer.format(n, n + 1) for n in range(LAYERS))
+    nodes = nodes.replace("(r0,", "(image,").replace(f"r{LAYERS} = Relu", "map = Sigmoid")
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+        g (float[1,3,32,32] image) => (float[1,1,32,32] map) {{ {nodes} }}"""
+    weights = {
+        f"w{n}": (1 if n == LAYERS - 1 else 32, 3 if n == 0 else 32, 3, 3) for n in range(LAYERS)
+    }
+    write_model(path, text=text, weights=weights, scale=0.1)
 
 
 @dataclass
-class Scales:
-    """Weighs a candidate: each int8 layer loses what it is said to, and takes its time."""
+class FakeRunner:
+    """A trial runner whose candidates have given losses and times per int8 layer."""
 
     costs: dict[str, float]
     spec: DetectorSpec
@@ -60,7 +54,7 @@ class Scales:
     tried: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.target = SimpleNamespace(name="scales", precisions=self.precisions)
+        self.target = SimpleNamespace(name="fake", precisions=self.precisions)
         self.reporter = SilentReporter()
 
     def measure(self, candidate: Candidate) -> PrecisionTrial:
@@ -68,7 +62,7 @@ class Scales:
         lost = sum(cost for node, cost in self.costs.items() if self.has(candidate, node)) / 100
         metric = OcrMetric(
             name="hmean", engine=0.9 - lost, baseline=0.9, samples=1, labeled=True,
-            engine_run_by="scales",
+            engine_run_by="fake",
         )  # fmt: skip
         return PrecisionTrial(candidate=candidate, metric=metric, distance=lost)
 
@@ -93,33 +87,35 @@ def calibrator(tmp_path_factory: pytest.TempPathFactory, shared_images: Path) ->
     """The calibrator of eight convolutions; what it observes on images, all tests share."""
     folder = tmp_path_factory.mktemp("deep")
     spec = small_spec(folder, max_loss=0.5)
-    deep_model(spec.source.path)
+    write_deep_model(spec.source.path)
     graph = convert(open_source(spec.source), spec).model
     found = load_calibration(shared_images, spec)
     return Calibrator({spec.input.width: graph}, found, SilentReporter())
 
 
-def scales(calibrator: Calibrator, costs: dict[str, float], **change: Any) -> Scales:
+def fake_runner(calibrator: Calibrator, costs: dict[str, float], **change: Any) -> FakeRunner:
     spec, nodes = calibrator.images.spec, calibrator.ops()
     assert isinstance(spec, DetectorSpec)
     feeds = list(calibrator.batches())[:1]
-    return Scales(costs={**dict.fromkeys(nodes, 0.0), **costs}, spec=spec, feeds=feeds, **change)
+    return FakeRunner(
+        costs={**dict.fromkeys(nodes, 0.0), **costs}, spec=spec, feeds=feeds, **change
+    )
 
 
-def run(calibrator: Calibrator, judge: Scales, **quantization: Any) -> Any:
+def run(calibrator: Calibrator, runner: FakeRunner, **quantization: Any) -> Any:
     build_request = QuantizationSettings(precision="int8", method="minmax", **quantization)
-    return search(judge, calibrator, build_request, ("minmax",))
+    return search(runner, calibrator, build_request, ("minmax",))
 
 
 def test_all_in_int8_if_that_is_within_budget(calibrator: Calibrator) -> None:
-    judge = scales(calibrator, {})
-    found = run(calibrator, judge)
+    runner = fake_runner(calibrator, {})
+    found = run(calibrator, runner)
     assert found.chosen.precision == "int8"
     assert found.chosen.excluded == ()
     assert {each.node for each in found.sensitivities} == calibrator.ops()
     labels = [trial.candidate.label for trial in found.trials]
     assert labels.count("int8, first and last layer too") == 1
-    assert "fp32" in labels, "what more float would give is shown"
+    assert "fp32" in labels, "the plot shows what more float would cost"
     assert any("given back" in label for label in labels)
 
 
@@ -128,51 +124,53 @@ def test_one_layer_that_loses_too_much_is_given_back_alone(
     index: int, calibrator: Calibrator
 ) -> None:
     guilty = [node for node in calibrator.layers() if node in calibrator.ops()][index]
-    found = run(calibrator, scales(calibrator, {guilty: 2.0}))
+    found = run(calibrator, fake_runner(calibrator, {guilty: 2.0}))
     assert set(found.chosen.excluded) == {guilty}, "others that were excluded with it came back"
     assert "the metric needs it" in found.chosen.quantized.exceptions[guilty]
 
 
 @pytest.mark.parametrize("edges", [0.0, 1.0], ids=["harmless", "over budget"])
-def test_first_and_last_layer_are_in_int8_where_the_metric_bears_it(
+def test_first_and_last_layer_are_in_int8_if_the_metric_holds(
     edges: float, calibrator: Calibrator
 ) -> None:
     first = calibrator.layers()[0]
-    found = run(calibrator, scales(calibrator, {first: edges}, gains={first: 5.0}))
+    found = run(calibrator, fake_runner(calibrator, {first: edges}, gains={first: 5.0}))
     assert (first in found.chosen.quantized.exceptions) == bool(edges)
 
 
-def test_what_is_equally_fast_is_chosen_by_what_it_changes(calibrator: Calibrator) -> None:
+def test_of_equally_fast_candidates_the_nearest_to_float_is_chosen(calibrator: Calibrator) -> None:
     first = calibrator.layers()[0]
     gains = {**dict.fromkeys(calibrator.ops(), 1.0), first: 0.1}
-    found = run(calibrator, scales(calibrator, {first: 0.1}, gains=gains, int8_ms=20.0))
+    found = run(calibrator, fake_runner(calibrator, {first: 0.1}, gains=gains, int8_ms=20.0))
     assert found.chosen.precision == "int8"
     assert first in found.chosen.quantized.exceptions
-    assert "within 2 % of the fastest on scales the nearest to the float graph" in found.reason
+    assert "within 2 % of the fastest on fake the nearest to the float graph" in found.reason
 
 
-def test_no_more_is_given_back_than_the_budget_asks_for(calibrator: Calibrator) -> None:
+def test_no_more_layers_are_given_back_than_the_budget_needs(calibrator: Calibrator) -> None:
     nodes = sorted(calibrator.ops())
-    found = run(calibrator, scales(calibrator, dict.fromkeys(nodes, 0.2)))  # budget: 0.5
+    found = run(calibrator, fake_runner(calibrator, dict.fromkeys(nodes, 0.2)))  # budget: 0.5
     assert len(nodes) - len(found.chosen.excluded) == 2
 
 
 def test_fp32_if_nothing_else_is_within_budget(calibrator: Calibrator) -> None:
     nodes = sorted(calibrator.ops())
-    found = run(calibrator, scales(calibrator, dict.fromkeys(nodes, 3.0)))
+    found = run(calibrator, fake_runner(calibrator, dict.fromkeys(nodes, 3.0)))
     assert found.chosen.precision == "fp32"
 
 
-def test_int8_that_is_not_faster_is_not_taken(calibrator: Calibrator) -> None:
-    found = run(calibrator, scales(calibrator, {}, int8_ms=22.0))
+def test_int8_that_is_not_faster_is_not_chosen(calibrator: Calibrator) -> None:
+    found = run(calibrator, fake_runner(calibrator, {}, int8_ms=22.0))
     assert found.chosen.precision == "fp32"
     assert "int8 takes" in found.reason
     assert "this 20.00" in found.reason
 
 
-def test_where_nothing_runs_most_int8_is_taken(calibrator: Calibrator) -> None:
-    judge = scales(calibrator, {}, can_time=False, precisions=("fp32", "bf16", "fp16", "int8"))
-    found = run(calibrator, judge, fallback="fp16")
+def test_most_int8_is_chosen_if_the_target_cannot_run(calibrator: Calibrator) -> None:
+    runner = fake_runner(
+        calibrator, {}, can_time=False, precisions=("fp32", "bf16", "fp16", "int8")
+    )
+    found = run(calibrator, runner, fallback="fp16")
     assert found.chosen.precision == "int8"
     assert found.chosen.excluded == ()
     assert not any("first and last" in trial.candidate.label for trial in found.trials)
@@ -184,8 +182,8 @@ def test_where_nothing_runs_most_int8_is_taken(calibrator: Calibrator) -> None:
 
 def test_search_is_the_same_each_time(calibrator: Calibrator) -> None:
     guilty = sorted(calibrator.ops())[1]
-    runs = [scales(calibrator, {guilty: 1.0}) for _ in range(2)]
-    found = [run(calibrator, judge).chosen for judge in runs]
+    runs = [fake_runner(calibrator, {guilty: 1.0}) for _ in range(2)]
+    found = [run(calibrator, runner).chosen for runner in runs]
     assert runs[0].tried == runs[1].tried
     assert found[0].excluded == found[1].excluded
 
@@ -193,7 +191,7 @@ def test_search_is_the_same_each_time(calibrator: Calibrator) -> None:
 METRIC = OcrMetric(name="cer", engine=0.1, baseline=0.1, samples=3, labeled=True, engine_run_by="x")
 
 
-def test_log_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+def test_log_continues_after_an_interruption(tmp_path: Path) -> None:
     path = tmp_path / "new" / "trials.jsonl"
     first = TrialLog(path)
     assert first.get("a") is None
@@ -207,7 +205,7 @@ def test_log_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     again.remove()
 
 
-def test_damaged_lines_of_a_log_are_passed_over(tmp_path: Path) -> None:
+def test_damaged_lines_of_a_log_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     TrialLog(path).add(TrialRecord(key="a", metric=None, distance=1.0))
     with path.open("ab") as file:
@@ -217,7 +215,7 @@ def test_damaged_lines_of_a_log_are_passed_over(tmp_path: Path) -> None:
     assert TrialLog(path).get("a") is None
 
 
-def test_a_search_that_was_stopped_measures_nothing_twice(
+def test_an_interrupted_search_measures_nothing_twice(
     onnx_detector: DetectorSpec,
     shared_images: Path,
     tmp_path: Path,
