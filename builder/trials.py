@@ -81,7 +81,7 @@ def half_candidate(calibrator: Calibrator, precision: Literal["fp16", "bf16"]) -
 def int8_candidate(
     calibrator: Calibrator, quantization: QuantizationSettings, label: str
 ) -> Candidate:
-    """Quantize every op to int8 that may be, except those that are held."""
+    """Quantize every op to int8 that may be, except those that are excluded."""
     quantized = calibrator.quantized(quantization)
     return Candidate(
         label=label,

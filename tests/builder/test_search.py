@@ -119,7 +119,7 @@ def test_all_in_int8_if_that_is_within_budget(calibrator: Calibrator) -> None:
     assert any("given back" in label for label in labels)
 
 
-@pytest.mark.parametrize("index", [0, 2, -1])
+@pytest.mark.parametrize("index", [1, 2, -1])
 def test_one_layer_that_loses_too_much_is_given_back_alone(
     index: int, calibrator: Calibrator
 ) -> None:
