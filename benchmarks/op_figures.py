@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from ocr_trt.models.reference_models import SAMPLES, spec_path, trained_model
+from ocr_trt.ocr.box_candidates import boxes_from_candidates, candidates_from_outputs
 from ocr_trt.ocr.boxes import boxes_from_map
-from ocr_trt.ocr.candidates import boxes_from_candidates, candidates_from_outputs
 from ocr_trt.ocr.crop import crop_quad, crop_size
 from ocr_trt.ocr.dataset import SceneLabel, load_dataset
 from ocr_trt.ocr.detector import boxes_in_image, detector_input

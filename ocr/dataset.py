@@ -3,13 +3,12 @@
 ``labels.json`` is a list. A scene is
 ``{"file": ..., "boxes": [{"polygon": [x1, y1, ..., x4, y4], "text": ..., "ignore": false}, ...]}``,
 clockwise from the text's top left corner, in pixels; a line crop is ``{"file": ..., "text": ...}``.
-Other keys, and entries with neither boxes nor text, are passed over. ``ignore`` marks what need not
-be found. Corners that go round the other way are put in order, for text that runs rightwards.
+Other keys are ignored, and so are entries with neither boxes nor text. ``ignore`` marks a
+"don't care" box. Counterclockwise corners are put in order as for text that runs to the right.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..common.json_files import read_json
 from ..errors import InputFileError
 from .boxes import order_corners
 from .crop import crop_quad
@@ -39,7 +39,7 @@ class SceneLabel:
 
 @dataclass(frozen=True, kw_only=True)
 class CropLabel:
-    """A text line: a file of its own, or one quadrilateral (4, 2) of a scene's file."""
+    """A text line: a whole image file, or one quadrilateral (4, 2) of a scene's file."""
 
     path: Path
     text: str
@@ -51,7 +51,7 @@ Label: TypeAlias = SceneLabel | CropLabel
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What a folder holds. Without ``labels.json`` every image is a scene without boxes."""
+    """The samples of a folder. Without ``labels.json`` every image is a scene without boxes."""
 
     folder: Path
     scenes: tuple[SceneLabel, ...]
@@ -65,7 +65,10 @@ def _quad(polygon: Any, where: str) -> Quads:
     except (TypeError, ValueError, OverflowError):
         raise InputFileError(f"{where}: polygon must be 8 numbers, got {polygon!r:.60}") from None
     if not np.isfinite(points).all() or np.abs(points).max() > 1e6:
-        raise InputFileError(f"{where}: polygon has a number that is no pixel position")
+        raise InputFileError(
+            f"{where}: polygon has a coordinate that is no pixel position, "
+            "over 1,000,000 or not finite"
+        )
     x, y = points.T
     turns_clockwise = float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) >= 0  # y points down
     return points if turns_clockwise else order_corners(points)
@@ -73,11 +76,11 @@ def _quad(polygon: Any, where: str) -> Quads:
 
 def _path(folder: Path, name: Any, where: str) -> Path:
     if not isinstance(name, str) or not name:
-        raise InputFileError(f"{where}: 'file' must be a file's name, got {name!r:.60}")
+        raise InputFileError(f"{where}: 'file' must be a file name, got {name!r:.60}")
     try:
         path = (folder / name).resolve()
     except (OSError, ValueError) as error:
-        raise InputFileError(f"{where}: {name!r:.60} is no file's name: {error}") from None
+        raise InputFileError(f"{where}: {name!r:.60} is no file name: {error}") from None
     if not path.is_relative_to(folder.resolve()):
         raise InputFileError(f"{where}: {name!r} lies outside {folder}")
     return path
@@ -88,7 +91,7 @@ def _text(row: dict[str, Any], where: str) -> str | None:
     if text is None:
         return None
     if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise InputFileError(f"{where}: 'text' must be a text, got {text!r:.60}")
+        raise InputFileError(f"{where}: 'text' must be a string of valid Unicode, got {text!r:.60}")
     return text
 
 
@@ -109,12 +112,7 @@ def _scene(folder: Path, row: dict[str, Any], where: str) -> SceneLabel:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        if path.stat().st_size > LARGEST_LABELS:
-            raise InputFileError(f"{path}: over {LARGEST_LABELS >> 20} MiB")
-        rows = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputFileError(f"{path}: cannot be read as JSON: {error}") from None
+    rows = read_json(path, limit=LARGEST_LABELS)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputFileError(f"{path}: expected a list of objects with a 'file' each")
     return rows
@@ -124,7 +122,7 @@ def load_dataset(folder: Path) -> Dataset:
     """Read a folder of images, with or without labels.
 
     Raises:
-        InputFileError: no such folder, no images, or labels that make no sense.
+        InputFileError: there is no such folder, there are no images, or a label is invalid.
     """
     if not folder.is_dir():
         raise InputFileError(f"{folder}: no such folder")
@@ -152,7 +150,7 @@ def load_dataset(folder: Path) -> Dataset:
 
 
 def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:
-    """Yield each crop's image (h, w, 3) RGB; a scene is read once for its run of crops.
+    """Yield each crop's image (h, w, 3) RGB; consecutive crops of a file decode it once.
 
     Raises:
         InputFileError: an image cannot be read, or a label lies far outside it; it is named.
@@ -165,8 +163,9 @@ def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:
             yield image
             continue
         height, width = image.shape[:2]
+        # The limit on the corners also limits the size of the crop.
         if (crop.quad < -height - width).any() or (crop.quad > 2 * (height + width)).any():
             raise InputFileError(
-                f"{path}: {width}x{height} pixels, but a label lies at {crop.quad.tolist()}"
+                f"{path}: {width}x{height} pixels, but a label has the corners {crop.quad.tolist()}"
             )
         yield crop_quad(image, crop.quad)

@@ -19,11 +19,11 @@ def mean_cost(lines: Widths, buckets: Sequence[int], cost: Callable[[int], float
         buckets: input widths.
         cost: of one line in a bucket.
     """
-    counts = lines_in(lines, buckets)
+    counts = lines_per_bucket(lines, buckets)
     return sum(n * cost(width) for width, n in counts.items()) / max(1, len(lines))
 
 
-def lines_in(lines: Widths, buckets: Sequence[int]) -> dict[int, int]:
+def lines_per_bucket(lines: Widths, buckets: Sequence[int]) -> dict[int, int]:
     """Return how many lines go to each bucket."""
     edges = sorted(buckets)
     places = np.searchsorted(edges, np.minimum(lines, edges[-1]))
@@ -33,7 +33,7 @@ def lines_in(lines: Widths, buckets: Sequence[int]) -> dict[int, int]:
 def padded_share(lines: Widths, buckets: Sequence[int]) -> float:
     """Return the share of all input pixels that is padding, 0..1."""
     fitted = np.minimum(lines, max(buckets))
-    pixels = sum(n * width for width, n in lines_in(lines, buckets).items())
+    pixels = sum(n * width for width, n in lines_per_bucket(lines, buckets).items())
     return 1 - float(fitted.sum()) / pixels if pixels else 0.0
 
 
@@ -51,7 +51,7 @@ def best_buckets(
     edges = sorted(set(candidates))
     if not edges or not len(lines):
         raise ValueError("no lines, or no widths to choose from")
-    below = np.concatenate([[0], np.cumsum(list(lines_in(lines, edges).values()))])
+    below = np.concatenate([[0], np.cumsum(list(lines_per_bucket(lines, edges).values()))])
     prices = np.array([cost(width) for width in edges])
     # cheapest[j]: of the lines up to edge j - 1, in as many buckets as there were rounds
     cheapest = np.concatenate([[0.0], np.full(len(edges), np.inf)])

@@ -16,8 +16,8 @@ from ..engines.nvidia.device import Memory, Placed
 from ..engines.nvidia.infer_request import InferRequest
 from ..engines.nvidia.plan_runner import PlanRunner
 from ..errors import SpecError
+from ..ocr.box_candidates import boxes_from_candidates, candidates_from_outputs
 from ..ocr.boxes import boxes_from_map
-from ..ocr.candidates import boxes_from_candidates, candidates_from_outputs
 from ..ocr.crop import crop_size
 from ..ocr.ctc import Reading, readings_from_labels
 from ..ocr.detector import boxes_in_image

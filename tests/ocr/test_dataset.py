@@ -67,10 +67,10 @@ def test_folder_without_labels_is_images_without_boxes(tmp_path: Path) -> None:
         ("[" * 100_000, "cannot be read as JSON"),
         ({"file": "a.png"}, "expected a list of objects"),
         ([{"file": "../../etc/passwd", "text": "x"}], "lies outside"),
-        ([{"file": 3, "text": "x"}], "'file' must be a file's name"),
-        ([{"file": "a\0b.png", "text": "x"}], "is no file's name"),
-        ([{"file": "a.png", "text": 5}], "'text' must be a text, got 5"),
-        ([{"file": "a.png", "text": "\ud800"}], "'text' must be a text"),
+        ([{"file": 3, "text": "x"}], "'file' must be a file name"),
+        ([{"file": "a\0b.png", "text": "x"}], "is no file name"),
+        ([{"file": "a.png", "text": 5}], "'text' must be .* got 5"),
+        ([{"file": "a.png", "text": "\ud800"}], "'text' must be"),
         ([{"file": "a.png", "boxes": [{"polygon": BOX, "ignore": "false"}]}], "true or false"),
         ([{"file": "a.png", "boxes": [{"polygon": [10**400] * 8}]}], "must be 8 numbers"),
         ('[{"file": "a.png", "text": ' + "1" * 5001 + "}]", "cannot be read as JSON"),
@@ -95,7 +95,7 @@ def test_label_far_off_its_image_is_refused(tmp_path: Path) -> None:
     far = [9002, 3, 9022, 3, 9022, 13, 9002, 13]
     rows = [{"file": "a.png", "boxes": [{"polygon": far, "text": "one"}]}]
     found = load_dataset(folder_with(tmp_path, rows))
-    with pytest.raises(InputFileError, match=r"a\.png: 40x30 pixels, but a label lies at \[\[9002"):
+    with pytest.raises(InputFileError, match=r"a\.png: 40x30 pixels, but a label .*\[\[9002"):
         list(crop_images(found.crops))
 
 

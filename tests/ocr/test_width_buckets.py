@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from ocr_trt.ocr.width_buckets import best_buckets, lines_in, mean_cost, padded_share
+from ocr_trt.ocr.width_buckets import best_buckets, lines_per_bucket, mean_cost, padded_share
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -30,7 +30,7 @@ def test_no_other_widths_cost_less(seed: int) -> None:
 
 
 def test_lines_go_to_the_narrowest_bucket_that_they_fit() -> None:
-    assert lines_in([1, 10, 11, 20, 21, 500], [30, 10, 20]) == {10: 2, 20: 2, 30: 2}
+    assert lines_per_bucket([1, 10, 11, 20, 21, 500], [30, 10, 20]) == {10: 2, 20: 2, 30: 2}
 
 
 def test_cost_and_padding_by_hand() -> None:

@@ -19,7 +19,7 @@ from .types import Quads, ScoredQuads
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidates:
+class BoxCandidates:
     """The text regions of one map, holes filled, by their first pixels in raster order.
 
     Attributes:
@@ -41,14 +41,14 @@ class Candidates:
         return self.count - len(self.means)
 
 
-def candidates_from_outputs(outputs: Sequence[npt.NDArray]) -> list[Candidates]:
+def candidates_from_outputs(outputs: Sequence[npt.NDArray]) -> list[BoxCandidates]:
     """Return each map's regions from the op's outputs: count, areas, means, rows, extents."""
     found = []
     for count, areas, means, rows, extents in zip(*outputs, strict=True):
         kept = int(np.count_nonzero(areas))
         used = int((rows[:kept, 1] - rows[:kept, 0] + 1).sum())
         found.append(
-            Candidates(
+            BoxCandidates(
                 count=int(count), means=means[:kept], rows=rows[:kept], extents=extents[:used]
             )
         )
@@ -56,7 +56,7 @@ def candidates_from_outputs(outputs: Sequence[npt.NDArray]) -> list[Candidates]:
 
 
 def boxes_from_candidates(
-    candidates: Candidates, size: tuple[int, int], settings: BoxSettings
+    candidates: BoxCandidates, size: tuple[int, int], settings: BoxSettings
 ) -> ScoredQuads:
     """Score regions and find their rotated rectangles, grown back.
 

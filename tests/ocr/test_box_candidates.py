@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
+from ocr_trt.ocr.box_candidates import BoxCandidates, boxes_from_candidates, candidates_from_outputs
 from ocr_trt.ocr.boxes import boxes_from_map, region_score
-from ocr_trt.ocr.candidates import Candidates, boxes_from_candidates, candidates_from_outputs
 from ocr_trt.plugins.box_candidates import box_candidates
 from ocr_trt.spec import BoxSettings
 
 
-def candidates(canvas: np.ndarray, threshold: float, limit: int = 3000) -> Candidates:
+def candidates(canvas: np.ndarray, threshold: float, limit: int = 3000) -> BoxCandidates:
     level = np.array([threshold], np.float32)
     (found,) = candidates_from_outputs(box_candidates(canvas[None], level, limit, 20_000))
     return found
