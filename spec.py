@@ -1,5 +1,4 @@
-"""The spec of a model: what it is, where it lies, what goes in, what comes out, how exact it must
-be.
+"""The spec of a model: its role, its file, its input and output, and its accuracy budget.
 
 A spec is a YAML file. ``load_spec`` reads it, ``dump_spec`` writes it, ``ocr-trt init`` drafts it.
 Paths in it are relative to the file.
@@ -26,28 +25,28 @@ PRINTABLE_ASCII = "".join(map(chr, range(32, 127)))
 
 
 class SourceSpec(StrictModel):
-    """Where the model lies, and which part of it is meant."""
+    """The file of the model, and which part of it to use."""
 
     path: Path
     format: Literal["saved_model", "keras", "graph_def", "checkpoint", "tflite", "onnx"] | None = (
         None
     )
-    """None: told from the file's name."""
+    """None: derived from the file name."""
     signature: str = "serving_default"
     tags: tuple[str, ...] = ()
-    """Of the graph in a SavedModel that holds several, such as "serve"."""
+    """Tags such as "serve" that select one graph of a SavedModel that contains several."""
     allow_lambda: bool = False
-    """Run the Python code that Lambda layers carry. Only for files you trust."""
+    """Run the Python code inside Lambda layers. Only for files you trust."""
     custom: tuple[Annotated[str, Field(pattern=r"^[\w.]+:\w+$")], ...] = ()
-    """Layers of your own that a Keras file names, as "module:Class"; the modules are imported."""
+    """Custom layers of a Keras file, as "module:Class"; the modules are imported."""
 
 
 class InputSpec(StrictModel):
-    """The model's image input, and how an image becomes it: ``(pixel - mean) * scale``."""
+    """The model's image input, whose values are ``(pixel - mean) * scale``."""
 
     name: str
     shape: tuple[int, int, int, int]
-    """As the model takes it; for a recognizer the width is that of its widest bucket."""
+    """In the model's own layout; for a recognizer the width is that of its widest bucket."""
     layout: Literal["NHWC", "NCHW"] = "NHWC"
     color: Literal["RGB", "BGR", "GRAY"] = "RGB"
     mean: tuple[float, ...] = (0.0,)
@@ -55,7 +54,7 @@ class InputSpec(StrictModel):
     pad: int = Field(127, ge=0, le=255)
     """Pixel value around an image that does not fill the input."""
     max_batch: int = Field(1, ge=1, le=1024)
-    """Above 1 the batch size stays free, from 1 to this."""
+    """Above 1 the engine accepts every batch size from 1 to this one."""
 
     @property
     def height(self) -> int:
@@ -95,7 +94,7 @@ class InputSpec(StrictModel):
 
 
 class BoxSettings(StrictModel):
-    """How a detector's probability map becomes boxes; see ``ocr.boxes``."""
+    """The settings for finding boxes in a detector's probability map; see ``ocr.boxes``."""
 
     threshold: float = Field(0.3, gt=0, lt=1)
     """A pixel above this is text."""
@@ -105,9 +104,9 @@ class BoxSettings(StrictModel):
     """Shrunk regions thinner than this many map pixels are dropped."""
     max_boxes: int = Field(1000, ge=1, le=100_000)
     unclip_ratio: float = Field(1.5, ge=0, le=10)
-    """Growth of a region, as in differentiable binarization."""
+    """Growth of a region, as in differentiable binarization (Liao et al., 2020)."""
     shrink_ratio: float | None = Field(None, gt=0, lt=1)
-    """The ratio regions were shrunk by in training; if given, growth is its exact inverse."""
+    """The ratio by which regions were shrunk in training; if given, growth is its exact inverse."""
 
 
 class MapOutput(StrictModel):
@@ -116,7 +115,7 @@ class MapOutput(StrictModel):
     name: str
     channel: int = Field(0, ge=0)
     activation: Literal["none", "sigmoid"] = "none"
-    """What still has to be applied to make it a probability."""
+    """The function that turns a value of the map into a probability."""
 
 
 class SequenceOutput(StrictModel):
@@ -128,7 +127,7 @@ class SequenceOutput(StrictModel):
 
 
 class AccuracyBudget(StrictModel):
-    """How much an engine may lose against the model it came from."""
+    """How much accuracy an engine may lose against the model that it was built from."""
 
     max_loss: float = Field(0.5, ge=0, le=100)
     """Points (1/100) of hmean for a detector, of CER for a recognizer."""
@@ -167,7 +166,7 @@ class RecognizerSpec(_Spec):
     blank: int = Field(0, ge=0)
     """Class index of the CTC blank."""
     buckets: tuple[int, ...] = ()
-    """Further, narrower input widths to build engines for."""
+    """Additional, narrower input widths to build engines for."""
     accuracy: AccuracyBudget = AccuracyBudget(max_loss=0.3)
 
     @property
@@ -178,9 +177,9 @@ class RecognizerSpec(_Spec):
     @model_validator(mode="after")
     def _consistent(self) -> RecognizerSpec:
         if self.blank > len(self.charset):
-            raise ValueError(f"blank {self.blank} lies outside the {len(self.charset) + 1} classes")
+            raise ValueError(f"blank {self.blank} is outside the {len(self.charset) + 1} classes")
         if len(set(self.charset)) != len(self.charset):
-            raise ValueError("charset holds a character twice")
+            raise ValueError("charset contains a character twice")
         wrong = [width for width in self.buckets if not 0 < width <= self.input.width]
         if wrong:
             raise ValueError(f"buckets {wrong} are not between 1 and the width {self.input.width}")
@@ -194,6 +193,7 @@ _ADAPTER: TypeAdapter[DetectorSpec | RecognizerSpec] = TypeAdapter(ModelSpec)
 def _explained(error: ValidationError) -> str:
     lines = []
     for item in error.errors():
+        # pydantic adds the value of the discriminator to the location; it is no key of the file.
         place = ".".join(
             str(part) for part in item["loc"] if part not in ("detector", "recognizer")
         )
@@ -236,12 +236,12 @@ def load_spec(path: Path | str) -> DetectorSpec | RecognizerSpec:
 
     Raises:
         InputFileError: the file is missing, unreadable or over 256 KiB.
-        SpecError: it is no valid spec.
+        SpecError: it is not a valid spec.
     """
     path = Path(path)
     try:
         if path.stat().st_size > LARGEST_SPEC:
-            raise InputFileError(f"{path}: a spec is at most {LARGEST_SPEC} bytes long")
+            raise InputFileError(f"{path}: larger than {LARGEST_SPEC} bytes, the limit for a spec")
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputFileError(f"{path}: cannot be read as a spec: {error}") from None
@@ -261,12 +261,12 @@ def load_spec(path: Path | str) -> DetectorSpec | RecognizerSpec:
 def spec_seen_from(
     spec: DetectorSpec | RecognizerSpec, folder: Path
 ) -> DetectorSpec | RecognizerSpec:
-    """Return a spec that lies in ``folder`` with the path of its source as seen from here."""
+    """Return a spec of ``folder`` with its source path relative to the current folder."""
     return _with_source(spec, folder / spec.source.path)
 
 
 def spec_beside(spec: DetectorSpec | RecognizerSpec, folder: Path) -> DetectorSpec | RecognizerSpec:
-    """Return a spec to be written into ``folder``: the path of its source as seen from there."""
+    """Return a spec to write into ``folder``, with its source path relative to that folder."""
     return _with_source(spec, Path(os.path.relpath(spec.source.path.resolve(), folder.resolve())))
 
 

@@ -1,1 +1,1 @@
-"""Optical character recognition around the networks, as pure functions on arrays."""
+"""Optical character recognition before and after the networks, as pure functions on arrays."""

@@ -1,8 +1,8 @@
-"""From a map's text regions, as the op BoxCandidates finds them on a device, to boxes.
+"""Turn the text regions that the op BoxCandidates finds on a device into boxes.
 
-The host half of :func:`boxes.boxes_from_map` for a map that stays where it was computed. A region
-comes as the first and the last column of each of its rows. No pixel of it lies outside them, so
-they have its convex hull, and the rectangle of least area around that is the same.
+This is the host half of :func:`boxes.boxes_from_map` for a map that stays in device memory. A
+region is given by the first and the last column of each of its rows. These pixels have the same
+convex hull as the whole region, and therefore the same rectangle of least area around it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .types import Quads, ScoredQuads
 
 @dataclass(frozen=True, kw_only=True)
 class BoxCandidates:
-    """The text regions of one map, holes filled, by their first pixels in raster order.
+    """The text regions of one map with holes filled, ordered by their first pixels row by row.
 
     Attributes:
-        count: how many there are; of those after the first K nothing is known.
+        count: the number of regions; only the first K of them are described below.
         means: (K,) float32, the mean probability inside each.
-        rows: (K, 2) int32, the first and the last row of each, both counted in.
-        extents: (R, 2) int32, the first and the last column in each row, both counted in, one
-            region after the other; R is the number of all their rows.
+        rows: (K, 2) int32, the first and the last row of each, both inclusive.
+        extents: (R, 2) int32, the first and the last column in each row, both inclusive, one
+            region after the other; R is the sum of their rows.
     """
 
     count: int
@@ -37,13 +37,14 @@ class BoxCandidates:
 
     @property
     def missing(self) -> int:
-        """How many regions there was no room for; the boxes are not all there if it is not 0."""
+        """The number of regions that did not fit into the outputs; above 0, boxes are missing."""
         return self.count - len(self.means)
 
 
 def candidates_from_outputs(outputs: Sequence[npt.NDArray]) -> list[BoxCandidates]:
     """Return each map's regions from the op's outputs: count, areas, means, rows, extents."""
     found = []
+    # The outputs have a fixed size; unused regions have area 0 and come last.
     for count, areas, means, rows, extents in zip(*outputs, strict=True):
         kept = int(np.count_nonzero(areas))
         used = int((rows[:kept, 1] - rows[:kept, 0] + 1).sum())
@@ -60,11 +61,11 @@ def boxes_from_candidates(
 ) -> ScoredQuads:
     """Score regions and find their rotated rectangles, grown back.
 
-    The scores are those of :func:`boxes.boxes_from_map` but for rounding (a mean of whole 2**-24),
-    the quads are the same.
+    The quads are the same as from :func:`boxes.boxes_from_map`. The scores differ by rounding: the
+    device rounds each probability to a multiple of 2**-24.
 
     Args:
-        candidates: found with ``settings.threshold``; some may be missing.
+        candidates: regions found with ``settings.threshold``; some may be missing.
         size: (H, W) of the map.
         settings: limits; see :class:`spec.BoxSettings`.
 
@@ -73,13 +74,14 @@ def boxes_from_candidates(
     """
     found: list[tuple[float, Quads]] = []
     end = len(candidates.extents)
-    # From the last to the first, as findContours has them: of equal scores the same comes first.
+    # From last to first, the order of findContours: boxes with equal scores keep the same order.
     for mean, (first, last) in zip(candidates.means[::-1], candidates.rows[::-1], strict=True):
         columns = candidates.extents[end - (last - first + 1) : end]
         end -= len(columns)
         if mean < settings.box_threshold:
             continue
         lines = np.arange(first, last + 1, dtype=np.int32)
+        # (rows, 2) columns and (rows, 2) rows become (2 * rows, 1, 2) points (x, y).
         points = np.stack([columns, np.stack([lines, lines], axis=1)], axis=2).reshape(-1, 1, 2)
         box = grown_box(points, settings)
         if box is not None:

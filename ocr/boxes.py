@@ -1,8 +1,8 @@
-"""From a detector's probability map to boxes, and from boxes to the maps a detector is trained on.
+"""Find boxes in a detector's probability map, and shrink boxes to the regions of training maps.
 
 A detector of the differentiable-binarization family (Liao et al., 2020) marks *shrunk* text
 regions. A region of area A and perimeter L is shrunk by the distance D = A * (1 - r**2) / L, with r
-the shrink ratio. To come back, a shrunk region of area A' and perimeter L' is grown by A' *
+the shrink ratio. To undo this, a shrunk region of area A' and perimeter L' is grown by A' *
 unclip_ratio / L' (the paper's rule, an approximation), or, when r is known, by the exact inverse
 for rectangles.
 """
@@ -21,7 +21,7 @@ from .types import Map, Quads, ScoredQuads
 
 
 def grow_distance(width: float, height: float, ratio: float) -> float:
-    """Distance by which to grow a shrunk rectangle back, from its *shrunk* sides.
+    """Return the distance by which a rectangle was shrunk, from its *shrunk* sides.
 
     With w, h the shrunk sides and q = 1 - ratio**2, the distance D solves
     2 D (w + h + 4 D) = q (w + 2 D) (h + 2 D), that is
@@ -35,13 +35,13 @@ def grow_distance(width: float, height: float, ratio: float) -> float:
 def shrink_quad(quad: Quads, ratio: float, inset: float = 0.0) -> Quads | None:
     """Return ``quad`` (4, 2) shrunk, as a polygon (K, 2) float32; None when nothing is left.
 
-    ``inset`` pixels are taken off on top.
+    The shrinking distance is ``inset`` pixels larger than ``ratio`` alone requires.
     """
     area = abs(float(cv2.contourArea(quad.astype(np.float32))))
     length = float(cv2.arcLength(quad.astype(np.float32), True))
     if area <= 0:
         return None
-    # pyclipper works on integers: 1/64 pixel is fine enough.
+    # pyclipper works on integers, so the unit here is 1/64 pixel.
     offset = pyclipper.PyclipperOffset()
     points = np.round(quad.astype(np.float64) * 64).astype(np.int64)
     offset.AddPath(points.tolist(), pyclipper.JT_MITER, pyclipper.ET_CLOSEDPOLYGON)
@@ -52,7 +52,7 @@ def shrink_quad(quad: Quads, ratio: float, inset: float = 0.0) -> Quads | None:
 
 
 def order_corners(points: Quads) -> Quads:
-    """Order the corners of one box (4, 2) clockwise from top left, for text that runs right."""
+    """Order the corners of a box (4, 2) clockwise from top left, for text that runs right."""
     points = points[np.argsort(points[:, 0], kind="stable")]
     left, right = points[:2], points[2:]
     top_left, bottom_left = left[np.argsort(left[:, 1], kind="stable")]
@@ -61,7 +61,7 @@ def order_corners(points: Quads) -> Quads:
 
 
 def region_score(probability: Map, contour: npt.NDArray[np.int32]) -> float:
-    """Mean probability inside a contour (K, 1, 2) of pixel centers; NaN counts as 0."""
+    """Return the mean probability inside a contour (K, 1, 2) of pixel centers; NaN counts as 0."""
     x, y, width, height = cv2.boundingRect(contour)
     inside = np.zeros((height, width), np.uint8)
     cv2.fillPoly(inside, [contour - np.array([x, y], np.int32)], 1)
@@ -72,10 +72,10 @@ def region_score(probability: Map, contour: npt.NDArray[np.int32]) -> float:
 def grown_box(points: npt.NDArray[np.int32], settings: BoxSettings) -> Quads | None:
     """Return the box (4, 2) of a shrunk region, grown back; None if the region is too thin.
 
-    ``points`` (K, 1, 2) are (x, y) of pixels of the region, those of its convex hull among them.
+    ``points`` (K, 1, 2) are (x, y) of pixels of the region that include its convex hull.
     """
     (x, y), (width, height), angle = cv2.minAreaRect(points)
-    # A contour runs through pixel centers: half a pixel is missing on every side.
+    # A contour runs through pixel centers, so half a pixel is missing on every side.
     x, y, width, height = x + 0.5, y + 0.5, width + 1, height + 1
     if min(width, height) < settings.min_side:
         return None
@@ -88,7 +88,7 @@ def grown_box(points: npt.NDArray[np.int32], settings: BoxSettings) -> Quads | N
 
 
 def boxes_from_map(probability: Map, settings: BoxSettings) -> ScoredQuads:
-    """Find text boxes: threshold, contours, score, rotated rectangle, grow back.
+    """Find text boxes: threshold, contours, scores, rotated rectangles, growth.
 
     Args:
         probability: (H, W) float32 in [0, 1]; NaN counts as no text.
@@ -98,7 +98,7 @@ def boxes_from_map(probability: Map, settings: BoxSettings) -> ScoredQuads:
         quads (K, 4, 2) in the map's pixels, clipped to it, and scores (K,) in [0, 1], best first.
     """
     height, width = probability.shape
-    mask = (probability > settings.threshold).astype(np.uint8)
+    mask = (probability > settings.threshold).astype(np.uint8)  # NaN > threshold is false
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     found: list[tuple[float, Quads]] = []
     for contour in contours:

@@ -1,4 +1,4 @@
-"""Cutting text out of images."""
+"""Cut text out of images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from .types import Image, Quads
 
 TALL = 1.5
-"""Height over width from which on a box may hold turned text."""
+"""Ratio of height to width above which a box may contain rotated text."""
 
 
 def quad_size(quad: Quads) -> tuple[float, float]:
@@ -20,10 +20,11 @@ def quad_size(quad: Quads) -> tuple[float, float]:
 
 
 def ways_to_read(quad: Quads) -> list[Quads]:
-    """Return a box (4, 2) as it stands; one much higher than wide also from its other two ends.
+    """Return the orientations in which a box (4, 2) may be read: the box itself, or three of them.
 
-    Such a box holds one narrow letter, or text turned by 90 degrees either way. Read from its right
-    side the text runs down, from its left side up: the corners are the same, from another on.
+    A box much higher than wide contains one narrow letter, or text rotated by 90 degrees in either
+    direction. The other two orientations have the same corners, but start at the top right corner
+    (text runs down) or at the bottom left corner (text runs up).
     """
     width, height = quad_size(quad)
     if height <= TALL * width:
@@ -32,7 +33,7 @@ def ways_to_read(quad: Quads) -> list[Quads]:
 
 
 def crop_size(quad: Quads) -> tuple[int, int]:
-    """Return the (height, width) that a quadrilateral (4, 2) has once it is cut out, in pixels."""
+    """Return the (height, width) in pixels of a quadrilateral (4, 2) after it is cut out."""
     width, height = (max(1, round(side)) for side in quad_size(quad))
     return height, width
 
@@ -40,12 +41,11 @@ def crop_size(quad: Quads) -> tuple[int, int]:
 def crop_quad(image: Image, quad: Quads) -> Image:
     """Cut one quadrilateral (4, 2) out of ``image`` and straighten it, at its own resolution.
 
-    The result is (h, w[, 3]) with h and w the mean side lengths, at least 1. Bilinear; what lies
-    outside the image repeats its border.
+    The result is (h, w[, 3]) with h and w the mean side lengths, at least 1. Interpolation is
+    bilinear; outside the image its border is repeated.
     """
     height, width = crop_size(quad)
-    # Coordinates count from the corner of the first pixel, OpenCV's from its center: hence the
-    # half.
+    # Coordinates here start at the corner of the first pixel, those of OpenCV at its center.
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32) - 0.5
     transform = cv2.getPerspectiveTransform(np.float32(quad) - 0.5, target)
     return cv2.warpPerspective(

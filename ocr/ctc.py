@@ -1,4 +1,4 @@
-"""CTC: from scores per time step to text (Graves et al., 2006, best path decoding)."""
+"""CTC best path decoding of class scores per time step to text (Graves et al., 2006)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .types import Output
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """A text and how sure it is: the geometric mean of its characters' probabilities, 0..1."""
+    """A text and its score, the geometric mean of the probabilities of its characters, 0..1."""
 
     text: str
     score: float
@@ -40,12 +40,12 @@ def readings_from_labels(
     charset: str,
     blank: int,
 ) -> list[Reading]:
-    """Return what the op CtcGreedyDecode read, as :func:`decode_greedy` does.
+    """Return what the op CtcGreedyDecode read, in the form of :func:`decode_greedy`.
 
     Args:
         labels: (N, T), the first ``lengths`` of each row are classes.
         lengths: (N,).
-        scores: (N,), mean log-probabilities; minus infinity where there is no text.
+        scores: (N,), mean log-probabilities; minus infinity for an empty text.
         charset: the characters of the classes in order, without the blank.
         blank: class index of the blank.
     """
@@ -59,7 +59,7 @@ def readings_from_labels(
 def decode_greedy(
     scores: Output, charset: str, blank: int, *, are_probabilities: bool = False
 ) -> list[Reading]:
-    """Read each sequence: best class per step, repeats merged, blanks dropped.
+    """Read each sequence: take the best class per step, merge repeats, drop blanks.
 
     Args:
         scores: (N, T, C) logits or probabilities, C = len(charset) + 1.
@@ -72,13 +72,17 @@ def decode_greedy(
     """
     classes = scores.shape[-1]
     if classes != len(charset) + 1:
-        raise ValueError(f"{classes} classes, but a charset of {len(charset)} and a blank")
+        raise ValueError(
+            f"the output has {classes} classes, but the charset has {len(charset)} characters, "
+            f"which with the blank are {len(charset) + 1} classes"
+        )
     letters = _letters(charset, blank)
-    best = scores.argmax(-1)
+    best = scores.argmax(-1)  # (N, T)
     kept = best != blank
     kept[:, 1:] &= best[:, 1:] != best[:, :-1]
+    # Only kept steps are normalized: (kept, C) to the log-probability of the best class (kept,).
     logs = log_probabilities(scores[kept], are_probabilities=are_probabilities).max(-1)
-    labels, ends = best[kept], kept.sum(1).cumsum()
+    labels, ends = best[kept], kept.sum(1).cumsum()  # sequence i has the labels ends[i-1]:ends[i]
     return [
         Reading(
             text="".join(letters[label] for label in labels[start:end]),

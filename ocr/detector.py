@@ -1,4 +1,4 @@
-"""A detector: images to its input, its probability map to boxes."""
+"""The detector role: images to input tensors, probability maps to boxes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ def detector_input(image: Image, settings: InputSpec) -> tuple[Tensor, tuple[flo
 
 
 def probability_map(output: Output, settings: MapOutput) -> Output:
-    """Pick text probabilities (N, H, W) out of a detector's output (N, C, H, W) or (N, H, W)."""
+    """Return text probabilities (N, H, W) from a detector's output (N, C, H, W) or (N, H, W)."""
     chosen = output[:, settings.channel] if output.ndim == 4 else output
     if settings.activation == "sigmoid":
+        # float32 exp overflows above 88.7.
         return np.asarray(1 / (1 + np.exp(-np.clip(chosen, -80, 80))), np.float32)
     return np.asarray(chosen, np.float32)
 
@@ -39,17 +40,17 @@ def boxes_from_output(
     scales: tuple[float, float],
     size: tuple[int, int],
 ) -> ScoredQuads:
-    """Turn the output for one image into boxes in that image's own pixels.
+    """Turn the output for one image into boxes in the pixels of that image.
 
     Args:
-        output: (1, C, h, w) or (1, h, w); the map may be smaller than the input by a whole factor.
+        output: (1, C, h, w) or (1, h, w); the input is an integer multiple of the map in size.
         spec: the detector's spec.
-        scales: (x, y) as :func:`detector_input` gave them.
+        scales: (x, y) as :func:`detector_input` returned them.
         size: (height, width) of the image; boxes are clipped to it.
 
     Returns:
-        quads (K, 4, 2) and scores (K,), best first. Boxes that have nothing of the image in them,
-        only of the padding around it, are left out.
+        quads (K, 4, 2) and scores (K,), best first. Boxes that are entirely in the padding are
+        dropped.
     """
     probability = probability_map(output, spec.output)[0]
     found = boxes_from_map(probability, spec.boxes)
@@ -63,15 +64,17 @@ def boxes_in_image(
     scales: tuple[float, float],
     size: tuple[int, int],
 ) -> ScoredQuads:
-    """Bring boxes from the pixels of a map (h, w) to those of the image.
+    """Convert boxes from the pixels of a map (h, w) to those of the image.
 
-    All else as for :func:`boxes_from_output`.
+    The other arguments and the result are those of :func:`boxes_from_output`.
     """
     quads, scores = found
+    # Map pixels times stride are input pixels; divided by the scales they are image pixels.
     strides = spec.input.width / map_size[1], spec.input.height / map_size[0]
     factors = np.array(strides, np.float32) / np.array(scales, np.float32)
     quads = (quads * factors).astype(np.float32)
     quads = np.clip(quads, 0, np.array([size[1], size[0]], np.float32))
+    # Clipping to the image leaves no area of a box in the padding.
     inside = np.array([min(quad_size(quad)) >= 1 for quad in quads], bool)
     return quads[inside], scores[inside]
 

@@ -1,4 +1,4 @@
-"""Reading image files from strangers: checked before decoding, brought to 8-bit RGB, upright."""
+"""Read untrusted image files: check before decoding, convert to 8-bit RGB, turn upright."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LARGEST_FILE = 256 << 20
 """Bytes."""
 MOST_PIXELS = 100_000_000
 SMALLEST_SIDE = 4
-"""Pixels; nothing can be read in an image with a shorter side."""
+"""Pixels; an image with a shorter side contains no readable text."""
 
 
 def _checked(image: PilImage.Image, name: str) -> None:
-    """Look at the header only."""
+    """Check the size in the header, before pixels are decoded."""
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise _too_many_pixels(name)
@@ -38,21 +38,22 @@ def _too_many_pixels(name: str) -> InputFileError:
 
 
 def _eight_bit(image: PilImage.Image) -> PilImage.Image:
-    """Bring 16-bit, 32-bit and float gray images to 8 bits; leave others."""
+    """Convert 16-bit, 32-bit and float gray images to 8 bits; return others unchanged."""
     if image.mode == "F":
         pixels = np.nan_to_num(np.asarray(image))
+        # Float images use the range 0..1 or 0..255; the largest value decides.
         factor = 255.0 if pixels.size and pixels.max() <= 1.0 else 1.0
         return PilImage.fromarray(np.clip(pixels * factor, 0, 255).astype(np.uint8))
     if image.mode.startswith("I"):
         pixels = np.asarray(image).astype(np.int64)
         if pixels.max(initial=0) > 255:
-            pixels = (pixels + 128) // 257
+            pixels = (pixels + 128) // 257  # 65535 / 255 = 257, rounded to nearest
         return PilImage.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
     return image
 
 
 def _rgb(image: PilImage.Image) -> PilImage.Image:
-    """Bring any mode to RGB; what is transparent shows white."""
+    """Convert any mode to RGB; transparent pixels become white."""
     image = _eight_bit(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -66,14 +67,14 @@ def decode_image(data: bytes, name: str) -> Image:
 
     Args:
         data: the file's bytes.
-        name: what to call it in errors.
+        name: the name of the image in errors.
 
     Returns:
         (H, W, 3) uint8 RGB, turned upright by its EXIF orientation; transparency on white.
 
     Raises:
-        InputFileError: no such image, damaged, truncated, over 100 million pixels, or with a side
-            under 4 pixels.
+        InputFileError: the image is of no known format, damaged, truncated, over 100 million
+            pixels, or has a side under 4 pixels.
     """
     if not data:
         raise InputFileError(f"{name}: the file is empty")
@@ -84,7 +85,7 @@ def decode_image(data: bytes, name: str) -> Image:
                 _checked(image, name)
                 upright = ImageOps.exif_transpose(image)
                 return np.ascontiguousarray(np.asarray(_rgb(upright)))
-    except PilImage.DecompressionBombError:  # Pillow's own limit, met while opening
+    except PilImage.DecompressionBombError:  # raised by Pillow's own limit on opening
         raise _too_many_pixels(name) from None
     except UnidentifiedImageError:
         kinds = ", ".join(_FORMATS)
@@ -99,14 +100,16 @@ def load_image(path: Path | str) -> Image:
     """Read an image file; see :func:`decode_image`.
 
     Raises:
-        InputFileError: it cannot be read, is over 256 MiB, or is no good image.
+        InputFileError: it cannot be read, is over 256 MiB, or is no valid image.
     """
     path = Path(path)
     try:
         if not path.is_file():
             raise InputFileError(f"{path}: no such file")
         if path.stat().st_size > LARGEST_FILE:
-            raise InputFileError(f"{path}: over {LARGEST_FILE >> 20} MiB")
+            raise InputFileError(
+                f"{path}: larger than {LARGEST_FILE >> 20} MiB, the limit for an image"
+            )
         data = path.read_bytes()
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -117,7 +120,7 @@ def image_files(folder: Path) -> list[Path]:
     """Return the image files directly in ``folder``, by name.
 
     Raises:
-        InputFileError: it is no folder, or holds no image files.
+        InputFileError: it is no folder, or contains no image files.
     """
     if not folder.is_dir():
         raise InputFileError(f"{folder}: no such folder")

@@ -1,4 +1,4 @@
-"""Boxes of one image that were found at two scales, made one set."""
+"""Merge the boxes that were found in one image at two scales."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _MOSTLY = 0.5
 
 
 def covered_share(quads: Quads, by: Quads) -> npt.NDArray[np.float64]:
-    """Return which share of each box (K, 4, 2) the boxes ``by`` (L, 4, 2) cover together: (K,).
+    """Return the share of each box (K, 4, 2) that the boxes ``by`` (L, 4, 2) cover together: (K,).
 
-    What two of them cover counts twice. A box without area is covered wholly.
+    An area that two of them cover counts twice. A box without area counts as covered.
     """
     import shapely
 
     if not len(quads) or not len(by):
         return np.zeros(len(quads))
-    # The hull mends corners that cross over, which clipping to an image can bring about.
+    # Clipping to the image can make the sides of a box cross; its hull is a valid polygon.
     mine, theirs = (
         shapely.convex_hull(shapely.polygons(boxes.astype(np.float64))) for boxes in (quads, by)
     )
@@ -32,16 +32,17 @@ def covered_share(quads: Quads, by: Quads) -> npt.NDArray[np.float64]:
 
 
 def merge_boxes(fine: ScoredQuads, coarse: ScoredQuads, thinnest: float) -> ScoredQuads:
-    """Return the boxes of the finer scale, and of the coarser one what the finer one did not see.
+    """Return the boxes of the finer scale, and the coarser boxes that the finer scale missed.
 
-    A coarse box is left out if it is thinner than ``thinnest`` pixels, or if finer boxes cover half
-    of it: the finer scale sees the same text better. Where they cover less, they are pieces of text
-    that was too large for it: those that lie in the coarse box by half of their area go.
+    A coarse box is dropped if it is thinner than ``thinnest`` pixels, or if finer boxes cover half
+    of it: the finer scale detects the same text more exactly. If they cover less than half, they
+    are pieces of text that is too large for the finer scale: those whose area is at least half
+    inside the coarse box are dropped.
 
     Args:
         fine: quads (K, 4, 2) and scores (K,).
         coarse: quads (L, 4, 2) in the same pixels, and scores (L,).
-        thinnest: of the two side lengths of a box the shorter one, in pixels.
+        thinnest: limit of the shorter side length of a box, in pixels.
     """
     sides = np.array([min(quad_size(quad)) for quad in coarse[0]])
     new = (sides >= thinnest) & (covered_share(coarse[0], fine[0]) < _MOSTLY)

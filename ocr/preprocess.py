@@ -1,4 +1,4 @@
-"""From an image to the array a model takes. All pure functions; resizing as OpenCV does it."""
+"""Turn an image into the input tensor of a model. Resizing is that of OpenCV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .types import Image, Tensor
 
 
 def resize(image: Image, height: int, width: int) -> Image:
-    """Resize to (height, width): area averages when shrinking, bilinear otherwise."""
+    """Resize to (height, width): area average when shrinking, bilinear otherwise."""
     shrinks = height * width < image.shape[0] * image.shape[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(image, (width, height), interpolation=how)
@@ -24,14 +24,15 @@ def pad_to(image: Image, height: int, width: int, value: int) -> Image:
 
 
 def letterbox_size(image: Image, height: int, width: int) -> tuple[int, int]:
-    """Return the (rows, columns) that an image gets in (height, width), its proportions kept."""
+    """Return the (rows, columns) of an image scaled to fit (height, width), proportions kept."""
     rows, columns = image.shape[:2]
     factor = min(height / rows, width / columns)
+    # A thin image keeps at least one row and one column.
     return min(height, max(1, round(rows * factor))), min(width, max(1, round(columns * factor)))
 
 
 def letterbox(image: Image, height: int, width: int, pad: int) -> tuple[Image, tuple[float, float]]:
-    """Fit an image into (height, width), keeping its proportions; the rest is padding.
+    """Fit an image into (height, width), proportions kept, padded at the bottom and the right.
 
     Returns the (height, width[, 3]) image, and the scales (x, y) from old to new pixels.
     """
@@ -42,7 +43,7 @@ def letterbox(image: Image, height: int, width: int, pad: int) -> tuple[Image, t
 
 
 def line_width(image: Image, height: int) -> int:
-    """Width in pixels that a text line gets when it is scaled to ``height``, at least 1."""
+    """Return the width in pixels of a text line scaled to ``height``, at least 1."""
     return width_at_height(image.shape[:2], height)
 
 
@@ -52,13 +53,13 @@ def width_at_height(size: tuple[int, ...], height: int) -> int:
 
 
 def fit_line(image: Image, height: int, width: int, pad: int) -> Image:
-    """Scale a text line to ``height`` and pad it to ``width``; squeeze a longer line."""
+    """Scale a text line to ``height`` and pad it to ``width``; a longer line is squeezed."""
     line = resize(image, height, min(width, line_width(image, height)))
     return pad_to(line, height, width, pad)
 
 
 def to_gray(image: Image) -> Image:
-    """RGB (H, W, 3) to gray (H, W), Rec. 601 weights."""
+    """Convert RGB (H, W, 3) to gray (H, W) with the weights of Rec. 601."""
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
@@ -70,7 +71,7 @@ def normalize(image: Image, mean: npt.ArrayLike, scale: npt.ArrayLike) -> npt.ND
 
 
 def image_to_tensor(image: Image, settings: InputSpec) -> Tensor:
-    """Bring an RGB image (H, W, 3), already of the right size, to (C, H, W) float32."""
+    """Convert an RGB image (H, W, 3) of the input's size to (C, H, W) float32."""
     if settings.color == "GRAY":
         image = to_gray(image)
     elif settings.color == "BGR":

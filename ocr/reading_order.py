@@ -1,14 +1,16 @@
-"""The order in which people read boxes: columns from the left, in them line by line from the top.
+"""Put boxes into reading order: columns from left to right, lines from top to bottom.
 
-The page is turned level first, by the median slope of its boxes. From the top down, as many lines
-as leave the same vertical gutter free are taken together; if both sides of it look like running
-text, they are columns and are read one after the other, else line by line across: the items and
-prices of a receipt stay together. A title across both columns ends such a run, and begins the next.
-The idea of cutting at white gaps is Nagy and Seth's (1984, XY-cut).
+First the page is rotated level by the median slope of its boxes. Then, from the top down,
+consecutive lines that leave the same vertical gutter free are grouped. If both sides of the gutter
+look like running text, they are columns, and the left one is read before the right one. Otherwise
+the lines are read across the gutter, which keeps the items and prices of a receipt together. A
+title across both columns ends a group and starts the next one. The idea of cutting at white gaps is
+from Nagy and Seth (1984, XY-cut).
 
-Limits: text runs rightwards, and the page is turned by less than 45 degrees. Boxes of vertical text
-are read from the left to the right, where Chinese and Japanese go the other way. Of a table with
-wide cells columns are read, not rows. Columns side by side in different slopes are not told apart.
+Limits: text must run to the right, and the page must be rotated by less than 45 degrees. Boxes of
+vertical text are read from left to right, although Chinese and Japanese run from right to left. A
+table with wide cells is read by columns, not by rows. Adjacent columns with different slopes are
+not separated.
 """
 
 from __future__ import annotations
@@ -24,19 +26,21 @@ from .types import Quads
 _GUTTER = 1.0
 """Least width between columns, in heights of a line."""
 _COLUMN_WIDTH = 6.0
-"""What the median line of a column is wide at least, in heights."""
+"""Least width of the median line of a column, in heights of a line."""
 _COLUMN_LINES = 3
+"""Least number of lines in a column."""
 _MARGIN_HEIGHT, _MARGIN_SHAPE = 2.5, 1.5
-"""Text beside the lines, turned by 90 degrees: higher than lines are, and than it is wide."""
+"""Rotated text in the margin is higher than this many lines, and than this multiple of its width.
+"""
 
 Gap = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Boxes:
-    """Boxes of a level page: (K, 2) middles, (K,) heights and slopes, (K, 2) corners of bounds."""
+    """Boxes of a level page: (K, 2) centers, (K,) heights and slopes, (K, 2) corners of bounds."""
 
-    middles: npt.NDArray[np.float32]
+    centers: npt.NDArray[np.float32]
     heights: npt.NDArray[np.float32]
     slopes: npt.NDArray[np.float32]
     low: npt.NDArray[np.float32]
@@ -45,11 +49,10 @@ class _Boxes:
 
 
 def reading_order(quads: Quads) -> npt.NDArray[np.int64]:
-    """Return the order (K,) of boxes (K, 4, 2).
+    """Return the indices (K,) of boxes (K, 4, 2) in reading order.
 
-    In a line, a box belongs to it when its middle lies less than half its height from the middle of
-    the line's nearest box to its left. High boxes beside the lines, turned by 90 degrees, come
-    last.
+    A box belongs to a line if its center is less than half its height away from the center of the
+    line's last box, along that box's slope. Rotated text in the margin comes last.
     """
     if not len(quads):
         return np.zeros(0, np.int64)
@@ -57,7 +60,7 @@ def reading_order(quads: Quads) -> npt.NDArray[np.int64]:
     heights, widths = _sides(level, 0, 3), _sides(level, 0, 1)
     line_height = float(np.median(heights))
     boxes = _Boxes(
-        middles=level.mean(1),
+        centers=level.mean(1),
         heights=heights,
         slopes=_slopes(level),
         low=level.min(1),
@@ -71,7 +74,7 @@ def reading_order(quads: Quads) -> npt.NDArray[np.int64]:
 
 
 def _sides(quads: Quads, start: int, end: int) -> npt.NDArray[np.float32]:
-    """Return the mean length (K,) of the side between two corners and of the one across."""
+    """Return the mean length (K,) of the side between two corners and of the opposite side."""
     near = np.linalg.norm(quads[:, end] - quads[:, start], axis=1)
     far = np.linalg.norm(quads[:, (end + 2) % 4] - quads[:, (start + 2) % 4], axis=1)
     return np.asarray((near + far) / 2, np.float32)
@@ -84,12 +87,13 @@ def _slopes(quads: Quads) -> npt.NDArray[np.float32]:
 
 
 def _levelled(quads: Quads) -> Quads:
-    """Turn the page about its corner, so that its median box that is wider than high is level."""
+    """Rotate the page about its corner by the median slope of boxes that are wider than high."""
     wide = _sides(quads, 0, 1) > _sides(quads, 0, 3)
     if not wide.any():
         return quads
     angle = np.arctan(np.clip(np.median(_slopes(quads[wide])), -1, 1))
     sine, cosine = np.sin(angle), np.cos(angle)
+    # (K, 4, 2) @ (2, 2): every corner as a row vector.
     return np.asarray(quads @ np.array([[cosine, -sine], [sine, cosine]]), np.float32)
 
 
@@ -97,6 +101,7 @@ def _in_order(boxes: _Boxes, members: Sequence[int]) -> list[int]:
     order: list[int] = []
     for run, gutter in _runs(boxes, members):
         sides = _columns(boxes, run, gutter)
+        # A column may contain columns; it is smaller than the run, so the recursion ends.
         for side in sides:
             order += _in_order(boxes, side)
         if not sides:
@@ -105,13 +110,14 @@ def _in_order(boxes: _Boxes, members: Sequence[int]) -> list[int]:
 
 
 def _runs(boxes: _Boxes, members: Sequence[int]) -> Iterator[tuple[list[int], Gap]]:
-    """Yield groups of boxes from the top down, and the widest gap that each leaves free."""
+    """Yield groups of boxes from the top down, and the widest gutter of each."""
     run: list[int] = []
     free: list[Gap] = []
     least = _GUTTER * boxes.line_height
     for band in _bands(boxes, members):
         gaps = _gaps(boxes, band)
         shared = _shared(free, gaps, least) if run else gaps
+        # The margins are infinite gaps and always shared; only a finite gap is a gutter.
         if run and not any(np.isfinite(gap).all() for gap in shared):
             yield run, _widest(free)
             run, shared = [], gaps
@@ -133,7 +139,7 @@ def _bands(boxes: _Boxes, members: Sequence[int]) -> list[list[int]]:
 
 
 def _gaps(boxes: _Boxes, band: Sequence[int]) -> list[Gap]:
-    """Return what a band leaves free from left to right, the endless margins too."""
+    """Return the gaps of a band from left to right, with the infinite margins."""
     gaps: list[Gap] = []
     end = -np.inf
     for index in sorted(band, key=lambda index: float(boxes.low[index, 0])):
@@ -154,17 +160,18 @@ def _widest(gaps: Sequence[Gap]) -> Gap:
 
 
 def _columns(boxes: _Boxes, run: Sequence[int], gutter: Gap) -> list[list[int]]:
-    """Split a run at its gutter if both sides are columns of running text; else return nothing."""
+    """Split a run at its gutter if both sides are columns of running text; else return []."""
     if gutter[1] - gutter[0] < _GUTTER * boxes.line_height:
         return []
-    left = [index for index in run if boxes.middles[index, 0] < gutter[0]]
-    right = [index for index in run if boxes.middles[index, 0] > gutter[1]]
+    left = [index for index in run if boxes.centers[index, 0] < gutter[0]]
+    right = [index for index in run if boxes.centers[index, 0] > gutter[1]]
     if not (_is_text(boxes, left) and _is_text(boxes, right)):
         return []
     tops, ends = zip(
         *((boxes.low[side, 1].min(), boxes.high[side, 1].max()) for side in (left, right)),
         strict=True,
     )
+    # Columns stand side by side: they overlap by more than half the height of the shorter one.
     shorter = min(ends[0] - tops[0], ends[1] - tops[1])
     return [left, right] if min(ends) - max(tops) > shorter / 2 else []
 
@@ -178,24 +185,25 @@ def _is_text(boxes: _Boxes, side: Sequence[int]) -> bool:
 
 
 def _lines(boxes: _Boxes, members: Sequence[int]) -> list[list[int]]:
-    """Group boxes into lines, from the top down, each from the left."""
+    """Group boxes into lines from the top down, the boxes of each from the left."""
     lines: list[list[int]] = []
-    for index in sorted(members, key=lambda index: float(boxes.middles[index, 0])):
+    for index in sorted(members, key=lambda index: float(boxes.centers[index, 0])):
         line = _line_of(index, lines, boxes)
         if line is None:
             lines.append([index])
         else:
             line.append(index)
-    return sorted(lines, key=lambda line: float(boxes.middles[line, 1].mean()))
+    return sorted(lines, key=lambda line: float(boxes.centers[line, 1].mean()))
 
 
 def _line_of(index: int, lines: Sequence[list[int]], boxes: _Boxes) -> list[int] | None:
     best, nearest = None, np.inf
     for line in lines:
         last = line[-1]
-        run = boxes.middles[index, 0] - boxes.middles[last, 0]
-        expected = boxes.middles[last, 1] + run * np.clip(boxes.slopes[last], -1, 1)
-        off = abs(float(boxes.middles[index, 1] - expected))
+        run = boxes.centers[index, 0] - boxes.centers[last, 0]
+        # Continue the line along the slope of its last box, limited to 45 degrees.
+        expected = boxes.centers[last, 1] + run * np.clip(boxes.slopes[last], -1, 1)
+        off = abs(float(boxes.centers[index, 1] - expected))
         if off < 0.5 * min(boxes.heights[index], boxes.heights[last]) and off < nearest:
             best, nearest = line, off
     return best

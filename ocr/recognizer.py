@@ -1,4 +1,4 @@
-"""A recognizer: text lines to its input, its class scores to text."""
+"""The recognizer role: text lines to input tensors, class scores to text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def texts_from_output(output: Output, spec: RecognizerSpec) -> list[Reading]:
     """Turn a recognizer's output (N, T, C) into text.
 
     Raises:
-        ValueError: C does not fit the charset.
+        ValueError: C is not the number of characters plus the blank.
     """
     are_probabilities = spec.output.kind == "probabilities"
     return decode_greedy(output, spec.charset, spec.blank, are_probabilities=are_probabilities)

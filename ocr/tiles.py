@@ -1,8 +1,8 @@
-"""Large images in overlapping tiles, and one probability map from the tiles' maps.
+"""Cut large images into overlapping tiles, and merge the tiles' probability maps.
 
-A convolutional detector knows less near the edges of its input, and nothing of what lies beyond.
-So tiles overlap, and where they do the maps are blended: weights fall linearly toward a tile's
-edges and add up to one in every pixel. A word across a seam is one region of the merged map.
+A convolutional detector lacks context near the edges of its input. Therefore tiles overlap, and
+their maps are blended there: weights fall linearly toward the edges of a tile and add up to one in
+every pixel. A word across a seam is one region of the merged map.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .types import Image, Map
 
 @dataclass(frozen=True, kw_only=True)
 class TileGrid:
-    """Where tiles lie: each of ``tops`` with each of ``lefts``, ``height`` x ``width`` pixels.
+    """Positions of tiles: each of ``tops`` with each of ``lefts``, ``height`` x ``width`` pixels.
 
-    The last tiles may reach over the image's end.
+    The last tiles may extend beyond the image.
     """
 
     tops: tuple[int, ...]
@@ -36,27 +36,28 @@ class TileGrid:
         return ((top, left) for top in self.tops for left in self.lefts)
 
     def cut(self, image: Image, corner: tuple[int, int]) -> Image:
-        """Return the part of an image (H, W, 3) under one tile; a view, smaller at the ends."""
+        """Return the part of an image (H, W, 3) in one tile as a view; smaller at its end."""
         top, left = corner
         return image[top : top + self.height, left : left + self.width]
 
 
 def tile_starts(length: int, size: int, overlap: int, step: int) -> tuple[int, ...]:
-    """Spread tiles of ``size`` pixels evenly over ``length``; neighbors share ``overlap`` or more.
+    """Spread tiles of ``size`` pixels evenly over ``length``; neighbors share ``overlap`` pixels.
 
-    Starts are multiples of ``step``: tiles whose grids of pooling windows coincide give the same
-    numbers away from their edges, and maps of ``1 / step`` of the size fall on whole pixels. So the
-    overlap can be up to ``step`` pixels smaller than asked.
+    Starts are multiples of ``step``. Then the pooling windows of neighboring tiles coincide, which
+    gives equal values away from the edges, and maps of ``1 / step`` of the size start at whole
+    pixels. As a result, the overlap can be up to ``step`` pixels smaller than requested.
     """
     if length <= size:
         return (0,)
+    # The last tile must reach the end, and starts at a multiple of the step.
     last = step * math.ceil((length - size) / step)
     count = 1 + math.ceil(last / (size - overlap))
     return tuple(step * round(last * i / (count - 1) / step) for i in range(count))
 
 
 def tile_grid(image: tuple[int, int], tile: tuple[int, int], overlap: float, step: int) -> TileGrid:
-    """Lay tiles over an image; both sizes are (height, width), ``overlap`` a share of a tile."""
+    """Cover an image with tiles; sizes are (height, width), ``overlap`` is a share of a tile."""
     tops, lefts = (
         tile_starts(length, size, round(overlap * size), step)
         for length, size in zip(image, tile, strict=True)
@@ -65,9 +66,9 @@ def tile_grid(image: tuple[int, int], tile: tuple[int, int], overlap: float, ste
 
 
 def blend_weights(starts: tuple[int, ...], size: int) -> Map:
-    """Return weights (K, size) of K tiles along one axis, which add up to one in every pixel.
+    """Return weights (K, size) of K tiles along one axis; they add up to one in every pixel.
 
-    Before that they are the distance from the tile's nearer edge.
+    Before normalization, a weight is the distance from the nearer edge of the tile.
     """
     ramp = np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5
     total = np.zeros(starts[-1] + size)
@@ -77,9 +78,9 @@ def blend_weights(starts: tuple[int, ...], size: int) -> Map:
 
 
 class MergedMap:
-    """One probability map from the maps of tiles, added tile by tile.
+    """A probability map that tiles are added to, one by one.
 
-    ``stride`` is the side in pixels of one map pixel. Takes four bytes for each map pixel.
+    ``stride`` is the side in pixels of one map pixel. A map pixel requires four bytes.
     """
 
     def __init__(self, grid: TileGrid, size: tuple[int, int], stride: int) -> None:
@@ -93,15 +94,16 @@ class MergedMap:
         )
 
     def add(self, corner: tuple[int, int], probability: Map) -> None:
-        """Blend in the map (h, w) of the tile at ``corner`` (top, left)."""
+        """Add the map (h, w) of the tile at ``corner`` (top, left), weighted."""
         top, left = (place // self._stride for place in corner)
         weighted = probability * self._rows[corner[0]][:, None] * self._columns[corner[1]]
         under = self._map[top : top + len(weighted), left : left + weighted.shape[1]]
+        # The last tiles extend beyond the map: only their upper left part is added.
         under += weighted[: under.shape[0], : under.shape[1]]
 
     @property
     def map(self) -> Map:
-        """The map (rows, columns) so far; complete once every tile was added."""
+        """The map (rows, columns); complete after every tile was added."""
         return self._map
 
 

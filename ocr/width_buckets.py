@@ -1,4 +1,4 @@
-"""Input widths for a recognizer: few enough to build, near enough to the lines to waste little."""
+"""Choose few input widths for a recognizer such that little time is spent on padding."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ Widths = Sequence[int] | npt.NDArray[np.int64]
 
 
 def mean_cost(lines: Widths, buckets: Sequence[int], cost: Callable[[int], float]) -> float:
-    """Return what a line costs on average if each goes to the narrowest bucket that it fits.
+    """Return the mean cost of a line if each line goes to the narrowest bucket that it fits.
 
     Args:
-        lines: widths of lines, in pixels at the input's height; wider ones than the widest bucket
+        lines: widths of lines, in pixels at the input's height; lines wider than the widest bucket
             are squeezed into it.
         buckets: input widths.
-        cost: of one line in a bucket.
+        cost: the cost of one line in a bucket of the given width.
     """
     counts = lines_per_bucket(lines, buckets)
     return sum(n * cost(width) for width, n in counts.items()) / max(1, len(lines))
 
 
 def lines_per_bucket(lines: Widths, buckets: Sequence[int]) -> dict[int, int]:
-    """Return how many lines go to each bucket."""
+    """Return the number of lines in each bucket, by width."""
     edges = sorted(buckets)
     places = np.searchsorted(edges, np.minimum(lines, edges[-1]))
     return {width: int((places == place).sum()) for place, width in enumerate(edges)}
 
 
 def padded_share(lines: Widths, buckets: Sequence[int]) -> float:
-    """Return the share of all input pixels that is padding, 0..1."""
+    """Return the share of padding in all input pixels, 0..1."""
     fitted = np.minimum(lines, max(buckets))
     pixels = sum(n * width for width, n in lines_per_bucket(lines, buckets).items())
     return 1 - float(fitted.sum()) / pixels if pixels else 0.0
@@ -40,26 +40,29 @@ def padded_share(lines: Widths, buckets: Sequence[int]) -> float:
 def best_buckets(
     lines: Widths, candidates: Sequence[int], most: int, cost: Callable[[int], float]
 ) -> list[tuple[int, ...]]:
-    """Return for 1, 2 .. ``most`` buckets those by which lines cost least, narrowest first.
+    """Return the cheapest choice of 1, 2 .. ``most`` buckets, each with the narrowest bucket first.
 
-    The widest candidate is always one of them. Dynamic programming over the candidates: the best
-    k buckets up to one of them are the best k - 1 up to some narrower one, and it.
+    The widest candidate is always one of them. This is dynamic programming over the candidates: the
+    best k buckets whose widest is candidate j are candidate j and the best k - 1 buckets whose
+    widest is some narrower candidate.
 
     Raises:
         ValueError: there are no lines or no candidates.
     """
     edges = sorted(set(candidates))
     if not edges or not len(lines):
-        raise ValueError("no lines, or no widths to choose from")
+        raise ValueError("there are no lines or no candidate widths")
+    # below[j]: the number of lines that fit into one of the first j candidates
     below = np.concatenate([[0], np.cumsum(list(lines_per_bucket(lines, edges).values()))])
     prices = np.array([cost(width) for width in edges])
-    # cheapest[j]: of the lines up to edge j - 1, in as many buckets as there were rounds
+    # cheapest[j]: the cost of those lines in as many buckets as there were rounds
     cheapest = np.concatenate([[0.0], np.full(len(edges), np.inf)])
     before: list[npt.NDArray[np.int64]] = []
     found = []
     for count in range(1, min(most, len(edges)) + 1):
+        # table[i, j]: candidates i .. j - 1 are skipped, and their lines go to candidate j
         table = cheapest[:-1, None] + (below[None, 1:] - below[:-1, None]) * prices[None, :]
-        table[np.tril_indices(len(edges), -1)] = np.inf  # a bucket ends behind its beginning
+        table[np.tril_indices(len(edges), -1)] = np.inf  # i must not exceed j
         before.append(table.argmin(0))
         cheapest = np.concatenate([[np.inf], table.min(0)])
         found.append(_traced(edges, before, count))
@@ -69,6 +72,7 @@ def best_buckets(
 def _traced(
     edges: Sequence[int], before: Sequence[npt.NDArray[np.int64]], count: int
 ) -> tuple[int, ...]:
+    # Walk back from the widest candidate along the best predecessors.
     widths, place = [], len(edges)
     for choices in reversed(before[:count]):
         widths.append(edges[place - 1])

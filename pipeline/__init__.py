@@ -1,1 +1,1 @@
-"""From images to text: a detector and a recognizer engine with everything between them."""
+"""Images to text: a detector engine, a recognizer engine and the steps between them."""

@@ -1,4 +1,4 @@
-"""Where the time of the pipeline goes: its stages, and a clock that is given to them."""
+"""The stages of the pipeline, and a clock that measures them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal, TypeAlias, get_args
 
 Stage = Literal["load", "prepare", "detect", "boxes", "crop", "fit", "recognize", "text"]
-"""Decode the file; image to input; run the detector; its map to boxes; cut them out; lines to
-batches; run the recognizer; its output to text.
+"""In order: decode the file, prepare the detector's input, run the detector, find boxes in its map,
+cut the boxes out, prepare the recognizer's batches, run the recognizer, decode its output to text.
 """
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 Clock: TypeAlias = Callable[[Stage], AbstractContextManager[None]]
-"""Called at the begin of a stage; what it returns is left at the end."""
+"""Called at the start of a stage; returns a context manager that is left at its end."""
 
 
 def untimed(stage: Stage) -> AbstractContextManager[None]:
@@ -23,14 +23,14 @@ def untimed(stage: Stage) -> AbstractContextManager[None]:
 
 
 class StageClock:
-    """Adds up the seconds of each stage; for one thread."""
+    """Adds up the seconds of each stage. Not thread-safe: each thread needs a clock of its own."""
 
     def __init__(self) -> None:
         self.seconds: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
 
     @contextmanager
     def __call__(self, stage: Stage) -> Iterator[None]:
-        """Count the time inside ``with`` for a stage."""
+        """Add the time inside the ``with`` block to a stage."""
         start = time.perf_counter()
         try:
             yield

@@ -1,4 +1,4 @@
-"""Overlay images: boxes on the image, and what was read beside it."""
+"""Draw boxes on an image, and the texts that were read next to it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _label_size(line: TextLine) -> int:
-    """Largest font size at which the text is about as wide and high as its box."""
+    """Return the largest font size at which the text fits its box, at least 8."""
     width, height = quad_size(line.quad)
+    # Text width is proportional to the font size: measure at size 20 and scale.
     natural = _font(20).getbbox(line.text or "?")
     return int(max(8, min(0.8 * height, 20 * width / max(1.0, natural[2] - natural[0]))))
 
 
 def draw_lines(image: Image, lines: Sequence[TextLine]) -> Image:
-    """Return the RGB image with boxes at the left and the texts in their places at the right.
+    """Return the RGB image with boxes, and to its right a page with the texts in their places.
 
     (H, W, 3) becomes (H, 2 W, 3).
     """

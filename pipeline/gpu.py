@@ -1,7 +1,7 @@
-"""The pipeline on an NVIDIA GPU: an image's bytes go there, labels and box rows come back.
+"""The pipeline on an NVIDIA GPU: upload an image, download rows of boxes and labels of text.
 
-Around TensorRT's plans stand the kernels of ImageToTensor, BoxCandidates, CropWarp and
-CtcGreedyDecode. On the host boxes are fitted and put in order, and labels become text.
+The kernels of ImageToTensor, BoxCandidates, CropWarp and CtcGreedyDecode run before and after the
+TensorRT plans. The host fits boxes, orders them, and turns labels into text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .stages import batches_by_width, spec_of
 from .text_lines import TextLine, ordered_lines, text_lines
 
 _COMPONENTS, _ROWS = 1024, 16384
-"""Text regions, and rows of them, that come from the GPU; a map with more comes whole."""
+"""Limits of text regions and of their rows per map; a map with more is downloaded whole."""
 _OPS = ("ImageToTensor", "BoxCandidates", "CropWarp", "CtcGreedyDecode")
 _ONNX_TYPES = {np.dtype(np.float32): 1, np.dtype(np.float16): 10}
 
@@ -41,23 +41,29 @@ _ONNX_TYPES = {np.dtype(np.float32): 1, np.dtype(np.float16): 10}
 class GpuReader:
     """Reads images as ``OcrReader(..., ReadSettings(tiles="off"))`` does, on the GPU.
 
-    Resampled pixels differ by rounding, so boxes and texts can: of 471 lines of the sample images
-    18 texts did. One thread at a time; several readers may share the engines. A context manager;
-    outside ``with`` it must be closed, before its engines are.
+    Resampled pixels differ by rounding, so boxes and texts can differ: in the sample images, 18 of
+    471 texts do. One thread may use a reader at a time; several readers may share the engines. Use
+    it as a context manager, or close it before its engines.
 
     Raises:
-        SpecError: an engine has the wrong role, does not run on an NVIDIA GPU, or gives something
-            else than probabilities (detector) or logits (recognizer) of the spec's charset.
-        TargetMissingError: NVRTC, which makes the kernels the first time, is not installed.
+        SpecError: an engine has the wrong role, does not run on an NVIDIA GPU, or its output is not
+            probabilities (detector) or logits (recognizer) of the spec's charset.
+        TargetMissingError: NVRTC, which compiles the kernels on first use, is not installed.
     """
 
     def __init__(self, detector: Engine, recognizer: Engine) -> None:
         self._detector_spec = spec_of(detector, DetectorSpec)
         self._recognizer_spec = spec_of(recognizer, RecognizerSpec)
         if self._detector_spec.output.activation != "none":
-            raise SpecError(f"{detector.label}: the GPU reader takes maps of probabilities alone")
+            raise SpecError(
+                f"{detector.label}: the GPU reader needs a map of probabilities, "
+                f"but output.activation is {self._detector_spec.output.activation}; use OcrReader"
+            )
         if self._recognizer_spec.output.kind != "logits":
-            raise SpecError(f"{recognizer.label}: the GPU reader takes logits alone")
+            raise SpecError(
+                f"{recognizer.label}: the GPU reader needs logits, but output.kind is "
+                f"{self._recognizer_spec.output.kind}; use OcrReader"
+            )
         self._detector, self._recognizer = detector, recognizer
         self._device = _plan_runner(detector).device
         _plan_runner(recognizer)
@@ -84,7 +90,7 @@ class GpuReader:
         return tuple(placed)
 
     def close(self) -> None:
-        """Free the GPU's memory; the engines stay as they are."""
+        """Free GPU memory; the engines stay open."""
         with self._device.current():
             self._buffers.clear()
             self._colors.clear()
@@ -97,9 +103,9 @@ class GpuReader:
         self.close()
 
     def read(self, image: Image) -> list[TextLine]:
-        """Read one RGB image (H, W, 3) uint8; lines come in reading order.
+        """Read one RGB image (H, W, 3) uint8.
 
-        Boxes in which the recognizer reads nothing are left out.
+        Lines are in reading order; boxes without text are dropped.
         """
         with _plan_runner(self._detector).infer_request() as infer_request:
             shown = self._uploaded("image", image, infer_request)
@@ -108,7 +114,7 @@ class GpuReader:
         return text_lines(found, self._read_quads(shown, found.quads))
 
     def _uploaded(self, name: str, array: npt.NDArray, infer_request: InferRequest) -> Placed:
-        """Queue a copy to the GPU, into memory that grows with the largest array so far."""
+        """Queue a copy to the GPU; the memory of each name grows with the largest array so far."""
         flat = np.ascontiguousarray(array).reshape(-1)
         if name not in self._buffers or len(self._buffers[name].host) < len(flat):
             self._buffers[name] = self._device.memory((max(1, len(flat)),), flat.dtype)
@@ -124,7 +130,7 @@ class GpuReader:
         attributes: Attributes,
         infer_request: InferRequest,
     ) -> tuple[npt.NDArray, ...]:
-        """Run an op, wait for the infer_request's stream, and return what came back."""
+        """Run an op, wait for the infer request's stream, and return the outputs (on the host)."""
         call = self._ops[name].call(inputs, attributes)
         memories = []
         for number, (shape, dtype) in enumerate(call.outputs):
@@ -149,9 +155,10 @@ class GpuReader:
         channel = spec.output.channel if output.host.ndim == 4 else 0
         if output.host.ndim == 4 and channel >= output.host.shape[1]:
             raise SpecError(
-                f"{self._detector.label}: its maps have {output.host.shape[1]} channels, none is "
-                f"number {channel}; see output.channel of its spec"
+                f"{self._detector.label}: output.channel is {channel}, but the output has "
+                f"{output.host.shape[1]} channel(s), counted from 0; correct output.channel"
             )
+        # The channel of a (1, C, h, w) output is a contiguous plane: pass its address as (1, h, w).
         plane = height * width * output.host.dtype.itemsize
         probability = Placed(
             address=output.address + channel * plane,
@@ -164,7 +171,7 @@ class GpuReader:
         found = self._results("BoxCandidates", inputs, limits, infer_request)
         (candidates,) = candidates_from_outputs(found)
         boxes = boxes_from_candidates(candidates, (height, width), spec.boxes)
-        if candidates.missing:
+        if candidates.missing:  # too many regions for the op's outputs: find them on the host
             output.download(1, infer_request.stream)
             infer_request.stream.synchronize()
             one = output.host[0].reshape(-1, height, width)[channel].astype(np.float32)
@@ -174,7 +181,7 @@ class GpuReader:
         return boxes_in_image(boxes, (height, width), spec, scales, image.shape[:2])
 
     def _read_quads(self, shown: Placed, quads: Quads) -> list[Reading]:
-        """Read what quads (K, 4, 2) of the image on the GPU hold, in batches of one width."""
+        """Read quads (K, 4, 2) of the image on the GPU, in batches of one width."""
         readings: dict[int, Reading] = {}
         sizes = [crop_size(quad) for quad in quads]
         for width, batch in batches_by_width(sizes, self._recognizer):
@@ -196,8 +203,9 @@ class GpuReader:
         shape = (len(quads), *output.host.shape[1:])
         if shape[-1] != len(spec.charset) + 1:
             raise SpecError(
-                f"{self._recognizer.label}: {shape[-1]} classes, but a charset of "
-                f"{len(spec.charset)} and a blank"
+                f"{self._recognizer.label}: the output has {shape[-1]} classes, but the charset "
+                f"has {len(spec.charset)} characters, which with the blank are "
+                f"{len(spec.charset) + 1} classes; correct charset"
             )
         logits = Placed(address=output.address, shape=shape, dtype=output.host.dtype)
         read = self._results("CtcGreedyDecode", [logits], {"blank": spec.blank}, infer_request)
@@ -209,8 +217,8 @@ def _plan_runner(engine: Engine, width: int | None = None) -> PlanRunner:
     runner = engine.runner(width)
     if not isinstance(runner, PlanRunner):
         raise SpecError(
-            f"{engine.label} does not run on an NVIDIA GPU; read with OcrReader, or build for the "
-            "target tensorrt"
+            f"{engine.label} does not run on an NVIDIA GPU; use OcrReader, or build for the target "
+            "tensorrt"
         )
     return runner
 

@@ -1,4 +1,4 @@
-"""Detector and recognizer together: an image in, lines of text with their places out."""
+"""Read images: a detector finds lines of text, a recognizer reads them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ReadSettings:
 def read_boxes(recognizer: Engine, image: Image, boxes: Quads, scores: Scores) -> list[TextLine]:
     """Read boxes (K, 4, 2) with scores (K,) that a detector found in one RGB image.
 
-    Lines come in reading order; boxes in which nothing is read are left out.
+    Lines are in reading order; boxes without text are dropped.
     """
     found = cut_lines(image, boxes, scores)
     return text_lines(found, recognize(recognizer, found.crops))
@@ -73,9 +73,9 @@ class OcrReader:
         return streams + 2 if streams > 1 else 1
 
     def read(self, image: Image) -> list[TextLine]:
-        """Read one RGB image (H, W, 3) uint8; lines come in reading order.
+        """Read one RGB image (H, W, 3) uint8.
 
-        Boxes in which the recognizer reads nothing are left out.
+        Lines are in reading order; boxes without text are dropped.
         """
         found = self.find(image)
         return text_lines(found, recognize(self.recognizer, found.crops, self.clock))
@@ -88,7 +88,7 @@ class OcrReader:
         return read_all([self], images)
 
     def find(self, image: Image) -> FoundLines:
-        """Find the lines of one RGB image (H, W, 3) uint8, and cut them out."""
+        """Find the lines of one RGB image (H, W, 3) uint8 and cut them out."""
         most_shrink = _MOST_SHRINK[self.settings.tiles]
         boxes, scores = detect_at_scales(
             self.detector, image, most_shrink=most_shrink, clock=self.clock

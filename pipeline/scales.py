@@ -1,10 +1,11 @@
-"""Text of every size in large images: a detector run at several scales, in tiles where needed.
+"""Find text of every size in large images: run the detector at several scales, and in tiles.
 
-A detector knows text of some heights in its input's pixels. Where an image must be scaled down to
-the input, small text is lost; at full size large text falls apart. So the image is searched at
-full size, at half, at a quarter .. and as a whole. Tiles of one scale are merged as probability
-maps (``ocr.tiles``). Scales are merged as boxes, since in maps the coarser scale's blur would glue
-together what the finer one tells apart. ``docs/decisions/0017-large-images.md`` has the figures.
+A detector is trained for a range of text heights in its input's pixels. If an image is scaled down
+to the input, small text is lost; at full size, large text breaks into pieces. Therefore the image
+is searched at full size, at half the size, at a quarter .. and as a whole. Tiles of one scale are
+merged as probability maps (``ocr.tiles``). Scales are merged as boxes: in merged maps, the blurred
+map of the coarser scale would join words that the finer scale separates.
+``docs/decisions/0017-large-images.md`` has the figures.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from .clock import Clock, untimed
 from .stages import detect_whole, spec_of
 
 MOST_SHRINK = 2.0
-"""An image that the input would shrink by more is searched in tiles too."""
+"""An image that would shrink by more than this factor is also searched in tiles."""
 MOST_TILES = 256
-"""About as many at the finest scale; it is below full size in images that would need more."""
+"""Approximate limit of tiles at the finest scale; larger images start below full size."""
 _OVERLAP = 0.1
 _STEP = 32
-"""Tiles start at multiples of it, as networks halve their input up to five times."""
+"""Tiles start at multiples of this: networks halve their input up to five times, and 2**5 = 32."""
 _THINNEST = 16.0
-"""Pixels of a scale; what is thinner there is left to the next finer scale."""
+"""Pixels at a scale; boxes that are thinner come from the next finer scale only."""
 
 
 def detect_at_scales(
@@ -47,8 +48,9 @@ def detect_at_scales(
     """Find text in one RGB image (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,), best
     first.
 
-    Takes 4 bytes for each pixel of the finest scale on top of the image, one more for its mask,
-    and as many detector runs as there are tiles: 64 for 4000 x 3000 pixels and an input of 640.
+    An image that would shrink by more than ``most_shrink`` is also searched in tiles. That requires
+    5 bytes of memory for each pixel of the finest scale (map and mask), and one run of the detector
+    for each tile: 64 runs for 4000 x 3000 pixels and an input of 640.
     """
     whole = detect_whole(engine, image, clock)
     shrunk = min(whole.scales)
@@ -68,10 +70,12 @@ def detect_at_scales(
 
 
 def _scales(image: Image, spec: DetectorSpec, whole: float) -> Iterator[float]:
-    """Yield the scales at which tiles are needed, finest first."""
+    """Yield the scales to search in tiles, finest first; ``whole``: scale of the whole image."""
+    # Pixels that one tile adds, without its overlap.
     size = (1 - _OVERLAP) ** 2 * spec.input.height * spec.input.width
     scale = min(1.0, math.sqrt(MOST_TILES * size / (image.shape[0] * image.shape[1])))
     yield scale
+    # A scale within a factor of sqrt(2) of the whole image would find the same text again.
     while scale / 2 > math.sqrt(2) * whole:
         scale /= 2
         yield scale
@@ -98,6 +102,7 @@ def _detect_in_tiles(
         with clock("boxes"):
             for corner, found in zip(chosen, probability_map(output, spec.output), strict=True):
                 merged.add(corner, found)
+    # max_boxes limits one input; the merged map stands for as many inputs as there are tiles.
     most = spec.boxes.max_boxes * len(grid)
     with clock("boxes"):
         settings = spec.boxes.model_copy(update={"max_boxes": most})

@@ -1,4 +1,4 @@
-"""Many images: found by some threads, their lines read in shared batches by others, in order."""
+"""Read many images: batches of the recognizer are filled with lines of several images."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .text_lines import FoundLines, TextLine, text_lines
 from .workers import in_order
 
 _AHEAD = 2
-"""Images per reader whose lines wait for a batch to be filled."""
+"""Images per reader whose lines may wait for a batch to be filled."""
 
 Batch: TypeAlias = "Future[list[Reading]]"
 
 
 class LineReader(Protocol):
-    """What is needed of a reader."""
+    """The part of ``OcrReader`` that this module uses."""
 
     recognizer: Engine
     recognizer_spec: RecognizerSpec
@@ -37,21 +37,21 @@ class LineReader(Protocol):
 
 @dataclass(kw_only=True)
 class _Page:
-    """An image under way. ``places``: for each line, its batch and its place in it."""
+    """An image whose lines are being read. ``places``: by line, its batch and its index in it."""
 
     found: FoundLines
     places: dict[int, tuple[Batch, int]] = field(default_factory=dict)
 
     def lines(self) -> list[TextLine]:
-        """Wait for the lines; an exception of one of their batches comes here."""
+        """Wait for the lines; raises the exception of a batch that failed."""
         places = [self.places[index] for index in range(len(self.found.crops))]
         return text_lines(self.found, [batch.result()[place] for batch, place in places])
 
 
 class _Batches:
-    """Lines of several images, gathered by width until a batch is full.
+    """Lines of several images, collected by width until a batch is full.
 
-    What is in a batch depends on the order of the images alone, never on time.
+    The order of the images alone determines the batches, so results do not depend on timing.
     """
 
     def __init__(self, readers: Sequence[LineReader], pool: ThreadPoolExecutor) -> None:
@@ -62,7 +62,7 @@ class _Batches:
         self._waiting: dict[int, list[tuple[_Page, int]]] = defaultdict(list)
 
     def add(self, page: _Page) -> None:
-        """Put a page's lines into batches, and have those that are full read."""
+        """Add the lines of a page to batches, and start reading those that are full."""
         for index, crop in enumerate(page.found.crops):
             width = bucket_of(crop, self._spec)
             self._waiting[width].append((page, index))
@@ -70,7 +70,7 @@ class _Batches:
                 self._begin(width)
 
     def finish(self, page: _Page) -> None:
-        """Have the batches read in which lines of ``page`` still wait."""
+        """Start reading the batches that contain waiting lines of ``page``, full or not."""
         for width, members in list(self._waiting.items()):
             if any(member is page for member, _ in members):
                 self._begin(width)
@@ -91,11 +91,11 @@ class _Batches:
 
 
 def read_all(readers: Sequence[LineReader], images: Iterable[Image]) -> Iterator[list[TextLine]]:
-    """Read RGB images (H, W, 3) uint8 with equal readers; yield each one's lines, in order.
+    """Read RGB images (H, W, 3) uint8 with equal readers; yield the lines of each, in order.
 
-    Each reader finds text in one image and reads one batch at a time, both at once. Images are
-    taken four per reader ahead at most: whoever is slow with the lines holds the readers back.
-    An exception of an image, of its lines or of ``images`` comes in its place, and is the end.
+    Each reader finds text in one image while it reads one batch of lines. At most four images per
+    reader are read ahead, so a slow consumer of the lines slows the readers down. An exception of
+    an image, of its lines or of ``images`` is raised in its place and ends the iteration.
     """
     pages: deque[_Page | Exception] = deque()
     found = in_order(_find, readers, _with_error(images))
@@ -129,13 +129,13 @@ def _find(reader: LineReader, image: Image | Exception) -> FoundLines | Exceptio
         return image
     try:
         return reader.find(image)
-    except Exception as error:  # of any kind: it is raised where the image's lines would come
+    except Exception as error:  # of any type; read_all raises it in place of the lines
         return error
 
 
 def _with_error(images: Iterable[Image]) -> Iterator[Image | Exception]:
-    """Yield an exception of the iterable as its last item, so that it does not overtake others."""
+    """Yield an exception of the iterable as its last item, after the images before it."""
     try:
         yield from images
-    except Exception as error:  # raised by read_all, in its place
+    except Exception as error:  # read_all raises it in its place
         yield error

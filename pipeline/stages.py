@@ -1,4 +1,4 @@
-"""The two halves of the pipeline: find boxes in an image, read line images."""
+"""The two stages of the pipeline: find boxes in an image, read images of lines."""
 
 from __future__ import annotations
 

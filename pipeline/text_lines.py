@@ -1,4 +1,4 @@
-"""Lines of text: found in an image and not yet read, and read."""
+"""Lines of text, before and after they are read."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from ..ocr.types import Image, Quads, Scores
 
 @dataclass(frozen=True, kw_only=True)
 class TextLine:
-    """One piece of text. ``quad``: (4, 2) float32 (x, y) in the image's pixels, clockwise from
-    the text's top left corner. Scores are in 0..1.
+    """A piece of text and its place.
+
+    ``quad``: (4, 2) float32 (x, y) in the image's pixels, clockwise from the text's top left
+    corner. Scores are in 0..1.
     """
 
     quad: Quads
@@ -26,7 +28,7 @@ class TextLine:
     text_score: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON; coordinates are rounded to 0.1 pixel."""
         return {
             "quad": [[round(float(x), 1), round(float(y), 1)] for x, y in self.quad],
             "text": self.text,
@@ -37,10 +39,10 @@ class TextLine:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundLines:
-    """Text that was found and not yet read, in reading order.
+    """Boxes to be read, in reading order; a box appears once for each orientation of its text.
 
-    ``quads`` (K, 4, 2), ``scores`` (K,), and K straightened ``crops`` (h, w, 3) RGB. Of the same
-    ``lines`` number (K,), ascending, are the ways in which one box may be read.
+    ``quads`` (K, 4, 2), ``scores`` (K,) and K straightened ``crops`` (h, w, 3) RGB. ``lines`` (K,),
+    ascending: orientations of the same box have the same number.
     """
 
     quads: Quads
@@ -50,9 +52,9 @@ class FoundLines:
 
 
 def text_lines(found: FoundLines, readings: Sequence[Reading]) -> list[TextLine]:
-    """Put boxes and what was read in them together; boxes without text are left out.
+    """Combine K boxes and their readings; boxes without text are dropped.
 
-    Of several ways to read a box the one with the best text score is taken.
+    Of several orientations of a box the one with the highest text score is used.
     """
     best: dict[int, TextLine] = {}
     for number, quad, score, reading in zip(
@@ -72,7 +74,7 @@ def cut_lines(image: Image, boxes: Quads, scores: Scores) -> FoundLines:
 
 
 def ordered_lines(boxes: Quads, scores: Scores) -> FoundLines:
-    """Return boxes (K, 4, 2) with scores (K,) in reading order, not cut out yet."""
+    """Return boxes (K, 4, 2) with scores (K,) in reading order, without crops."""
     order = reading_order(boxes)
     ways = [(line, quad) for line, box in enumerate(order) for quad in ways_to_read(boxes[box])]
     lines = tuple(line for line, _ in ways)

@@ -1,4 +1,4 @@
-"""Several workers side by side, whose results come in the order of the work."""
+"""Run workers in parallel, with results in the order of the items."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _AHEAD = 2
-"""Items per worker that are begun before the oldest result was taken."""
+"""Items per worker that are started before the oldest result is consumed."""
 
 
 def in_order(
     function: Callable[[Worker, Item], Result], workers: Sequence[Worker], items: Iterable[Item]
 ) -> Generator[Result, None, None]:
-    """Apply ``function`` to a worker and each item, a worker to one item at a time.
+    """Call ``function`` with a worker and each item; a worker handles one item at a time.
 
-    Items are taken, and results kept, two per worker at most: whoever is slow with the results
-    holds the workers back. An exception of an item comes where its result would.
+    At most two items per worker are in progress or wait as results, so a slow consumer slows the
+    workers down. An exception of an item is raised in place of its result.
     """
     idle: SimpleQueue[Worker] = SimpleQueue()
     for worker in workers:

@@ -1,1 +1,1 @@
-"""How good a reading is: the measures of the field, as pure functions."""
+"""The accuracy metrics of OCR, as pure functions."""

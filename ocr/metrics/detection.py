@@ -19,7 +19,7 @@ _DONT_CARE_SHARE = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Matches, detections that count, and ground truth boxes that count."""
+    """Numbers of matches, of detections that count and of ground truth boxes that count."""
 
     matched: int
     detected: int
@@ -28,7 +28,10 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class Matching:
-    """One image. ``pairs``: detection -> ground truth; ``detected``, ``truth``: which count."""
+    """The matches of one image, by index.
+
+    ``pairs``: detection -> ground truth; ``detected``, ``truth``: boxes that count.
+    """
 
     pairs: dict[int, int]
     detected: frozenset[int]
@@ -41,18 +44,18 @@ class Matching:
 
     @property
     def wrong(self) -> int:
-        """How many detections match nothing."""
+        """The number of detections that match nothing."""
         return len(self.detected) - len(self.pairs)
 
     @property
     def counts(self) -> Counts:
-        """The numbers that scores are made of."""
+        """The numbers that scores are computed from."""
         return Counts(matched=len(self.pairs), detected=len(self.detected), truth=len(self.truth))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionScore:
-    """Shares, 0..1. Nothing to find and nothing found is 1."""
+    """Shares, 0..1. They are 1 where there is no text and nothing was detected."""
 
     precision: float
     recall: float
@@ -61,6 +64,7 @@ class DetectionScore:
 
 def _polygon(quad: Quads) -> Polygon:
     shape = Polygon([(float(x), float(y)) for x, y in quad])
+    # Sides of a label or detection can cross, and shapely intersects valid polygons only.
     return shape if shape.is_valid else shape.convex_hull
 
 

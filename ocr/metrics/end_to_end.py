@@ -1,10 +1,10 @@
 """Detection and recognition together, by the ICDAR 2015 end-to-end protocol (task 4.4).
 
 Karatzas et al., "ICDAR 2015 Competition on Robust Reading", 2015, and the organizers' script. Boxes
-are matched as for detection, whatever was read in them; a match counts if its text is right too.
-Text is compared without regard to case. One sign of ``!?.:,*"()·[]/'`` at either end of the ground
-truth may be missing in the reading, as the protocol has it; no other may, and none may be added.
-No lexicon is used. Boxes of the ground truth without a text are "don't care", like those marked so.
+are matched as for detection, whatever text was read; a match counts if its text is right, too. Case
+is ignored. The protocol allows one sign of ``!?.:,*"()·[]/'`` at either end of the ground truth to
+be missing in the reading; other characters must be equal. No lexicon is used. Ground truth boxes
+without a text are "don't care", like those that are marked so.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..types import Quads
 from .detection import Matching, match_image
 
 SIGNS = "!?.:,*\"()·[]/'"
-"""What may be missing at either end of a word."""
+"""Characters that may be missing at either end of a word."""
 
 
 def is_same_text(read: str, truth: str) -> bool:
-    """Whether a reading is right under the protocol's normalization."""
+    """Whether a reading is right by the rules of the protocol."""
     truth, read = truth.upper(), read.upper()
     starts = {0, int(truth[:1] in SIGNS)} if truth else {0}
     ends = {len(truth), len(truth) - int(truth[-1:] in SIGNS)} if truth else {0}
@@ -36,7 +36,7 @@ def match_places(
 
 
 def match_lines(places: Matching, read: Sequence[str], texts: Sequence[str | None]) -> Matching:
-    """Keep those pairs of :func:`match_places` whose text is right.
+    """Keep the pairs of :func:`match_places` whose text is right.
 
     Args:
         places: the boxes, matched.

@@ -18,10 +18,10 @@ class RecognitionScore:
 
 
 def recognition_score(read: Sequence[str], truth: Sequence[str]) -> RecognitionScore:
-    """Compare readings with the truth, character by character, case and all.
+    """Compare readings with the truth; case and punctuation count.
 
     Raises:
-        ValueError: the two are not equally long.
+        ValueError: the two have different lengths.
     """
     pairs = list(zip(read, truth, strict=True))
     edits = sum(Levenshtein.distance(a, b) for a, b in pairs)
@@ -35,5 +35,5 @@ def recognition_score(read: Sequence[str], truth: Sequence[str]) -> RecognitionS
 
 
 def loose(text: str) -> str:
-    """Letters and digits only, lower case: the normalization of most published word accuracies."""
+    """Return letters and digits only, in lower case, as most published word accuracies do."""
     return "".join(c for c in text.lower() if c.isalnum())

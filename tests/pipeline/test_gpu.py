@@ -91,7 +91,7 @@ def test_more_regions_than_there_is_room_for_come_as_a_map(
 
 def test_engines_that_are_no_plans_are_refused() -> None:
     world = World()
-    with pytest.raises(SpecError, match="does not run on an NVIDIA GPU; read with OcrReader"):
+    with pytest.raises(SpecError, match="does not run on an NVIDIA GPU; use OcrReader"):
         GpuReader(world.graphs[0], world.plans[1])
 
 
@@ -103,14 +103,14 @@ def test_outputs_that_the_kernels_do_not_take_are_refused(part: int) -> None:
     changed = spec.model_copy(update={"output": spec.output.model_copy(update=other)})
     plans = list(world.plans)
     plans[part] = engine(changed, lambda width: None)
-    with pytest.raises(SpecError, match="the GPU reader takes"):
+    with pytest.raises(SpecError, match="the GPU reader needs .* but output"):
         GpuReader(*plans)
 
 
 @pytest.mark.parametrize(
     ("part", "change", "message"),
-    [(0, {"output": {"channel": 1}}, "have 1 channels, none is number 1"),
-     (1, {"charset": "abcd"}, "4 classes, but a charset of 4 and a blank")],
+    [(0, {"output": {"channel": 1}}, "channel is 1, .* 1 channel"),
+     (1, {"charset": "abcd"}, "4 classes, .* 4 characters")],
     ids=["channel", "charset"],
 )  # fmt: skip
 def test_a_spec_that_is_not_that_of_its_plan_is_refused(
