@@ -1,8 +1,8 @@
-"""How sure a measure is: bootstrap confidence intervals of ratios of sums.
+"""Bootstrap confidence intervals of metrics that are ratios of sums.
 
 The bias-corrected and accelerated bootstrap, BCa (Efron, "Better Bootstrap Confidence Intervals",
-JASA 82, 1987; Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 14.3). What
-is drawn again is a whole image with all its words, since words of one image are alike.
+JASA 82, 1987; Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 14.3). The
+unit of resampling is an image with all its words, because the words of an image are correlated.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from .report_data import Interval
 LEVEL = 0.95
 RESAMPLES = 5000
 FEWEST = 8
-"""Images; fewer say nothing about how much images differ."""
+"""Images; with fewer, the variation between images is unknown."""
 
 Sums = npt.NDArray[np.float64]
 Statistic = Callable[[Sums], Sums]
-"""From sums (..., K) over some images to the measure (...)."""
+"""A function from sums (..., K) over images to the metric (...)."""
 
 _AT_ONCE = 1 << 22
+"""Drawn indices in memory at once."""
 _NORMAL = NormalDist()
 
 
 def resampled_sums(rows: Sums, resamples: int = RESAMPLES, seed: int = 0) -> Sums:
     """Draw N of N rows (N, K) with replacement, ``resamples`` times; return the sums (R, K).
 
-    The draws depend on N and ``seed`` alone: systems measured on the same images get the same.
+    The draws depend on N and ``seed`` alone: they are equal for all systems with the same images.
     """
     count = len(rows)
     rng = np.random.default_rng(seed)
@@ -45,42 +46,45 @@ def resampled_sums(rows: Sums, resamples: int = RESAMPLES, seed: int = 0) -> Sum
 
 
 def _multiplicities(rng: np.random.Generator, resamples: int, count: int) -> Sums:
-    """How often each of the rows was drawn: (resamples, count)."""
+    """Return how often each row was drawn: (resamples, count)."""
+    # Resample r owns the bins r * count .. (r + 1) * count - 1 of one bincount.
     drawn = rng.integers(0, count, (resamples, count)) + count * np.arange(resamples)[:, None]
     times = np.bincount(drawn.ravel(), minlength=resamples * count)
     return times.reshape(resamples, count).astype(np.float64)
 
 
-def interval(rows: Sums, measure: Statistic) -> Interval | None:
-    """Return the BCa interval of a measure of the sums of rows (N, K); None if N is too small."""
+def interval(rows: Sums, statistic: Statistic) -> Interval | None:
+    """Return the BCa interval of a statistic of the summed rows (N, K); None if N is too small."""
     if len(rows) < FEWEST:
         return None
     total = rows.sum(0)
-    drawn = measure(resampled_sums(rows))
-    low, high = np.quantile(drawn, _shares(drawn, float(measure(total)), measure(total - rows)))
+    drawn = statistic(resampled_sums(rows))
+    low, high = np.quantile(drawn, _shares(drawn, float(statistic(total)), statistic(total - rows)))
     return Interval(low=float(low), high=float(high))
 
 
-def difference_interval(ours: Sums, theirs: Sums, measure: Statistic) -> Interval | None:
-    """Return the interval of ``measure(ours) - measure(theirs)``, both (N, K), same images."""
+def difference_interval(ours: Sums, theirs: Sums, statistic: Statistic) -> Interval | None:
+    """Return the interval of ``statistic(ours) - statistic(theirs)``, (N, K) each, same images."""
     width = ours.shape[1]
     return interval(
         np.hstack([ours, theirs]),
-        lambda sums: measure(sums[..., :width]) - measure(sums[..., width:]),
+        lambda sums: statistic(sums[..., :width]) - statistic(sums[..., width:]),
     )
 
 
 def _shares(drawn: Sums, value: float, without_one: Sums) -> tuple[float, float]:
-    """Which quantiles of the draws (R,) bound the interval.
+    """Return the two quantiles of the draws (R,) that bound the interval.
 
-    ``without_one`` (N,): the measure with one row left out, each in turn.
+    ``without_one`` (N,): the statistic without each one of the rows (jackknife).
     """
     tail = (1 - LEVEL) / 2
     below = float((drawn < value).mean() + (drawn == value).mean() / 2)
-    if not 0 < below < 1:
+    if not 0 < below < 1:  # the bias correction would be infinite: use plain percentiles
         return tail, 1 - tail
     bias = _NORMAL.inv_cdf(below)
     moved = without_one.mean() - without_one
+    # The acceleration is a sixth of the skewness of the jackknife values (Efron and
+    # Tibshirani, eq. 14.15).
     spread = float((moved**2).sum())
     skew = float((moved**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
 

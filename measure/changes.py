@@ -1,4 +1,4 @@
-"""Which samples came out otherwise than with the baseline, and whether that may be chance."""
+"""The samples whose results differ from the baseline's, and the p-value of the difference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .result import Changed, Result
 _SHOWN = {"images": 6, "words": 40}
 """Samples that are shown at most, by unit."""
 _LARGEST = 1 << 20
-"""Characters of images that are shown of one engine."""
+"""Limit of characters in the data URIs of one engine's images."""
 
 
 def sign_test(worse: int, better: int) -> float:

@@ -1,17 +1,17 @@
-"""Latencies of several runners, interleaved; percentiles as trtexec takes them.
+"""Interleaved latency measurements of several runners; percentiles as trtexec defines them.
 
-* A latency is the time of one query from handing over the input to having the output, wall clock.
+* A latency is the wall-clock time of one query, from passing the input to receiving the output.
 * Percentile p of n sorted latencies is number ``max(n - 1 - int((1 - p / 100) * n), 0)``, computed
   in float32. Below 100 queries there is no 99th percentile.
-* The median is the mean of the middle two when n is even.
-* Throughput is images per second of time spent in queries (trtexec's is queries per second of
-  wall time, which means nothing where several runners share the time).
-* Warm-up queries are not counted; measuring goes on until every runner has reached both the
-  duration, in counted queries of its own, and the least number of queries.
+* The median is the mean of the middle two values when n is even.
+* Throughput is images per second of time in queries. (trtexec counts queries per second of wall
+  time, which has no meaning if several runners share the time.)
+* Warm-up queries are not counted. The measurement ends when the counted queries of every runner
+  reach both the duration and the least number of queries.
 
-Runners take turns, so that a change in the machine's speed meets all of them alike. A turn lasts
-a quarter of a second, or an eighth of the duration if that is less, and three queries at least. The
-first query of a turn is not counted: it would pay for what the others left in the caches.
+Runners take turns, so that a change in the speed of the machine affects all of them equally. A turn
+lasts a quarter of a second, or an eighth of the duration if that is less, and at least three
+queries. The first query of a turn is not counted, because the other runners changed the caches.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEAST_FOR_P99 = 100
 
 
 class LatencySettings(BaseModel):
-    """How long to measure each runner, in seconds and queries of its own."""
+    """How long to measure each runner, in seconds and in its own queries."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,7 +64,7 @@ class LatencyStats(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """A runner, and the input shape (N, C, H, W) it is timed with."""
+    """A runner, and the input shape (N, C, H, W) that it is timed with."""
 
     runner: Runner
     shape: tuple[int, int, int, int]
@@ -73,15 +73,16 @@ class Contender:
 def percentile(ordered: Sequence[float], percent: float) -> float:
     """Return a percentile of sorted values, as trtexec defines it."""
     count = len(ordered)
+    # float32 as in trtexec: in float64, some percentiles would be the neighboring value.
     left_out = int((np.float32(1) - np.float32(percent) / np.float32(100)) * np.float32(count))
     return ordered[max(count - 1 - left_out, 0)]
 
 
 def stats_from_times(milliseconds: Sequence[float], batch: int) -> LatencyStats:
-    """Sum up the latencies of one runner.
+    """Summarize the latencies of one runner.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are no latencies.
     """
     if not milliseconds:
         raise ValueError("no latencies were measured")
@@ -102,7 +103,7 @@ def stats_from_times(milliseconds: Sequence[float], batch: int) -> LatencyStats:
 
 
 def _turn(runner: Runner, feed: Any, seconds: float) -> list[float]:
-    runner.execute(feed)
+    runner.execute(feed)  # not counted
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < _LEAST_PER_TURN or time.perf_counter() < end:
@@ -124,9 +125,9 @@ def measure(
     settings: LatencySettings,
     progress: Callable[[float], None] = lambda share: None,
 ) -> list[LatencyStats]:
-    """Measure all contenders in turns, on the same random images; one result per contender.
+    """Measure all contenders in turns on the same random images; one result per contender.
 
-    ``progress`` is called with the share of the measuring that is done, 0..1.
+    ``progress`` is called with the share of the measurement that is done, 0..1.
     """
     feeds = [
         c.runner.prepare(np.random.default_rng(0).uniform(-1, 1, c.shape).astype(np.float32))

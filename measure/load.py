@@ -1,18 +1,19 @@
-"""Load: what many clients get from an engine, and what requests wait that come when they like.
+"""Load: throughput with many clients, and latencies of requests at random times.
 
 * A request is one image. Its latency is wall-clock time and includes any wait for the engine.
-* Closed loop: each of N clients sends its next request when it has the answer to its last one.
+* Closed loop: each of N clients sends its next request after the answer to its previous one.
   Throughput is answers per second of the whole run, which ends with the last answer.
-* Open loop: requests are due at the times of a Poisson process of which the number of events is
-  known, rate times duration: so many times, drawn uniformly by ``numpy.random.default_rng(0)``. A
-  latency counts from the time at which the request was *due*, whoever held it up, so a stall is
-  felt by all that were due in it. A closed loop sends nothing meanwhile, and sees one slow request:
-  coordinated omission (Gil Tene, "How NOT to Measure Latency", 2013).
-* An open run ends when its duration is over. A request that was begun by then is waited for; one
-  whose turn never came counts with the time it had waited: where the engine cannot keep up,
-  percentiles are lower bounds.
-* Backlog: requests that were due and not answered when the duration was over. The engine kept up if
-  they are no more than two per stream, or 5 % of those that were due.
+* Open loop: requests are due at the times of a Poisson process with a given number of events, rate
+  times duration; such times are uniformly distributed, and ``numpy.random.default_rng(0)`` draws
+  them. Latency is measured from the time at which the request was *due*. Therefore a stall delays
+  all requests that are due during the stall. In a closed loop the clients send nothing during a
+  stall, so that it appears as one slow request: coordinated omission (Gil Tene, "How NOT to Measure
+  Latency", 2013).
+* An open run ends after its duration. Requests in progress are waited for. Requests that were not
+  started count with the time that they waited so far: if the engine does not keep up, percentiles
+  are lower bounds.
+* Backlog: requests that were due but not answered at the end of the duration. The engine kept up if
+  the backlog is at most two requests per stream, or at most 5 % of the requests that were due.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ from ..common.frozen_model import FrozenModel
 from .latency import LEAST_FOR_P99, percentile
 
 SHARES = (0.5, 0.8, 0.95)
-"""Of the best throughput, at which requests come if no rates are given."""
+"""Default request rates, as shares of the best throughput in closed loops."""
 _MOST_WAITING = 0.05
+"""Share of the requests due that may be unanswered at the end of a run that kept up."""
 
 
 class LoadSettings(FrozenModel):
-    """Which loads to measure. Each run is as long as those of latencies."""
+    """The loads to measure. Each run has the duration of a latency measurement."""
 
     clients: tuple[int, ...]
     rates: tuple[float, ...] = ()
@@ -40,7 +42,7 @@ class LoadSettings(FrozenModel):
 
 
 class Waits(FrozenModel):
-    """Latencies of requests, in milliseconds; percentiles as trtexec takes them."""
+    """Latencies of requests, in milliseconds; percentiles as trtexec defines them."""
 
     requests: int = Field(ge=1)
     p50: float = Field(gt=0)
@@ -51,7 +53,7 @@ class Waits(FrozenModel):
 
 
 class ClosedLoop(FrozenModel):
-    """A run of so many clients, each with one request at a time."""
+    """A run with a number of clients, each with one request at a time."""
 
     clients: int = Field(ge=1)
     throughput: float = Field(gt=0)
@@ -60,42 +62,42 @@ class ClosedLoop(FrozenModel):
 
 
 class OpenLoop(FrozenModel):
-    """A run of requests that are due when they are due; rates are requests per second."""
+    """A run of requests that are due at random times; rates are requests per second."""
 
     rate: float = Field(gt=0)
-    """As it was asked for."""
+    """The requested rate."""
     offered: float = Field(gt=0)
-    """Of those that were due: a whole number in the duration."""
+    """The rate of the requests that were due; their number is an integer."""
     achieved: float = Field(ge=0)
-    """Of those that were answered before the duration was over."""
+    """The rate of the requests that were answered within the duration."""
     backlog: int = Field(ge=0)
-    """Requests that were due and not answered then."""
+    """Requests that were due but not answered within the duration."""
     kept_up: bool
     waits: Waits
 
 
 class Load(FrozenModel):
-    """What one system did under load, one image per request."""
+    """The results of one system under load, with one image per request."""
 
     streams: int = Field(1, ge=1)
-    """Requests that it runs at once."""
+    """Requests that the system runs at the same time."""
     closed: tuple[ClosedLoop, ...]
     open: tuple[OpenLoop, ...]
 
 
 def usual_clients(cores: int) -> tuple[int, ...]:
-    """Return powers of two up to the first that is at least two per core."""
+    """Return powers of two up to the first one that is at least twice the number of cores."""
     return tuple(1 << power for power in range((2 * cores - 1).bit_length() + 1))
 
 
 def poisson_arrivals(rate: float, duration_s: float) -> list[float]:
-    """Return when requests are due, in seconds from the start, ascending; one at least."""
+    """Return the times of at least one request in seconds from the start, ascending."""
     count = max(1, round(rate * duration_s))
     return sorted(np.random.default_rng(0).uniform(0, duration_s, count).tolist())
 
 
 def waits_from_seconds(seconds: Sequence[float]) -> Waits:
-    """Sum up the latencies of at least one request."""
+    """Summarize the latencies of at least one request."""
     ordered = sorted(1000 * each for each in seconds)
     return Waits(
         requests=len(ordered),
@@ -113,15 +115,15 @@ def open_loop_from_times(
     duration_s: float,
     streams: int,
 ) -> OpenLoop:
-    """Sum up a run of an open loop.
+    """Summarize a run of an open loop.
 
     Args:
-        rate: of the requests, per second.
-        due: when each was due, in seconds from the start.
-        answered: when the first so many of them were answered; None, and the others: they never had
-            their turn.
-        duration_s: how long requests came.
-        streams: how many the engine runs at once.
+        rate: the requested rate, per second.
+        due: the time of each request, in seconds from the start.
+        answered: the time of each answer, for the first requests at least; None, and all requests
+            beyond the list, were not started.
+        duration_s: the duration in which requests were due.
+        streams: requests that the engine runs at the same time.
     """
     ends = [duration_s if end is None else end for end in answered]
     ends += [duration_s] * (len(due) - len(answered))

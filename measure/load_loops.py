@@ -1,7 +1,6 @@
-"""Runs that put an engine under load; what they measure is defined in ``load``.
+"""Put an engine under load in closed and open loops; ``load`` defines the results.
 
-Requests wait in one queue, first come, first served, and as many threads as the runner has streams
-take them from there.
+Requests wait in one first-in-first-out queue, which one thread per stream of the runner serves.
 """
 
 from __future__ import annotations
@@ -26,7 +25,9 @@ from .load import (
 )
 
 _LONGEST_QUEUE = 10_000
-"""Requests that are due beyond these wait outside of it; they wait all the same."""
+"""Requests in the queue at most; later ones are queued late, but their latency counts from when
+they are due.
+"""
 
 
 def measure_load(
@@ -37,24 +38,24 @@ def measure_load(
 ) -> list[Load]:
     """Put runners under load, one image per request; one result per runner.
 
-    They take turns, run by run, so that a change in the machine's speed meets all of them alike.
-    ``progress`` is called with the share of the runs that is done, 0..1.
+    Runners take turns, run by run, so that a change in the speed of the machine affects all of
+    them equally. ``progress`` is called with the share of the runs that is done, 0..1.
     """
     rng = np.random.default_rng(0)
     images = [rng.uniform(-1, 1, (1, *r.shape)).astype(np.float32) for r in runners]
-    asked = list(zip(runners, images, strict=True))
-    for runner, image in asked:
-        runner.run(image)  # what a runner does once is no load
+    loaded = list(zip(runners, images, strict=True))
+    for runner, image in loaded:
+        runner.run(image)  # allocation and compilation on first use are not part of the load
     levels = len(settings.clients) + len(settings.rates or SHARES)
     closed: list[list[ClosedLoop]] = [[] for _ in runners]
     for level, clients in enumerate(settings.clients, 1):
-        for (runner, image), rows in zip(asked, closed, strict=True):
+        for (runner, image), rows in zip(loaded, closed, strict=True):
             rows.append(closed_loop(runner, image, clients, duration_s))
         progress(level / levels)
     opened: list[list[OpenLoop]] = [[] for _ in runners]
     rates = [settings.rates or _rates(rows) for rows in closed]
     for level, each in enumerate(zip(*rates, strict=True), len(settings.clients) + 1):
-        for (runner, image), rate, others in zip(asked, each, opened, strict=True):
+        for (runner, image), rate, others in zip(loaded, each, opened, strict=True):
             others.append(open_loop(runner, image, rate, duration_s))
         progress(level / levels)
     return [
@@ -69,7 +70,7 @@ def _rates(rows: Sequence[ClosedLoop]) -> tuple[float, ...]:
 
 
 def closed_loop(runner: Runner, image: Batch, clients: int, duration_s: float) -> ClosedLoop:
-    """Let clients ask again and again, each for the duration and at least once."""
+    """Let clients send requests for the duration, each at least one."""
     start, stop = time.perf_counter(), Event()
     with ThreadPoolExecutor(runner.streams) as streams, ThreadPoolExecutor(clients) as pool:
 
@@ -84,7 +85,7 @@ def closed_loop(runner: Runner, image: Batch, clients: int, duration_s: float) -
         try:
             seconds = [each for future in as_completed(asked) for each in future.result()]
         finally:
-            stop.set()  # one client failed, or somebody wants it to end
+            stop.set()  # also after an exception of one client: the others end
     whole = time.perf_counter() - start
     return ClosedLoop(
         clients=clients, throughput=len(seconds) / whole, waits=waits_from_seconds(seconds)
@@ -92,7 +93,7 @@ def closed_loop(runner: Runner, image: Batch, clients: int, duration_s: float) -
 
 
 def open_loop(runner: Runner, image: Batch, rate: float, duration_s: float) -> OpenLoop:
-    """Send each request when it is due; those whose turn has not come at the end are dropped."""
+    """Send each request when it is due; requests not started within the duration are dropped."""
     due = poisson_arrivals(rate, duration_s)
     streams, sent = ThreadPoolExecutor(runner.streams), list[Future[float]]()
     start = time.perf_counter()
@@ -106,7 +107,7 @@ def open_loop(runner: Runner, image: Batch, rate: float, duration_s: float) -> O
                 break
             sent.append(streams.submit(_answer, runner, image))
         wait(sent, timeout=_until(end))
-        # The last ones first: streams go on taking the first ones meanwhile.
+        # Cancel from the end: meanwhile, the streams take requests from the start of the queue.
         for future in reversed(sent):
             future.cancel()
         answered = [None if each.cancelled() else each.result() - start for each in sent]
@@ -120,6 +121,6 @@ def _until(moment: float) -> float:
 
 
 def _answer(runner: Runner, image: Batch) -> float:
-    """Run an image, and return when that was done."""
+    """Run an image, and return the time at which it was done."""
     runner.run(image)
     return time.perf_counter()

@@ -1,4 +1,4 @@
-"""What machine and versions a report was made with."""
+"""The machine and the versions that a report was measured with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGES = ("tensorflow", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "
 def _processor() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
+    except OSError:  # not Linux
         return platform.processor()
     names = [line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line]
     return names[0] if names else platform.processor()
@@ -31,7 +31,7 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what was measured."""
+    """Return the versions of ocr-trt, Python and the packages that run models."""
     found = {"ocr-trt": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""What this machine can do at best, measured: FLOP/s by precision, bytes of memory per second."""
+"""Measure the peak performance of this machine: FLOP/s by precision, bytes of memory per second."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ class Peaks(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     flops: dict[Precision, float] = {}
-    """FLOP/s of the fastest convolution, by precision; none the processor has no arithmetic for."""
+    """FLOP/s of the fastest convolution, by precision that the processor has instructions for."""
     measured_with: str
     """The target that ran those convolutions."""
     matrix_product: float = Field(gt=0)
-    """FLOP/s of NumPy's float32 matrix product: a second opinion on fp32."""
+    """FLOP/s of NumPy's float32 matrix product, to compare with fp32 convolutions."""
     memory: float = Field(gt=0)
-    """Bytes per second of a copy far larger than the caches; read and written are both counted."""
+    """Bytes per second of a copy much larger than the caches; reads and writes are both counted."""
 
     def of(self, precision: str) -> float:
-        """FLOP/s that a layer can reach at best; one of an unknown precision counts as fp32."""
+        """Return the highest FLOP/s that a layer can reach; an unknown precision counts as fp32."""
         known = {str(name): rate for name, rate in self.flops.items()}
         return known.get(precision) or known.get("fp32") or self.matrix_product
 
     def best_of(self, other: Peaks) -> Peaks:
-        """Return the higher of each; ``other``: measured with the same target."""
+        """Return the higher value of each peak; ``other`` was measured with the same target."""
         both = [*self.flops.items(), *other.flops.items()]
         return Peaks(
             flops={name: max(rate for own, rate in both if own == name) for name, _ in both},
@@ -55,7 +55,7 @@ class Peaks(BaseModel):
 def measured_peaks(reporter: Reporter) -> Peaks:
     """Measure this machine for a few seconds."""
     target = backend(_TARGET)
-    with reporter.step("measure what this machine can do at best", 100) as advance:
+    with reporter.step("measure the peaks of this machine", 100) as advance:
         flops = target.peaks(lambda share: advance(round(80 * share)))
         product = _best(_matrix_product())
         advance(90)
@@ -70,7 +70,7 @@ def measured_peaks(reporter: Reporter) -> Peaks:
 
 
 def _best(run: Callable[[], object]) -> float:
-    """Seconds of the fastest run; the first is not counted."""
+    """Return the seconds of the fastest run; the first run is a warm-up."""
     times = []
     for _ in range(_RUNS + 1):
         start = time.perf_counter()
@@ -86,7 +86,8 @@ def _matrix_product() -> Callable[[], object]:
 
 
 def _copy_rate() -> float:
-    """Copy on all cores and on one; the faster counts."""
+    """Return the bytes per second of a copy on all cores or on one, whichever is faster."""
+    # Four times the last-level caches: most of the copy must come from memory.
     size = min(_MOST_COPY, max(_LEAST_COPY, 4 * last_caches()))
     source, target = np.ones(size, np.uint8), np.ones(size, np.uint8)
     cores = usable_cores()
@@ -103,7 +104,7 @@ def _copy_rate() -> float:
 
 
 def last_caches(folder: Path = Path("/sys/devices/system/cpu")) -> int:
-    """Return the bytes of the largest caches of all cores in use; 0 where they are not told.
+    """Return the bytes of the largest caches of all usable cores; 0 if the system has no such data.
 
     A cache that cores share counts once.
     """

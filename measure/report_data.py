@@ -1,4 +1,4 @@
-"""Accuracy of a system and how it changed from the baseline, as data that reports show."""
+"""Accuracy of a system and its changes from the baseline, as data of reports."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Change = Literal["worse", "better", "neither"]
 
 
 class Interval(FrozenModel):
-    """What a measure lies in with 95 % confidence, in the measure's own unit."""
+    """The 95 % confidence interval of a metric, in the unit of the metric."""
 
     low: float
     high: float
 
 
 class AccuracyRow(FrozenModel):
-    """OCR measures of one system; shares, 0..1. Those of other roles are None."""
+    """OCR metrics of one system; shares, 0..1. Metrics of other roles are None."""
 
     precision: float | None = None
     recall: float | None = None
@@ -30,7 +30,7 @@ class AccuracyRow(FrozenModel):
     e2e_recall: float | None = None
     e2e_hmean: float | None = None
     intervals: dict[str, Interval] = {}
-    """By measure: of hmean, cer, word_accuracy and e2e_hmean."""
+    """By metric: hmean, cer, word_accuracy or e2e_hmean."""
     samples: int
     run_by: str
     """What ran the engine: its target, or onnxruntime where the target cannot run."""
@@ -45,11 +45,11 @@ class SampleView(FrozenModel):
     baseline: str
     engine: str
     change: Change = "neither"
-    """From the baseline to the engine."""
+    """The engine compared with the baseline."""
 
 
 class MetricDifference(FrozenModel):
-    """A measure of an engine minus that of the baseline, on the same samples; a share."""
+    """A metric of an engine minus that of the baseline, on the same samples; a share."""
 
     measure: MetricName
     value: float
@@ -57,19 +57,19 @@ class MetricDifference(FrozenModel):
 
 
 class Changes(FrozenModel):
-    """Which samples came out other than with the baseline."""
+    """Numbers of samples whose results differ from the baseline's."""
 
     unit: Literal["words", "images"]
     samples: int
     worse: int
     better: int
     neither: int
-    """Changed, and neither worse nor better: wrong in another way."""
+    """Changed, but neither worse nor better: a different error."""
     p_value: float | None = None
     """Of a two-sided exact sign test on worse and better; None without labels."""
     shown: tuple[SampleView, ...] = ()
 
     @property
     def changed(self) -> int:
-        """How many came out differently."""
+        """The number of samples with different results."""
         return self.worse + self.better + self.neither

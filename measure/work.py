@@ -1,8 +1,8 @@
-"""How much a quantized graph has to compute: FLOPs of each node, functions inlined.
+"""The work of a quantized graph: FLOPs of each node, with functions inlined.
 
-Counted are the multiply-adds, as two, of Conv, ConvTranspose, MatMul, Gemm, Einsum, LSTM, GRU and
-RNN; those of a Conv over its padding too, as is usual. All else counts as nothing: elementwise ops,
-pooling, softmax and norms are a few per cent, and bound by memory.
+A multiply-add of Conv, ConvTranspose, MatMul, Gemm, Einsum, LSTM, GRU or RNN counts as two FLOPs,
+including those of a Conv over its padding, as is usual. All other ops count as 0: elementwise ops,
+pooling, softmax and norms are a few per cent of the work, and their time is bound by memory.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _NOT_COUNTED = frozenset(
         *("MultiHeadAttention", "QLinearConv", "QLinearMatMul", "Scan", "STFT"),
     }
 )
-"""Ops with products that nothing here counts."""
+"""Ops with multiply-adds that this module does not count."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphWork:
-    """What the nodes of a graph have to do.
+    """The work of the nodes of a graph, by name.
 
     Attributes:
-        flops: by name of the node; of all nodes, in the order of the graph.
-        readers: by name of the node, the nodes that take its results.
-        labels: what a node is called in the graph that its user knows: of a node of a function's
-            body the name of the call, else its own.
-        uncounted: nodes with products that are not in ``flops``: of an op that nothing here counts,
-            or of unknown shapes.
+        flops: FLOPs of all nodes, in the order of the graph.
+        readers: the nodes that use the outputs of each node.
+        labels: the name of each node in the graph before inlining: the name of the call for a node
+            in the body of a function, else its own name.
+        uncounted: nodes whose multiply-adds are not in ``flops``, because of their op or because of
+            unknown shapes.
     """
 
     flops: Mapping[str, int]
@@ -77,15 +77,16 @@ def graph_work(model: onnx.ModelProto, batch: int) -> GraphWork:
 
 
 def _inline(model: ir.Model) -> None:
-    """Put the bodies of functions in place of their calls, as backends do; mark whose they are."""
+    """Replace calls of functions by their bodies, as backends do; mark nodes with their call."""
     for node in model.graph:
         if node.op_identifier() in model.functions:
+            # The pass copies the metadata of a call to the nodes of its body.
             node.metadata_props[_CALL] = str(node.name)
     common.InlinePass()(model)
 
 
 def _fix_batch(graph: ir.Graph, batch: int) -> None:
-    """Let shapes follow from the batch: those of the graph may say that it is free."""
+    """Set the batch size of the inputs, and drop inferred shapes, which may have a free batch."""
     for node in graph:
         for value in node.outputs:
             value.shape = None
