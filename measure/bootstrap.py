@@ -36,6 +36,7 @@ def resampled_sums(rows: Sums, resamples: int = RESAMPLES, seed: int = 0) -> Sum
     """
     count = len(rows)
     rng = np.random.default_rng(seed)
+    # (step, N) drawn indices fit into memory; (step, N) @ (N, K) are the sums.
     step = max(1, _AT_ONCE // count)
     return np.concatenate(
         [
@@ -65,6 +66,7 @@ def interval(rows: Sums, statistic: Statistic) -> Interval | None:
 
 def difference_interval(ours: Sums, theirs: Sums, statistic: Statistic) -> Interval | None:
     """Return the interval of ``statistic(ours) - statistic(theirs)``, (N, K) each, same images."""
+    # Both systems in one row (N, 2 K): they are compared on the same draws of images.
     width = ours.shape[1]
     return interval(
         np.hstack([ours, theirs]),
@@ -77,6 +79,7 @@ def _shares(drawn: Sums, value: float, without_one: Sums) -> tuple[float, float]
 
     ``without_one`` (N,): the statistic without each one of the rows (jackknife).
     """
+    # Ties count half, since sums of counts are discrete.
     tail = (1 - LEVEL) / 2
     below = float((drawn < value).mean() + (drawn == value).mean() / 2)
     if not 0 < below < 1:  # the bias correction would be infinite: use plain percentiles

@@ -21,6 +21,7 @@ def sign_test(worse: int, better: int) -> float:
     On samples that are right or wrong this is McNemar's exact test (McNemar, "Note on the sampling
     error of the difference between correlated proportions", Psychometrika 12, 1947).
     """
+    # The number of worse samples of `total` is binomial with p = 1/2; both tails are equal.
     total = worse + better
     tail = sum(comb(total, k) for k in range(min(worse, better) + 1))
     return min(1.0, 2 * tail / 2**total)
@@ -50,6 +51,7 @@ def _shown(engine: Result, baseline: Result, chosen: Sequence[Changed]) -> tuple
     shown, size = [], 0
     views = engine.views(baseline, [each.index for each in chosen])
     for each, view in zip(chosen, views, strict=True):
+        # Stop before the images of this engine exceed the limit; the worst ones come first.
         size += len(view.image)
         if size > _LARGEST:
             break

@@ -130,6 +130,7 @@ class DetectorResult(Result):
     def harm(self, baseline: Self, index: int, *, labeled: bool) -> tuple[float, float]:
         """Return the hmean lost, and 1 - the hmean with the baseline's boxes as the truth."""
         mine, theirs = self.found[index], baseline.found[index]
+        # Agreement needs no labels: the baseline's boxes are the ground truth.
         agreement = detection_score([count_image(mine, theirs, [False] * len(theirs))]).hmean
         lost = 1 - agreement
         if labeled:

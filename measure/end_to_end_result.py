@@ -55,6 +55,7 @@ class EndToEndResult(DetectorResult):
     def _texts_beside(self, baseline: Self | None, index: int) -> tuple[str, str, str]:
         """Return the words that only one of the two read right; counts if there are none."""
         if baseline is not None:
+            # Words that exactly one of the two read right.
             changed = self.matchings[index].found ^ baseline.matchings[index].found
             if words := sorted(changed)[:_MOST_WORDS]:
                 truth = ", ".join(self.scenes[index].texts[word] or "" for word in words)

@@ -141,6 +141,7 @@ def measure(
     while done < 1:
         for contender, feed, own in zip(contenders, feeds, times, strict=True):
             own += _turn(contender.runner, feed, seconds)
+        # The slowest contender decides: all of them take turns until it has enough queries.
         done = min(
             min(sum(own) / expected if expected else 1.0, len(own) / settings.iterations)
             for own in times

@@ -126,6 +126,7 @@ def open_loop_from_times(
         streams: requests that the engine runs at the same time.
     """
     ends = [duration_s if end is None else end for end in answered]
+    # Requests that were never started have waited until the end of the run.
     ends += [duration_s] * (len(due) - len(answered))
     waited = [end - start for start, end in zip(due, ends, strict=True)]
     in_time = sum(end is not None and end <= duration_s for end in answered)

@@ -72,6 +72,7 @@ def _rates(rows: Sequence[ClosedLoop]) -> tuple[float, ...]:
 def closed_loop(runner: Runner, image: Batch, clients: int, duration_s: float) -> ClosedLoop:
     """Let clients send requests for the duration, each at least one."""
     start, stop = time.perf_counter(), Event()
+    # Threads of `pool` are clients, which wait; threads of `streams` run the model.
     with ThreadPoolExecutor(runner.streams) as streams, ThreadPoolExecutor(clients) as pool:
 
         def client() -> list[float]:
@@ -101,9 +102,10 @@ def open_loop(runner: Runner, image: Batch, rate: float, duration_s: float) -> O
     try:
         for moment in due:
             if len(sent) >= _LONGEST_QUEUE:
+                # The queue is full until the request this many places ago is answered.
                 wait([sent[-_LONGEST_QUEUE]], timeout=_until(end))
             time.sleep(_until(start + moment))
-            if time.perf_counter() > end:
+            if time.perf_counter() > end:  # the wait for the queue took the rest of the run
                 break
             sent.append(streams.submit(_answer, runner, image))
         wait(sent, timeout=_until(end))

@@ -80,6 +80,7 @@ def _best(run: Callable[[], object]) -> float:
 
 
 def _matrix_product() -> Callable[[], object]:
+    # A product of two n x n matrices takes 2 n**3 FLOPs.
     matrix = np.random.default_rng(0).uniform(-1, 1, (_MATRIX, _MATRIX)).astype(np.float32)
     result = np.empty_like(matrix)
     return lambda: np.matmul(matrix, matrix, out=result)
@@ -99,6 +100,7 @@ def _copy_rate() -> float:
             def copy(pool: ThreadPoolExecutor = pool, parts: list[slice] = parts) -> None:
                 list(pool.map(lambda part: np.copyto(target[part], source[part]), parts))
 
+            # A copy reads and writes every byte.
             rates.append(2 * size / _best(copy))
     return max(rates)
 
@@ -115,6 +117,7 @@ def last_caches(folder: Path = Path("/sys/devices/system/cpu")) -> int:
             size, shared = path.read_text("ascii").strip(), path.with_name("shared_cpu_list")
             if size.endswith("K") and shared.exists():
                 caches.append((int(size[:-1]) << 10, shared.read_text("ascii")))
+        # Cores that share a cache list the same sharers, so it is stored once.
         if caches:
             largest, sharers = max(caches)
             found[sharers, largest] = largest

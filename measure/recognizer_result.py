@@ -105,6 +105,7 @@ class RecognizerResult(Result):
 
     def rows(self) -> Sums:
         """Return edits, characters, exact readings and words of each image: (images, 4)."""
+        # Lines of one image are correlated, so the image is the unit of the bootstrap.
         images: dict[object, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         for index, crop in enumerate(self.crops):
             edits = self.edits(index)

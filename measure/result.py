@@ -111,6 +111,7 @@ class Result(ABC):
 
         ``run_by``: what ran the engine.
         """
+        # A baseline judged by itself is perfect; it is computed for its details.
         own = self if labeled else self.judged_by(baseline)
         other = baseline if labeled else baseline.judged_by(baseline)
         return OcrMetric(

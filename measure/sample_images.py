@@ -21,6 +21,7 @@ _TRUTH, _FOUND, _IGNORED = (44, 160, 44), (214, 39, 40), (150, 150, 150)
 def data_uri(image: Image, kind: str = "jpeg") -> str:
     """Return an RGB image (H, W, 3) as text for a page; ``kind``: png or jpeg."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, 85] if kind == "jpeg" else []
+    # OpenCV expects BGR.
     ok, data = cv2.imencode(f".{kind}", image[:, :, ::-1], settings)
     assert ok
     return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
@@ -53,6 +54,7 @@ def scene_view(
     factor = np.float32(_SCENE_WIDTH / image.shape[1])
     size = (_SCENE_WIDTH, max(1, round(image.shape[0] * factor)))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    # Words that need not be found are drawn in gray, below the others.
     counts = np.isin(np.arange(len(scene.quads)), list(counted))
     outline(image, scene.quads[~counts] * factor, _IGNORED, 1)
     outline(image, scene.quads[counts] * factor, _TRUTH, 2)

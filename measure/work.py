@@ -53,6 +53,7 @@ class GraphWork:
 def graph_work(model: onnx.ModelProto, batch: int) -> GraphWork:
     """Count the work of a quantized graph for a batch of images."""
     whole = ir.from_proto(model)
+    # Order matters: shapes are inferred for the inlined nodes, at a fixed batch.
     _inline(whole)
     _fix_batch(whole.graph, batch)
     common.ShapeInferencePass()(whole)

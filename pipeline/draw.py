@@ -46,8 +46,9 @@ def draw_lines(image: Image, lines: Sequence[TextLine]) -> Image:
     canvas = PilImage.fromarray(page)
     pen = ImageDraw.Draw(canvas)
     for line in lines:
-        x, y = line.quad.mean(0)
+        x, y = line.quad.mean(0)  # anchor "mm" centers the text there
         pen.text(
             (float(x), float(y)), line.text, (20, 20, 20), _font(_label_size(line)), anchor="mm"
         )
+    # (H, W, 3) twice, side by side
     return np.hstack([boxes, np.asarray(canvas)])

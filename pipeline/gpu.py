@@ -20,8 +20,9 @@ from ..ocr.box_candidates import boxes_from_candidates, candidates_from_outputs
 from ..ocr.boxes import boxes_from_map
 from ..ocr.crop import crop_size
 from ..ocr.ctc import Reading, readings_from_labels
-from ..ocr.detector import boxes_in_image
+from ..ocr.detector import DetectorRole, boxes_in_image
 from ..ocr.preprocess import letterbox_size
+from ..ocr.recognizer import RecognizerRole
 from ..ocr.types import Image, Quads, ScoredQuads
 from ..plugins.crop_warp.attributes import crop_attributes
 from ..plugins.image_inputs import colors_of
@@ -85,6 +86,7 @@ class GpuReader:
             memory.host[:] = array
             memory.upload(len(array), stream)
             stream.synchronize()
+            # `Placed` is only an address: the buffer must live as long as the reader.
             self._buffers[f"constant {len(self._buffers)}"] = memory
             placed.append(Placed(address=memory.address, shape=array.shape, dtype=array.dtype))
         return tuple(placed)
@@ -134,6 +136,7 @@ class GpuReader:
         call = self._ops[name].call(inputs, attributes)
         memories = []
         for number, (shape, dtype) in enumerate(call.outputs):
+            # Calls with outputs of the same shape share one buffer.
             key = f"{name} {number} {shape}"
             if key not in self._buffers:
                 self._buffers[key] = self._device.memory(shape, dtype)
@@ -150,14 +153,10 @@ class GpuReader:
         inputs = [shown, *self._colors["detector"]]
         call = self._ops["ImageToTensor"].call(inputs, attributes)
         call.enqueue([infer_request.input.address], infer_request.stream)
-        output = infer_request.enqueue(1)
+        output = infer_request.enqueue(1)  # (1, C, h, w) or (1, h, w), still on the GPU
         height, width = output.host.shape[-2:]
+        DetectorRole(spec).check_output_shape((0, *output.host.shape[1:]))
         channel = spec.output.channel if output.host.ndim == 4 else 0
-        if output.host.ndim == 4 and channel >= output.host.shape[1]:
-            raise SpecError(
-                f"{self._detector.label}: output.channel is {channel}, but the output has "
-                f"{output.host.shape[1]} channel(s), counted from 0; correct output.channel"
-            )
         # The channel of a (1, C, h, w) output is a contiguous plane: pass its address as (1, h, w).
         plane = height * width * output.host.dtype.itemsize
         probability = Placed(
@@ -176,6 +175,7 @@ class GpuReader:
             infer_request.stream.synchronize()
             one = output.host[0].reshape(-1, height, width)[channel].astype(np.float32)
             boxes = boxes_from_map(one, spec.boxes)
+        # The scales that `letterbox` would have returned.
         rows, columns = letterbox_size(image, spec.input.height, spec.input.width)
         scales = columns / image.shape[1], rows / image.shape[0]
         return boxes_in_image(boxes, (height, width), spec, scales, image.shape[:2])
@@ -200,14 +200,11 @@ class GpuReader:
         call = self._ops["CropWarp"].call(inputs, attributes)
         call.enqueue([infer_request.input.address], infer_request.stream)
         output = infer_request.enqueue(len(quads))
+        RecognizerRole(spec).check_output_shape((0, *output.host.shape[1:]))
+        # The output has room for a full batch; only the rows of these quads are decoded.
         shape = (len(quads), *output.host.shape[1:])
-        if shape[-1] != len(spec.charset) + 1:
-            raise SpecError(
-                f"{self._recognizer.label}: the output has {shape[-1]} classes, but the charset "
-                f"has {len(spec.charset)} characters, which with the blank are "
-                f"{len(spec.charset) + 1} classes; correct charset"
-            )
         logits = Placed(address=output.address, shape=shape, dtype=output.host.dtype)
+        # (N, T) labels, (N,) lengths and (N,) scores are all that is downloaded.
         read = self._results("CtcGreedyDecode", [logits], {"blank": spec.blank}, infer_request)
         labels, lengths, scores = read
         return readings_from_labels(labels, lengths, scores, spec.charset, spec.blank)

@@ -54,9 +54,10 @@ def detect_at_scales(
     """
     whole = detect_whole(engine, image, clock)
     shrunk = min(whole.scales)
-    if shrunk * most_shrink >= 1:
+    if shrunk * most_shrink >= 1:  # shrunk by less than most_shrink
         return whole.boxes
     spec = spec_of(engine, DetectorSpec)
+    # From the finest scale to the coarsest, each adds the text that the finer ones missed.
     found: ScoredQuads | None = None
     for scale in _scales(image, spec, shrunk):
         boxes = _detect_in_tiles(engine, image, scale, whole.stride, clock)
@@ -96,6 +97,7 @@ def _detect_in_tiles(
     for start in range(0, len(corners), batch):
         chosen = corners[start : start + batch]
         with clock("prepare"):
+            # (tiles of this batch, C, H, W)
             feed = np.stack([_tile_tensor(scaled, grid, corner, spec) for corner in chosen])
         with clock("detect"):
             output = engine.runner().run(feed)
@@ -107,6 +109,7 @@ def _detect_in_tiles(
     with clock("boxes"):
         settings = spec.boxes.model_copy(update={"max_boxes": most})
         quads, scores = boxes_from_map(merged.map, settings)
+    # Map pixels times stride are pixels of the scaled image, times factors those of the image.
     limits = np.array([columns, rows], np.float32)
     factors = limits / np.array([size[1], size[0]], np.float32)
     return np.clip(quads * stride * factors, 0, limits), scores

@@ -78,6 +78,7 @@ class _Batches:
     def _begin(self, width: int) -> None:
         members = self._waiting.pop(width)
         crops = [page.found.crops[index] for page, index in members]
+        # Batches may finish in any order: each line remembers its batch and its index in it.
         batch = self._pool.submit(self._read, width, crops)
         for place, (page, index) in enumerate(members):
             page.places[index] = (batch, place)
@@ -109,11 +110,13 @@ def read_all(readers: Sequence[LineReader], images: Iterable[Image]) -> Iterator
                     pages.append(page)
                 else:
                     pages.append(outcome)
+                # The oldest page is finished only now, so that later pages could fill its batches.
                 if len(pages) > _AHEAD * len(readers):
                     yield _finished(pages.popleft(), batches)
             while pages:
                 yield _finished(pages.popleft(), batches)
         finally:
+            # If the consumer stops early, batches that were not started are dropped.
             pool.shutdown(wait=False, cancel_futures=True)
 
 

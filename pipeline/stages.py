@@ -98,4 +98,5 @@ def recognize(engine: Engine, lines: Sequence[Image], clock: Clock = untimed) ->
     for width, batch in batches_by_width([line.shape[:2] for line in lines], engine):
         found = read_batch(engine, [lines[i] for i in batch], width, clock)
         readings.update(zip(batch, found, strict=True))
+    # Batches come by width; the results follow the order of the lines.
     return [readings[index] for index in range(len(lines))]

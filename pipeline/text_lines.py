@@ -64,7 +64,7 @@ def text_lines(found: FoundLines, readings: Sequence[Reading]) -> list[TextLine]
             best[number] = TextLine(
                 quad=quad, text=reading.text, box_score=float(score), text_score=reading.score
             )
-    return list(best.values())
+    return list(best.values())  # in reading order, since the numbers ascend
 
 
 def cut_lines(image: Image, boxes: Quads, scores: Scores) -> FoundLines:
@@ -76,6 +76,7 @@ def cut_lines(image: Image, boxes: Quads, scores: Scores) -> FoundLines:
 def ordered_lines(boxes: Quads, scores: Scores) -> FoundLines:
     """Return boxes (K, 4, 2) with scores (K,) in reading order, without crops."""
     order = reading_order(boxes)
+    # One box becomes one to three orientations, which keep the number of their line.
     ways = [(line, quad) for line, box in enumerate(order) for quad in ways_to_read(boxes[box])]
     lines = tuple(line for line, _ in ways)
     return FoundLines(

@@ -29,7 +29,7 @@ def in_order(
         idle.put(worker)
 
     def work(item: Item) -> Result:
-        worker = idle.get()
+        worker = idle.get()  # never waits: the pool has one thread per worker
         try:
             return function(worker, item)
         finally:
@@ -45,5 +45,6 @@ def in_order(
             while waiting:
                 yield waiting.popleft().result()
         finally:
+            # If the consumer stops early, items that were not started are dropped.
             for left in waiting:
                 left.cancel()

@@ -63,5 +63,5 @@ def test_empty_reading_scores_zero() -> None:
 
 
 def test_wrong_class_count_is_refused() -> None:
-    with pytest.raises(ValueError, match="5 classes.* 3 characters"):
+    with pytest.raises(ValueError, match=r"5 classes.* 3 characters"):
         decode_greedy(np.zeros((1, 2, 5), np.float32), CHARSET, 0)
