@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from ..common.frozen_model import FrozenModel
 from ..engines.base import Runner
 
 _TURN_S = 0.25
@@ -32,20 +33,16 @@ _LEAST_PER_TURN = 3
 LEAST_FOR_P99 = 100
 
 
-class LatencySettings(BaseModel):
+class LatencySettings(FrozenModel):
     """How long to measure each runner, in seconds and in its own queries."""
-
-    model_config = ConfigDict(frozen=True)
 
     warm_up_ms: float = 200.0
     duration_s: float = 3.0
     iterations: int = 10
 
 
-class LatencyStats(BaseModel):
+class LatencyStats(FrozenModel):
     """Latencies of one runner at one batch size, in milliseconds."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     batch: int = Field(ge=1)
     queries: int = Field(ge=1)

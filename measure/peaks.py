@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ..common.cores import usable_cores
+from ..common.frozen_model import FrozenModel
 from ..common.progress import Reporter
 from ..engines.manifest import Precision
 from ..engines.targets import backend
@@ -22,10 +23,8 @@ _LEAST_COPY, _MOST_COPY = 64 << 20, 1 << 30
 _TARGET = "openvino"
 
 
-class Peaks(BaseModel):
+class Peaks(FrozenModel):
     """The roofs of a roofline."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     flops: dict[Precision, float] = {}
     """FLOP/s of the fastest convolution, by precision that the processor has instructions for."""
