@@ -1,8 +1,10 @@
-"""Float graph + ranges -> graph in fp16 or bf16, kept in fp32 where ``half.RULES`` say so.
+"""Float graph + peaks -> mixed-precision graph in fp16 or bf16; fp32 where ``half.RULES`` match.
 
-Casts stand only where the two kinds meet; the graph's own input and output stay fp32. A
+    x -> A -> B -> y     becomes     x -> Cast<fp16> -> A -> Cast<fp32> -> B -> y     B keeps fp32
+
+Casts are inserted only where the two types meet; the graph's own input and output stay fp32. A
 LayerNormalization may run in fp16: runtimes sum it up in fp32. A graph with Q/DQ pairs keeps them,
-with their scales in fp32, and the ops between them get the half type.
+with their scales in fp32, and the ops between them get the 16-bit type.
 """
 
 from __future__ import annotations
@@ -21,26 +23,27 @@ from .graph_edits import drop_unused_initializers, insert_behind
 from .half import FP16, HalfType, Peaks, is_float, keeps_fp32, why_fp32
 
 _MASK = 2.0**15
-"""What is left out of a softmax: far enough below any score, and fp16 holds it."""
+"""Lowest value of a mask: far enough below any score, and fp16 can represent it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HalfGraph:
-    """A quantized graph, and the nodes that stayed in fp32 with the reason."""
+    """A mixed-precision graph."""
 
     model: onnx.ModelProto
     kept: dict[str, str]
+    """Nodes that keep fp32, by their first output, with the reason."""
 
 
 def float_tensors(model: onnx.ModelProto) -> list[str]:
-    """Return the names of all float32 activations, whose ranges are needed."""
+    """Return the names of all float32 activations; the rules need the peak of each."""
     graph = ir.from_proto(model).graph
     values = [*graph.inputs, *(v for node in graph for v in node.outputs)]
     return [name_of(v) for v in values if v.dtype == ir.DataType.FLOAT]
 
 
 class _Caster:
-    """Makes each cast and each copy of a weight in another type once."""
+    """Creates each cast, and each copy of a weight in another type, once."""
 
     def __init__(self, graph: ir.Graph, half: HalfType) -> None:
         self._graph, self._half = graph, half
@@ -72,10 +75,12 @@ class _Caster:
 
 
 def _soften_masks(graph: ir.Graph, peaks: Peaks) -> dict[str, float]:
-    """Clip constants that are put into scores in front of a Softmax: -1e9 is -infinity in fp16.
+    """Clip the constants of attention masks in front of a Softmax: -1e9 is -infinity in fp16.
 
-    The result is the same as long as scores differ by less than what is left of the mask. Returns
-    the peaks, those of masked scores without their mask.
+        Softmax(scores + mask)  ->  Softmax(scores + max(mask, -2^15))
+
+    The result is the same as long as scores differ by less than 2^15. Returns the peaks, with those
+    of masked scores replaced by the peaks of the scores alone.
     """
     found = dict(peaks)
     for node in graph:
@@ -87,9 +92,11 @@ def _soften_masks(graph: ir.Graph, peaks: Peaks) -> dict[str, float]:
         for index, (value, array) in enumerate(zip(node.inputs, arrays, strict=True)):
             if array is None or array.dtype != np.float32 or not (array < -_MASK).any():
                 continue
+            # An infinity stays: it is exact in every type.
             kept = np.where(np.isinf(array), array, np.maximum(array, -_MASK)).astype(np.float32)
             clipped = new_initializer(graph, kept, f"{name_of(value)}.mask")
             node.replace_input_with(index, clipped)
+            # Masked scores need no accuracy, so the mask does not count in the peaks.
             found[name_of(clipped)] = 0.0
             found[name_of(node.outputs[0])] = max(peaks.get(name_of(v), 0.0) for v in scores)
     return found
@@ -101,13 +108,13 @@ def autocast(
     half: HalfType = FP16,
     excluded: Mapping[str, str] | None = None,
 ) -> HalfGraph:
-    """Type a clean float graph, or an int8 graph made of one, as ``half`` wherever it holds.
+    """Cast a clean float graph, or its int8 graph, to ``half`` where no rule forbids it.
 
     Args:
-        model: opset 20, with all types and shapes in it.
-        peaks: largest |x| seen, for each of ``float_tensors(model)``.
-        half: the type.
-        excluded: nodes, by their first output, that are to stay in fp32 in any case, and why.
+        model: opset 20, with all types and shapes.
+        peaks: the largest |x| of each of ``float_tensors(model)``.
+        half: the 16-bit type.
+        excluded: nodes, by their first output, that keep fp32 in any case, with the reason.
     """
     copy = ir.from_proto(model)
     graph, caster, excluded = copy.graph, _Caster(copy.graph, half), excluded or {}
@@ -128,12 +135,12 @@ def autocast(
     _restore_outputs(graph, caster)
     drop_unused_initializers(graph)
     _raise_opset(copy, half.opset)
-    common.CheckerPass(full_check=True)(copy)  # leaves out the weights' values
-    return HalfGraph(model=ir.to_proto(copy), kept=_worth_telling(reasons))
+    common.CheckerPass(full_check=True)(copy)  # it skips the values of weights
+    return HalfGraph(model=ir.to_proto(copy), kept=_reported(reasons))
 
 
-def _worth_telling(reasons: Mapping[ir.Node, str | None]) -> dict[str, str]:
-    """Return why nodes stayed in fp32, less those that are fp32 by what they are."""
+def _reported(reasons: Mapping[ir.Node, str | None]) -> dict[str, str]:
+    """Return why nodes keep fp32, without Q and DQ, which are fp32 by definition."""
     silent = ("QuantizeLinear", "DequantizeLinear")
     return {
         name_of(node.outputs[0]): reason
@@ -143,13 +150,14 @@ def _worth_telling(reasons: Mapping[ir.Node, str | None]) -> dict[str, str]:
 
 
 def _raise_opset(model: ir.Model, opset: int) -> None:
-    """Declare a later opset; between 20 and 22 ops have gained types, and nothing else."""
+    """Declare a later opset: between 20 and 22 ops gained types, and nothing else changed."""
     functions = [function.opset_imports for function in model.functions.values()]
     for imports in (model.graph.opset_imports, *functions):
         imports[""] = max(imports.get("", opset), opset)
 
 
 def _restore_outputs(graph: ir.Graph, caster: _Caster) -> None:
+    """Cast the outputs of the graph back to fp32, under their old names."""
     for index, value in enumerate(list(graph.outputs)):
         if is_float(value) and value.dtype != ir.DataType.FLOAT:
             result = caster.as_type(value, ir.DataType.FLOAT)

@@ -1,4 +1,4 @@
-"""What each channel of a tensor holds on calibration images: its mean and its largest |x|."""
+"""Observe each channel of a tensor on calibration images: its mean and its largest |x|."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ Vector = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Channels:
-    """One tensor, channel by channel: (C,) each.
-
-    ``error``: the mean of what rounding to its range adds, 0 if no range was given.
-    """
+    """Statistics of one tensor, (C,) each."""
 
     mean: Vector
     error: Vector
+    """Mean of what rounding to int8 adds; 0 without a range."""
     peak: Vector
+    """Largest |x|."""
 
 
 def channel_axis(reader: ir.Node) -> int:
-    """Return the axis of the channels in what a Conv (1) or a MatMul (the last) reads."""
+    """Return the channel axis of the first input of a Conv (1) or a MatMul (the last)."""
     value = reader.inputs[0]
     assert value is not None
     assert value.shape is not None
@@ -39,7 +38,10 @@ def channel_axis(reader: ir.Node) -> int:
 
 
 def read_tensors(graph: ir.Graph, chosen: set[str]) -> dict[str, int]:
-    """Return what the chosen ops, named by their first output, read, and its channel axis."""
+    """Return the first inputs of the chosen ops, by tensor name, with their channel axes.
+
+    ``chosen`` names ops by their first output.
+    """
     readers = (node for node in graph if node.outputs[0].name in chosen)
     return {name_of(node.inputs[0]): channel_axis(node) for node in readers}
 
@@ -50,22 +52,23 @@ def observe_channels(
     tensors: Mapping[str, int],
     ranges: Mapping[str, float] | None = None,
 ) -> dict[str, Channels]:
-    """Run batches, and see what the channels of tensors hold.
+    """Run batches, and return statistics of the channels of tensors.
 
     Args:
         graphs: float32 graphs with one input, by width.
         feeds: (width, batch) for them.
-        tensors: inner tensors and the axis of their channels.
-        ranges: if given, how each is rounded; errors are those of that.
+        tensors: inner tensors, and the axis of their channels.
+        ranges: the int8 range of each tensor, for the error of rounding; without them it is 0.
     """
     sessions = SessionsByWidth(lambda width: _with_statistics(graphs[width], tensors, ranges or {}))
+    # Mean, error and peak of each tensor; rank 0 broadcasts to (C,) with the first batch.
     sums = {name: [np.zeros(()), np.zeros(()), np.zeros(())] for name in tensors}
     count = 0
     for width, batch in feeds:
         count += 1
         values = sessions.run(width, batch)
         for name, parts in sums.items():
-            mean = values[f"{name}.mean"].astype(np.float64)
+            mean = values[f"{name}.mean"].astype(np.float64)  # (C,)
             parts[0] = parts[0] + mean
             parts[1] = parts[1] + values.get(f"{name}.rounded_mean", mean) - mean
             parts[2] = np.maximum(parts[2], values[f"{name}.channel_peak"])
@@ -78,7 +81,7 @@ def observe_channels(
 def _with_statistics(
     model: onnx.ModelProto, tensors: Mapping[str, int], ranges: Mapping[str, float]
 ) -> onnx.ModelProto:
-    """Return the model with means and peaks of tensors as its only outputs."""
+    """Return the model with means and peaks of channels, (C,) each, as its only outputs."""
     probe, ranks = Probe(model), _ranks(model)
     for name, axis in tensors.items():
         others = np.array([i for i in range(ranks[name]) if i != axis], np.int64)

@@ -1,11 +1,11 @@
-"""Biases that take back what rounding adds to the mean of a layer's results (Nagel et al.,
+"""Bias correction: biases that cancel the shift of a layer's mean by rounding (Nagel et al.,
 "Data-free quantization through weight equalization and bias correction", 2019).
 
     y = W x + b     W' rounded weights, x' rounded activations
     E[W x] - E[W' x']  =  sum_c  W_c E[x_c] - W'_c (E[x_c] + E[x'_c - x_c])
 
-is what is missing, one number per output channel; it is added to b. Means are those of calibration
-images; at the border of an image, where padding is read, they are a little off.
+is the shift, one number per output channel; it is added to b. Means are those of calibration
+images. At the border of an image, where padding is read, they are slightly wrong.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from .quantize import quantized_weights
 def correct_biases(
     model: onnx.ModelProto, channels: Mapping[str, Channels], chosen: set[str], largest_weight: int
 ) -> onnx.ModelProto:
-    """Return the float graph with the biases that its int8 form needs.
+    """Return the float graph with the biases that its int8 version needs.
 
-    It is for :func:`~.quantize.quantize` alone: as a float graph it is no longer exact.
+    It is an input of :func:`~.quantize.quantize` only: as a float graph it is no longer exact.
 
     Args:
         model: clean float graph.
-        channels: of what the chosen ops read, with the errors of its rounding.
+        channels: statistics of the first inputs of the chosen ops, with their rounding errors.
         chosen: the ops that will run in int8, by their first output.
-        largest_weight: as for ``quantize``.
+        largest_weight: the largest |int8 weight|.
     """
     copy = ir.from_proto(model)
     for node in list(copy.graph):
@@ -46,15 +46,16 @@ def correct_biases(
 
 
 def _missing(node: ir.Node, read: Channels, largest: int) -> npt.NDArray[np.float64]:
-    """Return what rounding takes from the mean of each output channel."""
+    """Return how much rounding lowers the mean of each output channel, (O,)."""
     weights, axis = array_of(node.inputs[1]), weight_axis(node)
     steps, scales = quantized_weights(weights, axis, largest)
     rounded = steps * along_axis(scales, axis, weights.ndim).astype(np.float64)
     if node.op_type == "MatMul":  # (K, N)
         return read.mean @ weights - (read.mean + read.error) @ rounded
-    groups = len(read.mean) // weights.shape[1]  # (O, C / groups, ...)
+    groups = len(read.mean) // weights.shape[1]  # weights (O, C / groups, kh, kw)
     outputs = len(weights) // groups
     taps = tuple(range(2, weights.ndim))
+    # Every tap reads the same channel mean, so taps are summed up first: (O, C / groups).
     kernel, rounded = weights.sum(taps), rounded.sum(taps)
     found = []
     for group in range(groups):
@@ -66,7 +67,7 @@ def _missing(node: ir.Node, read: Channels, largest: int) -> npt.NDArray[np.floa
 
 
 def _add_to_bias(graph: ir.Graph, node: ir.Node, missing: npt.NDArray[np.float32]) -> None:
-    """Add to a Conv's bias, or to that of the Add behind a MatMul; what has none is left."""
+    """Add to the bias of a Conv, or of the Add behind a MatMul; a MatMul without one stays."""
     name = f"{name_of(node.outputs[0])}.bias"
     if node.op_type == "Conv":
         if len(node.inputs) < 3:

@@ -1,4 +1,4 @@
-"""Whether the calibration images were enough: what they left dead, clipped or still moving."""
+"""Coverage of the calibration images: tensors whose range is dead, clipped or not yet stable."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .histogram import Histogram
 from .observe import Observation
 
 _CLIPPED = 1e-3
-"""Share of a tensor's values beyond its range that is worth a word."""
+"""Share of a tensor's values beyond its range from which it is reported."""
 _MOVED = 0.1
-"""Share by which a range may change with the second half of the images."""
+"""Relative change of a range by the second half of the images from which it is reported."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoverageFinding:
-    """One tensor that the images do not cover well, and why."""
+    """One tensor that the images do not cover well, with the reason."""
 
     tensor: str
     kind: Literal["dead", "clipped", "moving"]
@@ -28,6 +28,7 @@ def share_beyond(histogram: Histogram, limit: float) -> float:
     """Return the share of values whose |x| is above a limit, to the width of a bin."""
     if not histogram.total or limit >= histogram.peak:
         return 0.0
+    # Values in the bin that contains the limit count as within it.
     first = int(limit / histogram.top * len(histogram.counts)) + 1
     return float(histogram.counts[first:].sum() / histogram.total)
 
@@ -35,18 +36,18 @@ def share_beyond(histogram: Histogram, limit: float) -> float:
 def coverage(
     seen: Observation, ranges: Mapping[str, float], choose: Callable[[Histogram], float]
 ) -> tuple[CoverageFinding, ...]:
-    """Look for tensors whose range rests on too little.
+    """Return the tensors whose range rests on too few images.
 
     Args:
-        seen: what the images showed.
+        seen: the observation of all images.
         ranges: the largest |x| to represent, by tensor.
-        choose: the method that made them.
+        choose: the method that chose the ranges.
     """
     found = []
     for name, limit in ranges.items():
         histogram = seen.histograms[name]
         if histogram.peak == 0:
-            text = f"is 0 in all {seen.batches} images: int8 will have nothing but 0 for it"
+            text = f"is 0 in all {seen.batches} images: in int8 it can only be 0"
             found.append(CoverageFinding(tensor=name, kind="dead", text=text))
             continue
         if (beyond := share_beyond(histogram, limit)) > _CLIPPED:
@@ -56,7 +57,7 @@ def coverage(
         if seen.batches > 1 and abs(limit - early) > _MOVED * limit:
             text = (
                 f"its range was {early:.4g} on the first half of the images and is {limit:.4g} "
-                f"on all {seen.batches}: give more"
+                f"on all {seen.batches}: use more images"
             )
             found.append(CoverageFinding(tensor=name, kind="moving", text=text))
     return tuple(found)

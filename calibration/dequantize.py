@@ -1,9 +1,9 @@
-"""A quantized graph -> the float graph that is left of it: no Q/DQ pairs, no Casts, all in float32.
+"""Quantized graph -> a float32 graph without Q/DQ pairs and Casts.
 
     x -> Q -> DQ -> Conv(DQ(W_int8))     becomes     x -> Conv(W_int8 * scale)
 
-What rounding of tensors cost can be seen against it. What rounding of weights cost cannot: they
-stay on their grid, since nobody knows any more what they were.
+Against it, the cost of rounded activations can be measured. The cost of rounded weights cannot: the
+weights stay on their grid, because the quantized graph does not contain the original ones.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ _FLOATS = {ir.DataType.FLOAT, *_HALF}
 
 
 def dequantized(node: ir.Node) -> npt.NDArray[np.float32] | None:
-    """Return what a DequantizeLinear makes of constants; None if it reads something else."""
+    """Return the result of a DequantizeLinear of constants; None if it reads something else.
+
+    None for blocked scales (``block_size``) too.
+    """
     steps, scale = constant(node.inputs[0]), constant(node.inputs[1])
     if steps is None or scale is None or attribute(node, "block_size", 0):
         return None
     zero = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
-    shape = [1] * steps.ndim
+    shape = [1] * steps.ndim  # scale and zero point (C,) broadcast along ``axis``
     if scale.ndim == 1:
         shape[attribute(node, "axis", 1)] = -1
     offset = 0 if zero is None else zero.astype(np.float32).reshape(shape if zero.ndim else ())
@@ -47,7 +50,7 @@ def float_graph(model: onnx.ModelProto) -> onnx.ModelProto:
             source = the(node.inputs[0])
             if source.dtype in _FLOATS:
                 _pass_by(node.outputs[0], source)
-            else:
+            else:  # from an integer or bool: the Cast stays, to float32
                 node.attributes["to"] = ir.AttrInt64("to", ir.DataType.FLOAT.value)
     drop_dead(copy)
     for node in graph:
@@ -68,7 +71,7 @@ def _remove_pair(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _pass_by(value: ir.Value, source: ir.Value) -> None:
-    """Let what reads ``value`` read ``source``; an output of the graph keeps its name."""
+    """Replace ``value`` by ``source`` in all readers; an output of the graph keeps its name."""
     if value.is_graph_output() and source.producer() is None:
-        return  # the graph's own input cannot take another name
+        return  # the graph's own input cannot be renamed to its output
     replace_value(value, source)

@@ -1,11 +1,11 @@
-"""A graph with fp16 or bf16 in it -> a float32 graph that rounds where it does.
+"""Mixed-precision graph -> a float32 graph that rounds at the same places.
 
     y = Op(x)  in fp16        becomes        y = Cast<float>(Cast<fp16>(Op(x)))  in float32
 
-Every tensor between two ops is rounded, and overflows to infinity as it would; the sums inside an
-op are those of float32, which is what NVIDIA's kernels add up in. So what this graph gives does not
-depend on a processor, and no runtime may leave out a rounding: onnxruntime does for fp16 graphs.
-Ops of our own are spelled out first, so what is inside them is rounded too.
+Every tensor between two ops is rounded, and overflows to infinity, as in 16 bits. Sums inside an op
+are those of float32, in which NVIDIA's kernels accumulate. So the results do not depend on the
+processor, and no runtime can leave out a rounding, as onnxruntime does in fp16 graphs. Ops of our
+own domain are inlined first, so that their inner values are rounded too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HALF = {half.dtype for half in HALF_TYPES.values()}
 
 
 def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the graph to be run; the model itself if there is nothing of 16 bits in it."""
+    """Return the graph to run; the model itself if it contains no 16-bit tensors."""
     copy = ir.from_proto(model)
     values = [*copy.graph.initializers.values(), *(v for n in copy.graph for v in n.outputs)]
     if not any(value.dtype in _HALF for value in values):
@@ -31,6 +31,7 @@ def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
     common.ShapeInferencePass()(copy)
     graph = copy.graph
     widen_weights(graph)
+    # Read all types before the first one changes.
     rounded = {value: value.dtype for node in graph for value in node.outputs}
     for node in list(graph):
         to = attribute(node, "to")
@@ -45,7 +46,7 @@ def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def widen_weights(graph: ir.Graph) -> None:
-    """Make weights of 16 bits float32, with the same values."""
+    """Convert 16-bit weights to float32, with the same values."""
     for name, value in graph.initializers.items():
         array = constant(value)
         if array is not None and value.dtype in _HALF:
@@ -54,7 +55,7 @@ def widen_weights(graph: ir.Graph) -> None:
 
 
 def _round_behind(graph: ir.Graph, node: ir.Node, value: ir.Value, dtype: ir.DataType) -> None:
-    """Put the two casts behind a value, for everything that reads it."""
+    """Insert the two casts behind a value, for all nodes that read it."""
     if not is_float(value):
         return
     users = list(value.uses())
@@ -65,6 +66,7 @@ def _round_behind(graph: ir.Graph, node: ir.Node, value: ir.Value, dtype: ir.Dat
     graph.insert_after(node, [narrow, wide])
     for user, index in users:
         user.replace_input_with(index, wide.outputs[0])
+    # An output of the graph keeps its name, which now belongs to the rounded value.
     for index, output in enumerate(graph.outputs):
         if output is value:
             name = value.name

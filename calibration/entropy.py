@@ -1,8 +1,8 @@
-"""The range that loses the least information, as TensorRT's entropy calibrator chose it.
+"""The range that loses the least information, as in TensorRT's entropy calibrator.
 
-For each candidate range the histogram is cut there, what lies beyond goes into its last bin, and
-the cut one is compared with itself in 128 levels by the Kullback-Leibler divergence (Migacz, "8-bit
-inference with TensorRT", GTC 2017).
+For each candidate range the histogram is cut there, and all counts beyond are added to its last
+bin. This histogram is compared with its own version in 128 levels by the Kullback-Leibler
+divergence (Migacz, "8-bit inference with TensorRT", GTC 2017).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .histogram import Histogram
 
-_LEVELS = 128
+_LEVELS = 128  # of |x| in int8
 _STRIDE = 8
 """Bins from one candidate to the next: 0.4 % of the largest range."""
 
@@ -20,11 +20,12 @@ Counts = npt.NDArray[np.float64]
 
 
 def entropy(histogram: Histogram) -> float:
-    """The range whose 128 levels diverge least from the histogram."""
+    """Return the range whose 128 levels diverge least from the histogram."""
     if not histogram.total:
         return 0.0
     counts = histogram.counts.astype(np.float64)
-    counts[0] = counts[1]  # zeros are exact in any range, and would decide alone
+    # Zeros are exact in any range. There are so many behind a ReLU that they would decide alone.
+    counts[0] = counts[1]
     last = int(np.nonzero(histogram.counts)[0][-1]) + 1
     if not counts.any() or last <= _LEVELS:
         return histogram.peak
@@ -34,11 +35,12 @@ def entropy(histogram: Histogram) -> float:
 
 
 def _divergence(counts: Counts, end: int) -> float:
-    """Return KL(P || Q) of the histogram cut at bin ``end``, and of the same in 128 levels."""
+    """Return KL(P || Q): P is the histogram cut at bin ``end``, Q the same in 128 levels."""
     true = counts[:end].copy()
     true[-1] += counts[end:].sum()
     kept = counts[:end]
-    level = np.minimum(np.arange(end) * _LEVELS // end, _LEVELS - 1)
+    level = np.minimum(np.arange(end) * _LEVELS // end, _LEVELS - 1)  # (end,), level of each bin
+    # The counts of a level are spread over those of its bins that are not empty.
     filled = kept > 0
     sums = np.bincount(level, kept, _LEVELS)
     members = np.bincount(level, filled, _LEVELS)
@@ -47,7 +49,9 @@ def _divergence(counts: Counts, end: int) -> float:
         return np.inf
     p, q = true / true.sum(), rounded / rounded.sum()
     lost = (p > 0) & (q == 0)
-    if lost.any():  # only the last bin can be: all that was cut off lies in a bin that was empty
+    if lost.any():
+        # Only the last bin can be lost: it was empty, and now contains all counts that were cut
+        # off. The divergence would be infinite.
         q = np.where(lost, 1e-12, q)
     seen = p > 0
     return float((p[seen] * np.log(p[seen] / q[seen])).sum())

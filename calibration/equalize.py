@@ -1,10 +1,11 @@
-"""Scaling channels so that one range fits all of them better; the function stays the same.
+"""Weight equalization: scale channels so that one range fits all of them better.
 
     x -> Conv(W)   becomes   x / s -> Conv(W s)      s: one number per channel of x
 
-What makes x takes the division over: a convolution through a ReLU (cross-layer equalization, Nagel
-et al., 2019), or the scale and bias of a LayerNormalization (SmoothQuant, Xiao et al., 2022). With
-a_c the largest |x| of channel c, and w_c that of the weights which read it,
+The function of the graph stays the same. The division moves into the layer that computes x: a
+convolution through a ReLU (cross-layer equalization, Nagel et al., 2019), or the scale and bias of
+a LayerNormalization (SmoothQuant, Xiao et al., 2022). With a_c the largest |x| of channel c, and
+w_c the largest |weight| that reads it,
 
     s_c = sqrt(a_c / w_c),  rounded to a power of two, so that no number is rounded by it.
 """
@@ -35,12 +36,12 @@ from .graph_edits import along_axis
 _THROUGH = frozenset({"Relu", "LeakyRelu"})
 """f(x / s) = f(x) / s for every s above 0."""
 _FURTHEST = 8
-"""Of a channel's scale from the middle one, in powers of two."""
+"""Largest distance of a channel's scale from the median scale, in powers of two."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Joint:
-    """A tensor that can be scaled: what makes it, and all that reads it."""
+    """A tensor that can be scaled, the node that computes it, and all nodes that read it."""
 
     value: ir.Value
     maker: ir.Node
@@ -60,35 +61,36 @@ def _maker(value: ir.Value) -> ir.Node | None:
     weights = [constant(v) for v in node.inputs[1:] if v is not None]
     if any(array is None for array in weights):
         return None
+    # A LayerNormalization over several axes has a scale of higher rank, not one per channel.
     is_plain = node.op_type == "Conv" or array_of(node.inputs[1]).ndim == 1
     return node if is_plain else None
 
 
 def _joints(graph: ir.Graph, chosen: set[str]) -> list[_Joint]:
-    """Find tensors that only int8 ops of one group read, and that a layer with weights makes."""
+    """Find tensors that a layer with weights computes, and only int8 ops of one group read."""
     found = []
     for node in graph:
         for value in node.outputs:
             readers = consumers(value)
             if value.is_graph_output() or not readers:
                 continue
-            takes = all(
+            can_scale = all(
                 reader.outputs[0].name in chosen
                 and reader.inputs[0] is value
                 and reader.inputs[1] is not value
                 and attribute(reader, "group", 1) == 1
                 for reader in readers
             )
-            if takes and (maker := _maker(value)) is not None:
+            if can_scale and (maker := _maker(value)) is not None:
                 found.append(_Joint(value=value, maker=maker, readers=tuple(readers)))
     return found
 
 
 def _channel_scales(joint: _Joint, read: Channels) -> npt.NDArray[np.float32] | None:
     """Return s, (C,), powers of two; None if all of them are the same."""
-    weights = np.zeros(len(read.peak))
+    weights = np.zeros(len(read.peak))  # (C,), the largest |weight| that reads each channel
     for reader in joint.readers:
-        array = np.abs(array_of(reader.inputs[1]))
+        array = np.abs(array_of(reader.inputs[1]))  # Conv (O, C, kh, kw), MatMul (C, N)
         axes = (0, *range(2, array.ndim)) if reader.op_type == "Conv" else (1,)
         weights = np.maximum(weights, array.max(axes))
     alive = (read.peak > 0) & (weights > 0)
@@ -96,6 +98,7 @@ def _channel_scales(joint: _Joint, read: Channels) -> npt.NDArray[np.float32] | 
         return None
     powers = np.zeros(len(weights))
     powers[alive] = np.log2(read.peak[alive] / weights[alive]) / 2
+    # A common factor of all channels changes nothing, so the median channel keeps its scale.
     powers = np.round(powers - np.median(powers[alive]))
     powers[~alive] = 0
     powers = np.clip(powers, -_FURTHEST, _FURTHEST)
@@ -119,13 +122,13 @@ def equalize(
     chosen: set[str],
     keep: Container[str] = (),
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """Scale channels wherever it can be done; return the graph and the tensors that changed.
+    """Scale channels wherever possible; return the graph, and the tensors that changed.
 
     Args:
         model: clean float graph.
-        channels: of what the chosen ops read.
+        channels: statistics of the first inputs of the chosen ops.
         chosen: the ops that will run in int8, by their first output.
-        keep: tensors whose range is fixed.
+        keep: tensors whose range is fixed, so that they must not be scaled.
     """
     copy, changed = ir.from_proto(model), []
     for joint in _joints(copy.graph, chosen):

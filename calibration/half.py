@@ -1,7 +1,7 @@
-"""What fp16 and bf16 can hold, and which nodes of a graph they cannot.
+"""Rules that keep nodes in fp32 because fp16 or bf16 cannot represent their values.
 
-One small function per rule: it returns why a node must stay in fp32, or None. A rule knows the
-node, the type, and the largest |x| that was seen of each tensor.
+There is one function per rule. It returns the reason why a node must keep fp32, or None, from the
+node, the 16-bit type, and the largest |x| that was observed of each tensor.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ import onnx_ir as ir
 from ..convert.graph import attribute, constant, name_of, static_shape
 
 Peaks = Mapping[str, float]
-"""The largest |x| seen of each float tensor; of a constant, if it is there, what counts of it."""
+"""The largest |x| observed of each float tensor. An entry for a constant replaces its own peak."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HalfType:
-    """A 16-bit float. ``opset``: the first in which every op takes it."""
+    """A 16-bit float type."""
 
     name: str
     dtype: ir.DataType
     limit: float
-    """Above this a tensor stays in fp32."""
+    """A tensor whose peak is above this keeps fp32."""
     smallest: float
-    """Numbers below half of this become 0."""
+    """The smallest positive number; numbers up to half of it become 0."""
     opset: int
+    """The first opset in which every op accepts the type."""
 
 
 FP16 = HalfType(name="fp16", dtype=ir.DataType.FLOAT16, limit=512.0, smallest=2.0**-24, opset=20)
-"""Beyond 512 its steps are 0.5 or more; it ends at 65504, which sums reach earlier than values."""
+"""Beyond 512 its steps are 0.5 or more. It ends at 65504, which sums reach earlier than values."""
 BF16 = HalfType(name="bf16", dtype=ir.DataType.BFLOAT16, limit=1e38, smallest=2.0**-133, opset=22)
 HALF_TYPES = {half.name: half for half in (FP16, BF16)}
 
@@ -47,7 +48,7 @@ _OWN_SCALE = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLi
 
 
 def is_float(value: ir.Value | None) -> bool:
-    """Whether a value is of a floating-point type that typing may change."""
+    """Whether a value is of a floating-point type that may be changed to another."""
     kinds = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
     return value is not None and value.dtype in kinds
 
@@ -61,7 +62,7 @@ def _kind_loses(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
 
 
 def _names_its_type(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
-    """An attribute, not an input, makes the output a float: Cast, ConstantOfShape, ..."""
+    """Match ops whose output type comes from an attribute: Cast, ConstantOfShape, ..."""
     if not any(is_float(value) for value in node.outputs):
         return None
     if node.op_type == "Cast" or not any(is_float(value) for value in node.inputs):
@@ -75,6 +76,7 @@ def _sum_overflows(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
     source, result = static_shape(node.inputs[0]), static_shape(node.outputs[0])
     if source is None or result is None:
         return f"{node.op_type} over an unknown number of values"
+    # The worst case: all summands are as large as the largest, with the same sign.
     count = int(np.prod(source)) // max(1, int(np.prod(result)))
     reach = count * peaks.get(name_of(node.inputs[0]), 0.0)
     if reach > half.limit:
@@ -90,7 +92,7 @@ def _value_overflows(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
         if array is None or name_of(value) in peaks:
             peak = peaks.get(name_of(value), 0.0)
         elif array.dtype == np.float32:
-            finite = array[np.isfinite(array)]  # a mask's infinity is one in every type
+            finite = array[np.isfinite(array)]  # the infinity of a mask is exact in every type
             peak = float(np.abs(finite).max(initial=0.0))
         else:
             continue
@@ -100,7 +102,7 @@ def _value_overflows(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
 
 
 def _number_vanishes(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
-    """A lone number is an epsilon or a bound, and 0 is another function."""
+    """Match a scalar constant that becomes 0: it is an epsilon or a bound, and 0 changes the op."""
     for index, value in enumerate(node.inputs):
         array = constant(value)
         if array is None or array.size != 1 or keeps_fp32(node, index) or array.dtype.kind != "f":
@@ -113,6 +115,7 @@ def _number_vanishes(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
 
 def _inner_epsilon_vanishes(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
     size = attribute(node, "epsilon", 1.0)
+    # Runtimes sum up a LayerNormalization in fp32, where its epsilon does not vanish.
     if 0 < size <= half.smallest / 2 and node.op_type != "LayerNormalization":
         return f"its epsilon is {size:.2g}, which is 0 in {half.name}"
     return None
@@ -136,7 +139,7 @@ RULES: tuple[Callable[[ir.Node, HalfType, Peaks], str | None], ...] = (
 
 
 def keeps_fp32(node: ir.Node, index: int) -> bool:
-    """Whether an input is fp32 whatever the node computes in: the scales of a Resize."""
+    """Whether ONNX fixes an input to fp32 whatever type the node computes in: Resize's scales."""
     return node.op_type == "Resize" and 0 < index < len(node.inputs)
 
 

@@ -1,4 +1,4 @@
-"""A histogram of absolute values that grows as data comes in."""
+"""A histogram of absolute values whose range grows with the data."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ import numpy.typing as npt
 
 BINS = 2048
 _DEAD = 1e-30
-"""A tensor that never exceeds this is dead: it is not counted."""
+"""A tensor that never exceeds this is dead: its values are not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """Counts of |x| in ``BINS`` equal bins from 0 to ``top``.
-
-    ``peak`` is the largest |x| seen, exactly; ``peaks`` the largest of each batch, in order.
-    """
+    """Counts of |x| in ``BINS`` equal bins from 0 to ``top``."""
 
     counts: npt.NDArray[np.int64]
+    """(BINS,)"""
     top: float
     peaks: tuple[float, ...] = ()
+    """The largest |x| of each batch, exactly, in order."""
 
     @property
     def peak(self) -> float:
-        """The largest |x| seen."""
+        """The largest |x|, exactly."""
         return max(self.peaks, default=0.0)
 
     @property
     def total(self) -> int:
-        """How many values were seen."""
+        """The number of values."""
         return int(self.counts.sum())
 
     def add(self, values: npt.NDArray[np.float32]) -> Histogram:
@@ -46,6 +45,7 @@ class Histogram:
         top, counts = self.top or (peak if peak > _DEAD else 0.0), self.counts
         if top == 0:
             return Histogram(counts=counts, top=top, peaks=(*self.peaks, peak))
+        # Doubling the top merges pairs of bins exactly, so earlier counts need no estimate.
         while peak > top:
             counts = np.concatenate([counts.reshape(-1, 2).sum(1), np.zeros(BINS // 2, np.int64)])
             top *= 2

@@ -1,4 +1,4 @@
-"""Calibration input: a folder of images, prepared exactly as the engine will see them."""
+"""Calibration images from a folder, prepared exactly as for the engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .strata import contrast_level, spread, stratified
 
 Batch = npt.NDArray[np.float32]
 OnBad = Callable[[InputFileError], None]
-"""Told of an image that cannot be read; if it returns, the image is left out."""
+"""Called with the error of an image that cannot be read; if it returns, the image is left out."""
 
 _CANDIDATES = 4
 """Candidate lines per line that is chosen."""
@@ -103,5 +103,5 @@ def load_calibration(
     dataset = load_dataset(folder)
     labels = role_of(spec).labels_of(dataset) if crops is None else tuple(crops)
     if not labels:
-        raise InputFileError(f"{folder}: holds nothing a {spec.role} can be calibrated on")
+        raise InputFileError(f"{folder}: contains nothing a {spec.role} can be calibrated on")
     return CalibrationSet(dataset=dataset, spec=spec, limit=limit, labels=labels, skip_bad=skip_bad)

@@ -1,4 +1,7 @@
-"""What targets want int8 and float graphs to be like; as light to import as engines that run."""
+"""Requirements of targets on quantized graphs.
+
+The module imports nothing heavy, because engines that only run import it too.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 FallbackPrecision = Literal["fp32", "fp16", "bf16"]
-"""Of the ops that do not run in int8."""
+"""Precision of the ops that do not run in int8."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,12 +17,12 @@ class Int8Style:
     """How int8 graphs differ between targets."""
 
     largest_weight: int = 127
-    """In int8 steps; 63 for processors that add two products in 16 bits."""
+    """Largest |int8 weight|; 63 for processors that add two products in 16 bits."""
     shares_scales: bool = False
-    """Give what meets in a Concat one scale, so that it is joined without rounding again."""
+    """Give all tensors of a Concat one scale, so that they are joined without rounding again."""
     everywhere: bool = False
-    """Also the first layer, the one that makes the output, and small products."""
+    """Quantize also the first layer, the layer that computes the output, and small products."""
     products: bool = True
-    """Also matrix products, which are slower than in float where int8 has no instructions."""
+    """Quantize also matrix products. They are slower in int8 where it has no instructions."""
     rounds_skips: bool = False
     """Let a residual sum read the rounded skip: convolution, sum and activation become one op."""

@@ -1,4 +1,7 @@
-"""How far a quantized graph is from its float one: cheap measures that rank, and never decide."""
+"""Distance between a quantized graph and its float graph: cheap measures for ranking only.
+
+Decisions are made by the OCR metric.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ Outputs = list[npt.NDArray[np.float32]]
 
 
 def run_all(graphs: Mapping[int, onnx.ModelProto], feeds: Sequence[tuple[int, Batch]]) -> Outputs:
-    """Return what quantized or float graphs give for each batch, half types emulated."""
+    """Return the outputs of quantized or float graphs for each batch, with 16 bits emulated."""
     sessions = SessionsByWidth(lambda width: emulated(graphs[width]))
     outputs = {width: graph.graph.output[0].name for width, graph in graphs.items()}
     return [sessions.run(width, batch)[outputs[width]] for width, batch in feeds]
@@ -28,12 +31,13 @@ def signal_to_noise(
     names: Sequence[str],
     batches: Sequence[Batch],
 ) -> dict[str, float]:
-    """Return the signal to quantization noise of inner tensors in dB, all noise before them in it.
+    """Return the signal-to-quantization-noise ratio of inner tensors, in dB.
 
-    Tensors without noise, or that the quantized graph does not have, are left out.
+    The noise of a tensor includes that of all ops before it. Tensors without noise are left out,
+    and so are tensors that the quantized graph does not have.
     """
-    held = {name for node in quantized.graph.node for name in node.output}
-    shared = [name for name in names if name in held]
+    computed = {name for node in quantized.graph.node for name in node.output}
+    shared = [name for name in names if name in computed]
     sessions = [GraphSession(with_outputs(each, shared)) for each in (model, emulated(quantized))]
     signal, noise = (dict.fromkeys(shared, 0.0) for _ in range(2))
     for batch in batches:

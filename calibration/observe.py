@@ -1,4 +1,4 @@
-"""Running a float graph on calibration images to see what its tensors hold."""
+"""Observe the tensors of a float graph on calibration images: histograms and largest values."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ Feeds = Iterable[tuple[int, Batch]]
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What was seen of each tensor: by all batches, and by the first half of them.
-
-    ``peaks``: the largest |x|, also of tensors without a histogram.
-    """
+    """What calibration images showed of each tensor."""
 
     batches: int
+    """How many images were run."""
     histograms: dict[str, Histogram]
+    """Of |x|, over all images."""
     early: dict[str, Histogram]
+    """The same over the first half of the images."""
     peaks: dict[str, float]
+    """The largest |x|, also of tensors without a histogram."""
 
 
 def observe(
@@ -39,18 +40,20 @@ def observe(
     histograms: Sequence[str],
     peaks: Sequence[str] = (),
 ) -> Observation:
-    """Run all batches, and see what the named tensors hold.
+    """Run all batches, and record the values of the named tensors.
 
     Args:
         graphs: float32 graphs with one input (N, C, H, W), by width; tensors have the same names.
-        feeds: batches for them; every one is read.
-        total: how many there are.
-        histograms: inner tensors, or the input itself, to take histograms of.
-        peaks: further ones of which only the largest |x| is expected.
+        feeds: batches for them; all are run.
+        total: the number of batches.
+        histograms: inner tensors, or the input itself, to record histograms of.
+        peaks: further tensors, of which only the largest |x| is recorded.
 
     Raises:
-        InputFileError: there is not one batch, or a tensor turns NaN or infinite.
+        InputFileError: there is no batch, or a tensor contains NaN or infinity.
     """
+    # A histogram needs the whole tensor outside the graph. For the others the graph computes the
+    # peak itself, so that a few numbers are copied and not all activations of the model.
     only_peaks = [name for name in peaks if name not in histograms]
     sessions = SessionsByWidth(lambda width: _graph(graphs[width], histograms, only_peaks))
     found, highest = dict.fromkeys(histograms, EMPTY), dict.fromkeys(only_peaks, 0.0)
@@ -66,7 +69,7 @@ def observe(
             except ValueError as error:
                 raise InputFileError(f"calibration image {count}: {name} has {error}") from None
         if count == (total + 1) // 2:
-            early = dict(found)
+            early = dict(found)  # histograms are immutable, so a shallow copy keeps this state
     if not count:
         raise InputFileError("no calibration images: ranges need at least one")
     highest |= {name: histogram.peak for name, histogram in found.items()}

@@ -1,9 +1,9 @@
-"""Which Conv and MatMul run in int8, and why the others do not.
+"""Decide which Conv and MatMul run in int8, and give the reason for the others.
 
-The rules follow TensorRT's: both inputs quantized, weights constant, Q/DQ straight before the op,
-and nothing at deconvolutions, average pools, norms and the attention core. An op that gains nothing
-or costs accuracy stays in float: the first convolution on an image, and the layer that makes the
-output.
+The rules follow TensorRT's: both inputs quantized, weights constant, Q/DQ directly in front of the
+op, and none at deconvolutions, average pools, norms and the attention core. An op that gains
+nothing or costs accuracy stays in float: the first convolution on an image, and the layer that
+computes the output.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from ..convert.graph import array_of, constant, consumers, has_one_use, name_of,
 
 _CHANNEL_AXIS = {"Conv": 0, "MatMul": 1}
 """Axis of the output channels in the weights."""
-_FEWEST_CHANNELS = 8
+_FEWEST_CHANNELS = 8  # of a MatMul; smaller products gain nothing in int8
 _PASSES_THROUGH = frozenset({"Add", "Mul", "Sigmoid", "Softmax", "Reshape", "Transpose", "Squeeze"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """One weighted op: what it makes, its op type, and why it stays in float (None: int8)."""
+    """The decision on one weighted op."""
 
     node: str
+    """Its first output."""
     op_type: str
     reason: str | None
+    """Why it stays in float; None: it runs in int8."""
 
 
 def weight_axis(node: ir.Node) -> int:
-    """Return the axis of a quantized op's weights that has a scale per entry."""
+    """Return the axis of an int8 op's weights that has one scale per entry."""
     return _CHANNEL_AXIS[node.op_type]
 
 
@@ -47,6 +49,7 @@ def _makes_output(node: ir.Node) -> bool:
 
 
 def _why_never(node: ir.Node) -> str | None:
+    """Return why an op cannot run in int8, or None."""
     weights = constant(node.inputs[1])
     if weights is None:
         return "both inputs depend on the image (attention core)"
@@ -55,8 +58,9 @@ def _why_never(node: ir.Node) -> str | None:
     return None
 
 
-def _why_rather_not(node: ir.Node) -> str | None:
-    weights = array_of(node.inputs[1])
+def _why_not_worth_it(node: ir.Node) -> str | None:
+    """Return why int8 gains too little or costs too much accuracy at an op, or None."""
+    weights = array_of(node.inputs[1])  # Conv (O, I / group, kh, kw), MatMul (K, N)
     if the(node.inputs[0]).is_graph_input():
         return "first layer: few channels, and it sees the raw image"
     if _makes_output(node):
@@ -79,16 +83,16 @@ def place(
 
     Args:
         graph: clean float graph.
-        excluded: ops, by their first output, that stay in float for a reason of the caller.
-        everywhere: in int8 also what gains little by it or costs accuracy.
-        products: in int8 also matrix products.
+        excluded: ops, by their first output, that stay in float, with the caller's reason.
+        everywhere: also run in int8 what gains little by it or costs accuracy.
+        products: also run matrix products in int8.
     """
     decisions, excluded = [], excluded or {}
     for node in graph:
         if node.op_type in _CHANNEL_AXIS:
             reason = _why_never(node)
             if not everywhere:
-                reason = reason or _why_rather_not(node)
+                reason = reason or _why_not_worth_it(node)
             if node.op_type == "MatMul" and not products:
                 reason = reason or "matrix products are faster in float on this processor"
             reason = reason or excluded.get(name_of(node.outputs[0]))
@@ -105,20 +109,21 @@ def place(
 _KEEPS_SCALE = frozenset(
     {"MaxPool", "Reshape", "Transpose", "Slice", "DepthToSpace", "SpaceToDepth"}
 )
-"""Ops through which a rounded tensor stays on its grid."""
+"""Ops that only select or move values, so that a rounded tensor stays on its grid."""
 
 
 def _origin(value: ir.Value) -> ir.Value:
-    """Return the tensor whose values, all or some of them, a tensor holds."""
+    """Return the tensor from which all values of a tensor are taken."""
     while (node := value.producer()) is not None and node.op_type in _KEEPS_SCALE:
         value = the(node.inputs[0])
     return value
 
 
 def shared_ranges(graph: ir.Graph, ranges: Mapping[str, float]) -> dict[str, float]:
-    """Return the ranges, with the largest of them for all that meets in a Concat.
+    """Return the ranges, with one common range, the largest, for all tensors of a Concat.
 
-    The result of the Concat and those of its inputs that are quantized too get one scale.
+    The result of the Concat and those of its inputs that are quantized too get one scale. Then
+    TensorRT can join them without rounding again.
     """
     groups = []
     for node in graph:
@@ -127,16 +132,17 @@ def shared_ranges(graph: ir.Graph, ranges: Mapping[str, float]) -> dict[str, flo
             parts = {name_of(_origin(the(value))) for value in node.inputs}
             groups.append({result, *(parts & ranges.keys())})
     found = dict(ranges)
-    for _ in groups:  # one Concat may feed another, so what is largest wanders
+    # One Concat may feed another. A range needs at most one round per Concat to reach all of them.
+    for _ in groups:
         for members in groups:
             found.update(dict.fromkeys(members, max(found[member] for member in members)))
     return found
 
 
 def residual_skips(graph: ir.Graph, chosen: Collection[str]) -> dict[ir.Node, int]:
-    """Return the sums of an int8 convolution's result and a tensor, and which input that one is.
+    """Return the residual sums, int8 convolution + skip tensor, and the input index of the skip.
 
-    ``chosen``: the outputs of the ops that run in int8.
+    ``chosen``: the first outputs of the ops that run in int8.
     """
     found = {}
     for node in graph:
@@ -148,6 +154,7 @@ def residual_skips(graph: ir.Graph, chosen: Collection[str]) -> dict[ir.Node, in
             and has_one_use(the(value))
             for value in node.inputs
         ]
+        # Exactly one side is a convolution, and the other is no constant, which would be a bias.
         if from_conv.count(True) == 1 and constant(node.inputs[1 - from_conv.index(True)]) is None:
             found[node] = 1 - from_conv.index(True)
     return found

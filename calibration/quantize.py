@@ -1,5 +1,4 @@
-"""Float graph + ranges -> graph with Q/DQ pairs, valid for onnxruntime, OpenVINO and TensorRT
-alike.
+"""Float graph + ranges -> graph with Q/DQ pairs, valid for onnxruntime, OpenVINO and TensorRT.
 
     x -> Conv(W, b)   becomes   x -> Q(s_x) -> DQ(s_x) -> Conv(DQ(W_int8, s_W), b)
 
@@ -25,13 +24,12 @@ from .int8_style import Int8Style
 from .placement import Placement, place, residual_skips, shared_ranges, weight_axis
 
 _SMALLEST_SCALE = 1e-7
-"""For dead channels and tensors: scales must be positive."""
+"""Of dead channels and tensors: scales must be positive."""
 
-
-_LOOKED_AT = 32
-"""Weights of a row by which most grids are ruled out."""
+_SAMPLED = 32
+"""Weights per row that are compared with a grid before all of them are."""
 _ON_GRID = 2e-3
-"""Steps from a grid that float32 may have left."""
+"""Largest distance of a weight from its grid, in steps, that float32 rounding explains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +52,26 @@ def quantized_tensors(
 
 
 def scale_of(limit: float, largest: int = 127) -> np.float32:
-    """Return the step of a range; a dead tensor gets a small one."""
+    """Return the scale of a range, range / largest; a dead tensor gets the smallest scale."""
     return np.float32(max(limit / largest, _SMALLEST_SCALE))
 
 
 def quantized_weights(
     weights: npt.NDArray[np.float32], axis: int, largest: int = 127
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Return int8 weights and a scale per entry of ``axis``: weights ~ int8 * scale.
+    """Return int8 weights and one scale per entry of ``axis``: weights ~ int8 * scale.
 
     Weights that lie on a grid already, as fake quantization leaves them, stay on it.
-    ``largest``: of the int8 weights, in size.
+
+    Args:
+        weights: float32, of any rank.
+        axis: the axis of output channels.
+        largest: the largest |int8 weight|.
+
+    Returns:
+        int8 of the shape of ``weights``, and float32 (R,) for R entries of the axis.
     """
-    rows = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1)
+    rows = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1)  # (R, K)
     scales = np.maximum(np.abs(rows).max(1) / largest, _SMALLEST_SCALE).astype(np.float32)
     scales = _kept_grids(rows, scales, largest)
     steps = np.round(weights / along_axis(scales, axis, weights.ndim))
@@ -78,19 +83,21 @@ def _kept_grids(
 ) -> npt.NDArray[np.float32]:
     """Return the scales, (R,), with those of rows (R, K) that lie on a grid changed to its step."""
     found = scales.copy()
-    few = rows[:, :: max(1, rows.shape[1] // _LOOKED_AT)]
+    few = rows[:, :: max(1, rows.shape[1] // _SAMPLED)]  # rules out most grids quickly
     peaks = np.abs(rows).max(1)
+    # The largest weight need not be the last level of its grid: try all levels it can be.
     for levels in range(largest, largest // 4, -1):
-        step = np.maximum(peaks / levels, _SMALLEST_SCALE)[:, None]
+        step = np.maximum(peaks / levels, _SMALLEST_SCALE)[:, None]  # (R, 1)
         for row in np.nonzero((np.abs(few / step - np.round(few / step)) < _ON_GRID).all(1))[0]:
             whole = rows[row] / step[row]
+            # The first grid that fits is the finest, so a row is changed once.
             if found[row] == scales[row] and (np.abs(whole - np.round(whole)) < _ON_GRID).all():
                 found[row] = step[row, 0]
     return found
 
 
 class _Rounder:
-    """Puts pairs into a graph: one for each tensor, one DQ for each weight."""
+    """Inserts Q/DQ pairs into a graph: one for each tensor, and one DQ for each weight."""
 
     def __init__(self, graph: ir.Graph, ranges: Mapping[str, float], style: Int8Style) -> None:
         self._graph, self._ranges, self._style = graph, ranges, style
@@ -102,7 +109,7 @@ class _Rounder:
         return name_of(value) in self._tensors
 
     def tensor(self, value: ir.Value) -> ir.Value:
-        """Put Q and DQ behind ``value``, once; return what DQ gives."""
+        """Insert Q and DQ behind ``value``, once; return the result of DQ."""
         name = name_of(value)
         if name not in self._tensors:
             self._tensors[name] = self._pair(value, name)
@@ -122,9 +129,10 @@ class _Rounder:
         return dequantize.outputs[0]
 
     def weights(self, node: ir.Node) -> ir.Value:
-        """Make int8 weights and their DQ before ``node``, once; return what DQ gives."""
+        """Insert int8 weights and their DQ before ``node``, once; return the result of DQ."""
         value, axis = the(node.inputs[1]), weight_axis(node)
-        name = f"{name_of(value)}.axis{axis}"  # ops may share a weight
+        # A Conv and a MatMul can share a weight, but not the axis of its scales.
+        name = f"{name_of(value)}.axis{axis}"
         if name not in self._weights:
             steps, scales = quantized_weights(array_of(value), axis, self._style.largest_weight)
             inputs = [
@@ -145,13 +153,13 @@ def quantize(
     style: Int8Style | None = None,
     excluded: Mapping[str, str] | None = None,
 ) -> Quantized:
-    """Type a clean float graph as int8 wherever ``placement`` allows.
+    """Quantize a clean float graph to int8 wherever ``placement`` allows.
 
     Args:
         model: float32 graph, opset 20.
-        ranges: largest |x| to represent, for each of ``quantized_tensors(model)``.
-        style: what the target wants.
-        excluded: ops, by their first output, that are to stay in float, and why.
+        ranges: the largest |x| to represent, of each of ``quantized_tensors(model)``.
+        style: requirements of the target.
+        excluded: ops, by their first output, that stay in float, with the reason.
 
     Raises:
         KeyError: a range is missing.
@@ -174,5 +182,5 @@ def quantize(
             node.replace_input_with(index, rounder.tensor(value))
     common.TopologicalSortPass()(copy)
     drop_unused_initializers(graph)
-    common.CheckerPass(full_check=True)(copy)  # leaves out the weights' values
+    common.CheckerPass(full_check=True)(copy)  # it skips the values of weights
     return Quantized(model=ir.to_proto(copy), placements=placements)

@@ -1,4 +1,4 @@
-"""Ranges on disk: what they were taken from, so that they are used for nothing else."""
+"""Ranges in a file, with fingerprints of their model and images that prevent any other use."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ Limit = Annotated[float, Field(ge=0)]
 
 
 class Ranges(StrictModel):
-    """The largest |x| to represent of each tensor, and the fingerprints of where it comes from.
-
-    ``ranges`` are those of int8, chosen by ``method``; ``peaks`` the largest |x| seen.
-    """
+    """The largest |x| to represent of each tensor, and fingerprints of the model and the images."""
 
     schema_version: Literal[1] = 1
     model_sha256: str
@@ -35,14 +32,17 @@ class Ranges(StrictModel):
     skipped: tuple[str, ...] = ()
     """Images that could not be read."""
     ranges: dict[str, Limit] = Field(repr=False)
+    """Of int8, chosen by ``method``."""
     peaks: dict[str, Limit] = Field(repr=False)
+    """The largest |x| observed, for fp16 and bf16."""
 
 
 def graphs_sha256(graphs: Mapping[int, onnx.ModelProto]) -> str:
-    """Return one SHA-256 over the graphs of all widths, weights included."""
+    """Return one SHA-256 over the graphs of all widths, including weights."""
     digest = hashlib.sha256()
     for width, graph in sorted(graphs.items()):
         digest.update(f"{width}:".encode())
+        # Piece by piece: a whole graph can be larger than one protobuf message may be.
         for tensor in graph.graph.initializer:
             digest.update(tensor.SerializeToString(deterministic=True))
         for node in graph.graph.node:
@@ -60,26 +60,26 @@ def save_ranges(ranges: Ranges, path: Path) -> None:
 
 
 def load_ranges(path: Path) -> Ranges:
-    """Read ranges.
+    """Read a file of ranges.
 
     Raises:
-        InputFileError: it is no such file.
+        InputFileError: the file is missing, too large, no JSON, or a field is wrong.
     """
     return read_model(path, Ranges, limit=LARGEST)
 
 
 def check_ranges(ranges: Ranges, path: Path, **expected: str) -> None:
-    """Refuse ranges of another model, other data or another method.
+    """Refuse ranges of another model, other images or another method.
 
-    ``expected``: fields of :class:`Ranges`, and what they must be.
+    ``expected``: fields of :class:`Ranges`, and their expected values.
 
     Raises:
-        UserError: says which differs.
+        UserError: a field differs; the message names it.
     """
     words = {"model_sha256": "model", "data_sha256": "calibration folder", "method": "method"}
     for name, value in expected.items():
         if (found := getattr(ranges, name)) != value:
             raise UserError(
-                f"{path}: its ranges are of another {words[name]} ({found:.12}, expected "
+                f"{path}: contains ranges of another {words[name]} ({found:.12}, expected "
                 f"{value:.12}); remove it, or name another file, to calibrate again"
             )

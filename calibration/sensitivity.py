@@ -1,4 +1,4 @@
-"""What each layer costs in int8: it alone, and all but it."""
+"""Sensitivity of each layer to int8: the cost of the layer alone, and of all other layers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .observe import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
-    """Of one op, by its first output: distances from the float graph, 0 is equal.
-
-    ``alone``: with it in int8 and nothing else. ``without``: with all but it.
-    """
+    """Distances of one op's quantized graphs from the float graph; 0 is equal."""
 
     node: str
+    """First output of the op."""
     alone: float
+    """Only this op is in int8."""
     without: float
+    """All ops except this one are in int8."""
 
 
 def sensitivities(
@@ -35,10 +35,10 @@ def sensitivities(
 
     Args:
         calibrator: of the model.
-        quantization: int8, and how; ops that it holds are left out. What is not int8 is fp32 here.
-        spec: its role decides which distance is measured.
+        quantization: settings of int8. Ops that it excludes are skipped; all others run in fp32.
+        spec: its role decides the distance.
         feeds: a few images, (width, batch).
-        progress: called with the number of ops that are done.
+        progress: called with the number of ops measured so far.
     """
     reference = run_all(calibrator.graphs, feeds)
     ops = [node for node in calibrator.layers() if node in calibrator.ops(quantization)]
@@ -49,7 +49,7 @@ def sensitivities(
             return 0.0
         reasons = {
             **quantization.excluded,
-            **dict.fromkeys(excluded, "excluded to see what it costs"),
+            **dict.fromkeys(excluded, "excluded to measure its cost"),
         }
         quantized = calibrator.quantized(replace(plain, excluded=reasons))
         return role_of(spec).output_distance(reference, run_all(quantized.graphs, feeds))

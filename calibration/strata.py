@@ -1,4 +1,4 @@
-"""Choosing lines to calibrate on, so that every width and every contrast is there."""
+"""Choose calibration lines so that every width and every contrast is represented."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..ocr.preprocess import to_gray
 from ..ocr.types import Image
 
 _FAINT, _STRONG = 64, 128
-"""Where low and high contrast begin and end, in gray levels."""
+"""Contrast below which a line is faint, and from which it is strong, in gray levels."""
 
 
 def contrast_level(line: Image) -> int:
-    """Return 0, 1 or 2: how far an RGB line's dark and light parts are from each other.
+    """Return the contrast of an RGB line: 0 faint, 1 medium, 2 strong.
 
-    Measured from the 5th to the 95th percentile of its gray.
+    It is the difference between the 5th and the 95th percentile of its gray levels.
     """
     low, high = np.percentile(to_gray(line), (5, 95))
     return int(high - low >= _FAINT) + int(high - low >= _STRONG)
@@ -29,16 +29,18 @@ def spread(count: int, limit: int) -> list[int]:
 
 
 def stratified(strata: Sequence[Hashable], limit: int) -> list[int]:
-    """Return at most ``limit`` indices, ascending, with as many of each stratum as there can be.
+    """Return at most ``limit`` indices, ascending, with equal shares of all strata where possible.
 
-    What a small stratum does not fill goes to the others; within one they are evenly spread.
+    The unused part of a small stratum's share goes to the others. Within a stratum, indices are
+    evenly spread.
     """
     members: dict[Hashable, list[int]] = defaultdict(list)
     for index, stratum in enumerate(strata):
         members[stratum].append(index)
     chosen: list[int] = []
     waiting = sorted(members.values(), key=len)
+    # Smallest first, so that what they leave is shared by all that come after them.
     for number, group in enumerate(waiting):
-        share = -(-(limit - len(chosen)) // (len(waiting) - number))
+        share = -(-(limit - len(chosen)) // (len(waiting) - number))  # rounded up
         chosen += [group[i] for i in spread(len(group), share)]
     return sorted(chosen[:limit])

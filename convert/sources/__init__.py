@@ -1,7 +1,7 @@
-"""Reading models in the forms users have them; one file per form.
+"""Read models in the formats that users have, one module per format.
 
-Every form answers the same two questions: what are its inputs and outputs, and what is it as an
-ONNX model with one input of a fixed shape.
+Every format provides the model's inputs and outputs, and the model as raw ONNX with one input of a
+fixed shape.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TensorInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """What a model takes and gives."""
+    """Inputs and outputs of a model."""
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
@@ -41,46 +41,58 @@ class Signature:
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """The two tensors between which a graph is a network, if its own ends are something else."""
+    """The two inner tensors at which a graph is cut to its network.
+
+    It is needed where the model's own inputs are files, or its own outputs are text.
+    """
 
     input: TensorInfo
     output: TensorInfo
     layout: str
     """NTC or TNC, of an output of three axes."""
     is_probability: bool
+    """Whether the output is that of a softmax."""
     blank: int | None
-    """Class of the blank, if a CTC decoder tells it."""
+    """Class of the blank, if a CTC decoder in the graph states it."""
     in_front: tuple[str, ...]
-    """Kinds of ops left out before the input."""
+    """Types of the ops left out before the input."""
     behind: tuple[str, ...]
-    """Kinds of ops left out behind the output."""
+    """Types of the ops left out behind the output."""
 
 
 class Source(Protocol):
-    """A model as its user brought it."""
+    """A model in the user's format."""
 
     def signature(self) -> Signature:
         """Return the model's inputs and outputs."""
 
     def cut(self, rank: int) -> Cut | None:
-        """Find a network whose output has ``rank`` axes inside the model; None: it has none."""
+        """Find a network inside the model whose output has ``rank`` axes; None if there is none."""
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
-        """Return the model from the named input of ``shape``, as float32, to the named output.
+        """Return the part of the model between two tensors as raw ONNX.
 
-        Either may be any tensor of the model: it is cut off there. The image is its first input;
-        large weights may be further ones.
+        Args:
+            input_name: the image, float32 in the result: an input, or any inner tensor.
+            shape: its shape, with all sizes fixed.
+            output_name: an output, or any inner tensor.
+
+        Returns:
+            A model whose first input is the image; large weights may be further inputs.
         """
 
     def function(self, input_name: str, output_name: str) -> Any:
-        """Return the same as a function from one float32 tensor to one; None without TensorFlow."""
+        """Return the same part as a TensorFlow function from one float32 tensor to one tensor.
+
+        None for models that TensorFlow cannot run.
+        """
 
 
 def source_format(source: SourceSpec) -> str:
-    """Return the format of a source: as its spec says, or as its path tells.
+    """Return the format of a source, from its spec or else from its path.
 
     Raises:
-        InputFileError: there is nothing at the path, or nothing that is known.
+        InputFileError: nothing is at the path, or its format is unknown.
     """
     path = source.path
     if not path.exists():
@@ -103,14 +115,15 @@ def open_source(source: SourceSpec) -> Source:
     """Open a model.
 
     Raises:
-        InputFileError: it is missing, damaged, or holds code that was not allowed.
+        InputFileError: it is missing, damaged, or contains code that is not allowed.
         TargetMissingError: TensorFlow is needed and not installed.
     """
+    # Imported on demand: most of the modules need TensorFlow, which is slow to import.
     module = import_module(f".{source_format(source)}_source", __name__)
     return module.open_source(source)
 
 
 def missing_name(path: Path, kind: str, name: str, known: list[str]) -> InputFileError:
-    """Say that a model has no input, output or signature of a name, and which it has."""
+    """Return the error about a name that a model lacks; it lists the names that the model has."""
     listed = ", ".join(known) or "none"
     return InputFileError(f"{path}: no {kind} named {name!r}; it has: {listed}")

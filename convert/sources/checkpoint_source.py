@@ -12,22 +12,23 @@ from .graph_def_source import GraphDefSource, ends_of
 from .tf_graph import import_tensorflow
 
 _SAVER = "save/"
-"""What a Saver adds to a graph."""
+"""Name scope of the nodes that a Saver adds to a graph."""
 
 
 def _frozen(path: Path) -> Any:
-    """Restore the variables and make constants of them."""
+    """Restore the variables, and return the GraphDef with constants in their place."""
     v1 = import_tensorflow().compat.v1
     with v1.Graph().as_default() as graph, v1.Session(graph=graph) as session:
         saver = v1.train.import_meta_graph(str(path), clear_devices=True)
         saver.restore(session, str(path.with_suffix("")))
         definition = graph.as_graph_def()
+        # Nodes of the Saver are ends of the graph too, but no outputs of the model.
         ends = [name for name in ends_of(definition) if not name.startswith(_SAVER)]
         return v1.graph_util.convert_variables_to_constants(session, definition, ends)
 
 
 def open_source(source: SourceSpec) -> GraphDefSource:
-    """Open the meta graph of a checkpoint; the graph is frozen, and read as a frozen one is."""
+    """Open the meta graph of a checkpoint: it is frozen, and read like a frozen graph."""
     path = source.path
     try:
         definition = _frozen(path)

@@ -1,8 +1,8 @@
-"""Where a TensorFlow graph's network begins and ends.
+"""Find the tensors at which the network inside a TensorFlow graph begins and ends.
 
-Served models often take encoded files (strings) and give text: images are decoded in front of the
-network, and behind it stand a CTC decoder, lookup tables and joined strings. An engine runs the
-network alone, and ocr-trt decodes itself, so a model is cut at these two tensors.
+Served models often accept encoded files (strings) and return text: images are decoded in front of
+the network, and a CTC decoder, lookup tables and string joins follow it. An engine runs the network
+alone, and ocr-trt decodes itself, so a model is cut at these two tensors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from . import Cut, TensorInfo
 _IMAGE_RANK = 4
 _PLUMBING = ("Const", "Identity", "NoOp", "Pack", "Placeholder", "Shape", "StridedSlice")
 _BEFORE_LOG = ("Add", "AddV2", "Maximum")
-"""With a constant, what keeps a logarithm from zero."""
+"""Ops that, with a constant, keep the argument of a logarithm above zero."""
 
 
 def find_cut(graph: Any, feeds: Sequence[str], fetches: Sequence[str], rank: int) -> Cut | None:
@@ -28,8 +28,8 @@ def find_cut(graph: Any, feeds: Sequence[str], fetches: Sequence[str], rank: int
         rank: how many axes the network's output has.
 
     Returns:
-        The nearest float32 tensor of that rank in front of the outputs, and the first image
-        behind the inputs that the tensor depends on through nothing else; None if there are none.
+        The float32 tensor of that rank that is nearest to the outputs, and the image nearest to the
+        inputs through which alone that tensor depends on them; None if there are none.
     """
     ends = [graph.get_tensor_by_name(port_of(name)) for name in fetches]
     result = next((t for t in _upstream(ends) if _is_image(t, rank, ("float32",))), None)
@@ -58,9 +58,9 @@ def _kinds(ops: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _upstream(tensors: Sequence[Any]) -> Iterator[Any]:
-    """Yield tensors and all that they are made of, nearest first."""
+    """Yield tensors and all tensors that they depend on, nearest first."""
     seen, todo = set[str](), list(tensors)
-    for tensor in todo:
+    for tensor in todo:  # the list grows while it is read: breadth first
         if tensor.name not in seen:
             seen.add(tensor.name)
             yield tensor
@@ -68,7 +68,7 @@ def _upstream(tensors: Sequence[Any]) -> Iterator[Any]:
 
 
 def _ops(tensors: Sequence[Any], stop: Any = None) -> list[Any]:
-    """Return the ops that make tensors, nearest first, not past ``stop``."""
+    """Return the ops that tensors depend on, nearest first, without ``stop`` and ops before it."""
     found: dict[Any, None] = {}
     todo = [tensor.op for tensor in tensors]
     for op in todo:
@@ -83,17 +83,19 @@ def _is_image(tensor: Any, rank: int, dtypes: Sequence[str]) -> bool:
 
 
 def _before_decoder(tensor: Any) -> tuple[Any, str, int | None]:
-    """Step back over what is done for a CTC decoder: a logarithm, and time brought to the front.
+    """Step back over what prepares scores for a CTC decoder: a logarithm, and a transposition.
 
-    Returns the scores, their layout (TensorFlow's CTC decoders take time first), and the blank.
+    Returns:
+        The scores, their layout (TensorFlow's CTC decoders require TNC), and the blank's class.
     """
     decoder = next((op for op in tensor.consumers() if op.type.startswith("CTC")), None)
     if decoder is None:
         return tensor, "NTC", None
     blank, classes = None, tensor.shape[-1]
     if classes is not None:
-        told = decoder.get_attr("blank_index") if decoder.type == "CTCGreedyDecoder" else -1
-        blank = told % classes
+        # The beam search decoder has no such attribute: its blank is the last class.
+        index = decoder.get_attr("blank_index") if decoder.type == "CTCGreedyDecoder" else -1
+        blank = index % classes
     time_first, logged = True, False
     while True:
         op = tensor.op
@@ -115,7 +117,7 @@ def _constant(tensor: Any) -> Any:
 
 
 def _first_image(result: Any, entries: set[Any]) -> Any:
-    """Return the image nearest to the inputs that ``result`` depends on through nothing else."""
+    """Return the image nearest to the inputs through which alone ``result`` depends on them."""
     images = [
         tensor
         for tensor in _upstream([result])
@@ -123,6 +125,7 @@ def _first_image(result: Any, entries: set[Any]) -> Any:
     ]
     for image in reversed(images):
         above = {op for op in _ops([image]) if op in entries}
+        # Without the image, the result must not depend on any input.
         without = set(_ops([result], stop=image.op))
         if above and not without & entries:
             return image
@@ -134,5 +137,5 @@ def _info(tensor: Any) -> TensorInfo:
 
 
 def port_of(name: str) -> str:
-    """Return the name of a node's first output, or of the output that is named already."""
+    """Return a tensor name with its port: ":0" is added to the name of a node."""
     return name if ":" in name else f"{name}:0"

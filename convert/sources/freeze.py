@@ -1,4 +1,4 @@
-"""A traced TensorFlow function as one flat graph: variables become values, calls what they call."""
+"""Freeze a traced TensorFlow function: variables become constants, and calls are inlined."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ import numpy as np
 from .large_weights import Weights, has_loops, heavy_ones, make_placeholder, take_constants
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-_MARKS = ("_XlaMustCompile", "_noinline")
+_MARKS = ("_XlaMustCompile", "_noinline")  # attributes that keep TensorFlow from inlining
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frozen:
-    """A GraphDef without variables, the tensors it begins and ends with, and what was left out.
-
-    ``weights``: values of placeholders, by the node's name, that are no inputs of the function.
-    """
+    """A GraphDef without variables."""
 
     graph: Any
     inputs: tuple[str, ...]
+    """Tensor names."""
     outputs: tuple[str, ...]
+    """Tensor names."""
     weights: Weights
+    """Values of the placeholders that stand for weights, by node name."""
 
 
 def freeze(traced: Any, *, whole: bool = False) -> Frozen:
-    """Freeze a concrete function; the weights of a heavy one stay beside it, unless ``whole``.
+    """Freeze a concrete function.
 
-    Loops stay functions: tf2onnx knows LSTMs by them. Functions that are to be compiled by XLA
-    (Keras wraps grouped convolutions in one) are not inlined until their mark is gone.
+    Loops stay functions, because tf2onnx recognizes LSTMs by them. Functions marked for XLA (Keras
+    wraps grouped convolutions in one) are inlined only after the mark is removed.
+
+    Args:
+        traced: the concrete function.
+        whole: keep large weights in the graph too; otherwise a heavy graph gets placeholders.
     """
     captured = {id(tensor) for tensor in traced.graph.internal_captures}
     inputs = tuple(tensor.name for tensor in traced.inputs if id(tensor) not in captured)
@@ -46,10 +50,10 @@ def freeze(traced: Any, *, whole: bool = False) -> Frozen:
 
 
 def _flattened(traced: Any, whole: bool) -> tuple[Any, Weights]:
-    """Inline what is called, and put values in the place of variables.
+    """Inline calls, and replace variables by constants.
 
-    TensorFlow's own ``convert_variables_to_constants_v2`` does the same, and then builds a function
-    of it, which copies all weights again.
+    TensorFlow's own ``convert_variables_to_constants_v2`` does the same and then builds a function,
+    which copies all weights again.
     """
     from tensorflow.python.framework import convert_to_constants as freezing
 
@@ -60,6 +64,7 @@ def _flattened(traced: Any, whole: bool) -> tuple[Any, Weights]:
     beside: Weights = {}
     if not whole and not has_loops(converter.graph_def):
         beside = heavy_ones({name: value.numpy for name, value in values.items()})
+    # The converter would copy the large values, so it gets scalars in their place.
     for name in beside:
         values[name] = values[name]._replace(numpy=np.zeros((), np.float32))
     graph, _ = freezing._replace_variables_by_constants(converter_data=converter)
@@ -70,7 +75,7 @@ def _flattened(traced: Any, whole: bool) -> tuple[Any, Weights]:
 
 
 def _wrapped(graph: Any, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
-    """Make a function of a graph again."""
+    """Return a GraphDef as a concrete function again."""
     from tensorflow.compat import v1
 
     def function(*tensors: Any) -> Any:
@@ -90,7 +95,10 @@ def _wrapped(graph: Any, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> A
 
 
 def _unmark(graph: Any) -> None:
-    """Let every function be inlined; under new names, since TensorFlow keeps the old."""
+    """Remove the marks that prevent inlining.
+
+    Functions get new names, because TensorFlow keeps the old functions under the old names.
+    """
     names = {function.signature.name for function in graph.library.function}
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     for part in (*nodes, *graph.library.function):

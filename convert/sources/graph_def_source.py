@@ -22,8 +22,8 @@ _VARIABLES = ("VariableV2", "VarHandleOp", "Variable")
 class GraphDefSource:
     """A graph whose weights are constants.
 
-    Inputs are its placeholders; outputs are the nodes that nothing reads. Any other tensor can be
-    named as either too, with or without ":0".
+    Its inputs are the placeholders, and its outputs the nodes that no other node reads. Any other
+    tensor can be named as input or output too, with or without ":0".
     """
 
     def __init__(self, path: Path, definition: Any) -> None:
@@ -33,8 +33,8 @@ class GraphDefSource:
         variables = [node.name for node in definition.node if node.op in _VARIABLES]
         if variables:
             raise InputFileError(
-                f"{path}: not frozen: {len(variables)} variables have no values in it, such as "
-                f"{variables[0]}; freeze it, or give the SavedModel instead"
+                f"{path}: not frozen: it contains no values for {len(variables)} variables, such "
+                f"as {variables[0]}; freeze the graph, or use the SavedModel instead"
             )
         self._function = v1.wrap_function(
             lambda: v1.import_graph_def(definition, name=""), signature=[]
@@ -59,7 +59,7 @@ class GraphDefSource:
         return TensorInfo.of_tensorflow(name, self._tensor(name, "tensor", []))
 
     def cut(self, rank: int) -> Cut | None:
-        """Find the network between what decodes images and what decodes text."""
+        """Find the network between the ops that decode images and those that decode text."""
         return find_cut(self._function.graph, self._inputs, self._outputs, rank)
 
     def function(self, input_name: str, output_name: str) -> Any:
@@ -68,7 +68,7 @@ class GraphDefSource:
         result = self._tensor(output_name, "output", self._outputs)
         try:
             return taking_float(self._function.prune(entry, result), entry.dtype)
-        except Exception:  # UnliftableError, which TensorFlow keeps to itself
+        except Exception:  # UnliftableError, which is not in TensorFlow's public API
             raise InputFileError(
                 f"{self._path}: {output_name} needs more than {input_name}: the inputs are "
                 f"{', '.join(self._inputs)}; freeze the others to constants first"
@@ -92,14 +92,18 @@ class GraphDefSource:
 
 
 def _entered_at(definition: Any, tensor: str) -> tuple[Any, str]:
-    """Copy a graph, and let all that reads a tensor read a new node, whose name is returned."""
+    """Copy a graph, and replace a tensor by a new node in all its readers.
+
+    Returns:
+        The copy, and the name of the new node, which the caller has to add.
+    """
     graph = type(definition)()
     graph.CopyFrom(definition)
     name, port = tensor.split(":")
     entry = f"{name}_image"
     while any(node.name == entry for node in graph.node):
         entry += "_"
-    spellings = (tensor, name) if port == "0" else (tensor,)
+    spellings = (tensor, name) if port == "0" else (tensor,)  # "name" means "name:0" in a GraphDef
     for node in graph.node:
         kept = [entry if value in spellings else value for value in node.input]
         if kept != list(node.input):
@@ -108,7 +112,7 @@ def _entered_at(definition: Any, tensor: str) -> tuple[Any, str]:
 
 
 def _without_switches(definition: Any) -> Any:
-    """Give placeholders that are no image (is_training, keep_prob, ...) their defaults."""
+    """Replace scalar placeholders with a default (is_training, keep_prob, ...) by that default."""
     for node in definition.node:
         if node.op != "PlaceholderWithDefault":
             continue
@@ -122,13 +126,13 @@ def _without_switches(definition: Any) -> Any:
 
 
 def ends_of(definition: Any) -> list[str]:
-    """Return the nodes of a GraphDef that depend on a placeholder and that nothing reads."""
+    """Return the nodes of a GraphDef that depend on a placeholder and that no other node reads."""
     from tensorflow.python.framework import op_def_registry
 
     readers: dict[str, list[str]] = defaultdict(list)
     for node in definition.node:
         for name in node.input:
-            readers[name.lstrip("^").split(":")[0]].append(node.name)
+            readers[name.lstrip("^").split(":")[0]].append(node.name)  # "^": control input
     reached: dict[str, None] = {n.name: None for n in definition.node if n.op in _INPUTS}
     todo = list(reached)
     for name in todo:

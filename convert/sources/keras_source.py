@@ -32,15 +32,18 @@ _CODE_CLASSES = {"Lambda", "__lambda__", "function"}
 
 
 def _config_text(path: Path) -> str:
-    """Return the architecture, a JSON text, without building anything from it.
+    """Return the architecture, a JSON text, without loading the model.
 
-    The suffix decides how a file is read, as it does in Keras: a file can be both HDF5 and ZIP.
+    The suffix decides how a file is read, as in Keras: a file can be valid HDF5 and ZIP at once.
     """
     try:
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
+                # The size after decompression, which a small archive can make huge.
                 if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
-                    raise InputFileError(f"{path}: its config.json is over {_LARGEST_CONFIG} bytes")
+                    raise InputFileError(
+                        f"{path}: its config.json is larger than {_LARGEST_CONFIG} bytes"
+                    )
                 return archive.read("config.json").decode("utf-8")
         if path.suffix not in (".h5", ".hdf5"):
             raise InputFileError(f"{path}: a Keras model file ends in .keras, .h5 or .hdf5")
@@ -54,14 +57,14 @@ def _config_text(path: Path) -> str:
 
 
 def lambda_layers(path: Path) -> list[str]:
-    """Return the names of the layers that carry Python code.
+    """Return the names of the layers that contain Python code.
 
     Raises:
-        InputFileError: the file is no Keras model.
+        InputFileError: the file is not a Keras model.
     """
     found: list[str] = []
     todo: list[Any] = [parse_json(_config_text(path), f"{path}: its architecture")]
-    while todo:
+    while todo:  # no recursion: nesting may be deep
         part = todo.pop()
         if isinstance(part, dict):
             if part.get("class_name") in _CODE_CLASSES:
@@ -122,7 +125,7 @@ class KerasSource:
         )
 
     def cut(self, rank: int) -> Cut | None:
-        """Find the last layer that needs the image alone: training adds labels and a loss."""
+        """Find the last layer that depends on the image alone: training adds labels and a loss."""
         import keras
 
         images = [tensor for tensor in self._model.inputs if len(tensor.shape) == 4]
@@ -148,7 +151,7 @@ class KerasSource:
         return None
 
     def _tensor(self, name: str, kind: str) -> Any:
-        """Return an input, an output, or what a layer gives."""
+        """Return an input, an output, or the output of a layer."""
         named = {tensor.name: tensor for tensor in self._model.inputs}
         if kind == "output":
             named = dict(zip(self._model.output_names, self._model.outputs, strict=True))
@@ -168,7 +171,7 @@ class KerasSource:
     def function(self, input_name: str, output_name: str) -> Any:
         """Return the model, in inference mode, as a function of one tensor.
 
-        Inputs and outputs of its layers can be named too: the output of the layer of that name.
+        Both names can be those of layers too; each stands for the layer's output.
         """
         import keras
 
@@ -200,7 +203,7 @@ def _kinds(layers: list[Any]) -> tuple[str, ...]:
 
 
 def _single_output(layer: Any) -> Any:
-    """Return what a layer gives, if that is one tensor; a layer called twice gives two."""
+    """Return the output of a layer, or None if there are several; a layer called twice has two."""
     try:
         found = layer.output
     except (AttributeError, ValueError):  # never called

@@ -1,9 +1,9 @@
-"""Weights that travel beside their graph.
+"""Large weights, kept outside their graph during export.
 
-TensorFlow's freezing holds seven copies of a model's weights, tf2onnx makes some thirty more, and
-no protobuf message may be over 2 GB. So large weights never get into either: variables and
-constants become placeholders, and initializers again when the passes begin. What tf2onnx would do
-with their values, ``fold_constants`` does later.
+TensorFlow's freezing holds seven copies of a model's weights, tf2onnx makes about thirty more, and
+no protobuf message may exceed 2 GB. So large weights never enter either: variables and constants
+become placeholders, and initializers again when the passes begin. Constant folding that tf2onnx
+would do with their values is done later by ``fold_constants``.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ import onnx
 import onnx_ir as ir
 
 Weights = dict[str, npt.NDArray]
-"""Arrays by the name of the value that they are."""
+"""Arrays by value name."""
 
 _HEAVY = 32 << 20
-"""Bytes of weights from which on this is worth it."""
+"""Bytes of large weights from which a model is heavy; lighter models keep all weights inside."""
 _LARGE = 1 << 16
-"""Bytes of a weight that is carried around."""
+"""Bytes from which a weight is large."""
 _LOOPS = ("Enter", "StatelessWhile", "While")
-"""tf2onnx knows cells by the constants in their loops."""
+"""Ops of loops. tf2onnx recognizes cells by the constants in their loops, so these stay inside."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A raw ONNX model; its large weights may be inputs of it, with their values in ``weights``."""
+    """A raw ONNX model. Large weights may be inputs of it, whose values are in ``weights``."""
 
     model: onnx.ModelProto
     weights: Weights = field(default_factory=dict, repr=False)
 
     def whole(self) -> ir.Model:
-        """Return the model with all its weights. They are not copied, and may be over 2 GB."""
+        """Return the model with all its weights, which are not copied and may exceed 2 GB."""
         model = ir.from_proto(self.model)
         for value in list(model.graph.inputs):
             array = self.weights.get(str(value.name))
@@ -47,13 +47,13 @@ class Exported:
 
 
 def has_loops(graph: Any) -> bool:
-    """Whether a GraphDef, or a function in it, holds a loop."""
+    """Whether a GraphDef, or a function in it, contains a loop."""
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     return any(node.op in _LOOPS for node in nodes)
 
 
 def heavy_ones(arrays: Weights) -> Weights:
-    """Return the large float32 ones of a heavy model's weights; none if it is not heavy."""
+    """Return the large float32 weights of a heavy model; none if the model is not heavy."""
     large = {
         name: array
         for name, array in arrays.items()
@@ -63,9 +63,9 @@ def heavy_ones(arrays: Weights) -> Weights:
 
 
 def take_constants(graph: Any) -> Weights:
-    """Make placeholders of the large float constants of a heavy GraphDef without loops.
+    """Replace the large float32 constants of a heavy GraphDef without loops by placeholders.
 
-    Changes the graph. Returns their values by the node's name.
+    Changes the graph. Returns the values by node name.
     """
     from tensorflow import float32, make_ndarray
 
@@ -86,7 +86,7 @@ def take_constants(graph: Any) -> Weights:
 
 
 def make_placeholder(node: Any, shape: tuple[int, ...]) -> None:
-    """Make a float32 placeholder of a node of a GraphDef."""
+    """Turn a node of a GraphDef into a float32 placeholder."""
     from tensorflow import TensorShape, float32
 
     node.op = "Placeholder"
@@ -97,9 +97,9 @@ def make_placeholder(node: Any, shape: tuple[int, ...]) -> None:
 
 
 def take_initializers(model: onnx.ModelProto) -> Weights:
-    """Make inputs of the large float initializers of a heavy ONNX model.
+    """Replace the large float32 initializers of a heavy ONNX model by inputs.
 
-    Changes the model. Returns their values by name.
+    Changes the model. Returns the values by name.
     """
     large = heavy_ones(
         {
@@ -113,6 +113,7 @@ def take_initializers(model: onnx.ModelProto) -> Weights:
     kept = [tensor for tensor in model.graph.initializer if tensor.name not in large]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
+    # Old exporters list initializers among the inputs too.
     declared = {value.name for value in model.graph.input}
     model.graph.input.extend(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, array.shape)

@@ -1,4 +1,4 @@
-"""ONNX files, from any exporter, opset 11 or newer."""
+"""ONNX files from any exporter, opset 11 or newer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from .pixels import taking_floats
 
 _OLDEST_OPSET = 11
 _PLAIN_OPSET = 18
-"""Older files are brought to this first, by ONNX' own converter; the passes' one begins here."""
+"""Older files are first converted to this opset by ONNX's own converter, because the converter in
+``pipeline`` starts here.
+"""
 
 
 class OnnxSource:
-    """An ONNX model with one input. ``path`` is what error messages name."""
+    """An ONNX model with one image input. Error messages name ``path``."""
 
     def __init__(self, path: Path, exported: Exported) -> None:
         self._path, self._model, self._weights = path, exported.model, exported.weights
@@ -35,11 +37,11 @@ class OnnxSource:
         )
 
     def function(self, input_name: str, output_name: str) -> None:
-        """There is no TensorFlow model behind an ONNX file; the names are checked."""
+        """Check the names; return None, because TensorFlow cannot run an ONNX file."""
         self._nodes_between(input_name, output_name)
 
     def cut(self, rank: int) -> None:
-        """Where else to cut an ONNX file, its own names tell."""
+        """Return None: the user names the tensors at which an ONNX file is cut."""
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return the part between two values, with the input fixed to ``shape``."""
@@ -47,8 +49,8 @@ class OnnxSource:
         entry = next((i for i in signature.inputs if i.name == input_name), None)
         if entry is not None and entry.shape is not None and not _fits(entry.shape, shape):
             raise SpecError(
-                f"{self._path}: takes {list(entry.shape)}, but the spec's shape or buckets ask for "
-                f"{list(shape)}"
+                f"{self._path}: {input_name} accepts the shape {list(entry.shape)}, but the spec's "
+                f"shape or buckets require {list(shape)}"
             )
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
@@ -61,14 +63,14 @@ class OnnxSource:
         model.graph.input.append(info(input_name, dtype or onnx.TensorProto.FLOAT, shape))
         model.graph.input.extend(carried)
         dtype = values[output_name].type.tensor_type.elem_type if output_name in values else 0
-        # Shapes are inferred again, from the fixed one; exporters declare wrong ones.
+        # Shapes are inferred again from the fixed input: some exporters declare wrong ones.
         model.graph.output.append(info(output_name, dtype or onnx.TensorProto.FLOAT, None))
         del model.graph.value_info[:]
         _declare_rank(model, values.get(output_name))
         return Exported(model=taking_floats(model), weights=self._weights)
 
     def _nodes_between(self, input_name: str, output_name: str) -> list[onnx.NodeProto]:
-        """Return the nodes that make one value from another and weights, in graph order."""
+        """Return the nodes that compute one value from another and weights, in graph order."""
         graph = self._model.graph
         weights = {tensor.name for tensor in (*graph.initializer, *graph.sparse_initializer)}
         weights |= {*self._weights}
@@ -82,7 +84,7 @@ class OnnxSource:
                 raise missing_name(self._path, kind, name, known)
         found, missing, todo = set[int](), set[str](), [output_name]
         seen = {input_name, *weights}
-        for name in todo:
+        for name in todo:  # the list grows while it is read: from the output towards the input
             if name in seen:
                 continue
             seen.add(name)
@@ -94,7 +96,7 @@ class OnnxSource:
         if missing:
             raise InputFileError(
                 f"{self._path}: {output_name} needs more than {input_name}: {sorted(missing)}; "
-                "give them values in the file first"
+                "replace them by constants in the file first"
             )
         nodes = [node for node in graph.node if id(node) in found]
         if not any(input_name in _read_names(node) for node in nodes):
@@ -103,16 +105,16 @@ class OnnxSource:
 
 
 def _all_values(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """Return all values of which something is known."""
+    """Return all values whose type or shape is declared or can be inferred."""
     try:
         inferred = onnx.shape_inference.infer_shapes(model).graph
-    except onnx.shape_inference.InferenceError:  # a wrong declaration, which is thrown away
+    except onnx.shape_inference.InferenceError:  # a wrong declaration; to_onnx drops them all
         inferred = model.graph
     return [*inferred.value_info, *inferred.input, *inferred.output]
 
 
 def _declare_rank(model: onnx.ModelProto, declared: onnx.ValueInfoProto | None) -> None:
-    """Give the output as many axes as it was declared with, if that cannot be inferred."""
+    """Declare the rank of the output as in the file, if it cannot be inferred."""
     known = {value.name: value.type.tensor_type for value in _all_values(model)}
     output = model.graph.output[0]
     if known[output.name].HasField("shape") or declared is None:
@@ -124,7 +126,7 @@ def _declare_rank(model: onnx.ModelProto, declared: onnx.ValueInfoProto | None) 
 
 
 def _read_names(node: onnx.NodeProto) -> list[str]:
-    """Return what a node reads, inner graphs included."""
+    """Return the names of the values that a node reads, including its inner graphs."""
     names = [name for name in node.input if name]
     for item in node.attribute:
         if item.type == onnx.AttributeProto.GRAPH:
@@ -162,20 +164,23 @@ def open_source(source: SourceSpec) -> OnnxSource:
         raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset < _OLDEST_OPSET:
-        raise InputFileError(f"{path}: opset {opset} is too old, {_OLDEST_OPSET} is the oldest")
+        raise InputFileError(
+            f"{path}: opset {opset} is too old: {_OLDEST_OPSET} is the oldest that is supported; "
+            "export it again with a newer opset"
+        )
     if opset < _PLAIN_OPSET:
-        model = _brought_up(path, model)
+        model = _upgraded(path, model)
     return OnnxSource(path, Exported(model=model, weights=weights))
 
 
-def _brought_up(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
+def _upgraded(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
     foreign = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
     if foreign:
-        return model  # the converter cannot read them; they are refused by name later
+        return model  # ONNX's converter cannot read other domains; the pipeline refuses them later
     try:
         return onnx.version_converter.convert_version(model, _PLAIN_OPSET)
     except Exception as error:  # the C++ side raises RuntimeError and its own types
         raise InputFileError(
-            f"{path}: ONNX' converter cannot bring it to opset {_PLAIN_OPSET}: "
+            f"{path}: ONNX's converter cannot convert it to opset {_PLAIN_OPSET}: "
             f"{first_line(error)}; export it again with a newer opset"
         ) from None

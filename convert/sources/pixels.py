@@ -1,4 +1,4 @@
-"""Pixels as models take them: as whole numbers, some do; and random ones, to compare on."""
+"""Pixels: inputs of an integer type -> float32 inputs, and random images for comparisons."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ _FLOATS = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 
 
 def taking_floats(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Let a model with one input take float32 there: Round, unless it takes fractions, and Cast.
+    """Change the first input of a model to float32.
 
-    Changes the model. ``remove_pixel_casts`` takes both away again where they meet a Cast to float.
+        x (uint8) -> f   ->   x (float32) -> Round -> Cast<uint8> -> f       integer types
+        x (fp16) -> f    ->   x (float32) -> Cast<fp16> -> f                 float types
+
+    Changes the model. ``remove_pixel_casts`` removes Round and Cast again where a Cast to float
+    follows them.
     """
     entry = model.graph.input[0].type.tensor_type
     if (dtype := entry.elem_type) == TensorProto.FLOAT:
@@ -36,7 +40,7 @@ def taking_floats(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """Rename values, in inner graphs too; not the graph's own inputs and outputs."""
+    """Rename values, also in inner graphs, but not the graph's own inputs and outputs."""
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
@@ -55,7 +59,7 @@ def _free(graph: onnx.GraphProto, expected: str) -> str:
 
 
 def takes_whole_pixels(model: onnx.ModelProto) -> bool:
-    """Whether a model rounds its input and casts it to whole numbers, as ``taking_floats`` does."""
+    """Whether a model rounds and casts its input as ``taking_floats`` does for integer types."""
     name = model.graph.input[0].name
     rounded = {node.output[0] for node in model.graph.node if _is(node, "Round", {name})}
     return any(_is(node, "Cast", rounded) for node in model.graph.node)
@@ -68,7 +72,7 @@ def _is(node: onnx.NodeProto, op_type: str, inputs: set[str]) -> bool:
 def pixel_noise(
     settings: InputSpec, batch: int, width: int, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """Return random images as the model takes them: pixels 0..255, normalized; float32 NCHW."""
+    """Return random images, (batch, C, H, width) float32: pixels 0..255, normalized by the spec."""
     pixels = rng.integers(0, 256, (batch, settings.channels, settings.height, width))
     mean, scale = np.array(settings.mean, np.float32), np.array(settings.scale, np.float32)
     centered = pixels.astype(np.float32) - mean.reshape(-1, 1, 1)  # (N, C, H, W) - (C, 1, 1)

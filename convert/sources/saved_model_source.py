@@ -24,7 +24,7 @@ class SavedModelSource:
         tf = import_tensorflow()
         self._path = path
         try:
-            # Kept: it owns the variables.
+            # It must stay alive: it owns the variables that the signature reads.
             self._model = tf.saved_model.load(str(path), tags=list(tags) or None)
         except Exception as error:  # TensorFlow raises half a dozen unrelated types here
             raise InputFileError(
@@ -43,7 +43,7 @@ class SavedModelSource:
 
     @cached_property
     def _graph(self) -> GraphDefSource:
-        """The signature as a frozen graph, with the names of its inputs and outputs."""
+        """The signature as a frozen graph whose ends have the names of its inputs and outputs."""
         tf, call = import_tensorflow(), self._signature
         self._check_clash()
 
@@ -55,7 +55,7 @@ class SavedModelSource:
         return GraphDefSource(self._path, graph_def_from_function(named, specs))
 
     def cut(self, rank: int) -> Cut | None:
-        """Find the network between what decodes images and what decodes text."""
+        """Find the network between the ops that decode images and those that decode text."""
         return self._graph.cut(rank)
 
     def _check_clash(self) -> None:
@@ -68,9 +68,10 @@ class SavedModelSource:
             )
 
     def _is_whole(self, input_name: str, output_name: str) -> bool:
-        """Whether both names are the signature's own; a graph is cut at others.
+        """Whether the signature can be used as it is: both names are its own.
 
-        One with CudnnRNN is rewritten, so it is none that TensorFlow loaded.
+        Otherwise its graph is cut at the named tensors. A graph with CudnnRNN is rewritten first,
+        so it is not used as TensorFlow loaded it either.
         """
         self._check_clash()
         signature = self.signature()
@@ -106,7 +107,7 @@ def _infos(specs: Mapping[str, Any]) -> tuple[TensorInfo, ...]:
 
 
 def _tags_of(path: Path) -> str:
-    """Say which tags there are, if that is worth saying."""
+    """Return a list of the available tags for an error message; "" for a single graph."""
     from tensorflow.python.saved_model.loader_impl import parse_saved_model
 
     try:

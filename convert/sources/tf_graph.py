@@ -1,4 +1,4 @@
-"""From a TensorFlow function to ONNX: trace at a fixed shape, freeze, hand to tf2onnx."""
+"""TensorFlow function -> raw ONNX: trace at a fixed shape, freeze, convert with tf2onnx."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from .freeze import freeze
 from .large_weights import Exported, Weights, take_constants
 from .pixels import rename, taking_floats
 
-_TF2ONNX_OPSET = 18
+_TF2ONNX_OPSET = 18  # the newest that tf2onnx writes
 
 
 def import_tensorflow() -> Any:
-    """Import TensorFlow without its start-up noise.
+    """Import TensorFlow without its start-up messages.
 
     Raises:
-        TargetMissingError: it is not installed.
+        TargetMissingError: TensorFlow is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
-        with _stderr_to_null():  # its C++ side writes before any level can be set
+        with _stderr_to_null():  # its C++ code writes messages before any log level applies
             import tensorflow as tf
     except ImportError as error:
         raise TargetMissingError(
             f"this needs TensorFlow ({error}); install it with: pip install 'ocr-trt[tf]'"
         ) from None
     tf.get_logger().setLevel("ERROR")
-    if cores := limited_cores():  # it would start a thread for each core that the machine has
-        with contextlib.suppress(RuntimeError):  # it has started them
+    # Without this, TensorFlow starts one thread per core of the machine, not of the container.
+    if cores := limited_cores():
+        with contextlib.suppress(RuntimeError):  # its threads have been started already
             tf.config.threading.set_intra_op_parallelism_threads(cores)
             tf.config.threading.set_inter_op_parallelism_threads(cores)
     return tf
@@ -46,7 +47,7 @@ def import_tensorflow() -> Any:
 
 @contextlib.contextmanager
 def _stderr_to_null() -> Iterator[None]:
-    """Drop what native code writes to file descriptor 2."""
+    """Discard everything that native code writes to file descriptor 2."""
     try:
         saved = os.dup(2)
     except OSError:
@@ -63,7 +64,7 @@ def _stderr_to_null() -> Iterator[None]:
 
 
 def taking_float(function: Any, dtype: Any) -> Any:
-    """Let a function of one tensor of ``dtype`` take float32; pixels are rounded."""
+    """Return a function that accepts float32 in place of ``dtype``; for integers it rounds."""
     tf = import_tensorflow()
     if dtype == tf.float32:
         return function
@@ -77,10 +78,10 @@ def taking_float(function: Any, dtype: Any) -> Any:
 def onnx_from_function(
     function: Any, input_name: str, shape: tuple[int, ...], output_name: str
 ) -> Exported:
-    """Convert a one-tensor function, traced at ``shape`` (float32), to raw ONNX (opset 18).
+    """Convert a function of one tensor, traced at ``shape`` (float32), to raw ONNX (opset 18).
 
-    Ops that ONNX does not have may be left in the result; the passes or ``invariants`` deal with
-    them.
+    The result may contain ops that ONNX does not have: passes rewrite them, or ``invariants``
+    refuses them.
 
     Raises:
         ConversionError: TensorFlow cannot trace the model at that shape, or tf2onnx fails.
@@ -104,10 +105,10 @@ def onnx_from_function(
 
 
 def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any]) -> Any:
-    """Return a function from named tensors to a dictionary of them as a frozen GraphDef.
+    """Return a function from named tensors to a dictionary of tensors as a frozen GraphDef.
 
-    Its placeholders have the names of the inputs, its ends those of the outputs: ``function`` must
-    have named them so.
+    Its placeholders have the names of the inputs, and its ends have the names of the outputs, which
+    ``function`` must give to them.
 
     Raises:
         ConversionError: TensorFlow cannot trace or freeze it.
@@ -124,7 +125,7 @@ def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any])
 
 
 def _without_order(graph: Any) -> Any:
-    """Drop control inputs: inlining hangs every constant on the inputs, and nothing is stateful."""
+    """Drop control inputs: inlining adds the inputs to every constant, and no node is stateful."""
     for node in graph.node:
         node.input[:] = [name for name in node.input if not name.startswith("^")]
     return graph
@@ -148,14 +149,14 @@ def onnx_from_graph_def(
 
 
 def _keep_loops(graph: Any) -> None:
-    """Let loops stay functions: tf2onnx knows LSTMs by them."""
+    """Keep loops as functions, by which tf2onnx recognizes LSTMs."""
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     for node in nodes:
         node.attr.pop("_lower_using_switch_merge", None)
 
 
 def onnx_from_tflite(path: Path) -> onnx.ModelProto:
-    """Convert a float .tflite file to raw ONNX (opset 18), with the names it has.
+    """Convert a float .tflite file to raw ONNX (opset 18); names stay.
 
     Raises:
         ConversionError: tf2onnx fails.
@@ -166,7 +167,7 @@ def onnx_from_tflite(path: Path) -> onnx.ModelProto:
 
 
 def _onnx_from_frozen(graph: Any, entry: str, result: str, weights: Weights) -> onnx.ModelProto:
-    """Let tf2onnx convert a graph; the image is its first input, ``weights`` are the others."""
+    """Convert a graph with tf2onnx; the image is its first input, ``weights`` are the others."""
     entries = [entry, *(f"{name}:0" for name in weights)]
     model = _run_tf2onnx(
         lambda tf2onnx: tf2onnx.convert.from_graph_def(
@@ -193,8 +194,8 @@ def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProt
             f"this needs tf2onnx ({error}); install it with: pip install 'ocr-trt[tf]'"
         ) from None
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
-    # By default tf2onnx copies the whole graph before each of its optimizers, to survive their
-    # errors. That is most of its time, so it is done only when one of them really fails.
+    # By default tf2onnx copies the whole graph before each of its optimizers, to recover from their
+    # errors. The copies take most of its time, so the first attempt goes without them.
     for catch in ("FALSE", "TRUE"):
         with _stderr_to_null(), _environment(TF2ONNX_CATCH_ERRORS=catch):
             try:
@@ -220,7 +221,7 @@ def _environment(**values: str) -> Iterator[None]:
 
 
 def _renamed(model: onnx.ModelProto, input_name: str, output_name: str) -> onnx.ModelProto:
-    """Give the one input and the one output of a model the names its spec uses."""
+    """Rename the input and the output of a model to the names in its spec."""
     names = {model.graph.input[0].name: input_name, model.graph.output[0].name: output_name}
     rename(model.graph, names)
     model.graph.input[0].name, model.graph.output[0].name = input_name, output_name

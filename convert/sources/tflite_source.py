@@ -1,4 +1,4 @@
-"""TensorFlow Lite files, float."""
+"""TensorFlow Lite files with float weights."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .tf_graph import import_tensorflow, onnx_from_tflite
 
 
 class TfliteSource:
-    """A .tflite file. Its sizes are fixed, but for what it marks as free."""
+    """A .tflite file. Its sizes are fixed, except for dimensions that it marks as free."""
 
     def __init__(self, path: Path) -> None:
         self._tf, self._path = import_tensorflow(), path
-        self._alone = Lock()  # an interpreter runs one image at a time
+        self._alone = Lock()  # an interpreter is not thread-safe
         make = _interpreter_class(self._tf)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that it will move to a package of its own
+                warnings.simplefilter("ignore")  # it announces its move to a package of its own
                 self._interpreter = make(model_content=path.read_bytes())
         except (ValueError, RuntimeError) as error:
             raise InputFileError(
@@ -43,7 +43,7 @@ class TfliteSource:
         if quantized:
             raise InputFileError(
                 f"{path}: a quantized model ({len(quantized)} int8 tensors, such as "
-                f"{quantized[0]}); give the float one, ocr-trt quantizes it for its target"
+                f"{quantized[0]}); use the float model: ocr-trt quantizes it for its target"
             )
 
     def signature(self) -> Signature:
@@ -54,7 +54,7 @@ class TfliteSource:
         )
 
     def cut(self, rank: int) -> None:
-        """A .tflite file can only be run as a whole."""
+        """Return None: a .tflite file can only be run as a whole."""
 
     def _check_names(self, input_name: str, output_name: str) -> None:
         signature = self.signature()
@@ -71,7 +71,7 @@ class TfliteSource:
         return OnnxSource(self._path, Exported(model=onnx_from_tflite(self._path)))
 
     def function(self, input_name: str, output_name: str) -> Any:
-        """Return a function that calls the interpreter, resized to each image it gets."""
+        """Return a function that runs the interpreter, resized to the shape of each image."""
         self._check_names(input_name, output_name)
         (entry,) = self._interpreter.get_input_details()
         output = next(o for o in self._interpreter.get_output_details() if o["name"] == output_name)
@@ -94,10 +94,10 @@ class TfliteSource:
 
 
 def _interpreter_class(tf: Any) -> Any:
-    """Return the interpreter, of TensorFlow or of the package it moves to.
+    """Return the interpreter class, from TensorFlow or from the package ai-edge-litert.
 
     Raises:
-        TargetMissingError: neither has it.
+        TargetMissingError: neither of them has it.
     """
     try:
         from ai_edge_litert.interpreter import Interpreter

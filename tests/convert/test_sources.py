@@ -305,7 +305,7 @@ def test_lite_file_of_one_batch_size_says_so(tmp_path: Path) -> None:
 
 def test_quantized_lite_file_is_refused(tmp_path: Path) -> None:
     path = lite_file(tmp_path / "m.tflite", quantized=True)
-    with pytest.raises(InputFileError, match=r"a quantized model .* give the float one"):
+    with pytest.raises(InputFileError, match=r"quantized .* float model"):
         open_source(SourceSpec(path=path))
 
 
@@ -431,7 +431,7 @@ def test_onnx_model_of_another_size_is_refused(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
     source = open_source(SourceSpec(path=tmp_path / "m.onnx"))
     assert source.to_onnx("x", (2, 3, 64, 96), "y").model.graph.input
-    with pytest.raises(SpecError, match=r"takes \[1, 3, 64, 96\], .* ask for \[1, 3, 64, 100\]"):
+    with pytest.raises(SpecError, match=r"\[1, 3, 64, 96\].*\[1, 3, 64, 100\]"):
         source.to_onnx("x", (1, 3, 64, 100), "y")
 
 
@@ -472,7 +472,7 @@ def test_onnx_files_of_old_opsets_convert(
 def test_onnx_file_of_too_old_an_opset_is_refused(tmp_path: Path) -> None:
     text = '<ir_version: 6, opset_import: ["" : 10]> g (float[2] x) => (float[2] y) {y = Relu(x)}'
     onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
-    with pytest.raises(InputFileError, match="opset 10 is too old, 11 is the oldest"):
+    with pytest.raises(InputFileError, match=r"opset 10 .*11"):
         open_source(SourceSpec(path=tmp_path / "m.onnx"))
 
 
