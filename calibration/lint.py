@@ -1,9 +1,8 @@
-"""Which convolutions and matrix products of a graph with Q/DQ pairs TensorRT runs in int8, and why
-the others not.
+"""Lint a graph with Q/DQ pairs: which convolutions and matrix products TensorRT runs in int8.
 
-Most pairs that stand in the wrong place give no error and no warning: the op runs in float, with
-extra kernels that turn its weights back. The rules are those that TensorRT-RTX 1.7 was seen to
-follow, building without a GPU; the graph may come from any tool.
+Most misplaced pairs cause no error and no warning: the op runs in float, with extra kernels that
+dequantize its weights. The rules were observed on TensorRT-RTX 1.7, by building without a GPU. The
+graph may come from any tool.
 """
 
 from __future__ import annotations
@@ -30,25 +29,26 @@ _TRANSPARENT = frozenset(
         *("DepthToSpace", "SpaceToDepth", "MaxPool", "Pad"),
     }
 )
-"""Ops that pairs pass through."""
+"""Ops through which TensorRT moves Q/DQ pairs."""
 
 Runs = Literal["int8", "float", "refused", "unlike"]
-"""``unlike``: TensorRT takes it for something else than ONNX says."""
+"""``unlike``: TensorRT computes something else than ONNX specifies."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LintResult:
-    """One op: what it will run in, and why, if that is not simply int8."""
+    """The result for one op."""
 
     node: str
     op_type: str
     runs: Runs
     reason: str
+    """Why it does not run in int8, or a remark on an op that does; may be ""."""
     flops: int
 
 
 class _RulingError(Exception):
-    """An op that does not simply run in int8: what it does, and why."""
+    """Ends the checks of an op that does not run in int8, with the result and the reason."""
 
     def __init__(self, runs: Runs, reason: str) -> None:
         super().__init__(reason)
@@ -56,7 +56,7 @@ class _RulingError(Exception):
 
 
 def is_quantized(model: ir.Model) -> bool:
-    """Whether a graph holds anything quantized."""
+    """Whether a graph contains quantized ops or Q/DQ pairs."""
     return any(
         node.op_type in ("QuantizeLinear", "DequantizeLinear")
         or node.op_type in _INTEGER_OPS
@@ -66,7 +66,7 @@ def is_quantized(model: ir.Model) -> bool:
 
 
 def prepared(model: ir.Model) -> ir.Model:
-    """Make constants and types of a graph from anywhere easy to see. Changes it."""
+    """Lift constants to initializers and infer types, as ``lint`` needs. Changes the graph."""
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     common.IdentityEliminationPass()(model)
     common.ShapeInferencePass()(model)
@@ -74,7 +74,7 @@ def prepared(model: ir.Model) -> ir.Model:
 
 
 def lint(model: ir.Model) -> tuple[LintResult, ...]:
-    """Judge every weighted op of a prepared graph, every bad pair, and every integer op."""
+    """Return results for all weighted ops, bad pairs and integer ops of a prepared graph."""
     found = []
     opset = model.graph.opset_imports.get("", 1)
     for node in model.graph:
@@ -105,36 +105,46 @@ def _judged(node: ir.Node, runs: Runs, reason: str) -> LintResult:
 
 
 def _parameter(node: ir.Node, index: int) -> npt.NDArray | None:
-    """Return a scale or zero point that must be constant; None if it is left out."""
+    """Return a scale or zero point, which must be constant; None if it is absent."""
     value = node.inputs[index] if len(node.inputs) > index else None
     array = constant(value)
     if value is not None and array is None:
         name = ("input", "scale", "zero point")[index]
-        raise _RulingError("refused", f"its {name} is computed from data; the builder dies of that")
+        raise _RulingError(
+            "refused", f"its {name} is computed from data, which crashes TensorRT's builder"
+        )
     return array
 
 
 def _check_parameters(node: ir.Node, opset: int) -> None:
-    """Find scales and zero points that the builder does not take, or takes for others."""
+    """Check the scale and the zero point of a Q or DQ.
+
+    Raises:
+        _RulingError: TensorRT refuses them, or interprets them in another way than ONNX.
+    """
     scale, zero = _parameter(node, 1), _parameter(node, 2)
     assert scale is not None
-    if not (scale > 0).all():  # NaN too
+    if not (scale > 0).all():  # true for NaN too
         raise _RulingError("refused", "a scale is not above 0; give dead channels a small one")
     if zero is not None and zero.any():
         raise _RulingError(
             "refused",
-            f"its zero point is {zero[zero != 0].reshape(-1)[0]}: only symmetric ones are taken",
+            f"its zero point is {zero[zero != 0].reshape(-1)[0]}, but TensorRT accepts 0 only: "
+            "quantize symmetrically",
         )
     is_dq, source = node.op_type == "DequantizeLinear", node.inputs[0]
     if is_dq and source is not None and source.dtype == ir.DataType.INT32:
         raise _RulingError("refused", "it dequantizes int32; leave the bias in float")
     array = constant(source)
+    # Scales per channel can be checked where the tensor is a constant: weights.
     if scale.ndim == 1 and scale.size > 1 and array is not None:
         axis = attribute(node, "axis", 1)
         if array.shape[axis] != scale.size:
             raise _RulingError("refused", f"{scale.size} scales for an axis of {array.shape[axis]}")
     if zero is not None and zero.dtype == np.uint8:
         raise _RulingError("unlike", "it is uint8, 0 to 255, and int8 in TensorRT, -128 to 127")
+    # Without a zero point, ONNX's default output is uint8. From opset 21 on, an attribute can state
+    # another type.
     if zero is None and not is_dq and not (attribute(node, "output_dtype", 0) and opset >= 21):
         raise _RulingError(
             "unlike", "it has no zero point: uint8 in ONNX, int8 in TensorRT; write an int8 0 out"
@@ -142,10 +152,10 @@ def _check_parameters(node: ir.Node, opset: int) -> None:
 
 
 def _check_op(node: ir.Node) -> str:
-    """Return what is to be said of an op that runs in int8.
+    """Return a remark on an op that runs in int8, or "".
 
     Raises:
-        _RulingError: it does not.
+        _RulingError: the op does not run in int8.
     """
     activation, weights = _quantized(node, 0), _quantized(node, 1)
     if node.op_type == "ConvTranspose":
@@ -161,6 +171,7 @@ def _check_op(node: ir.Node) -> str:
     if weights is None:
         raise _RulingError("float", "only its input is quantized, not its weights")
     _check_activation(node, activation)
+    # Neither int8 constants behind a DQ, nor float constants behind Q and DQ: an activation.
     if constant(weights.inputs[0]) is None and _weights_of(weights) is None:
         _check_activation(node, weights)
         return "both inputs depend on the image: this ends the fused attention kernel"
@@ -168,7 +179,7 @@ def _check_op(node: ir.Node) -> str:
 
 
 def _quantized(node: ir.Node, index: int) -> ir.Node | None:
-    """Return the DequantizeLinear that an input comes from, through what pairs pass."""
+    """Return the DequantizeLinear that an input comes from, through transparent ops; or None."""
     return _dequantizer(node.inputs[index])
 
 
@@ -179,6 +190,7 @@ def _dequantizer(value: ir.Value | None) -> ir.Node | None:
             return None
         if node.op_type == "DequantizeLinear":
             return node
+        # A pair passes a Concat only if all parts have one; then they are as good as one pair.
         if node.op_type == "Concat":
             return _same_scale([_dequantizer(part) for part in node.inputs])
         if node.op_type not in _TRANSPARENT:
@@ -188,7 +200,7 @@ def _dequantizer(value: ir.Value | None) -> ir.Node | None:
 
 
 def _same_scale(nodes: Iterable[ir.Node | None]) -> ir.Node | None:
-    """Return one of several pairs, if all are there and have the same scale."""
+    """Return the first of several DequantizeLinear if all exist and have the same scale."""
     found = list(nodes)
     scales = [constant(node.inputs[1]) if node is not None else None for node in found]
     first = scales[0]
@@ -198,7 +210,7 @@ def _same_scale(nodes: Iterable[ir.Node | None]) -> ir.Node | None:
 
 
 def _why_not(node: ir.Node, index: int) -> str:
-    """Say what keeps a pair from reaching an op."""
+    """Return what keeps a pair from reaching an input of an op."""
     value = node.inputs[index]
     blocker = value.producer() if value is not None else None
     while blocker is not None and blocker.op_type in _TRANSPARENT:
@@ -212,11 +224,12 @@ def _why_not(node: ir.Node, index: int) -> str:
     if kind == "Concat" and any(behind):
         return "only some parts of the Concat are quantized; put one pair behind it"
     if behind and behind[0] is not None and kind not in _WEIGHTED:
-        return f"a {kind} stands between it and the pair; put the pair behind the {kind}"
+        return f"a {kind} is between it and the pair; put the pair behind the {kind}"
     return "its input is not quantized"
 
 
 def _check_activation(node: ir.Node, pair: ir.Node) -> None:
+    """Check that the scale of an activation is one number of a rank that TensorRT accepts."""
     scale = _parameter(pair, 1)
     assert scale is not None
     if scale.ndim == 0 or (scale.size == 1 and node.op_type != "Conv"):
@@ -227,21 +240,25 @@ def _check_activation(node: ir.Node, pair: ir.Node) -> None:
 
 
 def _weights_of(pair: ir.Node) -> npt.NDArray | None:
-    """Return the constant that a DQ, or a Q and a DQ, is of."""
+    """Return the constant that a DQ, or a Q and a DQ, reads; or None."""
     array = constant(pair.inputs[0])
     above = producer(pair.inputs[0], "QuantizeLinear")
     return array if array is not None or above is None else constant(above.inputs[0])
 
 
 def _check_weights(node: ir.Node, pair: ir.Node) -> str:
-    """Return what is to be said of weights that do not keep an op from int8."""
+    """Return a remark on the weights of an op that runs in int8, or "".
+
+    Raises:
+        _RulingError: the scales are of another axis than that of the outputs.
+    """
     scale, array = _parameter(pair, 1), _weights_of(pair)
     assert scale is not None
     if scale.size == 1:
-        told = "the scale of its weights is [x]; a bare number is what every builder takes"
-        return told if scale.ndim else ""
+        remark = "the scale of its weights is [x]; every builder accepts a bare number"
+        return remark if scale.ndim else ""
     if pair.outputs[0] is not node.inputs[1] or array is None:
-        return ""  # a Transpose between: either way runs in int8
+        return ""  # behind a Transpose, either axis runs in int8
     axis = attribute(pair, "axis", 1) % array.ndim
     if axis != _output_axis(node, array.ndim):
         raise _RulingError(
@@ -251,8 +268,9 @@ def _check_weights(node: ir.Node, pair: ir.Node) -> str:
 
 
 def _output_axis(node: ir.Node, rank: int) -> int:
-    if node.op_type == "Conv":
+    """Return the axis of output channels in the weights of an op."""
+    if node.op_type == "Conv":  # (O, I / group, kh, kw)
         return 0
-    if node.op_type == "Gemm":
+    if node.op_type == "Gemm":  # (N, K) if transposed, else (K, N)
         return 0 if attribute(node, "transB", 0) else 1
-    return rank - 1
+    return rank - 1  # MatMul (.., K, N)

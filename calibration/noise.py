@@ -39,6 +39,7 @@ def signal_to_noise(
     computed = {name for node in quantized.graph.node for name in node.output}
     shared = [name for name in names if name in computed]
     sessions = [GraphSession(with_outputs(each, shared)) for each in (model, emulated(quantized))]
+    # Sums over all batches, so that the ratio is one of energies and not a mean of ratios.
     signal, noise = (dict.fromkeys(shared, 0.0) for _ in range(2))
     for batch in batches:
         exact, rounded = (session.run(batch) for session in sessions)

@@ -45,7 +45,7 @@ def sensitivities(
     plain = replace(quantization, fallback="fp32")
 
     def cost(excluded: Sequence[str]) -> float:
-        if len(excluded) == len(ops):
+        if len(excluded) == len(ops):  # nothing is left in int8: the float graph itself
             return 0.0
         reasons = {
             **quantization.excluded,

@@ -76,9 +76,10 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
         image = _given_input(signature, *hints.input)
     if image is not None and output is not None:
         if hints.input is not None:
-            model.function(image.name, output.name)  # checks the names
+            model.function(image.name, output.name)  # raises if a name is wrong
         return _Ends(image=image, output=output)
     cut = model.cut(rank) if hints.input is None else None
+    # Only a cut could help now. The error names the end of the signature that does not fit.
     if cut is None and image is None:
         listed = _listed(signature.inputs)
         raise InputFileError(
@@ -145,7 +146,7 @@ def _charset(output: TensorInfo, given: str | None) -> dict[str, Any]:
     if classes == len(_ALPHANUMERIC) + 1:
         return {"charset": _ALPHANUMERIC}
     if classes is None or classes == 96:
-        return {}
+        return {}  # printable ASCII, the default of the spec, has 95 characters
     raise InputFileError(
         f"the output {output.name} has {classes} classes, and only 37 and 96 have a usual charset; "
         f"draft its spec with ocr-trt init --charset FILE, a text file with {classes - 1} "

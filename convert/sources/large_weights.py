@@ -37,7 +37,7 @@ class Exported:
     def whole(self) -> ir.Model:
         """Return the model with all its weights, which are not copied and may exceed 2 GB."""
         model = ir.from_proto(self.model)
-        for value in list(model.graph.inputs):
+        for value in list(model.graph.inputs):  # a copy: the loop removes inputs
             array = self.weights.get(str(value.name))
             if array is not None:
                 value.const_value = ir.tensor(array, name=value.name)
@@ -90,6 +90,7 @@ def make_placeholder(node: Any, shape: tuple[int, ...]) -> None:
     from tensorflow import TensorShape, float32
 
     node.op = "Placeholder"
+    # The attributes of the old op would be invalid, and among them is the value.
     node.attr.clear()
     node.attr["dtype"].type = float32.as_datatype_enum
     node.attr["shape"].shape.CopyFrom(TensorShape(shape).as_proto())

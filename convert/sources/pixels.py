@@ -30,7 +30,7 @@ def taking_floats(model: onnx.ModelProto) -> onnx.ModelProto:
     rename(model.graph, {name: taken})
     model.graph.input[0].name = name
     nodes = [onnx.helper.make_node("Cast", [rounded], [taken], to=dtype)]
-    if dtype in _FLOATS:
+    if dtype in _FLOATS:  # fractions are valid pixels there, so nothing is rounded
         nodes[0].input[0] = name
     else:
         nodes.insert(0, onnx.helper.make_node("Round", [name], [rounded]))

@@ -47,6 +47,7 @@ class SavedModelSource:
         tf, call = import_tensorflow(), self._signature
         self._check_clash()
 
+        # Identity nodes carry the names of the outputs into the frozen graph.
         def named(**inputs: Any) -> Any:
             return {name: tf.identity(value, name) for name, value in call(**inputs).items()}
 

@@ -78,6 +78,7 @@ class TfliteSource:
 
         def call(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             with self._alone:
+                # Resizing invalidates all buffers, so it is done only when the shape changes.
                 if tuple(self._interpreter.get_input_details()[0]["shape"]) != image.shape:
                     self._interpreter.resize_tensor_input(entry["index"], image.shape)
                 self._interpreter.allocate_tensors()
