@@ -1,4 +1,4 @@
-"""Every family of the zoo: converted, equal to TensorFlow, built for every target at hand."""
+"""Every family of the zoo: converted, equal to TensorFlow, built for every target that is installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from .zoo import DOCUMENT, FAMILIES, Family, look_at
+from .zoo import DOCUMENT, FAMILIES, Family, examine
 
 ROW = re.compile(r"^\| `([\w-]+)` \|[^|]*\| \d+ -> (\d+) \| \d+ -> (\d+) \|", re.M)
 LISTED = {name: (int(n), int(t)) for name, n, t in ROW.findall(DOCUMENT.read_text("utf-8"))}
@@ -27,19 +27,19 @@ MARKED = [
 
 @pytest.mark.parametrize("family", MARKED)
 def test_family(family: Family, tmp_path: Path) -> None:
-    sight = look_at(family, tmp_path)
-    assert sight.spread > 0.01, "a constant output would prove nothing"
-    assert sight.difference <= (1e-5 if family.role == "detector" else 1e-4)
-    assert sight.openvino <= 1e-4
-    assert set(sight.builds.values()) <= {"yes", "-"}
-    assert sight.seconds < 20
+    result = examine(family, tmp_path)
+    assert result.spread > 0.01, "a constant output would prove nothing"
+    assert result.difference <= (1e-5 if family.role == "detector" else 1e-4)
+    assert result.openvino <= 1e-4
+    assert set(result.builds.values()) <= {"yes", "-"}
+    assert result.seconds < 20
     if family.role == "detector":
-        assert sight.converted.ops["Transpose"] == 0
-    found, (nodes, transposes) = sight.converted.ops, LISTED[family.name]
+        assert result.converted.ops["Transpose"] == 0
+    found, (nodes, transposes) = result.converted.ops, LISTED[family.name]
     assert found.total() <= nodes, "more than docs/zoo.md says"
     assert found["Transpose"] <= transposes, "more than docs/zoo.md says"
     assert not {"Loop", "If", "Scan", "ReverseSequence"} & set(found)
-    text = onnx.printer.to_text(sight.converted.model)
+    text = onnx.printer.to_text(result.converted.model)
     assert not re.search(r"pkg\.|0x[0-9a-f]{8}|__\d+", text), "nothing that differs between runs"
 
 

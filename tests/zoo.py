@@ -1,9 +1,9 @@
-"""The zoo: small models of every family that OCR is done with, and what becomes of them.
+"""The zoo: small models of every family of OCR models, and their results.
 
     python tests/zoo.py      writes docs/zoo.md
 
-Each is built in code with seeded random weights, written to disk in a form that users have,
-converted, compared with TensorFlow, and built for every target at hand.
+Each is built in code with seeded random weights, written to disk in a format that users have,
+converted, compared with TensorFlow, and built for every target that is installed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """One model: how it is built, and what its spec says besides the usual."""
+    """One model: how it is built, and what its spec contains besides the usual entries."""
 
     build: Callable[[], Any]
     role: Literal["detector", "recognizer"]
@@ -60,43 +60,43 @@ class Family:
         return (self.build.__doc__ or "").splitlines()[0]
 
 
-def _read(build: Callable[[], Any], **output: Any) -> Family:
+def _recognizer(build: Callable[[], Any], **output: Any) -> Family:
     return Family(
         build=build, role="recognizer", max_batch=3, output={"name": "output_0", **output}
     )
 
 
-def _find(build: Callable[[], Any], output: str = "output_0", image: str = "image") -> Family:
+def _detector(build: Callable[[], Any], output: str = "output_0", image: str = "image") -> Family:
     return Family(build=build, role="detector", input_name=image, output={"name": output})
 
 
 FAMILIES: tuple[Family, ...] = (
-    _find(detectors.craft),
-    _find(detectors.differentiable_binarization),
-    _find(detectors.linknet),
-    _find(detectors.mobilenet_v3),
-    _find(detectors.efficientnet),
-    _find(detectors.segnet),
-    _find(detectors.psenet, output="text"),
-    _find(detectors.dilated_and_grouped),
-    _find(detectors.subclassed, image="args_0"),
-    _find(detectors.group_norm),
-    _find(detectors.wide_unpool, output="map"),
-    _find(graphs.tf1_detector, output="map"),
-    _read(recognizers.crnn),
-    _read(recognizers.crnn_any_width),
-    _read(recognizers.gru),
-    _read(recognizers.tdnn),
-    _read(recognizers.squeeze_excite, kind="probabilities"),
-    _read(recognizers.spatial_transformer),
-    _read(recognizers.attention_decoder),
-    _read(graphs.tf1_recognizer, name="map", layout="TNC"),
-    _read(graphs.tf1_dynamic_rnn, name="map", layout="TNC"),
-    _read(transformers.vit_str),
-    _read(transformers.svtr),
-    _read(transformers.post_norm),
-    _read(transformers.relative_positions),
-    _read(transformers.masked_by_width),
+    _detector(detectors.craft),
+    _detector(detectors.differentiable_binarization),
+    _detector(detectors.linknet),
+    _detector(detectors.mobilenet_v3),
+    _detector(detectors.efficientnet),
+    _detector(detectors.segnet),
+    _detector(detectors.psenet, output="text"),
+    _detector(detectors.dilated_and_grouped),
+    _detector(detectors.subclassed, image="args_0"),
+    _detector(detectors.group_norm),
+    _detector(detectors.wide_unpool, output="map"),
+    _detector(graphs.tf1_detector, output="map"),
+    _recognizer(recognizers.crnn),
+    _recognizer(recognizers.crnn_any_width),
+    _recognizer(recognizers.gru),
+    _recognizer(recognizers.tdnn),
+    _recognizer(recognizers.squeeze_excite, kind="probabilities"),
+    _recognizer(recognizers.spatial_transformer),
+    _recognizer(recognizers.attention_decoder),
+    _recognizer(graphs.tf1_recognizer, name="map", layout="TNC"),
+    _recognizer(graphs.tf1_dynamic_rnn, name="map", layout="TNC"),
+    _recognizer(transformers.vit_str),
+    _recognizer(transformers.svtr),
+    _recognizer(transformers.post_norm),
+    _recognizer(transformers.relative_positions),
+    _recognizer(transformers.masked_by_width),
 )
 
 
@@ -120,7 +120,7 @@ def write(family: Family, folder: Path) -> Path:
 
 def spec_of(family: Family, path: Path) -> DetectorSpec | RecognizerSpec:
     """Return the spec of a model that :func:`write` wrote."""
-    finds = family.role == "detector"
+    is_detector = family.role == "detector"
     return spec_from_dict(
         {
             "name": family.name,
@@ -128,33 +128,33 @@ def spec_of(family: Family, path: Path) -> DetectorSpec | RecognizerSpec:
             "source": {"path": path},
             "input": {
                 "name": family.input_name,
-                "shape": [1, 64, 96, 3] if finds else [1, 32, 96, 1],
-                "color": "RGB" if finds else "GRAY",
+                "shape": [1, 64, 96, 3] if is_detector else [1, 32, 96, 1],
+                "color": "RGB" if is_detector else "GRAY",
                 "mean": [127.5],
                 "scale": [1 / 127.5],
                 "max_batch": family.max_batch,
             },
             "output": family.output,
-            **({} if finds else {"charset": ALPHABET}),
+            **({} if is_detector else {"charset": ALPHABET}),
         }
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
-    """What became of one model."""
+class FamilyResult:
+    """The results of one model."""
 
     family: Family
     converted: Converted
     seconds: float
     difference: float
-    """Largest absolute difference to TensorFlow, in onnxruntime."""
+    """Largest absolute difference between onnxruntime and TensorFlow."""
     spread: float
     """Standard deviation of TensorFlow's output: a constant output would prove nothing."""
     openvino: float
-    """Largest absolute difference of OpenVINO to onnxruntime."""
+    """Largest absolute difference between OpenVINO and onnxruntime."""
     builds: dict[str, str]
-    """TensorRT-RTX precision -> "yes", "-" where it is not installed, or why not."""
+    """TensorRT-RTX precision -> "yes", "-" where it is not installed, or the reason."""
 
 
 def _differences(one: Runner, other: Runner, batch: int) -> tuple[float, float]:
@@ -183,7 +183,7 @@ def _builds(model: onnx.ModelProto, folder: Path, batch: int) -> Iterator[tuple[
         yield precision, answer
 
 
-def look_at(family: Family, folder: Path) -> Sight:
+def examine(family: Family, folder: Path) -> FamilyResult:
     """Write a model, convert it, compare it, and build it."""
     spec = spec_of(family, write(family, folder))
     source = open_source(spec.source)
@@ -199,7 +199,7 @@ def look_at(family: Family, folder: Path) -> Sight:
     openvino.build(converted.model, plan, BuildSettings(max_batch=batch))
     with openvino.open(plan, label="", settings=RunSettings(), max_batch=batch) as engine:
         by_openvino, _ = _differences(engine, ours, batch)
-    return Sight(
+    return FamilyResult(
         family=family,
         converted=converted,
         seconds=seconds,
@@ -210,16 +210,16 @@ def look_at(family: Family, folder: Path) -> Sight:
     )
 
 
-def _row(sight: Sight) -> str:
-    found = sight.converted
+def _row(result: FamilyResult) -> str:
+    found = result.converted
     cells = [
-        f"`{sight.family.name}`",
-        sight.family.about.rstrip("."),
+        f"`{result.family.name}`",
+        result.family.about.rstrip("."),
         f"{found.raw_ops.total()} -> {found.ops.total()}",
         f"{found.raw_ops['Transpose']} -> {found.ops['Transpose']}",
-        f"{sight.difference:.1e}",
-        f"{sight.openvino:.1e}",
-        *sight.builds.values(),
+        f"{result.difference:.1e}",
+        f"{result.openvino:.1e}",
+        *result.builds.values(),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -227,25 +227,25 @@ def _row(sight: Sight) -> str:
 _HEAD = """\
 # The zoo
 
-Small models with random weights, in the families that OCR is done with; `tests/zoo.py` builds them
-in code and wrote this table. Each becomes a SavedModel or a frozen graph, is converted, and
-compared with TensorFlow on random images, recognizers at batch 1 and 3. The differences are the
-largest absolute ones: of onnxruntime to TensorFlow, and of OpenVINO to onnxruntime. The last two
-columns say whether TensorRT-RTX built an engine.
+Small models with random weights, in the families that OCR uses; `tests/zoo.py` builds them in code
+and writes this table. Each is saved as a SavedModel or a frozen graph, converted, and compared with
+TensorFlow on random images; recognizers at batch 1 and 3. The differences are the largest absolute
+ones: between onnxruntime and TensorFlow, and between OpenVINO and onnxruntime. The last two columns
+state whether TensorRT-RTX built an engine.
 
-| model | what is in it | nodes | Transposes | TensorFlow | OpenVINO | fp32 | fp16 |
+| model | contents | nodes | Transposes | TensorFlow | OpenVINO | fp32 | fp16 |
 |---|---|---:|---:|---:|---:|---|---|
 """
 
 
 def main() -> None:
-    """Look at all, and write the document."""
+    """Examine all families, and write the document."""
     rows = []
     for family in FAMILIES:
         with tempfile.TemporaryDirectory() as folder:
-            sight = look_at(family, Path(folder))
-        rows.append(_row(sight))
-        print(f"{family.name}: {sight.seconds:.1f} s", file=sys.stderr)
+            result = examine(family, Path(folder))
+        rows.append(_row(result))
+        print(f"{family.name}: {result.seconds:.1f} s", file=sys.stderr)
     DOCUMENT.write_text(_HEAD + "\n".join(rows) + "\n", "utf-8")
 
 

@@ -125,7 +125,7 @@ PLACES = """
 """
 
 
-def test_placement_says_why_an_op_stays_in_float() -> None:
+def test_placement_reports_why_an_op_stays_in_float() -> None:
     def weights(*shape: int) -> np.ndarray:
         return np.ones(shape, np.float32)
 

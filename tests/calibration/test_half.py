@@ -93,7 +93,7 @@ ATTENTION = (
 
 @pytest.mark.parametrize("op", ["Add", "Where"])
 @pytest.mark.parametrize("low", [-1e9, -np.inf, -3.4e38])
-def test_masks_are_clipped_to_what_fp16_holds(
+def test_masks_are_clipped_to_what_fp16_represents(
     low: float, op: str, rng: np.random.Generator
 ) -> None:
     mask = np.where(np.triu(np.ones((5, 5)), 1) > 0, low, 0.0).astype(np.float32)

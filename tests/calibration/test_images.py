@@ -53,7 +53,7 @@ def test_recognizer_batches_are_crops_in_their_buckets(images: Path) -> None:
     assert found[0][1].shape == (1, 1, 32, 96)
 
 
-def test_limit_takes_an_even_spread(images: Path) -> None:
+def test_limit_chooses_an_even_spread(images: Path) -> None:
     found = load_calibration(images, detector(), limit=2)
     everything = [b for _, b in load_calibration(images, detector()).batches()]
     chosen = [b for _, b in found.batches()]
@@ -78,11 +78,11 @@ def test_a_bad_image_is_left_out_by_name_if_the_caller_says_so(
     spec: DetectorSpec | RecognizerSpec, images: Path
 ) -> None:
     (images / "1.png").write_bytes(b"no image")
-    told: list[str] = []
-    found = list(load_calibration(images, spec).batches(lambda error: told.append(str(error))))
+    errors: list[str] = []
+    found = list(load_calibration(images, spec).batches(lambda error: errors.append(str(error))))
     assert len(found) == 2
-    assert len(told) == 1
-    assert "1.png" in told[0]
+    assert len(errors) == 1
+    assert "1.png" in errors[0]
 
 
 def lines(folder: Path) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""What TensorRT makes of Q/DQ pairs, as ``inspect QUANTIZED.onnx`` reports it."""
+"""How TensorRT treats Q/DQ pairs, as ``inspect QUANTIZED.onnx`` reports it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def model(text: str, opset: int = 20, **weights: Any) -> onnx.ModelProto:
     return proto
 
 
-def judged(proto: onnx.ModelProto) -> dict[str, tuple[str, str]]:
+def results_of(proto: onnx.ModelProto) -> dict[str, tuple[str, str]]:
     """By op type: what it runs in, and why."""
     found = lint(prepared(ir.from_proto(proto)))
     return {each.op_type: (each.runs, each.reason) for each in found}
@@ -121,7 +121,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "weights", "op", "why"), INT8, ids=[row[3] for row in INT8])
 def test_runs_in_int8(text: str, weights: dict, op: str, why: str) -> None:
-    assert judged(model(text, **weights)) == {op: ("int8", "")}
+    assert results_of(model(text, **weights)) == {op: ("int8", "")}
 
 
 def all_but_first_in_full(rows: list[tuple]) -> list:
@@ -134,7 +134,7 @@ def all_but_first_in_full(rows: list[tuple]) -> list:
 
 @pytest.mark.parametrize(("text", "weights", "op", "why"), FLOAT, ids=[row[3] for row in FLOAT])
 def test_runs_in_float(text: str, weights: dict, op: str, why: str) -> None:
-    runs, reason = judged(model(text, **weights))[op]
+    runs, reason = results_of(model(text, **weights))[op]
     assert runs == "float"
     assert why in reason
 
@@ -149,7 +149,7 @@ def test_builder_accepts_without_a_warning(
 @pytest.mark.parametrize(("text", "weights", "op", "why", "opset"), REFUSED,
                          ids=[row[3] for row in REFUSED])  # fmt: skip
 def test_is_refused(text: str, weights: dict, op: str, why: str, opset: int) -> None:
-    runs, reason = judged(model(text, opset, **weights))[op]
+    runs, reason = results_of(model(text, opset, **weights))[op]
     assert runs == "refused"
     assert why in reason
 
@@ -185,8 +185,8 @@ def builds(proto: onnx.ModelProto, folder: Path) -> str | None:
          "uint8, 0 to 255, and int8 in TensorRT"),
     ],
 )  # fmt: skip
-def test_what_means_something_else_to_tensorrt_is_told(text: str, weights: dict, why: str) -> None:
-    runs, reason = judged(model(text, **weights))["QuantizeLinear"]
+def test_what_tensorrt_interprets_otherwise_is_reported(text: str, weights: dict, why: str) -> None:
+    runs, reason = results_of(model(text, **weights))["QuantizeLinear"]
     assert runs == "unlike"
     assert why in reason
 
@@ -194,24 +194,24 @@ def test_what_means_something_else_to_tensorrt_is_told(text: str, weights: dict,
 def test_scale_from_data_is_refused_before_it_kills_the_builder() -> None:
     text = f"{IMAGE} {{ m = ReduceMax <keepdims = 0> (x) {PAIR.format('x')} {CONVOLUTION} }}"
     proto = model(text.replace("s, z", "m, z"), **USUAL)
-    runs, reason = judged(proto)["QuantizeLinear"]
+    runs, reason = results_of(proto)["QuantizeLinear"]
     assert runs == "refused"
     assert "computed from data" in reason
 
 
-def test_int8_attention_is_said_to_end_the_fused_kernel() -> None:
+def test_int8_attention_is_reported_to_end_the_fused_kernel() -> None:
     text = """(float[1,2,8,16] x) => (float[1,2,8,8] y) { a = Relu(x)
         q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
         t = Transpose <perm = [0, 1, 3, 2]> (a)
         r = QuantizeLinear(t, s, z) e = DequantizeLinear(r, s, z) y = MatMul(d, e) }"""
-    runs, reason = judged(model(text, **USUAL))["MatMul"]
+    runs, reason = results_of(model(text, **USUAL))["MatMul"]
     assert runs == "int8"
     assert "ends the fused attention kernel" in reason
 
 
-def test_weights_with_a_list_of_one_scale_are_told() -> None:
+def test_weights_with_a_list_of_one_scale_are_reported() -> None:
     weights = {**USUAL, "ws": STEPS[:1], "wz": CHANNELS[:1]}
-    runs, reason = judged(model(INT8[0][0], **weights))["Conv"]
+    runs, reason = results_of(model(INT8[0][0], **weights))["Conv"]
     assert runs == "int8"
     assert "a bare number" in reason
 

@@ -122,7 +122,7 @@ def test_int8_and_16_bits_meet_in_one_graph(
 ) -> None:
     int8 = quantize(unet, peaks, style).model
     mixed = autocast(int8, peaks, half)
-    assert mixed.kept == {}, "pairs are not told: they are fp32 by what they are"
+    assert mixed.kept == {}, "pairs are not reported: they are fp32 by definition"
     kinds = {t.name: t.data_type for t in mixed.model.graph.initializer}
     pairs = [n for n in mixed.model.graph.node if n.op_type.endswith("quantizeLinear")]
     assert pairs
@@ -155,7 +155,7 @@ def test_nvidias_builder_accepts_int8_beside_16_bits(
     assert (tmp_path / "plan").stat().st_size > 10_000
 
 
-def test_ranges_are_asked_for_what_int8_reads(unet: onnx.ModelProto) -> None:
+def test_ranges_are_needed_for_what_int8_reads(unet: onnx.ModelProto) -> None:
     assert quantized_tensors(unet) == ["skip", "deep", "a2", "both", "wide"]
     assert quantize(unet, dict.fromkeys(quantized_tensors(unet), 1.0)).model.graph.node
 

@@ -125,7 +125,7 @@ def test_a_bad_batch_stops_and_is_named(peaks: tuple[str, ...]) -> None:
         look([np.ones((1, 4)), bad], peaks=peaks)
 
 
-def test_average_heeds_one_outlier_little() -> None:
+def test_average_changes_little_by_one_outlier() -> None:
     found = histogram(*(np.full(10, value) for value in (2, 2, 2, 20, 2)))
     assert METHODS["average"](found) == pytest.approx(2 + 0.9 * 0.1 * 18)
 

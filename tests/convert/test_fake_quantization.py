@@ -204,9 +204,9 @@ def test_model_trained_with_fake_quantization_keeps_its_grid(kind: str, tmp_path
     found = convert(source, spec)
     (tensor,) = quantized_tensors(found.model)
     assert found.ranges[tensor] == pytest.approx(6.0, rel=1e-3)
-    told = {s.reason for step in found.steps for s in step.outcome.skipped
+    reasons = {s.reason for step in found.steps for s in step.outcome.skipped
             if step.name == remove_fake_quantization.__name__}  # fmt: skip
-    assert any("0 to 6 is taken as -6 to 6" in reason for reason in told)
+    assert any("0 to 6 is taken as -6 to 6" in reason for reason in reasons)
     arrays = {t.name: onnx.numpy_helper.to_array(t) for t in found.model.graph.initializer}
     convs = [node for node in found.model.graph.node if node.op_type == "Conv"]
     for node in convs[:2]:

@@ -103,7 +103,7 @@ def tf1_recognizer() -> bytes:
 
 
 class _Cell:
-    """What ``dynamic_rnn`` asks of a cell; TensorFlow's own classes went with Keras 2."""
+    """A cell as ``dynamic_rnn`` requires it; TensorFlow removed its own classes with Keras 2."""
 
     def __init__(self, v1: Any, depth: int, units: int, seed: int) -> None:
         self.v1, self.output_size, self.state_size = v1, units, self._states(units)
