@@ -1,4 +1,4 @@
-"""Every family of the zoo: converted, equal to TensorFlow, built for every target that is installed."""
+"""Every family of the zoo: converted, equal to TensorFlow, built for every installed target."""
 
 from __future__ import annotations
 

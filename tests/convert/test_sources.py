@@ -179,7 +179,7 @@ def test_graph_with_variables_is_refused(tmp_path: Path) -> None:
         weight = tf.compat.v1.get_variable("weight", [4], use_resource=False)
         tf.multiply(image, weight, name="map")
     (tmp_path / "m.pb").write_bytes(graph.as_graph_def().SerializeToString())
-    with pytest.raises(InputFileError, match=r"not frozen: 1 variables .* such as weight"):
+    with pytest.raises(InputFileError, match=r"not frozen: .*1 variables, such as weight"):
         open_source(SourceSpec(path=tmp_path / "m.pb"))
 
 
@@ -242,7 +242,7 @@ def test_lite_files_convert_and_equal_the_interpreter(
     theirs = baseline_runner(source, spec, 24).run(image)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    with pytest.raises(SpecError, match=r"takes \[1, 16, 24, 3\]"):
+    with pytest.raises(SpecError, match=r"\[1, 16, 24, 3\].*\[1, 16, 32, 3\]"):
         source.to_onnx(entry.name, (1, 16, 32, 3), result.name)
 
 
