@@ -76,6 +76,7 @@ def end_to_end(
         return None
     results = [_read(pair, reporter) for pair in pairs]
     if not dataset.labeled:
+        # The first pair is the baseline: its lines are the truth for all.
         results = [result.judged_by(results[0]) for result in results]
     baseline = results[0] if pairs[0].kind == "baseline" else None
     speeds = _speeds(pairs, dataset, duration_s, reporter)
@@ -111,6 +112,7 @@ def _pairs(detector: ComparedModel, recognizer: ComparedModel) -> Iterator[_Pair
             finder, boxes = detector.systems[index], detector.results[index]
             assert isinstance(boxes, DetectorResult)
             for reader in readers:
+                # "target precision" of both; the key is single if they are equal.
                 labels = dict.fromkeys((finder.short_label, reader.short_label))
                 if is_alone or len(labels) == 1:
                     yield _Pair(
@@ -139,6 +141,7 @@ def _speeds(
             )
         files = [scene.path for scene in dataset.scenes]
         found = iter(pipeline_speeds(pipelines, files, duration_s, reporter) if pipelines else ())
+    # Back in the order of ``pairs``.
     return [next(found) if is_timed else () for is_timed in timed]
 
 
@@ -150,8 +153,9 @@ def _read(pair: _Pair, reporter: Reporter) -> EndToEndResult:
         closing(pair.recognizer.engine) as recognizer,
     ):
         for number, (scene, quads) in enumerate(zip(scenes, pair.boxes.found, strict=True), 1):
-            scores = np.ones(len(quads), np.float32)
+            scores = np.ones(len(quads), np.float32)  # (K,): only places and texts are compared
             lines = read_boxes(recognizer, load_image(scene.path), quads, scores)
+            # (K, 4, 2), also if there is no line.
             found.append(np.array([line.quad for line in lines], np.float32).reshape(-1, 4, 2))
             texts.append(tuple(line.text for line in lines))
             advance(number)

@@ -30,15 +30,17 @@ Stratum = tuple[int, str]
 
 
 def _range(value: float, edges: Sequence[int]) -> Stratum:
+    # The last edge that is not above the value.
     place = max(index for index, edge in enumerate(edges) if edge <= value)
     if place + 1 == len(edges):
         return place, f"from {edges[place]}"
-    last = edges[place + 1] - 1
+    last = edges[place + 1] - 1  # named by whole numbers: 3.99 is in "1 to 3"
     return place, str(last) if last == edges[place] else f"{edges[place]} to {last}"
 
 
 def _width(line: Image, spec: RecognizerSpec) -> Stratum:
     if line_width(line, spec.input.height) > spec.widths[-1]:
+        # Behind all buckets: such a line is squeezed into the widest one.
         return len(spec.widths), f"over {spec.widths[-1]}, squeezed"
     bucket = bucket_of(line, spec)
     return spec.widths.index(bucket), f"up to {bucket}"
@@ -81,6 +83,7 @@ def _line_breakdown(
     by: str, kinds: Sequence[Stratum], results: Mapping[str, RecognizerResult]
 ) -> Breakdown:
     rows = []
+    # The scores of each kind are computed from its own samples, not averaged over images.
     for (_, name), members in _grouped(kinds):
         scores = [
             recognition_score(
@@ -98,6 +101,7 @@ def _scene_breakdowns(
     results: Mapping[str, DetectorResult], settings: InputSpec
 ) -> tuple[Breakdown, ...]:
     first = next(iter(results.values()))
+    # (image, word, kind): don't-care words are not in ``matching.truth``.
     words = [
         (scene, word, _range(height, _HEIGHTS))
         for scene, matching in enumerate(first.matchings)
@@ -118,6 +122,7 @@ def _scene_breakdowns(
 def _heights(scene: SceneLabel, words: frozenset[int], settings: InputSpec) -> dict[int, float]:
     """Return the height of each word in pixels of the input: the shorter side of its box."""
     rows, columns = load_image(scene.path).shape[:2]
+    # Letterboxing: the image keeps its aspect ratio, so the smaller factor applies to both axes.
     factor = min(settings.height / rows, settings.width / columns)
     return {word: factor * min(quad_size(scene.quads[word])) for word in sorted(words)}
 
@@ -126,4 +131,4 @@ def _grouped(kinds: Sequence[Stratum]) -> list[tuple[Stratum, list[int]]]:
     groups: dict[Stratum, list[int]] = defaultdict(list)
     for index, kind in enumerate(kinds):
         groups[kind].append(index)
-    return sorted(groups.items())
+    return sorted(groups.items())  # by place in the order, then by name

@@ -84,6 +84,7 @@ def compare(
         end_to_end=together,
         notes=tuple(notes),
     )
+    # Last, because a roofline contains the latency of its engine.
     return with_rooflines(report, grouped(bundles), reporter) if extras.rooflines else report
 
 
@@ -101,6 +102,7 @@ def _measured(
             systems = systems_of(bundles, notes, with_competitors=extras.competitors)
         for system in systems:
             stack.enter_context(system.engine)
+        # All systems stay open, because they take turns.
         latencies = measured_latencies(systems, settings, reporter)
         duration = settings.duration_s
         loads = measured_loads(systems, extras.load, duration, reporter) if extras.load else {}

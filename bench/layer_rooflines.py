@@ -61,6 +61,7 @@ def _timed(model: ModelReport, group: Sequence[Bundle], reporter: Reporter) -> _
 def _layer_times(bundle: Bundle, batch: int) -> tuple[LayerTime, ...]:
     entry, spec = bundle.manifest.engines[-1], bundle.spec
     shape = (batch, spec.input.channels, spec.input.height, entry.width)
+    # Random images: only the times are used.
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     choice = choice_for(bundle, "latency")  # the mode in which latencies are timed
     settings = RunSettings(
@@ -124,7 +125,7 @@ def layer_rows(
             milliseconds=layer.milliseconds,
             flops=flops[index],
             bytes=layer.bytes,
-            attainable=1000
+            attainable=1000  # milliseconds
             * max(flops[index] / peaks.of(layer.precision), layer.bytes / peaks.memory),
         )
         for index, layer in enumerate(layers)
@@ -138,11 +139,13 @@ def _placed(layers: Sequence[LayerTime], work: GraphWork) -> dict[int, int]:
     fused into a node that reads its result, so that node's layer gets its FLOPs.
     """
     of_node: dict[str, int] = {}
+    # Ascending times: a slower layer overwrites the entries of faster ones.
     for index in sorted(range(len(layers)), key=lambda i: layers[i].milliseconds):
         of_node.update(dict.fromkeys(layers[index].nodes, index))
     found: dict[int, int] = defaultdict(int)
     for node, flops in work.flops.items():
         name: str | None = node
+        # Follow the first reader until a layer names a node.
         while flops and name is not None and name not in of_node:
             name = next(iter(work.readers[name]), None)
         if flops and name is not None:

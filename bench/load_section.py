@@ -90,6 +90,7 @@ def load_plot(model: ModelReport) -> str:
         _draw_closed(closed, model, row, marker)
         _draw_open(opened, row, marker)
     closed.set_ylim(bottom=0)
+    # By default, the number of clients doubles from point to point.
     closed.set_xscale("log", base=2)
     closed.xaxis.set_major_formatter("{x:g}")
     closed.set_xlabel("clients, each with one request at a time", color=INK, fontsize=10)
@@ -108,6 +109,7 @@ def load_plot(model: ModelReport) -> str:
 
 def _draw_closed(axes: Any, model: ModelReport, row: SystemRow, marker: str) -> None:
     assert row.load is not None
+    # The color is the kind of system, and the marker tells systems of one kind apart.
     rows, color = row.load.closed, COLORS[row.kind]
     axes.plot(
         [each.clients for each in rows], [each.throughput for each in rows],

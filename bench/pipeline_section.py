@@ -78,7 +78,7 @@ def pipeline_plot(model: ModelReport) -> str:
     shown = [(row, speed) for row, speed in _speeds(model) if speed.stages][::-1]
     figure = Figure(figsize=(WIDTH, 1.1 + 0.4 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
-    left = [0.0] * len(shown)
+    left = [0.0] * len(shown)  # where the next stage begins, in ms
     for stage, color in zip(STAGES, _COLORS, strict=True):
         parts = [speed.stages[stage] for _, speed in shown]
         axes.barh(range(len(shown)), parts, left=left, color=color, label=_NAMES[stage])

@@ -59,6 +59,7 @@ class _Alone:
 
     def read(self, file: Path) -> None:
         """Read and time one image."""
+        # The clock accumulates over images, so the stages of this one are a difference.
         before, start = dict(self._clock.seconds), time.perf_counter()
         with self._clock("load"):
             image = load_image(file)
@@ -91,7 +92,7 @@ class _Workers:
     """Reads several images at a time, and keeps the time of each pass."""
 
     def __init__(self, reader: OcrReader) -> None:
-        self._readers = [reader] * reader.workers
+        self._readers = [reader] * reader.workers  # one reader serves several threads
         self._seconds: list[float] = []
         self._images = 0
 
@@ -141,8 +142,10 @@ def pipeline_speeds(
         several = [_workers(each, stack) for each in pipelines]
         crews = [crew for crew in several if crew is not None]
         with reporter.step("time whole images", 100) as advance:
+            # Until the system with the least counted time reaches the duration.
             while (least := _least([*alone, *crews])) < duration_s:
                 advance(round(100 * least / duration_s))
+                # Image by image in turns, so that a slow moment of the machine hits all systems.
                 for file in files:
                     for one in alone:
                         one.read(file)

@@ -117,6 +117,7 @@ def _batch(match: re.Match[str]) -> int | None:
         if match["measure"] in ACCURACIES:
             raise UserError(f"--fail-on {match[0]!r}: accuracies have no batch size; remove the @")
         return int(match["batch"])
+    # A multiple applies to every batch size; a number or a distance applies to batch 1.
     return None if match["x"] or match["measure"] in ACCURACIES else 1
 
 
@@ -167,6 +168,7 @@ def _checks(new: Report, old: Report | None, rule: Rule) -> Iterator[RuleCheck]:
             if rule.batch not in (None, batch):
                 continue
             past = dict(_values(*before, rule.measure)).get(batch) if before else None
+            # Accuracies are comparable only on the same samples, in the same runtime.
             if old and before and past is not None and batch is None and rule.is_relative:
                 _check_samples(rule, (new, model, row), (old, *before))
             if rule.is_relative and past is None:

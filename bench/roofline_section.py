@@ -71,6 +71,7 @@ def rate_table(model: ModelReport, peaks: Peaks) -> Table:
     for row in model.systems:
         own = {each.batch: each for each in row.rooflines}
         for stats in row.latencies:
+            # Baseline and reference have no roofline of their own: they do the engine's work.
             found = own.get(stats.batch) or _first(model, stats.batch)
             if found is None:
                 continue
@@ -153,10 +154,13 @@ def roofline_plot(found: Roofline, peaks: Peaks) -> str:
     axes.set_xscale("log")
     axes.set_yscale("log")
     longest = max(layer.milliseconds for layer in shown)
+    # By identity, because two layers may be equal.
     numbers = {id(layer): place for place, layer in enumerate(slowest_layers(found), 1)}
     for layer in shown:
+        # FLOP / ms / 1e6 = GFLOP/s
         spot = (layer.intensity, layer.flops / layer.milliseconds / 1e6)
         color = _COLORS.get(layer.precision, INK)
+        # At least 8 square points, so that short layers stay visible.
         area = max(8.0, _LARGEST * layer.milliseconds / longest)
         axes.scatter(*spot, s=area, color=color, alpha=0.55, linewidths=0)
         if (place := numbers.get(id(layer), _NUMBERED + 1)) <= _NUMBERED:
@@ -175,9 +179,10 @@ def roofline_plot(found: Roofline, peaks: Peaks) -> str:
 
 
 def _roofs(axes: Any, rates: dict[Any, float], memory: float) -> None:
-    low, high = axes.get_xlim()
+    low, high = axes.get_xlim()  # that of the layers; the roofs must not extend it
     places = np.geomspace(low, high, 200)
     for name, rate in rates.items():
+        # Left of the ridge, memory is the limit, and right of it the peak.
         color, ridge = _COLORS.get(name, INK), min(max(low, rate / memory), high)
         axes.plot(places, np.minimum(rate, places * memory) / 1e9, color=color, linewidth=1.5)
         axes.annotate(

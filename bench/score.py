@@ -29,10 +29,11 @@ def accuracy_row(result: Result, run_by: str, *, labeled: bool) -> AccuracyRow:
 
 def differences(engine: Result, baseline: Result) -> tuple[MetricDifference, ...]:
     """Return the engine's measures minus the baseline's; the first one decides the verdict."""
-    ours, theirs = engine.rows(), baseline.rows()
+    ours, theirs = engine.rows(), baseline.rows()  # one row of counts per image
     return tuple(
         MetricDifference(
             measure=name,
+            # Counts are summed first: the measure of all images is not a mean over images.
             value=float(statistic(ours.sum(0)) - statistic(theirs.sum(0))),
             interval=difference_interval(ours, theirs, statistic),
         )

@@ -20,6 +20,7 @@ def check_comparable(rules: Sequence[Rule], bundles: Sequence[Bundle], old: Repo
     Raises:
         UserError: names what the older report does not have.
     """
+    # Against itself: an error means that the older report lacks the measure.
     check_rules(old, old, [rule for rule in rules if rule.is_relative])
     for group in grouped(bundles):
         spec = group[0].spec

@@ -33,6 +33,7 @@ class Summary:
 
 def summaries(report: Report) -> list[Summary]:
     """Return a summary of each engine; pairs of detector and recognizer come first."""
+    # End to end first: that is what the user of both engines gets.
     parts = report.parts if report.end_to_end is None else (report.end_to_end, *report.models)
     return [
         _summary(model, row) for model in parts for row in model.systems if row.kind == "engine"
@@ -71,6 +72,7 @@ def _pipeline_speed(model: ModelReport, own: PipelineSpeed) -> str:
 
 def points_lost(difference: MetricDifference) -> tuple[float, float, float]:
     """Return the points lost and the bounds of their interval, infinite if there is none."""
+    # A loss is positive. The sign of a metric is 1 if higher is better.
     sign = -100 * METRICS[difference.measure].sign
     if difference.interval is None:
         return sign * difference.value, float("-inf"), float("inf")
@@ -88,7 +90,7 @@ def _verdict(model: ModelReport, row: SystemRow) -> tuple[Level, str]:
         if _is_coarse(model, row.accuracy.samples):
             return "unsure", f"{same} {_samples(row)}, which are too few to be sure."
         return "good", f"{same} every sample."
-    difference = row.differences[0]
+    difference = row.differences[0]  # of the measure that decides
     if difference.interval is None:
         return "unsure", f"{_samples(row)} are too few for a verdict."
     _, low, high = points_lost(difference)
@@ -117,6 +119,7 @@ def _comparison(allowed: float | None, low: float, high: float) -> tuple[Level, 
 
     If a loss is allowed, it is a test of non-inferiority.
     """
+    # The whole interval is on one side of 0: the change is significant.
     if high < 0:
         return "good", "More accurate than the model."
     if low > 0:
@@ -204,4 +207,5 @@ def changes_sentence(changes: Changes | None) -> str:
 
 def signed(share: float) -> str:
     """Return a share as points with a sign; a value that rounds to 0 has a plus."""
+    # Adding 0.0 turns -0.0 into 0.0, and the replacement handles small negative values.
     return f"{100 * share + 0.0:+.2f}".replace("-0.00", "+0.00")

@@ -105,6 +105,7 @@ def _competitor_system(competitor: Competitor, baseline: System, notes: list[str
     """Open a competitor and try every batch size; if that fails, add a note with the reason."""
     spec, allowed = baseline.engine.spec, baseline.engine.spec.accuracy.max_difference
     runner: Runner | None = None
+    # Opened here, before anything is timed, because some frameworks fail only when they run.
     try:
         runner = competitor.open()
         difference = _difference(runner, baseline.engine.runner(), spec)
@@ -115,6 +116,7 @@ def _competitor_system(competitor: Competitor, baseline: System, notes: list[str
         reason = text[:200].rstrip() or type(error).__name__
         notes.append(f"{spec.name}: {competitor.label} cannot run the model: {reason}")
         return None
+    # Timed all the same, but labeled: its speed is that of another computation.
     is_other = difference > allowed
     label = f"{runner.label}, other numbers" if is_other else runner.label
     than = f"; an fp32 engine may differ by {allowed:g}" if is_other else ""

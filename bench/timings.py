@@ -24,6 +24,7 @@ def measured_latencies(
         return found
     for batch in timed_batches(spec):
         runners = [systems[index].engine.runner() for index in timed]
+        # Runner shapes are (C, H, W).
         contenders = [Contender(runner=r, shape=(batch, *r.shape)) for r in runners]
         with reporter.step(f"time {spec.name} at batch {batch}", 100) as advance:
             measured = measure(contenders, settings, lambda share: advance(round(100 * share)))

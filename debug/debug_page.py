@@ -74,6 +74,7 @@ def debug_page(report: DebugReport) -> str:
 
 def write_debug(report: DebugReport, folder: Path) -> None:
     """Write the data and the page into a folder."""
+    # Images are only in the page: they are markup, and large.
     data = report.model_dump_json(indent=2, exclude={"samples": {"__all__": {"image"}}})
     (folder / FILES[0]).write_text(data + "\n", "utf-8")
     (folder / FILES[1]).write_text(debug_page(report), "utf-8")

@@ -88,6 +88,7 @@ def step_rows(
     rows = []
     for step in steps:
         power = measured.tensors.get(step.name)
+        # No dB without a finite signal: the reference itself overflows there.
         if power is None or not math.isfinite(power.signal):
             continue
         found = [measured.roundings[name] for name in step.rounded if name in measured.roundings]
@@ -114,6 +115,7 @@ def culprit_of(rows: Sequence[StepRow]) -> Culprit | None:
     noisy = [(row.own, row) for row in rows if row.own is not None and row.own < SAME]
     if not noisy:
         return None
+    # Rows are in the order of the graph, so this is the first step that is bad.
     loud = next((row for own, row in noisy if own < _LOUD), None)
     chosen = loud or min(noisy, key=lambda each: each[0])[1]
     return Culprit(step=chosen, cause=_cause(chosen), stands_out=loud is not None)
@@ -130,12 +132,14 @@ def _cause(row: StepRow) -> Cause:
     if row.weights is not None:
         kinds.append((row.weights, "weights"))
     level, kind = min(kinds, default=(SAME, "op"))
+    # A step that is loud although its inputs and weights are fine is another op than the model's.
     return kind if level < own + _NEAR or own >= _LOUD else "op"
 
 
 def target_culprit(steps: Sequence[GraphStep], rows: Sequence[StepRow]) -> Culprit | None:
     """Return the step from which a target differs from its graph; None if no tensor differs."""
     reads = {step.name: step.reads for step in steps}
+    # None means equal, which counts as SAME.
     seen = {row.name: SAME if row.target is None else row.target for row in rows}
     drops = []
     for row in rows:

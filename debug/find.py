@@ -113,6 +113,7 @@ def debug(
                 )
                 for each, suspect in zip(samples, order, strict=False)
             ]
+    # Samples with no harm have not become worse, even if their output changed.
     worse = sum(each.harm > 0 for each in order)
     return _report(systems, seen, _judge(systems, seen, reporter), (len(order), worse))
 
@@ -176,6 +177,7 @@ def _judge(systems: _Systems, seen: Sequence[_Seen], reporter: Reporter) -> _Jud
     rows = _rows(systems, seen, inside, reporter)
     steps = systems.pair(first.sample.prepared.width).steps
     culprit = None
+    # A target that shows no inner tensors has a verdict, but no culprit.
     if verdict == "target" and inside:
         culprit = target_culprit(steps, rows)
     elif verdict == "graph":
@@ -199,6 +201,7 @@ def _rows(
         done = 0
         for width in sorted({each.sample.prepared.width for each in seen}):
             with refused_as(f"{systems.bundle.folder}: its graph cannot be compared"):
+                # One width at a time, because each tracer holds three graphs.
                 tracer = Tracer(systems.pair(width))
                 measured = [
                     tracer.measure(each.sample.prepared.tensor)
@@ -218,6 +221,7 @@ def _fixed(systems: _Systems, seen: Sequence[_Seen], culprit: Culprit) -> tuple[
     outputs = []
     for each in seen:
         pair = systems.pair(each.sample.prepared.width)
+        # The same step in the graph of this width; it may be lowered differently there.
         step = next((s for s in pair.steps if s.name == culprit.step.name), None)
         model = repaired(pair, step) if step is not None else None
         if model is None:

@@ -45,6 +45,7 @@ def step_errors(engine: Output, baseline: Output, spec: RecognizerSpec) -> npt.N
         log_probabilities(np.nan_to_num(each[0]), are_probabilities=known)
         for each in (baseline, engine)
     )
+    # A KL divergence is never below 0, except for rounding.
     found: npt.NDArray[np.float32] = np.maximum((np.exp(p) * (p - q)).sum(-1), 0)
     return found
 
@@ -69,7 +70,7 @@ def line_strip(line: Image, engine: Output, baseline: Output, spec: RecognizerSp
     height, width, steps = spec.input.height, bucket_of(line, spec), engine.shape[1]
     fitted = fit_line(line, height, width, spec.input.pad)
     wide, high = _SCALE * width, _SCALE * height
-    cell = wide / steps
+    cell = wide / steps  # the time steps divide the width of the input evenly
     parts = []
     for y, output in ((_ROW - 3, baseline), (2 * _ROW + _STRIP + high - 3, engine)):
         for step, letter in enumerate(_letters(output, spec)):
@@ -112,6 +113,7 @@ def difference_map(
     pale = 255 - 0.6 * (255 - pale.mean(-1, keepdims=True).repeat(3, -1))
     weight = np.clip(cv2.resize(off, shown, interpolation=cv2.INTER_LINEAR), 0, 1)[..., None]
     drawn = (pale * (1 - weight) + np.array(_RED, np.float32) * weight).astype(np.uint8)
+    # The engine's outline is thinner, so that both are visible where they agree.
     outline(drawn, boxes.baseline * np.float32(factor), _GREEN, 2)
     outline(drawn, boxes.engine * np.float32(factor), _RED, 1)
     return f'<img src="{data_uri(drawn, "jpeg")}" alt="The image; red where the maps differ">'

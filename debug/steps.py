@@ -118,6 +118,7 @@ def _is_same(original: ir.Value, value: ir.Value) -> bool:
     # The sum with an attention mask: for fp16, autocast clips the mask to -2**15.
     if node.op_type in ("Add", "Where") and [u.op_type for u in consumers(original)] == ["Softmax"]:
         return False
+    # An unknown shape is no reason to refuse: then the names decide.
     shapes = [None if v.shape is None else [str(d) for d in v.shape] for v in (original, value)]
     return None in shapes or shapes[0] == shapes[1]
 
@@ -127,6 +128,7 @@ def _rounded_to_half(value: ir.Value) -> ir.Value:
     readers = consumers(value)
     if len(readers) != 1 or not _casts_to(readers[0], *_HALVES):
         return value
+    # fp32 -> Cast to 16 bits -> Cast to fp32: the value that all later ops read.
     behind = consumers(readers[0].outputs[0])
     if len(behind) != 1 or not _casts_to(behind[0], TensorProto.FLOAT):
         return value

@@ -35,7 +35,7 @@ def suspects(engine: Result, baseline: Result, *, labeled: bool) -> list[Suspect
 
 def sample_names(samples: Sequence[Label]) -> list[str]:
     """Return the names of samples: the file, and for words of a scene also the word's number."""
-    names, seen = [], dict[Path, int]()
+    names, seen = [], dict[Path, int]()  # words of a scene are numbered from 1
     for sample in samples:
         seen[sample.path] = seen.get(sample.path, 0) + 1
         word = f":{seen[sample.path]}" if getattr(sample, "quad", None) is not None else ""

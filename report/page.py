@@ -12,10 +12,11 @@ def render(name: str, *, escape: bool, package: str, **values: object) -> str:
 
     ``escape``: whether to escape values for HTML, so that no text becomes markup.
     """
+    # Templates include style and macros of this package by their bare names.
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader(__package__, ".")]),
         autoescape=escape,
-        undefined=StrictUndefined,
+        undefined=StrictUndefined,  # a misspelled name is an error, not an empty text
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -51,6 +51,8 @@ def plain_axes(axes: Any) -> None:
 def svg_text(figure: Any) -> str:
     """Return a figure as SVG that HTML can contain, without a date or other metadata."""
     text = io.StringIO()
+    # Without metadata, equal figures are equal files.
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+    # HTML accepts the element, but not the XML declaration before it.
     return text.getvalue()[text.getvalue().index("<svg") :]

@@ -36,6 +36,7 @@ class Table:
 
     def _column(self, index: int) -> Column:
         cells = [row[index] for row in self.rows]
+        # A number begins with a digit or a sign; "-" stands for a value that was not measured.
         is_number = any(cells) and all(c[:1].isdigit() or c[:1] in ("", "+", "-") for c in cells)
         if index and is_number:
             return "number"

@@ -165,19 +165,36 @@ def test_caches_that_cores_share_count_once(
     assert last_caches(tmp_path) == 2 * (32 << 20)
 
 
+@pytest.mark.parametrize(
+    ("network", "unplaced"),
+    [
+        ("convolutions", 0.0),
+        # Layers below the resolution of OpenVINO's counters are not reported.
+        pytest.param("transformer", 0.2, marks=pytest.mark.full),
+    ],
+)
 def test_a_comparison_with_rooflines(
-    build_request: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: str,
+    unplaced: float,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if network == "transformer":
+        pytest.importorskip("tensorflow")
+        spec = request.getfixturevalue("recognizer_spec")
+    else:
+        spec = request.getfixturevalue("build_request").spec
     monkeypatch.setattr(openvino_peaks, "_SIZES", ((64, 32),))
     monkeypatch.setattr(openvino_peaks, "_SECONDS", 0.05)
     monkeypatch.setattr(profile, "_SECONDS", 0.05)
     monkeypatch.setattr(peaks_module, "_MATRIX", 256)
     quick = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
-    request = BuildRequest(
-        spec=build_request.spec, targets=("openvino", "onnxruntime"), precision="fp32",
+    builds = BuildRequest(
+        spec=spec, targets=("openvino", "onnxruntime"), precision="fp32",
         output=tmp_path / "bundles", latency=quick,
     )  # fmt: skip
-    bundles = [load_bundle(built.folder) for built in build(request)]
+    bundles = [load_bundle(built.folder) for built in build(builds)]
     report = compare(bundles, None, quick, SilentReporter(), Extras(rooflines=True))
     assert report.peaks is not None
     assert report.peaks.memory > 1e8
@@ -186,8 +203,9 @@ def test_a_comparison_with_rooflines(
     batches = [stats.batch for stats in engines["openvino"].latencies]
     assert [each.batch for each in engines["openvino"].rooflines] == batches
     for found in engines["openvino"].rooflines:
-        assert (found.unplaced, found.uncounted) == (0, ())
-        assert found.flops == sum(layer.flops for layer in found.layers)
+        assert found.unplaced <= unplaced * found.flops
+        assert found.uncounted == ()
+        assert found.flops == found.unplaced + sum(layer.flops for layer in found.layers)
         assert "GFLOP/s" in found.why
     assert [each.layers for each in engines["onnxruntime"].rooflines] == [()] * len(batches)
     rates = rate_table(model, report.peaks)
