@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ..measure.report_data import AccuracyRow, SampleView
 from ..ocr.metrics.metric import METRICS
-from ..report.plots import INK, WIDTH, plain_axes, svg_text
+from ..report.plots import INK, new_plot, plain_axes, svg_text
 from ..report.sections import Figure, Plot, Section, Table, table_section
 from .results import Breakdown, ModelReport, SystemRow
 from .summary import changes_sentence, signed
@@ -143,14 +143,11 @@ def difference_plot(model: ModelReport) -> str:
 
     Returns "" if there is no interval.
     """
-    from matplotlib.figure import Figure as Canvas
-
     shown = [(r, r.differences[0]) for r in model.systems if r.differences][::-1]
     bounded = [(row, d, d.interval) for row, d in shown if d.interval is not None]
     if not bounded:
         return ""
-    figure = Canvas(figsize=(WIDTH, 0.8 + 0.36 * len(bounded)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_plot(0.8 + 0.36 * len(bounded))
     axes.axvline(0, color=INK, linewidth=1)
     if model.allowed_loss is not None:
         axes.axvline(-model.allowed_loss, color="#cf222e", linewidth=1, linestyle="--")
@@ -162,7 +159,6 @@ def difference_plot(model: ModelReport) -> str:
     axes.set_yticks(range(len(bounded)), [model.short_label(row) for row, _, _ in bounded])
     axes.set_ylim(-0.6, len(bounded) - 0.4)
     limit = "" if model.allowed_loss is None else "; dashed: allowed loss"
-    axes.set_xlabel(f"points better than the model{limit}", color=INK, fontsize=10)
     axes.margins(x=0.1)
-    plain_axes(axes)
+    plain_axes(axes, f"points better than the model{limit}")
     return svg_text(figure)

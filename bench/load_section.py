@@ -93,16 +93,16 @@ def load_plot(model: ModelReport) -> str:
     # By default, the number of clients doubles from point to point.
     closed.set_xscale("log", base=2)
     closed.xaxis.set_major_formatter("{x:g}")
-    closed.set_xlabel("clients, each with one request at a time", color=INK, fontsize=10)
-    closed.set_ylabel("images/s", color=INK, fontsize=10)
     closed.legend(frameon=False, labelcolor=INK, fontsize=9)
     opened.set_yscale("log")
     opened.yaxis.set_major_formatter("{x:g}")
     opened.yaxis.set_minor_formatter("{x:g}")
-    opened.set_xlabel("requests/s, sent whether or not the system is ready", color=INK, fontsize=10)
-    opened.set_ylabel("ms: median dashed, p90 solid", color=INK, fontsize=10)
+    plain_axes(closed, "clients, each with one request at a time", "images/s")
+    plain_axes(
+        opened, "requests/s, sent whether or not the system is ready",
+        "ms: median dashed, p90 solid",
+    )  # fmt: skip
     for axes in (closed, opened):
-        plain_axes(axes)
         axes.tick_params(which="minor", colors=INK, labelsize=9)
     return svg_text(figure)
 

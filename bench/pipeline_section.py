@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..pipeline.clock import STAGES, Stage
-from ..report.plots import INK, WIDTH, plain_axes, svg_text
+from ..report.plots import INK, new_plot, plain_axes, svg_text
 from ..report.sections import Plot, Section, Table, table_section
 from .results import ModelReport, PipelineSpeed, SystemRow
 
@@ -73,18 +73,14 @@ def _stage_cells(speed: PipelineSpeed) -> tuple[str, ...]:
 
 def pipeline_plot(model: ModelReport) -> str:
     """Draw the time of each stage of an image, one bar per system, as SVG."""
-    from matplotlib.figure import Figure
-
     shown = [(row, speed) for row, speed in _speeds(model) if speed.stages][::-1]
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.4 * len(shown)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_plot(1.1 + 0.4 * len(shown))
     left = [0.0] * len(shown)  # where the next stage begins, in ms
     for stage, color in zip(STAGES, _COLORS, strict=True):
         parts = [speed.stages[stage] for _, speed in shown]
         axes.barh(range(len(shown)), parts, left=left, color=color, label=_NAMES[stage])
         left = [start + part for start, part in zip(left, parts, strict=True)]
     axes.set_yticks(range(len(shown)), [row.label for row, _ in shown])
-    axes.set_xlabel("ms per image", color=INK, fontsize=10)
     figure.legend(loc="outside upper left", ncols=4, fontsize=9, frameon=False, labelcolor=INK)
-    plain_axes(axes)
+    plain_axes(axes, "ms per image")
     return svg_text(figure)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..measure.peaks import Peaks
-from ..report.plots import INK, WIDTH, plain_axes, svg_text
+from ..report.plots import INK, new_plot, plain_axes, svg_text
 from ..report.sections import Plot, Section, Table
 from .results import ModelReport, SystemRow
 from .roofline import LayerRoofline, Roofline, percent
@@ -144,13 +144,10 @@ def roofline_plot(found: Roofline, peaks: Peaks) -> str:
     The area of a layer is its time, and its number is that in the table. Returns "" if no layer
     has FLOPs.
     """
-    from matplotlib.figure import Figure
-
     shown = [layer for layer in found.layers if layer.flops and layer.bytes]
     if not shown:
         return ""
-    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_plot(3.6)
     axes.set_xscale("log")
     axes.set_yscale("log")
     longest = max(layer.milliseconds for layer in shown)
@@ -167,10 +164,8 @@ def roofline_plot(found: Roofline, peaks: Peaks) -> str:
             axes.annotate(str(place), spot, color=INK, fontsize=9, ha="center", va="center")
     used = {layer.precision for layer in shown}
     _roofs(axes, {name: rate for name, rate in peaks.flops.items() if name in used}, peaks.memory)
-    axes.set_xlabel("FLOP per byte", color=INK, fontsize=10)
-    axes.set_ylabel("GFLOP/s", color=INK, fontsize=10)
     axes.margins(y=0.12)
-    plain_axes(axes)
+    plain_axes(axes, "FLOP per byte", "GFLOP/s")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter("")

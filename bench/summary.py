@@ -28,7 +28,7 @@ class Summary:
     speed: str
     verdict: str
     figures: str
-    sureness: str
+    confidence: str
 
 
 def summaries(report: Report) -> list[Summary]:
@@ -48,7 +48,7 @@ def _summary(model: ModelReport, row: SystemRow) -> Summary:
         speed=_speed(model, row),
         verdict=verdict,
         figures=_figures(model, row),
-        sureness=" ".join(filter(None, (_sureness(model, row), changes_sentence(row.changes)))),
+        confidence=" ".join(filter(None, (_confidence(model, row), changes_sentence(row.changes)))),
     )
 
 
@@ -173,7 +173,7 @@ def _samples(row: SystemRow) -> str:
     return f"{row.accuracy.samples} {unit}"
 
 
-def _sureness(model: ModelReport, row: SystemRow) -> str:
+def _confidence(model: ModelReport, row: SystemRow) -> str:
     if row.changes is None or not row.differences:
         return ""
     if not row.changes.changed:

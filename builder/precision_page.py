@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..ocr.metrics.metric import METRICS
 from ..report.page import render
-from ..report.plots import INK, plain_axes, svg_text
+from ..report.plots import INK, new_plot, plain_axes, svg_text
 from ..report.sections import Plot, Section, Table, table_section
 from .precision_report import PrecisionReport, TrialRow
 
@@ -108,8 +108,6 @@ def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:
 
     Returns an SVG element; "" if no trial can be drawn.
     """
-    from matplotlib.figure import Figure
-
     is_timed = any(row.latency is not None for row in trials)
     shown = [
         (row, (row.latency or 0.0) if is_timed else 100 * (1 - row.int8_share), row.loss)
@@ -118,8 +116,7 @@ def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:
     ]
     if not shown:
         return ""
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_plot(4, width=8)
     axes.axhline(budget, color=_OVER, linewidth=1, linestyle="--")
     axes.annotate(
         f"allowed: {budget:g}", (1, budget), xycoords=("axes fraction", "data"), color=_OVER,
@@ -140,8 +137,7 @@ def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:
             )  # fmt: skip
     if not is_timed:
         axes.set_xticks(range(0, 101, 20))
-    axes.set_xlabel("ms, median" if is_timed else "% of FLOPs not in int8", color=INK, fontsize=9)
-    axes.set_ylabel(f"points of {metric} lost", color=INK, fontsize=9)
     axes.margins(x=0.25, y=0.2)
-    plain_axes(axes)
+    x_label = "ms, median" if is_timed else "% of FLOPs not in int8"
+    plain_axes(axes, x_label, f"points of {metric} lost", size=9)
     return svg_text(figure)

@@ -162,7 +162,7 @@ def print_report(found: Report) -> None:
             if row.note:
                 print(f"{row.label}: {row.note}")
     for each in summaries(found) if found.data else ():
-        print(f"{each.label}: {each.verdict} {each.figures} {each.sureness}".rstrip())
+        print(f"{each.label}: {each.verdict} {each.figures} {each.confidence}".rstrip())
     for line in reasons(found.models):
         print(line)
     for note in found.notes:

@@ -11,16 +11,22 @@ WIDTH = 5.4
 """Inches: narrow enough for letters to be legible on the screen of a phone."""
 
 
+def new_plot(height: float, width: float = WIDTH) -> tuple[Any, Any]:
+    """Return an empty figure of a size in inches, and its axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
 def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
     """Draw a histogram of line widths; the color is that of the bucket that a line goes to.
 
     Widths are in pixels at the height of the input.
     """
     import numpy as np
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_plot(3, width=8)
     edges = sorted(buckets)
     fitted = np.minimum(line_widths, edges[-1])  # wider lines are squeezed into the last bucket
     bins = np.linspace(0, edges[-1], 41).tolist()
@@ -33,14 +39,17 @@ def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
             f"{high}: {len(inside)}", (high, 1), xycoords=("data", "axes fraction"), color=INK,
             ha="right", va="bottom", fontsize=9,
         )  # fmt: skip
-    axes.set_xlabel("width of a line at the input's height, pixels", color=INK, fontsize=9)
-    axes.set_ylabel("lines", color=INK, fontsize=9)
-    plain_axes(axes)
+    plain_axes(axes, "width of a line at the input's height, pixels", "lines", size=9)
     return svg_text(figure)
 
 
-def plain_axes(axes: Any) -> None:
-    """Remove the frame, and use a color that is legible on light and dark backgrounds."""
+def plain_axes(axes: Any, x_label: str = "", y_label: str = "", *, size: int = 10) -> None:
+    """Remove the frame, and use a color that is legible on light and dark backgrounds.
+
+    ``size``: of the labels, in points.
+    """
+    axes.set_xlabel(x_label, color=INK, fontsize=size)
+    axes.set_ylabel(y_label, color=INK, fontsize=size)
     axes.tick_params(colors=INK, labelsize=10)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

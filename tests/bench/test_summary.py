@@ -82,13 +82,13 @@ def test_figures_and_their_sureness_are_told() -> None:
     assert told.speed == "4.0 times as fast as the model"
     assert told.figures == "hmean 89.90; the model has 90.00 (difference -0.10 points)."
     for fact in ("between -0.60 and +0.40 points", "9 of 50 images changed", "9 worse, 0 better"):
-        assert fact in told.sureness
+        assert fact in told.confidence
 
 
 def test_nothing_changed_is_no_certainty() -> None:
     """None in 50 leaves 5.8 % (Clopper and Pearson, one-sided)."""
     (told,) = summaries(report(0.0, 0.0, changed=0))
-    assert "less than 5.8 %" in told.sureness
+    assert "less than 5.8 %" in told.confidence
 
 
 @pytest.mark.parametrize(
