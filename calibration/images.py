@@ -6,18 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from ..errors import InputFileError
 from ..ocr.dataset import CropLabel, Dataset, Label, load_dataset
 from ..ocr.role import OcrRole
 from ..ocr.roles import role_of
 from ..ocr.types import Image
 from ..spec import DetectorSpec, RecognizerSpec
+from .observe import Batch
 from .strata import contrast_level, spread, stratified
 
-Batch = npt.NDArray[np.float32]
 OnBad = Callable[[InputFileError], None]
 """Called with the error of an image that cannot be read; if it returns, the image is left out."""
 
