@@ -98,8 +98,7 @@ PASSES: tuple[Pass, ...] = (
     collapse_views,
     # Dense layers run on the tensor itself; their Reshapes move up or down.
     raise_dense,
-    # A Reshape that sank below one MatMul can sink below the next, but only after it has merged
-    # with the views it met there. So the pair of passes runs twice.
+    # A Reshape that sank below one MatMul can sink below the next once its views have merged.
     collapse_views,
     raise_dense,
     collapse_views,
@@ -183,7 +182,7 @@ def _upgraded(raw: Exported) -> ir.Model:
 
 
 def _check_pixels(raw: onnx.ModelProto, settings: InputSpec) -> None:
-    """Refuse a spec that scales pixels for a model whose input is of an integer type."""
+    """Refuse a spec that scales pixels for a model of an integer input type."""
     is_unscaled = not any(settings.mean) and all(scale == 1 for scale in settings.scale)
     if takes_whole_pixels(raw) and not is_unscaled:
         raise SpecError(
@@ -193,10 +192,7 @@ def _check_pixels(raw: onnx.ModelProto, settings: InputSpec) -> None:
 
 
 def _check_batch(model: ir.Model, settings: InputSpec) -> None:
-    """Refuse a graph that was exported for one batch size, whose Reshapes contain that size.
-
-    It is run once, on zeros (N, ...) float32.
-    """
+    """Run a graph once, on zeros, to refuse one whose Reshapes contain another batch size."""
     if settings.max_batch == 1:
         return
     value = model.graph.inputs[0]
