@@ -10,6 +10,7 @@ import pytest
 
 from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.engines.engine import Engine
+from ocr_trt.engines.tuned import Tuning, keep_tuning, kept_tuning
 from tests.cli.in_process import fails, run, succeeds
 
 
@@ -55,16 +56,17 @@ def test_streams_are_measured_and_used(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     found = json.loads(succeeds("optimize", bundles["detector"], "--json"))
     assert list(found) == [str(bundles["detector"])]
-    for each in found.values():
-        tuning = json.loads(Path(each["kept"]).read_text())
-        assert tuning == each["tuning"]
-        for mode in ("latency", "throughput"):
-            tried = [trial for trial in each["trials"] if trial["mode"] == mode]
-            assert tuning[mode] in [trial["choice"] for trial in tried]
-            assert all(trial["milliseconds"] > 0 for trial in tried)
-        tuning["throughput"] = {"streams": 3, "threads": 3}
-        Path(each["kept"]).write_text(json.dumps(tuning))
+    (each,) = found.values()
+    tuning, bundle = each["tuning"], load_bundle(bundles["detector"])
+    assert Path(each["kept"]).is_file()
+    assert kept_tuning(bundle) == Tuning.model_validate(tuning)
+    for mode in ("latency", "throughput"):
+        tried = [trial for trial in each["trials"] if trial["mode"] == mode]
+        assert tuning[mode] in [trial["choice"] for trial in tried]
+        assert all(trial["milliseconds"] > 0 for trial in tried)
+    three = {"streams": 3, "threads": 3}
+    keep_tuning(bundle, Tuning.model_validate({**tuning, "throughput": three}))
     alone = succeeds("run", images, *engines, "--workers", "1", "--json")
     assert succeeds("run", images, *engines, "--json") == alone
-    with Engine.from_bundle(load_bundle(bundles["detector"]), mode="throughput") as engine:
+    with Engine.from_bundle(bundle, mode="throughput") as engine:
         assert engine.runner().streams == 3
