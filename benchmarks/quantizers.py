@@ -14,16 +14,16 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnx.inliner
 import onnx_ir as ir
+from competing_quantizers import COMPETITORS, Contest, score_of, stock_plan
 
 from ocr_trt.builder import BuildRequest, build
 from ocr_trt.calibration.images import load_calibration
@@ -31,50 +31,24 @@ from ocr_trt.calibration.lint import lint, prepared
 from ocr_trt.calibration.noise import run_all
 from ocr_trt.common.cpu import has_exact_int8
 from ocr_trt.convert.pipeline import convert
-from ocr_trt.convert.sources import Source, open_source
+from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.base import BuildSettings
 from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.manifest import EngineEntry
 from ocr_trt.engines.targets import backend
 from ocr_trt.errors import EngineBuildError
-from ocr_trt.measure.accuracy import run_labels
 from ocr_trt.measure.latency import Contender, LatencySettings, measure
 from ocr_trt.measure.machine import machine, versions
 from ocr_trt.models.evaluate import held_out_scenes, held_out_words
 from ocr_trt.models.make_samples import write_scenes, write_words
 from ocr_trt.models.reference_models import SAMPLES, Role, export_reference
-from ocr_trt.ocr.dataset import Dataset, load_dataset
-from ocr_trt.ocr.metrics.metric import METRICS
-from ocr_trt.ocr.roles import role_of
-from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec
+from ocr_trt.ocr.dataset import load_dataset
+from ocr_trt.spec import RecognizerSpec, load_spec
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "calibration.md"
 IMAGES = 64
 """The largest number of calibration images; the detector has the package's 16."""
-
-Spec = DetectorSpec | RecognizerSpec
-Batches = list[np.ndarray]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contest:
-    """One model: its float graph, its calibration images, and the images it is measured on."""
-
-    spec: Spec
-    graph: onnx.ModelProto
-    inlined: onnx.ModelProto
-    batches: Batches
-    baseline: Engine
-    samples: Dataset
-    folder: Path
-    source: Source
-    """Kept: it owns the variables that the baseline reads."""
-
-    @property
-    def entry(self) -> str:
-        """The name of the input."""
-        return self.graph.graph.input[0].name
 
 
 @dataclass(kw_only=True)
@@ -93,113 +67,6 @@ class Row:
     notes: list[str] = field(default_factory=list)
 
 
-class _Reader:
-    """onnxruntime's calibration data."""
-
-    def __init__(self, contest: Contest) -> None:
-        self._left = [{contest.entry: batch} for batch in contest.batches]
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return self._left.pop() if self._left else None
-
-
-def _onnxruntime(contest: Contest, **options: Any) -> onnx.ModelProto:
-    from onnxruntime.quantization import quant_pre_process, quantize_static
-
-    source, ready, made = (contest.folder / f"ort-{n}.onnx" for n in ("in", "ready", "out"))
-    onnx.save(contest.inlined, source)
-    quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
-    quantize_static(str(ready), str(made), _Reader(contest), **options)
-    return onnx.load(made)
-
-
-def onnxruntime_default(contest: Contest) -> onnx.ModelProto:
-    """Onnxruntime `quantize_static`, as it is."""
-    return _onnxruntime(contest)
-
-
-def onnxruntime_for_tensorrt(contest: Contest) -> onnx.ModelProto:
-    """Onnxruntime with the options its documents give for TensorRT."""
-    from onnxruntime.quantization import QuantType
-
-    return _onnxruntime(
-        contest,
-        activation_type=QuantType.QInt8,
-        weight_type=QuantType.QInt8,
-        per_channel=True,
-        op_types_to_quantize=["Conv", "MatMul"],
-        extra_options={
-            "ActivationSymmetric": True,
-            "WeightSymmetric": True,
-            "AddQDQPairToWeight": True,
-            "QuantizeBias": False,
-            "DedicatedQDQPair": False,
-        },
-    )
-
-
-def nncf_default(contest: Contest) -> onnx.ModelProto:
-    """NNCF `quantize`, as it is."""
-    import nncf
-
-    return nncf.quantize(contest.inlined, _nncf_data(contest), subset_size=len(contest.batches))
-
-
-def nncf_accuracy_control(contest: Contest) -> onnx.ModelProto:
-    """NNCF `quantize_with_accuracy_control` with the same budget, on the sample images."""
-    import nncf
-
-    spec, samples = contest.spec, load_dataset(SAMPLES / "test")
-    batches = [batch for _, batch in load_calibration(SAMPLES / "test", spec, 10**6).batches()]
-
-    def validate(model: Any, items: Any) -> tuple[float, list[float]]:
-        proto = model if isinstance(model, onnx.ModelProto) else model.model
-        with Engine.from_graphs(lambda width: proto, spec=spec, label="nncf") as engine:
-            return _values(engine, samples, spec, [int(item) for item in items])
-
-    return nncf.quantize_with_accuracy_control(
-        contest.inlined,
-        calibration_dataset=_nncf_data(contest),
-        validation_dataset=nncf.Dataset(range(len(batches)), lambda i: {contest.entry: batches[i]}),
-        validation_fn=validate,
-        max_drop=spec.accuracy.max_loss / 100,
-        drop_type=nncf.DropType.ABSOLUTE,
-        subset_size=len(contest.batches),
-    )
-
-
-def _values(
-    engine: Engine, samples: Dataset, spec: Spec, chosen: list[int]
-) -> tuple[float, list[float]]:
-    """Return the metric on some samples, and the value of each sample."""
-    labels = role_of(spec).labels_of(samples)
-    found = run_labels(engine, [labels[i] for i in chosen])
-    each = [found.sample_value(i) for i in range(len(chosen))]
-    if METRICS[found.metric].sign > 0:
-        return found.value, each
-    return 1 - found.value, [1 - value for value in each]
-
-
-def _nncf_data(contest: Contest) -> Any:
-    import nncf
-
-    return nncf.Dataset([{contest.entry: batch} for batch in contest.batches])
-
-
-def _score(engine: Engine, samples: Dataset, spec: Spec) -> float:
-    """Return hmean, or 1 - CER."""
-    count = len(role_of(spec).labels_of(samples))
-    return _values(engine, samples, spec, list(range(count)))[0]
-
-
-COMPETITORS: tuple[Callable[[Contest], onnx.ModelProto], ...] = (
-    onnxruntime_default,
-    onnxruntime_for_tensorrt,
-    nncf_default,
-    nncf_accuracy_control,
-)
-
-
 def _theirs(contest: Contest) -> Iterator[Row]:
     for make in COMPETITORS:
         start = time.monotonic()
@@ -209,20 +76,9 @@ def _theirs(contest: Contest) -> Iterator[Row]:
         yield Row(
             name=name,
             graph=graph,
-            plan=_stock_plan(graph, contest.folder / f"{make.__name__}.xml"),
+            plan=stock_plan(graph, contest.folder / f"{make.__name__}.xml"),
             seconds=time.monotonic() - start,
         )
-
-
-def _stock_plan(graph: onnx.ModelProto, path: Path) -> Path | None:
-    """Convert a graph with OpenVINO's defaults; None if OpenVINO rejects it."""
-    import openvino as ov
-
-    try:
-        ov.save_model(ov.Core().read_model(graph.SerializeToString()), path, compress_to_fp16=False)
-    except RuntimeError:
-        return None
-    return path
 
 
 def _ours(contest: Contest) -> Iterator[Row]:
@@ -282,7 +138,7 @@ def look_at(contest: Contest) -> list[Row]:
             engine = _opened(row, contest)
             if engine is not None:
                 engines[row.name] = stack.enter_context(engine)
-                row.metric = 100 * _score(engine, contest.samples, contest.spec)
+                row.metric = 100 * score_of(engine, contest.samples, contest.spec)
         runners = [engine.runner() for engine in engines.values()]
         contenders = [Contender(runner=r, shape=(1, *r.shape)) for r in runners]
         stats = measure(contenders, LatencySettings(duration_s=4.0))
@@ -355,7 +211,7 @@ def contest_of(role: Role, folder: Path) -> Contest:
 
 def _table(contest: Contest, rows: list[Row]) -> list[str]:
     is_detector = contest.spec.role == "detector"
-    exact = 100 * _score(contest.baseline, contest.samples, contest.spec)
+    exact = 100 * score_of(contest.baseline, contest.samples, contest.spec)
     shown = exact if is_detector else 100 - exact
     what = "hmean" if is_detector else "CER"
     lines = [

@@ -25,24 +25,10 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
         ValueError: a shape, dtype or attribute is not accepted, or the maps are too large for the
             kernels' 32-bit indices.
     """
-    probability, threshold = inputs
+    probability, _ = inputs
     limits = attributes["max_components"], attributes["max_rows"]
-    if probability.ndim != 3 or probability.dtype not in KINDS or 0 in probability.shape[1:]:
-        raise ValueError(
-            "BoxCandidates requires (N, H, W) with at least one pixel, in float32 or float16, not "
-            f"{probability.dtype} {probability.shape}"
-        )
-    if threshold.shape != (1,) or threshold.dtype != np.float32:
-        raise ValueError(f"threshold must be float32 (1,), not {threshold.dtype} {threshold.shape}")
-    if min(limits) < 1:
-        raise ValueError(f"max_components and max_rows must be at least 1, not {limits}")
+    of_map = _checked_blocks(inputs, limits)
     maps, height, width = probability.shape
-    # Blocks per map: ceil(height * ceil(width / 32) / 4).
-    of_map = -(-height * -(-width // _WARP) // (THREADS // _WARP))
-    if height * width >= _MOST or maps * of_map > _MOST:
-        raise ValueError(
-            f"{maps} maps of {height} x {width} pixels are too many for 32-bit indices"
-        )
     kind = KINDS[probability.dtype]
     first, *rest = (
         KernelStep(
@@ -74,3 +60,25 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
             ((maps, components), whole),  # where each component's rows start
         ),
     )
+
+
+def _checked_blocks(inputs: Sequence[Array], limits: tuple[int, int]) -> int:
+    """Check the inputs and limits; return the number of blocks per map."""
+    probability, threshold = inputs
+    if probability.ndim != 3 or probability.dtype not in KINDS or 0 in probability.shape[1:]:
+        raise ValueError(
+            "BoxCandidates requires (N, H, W) with at least one pixel, in float32 or float16, not "
+            f"{probability.dtype} {probability.shape}"
+        )
+    if threshold.shape != (1,) or threshold.dtype != np.float32:
+        raise ValueError(f"threshold must be float32 (1,), not {threshold.dtype} {threshold.shape}")
+    if min(limits) < 1:
+        raise ValueError(f"max_components and max_rows must be at least 1, not {limits}")
+    maps, height, width = probability.shape
+    # Blocks per map: ceil(height * ceil(width / 32) / 4).
+    of_map = -(-height * -(-width // _WARP) // (THREADS // _WARP))
+    if height * width >= _MOST or maps * of_map > _MOST:
+        raise ValueError(
+            f"{maps} maps of {height} x {width} pixels are too many for 32-bit indices"
+        )
+    return of_map
