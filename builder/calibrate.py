@@ -37,7 +37,7 @@ class Calibrators:
 
     def __init__(self, request: BuildRequest, model: ConvertedModel, reporter: Reporter) -> None:
         self._request, self._model, self._reporter = request, model, reporter
-        self._created: dict[bool, Calibrator] = {}
+        self._created = dict[str, Calibrator]()
 
     def lowered_by(self, lower: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Calibrator:
         """Return the calibrator for the graphs that a target's ``lower`` returns.
@@ -46,25 +46,20 @@ class Calibrators:
             UserError: the file of ranges belongs to another model, data or method.
             InputFileError: the file of ranges cannot be read.
         """
-        graphs = _lowered(self._model.graphs, lower)
-        is_lowered = graphs is not self._model.graphs
-        # The file of ranges is checked against these graphs, so it cannot be read earlier.
-        if is_lowered not in self._created:
+        graphs = {width: lower(graph) for width, graph in self._model.graphs.items()}
+        # Targets whose graphs have equal content share a calibrator, even if each lowered its own.
+        key = graphs_sha256(graphs)
+        if key not in self._created:
             assert self._request.calibration is not None, "checked with the request"
-            self._created[is_lowered] = Calibrator(
+            self._created[key] = Calibrator(
                 graphs,
                 self._request.calibration,
                 self._reporter,
+                # Ranges are of one graph, so the file can only be checked here, per target.
                 ranges=known_ranges(self._request, graphs),
                 own_ranges=self._model.own_ranges,
             )
-        return self._created[is_lowered]
-
-
-def _lowered(graphs: Graphs, lower: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Graphs:
-    """Lower graphs; return the same object if nothing changes, so that targets can share it."""
-    lowered = {width: lower(graph) for width, graph in graphs.items()}
-    return graphs if all(lowered[width] is graphs[width] for width in graphs) else lowered
+        return self._created[key]
 
 
 def known_ranges(request: BuildRequest, graphs: Graphs) -> Ranges | None:
@@ -85,6 +80,7 @@ def known_ranges(request: BuildRequest, graphs: Graphs) -> Ranges | None:
         data_sha256=tree_sha256(request.calibration.dataset.folder),
         method=request.method,
     )
+    # The fingerprints match, but someone may have edited the file.
     _check_complete(ranges, graphs[max(graphs)], request)
     return ranges
 

@@ -48,13 +48,18 @@ class TargetJob:
         )
 
     @property
+    def has_int8(self) -> bool:
+        """Whether layers may be quantized to int8."""
+        return self.request.precision in ("int8", "best")
+
+    @property
     def needs(self) -> GraphNeeds:
         """The target's requirements on graphs; they concern int8 only."""
-        return self.target.needs() if self.request.precision in ("int8", "best") else GraphNeeds()
+        return self.target.needs() if self.has_int8 else GraphNeeds()
 
     def lower(self, graph: onnx.ModelProto) -> onnx.ModelProto:
         """Rewrite a float graph for the target's int8 kernels, if int8 is requested."""
-        return self.target.lower(graph) if self.request.precision in ("int8", "best") else graph
+        return self.target.lower(graph) if self.has_int8 else graph
 
     @property
     def quantization(self) -> QuantizationSettings:

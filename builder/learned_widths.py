@@ -92,6 +92,7 @@ def choose_buckets(
     costs = _costs(spec, target, settings.step, reporter)
     widest = spec.input.width
 
+    # Only a few widths are timed; between them the time is interpolated.
     def cost(width: int) -> float:
         return float(np.interp(width, list(costs), list(costs.values())))
 
@@ -117,6 +118,7 @@ def choose_buckets(
 
 def _worth_it(choices: Sequence[Buckets]) -> Buckets:
     """Return the first choice after which one width more saves too little."""
+    # Each width more is another engine to build and to load, so it must pay for itself.
     for choice, wider in pairwise(choices):
         if choice.milliseconds - wider.milliseconds < WORTH * choices[0].milliseconds:
             return choice
@@ -137,6 +139,7 @@ def _costs(
 ) -> dict[int, float]:
     """Return milliseconds of a line in full batches, at a few widths from narrow to wide."""
     least, batch = min(step, spec.input.width), spec.input.max_batch
+    # Evenly spaced and rounded down to multiples of the step, always including both ends.
     spaced = np.linspace(least, spec.input.width, _MEASURED) // step * step
     timed = sorted({max(least, int(width)) for width in spaced[:-1]} | {spec.input.width})
     spec = spec.model_copy(update={"buckets": tuple(timed)})
@@ -147,6 +150,7 @@ def _costs(
         settings=BuildSettings(max_batch=batch),
         reporter=reporter,
     )
+    # In fp32, which needs no calibration images.
     with compiler.open_candidate(graphs, "fp32") as engine:
         runners = [engine.runner(width) for width in timed]
         contenders = [Contender(runner=r, shape=(batch, *r.shape)) for r in runners]

@@ -124,6 +124,7 @@ def _layers(calibrator: Calibrator, choice: PrecisionChoice) -> tuple[LayerPreci
     graph = ir.from_proto(calibrator.any_graph).graph
     flops = {name_of(node.outputs[0]): node_flops(node) for node in graph}
     inputs = {name_of(node.outputs[0]): name_of(node.inputs[0]) for node in graph}
+    # Shares of the work of the layers listed; norms and activations are not counted.
     total = sum(flops[placement.node] for placement in placements) or 1
     noise = _noise(calibrator, chosen, [placement.node for placement in placements])
     costs = {each.node: each for each in choice.sensitivities}

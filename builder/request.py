@@ -83,6 +83,7 @@ def check_request(request: BuildRequest, reporter: Reporter) -> list[Backend]:
             raise TargetMissingError(
                 f"target {target.name}: {availability.reason}; {availability.hint}"
             )
+        # A target may silently run a precision as another one, so it is checked before the build.
         target.check_precision(request.precision)
     if request.precision != "fp32" and request.calibration is None:
         raise UserError(
@@ -97,6 +98,7 @@ def check_request(request: BuildRequest, reporter: Reporter) -> list[Backend]:
             f"{folder}: contains no samples that a {role} can be measured on; name another folder"
         )
     _check_ranges(request)
+    # Last: this check creates the output folder, which a wrong request must not leave behind.
     for target in targets:
         folder = request.bundle_folder(target)
         check_destination(folder, own_files(folder))

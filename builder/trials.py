@@ -207,6 +207,7 @@ class TrialRunner:
             return list(trials)
         with ExitStack() as stack:
             engines = [stack.enter_context(self._open(trial.candidate)) for trial in trials]
+            # All engines stay open together, since they run in turns.
             runners = [engine.runner() for engine in engines]
             contenders = [Contender(runner=r, shape=(1, *r.shape)) for r in runners]
             with self.reporter.step(f"time {len(trials)} candidates in turns", 100) as advance:

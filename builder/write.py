@@ -35,6 +35,7 @@ def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
     """Complete a bundle in ``scratch``, where the plans already are."""
     request, target, chosen = job.request, job.target, built.choice.chosen
     spec = write_spec(job.spec, scratch, job.folder)
+    # In fp32 there is nothing to report: every layer has the same precision.
     if built.calibrator is not None:
         with job.reporter.step("look at every layer"):
             report = precision_report(job, built.calibrator, built.choice)
@@ -48,7 +49,7 @@ def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
         settings=target.built_with(request.settings),
         largest_weight=job.needs.style.largest_weight,
         engines=tuple(built.entries),
-        int8_share=chosen.int8_share if request.precision in ("int8", "best") else None,
+        int8_share=chosen.int8_share if job.has_int8 else None,
         precision_exceptions=chosen.quantized.exceptions,
         calibration=_calibration(built.calibrator, chosen) if built.calibrator else None,
         verdict=built.verdict,
