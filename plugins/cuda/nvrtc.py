@@ -14,7 +14,7 @@ from ...errors import EngineBuildError, TargetMissingError
 FLOORS = (75, 80, 90)
 """The compute capabilities, times ten, to compile for. PTX runs on its own and all later ones."""
 HEADERS = Path(__file__).parent
-_REMEDY = "install it with: pip install 'ocr-trt[cuda]'"
+_INSTALL = "install it with: pip install 'ocr-trt[cuda]'"
 
 
 def ptx_from_source(source: Path, floor: int, cache: Cache | None = None) -> bytes:
@@ -55,7 +55,7 @@ def _nvrtc() -> Any:
 
         nvrtc.nvrtcVersion()
     except (ImportError, RuntimeError) as error:
-        raise TargetMissingError(f"NVRTC is not here ({error}); {_REMEDY}") from None
+        raise TargetMissingError(f"NVRTC cannot be loaded ({error}); {_INSTALL}") from None
     return nvrtc
 
 
