@@ -1,4 +1,4 @@
-"""Kinds of samples: where each begins and ends, and what is summed up in it."""
+"""Kinds of samples: where each begins and ends, and its measures."""
 
 from __future__ import annotations
 
@@ -84,5 +84,5 @@ def test_recall_by_the_height_that_the_detector_sees(
     ("value", "name"),
     [(0, "0"), (1, "1 to 3"), (3.99, "1 to 3"), (4, "4 to 6"), (6, "4 to 6"), (7, "from 7")],
 )
-def test_ranges_are_told_by_their_first_and_last(value: float, name: str) -> None:
+def test_ranges_are_named_by_their_first_and_last(value: float, name: str) -> None:
     assert _range(value, (0, 1, 4, 7))[1] == name

@@ -1,4 +1,4 @@
-"""Bundles against their models: what is compared with what, and what it is called."""
+"""Bundles against their models: which systems are compared, and their labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules on reports: what breaks them, what they are compared with, what they refuse."""
+"""Rules on reports: when they are broken, and which comparisons they refuse."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_rules_break_where_they_say(rule: str, broken: bool) -> None:
     assert all(check.engine == "engine int8" for check in checks), "the baseline is not judged"
 
 
-def test_values_and_limits_are_told() -> None:
+def test_checks_have_values_and_limits() -> None:
     checks = check_rules(report(12.0), report(10.0), rules_from_text("latency>1.1x,hmean<-0.5"))
     first, _, last = checks
     assert (first.old, first.new, first.limit) == (10.0, 12.0, pytest.approx(11.0))
@@ -114,7 +114,7 @@ def test_equal_reports_break_no_relative_rule() -> None:
         ("speed<2", f"'speed'; .*: {', '.join(MEASURES)}"),
     ],
 )
-def test_what_is_no_rule_is_told(text: str, message: str) -> None:
+def test_invalid_rules_are_refused(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message.replace("(", r"\(")):
         rules_from_text(text)
 

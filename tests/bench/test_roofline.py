@@ -1,4 +1,4 @@
-"""Rooflines: the join of times and work, what is said of it, and the whole of it on an engine."""
+"""Rooflines: layers joined with FLOPs, the sentences about them, and a whole comparison."""
 
 from __future__ import annotations
 
@@ -131,10 +131,10 @@ def test_what_makes_the_figures_doubtful_is_said() -> None:
     slower = FOUND.model_copy(
         update={"milliseconds": 4.0, "unplaced": 3_000_000, "uncounted": ("net/attention",)}
     )
-    told = why_not_faster(slower)
+    sentence = why_not_faster(slower)
     for fact in ("with counters on, a run took 10.0 ms", "Over 100 %", "3 MFLOP", "net/attention"):
-        assert fact in told
-    assert "would take" not in told, "that would be slower than the engine is"
+        assert fact in sentence
+    assert "would take" not in sentence, "that would be slower than the engine is"
     silent = roofline().model_copy(update={"flops": 1_000_000_000})
     assert why_not_faster(silent).endswith("does not report the times of its layers.")
 

@@ -1,4 +1,4 @@
-"""Rules that suit none of the bundles are found before anything is measured."""
+"""Rules that apply to none of the bundles are refused before anything is measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of an engine in three lines, by how sure the numbers are."""
+"""The verdict on an engine follows from its numbers and their confidence intervals."""
 
 from __future__ import annotations
 
@@ -72,44 +72,44 @@ def report(
     ],
 )
 def test_verdict_follows_the_interval(found: Report, level: str, verdict: str) -> None:
-    (told,) = summaries(found)
-    assert told.level == level
-    assert verdict in told.verdict
+    (summary,) = summaries(found)
+    assert summary.level == level
+    assert verdict in summary.verdict
 
 
-def test_figures_and_their_sureness_are_told() -> None:
-    (told,) = summaries(report(-0.6, 0.4))
-    assert told.speed == "4.0 times as fast as the model"
-    assert told.figures == "hmean 89.90; the model has 90.00 (difference -0.10 points)."
+def test_summary_states_figures_and_confidence() -> None:
+    (summary,) = summaries(report(-0.6, 0.4))
+    assert summary.speed == "4.0 times as fast as the model"
+    assert summary.figures == "hmean 89.90; the model has 90.00 (difference -0.10 points)."
     for fact in ("between -0.60 and +0.40 points", "9 of 50 images changed", "9 worse, 0 better"):
-        assert fact in told.confidence
+        assert fact in summary.confidence
 
 
-def test_nothing_changed_is_no_certainty() -> None:
+def test_no_change_still_has_an_upper_bound() -> None:
     """None in 50 leaves 5.8 % (Clopper and Pearson, one-sided)."""
-    (told,) = summaries(report(0.0, 0.0, changed=0))
-    assert "less than 5.8 %" in told.confidence
+    (summary,) = summaries(report(0.0, 0.0, changed=0))
+    assert "less than 5.8 %" in summary.confidence
 
 
 @pytest.mark.parametrize(
     ("p_value", "text"),
     [(0.42, "p = 0.42)"), (0.0234, "p = 0.023)"), (1e-9, "p < 0.001)")],
 )
-def test_changes_are_told_with_their_chance(p_value: float, text: str) -> None:
+def test_changes_have_a_p_value(p_value: float, text: str) -> None:
     changes = Changes(unit="words", samples=500, worse=9, better=5, neither=2, p_value=p_value)
-    told = changes_sentence(changes)
-    assert told.startswith("16 of 500 words changed: 9 worse, 5 better, 2 neither (")
-    assert text in told
+    sentence = changes_sentence(changes)
+    assert sentence.startswith("16 of 500 words changed: 9 worse, 5 better, 2 neither (")
+    assert text in sentence
     assert changes_sentence(None) == ""
 
 
-def test_what_rounds_to_nothing_has_no_minus() -> None:
+def test_values_that_round_to_0_have_no_minus() -> None:
     assert [signed(x) for x in (-0.00001, 0.0, 0.0051, -0.0051)] == [
         "+0.00", "+0.00", "+0.51", "-0.51",
     ]  # fmt: skip
 
 
-def test_speed_of_whole_images_is_told() -> None:
+def test_speed_of_whole_images() -> None:
     found = report(-0.4, 0.1, role="end-to-end")
     assert found.end_to_end is not None
     speeds = [PipelineSpeed(workers=1, images=3, passes=1, throughput=rate) for rate in (2.0, 5.0)]

@@ -1,4 +1,4 @@
-"""The step to blame: one is spoiled on purpose, and must be the first that is named."""
+"""The culprit: one step is spoiled on purpose, and must be found."""
 
 from __future__ import annotations
 
@@ -108,10 +108,10 @@ def test_one_wrong_scale_is_named_first(
     assert min(sound) > 28, "the other steps are as they were"
     step = next(step for step in pair.steps if step.name == "c")
     fixed = repaired(pair, step)
-    exact, spoiled, mended = (
+    exact, spoiled, fixed_output = (
         onnx_session(each).run(None, {"x": image})[0] for each in (model, wrong, fixed)
     )
-    assert np.abs(mended - exact).mean() < 0.25 * np.abs(spoiled - exact).mean()
+    assert np.abs(fixed_output - exact).mean() < 0.25 * np.abs(spoiled - exact).mean()
 
 
 def test_sound_int8_has_no_step_that_stands_out(model: onnx.ModelProto, image: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""``debug`` on whole bundles: what it finds, tells, draws and refuses."""
+"""``debug`` on whole bundles: its results, sentences, images and errors."""
 
 from __future__ import annotations
 
