@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from ..common.cache import key_from
 from ..common.cpu import cpu_features
 from ..convert.sources import source_format
 from ..engines.base import Backend, BuildSettings
@@ -58,9 +59,7 @@ def cache_keys(request: BuildRequest, targets: Sequence[Backend]) -> dict[str, s
     shared = request_facts(request), environment_facts()
     keys = {}
     for target in targets:
-        text = json.dumps([*shared, target_facts(target)], sort_keys=True)
-        # Environment variables may have bytes that are not UTF-8; os.environ has surrogates there.
-        keys[target.name] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        keys[target.name] = key_from([*shared, target_facts(target)])
     return keys
 
 

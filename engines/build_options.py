@@ -47,13 +47,18 @@ def parse_options(model: type[_Options], options: Mapping[str, str]) -> _Options
     Raises:
         UserError: a value is wrong.
     """
+    # Values stay text here: pydantic converts "4096", "yes" and the like.
     fields = {_option_name(field): field for field in model.model_fields}
     own = {field: options[name] for name, field in fields.items() if name in options}
     try:
         return model.model_validate(own)
     except ValidationError as error:
         first = error.errors()[0]
-        field, reason = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
+        # pydantic puts this in front of the message of a validator.
+        field, reason = (
+            str(first["loc"][0]),
+            first["msg"].removeprefix("Value error, "),
+        )
         raise UserError(f"option {_option_name(field)}={own[field]}: {reason}") from None
 
 
@@ -69,6 +74,7 @@ def check_options(targets: Sequence[Backend], options: Mapping[str, str]) -> lis
     """
     notes = []
     for name in options:
+        # An option may be for one of several requested targets; the others ignore it.
         takers = [target.name for target in targets if name in target.option_names]
         refusals = [
             f"{target.name} {target.refused_options[name]}"

@@ -64,6 +64,7 @@ def tree_sha256(path: Path) -> str:
         files += external_files(path)
     digest = hashlib.sha256()
     for file in files:
+        # The relative path counts too: a renamed file is another source.
         digest.update(os.fsencode(Path(os.path.relpath(file, path.parent)).as_posix()))
         digest.update(file_entry(file).sha256.encode())
     return digest.hexdigest()
@@ -94,6 +95,7 @@ def load_bundle(folder: Path | str, *, is_trusted: bool = False) -> Bundle:
             f"{folder}: has engines for the widths {list(widths)}, but its spec states "
             f"{list(manifest.spec.widths)}; build the bundle again"
         )
+    # Files that the engines name, and all files that exist, must be listed.
     named = {name for engine in manifest.engines for name in (engine.model, engine.plan)}
     found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
     for name in sorted(named | found - {NAME}):
@@ -120,6 +122,7 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
         raise InputFileError(
             f"{folder}: its manifest names {name!r:.80}, which is outside the bundle"
         )
+    # A link could lead outside the bundle, or be changed after this check.
     path = folder / name
     if path.is_symlink() or not path.is_file():
         raise InputFileError(f"{folder}: {name!r:.80} is missing; build the bundle again")

@@ -1,4 +1,4 @@
-"""What differs between two bundles: the model, its graph, precision, ranges, accuracy, speed."""
+"""The differences between two bundles: model, graph, precision, ranges, accuracy, speed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .manifest import Calibration, Manifest, Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class BundleDifference:
-    """One thing that is not the same. ``None``: one of them has no such thing."""
+    """One fact that differs; None where a bundle does not have it."""
 
     what: str
     first: str | None
@@ -40,7 +40,7 @@ def bundle_differences(first: Bundle, second: Bundle) -> tuple[BundleDifference,
 
 
 def facts(manifest: Manifest) -> dict[str, object]:
-    """Return what a bundle is and what was measured of it, in words; None: it has no such thing."""
+    """Return the properties and measurements of a bundle as text; None: not applicable."""
     calibration = manifest.calibration
     share = manifest.int8_share
     return {
@@ -77,7 +77,7 @@ def _measured(verdict: Verdict | None) -> dict[str, object]:
 
 
 def _plain(spec: Any) -> dict[str, object]:
-    """Return a spec's fields by dotted name; where its source lies says nothing."""
+    """Return a spec's fields by dotted name, without the path of its source."""
 
     def flat(data: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
         for key, value in data.items():
@@ -92,7 +92,7 @@ def _plain(spec: Any) -> dict[str, object]:
 def _fields(
     prefix: str, first: Mapping[str, object], second: Mapping[str, object]
 ) -> Iterator[BundleDifference]:
-    for key in dict.fromkeys((*first, *second)):
+    for key in dict.fromkeys((*first, *second)):  # every key once, in the order of the first
         one, other = first.get(key), second.get(key)
         if one != other:
             yield BundleDifference(what=f"{prefix}{key}", first=_text(one), second=_text(other))
@@ -107,6 +107,7 @@ def _graphs(first: Bundle, second: Bundle) -> Iterator[BundleDifference]:
     for width in sorted(engines[0].keys() & engines[1].keys()):
         one, other = engines[0][width], engines[1][width]
         sums = [b.manifest.files for b in (first, second)]
+        # Counting ops reads both graphs, so it is done only for graphs that differ.
         if sums[0][one.model] != sums[1][other.model]:
             counts = [_ops(b, e.model) for b, e in ((first, one), (second, other))]
             yield from _fields(f"nodes at width {width}: ", counts[0], counts[1])
@@ -132,8 +133,9 @@ def _ranges(first: Calibration | None, second: Calibration | None) -> Iterator[B
     one, other = first.ranges, second.ranges
     for name in dict.fromkeys((*one, *other)):
         if (name in one) != (name in other):
-            told = [f"{ranges[name]:.4g}" if name in ranges else None for ranges in (one, other)]
-            yield BundleDifference(what=f"range of {name}", first=told[0], second=told[1])
+            limits = [f"{ranges[name]:.4g}" if name in ranges else None for ranges in (one, other)]
+            yield BundleDifference(what=f"range of {name}", first=limits[0], second=limits[1])
+    # Relative to the larger limit, so that the order of the bundles does not matter.
     changed = {
         name: abs(limit - other[name]) / max(limit, other[name])
         for name, limit in one.items()
@@ -141,5 +143,5 @@ def _ranges(first: Calibration | None, second: Calibration | None) -> Iterator[B
     }
     if changed:
         most = max(changed, key=lambda name: changed[name])
-        what = f"{len(changed)} ranges, most of all that of {most}"
+        what = f"{len(changed)} ranges; the largest change is that of {most}"
         yield BundleDifference(what=what, first=f"{one[most]:.4g}", second=f"{other[most]:.4g}")

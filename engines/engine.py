@@ -115,6 +115,7 @@ class Engine:
         """
 
         def open_runner(width: int) -> Runner:
+            # Imported here: both are slow to import, and engines of bundles need neither.
             from ..calibration.emulate import emulated
             from .onnxruntime.backend import runner_from_model
 
@@ -135,7 +136,7 @@ class Engine:
         widest = baseline_runner(source, spec, spec.widths[-1])
         open_runner = partial(baseline_runner, source, spec)
         engine = cls(label=widest.label, spec=spec, open_runner=open_runner)
-        engine._runners[spec.widths[-1]] = widest
+        engine._runners[spec.widths[-1]] = widest  # it is not opened a second time
         return engine
 
     @property
@@ -146,7 +147,7 @@ class Engine:
     def runner(self, width: int | None = None) -> Runner:
         """Return the runner for one width, the widest by default."""
         width = width or self.widths[-1]
-        with self._lock:
+        with self._lock:  # two threads must not open the same plan
             if width not in self._runners:
                 self._runners[width] = self._open(width)
             return self._runners[width]

@@ -51,6 +51,7 @@ def choice_for(bundle: Bundle, mode: Mode) -> Choice:
     found = kept_tuning(bundle)
     if found is not None:
         return found.latency if mode == "latency" else found.throughput
+    # Not tuned. GPU targets have defaults of their own.
     if not backend(bundle.manifest.target).runs_on_cpu:
         return Choice()
     return Choice(streams=1 if mode == "latency" else usable_cores())

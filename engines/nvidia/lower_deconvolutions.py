@@ -20,10 +20,14 @@ import onnx_ir as ir
 from ...convert.graph import (
     attribute,
     constant,
+    constant_input,
     drop_dead,
+    input_of,
     name_of,
     new_initializer,
+    nodes_of,
     take_over,
+    the,
     typed_like,
 )
 
@@ -67,12 +71,11 @@ def _phases(
     return found.reshape(-1, *shape[3:]), [-top, -left, bottom, right]
 
 
-def _lower(graph: ir.Graph, node: ir.Node) -> bool:
-    weights, shape = constant(node.inputs[1]), node.outputs[0].shape
-    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    source = node.inputs[0]
-    if weights is None or weights.ndim != 4 or shape is None or source is None:
-        return False
+def _whole_stride(node: ir.Node) -> int:
+    """Return s > 1 if the output is exactly s times the input along both axes, else 0.
+
+    Only then can DepthToSpace interleave the phases without cropping.
+    """
     stride, *others = attribute(node, "strides", (1, 1))
     is_plain = (
         attribute(node, "group", 1) == 1
@@ -81,32 +84,40 @@ def _lower(graph: ir.Graph, node: ir.Node) -> bool:
         and attribute(node, "output_shape") is None  # it would override the pads
         and others == [stride]
         and stride > 1
-        and (len(node.inputs) < 3 or node.inputs[2] is None or bias is not None)
     )
-    held = source.shape
-    # The output is exactly s times the input, so that DepthToSpace alone can interleave the phases.
-    if not is_plain or held is None or [shape[i] for i in (2, 3)] != [
-        size * stride if isinstance(size := held[i], int) else None for i in (2, 3)
-    ]:  # fmt: skip
+    shape, output = the(node.inputs[0]).shape, node.outputs[0].shape  # (N, C, H, W); N may be free
+    if not is_plain or shape is None or output is None:
+        return 0
+    sizes = zip(shape[2:], output[2:], strict=True)
+    is_exact = all(isinstance(size, int) and out == size * stride for size, out in sizes)
+    return stride if is_exact else 0
+
+
+def _lower(graph: ir.Graph, node: ir.Node) -> bool:
+    x, weights, bias = the(node.inputs[0]), constant(node.inputs[1]), constant_input(node, 2)
+    stride, is_variable = _whole_stride(node), input_of(node, 2) is not None and bias is None
+    if not stride or is_variable or weights is None or weights.ndim != 4:
         return False
     top, left, *_ = attribute(node, "pads", (0, 0, 0, 0))
-    # Phase weights (s*s*O, C, h, w).
+    # (C, O, kh, kw) -> (s*s*O, C, h, w)
     phases, pads = _phases(weights, stride, (top, left))
     if phases.size > _MOST_WORK * weights.size:
         return False
     name = name_of(node.outputs[0])
-    inputs = [source, new_initializer(graph, phases, f"{name}.phase_weight")]
+    inputs = [x, new_initializer(graph, phases, f"{name}.phase_weight")]
     if bias is not None:
         tiled = np.tile(bias, stride * stride)  # (O,) -> (s*s*O,), the same for each phase
         inputs.append(new_initializer(graph, tiled, f"{name}.phase_bias"))
     conv = ir.node("Conv", inputs, attributes={"pads": pads}, name=f"{name}_phases")
-    typed_like(conv.outputs[0], source)
-    conv.outputs[0].shape = ir.Shape([held[0], len(phases), held[2], held[3]])
+    typed_like(conv.outputs[0], x)
+    sizes = [len(phases) if axis == 1 else size for axis, size in enumerate(x.shape or ())]
+    conv.outputs[0].shape = ir.Shape(sizes)  # (N, s*s*O, H, W)
     conv.outputs[0].name = f"{name}_phases"
     place = ir.node(
         "DepthToSpace", conv.outputs, attributes={"blocksize": stride, "mode": "DCR"}, name=name
     )
-    place.outputs[0].type, place.outputs[0].shape = node.outputs[0].type, shape
+    # (N, s*s*O, H, W) -> (N, O, s*H, s*W)
+    typed_like(place.outputs[0], node.outputs[0])
     graph.insert_after(node, [conv, place])
     take_over(node.outputs[0], place.outputs[0])
     graph.remove(node, safe=True)
@@ -119,8 +130,8 @@ def lower_deconvolutions(model: onnx.ModelProto) -> onnx.ModelProto:
     Returns the model itself if there is none.
     """
     copy = ir.from_proto(model)
-    found = [node for node in copy.graph if node.op_type == "ConvTranspose"]
-    if not sum(_lower(copy.graph, node) for node in found):
+    # A sum, because ``any`` would stop at the first node that is lowered.
+    if not sum(_lower(copy.graph, node) for node in nodes_of(copy, "ConvTranspose")):
         return model
     drop_dead(copy)
     return ir.to_proto(copy)

@@ -103,6 +103,7 @@ def _read(function: Any, spec: DetectorSpec | RecognizerSpec) -> Any:
         _port(model.inputs, spec.input.name, "input")
         return model
     tf = import_tensorflow()
+    # The batch is free if the spec allows more than one image.
     batch = None if spec.input.max_batch > 1 else 1
     entry = tf.TensorSpec((batch, *spec.input.shape[1:]), tf.float32)
     frozen = freeze(tf.function(function).get_concrete_function(entry), whole=True)
@@ -120,7 +121,7 @@ def _output(ports: Sequence[Any], spec: DetectorSpec | RecognizerSpec) -> Any:
 
 def _port(ports: Sequence[Any], name: str, kind: str) -> Any:
     for port in ports:
-        if {name, f"{name}:0"} & port.get_names():
+        if {name, f"{name}:0"} & port.get_names():  # TensorFlow appends the output's number
             return port
     known = ", ".join(sorted(name for port in ports for name in port.get_names()))
     raise InputFileError(

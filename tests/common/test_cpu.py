@@ -1,4 +1,4 @@
-"""What is told of a processor from /proc/cpuinfo."""
+"""Features of processors in /proc/cpuinfo."""
 
 from __future__ import annotations
 

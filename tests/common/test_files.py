@@ -1,4 +1,4 @@
-"""Output that is whole or not there, and what it may replace."""
+"""Output is written completely or not at all, and replaces only files of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML as specs use it, and what strangers may try with it."""
+"""YAML as specs use it, and attacks by YAML of unknown origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A GPU of which nothing is real but the numbers: memory is the host's, plans run in onnxruntime.
+"""A simulated GPU with real numbers: its memory is on the host, its plans run in onnxruntime.
 
 What it is strict about is what goes wrong on a GPU without a word. Streams do nothing until they
 are waited for, so whoever reads too early reads what was there before. Fresh memory holds garbage.
@@ -27,7 +27,7 @@ GARBAGE = 0xCD
 
 
 class StandInDevice:
-    """In the place of ``device.CudaDevice``."""
+    """Replaces ``device.CudaDevice``."""
 
     def __init__(self) -> None:
         self.gpu = Gpu(name="Stand-in", compute_capability="8.9", driver="12.4")
@@ -79,7 +79,7 @@ class StandInDevice:
 
 
 class StandInOp:
-    """An op by its NumPy reference."""
+    """An op that runs its NumPy reference."""
 
     def __init__(self, plugin: Plugin) -> None:
         self._plugin = plugin
@@ -267,7 +267,7 @@ class _Engine:
 
 
 def stand_in_trt(device: StandInDevice, *, is_rtx: bool = False) -> Any:
-    """Return a module like ``tensorrt``, or like ``tensorrt_rtx``, as far as plans are run."""
+    """Return a module with the parts of ``tensorrt`` or ``tensorrt_rtx`` that run plans."""
     engines: list[_Engine] = []
 
     class Runtime:

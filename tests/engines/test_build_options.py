@@ -1,4 +1,4 @@
-"""Options of single targets: words of the command line, parsing, and who accepts which."""
+"""Options of single targets: words of the command line, parsing, acceptance by targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How two bundles differ: each kind of difference is told, and nothing where there is none."""
+"""Differences of bundles: each kind is reported, and equal bundles have none."""
 
 from __future__ import annotations
 
@@ -109,11 +109,11 @@ def test_equal_bundles_do_not_differ_wherever_they_lie(tmp_path: Path) -> None:
         ),
         (
             {"calibration": CALIBRATION.model_copy(update={"ranges": {"x": 1.1, "z": 4.0}})},
-            ("2 ranges, most of all that of z", "2", "4"),
+            ("2 ranges; the largest change is that of z", "2", "4"),
         ),
         (
             {"calibration": CALIBRATION.model_copy(update={"ranges": {"x": 1.0, "z": 0.0}})},
-            ("1 ranges, most of all that of z", "2", "0"),
+            ("1 ranges; the largest change is that of z", "2", "0"),
         ),
         (
             {"calibration": CALIBRATION.model_copy(update={"ranges": {"x": 1.0}})},

@@ -1,4 +1,4 @@
-"""Other ways to run a model as it is: what they are called, and that they give its numbers."""
+"""Competing runtimes: their labels, and that they give the model's numbers."""
 
 from __future__ import annotations
 

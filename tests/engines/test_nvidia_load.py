@@ -1,4 +1,4 @@
-"""What is checked before a plan is loaded, and what NVIDIA's builders can be told."""
+"""Checks before a plan is loaded, builds by TensorRT-RTX, and the layers of plans."""
 
 from __future__ import annotations
 

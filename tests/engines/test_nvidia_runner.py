@@ -1,4 +1,4 @@
-"""Plans on a GPU that is none (gpu_stand_in.py): order, memory, shapes, threads, recording."""
+"""Plans on a simulated GPU (gpu_stand_in.py): order, memory, shapes, threads, recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenVINO's own ways: streams, compiled plans that are kept, recurrent models."""
+"""OpenVINO: streams, the cache of compiled plans, recurrent models, bf16."""
 
 from __future__ import annotations
 

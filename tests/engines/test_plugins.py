@@ -1,4 +1,4 @@
-"""Kernels in place of function bodies: which nodes are marked, and what TensorRT is told."""
+"""Kernels in place of function bodies: marked nodes, and the order to TensorRT."""
 
 from __future__ import annotations
 

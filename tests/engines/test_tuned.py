@@ -1,4 +1,4 @@
-"""What was measured for a bundle is kept, and taken by whoever opens it."""
+"""Measured streams and threads are kept, and used when the bundle is opened."""
 
 from __future__ import annotations
 
