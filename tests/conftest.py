@@ -61,6 +61,7 @@ def detector_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras = pytest.importorskip("keras")
     from ocr_trt.models.keras_layers import MaxPoolArgmax2D, MaxUnpool2D
 
+    keras.utils.clear_session()  # names of layers do not depend on models built before
     keras.utils.set_random_seed(1)
     layers = keras.layers
     image = keras.Input((None, None, 3), name="image")
@@ -88,6 +89,7 @@ def recognizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras = pytest.importorskip("keras")
     from ocr_trt.models.keras_layers import SinusoidalPositions
 
+    keras.utils.clear_session()  # names of layers do not depend on models built before
     keras.utils.set_random_seed(2)
     layers = keras.layers
     image = keras.Input((32, None, 1), name="image")
