@@ -23,7 +23,7 @@ from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_build_cache() -> Iterator[None]:
-    """Keep the program's builds out of the user's cache; tests of the cache bring their own."""
+    """Keep builds out of the user's cache; tests of the cache use caches of their own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OCR_TRT_CACHE_MIB", "0")
         yield
@@ -31,7 +31,7 @@ def _no_build_cache() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_telemetry() -> None:
-    """Tests import ``openvino`` too; whoever does so first decides whether it reports that."""
+    """Tests import ``openvino`` too; the first import decides whether it sends telemetry."""
     import_openvino()
 
 

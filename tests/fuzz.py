@@ -1,15 +1,16 @@
-"""Damaged files, by the thousand: each is read, or refused by an error of ours.
+"""Read thousands of damaged files: each must be read, or refused with an error of ocr-trt.
 
     python tests/fuzz.py --images 20000 --specs 2000 --manifests 2000 --models 2000
-    python tests/fuzz.py --images 1 --first 4711      the one case that a summary names
+    python tests/fuzz.py --images 1 --first 4711      repeats one case of a summary
 
-Case number ``i`` of a kind depends on the seed, the kind and ``i`` alone. Cases run in child
-processes, a chunk in each, so that a crash is caught, named, and the rest goes on. A case may take
-five seconds of processor time. Wrong are: a signal, a hang, an exception that is not ours, and a
-result that is not what the reader promises.
+Case number ``i`` of a kind depends only on the seed, the kind and ``i``. Cases run in chunks in
+child processes; if one crashes, the crash is reported and the remaining cases run. A case has five
+seconds of processor time. Failures are: a signal, a hang, an exception other than an
+``OcrTrtError``, and a result that contradicts the reader's documentation.
 
-``--plans`` is for the record: damaged plans under a manifest with the right hashes, which no
-download or disk makes, given to onnxruntime and OpenVINO. What those crash on is theirs.
+``--plans`` gives onnxruntime and OpenVINO damaged plans whose manifest has matching hashes, which
+no damaged download or disk produces. It only documents what these libraries do with such plans;
+their crashes are not failures of ocr-trt.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ HERE = Path(__file__).parent
 SCRIPT = HERE / "fuzz.py"
 KINDS = ("images", "specs", "manifests", "models", "plans")
 CHUNK = 500
-"""Cases in a child."""
+"""Cases per child process."""
 CPU_SECONDS = 5.0
-"""Of a case."""
+"""Processor time of a case."""
 WALL_SECONDS = 600.0
-"""Without a word of a child; also what it may take to start."""
+"""Time without output of a child, including its start."""
 
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What came of the cases of a kind. ``wrong``: a line for each that went wrong."""
+    """The results of the cases of one kind. ``wrong``: one line per failure."""
 
     read: int = 0
     refused: Counter[str] = field(default_factory=Counter)
@@ -49,12 +50,12 @@ class Outcome:
 
     @property
     def cases(self) -> int:
-        """How many were run."""
+        """The number of cases that were run."""
         return self.read + self.refused.total() + len(self.wrong)
 
 
 def run_chunk(kind: str, first: int, count: int, seed: int) -> None:
-    """Run cases in this process; a line before each and a line after it tell the parent."""
+    """Run cases in this process; print a line for the parent before and after each."""
     from fuzz_cases import CASES
 
     from ocr_trt.errors import OcrTrtError
@@ -83,7 +84,7 @@ def run_chunk(kind: str, first: int, count: int, seed: int) -> None:
 
 
 def _lines(child: subprocess.Popen[str]) -> str | None:
-    """Return the next line of a child; None if it says nothing for too long, "" at its end."""
+    """Return the next line of a child; None if there is none in time, "" at its end."""
     assert child.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
@@ -103,7 +104,7 @@ def _died(child: subprocess.Popen[str]) -> str:
 
 
 def _watch(kind: str, first: int, count: int, seed: int, outcome: Outcome) -> int:
-    """Run a chunk in a child, up to its end or its death; return how many cases it got through."""
+    """Run a chunk in a child until it ends or dies; return the number of cases that were run."""
     options = [f"--{kind}", str(count), "--first", str(first), "--seed", str(seed), "--child"]
     command = [sys.executable, str(SCRIPT), *options]
     with subprocess.Popen(
@@ -132,7 +133,7 @@ def _watch(kind: str, first: int, count: int, seed: int, outcome: Outcome) -> in
 
 
 def fuzz(kind: str, count: int, seed: int = 0, first: int = 0) -> Outcome:
-    """Run so many cases of a kind in child processes."""
+    """Run ``count`` cases of one kind in child processes."""
     outcome, end = Outcome(), first + count
     while first < end:
         first += _watch(kind, first, min(CHUNK, end - first), seed, outcome)
@@ -140,7 +141,7 @@ def fuzz(kind: str, count: int, seed: int = 0, first: int = 0) -> Outcome:
 
 
 def main() -> int:
-    """Print a line for each kind and for each case that went wrong; 1 if any of ours did."""
+    """Print a line per kind and per failure; return 1 if ocr-trt failed in any case."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

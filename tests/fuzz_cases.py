@@ -1,4 +1,4 @@
-"""What is damaged, how, and what reads it; ``fuzz.py`` runs it."""
+"""The cases that ``fuzz.py`` runs: files, how they are damaged, and the function that reads them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ocr_trt.ocr.image import MOST_PIXELS, SMALLEST_SIDE, load_image
 from ocr_trt.spec import dump_spec, load_spec, spec_from_dict
 
 Case = Callable[[np.random.Generator], None]
-"""Damages something and reads it. Raises what the reader raises, AssertionError for its result."""
+"""Damages a file and reads it. Raises the reader's error, or AssertionError for a wrong result."""
 
 
 def _images() -> list[bytes]:
@@ -100,7 +100,7 @@ _RECOGNIZER: dict[str, Any] = {
 
 
 def specs(folder: Path) -> Case:
-    """Spec files; one that is taken is written and read back as it was."""
+    """Spec files; an accepted spec must survive writing and reading."""
     texts = [dump_spec(spec_from_dict(spec)) for spec in (_DETECTOR, _RECOGNIZER)]
     raw = [text.encode() for text in texts]
     path = folder / "spec.yaml"
@@ -121,7 +121,7 @@ def specs(folder: Path) -> Case:
 
 
 def _bundle(folder: Path, target: str, plan: bytes, suffix: str) -> dict[str, Any]:
-    """Write a bundle with one plan; return its manifest as JSON has it."""
+    """Write a bundle with one plan; return its manifest as JSON data."""
     folder.mkdir()
     (folder / "model_32.onnx").write_bytes(plan)
     (folder / f"plan_32{suffix}").write_bytes(plan)
@@ -145,13 +145,13 @@ def _bundle(folder: Path, target: str, plan: bytes, suffix: str) -> dict[str, An
 
 
 def _write(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write a manifest with the hashes of the files as they are."""
+    """Write a manifest with the current hashes of the files."""
     whole = Manifest.model_validate({**manifest, "files": file_entries(folder)})
     write_manifest(folder, whole)
 
 
 def manifests(folder: Path) -> Case:
-    """Bundles: of most the manifest is damaged, of some a file."""
+    """Bundles: in most cases the manifest is damaged, in some a file."""
     bundle = folder / "bundle"
     tree = _bundle(bundle, "onnxruntime", b"plan" * 9, ".onnx")
     good = json.dumps(tree).encode()
@@ -223,7 +223,7 @@ def _damaged_model(good: onnx.ModelProto, data: bytes, rng: np.random.Generator)
 
 
 def models(folder: Path) -> Case:
-    """ONNX files, through ``ocr-trt inspect``: the file itself, or under a spec."""
+    """ONNX files, through ``ocr-trt inspect``, by themselves or named in a spec."""
     from ocr_trt.cli.calibration_options import CalibrationOptions
     from ocr_trt.cli.inspect import inspect
     from ocr_trt.cli.shared_options import DisplayOptions
@@ -242,7 +242,7 @@ def models(folder: Path) -> Case:
 
 
 def plans(folder: Path) -> Case:
-    """Damaged plans under right hashes, through the runtimes that run them."""
+    """Damaged plans with matching hashes, through the runtimes that load them."""
     from ocr_trt.engines.base import BuildSettings
     from ocr_trt.engines.engine import Engine
     from ocr_trt.engines.targets import backend

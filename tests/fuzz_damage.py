@@ -1,4 +1,4 @@
-"""Ways to damage what a file holds, each decided by a generator alone."""
+"""Functions that damage the content of a file; a random generator alone decides how."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OPS = ("Relu", "Conv", "Add", "MatMul", "Reshape", "Loop", "Concat", "Resize", 
 
 
 def damaged(data: bytes, rng: np.random.Generator, others: Sequence[bytes]) -> bytes:
-    """Return bytes with one to eight things done to them; half of those near the beginning."""
+    """Return bytes with one to eight changes, half of them near the beginning."""
     found = bytearray(data)
     for _ in range(rng.integers(1, 9)):
         if not found:
@@ -62,7 +62,7 @@ def damaged(data: bytes, rng: np.random.Generator, others: Sequence[bytes]) -> b
 
 
 def with_checksums(data: bytes) -> bytes:
-    """Return a PNG whose chunks, as far as they can be told, have the right checksums."""
+    """Return a PNG with correct checksums in all chunks that can be identified."""
     found, at = bytearray(data), 8
     while at + 12 <= len(found):
         (size,) = struct.unpack_from(">I", found, at)
@@ -98,7 +98,7 @@ def edited_text(text: str, rng: np.random.Generator) -> str:
 
 
 def edited_tree(tree: Any, rng: np.random.Generator) -> Any:
-    """Return a JSON value in which one to three values or keys are something else."""
+    """Return a JSON value in which one to three values or keys are replaced."""
     for _ in range(rng.choice([1, 1, 2, 3])):
         place: Any = tree
         while place:

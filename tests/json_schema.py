@@ -1,4 +1,4 @@
-"""As much of JSON Schema as our schemas use; a keyword that is not known here is an error."""
+"""The part of JSON Schema that docs/schemas uses; other keywords raise an error."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _CHECKS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "exclusiveMinimum": ("number", lambda value, rule: value > rule),
     "exclusiveMaximum": ("number", lambda value, rule: value < rule),
 }
-"""By keyword: the type of values that it speaks of ("": all), and whether one is as it says."""
+"""By keyword: the type of the values that it restricts ("": all), and its check."""
 _INNER = {"$ref", "properties", "additionalProperties", "prefixItems", "items"}
 _CHOICES = {"anyOf", "oneOf"}
 _SILENT = {
     *("$schema", "$defs", "title", "description", "default", "format"),
-    "discriminator",  # tells which of a oneOf is meant
+    "discriminator",  # selects one schema of a oneOf
 }
 
 
 def problems(value: Any, schema: dict[str, Any]) -> list[str]:
-    """Return what is wrong with a value: a line for each, with its place."""
+    """Return one line per violation, with the place in the value."""
     return list(_problems(value, schema, schema, "$"))
 
 
@@ -73,7 +73,7 @@ def _problems(value: Any, schema: Any, root: dict[str, Any], at: str) -> Iterato
 def _inner(
     value: Any, schema: dict[str, Any], root: dict[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yield place, value and schema of what lies in a value."""
+    """Yield place, value and schema of each inner value."""
     if "$ref" in schema:
         yield "", value, root["$defs"][schema["$ref"].rpartition("/")[2]]
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A little of ``fuzz.py``, and that it sees what it looks for."""
+"""A few cases of ``fuzz.py``, and that it detects crashes, bugs and hangs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ fuzz.main()
 """
 
 
-def test_crash_bug_and_hang_are_told_and_the_rest_goes_on(
+def test_crash_bug_and_hang_are_reported_and_the_rest_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "script.py"

@@ -1,4 +1,4 @@
-"""Facts about the project as a whole that nothing else would notice."""
+"""Facts about the whole project that no other check covers."""
 
 from __future__ import annotations
 

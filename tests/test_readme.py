@@ -1,4 +1,4 @@
-"""The README's commands are run, its links followed, its tables held against the program."""
+"""The README: its commands run, its links exist, its tables match the program."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def commands() -> list[list[str]]:
 def workplace(
     detector_model: Path, recognizer_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A folder with what the README's commands name."""
+    """A folder with the files that the README's commands name."""
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(detector_model, folder / "my_detector")
     shutil.copytree(recognizer_model, folder / "my_recognizer")
@@ -70,7 +70,7 @@ def test_commands_of_the_readme_run(workplace: Path) -> None:
 
 
 def allow_any_loss(folder: Path) -> None:
-    """The models are random, and read nothing to begin with; the README's reader has a real one."""
+    """Raise the budgets: these models have random weights and read nothing, unlike a user's model."""
     for role in ("detector", "recognizer"):
         spec = folder / f"{role}.yaml"
         spec.write_text(re.sub(r"max_loss: \S+", "max_loss: 100", spec.read_text()))
@@ -80,7 +80,7 @@ def test_readme_fits_on_two_screens() -> None:
     assert len(README.splitlines()) <= 120
 
 
-def test_make_and_pip_lines_name_what_there_is() -> None:
+def test_make_and_pip_lines_name_existing_targets_and_extras() -> None:
     makefile = (ROOT / "Makefile").read_text()
     project = (ROOT / "pyproject.toml").read_text()
     for command in commands():
@@ -101,7 +101,7 @@ def test_tables_name_every_command_and_target() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_exist(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
         if "://" not in target:
             assert (document.parent / target).exists(), target
@@ -109,7 +109,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
 def test_paths_in_the_documents_exist(document: str) -> None:
-    """Paths in backticks are seen from the root, or from a folder named on the same line."""
+    """Paths in backticks are relative to the root, or to a folder named on the same line."""
     text = (ROOT / document).read_text()
     for line in text.splitlines():
         paths = re.findall(r"`([\w./]+/[\w.]*)`", line)

@@ -14,11 +14,11 @@ from .zoo import DOCUMENT, FAMILIES, Family, examine
 
 ROW = re.compile(r"^\| `([\w-]+)` \|[^|]*\| \d+ -> (\d+) \| \d+ -> (\d+) \|", re.M)
 LISTED = {name: (int(n), int(t)) for name, n, t in ROW.findall(DOCUMENT.read_text("utf-8"))}
-"""Nodes and Transposes that the document says each model is left with."""
+"""Numbers of nodes and of Transposes per model that the document states."""
 
 
 QUICK = {"tf1-detector", "wide-unpool", "tdnn"}
-"""The quickest detectors and recognizer, which run in every `make test`."""
+"""The fastest detectors and the fastest recognizer, which run in every `make test`."""
 MARKED = [
     pytest.param(each, id=each.name, marks=() if each.name in QUICK else pytest.mark.full)
     for each in FAMILIES

@@ -79,7 +79,7 @@ def test_int8_engine_does_not_run_where_the_processor_would_clip_its_sums(
 
 
 @pytest.mark.parametrize(("engine", "word"), [(2.0, "ok"), (9.0, "ok, but slower")])
-def test_verdict_says_when_an_engine_is_slower(
+def test_verdict_states_when_an_engine_is_slower(
     engine: float, word: str, onnx_detector: DetectorSpec, tmp_path: Path
 ) -> None:
     (result,) = build(fp32_request(onnx_detector, tmp_path))
@@ -136,7 +136,7 @@ def test_int8_build_for_two_targets(
     "model", ["onnx_recognizer", pytest.param("recognizer_spec", marks=pytest.mark.full)]
 )
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_line_is_read_the_same_alone_and_among_others(
+def test_line_is_read_equally_alone_and_in_a_batch(
     precision: str,
     model: str,
     images: Path,
@@ -144,7 +144,7 @@ def test_a_line_is_read_the_same_alone_and_among_others(
     rng: np.random.Generator,
     request: pytest.FixtureRequest,
 ) -> None:
-    """int8 has the tolerance of fp32: ranges are fixed by the calibration, not by the batch."""
+    """int8 has the tolerance of fp32, because the calibration fixes the ranges, not the batch."""
     spec = generous(request.getfixturevalue(model))
     data = {"calibration": load_calibration(images, spec), "samples": load_dataset(images)}
     targets = ("openvino", "onnxruntime")
@@ -289,7 +289,7 @@ def test_fp32_engine_that_differs_is_refused_without_images(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_model_that_finds_nothing_is_no_baseline(
+def test_baseline_that_detects_nothing_is_refused(
     onnx_detector: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(SpecError, match=r"the model itself gives hmean 0\.00 .* input\.mean"):

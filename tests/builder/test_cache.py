@@ -234,7 +234,7 @@ def test_code_is_hashed_but_not_tests(tmp_path: Path) -> None:
         (tmp_path / name).write_text("1")
     first = cache_key._code_sha256(tmp_path)
     (tmp_path / "tests" / "__init__.py").write_text("2")
-    (tmp_path / "b" / "x.py").write_text("2")  # no package
+    (tmp_path / "b" / "x.py").write_text("2")  # not a package
     assert cache_key._code_sha256(tmp_path) == first
     (tmp_path / "a" / "page.jinja").write_text("2")
     assert cache_key._code_sha256(tmp_path) != first

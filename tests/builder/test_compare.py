@@ -68,12 +68,12 @@ def jumping(x: np.ndarray, last_bit: float = 0.0) -> np.ndarray:
     return y
 
 
-def test_rounding_is_no_difference(spec: DetectorSpec) -> None:
+def test_rounding_errors_pass(spec: DetectorSpec) -> None:
     other = engine(spec, lambda x: smooth(x) * np.float32(1 + 1e-6))
     assert 0 < check_parity(other, engine(spec, smooth)) < 1e-5
 
 
-def test_where_the_model_jumps_a_few_pixels_may_differ(spec: DetectorSpec) -> None:
+def test_few_pixels_may_differ_where_the_model_jumps(spec: DetectorSpec) -> None:
     model = engine(spec, jumping)
     image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
     jumps = [
@@ -110,7 +110,7 @@ def test_other_differences_are_refused(
 
 
 @pytest.mark.parametrize(("hmean", "passes"), [(0.945, True), (0.9449, False)])
-def test_a_loss_of_just_the_budget_passes(spec: DetectorSpec, hmean: float, passes: bool) -> None:
+def test_loss_equal_to_the_budget_passes(spec: DetectorSpec, hmean: float, passes: bool) -> None:
     budget = spec.accuracy.model_copy(update={"max_loss": 0.5})
     spec = spec.model_copy(update={"accuracy": budget})
     found = OcrMetric(

@@ -175,7 +175,7 @@ def test_ranges_are_refused_for_changed_images(
     assert "another calibration folder" in str(result.error)
 
 
-def test_everywhere_takes_the_first_and_the_last_layer_too(
+def test_everywhere_quantizes_the_first_and_the_last_layer(
     onnx_detector: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
     shares = []

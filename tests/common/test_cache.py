@@ -38,7 +38,7 @@ def two_files(folder: Path) -> None:
     (folder / "inner" / "two").write_bytes(b"22")
 
 
-def test_data_comes_back_and_what_was_not_kept_does_not(cache: Cache) -> None:
+def test_written_data_is_read_back(cache: Cache) -> None:
     assert cache.read("a") is None
     assert not cache.folder.exists(), "looking makes no folder"
     cache.write("a", b"first")
@@ -48,7 +48,7 @@ def test_data_comes_back_and_what_was_not_kept_does_not(cache: Cache) -> None:
     assert names(cache) == ["a"]
 
 
-def test_of_two_that_keep_the_same_the_first_wins_unless_it_is_replaced(cache: Cache) -> None:
+def test_existing_entry_stays_unless_replaced(cache: Cache) -> None:
     cache.put("a", lambda folder: (folder / "x").write_text("first"))
     cache.put("a", lambda folder: (folder / "x").write_text("second"))
     entry = cache.get("a")
@@ -61,7 +61,7 @@ def test_of_two_that_keep_the_same_the_first_wins_unless_it_is_replaced(cache: C
 
 @pytest.mark.parametrize("name", ["entry.json", "one", "inner/two"])
 @pytest.mark.parametrize("how", ["changed", "cut off", "missing", "a link", "one too many"])
-def test_a_damaged_entry_is_removed_and_nothing_outside(
+def test_damaged_entry_is_removed_and_nothing_outside(
     name: str, how: str, cache: Cache, tmp_path: Path
 ) -> None:
     cache.put("a", two_files)
@@ -86,7 +86,7 @@ def test_a_damaged_entry_is_removed_and_nothing_outside(
     assert outside.read_bytes() == data
 
 
-def test_what_was_unused_for_longest_goes_first(tmp_path: Path) -> None:
+def test_least_recently_used_entries_are_removed_first(tmp_path: Path) -> None:
     probe = Cache(folder=tmp_path / "probe", most=MIB)
     probe.write("a", bytes(1000))
     (entry,) = probe.entries()
@@ -100,13 +100,13 @@ def test_what_was_unused_for_longest_goes_first(tmp_path: Path) -> None:
     assert [entry.key for entry in cache.entries()] == ["c", "a"]
 
 
-def test_an_entry_larger_than_the_cache_is_not_kept(tmp_path: Path) -> None:
+def test_entry_larger_than_the_cache_is_not_kept(tmp_path: Path) -> None:
     cache = Cache(folder=tmp_path, most=100)
     cache.write("a", bytes(101))
     assert names(cache) == []
 
 
-def test_the_folder_of_a_stopped_process_is_removed_in_time(cache: Cache) -> None:
+def test_stale_scratch_folder_is_removed(cache: Cache) -> None:
     for name in (".ocr-trt-old", ".ocr-trt-new"):
         (cache.folder / name).mkdir(parents=True)
     os.utime(cache.folder / ".ocr-trt-old", (1000, 1000))
@@ -114,7 +114,7 @@ def test_the_folder_of_a_stopped_process_is_removed_in_time(cache: Cache) -> Non
     assert names(cache) == [".ocr-trt-new", "a"]
 
 
-def test_an_entry_that_fails_leaves_nothing(cache: Cache) -> None:
+def test_failed_entry_leaves_nothing(cache: Cache) -> None:
     def fail(folder: Path) -> None:
         (folder / "x").write_text("half")
         raise KeyboardInterrupt
@@ -124,7 +124,7 @@ def test_an_entry_that_fails_leaves_nothing(cache: Cache) -> None:
     assert names(cache) == []
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+def test_unwritable_cache_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = Cache(folder=tmp_path / "file" / "cache", most=MIB)
     cache.write("a", b"1")
@@ -135,9 +135,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
         cache.put("a", two_files)
 
 
-def test_clearing_removes_all_entries_and_not_what_a_link_leads_to(
-    cache: Cache, tmp_path: Path
-) -> None:
+def test_clear_does_not_follow_links(cache: Cache, tmp_path: Path) -> None:
     assert cache.clear() == 0
     cache.put("a", two_files)
     (entry,) = cache.entries()
@@ -162,7 +160,7 @@ for number in range(40):
 """
 
 
-def test_two_processes_never_see_half_an_entry(cache: Cache) -> None:
+def test_two_processes_never_see_an_incomplete_entry(cache: Cache) -> None:
     command = [sys.executable, "-c", WRITER, str(cache.folder)]
     children = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
     for child in children:
@@ -170,7 +168,7 @@ def test_two_processes_never_see_half_an_entry(cache: Cache) -> None:
     assert [name for name in names(cache) if name != "a"] == []
 
 
-def test_place_and_size_are_taken_from_the_environment(
+def test_folder_and_size_come_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

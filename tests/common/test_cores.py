@@ -21,7 +21,7 @@ from ocr_trt.common.cores import limited_cores, usable_cores
     ],
     ids=["none", "whole", "part of a core", "below one", "above all", "damaged", "no period"],
 )
-def test_a_containers_share(
+def test_quota_of_a_container_limits_the_cores(
     quota: str, usable: int, limited: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {*range(8)})
@@ -30,6 +30,6 @@ def test_a_containers_share(
     assert limited_cores(tmp_path / "cpu.max") == limited
 
 
-def test_where_there_are_no_control_groups(tmp_path: Path) -> None:
+def test_all_cores_without_control_groups(tmp_path: Path) -> None:
     assert usable_cores(tmp_path / "missing") == len(os.sched_getaffinity(0))
     assert limited_cores(tmp_path / "missing") == 0

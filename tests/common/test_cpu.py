@@ -29,5 +29,5 @@ def test_exact_int8_is_read_from_the_flags(
     assert has_exact_int8(tmp_path / "cpuinfo") == exact, why
 
 
-def test_where_there_are_no_flags_the_safe_answer_is_given(tmp_path: Path) -> None:
+def test_missing_flags_mean_no_exact_int8(tmp_path: Path) -> None:
     assert not has_exact_int8(tmp_path / "nothing")

@@ -1,4 +1,4 @@
-"""Output is written completely or not at all, and replaces only files of ours."""
+"""Output is written completely or not at all, and replaces only files that ocr-trt wrote."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def contents(folder: Path) -> dict[str, str]:
             if p.is_file()}  # fmt: skip
 
 
-def test_folder_is_replaced_whole(tmp_path: Path) -> None:
+def test_folder_is_replaced_completely(tmp_path: Path) -> None:
     make(tmp_path / "out")
     make(tmp_path / "out", "new")
     assert contents(tmp_path / "out") == {"a": "new", "deep/b": "new"}
@@ -41,7 +41,7 @@ def test_folder_is_replaced_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError("bug"), OSError(errno.EIO, "x")])
-def test_nothing_is_left_when_writing_ends_early(tmp_path: Path, error: Any) -> None:
+def test_interrupted_writing_leaves_nothing(tmp_path: Path, error: Any) -> None:
     make(tmp_path / "out")
     with pytest.raises((KeyboardInterrupt, RuntimeError, OSError)):
         with whole_folder(tmp_path / "out", OWN) as scratch:
@@ -52,7 +52,7 @@ def test_nothing_is_left_when_writing_ends_early(tmp_path: Path, error: Any) -> 
 
 
 @pytest.mark.parametrize("moment", [1, 2, 3], ids=["before", "between", "after"])
-def test_interrupt_while_folders_change_places_loses_nothing(
+def test_interrupt_during_the_exchange_of_folders_loses_nothing(
     tmp_path: Path, moment: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tmp_path / "out")
@@ -91,7 +91,7 @@ def test_disk_errors_are_explained(tmp_path: Path, number: int, message: str) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_really_full_disk_leaves_nothing(tmp_path: Path) -> None:
+def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="the disk is full"):
         with whole_folder(tmp_path / "out", OWN) as scratch:
             (scratch / "plan").symlink_to("/dev/full")
@@ -120,7 +120,7 @@ def ours_and_more(path: Path) -> None:
     ],
     ids=["a folder", "ours and more", "a file", "a link", "a dangling link"],
 )
-def test_what_is_not_ours_is_not_replaced(tmp_path: Path, there: Callable[[Path], Any]) -> None:
+def test_foreign_files_are_not_replaced(tmp_path: Path, there: Callable[[Path], Any]) -> None:
     there(tmp_path / "out")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(OutputError, match="nothing was written"):
@@ -128,7 +128,7 @@ def test_what_is_not_ours_is_not_replaced(tmp_path: Path, there: Callable[[Path]
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_unwritable_parent_is_found_before_any_work(tmp_path: Path) -> None:
+def test_unwritable_parent_is_reported_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for folder in (tmp_path / "file" / "sub" / "out", Path("/proc/nothing/out")):
         with pytest.raises(OutputError, match="cannot be written"):
@@ -138,7 +138,7 @@ def test_unwritable_parent_is_found_before_any_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [".", "out"])
-def test_folder_may_be_the_one_we_stand_in(
+def test_current_folder_can_be_replaced(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -147,7 +147,7 @@ def test_folder_may_be_the_one_we_stand_in(
     assert contents(tmp_path / "here" / place) == {"a": "old", "deep/b": "old"}
 
 
-def test_long_names_are_fine(tmp_path: Path) -> None:
+def test_long_names_can_be_written(tmp_path: Path) -> None:
     write_whole(tmp_path / ("\u5b57" * 82 + ".png"), b"x")
     make(tmp_path / ("\u5b57" * 84))
 
@@ -157,7 +157,7 @@ def test_file_is_not_written_where_a_folder_is(tmp_path: Path) -> None:
         check_file_destination(tmp_path)
 
 
-def test_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_replaced_completely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "spec.yaml"
     write_whole(path, "old")
     write_whole(path, b"new")

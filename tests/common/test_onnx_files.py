@@ -14,7 +14,7 @@ MODEL = """<ir_version: 10, opset_import: ["" : 20]>
 
 
 @pytest.mark.parametrize("size", [0, 7, 9], ids=["no bytes", "some are missing", "one too many"])
-def test_a_tensor_of_other_bytes_than_its_shape_says_is_refused(size: int, tmp_path: Path) -> None:
+def test_tensor_data_that_does_not_fit_its_shape_is_refused(size: int, tmp_path: Path) -> None:
     model = onnx.parser.parse_model(MODEL)
     (tensor,) = model.graph.initializer
     del tensor.float_data[:]

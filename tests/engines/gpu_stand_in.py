@@ -1,9 +1,9 @@
 """A simulated GPU with real numbers: its memory is on the host, its plans run in onnxruntime.
 
-What it is strict about is what goes wrong on a GPU without a word. Streams do nothing until they
-are waited for, so whoever reads too early reads what was there before. Fresh memory holds garbage.
-Everything has to happen with the GPU's context current in the thread. A context that was recorded
-must not be touched again. Addresses have to be aligned, set, and within memory that is alive.
+It detects mistakes that a GPU does not report. Streams do nothing until they are synchronized, so
+code that reads too early gets the old content. New memory contains garbage. Every call requires
+that the GPU's context is current in the thread. A recorded execution context must not be changed
+afterwards. Addresses must be aligned, set, and inside memory that has not been freed.
 """
 
 from __future__ import annotations

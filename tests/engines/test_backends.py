@@ -47,7 +47,7 @@ def test_unknown_target_is_refused_with_the_list() -> None:
 
 
 @pytest.mark.parametrize("name", target_names())
-def test_an_absent_target_says_why_and_what_to_do(name: str) -> None:
+def test_unavailable_target_states_reason_and_hint(name: str) -> None:
     availability = backend(name).availability()
     if not (availability.can_build and availability.can_run):
         assert availability.reason
@@ -55,7 +55,7 @@ def test_an_absent_target_says_why_and_what_to_do(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_plan_runs_and_gives_the_numbers_of_the_graph(
+def test_plan_computes_the_numbers_of_its_graph(
     name: str, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     target = backend(name)
@@ -90,9 +90,7 @@ def test_results_of_two_runs_do_not_share_memory(name: str, tmp_path: Path) -> N
     ],
     ids=["dtype", "width", "rank", "too many", "none"],
 )
-def test_wrong_feed_is_refused_before_it_runs(
-    images: np.ndarray, message: str, tmp_path: Path
-) -> None:
+def test_wrong_input_is_refused(images: np.ndarray, message: str, tmp_path: Path) -> None:
     target = backend("onnxruntime")
     target.build(MODEL, tmp_path / "plan.onnx", BuildSettings(max_batch=4))
     with target.open(
@@ -102,7 +100,7 @@ def test_wrong_feed_is_refused_before_it_runs(
             runner.run(images)
 
 
-def test_precision_that_would_silently_become_another_is_refused() -> None:
+def test_unavailable_precision_is_refused() -> None:
     with pytest.raises(UserError, match=r"openvino has no fp16 arithmetic here.* fp32, .*int8"):
         backend("openvino").check_precision("fp16")
     backend("openvino").check_precision("int8")
@@ -130,7 +128,7 @@ def test_rtx_builds_the_same_bytes_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "tensorrt-rtx"])
-def test_targets_say_what_they_refuse(name: str) -> None:
+def test_targets_report_refused_graphs(name: str) -> None:
     target = backend(name)
     if not target.availability().can_build:
         pytest.skip(f"{name} is not installed")
@@ -146,7 +144,7 @@ def test_targets_say_what_they_refuse(name: str) -> None:
 
 
 @RTX
-def test_parser_names_every_node_it_refuses() -> None:
+def test_parser_reports_every_refused_node() -> None:
     (model,) = [
         onnx.parser.parse_model("""
         <ir_version: 10, opset_import: ["" : 20]>
@@ -161,7 +159,7 @@ def test_parser_names_every_node_it_refuses() -> None:
     assert set(refused) == {"first", "second"}
 
 
-def test_a_crash_of_the_parser_is_an_answer(
+def test_crash_of_the_parser_is_reported_as_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "crashing_parser.py").write_text("import os; os.abort()")
@@ -179,7 +177,7 @@ def test_a_crash_of_the_parser_is_an_answer(
     ],
     ids=["an op it cannot", "a GPU it does not know"],
 )
-def test_what_the_builder_says_becomes_the_error(
+def test_message_of_the_builder_is_in_the_error(
     model: onnx.ModelProto, options: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     settings = BuildSettings(options=options)
@@ -188,7 +186,7 @@ def test_what_the_builder_says_becomes_the_error(
     assert not (tmp_path / "plan").exists()
 
 
-def test_a_crash_of_the_builder_is_an_error_message(
+def test_crash_of_the_builder_becomes_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "crashing_builder.py").write_text("import os; os.abort()")
@@ -198,14 +196,16 @@ def test_a_crash_of_the_builder_is_an_error_message(
 
 
 @RTX
-def test_plan_that_cannot_be_written_is_no_fault_of_the_graph(tmp_path: Path) -> None:
+def test_unwritable_plan_is_not_reported_as_a_refused_graph(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         build_in_child(Builder(module="tensorrt_rtx"), MODEL, tmp_path / "gone" / "plan")
     assert caught.value.filename == str(tmp_path / "gone" / "plan")
 
 
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
-def test_running_where_the_target_cannot_run_says_why(name: str, tmp_path: Path) -> None:
+def test_opening_a_plan_on_a_machine_that_cannot_run_it_states_the_reason(
+    name: str, tmp_path: Path
+) -> None:
     target = backend(name)
     if target.availability().can_run:
         pytest.skip("it can run here")

@@ -23,7 +23,7 @@ def cache(tmp_path: Path) -> BuildCache:
     return BuildCache(folder=tmp_path / "cache", most=1 << 20)
 
 
-def test_a_bundle_is_found_as_it_was(bundle: Bundle, cache: BuildCache) -> None:
+def test_cached_bundle_equals_the_original(bundle: Bundle, cache: BuildCache) -> None:
     assert cache.find("a") is None
     cache.keep("a", bundle)
     cache.keep("a", bundle)
@@ -44,15 +44,13 @@ def test_a_damaged_bundle_is_removed(name: str, bundle: Bundle, cache: BuildCach
     assert not (cache.folder / "a").exists()
 
 
-def test_a_whole_entry_that_is_no_bundle_is_none(cache: BuildCache) -> None:
+def test_entry_that_is_not_a_bundle_is_ignored(cache: BuildCache) -> None:
     cache.write("a", b"data")
     assert cache.find("a") is None
     assert cache.bundles() == []
 
 
-def test_the_users_cache_may_be_switched_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cache_can_be_disabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv(VARIABLE, "3")
     assert default_cache() == BuildCache(folder=tmp_path / "ocr-trt" / "builds", most=3 << 20)

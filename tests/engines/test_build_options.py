@@ -48,7 +48,7 @@ def test_words_become_a_sorted_mapping() -> None:
         ({"an option of another target": "7"}, {}),
     ],
 )
-def test_text_becomes_values(options: dict[str, str], expected: dict[str, Any]) -> None:
+def test_option_text_is_parsed(options: dict[str, str], expected: dict[str, Any]) -> None:
     assert nvidia("tensorrt").options_from(options) == NvidiaOptions(**expected)
 
 
@@ -69,9 +69,7 @@ def test_compute_capabilities_are_a_list_without_duplicates() -> None:
         ("compute-capability", "", "8.6,8.9"),
     ],
 )
-def test_a_wrong_value_is_an_error_with_the_expected_one(
-    name: str, value: str, message: str
-) -> None:
+def test_wrong_value_is_refused_with_the_expected_one(name: str, value: str, message: str) -> None:
     target = "tensorrt-rtx" if name == "compute-capability" else "tensorrt"
     with pytest.raises(UserError, match=f"{name}={value}: .*{message}"):
         check({name: value}, target)
@@ -89,14 +87,14 @@ def test_a_wrong_value_is_an_error_with_the_expected_one(
         ("compute-capability", ["tensorrt"], "tensorrt builds for the GPU"),
     ],
 )
-def test_an_option_that_no_target_accepts_is_an_error(
+def test_option_that_no_target_accepts_is_refused(
     option: str, targets: list[str], message: str
 ) -> None:
     with pytest.raises(UserError, match=f"option {option}: .*{message}"):
         check({option: "yes"}, *targets)
 
 
-def test_a_target_without_an_option_of_another_one_gets_a_note() -> None:
+def test_option_of_one_target_only_gives_a_note() -> None:
     assert check({"workspace": "256"}, "tensorrt", "tensorrt-rtx", "openvino") == []
     (note,) = check({"refit": "yes"}, "tensorrt", "tensorrt-rtx", "openvino")
     assert "refit" in note
@@ -104,7 +102,9 @@ def test_a_target_without_an_option_of_another_one_gets_a_note() -> None:
     assert not nvidia("tensorrt-rtx").options_from({"refit": "yes"}).refit
 
 
-def test_what_plugins_need_is_checked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requirements_of_plugins_are_checked_before_the_build(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(nvidia_backend, "plugin_module", lambda: None)
     check({"plugins": "no"}, "tensorrt")
     with pytest.raises(TargetMissingError, match=r"pip install .*ocr-trt\[gpu,cuda\]"):

@@ -48,7 +48,7 @@ def leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_bundle_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_written_bundle_is_read_unchanged(tmp_path: Path) -> None:
     bundle = load_bundle(make_bundle(tmp_path / "b"))
     assert bundle.spec.source.path == tmp_path / "b" / "model"
     assert bundle.manifest.spec == SPEC
@@ -88,7 +88,7 @@ def test_file_that_was_added_is_refused(tmp_path: Path, name: str) -> None:
         load_bundle(folder)
 
 
-def test_folder_that_leads_out_of_the_bundle_is_refused(tmp_path: Path) -> None:
+def test_linked_folder_is_refused(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "b")
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "plan_32.xml").write_bytes(b"plan")
@@ -126,7 +126,7 @@ def test_tampered_file_is_refused(tmp_path: Path, name: str, how: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", "..\\b", ""])
-def test_paths_cannot_lead_out_of_the_bundle(tmp_path: Path, name: str) -> None:
+def test_paths_outside_the_bundle_are_refused(tmp_path: Path, name: str) -> None:
     folder = make_bundle(tmp_path / "b")
     engine = {"width": 32, "model": "model_32.onnx", "plan": name}
     files = json.loads((folder / NAME).read_text())["files"]
@@ -171,7 +171,7 @@ def test_damaged_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
         (".", r"it contains bundles; .* such as .*/b$"),
     ],
 )
-def test_what_is_no_bundle_says_what_it_is(name: str, message: str, tmp_path: Path) -> None:
+def test_error_states_why_a_path_is_not_a_bundle(name: str, message: str, tmp_path: Path) -> None:
     make_bundle(tmp_path / "b")
     (tmp_path / "file").write_bytes(b"x")
     (tmp_path / "empty").mkdir()
@@ -183,7 +183,7 @@ def test_what_is_no_bundle_says_what_it_is(name: str, message: str, tmp_path: Pa
     ("name", "engine", "baseline", "loss"),
     [("hmean", 0.90, 0.92, 2.0), ("hmean", 0.95, 0.92, -3.0), ("cer", 0.05, 0.03, 2.0)],
 )
-def test_loss_is_in_points_and_worse_is_positive(
+def test_loss_is_in_points_and_positive_if_worse(
     name: Any, engine: float, baseline: float, loss: float
 ) -> None:
     found = OcrMetric(
@@ -192,7 +192,7 @@ def test_loss_is_in_points_and_worse_is_positive(
     assert found.loss == pytest.approx(loss)
 
 
-def test_tree_hash_sees_names_and_contents(tmp_path: Path) -> None:
+def test_tree_hash_depends_on_names_and_contents(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x").write_text("1")
     first = tree_sha256(tmp_path / "a")
@@ -202,7 +202,7 @@ def test_tree_hash_sees_names_and_contents(tmp_path: Path) -> None:
     assert len({first, second, tree_sha256(tmp_path / "a")}) == 3
 
 
-def test_hash_of_a_checkpoint_is_that_of_its_weights_too(tmp_path: Path) -> None:
+def test_hash_of_a_checkpoint_covers_its_weights(tmp_path: Path) -> None:
     for name in ("model.ckpt.meta", "model.ckpt.index", "model.ckpt.data-00000-of-00001"):
         (tmp_path / name).write_text(name)
     (tmp_path / "other").write_text("x")

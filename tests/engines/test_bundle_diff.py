@@ -81,7 +81,7 @@ def differences(tmp_path: Path, **change: Any) -> list[tuple[str, str | None, st
     return [(d.what, d.first, d.second) for d in bundle_differences(first, second)]
 
 
-def test_equal_bundles_do_not_differ_wherever_they_lie(tmp_path: Path) -> None:
+def test_equal_bundles_in_different_folders_have_no_differences(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     first, second = bundle(tmp_path / "a"), bundle(tmp_path / "deep" / "b")
     assert first.spec.source.path != second.spec.source.path
@@ -125,7 +125,7 @@ def test_equal_bundles_do_not_differ_wherever_they_lie(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_each_difference_is_told(
+def test_each_difference_is_reported(
     change: dict[str, Any], found: tuple[str, str | None, str | None], tmp_path: Path
 ) -> None:
     told = differences(tmp_path, **change)
@@ -133,7 +133,7 @@ def test_each_difference_is_told(
     assert len(told) == (3 if "Sigmoid" in str(change) else 1)
 
 
-def test_lost_points_are_told(tmp_path: Path) -> None:
+def test_lost_points_are_reported(tmp_path: Path) -> None:
     worse = METRIC.model_copy(update={"engine": 0.8})
     told = differences(tmp_path, verdict=VERDICT.model_copy(update={"metric": worse}))
     assert told == [
@@ -142,14 +142,14 @@ def test_lost_points_are_told(tmp_path: Path) -> None:
     ]
 
 
-def test_other_numbers_and_other_wiring_are_other_graphs(tmp_path: Path) -> None:
+def test_changed_weights_and_changed_connections_are_reported(tmp_path: Path) -> None:
     wired = GRAPH.replace("Mul(x, w)", "Mul(w, x)")
     for number, graph in enumerate((GRAPH.replace("2.0", "3.0"), wired)):
         told = differences(tmp_path / str(number), graph=graph)
         assert [what for what, *_ in told] == ["graph at width 32"]
 
 
-def test_what_ran_the_engine_is_told(tmp_path: Path) -> None:
+def test_what_ran_the_engine_is_reported(tmp_path: Path) -> None:
     other = METRIC.model_copy(update={"engine_run_by": "onnxruntime"})
     ((what, _, second),) = differences(
         tmp_path, verdict=VERDICT.model_copy(update={"metric": other})
@@ -158,6 +158,6 @@ def test_what_ran_the_engine_is_told(tmp_path: Path) -> None:
     assert str(second).endswith("run by onnxruntime")
 
 
-def test_damaged_graph_is_told(tmp_path: Path) -> None:
+def test_damaged_graph_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match="not a valid ONNX model"):
         differences(tmp_path, graph=b"\x08\xff\xff")

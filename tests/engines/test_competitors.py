@@ -1,4 +1,4 @@
-"""Competing runtimes: their labels, and that they give the model's numbers."""
+"""Competing runtimes: their labels, and that their results equal those of the model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_same(runner: Runner, baseline: Runner, batch: int, rng: np.random.Gene
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-4)
 
 
-def test_a_recognizer_runs_in_all_of_them(
+def test_recognizer_runs_in_all_competitors(
     recognizer_spec: RecognizerSpec, rng: np.random.Generator
 ) -> None:
     pytest.importorskip("tensorflow")
@@ -62,27 +62,27 @@ def test_xla_has_no_max_pool_with_argmax_but_openvino_has(
         found["tensorflow XLA"].open().run(noise)
 
 
-def test_openvino_says_what_it_computes_in(detector_spec: DetectorSpec) -> None:
+def test_label_of_openvino_states_the_precision(detector_spec: DetectorSpec) -> None:
     pytest.importorskip("tensorflow")
     runner = competitors(detector_spec)[2][OPENVINO].open()
     expected = {f"{OPENVINO} (bf16)"} if has_bf16() else {f"{OPENVINO} (f32)", f"{OPENVINO} (bf16)"}
     assert runner.label in expected
 
 
-def test_an_onnx_file_has_openvino_alone(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_onnx_file_runs_in_openvino_only(tmp_path: Path, rng: np.random.Generator) -> None:
     _source, baseline, found = competitors(small_spec(tmp_path))
     assert list(found) == [OPENVINO]
     check_same(found[OPENVINO].open(), baseline, 1, rng)
 
 
-def test_a_model_cut_inside_is_not_openvinos(tmp_path: Path) -> None:
+def test_inner_output_is_refused_by_openvino(tmp_path: Path) -> None:
     _source, _, found = competitors(small_spec(tmp_path, output="e"))
     with pytest.raises(InputFileError, match=r"finds no output 'e' .* map"):
         found[OPENVINO].open()
 
 
-def test_a_keras_file_that_takes_pixels(tmp_path: Path, rng: np.random.Generator) -> None:
-    """OpenVINO reads none: it gets the traced function, which takes float and rounds."""
+def test_keras_file_with_integer_input(tmp_path: Path, rng: np.random.Generator) -> None:
+    """OpenVINO cannot read it, and gets the traced function, which accepts floats and rounds them."""
     pytest.importorskip("tensorflow")
     import keras
 

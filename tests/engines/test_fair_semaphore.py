@@ -19,7 +19,7 @@ def wait_until(condition: object) -> None:
         time.sleep(0.001)
 
 
-def test_who_comes_first_is_served_first() -> None:
+def test_threads_are_served_in_order_of_arrival() -> None:
     turns, served, threads = FairSemaphore(1), [], []
     turns.acquire()
 
@@ -38,7 +38,7 @@ def test_who_comes_first_is_served_first() -> None:
     assert served == [*range(8)]
 
 
-def test_a_place_goes_to_who_waits_not_to_who_comes_next() -> None:
+def test_released_place_goes_to_the_waiting_thread() -> None:
     turns = FairSemaphore(1)
     turns.acquire()
     waiting = Thread(target=turns.acquire)
@@ -53,7 +53,7 @@ def test_a_place_goes_to_who_waits_not_to_who_comes_next() -> None:
     assert late.is_alive(), "its place is taken"
 
 
-def test_no_more_places_than_there_are() -> None:
+def test_number_of_places_is_a_limit() -> None:
     turns, inside, most = FairSemaphore(3), [], []
 
     def visit(number: int) -> None:
@@ -75,7 +75,7 @@ class Sleeper(Runner):
         return feed
 
 
-def test_no_client_of_a_runner_starves() -> None:
+def test_no_caller_of_a_runner_starves() -> None:
     image = np.zeros((1, 1, 2, 2), np.float32)
 
     end = time.monotonic() + 0.8
@@ -92,8 +92,8 @@ def test_no_client_of_a_runner_starves() -> None:
     assert min(served) >= 0.8 * max(served), "all come in turn"
 
 
-def test_who_is_interrupted_is_not_waited_for() -> None:
-    """As Ctrl-C does, at a lock that raises."""
+def test_interrupted_thread_leaves_the_queue() -> None:
+    """A lock that raises takes the place of Ctrl-C."""
 
     class Interrupted:
         def __init__(self) -> None:

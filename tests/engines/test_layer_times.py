@@ -47,7 +47,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_a_fused_layer_names_its_nodes_and_its_bytes(
+def test_fused_layer_lists_its_nodes_and_bytes(
     batch: int, rng: np.random.Generator, tmp_path: Path
 ) -> None:
     weights = {
@@ -80,14 +80,12 @@ def test_times_are_those_of_one_run(rng: np.random.Generator, tmp_path: Path) ->
             start = time.perf_counter()
             runner.execute(feed)
             times.append(1000 * (time.perf_counter() - start))
-    # Within a factor of five, on a machine that others may use.
+    # The tolerance is a factor of five, because other programs may use the machine.
     told = sum(layer.milliseconds for layer in found)
     assert statistics.median(times) / 5 < told < 5 * statistics.median(times)
 
 
-def test_int8_layers_are_counted_as_they_are_stored(
-    rng: np.random.Generator, tmp_path: Path
-) -> None:
+def test_bytes_of_int8_layers_are_those_stored(rng: np.random.Generator, tmp_path: Path) -> None:
     text = """
         <ir_version: 10, opset_import: ["" : 20]>
         agraph (float[1,16,32,32] x) => (float[1,16,32,32] y)
@@ -106,11 +104,11 @@ def test_int8_layers_are_counted_as_they_are_stored(
     found = layers(text, weights, tmp_path, 1)
     first = next(layer for layer in found if "c" in layer.nodes)
     assert first.precision == "int8"
-    assert "e" in first.nodes  # the pair in one: named as its last node is
+    assert "e" in first.nodes  # the fused pair has the name of its last node
     assert first.bytes == pytest.approx(2 * 16 * 32 * 32 + 16 * 16 * 9, abs=16 * 8)
 
 
-def test_a_slice_is_charged_for_what_it_takes(tmp_path: Path) -> None:
+def test_slice_counts_only_the_bytes_it_reads(tmp_path: Path) -> None:
     text = """
         <ir_version: 10, opset_import: ["" : 20]>
         agraph (float[1,8,64,64] x) => (float[1,8,32,32] y)
@@ -125,7 +123,7 @@ def test_a_slice_is_charged_for_what_it_takes(tmp_path: Path) -> None:
     assert taken.bytes == 2 * 4 * 8 * 32 * 32
 
 
-def test_other_targets_tell_nothing(tmp_path: Path) -> None:
+def test_other_targets_report_no_layer_times(tmp_path: Path) -> None:
     images = np.ones((1, 3, 8, 8), np.float32)
     assert backend("onnxruntime").layer_times(tmp_path, images, RunSettings()) == ()
     assert backend("onnxruntime").peaks(lambda share: None) == {}

@@ -47,7 +47,7 @@ def noise(reference: np.ndarray, other: np.ndarray) -> float:
     return float(10 * np.log10((reference**2).sum() / ((reference - other) ** 2).sum()))
 
 
-def test_openvino_computes_a_quantized_concat_right(
+def test_openvino_computes_a_quantized_concat_correctly(
     rng: np.random.Generator,
 ) -> None:
     import openvino as ov
@@ -133,7 +133,7 @@ def test_deconvolution_becomes_a_convolution(
     ],
     ids=["not a multiple", "two strides", "groups", "stride 1", "mostly zeros", "output_shape"],
 )
-def test_other_deconvolutions_stay(
+def test_other_deconvolutions_are_unchanged(
     kernel: tuple[int, int],
     out: tuple[int, int],
     attributes: dict[str, object],

@@ -1,4 +1,4 @@
-"""Networks written by hand, without a GPU: as ONNX they are run, and compared with Keras and with
+"""Networks written by hand, without a GPU: they run as ONNX, and are compared with Keras and with
 what TensorRT's parser makes of the converted model.
 """
 
@@ -38,11 +38,11 @@ h5py = pytest.importorskip("h5py")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHAPE = (1, 32, 96)
-_LOGGER = trt.Logger(trt.Logger.ERROR)  # TensorRT keeps to the first of a process
+_LOGGER = trt.Logger(trt.Logger.ERROR)  # TensorRT uses the first logger of a process only
 
 
 def example(name: str) -> Any:
-    """A module of the folder of examples, which is no package."""
+    """A module from the folder of examples, which is not a package."""
     spec = util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -108,7 +108,7 @@ def images(rng: np.random.Generator) -> np.ndarray:
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(("type", "tolerance"), [("fp32", 5e-5), ("fp16", 0.05)])
-def test_hand_written_network_gives_the_numbers_of_keras(
+def test_hand_written_network_matches_keras(
     type: Type,
     tolerance: float,
     batch: int,
@@ -123,7 +123,7 @@ def test_hand_written_network_gives_the_numbers_of_keras(
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
 
 
-def test_walk_of_the_parsed_network_gives_the_numbers_of_its_graph(
+def test_walked_parsed_network_matches_its_graph(
     parsed: onnx.ModelProto, graph: onnx.ModelProto, images: np.ndarray
 ) -> None:
     np.testing.assert_allclose(run(parsed, images), run(graph, images), rtol=0, atol=1e-5)
@@ -158,7 +158,7 @@ def test_hand_written_and_parsed_network_are_the_same_network(
         assert not found[kind]
 
 
-def test_16_bits_are_everywhere_but_at_the_ends(weights: dict[str, np.ndarray]) -> None:
+def test_fp16_network_has_fp32_only_at_input_and_output(weights: dict[str, np.ndarray]) -> None:
     _builder, definition = empty()
     network = Network(trt, definition, weights, "fp16")
     recognizer.define(network, SHAPE)
@@ -250,7 +250,7 @@ def refuse(network, shape):
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a network of the user's own, which is the current one."""
+    """A folder with a module that defines a network; it becomes the current folder."""
     (tmp_path / "own_network.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -315,7 +315,7 @@ def test_example_of_the_readme_builds(
     ],
     ids=["wrong weights", "a crash", "a layer that TensorRT refuses"],
 )
-def test_what_the_child_meets_becomes_the_error(
+def test_error_in_the_child_is_raised_in_the_parent(
     function: str,
     weights: dict[str, np.ndarray],
     error: type[Exception],
@@ -336,7 +336,7 @@ def test_definition_that_cannot_be_imported_is_refused(name: str, tmp_path: Path
         define_network(trt, None, order)
 
 
-def test_what_cannot_be_built_is_refused_before_it_is_tried(tmp_path: Path) -> None:
+def test_wrong_request_is_refused_before_the_child_starts(tmp_path: Path) -> None:
     network, path = NetworkSettings(shape=SHAPE, definition="own:define"), tmp_path / "plan"
     with pytest.raises(UserError, match=r"openvino .*\btensorrt, tensorrt-rtx"):
         plan_from_network("openvino", {}, path, network, BuildSettings())

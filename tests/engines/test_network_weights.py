@@ -1,4 +1,4 @@
-"""Named weights: the same from every kind of file, and hostile files refused."""
+"""Named weights: equal from every file format; malicious files are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ keras = pytest.importorskip("keras")
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    """One layer of each kind whose weights are told apart, and a nested model."""
+    """One layer of each kind whose weights have distinct roles, and a nested model."""
     keras.utils.set_random_seed(3)
     layers = keras.layers
     image = keras.Input((4, 4, 2), name="image")
@@ -54,7 +54,7 @@ def saved(model: Any, kind: str, folder: Path) -> Path:
 
 
 def first_checkpoint(arrays: dict[str, np.ndarray], prefix: Path) -> Path:
-    """A checkpoint of TensorFlow 1, with the step count that they have."""
+    """A checkpoint of TensorFlow 1, which also contains the number of training steps."""
     v1 = import_tensorflow().compat.v1
     with v1.Graph().as_default(), v1.Session() as session:
         held = [v1.Variable(array, name=name, use_resource=False) for name, array in arrays.items()]
@@ -183,7 +183,7 @@ def test_hostile_npz_is_refused(content: bytes, message: str, tmp_path: Path) ->
         ("absent.index", None, "no such file"),
     ],
 )
-def test_files_that_are_no_weights_are_refused(
+def test_other_files_are_refused(
     name: str, content: bytes | None, message: str, tmp_path: Path
 ) -> None:
     if content is not None:

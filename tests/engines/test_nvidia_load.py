@@ -49,7 +49,7 @@ def built(version: str, gpu: Any, **options: Any) -> BuiltWith:
     ],
     ids=["same", "same capability", "ampere and later", "an older version", "RTX asks the plan"],
 )
-def test_a_plan_for_this_gpu_and_version_may_be_loaded(what: BuiltWith, features: Features) -> None:
+def test_plan_for_this_gpu_and_version_is_accepted(what: BuiltWith, features: Features) -> None:
     check_built_with(what, "10.9.0", HERE, features, is_trusted=True)
 
 
@@ -76,7 +76,7 @@ def test_a_plan_for_this_gpu_and_version_may_be_loaded(what: BuiltWith, features
         "GPU of another type", "no number", "options of another type",
     ],
 )  # fmt: skip
-def test_a_plan_from_elsewhere_is_refused_with_what_to_do(
+def test_plan_for_another_gpu_or_version_is_refused(
     what: BuiltWith, features: Features, message: str
 ) -> None:
     with pytest.raises(InputFileError, match=message) as caught:
@@ -91,7 +91,7 @@ def test_turing_is_not_ampere() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 10, 64, 5000])
-def test_rtx_itself_refuses_what_is_no_plan(size: int) -> None:
+def test_rtx_refuses_data_that_is_not_a_plan(size: int) -> None:
     trt = pytest.importorskip("tensorrt_rtx")
     features = features_of(trt)
     assert features == RTX
@@ -99,7 +99,7 @@ def test_rtx_itself_refuses_what_is_no_plan(size: int) -> None:
         engine_from_plan(trt, b"\x17" * size, features, is_trusted=False)
 
 
-def test_reasons_of_rtx_are_told_in_words(tmp_path: Path) -> None:
+def test_error_lists_the_reasons_of_rtx(tmp_path: Path) -> None:
     trt = pytest.importorskip("tensorrt_rtx")
     known = trt.EngineInvalidityDiagnostics
 
@@ -125,12 +125,12 @@ def test_rtx_builds_with_options_and_two_profiles(tmp_path: Path) -> None:
     assert sizes[8] > sizes[1], "a profile for one image, and one for more"
 
 
-def test_a_builder_that_cannot_be_loaded_is_no_fault_of_the_graph(tmp_path: Path) -> None:
+def test_missing_builder_is_not_reported_as_a_refused_graph(tmp_path: Path) -> None:
     with pytest.raises(TargetMissingError, match="no_such_builder cannot be loaded: No module"):
         build_in_child(Builder(module="no_such_builder"), MODEL, tmp_path / "plan")
 
 
-def test_an_option_that_the_builder_logs_as_an_error_fails_the_build(tmp_path: Path) -> None:
+def test_logged_error_of_an_option_fails_the_build(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
     options = NvidiaOptions(version_compatible=True)
     with pytest.raises(EngineBuildError, match=r"(?i)version|lean"):
@@ -181,14 +181,14 @@ def test_layers_are_read_in_both_forms(form: str, tmp_path: Path) -> None:
     ("text", "message"),
     [("{", "cannot be read as JSON"), ("[]", 'no list "Layers"'), ('{"Layers": 3}', "no list")],
 )
-def test_layers_of_another_kind_are_refused(text: str, message: str, tmp_path: Path) -> None:
+def test_wrong_layer_files_are_refused(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.layers.json"
     path.write_text(text)
     with pytest.raises(InputFileError, match=message):
         layers_from_file(path)
 
 
-def test_an_op_that_lost_its_int8_is_told() -> None:
+def test_op_that_lost_int8_is_reported() -> None:
     found = onnx.parser.parse_model("""
         <ir_version: 10, opset_import: ["" : 20]>
         agraph (float[1,1,4,4] x) => (float[1,1,4,4] y)

@@ -44,7 +44,7 @@ def expected(images: np.ndarray) -> np.ndarray:
 
 
 class World:
-    """A stand-in GPU with one loaded plan."""
+    """A simulated GPU with one loaded plan."""
 
     def __init__(self, *, is_rtx: bool = False, most: int = 4, **settings: Any) -> None:
         self.device = StandInDevice()
@@ -68,13 +68,13 @@ class World:
 
 @pytest.fixture
 def images(rng: np.random.Generator) -> np.ndarray:
-    """Whole numbers, so that sums are exact."""
+    """Images of integers, so that sums are exact."""
     return rng.integers(-99, 99, (64, 3, 4, 8)).astype(np.float32)
 
 
 @pytest.mark.parametrize("is_rtx", [False, True])
 @pytest.mark.parametrize("use_graphs", [False, True])
-def test_numbers_are_those_of_the_graph_whatever_came_before(
+def test_results_do_not_depend_on_earlier_batches(
     is_rtx: bool, use_graphs: bool, images: np.ndarray
 ) -> None:
     world = World(is_rtx=is_rtx, use_graphs=use_graphs)
@@ -98,7 +98,7 @@ def test_results_of_two_runs_do_not_share_memory(images: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("streams", [1, 3])
-def test_threads_get_each_their_own_numbers(streams: int, images: np.ndarray) -> None:
+def test_each_thread_gets_its_own_result(streams: int, images: np.ndarray) -> None:
     world = World(streams=streams)
     with world.runner as runner, ThreadPoolExecutor(8) as pool:
         feeds = [images[i : i + 1 + i % 4] for i in range(48)]
@@ -107,7 +107,7 @@ def test_threads_get_each_their_own_numbers(streams: int, images: np.ndarray) ->
     assert len(world.device.streams) <= streams
 
 
-def test_submitted_batches_come_as_futures(images: np.ndarray) -> None:
+def test_submit_returns_futures(images: np.ndarray) -> None:
     with World(streams=2).runner as runner:
         futures = [runner.submit(images[i : i + 2]) for i in range(0, 60, 2)]
         for start, future in zip(range(0, 60, 2), futures, strict=True):
@@ -115,7 +115,7 @@ def test_submitted_batches_come_as_futures(images: np.ndarray) -> None:
             np.testing.assert_array_equal(future.result(), expected(feed))
 
 
-def test_what_cannot_be_recorded_runs_as_before(
+def test_work_that_cannot_be_recorded_still_runs(
     images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World()
@@ -129,20 +129,20 @@ def test_what_cannot_be_recorded_runs_as_before(
     assert len(tries) == 1, "it is not tried again and again"
 
 
-def test_a_batch_beyond_the_profiles_is_refused(images: np.ndarray) -> None:
+def test_batch_outside_the_profiles_is_refused(images: np.ndarray) -> None:
     with World().runner as runner:
         with pytest.raises(ValueError, match="accepts 1 to 4 images, got 5"):
             runner.run(images[:5])
 
 
-def test_a_closed_runner_says_so(images: np.ndarray) -> None:
+def test_closed_runner_raises(images: np.ndarray) -> None:
     runner = World().runner
     runner.close()
     with pytest.raises(RuntimeError, match="closed"):
         runner.run(images[:1])
 
 
-def test_closing_waits_for_batches_and_lets_go_who_waits(images: np.ndarray) -> None:
+def test_close_waits_for_batches_and_wakes_waiting_threads(images: np.ndarray) -> None:
     world = World(streams=1)
     told: list[str] = []
 
@@ -170,7 +170,7 @@ def test_closing_waits_for_batches_and_lets_go_who_waits(images: np.ndarray) -> 
         world.runner.run(images[:1])
 
 
-def test_a_shape_that_failed_to_be_set_is_set_again(
+def test_shape_is_set_again_after_a_failure(
     images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(use_graphs=False)
@@ -184,14 +184,16 @@ def test_a_shape_that_failed_to_be_set_is_set_again(
         np.testing.assert_array_equal(runner.run(images[:2]), expected(images[:2]))
 
 
-def test_no_room_for_a_context_is_told(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_to_create_a_context_raises(
+    images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World()
     monkeypatch.setattr(world.engine, "create_execution_context", lambda: None)
     with world.runner as runner, pytest.raises(RuntimeError, match="cannot create a context"):
         runner.run(images[:1])
 
 
-def test_rtx_keeps_what_it_compiled(
+def test_rtx_caches_compiled_kernels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: np.ndarray
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -212,7 +214,7 @@ BUILT = BuiltWith(
 
 @pytest.fixture
 def target(monkeypatch: pytest.MonkeyPatch) -> NvidiaBackend:
-    """TensorRT on a machine with the stand-in."""
+    """The target TensorRT on a machine with the simulated GPU."""
     device = StandInDevice()
     trt, import_module = stand_in_trt(device), importlib.import_module
     monkeypatch.setattr(nvidia_backend, "gpu_absence", lambda: None)
@@ -229,7 +231,7 @@ def target(monkeypatch: pytest.MonkeyPatch) -> NvidiaBackend:
     return NvidiaBackend(name="tensorrt", package="tensorrt", extra="gpu", refused=refused)
 
 
-def test_a_plan_of_this_machine_is_opened(
+def test_plan_of_this_machine_is_opened(
     target: NvidiaBackend, tmp_path: Path, images: np.ndarray
 ) -> None:
     assert target.availability().can_run
@@ -239,7 +241,7 @@ def test_a_plan_of_this_machine_is_opened(
         np.testing.assert_array_equal(runner.run(images[:1]), expected(images[:1]))
 
 
-def test_a_plan_with_code_for_the_host_wants_trust(target: NvidiaBackend, tmp_path: Path) -> None:
+def test_plan_with_host_code_requires_trust(target: NvidiaBackend, tmp_path: Path) -> None:
     plan = tmp_path / "plan"
     plan.write_bytes(plan_of(MODEL, [(1, 1)]))
     settings = {**BUILT.settings, "options": {"version_compatible": True}}
@@ -251,7 +253,7 @@ def test_a_plan_with_code_for_the_host_wants_trust(target: NvidiaBackend, tmp_pa
     ).close()
 
 
-def test_tensorrt_may_come_under_another_name(
+def test_tensorrt_may_have_another_distribution_name(
     target: NvidiaBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def version(name: str) -> str:
@@ -265,7 +267,7 @@ def test_tensorrt_may_come_under_another_name(
     assert target.availability().version == "10.9.1"
 
 
-def test_weights_that_were_left_out_are_taken_from_the_onnx(
+def test_stripped_weights_are_read_from_the_onnx(
     target: NvidiaBackend, tmp_path: Path, images: np.ndarray
 ) -> None:
     plan, model = tmp_path / "plan", tmp_path / "model.onnx"
@@ -278,7 +280,7 @@ def test_weights_that_were_left_out_are_taken_from_the_onnx(
         np.testing.assert_array_equal(runner.run(images[:1]), expected(images[:1]))
 
 
-def test_a_truncated_plan_is_refused_with_what_tensorrt_said(
+def test_truncated_plan_is_refused_with_the_message_of_tensorrt(
     target: NvidiaBackend, tmp_path: Path
 ) -> None:
     plan = tmp_path / "plan"
@@ -287,7 +289,7 @@ def test_a_truncated_plan_is_refused_with_what_tensorrt_said(
         target.open(plan, label="x", settings=RunSettings(built=BUILT), max_batch=1)
 
 
-def test_without_a_gpu_the_target_says_what_is_missing(
+def test_error_without_a_gpu_states_what_is_missing(
     target: NvidiaBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nvidia_backend, "gpu_absence", lambda: ("no NVIDIA GPU found", "use one"))
@@ -295,7 +297,7 @@ def test_without_a_gpu_the_target_says_what_is_missing(
         target.open(tmp_path / "plan", label="x", settings=RunSettings(), max_batch=1)
 
 
-def test_a_gpu_that_a_target_does_not_run_on_is_told(target: NvidiaBackend) -> None:
+def test_unsupported_gpu_is_reported(target: NvidiaBackend) -> None:
     rtx = NvidiaBackend(
         name="tensorrt-rtx",
         package="tensorrt_rtx",
@@ -309,7 +311,7 @@ def test_a_gpu_that_a_target_does_not_run_on_is_told(target: NvidiaBackend) -> N
     assert target.availability().can_run
 
 
-def test_plans_for_other_gpus_are_built_and_not_run(target: NvidiaBackend) -> None:
+def test_plans_for_other_gpus_are_built_but_not_run(target: NvidiaBackend) -> None:
     rtx = NvidiaBackend(name="tensorrt-rtx", package="tensorrt_rtx", extra="rtx")
     assert rtx.can_run(BuildSettings())
     assert rtx.can_run(BuildSettings(options={"compute-capability": "8.6,8.9"}))
@@ -325,5 +327,7 @@ def test_plans_for_other_gpus_are_built_and_not_run(target: NvidiaBackend) -> No
     [((7, 5), True), ((8, 7), False), ((8, 9), True), ((9, 0), False), ((10, 0), False),
      ((12, 0), True), ((12, 1), True)],
 )  # fmt: skip
-def test_rtx_runs_where_its_runtime_says(capability: tuple[int, int], runs: bool) -> None:
+def test_rtx_runs_on_the_gpus_that_its_runtime_supports(
+    capability: tuple[int, int], runs: bool
+) -> None:
     assert backend("tensorrt-rtx")._runs_on(capability) == runs

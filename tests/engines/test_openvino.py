@@ -46,7 +46,7 @@ def plan(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of compiled plans, of a cache of the test's own."""
+    """The folder of compiled plans in a cache that only this test uses."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("OCR_TRT_CACHE_MIB")
     return tmp_path / "cache" / "ocr-trt" / "openvino"
@@ -60,7 +60,7 @@ def opened(
 
 
 def doubled(runner: Runner) -> bool:
-    """Whether it gives what the model gives."""
+    """Whether the results are those of the model."""
     images = np.linspace(-1, 1, 3 * 64, dtype=np.float32).reshape(1, 3, 8, 8)
     return np.array_equal(runner.run(images), np.maximum(2 * images, 0))
 
@@ -77,8 +77,8 @@ def may_not_compile(*_: object) -> None:
     ],
     ids=["a target asked for", "the program"],
 )
-def test_openvino_tells_nobody_that_it_is_used(program: str) -> None:
-    """Left alone it forks processes that report each import and each conversion."""
+def test_openvino_sends_no_telemetry(program: str) -> None:
+    """By default, OpenVINO forks processes that report each import and each conversion."""
     code = f"""import sys
 try:
     {program}
@@ -90,8 +90,8 @@ print([name for name in sys.modules if name.startswith("openvino_telemetry")], f
     assert done.stderr == "[]\n"
 
 
-def test_a_tensor_is_made_and_read_before_any_thread_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two threads that made the first one at once could wait for each other for ever."""
+def test_bindings_are_initialized_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that create their first tensors at the same time could deadlock."""
     openvino, made = import_openvino(), []
 
     class Tensor(openvino.Tensor):
@@ -116,7 +116,7 @@ def test_only_one_file_imports_openvino() -> None:
     assert importing == ["engines/openvino/library.py"]
 
 
-def test_streams_run_side_by_side_and_give_each_caller_its_own(plan: Path) -> None:
+def test_streams_run_concurrently_and_return_separate_results(plan: Path) -> None:
     with opened(plan, threads=2, streams=2) as runner, ThreadPoolExecutor(8) as callers:
         assert runner.streams == 2
         feeds = [np.full((1 + n % 4, 3, 8, 8), n, np.float32) for n in range(200)]
@@ -124,7 +124,7 @@ def test_streams_run_side_by_side_and_give_each_caller_its_own(plan: Path) -> No
             assert np.array_equal(found, 2 * feed)
 
 
-def test_a_compiled_plan_is_taken_from_the_cache(
+def test_compiled_plan_is_read_from_the_cache(
     plan: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(plan) as runner:
@@ -136,7 +136,7 @@ def test_a_compiled_plan_is_taken_from_the_cache(
         assert runner.run(np.ones((4, 3, 8, 8), np.float32)).shape == (4, 3, 8, 8)
 
 
-def test_what_changes_the_compiled_plan_changes_its_name(
+def test_cache_key_covers_all_that_changes_the_compiled_plan(
     plan: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = []
@@ -161,7 +161,7 @@ def test_what_changes_the_compiled_plan_changes_its_name(
     assert one_more(), "another processor"
 
 
-def test_a_damaged_file_is_compiled_anew(plan: Path, kept: Path) -> None:
+def test_damaged_cache_entry_is_compiled_again(plan: Path, kept: Path) -> None:
     opened(plan).close()
     (file,) = kept.glob("*/data")
     data = file.read_bytes()
@@ -171,7 +171,7 @@ def test_a_damaged_file_is_compiled_anew(plan: Path, kept: Path) -> None:
     assert file.read_bytes() != data[:40] + b"?" + data[41:], "it was written again"
 
 
-def test_what_the_library_cannot_load_is_compiled_anew(plan: Path, kept: Path) -> None:
+def test_entry_that_openvino_refuses_is_compiled_again(plan: Path, kept: Path) -> None:
     opened(plan).close()
     (entry,) = kept.iterdir()
     named_cache("openvino").write(entry.name, b"of another build")
@@ -180,12 +180,12 @@ def test_what_the_library_cannot_load_is_compiled_anew(plan: Path, kept: Path) -
     assert named_cache("openvino").read(entry.name) != b"of another build"
 
 
-def test_plans_that_are_only_tried_are_not_kept(plan: Path, kept: Path) -> None:
+def test_plans_of_trials_are_not_cached(plan: Path, kept: Path) -> None:
     opened(plan, built=None).close()
     assert not kept.exists()
 
 
-def test_nothing_is_kept_where_the_cache_is_off(
+def test_nothing_is_cached_if_the_cache_is_disabled(
     plan: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OCR_TRT_CACHE_MIB", "0")
@@ -194,7 +194,7 @@ def test_nothing_is_kept_where_the_cache_is_off(
     assert not kept.exists()
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(plan: Path, kept: Path) -> None:
+def test_unwritable_cache_is_ignored(plan: Path, kept: Path) -> None:
     kept.parent.parent.write_text("a file where the folder would be")
     with opened(plan) as runner:
         assert doubled(runner)
@@ -221,9 +221,7 @@ BF16_MODEL = onnx.parser.parse_model("""
 """)
 
 
-def test_a_graph_in_bf16_runs_in_bf16_or_not_at_all(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
+def test_graph_in_bf16_runs_in_bf16_or_not_at_all(tmp_path: Path, rng: np.random.Generator) -> None:
     model, weights = onnx.ModelProto(), rng.standard_normal((3, 3, 3, 3)).astype(np.float32)
     model.CopyFrom(BF16_MODEL)
     # Raw bytes, as in all our graphs: OpenVINO 2026.4 misreads bfloat16 values in int32_data.
@@ -279,7 +277,7 @@ READER = """<ir_version: 10, opset_import: ["" : 20]>
     }"""
 
 
-def test_openvino_runs_recurrent_models_at_sizes_it_is_fast_at(
+def test_recurrent_models_run_in_batches_of_powers_of_two(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     model = onnx.parser.parse_model(READER)

@@ -48,7 +48,7 @@ def test_custom_ops_name_their_plugins(dtype: str) -> None:
     assert len(marked.functions) == 2
 
 
-def test_what_there_is_no_kernel_for_is_told() -> None:
+def test_dtype_without_a_kernel_is_refused() -> None:
     with pytest.raises(EngineBuildError, match=r"MaxPoolArgmax2d .* BFLOAT16"):
         mark_plugins(graph("bfloat16"))
 
@@ -82,7 +82,7 @@ def test_builder_gets_a_marked_graph_only_where_kernels_are_expected(
 
 
 class Layers:
-    """Stands for a parsed network of which some layers are plugins."""
+    """A parsed network, some of whose layers are plugins."""
 
     class LayerType:
         PLUGIN_V3 = "plugin"
@@ -96,7 +96,7 @@ class Layers:
         return SimpleNamespace(type=self.kinds[index])
 
 
-def test_a_body_where_a_kernel_was_asked_for_is_refused() -> None:
+def test_function_body_in_place_of_a_requested_kernel_is_refused() -> None:
     _check_plugins(Layers, Layers("plugin", "activation", "plugin"), 2)
     with pytest.raises(_BuildError, match="1 of 2 kernels"):
         _check_plugins(Layers, Layers("plugin", "activation"), 2)

@@ -35,13 +35,13 @@ def test_without_tuning_one_stream_or_one_per_core(bundle: Bundle) -> None:
     assert choice_for(bundle, "throughput") == Choice(streams=usable_cores())
 
 
-def test_what_is_kept_is_taken(bundle: Bundle, cache: Path) -> None:
+def test_saved_tuning_is_used(bundle: Bundle, cache: Path) -> None:
     assert keep_tuning(bundle, TUNING).parents[1] == cache
     assert choice_for(bundle, "latency") == TUNING.latency
     assert choice_for(bundle, "throughput") == TUNING.throughput
 
 
-def test_it_is_the_plans_that_count_not_where_they_lie(bundle: Bundle, tmp_path: Path) -> None:
+def test_tuning_depends_on_the_plans_not_on_their_folder(bundle: Bundle, tmp_path: Path) -> None:
     keep_tuning(bundle, TUNING)
     assert kept_tuning(load_bundle(make_bundle(tmp_path / "elsewhere"))) == TUNING
 
@@ -51,7 +51,7 @@ def test_it_is_the_plans_that_count_not_where_they_lie(bundle: Bundle, tmp_path:
     [("cpu_features", lambda: "another"), ("usable_cores", lambda: 64)],
     ids=["another processor", "more cores"],
 )
-def test_another_machine_has_not_been_measured(
+def test_tuning_of_another_machine_is_not_used(
     name: str, value: Callable[[], object], bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep_tuning(bundle, TUNING)
@@ -59,21 +59,21 @@ def test_another_machine_has_not_been_measured(
     assert kept_tuning(bundle) is None
 
 
-def test_a_damaged_file_is_as_none(bundle: Bundle) -> None:
+def test_damaged_file_is_ignored(bundle: Bundle) -> None:
     file = keep_tuning(bundle, TUNING)
     file.write_text(file.read_text().replace("8", "9"))
     assert kept_tuning(bundle) is None
 
 
 @pytest.mark.parametrize("text", ["", '{"latency": {"streams": -1}}', "[]"])
-def test_a_file_of_another_version_is_as_none(text: str, bundle: Bundle) -> None:
+def test_file_of_another_version_is_ignored(text: str, bundle: Bundle) -> None:
     key = keep_tuning(bundle, TUNING).parent.name
     cache = named_cache("tuning")
     cache.put(key, lambda folder: (folder / "tuning.json").write_text(text), replace=True)
     assert kept_tuning(bundle) is None
 
 
-def test_a_cache_that_cannot_be_written_is_an_error(bundle: Bundle, cache: Path) -> None:
+def test_unwritable_cache_is_an_error(bundle: Bundle, cache: Path) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder would be")
     with pytest.raises(OutputError):

@@ -1,7 +1,7 @@
-"""A TensorRT network as ONNX, by walking its layers: it can then be run without a GPU.
+"""Convert a TensorRT network to ONNX, layer by layer, so that it can run without a GPU.
 
-Only what the networks of the tests are made of; anything else is an error. Every attribute that
-bears on the numbers is read from the layer, none is assumed.
+Only layers that occur in the tests are supported; others raise an error. Every attribute that
+affects the numbers is read from the layer; none is assumed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _TYPES = {
 
 
 def layers_of(trt: Any, network: Any) -> list[tuple[str, Any]]:
-    """Each layer with the name of its kind; the bindings give all of them the class ILayer."""
+    """Return (kind, layer) of each layer, with its own class in place of the bindings' ILayer."""
     found = []
     for layer in (network.get_layer(i) for i in range(network.num_layers)):
-        kind = layer.type.name  # an activation's own type hides it
+        kind = layer.type.name  # read first: the class of an activation redefines ``type``
         words = kind.title().replace("_", "")
         words = {"Elementwise": "ElementWise", "Softmax": "SoftMax"}.get(words, words)
         layer.__class__ = getattr(trt, f"I{words}Layer")
@@ -66,7 +66,7 @@ class _Walk:
         return model
 
     def _sorted(self, layers: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-        """Give layers behind those whose outputs they take; the parser does not."""
+        """Yield each layer after the layers that it reads from; the parser's order differs."""
         while layers:
             index = next(i for i, (_, layer) in enumerate(layers) if self._is_ready(layer))
             yield layers.pop(index)
@@ -203,10 +203,10 @@ class _Walk:
 
 
 def weights_of(model: onnx.ModelProto) -> dict[str, list[np.ndarray]]:
-    """Return the weights of a walked network in one form, by the kind of layer.
+    """Return the weights of a walked network in a common form, by the kind of layer.
 
-    Kernels of products have their bias as a last row, and those of one input (query, key and value)
-    lie side by side; axes of size one are gone.
+    The bias of a matrix product is the last row of its kernel. Kernels that read the same input
+    (query, key and value) are joined along their columns. Axes of size one are removed.
     """
     values = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     for node in model.graph.node:

@@ -151,7 +151,7 @@ def test_numbers_are_those_of_the_kernel(use_graphs: bool, rng: np.random.Genera
 
 
 @pytest.mark.parametrize("streams", [1, 4])
-def test_threads_get_each_their_own_numbers(streams: int, rng: np.random.Generator) -> None:
+def test_each_thread_gets_its_own_result(streams: int, rng: np.random.Generator) -> None:
     feeds = [places(rng, 1 + i % MOST) for i in range(400)]
     with World(streams=streams).runner as runner, ThreadPoolExecutor(8) as pool:
         for feed, found in zip(feeds, pool.map(runner.run, feeds), strict=True):

@@ -1,4 +1,4 @@
-"""Boxes from regions against boxes from the map that the regions were found in."""
+"""Boxes from regions equal boxes from the map that contains the regions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def candidates(canvas: np.ndarray, threshold: float, limit: int = 3000) -> BoxCa
 
 
 def rectangles(rng: np.random.Generator, shape: tuple[int, int], count: int) -> np.ndarray:
-    """Rotated rectangles of text, some of them in or over others, some with holes."""
+    """Draw rotated rectangles of text, some inside or across others, some with holes."""
     canvas = np.zeros(shape, np.float32)
     for _ in range(count):
         center = rng.uniform(0, shape[::-1])
@@ -77,7 +77,7 @@ def test_equal_scores_come_in_the_same_order() -> None:
     assert np.array_equal(quads, expected)
 
 
-def test_regions_without_room_are_told() -> None:
+def test_missing_regions_are_counted() -> None:
     canvas = np.zeros((40, 40), np.float32)
     canvas[2:38:6, 3:30] = 1.0
     canvas[3:38:6, 3:30] = 1.0
@@ -88,7 +88,7 @@ def test_regions_without_room_are_told() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan], ids=["nothing", "NaN is no text"])
-def test_nothing_is_found_in_nothing(value: float) -> None:
+def test_empty_map_has_no_boxes(value: float) -> None:
     canvas = np.full((9, 8), value, np.float32)
     quads, scores = boxes_from_candidates(candidates(canvas, 0.3), (9, 8), BoxSettings())
     assert quads.shape == (0, 4, 2)

@@ -14,7 +14,7 @@ SIDES = st.floats(4, 2000)
 
 
 def shrink_distance(width: float, height: float, ratio: float) -> float:
-    """The paper's: area times (1 - ratio**2) over perimeter."""
+    """Return the paper's distance: area times (1 - ratio**2) over perimeter."""
     return width * height * (1 - ratio**2) / (2 * (width + height))
 
 
@@ -101,7 +101,7 @@ def test_half_a_pixel_is_not_lost_on_any_side() -> None:
     ],
     ids=["found", "no pixel above the threshold", "mean too low", "too thin"],
 )
-def test_thresholds_are_obeyed(change: dict[str, float], found: int) -> None:
+def test_thresholds_are_applied(change: dict[str, float], found: int) -> None:
     canvas = painted([np.float32([[10, 10], [60, 10], [60, 25], [10, 25]])], (40, 80))
     quads, scores = boxes_from_map(canvas, BoxSettings(**change))
     assert quads.shape == (found, 4, 2)
@@ -121,7 +121,7 @@ def test_best_boxes_are_kept_and_come_first() -> None:
     [np.zeros((32, 32), np.float32), np.full((32, 32), np.nan, np.float32)],
     ids=["empty map", "NaN counts as no text"],
 )
-def test_nothing_is_found_in_nothing(canvas: np.ndarray) -> None:
+def test_empty_map_has_no_boxes(canvas: np.ndarray) -> None:
     quads, scores = boxes_from_map(canvas, BoxSettings())
     assert quads.shape == (0, 4, 2)
     assert len(scores) == 0

@@ -13,7 +13,7 @@ def test_upright_crop_is_the_slice_itself() -> None:
     assert np.array_equal(crop_quad(IMAGE, quad), IMAGE[5:17, 10:30])
 
 
-def test_turned_crop_is_the_turned_slice() -> None:
+def test_rotated_crop_is_the_rotated_slice() -> None:
     quad = np.float32([[30, 5], [30, 17], [10, 17], [10, 5]])  # text runs downwards
     assert np.array_equal(crop_quad(IMAGE, quad), np.rot90(IMAGE[5:17, 10:30]))
 

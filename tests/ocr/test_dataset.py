@@ -33,7 +33,7 @@ def test_scenes_and_crops_are_read(tmp_path: Path) -> None:
     assert found.labeled
     assert found.scenes[0].quads.shape == (3, 4, 2)
     assert found.scenes[0].ignore == (False, True, False)
-    assert [crop.text for crop in found.crops] == ["line", "one"]  # what is ignored is no sample
+    assert [crop.text for crop in found.crops] == ["line", "one"]  # ignored boxes are not samples
 
 
 def test_crops_are_cut_from_their_scene(tmp_path: Path) -> None:
@@ -44,14 +44,14 @@ def test_crops_are_cut_from_their_scene(tmp_path: Path) -> None:
     assert np.array_equal(crop, whole[3:13, 2:22])
 
 
-def test_corners_that_go_round_the_other_way_are_put_in_order(tmp_path: Path) -> None:
+def test_counterclockwise_corners_are_put_in_order(tmp_path: Path) -> None:
     other_way = [2, 13, 22, 13, 22, 3, 2, 3]
     rows = [{"file": "a.png", "boxes": [{"polygon": other_way, "text": "one"}]}]
     found = load_dataset(folder_with(tmp_path, rows))
     assert found.scenes[0].quads[0].reshape(-1).tolist() == BOX
 
 
-def test_folder_without_labels_is_images_without_boxes(tmp_path: Path) -> None:
+def test_folder_without_labels_has_scenes_without_boxes(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, [])
     (folder / "labels.json").unlink()
     found = load_dataset(folder)
@@ -91,7 +91,7 @@ def test_bad_labels_are_refused(tmp_path: Path, labels: Any, message: str) -> No
         load_dataset(folder_with(tmp_path, labels))
 
 
-def test_label_far_off_its_image_is_refused(tmp_path: Path) -> None:
+def test_label_far_outside_its_image_is_refused(tmp_path: Path) -> None:
     far = [9002, 3, 9022, 3, 9022, 13, 9002, 13]
     rows = [{"file": "a.png", "boxes": [{"polygon": far, "text": "one"}]}]
     found = load_dataset(folder_with(tmp_path, rows))

@@ -23,7 +23,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that declares a size and holds nothing."""
+    """A PNG that declares a size and contains no pixels."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return (
@@ -87,7 +87,7 @@ def test_palette_and_cmyk_become_rgb() -> None:
     ("orientation", "turned"),
     [(3, np.rot90(GRADIENT, 2)), (6, np.rot90(GRADIENT, -1)), (8, np.rot90(GRADIENT, 1))],
 )
-def test_exif_orientation_is_obeyed(orientation: int, turned: np.ndarray) -> None:
+def test_exif_orientation_is_applied(orientation: int, turned: np.ndarray) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(GRADIENT), exif=exif)

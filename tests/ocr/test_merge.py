@@ -14,7 +14,7 @@ def quads(*sides: tuple[float, float, float, float]) -> np.ndarray:
     ).reshape(-1, 4, 2)
 
 
-def test_share_that_is_covered() -> None:
+def test_covered_share() -> None:
     boxes = quads((0, 0, 10, 10), (20, 0, 10, 10), (50, 0, 10, 10), (0, 0, 0, 10))
     by = quads((0, 0, 5, 10), (20, 0, 10, 2), (22, 5, 4, 5), (40, 40, 9, 9))
     assert covered_share(boxes, by).tolist() == pytest.approx([0.5, 0.4, 0, 1])

@@ -58,7 +58,7 @@ def test_normalize_is_minus_mean_times_scale_per_channel() -> None:
 @pytest.mark.parametrize(
     ("color", "expected"), [("RGB", [10, 20, 30]), ("BGR", [30, 20, 10]), ("GRAY", [18])]
 )
-def test_color_order_is_obeyed(color: str, expected: list[float]) -> None:
+def test_color_order_is_applied(color: str, expected: list[float]) -> None:
     settings = InputSpec(
         name="x", shape=(1, 4, 4, 1 if color == "GRAY" else 3), color=color, scale=(1.0,)
     )
@@ -94,7 +94,7 @@ def test_boxes_come_back_in_the_pixels_of_the_image(stride: int) -> None:
     assert scores[0] == pytest.approx(1, abs=1e-3)
 
 
-def test_box_in_the_padding_is_no_box() -> None:
+def test_box_in_the_padding_is_dropped() -> None:
     spec = detector()
     image = np.zeros((24, 64, 3), np.uint8)  # fills the upper 24 rows of 64
     _, scales = detector_input(image, spec.input)
@@ -106,7 +106,7 @@ def test_box_in_the_padding_is_no_box() -> None:
     assert quads[0, :, 1].max() <= 24
 
 
-def test_map_without_a_channel_axis_is_taken_too() -> None:
+def test_map_without_a_channel_axis_is_accepted() -> None:
     spec = detector()
     output = np.full((1, 64, 64), 9, np.float32)
     quads, _ = boxes_from_output(output, spec, (1.0, 1.0), (64, 64))

@@ -70,7 +70,7 @@ def test_reading_order(ordered: list[np.ndarray], rng: np.random.Generator) -> N
     assert [int(shuffled[i]) for i in reading_order(quads)] == list(range(len(ordered)))
 
 
-def test_every_box_comes_once(rng: np.random.Generator) -> None:
+def test_order_contains_every_box_once(rng: np.random.Generator) -> None:
     middles = rng.uniform(0, 500, (200, 1, 2))
     quads = np.float32(middles + rng.uniform(-30, 30, (200, 4, 2)))
     assert sorted(reading_order(quads).tolist()) == list(range(200))

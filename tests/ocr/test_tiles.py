@@ -1,4 +1,4 @@
-"""Tiles of large images: they cover all, and what comes out of them has no seams."""
+"""Tiles of large images: they cover every pixel, and the merged map has no seams."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_weights_add_up_to_one_and_are_least_at_the_edges(starts: tuple[int, ...
 
 @pytest.mark.parametrize("size", [(64, 64), (100, 250), (30, 200), (129, 65)])
 @pytest.mark.parametrize("stride", [1, 4])
-def test_a_map_that_was_cut_up_comes_back_whole(
+def test_merged_tiles_equal_the_whole_map(
     size: tuple[int, int], stride: int, rng: np.random.Generator
 ) -> None:
     rows, columns = (-(-side // stride) for side in size)
@@ -45,13 +45,13 @@ def test_a_map_that_was_cut_up_comes_back_whole(
     for top, left in grid.corners():
         y, x = top // stride, left // stride
         part = whole[y : y + side, x : x + side]
-        tile = np.ones((side, side), np.float32)  # what lies over the image's end is dropped
+        tile = np.ones((side, side), np.float32)  # the part outside the image is dropped
         tile[: part.shape[0], : part.shape[1]] = part
         merged.add((top, left), tile)
     np.testing.assert_allclose(merged.map, whole, atol=1e-6)
 
 
-def test_tiles_are_cut_where_they_lie() -> None:
+def test_cut_returns_the_pixels_of_the_tile() -> None:
     image = np.arange(100 * 150 * 3).reshape(100, 150, 3).astype(np.uint8)
     grid = tile_grid((100, 150), (64, 64), 0.1, 32)
     assert len(grid) == len(list(grid.corners())) == 3 * 3

@@ -1,4 +1,4 @@
-"""Choosing input widths: as good as trying all of them, and what they waste."""
+"""The choice of input widths equals an exhaustive search; cost and share of padding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ocr_trt.ocr.width_buckets import best_buckets, lines_per_bucket, mean_cost,
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_no_other_widths_cost_less(seed: int) -> None:
+def test_best_buckets_equal_an_exhaustive_search(seed: int) -> None:
     rng = np.random.default_rng(seed)
     lines = rng.integers(1, 200, int(rng.integers(1, 40)))
     widths = sorted({int(width) for width in rng.integers(8, 160, int(rng.integers(1, 8)))})
@@ -40,7 +40,7 @@ def test_cost_and_padding_by_hand() -> None:
     assert padded_share([40], [40]) == 0
 
 
-def test_nothing_to_choose_from_is_refused() -> None:
+def test_empty_input_is_refused() -> None:
     for lines, widths in (([], [10]), ([10], [])):
         with pytest.raises(ValueError, match="no lines"):
             best_buckets(lines, widths, 2, lambda width: 1.0)

@@ -1,4 +1,4 @@
-"""Engines that are plain functions: bright pixels are text, and a shade is a letter."""
+"""Engines made of functions: bright pixels are text, and each shade of gray is a letter."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def bright_is_text(feed: Batch) -> np.ndarray:
 
 
 def brightness_as_letter(feed: Batch) -> np.ndarray:
-    """Each line says one letter: a, b or c as its first pixel is dark, gray or bright."""
+    """Read one letter per line: a, b or c if its first pixel is dark, gray or bright."""
     classes = 1 + np.clip(feed[:, 0, 0, 0] // 86, 0, 2).astype(int)
     logits = np.zeros((len(feed), 4, 4), np.float32)
     logits[:, 1:3, 0] = 9

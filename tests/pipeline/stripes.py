@@ -1,4 +1,4 @@
-"""Two models that read stripes, as ONNX: white boxes are text, and shades in them are letters."""
+"""Two ONNX models that read stripes: white boxes are text, and shades in them are letters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DETECTOR = onnx.parser.parse_model("""
 
 
 def recognizer(width: int) -> onnx.ModelProto:
-    """For each four columns the letter whose shade is nearest to their mean; white is no letter."""
+    """Read every four columns as the letter whose shade is nearest to their mean; white is blank."""
     return onnx.parser.parse_model(f"""
         <ir_version: 10, opset_import: ["" : 20]>
         agraph (float[N,1,8,{width}] x) => (float[N,{width // 4},4] y)
@@ -40,7 +40,7 @@ def model_of(role: str, width: int) -> onnx.ModelProto:
 
 
 def specs(max_batch: int) -> tuple:
-    """Of the detector and the recognizer, whose lines are padded with white."""
+    """Return the specs of the detector and of the recognizer, whose lines are padded with white."""
     spec = recognizer_spec(max_batch)
     return detector_spec(), spec.model_copy(
         update={"input": spec.input.model_copy(update={"pad": 255})}
@@ -48,7 +48,7 @@ def specs(max_batch: int) -> tuple:
 
 
 def image_with(lines: list[str], size: tuple[int, int] = (128, 128)) -> np.ndarray:
-    """White lines, 16 pixels high and 24 apart, of letters that are 16 pixels of a shade."""
+    """Draw white lines, 16 pixels high and 24 apart; a letter is 16 columns of one shade."""
     image = np.zeros((*size, 3), np.uint8)
     for row, text in enumerate(lines):
         top = 8 + 24 * row

@@ -1,4 +1,4 @@
-"""The reader around plans, on a GPU that is none, against the reader on the CPU."""
+"""The GPU reader on a simulated GPU, compared with the reader on the CPU."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_images_are_read_as_on_the_cpu(max_batch: int) -> None:
     assert check_same(world, image_with(lines)) == lines
 
 
-def test_more_regions_than_there_is_room_for_come_as_a_map(
+def test_too_many_regions_are_found_on_the_host(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gpu, "_COMPONENTS", 2)
@@ -89,14 +89,14 @@ def test_more_regions_than_there_is_room_for_come_as_a_map(
     assert check_same(World(), image_with(lines)) == lines
 
 
-def test_engines_that_are_no_plans_are_refused() -> None:
+def test_engines_without_plans_are_refused() -> None:
     world = World()
     with pytest.raises(SpecError, match="does not run on an NVIDIA GPU; use OcrReader"):
         GpuReader(world.graphs[0], world.plans[1])
 
 
 @pytest.mark.parametrize("part", [0, 1])
-def test_outputs_that_the_kernels_do_not_take_are_refused(part: int) -> None:
+def test_outputs_that_the_kernels_do_not_accept_are_refused(part: int) -> None:
     world = World()
     spec = world.specs[part]
     other = {"activation": "sigmoid"} if part == 0 else {"kind": "probabilities"}
@@ -113,9 +113,7 @@ def test_outputs_that_the_kernels_do_not_take_are_refused(part: int) -> None:
      (1, {"charset": "abcd"}, "4 classes, .* 4 characters")],
     ids=["channel", "charset"],
 )  # fmt: skip
-def test_a_spec_that_is_not_that_of_its_plan_is_refused(
-    part: int, change: dict, message: str
-) -> None:
+def test_spec_that_contradicts_its_plan_is_refused(part: int, change: dict, message: str) -> None:
     world = World()
     spec = world.specs[part]
     if "output" in change:
@@ -126,13 +124,13 @@ def test_a_spec_that_is_not_that_of_its_plan_is_refused(
         reader.read(image_with(["ab"]))
 
 
-def test_a_long_thin_image_is_read() -> None:
+def test_long_thin_image_is_read() -> None:
     assert World().cpu.read(np.zeros((2, 600, 3), np.uint8)) == []
     everywhere = OcrReader(*World().graphs, ReadSettings(tiles="on"))
     assert everywhere.read(np.zeros((2, 6000, 3), np.uint8)) == []
 
 
-def test_labels_become_the_text_that_scores_would(rng: np.random.Generator) -> None:
+def test_readings_from_labels_equal_readings_from_scores(rng: np.random.Generator) -> None:
     for blank in (0, 2, 3):
         logits = rng.standard_normal((6, 9, 4)).astype(np.float32)
         logits[0, :, blank] = 99

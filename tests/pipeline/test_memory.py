@@ -1,4 +1,4 @@
-"""What reading a large image takes on top of its engines."""
+"""The memory that reading a large image requires in addition to its engines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ for y in range(0, 3000, 60):
         image[y + 8:y + 32, x + 8:x + 128] = 255
 
 def highest():
-    # of this process alone: getrusage counts what it was forked from, too
+    # of this process alone; getrusage would include its parent before the fork
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
@@ -43,7 +43,7 @@ print((highest() - before) / 1024)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_tiles_take_little_memory(tmp_path: Path) -> None:
+def test_tiles_require_little_memory(tmp_path: Path) -> None:
     """A map of 4 bytes for each of 12 million pixels, its mask, a tile: 99 MiB when measured.
 
     The bound has room for another copy of the map, not for two.

@@ -62,7 +62,7 @@ def test_result_does_not_depend_on_the_batch(max_batch: int, rng: np.random.Gene
     assert recognize(alone, lines) == recognize(batched, lines)
 
 
-def test_nothing_to_read_is_nothing_read() -> None:
+def test_no_lines_give_no_readings() -> None:
     found, made = engine(recognizer_spec(), brightness_as_letter)
     assert recognize(found, []) == []
     assert made == {}
@@ -122,7 +122,7 @@ def bright_canvas(height: int, width: int, *boxes: tuple[int, int, int, int]) ->
     ids=["in one tile", "over all columns", "over all rows", "over a corner", "in the last tile"],
 )
 @pytest.mark.parametrize("size", [(200, 300), (199, 301)])
-def test_boxes_come_whole_out_of_tiles(
+def test_boxes_across_tiles_are_whole(
     box: tuple[int, int, int, int], size: tuple[int, int]
 ) -> None:
     x, y, w, h = box
@@ -148,7 +148,7 @@ def test_maps_smaller_than_the_input_are_merged_in_place() -> None:
     [("auto", 64, 1), ("auto", 128, 1), ("auto", 136, 10), ("on", 64, 1), ("on", 65, 5),
      ("off", 640, 1)],
 )  # fmt: skip
-def test_tiles_are_used_when_asked_for(tiles: str, side: int, runs: int) -> None:
+def test_tiles_are_used_when_requested(tiles: str, side: int, runs: int) -> None:
     detector, made = engine(detector_spec(), bright_is_text)
     recognizer, _ = engine(recognizer_spec(), brightness_as_letter)
     reader = OcrReader(detector, recognizer, ReadSettings(tiles=tiles))
@@ -166,10 +166,10 @@ def test_tiles_are_used_when_asked_for(tiles: str, side: int, runs: int) -> None
     ],
     ids=["as it stands", "upwards from the left side", "down from the right side"],
 )
-def test_turned_text_is_read_from_its_better_end(
+def test_rotated_text_uses_the_orientation_with_the_higher_score(
     shades: np.ndarray, first: tuple[int, int]
 ) -> None:
-    """The brighter its first pixel, the surer is this recognizer, up to a margin for ties."""
+    """The score of this recognizer rises with the brightness of the first pixel."""
 
     def bright_is_sure(feed: Batch) -> np.ndarray:
         return brightness_as_letter(feed) * np.round(feed[:, 0, :1, :1] / 64) / 4

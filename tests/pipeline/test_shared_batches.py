@@ -1,4 +1,4 @@
-"""Many images: shared batches, order, back-pressure, exceptions in their places."""
+"""Reading many images: shared batches, order, back-pressure, order of exceptions."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_no_images_no_lines() -> None:
     assert list(read_all([reader()[0]], [])) == []
 
 
-def test_who_is_slow_with_lines_holds_the_readers_back() -> None:
+def test_slow_consumer_slows_the_readers_down() -> None:
     taken = []
 
     def images() -> Iterator[np.ndarray]:
@@ -86,7 +86,7 @@ def fails_on_gray(feed: Batch) -> np.ndarray:
 
 
 @pytest.mark.parametrize("place", [0, 1, 4, 8])
-def test_exception_of_a_image_comes_in_its_place(place: int) -> None:
+def test_exception_of_an_image_is_raised_in_its_place(place: int) -> None:
     pages = [page(2) for _ in range(9)]
     pages[place] = page(2, 200)
     results = reader(find=fails_on_gray)[0].read_all(pages)
@@ -96,7 +96,7 @@ def test_exception_of_a_image_comes_in_its_place(place: int) -> None:
     assert list(results) == []
 
 
-def test_exception_of_lines_comes_with_their_image() -> None:
+def test_exception_of_a_batch_is_raised_with_its_image() -> None:
     def fails_on_the_third_batch(feed: Batch) -> np.ndarray:
         calls.append(len(feed))
         if len(calls) == 3:
@@ -110,7 +110,7 @@ def test_exception_of_lines_comes_with_their_image() -> None:
         next(results)
 
 
-def test_exception_of_the_source_comes_after_the_images_before_it() -> None:
+def test_exception_of_the_iterable_is_raised_after_the_images_before_it() -> None:
     def images() -> Iterator[np.ndarray]:
         yield from [page(1)] * 3
         raise OSError("the disk is gone")

@@ -1,4 +1,4 @@
-"""Work shared out: order, bounds, exceptions, one item per worker at a time."""
+"""Parallel workers: order of results, limits, exceptions, one item per worker at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ocr_trt.pipeline.workers import in_order
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_results_come_in_order_though_work_ends_out_of_it(count: int) -> None:
+def test_results_are_in_the_order_of_the_items(count: int) -> None:
     def slow_first(worker: int, item: int) -> int:
         time.sleep(0.002 * (7 - item % 7))
         return 10 * item
@@ -24,7 +24,7 @@ def test_no_items_no_results() -> None:
     assert list(in_order(lambda worker, item: item, [1, 2], [])) == []
 
 
-def test_a_worker_does_one_item_at_a_time_and_all_work_at_once() -> None:
+def test_workers_run_in_parallel_with_one_item_each() -> None:
     busy, most, lock, all_here = set[int](), [0], threading.Lock(), threading.Barrier(3)
 
     def watched(worker: int, item: int) -> int:
@@ -42,7 +42,7 @@ def test_a_worker_does_one_item_at_a_time_and_all_work_at_once() -> None:
     assert most[0] == 3
 
 
-def test_who_is_slow_with_results_holds_the_work_back() -> None:
+def test_slow_consumer_slows_the_workers_down() -> None:
     taken = []
 
     def items() -> Iterator[int]:
@@ -59,7 +59,7 @@ def test_who_is_slow_with_results_holds_the_work_back() -> None:
     assert len(taken) <= 9, "nothing more is begun when nobody wants it"
 
 
-def test_an_exception_comes_in_its_turn() -> None:
+def test_exception_is_raised_in_the_order_of_the_items() -> None:
     def third_fails(worker: int, item: int) -> int:
         if item == 2:
             raise ValueError("item 2")
