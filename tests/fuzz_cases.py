@@ -1,4 +1,4 @@
-"""The cases that ``fuzz.py`` runs: files, how they are damaged, and the function that reads them."""
+"""The cases of ``fuzz.py``: files, how they are damaged, and the function that reads them."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_commands_of_the_readme_run(workplace: Path) -> None:
 
 
 def allow_any_loss(folder: Path) -> None:
-    """Raise the budgets: these models have random weights and read nothing, unlike a user's model."""
+    """Raise the budgets, because these models have random weights and read nothing."""
     for role in ("detector", "recognizer"):
         spec = folder / f"{role}.yaml"
         spec.write_text(re.sub(r"max_loss: \S+", "max_loss: 100", spec.read_text()))

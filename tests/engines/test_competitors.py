@@ -82,7 +82,7 @@ def test_inner_output_is_refused_by_openvino(tmp_path: Path) -> None:
 
 
 def test_keras_file_with_integer_input(tmp_path: Path, rng: np.random.Generator) -> None:
-    """OpenVINO cannot read it, and gets the traced function, which accepts floats and rounds them."""
+    """OpenVINO gets the traced function, which accepts floats and rounds them."""
     pytest.importorskip("tensorflow")
     import keras
 

@@ -1,5 +1,5 @@
 """Networks written by hand, without a GPU: they run as ONNX, and are compared with Keras and with
-what TensorRT's parser makes of the converted model.
+the network that TensorRT's parser creates from the converted model.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ DETECTOR = onnx.parser.parse_model("""
 
 
 def recognizer(width: int) -> onnx.ModelProto:
-    """Read every four columns as the letter whose shade is nearest to their mean; white is blank."""
+    """Read four columns as the letter whose shade is nearest to their mean; white is blank."""
     return onnx.parser.parse_model(f"""
         <ir_version: 10, opset_import: ["" : 20]>
         agraph (float[N,1,8,{width}] x) => (float[N,{width // 4},4] y)
