@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -114,7 +114,10 @@ def _roofline(
 def layer_rows(
     times: Sequence[LayerTime], work: GraphWork, peaks: Peaks
 ) -> tuple[LayerRoofline, ...]:
-    """Join the layers that a target timed with the FLOPs of the graph it compiled."""
+    """Join the layers that a target timed with the FLOPs of the graph it compiled.
+
+    Layers without time are left out unless they have FLOPs.
+    """
     layers = [each for each in times if each.kind != BETWEEN]
     flops = _placed(layers, work)
     return tuple(
@@ -129,6 +132,7 @@ def layer_rows(
             * max(flops[index] / peaks.of(layer.precision), layer.bytes / peaks.memory),
         )
         for index, layer in enumerate(layers)
+        if layer.milliseconds or flops[index]
     )
 
 
@@ -136,21 +140,33 @@ def _placed(layers: Sequence[LayerTime], work: GraphWork) -> dict[int, int]:
     """Return FLOPs by index of the layer.
 
     If several layers name a node, the slowest one gets its FLOPs. A node that no layer names was
-    fused into a node that reads its result, so that node's layer gets its FLOPs.
+    fused into a node that reads its result, so that node's layer gets its FLOPs: the first layer
+    with a time on the way to the output, or else the first one without.
     """
     of_node: dict[str, int] = {}
     # Ascending times: a slower layer overwrites the entries of faster ones.
-    for index in sorted(range(len(layers)), key=lambda i: layers[i].milliseconds):
-        of_node.update(dict.fromkeys(layers[index].nodes, index))
+    for place in sorted(range(len(layers)), key=lambda i: layers[i].milliseconds):
+        of_node.update(dict.fromkeys(layers[place].nodes, place))
+    timed = {name: place for name, place in of_node.items() if layers[place].milliseconds}
     found: dict[int, int] = defaultdict(int)
     for node, flops in work.flops.items():
-        name: str | None = node
-        # Follow the first reader until a layer names a node.
-        while flops and name is not None and name not in of_node:
-            name = next(iter(work.readers[name]), None)
-        if flops and name is not None:
-            found[of_node[name]] += flops
+        if not flops:
+            continue
+        own = of_node if node in of_node else timed
+        index = _reader(node, work, own)
+        if index is None:
+            index = _reader(node, work, of_node)
+        if index is not None:
+            found[index] += flops
     return found
+
+
+def _reader(node: str, work: GraphWork, of_node: Mapping[str, int]) -> int | None:
+    """Return the layer of the first node that has one, from ``node`` along the first readers."""
+    name: str | None = node
+    while name is not None and name not in of_node:
+        name = next(iter(work.readers[name]), None)
+    return None if name is None else of_node[name]
 
 
 def _label(layer: LayerTime, work: GraphWork) -> str:

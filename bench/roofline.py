@@ -10,6 +10,8 @@ A layer whose tensors stay in the caches can be faster than the memory, so it ca
 
 from __future__ import annotations
 
+from math import inf
+
 from ..common.frozen_model import FrozenModel
 from ..engines.manifest import Precision
 
@@ -28,7 +30,7 @@ class LayerRoofline(FrozenModel):
     precision: str
     """The precision it computes in; "" if the target does not report a known one."""
     milliseconds: float
-    """Median time, with the counters of the target on."""
+    """Median time, with the counters of the target on; 0 if they do not resolve it."""
     flops: int
     bytes: int
     """Bytes read and written, including weights, as stored."""
@@ -42,8 +44,8 @@ class LayerRoofline(FrozenModel):
 
     @property
     def achieved(self) -> float:
-        """Share of the roofline that it reaches; 1 is the limit."""
-        return self.attainable / self.milliseconds
+        """Share of the roofline that it reaches; 1 is the limit. Infinite without a time."""
+        return self.attainable / self.milliseconds if self.milliseconds else inf
 
     @property
     def lost(self) -> float:

@@ -41,8 +41,10 @@ def why_not_faster(found: Roofline) -> str:
 
 
 def _where(found: Roofline) -> str:
-    products = [layer for layer in found.layers if layer.flops]
-    others = [layer for layer in found.layers if not layer.flops]
+    # Of layers without a time it is unknown which share of the roofline they reach.
+    timed = [layer for layer in found.layers if layer.milliseconds]
+    products = [layer for layer in timed if layer.flops]
+    others = [layer for layer in timed if not layer.flops]
     parts = []
     if products:
         parts.append(

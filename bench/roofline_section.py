@@ -95,8 +95,9 @@ def _first(model: ModelReport, batch: int) -> Roofline | None:
 
 
 def slowest_layers(found: Roofline) -> list[LayerRoofline]:
-    """Return the layers with the longest times, longest first."""
-    return sorted(found.layers, key=lambda layer: -layer.milliseconds)[:_SHOWN]
+    """Return the layers with the longest times, longest first; none without a time."""
+    timed = (layer for layer in found.layers if layer.milliseconds)
+    return sorted(timed, key=lambda layer: -layer.milliseconds)[:_SHOWN]
 
 
 def layer_table(found: Roofline) -> Table:
@@ -142,9 +143,9 @@ def roofline_plot(found: Roofline, peaks: Peaks) -> str:
     """Draw the layers that have FLOPs below the roofs, by FLOP per byte and FLOP/s.
 
     The area of a layer is its time, and its number is that in the table. Returns "" if no layer
-    has FLOPs.
+    has FLOPs and a time.
     """
-    shown = [layer for layer in found.layers if layer.flops and layer.bytes]
+    shown = [each for each in found.layers if each.flops and each.bytes and each.milliseconds]
     if not shown:
         return ""
     figure, axes = new_plot(3.6)

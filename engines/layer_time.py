@@ -16,7 +16,7 @@ class LayerTime:
         name: in the target.
         kind: in the target's words, such as "Convolution" or "Reorder".
         precision: of its arithmetic: "fp32", "bf16", "fp16", "int8"; "" for any other.
-        milliseconds: median time in one run.
+        milliseconds: median time in one run; 0 if the counters of the target do not resolve it.
         bytes: all it reads and writes as stored, weights included. A slice counts the part that it
             reads; a reshape counts nothing.
         nodes: the nodes of the built graph (functions inlined) that it computes; several if it is

@@ -55,7 +55,7 @@ def _fastest(layers: tuple[LayerTime, ...], precision: Precision, *, flops: int)
     times = [
         layer.milliseconds
         for layer in layers
-        if layer.kind == "Convolution" and layer.precision == precision
+        if layer.kind == "Convolution" and layer.precision == precision and layer.milliseconds
     ]
     return 1000 * flops / min(times) if times else 0.0
 

@@ -7,7 +7,7 @@ runs in blocks. The average of one block follows from the counters before and af
 
 The result is the median over the blocks without the first one, in which OpenVINO prepares kernels
 and memory. Plans with a free batch have the shapes of their last run. Layers that were fused into
-others or work in place take no time and are left out.
+others are left out. Layers that work in place, or are faster than the counters resolve, take 0 ms.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def layer_times(
                 times[name].append(milliseconds)
     medians = {name: statistics.median(each) for name, each in times.items()}
     executed = compiled.get_runtime_model().get_ordered_ops()
-    layers = [_layer(op, medians[n]) for op in executed if medians.get(n := op.get_friendly_name())]
+    # Constants have no counters, and fused layers are not executed.
+    layers = [_layer(op, medians[n]) for op in executed if (n := op.get_friendly_name()) in medians]
     return (*layers, _between(statistics.median(between)))
 
 

@@ -71,6 +71,31 @@ def test_flops_go_to_the_layer_that_does_them() -> None:
     ]  # fmt: skip
 
 
+def test_layers_without_a_time_count_if_they_have_flops() -> None:
+    work = work_of(
+        {"fast": 10, "fused": 20, "view": 0, "timed": 30, "end": 5, "out": 0},
+        {"fused": ("view",), "view": ("timed",), "end": ("out",)},
+    )
+    times = [
+        time_of("F", 0.0, "fast"), time_of("V", 0.0, "view"), time_of("T", 2.0, "timed"),
+        time_of("O", 0.0, "out"), time_of("I", 0.0, kind="Input"),
+    ]  # fmt: skip
+    rows = layer_rows(times, work, PEAKS)
+    assert [(row.name, row.milliseconds, row.flops) for row in rows] == [
+        ("fast", 0.0, 10), ("timed", 2.0, 50), ("out", 0.0, 5),
+    ]  # fmt: skip
+    found = roofline(*rows)
+    (shown,) = layer_table(found).rows
+    assert shown[0] == "1. timed"
+    assert "fast" not in roofline_words(found, PEAKS)
+    assert roofline_plot(found, PEAKS).startswith("<svg")
+    assert "timed" in why_not_faster(found)
+    none = roofline(rows[0])
+    assert layer_table(none).rows == ()
+    assert roofline_plot(none, PEAKS) == ""
+    assert "100 % pass between layers" in why_not_faster(none)
+
+
 def test_a_layer_is_bound_by_the_higher_of_both_times() -> None:
     work = work_of({"few": 1, "many": 800_000_000}, {})
     few, many = layer_rows([time_of("F", 4.0, "few"), time_of("M", 5.0, "many")], work, PEAKS)
@@ -166,16 +191,10 @@ def test_caches_that_cores_share_count_once(
 
 
 @pytest.mark.parametrize(
-    ("network", "unplaced"),
-    [
-        ("convolutions", 0.0),
-        # Layers below the resolution of OpenVINO's counters are not reported.
-        pytest.param("transformer", 0.2, marks=pytest.mark.full),
-    ],
+    "network", ["convolutions", pytest.param("transformer", marks=pytest.mark.full)]
 )
 def test_a_comparison_with_rooflines(
     network: str,
-    unplaced: float,
     request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -203,9 +222,8 @@ def test_a_comparison_with_rooflines(
     batches = [stats.batch for stats in engines["openvino"].latencies]
     assert [each.batch for each in engines["openvino"].rooflines] == batches
     for found in engines["openvino"].rooflines:
-        assert found.unplaced <= unplaced * found.flops
-        assert found.uncounted == ()
-        assert found.flops == found.unplaced + sum(layer.flops for layer in found.layers)
+        assert (found.unplaced, found.uncounted) == (0, ())
+        assert found.flops == sum(layer.flops for layer in found.layers)
         assert "GFLOP/s" in found.why
     assert [each.layers for each in engines["onnxruntime"].rooflines] == [()] * len(batches)
     rates = rate_table(model, report.peaks)

@@ -107,6 +107,14 @@ def run(calibrator: Calibrator, runner: FakeRunner, **quantization: Any) -> Any:
     return search(runner, calibrator, build_request, ("minmax",))
 
 
+def ranking(calibrator: Calibrator) -> list[str]:
+    """Return the layers in the order in which the search gives them back; all have equal work."""
+    found = run(calibrator, fake_runner(calibrator, {}))
+    nodes = [each.node for each in sorted(found.sensitivities, key=lambda each: -each.alone)]
+    assert len(nodes) == LAYERS - 2
+    return nodes
+
+
 def test_all_in_int8_if_that_is_within_budget(calibrator: Calibrator) -> None:
     runner = fake_runner(calibrator, {})
     found = run(calibrator, runner)
@@ -119,14 +127,28 @@ def test_all_in_int8_if_that_is_within_budget(calibrator: Calibrator) -> None:
     assert any("given back" in label for label in labels)
 
 
-@pytest.mark.parametrize("index", [1, 2, -1])
+@pytest.mark.parametrize("rank", range(LAYERS - 3))
 def test_one_layer_that_loses_too_much_is_given_back_alone(
-    index: int, calibrator: Calibrator
+    rank: int, calibrator: Calibrator
 ) -> None:
-    guilty = [node for node in calibrator.layers() if node in calibrator.ops()][index]
+    guilty = ranking(calibrator)[rank]
     found = run(calibrator, fake_runner(calibrator, {guilty: 2.0}))
     assert set(found.chosen.excluded) == {guilty}, "others that were excluded with it came back"
     assert "the metric needs it" in found.chosen.quantized.exceptions[guilty]
+
+
+def test_if_only_the_layer_that_ranks_last_loses_too_much_all_are_given_back(
+    calibrator: Calibrator,
+) -> None:
+    """Only giving back all layers is enough in this order, which is fp32."""
+    *_, guilty = ranking(calibrator)
+    found = run(calibrator, fake_runner(calibrator, {guilty: 2.0}))
+    assert found.chosen.precision == "fp32"
+    assert found.chosen.excluded == ()
+    tried = [trial.candidate for trial in found.trials if trial.candidate.precision == "int8"]
+    assert all(guilty not in candidate.excluded for candidate in tried)
+    assert max(len(candidate.excluded) for candidate in tried) == LAYERS - 3
+    assert "loses 0.00 of 0.5 points" in found.reason
 
 
 @pytest.mark.parametrize("edges", [0.0, 1.0], ids=["harmless", "over budget"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -62,6 +63,22 @@ def test_fused_layer_lists_its_nodes_and_bytes(
     assert [layer.kind for layer in found].count(BETWEEN) == 1
     assert found[-1].kind == BETWEEN
     assert conv.milliseconds > 0
+
+
+def test_layers_that_the_counters_do_not_resolve_take_no_time(
+    rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sums(request: Any, runs: int) -> dict[str, float]:
+        return dict.fromkeys(original(request, runs), 0.0)
+
+    original = profile._sums
+    monkeypatch.setattr(profile, "_sums", sums)
+    weights = {"w": rng.normal(size=(32, 16, 3, 3)).astype(np.float32), "b": np.ones(32, "f")}
+    found = layers(CONV, weights, tmp_path, 1)
+    (conv,) = [layer for layer in found if layer.kind == "Convolution"]
+    assert {"c", "y"} <= set(conv.nodes)
+    assert conv.milliseconds == 0
+    assert all(layer.milliseconds == 0 for layer in found[:-1])
 
 
 def test_times_are_those_of_one_run(rng: np.random.Generator, tmp_path: Path) -> None:
