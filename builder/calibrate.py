@@ -98,7 +98,7 @@ def _check_complete(ranges: Ranges, graph: onnx.ModelProto, request: BuildReques
 
 def ranges_of(calibrator: Calibrator, method: str) -> Ranges:
     """Return what a calibrator observed, as data for a file of ranges."""
-    seen = calibrator.seen(peaks=True)
+    seen = calibrator.observation(peaks=True)
     return Ranges(
         model_sha256=graphs_sha256(calibrator.graphs),
         data_sha256=tree_sha256(calibrator.images.dataset.folder),

@@ -113,7 +113,7 @@ def _findings(calibrator: Calibrator, chosen: Candidate) -> tuple[str, ...]:
     # Ranges that no image chose say nothing about the images.
     if chosen.quantization is None or chosen.precision != "int8" or calibrator.knows_all_ranges:
         return ()
-    seen = calibrator.seen(equal="equalize" in chosen.quantization.corrections)
+    seen = calibrator.observation(equalized="equalize" in chosen.quantization.corrections)
     choose = METHODS[chosen.quantization.method]
     found = coverage(seen, chosen.quantized.ranges, choose)
     return tuple(f"{each.tensor} {each.text}" for each in found)
@@ -121,7 +121,7 @@ def _findings(calibrator: Calibrator, chosen: Candidate) -> tuple[str, ...]:
 
 def _layers(calibrator: Calibrator, choice: PrecisionChoice) -> tuple[LayerPrecision, ...]:
     chosen, placements = choice.chosen, calibrator.placements()
-    graph = ir.from_proto(calibrator.any_graph).graph
+    graph = ir.from_proto(calibrator.widest_graph).graph
     flops = {name_of(node.outputs[0]): node_flops(node) for node in graph}
     inputs = {name_of(node.outputs[0]): name_of(node.inputs[0]) for node in graph}
     # Shares of the work of the layers listed; norms and activations are not counted.
@@ -153,7 +153,7 @@ def _noise(calibrator: Calibrator, chosen: Candidate, nodes: list[str]) -> dict[
     widest = max(calibrator.graphs)
     feeds = (batch for width, batch in calibrator.batches() if width == widest)
     quantized = chosen.quantized.graphs[widest]
-    return signal_to_noise(calibrator.any_graph, quantized, nodes, list(islice(feeds, _IMAGES)))
+    return signal_to_noise(calibrator.widest_graph, quantized, nodes, list(islice(feeds, _IMAGES)))
 
 
 def _precision_of(node: str, chosen: Candidate) -> OpPrecision:

@@ -18,8 +18,14 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..convert.graph import constant, consumers, name_of, new_initializer, typed_like
-from .graph_edits import drop_unused_initializers, insert_behind
+from ..convert.graph import (
+    constant,
+    consumers,
+    drop_unused_initializers,
+    name_of,
+    new_initializer,
+)
+from ..convert.node_builder import NodeBuilder
 from .half import FP16, HalfType, Peaks, is_float, keeps_fp32, why_fp32
 
 _MASK = 2.0**15
@@ -65,12 +71,10 @@ class _Caster:
 
     def _cast(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
         suffix = "fp32" if dtype == ir.DataType.FLOAT else self._half.name
-        node = ir.node(
-            "Cast", [value], attributes={"to": dtype.value}, name=f"{value.name}.to_{suffix}"
-        )
-        result = typed_like(node.outputs[0], value)
-        result.name, result.type = f"{value.name}.{suffix}", ir.TensorType(dtype)
-        insert_behind(self._graph, value, [node])
+        build, name = NodeBuilder(self._graph), f"{value.name}.to_{suffix}"
+        result = build.op("Cast", value, dtype=dtype, name=name, to=dtype.value)
+        result.name = f"{value.name}.{suffix}"
+        build.insert_behind(value)
         return result
 
 

@@ -96,7 +96,7 @@ class Calibrator:
         self.skipped: dict[str, None] = {}
 
     @property
-    def any_graph(self) -> onnx.ModelProto:
+    def widest_graph(self) -> onnx.ModelProto:
         """The widest graph, for decisions that depend on names only and fit all widths."""
         return self.graphs[max(self.graphs)]
 
@@ -109,7 +109,7 @@ class Calibrator:
         """
         if quantization.precision == "int8":
             return self._int8(quantization)
-        peaks = self._peaks(equal=False)
+        peaks = self._peaks(equalized=False)
         graphs, kept = _half(self.graphs, peaks, quantization.precision)
         return QuantizedGraphs(graphs=graphs, ranges=peaks, exceptions=kept, kept_fp32=kept)
 
@@ -118,12 +118,15 @@ class Calibrator:
             raise ConversionError(
                 "nothing in the model gains by int8 here; use --precision fp32, or --everywhere"
             )
-        equal = "equalize" in quantization.corrections
-        graphs, ranges = self._float_graphs(equal=equal), self._ranges(quantization, equal=equal)
+        equalized = "equalize" in quantization.corrections
+        graphs, ranges = (
+            self._float_graphs(equalized=equalized),
+            self._ranges(quantization, equalized=equalized),
+        )
         # Bias correction comes last: it needs the rounding error of what each layer reads, and so
         # the ranges, which are observed on the graph before it.
         if "bias" in quantization.corrections:
-            graphs = self._corrected(graphs, ranges, quantization, equal=equal)
+            graphs = self._corrected(graphs, ranges, quantization, equalized=equalized)
         done = {
             width: quantize(graph, ranges, quantization.style, quantization.excluded)
             for width, graph in graphs.items()
@@ -133,47 +136,49 @@ class Calibrator:
         models, kept = {width: each.model for width, each in done.items()}, dict[str, str]()
         # 16 bits come after Q/DQ pairs: autocast leaves the pairs alone and casts around them.
         if quantization.fallback != "fp32":
-            models, kept = _half(models, self._peaks(equal=equal), quantization.fallback)
+            models, kept = _half(models, self._peaks(equalized=equalized), quantization.fallback)
         return QuantizedGraphs(graphs=models, ranges=ranges, exceptions=exceptions, kept_fp32=kept)
 
-    def _ranges(self, quantization: QuantizationSettings, *, equal: bool) -> dict[str, float]:
+    def _ranges(self, quantization: QuantizationSettings, *, equalized: bool) -> dict[str, float]:
         """Return the range of each tensor that int8 ops read."""
         needed = self.tensors(quantization.style)
         stated = {name: self.own_ranges[name] for name in needed if name in self.own_ranges}
         if len(stated) == len(needed):
             return stated
         # Ranges from a file are of the graph before equalization, whose tensors have other scales.
-        if self.ranges is not None and not equal:
+        if self.ranges is not None and not equalized:
             return {name: self.ranges.ranges[name] for name in needed} | stated
         choose = METHODS[quantization.method]
-        seen = self.seen(equal=equal, peaks=quantization.fallback != "fp32").histograms
+        seen = self.observation(
+            equalized=equalized, peaks=quantization.fallback != "fp32"
+        ).histograms
         return {name: choose(seen[name]) for name in needed} | stated
 
-    def _peaks(self, *, equal: bool) -> dict[str, float]:
-        if self.ranges is not None and self.ranges.peaks and not equal:
+    def _peaks(self, *, equalized: bool) -> dict[str, float]:
+        if self.ranges is not None and self.ranges.peaks and not equalized:
             return self.ranges.peaks
-        return self.seen(equal=equal, peaks=True).peaks
+        return self.observation(equalized=equalized, peaks=True).peaks
 
-    def seen(self, *, equal: bool = False, peaks: bool = False) -> Observation:
+    def observation(self, *, equalized: bool = False, peaks: bool = False) -> Observation:
         """Return what was observed on the images.
 
         Args:
-            equal: on the graph after weight equalization.
+            equalized: on the graph after weight equalization.
             peaks: the largest |x| of all float tensors too, not only histograms of the tensors
                 that int8 can need.
         """
         # An observation with peaks serves both requests; the other order needs a second pass.
-        known = self._observed.get((equal, True)) or self._observed.get((equal, peaks))
+        known = self._observed.get((equalized, True)) or self._observed.get((equalized, peaks))
         if known is None:
             with self._reporter.step("calibrate", len(self.images)) as advance:
                 known = observe(
-                    self._float_graphs(equal=equal),
+                    self._float_graphs(equalized=equalized),
                     self.batches(advance),
                     len(self.images),
                     histograms=self.tensors(EVERYWHERE.style),
-                    peaks=float_tensors(self.any_graph) if peaks else (),
+                    peaks=float_tensors(self.widest_graph) if peaks else (),
                 )
-            self._observed[equal, peaks] = known
+            self._observed[equalized, peaks] = known
         return known
 
     def batches(self, advance: Advance = lambda done: None) -> Iterator[tuple[int, Batch]]:
@@ -196,7 +201,7 @@ class Calibrator:
 
     def placements(self, quantization: QuantizationSettings = INT8) -> list[Placement]:
         """Return the decision on every weighted op, in the order of the graph."""
-        graph = ir.from_proto(self.any_graph).graph
+        graph = ir.from_proto(self.widest_graph).graph
         style = quantization.style
         return place(
             graph, quantization.excluded, everywhere=style.everywhere, products=style.products
@@ -205,7 +210,7 @@ class Calibrator:
     def tensors(self, style: Int8Style) -> list[str]:
         """Return the tensors whose ranges int8 needs."""
         return quantized_tensors(
-            self.any_graph, everywhere=style.everywhere, products=style.products
+            self.widest_graph, everywhere=style.everywhere, products=style.products
         )
 
     @property
@@ -217,22 +222,22 @@ class Calibrator:
         """Return all weighted ops by their first output, in the order of the graph."""
         return [placement.node for placement in self.placements()]
 
-    def _channels(self, *, equal: bool, ranges: Mapping[str, float]) -> dict[str, Channels]:
-        key = (equal, tuple(ranges.items()))
+    def _channels(self, *, equalized: bool, ranges: Mapping[str, float]) -> dict[str, Channels]:
+        key = (equalized, tuple(ranges.items()))
         if key not in self._observed_channels:
-            tensors = read_tensors(ir.from_proto(self.any_graph).graph, self.ops(EVERYWHERE))
-            graphs = self._float_graphs(equal=equal)
+            tensors = read_tensors(ir.from_proto(self.widest_graph).graph, self.ops(EVERYWHERE))
+            graphs = self._float_graphs(equalized=equalized)
             with self._reporter.step("look at channels", len(self.images)) as advance:
                 found = observe_channels(graphs, self.batches(advance), tensors, ranges)
             self._observed_channels[key] = found
         return self._observed_channels[key]
 
-    def _float_graphs(self, *, equal: bool) -> Graphs:
-        """Return the float graphs, after weight equalization where ``equal``."""
-        if not equal:
+    def _float_graphs(self, *, equalized: bool) -> Graphs:
+        """Return the float graphs, after weight equalization where ``equalized``."""
+        if not equalized:
             return self.graphs
         if self._equalized_graphs is None:
-            channels, ops = self._channels(equal=False, ranges={}), self.ops()
+            channels, ops = self._channels(equalized=False, ranges={}), self.ops()
             self._equalized_graphs = {
                 width: equalize(graph, channels, ops, keep=self.own_ranges)[0]
                 for width, graph in self.graphs.items()
@@ -245,9 +250,9 @@ class Calibrator:
         ranges: dict[str, float],
         quantization: QuantizationSettings,
         *,
-        equal: bool,
+        equalized: bool,
     ) -> Graphs:
-        channels, ops = self._channels(equal=equal, ranges=ranges), self.ops(quantization)
+        channels, ops = self._channels(equalized=equalized, ranges=ranges), self.ops(quantization)
         largest = quantization.style.largest_weight
         return {w: correct_biases(g, channels, ops, largest) for w, g in graphs.items()}
 

@@ -17,9 +17,8 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from ..convert.graph import array_of, constant, consumers, name_of, new_initializer
+from ..convert.graph import along_axis, array_of, constant, consumers, name_of, new_initializer
 from .channels import Channels
-from .graph_edits import along_axis
 from .placement import weight_axis
 from .quantize import quantized_weights
 

@@ -13,7 +13,14 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from ..convert.graph import attribute, constant, drop_dead, new_initializer, replace_value, the
+from ..convert.graph import (
+    attribute,
+    constant,
+    new_initializer,
+    not_none,
+    remove_dead_nodes,
+    replace_value,
+)
 from .emulate import widen_weights
 from .half import HALF_TYPES
 
@@ -47,12 +54,12 @@ def float_graph(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.op_type == "DequantizeLinear":
             _remove_pair(graph, node)
         elif node.op_type == "Cast" and attribute(node, "to") in {t.value for t in _FLOATS}:
-            source = the(node.inputs[0])
+            source = not_none(node.inputs[0])
             if source.dtype in _FLOATS:
                 _pass_by(node.outputs[0], source)
             else:  # from an integer or bool: the Cast stays, to float32
                 node.attributes["to"] = ir.AttrInt64("to", ir.DataType.FLOAT.value)
-    drop_dead(copy)
+    remove_dead_nodes(copy)
     for node in graph:
         for value in node.outputs:
             if value.dtype in _HALF:
@@ -65,9 +72,9 @@ def _remove_pair(graph: ir.Graph, node: ir.Node) -> None:
     if weights is not None:
         replace_value(node.outputs[0], new_initializer(graph, weights, str(node.outputs[0].name)))
         return
-    above = the(node.inputs[0]).producer()
+    above = not_none(node.inputs[0]).producer()
     if above is not None and above.op_type == "QuantizeLinear":
-        _pass_by(node.outputs[0], the(above.inputs[0]))
+        _pass_by(node.outputs[0], not_none(above.inputs[0]))
 
 
 def _pass_by(value: ir.Value, source: ir.Value) -> None:

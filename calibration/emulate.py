@@ -15,7 +15,8 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..convert.graph import attribute, constant, typed_like
+from ..convert.graph import attribute, constant, transfer_name
+from ..convert.node_builder import NodeBuilder
 from .half import HALF_TYPES, is_float
 
 _HALF = {half.dtype for half in HALF_TYPES.values()}
@@ -58,17 +59,14 @@ def _round_behind(graph: ir.Graph, node: ir.Node, value: ir.Value, dtype: ir.Dat
     """Insert the two casts behind a value, for all nodes that read it."""
     if not is_float(value):
         return
-    users = list(value.uses())
-    narrow = ir.node("Cast", [value], attributes={"to": dtype.value})
-    wide = ir.node("Cast", narrow.outputs, attributes={"to": ir.DataType.FLOAT.value})
-    typed_like(narrow.outputs[0], value).type = ir.TensorType(dtype)
-    typed_like(wide.outputs[0], value)
-    graph.insert_after(node, [narrow, wide])
+    users, build = list(value.uses()), NodeBuilder(graph)
+    narrow = build.op("Cast", value, dtype=dtype, to=dtype.value)
+    wide = build.op("Cast", narrow, dtype=ir.DataType.FLOAT, to=ir.DataType.FLOAT.value)
+    build.insert_after(node)
     for user, index in users:
-        user.replace_input_with(index, wide.outputs[0])
+        user.replace_input_with(index, wide)
     # An output of the graph keeps its name, which now belongs to the rounded value.
     for index, output in enumerate(graph.outputs):
         if output is value:
-            name = value.name
-            value.name, wide.outputs[0].name = f"{name}.exact", name
-            graph.outputs[index] = wide.outputs[0]
+            transfer_name(value, wide, ".exact")
+            graph.outputs[index] = wide

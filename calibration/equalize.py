@@ -21,6 +21,7 @@ import onnx
 import onnx_ir as ir
 
 from ..convert.graph import (
+    along_axis,
     array_of,
     attribute,
     constant,
@@ -28,10 +29,9 @@ from ..convert.graph import (
     has_one_use,
     name_of,
     new_initializer,
-    the,
+    not_none,
 )
 from .channels import Channels
-from .graph_edits import along_axis
 
 _THROUGH = frozenset({"Relu", "LeakyRelu"})
 """f(x / s) = f(x) / s for every s above 0."""
@@ -52,7 +52,7 @@ def _maker(value: ir.Value) -> ir.Node | None:
     """Return the Conv or LayerNormalization whose weights can scale a tensor."""
     node = value.producer()
     while node is not None and node.op_type in _THROUGH:
-        value = the(node.inputs[0])
+        value = not_none(node.inputs[0])
         if not has_one_use(value):
             return None
         node = value.producer()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from ..convert.graph import array_of, constant, consumers, has_one_use, name_of, producer, the
+from ..convert.graph import array_of, constant, consumers, has_one_use, name_of, not_none, producer
 
 _CHANNEL_AXIS = {"Conv": 0, "MatMul": 1}
 """Axis of the output channels in the weights."""
@@ -61,7 +61,7 @@ def _why_never(node: ir.Node) -> str | None:
 def _why_not_worth_it(node: ir.Node) -> str | None:
     """Return why int8 gains too little or costs too much accuracy at an op, or None."""
     weights = array_of(node.inputs[1])  # Conv (O, I / group, kh, kw), MatMul (K, N)
-    if the(node.inputs[0]).is_graph_input():
+    if not_none(node.inputs[0]).is_graph_input():
         return "first layer: few channels, and it sees the raw image"
     if _makes_output(node):
         return "it makes the output: errors there are not averaged out"
@@ -115,7 +115,7 @@ _KEEPS_SCALE = frozenset(
 def _origin(value: ir.Value) -> ir.Value:
     """Return the tensor from which all values of a tensor are taken."""
     while (node := value.producer()) is not None and node.op_type in _KEEPS_SCALE:
-        value = the(node.inputs[0])
+        value = not_none(node.inputs[0])
     return value
 
 
@@ -129,7 +129,7 @@ def shared_ranges(graph: ir.Graph, ranges: Mapping[str, float]) -> dict[str, flo
     for node in graph:
         result = name_of(node.outputs[0])
         if node.op_type == "Concat" and result in ranges:
-            parts = {name_of(_origin(the(value))) for value in node.inputs}
+            parts = {name_of(_origin(not_none(value))) for value in node.inputs}
             groups.append({result, *(parts & ranges.keys())})
     found = dict(ranges)
     # One Concat may feed another. A range needs at most one round per Concat to reach all of them.
@@ -151,7 +151,7 @@ def residual_skips(graph: ir.Graph, chosen: Collection[str]) -> dict[ir.Node, in
         from_conv = [
             producer(value, "Conv") is not None
             and name_of(value) in chosen
-            and has_one_use(the(value))
+            and has_one_use(not_none(value))
             for value in node.inputs
         ]
         # Exactly one side is a convolution, and the other is no constant, which would be a bias.

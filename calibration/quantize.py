@@ -18,8 +18,15 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..convert.graph import array_of, name_of, new_initializer, the, typed_like
-from .graph_edits import along_axis, drop_unused_initializers, insert_behind
+from ..convert.graph import (
+    along_axis,
+    array_of,
+    drop_unused_initializers,
+    name_of,
+    new_initializer,
+    not_none,
+)
+from ..convert.node_builder import NodeBuilder
 from .int8_style import Int8Style
 from .placement import Placement, place, residual_skips, shared_ranges, weight_axis
 
@@ -120,17 +127,18 @@ class _Rounder:
             new_initializer(self._graph, np.array(scale_of(self._ranges[name])), f"{name}.scale"),
             new_initializer(self._graph, np.zeros((), np.int8), f"{name}.zero"),
         ]
-        quantize = ir.node("QuantizeLinear", [value, *parameters], name=f"{name}.q")
-        steps = typed_like(quantize.outputs[0], value)
-        steps.name, steps.type = f"{name}.int8", ir.TensorType(ir.DataType.INT8)
-        dequantize = ir.node("DequantizeLinear", [steps, *parameters], name=f"{name}.dq")
-        typed_like(dequantize.outputs[0], value).name = f"{name}.rounded"
-        insert_behind(self._graph, value, [quantize, dequantize])
-        return dequantize.outputs[0]
+        build, int8 = NodeBuilder(self._graph), ir.DataType.INT8
+        steps = build.op("QuantizeLinear", value, *parameters, dtype=int8, name=f"{name}.q")
+        rounded = build.op(
+            "DequantizeLinear", steps, *parameters, dtype=value.dtype, name=f"{name}.dq"
+        )
+        steps.name, rounded.name = f"{name}.int8", f"{name}.rounded"
+        build.insert_behind(value)
+        return rounded
 
     def weights(self, node: ir.Node) -> ir.Value:
         """Insert int8 weights and their DQ before ``node``, once; return the result of DQ."""
-        value, axis = the(node.inputs[1]), weight_axis(node)
+        value, axis = not_none(node.inputs[1]), weight_axis(node)
         # A Conv and a MatMul can share a weight, but not the axis of its scales.
         name = f"{name_of(value)}.axis{axis}"
         if name not in self._weights:
@@ -140,10 +148,13 @@ class _Rounder:
                 new_initializer(self._graph, scales, f"{name}.scale"),
                 new_initializer(self._graph, np.zeros(scales.shape, np.int8), f"{name}.zero"),
             ]
-            made = ir.node("DequantizeLinear", inputs, attributes={"axis": axis}, name=f"{name}.dq")
-            typed_like(made.outputs[0], value).name = f"{name}.rounded"
-            self._graph.insert_before(node, [made])
-            self._weights[name] = made.outputs[0]
+            build = NodeBuilder(self._graph)
+            rounded = build.op(
+                "DequantizeLinear", *inputs, dtype=value.dtype, name=f"{name}.dq", axis=axis
+            )
+            rounded.name = f"{name}.rounded"
+            build.insert_before(node)
+            self._weights[name] = rounded
         return self._weights[name]
 
 
@@ -174,10 +185,10 @@ def quantize(
     rounder = _Rounder(graph, ranges, style)
     for node in list(graph):
         if node.outputs[0].name in chosen:
-            node.replace_input_with(0, rounder.tensor(the(node.inputs[0])))
+            node.replace_input_with(0, rounder.tensor(not_none(node.inputs[0])))
             node.replace_input_with(1, rounder.weights(node))
     for node, index in skips.items():
-        value = the(node.inputs[index])
+        value = not_none(node.inputs[index])
         if rounder.is_rounded(value):
             node.replace_input_with(index, rounder.tensor(value))
     common.TopologicalSortPass()(copy)

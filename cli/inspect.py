@@ -245,12 +245,12 @@ def _print_audit(name: str, found: Audit, target: str | None) -> None:
     ]
     print_table(f"{name}: work at batch 1, by size of the output", header, stages)
     print(f"{found.parameters / 1e6:.2f} M parameters, {found.flops / 1e9:.2f} GFLOP at batch 1")
-    for rule, skips in found.left.items():
+    for rule, skips in found.skipped.items():
         print(f"note: {rule} did not apply in {len(skips)} places; see --explain {rule}")
 
 
 def _print_left(rule: str, found: Audit) -> None:
-    skips = found.left.get(rule, {})
+    skips = found.skipped.get(rule, {})
     for value, reason in skips.items():
         print(f"{value}: {reason}")
     if not skips:

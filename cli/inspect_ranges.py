@@ -60,7 +60,7 @@ def inspect_ranges(
     quantized = calibrator.quantized(
         QuantizationSettings(precision=precision.value, method=method)  # type: ignore[arg-type]
     )
-    findings = coverage(calibrator.seen(), found.ranges, METHODS[method])
+    findings = coverage(calibrator.observation(), found.ranges, METHODS[method])
     if output is not None:
         save_ranges(found, output)
     if display.json:

@@ -61,7 +61,7 @@ class Audit:
     parameters: int
     flops: int
     stages: tuple[StageRow, ...]
-    left: dict[str, dict[str, str]]
+    skipped: dict[str, dict[str, str]]
     """By pass: matches that almost fired, by the value they end in, with the reason."""
     refused: dict[str, str]
     """What the target refuses: a node, or "" for the whole graph, with the reason."""
@@ -151,7 +151,7 @@ def _rules(converted: Converted, op: str) -> dict[str, int]:
     return {name: change for name, change in found.items() if change}
 
 
-def _left(converted: Converted) -> dict[str, dict[str, str]]:
+def _skipped(converted: Converted) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for step in converted.steps:
         found[step.name].update({skip.value: skip.reason for skip in step.outcome.skipped})
@@ -189,6 +189,6 @@ def audit(converted: Converted, refused: Mapping[str, str] | None = None) -> Aud
         parameters=parameters(graph),
         flops=sum(map(node_flops, graph)),
         stages=_stages(graph),
-        left=_left(converted),
+        skipped=_skipped(converted),
         refused=refused,
     )

@@ -1,4 +1,4 @@
-"""Small helpers for ``onnx_ir`` graphs, shared by the passes."""
+"""Small helpers for ``onnx_ir`` graphs, shared by passes, quantization and engines."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ OPSET = 20
 Shape = tuple[int, ...]
 
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
-"""Permutations for Transpose, each from the other layout; they are inverse to each other."""
+"""Permutations for Transpose: from NCHW to NHWC, and its inverse."""
 
 
 def constant(value: ir.Value | None) -> npt.NDArray | None:
-    """Return the array of a constant; None for a value that depends on the graph's input."""
-    # Initializers and results of Constant nodes, without running anything.
+    """Return the array of an initializer or a Constant node; None for any other value."""
     tensor = ir.convenience.get_const_tensor(value) if value is not None else None
     return None if tensor is None else tensor.numpy()
 
 
-def the(value: ir.Value | None) -> ir.Value:
-    """Return a value that cannot be None at this place; narrows the type."""
+def not_none(value: ir.Value | None) -> ir.Value:
+    """Return ``value``, which the caller knows is not None; narrows the type for mypy."""
     assert value is not None
     return value
 
 
 def name_of(value: ir.Value | None) -> str:
     """Return the name of a value that must have one."""
-    name = the(value).name
+    name = not_none(value).name
     assert name is not None
     return name
 
@@ -57,7 +56,10 @@ def constant_input(node: ir.Node, index: int) -> npt.NDArray | None:
 
 
 def nodes_of(model: ir.Model, *op_types: str) -> list[ir.Node]:
-    """Return the nodes of these types in the main graph, in order; the list may outlive them."""
+    """Return the nodes of these types in the main graph, in order.
+
+    It is a copy, so that a caller can remove nodes while it iterates.
+    """
     return [node for node in model.graph if node.op_type in op_types]
 
 
@@ -65,7 +67,7 @@ def constant_last(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
     """Return the two operands of a node, the constant one last; None if neither is constant."""
     for value, other in (node.inputs, reversed(node.inputs)):
         if value is not None and constant(other) is not None:
-            return value, the(other)
+            return value, not_none(other)
     return None
 
 
@@ -129,7 +131,7 @@ def new_initializer(graph: ir.Graph, array: npt.NDArray, hint: str) -> ir.Value:
 
 
 def set_constant_input(node: ir.Node, index: int, array: npt.NDArray) -> None:
-    """Let a node read a new constant at ``index``, which may be one past its last input."""
+    """Set an input of a node to a new constant; ``index`` may be one past its last input."""
     old = input_of(node, index)
     if index >= len(node.inputs):
         node.resize_inputs(index + 1)
@@ -147,22 +149,29 @@ def typed_like(value: ir.Value, other: ir.Value, shape: Sequence[int] | None = N
 
 
 def replace_value(old: ir.Value, new: ir.Value) -> None:
-    """Let everything that reads ``old`` read ``new``; a graph output keeps its name."""
+    """Replace ``old`` by ``new`` in all readers; an output of the graph keeps its name."""
     if old.is_graph_output():
-        take_over(old, new)
+        replace_keeping_name(old, new)
     else:
         ir.convenience.replace_all_uses_with(old, new)
 
 
-def take_over(old: ir.Value, new: ir.Value) -> None:
-    """Like :func:`replace_value`, but ``new`` gets the name of ``old`` in any case."""
-    pass_name(old, new)
+def replace_keeping_name(old: ir.Value, new: ir.Value) -> None:
+    """Like :func:`replace_value`, but ``new`` always gets the name of ``old``."""
+    transfer_name(old, new)
     ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
 
 
-def pass_name(old: ir.Value, new: ir.Value, suffix: str = "_replaced") -> None:
-    """Give the name of ``old`` to ``new``; ``old`` keeps it with a suffix."""
+def transfer_name(old: ir.Value, new: ir.Value, suffix: str = "_replaced") -> None:
+    """Give the name of ``old`` to ``new``; ``old`` gets the same name with a suffix."""
     old.name, new.name = f"{old.name}{suffix}", old.name
+
+
+def along_axis(vector: npt.NDArray, axis: int, rank: int) -> npt.NDArray:
+    """Reshape a vector (C,) so that it broadcasts along one axis of an array of that rank."""
+    shape = [1] * rank
+    shape[axis] = -1
+    return vector.reshape(shape)  # (1, ..., C, ..., 1)
 
 
 def inverse(perm: Sequence[int]) -> tuple[int, ...]:
@@ -170,6 +179,13 @@ def inverse(perm: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(axis) for axis in np.argsort(perm))
 
 
-def drop_dead(model: ir.Model) -> None:
-    """Remove nodes whose results nothing reads."""
+def remove_dead_nodes(model: ir.Model) -> None:
+    """Remove the nodes whose results no node reads and the graph does not return."""
     common.RemoveUnusedNodesPass()(model)
+
+
+def drop_unused_initializers(graph: ir.Graph) -> None:
+    """Remove the initializers that no node reads any more."""
+    for name, value in list(graph.initializers.items()):
+        if not list(value.uses()):
+            del graph.initializers[name]

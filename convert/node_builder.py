@@ -1,4 +1,4 @@
-"""New nodes, each with the element type and shape of its results, and where they go in a graph.
+"""Create nodes whose results have an element type and a shape, and insert them into a graph.
 
 ``onnx_ir.tape.Tape`` records nodes too, but leaves their results without type and shape. Passes
 need both: shapes are inferred once, before the first pass (see ``pipeline``), and not again.
@@ -13,16 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from .graph import Shape, new_initializer, shape_of, take_over, typed_like
+from .graph import Shape, new_initializer, replace_keeping_name, shape_of, typed_like
 
 Operand = ir.Value | npt.NDArray | np.generic | float | tuple[int, ...] | None
 """An input: a value, nothing, or a constant. A float is a float32 scalar, a tuple an int64 (n,)."""
 
 
 class NodeBuilder:
-    """Makes ``nodes`` in order; they are in no graph until they are inserted.
+    """Collects new nodes in order. They are in no graph until one of the last five methods runs.
 
-    Before shape inference, ``shapes=False`` leaves the shapes of results open.
+    Constants become initializers of the graph at once. Before shape inference, ``shapes=False``
+    leaves the shapes of results unknown.
     """
 
     def __init__(self, graph: ir.Graph, *, shapes: bool = True) -> None:
@@ -31,7 +32,7 @@ class NodeBuilder:
     def op(
         self, op_type: str, *inputs: Operand, shape: Shape | None = None, **settings: Any
     ) -> ir.Value:
-        """Add a node with one result, which has ``shape``; see :meth:`ops`."""
+        """Create a node with one result of ``shape``; see :meth:`ops`."""
         return self.ops(op_type, *inputs, shapes=[shape], **settings)[0]
 
     def ops(
@@ -41,19 +42,20 @@ class NodeBuilder:
         shapes: Sequence[Shape | None],
         dtype: ir.DataType | None = None,
         domain: str = "",
+        name: str | None = None,
         attributes: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> tuple[ir.Value, ...]:
-        """Add a node with a result for each of ``shapes``; return the results.
+        """Create a node with one result for each of ``shapes``; return the results.
 
-        ``dtype``, and a shape that is None, are those of the first operand that is a value.
-        Attributes are given by name, or as a mapping (those of another node).
+        The first operand that is a value gives a result its dtype and shape where ``dtype`` or the
+        shape is None. Attributes are given by name, or as a mapping (those of another node).
         """
-        # Constants made of numbers do not count: they may be of another type and shape.
+        # Arrays and numbers do not count: they may have another type and shape.
         first = next(each for each in inputs if isinstance(each, ir.Value))
         values = [self.constant(each) for each in inputs]
         named, count = {**(attributes or {}), **more}, len(shapes)
-        node = ir.node(op_type, values, named, num_outputs=count, domain=domain)
+        node = ir.node(op_type, values, named, num_outputs=count, domain=domain, name=name)
         self.nodes.append(node)
         for value, shape in zip(node.outputs, shapes, strict=True):
             typed_like(value, first, shape)
@@ -74,11 +76,11 @@ class NodeBuilder:
         return new_initializer(self.graph, np.asarray(operand), "constant")
 
     def reshape(self, x: ir.Value, shape: Shape) -> ir.Value:
-        """Add a Reshape, unless ``x`` has this shape already."""
+        """Return ``x`` reshaped; without a node if ``x`` has this shape already."""
         return x if shape == shape_of(x) else self.op("Reshape", x, shape, shape=shape)
 
     def transpose(self, x: ir.Value, perm: Sequence[int]) -> ir.Value:
-        """Add a Transpose, unless the permutation is the identity."""
+        """Return ``x`` transposed; without a node if the permutation is the identity."""
         if tuple(perm) == tuple(range(len(perm))):
             return x
         shape = shape_of(x)
@@ -86,17 +88,27 @@ class NodeBuilder:
         return self.op("Transpose", x, shape=moved, perm=tuple(perm))
 
     def insert_after(self, node: ir.Node) -> None:
-        """Put the nodes behind ``node``."""
+        """Insert the nodes directly behind ``node``."""
         self.graph.insert_after(node, self._taken())
 
+    def insert_behind(self, value: ir.Value) -> None:
+        """Insert the nodes behind the node that computes ``value``.
+
+        An input of the graph or an initializer has no such node: the start of the graph.
+        """
+        if (node := value.producer()) is None:
+            self.insert_before(self.graph[0])
+        else:
+            self.insert_after(node)
+
     def insert_before(self, node: ir.Node) -> None:
-        """Put the nodes in front of ``node``."""
+        """Insert the nodes directly in front of ``node``."""
         self.graph.insert_before(node, self._taken())
 
     def replace(self, nodes: Sequence[ir.Node], result: ir.Value) -> None:
-        """Put the new nodes in the place of ``nodes``, which are in graph order.
+        """Replace ``nodes``, which are in graph order, by the new nodes.
 
-        ``result`` takes over name, shape and readers of the first output of the last node.
+        ``result`` gets the name, the shape and the readers of the last node's first output.
         """
         *_, last = nodes
         result.shape = last.outputs[0].shape
@@ -104,13 +116,11 @@ class NodeBuilder:
         self.graph.remove(nodes, safe=True)
 
     def replace_value(self, old: ir.Value, new: ir.Value) -> None:
-        """Put the nodes behind the one that computes ``old``; ``new`` takes over its readers."""
-        anchor = old.producer()
-        assert anchor is not None
-        self.insert_after(anchor)
-        take_over(old, new)
+        """Insert the nodes behind ``old``; ``new`` gets the name and the readers of ``old``."""
+        self.insert_behind(old)
+        replace_keeping_name(old, new)
 
     def _taken(self) -> list[ir.Node]:
-        """Return the nodes; what is built next starts from none."""
+        """Return the nodes and start a new list."""
         taken, self.nodes = self.nodes, []
         return taken

@@ -19,9 +19,9 @@ from ..common.error_text import first_line
 from ..common.onnx_session import onnx_session
 from ..errors import ConversionError, SpecError
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
-from .adopt import adopted_ranges
 from .graph import OPSET, name_of, shape_of
 from .invariants import check_graph, check_ops
+from .match_ranges import matched_ranges
 from .outcome import Outcome
 from .passes.channel_first_io import batch_first_output, channel_first_input, channel_first_output
 from .passes.collapse_views import collapse_views
@@ -50,7 +50,7 @@ from .passes.remove_pixel_casts import remove_pixel_casts
 from .passes.sink_views import sink_views
 from .sources import Source
 from .sources.large_weights import Exported
-from .sources.pixels import pixel_noise, takes_whole_pixels
+from .sources.pixels import pixel_noise, requires_whole_pixels
 
 Pass = Callable[[ir.Model], Outcome]
 Watch = Callable[[str, ir.Model], None]
@@ -184,7 +184,7 @@ def _upgraded(raw: Exported) -> ir.Model:
 def _check_pixels(raw: onnx.ModelProto, settings: InputSpec) -> None:
     """Refuse a spec that scales pixels for a model of an integer input type."""
     is_unscaled = not any(settings.mean) and all(scale == 1 for scale in settings.scale)
-    if takes_whole_pixels(raw) and not is_unscaled:
+    if requires_whole_pixels(raw) and not is_unscaled:
         raise SpecError(
             f"the model requires whole numbers at {settings.name}, so pixels must not be scaled: "
             f"expected mean [0] and scale [1], got {list(settings.mean)} and {list(settings.scale)}"
@@ -289,7 +289,7 @@ def _renamed_ranges(
     width = shape[2 if is_nhwc else 3]
     images = pixel_noise(spec.input, shape[0], width, np.random.default_rng(0))  # (N, C, H, W)
     given = np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if is_nhwc else images
-    return adopted_ranges(before, after, ranges, (given, images))
+    return matched_ranges(before, after, ranges, (given, images))
 
 
 def _run(rewrite: Pass, model: ir.Model, watch: Watch) -> PassRecord:

@@ -120,7 +120,7 @@ class Axes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Renamed:
+class RewrittenOp:
     """An op on the held tensor: new constants by input, new attributes, the result's axes."""
 
     axes: Axes
@@ -128,7 +128,7 @@ class Renamed:
     attributes: dict[str, int] = field(default_factory=dict)
 
 
-Rule = Callable[[ir.Node, Axes], Renamed | None]
+Rule = Callable[[ir.Node, Axes], RewrittenOp | None]
 
 _UNARY = (
     *("Abs", "Cast", "Ceil", "Clip", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid"),
@@ -143,14 +143,14 @@ BROADCASTING = (
 _REDUCE = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd")
 
 
-def _unary(node: ir.Node, axes: Axes) -> Renamed:
-    return Renamed(axes=axes)
+def _unary(node: ir.Node, axes: Axes) -> RewrittenOp:
+    return RewrittenOp(axes=axes)
 
 
-def _binary(node: ir.Node, axes: Axes) -> Renamed | None:
+def _binary(node: ir.Node, axes: Axes) -> RewrittenOp | None:
     if len(shape_of(node.outputs[0])) != len(axes.source):
         return None
-    return Renamed(axes=axes, constants=_constants(node, axes, least=2))
+    return RewrittenOp(axes=axes, constants=_constants(node, axes, least=2))
 
 
 def _constants(node: ir.Node, axes: Axes, *, least: int) -> dict[int, npt.NDArray]:
@@ -162,51 +162,53 @@ def _constants(node: ir.Node, axes: Axes, *, least: int) -> dict[int, npt.NDArra
     }
 
 
-def _reduce(node: ir.Node, axes: Axes) -> Renamed | None:
+def _reduce(node: ir.Node, axes: Axes) -> RewrittenOp | None:
     array = constant_input(node, 1)
     if array is None or not array.size:  # no axes: over all of them, or over none
         return None
     reduced = [int(axis) % len(axes.source) for axis in array.reshape(-1)]
     held = np.array([axes.source[axis] for axis in reduced], np.int64)
     drop = not attribute(node, "keepdims", 1)
-    return Renamed(axes=axes.without(reduced, drop=drop), constants={1: held})
+    return RewrittenOp(axes=axes.without(reduced, drop=drop), constants={1: held})
 
 
-def _by_axis(node: ir.Node, axes: Axes) -> Renamed:
+def _by_axis(node: ir.Node, axes: Axes) -> RewrittenOp:
     axis = attribute(node, "axis", -1) % len(axes.source)
-    return Renamed(axes=axes, attributes={"axis": axes.source[axis]})
+    return RewrittenOp(axes=axes, attributes={"axis": axes.source[axis]})
 
 
-def _arg_max(node: ir.Node, axes: Axes) -> Renamed:
+def _arg_max(node: ir.Node, axes: Axes) -> RewrittenOp:
     axis = attribute(node, "axis", 0) % len(axes.source)
     after = axes.without([axis], drop=not attribute(node, "keepdims", 1))
-    return Renamed(axes=after, attributes={"axis": axes.source[axis]})
+    return RewrittenOp(axes=after, attributes={"axis": axes.source[axis]})
 
 
-def _concat(node: ir.Node, axes: Axes) -> Renamed:
+def _concat(node: ir.Node, axes: Axes) -> RewrittenOp:
     axis = axes.source[attribute(node, "axis") % len(axes.source)]
-    return Renamed(axes=axes, constants=_constants(node, axes, least=0), attributes={"axis": axis})
+    return RewrittenOp(
+        axes=axes, constants=_constants(node, axes, least=0), attributes={"axis": axis}
+    )
 
 
-def _pad(node: ir.Node, axes: Axes) -> Renamed | None:
+def _pad(node: ir.Node, axes: Axes) -> RewrittenOp | None:
     pads = constant_input(node, 1)
     if pads is None or len(node.inputs) > 3:  # with axes, pads are not one per axis
         return None
     sides = pads.reshape(2, -1)  # in front of each axis, behind each axis
     held = np.zeros((2, axes.rank), pads.dtype)
     held[:, list(axes.source)] = sides
-    return Renamed(axes=axes, constants={1: held.reshape(-1)})
+    return RewrittenOp(axes=axes, constants={1: held.reshape(-1)})
 
 
-def _slice(node: ir.Node, axes: Axes) -> Renamed | None:
+def _slice(node: ir.Node, axes: Axes) -> RewrittenOp | None:
     array = constant_input(node, 3)
     if array is None:
         return None
     held = np.array([axes.source[int(axis) % len(axes.source)] for axis in array], array.dtype)
-    return Renamed(axes=axes, constants={3: held})
+    return RewrittenOp(axes=axes, constants={3: held})
 
 
-def _resize(node: ir.Node, axes: Axes) -> Renamed | None:
+def _resize(node: ir.Node, axes: Axes) -> RewrittenOp | None:
     constants = {}
     for index, neutral in ((2, 1.0), (3, 1)):  # scales or sizes
         array = constant_input(node, index)
@@ -221,16 +223,16 @@ def _resize(node: ir.Node, axes: Axes) -> Renamed | None:
         return None
     if attribute(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
         return None
-    return Renamed(axes=axes, constants=constants)
+    return RewrittenOp(axes=axes, constants=constants)
 
 
-def _tile(node: ir.Node, axes: Axes) -> Renamed | None:
+def _tile(node: ir.Node, axes: Axes) -> RewrittenOp | None:
     repeats = constant_input(node, 1)
     if repeats is None:
         return None
     held = np.ones(axes.rank, np.int64)
     held[list(axes.source)] = repeats
-    return Renamed(axes=axes, constants={1: held})
+    return RewrittenOp(axes=axes, constants={1: held})
 
 
 _RULES: dict[str, Rule] = {
@@ -247,7 +249,7 @@ _RULES: dict[str, Rule] = {
 }
 
 
-def renamed(node: ir.Node, axes: Axes) -> Renamed | None:
+def rewritten_op(node: ir.Node, axes: Axes) -> RewrittenOp | None:
     """Return a node as an op on the held tensor; None if it has no such form."""
     rule = _RULES.get(node.op_type)
     if rule is None or node.domain not in ("", "ai.onnx"):

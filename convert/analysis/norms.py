@@ -38,7 +38,7 @@ def may_normalize(node: ir.Node) -> bool:
     return node.op_type in _AVERAGING
 
 
-def takes_root(region: Region) -> bool:
+def has_square_root(region: Region) -> bool:
     """Whether a region has a square root, and ends like a normalization."""
     kinds = [node.op_type for node in region.nodes]
     return "Sqrt" in kinds and kinds[-1] in _ENDINGS

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..graph import TO_NCHW, TO_NHWC, pass_name, shape_of, static_shape
+from ..graph import TO_NCHW, TO_NHWC, shape_of, static_shape, transfer_name
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
@@ -28,7 +28,7 @@ def channel_first_input(model: ir.Model) -> Outcome:
     for node, index in users:
         node.replace_input_with(index, inner)
     image.shape = ir.Shape([shape[axis] for axis in TO_NCHW])
-    build.insert_before(model.graph[0])
+    build.insert_behind(image)
     return Outcome(changed=1)
 
 
@@ -37,7 +37,7 @@ def transposed_output(model: ir.Model, perm: tuple[int, ...]) -> Outcome:
     (result,) = model.graph.outputs
     build = NodeBuilder(model.graph)
     outer = build.transpose(result, perm)
-    pass_name(result, outer, "_before")
+    transfer_name(result, outer, "_before")
     model.graph.outputs[0] = outer
     model.graph.extend(build.nodes)
     return Outcome(changed=1)

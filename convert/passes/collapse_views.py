@@ -16,7 +16,15 @@ import numpy as np
 import onnx_ir as ir
 
 from ..analysis.views import View, view_of
-from ..graph import Shape, has_one_use, is_read, replace_value, static_shape, take_over, the
+from ..graph import (
+    Shape,
+    has_one_use,
+    is_read,
+    not_none,
+    replace_keeping_name,
+    replace_value,
+    static_shape,
+)
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
@@ -92,7 +100,7 @@ def collapse_views(model: ir.Model) -> Outcome:
         if (best := _best_chain(node)) is None:
             continue
         chain, view = best
-        source, result, build = the(chain[0].inputs[0]), node.outputs[0], NodeBuilder(graph)
+        source, result, build = not_none(chain[0].inputs[0]), node.outputs[0], NodeBuilder(graph)
         new = _add_view(build, source, view)
         if (
             new is source
@@ -104,7 +112,7 @@ def collapse_views(model: ir.Model) -> Outcome:
         if new is source:
             replace_value(result, source)
         else:
-            take_over(result, new)
+            replace_keeping_name(result, new)
         # Nodes that something else reads stay, see ``_best_chain``.
         for old in reversed(chain):
             if not any(map(is_read, old.outputs)):

@@ -15,14 +15,15 @@ import onnx_ir as ir
 
 from ..analysis.affine import Affine, Array, affine_of
 from ..graph import (
+    along_axis,
     array_of,
     attribute,
     constant_input,
     has_one_use,
+    replace_keeping_name,
     set_constant_input,
     shape_of,
     static_shape,
-    take_over,
 )
 from ..outcome import Outcome
 
@@ -44,9 +45,8 @@ def _output_axis(node: ir.Node) -> tuple[int, int] | None:
 
 def _fold_scale(node: ir.Node, axis: int, scale: Array) -> None:
     weights = array_of(node.inputs[1])
-    shape = [1] * weights.ndim
-    shape[axis] = -1  # (1, .., O, .., 1)
-    set_constant_input(node, 1, (weights * scale.reshape(shape)).astype(np.float32))
+    scaled = weights * along_axis(scale, axis, weights.ndim)
+    set_constant_input(node, 1, scaled.astype(np.float32))
 
 
 def _fold_bias(node: ir.Node, affine: Affine) -> None:
@@ -70,7 +70,7 @@ def _fold_one(graph: ir.Graph, node: ir.Node) -> bool:
     _fold_scale(node, axes[0], affine.scale)
     if node.op_type != "MatMul":
         _fold_bias(node, affine)
-    take_over(behind.outputs[0], result)
+    replace_keeping_name(behind.outputs[0], result)
     graph.remove(behind, safe=True)
     return True
 

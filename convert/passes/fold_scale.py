@@ -25,10 +25,10 @@ from ..graph import (
     has_one_use,
     input_of,
     name_of,
+    not_none,
     set_constant_input,
     shape_of,
     static_shape,
-    the,
 )
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome, Skip
@@ -108,7 +108,7 @@ def _scale_weights(layer: ir.Node, scale: Array) -> bool:
 
 def _fold_one(graph: ir.Graph, layer: ir.Node) -> bool | Skip:
     """Fold the node in front of ``layer`` into it; False if it is no affine map."""
-    found = _mapped(layer, the(layer.inputs[0]))
+    found = _mapped(layer, not_none(layer.inputs[0]))
     if found is None:
         return False
     affine = found.affine

@@ -27,10 +27,10 @@ from ..graph import (
     constant,
     constant_input,
     name_of,
+    not_none,
     set_constant_input,
     shape_of,
     static_shape,
-    the,
 )
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome, Skip
@@ -99,7 +99,7 @@ class _Walk:
         return found.pop() if len(found) == 1 else None
 
     def _reshape(self, node: ir.Node) -> None:
-        source, axis = the(node.inputs[0]), self.axis(node.inputs[0])
+        source, axis = not_none(node.inputs[0]), self.axis(node.inputs[0])
         if axis is None:
             return
         # The batch is now in the axis in front of which there are as many elements as before.
@@ -180,7 +180,7 @@ class _Walk:
             self.count = build.op(
                 "Shape", self.image, shape=(1,), dtype=ir.DataType.INT64, start=0, end=1
             )
-            build.insert_before(self.graph[0])
+            build.insert_behind(self.image)
         return self.count
 
     def _infer(self, node: ir.Node) -> None:

@@ -30,16 +30,16 @@ from ..graph import (
     constant,
     constant_input,
     constant_last,
-    drop_dead,
     has_one_use,
     name_of,
     nodes_of,
+    not_none,
     producer,
+    remove_dead_nodes,
+    replace_keeping_name,
     replace_value,
     shape_of,
     static_shape,
-    take_over,
-    the,
 )
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome, Skip
@@ -89,18 +89,22 @@ class _Attention:
 def _with_bias(value: ir.Value | None) -> tuple[ir.Value | None, npt.NDArray | None]:
     """Return a value without the constant that is added to it, and that constant."""
     node = producer(value, "Add")
-    found = constant_last(node) if node is not None and has_one_use(the(value)) else None
+    found = constant_last(node) if node is not None and has_one_use(not_none(value)) else None
     return (value, None) if found is None else (found[0], array_of(found[1]))
 
 
 def _projection(value: ir.Value | None, perm: tuple[int, ...]) -> _Projection | None:
     """Read a value as a projection, its bias added before or behind the Reshape."""
     turn = producer(value, "Transpose")
-    if turn is None or tuple(attribute(turn, "perm", ())) != perm or not has_one_use(the(value)):
+    if (
+        turn is None
+        or tuple(attribute(turn, "perm", ())) != perm
+        or not has_one_use(not_none(value))
+    ):
         return None
     split, late = _with_bias(turn.inputs[0])
     reshape = producer(split, "Reshape")
-    if reshape is None or not has_one_use(the(split)):
+    if reshape is None or not has_one_use(not_none(split)):
         return None
     flat, early = _with_bias(reshape.inputs[0])
     product = producer(flat, "MatMul")
@@ -110,17 +114,17 @@ def _projection(value: ir.Value | None, perm: tuple[int, ...]) -> _Projection | 
     if product is None or weights is None or weights.ndim != 2 or shape is None or lead is None:
         return None
     heads_and_size = shape[2:]  # of (N, T, H, D)
-    if len(shape) != 4 or lead != (*shape[:2], weights.shape[1]) or not has_one_use(the(flat)):
+    if len(shape) != 4 or lead != (*shape[:2], weights.shape[1]) or not has_one_use(not_none(flat)):
         return None
     bias = _joined_bias(early, late, heads_and_size)
     if bias is None:
         return None
     return _Projection(
-        source=the(product.inputs[0]),
+        source=not_none(product.inputs[0]),
         weights=weights,
         bias=bias.reshape(-1),  # (H, D) -> (H D,)
         heads=shape[2],
-        result=the(value),
+        result=not_none(value),
     )
 
 
@@ -155,7 +159,7 @@ def _scaled_product(value: ir.Value | None) -> _Scores | None:
             if value is not scale.inputs[0]:
                 return None  # the constant is divided by the scores
             factor = 1 / factor
-        if not has_one_use(the(value)):
+        if not has_one_use(not_none(value)):
             return None
     product = producer(value, "MatMul")
     return None if product is None else _Scores(product=product, scale=scale, factor=factor)
@@ -206,15 +210,12 @@ def _fuse(graph: ir.Graph, found: _Attention) -> None:
     each = (batch, heads, steps, size)
     query, key, value = build.ops("Split", x, shapes=[each] * 3, axis=1, num_outputs=3)
     made = (query, build.transpose(key, _SWAP), value)
-    if (above := source.producer()) is None:
-        build.insert_before(graph[0])
-    else:
-        build.insert_after(above)
+    build.insert_behind(source)
     for part, new in zip(parts, made, strict=True):
-        take_over(part.result, new)
+        replace_keeping_name(part.result, new)
     # The scale is in the weights now: readers of the scaled scores read the product.
     if found.scores.scale is not None:
-        take_over(found.scores.scale.outputs[0], found.scores.product.outputs[0])
+        replace_keeping_name(found.scores.scale.outputs[0], found.scores.product.outputs[0])
         graph.remove(found.scores.scale, safe=True)
 
 
@@ -238,7 +239,7 @@ def _split_by_heads(graph: ir.Graph, split: ir.Node) -> bool:
     ):
         return False
     build = NodeBuilder(graph)
-    x = build.reshape(the(cut.inputs[0]), (batch, steps, parts * heads, size))
+    x = build.reshape(not_none(cut.inputs[0]), (batch, steps, parts * heads, size))
     x = build.transpose(x, _HEADS_FIRST)  # (N, parts H, T, D)
     new = build.ops("Split", x, shapes=[each] * parts, axis=1, num_outputs=parts)
     build.insert_after(cut)
@@ -263,5 +264,5 @@ def fuse_attention(model: ir.Model) -> Outcome:
     for node in nodes_of(model, "Split"):
         changed += _split_by_heads(model.graph, node)
     # The three old products are no longer read.
-    drop_dead(model)
+    remove_dead_nodes(model)
     return Outcome(changed=changed, skipped=tuple(skipped))

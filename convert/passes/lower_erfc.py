@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ..graph import nodes_of, the
+from ..graph import nodes_of, not_none
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
@@ -20,6 +20,6 @@ def lower_erfc(model: ir.Model) -> Outcome:
     found = nodes_of(model, "Erfc")
     for node in found:
         build = NodeBuilder(model.graph)
-        erf = build.op("Erf", the(node.inputs[0]))
+        erf = build.op("Erf", not_none(node.inputs[0]))
         build.replace([node], build.op("Sub", np.float32(1), erf))
     return Outcome(changed=len(found))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from ..graph import attribute, constant, constant_input, input_of, the
+from ..graph import attribute, constant, constant_input, input_of, not_none
 from ..node_builder import NodeBuilder, Operand
 from ..outcome import Outcome
 
@@ -164,9 +164,9 @@ def lower_integer_ops(model: ir.Model) -> Outcome:
 def _undo_dynamic(graph: ir.Graph, node: ir.Node) -> None:
     """Let everything read x itself, in steps of 1 from 0."""
     build = NodeBuilder(graph)
-    new = (the(node.inputs[0]), build.constant(np.float32(1)), build.constant(np.uint8(0)))
+    new = (not_none(node.inputs[0]), build.constant(np.float32(1)), build.constant(np.uint8(0)))
     for old, value in zip(node.outputs, new, strict=True):
-        ir.convenience.replace_all_uses_with(old, the(value))
+        ir.convenience.replace_all_uses_with(old, not_none(value))
     graph.remove(node, safe=True)
 
 

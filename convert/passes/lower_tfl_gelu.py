@@ -14,7 +14,7 @@ import math
 
 import onnx_ir as ir
 
-from ..graph import attribute, nodes_of, the
+from ..graph import attribute, nodes_of, not_none
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
@@ -26,7 +26,7 @@ def lower_tfl_gelu(model: ir.Model) -> Outcome:
     """Rewrite every TFL_GELU."""
     found = nodes_of(model, "TFL_GELU")
     for node in found:
-        build, x = NodeBuilder(model.graph), the(node.inputs[0])
+        build, x = NodeBuilder(model.graph), not_none(node.inputs[0])
         if attribute(node, "approximate", 0):
             square = build.op("Mul", x, x)
             inner = build.op("Add", build.op("Mul", square, _B), _A)

@@ -25,10 +25,10 @@ from ..graph import (
     has_one_use,
     input_of,
     is_read,
+    not_none,
     producer,
     shape_of,
     static_shape,
-    the,
 )
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
@@ -36,7 +36,7 @@ from ..outcome import Outcome
 
 def _finish(build: NodeBuilder, node: ir.Node, result: ir.Value) -> bool:
     """Put what was built in the place of ``node``, and drop the node that fed only it."""
-    above = the(node.inputs[0]).producer()
+    above = not_none(node.inputs[0]).producer()
     build.replace([node], result)
     if above is not None and not is_read(above.outputs[0]):
         build.graph.remove(above, safe=True)
@@ -82,7 +82,7 @@ def _sink_below_bias(graph: ir.Graph, node: ir.Node) -> bool:
     above, bias = producer(value, "Reshape"), constant(other)
     if above is None or bias is None or bias.ndim != 1:
         return False
-    x, old, new = the(above.inputs[0]), static_shape(above.inputs[0]), shape_of(value)
+    x, old, new = not_none(above.inputs[0]), static_shape(above.inputs[0]), shape_of(value)
     if not old or len(old) < 3 or not old[-1] == new[-1] == bias.size or _split_lead(old, new, 1):
         return False
     build, target = NodeBuilder(graph), shape_of(node.outputs[0])

@@ -30,11 +30,11 @@ from ..graph import (
     input_of,
     is_read,
     nodes_of,
+    not_none,
+    replace_keeping_name,
     replace_value,
     shape_of,
     static_shape,
-    take_over,
-    the,
 )
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
@@ -89,11 +89,11 @@ def _flip_below(node: ir.Node) -> ir.Node | None:
 
 def _flip_above(node: ir.Node) -> tuple[ir.Node, list[ir.Node]] | None:
     """Return the Slice that reverses a recurrent op's sequence, and the views between."""
-    views, above = list[ir.Node](), the(node.inputs[0]).producer()
+    views, above = list[ir.Node](), not_none(node.inputs[0]).producer()
     # Walk up through views until the Slice; anything else ends the search.
     while above is not None and (axis := _flipped_axis(above)) is None:
         views.insert(0, above)
-        above = the(above.inputs[0]).producer() if above.op_type in _VIEWS else None
+        above = not_none(above.inputs[0]).producer() if above.op_type in _VIEWS else None
     if above is None or static_shape(above.outputs[0]) is None:
         return None
     axes: Axes | None = Axes.identity(len(shape_of(above.outputs[0])))
@@ -134,9 +134,9 @@ def _drop_flips(graph: ir.Graph, node: ir.Node) -> bool:
     if any(map(is_read, node.outputs[1:])):
         return False
     above, views = found
-    node.replace_input_with(0, _viewed(graph, the(above.inputs[0]), views, node))
+    node.replace_input_with(0, _viewed(graph, not_none(above.inputs[0]), views, node))
     node.attributes["direction"] = ir.AttrString("direction", "reverse")
-    replace_value(below.outputs[0], the(below.inputs[0]))
+    replace_value(below.outputs[0], not_none(below.inputs[0]))
     graph.remove(below, safe=True)
     return True
 
@@ -174,7 +174,7 @@ def _join(graph: ir.Graph, one: ir.Node, other: ir.Node) -> None:
     order = positions(graph)
     build.insert_after(min((one, other), key=order.__getitem__))
     for old, new in zip((one, other), parts, strict=True):
-        take_over(old.outputs[0], new)
+        replace_keeping_name(old.outputs[0], new)
         graph.remove(old, safe=True)
 
 

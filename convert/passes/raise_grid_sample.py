@@ -28,12 +28,12 @@ from ..graph import (
     TO_NCHW,
     TO_NHWC,
     constant_input,
-    drop_dead,
     name_of,
     nodes_of,
+    not_none,
+    remove_dead_nodes,
     shape_of,
     static_shape,
-    the,
 )
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
@@ -116,14 +116,14 @@ def _form(model: ir.Model, found: _Sampling, order: dict[ir.Node, int]) -> bool 
 
 def _candidates(gather: ir.Node, order: dict[ir.Node, int]) -> Iterator[_Sampling]:
     """Yield the samplings that this gather may be a part of, farthest result first."""
-    image, shape = the(gather.inputs[0]), static_shape(gather.outputs[0])
+    image, shape = not_none(gather.inputs[0]), static_shape(gather.outputs[0])
     size = static_shape(image)
     if shape is None or size is None or len(size) != 4 or len(shape) != 3:
         return
     if size[0] != shape[0] or min(size[1:3]) < 2:
         return
     # The inputs of the two Floors above the indices are x and y, in an unknown order.
-    above = ancestors([the(gather.inputs[1])])
+    above = ancestors([not_none(gather.inputs[1])])
     floors = [v for node in above if node.op_type == "Floor" and (v := node.inputs[0])]
     places = list(dict.fromkeys(v for v in floors if static_shape(v) == shape[:2]))
     if len(places) != 2:
@@ -207,5 +207,5 @@ def raise_grid_sample(model: ir.Model) -> Outcome:
         if found is None:
             return Outcome(changed=changed)
         _replace(model.graph, found)
-        drop_dead(model)
+        remove_dead_nodes(model)
         changed += 1

@@ -24,10 +24,10 @@ from ..analysis.norms import (
     Array,
     epsilons,
     fitted_scale,
+    has_square_root,
     is_near,
     may_normalize,
     normalized,
-    takes_root,
 )
 from ..analysis.regions import Region, RegionRule, evaluate, raise_regions, submodel
 from ..graph import TO_NCHW, inverse, name_of, shape_of, static_shape
@@ -99,7 +99,7 @@ def _fitted(
 def _fits(region: Region) -> bool:
     shape = static_shape(region.source)
     is_image = shape is not None and len(shape) == 4 and shape == static_shape(region.result)
-    return is_image and takes_root(region)
+    return is_image and has_square_root(region)
 
 
 def _replace(graph: ir.Graph, region: Region, norm: _GroupNorm) -> None:

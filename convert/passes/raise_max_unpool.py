@@ -31,13 +31,13 @@ from ..graph import (
     TO_NHWC,
     Shape,
     attribute,
-    drop_dead,
     inverse,
     name_of,
     nodes_of,
+    not_none,
+    remove_dead_nodes,
+    replace_keeping_name,
     static_shape,
-    take_over,
-    the,
 )
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome, Skip
@@ -65,7 +65,7 @@ def _why_not(pool: ir.Node) -> str | None:
     """Return why this pooling cannot be replaced, or None if it can."""
     shape = static_shape(pool.inputs[0])
     if shape is None or len(shape) != 4:
-        return f"its input shape {the(pool.inputs[0]).shape} is not four known numbers"
+        return f"its input shape {not_none(pool.inputs[0]).shape} is not four known numbers"
     if any(d != 1 for d in attribute(pool, "dilations", (1, 1))):
         return "its windows are dilated"
     if attribute(pool, "storage_order", 0):
@@ -186,7 +186,7 @@ class _NewPool:
 
 def _new_pool(model: ir.Model, pool: ir.Node, windows: Windows) -> _NewPool:
     """Put beside a pool the nodes that will take its place."""
-    build, x, pooled = NodeBuilder(model.graph), the(pool.inputs[0]), windows.pooled
+    build, x, pooled = NodeBuilder(model.graph), not_none(pool.inputs[0]), windows.pooled
     if windows.is_plain:
         op = max_pool_argmax_2d
         value, place = build.ops(op.NAME, x, shapes=[pooled, pooled], domain=op.DOMAIN)
@@ -237,7 +237,7 @@ def _raise_pool(model: ir.Model, pool: ir.Node, scatters: list[ir.Node]) -> int 
     made = _new_pool(model, pool, windows)
     for match in matches.values():
         _replace_unpool(model.graph, match, made)
-    take_over(pool.outputs[0], made.pooled)  # last: a match may read the pool itself
+    replace_keeping_name(pool.outputs[0], made.pooled)  # last: a match may read the pool itself
     return len(matches)
 
 
@@ -252,5 +252,5 @@ def raise_max_unpool(model: ir.Model) -> Outcome:
             else:
                 changed += result
     if changed:
-        drop_dead(model)
+        remove_dead_nodes(model)
     return Outcome(changed=changed, skipped=tuple(skipped))

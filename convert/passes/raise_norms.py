@@ -21,10 +21,10 @@ import onnx_ir as ir
 from ..analysis.norms import (
     epsilons,
     fitted_scale,
+    has_square_root,
     is_near,
     may_normalize,
     normalized,
-    takes_root,
 )
 from ..analysis.regions import Region, RegionRule, evaluate, raise_regions, submodel
 from ..graph import Shape, name_of, shape_of, static_shape
@@ -69,7 +69,7 @@ def _explain(model: ir.Model, region: Region) -> _LayerNorm | None:
 def _fits(region: Region) -> bool:
     shape = static_shape(region.source)
     rows = int(np.prod(shape[:-1])) if shape else 0
-    return takes_root(region) and rows >= 2 and shape == static_shape(region.result)
+    return has_square_root(region) and rows >= 2 and shape == static_shape(region.result)
 
 
 def _is_no_image(region: Region) -> bool:

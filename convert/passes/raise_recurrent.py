@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ..graph import constant, is_read, name_of, nodes_of, shape_of, take_over
+from ..graph import constant, is_read, name_of, nodes_of, replace_keeping_name, shape_of
 from ..node_builder import NodeBuilder, Operand
 from ..outcome import Outcome, Skip
 from ..recurrent.cells import Cell, cell_of
@@ -40,7 +40,7 @@ def _cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
             return [after[i] for i in order], taps
 
         if (cell := cell_of(ordered, kinds, width, units)) is not None:
-            if not step.gives_only(order[0], width, units):
+            if not step.returns_only_state(order[0], width, units):
                 raise NoRecurrenceError("it returns more than its hidden state")
             return cell, order
     raise NoRecurrenceError("a step of it is no LSTM, GRU or RNN cell")
@@ -93,7 +93,7 @@ def _replace(model: ir.Model, found: Recurrence, cell: Cell, order: tuple[int, .
         if is_read(state.final)
     ]
     for old, value in new:
-        take_over(old, value)
+        replace_keeping_name(old, value)
     build.insert_after(found.loop)
     graph.remove(found.loop, safe=True)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..graph import drop_dead, nodes_of, producer
+from ..graph import nodes_of, producer, remove_dead_nodes
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
@@ -51,5 +51,5 @@ def raise_where(model: ir.Model) -> Outcome:
         build.replace([node], build.op("Where", condition, chosen, rest, dtype=chosen.dtype))
         changed += 1
     if changed:
-        drop_dead(model)
+        remove_dead_nodes(model)
     return Outcome(changed=changed)

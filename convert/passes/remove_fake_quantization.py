@@ -23,17 +23,18 @@ import onnx_ir as ir
 
 from ...errors import ConversionError
 from ..graph import (
+    along_axis,
     array_of,
     attribute,
     constant,
     constant_input,
-    drop_dead,
     input_of,
     is_read,
     name_of,
     new_initializer,
+    not_none,
+    remove_dead_nodes,
     replace_value,
-    the,
 )
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome, Skip
@@ -124,7 +125,7 @@ def _cannot_be_negative(value: ir.Value | None) -> bool:
 
 def _clipped(graph: ir.Graph, node: ir.Node, high: float) -> ir.Value:
     """Add the activation that a Q implies, in front of it."""
-    build, value = NodeBuilder(graph), the(node.inputs[0])
+    build, value = NodeBuilder(graph), not_none(node.inputs[0])
     clipped = build.op("Clip", value, 0.0, high)
     clipped.name = f"{name_of(value)}.clipped"
     build.insert_before(node)
@@ -135,8 +136,7 @@ def _spread(array: npt.NDArray, node: ir.Node, rank: int) -> npt.NDArray:
     """Reshape scales or zero points (C,) so that they broadcast with a tensor of this rank."""
     if array.ndim != 1 or array.size == 1:
         return array.reshape(()) if array.size == 1 else array
-    axis = attribute(node, "axis", 1) % rank
-    return array.reshape([-1 if i == axis else 1 for i in range(rank)])
+    return along_axis(array, attribute(node, "axis", 1), rank)
 
 
 def _dequantized(node: ir.Node, steps: npt.NDArray) -> npt.NDArray[np.float32]:
@@ -181,7 +181,7 @@ def _floats_behind(node: ir.Node) -> list[ir.Value]:
 
 def _remove_quantize(graph: ir.Graph, node: ir.Node, found: _Ranges) -> None:
     """Let everything read the input of a Q; record its range, or round it if it is constant."""
-    value = the(node.inputs[0])
+    value = not_none(node.inputs[0])
     if constant(value) is not None:
         replace_value(node.outputs[0], new_initializer(graph, _rounded(node), "weights"))
         return
@@ -201,7 +201,7 @@ def _remove_quantize(graph: ir.Graph, node: ir.Node, found: _Ranges) -> None:
 
 def _remove_dequantize(graph: ir.Graph, node: ir.Node) -> None:
     """Let everything read the input of a DQ; a constant one is computed."""
-    value = the(node.inputs[0])
+    value = not_none(node.inputs[0])
     array = constant(value)
     if array is not None and array.dtype.kind in "iu":
         value = new_initializer(graph, _dequantized(node, array), f"{name_of(value)}.float")
@@ -223,7 +223,7 @@ def remove_fake_quantization(model: ir.Model) -> Outcome:
             _remove_dequantize(graph, node)
             count += 1
     if count:
-        drop_dead(model)
+        remove_dead_nodes(model)
     return Outcome(
         changed=count,
         skipped=tuple(Skip(value=name_of(v), reason=note) for v, note in found.notes.items()),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..graph import attribute, consumers, name_of, nodes_of, producer, replace_value, the
+from ..graph import attribute, consumers, name_of, nodes_of, not_none, producer, replace_value
 from ..outcome import Outcome, Skip
 
 _MOVES = ("Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
@@ -55,7 +55,7 @@ def remove_pixel_casts(model: ir.Model) -> Outcome:
         for value in moved:
             value.type = ir.TensorType(_FLOAT)
         for node in casts:
-            replace_value(node.outputs[0], the(node.inputs[0]))
+            replace_value(node.outputs[0], not_none(node.inputs[0]))
         replace_value(pixels, image)
         model.graph.remove([*casts, cast], safe=True)
         if not consumers(rounded.outputs[0]):

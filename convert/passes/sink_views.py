@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from ..analysis.axes import Axes, Renamed, renamed, viewed_inputs
-from ..graph import Shape, constant_input, inverse, pass_name, shape_of, static_shape, the
+from ..analysis.axes import Axes, RewrittenOp, rewritten_op, viewed_inputs
+from ..graph import Shape, constant_input, inverse, not_none, shape_of, static_shape, transfer_name
 from ..node_builder import NodeBuilder, Operand
 from ..outcome import Outcome
 
@@ -33,7 +33,7 @@ class _ViewRegion:
 
     source: ir.Value
     axes: dict[ir.Value, Axes] = field(default_factory=dict)
-    ops: dict[ir.Node, Renamed | None] = field(default_factory=dict)
+    ops: dict[ir.Node, RewrittenOp | None] = field(default_factory=dict)
     """None: a view, which disappears."""
 
 
@@ -45,7 +45,7 @@ def _cost(axes: Axes, shape: Shape) -> int:
 
 def _grown(seed: ir.Node, order: list[ir.Node]) -> _ViewRegion:
     """Follow the ops below a view, in graph order, as far as they can be renamed."""
-    source = the(seed.inputs[0])
+    source = not_none(seed.inputs[0])
     region = _ViewRegion(source=source)
     region.axes[source] = Axes.identity(len(shape_of(source)))
     for node in order:
@@ -63,7 +63,7 @@ def _grown(seed: ir.Node, order: list[ir.Node]) -> _ViewRegion:
     return region
 
 
-def _form(node: ir.Node, region: _ViewRegion, axes: Axes) -> Renamed | None:
+def _form(node: ir.Node, region: _ViewRegion, axes: Axes) -> RewrittenOp | None:
     """Return an op's form on held tensors; None if it must stay outside the region."""
     indices = viewed_inputs(node)
     for index, value in enumerate(node.inputs):
@@ -71,7 +71,7 @@ def _form(node: ir.Node, region: _ViewRegion, axes: Axes) -> Renamed | None:
             return None
     if node.inputs[0] is None:
         return None
-    form = renamed(node, axes)
+    form = rewritten_op(node, axes)
     ranks = [len(static_shape(node.inputs[i]) or ()) for i in indices]
     return form if all(rank <= len(axes.source) for rank in ranks) else None
 
@@ -98,7 +98,7 @@ def _gain(region: _ViewRegion) -> int:
     gain = 0
     for node, form in region.ops.items():
         if form is None:
-            rank = len(region.axes[the(node.inputs[0])].source)
+            rank = len(region.axes[not_none(node.inputs[0])].source)
             through = Axes.identity(rank).through(node)
             gain += _cost(through, shape_of(node.outputs[0])) if through else _STANDING
         else:
@@ -114,7 +114,7 @@ def _sides(region: _ViewRegion, node: ir.Node) -> list[tuple[Axes, Shape]]:
     """Return (axes, shape) of each value from outside that ``node`` reads beside the region's."""
     found = []
     for index in viewed_inputs(node):
-        value = the(node.inputs[index])
+        value = not_none(node.inputs[index])
         if value not in region.axes:
             found.append((_at(region, node), _padded(value, _at(region, node))))
     return [(axes, shape) for axes, shape in found if axes.moves(shape) or np.prod(shape) > 1]
@@ -152,14 +152,14 @@ def _rewrite(graph: ir.Graph, region: _ViewRegion) -> None:
     held: dict[ir.Value, ir.Value] = {region.source: region.source}
     for node, form in region.ops.items():
         if form is None:
-            held[node.outputs[0]] = held[the(node.inputs[0])]
+            held[node.outputs[0]] = held[not_none(node.inputs[0])]
             continue
         build, axes = NodeBuilder(graph), _at(region, node)
         inputs: list[Operand] = list(node.inputs)
         for index in viewed_inputs(node):
-            value = the(node.inputs[index])
+            value = not_none(node.inputs[index])
             inputs[index] = held[value] if value in held else _held(build, value, axes)
-        # Renamed constants, in the axes of the held tensor.
+        # RewrittenOp constants, in the axes of the held tensor.
         for index, array in form.constants.items():
             inputs[index] = array
         shapes = [form.axes.held_shape(shape_of(old)) for old in node.outputs]
@@ -190,7 +190,7 @@ def _leave(graph: ir.Graph, region: _ViewRegion, held: dict[ir.Value, ir.Value])
         build.insert_after(anchor)
         if is_returned:
             ir.convenience.replace_all_uses_with(value, new, replace_graph_outputs=True)
-            pass_name(value, new, "_viewed")
+            transfer_name(value, new, "_viewed")
         for user, index in outside:
             user.replace_input_with(index, new)
     graph.remove(list(reversed(region.ops)), safe=True)

@@ -15,7 +15,16 @@ import numpy as np
 import onnx_ir as ir
 
 from ..analysis.regions import evaluate, nodes_between, positions, submodel
-from ..graph import attribute, constant, is_read, name_of, producer, shape_of, static_shape, the
+from ..graph import (
+    attribute,
+    constant,
+    is_read,
+    name_of,
+    not_none,
+    producer,
+    shape_of,
+    static_shape,
+)
 
 _TURNS = (
     *("scan_input_axes", "scan_input_directions", "scan_output_axes", "scan_output_directions"),
@@ -110,18 +119,18 @@ def _sequence_read(body: ir.Graph, counters: Sequence[ir.Value]) -> tuple[ir.Val
         if node.op_type == "Gather"
         and attribute(node, "axis", 0) == 0
         and any(_through_views(node.inputs[1]) is counter for counter in counters)
-        and the(node.inputs[0]).graph is not body
+        and not_none(node.inputs[0]).graph is not body
     ]
     if len(reads) != 1:
         raise NoRecurrenceError(f"it reads {len(reads)} sequences by its counter, expected one")
     read = reads[0].outputs[0]
-    index_rank = len(the(reads[0].inputs[1]).shape or ())
+    index_rank = len(not_none(reads[0].inputs[1]).shape or ())
     if index_rank == 1:  # x[t : t + 1], of which the body must drop the first axis
         uses = list(read.uses())
         if len(uses) != 1 or uses[0][0].op_type not in ("Squeeze", "Reshape"):
             raise NoRecurrenceError("it reads the sequence by slices, not step by step")
         read = uses[0][0].outputs[0]
-    return the(reads[0].inputs[0]), read
+    return not_none(reads[0].inputs[0]), read
 
 
 def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], steps: int) -> None:
@@ -163,7 +172,7 @@ def dtype_of(value: ir.Value) -> np.dtype:
 def _itself(value: ir.Value) -> ir.Value:
     """Look through Identity, which exporters put before outputs of a body."""
     node = producer(value, "Identity")
-    return value if node is None else the(node.inputs[0])
+    return value if node is None else not_none(node.inputs[0])
 
 
 def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
@@ -220,7 +229,9 @@ def _divided(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
             inside.shape = ir.Shape(begin.shape)
             counters.append(inside)
         else:
-            states.append(State(start=the(start), inside=inside, after=_itself(after), final=final))
+            states.append(
+                State(start=not_none(start), inside=inside, after=_itself(after), final=final)
+            )
     return counters, states
 
 
@@ -233,4 +244,4 @@ def _scanned(scan: ir.Node, carried: int) -> tuple[ir.Value, ir.Value]:
             f"it reads {count} sequences with other axes or directions in: {other}; expected one "
             "sequence, forward along axis 0"
         )
-    return the(scan.inputs[carried]), body_of(scan).inputs[carried]
+    return not_none(scan.inputs[carried]), body_of(scan).inputs[carried]

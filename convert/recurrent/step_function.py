@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
 from ..analysis.regions import ancestors, dynamic_inputs, nodes_between, positions, submodel
-from ..graph import name_of, shape_of, static_shape, the
+from ..graph import name_of, not_none, shape_of, static_shape
 from .loops import NoRecurrenceError, Recurrence, dtype_of
 
 Array = npt.NDArray[np.float64]
@@ -27,7 +27,7 @@ class StepFunction:
     def __init__(self, model: ir.Model, recurrence: Recurrence) -> None:
         entries = [recurrence.read, *(state.inside for state in recurrence.states)]
         self.taps = tuple(
-            (node.op_type, the(node.inputs[0]))
+            (node.op_type, not_none(node.inputs[0]))
             for node in recurrence.body
             if node.op_type in ("Sigmoid", "Tanh")
         )
@@ -60,7 +60,7 @@ class StepFunction:
         found = self._all(x, states)
         return [found[n] for n in self._after], [found[name_of(value)] for _, value in self.taps]
 
-    def gives_only(self, state: int, width: int, units: list[int]) -> bool:
+    def returns_only_state(self, state: int, width: int, units: list[int]) -> bool:
         """Whether every result is the next value of one state, tried on random rows.
 
         ``width`` and ``units`` are the columns of the input and of the states.

@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from .large_weights import Weights, has_loops, heavy_ones, make_placeholder, take_constants
+from .large_weights import (
+    Weights,
+    extract_constants,
+    has_loops,
+    make_placeholder,
+    weights_to_extract,
+)
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _MARKS = ("_XlaMustCompile", "_noinline")  # attributes that keep TensorFlow from inlining
@@ -45,7 +51,7 @@ def freeze(traced: Any, *, whole: bool = False) -> Frozen:
         entries = (*inputs, *(f"{name}:0" for name in weights))
         graph, _ = _flattened(_wrapped(graph, entries, outputs), whole=True)
     if not whole:
-        weights |= take_constants(graph)
+        weights |= extract_constants(graph)
     return Frozen(graph=graph, inputs=inputs, outputs=outputs, weights=weights)
 
 
@@ -63,7 +69,7 @@ def _flattened(traced: Any, whole: bool) -> tuple[Any, Weights]:
     values = converter.tensor_data
     beside: Weights = {}
     if not whole and not has_loops(converter.graph_def):
-        beside = heavy_ones({name: value.numpy for name, value in values.items()})
+        beside = weights_to_extract({name: value.numpy for name, value in values.items()})
     # The converter would copy the large values, so it gets scalars in their place.
     for name in beside:
         values[name] = values[name]._replace(numpy=np.zeros((), np.float32))

@@ -13,7 +13,7 @@ from ..recurrent.cudnn import without_cudnn
 from . import Cut, Signature, TensorInfo, missing_name
 from .ends import find_cut, port_of
 from .large_weights import Exported
-from .tf_graph import import_tensorflow, onnx_from_graph_def, taking_float
+from .tf_graph import accepting_float, import_tensorflow, onnx_from_graph_def
 
 _INPUTS = ("Placeholder", "PlaceholderWithDefault")
 _VARIABLES = ("VariableV2", "VarHandleOp", "Variable")
@@ -67,7 +67,7 @@ class GraphDefSource:
         entry = self._tensor(input_name, "input", self._inputs)
         result = self._tensor(output_name, "output", self._outputs)
         try:
-            return taking_float(self._function.prune(entry, result), entry.dtype)
+            return accepting_float(self._function.prune(entry, result), entry.dtype)
         except Exception:  # UnliftableError, which is not in TensorFlow's public API
             raise InputFileError(
                 f"{self._path}: {output_name} needs more than {input_name}: the inputs are "

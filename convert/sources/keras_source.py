@@ -16,7 +16,7 @@ from ...errors import InputFileError
 from ...spec import SourceSpec
 from . import Cut, Signature, TensorInfo, missing_name
 from .large_weights import Exported
-from .tf_graph import import_tensorflow, onnx_from_function, taking_float
+from .tf_graph import accepting_float, import_tensorflow, onnx_from_function
 
 _LARGEST_CONFIG = 64 << 20  # bytes
 _DAMAGED = (
@@ -189,7 +189,7 @@ class KerasSource:
         def run(image: Any) -> Any:
             return part(image, training=False)
 
-        return taking_float(run, import_tensorflow().as_dtype(str(entry.dtype)))
+        return accepting_float(run, import_tensorflow().as_dtype(str(entry.dtype)))
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return raw ONNX at a fixed input shape."""

@@ -52,7 +52,7 @@ def has_loops(graph: Any) -> bool:
     return any(node.op in _LOOPS for node in nodes)
 
 
-def heavy_ones(arrays: Weights) -> Weights:
+def weights_to_extract(arrays: Weights) -> Weights:
     """Return the large float32 weights of a heavy model; none if the model is not heavy."""
     large = {
         name: array
@@ -62,7 +62,7 @@ def heavy_ones(arrays: Weights) -> Weights:
     return large if sum(array.nbytes for array in large.values()) >= _HEAVY else {}
 
 
-def take_constants(graph: Any) -> Weights:
+def extract_constants(graph: Any) -> Weights:
     """Replace the large float32 constants of a heavy GraphDef without loops by placeholders.
 
     Changes the graph. Returns the values by node name.
@@ -97,12 +97,12 @@ def make_placeholder(node: Any, shape: tuple[int, ...]) -> None:
     del node.input[:]
 
 
-def take_initializers(model: onnx.ModelProto) -> Weights:
+def extract_initializers(model: onnx.ModelProto) -> Weights:
     """Replace the large float32 initializers of a heavy ONNX model by inputs.
 
     Changes the model. Returns the values by name.
     """
-    large = heavy_ones(
+    large = weights_to_extract(
         {
             tensor.name: onnx.numpy_helper.to_array(tensor)
             for tensor in model.graph.initializer

@@ -12,8 +12,8 @@ from ...common.error_text import first_line
 from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
-from .large_weights import Exported, take_initializers
-from .pixels import taking_floats
+from .large_weights import Exported, extract_initializers
+from .pixels import with_float_input
 
 _OLDEST_OPSET = 11
 _PLAIN_OPSET = 18
@@ -67,7 +67,7 @@ class OnnxSource:
         model.graph.output.append(info(output_name, dtype or onnx.TensorProto.FLOAT, None))
         del model.graph.value_info[:]
         _declare_rank(model, values.get(output_name))
-        return Exported(model=taking_floats(model), weights=self._weights)
+        return Exported(model=with_float_input(model), weights=self._weights)
 
     def _nodes_between(self, input_name: str, output_name: str) -> list[onnx.NodeProto]:
         """Return the nodes that compute one value from another and weights, in graph order."""
@@ -157,7 +157,7 @@ def open_source(source: SourceSpec) -> OnnxSource:
     path = source.path
     try:
         model = onnx.load(path)
-        weights = take_initializers(model)
+        weights = extract_initializers(model)
         onnx.checker.check_model(model)
         ir.from_proto(model)  # refuses more than the checker does
     except Exception as error:  # protobuf and onnx have no common base class

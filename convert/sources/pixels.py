@@ -12,7 +12,7 @@ from ...spec import InputSpec
 _FLOATS = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 
 
-def taking_floats(model: onnx.ModelProto) -> onnx.ModelProto:
+def with_float_input(model: onnx.ModelProto) -> onnx.ModelProto:
     """Change the first input of a model to float32.
 
         x (uint8) -> f   ->   x (float32) -> Round -> Cast<uint8> -> f       integer types
@@ -58,8 +58,8 @@ def _free(graph: onnx.GraphProto, expected: str) -> str:
     return expected
 
 
-def takes_whole_pixels(model: onnx.ModelProto) -> bool:
-    """Whether a model rounds and casts its input as ``taking_floats`` does for integer types."""
+def requires_whole_pixels(model: onnx.ModelProto) -> bool:
+    """Whether a model rounds and casts its input as ``with_float_input`` does for integer types."""
     name = model.graph.input[0].name
     rounded = {node.output[0] for node in model.graph.node if _is(node, "Round", {name})}
     return any(_is(node, "Cast", rounded) for node in model.graph.node)

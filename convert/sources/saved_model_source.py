@@ -14,7 +14,12 @@ from ..recurrent.cudnn import has_cudnn
 from . import Cut, Signature, TensorInfo, missing_name
 from .graph_def_source import GraphDefSource
 from .large_weights import Exported
-from .tf_graph import graph_def_from_function, import_tensorflow, onnx_from_function, taking_float
+from .tf_graph import (
+    accepting_float,
+    graph_def_from_function,
+    import_tensorflow,
+    onnx_from_function,
+)
 
 
 class SavedModelSource:
@@ -93,7 +98,7 @@ class SavedModelSource:
         def run(image: Any) -> Any:
             return call(**{input_name: image})[output_name]
 
-        return taking_float(run, spec.dtype)
+        return accepting_float(run, spec.dtype)
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return raw ONNX at a fixed input shape."""

@@ -15,8 +15,8 @@ from ...common.cores import limited_cores
 from ...common.error_text import first_line
 from ...errors import ConversionError, TargetMissingError
 from .freeze import freeze
-from .large_weights import Exported, Weights, take_constants
-from .pixels import rename, taking_floats
+from .large_weights import Exported, Weights, extract_constants
+from .pixels import rename, with_float_input
 
 _TF2ONNX_OPSET = 18  # the newest that tf2onnx writes
 
@@ -63,7 +63,7 @@ def _stderr_to_null() -> Iterator[None]:
         os.close(saved)
 
 
-def taking_float(function: Any, dtype: Any) -> Any:
+def accepting_float(function: Any, dtype: Any) -> Any:
     """Return a function that accepts float32 in place of ``dtype``; for integers it rounds."""
     tf = import_tensorflow()
     if dtype == tf.float32:
@@ -142,9 +142,9 @@ def onnx_from_graph_def(
         ConversionError: tf2onnx fails.
     """
     _keep_loops(graph)
-    weights = take_constants(graph)
+    weights = extract_constants(graph)
     model = _onnx_from_frozen(graph, entry, result, weights)
-    model = taking_floats(_renamed(model, input_name, output_name))
+    model = with_float_input(_renamed(model, input_name, output_name))
     return Exported(model=model, weights=weights)
 
 

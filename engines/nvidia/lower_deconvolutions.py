@@ -21,15 +21,14 @@ from ...convert.graph import (
     attribute,
     constant,
     constant_input,
-    drop_dead,
     input_of,
     name_of,
     new_initializer,
     nodes_of,
-    take_over,
-    the,
-    typed_like,
+    not_none,
+    remove_dead_nodes,
 )
+from ...convert.node_builder import NodeBuilder
 
 _MOST_WORK = 2.5
 """Largest allowed increase of multiplications; zeros in the kernel are multiplied too."""
@@ -85,7 +84,10 @@ def _whole_stride(node: ir.Node) -> int:
         and others == [stride]
         and stride > 1
     )
-    shape, output = the(node.inputs[0]).shape, node.outputs[0].shape  # (N, C, H, W); N may be free
+    shape, output = (
+        not_none(node.inputs[0]).shape,
+        node.outputs[0].shape,
+    )  # (N, C, H, W); N may be free
     if not is_plain or shape is None or output is None:
         return 0
     sizes = zip(shape[2:], output[2:], strict=True)
@@ -94,7 +96,7 @@ def _whole_stride(node: ir.Node) -> int:
 
 
 def _lower(graph: ir.Graph, node: ir.Node) -> bool:
-    x, weights, bias = the(node.inputs[0]), constant(node.inputs[1]), constant_input(node, 2)
+    x, weights, bias = not_none(node.inputs[0]), constant(node.inputs[1]), constant_input(node, 2)
     stride, is_variable = _whole_stride(node), input_of(node, 2) is not None and bias is None
     if not stride or is_variable or weights is None or weights.ndim != 4:
         return False
@@ -108,19 +110,13 @@ def _lower(graph: ir.Graph, node: ir.Node) -> bool:
     if bias is not None:
         tiled = np.tile(bias, stride * stride)  # (O,) -> (s*s*O,), the same for each phase
         inputs.append(new_initializer(graph, tiled, f"{name}.phase_bias"))
-    conv = ir.node("Conv", inputs, attributes={"pads": pads}, name=f"{name}_phases")
-    typed_like(conv.outputs[0], x)
+    build = NodeBuilder(graph)
+    conv = build.op("Conv", *inputs, name=f"{name}_phases", pads=pads)
     sizes = [len(phases) if axis == 1 else size for axis, size in enumerate(x.shape or ())]
-    conv.outputs[0].shape = ir.Shape(sizes)  # (N, s*s*O, H, W)
-    conv.outputs[0].name = f"{name}_phases"
-    place = ir.node(
-        "DepthToSpace", conv.outputs, attributes={"blocksize": stride, "mode": "DCR"}, name=name
-    )
+    conv.shape, conv.name = ir.Shape(sizes), f"{name}_phases"  # (N, s*s*O, H, W)
     # (N, s*s*O, H, W) -> (N, O, s*H, s*W)
-    typed_like(place.outputs[0], node.outputs[0])
-    graph.insert_after(node, [conv, place])
-    take_over(node.outputs[0], place.outputs[0])
-    graph.remove(node, safe=True)
+    result = build.op("DepthToSpace", conv, name=name, blocksize=stride, mode="DCR")
+    build.replace([node], result)
     return True
 
 
@@ -133,5 +129,5 @@ def lower_deconvolutions(model: onnx.ModelProto) -> onnx.ModelProto:
     # A sum, because ``any`` would stop at the first node that is lowered.
     if not sum(_lower(copy.graph, node) for node in nodes_of(copy, "ConvTranspose")):
         return model
-    drop_dead(copy)
+    remove_dead_nodes(copy)
     return ir.to_proto(copy)

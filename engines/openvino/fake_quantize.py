@@ -15,7 +15,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from ...convert.graph import array_of, constant, new_initializer, producer, take_over, typed_like
+from ...convert.graph import array_of, constant, new_initializer, producer
+from ...convert.node_builder import NodeBuilder
 
 _DOMAIN = "org.openvinotoolkit"
 
@@ -37,17 +38,10 @@ def lower_qdq_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
             new_initializer(graph, np.array(steps * scale, np.float32), f"{node.name}.{name}")
             for name, steps in (("low", -128), ("high", 127))
         )
-        made = ir.node(
-            "FakeQuantize",
-            [above.inputs[0], low, high, low, high],
-            attributes={"levels": 256},
-            domain=_DOMAIN,
-            name=node.name,  # the plan's layers are matched to the graph by this name
-        )
-        typed_like(made.outputs[0], node.outputs[0])
-        graph.insert_after(node, [made])
-        take_over(node.outputs[0], made.outputs[0])
-        graph.remove(node, safe=True)
+        build, inputs = NodeBuilder(graph), (above.inputs[0], low, high, low, high)
+        # The plan's layers are matched to the graph by the node's name.
+        rounded = build.op("FakeQuantize", *inputs, domain=_DOMAIN, name=node.name, levels=256)
+        build.replace([node], rounded)
         if not list(above.outputs[0].uses()):  # another DQ may read the same Q
             graph.remove(above, safe=True)
     graph.opset_imports[_DOMAIN] = 1

@@ -101,7 +101,7 @@ def test_noise_of_layers_is_in_decibels(spec: Spec, calibrator_of: CalibratorOf)
         np.zeros((1, spec.input.channels, spec.input.height, width), np.float32)
     ]
     names = calibrator.layers()
-    found = signal_to_noise(calibrator.any_graph, quantized.graphs[width], names, batches)
+    found = signal_to_noise(calibrator.widest_graph, quantized.graphs[width], names, batches)
     assert set(found) <= set(names)
     assert names[0] not in found, "the first layer is float, and nothing was rounded before it"
     assert all(5 < value < 80 for value in found.values())
@@ -143,4 +143,4 @@ def test_bad_images_are_reported_once(
     calibrator.quantized(QuantizationSettings(precision="int8", corrections=("bias",)))
     assert len(calibrator.skipped) == 1
     assert "1.png" in next(iter(calibrator.skipped))
-    assert calibrator.seen().batches == 2
+    assert calibrator.observation().batches == 2

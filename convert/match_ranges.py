@@ -22,7 +22,7 @@ _TOLERANCE = 2e-4
 """Relative, between the sums that identify a tensor."""
 
 
-def adopted_ranges(
+def matched_ranges(
     before: onnx.ModelProto,
     after: ir.Model,
     ranges: Mapping[str, float],
