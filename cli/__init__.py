@@ -1,4 +1,4 @@
-"""The command line: one file per command; each parses, calls and prints."""
+"""The command line: one file per command. Each parses options, calls the library, prints."""
 
 from .app import main
 

@@ -79,24 +79,26 @@ def _program(
 def run_program(arguments: Sequence[str]) -> int:
     """Run a command line in this process, print errors on stderr, and return the exit code."""
     try:
-        # Not in typer's standalone mode, which would print usage errors in a format of its own.
+        # typer's standalone mode would print usage errors in its own format and end the process.
         return app(list(arguments), prog_name="ocr-trt", standalone_mode=False) or 0
     except _UsageError as error:
         return _fail_usage(error)
     except OcrTrtError as error:
         return _fail(str(error), error.exit_code)
     except _Interrupted as stop:
+        # Shells use 128 + the number of the signal, too: 130 for SIGINT, 143 for SIGTERM.
         return _fail("interrupted; nothing was left half-written", 128 + stop.signal_number)
     except ImportError as error:
         if "libGL" in str(error):  # opencv-python on a machine without a desktop
             return _fail(f"OpenCV: {error}; apt-get install libgl1, or pip install {_HEADLESS}", 2)
         return _fail_bug(error, arguments)
     except BrokenPipeError:
-        # The reader, such as head, has closed the pipe. Python flushes stdout once more at exit.
+        # The reader, such as head, has closed the pipe. Python flushes stdout once more at exit,
+        # which would raise the error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None:  # not about a file, so not about the user's input
             return _fail_bug(error, arguments)
         return _fail(f"{error.filename}: {error.strerror}", 2)
     except Exception as error:
@@ -114,7 +116,7 @@ def _fail_usage(error: Any) -> int:
         error.show()
         return 2
     text = error.message if hasattr(error, "possibilities") else error.format_message()
-    # Without the prefix of pydantic, which typer uses, and without typer's own suggestion.
+    # Remove pydantic's prefix, and typer's suggestion, in place of which ours follows.
     text = text.replace("Value error, ", "").split(". Did you mean")[0].rstrip(".")
     if close := _close_names(error):
         text += f". Did you mean {' or '.join(close)}?"
@@ -126,6 +128,7 @@ def _fail_usage(error: Any) -> int:
 
 def _close_names(error: Any) -> list[str]:
     """Return the options, values or commands that a user may have meant."""
+    # Some errors list the alternatives; of the others, only the message has them.
     if possibilities := getattr(error, "possibilities", None):
         return sorted(possibilities)
     if choice := re.search(r"'(.*?)' is not one of (.*)", error.message):
@@ -136,7 +139,7 @@ def _close_names(error: Any) -> list[str]:
 
 
 def _fail_bug(error: Exception, arguments: Sequence[str]) -> int:
-    # The error may come from the parser, so that there are no parsed options to look at.
+    # The raw arguments, because an error of the parser leaves no parsed options.
     if {"-v", "--verbose"} & set(arguments):
         traceback.print_exc()
     text = f"{type(error).__name__}: {error}"

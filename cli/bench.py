@@ -54,6 +54,7 @@ class LoadOptions:
 
         if not (self.load or self.concurrency or self.rate):
             return None
+        # Without --rate, the rates depend on the closed-loop results of each system.
         clients = self.concurrency or usual_clients(usable_cores())
         return LoadSettings(
             clients=tuple(sorted(set(clients))), rates=tuple(sorted(set(self.rate or ())))
@@ -101,6 +102,8 @@ def bench(
     Example: `ocr-trt bench bundles/* --data labeled --report report`
     """
     from ..bench.compare import Extras, compare
+    from ..bench.definitions import definitions_of
+    from ..bench.regression import check_rules
     from ..bench.report import FILES, write_report
     from ..common.files import check_destination
     from ..engines.bundle import load_bundle
@@ -108,62 +111,58 @@ def bench(
     from ..ocr.dataset import load_dataset
 
     limits = limits_from(limit, has_data=data is not None)
-    if report:
+    if report:  # checked before the comparison, which takes long
         check_destination(report, own=FILES)
     loaded = [load_bundle(folder, is_trusted=trust) for folder in bundles]
     dataset = load_dataset(data) if data else None
     limits.check_bundles(loaded, is_labeled=dataset is not None and dataset.labeled)
     extras = Extras(competitors=competitors, load=load.settings(), rooflines=roofline)
     settings = LatencySettings(duration_s=duration)
-    found = compare(loaded, dataset, settings, display.reporter(), extras)
-    files = write_report(found, report) if report else []
+    result = compare(loaded, dataset, settings, display.reporter(), extras)
+    files = write_report(result, report) if report else []
     if not display.json:  # before the rules are checked, which may raise an error
-        print_report(found)
+        print_report(result)
         if display.verbose:
-            _print_definitions(found)
+            print("\n".join(f"- {line}" for line in definitions_of(result)))
         for file in files:
             print(file)
-    checks = limits.check(found)
+    checks = check_rules(result, limits.old, limits.rules)
     if display.json:
-        print_json(_as_dict(found, limits, checks))
+        print_json(_as_dict(result, limits, checks))
     else:
-        limits.show(found, checks)
+        limits.show(result, checks)
     fail_if_broken(checks)
 
 
-def _as_dict(found: Report, limits: Limits, checks: tuple[RuleCheck, ...]) -> dict[str, Any]:
+def _as_dict(result: Report, limits: Limits, checks: tuple[RuleCheck, ...]) -> dict[str, Any]:
     from ..bench.report import without_images
 
     return {
-        **without_images(found),
+        **without_images(result),
         "checks": [asdict(check) for check in checks],
-        "baseline_of_another_machine": limits.is_of_another_machine(found),
+        "baseline_of_another_machine": limits.is_of_another_machine(result),
     }
 
 
-def _print_definitions(found: Report) -> None:
-    from ..bench.definitions import definitions_of
-
-    for line in definitions_of(found):
-        print(f"- {line}")
-
-
-def print_report(found: Report) -> None:
+def print_report(report: Report) -> None:
     """Print speed and accuracy of every model, and a summary of every engine."""
     from ..bench.report import overview
     from ..bench.roofline_diagnosis import reasons
     from ..bench.summary import summaries
 
-    for model in found.parts:
-        for table in (table for section in overview(model) for table in section.tables):
-            title = f"{table.title[0].lower()}{table.title[1:]}"
-            print_table(f"{model.name}: {title}", table.header, table.rows)
+    for model in report.parts:
+        for section in overview(model):
+            for table in section.tables:
+                # Titles are capitalized in reports; here they follow a name and a colon.
+                title = f"{table.title[0].lower()}{table.title[1:]}"
+                print_table(f"{model.name}: {title}", table.header, table.rows)
         for row in model.systems:
             if row.note:
                 print(f"{row.label}: {row.note}")
-    for each in summaries(found) if found.data else ():
+    # Summaries are about accuracy, which is measured only on --data.
+    for each in summaries(report) if report.data else ():
         print(f"{each.label}: {each.verdict} {each.figures} {each.confidence}".rstrip())
-    for line in reasons(found.models):
+    for line in reasons(report.models):
         print(line)
-    for note in found.notes:
+    for note in report.notes:
         print(f"note: {note}")

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import SpecError
 from .calibration_options import CalibrationOptions, load_calibration_images, method_or_default
-from .choices import CorrectionChoice, PrecisionChoice, TargetChoice
+from .choices import CorrectionChoice, RequestedPrecision, TargetChoice
 from .model_options import ModelOptions, load_or_draft_spec
 from .printing import print_json, print_table
 from .shared_options import DataFolder, DisplayOptions, Trust
@@ -31,9 +31,9 @@ class EngineOptions:
         typer.Option(help="Runtime to build for; repeatable. Default: openvino."),
     ] = None
     precision: Annotated[
-        PrecisionChoice,
+        RequestedPrecision,
         typer.Option(help="best: the fastest mixture of precisions within the accuracy budget."),
-    ] = PrecisionChoice.INT8
+    ] = RequestedPrecision.INT8
     weight_correction: Annotated[
         list[CorrectionChoice] | None,
         typer.Option(
@@ -105,7 +105,7 @@ def build(
             images = load_calibration_images(calibration, spec, reporter, is_trusted=trust)
         request = _request(spec, engine, calibration)
         requests.append(replace(request, calibration=images, samples=samples))
-    _check_names(requests)
+    _check_names(requests)  # before the first build
     results = [result for request in requests for result in build_bundles(request, reporter)]
     if display.json:
         print_json([_as_dict(result) for result in results])
@@ -121,7 +121,7 @@ def build(
 def _request(
     spec: DetectorSpec | RecognizerSpec, engine: EngineOptions, calibration: CalibrationOptions
 ) -> BuildRequest:
-    """Return the request for one model, without images."""
+    """Return the request for one model, without images and samples."""
     from ..builder import BuildRequest
     from ..engines.base import BuildSettings
     from ..engines.build_cache import default_cache
@@ -129,16 +129,16 @@ def _request(
     from ..measure.latency import LatencySettings
 
     targets = engine.target or [TargetChoice.OPENVINO]
-    chosen = engine.weight_correction or ()
-    is_search = engine.precision is PrecisionChoice.BEST
+    corrections = engine.weight_correction or ()
+    is_search = engine.precision is RequestedPrecision.BEST
     return BuildRequest(
         spec=spec,
         targets=tuple(dict.fromkeys(each.value for each in targets)),
         precision=engine.precision.value,
         output=engine.output,
-        method=method_or_default(calibration.method, searches=is_search),
-        # In the order of the enumeration, however they were given: bias follows equalize.
-        corrections=tuple(each.value for each in CorrectionChoice if each in chosen),
+        method=method_or_default(calibration.method, is_search=is_search),
+        # In the order of the enumeration, not of the command line: bias follows equalize.
+        corrections=tuple(each.value for each in CorrectionChoice if each in corrections),
         ranges=engine.ranges,
         everywhere=engine.everywhere,
         settings=BuildSettings(
@@ -151,10 +151,10 @@ def _request(
 
 def _check_names(requests: Sequence[BuildRequest]) -> None:
     names = [request.spec.name for request in requests]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
+    duplicate = next((name for name in names if names.count(name) > 1), None)
+    if duplicate is not None:
         raise SpecError(
-            f"two specs are named {twice!r}, so their bundles would have one name; rename one"
+            f"two specs are named {duplicate!r}, so their bundles would have one name; rename one"
         )
 
 
@@ -177,14 +177,15 @@ def verdict_row(result: BuildResult) -> tuple[str, ...]:
         return result.folder.name, "-", "-", "-", "failed"
     verdict = result.bundle.manifest.verdict
     accuracy = "not measured: no images"
-    if (found := verdict.metric) is not None:
+    if (metric := verdict.metric) is not None:
+        # `loss` is positive if the engine is worse; the cell shows engine minus baseline.
         accuracy = (
-            f"{found.name} {100 * found.engine:.2f} / {100 * found.baseline:.2f} "
-            f"({-METRICS[found.name].sign * found.loss:+.2f})"
+            f"{metric.name} {100 * metric.engine:.2f} / {100 * metric.baseline:.2f} "
+            f"({-METRICS[metric.name].sign * metric.loss:+.2f})"
         )
-        if not found.labeled:
+        if not metric.labeled:
             accuracy += ", agreement"
-        if verdict.latency is None:
+        if verdict.latency is None:  # print_verdicts explains the asterisk
             accuracy += " *"
     speed, word = "built, not run here", "ok"
     if (latency := verdict.latency) is not None:

@@ -17,8 +17,8 @@ from .shared_options import DisplayOptions
 if TYPE_CHECKING:
     from ..engines.bundle import Bundle
 
-_LONGEST = 60
-"""Characters of a value that are shown; a charset may have thousands."""
+_MAX_VALUE_LENGTH = 60
+"""Characters that are shown of a value; a charset may have thousands."""
 
 
 class BundleAction(str, Enum):
@@ -50,6 +50,7 @@ def bundle(
 
     if action is BundleAction.DIFF and len(folders) != 2:
         raise UserError(f"diff requires two bundles, got {len(folders)}")
+    # Loading compares the files with the manifest, so `verify` only has to print the result.
     bundles = [load_bundle(folder) for folder in folders]
     actions = {
         BundleAction.SHOW: _show,
@@ -64,14 +65,14 @@ def _show(bundles: list[Bundle], json: bool) -> None:
     from ..engines.bundle_diff import facts
 
     if json:
-        print_json([found.manifest.model_dump(mode="json") for found in bundles])
+        print_json([bundle.manifest.model_dump(mode="json") for bundle in bundles])
         return
-    for found in bundles:
-        manifest = found.manifest
+    for bundle in bundles:
+        manifest = bundle.manifest
         rows = [(what, value) for what, value in facts(manifest).items() if value is not None]
         rows += [(f"version of {name}", version) for name, version in manifest.versions.items()]
-        print(found.folder)
-        print_table(found.label, ("", ""), rows)
+        print(bundle.folder)
+        print_table(bundle.label, ("", ""), rows)
         for node, reason in manifest.precision_exceptions.items():
             print(plain(f"{node} stays in float: {reason}"))
 
@@ -79,11 +80,11 @@ def _show(bundles: list[Bundle], json: bool) -> None:
 def _verify(bundles: list[Bundle], json: bool) -> None:
     rows = [
         {
-            "bundle": str(found.folder),
-            "files": len(found.manifest.files),
-            "bytes": sum(entry.bytes for entry in found.manifest.files.values()),
+            "bundle": str(bundle.folder),
+            "files": len(bundle.manifest.files),
+            "bytes": sum(entry.bytes for entry in bundle.manifest.files.values()),
         }
-        for found in bundles
+        for bundle in bundles
     ]
     if json:
         print_json(rows)
@@ -95,19 +96,19 @@ def _verify(bundles: list[Bundle], json: bool) -> None:
 def _diff(bundles: list[Bundle], json: bool) -> None:
     from ..engines.bundle_diff import bundle_differences
 
-    found = bundle_differences(*bundles)
+    differences = bundle_differences(*bundles)
     if json:
-        print_json([asdict(difference) for difference in found])
+        print_json([asdict(difference) for difference in differences])
         return
-    if not found:
+    if not differences:
         print("no difference")
         return
-    # The full paths only where the names alone do not tell the bundles apart.
+    # If the folders have the same name, the header shows their paths instead.
     names = [each.folder.name for each in bundles]
     header = ("", *(names if names[0] != names[1] else (str(each.folder) for each in bundles)))
-    rows = [(d.what, _cell(d.first), _cell(d.second)) for d in found]
+    rows = [(d.what, _cell(d.first), _cell(d.second)) for d in differences]
     print_table("Differences", header, rows)
 
 
 def _cell(text: str | None) -> str:
-    return "-" if text is None else shortened(text, _LONGEST)
+    return "-" if text is None else shortened(text, _MAX_VALUE_LENGTH)

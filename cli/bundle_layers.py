@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ..engines.bundle import Bundle
     from ..engines.nvidia.plan_layers import EngineLayer
 
-_LONGEST = 40
-"""Characters of a cell that are shown."""
+_MAX_CELL_LENGTH = 40
+"""Characters that are shown of a cell."""
 
 
 def print_layers(bundles: list[Bundle], json: bool) -> None:
@@ -27,21 +27,21 @@ def print_layers(bundles: list[Bundle], json: bool) -> None:
     from ..engines.nvidia.plan_layers import LAYERS_SUFFIX, layers_from_file, not_in_int8
 
     plans: list[dict[str, Any]] = []
-    for found in bundles:
-        for entry in found.manifest.engines:
+    for bundle in bundles:
+        for entry in bundle.manifest.engines:
             # The builder writes the list of layers beside the plan.
             name = PurePosixPath(entry.plan).with_suffix(LAYERS_SUFFIX).as_posix()
-            if name not in found.manifest.files:
+            if name not in bundle.manifest.files:
                 raise UserError(
-                    f"{found.folder}: has no list of layers; only TensorRT plans that were built "
+                    f"{bundle.folder}: has no list of layers; only TensorRT plans that were built "
                     "on a machine with a GPU have one"
                 )
-            layers = layers_from_file(found.path(name))
-            losses = not_in_int8(read_onnx(found.path(entry.model)), layers)
+            layers = layers_from_file(bundle.path(name))
+            losses = not_in_int8(read_onnx(bundle.path(entry.model)), layers)
             plain_layers = [asdict(layer) for layer in layers]
             plans.append({"plan": entry.plan, "layers": plain_layers, "not_in_int8": losses})
             if not json:
-                _print_plan(f"{found.label}: {entry.plan}", layers, losses)
+                _print_plan(f"{bundle.label}: {entry.plan}", layers, losses)
     if json:
         print_json(plans)
 
@@ -50,13 +50,13 @@ def _print_plan(title: str, layers: tuple[EngineLayer, ...], losses: dict[str, s
     header = ("layer", "kind", "precision", "ONNX nodes", "kernel")
     rows = [
         (
-            shortened(x.name, _LONGEST),
-            x.kind,
-            x.precision,
-            shortened(", ".join(x.nodes), _LONGEST),
-            shortened(x.tactic, _LONGEST),
+            shortened(layer.name, _MAX_CELL_LENGTH),
+            layer.kind,
+            layer.precision,
+            shortened(", ".join(layer.nodes), _MAX_CELL_LENGTH),
+            shortened(layer.tactic, _MAX_CELL_LENGTH),
         )
-        for x in layers
+        for layer in layers
     ]
     print_table(title, header, rows)
     for node, precision in losses.items():

@@ -35,26 +35,26 @@ def cache(
     from ..common.cache import NAMES, cache_root, named_cache
     from ..engines.build_cache import default_cache
 
-    found = default_cache()
+    builds = default_cache()  # None if OCR_TRT_CACHE_MIB is 0
     if action is CacheAction.CLEAR:
         size = sum(named_cache(name).clear() for name in NAMES)
         if display.json:
             print_json({"folder": str(cache_root()), "removed_bytes": size})
         else:
             print(f"removed {size / 1e6:.1f} MB from {cache_root()}")
-    elif found is None:
+    elif builds is None:
         if display.json:
             print_json({"folder": None})
         else:
             print("switched off: OCR_TRT_CACHE_MIB is 0")
     else:
-        _show(found, display.json)
+        _show(builds, display.json)
 
 
-def _show(found: BuildCache, json: bool) -> None:
+def _show(builds: BuildCache, json: bool) -> None:
     from ..common.cache import NAMES, named_cache
 
-    entries = found.bundles()
+    entries = builds.bundles()
     others = {name: named_cache(name).entries() for name in NAMES if name != "builds"}
     sizes = {name: sum(entry.bytes for entry in each) for name, each in others.items() if each}
     rows = [
@@ -77,15 +77,15 @@ def _show(found: BuildCache, json: bool) -> None:
             }
             for name, size in sizes.items()
         ]
-        folder, most = str(found.folder), found.most
-        print_json({"folder": folder, "most_bytes": most, "bundles": rows, "also": also})
+        folder, limit = str(builds.folder), builds.most
+        print_json({"folder": folder, "most_bytes": limit, "bundles": rows, "also": also})
         return
     header = ("bundle", "bytes", "built", "last used", "key")
-    # Twelve digits of a SHA-256 tell bundles apart; the JSON has all of them.
+    # The first twelve digits of a SHA-256 identify a bundle; the JSON has all digits.
     cells = [(*list(row.values())[:-1], str(row["key"])[:12]) for row in rows]
-    print_table(f"{found.folder}", header, cells)
+    print_table(f"{builds.folder}", header, cells)
     total = sum(entry.bytes for entry in entries)
-    print(f"{len(entries)} bundles, {total / 1e6:.1f} MB of at most {found.most / 1e6:.0f}")
+    print(f"{len(entries)} bundles, {total / 1e6:.1f} MB of at most {builds.most / 1e6:.0f}")
     for name, size in sizes.items():
         place, count = named_cache(name).folder, len(others[name])
         print(f"{place}: {NAMES[name]}, {count} entries, {size / 1e6:.1f} MB")

@@ -1,4 +1,4 @@
-"""Calibration on the command line: the images, and how int8 ranges are taken from them."""
+"""Calibration on the command line: the images, and the method that chooses int8 ranges."""
 
 from __future__ import annotations
 
@@ -51,17 +51,18 @@ def load_calibration_images(
 ) -> CalibrationSet:
     """Open the folder of calibration images.
 
-    For a recognizer, ``options.detector`` crops the lines, if it is given; ``is_trusted`` applies
-    to that bundle, see :class:`Bundle`.
+    If ``options.detector`` is given, that bundle crops the lines of a recognizer from the images;
+    ``is_trusted`` applies to it, see :class:`Bundle`.
 
     Raises:
-        InputFileError: folder or bundle cannot be used, or the folder holds no images.
+        InputFileError: the folder or the bundle cannot be used, or the folder holds no images.
         SpecError: the bundle is not a detector.
     """
     from ..calibration.images import load_calibration
 
     folder = options.calibration
     assert folder is not None, "checked by the command"
+    # A detector is calibrated on whole images, whatever --detector states.
     if options.detector is None or spec.role == "detector":
         return load_calibration(folder, spec, skip_bad=options.skip_bad)
     from ..builder.calibrate import detected_crops
@@ -74,8 +75,8 @@ def load_calibration_images(
     return load_calibration(folder, spec, crops=crops, skip_bad=options.skip_bad)
 
 
-def method_or_default(method: MethodChoice | None, *, searches: bool) -> str:
-    """Return the name of a method. ``searches``: the build looks for the best precision."""
+def method_or_default(method: MethodChoice | None, *, is_search: bool) -> str:
+    """Return the name of a method; ``is_search``: the build searches for the best precision."""
     if method is not None:
         return method.value
-    return "auto" if searches else "mse"
+    return "auto" if is_search else "mse"

@@ -1,7 +1,7 @@
 """The values of options that accept a fixed set: shown by --help and by shell completion.
 
-The libraries behind the commands define the same sets as ``Literal`` types, but importing those
-takes longer than the start of the program may. Tests compare the two.
+The libraries behind the commands define the same sets as ``Literal`` types, but importing them
+would delay the start of every command. A test checks that both agree.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class TargetChoice(str, Enum):
     TENSORRT_RTX = "tensorrt-rtx"
 
 
-class PrecisionChoice(str, Enum):
-    """The precision of an engine."""
+class RequestedPrecision(str, Enum):
+    """The precision that a user requests; ``best`` stands for a search."""
 
     FP32 = "fp32"
     BF16 = "bf16"

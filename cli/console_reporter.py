@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..common.progress import Advance
 
-_SLOW = 2.0
-"""Seconds from which on a finished step is worth a line in a log."""
+_SLOW_STEP_S = 2.0
+"""If stderr is not a terminal, a line is printed for steps that took longer than this."""
 
 
 class ConsoleReporter:
@@ -32,7 +32,7 @@ class ConsoleReporter:
         else:
             yield lambda done: None
         seconds = time.monotonic() - start
-        if not self._silent and (seconds > _SLOW or self._is_terminal):
+        if not self._silent and (seconds > _SLOW_STEP_S or self._is_terminal):
             print(f"  {title}: {seconds:.1f} s", file=sys.stderr)
 
     def note(self, text: str) -> None:

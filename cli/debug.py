@@ -55,9 +55,9 @@ def debug(
     if output:
         with whole_folder(output, FILES) as scratch:
             write_debug(report, scratch)
-    if display.json:
-        data_of = report.model_dump(mode="json", exclude={"samples": {"__all__": {"image"}}})
-        print_json({**data_of, "lines": report.lines})
+    if display.json:  # without the images, which are HTML for the page
+        fields = report.model_dump(mode="json", exclude={"samples": {"__all__": {"image"}}})
+        print_json({**fields, "lines": report.lines})
         return
     for line in report.lines:
         print(plain(line))

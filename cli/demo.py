@@ -13,7 +13,7 @@ import typer
 from .printing import print_json
 from .shared_options import DisplayOptions
 
-_SHOWN = (3, 4, 6, 11)
+_READ_SAMPLES = (3, 4, 6, 11)
 """Numbers of the sample images that are read at the end."""
 
 
@@ -32,12 +32,13 @@ def demo(
 
     Example: `ocr-trt demo --output demo-output`
     """
+    # The commands print on stdout, which must hold nothing but the result if it is JSON.
     with redirect_stdout(sys.stderr if display.json else sys.stdout):
-        made = _demo(context, output, duration, display)
+        paths = _demo(context, output, duration, display)
     if display.json:
-        print_json({name: str(path) for name, path in made.items()})
+        print_json({name: str(path) for name, path in paths.items()})
     else:
-        print(f"Open {made['report']} and the images in {made['overlays']}")
+        print(f"Open {paths['report']} and the images in {paths['overlays']}")
 
 
 def _demo(
@@ -46,11 +47,11 @@ def _demo(
     """Run the other commands, and return the paths of their results."""
     from ..models.reference_models import SAMPLES
 
-    def run(*words: object) -> None:
+    def run(*command: object) -> None:
         flags = [name for name, given in (("-q", display.quiet), ("-v", display.verbose)) if given]
-        arguments = [*map(str, words), *flags]
+        arguments = [*map(str, command), *flags]
         print(f"\n$ ocr-trt {shlex.join(arguments)}", flush=True)
-        # Found by the context: the program imports this module, which cannot import the program.
+        # Through the context: importing the program would be circular, as it imports this module.
         code = context.find_root().command.main(arguments, "ocr-trt", standalone_mode=False)
         if code:
             raise typer.Exit(code)
@@ -60,14 +61,14 @@ def _demo(
     test, calibration = SAMPLES / "test", SAMPLES / "calibration"
     for spec in specs:
         run("inspect", spec)
-    # --no-cache: the verdict is to be measured now, not when the demo first ran.
+    # --no-cache: otherwise a second demo would print the speed that the first one measured.
     run(
         *("build", *specs, *_targets(), "--precision", "int8", "--calibration", calibration),
         *("--data", test, "--output", bundles, "--no-cache", "--duration", duration),
     )
     folders = sorted(path for path in bundles.iterdir() if path.is_dir())
     run("bench", *folders, "--data", test, "--report", report, "--duration", duration)
-    shown = [test / f"test_{number:02d}.jpg" for number in _SHOWN]
+    shown = [test / f"test_{number:02d}.jpg" for number in _READ_SAMPLES]
     detector, recognizer = (
         bundles / f"reference-{role}-openvino-int8" for role in ("detector", "recognizer")
     )
@@ -83,7 +84,7 @@ def _export(folder: Path, display: DisplayOptions) -> list[Path]:
 
     roles: tuple[Role, ...] = ("detector", "recognizer")
     with display.reporter().step("export the reference models as SavedModels"):
-        import_tensorflow()  # before Keras does, with which it would print its start-up messages
+        import_tensorflow()  # before Keras does: TensorFlow would print its start-up messages
         return [export_reference(role, folder) for role in roles]
 
 

@@ -15,14 +15,19 @@ def doctor(*, display: DisplayOptions) -> None:
 
     from ..engines.targets import backend, target_names
 
-    found = {name: backend(name).availability() for name in target_names()}
+    availability = {name: backend(name).availability() for name in target_names()}
     tensorflow = _tensorflow()
     if display.json:
-        print_json({"targets": {n: asdict(p) for n, p in found.items()}, "tensorflow": tensorflow})
+        print_json(
+            {
+                "targets": {name: asdict(each) for name, each in availability.items()},
+                "tensorflow": tensorflow,
+            }
+        )
         return
     rows = [
-        (name, p.version, _yes(p.can_build), _yes(p.can_run), p.reason, p.hint)
-        for name, p in found.items()
+        (name, each.version, _yes(each.can_build), _yes(each.can_run), each.reason, each.hint)
+        for name, each in availability.items()
     ]
     print_table("Targets", ("target", "version", "builds", "runs", "why not", "hint"), rows)
     print("TensorFlow, which converts models and is the baseline: " + tensorflow)
@@ -35,6 +40,7 @@ def _yes(value: bool) -> str:
 def _tensorflow() -> str:
     from importlib import metadata
 
+    # Two packages install the module `tensorflow`; only the one that is installed has metadata.
     for package in ("tensorflow", "tensorflow-cpu"):
         try:
             return f"{package} {metadata.version(package)}"

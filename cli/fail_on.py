@@ -37,16 +37,16 @@ class LimitOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Rules, and the older report that they may refer to."""
+    """Rules, and the older report that relative rules compare with."""
 
     rules: tuple[Rule, ...]
     old: Report | None
 
     def check_bundles(self, bundles: Sequence[Bundle], *, is_labeled: bool) -> None:
-        """Find the rules that apply to none of the engines, before anything is measured.
+        """Check, before anything is measured, that every rule applies to an engine.
 
         Raises:
-            UserError: a rule applies to none; the message names it.
+            UserError: names a rule that applies to no engine.
         """
         from ..bench.suited import check_comparable, check_suited
 
@@ -54,16 +54,6 @@ class Limits:
             check_suited(rule, bundles, is_labeled=is_labeled)
         if self.old is not None:
             check_comparable(self.rules, bundles, self.old)
-
-    def check(self, new: Report) -> tuple[RuleCheck, ...]:
-        """Compare a report with the rules.
-
-        Raises:
-            UserError: a rule applies to none of the engines.
-        """
-        from ..bench.regression import check_rules
-
-        return check_rules(new, self.old, self.rules)
 
     def show(self, new: Report, checks: Sequence[RuleCheck]) -> None:
         """Print which rules hold and which are broken."""
@@ -82,7 +72,7 @@ class Limits:
 
 
 def limits_from(options: LimitOptions, *, has_data: bool) -> Limits:
-    """Parse the options.
+    """Parse the rules and read the older report.
 
     Raises:
         UserError: a rule cannot be parsed, or needs an option that was not given.

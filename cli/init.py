@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..spec import DetectorSpec, RecognizerSpec
 
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""Characters that a JSON string may contain, but that YAML forbids or reads as line ends."""
 
 _HEAD = """\
 # Spec of {name}, drafted by ocr-trt init from the model's signature. Check every line marked (?).
@@ -67,19 +68,17 @@ accuracy:
 
 
 def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
-    """Return a spec as YAML with comments; the source's path becomes relative to a folder."""
+    """Return a spec as YAML with comments; ``relative_to``: the folder of the spec file."""
     import json
 
     from ..spec import spec_beside
 
     def quoted(text: str) -> str:
-        # A JSON string is a YAML string, except for characters that YAML forbids or reads as
-        # line ends.
+        # Apart from those characters, a JSON string is a YAML string.
         escaped = json.dumps(text, ensure_ascii=False)
-        return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped)
+        return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", escaped)
 
-    is_detector = spec.role == "detector"
-    tail = _DETECTOR if is_detector else _RECOGNIZER
+    tail = _DETECTOR if spec.role == "detector" else _RECOGNIZER
     values: dict[str, Any] = {
         "name": quoted(spec.name),
         "role": spec.role,
@@ -104,7 +103,8 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
     return (_HEAD + tail).format(**values)
 
 
-def _essence(spec: DetectorSpec | RecognizerSpec) -> tuple[str, ...]:
+def _names(spec: DetectorSpec | RecognizerSpec) -> tuple[str, ...]:
+    """Return the texts that come from the model or from a file of the user."""
     charset = spec.charset if spec.role == "recognizer" else ""
     return spec.name, spec.input.name, spec.output.name, charset
 
@@ -137,10 +137,10 @@ def init(
         raise OutputError(f"{path}: exists already; choose another name with --output")
     text = spec_text(spec, path.parent)
     try:  # a name from the model must not become YAML structure
-        same = _essence(spec_from_dict(load_yaml(text))) == _essence(spec)
+        is_same = _names(spec_from_dict(load_yaml(text))) == _names(spec)
     except ValueError:
-        same = False
-    if not same:
+        is_same = False
+    if not is_same:
         raise SpecError(f"{model}: its names or its charset cannot be written in a spec")
     write_whole(path, text)
     if display.json:

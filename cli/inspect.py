@@ -10,7 +10,7 @@ import typer
 
 from ..errors import ConversionError, UserError, unknown
 from .calibration_options import CalibrationOptions
-from .choices import PrecisionChoice, TargetChoice
+from .choices import RequestedPrecision, TargetChoice
 from .inspect_ranges import inspect_ranges
 from .model_options import check_exists, is_spec, load_spec_file
 from .printing import print_json, print_table
@@ -36,8 +36,9 @@ def inspect(
         bool, typer.Option("--verify", help="Compare the graph with the model after every rule.")
     ] = False,
     precision: Annotated[
-        PrecisionChoice, typer.Option(help="The precision to take ranges for, with --calibration.")
-    ] = PrecisionChoice.INT8,
+        RequestedPrecision,
+        typer.Option(help="The precision to take ranges for, with --calibration."),
+    ] = RequestedPrecision.INT8,
     ranges: Annotated[
         Path | None, typer.Option(help="JSON file to write the ranges to, for build --ranges.")
     ] = None,
@@ -81,7 +82,11 @@ def inspect(
 
 
 def _inspect_quantized(path: Path, json: bool) -> bool:
-    """Print what runs in int8, and return True, if a file is an ONNX graph with Q/DQ pairs."""
+    """Print how TensorRT runs an ONNX graph with Q/DQ pairs; return False for any other file.
+
+    Raises:
+        ConversionError: TensorRT refuses an op.
+    """
     if path.suffix != ".onnx":
         return False
     from ..calibration.lint import is_quantized, lint, prepared
@@ -90,17 +95,18 @@ def _inspect_quantized(path: Path, json: bool) -> bool:
     graph = read_onnx(path)
     if not is_quantized(graph):
         return False
-    found = lint(prepared(graph))
+    results = lint(prepared(graph))
     if json:
-        print_json([asdict(each) for each in found])
+        print_json([asdict(each) for each in results])
     else:
-        rows = [(each.node, each.op_type, each.runs, each.reason) for each in found]
+        rows = [(each.node, each.op_type, each.runs, each.reason) for each in results]
         print_table(f"{path}: how TensorRT runs it", ("node", "op", "runs in", "why"), rows)
-        total = sum(each.flops for each in found)
-        done = sum(each.flops for each in found if each.runs == "int8")
+        total = sum(each.flops for each in results)
+        in_int8 = sum(each.flops for each in results if each.runs == "int8")
         if total:
-            print(f"{100 * done / total:.1f} % of the FLOPs of its layers are int8")
-    refused = [each for each in found if each.runs == "refused"]
+            print(f"{100 * in_int8 / total:.1f} % of the FLOPs of its layers are int8")
+    # After the table, so that it is printed in any case.
+    refused = [each for each in results if each.runs == "refused"]
     if refused:
         listed = "; ".join(f"{each.node}: {each.reason}" for each in refused[:5])
         more = f"; and {len(refused) - 5} more" if len(refused) > 5 else ""
@@ -134,19 +140,21 @@ def _inspect_spec(
     source = open_source(spec.source)
     with display.reporter().step(f"convert {spec.name}"):
         converted = convert(source, spec)
-        found = audit(converted, backend(target).refusals(converted.model) if target else None)
+        refusals = backend(target).refusals(converted.model) if target else None
+        result = audit(converted, refusals)
     rules = list(dict.fromkeys(step.name for step in converted.steps))
     if explain is not None and explain not in rules:
         raise UserError(unknown("rule", explain, rules))
     if display.json:
-        print_json({"signature": asdict(source.signature()), **asdict(found)})
+        print_json({"signature": asdict(source.signature()), **asdict(result)})
     elif explain is not None:
-        _print_left(explain, found)
+        _print_skips(explain, result)
     else:
         _print_signature(spec.source.path, source.signature(), spec)
-        _print_audit(spec.name, found, target)
-    if found.refused:
-        listed = "; ".join(f"{node or 'the graph'}: {why}" for node, why in found.refused.items())
+        _print_audit(spec.name, result, target)
+    if result.refused:
+        # An empty name stands for the whole graph.
+        listed = "; ".join(f"{node or 'the graph'}: {why}" for node, why in result.refused.items())
         raise ConversionError(f"{target} refuses {listed}")
 
 
@@ -164,12 +172,14 @@ def _verify(spec: DetectorSpec | RecognizerSpec, display: DisplayOptions) -> Non
     else:
         rows = [(check.name, f"{check.difference:.2g}") for check in checks]
         print_table(f"{spec.name}: difference from {runner.label}", ("after", "largest"), rows)
-    _refuse_wrong(checks, spec)
+    _refuse_differences(checks, spec)
 
 
-def _refuse_wrong(checks: tuple[PassCheck, ...], spec: DetectorSpec | RecognizerSpec) -> None:
+def _refuse_differences(checks: tuple[PassCheck, ...], spec: DetectorSpec | RecognizerSpec) -> None:
     limit = spec.accuracy.max_difference
+    # With fake quantization in the graph, a tiny difference may become a whole rounding step.
     exact = [check for check in checks if not check.rounds]
+    # "not <=" instead of ">": NaN is a difference, too.
     wrong = next((check for check in exact if not check.difference <= limit), None)
     if wrong is not None:
         place = (
@@ -190,25 +200,27 @@ def _print_signature(
             fixed = _fixed(info.shape, spec) if spec and info.name == spec.input.name else ""
             rows.append((kind, info.name, info.dtype, _shape(info.shape), fixed))
     if spec:
+        # Names that are not in the signature are inner tensors at which the spec cuts the model.
         known = {row[1] for row in rows}
         ends = ((spec.input.name, _shape(spec.input.shape)), (spec.output.name, ""))
         rows += [("cut at", name, "", "", size) for name, size in ends if name not in known]
     header = ("", "name", "dtype", "shape", "fixed by the spec to")
-    width = 5 if spec else 4
-    print_table(f"{path}", header[:width], [row[:width] for row in rows])
+    columns = 5 if spec else 4  # only a spec fixes sizes
+    print_table(f"{path}", header[:columns], [row[:columns] for row in rows])
 
 
 def _fixed(shape: tuple[int | None, ...] | None, spec: DetectorSpec | RecognizerSpec) -> str:
     """Return the sizes that the spec gives to the axes that the model leaves open."""
     if shape is None:
         return _shape(spec.input.shape)
-    expected = [str(size) for size in spec.input.shape]
-    expected[0] = f"1..{spec.input.max_batch}" if spec.input.max_batch > 1 else expected[0]
+    fixed = [str(size) for size in spec.input.shape]
+    fixed[0] = f"1..{spec.input.max_batch}" if spec.input.max_batch > 1 else fixed[0]
+    # A recognizer has an engine for each of its widths.
     axis = 2 if spec.input.layout == "NHWC" else 3
-    expected[axis] = " or ".join(map(str, spec.widths))
+    fixed[axis] = " or ".join(map(str, spec.widths))
     return ", ".join(
         f"{name} {size}"
-        for name, size, known in zip(spec.input.layout, expected, shape, strict=True)
+        for name, size, known in zip(spec.input.layout, fixed, shape, strict=True)
         if known is None
     )
 
@@ -217,7 +229,8 @@ def _shape(shape: tuple[int | None, ...] | None) -> str:
     return "any" if shape is None else "x".join("?" if d is None else str(d) for d in shape)
 
 
-def _fate(row: OpRow, target: str | None) -> str:
+def _changes(row: OpRow, target: str | None) -> str:
+    """Return by which rules the number of an op changed, or whether the target accepts it."""
     rules = ", ".join(f"{name} {change:+d}" for name, change in row.rules.items())
     if row.refused:
         more = f" and {len(row.refused) - 1} more" if len(row.refused) > 1 else ""
@@ -226,10 +239,10 @@ def _fate(row: OpRow, target: str | None) -> str:
     return "; ".join(part for part in (rules, native) if part)
 
 
-def _print_audit(name: str, found: Audit, target: str | None) -> None:
-    accepted_by = target if "" not in found.refused else None  # "": the whole graph is refused
-    rows = [(row.op, row.raw, row.clean, _fate(row, accepted_by)) for row in found.ops]
-    rows.append(("all", found.raw_nodes, found.clean_nodes, ""))
+def _print_audit(name: str, result: Audit, target: str | None) -> None:
+    accepted_by = target if "" not in result.refused else None  # "": the whole graph is refused
+    rows = [(row.op, row.raw, row.clean, _changes(row, accepted_by)) for row in result.ops]
+    rows.append(("all", result.raw_nodes, result.clean_nodes, ""))
     print_table(f"{name}: ops", ("op", "exported", "clean", "changed by"), rows)
     header = ("height x width", "nodes", "parameters", "MFLOP", "MB", "FLOP/byte")
     stages = [
@@ -241,16 +254,16 @@ def _print_audit(name: str, found: Audit, target: str | None) -> None:
             f"{stage.bytes / 1e6:.2f}",
             f"{stage.intensity:.1f}",
         )
-        for stage in found.stages
+        for stage in result.stages
     ]
     print_table(f"{name}: work at batch 1, by size of the output", header, stages)
-    print(f"{found.parameters / 1e6:.2f} M parameters, {found.flops / 1e9:.2f} GFLOP at batch 1")
-    for rule, skips in found.skipped.items():
+    print(f"{result.parameters / 1e6:.2f} M parameters, {result.flops / 1e9:.2f} GFLOP at batch 1")
+    for rule, skips in result.skipped.items():
         print(f"note: {rule} did not apply in {len(skips)} places; see --explain {rule}")
 
 
-def _print_left(rule: str, found: Audit) -> None:
-    skips = found.skipped.get(rule, {})
+def _print_skips(rule: str, result: Audit) -> None:
+    skips = result.skipped.get(rule, {})
     for value, reason in skips.items():
         print(f"{value}: {reason}")
     if not skips:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from .calibration_options import CalibrationOptions, load_calibration_images, method_or_default
-from .choices import PrecisionChoice
+from .choices import RequestedPrecision
 from .printing import plain, print_json, print_table
 from .shared_options import DisplayOptions
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 def inspect_ranges(
     spec: DetectorSpec | RecognizerSpec,
-    precision: PrecisionChoice,
+    precision: RequestedPrecision,
     options: CalibrationOptions,
     display: DisplayOptions,
     *,
     output: Path | None,
     is_trusted: bool,
 ) -> None:
-    """Print the ranges, what keeps a float precision, and which tensors the images do not cover.
+    """Print the ranges, the ops that keep a float precision, and tensors that images do not cover.
 
-    ``output`` is the file that gets the ranges, for ``ocr-trt build --ranges``.
+    ``output``: the file to write the ranges to, for ``ocr-trt build --ranges``.
 
     Raises:
-        UserError: precision and method do not name one kind of ranges.
+        UserError: the precision or the method stands for several kinds of ranges.
         InputFileError: an image cannot be read.
     """
     from ..builder.calibrate import ranges_of
@@ -45,7 +45,7 @@ def inspect_ranges(
     from ..calibration.ranges import save_ranges
     from ..common.files import check_file_destination
 
-    method = method_or_default(options.method, searches=False)
+    method = method_or_default(options.method, is_search=False)
     if precision.value in ("fp32", "best") or method == "auto":
         raise UserError(
             "--calibration needs --precision int8, fp16 or bf16 and one --method, because their "
@@ -56,18 +56,18 @@ def inspect_ranges(
     reporter = display.reporter()
     images = load_calibration_images(options, spec, reporter, is_trusted=is_trusted)
     calibrator = _calibrator(spec, images, reporter)
-    found = ranges_of(calibrator, method)
+    ranges = ranges_of(calibrator, method)
     quantized = calibrator.quantized(
         QuantizationSettings(precision=precision.value, method=method)  # type: ignore[arg-type]
     )
-    findings = coverage(calibrator.observation(), found.ranges, METHODS[method])
+    findings = coverage(calibrator.observation(), ranges.ranges, METHODS[method])
     if output is not None:
-        save_ranges(found, output)
+        save_ranges(ranges, output)
     if display.json:
-        print_json({**found.model_dump(), "findings": [asdict(finding) for finding in findings]})
+        print_json({**ranges.model_dump(), "findings": [asdict(finding) for finding in findings]})
     else:
-        is_int8 = precision is PrecisionChoice.INT8
-        _print_ranges(spec.name, found, findings, is_int8=is_int8)
+        is_int8 = precision is RequestedPrecision.INT8
+        _print_ranges(spec.name, ranges, findings, is_int8=is_int8)
         _print_exceptions(quantized)
         for finding in findings if is_int8 else ():
             print(plain(f"note: {finding.tensor} {finding.text}"))
@@ -85,18 +85,19 @@ def _calibrator(
 
 
 def _print_ranges(
-    name: str, found: Ranges, findings: tuple[CoverageFinding, ...], *, is_int8: bool
+    name: str, ranges: Ranges, findings: tuple[CoverageFinding, ...], *, is_int8: bool
 ) -> None:
     marks: dict[str, list[str]] = {}
     for finding in findings:
         marks.setdefault(finding.tensor, []).append(finding.kind)
-    shown = found.ranges if is_int8 else found.peaks
+    # 16-bit floats have no ranges; their column shows the largest values instead.
+    shown = ranges.ranges if is_int8 else ranges.peaks
     rows = [
-        (tensor, f"{limit:.4g}", f"{found.peaks[tensor]:.4g}", ", ".join(marks.get(tensor, ())))
+        (tensor, f"{limit:.4g}", f"{ranges.peaks[tensor]:.4g}", ", ".join(marks.get(tensor, ())))
         for tensor, limit in shown.items()
     ]
     header = ("tensor", "range", "largest seen", "")
-    print_table(f"{name}: ranges on {found.images} images", header, rows)
+    print_table(f"{name}: ranges on {ranges.images} images", header, rows)
 
 
 def _print_exceptions(quantized: QuantizedGraphs) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..common.progress import Reporter
     from ..spec import DetectorSpec, RecognizerSpec, SourceSpec
 
-_LARGEST_CHARSET = 1 << 20  # bytes
+_MAX_CHARSET_BYTES = 1 << 20
 # The last colon separates the shape: names such as "image:0" contain colons of their own.
 _INPUT = re.compile(r"^(?P<name>.+):(?P<dims>\d+x\d+x\d+x\d+)$")
 
@@ -172,18 +172,19 @@ def read_charset(path: Path) -> str:
     """Read characters: one per line, or all in one line.
 
     Raises:
-        InputFileError: the file cannot be read, or a line of several contains several characters.
+        InputFileError: the file cannot be read, or has several lines of which one does not hold
+            exactly one character.
     """
     try:
-        if path.stat().st_size > _LARGEST_CHARSET:
-            raise InputFileError(f"{path}: a charset is at most {_LARGEST_CHARSET} bytes long")
+        if path.stat().st_size > _MAX_CHARSET_BYTES:
+            raise InputFileError(f"{path}: a charset is at most {_MAX_CHARSET_BYTES} bytes long")
         # U+FEFF is the byte order mark that some editors on Windows write.
         # Not splitlines: a charset may contain characters that it splits at, such as U+2028.
         lines = path.read_text("utf-8").removeprefix("\ufeff").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputFileError(f"{path}: cannot be read as a charset: {error}") from None
     lines = [line.removesuffix("\r") for line in lines]
-    if lines[-1] == "":
+    if lines[-1] == "":  # behind the last line end
         del lines[-1]
     wrong = next((i for i, line in enumerate(lines) if len(line) != 1), None)
     if wrong is not None and len(lines) > 1:

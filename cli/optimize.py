@@ -1,4 +1,4 @@
-"""``ocr-trt optimize``: what is fastest on this machine, streams and threads or input widths."""
+"""``ocr-trt optimize``: the fastest streams and threads of bundles, or widths of a recognizer."""
 
 from __future__ import annotations
 
@@ -83,35 +83,35 @@ def _optimize_streams(paths: Sequence[Path], display: DisplayOptions, *, is_trus
     from ..measure.stream_trials import StreamSettings, optimize_streams
 
     bundles = [load_bundle(path, is_trusted=is_trusted) for path in paths]
-    for bundle in bundles:  # all of them before the first is measured, which takes seconds
+    for bundle in bundles:  # all bundles are checked before the first is measured, for seconds
         check_tunable(bundle)
     rows: dict[str, Any] = {}
     for bundle in bundles:
-        # Kept bundle by bundle, so that an interruption loses only the current one.
-        found = optimize_streams(bundle, StreamSettings(), display.reporter())
+        # Kept after each bundle, so that an interruption loses only the results of the current one.
+        result = optimize_streams(bundle, StreamSettings(), display.reporter())
         rows[str(bundle.folder)] = {
             "trials": [
-                {**asdict(each), "choice": each.choice.model_dump()} for each in found.trials
+                {**asdict(each), "choice": each.choice.model_dump()} for each in result.trials
             ],
-            "tuning": found.tuning.model_dump(),
-            "kept": str(keep_tuning(bundle, found.tuning)),
+            "tuning": result.tuning.model_dump(),
+            "kept": str(keep_tuning(bundle, result.tuning)),
         }
         if not display.json:
-            _print_trials(bundle.label, found)
+            _print_trials(bundle.label, result)
     if display.json:
         print_json(rows)
 
 
-def _print_trials(label: str, found: StreamTrials) -> None:
+def _print_trials(label: str, result: StreamTrials) -> None:
     header = ("mode", "streams", "threads", "batch", "ms", "images/s", "")
-    chosen = {"latency": found.tuning.latency, "throughput": found.tuning.throughput}
+    chosen = {"latency": result.tuning.latency, "throughput": result.tuning.throughput}
     rows = [
         (
             *(trial.mode, str(trial.choice.streams), str(trial.choice.threads or "-")),
             *(str(trial.batch), f"{trial.milliseconds:.2f}", f"{trial.images_per_second:.1f}"),
             "chosen" if trial.choice == chosen[trial.mode] else "",
         )
-        for trial in found.trials
+        for trial in result.trials
     ]
     print_table(label, header, rows)
 
@@ -141,25 +141,25 @@ def _optimize_widths(
     images = CalibrationOptions(calibration=width.data, detector=width.detector)
     lines = load_calibration_images(images, spec, reporter, is_trusted=is_trusted)
     settings = WidthSettings(most=width.max_widths, step=width.step)
-    found = choose_buckets(spec, lines, backend("openvino"), settings, reporter)
+    result = choose_buckets(spec, lines, backend("openvino"), settings, reporter)
     if width.draw is not None:
-        write_whole(width.draw, buckets_plot(found.line_widths, found.best.widths))
+        write_whole(width.draw, buckets_plot(result.line_widths, result.best.widths))
     if display.json:
-        print_json(asdict(found))
+        print_json(asdict(result))
     else:
-        _print_widths(spec.name, found)
+        _print_widths(spec.name, result)
 
 
-def _print_widths(name: str, found: BucketChoice) -> None:
+def _print_widths(name: str, result: BucketChoice) -> None:
     from ..builder.learned_widths import WORTH
 
-    rows = [_width_row(str(len(choice.widths)), choice) for choice in found.choices]
-    rows.append(_width_row("the spec's", found.current))
-    title = f"{name}: fp32 time per line in full batches, on {len(found.line_widths)} lines"
+    rows = [_width_row(str(len(choice.widths)), choice) for choice in result.choices]
+    rows.append(_width_row("the spec's", result.current))
+    title = f"{name}: fp32 time per line in full batches, on {len(result.line_widths)} lines"
     print_table(title, ("number", "widths", "ms per line", "saved", "padding"), rows)
     # The spec lists the widths besides the input's own, which is the last.
-    narrow = ", ".join(map(str, found.best.widths[:-1]))
-    is_last = found.best is found.choices[-1]
+    narrow = ", ".join(map(str, result.best.widths[:-1]))
+    is_last = result.best is result.choices[-1]
     why = "the largest number tried" if is_last else f"one more saves less than {100 * WORTH:.0f} %"
     print(f"buckets: [{narrow}]   # for the spec; {why}")
 

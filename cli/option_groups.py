@@ -1,7 +1,7 @@
 """Option groups: dataclasses whose fields are command-line options.
 
 A command declares ``display: DisplayOptions``; the user sees ``--json``, ``--quiet`` and
-``--verbose``. Each field is annotated as typer expects it of a parameter.
+``--verbose``. Each field is annotated like a parameter of a typer command.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
 
     The returned function collects the values of the fields and passes the groups to ``command``.
     """
+    # Resolved, because `from __future__ import annotations` turns annotations into texts.
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {
         name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)

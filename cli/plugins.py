@@ -12,12 +12,13 @@ from ..errors import EngineBuildError, UserError
 from .printing import print_json, print_table
 from .shared_options import DisplayOptions
 
-_FLOOR = 75
-"""Compute capability (7.5) that kernels are compiled for; those given to TensorRT have the same."""
-
 if TYPE_CHECKING:
     from ..plugins.plugin import Plugin
     from ..plugins.verify_kernels import KernelMismatch
+
+
+_FLOOR = 75
+"""Compute capability 7.5, times ten: `verify` compiles kernels for it, as for TensorRT."""
 
 
 class PluginsAction(str, Enum):
@@ -57,11 +58,11 @@ def plugins(
 def _list(_: Path | None, display: DisplayOptions) -> None:
     from ..plugins.registry import PLUGINS
 
-    found = {plugin.name: plugin.entries for plugin in PLUGINS.values()}
+    kernels = {plugin.name: plugin.entries for plugin in PLUGINS.values()}
     if display.json:
-        print_json(found)
+        print_json(kernels)
         return
-    print_table("Custom ops", ("op", "kernels"), [(n, ", ".join(e)) for n, e in found.items()])
+    print_table("Custom ops", ("op", "kernels"), [(n, ", ".join(k)) for n, k in kernels.items()])
 
 
 def _compile(output: Path | None, display: DisplayOptions) -> None:
@@ -95,25 +96,25 @@ def _verify(_: Path | None, display: DisplayOptions) -> None:
     from ..plugins.registry import PLUGINS
     from ..plugins.verify_kernels import verify_body, verify_on_host
 
-    found: list[KernelMismatch] = []
+    results: list[KernelMismatch] = []  # `wrong` is empty if there is no mismatch
     reporter = display.reporter()
     for plugin in PLUGINS.values():
         with reporter.step(f"verify {plugin.name}"):
-            found += [
+            results += [
                 *([] if plugin.body is None else [verify_body(plugin)]),
                 verify_on_host(plugin, "memory"),
                 verify_on_host(plugin, "races"),
                 *_on_gpu(plugin),
             ]
     if display.json:
-        print_json([asdict(finding) for finding in found])
+        print_json([asdict(result) for result in results])
     else:
         header = ("op", "implementation", "examples", "wrong")
         rows = [
-            (f.plugin, f.implementation, f.examples, "; ".join(f.wrong) or "none") for f in found
+            (r.plugin, r.implementation, r.examples, "; ".join(r.wrong) or "none") for r in results
         ]
         print_table("Against the NumPy reference", header, rows)
-    wrong = [f"{f.plugin}, {f.implementation}" for f in found if f.wrong]
+    wrong = [f"{r.plugin}, {r.implementation}" for r in results if r.wrong]
     if wrong:
         raise EngineBuildError(
             f"differs from the NumPy reference: {'; '.join(wrong)}; fix kernel.cu or the function "

@@ -1,4 +1,4 @@
-"""Results on stdout: JSON, and tables with lines on a terminal and without them elsewhere."""
+"""Results on stdout: JSON, or tables, which have lines on a terminal only."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def _print_lined(table: Table) -> None:
-    """Print a table as wide as the terminal allows; cells that are too long are wrapped."""
+    """Print a table with lines; cells are wrapped so that it fits the terminal."""
     from rich import table as rich_table
     from rich.console import Console
     from rich.text import Text
@@ -59,7 +59,7 @@ def _print_plain(table: Table) -> None:
     """Print one line per row, for files and for programs such as grep and awk."""
     from rich.cells import cell_len  # counts a Chinese character as two
 
-    padded = []
+    padded = []  # one list of cells per column, all of the same width
     columns = zip(table.header, *table.rows, strict=True)
     for kind, column in zip(table.columns, columns, strict=True):
         cells = [cell.replace("\n", " ") for cell in column]

@@ -70,14 +70,14 @@ def run(
     from ..pipeline.reader import OcrReader, ReadSettings
 
     bundles = [load_bundle(path, is_trusted=trust) for path in (detector, recognizer)]
-    files = image_files(images)
+    files = _files_of(images)
     if draw is not None:
         check_writable(draw)
     with ExitStack() as stack:
-        finder, words = (
+        detecting, reading = (
             stack.enter_context(_engine(bundle, workers, threads, len(files))) for bundle in bundles
         )
-        reader = OcrReader(finder, words, ReadSettings(tiles=tiles.value))
+        reader = OcrReader(detecting, reading, ReadSettings(tiles=tiles.value))
         # All workers share the reader; its engines have a stream for each of them.
         readers = [reader] * min(workers or reader.workers, len(files))
         rows = list(_read_all(readers, files, draw, display))
@@ -89,17 +89,20 @@ def run(
 
 
 def _engine(bundle: Bundle, workers: int, threads: int, files: int) -> Engine:
-    """Open a bundle for ``workers`` with ``threads`` each; 0 stands for the fastest number."""
+    """Open a bundle for a number of workers with ``threads`` each.
+
+    0 stands for the number that `ocr-trt optimize` measured, or for the default.
+    """
     from ..engines.engine import Engine
     from ..engines.tuned import choice_for
 
-    # One image at a time is read fastest with the choice for latency.
-    usual = choice_for(bundle, "latency" if 1 in (workers, files) else "throughput")
-    streams = min(workers or usual.streams, files)
-    return Engine.from_bundle(bundle, streams=streams, threads=streams * threads or usual.threads)
+    # If images are read one at a time, latency matters, otherwise throughput.
+    tuned = choice_for(bundle, "latency" if 1 in (workers, files) else "throughput")
+    streams = min(workers or tuned.streams, files)
+    return Engine.from_bundle(bundle, streams=streams, threads=streams * threads or tuned.threads)
 
 
-def image_files(paths: Sequence[Path]) -> list[Path]:
+def _files_of(paths: Sequence[Path]) -> list[Path]:
     """Return the named files, and the images in the named folders.
 
     Raises:
@@ -121,6 +124,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
 def _read(reader: OcrReader, file: Path) -> tuple[Image, list[TextLine]] | InputFileError:
     from ..ocr.image import load_image
 
+    # Returned, not raised: an error of one image must not end the workers of the others.
     try:
         image = load_image(file)
     except InputFileError as error:
@@ -135,13 +139,13 @@ def _read_all(
 
     taken: set[Path] = set()
     with display.reporter().step("read", len(files)) as advance:
-        found = in_order(_read, readers, files)
-        for number, (file, read) in enumerate(zip(files, found, strict=True), 1):
-            if isinstance(read, InputFileError):
-                print(f"error: {read}", file=sys.stderr)
-                yield {"file": str(file), "error": str(read)}
+        results = in_order(_read, readers, files)
+        for number, (file, result) in enumerate(zip(files, results, strict=True), 1):
+            if isinstance(result, InputFileError):
+                print(f"error: {result}", file=sys.stderr)
+                yield {"file": str(file), "error": str(result)}
                 continue
-            image, lines = read
+            image, lines = result
             if draw is not None:
                 _draw(image, lines, _free_path(draw, file.stem, taken))
             if not display.json:
@@ -169,7 +173,7 @@ def _draw(image: Image, lines: list[TextLine], path: Path) -> None:
 
     from ..pipeline.draw import draw_lines
 
-    # OpenCV expects BGR.
+    # (H, W, 3), RGB -> BGR, which OpenCV expects.
     ok, data = cv2.imencode(".png", draw_lines(image, lines)[:, :, ::-1])
     assert ok
     write_whole(path, data.tobytes())

@@ -39,8 +39,9 @@ def json_schema(document: Document) -> dict[str, Any]:
         Document.SPEC: ModelSpec,
     }
     title = document.value.capitalize()
-    found = TypeAdapter(kinds[document]).json_schema(mode="validation")
-    return {"$schema": DIALECT, "title": title, **found}
+    # The schema of what is read: in it, fields with defaults are optional.
+    properties = TypeAdapter(kinds[document]).json_schema(mode="validation")
+    return {"$schema": DIALECT, "title": title, **properties}
 
 
 def schema(

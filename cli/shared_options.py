@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _set_log_level(verbose: bool) -> bool:
-    """Silence the log messages of libraries, unless the user asked for details."""
+    """Silence the log messages of libraries, unless ``verbose``."""
     if not verbose:
         logging.disable(logging.WARNING)
     return verbose
@@ -43,7 +43,7 @@ class DisplayOptions:
     ] = False
 
     def reporter(self) -> ConsoleReporter:
-        """Return what shows the progress of this command."""
+        """Return the reporter of this command's progress."""
         from .console_reporter import ConsoleReporter
 
         return ConsoleReporter(silent=self.json or self.quiet)

@@ -33,7 +33,7 @@ def train(
     """
     from ..convert.sources.tf_graph import import_tensorflow
 
-    import_tensorflow()  # before Keras does, with which it would print its start-up messages
+    import_tensorflow()  # before Keras does: TensorFlow would print its start-up messages
     from ..models import training
 
     settings = training.settings_for(

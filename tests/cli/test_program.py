@@ -50,7 +50,7 @@ def test_choices_are_those_of_the_libraries() -> None:
     expected = {
         choices.RoleChoice: get_args(Role),
         choices.TargetChoice: target_names(),
-        choices.PrecisionChoice: get_args(Precision),
+        choices.RequestedPrecision: get_args(Precision),
         choices.MethodChoice: ["auto", *METHODS],
         choices.CorrectionChoice: WEIGHT_CORRECTIONS,
         choices.TilesChoice: get_args(get_type_hints(ReadSettings)["tiles"]),
