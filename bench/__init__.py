@@ -1,1 +1,1 @@
-"""How fast and how accurate: engines against the model they came from, in one run."""
+"""Compare the speed and accuracy of engines with the model they were built from, in one run."""

@@ -39,14 +39,15 @@ def accuracy_section(model: ModelReport) -> Section | None:
         for row in model.systems
         if row.differences
     ]
-    words = f"Differences from the model, with 95 % confidence intervals. {'; '.join(differences)}."
-    return table_section(table, Plot(draw=lambda: difference_plot(model), words=words))
+    text = f"Differences from the model, with 95 % confidence intervals. {'; '.join(differences)}."
+    return table_section(table, Plot(draw=lambda: difference_plot(model), words=text))
 
 
 def accuracy_table(model: ModelReport) -> Table:
     """Return one row per system whose accuracy was measured, in percent."""
     columns = _COLUMNS[model.role]
     header = [model.unit]
+    # Only metrics have a difference from the model; other measures have one column.
     for name, measure in columns.items():
         header += [name, "difference"] if measure in METRICS else [name]
     return Table(
@@ -75,13 +76,13 @@ def _points(share: float | None) -> str:
 
 
 def _difference(row: SystemRow, measure: str) -> str:
-    found = next((each for each in row.differences if each.measure == measure), None)
-    if found is None:
+    difference = next((each for each in row.differences if each.measure == measure), None)
+    if difference is None:
         return "-"
-    if found.interval is None:
-        return signed(found.value)
-    low, high = found.interval.low, found.interval.high
-    return f"{signed(found.value)} [{signed(low)}, {signed(high)}]"
+    if difference.interval is None:
+        return signed(difference.value)
+    low, high = difference.interval.low, difference.interval.high
+    return f"{signed(difference.value)} [{signed(low)}, {signed(high)}]"
 
 
 def breakdown_section(breakdown: Breakdown) -> Section:
@@ -143,6 +144,7 @@ def difference_plot(model: ModelReport) -> str:
 
     Returns "" if there is no interval.
     """
+    # Reversed: matplotlib draws from the bottom up. The first difference decides the verdict.
     shown = [(r, r.differences[0]) for r in model.systems if r.differences][::-1]
     bounded = [(row, d, d.interval) for row, d in shown if d.interval is not None]
     if not bounded:
@@ -152,6 +154,7 @@ def difference_plot(model: ModelReport) -> str:
     if model.allowed_loss is not None:
         axes.axvline(-model.allowed_loss, color="#cf222e", linewidth=1, linestyle="--")
     for place, (_, difference, bounds) in enumerate(bounded):
+        # In points, so that higher is better: the sign of CER is -1.
         sign = 100 * METRICS[difference.measure].sign
         ends = sorted((sign * bounds.low, sign * bounds.high))
         axes.plot(ends, [place, place], color="#2171b5", linewidth=3, solid_capstyle="butt")

@@ -1,4 +1,4 @@
-"""Compare pairs of a detector and a recognizer: text must be correct and in its place."""
+"""Compare pairs of a detector and a recognizer: both the place and the text of a line count."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .systems import System
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedModel:
-    """One model, its systems, and their results on the samples by index in ``systems``."""
+    """One model and its systems; ``results``: on the samples, by index in ``systems``."""
 
     report: ModelReport
     systems: tuple[System, ...]
@@ -33,11 +33,11 @@ class ComparedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class _Pair:
-    """A detector with its boxes, and the recognizer that reads them."""
+    """A detector with the boxes that it detected, and the recognizer that reads them."""
 
     label: str
     kind: Kind
-    boxes: DetectorResult
+    detected: DetectorResult
     detector: System
     recognizer: System
 
@@ -53,10 +53,11 @@ def end_to_end(
     reporter: Reporter,
     notes: list[str],
 ) -> ModelReport | None:
-    """Compare pairs of a detector and a recognizer; None if there is not one model of each.
+    """Compare pairs of a detector and a recognizer; None unless there is one model of each.
 
-    Engines of the same target and precision are pairs; if there is one engine of each model, they
-    are a pair in any case. Each pair that can run here is timed for at least ``duration_s``.
+    Engines of the same target and precision are paired. If each model has only one engine, these
+    two are paired in any case. Each pair that can run here is timed for at least ``duration_s``.
+    ``notes`` receives the reason if the images have no texts to compare with.
 
     Raises:
         InputFileError: an image cannot be read.
@@ -72,11 +73,11 @@ def end_to_end(
     if dataset.labeled and not any(map(_can_be_read, dataset.scenes)):
         notes.append(f"end to end: no image in {dataset.folder} has a box with a text")
         return None
+    # Without labels, the baseline's lines are the truth, so there must be a baseline.
     if not dataset.labeled and pairs[0].kind != "baseline":
         return None
     results = [_read(pair, reporter) for pair in pairs]
     if not dataset.labeled:
-        # The first pair is the baseline: its lines are the truth for all.
         results = [result.judged_by(results[0]) for result in results]
     baseline = results[0] if pairs[0].kind == "baseline" else None
     speeds = _speeds(pairs, dataset, duration_s, reporter)
@@ -103,22 +104,22 @@ def _can_be_read(scene: SceneLabel) -> bool:
 
 
 def _pairs(detector: ComparedModel, recognizer: ComparedModel) -> Iterator[_Pair]:
-    """Yield the pair of baselines, then those of engines; detectors without boxes are left out."""
+    """Yield the pair of baselines, then pairs of engines. Detectors without results have none."""
     for kind in ("baseline", "engine"):
         finders = [i for i in detector.results if detector.systems[i].kind == kind]
         readers = [s for s in recognizer.systems if s.kind == kind]
         is_alone = len(finders) == len(readers) == 1
         for index in finders:
-            finder, boxes = detector.systems[index], detector.results[index]
-            assert isinstance(boxes, DetectorResult)
+            finder, detected = detector.systems[index], detector.results[index]
+            assert isinstance(detected, DetectorResult)
             for reader in readers:
-                # "target precision" of both; the key is single if they are equal.
+                # Both labels are "target precision"; equal labels become one key.
                 labels = dict.fromkeys((finder.short_label, reader.short_label))
                 if is_alone or len(labels) == 1:
                     yield _Pair(
                         label=" + ".join(labels),
                         kind="baseline" if kind == "baseline" else "engine",
-                        boxes=boxes,
+                        detected=detected,
                         detector=finder,
                         recognizer=reader,
                     )
@@ -133,6 +134,7 @@ def _speeds(
         pipelines = []
         for pair in compress(pairs, timed):
             finder, reader = pair.detector, pair.recognizer
+            # Only engines have bundles, which can be opened again with several streams.
             bundles = (finder.bundle, reader.bundle) if finder.bundle and reader.bundle else None
             stack.enter_context(closing(finder.engine))
             stack.enter_context(closing(reader.engine))
@@ -140,23 +142,23 @@ def _speeds(
                 Pipeline(detector=finder.engine, recognizer=reader.engine, bundles=bundles)
             )
         files = [scene.path for scene in dataset.scenes]
-        found = iter(pipeline_speeds(pipelines, files, duration_s, reporter) if pipelines else ())
+        speeds = iter(pipeline_speeds(pipelines, files, duration_s, reporter) if pipelines else ())
     # Back in the order of ``pairs``.
-    return [next(found) if is_timed else () for is_timed in timed]
+    return [next(speeds) if is_timed else () for is_timed in timed]
 
 
 def _read(pair: _Pair, reporter: Reporter) -> EndToEndResult:
-    """Read the text in the boxes that the detector has already found."""
-    scenes, found, texts = pair.boxes.scenes, [], []
+    """Read the text in the boxes that the detector has already detected."""
+    scenes, boxes, texts = pair.detected.scenes, [], []
     with (
         reporter.step(f"read the boxes of {pair.label}", len(scenes)) as advance,
         closing(pair.recognizer.engine) as recognizer,
     ):
-        for number, (scene, quads) in enumerate(zip(scenes, pair.boxes.found, strict=True), 1):
+        for number, (scene, quads) in enumerate(zip(scenes, pair.detected.boxes, strict=True), 1):
             scores = np.ones(len(quads), np.float32)  # (K,): only places and texts are compared
             lines = read_boxes(recognizer, load_image(scene.path), quads, scores)
-            # (K, 4, 2), also if there is no line.
-            found.append(np.array([line.quad for line in lines], np.float32).reshape(-1, 4, 2))
+            # (K, 4, 2), where K may be 0.
+            boxes.append(np.array([line.quad for line in lines], np.float32).reshape(-1, 4, 2))
             texts.append(tuple(line.text for line in lines))
             advance(number)
-    return EndToEndResult.matched(scenes, tuple(found), tuple(texts))
+    return EndToEndResult.matched(scenes, tuple(boxes), tuple(texts))

@@ -1,4 +1,4 @@
-"""Measures by kind of sample, which show where an engine is good or bad."""
+"""Measures by kind of sample, such as small or long text, which show where an engine is weak."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .results import Breakdown, StratumRow
 
 _CONTRASTS = ("below 64 gray levels", "64 to 127", "from 128")
 _LENGTHS = (0, 1, 4, 7, 11, 21)
-"""Numbers of characters at which a kind begins."""
+"""Characters: the shortest text of each kind."""
 _HEIGHTS = (0, 8, 12, 16, 24, 32, 64)
-"""Pixels of the detector's input at which a kind begins."""
+"""Pixels of the detector's input: the smallest height of each kind."""
 
 Stratum = tuple[int, str]
-"""A kind of samples: its place in the order of the table, and its name."""
+"""A kind of samples: the number of its row in the table, and its name."""
 
 
 def _range(value: float, edges: Sequence[int]) -> Stratum:
@@ -40,7 +40,7 @@ def _range(value: float, edges: Sequence[int]) -> Stratum:
 
 def _width(line: Image, spec: RecognizerSpec) -> Stratum:
     if line_width(line, spec.input.height) > spec.widths[-1]:
-        # Behind all buckets: such a line is squeezed into the widest one.
+        # Last row of the table: such a line is squeezed into the widest bucket.
         return len(spec.widths), f"over {spec.widths[-1]}, squeezed"
     bucket = bucket_of(line, spec)
     return spec.widths.index(bucket), f"up to {bucket}"
@@ -49,12 +49,12 @@ def _width(line: Image, spec: RecognizerSpec) -> Stratum:
 def breakdowns(
     results: Mapping[str, Result], spec: DetectorSpec | RecognizerSpec
 ) -> tuple[Breakdown, ...]:
-    """Return the tables of one model.
+    """Return measures of one model's systems by kind of sample.
 
     For a recognizer: CER and word accuracy by the width, contrast and length of lines. For a
     detector: recall by the height of the text in its input.
 
-    ``results``: by name of the system; at least one, and all on the same samples.
+    ``results``: by name of the system; at least one, and all for the same samples.
 
     Raises:
         InputFileError: an image cannot be read.
@@ -62,8 +62,8 @@ def breakdowns(
     if isinstance(spec, RecognizerSpec):
         read = {n: r for n, r in results.items() if isinstance(r, RecognizerResult)}
         return _line_breakdowns(read, spec)
-    found = {n: r for n, r in results.items() if isinstance(r, DetectorResult)}
-    return _scene_breakdowns(found, spec.input)
+    detected = {n: r for n, r in results.items() if isinstance(r, DetectorResult)}
+    return _scene_breakdowns(detected, spec.input)
 
 
 def _line_breakdowns(
@@ -101,7 +101,7 @@ def _scene_breakdowns(
     results: Mapping[str, DetectorResult], settings: InputSpec
 ) -> tuple[Breakdown, ...]:
     first = next(iter(results.values()))
-    # (image, word, kind): don't-care words are not in ``matching.truth``.
+    # (image, word, kind) of each word; ``matching.truth`` excludes don't-care words.
     words = [
         (scene, word, _range(height, _HEIGHTS))
         for scene, matching in enumerate(first.matchings)
@@ -110,6 +110,7 @@ def _scene_breakdowns(
     rows = []
     for (_, name), members in _grouped([kind for _, _, kind in words]):
         places = [words[i][:2] for i in members]
+        # Recall only: a wrong box belongs to no word, so precision has no kinds.
         shares = tuple(
             sum(word in result.matchings[scene].found for scene, word in places) / len(places)
             for result in results.values()

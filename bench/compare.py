@@ -1,4 +1,4 @@
-"""Compare bundles with the models they came from: interleaved latency, accuracy, worst samples."""
+"""Compare bundles with the models they were built from: latency, accuracy and worst samples."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .score import scored
 from .systems import System, grouped, systems_of
 from .timings import measured_latencies, measured_loads
 
-_SHOWN = {"images": 4, "words": 12}
-"""How many of the worst samples are shown at most, by unit."""
+_MAX_SHOWN = {"images": 4, "words": 12}
+"""Limit of the worst samples that are shown, by unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +33,9 @@ class Extras:
     """What to measure in addition to latency and accuracy.
 
     Attributes:
-        competitors: whether to run the model as it is in other runtimes.
+        competitors: whether to time other runtimes on the model without conversion.
         load: the load to put on the engines and the model; None: no load.
-        rooflines: whether to measure the peaks of this machine and the layers of the engines.
+        rooflines: whether to measure the peaks of this machine and time the engines' layers.
     """
 
     competitors: bool = False
@@ -71,9 +71,7 @@ def compare(
     measured = [
         _measured(group, dataset, settings, extras, reporter, notes) for group in grouped(bundles)
     ]
-    together = (
-        end_to_end(measured, dataset, settings.duration_s, reporter, notes) if dataset else None
-    )
+    pairs = end_to_end(measured, dataset, settings.duration_s, reporter, notes) if dataset else None
     report = Report(
         machine=machine(),
         versions=versions(),
@@ -81,7 +79,7 @@ def compare(
         data=str(dataset.folder) if dataset else None,
         data_sha256=tree_sha256(dataset.folder) if dataset else None,
         models=tuple(each.report for each in measured),
-        end_to_end=together,
+        end_to_end=pairs,
         notes=tuple(notes),
     )
     # Last, because a roofline contains the latency of its engine.
@@ -102,7 +100,7 @@ def _measured(
             systems = systems_of(bundles, notes, with_competitors=extras.competitors)
         for system in systems:
             stack.enter_context(system.engine)
-        # All systems stay open, because they take turns.
+        # All systems stay open, because they take turns: a slow moment of the machine hits all.
         latencies = measured_latencies(systems, settings, reporter)
         duration = settings.duration_s
         loads = measured_loads(systems, extras.load, duration, reporter) if extras.load else {}
@@ -138,9 +136,10 @@ def _results(
     dataset: Dataset | None,
     reporter: Reporter,
 ) -> dict[int, Result]:
-    """Run the samples through the baseline and the engines; return results by index."""
+    """Run the baseline and the engines on the samples; return results by index in ``systems``."""
     if dataset is None or not has_samples(dataset, spec):
         return {}
+    # Without labels, the baseline's results are the truth. If there is a baseline, it is first.
     if not dataset.labeled and systems[0].kind != "baseline":
         return {}
     return {
@@ -168,6 +167,7 @@ def _with_accuracy(
         run_by = systems[index].run_by
         rows[index] = scored(rows[index], result, baseline, run_by=run_by, labeled=labeled)
     worst_of, worst = _worst(systems, results) if labeled else ("", ())
+    # Labels without the model's name keep the columns of the breakdowns narrow.
     named = {systems[index].short_label: result for index, result in results.items()}
     return report.model_copy(
         update={
@@ -187,5 +187,5 @@ def _worst(systems: list[System], results: dict[int, Result]) -> tuple[str, tupl
         return "", ()
     system, result = systems[engines[0]], results[engines[0]]
     baseline = results[0] if systems[0].kind == "baseline" else None
-    worst = result.worst(_SHOWN[result.unit])
+    worst = result.worst(_MAX_SHOWN[result.unit])
     return system.engine.label, tuple(result.views(baseline, worst))

@@ -12,7 +12,7 @@ COLORS = {
     "competitor": "#bdbdbd",
     "engine": "#2171b5",
 }
-"""By kind of system."""
+"""Colors of plots, by kind of system."""
 
 
 def latency_section(model: ModelReport) -> Section | None:
@@ -21,8 +21,8 @@ def latency_section(model: ModelReport) -> Section | None:
     if not table.rows:
         return None
     medians = [f"{row[0]} at batch {row[1]}: {row[2]} ms" for row in table.rows]
-    words = f"Bar chart of median latencies. {'; '.join(medians)}."
-    return table_section(table, Plot(draw=lambda: latency_plot(model), words=words))
+    text = f"Bar chart of median latencies. {'; '.join(medians)}."
+    return table_section(table, Plot(draw=lambda: latency_plot(model), words=text))
 
 
 def latency_table(model: ModelReport) -> Table:
@@ -55,7 +55,7 @@ def latency_table(model: ModelReport) -> Table:
 
 
 def latency_plot(model: ModelReport) -> str:
-    """Draw median latencies as bars, with a line out to p90; one panel per batch size."""
+    """Draw median latencies as bars, and p90 as error bars; one panel per batch size."""
     from matplotlib.figure import Figure
 
     batches = model.batches
@@ -71,7 +71,13 @@ def latency_plot(model: ModelReport) -> str:
         colors = [COLORS[row.kind] for row, _ in shown]
         places = range(len(shown))
         bars = axes.barh(
-            places, medians, color=colors, xerr=[[0] * len(tails), tails], ecolor=INK, capsize=3
+            # xerr: the lengths to the left, which are 0, and to the right.
+            places,
+            medians,
+            color=colors,
+            xerr=[[0] * len(tails), tails],
+            ecolor=INK,
+            capsize=3,
         )
         axes.set_yticks(places, [model.short_label(row) for row, _ in shown])
         axes.bar_label(bars, [f"{m:.1f}" for m in medians], color=INK, padding=4, fontsize=10)

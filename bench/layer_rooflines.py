@@ -31,12 +31,12 @@ def with_rooflines(
 ) -> Report:
     """Add the rooflines of the engines that were timed, at their widest input.
 
-    The peaks are the better of two measurements, before and after the layers are timed, because
-    the speed of a shared machine varies.
+    The peaks are measured before and after the layers are timed, and the higher values count,
+    because the speed of a shared machine varies.
 
     Args:
         report: a comparison.
-        groups: the bundles of each of its models, in the order of the rows.
+        groups: the bundles of each of the report's models, in the order of its engines.
         reporter: shows the progress.
     """
     before = measured_peaks(reporter)
@@ -77,14 +77,16 @@ def _layer_times(bundle: Bundle, batch: int) -> tuple[LayerTime, ...]:
 def _with_rooflines(
     model: ModelReport, group: Sequence[Bundle], times: _Times, peaks: Peaks
 ) -> ModelReport:
-    found = {
+    rooflines = {
         row.label: tuple(
             _roofline(bundle, stats, times[row.label, stats.batch], peaks)
             for stats in row.latencies
         )
         for row, bundle in zip(model.engines, group, strict=True)
     }
-    rows = (row.model_copy(update={"rooflines": found.get(row.label, ())}) for row in model.systems)
+    rows = (
+        row.model_copy(update={"rooflines": rooflines.get(row.label, ())}) for row in model.systems
+    )
     return model.model_copy(update={"systems": tuple(rows)})
 
 
@@ -93,11 +95,12 @@ def _roofline(
 ) -> Roofline:
     quantized = onnx.load(bundle.path(bundle.manifest.engines[-1].model))
     work = graph_work(quantized, stats.batch)
-    asked = bundle.manifest.precision
-    precision: Precision = "int8" if asked == "best" else asked
+    requested = bundle.manifest.precision
+    # `best` is a mixture; as a whole, it is compared with the peak of int8.
+    precision: Precision = "int8" if requested == "best" else requested
     rows = layer_rows(times, work, peaks)
     on_cpu = backend(bundle.manifest.target).runs_on_cpu  # the peaks are those of the CPU
-    found = Roofline(
+    roofline = Roofline(
         batch=stats.batch,
         precision=precision,
         milliseconds=stats.p50,
@@ -108,7 +111,7 @@ def _roofline(
         unplaced=work.total - sum(row.flops for row in rows) if rows else 0,
         uncounted=work.uncounted,
     )
-    return found.model_copy(update={"why": why_not_faster(found)})
+    return roofline.model_copy(update={"why": why_not_faster(roofline)})
 
 
 def layer_rows(
@@ -137,18 +140,18 @@ def layer_rows(
 
 
 def _placed(layers: Sequence[LayerTime], work: GraphWork) -> dict[int, int]:
-    """Return FLOPs by index of the layer.
+    """Return FLOPs by index of the layer that computes them.
 
-    If several layers name a node, the slowest one gets its FLOPs. A node that no layer names was
-    fused into a node that reads its result, so that node's layer gets its FLOPs: the first layer
-    with a time on the way to the output, or else the first one without.
+    If several layers name a node, the slowest of them gets its FLOPs. If no layer names a node,
+    the target fused it into a node that reads its result, and the layer of that node gets them:
+    the first layer with a time on the way to the output, or else the first layer without.
     """
     of_node: dict[str, int] = {}
     # Ascending times: a slower layer overwrites the entries of faster ones.
     for place in sorted(range(len(layers)), key=lambda i: layers[i].milliseconds):
         of_node.update(dict.fromkeys(layers[place].nodes, place))
     timed = {name: place for name, place in of_node.items() if layers[place].milliseconds}
-    found: dict[int, int] = defaultdict(int)
+    placed: dict[int, int] = defaultdict(int)
     for node, flops in work.flops.items():
         if not flops:
             continue
@@ -157,8 +160,8 @@ def _placed(layers: Sequence[LayerTime], work: GraphWork) -> dict[int, int]:
         if index is None:
             index = _reader(node, work, of_node)
         if index is not None:
-            found[index] += flops
-    return found
+            placed[index] += flops
+    return placed
 
 
 def _reader(node: str, work: GraphWork, of_node: Mapping[str, int]) -> int | None:
@@ -170,11 +173,9 @@ def _reader(node: str, work: GraphWork, of_node: Mapping[str, int]) -> int | Non
 
 
 def _label(layer: LayerTime, work: GraphWork) -> str:
-    """Return the last node name that comes from the source model, or else the last name.
-
-    Names from the source model are paths.
-    """
+    """Return the last of a layer's nodes that the source model named, or else the last node."""
     known = [name for node, name in work.labels.items() if node in layer.nodes]
+    # Names from the source model are paths, such as "net/conv_1/Conv2D".
     paths = [name for name in known if "/" in name]
     name = (paths or known or [layer.name])[-1]
     # A node that ends in ".dq" dequantizes the tensor with the rest of the name.

@@ -21,18 +21,19 @@ def load_section(model: ModelReport) -> Section | None:
     closed, opened = closed_loop_table(model), open_loop_table(model)
     by_clients = [f"{row[0]}, clients {row[2]}: {row[-1]} images/s" for row in closed.rows]
     by_rate = [f"{row[0]} at {row[1]}/s: {row[3]} and {row[4]} ms" for row in opened.rows]
-    words = (
+    text = (
         f"Line charts. Throughput by number of clients: {'; '.join(by_clients)}. "
         f"Median and 90th percentile of latency by request rate: {'; '.join(by_rate)}."
     )
     return Section(
         title="Load, one image per request",
-        plot=Plot(draw=lambda: load_plot(model), words=words),
+        plot=Plot(draw=lambda: load_plot(model), words=text),
         tables=(closed, opened),
     )
 
 
 def _cells(waits: Waits) -> tuple[str, ...]:
+    """Return the cells of the columns ``_TIMES``."""
     values = (waits.p50, waits.p90, waits.p99, waits.highest)
     times = ("-" if value is None else f"{value:.2f}" for value in values)
     return *times, str(waits.requests)
@@ -120,6 +121,7 @@ def _draw_closed(axes: Any, model: ModelReport, row: SystemRow, marker: str) -> 
 def _draw_open(axes: Any, row: SystemRow, marker: str) -> None:
     assert row.load is not None
     rows, color = row.load.open, COLORS[row.kind]
+    # No label: the legend of the plot above applies to both plots.
     rates = [each.offered for each in rows]
     axes.plot(rates, [r.waits.p50 for r in rows], color=color, marker=marker, linestyle="--")
     axes.plot(rates, [r.waits.p90 for r in rows], color=color, marker=marker)

@@ -7,6 +7,7 @@ from ..report.plots import INK, new_plot, plain_axes, svg_text
 from ..report.sections import Plot, Section, Table, table_section
 from .results import ModelReport, PipelineSpeed, SystemRow
 
+# Stages as the report calls them, in the order of the pipeline.
 _NAMES: dict[Stage, str] = {
     "load": "decode",
     "prepare": "prepare",
@@ -17,6 +18,7 @@ _NAMES: dict[Stage, str] = {
     "recognize": "recognize",
     "text": "CTC",
 }
+# By stage: gray for decoding, blue for the detector, green for crops, orange for the recognizer.
 _COLORS = (
     *("#bdbdbd", "#9ecae1", "#2171b5", "#6baed6"),
     *("#c7e9c0", "#fdd0a2", "#d94801", "#fdae6b"),
@@ -34,8 +36,8 @@ def pipeline_section(model: ModelReport) -> Section | None:
         for row, speed in _speeds(model)
         if speed.stages
     ]
-    words = f"Stacked bars of the time per image by stage. {'; '.join(bars)}."
-    return table_section(table, Plot(draw=lambda: pipeline_plot(model), words=words))
+    text = f"Stacked bars of the time per image by stage. {'; '.join(bars)}."
+    return table_section(table, Plot(draw=lambda: pipeline_plot(model), words=text))
 
 
 def _speeds(model: ModelReport) -> list[tuple[SystemRow, PipelineSpeed]]:
@@ -65,7 +67,7 @@ def pipeline_table(model: ModelReport) -> Table:
 
 
 def _stage_cells(speed: PipelineSpeed) -> tuple[str, ...]:
-    """Return the time per image, in all and by stage; several workers have no stages."""
+    """Return the time per image, in total and by stage; dashes for several workers."""
     if not speed.stages:
         return ("-",) * (1 + len(STAGES))
     return f"{1000 / speed.throughput:.1f}", *(f"{speed.stages[stage]:.1f}" for stage in STAGES)

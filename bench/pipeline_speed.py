@@ -30,8 +30,8 @@ from ..pipeline.text_lines import TextLine
 from ..pipeline.workers import in_order
 from .results import PipelineSpeed
 
-MOST_IMAGES = 20
-"""Images that are timed at most."""
+MAX_IMAGES = 20
+"""Limit of the images that are timed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,8 @@ class Pipeline:
     bundles: tuple[Bundle, Bundle] | None = None
 
 
-class _Alone:
-    """Reads one image at a time, and keeps the times by image and pass."""
+class _OneWorker:
+    """Reads one image at a time, and records the times of each image and pass."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._clock = StageClock()
@@ -70,6 +70,7 @@ class _Alone:
 
     def speed(self) -> PipelineSpeed:
         """Return the speed over all counted passes."""
+        # [1:]: the first pass warms up.
         whole = [statistics.median(passes[1:]) for passes in self._seconds.values()]
         stages = {
             stage: 1000
@@ -88,8 +89,8 @@ class _Alone:
         )
 
 
-class _Workers:
-    """Reads several images at a time, and keeps the time of each pass."""
+class _SeveralWorkers:
+    """Reads several images at a time, and records the time of each pass."""
 
     def __init__(self, reader: OcrReader) -> None:
         self._readers = [reader] * reader.workers  # one reader serves several threads
@@ -128,45 +129,45 @@ def pipeline_speeds(
     duration_s: float,
     reporter: Reporter,
 ) -> list[tuple[PipelineSpeed, ...]]:
-    """Time pipelines on at most ``MOST_IMAGES`` images; return one or two results for each.
+    """Time pipelines on at most ``MAX_IMAGES`` images; return one or two speeds of each.
 
-    The second result is that of several workers. It exists if the pipeline has bundles, and if
-    their engines run more than one stream in throughput mode.
+    The first is that of one worker, the second that of several workers. A pipeline has the second
+    if it has bundles whose engines run more than one stream in throughput mode.
 
     Raises:
         InputFileError: an image cannot be read.
     """
-    files = files[:MOST_IMAGES]
+    files = files[:MAX_IMAGES]
     with ExitStack() as stack:
-        alone = [_Alone(each) for each in pipelines]
+        single = [_OneWorker(each) for each in pipelines]
         several = [_workers(each, stack) for each in pipelines]
-        crews = [crew for crew in several if crew is not None]
+        pools = [pool for pool in several if pool is not None]
         with reporter.step("time whole images", 100) as advance:
             # Until the system with the least counted time reaches the duration.
-            while (least := _least([*alone, *crews])) < duration_s:
+            while (least := _least([*single, *pools])) < duration_s:
                 advance(round(100 * least / duration_s))
                 # Image by image in turns, so that a slow moment of the machine hits all systems.
                 for file in files:
-                    for one in alone:
+                    for one in single:
                         one.read(file)
-                for crew in crews:
-                    crew.read(files)
+                for pool in pools:
+                    pool.read(files)
         return [
-            (one.speed(),) if crew is None else (one.speed(), crew.speed())
-            for one, crew in zip(alone, several, strict=True)
+            (one.speed(),) if pool is None else (one.speed(), pool.speed())
+            for one, pool in zip(single, several, strict=True)
         ]
 
 
-def _least(timed: Sequence[_Alone | _Workers]) -> float:
+def _least(timed: Sequence[_OneWorker | _SeveralWorkers]) -> float:
     return min(each.timed for each in timed)
 
 
-def _workers(pipeline: Pipeline, stack: ExitStack) -> _Workers | None:
-    if pipeline.bundles is None:
+def _workers(pipeline: Pipeline, stack: ExitStack) -> _SeveralWorkers | None:
+    if pipeline.bundles is None:  # not an engine: it has one stream
         return None
     detector, recognizer = (
         stack.enter_context(Engine.from_bundle(bundle, mode="throughput"))
         for bundle in pipeline.bundles
     )
     reader = OcrReader(detector, recognizer)
-    return _Workers(reader) if reader.workers > 1 else None
+    return _SeveralWorkers(reader) if reader.workers > 1 else None

@@ -36,7 +36,7 @@ _RULE = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What must not happen. ``text``: the rule as the user wrote it."""
+    """A condition that an engine must not meet. ``text``: as the user wrote it."""
 
     text: str
     measure: str
@@ -48,7 +48,7 @@ class Rule:
 
     @property
     def is_relative(self) -> bool:
-        """Whether it needs an older report."""
+        """Whether its limit depends on an older report."""
         return self.kind != "absolute"
 
     def limit(self, old: float | None) -> float:
@@ -67,7 +67,7 @@ class Rule:
 class RuleCheck:
     """One rule applied to one engine.
 
-    ``batch`` is None for accuracies, and ``old`` is None without an older value.
+    ``batch`` is None for accuracies. ``old`` is None if there is no older value.
     """
 
     model: str
@@ -86,7 +86,7 @@ def rules_from_text(text: str) -> tuple[Rule, ...]:
     Raises:
         UserError: names the part that is not a rule, and what is expected.
     """
-    found = []
+    rules = []
     for part in (part.strip() for part in text.split(",")):
         match = _RULE.fullmatch(part)
         if match is None or (match["by"] and match["x"]):
@@ -99,7 +99,7 @@ def rules_from_text(text: str) -> tuple[Rule, ...]:
                 f"--fail-on {part!r}: unknown measure {match['measure']!r}; the measures are: "
                 f"{', '.join(MEASURES)}"
             )
-        found.append(
+        rules.append(
             Rule(
                 text=part,
                 measure=match["measure"],
@@ -109,7 +109,7 @@ def rules_from_text(text: str) -> tuple[Rule, ...]:
                 batch=_batch(match),
             )
         )
-    return tuple(found)
+    return tuple(rules)
 
 
 def _batch(match: re.Match[str]) -> int | None:
@@ -125,7 +125,7 @@ def load_report(path: Path) -> Report:
     """Read a report.json.
 
     Raises:
-        InputFileError: the file cannot be read, or is not such a report.
+        InputFileError: the file cannot be read, or is not a report of bench.
     """
     try:
         return read_model(path, Report, limit=LARGEST_REPORT)
@@ -144,19 +144,19 @@ def check_rules(new: Report, old: Report | None, rules: Sequence[Rule]) -> tuple
     """
     checks: list[RuleCheck] = []
     if old is not None:
-        # An older report of the models alone has no end-to-end part.
+        # If the older report has no end-to-end part, only the models are compared.
         own = new if old.end_to_end else new.model_copy(update={"end_to_end": None})
         check_engines(_engines(own), old)
     for rule in rules:
-        found = list(_checks(new, old, rule))
-        if not found:
+        rule_checks = list(_checks(new, old, rule))
+        if not rule_checks:
             where = "both reports" if rule.is_relative else "the report"
             at = "" if rule.batch is None else f" at batch {rule.batch}"
             raise UserError(
                 f"--fail-on {rule.text!r}: {rule.measure} was not measured{at} of any engine in "
                 f"{where}"
             )
-        checks += found
+        checks += rule_checks
     return tuple(checks)
 
 
@@ -168,7 +168,7 @@ def _checks(new: Report, old: Report | None, rule: Rule) -> Iterator[RuleCheck]:
             if rule.batch not in (None, batch):
                 continue
             past = dict(_values(*before, rule.measure)).get(batch) if before else None
-            # Accuracies are comparable only on the same samples, in the same runtime.
+            # No batch: an accuracy, comparable only on the same samples in the same runtime.
             if old and before and past is not None and batch is None and rule.is_relative:
                 _check_samples(rule, (new, model, row), (old, *before))
             if rule.is_relative and past is None:
@@ -191,13 +191,13 @@ _Engines = dict[EngineKey, tuple[ModelReport, SystemRow]]
 
 
 def _engines(report: Report) -> _Engines:
-    found: _Engines = {}
+    engines: _Engines = {}
     for model in report.parts:
         for row in model.systems:
             key = (model.name, model.input_shape, row.label)
-            if row.kind == "engine" and found.setdefault(key, (model, row)) != (model, row):
+            if row.kind == "engine" and engines.setdefault(key, (model, row)) != (model, row):
                 raise UserError(f"--baseline: two engines of a report have the label {row.label!r}")
-    return found
+    return engines
 
 
 def check_engines(keys: Iterable[EngineKey], old: Report) -> None:

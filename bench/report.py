@@ -22,13 +22,13 @@ FILES = ("report.json", "report.md", "report.html")
 
 
 def overview(model: ModelReport) -> list[Section]:
-    """Return the sections that the terminal shows, too: speed and accuracy of all systems."""
+    """Return the sections that are also printed: speed and accuracy of all systems."""
     builders = (latency_section, load_section, pipeline_section, accuracy_section)
     return [section for build in builders if (section := build(model)) is not None]
 
 
 def sections(report: Report, model: ModelReport) -> Iterator[Section]:
-    """Yield all sections of one model, or of a detector and a recognizer together."""
+    """Yield all sections of one model, or of pairs of a detector and a recognizer."""
     yield from overview(model)
     if report.peaks is not None:
         yield from roofline_sections(model, report.peaks)
@@ -42,7 +42,7 @@ def sections(report: Report, model: ModelReport) -> Iterator[Section]:
 
 
 def _setup(report: Report) -> tuple[str, ...]:
-    """Return on what machine, and how, a report was measured."""
+    """Describe the machine, the versions and the settings of a report."""
     machine, settings = report.machine, report.settings
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     return (

@@ -1,4 +1,4 @@
-"""The results of a comparison as data: ``report.json``, which the other reports show."""
+"""The results of a comparison as data: ``report.json``, from which the other reports are made."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..measure.report_data import AccuracyRow, Changes, MetricDifference, Sample
 from .roofline import Roofline
 
 Kind = Literal["baseline", "reference", "competitor", "engine"]
-"""The model itself; its fp32 graph in onnxruntime; the model as it is in another runtime; an engine
-built from it."""
+"""In this order: the model; its fp32 graph in onnxruntime; the model without conversion in another
+runtime; an engine built from it."""
 
 
 class StratumRow(FrozenModel):
-    """Samples of one kind. ``shares``: one per system and measure of the breakdown, 0..1."""
+    """Samples of one kind. ``shares``: the cells of the breakdown's columns, 0..1."""
 
     name: str
     samples: int
@@ -71,7 +71,7 @@ class SystemRow(FrozenModel):
 
 
 class ModelReport(FrozenModel):
-    """All systems of one model, or of a detector and a recognizer together."""
+    """All systems of one model, or all pairs of a detector and a recognizer."""
 
     name: str
     role: Literal["detector", "recognizer", "end-to-end"]
@@ -137,5 +137,5 @@ class Report(FrozenModel):
 
     @property
     def parts(self) -> tuple[ModelReport, ...]:
-        """The models, and then the detector and the recognizer together."""
+        """The models, and then the pairs of a detector and a recognizer."""
         return self.models if self.end_to_end is None else (*self.models, self.end_to_end)

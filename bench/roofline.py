@@ -35,7 +35,7 @@ class LayerRoofline(FrozenModel):
     bytes: int
     """Bytes read and written, including weights, as stored."""
     attainable: float
-    """Milliseconds that it takes at least, by the roofline."""
+    """The least time in milliseconds that the roofline allows."""
 
     @property
     def intensity(self) -> float:
@@ -44,7 +44,7 @@ class LayerRoofline(FrozenModel):
 
     @property
     def achieved(self) -> float:
-        """Share of the roofline that it reaches; 1 is the limit. Infinite without a time."""
+        """Share of the roofline that the layer reaches; 1 is the limit, infinite without a time."""
         return self.attainable / self.milliseconds if self.milliseconds else inf
 
     @property
@@ -74,7 +74,7 @@ class Roofline(FrozenModel):
     uncounted: tuple[str, ...] = ()
     """Nodes whose FLOPs are not counted."""
     why: str = ""
-    """Why it is not faster, in sentences."""
+    """Sentences that state why the engine is not faster."""
 
     @property
     def rate(self) -> float:

@@ -1,4 +1,4 @@
-"""Rooflines as sections of the report: what the machine can do, and what each engine reached."""
+"""Rooflines as sections of the report: the peaks of the machine, and how close engines come."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .results import ModelReport, SystemRow
 from .roofline import LayerRoofline, Roofline, percent
 
 _COLORS = {"int8": "#2171b5", "bf16": "#238b45", "fp16": "#238b45", "fp32": "#d94801"}
-_LARGEST = 400
-"""Square points of the slowest layer."""
+_MAX_AREA = 400
+"""Area of the slowest layer, in square points."""
 _NUMBERED = 5
-"""Layers whose number is in the plot."""
+"""The slowest layers, whose numbers are in the plot."""
 _SHOWN = 10
 """Layers in the table."""
 _CAPTION = (
@@ -27,7 +27,7 @@ _CAPTION = (
 
 
 def roofline_sections(model: ModelReport, peaks: Peaks) -> Iterator[Section]:
-    """Yield what every system reached, then the layers of each engine at each batch size."""
+    """Yield the speed of every system, then the layers of each engine at each batch size."""
     table = rate_table(model, peaks)
     if not table.rows:
         return
@@ -38,16 +38,18 @@ def roofline_sections(model: ModelReport, peaks: Peaks) -> Iterator[Section]:
         tables=(table,),
     )
     for row in model.systems:
-        for found in row.rooflines:
-            yield _layer_section(row, found, peaks)
+        for roofline in row.rooflines:
+            yield _layer_section(row, roofline, peaks)
 
 
-def _layer_section(row: SystemRow, found: Roofline, peaks: Peaks) -> Section:
-    table = layer_table(found)
+def _layer_section(row: SystemRow, roofline: Roofline, peaks: Peaks) -> Section:
+    table = layer_table(roofline)
     return Section(
-        title=f"Why {row.label} is not faster at batch {found.batch}",
-        lead=found.why,
-        plot=Plot(draw=lambda: roofline_plot(found, peaks), words=roofline_words(found, peaks)),
+        title=f"Why {row.label} is not faster at batch {roofline.batch}",
+        lead=roofline.why,
+        plot=Plot(
+            draw=lambda: roofline_plot(roofline, peaks), words=roofline_words(roofline, peaks)
+        ),
         caption=_CAPTION,
         tables=(table,) if table.rows else (),
     )
@@ -65,19 +67,19 @@ def peak_cells(peaks: Peaks) -> list[tuple[str, str]]:
 def rate_table(model: ModelReport, peaks: Peaks) -> Table:
     """Return the share of the peak that each system reached, by batch size.
 
-    The model and its fp32 graph are credited with the FLOPs of the engine.
+    The model and its fp32 graph are assumed to compute the FLOPs of the engine.
     """
     rows = []
     for row in model.systems:
         own = {each.batch: each for each in row.rooflines}
         for stats in row.latencies:
-            # Baseline and reference have no roofline of their own: they do the engine's work.
-            found = own.get(stats.batch) or _first(model, stats.batch)
-            if found is None:
+            # Baseline and reference have no roofline of their own: the first engine's is used.
+            roofline = own.get(stats.batch) or _first(model, stats.batch)
+            if roofline is None:
                 continue
-            precision = found.precision if row.kind == "engine" else "fp32"
-            rate = 1000 * found.flops / stats.p50  # p50 is in milliseconds
-            peak = found.peak if row.kind == "engine" else peaks.flops.get(precision)
+            precision = roofline.precision if row.kind == "engine" else "fp32"
+            rate = 1000 * roofline.flops / stats.p50  # p50 is in milliseconds
+            peak = roofline.peak if row.kind == "engine" else peaks.flops.get(precision)
             reached = percent(rate / peak) if peak else "-"
             times = (str(stats.batch), f"{stats.p50:.2f}", f"{rate / 1e9:.0f}")
             rows.append((row.label, *times, precision, reached))
@@ -94,26 +96,26 @@ def _first(model: ModelReport, batch: int) -> Roofline | None:
     return next((each for each in every if each.batch == batch), None)
 
 
-def slowest_layers(found: Roofline) -> list[LayerRoofline]:
+def slowest_layers(roofline: Roofline) -> list[LayerRoofline]:
     """Return the layers with the longest times, longest first; none without a time."""
-    timed = (layer for layer in found.layers if layer.milliseconds)
+    timed = (layer for layer in roofline.layers if layer.milliseconds)
     return sorted(timed, key=lambda layer: -layer.milliseconds)[:_SHOWN]
 
 
-def layer_table(found: Roofline) -> Table:
+def layer_table(roofline: Roofline) -> Table:
     """Return one row for each of the slowest layers."""
     rows = (
         (
             *(f"{place}. {layer.name}", layer.kind, layer.precision or "-"),
             f"{layer.milliseconds:.2f}",
-            percent(layer.milliseconds / found.profiled),
+            percent(layer.milliseconds / roofline.profiled),
             f"{layer.flops / 1e6:.0f}",
             f"{layer.bytes / 1e6:.1f}",
             f"{layer.intensity:.0f}",
             f"{layer.attainable:.2f}",
             percent(layer.achieved),
         )
-        for place, layer in enumerate(slowest_layers(found), 1)
+        for place, layer in enumerate(slowest_layers(roofline), 1)
     )
     return Table(
         title="Slowest layers",
@@ -126,26 +128,26 @@ def layer_table(found: Roofline) -> Table:
     )
 
 
-def roofline_words(found: Roofline, peaks: Peaks) -> str:
+def roofline_words(roofline: Roofline, peaks: Peaks) -> str:
     """Describe the plot in words."""
     roofs = ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in peaks.flops.items())
     layers = [
         f"{layer.name}: {layer.intensity:.0f} FLOP per byte, "
         f"{layer.flops / layer.milliseconds / 1e6:.0f} GFLOP/s"
-        for layer in slowest_layers(found)
+        for layer in slowest_layers(roofline)
         if layer.flops
     ]
     memory = f"memory {peaks.memory / 1e9:.1f} GB/s"
     return f"Roofline plot. Roofs: {roofs}, {memory}. {'; '.join(layers)}."
 
 
-def roofline_plot(found: Roofline, peaks: Peaks) -> str:
+def roofline_plot(roofline: Roofline, peaks: Peaks) -> str:
     """Draw the layers that have FLOPs below the roofs, by FLOP per byte and FLOP/s.
 
     The area of a layer is its time, and its number is that in the table. Returns "" if no layer
     has FLOPs and a time.
     """
-    shown = [each for each in found.layers if each.flops and each.bytes and each.milliseconds]
+    shown = [each for each in roofline.layers if each.flops and each.bytes and each.milliseconds]
     if not shown:
         return ""
     figure, axes = new_plot(3.6)
@@ -153,13 +155,13 @@ def roofline_plot(found: Roofline, peaks: Peaks) -> str:
     axes.set_yscale("log")
     longest = max(layer.milliseconds for layer in shown)
     # By identity, because two layers may be equal.
-    numbers = {id(layer): place for place, layer in enumerate(slowest_layers(found), 1)}
+    numbers = {id(layer): place for place, layer in enumerate(slowest_layers(roofline), 1)}
     for layer in shown:
         # FLOP / ms / 1e6 = GFLOP/s
         spot = (layer.intensity, layer.flops / layer.milliseconds / 1e6)
         color = _COLORS.get(layer.precision, INK)
         # At least 8 square points, so that short layers stay visible.
-        area = max(8.0, _LARGEST * layer.milliseconds / longest)
+        area = max(8.0, _MAX_AREA * layer.milliseconds / longest)
         axes.scatter(*spot, s=area, color=color, alpha=0.55, linewidths=0)
         if (place := numbers.get(id(layer), _NUMBERED + 1)) <= _NUMBERED:
             axes.annotate(str(place), spot, color=INK, fontsize=9, ha="center", va="center")
@@ -175,7 +177,7 @@ def roofline_plot(found: Roofline, peaks: Peaks) -> str:
 
 
 def _roofs(axes: Any, rates: dict[Any, float], memory: float) -> None:
-    low, high = axes.get_xlim()  # that of the layers; the roofs must not extend it
+    low, high = axes.get_xlim()  # of the layers; the roofs must not extend it
     places = np.geomspace(low, high, 200)
     for name, rate in rates.items():
         # Left of the ridge, memory is the limit, and right of it the peak.

@@ -1,4 +1,4 @@
-"""Compute the measures of a report from the results of engines, with confidence intervals."""
+"""Compute the accuracies of a report, with confidence intervals, from the results of systems."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def accuracy_row(result: Result, run_by: str, *, labeled: bool) -> AccuracyRow:
     """Return the measures of one system with their intervals. ``run_by``: the runtime it ran in."""
     rows = result.rows()
     intervals: dict[str, Interval] = {
-        name: found
+        name: bounds
         for name, statistic in result.statistics.items()
-        if (found := interval(rows, statistic)) is not None
+        if (bounds := interval(rows, statistic)) is not None
     }
     return AccuracyRow.model_validate(
         {

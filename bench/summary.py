@@ -1,4 +1,4 @@
-"""A verdict on each engine: whether it is as accurate as its model, and how certain that is."""
+"""A verdict on each engine: whether it is as accurate as its model, and with what confidence."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .results import ModelReport, PipelineSpeed, Report, SystemRow
 
 Level = Literal["good", "unsure", "worse"]
 
+# The metric that decides the verdict, by role.
 _DECIDES: dict[str, MetricName] = {
     "detector": "hmean",
     "recognizer": "cer",
@@ -71,7 +72,7 @@ def _pipeline_speed(model: ModelReport, own: PipelineSpeed) -> str:
 
 
 def points_lost(difference: MetricDifference) -> tuple[float, float, float]:
-    """Return the points lost and the bounds of their interval, infinite if there is none."""
+    """Return the points lost, and the bounds of their interval: infinite if there is none."""
     # A loss is positive. The sign of a metric is 1 if higher is better.
     sign = -100 * METRICS[difference.measure].sign
     if difference.interval is None:
@@ -106,9 +107,9 @@ def _verdict(model: ModelReport, row: SystemRow) -> tuple[Level, str]:
 
 
 def _is_coarse(model: ModelReport, samples: int) -> bool:
-    """Whether one word of this many is more than the allowed loss.
+    """Whether one wrong word more, among so few, would exceed the allowed loss.
 
-    A bootstrap cannot see such a loss: if no sample got worse, no resample has got worse.
+    A bootstrap cannot detect such a loss: if no sample became worse, no resample is worse.
     """
     allowed = model.allowed_loss
     return model.unit == "words" and allowed is not None and 100 / samples > allowed
@@ -117,7 +118,7 @@ def _is_coarse(model: ModelReport, samples: int) -> bool:
 def _comparison(allowed: float | None, low: float, high: float) -> tuple[Level, str]:
     """Return the verdict by the bounds of the points lost.
 
-    If a loss is allowed, it is a test of non-inferiority.
+    With an allowed loss, this is a test of non-inferiority.
     """
     # The whole interval is on one side of 0: the change is significant.
     if high < 0:
@@ -142,6 +143,7 @@ def _comparison(allowed: float | None, low: float, high: float) -> tuple[Level, 
 
 
 def _agreement(allowed: float | None, low: float, high: float) -> tuple[Level, str]:
+    """Return the verdict without labels, where every difference from the model is a loss."""
     if allowed is None:
         return "unsure", "Differs from the model on some samples."
     if high <= allowed:
@@ -178,9 +180,9 @@ def _confidence(model: ModelReport, row: SystemRow) -> str:
         return ""
     if not row.changes.changed:
         # The bound of Clopper and Pearson for 0 of n: a bootstrap of no changes has no width.
-        most = 100 * (1 - (1 - LEVEL) ** (1 / max(1, row.changes.samples)))
+        bound = 100 * (1 - (1 - LEVEL) ** (1 / max(1, row.changes.samples)))
         return (
-            f"None of {_samples(row)} changed: with 95 % confidence, less than {most:.2g} % of "
+            f"None of {_samples(row)} changed: with 95 % confidence, less than {bound:.2g} % of "
             f"similar {row.changes.unit} change."
         )
     interval = row.differences[0].interval
@@ -193,7 +195,7 @@ def _confidence(model: ModelReport, row: SystemRow) -> str:
 
 
 def changes_sentence(changes: Changes | None) -> str:
-    """Return how many samples changed in which direction, and how likely that is by chance."""
+    """State how many samples became worse and better, and how likely such a split is by chance."""
     if changes is None or not changes.changed:
         return ""
     text = f"{changes.changed} of {changes.samples} {changes.unit} changed"

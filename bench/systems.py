@@ -30,9 +30,8 @@ _RECOGNIZER_BATCHES = (1, 16)
 class System:
     """A system under comparison.
 
-    ``bundle``: that of an engine. ``timed``: whether its latency is measured; it is not if the
-    target cannot run here. ``difference``: the largest difference of a competitor's output from
-    the baseline's.
+    ``bundle``: of an engine. ``timed``: whether its latency is measured, for which its target must
+    run here. ``difference``: the largest difference of a competitor's output from the baseline's.
     """
 
     engine: Engine
@@ -44,7 +43,7 @@ class System:
 
     @property
     def run_by(self) -> str:
-        """What runs it when its accuracy is measured."""
+        """The runtime in which its accuracy is measured."""
         return self.engine.label if self.timed else "onnxruntime on the quantized graph"
 
     @property
@@ -58,8 +57,8 @@ def grouped(bundles: Sequence[Bundle]) -> list[list[Bundle]]:
     groups: dict[tuple[object, ...], list[Bundle]] = {}
     for bundle in bundles:
         spec = bundle.spec
-        alike = (spec.name, bundle.manifest.source_sha256, spec.input, spec.widths)
-        groups.setdefault(alike, []).append(bundle)
+        key = (spec.name, bundle.manifest.source_sha256, spec.input, spec.widths)
+        groups.setdefault(key, []).append(bundle)
     return list(groups.values())
 
 
@@ -71,10 +70,11 @@ def timed_batches(spec: DetectorSpec | RecognizerSpec) -> tuple[int, ...]:
 def systems_of(
     bundles: Sequence[Bundle], notes: list[str], *, with_competitors: bool = False
 ) -> list[System]:
-    """Return the systems to compare for bundles of one model, in this order.
+    """Return the systems to compare for bundles of one model.
 
-    The baseline and its fp32 graph in onnxruntime, if the model is available; the competitors, if
-    requested; the bundles. What is left out is added to ``notes``, with the reason.
+    In this order: the baseline and its fp32 graph in onnxruntime, if the model is available; the
+    competitors, if requested; the bundles. ``notes`` receives the reason for each system that is
+    left out.
     """
     return [*_sources(bundles[0], notes, with_competitors), *_engine_systems(bundles)]
 
@@ -102,7 +102,7 @@ def _sources(bundle: Bundle, notes: list[str], with_competitors: bool) -> list[S
 
 
 def _competitor_system(competitor: Competitor, baseline: System, notes: list[str]) -> System | None:
-    """Open a competitor and try every batch size; if that fails, add a note with the reason."""
+    """Open a competitor and run every batch size; if that fails, note the reason, return None."""
     spec, allowed = baseline.engine.spec, baseline.engine.spec.accuracy.max_difference
     runner: Runner | None = None
     # Opened here, before anything is timed, because some frameworks fail only when they run.
@@ -116,19 +116,20 @@ def _competitor_system(competitor: Competitor, baseline: System, notes: list[str
         reason = text[:200].rstrip() or type(error).__name__
         notes.append(f"{spec.name}: {competitor.label} cannot run the model: {reason}")
         return None
-    # Timed all the same, but labeled: its speed is that of another computation.
+    # A competitor that computes other numbers is timed, too, but its label states so.
     is_other = difference > allowed
     label = f"{runner.label}, other numbers" if is_other else runner.label
     than = f"; an fp32 engine may differ by {allowed:g}" if is_other else ""
     return System(
-        engine=Engine(label=label, spec=spec, open_runner=partial(_as_it_is, runner)),
+        engine=Engine(label=label, spec=spec, open_runner=partial(_opened, runner)),
         kind="competitor",
         note=f"its output differs from the model's by at most {difference:.1e}{than}",
         difference=difference,
     )
 
 
-def _as_it_is(runner: Runner, width: int) -> Runner:
+def _opened(runner: Runner, width: int) -> Runner:
+    """Return the runner of a competitor, which is open already."""
     return runner
 
 

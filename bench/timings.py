@@ -19,9 +19,9 @@ def measured_latencies(
     """Time systems of one model in turns, at each batch size; untimed systems have no latencies."""
     spec = systems[0].engine.spec
     timed = [index for index, system in enumerate(systems) if system.timed]
-    found: list[tuple[LatencyStats, ...]] = [() for _ in systems]
+    latencies: list[tuple[LatencyStats, ...]] = [() for _ in systems]
     if not timed:
-        return found
+        return latencies
     for batch in timed_batches(spec):
         runners = [systems[index].engine.runner() for index in timed]
         # Runner shapes are (C, H, W).
@@ -29,8 +29,8 @@ def measured_latencies(
         with reporter.step(f"time {spec.name} at batch {batch}", 100) as advance:
             measured = measure(contenders, settings, lambda share: advance(round(100 * share)))
         for index, stats in zip(timed, measured, strict=True):
-            found[index] = (*found[index], stats)
-    return found
+            latencies[index] = (*latencies[index], stats)
+    return latencies
 
 
 def measured_loads(
@@ -50,7 +50,7 @@ def measured_loads(
                 stack.enter_context(engine)
             runners.append(engine.runner())
         with reporter.step(f"load {systems[0].engine.spec.name}", 100) as advance:
-            found = measure_load(
+            loads = measure_load(
                 runners, settings, duration_s, lambda share: advance(round(100 * share))
             )
-    return dict(zip(chosen, found, strict=True))
+    return dict(zip(chosen, loads, strict=True))

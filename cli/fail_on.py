@@ -48,10 +48,10 @@ class Limits:
         Raises:
             UserError: names a rule that applies to no engine.
         """
-        from ..bench.suited import check_comparable, check_suited
+        from ..bench.applicable_rules import check_applicable, check_comparable
 
         for rule in self.rules:
-            check_suited(rule, bundles, is_labeled=is_labeled)
+            check_applicable(rule, bundles, is_labeled=is_labeled)
         if self.old is not None:
             check_comparable(self.rules, bundles, self.old)
 

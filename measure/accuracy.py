@@ -17,7 +17,7 @@ from .result import Progress, Result
 def run_labels(
     engine: Engine, labels: Sequence[Label], progress: Progress = lambda done: None
 ) -> Result:
-    """Run an engine on samples of its role; ``progress`` is called with the number that are done.
+    """Run an engine on samples of its role; ``progress`` receives the number of samples done.
 
     Raises:
         InputFileError: an image cannot be read.
@@ -38,5 +38,5 @@ def run_samples(engine: Engine, dataset: Dataset, reporter: Reporter) -> Result:
 
 
 def has_samples(dataset: Dataset, spec: DetectorSpec | RecognizerSpec) -> bool:
-    """Whether a folder holds anything that a model of this role can be measured on."""
+    """Whether a dataset has samples for the role of this model."""
     return bool(role_of(spec).labels_of(dataset))

@@ -17,27 +17,28 @@ from .report_data import Interval
 
 LEVEL = 0.95
 RESAMPLES = 5000
-FEWEST = 8
-"""Images; with fewer, the variation between images is unknown."""
+MIN_IMAGES = 8
+"""With fewer images there is no interval: their variation cannot be estimated."""
 
 Sums = npt.NDArray[np.float64]
 Statistic = Callable[[Sums], Sums]
 """A function from sums (..., K) over images to the metric (...)."""
 
-_AT_ONCE = 1 << 22
-"""Drawn indices in memory at once."""
+_MAX_DRAWS = 1 << 22
+"""Limit of the drawn indices that are in memory at the same time."""
 _NORMAL = NormalDist()
 
 
 def resampled_sums(rows: Sums, resamples: int = RESAMPLES, seed: int = 0) -> Sums:
-    """Draw N of N rows (N, K) with replacement, ``resamples`` times; return the sums (R, K).
+    """Resample the rows (N, K) with replacement R = ``resamples`` times; return the sums (R, K).
 
-    The draws depend on N and ``seed`` alone: they are equal for all systems with the same images.
+    Each resample has N rows. The draws depend on N and ``seed`` alone, so all systems that were
+    measured on the same images get the same draws.
     """
     count = len(rows)
     rng = np.random.default_rng(seed)
-    # (step, N) drawn indices fit into memory; (step, N) @ (N, K) are the sums.
-    step = max(1, _AT_ONCE // count)
+    # In parts, to limit memory. A part: counts (step, N) @ rows (N, K) = sums (step, K).
+    step = max(1, _MAX_DRAWS // count)
     return np.concatenate(
         [
             _multiplicities(rng, min(step, resamples - start), count) @ rows
@@ -48,7 +49,7 @@ def resampled_sums(rows: Sums, resamples: int = RESAMPLES, seed: int = 0) -> Sum
 
 def _multiplicities(rng: np.random.Generator, resamples: int, count: int) -> Sums:
     """Return how often each row was drawn: (resamples, count)."""
-    # Resample r owns the bins r * count .. (r + 1) * count - 1 of one bincount.
+    # One bincount for all resamples: resample r has bins r * count .. (r + 1) * count - 1.
     drawn = rng.integers(0, count, (resamples, count)) + count * np.arange(resamples)[:, None]
     times = np.bincount(drawn.ravel(), minlength=resamples * count)
     return times.reshape(resamples, count).astype(np.float64)
@@ -56,17 +57,21 @@ def _multiplicities(rng: np.random.Generator, resamples: int, count: int) -> Sum
 
 def interval(rows: Sums, statistic: Statistic) -> Interval | None:
     """Return the BCa interval of a statistic of the summed rows (N, K); None if N is too small."""
-    if len(rows) < FEWEST:
+    if len(rows) < MIN_IMAGES:
         return None
     total = rows.sum(0)
-    drawn = statistic(resampled_sums(rows))
+    drawn = statistic(resampled_sums(rows))  # (R,)
+    # total - rows (N, K): the sums without each one of the rows, for the jackknife.
     low, high = np.quantile(drawn, _shares(drawn, float(statistic(total)), statistic(total - rows)))
     return Interval(low=float(low), high=float(high))
 
 
 def difference_interval(ours: Sums, theirs: Sums, statistic: Statistic) -> Interval | None:
-    """Return the interval of ``statistic(ours) - statistic(theirs)``, (N, K) each, same images."""
-    # Both systems in one row (N, 2 K): they are compared on the same draws of images.
+    """Return the interval of ``statistic(ours) - statistic(theirs)``.
+
+    Both are (N, K), with the rows of the same images in the same order.
+    """
+    # One row (N, 2 K) for both systems, so that each resample compares them on the same images.
     width = ours.shape[1]
     return interval(
         np.hstack([ours, theirs]),
@@ -79,8 +84,8 @@ def _shares(drawn: Sums, value: float, without_one: Sums) -> tuple[float, float]
 
     ``without_one`` (N,): the statistic without each one of the rows (jackknife).
     """
-    # Ties count half, since sums of counts are discrete.
     tail = (1 - LEVEL) / 2
+    # Sums of counts are discrete, so draws often equal the value; those count half.
     below = float((drawn < value).mean() + (drawn == value).mean() / 2)
     if not 0 < below < 1:  # the bias correction would be infinite: use plain percentiles
         return tail, 1 - tail

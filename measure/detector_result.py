@@ -1,4 +1,4 @@
-"""The boxes that a detector found, and how they match the labels."""
+"""The boxes that a detector detected, and how they match the labels."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:  # Python 3.10 does not have it
 
 
 def hmean_of_sums(sums: Sums) -> Sums:
-    """2 matched / (detected + truth), of sums (..., 3); 1 where there is nothing on either side."""
+    """Return 2 matched / (detected + truth) of sums (..., 3); 1 if there are no boxes at all."""
     matched, boxes = sums[..., 0], sums[..., 1] + sums[..., 2]
     return np.where(boxes > 0, 2 * matched / np.maximum(boxes, 1), 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorResult(Result):
-    """Boxes found in each scene, and how they match the labels."""
+    """The boxes (K, 4, 2) that were detected in each scene, and how they match the labels."""
 
     scenes: tuple[SceneLabel, ...]
-    found: tuple[Quads, ...]
+    boxes: tuple[Quads, ...]
     matchings: tuple[Matching, ...]
 
     metric = DetectorRole.metric
@@ -52,15 +52,15 @@ class DetectorResult(Result):
 
     @classmethod
     def measured(cls, engine: Engine, labels: Sequence[Label], progress: Progress) -> Self:
-        """Find text in every scene."""
+        """Detect text in every scene."""
         scenes = tuple(label for label in labels if isinstance(label, SceneLabel))
-        found, matchings = [], []
+        boxes, matchings = [], []
         for done, scene in enumerate(scenes, 1):
             quads, _ = detect(engine, load_image(scene.path))
-            found.append(quads)
+            boxes.append(quads)
             matchings.append(match_image(quads, scene.quads, scene.ignore))
             progress(done)
-        return cls(scenes=scenes, found=tuple(found), matchings=tuple(matchings))
+        return cls(scenes=scenes, boxes=tuple(boxes), matchings=tuple(matchings))
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -69,7 +69,7 @@ class DetectorResult(Result):
 
     @property
     def counts(self) -> tuple[Counts, ...]:
-        """The numbers of each scene."""
+        """The numbers of boxes in each scene."""
         return tuple(matching.counts for matching in self.matchings)
 
     @property
@@ -97,27 +97,28 @@ class DetectorResult(Result):
 
     def judged_by(self, truth: Self) -> Self:
         """Return this result with the other's boxes as the ground truth."""
+        # Boxes have no texts, and none of them is "don't care".
         scenes = tuple(
             replace(scene, quads=quads, texts=(None,) * len(quads), ignore=(False,) * len(quads))
-            for scene, quads in zip(truth.scenes, truth.found, strict=True)
+            for scene, quads in zip(truth.scenes, truth.boxes, strict=True)
         )
         matchings = tuple(
             match_image(mine, scene.quads, scene.ignore)
-            for mine, scene in zip(self.found, scenes, strict=True)
+            for mine, scene in zip(self.boxes, scenes, strict=True)
         )
         return replace(self, scenes=scenes, matchings=matchings)
 
     def useless_value(self, *, labeled: bool) -> str | None:
-        """Return the hmean if it is 0, or unlabeled "no box" if there is none; else None."""
+        """Return the hmean as text if it is 0; without labels, "no box" if there is none."""
         if labeled:
             shown = f"{METRICS[self.metric].title} {100 * self.value:.2f}"
             return shown if self.value == 0 else None
-        return None if any(map(len, self.found)) else "no box"
+        return None if any(map(len, self.boxes)) else "no box"
 
     def changed_from(self, baseline: Self) -> list[Changed]:
-        """Return the scenes where other words match or another number of boxes is wrong.
+        """Return the scenes where other words match, or where the number of wrong boxes differs.
 
-        Errors are words missed and boxes wrong.
+        An error is a missed word or a wrong box.
         """
         return [
             Changed(index=index, loss=_errors(ours) - _errors(theirs))
@@ -128,8 +129,8 @@ class DetectorResult(Result):
         ]
 
     def harm(self, baseline: Self, index: int, *, labeled: bool) -> tuple[float, float]:
-        """Return the hmean lost, and 1 - the hmean with the baseline's boxes as the truth."""
-        mine, theirs = self.found[index], baseline.found[index]
+        """Return the hmean lost, and 1 - the hmean against the baseline's boxes."""
+        mine, theirs = self.boxes[index], baseline.boxes[index]
         # Agreement needs no labels: the baseline's boxes are the ground truth.
         agreement = detection_score([count_image(mine, theirs, [False] * len(theirs))]).hmean
         lost = 1 - agreement
@@ -138,7 +139,7 @@ class DetectorResult(Result):
         return lost, 1 - agreement
 
     def worst(self, limit: int) -> list[int]:
-        """Return the scenes with the least hmean below 1."""
+        """Return the scenes with the lowest hmean below 1."""
         scores = [self.sample_value(index) for index in range(len(self.scenes))]
         order = sorted(range(len(scores)), key=lambda index: scores[index])
         return [index for index in order if scores[index] < 1][:limit]
@@ -149,12 +150,12 @@ class DetectorResult(Result):
             yield scene_view(
                 self.scenes[index],
                 self.matchings[index].truth,
-                self.found[index],
-                self._texts_beside(baseline, index),
+                self.boxes[index],
+                self._texts(baseline, index),
             )
 
-    def _texts_beside(self, baseline: Self | None, index: int) -> tuple[str, str, str]:
-        """Return truth, baseline and this result in words."""
+    def _texts(self, baseline: Self | None, index: int) -> tuple[str, str, str]:
+        """Describe the truth, the baseline's result and this result of a scene."""
         truth = f"{len(self.matchings[index].truth)} words"
         return truth, baseline._summary(index) if baseline else "-", self._summary(index)
 

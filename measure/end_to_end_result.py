@@ -14,13 +14,13 @@ from .detector_result import DetectorResult, hmean_of_sums
 if TYPE_CHECKING:  # Python 3.10 does not have it
     from typing_extensions import Self
 
-_MOST_WORDS = 12
-"""Words of one image that are written out."""
+_MAX_WORDS = 12
+"""Limit of the words of one image that are written out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EndToEndResult(DetectorResult):
-    """Lines read in each scene; a line matches a label by place and text."""
+    """The lines read in each scene. A line matches a label if its place and its text match."""
 
     texts: tuple[tuple[str, ...], ...]
 
@@ -30,15 +30,15 @@ class EndToEndResult(DetectorResult):
     def matched(
         cls,
         scenes: tuple[SceneLabel, ...],
-        found: tuple[Quads, ...],
+        boxes: tuple[Quads, ...],
         texts: tuple[tuple[str, ...], ...],
     ) -> Self:
-        """Match the lines of each scene, by quads (K, 4, 2) and K texts, to its labels."""
+        """Match the lines of each scene, boxes (K, 4, 2) and K texts, with its labels."""
         matchings = tuple(
             match_lines(match_places(quads, s.quads, s.texts, s.ignore), read, s.texts)
-            for s, quads, read in zip(scenes, found, texts, strict=True)
+            for s, quads, read in zip(scenes, boxes, texts, strict=True)
         )
-        return cls(scenes=scenes, found=found, texts=texts, matchings=matchings)
+        return cls(scenes=scenes, boxes=boxes, texts=texts, matchings=matchings)
 
     def shares(self, *, labeled: bool) -> dict[str, float | None]:
         """Return end-to-end precision, recall and hmean."""
@@ -48,24 +48,24 @@ class EndToEndResult(DetectorResult):
         """Return this result with the other's lines as the ground truth."""
         scenes = tuple(
             replace(scene, quads=quads, texts=read, ignore=(False,) * len(read))
-            for scene, quads, read in zip(truth.scenes, truth.found, truth.texts, strict=True)
+            for scene, quads, read in zip(truth.scenes, truth.boxes, truth.texts, strict=True)
         )
-        return self.matched(scenes, self.found, self.texts)
+        return self.matched(scenes, self.boxes, self.texts)
 
-    def _texts_beside(self, baseline: Self | None, index: int) -> tuple[str, str, str]:
-        """Return the words that only one of the two read right; counts if there are none."""
+    def _texts(self, baseline: Self | None, index: int) -> tuple[str, str, str]:
+        """Return the words that only one of both results read right; counts if there are none."""
         if baseline is not None:
-            # Words that exactly one of the two read right.
+            # Symmetric difference of two sets of label indices.
             changed = self.matchings[index].found ^ baseline.matchings[index].found
-            if words := sorted(changed)[:_MOST_WORDS]:
+            if words := sorted(changed)[:_MAX_WORDS]:
                 truth = ", ".join(self.scenes[index].texts[word] or "" for word in words)
                 return truth, baseline._readings(index, words), self._readings(index, words)
-        return super()._texts_beside(baseline, index)
+        return super()._texts(baseline, index)
 
     def _readings(self, index: int, words: Sequence[int]) -> str:
-        """Return what was read at the place of each word; a dash if no line is there."""
+        """Return the text that was read at the place of each word; a dash if no line is there."""
         scene = self.scenes[index]
-        places = match_places(self.found[index], scene.quads, scene.texts, scene.ignore)
+        places = match_places(self.boxes[index], scene.quads, scene.texts, scene.ignore)
         lines = {word: line for line, word in places.pairs.items()}
         read = (self.texts[index][lines[word]] if word in lines else "-" for word in words)
         return f"{', '.join(read)} ({self._summary(index)})"

@@ -7,7 +7,7 @@
 * Throughput is images per second of time in queries. (trtexec counts queries per second of wall
   time, which has no meaning if several runners share the time.)
 * Warm-up queries are not counted. The measurement ends when the counted queries of every runner
-  reach both the duration and the least number of queries.
+  reach both the duration and the minimum number of queries.
 
 Runners take turns, so that a change in the speed of the machine affects all of them equally. A turn
 lasts a quarter of a second, or an eighth of the duration if that is less, and at least three
@@ -29,12 +29,12 @@ from ..common.frozen_model import FrozenModel
 from ..engines.base import Runner
 
 _TURN_S = 0.25
-_LEAST_PER_TURN = 3
-LEAST_FOR_P99 = 100
+_MIN_PER_TURN = 3
+MIN_FOR_P99 = 100
 
 
 class LatencySettings(FrozenModel):
-    """How long to measure each runner, in seconds and in its own queries."""
+    """How long to measure each runner; ``iterations``: the minimum number of queries."""
 
     warm_up_ms: float = 200.0
     duration_s: float = 3.0
@@ -68,7 +68,7 @@ class Contender:
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """Return a percentile of sorted values, as trtexec defines it."""
+    """Return a percentile (0..100) of values in ascending order, as trtexec defines it."""
     count = len(ordered)
     # float32 as in trtexec: in float64, some percentiles would be the neighboring value.
     left_out = int((np.float32(1) - np.float32(percent) / np.float32(100)) * np.float32(count))
@@ -91,7 +91,7 @@ def stats_from_times(milliseconds: Sequence[float], batch: int) -> LatencyStats:
         mean=mean,
         p50=statistics.median(ordered),
         p90=percentile(ordered, 90),
-        p99=percentile(ordered, 99) if len(ordered) >= LEAST_FOR_P99 else None,
+        p99=percentile(ordered, 99) if len(ordered) >= MIN_FOR_P99 else None,
         lowest=ordered[0],
         highest=ordered[-1],
         variation=100 * statistics.pstdev(ordered) / mean,
@@ -100,10 +100,10 @@ def stats_from_times(milliseconds: Sequence[float], batch: int) -> LatencyStats:
 
 
 def _turn(runner: Runner, feed: Any, seconds: float) -> list[float]:
-    runner.execute(feed)  # not counted
+    runner.execute(feed)  # not counted: it refills the caches after the other runners
     times: list[float] = []
     end = time.perf_counter() + seconds
-    while len(times) < _LEAST_PER_TURN or time.perf_counter() < end:
+    while len(times) < _MIN_PER_TURN or time.perf_counter() < end:
         start = time.perf_counter()
         runner.execute(feed)
         times.append(1000 * (time.perf_counter() - start))
@@ -112,7 +112,7 @@ def _turn(runner: Runner, feed: Any, seconds: float) -> list[float]:
 
 def _warm_up(runner: Runner, feed: Any, milliseconds: float) -> None:
     end = time.perf_counter() + milliseconds / 1000
-    runner.execute(feed)
+    runner.execute(feed)  # at least once, even if `milliseconds` is 0
     while time.perf_counter() < end:
         runner.execute(feed)
 
@@ -124,8 +124,9 @@ def measure(
 ) -> list[LatencyStats]:
     """Measure all contenders in turns on the same random images; one result per contender.
 
-    ``progress`` is called with the share of the measurement that is done, 0..1.
+    ``progress`` receives the share of the measurement that is done, 0..1.
     """
+    # Prepared once: converting the input is not part of a latency.
     feeds = [
         c.runner.prepare(np.random.default_rng(0).uniform(-1, 1, c.shape).astype(np.float32))
         for c in contenders
@@ -133,14 +134,14 @@ def measure(
     for contender, feed in zip(contenders, feeds, strict=True):
         _warm_up(contender.runner, feed, settings.warm_up_ms)
     times: list[list[float]] = [[] for _ in contenders]
-    expected, seconds = 1000 * settings.duration_s, min(_TURN_S, settings.duration_s / 8)
+    duration_ms, seconds = 1000 * settings.duration_s, min(_TURN_S, settings.duration_s / 8)
     done = 0.0
     while done < 1:
         for contender, feed, own in zip(contenders, feeds, times, strict=True):
             own += _turn(contender.runner, feed, seconds)
         # The slowest contender decides: all of them take turns until it has enough queries.
         done = min(
-            min(sum(own) / expected if expected else 1.0, len(own) / settings.iterations)
+            min(sum(own) / duration_ms if duration_ms else 1.0, len(own) / settings.iterations)
             for own in times
         )
         progress(min(1.0, done))

@@ -1,17 +1,17 @@
-"""Load: throughput with many clients, and latencies of requests at random times.
+"""Definitions of load: throughput with many clients, and latencies of requests at random times.
 
 * A request is one image. Its latency is wall-clock time and includes any wait for the engine.
 * Closed loop: each of N clients sends its next request after the answer to its previous one.
   Throughput is answers per second of the whole run, which ends with the last answer.
 * Open loop: requests are due at the times of a Poisson process with a given number of events, rate
-  times duration; such times are uniformly distributed, and ``numpy.random.default_rng(0)`` draws
-  them. Latency is measured from the time at which the request was *due*. Therefore a stall delays
-  all requests that are due during the stall. In a closed loop the clients send nothing during a
-  stall, so that it appears as one slow request: coordinated omission (Gil Tene, "How NOT to Measure
-  Latency", 2013).
-* An open run ends after its duration. Requests in progress are waited for. Requests that were not
-  started count with the time that they waited so far: if the engine does not keep up, percentiles
-  are lower bounds.
+  times duration. Such times are uniformly distributed; ``numpy.random.default_rng(0)`` draws them.
+  Latency is measured from the time at which the request was *due*, so a stall delays all requests
+  that are due during the stall. In a closed loop, the clients send nothing during a stall, so it
+  appears as only one slow request: coordinated omission (Gil Tene, "How NOT to Measure Latency",
+  2013).
+* An open run ends after its duration, when requests in progress have been answered. A request that
+  was not started counts with the time that it has waited, so if the engine does not keep up,
+  percentiles are lower bounds.
 * Backlog: requests that were due but not answered at the end of the duration. The engine kept up if
   the backlog is at most two requests per stream, or at most 5 % of the requests that were due.
 """
@@ -25,12 +25,12 @@ import numpy as np
 from pydantic import Field
 
 from ..common.frozen_model import FrozenModel
-from .latency import LEAST_FOR_P99, percentile
+from .latency import MIN_FOR_P99, percentile
 
 SHARES = (0.5, 0.8, 0.95)
 """Default request rates, as shares of the best throughput in closed loops."""
-_MOST_WAITING = 0.05
-"""Share of the requests due that may be unanswered at the end of a run that kept up."""
+_MAX_BACKLOG = 0.05
+"""An engine kept up if at most this share of the requests due is unanswered at the end."""
 
 
 class LoadSettings(FrozenModel):
@@ -67,7 +67,7 @@ class OpenLoop(FrozenModel):
     rate: float = Field(gt=0)
     """The requested rate."""
     offered: float = Field(gt=0)
-    """The rate of the requests that were due; their number is an integer."""
+    """The rate of the requests that were due. It differs from ``rate`` by rounding their number."""
     achieved: float = Field(ge=0)
     """The rate of the requests that were answered within the duration."""
     backlog: int = Field(ge=0)
@@ -86,12 +86,13 @@ class Load(FrozenModel):
 
 
 def usual_clients(cores: int) -> tuple[int, ...]:
-    """Return powers of two up to the first one that is at least twice the number of cores."""
+    """Return powers of two, up to the first that is at least twice the number of cores."""
+    # (2 * cores - 1).bit_length() is the base-2 logarithm of 2 * cores, rounded up.
     return tuple(1 << power for power in range((2 * cores - 1).bit_length() + 1))
 
 
 def poisson_arrivals(rate: float, duration_s: float) -> list[float]:
-    """Return the times of at least one request in seconds from the start, ascending."""
+    """Return the times at which requests are due, at least one, in ascending seconds."""
     count = max(1, round(rate * duration_s))
     return sorted(np.random.default_rng(0).uniform(0, duration_s, count).tolist())
 
@@ -103,7 +104,7 @@ def waits_from_seconds(seconds: Sequence[float]) -> Waits:
         requests=len(ordered),
         p50=statistics.median(ordered),
         p90=percentile(ordered, 90),
-        p99=percentile(ordered, 99) if len(ordered) >= LEAST_FOR_P99 else None,
+        p99=percentile(ordered, 99) if len(ordered) >= MIN_FOR_P99 else None,
         highest=ordered[-1],
     )
 
@@ -120,8 +121,8 @@ def open_loop_from_times(
     Args:
         rate: the requested rate, per second.
         due: the time of each request, in seconds from the start.
-        answered: the time of each answer, for the first requests at least; None, and all requests
-            beyond the list, were not started.
+        answered: the time of each answer; None for a request that was not started. Requests beyond
+            the end of this list were not started, either.
         duration_s: the duration in which requests were due.
         streams: requests that the engine runs at the same time.
     """
@@ -136,6 +137,6 @@ def open_loop_from_times(
         offered=len(due) / duration_s,
         achieved=in_time / duration_s,
         backlog=backlog,
-        kept_up=backlog <= max(2 * streams, _MOST_WAITING * len(due)),
+        kept_up=backlog <= max(2 * streams, _MAX_BACKLOG * len(due)),
         waits=waits_from_seconds(waited),
     )

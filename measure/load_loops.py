@@ -1,4 +1,4 @@
-"""Put an engine under load in closed and open loops; ``load`` defines the results.
+"""Put engines under load in closed and open loops; see ``load`` for the definitions.
 
 Requests wait in one first-in-first-out queue, which one thread per stream of the runner serves.
 """
@@ -24,9 +24,9 @@ from .load import (
     waits_from_seconds,
 )
 
-_LONGEST_QUEUE = 10_000
-"""Requests in the queue at most; later ones are queued late, but their latency counts from when
-they are due.
+_MAX_QUEUE = 10_000
+"""Limit of the requests in the queue. If it is full, requests are sent late, but their latency
+still counts from the time at which they are due.
 """
 
 
@@ -38,8 +38,8 @@ def measure_load(
 ) -> list[Load]:
     """Put runners under load, one image per request; one result per runner.
 
-    Runners take turns, run by run, so that a change in the speed of the machine affects all of
-    them equally. ``progress`` is called with the share of the runs that is done, 0..1.
+    Runners take turns at each level of load, so that a change in the speed of the machine affects
+    all of them equally. ``progress`` receives the share of the runs that is done, 0..1.
     """
     rng = np.random.default_rng(0)
     images = [rng.uniform(-1, 1, (1, *r.shape)).astype(np.float32) for r in runners]
@@ -54,6 +54,7 @@ def measure_load(
         progress(level / levels)
     opened: list[list[OpenLoop]] = [[] for _ in runners]
     rates = [settings.rates or _rates(rows) for rows in closed]
+    # zip(*rates): the n-th rate of every runner, which differ if they depend on its throughput.
     for level, each in enumerate(zip(*rates, strict=True), len(settings.clients) + 1):
         for (runner, image), rate, others in zip(loaded, each, opened, strict=True):
             others.append(open_loop(runner, image, rate, duration_s))
@@ -70,7 +71,7 @@ def _rates(rows: Sequence[ClosedLoop]) -> tuple[float, ...]:
 
 
 def closed_loop(runner: Runner, image: Batch, clients: int, duration_s: float) -> ClosedLoop:
-    """Let clients send requests for the duration, each at least one."""
+    """Let clients send requests for the duration; each client sends at least one."""
     start, stop = time.perf_counter(), Event()
     # Threads of `pool` are clients, which wait; threads of `streams` run the model.
     with ThreadPoolExecutor(runner.streams) as streams, ThreadPoolExecutor(clients) as pool:
@@ -82,11 +83,11 @@ def closed_loop(runner: Runner, image: Batch, clients: int, duration_s: float) -
                 seconds.append(streams.submit(_answer, runner, image).result() - sent)
             return seconds
 
-        asked = [pool.submit(client) for _ in range(clients)]
+        pending = [pool.submit(client) for _ in range(clients)]
         try:
-            seconds = [each for future in as_completed(asked) for each in future.result()]
+            seconds = [each for future in as_completed(pending) for each in future.result()]
         finally:
-            stop.set()  # also after an exception of one client: the others end
+            stop.set()  # after an exception of one client, the others would run on
     whole = time.perf_counter() - start
     return ClosedLoop(
         clients=clients, throughput=len(seconds) / whole, waits=waits_from_seconds(seconds)
@@ -101,15 +102,15 @@ def open_loop(runner: Runner, image: Batch, rate: float, duration_s: float) -> O
     end = start + duration_s
     try:
         for moment in due:
-            if len(sent) >= _LONGEST_QUEUE:
-                # The queue is full until the request this many places ago is answered.
-                wait([sent[-_LONGEST_QUEUE]], timeout=_until(end))
+            if len(sent) >= _MAX_QUEUE:
+                # The queue is full until the request that is _MAX_QUEUE places back is answered.
+                wait([sent[-_MAX_QUEUE]], timeout=_until(end))
             time.sleep(_until(start + moment))
             if time.perf_counter() > end:  # the wait for the queue took the rest of the run
                 break
             sent.append(streams.submit(_answer, runner, image))
         wait(sent, timeout=_until(end))
-        # Cancel from the end: meanwhile, the streams take requests from the start of the queue.
+        # From the end, because the streams still take requests from the start of the queue.
         for future in reversed(sent):
             future.cancel()
         answered = [None if each.cancelled() else each.result() - start for each in sent]

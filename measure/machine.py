@@ -31,11 +31,11 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of ocr-trt, Python and the packages that run models."""
-    found = {"ocr-trt": __version__, "python": platform.python_version()}
+    """Return the versions of ocr-trt, Python and the packages that convert and run models."""
+    versions = {"ocr-trt": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -1,4 +1,4 @@
-"""Measure the peak performance of this machine: FLOP/s by precision, bytes of memory per second."""
+"""Measure the peaks of this machine: FLOP/s by precision, and memory bandwidth."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ..common.progress import Reporter
 from ..engines.manifest import Precision
 from ..engines.targets import backend
 
-_RUNS = 5
-_MATRIX = 2048
-_LEAST_COPY, _MOST_COPY = 64 << 20, 1 << 30
+_RUNS = 5  # of each measurement, of which the fastest counts
+_MATRIX = 2048  # rows and columns
+_MIN_COPY, _MAX_COPY = 64 << 20, 1 << 30  # bytes
 _TARGET = "openvino"
 
 
 class Peaks(FrozenModel):
-    """The roofs of a roofline."""
+    """The limits of this machine, which are the roofs of a roofline plot."""
 
     flops: dict[Precision, float] = {}
-    """FLOP/s of the fastest convolution, by precision that the processor has instructions for."""
+    """FLOP/s of the fastest convolution in each precision that the processor supports natively."""
     measured_with: str
     """The target that ran those convolutions."""
     matrix_product: float = Field(gt=0)
@@ -36,7 +36,7 @@ class Peaks(FrozenModel):
     """Bytes per second of a copy much larger than the caches; reads and writes are both counted."""
 
     def of(self, precision: str) -> float:
-        """Return the highest FLOP/s that a layer can reach; an unknown precision counts as fp32."""
+        """Return the peak FLOP/s of a precision; an unknown precision counts as fp32."""
         known = {str(name): rate for name, rate in self.flops.items()}
         return known.get(precision) or known.get("fp32") or self.matrix_product
 
@@ -86,16 +86,16 @@ def _matrix_product() -> Callable[[], object]:
 
 
 def _copy_rate() -> float:
-    """Return the bytes per second of a copy on all cores or on one, whichever is faster."""
+    """Return the bytes per second of a copy on one core or on all cores, whichever is faster."""
     # Four times the last-level caches: most of the copy must come from memory.
-    size = min(_MOST_COPY, max(_LEAST_COPY, 4 * last_caches()))
+    size = min(_MAX_COPY, max(_MIN_COPY, 4 * last_caches()))
     source, target = np.ones(size, np.uint8), np.ones(size, np.uint8)
     cores = usable_cores()
     rates = []
     for threads in {1, cores}:
         parts = [slice(size * i // threads, size * (i + 1) // threads) for i in range(threads)]
         with ThreadPoolExecutor(threads) as pool:
-
+            # Defaults bind the values of this iteration; a closure would read the variables later.
             def copy(pool: ThreadPoolExecutor = pool, parts: list[slice] = parts) -> None:
                 list(pool.map(lambda part: np.copyto(target[part], source[part]), parts))
 
@@ -105,19 +105,20 @@ def _copy_rate() -> float:
 
 
 def last_caches(folder: Path = Path("/sys/devices/system/cpu")) -> int:
-    """Return the bytes of the largest caches of all usable cores; 0 if the system has no such data.
+    """Return the total bytes of the last-level caches of the usable cores; 0 if unknown.
 
-    A cache that cores share counts once.
+    A cache that several cores share counts once.
     """
-    found: dict[tuple[str, int], int] = {}
+    sizes: dict[tuple[str, int], int] = {}
     for core in os.sched_getaffinity(0):
         caches = []
         for path in (folder / f"cpu{core}" / "cache").glob("index*/size"):
+            # "index*" is one level, such as L2; "size" is a text such as "1024K".
             size, shared = path.read_text("ascii").strip(), path.with_name("shared_cpu_list")
             if size.endswith("K") and shared.exists():
                 caches.append((int(size[:-1]) << 10, shared.read_text("ascii")))
-        # Cores that share a cache list the same sharers, so it is stored once.
+        # Cores that share a cache have the same list of sharers: one key.
         if caches:
             largest, sharers = max(caches)
-            found[sharers, largest] = largest
-    return sum(found.values())
+            sizes[sharers, largest] = largest
+    return sum(sizes.values())

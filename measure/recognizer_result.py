@@ -25,24 +25,27 @@ from .sample_images import line_view
 if TYPE_CHECKING:  # Python 3.10 does not have it
     from typing_extensions import Self
 
-_CHUNK = 64
-"""Lines that are held in memory at once."""
+_LINES_AT_ONCE = 64
+"""Lines that are in memory at the same time."""
 
 
 def cer_of_sums(sums: Sums) -> Sums:
-    """Edits per true character, of sums (..., 4); 0 or 1 where no character is true."""
+    """Return edits per true character of sums (..., 4).
+
+    Where the truth has no characters: 1 if there are edits, else 0.
+    """
     edits, characters = sums[..., 0], sums[..., 1]
     return np.where(characters > 0, edits / np.maximum(characters, 1), (edits > 0).astype(float))
 
 
 def word_accuracy_of_sums(sums: Sums) -> Sums:
-    """Share of exact readings, of sums (..., 4)."""
+    """Return the share of exact readings of sums (..., 4)."""
     return sums[..., 2] / np.maximum(sums[..., 3], 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecognizerResult(Result):
-    """The text that was read in each crop, with its score."""
+    """The text that was read in each line crop, with its score."""
 
     crops: tuple[CropLabel, ...]
     texts: tuple[str, ...]
@@ -58,14 +61,14 @@ class RecognizerResult(Result):
         crops = tuple(label for label in labels if isinstance(label, CropLabel))
         texts: list[str] = []
         scores: list[float] = []
-        waiting: list[Image] = []
+        chunk: list[Image] = []
         for number, line in enumerate(crop_images(crops), 1):
-            waiting.append(line)
-            if len(waiting) == _CHUNK or number == len(crops):
-                readings = recognize(engine, waiting)
+            chunk.append(line)
+            if len(chunk) == _LINES_AT_ONCE or number == len(crops):
+                readings = recognize(engine, chunk)
                 texts += [reading.text for reading in readings]
                 scores += [reading.score for reading in readings]
-                waiting = []
+                chunk = []
                 progress(number)
         return cls(crops=crops, texts=tuple(texts), text_scores=tuple(scores))
 
@@ -91,16 +94,16 @@ class RecognizerResult(Result):
 
     @property
     def loose_word_accuracy(self) -> float:
-        """Word accuracy on letters and digits alone, whatever their case."""
+        """Word accuracy if only letters and digits count, and case does not."""
         read, truth = ([loose(text) for text in texts] for texts in (self.texts, self.truth))
         return recognition_score(read, truth).word_accuracy
 
     def edits(self, index: int) -> int:
-        """Edit distance between reading and truth of one crop."""
+        """Return the edit distance between the reading and the truth of one crop."""
         return int(Levenshtein.distance(self.texts[index], self.crops[index].text))
 
     def sample_value(self, index: int) -> float:
-        """Return the edits per true character of one crop."""
+        """Return the edits per true character of one crop; an empty truth counts as one."""
         return self.edits(index) / max(1, len(self.crops[index].text))
 
     def rows(self) -> Sums:
@@ -109,17 +112,16 @@ class RecognizerResult(Result):
         images: dict[object, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         for index, crop in enumerate(self.crops):
             edits = self.edits(index)
-            for place, number in enumerate((edits, len(crop.text), int(edits == 0), 1)):
-                images[crop.path][place] += number
+            for column, number in enumerate((edits, len(crop.text), int(edits == 0), 1)):
+                images[crop.path][column] += number
         return np.array(list(images.values()), np.float64).reshape(-1, 4)
 
     def shares(self, *, labeled: bool) -> dict[str, float | None]:
         """Return CER and word accuracies; the loose one needs labels."""
         score = self.score
-        loosely = self.loose_word_accuracy if labeled else None
         return {
             "word_accuracy": score.word_accuracy,
-            "loose_word_accuracy": loosely,
+            "loose_word_accuracy": self.loose_word_accuracy if labeled else None,
             "cer": score.cer,
         }
 
@@ -129,14 +131,14 @@ class RecognizerResult(Result):
         return replace(self, crops=tuple(replace(crop, text=text) for crop, text in read))
 
     def useless_value(self, *, labeled: bool) -> str | None:
-        """Return the CER if it is 1 or more, or unlabeled "no text" if there is none; else None."""
+        """Return the CER as text if it is 1 or more; without labels, "no text" if there is none."""
         if labeled:
             shown = f"{METRICS[self.metric].title} {100 * self.value:.2f}"
             return shown if self.value >= 1 else None
         return None if any(self.texts) else "no text"
 
     def changed_from(self, baseline: Self) -> list[Changed]:
-        """Return the crops that were read differently; errors are edits."""
+        """Return the crops that were read differently. Errors are edits."""
         return [
             Changed(index=index, loss=self.edits(index) - baseline.edits(index))
             for index, (ours, theirs) in enumerate(zip(self.texts, baseline.texts, strict=True))
@@ -150,7 +152,7 @@ class RecognizerResult(Result):
         return lost, changed + (baseline.text_scores[index] - self.text_scores[index])
 
     def worst(self, limit: int) -> list[int]:
-        """Return the crops with most edits; of equal ones the least certain reading first."""
+        """Return the crops with the most edits. Ties: the reading with the lowest score first."""
         wrong = [i for i, crop in enumerate(self.crops) if self.texts[i] != crop.text]
         return sorted(wrong, key=lambda i: (-self.edits(i), self.text_scores[i]))[:limit]
 

@@ -45,7 +45,7 @@ class SampleView(FrozenModel):
     baseline: str
     engine: str
     change: Change = "neither"
-    """The engine compared with the baseline."""
+    """Whether the engine's result is worse or better than the baseline's."""
 
 
 class MetricDifference(FrozenModel):
@@ -64,9 +64,9 @@ class Changes(FrozenModel):
     worse: int
     better: int
     neither: int
-    """Changed, but neither worse nor better: a different error."""
+    """Samples with other errors, but as many as before."""
     p_value: float | None = None
-    """Of a two-sided exact sign test on worse and better; None without labels."""
+    """p-value of a two-sided exact sign test on worse and better; None without labels."""
     shown: tuple[SampleView, ...] = ()
 
     @property

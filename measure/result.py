@@ -1,4 +1,4 @@
-"""What a model detected or read in the samples of a dataset, whatever its role."""
+"""The results of a model on the samples of a dataset, for any role."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Changed:
-    """A sample with another result than the baseline's."""
+    """A sample for which the result differs from the baseline's."""
 
     index: int
     loss: int
-    """Errors more than the baseline's; negative if there are fewer."""
+    """The number of errors minus the baseline's."""
 
     @property
     def change(self) -> Change:
@@ -37,7 +37,7 @@ class Changed:
 class Result(ABC):
     """The output of one model for each sample.
 
-    Methods with another result compare two results of one role on the same samples.
+    Methods that accept another result require that it has the same role and the same samples.
     """
 
     metric: ClassVar[Literal["hmean", "cer"]]
@@ -50,7 +50,7 @@ class Result(ABC):
     @classmethod
     @abstractmethod
     def measured(cls, engine: Engine, labels: Sequence[Label], progress: Progress) -> Self:
-        """Run an engine on samples; ``progress`` is called with the number that are done.
+        """Run an engine on samples; ``progress`` receives the number of samples done.
 
         Raises:
             InputFileError: an image cannot be read.
@@ -72,7 +72,7 @@ class Result(ABC):
 
     @abstractmethod
     def rows(self) -> Sums:
-        """Return what the statistics are computed from, one row per image: (images, K)."""
+        """Return the counts that ``statistics`` are computed from, one row per image: (N, K)."""
 
     @abstractmethod
     def shares(self, *, labeled: bool) -> dict[str, float | None]:
@@ -84,7 +84,10 @@ class Result(ABC):
 
     @abstractmethod
     def useless_value(self, *, labeled: bool) -> str | None:
-        """Return what was measured if nothing was right (unlabeled: found), else None."""
+        """Return the measured value as text if the output is useless, else None.
+
+        It is useless if nothing is correct or, without labels, if nothing was detected or read.
+        """
 
     @abstractmethod
     def changed_from(self, baseline: Self) -> list[Changed]:
@@ -92,7 +95,7 @@ class Result(ABC):
 
     @abstractmethod
     def harm(self, baseline: Self, index: int, *, labeled: bool) -> tuple[float, float]:
-        """Return how much one sample lost against the baseline, and how much its output changed."""
+        """Return the loss of one sample against the baseline, and the change of its output."""
 
     @abstractmethod
     def worst(self, limit: int) -> list[int]:
@@ -104,14 +107,14 @@ class Result(ABC):
 
     @abstractmethod
     def _details(self, baseline: Self) -> dict[str, float]:
-        """Return further metrics of both results for the manifest."""
+        """Return further metrics of this result and the baseline's, for the manifest."""
 
     def compare(self, baseline: Self, *, labeled: bool, run_by: str) -> OcrMetric:
-        """Compare the deciding metric; without labels the baseline's output is the truth.
+        """Compare the metric that decides. Without labels, the baseline's output is the truth.
 
-        ``run_by``: what ran the engine.
+        ``run_by``: the runtime that ran the engine.
         """
-        # A baseline judged by itself is perfect; it is computed for its details.
+        # Judged by itself, a baseline is perfect, but its details are needed.
         own = self if labeled else self.judged_by(baseline)
         other = baseline if labeled else baseline.judged_by(baseline)
         return OcrMetric(

@@ -13,52 +13,53 @@ from ..ocr.image import load_image
 from ..ocr.types import Image, Quads
 from .report_data import SampleView
 
-_SCENE_WIDTH, _LINE_HEIGHT, _LINE_WIDTH = 560, 40, 800
-_LONGEST_TEXT = 300
-_TRUTH, _FOUND, _IGNORED = (44, 160, 44), (214, 39, 40), (150, 150, 150)
+_SCENE_WIDTH, _LINE_HEIGHT, _LINE_WIDTH = 560, 40, 800  # pixels in the page
+_MAX_TEXT = 300
+# RGB: green, red, gray.
+_TRUTH, _DETECTED, _IGNORED = (44, 160, 44), (214, 39, 40), (150, 150, 150)
 
 
 def data_uri(image: Image, kind: str = "jpeg") -> str:
     """Return an RGB image (H, W, 3) as text for a page; ``kind``: png or jpeg."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, 85] if kind == "jpeg" else []
-    # OpenCV expects BGR.
+    # (H, W, 3), RGB -> BGR, which OpenCV expects.
     ok, data = cv2.imencode(f".{kind}", image[:, :, ::-1], settings)
     assert ok
     return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
 
 
 def outline(image: Image, quads: Quads, color: tuple[int, int, int], thickness: int) -> None:
-    """Draw quads (K, 4, 2) into an RGB image."""
+    """Draw quads (K, 4, 2) into an RGB image (H, W, 3), which changes."""
     points = [np.round(quad).astype(np.int32) for quad in quads]
     cv2.polylines(image, points, True, color, thickness, cv2.LINE_AA)
 
 
 def scene_view(
-    scene: SceneLabel, counted: Collection[int], found: Quads, texts: tuple[str, str, str]
+    scene: SceneLabel, counted: Collection[int], detected: Quads, texts: tuple[str, str, str]
 ) -> SampleView:
     """Return a scene as a report shows it.
 
-    Its image has the words that count green, the boxes found red, and "don't care" words gray.
+    Words that count are green, detected boxes are red, and "don't care" words are gray.
 
     Args:
         scene: the image and its M words.
-        counted: which of the words count.
-        found: boxes (K, 4, 2) in the image's pixels.
+        counted: the indices of the words that count.
+        detected: boxes (K, 4, 2) in pixels of the image.
         texts: the truth, the baseline's result and the engine's.
     """
     image = load_image(scene.path)
     factor = np.float32(_SCENE_WIDTH / image.shape[1])
     size = (_SCENE_WIDTH, max(1, round(image.shape[0] * factor)))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    # Words that need not be found are drawn in gray, below the others.
+    # Gray first, so that the others are drawn over it.
     counts = np.isin(np.arange(len(scene.quads)), list(counted))
     outline(image, scene.quads[~counts] * factor, _IGNORED, 1)
     outline(image, scene.quads[counts] * factor, _TRUTH, 2)
-    outline(image, found * factor, _FOUND, 1)
+    outline(image, detected * factor, _DETECTED, 1)
     return _view(image, scene.path.name, texts)
 
 

@@ -1,12 +1,12 @@
-"""Find the streams and threads with which a bundle runs fastest on this machine.
+"""Find the numbers of streams and threads with which a bundle runs fastest on this machine.
 
 * Latency: one batch of one image at a time. The choice with the smallest median is best.
-* Throughput: as many callers as streams, each with full batches of at most 16 images. The choice
-  with the most images per second is best, but fewer streams, which need less memory, are preferred
-  unless others are more than 3 % faster.
+* Throughput: as many callers as streams, each with full batches of at most 16 images. Among the
+  choices within 3 % of the most images per second, the one with the fewest streams is best, because
+  streams need memory.
 
-Choices take turns, so that a change in the machine's speed affects all, and the medians of the
-turns are compared.
+Choices take turns, so that a change in the machine's speed affects all of them, and the medians of
+the turns are compared.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BETTER_BY = 1.03
 
 @dataclass(frozen=True, kw_only=True)
 class StreamSettings:
-    """How long each choice is measured."""
+    """The number and the length of the turns of each choice."""
 
     turns: int = 5
     turn_s: float = 0.3
@@ -48,7 +48,7 @@ class StreamTrial:
     choice: Choice
     batch: int
     milliseconds: float
-    """Median time of one batch, including its wait."""
+    """Median time of one batch, including its wait for a stream."""
     images_per_second: float
 
 
@@ -73,11 +73,12 @@ def optimize_streams(bundle: Bundle, settings: StreamSettings, reporter: Reporte
 
 
 def usual_choices(mode: Mode, *, on_cpu: bool) -> list[Choice]:
-    """Return the choices to try, fewest streams first."""
+    """Return the choices to try, in ascending order of streams, on which ``best`` relies."""
     if not on_cpu:
         return [Choice(streams=streams) for streams in ((1,) if mode == "latency" else (1, 2, 4))]
     cores = usable_cores()
     if mode == "latency":
+        # All cores, or half of them, rounded up.
         return [Choice(streams=1, threads=n) for n in sorted({cores, -(-cores // 2)})]
     powers = takewhile(lambda streams: streams < cores, (1 << n for n in range(16)))
     return [Choice(streams=streams, threads=cores) for streams in (*powers, cores)]
@@ -109,7 +110,7 @@ def _trials(
 def _medians(
     runners: Sequence[Runner], batch: int, settings: StreamSettings, advance: Advance
 ) -> list[tuple[float, float]]:
-    """Return for each runner the medians over all turns: milliseconds and batches per second."""
+    """Return the medians over all turns: (milliseconds, batches per second) of each runner."""
     feed = np.random.default_rng(0).uniform(-1, 1, (batch, *runners[0].shape))
     images = feed.astype(np.float32)
     for runner in runners:
@@ -117,8 +118,8 @@ def _medians(
     turns: list[list[tuple[float, float]]] = [[] for _ in runners]
     for turn in range(1, settings.turns + 1):
         for runner, own in zip(runners, turns, strict=True):
-            found = closed_loop(runner, images, runner.streams, settings.turn_s)
-            own.append((found.waits.p50, found.throughput))
+            result = closed_loop(runner, images, runner.streams, settings.turn_s)
+            own.append((result.waits.p50, result.throughput))
         advance(turn)
     return [
         (statistics.median(ms for ms, _ in own), statistics.median(rate for _, rate in own))
@@ -130,5 +131,5 @@ def best(trials: Sequence[StreamTrial]) -> StreamTrial:
     """Return the best trial of a mode; see the top of this module."""
     if trials[0].mode == "latency":
         return min(trials, key=lambda trial: trial.milliseconds)
-    most = max(trial.images_per_second for trial in trials)
-    return next(t for t in trials if t.images_per_second * _BETTER_BY >= most)
+    highest = max(trial.images_per_second for trial in trials)
+    return next(t for t in trials if t.images_per_second * _BETTER_BY >= highest)

@@ -1,8 +1,8 @@
 """The work of a quantized graph: FLOPs of each node, with functions inlined.
 
-A multiply-add of Conv, ConvTranspose, MatMul, Gemm, Einsum, LSTM, GRU or RNN counts as two FLOPs,
-including those of a Conv over its padding, as is usual. All other ops count as 0: elementwise ops,
-pooling, softmax and norms are a few per cent of the work, and their time is bound by memory.
+A multiply-add of Conv, ConvTranspose, MatMul, Gemm, Einsum, LSTM, GRU or RNN counts as two FLOPs.
+As is usual, multiply-adds on padding count, too. All other ops count as 0: elementwise ops,
+pooling, softmax and norms are a few percent of the work, and their time is bound by memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from onnx_ir.passes import common
 
 from ..convert.audit import COUNTED, node_flops
 
-_CALL = "ocr_trt.call"
+_CALL = "ocr_trt.call"  # key of node metadata: the name of the call that a node was inlined from
 _NOT_COUNTED = frozenset(
     {
         *("Attention", "ConvInteger", "DFT", "DeformConv", "If", "Loop", "MatMulInteger"),
@@ -53,7 +53,7 @@ class GraphWork:
 def graph_work(model: onnx.ModelProto, batch: int) -> GraphWork:
     """Count the work of a quantized graph for a batch of images."""
     whole = ir.from_proto(model)
-    # Order matters: shapes are inferred for the inlined nodes, at a fixed batch.
+    # Inlining first, so that the inner nodes get shapes; the batch next, so that shapes are static.
     _inline(whole)
     _fix_batch(whole.graph, batch)
     common.ShapeInferencePass()(whole)
@@ -78,7 +78,7 @@ def graph_work(model: onnx.ModelProto, batch: int) -> GraphWork:
 
 
 def _inline(model: ir.Model) -> None:
-    """Replace calls of functions by their bodies, as backends do; mark nodes with their call."""
+    """Replace calls of functions with their bodies, as targets do; each node keeps its call."""
     for node in model.graph:
         if node.op_identifier() in model.functions:
             # The pass copies the metadata of a call to the nodes of its body.
@@ -87,7 +87,7 @@ def _inline(model: ir.Model) -> None:
 
 
 def _fix_batch(graph: ir.Graph, batch: int) -> None:
-    """Set the batch size of the inputs, and drop inferred shapes, which may have a free batch."""
+    """Set the batch size of the inputs, and remove inferred shapes, which may have a free batch."""
     for node in graph:
         for value in node.outputs:
             value.shape = None
@@ -97,6 +97,7 @@ def _fix_batch(graph: ir.Graph, batch: int) -> None:
 
 
 def _operands(node: ir.Node) -> list[ir.Value]:
+    """Return the values whose shapes determine the FLOPs: two inputs and the first output."""
     return [value for value in (*node.inputs[:2], node.outputs[0]) if value is not None]
 
 

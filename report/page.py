@@ -1,4 +1,4 @@
-"""Render the templates of reports; the style and the macros for sections are in this folder."""
+"""Render the templates of reports. This folder contains their style and macros for sections."""
 
 from __future__ import annotations
 

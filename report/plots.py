@@ -1,4 +1,4 @@
-"""Parts of plots: SVG text for HTML pages with a light or dark background."""
+"""Plots as SVG text, for HTML pages with a light or dark background."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 INK = "#7f7f7f"
 WIDTH = 5.4
-"""Inches: narrow enough for letters to be legible on the screen of a phone."""
+"""Inches. A wider plot would be scaled down on a phone until its letters are illegible."""
 
 
 def new_plot(height: float, width: float = WIDTH) -> tuple[Any, Any]:
@@ -20,9 +20,9 @@ def new_plot(height: float, width: float = WIDTH) -> tuple[Any, Any]:
 
 
 def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
-    """Draw a histogram of line widths; the color is that of the bucket that a line goes to.
+    """Draw a histogram of line widths, with one color per width bucket.
 
-    Widths are in pixels at the height of the input.
+    Widths are in pixels after a line is resized to the height of the input.
     """
     import numpy as np
 

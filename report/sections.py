@@ -12,7 +12,7 @@ from typing import Literal
 
 Column = Literal["number", "text", "long"]
 _LONG = 40
-"""Characters from which the cells of a column may wrap."""
+"""Characters: only columns with a cell of at least this length may wrap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +25,13 @@ class Table:
     notes: tuple[str, ...] = ()
     """Sentences that explain the columns."""
     key: str = ""
-    """The name of the column that a reader looks at first; bold in HTML."""
+    """The name of the most important column; it is bold in HTML."""
     good: str = ""
     """Cells with this text are green in HTML."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """What each column holds: numbers are aligned at the right, and only long texts wrap."""
+        """The kind of each column: numbers are aligned at the right, and only long texts wrap."""
         return tuple(self._column(index) for index in range(len(self.header)))
 
     def _column(self, index: int) -> Column:
@@ -61,7 +61,7 @@ class Figure:
     """A data URI."""
     name: str
     lines: tuple[tuple[str, str], ...]
-    """What a text is, and the text."""
+    """Pairs of a heading and a text."""
     label: str = ""
     level: str = ""
     """The class of the label: "worse", "better" or "neither"."""
@@ -69,7 +69,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """What a report shows under one heading, in the order of the fields."""
+    """The content below one heading of a report, in the order of the fields."""
 
     title: str
     lead: str = ""

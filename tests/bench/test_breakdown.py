@@ -69,7 +69,7 @@ def test_recall_by_the_height_that_the_detector_sees(
     def result(*found: np.ndarray) -> DetectorResult:
         pairs = zip(found, scenes, strict=True)
         matchings = tuple(match_image(q, s.quads, s.ignore) for q, s in pairs)
-        return DetectorResult(scenes=scenes, found=found, matchings=matchings)
+        return DetectorResult(scenes=scenes, boxes=found, matchings=matchings)
 
     perfect = result(*(scene.quads for scene in scenes))
     partial = result(scenes[0].quads, nothing, nothing)

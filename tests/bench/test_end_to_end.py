@@ -36,7 +36,7 @@ def measured(spec: DetectorSpec | RecognizerSpec, folder: Path, *kinds: str) -> 
         for kind in kinds
     )  # fmt: skip
     scenes = load_dataset(folder).scenes
-    boxes = DetectorResult(scenes=scenes, found=tuple(s.quads for s in scenes), matchings=())
+    boxes = DetectorResult(scenes=scenes, boxes=tuple(s.quads for s in scenes), matchings=())
     report = ModelReport(name=spec.name, role=spec.role, input_shape=(3, 64, 96), systems=())
     return ComparedModel(
         report=report, systems=systems, results=dict.fromkeys(range(len(kinds)), boxes)

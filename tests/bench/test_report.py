@@ -225,7 +225,7 @@ def test_worst_samples_come_worst_first_with_their_images(images: Path) -> None:
     nothing = np.zeros((0, 4, 2), np.float32)
     found = DetectorResult(
         scenes=dataset.scenes,
-        found=(nothing,) * 3,
+        boxes=(nothing,) * 3,
         matchings=tuple(match_image(nothing, s.quads, s.ignore) for s in dataset.scenes),
     )
     samples = list(found.views(found, found.worst(4)))

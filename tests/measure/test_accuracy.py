@@ -22,7 +22,7 @@ def scenes(labeled: bool) -> tuple[SceneLabel, ...]:
 def detected(found: np.ndarray, labeled: bool = True) -> DetectorResult:
     rows = scenes(labeled)
     matchings = tuple(match_image(found, s.quads, s.ignore) for s in rows)
-    return DetectorResult(scenes=rows, found=(found,), matchings=matchings)
+    return DetectorResult(scenes=rows, boxes=(found,), matchings=matchings)
 
 
 def test_detector_loss_against_labels() -> None:

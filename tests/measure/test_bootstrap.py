@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ocr_trt.measure.bootstrap import (
-    FEWEST,
+    MIN_IMAGES,
     RESAMPLES,
     difference_interval,
     interval,
@@ -82,10 +82,10 @@ def test_a_difference_is_surer_than_what_it_is_of(rng: np.random.Generator) -> N
     assert (turned.low, turned.high) == pytest.approx((-paired.high, -paired.low), abs=1e-4)
 
 
-@pytest.mark.parametrize("count", [0, 1, FEWEST - 1])
+@pytest.mark.parametrize("count", [0, 1, MIN_IMAGES - 1])
 def test_few_images_have_no_interval(count: int) -> None:
     assert interval(np.ones((count, 2)), ratio) is None
-    assert interval(np.ones((FEWEST, 2)), ratio) is not None
+    assert interval(np.ones((MIN_IMAGES, 2)), ratio) is not None
 
 
 def test_what_never_differs_has_bounds_without_a_width() -> None:

@@ -50,7 +50,7 @@ def found(images: Path, *boxes: list[int]) -> DetectorResult:
         for box in boxes
     )
     matchings = tuple(match_image(q, s.quads, s.ignore) for q, s in zip(quads, scenes, strict=True))
-    return DetectorResult(scenes=scenes, found=quads, matchings=matchings)
+    return DetectorResult(scenes=scenes, boxes=quads, matchings=matchings)
 
 
 RIGHT = [5, 5, 40, 15]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ocr_trt.bench.applicable_rules import check_applicable, check_comparable
 from ocr_trt.bench.compare import compare
 from ocr_trt.bench.regression import rules_from_text
-from ocr_trt.bench.suited import check_comparable, check_suited
 from ocr_trt.builder import BuildRequest, build
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.bundle import Bundle, load_bundle
@@ -31,7 +31,7 @@ def as_recognizer(bundle: Bundle, spec: RecognizerSpec) -> Bundle:
 
 def check(text: str, bundles: list[Bundle], *, is_labeled: bool = True) -> None:
     (rule,) = rules_from_text(text)
-    check_suited(rule, bundles, is_labeled=is_labeled)
+    check_applicable(rule, bundles, is_labeled=is_labeled)
 
 
 @pytest.mark.parametrize(

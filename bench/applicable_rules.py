@@ -20,7 +20,7 @@ def check_comparable(rules: Sequence[Rule], bundles: Sequence[Bundle], old: Repo
     Raises:
         UserError: names what the older report does not have.
     """
-    # Against itself: an error means that the older report lacks the measure.
+    # The older report compared with itself: an error means that it lacks a measure.
     check_rules(old, old, [rule for rule in rules if rule.is_relative])
     for group in grouped(bundles):
         spec = group[0].spec
@@ -28,11 +28,11 @@ def check_comparable(rules: Sequence[Rule], bundles: Sequence[Bundle], old: Repo
         check_engines([(spec.name, shape, label) for label in labels_of(group)], old)
 
 
-def check_suited(rule: Rule, bundles: Sequence[Bundle], *, is_labeled: bool) -> None:
-    """Check that an engine of the bundles can break a rule, as far as that is known yet.
+def check_applicable(rule: Rule, bundles: Sequence[Bundle], *, is_labeled: bool) -> None:
+    """Check that a rule can apply to an engine of the bundles, as far as is known before a run.
 
     Raises:
-        UserError: no engine will be measured in this way; states what will be measured.
+        UserError: no engine will be measured so; states why, or what will be measured.
     """
     is_accuracy = rule.measure in ACCURACIES
     why = _accuracy(rule, bundles, is_labeled) if is_accuracy else _time(rule, bundles)
@@ -40,6 +40,7 @@ def check_suited(rule: Rule, bundles: Sequence[Bundle], *, is_labeled: bool) -> 
         raise UserError(f"--fail-on {rule.text!r}: the rule applies to no engine here: {why}")
 
 
+# Both functions return why a rule applies to no engine; "" if it applies.
 def _accuracy(rule: Rule, bundles: Sequence[Bundle], is_labeled: bool) -> str:
     roles = sorted(group[0].spec.role for group in grouped(bundles))
     if rule.measure == _LABELS_ONLY and not is_labeled:
@@ -58,7 +59,8 @@ def _mismatch(rule: Rule, expected: Sequence[str], roles: Sequence[str]) -> str:
 
 
 def _time(rule: Rule, bundles: Sequence[Bundle]) -> str:
-    timed = [b for b in bundles if _can_run(b)]
+    # Plans that run here: a target may be able to build on this machine, but not to run.
+    timed = [b for b in bundles if backend(b.manifest.target).can_run_built(b.manifest.settings)]
     if not timed:
         targets = ", ".join(sorted({bundle.manifest.target for bundle in bundles}))
         return f"{targets} cannot run here, so nothing is timed"
@@ -69,7 +71,3 @@ def _time(rule: Rule, bundles: Sequence[Bundle]) -> str:
         missing = ", ".join(sorted({str(bundle.spec.source.path) for bundle in timed}))
         return f"speedup requires the model, and {missing} does not exist"
     return ""
-
-
-def _can_run(bundle: Bundle) -> bool:
-    return backend(bundle.manifest.target).can_run_built(bundle.manifest.settings)
