@@ -1,1 +1,1 @@
-"""From a changed word or box back to the layer that changed it."""
+"""Find the layer of a graph that changed a word or a box."""

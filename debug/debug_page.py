@@ -11,13 +11,13 @@ from .divergence import StepRow
 from .findings import DebugReport, db_text
 
 FILES = ("debug.json", "debug.html")
-_FULL = 60.0
-"""dB of a full bar."""
+_FULL_BAR_DB = 60.0
+"""Signal to noise in dB at which a bar is full."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One step of the chart: bar widths in percent, and dB as text."""
+    """One step in the chart: the widths of its bars in percent, and dB as text."""
 
     row: StepRow
     is_culprit: bool
@@ -30,7 +30,8 @@ class Bar:
 
 
 def _width(value: float | None) -> float:
-    return 100.0 if value is None else 100 * min(max(value, 0.0), _FULL) / _FULL
+    """Return the width of a bar in percent; without noise, it is full."""
+    return 100.0 if value is None else 100 * min(max(value, 0.0), _FULL_BAR_DB) / _FULL_BAR_DB
 
 
 def _short(value: float | None) -> str:
@@ -59,7 +60,8 @@ def bars(report: DebugReport) -> Iterator[Bar]:
 
 
 def debug_page(report: DebugReport) -> str:
-    """Return the page, which needs no other file."""
+    """Return the page as HTML that loads no other file."""
+    # The dB of a target are measured only if the target is at fault.
     shows_target = report.verdict == "target" and any(r.target is not None for r in report.steps)
     return render(
         "page.html.jinja",
@@ -67,14 +69,14 @@ def debug_page(report: DebugReport) -> str:
         escape=True,
         report=report,
         bars=list(bars(report)),
-        full=_FULL,
+        full=_FULL_BAR_DB,
         shows_target=shows_target,
     )
 
 
 def write_debug(report: DebugReport, folder: Path) -> None:
     """Write the data and the page into a folder."""
-    # Images are only in the page: they are markup, and large.
+    # Images are HTML, and large, so they are only in the page.
     data = report.model_dump_json(indent=2, exclude={"samples": {"__all__": {"image"}}})
     (folder / FILES[0]).write_text(data + "\n", "utf-8")
     (folder / FILES[1]).write_text(debug_page(report), "utf-8")

@@ -1,14 +1,14 @@
 """Find the step of a quantized graph that causes an error, and the kind of the error.
 
-The `own` noise of a step is what it adds when it reads the exact tensors of the reference: the
-rounding of its inputs and weights, without the noise of earlier steps. The culprit is the first
+The `own` noise of a step is the noise that it adds if it reads the exact tensors of the reference:
+the rounding of its inputs and weights, without the noise of earlier steps. The culprit is the first
 step, in the order of the graph, whose own noise is more than a hundredth of its signal (20 dB).
 Steps of sound int8 graphs keep 27 dB or more. If no step is that bad, the noise of many steps has
 added up; then the step with the most own noise is reported, and `stands_out` is false.
 
-An engine is not run step by step, so the own noise of a target cannot be measured. Its culprit is
-the first tensor that is below 15 dB against the same tensor of the graph, and at least 10 dB worse
-than each tensor it is computed from.
+An engine cannot be run step by step, so the own noise of a target cannot be measured. Its culprit
+is the first tensor that is below 15 dB against the same tensor of the graph, and more than 10 dB
+worse than each tensor that it is computed from.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from ..common.frozen_model import FrozenModel
 from .steps import GraphStep
 from .tracing import TensorNoise
 
-SAME = 90.0
+EQUAL_DB = 90.0
 """dB from which a difference is only float32 rounding."""
-_LOUD = 20.0
+_CULPRIT_DB = 20.0
 """dB of own noise below which a step is the culprit."""
-_LOUD_TARGET, _JUMP = 15.0, 10.0
-"""The same for a tensor of a target: its dB, and the drop from its inputs."""
-_LOWEST = -99.0
+_TARGET_DB, _TARGET_DROP_DB = 15.0, 10.0
+"""A tensor of a target is the culprit below this dB, and with a larger drop from its inputs."""
+_MIN_DB = -99.0
 """dB that stand for infinite noise."""
-_CLIPPED = 1e-3
-"""Share of values beyond an int8 range from which the range is too small."""
-_NEAR = 6.0
-"""dB: the noise of a part explains that of its step if it is at most this much quieter."""
+_CLIPPED_SHARE = 1e-3
+"""If a larger share of the values is beyond an int8 range, the range is too small."""
+_MARGIN_DB = 6.0
+"""dB: a rounding explains the noise of its step if it causes at most this much less noise."""
 
 Cause = Literal["overflow", "clipped", "coarse", "weights", "op", "target"]
 
@@ -40,10 +40,10 @@ Cause = Literal["overflow", "clipped", "coarse", "weights", "op", "target"]
 class StepRow(FrozenModel):
     """One step. Signal to noise is in dB; None: no noise, or not known.
 
-    ``own``: the noise that the step adds; ``accumulated``: with that of all earlier steps;
-    ``inputs`` and ``weights``: of rounding its inputs and its weights; ``target``: the target
-    against its graph. ``clipped`` and ``bad`` are shares, 0..1, of input values beyond the int8
-    range, and of results that are infinite or NaN.
+    ``own``: of the noise that the step adds; ``accumulated``: including the noise of all earlier
+    steps; ``inputs`` and ``weights``: of rounding its inputs and its weights; ``target``: of the
+    target against its graph. ``clipped``: share (0..1) of input values beyond the int8 range;
+    ``bad``: share of results that are infinite or NaN.
     """
 
     name: str
@@ -70,12 +70,12 @@ class Culprit(FrozenModel):
 
 
 def decibels(signal: float, noise: float) -> float | None:
-    """Return signal to noise in dB, at least -99; None without noise."""
+    """Return the ratio of two powers in dB, at least -99; None without noise."""
     if noise == 0:
         return None
     if not math.isfinite(noise) or not signal > 0:
-        return _LOWEST
-    return max(_LOWEST, 10 * math.log10(signal / noise))
+        return _MIN_DB
+    return max(_MIN_DB, 10 * math.log10(signal / noise))
 
 
 def step_rows(
@@ -91,8 +91,8 @@ def step_rows(
         # No dB without a finite signal: the reference itself overflows there.
         if power is None or not math.isfinite(power.signal):
             continue
-        found = [measured.roundings[name] for name in step.rounded if name in measured.roundings]
-        inputs = [db for r in found if (db := decibels(r.signal, r.noise)) is not None]
+        roundings = [measured.roundings[n] for n in step.rounded if n in measured.roundings]
+        inputs = [db for r in roundings if (db := decibels(r.signal, r.noise)) is not None]
         rows.append(
             StepRow(
                 name=step.name,
@@ -102,8 +102,9 @@ def step_rows(
                 accumulated=decibels(power.signal, power.accumulated),
                 target=target.get(step.name),
                 inputs=min(inputs, default=None),
+                # Powers are relative to the signal, which is 1.
                 weights=None if step.weight_noise is None else decibels(1.0, step.weight_noise),
-                clipped=max((r.clipped / r.count for r in found if r.count), default=0.0),
+                clipped=max((r.clipped / r.count for r in roundings if r.count), default=0.0),
                 bad=power.bad / power.count if power.count else 0.0,
             )
         )
@@ -111,42 +112,42 @@ def step_rows(
 
 
 def culprit_of(rows: Sequence[StepRow]) -> Culprit | None:
-    """Return the step because of which the graphs differ; None if they are equal."""
-    noisy = [(row.own, row) for row in rows if row.own is not None and row.own < SAME]
+    """Return the step that causes the difference of two graphs; None if they are equal."""
+    noisy = [(row.own, row) for row in rows if row.own is not None and row.own < EQUAL_DB]
     if not noisy:
         return None
-    # Rows are in the order of the graph, so this is the first step that is bad.
-    loud = next((row for own, row in noisy if own < _LOUD), None)
-    chosen = loud or min(noisy, key=lambda each: each[0])[1]
-    return Culprit(step=chosen, cause=_cause(chosen), stands_out=loud is not None)
+    # Rows are in the order of the graph: the first bad step.
+    first = next((row for own, row in noisy if own < _CULPRIT_DB), None)
+    culprit = first or min(noisy, key=lambda each: each[0])[1]
+    return Culprit(step=culprit, cause=_cause(culprit), stands_out=first is not None)
 
 
 def _cause(row: StepRow) -> Cause:
-    """Return the part of a step that explains its noise; "op" if neither rounding does."""
-    own = row.own if row.own is not None else SAME
+    """Return the rounding that explains the noise of a step; "op" if neither of them does."""
+    own = row.own if row.own is not None else EQUAL_DB
     if row.bad:
         return "overflow"
     kinds: list[tuple[float, Cause]] = []
     if row.inputs is not None:
-        kinds.append((row.inputs, "clipped" if row.clipped > _CLIPPED else "coarse"))
+        kinds.append((row.inputs, "clipped" if row.clipped > _CLIPPED_SHARE else "coarse"))
     if row.weights is not None:
         kinds.append((row.weights, "weights"))
-    level, kind = min(kinds, default=(SAME, "op"))
-    # A step that is loud although its inputs and weights are fine is another op than the model's.
-    return kind if level < own + _NEAR or own >= _LOUD else "op"
+    level, kind = min(kinds, default=(EQUAL_DB, "op"))
+    # If both roundings are far less noisy than a bad step, its op is not the model's op.
+    return kind if level < own + _MARGIN_DB or own >= _CULPRIT_DB else "op"
 
 
 def target_culprit(steps: Sequence[GraphStep], rows: Sequence[StepRow]) -> Culprit | None:
     """Return the step from which a target differs from its graph; None if no tensor differs."""
     reads = {step.name: step.reads for step in steps}
-    # None means equal, which counts as SAME.
-    seen = {row.name: SAME if row.target is None else row.target for row in rows}
+    # A tensor without noise counts as EQUAL_DB.
+    levels = {row.name: EQUAL_DB if row.target is None else row.target for row in rows}
     drops = []
     for row in rows:
-        # How much worse a tensor is than the worst one it is computed from.
-        before = [seen[name] for name in reads[row.name] if name in seen]
-        drop = min(before, default=SAME) - seen[row.name]
-        if seen[row.name] < _LOUD_TARGET and drop > _JUMP:
+        # From the worst tensor that it is computed from; an exact input counts as EQUAL_DB.
+        before = [levels[name] for name in reads[row.name] if name in levels]
+        drop = min(before, default=EQUAL_DB) - levels[row.name]
+        if levels[row.name] < _TARGET_DB and drop > _TARGET_DROP_DB:
             return Culprit(step=row, cause="target", stands_out=True)
         drops.append((drop, row))
     if not drops:

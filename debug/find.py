@@ -1,4 +1,4 @@
-"""Find why samples changed: run them through all graphs, compare the tensors, name the step."""
+"""Find out why samples changed: run all graphs on them, compare the tensors, name the step."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..engines.targets import backend
 from ..errors import InputFileError
 from ..measure.accuracy import run_samples
 from ..ocr.dataset import Dataset
-from .divergence import SAME, Culprit, StepRow, culprit_of, decibels, step_rows, target_culprit
+from .divergence import EQUAL_DB, Culprit, StepRow, culprit_of, decibels, step_rows, target_culprit
 from .findings import DebugReport, SampleRow, Verdict
-from .reference_graphs import Graphs, check_same_model, float_graphs, quantized_graphs, refused_as
+from .reference_graphs import Graphs, check_same_model, float_graphs, graph_errors, quantized_graphs
 from .repair import repaired
 from .sample import DebugSample, described, image_of, sample_of, truth_of
 from .steps import GraphPair
@@ -26,14 +26,14 @@ from .suspects import Suspect, chosen_samples, suspects
 from .target_trace import noise_between, target_tensors
 from .tracing import TensorNoise, Tracer
 
-MOST_SAMPLES = 3
-"""How many of the worst samples the tensors are compared on."""
+MAX_SAMPLES = 3
+"""Limit of the samples on which the tensors are compared, the worst first."""
 Output = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """A sample and three outputs for it, each (1, ...)."""
+class _Run:
+    """A sample and its outputs from three graphs: each (1, T, C), (1, C, h, w) or (1, h, w)."""
 
     sample: DebugSample
     suspect: Suspect
@@ -53,9 +53,13 @@ class _Systems:
     pairs: dict[int, GraphPair] = field(default_factory=dict)
 
     def pair(self, width: int) -> GraphPair:
-        """Return both graphs for one input width in pixels."""
+        """Return the graphs for one input width in pixels. Each pair is created once.
+
+        Raises:
+            InputFileError: the graphs have no tensor in common, or one of them is damaged.
+        """
         if width not in self.pairs:
-            with refused_as(f"{self.bundle.folder}: its graph cannot be compared"):
+            with graph_errors(f"{self.bundle.folder}: its graph cannot be compared"):
                 pair = GraphPair(self.reference.graph(width), self.quantized.graph(width))
                 if not pair.steps:
                     raise InputFileError(
@@ -64,11 +68,6 @@ class _Systems:
                     )
             self.pairs[width] = pair
         return self.pairs[width]
-
-    @property
-    def can_run(self) -> bool:
-        """Whether the target itself runs here."""
-        return _can_run(self.bundle)
 
 
 def debug(
@@ -100,11 +99,11 @@ def debug(
         order = suspects(mine, theirs, labeled=dataset.labeled)
         samples = [
             sample_of(mine, each.index, bundle.spec, names[each.index])
-            for each in order[:MOST_SAMPLES]
+            for each in order[:MAX_SAMPLES]
         ]
         with systems.quantized.engine(bundle.spec) as quantized:
-            seen = [
-                _Seen(
+            runs = [
+                _Run(
                     sample=each,
                     suspect=suspect,
                     reference=baseline.runner(each.prepared.width).run(each.prepared.tensor),
@@ -113,12 +112,13 @@ def debug(
                 )
                 for each, suspect in zip(samples, order, strict=False)
             ]
-    # Samples with no harm have not become worse, even if their output changed.
+    # A sample may change without becoming worse.
     worse = sum(each.harm > 0 for each in order)
-    return _report(systems, seen, _judge(systems, seen, reporter), (len(order), worse))
+    return _report(systems, runs, _judge(systems, runs, reporter), (len(order), worse))
 
 
 def _can_run(bundle: Bundle) -> bool:
+    """Whether the target of a bundle runs on this machine."""
     manifest = bundle.manifest
     return backend(manifest.target).can_run_built(manifest.settings)
 
@@ -152,18 +152,18 @@ class _Judgement:
     notes: tuple[str, ...] = ()
 
 
-def _judge(systems: _Systems, seen: Sequence[_Seen], reporter: Reporter) -> _Judgement:
-    # Each is (signal, noise), summed over the samples.
-    graph = np.sum([noise_between(each.reference, each.quantized) for each in seen], 0)
-    target = np.sum([noise_between(each.quantized, each.engine) for each in seen], 0)
-    whole = sum(noise_between(each.reference, each.engine)[1] for each in seen)
-    left = decibels(float(graph[0]), float(graph[1])), decibels(float(target[0]), float(target[1]))
-    level = decibels(float(graph[0]), whole)
+def _judge(systems: _Systems, runs: Sequence[_Run], reporter: Reporter) -> _Judgement:
+    # Powers (signal, noise), summed over the samples.
+    graph = np.sum([noise_between(each.reference, each.quantized) for each in runs], 0)
+    target = np.sum([noise_between(each.quantized, each.engine) for each in runs], 0)
+    total_noise = sum(noise_between(each.reference, each.engine)[1] for each in runs)
+    level = decibels(float(graph[0]), total_noise)
     verdict: Verdict = "same"
-    if level is not None and level < SAME:
-        verdict = "target" if not target[1] <= graph[1] else "graph"  # also if it is NaN
-    first, inside, notes = seen[0], dict[str, float | None](), list[str]()
-    if not systems.can_run:
+    if level is not None and level < EQUAL_DB:
+        # The larger noise is the cause. "not <=" instead of ">": NaN is the target's fault.
+        verdict = "target" if not target[1] <= graph[1] else "graph"
+    first, inside, notes = runs[0], dict[str, float | None](), list[str]()
+    if not _can_run(systems.bundle):
         notes.append(
             f"{systems.bundle.manifest.target} cannot run here: only the graphs were compared"
         )
@@ -174,54 +174,59 @@ def _judge(systems: _Systems, seen: Sequence[_Seen], reporter: Reporter) -> _Jud
                 systems.bundle, pair, first.sample.prepared.width, feed, first.engine
             )
         notes += [note] if note else []
-    rows = _rows(systems, seen, inside, reporter)
+    rows = _rows(systems, runs, inside, reporter)
     steps = systems.pair(first.sample.prepared.width).steps
     culprit = None
-    # A target that shows no inner tensors has a verdict, but no culprit.
+    # If a target does not return inner tensors, there is a verdict, but no culprit.
     if verdict == "target" and inside:
         culprit = target_culprit(steps, rows)
     elif verdict == "graph":
         culprit = culprit_of(rows)
-    fixed = _fixed(systems, seen, culprit) if culprit and verdict == "graph" else ()
+    fixed = _fixed(systems, runs, culprit) if culprit and verdict == "graph" else ()
     return _Judgement(
-        verdict=verdict, graph=left[0], target=left[1], rows=rows, culprit=culprit, fixed=fixed,
+        verdict=verdict,
+        graph=decibels(float(graph[0]), float(graph[1])),
+        target=decibels(float(target[0]), float(target[1])),
+        rows=rows,
+        culprit=culprit,
+        fixed=fixed,
         notes=tuple(notes),
-    )  # fmt: skip
+    )
 
 
 def _rows(
     systems: _Systems,
-    seen: Sequence[_Seen],
+    runs: Sequence[_Run],
     inside: dict[str, float | None],
     reporter: Reporter,
 ) -> tuple[StepRow, ...]:
-    """Measure all steps on all samples, one width after another: each width has its own graph."""
+    """Measure all steps on all samples. Each input width has a graph of its own."""
     total: TensorNoise | None = None
-    with reporter.step("compare tensor by tensor", len(seen)) as advance:
+    with reporter.step("compare tensor by tensor", len(runs)) as advance:
         done = 0
-        for width in sorted({each.sample.prepared.width for each in seen}):
-            with refused_as(f"{systems.bundle.folder}: its graph cannot be compared"):
+        for width in sorted({each.sample.prepared.width for each in runs}):
+            with graph_errors(f"{systems.bundle.folder}: its graph cannot be compared"):
                 # One width at a time, because each tracer holds three graphs.
                 tracer = Tracer(systems.pair(width))
                 measured = [
                     tracer.measure(each.sample.prepared.tensor)
-                    for each in seen
+                    for each in runs
                     if each.sample.prepared.width == width
                 ]
-            for found in measured:
-                total = found if total is None else total + found
+            for noise in measured:
+                total = noise if total is None else total + noise
             done += len(measured)
             advance(done)
     assert total is not None
-    return step_rows(systems.pair(seen[0].sample.prepared.width).steps, total, inside)
+    return step_rows(systems.pair(runs[0].sample.prepared.width).steps, total, inside)
 
 
-def _fixed(systems: _Systems, seen: Sequence[_Seen], culprit: Culprit) -> tuple[Output, ...]:
-    """Run the quantized graph with the culprit repaired; () if it cannot be repaired."""
+def _fixed(systems: _Systems, runs: Sequence[_Run], culprit: Culprit) -> tuple[Output, ...]:
+    """Run the quantized graph with the culprit repaired; () if a graph cannot be repaired."""
     outputs = []
-    for each in seen:
+    for each in runs:
         pair = systems.pair(each.sample.prepared.width)
-        # The same step in the graph of this width; it may be lowered differently there.
+        # The graph of another width may lack the step, if an op was lowered differently there.
         step = next((s for s in pair.steps if s.name == culprit.step.name), None)
         model = repaired(pair, step) if step is not None else None
         if model is None:
@@ -232,13 +237,13 @@ def _fixed(systems: _Systems, seen: Sequence[_Seen], culprit: Culprit) -> tuple[
 
 
 def _report(
-    systems: _Systems, seen: Sequence[_Seen], judged: _Judgement, counts: tuple[int, int]
+    systems: _Systems, runs: Sequence[_Run], judged: _Judgement, counts: tuple[int, int]
 ) -> DebugReport:
     spec, manifest = systems.bundle.spec, systems.bundle.manifest
-    fixed: Sequence[Output | None] = judged.fixed or [None] * len(seen)
-    samples = tuple(_sample_row(systems, each, fix) for each, fix in zip(seen, fixed, strict=True))
+    fixed: Sequence[Output | None] = judged.fixed or [None] * len(runs)
+    samples = tuple(_sample_row(systems, each, fix) for each, fix in zip(runs, fixed, strict=True))
     notes = (systems.reference.note, *judged.notes)
-    first = seen[0]
+    first = runs[0]
     repaired_level = None
     if judged.fixed:
         repaired_level = decibels(*noise_between(first.reference, judged.fixed[0]))
@@ -254,7 +259,7 @@ def _report(
         verdict=judged.verdict,
         graph=judged.graph,
         target=judged.target,
-        target_ran=systems.can_run,
+        target_ran=_can_run(systems.bundle),
         first=decibels(*noise_between(first.reference, first.quantized)) if judged.fixed else None,
         repaired=repaired_level,
         culprit=judged.culprit,
@@ -264,14 +269,14 @@ def _report(
     )
 
 
-def _sample_row(systems: _Systems, seen: _Seen, fixed: Output | None) -> SampleRow:
-    spec, sample = systems.bundle.spec, seen.sample
+def _sample_row(systems: _Systems, run: _Run, fixed: Output | None) -> SampleRow:
+    spec, sample = systems.bundle.spec, run.sample
     return SampleRow(
         name=sample.name,
-        lost=seen.suspect.harm,
-        baseline=described(seen.reference, sample, spec),
-        engine=described(seen.engine, sample, spec),
+        lost=run.suspect.harm,
+        baseline=described(run.reference, sample, spec),
+        engine=described(run.engine, sample, spec),
         truth=truth_of(sample),
         repaired="" if fixed is None else described(fixed, sample, spec),
-        image=image_of(sample, seen.engine, seen.reference, spec),
+        image=image_of(sample, run.engine, run.reference, spec),
     )

@@ -11,18 +11,17 @@ from ..common.frozen_model import FrozenModel
 from .divergence import Culprit, StepRow
 
 Verdict = Literal["same", "graph", "target"]
-"""Nothing differs; the quantized graph loses accuracy; the target does not compute its graph."""
-
+"""The outputs are equal; the quantized graph loses accuracy; the target computes something else."""
 
 _SOUND_WEIGHTS = 25.0
-"""dB from which weights are those of the model, rounded: int8 and 7-bit weights reach 34 dB."""
+"""dB below which weights are not the model's, rounded: int8 and 7-bit weights reach 34 dB."""
 
 
 class SampleRow(FrozenModel):
     """One sample and the results for it, as text.
 
-    ``lost``: hmean (0..1) or characters lost against the baseline. ``repaired``: the result if the
-    reference's ops replace the culprit. ``image``: HTML for the page.
+    ``lost``: hmean (0..1) or characters lost against the baseline. ``repaired``: the result after
+    the reference's ops have replaced the culprit. ``image``: HTML for the page.
     """
 
     name: str
@@ -56,7 +55,7 @@ class DebugReport(FrozenModel):
     target_ran: bool = True
     """Whether the target runs here; if not, its quantized graph ran in onnxruntime instead."""
     repaired: float | None = None
-    """dB at the output for the first sample if the reference's ops replace the culprit."""
+    """dB at the output for the first sample, after the reference's ops replaced the culprit."""
     first: float | None = None
     """The same without the repair."""
     culprit: Culprit | None = None
@@ -136,6 +135,7 @@ def _culprit_lines(report: DebugReport) -> Iterator[str]:
 
 
 def _place(step: StepRow) -> str:
+    """Describe where a step is in the TensorFlow model; see ``steps.layer_of``."""
     is_near = step.layer.startswith(("before ", "behind "))
     if not is_near and step.layer == step.name:
         return "a TensorFlow name"
@@ -143,7 +143,7 @@ def _place(step: StepRow) -> str:
 
 
 def why(culprit: Culprit) -> str:
-    """Return what is wrong with a step."""
+    """Return the reason for the noise of a step, as a sentence."""
     step = culprit.step
     if not culprit.stands_out:
         part = {"weights": "weights", "op": "sums"}.get(culprit.cause, "input")
@@ -161,7 +161,7 @@ def why(culprit: Culprit) -> str:
 
 
 def advice(report: DebugReport) -> list[str]:
-    """Return what a user can do next."""
+    """Return the next steps for the user."""
     if report.culprit is None:
         return []
     if not report.worse and not report.culprit.stands_out:

@@ -45,16 +45,16 @@ def step_errors(engine: Output, baseline: Output, spec: RecognizerSpec) -> npt.N
         log_probabilities(np.nan_to_num(each[0]), are_probabilities=known)
         for each in (baseline, engine)
     )
-    # A KL divergence is never below 0, except for rounding.
-    found: npt.NDArray[np.float32] = np.maximum((np.exp(p) * (p - q)).sum(-1), 0)
-    return found
+    # (T, C) -> (T,). A KL divergence is never negative, except for rounding.
+    errors: npt.NDArray[np.float32] = np.maximum((np.exp(p) * (p - q)).sum(-1), 0)
+    return errors
 
 
 def _letters(output: Output, spec: RecognizerSpec) -> list[str]:
     """Return the best class of each time step; "" for the blank and for repeated classes."""
-    # (1, T, C) -> (T,): the blank is a class between or behind those of the charset.
+    # The blank is a class before, between or after those of the charset.
     letters = [*spec.charset[: spec.blank], "", *spec.charset[spec.blank :]]
-    best = output[0].argmax(-1)
+    best = output[0].argmax(-1)  # (1, T, C) -> (T,)
     return [
         "" if step and best[step] == best[step - 1] else letters[best[step]]
         for step in range(len(best))
@@ -78,7 +78,7 @@ def line_strip(line: Image, engine: Output, baseline: Output, spec: RecognizerSp
                 x = (step + 0.5) * cell
                 parts.append(f'<text x="{x:.1f}" y="{y:.1f}">{escape(letter)}</text>')
     for step, error in enumerate(step_errors(engine, baseline, spec)):
-        strength = 1 - np.exp(-float(error))  # 0 if equal, towards 1 for large errors
+        strength = 1 - np.exp(-float(error))  # 0 if equal, close to 1 for large errors
         parts.append(
             f'<rect x="{step * cell:.1f}" y="{_ROW}" width="{cell:.1f}" height="{_STRIP}" '
             f'fill-opacity="{strength:.2f}"><title>step {step}: {error:.3f} nats</title></rect>'
@@ -102,16 +102,17 @@ def difference_map(
     one, two = (np.nan_to_num(probability_map(each, spec.output)[0]) for each in (engine, baseline))
     _, scales = letterbox(image, spec.input.height, spec.input.width, spec.input.pad)
     size = (spec.input.width, spec.input.height)
-    off = cv2.resize(np.abs(one - two), size, interpolation=cv2.INTER_LINEAR)
+    difference = cv2.resize(np.abs(one - two), size, interpolation=cv2.INTER_LINEAR)
     rows, columns = image.shape[:2]
-    # (height, width) of the input -> the part that the image covers, without the padding.
-    off = off[: max(1, round(rows * scales[1])), : max(1, round(columns * scales[0]))]
+    # Letterboxing pads at the bottom and at the right: keep the part that the image covers.
+    difference = difference[: max(1, round(rows * scales[1])), : max(1, round(columns * scales[0]))]
     factor = _SHOWN_WIDTH / columns
     shown = (_SHOWN_WIDTH, max(1, round(rows * factor)))
     pale = cv2.resize(image, shown, interpolation=cv2.INTER_AREA).astype(np.float32)
-    # Pale gray, so that the colors stand out.
+    # (H, W, 3) -> gray, mixed with white, so that the colors are visible on it.
     pale = 255 - 0.6 * (255 - pale.mean(-1, keepdims=True).repeat(3, -1))
-    weight = np.clip(cv2.resize(off, shown, interpolation=cv2.INTER_LINEAR), 0, 1)[..., None]
+    # (H, W) -> (H, W, 1): the share of red in each pixel.
+    weight = np.clip(cv2.resize(difference, shown, interpolation=cv2.INTER_LINEAR), 0, 1)[..., None]
     drawn = (pale * (1 - weight) + np.array(_RED, np.float32) * weight).astype(np.uint8)
     # The engine's outline is thinner, so that both are visible where they agree.
     outline(drawn, boxes.baseline * np.float32(factor), _GREEN, 2)

@@ -28,33 +28,33 @@ GraphOf = Callable[[int], onnx.ModelProto]
 class Graphs:
     """The graphs of a model, one per width, built when they are first needed.
 
-    ``label``: what they are. ``note``: which differences a comparison with them cannot show.
+    ``label``: their name in reports. ``note``: the differences that a comparison cannot detect.
     """
 
-    def __init__(self, label: str, make: GraphOf, note: str = "") -> None:
+    def __init__(self, label: str, build: GraphOf, note: str = "") -> None:
         self.label, self.note = label, note
-        self._make, self._made = make, dict[int, onnx.ModelProto]()
+        self._build, self._built = build, dict[int, onnx.ModelProto]()
 
     def graph(self, width: int) -> onnx.ModelProto:
         """Return the graph for one input width in pixels."""
-        if width not in self._made:
-            self._made[width] = self._make(width)
-        return self._made[width]
+        if width not in self._built:
+            self._built[width] = self._build(width)
+        return self._built[width]
 
     def engine(self, spec: DetectorSpec | RecognizerSpec) -> Engine:
         """Return an engine that runs the graphs in onnxruntime, with 16-bit types emulated."""
 
         def open_runner(width: int) -> Runner:
-            graph, most = self.graph(width), spec.input.max_batch
-            with refused_as(f"{self.label}: its graph for width {width} cannot be run"):
-                runner = runner_from_model(emulated(graph), label=self.label, max_batch=most)
-            return _Checked(runner)
+            graph, limit = self.graph(width), spec.input.max_batch
+            with graph_errors(f"{self.label}: its graph for width {width} cannot be run"):
+                runner = runner_from_model(emulated(graph), label=self.label, max_batch=limit)
+            return _GuardedRunner(runner)
 
         return Engine(label=self.label, spec=spec, open_runner=open_runner)
 
 
-class _Checked(Runner):
-    """A runner of a graph from a file: an error while it runs is an error of the file."""
+class _GuardedRunner(Runner):
+    """A runner of a graph from a file. Its errors are reported as errors of the file."""
 
     def __init__(self, inner: Runner) -> None:
         super().__init__(label=inner.label, shape=inner.shape, max_batch=inner.max_batch)
@@ -62,7 +62,7 @@ class _Checked(Runner):
 
     def execute(self, feed: Any) -> Batch:
         """Run one batch."""
-        with refused_as(f"{self.label}: its graph for width {self.shape[2]} cannot be run"):
+        with graph_errors(f"{self.label}: its graph for width {self.shape[2]} cannot be run"):
             return self._inner.execute(feed)
 
     def close(self) -> None:
@@ -71,8 +71,8 @@ class _Checked(Runner):
 
 
 @contextmanager
-def refused_as(what: str) -> Iterator[None]:
-    """Turn errors of onnx and onnxruntime about a bundle's graph into errors of its file.
+def graph_errors(what: str) -> Iterator[None]:
+    """Convert errors of onnx and onnxruntime about a graph into errors of its file.
 
     Raises:
         InputFileError: ``what``, and the first line of their message.
@@ -104,8 +104,8 @@ def quantized_graphs(bundle: Bundle) -> Graphs:
 def float_graphs(bundle: Bundle, quantized: Graphs, reporter: Reporter) -> Graphs:
     """Return the float graphs of a bundle's model.
 
-    They are converted from the model again. If the model is not available, or equalization scaled
-    the tensors of the bundle, its quantized graphs are dequantized instead.
+    The model is converted again. If it is not available, or if equalization scaled the tensors of
+    the bundle, the quantized graphs are dequantized instead.
     """
     try:
         source = source_of(bundle)
@@ -136,9 +136,10 @@ def check_same_model(bundle: Bundle, other: Bundle) -> None:
     """Check that two bundles have the same model and input, so that their tensors match.
 
     Raises:
-        InputFileError: they have not.
+        InputFileError: names the first difference, with both values.
     """
     mine, theirs = bundle.spec, other.spec
+    # Bundles may differ in max_batch.
     facts = {
         "role": (mine.role, theirs.role),
         "model": (bundle.manifest.source_sha256[:12], other.manifest.source_sha256[:12]),

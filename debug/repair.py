@@ -1,4 +1,4 @@
-"""Replace one step of a quantized graph by the reference's ops, to prove that it is the culprit."""
+"""Replace a step of a quantized graph with the reference's ops, to prove that it is the culprit."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from .tracing import merged_graphs, reference_name
 def repaired(pair: GraphPair, step: GraphStep) -> onnx.ModelProto | None:
     """Return the quantized graph, ready to run, with the reference's ops in place of one step.
 
-    Those ops read tensors of the quantized graph. Returns None if the step has too many ops to be
-    the lowering of one.
+    Those ops read tensors of the quantized graph. Returns None if the step has so many ops that it
+    cannot come from one op.
     """
-    stands = {each.name: each.value for each in pair.steps}
-    nodes = _reference_nodes(pair, step, stands)
+    matched = {each.name: each.value for each in pair.steps}
+    nodes = _reference_nodes(pair, step, matched)
     if nodes is None:
         return None
     entry = pair.quantized_model.graph.input[0].name
-    names = {reference_name(name): value for name, value in stands.items() if name != step.name}
+    # Tensor of the reference -> the same tensor of the quantized graph.
+    names = {reference_name(name): value for name, value in matched.items() if name != step.name}
     model = merged_graphs(pair)
     producers = {node.output[0]: node for node in model.graph.node}
     result = reference_name(step.name)
@@ -45,25 +46,26 @@ def repaired(pair: GraphPair, step: GraphStep) -> onnx.ModelProto | None:
 
 
 def _reference_nodes(
-    pair: GraphPair, step: GraphStep, stands: dict[str, str]
+    pair: GraphPair, step: GraphStep, matched: dict[str, str]
 ) -> list[ir.Node] | None:
     """Return the reference's nodes that compute a tensor from tensors that both graphs have."""
     value = next(v for n in pair.float_graph for v in n.outputs if v.name == step.name)
-    waiting, found = [value], dict[ir.Node, None]()
-    while waiting:
-        each = waiting.pop()
+    pending, nodes = [value], dict[ir.Node, None]()
+    while pending:
+        each = pending.pop()
         node = each.producer()
-        if node is None or node in found or (each is not value and name_of(each) in stands):
+        # Stop at the tensors that both graphs have, which the step reads.
+        if node is None or node in nodes or (each is not value and name_of(each) in matched):
             continue
-        found[node] = None
-        waiting += [v for v in node.inputs if v is not None and constant(v) is None]
-        if len(found) > 64:  # a step is one op, or the few ops that one was lowered to
+        nodes[node] = None
+        pending += [v for v in node.inputs if v is not None and constant(v) is None]
+        if len(nodes) > 64:  # a step is one op, or the few ops that it was lowered to
             return None
-    return list(found)
+    return list(nodes)
 
 
 def _sorted(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model without unused nodes, and with every node behind its inputs."""
+    """Return the model without unused nodes, and with every node after those that it reads."""
     copy = ir.from_proto(model)
     common.RemoveUnusedNodesPass()(copy)
     common.TopologicalSortPass()(copy)

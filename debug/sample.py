@@ -1,4 +1,4 @@
-"""One sample of a folder: its image, its input, and what an output for it means."""
+"""One sample of a dataset: its image, its model input, and outputs for it as text and image."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def sample_of(
 
 
 def described(output: Output, sample: DebugSample, spec: DetectorSpec | RecognizerSpec) -> str:
-    """Return what an output means, in words."""
+    """Describe an output: the text, or the number of boxes."""
     return role_of(spec).describe(output, sample.prepared, sample.image, sample.label)
 
 
@@ -58,6 +58,7 @@ def image_of(
     if isinstance(spec, RecognizerSpec):
         return line_strip(sample.image, engine, baseline, spec)
     size, scales = sample.image.shape[:2], sample.prepared.scales
+    # An fp16 graph that overflows may output NaN.
     one, two = (
         boxes_from_output(np.nan_to_num(each), spec, scales, size)[0] for each in (engine, baseline)
     )

@@ -1,10 +1,10 @@
 """Match the tensors of two graphs of one model, and split the quantized graph into steps.
 
 Tensors match by name, because quantization keeps the names of the model's tensors. A step is the
-part of the quantized graph between tensors that both graphs have: one op with the rounding of its
-inputs and weights, or the ops that one op was lowered to. Two kinds of tensors are not matched, so
-they belong to the step that reads them: those that quantization added (Q/DQ, Casts), and the sum
-with a mask in front of a Softmax, which quantization may clip.
+part of the quantized graph between matched tensors: one op with the rounding of its inputs and
+weights, or the ops that one op was lowered to. Two kinds of tensors are not matched, so they belong
+to the step that reads them: tensors that quantization added (Q/DQ, Casts), and the sum of scores
+and mask before a Softmax, because quantization may clip the mask.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class GraphStep:
 
     Attributes:
         name: the tensor's name in both graphs.
-        value: its name in the graph that runs, where fp16 is emulated.
-        op_type: the op of the reference that computes it.
-        layer: where it is in the TensorFlow model.
-        is_float: whether it can be compared; integers cannot.
-        reads: the matched tensors it is computed from, and the image if it is read.
+        value: the tensor's name in the quantized graph that runs, where 16-bit types are emulated.
+        op_type: the op of the reference that computes the tensor.
+        layer: where the tensor is in the TensorFlow model; see :func:`layer_of`.
+        is_float: whether the tensor can be compared; integers cannot.
+        reads: the matched tensors that the step reads, and the image if the step reads it.
         rounded: the results of QuantizeLinear inside the step.
         weight_noise: power of the rounding error of its weights, relative to the power of the
             weights; None if it has no weights.
@@ -57,14 +57,17 @@ class GraphStep:
 class GraphPair:
     """A reference and a quantized graph of the same model, and the steps between their tensors.
 
-    ``float_model`` and ``quantized_model`` are the graphs as they run: functions are inlined, and
+    ``float_model`` and ``quantized_model`` are the graphs that run: functions are inlined, and
     16-bit types are emulated in fp32.
     """
 
     def __init__(self, reference: onnx.ModelProto, quantized: onnx.ModelProto) -> None:
         self._ops = {name: node.op_type for node in reference.graph.node for name in node.output}
         self.float_model, self.quantized_model = _as_run(reference), _as_run(quantized)
-        self._names = self._ops.keys() & _computed(quantized)
+        # Only names outside functions match: those inside a function are local to it.
+        self._names = self._ops.keys() & {
+            name for node in quantized.graph.node for name in node.output if name
+        }
 
     @cached_property
     def float_graph(self) -> ir.Graph:
@@ -86,19 +89,11 @@ class GraphPair:
             for value in node.outputs
             if value.name in self._names and _is_same(originals[name_of(value)], value)
         }
-        # By the value that the next step reads: it is behind the Casts if fp16 is emulated.
+        # By the value that the next step reads, which follows the Casts if fp16 is emulated.
         ends = {_rounded_to_half(value): value for value in pairs}
         return tuple(
             _step(value, pairs[value], self._ops[name_of(value)], ends) for value in ends.values()
         )
-
-
-def _computed(model: onnx.ModelProto) -> set[str]:
-    """Return the tensors that a graph computes, without those inside functions.
-
-    Names inside a function are local to it, so they could match unrelated tensors.
-    """
-    return {name for node in model.graph.node for name in node.output if name}
 
 
 def _as_run(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -118,21 +113,21 @@ def _is_same(original: ir.Value, value: ir.Value) -> bool:
     # The sum with an attention mask: for fp16, autocast clips the mask to -2**15.
     if node.op_type in ("Add", "Where") and [u.op_type for u in consumers(original)] == ["Softmax"]:
         return False
-    # An unknown shape is no reason to refuse: then the names decide.
+    # If a shape is unknown, equal names are enough.
     shapes = [None if v.shape is None else [str(d) for d in v.shape] for v in (original, value)]
     return None in shapes or shapes[0] == shapes[1]
 
 
 def _rounded_to_half(value: ir.Value) -> ir.Value:
-    """Return the value after the Casts to 16 bits and back that emulate its type, or itself."""
+    """Return the value after the two Casts that emulate a 16-bit type, or else the value itself."""
     readers = consumers(value)
     if len(readers) != 1 or not _casts_to(readers[0], *_HALVES):
         return value
     # fp32 -> Cast to 16 bits -> Cast to fp32: the value that all later ops read.
-    behind = consumers(readers[0].outputs[0])
-    if len(behind) != 1 or not _casts_to(behind[0], TensorProto.FLOAT):
+    widening = consumers(readers[0].outputs[0])
+    if len(widening) != 1 or not _casts_to(widening[0], TensorProto.FLOAT):
         return value
-    return behind[0].outputs[0]
+    return widening[0].outputs[0]
 
 
 def _casts_to(node: ir.Node, *types: int) -> bool:
@@ -145,8 +140,8 @@ def _step(
 ) -> GraphStep:
     op, source, end = _op_of(value), original.producer(), _rounded_to_half(value)
     assert source is not None
-    reads, rounded = dict[str, None](), dict[str, None]()
-    for node in _nodes_behind(end, ends):
+    reads, rounded = dict[str, None](), dict[str, None]()  # as ordered sets
+    for node in _nodes_of(end, ends):
         for each in node.inputs:
             if each is not None and (each in ends or each.is_graph_input()):
                 reads[name_of(ends.get(each, each))] = None
@@ -164,21 +159,21 @@ def _step(
     )
 
 
-def _nodes_behind(end: ir.Value, ends: dict[ir.Value, ir.Value]) -> Iterator[ir.Node]:
+def _nodes_of(end: ir.Value, ends: dict[ir.Value, ir.Value]) -> Iterator[ir.Node]:
     """Yield the nodes that compute a value from matched tensors, from the value backwards."""
-    waiting, seen = [end], set[ir.Node]()
-    while waiting:
-        value = waiting.pop()
+    pending, seen = [end], set[ir.Node]()
+    while pending:
+        value = pending.pop()
         node = value.producer()
         if node is None or node in seen or (value in ends and value is not end):
             continue
         seen.add(node)
         yield node
-        waiting += [each for each in node.inputs if each is not None]
+        pending += [each for each in node.inputs if each is not None]
 
 
 def _op_of(value: ir.Value) -> ir.Node:
-    """Return the op that computes a value; Casts behind the op are skipped."""
+    """Return the op that computes a value; Casts after the op are skipped."""
     node = value.producer()
     assert node is not None
     while node.op_type == "Cast" and node.inputs[0] is not None:
@@ -190,7 +185,7 @@ def _op_of(value: ir.Value) -> ir.Node:
 
 
 def _weight(value: ir.Value | None) -> npt.NDArray | None:
-    """Return a weight as the op sees it, dequantized; None if the value is not a constant."""
+    """Return a weight as the op reads it, dequantized; None if the value is not a constant."""
     array = constant(value)
     node = value.producer() if value is not None else None
     if array is None and node is not None and node.op_type == "DequantizeLinear":
@@ -199,7 +194,7 @@ def _weight(value: ir.Value | None) -> npt.NDArray | None:
 
 
 def _weight_noise(op: ir.Node, source: ir.Node) -> float | None:
-    """Return the largest relative noise power of a weight; None if the nodes are different ops."""
+    """Return the largest relative noise power of an op's weights; None if the ops are different."""
     if op.op_type != source.op_type or len(op.inputs) != len(source.inputs):
         return None
     worst: float | None = None
@@ -216,7 +211,7 @@ def _weight_noise(op: ir.Node, source: ir.Node) -> float | None:
 
 
 def layer_of(value: ir.Value) -> str:
-    """Return where in the TensorFlow model a value is; "" if that is unknown.
+    """Return the place of a value in the TensorFlow model; "" if it is unknown.
 
     Names that come from TensorFlow contain a slash. A value with another name is "before" the
     nearest later value with a TensorFlow name, or else "behind" the nearest earlier one.
@@ -224,14 +219,14 @@ def layer_of(value: ir.Value) -> str:
     if "/" in name_of(value):
         return name_of(value)
     for word, next_to in (("before", _readers), ("behind", _sources)):
-        waiting, seen = next_to(value), {value}  # breadth first: the nearest comes first
-        while waiting:
-            each = waiting.pop(0)
+        pending, seen = next_to(value), {value}  # breadth first: the nearest comes first
+        while pending:
+            each = pending.pop(0)
             if "/" in (each.name or ""):
                 return f"{word} {each.name}"
             if each not in seen:
                 seen.add(each)
-                waiting += next_to(each)
+                pending += next_to(each)
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Order samples by how much worse an engine is on them than the system it is compared with."""
+"""Order samples by the loss of an engine on them, compared with its baseline."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..spec import DetectorSpec, RecognizerSpec
 class Suspect:
     """A sample by its index.
 
-    ``harm``: hmean (0..1) or characters lost against the baseline. ``change``: how much the output
-    changed; it orders samples with the same harm.
+    ``harm``: hmean (0..1) or characters lost against the baseline. ``change``: the change of the
+    output, which orders samples of equal harm.
     """
 
     index: int
@@ -27,15 +27,15 @@ class Suspect:
 
 
 def suspects(engine: Result, baseline: Result, *, labeled: bool) -> list[Suspect]:
-    """Return all samples, the worst first. Without labels, the baseline's output is the truth."""
+    """Return all samples, worst first. Without labels, the baseline's output is the truth."""
     harms = (engine.harm(baseline, i, labeled=labeled) for i in range(len(engine.labels)))
-    found = [Suspect(index=i, harm=harm, change=change) for i, (harm, change) in enumerate(harms)]
-    return sorted(found, key=lambda each: (-each.harm, -each.change))
+    order = [Suspect(index=i, harm=harm, change=change) for i, (harm, change) in enumerate(harms)]
+    return sorted(order, key=lambda each: (-each.harm, -each.change))
 
 
 def sample_names(samples: Sequence[Label]) -> list[str]:
-    """Return the names of samples: the file, and for words of a scene also the word's number."""
-    names, seen = [], dict[Path, int]()  # words of a scene are numbered from 1
+    """Return the names of samples: the file, and for words of a scene their number, from 1."""
+    names, seen = [], dict[Path, int]()  # the words of each file so far
     for sample in samples:
         seen[sample.path] = seen.get(sample.path, 0) + 1
         word = f":{seen[sample.path]}" if getattr(sample, "quad", None) is not None else ""
@@ -46,7 +46,7 @@ def sample_names(samples: Sequence[Label]) -> list[str]:
 def chosen_samples(
     dataset: Dataset, spec: DetectorSpec | RecognizerSpec, name: str | None
 ) -> tuple[Dataset, list[str]]:
-    """Return the data set with only the samples of a name, and the names of these samples.
+    """Return the dataset with only the samples of a name, and the names of these samples.
 
     A name is a file, or one word in it, such as "FILE:3". Without a name, all samples are kept.
 
@@ -55,8 +55,8 @@ def chosen_samples(
     """
     samples = role_of(spec).labels_of(dataset)
     names = sample_names(samples)
-    called = zip(samples, names, strict=True)
-    kept = [(one, each) for one, each in called if name in (None, each, one.path.name)]
+    named = zip(samples, names, strict=True)
+    kept = [(one, each) for one, each in named if name in (None, each, one.path.name)]
     if not names:
         raise InputFileError(f"{dataset.folder}: contains no sample for a {spec.role}")
     if not kept:
@@ -67,6 +67,7 @@ def chosen_samples(
         )
     scenes = tuple(sample for sample, _ in kept if isinstance(sample, SceneLabel))
     crops = tuple(sample for sample, _ in kept if isinstance(sample, CropLabel))
+    # Without labels, lines are whole images, which the dataset contains as scenes.
     if crops and not dataset.labeled:
         files = {crop.path for crop in crops}
         scenes = tuple(scene for scene in dataset.scenes if scene.path in files)

@@ -12,19 +12,17 @@ from .divergence import decibels
 from .steps import GraphPair
 
 Array = npt.NDArray[np.float32]
-_AT_ONCE = 8
-"""Tensors that are read in one run: each of them is held in memory twice."""
-_STILL_THERE = 4.0
-"""Factor by which reading inner tensors may lower the noise of the output, at most.
-
-If the noise falls further, reading the tensors has removed the fault itself.
+_TENSORS_PER_RUN = 8
+"""Limit of the tensors that are read in one run, because each is held in memory twice."""
+_MAX_NOISE_DROP = 4.0
+"""If reading inner tensors lowers the noise of the output by a larger factor, it removed the fault.
 """
 
 
 def noise_between(reference: Array, other: Array) -> tuple[float, float]:
-    """Return the power of the reference around its mean, and that of the difference."""
+    """Return the power of the reference around its mean, and the power of the difference."""
     exact = reference.astype(np.float64)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # outputs may be infinite or NaN; then the noise is, too
         return float(np.square(exact - exact.mean()).sum()), float(np.square(exact - other).sum())
 
 
@@ -38,31 +36,33 @@ def target_tensors(
         pair: its quantized graph at that width, and any reference.
         width: input width in pixels.
         feed: (1, C, H, width).
-        output: the target's output for ``feed`` when no inner tensor is read.
+        output: the target's output for ``feed`` if no inner tensor is read.
 
     Returns:
-        dB by tensor, None if the tensors are equal; and why tensors could not be read, or "".
+        dB by name of the tensor, None for equal tensors; and the reason if none can be read, or "".
     """
     target = backend(bundle.manifest.target)
     plans = {entry.width: bundle.path(entry.plan) for entry in bundle.manifest.engines}
-    exit_ = pair.quantized_model.graph.output[0].name
-    found = dict[str, float | None]()
+    output_name = pair.quantized_model.graph.output[0].name
+    levels = dict[str, float | None]()
     tensors = [(step.name, step.value) for step in pair.steps if step.is_float]
-    for start in range(0, len(tensors), _AT_ONCE):
-        values = tensors[start : start + _AT_ONCE]
-        shown = target.look_inside(plans[width], [name for name, _ in values], feed)
-        if not shown:
+    for start in range(0, len(tensors), _TENSORS_PER_RUN):
+        values = tensors[start : start + _TENSORS_PER_RUN]
+        result = target.look_inside(plans[width], [name for name, _ in values], feed)
+        if not result:
             return {}, f"{target.name} does not show its inner tensors"
-        names = dict.fromkeys((*(value for _, value in values), exit_))
+        names = dict.fromkeys((*(value for _, value in values), output_name))
         exact = read_tensors(pair.quantized_model, names, feed, optimize=False)
         # Returning a tensor can keep the target from fusing the ops around it.
-        inside, outside = (noise_between(exact[exit_], each)[1] for each in (shown[exit_], output))
-        if not inside * _STILL_THERE >= outside:
+        inside, outside = (
+            noise_between(exact[output_name], each)[1] for each in (result[output_name], output)
+        )
+        if not inside * _MAX_NOISE_DROP >= outside:
             return {}, (
                 f"the fault disappears when {target.name} returns inner tensors: its cause is how "
                 "the target fuses ops, so it cannot be located this way"
             )
         for name, value in values:
-            if name in shown and shown[name].shape == exact[value].shape:
-                found[name] = decibels(*noise_between(exact[value], shown[name]))
-    return found, ""
+            if name in result and result[name].shape == exact[value].shape:
+                levels[name] = decibels(*noise_between(exact[value], result[name]))
+    return levels, ""

@@ -1,9 +1,10 @@
 """Measure how far each tensor of a quantized graph is from the same tensor of its reference.
 
-Three graphs run as one: the reference, the quantized graph, and the quantized graph once more with
-every step reading what the reference computed. So one run gives the whole error of a tensor
-(``accumulated``) and the error that its own step adds (``own``). The sums are taken inside that
-graph: its outputs are a few numbers per tensor, so onnxruntime can free each tensor early.
+Three graphs are merged into one: the reference, the quantized graph, and a second copy of the
+quantized graph in which every step reads the tensors of the reference. So one run measures the
+whole error of a tensor (``accumulated``) and the error that its own step adds (``own``). The merged
+graph also computes the sums of squares: its outputs are a few numbers per tensor, so onnxruntime
+can free each tensor early.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from ..common.inner_tensors import GraphSession, Probe
 from .steps import GraphPair, GraphStep
 
 Batch = npt.NDArray[np.float32]
-# Prefixes of tensors in the merged graph; the quantized graph keeps its names.
+# Prefixes of tensors in the merged graph. The first copy of the quantized graph has no prefix.
 _FLOAT, _OWN = "reference::", "own::"
-_Sums = TypeVar("_Sums", bound="_Numbers")
+_Sums = TypeVar("_Sums", bound="_TensorSums")
 
 
-class _Numbers:
-    """A base of dataclasses of sums over the values of a tensor, which add up over images."""
+class _TensorSums:
+    """Base of dataclasses whose fields are sums over a tensor, so that images can be added up."""
 
     @classmethod
     def of(cls: type[_Sums], numbers: Sequence[float]) -> _Sums:
-        """Return the numbers in the order of the fields."""
+        """Create an instance from numbers in the order of the fields."""
         return cls(**dict(zip(_names(cls), numbers, strict=True)))
 
     def __add__(self: _Sums, other: _Sums) -> _Sums:
@@ -43,10 +44,10 @@ def _names(kind: Any) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Power(_Numbers):
-    """Sums of squares over a tensor; noise may be infinite.
+class Power(_TensorSums):
+    """Sums of squares over a tensor: of its signal, its own noise and its accumulated noise.
 
-    ``bad``: how many of ``count`` values are infinite or NaN.
+    Noise may be infinite. ``bad``: the number of infinite or NaN values, of ``count``.
     """
 
     signal: float
@@ -57,10 +58,10 @@ class Power(_Numbers):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rounding(_Numbers):
-    """Sums of squares: what one QuantizeLinear does to the reference's tensor.
+class Rounding(_TensorSums):
+    """Sums of squares: the signal of a reference's tensor, and the noise of its QuantizeLinear.
 
-    ``clipped``: how many of ``count`` values are beyond the int8 range.
+    ``clipped``: the number of values beyond the int8 range, of ``count``.
     """
 
     signal: float
@@ -73,7 +74,7 @@ class Rounding(_Numbers):
 class TensorNoise:
     """Sums over one or more images.
 
-    ``tensors`` by name of the tensor; ``roundings`` by the result of the QuantizeLinear.
+    ``tensors``: by name; ``roundings``: by the name of the QuantizeLinear's result.
     """
 
     tensors: dict[str, Power]
@@ -91,8 +92,8 @@ def _added(mine: dict[str, _Sums], theirs: dict[str, _Sums]) -> dict[str, _Sums]
     return {name: sums + theirs[name] for name, sums in mine.items() if name in theirs}
 
 
-Keys = dict[str, list[str]]
-"""By name of a tensor or of a rounding: the outputs that are its numbers."""
+OutputNames = dict[str, list[str]]
+"""By name of a tensor or of a rounding: the outputs of the merged graph that are its numbers."""
 
 
 class Tracer:
@@ -125,11 +126,11 @@ def reference_name(name: str) -> str:
 
 
 def merged_graphs(pair: GraphPair) -> onnx.ModelProto:
-    """Return one graph with the nodes of both, which share the input.
+    """Return one graph with the nodes of both graphs, which share the input.
 
-    Tensors of the reference have a prefix. The output is that of the quantized graph.
+    Tensors of the reference get a prefix. The output is that of the quantized graph.
     """
-    reference, quantized = _untyped(pair.float_model), _untyped(pair.quantized_model)
+    reference, quantized = _without_types(pair.float_model), _without_types(pair.quantized_model)
     _rename(reference, {reference.input[0].name: quantized.input[0].name})
     reference = compose.add_prefix_graph(reference, _FLOAT, rename_inputs=False)
     graph = helper.make_graph([], "merged", [quantized.input[0]], [quantized.output[0]])
@@ -142,11 +143,11 @@ def merged_graphs(pair: GraphPair) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=imports, ir_version=10)
 
 
-def _traced(pair: GraphPair) -> tuple[onnx.ModelProto, Keys, Keys]:
+def _traced(pair: GraphPair) -> tuple[onnx.ModelProto, OutputNames, OutputNames]:
     """Return all three graphs in one, and its outputs by tensor and by rounding."""
-    probe, quantized = Probe(merged_graphs(pair)), _untyped(pair.quantized_model)
+    probe, quantized = Probe(merged_graphs(pair)), _without_types(pair.quantized_model)
     own = compose.add_prefix_graph(quantized, _OWN, rename_inputs=False, rename_initializers=False)
-    # The third graph reads matched tensors from the reference, so no noise reaches its steps.
+    # The second copy reads matched tensors from the reference, so no noise reaches its steps.
     _rename(own, {_OWN + step.value: reference_name(step.name) for step in pair.steps})
     probe.model.graph.node.extend(own.node)
     reductions = _Reductions(probe)
@@ -154,7 +155,7 @@ def _traced(pair: GraphPair) -> tuple[onnx.ModelProto, Keys, Keys]:
     return probe.model, tensors, _all_roundings(reductions, pair, quantized)
 
 
-def _untyped(model: onnx.ModelProto) -> onnx.GraphProto:
+def _without_types(model: onnx.ModelProto) -> onnx.GraphProto:
     """Return a copy of a graph without the types of its inner values."""
     graph = onnx.GraphProto()
     graph.CopyFrom(model.graph)
@@ -163,7 +164,7 @@ def _untyped(model: onnx.ModelProto) -> onnx.GraphProto:
 
 
 def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """Let the nodes read other tensors, by the names of those that they read now."""
+    """Let the nodes read other tensors; ``names``: old name -> new name."""
     for node in graph.node:
         for index, name in enumerate(node.input):
             node.input[index] = names.get(name, name)
@@ -172,7 +173,7 @@ def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
 
 
 class _Reductions:
-    """Adds nodes to a graph that reduce its tensors to numbers, which become outputs."""
+    """Adds nodes to a graph that reduce its tensors to numbers, and returns these as outputs."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe, self._count = probe, 0
@@ -186,7 +187,7 @@ class _Reductions:
         return self._probe.node(op_type, inputs, f"watch::{self._count}", **attributes)
 
     def output(self, op_type: str, value: str) -> str:
-        """Return a tensor reduced to one number from the graph."""
+        """Reduce a tensor to one number, and make the number an output of the graph."""
         result = self.node(op_type, value, keepdims=0)
         self._probe.output(result)
         return result
@@ -199,8 +200,8 @@ class _Reductions:
         """Return the sum of squares around the mean."""
         return self.power(self.node("Sub", value, self.node("ReduceMean", value, keepdims=0)))
 
-    def share(self, truth: str) -> tuple[str, str]:
-        """Return how many values of a boolean tensor are true, and how many there are."""
+    def count(self, truth: str) -> tuple[str, str]:
+        """Return the number of true values of a boolean tensor, and the number of its values."""
         true = self.output("ReduceSum", self.node("Cast", truth, to=TensorProto.FLOAT))
         size = self.node("Cast", self.node("Size", truth), to=TensorProto.FLOAT)
         self._probe.output(size)
@@ -214,8 +215,9 @@ def _tensor_numbers(reductions: _Reductions, step: GraphStep) -> Iterator[str]:
     yield reductions.signal(reference)
     yield reductions.power(own)
     yield reductions.power(reductions.node("Sub", step.value, reference))
-    nan = reductions.node("Mul", own, reductions.zero)  # NaN where it is NaN or infinite, else 0
-    yield from reductions.share(reductions.node("IsNaN", nan))
+    # 0 * x is NaN for an infinite or NaN x, else 0.
+    nan = reductions.node("Mul", own, reductions.zero)
+    yield from reductions.count(reductions.node("IsNaN", nan))
 
 
 def _rounding_numbers(
@@ -223,8 +225,8 @@ def _rounding_numbers(
 ) -> Iterator[str]:
     """Yield the outputs in the order of the fields of ``Rounding``.
 
-    The scale is that of the QuantizeLinear. Its input is taken from the reference if both graphs
-    have it, else from the step that computes it from the reference's tensors.
+    The input of the QuantizeLinear is taken from the reference if both graphs have it, else from
+    the copy whose steps read the reference.
     """
     matched = {step.value: step.name for step in pair.steps}
     source = node.input[0]
@@ -236,11 +238,13 @@ def _rounding_numbers(
     limit = reductions.node("Mul", node.input[1], reductions.limit)
     yield reductions.signal(value)
     yield reductions.power(reductions.node("Sub", rounded, value))
-    yield from reductions.share(reductions.node("Greater", reductions.node("Abs", value), limit))
+    yield from reductions.count(reductions.node("Greater", reductions.node("Abs", value), limit))
 
 
-def _all_roundings(reductions: _Reductions, pair: GraphPair, quantized: onnx.GraphProto) -> Keys:
-    """Add the numbers of all roundings whose scale is a constant."""
+def _all_roundings(
+    reductions: _Reductions, pair: GraphPair, quantized: onnx.GraphProto
+) -> OutputNames:
+    """Add the numbers of all roundings whose scale is a constant, to compute their limits."""
     producers = {node.output[0]: node for node in quantized.node}
     constants = {tensor.name for tensor in quantized.initializer}
     names = dict.fromkeys(name for step in pair.steps for name in step.rounded)
