@@ -103,6 +103,7 @@ def change_sections(model: ModelReport) -> Iterator[Section]:
     for row in model.systems:
         if row.changes is None or not row.changes.changed:
             continue
+        # `changes` limits the number of samples that are shown.
         shown, hidden = len(row.changes.shown), row.changes.changed - len(row.changes.shown)
         yield Section(
             title=f"Samples that changed with {row.label}",

@@ -126,6 +126,7 @@ def _measured(
     )
     if dataset is not None and results:
         with reporter.step(f"compare the results of {spec.name}"):
+            # The systems are closed by now; results hold all their outputs.
             report = _with_accuracy(report, systems, results, labeled=dataset.labeled)
     return ComparedModel(report=report, systems=tuple(systems), results=results)
 

@@ -26,8 +26,9 @@ ACCURACIES = (
 )
 """In percent, 0..100."""
 MEASURES = (*LATENCIES, "speedup", *ACCURACIES)
-LARGEST_REPORT = 1 << 28  # bytes: a report contains the images of samples
+_MAX_REPORT_BYTES = 1 << 28  # a report contains images
 
+# A measure, an optional "@" and batch size, "<" or ">", and a limit: "1.1x", "+0.2" or "88".
 _RULE = re.compile(
     r"(?P<measure>\w+)(@(?P<batch>\d{1,4}))?\s*(?P<sign>[<>])\s*"
     r"(?P<by>[+-]?)(?P<number>\d{1,9}(\.\d{1,9})?)(?P<x>x?)"
@@ -128,7 +129,7 @@ def load_report(path: Path) -> Report:
         InputFileError: the file cannot be read, or is not a report of bench.
     """
     try:
-        return read_model(path, Report, limit=LARGEST_REPORT)
+        return read_model(path, Report, limit=_MAX_REPORT_BYTES)
     except InputFileError as error:
         raise InputFileError(f"{error}; give a report.json that ocr-trt bench wrote") from None
 
@@ -161,6 +162,7 @@ def check_rules(new: Report, old: Report | None, rules: Sequence[Rule]) -> tuple
 
 
 def _checks(new: Report, old: Report | None, rule: Rule) -> Iterator[RuleCheck]:
+    # Engines of both reports match by their key; a new engine has no older values.
     older = _engines(old) if old else {}
     for key, (model, row) in _engines(new).items():
         before = older.get(key)

@@ -69,6 +69,7 @@ def _render(name: str, report: Report, *, escape: bool) -> str:
 def without_images(report: Report) -> dict[str, Any]:
     """Return the report as plain data for JSON, without the images of samples."""
     data = report.model_dump(mode="json")
+    # "end_to_end" is None without pairs, and so is "changes" of the baseline.
     for model in (*data["models"], data["end_to_end"] or {}):
         model.pop("worst", None)
         for row in model.get("systems", ()):

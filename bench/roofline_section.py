@@ -178,6 +178,7 @@ def roofline_plot(roofline: Roofline, peaks: Peaks) -> str:
 
 def _roofs(axes: Any, rates: dict[Any, float], memory: float) -> None:
     low, high = axes.get_xlim()  # of the layers; the roofs must not extend it
+    # The axes are logarithmic: points at equal ratios draw a smooth bend at the ridge.
     places = np.geomspace(low, high, 200)
     for name, rate in rates.items():
         # Left of the ridge, memory is the limit, and right of it the peak.

@@ -47,10 +47,11 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 bug, 2 bad input, 3 cannot convert or read, 4 over accuracy "
     "budget, 5 worse than --fail-on allows.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False,  # run_program prints all errors
     rich_markup_mode="markdown",
 )
 
+# In the order in which --help lists them.
 for _command in (
     *(init, inspect, build, optimize, bench, run, debug, bundle),
     *(schema, cache, doctor, demo, plugins, train),
@@ -131,6 +132,7 @@ def _close_names(error: Any) -> list[str]:
     # Some errors list the alternatives; of the others, only the message has them.
     if possibilities := getattr(error, "possibilities", None):
         return sorted(possibilities)
+    # A wrong value of an option or argument with fixed choices.
     if choice := re.search(r"'(.*?)' is not one of (.*)", error.message):
         return get_close_matches(choice[1], re.findall(r"'(.*?)'", choice[2]), n=1)
     if command := re.match(r"No such command '(.*?)'", error.message):

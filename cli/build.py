@@ -106,6 +106,7 @@ def build(
         request = _request(spec, engine, calibration)
         requests.append(replace(request, calibration=images, samples=samples))
     _check_names(requests)  # before the first build
+    # A target that fails has an error in place of a bundle, and does not stop the others.
     results = [result for request in requests for result in build_bundles(request, reporter)]
     if display.json:
         print_json([_as_dict(result) for result in results])
@@ -133,6 +134,7 @@ def _request(
     is_search = engine.precision is RequestedPrecision.BEST
     return BuildRequest(
         spec=spec,
+        # Each target once, in the order of the command line.
         targets=tuple(dict.fromkeys(each.value for each in targets)),
         precision=engine.precision.value,
         output=engine.output,

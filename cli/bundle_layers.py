@@ -37,6 +37,7 @@ def print_layers(bundles: list[Bundle], json: bool) -> None:
                     "on a machine with a GPU have one"
                 )
             layers = layers_from_file(bundle.path(name))
+            # TensorRT reports no error if it runs a node with Q/DQ pairs in float.
             losses = not_in_int8(read_onnx(bundle.path(entry.model)), layers)
             plain_layers = [asdict(layer) for layer in layers]
             plans.append({"plan": entry.plan, "layers": plain_layers, "not_in_int8": losses})

@@ -70,6 +70,7 @@ def load_calibration_images(
     from ..engines.engine import Engine
     from ..ocr.dataset import load_dataset
 
+    # Crops are boxes in image files, so calibration no longer needs the detector.
     with Engine.from_bundle(load_bundle(options.detector, is_trusted=is_trusted)) as engine:
         crops = detected_crops(load_dataset(folder), engine, reporter)
     return load_calibration(folder, spec, crops=crops, skip_bad=options.skip_bad)

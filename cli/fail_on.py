@@ -87,6 +87,7 @@ def limits_from(options: LimitOptions, *, has_data: bool) -> Limits:
     relative = next((rule.text for rule in rules if rule.is_relative), None)
     if relative is not None and options.baseline is None:
         raise UserError(f"--fail-on {relative!r} needs an older report: --baseline report.json")
+    # Otherwise, --baseline would have no effect.
     if options.baseline is not None and relative is None:
         raise UserError("--baseline needs a rule that uses it, such as --fail-on 'speedup<0.9x'")
     return Limits(rules=rules, old=load_report(options.baseline) if options.baseline else None)

@@ -59,6 +59,7 @@ def inspect(
     Example: `ocr-trt inspect detector.yaml --target tensorrt-rtx`
     """
     check_exists(model)
+    # An option of the group was given if the group differs from its defaults.
     needs_spec = target or explain or verify or ranges or calibration != CalibrationOptions()
     if not is_spec(model):
         # Without these options a model needs no spec: only its signature or its Q/DQ are shown.
@@ -142,6 +143,7 @@ def _inspect_spec(
         converted = convert(source, spec)
         refusals = backend(target).refusals(converted.model) if target else None
         result = audit(converted, refusals)
+    # A rule may run several times.
     rules = list(dict.fromkeys(step.name for step in converted.steps))
     if explain is not None and explain not in rules:
         raise UserError(unknown("rule", explain, rules))
@@ -226,6 +228,7 @@ def _fixed(shape: tuple[int | None, ...] | None, spec: DetectorSpec | Recognizer
 
 
 def _shape(shape: tuple[int | None, ...] | None) -> str:
+    # None is an unknown rank, and a None in the shape is an axis of any size.
     return "any" if shape is None else "x".join("?" if d is None else str(d) for d in shape)
 
 

@@ -133,6 +133,7 @@ def _source(path: Path, options: ModelOptions) -> SourceSpec:
 
     from ..spec import SourceSpec
 
+    # Without --signature, the default of SourceSpec applies.
     signature = {} if options.signature is None else {"signature": options.signature}
     custom = tuple(options.custom or ())
     try:

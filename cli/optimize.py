@@ -130,7 +130,7 @@ def _optimize_widths(
     if width.draw is not None:
         if width.draw.suffix.lower() != ".svg":
             raise UserError(f"--draw {width.draw}: expected a name that ends in .svg")
-        check_file_destination(width.draw)
+        check_file_destination(width.draw)  # before the measurement
     spec, reporter = load_spec_file(path), display.reporter()
     if not isinstance(spec, RecognizerSpec):
         raise UserError(f"{path}: is a {spec.role}; only recognizers have several input widths")

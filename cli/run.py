@@ -85,6 +85,7 @@ def run(
         print_json(rows)
     failed = [row for row in rows if "error" in row]
     if failed:
+        # A single file that cannot be read is an input that cannot be used.
         raise typer.Exit(_SOME_FAILED if len(files) > 1 else 2)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def _set_log_level(verbose: bool) -> bool:
     """Silence the log messages of libraries, unless ``verbose``."""
     if not verbose:
-        logging.disable(logging.WARNING)
+        logging.disable(logging.WARNING)  # in all loggers, and all lower levels
     return verbose
 
 
