@@ -75,21 +75,23 @@ def _reached(layers: Sequence[LayerRoofline]) -> str:
 
 
 def _which(roofline: Roofline) -> str:
-    # Summed by name: a target may split one node into several layers.
-    times: dict[str, float] = defaultdict(float)
-    for layer in roofline.layers:
-        times[layer.name] += layer.milliseconds
-    first = sorted(times.items(), key=lambda each: -each[1])[:_NAMED]
-    named = ", ".join(f"{name} ({percent(own / roofline.profiled)})" for name, own in first)
+    slowest = _largest(roofline, "milliseconds")
+    named = ", ".join(f"{name} ({percent(time / roofline.profiled)})" for name, time in slowest)
     return f"The slowest are {named}."
 
 
-def _gaps(roofline: Roofline) -> str:
-    lost: dict[str, float] = defaultdict(float)
+def _largest(roofline: Roofline, field: str) -> list[tuple[str, float]]:
+    """Return the largest values of a field, and the names of their layers."""
+    # Summed by name: a target may split one node into several layers.
+    sums: dict[str, float] = defaultdict(float)
     for layer in roofline.layers:
-        lost[layer.name] += layer.lost
-    first = sorted(lost.items(), key=lambda each: -each[1])[:_NAMED]
-    named = ", ".join(f"{name} by {_milliseconds(own)}" for name, own in first if own)
+        sums[layer.name] += getattr(layer, field)
+    return sorted(sums.items(), key=lambda each: -each[1])[:_NAMED]
+
+
+def _gaps(roofline: Roofline) -> str:
+    lost = _largest(roofline, "lost")
+    named = ", ".join(f"{name} by {_milliseconds(time)}" for name, time in lost if time)
     above = f"Furthest above their roofline: {named}. " if named else ""
     # Latency and layers are timed one after the other, so the machine's speed may have changed.
     if roofline.attainable >= roofline.milliseconds:

@@ -106,15 +106,19 @@ def debug(
                 _Run(
                     sample=each,
                     suspect=suspect,
-                    reference=baseline.runner(each.prepared.width).run(each.prepared.tensor),
-                    quantized=quantized.runner(each.prepared.width).run(each.prepared.tensor),
-                    engine=systems.engine.runner(each.prepared.width).run(each.prepared.tensor),
+                    reference=_output(baseline, each),
+                    quantized=_output(quantized, each),
+                    engine=_output(systems.engine, each),
                 )
                 for each, suspect in zip(samples, order, strict=False)
             ]
     # A sample may change without becoming worse.
     worse = sum(each.harm > 0 for each in order)
     return _report(systems, runs, _judge(systems, runs, reporter), (len(order), worse))
+
+
+def _output(engine: Engine, sample: DebugSample) -> Output:
+    return engine.runner(sample.prepared.width).run(sample.prepared.tensor)
 
 
 def _can_run(bundle: Bundle) -> bool:
