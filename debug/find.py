@@ -33,7 +33,10 @@ Output = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """A sample and its outputs from three graphs: each (1, T, C), (1, C, h, w) or (1, h, w)."""
+    """A sample and its outputs: of the reference, of the quantized graph and of the engine.
+
+    A recognizer's outputs are (1, T, C), and a detector's are (1, C, h, w) or (1, h, w).
+    """
 
     sample: DebugSample
     suspect: Suspect
