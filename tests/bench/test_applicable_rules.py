@@ -1,4 +1,4 @@
-"""Rules that apply to none of the bundles are refused before anything is measured."""
+"""Rules that apply to no bundle are refused before measuring."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ocr_trt.spec import RecognizerSpec
 
 @pytest.fixture
 def detector(build_request: BuildRequest) -> Bundle:
-    """Of three convolutions, batch 1."""
+    """A bundle of three convolutions with batch 1."""
     return load_bundle(build(build_request)[0].folder)
 
 
 def as_recognizer(bundle: Bundle, spec: RecognizerSpec) -> Bundle:
-    """The same bundle with another spec, which is all that a rule looks at."""
+    """The same bundle with a recognizer's spec; rules depend on the spec only."""
     manifest = bundle.manifest.model_copy(update={"spec": spec})
     return Bundle(folder=bundle.folder, manifest=manifest)
 
@@ -43,12 +43,12 @@ def check(text: str, bundles: list[Bundle], *, is_labeled: bool = True) -> None:
         ("latency@16>100", "batch 16 is not timed; timed: 1"),
     ],
 )
-def test_what_a_detector_has_not(rule: str, message: str, detector: Bundle) -> None:
+def test_rules_that_do_not_apply_to_a_detector(rule: str, message: str, detector: Bundle) -> None:
     with pytest.raises(UserError, match=f"--fail-on '{rule}': .* {message}"):
         check(rule, [detector])
 
 
-def test_what_it_has(detector: Bundle, recognizer_spec: RecognizerSpec) -> None:
+def test_rules_that_apply_to_a_detector(detector: Bundle, recognizer_spec: RecognizerSpec) -> None:
     for rule in ("hmean<88", "recall<80", "latency>9", "latency@1>9", "p99>1.1x", "speedup<2"):
         check(rule, [detector], is_labeled=False)
     both = [detector, as_recognizer(detector, recognizer_spec)]
@@ -65,7 +65,7 @@ def test_what_it_has(detector: Bundle, recognizer_spec: RecognizerSpec) -> None:
         check("latency@16>9", both)
 
 
-def test_nothing_is_timed_where_nothing_can_run(detector: Bundle) -> None:
+def test_rules_on_times_need_an_engine_that_can_run(detector: Bundle) -> None:
     other = detector.manifest.model_copy(update={"target": "tensorrt"})
     bundle = Bundle(folder=detector.folder, manifest=other)
     check("hmean<88", [bundle])

@@ -1,4 +1,4 @@
-"""Kinds of samples: where each begins and ends, and its measures."""
+"""Breakdowns: the bounds of each kind of sample, and its measures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ocr_trt.spec import DetectorSpec, RecognizerSpec
 
 
 def lines(folder: Path, *rows: tuple[int, int, str]) -> RecognizerResult:
-    """Lines of 32 rows: (width, distance of dark and light, text); read as they are."""
+    """Lines of 32 rows, from (width, contrast, text)."""
     folder.mkdir()
     labels = []
     for number, (width, contrast, text) in enumerate(rows):
@@ -32,7 +32,9 @@ def lines(folder: Path, *rows: tuple[int, int, str]) -> RecognizerResult:
     return RecognizerResult(crops=crops, texts=texts, text_scores=(1.0,) * len(texts))
 
 
-def test_lines_go_to_their_kinds(recognizer_spec: RecognizerSpec, tmp_path: Path) -> None:
+def test_lines_are_grouped_by_width_contrast_and_length(
+    recognizer_spec: RecognizerSpec, tmp_path: Path
+) -> None:
     right = lines(
         tmp_path / "lines",
         (20, 10, "abc"), (32, 63, "abcd"), (33, 64, "abcdefg"), (64, 127, "a" * 20),
@@ -59,10 +61,10 @@ def test_lines_go_to_their_kinds(recognizer_spec: RecognizerSpec, tmp_path: Path
     assert width.strata[1].shares == (0, 0, 1, 1)
 
 
-def test_recall_by_the_height_that_the_detector_sees(
+def test_recall_is_grouped_by_height_in_the_input(
     detector_spec: DetectorSpec, images: Path
 ) -> None:
-    """48x80 images are 1.2 times as large in an input of 64x96: 15 pixels become 18."""
+    """An input of 64x96 enlarges 48x80 images by 1.2, so 15 pixels become 18."""
     scenes = load_dataset(images).scenes
     nothing = np.zeros((0, 4, 2), np.float32)
 

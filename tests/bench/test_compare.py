@@ -1,4 +1,4 @@
-"""Bundles against their models: which systems are compared, and their labels."""
+"""Comparisons of bundles with their models: the systems, their labels and their results."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_without_labels_agreement_with_the_model_is_measured(
     assert model.worst == ()
 
 
-def test_no_labels_and_no_model_leave_a_note(onnx_bundle: Bundle, images: Path) -> None:
+def test_missing_labels_and_model_leave_a_note(onnx_bundle: Bundle, images: Path) -> None:
     (images / "labels.json").unlink()
     onnx_bundle.spec.source.path.unlink()
     report = compare([onnx_bundle], load_dataset(images), QUICK, SilentReporter())
@@ -92,7 +92,7 @@ def test_no_labels_and_no_model_leave_a_note(onnx_bundle: Bundle, images: Path) 
     assert any("has no labels, and the model is not available" in n for n in report.notes)
 
 
-def test_bundles_of_one_name_are_told_apart_and_other_sizes_stand_alone(
+def test_equal_labels_get_the_path_and_other_input_sizes_are_another_group(
     onnx_bundle: Bundle,
 ) -> None:
     folder = onnx_bundle.folder
@@ -150,7 +150,7 @@ def test_without_labels_both_agree_with_the_models(
     assert agreement.systems[1].accuracy.e2e_hmean == 1.0
 
 
-def test_nothing_that_can_be_timed_is_no_error(onnx_bundle: Bundle) -> None:
+def test_comparison_without_timed_systems_is_no_error(onnx_bundle: Bundle) -> None:
     onnx_bundle.spec.source.path.unlink()
     manifest = onnx_bundle.manifest.model_copy(update={"target": "tensorrt"})
     bundle = replace(onnx_bundle, manifest=manifest)
@@ -158,10 +158,10 @@ def test_nothing_that_can_be_timed_is_no_error(onnx_bundle: Bundle) -> None:
     assert [row.latencies for row in model.systems] == [()]
 
 
-def test_quantized_graphs_give_what_the_build_found(
+def test_quantized_graph_has_the_accuracy_of_the_build(
     detector_spec: DetectorSpec, images: Path, tmp_path: Path
 ) -> None:
-    """The rest of an int8 graph for NVIDIA is fp16, and is rounded here as it was there."""
+    """The fallback precision of an int8 graph for NVIDIA is fp16, which both emulate alike."""
     pytest.importorskip("tensorrt_rtx")
     budget = detector_spec.accuracy.model_copy(update={"max_loss": 100.0})
     request = BuildRequest(
@@ -187,7 +187,7 @@ def test_quantized_graphs_give_what_the_build_found(
     assert not np.array_equal(opened.run(image), exact.run(image)), "fp16 is rounded"
 
 
-def test_competitors_are_timed_beside_the_model_and_what_cannot_run_it_is_a_note(
+def test_competitors_are_timed_and_those_that_fail_leave_a_note(
     detector: Bundle, images: Path
 ) -> None:
     dataset = load_dataset(images)
@@ -212,7 +212,7 @@ def test_competitors_are_timed_beside_the_model_and_what_cannot_run_it_is_a_note
     assert "\n" not in note
 
 
-def test_a_competitor_with_other_numbers_is_seen(
+def test_competitor_with_other_numbers_is_labeled(
     onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenVINO runs the model, and 0.5 is added to its output."""
@@ -230,7 +230,7 @@ def test_a_competitor_with_other_numbers_is_seen(
 
 
 @pytest.mark.full
-def test_all_competitors_have_the_numbers_of_the_recognizer(recognizer: Bundle) -> None:
+def test_all_competitors_compute_the_numbers_of_the_recognizer(recognizer: Bundle) -> None:
     (model,) = compare([recognizer], None, QUICK, SilentReporter(), COMPETITORS).models
     found = [row.label for row in model.systems if row.kind == "competitor"]
     assert len(found) == 3

@@ -1,4 +1,4 @@
-"""Which systems are paired, and what counts as read."""
+"""Pairs of a detector and a recognizer, and which lines count as correct."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ocr_trt.spec import DetectorSpec, RecognizerSpec
 
 
 def measured(spec: DetectorSpec | RecognizerSpec, folder: Path, *kinds: str) -> ComparedModel:
-    """Systems named baseline or by target and precision; detectors found what is labeled."""
+    """Systems named "baseline" or by target and precision; detectors detect the labels."""
 
     def refuse(width: int) -> Any:
         raise AssertionError("nothing is run here")
@@ -45,7 +45,7 @@ def measured(spec: DetectorSpec | RecognizerSpec, folder: Path, *kinds: str) -> 
 
 @pytest.fixture
 def fixed_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every box is read as "WORD1", but by the baseline, which reads nothing; none is timed."""
+    """The baseline reads "" and all other systems read "WORD1"; nothing is timed."""
 
     def read(recognizer: Engine, image: Any, quads: Any, scores: Any) -> list[TextLine]:
         assert len(scores) == len(quads)
@@ -91,7 +91,7 @@ def test_engines_are_paired(
 
 
 @pytest.mark.usefixtures("fixed_reading")
-def test_a_line_counts_if_its_text_is_right(
+def test_line_counts_if_its_text_is_correct(
     detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, images: Path
 ) -> None:
     names = ("baseline", "a int8")

@@ -1,4 +1,4 @@
-"""Whole images: which stage takes how long, one worker and several."""
+"""The time of whole images and of each stage, with one worker and with several."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def slow(function: Function, seconds: Callable[[int], float]) -> Function:
-    """The function, that takes so long in its n-th call."""
+    """Return the function with a delay of ``seconds(n)`` in its n-th call."""
     calls = iter(range(10**6))
 
     def call(feed: np.ndarray) -> np.ndarray:
@@ -51,13 +51,13 @@ def slow(function: Function, seconds: Callable[[int], float]) -> Function:
 
 
 def pair(find: float, read: float, first: float = 0.0) -> tuple[Engine, Engine]:
-    """Engines that take so many seconds, the detector's first three calls that much more."""
+    """Engines with these seconds per call; ``first``: more in the detector's first three."""
     finder = slow(bright_is_text, lambda call: find + first * (call < 3))
     reader = slow(brightness_as_letter, lambda call: read)
     return engine(detector_spec(), finder)[0], engine(recognizer_spec(), reader)[0]
 
 
-def test_time_is_booked_on_the_stage_that_takes_it(files: list[Path]) -> None:
+def test_time_counts_for_its_stage(files: list[Path]) -> None:
     finder, reader = pair(0.03, 0.015, first=0.2)
     quick, ready = pair(0.01, 0.005)
     pipelines = [
@@ -75,7 +75,7 @@ def test_time_is_booked_on_the_stage_that_takes_it(files: list[Path]) -> None:
     assert faster.throughput > slower.throughput
 
 
-def test_several_workers_are_timed_where_an_engine_takes_several_batches(
+def test_several_workers_are_timed_if_an_engine_has_several_streams(
     files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
@@ -95,7 +95,7 @@ def test_several_workers_are_timed_where_an_engine_takes_several_batches(
     assert four.throughput > 1.2 * one.throughput
 
 
-def test_tiles_are_booked_too(files: list[Path]) -> None:
+def test_time_of_tiles_counts(files: list[Path]) -> None:
     clock = StageClock()
     finder, reader = pair(0.01, 0.0)
     large = np.zeros((200, 200, 3), np.uint8)
@@ -105,7 +105,7 @@ def test_tiles_are_booked_too(files: list[Path]) -> None:
     assert clock.seconds["boxes"] > 0
 
 
-def test_the_report_shows_them() -> None:
+def test_report_shows_times_of_stages() -> None:
     stages = {stage: float(number) for number, stage in enumerate(STAGES)}
     one = PipelineSpeed(workers=1, images=3, passes=2, throughput=2.0, stages=stages)
     two = PipelineSpeed(workers=2, images=3, passes=2, throughput=5.0)

@@ -1,4 +1,4 @@
-"""Rules on reports: when they are broken, and which comparisons they refuse."""
+"""Rules of --fail-on: when they are broken, and which comparisons are refused."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def report(
         ("p90>1.1x", True),
     ],
 )
-def test_rules_break_where_they_say(rule: str, broken: bool) -> None:
+def test_rule_is_broken_beyond_its_limit(rule: str, broken: bool) -> None:
     new, old = report(12.0, 0.89), report(10.0, 0.90)
     checks = check_rules(new, old, rules_from_text(rule))
     assert {check.broken for check in checks} == {broken}
@@ -165,7 +165,7 @@ def together(e2e: float) -> ModelReport:
     return ModelReport(name="a + b", role="end-to-end", input_shape=(3, 64, 64), systems=(row,))
 
 
-def test_both_together_have_a_measure_of_their_own() -> None:
+def test_end_to_end_measures_have_rules() -> None:
     new, old = report(end_to_end=together(0.69)), report(end_to_end=together(0.70))
     checks = check_rules(new, old, rules_from_text("e2e_hmean<-0.5,e2e_hmean<68,hmean<-0.5"))
     assert [(c.engine, c.broken) for c in checks] == [
@@ -173,8 +173,8 @@ def test_both_together_have_a_measure_of_their_own() -> None:
     ]  # fmt: skip
 
 
-def test_older_reports_without_both_together_are_still_compared(tmp_path: Path) -> None:
-    """As they were written before there was an end-to-end measure."""
+def test_older_report_without_end_to_end_is_compared(tmp_path: Path) -> None:
+    """Such reports are from versions without end-to-end measures."""
     data = json.loads(report().model_dump_json())
     del data["end_to_end"]
     for model in data["models"]:
@@ -198,7 +198,7 @@ def test_absolute_rules_need_no_older_report() -> None:
     assert not fewer[0].broken, "other samples do not matter to it"
 
 
-def test_report_is_read_again(tmp_path: Path) -> None:
+def test_written_report_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text(report().model_dump_json())
     assert load_report(path) == report()
@@ -208,20 +208,20 @@ def test_report_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "NaN", "Infinity", "1e999", '"x"'])
-def test_times_that_are_none_are_refused(value: str, tmp_path: Path) -> None:
+def test_report_with_invalid_times_is_refused(value: str, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text(report().model_dump_json().replace('"p50":10.0', f'"p50":{value}'))
     with pytest.raises(InputFileError, match=r"report\.json: models\.0.*p50"):
         load_report(path)
 
 
-def test_a_device_is_no_report() -> None:
+def test_device_file_is_refused() -> None:
     with pytest.raises(InputFileError, match="not a regular file"):
         load_report(Path("/dev/zero"))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"schema_version": 2}', "\xff"])
-def test_other_files_are_no_reports(text: str, tmp_path: Path) -> None:
+def test_other_files_are_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(InputFileError, match="report"):

@@ -110,7 +110,7 @@ def test_too_few_queries_leave_a_dash_for_p99() -> None:
 
 
 class Checker(HTMLParser):
-    """Collects what a page would load or run."""
+    """Collects the links and scripts of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class Checker(HTMLParser):
         self.text.append(data)
 
 
-def test_reports_are_written_and_the_page_stands_alone(tmp_path: Path) -> None:
+def test_reports_are_written_and_the_page_loads_no_other_file(tmp_path: Path) -> None:
     files = write_report(report(), tmp_path / "report")
     assert [file.name for file in files] == list(FILES)
     page = Checker()
@@ -164,7 +164,7 @@ def test_reports_are_written_and_the_page_stands_alone(tmp_path: Path) -> None:
     )
 
 
-def test_every_image_and_plot_has_words(tmp_path: Path) -> None:
+def test_every_image_and_plot_has_a_text(tmp_path: Path) -> None:
     write_report(report(), tmp_path / "report")
     text = (tmp_path / "report" / "report.html").read_text()
     plots = re.findall(r'<div role="img" aria-label="([^"]+)"><svg', text)
@@ -176,7 +176,7 @@ def test_every_image_and_plot_has_words(tmp_path: Path) -> None:
     assert text.count("<img") == len(re.findall(r'<img src="[^"]+" alt="[^"]+">', text)) == 1
 
 
-def test_without_load_nothing_is_said_of_it(tmp_path: Path) -> None:
+def test_report_without_load_does_not_mention_it(tmp_path: Path) -> None:
     (model,) = report().models
     rows = tuple(row.model_copy(update={"load": None}) for row in model.systems)
     plain = report().model_copy(update={"models": (model.model_copy(update={"systems": rows}),)})
@@ -188,7 +188,7 @@ def test_without_load_nothing_is_said_of_it(tmp_path: Path) -> None:
     assert text.count("<svg") == 2
 
 
-def test_plain_data_is_without_images() -> None:
+def test_plain_data_has_no_images() -> None:
     assert PIXEL in report().model_dump_json()
     data = without_images(report())
     assert PIXEL not in json.dumps(data)
@@ -206,7 +206,7 @@ def test_report_replaces_a_report_but_nothing_else(tmp_path: Path) -> None:
         write_report(report(), tmp_path / "other")
 
 
-def test_worst_samples_come_worst_first_with_their_images(images: Path) -> None:
+def test_worst_samples_are_shown_worst_first(images: Path) -> None:
     from ocr_trt.measure.detector_result import DetectorResult
     from ocr_trt.measure.recognizer_result import RecognizerResult
     from ocr_trt.ocr.dataset import load_dataset

@@ -1,4 +1,4 @@
-"""Rooflines: layers joined with FLOPs, the sentences about them, and a whole comparison."""
+"""Rooflines: FLOPs of layers, the sentences of the diagnosis, and a whole comparison."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def work_of(flops: dict[str, int], readers: dict[str, tuple[str, ...]]) -> Graph
     )
 
 
-def test_flops_go_to_the_layer_that_does_them() -> None:
+def test_flops_count_for_the_layer_that_computes_them() -> None:
     work = work_of(
         {"a": 10, "net/relu": 0, "lost": 20, "bias": 0, "body": 5, "gone": 3},
         {"a": ("net/relu",), "lost": ("bias",)},
@@ -110,7 +110,7 @@ def test_a_precision_that_was_not_measured_counts_as_fp32() -> None:
     assert PEAKS.of("") == PEAKS.of("fp16") == 100e9
 
 
-def test_of_two_measurements_the_better_counts() -> None:
+def test_higher_of_two_peaks_counts() -> None:
     other = PEAKS.model_copy(update={"flops": {"fp32": 120e9, "int8": 150e9}, "memory": 9e9})
     best = PEAKS.best_of(other)
     assert best.flops == {"fp32": 120e9, "int8": 200e9}
@@ -140,7 +140,7 @@ FOUND = roofline(
 )
 
 
-def test_the_sentence_says_where_time_goes_and_what_is_possible() -> None:
+def test_diagnosis_states_shares_of_time_and_the_attainable_time() -> None:
     sentence = why_not_faster(FOUND)
     for fact in (
         "10.0 ms: 100 GFLOP/s, 50 % of the int8 peak",
@@ -152,7 +152,7 @@ def test_the_sentence_says_where_time_goes_and_what_is_possible() -> None:
         assert fact in sentence
 
 
-def test_what_makes_the_figures_doubtful_is_said() -> None:
+def test_diagnosis_states_why_figures_are_uncertain() -> None:
     slower = FOUND.model_copy(
         update={"milliseconds": 4.0, "unplaced": 3_000_000, "uncounted": ("net/attention",)}
     )
@@ -164,7 +164,7 @@ def test_what_makes_the_figures_doubtful_is_said() -> None:
     assert why_not_faster(silent).endswith("does not report the times of its layers.")
 
 
-def test_cells_plot_and_its_words() -> None:
+def test_table_plot_and_text_show_the_layers() -> None:
     table = layer_table(FOUND)
     assert [len(row) for row in table.rows] == [len(table.header)] * 4
     assert table.rows[0] == (

@@ -16,7 +16,7 @@ def report(
     low: float | None, high: float = 0.0, *, changed: int = 9, allowed: float | None = 0.5,
     role: Any = "detector", against: Any = "labels", samples: int = 50,
 ) -> Report:  # fmt: skip
-    """One engine whose measure is 90 % or so; the difference to the model is in points."""
+    """One engine at about 90 %; ``low``, ``high``: the interval of its difference in points."""
     measure: Any = {"detector": "hmean", "recognizer": "cer", "end-to-end": "e2e_hmean"}[role]
     bounds = None if low is None else Interval(low=low / 100, high=high / 100)
     value = 0.0 if low is None else (low + high) / 200
@@ -85,8 +85,8 @@ def test_summary_states_figures_and_confidence() -> None:
         assert fact in summary.confidence
 
 
-def test_no_change_still_has_an_upper_bound() -> None:
-    """None in 50 leaves 5.8 % (Clopper and Pearson, one-sided)."""
+def test_unchanged_samples_have_an_upper_bound() -> None:
+    """The bound for 0 of 50 is 5.8 % (Clopper and Pearson, one-sided)."""
     (summary,) = summaries(report(0.0, 0.0, changed=0))
     assert "less than 5.8 %" in summary.confidence
 

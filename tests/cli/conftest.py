@@ -26,7 +26,7 @@ RECOGNIZER = """<ir_version: 8, opset_import: ["" : 17]>
 
 
 def write_recognizer(path: Path) -> None:
-    """Write a recognizer of 96 classes for lines of 32 rows, one step per four columns."""
+    """Write a recognizer of 96 classes for lines of 32 rows, one time step per four columns."""
     rng = np.random.default_rng(0)
     model = onnx.parser.parse_model(RECOGNIZER)
     shapes = {"w0": (16, 1, 4, 4), "w1": (32, 16, 8, 1), "w2": (32, 96)}
@@ -40,7 +40,7 @@ def write_recognizer(path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def spec_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Specs by role, with budgets that random models keep. Read-only."""
+    """Specs by role, with budgets that untrained models do not exceed. Read-only."""
     folder = tmp_path_factory.mktemp("specs")
     write_model(folder / "detector.onnx")
     write_recognizer(folder / "recognizer.onnx")

@@ -1,4 +1,4 @@
-"""The program run in the process of the tests: exit code and what was printed."""
+"""Run the program in the process of the tests, and return its exit code and its output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Done:
 
 @contextmanager
 def working_in(folder: Path | None) -> Iterator[None]:
-    """Make a folder the working directory for a while."""
+    """Change the working directory for the duration of a block."""
     before = Path.cwd()
     os.chdir(folder or before)
     try:
@@ -53,7 +53,7 @@ def succeeds(*arguments: object, cwd: Path | None = None) -> str:
 
 
 def fails(done: Done, code: int, *facts: str) -> None:
-    """One error line with all facts, the right exit code, no traceback."""
+    """Check that a command fails with one error line, the exit code, and without a traceback."""
     assert done.code == code, done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, done.stderr

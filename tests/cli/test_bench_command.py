@@ -46,13 +46,13 @@ def test_bench_writes_three_reports_and_compares_engines_with_limits(
         (["--baseline", "none.json", "--fail-on", "p90>2x"], "none.json"),
     ],
 )
-def test_limits_are_parsed_before_anything_is_measured(
+def test_limits_are_parsed_before_measuring(
     options: list[str], message: str, tmp_path: Path
 ) -> None:
     fails(run("bench", tmp_path / "none", *options, cwd=tmp_path), 2, message)
 
 
-def test_a_rule_that_applies_to_no_engine_is_found_before_anything_is_measured(
+def test_rule_that_applies_to_no_engine_is_refused_before_measuring(
     bundles: dict[str, Path], images: Path
 ) -> None:
     start = time.monotonic()

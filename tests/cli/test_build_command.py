@@ -46,7 +46,7 @@ def test_build_accepts_a_model_in_place_of_a_spec(
     assert spec["input"]["mean"] == [127.5]
 
 
-def test_weights_are_corrected_in_one_order(
+def test_order_of_weight_corrections_is_fixed(
     spec_files: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     succeeds(
@@ -121,7 +121,7 @@ def test_build_refuses_wrong_options(
     fails(run("build", spec_files["detector"], *arguments, cwd=tmp_path), 2, *facts)
 
 
-def test_two_specs_of_one_name_are_refused_before_any_work(
+def test_two_specs_with_one_name_are_refused_before_any_work(
     spec_files: dict[str, Path], tmp_path: Path
 ) -> None:
     data = yaml.safe_load(spec_files["recognizer"].read_text())

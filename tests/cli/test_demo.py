@@ -1,4 +1,4 @@
-"""The demo, whole: the reference models become engines that read the sample images."""
+"""The whole demo: it builds engines of the reference models, which read the sample images."""
 
 from __future__ import annotations
 

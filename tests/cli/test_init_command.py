@@ -1,4 +1,4 @@
-"""``ocr-trt init``: the spec it writes is one that other commands accept."""
+"""``ocr-trt init``: other commands accept the spec that it writes."""
 
 from __future__ import annotations
 

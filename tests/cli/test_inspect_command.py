@@ -41,7 +41,9 @@ def test_inspect_verifies_rule_by_rule(tensorflow_spec: Path, tmp_path: Path) ->
     fails(done, 3, "after export", "differs from the model", "accuracy.max_difference 1e-12")
 
 
-def test_a_model_has_no_options_of_specs(spec_files: dict[str, Path], images: Path) -> None:
+def test_options_of_specs_are_refused_for_a_model(
+    spec_files: dict[str, Path], images: Path
+) -> None:
     model = spec_files["detector"].with_suffix(".onnx")
     for options in (["--verify"], ["--target", "openvino"], ["--calibration", images]):
         fails(run("inspect", model, *options), 2, "detector.onnx", "need a spec")
@@ -63,7 +65,7 @@ def test_ranges_are_printed_and_written(
     )
     half = succeeds("inspect", spec, "--calibration", images, "--precision", "fp16")
     assert "ranges on 3 images" in half
-    # A build takes the file of ranges instead of looking at the images.
+    # A build uses the ranges in the file; the images are not calibrated again.
     options = ("--calibration", images, "--ranges", out, "--output", tmp_path)
     quick = ("--duration", "0.05")
     assert json.loads(succeeds("build", spec, *options, *quick, "--json"))[0]["error"] is None
@@ -119,7 +121,7 @@ def test_inspect_shows_how_tensorrt_runs_a_quantized_graph(
 
 
 @pytest.mark.full
-def test_dumped_spec_is_a_spec_for_the_program(
+def test_inspect_accepts_a_dumped_spec(
     detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec, tmp_path: Path
 ) -> None:
     for spec in (detector_spec, recognizer_spec):

@@ -14,7 +14,7 @@ from ocr_trt.engines.tuned import Tuning, keep_tuning, kept_tuning
 from tests.cli.in_process import fails, run, succeeds
 
 
-def test_widths_are_found_and_drawn(
+def test_widths_are_chosen_and_drawn(
     spec_files: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     command = ["optimize", spec_files["recognizer"], "--data", images, "--max-widths", "2"]
@@ -39,7 +39,7 @@ def test_wrong_options_are_refused(
     fails(done, 2, *facts)
 
 
-def test_specs_and_bundles_have_options_of_their_own(
+def test_options_of_specs_are_refused_for_bundles(
     spec_files: dict[str, Path], bundles: dict[str, Path], images: Path
 ) -> None:
     fails(run("optimize", *spec_files.values(), "--data", images), 2, "one spec only")

@@ -1,4 +1,4 @@
-"""What only a process of its own shows: start-up, signals, and the noise of libraries."""
+"""Tests that need a separate process: start-up time, signals, and messages of libraries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 
-def test_version_is_printed_at_once() -> None:
+def test_version_is_printed_quickly() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-m", "ocr_trt", "--version"], capture_output=True, text=True, check=True
@@ -24,7 +24,7 @@ def test_version_is_printed_at_once() -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
-def test_a_build_from_tensorflow_prints_json_and_no_noise(
+def test_a_build_from_tensorflow_prints_only_json(
     tensorflow_spec: Path, images: Path, tmp_path: Path
 ) -> None:
     options = ("--calibration", images, "--data", images, "--output", tmp_path / "out")
@@ -39,7 +39,7 @@ def test_a_build_from_tensorflow_prints_json_and_no_noise(
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_stop_during_a_build_leaves_nothing(
+def test_interrupted_build_leaves_no_files(
     stop: signal.Signals, spec_files: dict[str, Path], images: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"

@@ -72,13 +72,13 @@ def test_choices_are_those_of_the_libraries() -> None:
         (["bench", "x", "--duration", "0"], ["--duration"]),
     ],
 )
-def test_usage_errors_name_what_may_have_been_meant(arguments: list[str], facts: list[str]) -> None:
+def test_usage_errors_suggest_close_names(arguments: list[str], facts: list[str]) -> None:
     done = run(*arguments)
     fails(done, 2, *facts)
     assert "--help" in done.stderr.splitlines()[-1]
 
 
-def test_no_command_prints_the_help() -> None:
+def test_help_is_printed_without_a_command() -> None:
     done = run()
     assert done.code == 2
     assert "Commands" in done.stdout + done.stderr
@@ -105,7 +105,7 @@ def test_internal_errors_ask_for_a_report(verbose: bool, monkeypatch: pytest.Mon
     assert ("Traceback" in done.stderr) is verbose
 
 
-def test_tables_are_plain_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_are_plain_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     print_table("T", ("name", "n", ""), [("a[b]", 5, None), ("long\x1b name", 12, "x" * 200)])
     assert capsys.readouterr().out.splitlines() == [
         "T",

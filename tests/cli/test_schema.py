@@ -1,4 +1,4 @@
-"""The published schemas: those of the code, and what the program writes and takes fits them."""
+"""The published schemas are those of the code, and the program's files conform to them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize("document", list(Document), ids=lambda each: each.value)
-def test_published_schema_is_that_of_the_code(document: Document) -> None:
+def test_published_schema_matches_the_code(document: Document) -> None:
     path = ROOT / "docs" / "schemas" / f"{document.value}.json"
     command = f"ocr-trt schema {document.value} > docs/schemas/{path.name}"
     assert json.loads(path.read_text("utf-8")) == json_schema(document), f"run: {command}"
@@ -36,7 +36,7 @@ def manifest(build_request: BuildRequest) -> dict[str, Any]:
     return found
 
 
-def test_manifest_of_a_build_fits_its_schema(manifest: dict[str, Any]) -> None:
+def test_manifest_conforms_to_its_schema(manifest: dict[str, Any]) -> None:
     schema = json_schema(Document.MANIFEST)
     assert problems(manifest, schema) == []
     manifest["files"]["plan_32.xml"]["sha256"] = "0" * 63
@@ -48,7 +48,7 @@ def test_manifest_of_a_build_fits_its_schema(manifest: dict[str, Any]) -> None:
         assert f"${place}" in text
 
 
-def test_report_fits_its_schema(tmp_path: Path) -> None:
+def test_report_conforms_to_its_schema(tmp_path: Path) -> None:
     write_report(report(), tmp_path / "r")
     found = json.loads((tmp_path / "r" / "report.json").read_text("utf-8"))
     schema = json_schema(Document.REPORT)
@@ -59,7 +59,7 @@ def test_report_fits_its_schema(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ["detector", "recognizer"])
-def test_specs_of_the_reference_models_fit_their_schema(role: str) -> None:
+def test_specs_of_reference_models_conform_to_their_schema(role: str) -> None:
     schema = json_schema(Document.SPEC)
     spec = yaml.safe_load(dump_spec(load_spec(ROOT / "models" / f"{role}.yaml")))
     assert problems(spec, schema) == []

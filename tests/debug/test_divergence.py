@@ -1,4 +1,4 @@
-"""The culprit: one step is spoiled on purpose, and must be found."""
+"""The culprit: the tests damage one step, which must be detected."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def int8(model: onnx.ModelProto, image: np.ndarray) -> onnx.ModelProto:
 def spoil(
     model: onnx.ModelProto, prefix: str, change: Callable[[np.ndarray], np.ndarray]
 ) -> onnx.ModelProto:
-    """Return a copy with the one initializer changed whose name begins with ``prefix``."""
+    """Return a copy in which the initializer whose name begins with ``prefix`` is changed."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     (tensor,) = (t for t in copy.graph.initializer if t.name.startswith(prefix))
@@ -95,7 +95,7 @@ def judged(reference: onnx.ModelProto, quantized: onnx.ModelProto, image: np.nda
         ("wc.axis0.scale", 3, "weights", "weights that are no longer the model's"),
     ],
 )
-def test_one_wrong_scale_is_named_first(
+def test_wrong_scale_is_the_culprit(
     model: onnx.ModelProto, image: np.ndarray, prefix: str, factor: float, cause: str, why: str
 ) -> None:
     wrong = spoil(int8(model, image), prefix, lambda scale: scale * factor)
@@ -130,14 +130,14 @@ def test_equal_graphs_have_no_culprit(model: onnx.ModelProto, image: np.ndarray)
         assert len(rows) == 9
 
 
-def test_a_wrong_weight_in_fp32_is_named(model: onnx.ModelProto, image: np.ndarray) -> None:
+def test_wrong_fp32_weight_is_the_culprit(model: onnx.ModelProto, image: np.ndarray) -> None:
     wrong = spoil(model, "wb", lambda weights: np.where(weights == weights.max(), 20, weights))
     _, _, culprit = judged(model, wrong, image)
     assert culprit is not None
     assert (culprit.step.name, culprit.cause, culprit.stands_out) == ("b", "weights", True)
 
 
-def test_what_overflows_fp16_is_named(model: onnx.ModelProto, image: np.ndarray) -> None:
+def test_fp16_overflow_is_the_culprit(model: onnx.ModelProto, image: np.ndarray) -> None:
     large = spoil(model, "wa", lambda weights: weights * 2**9)
     large = spoil(large, "wb", lambda weights: weights * 2**9)
     unseen = dict.fromkeys(float_tensors(large), 1.0)  # calibration that saw nothing of it
@@ -150,7 +150,9 @@ def test_what_overflows_fp16_is_named(model: onnx.ModelProto, image: np.ndarray)
     assert kept is None, "what calibration saw beyond 512 stays in fp32"
 
 
-def test_another_op_is_named_as_such(model: onnx.ModelProto, image: np.ndarray) -> None:
+def test_op_that_differs_from_the_model_is_the_culprit(
+    model: onnx.ModelProto, image: np.ndarray
+) -> None:
     wrong = onnx.ModelProto()
     wrong.CopyFrom(model)
     node = next(n for n in wrong.graph.node if "net/block2/Relu" in n.output)
@@ -173,7 +175,7 @@ def test_measures_are_those_of_numpy(model: onnx.ModelProto, image: np.ndarray) 
     assert [step.reads for step in pair.steps if step.name == "s"] == [("c", "net/block1/Relu")]
 
 
-def test_without_its_source_a_graph_keeps_what_rounding_of_tensors_cost(
+def test_dequantized_reference_shows_the_rounding_of_tensors(
     model: onnx.ModelProto, image: np.ndarray
 ) -> None:
     wrong = spoil(int8(model, image), "net/block2/Relu.scale", lambda scale: scale / 16)
@@ -189,7 +191,7 @@ def test_without_its_source_a_graph_keeps_what_rounding_of_tensors_cost(
     np.testing.assert_allclose(plain_half, exact, rtol=0, atol=5e-3)
 
 
-def test_a_target_is_blamed_where_it_leaves_its_graph(
+def test_culprit_of_a_target_is_the_first_tensor_that_differs(
     model: onnx.ModelProto, image: np.ndarray
 ) -> None:
     pair = GraphPair(model, int8(model, image))

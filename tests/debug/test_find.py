@@ -42,7 +42,7 @@ STYLE = Int8Style(everywhere=True, largest_weight=63)
 
 @pytest.fixture(scope="module")
 def quantized() -> onnx.ModelProto:
-    """An int8 graph with ranges about as wide as its tensors."""
+    """An int8 graph with ranges that fit its tensors."""
     rng, model = np.random.default_rng(3), onnx.parser.parse_model(GRAPH)
     for name, shape in (("wa", (8, 3, 3, 3)), ("wb", (8, 8, 3, 3)), ("wc", (1, 8, 3, 3))):
         weights = rng.normal(0, 0.3, shape).astype(np.float32)
@@ -53,7 +53,7 @@ def quantized() -> onnx.ModelProto:
 
 
 def spoiled(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The second convolution's input gets a range 16 times too small."""
+    """The same graph with a range 16 times too small for the second convolution's input."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     (tensor,) = (t for t in copy.graph.initializer if t.name.startswith("b.scale"))
@@ -62,7 +62,7 @@ def spoiled(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def bundle_of(folder: Path, graph: onnx.ModelProto, run: onnx.ModelProto, sha: str = "0") -> Bundle:
-    """A bundle for OpenVINO of a quantized graph whose plan is of the graph ``run``."""
+    """A bundle for OpenVINO with a quantized graph, and a plan of the graph ``run``."""
     folder.mkdir()
     onnx.save(graph, folder / "model_64.onnx")
     backend("openvino").build(run, folder / "plan_64.xml", BuildSettings())
@@ -95,7 +95,7 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_spoiled_graph_is_told_from_a_spoiled_target(
+def test_faults_of_the_graph_and_of_the_target_are_distinguished(
     quantized: onnx.ModelProto, data: Path, tmp_path: Path
 ) -> None:
     wrong = spoiled(quantized)
@@ -131,7 +131,7 @@ def test_a_sound_bundle_has_no_culprit_against_itself(
     assert found.culprit.step.name == "c"
 
 
-def test_what_cannot_be_compared_is_refused(
+def test_bundles_that_cannot_be_compared_are_refused(
     quantized: onnx.ModelProto, data: Path, tmp_path: Path
 ) -> None:
     bundle = bundle_of(tmp_path / "a", quantized, quantized)
@@ -154,7 +154,7 @@ def test_what_cannot_be_compared_is_refused(
 def test_graphs_that_cannot_be_run_are_refused(
     quantized: onnx.ModelProto, data: Path, tmp_path: Path
 ) -> None:
-    """Files from strangers, with their right sums: a plain message, no traceback."""
+    """Damaged graphs with correct checksums are an InputFileError."""
     broken = onnx.ModelProto()
     broken.CopyFrom(quantized)
     (weights,) = (t for t in broken.graph.initializer if t.name.startswith("wb.axis0.int8"))
@@ -173,7 +173,7 @@ def test_graphs_that_cannot_be_run_are_refused(
         debug(bundle, load_dataset(data), SilentReporter(), against=sound)
 
 
-def test_page_is_whole_and_no_name_becomes_markup(
+def test_page_is_complete_and_names_are_escaped(
     quantized: onnx.ModelProto, data: Path, tmp_path: Path
 ) -> None:
     wrong = spoiled(quantized)
@@ -206,7 +206,7 @@ def reader() -> RecognizerSpec:
     return found
 
 
-def test_errors_stand_at_their_time_step(reader: RecognizerSpec) -> None:
+def test_errors_are_drawn_at_their_time_step(reader: RecognizerSpec) -> None:
     rng = np.random.default_rng(1)
     exact = rng.normal(size=(1, 8, 96)).astype(np.float32)
     other = exact.copy()
@@ -218,7 +218,7 @@ def test_errors_stand_at_their_time_step(reader: RecognizerSpec) -> None:
 
 
 def test_a_line_is_drawn_at_its_own_bucket(reader: RecognizerSpec) -> None:
-    """Letters of both readings, one cell of error for each time step."""
+    """The letters of both results, and one cell of error for each time step."""
     rng = np.random.default_rng(1)
     outputs = [rng.normal(size=(1, 8, 96)).astype(np.float32) for _ in range(2)]
     outputs[0][0, 0, 1 + reader.charset.index("<")] = 50
@@ -228,7 +228,7 @@ def test_a_line_is_drawn_at_its_own_bucket(reader: RecognizerSpec) -> None:
     assert 'viewBox="0 0 80 ' in drawn, "32 pixels, 2.5 times as large"
 
 
-def test_words_of_a_scene_have_numbers(images: Path, reader: RecognizerSpec) -> None:
+def test_words_of_a_scene_are_numbered(images: Path, reader: RecognizerSpec) -> None:
     chosen, names = chosen_samples(load_dataset(images), reader, "1.png:1")
     assert names == ["1.png:1"]
     assert [crop.text for crop in chosen.crops] == ["word1"]

@@ -1,4 +1,4 @@
-"""Confidence intervals: the draws, the bounds, and how often they hold the truth."""
+"""Confidence intervals: the draws, the bounds, and how often they contain the true value."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def ratio(sums: np.ndarray) -> np.ndarray:
 
 
 def errors(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Wrong characters of 10 in each of some lines; one in twenty is wrong on average."""
+    """Lines of 10 characters, of which one in twenty is wrong on average: (N, 2)."""
     return np.stack([rng.binomial(10, 0.05, count), np.full(count, 10)], 1).astype(float)
 
 
-def test_draws_are_the_sums_of_as_many_rows(rng: np.random.Generator) -> None:
+def test_each_draw_sums_as_many_rows(rng: np.random.Generator) -> None:
     rows = rng.integers(0, 9, (30, 3)).astype(float)
     sums = resampled_sums(np.hstack([rows, np.ones((30, 1))]))
     assert sums.shape == (RESAMPLES, 4)
@@ -50,7 +50,7 @@ def test_many_rows_are_drawn_in_parts(
     np.testing.assert_allclose(resampled_sums(rows), whole, rtol=1e-12)
 
 
-def test_bounds_hold_the_truth_as_often_as_they_say() -> None:
+def test_bounds_contain_the_true_value_at_the_stated_rate() -> None:
     rng, hits = np.random.default_rng(0), 0
     for _ in range(150):
         found = interval(errors(rng, 60), ratio)
@@ -60,7 +60,7 @@ def test_bounds_hold_the_truth_as_often_as_they_say() -> None:
 
 
 def test_skewed_measures_have_skewed_bounds() -> None:
-    """As scipy.stats.bootstrap (1.17, BCa, 100,000 resamples) has them, within its own scatter."""
+    """Expected: scipy.stats.bootstrap 1.17 (BCa, 100,000 resamples), within its variation."""
     rng = np.random.default_rng(3)
     rows = np.stack([rng.binomial(8, rng.beta(1, 12, 60)), rng.integers(4, 12, 60)], 1)
     found = interval(rows.astype(float), ratio)
@@ -68,7 +68,9 @@ def test_skewed_measures_have_skewed_bounds() -> None:
     assert (found.low, found.high) == pytest.approx((0.0630, 0.1236), abs=0.0015)
 
 
-def test_a_difference_is_surer_than_what_it_is_of(rng: np.random.Generator) -> None:
+def test_interval_of_a_difference_is_narrower_than_that_of_the_values(
+    rng: np.random.Generator,
+) -> None:
     theirs = errors(rng, 200)
     ours = theirs.copy()
     ours[:5, 0] += 1
@@ -88,7 +90,7 @@ def test_few_images_have_no_interval(count: int) -> None:
     assert interval(np.ones((MIN_IMAGES, 2)), ratio) is not None
 
 
-def test_what_never_differs_has_bounds_without_a_width() -> None:
+def test_equal_results_have_an_interval_of_width_0() -> None:
     rows = errors(np.random.default_rng(1), 50)
     found = difference_interval(rows, rows, ratio)
     assert found is not None

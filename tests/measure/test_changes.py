@@ -1,4 +1,4 @@
-"""What changed from the baseline: which samples, which way, how likely by chance, what is shown."""
+"""Changes from the baseline: the samples, better or worse, the p-value, and the samples shown."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from ocr_trt.ocr.metrics.detection import match_image
         (600, 400, 2.728e-10),
     ],
 )
-def test_sign_test_is_the_exact_binomial_one(worse: int, better: int, p_value: float) -> None:
-    """As scipy.stats.binomtest has it."""
+def test_sign_test_is_the_exact_binomial_test(worse: int, better: int, p_value: float) -> None:
+    """Expected: scipy.stats.binomtest."""
     assert sign_test(worse, better) == pytest.approx(p_value, rel=1e-3)
     assert sign_test(better, worse) == sign_test(worse, better)
 
@@ -40,8 +40,8 @@ def read(images: Path, *texts: str) -> RecognizerResult:
     )
 
 
-def found(images: Path, *boxes: list[int]) -> DetectorResult:
-    """Boxes (x, y, width, height), one per image; an empty list finds nothing."""
+def detected(images: Path, *boxes: list[int]) -> DetectorResult:
+    """Boxes (x, y, width, height), one per image; an empty list detects nothing."""
     scenes = load_dataset(images).scenes
     quads = tuple(
         np.float32([[[x, y], [x + w, y], [x + w, y + h], [x, y + h]]])
@@ -74,9 +74,9 @@ def test_words_are_worse_by_edits(images: Path) -> None:
     assert all(s.image.startswith("data:image/jpeg;base64,") for s in told.shown)
 
 
-def test_images_are_worse_by_words_missed_and_boxes_wrong(images: Path) -> None:
-    baseline = found(images, RIGHT, [], RIGHT)
-    engine = found(images, [50, 30, 20, 10], RIGHT, [6, 5, 40, 15])
+def test_images_are_worse_by_missed_words_and_wrong_boxes(images: Path) -> None:
+    baseline = detected(images, RIGHT, [], RIGHT)
+    engine = detected(images, [50, 30, 20, 10], RIGHT, [6, 5, 40, 15])
     told = changes(engine, baseline, labeled=True)
     assert (told.unit, told.worse, told.better, told.neither) == ("images", 1, 1, 0)
     assert [(s.change, s.engine) for s in told.shown] == [
@@ -91,7 +91,7 @@ def test_nothing_changed(images: Path) -> None:
     assert (told.changed, told.p_value, told.shown) == (0, 1.0, ())
 
 
-def test_without_labels_nothing_is_tested(images: Path) -> None:
+def test_there_is_no_p_value_without_labels(images: Path) -> None:
     told = changes(read(images, "a", "b", "c"), read(images, "a", "b", "d"), labeled=False)
     assert (told.changed, told.p_value) == (1, None)
 
@@ -105,7 +105,7 @@ def test_images_shown_have_a_limit(images: Path, monkeypatch: pytest.MonkeyPatch
     assert len(changes(engine, baseline, labeled=True).shown) == 1
 
 
-def test_texts_without_end_are_cut(images: Path) -> None:
+def test_long_texts_are_cut(images: Path) -> None:
     crops = tuple(replace(crop, text="y" * 9999) for crop in load_dataset(images).crops)
     engine, baseline = (replace(read(images, *t), crops=crops) for t in ("abc", "xbc"))
     (shown,) = changes(engine, baseline, labeled=True).shown

@@ -44,7 +44,7 @@ def test_no_times_are_an_error() -> None:
 
 
 class Sleeper(Runner):
-    """Takes a fixed time, and logs its turns."""
+    """A runner with a fixed time per query, which logs its turns."""
 
     def __init__(self, label: str, seconds: float, log: list[str]) -> None:
         super().__init__(label=label, shape=(1, 2, 2), max_batch=4)

@@ -1,4 +1,4 @@
-"""Load: when requests are due, what their waiting comes to, and that stalls are not hidden."""
+"""Load: the times at which requests are due, their latencies, and stalls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGE = np.zeros((1, 1, 2, 2), np.float32)
 
 
 class Sleeper(Runner):
-    """Takes ``seconds``, and ``stall`` once, in its 20th query."""
+    """A runner with ``seconds`` per query, but ``stall`` in its 20th, if it is not 0."""
 
     def __init__(self, seconds: float, stall: float = 0.0, streams: int = 1) -> None:
         super().__init__(label="sleeper", shape=(1, 2, 2), max_batch=1)
@@ -47,27 +47,27 @@ class Sleeper(Runner):
     ("cores", "clients"),
     [(1, (1, 2)), (2, (1, 2, 4)), (3, (1, 2, 4, 8)), (4, (1, 2, 4, 8)), (5, (1, 2, 4, 8, 16))],
 )
-def test_clients_go_up_to_two_per_core_at_least(cores: int, clients: tuple[int, ...]) -> None:
+def test_numbers_of_clients_reach_two_per_core(cores: int, clients: tuple[int, ...]) -> None:
     assert usual_clients(cores) == clients
 
 
-def test_arrivals_are_a_poisson_process_and_the_same_each_time() -> None:
+def test_arrivals_are_a_poisson_process_and_reproducible() -> None:
     due = poisson_arrivals(50.0, 400.0)
     assert due == poisson_arrivals(50.0, 400.0)
     assert len(due) == 20_000
     assert 0 <= due[0] < due[-1] < 400
     gaps = np.diff(due)
     assert gaps.min() > 0
-    # exponential gaps: the mean is the standard deviation, and exp(-1) of them are longer
+    # Exponential gaps: mean = standard deviation, and a share of exp(-1) is longer than the mean.
     assert gaps.mean() == pytest.approx(1 / 50, rel=0.01)
     assert gaps.std() == pytest.approx(1 / 50, rel=0.05)
     assert np.mean(gaps > 1 / 50) == pytest.approx(np.exp(-1), abs=0.02)
-    # and numbers in a second that vary as much as they are many
+    # Numbers of requests per second: variance = mean.
     counts = np.histogram(due, bins=400, range=(0, 400))[0]
     assert counts.var() == pytest.approx(50, rel=0.25)
 
 
-def test_one_request_is_due_at_any_rate() -> None:
+def test_at_least_one_request_is_due() -> None:
     assert len(poisson_arrivals(0.01, 0.1)) == 1
 
 
@@ -78,7 +78,7 @@ def test_waits_are_in_milliseconds_with_percentiles_of_trtexec() -> None:
     assert waits_from_seconds([0.001] * 99).p99 is None
 
 
-def test_what_never_had_its_turn_counts_with_the_time_it_waited() -> None:
+def test_requests_that_were_not_started_count_with_their_wait() -> None:
     found = open_loop_from_times(7.0, [0.0, 1.0, 2.0, 3.0], [0.5, 4.5], 4.0, streams=1)
     assert (found.rate, found.offered, found.achieved) == (7.0, 1.0, 0.25)
     assert (found.backlog, found.kept_up) == (3, False)
@@ -87,7 +87,7 @@ def test_what_never_had_its_turn_counts_with_the_time_it_waited() -> None:
     assert open_loop_from_times(1.0, [0.0, 1.0, 2.0, 3.0], [0.5, 4.5], 4.0, streams=2).kept_up
 
 
-def test_more_than_a_twentieth_left_of_many_is_not_keeping_up() -> None:
+def test_engine_with_a_backlog_above_5_percent_did_not_keep_up() -> None:
     due = [n / 100 for n in range(100)]
     for left, kept_up in ((5, True), (6, False)):
         answered = [moment + 0.001 for moment in due[: 100 - left]]
@@ -95,8 +95,8 @@ def test_more_than_a_twentieth_left_of_many_is_not_keeping_up() -> None:
         assert (found.backlog, found.kept_up) == (left, kept_up)
 
 
-def test_a_stall_is_hidden_by_a_closed_loop_and_felt_in_an_open_one() -> None:
-    """Coordinated omission: nothing is asked while the engine stalls, unless it is due."""
+def test_stall_is_hidden_in_a_closed_loop_and_counts_in_an_open_loop() -> None:
+    """Coordinated omission: clients send nothing during a stall, but requests become due."""
     closed = closed_loop(Sleeper(0.005, stall=0.4), IMAGE, 1, 1.6)
     assert closed.waits.highest >= 400
     assert closed.waits.p90 < 200, "one of hundreds"
@@ -117,7 +117,7 @@ def test_clients_of_one_stream_share_its_throughput_in_order() -> None:
     assert runner.queries == alone.waits.requests + four.waits.requests
 
 
-def test_streams_are_filled() -> None:
+def test_all_streams_are_used() -> None:
     runner = Sleeper(0.01, streams=3)
     assert closed_loop(runner, IMAGE, 2, 0.1).clients == 2
     assert runner.most == 2
@@ -126,14 +126,14 @@ def test_streams_are_filled() -> None:
     assert open_loop(runner, IMAGE, 200.0, 0.4).achieved > 100
 
 
-def test_an_engine_with_time_to_spare_keeps_up() -> None:
+def test_engine_below_its_capacity_keeps_up() -> None:
     found = open_loop(Sleeper(0.002), IMAGE, 20.0, 1.0)
     assert found.kept_up
     assert found.achieved == pytest.approx(found.offered, rel=0.15)
     assert 2 <= found.waits.p50 < 100
 
 
-def test_a_run_ends_though_the_engine_is_hopelessly_behind() -> None:
+def test_run_ends_if_the_engine_is_far_too_slow() -> None:
     start = time.perf_counter()
     found = open_loop(Sleeper(0.05), IMAGE, 400.0, 0.5)
     assert time.perf_counter() - start < 5.0, "200 requests would take ten seconds"

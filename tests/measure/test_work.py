@@ -1,4 +1,4 @@
-"""FLOPs of graphs against sums worked out by hand."""
+"""FLOPs of graphs, compared with sums calculated by hand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_transposed_convolution(batch: int) -> None:
         "y = ConvTranspose <strides = [2, 2]> (x, w)",
         batch=batch,
     )
-    # Each of 6 x 5 x 7 values goes to 2 channels at 3 x 3 places.
+    # Each of 6 x 5 x 7 values is added to 2 channels at 3 x 3 places.
     assert flops == {"y": batch * 2 * (6 * 5 * 7) * (2 * 3 * 3)}
 
 
@@ -93,7 +93,7 @@ def test_quantized_weights_and_a_free_batch_behind_a_reshape() -> None:
     assert flops == {"w": 0, "c": 2 * 4 * 5 * 64 * 4, "f": 0, "y": 2 * 4 * 5 * 3 * 64}
 
 
-def test_bodies_of_functions_count_for_their_call() -> None:
+def test_flops_of_a_function_body_count_for_its_call() -> None:
     model = onnx.parser.parse_model("""
         <ir_version: 10, opset_import: ["" : 20, "own" : 1]>
         agraph (float[N,3,4] x, float[4,5] w) => (float[N,3,5] y)
@@ -109,7 +109,7 @@ def test_bodies_of_functions_count_for_their_call() -> None:
     assert counted == ["call of a", "call of y"]
 
 
-def test_what_cannot_be_counted_is_named() -> None:
+def test_uncounted_nodes_are_named() -> None:
     model = onnx.parser.parse_model("""
         <ir_version: 10, opset_import: ["" : 20]>
         agraph (uint8[1,3,4] x, float[A,B] u, uint8[4,5] w) => (int32[1,3,5] y, float[A,A] z)
