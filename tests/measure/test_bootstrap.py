@@ -46,7 +46,7 @@ def test_many_rows_are_drawn_in_parts(
 ) -> None:
     rows = rng.random((50, 2))
     whole = resampled_sums(rows)
-    monkeypatch.setattr("ocr_trt.measure.bootstrap._AT_ONCE", 50 * 300)
+    monkeypatch.setattr("ocr_trt.measure.bootstrap._MAX_DRAWS", 50 * 300)
     np.testing.assert_allclose(resampled_sums(rows), whole, rtol=1e-12)
 
 

@@ -63,23 +63,23 @@ def test_words_are_worse_by_edits(images: Path) -> None:
     assert [(row.index, row.loss, row.change) for row in rows] == [
         (0, 1, "worse"), (1, -1, "better"), (2, 0, "neither"),
     ]  # fmt: skip
-    told = changes(engine, baseline, labeled=True)
-    assert (told.samples, told.changed) == (3, 3)
-    assert (told.worse, told.better, told.neither, told.p_value) == (1, 1, 1, 1.0)
-    assert [(s.change, s.truth, s.baseline, s.engine) for s in told.shown] == [
+    result = changes(engine, baseline, labeled=True)
+    assert (result.samples, result.changed) == (3, 3)
+    assert (result.worse, result.better, result.neither, result.p_value) == (1, 1, 1, 1.0)
+    assert [(s.change, s.truth, s.baseline, s.engine) for s in result.shown] == [
         ("worse", "word0", "word0", "w0rd0"),
         ("neither", "word2", "wXYZ2", "wXYQ2"),
         ("better", "word1", "wordX", "word1"),
     ]
-    assert all(s.image.startswith("data:image/jpeg;base64,") for s in told.shown)
+    assert all(s.image.startswith("data:image/jpeg;base64,") for s in result.shown)
 
 
 def test_images_are_worse_by_missed_words_and_wrong_boxes(images: Path) -> None:
     baseline = detected(images, RIGHT, [], RIGHT)
     engine = detected(images, [50, 30, 20, 10], RIGHT, [6, 5, 40, 15])
-    told = changes(engine, baseline, labeled=True)
-    assert (told.unit, told.worse, told.better, told.neither) == ("images", 1, 1, 0)
-    assert [(s.change, s.engine) for s in told.shown] == [
+    result = changes(engine, baseline, labeled=True)
+    assert (result.unit, result.worse, result.better, result.neither) == ("images", 1, 1, 0)
+    assert [(s.change, s.engine) for s in result.shown] == [
         ("worse", "0 of 1 found, 1 wrong"),
         ("better", "1 of 1 found, 0 wrong"),
     ]
@@ -87,21 +87,21 @@ def test_images_are_worse_by_missed_words_and_wrong_boxes(images: Path) -> None:
 
 def test_nothing_changed(images: Path) -> None:
     same = read(images, "word0", "x", "y")
-    told = changes(same, same, labeled=True)
-    assert (told.changed, told.p_value, told.shown) == (0, 1.0, ())
+    result = changes(same, same, labeled=True)
+    assert (result.changed, result.p_value, result.shown) == (0, 1.0, ())
 
 
 def test_there_is_no_p_value_without_labels(images: Path) -> None:
-    told = changes(read(images, "a", "b", "c"), read(images, "a", "b", "d"), labeled=False)
-    assert (told.changed, told.p_value) == (1, None)
+    result = changes(read(images, "a", "b", "c"), read(images, "a", "b", "d"), labeled=False)
+    assert (result.changed, result.p_value) == (1, None)
 
 
 def test_images_shown_have_a_limit(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     baseline, engine = read(images, "a", "b", "c"), read(images, "x", "y", "z")
-    monkeypatch.setitem(changes_module._SHOWN, "words", 2)
-    told = changes(engine, baseline, labeled=True)
-    assert (told.changed, len(told.shown)) == (3, 2)
-    monkeypatch.setattr(changes_module, "_LARGEST", len(told.shown[0].image))
+    monkeypatch.setitem(changes_module._MAX_SHOWN, "words", 2)
+    result = changes(engine, baseline, labeled=True)
+    assert (result.changed, len(result.shown)) == (3, 2)
+    monkeypatch.setattr(changes_module, "_MAX_CHARACTERS", len(result.shown[0].image))
     assert len(changes(engine, baseline, labeled=True).shown) == 1
 
 
