@@ -1,4 +1,4 @@
-"""TensorFlow OCR models in, fast engines of measured accuracy out.
+"""Convert TensorFlow OCR models to fast engines of measured accuracy, and read text with them.
 
 import ocr_trt
 
@@ -41,7 +41,8 @@ __all__ = [
     "load_spec",
 ]
 
-_HOMES = {
+# The module of each public name. The imports above serve type checkers and editors only.
+_MODULES = {
     "BuildRequest": "builder",
     "Engine": "engines.engine",
     "GpuReader": "pipeline.gpu",
@@ -57,7 +58,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for, so that ``import ocr_trt`` stays fast."""
-    if name not in _HOMES:
+    """Import a public name at its first use, so that ``import ocr_trt`` stays fast (PEP 562)."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -1,4 +1,4 @@
-"""Every exception that ocr-trt raises on purpose.
+"""The exceptions that ocr-trt raises on purpose.
 
     OcrTrtError
     ├── UserError                exit 2: the input cannot be used; the message states what to do
@@ -11,7 +11,8 @@
     ├── BudgetError              exit 4: the engine works, but is less accurate than its spec allows
     └── RegressionError          exit 5: a measure exceeds a limit of ``bench --fail-on``
 
-Any other exception is a bug in ocr-trt: the command line asks for a report and exits with 1.
+Any other exception is a bug in ocr-trt: the command line asks the user to report it, and exits
+with 1.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Iterable
 
 
 class OcrTrtError(Exception):
-    """Base of all errors raised on purpose. ``exit_code`` is that of the command line."""
+    """Base of all errors raised on purpose. The command line exits with ``exit_code``."""
 
     exit_code = 1
 
@@ -72,7 +73,7 @@ class RegressionError(OcrTrtError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return the message for a name that does not exist, with the closest one that does."""
+    """Return the message for an unknown name: a suggestion, and all known names."""
     from difflib import get_close_matches
 
     names = list(known)

@@ -46,7 +46,7 @@ class InputSpec(StrictModel):
 
     name: str
     shape: tuple[int, int, int, int]
-    """In the model's own layout; for a recognizer the width is that of its widest bucket."""
+    """In ``layout``; the width of a recognizer is that of its widest bucket."""
     layout: Literal["NHWC", "NCHW"] = "NHWC"
     color: Literal["RGB", "BGR", "GRAY"] = "RGB"
     mean: tuple[float, ...] = (0.0,)
@@ -127,7 +127,7 @@ class SequenceOutput(StrictModel):
 
 
 class AccuracyBudget(StrictModel):
-    """How much accuracy an engine may lose against the model that it was built from."""
+    """How much less accurate an engine may be than the model that it was built from."""
 
     max_loss: float = Field(0.5, ge=0, le=100)
     """Points (1/100) of hmean for a detector, of CER for a recognizer."""
@@ -152,7 +152,7 @@ class DetectorSpec(_Spec):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The input widths engines are built for."""
+        """The input widths that engines are built for."""
         return (self.input.width,)
 
 
@@ -171,7 +171,7 @@ class RecognizerSpec(_Spec):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The input widths engines are built for, ascending."""
+        """The input widths that engines are built for, ascending."""
         return tuple(sorted({*self.buckets, self.input.width}))
 
     @model_validator(mode="after")
@@ -187,6 +187,7 @@ class RecognizerSpec(_Spec):
 
 
 ModelSpec = Annotated[DetectorSpec | RecognizerSpec, Field(discriminator="role")]
+# Created once, because creating it builds the validators of all models.
 _ADAPTER: TypeAdapter[DetectorSpec | RecognizerSpec] = TypeAdapter(ModelSpec)
 
 
@@ -207,7 +208,8 @@ def _explained(error: ValidationError) -> str:
 
 
 def _suggestion(location: tuple[int | str, ...]) -> str:
-    """Return a hint at the key that may have been meant. ``location`` starts with the role."""
+    """Suggest a known key for an unknown one; "" if none is similar. ``location[0]``: the role."""
+    # Follow the location through nested models to the one that has the unknown key.
     known: Any = {"detector": DetectorSpec, "recognizer": RecognizerSpec}[str(location[0])]
     for part in location[1:-1]:
         known = known.model_fields[part].annotation
@@ -219,7 +221,7 @@ def spec_from_dict(data: Any, origin: str = "spec") -> DetectorSpec | Recognizer
     """Validate a spec given as plain Python data.
 
     Raises:
-        SpecError: a key is unknown or missing, a type or value is wrong; ``origin`` is named.
+        SpecError: a key is unknown or missing, or a type or value is wrong; names ``origin``.
     """
     role = data.get("role") if isinstance(data, dict) else None
     if role not in get_args(Role):
@@ -236,7 +238,7 @@ def load_spec(path: Path | str) -> DetectorSpec | RecognizerSpec:
 
     Raises:
         InputFileError: the file is missing, unreadable or over 256 KiB.
-        SpecError: it is not a valid spec.
+        SpecError: the file is not a valid spec.
     """
     path = Path(path)
     try:
@@ -267,6 +269,7 @@ def spec_seen_from(
 
 def spec_beside(spec: DetectorSpec | RecognizerSpec, folder: Path) -> DetectorSpec | RecognizerSpec:
     """Return a spec to write into ``folder``, with its source path relative to that folder."""
+    # Resolved first: relpath compares names only, and ".." behind a link leads elsewhere.
     return _with_source(spec, Path(os.path.relpath(spec.source.path.resolve(), folder.resolve())))
 
 

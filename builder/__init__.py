@@ -1,4 +1,4 @@
-"""The stages wired together: a spec in, checked engine bundles out."""
+"""Build engine bundles from a spec: from loading the model to the verdict."""
 
 from ..common.progress import Reporter, SilentReporter
 from .build import build

@@ -29,14 +29,14 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
     """Build engines for several targets from one spec.
 
     A target that fails does not stop the others; its error is in its result. If the new engine
-    fails its verdict, an older bundle in its place is removed, so that it cannot be mistaken for
-    the new one. Any other failure keeps the older bundle.
+    fails its verdict, an older bundle in the same folder is removed, so that it cannot be mistaken
+    for the new one. After any other failure the older bundle stays.
 
-    With ``request.cache``, a bundle built before from the same inputs is copied into its place;
-    ``measured`` of its result states when its verdict was measured.
+    If ``request.cache`` has a bundle that was built from the same inputs, it is copied; its result
+    states in ``measured`` when its verdict was measured.
 
     Raises:
-        UserError: the request itself is wrong: unknown or unavailable target, no such precision.
+        UserError: the request is wrong, such as an unknown target or precision.
         InputFileError: model or images cannot be used.
         SpecError: the spec contradicts the model, or the model finds nothing in the samples.
         ConversionError: the model cannot be converted, or its converted graph differs from it.
@@ -57,7 +57,7 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
 def _build_targets(
     request: BuildRequest, targets: Sequence[Backend], reporter: Reporter
 ) -> list[BuildResult]:
-    """Do what all targets share: load, convert, compare. Then build each of them."""
+    """Do the work that all targets share (load, convert, compare), then build each target."""
     source = _load(request.spec, reporter)
     model = convert_widths(source, request.spec, reporter)
     if model.own_ranges:

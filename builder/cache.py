@@ -17,14 +17,14 @@ from .write import SPEC_FILE, write_spec
 
 
 class CachedBuilds:
-    """The build cache for one request; without a cache it contains nothing."""
+    """The build cache for one request; empty if the request has no cache."""
 
     def __init__(
         self, request: BuildRequest, targets: Sequence[Backend], reporter: Reporter
     ) -> None:
         self._request, self._reporter = request, reporter
         self._targets: list[Backend] = []
-        # Each target by itself: one that cannot be cached must not keep the others from it.
+        # Decided for each target, because one that cannot be cached must not exclude the others.
         for target in targets if request.cache else ():
             reason = why_not_cached(request, target)
             if reason is None:
@@ -37,7 +37,7 @@ class CachedBuilds:
                 self._keys = cache_keys(request, self._targets)
 
     def take(self, target: Backend) -> BuildResult | None:
-        """Copy a cached bundle into its folder, as a build would; None if there is none."""
+        """Copy a cached bundle to the folder that a build would write; None if there is none."""
         cache, key = self._request.cache, self._keys.get(target.name)
         cached = cache.find(key) if cache and key else None
         if cached is None:

@@ -1,7 +1,7 @@
-"""Everything that a build depends on, as a key of the build cache.
+"""The key of the build cache: a hash of everything that a build depends on.
 
 The key covers all fields of the request, including fields added later; a path is replaced by a hash
-of its contents. It also covers our own code, every installed package, the processor, and the
+of its contents. It also covers the code of ocr-trt, every installed package, the processor, and the
 environment variables that the libraries read.
 
 Not in the key: system libraries that belong to no Python package, and settings that a library keeps
@@ -31,20 +31,20 @@ from ..engines.bundle import tree_sha256
 from ..measure.machine import machine
 from .request import BuildRequest
 
-_PLACES = ("output", "cache", "targets")
-"""Fields of a request that do not affect a bundle. Each target has a key of its own."""
+_NOT_IN_KEY = ("output", "cache", "targets")
+"""Fields of a request that do not affect a bundle. Targets have separate keys."""
 _PREFIXES = (
     *("TF_", "KERAS_", "XLA_", "TF2ONNX_", "ONNX", "ORT_", "OV_", "OPENVINO_", "ONEDNN_", "DNNL_"),
     *("OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "TBB_", "CUDA_", "NVIDIA_", "TRT_", "OPENCV_"),
     *("LD_", "GLIBC_", "PYTHON"),
 )
 """Environment variables that TensorFlow, ONNX, the targets and their math libraries read."""
-_SILENT = ("TF_CPP_", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
-"""Exceptions among them, which change messages or cached bytecode but no result."""
+_NO_EFFECT = ("TF_CPP_", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+"""Exceptions: variables that change messages or cached bytecode, but no result."""
 _CODE = frozenset({".py", ".jinja", ".cu", ".cuh", ".hpp"})
-"""Suffixes of our own code that affects a bundle."""
-_BESIDE = {"onnx": ".onnx", "checkpoint": ".meta"}
-"""Formats that may have weights in other files, and the suffix from which those are found."""
+"""Suffixes of the files of ocr-trt that affect a bundle."""
+_EXTERNAL_WEIGHTS = {"onnx": ".onnx", "checkpoint": ".meta"}
+"""Formats whose weights may be in other files, and the suffix of the file that locates them."""
 _KERAS = {
     "floatx": "float32",
     "epsilon": 1e-07,
@@ -67,7 +67,7 @@ def request_facts(request: BuildRequest) -> dict[str, Any]:
     """Return everything in a request that a bundle depends on, as JSON data."""
     facts, known = dict[str, Any](), dict[Path, str]()
     for field in dataclasses.fields(request):
-        if field.name not in _PLACES:
+        if field.name not in _NOT_IN_KEY:
             facts[field.name] = _plain(getattr(request, field.name), known)
     source = request.spec.source
     # The format may be guessed from the name, which the hash of the contents does not cover.
@@ -105,11 +105,11 @@ def environment_facts() -> dict[str, Any]:
 def why_not_cached(request: BuildRequest, target: Backend) -> str | None:
     """Return why the cache cannot be used for a build; None if it can."""
     source = request.spec.source
-    # Below: cases in which a hash would not cover everything that the build reads.
-    suffix = _BESIDE.get(source_format(source))
+    suffix = _EXTERNAL_WEIGHTS.get(source_format(source))
     samples = (request.samples, request.calibration and request.calibration.dataset)
     folders = [source.path, *(data.folder for data in samples if data)]
     linked = next((link for folder in folders for link in _linked_folders(folder)), None)
+    # In each of these cases the hash would not cover everything that the build reads.
     if source.custom or source.allow_lambda:
         return "the model runs Python code of its own"
     if request.ranges is not None and not request.ranges.exists():
@@ -154,7 +154,7 @@ def _linked_folders(folder: Path) -> Iterator[Path]:
 
 
 def _code_sha256(root: Path) -> str:
-    """Return a hash of our own code, since a checkout changes while its version stays."""
+    """Return a hash of ocr-trt's code: a checkout can change without a new version."""
     digest = hashlib.sha256()
     for package in sorted(path.parent for path in _packages_below(root)):
         for file in sorted(file for file in package.iterdir() if file.suffix in _CODE):
@@ -173,33 +173,33 @@ def _packages_below(folder: Path) -> Iterator[Path]:
 
 
 def _packages() -> list[str]:
-    """Return names and versions of installed packages, from the names of their metadata."""
+    """Return names and versions of installed packages, from the names of their metadata folders."""
     places = (Path(place or ".") for place in sys.path)
-    found = (path.name for place in places if place.is_dir() for path in place.glob("*-info"))
-    return sorted(set(found))
+    names = (path.name for place in places if place.is_dir() for path in place.glob("*-info"))
+    return sorted(set(names))
 
 
 def _variables() -> dict[str, str]:
-    found = {
+    variables = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(_PREFIXES) and not name.startswith(_SILENT)
+        if name.startswith(_PREFIXES) and not name.startswith(_NO_EFFECT)
     }
     # Importing OpenCV prepends its own folder, which may then be listed twice.
-    if "LD_LIBRARY_PATH" in found:
-        places = filter(None, found["LD_LIBRARY_PATH"].split(":"))
-        found["LD_LIBRARY_PATH"] = ":".join(dict.fromkeys(places))
-    return found
+    if "LD_LIBRARY_PATH" in variables:
+        places = filter(None, variables["LD_LIBRARY_PATH"].split(":"))
+        variables["LD_LIBRARY_PATH"] = ":".join(dict.fromkeys(places))
+    return variables
 
 
 def _keras_settings() -> Any:
     home = os.environ.get("KERAS_HOME")
     text = _text((Path(home) if home else Path.home() / ".keras") / "keras.json")
     try:
-        found = json.loads(text or "{}")
+        settings = json.loads(text or "{}")
     except (ValueError, RecursionError):
         return text
-    return {**_KERAS, **found} if isinstance(found, dict) else text
+    return {**_KERAS, **settings} if isinstance(settings, dict) else text
 
 
 def _text(path: Path) -> str:

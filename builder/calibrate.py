@@ -1,6 +1,7 @@
 """Calibration in a build: one calibrator for all targets that need the same graphs.
 
-Also the files of ranges, and the line crops that a detector supplies for a recognizer.
+It also reads and writes files of ranges, and cuts the lines that a detector finds, to calibrate a
+recognizer.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from ..pipeline.stages import detect
 from .convert import ConvertedModel
 from .request import BuildRequest
 
-_MOST_SCENES = 200
-"""Images that line crops are cut from."""
+_MAX_SCENES = 200
+"""Largest number of images that line crops are cut from."""
 
 
 class Calibrators:
     """Creates the calibrators of a build on demand.
 
-    A calibrator observes the calibration images once, so targets with the same graphs share one.
+    A calibrator runs the calibration images only once, and targets with equal graphs share it.
     """
 
     def __init__(self, request: BuildRequest, model: ConvertedModel, reporter: Reporter) -> None:
@@ -126,7 +127,7 @@ def detected_crops(dataset: Dataset, detector: Engine, reporter: Reporter) -> li
         InputFileError: the detector finds no text in any image.
     """
     crops: list[CropLabel] = []
-    indices = spread(len(dataset.scenes), _MOST_SCENES)
+    indices = spread(len(dataset.scenes), _MAX_SCENES)
     with reporter.step(f"find lines with {detector.label}", len(indices)) as advance:
         for done, index in enumerate(indices, 1):
             path = dataset.scenes[index].path

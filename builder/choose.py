@@ -10,11 +10,13 @@ from .trials import TrialLog, TrialRunner, fp32_candidate, half_candidate, int8_
 
 
 def choose(job: TargetJob, calibrator: Calibrator | None) -> PrecisionChoice:
-    """Return the quantized graphs for a target; search for them where the request asks for it.
+    """Return the quantized graphs for a target.
+
+    Precision "best" and method "auto" require a search, which measures candidates.
 
     Args:
         job: the target.
-        calibrator: of the graphs that the target needs; None for fp32.
+        calibrator: for the graphs that the target needs; None for fp32.
 
     Raises:
         InputFileError: a calibration image cannot be read.
@@ -48,6 +50,6 @@ def _searched(job: TargetJob, calibrator: Calibrator) -> PrecisionChoice:
         best, trials = best_method(runner, calibrator, job.quantization, job.methods)
         reason = "of all methods the one with which int8 loses least"
         choice = PrecisionChoice(chosen=best.candidate, reason=reason, trials=trials)
-    # Only a search that ended removes its log; after an interruption it continues from there.
+    # Removed only after a complete search; an interrupted search continues from its log.
     log.remove()
     return choice

@@ -26,15 +26,15 @@ from .request import BuildRequest
 _PARITY_INPUTS = 4
 """Random images per width."""
 _NUDGES = 16
-"""Small changes of an input by which it is tested whether the model jumps there."""
+"""Number of small changes of an input that test whether the model jumps there."""
 _NUDGE = 1e-6
 """Size of such a change, relative to the largest value of the image (docs/decisions/0008)."""
-_MOST_JUMPING = 1e-3
-"""Share of an output that may jump at once (docs/decisions/0008)."""
-_MOST_ROUNDING = 0.1
-"""Power of a model's own rounding relative to its signal: 10 dB."""
+_MAX_JUMPING = 1e-3
+"""Largest share of output values that may jump (docs/decisions/0008)."""
+_MAX_ROUNDING = 0.1
+"""Largest power of a model's own rounding, relative to its output: 10 dB."""
 _ROUNDING_POINTS = 1e-9
-"""In binary, 0.95 - 0.945 is a little more than 0.005; that must not exceed a budget of 0.5."""
+"""Tolerance for binary rounding: 0.95 - 0.945 exceeds 0.005 slightly, but 0.5 points pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Baseline:
     max_difference: float
     """Largest absolute difference between its outputs and those of the converted float graphs."""
     is_quantized: bool = False
-    """Whether it rounds by itself, because it was quantized or trained with FakeQuant."""
+    """Whether the model itself rounds, because it was quantized or trained with FakeQuant."""
     result: Result | None = None
     samples: Dataset | None = None
 
@@ -100,7 +100,7 @@ def check_parity(graph: Engine, baseline: Engine, *, is_quantized: bool = False)
         graph: an engine in fp32.
         baseline: the model in its own framework.
         is_quantized: whether the baseline itself rounds, as models with fake quantization do. It
-            then differs from its float graph by that noise, which must be small.
+            then differs from its float graph by this noise, which must be small.
 
     Raises:
         ConversionError: the difference is larger than the spec's ``max_difference``, or is NaN.
@@ -117,7 +117,8 @@ def check_parity(graph: Engine, baseline: Engine, *, is_quantized: bool = False)
                     f"the {graph.label} returns {ours.shape}, but the model returns {theirs.shape}"
                 )
             difference = np.abs(ours - theirs)
-            if is_quantized and np.square(difference).mean() <= _MOST_ROUNDING * theirs.var():
+            # The model rounds and its float graph does not, so this much noise is expected.
+            if is_quantized and np.square(difference).mean() <= _MAX_ROUNDING * theirs.var():
                 worst = max(worst, float(difference.max()))
                 continue
             worst = max(worst, _checked_difference(graph, reference, image, theirs, difference))
@@ -131,7 +132,7 @@ def _checked_difference(
     limit, largest = graph.spec.accuracy.max_difference, float(difference.max())
     if largest > limit and _is_jump(reference, image, theirs, difference, limit):
         # Without the positions that may jump: the rest must hold the limit nevertheless.
-        largest = float(np.quantile(difference, 1 - _MOST_JUMPING))
+        largest = float(np.quantile(difference, 1 - _MAX_JUMPING))
     if not largest <= limit:  # written so that NaN fails too
         raise ConversionError(
             f"the {graph.label} differs from the model by {largest:.3g}, more than "
@@ -149,8 +150,8 @@ def _is_jump(
     either one, and max-unpooling writes the value to another position. The test: does the model's
     own output change at least half as much when its input changes by a millionth?
     """
-    # A jump affects a few positions; a graph that is wrong everywhere must not pass as one.
-    if (difference > limit).mean() > _MOST_JUMPING:
+    # A jump affects few positions, so a graph that is wrong everywhere is not excused by one.
+    if (difference > limit).mean() > _MAX_JUMPING:
         return False
     rng, size = np.random.default_rng(0), _NUDGE * max(1.0, float(np.abs(image).max()))
     for _ in range(_NUDGES):

@@ -1,4 +1,4 @@
-"""Compile quantized graphs to plans, and open them as engines before they are in a bundle."""
+"""Compile quantized graphs to plans, and open plans as engines before they are in a bundle."""
 
 from __future__ import annotations
 

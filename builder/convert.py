@@ -19,7 +19,7 @@ class ConvertedModel:
     graphs: Graphs
     """A graph for each input width."""
     own_ranges: dict[str, float]
-    """Ranges from the model itself, by tensor, if it was quantized or trained with FakeQuant."""
+    """Ranges by tensor that the model contains, if it was quantized or trained with FakeQuant."""
 
 
 def convert_widths(

@@ -1,4 +1,4 @@
-"""One target of a build: what all steps after the comparison share."""
+"""One target of a build: the data that all steps after the comparison share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .request import BuildRequest
 
 @dataclass(frozen=True, kw_only=True)
 class TargetJob:
-    """Build one target. ``graphs``: clean float graphs, before anything is done for the target."""
+    """One target to build. ``graphs``: clean float graphs, not yet rewritten for the target."""
 
     request: BuildRequest
     target: Backend
@@ -63,7 +63,7 @@ class TargetJob:
 
     @property
     def quantization(self) -> QuantizationSettings:
-        """How to quantize to int8 for the target, with no layer given back to float."""
+        """How to quantize to int8 for the target, before a search keeps layers in float."""
         request, needs = self.request, self.needs
         # --everywhere overrides the target's preference for float matrix products as well.
         products = needs.style.products or request.everywhere

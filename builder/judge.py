@@ -1,4 +1,4 @@
-"""Judge a finished engine: the OCR metric must hold, fp32 must equal the model, and its speed."""
+"""Judge a finished engine: its OCR metric, its difference from the model in fp32, its speed."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def check_budget(metric: OcrMetric, spec: DetectorSpec | RecognizerSpec, label: 
 
 
 def compare_latency(engine: Engine, baseline: Engine, settings: LatencySettings) -> Latency:
-    """Time engine and baseline in turns: batch 1, widest input."""
+    """Time engine and baseline alternately, with batch 1 and the widest input."""
     runners = [engine.runner(), baseline.runner()]
     shape = (1, *runners[0].shape)
     own, other = measure([Contender(runner=r, shape=shape) for r in runners], settings)

@@ -1,7 +1,7 @@
-"""Choose the input widths of a recognizer: lines as they are, times as this machine needs them.
+"""Choose the input widths of a recognizer from the widths of real lines and from measured times.
 
-Few widths waste time on padding; each one more is another engine. The model is timed at a few
-widths, and ``ocr.width_buckets`` finds the widths with which lines take the least time.
+With few widths, lines waste time on padding; every additional width is another engine. The model is
+timed at a few widths, and ``ocr.width_buckets`` finds the widths with the least time per line.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from .convert import convert_widths
 _MEASURED = 4
 """Widths that are timed; times of the widths between them are interpolated."""
 _TIMED = LatencySettings(duration_s=1.0)
-WORTH = 0.03
-"""Share of the time with the widest input alone that one width more must save."""
+MIN_SAVING = 0.03
+"""An additional width must save this share of the time that the widest input alone takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WidthSettings:
     """Which sets of input widths are considered."""
 
-    most: int = 6
+    max_widths: int = 6
     """Largest number of widths."""
     step: int = 16
-    """Widths are multiples of it, except the spec's own input width."""
+    """Widths are multiples of this, except the spec's input width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,9 @@ class Buckets:
     milliseconds: float
     """Mean time of a line, in full batches."""
     saved: float
-    """Share of the time with the widest input alone, 0..1."""
+    """Time saved, as a share of the time with the widest input alone, 0..1."""
     padding: float
-    """Share of all input pixels, 0..1."""
+    """Share of padding in all input pixels, 0..1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +59,12 @@ class BucketChoice:
     """The best set of widths for each number of widths, and the recommended one."""
 
     line_widths: tuple[int, ...]
-    """Of all lines, in pixels at the input's height."""
+    """Widths of all lines, in pixels at the input's height."""
     costs: dict[int, float]
     """Milliseconds of a line at the widths that were timed."""
     choices: tuple[Buckets, ...]
     current: Buckets
-    """The spec's own."""
+    """The widths of the spec."""
     best: Buckets
 
 
@@ -78,11 +78,11 @@ def choose_buckets(
     """Find the input widths with which a recognizer takes the least time.
 
     Args:
-        spec: of the recognizer; its input width remains the widest.
+        spec: the recognizer's spec; its input width remains the widest.
         lines: line images like those to be read.
         target: runs the fp32 engine that is timed.
         settings: which widths are considered.
-        reporter: receives the steps.
+        reporter: shows the progress.
 
     Raises:
         InputFileError: an image cannot be read.
@@ -106,21 +106,23 @@ def choose_buckets(
         )
 
     candidates = [*range(settings.step, widest, settings.step), widest]
-    choices = tuple(map(described, best_buckets(widths, candidates, settings.most, cost)))
+    choices = tuple(map(described, best_buckets(widths, candidates, settings.max_widths, cost)))
     return BucketChoice(
         line_widths=tuple(widths),
         costs=costs,
         choices=choices,
         current=described(spec.widths),
-        best=_worth_it(choices),
+        best=_recommended(choices),
     )
 
 
-def _worth_it(choices: Sequence[Buckets]) -> Buckets:
-    """Return the first choice after which one width more saves too little."""
-    # Each width more is another engine to build and to load, so it must pay for itself.
+def _recommended(choices: Sequence[Buckets]) -> Buckets:
+    """Return the first choice after which one more width saves too little.
+
+    Each width is another engine to build and to load.
+    """
     for choice, wider in pairwise(choices):
-        if choice.milliseconds - wider.milliseconds < WORTH * choices[0].milliseconds:
+        if choice.milliseconds - wider.milliseconds < MIN_SAVING * choices[0].milliseconds:
             return choice
     return choices[-1]
 
@@ -138,10 +140,10 @@ def _costs(
     spec: RecognizerSpec, target: Backend, step: int, reporter: Reporter
 ) -> dict[int, float]:
     """Return milliseconds of a line in full batches, at a few widths from narrow to wide."""
-    least, batch = min(step, spec.input.width), spec.input.max_batch
+    narrowest, batch = min(step, spec.input.width), spec.input.max_batch
     # Evenly spaced and rounded down to multiples of the step, always including both ends.
-    spaced = np.linspace(least, spec.input.width, _MEASURED) // step * step
-    timed = sorted({max(least, int(width)) for width in spaced[:-1]} | {spec.input.width})
+    spaced = np.linspace(narrowest, spec.input.width, _MEASURED) // step * step
+    timed = sorted({max(narrowest, int(width)) for width in spaced[:-1]} | {spec.input.width})
     spec = spec.model_copy(update={"buckets": tuple(timed)})
     graphs = convert_widths(open_source(spec.source), spec, reporter).graphs
     compiler = PlanCompiler(
@@ -155,5 +157,5 @@ def _costs(
         runners = [engine.runner(width) for width in timed]
         contenders = [Contender(runner=r, shape=(batch, *r.shape)) for r in runners]
         with reporter.step(f"time {len(timed)} widths in turns", 100) as advance:
-            found = measure(contenders, _TIMED, lambda share: advance(round(100 * share)))
-    return {width: stats.p50 / batch for width, stats in zip(timed, found, strict=True)}
+            measured = measure(contenders, _TIMED, lambda share: advance(round(100 * share)))
+    return {width: stats.p50 / batch for width, stats in zip(timed, measured, strict=True)}

@@ -20,7 +20,7 @@ from .job import TargetJob
 from .search import PrecisionChoice
 from .trials import Candidate
 
-_IMAGES = 3
+_NOISE_BATCHES = 3
 """Batches of the widest input on which noise is measured."""
 
 OpPrecision = Literal["int8", "fp16", "bf16", "fp32"]
@@ -110,13 +110,13 @@ def precision_report(
 
 
 def _findings(calibrator: Calibrator, chosen: Candidate) -> tuple[str, ...]:
-    # Ranges that no image chose say nothing about the images.
+    # Ranges that were not computed from images do not depend on their coverage.
     if chosen.quantization is None or chosen.precision != "int8" or calibrator.knows_all_ranges:
         return ()
     seen = calibrator.observation(equalized="equalize" in chosen.quantization.corrections)
     choose = METHODS[chosen.quantization.method]
-    found = coverage(seen, chosen.quantized.ranges, choose)
-    return tuple(f"{each.tensor} {each.text}" for each in found)
+    findings = coverage(seen, chosen.quantized.ranges, choose)
+    return tuple(f"{each.tensor} {each.text}" for each in findings)
 
 
 def _layers(calibrator: Calibrator, choice: PrecisionChoice) -> tuple[LayerPrecision, ...]:
@@ -153,7 +153,7 @@ def _noise(calibrator: Calibrator, chosen: Candidate, nodes: list[str]) -> dict[
     widest = max(calibrator.graphs)
     feeds = (batch for width, batch in calibrator.batches() if width == widest)
     quantized = chosen.quantized.graphs[widest]
-    return signal_to_noise(calibrator.widest_graph, quantized, nodes, list(islice(feeds, _IMAGES)))
+    return signal_to_noise(calibrator.widest_graph, quantized, nodes, list(islice(feeds, _NOISE_BATCHES)))
 
 
 def _precision_of(node: str, chosen: Candidate) -> OpPrecision:

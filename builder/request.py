@@ -16,7 +16,7 @@ from ..engines.build_options import check_options
 from ..engines.bundle import Bundle, own_files
 from ..engines.manifest import Precision
 from ..engines.targets import backend
-from ..errors import InputFileError, OcrTrtError, TargetMissingError, UserError
+from ..errors import InputFileError, OcrTrtError, UserError
 from ..measure.accuracy import has_samples
 from ..measure.latency import LatencySettings
 from ..ocr.dataset import Dataset
@@ -78,11 +78,7 @@ def check_request(request: BuildRequest, reporter: Reporter) -> list[Backend]:
     """
     targets = [backend(name) for name in request.targets]
     for target in targets:
-        availability = target.availability()
-        if not availability.can_build:
-            raise TargetMissingError(
-                f"target {target.name}: {availability.reason}; {availability.hint}"
-            )
+        target.check_can_build()
         # A target may silently run a precision as another one, so it is checked before the build.
         target.check_precision(request.precision)
     if request.precision != "fp32" and request.calibration is None:

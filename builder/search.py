@@ -42,7 +42,7 @@ GIVEN_BACK = "given back to float: the metric needs it"
 _RETRIED = 6
 """Layers that are tried in int8 again after the bisection."""
 _EQUAL = 0.02
-"""Share of the time by which repeated measurements differ."""
+"""Share of the time by which repeated measurements of one engine differ."""
 _WEIGHT_CORRECTIONS: tuple[tuple[WeightCorrection, ...], ...] = (
     ("bias",),
     ("equalize",),
@@ -117,7 +117,7 @@ def search(
     elif runner.can_time:
         wide = replace(best_int8.style, everywhere=True)
         state.int8(replace(best_int8, style=wide), "int8, first and last layer too")
-    # Two mixtures that the search may not need: the plot shows what more float would cost.
+    # The choice does not need these two mixtures; the plot shows with them what more float costs.
     for count in sorted({len(order) // 4, len(order) // 2} - {0, len(order)}):
         state.giving_back(start, order[:count])
     _try_floats(state, best_int8)
@@ -126,11 +126,11 @@ def search(
     # If nothing holds, the last trial is the most exact precision of the target.
     chosen = _fastest(within or timed[-1:])
     shown = {id(trial.candidate) for trial in timed}
-    rest = [trial for trial in tried if id(trial.candidate) not in shown]
+    others = [trial for trial in tried if id(trial.candidate) not in shown]
     return PrecisionChoice(
         chosen=chosen.candidate,
         reason=_reason(chosen, timed, runner),
-        trials=(*rest, *timed),
+        trials=(*others, *timed),
         sensitivities=costs,
     )
 
@@ -164,7 +164,8 @@ def quantization_of(trial: PrecisionTrial) -> QuantizationSettings:
 def merit(trial: PrecisionTrial, budget: float) -> tuple[float, float]:
     """Return a key that sorts trials, the best first: loss beyond half of the budget, distance.
 
-    A smaller loss comes from a few words, so the distance from the float graph decides then.
+    A loss below half of the budget comes from a few words and counts as none. The distance from the
+    float graph then decides.
     """
     return max(0.0, trial.loss - budget / 2), trial.distance
 
@@ -240,7 +241,7 @@ def _fastest(trials: Sequence[PrecisionTrial]) -> PrecisionTrial:
 
 
 def _reason(chosen: PrecisionTrial, trials: Sequence[PrecisionTrial], runner: TrialRunner) -> str:
-    """Say in one sentence why a trial was chosen."""
+    """Return one sentence about why a trial was chosen."""
     within, target = [trial for trial in trials if runner.is_within(trial)], runner.target.name
     if chosen.latency is None:
         why = "of those within budget the one with most FLOPs in int8; not timed here"

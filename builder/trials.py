@@ -1,6 +1,6 @@
 """Candidates for the precision of an engine, and trials that measure them.
 
-The OCR metric decides about a candidate, measured on the target itself if it can run here.
+A candidate is judged by its OCR metric, measured on the target itself if it can run here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Literal
 
 import onnx_ir as ir
-from pydantic import ValidationError
 
 from ..calibration.calibrator import Calibrator, Graphs, QuantizationSettings, QuantizedGraphs
 from ..calibration.noise import Outputs, run_all
@@ -38,9 +37,9 @@ QUANTIZED_OPS = ("Conv", "ConvTranspose", "MatMul")
 """Ops whose FLOPs are counted for the share of int8."""
 _TIMED = LatencySettings(duration_s=1.0)
 _FEEDS = {"detector": 4, "recognizer": 24}
-"""Calibration images that distances are measured on; a line crop is far smaller than a scene."""
+"""Number of calibration images for distances; a line crop is far smaller than a scene."""
 _LONGEST_LINE = 1 << 16
-"""Characters of a line in a trial log."""
+"""Characters of a line that are read from a trial log; longer lines are damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,7 @@ class Candidate:
     quantization: QuantizationSettings | None
     quantized: QuantizedGraphs
     int8_share: float = 0.0
-    """Of the FLOPs of convolutions and matrix products, 0..1."""
+    """Share of the FLOPs of convolutions and matrix products in int8, 0..1."""
 
     @property
     def excluded(self) -> tuple[str, ...]:
@@ -68,7 +67,7 @@ def fp32_candidate(graphs: Graphs) -> Candidate:
 
 
 def half_candidate(calibrator: Calibrator, precision: Literal["fp16", "bf16"]) -> Candidate:
-    """Cast everything to 16 bits that is accurate in them."""
+    """Return a candidate in which all ops that are accurate in 16 bits run in 16 bits."""
     quantization = QuantizationSettings(precision=precision)
     return Candidate(
         label=precision,
@@ -81,7 +80,7 @@ def half_candidate(calibrator: Calibrator, precision: Literal["fp16", "bf16"]) -
 def int8_candidate(
     calibrator: Calibrator, quantization: QuantizationSettings, label: str
 ) -> Candidate:
-    """Quantize every op to int8 that may be, except those that are excluded."""
+    """Return a candidate in which all ops that int8 supports run in int8, except excluded ones."""
     quantized = calibrator.quantized(quantization)
     return Candidate(
         label=label,
@@ -112,7 +111,7 @@ class PrecisionTrial:
     metric: OcrMetric | None
     """None without samples."""
     distance: float
-    """From the float graph, see ``calibration.noise``."""
+    """Distance of the outputs from those of the float graph; see ``OcrRole.output_distance``."""
     latency: float | None = None
     """Median in milliseconds; None if it was not timed."""
 
@@ -126,7 +125,7 @@ class TrialRecord(StrictModel):
     """The measurements of a candidate on disk."""
 
     key: str
-    """SHA-256 of everything that they depend on."""
+    """SHA-256 of everything that the measurements depend on."""
     metric: OcrMetric | None
     distance: float
 
@@ -143,14 +142,14 @@ class TrialLog:
     def __init__(self, path: Path) -> None:
         check_writable(path.parent)
         self._path, self._records = path, dict[str, TrialRecord]()
-        with contextlib.suppress(OSError, UnicodeDecodeError):
+        with contextlib.suppress(OSError, ValueError):
             for line in path.read_text("utf-8").splitlines():
-                with contextlib.suppress(ValidationError, ValueError, RecursionError):
+                with contextlib.suppress(ValueError, RecursionError):
                     record = TrialRecord.model_validate(json.loads(line[:_LONGEST_LINE]))
                     self._records[record.key] = record
 
     def get(self, key: str) -> TrialRecord | None:
-        """Return the record with a key."""
+        """Return the record of a candidate; None if it was not measured."""
         return self._records.get(key)
 
     def add(self, record: TrialRecord) -> None:
@@ -184,8 +183,8 @@ class TrialRunner:
                 metric = self._baseline.metric(engine, self.reporter)
             # On the quantized graph, not on the target, so that it is the same on every machine.
             outputs = run_all(candidate.quantized.graphs, self.feeds)
-            off = role_of(self.spec).output_distance(self._reference, outputs)
-            record = TrialRecord(key=key, metric=metric, distance=off)
+            distance = role_of(self.spec).output_distance(self._reference, outputs)
+            record = TrialRecord(key=key, metric=metric, distance=distance)
             self._log.add(record)
         return PrecisionTrial(candidate=candidate, metric=record.metric, distance=record.distance)
 
@@ -211,9 +210,9 @@ class TrialRunner:
             runners = [engine.runner() for engine in engines]
             contenders = [Contender(runner=r, shape=(1, *r.shape)) for r in runners]
             with self.reporter.step(f"time {len(trials)} candidates in turns", 100) as advance:
-                found = measure(contenders, _TIMED, lambda share: advance(round(100 * share)))
+                measured = measure(contenders, _TIMED, lambda share: advance(round(100 * share)))
         return [
-            replace(trial, latency=stats.p50) for trial, stats in zip(trials, found, strict=True)
+            replace(trial, latency=stats.p50) for trial, stats in zip(trials, measured, strict=True)
         ]
 
     def _open(self, candidate: Candidate) -> AbstractContextManager[Engine]:
@@ -226,7 +225,7 @@ class TrialRunner:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _spread_batches(calibrator: Calibrator, most: int) -> list[tuple[int, Batch]]:
+def _spread_batches(calibrator: Calibrator, limit: int) -> list[tuple[int, Batch]]:
     """Return at most ``most`` calibration batches (width, (N, C, H, width)), evenly spread."""
-    step = max(1, len(calibrator.images) // most)
-    return list(islice(calibrator.batches(), 0, step * most, step))
+    step = max(1, len(calibrator.images) // limit)
+    return list(islice(calibrator.batches(), 0, step * limit, step))

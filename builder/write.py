@@ -22,7 +22,7 @@ SPEC_FILE = "spec.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltEngine:
-    """The outcome of the steps before a bundle is written."""
+    """The results of all steps before the bundle is written."""
 
     calibrator: Calibrator | None
     """None for fp32."""
@@ -32,7 +32,7 @@ class BuiltEngine:
 
 
 def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
-    """Complete a bundle in ``scratch``, where the plans already are."""
+    """Complete a bundle in ``scratch``, which already contains the plans."""
     request, target, chosen = job.request, job.target, built.choice.chosen
     spec = write_spec(job.spec, scratch, job.folder)
     # In fp32 there is nothing to report: every layer has the same precision.
@@ -63,7 +63,7 @@ def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
 def write_spec(
     spec: DetectorSpec | RecognizerSpec, scratch: Path, folder: Path
 ) -> DetectorSpec | RecognizerSpec:
-    """Write a spec into ``scratch``, with the path to the model as seen from ``folder``."""
+    """Write a spec into ``scratch``, with the model's path relative to ``folder``."""
     own = spec_beside(spec, folder)
     (scratch / SPEC_FILE).write_text(dump_spec(own), "utf-8")
     return own

@@ -77,7 +77,7 @@ def _show(builds: BuildCache, json: bool) -> None:
             }
             for name, size in sizes.items()
         ]
-        folder, limit = str(builds.folder), builds.most
+        folder, limit = str(builds.folder), builds.max_bytes
         print_json({"folder": folder, "most_bytes": limit, "bundles": rows, "also": also})
         return
     header = ("bundle", "bytes", "built", "last used", "key")
@@ -85,7 +85,7 @@ def _show(builds: BuildCache, json: bool) -> None:
     cells = [(*list(row.values())[:-1], str(row["key"])[:12]) for row in rows]
     print_table(f"{builds.folder}", header, cells)
     total = sum(entry.bytes for entry in entries)
-    print(f"{len(entries)} bundles, {total / 1e6:.1f} MB of at most {builds.most / 1e6:.0f}")
+    print(f"{len(entries)} bundles, {total / 1e6:.1f} MB of at most {builds.max_bytes / 1e6:.0f}")
     for name, size in sizes.items():
         place, count = named_cache(name).folder, len(others[name])
         print(f"{place}: {NAMES[name]}, {count} entries, {size / 1e6:.1f} MB")

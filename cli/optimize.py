@@ -79,7 +79,7 @@ def optimize(
 
 def _optimize_streams(paths: Sequence[Path], display: DisplayOptions, *, is_trusted: bool) -> None:
     from ..engines.bundle import load_bundle
-    from ..engines.tuned import check_tunable, keep_tuning
+    from ..engines.tuned import check_tunable, save_tuning
     from ..measure.stream_trials import StreamSettings, optimize_streams
 
     bundles = [load_bundle(path, is_trusted=is_trusted) for path in paths]
@@ -94,7 +94,7 @@ def _optimize_streams(paths: Sequence[Path], display: DisplayOptions, *, is_trus
                 {**asdict(each), "choice": each.choice.model_dump()} for each in result.trials
             ],
             "tuning": result.tuning.model_dump(),
-            "kept": str(keep_tuning(bundle, result.tuning)),
+            "kept": str(save_tuning(bundle, result.tuning)),
         }
         if not display.json:
             _print_trials(bundle.label, result)
@@ -140,7 +140,7 @@ def _optimize_widths(
         )
     images = CalibrationOptions(calibration=width.data, detector=width.detector)
     lines = load_calibration_images(images, spec, reporter, is_trusted=is_trusted)
-    settings = WidthSettings(most=width.max_widths, step=width.step)
+    settings = WidthSettings(max_widths=width.max_widths, step=width.step)
     result = choose_buckets(spec, lines, backend("openvino"), settings, reporter)
     if width.draw is not None:
         write_whole(width.draw, buckets_plot(result.line_widths, result.best.widths))
@@ -151,7 +151,7 @@ def _optimize_widths(
 
 
 def _print_widths(name: str, result: BucketChoice) -> None:
-    from ..builder.learned_widths import WORTH
+    from ..builder.learned_widths import MIN_SAVING
 
     rows = [_width_row(str(len(choice.widths)), choice) for choice in result.choices]
     rows.append(_width_row("the spec's", result.current))
@@ -160,7 +160,7 @@ def _print_widths(name: str, result: BucketChoice) -> None:
     # The spec lists the widths besides the input's own, which is the last.
     narrow = ", ".join(map(str, result.best.widths[:-1]))
     is_last = result.best is result.choices[-1]
-    why = "the largest number tried" if is_last else f"one more saves less than {100 * WORTH:.0f} %"
+    why = "the largest number tried" if is_last else f"one more saves less than {100 * MIN_SAVING:.0f} %"
     print(f"buckets: [{narrow}]   # for the spec; {why}")
 
 

@@ -68,10 +68,10 @@ class CacheEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Cache:
-    """One folder of entries. If they exceed ``most`` bytes, the least recently used ones go."""
+    """One folder of entries; the least recently used are removed if all exceed ``max_bytes``."""
 
     folder: Path
-    most: int
+    max_bytes: int
 
     def get(self, key: str) -> CacheEntry | None:
         """Return an entry whose files all have their checksums; remove a damaged one."""
@@ -105,7 +105,7 @@ class Cache:
         scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=self.folder))
         try:
             fill(scratch)
-            if _bytes(scratch) > self.most:
+            if _bytes(scratch) > self.max_bytes:
                 return
             info = _Info(created=datetime.now(timezone.utc), files=_sums(scratch))
             (scratch / _INFO).write_text(info.model_dump_json() + "\n", "utf-8")
@@ -131,11 +131,11 @@ class Cache:
 
     def entries(self) -> list[CacheEntry]:
         """Return all entries, the latest used first, without checking their files."""
-        found = []
+        entries = []
         for path in self._paths():
             with contextlib.suppress(OSError, ValueError, InputFileError):
-                found.append(_entry(path, _info(path)))
-        return sorted(found, key=lambda entry: entry.used, reverse=True)
+                entries.append(_entry(path, _info(path)))
+        return sorted(entries, key=lambda entry: entry.used, reverse=True)
 
     def clear(self) -> int:
         """Remove everything; return how many bytes that were."""
@@ -151,17 +151,17 @@ class Cache:
 
     def _evict(self) -> None:
         """Remove least recently used entries until the rest fits, and stale scratch folders."""
-        stale, found = time.time() - _STALE, list[tuple[float, int, Path]]()
+        stale, entries = time.time() - _STALE, list[tuple[float, int, Path]]()
         for path in self._paths(with_scratch=True):
             with contextlib.suppress(OSError):
                 used = path.stat().st_mtime
                 if not path.name.startswith(SCRATCH):
-                    found.append((used, _bytes(path), path))
+                    entries.append((used, _bytes(path), path))
                 elif used < stale:
                     shutil.rmtree(path, ignore_errors=True)
-        total = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
-            if total <= self.most:
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries):
+            if total <= self.max_bytes:
                 break
             with contextlib.suppress(OSError):
                 remove_folder(path)
@@ -187,9 +187,9 @@ def builds_limit() -> int:
 
 def named_cache(name: str) -> Cache:
     """Return one of the user's caches; ``name`` is one of ``NAMES``."""
-    most = builds_limit() if name == "builds" else _OTHER_MIB * _MIB
+    limit = builds_limit() if name == "builds" else _OTHER_MIB * _MIB
     assert name in NAMES
-    return Cache(folder=cache_root() / name, most=most)
+    return Cache(folder=cache_root() / name, max_bytes=limit)
 
 
 def key_from(facts: Any) -> str:

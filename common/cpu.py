@@ -24,13 +24,8 @@ def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def _all_have(some: frozenset[str], cpuinfo: Path) -> bool:
-    """Whether every processor has at least one of these instructions; False if unknown."""
-    try:
-        text = cpuinfo.read_text("utf-8", errors="replace")
-    except OSError:
-        return False
-    # x86 lists "flags", ARM "Features", once for each core.
-    lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
+    """Whether every core has at least one of these instructions; False if unknown."""
+    lines = _lines(cpuinfo, ("flags", "Features"))  # x86 lists "flags", ARM "Features"
     return bool(lines) and all(some & set(line.split()) for line in lines)
 
 
@@ -39,9 +34,14 @@ def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
     Libraries choose kernels by them, and kernels differ in rounding. "" if the system has no list.
     """
+    keys = ("model name", "flags", "Features", "CPU implementer", "CPU part")
+    return "\n".join(sorted(set(_lines(cpuinfo, keys))))
+
+
+def _lines(cpuinfo: Path, keys: tuple[str, ...]) -> list[str]:
+    """Return the lines of all cores that start with one of the keys."""
     try:
         text = cpuinfo.read_text("utf-8", errors="replace")
     except OSError:
-        return ""
-    keys = ("model name", "flags", "Features", "CPU implementer", "CPU part")
-    return "\n".join(sorted({line for line in text.splitlines() if line.startswith(keys)}))
+        return []
+    return [line for line in text.splitlines() if line.startswith(keys)]

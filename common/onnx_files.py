@@ -52,11 +52,11 @@ def read_onnx(path: Path) -> ir.Model:
     try:
         model = onnx.load(path)
         onnx.checker.check_model(path)
-        found = ir.from_proto(model)  # refuses more errors than the checker
-        for value in found.graph.initializers.values():
+        result = ir.from_proto(model)  # refuses more errors than the checker
+        for value in result.graph.initializers.values():
             if value.const_value is not None:
                 value.const_value.numpy()  # fails unless the size of the data fits the shape
-        return found
+        return result
     except Exception as error:  # protobuf and onnx have no common base class
         raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 
 from ..calibration.int8_style import FallbackPrecision, Int8Style
-from ..errors import UserError
+from ..errors import TargetMissingError, UserError
 from .fair_semaphore import FairSemaphore
 from .layer_time import LayerTime
 from .manifest import Precision
@@ -270,6 +270,18 @@ class Backend(ABC):
     def peaks(self, progress: Callable[[float], None]) -> dict[Precision, float]:
         """Return the highest FLOP/s measured per precision; ``progress`` gets the share done."""
         return {}
+
+    def check_can_build(self) -> None:
+        """Check that the target can build here.
+
+        Raises:
+            TargetMissingError: it cannot; the message has the reason and the hint.
+        """
+        availability = self.availability()
+        if not availability.can_build:
+            raise TargetMissingError(
+                f"target {self.name}: {availability.reason}; {availability.hint}"
+            )
 
     def check_precision(self, precision: Precision) -> None:
         """Refuse a precision that the target would silently run as another.

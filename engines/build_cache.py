@@ -49,11 +49,11 @@ class BuildCache(Cache):
 
     def bundles(self) -> list[CachedBundle]:
         """Return all bundles, the latest used first; only their manifests are read."""
-        found = []
+        bundles = []
         for entry in self.entries():
             with contextlib.suppress(InputFileError):
-                found.append(_cached(entry))
-        return found
+                bundles.append(_cached(entry))
+        return bundles
 
 
 def _cached(entry: CacheEntry) -> CachedBundle:
@@ -74,7 +74,7 @@ def default_cache() -> BuildCache | None:
         UserError: ``OCR_TRT_CACHE_MIB`` is not a number.
     """
     cache = named_cache("builds")
-    return BuildCache(folder=cache.folder, most=cache.most) if cache.most else None
+    return BuildCache(folder=cache.folder, max_bytes=cache.max_bytes) if cache.max_bytes else None
 
 
 def copy_files(bundle: Bundle, folder: Path) -> None:

@@ -29,7 +29,7 @@ class Bundle:
     def spec(self) -> DetectorSpec | RecognizerSpec:
         """The spec the bundle was built from; ``source.path`` is relative to the current folder.
 
-        A bundle may come from a stranger, so its own spec cannot allow Lambda layers to run.
+        The origin of a bundle is unknown, so its spec cannot allow Lambda layers to run.
         """
         spec = spec_seen_from(self.manifest.spec, self.folder)
         source = spec.source.model_copy(update={"allow_lambda": False, "custom": ()})
@@ -37,7 +37,7 @@ class Bundle:
 
     @property
     def label(self) -> str:
-        """Its name in tables: name of the spec, target, precision."""
+        """Name in tables: spec, target and precision."""
         return f"{self.spec.name} {self.manifest.target} {self.manifest.precision}"
 
     def path(self, name: str) -> Path:
@@ -56,7 +56,7 @@ def tree_sha256(path: Path) -> str:
     The files beside a checkpoint's .meta file belong to it, and so do the weight files of an .onnx
     file.
     """
-    path = path.resolve()  # a link to the source is the same source
+    path = path.resolve()  # a link has the hash of the source that it leads to
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     if path.suffix == ".meta":
         files = sorted(p for p in path.parent.iterdir() if p.name.startswith(f"{path.stem}."))
@@ -76,11 +76,6 @@ def file_entries(folder: Path) -> dict[str, FileEntry]:
     return {path.relative_to(folder).as_posix(): file_entry(path) for path in files}
 
 
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
-
-
 def load_bundle(folder: Path | str, *, is_trusted: bool = False) -> Bundle:
     """Read a bundle and check all its files against its manifest.
 
@@ -97,8 +92,8 @@ def load_bundle(folder: Path | str, *, is_trusted: bool = False) -> Bundle:
         )
     # Files that the engines name, and all files that exist, must be listed.
     named = {name for engine in manifest.engines for name in (engine.model, engine.plan)}
-    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
-    for name in sorted(named | found - {NAME}):
+    existing = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+    for name in sorted(named | existing - {NAME}):
         if name not in manifest.files:
             raise InputFileError(
                 f"{folder}: {name!r:.80} is not listed in its manifest; build the bundle again"
@@ -109,15 +104,18 @@ def load_bundle(folder: Path | str, *, is_trusted: bool = False) -> Bundle:
 
 
 def _leads_out(folder: Path, name: str) -> bool:
+    path = PurePosixPath(name)
+    # On Windows a backslash separates folders too.
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name:
+        return True
     try:
-        inside = (folder / name).resolve().is_relative_to(folder.resolve())
+        return not (folder / name).resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError):
         return True
-    return not (inside and _is_inside(name))
 
 
 def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
-    # Checked before the file is opened: a manifest may come from a stranger.
+    # Checked before the file is opened, because the origin of a manifest is unknown.
     if len(name) > 200 or _leads_out(folder, name):
         raise InputFileError(
             f"{folder}: its manifest names {name!r:.80}, which is outside the bundle"

@@ -60,20 +60,20 @@ def facts(manifest: Manifest) -> dict[str, object]:
 def _measured(verdict: Verdict | None) -> dict[str, object]:
     if verdict is None:
         return {}
-    found: dict[str, object] = {
+    result: dict[str, object] = {
         "measured against": verdict.baseline,
         "fp32 differs by": f"{verdict.max_difference:.1e}",
     }
     if (metric := verdict.metric) is not None:
         against = "labels" if metric.labeled else "the model's own output"
-        found[metric.name] = (
+        result[metric.name] = (
             f"{100 * metric.engine:.2f} on {metric.samples} samples against {against}, run by "
             f"{metric.engine_run_by}"
         )
-        found["points lost"] = f"{metric.loss:+.2f}"
+        result["points lost"] = f"{metric.loss:+.2f}"
     if (latency := verdict.latency) is not None:
-        found["latency"] = f"{latency.engine:.2f} ms, {latency.speedup:.2f}x"
-    return found
+        result["latency"] = f"{latency.engine:.2f} ms, {latency.speedup:.2f}x"
+    return result
 
 
 def _plain(spec: Any) -> dict[str, object]:
@@ -142,6 +142,8 @@ def _ranges(first: Calibration | None, second: Calibration | None) -> Iterator[B
         if name in other and limit != other[name]
     }
     if changed:
-        most = max(changed, key=lambda name: changed[name])
-        what = f"{len(changed)} ranges; the largest change is that of {most}"
-        yield BundleDifference(what=what, first=f"{one[most]:.4g}", second=f"{other[most]:.4g}")
+        largest = max(changed, key=lambda name: changed[name])
+        what = f"{len(changed)} ranges; the largest change is that of {largest}"
+        yield BundleDifference(
+            what=what, first=f"{one[largest]:.4g}", second=f"{other[largest]:.4g}"
+        )

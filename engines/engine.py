@@ -178,8 +178,8 @@ class _Plans:
     def opened(self, spec: Spec, label: str, width: int) -> Runner:
         entry = self._entries[width]
         settings = replace(self._settings, model=self._folder / entry.model)
-        plan, most = self._folder / entry.plan, spec.input.max_batch
-        return self._target.open(plan, label=label, settings=settings, max_batch=most)
+        plan, max_batch = self._folder / entry.plan, spec.input.max_batch
+        return self._target.open(plan, label=label, settings=settings, max_batch=max_batch)
 
     def checked(self, spec: Spec, label: str, width: int) -> Runner:
         """Open a plan of unknown origin; every failure becomes an error that names its file."""
@@ -194,11 +194,12 @@ class _Plans:
             raise InputFileError(
                 f"{plan}: {self._target.name} cannot load it: {first_line(error)}"
             ) from error
-        shape, most = (spec.input.channels, spec.input.height, width), spec.input.max_batch
-        if runner.max_batch < most:
+        shape, max_batch = (spec.input.channels, spec.input.height, width), spec.input.max_batch
+        if runner.max_batch < max_batch:
             runner.close()
             raise InputFileError(
-                f"{plan}: accepts {runner.max_batch} images at once, but the spec states {most}"
+                f"{plan}: accepts {runner.max_batch} images at once, "
+                f"but the spec states {max_batch}"
             )
         if runner.shape != shape:
             runner.close()

@@ -21,7 +21,7 @@ from ..errors import InputFileError, TargetMissingError
 from .bundle import Bundle
 from .targets import backend
 
-_MOST = 4096
+_LIMIT = 4096
 """More streams or threads than any machine has use for."""
 _FILE, _LARGEST = "tuning.json", 1 << 16
 
@@ -35,8 +35,8 @@ class Choice(StrictModel):
     0: the target's default.
     """
 
-    streams: int = Field(0, ge=0, le=_MOST)
-    threads: int = Field(0, ge=0, le=_MOST)
+    streams: int = Field(0, ge=0, le=_LIMIT)
+    threads: int = Field(0, ge=0, le=_LIMIT)
 
 
 class Tuning(StrictModel):
@@ -48,16 +48,16 @@ class Tuning(StrictModel):
 
 def choice_for(bundle: Bundle, mode: Mode) -> Choice:
     """Return the choice measured for a bundle on this machine, or else the default."""
-    found = kept_tuning(bundle)
-    if found is not None:
-        return found.latency if mode == "latency" else found.throughput
+    tuning = saved_tuning(bundle)
+    if tuning is not None:
+        return tuning.latency if mode == "latency" else tuning.throughput
     # Not tuned. GPU targets have defaults of their own.
     if not backend(bundle.manifest.target).runs_on_cpu:
         return Choice()
     return Choice(streams=1 if mode == "latency" else usable_cores())
 
 
-def kept_tuning(bundle: Bundle) -> Tuning | None:
+def saved_tuning(bundle: Bundle) -> Tuning | None:
     """Return the choices measured for a bundle on this machine; None if it was not tuned."""
     entry = named_cache("tuning").get(_key(bundle))
     with contextlib.suppress(InputFileError):  # written by another version of ocr-trt
@@ -80,7 +80,7 @@ def check_tunable(bundle: Bundle) -> None:
     check_writable(named_cache("tuning").folder)
 
 
-def keep_tuning(bundle: Bundle, tuning: Tuning) -> Path:
+def save_tuning(bundle: Bundle, tuning: Tuning) -> Path:
     """Keep the choices that were measured; return the file.
 
     Raises:

@@ -43,17 +43,17 @@ class BoxCandidates:
 
 def candidates_from_outputs(outputs: Sequence[npt.NDArray]) -> list[BoxCandidates]:
     """Return each map's regions from the op's outputs: count, areas, means, rows, extents."""
-    found = []
+    candidates = []
     # The outputs have a fixed size; unused regions have area 0 and come last.
     for count, areas, means, rows, extents in zip(*outputs, strict=True):
         kept = int(np.count_nonzero(areas))
         used = int((rows[:kept, 1] - rows[:kept, 0] + 1).sum())
-        found.append(
+        candidates.append(
             BoxCandidates(
                 count=int(count), means=means[:kept], rows=rows[:kept], extents=extents[:used]
             )
         )
-    return found
+    return candidates
 
 
 def boxes_from_candidates(
@@ -72,7 +72,7 @@ def boxes_from_candidates(
     Returns:
         quads (K, 4, 2) in the map's pixels, clipped to it, and scores (K,) in [0, 1], best first.
     """
-    found: list[tuple[float, Quads]] = []
+    boxes: list[tuple[float, Quads]] = []
     end = len(candidates.extents)
     # From last to first, the order of findContours: boxes with equal scores keep the same order.
     for mean, (first, last) in zip(candidates.means[::-1], candidates.rows[::-1], strict=True):
@@ -85,5 +85,5 @@ def boxes_from_candidates(
         points = np.stack([columns, np.stack([lines, lines], axis=1)], axis=2).reshape(-1, 1, 2)
         box = grown_box(points, settings)
         if box is not None:
-            found.append((float(mean), box))
-    return best_boxes(found, size, settings)
+            boxes.append((float(mean), box))
+    return best_boxes(boxes, size, settings)

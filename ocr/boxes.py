@@ -100,22 +100,22 @@ def boxes_from_map(probability: Map, settings: BoxSettings) -> ScoredQuads:
     height, width = probability.shape
     mask = (probability > settings.threshold).astype(np.uint8)  # NaN > threshold is false
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    found: list[tuple[float, Quads]] = []
+    boxes: list[tuple[float, Quads]] = []
     for contour in contours:
         box = grown_box(contour, settings)
         if box is None:
             continue
         score = region_score(probability, contour)
         if score >= settings.box_threshold:
-            found.append((score, box))
-    return best_boxes(found, (height, width), settings)
+            boxes.append((score, box))
+    return best_boxes(boxes, (height, width), settings)
 
 
 def best_boxes(
-    found: list[tuple[float, Quads]], size: tuple[int, int], settings: BoxSettings
+    boxes: list[tuple[float, Quads]], size: tuple[int, int], settings: BoxSettings
 ) -> ScoredQuads:
     """Return quads (K, 4, 2), clipped to the map's size (H, W), and scores (K,), best first."""
-    best = sorted(found, key=lambda item: -item[0])[: settings.max_boxes]
+    best = sorted(boxes, key=lambda item: -item[0])[: settings.max_boxes]
     quads = np.array([quad for _, quad in best], np.float32).reshape(-1, 4, 2)
     limit = np.array([size[1], size[0]], np.float32)
     return quads.clip(0, limit), np.array([score for score, _ in best], np.float32)

@@ -130,23 +130,23 @@ def load_dataset(folder: Path) -> Dataset:
     if not labels.is_file():
         none = np.zeros((0, 4, 2), np.float32)
         files = image_files(folder)
-        scenes = tuple(SceneLabel(path=path, quads=none, texts=(), ignore=()) for path in files)
-        return Dataset(folder=folder, scenes=scenes, crops=(), labeled=False)
-    found: list[SceneLabel] = []
+        images = tuple(SceneLabel(path=path, quads=none, texts=(), ignore=()) for path in files)
+        return Dataset(folder=folder, scenes=images, crops=(), labeled=False)
+    scenes: list[SceneLabel] = []
     crops: list[CropLabel] = []
     for number, row in enumerate(_rows(labels)):
         where = f"{labels}, entry {number}"
         if "boxes" in row:
-            found.append(_scene(folder, row, where))
+            scenes.append(_scene(folder, row, where))
         elif (text := _text(row, where)) is not None:
             crops.append(CropLabel(path=_path(folder, row.get("file"), where), text=text))
-    for scene in found:
+    for scene in scenes:
         crops += [
             CropLabel(path=scene.path, text=text, quad=quad)
             for quad, text, ignore in zip(scene.quads, scene.texts, scene.ignore, strict=True)
             if text and not ignore
         ]
-    return Dataset(folder=folder, scenes=tuple(found), crops=tuple(crops), labeled=True)
+    return Dataset(folder=folder, scenes=tuple(scenes), crops=tuple(crops), labeled=True)
 
 
 def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:

@@ -53,12 +53,12 @@ def boxes_from_output(
         dropped.
     """
     probability = probability_map(output, spec.output)[0]
-    found = boxes_from_map(probability, spec.boxes)
-    return boxes_in_image(found, probability.shape, spec, scales, size)
+    boxes = boxes_from_map(probability, spec.boxes)
+    return boxes_in_image(boxes, probability.shape, spec, scales, size)
 
 
 def boxes_in_image(
-    found: ScoredQuads,
+    boxes: ScoredQuads,
     map_size: tuple[int, ...],
     spec: DetectorSpec,
     scales: tuple[float, float],
@@ -68,7 +68,7 @@ def boxes_in_image(
 
     The other arguments and the result are those of :func:`boxes_from_output`.
     """
-    quads, scores = found
+    quads, scores = boxes
     # Map pixels times stride are input pixels; divided by the scales they are image pixels.
     strides = spec.input.width / map_size[1], spec.input.height / map_size[0]
     factors = np.array(strides, np.float32) / np.array(scales, np.float32)

@@ -17,7 +17,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 LARGEST_FILE = 256 << 20
 """Bytes."""
-MOST_PIXELS = 100_000_000
+MAX_PIXELS = 100_000_000
 SMALLEST_SIDE = 4
 """Pixels; an image with a shorter side contains no readable text."""
 
@@ -25,7 +25,7 @@ SMALLEST_SIDE = 4
 def _checked(image: PilImage.Image, name: str) -> None:
     """Check the size in the header, before pixels are decoded."""
     width, height = image.size
-    if width * height > MOST_PIXELS:
+    if width * height > MAX_PIXELS:
         raise _too_many_pixels(name)
     if min(width, height) < SMALLEST_SIDE:
         raise InputFileError(f"{name}: {width}x{height} pixels is too small to hold text")
@@ -33,7 +33,7 @@ def _checked(image: PilImage.Image, name: str) -> None:
 
 def _too_many_pixels(name: str) -> InputFileError:
     return InputFileError(
-        f"{name}: more than the {MOST_PIXELS // 10**6} million pixels allowed; scale it down first"
+        f"{name}: more than the {MAX_PIXELS // 10**6} million pixels allowed; scale it down first"
     )
 
 

@@ -38,7 +38,7 @@ def padded_share(lines: Widths, buckets: Sequence[int]) -> float:
 
 
 def best_buckets(
-    lines: Widths, candidates: Sequence[int], most: int, cost: Callable[[int], float]
+    lines: Widths, candidates: Sequence[int], max_count: int, cost: Callable[[int], float]
 ) -> list[tuple[int, ...]]:
     """Return the cheapest choice of 1, 2 .. ``most`` buckets, each with the narrowest bucket first.
 
@@ -58,15 +58,15 @@ def best_buckets(
     # cheapest[j]: the cost of those lines in as many buckets as there were rounds
     cheapest = np.concatenate([[0.0], np.full(len(edges), np.inf)])
     before: list[npt.NDArray[np.int64]] = []
-    found = []
-    for count in range(1, min(most, len(edges)) + 1):
+    choices = []
+    for count in range(1, min(max_count, len(edges)) + 1):
         # table[i, j]: candidates i .. j - 1 are skipped, and their lines go to candidate j
         table = cheapest[:-1, None] + (below[None, 1:] - below[:-1, None]) * prices[None, :]
         table[np.tril_indices(len(edges), -1)] = np.inf  # i must not exceed j
         before.append(table.argmin(0))
         cheapest = np.concatenate([[np.inf], table.min(0)])
-        found.append(_traced(edges, before, count))
-    return found
+        choices.append(_traced(edges, before, count))
+    return choices
 
 
 def _traced(

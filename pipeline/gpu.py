@@ -112,8 +112,8 @@ class GpuReader:
         with _plan_runner(self._detector).infer_request() as infer_request:
             shown = self._uploaded("image", image, infer_request)
             boxes, scores = self._find(shown, image, infer_request)
-        found = ordered_lines(boxes, scores)
-        return text_lines(found, self._read_quads(shown, found.quads))
+        lines = ordered_lines(boxes, scores)
+        return text_lines(lines, self._read_quads(shown, lines.quads))
 
     def _uploaded(self, name: str, array: npt.NDArray, infer_request: InferRequest) -> Placed:
         """Queue a copy to the GPU; the memory of each name grows with the largest array so far."""
@@ -167,8 +167,8 @@ class GpuReader:
         threshold = np.array([spec.boxes.threshold], np.float32)
         limits = {"max_components": _COMPONENTS, "max_rows": _ROWS}
         inputs = [probability, self._uploaded("threshold", threshold, infer_request)]
-        found = self._results("BoxCandidates", inputs, limits, infer_request)
-        (candidates,) = candidates_from_outputs(found)
+        outputs = self._results("BoxCandidates", inputs, limits, infer_request)
+        (candidates,) = candidates_from_outputs(outputs)
         boxes = boxes_from_candidates(candidates, (height, width), spec.boxes)
         if candidates.missing:  # too many regions for the op's outputs: find them on the host
             output.download(1, infer_request.stream)

@@ -11,13 +11,13 @@ from ..engines.engine import Engine
 from ..ocr.types import Image, Quads, Scores
 from ..spec import DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
-from .scales import MOST_SHRINK, detect_at_scales
+from .scales import MAX_SHRINK, detect_at_scales
 from .shared_batches import read_all
 from .stages import recognize, spec_of
-from .text_lines import FoundLines, TextLine, cut_lines, text_lines
+from .text_lines import DetectedLines, TextLine, cut_lines, text_lines
 
 Tiles = Literal["auto", "on", "off"]
-_MOST_SHRINK: dict[Tiles, float] = {"auto": MOST_SHRINK, "on": 1.0, "off": math.inf}
+_MAX_SHRINK: dict[Tiles, float] = {"auto": MAX_SHRINK, "on": 1.0, "off": math.inf}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,8 @@ def read_boxes(recognizer: Engine, image: Image, boxes: Quads, scores: Scores) -
 
     Lines are in reading order; boxes without text are dropped.
     """
-    found = cut_lines(image, boxes, scores)
-    return text_lines(found, recognize(recognizer, found.crops))
+    lines = cut_lines(image, boxes, scores)
+    return text_lines(lines, recognize(recognizer, lines.crops))
 
 
 class OcrReader:
@@ -77,8 +77,8 @@ class OcrReader:
 
         Lines are in reading order; boxes without text are dropped.
         """
-        found = self.find(image)
-        return text_lines(found, recognize(self.recognizer, found.crops, self.clock))
+        lines = self.find(image)
+        return text_lines(lines, recognize(self.recognizer, lines.crops, self.clock))
 
     def read_all(self, images: Iterable[Image]) -> Iterator[list[TextLine]]:
         """Read many images; batches are filled with lines of several images.
@@ -87,11 +87,11 @@ class OcrReader:
         """
         return read_all([self], images)
 
-    def find(self, image: Image) -> FoundLines:
+    def find(self, image: Image) -> DetectedLines:
         """Find the lines of one RGB image (H, W, 3) uint8 and cut them out."""
-        most_shrink = _MOST_SHRINK[self.settings.tiles]
+        max_shrink = _MAX_SHRINK[self.settings.tiles]
         boxes, scores = detect_at_scales(
-            self.detector, image, most_shrink=most_shrink, clock=self.clock
+            self.detector, image, max_shrink=max_shrink, clock=self.clock
         )
         with self.clock("crop"):
             return cut_lines(image, boxes, scores)

@@ -27,9 +27,9 @@ from ..spec import DetectorSpec
 from .clock import Clock, untimed
 from .stages import detect_whole, spec_of
 
-MOST_SHRINK = 2.0
+MAX_SHRINK = 2.0
 """An image that would shrink by more than this factor is also searched in tiles."""
-MOST_TILES = 256
+MAX_TILES = 256
 """Approximate limit of tiles at the finest scale; larger images start below full size."""
 _OVERLAP = 0.1
 _STEP = 32
@@ -42,30 +42,30 @@ def detect_at_scales(
     engine: Engine,
     image: Image,
     *,
-    most_shrink: float = MOST_SHRINK,
+    max_shrink: float = MAX_SHRINK,
     clock: Clock = untimed,
 ) -> ScoredQuads:
     """Find text in one RGB image (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,), best
     first.
 
-    An image that would shrink by more than ``most_shrink`` is also searched in tiles. That requires
+    An image that would shrink by more than ``max_shrink`` is also searched in tiles. That requires
     5 bytes of memory for each pixel of the finest scale (map and mask), and one run of the detector
     for each tile: 64 runs for 4000 x 3000 pixels and an input of 640.
     """
     whole = detect_whole(engine, image, clock)
     shrunk = min(whole.scales)
-    if shrunk * most_shrink >= 1:  # shrunk by less than most_shrink
+    if shrunk * max_shrink >= 1:  # shrunk by less than max_shrink
         return whole.boxes
     spec = spec_of(engine, DetectorSpec)
     # From the finest scale to the coarsest, each adds the text that the finer ones missed.
-    found: ScoredQuads | None = None
+    merged: ScoredQuads | None = None
     for scale in _scales(image, spec, shrunk):
         boxes = _detect_in_tiles(engine, image, scale, whole.stride, clock)
         with clock("boxes"):
-            found = boxes if found is None else merge_boxes(found, boxes, _THINNEST / scale)
-    assert found is not None
+            merged = boxes if merged is None else merge_boxes(merged, boxes, _THINNEST / scale)
+    assert merged is not None
     with clock("boxes"):
-        quads, scores = merge_boxes(found, whole.boxes, _THINNEST / shrunk)
+        quads, scores = merge_boxes(merged, whole.boxes, _THINNEST / shrunk)
     order = np.argsort(-scores, kind="stable")
     return quads[order], scores[order]
 
@@ -74,7 +74,7 @@ def _scales(image: Image, spec: DetectorSpec, whole: float) -> Iterator[float]:
     """Yield the scales to search in tiles, finest first; ``whole``: scale of the whole image."""
     # Pixels that one tile adds, without its overlap.
     size = (1 - _OVERLAP) ** 2 * spec.input.height * spec.input.width
-    scale = min(1.0, math.sqrt(MOST_TILES * size / (image.shape[0] * image.shape[1])))
+    scale = min(1.0, math.sqrt(MAX_TILES * size / (image.shape[0] * image.shape[1])))
     yield scale
     # A scale within a factor of sqrt(2) of the whole image would find the same text again.
     while scale / 2 > math.sqrt(2) * whole:
@@ -102,12 +102,14 @@ def _detect_in_tiles(
         with clock("detect"):
             output = engine.runner().run(feed)
         with clock("boxes"):
-            for corner, found in zip(chosen, probability_map(output, spec.output), strict=True):
-                merged.add(corner, found)
+            for corner, probability in zip(
+                chosen, probability_map(output, spec.output), strict=True
+            ):
+                merged.add(corner, probability)
     # max_boxes limits one input; the merged map stands for as many inputs as there are tiles.
-    most = spec.boxes.max_boxes * len(grid)
+    max_boxes = spec.boxes.max_boxes * len(grid)
     with clock("boxes"):
-        settings = spec.boxes.model_copy(update={"max_boxes": most})
+        settings = spec.boxes.model_copy(update={"max_boxes": max_boxes})
         quads, scores = boxes_from_map(merged.map, settings)
     # Map pixels times stride are pixels of the scaled image, times factors those of the image.
     limits = np.array([columns, rows], np.float32)

@@ -16,7 +16,7 @@ from ..ocr.recognizer import bucket_of
 from ..ocr.types import Image
 from ..spec import RecognizerSpec
 from .stages import read_batch
-from .text_lines import FoundLines, TextLine, text_lines
+from .text_lines import DetectedLines, TextLine, text_lines
 from .workers import in_order
 
 _AHEAD = 2
@@ -31,7 +31,7 @@ class LineReader(Protocol):
     recognizer: Engine
     recognizer_spec: RecognizerSpec
 
-    def find(self, image: Image) -> FoundLines:
+    def find(self, image: Image) -> DetectedLines:
         """Find the lines of one RGB image (H, W, 3) uint8, and cut them out."""
 
 
@@ -39,13 +39,13 @@ class LineReader(Protocol):
 class _Page:
     """An image whose lines are being read. ``places``: by line, its batch and its index in it."""
 
-    found: FoundLines
+    detected: DetectedLines
     places: dict[int, tuple[Batch, int]] = field(default_factory=dict)
 
     def lines(self) -> list[TextLine]:
         """Wait for the lines; raises the exception of a batch that failed."""
-        places = [self.places[index] for index in range(len(self.found.crops))]
-        return text_lines(self.found, [batch.result()[place] for batch, place in places])
+        places = [self.places[index] for index in range(len(self.detected.crops))]
+        return text_lines(self.detected, [batch.result()[place] for batch, place in places])
 
 
 class _Batches:
@@ -63,7 +63,7 @@ class _Batches:
 
     def add(self, page: _Page) -> None:
         """Add the lines of a page to batches, and start reading those that are full."""
-        for index, crop in enumerate(page.found.crops):
+        for index, crop in enumerate(page.detected.crops):
             width = bucket_of(crop, self._spec)
             self._waiting[width].append((page, index))
             if len(self._waiting[width]) == self._spec.input.max_batch:
@@ -77,7 +77,7 @@ class _Batches:
 
     def _begin(self, width: int) -> None:
         members = self._waiting.pop(width)
-        crops = [page.found.crops[index] for page, index in members]
+        crops = [page.detected.crops[index] for page, index in members]
         # Batches may finish in any order: each line remembers its batch and its index in it.
         batch = self._pool.submit(self._read, width, crops)
         for place, (page, index) in enumerate(members):
@@ -99,13 +99,13 @@ def read_all(readers: Sequence[LineReader], images: Iterable[Image]) -> Iterator
     an image, of its lines or of ``images`` is raised in its place and ends the iteration.
     """
     pages: deque[_Page | Exception] = deque()
-    found = in_order(_find, readers, _with_error(images))
-    with closing(found), ThreadPoolExecutor(len(readers)) as pool:
+    outcomes = in_order(_find, readers, _with_error(images))
+    with closing(outcomes), ThreadPoolExecutor(len(readers)) as pool:
         batches = _Batches(readers, pool)
         try:
-            for outcome in found:
-                if isinstance(outcome, FoundLines):
-                    page = _Page(found=outcome)
+            for outcome in outcomes:
+                if isinstance(outcome, DetectedLines):
+                    page = _Page(detected=outcome)
                     batches.add(page)
                     pages.append(page)
                 else:
@@ -127,7 +127,7 @@ def _finished(page: _Page | Exception, batches: _Batches) -> list[TextLine]:
     return page.lines()
 
 
-def _find(reader: LineReader, image: Image | Exception) -> FoundLines | Exception:
+def _find(reader: LineReader, image: Image | Exception) -> DetectedLines | Exception:
     if isinstance(image, Exception):
         return image
     try:

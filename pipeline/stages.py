@@ -87,16 +87,16 @@ def batches_by_width(
     for index, size in enumerate(sizes):
         buckets[bucket_of_size(size, spec)].append(index)
     for width, members in sorted(buckets.items()):
-        most = engine.runner(width).max_batch
-        for start in range(0, len(members), most):
-            yield width, members[start : start + most]
+        max_batch = engine.runner(width).max_batch
+        for start in range(0, len(members), max_batch):
+            yield width, members[start : start + max_batch]
 
 
 def recognize(engine: Engine, lines: Sequence[Image], clock: Clock = untimed) -> list[Reading]:
     """Read RGB text lines (h, w, 3) of any size, sorted into width buckets and batched."""
     readings: dict[int, Reading] = {}
     for width, batch in batches_by_width([line.shape[:2] for line in lines], engine):
-        found = read_batch(engine, [lines[i] for i in batch], width, clock)
-        readings.update(zip(batch, found, strict=True))
+        batch_readings = read_batch(engine, [lines[i] for i in batch], width, clock)
+        readings.update(zip(batch, batch_readings, strict=True))
     # Batches come by width; the results follow the order of the lines.
     return [readings[index] for index in range(len(lines))]

@@ -38,27 +38,27 @@ class TextLine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoundLines:
+class DetectedLines:
     """Boxes to be read, in reading order; a box appears once for each orientation of its text.
 
-    ``quads`` (K, 4, 2), ``scores`` (K,) and K straightened ``crops`` (h, w, 3) RGB. ``lines`` (K,),
-    ascending: orientations of the same box have the same number.
+    ``quads`` (K, 4, 2), ``scores`` (K,) and K straightened ``crops`` (h, w, 3) RGB. The
+    ``line_numbers`` (K,) ascend; all orientations of a box have the same number.
     """
 
     quads: Quads
     scores: Scores
     crops: tuple[Image, ...]
-    lines: tuple[int, ...]
+    line_numbers: tuple[int, ...]
 
 
-def text_lines(found: FoundLines, readings: Sequence[Reading]) -> list[TextLine]:
+def text_lines(lines: DetectedLines, readings: Sequence[Reading]) -> list[TextLine]:
     """Combine K boxes and their readings; boxes without text are dropped.
 
     Of several orientations of a box the one with the highest text score is used.
     """
     best: dict[int, TextLine] = {}
     for number, quad, score, reading in zip(
-        found.lines, found.quads, found.scores, readings, strict=True
+        lines.line_numbers, lines.quads, lines.scores, readings, strict=True
     ):
         if reading.text and (number not in best or reading.score > best[number].text_score):
             best[number] = TextLine(
@@ -67,21 +67,21 @@ def text_lines(found: FoundLines, readings: Sequence[Reading]) -> list[TextLine]
     return list(best.values())  # in reading order, since the numbers ascend
 
 
-def cut_lines(image: Image, boxes: Quads, scores: Scores) -> FoundLines:
+def cut_lines(image: Image, boxes: Quads, scores: Scores) -> DetectedLines:
     """Cut boxes (K, 4, 2) with scores (K,) out of an RGB image, in reading order."""
-    found = ordered_lines(boxes, scores)
-    return replace(found, crops=tuple(crop_quad(image, quad) for quad in found.quads))
+    lines = ordered_lines(boxes, scores)
+    return replace(lines, crops=tuple(crop_quad(image, quad) for quad in lines.quads))
 
 
-def ordered_lines(boxes: Quads, scores: Scores) -> FoundLines:
+def ordered_lines(boxes: Quads, scores: Scores) -> DetectedLines:
     """Return boxes (K, 4, 2) with scores (K,) in reading order, without crops."""
     order = reading_order(boxes)
     # One box becomes one to three orientations, which keep the number of their line.
     ways = [(line, quad) for line, box in enumerate(order) for quad in ways_to_read(boxes[box])]
-    lines = tuple(line for line, _ in ways)
-    return FoundLines(
+    numbers = tuple(line for line, _ in ways)
+    return DetectedLines(
         quads=np.array([quad for _, quad in ways], np.float32).reshape(-1, 4, 2),
-        scores=scores[order[list(lines)]],
+        scores=scores[order[list(numbers)]],
         crops=(),
-        lines=lines,
+        line_numbers=numbers,
     )

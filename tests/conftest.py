@@ -228,7 +228,7 @@ def recognizer_bundle(built_bundle: BuiltBundle) -> Path:
 @pytest.fixture
 def build_cache(tmp_path: Path) -> BuildCache:
     """An empty build cache."""
-    return BuildCache(folder=tmp_path / "cache", most=1 << 30)
+    return BuildCache(folder=tmp_path / "cache", max_bytes=1 << 30)
 
 
 @pytest.fixture

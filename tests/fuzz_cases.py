@@ -18,7 +18,7 @@ from PIL import Image as PilImage
 from ocr_trt.engines.bundle import file_entries, load_bundle, own_files, write_manifest
 from ocr_trt.engines.bundle_diff import facts
 from ocr_trt.engines.manifest import NAME, Manifest
-from ocr_trt.ocr.image import MOST_PIXELS, SMALLEST_SIDE, load_image
+from ocr_trt.ocr.image import MAX_PIXELS, SMALLEST_SIDE, load_image
 from ocr_trt.spec import dump_spec, load_spec, spec_from_dict
 
 Case = Callable[[np.random.Generator], None]
@@ -77,7 +77,7 @@ def images(folder: Path) -> Case:
         assert found.ndim == 3
         assert found.shape[2] == 3
         assert min(found.shape[:2]) >= SMALLEST_SIDE
-        assert found.shape[0] * found.shape[1] <= MOST_PIXELS
+        assert found.shape[0] * found.shape[1] <= MAX_PIXELS
         assert found.flags.c_contiguous
 
     return case

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...common.files import check_file_destination, write_whole
 from ...convert.sources.large_weights import Weights
-from ...errors import OutputError, TargetMissingError, UserError
+from ...errors import OutputError, UserError
 from ..base import BuildSettings
 from ..build_options import check_options, parse_options
 from ..nvidia.builder import Builder, order_in_child
@@ -56,9 +56,7 @@ def plan_from_network(
             "leave it out"
         )
     check_options([backend(target)], settings.options)
-    availability = backend(target).availability()
-    if not availability.can_build:
-        raise TargetMissingError(f"target {target}: {availability.reason}; {availability.hint}")
+    backend(target).check_can_build()
     check_file_destination(plan)
     with tempfile.TemporaryDirectory() as scratch:
         file, built = Path(scratch) / "weights.npz", Path(scratch) / "plan"

@@ -95,13 +95,6 @@ class NvidiaBackend(Backend):
         what = f"{gpu.name} (compute capability {gpu.compute_capability})"
         return f"{self.name} does not run on {what}", "use the target tensorrt there"
 
-    def _check_availability(self) -> None:
-        availability = self.availability()
-        if not availability.can_build:
-            raise TargetMissingError(
-                f"target {self.name}: {availability.reason}; {availability.hint}"
-            )
-
     def can_run_built(self, settings: Mapping[str, Any]) -> bool:
         """Whether the plan is for this GPU: one of those named, or 8.0 and up if none was."""
         if not self.availability().can_run:
@@ -145,7 +138,7 @@ class NvidiaBackend(Backend):
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
         """Parse the graph with NVIDIA's parser."""
-        self._check_availability()
+        self.check_can_build()
         return refusals_in_child(self._package, model)
 
     def _gpu(self) -> Gpu | None:
@@ -164,7 +157,7 @@ class NvidiaBackend(Backend):
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Build a plan in a child process."""
-        self._check_availability()
+        self.check_can_build()
         gpu, options = self._gpu(), self.options_from(settings.options)
         timings = None  # TensorRT for RTX times no kernels
         if gpu is not None and options.timing_cache and not self._builds_without_gpu:

@@ -100,11 +100,11 @@ def order_in_child(
         number = int(done.stderr.split()[-1])
         raise OSError(number, os.strerror(number), str(plan))
     if done.returncode == MISSING:
-        raise TargetMissingError(_last_words(done))
+        raise TargetMissingError(_reason(done))
     if done.returncode == WRONG_INPUT:
-        raise InputFileError(_last_words(done))
+        raise InputFileError(_reason(done))
     if done.returncode:
-        raise EngineBuildError(f"{builder.module} refuses the graph: {_last_words(done)}")
+        raise EngineBuildError(f"{builder.module} refuses the graph: {_reason(done)}")
 
 
 def refusals_in_child(module: str, model: onnx.ModelProto) -> dict[str, str]:
@@ -115,11 +115,11 @@ def refusals_in_child(module: str, model: onnx.ModelProto) -> dict[str, str]:
     with as_file(model) as path:
         done = _in_child({"module": module, "plan": None, "model": str(path)})
     if done.returncode:
-        return {"": _last_words(done)}
+        return {"": _reason(done)}
     return dict(json.loads(done.stdout))
 
 
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
     if done.returncode < 0:  # the number of the signal, negative
         return f"its builder crashed with signal {-done.returncode}: {done.stderr.strip()[-300:]}"
     lines = [line for line in done.stderr.splitlines() if line.strip()]

@@ -33,15 +33,15 @@ class _BuildError(Exception):
     pass
 
 
-def _set_compute_capabilities(trt: Any, config: Any, expected: Sequence[str]) -> None:
-    if not expected:
+def _set_compute_capabilities(trt: Any, config: Any, capabilities: Sequence[str]) -> None:
+    if not capabilities:
         return
     if not features_of(trt).names_gpus:
         raise _BuildError(
             "this TensorRT builds for the GPU it runs on; leave option compute-capability out"
         )
-    config.num_compute_capabilities = len(expected)
-    for index, name in enumerate(expected):
+    config.num_compute_capabilities = len(capabilities)
+    for index, name in enumerate(capabilities):
         member = getattr(trt.ComputeCapability, f"SM{name.replace('.', '')}", None)
         if member is None:
             known = [m[2:] for m in dir(trt.ComputeCapability) if m.startswith("SM")]
@@ -84,9 +84,9 @@ def _add_profiles(builder: Any, network: Any, config: Any, max_batch: int) -> No
     if -1 not in shape:  # a fixed batch needs no profile
         return
     for low, high in [(1, 1), (2, max_batch)] if max_batch > 1 else [(1, 1)]:
-        least, most = ([size if d == -1 else d for d in shape] for size in (low, high))
+        smallest, largest = ([size if d == -1 else d for d in shape] for size in (low, high))
         profile = builder.create_optimization_profile()
-        profile.set_shape(image.name, least, most, most)  # smallest, optimal, largest
+        profile.set_shape(image.name, smallest, largest, largest)  # smallest, optimal, largest
         config.add_optimization_profile(profile)
 
 
@@ -120,12 +120,12 @@ def _empty_network(trt: Any, builder: Any) -> Any:
 def _parse(trt: Any, logger: Any, network: Any, path: str) -> tuple[Any, list[tuple[str, str]]]:
     """Return the parser, which must outlive the build, and (node, reason) of each error."""
     parser = trt.OnnxParser(network, logger)
-    found = []
+    errors = []
     if not parser.parse_from_file(path):
-        found = [parser.get_error(i) for i in range(parser.num_errors)]
-        if not found:
+        errors = [parser.get_error(i) for i in range(parser.num_errors)]
+        if not errors:
             return parser, [("", "the parser refuses the graph without a reason")]
-    return parser, [(error.node_name(), error.desc()) for error in found]
+    return parser, [(error.node_name(), error.desc()) for error in errors]
 
 
 def _module(order: dict[str, Any]) -> Any:
@@ -140,8 +140,8 @@ def _refusals(order: dict[str, Any]) -> dict[str, str]:
     trt = _module(order)
     logger = logger_of(trt)
     builder = trt.Builder(logger)  # must outlive its network
-    _, found = _parse(trt, logger, _empty_network(trt, builder), order["model"])
-    return dict(reversed(found))  # the first of several reasons for a node
+    _, errors = _parse(trt, logger, _empty_network(trt, builder), order["model"])
+    return dict(reversed(errors))  # the first of several reasons for a node
 
 
 def _register_plugins() -> None:
@@ -154,10 +154,10 @@ def _register_plugins() -> None:
 def _check_plugins(trt: Any, network: Any, expected: int) -> None:
     """Refuse a network in which a function body took the place of a requested kernel."""
     kinds = [network.get_layer(index).type for index in range(network.num_layers)]
-    taken = kinds.count(trt.LayerType.PLUGIN_V3)
-    if taken != expected:
+    used = kinds.count(trt.LayerType.PLUGIN_V3)
+    if used != expected:
         raise _BuildError(
-            f"plugins: TensorRT uses {taken} of {expected} kernels; leave option plugins out"
+            f"plugins: TensorRT uses {used} of {expected} kernels; leave option plugins out"
         )
 
 
@@ -166,9 +166,9 @@ Fill = Callable[[Any, Any, dict[str, Any]], Any]
 
 
 def _fill_from_onnx(trt: Any, network: Any, order: dict[str, Any]) -> Any:
-    parser, found = _parse(trt, logger_of(trt), network, order["model"])
-    if found:
-        raise _BuildError("; ".join(f"{node}: {reason}" for node, reason in found))
+    parser, errors = _parse(trt, logger_of(trt), network, order["model"])
+    if errors:
+        raise _BuildError("; ".join(f"{node}: {reason}" for node, reason in errors))
     if order["plugins"]:
         _check_plugins(trt, network, order["plugins"])
     return parser
@@ -191,8 +191,8 @@ def _build(order: dict[str, Any], fill: Fill) -> tuple[bytes, str | None]:
     with _timing_cache(config, logger, order["timing_cache"]):
         plan = builder.build_serialized_network(network, config)
         if plan is None or logger.errors:
-            said = errors_since(logger, 0)
-            raise _BuildError(said or "the builder returned no plan and gave no reason")
+            reasons = errors_since(logger, 0)
+            raise _BuildError(reasons or "the builder returned no plan and gave no reason")
     plan = bytes(plan)
     return plan, inspected(trt, plan) if order["can_load"] else None
 

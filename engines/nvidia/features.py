@@ -16,7 +16,7 @@ class Features:
 
     names_gpus: bool
     """The builder accepts compute capabilities to build for, and needs no GPU."""
-    tells_validity: bool
+    checks_headers: bool
     """A plan's header can be checked before the plan is loaded."""
     captures_itself: bool
     """The runtime records CUDA graphs itself, and can save the kernels it compiled."""
@@ -27,6 +27,6 @@ def features_of(trt: Any) -> Features:
     names_gpus = hasattr(trt.IBuilderConfig, "set_compute_capability")
     return Features(
         names_gpus=names_gpus,
-        tells_validity=hasattr(trt.Runtime, "get_engine_validity"),
+        checks_headers=hasattr(trt.Runtime, "get_engine_validity"),
         captures_itself=hasattr(trt, "CudaGraphStrategy"),
     )

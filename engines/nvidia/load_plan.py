@@ -51,8 +51,8 @@ def check_built_with(
             raise InputFileError(f"{reason}; {_REBUILD}")
 
 
-def _mapping(found: Any) -> Mapping[str, Any]:
-    return found if isinstance(found, Mapping) else {}
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _runs_in(here: str, built: str, *, is_compatible: bool) -> bool:
@@ -93,7 +93,7 @@ def check_header(trt: Any, runtime: Any, plan: bytes, features: Features) -> Non
     Raises:
         InputFileError: the plan will not load; the message has TensorRT-RTX's reasons.
     """
-    if not features.tells_validity:
+    if not features.checks_headers:
         return
     validity, bits = runtime.get_engine_validity(plan)
     if validity != trt.EngineValidity.INVALID:
@@ -130,8 +130,8 @@ def engine_from_plan(trt: Any, plan: bytes, features: Features, *, is_trusted: b
         runtime.engine_host_code_allowed = True
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        said = errors_since(logger, count) or "no reason given"
-        raise InputFileError(f"TensorRT cannot load the plan: {said}; {_REBUILD}")
+        reasons = errors_since(logger, count) or "no reason given"
+        raise InputFileError(f"TensorRT cannot load the plan: {reasons}; {_REBUILD}")
     return engine
 
 
@@ -152,5 +152,5 @@ def refit_from_model(trt: Any, engine: Any, model: Path | None) -> None:
     refitter = trt.Refitter(engine, logger)
     parser = trt.OnnxParserRefitter(refitter, logger)
     if not (parser.refit_from_file(str(model)) and refitter.refit_cuda_engine()):
-        said = errors_since(logger, count) or "no reason given"
-        raise InputFileError(f"{model}: TensorRT refuses its weights: {said}; {_REBUILD}")
+        reasons = errors_since(logger, count) or "no reason given"
+        raise InputFileError(f"{model}: TensorRT refuses its weights: {reasons}; {_REBUILD}")

@@ -30,18 +30,18 @@ from ...convert.graph import (
 )
 from ...convert.node_builder import NodeBuilder
 
-_MOST_WORK = 2.5
+_MAX_WORK = 2.5
 """Largest allowed increase of multiplications; zeros in the kernel are multiplied too."""
 
 
 def _taps(size: int, stride: int, pad: int) -> dict[tuple[int, int], int]:
     """Return {(phase a, offset in x): index k} of one axis, by a + pad - k = stride * offset."""
-    found = {}
+    taps = {}
     for phase in range(stride):
         for k in range(size):
             if (phase + pad - k) % stride == 0:
-                found[phase, (phase + pad - k) // stride] = k
-    return found
+                taps[phase, (phase + pad - k) // stride] = k
+    return taps
 
 
 def _offsets(taps: dict[tuple[int, int], int]) -> tuple[int, int]:
@@ -63,11 +63,11 @@ def _phases(
     (top, bottom), (left, right) = _offsets(rows), _offsets(columns)
     channels, outputs = weights.shape[:2]
     shape = (stride, stride, outputs, channels, bottom - top + 1, right - left + 1)
-    found = np.zeros(shape, np.float32)  # (s, s, O, C, h, w)
+    kernels = np.zeros(shape, np.float32)  # (s, s, O, C, h, w)
     for (a, y), ky in rows.items():
         for (b, x), kx in columns.items():
-            found[a, b, :, :, y - top, x - left] = weights[:, :, ky, kx].T  # (C, O) -> (O, C)
-    return found.reshape(-1, *shape[3:]), [-top, -left, bottom, right]
+            kernels[a, b, :, :, y - top, x - left] = weights[:, :, ky, kx].T  # (C, O) -> (O, C)
+    return kernels.reshape(-1, *shape[3:]), [-top, -left, bottom, right]
 
 
 def _whole_stride(node: ir.Node) -> int:
@@ -103,7 +103,7 @@ def _lower(graph: ir.Graph, node: ir.Node) -> bool:
     top, left, *_ = attribute(node, "pads", (0, 0, 0, 0))
     # (C, O, kh, kw) -> (s*s*O, C, h, w)
     phases, pads = _phases(weights, stride, (top, left))
-    if phases.size > _MOST_WORK * weights.size:
+    if phases.size > _MAX_WORK * weights.size:
         return False
     name = name_of(node.outputs[0])
     inputs = [x, new_initializer(graph, phases, f"{name}.phase_weight")]

@@ -85,8 +85,8 @@ def layers_from_file(path: Path) -> tuple[EngineLayer, ...]:
     Raises:
         InputFileError: the file is too large, not JSON, or not from EngineInspector.
     """
-    found = read_json(path, limit=LARGEST)
-    layers = found.get("Layers") if isinstance(found, dict) else None
+    data = read_json(path, limit=LARGEST)
+    layers = data.get("Layers") if isinstance(data, dict) else None
     if not isinstance(layers, list):
         raise InputFileError(f'{path}: contains no list "Layers"; build the bundle again')
     return tuple(_layer(layer) for layer in layers)
@@ -103,20 +103,22 @@ def not_in_int8(model: ir.Model, layers: Iterable[EngineLayer]) -> dict[str, str
     """
     of_node = {node: layer for layer in layers for node in layer.nodes}
     promised = [judged.node for judged in lint(prepared(model)) if judged.runs == "int8"]
-    found = {node: of_node[node].precision for node in promised if node in of_node}
-    return {node: precision for node, precision in found.items() if precision not in ("int8", "")}
+    precisions = {node: of_node[node].precision for node in promised if node in of_node}
+    return {
+        node: precision for node, precision in precisions.items() if precision not in ("int8", "")
+    }
 
 
-def _layer(found: Any) -> EngineLayer:
-    if not isinstance(found, Mapping):  # a plan built with low verbosity lists names only
-        return EngineLayer(name=str(found), kind="", precision="", nodes=(), tactic="")
-    name, metadata = str(found.get("Name", "")), str(found.get("Metadata", ""))
+def _layer(layer: Any) -> EngineLayer:
+    if not isinstance(layer, Mapping):  # a plan built with low verbosity lists names only
+        return EngineLayer(name=str(layer), kind="", precision="", nodes=(), tactic="")
+    name, metadata = str(layer.get("Name", "")), str(layer.get("Metadata", ""))
     return EngineLayer(
         name=name,
-        kind=str(found.get("LayerType", "")),
-        precision=_precision(found),
+        kind=str(layer.get("LayerType", "")),
+        precision=_precision(layer),
         nodes=tuple(_NODE.findall(metadata)),
-        tactic=str(found.get("TacticName", "")),
+        tactic=str(layer.get("TacticName", "")),
     )
 
 

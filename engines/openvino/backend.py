@@ -116,12 +116,12 @@ class _OpenVino(Backend):
         own = graph.output(0).get_names()
         ports = [port for op in graph.get_ordered_ops() for port in op.outputs()]
         known = {name for port in ports for name in port.get_names()}
-        expected = [name for name in names if name in known - own]
-        graph.add_outputs(expected)
+        inner = [name for name in names if name in known - own]
+        graph.add_outputs(inner)
         compiled = core.compile_model(graph, "CPU", compile_config(RunSettings(), plan))
         request = compiled.create_infer_request()
         request.infer([np.ascontiguousarray(images)])
-        shown = [*expected, *own]
+        shown = [*inner, *own]
         return {name: np.array(request.get_tensor(name).data) for name in shown}
 
     def layer_times(

@@ -27,7 +27,7 @@ def compile_config(settings: RunSettings, plan: Path | None = None) -> dict[str,
     """
     streams = max(1, settings.streams)
     return {
-        "INFERENCE_PRECISION_HINT": "bf16" if plan and _has_bf16_in_it(plan) else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if plan and _contains_bf16(plan) else "f32",
         "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": settings.threads or limited_cores(),
@@ -50,7 +50,7 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
     """
     ov = import_openvino()
 
-    if _has_bf16_in_it(plan) and not has_bf16():  # OpenVINO would run it in fp32 or emulate it
+    if _contains_bf16(plan) and not has_bf16():  # OpenVINO would run it in fp32 or emulate it
         raise InputFileError(
             "it computes in bf16, which this processor has no instructions for; build it again "
             "with --precision fp32 or int8"
@@ -72,7 +72,7 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
     return compiled
 
 
-def _has_bf16_in_it(plan: Path) -> bool:
+def _contains_bf16(plan: Path) -> bool:
     return b'precision="BF16"' in plan.read_bytes()
 
 

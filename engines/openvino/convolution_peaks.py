@@ -35,10 +35,10 @@ def convolution_peaks(
     ov = import_openvino()
 
     capable = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    expected: tuple[Precision, ...] = ("fp32", "int8")
+    precisions: tuple[Precision, ...] = ("fp32", "int8")
     if "BF16" in capable:
-        expected = ("fp32", "bf16", "int8")
-    trials = [(precision, *size) for precision in expected for size in _SIZES]
+        precisions = ("fp32", "bf16", "int8")
+    trials = [(precision, *size) for precision in precisions for size in _SIZES]
     peaks: dict[Precision, float] = {}
     for done, (precision, channels, side) in enumerate(trials, 1):
         hint = {**config, "INFERENCE_PRECISION_HINT": _HINTS[precision]}

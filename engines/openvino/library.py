@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 _TELEMETRY = "openvino_telemetry"
-_ONE_AT_A_TIME = Lock()
+_IMPORT_LOCK = Lock()
 
 
 def import_openvino() -> Any:
@@ -23,7 +23,7 @@ def import_openvino() -> Any:
     Raises:
         ImportError: it is not installed.
     """
-    with _ONE_AT_A_TIME:
+    with _IMPORT_LOCK:
         openvino = _imported()
         _make_ready(openvino)
     return openvino

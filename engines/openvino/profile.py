@@ -24,11 +24,11 @@ from ..base import Batch
 from ..layer_time import BETWEEN, LayerTime
 from .library import import_openvino
 
-_BLOCKS, _LEAST_RUNS, _SECONDS = 5, 2, 2.0
+_BLOCKS, _MIN_RUNS, _SECONDS = 5, 2, 2.0
 _PRECISIONS = {
     "f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8",
 }  # fmt: skip
-_TAKE_A_PART = {"StridedSlice", "Gather", "GatherND", "GatherElements", "Slice"}
+_PARTIAL_READS = {"StridedSlice", "Gather", "GatherND", "GatherElements", "Slice"}
 _VIEWS = {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
 
 
@@ -51,7 +51,7 @@ def layer_times(
     request, feed = compiled.create_infer_request(), np.ascontiguousarray(images)
     _run(request, feed)  # the first run is slower than the others
     seconds = _SECONDS if seconds is None else seconds
-    runs = max(_LEAST_RUNS, round(seconds / (_BLOCKS + 1) / _run(request, feed)))
+    runs = max(_MIN_RUNS, round(seconds / (_BLOCKS + 1) / _run(request, feed)))
     sums, times, between = [_sums(request, 2)], defaultdict[str, list[float]](list), []
     for block in range(_BLOCKS + 1):
         wall = 1000 * sum(_run(request, feed) for _ in range(runs)) / runs
@@ -108,7 +108,7 @@ def _moved(op: Any, kind: str) -> int:
         return 0
     written = sum(map(_bytes, op.outputs()))
     read = sum(_bytes(port.get_source_output()) for port in op.inputs())
-    return written + (min(read, written) if kind in _TAKE_A_PART else read)
+    return written + (min(read, written) if kind in _PARTIAL_READS else read)
 
 
 def _bytes(port: Any) -> int:

@@ -61,11 +61,11 @@ class _OnnxRunner(Runner):
         self._session, self._spec = onnx_session(model), spec
         # The batch axis of an output is the same for every rank, so any rank will do here.
         self._axis = role_of(spec).output_axes(3)[0]
-        self._takes_batches = spec.input.max_batch == 1 or self._gives_rows()
-        if not self._takes_batches:
+        self._accepts_batches = spec.input.max_batch == 1 or self._matches_single_images()
+        if not self._accepts_batches:
             self.label += ", one by one"
 
-    def _gives_rows(self) -> bool:
+    def _matches_single_images(self) -> bool:
         """Whether an image in a batch has the same output as alone."""
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (2, *self.shape)).astype(np.float32)
@@ -83,12 +83,12 @@ class _OnnxRunner(Runner):
 
     def _run(self, feed: Batch) -> npt.NDArray[np.float32]:
         feeds, outputs = {self._spec.input.name: feed}, [self._spec.output.name]
-        found: npt.NDArray[np.float32] = self._session.run(outputs, feeds)[0]
-        return found
+        output: npt.NDArray[np.float32] = self._session.run(outputs, feeds)[0]
+        return output
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run a batch."""
-        if self._takes_batches:
+        if self._accepts_batches:
             return as_converted(self._run(feed), self._spec)
         rows = [self._run(feed[i : i + 1]) for i in range(len(feed))]
         return as_converted(np.concatenate(rows, self._axis), self._spec)

@@ -44,8 +44,8 @@ def match_lines(places: Matching, read: Sequence[str], texts: Sequence[str | Non
         texts: M texts of the ground truth.
     """
     pairs = {
-        found: index
-        for found, index in places.pairs.items()
-        if is_same_text(read[found], texts[index] or "")
+        detection: index
+        for detection, index in places.pairs.items()
+        if is_same_text(read[detection], texts[index] or "")
     }
     return replace(places, pairs=pairs)

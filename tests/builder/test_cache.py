@@ -337,7 +337,7 @@ def test_cache_that_cannot_be_written_does_not_stop_a_build(
     build_request: BuildRequest, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    cache = BuildCache(folder=tmp_path / "file" / "cache", most=1 << 30)
+    cache = BuildCache(folder=tmp_path / "file" / "cache", max_bytes=1 << 30)
     assert build(replace(build_request, cache=cache))[0].bundle is not None
 
 
@@ -353,7 +353,7 @@ root = Path(sys.argv[1])
 (result,) = build(BuildRequest(
     spec=load_spec(root / "m.yaml"), targets=("onnxruntime",), precision="fp32",
     output=root / sys.argv[2], latency=LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3),
-    cache=BuildCache(folder=root / "cache", most=1 << 30)))
+    cache=BuildCache(folder=root / "cache", max_bytes=1 << 30)))
 assert result.error is None, result.error
 """
 
@@ -366,7 +366,7 @@ def test_two_processes_build_the_same_at_once(build_request: BuildRequest, tmp_p
     ]
     for child in children:
         assert child.wait(240) == 0, child.stderr and child.stderr.read().decode()
-    cache = BuildCache(folder=tmp_path / "cache", most=1 << 30)
+    cache = BuildCache(folder=tmp_path / "cache", max_bytes=1 << 30)
     (entry,) = cache.entries()
     assert [path.name for path in cache.folder.iterdir()] == [entry.key]
     for name in ("one", "two"):

@@ -32,7 +32,7 @@ def test_buckets_fit_the_lines(
     widest = onnx_recognizer.input.width
     monkeypatch.setattr(learning, "_costs", lambda *_: {16: 0.25, widest: 1.0})
     images = load_calibration(lines, onnx_recognizer)
-    settings = WidthSettings(most=3, step=16)
+    settings = WidthSettings(max_widths=3, step=16)
     found = choose_buckets(onnx_recognizer, images, backend("openvino"), settings, SilentReporter())
     assert sorted(found.line_widths) == sorted([20, 22, 24] * 4 + [90])
     one, two, three = found.choices

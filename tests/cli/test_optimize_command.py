@@ -10,7 +10,7 @@ import pytest
 
 from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.engines.engine import Engine
-from ocr_trt.engines.tuned import Tuning, keep_tuning, kept_tuning
+from ocr_trt.engines.tuned import Tuning, save_tuning, saved_tuning
 from tests.cli.in_process import fails, run, succeeds
 
 
@@ -59,13 +59,13 @@ def test_streams_are_measured_and_used(
     (each,) = found.values()
     tuning, bundle = each["tuning"], load_bundle(bundles["detector"])
     assert Path(each["kept"]).is_file()
-    assert kept_tuning(bundle) == Tuning.model_validate(tuning)
+    assert saved_tuning(bundle) == Tuning.model_validate(tuning)
     for mode in ("latency", "throughput"):
         tried = [trial for trial in each["trials"] if trial["mode"] == mode]
         assert tuning[mode] in [trial["choice"] for trial in tried]
         assert all(trial["milliseconds"] > 0 for trial in tried)
     three = {"streams": 3, "threads": 3}
-    keep_tuning(bundle, Tuning.model_validate({**tuning, "throughput": three}))
+    save_tuning(bundle, Tuning.model_validate({**tuning, "throughput": three}))
     alone = succeeds("run", images, *engines, "--workers", "1", "--json")
     assert succeeds("run", images, *engines, "--json") == alone
     with Engine.from_bundle(bundle, mode="throughput") as engine:

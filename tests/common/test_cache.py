@@ -25,7 +25,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
-    return Cache(folder=tmp_path / "cache", most=MIB)
+    return Cache(folder=tmp_path / "cache", max_bytes=MIB)
 
 
 def names(cache: Cache) -> list[str]:
@@ -87,10 +87,10 @@ def test_damaged_entry_is_removed_and_nothing_outside(
 
 
 def test_least_recently_used_entries_are_removed_first(tmp_path: Path) -> None:
-    probe = Cache(folder=tmp_path / "probe", most=MIB)
+    probe = Cache(folder=tmp_path / "probe", max_bytes=MIB)
     probe.write("a", bytes(1000))
     (entry,) = probe.entries()
-    cache = Cache(folder=tmp_path / "cache", most=int(2.5 * entry.bytes))
+    cache = Cache(folder=tmp_path / "cache", max_bytes=int(2.5 * entry.bytes))
     for age, key in enumerate(("a", "b")):
         cache.write(key, bytes(1000))
         os.utime(cache.folder / key, (1000 + age, 1000 + age))
@@ -101,7 +101,7 @@ def test_least_recently_used_entries_are_removed_first(tmp_path: Path) -> None:
 
 
 def test_entry_larger_than_the_cache_is_not_kept(tmp_path: Path) -> None:
-    cache = Cache(folder=tmp_path, most=100)
+    cache = Cache(folder=tmp_path, max_bytes=100)
     cache.write("a", bytes(101))
     assert names(cache) == []
 
@@ -126,7 +126,7 @@ def test_failed_entry_leaves_nothing(cache: Cache) -> None:
 
 def test_unwritable_cache_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    cache = Cache(folder=tmp_path / "file" / "cache", most=MIB)
+    cache = Cache(folder=tmp_path / "file" / "cache", max_bytes=MIB)
     cache.write("a", b"1")
     assert cache.read("a") is None
     assert cache.entries() == []
@@ -151,7 +151,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from ocr_trt.common.cache import Cache
-cache = Cache(folder=Path(sys.argv[1]), most=1 << 20)
+cache = Cache(folder=Path(sys.argv[1]), max_bytes=1 << 20)
 for number in range(40):
     data = bytes([number]) * 5000
     cache.write("a", data)
@@ -174,8 +174,8 @@ def test_folder_and_size_come_from_the_environment(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv(VARIABLE, "3")
     assert cache_root() == tmp_path / "ocr-trt"
-    assert named_cache("builds") == Cache(folder=tmp_path / "ocr-trt" / "builds", most=3 * MIB)
-    assert {named_cache(name).most for name in NAMES if name != "builds"} == {512 * MIB}
+    assert named_cache("builds") == Cache(folder=tmp_path / "ocr-trt" / "builds", max_bytes=3 * MIB)
+    assert {named_cache(name).max_bytes for name in NAMES if name != "builds"} == {512 * MIB}
     monkeypatch.setenv(VARIABLE, "0")
     assert builds_limit() == 0
     for wrong in ("", "-1", "4 GiB", "9" * 12, "\u0663"):

@@ -20,7 +20,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> BuildCache:
-    return BuildCache(folder=tmp_path / "cache", most=1 << 20)
+    return BuildCache(folder=tmp_path / "cache", max_bytes=1 << 20)
 
 
 def test_cached_bundle_equals_the_original(bundle: Bundle, cache: BuildCache) -> None:
@@ -53,6 +53,6 @@ def test_entry_that_is_not_a_bundle_is_ignored(cache: BuildCache) -> None:
 def test_cache_can_be_disabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv(VARIABLE, "3")
-    assert default_cache() == BuildCache(folder=tmp_path / "ocr-trt" / "builds", most=3 << 20)
+    assert default_cache() == BuildCache(folder=tmp_path / "ocr-trt" / "builds", max_bytes=3 << 20)
     monkeypatch.setenv(VARIABLE, "0")
     assert default_cache() is None

@@ -19,8 +19,8 @@ from ocr_trt.engines.nvidia.options import NvidiaOptions
 from ocr_trt.engines.nvidia.plan_layers import EngineLayer, layers_from_file, not_in_int8
 from ocr_trt.errors import EngineBuildError, InputFileError, TargetMissingError
 
-PLAIN = Features(names_gpus=False, tells_validity=False, captures_itself=False)
-RTX = Features(names_gpus=True, tells_validity=True, captures_itself=True)
+PLAIN = Features(names_gpus=False, checks_headers=False, captures_itself=False)
+RTX = Features(names_gpus=True, checks_headers=True, captures_itself=True)
 HERE = Gpu(name="NVIDIA L4", compute_capability="8.9", driver="12.4")
 L4 = {"name": "NVIDIA L4", "compute_capability": "8.9", "driver": "12.2"}
 OTHER_89 = {"name": "NVIDIA GeForce RTX 4090", "compute_capability": "8.9", "driver": "12.4"}

@@ -22,7 +22,7 @@ from ocr_trt.plugins.cuda.nvrtc import ptx_from_source
 from ocr_trt.plugins.cuda.on_device import DeviceKernels
 from ocr_trt.plugins.max_unpool_2d import PLUGIN, max_unpool_2d
 
-FEATURES = Features(names_gpus=False, tells_validity=False, captures_itself=False)
+FEATURES = Features(names_gpus=False, checks_headers=False, captures_itself=False)
 SHAPE = (3, 4, 8)
 MOST = 4
 

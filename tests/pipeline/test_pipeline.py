@@ -180,7 +180,7 @@ def test_rotated_text_uses_the_orientation_with_the_higher_score(
     recognizer, _ = engine(recognizer_spec(), bright_is_sure)
     reader = OcrReader(detector, recognizer)
     found = reader.find(image)
-    assert found.lines == (0, 0, 0)
+    assert found.line_numbers == (0, 0, 0)
     assert [quad_size(quad) for quad in found.quads] == [(10, 50), (50, 10), (50, 10)]
     assert [crop.shape[:2] for crop in found.crops] == [(50, 10), (10, 50), (10, 50)]
     (line,) = reader.read(image)

@@ -85,7 +85,7 @@ def test_compiling_leaves_the_locale_alone() -> None:
 
 
 def test_cache_is_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plugin, cache = PLUGINS["MaxUnpool2d"], Cache(folder=tmp_path / "cache", most=1 << 20)
+    plugin, cache = PLUGINS["MaxUnpool2d"], Cache(folder=tmp_path / "cache", max_bytes=1 << 20)
     first = ptx_from_source(plugin.source, 75, cache)
     assert first == ptx_from_source(plugin.source, 75)
     monkeypatch.setattr(nvrtc, "_compile", lambda source, options: b"compiled anew")
