@@ -1,1 +1,1 @@
-"""What every stage uses: files, the cache, YAML, ONNX files and sessions, cores, progress."""
+"""Modules that every stage uses: files, the cache, YAML, JSON, ONNX, cores, progress."""

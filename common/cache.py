@@ -1,9 +1,9 @@
-"""Data that saves time and can be made again, such as finished bundles and compiled plans.
+"""Caches of data that can be computed again, such as finished bundles and compiled plans.
 
     <root>/<name>/<key>/    one entry: its files, and entry.json with their SHA-256
 
-An entry is filled under a scratch name and gets its own name by one rename; before it is removed it
-loses its name by another rename. Other processes therefore see a whole entry or none, and no locks
+An entry is written to a scratch folder, which is renamed when it is complete. Before an entry is
+removed, it is renamed again. Other processes therefore see a complete entry or none, and no locks
 are needed.
 """
 
@@ -57,7 +57,7 @@ class _Info(StrictModel):
 
 @dataclass(frozen=True, kw_only=True)
 class CacheEntry:
-    """One entry. ``bytes``: of its files; ``used``: when it was last returned by ``get``."""
+    """One entry. ``bytes``: size of its files; ``used``: when ``get`` last returned it."""
 
     key: str
     folder: Path
@@ -80,7 +80,7 @@ class Cache:
             return None
         try:
             entry = _checked(path)
-            os.utime(path)
+            os.utime(path)  # the time of use, for `_evict`
         except (OSError, ValueError, InputFileError):
             with contextlib.suppress(OSError):
                 remove_folder(path)
@@ -88,12 +88,12 @@ class Cache:
         return entry
 
     def put(self, key: str, fill: Callable[[Path], object], *, replace: bool = False) -> None:
-        """Add an entry, unless it is larger than the whole cache or there is one of that key.
+        """Add an entry, unless the key exists or the entry is larger than the whole cache.
 
         Args:
             key: a file name.
             fill: writes the files of the entry into an empty folder.
-            replace: take the place of an entry that is there.
+            replace: replace an existing entry of that key.
 
         Raises:
             OSError: the cache cannot be written.
@@ -125,7 +125,7 @@ class Cache:
         return None
 
     def write(self, key: str, data: bytes) -> None:
-        """Add or replace an entry of one file. If that fails the program goes on without it."""
+        """Add or replace an entry of one file. Errors are ignored: a cache is optional."""
         with contextlib.suppress(OSError):
             self.put(key, lambda folder: (folder / _DATA).write_bytes(data), replace=True)
 
@@ -138,10 +138,10 @@ class Cache:
         return sorted(entries, key=lambda entry: entry.used, reverse=True)
 
     def clear(self) -> int:
-        """Remove everything; return how many bytes that were."""
+        """Remove everything; return the number of bytes."""
         size = _bytes(self.folder)
         for path in self._paths(with_scratch=True):
-            with contextlib.suppress(OSError):  # another process was faster
+            with contextlib.suppress(OSError):  # another process removed it
                 remove_folder(path)
         return size
 
@@ -174,7 +174,7 @@ def cache_root() -> Path:
 
 
 def builds_limit() -> int:
-    """Return how many bytes of bundles may be kept; 0: no bundles or compiled plans at all.
+    """Return how many bytes of bundles may be kept; 0: cache no bundles and no compiled plans.
 
     Raises:
         UserError: ``OCR_TRT_CACHE_MIB`` is not a number.
@@ -198,7 +198,7 @@ def key_from(facts: Any) -> str:
 
 
 def _rename(scratch: Path, path: Path) -> None:
-    """Give an entry its name; if another process was faster, its entry stays."""
+    """Give an entry its name; if another process added the same key first, its entry stays."""
     try:
         scratch.rename(path)
     except OSError:
@@ -218,7 +218,7 @@ def _entry(path: Path, info: _Info) -> CacheEntry:
 
 
 def _checked(path: Path) -> CacheEntry:
-    """Raises InputFileError if the entry has a file too few or too many, or a changed one."""
+    """Return an entry; raise InputFileError if a file is missing, added or changed."""
     info = _info(path)
     if _sums(path) != info.files:
         raise InputFileError(f"{path}: its files are not those that were kept")
@@ -226,7 +226,10 @@ def _checked(path: Path) -> CacheEntry:
 
 
 def _sums(path: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of an entry but ``entry.json``; a link is never equal."""
+    """Return the SHA-256 of each file of an entry except ``entry.json``.
+
+    The hash of a link is "", so that a file that was replaced by a link counts as changed.
+    """
     files = sorted(file for file in path.rglob("*") if file.is_symlink() or not file.is_dir())
     return {
         file.relative_to(path).as_posix(): "" if file.is_symlink() else file_sha256(file)

@@ -12,8 +12,8 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 def usable_cores(quota: Path = _QUOTA) -> int:
     """Return the number of cores that this process may use, within its container's quota.
 
-    A container with a quota of two cores on a machine of 64 sees all 64; 64 threads in it would
-    mostly wait for each other. ``quota`` is a file of control groups version 2.
+    In a container with a quota of two cores, the system still reports all cores of the machine. As
+    many threads would mostly wait for each other. ``quota``: a file of control groups version 2.
     """
     cores = len(os.sched_getaffinity(0))
     try:
@@ -24,6 +24,6 @@ def usable_cores(quota: Path = _QUOTA) -> int:
 
 
 def limited_cores(quota: Path = _QUOTA) -> int:
-    """Return :func:`usable_cores` if a quota limits them, else 0: the library's default fits."""
+    """Return :func:`usable_cores` if a quota limits them, else 0: the default of a library."""
     cores = usable_cores(quota)
     return cores if cores < len(os.sched_getaffinity(0)) else 0

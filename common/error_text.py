@@ -1,4 +1,4 @@
-"""Messages of exceptions from other libraries, short enough to be a part of ours."""
+"""Shorten the messages of other libraries' exceptions, to include them in our own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write output completely or not at all, and never over files of other programs."""
+"""Write output completely or not at all, and never replace files of other programs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..errors import OutputError
 SCRATCH = ".ocr-trt-"
 """Prefix of the names of unfinished files and folders."""
 _CHUNK = 1 << 20
+# Disk full, over quota, file too large for the file system.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -45,7 +46,7 @@ def check_file_destination(path: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder. Its name disappears in one step, before its content does.
+    """Remove a folder. It is renamed first, so that no process sees a part of its content.
 
     Raises:
         OSError: there is no such folder, or it cannot be renamed.
@@ -61,7 +62,7 @@ def check_writable(folder: Path) -> None:
     """Create ``folder`` if it does not exist, and check that files can be written to it.
 
     Raises:
-        OutputError: they cannot.
+        OutputError: the folder cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +73,7 @@ def check_writable(folder: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
-    """Write a file completely, or leave the old one.
+    """Write a file completely, or keep the old one.
 
     Raises:
         OutputError: the disk is full, or the file cannot be written.
@@ -95,7 +96,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 def _is_there(path: Path) -> bool:
     try:
-        path.lstat()
+        path.lstat()  # unlike Path.exists, it does not follow links
     except FileNotFoundError:
         return False
     return True
@@ -126,12 +127,13 @@ def check_destination(folder: Path, own: Collection[str]) -> None:
                 )
     except OSError as error:
         raise _output_error(folder, error) from None
+    # Path(".") has no name, and its parent would be itself.
     check_writable((folder if folder.name else folder.resolve()).parent)
 
 
 @contextlib.contextmanager
 def whole_folder(folder: Path, own: Collection[str]) -> Iterator[Path]:
-    """Give a scratch folder that replaces ``folder`` if the block ends without an error.
+    """Yield a scratch folder that replaces ``folder`` if the block ends without an error.
 
     After an error, Ctrl-C or a full disk the scratch folder is removed and an older ``folder``
     stays as it was. ``own``: as for :func:`check_destination`.
@@ -158,7 +160,7 @@ def whole_folder(folder: Path, own: Collection[str]) -> Iterator[Path]:
 
 
 def _swap(scratch: Path, folder: Path) -> None:
-    """Put ``scratch`` in the place of ``folder``; no rename can replace a folder that has files."""
+    """Replace ``folder`` by ``scratch``. A folder with files must be renamed first."""
     if not folder.exists():
         scratch.replace(folder)
         return

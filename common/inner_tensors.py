@@ -1,7 +1,7 @@
-"""The one way to read inner tensors of an ONNX graph, or numbers computed from them.
+"""Read inner tensors of an ONNX graph, or numbers computed from them.
 
-A :class:`Probe` turns them into outputs of a copy of the graph, and a :class:`GraphSession` runs
-the copy.
+A :class:`Probe` makes them outputs of a copy of the graph, and a :class:`GraphSession` runs the
+copy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Tensors = dict[str, npt.NDArray]
 
 
 class Probe:
-    """A copy of a graph that returns only what is added to it here."""
+    """A copy of a graph whose outputs are those added with :meth:`output`."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = onnx.ModelProto()
@@ -28,9 +28,9 @@ class Probe:
         self._inputs = {value.name for value in model.graph.input}
 
     def output(self, name: str) -> None:
-        """Return a tensor from the graph. An input is skipped: the caller has it already."""
+        """Make a tensor an output. An input is skipped: the caller already has it."""
         if name not in self._inputs:
-            # Without a type: onnxruntime infers it, and the graph may not state it.
+            # Without a type, because the graph may not state it; onnxruntime infers it.
             info = onnx.helper.make_empty_tensor_value_info(name)
             self.model.graph.output.append(info)
 
@@ -63,7 +63,7 @@ class GraphSession:
     """
 
     def __init__(self, model: onnx.ModelProto, *, optimize: bool = True) -> None:
-        self._entry = model.graph.input[0].name
+        self._input = model.graph.input[0].name
         self._outputs = [value.name for value in model.graph.output]
         # onnxruntime refuses a graph without outputs; there is nothing to run then.
         self._session = onnx_session(model, optimize=optimize) if self._outputs else None
@@ -71,9 +71,9 @@ class GraphSession:
     def run(self, batch: npt.NDArray) -> Tensors:
         """Return all outputs and the input itself, by name."""
         if self._session is None:
-            return {self._entry: batch}
-        results = self._session.run(self._outputs, {self._entry: batch})
-        return {**dict(zip(self._outputs, results, strict=True)), self._entry: batch}
+            return {self._input: batch}
+        results = self._session.run(self._outputs, {self._input: batch})
+        return {**dict(zip(self._outputs, results, strict=True)), self._input: batch}
 
 
 class SessionsByWidth:

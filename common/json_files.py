@@ -1,4 +1,4 @@
-"""Read JSON files that anyone may have written, with limits and checks."""
+"""Read JSON files of any origin, with limits on their size and checks of their fields."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def read_json(path: Path, *, limit: int) -> Any:
 
 
 def parse_json(text: str | bytes, origin: str) -> Any:
-    """Parse JSON from anywhere; ``origin`` is what error messages name.
+    """Parse JSON of any origin; error messages name ``origin``.
 
     Raises:
         InputFileError: it is not JSON.
     """
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:  # deep nesting ends Python's recursion
+    except (ValueError, RecursionError) as error:  # deep nesting exceeds Python's recursion limit
         raise InputFileError(f"{origin}: cannot be read as JSON: {error}") from None
 
 

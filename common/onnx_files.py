@@ -1,4 +1,4 @@
-"""Read and write ONNX models. Models too large for one protobuf message have a weight file."""
+"""Read and write ONNX models; models too large for one protobuf message get a weight file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 LARGEST_MESSAGE = (1 << 31) - (1 << 20)
-"""Bytes of weights: protobuf allows 2 GB, and one megabyte is reserved for the graph itself."""
+"""Limit of weights in bytes: protobuf allows 2 GiB, of which 1 MiB is left for the graph."""
 
 
 def is_too_large(model: onnx.ModelProto) -> bool:
@@ -52,19 +52,19 @@ def read_onnx(path: Path) -> ir.Model:
     try:
         model = onnx.load(path)
         onnx.checker.check_model(path)
-        result = ir.from_proto(model)  # refuses more errors than the checker
+        result = ir.from_proto(model)  # detects more errors than the checker
         for value in result.graph.initializers.values():
             if value.const_value is not None:
-                value.const_value.numpy()  # fails unless the size of the data fits the shape
+                value.const_value.numpy()  # raises if the size of the data does not fit the shape
         return result
     except Exception as error:  # protobuf and onnx have no common base class
         raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
 
 
 def external_files(path: Path) -> list[Path]:
-    """Return the existing files that an ONNX file names for its weights, sorted by name.
+    """Return the existing weight files that an ONNX file names, sorted by name.
 
-    Nothing if it is not an ONNX model.
+    The list is empty if the file is not an ONNX model.
     """
     try:
         model = onnx.load(path, load_external_data=False)
@@ -75,7 +75,7 @@ def external_files(path: Path) -> list[Path]:
         for tensor in _tensors(model)
         for entry in tensor.external_data
         if entry.key == "location"
-        and "\0" not in entry.value  # a path with it raises an error, and the file is untrusted
+        and "\0" not in entry.value  # such a path would raise an error, and the file is untrusted
     }
     files = (path.parent / name for name in sorted(named))
     return [file for file in files if file.is_file()]
@@ -94,7 +94,7 @@ def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
 
 @contextmanager
 def as_file(model: onnx.ModelProto) -> Iterator[Path]:
-    """Give the path of a temporary file with the model; it is removed after the block."""
+    """Write a model to a temporary file for a block, and yield its path."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.onnx"
         write_onnx(model, path)

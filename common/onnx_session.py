@@ -9,7 +9,7 @@ import onnx
 from .cores import limited_cores
 from .onnx_files import as_file, is_too_large
 
-_QUIET = 4  # fatal messages only; errors are raised as exceptions anyway
+_QUIET = 4  # log only fatal messages; errors are raised as exceptions
 _PROVIDERS = ("CPUExecutionProvider",)
 
 
@@ -35,6 +35,7 @@ def onnx_session(
     options = ort.SessionOptions()
     options.log_severity_level = _QUIET
     options.intra_op_num_threads = threads or limited_cores()
+    # One op at a time, with all threads inside it.
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
@@ -42,7 +43,7 @@ def onnx_session(
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.disable_quant_qdq", "0" if int8_kernels else "1")
     if isinstance(model, onnx.ModelProto):
-        if is_too_large(model):
+        if is_too_large(model):  # only a file can refer to external weights
             with as_file(model) as path:
                 return ort.InferenceSession(str(path), options, providers=_PROVIDERS)
         model = model.SerializeToString()

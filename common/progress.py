@@ -1,4 +1,4 @@
-"""Progress of long jobs: the command line draws it, library users may ignore it."""
+"""Progress of long jobs. The command line shows it; programs may ignore it."""
 
 from __future__ import annotations
 

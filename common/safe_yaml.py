@@ -22,6 +22,7 @@ _RESOLVERS = (
         "-+.0123456789",
     ),
 )
+"""Type, pattern, and the characters with which a value of the type can start."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -39,7 +40,8 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+        seen = set()  # (tag, text), because the keys 1 and "1" differ
+        # PyYAML silently keeps the last of two equal keys.
         for key, _ in node.value:
             if (key.tag, str(key.value)) in seen:
                 raise yaml.constructor.ConstructorError(
@@ -53,8 +55,8 @@ class _Dumper(yaml.SafeDumper):
     """Quotes strings that :class:`_Loader` would read as another type."""
 
 
-# PyYAML implements YAML 1.1. Both classes get the resolvers of the core schema in its place, with
-# limits on the lengths of numbers.
+# PyYAML implements YAML 1.1. Here both classes get the resolvers of the core schema of YAML 1.2,
+# with limits on the lengths of numbers.
 for _class in (_Loader, _Dumper):
     _class.yaml_implicit_resolvers = {}
     for _tag, _pattern, _first in _RESOLVERS:

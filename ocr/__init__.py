@@ -1,1 +1,1 @@
-"""Optical character recognition before and after the networks, as pure functions on arrays."""
+"""The steps of OCR before and after the networks, as pure functions on arrays."""

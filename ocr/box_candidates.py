@@ -1,6 +1,6 @@
-"""Turn the text regions that the op BoxCandidates finds on a device into boxes.
+"""Turn the text regions that the op BoxCandidates finds on the GPU into boxes.
 
-This is the host half of :func:`boxes.boxes_from_map` for a map that stays in device memory. A
+This is the part of :func:`boxes.boxes_from_map` that the host does if the map stays on the GPU. A
 region is given by the first and the last column of each of its rows. These pixels have the same
 convex hull as the whole region, and therefore the same rectangle of least area around it.
 """
@@ -77,7 +77,7 @@ def boxes_from_candidates(
     # From last to first, the order of findContours: boxes with equal scores keep the same order.
     for mean, (first, last) in zip(candidates.means[::-1], candidates.rows[::-1], strict=True):
         columns = candidates.extents[end - (last - first + 1) : end]
-        end -= len(columns)
+        end -= len(columns)  # also for regions that are skipped below
         if mean < settings.box_threshold:
             continue
         lines = np.arange(first, last + 1, dtype=np.int32)

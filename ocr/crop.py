@@ -1,4 +1,4 @@
-"""Cut text out of images."""
+"""Cut boxes of text out of images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def quad_size(quad: Quads) -> tuple[float, float]:
 
 
 def ways_to_read(quad: Quads) -> list[Quads]:
-    """Return the orientations in which a box (4, 2) may be read: the box itself, or three of them.
+    """Return the one or three orientations in which the text of a box (4, 2) may run.
 
     A box much higher than wide contains one narrow letter, or text rotated by 90 degrees in either
     direction. The other two orientations have the same corners, but start at the top right corner
@@ -29,6 +29,7 @@ def ways_to_read(quad: Quads) -> list[Quads]:
     width, height = quad_size(quad)
     if height <= TALL * width:
         return [quad]
+    # Rolling the corners makes another one the text's top left corner.
     return [quad, np.roll(quad, -1, axis=0), np.roll(quad, 1, axis=0)]
 
 

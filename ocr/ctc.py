@@ -24,12 +24,14 @@ def log_probabilities(scores: Output, *, are_probabilities: bool) -> Output:
     """Return log-probabilities over the last axis (..., C), from logits or from probabilities."""
     scores = scores.astype(np.float32)
     if are_probabilities:
-        return np.log(np.clip(scores, 1e-30, None))
+        return np.log(np.clip(scores, 1e-30, None))  # log(0) would be minus infinity
+    # The largest logit is subtracted first, so that exp cannot overflow.
     top = scores.max(-1, keepdims=True)
     return scores - top - np.log(np.exp(scores - top).sum(-1, keepdims=True))
 
 
 def _letters(charset: str, blank: int) -> Sequence[str]:
+    """Return the text of each class; the blank has none."""
     return [*charset[:blank], "", *charset[blank:]]
 
 
@@ -40,7 +42,7 @@ def readings_from_labels(
     charset: str,
     blank: int,
 ) -> list[Reading]:
-    """Return what the op CtcGreedyDecode read, in the form of :func:`decode_greedy`.
+    """Turn the outputs of the op CtcGreedyDecode into what :func:`decode_greedy` returns.
 
     Args:
         labels: (N, T), the first ``lengths`` of each row are classes.
@@ -79,6 +81,7 @@ def decode_greedy(
     letters = _letters(charset, blank)
     best = scores.argmax(-1)  # (N, T)
     kept = best != blank
+    # Of the same class in consecutive steps, only the first step counts.
     kept[:, 1:] &= best[:, 1:] != best[:, :-1]
     # Only kept steps are normalized: (kept, C) to the log-probability of the best class (kept,).
     logs = log_probabilities(scores[kept], are_probabilities=are_probabilities).max(-1)

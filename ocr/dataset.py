@@ -2,9 +2,10 @@
 
 ``labels.json`` is a list. A scene is
 ``{"file": ..., "boxes": [{"polygon": [x1, y1, ..., x4, y4], "text": ..., "ignore": false}, ...]}``,
-clockwise from the text's top left corner, in pixels; a line crop is ``{"file": ..., "text": ...}``.
+with corners clockwise from the text's top left, in pixels. A line crop is
+``{"file": ..., "text": ...}``.
 Other keys are ignored, and so are entries with neither boxes nor text. ``ignore`` marks a
-"don't care" box. Counterclockwise corners are put in order as for text that runs to the right.
+"don't care" box. Counterclockwise corners are reordered, as for text that runs to the right.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def _quad(polygon: Any, where: str) -> Quads:
             "over 1,000,000 or not finite"
         )
     x, y = points.T
-    turns_clockwise = float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) >= 0  # y points down
+    # Twice the signed area, which is positive for clockwise corners because y points down.
+    turns_clockwise = float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) >= 0
     return points if turns_clockwise else order_corners(points)
 
 
@@ -81,6 +83,7 @@ def _path(folder: Path, name: Any, where: str) -> Path:
         path = (folder / name).resolve()
     except (OSError, ValueError) as error:
         raise InputFileError(f"{where}: {name!r:.60} is no file name: {error}") from None
+    # The labels may come from anyone, and must not name files elsewhere.
     if not path.is_relative_to(folder.resolve()):
         raise InputFileError(f"{where}: {name!r} lies outside {folder}")
     return path
@@ -90,6 +93,7 @@ def _text(row: dict[str, Any], where: str) -> str | None:
     text = row.get("text")
     if text is None:
         return None
+    # JSON can contain half of a surrogate pair, which UTF-8 cannot represent.
     if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputFileError(f"{where}: 'text' must be a string of valid Unicode, got {text!r:.60}")
     return text
@@ -150,10 +154,10 @@ def load_dataset(folder: Path) -> Dataset:
 
 
 def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:
-    """Yield each crop's image (h, w, 3) RGB; consecutive crops of a file decode it once.
+    """Yield each crop's image (h, w, 3) RGB; a file is decoded once for consecutive crops.
 
     Raises:
-        InputFileError: an image cannot be read, or a label lies far outside it; it is named.
+        InputFileError: an image cannot be read, or a label lies far outside it; names the image.
     """
     path, image = None, None
     for crop in crops:

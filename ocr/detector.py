@@ -27,9 +27,10 @@ def detector_input(image: Image, settings: InputSpec) -> tuple[Tensor, tuple[flo
 
 def probability_map(output: Output, settings: MapOutput) -> Output:
     """Return text probabilities (N, H, W) from a detector's output (N, C, H, W) or (N, H, W)."""
+    # (N, C, H, W) -> (N, H, W)
     chosen = output[:, settings.channel] if output.ndim == 4 else output
     if settings.activation == "sigmoid":
-        # float32 exp overflows above 88.7.
+        # Clipped because exp overflows above 88.7 in float32.
         return np.asarray(1 / (1 + np.exp(-np.clip(chosen, -80, 80))), np.float32)
     return np.asarray(chosen, np.float32)
 
@@ -74,14 +75,14 @@ def boxes_in_image(
     factors = np.array(strides, np.float32) / np.array(scales, np.float32)
     quads = (quads * factors).astype(np.float32)
     quads = np.clip(quads, 0, np.array([size[1], size[0]], np.float32))
-    # Clipping to the image leaves no area of a box in the padding.
+    # A box that lies in the padding has no area after clipping to the image.
     inside = np.array([min(quad_size(quad)) >= 1 for quad in quads], bool)
     return quads[inside], scores[inside]
 
 
 @dataclass(frozen=True)
 class DetectorRole(OcrRole):
-    """A detector finds words in whole images; the hmean of precision and recall decides."""
+    """A detector finds words in whole images and is judged by the hmean of precision and recall."""
 
     spec: DetectorSpec
     metric = "hmean"
@@ -107,7 +108,7 @@ class DetectorRole(OcrRole):
         return (0, 3, 1, 2) if channels_last else tuple(range(rank))
 
     def check_output_shape(self, shape: Sequence[int]) -> None:
-        """Expect (N, H, W) or (N, C, H, W) with the channel that the spec names."""
+        """Check for (N, H, W), or (N, C, H, W) with the channel that the spec names."""
         check_rank(shape, (3, 4), self.spec)
         channels = shape[1] if len(shape) == 4 else 1
         if self.spec.output.channel >= channels:

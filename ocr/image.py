@@ -1,4 +1,4 @@
-"""Read untrusted image files: check before decoding, convert to 8-bit RGB, turn upright."""
+"""Read untrusted image files: check them before decoding, convert to upright 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALLEST_SIDE = 4
 
 
 def _checked(image: PilImage.Image, name: str) -> None:
-    """Check the size in the header, before pixels are decoded."""
+    """Check the size that the header states, before pixels are decoded."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(name)
@@ -66,8 +66,8 @@ def decode_image(data: bytes, name: str) -> Image:
     """Decode a PNG, JPEG, BMP, TIFF or WebP file held in memory.
 
     Args:
-        data: the file's bytes.
-        name: the name of the image in errors.
+        data: the content of the file.
+        name: the name of the image in error messages.
 
     Returns:
         (H, W, 3) uint8 RGB, turned upright by its EXIF orientation; transparency on white.

@@ -9,6 +9,7 @@ from .crop import quad_size
 from .types import Quads, ScoredQuads
 
 _MOSTLY = 0.5
+"""Share of a box that other boxes must cover for it to count as covered."""
 
 
 def covered_share(quads: Quads, by: Quads) -> npt.NDArray[np.float64]:
@@ -24,15 +25,17 @@ def covered_share(quads: Quads, by: Quads) -> npt.NDArray[np.float64]:
     mine, theirs = (
         shapely.convex_hull(shapely.polygons(boxes.astype(np.float64))) for boxes in (quads, by)
     )
+    # Pairs that intersect, from a spatial index: indices of ``quads``, and of ``by``.
     first, second = shapely.STRtree(theirs).query(mine, predicate="intersects")
     shared = shapely.area(shapely.intersection(mine[first], theirs[second]))
     areas = shapely.area(mine)
+    # The shared areas added up for each box.
     sums = np.bincount(first, shared, len(quads))
     return np.divide(sums, areas, out=np.ones(len(quads)), where=areas > 0)
 
 
 def merge_boxes(fine: ScoredQuads, coarse: ScoredQuads, thinnest: float) -> ScoredQuads:
-    """Return the boxes of the finer scale, and the coarser boxes that the finer scale missed.
+    """Return the boxes of the finer scale and those of the coarser scale that it missed.
 
     A coarse box is dropped if it is thinner than ``thinnest`` pixels, or if finer boxes cover half
     of it: the finer scale detects the same text more exactly. If they cover less than half, they
@@ -47,5 +50,5 @@ def merge_boxes(fine: ScoredQuads, coarse: ScoredQuads, thinnest: float) -> Scor
     sides = np.array([min(quad_size(quad)) for quad in coarse[0]])
     new = (sides >= thinnest) & (covered_share(coarse[0], fine[0]) < _MOSTLY)
     quads, scores = coarse[0][new], coarse[1][new]
-    left = covered_share(fine[0], quads) < _MOSTLY
-    return np.concatenate([fine[0][left], quads]), np.concatenate([fine[1][left], scores])
+    remaining = covered_share(fine[0], quads) < _MOSTLY
+    return np.concatenate([fine[0][remaining], quads]), np.concatenate([fine[1][remaining], scores])

@@ -1,4 +1,4 @@
-"""Turn an image into the input tensor of a model. Resizing is that of OpenCV."""
+"""Turn an image into the input tensor of a model. OpenCV resizes the image."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .types import Image, Tensor
 
 def resize(image: Image, height: int, width: int) -> Image:
     """Resize to (height, width): area average when shrinking, bilinear otherwise."""
+    # Bilinear interpolation would skip pixels when shrinking.
     shrinks = height * width < image.shape[0] * image.shape[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(image, (width, height), interpolation=how)
@@ -65,6 +66,7 @@ def to_gray(image: Image) -> Image:
 
 def normalize(image: Image, mean: npt.ArrayLike, scale: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Return ``(image - mean) * scale`` as float32 (H, W, C); mean and scale: one value or C."""
+    # Gray (H, W) -> (H, W, 1)
     pixels = image if image.ndim == 3 else image[..., None]
     centered = pixels.astype(np.float32) - np.asarray(mean, np.float32)
     return centered * np.asarray(scale, np.float32)
@@ -76,4 +78,5 @@ def image_to_tensor(image: Image, settings: InputSpec) -> Tensor:
         image = to_gray(image)
     elif settings.color == "BGR":
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    # (H, W, C) -> (C, H, W)
     return normalize(image, settings.mean, settings.scale).transpose(2, 0, 1)

@@ -1,6 +1,6 @@
 """Put boxes into reading order: columns from left to right, lines from top to bottom.
 
-First the page is rotated level by the median slope of its boxes. Then, from the top down,
+First the page is rotated by the median slope of its boxes, so that lines are level. From the top,
 consecutive lines that leave the same vertical gutter free are grouped. If both sides of the gutter
 look like running text, they are columns, and the left one is read before the right one. Otherwise
 the lines are read across the gutter, which keeps the items and prices of a receipt together. A
@@ -38,7 +38,7 @@ Gap = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class _Boxes:
-    """Boxes of a level page: (K, 2) centers, (K,) heights and slopes, (K, 2) corners of bounds."""
+    """Boxes of a level page: centers (K, 2), heights, slopes (K,), upright bounds (K, 2)."""
 
     centers: npt.NDArray[np.float32]
     heights: npt.NDArray[np.float32]
@@ -67,9 +67,9 @@ def reading_order(quads: Quads) -> npt.NDArray[np.int64]:
         high=level.max(1),
         line_height=line_height,
     )
-    beside = (heights > _MARGIN_HEIGHT * line_height) & (heights > _MARGIN_SHAPE * widths)
-    order = _in_order(boxes, np.flatnonzero(~beside).tolist())
-    order += sorted(np.flatnonzero(beside).tolist(), key=lambda index: float(level[index, 0, 0]))
+    in_margin = (heights > _MARGIN_HEIGHT * line_height) & (heights > _MARGIN_SHAPE * widths)
+    order = _in_order(boxes, np.flatnonzero(~in_margin).tolist())
+    order += sorted(np.flatnonzero(in_margin).tolist(), key=lambda index: float(level[index, 0, 0]))
     return np.array(order, np.int64)
 
 
@@ -81,7 +81,9 @@ def _sides(quads: Quads, start: int, end: int) -> npt.NDArray[np.float32]:
 
 
 def _slopes(quads: Quads) -> npt.NDArray[np.float32]:
+    # The sum of the upper and the lower side, from left to right: (K, 2).
     across = (quads[:, 1] - quads[:, 0]) + (quads[:, 2] - quads[:, 3])
+    # A box without width must not divide by zero.
     slopes = across[:, 1] / np.maximum(np.abs(across[:, 0]), 1e-3)
     return np.asarray(slopes, np.float32)
 
@@ -150,6 +152,7 @@ def _gaps(boxes: _Boxes, band: Sequence[int]) -> list[Gap]:
 
 
 def _shared(first: Sequence[Gap], second: Sequence[Gap], least: float) -> list[Gap]:
+    # The intersection of each pair, if it is wide enough.
     both = ((max(a[0], b[0]), min(a[1], b[1])) for a in first for b in second)
     return [gap for gap in both if gap[1] - gap[0] >= least]
 
@@ -200,9 +203,9 @@ def _line_of(index: int, lines: Sequence[list[int]], boxes: _Boxes) -> list[int]
     best, nearest = None, np.inf
     for line in lines:
         last = line[-1]
-        run = boxes.centers[index, 0] - boxes.centers[last, 0]
+        distance = boxes.centers[index, 0] - boxes.centers[last, 0]
         # Continue the line along the slope of its last box, limited to 45 degrees.
-        expected = boxes.centers[last, 1] + run * np.clip(boxes.slopes[last], -1, 1)
+        expected = boxes.centers[last, 1] + distance * np.clip(boxes.slopes[last], -1, 1)
         off = abs(float(boxes.centers[index, 1] - expected))
         if off < 0.5 * min(boxes.heights[index], boxes.heights[last]) and off < nearest:
             best, nearest = line, off

@@ -45,7 +45,7 @@ def texts_from_output(output: Output, spec: RecognizerSpec) -> list[Reading]:
 
 @dataclass(frozen=True)
 class RecognizerRole(OcrRole):
-    """A recognizer reads text lines; character errors decide."""
+    """A recognizer reads text lines and is judged by its character error rate."""
 
     spec: RecognizerSpec
     metric = "cer"
@@ -72,7 +72,7 @@ class RecognizerRole(OcrRole):
         return (1, 0, 2) if self.spec.output.layout == "TNC" else tuple(range(rank))
 
     def check_output_shape(self, shape: Sequence[int]) -> None:
-        """Expect (N, T, C): one class for each character, and the blank."""
+        """Check for (N, T, C), with one class for each character and one for the blank."""
         check_rank(shape, (3,), self.spec)
         characters = len(self.spec.charset)
         if shape[-1] != characters + 1:
@@ -91,6 +91,7 @@ class RecognizerRole(OcrRole):
                 log_probabilities(np.nan_to_num(each), are_probabilities=are_probabilities)
                 for each in (one, two)
             )
+            # KL divergence: the sum of p * log(p / q) over classes, added up over all time steps.
             total += float((np.exp(p) * (p - q)).sum())
             steps += p.shape[0] * p.shape[1]
         return total / steps if steps else 0.0

@@ -1,4 +1,4 @@
-"""What differs between a detector and a recognizer, as one interface."""
+"""The interface that detectors and recognizers have in common."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class ModelInput:
 
 
 class OcrRole(ABC):
-    """How a model of one role reads samples, which outputs it may have and what they mean."""
+    """Defines a role: its samples, its input, its output and its metric."""
 
     metric: ClassVar[Literal["hmean", "cer"]]
-    """The measure that decides whether an engine is accurate enough."""
+    """The metric that decides whether an engine is accurate enough."""
     unit: ClassVar[Literal["images", "words"]]
     """What one sample is called in reports."""
     inputs_vary: ClassVar[bool]
-    """Whether samples differ in input width, so that a selection should contain every width."""
+    """Whether samples have different input widths; a selection should then contain every width."""
 
     @abstractmethod
     def labels_of(self, dataset: Dataset) -> tuple[Label, ...]:
@@ -81,7 +81,7 @@ def check_rank(
     """Check that an output shape has one of ``ranks`` and starts with the batch.
 
     Raises:
-        SpecError: it has not.
+        SpecError: the shape has another rank or a fixed batch.
     """
     if len(shape) not in ranks or shape[0] not in (0, 1):
         listed = [size or "batch" for size in shape]

@@ -36,7 +36,7 @@ class TileGrid:
         return ((top, left) for top in self.tops for left in self.lefts)
 
     def cut(self, image: Image, corner: tuple[int, int]) -> Image:
-        """Return the part of an image (H, W, 3) in one tile as a view; smaller at its end."""
+        """Return a view of an image (H, W, 3) in one tile; smaller where the image ends."""
         top, left = corner
         return image[top : top + self.height, left : left + self.width]
 
@@ -52,6 +52,7 @@ def tile_starts(length: int, size: int, overlap: int, step: int) -> tuple[int, .
         return (0,)
     # The last tile must reach the end, and starts at a multiple of the step.
     last = step * math.ceil((length - size) / step)
+    # As many tiles as the overlap requires, spread evenly.
     count = 1 + math.ceil(last / (size - overlap))
     return tuple(step * round(last * i / (count - 1) / step) for i in range(count))
 
@@ -88,6 +89,7 @@ class MergedMap:
         rows, columns = (math.ceil(side / stride) for side in size)
         self._map = np.zeros((rows, columns), np.float32)
         axes = ((grid.tops, grid.height), (grid.lefts, grid.width))
+        # Weights by the start of the tile: (h,) for rows and (w,) for columns of its map.
         self._rows, self._columns = (
             dict(zip(starts, blend_weights(_strided(starts, stride), size // stride), strict=True))
             for starts, size in axes
@@ -96,6 +98,7 @@ class MergedMap:
     def add(self, corner: tuple[int, int], probability: Map) -> None:
         """Add the map (h, w) of the tile at ``corner`` (top, left), weighted."""
         top, left = (place // self._stride for place in corner)
+        # (h, w) * (h, 1) * (w,)
         weighted = probability * self._rows[corner[0]][:, None] * self._columns[corner[1]]
         under = self._map[top : top + len(weighted), left : left + weighted.shape[1]]
         # The last tiles extend beyond the map: only their upper left part is added.

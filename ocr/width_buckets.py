@@ -1,4 +1,4 @@
-"""Choose few input widths for a recognizer such that little time is spent on padding."""
+"""Choose a few input widths for a recognizer, so that lines need little padding."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def padded_share(lines: Widths, buckets: Sequence[int]) -> float:
 def best_buckets(
     lines: Widths, candidates: Sequence[int], max_count: int, cost: Callable[[int], float]
 ) -> list[tuple[int, ...]]:
-    """Return the cheapest choice of 1, 2 .. ``most`` buckets, each with the narrowest bucket first.
+    """Return the cheapest 1, 2 .. ``max_count`` buckets; in each choice the narrowest comes first.
 
     The widest candidate is always one of them. This is dynamic programming over the candidates: the
     best k buckets whose widest is candidate j are candidate j and the best k - 1 buckets whose
@@ -55,7 +55,7 @@ def best_buckets(
     # below[j]: the number of lines that fit into one of the first j candidates
     below = np.concatenate([[0], np.cumsum(list(lines_per_bucket(lines, edges).values()))])
     prices = np.array([cost(width) for width in edges])
-    # cheapest[j]: the cost of those lines in as many buckets as there were rounds
+    # cheapest[j]: the cost of these lines in ``count`` buckets, the widest of them edges[j - 1]
     cheapest = np.concatenate([[0.0], np.full(len(edges), np.inf)])
     before: list[npt.NDArray[np.int64]] = []
     choices = []
@@ -72,7 +72,7 @@ def best_buckets(
 def _traced(
     edges: Sequence[int], before: Sequence[npt.NDArray[np.int64]], count: int
 ) -> tuple[int, ...]:
-    # Walk back from the widest candidate along the best predecessors.
+    # Walk back from the widest candidate along the best narrower ones.
     widths, place = [], len(edges)
     for choices in reversed(before[:count]):
         widths.append(edges[place - 1])

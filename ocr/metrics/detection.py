@@ -1,7 +1,7 @@
-"""Text detection by the ICDAR 2015 protocol (Karatzas et al., 2015; the organizers' IoU script).
+"""The detection metric of ICDAR 2015 (Karatzas et al., 2015, and the organizers' IoU script).
 
 A detection matches a ground truth box when their intersection over union is above 0.5; each matches
-at most once. Detections of which more than half lies in a "don't care" box count neither way.
+at most once. A detection that lies by more than half in a "don't care" box is not counted.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Matching:
 
     @property
     def found(self) -> frozenset[int]:
-        """Ground truth boxes that were matched."""
+        """The ground truth boxes that were matched."""
         return frozenset(self.pairs.values())
 
     @property
@@ -88,6 +88,7 @@ def match_boxes(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> dict[i
     shapes = [_polygon(quad) for quad in detected]
     targets = {i: _polygon(q) for i, q in enumerate(truth) if not ignore[i]}
     matches: dict[int, int] = {}
+    # As in the script, each truth takes the first detection that fits, not the best.
     for index, target in targets.items():
         for number, shape in enumerate(shapes):
             if number not in matches and _iou(shape, target) > IOU:
@@ -122,6 +123,7 @@ def detection_score(counts: Iterable[Counts]) -> DetectionScore:
     precision = matched / detected if detected else float(truth == 0)
     recall = matched / truth if truth else 1.0
     total = precision + recall
+    # 2 p r / (p + r) is 0 / 0 if nothing matches.
     return DetectionScore(
         precision=precision, recall=recall, hmean=2 * precision * recall / total if total else 0.0
     )

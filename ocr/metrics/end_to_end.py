@@ -1,7 +1,7 @@
 """Detection and recognition together, by the ICDAR 2015 end-to-end protocol (task 4.4).
 
 Karatzas et al., "ICDAR 2015 Competition on Robust Reading", 2015, and the organizers' script. Boxes
-are matched as for detection, whatever text was read; a match counts if its text is right, too. Case
+are matched as for detection, whatever text was read; a match counts if its text is also right. Case
 is ignored. The protocol allows one sign of ``!?.:,*"()·[]/'`` at either end of the ground truth to
 be missing in the reading; other characters must be equal. No lexicon is used. Ground truth boxes
 without a text are "don't care", like those that are marked so.
@@ -22,6 +22,7 @@ SIGNS = "!?.:,*\"()·[]/'"
 def is_same_text(read: str, truth: str) -> bool:
     """Whether a reading is right by the rules of the protocol."""
     truth, read = truth.upper(), read.upper()
+    # Without or with the sign at either end of the truth.
     starts = {0, int(truth[:1] in SIGNS)} if truth else {0}
     ends = {len(truth), len(truth) - int(truth[-1:] in SIGNS)} if truth else {0}
     return any(read == truth[start:end] for start in starts for end in ends)

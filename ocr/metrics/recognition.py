@@ -1,4 +1,4 @@
-"""Text recognition: character error rate and word accuracy."""
+"""The metrics of text recognition: character error rate and word accuracy."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ocr_trt.builder import learned_widths as learning
-from ocr_trt.builder.learned_widths import Buckets, WidthSettings, _worth_it, choose_buckets
+from ocr_trt.builder.learned_widths import Buckets, WidthSettings, _recommended, choose_buckets
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.targets import backend
@@ -63,4 +63,4 @@ def test_widths_are_added_while_each_saves_enough(times: list[float], taken: int
         Buckets(widths=tuple(range(1, count + 1)), milliseconds=ms, saved=0.0, padding=0.0)
         for count, ms in enumerate(times, 1)
     ]
-    assert len(_worth_it(choices).widths) == taken
+    assert len(_recommended(choices).widths) == taken
