@@ -30,7 +30,7 @@ class BuildSettings:
 
     max_batch: int = 1
     options: Mapping[str, str] = field(default_factory=dict)
-    """Options of single targets, such as {"workspace": "2048"}; each target parses its own."""
+    """Options as text, such as {"workspace": "2048"}; each target parses those that it has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Availability:
 class BuiltWith:
     """How a plan was built, from its bundle's manifest.
 
-    ``version``: of the target; ``settings``: as :meth:`Backend.built_with` returned them.
+    ``version``: the version of the target; ``settings``: what :meth:`Backend.built_with` returned.
     """
 
     version: str
@@ -86,13 +86,13 @@ class RunSettings:
 
 
 class Runner(ABC):
-    """One engine, ready to run: images (N, C, H, W) float32 in, one float32 array out.
+    """A loaded plan or model: images (N, C, H, W) float32 in, one float32 array out.
 
     A context manager. Call :meth:`close` where ``with`` is not used.
     """
 
     streams = 1
-    """How many batches run at once; more threads may call :meth:`run`, and wait."""
+    """How many batches run at once. If more threads call :meth:`run`, they wait."""
 
     def __init__(self, *, label: str, shape: tuple[int, int, int], max_batch: int) -> None:
         self.label = label
@@ -100,7 +100,7 @@ class Runner(ABC):
         """(C, H, W) of one image."""
         self.max_batch = max_batch
         self._pool: ThreadPoolExecutor | None = None
-        # ``submit`` creates the pool: most callers never use it.
+        # ``submit`` creates the pool, because most callers never use it; ``_starting`` guards it.
         self._free, self._starting = FairSemaphore(1), Lock()
 
     def run(self, images: Batch) -> npt.NDArray[np.float32]:
@@ -168,21 +168,21 @@ class Runner(ABC):
 
 
 class Backend(ABC):
-    """One target."""
+    """One target: builds plans and opens them."""
 
     name: str
     precisions: tuple[Precision, ...]
-    """The precisions it can run, most exact first."""
+    """The precisions that it can run, the most exact first."""
     suffix: str
-    """Of the name of its plan file."""
+    """The suffix of its plan files."""
     runs_on_cpu: bool = False
-    """Whether it uses ``RunSettings.threads``."""
+    """Whether ``RunSettings.threads`` has an effect."""
     option_names: tuple[str, ...] = ()
     """The names in ``BuildSettings.options`` that it accepts."""
     refused_options: Mapping[str, str] = {}
-    """Names that it knows from a related target but does not have, and why."""
+    """Options of a related target that this one does not have, with the reasons."""
     times_kernels: bool = False
-    """Whether its builder chooses kernels by timing them: two builds of one graph may differ."""
+    """Whether its builder chooses kernels by timing them, so that two builds may differ."""
 
     @abstractmethod
     def availability(self) -> Availability:
@@ -250,8 +250,8 @@ class Backend(ABC):
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Run a plan on images (N, C, H, W); return inner tensors and the output by name.
 
-        Only named tensors that still exist in the plan are returned; most targets return nothing.
-        To expose a tensor may change which ops around it are fused, and so the numbers.
+        Tensors that the plan does not have any more are left out; most targets return nothing.
+        Exposing a tensor may change which ops around it are fused, and therefore the numbers.
 
         Raises:
             TargetMissingError: the target cannot run here.
@@ -268,7 +268,7 @@ class Backend(ABC):
         return ()
 
     def peaks(self, progress: Callable[[float], None]) -> dict[Precision, float]:
-        """Return the highest FLOP/s measured per precision; ``progress`` gets the share done."""
+        """Measure the highest FLOP/s of each precision; ``progress`` gets the share done."""
         return {}
 
     def check_can_build(self) -> None:

@@ -1,4 +1,4 @@
-"""Finished bundles in the cache, by what went into them: the same build is not done twice."""
+"""Finished bundles in the cache, by the hash of everything that their build depends on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FOLDER = "bundle"
 
 @dataclass(frozen=True, kw_only=True)
 class CachedBundle:
-    """A bundle in the cache; its verdict was measured at ``built``."""
+    """A bundle in the cache. ``built``: when its verdict was measured."""
 
     key: str
     bundle: Bundle
@@ -33,9 +33,9 @@ class BuildCache(Cache):
     """A cache of bundles."""
 
     def find(self, key: str) -> CachedBundle | None:
-        """Return the bundle of a key, all its files checked; remove a damaged one."""
+        """Return the bundle of a key after checking all files; a damaged one is removed."""
         entry = self.get(key)
-        with contextlib.suppress(InputFileError):  # removed since, by another process
+        with contextlib.suppress(InputFileError):  # another process has removed it
             return _cached(entry) if entry else None
         return None
 
@@ -68,7 +68,7 @@ def _cached(entry: CacheEntry) -> CachedBundle:
 
 
 def default_cache() -> BuildCache | None:
-    """Return the user's cache; None if it is switched off.
+    """Return the user's cache; None if it is disabled.
 
     Raises:
         UserError: ``OCR_TRT_CACHE_MIB`` is not a number.
@@ -78,7 +78,7 @@ def default_cache() -> BuildCache | None:
 
 
 def copy_files(bundle: Bundle, folder: Path) -> None:
-    """Copy a bundle's files. Links would let an edit of one copy change the other.
+    """Copy a bundle's files. They are not linked, so that an edit of one copy changes no other.
 
     Raises:
         OSError: a file cannot be read or written.

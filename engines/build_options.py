@@ -1,8 +1,8 @@
-"""Build options that only some targets have: ``ocr-trt build --option NAME=VALUE``.
+"""Build options of single targets: ``ocr-trt build --option NAME=VALUE``.
 
-Everything outside a target's folder passes these options on as text. The target declares them as a
-pydantic model and parses its own with :func:`parse_options`. The option ``version-compatible`` is
-the field ``version_compatible``.
+Outside a target's folder these options are text. The target declares its options as a pydantic
+model and parses them with :func:`parse_options`. The option ``version-compatible`` is the field
+``version_compatible``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def parse_options(model: type[_Options], options: Mapping[str, str]) -> _Options
         return model.model_validate(own)
     except ValidationError as error:
         first = error.errors()[0]
-        # pydantic puts this in front of the message of a validator.
+        # pydantic prefixes the messages of validators.
         field, reason = (
             str(first["loc"][0]),
             first["msg"].removeprefix("Value error, "),
@@ -63,10 +63,10 @@ def parse_options(model: type[_Options], options: Mapping[str, str]) -> _Options
 
 
 def check_options(targets: Sequence[Backend], options: Mapping[str, str]) -> list[str]:
-    """Check that every option has a meaning for at least one of the targets, and their values.
+    """Check that at least one target accepts each option, and that all values are valid.
 
     Returns:
-        Notes for the user: which target does not have an option that another one accepts, and why.
+        Notes for the user: which target lacks an option that another one accepts, and why.
 
     Raises:
         UserError: no target accepts an option, or a value is wrong.
@@ -75,22 +75,22 @@ def check_options(targets: Sequence[Backend], options: Mapping[str, str]) -> lis
     notes = []
     for name in options:
         # An option may be for one of several requested targets; the others ignore it.
-        takers = [target.name for target in targets if name in target.option_names]
+        accepting = [target.name for target in targets if name in target.option_names]
         refusals = [
             f"{target.name} {target.refused_options[name]}"
             for target in targets
             if name in target.refused_options
         ]
-        if not takers:
+        if not accepting:
             raise UserError(f"option {name}: {'; '.join(refusals) or _unknown(name, targets)}")
-        notes += [f"option {name} is for {', '.join(takers)} only: {why}" for why in refusals]
+        notes += [f"option {name} is for {', '.join(accepting)} only: {why}" for why in refusals]
     for target in targets:
         target.check_options(options)
     return notes
 
 
 def _unknown(name: str, targets: Sequence[Backend]) -> str:
-    """Say which options there are, and what may have been meant."""
+    """Return why no target accepts an option, and which options there are."""
     others = [other for other in target_names() if name in backend(other).option_names]
     requested = ", ".join(target.name for target in targets)
     if others:

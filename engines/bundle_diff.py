@@ -1,4 +1,4 @@
-"""The differences between two bundles: model, graph, precision, ranges, accuracy, speed."""
+"""Find the differences between two bundles: model, graphs, precision, ranges, accuracy, speed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .manifest import Calibration, Manifest, Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class BundleDifference:
-    """One fact that differs; None where a bundle does not have it."""
+    """One fact that differs; None if a bundle does not have it."""
 
     what: str
     first: str | None
@@ -92,7 +92,7 @@ def _plain(spec: Any) -> dict[str, object]:
 def _fields(
     prefix: str, first: Mapping[str, object], second: Mapping[str, object]
 ) -> Iterator[BundleDifference]:
-    for key in dict.fromkeys((*first, *second)):  # every key once, in the order of the first
+    for key in dict.fromkeys((*first, *second)):  # each key once, those of the first bundle first
         one, other = first.get(key), second.get(key)
         if one != other:
             yield BundleDifference(what=f"{prefix}{key}", first=_text(one), second=_text(other))

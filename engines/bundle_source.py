@@ -14,7 +14,7 @@ def source_of(bundle: Bundle) -> Source:
         InputFileError: the model is missing, is not a model, or has changed since the build.
     """
     source = bundle.spec.source
-    # First: a bundle may name any folder, and only the files of a model are hashed.
+    # A bundle may name any folder: this raises unless it is a model, before files are hashed.
     source_format(source)
     if tree_sha256(source.path) != bundle.manifest.source_sha256:
         raise InputFileError(f"{source.path} is not the model the bundle was built from")

@@ -1,4 +1,4 @@
-"""A model that is ready to run: one runner per input width, opened when it is first needed."""
+"""A model that is ready to run, with one runner per input width, opened at its first use."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Spec = DetectorSpec | RecognizerSpec
 
 
 class Engine:
-    """A model as the pipeline sees it: its spec, and a runner for each width.
+    """A model that the pipeline can run: its spec, and a runner for each input width.
 
-    A bundle, plans, graphs in memory and the baseline model all look the same from here. The
-    ``from_`` methods open them; ``open_runner`` returns the runner for a width. A context manager.
+    The ``from_`` methods create it from a bundle, plans, graphs in memory or the baseline model.
+    ``open_runner`` returns the runner for a width. An engine is a context manager.
     """
 
     def __init__(self, *, label: str, spec: Spec, open_runner: OpenRunner) -> None:
@@ -97,7 +97,7 @@ class Engine:
         spec: Spec,
         label: str,
     ) -> Engine:
-        """Open plans that were built here and now, in ``folder``, and are not in a bundle yet."""
+        """Open plans in ``folder`` that this process built and that are not in a bundle yet."""
         plans = _Plans(target, folder, entries, RunSettings(is_trusted=True))
         return cls(label=label, spec=spec, open_runner=partial(plans.opened, spec, label))
 
@@ -115,7 +115,7 @@ class Engine:
         """
 
         def open_runner(width: int) -> Runner:
-            # Imported here: both are slow to import, and engines of bundles need neither.
+            # Imported here because both are slow to import, and bundles need neither.
             from ..calibration.emulate import emulated
             from .onnxruntime.backend import runner_from_model
 
@@ -136,7 +136,7 @@ class Engine:
         widest = baseline_runner(source, spec, spec.widths[-1])
         open_runner = partial(baseline_runner, source, spec)
         engine = cls(label=widest.label, spec=spec, open_runner=open_runner)
-        engine._runners[spec.widths[-1]] = widest  # it is not opened a second time
+        engine._runners[spec.widths[-1]] = widest  # so that it is not opened again
         return engine
 
     @property
@@ -210,7 +210,7 @@ class _Plans:
 
 
 def _check_weights(bundle: Bundle, target: Backend) -> None:
-    """Refuse int8 weights whose products a processor with 16-bit sums would clip."""
+    """Refuse int8 weights that are too large for a processor that adds products in 16 bits."""
     manifest = bundle.manifest
     largest, allowed = manifest.largest_weight, target.needs().style.largest_weight
     if manifest.precision in ("int8", "best") and largest > allowed:

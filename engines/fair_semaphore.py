@@ -9,7 +9,7 @@ from threading import Lock
 class FairSemaphore:
     """A first-in, first-out semaphore.
 
-    ``threading.Semaphore`` lets a thread that has just arrived overtake threads that wait.
+    With ``threading.Semaphore``, a thread that has just arrived may overtake waiting threads.
     """
 
     def __init__(self, places: int) -> None:
@@ -21,7 +21,7 @@ class FairSemaphore:
             if self._free:
                 self._free -= 1
                 return
-            turn = Lock()
+            turn = Lock()  # locked until ``release`` unlocks it
             turn.acquire()
             self._waiting.append(turn)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BETWEEN = "Between layers"
-"""The kind of the item that holds the time of a run outside all layers."""
+"""The kind of the item with the time of a run that no layer accounts for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,8 +13,8 @@ class LayerTime:
     """One layer of a plan, timed in runs of the whole plan.
 
     Attributes:
-        name: in the target.
-        kind: in the target's words, such as "Convolution" or "Reorder".
+        name: the target's name of the layer.
+        kind: the target's name of its type, such as "Convolution" or "Reorder".
         precision: of its arithmetic: "fp32", "bf16", "fp16", "int8"; "" for any other.
         milliseconds: median time in one run; 0 if the counters of the target do not resolve it.
         bytes: all it reads and writes as stored, weights included. A slice counts the part that it

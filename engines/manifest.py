@@ -16,7 +16,7 @@ from ..spec import ModelSpec
 
 NAME = "manifest.json"
 LARGEST = 16 << 20
-"""Bytes of the largest manifest that is read."""
+"""Largest size of a manifest in bytes; larger files are refused."""
 
 Precision = Literal["fp32", "bf16", "fp16", "int8", "best"]
 """``best``: the fastest mixture of precisions that stays within the accuracy budget."""
@@ -62,7 +62,7 @@ class OcrMetric(StrictModel):
     baseline: float
     samples: int
     labeled: bool
-    """False: the output of the baseline served as ground truth."""
+    """False: the output of the baseline was the ground truth."""
     engine_run_by: str
     """The target, or onnxruntime on the quantized ONNX where the target cannot run."""
     details: dict[str, float] = {}
@@ -74,7 +74,7 @@ class OcrMetric(StrictModel):
 
 
 class Latency(StrictModel):
-    """Medians in milliseconds: batch 1, widest input, engine and baseline timed in turns."""
+    """Medians in milliseconds at batch 1 and the widest input, timed alternately."""
 
     engine: float = Field(gt=0)
     baseline: float = Field(gt=0)
@@ -122,6 +122,7 @@ class Manifest(StrictModel):
 
 
 def _why_not(folder: Path) -> str:
+    """Return why a path is not a bundle, and what to name instead."""
     if not folder.exists():
         return "there is no such folder; `ocr-trt build` creates bundles"
     if not folder.is_dir():

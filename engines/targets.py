@@ -35,5 +35,5 @@ def backend(target: str) -> Backend:
     """
     if target not in _MODULES:
         raise UserError(unknown("target", target, target_names()))
-    # Imported by name: no target's module is loaded before it is used.
+    # Imported by name, so that no target's module is loaded before its first use.
     return import_module(f".{_MODULES[target]}", __package__).BACKEND

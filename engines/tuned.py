@@ -1,4 +1,4 @@
-"""The fastest number of streams and threads for a bundle on this machine, in the cache.
+"""The fastest numbers of streams and threads for a bundle on this machine, from the cache.
 
 ``ocr-trt optimize`` measures it; :meth:`.engine.Engine.from_bundle` uses it.
 """
@@ -22,11 +22,11 @@ from .bundle import Bundle
 from .targets import backend
 
 _LIMIT = 4096
-"""More streams or threads than any machine has use for."""
+"""Larger values cannot be useful on any machine, so they are refused."""
 _FILE, _LARGEST = "tuning.json", 1 << 16
 
 Mode = Literal["latency", "throughput"]
-"""Shortest time for one batch, or most images per second."""
+"""``latency``: shortest time for one batch; ``throughput``: most images per second."""
 
 
 class Choice(StrictModel):
@@ -66,7 +66,7 @@ def saved_tuning(bundle: Bundle) -> Tuning | None:
 
 
 def check_tunable(bundle: Bundle) -> None:
-    """Check that a bundle can run here, and that its choices can be kept.
+    """Check that a bundle can run here, and that the cache can be written.
 
     Raises:
         TargetMissingError: its target cannot run it here.
@@ -81,7 +81,7 @@ def check_tunable(bundle: Bundle) -> None:
 
 
 def save_tuning(bundle: Bundle, tuning: Tuning) -> Path:
-    """Keep the choices that were measured; return the file.
+    """Write the measured choices to the cache; return the file.
 
     Raises:
         OutputError: the cache cannot be written.
@@ -94,7 +94,7 @@ def save_tuning(bundle: Bundle, tuning: Tuning) -> Path:
 
 
 def _key(bundle: Bundle) -> str:
-    """The key depends on the plans, the version of their target, and this machine."""
+    """Return a key that depends on the plans, the version of their target, and this machine."""
     manifest = bundle.manifest
     return key_from(
         {

@@ -1,1 +1,1 @@
-"""Images to text: a detector engine, a recognizer engine and the steps between them."""
+"""Read images: run a detector engine, a recognizer engine and all steps around them."""

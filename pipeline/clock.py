@@ -1,4 +1,4 @@
-"""The stages of the pipeline, and a clock that measures them."""
+"""The stages of the pipeline, and a clock that measures the time of each."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The pipeline on an NVIDIA GPU: upload an image, download rows of boxes and labels of text.
+"""The pipeline on an NVIDIA GPU; pixels and probability maps stay in its memory.
 
 The kernels of ImageToTensor, BoxCandidates, CropWarp and CtcGreedyDecode run before and after the
-TensorRT plans. The host fits boxes, orders them, and turns labels into text.
+TensorRT plans. The host fits boxes to regions, orders them, and turns class labels into text.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from .stages import batches_by_width, spec_of
 from .text_lines import TextLine, ordered_lines, text_lines
 
 _COMPONENTS, _ROWS = 1024, 16384
-"""Limits of text regions and of their rows per map; a map with more is downloaded whole."""
+"""Largest numbers of regions and of their rows; a map with more regions is downloaded whole."""
 _OPS = ("ImageToTensor", "BoxCandidates", "CropWarp", "CtcGreedyDecode")
+# TensorProto.DataType of the element types that plans may have.
 _ONNX_TYPES = {np.dtype(np.float32): 1, np.dtype(np.float16): 10}
 
 
@@ -67,7 +68,7 @@ class GpuReader:
             )
         self._detector, self._recognizer = detector, recognizer
         self._device = _plan_runner(detector).device
-        _plan_runner(recognizer)
+        _plan_runner(recognizer)  # raises if it does not run on a GPU
         self._buffers: dict[str, Memory] = {}
         with self._device.current():
             self._ops = {name: self._device.op(PLUGINS[name]) for name in _OPS}
@@ -80,6 +81,7 @@ class GpuReader:
             }
 
     def _constants(self, settings: InputSpec) -> tuple[Placed, ...]:
+        """Upload color conversion, mean and scale of an input, which are the same for all images."""
         stream, placed = self._device.stream(), []
         for array in colors_of(settings):
             memory = self._device.memory(array.shape, array.dtype)
@@ -148,10 +150,12 @@ class GpuReader:
         return tuple(memory.host for memory in memories)
 
     def _find(self, shown: Placed, image: Image, infer_request: InferRequest) -> ScoredQuads:
+        """Find the boxes of the uploaded image, in the pixels of the image."""
         spec = self._detector_spec
         attributes = detector_attributes(image, spec.input, _type_of(infer_request.input))
         inputs = [shown, *self._colors["detector"]]
         call = self._ops["ImageToTensor"].call(inputs, attributes)
+        # The op writes straight into the input of the plan.
         call.enqueue([infer_request.input.address], infer_request.stream)
         output = infer_request.enqueue(1)  # (1, C, h, w) or (1, h, w), still on the GPU
         height, width = output.host.shape[-2:]

@@ -64,10 +64,10 @@ class OcrReader:
 
     @property
     def workers(self) -> int:
-        """How many threads should read with it at the same time, each thread one image.
+        """How many threads should call :meth:`read` at the same time.
 
-        It is two more than the number of infer requests: the engines stay busy while a thread
-        decodes or crops an image or decodes text. With one infer request it is one.
+        Two more than the number of infer requests, so that the engines stay busy while a thread
+        decodes an image, crops it, or decodes text. With one infer request, one.
         """
         streams = max(self.detector.runner().streams, self.recognizer.runner().streams)
         return streams + 2 if streams > 1 else 1

@@ -30,12 +30,12 @@ from .stages import detect_whole, spec_of
 MAX_SHRINK = 2.0
 """An image that would shrink by more than this factor is also searched in tiles."""
 MAX_TILES = 256
-"""Approximate limit of tiles at the finest scale; larger images start below full size."""
+"""Approximate limit of tiles at the finest scale; larger images are scaled down to it."""
 _OVERLAP = 0.1
 _STEP = 32
 """Tiles start at multiples of this: networks halve their input up to five times, and 2**5 = 32."""
 _THINNEST = 16.0
-"""Pixels at a scale; boxes that are thinner come from the next finer scale only."""
+"""Boxes of a scale that are thinner than this many pixels are left to the next finer scale."""
 
 
 def detect_at_scales(
@@ -54,7 +54,7 @@ def detect_at_scales(
     """
     whole = detect_whole(engine, image, clock)
     shrunk = min(whole.scales)
-    if shrunk * max_shrink >= 1:  # shrunk by less than max_shrink
+    if shrunk * max_shrink >= 1:  # the whole image shrinks by no more than allowed
         return whole.boxes
     spec = spec_of(engine, DetectorSpec)
     # From the finest scale to the coarsest, each adds the text that the finer ones missed.
@@ -72,7 +72,7 @@ def detect_at_scales(
 
 def _scales(image: Image, spec: DetectorSpec, whole: float) -> Iterator[float]:
     """Yield the scales to search in tiles, finest first; ``whole``: scale of the whole image."""
-    # Pixels that one tile adds, without its overlap.
+    # Pixels of the image per tile, without the overlap.
     size = (1 - _OVERLAP) ** 2 * spec.input.height * spec.input.width
     scale = min(1.0, math.sqrt(MAX_TILES * size / (image.shape[0] * image.shape[1])))
     yield scale
@@ -106,7 +106,7 @@ def _detect_in_tiles(
                 chosen, probability_map(output, spec.output), strict=True
             ):
                 merged.add(corner, probability)
-    # max_boxes limits one input; the merged map stands for as many inputs as there are tiles.
+    # max_boxes is a limit per input, and the merged map replaces one input per tile.
     max_boxes = spec.boxes.max_boxes * len(grid)
     with clock("boxes"):
         settings = spec.boxes.model_copy(update={"max_boxes": max_boxes})

@@ -20,7 +20,7 @@ from .text_lines import DetectedLines, TextLine, text_lines
 from .workers import in_order
 
 _AHEAD = 2
-"""Images per reader whose lines may wait for a batch to be filled."""
+"""Images per reader whose lines may wait until a batch is full."""
 
 Batch: TypeAlias = "Future[list[Reading]]"
 
@@ -49,9 +49,9 @@ class _Page:
 
 
 class _Batches:
-    """Lines of several images, collected by width until a batch is full.
+    """Collects lines of several images by width until a batch is full.
 
-    The order of the images alone determines the batches, so results do not depend on timing.
+    Only the order of the images determines the batches, so results do not depend on timing.
     """
 
     def __init__(self, readers: Sequence[LineReader], pool: ThreadPoolExecutor) -> None:

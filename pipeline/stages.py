@@ -51,7 +51,7 @@ class WholeImage:
 
 
 def detect_whole(engine: Engine, image: Image, clock: Clock = untimed) -> WholeImage:
-    """Find text as :func:`detect` does, and return how the image was scaled."""
+    """Find text as :func:`detect` does; also return how the image was scaled."""
     spec = spec_of(engine, DetectorSpec)
     with clock("prepare"):
         feed, scales = detector_input(image, spec.input)
@@ -98,5 +98,5 @@ def recognize(engine: Engine, lines: Sequence[Image], clock: Clock = untimed) ->
     for width, batch in batches_by_width([line.shape[:2] for line in lines], engine):
         batch_readings = read_batch(engine, [lines[i] for i in batch], width, clock)
         readings.update(zip(batch, batch_readings, strict=True))
-    # Batches come by width; the results follow the order of the lines.
+    # Batches are ordered by width; the results are in the order of the lines.
     return [readings[index] for index in range(len(lines))]

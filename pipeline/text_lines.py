@@ -1,4 +1,4 @@
-"""Lines of text, before and after they are read."""
+"""Lines of text in an image, before and after the recognizer reads them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..ocr.types import Image, Quads, Scores
 
 @dataclass(frozen=True, kw_only=True)
 class TextLine:
-    """A piece of text and its place.
+    """A text and its place in an image.
 
     ``quad``: (4, 2) float32 (x, y) in the image's pixels, clockwise from the text's top left
     corner. Scores are in 0..1.
