@@ -81,7 +81,7 @@ class GpuReader:
             }
 
     def _constants(self, settings: InputSpec) -> tuple[Placed, ...]:
-        """Upload color conversion, mean and scale of an input, which are the same for all images."""
+        """Upload color matrix, mean and scale of an input; they are the same for all images."""
         stream, placed = self._device.stream(), []
         for array in colors_of(settings):
             memory = self._device.memory(array.shape, array.dtype)

@@ -1,7 +1,7 @@
-"""Layers for a Network, with the names and parameters of Keras' layers; maps are channels-first.
+"""Layers of a Network, named and parametrized like those of Keras; maps are channels-first.
 
-Each function adds a layer to a network. It finds the layer's weights by the layer's name, and
-returns a tensor. All sizes except the batch are known while a network is defined.
+Each function adds a layer to a network, finds its weights by its name, and returns its output. All
+sizes except the batch are known while a network is defined.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .network import Network
 
-NORM_EPSILON = 1e-3  # Keras' default, of both norms
+NORM_EPSILON = 1e-3  # Keras' default for BatchNormalization and LayerNormalization
 
 
 def convolution(
@@ -62,6 +62,7 @@ def _batch_norm(net: Network, name: str, size: int) -> tuple[npt.NDArray, npt.ND
         net.weight(f"{name}/{role}", size)
         for role in ("gamma", "beta", "moving_mean", "moving_variance")
     )
+    # gamma * (x - mean) / sqrt(variance + epsilon) + beta  =  scale * x + shift
     scale = gamma / np.sqrt(np.maximum(variance, 0) + NORM_EPSILON)
     return scale, beta - mean * scale
 
@@ -71,7 +72,7 @@ def layer_norm(net: Network, x: Any, name: str, *, epsilon: float = NORM_EPSILON
 
     TensorRT computes mean and variance in float32 for every type.
     """
-    # TensorRT wants scale and shift in the rank of x: (1, ..., 1, C).
+    # TensorRT requires scale and shift with the rank of x: (C,) -> (1, ..., 1, C).
     rank = len(x.shape)
     gamma, beta = (
         net.constant(
@@ -95,7 +96,7 @@ def dense(net: Network, x: Any, name: str) -> Any:
 
 
 def _affine(net: Network, x: Any, kernel: npt.NDArray, bias: npt.NDArray, name: str) -> Any:
-    # (N, T, C) @ (1, C, D): the ranks must be equal.
+    # (N, T, C) @ (1, C, D): TensorRT requires equal ranks.
     held = net.constant(kernel[None], x, f"{name}/kernel")
     product = matmul(net, x, held, f"{name}/matmul")
     return add(net, product, net.constant(bias[None, None], x, f"{name}/bias"), name)
@@ -116,7 +117,7 @@ def attention(net: Network, x: Any, name: str) -> Any:
     # (N, heads, T, D) @ (N, heads, D, T) -> (N, heads, T, T), softmax over the keys, axis 3.
     scores = matmul(net, query, key, f"{name}/scores", transpose=True)
     layer, shares = net.add("softmax", f"{name}/softmax", scores)
-    layer.axes = 1 << 3
+    layer.axes = 1 << 3  # a bit mask
     mixed = matmul(net, shares, value, f"{name}/mix")
     # (N, heads, T, D) -> (N, T, heads, D) -> (N, T, heads * D)
     joined = rearrange(net, mixed, f"{name}/join", (0, 2, 1, 3), (0, x.shape[1], heads * depth))
@@ -128,6 +129,7 @@ def attention(net: Network, x: Any, name: str) -> Any:
 def _heads(net: Network, x: Any, name: str, heads: tuple[int, int], scale: float = 1.0) -> Any:
     """Project (N, T, C) to the heads of an attention, (N, heads, T, D)."""
     steps, width = x.shape[1:]
+    # (C, heads, D) -> (C, heads * D), one matrix product for all heads.
     kernel = net.weight(f"{name}/kernel", width, *heads).reshape(width, -1)
     bias = net.weight(f"{name}/bias", *heads).reshape(-1)
     y = _affine(net, x, scale * kernel, scale * bias, name)
@@ -174,6 +176,7 @@ def sinusoidal_positions(net: Network, x: Any, name: str) -> Any:
     """
     steps, channels = x.shape[1:]
     half = channels // 2
+    # (T, 1) * (C/2,) -> (T, C/2) angles, then (T, C).
     rates = 10000.0 ** (-np.arange(half) / half)
     angles = np.arange(steps)[:, None] * rates
     table = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)

@@ -1,4 +1,4 @@
-"""Named weights of a model, read from its file without executing anything in it.
+"""Read the named weights of a model from its file, without running code from the file.
 
 Names are those of Keras 3's variables: ``layer/kernel``, ``attention/query/bias``.
 """
@@ -20,11 +20,12 @@ from ...convert.sources.tf_graph import import_tensorflow
 from ...errors import InputFileError
 
 LARGEST = 4 << 30
-"""The largest size of all weights together, in bytes."""
+"""Limit of the total size of weights in bytes."""
 _FLOATS = ("float16", "float32", "float64")
 _NORM = ("gamma", "beta", "moving_mean", "moving_variance")
-_IN_KERAS = "model.weights.h5"
-_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_IN_KERAS = "model.weights.h5"  # the member of a .keras archive that contains the weights
+_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the key under which TensorFlow 2 stores names
+# What h5py, zipfile and NumPy raise for damaged files.
 _DAMAGED = (
     OSError,
     KeyError,
@@ -70,7 +71,7 @@ def named_weights(path: Path) -> Weights:
 def write_npz(path: Path, weights: Weights) -> None:
     """Write weights to an .npz file.
 
-    Names are free. NumPy's ``savez`` accepts names only as Python arguments.
+    Any name is allowed, unlike in NumPy's ``savez``, which takes names as Python arguments.
 
     Raises:
         OSError: the file cannot be written.
@@ -126,6 +127,7 @@ def _from_npz(path: Path) -> Weights:
                 shape, is_fortran, dtype = header(file)
                 if dtype.name not in _FLOATS:
                     continue
+                # A header may declare far more than the file has.
                 _check_size(path, math.prod(shape) * dtype.itemsize, entry.file_size)
                 flat = np.frombuffer(file.read(), dtype)
             array = flat.reshape(shape, order="F" if is_fortran else "C")
@@ -147,7 +149,7 @@ def _from_h5(path: Path, file: Any) -> Weights:
 
         def visit(place: str, item: Any) -> None:
             nonlocal room
-            owner, _, number = place.rpartition("/")
+            owner, _, number = place.rpartition("/")  # "<layer>/vars" and "<number>"
             if not isinstance(item, h5py.Dataset) or item.dtype.name not in _FLOATS:
                 return
             if place.startswith("optimizer/") or not owner.endswith("vars"):
@@ -168,7 +170,7 @@ def _from_h5(path: Path, file: Any) -> Weights:
 
 
 def _layer_name(h5: Any, owner: str) -> str:
-    """Return the names of a layer and its parents, as in the path of a Keras variable."""
+    """Return the names of a layer and its parents, as the path of a Keras variable has them."""
     parts = owner.split("/")[:-1]
     names = []
     for end in range(1, len(parts) + 1):
@@ -180,11 +182,12 @@ def _layer_name(h5: Any, owner: str) -> str:
 
 
 def _roles(arrays: list[npt.NDArray]) -> tuple[str, ...]:
-    """Return the roles of a layer's arrays, as far as their shapes identify them; else numbers.
+    """Return the roles of a layer's arrays if their shapes identify them, else numbers.
 
     HDF5 files of Keras store numbers in place of roles.
     """
     ranks = [array.ndim for array in arrays]
+    # A kernel has at least two axes; a norm has two or four arrays with one axis.
     if ranks and ranks[0] > 1 and len(ranks) <= 2:
         return ("kernel", "bias")[: len(ranks)]
     if ranks in ([1] * 2, [1] * 4):

@@ -1,4 +1,4 @@
-"""A network under construction and the weights of its layers."""
+"""A TensorRT network that is being defined, and the weights of its layers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MEMBERS = {"fp32": "FLOAT", "fp16": "HALF"}
 class Network:
     """TensorRT's INetworkDefinition with named weights; ``building_blocks`` adds layers to it.
 
-    Keep it until the plan is built: TensorRT keeps pointers into its arrays.
+    It must exist until the plan is built, because TensorRT keeps pointers into its arrays.
 
     Args:
         trt: the module ``tensorrt`` or ``tensorrt_rtx``.
@@ -34,7 +34,7 @@ class Network:
         self._held: list[npt.NDArray] = []
 
     def input(self, name: str, shape: Sequence[int]) -> Any:
-        """Add a float32 input; return it in the network's type. -1 stands for a free size."""
+        """Add a float32 input; return it in the network's type. A size of -1 is free."""
         tensor = self.definition.add_input(name, self.trt.float32, tuple(shape))
         if tensor is None:
             raise EngineBuildError(f"TensorRT refuses the input {name} of shape {list(shape)}")
@@ -95,15 +95,15 @@ class Network:
                 f"the weight {name!r} has shape {list(weight.shape)}, expected {expected}"
             )
         self._unused.discard(name)
-        # Folding a normalization or a scale in float64 leaves one rounding, in ``hold``.
+        # In float64: weights with a folded normalization are rounded only once, in ``hold``.
         return weight.astype(np.float64)
 
     def leave(self, prefix: str) -> None:
-        """Declare that weights whose names start with ``prefix`` are not used on purpose."""
+        """Declare that the weights whose names start with ``prefix`` are intentionally not used."""
         self._unused = {name for name in self._unused if not name.startswith(prefix)}
 
     def check_all_used(self) -> None:
-        """Check that every weight is used. A network that lacks a block would also build.
+        """Check that every weight is used, because a network that lacks a block would also build.
 
         Raises:
             InputFileError: a weight was neither used nor left out by :meth:`leave`.

@@ -1,4 +1,4 @@
-"""The child process that defines a network with TensorRT's API and builds it, and its settings."""
+"""The child process that defines and builds a network with TensorRT's API; its settings."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class NetworkSettings:
     shape: tuple[int, int, int]
     """(C, H, W) of one image."""
     type: Type = "fp32"
-    """The type of all layers that the network does not itself cast to another."""
+    """The type of all layers, except where the network casts to another type."""
     definition: str
     """A function of a :class:`Network` and ``shape``, as "module:function". The child process
     imports the module, from the current folder too, and calls the function."""
 
 
 def network_order(settings: NetworkSettings, weights: Path) -> dict[str, object]:
-    """Return what :func:`.builder_child.main` reads as JSON; ``weights`` is an .npz file."""
+    """Return the part of the order that describes the network; ``weights`` is an .npz file."""
     return {"model": None, "plugins": 0, "network": asdict(settings) | {"weights": str(weights)}}
 
 
 def define_network(trt: Any, definition: Any, order: dict[str, Any]) -> Network:
     """Define the network of an order in an empty definition.
 
-    Keep the result until the plan is built: TensorRT keeps pointers into its arrays.
+    The result must exist until the plan is built: TensorRT keeps pointers into its arrays.
 
     Raises:
-        InputFileError: the function cannot be imported, or needs other weights than the file has.
+        InputFileError: the function cannot be imported, or the file lacks a weight or has others.
         EngineBuildError: TensorRT refuses a layer.
     """
     network = Network(trt, definition, named_weights(Path(order["weights"])), order["type"])

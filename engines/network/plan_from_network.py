@@ -1,4 +1,4 @@
-"""Plans of networks that are written with TensorRT's API."""
+"""Build plans of networks that are written with TensorRT's API."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def plan_from_network(
         target: "tensorrt" or "tensorrt-rtx".
         weights: as :func:`~.named_weights.named_weights` reads them.
         plan: the file to write, whole or not at all.
-        network: the function that defines the network, and the images it is for.
+        network: the function that defines the network, and the shape of its images.
         settings: batch sizes and GPUs to build for.
 
     Raises:
-        UserError: the target is none of NVIDIA's, or ``settings`` contain an option that it does
-            not have or that needs an ONNX graph.
+        UserError: the target is not one of NVIDIA's, or ``settings`` contain an option that it
+            does not have or that requires an ONNX graph.
         TargetMissingError: the target cannot build here.
         InputFileError: the weights belong to another network, or the function cannot be imported.
         EngineBuildError: the builder refused the network, logged an error, crashed or took an hour.
@@ -61,7 +61,7 @@ def plan_from_network(
     with tempfile.TemporaryDirectory() as scratch:
         file, built = Path(scratch) / "weights.npz", Path(scratch) / "plan"
         try:
-            # The child reads one plain file, whatever kind of file the weights came from.
+            # The child always reads .npz, from whatever file format the weights came.
             write_npz(file, weights)
             builder = Builder(
                 module=_MODULES[target], max_batch=settings.max_batch, options=options

@@ -1,4 +1,4 @@
-"""The common implementation of NVIDIA's targets; ``tensorrt.py`` and ``tensorrt_rtx.py`` use it."""
+"""The implementation of both of NVIDIA's targets, ``tensorrt.py`` and ``tensorrt_rtx.py``."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class NvidiaBackend(Backend):
         name: name of the target and of the distribution on PyPI.
         package: the Python module.
         extra: the extra of ocr-trt that installs it.
-        refused: options that only the other package has, with the reason.
-        runs_on: whether it runs on GPUs of a compute capability (major, minor).
+        refused: options that only the other package has, with the reasons.
+        runs_on: returns whether it runs on GPUs of a compute capability (major, minor).
     """
 
     precisions = ("fp32", "bf16", "fp16", "int8")
@@ -55,7 +55,7 @@ class NvidiaBackend(Backend):
         self._package, self._extra, self.refused_options = package, extra, refused or {}
         names = option_names(NvidiaOptions)
         self.option_names = tuple(name for name in names if name not in self.refused_options)
-        # TensorRT for RTX compiles for named GPUs; TensorRT times kernels on the GPU that is here.
+        # TensorRT for RTX compiles for any GPU; TensorRT times kernels on the GPU of this machine.
         self._builds_without_gpu = package == "tensorrt_rtx"
         self.times_kernels = not self._builds_without_gpu
 
@@ -96,13 +96,13 @@ class NvidiaBackend(Backend):
         return f"{self.name} does not run on {what}", "use the target tensorrt there"
 
     def can_run_built(self, settings: Mapping[str, Any]) -> bool:
-        """Whether the plan is for this GPU: one of those named, or 8.0 and up if none was."""
+        """Whether a plan with these ``settings`` is for the GPU of this machine."""
         if not self.availability().can_run:
             return False
         if not self._builds_without_gpu:
             return True
         own, named = gpu_here().compute_capability, settings.get("compute_capabilities")
-        if isinstance(named, list) and named:  # settings may come from a stranger's manifest
+        if isinstance(named, list) and named:  # the origin of a manifest is unknown
             return own in named
         # By default TensorRT for RTX builds for Ampere (8.0) and later.
         return _numbers(own) >= (8, 0)
@@ -117,7 +117,7 @@ class NvidiaBackend(Backend):
         return parse_options(NvidiaOptions, own)
 
     def check_options(self, options: Mapping[str, str]) -> None:
-        """Check values, and for plugins that TensorRT and NVRTC are new enough and installed."""
+        """Check the values; for plugins also that TensorRT is new enough and NVRTC is installed."""
         if not self.options_from(options).plugins:
             return
         if plugin_module() is None:
@@ -128,12 +128,12 @@ class NvidiaBackend(Backend):
         nvrtc_version()
 
     def needs(self) -> GraphNeeds:
-        """Residual sums are rounded too; attention is fused in 16 bits only."""
+        """Quantize residual sums too. The fallback is fp16: attention is fused in 16 bits only."""
         style = Int8Style(shares_scales=True, rounds_skips=True)
         return GraphNeeds(style=style, fallback="fp16")
 
     def lower(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        """Replace deconvolutions, which have no int8 kernels."""
+        """Replace deconvolutions, because they have no int8 kernels."""
         return lower_deconvolutions(model)
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
@@ -145,7 +145,7 @@ class NvidiaBackend(Backend):
         return None if gpu_absence() else gpu_here()
 
     def built_with(self, settings: BuildSettings) -> dict[str, Any]:
-        """Return the options, and the data that decides whether a plan can be loaded."""
+        """Return the options, and the GPU if the plan depends on it; loading checks both."""
         gpu = None if self._builds_without_gpu else self._gpu()
         options = self.options_from(settings.options)
         return {
@@ -185,6 +185,7 @@ class NvidiaBackend(Backend):
             )
         data = plan.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
+        # Compiled kernels can be reused for the same plan, GPU and version only.
         key = key_from([self.name, availability.version, gpu.name, digest])
         with device.current():
             engine = engine_from_plan(trt, data, features, is_trusted=settings.is_trusted)

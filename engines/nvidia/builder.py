@@ -1,6 +1,7 @@
 """Call NVIDIA's builders in a child process.
 
-They are native code that can abort on a bad graph; the child turns that into an error message.
+The builders are native code that can abort on a bad graph. Then only the child process ends, and
+this module raises an error.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Builder:
         module: "tensorrt" or "tensorrt_rtx".
         max_batch: images that the plan accepts at once.
         options: build options.
-        can_load: whether the plan can be loaded on this machine; then its layers are written to a
-            file beside it, ``<plan's stem>.layers.json``.
+        can_load: whether the plan can be loaded on this machine. If so, its layers are written to
+            ``<stem of the plan>.layers.json`` in the same folder.
         timing_cache: key of the kernel times in the cache; None: kernels are not timed.
     """
 
@@ -120,6 +121,7 @@ def refusals_in_child(module: str, model: onnx.ModelProto) -> dict[str, str]:
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Return why a child failed: its signal, or the last lines that it wrote to stderr."""
     if done.returncode < 0:  # the number of the signal, negative
         return f"its builder crashed with signal {-done.returncode}: {done.stderr.strip()[-300:]}"
     lines = [line for line in done.stderr.splitlines() if line.strip()]

@@ -1,7 +1,7 @@
-"""The child process that calls a TensorRT builder; ``builder.build_in_child`` starts it.
+"""The child process that calls TensorRT's builder; ``builder.build_in_child`` starts it.
 
-Setters of TensorRT's builder config do not raise errors, they log them. Therefore every message of
-level ERROR fails the build.
+The setters of TensorRT's builder config log errors and do not raise them. Therefore every message
+of level ERROR fails the build.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .options import NvidiaOptions
 from .plan_layers import LAYERS_SUFFIX, inspected
 
 _MIB = 1 << 20
-# Compute capability, times ten, of the plugins' kernels: they use no instruction of later GPUs.
+# Compute capability, times ten, that plugins are compiled for; their PTX runs on later GPUs too.
 _FLOOR = 75
 REFUSED, NOT_WRITTEN, WRONG_INPUT, MISSING = 1, 3, 4, 5
 """Exit codes; the last line on stderr is the reason, or the errno."""
@@ -92,9 +92,9 @@ def _add_profiles(builder: Any, network: Any, config: Any, max_batch: int) -> No
 
 @contextmanager
 def _timing_cache(config: Any, logger: Any, key: str | None) -> Iterator[None]:
-    """Use the kernel times of earlier builds, and keep those of this one if it succeeds.
+    """Use the kernel times of earlier builds; add those of this build to the cache if it succeeds.
 
-    Times that TensorRT refuses, of another version or GPU, are replaced.
+    Times from another version or GPU, which TensorRT refuses, are replaced.
     """
     if key is None:
         yield
@@ -141,7 +141,7 @@ def _refusals(order: dict[str, Any]) -> dict[str, str]:
     logger = logger_of(trt)
     builder = trt.Builder(logger)  # must outlive its network
     _, errors = _parse(trt, logger, _empty_network(trt, builder), order["model"])
-    return dict(reversed(errors))  # the first of several reasons for a node
+    return dict(reversed(errors))  # of several reasons for a node, the first is kept
 
 
 def _register_plugins() -> None:
@@ -152,7 +152,7 @@ def _register_plugins() -> None:
 
 
 def _check_plugins(trt: Any, network: Any, expected: int) -> None:
-    """Refuse a network in which a function body took the place of a requested kernel."""
+    """Refuse a network in which TensorRT used a function body in place of a requested kernel."""
     kinds = [network.get_layer(index).type for index in range(network.num_layers)]
     used = kinds.count(trt.LayerType.PLUGIN_V3)
     if used != expected:

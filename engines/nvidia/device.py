@@ -25,7 +25,7 @@ from ...plugins.plugin import Attributes, Launch, Plugin
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """The properties of a GPU that a plan may depend on.
+    """Properties of a GPU that a plan can depend on.
 
     Versions are "MAJOR.MINOR"; ``driver`` is the version of CUDA that the driver supports.
     """
@@ -36,10 +36,10 @@ class Gpu:
 
 
 class Stream:
-    """A queue of work that the device does in order. ``handle`` is CUDA's, as an integer."""
+    """A queue of work that the GPU does in order. ``handle``: CUDA's handle as an integer."""
 
     def __init__(self, cuda: Any) -> None:
-        self.pycuda = cuda.Stream()  # never the default stream, which waits for all others
+        self.pycuda = cuda.Stream()  # not the default stream, which waits for all other streams
         self.handle = int(self.pycuda.handle)
 
     def synchronize(self) -> None:
@@ -48,7 +48,7 @@ class Stream:
 
 
 class Memory:
-    """One array in pinned host memory and in device memory, aligned to 256 bytes or better.
+    """One array in pinned host memory and in GPU memory, aligned to at least 256 bytes.
 
     Copies are queued on a stream; they copy the first ``rows`` along the first axis.
     """
@@ -77,12 +77,12 @@ class Placed:
     dtype: np.dtype
 
     def like(self) -> npt.NDArray:
-        """Return an array of the same shape and dtype that needs almost no memory."""
+        """Return an array of the same shape and dtype, which takes almost no memory."""
         return np.broadcast_to(np.zeros((), self.dtype), self.shape)
 
 
 class Call:
-    """A custom op for inputs of fixed shapes. ``outputs``: shape and dtype of each output."""
+    """A custom op with its inputs, ready to run. ``outputs``: shape and dtype of each output."""
 
     def __init__(
         self, kernels: DeviceKernels, launch: Launch, inputs: Sequence[int], scratch: Sequence[int]
@@ -91,7 +91,7 @@ class Call:
         self._inputs, self._scratch = inputs, scratch
 
     def enqueue(self, outputs: Sequence[int], stream: Stream) -> None:
-        """Queue it; ``outputs`` are device addresses."""
+        """Queue the op; ``outputs`` are addresses in GPU memory."""
         addresses = [*self._inputs, *outputs, *self._scratch]
         self._kernels.launch(self._launch, addresses, stream.pycuda)
 
@@ -138,7 +138,7 @@ class CudaDevice:
             raise TargetMissingError(
                 f"the GPU cannot be used ({error}); nvidia-smi shows which processes use it"
             ) from None
-        # pycuda's destructor would treat it as a context of its own, not as the primary one.
+        # pycuda's destructor would treat it as a context that pycuda created, not as the primary.
         weakref.finalize(self, self._context.detach)
 
     @property
@@ -160,7 +160,7 @@ class CudaDevice:
         return Memory(self._cuda, shape, np.dtype(dtype))
 
     def stream(self) -> Stream:
-        """Make a stream."""
+        """Create a stream."""
         return Stream(self._cuda)
 
     def op(self, plugin: Plugin) -> Op:
@@ -172,17 +172,17 @@ class CudaDevice:
         return Op(self._cuda, plugin)
 
     def captured(self, stream: Stream, enqueue: Callable[[], bool]) -> Callable[[], None] | None:
-        """Record the work that ``enqueue`` queues; return a function that queues it again.
+        """Record the work that ``enqueue`` queues as a CUDA graph; return a function to repeat it.
 
-        None if ``enqueue`` returns False or the work cannot be recorded; the recording has ended
-        in any case. Recording uses cuda-bindings, because pycuda has no functions for it.
+        None if ``enqueue`` returns False or the work cannot be recorded; the recording always ends.
+        Recording uses cuda-bindings, because pycuda has no functions for it.
         """
         try:
             from cuda.bindings import driver
         except ImportError:
             return None
         queue = driver.CUstream(stream.handle)
-        # Thread-local: calls of other threads do not break the recording.
+        # Thread-local, so that CUDA calls of other threads do not invalidate the recording.
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
         if driver.cuStreamBeginCapture(queue, mode)[0]:
             return None

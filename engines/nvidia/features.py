@@ -1,4 +1,4 @@
-"""Differences of NVIDIA's packages, found by the names that a package defines.
+"""Detect the differences between NVIDIA's packages by the names that a package defines.
 
 Versions do not distinguish TensorRT from TensorRT-RTX, and the numbers of enum members differ
 between TensorRT 10 and 11.
@@ -12,12 +12,12 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """Where one of NVIDIA's packages differs from the others."""
+    """How one of NVIDIA's packages differs from the others."""
 
     names_gpus: bool
-    """The builder accepts compute capabilities to build for, and needs no GPU."""
+    """The builder accepts the compute capabilities to build for, and needs no GPU."""
     checks_headers: bool
-    """A plan's header can be checked before the plan is loaded."""
+    """The runtime can check a plan's header before the plan is loaded."""
     captures_itself: bool
     """The runtime records CUDA graphs itself, and can save the kernels it compiled."""
 

@@ -21,7 +21,7 @@ from .logger import errors_since, logger_of
 
 # TensorRT requires addresses of inputs and outputs to be multiples of this.
 _ALIGNMENT = 256
-# Runs of a shape before it is recorded; in its first run TensorRT still sets up resources, which
+# Runs of a batch size before it is recorded: TensorRT sets up resources in the first run, and this
 # must not be recorded.
 _BEFORE_CAPTURE = 2
 
@@ -52,7 +52,7 @@ class PlanSettings:
 
 
 class LoadedPlan:
-    """The loaded plan, which all infer requests share."""
+    """A loaded plan, which all infer requests share."""
 
     def __init__(self, trt: Any, engine: Any, features: Features, settings: PlanSettings) -> None:
         self.trt, self.engine, self.settings = trt, engine, settings
@@ -108,11 +108,11 @@ class LoadedPlan:
         return next(i for i, (low, high) in enumerate(self.profiles) if low <= batch <= high)
 
     def fail(self, what: str, count: int) -> RuntimeError:
-        """Return an error with the messages logged after the first ``count``."""
+        """Return an error with all messages logged after the first ``count``."""
         return RuntimeError(f"{what}: {errors_since(self.logger, count) or 'no reason given'}")
 
     def close(self) -> None:
-        """Keep the runtime cache."""
+        """Write the runtime cache to the disk, and free the plan."""
         key = self.settings.runtime_cache
         if self._config is not None and key is not None:
             data = self._config.get_runtime_cache().serialize()
@@ -138,8 +138,8 @@ class InferRequest:
         stream: the CUDA stream of all its work.
         input: (N, C, H, W) for the largest batch.
 
-    A recorded graph refers to the state of its context, which must not change afterwards. The two
-    batch sizes that are recorded therefore have contexts of their own; all other sizes share one.
+    A recorded CUDA graph refers to the state of its context, which must not change afterwards.
+    Therefore each of the two recorded batch sizes has its own context; all other sizes share one.
     """
 
     def __init__(self, plan: LoadedPlan, device: CudaDevice) -> None:
@@ -181,7 +181,7 @@ class InferRequest:
             if shape.replay is not None:
                 shape.replay()
                 return self._output
-        # Not recorded, or the work cannot be: the counter passes the limit, so it is tried once.
+        # If recording failed, the counter passes the limit here, so that it is not tried again.
         shape.runs += 1
         if not shape.context.execute_async_v3(self.stream.handle):
             raise self._plan.fail("TensorRT cannot run the plan", count)
@@ -191,6 +191,7 @@ class InferRequest:
         """Set a context's batch size and the addresses of input and output."""
         plan, context, count = self._plan, shape.context, len(self._plan.logger.errors)
         shape.batch = 0  # a failure below leaves the context without a valid batch size
+        # A profile must be set before the shape, which it limits.
         done = context.set_optimization_profile_async(plan.profile(batch), self.stream.handle)
         self.stream.synchronize()
         done = done and context.set_input_shape(plan.input.name, (batch, *plan.input.shape[1:]))

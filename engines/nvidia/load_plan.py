@@ -1,7 +1,7 @@
 """Check whether a plan can be loaded, and load it.
 
-A plan is native code for one GPU and one version of TensorRT. How it was built is in its bundle's
-manifest, so that it can be refused before any byte of it is parsed.
+A plan is native code for one GPU and one version of TensorRT. The bundle's manifest states how it
+was built, so that a wrong plan is refused before it is parsed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def check_built_with(
 
     Args:
         built: how the plan was built, from the manifest.
-        version: of TensorRT on this machine.
+        version: version of TensorRT on this machine.
         gpu: the GPU of this machine.
-        features: of TensorRT on this machine.
+        features: features of TensorRT on this machine.
         is_trusted: host code in the plan may run.
 
     Raises:
@@ -62,7 +62,7 @@ def _runs_in(here: str, built: str, *, is_compatible: bool) -> bool:
         own, other = ([int(part) for part in text.split(".")[:2]] for text in (here, built))
     except ValueError:
         return False
-    return own >= other
+    return own >= other  # a version-compatible plan runs in its own version and in later ones
 
 
 def _why_not_on(gpu: Gpu, built: Mapping[str, Any], hardware: Any) -> str | None:
@@ -75,6 +75,7 @@ def _why_not_on(gpu: Gpu, built: Mapping[str, Any], hardware: Any) -> str | None
         )
     except ValueError:
         return f"the bundle's manifest states the compute capability {capability!r:.20}"
+    # Which GPUs a plan is for is the build option "hardware"; by default, only the same model.
     fits = {
         "same-compute-capability": own == other,
         "ampere-plus": own >= (8, 0),

@@ -1,4 +1,4 @@
-"""ConvTranspose -> Conv and DepthToSpace, the same sums in an op that runs in int8.
+"""ConvTranspose -> Conv and DepthToSpace, which compute the same sums and run in int8.
 
     y[s m + a] = sum over k = a + p (mod s) of x[m + (a + p - k) / s] . w[k]
 
@@ -31,11 +31,11 @@ from ...convert.graph import (
 from ...convert.node_builder import NodeBuilder
 
 _MAX_WORK = 2.5
-"""Largest allowed increase of multiplications; zeros in the kernel are multiplied too."""
+"""Largest allowed ratio of multiplications after and before; zeros of kernels count too."""
 
 
 def _taps(size: int, stride: int, pad: int) -> dict[tuple[int, int], int]:
-    """Return {(phase a, offset in x): index k} of one axis, by a + pad - k = stride * offset."""
+    """Return {(phase a, offset in x): index k} of one axis, where a + pad - k = stride * offset."""
     taps = {}
     for phase in range(stride):
         for k in range(size):

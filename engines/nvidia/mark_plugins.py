@@ -1,4 +1,4 @@
-"""Mark the nodes for which TensorRT has to use a plugin in place of their function bodies.
+"""Mark the nodes for which TensorRT must use a plugin in place of the function body.
 
 TensorRT's parser looks for a plugin in the namespace that a node's attribute ``plugin_namespace``
 names. Without this attribute it uses the model's local function (ModelImporter.cpp of

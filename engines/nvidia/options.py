@@ -13,7 +13,7 @@ _CAPABILITY = re.compile(r"\d{1,2}\.\d")
 
 
 def _capabilities(value: Any) -> Any:
-    """Split "8.6,8.9", and leave out what is named twice."""
+    """Split "8.6,8.9" into a tuple without duplicates."""
     names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     for name in names:
         if not _CAPABILITY.fullmatch(name):
@@ -49,6 +49,6 @@ class NvidiaOptions(StrictModel):
     """GPUs to build for, such as 8.6,8.9; empty: all that the builder chooses by default."""
 
     def changed(self) -> dict[str, int | str | bool]:
-        """Return what differs from the defaults, without what manifests state by itself."""
+        """Return options that are not defaults, without those that manifests list separately."""
         own = {"plugins", "compute_capability"}
         return self.model_dump(exclude_defaults=True, exclude=own)

@@ -22,7 +22,7 @@ from .logger import logger_of
 
 LAYERS_SUFFIX = ".layers.json"
 LARGEST = 64 << 20
-"""Bytes of the largest file that is read."""
+"""Largest size of a file in bytes; larger files are refused."""
 
 # Order matters: "bfloat16" contains "float16", which contains "float".
 _TYPES = (
@@ -61,7 +61,7 @@ class EngineLayer:
 def inspected(trt: Any, plan: bytes) -> str | None:
     """Load a plan and return EngineInspector's JSON text. Needs a GPU.
 
-    None if the plan cannot be loaded or has no weights yet; this does not fail a build.
+    None if the plan cannot be loaded or has no weights; a build succeeds nevertheless.
     """
     runtime = trt.Runtime(logger_of(trt))
     runtime.engine_host_code_allowed = True  # it was built by this process
@@ -75,7 +75,8 @@ def inspected(trt: Any, plan: bytes) -> str | None:
             smallest, *_ = engine.get_tensor_profile_shape(name, 0)
             context.set_input_shape(name, smallest)
     inspector = engine.create_engine_inspector()
-    inspector.execution_context = context  # without shapes it reports no types
+    # The inspector reports types only if the context has shapes.
+    inspector.execution_context = context
     return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
@@ -95,7 +96,7 @@ def layers_from_file(path: Path) -> tuple[EngineLayer, ...]:
 def not_in_int8(model: ir.Model, layers: Iterable[EngineLayer]) -> dict[str, str]:
     """Return the ops that are int8 in a quantized graph but not in its plan: name -> precision.
 
-    Ops that no layer names are left out: generated kernels do not always list theirs.
+    Ops that no layer lists are left out, because generated kernels do not always list their ops.
 
     Args:
         model: the quantized graph as it was built; it is modified.

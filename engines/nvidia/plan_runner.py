@@ -1,7 +1,7 @@
-"""Run a plan, several batches at once.
+"""Run a plan with several batches at once.
 
-:meth:`PlanRunner.execute` takes what trtexec calls latency: it includes the copies to and from the
-device.
+The time of :meth:`PlanRunner.execute` is what trtexec reports as latency: it includes the copies to
+and from the GPU.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .infer_request import InferRequest, LoadedPlan, PlanSettings
 
 
 class PlanRunner(Runner):
-    """A loaded plan of one input and one output. Any number of threads may call :meth:`run`.
+    """A loaded plan with one input and one output. Any number of threads may call :meth:`run`.
 
     Args:
         trt: NVIDIA's module.
@@ -73,14 +73,14 @@ class PlanRunner(Runner):
 
         Waits if all are in use.
         """
-        request = self._taken()
+        request = self._acquire()
         try:
             with self.device.current():
                 yield request
         finally:
             self._idle.put(request)
 
-    def _taken(self) -> InferRequest:
+    def _acquire(self) -> InferRequest:
         """Return an idle infer request, or create one if more are allowed, or wait for one."""
         with self._lock:
             if not self._is_closed and self._idle.empty() and self._created < self.streams:

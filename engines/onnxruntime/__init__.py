@@ -1,1 +1,1 @@
-"""The target onnxruntime: the reference that every other target is compared with."""
+"""The target onnxruntime, with which all other targets are compared."""

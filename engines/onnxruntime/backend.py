@@ -1,4 +1,4 @@
-"""onnxruntime on the CPU: the reference for all other targets."""
+"""onnxruntime on the CPU: the reference with which all other targets are compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, Run
 
 
 class _Runner(Runner):
-    """A session, which ``streams`` threads may run at once."""
+    """A session that ``streams`` threads may run at the same time."""
 
     def __init__(self, session: Any, *, label: str, max_batch: int, streams: int = 1) -> None:
         (entry,) = session.get_inputs()
@@ -44,13 +44,13 @@ class _OnnxRuntime(Backend):
     runs_on_cpu = True
 
     def availability(self) -> Availability:
-        """Onnxruntime is part of the base install."""
+        """Return the version: onnxruntime is always installed with ocr-trt."""
         import onnxruntime
 
         return Availability(can_build=True, can_run=True, version=onnxruntime.__version__)
 
     def needs(self) -> GraphNeeds:
-        """Where the processor adds two int8 products in 16 bits, large sums are clipped."""
+        """Limit weights on processors that add two int8 products in 16 bits and clip the sum."""
         return GraphNeeds(style=Int8Style(largest_weight=127 if has_exact_int8() else 63))
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
@@ -70,7 +70,7 @@ class _OnnxRuntime(Backend):
         streams = max(1, settings.streams)
         threads = settings.threads
         if streams > 1:
-            # Each calling thread computes too; the session's own threads are the remaining ones.
+            # Each calling thread computes too, so the session creates only the remaining threads.
             threads = max(1, (threads or usable_cores()) - streams + 1)
         session = onnx_session(str(plan), threads=threads, int8_kernels=True)
         return _Runner(session, label=label, max_batch=max_batch, streams=streams)

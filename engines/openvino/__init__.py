@@ -1,1 +1,1 @@
-"""OpenVINO on the CPU: compiling, caching and running plans."""
+"""OpenVINO on the CPU: compile, cache and run plans."""

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the fastest target of a machine without a GPU."""
+"""OpenVINO on the CPU: the fastest target on machines without a GPU."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class _OpenVino(Backend):
     def needs(self) -> GraphNeeds:
         """Return limits that depend on the processor.
 
-        Where it adds two int8 products in 16 bits, OpenVINO's kernels clip large sums, and int8
-        matrix products are slower than float ones.
+        On processors that add two int8 products in 16 bits, OpenVINO's kernels clip large sums, and
+        int8 matrix products are slower than float ones.
         """
         is_exact = has_exact_int8()
         return GraphNeeds(
@@ -127,7 +127,7 @@ class _OpenVino(Backend):
     def layer_times(
         self, plan: Path, images: Batch, settings: RunSettings
     ) -> tuple[LayerTime, ...]:
-        """Measure the layers by OpenVINO's own counters."""
+        """Measure the layers with OpenVINO's counters."""
         ov = import_openvino()
 
         from .profile import layer_times
@@ -138,7 +138,7 @@ class _OpenVino(Backend):
         return layer_times(graph, images, compile_config(settings, plan))
 
     def peaks(self, progress: Callable[[float], None]) -> dict[Precision, float]:
-        """Time convolutions whose sizes suit its kernels."""
+        """Time convolutions of sizes that suit OpenVINO's kernels."""
         from .convolution_peaks import convolution_peaks
 
         return convolution_peaks(compile_config(RunSettings()), progress)
@@ -146,7 +146,7 @@ class _OpenVino(Backend):
 
 def _is_slow_with_free_batch(plan: Path) -> bool:
     """Whether a plan has recurrent ops and a free batch axis; see :class:`RecurrentRunner`."""
-    text = plan.read_bytes()  # XML that names the type of each op
+    text = plan.read_bytes()  # the .xml states the type of each op
     if not any(b'type="%s"' % kind in text for kind in _RECURRENT):
         return False
     ov = import_openvino()

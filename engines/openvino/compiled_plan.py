@@ -1,7 +1,7 @@
 """Compile a plan for this processor, or load what was compiled before.
 
-Compiling takes several times as long as loading, so the result is cached. The cache checks it:
-OpenVINO itself would run a damaged one.
+Compiling takes several times as long as loading, so the result is cached. Its hash is checked,
+because OpenVINO would run a damaged one.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from .library import import_openvino
 
 
 def compile_config(settings: RunSettings, plan: Path | None = None) -> dict[str, Any]:
-    """Return OpenVINO's properties, with every one that changes numbers or threads.
+    """Return OpenVINO's properties, including all that affect numbers or threads.
 
     By default OpenVINO computes in bf16 wherever the processor has it; here a plan runs in bf16
-    only if its graph contains bf16. A stream is one of OpenVINO's streams, which share the threads.
+    only if its graph contains bf16. All streams share the threads.
     """
     streams = max(1, settings.streams)
     return {
@@ -31,7 +31,7 @@ def compile_config(settings: RunSettings, plan: Path | None = None) -> dict[str,
         "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": settings.threads or limited_cores(),
-        # With pinning all engines of a process would share the first cores.
+        # With pinning, all engines of a process would use the same first cores.
         "ENABLE_CPU_PINNING": False,
     }
 
@@ -57,13 +57,13 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
         )
     core, config = ov.Core(), compile_config(settings, plan)
     cache, key = named_cache("openvino"), ""
-    if settings.built is not None and builds_limit():  # plans of trials in a build are not cached
+    if settings.built is not None and builds_limit():  # not for plans of trials in a build
         key = _key(plan, batch, config, ov.__version__)
     if key and (blob := cache.read(key)) is not None:
-        # OpenVINO refuses what another build of the same version compiled.
+        # OpenVINO refuses what another build of the same version compiled; compile again then.
         with contextlib.suppress(Exception):
             return core.import_model(blob, "CPU", config)
-    graph = core.read_model(plan)
+    graph = core.read_model(plan)  # finds the .bin beside the .xml
     if batch is not None:
         graph.reshape([batch, *list(graph.input(0).partial_shape)[1:]])  # (N, C, H, W)
     compiled = core.compile_model(graph, "CPU", config)

@@ -1,4 +1,4 @@
-"""The highest speed that OpenVINO reaches on this machine, measured on convolutions that suit it.
+"""Measure OpenVINO's highest speed on this machine, with convolutions that suit its kernels.
 
 Each trial is three 3x3 convolutions in a row, each with a ReLU and as many output as input
 channels. The fastest layer of all sizes is the peak. A multiply-add counts as two FLOPs.
@@ -61,7 +61,10 @@ def _fastest(layers: tuple[LayerTime, ...], precision: Precision, *, flops: int)
 
 
 def _convolutions(channels: int, side: int, *, is_int8: bool) -> Any:
-    """Return the model. Weights up to 63 are exact on every processor (docs/decisions/0014)."""
+    """Return the model of one trial.
+
+    Weights up to 63 are exact on every processor (docs/decisions/0014).
+    """
     ov = import_openvino()
     ops = ov.opset13
 

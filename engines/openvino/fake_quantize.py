@@ -1,4 +1,4 @@
-"""Q/DQ pairs on activations -> OpenVINO's FakeQuantize, which computes the same in one node.
+"""Q/DQ pairs on activations -> OpenVINO's FakeQuantize, which computes the same values.
 
     DQ(Q(x, s, 0), s, 0)  =  s * clip(round(x / s), -128, 127)
                           =  FakeQuantize(x, -128 s, 127 s, -128 s, 127 s), 256 levels

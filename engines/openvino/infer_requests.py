@@ -1,4 +1,4 @@
-"""Run OpenVINO's plans, one infer request per stream."""
+"""Run OpenVINO's plans with one infer request per stream."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Streams:
 
 
 class OpenVinoRunner(Runner):
-    """A compiled plan."""
+    """A plan, compiled for any batch size."""
 
     def __init__(self, plan: Path, settings: RunSettings, *, label: str, max_batch: int) -> None:
         compiled = compiled_plan(plan, settings)
@@ -74,7 +74,7 @@ class RecurrentRunner(Runner):
         self._plan, self._settings = plan, settings
         self._requests, self._compiling = dict[int, _Streams](), Lock()
         self._is_closed = False
-        self._requests_of(1)  # a bad plan fails here and not at the first batch
+        self._requests_of(1)  # so that a wrong plan fails here and not at the first batch
 
     def _requests_of(self, size: int) -> _Streams:
         with self._compiling:
@@ -87,7 +87,8 @@ class RecurrentRunner(Runner):
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run one batch; waits for a free stream."""
         count = len(feed)
-        size = min(1 << (count - 1).bit_length(), self.max_batch)  # the next power of two
+        # The next power of two, so that few sizes are compiled.
+        size = min(1 << (count - 1).bit_length(), self.max_batch)
         filled = np.zeros((size, *self.shape), np.float32)
         filled[:count] = feed
         with self._requests_of(size).request() as request:

@@ -1,4 +1,4 @@
-"""Import OpenVINO without its telemetry, and prepare it for threads."""
+"""Import OpenVINO without its telemetry, and prepare it for use in threads."""
 
 from __future__ import annotations
 
@@ -48,5 +48,5 @@ def _imported() -> Any:
     try:
         import openvino
     finally:
-        sys.modules.pop(_TELEMETRY, None)  # None of ours may be left if another thread removed it
+        sys.modules.pop(_TELEMETRY, None)  # later imports of the package must work again
     return openvino

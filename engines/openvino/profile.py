@@ -1,4 +1,4 @@
-"""Times of a plan's layers, from OpenVINO's counters and the graph that it executes.
+"""Measure the times of a plan's layers, from OpenVINO's counters and the graph that it executes.
 
 A counter is the average, in whole microseconds, over all runs since the plan was compiled. The plan
 runs in blocks. The average of one block follows from the counters before and after it:
@@ -28,6 +28,7 @@ _BLOCKS, _MIN_RUNS, _SECONDS = 5, 2, 2.0
 _PRECISIONS = {
     "f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8",
 }  # fmt: skip
+# Ops that read only as much of their input as they write.
 _PARTIAL_READS = {"StridedSlice", "Gather", "GatherND", "GatherElements", "Slice"}
 _VIEWS = {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
 
@@ -37,7 +38,7 @@ def layer_times(
 ) -> tuple[LayerTime, ...]:
     """Compile a graph, run it on images for about ``seconds``, and return its layers in order.
 
-    The last item, of kind ``BETWEEN``, is the rest of the time of a run.
+    The last item, of kind ``BETWEEN``, is the time of a run outside all layers.
 
     Args:
         graph: an ``openvino.Model``.
@@ -48,8 +49,9 @@ def layer_times(
     ov = import_openvino()
 
     compiled = ov.Core().compile_model(graph, "CPU", {**config, "PERF_COUNT": True})
+    # Two runs before the blocks: the first warms up, the second estimates the time of a run.
     request, feed = compiled.create_infer_request(), np.ascontiguousarray(images)
-    _run(request, feed)  # the first run is slower than the others
+    _run(request, feed)
     seconds = _SECONDS if seconds is None else seconds
     runs = max(_MIN_RUNS, round(seconds / (_BLOCKS + 1) / _run(request, feed)))
     sums, times, between = [_sums(request, 2)], defaultdict[str, list[float]](list), []
@@ -76,7 +78,7 @@ def _run(request: Any, feed: Batch) -> float:
 
 
 def _sums(request: Any, runs: int) -> dict[str, float]:
-    """Return the milliseconds of each layer in all runs so far."""
+    """Return the total milliseconds of each layer in all ``runs`` so far."""
     counters = request.profiling_info
     return {each.node_name: 1000 * runs * each.real_time.total_seconds() for each in counters}
 
@@ -117,4 +119,6 @@ def _bytes(port: Any) -> int:
     if shape.is_dynamic:
         return 0
     count = int(np.prod(shape.to_shape(), dtype=np.int64))
-    return (count * int(port.get_element_type().bitwidth) + 7) // 8  # types may have 4 bits or 1
+    return (
+        count * int(port.get_element_type().bitwidth) + 7
+    ) // 8  # rounded up, since types may have 4 bits or 1

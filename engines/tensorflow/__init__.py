@@ -1,1 +1,1 @@
-"""The baseline, and other runtimes that engines are compared with."""
+"""The baseline, and the competing runtimes that engines are compared with."""

@@ -1,4 +1,4 @@
-"""The baseline: the source model, run by its own framework."""
+"""The baseline: the source model in its own framework."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..base import Batch, Runner
 
 
 class TensorFlowRunner(Runner):
-    """A function from one TensorFlow tensor to one. Any number of threads may call it."""
+    """A TensorFlow function of one tensor. Any number of threads may call it."""
 
     def __init__(
         self, function: Any, spec: DetectorSpec | RecognizerSpec, width: int, *, label: str
@@ -43,8 +43,8 @@ class TensorFlowRunner(Runner):
 class _OnnxRunner(Runner):
     """The user's own ONNX file in onnxruntime.
 
-    If it does not compute a batch of two image by image, images run one at a time, and the label
-    states this.
+    If a batch of two does not give the same results as single images, images run one at a time, and
+    the label states this.
     """
 
     def __init__(self, source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> None:
@@ -59,7 +59,7 @@ class _OnnxRunner(Runner):
             # A fixed batch of 1 in the declared input would refuse larger ones.
             model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
         self._session, self._spec = onnx_session(model), spec
-        # The batch axis of an output is the same for every rank, so any rank will do here.
+        # The batch axis of the output does not depend on the rank, so any rank is right here.
         self._axis = role_of(spec).output_axes(3)[0]
         self._accepts_batches = spec.input.max_batch == 1 or self._matches_single_images()
         if not self._accepts_batches:
@@ -72,7 +72,9 @@ class _OnnxRunner(Runner):
         feed = self.prepare(pixels)
         try:
             both, second = self._run(feed), self._run(feed[1:])
-        except Exception:  # such as a fixed batch; onnxruntime has no common base class of errors
+        except (
+            Exception
+        ):  # such as for a fixed batch; onnxruntime's errors have no common base class
             return False
         half = np.take(both, [-1], self._axis)  # the second image's output, batch axis kept
         return both.shape[self._axis] == 2 and np.allclose(half, second, rtol=1e-3, atol=1e-3)

@@ -1,4 +1,4 @@
-"""Other ways to run a model that need no ocr-trt; benchmarks compare engines with them.
+"""Competing runtimes: ways to run a model without ocr-trt. Benchmarks compare engines with them.
 
 * TensorFlow eager: the model is called as loaded. The signature of a SavedModel is already a graph;
   the layers of a Keras file are called one by one.
@@ -32,7 +32,7 @@ from .baseline import TensorFlowRunner, as_converted, as_source
 
 @dataclass(frozen=True, kw_only=True)
 class Competitor:
-    """A way to run a model. ``open`` may raise any error of its framework."""
+    """A way to run a model. ``open`` can raise any error of its framework."""
 
     label: str
     open: Callable[[], Runner]
@@ -95,7 +95,7 @@ class _OpenVinoRunner(Runner):
 
 
 def _read(function: Any, spec: DetectorSpec | RecognizerSpec) -> Any:
-    """Return OpenVINO's model of the source. It cannot read Keras files: those are traced first."""
+    """Return OpenVINO's model of the source. It cannot read Keras files, which are traced first."""
     ov = import_openvino()
 
     if source_format(spec.source) != "keras":
