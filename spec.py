@@ -202,6 +202,7 @@ def _explained(error: ValidationError) -> str:
         if item["type"] == "extra_forbidden":
             message = f"unknown key{_suggestion(item['loc'])}"
         elif item["type"] not in ("missing", "value_error"):
+            # The value is untrusted and may be long; reprlib shortens it.
             message += f", got {reprlib.repr(item['input'])}"
         lines.append(f"{place or 'spec'}: {message}")
     return "; ".join(lines)
@@ -224,6 +225,7 @@ def spec_from_dict(data: Any, origin: str = "spec") -> DetectorSpec | Recognizer
         SpecError: a key is unknown or missing, or a type or value is wrong; names ``origin``.
     """
     role = data.get("role") if isinstance(data, dict) else None
+    # Checked before pydantic, which selects the model by the role.
     if role not in get_args(Role):
         known = ", ".join(get_args(Role))
         raise SpecError(f"{origin}: role: expected one of {known}, got {reprlib.repr(role)}")
@@ -242,6 +244,7 @@ def load_spec(path: Path | str) -> DetectorSpec | RecognizerSpec:
     """
     path = Path(path)
     try:
+        # Before reading: a spec of any origin must not fill the memory.
         if path.stat().st_size > LARGEST_SPEC:
             raise InputFileError(f"{path}: larger than {LARGEST_SPEC} bytes, the limit for a spec")
         text = path.read_text("utf-8")

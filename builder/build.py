@@ -7,13 +7,12 @@ from pathlib import Path
 
 from ..common.files import remove_folder, whole_folder
 from ..common.progress import Reporter, SilentReporter
-from ..convert.sources import Source, open_source
+from ..convert.sources import open_source
 from ..engines.base import Backend
 from ..engines.bundle import Bundle, own_files
 from ..engines.engine import Engine
 from ..engines.manifest import Manifest
 from ..errors import BudgetError, ConversionError, OcrTrtError
-from ..spec import DetectorSpec, RecognizerSpec
 from .cache import CachedBuilds
 from .calibrate import Calibrators
 from .choose import choose
@@ -58,7 +57,8 @@ def _build_targets(
     request: BuildRequest, targets: Sequence[Backend], reporter: Reporter
 ) -> list[BuildResult]:
     """Do the work that all targets share (load, convert, compare), then build each target."""
-    source = _load(request.spec, reporter)
+    with reporter.step(f"load {request.spec.source.path.name}"):
+        source = open_source(request.spec.source)
     model = convert_widths(source, request.spec, reporter)
     if model.own_ranges:
         reporter.note(f"the model was quantized before: {len(model.own_ranges)} ranges are its own")
@@ -77,11 +77,6 @@ def _build_targets(
             )
             results.append(_build_target(job, calibrators))
     return results
-
-
-def _load(spec: DetectorSpec | RecognizerSpec, reporter: Reporter) -> Source:
-    with reporter.step(f"load {spec.source.path.name}"):
-        return open_source(spec.source)
 
 
 def _build_target(job: TargetJob, calibrators: Calibrators) -> BuildResult:

@@ -56,6 +56,7 @@ _KERAS = {
 
 def cache_keys(request: BuildRequest, targets: Sequence[Backend]) -> dict[str, str]:
     """Return a key for each target, 64 hexadecimal digits."""
+    # Computed once for all targets, since hashing the images and the model is slow.
     shared = request_facts(request), environment_facts()
     keys = {}
     for target in targets:

@@ -88,6 +88,7 @@ def known_ranges(request: BuildRequest, graphs: Graphs) -> Ranges | None:
 
 def _check_complete(ranges: Ranges, graph: onnx.ModelProto, request: BuildRequest) -> None:
     # With everywhere=True these are the tensors of every quantization that a request can name.
+    # int8 needs ranges of these tensors, and 16 bits need peaks of these.
     tensors, peaks = quantized_tensors(graph, everywhere=True), float_tensors(graph)
     missing = {*tensors} - ranges.ranges.keys() | {*peaks} - ranges.peaks.keys()
     if missing:

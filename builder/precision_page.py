@@ -124,7 +124,7 @@ def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:
     )  # fmt: skip
     height = max(loss for _, _, loss in shown) - min(loss for _, _, loss in shown)
     named: list[tuple[float, float]] = []
-    # The chosen candidate comes first, so that its label is never the one left out.
+    # The chosen candidate comes first, so that its label is never left out.
     for row, x, loss in sorted(shown, key=lambda each: not each[0].chosen):
         color, size = _WITHIN if row.within else _OVER, 110 if row.chosen else 36
         axes.scatter([x], [loss], s=size, color=color, marker="*" if row.chosen else "o")

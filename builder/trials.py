@@ -98,6 +98,7 @@ def _int8_share(graphs: Graphs, quantized: QuantizedGraphs) -> float:
         for node in graph
         if node.op_type in QUANTIZED_OPS
     }
+    # ``exceptions`` are the ops that do not run in the precision of the candidate.
     in_int8 = sum(count for name, count in flops.items() if name not in quantized.exceptions)
     total = sum(flops.values())
     return in_int8 / total if total else 0.0
@@ -227,5 +228,6 @@ class TrialRunner:
 
 def _spread_batches(calibrator: Calibrator, limit: int) -> list[tuple[int, Batch]]:
     """Return at most ``most`` calibration batches (width, (N, C, H, width)), evenly spread."""
+    # Every step-th batch, so that all parts of the folder are represented.
     step = max(1, len(calibrator.images) // limit)
     return list(islice(calibrator.batches(), 0, step * limit, step))

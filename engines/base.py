@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -131,6 +130,7 @@ class Runner(ABC):
                 # Two per stream: one runs, and one is ready when that ends.
                 self._free = FairSemaphore(2 * self.streams)
             pool, free = self._pool, self._free
+        # Outside the lock, so that waiting here does not block ``close``.
         free.acquire()
         try:
             future = pool.submit(self.run, images)
@@ -158,12 +158,7 @@ class Runner(ABC):
     def __enter__(self) -> Runner:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -73,7 +73,7 @@ def default_cache() -> BuildCache | None:
     Raises:
         UserError: ``OCR_TRT_CACHE_MIB`` is not a number.
     """
-    cache = named_cache("builds")
+    cache = named_cache("builds")  # max_bytes 0: the user disabled it
     return BuildCache(folder=cache.folder, max_bytes=cache.max_bytes) if cache.max_bytes else None
 
 

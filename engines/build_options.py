@@ -55,10 +55,7 @@ def parse_options(model: type[_Options], options: Mapping[str, str]) -> _Options
     except ValidationError as error:
         first = error.errors()[0]
         # pydantic prefixes the messages of validators.
-        field, reason = (
-            str(first["loc"][0]),
-            first["msg"].removeprefix("Value error, "),
-        )
+        field, reason = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
         raise UserError(f"option {_option_name(field)}={own[field]}: {reason}") from None
 
 
@@ -91,6 +88,7 @@ def check_options(targets: Sequence[Backend], options: Mapping[str, str]) -> lis
 
 def _unknown(name: str, targets: Sequence[Backend]) -> str:
     """Return why no target accepts an option, and which options there are."""
+    # Targets that were not requested, but have the option.
     others = [other for other in target_names() if name in backend(other).option_names]
     requested = ", ".join(target.name for target in targets)
     if others:

@@ -58,6 +58,7 @@ def tree_sha256(path: Path) -> str:
     """
     path = path.resolve()  # a link has the hash of the source that it leads to
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    # A checkpoint is several files with one stem, of which the spec names one.
     if path.suffix == ".meta":
         files = sorted(p for p in path.parent.iterdir() if p.name.startswith(f"{path.stem}."))
     if path.suffix == ".onnx" and path.is_file():

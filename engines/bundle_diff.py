@@ -86,6 +86,7 @@ def _plain(spec: Any) -> dict[str, object]:
             else:
                 yield f"{prefix}{key}", value
 
+    # The path differs between folders; the hash of the source is compared in its place.
     return {f".{k}": v for k, v in flat(spec.model_dump(mode="json"), "") if k != "source.path"}
 
 

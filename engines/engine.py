@@ -71,6 +71,7 @@ class Engine:
         manifest = bundle.manifest
         target = backend(manifest.target)
         _check_weights(bundle, target)
+        # Explicit numbers replace those that were measured, even if only one is given.
         is_chosen = bool(streams or threads)
         choice = Choice(streams=streams, threads=threads) if is_chosen else choice_for(bundle, mode)
         version = manifest.versions.get(target.name, "")

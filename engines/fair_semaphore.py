@@ -28,6 +28,7 @@ class FairSemaphore:
             turn.acquire()  # blocks until ``release`` hands this thread its place
         except BaseException:  # interrupted: leave the queue, or give back a place just received
             with self._lock:
+                # False if ``release`` has removed it: then this thread owns a place already.
                 is_waiting = turn in self._waiting
                 if is_waiting:
                     self._waiting.remove(turn)

@@ -143,6 +143,7 @@ def read_manifest(folder: Path) -> Manifest:
     with contextlib.suppress(OSError):  # such as a name that is too long: read_json reports it
         if not path.is_file():
             raise InputFileError(f"{folder}: not an engine bundle: {_why_not(folder)}")
+    # The version first: a manifest of another version would fail with an unrelated field.
     data = read_json(path, limit=LARGEST)
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != 1:

@@ -51,7 +51,7 @@ def choice_for(bundle: Bundle, mode: Mode) -> Choice:
     tuning = saved_tuning(bundle)
     if tuning is not None:
         return tuning.latency if mode == "latency" else tuning.throughput
-    # Not tuned. GPU targets have defaults of their own.
+    # Not tuned. GPU targets choose their own number of streams.
     if not backend(bundle.manifest.target).runs_on_cpu:
         return Choice()
     return Choice(streams=1 if mode == "latency" else usable_cores())

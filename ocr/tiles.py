@@ -8,7 +8,7 @@ every pixel. A word across a seam is one region of the merged map.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +66,7 @@ def tile_grid(image: tuple[int, int], tile: tuple[int, int], overlap: float, ste
     return TileGrid(tops=tops, lefts=lefts, height=tile[0], width=tile[1])
 
 
-def blend_weights(starts: tuple[int, ...], size: int) -> Map:
+def blend_weights(starts: Sequence[int], size: int) -> Map:
     """Return weights (K, size) of K tiles along one axis; they add up to one in every pixel.
 
     Before normalization, a weight is the distance from the nearer edge of the tile.
@@ -91,7 +91,13 @@ class MergedMap:
         axes = ((grid.tops, grid.height), (grid.lefts, grid.width))
         # Weights by the start of the tile: (h,) for rows and (w,) for columns of its map.
         self._rows, self._columns = (
-            dict(zip(starts, blend_weights(_strided(starts, stride), size // stride), strict=True))
+            dict(
+                zip(
+                    starts,
+                    blend_weights([s // stride for s in starts], size // stride),
+                    strict=True,
+                )
+            )
             for starts, size in axes
         )
 
@@ -108,7 +114,3 @@ class MergedMap:
     def map(self) -> Map:
         """The map (rows, columns); complete after every tile was added."""
         return self._map
-
-
-def _strided(starts: tuple[int, ...], stride: int) -> tuple[int, ...]:
-    return tuple(start // stride for start in starts)

@@ -121,14 +121,16 @@ class LoadedPlan:
         self._config = self.engine = None
 
 
-class _Shape:
+@dataclass(kw_only=True)
+class _BoundContext:
     """A context bound to the buffers of one infer request, and the recording of its work."""
 
-    def __init__(self, context: Any) -> None:
-        self.context = context
-        self.batch = 0
-        self.runs = 0
-        self.replay: Callable[[], None] | None = None
+    context: Any
+    batch: int = 0
+    """The batch size that is set; 0: none yet, or setting it failed."""
+    runs: int = 0
+    """Runs that were not recorded."""
+    replay: Callable[[], None] | None = None
 
 
 class InferRequest:
@@ -147,7 +149,7 @@ class InferRequest:
         self.stream = device.stream()
         self.input = device.memory(plan.input.shape, plan.input.dtype)
         self._output: Memory | None = None
-        self._shapes: dict[int, _Shape] = {}
+        self._contexts: dict[int, _BoundContext] = {}
 
     def run(self, images: Batch) -> npt.NDArray[np.float32]:
         """Run one batch, and wait for it."""
@@ -163,34 +165,31 @@ class InferRequest:
         """Queue a run on the first ``batch`` images of the input; return the output's memory."""
         is_recorded = self._plan.records and batch in (1, self._plan.input.shape[0])
         key = batch if is_recorded else 0  # 0: the context of all sizes that are not recorded
-        if key not in self._shapes:
-            self._shapes[key] = _Shape(self._plan.context())
-        shape = self._shapes[key]
-        if shape.batch != batch:
-            self._bind(shape, batch)
+        if key not in self._contexts:
+            self._contexts[key] = _BoundContext(context=self._plan.context())
+        bound = self._contexts[key]
+        if bound.batch != batch:
+            self._bind(bound, batch)
         assert self._output is not None
-        if shape.replay is not None:
-            shape.replay()
-            return self._output
         count = len(self._plan.logger.errors)
-        if is_recorded and shape.runs == _BEFORE_CAPTURE:
+        if is_recorded and bound.replay is None and bound.runs == _BEFORE_CAPTURE:
             self.stream.synchronize()  # earlier work must not become part of the recording
-            shape.replay = self._device.captured(
-                self.stream, lambda: shape.context.execute_async_v3(self.stream.handle)
+            bound.replay = self._device.captured(
+                self.stream, lambda: bound.context.execute_async_v3(self.stream.handle)
             )
-            if shape.replay is not None:
-                shape.replay()
-                return self._output
+        if bound.replay is not None:
+            bound.replay()
+            return self._output
         # If recording failed, the counter passes the limit here, so that it is not tried again.
-        shape.runs += 1
-        if not shape.context.execute_async_v3(self.stream.handle):
+        bound.runs += 1
+        if not bound.context.execute_async_v3(self.stream.handle):
             raise self._plan.fail("TensorRT cannot run the plan", count)
         return self._output
 
-    def _bind(self, shape: _Shape, batch: int) -> None:
+    def _bind(self, bound: _BoundContext, batch: int) -> None:
         """Set a context's batch size and the addresses of input and output."""
-        plan, context, count = self._plan, shape.context, len(self._plan.logger.errors)
-        shape.batch = 0  # a failure below leaves the context without a valid batch size
+        plan, context, count = self._plan, bound.context, len(self._plan.logger.errors)
+        bound.batch = 0  # a failure below leaves the context without a valid batch size
         # A profile must be set before the shape, which it limits.
         done = context.set_optimization_profile_async(plan.profile(batch), self.stream.handle)
         self.stream.synchronize()
@@ -202,7 +201,7 @@ class InferRequest:
         for name, memory in ((plan.input.name, self.input), (plan.output_name, output)):
             if memory.address % _ALIGNMENT or not context.set_tensor_address(name, memory.address):
                 raise plan.fail(f"TensorRT does not accept the memory for {name}", count)
-        shape.batch = batch
+        bound.batch = batch
 
     def _memory_for_output(self, sizes: tuple[int, ...]) -> Memory:
         if self._output is None:

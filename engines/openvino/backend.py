@@ -86,7 +86,6 @@ class _OpenVino(Backend):
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Write OpenVINO's own format (.xml and .bin)."""
         ov = import_openvino()
-
         graph = self._read(model)
         try:
             # By default OpenVINO stores weights in fp16, which changes numbers.
@@ -110,7 +109,6 @@ class _OpenVino(Backend):
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Add outputs to the plan; OpenVINO's importer keeps the names of tensors."""
         ov = import_openvino()
-
         core = ov.Core()
         graph = core.read_model(plan)
         own = graph.output(0).get_names()
@@ -129,7 +127,6 @@ class _OpenVino(Backend):
     ) -> tuple[LayerTime, ...]:
         """Measure the layers with OpenVINO's counters."""
         ov = import_openvino()
-
         from .profile import layer_times
 
         graph = ov.Core().read_model(plan)
@@ -150,7 +147,6 @@ def _is_slow_with_free_batch(plan: Path) -> bool:
     if not any(b'type="%s"' % kind in text for kind in _RECURRENT):
         return False
     ov = import_openvino()
-
     return bool(ov.Core().read_model(plan).input(0).partial_shape.is_dynamic)
 
 

@@ -49,7 +49,6 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
         RuntimeError: OpenVINO cannot read or compile the plan.
     """
     ov = import_openvino()
-
     if _contains_bf16(plan) and not has_bf16():  # OpenVINO would run it in fp32 or emulate it
         raise InputFileError(
             "it computes in bf16, which this processor has no instructions for; build it again "

@@ -33,7 +33,6 @@ def convolution_peaks(
         progress: called with the share of the trials that is done, 0..1.
     """
     ov = import_openvino()
-
     capable = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     precisions: tuple[Precision, ...] = ("fp32", "int8")
     if "BF16" in capable:

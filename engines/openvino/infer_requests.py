@@ -67,7 +67,6 @@ class RecurrentRunner(Runner):
 
     def __init__(self, plan: Path, settings: RunSettings, *, label: str, max_batch: int) -> None:
         ov = import_openvino()
-
         shape = image_shape(ov.Core().read_model(plan))
         super().__init__(label=label, shape=shape, max_batch=max_batch)
         self.streams = max(1, settings.streams)

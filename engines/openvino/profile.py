@@ -47,7 +47,6 @@ def layer_times(
         seconds: how long to run it; None: two seconds. A block has at least two runs.
     """
     ov = import_openvino()
-
     compiled = ov.Core().compile_model(graph, "CPU", {**config, "PERF_COUNT": True})
     # Two runs before the blocks: the first warms up, the second estimates the time of a run.
     request, feed = compiled.create_infer_request(), np.ascontiguousarray(images)

@@ -64,7 +64,6 @@ class _OpenVinoRunner(Runner):
 
     def __init__(self, function: Any, spec: DetectorSpec | RecognizerSpec) -> None:
         ov = import_openvino()
-
         compiled = ov.compile_model(_read(function, spec), "CPU")
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         super().__init__(
@@ -97,7 +96,6 @@ class _OpenVinoRunner(Runner):
 def _read(function: Any, spec: DetectorSpec | RecognizerSpec) -> Any:
     """Return OpenVINO's model of the source. It cannot read Keras files, which are traced first."""
     ov = import_openvino()
-
     if source_format(spec.source) != "keras":
         model = ov.Core().read_model(spec.source.path)
         _port(model.inputs, spec.input.name, "input")
