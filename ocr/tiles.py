@@ -81,36 +81,28 @@ def blend_weights(starts: Sequence[int], size: int) -> Map:
 class MergedMap:
     """A probability map that tiles are added to, one by one.
 
-    ``stride`` is the side in pixels of one map pixel. A map pixel requires four bytes.
+    ``map`` (rows, columns) is complete after every tile was added; each of its pixels requires four
+    bytes. ``stride``: the side in pixels of one map pixel.
     """
 
     def __init__(self, grid: TileGrid, size: tuple[int, int], stride: int) -> None:
-        self._grid, self._stride = grid, stride
+        self._stride = stride
         rows, columns = (math.ceil(side / stride) for side in size)
-        self._map = np.zeros((rows, columns), np.float32)
-        axes = ((grid.tops, grid.height), (grid.lefts, grid.width))
-        # Weights by the start of the tile: (h,) for rows and (w,) for columns of its map.
-        self._rows, self._columns = (
-            dict(
-                zip(
-                    starts,
-                    blend_weights([s // stride for s in starts], size // stride),
-                    strict=True,
-                )
-            )
-            for starts, size in axes
-        )
+        self.map = np.zeros((rows, columns), np.float32)
+
+        def weights(starts: Sequence[int], size: int) -> dict[int, Map]:
+            blended = blend_weights([start // stride for start in starts], size // stride)
+            return dict(zip(starts, blended, strict=True))
+
+        # By the start of the tile in pixels: (h,) for rows and (w,) for columns of its map.
+        self._rows = weights(grid.tops, grid.height)
+        self._columns = weights(grid.lefts, grid.width)
 
     def add(self, corner: tuple[int, int], probability: Map) -> None:
         """Add the map (h, w) of the tile at ``corner`` (top, left), weighted."""
         top, left = (place // self._stride for place in corner)
         # (h, w) * (h, 1) * (w,)
         weighted = probability * self._rows[corner[0]][:, None] * self._columns[corner[1]]
-        under = self._map[top : top + len(weighted), left : left + weighted.shape[1]]
+        under = self.map[top : top + len(weighted), left : left + weighted.shape[1]]
         # The last tiles extend beyond the map: only their upper left part is added.
         under += weighted[: under.shape[0], : under.shape[1]]
-
-    @property
-    def map(self) -> Map:
-        """The map (rows, columns); complete after every tile was added."""
-        return self._map
