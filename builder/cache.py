@@ -53,7 +53,7 @@ class CachedBuilds:
         return BuildResult(target=target.name, folder=folder, bundle=bundle, measured=cached.built)
 
     def _copied(self, cached: CachedBundle, scratch: Path, folder: Path) -> Bundle:
-        """Copy a bundle. The spec is written anew: its path to the model depends on the folder."""
+        """Copy a bundle. The spec is written again: its path to the model depends on the folder."""
         copy_files(cached.bundle, scratch)
         spec = write_spec(self._request.spec, scratch, folder)
         files = {**cached.bundle.manifest.files, SPEC_FILE: file_entry(scratch / SPEC_FILE)}

@@ -5,7 +5,7 @@ of its contents. It also covers the code of ocr-trt, every installed package, th
 environment variables that the libraries read.
 
 Not in the key: system libraries that belong to no Python package, and settings that a library keeps
-in files of its own, except those of Keras. docs/cache.md describes the cache for users.
+in its own files, except those of Keras. docs/cache.md describes the cache for users.
 """
 
 from __future__ import annotations

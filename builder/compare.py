@@ -131,7 +131,7 @@ def _checked_difference(
     """Return the largest value of ``difference``, except where the model jumps."""
     limit, largest = graph.spec.accuracy.max_difference, float(difference.max())
     if largest > limit and _is_jump(reference, image, theirs, difference, limit):
-        # Without the positions that may jump: the rest must hold the limit nevertheless.
+        # The positions that jump are excluded; all others must keep the limit.
         largest = float(np.quantile(difference, 1 - _MAX_JUMPING))
     if not largest <= limit:  # written so that NaN fails too
         raise ConversionError(

@@ -17,8 +17,8 @@ class LayerTime:
         kind: the target's name of its type, such as "Convolution" or "Reorder".
         precision: of its arithmetic: "fp32", "bf16", "fp16", "int8"; "" for any other.
         milliseconds: median time in one run; 0 if the counters of the target do not resolve it.
-        bytes: all it reads and writes as stored, weights included. A slice counts the part that it
-            reads; a reshape counts nothing.
+        bytes: all bytes that it reads and writes as stored, weights included. A slice counts only
+            the part that it reads; a reshape counts nothing.
         nodes: the nodes of the built graph (functions inlined) that it computes; several if it is
             fused. Some may exist only in the target.
     """

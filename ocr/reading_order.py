@@ -174,7 +174,7 @@ def _columns(boxes: _Boxes, run: Sequence[int], gutter: Gap) -> list[list[int]]:
         *((boxes.low[side, 1].min(), boxes.high[side, 1].max()) for side in (left, right)),
         strict=True,
     )
-    # Columns stand side by side: they overlap by more than half the height of the shorter one.
+    # Columns are side by side: they overlap by more than half the height of the shorter one.
     shorter = min(ends[0] - tops[0], ends[1] - tops[1])
     return [left, right] if min(ends) - max(tops) > shorter / 2 else []
 

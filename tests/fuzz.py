@@ -71,16 +71,16 @@ def run_chunk(kind: str, first: int, count: int, seed: int) -> None:
             signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
             try:
                 case(rng)
-                told = "read"
+                report = "read"
             except OcrTrtError as error:
-                told = f"refused {type(error).__name__}"
+                report = f"refused {type(error).__name__}"
             except Exception as error:
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 text = " ".join(str(error).split())[:200]
-                told = f"wrong {type(error).__name__}: {text} ({where.filename}:{where.lineno})"
+                report = f"wrong {type(error).__name__}: {text} ({where.filename}:{where.lineno})"
             finally:
                 signal.setitimer(signal.ITIMER_PROF, 0)
-            print(told, file=parent, flush=True)
+            print(report, file=parent, flush=True)
 
 
 def _lines(child: subprocess.Popen[str]) -> str | None:

@@ -55,12 +55,12 @@ def _images() -> list[bytes]:
         (alpha, {"format": "WEBP", "lossless": True}),
         (color, {"format": "WEBP", "save_all": True, "append_images": [alpha], "exif": exif}),
     ]
-    found = []
+    images = []
     for image, options in rows:
         file = io.BytesIO()
         image.save(file, **options)
-        found.append(file.getvalue())
-    return found
+        images.append(file.getvalue())
+    return images
 
 
 def images(folder: Path) -> Case:

@@ -29,49 +29,49 @@ _OPS = ("Relu", "Conv", "Add", "MatMul", "Reshape", "Loop", "Concat", "Resize", 
 
 def damaged(data: bytes, rng: np.random.Generator, others: Sequence[bytes]) -> bytes:
     """Return bytes with one to eight changes, half of them near the beginning."""
-    found = bytearray(data)
+    content = bytearray(data)
     for _ in range(rng.integers(1, 9)):
-        if not found:
+        if not content:
             break
-        end = min(len(found), 128) if rng.random() < 0.5 else len(found)
-        at, size = int(rng.integers(end)), int(rng.integers(1, 1 + min(64, len(found))))
+        end = min(len(content), 128) if rng.random() < 0.5 else len(content)
+        at, size = int(rng.integers(end)), int(rng.integers(1, 1 + min(64, len(content))))
         match rng.integers(8):
             case 0:
-                found[at] ^= 1 << rng.integers(8)
+                content[at] ^= 1 << rng.integers(8)
             case 1:
-                found[at] = rng.integers(256)
+                content[at] = rng.integers(256)
             case 2 | 3:
                 width = int(rng.choice([1, 2, 4]))
                 number = int(rng.choice(_NUMBERS)) % (1 << (8 * width))
                 order = "little" if rng.random() < 0.5 else "big"
-                found[at : at + width] = number.to_bytes(width, order)
+                content[at : at + width] = number.to_bytes(width, order)
             case 4:
-                del found[at : at + size]
+                del content[at : at + size]
             case 5:
-                found[at:at] = found[at : at + size]
+                content[at:at] = content[at : at + size]
             case 6:
                 other = others[rng.integers(len(others))]
                 start = int(rng.integers(len(other)))
-                found[at:at] = other[start : start + size]
+                content[at:at] = other[start : start + size]
             case _:
                 if rng.random() < 0.3:
-                    del found[at:]
+                    del content[at:]
                 else:
-                    found[at:at] = rng.bytes(size)
-    return bytes(found)
+                    content[at:at] = rng.bytes(size)
+    return bytes(content)
 
 
 def with_checksums(data: bytes) -> bytes:
     """Return a PNG with correct checksums in all chunks that can be identified."""
-    found, at = bytearray(data), 8
-    while at + 12 <= len(found):
-        (size,) = struct.unpack_from(">I", found, at)
+    content, at = bytearray(data), 8
+    while at + 12 <= len(content):
+        (size,) = struct.unpack_from(">I", content, at)
         end = at + 8 + size
-        if end + 4 > len(found):
+        if end + 4 > len(content):
             break
-        struct.pack_into(">I", found, end, zlib.crc32(found[at + 4 : end]))
+        struct.pack_into(">I", content, end, zlib.crc32(content[at + 4 : end]))
         at = end + 4
-    return bytes(found)
+    return bytes(content)
 
 
 def edited_text(text: str, rng: np.random.Generator) -> str:

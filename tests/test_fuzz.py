@@ -13,11 +13,11 @@ COUNTS = {"images": 150, "specs": 60, "manifests": 60, "models": 25}
 
 @pytest.mark.parametrize("kind", COUNTS)
 def test_damaged_files_are_read_or_refused(kind: str) -> None:
-    found = fuzz.fuzz(kind, COUNTS[kind], seed=1)
-    assert found.wrong == []
-    assert found.cases == COUNTS[kind]
-    assert found.read > 0, "nothing that was damaged gets through: the damage is too coarse"
-    assert found.refused.total() > 0
+    outcome = fuzz.fuzz(kind, COUNTS[kind], seed=1)
+    assert outcome.wrong == []
+    assert outcome.cases == COUNTS[kind]
+    assert outcome.read > 0, "nothing that was damaged gets through: the damage is too coarse"
+    assert outcome.refused.total() > 0
 
 
 BROKEN = """
@@ -52,10 +52,10 @@ def test_crash_bug_and_hang_are_reported_and_the_rest_runs(
     script.write_text(BROKEN.format(folder=str(fuzz.HERE)))
     monkeypatch.setattr(fuzz, "SCRIPT", script)
     monkeypatch.setattr(fuzz, "CPU_SECONDS", 0.2)
-    found = fuzz.fuzz("images", 7)
-    assert found.read == 3
-    assert found.refused == {"InputFileError": 1}
-    crash, bug, hang = found.wrong
+    outcome = fuzz.fuzz("images", 7)
+    assert outcome.read == 3
+    assert outcome.refused == {"InputFileError": 1}
+    crash, bug, hang = outcome.wrong
     assert crash == "images 1, seed 0: crash: SIGSEGV"
     assert bug.startswith("images 2, seed 0: ValueError: a bug")
     assert hang == "images 4, seed 0: hang: over 0.2 s of processor time"

@@ -36,8 +36,8 @@ def test_every_package_is_in_the_wheel() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     (block,) = re.findall(r"^\[tool\.setuptools\]\n.*?^packages = \[\n(.*?)^\]", text, re.M | re.S)
     listed = set(re.findall(r'"(ocr_trt[\w.]*)"', block))
-    found = {".".join(("ocr_trt", *folder.relative_to(ROOT).parts)) for folder in PACKAGES}
-    assert listed == found
+    packages = {".".join(("ocr_trt", *folder.relative_to(ROOT).parts)) for folder in PACKAGES}
+    assert listed == packages
 
 
 def test_changelog_begins_with_this_version() -> None:

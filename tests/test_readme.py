@@ -96,8 +96,8 @@ def test_tables_name_every_command_and_target() -> None:
         assert f"`ocr-trt {command.callback.__name__}" in COMMANDS
     for name in target_names():
         (row,) = re.findall(rf"^\| `{name}` \| ([^|]*) \|", TARGETS, re.M)
-        told = row.strip().replace("bf16 if the CPU has it", "bf16" if has_bf16() else "")
-        assert told.replace(", ,", ",") == ", ".join(backend(name).precisions)
+        stated = row.strip().replace("bf16 if the CPU has it", "bf16" if has_bf16() else "")
+        assert stated.replace(", ,", ",") == ", ".join(backend(name).precisions)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))

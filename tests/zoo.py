@@ -211,12 +211,12 @@ def examine(family: Family, folder: Path) -> FamilyResult:
 
 
 def _row(result: FamilyResult) -> str:
-    found = result.converted
+    converted = result.converted
     cells = [
         f"`{result.family.name}`",
         result.family.about.rstrip("."),
-        f"{found.raw_ops.total()} -> {found.ops.total()}",
-        f"{found.raw_ops['Transpose']} -> {found.ops['Transpose']}",
+        f"{converted.raw_ops.total()} -> {converted.ops.total()}",
+        f"{converted.raw_ops['Transpose']} -> {converted.ops['Transpose']}",
         f"{result.difference:.1e}",
         f"{result.openvino:.1e}",
         *result.builds.values(),

@@ -61,7 +61,7 @@ class EngineLayer:
 def inspected(trt: Any, plan: bytes) -> str | None:
     """Load a plan and return EngineInspector's JSON text. Needs a GPU.
 
-    None if the plan cannot be loaded or has no weights; a build succeeds nevertheless.
+    None if the plan cannot be loaded or has no weights; the build succeeds without this text.
     """
     runtime = trt.Runtime(logger_of(trt))
     runtime.engine_host_code_allowed = True  # it was built by this process

@@ -213,16 +213,16 @@ def test_deconvolutions_become_convolutions_where_only_those_run_in_int8(
     build_request = fp32_request(
         spec, tmp_path / "out", targets=targets, precision="int8", calibration=calibration
     )
-    found = {}
+    ops = {}
     for result in build(build_request):
         assert result.error is None
         manifest = load_bundle(result.folder).manifest
         graph = onnx.load(result.folder / manifest.engines[0].model).graph
         kinds = {node.op_type for node in graph.node}
-        found[result.target] = kinds & {"ConvTranspose", "DepthToSpace"}
+        ops[result.target] = kinds & {"ConvTranspose", "DepthToSpace"}
         reasons = manifest.precision_exceptions.values()
         assert any("deconvolution" in why for why in reasons) == (result.target == "openvino")
-    assert found == {"openvino": {"ConvTranspose"}, "tensorrt-rtx": {"DepthToSpace"}}
+    assert ops == {"openvino": {"ConvTranspose"}, "tensorrt-rtx": {"DepthToSpace"}}
 
 
 def test_unlabeled_images_measure_agreement(

@@ -49,17 +49,17 @@ def test_cached_bundle_equals_a_new_build(build_request: BuildRequest, tmp_path:
     (first,) = build(build_request)
     assert first.measured is None
     elsewhere = replace(build_request, output=tmp_path / "deep" / "other")
-    (taken,) = build(elsewhere)
-    assert taken.measured is not None
-    assert taken.bundle is not None
-    found, timed = without_times(taken.folder), taken.bundle.manifest.verdict
-    assert load_bundle(taken.folder).manifest == taken.bundle.manifest
-    assert load_spec(taken.folder / "spec.yaml").source.path.samefile(
+    (cached,) = build(elsewhere)
+    assert cached.measured is not None
+    assert cached.bundle is not None
+    copied, timed = without_times(cached.folder), cached.bundle.manifest.verdict
+    assert load_bundle(cached.folder).manifest == cached.bundle.manifest
+    assert load_spec(cached.folder / "spec.yaml").source.path.samefile(
         build_request.spec.source.path
     )
     (fresh,) = build(replace(elsewhere, cache=None))
     assert fresh.measured is None
-    assert without_times(fresh.folder) == found
+    assert without_times(fresh.folder) == copied
     assert first.bundle is not None
     assert timed == first.bundle.manifest.verdict
 
@@ -172,13 +172,13 @@ CHANGES: dict[str, Callable[[BuildRequest], BuildRequest]] = {
 def test_every_input_is_part_of_the_key(
     build_request: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = {"as it was": key(build_request), "other target": key(build_request, "onnxruntime")}
+    keys = {"as it was": key(build_request), "other target": key(build_request, "onnxruntime")}
     missed = []
     for name, change in CHANGES.items():
         write_model(tmp_path / "m.onnx")
         before = key(reloaded(build_request))  # some changes stay on disk
-        found[name] = key(change(reloaded(build_request)))
-        missed += [name] if found[name] == before else []
+        keys[name] = key(change(reloaded(build_request)))
+        missed += [name] if keys[name] == before else []
     write_model(tmp_path / "m.onnx")
     assert missed == []
     (tmp_path / "x-1.0.dist-info").mkdir()
@@ -197,8 +197,8 @@ def test_every_input_is_part_of_the_key(
     for name, patch in surroundings.items():
         with monkeypatch.context() as context:
             patch(context)
-            found[name] = key(reloaded(build_request))
-    alike = [name for name in found if list(found.values()).count(found[name]) > 1]
+            keys[name] = key(reloaded(build_request))
+    alike = [name for name in keys if list(keys.values()).count(keys[name]) > 1]
     assert alike == []
 
 

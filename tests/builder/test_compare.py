@@ -20,7 +20,7 @@ from ocr_trt.spec import DetectorSpec, spec_from_dict
 @pytest.fixture
 def spec() -> DetectorSpec:
     """The spec of a detector at 64x96; its model is never opened."""
-    found = spec_from_dict(
+    parsed = spec_from_dict(
         {
             "name": "formula",
             "role": "detector",
@@ -34,8 +34,8 @@ def spec() -> DetectorSpec:
             "output": {"name": "output"},
         }
     )
-    assert isinstance(found, DetectorSpec)
-    return found
+    assert isinstance(parsed, DetectorSpec)
+    return parsed
 
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -113,9 +113,9 @@ def test_other_differences_are_refused(
 def test_loss_equal_to_the_budget_passes(spec: DetectorSpec, hmean: float, passes: bool) -> None:
     budget = spec.accuracy.model_copy(update={"max_loss": 0.5})
     spec = spec.model_copy(update={"accuracy": budget})
-    found = OcrMetric(
+    metric = OcrMetric(
         name="hmean", engine=hmean, baseline=0.95, samples=9, labeled=True, engine_run_by="x"
     )
-    assert found.loss > 0.5, "in binary, 0.95 - 0.945 is more"
+    assert metric.loss > 0.5, "in binary, 0.95 - 0.945 is more"
     with nullcontext() if passes else pytest.raises(BudgetError, match=r"over accuracy\.max_loss"):
-        check_budget(found, spec, "x")
+        check_budget(metric, spec, "x")

@@ -33,16 +33,18 @@ def test_buckets_fit_the_lines(
     monkeypatch.setattr(learning, "_costs", lambda *_: {16: 0.25, widest: 1.0})
     images = load_calibration(lines, onnx_recognizer)
     settings = WidthSettings(max_widths=3, step=16)
-    found = choose_buckets(onnx_recognizer, images, backend("openvino"), settings, SilentReporter())
-    assert sorted(found.line_widths) == sorted([20, 22, 24] * 4 + [90])
-    one, two, three = found.choices
+    choice = choose_buckets(
+        onnx_recognizer, images, backend("openvino"), settings, SilentReporter()
+    )
+    assert sorted(choice.line_widths) == sorted([20, 22, 24] * 4 + [90])
+    one, two, three = choice.choices
     assert (one.widths, one.saved) == ((widest,), 0)
     assert two.widths == (32, widest), "the narrow lines fit into 32"
     assert two.saved == pytest.approx(12 / 13 * (1 - 0.5))
     assert two.padding < one.padding
     assert len(three.widths) == 3
-    assert found.best == two
-    assert found.current.widths == onnx_recognizer.widths
+    assert choice.best == two
+    assert choice.current.widths == onnx_recognizer.widths
 
 
 def test_widths_are_timed_with_the_model(

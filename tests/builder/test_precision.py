@@ -115,7 +115,7 @@ def test_file_of_ranges_is_written_and_then_used(
     first, second = Notes(), Notes()
     (one,) = build(build_request, first)
     assert "calibrate" in first.steps
-    kept = load_ranges(tmp_path / "ranges.json")
+    saved = load_ranges(tmp_path / "ranges.json")
     (two,) = build(build_request, second)
     assert "calibrate" not in second.steps
     for result in (one, two):
@@ -123,7 +123,7 @@ def test_file_of_ranges_is_written_and_then_used(
         assert result.bundle is not None
         assert result.bundle.manifest.calibration is not None
         used = result.bundle.manifest.calibration.ranges
-        assert used.items() < kept.ranges.items(), "the file has those of the edges too"
+        assert used.items() < saved.ranges.items(), "the file has those of the edges too"
 
 
 @pytest.mark.parametrize(
@@ -154,9 +154,9 @@ def test_file_of_ranges_that_lacks_one_is_refused(
     path = tmp_path / "ranges.json"
     build_request = quick_request(onnx_detector, images, tmp_path / "out", ranges=path)
     build(build_request)
-    kept = load_ranges(path)
-    fewer = {name: limit for name, limit in kept.ranges.items() if name != "image"}
-    path.write_text(kept.model_copy(update={"ranges": fewer}).model_dump_json())
+    saved = load_ranges(path)
+    fewer = {name: limit for name, limit in saved.ranges.items() if name != "image"}
+    path.write_text(saved.model_copy(update={"ranges": fewer}).model_dump_json())
     (result,) = build(build_request)
     assert isinstance(result.error, UserError)
     assert "has no range of image" in str(result.error)
@@ -196,13 +196,13 @@ def test_line_crops_are_those_that_the_detector_finds(images: Path) -> None:
     engine = Engine(label="finder", spec=spec, open_runner=lambda width: runner)
     (images / "broken.png").write_bytes(b"nothing")
     (images / "labels.json").unlink()
-    told = Notes()
-    crops = detected_crops(load_dataset(images), engine, told)
+    notes = Notes()
+    crops = detected_crops(load_dataset(images), engine, notes)
     assert [crop.path.name for crop in crops] == ["0.png", "1.png", "2.png"]
     assert all(crop.quad is not None and crop.quad.shape == (4, 2) for crop in crops)
-    assert len(told.notes) == 1
-    assert "broken.png" in told.notes[0]
+    assert len(notes.notes) == 1
+    assert "broken.png" in notes.notes[0]
     nothing = FunctionRunner(lambda feed: 0 * boxes, (3, 64, 64), 1)
     blind = Engine(label="finder", spec=spec, open_runner=lambda width: nothing)
     with pytest.raises(InputFileError, match="finder finds no text in its images"):
-        detected_crops(load_dataset(images), blind, told)
+        detected_crops(load_dataset(images), blind, notes)

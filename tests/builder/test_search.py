@@ -84,13 +84,13 @@ class FakeRunner:
 
 @pytest.fixture(scope="module")
 def calibrator(tmp_path_factory: pytest.TempPathFactory, shared_images: Path) -> Calibrator:
-    """The calibrator of eight convolutions; what it observes on images, all tests share."""
+    """The calibrator of eight convolutions; all tests share what it observes on images."""
     folder = tmp_path_factory.mktemp("deep")
     spec = small_spec(folder, max_loss=0.5)
     write_deep_model(spec.source.path)
     graph = convert(open_source(spec.source), spec).model
-    found = load_calibration(shared_images, spec)
-    return Calibrator({spec.input.width: graph}, found, SilentReporter())
+    images = load_calibration(shared_images, spec)
+    return Calibrator({spec.input.width: graph}, images, SilentReporter())
 
 
 def fake_runner(calibrator: Calibrator, costs: dict[str, float], **change: Any) -> FakeRunner:
@@ -109,19 +109,19 @@ def run(calibrator: Calibrator, runner: FakeRunner, **quantization: Any) -> Any:
 
 def ranking(calibrator: Calibrator) -> list[str]:
     """Return the layers in the order in which the search gives them back; all have equal work."""
-    found = run(calibrator, fake_runner(calibrator, {}))
-    nodes = [each.node for each in sorted(found.sensitivities, key=lambda each: -each.alone)]
+    choice = run(calibrator, fake_runner(calibrator, {}))
+    nodes = [each.node for each in sorted(choice.sensitivities, key=lambda each: -each.alone)]
     assert len(nodes) == LAYERS - 2
     return nodes
 
 
 def test_all_in_int8_if_that_is_within_budget(calibrator: Calibrator) -> None:
     runner = fake_runner(calibrator, {})
-    found = run(calibrator, runner)
-    assert found.chosen.precision == "int8"
-    assert found.chosen.excluded == ()
-    assert {each.node for each in found.sensitivities} == calibrator.ops()
-    labels = [trial.candidate.label for trial in found.trials]
+    choice = run(calibrator, runner)
+    assert choice.chosen.precision == "int8"
+    assert choice.chosen.excluded == ()
+    assert {each.node for each in choice.sensitivities} == calibrator.ops()
+    labels = [trial.candidate.label for trial in choice.trials]
     assert labels.count("int8, first and last layer too") == 1
     assert "fp32" in labels, "the plot shows what more float would cost"
     assert any("given back" in label for label in labels)
@@ -132,9 +132,9 @@ def test_one_layer_that_loses_too_much_is_given_back_alone(
     rank: int, calibrator: Calibrator
 ) -> None:
     guilty = ranking(calibrator)[rank]
-    found = run(calibrator, fake_runner(calibrator, {guilty: 2.0}))
-    assert set(found.chosen.excluded) == {guilty}, "others that were excluded with it came back"
-    assert "the metric needs it" in found.chosen.quantized.exceptions[guilty]
+    choice = run(calibrator, fake_runner(calibrator, {guilty: 2.0}))
+    assert set(choice.chosen.excluded) == {guilty}, "others that were excluded with it came back"
+    assert "the metric needs it" in choice.chosen.quantized.exceptions[guilty]
 
 
 def test_if_only_the_layer_that_ranks_last_loses_too_much_all_are_given_back(
@@ -142,13 +142,13 @@ def test_if_only_the_layer_that_ranks_last_loses_too_much_all_are_given_back(
 ) -> None:
     """Only giving back all layers is enough in this order, which is fp32."""
     *_, guilty = ranking(calibrator)
-    found = run(calibrator, fake_runner(calibrator, {guilty: 2.0}))
-    assert found.chosen.precision == "fp32"
-    assert found.chosen.excluded == ()
-    tried = [trial.candidate for trial in found.trials if trial.candidate.precision == "int8"]
+    choice = run(calibrator, fake_runner(calibrator, {guilty: 2.0}))
+    assert choice.chosen.precision == "fp32"
+    assert choice.chosen.excluded == ()
+    tried = [trial.candidate for trial in choice.trials if trial.candidate.precision == "int8"]
     assert all(guilty not in candidate.excluded for candidate in tried)
     assert max(len(candidate.excluded) for candidate in tried) == LAYERS - 3
-    assert "loses 0.00 of 0.5 points" in found.reason
+    assert "loses 0.00 of 0.5 points" in choice.reason
 
 
 @pytest.mark.parametrize("edges", [0.0, 1.0], ids=["harmless", "over budget"])
@@ -156,48 +156,48 @@ def test_first_and_last_layer_are_in_int8_if_the_metric_holds(
     edges: float, calibrator: Calibrator
 ) -> None:
     first = calibrator.layers()[0]
-    found = run(calibrator, fake_runner(calibrator, {first: edges}, gains={first: 5.0}))
-    assert (first in found.chosen.quantized.exceptions) == bool(edges)
+    choice = run(calibrator, fake_runner(calibrator, {first: edges}, gains={first: 5.0}))
+    assert (first in choice.chosen.quantized.exceptions) == bool(edges)
 
 
 def test_of_equally_fast_candidates_the_nearest_to_float_is_chosen(calibrator: Calibrator) -> None:
     first = calibrator.layers()[0]
     gains = {**dict.fromkeys(calibrator.ops(), 1.0), first: 0.1}
-    found = run(calibrator, fake_runner(calibrator, {first: 0.1}, gains=gains, int8_ms=20.0))
-    assert found.chosen.precision == "int8"
-    assert first in found.chosen.quantized.exceptions
-    assert "within 2 % of the fastest on fake the nearest to the float graph" in found.reason
+    choice = run(calibrator, fake_runner(calibrator, {first: 0.1}, gains=gains, int8_ms=20.0))
+    assert choice.chosen.precision == "int8"
+    assert first in choice.chosen.quantized.exceptions
+    assert "within 2 % of the fastest on fake the nearest to the float graph" in choice.reason
 
 
 def test_no_more_layers_are_given_back_than_the_budget_needs(calibrator: Calibrator) -> None:
     nodes = sorted(calibrator.ops())
-    found = run(calibrator, fake_runner(calibrator, dict.fromkeys(nodes, 0.2)))  # budget: 0.5
-    assert len(nodes) - len(found.chosen.excluded) == 2
+    choice = run(calibrator, fake_runner(calibrator, dict.fromkeys(nodes, 0.2)))  # budget: 0.5
+    assert len(nodes) - len(choice.chosen.excluded) == 2
 
 
 def test_fp32_if_nothing_else_is_within_budget(calibrator: Calibrator) -> None:
     nodes = sorted(calibrator.ops())
-    found = run(calibrator, fake_runner(calibrator, dict.fromkeys(nodes, 3.0)))
-    assert found.chosen.precision == "fp32"
+    choice = run(calibrator, fake_runner(calibrator, dict.fromkeys(nodes, 3.0)))
+    assert choice.chosen.precision == "fp32"
 
 
 def test_int8_that_is_not_faster_is_not_chosen(calibrator: Calibrator) -> None:
-    found = run(calibrator, fake_runner(calibrator, {}, int8_ms=22.0))
-    assert found.chosen.precision == "fp32"
-    assert "int8 takes" in found.reason
-    assert "this 20.00" in found.reason
+    choice = run(calibrator, fake_runner(calibrator, {}, int8_ms=22.0))
+    assert choice.chosen.precision == "fp32"
+    assert "int8 takes" in choice.reason
+    assert "this 20.00" in choice.reason
 
 
 def test_most_int8_is_chosen_if_the_target_cannot_run(calibrator: Calibrator) -> None:
     runner = fake_runner(
         calibrator, {}, can_time=False, precisions=("fp32", "bf16", "fp16", "int8")
     )
-    found = run(calibrator, runner, fallback="fp16")
-    assert found.chosen.precision == "int8"
-    assert found.chosen.excluded == ()
-    assert not any("first and last" in trial.candidate.label for trial in found.trials)
-    assert "not timed here" in found.reason
-    labels = [trial.candidate.label for trial in found.trials]
+    choice = run(calibrator, runner, fallback="fp16")
+    assert choice.chosen.precision == "int8"
+    assert choice.chosen.excluded == ()
+    assert not any("first and last" in trial.candidate.label for trial in choice.trials)
+    assert "not timed here" in choice.reason
+    labels = [trial.candidate.label for trial in choice.trials]
     assert "fp16" in labels
     assert "fp32" not in labels, "fp16 is within budget"
 
@@ -205,9 +205,9 @@ def test_most_int8_is_chosen_if_the_target_cannot_run(calibrator: Calibrator) ->
 def test_search_is_the_same_each_time(calibrator: Calibrator) -> None:
     guilty = sorted(calibrator.ops())[1]
     runs = [fake_runner(calibrator, {guilty: 1.0}) for _ in range(2)]
-    found = [run(calibrator, runner).chosen for runner in runs]
+    choice = [run(calibrator, runner).chosen for runner in runs]
     assert runs[0].tried == runs[1].tried
-    assert found[0].excluded == found[1].excluded
+    assert choice[0].excluded == choice[1].excluded
 
 
 METRIC = OcrMetric(name="cer", engine=0.1, baseline=0.1, samples=3, labeled=True, engine_run_by="x")
@@ -256,9 +256,9 @@ def test_an_interrupted_search_measures_nothing_twice(
     monkeypatch.setattr(TrialRunner, "_open", counted)
     with pytest.raises(KeyboardInterrupt):
         build(request)
-    kept = list(tmp_path.glob("*.trials.jsonl"))
-    assert len(kept) == 1
-    assert len(kept[0].read_text().splitlines()) == 3
+    logs = list(tmp_path.glob("*.trials.jsonl"))
+    assert len(logs) == 1
+    assert len(logs[0].read_text().splitlines()) == 3
     (result,) = build(request)
     assert result.error is None
     assert result.bundle is not None

@@ -18,7 +18,7 @@ from ocr_trt.common.cpu import has_exact_int8
         ("flags : avx_vnni_int8_not\n", False, "whole words only"),
         ("flags : avx_vnni\nflags : avx2\n", False, "one core that cannot is enough"),
         ("Features : fp asimd asimddp\n", True, "ARM's dot product"),
-        ("model name : x\n", False, "says nothing of instructions"),
+        ("model name : x\n", False, "lists no instructions"),
         ("", False, "empty"),
     ],
 )

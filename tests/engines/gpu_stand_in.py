@@ -95,8 +95,8 @@ class StandInOp:
             ]
 
             def work() -> None:
-                found = self._plugin.reference([source.copy() for source in sources], attributes)
-                for target, array in zip(targets, found, strict=True):
+                results = self._plugin.reference([source.copy() for source in sources], attributes)
+                for target, array in zip(targets, results, strict=True):
                     target[...] = array
 
             stream.queue(work)
@@ -226,10 +226,10 @@ class _Context:
 class _Engine:
     def __init__(self, plan: bytes, logger: Any, device: StandInDevice) -> None:
         head, _, body = plan[4:].partition(b"\n")
-        told = json.loads(head)
+        header = json.loads(head)
         model = onnx.load_from_string(body)
         self.session, self.logger, self._device = onnx_session(model), logger, device
-        self.profiles, self.is_stripped = told["profiles"], told["stripped"]
+        self.profiles, self.is_stripped = header["profiles"], header["stripped"]
         self.input, self.output = model.graph.input[0].name, model.graph.output[0].name
         self._dims = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:]]
         self.num_io_tensors, self.num_optimization_profiles = 2, len(self.profiles)

@@ -27,11 +27,11 @@ def test_cached_bundle_equals_the_original(bundle: Bundle, cache: BuildCache) ->
     assert cache.find("a") is None
     cache.keep("a", bundle)
     cache.keep("a", bundle)
-    found = cache.find("a")
-    assert found is not None
-    assert load_bundle(found.bundle.folder).manifest == bundle.manifest
+    cached = cache.find("a")
+    assert cached is not None
+    assert load_bundle(cached.bundle.folder).manifest == bundle.manifest
     (listed,) = cache.bundles()
-    assert (listed.key, listed.built, listed.bytes) == ("a", found.built, found.bytes)
+    assert (listed.key, listed.built, listed.bytes) == ("a", cached.built, cached.bytes)
     assert cache.find("b") is None
 
 

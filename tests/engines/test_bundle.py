@@ -186,10 +186,10 @@ def test_error_states_why_a_path_is_not_a_bundle(name: str, message: str, tmp_pa
 def test_loss_is_in_points_and_positive_if_worse(
     name: Any, engine: float, baseline: float, loss: float
 ) -> None:
-    found = OcrMetric(
+    metric = OcrMetric(
         name=name, engine=engine, baseline=baseline, samples=1, labeled=True, engine_run_by="x"
     )
-    assert found.loss == pytest.approx(loss)
+    assert metric.loss == pytest.approx(loss)
 
 
 def test_tree_hash_depends_on_names_and_contents(tmp_path: Path) -> None:

@@ -128,15 +128,15 @@ def test_equal_bundles_in_different_folders_have_no_differences(tmp_path: Path) 
 def test_each_difference_is_reported(
     change: dict[str, Any], found: tuple[str, str | None, str | None], tmp_path: Path
 ) -> None:
-    told = differences(tmp_path, **change)
-    assert found in told
-    assert len(told) == (3 if "Sigmoid" in str(change) else 1)
+    differing = differences(tmp_path, **change)
+    assert found in differing
+    assert len(differing) == (3 if "Sigmoid" in str(change) else 1)
 
 
 def test_lost_points_are_reported(tmp_path: Path) -> None:
     worse = METRIC.model_copy(update={"engine": 0.8})
-    told = differences(tmp_path, verdict=VERDICT.model_copy(update={"metric": worse}))
-    assert told == [
+    differing = differences(tmp_path, verdict=VERDICT.model_copy(update={"metric": worse}))
+    assert differing == [
         ("hmean", f"90.00 {HOW}", f"80.00 {HOW}"),
         ("points lost", "+0.50", "+10.50"),
     ]
@@ -145,8 +145,8 @@ def test_lost_points_are_reported(tmp_path: Path) -> None:
 def test_changed_weights_and_changed_connections_are_reported(tmp_path: Path) -> None:
     wired = GRAPH.replace("Mul(x, w)", "Mul(w, x)")
     for number, graph in enumerate((GRAPH.replace("2.0", "3.0"), wired)):
-        told = differences(tmp_path / str(number), graph=graph)
-        assert [what for what, *_ in told] == ["graph at width 32"]
+        differing = differences(tmp_path / str(number), graph=graph)
+        assert [what for what, *_ in differing] == ["graph at width 32"]
 
 
 def test_what_ran_the_engine_is_reported(tmp_path: Path) -> None:

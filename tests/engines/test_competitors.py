@@ -24,8 +24,8 @@ def competitors(
 ) -> tuple[Source, Runner, dict[str, Competitor]]:
     """The source, which owns the weights, the baseline, and the competitors by name."""
     source = open_source(spec.source)
-    found = {competitor.label: competitor for competitor in competitors_of(source, spec)}
-    return source, baseline_runner(source, spec, spec.input.width), found
+    competing = {competitor.label: competitor for competitor in competitors_of(source, spec)}
+    return source, baseline_runner(source, spec, spec.input.width), competing
 
 
 def check_same(runner: Runner, baseline: Runner, batch: int, rng: np.random.Generator) -> None:
@@ -42,9 +42,9 @@ def test_recognizer_runs_in_all_competitors(
     recognizer_spec: RecognizerSpec, rng: np.random.Generator
 ) -> None:
     pytest.importorskip("tensorflow")
-    _source, baseline, found = competitors(recognizer_spec)
-    assert list(found) == ["tensorflow eager", "tensorflow XLA", OPENVINO]
-    for label, competitor in found.items():
+    _source, baseline, competing = competitors(recognizer_spec)
+    assert list(competing) == ["tensorflow eager", "tensorflow XLA", OPENVINO]
+    for label, competitor in competing.items():
         runner = competitor.open()
         assert runner.label.startswith(label)
         for batch in (1, 4):
@@ -55,11 +55,11 @@ def test_xla_has_no_max_pool_with_argmax_but_openvino_has(
     detector_spec: DetectorSpec, rng: np.random.Generator
 ) -> None:
     pytest.importorskip("tensorflow")
-    _source, baseline, found = competitors(detector_spec)
-    check_same(found[OPENVINO].open(), baseline, 1, rng)
+    _source, baseline, competing = competitors(detector_spec)
+    check_same(competing[OPENVINO].open(), baseline, 1, rng)
     noise = rng.uniform(-1, 1, (1, *baseline.shape)).astype(np.float32)
     with pytest.raises(Exception, match="MaxPoolWithArgmax"):
-        found["tensorflow XLA"].open().run(noise)
+        competing["tensorflow XLA"].open().run(noise)
 
 
 def test_label_of_openvino_states_the_precision(detector_spec: DetectorSpec) -> None:
@@ -70,15 +70,15 @@ def test_label_of_openvino_states_the_precision(detector_spec: DetectorSpec) -> 
 
 
 def test_onnx_file_runs_in_openvino_only(tmp_path: Path, rng: np.random.Generator) -> None:
-    _source, baseline, found = competitors(small_spec(tmp_path))
-    assert list(found) == [OPENVINO]
-    check_same(found[OPENVINO].open(), baseline, 1, rng)
+    _source, baseline, competing = competitors(small_spec(tmp_path))
+    assert list(competing) == [OPENVINO]
+    check_same(competing[OPENVINO].open(), baseline, 1, rng)
 
 
 def test_inner_output_is_refused_by_openvino(tmp_path: Path) -> None:
-    _source, _, found = competitors(small_spec(tmp_path, output="e"))
+    _source, _, competing = competitors(small_spec(tmp_path, output="e"))
     with pytest.raises(InputFileError, match=r"finds no output 'e' .* map"):
-        found[OPENVINO].open()
+        competing[OPENVINO].open()
 
 
 def test_keras_file_with_integer_input(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -100,10 +100,10 @@ def test_keras_file_with_integer_input(tmp_path: Path, rng: np.random.Generator)
             "output": {"name": "map"},
         }
     )
-    _source, baseline, found = competitors(spec)
+    _source, baseline, competing = competitors(spec)
     noise = rng.integers(0, 256, (1, 3, 32, 32)).astype(np.float32)
     expected = baseline.run(noise)
-    for competitor in found.values():
+    for competitor in competing.values():
         runner = competitor.open()
-        most = 0.05 if "(bf16)" in runner.label else 1e-5
-        np.testing.assert_allclose(runner.run(noise), expected, rtol=0, atol=most)
+        tolerance = 0.05 if "(bf16)" in runner.label else 1e-5
+        np.testing.assert_allclose(runner.run(noise), expected, rtol=0, atol=tolerance)

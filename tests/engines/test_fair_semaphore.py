@@ -54,19 +54,19 @@ def test_released_place_goes_to_the_waiting_thread() -> None:
 
 
 def test_number_of_places_is_a_limit() -> None:
-    turns, inside, most = FairSemaphore(3), [], []
+    turns, inside, counts = FairSemaphore(3), [], []
 
     def visit(number: int) -> None:
         turns.acquire()
         inside.append(number)
-        most.append(len(inside))
+        counts.append(len(inside))
         time.sleep(0.001)
         inside.remove(number)
         turns.release()
 
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(visit, range(200)))
-    assert max(most) == 3
+    assert max(counts) == 3
 
 
 class Sleeper(Runner):
@@ -111,4 +111,4 @@ def test_interrupted_thread_leaves_the_queue() -> None:
         with pytest.raises(KeyboardInterrupt):
             turns.acquire()
     turns.release()
-    turns.acquire()  # would wait for ever
+    turns.acquire()  # would wait forever

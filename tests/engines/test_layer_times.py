@@ -55,13 +55,13 @@ def test_fused_layer_lists_its_nodes_and_bytes(
         "w": rng.normal(size=(32, 16, 3, 3)).astype(np.float32),
         "b": rng.normal(size=32).astype(np.float32),
     }
-    found = layers(CONV, weights, tmp_path, batch)
-    (conv,) = [layer for layer in found if layer.kind == "Convolution"]
+    result = layers(CONV, weights, tmp_path, batch)
+    (conv,) = [layer for layer in result if layer.kind == "Convolution"]
     assert {"c", "y"} <= set(conv.nodes)
     assert conv.precision == "fp32"
     assert conv.bytes == 4 * (batch * (16 + 32) * 32 * 32 + 32 * 16 * 9 + 32)
-    assert [layer.kind for layer in found].count(BETWEEN) == 1
-    assert found[-1].kind == BETWEEN
+    assert [layer.kind for layer in result].count(BETWEEN) == 1
+    assert result[-1].kind == BETWEEN
     assert conv.milliseconds > 0
 
 
@@ -86,7 +86,7 @@ def test_times_are_those_of_one_run(rng: np.random.Generator, tmp_path: Path) ->
         "w": rng.normal(size=(32, 16, 3, 3)).astype(np.float32),
         "b": rng.normal(size=32).astype(np.float32),
     }
-    found = layers(CONV, weights, tmp_path, 32)
+    result = layers(CONV, weights, tmp_path, 32)
     settings = RunSettings()
     with backend("openvino").open(
         tmp_path / "plan.xml", label="conv", settings=settings, max_batch=32
@@ -98,8 +98,8 @@ def test_times_are_those_of_one_run(rng: np.random.Generator, tmp_path: Path) ->
             runner.execute(feed)
             times.append(1000 * (time.perf_counter() - start))
     # The tolerance is a factor of five, because other programs may use the machine.
-    told = sum(layer.milliseconds for layer in found)
-    assert statistics.median(times) / 5 < told < 5 * statistics.median(times)
+    total = sum(layer.milliseconds for layer in result)
+    assert statistics.median(times) / 5 < total < 5 * statistics.median(times)
 
 
 def test_bytes_of_int8_layers_are_those_stored(rng: np.random.Generator, tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_bytes_of_int8_layers_are_those_stored(rng: np.random.Generator, tmp_pat
         }
     """
     weights = {"w": rng.integers(-63, 64, (16, 16, 3, 3)).astype(np.int8)}
-    found = layers(text, weights, tmp_path, 1)
-    first = next(layer for layer in found if "c" in layer.nodes)
+    result = layers(text, weights, tmp_path, 1)
+    first = next(layer for layer in result if "c" in layer.nodes)
     assert first.precision == "int8"
     assert "e" in first.nodes  # the fused pair has the name of its last node
     assert first.bytes == pytest.approx(2 * 16 * 32 * 32 + 16 * 16 * 9, abs=16 * 8)
@@ -135,9 +135,9 @@ def test_slice_counts_only_the_bytes_it_reads(tmp_path: Path) -> None:
             y = Relu(s)
         }
     """
-    found = layers(text, {}, tmp_path, 1)
-    (taken,) = [layer for layer in found if layer.kind == "StridedSlice"]
-    assert taken.bytes == 2 * 4 * 8 * 32 * 32
+    result = layers(text, {}, tmp_path, 1)
+    (part,) = [layer for layer in result if layer.kind == "StridedSlice"]
+    assert part.bytes == 2 * 4 * 8 * 32 * 32
 
 
 def test_other_targets_report_no_layer_times(tmp_path: Path) -> None:
@@ -151,11 +151,11 @@ def test_peaks_of_every_precision_of_the_processor(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(peaks, "_SIZES", ((64, 32), (64, 48)))
     monkeypatch.setattr(peaks, "_SECONDS", 0.05)
-    told: list[float] = []
-    found = backend("openvino").peaks(told.append)
+    shares: list[float] = []
+    result = backend("openvino").peaks(shares.append)
     has_bf16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    assert set(found) == {"fp32", "int8", *(["bf16"] if has_bf16 else [])}
-    assert told[-1] == 1.0
-    assert told == sorted(told)
-    assert all(1e9 < rate < 1e15 for rate in found.values())
-    assert found["int8"] > 0.7 * found["fp32"]
+    assert set(result) == {"fp32", "int8", *(["bf16"] if has_bf16 else [])}
+    assert shares[-1] == 1.0
+    assert shares == sorted(shares)
+    assert all(1e9 < rate < 1e15 for rate in result.values())
+    assert result["int8"] > 0.7 * result["fp32"]

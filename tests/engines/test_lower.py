@@ -57,8 +57,8 @@ def test_openvino_computes_a_quantized_concat_correctly(
     reference = onnx_session(model).run(None, {"x": x})[0]
     core = ov.Core()
     lowered = core.read_model(lower_qdq_pairs(model).SerializeToString())
-    found = core.compile_model(lowered, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([x])[0]
-    assert noise(reference, found) > 60
+    result = core.compile_model(lowered, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([x])[0]
+    assert noise(reference, result) > 60
 
 
 def test_only_pairs_on_activations_are_lowered(rng: np.random.Generator) -> None:

@@ -117,10 +117,10 @@ def test_hand_written_network_matches_keras(
     images: np.ndarray,
 ) -> None:
     expected = np.asarray(model(images[:batch].transpose(0, 2, 3, 1), training=False))
-    found = run(written(weights, type), images[:batch])
-    assert found.shape == (batch, 48, 96)
+    result = run(written(weights, type), images[:batch])
+    assert result.shape == (batch, 48, 96)
     assert np.abs(expected).max() > 10
-    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=tolerance)
 
 
 def test_walked_parsed_network_matches_its_graph(
@@ -139,8 +139,8 @@ def test_hand_written_and_parsed_network_are_the_same_network(
     for each in (ours, parsed):
         counts = Counter(node.op_type for node in each.graph.node)
         assert [counts[kind] for kind in kinds] == [7, 7, 3, 6, 3]
-    found, expected = weights_of(ours), weights_of(parsed)
-    assert {kind: len(arrays) for kind, arrays in found.items()} == {
+    result, expected = weights_of(ours), weights_of(parsed)
+    assert {kind: len(arrays) for kind, arrays in result.items()} == {
         "Conv": 14,
         "LayerNormalization": 14,
         "Add": 1,
@@ -150,12 +150,12 @@ def test_hand_written_and_parsed_network_are_the_same_network(
         for theirs in arrays:
             matches = [
                 index
-                for index, own in enumerate(found[kind])
+                for index, own in enumerate(result[kind])
                 if own.shape == theirs.shape and np.allclose(own, theirs, rtol=1e-5, atol=1e-6)
             ]
             assert matches, f"a {kind} weight {theirs.shape} of the parsed network is missing"
-            del found[kind][matches[0]]
-        assert not found[kind]
+            del result[kind][matches[0]]
+        assert not result[kind]
 
 
 def test_fp16_network_has_fp32_only_at_input_and_output(weights: dict[str, np.ndarray]) -> None:

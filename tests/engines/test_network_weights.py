@@ -70,21 +70,21 @@ def test_every_kind_of_file_gives_the_variables_by_their_names(
 ) -> None:
     expected = {each.path: each.numpy() for each in model.variables}
     assert "attention/attention_output/kernel" in expected
-    found = named_weights(saved(model, kind, tmp_path))
-    assert found.keys() == expected.keys()
+    result = named_weights(saved(model, kind, tmp_path))
+    assert result.keys() == expected.keys()
     for name, array in expected.items():
-        assert found[name].dtype == array.dtype
-        np.testing.assert_array_equal(found[name], array, name)
+        assert result[name].dtype == array.dtype
+        np.testing.assert_array_equal(result[name], array, name)
 
 
 def test_any_name_is_kept_in_npz(tmp_path: Path, rng: np.random.Generator) -> None:
     arrays = {name: rng.standard_normal((2, 3)) for name in ("file", "args", "a/b:0", "../c", "")}
     arrays["turned"] = np.asfortranarray(arrays["file"])
     write_npz(tmp_path / "w.npz", arrays)
-    found = named_weights(tmp_path / "w.npz")
-    assert found.keys() == arrays.keys()
+    result = named_weights(tmp_path / "w.npz")
+    assert result.keys() == arrays.keys()
     for name, array in arrays.items():
-        np.testing.assert_array_equal(found[name], array)
+        np.testing.assert_array_equal(result[name], array)
 
 
 def h5(path: Path, fill: Any) -> Path:

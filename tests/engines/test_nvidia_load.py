@@ -170,11 +170,11 @@ def test_layers_are_read_in_both_forms(form: str, tmp_path: Path) -> None:
     layers[3]["Weights"] = {"Type": "Int8", "Count": 9}
     path = tmp_path / "plan.layers.json"
     path.write_text(json.dumps({"Layers": [*layers, "a name alone"], "Bindings": []}))
-    found = layers_from_file(path)
-    assert [layer.precision for layer in found] == ["int8", "fp16", "bf16", "int8", "", ""]
-    assert found[0].nodes == ("conv/Conv2D", "conv/Relu")
-    assert found[0].tactic == "sm80_xmma"
-    assert found[-1].name == "a name alone"
+    result = layers_from_file(path)
+    assert [layer.precision for layer in result] == ["int8", "fp16", "bf16", "int8", "", ""]
+    assert result[0].nodes == ("conv/Conv2D", "conv/Relu")
+    assert result[0].tactic == "sm80_xmma"
+    assert result[-1].name == "a name alone"
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,11 @@ def expected(images: np.ndarray) -> np.ndarray:
 class World:
     """A simulated GPU with one loaded plan."""
 
-    def __init__(self, *, is_rtx: bool = False, most: int = 4, **settings: Any) -> None:
+    def __init__(self, *, is_rtx: bool = False, max_batch: int = 4, **settings: Any) -> None:
         self.device = StandInDevice()
         self.trt = stand_in_trt(self.device, is_rtx=is_rtx)
         self.features: Features = features_of(self.trt)
-        profiles = [(1, 1), (2, most)] if most > 1 else [(1, 1)]
+        profiles = [(1, 1), (2, max_batch)] if max_batch > 1 else [(1, 1)]
         with self.device.current():
             engine = engine_from_plan(
                 self.trt, plan_of(MODEL, profiles), self.features, is_trusted=False
@@ -102,8 +102,8 @@ def test_each_thread_gets_its_own_result(streams: int, images: np.ndarray) -> No
     world = World(streams=streams)
     with world.runner as runner, ThreadPoolExecutor(8) as pool:
         feeds = [images[i : i + 1 + i % 4] for i in range(48)]
-        for feed, found in zip(feeds, pool.map(runner.run, feeds), strict=True):
-            np.testing.assert_array_equal(found, expected(feed))
+        for feed, result in zip(feeds, pool.map(runner.run, feeds), strict=True):
+            np.testing.assert_array_equal(result, expected(feed))
     assert len(world.device.streams) <= streams
 
 
@@ -144,13 +144,13 @@ def test_closed_runner_raises(images: np.ndarray) -> None:
 
 def test_close_waits_for_batches_and_wakes_waiting_threads(images: np.ndarray) -> None:
     world = World(streams=1)
-    told: list[str] = []
+    errors: list[str] = []
 
     def run() -> None:
         try:
             world.runner.run(images[:1])
         except RuntimeError as error:
-            told.append(str(error))
+            errors.append(str(error))
 
     threads = [threading.Thread(target=run) for _ in range(3)]
     with world.runner.infer_request() as infer_request:
@@ -165,7 +165,7 @@ def test_close_waits_for_batches_and_wakes_waiting_threads(images: np.ndarray) -
     for thread in (*threads, closing):
         thread.join(timeout=10)
         assert not thread.is_alive()
-    assert set(told) <= {"plan is closed"}
+    assert set(errors) <= {"plan is closed"}
     with pytest.raises(RuntimeError, match="closed"):
         world.runner.run(images[:1])
 
@@ -262,8 +262,8 @@ def test_tensorrt_may_have_another_distribution_name(
         return "10.9.1"
 
     monkeypatch.setattr(nvidia_backend.metadata, "version", version)
-    found = {"tensorrt": ["tensorrt-cu12"]}
-    monkeypatch.setattr(nvidia_backend.metadata, "packages_distributions", lambda: found)
+    result = {"tensorrt": ["tensorrt-cu12"]}
+    monkeypatch.setattr(nvidia_backend.metadata, "packages_distributions", lambda: result)
     assert target.availability().version == "10.9.1"
 
 

@@ -45,7 +45,7 @@ def plan(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of compiled plans in a cache that only this test uses."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("OCR_TRT_CACHE_MIB")
@@ -92,17 +92,17 @@ print([name for name in sys.modules if name.startswith("openvino_telemetry")], f
 
 def test_bindings_are_initialized_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads that create their first tensors at the same time could deadlock."""
-    openvino, made = import_openvino(), []
+    openvino, created = import_openvino(), []
 
     class Tensor(openvino.Tensor):
         @property
         def data(self) -> np.ndarray:
-            made.append(super().data.shape)
+            created.append(super().data.shape)
             return super().data
 
     monkeypatch.setattr(openvino, "Tensor", Tensor)
     import_openvino()
-    assert len(made) == 1
+    assert len(created) == 1
 
 
 def test_only_one_file_imports_openvino() -> None:
@@ -120,16 +120,16 @@ def test_streams_run_concurrently_and_return_separate_results(plan: Path) -> Non
     with opened(plan, threads=2, streams=2) as runner, ThreadPoolExecutor(8) as callers:
         assert runner.streams == 2
         feeds = [np.full((1 + n % 4, 3, 8, 8), n, np.float32) for n in range(200)]
-        for feed, found in zip(feeds, callers.map(runner.run, feeds), strict=True):
-            assert np.array_equal(found, 2 * feed)
+        for feed, result in zip(feeds, callers.map(runner.run, feeds), strict=True):
+            assert np.array_equal(result, 2 * feed)
 
 
 def test_compiled_plan_is_read_from_the_cache(
-    plan: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+    plan: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(plan) as runner:
         assert doubled(runner)
-    assert len(list(kept.iterdir())) == 1
+    assert len(list(cache_folder.iterdir())) == 1
     monkeypatch.setattr("openvino.Core.compile_model", may_not_compile)
     with opened(plan) as runner:
         assert doubled(runner)
@@ -137,14 +137,14 @@ def test_compiled_plan_is_read_from_the_cache(
 
 
 def test_cache_key_covers_all_that_changes_the_compiled_plan(
-    plan: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+    plan: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = []
 
     def one_more() -> bool:
-        found = sorted(file.name for file in kept.iterdir())
-        names.append(found)
-        return len(found) == len(names)
+        result = sorted(file.name for file in cache_folder.iterdir())
+        names.append(result)
+        return len(result) == len(names)
 
     opened(plan).close()
     assert one_more()
@@ -161,9 +161,9 @@ def test_cache_key_covers_all_that_changes_the_compiled_plan(
     assert one_more(), "another processor"
 
 
-def test_damaged_cache_entry_is_compiled_again(plan: Path, kept: Path) -> None:
+def test_damaged_cache_entry_is_compiled_again(plan: Path, cache_folder: Path) -> None:
     opened(plan).close()
-    (file,) = kept.glob("*/data")
+    (file,) = cache_folder.glob("*/data")
     data = file.read_bytes()
     file.write_bytes(data[:40] + b"?" + data[41:])
     with opened(plan) as runner:
@@ -171,31 +171,31 @@ def test_damaged_cache_entry_is_compiled_again(plan: Path, kept: Path) -> None:
     assert file.read_bytes() != data[:40] + b"?" + data[41:], "it was written again"
 
 
-def test_entry_that_openvino_refuses_is_compiled_again(plan: Path, kept: Path) -> None:
+def test_entry_that_openvino_refuses_is_compiled_again(plan: Path, cache_folder: Path) -> None:
     opened(plan).close()
-    (entry,) = kept.iterdir()
+    (entry,) = cache_folder.iterdir()
     named_cache("openvino").write(entry.name, b"of another build")
     with opened(plan) as runner:
         assert doubled(runner)
     assert named_cache("openvino").read(entry.name) != b"of another build"
 
 
-def test_plans_of_trials_are_not_cached(plan: Path, kept: Path) -> None:
+def test_plans_of_trials_are_not_cached(plan: Path, cache_folder: Path) -> None:
     opened(plan, built=None).close()
-    assert not kept.exists()
+    assert not cache_folder.exists()
 
 
 def test_nothing_is_cached_if_the_cache_is_disabled(
-    plan: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+    plan: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OCR_TRT_CACHE_MIB", "0")
     with opened(plan) as runner:
         assert doubled(runner)
-    assert not kept.exists()
+    assert not cache_folder.exists()
 
 
-def test_unwritable_cache_is_ignored(plan: Path, kept: Path) -> None:
-    kept.parent.parent.write_text("a file where the folder would be")
+def test_unwritable_cache_is_ignored(plan: Path, cache_folder: Path) -> None:
+    cache_folder.parent.parent.write_text("a file where the folder would be")
     with opened(plan) as runner:
         assert doubled(runner)
 
@@ -207,8 +207,8 @@ def test_openvino_never_chooses_bf16_by_itself(tmp_path: Path, rng: np.random.Ge
     with target.open(
         tmp_path / "plan.xml", label="x", settings=RunSettings(), max_batch=1
     ) as runner:
-        found = runner.run(np.full((1, 3, 8, 8), 1 + 2**-10, np.float32))
-    assert (found == np.float32(2 + 2**-9)).all()
+        result = runner.run(np.full((1, 3, 8, 8), 1 + 2**-10, np.float32))
+    assert (result == np.float32(2 + 2**-9)).all()
 
 
 BF16_MODEL = onnx.parser.parse_model("""
@@ -236,8 +236,8 @@ def test_graph_in_bf16_runs_in_bf16_or_not_at_all(tmp_path: Path, rng: np.random
     images = rng.standard_normal((2, 3, 8, 8)).astype(np.float32)
     (theirs,) = onnx_session(emulated(model)).run(None, {"x": images})
     with opened(plan) as runner:
-        found = runner.run(images)
-    np.testing.assert_allclose(found, theirs, atol=2**-7 * np.abs(theirs).max())
+        result = runner.run(images)
+    np.testing.assert_allclose(result, theirs, atol=2**-7 * np.abs(theirs).max())
 
 
 @pytest.mark.parametrize(

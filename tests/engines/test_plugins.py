@@ -74,8 +74,8 @@ def test_builder_gets_a_marked_graph_only_where_kernels_are_expected(
         return subprocess.CompletedProcess([], 0, "", "")
 
     monkeypatch.setattr(builder, "_in_child", child)
-    told = builder.Builder(module="tensorrt", options=NvidiaOptions(plugins=expected))
-    builder.build_in_child(told, graph(), tmp_path / "plan")
+    settings = builder.Builder(module="tensorrt", options=NvidiaOptions(plugins=expected))
+    builder.build_in_child(settings, graph(), tmp_path / "plan")
     ((order, model),) = seen
     assert order["plugins"] == (2 if expected else 0)
     assert bool(marks(model)["MaxUnpool2d"]) == expected

@@ -23,14 +23,14 @@ _TYPES = {
 
 def layers_of(trt: Any, network: Any) -> list[tuple[str, Any]]:
     """Return (kind, layer) of each layer, with its own class in place of the bindings' ILayer."""
-    found = []
+    layers = []
     for layer in (network.get_layer(i) for i in range(network.num_layers)):
         kind = layer.type.name  # read first: the class of an activation redefines ``type``
         words = kind.title().replace("_", "")
         words = {"Elementwise": "ElementWise", "Softmax": "SoftMax"}.get(words, words)
         layer.__class__ = getattr(trt, f"I{words}Layer")
-        found.append((kind, layer))
-    return found
+        layers.append((kind, layer))
+    return layers
 
 
 def onnx_from_network(trt: Any, network: Any) -> onnx.ModelProto:
@@ -51,8 +51,8 @@ class _Walk:
             self.names[layer.get_output(0).name] = convert(layer)
             assert layer.num_outputs == 1
         for tensor in outputs:
-            found = self.names[tensor.name]
-            self.nodes.append(helper.make_node("Identity", [found], [tensor.name]))
+            name = self.names[tensor.name]
+            self.nodes.append(helper.make_node("Identity", [name], [tensor.name]))
         graph = helper.make_graph(
             self.nodes,
             "walked",
@@ -214,12 +214,12 @@ def weights_of(model: onnx.ModelProto) -> dict[str, list[np.ndarray]]:
             values[node.output[0]] = values[node.input[0]]
     held = {name: array.squeeze() for name, array in values.items()}
     makers = {node.output[0]: node for node in model.graph.node}
-    found: dict[str, list[np.ndarray]] = {"Conv": [], "LayerNormalization": [], "Add": []}
+    result: dict[str, list[np.ndarray]] = {"Conv": [], "LayerNormalization": [], "Add": []}
     kernels: dict[str, list[np.ndarray]] = {}
     for node in model.graph.node:
         weights = [held[name] for name in node.input[1:] if name in held]
         if node.op_type in ("Conv", "LayerNormalization"):
-            found[node.op_type] += weights
+            result[node.op_type] += weights
         elif node.op_type == "MatMul" and weights:
             kernels.setdefault(node.input[0], []).append(weights[0])
         elif node.op_type == "Add" and weights and held[node.input[1]].dtype.kind == "f":
@@ -228,6 +228,6 @@ def weights_of(model: onnx.ModelProto) -> dict[str, list[np.ndarray]]:
                 kernel = kernels[maker.input[0]].pop()
                 kernels[maker.input[0]].append(np.vstack([kernel, weights[0]]))
             else:
-                found["Add"] += weights
-    found["MatMul"] = [np.hstack(parts) for parts in kernels.values()]
-    return found
+                result["Add"] += weights
+    result["MatMul"] = [np.hstack(parts) for parts in kernels.values()]
+    return result

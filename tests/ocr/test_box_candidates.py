@@ -14,8 +14,8 @@ from ocr_trt.spec import BoxSettings
 
 def candidates(canvas: np.ndarray, threshold: float, limit: int = 3000) -> BoxCandidates:
     level = np.array([threshold], np.float32)
-    (found,) = candidates_from_outputs(box_candidates(canvas[None], level, limit, 20_000))
-    return found
+    (result,) = candidates_from_outputs(box_candidates(canvas[None], level, limit, 20_000))
+    return result
 
 
 def rectangles(rng: np.random.Generator, shape: tuple[int, int], count: int) -> np.ndarray:
@@ -58,11 +58,11 @@ def test_noise_has_the_regions_of_find_contours(share: float, rng: np.random.Gen
         canvas = rng.random((40, 90)).astype(np.float32)
         mask = (canvas > 1 - share).astype(np.uint8)
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        found = candidates(canvas, 1 - share)
-        assert found.count == len(contours)
+        detected = candidates(canvas, 1 - share)
+        assert detected.count == len(contours)
         scores = [region_score(canvas, contour) for contour in contours[::-1]]
-        assert found.means == pytest.approx(scores, abs=1e-6)
-        for span, contour in zip(found.rows, contours[::-1], strict=True):
+        assert detected.means == pytest.approx(scores, abs=1e-6)
+        for span, contour in zip(detected.rows, contours[::-1], strict=True):
             assert span.tolist() == [contour[..., 1].min(), contour[..., 1].max()]
 
 
@@ -81,9 +81,9 @@ def test_missing_regions_are_counted() -> None:
     canvas = np.zeros((40, 40), np.float32)
     canvas[2:38:6, 3:30] = 1.0
     canvas[3:38:6, 3:30] = 1.0
-    found = candidates(canvas, 0.3, limit=4)
-    assert (found.count, found.missing) == (6, 2)
-    quads, _ = boxes_from_candidates(found, canvas.shape, BoxSettings(unclip_ratio=0))
+    detected = candidates(canvas, 0.3, limit=4)
+    assert (detected.count, detected.missing) == (6, 2)
+    quads, _ = boxes_from_candidates(detected, canvas.shape, BoxSettings(unclip_ratio=0))
     assert sorted(quads[:, 0, 1].tolist()) == [2, 8, 14, 20]
 
 

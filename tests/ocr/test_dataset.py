@@ -29,17 +29,17 @@ def test_scenes_and_crops_are_read(tmp_path: Path) -> None:
         {"polygon": BOX},
     ]
     rows = [{"file": "a.png", "boxes": boxes}, {"file": "a.png", "text": "line", "kind": "rec"}]
-    found = load_dataset(folder_with(tmp_path, rows))
-    assert found.labeled
-    assert found.scenes[0].quads.shape == (3, 4, 2)
-    assert found.scenes[0].ignore == (False, True, False)
-    assert [crop.text for crop in found.crops] == ["line", "one"]  # ignored boxes are not samples
+    dataset = load_dataset(folder_with(tmp_path, rows))
+    assert dataset.labeled
+    assert dataset.scenes[0].quads.shape == (3, 4, 2)
+    assert dataset.scenes[0].ignore == (False, True, False)
+    assert [crop.text for crop in dataset.crops] == ["line", "one"]  # ignored boxes are not samples
 
 
 def test_crops_are_cut_from_their_scene(tmp_path: Path) -> None:
     rows = [{"file": "a.png", "boxes": [{"polygon": BOX, "text": "one"}]}]
-    found = load_dataset(folder_with(tmp_path, rows))
-    (crop,) = crop_images(found.crops)
+    dataset = load_dataset(folder_with(tmp_path, rows))
+    (crop,) = crop_images(dataset.crops)
     whole = cv2.imread(str(tmp_path / "a.png"))[..., ::-1]
     assert np.array_equal(crop, whole[3:13, 2:22])
 
@@ -47,17 +47,17 @@ def test_crops_are_cut_from_their_scene(tmp_path: Path) -> None:
 def test_counterclockwise_corners_are_put_in_order(tmp_path: Path) -> None:
     other_way = [2, 13, 22, 13, 22, 3, 2, 3]
     rows = [{"file": "a.png", "boxes": [{"polygon": other_way, "text": "one"}]}]
-    found = load_dataset(folder_with(tmp_path, rows))
-    assert found.scenes[0].quads[0].reshape(-1).tolist() == BOX
+    dataset = load_dataset(folder_with(tmp_path, rows))
+    assert dataset.scenes[0].quads[0].reshape(-1).tolist() == BOX
 
 
 def test_folder_without_labels_has_scenes_without_boxes(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, [])
     (folder / "labels.json").unlink()
-    found = load_dataset(folder)
-    assert not found.labeled
-    assert found.scenes[0].quads.shape == (0, 4, 2)
-    assert found.crops == ()
+    dataset = load_dataset(folder)
+    assert not dataset.labeled
+    assert dataset.scenes[0].quads.shape == (0, 4, 2)
+    assert dataset.crops == ()
 
 
 @pytest.mark.parametrize(
@@ -94,12 +94,12 @@ def test_bad_labels_are_refused(tmp_path: Path, labels: Any, message: str) -> No
 def test_label_far_outside_its_image_is_refused(tmp_path: Path) -> None:
     far = [9002, 3, 9022, 3, 9022, 13, 9002, 13]
     rows = [{"file": "a.png", "boxes": [{"polygon": far, "text": "one"}]}]
-    found = load_dataset(folder_with(tmp_path, rows))
+    dataset = load_dataset(folder_with(tmp_path, rows))
     with pytest.raises(InputFileError, match=r"a\.png: 40x30 pixels, but a label .*\[\[9002"):
-        list(crop_images(found.crops))
+        list(crop_images(dataset.crops))
 
 
 def test_missing_image_is_named(tmp_path: Path) -> None:
-    found = load_dataset(folder_with(tmp_path, [{"file": "b.png", "text": "x"}]))
+    dataset = load_dataset(folder_with(tmp_path, [{"file": "b.png", "text": "x"}]))
     with pytest.raises(InputFileError, match=r"b\.png: no such file"):
-        list(crop_images(found.crops))
+        list(crop_images(dataset.crops))

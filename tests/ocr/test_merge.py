@@ -44,8 +44,8 @@ FINE = quads((0, 0, 40, 20), (50, 0, 40, 20))
 def test_merge(fine: np.ndarray, coarse: np.ndarray, kept: np.ndarray) -> None:
     scores = np.linspace(1, 0.5, len(fine) + len(coarse), dtype=np.float32)
     by_place = dict(zip(map(np.ndarray.tobytes, [*fine, *coarse]), scores, strict=True))
-    found, found_scores = merge_boxes(
+    merged, merged_scores = merge_boxes(
         (fine, scores[: len(fine)]), (coarse, scores[len(fine) :]), thinnest=20
     )
-    np.testing.assert_array_equal(found, kept)
-    assert [by_place[quad.tobytes()] for quad in found] == found_scores.tolist()
+    np.testing.assert_array_equal(merged, kept)
+    assert [by_place[quad.tobytes()] for quad in merged] == merged_scores.tolist()

@@ -22,9 +22,9 @@ from ocr_trt.spec import DetectorSpec, InputSpec, RecognizerSpec, spec_from_dict
 def test_letterbox_fits_and_pads(
     size: tuple[int, int], inner: tuple[int, int], scales: tuple[float, float]
 ) -> None:
-    fitted, found = letterbox(np.full((*size, 3), 200, np.uint8), 64, 64, pad=7)
+    fitted, result = letterbox(np.full((*size, 3), 200, np.uint8), 64, 64, pad=7)
     assert fitted.shape == (64, 64, 3)
-    assert found == pytest.approx(scales)
+    assert result == pytest.approx(scales)
     assert (fitted[: inner[0], : inner[1]] == 200).all()
     assert (fitted[inner[0] :] == 7).all()
     assert (fitted[:, inner[1] :] == 7).all()

@@ -16,9 +16,9 @@ def test_best_buckets_equal_an_exhaustive_search(seed: int) -> None:
     lines = rng.integers(1, 200, int(rng.integers(1, 40)))
     widths = sorted({int(width) for width in rng.integers(8, 160, int(rng.integers(1, 8)))})
     fixed, power = rng.uniform(0, 50), rng.uniform(0.5, 2)
-    found = best_buckets(lines, widths, 4, lambda width: fixed + width**power)
-    assert [len(buckets) for buckets in found] == list(range(1, min(4, len(widths)) + 1))
-    for count, buckets in enumerate(found, 1):
+    choices = best_buckets(lines, widths, 4, lambda width: fixed + width**power)
+    assert [len(buckets) for buckets in choices] == list(range(1, min(4, len(widths)) + 1))
+    for count, buckets in enumerate(choices, 1):
         assert buckets == tuple(sorted({*buckets}))
         assert buckets[-1] == widths[-1]
         others = (

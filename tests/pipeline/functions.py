@@ -71,11 +71,11 @@ def brightness_as_letter(feed: Batch) -> np.ndarray:
 
 
 def engine(spec: DetectorSpec | RecognizerSpec, function: Function) -> tuple[Engine, dict]:
-    made: dict[int, FunctionRunner] = {}
+    runners: dict[int, FunctionRunner] = {}
 
     def open_runner(width: int) -> Runner:
         shape = (spec.input.channels, spec.input.height, width)
-        made[width] = FunctionRunner(function, shape, spec.input.max_batch)
-        return made[width]
+        runners[width] = FunctionRunner(function, shape, spec.input.max_batch)
+        return runners[width]
 
-    return Engine(label=spec.name, spec=spec, open_runner=open_runner), made
+    return Engine(label=spec.name, spec=spec, open_runner=open_runner), runners

@@ -38,9 +38,9 @@ class World:
         self.specs = specs(max_batch)
 
         def planned(spec, width: int) -> PlanRunner:
-            most = spec.input.max_batch
+            limit = spec.input.max_batch
             plan = plan_of(
-                model_of(spec.role, width), [(1, 1), (2, most)] if most > 1 else [(1, 1)]
+                model_of(spec.role, width), [(1, 1), (2, limit)] if limit > 1 else [(1, 1)]
             )
             with self.device.current():
                 loaded = engine_from_plan(trt, plan, features, is_trusted=False)
@@ -62,13 +62,13 @@ class World:
 
 
 def check_same(world: World, image: np.ndarray) -> list[str]:
-    found, expected = world.gpu.read(image), world.cpu.read(image)
-    assert [line.text for line in found] == [line.text for line in expected]
-    for one, other in zip(found, expected, strict=True):
+    result, expected = world.gpu.read(image), world.cpu.read(image)
+    assert [line.text for line in result] == [line.text for line in expected]
+    for one, other in zip(result, expected, strict=True):
         np.testing.assert_allclose(one.quad, other.quad, atol=1e-3)
         assert one.box_score == pytest.approx(other.box_score, abs=1e-5)
         assert one.text_score == pytest.approx(other.text_score, abs=1e-3)
-    return [line.text for line in found]
+    return [line.text for line in result]
 
 
 @pytest.mark.parametrize("max_batch", [1, 3])
@@ -134,7 +134,7 @@ def test_readings_from_labels_equal_readings_from_scores(rng: np.random.Generato
     for blank in (0, 2, 3):
         logits = rng.standard_normal((6, 9, 4)).astype(np.float32)
         logits[0, :, blank] = 99
-        found = readings_from_labels(*ctc_greedy_decode(logits, blank), "abc", blank)
-        for one, other in zip(found, decode_greedy(logits, "abc", blank), strict=True):
+        result = readings_from_labels(*ctc_greedy_decode(logits, blank), "abc", blank)
+        for one, other in zip(result, decode_greedy(logits, "abc", blank), strict=True):
             assert one.text == other.text
             assert one.score == pytest.approx(other.score, abs=1e-5)

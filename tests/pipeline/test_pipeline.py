@@ -23,20 +23,20 @@ from tests.pipeline.functions import (
 
 
 def test_runners_are_opened_once_when_needed_and_closed() -> None:
-    found, made = engine(recognizer_spec(), brightness_as_letter)
-    with found:
-        assert made == {}
-        assert found.runner(16) is found.runner(16)
-        assert found.runner().shape == (1, 8, 64)
-        assert set(made) == {16, 64}
-    assert all(runner.closed for runner in made.values())
+    recognizer, runners = engine(recognizer_spec(), brightness_as_letter)
+    with recognizer:
+        assert runners == {}
+        assert recognizer.runner(16) is recognizer.runner(16)
+        assert recognizer.runner().shape == (1, 8, 64)
+        assert set(runners) == {16, 64}
+    assert all(runner.closed for runner in runners.values())
 
 
 def test_detect_gives_boxes_in_the_pixels_of_the_image() -> None:
     image = np.zeros((128, 64, 3), np.uint8)
     image[40:60, 8:48] = 255
-    found, _ = engine(detector_spec(), bright_is_text)
-    quads, scores = detect(found, image)
+    detector, _ = engine(detector_spec(), bright_is_text)
+    quads, scores = detect(detector, image)
     assert quads.tolist() == [[[8, 40], [48, 40], [48, 60], [8, 60]]]
     assert scores.tolist() == [1.0]
 
@@ -46,12 +46,12 @@ def lines_of(widths: list[int], shades: list[int]) -> list[np.ndarray]:
 
 
 def test_lines_are_bucketed_batched_and_come_back_in_order() -> None:
-    found, made = engine(recognizer_spec(), brightness_as_letter)
+    recognizer, runners = engine(recognizer_spec(), brightness_as_letter)
     lines = lines_of([60, 10, 30, 16, 9, 9, 9, 200], [0, 100, 200, 0, 100, 200, 0, 100])
-    assert [r.text for r in recognize(found, lines)] == list("abcabcab")
-    assert made[16].fed == [(4, 1, 8, 16), (1, 1, 8, 16)]
-    assert made[32].fed == [(1, 1, 8, 32)]
-    assert made[64].fed == [(2, 1, 8, 64)]
+    assert [r.text for r in recognize(recognizer, lines)] == list("abcabcab")
+    assert runners[16].fed == [(4, 1, 8, 16), (1, 1, 8, 16)]
+    assert runners[32].fed == [(1, 1, 8, 32)]
+    assert runners[64].fed == [(2, 1, 8, 64)]
 
 
 @pytest.mark.parametrize("max_batch", [1, 2, 16])
@@ -63,9 +63,9 @@ def test_result_does_not_depend_on_the_batch(max_batch: int, rng: np.random.Gene
 
 
 def test_no_lines_give_no_readings() -> None:
-    found, made = engine(recognizer_spec(), brightness_as_letter)
-    assert recognize(found, []) == []
-    assert made == {}
+    recognizer, runners = engine(recognizer_spec(), brightness_as_letter)
+    assert recognize(recognizer, []) == []
+    assert runners == {}
 
 
 def test_reader_reads_lines_in_reading_order() -> None:
@@ -126,20 +126,20 @@ def test_boxes_across_tiles_are_whole(
     box: tuple[int, int, int, int], size: tuple[int, int]
 ) -> None:
     x, y, w, h = box
-    found, made = engine(detector_spec(), bright_is_text)
-    quads, scores = detect_at_scales(found, bright_canvas(*size, box))
+    detector, runners = engine(detector_spec(), bright_is_text)
+    quads, scores = detect_at_scales(detector, bright_canvas(*size, box))
     expected = [[[x, y], [x + w, y], [x + w, y + h], [x, y + h]]]
     np.testing.assert_allclose(quads, expected, atol=1e-3)
     np.testing.assert_allclose(scores, 1, atol=1e-6)
-    assert len(made[64].fed) > 20
+    assert len(runners[64].fed) > 20
 
 
 def test_maps_smaller_than_the_input_are_merged_in_place() -> None:
     def coarse(feed: Batch) -> np.ndarray:
         return bright_is_text(feed)[:, :, ::4, ::4]
 
-    found, _ = engine(detector_spec(), coarse)
-    quads, _ = detect_at_scales(found, bright_canvas(200, 300, (20, 40, 240, 12)))
+    detector, _ = engine(detector_spec(), coarse)
+    quads, _ = detect_at_scales(detector, bright_canvas(200, 300, (20, 40, 240, 12)))
     assert quads.tolist() == [[[20, 40], [260, 40], [260, 52], [20, 52]]]
 
 
@@ -149,12 +149,12 @@ def test_maps_smaller_than_the_input_are_merged_in_place() -> None:
      ("off", 640, 1)],
 )  # fmt: skip
 def test_tiles_are_used_when_requested(tiles: str, side: int, runs: int) -> None:
-    detector, made = engine(detector_spec(), bright_is_text)
+    detector, runners = engine(detector_spec(), bright_is_text)
     recognizer, _ = engine(recognizer_spec(), brightness_as_letter)
     reader = OcrReader(detector, recognizer, ReadSettings(tiles=tiles))
     (line,) = reader.read(bright_canvas(side, side, (0, 0, 40, 20)))
     assert np.abs(line.quad - [[0, 0], [40, 0], [40, 20], [0, 20]]).max() <= side / 64
-    assert sum(shape[0] for shape in made[64].fed) == runs
+    assert sum(shape[0] for shape in runners[64].fed) == runs
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_tiles_are_used_when_requested(tiles: str, side: int, runs: int) -> None
         (np.linspace(150, 255, 50)[:, None, None], (20, 54)),
         (np.linspace(150, 255, 10)[None, :, None], (30, 4)),
     ],
-    ids=["as it stands", "upwards from the left side", "down from the right side"],
+    ids=["not rotated", "upwards from the left side", "down from the right side"],
 )
 def test_rotated_text_uses_the_orientation_with_the_higher_score(
     shades: np.ndarray, first: tuple[int, int]
@@ -179,9 +179,9 @@ def test_rotated_text_uses_the_orientation_with_the_higher_score(
     detector, _ = engine(detector_spec(), bright_is_text)
     recognizer, _ = engine(recognizer_spec(), bright_is_sure)
     reader = OcrReader(detector, recognizer)
-    found = reader.find(image)
-    assert found.line_numbers == (0, 0, 0)
-    assert [quad_size(quad) for quad in found.quads] == [(10, 50), (50, 10), (50, 10)]
-    assert [crop.shape[:2] for crop in found.crops] == [(50, 10), (10, 50), (10, 50)]
+    lines = reader.find(image)
+    assert lines.line_numbers == (0, 0, 0)
+    assert [quad_size(quad) for quad in lines.quads] == [(10, 50), (50, 10), (50, 10)]
+    assert [crop.shape[:2] for crop in lines.crops] == [(50, 10), (10, 50), (10, 50)]
     (line,) = reader.read(image)
     np.testing.assert_allclose(line.quad[0], first, atol=1e-3)

@@ -25,8 +25,8 @@ def reader(
     find: Function = bright_is_text, read: Function = brightness_as_letter, max_batch: int = 4
 ) -> tuple[OcrReader, dict]:
     detector, _ = engine(detector_spec(), find)
-    recognizer, made = engine(recognizer_spec(max_batch), read)
-    return OcrReader(detector, recognizer), made
+    recognizer, runners = engine(recognizer_spec(max_batch), read)
+    return OcrReader(detector, recognizer), runners
 
 
 def page(lines: int, shade: int = 255) -> np.ndarray:
@@ -44,18 +44,18 @@ PAGES = [page(n % 5, shade) for n, shade in enumerate([255, 200, 150, 255, 140, 
 def test_lines_are_those_of_one_image_at_a_time(readers: int, max_batch: int) -> None:
     together = [reader(max_batch=max_batch)[0] for _ in range(readers)]
     alone, _ = reader()
-    found = list(read_all(together, PAGES))
+    result = list(read_all(together, PAGES))
     expected = [alone.read(image) for image in PAGES]
-    assert [[line.as_dict() for line in lines] for lines in found] == [
+    assert [[line.as_dict() for line in lines] for lines in result] == [
         [line.as_dict() for line in lines] for lines in expected
     ]
-    assert [len(lines) for lines in found] == [n % 5 for n in range(21)]
+    assert [len(lines) for lines in result] == [n % 5 for n in range(21)]
 
 
 def test_batches_are_filled_from_several_images() -> None:
-    one, made = reader(max_batch=4)
+    one, runners = reader(max_batch=4)
     list(one.read_all([page(3)] * 8))
-    assert [shape[0] for shape in made[16].fed] == [4] * 6
+    assert [shape[0] for shape in runners[16].fed] == [4] * 6
 
 
 def test_no_images_no_lines() -> None:
@@ -63,20 +63,20 @@ def test_no_images_no_lines() -> None:
 
 
 def test_slow_consumer_slows_the_readers_down() -> None:
-    taken = []
+    started = []
 
     def images() -> Iterator[np.ndarray]:
         for number in range(40):
-            taken.append(number)
+            started.append(number)
             yield page(2)
 
     results = read_all([reader()[0]], images())
     for expected in range(10):
         next(results)
         time.sleep(0.002)
-        assert len(taken) <= expected + 5
+        assert len(started) <= expected + 5
     results.close()
-    assert len(taken) <= 14
+    assert len(started) <= 14
 
 
 def fails_on_gray(feed: Batch) -> np.ndarray:

@@ -25,13 +25,13 @@ def test_no_items_no_results() -> None:
 
 
 def test_workers_run_in_parallel_with_one_item_each() -> None:
-    busy, most, lock, all_here = set[int](), [0], threading.Lock(), threading.Barrier(3)
+    busy, peak, lock, all_here = set[int](), [0], threading.Lock(), threading.Barrier(3)
 
     def watched(worker: int, item: int) -> int:
         with lock:
             assert worker not in busy
             busy.add(worker)
-            most[0] = max(most[0], len(busy))
+            peak[0] = max(peak[0], len(busy))
         if item < 3:
             all_here.wait(timeout=10)
         with lock:
@@ -39,24 +39,24 @@ def test_workers_run_in_parallel_with_one_item_each() -> None:
         return item
 
     assert list(in_order(watched, range(3), range(40))) == list(range(40))
-    assert most[0] == 3
+    assert peak[0] == 3
 
 
 def test_slow_consumer_slows_the_workers_down() -> None:
-    taken = []
+    started = []
 
     def items() -> Iterator[int]:
         for i in range(100):
-            taken.append(i)
+            started.append(i)
             yield i
 
     results = in_order(lambda worker, item: item, [1, 2], items())
     for expected in range(5):
         assert next(results) == expected
         time.sleep(0.01)
-        assert len(taken) <= expected + 4
+        assert len(started) <= expected + 4
     results.close()
-    assert len(taken) <= 9, "nothing more is begun when nobody wants it"
+    assert len(started) <= 9, "no more items start before results are consumed"
 
 
 def test_exception_is_raised_in_the_order_of_the_items() -> None:

@@ -40,8 +40,8 @@ def quads(*boxes: list[list[float]]) -> np.ndarray:
 def test_icdar_counting(
     detected: np.ndarray, truth: np.ndarray, ignore: list[bool], counts: tuple[int, int, int]
 ) -> None:
-    found = count_image(detected, truth, ignore)
-    assert (found.matched, found.detected, found.truth) == counts
+    result = count_image(detected, truth, ignore)
+    assert (result.matched, result.detected, result.truth) == counts
 
 
 def test_score_over_images() -> None:

@@ -54,8 +54,8 @@ def test_lines_match_by_place_and_text(
     why: str,
 ) -> None:
     places = match_places(BOXES, BOXES, texts, ignore)
-    found = match_lines(places, read, texts).counts
-    assert (found.matched, found.detected, found.truth) == counts, why
+    result = match_lines(places, read, texts).counts
+    assert (result.matched, result.detected, result.truth) == counts, why
 
 
 def test_wrong_text_keeps_its_match() -> None:
