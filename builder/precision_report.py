@@ -153,7 +153,9 @@ def _noise(calibrator: Calibrator, chosen: Candidate, nodes: list[str]) -> dict[
     widest = max(calibrator.graphs)
     feeds = (batch for width, batch in calibrator.batches() if width == widest)
     quantized = chosen.quantized.graphs[widest]
-    return signal_to_noise(calibrator.widest_graph, quantized, nodes, list(islice(feeds, _NOISE_BATCHES)))
+    return signal_to_noise(
+        calibrator.widest_graph, quantized, nodes, list(islice(feeds, _NOISE_BATCHES))
+    )
 
 
 def _precision_of(node: str, chosen: Candidate) -> OpPrecision:

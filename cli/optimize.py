@@ -160,7 +160,11 @@ def _print_widths(name: str, result: BucketChoice) -> None:
     # The spec lists the widths besides the input's own, which is the last.
     narrow = ", ".join(map(str, result.best.widths[:-1]))
     is_last = result.best is result.choices[-1]
-    why = "the largest number tried" if is_last else f"one more saves less than {100 * MIN_SAVING:.0f} %"
+    why = (
+        "the largest number tried"
+        if is_last
+        else f"one more saves less than {100 * MIN_SAVING:.0f} %"
+    )
     print(f"buckets: [{narrow}]   # for the spec; {why}")
 
 

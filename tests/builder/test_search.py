@@ -205,9 +205,9 @@ def test_most_int8_is_chosen_if_the_target_cannot_run(calibrator: Calibrator) ->
 def test_search_is_the_same_each_time(calibrator: Calibrator) -> None:
     guilty = sorted(calibrator.ops())[1]
     runs = [fake_runner(calibrator, {guilty: 1.0}) for _ in range(2)]
-    choice = [run(calibrator, runner).chosen for runner in runs]
+    chosen = [run(calibrator, runner).chosen for runner in runs]
     assert runs[0].tried == runs[1].tried
-    assert choice[0].excluded == choice[1].excluded
+    assert chosen[0].excluded == choice[1].excluded
 
 
 METRIC = OcrMetric(name="cer", engine=0.1, baseline=0.1, samples=3, labeled=True, engine_run_by="x")
