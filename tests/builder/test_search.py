@@ -207,7 +207,7 @@ def test_search_is_the_same_each_time(calibrator: Calibrator) -> None:
     runs = [fake_runner(calibrator, {guilty: 1.0}) for _ in range(2)]
     chosen = [run(calibrator, runner).chosen for runner in runs]
     assert runs[0].tried == runs[1].tried
-    assert chosen[0].excluded == choice[1].excluded
+    assert chosen[0].excluded == chosen[1].excluded
 
 
 METRIC = OcrMetric(name="cer", engine=0.1, baseline=0.1, samples=3, labeled=True, engine_run_by="x")
