@@ -66,12 +66,12 @@ def _onnxruntime(contest: Contest, **options: Any) -> onnx.ModelProto:
 
 
 def onnxruntime_default(contest: Contest) -> onnx.ModelProto:
-    """Onnxruntime `quantize_static`, as it is."""
+    """Onnxruntime `quantize_static` with its defaults."""
     return _onnxruntime(contest)
 
 
 def onnxruntime_for_tensorrt(contest: Contest) -> onnx.ModelProto:
-    """Onnxruntime with the options its documents give for TensorRT."""
+    """Onnxruntime with the options that its documentation recommends for TensorRT."""
     from onnxruntime.quantization import QuantType
 
     return _onnxruntime(
@@ -91,14 +91,14 @@ def onnxruntime_for_tensorrt(contest: Contest) -> onnx.ModelProto:
 
 
 def nncf_default(contest: Contest) -> onnx.ModelProto:
-    """NNCF `quantize`, as it is."""
+    """NNCF `quantize` with its defaults."""
     import nncf
 
     return nncf.quantize(contest.inlined, _nncf_data(contest), subset_size=len(contest.batches))
 
 
 def nncf_accuracy_control(contest: Contest) -> onnx.ModelProto:
-    """NNCF `quantize_with_accuracy_control` with the same budget, on the sample images."""
+    """NNCF `quantize_with_accuracy_control` with the same budget."""
     import nncf
 
     spec, samples = contest.spec, load_dataset(SAMPLES / "test")

@@ -190,9 +190,10 @@ def main() -> None:
     with device.current():
         gpu, nvrtc = device.gpu, ".".join(map(str, nvrtc_version()))
         print(f"{gpu.name}, compute capability {gpu.compute_capability}, driver for CUDA", end=" ")
-        print(f"{gpu.driver}, NVRTC {nvrtc}\n\n| | µs | GB/s | of the copy |\n|---|---:|---:|---:|")
+        print(f"{gpu.driver}, NVRTC {nvrtc}\n")
+        print("| op | µs | GB/s | share of the copy's bandwidth |\n|---|---:|---:|---:|")
         for rate in rates(device):
-            figures = f"{rate.microseconds:.1f} | {rate.gigabytes:.0f} | {rate.share:.0%}"
+            figures = f"{rate.microseconds:.1f} | {rate.gigabytes:.0f} | {100 * rate.share:.0f} %"
             print(f"| {rate.what} | {figures} |")
 
 

@@ -1,11 +1,11 @@
-"""This project's quantization beside that of other tools, on the reference models.
+"""Comparison of this project's quantization with that of other tools, on the reference models.
 
     pip install nncf
     python benchmarks/quantizers.py      writes docs/calibration.md; needs `make fonts`
 
 Every tool gets the same float graph and the same calibration images. Its engine in OpenVINO is
-measured on the same held-out images, and all engines are timed in turns. TensorRT-RTX builds its
-graph, or refuses it.
+measured on the same held-out images, and all engines are timed in one interleaved run. TensorRT-RTX
+tries to build its graph.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def _theirs(contest: Contest) -> Iterator[Row]:
 def _ours(contest: Contest) -> Iterator[Row]:
     for precision, name in (
         ("fp32", "float graph"),
-        ("int8", "ours, `int8`"),
-        ("best", "ours, `best`"),
+        ("int8", "ocr-trt `int8`"),
+        ("best", "ocr-trt `best`"),
     ):
         print(f"  {name}", file=sys.stderr)
         start = time.monotonic()
@@ -113,7 +113,7 @@ def _ours(contest: Contest) -> Iterator[Row]:
             seconds=time.monotonic() - start,
         )
         if precision == "best" and found is not None:
-            row.notes.append(f"it chose {', '.join((found.method, *found.corrections))}")
+            row.notes.append(f"it selected {', '.join((found.method, *found.corrections))}")
         yield row
 
 
@@ -215,16 +215,17 @@ def _table(contest: Contest, rows: list[Row]) -> list[str]:
     shown = exact if is_detector else 100 - exact
     what = "hmean" if is_detector else "CER"
     lines = [
-        f"| | {what} | noise, dB | int8 share | OpenVINO, ms | TensorRT-RTX builds | made in |",
+        f"| | {what} | signal to noise, dB | int8 share | OpenVINO, ms | TensorRT-RTX builds "
+        "| build time |",
         "|---|---:|---:|---:|---:|---|---:|",
         f"| {contest.baseline.label} | {shown:.2f} | | | | | |",
     ]
     for row in rows:
         value = row.metric if is_detector else 100 - row.metric
-        metric = "-" if np.isnan(value) else f"{value:.2f}"
-        latency = "-" if np.isnan(row.latency) else f"{row.latency:.1f}"
-        share = f"{100 * row.share:.1f} %" if row.builds == "yes" else "-"
-        noise = "-" if np.isinf(row.noise) else f"{row.noise:.1f}"
+        metric = "fails" if np.isnan(value) else f"{value:.2f}"
+        latency = "fails" if np.isnan(row.latency) else f"{row.latency:.1f}"
+        share = f"{100 * row.share:.1f} %" if row.builds == "yes" else "refused"
+        noise = "reference" if np.isinf(row.noise) else f"{row.noise:.1f}"
         lines.append(
             f"| {row.name} | {metric} | {noise} | {share} | {latency} | {row.builds} "
             f"| {row.seconds:.0f} s |"
@@ -232,18 +233,22 @@ def _table(contest: Contest, rows: list[Row]) -> list[str]:
     return lines
 
 
-BY_HAND = "## Where ours is not best"
+BY_HAND = "## Where ocr-trt is not best"
 INTRODUCTION = """\
-# Quantization, side by side
+# Comparison with other quantizers
 
-`python benchmarks/quantizers.py` writes the tables; the text below them is written by hand. Every
-tool gets the same float graph of a reference model and the same calibration images. All are
-measured on the same held-out images: 100 scenes for the detector, 500 words for the recognizer,
-with fonts and words that were used for neither training nor calibration. The metric is that of the
-engine in OpenVINO; all engines are timed in turns in one run, batch 1. Noise is that of the graph
-itself, in dB below the output's signal. The int8 share is the share of FLOPs that TensorRT runs in
-int8, as `ocr-trt inspect QUANTIZED.onnx` reports it; a graph that TensorRT-RTX refuses has none.
-Tools that optimize a metric (`best`, accuracy control) use the 20 sample images for it.
+`python benchmarks/quantizers.py` writes the tables. The text below the tables is written by hand.
+
+- Every tool gets the same float graph of a reference model and the same calibration images.
+- All results are measured on the same held-out images: 100 scenes for the detector, 500 words for
+  the recognizer. Their fonts and words were used for neither training nor calibration.
+- The metric is that of the engine in OpenVINO. All engines are timed at batch 1 in one interleaved
+  run.
+- Signal to noise: at the output of the quantized graph in onnxruntime, against the float graph.
+- int8 share: the share of FLOPs that TensorRT runs in int8, as `ocr-trt inspect QUANTIZED.onnx`
+  reports it. `refused`: TensorRT-RTX does not build the graph.
+- Build time: from the TensorFlow model for ocr-trt, and from the float graph for the other tools.
+- Tools that optimize a metric (`best`, accuracy control) use the 20 sample images for it.
 """
 
 
@@ -252,11 +257,12 @@ def _introduction() -> list[str]:
 
     here, found = machine(), versions()
     sums = f"{'with' if has_exact_int8() else 'without'} exact int8 sums"
+    why = "[0014](decisions/0014-int8-sums.md)"
     tools = ", ".join(f"{name} {found[name]}" for name in ("onnxruntime", "openvino"))
     return [
         *INTRODUCTION.splitlines(),
         "",
-        f"{here['processor']}, {here['cores']} cores, {sums} (docs/decisions/0014).",
+        f"{here['processor']}, {here['cores']} cores, {sums} ({why}),",
         f"{tools}, nncf {nncf.__version__}.",
     ]
 

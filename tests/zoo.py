@@ -214,7 +214,7 @@ def _row(result: FamilyResult) -> str:
     converted = result.converted
     cells = [
         f"`{result.family.name}`",
-        result.family.about.rstrip("."),
+        result.family.about.rstrip(".").replace("``", "`"),
         f"{converted.raw_ops.total()} -> {converted.ops.total()}",
         f"{converted.raw_ops['Transpose']} -> {converted.ops['Transpose']}",
         f"{result.difference:.1e}",
@@ -225,13 +225,16 @@ def _row(result: FamilyResult) -> str:
 
 
 _HEAD = """\
-# The zoo
+# The model zoo
 
-Small models with random weights, in the families that OCR uses; `tests/zoo.py` builds them in code
-and writes this table. Each is saved as a SavedModel or a frozen graph, converted, and compared with
-TensorFlow on random images; recognizers at batch 1 and 3. The differences are the largest absolute
-ones: between onnxruntime and TensorFlow, and between OpenVINO and onnxruntime. The last two columns
-state whether TensorRT-RTX built an engine.
+`python tests/zoo.py` builds these models in code, with random weights, and writes this table. Each
+model belongs to a family that OCR uses. It is saved as a SavedModel or a frozen graph, converted,
+and compared with TensorFlow on random images; recognizers at batch 1 and 3.
+
+- nodes, Transposes: the number of ONNX nodes before -> after the conversion.
+- TensorFlow: the largest absolute difference between onnxruntime and TensorFlow.
+- OpenVINO: the largest absolute difference between OpenVINO and onnxruntime.
+- fp32, fp16: whether TensorRT-RTX built an engine.
 
 | model | contents | nodes | Transposes | TensorFlow | OpenVINO | fp32 | fp16 |
 |---|---|---:|---:|---:|---:|---|---|

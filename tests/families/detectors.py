@@ -8,7 +8,7 @@ from .blocks import conv, with_random_weights
 
 
 def craft() -> Any:
-    """VGG encoder, decoder with bilinear resize to the size of its skip, two maps."""
+    """VGG encoder; decoder with bilinear resize to the size of the skip connection; two maps."""
     import keras
     import tensorflow as tf
     from keras import layers
@@ -35,7 +35,7 @@ def craft() -> Any:
 
 
 def differentiable_binarization() -> Any:
-    """ResNet, feature pyramid with nearest resizing, head of two deconvolutions."""
+    """ResNet; feature pyramid with nearest-neighbor resizing; head with two deconvolutions."""
     import keras
     from keras import layers
 
@@ -66,7 +66,7 @@ def differentiable_binarization() -> Any:
 
 
 def linknet() -> Any:
-    """Encoder and decoder joined by sums; overlapping deconvolutions."""
+    """Encoder and decoder with additive skip connections; overlapping deconvolutions."""
     import keras
     from keras import layers
 
@@ -98,7 +98,7 @@ def mobilenet_v3() -> Any:
 
 
 def efficientnet() -> Any:
-    """EfficientNetB0 encoder: swish, squeeze-excite, rescaling and normalization inside."""
+    """EfficientNetB0 encoder: swish, squeeze-excite, preprocessing inside the model."""
     import keras
     from keras import layers
 
@@ -111,7 +111,7 @@ def efficientnet() -> Any:
 
 
 def segnet() -> Any:
-    """Five poolings with argmax, five unpoolings, no other skips."""
+    """Five poolings with argmax, five unpoolings, no other skip connections."""
     import keras
     from keras import layers
 
@@ -129,7 +129,7 @@ def segnet() -> Any:
 
 
 def psenet() -> Any:
-    """Several outputs: kernels of four sizes, and the text map alone; nearest resizing."""
+    """Two outputs: kernels of four sizes, and the text map; nearest-neighbor resizing."""
     import keras
     from keras import layers
 
@@ -143,7 +143,7 @@ def psenet() -> Any:
 
 
 def dilated_and_grouped() -> Any:
-    """Grouped, depthwise and dilated convolutions side by side, pooled context, a softmax."""
+    """Grouped, depthwise and dilated convolutions in parallel; pooled context; softmax."""
     import keras
     from keras import layers
 
@@ -213,7 +213,7 @@ def group_norm() -> Any:
 
 
 def wide_unpool() -> Any:
-    """Pooling of 3x3 windows with SAME padding and argmax; overlapping windows meet in a sum."""
+    """3x3 pooling with SAME padding and argmax; overlapping windows are added."""
     import tensorflow as tf
 
     class Net(tf.Module):

@@ -39,7 +39,7 @@ def _weights(v1: Any, name: str, shape: tuple[int, ...], seed: int) -> Any:
 
 
 def tf1_detector() -> bytes:
-    """Fused batch norm, deconvolution with a computed output shape, align-corners resize."""
+    """Fused batch norm; deconvolution with a computed output shape; align-corners resize."""
 
     def build(v1: Any) -> None:
         image = v1.placeholder("float32", [None, None, None, 3], name="image")

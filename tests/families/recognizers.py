@@ -33,7 +33,7 @@ def crnn() -> Any:
 
 
 def crnn_any_width() -> Any:
-    """A bidirectional LSTM and a forward one, in a model without a fixed width."""
+    """A bidirectional and a forward LSTM; no fixed width."""
     import keras
     from keras import layers
 
@@ -45,7 +45,7 @@ def crnn_any_width() -> Any:
 
 
 def gru() -> Any:
-    """Bidirectional GRU in both forms of the reset gate."""
+    """Bidirectional GRUs with both forms of the reset gate."""
     import keras
     from keras import layers
 
@@ -75,7 +75,7 @@ def tdnn() -> Any:
 
 
 def squeeze_excite() -> Any:
-    """Squeeze-excite blocks, pooling over the height, probabilities as output."""
+    """Squeeze-excite blocks; pooling over the height; probabilities as output."""
     import keras
     from keras import layers
 
@@ -92,7 +92,7 @@ def squeeze_excite() -> Any:
 
 
 def spatial_transformer() -> Any:
-    """A front end that finds an affine map and samples the image through it, bilinearly."""
+    """Predicts an affine map and samples the image with it, bilinearly."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -135,7 +135,7 @@ def spatial_transformer() -> Any:
 
 
 def attention_decoder() -> Any:
-    """Additive attention and a GRU cell, unrolled over eight characters, greedy feedback."""
+    """Additive attention and a GRU cell, unrolled over eight characters with greedy feedback."""
     import keras
     import tensorflow as tf
     from keras import layers

@@ -40,7 +40,7 @@ def vit_str() -> Any:
 
 
 def svtr() -> Any:
-    """Mixing blocks: local ones with a neighborhood mask, global ones; heights are merged."""
+    """Local mixing blocks with a neighborhood mask, global mixing blocks, height merging."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -83,7 +83,7 @@ def svtr() -> Any:
 
 
 def post_norm() -> Any:
-    """The original transformer: norms after the sums, ReLU, sinusoidal positions, any width."""
+    """Post-norm transformer blocks, ReLU, sinusoidal positions, no fixed width."""
     import keras
     from keras import layers
 
@@ -98,7 +98,7 @@ def post_norm() -> Any:
 
 
 def relative_positions() -> Any:
-    """A learned bias per distance in the scores; tanh GELU; RMS norm; einsums."""
+    """Learned attention bias per distance; tanh GELU; RMS norm; einsum."""
     import keras
     import tensorflow as tf
     from keras import layers
@@ -139,7 +139,7 @@ def relative_positions() -> Any:
 
 
 def masked_by_width() -> Any:
-    """Attention that leaves out columns of padding, found in the image itself."""
+    """Attention with a mask of padding columns, which is computed from the image."""
     import keras
     import tensorflow as tf
     from keras import layers
