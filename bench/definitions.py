@@ -22,8 +22,8 @@ TIMES = (
 )
 ACCURACY = (
     "Detection: ICDAR 2015 protocol, IoU above 0.5; don't-care boxes are removed on both sides.",
-    "CER: edits per character of the truth. Word accuracy: exact match, with case and punctuation. "
-    "Loose word accuracy: match of letters and digits only, in any case.",
+    "CER: edits per character of the labels. Word accuracy: exact match, with case and "
+    "punctuation. Loose word accuracy: match of letters and digits only, in any case.",
     "End to end: ICDAR 2015 protocol, task 4.4, without a lexicon. A box that matches as above "
     "counts if its text is correct, in any case; one of !?.:,*\"()·[]/' may be missing at either "
     "end. Words without a known text are don't-care.",
@@ -31,15 +31,15 @@ ACCURACY = (
     "images with all their words 5000 times, with seed 0. Differences are those of an engine and "
     "its model on the same resamples. There are no intervals below 8 images.",
     "p: two-sided exact sign test on the changed samples, as if they were independent (McNemar's "
-    "test if words are right or wrong). A word is worse if it has more edits to the truth, and an "
+    "test if words are right or wrong). A word is worse if it has more edits to its label, and an "
     "image is worse if it has more missed words and wrong boxes.",
 )
 COMPETITORS = (
-    "Competitors: the model as it is, in other runtimes. TensorFlow eager: called as loaded (the "
+    "Competitors: the unconverted model in other runtimes. TensorFlow eager: called as loaded (the "
     "signature of a SavedModel is already a graph). XLA: tf.function(jit_compile=True). OpenVINO: "
     "the user's own file, read by OpenVINO and compiled with its defaults, in the precision that "
     "OpenVINO then reports. Each competitor is compared with the model on the same noise at all "
-    'batch sizes; "other numbers" means that its outputs differ by more than the spec allows an '
+    'batch sizes; "different output" means that its outputs differ by more than the spec allows an '
     "fp32 engine.",
 )
 LOAD = (

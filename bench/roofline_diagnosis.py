@@ -60,7 +60,7 @@ def _where(roofline: Roofline) -> str:
             f"{_reached(others)} of the memory bandwidth"
         )
     text = "; ".join(
-        [*parts, f"{percent(roofline.between / roofline.profiled)} pass between layers"]
+        [*parts, f"{percent(roofline.between / roofline.profiled)} is spent between layers"]
     )
     return f"{text[0].upper()}{text[1:]}."
 

@@ -118,7 +118,7 @@ def _competitor_system(competitor: Competitor, baseline: System, notes: list[str
         return None
     # A competitor that computes other numbers is timed, too, but its label states so.
     is_other = difference > allowed
-    label = f"{runner.label}, other numbers" if is_other else runner.label
+    label = f"{runner.label}, different output" if is_other else runner.label
     than = f"; an fp32 engine may differ by {allowed:g}" if is_other else ""
     return System(
         engine=Engine(label=label, spec=spec, open_runner=partial(_opened, runner)),

@@ -85,14 +85,15 @@ def layer_table(report: PrecisionReport) -> Table:
     return Table(
         title="Layers",
         header=(
-            *("layer", "op", "FLOPs", "range", "dB", "alone", "all but it", "precision"),
+            *("layer", "op", "FLOPs", "range", "dB", "alone", "all others", "precision"),
             "why not int8",
         ),
         rows=tuple(rows),
         notes=(
             "Range: the largest |x| that the int8 input of the layer represents. dB: signal to "
-            "noise of its result, including the noise of all earlier layers. Alone, all but it: "
-            "distance of the model's output if only this layer is int8, and if every other one is.",
+            "noise of its result, including the noise of all earlier layers. Alone, all "
+            "others: distance of the model's output from the float graph's if only this layer is "
+            "int8, and if all layers except this one are.",
         ),
         good="int8",
     )

@@ -38,7 +38,7 @@ from .trials import (
     int8_candidate,
 )
 
-GIVEN_BACK = "given back to float: the metric needs it"
+GIVEN_BACK = "returned to float to keep the metric within budget"
 _RETRIED = 6
 """Layers that are tried in int8 again after the bisection."""
 _EQUAL = 0.02
@@ -74,10 +74,10 @@ class _Search:
         return self.measure(int8_candidate(self.calibrator, quantization, label))
 
     def giving_back(self, start: PrecisionTrial, nodes: Sequence[str]) -> PrecisionTrial:
-        """Measure an int8 candidate with some of its layers given back to float."""
+        """Measure an int8 candidate with some of its layers returned to float."""
         quantization = quantization_of(start)
         excluded = {**quantization.excluded, **dict.fromkeys(nodes, GIVEN_BACK)}
-        label = f"int8, {len(nodes)} of {len(self.calibrator.ops(quantization))} layers given back"
+        label = f"int8, {len(nodes)} of {len(self.calibrator.ops(quantization))} layers in float"
         return self.int8(replace(quantization, excluded=excluded), label)
 
     def measure(self, candidate: Candidate) -> PrecisionTrial:
@@ -116,7 +116,7 @@ def search(
     # Without timing, more int8 would always win, even if it is no faster (docs/decisions/0006).
     elif runner.can_time:
         wide = replace(best_int8.style, everywhere=True)
-        state.int8(replace(best_int8, style=wide), "int8, first and last layer too")
+        state.int8(replace(best_int8, style=wide), "int8, including the first and the last layer")
     # The choice does not need these two mixtures; the plot shows with them what more float costs.
     for count in sorted({len(order) // 4, len(order) // 2} - {0, len(order)}):
         state.giving_back(start, order[:count])
@@ -200,7 +200,7 @@ def _give_back(
         else:
             low = middle
     held = list(order[:high]) if high < len(order) else []
-    # The order is only an estimate, so a layer may have been given back without need. The largest
+    # The order is only an estimate, so a layer may have been returned without need. The largest
     # gains most in int8.
     for node in sorted(held, key=lambda each: -flops[each])[:_RETRIED]:
         fewer = [other for other in held if other != node]
@@ -244,15 +244,15 @@ def _reason(chosen: PrecisionTrial, trials: Sequence[PrecisionTrial], runner: Tr
     """Return one sentence about why a trial was chosen."""
     within, target = [trial for trial in trials if runner.is_within(trial)], runner.target.name
     if chosen.latency is None:
-        why = "of those within budget the one with most FLOPs in int8; not timed here"
+        why = "it has the most FLOPs in int8 of all candidates within budget; not timed here"
     elif chosen is min(within or trials, key=lambda trial: trial.latency or 0.0):
-        why = f"of those within budget the fastest on {target}"
+        why = f"it is the fastest candidate within budget on {target}"
     else:
         why = (
-            f"of those within budget and within {100 * _EQUAL:.0f} % of the fastest on {target} "
-            "the nearest to the float graph"
+            f"of the candidates within budget and within {100 * _EQUAL:.0f} % of the fastest on "
+            f"{target}, it is the closest to the float graph"
         )
     int8 = [t.latency for t in within if t.candidate.precision == "int8" and t.latency]
     if chosen.candidate.precision != "int8" and int8 and chosen.latency:
-        why += f": int8 takes {min(int8):.2f} ms, this {chosen.latency:.2f}"
-    return f"loses {chosen.loss:.2f} of {runner.spec.accuracy.max_loss:g} points; {why}"
+        why += f": int8 takes {min(int8):.2f} ms, this engine {chosen.latency:.2f} ms"
+    return f"loses {chosen.loss + 0.0:.2f} of {runner.spec.accuracy.max_loss:g} points; {why}"

@@ -55,7 +55,7 @@ class Candidate:
 
     @property
     def excluded(self) -> tuple[str, ...]:
-        """Ops that were given back to float, by their first output."""
+        """Ops that were returned to float, by their first output."""
         return tuple(self.quantization.excluded) if self.quantization else ()
 
 

@@ -62,9 +62,9 @@ def _why_not_worth_it(node: ir.Node) -> str | None:
     """Return why int8 gains too little or costs too much accuracy at an op, or None."""
     weights = array_of(node.inputs[1])  # Conv (O, I / group, kh, kw), MatMul (K, N)
     if not_none(node.inputs[0]).is_graph_input():
-        return "first layer: few channels, and it sees the raw image"
+        return "first layer: it reads the raw image and has few channels"
     if _makes_output(node):
-        return "it makes the output: errors there are not averaged out"
+        return "last layer: its errors are not averaged out"
     inputs = weights.shape[1] if node.op_type == "Conv" else weights.shape[0]
     outputs = weights.shape[_CHANNEL_AXIS[node.op_type]]
     if min(inputs, outputs) < _FEWEST_CHANNELS and node.op_type == "MatMul":

@@ -28,8 +28,8 @@ class LoadOptions:
         bool,
         typer.Option(
             "--load",
-            help="Measure under load: throughput by number of clients, and latency by rate of "
-            "requests, from the time each request was due.",
+            help="Measure under load: throughput by number of clients, and latency by request "
+            "rate, from the time at which each request is due.",
         ),
     ] = False
     concurrency: Annotated[
@@ -83,8 +83,8 @@ def bench(
         bool,
         typer.Option(
             "--roofline",
-            help="Also time every layer and the peaks of this machine, and report what limits the "
-            "speed.",
+            help="Also time every layer, measure the peak rates of this machine, and report what "
+            "limits the speed.",
         ),
     ] = False,
     trust: Trust = False,
@@ -92,12 +92,10 @@ def bench(
     load: LoadOptions,
     display: DisplayOptions,
 ) -> None:
-    """Time engines, TensorFlow and onnxruntime in turns, and measure their accuracy.
+    """Time engines, TensorFlow and onnxruntime in one interleaved run, and measure accuracy.
 
-    Compare results of different days or machines by `speedup`, which is relative to TensorFlow in
-    the same run, rather than by `latency`.
-
-    The report, and -v, define every figure.
+    To compare results of different days or machines, use `speedup`, which is relative to TensorFlow
+    in the same run, not `latency`. The report defines every figure, and so does the output with -v.
 
     Example: `ocr-trt bench bundles/* --data labeled --report report`
     """

@@ -32,13 +32,13 @@ class EngineOptions:
     ] = None
     precision: Annotated[
         RequestedPrecision,
-        typer.Option(help="best: the fastest mixture of precisions within the accuracy budget."),
+        typer.Option(help="best: the fastest mix of precisions within the accuracy budget."),
     ] = RequestedPrecision.INT8
     weight_correction: Annotated[
         list[CorrectionChoice] | None,
         typer.Option(
-            help="Adjustment of the weights before int8: equalize scales channels against each "
-            "other, bias corrects the mean error of each layer; repeatable."
+            help="Correction of the weights before int8 quantization: equalize scales channels to "
+            "similar ranges, bias corrects the mean error of each layer; repeatable."
         ),
     ] = None
     everywhere: Annotated[
@@ -61,7 +61,7 @@ class EngineOptions:
         Path | None,
         typer.Option(
             help="JSON file of calibration ranges. If it exists, the build uses its ranges, which "
-            "must belong to the same model, data and method; otherwise the build writes it."
+            "must belong to the same model, data and method. Otherwise the build writes the file."
         ),
     ] = None
     duration: Annotated[
@@ -71,7 +71,7 @@ class EngineOptions:
     no_cache: Annotated[
         bool,
         typer.Option(
-            "--no-cache", help="Build and measure again, even if the build cache has the bundle."
+            "--no-cache", help="Build and measure again, even if the bundle is in the build cache."
         ),
     ] = False
 
@@ -88,7 +88,7 @@ def build(
 ) -> None:
     """Convert, calibrate and compile models, and compare every engine with its model.
 
-    An engine that loses more accuracy than its spec allows is not written: exit code 4.
+    An engine that loses more accuracy than its spec allows is not written, and the exit code is 4.
 
     Example: `ocr-trt build detector.yaml --target openvino --calibration images --data labeled`
     """
@@ -183,7 +183,7 @@ def verdict_row(result: BuildResult) -> tuple[str, ...]:
         # `loss` is positive if the engine is worse; the cell shows engine minus baseline.
         accuracy = (
             f"{metric.name} {100 * metric.engine:.2f} / {100 * metric.baseline:.2f} "
-            f"({-METRICS[metric.name].sign * metric.loss:+.2f})"
+            f"({0.0 - METRICS[metric.name].sign * metric.loss:+.2f})"
         )
         if not metric.labeled:
             accuracy += ", agreement"

@@ -24,11 +24,11 @@ class CacheAction(str, Enum):
 def cache(
     action: Annotated[CacheAction, typer.Argument(help="What to do.")], *, display: DisplayOptions
 ) -> None:
-    """Show or remove what is kept to save time: finished bundles, compiled plans, measurements.
+    """Show or delete cached bundles, compiled plans and measurements.
 
-    Bundles are in $XDG_CACHE_HOME/ocr-trt/builds (~/.cache); the latest used is listed first. At
-    most 4096 MiB of them are kept, or the number in OCR_TRT_CACHE_MIB; 0 switches the cache off.
-    The bundle that was not used for the longest time is removed first.
+    Bundles are in $XDG_CACHE_HOME/ocr-trt/builds (by default ~/.cache/ocr-trt/builds), at most 4096
+    MiB or the number in OCR_TRT_CACHE_MIB; 0 turns the cache off. If they exceed the limit, the
+    least recently used bundle is removed. The list starts with the most recently used bundle.
 
     Example: `ocr-trt cache show`
     """
@@ -41,12 +41,12 @@ def cache(
         if display.json:
             print_json({"folder": str(cache_root()), "removed_bytes": size})
         else:
-            print(f"removed {size / 1e6:.1f} MB from {cache_root()}")
+            print(f"removed {size / 2**20:.1f} MiB from {cache_root()}")
     elif builds is None:
         if display.json:
             print_json({"folder": None})
         else:
-            print("switched off: OCR_TRT_CACHE_MIB is 0")
+            print("turned off: OCR_TRT_CACHE_MIB is 0")
     else:
         _show(builds, display.json)
 
@@ -85,7 +85,8 @@ def _show(builds: BuildCache, json: bool) -> None:
     cells = [(*list(row.values())[:-1], str(row["key"])[:12]) for row in rows]
     print_table(f"{builds.folder}", header, cells)
     total = sum(entry.bytes for entry in entries)
-    print(f"{len(entries)} bundles, {total / 1e6:.1f} MB of at most {builds.max_bytes / 1e6:.0f}")
+    limit_text = f"{builds.max_bytes / 2**20:.0f} MiB"
+    print(f"bundles: {len(entries)}, {total / 2**20:.1f} MiB of at most {limit_text}")
     for name, size in sizes.items():
         place, count = named_cache(name).folder, len(others[name])
-        print(f"{place}: {NAMES[name]}, {count} entries, {size / 1e6:.1f} MB")
+        print(f"{place}: {NAMES[name]}; entries: {count}, {size / 2**20:.1f} MiB")

@@ -24,13 +24,13 @@ class CalibrationOptions:
 
     calibration: Annotated[
         Path | None,
-        typer.Option(help="Folder of images for calibration; required by int8, fp16 and bf16."),
+        typer.Option(help="Folder of images for calibration; required by all precisions but fp32."),
     ] = None
     method: Annotated[
         MethodChoice | None,
         typer.Option(
-            help="How int8 ranges are chosen; auto tries all and keeps the one with the best OCR "
-            "metric. Default: mse, or auto with --precision best."
+            help="How int8 ranges are chosen. auto tries all methods and selects the one with the "
+            "best OCR metric. Default: mse, or auto with --precision best."
         ),
     ] = None
     skip_bad: Annotated[

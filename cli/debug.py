@@ -20,7 +20,8 @@ def debug(
     against: Annotated[
         str,
         typer.Option(
-            help="float for the model's float graph, or another bundle of the same model."
+            help="What to compare with: float (the model's float graph) or another bundle of the "
+            "same model."
         ),
     ] = "float",
     sample: Annotated[
@@ -32,9 +33,9 @@ def debug(
     trust: Trust = False,
     display: DisplayOptions,
 ) -> None:
-    """Find the layer that changed the worst samples, and whether the graph or the target did it.
+    """Find the layer that changed the worst samples, and whether graph or target caused it.
 
-    Compares the bundle's quantized graph with the float graph, tensor by tensor. The result
+    Compare the bundle's quantized graph with the float graph, tensor by tensor. The result
     distinguishes a graph that loses accuracy (int8, fp16) from a target that does not compute the
     graph correctly.
 

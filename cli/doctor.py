@@ -29,7 +29,7 @@ def doctor(*, display: DisplayOptions) -> None:
         (name, each.version, _yes(each.can_build), _yes(each.can_run), each.reason, each.hint)
         for name, each in availability.items()
     ]
-    print_table("Targets", ("target", "version", "builds", "runs", "why not", "hint"), rows)
+    print_table("Targets", ("target", "version", "builds", "runs", "reason", "what to do"), rows)
     print("TensorFlow, which converts models and is the baseline: " + tensorflow)
 
 

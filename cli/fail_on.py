@@ -25,9 +25,10 @@ class LimitOptions:
     fail_on: Annotated[
         str | None,
         typer.Option(
-            help="End with exit code 5 if a rule is broken: speedup<0.9x,cer>+0.2,hmean<88. 0.9x "
-            "is a multiple of the value in --baseline, +0.2 a difference from it, 88 a fixed "
-            "value. Rules for times apply at batch 1; throughput@16<200 applies at batch 16."
+            help="End with exit code 5 if a rule is broken, such as speedup<0.9x,cer>+0.2: the "
+            "speedup is under 0.9 times that in --baseline, or the CER is over 0.2 points higher. "
+            "hmean<88 needs no --baseline. Rules for times apply at batch 1, or at batch 16 with "
+            "throughput@16<200."
         ),
     ] = None
     baseline: Annotated[

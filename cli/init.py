@@ -1,4 +1,4 @@
-"""``ocr-trt init``: a first spec for a model."""
+"""``ocr-trt init``: a starter spec for a model."""
 
 from __future__ import annotations
 
@@ -100,7 +100,15 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
         values["charset"] = quoted(spec.charset)
         values["blank"] = spec.blank
         values["order"], values["kind"] = spec.output.layout, spec.output.kind
-    return (_HEAD + tail).format(**values)
+    return "\n".join(_spec_line(line, values) for line in (_HEAD + tail).split("\n"))
+
+
+def _spec_line(template: str, values: dict[str, Any]) -> str:
+    """Fill in a line of a template, and align the comment at its end with those of other lines."""
+    entry, mark, comment = template.partition("#")  # before the values, which may contain a "#"
+    if not entry or not mark:
+        return template.format(**values)
+    return f"{entry.rstrip().format(**values):<23} {mark}{comment}"
 
 
 def _names(spec: DetectorSpec | RecognizerSpec) -> tuple[str, ...]:
@@ -124,7 +132,7 @@ def init(
     options: ModelOptions,
     display: DisplayOptions,
 ) -> None:
-    """Look at a model and write a first spec for it, with comments. Requires --role.
+    """Write a starter spec for a model, with comments. Requires --role.
 
     Example: `ocr-trt init my_detector --role detector`
     """

@@ -37,7 +37,7 @@ def inspect(
     ] = False,
     precision: Annotated[
         RequestedPrecision,
-        typer.Option(help="The precision to take ranges for, with --calibration."),
+        typer.Option(help="With --calibration: the precision to find ranges for."),
     ] = RequestedPrecision.INT8,
     ranges: Annotated[
         Path | None, typer.Option(help="JSON file to write the ranges to, for build --ranges.")
@@ -48,13 +48,14 @@ def inspect(
 ) -> None:
     """Show a model's inputs and outputs; for a spec, also every op and how it is converted.
 
-    With --calibration: take the range of every tensor, without building anything, and report the
-    tensors that the images do not cover: dead, clipped or still moving.
+    With --calibration: measure the range of every tensor without building anything, and report
+    tensors whose range is doubtful. A dead tensor is always 0, a clipped one has values beyond its
+    range, and the range of a moving one still changes with more images.
 
     For an ONNX graph with Q/DQ pairs from any tool: show which layers TensorRT runs in int8, and
     why it does not run the others in int8.
 
-    Ends with exit code 3 if an op cannot be converted, or if the target refuses one.
+    The exit code is 3 if an op cannot be converted, or if the target refuses one.
 
     Example: `ocr-trt inspect detector.yaml --target tensorrt-rtx`
     """
@@ -105,7 +106,7 @@ def _inspect_quantized(path: Path, json: bool) -> bool:
         total = sum(each.flops for each in results)
         in_int8 = sum(each.flops for each in results if each.runs == "int8")
         if total:
-            print(f"{100 * in_int8 / total:.1f} % of the FLOPs of its layers are int8")
+            print(f"{100 * in_int8 / total:.1f} % of the FLOPs of its layers run in int8")
     # After the table, so that it is printed in any case.
     refused = [each for each in results if each.runs == "refused"]
     if refused:
@@ -124,7 +125,7 @@ def _inspect_model(path: Path, json: bool) -> None:
         print_json(asdict(signature))
         return
     _print_signature(path, signature)
-    print(f"To see how its ops are converted, write a spec: ocr-trt init {path} --role ...")
+    print(f"To see how its ops are converted, write a spec: ocr-trt init {path} --role ROLE")
 
 
 def _inspect_spec(
@@ -173,7 +174,8 @@ def _verify(spec: DetectorSpec | RecognizerSpec, display: DisplayOptions) -> Non
         print_json([asdict(check) for check in checks])
     else:
         rows = [(check.name, f"{check.difference:.2g}") for check in checks]
-        print_table(f"{spec.name}: difference from {runner.label}", ("after", "largest"), rows)
+        title = f"{spec.name}: difference from {runner.label} after each rule"
+        print_table(title, ("rule", "largest difference"), rows)
     _refuse_differences(checks, spec)
 
 
@@ -270,4 +272,4 @@ def _print_skips(rule: str, result: Audit) -> None:
     for value, reason in skips.items():
         print(f"{value}: {reason}")
     if not skips:
-        print(f"{rule} applied everywhere where it could")
+        print(f"{rule} applied wherever it matched")

@@ -52,12 +52,12 @@ def optimize(
     width: WidthOptions,
     display: DisplayOptions,
 ) -> None:
-    """Measure what is fastest on this machine: streams and threads of bundles, or input widths.
+    """Measure which streams and threads, or which input widths, are fastest on this machine.
 
-    For bundles: try numbers of streams (batches at once) and threads, and keep the fastest in
-    $XDG_CACHE_HOME/ocr-trt/tuning (~/.cache) for this processor and number of cores. `run` and
-    `Engine.from_bundle` use it; results of engines do not change. Measure on the machine that will
-    run the engines, while it is idle.
+    For bundles: try numbers of streams (batches that run at once) and threads, and store the
+    fastest in $XDG_CACHE_HOME/ocr-trt/tuning (by default ~/.cache/ocr-trt/tuning) for this
+    processor and number of cores. `run` and `Engine.from_bundle` use it; results of engines do not
+    change. Measure on the machine that will run the engines, while it is idle.
 
     For the spec of a recognizer: time the model at several input widths with OpenVINO, and print
     the `buckets` that minimize the time for lines like those in --data.
@@ -154,7 +154,7 @@ def _print_widths(name: str, result: BucketChoice) -> None:
     from ..builder.learned_widths import MIN_SAVING
 
     rows = [_width_row(str(len(choice.widths)), choice) for choice in result.choices]
-    rows.append(_width_row("the spec's", result.current))
+    rows.append(_width_row("in the spec", result.current))
     title = f"{name}: fp32 time per line in full batches, on {len(result.line_widths)} lines"
     print_table(title, ("number", "widths", "ms per line", "saved", "padding"), rows)
     # The spec lists the widths besides the input's own, which is the last.

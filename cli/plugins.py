@@ -33,7 +33,7 @@ def plugins(
     action: Annotated[PluginsAction, typer.Argument(help="What to do.")] = PluginsAction.LIST,
     *,
     output: Annotated[
-        Path | None, typer.Option(help="For compile: folder for the PTX files. Default: a cache.")
+        Path | None, typer.Option(help="For compile: folder for the PTX files. Default: the cache.")
     ] = None,
     display: DisplayOptions,
 ) -> None:

@@ -33,15 +33,15 @@ def run(
     detector: Annotated[Path, typer.Option(help="Detector bundle.")],
     recognizer: Annotated[Path, typer.Option(help="Recognizer bundle.")],
     draw: Annotated[
-        Path | None, typer.Option(help="Folder for images with the boxes and the text.")
+        Path | None, typer.Option(help="Folder for the images with boxes and text drawn on them.")
     ] = None,
     workers: Annotated[
         int,
         typer.Option(
             min=0,
             max=256,
-            help="Number of images to read at once; 0: as many as keep this machine busy, see "
-            "`optimize`.",
+            help="Number of images to read at once; 0: enough to keep this machine busy (see "
+            "`optimize`).",
         ),
     ] = 0,
     threads: Annotated[
@@ -62,7 +62,7 @@ def run(
 ) -> None:
     """Read the text in images, in reading order.
 
-    If some of several images cannot be read, the others are, and the exit code is 3.
+    If some of several images cannot be read, the others are read, and the exit code is 3.
 
     Example: `ocr-trt run receipt.jpg --detector bundles/det --recognizer bundles/rec --draw out`
     """
@@ -181,7 +181,7 @@ def _draw(image: Image, lines: list[TextLine], path: Path) -> None:
 
 
 def _print_lines(file: Path, lines: list[TextLine]) -> None:
-    print(f"{file}: {len(lines)} lines")
+    print(f"{file}: {len(lines)} {'line' if len(lines) == 1 else 'lines'}")
     for line in lines:
         corner = ",".join(f"{value:.0f}" for value in line.quad[0])
         print(f"  {line.text_score:4.2f}  {corner:>9}  {line.text}")

@@ -17,7 +17,7 @@ def train(
     *,
     output: Annotated[
         Path,
-        typer.Option("--output", help="Folder of the run. A run that is already there is resumed."),
+        typer.Option("--output", help="Folder of the run. An existing run is resumed."),
     ],
     steps: Annotated[int | None, typer.Option(help="Total number of training steps.")] = None,
     float32: Annotated[

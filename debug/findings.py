@@ -69,7 +69,7 @@ class DebugReport(FrozenModel):
         return [
             *_result_lines(self),
             *_culprit_lines(self),
-            *(f"Next: {text}" for text in advice(self)),
+            *(f"Next step: {text}" for text in advice(self)),
         ]
 
 
@@ -108,7 +108,7 @@ def _result_lines(report: DebugReport) -> Iterator[str]:
         if not report.target_ran:
             target = f"{report.target_name} cannot run here"
         yield (
-            "The quantized graph loses accuracy: signal to noise at its output is "
+            "The noise comes from the quantized graph: signal to noise at its output is "
             f"{db_text(report.graph)}. {target}."
         )
 
@@ -117,29 +117,30 @@ def _culprit_lines(report: DebugReport) -> Iterator[str]:
     if report.culprit is None:
         return
     culprit, step = report.culprit, report.culprit.step
-    where = f", {_place(step)}" if step.layer else ""
+    where = f" ({_place(step)})" if step.layer else ""
     if culprit.cause == "target":
-        word = "First" if culprit.stands_out else "No tensor stands out; the largest drop is at"
+        word = "First bad tensor" if culprit.stands_out else "No tensor stands out. Largest drop"
         yield (
-            f"{word}: {step.op} {step.name}{where}: {db_text(step.target)} "
+            f"{word}: {step.op} {step.name}{where}, {db_text(step.target)} "
             "against the quantized graph, from this tensor on."
         )
         return
-    word = "First" if culprit.stands_out else "No step stands out; the most noise comes from"
-    yield f"{word}: {step.op} {step.name}{where}: {db_text(step.own)} alone. {why(culprit)}"
+    word = "First bad step" if culprit.stands_out else "No step stands out. The noisiest step"
+    own = f"{db_text(step.own)} on its own"
+    yield f"{word}: {step.op} {step.name}{where}, {own}. {why(culprit)}"
     if report.repaired is not None or report.first is not None:
         change = f"{db_text(report.first)} -> {db_text(report.repaired)}"
         sample = report.samples[0]
         reads = f"; the result for {sample.name} is {sample.repaired}" if sample.repaired else ""
-        yield f"With only this step as in the {report.reference}: {change} at the output{reads}."
+        yield f"With only this step of the {report.reference}: {change} at the output{reads}."
 
 
 def _place(step: StepRow) -> str:
     """Describe where a step is in the TensorFlow model; see ``steps.layer_of``."""
     is_near = step.layer.startswith(("before ", "behind "))
     if not is_near and step.layer == step.name:
-        return "a TensorFlow name"
-    return f"TensorFlow: {step.layer}"
+        return "a name in TensorFlow"
+    return f"in TensorFlow: {step.layer}"
 
 
 def why(culprit: Culprit) -> str:
@@ -165,7 +166,7 @@ def advice(report: DebugReport) -> list[str]:
     if report.culprit is None:
         return []
     if not report.worse and not report.culprit.stands_out:
-        return ["nothing: no sample got worse, and every step loses only what int8 or fp16 costs"]
+        return ["none. No sample got worse, and every step loses only what int8 or fp16 costs"]
     cause, spec = report.culprit.cause, f"{report.bundle}/spec.yaml"
     build = f"ocr-trt build {spec}"
     search = f"{build} --precision best keeps as many layers in float as the budget requires"

@@ -34,7 +34,7 @@ def bundle_differences(first: Bundle, second: Bundle) -> tuple[BundleDifference,
         *_fields("version of ", one.versions, other.versions),
         *_fields("setting ", one.settings, other.settings),
         *_graphs(first, second),
-        *_fields("float: ", one.precision_exceptions, other.precision_exceptions),
+        *_fields("in float: ", one.precision_exceptions, other.precision_exceptions),
         *_ranges(one.calibration, other.calibration),
     )
 

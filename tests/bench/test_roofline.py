@@ -93,7 +93,7 @@ def test_layers_without_a_time_count_if_they_have_flops() -> None:
     none = roofline(rows[0])
     assert layer_table(none).rows == ()
     assert roofline_plot(none, PEAKS) == ""
-    assert "100 % pass between layers" in why_not_faster(none)
+    assert "100 % is spent between layers" in why_not_faster(none)
 
 
 def test_a_layer_is_bound_by_the_higher_of_both_times() -> None:
@@ -144,7 +144,7 @@ def test_diagnosis_states_shares_of_time_and_the_attainable_time() -> None:
     sentence = why_not_faster(FOUND)
     for fact in (
         "10.0 ms: 100 GFLOP/s, 50 % of the int8 peak",
-        *("70 % of the time, at 71 % of their roofline", "20 %, at 88 %", "10 % pass between"),
+        *("70 % of the time, at 71 % of their roofline", "20 %, at 88 %", "10 % is spent between"),
         "net/conv_a (50 %), net/conv_b (20 %), net/concat (15 %)",
         "net/conv_a by 1.00 ms, net/conv_b by 1.00 ms, net/concat by 0.75 ms",
         "would take 6.25 ms",

@@ -140,7 +140,7 @@ def test_placement_reports_why_an_op_stays_in_float() -> None:
     assert "no int8 deconvolution" in str(reasons["up"])
     assert "attention core" in str(reasons["core"])
     assert "attention core" in str(reasons["back"])
-    assert "makes the output" in str(reasons["last"])
+    assert "last layer" in str(reasons["last"])
 
 
 def test_missing_range_is_an_error(clean: tuple[onnx.ModelProto, list[np.ndarray]]) -> None:

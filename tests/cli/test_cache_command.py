@@ -48,7 +48,7 @@ def test_second_build_comes_from_the_cache(
     assert other["bytes"] > 5
     assert [entry["bundle"] for entry in found["bundles"]] == ["det openvino fp32"]
     assert found["most_bytes"] == 9 << 20
-    assert "1 bundles, " in succeeds("cache", "show")
+    assert "bundles: 1, " in succeeds("cache", "show")
     size = found["bundles"][0]["bytes"] + sum(each["bytes"] for each in found["also"])
     assert shown("clear")["removed_bytes"] == size
     assert shown()["bundles"] == shown()["also"] == []

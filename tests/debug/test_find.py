@@ -107,7 +107,7 @@ def test_faults_of_the_graph_and_of_the_target_are_distinguished(
     assert found.first is not None
     assert found.first < 10 < 25 < (found.repaired or 99)
     assert any("the model is not available" in note for note in found.notes)
-    assert any(line.startswith("First: Conv c") for line in found.lines)
+    assert any(line.startswith("First bad step: Conv c") for line in found.lines)
 
     target = bundle_of(tmp_path / "target", quantized, wrong)
     found = debug(target, load_dataset(data), SilentReporter())

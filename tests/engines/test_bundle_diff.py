@@ -99,7 +99,7 @@ def test_equal_bundles_in_different_folders_have_no_differences(tmp_path: Path) 
         ({"largest_weight": 63}, ("largest int8 weight", "127", "63")),
         ({"versions": {"openvino": "2"}}, ("version of openvino", "1", "2")),
         ({"settings": {"floor": 75}}, ("setting floor", None, "75")),
-        ({"precision_exceptions": {"Conv_1": "first"}}, ("float: Conv_1", None, "first")),
+        ({"precision_exceptions": {"Conv_1": "first"}}, ("in float: Conv_1", None, "first")),
         ({"graph": GRAPH.replace("Relu", "Sigmoid")}, ("nodes at width 32: Relu", "1", None)),
         ({"graph": GRAPH.replace("Relu", "Sigmoid")}, ("nodes at width 32: Sigmoid", None, "1")),
         ({"plan": b"other"}, ("plan at width 32", f"SHA-256 {PLAN}", "SHA-256 d9298a10d1b0")),
