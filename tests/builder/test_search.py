@@ -128,9 +128,7 @@ def test_all_in_int8_if_that_is_within_budget(calibrator: Calibrator) -> None:
 
 
 @pytest.mark.parametrize("rank", range(LAYERS - 3))
-def test_one_layer_that_loses_too_much_is_returned_alone(
-    rank: int, calibrator: Calibrator
-) -> None:
+def test_one_layer_that_loses_too_much_is_returned_alone(rank: int, calibrator: Calibrator) -> None:
     guilty = ranking(calibrator)[rank]
     choice = run(calibrator, fake_runner(calibrator, {guilty: 2.0}))
     assert set(choice.chosen.excluded) == {guilty}, "others that were excluded with it came back"
