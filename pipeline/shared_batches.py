@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from typing import Protocol, TypeAlias
 
+from ..common.pool import Pool
 from ..engines.engine import Engine
 from ..ocr.ctc import Reading
 from ..ocr.recognizer import bucket_of
@@ -54,10 +54,8 @@ class _Batches:
     Only the order of the images determines the batches, so results do not depend on timing.
     """
 
-    def __init__(self, readers: Sequence[LineReader], pool: ThreadPoolExecutor) -> None:
-        self._pool, self._idle = pool, SimpleQueue[LineReader]()
-        for reader in readers:
-            self._idle.put(reader)
+    def __init__(self, readers: Sequence[LineReader], threads: ThreadPoolExecutor) -> None:
+        self._threads, self._idle = threads, Pool(readers)
         self._spec = readers[0].recognizer_spec
         self._waiting: dict[int, list[tuple[_Page, int]]] = defaultdict(list)
 
@@ -79,16 +77,13 @@ class _Batches:
         members = self._waiting.pop(width)
         crops = [page.detected.crops[index] for page, index in members]
         # Batches may finish in any order: each line remembers its batch and its index in it.
-        batch = self._pool.submit(self._read, width, crops)
+        batch = self._threads.submit(self._read, width, crops)
         for place, (page, index) in enumerate(members):
             page.places[index] = (batch, place)
 
     def _read(self, width: int, crops: list[Image]) -> list[Reading]:
-        reader = self._idle.get()
-        try:
+        with self._idle.lend() as reader:
             return read_batch(reader.recognizer, crops, width)
-        finally:
-            self._idle.put(reader)
 
 
 def read_all(readers: Sequence[LineReader], images: Iterable[Image]) -> Iterator[list[TextLine]]:
@@ -100,8 +95,8 @@ def read_all(readers: Sequence[LineReader], images: Iterable[Image]) -> Iterator
     """
     pages: deque[_Page | Exception] = deque()
     outcomes = in_order(_find, readers, _with_error(images))
-    with closing(outcomes), ThreadPoolExecutor(len(readers)) as pool:
-        batches = _Batches(readers, pool)
+    with closing(outcomes), ThreadPoolExecutor(len(readers)) as threads:
+        batches = _Batches(readers, threads)
         try:
             for outcome in outcomes:
                 if isinstance(outcome, DetectedLines):
@@ -117,7 +112,7 @@ def read_all(readers: Sequence[LineReader], images: Iterable[Image]) -> Iterator
                 yield _finished(pages.popleft(), batches)
         finally:
             # If the consumer stops early, batches that were not started are dropped.
-            pool.shutdown(wait=False, cancel_futures=True)
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _finished(page: _Page | Exception, batches: _Batches) -> list[TextLine]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
 from typing import TypeVar
+
+from ..common.pool import Pool
 
 Worker = TypeVar("Worker")
 Item = TypeVar("Item")
@@ -24,22 +25,17 @@ def in_order(
     At most two items per worker are in progress or wait as results, so a slow consumer slows the
     workers down. An exception of an item is raised in place of its result.
     """
-    idle: SimpleQueue[Worker] = SimpleQueue()
-    for worker in workers:
-        idle.put(worker)
+    idle = Pool(workers)
 
     def work(item: Item) -> Result:
-        worker = idle.get()  # never waits: the pool has one thread per worker
-        try:
+        with idle.lend() as worker:  # never waits: there is one thread per worker
             return function(worker, item)
-        finally:
-            idle.put(worker)
 
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(len(workers)) as pool:
+    with ThreadPoolExecutor(len(workers)) as threads:
         try:
             for item in items:
-                waiting.append(pool.submit(work, item))
+                waiting.append(threads.submit(work, item))
                 if len(waiting) == _AHEAD * len(workers):
                     yield waiting.popleft().result()
             while waiting:

@@ -88,7 +88,9 @@ def _read(path: Path) -> Weights:
     if path.name.endswith(".weights.h5"):
         return _from_h5(path, path)
     if path.suffix == ".keras":
-        return _from_h5(path, io.BytesIO(_member(path, _IN_KERAS)))
+        with zipfile.ZipFile(path) as archive:
+            _check_size(path, archive.getinfo(_IN_KERAS).file_size)
+            return _from_h5(path, io.BytesIO(archive.read(_IN_KERAS)))
     if path.suffix == ".npz":
         return _from_npz(path)
     if path.suffix == ".index":
@@ -105,12 +107,6 @@ def _check_size(path: Path, size: int, largest: int = LARGEST) -> None:
             f"{path}: declares {size} bytes of weights, where at most {largest} are possible; "
             "the file is damaged or malicious"
         )
-
-
-def _member(path: Path, name: str) -> bytes:
-    with zipfile.ZipFile(path) as archive:
-        _check_size(path, archive.getinfo(name).file_size)
-        return archive.read(name)
 
 
 def _from_npz(path: Path) -> Weights:

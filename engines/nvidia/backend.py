@@ -141,13 +141,13 @@ class NvidiaBackend(Backend):
         self.check_can_build()
         return refusals_in_child(self._package, model)
 
-    def _gpu(self) -> Gpu | None:
-        return None if gpu_absence() else gpu_here()
+    def _gpu_for_timing(self) -> Gpu | None:
+        """Return the GPU on which the builder times kernels; TensorRT for RTX times none."""
+        return None if self._builds_without_gpu or gpu_absence() else gpu_here()
 
     def built_with(self, settings: BuildSettings) -> dict[str, Any]:
         """Return the options, and the GPU if the plan depends on it; loading checks both."""
-        gpu = None if self._builds_without_gpu else self._gpu()
-        options = self.options_from(settings.options)
+        gpu, options = self._gpu_for_timing(), self.options_from(settings.options)
         return {
             "compute_capabilities": list(options.compute_capability),
             "plugins": options.plugins,
@@ -158,9 +158,9 @@ class NvidiaBackend(Backend):
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Build a plan in a child process."""
         self.check_can_build()
-        gpu, options = self._gpu(), self.options_from(settings.options)
-        timings = None  # TensorRT for RTX times no kernels
-        if gpu is not None and options.timing_cache and not self._builds_without_gpu:
+        gpu, options = self._gpu_for_timing(), self.options_from(settings.options)
+        timings = None
+        if gpu is not None and options.timing_cache:
             timings = key_from([self.name, self.availability().version, gpu.name])
         builder = Builder(
             module=self._package,

@@ -70,14 +70,14 @@ class LoadedPlan:
         profiles = [engine.get_tensor_profile_shape(inputs[0], i) for i in range(count)]
         self.profiles = [(int(low[0]), int(high[0])) for low, _, high in profiles]
         largest = max((tuple(high) for _, _, high in profiles), key=lambda shape: shape[0])
-        self.input = self._tensor(inputs[0], tuple(map(int, largest)))
+        shape = tuple(map(int, largest))
+        self.input = Tensor(name=inputs[0], shape=shape, dtype=self._dtype(inputs[0]))
         self.output_name = outputs[0]
-        self.output_dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(outputs[0])))
+        self.output_dtype = self._dtype(outputs[0])
         self._config = self._runtime_config() if features.captures_itself else None
 
-    def _tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        dtype = np.dtype(self.trt.nptype(self.engine.get_tensor_dtype(name)))
-        return Tensor(name=name, shape=shape, dtype=dtype)
+    def _dtype(self, name: str) -> np.dtype:
+        return np.dtype(self.trt.nptype(self.engine.get_tensor_dtype(name)))
 
     def _runtime_config(self) -> Any:
         """TensorRT-RTX compiles kernels at the first run of a shape, and records graphs itself."""

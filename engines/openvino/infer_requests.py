@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...common.pool import Pool
 from ..base import Runner, RunSettings
 from .compiled_plan import compiled_plan
 from .library import import_openvino
-
-
-class _Streams:
-    """The infer requests of one compiled model; each serves one thread at a time."""
-
-    def __init__(self, compiled: Any, count: int) -> None:
-        self._idle: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(count):
-            self._idle.put(compiled.create_infer_request())
-
-    @contextmanager
-    def request(self) -> Iterator[Any]:
-        """Lend a request for a block; waits until one is free."""
-        request = self._idle.get()
-        try:
-            yield request
-        finally:
-            self._idle.put(request)
 
 
 class OpenVinoRunner(Runner):
@@ -42,12 +22,12 @@ class OpenVinoRunner(Runner):
         compiled = compiled_plan(plan, settings)
         super().__init__(label=label, shape=image_shape(compiled), max_batch=max_batch)
         self.streams = max(1, settings.streams)
-        self._requests: _Streams | None = _Streams(compiled, self.streams)
+        self._requests: Pool[Any] | None = _requests(compiled, self.streams)
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run one batch; waits for a free stream."""
         assert self._requests is not None, f"{self.label} is closed"
-        with self._requests.request() as request:
+        with self._requests.lend() as request:
             request.infer([feed], share_inputs=True)
             # A copy: the request's own output changes with the next batch.
             return np.array(request.get_output_tensor(0).data)
@@ -71,16 +51,16 @@ class RecurrentRunner(Runner):
         super().__init__(label=label, shape=shape, max_batch=max_batch)
         self.streams = max(1, settings.streams)
         self._plan, self._settings = plan, settings
-        self._requests, self._compiling = dict[int, _Streams](), Lock()
+        self._requests, self._compiling = dict[int, Pool[Any]](), Lock()
         self._is_closed = False
         self._requests_of(1)  # so that a wrong plan fails here and not at the first batch
 
-    def _requests_of(self, size: int) -> _Streams:
+    def _requests_of(self, size: int) -> Pool[Any]:
         with self._compiling:
             assert not self._is_closed, f"{self.label} is closed"
             if size not in self._requests:
                 compiled = compiled_plan(self._plan, self._settings, batch=size)
-                self._requests[size] = _Streams(compiled, self.streams)
+                self._requests[size] = _requests(compiled, self.streams)
             return self._requests[size]
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
@@ -90,7 +70,7 @@ class RecurrentRunner(Runner):
         size = min(1 << (count - 1).bit_length(), self.max_batch)
         filled = np.zeros((size, *self.shape), np.float32)
         filled[:count] = feed
-        with self._requests_of(size).request() as request:
+        with self._requests_of(size).lend() as request:
             request.infer([filled], share_inputs=True)
             return np.array(request.get_output_tensor(0).data[:count])
 
@@ -100,6 +80,10 @@ class RecurrentRunner(Runner):
         with self._compiling:
             self._is_closed = True
             self._requests.clear()
+
+
+def _requests(compiled: Any, streams: int) -> Pool[Any]:
+    return Pool(compiled.create_infer_request() for _ in range(streams))
 
 
 def image_shape(model: Any) -> tuple[int, int, int]:
