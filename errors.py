@@ -79,4 +79,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     names = list(known)
     close = get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    return f"no {kind} {name!r}; {hint}expected one of: {', '.join(names)}"
+    return f"there is no {kind} {name!r}; {hint}expected one of: {', '.join(names)}"

@@ -177,12 +177,15 @@ class RecognizerSpec(_Spec):
     @model_validator(mode="after")
     def _consistent(self) -> RecognizerSpec:
         if self.blank > len(self.charset):
-            raise ValueError(f"blank {self.blank} is outside the {len(self.charset) + 1} classes")
+            raise ValueError(
+                f"blank is {self.blank}, expected a class from 0 to {len(self.charset)}"
+            )
         if len(set(self.charset)) != len(self.charset):
-            raise ValueError("charset contains a character twice")
+            twice = next(each for each in self.charset if self.charset.count(each) > 1)
+            raise ValueError(f"charset contains {twice!r} more than once")
         wrong = [width for width in self.buckets if not 0 < width <= self.input.width]
         if wrong:
-            raise ValueError(f"buckets {wrong} are not between 1 and the width {self.input.width}")
+            raise ValueError(f"buckets {wrong} must be from 1 to the width {self.input.width}")
         return self
 
 

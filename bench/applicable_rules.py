@@ -63,10 +63,10 @@ def _time(rule: Rule, bundles: Sequence[Bundle]) -> str:
     timed = [b for b in bundles if backend(b.manifest.target).can_run_built(b.manifest.settings)]
     if not timed:
         targets = ", ".join(sorted({bundle.manifest.target for bundle in bundles}))
-        return f"{targets} cannot run here, so nothing is timed"
+        return f"{targets} cannot run on this machine, so nothing is timed"
     batches = sorted({batch for bundle in timed for batch in timed_batches(bundle.spec)})
     if rule.batch not in (None, *batches):
-        return f"batch {rule.batch} is not timed; timed: {', '.join(map(str, batches))}"
+        return f"batch size {rule.batch} is not timed; timed: {', '.join(map(str, batches))}"
     if rule.measure == "speedup" and not any(b.spec.source.path.exists() for b in timed):
         missing = ", ".join(sorted({str(bundle.spec.source.path) for bundle in timed}))
         return f"speedup requires the model, and {missing} does not exist"

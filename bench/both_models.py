@@ -71,7 +71,9 @@ def end_to_end(
     if all(pair.kind != "engine" for pair in pairs):
         return None
     if dataset.labeled and not any(map(_can_be_read, dataset.scenes)):
-        notes.append(f"end to end: no image in {dataset.folder} has a box with a text")
+        notes.append(
+            f"end to end was not measured: no image in {dataset.folder} has a box with text"
+        )
         return None
     # Without labels, the baseline's lines are the truth, so there must be a baseline.
     if not dataset.labeled and pairs[0].kind != "baseline":

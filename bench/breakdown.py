@@ -41,7 +41,7 @@ def _range(value: float, edges: Sequence[int]) -> Stratum:
 def _width(line: Image, spec: RecognizerSpec) -> Stratum:
     if line_width(line, spec.input.height) > spec.widths[-1]:
         # Last row of the table: such a line is squeezed into the widest bucket.
-        return len(spec.widths), f"over {spec.widths[-1]}, squeezed"
+        return len(spec.widths), f"over {spec.widths[-1]}, squeezed to fit"
     bucket = bucket_of(line, spec)
     return spec.widths.index(bucket), f"up to {bucket}"
 

@@ -65,7 +65,7 @@ def open_loop_table(model: ModelReport) -> Table:
         (
             *(row.label, f"{each.offered:.4g}", f"{each.achieved:.4g}"),
             *_cells(each.waits),
-            "yes" if each.kept_up else f"no, {each.backlog} waiting",
+            "yes" if each.kept_up else f"no, {each.backlog} requests waiting",
         )
         for row in model.systems
         if row.load
@@ -110,7 +110,7 @@ def load_plot(model: ModelReport) -> str:
 
 def _draw_closed(axes: Any, model: ModelReport, row: SystemRow, marker: str) -> None:
     assert row.load is not None
-    # The color is the kind of system, and the marker tells systems of one kind apart.
+    # The color is the kind of system, and the marker distinguishes systems of one kind.
     rows, color = row.load.closed, COLORS[row.kind]
     axes.plot(
         [each.clients for each in rows], [each.throughput for each in rows],

@@ -116,7 +116,9 @@ def rules_from_text(text: str) -> tuple[Rule, ...]:
 def _batch(match: re.Match[str]) -> int | None:
     if match["batch"]:
         if match["measure"] in ACCURACIES:
-            raise UserError(f"--fail-on {match[0]!r}: accuracies have no batch size; remove the @")
+            raise UserError(
+                f"--fail-on {match[0]!r}: accuracies have no batch size; remove @ and the number"
+            )
         return int(match["batch"])
     # A multiple applies to every batch size; a number or a distance applies to batch 1.
     return None if match["x"] or match["measure"] in ACCURACIES else 1
@@ -154,7 +156,7 @@ def check_rules(new: Report, old: Report | None, rules: Sequence[Rule]) -> tuple
             where = "both reports" if rule.is_relative else "the report"
             at = "" if rule.batch is None else f" at batch {rule.batch}"
             raise UserError(
-                f"--fail-on {rule.text!r}: {rule.measure} was not measured{at} of any engine in "
+                f"--fail-on {rule.text!r}: {rule.measure} was not measured{at} for any engine in "
                 f"{where}"
             )
         checks += rule_checks
@@ -198,7 +200,10 @@ def _engines(report: Report) -> _Engines:
         for row in model.systems:
             key = (model.name, model.input_shape, row.label)
             if row.kind == "engine" and engines.setdefault(key, (model, row)) != (model, row):
-                raise UserError(f"--baseline: two engines of a report have the label {row.label!r}")
+                raise UserError(
+                    f"--baseline: two engines of a report have the label {row.label!r}; leave one "
+                    "of them out"
+                )
     return engines
 
 

@@ -56,7 +56,8 @@ def _where(roofline: Roofline) -> str:
         )
     if others:
         parts.append(
-            f"elementwise ops and ops that move data take {_time(others, roofline)}, at "
+            f"elementwise ops and ops that move data take {_time(others, roofline)} of the "
+            "time, at "
             f"{_reached(others)} of the memory bandwidth"
         )
     text = "; ".join(
@@ -92,7 +93,7 @@ def _largest(roofline: Roofline, field: str) -> list[tuple[str, float]]:
 def _gaps(roofline: Roofline) -> str:
     lost = _largest(roofline, "lost")
     named = ", ".join(f"{name} by {_milliseconds(time)}" for name, time in lost if time)
-    above = f"Furthest above their roofline: {named}. " if named else ""
+    above = f"Furthest above their roofline time: {named}. " if named else ""
     # Latency and layers are timed one after the other, so the machine's speed may have changed.
     if roofline.attainable >= roofline.milliseconds:
         return above.rstrip()
@@ -109,9 +110,13 @@ def _caveats(roofline: Roofline) -> str:
             f"{_milliseconds(roofline.profiled)}."
         )
     if roofline.achieved is not None and roofline.achieved > 1:
-        caveats.append("Over 100 %: the machine was slower while its peaks were measured.")
+        caveats.append(
+            "Values over 100 % mean that the machine was slower while its peaks were measured."
+        )
     if roofline.unplaced:
-        caveats.append(f"{roofline.unplaced / 1e6:.0f} MFLOP match no layer.")
+        caveats.append(
+            f"{roofline.unplaced / 1e6:.0f} MFLOP of the graph could not be assigned to a layer."
+        )
     if roofline.uncounted:
         caveats.append(f"FLOPs not counted: {', '.join(roofline.uncounted[:_NAMED])}.")
     return " ".join(caveats)

@@ -21,8 +21,8 @@ _NUMBERED = 5
 _SHOWN = 10
 """Layers in the table."""
 _CAPTION = (
-    "Every layer that computes products. Its area is its time, its color its precision, and its "
-    "number its row in the table below."
+    "One circle per layer that computes products. The area shows its time, the color its "
+    "precision, and the number its row in the table below."
 )
 
 
@@ -34,7 +34,7 @@ def roofline_sections(model: ModelReport, peaks: Peaks) -> Iterator[Section]:
     values = "; ".join(f"{name}: {value}" for name, value in peak_cells(peaks))
     yield Section(
         title=table.title,
-        texts=(f"{values}. Measured with {peaks.measured_with}.",),
+        texts=(f"Peaks: {values}. Measured with {peaks.measured_with}.",),
         tables=(table,),
     )
     for row in model.systems:
@@ -84,7 +84,7 @@ def rate_table(model: ModelReport, peaks: Peaks) -> Table:
             times = (str(stats.batch), f"{stats.p50:.2f}", f"{rate / 1e9:.0f}")
             rows.append((row.label, *times, precision, reached))
     return Table(
-        title="Speed against the peaks of this machine",
+        title="Speed compared with the peaks of this machine",
         header=("system", "batch", "p50 ms", "GFLOP/s", "peak", "reached"),
         rows=tuple(rows),
         key="reached",

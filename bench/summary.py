@@ -68,7 +68,7 @@ def _pipeline_speed(model: ModelReport, own: PipelineSpeed) -> str:
     base = next((r.pipeline[0] for r in model.systems if r.kind == "baseline" and r.pipeline), None)
     if base is None:
         return f"{own.throughput:.1f} images per second"
-    return f"{own.throughput / base.throughput:.1f} times as many images per second"
+    return f"{own.throughput / base.throughput:.1f} times as many images per second as the model"
 
 
 def points_lost(difference: MetricDifference) -> tuple[float, float, float]:
@@ -89,7 +89,7 @@ def _verdict(model: ModelReport, row: SystemRow) -> tuple[Level, str]:
     if not row.changes.changed:
         same = "Identical to the model on"
         if _is_coarse(model, row.accuracy.samples):
-            return "unsure", f"{same} {_samples(row)}, which are too few to be sure."
+            return "unsure", f"{same} {_samples(row)}, which are too few for certainty."
         return "good", f"{same} every sample."
     difference = row.differences[0]  # of the measure that decides
     if difference.interval is None:
@@ -127,7 +127,10 @@ def _comparison(allowed: float | None, low: float, high: float) -> tuple[Level, 
         if allowed is None:
             return "worse", "Less accurate than the model."
         if high <= allowed:
-            return "good", f"Less accurate than the model, but within {allowed:g} allowed points."
+            return (
+                "good",
+                f"Less accurate than the model, but within the allowed {allowed:g} points.",
+            )
         how = "by more than" if low > allowed else "possibly by more than"
         return "worse", f"Less accurate than the model, {how} the allowed {allowed:g} points."
     if allowed is None:
@@ -138,7 +141,7 @@ def _comparison(allowed: float | None, low: float, high: float) -> tuple[Level, 
         )
     return "unsure", (
         f"No significant loss, but up to {high:.2f} points cannot be ruled out with this many "
-        f"samples; {allowed:g} are allowed."
+        f"samples; {allowed:g} points are allowed."
     )
 
 
@@ -201,7 +204,7 @@ def changes_sentence(changes: Changes | None) -> str:
     text = f"{changes.changed} of {changes.samples} {changes.unit} changed"
     if changes.p_value is None:
         return f"{text}."
-    rest = f", {changes.neither} neither" if changes.neither else ""
+    rest = f", {changes.neither} neither worse nor better" if changes.neither else ""
     p_value = "p < 0.001" if changes.p_value < 0.001 else f"p = {changes.p_value:.2g}"
     split = f"{changes.worse} worse, {changes.better} better{rest}"
     return f"{text}: {split} (sign test: {p_value})."

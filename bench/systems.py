@@ -176,7 +176,7 @@ def engine_system(bundle: Bundle, label: str) -> System:
     # The build's verdict was measured in the same way.
     engine = Engine.from_graphs(lambda w: onnx.load(paths[w]), spec=bundle.spec, label=label)
     note = (
-        f"not run here ({availability.reason}); accuracy is that of its quantized graph in "
-        "onnxruntime"
+        f"not run on this machine ({availability.reason}); accuracy is that of its quantized graph "
+        "in onnxruntime"
     )
     return System(engine=engine, kind="engine", bundle=bundle, timed=False, note=note)

@@ -61,7 +61,7 @@ def _build_targets(
         source = open_source(request.spec.source)
     model = convert_widths(source, request.spec, reporter)
     if model.own_ranges:
-        reporter.note(f"the model was quantized before: {len(model.own_ranges)} ranges are its own")
+        reporter.note(f"the model is already quantized: it states {len(model.own_ranges)} ranges")
     with Engine.from_source(source, request.spec) as engine:
         # Before calibration, which would be wasted on a graph that differs from the model.
         baseline = compare(request, model, engine, reporter)

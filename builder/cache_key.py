@@ -112,11 +112,14 @@ def why_not_cached(request: BuildRequest, target: Backend) -> str | None:
     linked = next((link for folder in folders for link in _linked_folders(folder)), None)
     # In each of these cases the hash would not cover everything that the build reads.
     if source.custom or source.allow_lambda:
-        return "the model runs Python code of its own"
+        return "the model runs its own Python code"
     if request.ranges is not None and not request.ranges.exists():
-        return f"{request.ranges} is to be written"
+        return f"this build writes {request.ranges}"
     if suffix and (source.path.is_symlink() or source.path.suffix != suffix):
-        return f"{source.path} is a link or does not end in {suffix}: weights may lie elsewhere"
+        return (
+            f"{source.path} is a link or does not end in {suffix}: its weights may be stored "
+            "elsewhere"
+        )
     if linked is not None:
         return f"{linked} is a link to a folder"
     return f"{target.name} chooses kernels by timing them" if target.times_kernels else None

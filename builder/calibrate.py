@@ -135,7 +135,7 @@ def detected_crops(dataset: Dataset, detector: Engine, reporter: Reporter) -> li
             try:
                 quads, _ = detect(detector, load_image(path))
             except InputFileError as error:
-                reporter.note(f"left out of the calibration: {error}")
+                reporter.note(f"image left out of the calibration: {error}")
                 continue
             crops += [CropLabel(path=path, text="", quad=quad) for quad in quads]
             advance(done)

@@ -48,7 +48,7 @@ def _searched(job: TargetJob, calibrator: Calibrator) -> PrecisionChoice:
         choice = search(runner, calibrator, job.quantization, job.methods)
     else:
         best, trials = best_method(runner, calibrator, job.quantization, job.methods)
-        reason = "of all methods the one with which int8 loses least"
+        reason = "of all calibration methods, this one loses least accuracy in int8"
         choice = PrecisionChoice(chosen=best.candidate, reason=reason, trials=trials)
     # Removed only after a complete search; an interrupted search continues from its log.
     log.remove()

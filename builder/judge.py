@@ -55,10 +55,10 @@ def check_budget(metric: OcrMetric, spec: DetectorSpec | RecognizerSpec, label: 
     """
     if not is_within_budget(metric.loss, spec):
         raise BudgetError(
-            f"{label}: {metric.name} {100 * metric.engine:.2f} against "
-            f"{100 * metric.baseline:.2f} of the baseline loses {metric.loss:.2f} points, over "
-            f"accuracy.max_loss {spec.accuracy.max_loss:g}; nothing was written. Try another "
-            "--precision, another --method or more --calibration images"
+            f"{label} loses {metric.loss:.2f} points of {metric.name} ({100 * metric.engine:.2f} "
+            f"against {100 * metric.baseline:.2f} of the baseline), more than accuracy.max_loss "
+            f"{spec.accuracy.max_loss:g}; nothing was written. Try another --precision, another "
+            "--method or more --calibration images"
         )
 
 

@@ -129,7 +129,7 @@ def _recommended(choices: Sequence[Buckets]) -> Buckets:
 
 def _line_widths(spec: RecognizerSpec, lines: CalibrationSet, reporter: Reporter) -> list[int]:
     widths = []
-    with reporter.step("look at lines", len(lines.labels)) as advance:
+    with reporter.step("measure the widths of lines", len(lines.labels)) as advance:
         for done, line in enumerate(role_of(spec).images_of(lines.labels), 1):
             widths.append(line_width(line, spec.input.height))
             advance(done)

@@ -174,7 +174,7 @@ def _layer_costs(
     runner: TrialRunner, calibrator: Calibrator, quantization: QuantizationSettings
 ) -> tuple[Sensitivity, ...]:
     count = len(calibrator.ops(quantization))
-    with runner.reporter.step("what each layer costs in int8", count) as advance:
+    with runner.reporter.step("measure what each layer loses in int8", count) as advance:
         return sensitivities(calibrator, quantization, runner.spec, runner.feeds, advance)
 
 

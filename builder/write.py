@@ -37,7 +37,7 @@ def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
     spec = write_spec(job.spec, scratch, job.folder)
     # In fp32 there is nothing to report: every layer has the same precision.
     if built.calibrator is not None:
-        with job.reporter.step("look at every layer"):
+        with job.reporter.step("measure every layer"):
             report = precision_report(job, built.calibrator, built.choice)
             write_precision(report, scratch)
     manifest = Manifest(

@@ -116,7 +116,8 @@ class Calibrator:
     def _int8(self, quantization: QuantizationSettings) -> QuantizedGraphs:
         if not self.tensors(quantization.style):
             raise ConversionError(
-                "nothing in the model gains by int8 here; use --precision fp32, or --everywhere"
+                "no layer of this model benefits from int8 on this target; use --precision fp32, "
+                "or --everywhere to run layers in int8 anyway"
             )
         equalized = "equalize" in quantization.corrections
         graphs, ranges = (
@@ -193,7 +194,7 @@ class Calibrator:
             raise error
         if str(error) not in self.skipped:
             self.skipped[str(error)] = None
-            self._reporter.note(f"left out of the calibration: {error}")
+            self._reporter.note(f"image left out of the calibration: {error}")
 
     def ops(self, quantization: QuantizationSettings = INT8) -> set[str]:
         """Return the ops that may run in int8, by their first output."""
@@ -227,7 +228,9 @@ class Calibrator:
         if key not in self._observed_channels:
             tensors = read_tensors(ir.from_proto(self.widest_graph).graph, self.ops(EVERYWHERE))
             graphs = self._float_graphs(equalized=equalized)
-            with self._reporter.step("look at channels", len(self.images)) as advance:
+            with self._reporter.step(
+                "observe channels for weight correction", len(self.images)
+            ) as advance:
                 found = observe_channels(graphs, self.batches(advance), tensors, ranges)
             self._observed_channels[key] = found
         return self._observed_channels[key]

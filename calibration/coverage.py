@@ -47,17 +47,23 @@ def coverage(
     for name, limit in ranges.items():
         histogram = seen.histograms[name]
         if histogram.peak == 0:
-            text = f"is 0 in all {seen.batches} images: in int8 it can only be 0"
+            text = (
+                f"is 0 in all {seen.batches} images, so int8 can represent only 0; use more varied "
+                "images"
+            )
             found.append(CoverageFinding(tensor=name, kind="dead", text=text))
             continue
         if (beyond := share_beyond(histogram, limit)) > _CLIPPED:
-            text = f"{100 * beyond:.2f} % of its values are beyond its range {limit:.4g}"
+            text = (
+                f"has {100 * beyond:.2f} % of its values beyond its range {limit:.4g}; int8 clips "
+                "them"
+            )
             found.append(CoverageFinding(tensor=name, kind="clipped", text=text))
         early = choose(seen.early[name])
         if seen.batches > 1 and abs(limit - early) > _MOVED * limit:
             text = (
-                f"its range was {early:.4g} on the first half of the images and is {limit:.4g} "
-                f"on all {seen.batches}: use more images"
+                f"has range {early:.4g} on the first half of the images, but {limit:.4g} on all "
+                f"{seen.batches}; use more images"
             )
             found.append(CoverageFinding(tensor=name, kind="moving", text=text))
     return tuple(found)

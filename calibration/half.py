@@ -55,9 +55,9 @@ def is_float(value: ir.Value | None) -> bool:
 
 def _kind_loses(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
     if node.op_type in _LOSES:
-        return f"{node.op_type} loses in {half.name}"
+        return f"{node.op_type} is too inaccurate in {half.name}"
     if node.op_type in _OWN_SCALE:
-        return f"{node.op_type} keeps its scale exact"
+        return f"the scale of {node.op_type} must stay exact"
     return None
 
 
@@ -66,7 +66,7 @@ def _names_its_type(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
     if not any(is_float(value) for value in node.outputs):
         return None
     if node.op_type == "Cast" or not any(is_float(value) for value in node.inputs):
-        return f"{node.op_type} names its own type"
+        return f"an attribute of {node.op_type} fixes its output type"
     return None
 
 
@@ -75,12 +75,15 @@ def _sum_overflows(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
         return None
     source, result = static_shape(node.inputs[0]), static_shape(node.outputs[0])
     if source is None or result is None:
-        return f"{node.op_type} over an unknown number of values"
+        return f"{node.op_type} sums an unknown number of values"
     # The worst case: all summands are as large as the largest, with the same sign.
     count = int(np.prod(source)) // max(1, int(np.prod(result)))
     reach = count * peaks.get(name_of(node.inputs[0]), 0.0)
     if reach > half.limit:
-        return f"{node.op_type} adds up {count} values, to {reach:.4g} at most, over {half.limit:g}"
+        return (
+            f"{node.op_type} sums {count} values and may reach {reach:.4g}; the limit for "
+            f"{half.name} is {half.limit:g}"
+        )
     return None
 
 
@@ -97,7 +100,7 @@ def _value_overflows(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
         else:
             continue
         if peak > half.limit:
-            return f"{value.name} reaches {peak:.4g}, over {half.limit:g}"
+            return f"{value.name} reaches {peak:.4g}; the limit for {half.name} is {half.limit:g}"
     return None
 
 
@@ -109,7 +112,7 @@ def _number_vanishes(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
             continue
         size = abs(float(array.reshape(-1)[0]))
         if 0 < size <= half.smallest / 2:
-            return f"{name_of(value)} is {size:.2g}, which is 0 in {half.name}"
+            return f"{name_of(value)} is {size:.2g}, which rounds to 0 in {half.name}"
     return None
 
 
@@ -117,13 +120,13 @@ def _inner_epsilon_vanishes(node: ir.Node, half: HalfType, peaks: Peaks) -> str 
     size = attribute(node, "epsilon", 1.0)
     # Runtimes sum up a LayerNormalization in fp32, where its epsilon does not vanish.
     if 0 < size <= half.smallest / 2 and node.op_type != "LayerNormalization":
-        return f"its epsilon is {size:.2g}, which is 0 in {half.name}"
+        return f"its epsilon is {size:.2g}, which rounds to 0 in {half.name}"
     return None
 
 
 def _builder_refuses(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
     if node.op_type == "ConvTranspose" and half is BF16:
-        return "TensorRT-RTX 1.7 builds no ConvTranspose in bf16"
+        return "TensorRT-RTX 1.7 has no bf16 ConvTranspose"
     return None
 
 

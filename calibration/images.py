@@ -100,5 +100,7 @@ def load_calibration(
     dataset = load_dataset(folder)
     labels = role_of(spec).labels_of(dataset) if crops is None else tuple(crops)
     if not labels:
-        raise InputFileError(f"{folder}: contains nothing a {spec.role} can be calibrated on")
+        raise InputFileError(
+            f"{folder}: contains no samples to calibrate a {spec.role} on; name another folder"
+        )
     return CalibrationSet(dataset=dataset, spec=spec, limit=limit, labels=labels, skip_bad=skip_bad)

@@ -31,8 +31,8 @@ _TRANSPARENT = frozenset(
 )
 """Ops through which TensorRT moves Q/DQ pairs."""
 
-Runs = Literal["int8", "float", "refused", "unlike"]
-"""``unlike``: TensorRT computes something else than ONNX specifies."""
+Runs = Literal["int8", "float", "refused", "differs"]
+"""``differs``: TensorRT computes something else than ONNX specifies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,8 @@ def lint(model: ir.Model) -> tuple[LintResult, ...]:
         try:
             if node.op_type in _INTEGER_OPS or node.op_type.startswith("QLinear"):
                 raise _RulingError(
-                    "refused", f"TensorRT has no {node.op_type}: write Q/DQ around the float op"
+                    "refused",
+                    f"TensorRT has no {node.op_type}; use the float op with Q/DQ pairs around it",
                 )
             if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
                 _check_parameters(node, opset)
@@ -125,7 +126,7 @@ def _check_parameters(node: ir.Node, opset: int) -> None:
     scale, zero = _parameter(node, 1), _parameter(node, 2)
     assert scale is not None
     if not (scale > 0).all():  # true for NaN too
-        raise _RulingError("refused", "a scale is not above 0; give dead channels a small one")
+        raise _RulingError("refused", "a scale is not above 0; give dead channels a small scale")
     if zero is not None and zero.any():
         raise _RulingError(
             "refused",
@@ -134,20 +135,29 @@ def _check_parameters(node: ir.Node, opset: int) -> None:
         )
     is_dq, source = node.op_type == "DequantizeLinear", node.inputs[0]
     if is_dq and source is not None and source.dtype == ir.DataType.INT32:
-        raise _RulingError("refused", "it dequantizes int32; leave the bias in float")
+        raise _RulingError("refused", "it dequantizes int32; keep the bias in float")
     array = constant(source)
     # Scales per channel can be checked where the tensor is a constant: weights.
     if scale.ndim == 1 and scale.size > 1 and array is not None:
         axis = attribute(node, "axis", 1)
         if array.shape[axis] != scale.size:
-            raise _RulingError("refused", f"{scale.size} scales for an axis of {array.shape[axis]}")
+            raise _RulingError(
+                "refused",
+                f"it has {scale.size} scales for axis {axis}, which has {array.shape[axis]} "
+                "entries",
+            )
     if zero is not None and zero.dtype == np.uint8:
-        raise _RulingError("unlike", "it is uint8, 0 to 255, and int8 in TensorRT, -128 to 127")
+        raise _RulingError(
+            "differs",
+            "its type is uint8 (0 to 255), but TensorRT uses int8 (-128 to 127); use int8",
+        )
     # Without a zero point, ONNX's default output is uint8. From opset 21 on, an attribute can state
     # another type.
     if zero is None and not is_dq and not (attribute(node, "output_dtype", 0) and opset >= 21):
         raise _RulingError(
-            "unlike", "it has no zero point: uint8 in ONNX, int8 in TensorRT; write an int8 0 out"
+            "differs",
+            "it has no zero point, so its type is uint8 in ONNX but int8 in TensorRT; add an "
+            "int8 zero point of 0",
         )
 
 
@@ -161,9 +171,9 @@ def _check_op(node: ir.Node) -> str:
     if node.op_type == "ConvTranspose":
         if activation or weights:
             raise _RulingError(
-                "float", "there is no int8 deconvolution: pairs around it only add work"
+                "float", "TensorRT has no int8 deconvolution; Q/DQ pairs around it only add work"
             )
-        raise _RulingError("float", "there is no int8 deconvolution")
+        raise _RulingError("float", "TensorRT has no int8 deconvolution")
     if activation is None and weights is None:
         raise _RulingError("float", _why_not(node, 0))
     if activation is None:
@@ -174,7 +184,7 @@ def _check_op(node: ir.Node) -> str:
     # Neither int8 constants behind a DQ, nor float constants behind Q and DQ: an activation.
     if constant(weights.inputs[0]) is None and _weights_of(weights) is None:
         _check_activation(node, weights)
-        return "both inputs depend on the image: this ends the fused attention kernel"
+        return "both inputs depend on the image: Q/DQ here prevents the fused attention kernel"
     return _check_weights(node, weights)
 
 
@@ -220,11 +230,11 @@ def _why_not(node: ir.Node, index: int) -> str:
         return "its input is not quantized"
     kind, behind = blocker.op_type, [_dequantizer(part) for part in blocker.inputs]
     if kind == "Concat" and all(behind):
-        return "the parts of the Concat have different scales; put one pair behind it"
+        return "the inputs of the Concat have different scales; put one Q/DQ pair after it"
     if kind == "Concat" and any(behind):
-        return "only some parts of the Concat are quantized; put one pair behind it"
+        return "only some inputs of the Concat are quantized; put one Q/DQ pair after it"
     if behind and behind[0] is not None and kind not in _WEIGHTED:
-        return f"a {kind} is between it and the pair; put the pair behind the {kind}"
+        return f"a {kind} is between the Q/DQ pair and this op; put the pair after the {kind}"
     return "its input is not quantized"
 
 
@@ -235,8 +245,8 @@ def _check_activation(node: ir.Node, pair: ir.Node) -> None:
     if scale.ndim == 0 or (scale.size == 1 and node.op_type != "Conv"):
         return
     if scale.size == 1:
-        raise _RulingError("float", "the scale of its input is [x] and not a bare number")
-    raise _RulingError("float", "its input has a scale per channel; only weights may")
+        raise _RulingError("float", "the scale of its input has shape [1]; expected a scalar")
+    raise _RulingError("float", "its input has a scale per channel; only weights may have one")
 
 
 def _weights_of(pair: ir.Node) -> npt.NDArray | None:
@@ -255,14 +265,16 @@ def _check_weights(node: ir.Node, pair: ir.Node) -> str:
     scale, array = _parameter(pair, 1), _weights_of(pair)
     assert scale is not None
     if scale.size == 1:
-        remark = "the scale of its weights is [x]; every builder accepts a bare number"
+        remark = "the scale of its weights has shape [1]; every builder accepts a scalar"
         return remark if scale.ndim else ""
     if pair.outputs[0] is not node.inputs[1] or array is None:
         return ""  # behind a Transpose, either axis runs in int8
     axis = attribute(pair, "axis", 1) % array.ndim
-    if axis != _output_axis(node, array.ndim):
+    if axis != (outputs := _output_axis(node, array.ndim)):
         raise _RulingError(
-            "float", f"its weights have a scale per entry of axis {axis}, not of the outputs"
+            "float",
+            f"its weights have a scale per entry of axis {axis}; expected axis {outputs}, the "
+            "outputs",
         )
     return ""
 

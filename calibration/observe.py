@@ -67,11 +67,14 @@ def observe(
                 else:
                     highest[name] = max(highest[name], _finite(values, name))
             except ValueError as error:
-                raise InputFileError(f"calibration image {count}: {name} has {error}") from None
+                raise InputFileError(
+                    f"calibration image {count}: {name} has {error}; leave the image out, or "
+                    "correct mean and scale in the spec"
+                ) from None
         if count == (total + 1) // 2:
             early = dict(found)  # histograms are immutable, so a shallow copy keeps this state
     if not count:
-        raise InputFileError("no calibration images: ranges need at least one")
+        raise InputFileError("there are no readable calibration images; expected at least one")
     highest |= {name: histogram.peak for name, histogram in found.items()}
     return Observation(batches=count, histograms=found, early=early, peaks=highest)
 

@@ -54,7 +54,7 @@ def _why_never(node: ir.Node) -> str | None:
     if weights is None:
         return "both inputs depend on the image (attention core)"
     if node.op_type == "MatMul" and weights.ndim != 2:
-        return f"weights of rank {weights.ndim}"
+        return f"its weights have rank {weights.ndim}, expected 2"
     return None
 
 
@@ -68,7 +68,7 @@ def _why_not_worth_it(node: ir.Node) -> str | None:
     inputs = weights.shape[1] if node.op_type == "Conv" else weights.shape[0]
     outputs = weights.shape[_CHANNEL_AXIS[node.op_type]]
     if min(inputs, outputs) < _FEWEST_CHANNELS and node.op_type == "MatMul":
-        return f"{inputs}x{outputs} is too small to gain"
+        return f"its {inputs}x{outputs} weights are too small for int8 to be faster"
     return None
 
 

@@ -88,10 +88,11 @@ def run_program(arguments: Sequence[str]) -> int:
         return _fail(str(error), error.exit_code)
     except _Interrupted as stop:
         # Shells use 128 + the number of the signal, too: 130 for SIGINT, 143 for SIGTERM.
-        return _fail("interrupted; nothing was left half-written", 128 + stop.signal_number)
+        return _fail("interrupted; no incomplete output was left behind", 128 + stop.signal_number)
     except ImportError as error:
         if "libGL" in str(error):  # opencv-python on a machine without a desktop
-            return _fail(f"OpenCV: {error}; apt-get install libgl1, or pip install {_HEADLESS}", 2)
+            hint = f"install it with: apt-get install libgl1, or: pip install {_HEADLESS}"
+            return _fail(f"OpenCV cannot load a library: {error}; {hint}", 2)
         return _fail_bug(error, arguments)
     except BrokenPipeError:
         # The reader, such as head, has closed the pipe. Python flushes stdout once more at exit,

@@ -63,7 +63,10 @@ class Limits:
         header = ("engine", "must not be", "before", "now", "limit", "")
         print_table("Rules", header, [_row(check) for check in checks])
         if self.is_of_another_machine(new):
-            print("note: the older report is from another machine or from other versions")
+            print(
+                "note: the older report is from another machine or other versions, so its times "
+                "may not be comparable"
+            )
 
     def is_of_another_machine(self, new: Report) -> bool:
         """Whether the older report's times cannot be compared with those of ``new``."""

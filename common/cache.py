@@ -181,7 +181,7 @@ def builds_limit() -> int:
     """
     text = os.environ.get(VARIABLE, str(_BUILDS_MIB))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise UserError(f"{VARIABLE}={text!r:.40}: expected the MiB to keep, 0 for no cache")
+        raise UserError(f"{VARIABLE}={text!r:.40}: expected the cache size in MiB, 0 for no cache")
     return int(text) * _MIB
 
 
@@ -221,7 +221,7 @@ def _checked(path: Path) -> CacheEntry:
     """Return an entry; raise InputFileError if a file is missing, added or changed."""
     info = _info(path)
     if _sums(path) != info.files:
-        raise InputFileError(f"{path}: its files are not those that were kept")
+        raise InputFileError(f"{path}: its files differ from those that were stored")
     return _entry(path, info)
 
 

@@ -24,7 +24,9 @@ def read_json(path: Path, *, limit: int) -> Any:
         if path.exists() and not path.is_file():  # a pipe or a device could block or never end
             raise InputFileError(f"{path}: not a regular file; name a JSON file")
         if path.stat().st_size > limit:
-            raise InputFileError(f"{path}: larger than {limit / _MIB:.3g} MiB")
+            raise InputFileError(
+                f"{path}: larger than {limit / _MIB:.3g} MiB, the limit for this file"
+            )
         text = path.read_bytes()
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error}") from None

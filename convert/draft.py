@@ -83,13 +83,13 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     if cut is None and image is None:
         listed = _listed(signature.inputs)
         raise InputFileError(
-            f"{path}: cannot tell which input is the image; the inputs are: {listed}; "
-            "name one with --input"
+            f"{path}: cannot determine which input is the image; the inputs are: {listed}; name "
+            "one with --input"
         )
     if cut is None:
         listed = _listed(signature.outputs)
         raise InputFileError(
-            f"{path}: a {role} needs a float output of rank {rank}; the outputs are: {listed}"
+            f"{path}: a {role} requires a float output of rank {rank}; the outputs are: {listed}"
         )
     _report(cut, reporter)
     if role == "detector":
@@ -108,7 +108,9 @@ def _report(cut: Cut, reporter: Reporter) -> None:
     ):
         if ops:
             listed = ", ".join(ops[:8]) + (", ..." if len(ops) > 8 else "")
-            reporter.note(f"the network {end} at {name}; left out: {listed}")
+            reporter.note(
+                f"the spec cuts the model: the network {end} at {name}; ops left out: {listed}"
+            )
     if cut.in_front:
         reporter.note(
             "set mean and scale in the spec to the normalization that these ops applied to pixels"
@@ -148,9 +150,9 @@ def _charset(output: TensorInfo, given: str | None) -> dict[str, Any]:
     if classes is None or classes == 96:
         return {}  # printable ASCII, the default of the spec, has 95 characters
     raise InputFileError(
-        f"the output {output.name} has {classes} classes, and only 37 and 96 have a usual charset; "
-        f"draft its spec with ocr-trt init --charset FILE, a text file with {classes - 1} "
-        "characters, one per line, in the order of the classes without the blank"
+        f"the output {output.name} has {classes} classes; there are default charsets for 37 and 96 "
+        f"only. Run ocr-trt init with --charset FILE, a text file with {classes - 1} characters, "
+        "one per line, in the order of the classes without the blank"
     )
 
 

@@ -38,8 +38,8 @@ def check_ops(model: ir.Model) -> None:
             f"{op} at {', '.join(names[:3])}" for op, names in sorted(unknown.items())
         )
         raise ConversionError(
-            f"these ops have no ONNX form and no rule that rewrites them: {listed}. Rewrite the "
-            "layers with other ops, or cut the model off before them (see output.name in the spec)"
+            f"these ops have no ONNX equivalent and no rule rewrites them: {listed}. Rewrite the "
+            "layers with other ops, or end the model before them (output.name in the spec)"
         )
 
 

@@ -186,7 +186,7 @@ def _check_pixels(raw: onnx.ModelProto, settings: InputSpec) -> None:
     is_unscaled = not any(settings.mean) and all(scale == 1 for scale in settings.scale)
     if requires_whole_pixels(raw) and not is_unscaled:
         raise SpecError(
-            f"the model requires whole numbers at {settings.name}, so pixels must not be scaled: "
+            f"the model requires integers at {settings.name}, so pixels must not be scaled: "
             f"expected mean [0] and scale [1], got {list(settings.mean)} and {list(settings.scale)}"
         )
 
@@ -201,9 +201,9 @@ def _check_batch(model: ir.Model, settings: InputSpec) -> None:
         onnx_session(ir.to_proto(model), optimize=False).run(None, feeds)
     except Exception as error:  # onnxruntime has no common base class
         place = re.search(r"running (\w+) node\. Name:'([^']*)'", str(error))
-        why = f"it stops at {place[1]} {place[2]!r}" if place else first_line(error)
+        why = f"it fails at {place[1]} {place[2]!r}" if place else first_line(error)
         raise ConversionError(
-            f"the model does not run with a batch of {_TRACED_BATCH}: {why}; set input.max_batch: 1"
+            f"the model does not run at batch size {_TRACED_BATCH}: {why}; set input.max_batch: 1"
         ) from error
 
 
@@ -269,8 +269,8 @@ def convert(
         if step.name == free_batch.__name__ and step.outcome.skipped:
             skip = step.outcome.skipped[0]
             raise ConversionError(
-                f"the batch axis cannot be freed: {skip.value}: {skip.reason}; "
-                "set input.max_batch: 1"
+                f"the batch size cannot be made variable: {skip.value}: {skip.reason}; set "
+                "input.max_batch: 1"
             )
     raw_ops = Counter(node.op_type for node in raw.model.graph.node)
     proto = ir.to_proto(model)

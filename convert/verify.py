@@ -86,7 +86,9 @@ def _in_layout(array: Array, shape: tuple[int, ...]) -> Array:
     for perm in (range(array.ndim), (0, 3, 1, 2), (0, 2, 3, 1), (1, 0, 2)):
         if len(perm) == array.ndim and tuple(array.shape[i] for i in perm) == shape:
             return array.transpose(*perm)
-    raise AssertionError(f"the output of a pass is {shape}, that of the model {array.shape}")
+    raise AssertionError(
+        f"the output after a pass has shape {shape}, that of the model {array.shape}"
+    )
 
 
 def _as_accepted(proto: onnx.ModelProto, images: Array) -> Array:

@@ -172,7 +172,8 @@ def _judge(systems: _Systems, runs: Sequence[_Run], reporter: Reporter) -> _Judg
     first, inside, notes = runs[0], dict[str, float | None](), list[str]()
     if not _can_run(systems.bundle):
         notes.append(
-            f"{systems.bundle.manifest.target} cannot run here: only the graphs were compared"
+            f"{systems.bundle.manifest.target} cannot run on this machine, so only the graphs were "
+            "compared"
         )
     if verdict == "target":
         with reporter.step(f"read inner tensors of {systems.bundle.manifest.target}"):

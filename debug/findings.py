@@ -106,7 +106,7 @@ def _result_lines(report: DebugReport) -> Iterator[str]:
     else:
         target = f"{report.target_name} computes what the graph states ({db_text(report.target)})"
         if not report.target_ran:
-            target = f"{report.target_name} cannot run here"
+            target = f"{report.target_name} cannot run on this machine"
         yield (
             "The noise comes from the quantized graph: signal to noise at its output is "
             f"{db_text(report.graph)}. {target}."
@@ -129,10 +129,13 @@ def _culprit_lines(report: DebugReport) -> Iterator[str]:
     own = f"{db_text(step.own)} on its own"
     yield f"{word}: {step.op} {step.name}{where}, {own}. {why(culprit)}"
     if report.repaired is not None or report.first is not None:
-        change = f"{db_text(report.first)} -> {db_text(report.repaired)}"
+        change = f"from {db_text(report.first)} to {db_text(report.repaired)}"
         sample = report.samples[0]
         reads = f"; the result for {sample.name} is {sample.repaired}" if sample.repaired else ""
-        yield f"With only this step of the {report.reference}: {change} at the output{reads}."
+        yield (
+            f"If only this step is computed as in the {report.reference}, signal to noise at the "
+            f"output changes {change}{reads}."
+        )
 
 
 def _place(step: StepRow) -> str:

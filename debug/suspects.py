@@ -58,12 +58,14 @@ def chosen_samples(
     named = zip(samples, names, strict=True)
     kept = [(one, each) for one, each in named if name in (None, each, one.path.name)]
     if not names:
-        raise InputFileError(f"{dataset.folder}: contains no sample for a {spec.role}")
+        raise InputFileError(
+            f"{dataset.folder}: contains no samples for a {spec.role}; name another folder"
+        )
     if not kept:
         some = ", ".join(names[:3])
         raise InputFileError(
-            f"{dataset.folder}: no sample is named {name!r:.80}; the names of its {len(names)} "
-            f"samples begin with {some}"
+            f"{dataset.folder}: no sample is named {name!r:.80}; the first of its {len(names)} "
+            f"samples are {some}"
         )
     scenes = tuple(sample for sample, _ in kept if isinstance(sample, SceneLabel))
     crops = tuple(sample for sample, _ in kept if isinstance(sample, CropLabel))

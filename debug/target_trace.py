@@ -50,7 +50,7 @@ def target_tensors(
         values = tensors[start : start + _TENSORS_PER_RUN]
         result = target.look_inside(plans[width], [name for name, _ in values], feed)
         if not result:
-            return {}, f"{target.name} does not show its inner tensors"
+            return {}, f"{target.name} cannot return inner tensors"
         names = dict.fromkeys((*(value for _, value in values), output_name))
         exact = read_tensors(pair.quantized_model, names, feed, optimize=False)
         # Returning a tensor can keep the target from fusing the ops around it.

@@ -286,6 +286,6 @@ class Backend(ABC):
         """
         if precision not in self.precisions and precision != "best":
             raise UserError(
-                f"target {self.name} has no {precision} arithmetic here; available: "
+                f"target {self.name} cannot compute in {precision} on this machine; available: "
                 f"{', '.join(self.precisions)}"
             )

@@ -80,7 +80,9 @@ def check_options(targets: Sequence[Backend], options: Mapping[str, str]) -> lis
         ]
         if not accepting:
             raise UserError(f"option {name}: {'; '.join(refusals) or _unknown(name, targets)}")
-        notes += [f"option {name} is for {', '.join(accepting)} only: {why}" for why in refusals]
+        notes += [
+            f"option {name} is used for {', '.join(accepting)} only: {why}" for why in refusals
+        ]
     for target in targets:
         target.check_options(options)
     return notes
@@ -92,11 +94,11 @@ def _unknown(name: str, targets: Sequence[Backend]) -> str:
     others = [other for other in target_names() if name in backend(other).option_names]
     requested = ", ".join(target.name for target in targets)
     if others:
-        return f"{requested} does not have it; leave it out, or add --target {others[0]}"
+        return f"{requested} has no such option; leave it out, or add --target {others[0]}"
     known = {option for target in targets for option in target.option_names}
     if not known:
         return f"there is no such option, and {requested} accepts no options; leave it out"
-    return f"{unknown('option', name, sorted(known))} (of {requested})"
+    return f"{unknown('option', name, sorted(known))} (options of {requested})"
 
 
 def _option_name(field: str) -> str:

@@ -96,7 +96,7 @@ def _trials(
         ]
         runners = [stack.enter_context(engine).runner() for engine in engines]
         advance = stack.enter_context(
-            reporter.step(f"try {bundle.label} for {mode}", settings.turns)
+            reporter.step(f"tune {bundle.label} for {mode}", settings.turns)
         )
         medians = _medians(runners, batch, settings, advance)
     return [

@@ -105,7 +105,8 @@ def prefetched(make: Callable[[int], Batch], steps: range, depth: int = 8) -> It
                 except Empty:
                     if not worker.is_alive():
                         raise RuntimeError(
-                            "the process that computes training batches has died"
+                            "the process that computes training batches ended unexpectedly; run "
+                            "the command again"
                         ) from None
     finally:
         worker.terminate()

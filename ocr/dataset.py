@@ -67,8 +67,8 @@ def _quad(polygon: Any, where: str) -> Quads:
         raise InputFileError(f"{where}: polygon must be 8 numbers, got {polygon!r:.60}") from None
     if not np.isfinite(points).all() or np.abs(points).max() > 1e6:
         raise InputFileError(
-            f"{where}: polygon has a coordinate that is no pixel position, "
-            "over 1,000,000 or not finite"
+            f"{where}: polygon has a coordinate that is not finite or beyond 1,000,000 pixels, got "
+            f"{polygon!r:.60}"
         )
     x, y = points.T
     # Twice the signed area, which is positive for clockwise corners because y points down.
@@ -82,10 +82,10 @@ def _path(folder: Path, name: Any, where: str) -> Path:
     try:
         path = (folder / name).resolve()
     except (OSError, ValueError) as error:
-        raise InputFileError(f"{where}: {name!r:.60} is no file name: {error}") from None
+        raise InputFileError(f"{where}: {name!r:.60} is not a file name: {error}") from None
     # The labels may come from anyone, and must not name files elsewhere.
     if not path.is_relative_to(folder.resolve()):
-        raise InputFileError(f"{where}: {name!r} lies outside {folder}")
+        raise InputFileError(f"{where}: {name!r} is outside {folder}")
     return path
 
 
@@ -102,11 +102,11 @@ def _text(row: dict[str, Any], where: str) -> str | None:
 def _scene(folder: Path, row: dict[str, Any], where: str) -> SceneLabel:
     boxes = row["boxes"]
     if not isinstance(boxes, list) or not all(isinstance(box, dict) for box in boxes):
-        raise InputFileError(f"{where}: 'boxes' must be a list of objects")
+        raise InputFileError(f"{where}: 'boxes' must be a list of objects, got {boxes!r:.60}")
     quads = [_quad(box.get("polygon"), f"{where}, box {i}") for i, box in enumerate(boxes)]
     ignore = [box.get("ignore", False) for box in boxes]
     if not all(isinstance(mark, bool) for mark in ignore):
-        raise InputFileError(f"{where}: 'ignore' must be true or false")
+        raise InputFileError(f"{where}: 'ignore' must be true or false, got {ignore!r:.60}")
     return SceneLabel(
         path=_path(folder, row.get("file"), where),
         quads=np.array(quads, np.float32).reshape(-1, 4, 2),
@@ -118,7 +118,7 @@ def _scene(folder: Path, row: dict[str, Any], where: str) -> SceneLabel:
 def _rows(path: Path) -> list[dict[str, Any]]:
     rows = read_json(path, limit=LARGEST_LABELS)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputFileError(f"{path}: expected a list of objects with a 'file' each")
+        raise InputFileError(f"{path}: expected a list of objects, each with a 'file'")
     return rows
 
 
@@ -170,6 +170,7 @@ def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:
         # The limit on the corners also limits the size of the crop.
         if (crop.quad < -height - width).any() or (crop.quad > 2 * (height + width)).any():
             raise InputFileError(
-                f"{path}: {width}x{height} pixels, but a label has the corners {crop.quad.tolist()}"
+                f"{path}: the image has {width}x{height} pixels, but a label has the corners "
+                f"{crop.quad.tolist()}; correct the label"
             )
         yield crop_quad(image, crop.quad)

@@ -27,7 +27,7 @@ def spec_of(engine: Engine, kind: type[_Spec]) -> _Spec:
     """
     if not isinstance(engine.spec, kind):
         needed = "detector" if kind is DetectorSpec else "recognizer"
-        raise SpecError(f"{engine.label} is a {engine.spec.role}, a {needed} is needed")
+        raise SpecError(f"{engine.label} is a {engine.spec.role}, expected a {needed}")
     return engine.spec
 
 

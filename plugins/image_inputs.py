@@ -57,18 +57,18 @@ def check_inputs(op: str, image: Array, colors: Sequence[Array], attributes: Att
     sides = (*image.shape[:2], attributes["height"], attributes["width"])
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
-            f"{op} requires an image (H, W, 3) of uint8, not {image.dtype} {image.shape}"
+            f"{op} requires an image (H, W, 3) of uint8, got {image.dtype} {image.shape}"
         )
     if not all(1 <= side <= MAX_SIDE for side in sides):
-        raise ValueError(f"{op}: sides must be 1 to {MAX_SIDE} pixels, not {sides}")
+        raise ValueError(f"{op}: sides must be 1 to {MAX_SIDE} pixels, got {sides}")
     channels = len(colors[0])
     shapes = [array.shape for array in colors]
     if shapes != [(channels, 3), (channels,), (channels,)] or channels < 1:
-        raise ValueError(f"{op} requires color (C, 3), mean (C,) and scale (C,), not {shapes}")
+        raise ValueError(f"{op} requires color (C, 3), mean (C,) and scale (C,), got {shapes}")
     if any(array.dtype != np.float32 for array in colors):
         raise ValueError(f"{op} requires color, mean and scale in float32")
     if not 0 <= attributes["pad"] <= 255:
-        raise ValueError(f"{op}: pad must be 0 to 255, not {attributes['pad']}")
+        raise ValueError(f"{op}: pad must be 0 to 255, got {attributes['pad']}")
     if attributes["to"] not in DTYPES:
         known = ", ".join(map(str, DTYPES))
-        raise ValueError(f"{op}: to must be one of {known}, not {attributes['to']}")
+        raise ValueError(f"{op}: to must be one of {known}, got {attributes['to']}")

@@ -33,7 +33,7 @@ def register_plugins(floor: int) -> tuple[str, ...]:
         EngineBuildError: NVRTC rejects a kernel.
     """
     if plugin_module() is None:
-        raise TargetMissingError("kernels of custom ops need TensorRT 10.9 or later")
+        raise TargetMissingError("kernels of custom ops require TensorRT 10.9 or later")
     # An op that runs around an engine has no registration.
     names = []
     for name, plugin in PLUGINS.items():

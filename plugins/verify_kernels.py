@@ -52,7 +52,8 @@ def difference(results: Sequence[Array], expected: Sequence[Array], tolerance: f
     for number, (result, other) in enumerate(zip(results, expected, strict=True)):
         if result.shape != other.shape or result.dtype != other.dtype:
             return (
-                f"output {number}: {result.dtype} {result.shape}, not {other.dtype} {other.shape}"
+                f"output {number} is {result.dtype} {result.shape}, expected {other.dtype} "
+                f"{other.shape}"
             )
         near = tolerance if np.issubdtype(other.dtype, np.floating) else 0.0
         if near:
@@ -62,8 +63,8 @@ def difference(results: Sequence[Array], expected: Sequence[Array], tolerance: f
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
             return (
-                f"output {number}: {wrong.sum()} of {wrong.size} wrong, first at {where}: "
-                f"{result[where]}, not {other[where]}"
+                f"output {number}: {wrong.sum()} of {wrong.size} values are wrong, first at "
+                f"{where}: {result[where]}, expected {other[where]}"
             )
     return None
 

@@ -84,9 +84,9 @@ def test_recognizer_widths_are_buckets_and_full_width_ascending() -> None:
         (DETECTOR, "version", 2, "version"),
         (DETECTOR, "boxes.threshold", 1.5, "boxes.threshold"),
         (DETECTOR, "source.format", "pickle", "source.format"),
-        (RECOGNIZER, "blank", 200, "outside the 96 classes"),
-        (RECOGNIZER, "charset", "aa", "character twice"),
-        (RECOGNIZER, "buckets", [640], "buckets [640] are not between 1 and the width 320"),
+        (RECOGNIZER, "blank", 200, "blank is 200, expected a class from 0 to 95"),
+        (RECOGNIZER, "charset", "aa", "'a' more than once"),
+        (RECOGNIZER, "buckets", [640], "buckets [640] must be from 1 to the width 320"),
     ],
 )
 def test_wrong_spec_is_explained(spec: dict[str, Any], path: str, value: Any, message: str) -> None:

@@ -114,7 +114,9 @@ def _fold_one(graph: ir.Graph, layer: ir.Node) -> bool | Skip:
     affine = found.affine
     if not affine.shift.any():
         if not _scale_weights(layer, affine.scale):
-            return Skip(value=name_of(layer.outputs[0]), reason="its weights would be too small")
+            return Skip(
+                value=name_of(layer.outputs[0]), reason="its scaled weights would be too small"
+            )
         layer.replace_input_with(0, found.source)
     # A shift can only go into the bias if no padding takes part in the sum.
     elif _has_free_bias(layer) and not _pads(layer) and (affine.scale == 1).all():

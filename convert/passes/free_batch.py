@@ -73,7 +73,7 @@ class _Walk:
         pairs = zip(shape_of(value), self.shapes[value], strict=True)
         differing = [axis for axis, (old, new) in enumerate(pairs) if old != new]
         if len(differing) > 1:
-            raise _BoundError(value, "the batch is in more than one of its axes")
+            raise _BoundError(value, "more than one of its axes depends on the batch size")
         return differing[0] if differing else None
 
     def walk(self) -> None:
@@ -112,7 +112,8 @@ class _Walk:
                 return
             before *= size
         raise _BoundError(
-            node.outputs[0], f"{list(shape_of(source))} is reshaped to {target}, across the batch"
+            node.outputs[0],
+            f"the Reshape of {list(shape_of(source))} to {target} mixes images of the batch",
         )
 
     def _expand(self, node: ir.Node) -> None:
@@ -132,7 +133,7 @@ class _Walk:
             return None
         first = np.take(array, [0], axis)
         if (array != first).any():
-            raise _BoundError(value, "it differs from image to image of the batch")
+            raise _BoundError(value, "this constant differs between the images of the batch")
         return first
 
     def _slice_constants(self, node: ir.Node) -> None:
@@ -274,7 +275,8 @@ def free_batch(model: ir.Model) -> Outcome:
         if _agree(fixed, ir.to_proto(model), walk.batch):
             return Outcome(changed=1)
         skip = Skip(
-            value=name_of(result), reason="at batch 1 and 3 it differs from the fixed batch"
+            value=name_of(result),
+            reason="at batch sizes 1 and 3 it differs from the result at the fixed batch size",
         )
     except _BoundError as bound:
         skip = bound.skip

@@ -180,17 +180,17 @@ def _attention(softmax: ir.Node) -> _Attention | str:
     # The probabilities must be the left operand of the one product that reads them.
     users = [user for user, index in softmax.outputs[0].uses() if index == 0]
     if scores is None or len(users) != 1 or users[0].op_type != "MatMul":
-        return "there is no matrix product in front of it and behind it"
+        return "it is not between two matrix products"
     query = _projection(scores.product.inputs[0], _HEADS_FIRST)
     key = _projection(scores.product.inputs[1], _KEYS)
     value = _projection(users[0].inputs[1], _HEADS_FIRST)
     if query is None or key is None or value is None:
-        return "query, key or value is no product of a tensor and constant weights"
+        return "query, key or value is not the product of a tensor and constant weights"
     if not query.source is key.source is value.source:
         return "query, key and value are computed from different tensors"
     sizes = {(p.heads, p.weights.shape) for p in (query, key, value)}
     if len(sizes) != 1:
-        return f"heads and sizes differ: {sorted(sizes)}"
+        return f"query, key and value differ in heads or sizes: {sorted(sizes)}"
     return _Attention(query=query, key=key, value=value, scores=scores)
 
 

@@ -118,7 +118,7 @@ _RULE = RegionRule(
     fits=_fits,
     explain=_meaning,
     replace=_replace,
-    otherwise="an elementwise function of one value, but none that has an op of its own",
+    otherwise="it is an elementwise function of one value, but no ONNX op computes it",
     is_reported=lambda region: len(region.nodes) >= 3,  # smaller ones are not worth it
 )
 

@@ -124,7 +124,7 @@ _RULE = RegionRule(
     fits=_fits,
     explain=_explain,
     replace=_replace,
-    otherwise="it takes a square root, but is no normalization over groups of channels",
+    otherwise="it has a square root, but is not a normalization over groups of channels",
 )
 
 

@@ -65,7 +65,7 @@ def _why_not(pool: ir.Node) -> str | None:
     """Return why this pooling cannot be replaced, or None if it can."""
     shape = static_shape(pool.inputs[0])
     if shape is None or len(shape) != 4:
-        return f"its input shape {not_none(pool.inputs[0]).shape} is not four known numbers"
+        return f"its input shape is {not_none(pool.inputs[0]).shape}, expected four known sizes"
     if any(d != 1 for d in attribute(pool, "dilations", (1, 1))):
         return "its windows are dilated"
     if attribute(pool, "storage_order", 0):
@@ -227,13 +227,13 @@ def _raise_pool(model: ir.Model, pool: ir.Node, scatters: list[ir.Node]) -> int 
     # Reasons that do not depend on the nodes below come first; they cost nothing.
     order, windows = positions(model.graph), windows_of(pool)
     if windows.overlap and any(map(_overwrites, scatters)):
-        return "its windows overlap, and the scatter overwrites"
+        return "its windows overlap, and the scatter overwrites values"
     if not windows.begin_inside:
-        return "its windows begin outside the image"
+        return "its windows start outside the image"
     found = [_find(model, pool, windows, scatter, order) for scatter in scatters]
     matches = {match.result: match for match in found if match is not None}
     if None in found:
-        return "the nodes between its indices and the scatter do not un-pool"
+        return "the nodes between its indices and the scatter are not an unpooling"
     made = _new_pool(model, pool, windows)
     for match in matches.values():
         _replace_unpool(model.graph, match, made)

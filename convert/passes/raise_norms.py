@@ -89,7 +89,7 @@ _RULE = RegionRule(
     fits=_fits,
     explain=_explain,
     replace=_replace,
-    otherwise="it takes a square root, but is no normalization over the last axis",
+    otherwise="it has a square root, but is not a normalization over the last axis",
     is_reported=_is_no_image,
 )
 

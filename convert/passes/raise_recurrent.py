@@ -43,7 +43,7 @@ def _cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
             if not step.returns_only_state(order[0], width, units):
                 raise NoRecurrenceError("it returns more than its hidden state")
             return cell, order
-    raise NoRecurrenceError("a step of it is no LSTM, GRU or RNN cell")
+    raise NoRecurrenceError("its step is not an LSTM, GRU or RNN cell")
 
 
 def _checked_cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
@@ -53,7 +53,7 @@ def _checked_cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, 
     except NoRecurrenceError:
         raise
     except Exception as error:  # NumPy and onnx.reference raise anything
-        raise NoRecurrenceError(f"a step of it cannot be run alone: {error}") from None
+        raise NoRecurrenceError(f"its step cannot be run separately: {error}") from None
 
 
 def _start(build: NodeBuilder, state: ir.Value) -> Operand:

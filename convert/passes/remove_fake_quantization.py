@@ -70,10 +70,12 @@ def _parameters(node: ir.Node) -> tuple[npt.NDArray, npt.NDArray]:
     tensor = name_of(node.inputs[0])
     if scale is None or (zero is None and input_of(node, 2) is not None):
         raise ConversionError(
-            f"{tensor} is quantized by a scale that depends on the image; give the float model"
+            f"the scale of {tensor} depends on the image, expected a constant; use the float model"
         )
     if not (scale > 0).all() or not np.isfinite(scale).all():
-        raise ConversionError(f"{tensor} is quantized by a scale that is not above 0: {scale}")
+        raise ConversionError(
+            f"the scale of {tensor} is {scale}, expected above 0; use the float model"
+        )
     return scale, np.zeros(scale.shape, np.uint8) if zero is None else zero
 
 
@@ -86,8 +88,8 @@ def _levels(node: ir.Node, zero: npt.NDArray) -> tuple[int, int]:
     if (kind := zero.dtype.name) not in _LEVELS:
         known = ", ".join(_LEVELS)
         raise ConversionError(
-            f"{name_of(node.inputs[0])} is quantized to {kind}; expected one of {known}: "
-            "give the float model"
+            f"{name_of(node.inputs[0])} is quantized to {kind}, expected one of {known}; use the "
+            "float model"
         )
     return _LEVELS[kind]
 
@@ -98,8 +100,8 @@ def _range(node: ir.Node) -> tuple[float, float]:
     # Weights may have a scale per channel; this is only called for activations.
     if scale.size > 1:
         raise ConversionError(
-            f"{name_of(node.inputs[0])} is quantized with a scale per channel, "
-            f"{scale.size} in all; TensorRT accepts one per tensor: give the float model"
+            f"{name_of(node.inputs[0])} is quantized with a scale per channel, {scale.size} in "
+            "all; TensorRT accepts one per tensor; use the float model"
         )
     lowest, highest = _levels(node, zero)
     step, offset = float(scale.reshape(-1)[0]), int(zero.reshape(-1)[0])
@@ -173,7 +175,7 @@ def _floats_behind(node: ir.Node) -> list[ir.Value]:
             if user.op_type not in _ON_INTEGERS:
                 raise ConversionError(
                     f"{user.op_type} at {user.name} computes on the integers of "
-                    f"{name_of(node.inputs[0])}, and no rule rewrites it: give the float model"
+                    f"{name_of(node.inputs[0])}, and no rule rewrites it; use the float model"
                 )
             todo += [output for output in user.outputs if output not in todo]
     return todo[1:]
@@ -193,7 +195,7 @@ def _remove_quantize(graph: ir.Graph, node: ir.Node, found: _Ranges) -> None:
     # Several pairs may read one value; the widest range counts.
     found.limits[value] = max(limit, found.limits.get(value, 0.0))
     if abs(low + high) > 1e-6 * high:
-        note = f"its range {low:.4g} to {high:.4g} is taken as {-limit:.4g} to {limit:.4g}"
+        note = f"its range {low:.4g} to {high:.4g} became {-limit:.4g} to {limit:.4g}"
         found.notes[value] = note
     found.limits.update(dict.fromkeys(_floats_behind(node), limit))
     replace_value(node.outputs[0], value)

@@ -47,8 +47,8 @@ def remove_pixel_casts(model: ir.Model) -> Outcome:
             continue
         found = _reach(model.graph, pixels)
         if isinstance(found, ir.Node) or any(value.is_graph_output() for value in found[0]):
-            reason = f"{found.op_type} reads it" if isinstance(found, ir.Node) else "it is returned"
-            skipped.append(Skip(value=name_of(pixels), reason=f"{reason} as whole numbers"))
+            user = found.op_type if isinstance(found, ir.Node) else "the output"
+            skipped.append(Skip(value=name_of(pixels), reason=f"{user} requires integers"))
             continue
         moved, casts = found
         # The values are still numbers from 0 to 255, but float from here on.

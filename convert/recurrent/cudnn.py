@@ -146,9 +146,9 @@ def _without_readers(nodes: list[Any], gone: set[str]) -> list[Any]:
 def _check(node: Any) -> None:
     mode, entry = node.attr["rnn_mode"].s.decode() or "lstm", node.attr["input_mode"].s.decode()
     if mode not in _GATES:
-        raise ConversionError(f"{node.name} is a {node.op} of mode {mode}; known are lstm and gru")
+        raise ConversionError(f"{node.name}: {node.op} has mode {mode}, expected lstm or gru")
     if entry not in ("", "linear_input"):
-        raise ConversionError(f"{node.name} is a {node.op} with {entry}; known is linear_input")
+        raise ConversionError(f"{node.name}: {node.op} has {entry}, expected linear_input")
 
 
 def _layers(node: Any, x: Any, h: Any, c: Any, flat: Any) -> tuple[Any, Any, Any]:
@@ -161,8 +161,8 @@ def _layers(node: Any, x: Any, h: Any, c: Any, flat: Any) -> tuple[Any, Any, Any
     size = x.shape[-1]
     if None in (rows, units, size):
         raise ConversionError(
-            f"the sizes of {node.name} are not known: input {x.shape}, state {h.shape}; expected "
-            "known sizes of all axes but time and batch: set them in the model"
+            f"the sizes of {node.name} are not known: input {x.shape}, state {h.shape}; set the "
+            "sizes of all axes except time and batch in the model"
         )
     weights = _unpacked(flat, _GATES[mode], units, size, rows, directions)
     step, starts = (_lstm_step, (h, c)) if mode == "lstm" else (_gru_step, (h,))

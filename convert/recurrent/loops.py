@@ -128,7 +128,7 @@ def _sequence_read(body: ir.Graph, counters: Sequence[ir.Value]) -> tuple[ir.Val
     if index_rank == 1:  # x[t : t + 1], of which the body must drop the first axis
         uses = list(read.uses())
         if len(uses) != 1 or uses[0][0].op_type not in ("Squeeze", "Reshape"):
-            raise NoRecurrenceError("it reads the sequence by slices, not step by step")
+            raise NoRecurrenceError("it reads slices of the sequence, expected one step at a time")
         read = uses[0][0].outputs[0]
     return not_none(reads[0].inputs[0]), read
 
@@ -139,7 +139,7 @@ def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], s
     if (loop.inputs[0] is not None and limit is None) or (
         loop.inputs[1] is not None and (begins is None or not begins)
     ):
-        raise NoRecurrenceError("whether and how often it runs is not known before it starts")
+        raise NoRecurrenceError("its number of steps is not known before it starts")
     # A Loop ends after its limit, or when its condition becomes false.
     most, again = None if limit is None else int(limit), _itself(body.outputs[0])
     if most is not None and most < steps:
@@ -149,7 +149,7 @@ def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], s
         return
     nodes = nodes_between(counters, again, positions(body))
     if nodes is None:
-        raise NoRecurrenceError("when it ends depends on what it computes")
+        raise NoRecurrenceError("its last step depends on the values that it computes")
     # The condition depends on the counters alone: compute it for each step.
     read = [c for c in counters if any(c in node.inputs for node in nodes)]
     for value in read:
@@ -192,11 +192,11 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
         sequence, read = _sequence_read(body, counters)
     shape = static_shape(sequence)
     if shape is None or len(shape) != 3:
-        raise NoRecurrenceError(f"its sequence has the shape {sequence.shape}, not (T, N, K)")
+        raise NoRecurrenceError(f"its sequence has shape {sequence.shape}, expected (T, N, K)")
     for state in states:
         begin_shape = static_shape(state.start)
         if begin_shape is None or len(begin_shape) != 2 or begin_shape[0] != shape[1]:
-            raise NoRecurrenceError(f"it carries a state of shape {state.start.shape}, not (N, H)")
+            raise NoRecurrenceError(f"its state has shape {state.start.shape}, expected (N, H)")
     if any(v.dtype != ir.DataType.FLOAT for v in (sequence, *(s.start for s in states))):
         raise NoRecurrenceError("it does not compute in float32")
     if not is_scan:
@@ -225,7 +225,9 @@ def _divided(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
         begin = constant(start)
         if _counts(inside, after) and (begin is None or begin.size == 1):
             if begin is None or begin.item() != 0 or is_read(final):
-                raise NoRecurrenceError("its counter does not begin at 0, or is read later")
+                raise NoRecurrenceError(
+                    "its counter does not start at 0, or is read after the loop"
+                )
             inside.shape = ir.Shape(begin.shape)
             counters.append(inside)
         else:
@@ -241,7 +243,7 @@ def _scanned(scan: ir.Node, carried: int) -> tuple[ir.Value, ir.Value]:
     if turned or attribute(scan, "num_scan_inputs") != 1:
         count, other = attribute(scan, "num_scan_inputs"), ", ".join(turned) or "none"
         raise NoRecurrenceError(
-            f"it reads {count} sequences with other axes or directions in: {other}; expected one "
-            "sequence, forward along axis 0"
+            f"it reads {count} sequences; axes or directions that differ from forward along axis "
+            f"0: {other}; expected one sequence, forward along axis 0"
         )
     return not_none(scan.inputs[carried]), body_of(scan).inputs[carried]

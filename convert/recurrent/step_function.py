@@ -109,7 +109,7 @@ def _settled(
         }
         for value, array in zip(outside, evaluator.run(names, feeds), strict=True):
             if not np.array_equal(found.setdefault(value, array), array):
-                raise NoRecurrenceError("what a step does depends on its number")
+                raise NoRecurrenceError("its computation depends on the number of the step")
     # The number of rows is not the batch size; an array of one value throughout must fit both.
     return {value: _shrunk(np.asarray(array)) for value, array in found.items()}
 
@@ -128,7 +128,7 @@ def _part(
     for value in expected:
         nodes = nodes_between(entries, value, order)
         if nodes is None:
-            raise NoRecurrenceError("a step reads more than its input and its states")
+            raise NoRecurrenceError("its step reads more than its input and its states")
         found.update(dict.fromkeys(nodes))
     for value in entries:
         value.shape = ir.Shape(()) if static_shape(value) is None else value.shape

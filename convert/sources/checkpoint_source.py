@@ -35,6 +35,6 @@ def open_source(source: SourceSpec) -> GraphDefSource:
     except Exception as error:  # TensorFlow raises half a dozen unrelated types here
         raise InputFileError(
             f"{path}: TensorFlow cannot restore it: {first_line(error)}; the files "
-            f"{path.stem}.index and {path.stem}.data-* must lie beside it"
+            f"{path.stem}.index and {path.stem}.data-* must be in the same folder"
         ) from None
     return GraphDefSource(path, definition)

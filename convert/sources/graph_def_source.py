@@ -156,7 +156,7 @@ def open_source(source: SourceSpec) -> GraphDefSource:
     try:
         definition.ParseFromString(path.read_bytes())
         if not definition.node:
-            raise ValueError("it holds no node")
+            raise ValueError("it contains no nodes")
         return GraphDefSource(path, definition)
     except OcrTrtError:
         raise

@@ -164,7 +164,7 @@ class KerasSource:
         if (found := _single_output(layer)) is None:
             raise InputFileError(
                 f"{self._path}: the layer {name} has several outputs, or is called several times; "
-                "name one that has one"
+                "name a layer that has one output and is called once"
             )
         return found
 
@@ -177,7 +177,10 @@ class KerasSource:
 
         entry, result = self._tensor(input_name, "input"), self._tensor(output_name, "output")
         if entry is result:
-            raise InputFileError(f"{self._path}: {output_name} is {input_name} itself")
+            raise InputFileError(
+                f"{self._path}: the output {output_name} is the same tensor as the input "
+                f"{input_name}; name another output"
+            )
         try:
             part = keras.Model(entry, result)
         except ValueError:
@@ -223,7 +226,7 @@ def _custom_objects(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
         except (ImportError, AttributeError) as error:
             raise InputFileError(
                 f"{path}: source.custom names {name}, which cannot be imported: {error}; its "
-                "module must be installed or lie in the current folder"
+                "module must be installed or be in the current folder"
             ) from None
         finally:
             sys.path.remove(here)

@@ -105,7 +105,8 @@ def _interpreter_class(tf: Any) -> Any:
     except ImportError:
         if not hasattr(getattr(tf, "lite", None), "Interpreter"):
             raise TargetMissingError(
-                f"TensorFlow {tf.__version__} cannot run .tflite files; pip install ai-edge-litert"
+                f"TensorFlow {tf.__version__} cannot run .tflite files; install LiteRT with: pip "
+                "install ai-edge-litert"
             ) from None
         return tf.lite.Interpreter
     return Interpreter

@@ -136,7 +136,9 @@ def _from_h5(path: Path, file: Any) -> Weights:
     try:
         import h5py
     except ImportError:
-        raise InputFileError(f"{path}: needs h5py; pip install 'ocr-trt[tf]'") from None
+        raise InputFileError(
+            f"{path}: reading it requires h5py; install it with: pip install 'ocr-trt[tf]'"
+        ) from None
     weights: Weights = {}
     groups: dict[str, list[tuple[int, npt.NDArray]]] = {}
     with h5py.File(file, "r") as h5:
@@ -151,7 +153,9 @@ def _from_h5(path: Path, file: Any) -> Weights:
             if place.startswith("optimizer/") or not owner.endswith("vars"):
                 return
             if item.external or item.is_virtual:
-                raise InputFileError(f"{path}: {place} lies in another file, which is not read")
+                raise InputFileError(
+                    f"{path}: {place} is stored in another file, which ocr-trt does not read"
+                )
             room -= item.nbytes
             _check_size(path, item.nbytes, item.nbytes + room)
             groups.setdefault(owner, []).append((int(number), np.asarray(item[()])))

@@ -42,18 +42,19 @@ def plan_from_network(
     """
     if target not in _MODULES:
         raise UserError(
-            f"target {target} builds no networks of TensorRT's API; "
-            f"choose one of: {', '.join(_MODULES)}"
+            f"target {target} cannot build a network written with TensorRT's API; choose one of: "
+            f"{', '.join(_MODULES)}"
         )
     options = parse_options(NvidiaOptions, settings.options)
     if options.plugins:
         raise UserError(
-            "option plugins replaces functions of an ONNX graph, and there is none; leave it out"
+            "option plugins replaces functions of an ONNX graph, but a network has no ONNX graph; "
+            "leave the option out"
         )
     if options.strip:
         raise UserError(
-            "option strip: loading takes the weights from an ONNX graph, and there is none; "
-            "leave it out"
+            "option strip: a stripped plan reads its weights from an ONNX graph, but a network "
+            "has none; leave the option out"
         )
     check_options([backend(target)], settings.options)
     backend(target).check_can_build()

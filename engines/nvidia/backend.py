@@ -93,7 +93,7 @@ class NvidiaBackend(Backend):
         if self._runs_on(_numbers(gpu.compute_capability)):
             return None
         what = f"{gpu.name} (compute capability {gpu.compute_capability})"
-        return f"{self.name} does not run on {what}", "use the target tensorrt there"
+        return f"{self.name} does not run on {what}", "use the target tensorrt on this GPU"
 
     def can_run_built(self, settings: Mapping[str, Any]) -> bool:
         """Whether a plan with these ``settings`` is for the GPU of this machine."""

@@ -47,7 +47,8 @@ def _set_compute_capabilities(trt: Any, config: Any, capabilities: Sequence[str]
             known = [m[2:] for m in dir(trt.ComputeCapability) if m.startswith("SM")]
             listed = ", ".join(known)
             raise _BuildError(
-                f"no compute capability {name}; this builder knows (times ten) {listed}"
+                f"compute capability {name} is not supported; this builder supports (times ten) "
+                f"{listed}"
             )
         if not config.set_compute_capability(member, index):
             raise _BuildError(f"the builder refuses compute capability {name}")

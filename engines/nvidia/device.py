@@ -242,4 +242,4 @@ def gpu_absence() -> tuple[str, str] | None:
         count = cuda.Device.count()
     except cuda.Error as error:
         return f"no usable NVIDIA driver ({error})", "install the driver of your NVIDIA GPU"
-    return None if count else ("no NVIDIA GPU found", "use a machine with one")
+    return None if count else ("no NVIDIA GPU found", "use a machine with an NVIDIA GPU")

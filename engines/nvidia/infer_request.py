@@ -100,7 +100,7 @@ class LoadedPlan:
         given = () if self._config is None else (self._config,)
         context = self.engine.create_execution_context(*given)
         if context is None:
-            raise self.fail("TensorRT cannot create a context", count)
+            raise self.fail("TensorRT cannot create an execution context", count)
         return context
 
     def profile(self, batch: int) -> int:

@@ -37,8 +37,8 @@ def check_built_with(
     options = _mapping(built.settings.get("options"))
     if not _runs_in(version, built.version, is_compatible=bool(options.get("version_compatible"))):
         raise InputFileError(
-            f"the plan was built by version {built.version or 'unknown'}, here is {version}; "
-            f"install that version, or {_REBUILD}"
+            f"the plan was built by version {built.version or 'unknown'}, but this machine has "
+            f"{version}; install that version, or {_REBUILD}"
         )
     if options.get("version_compatible") and not is_trusted:
         raise InputFileError(
@@ -83,8 +83,8 @@ def _why_not_on(gpu: Gpu, built: Mapping[str, Any], hardware: Any) -> str | None
     if fits:
         return None
     return (
-        f"the plan is for {name} (compute capability {capability}), here is {gpu.name} "
-        f"({gpu.compute_capability})"
+        f"the plan is for {name} (compute capability {capability}), but this machine has "
+        f"{gpu.name} ({gpu.compute_capability})"
     )
 
 
@@ -107,7 +107,7 @@ def check_header(trt: Any, runtime: Any, plan: bytes, features: Features) -> Non
     ]
     raise InputFileError(
         f"TensorRT-RTX cannot load the plan here: {', '.join(names) or 'no reason given'}; "
-        f"{_REBUILD}, with --option compute-capability if that names other GPUs than this one"
+        f"{_REBUILD}; if --option compute-capability names other GPUs, add this one"
     )
 
 

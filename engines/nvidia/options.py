@@ -18,8 +18,7 @@ def _capabilities(value: Any) -> Any:
     for name in names:
         if not _CAPABILITY.fullmatch(name):
             raise ValueError(
-                f"expected compute capabilities with commas between them, such as 8.6,8.9,12.0; "
-                f"{name!r} is none"
+                f"expected comma-separated compute capabilities, such as 8.6,8.9,12.0, got {name!r}"
             )
     return tuple(dict.fromkeys(names))
 

@@ -18,7 +18,7 @@ BACKEND = NvidiaBackend(
         "version-compatible": "has no lean runtime",
         "refit": "refits only plans that were built on a GPU",
         "strip": "leaves weights out only on a GPU",
-        "timing-cache": "times no kernels",
-        "plugins": "has no kernels of custom ops, it builds their function bodies",
+        "timing-cache": "does not time kernels",
+        "plugins": "has no kernels of custom ops and builds their function bodies instead",
     },
 )

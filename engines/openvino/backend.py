@@ -93,8 +93,8 @@ class _OpenVino(Backend):
         except RuntimeError as error:
             free = shutil.disk_usage(plan.parent).free
             raise OutputError(
-                f"openvino cannot write its plan of about {model.ByteSize():,} bytes, "
-                f"{free:,} are free: {str(error).splitlines()[-1]}"
+                f"openvino cannot write its plan of about {model.ByteSize():,} bytes, but {free:,} "
+                f"bytes are free: {str(error).splitlines()[-1]}"
             ) from error
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:

@@ -71,9 +71,9 @@ def _checked_blocks(inputs: Sequence[Array], limits: tuple[int, int]) -> int:
             f"{probability.dtype} {probability.shape}"
         )
     if threshold.shape != (1,) or threshold.dtype != np.float32:
-        raise ValueError(f"threshold must be float32 (1,), not {threshold.dtype} {threshold.shape}")
+        raise ValueError(f"threshold must be float32 (1,), got {threshold.dtype} {threshold.shape}")
     if min(limits) < 1:
-        raise ValueError(f"max_components and max_rows must be at least 1, not {limits}")
+        raise ValueError(f"max_components and max_rows must be at least 1, got {limits}")
     maps, height, width = probability.shape
     # Blocks per map: ceil(height * ceil(width / 32) / 4).
     of_map = -(-height * -(-width // _WARP) // (THREADS // _WARP))

@@ -29,12 +29,12 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
     check_inputs("CropWarp", image, colors, attributes)
     if quads.ndim != 3 or quads.shape[1:] != (4, 2) or quads.dtype != np.float32:
         raise ValueError(
-            f"CropWarp requires quads (N, 4, 2), float32, not {quads.dtype} {quads.shape}"
+            f"CropWarp requires quads (N, 4, 2), float32, got {quads.dtype} {quads.shape}"
         )
     height, width, pad = (attributes[name] for name in ("height", "width", "pad"))
     if max(height, width) > MAX_CROP_SIDE:
         raise ValueError(
-            f"CropWarp: crops have up to {MAX_CROP_SIDE} pixels per side, not {height} x {width}"
+            f"CropWarp: crops have up to {MAX_CROP_SIDE} pixels per side, got {height} x {width}"
         )
     count, channels, dtype = len(quads), len(colors[0]), DTYPES[attributes["to"]]
     entry, side = entry_for("crop_warp", dtype, width)

@@ -30,7 +30,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
         )
     count, steps, classes = logits.shape
     if not 0 <= blank < classes:
-        raise ValueError(f"blank must be one of {classes} classes, 0 to {classes - 1}, not {blank}")
+        raise ValueError(f"blank must be one of {classes} classes, 0 to {classes - 1}, got {blank}")
     return Launch(
         entry=f"ctc_greedy_decode_{KINDS[logits.dtype]}",
         blocks=max(1, count),  # one per sequence; CUDA launches no empty grid

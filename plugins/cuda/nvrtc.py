@@ -102,7 +102,7 @@ def _compile(source: Path, options: tuple[str, ...]) -> bytes:
         (status,) = nvrtc.nvrtcCompileProgram(program, len(encoded), encoded)
         if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
             log = _text(nvrtc, program, "ProgramLog").decode("utf-8", "replace").strip()
-            raise EngineBuildError(f"{source}: NVRTC rejects it:\n{log or status.name}")
+            raise EngineBuildError(f"{source}: NVRTC cannot compile it:\n{log or status.name}")
         return _text(nvrtc, program, "PTX")
     finally:
         nvrtc.nvrtcDestroyProgram(program)

@@ -91,7 +91,7 @@ class HostKernels:
     ) -> None:
         tool = compiler()
         if tool is None:
-            raise TargetMissingError("no C++ compiler: apt-get install g++")
+            raise TargetMissingError("no C++ compiler found; install one with: apt-get install g++")
         self._source, self._folder = source, folder
         self._program = folder / f"{source.parent.name}-{watch}"
         main = folder / f"{source.parent.name}.cpp"
@@ -104,7 +104,9 @@ class HostKernels:
         ]  # fmt: skip
         done = _watched(command, f"{source}: {tool}", _COMPILE_SECONDS)
         if done.returncode:
-            raise EngineBuildError(f"{source}: {tool} rejects it:\n{done.stderr.strip()[:2000]}")
+            raise EngineBuildError(
+                f"{source}: {tool} cannot compile it:\n{done.stderr.strip()[:2000]}"
+            )
 
     def run(self, launch: Launch, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Run all launches of an op; inputs are passed in C order.

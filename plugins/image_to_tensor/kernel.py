@@ -30,7 +30,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
             f"ImageToTensor: {rows} rows and {columns} columns do not fit into {height} x {width}"
         )
     if area not in (0, 1):
-        raise ValueError(f"ImageToTensor: area must be 0 or 1, not {area}")
+        raise ValueError(f"ImageToTensor: area must be 0 or 1, got {area}")
     channels, dtype = len(colors[0]), DTYPES[attributes["to"]]
     return Launch(
         entry=ENTRIES[dtype == np.float16],

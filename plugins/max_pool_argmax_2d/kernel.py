@@ -20,7 +20,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
     """
     (x,) = inputs
     if x.ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
-        raise ValueError(f"MaxPoolArgmax2d requires (N, C, H, W), H and W even, not {x.shape}")
+        raise ValueError(f"MaxPoolArgmax2d requires (N, C, H, W), H and W even, got {x.shape}")
     batch, channels, height, width = x.shape
     windows = batch, channels, height // 2, width // 2
     return KERNELS.launch(windows, ((windows, x.dtype),) * 2)

@@ -40,7 +40,7 @@ def check(text: str, bundles: list[Bundle], *, is_labeled: bool = True) -> None:
         ("cer>3", "cer requires one recognizer; given: one detector"),
         ("word_accuracy<-1", "word_accuracy requires one recognizer; given: one detector"),
         ("e2e_hmean<60", "e2e_hmean requires one detector and one recognizer; given: one det"),
-        ("latency@16>100", "batch 16 is not timed; timed: 1"),
+        ("latency@16>100", "batch size 16 is not timed; timed: 1"),
     ],
 )
 def test_rules_that_do_not_apply_to_a_detector(rule: str, message: str, detector: Bundle) -> None:
@@ -61,7 +61,7 @@ def test_rules_that_apply_to_a_detector(detector: Bundle, recognizer_spec: Recog
         check("e2e_hmean<60", three)
     with pytest.raises(UserError, match="loose_word_accuracy requires images with labels"):
         check("loose_word_accuracy<9", both, is_labeled=False)
-    with pytest.raises(UserError, match="batch 16 is not timed; timed: 1, 4"):
+    with pytest.raises(UserError, match="batch size 16 is not timed; timed: 1, 4"):
         check("latency@16>9", both)
 
 
@@ -69,7 +69,7 @@ def test_rules_on_times_need_an_engine_that_can_run(detector: Bundle) -> None:
     other = detector.manifest.model_copy(update={"target": "tensorrt"})
     bundle = Bundle(folder=detector.folder, manifest=other)
     check("hmean<88", [bundle])
-    with pytest.raises(UserError, match="tensorrt cannot run here, so nothing is timed"):
+    with pytest.raises(UserError, match=r"tensorrt cannot run .*nothing is timed"):
         check("latency>9", [bundle])
 
 
@@ -86,7 +86,7 @@ def test_an_older_report_must_have_the_engine_and_the_measure(detector: Bundle) 
     quick = LatencySettings(warm_up_ms=1, duration_s=0.01, iterations=3)
     old = compare([detector], None, quick, SilentReporter())
     check_comparable(rules_from_text("latency>1.1x,speedup<2"), [detector], old)
-    with pytest.raises(UserError, match="hmean was not measured of any engine in both reports"):
+    with pytest.raises(UserError, match="hmean was not measured for any engine in both reports"):
         check_comparable(rules_from_text("hmean<-1"), [detector], old)
     copies = [detector, Bundle(folder=Path("elsewhere"), manifest=detector.manifest)]
     with pytest.raises(UserError, match=r"has no 'm openvino int8 \(.*\)' of 'm' at \(3, 32, 32\)"):

@@ -45,7 +45,7 @@ def test_lines_are_grouped_by_width_contrast_and_length(
     )
     width, contrast, length = breakdowns({"model": right, "int8": wrong}, recognizer_spec)
     assert [(row.name, row.samples) for row in width.strata] == [
-        ("up to 32", 2), ("up to 64", 2), ("over 64, squeezed", 1),
+        ("up to 32", 2), ("up to 64", 2), ("over 64, squeezed to fit", 1),
     ]  # fmt: skip
     assert [(row.name, row.samples) for row in contrast.strata] == [
         ("below 64 gray levels", 2), ("64 to 127", 2), ("from 128", 1),

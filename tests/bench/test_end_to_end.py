@@ -125,4 +125,4 @@ def test_labels_without_texts_leave_a_note(
     ]
     notes: list[str] = []
     assert end_to_end(models, load_dataset(images), 0.01, SilentReporter(), notes) is None
-    assert "has a box with a text" in notes[0]
+    assert "has a box with text" in notes[0]

@@ -122,8 +122,8 @@ def test_invalid_rules_are_refused(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("new", "old", "rule", "message"),
     [
-        (report(), report(), "cer>3", "cer was not measured of any engine in the report"),
-        (report(), report(), "p99>1.1x", "p99 was not measured of any engine in both"),
+        (report(), report(), "cer>3", "cer was not measured for any engine in the report"),
+        (report(), report(), "p99>1.1x", "p99 was not measured for any engine in both"),
         (
             report(label="new"),
             report(),
@@ -142,8 +142,8 @@ def test_invalid_rules_are_refused(text: str, message: str) -> None:
         (report(data_sha256="a" * 64), report(data_sha256="b" * 64), "hmean<-1", "SHA-256 aaaa"),
         (report(run_by="y"), report(), "hmean<-1", "run by y, but in the older report .* run by x"),
         (report(hmean=None), report(), "hmean<-1", "hmean was not measured"),
-        (report(), report(hmean=None), "hmean<-1", "not measured of any engine in both"),
-        (report(), report(), "latency@4>1.1x", "not measured at batch 4 of any engine in both"),
+        (report(), report(hmean=None), "hmean<-1", "not measured for any engine in both"),
+        (report(), report(), "latency@4>1.1x", "not measured at batch 4 for any engine in both"),
         (
             report(samples=5),
             report(),
@@ -186,7 +186,7 @@ def test_older_report_without_end_to_end_is_compared(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(json.dumps(data))
     old, new = load_report(tmp_path / "old.json"), report(end_to_end=together(0.7))
     assert [c.broken for c in check_rules(new, old, rules_from_text("hmean<-0.5"))] == [False]
-    with pytest.raises(UserError, match="e2e_hmean was not measured of any engine in both"):
+    with pytest.raises(UserError, match="e2e_hmean was not measured for any engine in both"):
         check_rules(new, old, rules_from_text("e2e_hmean<-1"))
 
 

@@ -146,7 +146,7 @@ def test_reports_are_written_and_the_page_loads_no_other_file(tmp_path: Path) ->
     assert row in markdown
     assert "| 1 to 3 | 7 | 12.50 |" in markdown
     closed = "| det openvino int8 | 1 | 2 | 20.00 | 40.00 | - | 40.00 | 3 | 50.0 |"
-    opened = "| tensorflow | 4 | 1 | 550.00 | 800.00 | - | 800.00 | 4 | no, 3 waiting |"
+    opened = "| tensorflow | 4 | 1 | 550.00 | 800.00 | - | 800.00 | 4 | no, 3 requests waiting |"
     assert closed in markdown
     assert opened in markdown
     for line in (closed, opened):

@@ -55,7 +55,7 @@ def report(
         (report(0.1, 0.4), "good", "More accurate than the model"),
         (report(-0.4, 0.3), "good", "As accurate as the model"),
         (report(-0.6, 0.3), "unsure", "up to 0.60 points cannot be ruled out"),
-        (report(-0.4, -0.1), "good", "within 0.5 allowed points"),
+        (report(-0.4, -0.1), "good", "within the allowed 0.5 points"),
         (report(-0.9, -0.1), "worse", "possibly by more than the allowed 0.5"),
         (report(-0.9, -0.7), "worse", ", by more than the allowed 0.5"),
         (report(-0.1, 0.6, role="recognizer"), "unsure", "up to 0.60 points cannot"),
@@ -98,7 +98,9 @@ def test_unchanged_samples_have_an_upper_bound() -> None:
 def test_changes_have_a_p_value(p_value: float, text: str) -> None:
     changes = Changes(unit="words", samples=500, worse=9, better=5, neither=2, p_value=p_value)
     sentence = changes_sentence(changes)
-    assert sentence.startswith("16 of 500 words changed: 9 worse, 5 better, 2 neither (")
+    assert sentence.startswith(
+        "16 of 500 words changed: 9 worse, 5 better, 2 neither worse nor better ("
+    )
     assert text in sentence
     assert changes_sentence(None) == ""
 
@@ -119,7 +121,7 @@ def test_speed_of_whole_images() -> None:
     )
     timed = found.end_to_end.model_copy(update={"systems": rows})
     (summary,) = summaries(found.model_copy(update={"end_to_end": timed}))
-    assert summary.speed == "2.5 times as many images per second"
+    assert summary.speed == "2.5 times as many images per second as the model"
     alone = timed.model_copy(update={"systems": rows[1:]})
     (summary,) = summaries(found.model_copy(update={"end_to_end": alone}))
     assert summary.speed == "5.0 images per second"

@@ -195,7 +195,8 @@ def test_cast_to_float_stays_in_fp32() -> None:
         zero=np.float32(0),
     )  # fmt: skip
     cast = autocast(ir.to_proto(model), dict.fromkeys("xabcy", 1.0))
-    assert cast.kept == {"c": "Cast names its own type"}
+    assert list(cast.kept) == ["c"]
+    assert "Cast" in cast.kept["c"]
     image = np.float32([[-1, 0, 0.5, 2]])
     assert run(cast.model, image).tolist() == [[0, 0, 0.5, 2]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,16 @@ def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
 
 TEXT = "(float[1,4,8,8] x) => (float[1,4,8,8] y)"
 KEPT = [
-    ("{ a = Relu(x) y = Exp(a) }", {}, {}, "y", "Exp loses in fp16"),
-    ("{ a = Relu(x) y = Neg(a) }", {"a": 600.0}, {}, "y", "a reaches 600, over 512"),
-    ("{ a = Add(x, w) y = Neg(a) }", {}, {"w": np.float32(7e4)}, "a", "w reaches 7e.04, over"),
-    ("{ a = Relu(x) y = Add(a, e) }", {}, {"e": np.float32(1e-8)}, "y", "e is 1e-08, which is 0"),
+    ("{ a = Relu(x) y = Exp(a) }", {}, {}, "y", "Exp .*fp16"),
+    ("{ a = Relu(x) y = Neg(a) }", {"a": 600.0}, {}, "y", "a reaches 600.*512"),
+    ("{ a = Add(x, w) y = Neg(a) }", {}, {"w": np.float32(7e4)}, "a", "w reaches 7e.04.*512"),
+    ("{ a = Relu(x) y = Add(a, e) }", {}, {"e": np.float32(1e-8)}, "y", "e is 1e-08.*fp16"),
     ("{ s = ReduceSum <keepdims = 1> (x, axes) y = Add(x, s) }", {"x": 20.0},
-     {"axes": np.array([2, 3])}, "s", "adds up 64 values, to 1280 at most"),
+     {"axes": np.array([2, 3])}, "s", "64 values .*1280.*512"),
     ("{ i = InstanceNormalization <epsilon = 1e-12> (x, w, w) y = Relu(i) }", {},
-     {"w": np.ones(4, np.float32)}, "i", "its epsilon is 1e-12, which is 0 in fp16"),
+     {"w": np.ones(4, np.float32)}, "i", "epsilon is 1e-12.*fp16"),
     ("{ m = Greater(x, w) c = Cast <to = 1> (m) y = Mul(x, c) }", {}, {"w": np.float32(0)}, "c",
-     "Cast names its own type"),
+     "Cast .*output type"),
 ]  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def test_what_fp16_cannot_hold_stays_in_fp32(
 ) -> None:
     kept = quantized(f"{TEXT} {body}", peaks, **weights).kept
     assert node in kept
-    assert kept[node].replace("+", ".").find(reason.replace("+", ".")) >= 0
+    assert re.search(reason, kept[node])
 
 
 @pytest.mark.parametrize(

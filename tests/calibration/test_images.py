@@ -117,7 +117,7 @@ def test_crops_that_were_given_are_taken(images: Path) -> None:
     crops = [CropLabel(path=images / "0.png", text="", quad=quad)]
     found = list(load_calibration(images, recognizer(), crops=crops).batches())
     assert [width for width, _ in found] == [96]
-    with pytest.raises(InputFileError, match="nothing a recognizer can be calibrated on"):
+    with pytest.raises(InputFileError, match="no samples to calibrate a recognizer on"):
         load_calibration(images, recognizer(), crops=[])
 
 
@@ -137,5 +137,5 @@ def test_stratified_choice(strata: str, limit: int, expected: list[int], why: st
 
 def test_labels_without_text_cannot_calibrate_a_recognizer(images: Path) -> None:
     (images / "labels.json").write_text(json.dumps([{"file": "0.png", "boxes": []}]))
-    with pytest.raises(InputFileError, match="nothing a recognizer can be calibrated on"):
+    with pytest.raises(InputFileError, match="no samples to calibrate a recognizer on"):
         load_calibration(images, recognizer())

@@ -114,7 +114,7 @@ def test_every_batch_is_read_and_counts() -> None:
 
 
 def test_no_data_is_an_error_never_random() -> None:
-    with pytest.raises(InputFileError, match="no calibration images"):
+    with pytest.raises(InputFileError, match="no readable calibration images"):
         look([])
 
 

@@ -162,7 +162,7 @@ def test_saved_model_with_the_op_converts(tmp_path: Path, rng: np.random.Generat
 @pytest.mark.parametrize(
     ("mode", "more", "message"),
     [
-        ("rnn_relu", {}, "mode rnn_relu.*lstm and gru"),
+        ("rnn_relu", {}, "mode rnn_relu.*lstm or gru"),
         ("lstm", {"input_mode": "skip_input"}, "skip_input.*linear_input"),
     ],
 )

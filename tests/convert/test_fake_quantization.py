@@ -206,7 +206,7 @@ def test_model_trained_with_fake_quantization_keeps_its_grid(kind: str, tmp_path
     assert found.ranges[tensor] == pytest.approx(6.0, rel=1e-3)
     reasons = {s.reason for step in found.steps for s in step.outcome.skipped
             if step.name == remove_fake_quantization.__name__}  # fmt: skip
-    assert any("0 to 6 is taken as -6 to 6" in reason for reason in reasons)
+    assert any("0 to 6 became -6 to 6" in reason for reason in reasons)
     arrays = {t.name: onnx.numpy_helper.to_array(t) for t in found.model.graph.initializer}
     convs = [node for node in found.model.graph.node if node.op_type == "Conv"]
     for node in convs[:2]:
@@ -255,9 +255,9 @@ def test_quantized_file_becomes_an_engine(
 
 REFUSED = [
     ("m = ReduceMax <keepdims = 0> (x) q = QuantizeLinear(x, m, z) y = DequantizeLinear(q, m, z)",
-     {"z": np.int8(0)}, "x is quantized by a scale that depends on the image"),
+     {"z": np.int8(0)}, "x depends on the image"),
     ("q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z)",
-     {"s": np.float32(-1), "z": np.int8(0)}, "x is quantized by a scale that is not above 0"),
+     {"s": np.float32(-1), "z": np.int8(0)}, "scale of x is .*-1.* expected above 0"),
     ("q = QuantizeLinear <axis = 1> (x, s, z) y = DequantizeLinear <axis = 1> (q, s, z)",
      {"s": np.ones(3, np.float32), "z": np.zeros(3, np.int8)}, "x is quantized with a scale per"),
     ("q = QuantizeLinear(x, s, z) c = Cast <to = 1> (q) d = DequantizeLinear(q, s, z) "
@@ -281,9 +281,9 @@ def test_pairs_that_make_no_sense_are_refused_by_name(
     [
         (np.int8(0), 0.1, 12.7, ""),
         (np.uint8(128), 0.1, 12.7, ""),
-        (np.uint8(0), 0.1, 25.5, "its range 0 to 25.5 is taken as -25.5 to 25.5"),
-        (np.int8(-128), 0.1, 25.5, "its range 0 to 25.5 is taken as -25.5 to 25.5"),
-        (np.uint8(200), 0.1, 20.0, "its range -20 to 5.5 is taken as -20 to 20"),
+        (np.uint8(0), 0.1, 25.5, "its range 0 to 25.5 became -25.5 to 25.5"),
+        (np.int8(-128), 0.1, 25.5, "its range 0 to 25.5 became -25.5 to 25.5"),
+        (np.uint8(200), 0.1, 20.0, "its range -20 to 5.5 became -20 to 20"),
         (np.uint16(32768), 0.001, 32.767, ""),
     ],
 )

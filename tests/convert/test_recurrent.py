@@ -138,10 +138,10 @@ def test_loop_is_raised(cell: Cell, states: int, op: str) -> None:
 @pytest.mark.parametrize(
     ("cell", "states", "start", "reason"),
     [
-        (lstm_with_peepholes, 2, 0, "no LSTM, GRU or RNN cell"),
-        (lstm_that_clips, 2, 0, "no LSTM, GRU or RNN cell"),
-        (relu_rnn, 1, 0, "no LSTM, GRU or RNN cell"),
-        (plain, 1, 2, "counter does not begin at 0"),
+        (lstm_with_peepholes, 2, 0, "not an LSTM, GRU or RNN cell"),
+        (lstm_that_clips, 2, 0, "not an LSTM, GRU or RNN cell"),
+        (relu_rnn, 1, 0, "not an LSTM, GRU or RNN cell"),
+        (plain, 1, 2, "counter does not start at 0"),
     ],
     ids=["peepholes", "clips", "another activation", "begins later"],
 )
@@ -282,9 +282,9 @@ def test_scan_is_raised() -> None:
 @pytest.mark.parametrize(
     ("count", "start", "reason"),
     [
-        ("more", np.zeros((), np.float32), "a state of shape"),
-        ("one", np.full((), 0.5, np.float32), "counter does not begin at 0"),
-        ("one", np.full((), 3, np.int64), "counter does not begin at 0"),
+        ("more", np.zeros((), np.float32), "its state has shape"),
+        ("one", np.full((), 0.5, np.float32), "counter does not start at 0"),
+        ("one", np.full((), 3, np.int64), "counter does not start at 0"),
     ],
     ids=["steps of 1.5", "from 0.5", "from 3"],
 )

@@ -202,7 +202,9 @@ def test_checkpoints_convert_and_equal_tensorflow(tmp_path: Path, rng: np.random
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
     for file in tmp_path.glob("model.ckpt.data*"):
         file.unlink()
-    with pytest.raises(InputFileError, match=r"model\.ckpt\.index and .* must lie beside it"):
+    with pytest.raises(
+        InputFileError, match=r"model\.ckpt\.index and .* must be in the same folder"
+    ):
         open_source(spec.source)
 
 
@@ -295,9 +297,7 @@ def test_lite_transformer_with_a_free_batch_keeps_it(
 def test_lite_file_of_one_batch_size_says_so(tmp_path: Path) -> None:
     spec = lite_recognizer_spec(lite_recognizer(tmp_path / "m.tflite", batch=1))
     source = open_source(spec.source)
-    with pytest.raises(
-        ConversionError, match=r"not run with a batch of 2: it stops at Reshape .*max_batch: 1"
-    ):
+    with pytest.raises(ConversionError, match=r"batch size 2: .* Reshape .*max_batch: 1"):
         convert(source, spec)
     one = spec.model_copy(update={"input": spec.input.model_copy(update={"max_batch": 1})})
     assert convert(source, one).ops["Gelu"] == 1
@@ -378,7 +378,7 @@ def test_missing_names_are_listed(detector_model: Path) -> None:
         ("model.ckpt.meta", b"not protobuf", "TensorFlow cannot restore it"),
         ("model.tflite", b"not a flatbuffer", "not a TensorFlow Lite model"),
         ("model.pb", b"not protobuf", "not a frozen TensorFlow graph"),
-        ("model.pb", b"", "not a frozen TensorFlow graph: it holds no node"),
+        ("model.pb", b"", "not a frozen TensorFlow graph: it contains no nodes"),
         ("model.keras", b"not a zip", "not a Keras model file"),
         ("model.h5", b"not hdf5", "not a Keras model file"),
     ],
@@ -549,7 +549,7 @@ def test_draft_needs_a_charset_that_fits(tmp_path: Path) -> None:
     keras.Model(image, keras.layers.Dense(8)(keras.layers.Reshape((64, 32))(image))).save(
         tmp_path / "m.keras"
     )
-    with pytest.raises(InputFileError, match=r"has 8 classes, .* --charset FILE, .* 7 characters"):
+    with pytest.raises(InputFileError, match=r"has 8 classes.* --charset FILE.* 7 characters"):
         draft_spec("recognizer", hints(tmp_path / "m.keras"))
     with pytest.raises(SpecError, match="needs 7 characters besides the blank, got 3"):
         draft_spec("recognizer", hints(tmp_path / "m.keras", charset="abc"))
@@ -579,7 +579,7 @@ def test_model_of_one_batch_size_is_drafted_so(tmp_path: Path) -> None:
 
 
 def test_draft_for_the_wrong_role_says_what_is_there(detector_model: Path) -> None:
-    with pytest.raises(InputFileError, match="a recognizer needs a float output of rank 3"):
+    with pytest.raises(InputFileError, match="a recognizer requires a float output of rank 3"):
         draft_spec("recognizer", hints(detector_model))
     with pytest.raises(InputFileError, match="no input named 'nothing'; it has: image"):
         draft_spec("detector", hints(detector_model, input=("nothing", (1, 8, 8, 3))))

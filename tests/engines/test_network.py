@@ -340,7 +340,7 @@ def test_wrong_request_is_refused_before_the_child_starts(tmp_path: Path) -> Non
     network, path = NetworkSettings(shape=SHAPE, definition="own:define"), tmp_path / "plan"
     with pytest.raises(UserError, match=r"openvino .*\btensorrt, tensorrt-rtx"):
         plan_from_network("openvino", {}, path, network, BuildSettings())
-    with pytest.raises(UserError, match=r"option plugins .* leave it out"):
+    with pytest.raises(UserError, match=r"option plugins .* leave the option out"):
         plan_from_network(
             "tensorrt-rtx", {}, path, network, BuildSettings(options={"plugins": "yes"})
         )

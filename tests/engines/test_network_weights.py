@@ -126,8 +126,8 @@ def text(file: Any) -> None:
 @pytest.mark.parametrize(
     ("fill", "message"),
     [
-        (external, "layers/dense/vars/0 lies in another file"),
-        (virtual, "layers/dense/vars/0 lies in another file"),
+        (external, "layers/dense/vars/0 is stored in another file"),
+        (virtual, "layers/dense/vars/0 is stored in another file"),
         (bomb, "declares 4398046511104 bytes of weights"),
         (twins, "two different weights named 'dense/kernel'"),
         (linked, "holds no weights"),

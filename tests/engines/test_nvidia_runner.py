@@ -189,7 +189,10 @@ def test_failure_to_create_a_context_raises(
 ) -> None:
     world = World()
     monkeypatch.setattr(world.engine, "create_execution_context", lambda: None)
-    with world.runner as runner, pytest.raises(RuntimeError, match="cannot create a context"):
+    with (
+        world.runner as runner,
+        pytest.raises(RuntimeError, match="cannot create an execution context"),
+    ):
         runner.run(images[:1])
 
 

@@ -90,9 +90,9 @@ def test_reader_of_an_empty_image_finds_nothing() -> None:
 def test_engines_in_the_wrong_place_are_refused() -> None:
     detector, _ = engine(detector_spec(), bright_is_text)
     recognizer, _ = engine(recognizer_spec(), brightness_as_letter)
-    with pytest.raises(SpecError, match="r is a recognizer, a detector is needed"):
+    with pytest.raises(SpecError, match="r is a recognizer, expected a detector"):
         OcrReader(recognizer, recognizer)
-    with pytest.raises(SpecError, match="d is a detector, a recognizer is needed"):
+    with pytest.raises(SpecError, match="d is a detector, expected a recognizer"):
         OcrReader(detector, detector)
 
 

@@ -137,7 +137,7 @@ def test_access_without_bound_is_seen(tmp_path: Path) -> None:
         ((4, 4), np.float32, {}, r"\(N, H, W\).*\(4, 4\)"),
         ((1, 0, 4), np.float32, {}, "at least one pixel"),
         ((1, 4, 4), np.float64, {}, "not float64"),
-        ((1, 4, 4), np.float32, {"max_rows": 0}, r"at least 1, not \(60, 0\)"),
+        ((1, 4, 4), np.float32, {"max_rows": 0}, r"at least 1, got \(60, 0\)"),
         ((1, 2**16, 2**15), np.float16, {}, "1 maps of 65536 x 32768 pixels .*32-bit"),
     ],
 )
