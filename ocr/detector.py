@@ -132,7 +132,7 @@ class DetectorRole(OcrRole):
         boxes, _ = boxes_from_output(np.nan_to_num(output), self.spec, prepared.scales, size)
         assert isinstance(label, SceneLabel)
         if not len(label.quads):
-            return f"{len(boxes)} boxes"
+            return "1 box" if len(boxes) == 1 else f"{len(boxes)} boxes"
         counts = count_image(boxes, label.quads, label.ignore)
         wrong = counts.detected - counts.matched
         return f"{counts.matched} of {counts.truth} words found, {wrong} wrong"
