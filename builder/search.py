@@ -255,4 +255,5 @@ def _reason(chosen: PrecisionTrial, trials: Sequence[PrecisionTrial], runner: Tr
     int8 = [t.latency for t in within if t.candidate.precision == "int8" and t.latency]
     if chosen.candidate.precision != "int8" and int8 and chosen.latency:
         why += f": int8 takes {min(int8):.2f} ms, this engine {chosen.latency:.2f} ms"
-    return f"loses {round(chosen.loss, 2) + 0.0:.2f} of {runner.spec.accuracy.max_loss:g} points; {why}"
+    loss = round(chosen.loss, 2) + 0.0  # not -0.0
+    return f"loses {loss:.2f} of {runner.spec.accuracy.max_loss:g} points; {why}"
