@@ -1,5 +1,5 @@
 # make demo       inspect, build, bench and run the reference models
-# make test       what every commit needs: format, lint, types, imports, one test of every mechanism
+# make test       the checks that every commit must pass: format, lint, types, imports, one test of every mechanism
 # make test-all   make test, then the long tests: zoo, demo, README, fuzzing, sanitizers, capability matrix
 # make test-gpu   the tests that need an NVIDIA GPU: kernels, plans, bandwidth
 # make fonts      install the Debian fonts and word list for training and evaluation (as root)
@@ -28,8 +28,8 @@ test-gpu: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable '.[gpu,cuda]'
 	$(BIN)/pytest tests/gpu
 
-# Newer pips show setuptools' general warning about folders with the name of an editable package.
-# There are none here: the package is the project's root.
+# Newer versions of pip show a warning of setuptools about folders that have the name of an editable package.
+# There is no such folder here, because the package is the repository root.
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; \
 	  sys.exit(0 if (3, 10) <= v < (3, 14) else f"needs Python 3.10 to 3.13, this is {v[0]}.{v[1]}; set PYTHON=")'
