@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from ..common.cache import Cache, CacheEntry, named_cache
+from ..common.files import remove_folder
 from ..errors import InputFileError
-from .bundle import Bundle
+from .bundle import Bundle, load_bundle
 from .manifest import NAME, read_manifest
 
 _FOLDER = "bundle"
@@ -33,34 +34,42 @@ class BuildCache(Cache):
     """A cache of bundles."""
 
     def find(self, key: str) -> CachedBundle | None:
-        """Return the bundle of a key after checking all files; a damaged one is removed."""
+        """Return the bundle of a key after checking all files; an invalid entry is removed."""
         entry = self.get(key)
-        with contextlib.suppress(InputFileError):  # another process has removed it
-            return _cached(entry) if entry else None
-        return None
+        if entry is None:
+            return None
+        try:
+            return _cached(entry, load_bundle(entry.folder / _FOLDER))
+        except (InputFileError, OSError):
+            with contextlib.suppress(OSError):  # another process may have removed it
+                remove_folder(entry.folder)
+            return None
 
     def keep(self, key: str, bundle: Bundle) -> None:
-        """Keep a copy of a bundle.
+        """Keep a copy of a bundle, unless it is larger than the whole cache.
 
         Raises:
             OSError: the cache cannot be written.
         """
-        self.put(key, lambda folder: copy_files(bundle, folder / _FOLDER))
+        names = (NAME, *bundle.manifest.files)
+        if sum(bundle.path(name).stat().st_size for name in names) <= self.most:
+            self.put(key, lambda folder: copy_files(bundle, folder / _FOLDER))
 
     def bundles(self) -> list[CachedBundle]:
         """Return all bundles, the latest used first; only their manifests are read."""
         bundles = []
         for entry in self.entries():
             with contextlib.suppress(InputFileError):
-                bundles.append(_cached(entry))
+                folder = entry.folder / _FOLDER
+                manifest = read_manifest(folder)
+                bundles.append(_cached(entry, Bundle(folder=folder, manifest=manifest)))
         return bundles
 
 
-def _cached(entry: CacheEntry) -> CachedBundle:
-    folder = entry.folder / _FOLDER
+def _cached(entry: CacheEntry, bundle: Bundle) -> CachedBundle:
     return CachedBundle(
         key=entry.key,
-        bundle=Bundle(folder=folder, manifest=read_manifest(folder)),
+        bundle=bundle,
         built=entry.created,
         used=entry.used,
         bytes=entry.bytes,

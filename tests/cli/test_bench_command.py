@@ -29,7 +29,7 @@ def test_bench_writes_three_reports_and_compares_engines_with_limits(
     found = json.loads((tmp_path / "r" / "report.json").read_text())
     assert problems(found, json_schema(Document.REPORT)) == []
     kinds = [[s["kind"] for s in model["systems"]] for model in found["models"]]
-    assert [kinds[0][0], kinds[0][-1]] == ["baseline", "engine"]
+    assert kinds == [["baseline", "reference", "engine"]] * 2
     batches = [{s["batch"] for s in m["systems"][0]["latencies"]} for m in found["models"]]
     assert batches == [{1}, {1, 4}]
     assert [s["kind"] for s in found["end_to_end"]["systems"]] == ["baseline", "engine"]
@@ -59,7 +59,7 @@ def test_rule_that_applies_to_no_engine_is_refused_before_measuring(
     done = run(
         "bench", bundles["detector"], "--data", images, "--duration", "100", "--fail-on", "cer>3"
     )
-    fails(done, 2, "cer", "recognizer", "detector")
+    fails(done, 2, "cer requires one recognizer", "given: one detector")
     assert time.monotonic() - start < 60
 
 

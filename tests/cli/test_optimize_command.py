@@ -43,7 +43,12 @@ def test_options_of_specs_are_refused_for_bundles(
     spec_files: dict[str, Path], bundles: dict[str, Path], images: Path
 ) -> None:
     fails(run("optimize", *spec_files.values(), "--data", images), 2, "one spec only")
-    fails(run("optimize", bundles["detector"], "--data", images), 2, "--data")
+    fails(
+        run("optimize", bundles["detector"], "--data", images),
+        2,
+        "--data",
+        "need a recognizer's spec",
+    )
 
 
 def test_streams_are_measured_and_used(

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ocr_trt.common.cache import VARIABLE
-from ocr_trt.engines.build_cache import BuildCache, default_cache
-from ocr_trt.engines.bundle import Bundle, load_bundle
+from ocr_trt.engines import build_cache
+from ocr_trt.engines.build_cache import BuildCache, copy_files, default_cache
+from ocr_trt.engines.bundle import Bundle, file_entry, load_bundle, write_manifest
 
 from .test_bundle import make_bundle
 
@@ -44,9 +45,36 @@ def test_a_damaged_bundle_is_removed(name: str, bundle: Bundle, cache: BuildCach
     assert not (cache.folder / "a").exists()
 
 
-def test_entry_that_is_not_a_bundle_is_ignored(cache: BuildCache) -> None:
+def test_entry_that_is_not_a_bundle_is_removed(cache: BuildCache) -> None:
     cache.write("a", b"data")
+    assert cache.bundles() == []
     assert cache.find("a") is None
+    assert not (cache.folder / "a").exists()
+
+
+def test_manifest_that_names_a_file_outside_is_refused(
+    bundle: Bundle, cache: BuildCache, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("outside")
+    outside = {**bundle.manifest.files, "../../../secret": file_entry(tmp_path / "secret")}
+    forged = bundle.manifest.model_copy(update={"files": outside})
+
+    def fill(folder: Path) -> None:
+        copy_files(bundle, folder / "bundle")
+        write_manifest(folder / "bundle", forged)
+
+    cache.put("a", fill)
+    assert cache.get("a") is not None
+    assert cache.find("a") is None
+    assert (tmp_path / "secret").exists()
+
+
+def test_bundle_larger_than_the_cache_is_not_copied(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_cache, "copy_files", lambda *_: pytest.fail("copied"))
+    cache = BuildCache(folder=tmp_path / "cache", most=100)
+    cache.keep("a", bundle)
     assert cache.bundles() == []
 
 
