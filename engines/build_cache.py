@@ -52,7 +52,7 @@ class BuildCache(Cache):
             OSError: the cache cannot be written.
         """
         names = (NAME, *bundle.manifest.files)
-        if sum(bundle.path(name).stat().st_size for name in names) <= self.most:
+        if sum(bundle.path(name).stat().st_size for name in names) <= self.max_bytes:
             self.put(key, lambda folder: copy_files(bundle, folder / _FOLDER))
 
     def bundles(self) -> list[CachedBundle]:

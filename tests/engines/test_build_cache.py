@@ -73,7 +73,7 @@ def test_bundle_larger_than_the_cache_is_not_copied(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build_cache, "copy_files", lambda *_: pytest.fail("copied"))
-    cache = BuildCache(folder=tmp_path / "cache", most=100)
+    cache = BuildCache(folder=tmp_path / "cache", max_bytes=100)
     cache.keep("a", bundle)
     assert cache.bundles() == []
 
