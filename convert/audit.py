@@ -27,7 +27,7 @@ class OpRow:
     clean: int
     """How often in the clean graph."""
     rules: dict[str, int]
-    """The change of that number by each pass."""
+    """By how much each pass changed that number; passes that did not are left out."""
     nodes: tuple[str, ...]
     """Node names in the clean graph; they come from TensorFlow where it named the node."""
     refused: dict[str, str]
@@ -36,7 +36,10 @@ class OpRow:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRow:
-    """All nodes whose results have the same height and width (or length), at batch 1."""
+    """The nodes whose results have one height and width (images) or length (sequences).
+
+    Sizes are those of batch 1.
+    """
 
     size: str
     nodes: int
@@ -62,9 +65,9 @@ class Audit:
     flops: int
     stages: tuple[StageRow, ...]
     skipped: dict[str, dict[str, str]]
-    """By pass: matches that almost fired, by the value they end in, with the reason."""
+    """Near misses by pass: the value that a match ends in -> the reason why it did not fire."""
     refused: dict[str, str]
-    """What the target refuses: a node, or "" for the whole graph, with the reason."""
+    """Nodes that the target refuses -> the reason; "" stands for the whole graph."""
 
 
 def _dims(value: ir.Value | None) -> list[int]:
@@ -99,7 +102,10 @@ def node_flops(node: ir.Node) -> int:
 
 
 def _einsum_flops(node: ir.Node) -> int:
-    """Count two for each combination of all indices, as if all operands are multiplied at once."""
+    """Count two operations for each combination of all indices of the equation.
+
+    That is the cost of one loop over all indices, without intermediate products.
+    """
     terms = attribute(node, "equation", "").replace(" ", "").split("->")[0].split(",")
     if any(value is None or value.shape is None for value in node.inputs):
         return 0

@@ -21,12 +21,12 @@ Shape = tuple[int, int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Hints:
-    """What the user states about a model, besides its role."""
+    """What the user states about a model, in addition to its role."""
 
     source: SourceSpec
     """Path and format of the model."""
     input: tuple[str, Shape] | None = None
-    """Name and shape of the image; None: they are read from the signature."""
+    """Name and shape of the image; None reads them from the signature."""
     mean: tuple[float, ...] = ()
     """See ``InputSpec``."""
     scale: tuple[float, ...] = ()
@@ -37,6 +37,8 @@ class Hints:
 
 @dataclass(frozen=True, kw_only=True)
 class _Ends:
+    """The tensors between which an engine runs the model."""
+
     image: TensorInfo
     output: TensorInfo
     extra: dict[str, Any] = field(default_factory=dict)
@@ -67,7 +69,7 @@ def _listed(infos: Sequence[TensorInfo]) -> str:
 
 
 def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
-    """Choose the model's ends: those of its signature, or tensors to cut it at."""
+    """Choose an input and an output of the signature, or inner tensors at which to cut."""
     rank, signature, path = 4 if role == "detector" else 3, model.signature(), hints.source.path
     output = _output(signature, rank)
     if hints.input is None:
@@ -79,7 +81,7 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
             model.function(image.name, output.name)  # raises if a name is wrong
         return _Ends(image=image, output=output)
     cut = model.cut(rank) if hints.input is None else None
-    # Only a cut could help now. The error names the end of the signature that does not fit.
+    # The signature does not fit the role. Cut the model, or name the end that does not fit.
     if cut is None and image is None:
         listed = _listed(signature.inputs)
         raise InputFileError(
@@ -122,7 +124,7 @@ def _dims(shape: tuple[int | None, ...] | None) -> str:
 
 
 def _layout(shape: tuple[int | None, ...]) -> str:
-    """Guess the layout: the axis of 1 or 3 is that of channels; NHWC if both or none are."""
+    """Guess the layout: an axis of size 1 or 3 is the channels; NHWC if that decides nothing."""
     return "NCHW" if shape[1] in (1, 3) and shape[3] not in (1, 3) else "NHWC"
 
 
@@ -157,7 +159,7 @@ def _charset(output: TensorInfo, given: str | None) -> dict[str, Any]:
 
 
 def _pixels(image: TensorInfo, hints: Hints) -> dict[str, Any]:
-    """Return mean and scale where they are known."""
+    """Return mean and scale if the user or the input's dtype states them."""
     given = {"mean": hints.mean, "scale": hints.scale}
     if image.dtype.startswith(("uint", "int")):  # the model requires unscaled pixels
         given["scale"] = hints.scale or (1.0,)
@@ -167,9 +169,9 @@ def _pixels(image: TensorInfo, hints: Hints) -> dict[str, Any]:
 def draft_spec(
     role: Role, hints: Hints, reporter: Reporter | None = None
 ) -> DetectorSpec | RecognizerSpec:
-    """Draft a spec: whatever the signature does not state gets its usual value.
+    """Draft a spec from the signature, with usual values for what the signature does not state.
 
-    A model that reads files or returns text is cut to its network; ``reporter`` shows where.
+    A model that reads files or returns text is cut to its network; ``reporter`` shows the cut.
 
     Raises:
         InputFileError: the model cannot be opened, or its signature does not fit the role.

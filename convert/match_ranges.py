@@ -1,7 +1,7 @@
-"""Ranges that a model itself states -> the same ranges by the tensor names of the clean graph.
+"""Assign the int8 ranges that a model's own Q/DQ pairs state to the tensors of the clean graph.
 
-Passes rename, transpose and fold, so tensors are matched by their values: both graphs run on the
-same images, and two tensors with the same values, in any order, are the same tensor.
+Passes rename, transpose and fold tensors, so names and shapes cannot identify them. Both graphs run
+on the same images instead, and two tensors with the same values, in any order, are the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .graph import name_of
 
 Array = npt.NDArray[np.float32]
 _TOLERANCE = 2e-4
-"""Relative, between the sums that identify a tensor."""
+"""Largest relative difference between the fingerprints of one tensor in both graphs."""
 
 
 def matched_ranges(
@@ -28,12 +28,12 @@ def matched_ranges(
     ranges: Mapping[str, float],
     images: tuple[Array, Array],
 ) -> dict[str, float]:
-    """Return the ranges of all tensors that the clean graph still has, by their new names.
+    """Return the ranges of all tensors that the clean graph still has, by their names there.
 
     Args:
-        before: the graph whose tensors ``ranges`` names; its input is NHWC or NCHW.
+        before: the graph that ``ranges`` refers to; its input is NHWC or NCHW.
         after: the clean graph, NCHW.
-        ranges: the largest |x| to represent, by tensor of ``before``.
+        ranges: the largest |x| to represent, by name of a tensor of ``before``.
         images: the same images for both graphs, in the layout of each.
 
     Raises:
@@ -41,43 +41,48 @@ def matched_ranges(
     """
     clean = ir.to_proto(after)
     old_output, output = (each.graph.output[0].name for each in (before, clean))
-    known = _marks(before, {*ranges, old_output}, images[0])
+    known = _fingerprints(before, {*ranges, old_output}, images[0])
     values = [*after.graph.inputs, *(value for node in after.graph for value in node.outputs)]
     names = {name_of(value) for value in values if value.dtype == ir.DataType.FLOAT}
-    marks = _marks(clean, names, images[1])
-    if not _are_same(known[old_output], marks[output]):
+    fingerprints = _fingerprints(clean, names, images[1])
+    # Equal outputs prove that the images and layouts of the two runs correspond.
+    if not _is_same_tensor(known[old_output], fingerprints[output]):
         raise ConversionError("the passes changed the model's numbers; please report this model")
-    found = {}
-    for name, mark in marks.items():
-        limits = [limit for old, limit in ranges.items() if _are_same(mark, known[old])]
+    matched = {}
+    for name, fingerprint in fingerprints.items():
+        # Several old tensors can have equal values; the widest range represents all of them.
+        limits = [
+            limit for old, limit in ranges.items() if _is_same_tensor(fingerprint, known[old])
+        ]
         if limits:
-            found[name] = max(limits)
-    return found
+            matched[name] = max(limits)
+    return matched
 
 
-def _marks(
+def _fingerprints(
     model: onnx.ModelProto, names: Collection[str], images: Array
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Return, for each tensor, numbers that do not depend on the order of its entries."""
+    """Run the model; return the fingerprint of each named tensor."""
     values = read_tensors(model, sorted(names), images)
-    return {name: _mark(value) for name, value in values.items() if name in names}
+    return {name: _fingerprint(value) for name, value in values.items() if name in names}
 
 
-def _mark(value: Array) -> npt.NDArray[np.float64]:
+def _fingerprint(value: Array) -> npt.NDArray[np.float64]:
+    """Return size, max, min and four sums, (7,): a transposition or a reshape changes none."""
     flat = value.astype(np.float64).reshape(-1)
     if not flat.size:
         return np.zeros(7)
-    # Odd powers keep the sign: x and -x would else be the same tensor.
+    # Odd powers keep the sign; without them x and -x could look like the same tensor.
     powers = [np.abs(flat).sum(), flat.sum(), (flat**2).sum(), (flat**3).sum()]
     return np.array([flat.size, flat.max(), flat.min(), *powers])
 
 
-def _are_same(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64]) -> bool:
+def _is_same_tensor(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64]) -> bool:
     if one.shape != two.shape or one[0] != two[0]:
         return False
     size = np.maximum(np.abs(one), np.abs(two))
-    # Positive and negative values can cancel in the sums of x and x^3, which leaves rounding errors
-    # only. So these are compared relative to sizes that do not cancel.
+    # The sums of x (4) and x^3 (6) can be near 0, because positive and negative values cancel. Then
+    # only rounding errors are left. So they are compared relative to sums that cannot cancel.
     size[4] = max(size[3], 1e-30)
     size[6] = max(size[6], float(one[3]) * 1e-2)
     return bool((np.abs(one - two) <= _TOLERANCE * size + 1e-7).all())

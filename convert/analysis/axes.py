@@ -1,10 +1,12 @@
-"""Views that only name axes (Transpose, Squeeze, Unsqueeze), and ops as seen through them.
+"""Move an op from behind a view (Transpose, Squeeze, Unsqueeze) to in front of it.
 
-A tensor is *held* in one form and *viewed* in another: axis j of the view is axis ``source[j]`` of
-the held tensor; held axes that the view lacks have size one. An op on the view is the same op on
-the held tensor, with its axes renamed and its constants transposed.
+    op(view(x))  =  view'(op'(x))
 
-    view = Transpose(held; 0, 2, 3, 1):  Softmax<axis = 3>(view) = view of Softmax<axis = 1>(held)
+The tensor x in front of the view is the *stored* tensor. Axis j of the view is axis ``source[j]``
+of the stored tensor; stored axes that the view lacks have size 1. op' is op with other axis numbers
+and with constants transposed to the stored order:
+
+    view = Transpose<0, 2, 3, 1>:   Softmax<axis = 3>(view(x))  =  view(Softmax<axis = 1>(x))
 """
 
 from __future__ import annotations
@@ -21,44 +23,44 @@ from ..graph import Shape, attribute, constant, constant_input, shape_of, static
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """Which held axis each axis of a view is; the held tensor has ``rank`` axes."""
+    """A view: ``source`` has the stored axis of each view axis, of ``rank`` stored axes."""
 
     source: Shape
     rank: int
 
     @classmethod
     def identity(cls, rank: int) -> Axes:
-        """Return the axes of a view that is the held tensor itself."""
+        """Return the view that shows the stored tensor as it is."""
         return cls(source=tuple(range(rank)), rank=rank)
 
     @property
     def is_identity(self) -> bool:
-        """Whether view and held tensor are the same."""
+        """Whether view and stored tensor are the same."""
         return self.source == tuple(range(self.rank))
 
     def moves(self, shape: Shape) -> bool:
-        """Whether a view of this shape has its elements in another order than the held tensor."""
+        """Whether a view of this shape has its elements in another order in memory."""
         long = [axis for axis, size in zip(self.source, shape, strict=True) if size != 1]
         return long != sorted(long)
 
-    def held_shape(self, shape: Shape) -> Shape:
-        """Return the shape of the held tensor, given the view's."""
-        held = [1] * self.rank
+    def stored_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the stored tensor, given the view's."""
+        stored = [1] * self.rank
         for axis, size in zip(self.source, shape, strict=True):
-            held[axis] = size
-        return tuple(held)
+            stored[axis] = size
+        return tuple(stored)
 
-    def hold(self, array: npt.NDArray) -> npt.NDArray:
-        """Reshape a constant that broadcasts with the view so that it does with the held tensor."""
-        # Add leading axes of size 1, sort the axes by their held ones, add the missing held axes.
+    def in_stored_axes(self, array: npt.NDArray) -> npt.NDArray:
+        """Turn a constant that broadcasts with the view into one for the stored tensor."""
+        # Add leading axes of size 1, sort by stored axis, add the axes that the view lacks.
         padded = array.reshape((1,) * (len(self.source) - array.ndim) + array.shape)
         order = np.argsort(self.source)
-        return padded.transpose(order).reshape(self.held_shape(padded.shape))
+        return padded.transpose(order).reshape(self.stored_shape(padded.shape))
 
     def through(self, node: ir.Node) -> Axes | None:
-        """Return the axes of a view op's result, given those of its input.
+        """Return the view that follows when the view op ``node`` reads this view.
 
-        None for other ops, and for views that cannot be described so.
+        None for other ops, and for views that are no mapping of axes.
         """
         axes = self._axes_of(node) if node.op_type in ("Squeeze", "Unsqueeze") else None
         if node.op_type == "Transpose":
@@ -74,8 +76,8 @@ class Axes:
         return None
 
     def _with_new(self, places: list[int]) -> Axes | None:
-        """Return the axes with new ones, of size one, at these places of the result."""
-        # Held axes that the view lacks have size one too, so a new axis can be one of them.
+        """Return the view with new axes of size 1 at these places of the result."""
+        # Stored axes that the view lacks have size 1 too, so a new axis can be one of them.
         spare = [axis for axis in range(self.rank) if axis not in self.source]
         if len(spare) < len(places):
             return None
@@ -85,7 +87,7 @@ class Axes:
         return Axes(source=tuple(source), rank=self.rank)
 
     def _through_reshape(self, node: ir.Node) -> Axes | None:
-        """Read a Reshape that only drops and adds axes of size one as Squeeze and Unsqueeze."""
+        """Treat a Reshape that only drops and adds axes of size 1 as Squeeze and Unsqueeze."""
         before, after = static_shape(node.inputs[0]), static_shape(node.outputs[0])
         if before is None or after is None:
             return None
@@ -96,7 +98,7 @@ class Axes:
         return Axes(source=long, rank=self.rank)._with_new(ones)
 
     def _axes_of(self, node: ir.Node) -> list[int] | None:
-        """Return the axes that a Squeeze or Unsqueeze names, counted from 0."""
+        """Return the axes that a Squeeze or Unsqueeze states, as numbers from 0 on."""
         array = constant_input(node, 1)
         if array is None:
             return None
@@ -106,13 +108,13 @@ class Axes:
         return [int(axis) % rank for axis in array.reshape(-1)]
 
     def without(self, axes: list[int], *, drop: bool) -> Axes:
-        """Return the axes after a reduction over view axes.
+        """Return the view of the result of a reduction over view axes.
 
-        Dropped axes disappear from the view and from the held tensor.
+        With ``drop`` (keepdims = 0) the axes disappear from the view and from the stored tensor.
         """
         if not drop:
             return self
-        # Held axes behind a dropped one move up by one.
+        # The numbers of later stored axes fall by one for each dropped axis.
         gone = sorted(self.source[axis] for axis in axes)
         renamed = {axis: axis - sum(g < axis for g in gone) for axis in range(self.rank)}
         kept = tuple(renamed[s] for axis, s in enumerate(self.source) if axis not in axes)
@@ -121,11 +123,14 @@ class Axes:
 
 @dataclass(frozen=True, kw_only=True)
 class RewrittenOp:
-    """An op on the held tensor: new constants by input, new attributes, the result's axes."""
+    """op', the form of an op that reads the stored tensor."""
 
     axes: Axes
+    """view', the view of the result."""
     constants: dict[int, npt.NDArray] = field(default_factory=dict)
+    """Inputs that are replaced, by index."""
     attributes: dict[str, int] = field(default_factory=dict)
+    """Attributes that are replaced."""
 
 
 Rule = Callable[[ir.Node, Axes], RewrittenOp | None]
@@ -154,9 +159,9 @@ def _binary(node: ir.Node, axes: Axes) -> RewrittenOp | None:
 
 
 def _constants(node: ir.Node, axes: Axes, *, least: int) -> dict[int, npt.NDArray]:
-    """Return the constant inputs of ``least`` elements or more, as they broadcast when held."""
+    """Return the constant inputs of ``least`` elements or more, in the stored order of axes."""
     return {
-        index: axes.hold(array)
+        index: axes.in_stored_axes(array)
         for index, value in enumerate(node.inputs)
         if (array := constant(value)) is not None and array.size >= least
     }
@@ -167,9 +172,9 @@ def _reduce(node: ir.Node, axes: Axes) -> RewrittenOp | None:
     if array is None or not array.size:  # no axes: over all of them, or over none
         return None
     reduced = [int(axis) % len(axes.source) for axis in array.reshape(-1)]
-    held = np.array([axes.source[axis] for axis in reduced], np.int64)
+    stored = np.array([axes.source[axis] for axis in reduced], np.int64)
     drop = not attribute(node, "keepdims", 1)
-    return RewrittenOp(axes=axes.without(reduced, drop=drop), constants={1: held})
+    return RewrittenOp(axes=axes.without(reduced, drop=drop), constants={1: stored})
 
 
 def _by_axis(node: ir.Node, axes: Axes) -> RewrittenOp:
@@ -195,17 +200,17 @@ def _pad(node: ir.Node, axes: Axes) -> RewrittenOp | None:
     if pads is None or len(node.inputs) > 3:  # with axes, pads are not one per axis
         return None
     sides = pads.reshape(2, -1)  # in front of each axis, behind each axis
-    held = np.zeros((2, axes.rank), pads.dtype)
-    held[:, list(axes.source)] = sides
-    return RewrittenOp(axes=axes, constants={1: held.reshape(-1)})
+    stored = np.zeros((2, axes.rank), pads.dtype)
+    stored[:, list(axes.source)] = sides
+    return RewrittenOp(axes=axes, constants={1: stored.reshape(-1)})
 
 
 def _slice(node: ir.Node, axes: Axes) -> RewrittenOp | None:
     array = constant_input(node, 3)
     if array is None:
         return None
-    held = np.array([axes.source[int(axis) % len(axes.source)] for axis in array], array.dtype)
-    return RewrittenOp(axes=axes, constants={3: held})
+    stored = np.array([axes.source[int(axis) % len(axes.source)] for axis in array], array.dtype)
+    return RewrittenOp(axes=axes, constants={3: stored})
 
 
 def _resize(node: ir.Node, axes: Axes) -> RewrittenOp | None:
@@ -213,9 +218,9 @@ def _resize(node: ir.Node, axes: Axes) -> RewrittenOp | None:
     for index, neutral in ((2, 1.0), (3, 1)):  # scales or sizes
         array = constant_input(node, index)
         if array is not None and array.size == len(axes.source):
-            held = np.full(axes.rank, neutral, array.dtype)
-            held[list(axes.source)] = array
-            constants[index] = held
+            stored = np.full(axes.rank, neutral, array.dtype)
+            stored[list(axes.source)] = array
+            constants[index] = stored
     roi = constant_input(node, 1)  # of a part of the image; an empty one means none
     if len(constants) != 1 or (node.inputs[1] is not None and (roi is None or roi.size)):
         return None
@@ -230,9 +235,9 @@ def _tile(node: ir.Node, axes: Axes) -> RewrittenOp | None:
     repeats = constant_input(node, 1)
     if repeats is None:
         return None
-    held = np.ones(axes.rank, np.int64)
-    held[list(axes.source)] = repeats
-    return RewrittenOp(axes=axes, constants={1: held})
+    stored = np.ones(axes.rank, np.int64)
+    stored[list(axes.source)] = repeats
+    return RewrittenOp(axes=axes, constants={1: stored})
 
 
 _RULES: dict[str, Rule] = {
@@ -250,7 +255,7 @@ _RULES: dict[str, Rule] = {
 
 
 def rewritten_op(node: ir.Node, axes: Axes) -> RewrittenOp | None:
-    """Return a node as an op on the held tensor; None if it has no such form."""
+    """Return the form of ``node`` that reads the stored tensor; None if it has none."""
     rule = _RULES.get(node.op_type)
     if rule is None or node.domain not in ("", "ai.onnx"):
         return None
@@ -262,7 +267,7 @@ def rewritten_op(node: ir.Node, axes: Axes) -> RewrittenOp | None:
 
 
 def viewed_inputs(node: ir.Node) -> list[int]:
-    """Return the indices of the inputs that broadcast with the view, without constants."""
+    """Return the indices of the inputs, without constants, that have the axes of the view."""
     many = node.op_type in BROADCASTING or node.op_type == "Concat"
     indices = range(len(node.inputs)) if many else range(1)
     return [i for i in indices if node.inputs[i] is not None and constant(node.inputs[i]) is None]

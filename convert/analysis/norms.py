@@ -1,10 +1,10 @@
-"""Normalizations that are written out as single ops: what all rules for them share.
+"""Recognize normalizations that are written out as single ops; shared by the rules for them.
 
     n(x) = (x - mean(x)) / sqrt(var(x) + eps),    y = n(x) * scale + bias
 
-A candidate is a single-entry region with a square root in it and only elementwise and averaging ops
-besides. It is run on numbers of its real shape: zeros give the bias, one random draw the scale per
-channel, and a second draw must be predicted.
+A candidate is a single-entry region of a square root and elementwise and averaging ops. It runs on
+numbers of its real shape. Zeros give the bias, and a random draw gives the scale per channel. With
+both, the result of a second draw must be predicted correctly.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _AVERAGING = {
     *("Reciprocal", "ReduceMean", "ReduceSum", "Reshape", "Sqrt", "Squeeze", "Sub", "Transpose"),
     "Unsqueeze",
 }
-"""Ops that normalizations consist of."""
+"""Ops that a normalization may contain."""
 
 _ENDINGS = {"Add", "Mul", "Sub", "Div", "Reshape"}
-"""Ops that they end in."""
+"""Ops that a normalization may end in."""
 
 _TOLERANCE = 2e-5
-_LEAST_POWER = 1e-12  # keeps a channel without any signal from dividing by zero
+_LEAST_POWER = 1e-12  # prevents a division by zero for a channel that is constant
 _LARGEST_EPSILON = 0.1
 
 
@@ -39,7 +39,7 @@ def may_normalize(node: ir.Node) -> bool:
 
 
 def has_square_root(region: Region) -> bool:
-    """Whether a region has a square root, and ends like a normalization."""
+    """Whether a region contains a square root, and ends like a normalization."""
     kinds = [node.op_type for node in region.nodes]
     return "Sqrt" in kinds and kinds[-1] in _ENDINGS
 
@@ -66,7 +66,7 @@ def fitted_scale(
 ) -> npt.NDArray[np.float32]:
     """Return the scale per channel in unbiased = n * scale, by least squares over ``axes``.
 
-    A constant of the region that is close to it is returned in its place, as it is exact.
+    If a constant of the region is close to the estimate, it is the exact scale and is returned.
     """
     # The least squares solution per channel is <n, y> / <n, n>.
     power = np.maximum((n**2).sum(axes), _LEAST_POWER)

@@ -1,9 +1,8 @@
-"""Single-entry regions of a graph, and running them on numbers.
+"""Cut single-entry regions out of a graph, and recognize them by what they compute.
 
-Users and exporters write the same function in many ways. So some rules do not match patterns: they
-cut out a region with one input and one output, run it in onnxruntime on numbers, and compare the
-result with the function that it may be. What a region *computes* decides, not how it is written
-(see docs/decisions/0002).
+Users and exporters write the same function in many ways, so patterns of nodes would miss most of
+them. Some rules therefore cut out a region with one input and one output, run it in onnxruntime on
+test numbers, and compare the result with that of a known function (docs/decisions/0002).
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Meaning = TypeVar("Meaning")
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """All nodes between ``source`` (not included) and ``result``, in graph order."""
+    """The nodes that compute ``result`` from ``source`` and constants, in graph order."""
 
     source: ir.Value
     result: ir.Value
@@ -59,8 +58,8 @@ def regions_ending_at(
 ) -> Iterator[Region]:
     """Yield the single-entry regions that end at ``root``, smallest first.
 
-    Walks back from the root, always past the latest node in graph order. So whenever a single open
-    value is left, it is the region's only entry (these are the root's dominators, nearest first).
+    The walk starts at the root and always adds the producer that is last in graph order. Whenever a
+    single open value is left, it is the region's only entry: a dominator of the root.
     """
     # Values that the region needs and does not compute; a dict keeps their order.
     open_values = dict.fromkeys(dynamic_inputs(root))
@@ -81,7 +80,7 @@ def regions_ending_at(
 
 
 def ancestors(values: Sequence[ir.Value], until: Collection[ir.Value] = ()) -> list[ir.Node]:
-    """Return all nodes that values depend on, nearest first, but none above ``until``."""
+    """Return all nodes that values depend on, nearest first; the search stops at ``until``."""
     found: dict[ir.Node, None] = {}
     todo = list(values)
     for each in todo:
@@ -133,7 +132,7 @@ def submodel(
     )
     opsets = [onnx.helper.make_opsetid(d, v) for d, v in model.graph.opset_imports.items()]
     proto = onnx.helper.make_model(graph, opset_imports=opsets)
-    # That of the graphs in ``pipeline``; onnxruntime may refuse the newest one.
+    # The IR version of the graphs in ``pipeline``; onnxruntime may refuse the newest one.
     proto.ir_version = 10
     return proto
 
@@ -153,21 +152,22 @@ def evaluate(proto: onnx.ModelProto, feeds: Feeds) -> npt.NDArray | None:
 
 @dataclass(frozen=True, kw_only=True)
 class RegionRule(Generic[Meaning]):
-    """A rule that recognizes regions by what they compute."""
+    """How a pass recognizes and replaces regions. ``Meaning`` describes what a region computes."""
 
     largest: int
-    """Nodes of a region at most."""
+    """The largest number of nodes in a region."""
     allows: Callable[[ir.Node], bool]
     """Whether a node may be in a region."""
     fits: Callable[[Region], bool]
     """Whether a region is worth running."""
     explain: Callable[[ir.Model, Region], Meaning | None]
-    """Runs a region; returns what it computes, or None if that is something else."""
+    """Runs a region; returns what it computes, or None if no rule knows that function."""
     replace: Callable[[ir.Graph, Region, Meaning], None]
+    """Replaces an explained region."""
     otherwise: str = ""
-    """The reason given for regions that compute something else."""
+    """The reason to report for a region that fits but is not explained."""
     is_reported: Callable[[Region], bool] = bool
-    """Whether such a region is reported at all."""
+    """Whether to report such a region."""
 
     def candidates(self, root: ir.Node, order: dict[ir.Node, int]) -> list[Region]:
         """Return the closed regions that end at ``root`` and fit, largest first."""
@@ -181,7 +181,7 @@ class RegionRule(Generic[Meaning]):
 
 
 def raise_regions(model: ir.Model, rule: RegionRule[Meaning]) -> Outcome:
-    """Replace, for each node at which candidates end, the largest one that is explained."""
+    """Replace the largest explained candidate that ends at each node."""
     order, changed, left = positions(model.graph), 0, dict[ir.Node, Region]()
     for root in reversed(list(model.graph)):  # from the outputs on, so that regions are seen whole
         regions = [] if root.graph is None else rule.candidates(root, order)
@@ -191,14 +191,14 @@ def raise_regions(model: ir.Model, rule: RegionRule[Meaning]) -> Outcome:
                 changed += 1
                 break
         else:
-            # Of candidates that contain each other, the largest is reported.
+            # Candidates contain each other; report the largest one only.
             if regions and root not in left and rule.is_reported(regions[0]):
                 left.update(dict.fromkeys(regions[0].nodes, regions[0]))
     return Outcome(changed=changed, skipped=_skips(left, rule.otherwise))
 
 
 def _skips(left: dict[ir.Node, Region], reason: str) -> tuple[Skip, ...]:
-    """Report the regions that were left, given by their nodes, unless they were removed later."""
+    """Report the regions that are still in the graph; ``left`` maps each node to its region."""
     results = [node.outputs[0] for node, region in left.items() if region.nodes[-1] is node]
     return tuple(
         Skip(value=name_of(value), reason=reason)

@@ -1,12 +1,12 @@
-"""Algebra of views: chains of Reshape, Squeeze, Unsqueeze, Flatten and Transpose.
+"""The normal form of a chain of Reshape, Squeeze, Unsqueeze, Flatten and Transpose.
 
-On known shapes such a chain only moves elements. Its normal form is
+On known shapes such a chain only moves elements. Its normal form, without steps that do nothing, is
 
     Reshape(factors) -> Transpose(perm) -> Reshape(shape)
 
-without the steps that do nothing. The form is measured with numbers: the chain is applied to
-0, 1, 2, ..., each output axis is split into runs of constant stride, and the runs, sorted by
-stride, are the axes of the source. To check the form, it is applied to the same numbers.
+The form is derived from numbers: apply the chain to 0, 1, 2, ..., split each output axis into runs
+of constant stride, and sort the runs by stride; sorted, they are the factors of the source. As a
+check, the form is applied to the same numbers.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ class View:
         return array.reshape(self.factors).transpose(self.perm).reshape(self.shape)
 
 
-def _runs(strides: npt.NDArray[np.int64]) -> list[tuple[int, int]] | None:
+def _runs(offsets: npt.NDArray[np.int64]) -> list[tuple[int, int]] | None:
     """Split one axis into (size, stride) runs, outer runs first.
 
-    ``strides`` has the offset in the source of each index along the axis. None if these offsets are
-    no sum of such runs.
+    ``offsets``: the position in the source of each index along the axis. None if nested runs of
+    constant stride cannot produce these positions.
     """
-    size = len(strides)
+    size = len(offsets)
     if size == 1:
         return []
-    step = int(strides[1] - strides[0])
+    step = int(offsets[1] - offsets[0])
     length = 1
-    while length < size and strides[length] == strides[0] + length * step:
+    while length < size and offsets[length] == offsets[0] + length * step:
         length += 1
     if size % length:
         return None
-    blocks = strides.reshape(size // length, length)  # every block must repeat the inner run
+    blocks = offsets.reshape(size // length, length)  # every block must repeat the inner run
     if (blocks - blocks[:, :1] != np.arange(length) * step).any():
         return None
     outer = _runs(blocks[:, 0])
@@ -60,8 +60,8 @@ def _runs(strides: npt.NDArray[np.int64]) -> list[tuple[int, int]] | None:
 
 
 def view_of(source: Shape, moved: npt.NDArray[np.int64]) -> View | None:
-    """Return the view that makes ``moved`` of arange(source), or None if there is none."""
-    # Along each axis, with all other indices 0, read off the offsets in the source.
+    """Return the view that turns arange(source) into ``moved``; None if no view does."""
+    # Along each axis, with all other indices 0, the numbers are positions in the source.
     runs: list[list[tuple[int, int]]] = []
     for axis in range(moved.ndim):
         index: list[int | slice] = [0] * moved.ndim
@@ -70,7 +70,7 @@ def view_of(source: Shape, moved: npt.NDArray[np.int64]) -> View | None:
         if split is None:
             return None
         runs.append(split)
-    # A single Transpose is best; the general form has up to three nodes.
+    # Prefer a single Transpose; the general form has up to three nodes.
     view = _transpose(source, runs, moved.shape) or _factored(runs, moved.shape)
     numbers = np.arange(int(np.prod(source)))
     if len(numbers) != int(np.prod(view.factors)):

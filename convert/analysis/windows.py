@@ -1,8 +1,8 @@
-"""Pooling windows of any size: where they are, and un-pooling them with standard ops.
+"""Max-pooling and unpooling with windows of any size, in standard ops.
 
-The usual 2x2 windows with stride 2 have ops of their own (``plugins``); this is for the others.
-Windows may overlap: values that several of them put on one pixel are added up, as by
-``tf.scatter_nd`` and ``tf.math.unsorted_segment_sum``.
+Windows of 2x2 with stride 2 have custom ops (``plugins``); this module is for all others. Windows
+may overlap: if several of them write to one pixel, their values are added, as ``tf.scatter_nd`` and
+``tf.math.unsorted_segment_sum`` do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LOWEST = np.float32(np.finfo(np.float32).min)
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Windows over an image, in the order (vertical, horizontal)."""
+    """The windows of a pooling; pairs are (vertical, horizontal)."""
 
     full: Shape
     """(N, C, H, W) of the image that is pooled."""
@@ -31,7 +31,7 @@ class Windows:
     kernel: tuple[int, int]
     stride: tuple[int, int]
     before: tuple[int, int]
-    """Rows above and columns left of the image."""
+    """Padding: rows above and columns left of the image."""
 
     @property
     def is_plain(self) -> bool:
@@ -46,7 +46,7 @@ class Windows:
 
     @property
     def begin_inside(self) -> bool:
-        """Whether row and column i * stride are in window i and in the image, for every window."""
+        """Whether row and column i * stride are in window i and in the image, for every i."""
         return all(
             self.before[i] < self.kernel[i]
             and (self.pooled[2 + i] - 1) * self.stride[i] < self.full[2 + i]
@@ -55,7 +55,10 @@ class Windows:
 
     @property
     def after(self) -> tuple[int, int]:
-        """Rows below and columns right of the image that windows reach; negative: not covered."""
+        """Padding: rows below and columns right of the image.
+
+        Negative: so many rows or columns are in no window.
+        """
         down, right = (
             (self.pooled[2 + i] - 1) * self.stride[i]
             + self.kernel[i]
@@ -66,22 +69,22 @@ class Windows:
         return down, right
 
     def _places(self, rng: np.random.Generator, axis: int) -> npt.NDArray[np.int64]:
-        """Draw a row (axis 0) or column (axis 1) of each window.
+        """Draw a row (axis 0) or column (axis 1) inside each window.
 
-        Windows one below the other, or side by side, get different ones.
+        Neighboring windows get different ones, so that no two values meet on one pixel.
         """
-        # Rows i stride and below: at most one stride of them, and all inside window i.
-        most = min(self.stride[axis], self.kernel[axis] - self.before[axis])
+        # From i * stride on, at most one stride of rows belongs to window i alone.
+        count = min(self.stride[axis], self.kernel[axis] - self.before[axis])
         shape = [1, 1, 1, 1]
         shape[2 + axis] = -1  # (1, 1, h, 1) or (1, 1, 1, w)
         low = np.arange(self.pooled[2 + axis]).reshape(shape) * self.stride[axis]
-        high = np.minimum(low + most, self.full[2 + axis])
+        high = np.minimum(low + count, self.full[2 + axis])
         return rng.integers(np.broadcast_to(low, self.pooled), np.broadcast_to(high, self.pooled))
 
     def draw(
         self, rng: np.random.Generator
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Return ONNX MaxPool indices, values, and the un-pooled result, all NCHW."""
+        """Draw a test case: MaxPool indices, values, and the correct unpooled result, NCHW."""
         _, channels, height, width = self.full
         rows, columns = self._places(rng, 0), self._places(rng, 1)
         planes = np.arange(self.full[0] * channels).reshape(self.full[0], channels, 1, 1)
@@ -94,7 +97,7 @@ class Windows:
 
 
 def windows_of(pool: ir.Node) -> Windows:
-    """Read the windows of a MaxPool with known shapes."""
+    """Return the windows of a MaxPool with known shapes."""
     full, pooled = shape_of(pool.inputs[0]), shape_of(pool.outputs[0])
     kernel = tuple(attribute(pool, "kernel_shape"))
     stride = tuple(attribute(pool, "strides", (1, 1)))
@@ -117,7 +120,7 @@ def windows_of(pool: ir.Node) -> Windows:
 
 
 def _window_values(build: NodeBuilder, windows: Windows, x: ir.Value) -> list[ir.Value]:
-    """Add the values at each place of the windows, row-major, each (N, C, h, w)."""
+    """Add, for each place in a window in row-major order, the values there, (N, C, h, w)."""
     shape, after = windows.pooled, tuple(max(size, 0) for size in windows.after)
     n, c, h, w = windows.full
     if any((*windows.before, *after)):
@@ -137,11 +140,10 @@ def _window_values(build: NodeBuilder, windows: Windows, x: ir.Value) -> list[ir
 
 
 def first_maxima(build: NodeBuilder, windows: Windows, x: ir.Value) -> list[ir.Value]:
-    """Add, for each place of a window in row-major order, the mask (N, C, h, w) of the windows
-    whose first maximum is there.
+    """Add one mask (N, C, h, w) for each place in a window, in row-major order.
 
-    The values are compared with their own maximum, not with the pooled value: see
-    docs/decisions/0004.
+    A mask is true for the windows whose first maximum is at that place. The values are compared
+    with their own maximum, not with the pooled value: see docs/decisions/0004.
     """
     values = _window_values(build, windows, x)
     largest = build.op("Max", *values)
@@ -158,10 +160,10 @@ def first_maxima(build: NodeBuilder, windows: Windows, x: ir.Value) -> list[ir.V
 def unpool(
     build: NodeBuilder, windows: Windows, masks: list[ir.Value], values: ir.Value
 ) -> ir.Value:
-    """Put values (N, C, h, w) where the masks are true, and add them up: (N, C, H, W).
+    """Unpool values (N, C, h, w) to (N, C, H, W): each goes to the place that its mask states.
 
-    Each mask's share becomes a channel, and a transposed convolution with one-hot kernels moves it
-    to its place.
+    The values of each place become channels of their own. A transposed convolution with one-hot
+    kernels moves each channel to its place and adds values that meet.
     """
     n, c, h, w = windows.pooled
     count, after, zero = len(masks), windows.after, build.constant(np.float32(0))

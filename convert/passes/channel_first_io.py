@@ -1,12 +1,13 @@
-"""NHWC input and output -> NCHW; time-major output -> batch-major.
+"""Change the layout of the graph's input and output: NHWC -> NCHW, time-major -> batch-major.
 
     x (N,H,W,C) -> f -> y (N,H,W,C)   ->   x (N,C,H,W) -> T -> f -> T' -> y (N,C,H,W)
     f -> y (T,N,C)                    ->   f -> Transpose(1,0,2) -> y (N,T,C)
 
 with T = Transpose(0,2,3,1) and T' = Transpose(0,3,1,2). The graph must have one input and one
-output of known shape. tf2onnx has put the inverse of T at the start of f and the inverse of T' at
-its end, so ``collapse_views`` cancels them; where it does not, they stay and the graph still
-computes the same. Each function runs once and adds one node.
+output of known shape. tf2onnx usually writes the inverse of T at the start of f and the inverse of
+T' at its end, so ``collapse_views`` cancels them. Otherwise T and T' stay, which is correct too.
+
+Termination: each function runs once and adds one node.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _TO_NTC = (1, 0, 2)
 
 
 def channel_first_input(model: ir.Model) -> Outcome:
-    """Let a graph that reads NHWC read NCHW."""
+    """Change the input from NHWC to NCHW."""
     (image,) = model.graph.inputs
     shape, users, build = shape_of(image), list(image.uses()), NodeBuilder(model.graph)
     inner = build.op("Transpose", image, shape=shape, perm=TO_NHWC)  # (N, H, W, C)
@@ -33,7 +34,7 @@ def channel_first_input(model: ir.Model) -> Outcome:
 
 
 def transposed_output(model: ir.Model, perm: tuple[int, ...]) -> Outcome:
-    """Let the graph return its output transposed by ``perm``, under the same name."""
+    """Transpose the output by ``perm``; its name stays."""
     (result,) = model.graph.outputs
     build = NodeBuilder(model.graph)
     outer = build.transpose(result, perm)
@@ -44,11 +45,11 @@ def transposed_output(model: ir.Model, perm: tuple[int, ...]) -> Outcome:
 
 
 def channel_first_output(model: ir.Model) -> Outcome:
-    """Let the graph return NCHW; a map without a channel axis (N, H, W) stays."""
+    """Change the output from NHWC to NCHW; a map without a channel axis (N, H, W) stays."""
     rank = len(static_shape(model.graph.outputs[0]) or ())
     return transposed_output(model, TO_NCHW) if rank == 4 else Outcome(changed=0)
 
 
 def batch_first_output(model: ir.Model) -> Outcome:
-    """Let a graph that returns (T, N, C) return (N, T, C)."""
+    """Change the output from (T, N, C) to (N, T, C)."""
     return transposed_output(model, _TO_NTC)

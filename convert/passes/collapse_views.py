@@ -1,13 +1,14 @@
-"""Chains of Reshape, Squeeze, Unsqueeze, Flatten, Transpose -> Reshape -> Transpose -> Reshape at
-most.
+"""Shorten a chain of views: at most Reshape, Transpose, Reshape are left.
 
     Transpose(0,3,1,2) . Transpose(0,2,3,1)         ->  nothing
     Reshape . Squeeze . Unsqueeze                   ->  Reshape
     Reshape . Transpose . Reshape . Transpose       ->  Reshape . Transpose . Reshape
 
-The normal form is computed by ``analysis.views``. All shapes along a chain must be known. A node of
-the chain that something else reads stays. A chain is rewritten only if the graph loses nodes; as
-the number of nodes falls with each rewrite and each node is visited once, the pass ends.
+A view is a Reshape, Squeeze, Unsqueeze, Flatten or Transpose; ``analysis.views`` computes the
+normal form. All shapes along a chain must be known. A node of the chain that other nodes read stays
+in the graph.
+
+Termination: a chain is rewritten only if the number of nodes falls, and each node is visited once.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ def _chain_ending_at(node: ir.Node) -> list[ir.Node]:
 
 
 def _chain_view(chain: list[ir.Node]) -> View | None:
-    """Return what a chain of view ops does; None if a shape in it is unknown."""
+    """Return the normal form of a chain; None if a shape is unknown or an axis has size 0."""
     source = static_shape(chain[0].inputs[0])
     shapes = [static_shape(node.outputs[0]) for node in chain]
     if source is None or any(shape is None for shape in shapes) or 0 in source:
         return None
-    # Run the chain on the numbers of the elements: the result states where each one went.
+    # Run the chain on the positions of the elements: the result shows where each element goes.
     moved = np.arange(int(np.prod(source)), dtype=np.int64).reshape(source)
     for node, shape in zip(chain, shapes, strict=True):
         if node.op_type == "Transpose":
@@ -60,7 +61,7 @@ def _chain_view(chain: list[ir.Node]) -> View | None:
 
 
 def node_count(source: Shape | None, view: View) -> int:
-    """Return how many nodes :func:`_add_view` makes."""
+    """Return how many nodes :func:`_add_view` adds."""
     if not view.moves:
         return int(source != view.shape)
     moved = tuple(view.factors[i] for i in view.perm)
@@ -68,21 +69,21 @@ def node_count(source: Shape | None, view: View) -> int:
 
 
 def _add_view(build: NodeBuilder, x: ir.Value, view: View) -> ir.Value:
-    """Add the nodes of ``view`` on ``x``; steps that do nothing are left out."""
+    """Add the nodes that apply ``view`` to ``x``, without steps that do nothing."""
     if view.moves:
         x = build.transpose(build.reshape(x, view.factors), view.perm)
     return build.reshape(x, view.shape)
 
 
 def _best_chain(node: ir.Node) -> tuple[list[ir.Node], View] | None:
-    """Return the chain that ends at ``node`` and gains most, with its view; None if none gains."""
+    """Return the chain to ``node`` that saves most nodes, and its view; None if none does."""
     chain, best, gain = _chain_ending_at(node), None, 0
     for start in range(len(chain)):
         part = chain[start:]
         view = _chain_view(part)
         if view is None:
             continue
-        # Nodes up to the last one that something else reads cannot be removed.
+        # All nodes up to the last one that has other readers must stay.
         shared = [i for i, inner in enumerate(part[:-1]) if not has_one_use(inner.outputs[0])]
         removable = len(part) - 1 - max(shared, default=-1)
         better = removable - node_count(static_shape(part[0].inputs[0]), view)
@@ -92,9 +93,10 @@ def _best_chain(node: ir.Node) -> tuple[list[ir.Node], View] | None:
 
 
 def collapse_views(model: ir.Model) -> Outcome:
-    """Collapse every chain that gets shorter."""
+    """Rewrite every chain that gets shorter."""
     changed, graph = 0, model.graph
-    for node in reversed(list(graph)):  # from the outputs on, so that whole chains are seen
+    # From the outputs back, so that a chain is complete at its last node.
+    for node in reversed(list(graph)):
         if node.graph is None or node.op_type not in VIEW_OPS:
             continue
         if (best := _best_chain(node)) is None:
@@ -113,7 +115,7 @@ def collapse_views(model: ir.Model) -> Outcome:
             replace_value(result, source)
         else:
             replace_keeping_name(result, new)
-        # Nodes that something else reads stay, see ``_best_chain``.
+        # Nodes with other readers stay, see ``_best_chain``.
         for old in reversed(chain):
             if not any(map(is_read, old.outputs)):
                 graph.remove(old, safe=True)

@@ -1,11 +1,13 @@
-"""A per-channel affine map behind Conv, ConvTranspose or MatMul -> its weights and bias.
+"""Fold a per-channel affine map behind Conv, ConvTranspose or MatMul into weights and bias.
 
     (W * x + b) . s      ->  (W s) * x + b s         s constant, one value or one per output channel
     (W * x + b) + t      ->  W * x + (b + t)         the same for Sub and Div
     BatchNormalization   ->  s = scale / sqrt(var + eps),  t = bias - mean s
 
-The weights must be constant float32 and nothing else may read the layer's result. A MatMul has no
-bias: behind it only a scale is folded. Each fold removes a node, so the pass ends.
+The weights must be constant float32, and the map must be the only reader of the layer's result. A
+MatMul has no bias, so only a scale is folded into it.
+
+Termination: each fold removes a node.
 """
 
 from __future__ import annotations
@@ -50,14 +52,14 @@ def _fold_scale(node: ir.Node, axis: int, scale: Array) -> None:
 
 
 def _fold_bias(node: ir.Node, affine: Affine) -> None:
-    """Put scale and shift into the bias of a Conv or ConvTranspose."""
+    """Set the bias of a Conv or ConvTranspose: b -> b s + t."""
     old = constant_input(node, 2)
     bias = affine.shift + (0 if old is None else old * affine.scale)
     set_constant_input(node, 2, bias.astype(np.float32))
 
 
 def _fold_one(graph: ir.Graph, node: ir.Node) -> bool:
-    """Fold the node behind ``node`` into it, if that can be done."""
+    """Fold the reader of ``node`` into it; return whether that was possible."""
     axes, result = _output_axis(node), node.outputs[0]
     if axes is None or not has_one_use(result):
         return False
@@ -66,7 +68,7 @@ def _fold_one(graph: ir.Graph, node: ir.Node) -> bool:
     if affine is None:
         return False
     if node.op_type == "MatMul" and affine.shift.any():
-        return False  # its bias stays an Add of its own
+        return False  # the Add behind it stays
     _fold_scale(node, axes[0], affine.scale)
     if node.op_type != "MatMul":
         _fold_bias(node, affine)

@@ -1,8 +1,14 @@
-"""f(constants) -> constant; Shape(x) -> constant where the shape of x is known.
+"""Fold constants.
 
-onnxscript's folder does the work. It leaves alone nodes with several outputs, so Split is folded
-here. Both run, together with the removal of common subexpressions and identities, until the number
-of nodes stays the same; no step adds nodes, so that happens.
+    f(constants)  ->  constant
+    Shape(x)      ->  constant                      if the shape of x is known
+    f(x), f(x)    ->  one f(x)
+    Identity(x)   ->  x
+
+onnxscript's folder does most of the work. It does not fold nodes with several outputs, so this
+module folds Split. All steps repeat until the number of nodes stays the same.
+
+Termination: no step adds nodes.
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ def _fold_splits(graph: ir.Graph) -> None:
 
 
 def _folds_too(node: ir.Node) -> bool | None:
-    """Fold what onnxscript keeps to save space: an LSTM's zeros, and views of large weights."""
+    """Fold two things that onnxscript keeps to save space: zero states and views of weights."""
     return True if node.op_type in _ALWAYS_FOLDED else None  # None: onnxscript decides
 
 

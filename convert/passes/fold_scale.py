@@ -1,12 +1,13 @@
-"""A per-channel affine map in front of Conv, ConvTranspose or MatMul -> its weights and bias.
+"""Fold a per-channel affine map in front of Conv, ConvTranspose or MatMul into weights and bias.
 
     W * (x . s)      ->  (W s) * x
-    W * (x . s + t)  ->  (W s) * (x + t / s)          padded zeros are zero on both sides
-    W * (x + t)      ->  W * x + (b + sum of W t)     Conv that pads nothing
+    W * (x . s + t)  ->  (W s) * (x + t / s)          padding stays correct: it adds zeros to both
+    W * (x + t)      ->  W * x + (b + sum of W t)     only for a Conv without padding
 
-The weights must be constant float32, and nothing else may read the mapped value. The map stays
-where the new weights would come near the smallest numbers of float16. Each fold removes a node, so
-the pass ends.
+The weights must be constant float32, and the layer must be the only reader of the map's result. The
+map stays if the new weights would come near the smallest numbers of float16.
+
+Termination: each fold removes a node.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from ..node_builder import NodeBuilder
 from ..outcome import Outcome, Skip
 
 _LEAST = 2.0**-10
-"""Lower limit of the largest weight: float16 has no finer steps than 2^-24."""
+"""Lower limit of a layer's largest |weight|: float16 has no finer steps than 2^-24."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Mapped:
-    """``node`` computes ``affine`` of ``source``."""
+    """An affine map: ``node`` computes ``affine(source)``."""
 
     node: ir.Node
     source: ir.Value
@@ -84,8 +85,10 @@ def _pads(layer: ir.Node) -> bool:
 
 
 def _add_shift(layer: ir.Node, shift: Array) -> None:
-    """Add to the bias of a Conv what it computes of a constant input ``shift`` (C,)."""
-    # A Conv of a constant image is the sum of its weights times the constant.
+    """Add the layer's response to a constant input ``shift`` (C,) to the bias of a Conv.
+
+    Without padding that response is the same at every pixel: the sum of weights times shift.
+    """
     weights = _scaled(layer, shift)
     bias = weights.reshape(len(weights), -1).sum(1)  # (O, everything else) -> (O,)
     if (old := constant_input(layer, 2)) is not None:
@@ -107,7 +110,7 @@ def _scale_weights(layer: ir.Node, scale: Array) -> bool:
 
 
 def _fold_one(graph: ir.Graph, layer: ir.Node) -> bool | Skip:
-    """Fold the node in front of ``layer`` into it; False if it is no affine map."""
+    """Fold the node in front of ``layer`` into it; False if that is not possible."""
     found = _mapped(layer, not_none(layer.inputs[0]))
     if found is None:
         return False
@@ -118,7 +121,7 @@ def _fold_one(graph: ir.Graph, layer: ir.Node) -> bool | Skip:
                 value=name_of(layer.outputs[0]), reason="its scaled weights would be too small"
             )
         layer.replace_input_with(0, found.source)
-    # A shift can only go into the bias if no padding takes part in the sum.
+    # A shift fits into the bias only if no output pixel reads padding.
     elif _has_free_bias(layer) and not _pads(layer) and (affine.scale == 1).all():
         _add_shift(layer, affine.shift)
         layer.replace_input_with(0, found.source)
@@ -129,7 +132,7 @@ def _fold_one(graph: ir.Graph, layer: ir.Node) -> bool | Skip:
 
 
 def _push_scale(graph: ir.Graph, layer: ir.Node, outer: _Mapped) -> bool:
-    """W * (x . s + t) -> (W s) * (x + t / s)."""
+    """Move a scale past a shift into the weights: W * (x . s + t) -> (W s) * (x + t / s)."""
     inner = _mapped(layer, outer.source)
     if inner is None or outer.node.op_type not in ("Add", "Sub") or (outer.affine.scale != 1).any():
         return False

@@ -1,13 +1,13 @@
-"""A graph made at batch size 2 -> the same graph for any batch size N.
+"""Turn a graph that was traced at batch size 2 into one for any batch size N.
 
     Reshape(x, [.., 2 k, ..])   ->  Reshape(x, [.., -1, ..])        on the axis that holds the batch
     x + constant (2, ..)        ->  x + constant (1, ..)            if both slices are equal
     Concat(x, constant (2, ..)) ->  Concat(x, Expand(constant, N))  the same; states of an LSTM too
 
-All shapes must be known. The graph is walked once, in order: the shapes at a batch of 3 are
-inferred, and an axis whose size differs from that at batch 2 holds the batch. Then the result is
-run: at batch 1 and 3 it must compute, image by image, what the fixed graph computes. If it does
-not, or if a node cannot be freed, the model stays as it was.
+All shapes must be known. The graph is walked once, in order, and the shapes at a batch of 3 are
+inferred: the axis whose size differs from that at batch 2 is the batch axis. Then the result is
+checked by running it: at batch 1 and 3 it must compute the same for each image as the traced graph.
+If it does not, or if a node cannot be rewritten, the model stays unchanged.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from ..outcome import Outcome, Skip
 
 _TOLERANCE = 1e-4
 _OTHER = 3
-"""The batch that the graph is walked with."""
+"""The batch size at which shapes are inferred again; any number but 1 and 2."""
 _BROADCAST = {*BROADCASTING, "Mod"}
 _STATEFUL = ("LSTM", "GRU", "RNN")
 _FIRST_STATE = 5
-"""Index of initial_h, and initial_c behind it, of a stateful op; (1, N, H)."""
+"""Input index of initial_h, (1, N, H), of a recurrent op; initial_c of an LSTM is the next."""
 _MOST_NUMBERS = 64
 """Constants up to this size are passed to shape inference: shapes, axes and the like."""
 
 
 class _BoundError(Exception):
-    """A value stands in the way of a free batch axis; ``skip`` states which and why."""
+    """A value prevents a free batch axis; ``skip`` states which value and why."""
 
     def __init__(self, value: ir.Value, reason: str) -> None:
         super().__init__(reason)
@@ -102,7 +102,7 @@ class _Walk:
         source, axis = not_none(node.inputs[0]), self.axis(node.inputs[0])
         if axis is None:
             return
-        # The batch is now in the axis in front of which there are as many elements as before.
+        # The batch axis of the result has as many elements in front of it as that of the input.
         outer, before = math.prod(shape_of(source)[:axis]), 1
         target = list(shape_of(node.outputs[0]))
         for place, size in enumerate(target):

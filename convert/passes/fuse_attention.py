@@ -1,4 +1,4 @@
-"""Self-attention: the products of query, key and value -> one, with the scale in the weights.
+"""Fuse the three projections of a self-attention into one, with the scale in the weights.
 
     q = T(Reshape(x Wq + bq)),  k = T'(Reshape(x Wk + bk)),  v = T(Reshape(x Wv + bv))
     y = Softmax(s (q k) + mask) v
@@ -8,11 +8,14 @@
     Split(Transpose(2, 0, 3, 1, 4)(Reshape(z -> (N, T, 3, H, D)))), each part squeezed
         ->  Split(T(Reshape(z -> (N, T, 3 H, D))), heads)
 
-with x (N, T, K), heads as a batch axis (N, H, T, D), T = Transpose(0, 2, 1, 3), T' = Transpose(0,
-2, 3, 1) and T'' = Transpose(0, 1, 3, 2). Weights and biases must be constant, of equal sizes, and
-the same in every step; nothing else may read the values in between. One product of three times the
-width fills a machine better than three, and in int8 its input is quantized once. The result is the
-form that TensorRT fuses in FP16 and BF16. Each Softmax, and each Split, is visited once.
+with x (N, T, K), H heads of size D, T = Transpose(0, 2, 1, 3), T' = Transpose(0, 2, 3, 1) and
+T'' = Transpose(0, 1, 3, 2). Weights and biases must be constant, of equal sizes, and the same in
+every time step. No other node may read the values in between.
+
+One product of three times the width uses the hardware better than three products, and in int8 its
+input is quantized once. TensorRT fuses the resulting form in FP16 and BF16.
+
+Termination: each Softmax and each Split is visited once.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ Weights = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class _Projection:
-    """``result`` = Transpose(Reshape(source W + b)); W (K, H D), b (H D,)."""
+    """Query, key or value: ``result`` = Transpose(Reshape(source W + b)); W (K, H D), b (H D,)."""
 
     source: ir.Value
     weights: Weights
@@ -69,7 +72,7 @@ class _Projection:
 
 @dataclass(frozen=True, kw_only=True)
 class _Scores:
-    """The product of query and key, times ``factor`` by the node ``scale`` if there is one."""
+    """The product of query and key. The node ``scale``, if any, multiplies it by ``factor``."""
 
     product: ir.Node
     scale: ir.Node | None
@@ -87,14 +90,14 @@ class _Attention:
 
 
 def _with_bias(value: ir.Value | None) -> tuple[ir.Value | None, npt.NDArray | None]:
-    """Return a value without the constant that is added to it, and that constant."""
+    """Split a value into what is in front of an Add with a constant, and that constant."""
     node = producer(value, "Add")
     found = constant_last(node) if node is not None and has_one_use(not_none(value)) else None
     return (value, None) if found is None else (found[0], array_of(found[1]))
 
 
 def _projection(value: ir.Value | None, perm: tuple[int, ...]) -> _Projection | None:
-    """Read a value as a projection, its bias added before or behind the Reshape."""
+    """Match a projection, whose bias may be added in front of or behind the Reshape."""
     turn = producer(value, "Transpose")
     if (
         turn is None
@@ -147,7 +150,7 @@ def _joined_bias(
 
 
 def _scaled_product(value: ir.Value | None) -> _Scores | None:
-    """Read a value as a product that may be scaled by a constant."""
+    """Match a MatMul, with or without a scaling by a constant behind it."""
     scale, factor = producer(value, "Mul", "Div"), 1.0
     if scale is not None:
         value, other = constant_last(scale) or (None, None)
@@ -166,7 +169,7 @@ def _scaled_product(value: ir.Value | None) -> _Scores | None:
 
 
 def _scores_of(softmax: ir.Node) -> _Scores | None:
-    """Return the scores that a Softmax reads, behind which a mask may be added or may choose."""
+    """Return the scores that a Softmax reads, with or without a mask (Add or Where)."""
     added = producer(softmax.inputs[0], "Add", "Where")
     # Where(mask, scores, low) has the scores as one of three inputs, Add as one of two.
     candidates = added.inputs if added is not None else [softmax.inputs[0]]
@@ -175,7 +178,7 @@ def _scores_of(softmax: ir.Node) -> _Scores | None:
 
 
 def _attention(softmax: ir.Node) -> _Attention | str:
-    """Read the nodes around a Softmax; a text states why they are not of this form."""
+    """Match the nodes around a Softmax; a string states why they do not match."""
     scores = _scores_of(softmax)
     # The probabilities must be the left operand of the one product that reads them.
     users = [user for user, index in softmax.outputs[0].uses() if index == 0]
@@ -220,7 +223,10 @@ def _fuse(graph: ir.Graph, found: _Attention) -> None:
 
 
 def _split_by_heads(graph: ir.Graph, split: ir.Node) -> bool:
-    """Split queries, keys and values that are one product already in four dimensions."""
+    """Replace the split of one product in five dimensions by a split in four.
+
+    ``split`` has one query, key or value per output; each is squeezed to (N, H, T, D).
+    """
     turn = producer(split.inputs[0], "Transpose")
     cut = producer(turn.inputs[0], "Reshape") if turn is not None else None
     if turn is None or cut is None or attribute(split, "axis", 0) != 0:
@@ -250,7 +256,7 @@ def _split_by_heads(graph: ir.Graph, split: ir.Node) -> bool:
 
 
 def fuse_attention(model: ir.Model) -> Outcome:
-    """Fuse the inputs of every self-attention; nodes that are no longer read are removed."""
+    """Fuse the projections of every self-attention, and remove the old ones."""
     changed, skipped = 0, list[Skip]()
     for node in nodes_of(model, "Softmax"):
         if len(static_shape(node.outputs[0]) or ()) != 4:

@@ -1,8 +1,10 @@
 """Erfc(x) -> 1 - Erf(x).
 
-ONNX has no Erfc, but tf2onnx leaves TensorFlow's (Keras' exact GELU uses it), and no node behind it
-would get a shape. For large x the right side is less exact; where it is part of a GELU,
-``raise_activations`` replaces it with Gelu. Each node is rewritten once.
+ONNX has no Erfc. tf2onnx keeps TensorFlow's op, which Keras' exact GELU uses, and ONNX infers no
+shape behind an unknown op. For large x the right side is less exact; ``raise_activations`` replaces
+it where it is part of a GELU.
+
+Termination: each node is rewritten once.
 """
 
 from __future__ import annotations

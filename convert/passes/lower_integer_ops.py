@@ -1,12 +1,13 @@
-"""Ops on integers, as onnxruntime's quantizer writes them -> float ops between Q/DQ pairs.
+"""Turn ops on integers, as onnxruntime's quantizer writes them, into float ops and Q/DQ pairs.
 
     QLinearConv(x, s, z, w, ...)   ->  Q(Conv(DQ(x), DQ(w), bias))          and the like
     DynamicQuantizeLinear(x)       ->  x, 1, 0          its scale depends on the image
     MatMulInteger(x, w, 0, z)      ->  MatMul(x, w - z) in float, and the same for ConvInteger
 
-So the graph has the weights of the quantized file and computes in float.
-``remove_fake_quantization`` then takes the ranges out of the pairs. Each node is rewritten once, to
-ops that no rule here matches.
+The result has the weights of the quantized file and computes in float. Later,
+``remove_fake_quantization`` reads the ranges from the pairs.
+
+Termination: each node is rewritten once, to ops that no rule of this pass matches.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def _quantize(build: NodeBuilder, value: ir.Value, node: ir.Node, first: int) ->
 
 
 def _bias(node: ir.Node, index: int, scales: tuple[int, int]) -> tuple[Operand, ...]:
-    """Return a bias in float, if there is one; its step is input scale times weight scale."""
+    """Return the bias in float, or nothing. Its scale is that of the input times the weights'."""
     steps = constant_input(node, index)
     if steps is None:
         return ()
@@ -105,7 +106,10 @@ def _concat(build: NodeBuilder, node: ir.Node) -> ir.Value:
 
 def _integer_product(op: str) -> Rewrite:
     def rewrite(build: NodeBuilder, node: ir.Node) -> ir.Value:
-        """An activation in steps of 1 (see ``_undo_dynamic``) is itself, so sums are float sums."""
+        """Rewrite a product of integers as one of floats.
+
+        The activation is float already: ``_undo_dynamic`` gave it the scale 1 and zero point 0.
+        """
         operands: list[Operand] = []
         for value, zero in ((node.inputs[i], constant_input(node, 2 + i)) for i in (0, 1)):
             array = constant(value)
@@ -140,7 +144,7 @@ _REWRITES: dict[str, Rewrite] = {
 
 
 def lower_integer_ops(model: ir.Model) -> Outcome:
-    """Rewrite every integer op that a rule is known for."""
+    """Rewrite every integer op for which there is a rule."""
     graph, count = model.graph, 0
     for node in list(graph):
         if node.domain not in _DOMAINS:
@@ -162,7 +166,7 @@ def lower_integer_ops(model: ir.Model) -> Outcome:
 
 
 def _undo_dynamic(graph: ir.Graph, node: ir.Node) -> None:
-    """Let everything read x itself, in steps of 1 from 0."""
+    """DynamicQuantizeLinear(x) -> x, with the scale 1 and the zero point 0."""
     build = NodeBuilder(graph)
     new = (not_none(node.inputs[0]), build.constant(np.float32(1)), build.constant(np.uint8(0)))
     for old, value in zip(node.outputs, new, strict=True):

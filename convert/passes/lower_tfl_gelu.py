@@ -1,11 +1,12 @@
-"""TensorFlow Lite's GELU -> the ops that it stands for.
+"""Write out TensorFlow Lite's GELU in standard ops.
 
     TFL_GELU(x)               ->  x (Erf(x sqrt(1/2)) / 2 + 1/2)
     TFL_GELU<approximate>(x)  ->  x (Tanh(x (a + b x^2)) / 2 + 1/2),  a = sqrt(2/pi), b = 0.044715 a
 
-tf2onnx leaves TensorFlow Lite's op as it is. ONNX has Gelu only from opset 20 on, to which the
-graph is converted later: ``raise_activations`` makes one of the ops written here. Each node is
-rewritten once.
+tf2onnx keeps TensorFlow Lite's op. ONNX has Gelu from opset 20 on only, and the graph is converted
+to opset 20 later; then ``raise_activations`` replaces these ops by Gelu.
+
+Termination: each node is rewritten once.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""Names that are the same in every run, and show where a value comes from.
+"""Give values, nodes and weights names that are equal in every run and show their origin.
 
     PartitionedCall/model/conv1/Relu:0__12   ->  model/conv1/Relu
     val_7, the result of the third Add       ->  Add_3
     the second input of a node "f"           ->  f.weight
 
-A value that TensorFlow named keeps that name without the additions of tf2onnx and of function
-calls; all others are numbered by op type in graph order (see ``order_nodes``). Nodes are named
-after their first output, weights after their node. Exporters put counters and even memory addresses
-into names, and passes create new ones: without this pass, two runs would differ. Each value is
-named once.
+A value that TensorFlow named keeps its name, without what function calls and tf2onnx add to it. All
+others are numbered by op type in graph order (see ``order_nodes``). A node gets the name of its
+first output, and a weight that of the node that reads it. Exporters write counters and even memory
+addresses into names, so two runs would differ without this pass.
+
+Termination: each value is named once.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ import onnx_ir as ir
 from ..outcome import Outcome
 
 _PREFIX = re.compile(r"^(Stateful)?PartitionedCall(_\d+)?/")
-_SUFFIX = re.compile(r"(:\d+)?(__\d+)?(:\d+)?(_held|_viewed|_replaced)*$")
+_SUFFIX = re.compile(r"(:\d+)?(__\d+)?(:\d+)?(_stored|_viewed|_replaced)*$")
 _GENERATED = re.compile(r"^(val_\d+|Identity\w*|[A-Za-z]+__\d+|einsum\d+\w*)$")
 _ROLES = {1: "weight", 2: "bias"}
 """By the index of the input; others are "in3" and so on."""
 
 
 def _meaningful(name: str) -> str | None:
-    """Return the part of a name that TensorFlow gave, or None if it gave none."""
+    """Return the part of a name that comes from TensorFlow, or None if there is none."""
     previous = None
     # Calls can be nested: strip prefixes until none is left.
     while name != previous:
@@ -76,7 +77,7 @@ def name_values(model: ir.Model) -> Outcome:
 
 
 def _graphs(graph: ir.Graph) -> Iterator[ir.Graph]:
-    """Yield a graph and those inside its nodes; a name must be unique among all of them."""
+    """Yield a graph and all graphs inside its nodes; names must be unique among all of them."""
     yield graph
     for node in graph:
         for item in node.attributes.values():
@@ -85,7 +86,7 @@ def _graphs(graph: ir.Graph) -> Iterator[ir.Graph]:
 
 
 def _forget_notes(node: ir.Node) -> None:
-    """Drop onnxscript's notes on folded constants, whose order differs from run to run."""
+    """Drop onnxscript's metadata about folded constants: its order differs from run to run."""
     node.metadata_props.clear()
     for value in (*node.outputs, *node.inputs):
         if value is not None:
@@ -93,7 +94,7 @@ def _forget_notes(node: ir.Node) -> None:
 
 
 def _name_initializers(graph: ir.Graph, free: Callable[[str], str]) -> None:
-    """Name the initializers after the first node that reads each, and drop those without one."""
+    """Name each initializer after the first node that reads it; drop those without a reader."""
     # Registered again below, in the order in which nodes read them.
     initializers = list(graph.initializers.values())
     graph.initializers.clear()

@@ -1,10 +1,12 @@
-"""Nodes in an order that depends only on the graph.
+"""Sort nodes into an order that depends on the graph only.
 
     c = f(x), b = g(x), y = Add(b, c)   ->   b = g(x), c = f(x), y = Add(b, c)
 
-Exporters iterate over sets, so parallel branches change places from one process to the next. The
-order here is depth first from the outputs, inputs from left to right: every node comes after all
-that it reads. Each node is visited once.
+Exporters iterate over sets, so the order of parallel branches changes from process to process. This
+order is depth first from the outputs, with inputs from left to right; every node follows the nodes
+that it reads.
+
+Termination: each node is visited once.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from ..outcome import Outcome
 
 
 def _reads(node: ir.Node) -> list[ir.Value]:
-    """Return all values that a node reads, also those that its inner graphs read, at any depth."""
+    """Return all values that a node reads, including those that its inner graphs read."""
     found = [value for value in node.inputs if value is not None]
     for attribute in node.attributes.values():
         if attribute.type == ir.AttributeType.GRAPH:
@@ -25,8 +27,9 @@ def _reads(node: ir.Node) -> list[ir.Value]:
     return found
 
 
-def _readers_last(graph: ir.Graph) -> list[ir.Node]:
-    # A stack in place of recursion: graphs are deeper than Python's call stack.
+def _sorted_nodes(graph: ir.Graph) -> list[ir.Node]:
+    """Return the nodes on which outputs depend, each behind the nodes that it reads."""
+    # A stack instead of recursion, because graphs can be deeper than Python's call stack.
     done: dict[ir.Node, None] = {}
     todo = [node for value in reversed(graph.outputs) if (node := value.producer()) is not None]
     while todo:
@@ -48,7 +51,7 @@ def _readers_last(graph: ir.Graph) -> list[ir.Node]:
 def order_nodes(model: ir.Model) -> Outcome:
     """Sort all nodes, and remove those that no output depends on."""
     graph = model.graph
-    order = _readers_last(graph)
+    order = _sorted_nodes(graph)
     changed = list(graph) != order
     graph.remove(list(graph))
     graph.extend(order)

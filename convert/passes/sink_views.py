@@ -1,13 +1,16 @@
-"""Transpose, Squeeze and Unsqueeze move down through ops that can follow them, until they cancel.
+"""Move Transpose, Squeeze and Unsqueeze down through other ops until they cancel.
 
-    Transpose -> Mul, Add, Relu, ReduceMean, Pad, Concat, ... -> Transpose^-1
-        ->  the same ops, axes renamed and constants transposed, and no Transpose
+    op(view(x))                          ->  view'(op'(x))       Mul, Relu, ReduceMean, Concat, ...
+    Transpose -> ops -> Transpose^-1     ->  ops'
 
-From each such view the region below it is followed as far as ops allow (``analysis.axes``).
-Branches at whose end nothing cancels are left out of it again. Then the cost of the views that the
-region would need at its borders is compared with the cost of those that it saves: it is rewritten
-only if it saves more. A view that moves elements costs as much as a hundred that do not. The total
-cost of all views is a whole number that falls with each rewrite, so the pass ends.
+op' has other axis numbers and transposed constants (``analysis.axes``). All shapes must be known.
+
+1. Grow a region from a view down through all ops that have a form op'.
+2. Prune the branches at whose ends no view cancels.
+3. Rewrite the region if the views that disappear cost more than those that its borders need. A
+   view that moves elements in memory costs as much as a hundred that only rename axes.
+
+Termination: the total cost of all views is a natural number and falls with each rewrite.
 """
 
 from __future__ import annotations
@@ -22,29 +25,31 @@ from ..graph import Shape, constant_input, inverse, not_none, shape_of, static_s
 from ..node_builder import NodeBuilder, Operand
 from ..outcome import Outcome
 
-_SEEDS = ("Transpose", "Squeeze", "Unsqueeze")
-_MOVING, _STANDING = 100, 1
+_VIEWS = ("Transpose", "Squeeze", "Unsqueeze")
+_MOVING, _RENAMING = 100, 1
 """Cost of a view that moves elements in memory, and of one that only names axes."""
 
 
 @dataclass(kw_only=True)
 class _ViewRegion:
-    """Ops below a view: for each value its axes, for each op its form on the held tensors."""
+    """The ops below a view that can be computed on stored tensors."""
 
     source: ir.Value
+    """What the view reads: the first stored tensor."""
     axes: dict[ir.Value, Axes] = field(default_factory=dict)
+    """How each value is a view of its stored tensor."""
     ops: dict[ir.Node, RewrittenOp | None] = field(default_factory=dict)
-    """None: a view, which disappears."""
+    """The form of each op on stored tensors; None for a view, which disappears."""
 
 
 def _cost(axes: Axes, shape: Shape) -> int:
     if axes.is_identity:
         return 0
-    return _MOVING if axes.moves(shape) else _STANDING
+    return _MOVING if axes.moves(shape) else _RENAMING
 
 
-def _grown(seed: ir.Node, order: list[ir.Node]) -> _ViewRegion:
-    """Follow the ops below a view, in graph order, as far as they can be renamed."""
+def _region_below(seed: ir.Node, order: list[ir.Node]) -> _ViewRegion:
+    """Return the largest region below a view, in graph order."""
     source = not_none(seed.inputs[0])
     region = _ViewRegion(source=source)
     region.axes[source] = Axes.identity(len(shape_of(source)))
@@ -64,7 +69,7 @@ def _grown(seed: ir.Node, order: list[ir.Node]) -> _ViewRegion:
 
 
 def _form(node: ir.Node, region: _ViewRegion, axes: Axes) -> RewrittenOp | None:
-    """Return an op's form on held tensors; None if it must stay outside the region."""
+    """Return an op's form on stored tensors; None if it must stay outside the region."""
     indices = viewed_inputs(node)
     for index, value in enumerate(node.inputs):
         if value in region.axes and (region.axes[value] != axes or index not in indices):
@@ -100,9 +105,9 @@ def _gain(region: _ViewRegion) -> int:
         if form is None:
             rank = len(region.axes[not_none(node.inputs[0])].source)
             through = Axes.identity(rank).through(node)
-            gain += _cost(through, shape_of(node.outputs[0])) if through else _STANDING
+            gain += _cost(through, shape_of(node.outputs[0])) if through else _RENAMING
         else:
-            gain -= sum(_cost(*side) for side in _sides(region, node))
+            gain -= sum(_cost(*side) for side in _other_inputs(region, node))
     for value, axes in region.axes.items():
         outside = value.is_graph_output() or any(u not in region.ops for u, _ in value.uses())
         if value is not region.source and outside:
@@ -110,18 +115,18 @@ def _gain(region: _ViewRegion) -> int:
     return gain
 
 
-def _sides(region: _ViewRegion, node: ir.Node) -> list[tuple[Axes, Shape]]:
-    """Return (axes, shape) of each value from outside that ``node`` reads beside the region's."""
+def _other_inputs(region: _ViewRegion, node: ir.Node) -> list[tuple[Axes, Shape]]:
+    """Return (axes, shape) of the values from outside the region that ``node`` reads too."""
     found = []
     for index in viewed_inputs(node):
         value = not_none(node.inputs[index])
         if value not in region.axes:
-            found.append((_at(region, node), _padded(value, _at(region, node))))
+            found.append((_shared_axes(region, node), _padded(value, _shared_axes(region, node))))
     return [(axes, shape) for axes, shape in found if axes.moves(shape) or np.prod(shape) > 1]
 
 
-def _at(region: _ViewRegion, node: ir.Node) -> Axes:
-    """Return the axes that the inputs of an op in the region have."""
+def _shared_axes(region: _ViewRegion, node: ir.Node) -> Axes:
+    """Return the view that the inputs of an op in the region share."""
     return next(region.axes[v] for v in node.inputs if v is not None and v in region.axes)
 
 
@@ -131,61 +136,63 @@ def _padded(value: ir.Value, axes: Axes) -> Shape:
     return (1,) * (len(axes.source) - len(shape)) + shape
 
 
-def _held(build: NodeBuilder, value: ir.Value, axes: Axes) -> ir.Value:
-    """Add the nodes from a view to the held tensor."""
+def _stored(build: NodeBuilder, value: ir.Value, axes: Axes) -> ir.Value:
+    """Add the nodes that turn a value from outside into its stored form."""
     shape = _padded(value, axes)
     value = build.reshape(value, shape)
     if axes.moves(shape):
-        value = build.transpose(value, inverse(axes.source))  # axes in the order of the held ones
-    return build.reshape(value, axes.held_shape(shape))
+        value = build.transpose(value, inverse(axes.source))  # in stored order
+    return build.reshape(value, axes.stored_shape(shape))
 
 
 def _viewed(build: NodeBuilder, value: ir.Value, axes: Axes) -> ir.Value:
-    """Add the nodes from a held tensor to its view."""
-    # Drop the held axes that the view lacks, then move the others to their places.
+    """Add the nodes that turn a stored tensor into its view."""
+    # Drop the stored axes that the view lacks, then move the others to their places.
     value = build.reshape(value, tuple(shape_of(value)[axis] for axis in sorted(axes.source)))
     return build.transpose(value, inverse(inverse(axes.source)))
 
 
 def _rewrite(graph: ir.Graph, region: _ViewRegion) -> None:
-    """Compute the region on held tensors."""
-    held: dict[ir.Value, ir.Value] = {region.source: region.source}
+    """Compute the region on stored tensors."""
+    stored: dict[ir.Value, ir.Value] = {region.source: region.source}
     for node, form in region.ops.items():
         if form is None:
-            held[node.outputs[0]] = held[not_none(node.inputs[0])]
+            stored[node.outputs[0]] = stored[not_none(node.inputs[0])]
             continue
-        build, axes = NodeBuilder(graph), _at(region, node)
+        build, axes = NodeBuilder(graph), _shared_axes(region, node)
         inputs: list[Operand] = list(node.inputs)
         for index in viewed_inputs(node):
             value = not_none(node.inputs[index])
-            inputs[index] = held[value] if value in held else _held(build, value, axes)
-        # RewrittenOp constants, in the axes of the held tensor.
+            inputs[index] = stored[value] if value in stored else _stored(build, value, axes)
+        # Constants in the axes of the stored tensor.
         for index, array in form.constants.items():
             inputs[index] = array
-        shapes = [form.axes.held_shape(shape_of(old)) for old in node.outputs]
+        shapes = [form.axes.stored_shape(shape_of(old)) for old in node.outputs]
         attributes = {**node.attributes, **form.attributes}
         new = build.ops(node.op_type, *inputs, shapes=shapes, attributes=attributes)
         for old, value in zip(node.outputs, new, strict=True):
             value.type = old.type
-            value.name = f"{old.name}_held"
-            held[old] = value
+            value.name = f"{old.name}_stored"
+            stored[old] = value
         build.insert_after(node)
-    _leave(graph, region, held)
+    _replace_outside(graph, region, stored)
 
 
-def _leave(graph: ir.Graph, region: _ViewRegion, held: dict[ir.Value, ir.Value]) -> None:
-    """Let nodes outside read the region's values, through views where they are needed."""
+def _replace_outside(
+    graph: ir.Graph, region: _ViewRegion, stored: dict[ir.Value, ir.Value]
+) -> None:
+    """Replace the region's values in nodes outside by views of the stored tensors."""
     for value, axes in region.axes.items():
         outside = [(u, i) for u, i in value.uses() if u not in region.ops]
         if value is region.source or not (outside or value.is_graph_output()):
             continue
         build = NodeBuilder(graph)
-        new = _viewed(build, held[value], axes)
+        new = _viewed(build, stored[value], axes)
         is_returned = value.is_graph_output()
         if is_returned and (new.producer() is None or new.is_graph_output()):
             new = build.op("Identity", new)  # an output must have a producer of its own
-        # The held tensor may be the graph's input, which has no producer.
-        anchor = held[value].producer() or value.producer()
+        # The stored tensor may be the graph's input, which has no producer.
+        anchor = stored[value].producer() or value.producer()
         assert anchor is not None
         build.insert_after(anchor)
         if is_returned:
@@ -197,15 +204,15 @@ def _leave(graph: ir.Graph, region: _ViewRegion, held: dict[ir.Value, ir.Value])
 
 
 def sink_views(model: ir.Model) -> Outcome:
-    """Sink views as long as that saves some."""
+    """Rewrite regions until none saves a view."""
     changed, graph, tried = 0, model.graph, set[ir.Node]()
     while True:
         order = list(graph)
         for place, node in enumerate(order):
-            if node.op_type not in _SEEDS or node in tried or _opaque(node):
+            if node.op_type not in _VIEWS or node in tried or _cannot_sink(node):
                 continue
             tried.add(node)
-            region = _grown(node, order[place:])
+            region = _region_below(node, order[place:])
             _prune(region)
             if node in region.ops and _gain(region) > 0:
                 _rewrite(graph, region)
@@ -218,7 +225,7 @@ def sink_views(model: ir.Model) -> Outcome:
             return Outcome(changed=changed)
 
 
-def _opaque(node: ir.Node) -> bool:
-    """Whether a view cannot be followed: its shapes are not known, or it is of a constant."""
+def _cannot_sink(node: ir.Node) -> bool:
+    """Whether a view cannot sink: a shape is unknown, or it reads a constant."""
     values = (node.inputs[0], node.outputs[0])
     return any(static_shape(v) is None for v in values) or constant_input(node, 0) is not None
