@@ -1,4 +1,4 @@
-"""Elementwise subgraphs of one input -> the activation that they compute.
+"""Replace an elementwise subgraph of one input by the activation that it computes.
 
     0.5 * x * erfc(-x / sqrt(2))                         ->  Gelu(x)
     0.5 * x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))) ->  Gelu<approximate=tanh>(x)
@@ -7,10 +7,12 @@
     x * tanh(softplus(x))                                ->  Mish(x)
     clip(x + 3, 0, 6) / 6,  clip(0.2 x + 0.5, 0, 1)      ->  HardSigmoid<alpha, beta = 0.5>(x)
 
-However it is written: the subgraph is run on a grid from -12 to 12 and compared, to 3e-6 absolute,
-with each function in double precision, and at some points further out, to 1e-5 of the value. All
-its constants must be scalars, and nothing else may read its inner values. A rewrite makes one node
-of two or more, so the pass ends.
+How the function is written does not matter: the subgraph runs on a grid and is compared with each
+function in double precision. The tolerance is 3e-6 absolute from -12 to 12, and 1e-5 of the value
+at some points further out. All constants of the subgraph must be scalars, and no other node may
+read its inner values.
+
+Termination: each rewrite replaces two or more nodes by one.
 """
 
 from __future__ import annotations
@@ -33,12 +35,12 @@ _ELEMENTWISE = {
     *("Pow", "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sqrt", "Square", "Sub", "Tanh"),
 }
 _TYPICAL = {"Erf", "Tanh", "Clip", "Min", "HardSigmoid", "Softplus", "Log"}
-"""Ops of which every known activation has at least one."""
+"""Every known activation contains at least one of these ops."""
 _FAR = np.array([15, 18, 25, 40, 70, 100, 300, 1e3, 1e4, 1e5, 1e6])
-"""Points outside the grid, as a clip may cut off large values only."""
+"""Points beyond -12 to 12: a clip may change large values only."""
 _GRID = np.concatenate([-_FAR[::-1], np.linspace(-12, 12, 4801), _FAR])
 _TOLERANCE = 3e-6
-_FAR_TOLERANCE = 1e-5  # of the value
+_FAR_TOLERANCE = 1e-5  # relative to the value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,22 +83,22 @@ def _is_scalar_math(node: ir.Node) -> bool:
     return all(array is None or array.size == 1 for array in constants)
 
 
-def _meaning(model: ir.Model, region: Region) -> _Activation | None:
-    """Return the activation that a region computes, or None."""
+def _activation_of(model: ir.Model, region: Region) -> _Activation | None:
+    """Return the activation that a region computes, or None if it is none of the list."""
     proto = submodel(model, [region.source], region.result, region.nodes)
-    # The subgraph is elementwise with scalar constants, so any shape will do: (grid points,).
+    # The subgraph is elementwise with scalar constants, so it accepts any shape: (grid points,).
     del proto.graph.input[0].type.tensor_type.shape.dim[:]
     proto.graph.input[0].type.tensor_type.shape.dim.add().dim_value = len(_GRID)
-    got = evaluate(proto, {name_of(region.source): _GRID.astype(np.float32)})
-    if got is None or got.shape != _GRID.shape:
+    result = evaluate(proto, {name_of(region.source): _GRID.astype(np.float32)})
+    if result is None or result.shape != _GRID.shape:
         return None
-    # Where the subgraph itself overflows, any number is better.
-    checked = np.isfinite(got) | (np.abs(_GRID) <= _FAR[0])
+    # Far outside the grid the subgraph may overflow; the op's finite value is better there.
+    checked = np.isfinite(result) | (np.abs(_GRID) <= _FAR[0])
     for activation in _ACTIVATIONS:
         expected = activation.function(_GRID)
         # Outside the grid the numbers are large, so the error is relative to them.
         allowed = _TOLERANCE + _FAR_TOLERANCE * np.abs(expected) * (np.abs(_GRID) >= _FAR[0])
-        if (np.abs(got - expected) <= allowed)[checked].all():
+        if (np.abs(result - expected) <= allowed)[checked].all():
             return activation
     return None
 
@@ -116,7 +118,7 @@ _RULE = RegionRule(
     largest=14,
     allows=_is_scalar_math,
     fits=_fits,
-    explain=_meaning,
+    explain=_activation_of,
     replace=_replace,
     otherwise="it is an elementwise function of one value, but no ONNX op computes it",
     is_reported=lambda region: len(region.nodes) >= 3,  # smaller ones are not worth it

@@ -1,4 +1,4 @@
-"""Dense layers on flattened rows -> MatMul on the tensor itself.
+"""Turn dense layers on flattened rows into MatMul on the tensor itself.
 
     Gemm(a, W, b)                        ->  MatMul(a, W') + b           W' = alpha W or alpha W^T
     MatMul(Reshape(x -> [M, K]), W)      ->  Reshape(MatMul(x, W))       x's last axis is K
@@ -6,9 +6,10 @@
     Reshape(MatMul(a, b) -> [.., M, N])  ->  MatMul(Reshape(a), Reshape(b))   leading axes split
     Reshape(x + b -> [.., K])            ->  Reshape(x) + b              leading axes split
 
-Weights and biases must be constant, and the shapes known. Reshapes that split the leading axes move
-up, and all others move down, until ``collapse_views`` cancels them. Each move takes a Reshape past
-one layer, always in its own direction, so the moves end at the borders of the graph.
+Weights and biases must be constant, and the shapes known. A Reshape that splits the leading axes
+moves up, and any other moves down, until it meets another one and ``collapse_views`` cancels both.
+
+Termination: each move takes a Reshape past one layer and never back.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from ..outcome import Outcome
 
 
 def _finish(build: NodeBuilder, node: ir.Node, result: ir.Value) -> bool:
-    """Put what was built in the place of ``node``, and drop the node that fed only it."""
+    """Replace ``node`` by the new nodes, and drop the node that only it read."""
     above = not_none(node.inputs[0]).producer()
     build.replace([node], result)
     if above is not None and not is_read(above.outputs[0]):
@@ -91,12 +92,12 @@ def _sink_below_bias(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 def _split_lead(old: Shape | None, new: Shape | None, kept: int) -> bool:
-    """Whether ``new`` is ``old`` with its leading axes split up, the last ``kept`` unchanged."""
+    """Whether ``new`` is ``old`` with more leading axes and the same last ``kept`` axes."""
     return bool(old and new and len(new) > len(old) and old[-kept:] == new[-kept:])
 
 
 def _hoist_above_product(graph: ir.Graph, node: ir.Node) -> bool:
-    """Reshape(MatMul(a, b)) -> MatMul(Reshape(a), Reshape(b)), for constant b (K, N) of a alone."""
+    """Reshape(MatMul(a, b)) -> MatMul(Reshape(a), Reshape(b)); a constant b (K, N) stays."""
     product = producer(node.inputs[0], "MatMul")
     if product is None or not has_one_use(product.outputs[0]):
         return False

@@ -1,14 +1,15 @@
-"""Reversed sequences -> the direction of the op that reads them.
+"""Replace reversals of a sequence by the direction of the recurrent op that reads it.
 
     ReverseSequence(x), all of it           ->  Slice(x, step -1)
     flip(LSTM<forward>(flip(x)))            ->  LSTM<reverse>(x)
     LSTM<forward>(x, f), LSTM<reverse>(x, r)  ->  Split(LSTM<bidirectional>(x, f and r))
 
-with flip = Slice with step -1 along time. Between a flip and the op there may be views. Only the
-op's first result may be read, weights must be constant, and there must be neither initial states
-nor sequence lengths. The last rule is necessary: OpenVINO 2026.4 joins such a pair itself, and
-computes something else (docs/decisions/0009). Each rewrite removes a ReverseSequence, a flip or a
-recurrent op, so the pass ends.
+with flip = Slice with step -1 along time. Views may be between a flip and the op. Only the op's
+first result may have readers, weights must be constant, and there must be neither initial states
+nor sequence lengths. The last rule is necessary: OpenVINO 2026.4 joins such a pair itself, with a
+wrong result (docs/decisions/0009).
+
+Termination: each rewrite removes a ReverseSequence, a flip or a recurrent op.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from ..outcome import Outcome
 from .raise_recurrent import RECURRENT
 
 _TIME = 0
-"""Axis of time in what the ops read, (T, N, K), and return, (T, directions, N, H)."""
+"""Time axis of the ops' input (T, N, K) and first output (T, directions, N, H)."""
 _VIEWS = ("Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
@@ -58,7 +59,7 @@ def _reverse_to_slice(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 def _flipped_axis(node: ir.Node | None) -> int | None:
-    """Return the axis that a Slice reverses, if that is all it does."""
+    """Return the axis that a Slice reverses; None if it is no reversal of a whole axis."""
     if node is None or node.op_type != "Slice" or len(node.inputs) != 5:
         return None
     shape = static_shape(node.inputs[0])
@@ -67,15 +68,15 @@ def _flipped_axis(node: ir.Node | None) -> int | None:
         return None
     start, end, axis, step = (int(array.reshape(())) for array in arrays)
     axis %= len(shape)
-    # With step -1 a slice is whole from the last element, or beyond, to in front of the first.
+    # With step -1 a slice is whole if it starts at or behind the last element and ends before 0.
     whole = start in (-1, shape[axis] - 1) or start >= shape[axis]
     return axis if step == -1 and whole and end < -shape[axis] else None
 
 
 def _flip_below(node: ir.Node) -> ir.Node | None:
-    """Return the Slice that reverses the time of a recurrent op's result, its only reader."""
+    """Return the Slice that reverses a recurrent op's result in time, if it is the only reader."""
     value, axes = node.outputs[0], Axes.identity(4)
-    # Follow the views below, and where the time axis goes in them.
+    # Follow the views below, and keep track of the time axis.
     while has_one_use(value):
         ((user, _),) = value.uses()
         if (axis := _flipped_axis(user)) is not None:
@@ -88,7 +89,7 @@ def _flip_below(node: ir.Node) -> ir.Node | None:
 
 
 def _flip_above(node: ir.Node) -> tuple[ir.Node, list[ir.Node]] | None:
-    """Return the Slice that reverses a recurrent op's sequence, and the views between."""
+    """Return the Slice that reverses a recurrent op's input in time, and the views between."""
     views, above = list[ir.Node](), not_none(node.inputs[0]).producer()
     # Walk up through views until the Slice; anything else ends the search.
     while above is not None and (axis := _flipped_axis(above)) is None:
@@ -103,7 +104,7 @@ def _flip_above(node: ir.Node) -> tuple[ir.Node, list[ir.Node]] | None:
 
 
 def _viewed(graph: ir.Graph, source: ir.Value, views: list[ir.Node], before: ir.Node) -> ir.Value:
-    """Return ``source`` behind copies of ``views``; equal views that it has already are used."""
+    """Return ``source`` behind copies of ``views``; equal views that already read it are reused."""
     build = NodeBuilder(graph)
     for view in views:
         same = [other for other in consumers(source) if _is_same_view(other, view)]
@@ -142,7 +143,7 @@ def _drop_flips(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 def _can_join(one: ir.Node, other: ir.Node) -> bool:
-    """Whether two ops differ in weights and direction alone, and only their sequences are read."""
+    """Whether two ops differ only in weights and direction, and only first results are read."""
     directions = [attribute(node, "direction", "forward") for node in (one, other)]
     alike = ("hidden_size", "linear_before_reset")
     return (
@@ -187,8 +188,8 @@ def raise_directions(model: ir.Model) -> Outcome:
     for node in found:
         changed += _drop_flips(graph, node)
     if changed:
-        graph.sort()  # a view that was there may come after the op that reads it now
-    # Both orders are tried, as ``_can_join`` wants the forward one first.
+        graph.sort()  # a reused view may come after the op that now reads it
+    # Try both orders, because ``_can_join`` expects the forward op first.
     for one, other in permutations(found, 2):
         if one.graph is not None and other.graph is not None and _can_join(one, other):
             _join(graph, one, other)

@@ -1,16 +1,19 @@
-"""Bilinear sampling by four gathers -> GridSample.
+"""Replace bilinear sampling by four gathers with GridSample.
 
-Spatial transformers compute where in the image each pixel of the result lies, (x, y) in pixels,
-gather the four neighbors, and add them up with their weights:
+Spatial transformers compute the position (x, y) in the image, in pixels, of each pixel of the
+result, gather its four neighbors, and sum them with their weights:
 
     Floor(x), Floor(y), clip, 4 GatherND, weights, sum  ->  GridSample<linear, border>(image, grid)
     grid = (2 x / (W - 1) - 1, 2 y / (H - 1) - 1)           align_corners
 
-Outside the image there are two versions: the border pixels continue, or (in the code that most have
-copied, whose weights come from clipped neighbors) all is zero from the last row and column on.
-The second is the first times a mask. Random numbers, run through the nodes, decide which one it is.
-The image must be (N, H, W, C) of known shape, and nothing else may read the inner values. Each
-rewrite removes a GatherND, so the pass ends.
+There are two versions, which differ outside the image. The first repeats the border pixels. The
+second, in widely copied code, computes its weights from clipped neighbors: its result is zero
+outside the image and on its last row and column. It is the first version times a mask. The nodes
+run on random numbers to find out which version they are.
+
+The image must be (N, H, W, C) of known shape, and no other node may read the inner values.
+
+Termination: each rewrite removes a GatherND.
 """
 
 from __future__ import annotations
@@ -42,12 +45,12 @@ Array = npt.NDArray[np.float64]
 _TOLERANCE = 1e-4
 _DRAWS = 2
 _LONGEST = 8
-"""Nodes at most between a gather and the sum of the four."""
+"""Largest number of nodes between a gather and the sum of all four."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Sampling:
-    """``image`` (N, H, W, C), ``x`` and ``y`` (N, P) in pixels, ``result`` (N, P, C)."""
+    """A match: ``image`` (N, H, W, C), ``x`` and ``y`` (N, P) in pixels, ``result`` (N, P, C)."""
 
     image: ir.Value
     x: ir.Value
@@ -57,7 +60,7 @@ class _Sampling:
 
 
 def _border(image: Array, x: Array, y: Array) -> Array:
-    """Sample bilinearly; outside the image, the border pixels continue."""
+    """Sample bilinearly; outside the image, repeat the border pixels."""
     (n, h, w, _), total = image.shape, 0.0
     rows = np.arange(n)[:, None]
     # Weights from the unclipped neighbors, pixels from the clipped ones.
@@ -80,12 +83,12 @@ _FORMS: dict[bool, Callable[[Array, Array, Array], Array]] = {
     False: _border,
     True: lambda image, x, y: _border(image, x, y) * _inside(image, x, y)[..., None],
 }
-"""By ``masked``: what each version computes."""
+"""``masked`` -> what that version computes."""
 
 
 def _form(model: ir.Model, found: _Sampling, order: dict[ir.Node, int]) -> bool | None:
     """Return whether a sampling is masked; None if the nodes compute something else."""
-    # Inner values must be read by the region alone, or it cannot be replaced.
+    # The nodes can be replaced only if no other node reads their inner values.
     sources = [found.image, found.x, found.y]
     nodes = nodes_between(sources, found.result, order)
     if nodes is None or any(
@@ -104,18 +107,18 @@ def _form(model: ir.Model, found: _Sampling, order: dict[ir.Node, int]) -> bool 
         x = rng.uniform(-2, width + 1, shape_of(found.x)).astype(np.float32)
         y = rng.uniform(-2, height + 1, shape_of(found.y)).astype(np.float32)
         feeds = dict(zip(map(name_of, sources), (image, x, y), strict=True))
-        got = evaluate(proto, feeds)
+        result = evaluate(proto, feeds)
         for masked in list(possible):
             expected = _FORMS[masked](*(a.astype(np.float64) for a in (image, x, y)))
-            if got is None or got.shape != expected.shape:
+            if result is None or result.shape != expected.shape:
                 return None
-            if np.abs(got - expected).max() > _TOLERANCE:
+            if np.abs(result - expected).max() > _TOLERANCE:
                 possible.discard(masked)
     return possible.pop() if len(possible) == 1 else None
 
 
 def _candidates(gather: ir.Node, order: dict[ir.Node, int]) -> Iterator[_Sampling]:
-    """Yield the samplings that this gather may be a part of, farthest result first."""
+    """Yield possible matches that contain this gather, farthest result first."""
     image, shape = not_none(gather.inputs[0]), static_shape(gather.outputs[0])
     size = static_shape(image)
     if shape is None or size is None or len(size) != 4 or len(shape) != 3:

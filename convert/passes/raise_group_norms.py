@@ -1,4 +1,4 @@
-"""Subgraphs that normalize groups of channels -> InstanceNormalization.
+"""Replace a subgraph that normalizes groups of channels by InstanceNormalization.
 
     n(x) = (x - mean(x)) / sqrt(var(x) + eps)    over height, width and the channels of a group
     y = n(x) * scale + bias                      per channel
@@ -7,9 +7,11 @@
     fewer groups G:              ->  Reshape(x -> (N, G, -1)) -> InstanceNormalization -> Reshape
                                      -> * scale -> + bias
 
-Recognized by what a region computes (see ``analysis.norms``), in NCHW or NHWC, for every number of
-groups above 1 that divides the channels. Input and result must have the same known shape of rank 4.
-Each rewrite removes a square root and adds none, so the pass ends.
+A region is recognized by what it computes (see ``analysis.norms``), in NCHW or NHWC, for every
+number of groups above 1 that divides the channels. Input and result must have the same known shape
+of rank 4.
+
+Termination: each rewrite removes a square root and adds none.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def _answers(model: ir.Model, region: Region) -> tuple[list[Array], list[Array]]
     proto = submodel(model, [region.source], region.result, region.nodes)
     rng = np.random.default_rng(0)
     probes = [rng.standard_normal(shape).astype(np.float32) * size for size in (0.05, 0.3)]
-    # Where the variance is as small as eps, it shows whether eps is inside the square root.
+    # If the variance is as small as eps, the result shows whether eps is inside the square root.
     least = max(epsilons(region), default=1e-5) ** 0.5
     probes.append(np.zeros(shape, np.float32))
     probes.append((rng.standard_normal(shape) * least).astype(np.float32))
@@ -82,7 +84,7 @@ def _explain(model: ir.Model, region: Region) -> _GroupNorm | None:
 def _fitted(
     probes: list[Array], answers: list[Array], groups: int, eps: float, region: Region
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-    """Return scale and bias (C,) if they explain all answers, NCHW."""
+    """Return the scale and bias (C,) that explain all answers (NCHW); None if none do."""
     n, *again = (
         normalized(x.reshape(x.shape[0], groups, -1), eps).reshape(x.shape)  # (N, G, C / G H W)
         for x in (probes[0], probes[1], probes[3])

@@ -1,17 +1,18 @@
-"""MaxPool with indices + scatter -> MaxPoolArgmax2d + MaxUnpool2d.
+"""Replace MaxPool with indices and a scatter by MaxPoolArgmax2d and MaxUnpool2d.
 
-TensorFlow users write max-unpooling by hand: ``tf.nn.max_pool_with_argmax`` on the way down, and on
-the way up index arithmetic around ``tf.scatter_nd`` (or ``tensor_scatter_nd_update``, ...). There
-are many versions, so a candidate is recognized by what it computes: with random places in every
-window, the nodes from the pool's indices to the scatter's result must put each value where its
-index points and zeros elsewhere, exactly, in both of two draws.
+    p, i = MaxPool(y)                       ->  p, place = MaxPoolArgmax2d(y)
+    Scatter(index arithmetic of i, v)       ->  MaxUnpool2d(v, place)
 
-    y -> MaxPool -> p, i                   y -> MaxPoolArgmax2d -> p, place
-    i, v -> (index arithmetic, Scatter*)   v, place -> MaxUnpool2d
+TensorFlow users write max-unpooling by hand: ``tf.nn.max_pool_with_argmax`` in the encoder, and
+index arithmetic around ``tf.scatter_nd`` (or ``tensor_scatter_nd_update``, ...) in the decoder.
+There are many versions, so a candidate is recognized by what it computes: for random indices in
+every window, the nodes from the indices to the result must write each value exactly where its
+index points, and zeros elsewhere, in two draws.
 
-That is for windows of 2x2, side by side. For others the same is done with standard ops, see
-``analysis.windows``. Shapes must be known and of rank 4, windows not dilated, and indices
-row-major. Each pool with indices is visited once.
+The custom ops are for 2x2 windows with stride 2. For others, standard ops compute the same (see
+``analysis.windows``). Shapes must be known and of rank 4, windows not dilated, indices row-major.
+
+Termination: each pool with indices is visited once.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ _SCATTERS = ("ScatterND", "ScatterElements", "Scatter")
 _NCHW = (0, 1, 2, 3)
 _DRAWS = 2
 _LONGEST = 16
-"""Nodes at most between a scatter and the result."""
+"""Largest number of nodes between a scatter and the result."""
 _CANDIDATES = 12
-"""Values at most that are tried as the un-pooled ones."""
+"""Largest number of values that are tried as the values to unpool."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Unpool:
-    """A match. The permutations lead from NCHW to the layout of a value."""
+    """A match. The permutations turn NCHW into the layout of ``values`` and ``result``."""
 
     values: ir.Value
     result: ir.Value
@@ -74,6 +75,7 @@ def _why_not(pool: ir.Node) -> str | None:
 
 
 def _scatters_below(value: ir.Value) -> list[ir.Node]:
+    """Return the first scatter on each path down from ``value``."""
     found: list[ir.Node] = []
     todo, seen = [value], set[ir.Node]()
     while todo:
@@ -121,15 +123,17 @@ def _downwards(value: ir.Value) -> list[ir.Value]:
 
 
 def _layouts(shape: Shape | None, nchw: Shape) -> list[tuple[int, ...]]:
-    """Return the permutations from NCHW by which ``nchw`` becomes ``shape``."""
+    """Return the permutations that turn the shape ``nchw`` into ``shape``."""
     return [perm for perm in (_NCHW, TO_NHWC) if shape == tuple(nchw[i] for i in perm)]
 
 
 def _matches(
     model: ir.Model, pool: ir.Node, windows: Windows, match: _Unpool, order: dict[ir.Node, int]
 ) -> bool:
-    """Whether the nodes of a candidate put random values at random places, and zeros elsewhere."""
-    # Cut out the nodes from indices and values to the result, and feed both.
+    """Whether a candidate's nodes unpool random values to random places, and write zeros elsewhere.
+
+    The nodes between indices, values and result are cut out and run.
+    """
     indices = pool.outputs[1]
     nodes = nodes_between([indices, match.values], match.result, order)
     if nodes is None:
@@ -138,10 +142,12 @@ def _matches(
     rng = np.random.default_rng(0)
     for _ in range(_DRAWS):
         places, values, expected = windows.draw(rng)
-        held = values.transpose(match.values_perm)
-        feeds = {name_of(indices): places, name_of(match.values): held}
-        got = evaluate(proto, feeds)
-        if got is None or not np.array_equal(got, expected.transpose(match.result_perm)):
+        feeds = {
+            name_of(indices): places,
+            name_of(match.values): values.transpose(match.values_perm),
+        }
+        result = evaluate(proto, feeds)
+        if result is None or not np.array_equal(result, expected.transpose(match.result_perm)):
             return False
     return True
 
@@ -159,8 +165,8 @@ def _find(
         if not perms:
             continue
         candidates = (v for v in _above(result, pool.outputs[1]) if v.dtype == ir.DataType.FLOAT)
-        held = ((v, p) for v in candidates for p in _layouts(static_shape(v), windows.pooled))
-        for result_perm, (values, perm) in product(perms, islice(held, _CANDIDATES)):
+        pooled = ((v, p) for v in candidates for p in _layouts(static_shape(v), windows.pooled))
+        for result_perm, (values, perm) in product(perms, islice(pooled, _CANDIDATES)):
             match = _Unpool(values=values, result=result, values_perm=perm, result_perm=result_perm)
             if _matches(model, pool, windows, match, order):
                 return match
@@ -169,7 +175,7 @@ def _find(
 
 @dataclass(frozen=True, kw_only=True)
 class _NewPool:
-    """The node in the place of a pool; ``masks`` are the places in windows that are not plain."""
+    """What replaces a pool: ``place`` for plain 2x2 windows, ``masks`` for all others."""
 
     pooled: ir.Value
     windows: Windows
@@ -177,7 +183,7 @@ class _NewPool:
     masks: list[ir.Value] = field(default_factory=list)
 
     def unpooled(self, build: NodeBuilder, values: ir.Value) -> ir.Value:
-        """Add the un-pooling of values (N, C, h, w)."""
+        """Add the nodes that unpool values (N, C, h, w)."""
         if self.place is None:
             return unpool(build, self.windows, self.masks, values)
         op = max_unpool_2d
@@ -185,18 +191,18 @@ class _NewPool:
 
 
 def _new_pool(model: ir.Model, pool: ir.Node, windows: Windows) -> _NewPool:
-    """Put beside a pool the nodes that will take its place."""
+    """Add the nodes that will replace a pool."""
     build, x, pooled = NodeBuilder(model.graph), not_none(pool.inputs[0]), windows.pooled
     if windows.is_plain:
         op = max_pool_argmax_2d
         value, place = build.ops(op.NAME, x, shapes=[pooled, pooled], domain=op.DOMAIN)
-        # Named after the pool, as otherwise it would only get a number (see ``name_values``).
+        # Without this name, ``name_values`` would give it a number only.
         place.name = f"{pool.outputs[0].name}_place"
         add_function(model, op.BODY)
         add_function(model, max_unpool_2d.BODY)
         made = _NewPool(pooled=value, windows=windows, place=place)
     else:
-        # The same pool without its indices, which nothing will read any more.
+        # The same pool without indices, which no node reads from here on.
         value = build.op("MaxPool", x, shape=pooled, attributes=pool.attributes)
         masks = first_maxima(build, windows, x)
         made = _NewPool(pooled=value, windows=windows, masks=masks)
@@ -212,19 +218,20 @@ def _replace_unpool(graph: ir.Graph, match: _Unpool, pool: _NewPool) -> None:
 
 
 def _overwrites(scatter: ir.Node) -> bool:
-    """Whether of two values for one place the last one stays.
+    """Whether the last of two values for one pixel wins; otherwise they are added.
 
-    ``tf.scatter_nd`` adds them; tf2onnx makes it a ScatterND without ``reduction="add"``.
+    A ScatterND always adds here: tf2onnx writes ``tf.scatter_nd``, which adds, without
+    ``reduction="add"``.
     """
     adds = attribute(scatter, "reduction", "none") == "add"
     return scatter.op_type != "ScatterND" and not adds
 
 
 def _raise_pool(model: ir.Model, pool: ir.Node, scatters: list[ir.Node]) -> int | str:
-    """Replace the pool and all its un-poolings; return how many there were, or why not."""
+    """Replace a pool and all its unpoolings; return their number, or the reason why not."""
     if (reason := _why_not(pool)) is not None:
         return reason
-    # Reasons that do not depend on the nodes below come first; they cost nothing.
+    # Check the windows before any node runs: these checks cost nothing.
     order, windows = positions(model.graph), windows_of(pool)
     if windows.overlap and any(map(_overwrites, scatters)):
         return "its windows overlap, and the scatter overwrites values"
@@ -242,7 +249,7 @@ def _raise_pool(model: ir.Model, pool: ir.Node, scatters: list[ir.Node]) -> int 
 
 
 def raise_max_unpool(model: ir.Model) -> Outcome:
-    """Replace every max-unpooling, and drop the index arithmetic."""
+    """Replace every max-unpooling, and remove its index arithmetic."""
     changed, skipped = 0, list[Skip]()
     for pool in [node for node in nodes_of(model, "MaxPool") if len(node.outputs) == 2]:
         if scatters := _scatters_below(pool.outputs[1]):

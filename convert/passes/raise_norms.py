@@ -1,13 +1,15 @@
-"""Subgraphs that normalize over the last axis -> LayerNormalization.
+"""Replace a subgraph that normalizes over the last axis by LayerNormalization.
 
     n(x) = (x - mean(x)) / sqrt(var(x) + eps)          over the last axis
     y = n(x) * scale + bias   ->   y = LayerNormalization<axis = -1, eps>(x; scale, bias)
 
-TensorFlow writes it with moments, squared differences and rsqrt, with pooling, or with batch norm;
-the order of the products differs too. So a region is recognized by what it computes (see
-``analysis.norms``): with each small constant of the region as eps, the first random draw gives the
-scale, and a second draw must be predicted to 2e-5. The input must have two rows at least. Each
-rewrite removes a square root and adds none, so the pass ends.
+TensorFlow writes it with moments, squared differences and rsqrt, with pooling, or with batch norm,
+and orders the products in different ways. So a region is recognized by what it computes (see
+``analysis.norms``): for each small constant of the region as eps, a first random draw gives the
+scale, and the result of a second draw must be predicted to 2e-5. The input must have at least two
+rows.
+
+Termination: each rewrite removes a square root and adds none.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class _LayerNorm:
 
 
 def _probe(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float32]:
-    """Draw random rows, many of them with a variance so small that eps shows in the result."""
+    """Draw random rows; in many of them the variance is so small that eps matters."""
     sizes = rng.choice([0.003, 0.02, 1.0], (*shape[:-1], 1))
     return (rng.standard_normal(shape) * sizes).astype(np.float32)
 
@@ -73,7 +75,7 @@ def _fits(region: Region) -> bool:
 
 
 def _is_no_image(region: Region) -> bool:
-    """Whether to report a region that is no match; ``raise_group_norms`` reports images."""
+    """Whether this pass reports a near miss; ``raise_group_norms`` reports those on images."""
     return len(shape_of(region.source)) != 4
 
 

@@ -1,10 +1,12 @@
-"""Loops over time -> LSTM, GRU or RNN.
+"""Replace loops over time by LSTM, GRU or RNN.
 
     Loop(x; body = one step)   ->  Squeeze(LSTM(x))      the same for Scan
     LSTM(x, .., zeros, zeros)  ->  LSTM(x)
 
-A loop is recognized by what one step of it computes, see ``recurrent.cells``; one that is none of
-them stays. The number of loops falls with each rewrite, so the pass ends.
+A loop is recognized by what one step of it computes, see ``recurrent.cells``. A loop with any other
+step stays.
+
+Termination: the number of loops falls with each rewrite.
 """
 
 from __future__ import annotations
@@ -22,11 +24,15 @@ from .fold_constants import fold_constants
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 _FIRST_STATE = 5
-"""Index of an op's initial_h; initial_c of an LSTM is behind it."""
+"""Input index of initial_h; initial_c of an LSTM is the next."""
 
 
 def _cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
-    """Recognize the cell; return it, and the indices of the states that are its h and its c."""
+    """Recognize the cell; return it, and which states of the loop are its h and its c.
+
+    Raises:
+        NoRecurrenceError: the step is none of the known cells.
+    """
     step = StepFunction(model, found)
     kinds = [kind for kind, _ in step.taps]
     width = shape_of(found.sequence)[2]
@@ -47,7 +53,7 @@ def _cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
 
 
 def _checked_cell(model: ir.Model, found: Recurrence) -> tuple[Cell, tuple[int, ...]]:
-    """Like :func:`_cell`; a body that cannot be run on other rows is no cell."""
+    """Call :func:`_cell`, and turn every other error into NoRecurrenceError."""
     try:
         return _cell(model, found)
     except NoRecurrenceError:
@@ -119,7 +125,7 @@ def _drop_zero_states(node: ir.Node) -> bool:
 
 
 def _raise_next_loop(model: ir.Model, left: dict[ir.Node, Skip]) -> bool:
-    """Replace the first loop that can be replaced; record why those before it cannot."""
+    """Replace the first loop that is a known cell; record why the loops before it are not."""
     for node in nodes_of(model, "Loop", "Scan"):
         skip = _raise_loop(model, node)
         if skip is None:

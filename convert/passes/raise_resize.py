@@ -1,4 +1,4 @@
-"""Nearest-neighbor enlarging, however it is written -> Resize, in a mode that every target has.
+"""Turn nearest-neighbor enlarging in any form into a Resize mode that every target supports.
 
     Unsqueeze, Tile, Reshape, Transpose, ...       ->  Resize<nearest, asymmetric, floor>
     Resize<tf_half_pixel_for_nn, floor>            ->  the same, if the scale is a whole number k:
@@ -6,10 +6,11 @@
     Resize<tf_half_pixel_for_nn, floor>            ->  Resize<half_pixel, round_prefer_ceil>:
                                                        floor(u) = floor((u - 1/2) + 1/2)
 
-Keras' UpSampling2D repeats rows and columns by the first; ``tf.image.resize`` with method nearest
-gives the others. The first is recognized by what it does to the numbers 0, 1, 2, ...; its shapes
-must be known and of rank 4. A rewrite removes a Tile or Expand, or the mode tf_half_pixel_for_nn,
-and adds neither, so the pass ends.
+Keras' UpSampling2D writes the first form, and ``tf.image.resize`` with method nearest the others.
+The first is recognized by what it does to the numbers 0, 1, 2, ...; its shapes must be known and of
+rank 4.
+
+Termination: a rewrite removes a Tile, an Expand or the mode tf_half_pixel_for_nn, and adds none.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ _MOST_NUMBERS = 1 << 24
 
 @dataclass(frozen=True, kw_only=True)
 class _Repeat:
-    """Rows and columns are repeated ``scales`` = (vertical, horizontal) times."""
+    """A region that repeats rows and columns ``scales`` = (vertical, horizontal) times."""
 
     to_nchw: tuple[int, ...]
     scales: tuple[int, int]
 
 
 def _whole_scales(old: Shape, new: Shape, to_nchw: tuple[int, ...]) -> tuple[int, int] | None:
-    """Return the scales of height and width, if only these grow and both scales are whole."""
+    """Return the scales of height and width; None if other axes change or a scale is no integer."""
     (n, c, h, w), (m, d, y, x) = ([shape[axis] for axis in to_nchw] for shape in (old, new))
     if (n, c) != (m, d) or y % h or x % w or (y, x) == (h, w):
         return None
@@ -59,7 +60,7 @@ def _whole_scales(old: Shape, new: Shape, to_nchw: tuple[int, ...]) -> tuple[int
 
 
 def _repeat(model: ir.Model, region: Region) -> _Repeat | None:
-    """Read a region as a repeat of rows and columns; None if it does anything else."""
+    """Return the repeat of rows and columns that a region is; None if it is none."""
     old, new = static_shape(region.source), static_shape(region.result)
     if old is None or new is None or len(old) != 4 or len(new) != 4:
         return None
@@ -69,12 +70,12 @@ def _repeat(model: ir.Model, region: Region) -> _Repeat | None:
         if (scales := _whole_scales(old, new, to_nchw)) is None:
             continue
         proto = submodel(model, [region.source], region.result, region.nodes)
-        # Each number occurs once, so the result shows where each element went.
+        # Each number occurs once, so the result shows where each element goes.
         numbers = np.arange(np.prod(old), dtype=np.float32).reshape(old)
         _, _, rows, columns = to_nchw
         expected = numbers.repeat(scales[0], rows).repeat(scales[1], columns)
-        got = evaluate(proto, {name_of(region.source): numbers})
-        if got is not None and np.array_equal(got, expected):
+        result = evaluate(proto, {name_of(region.source): numbers})
+        if result is not None and np.array_equal(result, expected):
             return _Repeat(to_nchw=to_nchw, scales=scales)
     return None
 
@@ -100,8 +101,8 @@ def _replace(graph: ir.Graph, region: Region, found: _Repeat) -> None:
     build.replace(region.nodes, build.transpose(x, inverse(found.to_nchw)))
 
 
-def _other_mode(node: ir.Node) -> bool:
-    """Give a nearest Resize<tf_half_pixel_for_nn, floor> a mode that targets have."""
+def _change_mode(node: ir.Node) -> bool:
+    """Replace the mode of a nearest Resize<tf_half_pixel_for_nn, floor>."""
     # The defaults are those of the ONNX operator.
     mode = attribute(node, "coordinate_transformation_mode", "half_pixel")
     rounding = attribute(node, "nearest_mode", "round_prefer_floor")
@@ -132,7 +133,7 @@ _RULE = RegionRule(
 
 
 def raise_resize(model: ir.Model) -> Outcome:
-    """Replace all repeats, then give every Resize a mode that targets have."""
+    """Replace all repeats, then the mode that targets do not support."""
     changed = raise_regions(model, _RULE).changed
-    changed += sum(_other_mode(node) for node in nodes_of(model, "Resize"))
+    changed += sum(_change_mode(node) for node in nodes_of(model, "Resize"))
     return Outcome(changed=changed)

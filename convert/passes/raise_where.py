@@ -1,10 +1,12 @@
-"""A choice written as a sum of masked products -> Where.
+"""Replace a choice that is written as a sum of masked products by Where.
 
     c * a + (not c) * b  ->  Where(c, a, b)          c as a number: 1 where true, 0 where false
 
-tf2onnx writes ``tf.where`` like that. It is worse than slow: attention masks choose the lowest
-float for b, which in FP16 is minus infinity, and 0 * -inf is NaN everywhere. The factors must be
-Casts of a bool value and of its Not. Each Add is visited once.
+tf2onnx writes ``tf.where`` in this form. It is not only slow: in attention masks b is the lowest
+float, which is -inf in FP16, and 0 * -inf is NaN. The factors c and (not c) must be Casts of a bool
+value and of its Not.
+
+Termination: each Add is visited once.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from ..outcome import Outcome
 
 
 def _masked(value: ir.Value | None) -> list[tuple[ir.Value, ir.Value]]:
-    """Return (condition, other factor) for each factor of a product that is a cast condition."""
+    """Return (condition, other factor) for each factor of a product that is a cast bool."""
     product = producer(value, "Mul")
     found = []
     for one, other in (product.inputs, reversed(product.inputs)) if product is not None else ():
@@ -45,7 +47,7 @@ def raise_where(model: ir.Model) -> Outcome:
     for node in nodes_of(model, "Add"):
         if (found := _choice(node)) is None:
             continue
-        # The first operand is the bool condition, so the type of the result is given.
+        # Without ``dtype`` the result would get the type of the first operand, bool.
         build = NodeBuilder(model.graph)
         condition, chosen, rest = found
         build.replace([node], build.op("Where", condition, chosen, rest, dtype=chosen.dtype))

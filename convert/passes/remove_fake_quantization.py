@@ -1,16 +1,18 @@
-"""A model that was trained or saved with fake quantization -> the float model, and its ranges.
+"""Remove the Q/DQ pairs of a model that was trained or saved with them; keep their ranges.
 
     x -> Q(s, z) -> DQ(s, z) -> ...   ->   x -> ...      and the range of x
-    DQ(int8 weights)                  ->   float weights, which lie on their grid
+    DQ(int8 weights)                  ->   float weights, which lie on the int8 grid
 
-The other rules expect float graphs, and the places of pairs are chosen later, for the target. Ops
-between a Q and its DQ (MaxPool, Reshape, Concat and the like on integers) then compute on x itself,
-which is the same except for the rounding. A range from low to high becomes one from -m to m, m the
-larger: TensorRT accepts no other. Scales must be constant and positive, one per tensor for
-activations. Each Q and DQ is visited once and removed.
+Other passes expect float graphs, and quantization places pairs later, as the target needs them. Ops
+between a Q and its DQ (MaxPool, Reshape, Concat, ... on integers) then compute on x itself, which
+differs only in the rounding. A range from low to high becomes -m to m with m = max(-low, high),
+because TensorRT accepts no other. Scales must be constant and positive, and one per tensor for
+activations.
 
-A range that begins at 0 may be an activation: onnxruntime drops a Relu or Clip in front of a Q that
-cuts off the same. So x becomes Clip(x, 0, high) there, unless it cannot be negative anyway.
+A Q whose range begins at 0 can be an activation too: onnxruntime removes a Relu or Clip whose range
+the Q clips to anyway. So x becomes Clip(x, 0, high), unless x cannot be negative.
+
+Termination: each Q and DQ is visited once and removed.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ _ON_INTEGERS = frozenset(
         *("Gather", "Split", "DepthToSpace", "SpaceToDepth", "Resize", "Pad", "Identity", "Expand"),
     }
 )
-"""Ops that move or select values, so that they may compute on floats in place of integers."""
+"""Ops that only move or select values: they compute the same on floats as on integers."""
 
 _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax", "Abs", "HardSigmoid", "Exp", "Softplus"})
 _KEEPS_SIGN = _ON_INTEGERS - {"Pad"} | {"AveragePool", "GlobalAveragePool", "Dropout"}
@@ -54,10 +56,12 @@ _KEEPS_SIGN = _ON_INTEGERS - {"Pad"} | {"AveragePool", "GlobalAveragePool", "Dro
 
 @dataclass(frozen=True, kw_only=True)
 class _Ranges:
-    """What the pairs state about values: the largest |x|, and how a range was changed."""
+    """What the removed pairs state."""
 
     limits: dict[ir.Value, float] = field(default_factory=dict)
+    """The largest |x| of each value."""
     notes: dict[ir.Value, str] = field(default_factory=dict)
+    """How a range was made symmetric."""
 
 
 def _parameters(node: ir.Node) -> tuple[npt.NDArray, npt.NDArray]:
@@ -105,13 +109,13 @@ def _range(node: ir.Node) -> tuple[float, float]:
         )
     lowest, highest = _levels(node, zero)
     step, offset = float(scale.reshape(-1)[0]), int(zero.reshape(-1)[0])
-    if lowest + highest + 1 == 2 * offset:  # symmetric, except for one step below
+    if lowest + highest + 1 == 2 * offset:  # symmetric, except for one more step below 0
         lowest += 1
     return (lowest - offset) * step, (highest - offset) * step
 
 
 def _cannot_be_negative(value: ir.Value | None) -> bool:
-    """Whether a value cannot be below 0, given the ops that compute it, or is the image itself."""
+    """Whether the ops that compute a value rule out numbers below 0; also true for the image."""
     node = value.producer() if value is not None else None
     if node is None:
         return True
@@ -126,7 +130,7 @@ def _cannot_be_negative(value: ir.Value | None) -> bool:
 
 
 def _clipped(graph: ir.Graph, node: ir.Node, high: float) -> ir.Value:
-    """Add the activation that a Q implies, in front of it."""
+    """Add the Clip that a Q implies in front of it."""
     build, value = NodeBuilder(graph), not_none(node.inputs[0])
     clipped = build.op("Clip", value, 0.0, high)
     clipped.name = f"{name_of(value)}.clipped"
@@ -149,7 +153,7 @@ def _dequantized(node: ir.Node, steps: npt.NDArray) -> npt.NDArray[np.float32]:
 
 
 def _rounded(node: ir.Node) -> npt.NDArray[np.float32]:
-    """Round constant weights as their pair does."""
+    """Return constant weights, rounded as their pair rounds them."""
     array = array_of(node.inputs[0])
     scale, zero = _parameters(node)
     lowest, highest = _levels(node, zero)
@@ -160,7 +164,7 @@ def _rounded(node: ir.Node) -> npt.NDArray[np.float32]:
 
 
 def _floats_behind(node: ir.Node) -> list[ir.Value]:
-    """Make the values behind a Q float, up to their DQ; return those that ops in between compute.
+    """Change the type of the values between a Q and its DQs to float; return all but the Q's.
 
     Raises:
         ConversionError: an op in between computes something else on floats.
@@ -182,7 +186,7 @@ def _floats_behind(node: ir.Node) -> list[ir.Value]:
 
 
 def _remove_quantize(graph: ir.Graph, node: ir.Node, found: _Ranges) -> None:
-    """Let everything read the input of a Q; record its range, or round it if it is constant."""
+    """Replace the result of a Q by its input; record the range, or round a constant input."""
     value = not_none(node.inputs[0])
     if constant(value) is not None:
         replace_value(node.outputs[0], new_initializer(graph, _rounded(node), "weights"))
@@ -202,7 +206,7 @@ def _remove_quantize(graph: ir.Graph, node: ir.Node, found: _Ranges) -> None:
 
 
 def _remove_dequantize(graph: ir.Graph, node: ir.Node) -> None:
-    """Let everything read the input of a DQ; a constant one is computed."""
+    """Replace the result of a DQ by its input, or by its value if that is constant."""
     value = not_none(node.inputs[0])
     array = constant(value)
     if array is not None and array.dtype.kind in "iu":

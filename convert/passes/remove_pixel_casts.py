@@ -1,10 +1,11 @@
-"""Pixels as whole numbers -> pixels as the floats that they are.
+"""Remove the Round and Cast that turn float pixels into integers and back.
 
     Cast<float>(f(Cast<uint8>(Round(image))))  ->  f(image)
 
-with f moving values only (Transpose, Reshape, Slice, ...). Both sides are equal for images whose
-pixels are whole numbers from 0 to 255, as files contain them: rounding and both casts change
-nothing. (A spec that would scale them is refused, see ``pipeline``.) Each Cast is visited once.
+where f only moves values (Transpose, Reshape, Slice, ...). Both sides are equal for images from
+files, whose pixels are whole numbers from 0 to 255. (``pipeline`` refuses a spec that scales them.)
+
+Termination: each Cast is visited once.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ _FLOAT = ir.DataType.FLOAT
 
 
 def _reach(graph: ir.Graph, pixels: ir.Value) -> tuple[list[ir.Value], list[ir.Node]] | ir.Node:
-    """Return the values that pixels are moved to and the casts to float, or the node in the way."""
-    # The list grows while it is read, down to the casts to float.
+    """Follow pixels to the casts to float.
+
+    Returns the values on the way and the casts, or the first node that needs integers.
+    """
+    # The loop appends to the list that it reads.
     moved, casts = [pixels], list[ir.Node]()
     for value in moved:
         for node in consumers(value):
@@ -37,7 +41,7 @@ def _reach(graph: ir.Graph, pixels: ir.Value) -> tuple[list[ir.Value], list[ir.N
 
 
 def remove_pixel_casts(model: ir.Model) -> Outcome:
-    """Remove the casts of images that are float at the input."""
+    """Remove every such pair of casts behind the input."""
     (image,) = model.graph.inputs
     skipped, changed = list[Skip](), 0
     for cast in nodes_of(model, "Cast"):
@@ -51,7 +55,7 @@ def remove_pixel_casts(model: ir.Model) -> Outcome:
             skipped.append(Skip(value=name_of(pixels), reason=f"{user} requires integers"))
             continue
         moved, casts = found
-        # The values are still numbers from 0 to 255, but float from here on.
+        # The values stay numbers from 0 to 255; only their type changes to float.
         for value in moved:
             value.type = ir.TensorType(_FLOAT)
         for node in casts:
