@@ -1,6 +1,7 @@
-"""The conversion recipe: raw ONNX -> a clean, channel-first float32 graph, pass by pass.
+"""Convert a model to a clean graph (float32, channel-first, opset 20), pass by pass.
 
-export -> lower to ONNX ops -> opset 20 -> PREPARE -> io_passes -> PASSES -> free_batch -> names
+export to raw ONNX -> lower to standard ops -> opset 20 -> PREPARE -> io_passes -> PASSES
+    -> free_batch -> order_nodes -> name_values
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ from .sources.pixels import pixel_noise, requires_whole_pixels
 Pass = Callable[[ir.Model], Outcome]
 Watch = Callable[[str, ir.Model], None]
 
-# A batch of one could not be distinguished from other axes of size one.
+# At batch 1 the batch axis could not be distinguished from other axes of size 1.
 _TRACED_BATCH = 2
 
 PREPARE: tuple[Pass, ...] = (
@@ -69,7 +70,7 @@ PREPARE: tuple[Pass, ...] = (
     raise_directions,
     # Shapes behind former loops are known now, and what is computed from them becomes constant.
     fold_constants,
-    # Pixels of whole numbers: Round and Cast leave where the next node casts back to float.
+    # Pixels of an integer type: removes Round and Cast where the next node casts back to float.
     remove_pixel_casts,
 )
 """Passes that must come before any pass that reads shapes."""
@@ -119,7 +120,7 @@ PASSES: tuple[Pass, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class PassRecord:
-    """What one pass did: its outcome, and how often each op occurs after it."""
+    """The outcome of one pass, and how often each op occurs after it."""
 
     name: str
     outcome: Outcome
@@ -138,7 +139,7 @@ class Converted:
     raw_ops: Counter[str] = field(repr=False)
     steps: tuple[PassRecord, ...]
     ranges: dict[str, float] = field(default_factory=dict, repr=False)
-    """The largest |x| that int8 must represent, of the tensors for which the model states it."""
+    """The largest |x| that int8 must represent, by tensor; only those that the model states."""
 
     @property
     def ops(self) -> Counter[str]:
@@ -147,7 +148,7 @@ class Converted:
 
 
 def _no_watch(name: str, model: ir.Model) -> None:
-    """Ignore the graph."""
+    """Do nothing: the default of ``convert``."""
 
 
 def _upgraded(raw: Exported) -> ir.Model:
@@ -159,7 +160,7 @@ def _upgraded(raw: Exported) -> ir.Model:
     from onnxscript import version_converter
 
     graph = raw.whole()
-    # Ops that ONNX does not have come first: the checks and the converter know standard ops only.
+    # Lower non-standard ops first: the check and the converter support standard ops only.
     lower_erfc(graph)
     lower_tfl_gelu(graph)
     lower_integer_ops(graph)
@@ -192,7 +193,7 @@ def _check_pixels(raw: onnx.ModelProto, settings: InputSpec) -> None:
 
 
 def _check_batch(model: ir.Model, settings: InputSpec) -> None:
-    """Run a graph once, on zeros, to refuse one whose Reshapes contain another batch size."""
+    """Run a graph once, on zeros; refuse it if a Reshape in it contains another batch size."""
     if settings.max_batch == 1:
         return
     value = model.graph.inputs[0]
@@ -262,7 +263,7 @@ def convert(
     for each in passes:
         steps.append(_run(each, model, watch))
         if steps[-1].outcome.ranges:
-            # Later passes rename and fold tensors: keep the graph in which the ranges have names.
+            # Later passes rename and fold tensors: keep the graph whose names the ranges use.
             own, stated_in = steps[-1].outcome.ranges, ir.to_proto(model)
     ranges = _renamed_ranges(stated_in, model, own, spec, shape) if own else {}
     for step in steps:

@@ -1,4 +1,4 @@
-"""Find the pass that changed the numbers: run the graph after every pass, compare with the model.
+"""Find the pass that changed the numbers, by running the graph after every pass.
 
 The first pass after which the output differs is reported, with the first inner value that differs
 from the graph before that pass. Values keep their names through a pass unless it replaces them, and
@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class PassCheck:
-    """One pass, and the largest absolute difference from the model after it."""
+    """The largest absolute difference between the model and the graph after one pass."""
 
     name: str
     difference: float
@@ -37,8 +37,8 @@ class PassCheck:
     node: str = ""
     """TensorFlow node that computes ``value``, or the next node that kept TensorFlow's name."""
     rounds: bool = False
-    """The graph still contains the model's fake quantization, where a tiny difference can become a
-    whole quantization step. It is not judged.
+    """Whether the graph still contains the model's fake quantization. Such a pass is not judged,
+    because rounding can turn a tiny difference into a whole quantization step.
     """
 
 
@@ -54,7 +54,7 @@ class _Watcher:
         """Compare the graph after a pass."""
         proto = ir.to_proto(model)
         if name == remove_fake_quantization.__name__ and _rounds(self.before):
-            self.expected = _result(proto, self.images)  # of the model without its rounding
+            self.expected = _result(proto, self.images)  # from here on: without rounding
         difference = self._difference(proto)
         last, rounds = self.checks[-1] if self.checks else None, _rounds(proto)
         was_right = last is None or last.rounds or last.difference <= self.tolerance

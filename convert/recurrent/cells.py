@@ -1,8 +1,8 @@
-"""Which recurrent cell a step function is, measured by running it.
+"""Recognize the recurrent cell of a step function by running it.
 
-A gate is the input of a Sigmoid or a Tanh. Its weights are measured in double precision, with unit
-vectors; a cell is recognized if its formula, with these weights, predicts random steps to 1e-9. So
-neither the order of the gates, nor how they are concatenated, split or biased matters.
+A gate is the input of a Sigmoid or a Tanh (a *tap*). Its weights are measured in double precision,
+with unit vectors. A cell is recognized if its formula, with these weights, predicts random steps to
+1e-9. So the order of the gates does not matter, nor how they are concatenated, split or biased.
 
     LSTM  c' = s(f) c + s(i) tanh(g)                      h' = s(o) tanh(c')
     GRU   n = tanh(x W + (s(r) h) R + b), or the reset    h' = (1 - s(z)) n + s(z) h
@@ -29,12 +29,15 @@ Stepper = Callable[..., tuple[list[Array], list[Array]]]
 _TOLERANCE = 1e-9
 _ROWS = 8
 _LEAST_BEND = 1e-6
-"""Below it, a reset gate does not depend on x, and the bias behind it cannot be measured."""
+"""Below it, a reset gate does not depend on x, and its second bias cannot be measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """An ONNX recurrent op: W (G H, K), R (G H, H), B (2 G H,), G gates; float32."""
+    """Type, weights and attributes of an ONNX recurrent op with G gates; float32.
+
+    ``weights`` W (G H, K), ``recurrent`` R (G H, H), ``bias`` B (2 G H,).
+    """
 
     op_type: str
     weights: npt.NDArray[np.float32]
@@ -45,7 +48,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class _Gate:
-    """x W + h R + b, one column per unit."""
+    """A gate: x W + h R + b, with w (K, H), r (H, H), b (H,)."""
 
     w: Array
     r: Array
@@ -64,12 +67,12 @@ def _near(a: Array, b: Array) -> bool:
 
 
 class _Probe:
-    """Runs a step function to measure it; K is ``width``, H are ``units``."""
+    """Runs a step function to measure its gates; K is ``width``, H is ``units[0]``."""
 
     def __init__(self, step: Stepper, kinds: list[str], width: int, units: list[int]) -> None:
         self.step, self.kinds, self.width, self.units = step, kinds, width, units
         rng = np.random.default_rng(0)
-        # Large numbers too: a cell that clips does so far from zero.
+        # Large numbers too, because a cell may clip numbers far from zero.
         sizes = np.repeat([1.0, 30.0, 1000.0], _ROWS)[:, None]
         self.x = sizes * rng.normal(0, 1, (3 * _ROWS, width))
         self.states = [sizes * rng.normal(0, 1, (3 * _ROWS, size)) for size in units]
@@ -89,7 +92,7 @@ class _Probe:
         return self.step(x, h, *others)[1]
 
     def gate(self, index: int, piece: slice) -> _Gate | None:
-        """Measure a piece of a tap as an affine map of x and h; None if it is no such map."""
+        """Measure a piece of a tap as an affine map of x and h; None if it is not affine."""
         k, h = self.width, self.units[0]
         # Rows: K unit vectors of x, H unit vectors of h, and one row of zeros, (K + H + 1, .).
         rows = self.taps_at(np.eye(k + h + 1, k), np.eye(k + h + 1, h, -k))[index][:, piece]
@@ -100,7 +103,7 @@ class _Probe:
         return found if _near(explained, self.taps[index][:, piece]) else None
 
     def gates(self, kind: str) -> list[_Gate]:
-        """Return all pieces of a kind that are affine."""
+        """Return the gates of a kind: all pieces that are affine maps of x and h."""
         found = [self.gate(index, piece) for index, piece in self.pieces(kind)]
         return [gate for gate in found if gate is not None]
 
@@ -138,9 +141,9 @@ def _lstm(probe: _Probe) -> Cell | None:
 
 
 def _candidate(probe: _Probe, index: int, r: _Gate) -> Iterator[tuple[_Gate, Array | None]]:
-    """Yield the candidate gate of a GRU: reset before the product with R, then reset after it.
+    """Yield both forms of a GRU's candidate gate n: reset before, and after, the product with R.
 
-    The second one has a bias of its own, which is yielded with it.
+    The second form has a bias of its own inside the reset, which is yielded with it.
     """
     k, size = probe.width, probe.units[0]
     nothing, units = np.zeros((1, k)), np.eye(size)
@@ -148,7 +151,7 @@ def _candidate(probe: _Probe, index: int, r: _Gate) -> Iterator[tuple[_Gate, Arr
     rows = probe.taps_at(np.vstack([np.eye(k), nothing]), np.zeros((k + 1, size)))[index]
     at_zero = rows[-1]
     moved = probe.taps_at(np.zeros((size, k)), units)[index] - at_zero
-    # Reset first: with h = unit j the row is s(r)_j R_j, as the gate scales h itself.
+    # Reset before the product scales h itself: for h = unit j the row is s(r)_j R_j.
     reset = _sigmoid(r(np.zeros((size, k)), units))
     yield _Gate(w=rows[:-1] - at_zero, r=moved / np.diag(reset)[:, None], b=at_zero), None
     # With h = 0 the tap is q(x) = x W + b + s(r(x)) r_b. Its second difference in x,

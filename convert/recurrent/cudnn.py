@@ -1,4 +1,4 @@
-"""CudnnRNN, which TensorFlow runs only on a GPU -> loops that it runs everywhere.
+"""Replace CudnnRNN, which TensorFlow runs only on a GPU, by loops that it runs everywhere.
 
 The op's weights are one flat buffer: for each layer and direction the matrices of the gates for the
 input, then those for the state, each (units, size); behind all matrices, the biases in the same
@@ -8,8 +8,8 @@ layers":
     LSTM  c' = f c + i g             h' = o tanh(c')
     GRU   n  = tanh(W x + b + r (R h + b_R))     h' = (1 - z) n + z h
 
-The loops are then read like any others (``passes/raise_recurrent``). Each turn of
-:func:`without_cudnn` replaces one op, so it ends.
+``passes/raise_recurrent`` then recognizes the loops. Each turn of :func:`without_cudnn` replaces
+one op, so it terminates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ...errors import ConversionError
 _OPS = ("CudnnRNN", "CudnnRNNV2")
 _GATES = {"lstm": 4, "gru": 3}
 _RESULTS = 3
-"""Outputs, last h and last c; the other results are for training."""
+"""The first results: outputs, last h, last c. The others are for training."""
 
 _Cell = Callable[..., tuple[Any, ...]]
 """(weights, x, states...) -> new states; the first is the output."""
@@ -50,7 +50,7 @@ def has_cudnn(definition: Any) -> bool:
 
 
 def without_cudnn(definition: Any) -> Any:
-    """Return a GraphDef in which every CudnnRNN is written out as loops; itself if it has none.
+    """Return a GraphDef with every CudnnRNN written out as loops; the same one if it has none.
 
     Raises:
         ConversionError: an op is of a kind that is not known.
@@ -60,7 +60,7 @@ def without_cudnn(definition: Any) -> Any:
         if not found:
             return definition
         names = {node.name for node in found}
-        # One that reads no other: the op behind it is built on its result, in a later turn.
+        # Start with an op that depends on no other CudnnRNN; later turns replace the others.
         ready = next(node for node in found if not _reads(definition, node, names))
         definition = _written_out(definition, ready)
 
@@ -84,7 +84,7 @@ def _node_of(tensor: str) -> str:
 
 
 def _written_out(definition: Any, node: Any) -> Any:
-    """Import the graph, build the loops behind what the node reads, and import what reads it."""
+    """Replace one node: import what it reads, build the loops, import what reads it."""
     from tensorflow.compat import v1
 
     _check(node)
@@ -101,7 +101,7 @@ def _written_out(definition: Any, node: Any) -> Any:
             if each.op in ("Placeholder", "PlaceholderWithDefault")
         }
         replaced = {f"{node.name}:{port}": result for port, result in enumerate(results)}
-        # Second copy: the nodes behind it, which read the loops in its place.
+        # Second copy: the nodes behind it, which read the results of the loops.
         v1.import_graph_def(definition, input_map={**entries, **replaced}, name="")
 
     graph = v1.wrap_function(build, signature=[]).graph.as_graph_def()
@@ -109,7 +109,7 @@ def _written_out(definition: Any, node: Any) -> Any:
 
 
 def _with_own_entries(graph: Any, definition: Any, replaced: Any) -> Any:
-    """Give placeholders their names back, and drop the replaced node and its remains."""
+    """Restore the names of placeholders, and drop what is left of the replaced node."""
     entries = {
         f"front/{each.name}": each.name
         for each in definition.node
@@ -181,7 +181,7 @@ def _layers(node: Any, x: Any, h: Any, c: Any, flat: Any) -> tuple[Any, Any, Any
 def _unpacked(
     flat: Any, gates: int, units: int, size: int, rows: int, directions: int
 ) -> list[_Weights]:
-    """Cut the buffer into the weights of each layer and direction."""
+    """Split the flat buffer into the weights of each layer and direction."""
     import tensorflow as tf
 
     place = 0

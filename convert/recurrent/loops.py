@@ -1,9 +1,9 @@
-"""Reading an ONNX Loop or Scan as a recurrence over a sequence.
+"""Interpret an ONNX Loop or Scan as a recurrence over a sequence.
 
     for t in 0 .. T-1:  states, y[t] = step(x[t], states)
 
-tf2onnx makes such a Loop of every ``tf.while_loop`` over a TensorArray, of TensorFlow 1 and 2, and
-a Scan of TensorFlow 1's ``dynamic_rnn``. See docs/decisions/0010.
+tf2onnx turns a ``tf.while_loop`` over a TensorArray, of TensorFlow 1 and 2, into such a Loop, and
+TensorFlow 1's ``dynamic_rnn`` into a Scan. See docs/decisions/0010.
 """
 
 from __future__ import annotations
@@ -35,32 +35,37 @@ _VIEWS = ("Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast")
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """A float value that is carried from step to step: (N, H)."""
+    """A float value (N, H) that is carried from step to step."""
 
     start: ir.Value
+    """Before the first step."""
     inside: ir.Value
+    """In the body, before a step."""
     after: ir.Value
+    """In the body, after a step."""
     final: ir.Value
-    """The output of the loop."""
+    """The output of the loop, after the last step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recurrence:
-    """A recurrence. ``sequence`` is (T, N, K), ``read`` the x[t] of the body, (N, K)."""
+    """A Loop or Scan over a sequence."""
 
     loop: ir.Node
     body: ir.Graph
     counters: tuple[ir.Value, ...]
     """Values in the body that equal t."""
     sequence: ir.Value
-    read: ir.Value
+    """x (T, N, K)."""
+    step_input: ir.Value
+    """x[t] in the body, (N, K)."""
     states: tuple[State, ...]
     results: tuple[tuple[ir.Value, ir.Value], ...]
-    """(y[t] in the body, the stacked output), for each that is used."""
+    """(y[t] in the body, the loop's stacked output), for each output that is used."""
 
 
 class NoRecurrenceError(Exception):
-    """The loop is no recurrence that is known; the text states why."""
+    """A loop cannot be interpreted as a recurrence; the text states why."""
 
 
 def body_of(loop: ir.Node) -> ir.Graph:
@@ -69,10 +74,11 @@ def body_of(loop: ir.Node) -> ir.Graph:
 
 
 Carried = tuple[ir.Value | None, ir.Value, ir.Value, ir.Value]
-"""A carried value: its start, in the body, after a step, and as the loop's output."""
+"""A carried value: (start, inside, after, final) as in :class:`State`."""
 
 
 def _carried(loop: ir.Node) -> list[Carried]:
+    """Return all carried values of a Loop or Scan."""
     # A Loop has (limit, condition) in front of the carried values, its body (step, condition), and
     # the body returns a condition too. A Scan has the sequences behind the carried values.
     ahead, given = (2, 1) if loop.op_type == "Loop" else (0, 0)
@@ -88,7 +94,7 @@ def _carried(loop: ir.Node) -> list[Carried]:
 
 
 def lift_invariants(loop: ir.Node) -> None:
-    """Let the body read directly what the loop carries unchanged; it is carried on, but unread."""
+    """Replace carried values that never change, in the body, by their start values."""
     for start, inside, after, _ in _carried(loop):
         if after is inside and start is not None:
             for node, index in list(inside.uses()):
@@ -170,26 +176,26 @@ def dtype_of(value: ir.Value) -> np.dtype:
 
 
 def _itself(value: ir.Value) -> ir.Value:
-    """Look through Identity, which exporters put before outputs of a body."""
+    """Skip an Identity, which exporters write in front of the outputs of a body."""
     node = producer(value, "Identity")
     return value if node is None else not_none(node.inputs[0])
 
 
 def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
-    """Read a Loop or Scan as a recurrence.
+    """Interpret a Loop or Scan as a recurrence.
 
     Raises:
-        NoRecurrenceError: it is no recurrence, or one that is not known here.
+        NoRecurrenceError: it is no recurrence, or one of a form that is not supported.
     """
     lift_invariants(loop)
     body, carried = body_of(loop), _carried(loop)
     is_scan = loop.op_type == "Scan"
     counters, states = _divided(carried)
     if is_scan:
-        sequence, read = _scanned(loop, len(carried))
+        sequence, step_input = _scanned(loop, len(carried))
     else:
         counters.insert(0, body.inputs[0])
-        sequence, read = _sequence_read(body, counters)
+        sequence, step_input = _sequence_read(body, counters)
     shape = static_shape(sequence)
     if shape is None or len(shape) != 3:
         raise NoRecurrenceError(f"its sequence has shape {sequence.shape}, expected (T, N, K)")
@@ -209,7 +215,7 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
         body=body,
         counters=tuple(counters),
         sequence=sequence,
-        read=read,
+        step_input=step_input,
         states=tuple(states),
         results=tuple((_itself(value), out) for value, out in stacked if is_read(out)),
     )
@@ -218,7 +224,7 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
 def _divided(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
     """Divide the carried values into counters and states."""
     counters, states = list[ir.Value](), list[State]()
-    # What grows by one per step is a counter; what stays the same is neither.
+    # A value that grows by 1 per step is a counter; one that never changes is neither.
     for start, inside, after, final in carried:
         if after is inside:
             continue

@@ -1,4 +1,4 @@
-"""One step of a recurrence, run on numbers in double precision."""
+"""Run one step of a recurrence on numbers in double precision."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _TOLERANCE = 1e-12
 class StepFunction:
     """The body of a recurrence as a function of any number of rows.
 
-    In float64, the weights can be measured exactly: f(unit vector) - f(0) rounds to the float32
-    weight. ``taps`` are the Sigmoids and Tanhs of the body: (op type, input).
+    In float64, weights can be measured exactly: f(unit vector) - f(0) rounds to the float32 weight.
+    ``taps`` are the inputs of the Sigmoids and Tanhs of the body: (op type, input).
     """
 
     def __init__(self, model: ir.Model, recurrence: Recurrence) -> None:
-        entries = [recurrence.read, *(state.inside for state in recurrence.states)]
+        entries = [recurrence.step_input, *(state.inside for state in recurrence.states)]
         self.taps = tuple(
             (node.op_type, not_none(node.inputs[0]))
             for node in recurrence.body
@@ -38,20 +38,20 @@ class StepFunction:
             *self._results,
         ]
         needed = set(ancestors(expected, until=entries))
-        settled = _settled(model, recurrence, needed)
+        fixed = _same_in_all_steps(model, recurrence, needed)
         batch, width = shape_of(recurrence.sequence)[1:]
-        # ``submodel`` needs shapes of its inputs; they are opened again in ``_in_double``.
-        recurrence.read.shape = ir.Shape((batch, width))
+        # ``submodel`` needs the shapes of its inputs; ``_in_double`` removes them again.
+        recurrence.step_input.shape = ir.Shape((batch, width))
         for state in recurrence.states:
             state.inside.shape = ir.Shape(shape_of(state.start))
-        proto = _part(model, recurrence.body, [*entries, *settled], expected)
-        self._run = ReferenceEvaluator(_in_double(_with_constants(proto, settled)))
+        proto = _part(model, recurrence.body, [*entries, *fixed], expected)
+        self._run = ReferenceEvaluator(_in_double(_with_constants(proto, fixed)))
         self._entries, self._names = list(map(name_of, entries)), list(map(name_of, expected))
         self._after = [name_of(state.after) for state in recurrence.states]
 
     def _all(self, x: Array, states: tuple[Array, ...]) -> dict[str, Array]:
         feeds = dict(zip(self._entries, (x, *states), strict=True))
-        with np.errstate(over="ignore", invalid="ignore"):  # of a branch that is not used
+        with np.errstate(over="ignore", invalid="ignore"):  # in branches whose result is not used
             answers = self._run.run(list(dict.fromkeys(self._names)), feeds)
         return dict(zip(dict.fromkeys(self._names), answers, strict=True)) | feeds
 
@@ -74,15 +74,15 @@ class StepFunction:
         )
 
 
-def _settled(
+def _same_in_all_steps(
     model: ir.Model, recurrence: Recurrence, needed: set[ir.Node]
 ) -> dict[ir.Value, npt.NDArray]:
-    """Return the values that depend only on the number of the step, if they are equal in all steps.
+    """Return the values that only depend on the step number and that ``needed`` nodes read.
 
-    Only those that ``needed`` nodes read.
+    The body may compute masks from the step number, for example. They must be equal in all steps.
 
     Raises:
-        NoRecurrenceError: one of them differs from step to step.
+        NoRecurrenceError: a value differs from step to step.
     """
     timed, body, inner = set(recurrence.counters), recurrence.body, list[ir.Node]()
     for node in body:
@@ -110,7 +110,7 @@ def _settled(
         for value, array in zip(outside, evaluator.run(names, feeds), strict=True):
             if not np.array_equal(found.setdefault(value, array), array):
                 raise NoRecurrenceError("its computation depends on the number of the step")
-    # The number of rows is not the batch size; an array of one value throughout must fit both.
+    # The function runs on any number of rows, not on the batch size: let uniform arrays broadcast.
     return {value: _shrunk(np.asarray(array)) for value, array in found.items()}
 
 
@@ -132,7 +132,7 @@ def _part(
         found.update(dict.fromkeys(nodes))
     for value in entries:
         value.shape = ir.Shape(()) if static_shape(value) is None else value.shape
-    # ``submodel`` has one output; put in all of them.
+    # ``submodel`` declares one output; declare all of them instead.
     proto = submodel(model, entries, expected[0], tuple(sorted(found, key=order.__getitem__)))
     del proto.graph.output[:]
     names = dict.fromkeys(map(name_of, expected))

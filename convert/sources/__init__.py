@@ -26,7 +26,7 @@ class TensorInfo:
 
     @classmethod
     def of_tensorflow(cls, name: str, tensor: Any) -> TensorInfo:
-        """Describe a TensorFlow tensor or ``TensorSpec``, under a name of the caller."""
+        """Describe a TensorFlow tensor or ``TensorSpec`` under the given name."""
         shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
         return cls(name=name, shape=shape, dtype=tensor.dtype.name)
 
@@ -41,19 +41,19 @@ class Signature:
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """The two inner tensors at which a graph is cut to its network.
+    """The two inner tensors between which a model's network lies.
 
-    It is needed where the model's own inputs are files, or its own outputs are text.
+    It is needed if the model's own inputs are files, or its own outputs are text.
     """
 
     input: TensorInfo
     output: TensorInfo
     layout: str
-    """NTC or TNC, of an output of three axes."""
+    """NTC or TNC, if the output has three axes."""
     is_probability: bool
-    """Whether the output is that of a softmax."""
+    """Whether a softmax computes the output."""
     blank: int | None
-    """Class of the blank, if a CTC decoder in the graph states it."""
+    """Class of the blank; None if no CTC decoder in the graph states it."""
     in_front: tuple[str, ...]
     """Types of the ops left out before the input."""
     behind: tuple[str, ...]
@@ -82,7 +82,7 @@ class Source(Protocol):
         """
 
     def function(self, input_name: str, output_name: str) -> Any:
-        """Return the same part as a TensorFlow function from one float32 tensor to one tensor.
+        """Return the part between two tensors as a TensorFlow function of one float32 tensor.
 
         None for models that TensorFlow cannot run.
         """

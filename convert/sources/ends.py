@@ -1,8 +1,8 @@
 """Find the tensors at which the network inside a TensorFlow graph begins and ends.
 
-Served models often accept encoded files (strings) and return text: images are decoded in front of
-the network, and a CTC decoder, lookup tables and string joins follow it. An engine runs the network
-alone, and ocr-trt decodes itself, so a model is cut at these two tensors.
+Models for serving often accept encoded files (strings) and return text: ops in front of the network
+decode images, and a CTC decoder, lookup tables and string joins follow it. An engine runs only the
+network, and ocr-trt decodes images and text itself, so a model is cut at these two tensors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from . import Cut, TensorInfo
 _IMAGE_RANK = 4
 _PLUMBING = ("Const", "Identity", "NoOp", "Pack", "Placeholder", "Shape", "StridedSlice")
 _BEFORE_LOG = ("Add", "AddV2", "Maximum")
-"""Ops that, with a constant, keep the argument of a logarithm above zero."""
+"""Ops with a constant that keep the argument of a logarithm above 0."""
 
 
 def find_cut(graph: Any, feeds: Sequence[str], fetches: Sequence[str], rank: int) -> Cut | None:
@@ -28,8 +28,9 @@ def find_cut(graph: Any, feeds: Sequence[str], fetches: Sequence[str], rank: int
         rank: how many axes the network's output has.
 
     Returns:
-        The float32 tensor of that rank that is nearest to the outputs, and the image nearest to the
-        inputs through which alone that tensor depends on them; None if there are none.
+        The output is the float32 tensor of that rank nearest to the graph's outputs. The input is
+        the image nearest to the graph's inputs on which that output depends, if it depends on
+        the inputs through this image only. None if there is no such pair.
     """
     ends = [graph.get_tensor_by_name(port_of(name)) for name in fetches]
     result = next((t for t in _upstream(ends) if _is_image(t, rank, ("float32",))), None)
@@ -60,7 +61,7 @@ def _kinds(ops: Sequence[Any]) -> tuple[str, ...]:
 def _upstream(tensors: Sequence[Any]) -> Iterator[Any]:
     """Yield tensors and all tensors that they depend on, nearest first."""
     seen, todo = set[str](), list(tensors)
-    for tensor in todo:  # the list grows while it is read: breadth first
+    for tensor in todo:  # the loop appends to the list: breadth first
         if tensor.name not in seen:
             seen.add(tensor.name)
             yield tensor
@@ -83,7 +84,7 @@ def _is_image(tensor: Any, rank: int, dtypes: Sequence[str]) -> bool:
 
 
 def _before_decoder(tensor: Any) -> tuple[Any, str, int | None]:
-    """Step back over what prepares scores for a CTC decoder: a logarithm, and a transposition.
+    """Skip the ops that prepare scores for a CTC decoder: a logarithm and a transposition.
 
     Returns:
         The scores, their layout (TensorFlow's CTC decoders require TNC), and the blank's class.
@@ -117,7 +118,7 @@ def _constant(tensor: Any) -> Any:
 
 
 def _first_image(result: Any, entries: set[Any]) -> Any:
-    """Return the image nearest to the inputs through which alone ``result`` depends on them."""
+    """Return the image nearest to the inputs that every path from them to ``result`` passes."""
     images = [
         tensor
         for tensor in _upstream([result])

@@ -29,14 +29,14 @@ class Frozen:
     outputs: tuple[str, ...]
     """Tensor names."""
     weights: Weights
-    """Values of the placeholders that stand for weights, by node name."""
+    """Values of the placeholders that replace weights, by node name."""
 
 
 def freeze(traced: Any, *, whole: bool = False) -> Frozen:
     """Freeze a concrete function.
 
-    Loops stay functions, because tf2onnx recognizes LSTMs by them. Functions marked for XLA (Keras
-    wraps grouped convolutions in one) are inlined only after the mark is removed.
+    Loops stay functions, because tf2onnx recognizes LSTMs by them. TensorFlow does not inline
+    functions with a mark for XLA (Keras wraps grouped convolutions in one), so marks are removed.
 
     Args:
         traced: the concrete function.

@@ -92,7 +92,7 @@ class GraphDefSource:
 
 
 def _entered_at(definition: Any, tensor: str) -> tuple[Any, str]:
-    """Copy a graph, and replace a tensor by a new node in all its readers.
+    """Copy a graph, and replace a tensor in all of its readers by a new node.
 
     Returns:
         The copy, and the name of the new node, which the caller has to add.

@@ -1,9 +1,9 @@
-"""Large weights, kept outside their graph during export.
+"""Keep large weights outside the graph during export.
 
-TensorFlow's freezing holds seven copies of a model's weights, tf2onnx makes about thirty more, and
-no protobuf message may exceed 2 GB. So large weights never enter either: variables and constants
-become placeholders, and initializers again when the passes begin. Constant folding that tf2onnx
-would do with their values is done later by ``fold_constants``.
+TensorFlow's freezing creates seven copies of a model's weights, tf2onnx about thirty more, and no
+protobuf message may exceed 2 GB. So large variables and constants become placeholders before both
+steps, and initializers before the first pass. ``fold_constants`` later folds what tf2onnx would
+have folded with their values.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Weights = dict[str, npt.NDArray]
 """Arrays by value name."""
 
 _HEAVY = 32 << 20
-"""Bytes of large weights from which a model is heavy; lighter models keep all weights inside."""
+"""A model with so many bytes of large weights is heavy. Other models keep all weights inside."""
 _LARGE = 1 << 16
-"""Bytes from which a weight is large."""
+"""A weight of at least so many bytes is large."""
 _LOOPS = ("Enter", "StatelessWhile", "While")
-"""Ops of loops. tf2onnx recognizes cells by the constants in their loops, so these stay inside."""
+"""Loops. tf2onnx recognizes cells by constants in their loops, so those stay in the graph."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A raw ONNX model. Large weights may be inputs of it, whose values are in ``weights``."""
+    """A raw ONNX model. Large weights may be further inputs; ``weights`` has their values."""
 
     model: onnx.ModelProto
     weights: Weights = field(default_factory=dict, repr=False)
@@ -90,7 +90,7 @@ def make_placeholder(node: Any, shape: tuple[int, ...]) -> None:
     from tensorflow import TensorShape, float32
 
     node.op = "Placeholder"
-    # The attributes of the old op would be invalid, and among them is the value.
+    # A placeholder has other attributes; one of the old ones is the value.
     node.attr.clear()
     node.attr["dtype"].type = float32.as_datatype_enum
     node.attr["shape"].shape.CopyFrom(TensorShape(shape).as_proto())

@@ -17,9 +17,7 @@ from .pixels import with_float_input
 
 _OLDEST_OPSET = 11
 _PLAIN_OPSET = 18
-"""Older files are first converted to this opset by ONNX's own converter, because the converter in
-``pipeline`` starts here.
-"""
+"""The converter in ``pipeline`` starts at this opset; ONNX's own converts older files to it."""
 
 
 class OnnxSource:

@@ -1,4 +1,4 @@
-"""Pixels: inputs of an integer type -> float32 inputs, and random images for comparisons."""
+"""Change the image input of a model to float32; draw random images for comparisons."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ def with_float_input(model: onnx.ModelProto) -> onnx.ModelProto:
         x (uint8) -> f   ->   x (float32) -> Round -> Cast<uint8> -> f       integer types
         x (fp16) -> f    ->   x (float32) -> Cast<fp16> -> f                 float types
 
-    Changes the model. ``remove_pixel_casts`` removes Round and Cast again where a Cast to float
-    follows them.
+    Changes the model. ``remove_pixel_casts`` removes Round and Cast if a Cast to float follows.
     """
     entry = model.graph.input[0].type.tensor_type
     if (dtype := entry.elem_type) == TensorProto.FLOAT:
@@ -59,7 +58,7 @@ def _free(graph: onnx.GraphProto, expected: str) -> str:
 
 
 def requires_whole_pixels(model: onnx.ModelProto) -> bool:
-    """Whether a model rounds and casts its input as ``with_float_input`` does for integer types."""
+    """Whether a model's input was of an integer type before ``with_float_input``."""
     name = model.graph.input[0].name
     rounded = {node.output[0] for node in model.graph.node if _is(node, "Round", {name})}
     return any(_is(node, "Cast", rounded) for node in model.graph.node)

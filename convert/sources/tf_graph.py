@@ -1,4 +1,4 @@
-"""TensorFlow function -> raw ONNX: trace at a fixed shape, freeze, convert with tf2onnx."""
+"""Convert a TensorFlow function to raw ONNX: trace at a fixed shape, freeze, run tf2onnx."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _stderr_to_null() -> Iterator[None]:
 
 
 def accepting_float(function: Any, dtype: Any) -> Any:
-    """Return a function that accepts float32 in place of ``dtype``; for integers it rounds."""
+    """Return a function that accepts float32 instead of ``dtype`` and rounds for integer types."""
     tf = import_tensorflow()
     if dtype == tf.float32:
         return function
@@ -80,8 +80,7 @@ def onnx_from_function(
 ) -> Exported:
     """Convert a function of one tensor, traced at ``shape`` (float32), to raw ONNX (opset 18).
 
-    The result may contain ops that ONNX does not have: passes rewrite them, or ``invariants``
-    refuses them.
+    The result may contain ops that ONNX does not have; ``pipeline`` lowers or refuses them.
 
     Raises:
         ConversionError: TensorFlow cannot trace the model at that shape, or tf2onnx fails.
@@ -105,10 +104,10 @@ def onnx_from_function(
 
 
 def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any]) -> Any:
-    """Return a function from named tensors to a dictionary of tensors as a frozen GraphDef.
+    """Freeze a function from named tensors to a dictionary of tensors as a GraphDef.
 
-    Its placeholders have the names of the inputs, and its ends have the names of the outputs, which
-    ``function`` must give to them.
+    The placeholders have the names of the inputs. ``function`` must name each result as its key in
+    the dictionary.
 
     Raises:
         ConversionError: TensorFlow cannot trace or freeze it.
@@ -125,7 +124,7 @@ def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any])
 
 
 def _without_order(graph: Any) -> Any:
-    """Drop control inputs: inlining adds the inputs to every constant, and no node is stateful."""
+    """Drop control inputs, which inlining adds to every constant; no node here is stateful."""
     for node in graph.node:
         node.input[:] = [name for name in node.input if not name.startswith("^")]
     return graph
@@ -149,7 +148,7 @@ def onnx_from_graph_def(
 
 
 def _keep_loops(graph: Any) -> None:
-    """Keep loops as functions, by which tf2onnx recognizes LSTMs."""
+    """Keep loops as functions, because tf2onnx recognizes LSTMs by them."""
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     for node in nodes:
         node.attr.pop("_lower_using_switch_merge", None)
