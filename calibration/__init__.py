@@ -1,1 +1,1 @@
-"""Precision: what range each tensor has on real images, and graphs quantized by it."""
+"""Quantization: measure the range of each tensor on calibration images, and quantize graphs."""

@@ -1,10 +1,11 @@
-"""Float graph + peaks -> mixed-precision graph in fp16 or bf16; fp32 where ``half.RULES`` match.
+"""Turn a float graph into a mixed-precision graph in fp16 or bf16; some ops keep fp32.
 
     x -> A -> B -> y     becomes     x -> Cast<fp16> -> A -> Cast<fp32> -> B -> y     B keeps fp32
 
-Casts are inserted only where the two types meet; the graph's own input and output stay fp32. A
-LayerNormalization may run in fp16: runtimes sum it up in fp32. A graph with Q/DQ pairs keeps them,
-with their scales in fp32, and the ops between them get the 16-bit type.
+A node keeps fp32 if one of ``half.RULES`` matches. Casts are inserted only where both types meet;
+the graph's own input and output stay fp32. LayerNormalization may run in fp16, because runtimes
+compute its sums in fp32. Q/DQ pairs stay, with scales in fp32, and the ops between them get the
+16-bit type.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ..convert.node_builder import NodeBuilder
 from .half import FP16, HalfType, Peaks, is_float, keeps_fp32, why_fp32
 
 _MASK = 2.0**15
-"""Lowest value of a mask: far enough below any score, and fp16 can represent it."""
+"""Masks are clipped to minus this: far enough below any score, and fp16 can represent it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +162,7 @@ def _raise_opset(model: ir.Model, opset: int) -> None:
 
 
 def _restore_outputs(graph: ir.Graph, caster: _Caster) -> None:
-    """Cast the outputs of the graph back to fp32, under their old names."""
+    """Cast the outputs of the graph back to fp32; their names stay."""
     for index, value in enumerate(list(graph.outputs)):
         if is_float(value) and value.dtype != ir.DataType.FLOAT:
             result = caster.as_type(value, ir.DataType.FLOAT)

@@ -1,4 +1,4 @@
-"""Quantizing the graphs of a model: the settings of a precision, and the calibration behind it."""
+"""Quantize the graphs of a model to a precision, with calibration where it needs one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WEIGHT_CORRECTIONS: tuple[WeightCorrection, ...] = ("equalize", "bias")
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizationSettings:
-    """A precision, and how graphs are brought to it. All but ``precision`` are for int8 alone."""
+    """A precision, and how to quantize to it. All fields except ``precision`` are for int8."""
 
     precision: Literal["fp16", "bf16", "int8"]
     fallback: FallbackPrecision = "fp32"
@@ -67,7 +67,7 @@ class QuantizedGraphs:
 
 
 class Calibrator:
-    """Quantizes the graphs of a model. What it observed on the images is kept for later calls.
+    """Quantizes the graphs of a model. Observations on the images are kept for later calls.
 
     Args:
         graphs: clean float graphs.
@@ -146,7 +146,7 @@ class Calibrator:
         stated = {name: self.own_ranges[name] for name in needed if name in self.own_ranges}
         if len(stated) == len(needed):
             return stated
-        # Ranges from a file are of the graph before equalization, whose tensors have other scales.
+        # Ranges from a file belong to the graph before equalization, which scales its tensors.
         if self.ranges is not None and not equalized:
             return {name: self.ranges.ranges[name] for name in needed} | stated
         choose = METHODS[quantization.method]
@@ -161,12 +161,12 @@ class Calibrator:
         return self.observation(equalized=equalized, peaks=True).peaks
 
     def observation(self, *, equalized: bool = False, peaks: bool = False) -> Observation:
-        """Return what was observed on the images.
+        """Return histograms, and peaks if requested, of tensors on the calibration images.
 
         Args:
-            equalized: on the graph after weight equalization.
-            peaks: the largest |x| of all float tensors too, not only histograms of the tensors
-                that int8 can need.
+            equalized: observe the graph after weight equalization.
+            peaks: also observe the largest |x| of all float tensors. Histograms are only of the
+                tensors that int8 can need.
         """
         # An observation with peaks serves both requests; the other order needs a second pass.
         known = self._observed.get((equalized, True)) or self._observed.get((equalized, peaks))
@@ -184,12 +184,12 @@ class Calibrator:
 
     def batches(self, advance: Advance = lambda done: None) -> Iterator[tuple[int, Batch]]:
         """Yield (width, batch) of all images that can be read."""
-        for done, feed in enumerate(self.images.batches(self._bad), 1):
+        for done, feed in enumerate(self.images.batches(self._handle_unreadable), 1):
             yield feed
             advance(done)
 
-    def _bad(self, error: InputFileError) -> None:
-        """Stop at an image that cannot be read, or report it once and leave it out."""
+    def _handle_unreadable(self, error: InputFileError) -> None:
+        """Raise the error of an unreadable image, or report it once and leave the image out."""
         if not self.images.skip_bad:
             raise error
         if str(error) not in self.skipped:

@@ -24,7 +24,7 @@ class Channels:
 
     mean: Vector
     error: Vector
-    """Mean of what rounding to int8 adds; 0 without a range."""
+    """Mean of (x rounded to int8) - x; 0 without a range."""
     peak: Vector
     """Largest |x|."""
 

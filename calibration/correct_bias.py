@@ -1,11 +1,12 @@
-"""Bias correction: biases that cancel the shift of a layer's mean by rounding (Nagel et al.,
-"Data-free quantization through weight equalization and bias correction", 2019).
+"""Bias correction: change biases so that rounding does not shift the mean of a layer's output.
+
+Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019.
 
     y = W x + b     W' rounded weights, x' rounded activations
     E[W x] - E[W' x']  =  sum_c  W_c E[x_c] - W'_c (E[x_c] + E[x'_c - x_c])
 
-is the shift, one number per output channel; it is added to b. Means are those of calibration
-images. At the border of an image, where padding is read, they are slightly wrong.
+The difference, one number per output channel, is added to b. Means are those of the calibration
+images. They are slightly wrong at the border of an image, where a layer reads padding.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ def correct_biases(
     copy = ir.from_proto(model)
     for node in list(copy.graph):
         if node.outputs[0].name in chosen:
-            missing = _missing(node, channels[name_of(node.inputs[0])], largest_weight)
-            _add_to_bias(copy.graph, node, missing.astype(np.float32))
+            shift = _mean_shift(node, channels[name_of(node.inputs[0])], largest_weight)
+            _add_to_bias(copy.graph, node, shift.astype(np.float32))
     return ir.to_proto(copy)
 
 
-def _missing(node: ir.Node, read: Channels, largest: int) -> npt.NDArray[np.float64]:
+def _mean_shift(node: ir.Node, read: Channels, largest: int) -> npt.NDArray[np.float64]:
     """Return how much rounding lowers the mean of each output channel, (O,)."""
     weights, axis = array_of(node.inputs[1]), weight_axis(node)
     steps, scales = quantized_weights(weights, axis, largest)
@@ -65,7 +66,7 @@ def _missing(node: ir.Node, read: Channels, largest: int) -> npt.NDArray[np.floa
     return np.concatenate(found)
 
 
-def _add_to_bias(graph: ir.Graph, node: ir.Node, missing: npt.NDArray[np.float32]) -> None:
+def _add_to_bias(graph: ir.Graph, node: ir.Node, shift: npt.NDArray[np.float32]) -> None:
     """Add to the bias of a Conv, or of the Add behind a MatMul; a MatMul without one stays."""
     name = f"{name_of(node.outputs[0])}.bias"
     if node.op_type == "Conv":
@@ -73,7 +74,7 @@ def _add_to_bias(graph: ir.Graph, node: ir.Node, missing: npt.NDArray[np.float32
             node.resize_inputs(3)
         bias = constant(node.inputs[2])
         if node.inputs[2] is None or bias is not None:
-            total = missing if bias is None else bias + missing
+            total = shift if bias is None else bias + shift
             node.replace_input_with(2, new_initializer(graph, total, name))
         return
     users = consumers(node.outputs[0])
@@ -81,6 +82,6 @@ def _add_to_bias(graph: ir.Graph, node: ir.Node, missing: npt.NDArray[np.float32
         return
     for index, value in enumerate(users[0].inputs):
         bias = constant(value)
-        if bias is not None and bias.shape[-1:] == missing.shape and bias.size == missing.size:
-            total = (bias.reshape(-1) + missing).reshape(bias.shape)
+        if bias is not None and bias.shape[-1:] == shift.shape and bias.size == shift.size:
+            total = (bias.reshape(-1) + shift).reshape(bias.shape)
             users[0].replace_input_with(index, new_initializer(graph, total, name))

@@ -1,4 +1,4 @@
-"""Coverage of the calibration images: tensors whose range is dead, clipped or not yet stable."""
+"""Check whether the calibration images suffice: find dead, clipped and unstable ranges."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .histogram import Histogram
 from .observe import Observation
 
 _CLIPPED = 1e-3
-"""Share of a tensor's values beyond its range from which it is reported."""
+"""A tensor with a larger share of values beyond its range is reported."""
 _MOVED = 0.1
-"""Relative change of a range by the second half of the images from which it is reported."""
+"""A range that the second half of the images changes by a larger share is reported."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoverageFinding:
-    """One tensor that the images do not cover well, with the reason."""
+    """A tensor whose range is not reliable, and the reason."""
 
     tensor: str
     kind: Literal["dead", "clipped", "moving"]
@@ -25,7 +25,7 @@ class CoverageFinding:
 
 
 def share_beyond(histogram: Histogram, limit: float) -> float:
-    """Return the share of values whose |x| is above a limit, to the width of a bin."""
+    """Return the share of values whose |x| is above a limit, accurate to one bin."""
     if not histogram.total or limit >= histogram.peak:
         return 0.0
     # Values in the bin that contains the limit count as within it.
@@ -36,7 +36,7 @@ def share_beyond(histogram: Histogram, limit: float) -> float:
 def coverage(
     seen: Observation, ranges: Mapping[str, float], choose: Callable[[Histogram], float]
 ) -> tuple[CoverageFinding, ...]:
-    """Return the tensors whose range rests on too few images.
+    """Return the tensors whose ranges the images do not determine reliably.
 
     Args:
         seen: the observation of all images.

@@ -1,9 +1,9 @@
-"""Quantized graph -> a float32 graph without Q/DQ pairs and Casts.
+"""Turn a quantized graph into a float32 graph without Q/DQ pairs and Casts.
 
     x -> Q -> DQ -> Conv(DQ(W_int8))     becomes     x -> Conv(W_int8 * scale)
 
-Against it, the cost of rounded activations can be measured. The cost of rounded weights cannot: the
-weights stay on their grid, because the quantized graph does not contain the original ones.
+The difference between both graphs is the cost of rounded activations. It does not include the cost
+of rounded weights, because the quantized graph does not contain the original ones.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import onnx_ir as ir
 from ..convert.graph import (
     attribute,
     constant,
+    constant_input,
     new_initializer,
     not_none,
     remove_dead_nodes,
@@ -36,7 +37,7 @@ def dequantized(node: ir.Node) -> npt.NDArray[np.float32] | None:
     steps, scale = constant(node.inputs[0]), constant(node.inputs[1])
     if steps is None or scale is None or attribute(node, "block_size", 0):
         return None
-    zero = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
+    zero = constant_input(node, 2)
     shape = [1] * steps.ndim  # scale and zero point (C,) broadcast along ``axis``
     if scale.ndim == 1:
         shape[attribute(node, "axis", 1)] = -1
@@ -46,7 +47,7 @@ def dequantized(node: ir.Node) -> npt.NDArray[np.float32] | None:
 
 
 def float_graph(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the float32 graph below a quantized one; its tensors keep their names."""
+    """Return the float32 graph without Q/DQ pairs and Casts; tensors keep their names."""
     copy = ir.from_proto(model)
     graph = copy.graph
     widen_weights(graph)
@@ -56,7 +57,7 @@ def float_graph(model: onnx.ModelProto) -> onnx.ModelProto:
         elif node.op_type == "Cast" and attribute(node, "to") in {t.value for t in _FLOATS}:
             source = not_none(node.inputs[0])
             if source.dtype in _FLOATS:
-                _pass_by(node.outputs[0], source)
+                _bypass(node.outputs[0], source)
             else:  # from an integer or bool: the Cast stays, to float32
                 node.attributes["to"] = ir.AttrInt64("to", ir.DataType.FLOAT.value)
     remove_dead_nodes(copy)
@@ -74,10 +75,10 @@ def _remove_pair(graph: ir.Graph, node: ir.Node) -> None:
         return
     above = not_none(node.inputs[0]).producer()
     if above is not None and above.op_type == "QuantizeLinear":
-        _pass_by(node.outputs[0], not_none(above.inputs[0]))
+        _bypass(node.outputs[0], not_none(above.inputs[0]))
 
 
-def _pass_by(value: ir.Value, source: ir.Value) -> None:
+def _bypass(value: ir.Value, source: ir.Value) -> None:
     """Replace ``value`` by ``source`` in all readers; an output of the graph keeps its name."""
     if value.is_graph_output() and source.producer() is None:
         return  # the graph's own input cannot be renamed to its output

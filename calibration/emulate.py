@@ -1,11 +1,11 @@
-"""Mixed-precision graph -> a float32 graph that rounds at the same places.
+"""Turn a mixed-precision graph into a float32 graph that rounds at the same places.
 
     y = Op(x)  in fp16        becomes        y = Cast<float>(Cast<fp16>(Op(x)))  in float32
 
 Every tensor between two ops is rounded, and overflows to infinity, as in 16 bits. Sums inside an op
-are those of float32, in which NVIDIA's kernels accumulate. So the results do not depend on the
-processor, and no runtime can leave out a rounding, as onnxruntime does in fp16 graphs. Ops of our
-own domain are inlined first, so that their inner values are rounded too.
+are computed in float32, as NVIDIA's kernels do. So results do not depend on the processor, and no
+runtime can skip a rounding, as onnxruntime does in fp16 graphs. Custom ops are inlined first, so
+that their inner values are rounded too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HALF = {half.dtype for half in HALF_TYPES.values()}
 
 
 def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the graph to run; the model itself if it contains no 16-bit tensors."""
+    """Return the float32 graph; the model itself if it contains no 16-bit tensors."""
     copy = ir.from_proto(model)
     values = [*copy.graph.initializers.values(), *(v for n in copy.graph for v in n.outputs)]
     if not any(value.dtype in _HALF for value in values):
@@ -56,7 +56,7 @@ def widen_weights(graph: ir.Graph) -> None:
 
 
 def _round_behind(graph: ir.Graph, node: ir.Node, value: ir.Value, dtype: ir.DataType) -> None:
-    """Insert the two casts behind a value, for all nodes that read it."""
+    """Insert a cast to ``dtype`` and back behind a value, in front of all its readers."""
     if not is_float(value):
         return
     users, build = list(value.uses()), NodeBuilder(graph)

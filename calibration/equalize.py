@@ -7,7 +7,7 @@ convolution through a ReLU (cross-layer equalization, Nagel et al., 2019), or th
 a LayerNormalization (SmoothQuant, Xiao et al., 2022). With a_c the largest |x| of channel c, and
 w_c the largest |weight| that reads it,
 
-    s_c = sqrt(a_c / w_c),  rounded to a power of two, so that no number is rounded by it.
+    s_c = sqrt(a_c / w_c),  rounded to a power of two, so that scaling causes no rounding error.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ..convert.graph import (
     constant,
     consumers,
     has_one_use,
+    input_of,
     name_of,
     new_initializer,
     not_none,
@@ -34,14 +35,18 @@ from ..convert.graph import (
 from .channels import Channels
 
 _THROUGH = frozenset({"Relu", "LeakyRelu"})
-"""f(x / s) = f(x) / s for every s above 0."""
+"""Ops with f(x / s) = f(x) / s for every s above 0."""
 _FURTHEST = 8
 """Largest distance of a channel's scale from the median scale, in powers of two."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Joint:
-    """A tensor that can be scaled, the node that computes it, and all nodes that read it."""
+class _ScalableTensor:
+    """A tensor whose channels can be scaled.
+
+    ``maker`` is the layer whose weights divide by the scale, and ``readers`` are the layers whose
+    weights multiply by it.
+    """
 
     value: ir.Value
     maker: ir.Node
@@ -66,8 +71,8 @@ def _maker(value: ir.Value) -> ir.Node | None:
     return node if is_plain else None
 
 
-def _joints(graph: ir.Graph, chosen: set[str]) -> list[_Joint]:
-    """Find tensors that a layer with weights computes, and only int8 ops of one group read."""
+def _scalable_tensors(graph: ir.Graph, chosen: set[str]) -> list[_ScalableTensor]:
+    """Find tensors that a layer with weights computes and that only ungrouped int8 ops read."""
     found = []
     for node in graph:
         for value in node.outputs:
@@ -82,14 +87,14 @@ def _joints(graph: ir.Graph, chosen: set[str]) -> list[_Joint]:
                 for reader in readers
             )
             if can_scale and (maker := _maker(value)) is not None:
-                found.append(_Joint(value=value, maker=maker, readers=tuple(readers)))
+                found.append(_ScalableTensor(value=value, maker=maker, readers=tuple(readers)))
     return found
 
 
-def _channel_scales(joint: _Joint, read: Channels) -> npt.NDArray[np.float32] | None:
+def _channel_scales(tensor: _ScalableTensor, read: Channels) -> npt.NDArray[np.float32] | None:
     """Return s, (C,), powers of two; None if all of them are the same."""
     weights = np.zeros(len(read.peak))  # (C,), the largest |weight| that reads each channel
-    for reader in joint.readers:
+    for reader in tensor.readers:
         array = np.abs(array_of(reader.inputs[1]))  # Conv (O, C, kh, kw), MatMul (C, N)
         axes = (0, *range(2, array.ndim)) if reader.op_type == "Conv" else (1,)
         weights = np.maximum(weights, array.max(axes))
@@ -109,8 +114,7 @@ def _scale_input(
     graph: ir.Graph, node: ir.Node, index: int, factors: npt.NDArray[np.float32], axis: int
 ) -> None:
     """Multiply a constant input by one factor per entry of an axis; an absent input stays."""
-    value = node.inputs[index] if index < len(node.inputs) else None
-    if value is not None:
+    if (value := input_of(node, index)) is not None:
         array = array_of(value)
         scaled = array * along_axis(factors, axis, array.ndim)
         node.replace_input_with(index, new_initializer(graph, scaled, f"{name_of(value)}.equal"))
@@ -131,15 +135,15 @@ def equalize(
         keep: tensors whose range is fixed, so that they must not be scaled.
     """
     copy, changed = ir.from_proto(model), []
-    for joint in _joints(copy.graph, chosen):
-        name = name_of(joint.value)
-        scales = None if name in keep else _channel_scales(joint, channels[name])
+    for tensor in _scalable_tensors(copy.graph, chosen):
+        name = name_of(tensor.value)
+        scales = None if name in keep else _channel_scales(tensor, channels[name])
         if scales is None:
             continue
         changed.append(name)
         inverse = np.reciprocal(scales)
-        _scale_input(copy.graph, joint.maker, 1, inverse, axis=0)
-        _scale_input(copy.graph, joint.maker, 2, inverse, axis=0)
-        for reader in joint.readers:
+        _scale_input(copy.graph, tensor.maker, 1, inverse, axis=0)
+        _scale_input(copy.graph, tensor.maker, 2, inverse, axis=0)
+        for reader in tensor.readers:
             _scale_input(copy.graph, reader, 1, scales, axis=1 if reader.op_type == "Conv" else 0)
     return ir.to_proto(copy), tuple(changed)

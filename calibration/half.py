@@ -1,7 +1,7 @@
 """Rules that keep nodes in fp32 because fp16 or bf16 cannot represent their values.
 
-There is one function per rule. It returns the reason why a node must keep fp32, or None, from the
-node, the 16-bit type, and the largest |x| that was observed of each tensor.
+Each rule is a function of a node, the 16-bit type, and the largest |x| observed of each tensor. It
+returns the reason why the node must keep fp32, or None.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import onnx_ir as ir
 from ..convert.graph import attribute, constant, name_of, static_shape
 
 Peaks = Mapping[str, float]
-"""The largest |x| observed of each float tensor. An entry for a constant replaces its own peak."""
+"""Tensor -> the largest |x| observed. An entry for a constant replaces the peak of its array."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class HalfType:
 
 
 FP16 = HalfType(name="fp16", dtype=ir.DataType.FLOAT16, limit=512.0, smallest=2.0**-24, opset=20)
-"""Beyond 512 its steps are 0.5 or more. It ends at 65504, which sums reach earlier than values."""
+"""From 512 on its steps are 0.5 or more. Its largest number is 65504, which sums exceed first."""
 BF16 = HalfType(name="bf16", dtype=ir.DataType.BFLOAT16, limit=1e38, smallest=2.0**-133, opset=22)
 HALF_TYPES = {half.name: half for half in (FP16, BF16)}
 
@@ -142,7 +142,7 @@ RULES: tuple[Callable[[ir.Node, HalfType, Peaks], str | None], ...] = (
 
 
 def keeps_fp32(node: ir.Node, index: int) -> bool:
-    """Whether ONNX fixes an input to fp32 whatever type the node computes in: Resize's scales."""
+    """Whether ONNX requires fp32 at an input in every precision of the node: Resize's scales."""
     return node.op_type == "Resize" and 0 < index < len(node.inputs)
 
 

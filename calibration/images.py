@@ -19,7 +19,7 @@ OnBad = Callable[[InputFileError], None]
 """Called with the error of an image that cannot be read; if it returns, the image is left out."""
 
 _CANDIDATES = 4
-"""Candidate lines per line that is chosen."""
+"""Number of candidate lines for each line to choose."""
 
 
 def _stop(error: InputFileError) -> None:
@@ -54,7 +54,7 @@ class CalibrationSet:
             yield prepared.width, prepared.tensor
 
     def _chosen(self, role: OcrRole, on_bad: OnBad) -> list[Label]:
-        """Choose samples; lines are read an additional time to see their width and contrast."""
+        """Choose samples; lines are read once more here, to measure width and contrast."""
         if not role.inputs_vary or len(self.labels) <= self.limit:
             return [self.labels[i] for i in spread(len(self.labels), self.limit)]
         candidates = [self.labels[i] for i in spread(len(self.labels), _CANDIDATES * self.limit)]

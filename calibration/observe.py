@@ -20,7 +20,7 @@ Feeds = Iterable[tuple[int, Batch]]
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What calibration images showed of each tensor."""
+    """Statistics of each tensor on the calibration images."""
 
     batches: int
     """How many images were run."""

@@ -113,7 +113,7 @@ _KEEPS_SCALE = frozenset(
 
 
 def _origin(value: ir.Value) -> ir.Value:
-    """Return the tensor from which all values of a tensor are taken."""
+    """Return the tensor whose values ``value`` selects or moves."""
     while (node := value.producer()) is not None and node.op_type in _KEEPS_SCALE:
         value = not_none(node.inputs[0])
     return value
@@ -140,7 +140,7 @@ def shared_ranges(graph: ir.Graph, ranges: Mapping[str, float]) -> dict[str, flo
 
 
 def residual_skips(graph: ir.Graph, chosen: Collection[str]) -> dict[ir.Node, int]:
-    """Return the residual sums, int8 convolution + skip tensor, and the input index of the skip.
+    """Return the residual sums, int8 convolution + skip tensor -> the input index of the skip.
 
     ``chosen``: the first outputs of the ops that run in int8.
     """

@@ -31,12 +31,12 @@ from .int8_style import Int8Style
 from .placement import Placement, place, residual_skips, shared_ranges, weight_axis
 
 _SMALLEST_SCALE = 1e-7
-"""Of dead channels and tensors: scales must be positive."""
+"""Scale of channels and tensors that are always 0: scales must be positive."""
 
 _SAMPLED = 32
-"""Weights per row that are compared with a grid before all of them are."""
+"""Number of weights per row that are compared with a grid first, to reject it quickly."""
 _ON_GRID = 2e-3
-"""Largest distance of a weight from its grid, in steps, that float32 rounding explains."""
+"""Largest distance of a weight from its grid, in steps, that float32 rounding can cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def _kept_grids(
     return found
 
 
-class _Rounder:
+class _PairInserter:
     """Inserts Q/DQ pairs into a graph: one for each tensor, and one DQ for each weight."""
 
     def __init__(self, graph: ir.Graph, ranges: Mapping[str, float], style: Int8Style) -> None:
@@ -111,7 +111,7 @@ class _Rounder:
         self._tensors: dict[str, ir.Value] = {}
         self._weights: dict[str, ir.Value] = {}
 
-    def is_rounded(self, value: ir.Value) -> bool:
+    def has_pair(self, value: ir.Value) -> bool:
         """Whether a tensor has a pair."""
         return name_of(value) in self._tensors
 
@@ -182,15 +182,15 @@ def quantize(
     if style.shares_scales:
         ranges = shared_ranges(graph, ranges)
     skips = residual_skips(graph, chosen) if style.rounds_skips else {}
-    rounder = _Rounder(graph, ranges, style)
+    inserter = _PairInserter(graph, ranges, style)
     for node in list(graph):
         if node.outputs[0].name in chosen:
-            node.replace_input_with(0, rounder.tensor(not_none(node.inputs[0])))
-            node.replace_input_with(1, rounder.weights(node))
+            node.replace_input_with(0, inserter.tensor(not_none(node.inputs[0])))
+            node.replace_input_with(1, inserter.weights(node))
     for node, index in skips.items():
         value = not_none(node.inputs[index])
-        if rounder.is_rounded(value):
-            node.replace_input_with(index, rounder.tensor(value))
+        if inserter.has_pair(value):
+            node.replace_input_with(index, inserter.tensor(value))
     common.TopologicalSortPass()(copy)
     drop_unused_initializers(graph)
     common.CheckerPass(full_check=True)(copy)  # it skips the values of weights

@@ -1,4 +1,4 @@
-"""Ranges in a file, with fingerprints of their model and images that prevent any other use."""
+"""Save and load ranges, with fingerprints of the model and the images that they belong to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sensitivity of each layer to int8: the cost of the layer alone, and of all other layers."""
+"""Measure the sensitivity of each layer to int8: its own cost, and that of all other layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .observe import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
-    """Distances of one op's quantized graphs from the float graph; 0 is equal."""
+    """Distances from the output of the float graph; 0 means equal."""
 
     node: str
     """First output of the op."""

@@ -227,7 +227,7 @@ def test_values_may_have_any_names() -> None:
 def test_axes_turn_constants() -> None:
     nhwc = Axes(source=(0, 2, 3, 1), rank=4)
     assert nhwc.in_stored_axes(np.arange(3)).shape == (1, 3, 1, 1)
-    assert nhwc.held_shape((2, 4, 5, 3)) == (2, 3, 4, 5)
+    assert nhwc.stored_shape((2, 4, 5, 3)) == (2, 3, 4, 5)
     array = RNG.standard_normal((2, 4, 5, 3))
     assert np.array_equal(nhwc.in_stored_axes(array), array.transpose(0, 3, 1, 2))
     assert nhwc.moves((2, 4, 5, 3))
