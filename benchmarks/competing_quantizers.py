@@ -37,7 +37,7 @@ class Contest:
     samples: Dataset
     folder: Path
     source: Source
-    """Kept: it owns the variables that the baseline reads."""
+    """Must stay alive: it owns the variables that the baseline reads."""
 
     @property
     def entry(self) -> str:

@@ -67,7 +67,7 @@ class Row:
     notes: list[str] = field(default_factory=list)
 
 
-def _theirs(contest: Contest) -> Iterator[Row]:
+def _competitor_rows(contest: Contest) -> Iterator[Row]:
     for make in COMPETITORS:
         start = time.monotonic()
         name = (make.__doc__ or "").splitlines()[0].rstrip(".")
@@ -81,7 +81,7 @@ def _theirs(contest: Contest) -> Iterator[Row]:
         )
 
 
-def _ours(contest: Contest) -> Iterator[Row]:
+def _own_rows(contest: Contest) -> Iterator[Row]:
     for precision, name in (
         ("fp32", "float graph"),
         ("int8", "ocr-trt `int8`"),
@@ -117,9 +117,9 @@ def _ours(contest: Contest) -> Iterator[Row]:
         yield row
 
 
-def look_at(contest: Contest) -> list[Row]:
+def measured_rows(contest: Contest) -> list[Row]:
     """Build every tool's engine and measure it."""
-    rows = [*_ours(contest), *_theirs(contest)]
+    rows = [*_own_rows(contest), *_competitor_rows(contest)]
     width = contest.spec.input.width
     feeds = [(width, batch) for _, batch in _measured_batches(contest)]
     exact = run_all({width: contest.graph}, feeds)
@@ -280,7 +280,7 @@ def main() -> None:
         for role in roles:
             print(role, file=sys.stderr)
             contest = contest_of(role, Path(scratch) / role)
-            rows = look_at(contest)
+            rows = measured_rows(contest)
             size = "x".join(map(str, (contest.spec.input.height, contest.spec.input.width)))
             lines += ["", f"## The {role}, {size}", "", *_table(contest, rows)]
             notes = [f"- {row.name}: {note}" for row in rows for note in row.notes]

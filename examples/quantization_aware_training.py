@@ -33,10 +33,10 @@ from ocr_trt.models.reference_models import spec_path, trained_model
 from ocr_trt.models.training_batches import prefetched, recognizer_batch
 
 _BATCH = 64
-_FIRST_STEP = 1_000_000
-"""The first training batch, beyond all that the shipped weights were trained on."""
-_SETTLE = 20
-"""Batches before the first step that only set the ranges."""
+_FIRST_BATCH = 1_000_000
+"""Number of the first training batch, above those that the shipped weights were trained on."""
+_RANGE_BATCHES = 20
+"""Number of batches that only set the ranges, before the first training step."""
 LEVELS = 127
 """The largest rounded activation."""
 
@@ -158,11 +158,11 @@ def fine_tune(output: Path, *, steps: int, levels: int, learning_rate: float) ->
     model = rounding_model(trained_model("recognizer"), levels)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps))
     model.compile(keras.optimizers.Adam(schedule, clipnorm=5.0), recognizer_loss, jit_compile=False)
-    numbers = range(_FIRST_STEP, _FIRST_STEP + _SETTLE + steps)
+    numbers = range(_FIRST_BATCH, _FIRST_BATCH + _RANGE_BATCHES + steps)
     losses: list[float] = []
     batches = prefetched(partial(recognizer_batch, seed=0, size=_BATCH), numbers)
     for number, (images, labels) in enumerate(track(batches, "fine-tune", len(numbers))):
-        if number < _SETTLE:
+        if number < _RANGE_BATCHES:
             model(images, training=True)
         else:
             losses.append(float(model.train_on_batch(images, labels)))

@@ -123,7 +123,7 @@ def _save(model: Any, path: Path) -> None:
     partial_path.replace(path)
 
 
-def _forget_after(step: int, log: Path) -> None:
+def _drop_rows_after(step: int, log: Path) -> None:
     """Drop the log's rows after a checkpoint: a resumed run repeats these steps."""
     if log.exists():
         rows = log.read_text("utf-8").splitlines()
@@ -161,7 +161,7 @@ def train(settings: TrainSettings) -> Path:
     if last.exists():
         model.load_weights(last)
     start = int(model.optimizer.iterations)
-    _forget_after(start, log)
+    _drop_rows_after(start, log)
     began, losses = time.monotonic(), []
     with _progress() as progress:
         bar = progress.add_task(settings.role, total=settings.steps, completed=start)

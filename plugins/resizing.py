@@ -1,10 +1,10 @@
 """Resizing one side of an image with the weights of OpenCV, in NumPy.
 
-Each result is the mean of an interval of the side. By area, the interval is all that the result
-covers: INTER_AREA, for sides that shrink. Otherwise it is one pixel long, around the result's
-center, and is moved to lie within the side: linear interpolation, INTER_LINEAR. Positions are
-counted in fractions of a pixel that make all interval ends whole numbers. ``cuda/box.cuh`` is the
-same for kernels.
+Each result is the mean of an interval of the side. In INTER_AREA, for sides that shrink, the
+interval is all that the result covers. In INTER_LINEAR (linear interpolation) it is one pixel long,
+around the result's center, and is shifted if it would reach beyond the side. The unit of positions
+is a fraction of a pixel chosen so that all interval ends are integers. ``cuda/box.cuh`` computes
+the same in kernels.
 """
 
 from __future__ import annotations

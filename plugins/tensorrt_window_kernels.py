@@ -1,9 +1,9 @@
-"""The formats and launches that the ops on 2x2 windows state to TensorRT.
+"""The formats and launches of the ops on 2x2 windows, as TensorRT requires them.
 
-They are TensorRT's Quickly Deployable Plugins: Python functions describe an op, and TensorRT reads
-their type hints as objects. So the files with those functions, ``<op>/tensorrt.py``, do without
-``from __future__ import annotations``, which turns hints into strings. The kernel goes into the
-plan as PTX: a program that runs the plan needs neither Python nor this project.
+The ops are TensorRT's Quickly Deployable Plugins: Python functions describe an op, and TensorRT
+reads their type hints as objects. ``from __future__ import annotations`` would turn the hints into
+strings, so the files with these functions, ``<op>/tensorrt.py``, do not import it. The plan
+contains the kernel as PTX, so a program that runs the plan needs neither Python nor this project.
 """
 
 from __future__ import annotations

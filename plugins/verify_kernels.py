@@ -1,4 +1,4 @@
-"""Comparison of an op's kernels, and of its function body, with its NumPy reference."""
+"""Compare an op's kernels and its function body with its NumPy reference."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ STEPS = ("label", "join", "fill", "number", "measure", "place", "extend")
 ENTRIES = tuple(f"box_candidates_{step}_{kind}" for kind in KINDS.values() for step in STEPS)
 THREADS = 128
 """Per block: 4 warps, as in kernel.cu. A warp processes 32 pixels of a row."""
-_WARP, _MOST = 32, 2**31 - 1
+_WARP, _MAX_INT32 = 32, 2**31 - 1
 
 
 def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
@@ -27,13 +27,13 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
     """
     probability, _ = inputs
     limits = attributes["max_components"], attributes["max_rows"]
-    of_map = _checked_blocks(inputs, limits)
+    blocks_per_map = _checked_blocks(inputs, limits)
     maps, height, width = probability.shape
     kind = KINDS[probability.dtype]
     first, *rest = (
         KernelStep(
             entry=f"box_candidates_{name}_{kind}",
-            blocks=max(1, maps if name == "place" else maps * of_map),
+            blocks=max(1, maps if name == "place" else maps * blocks_per_map),
             threads=THREADS,
         )
         for name in STEPS
@@ -55,7 +55,7 @@ def launch(inputs: Sequence[Array], attributes: Attributes) -> Launch:
         ),
         scratch=(
             ((maps, height * width + 1), whole),  # labels; node 0 is the map's surroundings
-            ((maps, of_map), whole),  # components found per block
+            ((maps, blocks_per_map), whole),  # components found per block
             ((maps, components), np.dtype(np.uint64)),  # sums of probabilities
             ((maps, components), whole),  # where each component's rows start
         ),
@@ -77,7 +77,7 @@ def _checked_blocks(inputs: Sequence[Array], limits: tuple[int, int]) -> int:
     maps, height, width = probability.shape
     # Blocks per map: ceil(height * ceil(width / 32) / 4).
     of_map = -(-height * -(-width // _WARP) // (THREADS // _WARP))
-    if height * width >= _MOST or maps * of_map > _MOST:
+    if height * width >= _MAX_INT32 or maps * of_map > _MAX_INT32:
         raise ValueError(
             f"{maps} maps of {height} x {width} pixels are too many for 32-bit indices"
         )

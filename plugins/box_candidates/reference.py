@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..plugin import Attributes, Example
 
 UNIT = 2.0**24
-"""The scale of probabilities in sums. Sums of whole numbers do not depend on their order."""
+"""Probabilities are summed as multiples of 1 / UNIT: integer sums do not depend on the order."""
 Outputs = tuple[npt.NDArray, npt.NDArray, npt.NDArray, npt.NDArray, npt.NDArray]
 
 
@@ -34,17 +34,18 @@ def components(mask: npt.NDArray[np.bool_]) -> list[tuple[npt.NDArray, npt.NDArr
 
 
 def _of_map(probability: npt.NDArray, threshold: np.float32, limits: tuple[int, int]) -> Outputs:
-    most, max_rows = limits
+    """Return the outputs for one map (H, W); see :func:`box_candidates`."""
+    max_components, max_rows = limits
     width = probability.shape[1]
     # Rounded to whole numbers as in the kernel, so that the sums are equal to the bit.
     exact = np.nan_to_num(probability.astype(np.float32), nan=0.0)
     shares = np.rint(exact.clip(0, 1) * np.float32(UNIT)).astype(np.int64)
     regions = components(filled(probability.astype(np.float32) > threshold))
-    areas, means = np.zeros(most, np.int32), np.zeros(most, np.float32)
-    rows = np.tile(np.array([0, -1], np.int32), (most, 1))
+    areas, means = np.zeros(max_components, np.int32), np.zeros(max_components, np.float32)
+    rows = np.tile(np.array([0, -1], np.int32), (max_components, 1))
     extents = np.tile(np.array([width, -1], np.int32), (max_rows, 1))
     used = 0
-    for number, (y, x) in enumerate(regions[:most]):
+    for number, (y, x) in enumerate(regions[:max_components]):
         first, last = y.min(), y.max()
         if used + last - first + 1 > max_rows:
             break

@@ -12,7 +12,7 @@ from ...common.cache import Cache, key_from
 from ...errors import EngineBuildError, TargetMissingError
 
 FLOORS = (75, 80, 90)
-"""The compute capabilities, times ten, to compile for. PTX runs on its own and all later ones."""
+"""Compute capabilities, times ten, to compile for. PTX runs on its own and on all later ones."""
 HEADERS = Path(__file__).parent
 _INSTALL = "install it with: pip install 'ocr-trt[cuda]'"
 

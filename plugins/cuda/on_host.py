@@ -1,4 +1,4 @@
-"""Kernels on the CPU: the same source, built by a C++ compiler with sanitizers.
+"""Run kernels on the CPU: a C++ compiler builds the same source with sanitizers.
 
 It detects wrong numbers, accesses out of bounds, misaligned vector loads, races in shared memory
 within a block and in global memory between blocks, and barriers that not all threads reach.
@@ -36,7 +36,7 @@ def compiler() -> str | None:
     return shutil.which("g++") or shutil.which("clang++")
 
 
-def _watched(command: list[str], who: str, seconds: float) -> subprocess.CompletedProcess[str]:
+def _run_tool(command: list[str], who: str, seconds: float) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -102,7 +102,7 @@ class HostKernels:
             f"-fsanitize={_SANITIZERS[watch]}", "-fno-sanitize-recover=all",
             f"-I{HEADERS}", str(main), "-o", str(self._program),
         ]  # fmt: skip
-        done = _watched(command, f"{source}: {tool}", _COMPILE_SECONDS)
+        done = _run_tool(command, f"{source}: {tool}", _COMPILE_SECONDS)
         if done.returncode:
             raise EngineBuildError(
                 f"{source}: {tool} cannot compile it:\n{done.stderr.strip()[:2000]}"
@@ -130,7 +130,7 @@ class HostKernels:
         arguments += [f"s:{_bytes_of(buffer)}" for buffer in launch.scratch]
         names = ", ".join(step.entry for step in launch.steps)
         who = f"{self._source}: {names}, which may have a barrier that not all threads reach,"
-        done = _watched([str(self._program), *arguments], who, _RUN_SECONDS)
+        done = _run_tool([str(self._program), *arguments], who, _RUN_SECONDS)
         if done.returncode:
             raise EngineBuildError(
                 f"{self._source}: {names} fails on the CPU:\n{done.stderr.strip()[:2000]}"

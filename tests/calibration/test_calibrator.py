@@ -248,7 +248,7 @@ def test_nvidias_builder_accepts_every_precision(
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
-def test_int8_kernels_compute_what_the_graph_says(
+def test_int8_kernels_compute_the_numbers_of_the_graph(
     name: str, clean: tuple[onnx.ModelProto, list[np.ndarray]], tmp_path: Path
 ) -> None:
     from ocr_trt.engines.base import BuildSettings, RunSettings

@@ -74,7 +74,7 @@ def test_a_bad_image_stops_and_is_named(images: Path) -> None:
 
 
 @pytest.mark.parametrize("spec", [detector(), recognizer()], ids=["detector", "recognizer"])
-def test_a_bad_image_is_left_out_by_name_if_the_caller_says_so(
+def test_a_bad_image_is_left_out_by_name_on_request(
     spec: DetectorSpec | RecognizerSpec, images: Path
 ) -> None:
     (images / "1.png").write_bytes(b"no image")
@@ -112,7 +112,7 @@ def test_lines_of_every_width_and_contrast_are_chosen(tmp_path: Path) -> None:
     assert all(np.array_equal(a[1], b[1]) for a, b in zip(found, again, strict=True))
 
 
-def test_crops_that_were_given_are_taken(images: Path) -> None:
+def test_crops_that_are_given_are_used(images: Path) -> None:
     quad = np.float32([[0, 0], [60, 0], [60, 30], [0, 30]])
     crops = [CropLabel(path=images / "0.png", text="", quad=quad)]
     found = list(load_calibration(images, recognizer(), crops=crops).batches())

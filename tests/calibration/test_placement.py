@@ -90,7 +90,7 @@ def test_excluded_layers_keep_float_for_the_given_reason(
     assert set(scales_of(found.model)) == {"skip", "deep", "both", "wide"}
 
 
-def test_skips_are_rounded_only_where_the_target_wants_it(
+def test_skips_are_rounded_only_where_the_target_requires_it(
     unet: onnx.ModelProto, peaks: dict[str, float]
 ) -> None:
     plain = quantize(unet, peaks).model

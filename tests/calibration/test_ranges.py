@@ -85,7 +85,7 @@ def test_dead_tensor_has_range_zero(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
-def test_range_never_exceeds_what_was_seen(method: Method, rng: np.random.Generator) -> None:
+def test_range_never_exceeds_the_largest_value(method: Method, rng: np.random.Generator) -> None:
     found = histogram(rng.uniform(-3, 3, 10_000))
     assert 0 < method(found) <= found.peak
 
@@ -130,7 +130,7 @@ def test_average_changes_little_by_one_outlier() -> None:
     assert METHODS["average"](found) == pytest.approx(2 + 0.9 * 0.1 * 18)
 
 
-def test_entropy_is_what_the_textbook_loop_gives(rng: np.random.Generator) -> None:
+def test_entropy_equals_the_textbook_loop(rng: np.random.Generator) -> None:
     """The same in plain loops, as in NVIDIA's slides, over all candidate ranges."""
     counts = histogram(np.append(rng.laplace(size=20_000), 30.0))
     bins = [float(n) for n in counts.counts]

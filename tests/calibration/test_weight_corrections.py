@@ -90,7 +90,7 @@ def run(proto: onnx.ModelProto, name: str = "") -> np.ndarray:
     return np.concatenate([session.run(None, {"x": x})[0] for _, x in batches(proto)])
 
 
-def test_channels_are_what_numpy_says() -> None:
+def test_channel_statistics_equal_numpy() -> None:
     proto = model("convolutions")
     found, ranges = channels(proto, ranges_of(proto)), ranges_of(proto)
     tensor = run(proto, "a0")  # (6, 8, 12, 12)
@@ -111,7 +111,7 @@ def test_equalization_changes_no_number_in_float(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["convolutions", "transformer"])
-def test_equalization_brings_int8_nearer(kind: str) -> None:
+def test_equalization_reduces_the_int8_error(kind: str) -> None:
     proto = model(kind)
     equal, _ = equalize(proto, channels(proto), chosen(proto))
     exact, name = run(proto), "c1" if kind == "convolutions" else "m"
@@ -130,7 +130,7 @@ def test_equalization_brings_int8_nearer(kind: str) -> None:
         ("t0 = Relu(c0) a0 = Add(t0, one)", "a sum is no layer"),
     ],
 )
-def test_what_cannot_take_a_scale_over_is_left(body: str, why: str) -> None:
+def test_tensors_that_cannot_be_scaled_stay(body: str, why: str) -> None:
     text = CONVS.replace("a0 = Relu(c0)", body)
     if "extra" in body:
         text = text.replace("y = Sigmoid(c2)", "z = Add(c2, extra) y = Sigmoid(z)")
@@ -147,7 +147,7 @@ def test_what_cannot_take_a_scale_over_is_left(body: str, why: str) -> None:
 
 @pytest.mark.parametrize("largest", [127, 63])
 @pytest.mark.parametrize("kind", ["convolutions", "transformer"])
-def test_bias_correction_takes_the_mean_error_away(kind: str, largest: int) -> None:
+def test_bias_correction_removes_the_mean_error(kind: str, largest: int) -> None:
     proto, style = model(kind), Int8Style(largest_weight=largest)
     ranges = {name: 0.6 * limit for name, limit in ranges_of(proto).items()}  # clips: a real bias
     corrected = correct_biases(proto, channels(proto, ranges), chosen(proto), largest)

@@ -120,7 +120,7 @@ def noise(exact: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("kind", ["qdq", "symmetric", "qoperator", "dynamic"])
-def test_what_onnxruntime_quantized_becomes_float_again(
+def test_file_quantized_by_onnxruntime_becomes_float(
     kind: str, files: dict[str, Path], rng: np.random.Generator
 ) -> None:
     spec = spec_of(files[kind])
@@ -141,7 +141,7 @@ def test_what_onnxruntime_quantized_becomes_float_again(
 
 
 @pytest.mark.parametrize("kind", ["qdq", "symmetric", "qoperator"])
-def test_ranges_of_a_quantized_file_are_taken_over(kind: str, files: dict[str, Path]) -> None:
+def test_ranges_of_a_quantized_file_are_kept(kind: str, files: dict[str, Path]) -> None:
     spec = spec_of(files[kind])
     found = convert(open_source(spec.source), spec)
     expected = quantized_tensors(found.model)
@@ -268,9 +268,7 @@ REFUSED = [
 @pytest.mark.parametrize(
     ("body", "weights", "message"), REFUSED, ids=["data", "negative", "axis", "ints"]
 )
-def test_pairs_that_make_no_sense_are_refused_by_name(
-    body: str, weights: dict, message: str
-) -> None:
+def test_invalid_pairs_are_refused_by_name(body: str, weights: dict, message: str) -> None:
     model = graph(f"agraph (float[1,3,4,4] x) => (float[1,3,4,4] y) {{ {body} }}", **weights)
     with pytest.raises(ConversionError, match=message):
         remove_fake_quantization(model)
@@ -315,7 +313,7 @@ def test_asymmetric_ranges_are_made_symmetric(
         ("a = Clip(x, under, high)", 1, "a Clip from below 0 on"),
     ],
 )
-def test_an_activation_that_a_pair_does_is_kept(
+def test_clip_that_a_pair_implies_is_kept(
     body: str, clips: int, why: str, rng: np.random.Generator
 ) -> None:
     rest = "q = QuantizeLinear(a, s, z) d = DequantizeLinear(q, s, z) y = Neg(d)"
@@ -339,7 +337,7 @@ def test_float_models_are_left_alone() -> None:
     assert lower_integer_ops(model).changed == 0
 
 
-def test_product_of_integers_is_that_of_what_they_stand_for(rng: np.random.Generator) -> None:
+def test_product_of_integers_equals_the_float_product(rng: np.random.Generator) -> None:
     text = """agraph (float[3,5] x) => (float[3,4] y) {
         q, s, z = DynamicQuantizeLinear(x) p = MatMulInteger(q, w, z, wz) c = Cast <to = 1> (p)
         t = Mul(s, ws) m = Mul(c, t) y = Relu(m) }"""

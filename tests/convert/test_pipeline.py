@@ -149,7 +149,7 @@ def test_audit_counts_ops_weights_and_work(detector_spec: DetectorSpec) -> None:
     assert finest.intensity == finest.flops / finest.bytes
 
 
-def test_audit_tells_what_a_target_refuses(detector_spec: DetectorSpec) -> None:
+def test_audit_lists_what_a_target_refuses(detector_spec: DetectorSpec) -> None:
     converted = convert(open_source(detector_spec.source), detector_spec)
     name = next(n.name for n in converted.model.graph.node if n.op_type == "Sigmoid")
     found = audit(converted, {name: "not today"})
@@ -157,7 +157,7 @@ def test_audit_tells_what_a_target_refuses(detector_spec: DetectorSpec) -> None:
     assert (row.op, row.refused) == ("Sigmoid", {name: "not today"})
 
 
-def test_model_that_cannot_be_traced_says_so(detector_spec: DetectorSpec) -> None:
+def test_model_that_cannot_be_traced_is_reported(detector_spec: DetectorSpec) -> None:
     wrong = detector_spec.input.model_copy(update={"shape": (1, 64, 97, 3)})
     spec = detector_spec.model_copy(update={"input": wrong})
     with pytest.raises(ConversionError, match="cannot be traced with an input of shape"):

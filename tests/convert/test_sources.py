@@ -294,7 +294,7 @@ def test_lite_transformer_with_a_free_batch_keeps_it(
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_lite_file_of_one_batch_size_says_so(tmp_path: Path) -> None:
+def test_lite_file_of_one_batch_size_is_reported(tmp_path: Path) -> None:
     spec = lite_recognizer_spec(lite_recognizer(tmp_path / "m.tflite", batch=1))
     source = open_source(spec.source)
     with pytest.raises(ConversionError, match=r"batch size 2: .* Reshape .*max_batch: 1"):
@@ -578,7 +578,7 @@ def test_model_of_one_batch_size_is_drafted_so(tmp_path: Path) -> None:
         convert(source, freer)
 
 
-def test_draft_for_the_wrong_role_says_what_is_there(detector_model: Path) -> None:
+def test_draft_for_the_wrong_role_lists_the_outputs(detector_model: Path) -> None:
     with pytest.raises(InputFileError, match="a recognizer requires a float output of rank 3"):
         draft_spec("recognizer", hints(detector_model))
     with pytest.raises(InputFileError, match="no input named 'nothing'; it has: image"):

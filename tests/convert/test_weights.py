@@ -51,7 +51,7 @@ def spec_of(model: Path) -> DetectorSpec | RecognizerSpec:
 
 
 @pytest.mark.parametrize("large", [1, 1 << 10], ids=["every constant", "the large ones"])
-def test_weights_that_go_around_come_back(
+def test_weights_kept_outside_tf2onnx_are_restored(
     model: Path, large: int, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     spec = spec_of(model)
@@ -72,13 +72,13 @@ def test_weights_that_go_around_come_back(
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 
-def test_small_models_keep_theirs(model: Path) -> None:
+def test_small_models_keep_their_weights(model: Path) -> None:
     raw = open_source(SourceSpec(path=model)).to_onnx("image", (1, 32, 48, 3), "map")
     assert raw.weights == {}
     assert len(raw.model.graph.input) == 1
 
 
-def test_heavy_onnx_files_are_carried_too(
+def test_large_weights_of_onnx_files_are_kept_outside_too(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = convert(open_source(SourceSpec(path=model)), spec_of(model)).model

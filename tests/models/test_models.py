@@ -65,7 +65,7 @@ def test_positions_are_sines_and_cosines() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_models_take_any_size() -> None:
+def test_models_accept_any_size() -> None:
     from ocr_trt.models.ctc_recognizer import build_recognizer
     from ocr_trt.models.unet_detector import build_detector
 
@@ -119,7 +119,7 @@ def test_sample_sets_share_no_image() -> None:
     assert len(load_dataset(SAMPLES / "test").crops) > 300
 
 
-def test_missing_weights_say_how_to_make_them(tmp_path: Path) -> None:
+def test_missing_weights_name_the_command_that_trains_them(tmp_path: Path) -> None:
     from ocr_trt.errors import InputFileError
 
     with pytest.raises(InputFileError, match="ocr-trt train detector"):

@@ -49,7 +49,7 @@ def by_brute_force(probability: np.ndarray) -> list[set[tuple[int, int]]]:
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.65])
-def test_reference_is_what_floods_find(share: float, rng: np.random.Generator) -> None:
+def test_reference_equals_flood_fill(share: float, rng: np.random.Generator) -> None:
     for _ in range(5):
         probability = np.where(rng.random((12, 17)) < share, 0.9, 0.1).astype(np.float32)
         probability *= rng.uniform(0.7, 1, probability.shape).astype(np.float32)
@@ -118,14 +118,14 @@ def broken(folder: Path, old: str, new: str, example: str) -> Plugin:
     ],
     ids=["a sum, between blocks", "a barrier"],
 )
-def test_race_is_seen(old: str, new: str, example: str, tmp_path: Path) -> None:
+def test_race_is_detected(old: str, new: str, example: str, tmp_path: Path) -> None:
     with pytest.raises(EngineBuildError, match="data race"):
         verify_on_host(broken(tmp_path, old, new, example), "races")
 
 
 @needs_compiler
 @pytest.mark.full
-def test_access_without_bound_is_seen(tmp_path: Path) -> None:
+def test_access_without_bound_is_detected(tmp_path: Path) -> None:
     old, new = "column >= 0 && column < this->width", "column < this->width"
     with pytest.raises(EngineBuildError, match="heap-buffer-overflow"):
         verify_on_host(broken(tmp_path, old, new, "1 pixel"))
@@ -141,7 +141,7 @@ def test_access_without_bound_is_seen(tmp_path: Path) -> None:
         ((1, 2**16, 2**15), np.float16, {}, "1 maps of 65536 x 32768 pixels .*32-bit"),
     ],
 )
-def test_launch_refuses_what_the_op_does_not_take(
+def test_launch_refuses_what_the_op_does_not_accept(
     shape: tuple[int, ...], dtype: type, change: dict[str, int], message: str
 ) -> None:
     probability = np.lib.stride_tricks.as_strided(np.zeros(1, dtype), shape, (0,) * len(shape))

@@ -53,7 +53,7 @@ def resized(image: np.ndarray, size: tuple[int, int], *, area: bool) -> np.ndarr
 
 @given(sizes, sizes)
 @settings(max_examples=60, deadline=None)
-def test_bilinear_is_opencvs_without_its_rounding(
+def test_bilinear_equals_opencv_without_its_rounding(
     before: tuple[int, int], after: tuple[int, int]
 ) -> None:
     image = noise(before)
@@ -66,7 +66,7 @@ def test_bilinear_is_opencvs_without_its_rounding(
 
 @given(sizes, sizes, st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_area_is_opencvs_where_both_sides_shrink_or_both_grow(
+def test_area_equals_opencv_where_both_sides_shrink_or_both_grow(
     one: tuple[int, int], other: tuple[int, int], shrinks: bool
 ) -> None:
     small, large = (
@@ -80,7 +80,7 @@ def test_area_is_opencvs_where_both_sides_shrink_or_both_grow(
 
 @given(sides, sides, st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_weights_are_a_mean(before: int, after: int, area: bool) -> None:
+def test_weights_sum_to_one(before: int, after: int, area: bool) -> None:
     found = weights(before, after, area=area)
     assert found.min() >= 0
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-12)
@@ -88,7 +88,7 @@ def test_weights_are_a_mean(before: int, after: int, area: bool) -> None:
 
 @given(sizes, sizes, st.sampled_from(["RGB", "BGR", "GRAY"]))
 @settings(max_examples=60, deadline=None)
-def test_tensor_is_the_detectors_input(
+def test_tensor_equals_the_detectors_input(
     size: tuple[int, int], shape: tuple[int, int], color: str
 ) -> None:
     spec, image = in_gray_levels(*shape, color), noise(size)
@@ -124,7 +124,7 @@ def words(name: str) -> tuple[Image, Quads]:
 
 
 @pytest.mark.parametrize("width", [160, 320])
-def test_crops_are_the_recognizers_input(width: int) -> None:
+def test_crops_equal_the_recognizers_input(width: int) -> None:
     image, quads = words("test_04.jpg")
     spec = in_gray_levels(32, width, "GRAY")
     lines = [crop_quad(image, quad) for quad in quads]
@@ -138,7 +138,7 @@ def test_crops_are_the_recognizers_input(width: int) -> None:
     np.testing.assert_allclose(found, expected, atol=4, rtol=0)
 
 
-def test_line_is_the_recognizers_input() -> None:
+def test_line_equals_the_recognizers_input() -> None:
     image, quads = words("test_04.jpg")
     spec = in_gray_levels(32, 160, "GRAY")
     for line in (crop_quad(image, quad) for quad in quads):
@@ -153,7 +153,7 @@ def test_line_is_the_recognizers_input() -> None:
     st.integers(0, 3),
 )
 @settings(max_examples=60, deadline=None)
-def test_map_is_opencvs(shift: np.ndarray, size: float, turns: int) -> None:
+def test_map_equals_opencv(shift: np.ndarray, size: float, turns: int) -> None:
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
     quad = np.roll(square * size, turns, 0).astype(np.float32) + shift.astype(np.float32)
     found = unit_square_to(quad)
@@ -207,7 +207,7 @@ CROPS = {"height": 8, "width": 8, "pad": 0, "to": 1}
         ("CropWarp", (IMAGE[:, :0], QUADS, *COLORS), {}, "1 to 32767"),
     ],
 )
-def test_launch_refuses_what_the_op_does_not_take(
+def test_launch_refuses_what_the_op_does_not_accept(
     name: str, inputs: tuple[np.ndarray, ...], changes: dict[str, int], message: str
 ) -> None:
     attributes = {"ImageToTensor": TENSOR, "CropWarp": CROPS}[name]

@@ -34,7 +34,7 @@ def changed(plugin: Plugin, folder: Path, old: str, new: str) -> Plugin:
 
 
 @pytest.mark.parametrize("plugin", [p for p in PLUGINS.values() if p.body], ids=lambda p: p.name)
-def test_bodies_are_the_ops(plugin: Plugin) -> None:
+def test_bodies_equal_the_reference(plugin: Plugin) -> None:
     found = verify_body(plugin)
     assert found.examples >= 10
     assert found.wrong == ()
@@ -42,7 +42,7 @@ def test_bodies_are_the_ops(plugin: Plugin) -> None:
 
 @needs_compiler
 @each
-def test_kernels_are_the_ops_and_stay_in_their_memory(plugin: Plugin) -> None:
+def test_kernels_equal_the_reference_and_stay_in_their_memory(plugin: Plugin) -> None:
     found = verify_on_host(plugin)
     packed = in_hwc8(plugin).examples() if plugin.launch_hwc8 else []
     assert found.examples == len(plugin.examples()) + len(packed)
@@ -50,7 +50,7 @@ def test_kernels_are_the_ops_and_stay_in_their_memory(plugin: Plugin) -> None:
 
 
 @each
-def test_examples_try_all_kernels(plugin: Plugin) -> None:
+def test_examples_run_every_kernel(plugin: Plugin) -> None:
     formats = [plugin, *([in_hwc8(plugin)] if plugin.launch_hwc8 else [])]
     launches = [op.launch(e.inputs, e.attributes) for op in formats for e in op.examples()]
     assert {step.entry for launch in launches for step in launch.steps} == set(plugin.entries)
@@ -71,7 +71,7 @@ def test_threads_that_share_memory_wait_for_each_other(name: str) -> None:
 
 
 @needs_compiler
-def test_map_that_not_all_threads_wait_for_is_seen(tmp_path: Path) -> None:
+def test_map_that_not_all_threads_wait_for_is_detected(tmp_path: Path) -> None:
     broken = changed(PLUGINS["CropWarp"], tmp_path, "__syncthreads();", ";")
     with pytest.raises(EngineBuildError, match="data race"):
         verify_on_host(replace(broken, examples=lambda: broken.examples()[:2]), "races")
@@ -95,7 +95,7 @@ def test_map_that_not_all_threads_wait_for_is_seen(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_access_out_of_bounds_is_seen(
+def test_access_out_of_bounds_is_detected(
     name: str, old: str, new: str, seen: str, tmp_path: Path
 ) -> None:
     broken = changed(PLUGINS[name], tmp_path, old, new)
@@ -115,7 +115,7 @@ def test_access_out_of_bounds_is_seen(
 @needs_compiler
 @pytest.mark.full
 @pytest.mark.parametrize("barrier", range(3))
-def test_each_barrier_that_is_missing_is_seen(barrier: int, tmp_path: Path) -> None:
+def test_each_barrier_that_is_missing_is_detected(barrier: int, tmp_path: Path) -> None:
     plugin, word = PLUGINS["CtcGreedyDecode"], "__syncthreads();"
     parts = plugin.source.read_text().split(word)
     assert len(parts) == 4
@@ -131,7 +131,7 @@ def test_each_barrier_that_is_missing_is_seen(barrier: int, tmp_path: Path) -> N
 
 
 @needs_compiler
-def test_barrier_that_not_all_reach_is_told(
+def test_barrier_that_not_all_reach_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugin = PLUGINS["CtcGreedyDecode"]
@@ -144,7 +144,7 @@ def test_barrier_that_not_all_reach_is_told(
 
 
 @needs_compiler
-def test_wrong_result_is_told_with_its_example(tmp_path: Path) -> None:
+def test_wrong_result_is_reported_with_its_example(tmp_path: Path) -> None:
     last_wins = changed(PLUGINS["MaxPoolArgmax2d"], tmp_path, "<= high", "< high")
     few = PLUGINS["MaxPoolArgmax2d"].examples()[1:3]
     wrong = verify_on_host(replace(last_wins, launch_hwc8=None, examples=lambda: few)).wrong
@@ -157,7 +157,7 @@ def test_wrong_result_is_told_with_its_example(tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_source_that_is_no_cpp_is_told(tmp_path: Path) -> None:
+def test_source_that_is_no_cpp_is_reported(tmp_path: Path) -> None:
     broken = changed(PLUGINS["MaxUnpool2d"], tmp_path, "const T zero", "const T zer0")
     with pytest.raises(EngineBuildError, match=r"(?s)kernel\.cu:\d+.*zero"):
         verify_on_host(broken)
@@ -176,7 +176,7 @@ def test_nan_is_equal_to_nan_alone() -> None:
         assert found.endswith(f"first at (0,): {facts}")
 
 
-def test_no_compiler_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_compiler_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     plugin = PLUGINS["MaxUnpool2d"]
     with pytest.raises(TargetMissingError, match="apt-get install g"):
@@ -205,7 +205,7 @@ def test_no_compiler_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         ("CtcGreedyDecode", [np.zeros((3, 4), np.float32)], {"blank": 0}, r"\(N, T, C\)"),
     ],
 )
-def test_launch_refuses_what_the_op_does_not_take(
+def test_launch_refuses_what_the_op_does_not_accept(
     name: str, inputs: list[np.ndarray], attributes: dict[str, int], message: str | None
 ) -> None:
     launch = PLUGINS[name].launch
@@ -216,7 +216,7 @@ def test_launch_refuses_what_the_op_does_not_take(
         launch(inputs, attributes)
 
 
-def test_decoding_is_that_of_the_pipeline() -> None:
+def test_decoding_equals_the_pipeline() -> None:
     charset = "abcdefg"
     for example in PLUGINS["CtcGreedyDecode"].examples():
         logits = np.nan_to_num(example.inputs[0][..., :8]).astype(np.float32)
