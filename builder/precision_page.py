@@ -124,13 +124,16 @@ def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:
         ha="right", va="bottom", fontsize=9,
     )  # fmt: skip
     height = max(loss for _, _, loss in shown) - min(loss for _, _, loss in shown)
+    width = max(x for _, x, _ in shown) - min(x for _, x, _ in shown)
     named: list[tuple[float, float]] = []
     # The chosen candidate comes first, so that its label is never left out.
     for row, x, loss in sorted(shown, key=lambda each: not each[0].chosen):
         color, size = _WITHIN if row.within else _OVER, 110 if row.chosen else 36
         axes.scatter([x], [loss], s=size, color=color, marker="*" if row.chosen else "o")
-        # Labels at the same x overlap unless they are 6 % of the height apart.
-        if all(x != other or abs(loss - y) > 0.06 * height for other, y in named):
+        # A label is about a quarter of the plot wide and 6 % of it high; two must not overlap.
+        if all(
+            abs(x - other) > 0.25 * width or abs(loss - y) > 0.06 * height for other, y in named
+        ):
             named.append((x, loss))
             axes.annotate(
                 row.label, (x, loss), xytext=(6, 4), textcoords="offset points", color=INK,

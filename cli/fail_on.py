@@ -60,7 +60,7 @@ class Limits:
         """Print which rules hold and which are broken."""
         if not checks:
             return
-        header = ("engine", "must not be", "before", "now", "limit", "")
+        header = ("engine", "must not be", "before", "now", "limit", "result")
         print_table("Rules", header, [_row(check) for check in checks])
         if self.is_of_another_machine(new):
             print(

@@ -96,7 +96,7 @@ def _print_ranges(
         (tensor, f"{limit:.4g}", f"{ranges.peaks[tensor]:.4g}", ", ".join(marks.get(tensor, ())))
         for tensor, limit in shown.items()
     ]
-    header = ("tensor", "range", "largest seen", "")
+    header = ("tensor", "range", "largest seen", "finding")
     print_table(f"{name}: ranges on {ranges.images} images", header, rows)
 
 

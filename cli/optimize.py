@@ -103,7 +103,7 @@ def _optimize_streams(paths: Sequence[Path], display: DisplayOptions, *, is_trus
 
 
 def _print_trials(label: str, result: StreamTrials) -> None:
-    header = ("mode", "streams", "threads", "batch", "ms", "images/s", "")
+    header = ("mode", "streams", "threads", "batch", "ms", "images/s", "result")
     chosen = {"latency": result.tuning.latency, "throughput": result.tuning.throughput}
     rows = [
         (

@@ -70,7 +70,7 @@ class GraphDefSource:
             return accepting_float(self._function.prune(entry, result), entry.dtype)
         except Exception:  # UnliftableError, which is not in TensorFlow's public API
             raise InputFileError(
-                f"{self._path}: {output_name} needs more than {input_name}: the inputs are "
+                f"{self._path}: {output_name} depends on more than {input_name}: the inputs are "
                 f"{', '.join(self._inputs)}; freeze the others to constants first"
             ) from None
 

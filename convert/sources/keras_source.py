@@ -185,7 +185,7 @@ class KerasSource:
             part = keras.Model(entry, result)
         except ValueError:
             raise InputFileError(
-                f"{self._path}: {output_name} needs more than {input_name}, or one of them is "
+                f"{self._path}: {output_name} depends on more than {input_name}, or one of them is "
                 "inside a nested model, which cannot be cut"
             ) from None
 

@@ -93,7 +93,8 @@ class OnnxSource:
                 todo += _read_names(makers[name])
         if missing:
             raise InputFileError(
-                f"{self._path}: {output_name} needs more than {input_name}: {sorted(missing)}; "
+                f"{self._path}: {output_name} depends on more than {input_name}: "
+                f"{sorted(missing)}; "
                 "replace them by constants in the file first"
             )
         nodes = [node for node in graph.node if id(node) in found]

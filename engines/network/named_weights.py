@@ -64,7 +64,7 @@ def named_weights(path: Path) -> Weights:
         why = str(error).splitlines() or [type(error).__name__]
         raise InputFileError(f"{path}: its weights cannot be read: {why[0][:300]}") from None
     if not weights:
-        raise InputFileError(f"{path}: holds no weights of type {', '.join(_FLOATS)}")
+        raise InputFileError(f"{path}: contains no weights of type {', '.join(_FLOATS)}")
     return weights
 
 

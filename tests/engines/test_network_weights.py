@@ -130,8 +130,8 @@ def text(file: Any) -> None:
         (virtual, "layers/dense/vars/0 is stored in another file"),
         (bomb, "declares 4398046511104 bytes of weights"),
         (twins, "two different weights named 'dense/kernel'"),
-        (linked, "holds no weights"),
-        (text, "holds no weights"),
+        (linked, "contains no weights"),
+        (text, "contains no weights"),
     ],
 )
 def test_hostile_h5_is_refused(fill: Any, message: str, tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ WHOLE = npy(np.zeros(4, np.float32))
         (WHOLE.replace(b"(4,), }   ", b"(999999,)}"), "declares 3999996 bytes of weights"),
         (WHOLE[:-3], "cannot be read"),
         (b"PK", "cannot be read"),
-        (npy(np.array([{}], object)), "holds no weights"),
-        (npy(np.zeros(4, np.int32)), "holds no weights"),
+        (npy(np.array([{}], object)), "contains no weights"),
+        (npy(np.zeros(4, np.int32)), "contains no weights"),
     ],
     ids=["more than there is", "cut off", "no array", "objects", "integers"],
 )
