@@ -90,10 +90,7 @@ def run_program(arguments: Sequence[str]) -> int:
         # Shells use 128 + the number of the signal, too: 130 for SIGINT, 143 for SIGTERM.
         return _fail("interrupted; no incomplete output was left behind", 128 + stop.signal_number)
     except ImportError as error:
-        if "libGL" in str(error):  # opencv-python on a machine without a desktop
-            hint = f"install it with: apt-get install libgl1, or: pip install {_HEADLESS}"
-            return _fail(f"OpenCV cannot load a library: {error}; {hint}", 2)
-        return _fail_bug(error, arguments)
+        return _fail_import(error, arguments)
     except BrokenPipeError:
         # The reader, such as head, has closed the pipe. Python flushes stdout once more at exit,
         # which would raise the error again.
@@ -110,6 +107,17 @@ def run_program(arguments: Sequence[str]) -> int:
 def _fail(text: str, code: int) -> int:
     print(f"error: {text}", file=sys.stderr)
     return code
+
+
+def _fail_import(error: ImportError, arguments: Sequence[str]) -> int:
+    """Print how to install what is missing."""
+    if "libGL" in str(error):  # opencv-python on a machine without a desktop
+        hint = f"install it with: apt-get install libgl1, or: pip install {_HEADLESS}"
+        return _fail(f"OpenCV cannot load a library: {error}; {hint}", 2)
+    if (error.name or "").split(".")[0] == "onnxscript":  # every conversion needs it
+        hint = "install it with: pip install 'ocr-trt[tf]'"
+        return _fail(f"converting models needs onnxscript ({error}); {hint}", 2)
+    return _fail_bug(error, arguments)
 
 
 def _fail_usage(error: Any) -> int:
