@@ -19,6 +19,7 @@ from ..convert.graph import (
     constant_input,
     new_initializer,
     not_none,
+    producer,
     remove_dead_nodes,
     replace_value,
 )
@@ -73,8 +74,7 @@ def _remove_pair(graph: ir.Graph, node: ir.Node) -> None:
     if weights is not None:
         replace_value(node.outputs[0], new_initializer(graph, weights, str(node.outputs[0].name)))
         return
-    above = not_none(node.inputs[0]).producer()
-    if above is not None and above.op_type == "QuantizeLinear":
+    if (above := producer(node.inputs[0], "QuantizeLinear")) is not None:
         _bypass(node.outputs[0], not_none(above.inputs[0]))
 
 

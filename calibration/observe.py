@@ -82,7 +82,7 @@ def observe(
 def _graph(model: onnx.ModelProto, whole: Sequence[str], peaks: Sequence[str]) -> onnx.ModelProto:
     """Return a graph whose outputs are whole tensors, and for others the largest |x|: ``x.peak``.
 
-    Inputs of the graph are in neither form: the caller has them.
+    An input of the graph gets no peak, because the caller has the whole tensor.
     """
     probe, inputs = Probe(model), {value.name for value in model.graph.input}
     for name in whole:

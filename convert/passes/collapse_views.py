@@ -19,9 +19,11 @@ import onnx_ir as ir
 from ..analysis.views import View, view_of
 from ..graph import (
     Shape,
+    attribute,
     has_one_use,
     is_read,
     not_none,
+    producer,
     replace_keeping_name,
     replace_value,
     static_shape,
@@ -35,12 +37,9 @@ VIEW_OPS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose")
 def _chain_ending_at(node: ir.Node) -> list[ir.Node]:
     """Return the longest chain of view ops that ends at ``node``, first node first."""
     chain = [node]
-    while True:
-        source = chain[0].inputs[0]
-        above = source.producer() if source is not None else None
-        if above is None or above.op_type not in VIEW_OPS:
-            return chain
+    while (above := producer(chain[0].inputs[0], *VIEW_OPS)) is not None:
         chain.insert(0, above)
+    return chain
 
 
 def _chain_view(chain: list[ir.Node]) -> View | None:
@@ -53,8 +52,7 @@ def _chain_view(chain: list[ir.Node]) -> View | None:
     moved = np.arange(int(np.prod(source)), dtype=np.int64).reshape(source)
     for node, shape in zip(chain, shapes, strict=True):
         if node.op_type == "Transpose":
-            perm = node.attributes.get("perm")
-            moved = moved.transpose(perm.as_ints() if perm else None)
+            moved = moved.transpose(attribute(node, "perm"))  # None reverses all axes
         else:
             moved = moved.reshape(shape)
     return view_of(source, moved)
