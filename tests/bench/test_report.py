@@ -184,7 +184,7 @@ def test_report_without_load_does_not_mention_it(tmp_path: Path) -> None:
     text = (tmp_path / "report" / "report.html").read_text()
     assert "Load, one image per request" not in text
     assert "Open loop" not in text
-    assert "Competitors: the model as it is" in text
+    assert "Competitors: the unconverted model" in text
     assert text.count("<svg") == 2
 
 
