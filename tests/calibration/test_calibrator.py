@@ -1,4 +1,4 @@
-"""Quantized and cast graphs: legal, close to float, taken by every runtime and builder."""
+"""Quantized and mixed-precision graphs are valid and close to float; all targets accept them."""
 
 from __future__ import annotations
 

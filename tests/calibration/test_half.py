@@ -1,4 +1,4 @@
-"""fp16 and bf16: what they cannot hold stays in fp32, and a machine without a GPU can tell."""
+"""fp16 and bf16: nodes whose values the type cannot represent keep fp32; emulation on the CPU."""
 
 from __future__ import annotations
 

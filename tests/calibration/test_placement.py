@@ -1,4 +1,4 @@
-"""Where pairs stand: excluded layers, residual sums, scales shared through a Concat."""
+"""Placement of Q/DQ pairs: excluded layers, residual sums, scales shared through a Concat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distances that rank, and what each layer costs."""
+"""Distances between quantized and float graphs, and the sensitivity of each layer."""
 
 from __future__ import annotations
 

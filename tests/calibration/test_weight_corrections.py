@@ -1,4 +1,4 @@
-"""Equalization and bias correction: exact in float, nearer in int8."""
+"""Weight equalization and bias correction: exact in float, and a smaller error in int8."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graphs from ONNX text and from TensorFlow functions, and the checks of every rule's test."""
+"""Build graphs from ONNX text and TensorFlow functions; check that a rule fires or does not."""
 
 from __future__ import annotations
 

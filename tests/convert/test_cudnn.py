@@ -1,4 +1,4 @@
-"""CudnnRNN, which no CPU runs: written out, and compared with Keras layers of the same weights."""
+"""CudnnRNN is written out as loops and compared with Keras layers of the same weights."""
 
 from __future__ import annotations
 

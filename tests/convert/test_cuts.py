@@ -1,4 +1,4 @@
-"""Models cut to their network, and models that take pixels as whole numbers."""
+"""Models that are cut to their network, and models whose input is of an integer type."""
 
 from __future__ import annotations
 

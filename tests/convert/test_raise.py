@@ -1,4 +1,4 @@
-"""raise_activations, raise_norms, raise_dense: by what a region computes, however it is written."""
+"""raise_activations, raise_norms, raise_dense: regions are recognized by what they compute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Normal forms of chains of views, and how many nodes they take."""
+"""Normal forms of chains of views, and the number of nodes that they need."""
 
 from __future__ import annotations
 

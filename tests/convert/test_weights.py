@@ -1,4 +1,4 @@
-"""Heavy models: their weights go around tf2onnx, and the graph is the same."""
+"""Heavy models: weights stay outside tf2onnx, and the graph is the same as with them."""
 
 from __future__ import annotations
 
