@@ -71,6 +71,7 @@ def _competitor_rows(contest: Contest) -> Iterator[Row]:
     for make in COMPETITORS:
         start = time.monotonic()
         name = (make.__doc__ or "").splitlines()[0].rstrip(".")
+        name = name.replace("Onnxruntime", "onnxruntime")  # docstrings begin with a capital
         print(f"  {name}", file=sys.stderr)
         graph = make(contest)
         yield Row(
