@@ -27,21 +27,21 @@ class NvidiaOptions(StrictModel):
     """Options of a build; the defaults suit an engine that runs where it was built."""
 
     workspace: int = Field(4096, ge=64, le=1 << 20)
-    """MiB that a layer may use as scratch memory. Under 64 common convolutions find no kernel."""
+    """MiB that a layer may use as scratch memory. With less than 64, common convolutions have no kernel."""
     optimization: int = Field(3, ge=0, le=5)
     """How long the builder looks for fast kernels."""
     hardware: Literal["same-gpu", "same-compute-capability", "ampere-plus"] = "same-gpu"
-    """Which GPUs the plan is for, beside the one it is built on. More of them: fewer kernels."""
+    """GPUs that can run the plan. A plan for more GPUs has fewer kernels to choose from."""
     version_compatible: bool = False
-    """Let later versions of TensorRT run the plan. It then has code in it that runs on the host."""
+    """Let later versions of TensorRT run the plan, which then contains code that runs on the host."""
     refit: bool = False
-    """Let weights be replaced later; keeps the builder from using their values."""
+    """Allow replacing weights later; the builder then cannot optimize for their values."""
     strip: bool = False
     """Leave the weights out of the plan; loading takes them from the bundle's ONNX."""
     sparse: bool = False
-    """Use kernels for weights of which two in four are zero."""
+    """Use kernels for weights of which two out of four are zero."""
     timing_cache: bool = True
-    """Remember how fast kernels were, for later builds by the same version on the same GPU."""
+    """Reuse measured kernel times in later builds with the same version on the same GPU."""
     plugins: bool = False
     """Use the CUDA kernels of custom ops in place of their function bodies."""
     compute_capability: Annotated[tuple[str, ...], BeforeValidator(_capabilities)] = ()

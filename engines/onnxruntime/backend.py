@@ -22,7 +22,7 @@ class _Runner(Runner):
     """A session that ``streams`` threads may run at the same time."""
 
     def __init__(self, session: Any, *, label: str, max_batch: int, streams: int = 1) -> None:
-        (entry,) = session.get_inputs()
+        (entry,) = session.get_inputs()  # (N, C, H, W), N may be free
         super().__init__(label=label, shape=tuple(entry.shape[1:]), max_batch=max_batch)
         self._session, self._entry = session, entry.name
         self._output, self.streams = session.get_outputs()[0].name, streams

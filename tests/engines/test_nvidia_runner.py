@@ -43,7 +43,7 @@ def expected(images: np.ndarray) -> np.ndarray:
     return 2 * images.sum(3).transpose(0, 2, 1)
 
 
-class World:
+class SimulatedGpu:
     """A simulated GPU with one loaded plan."""
 
     def __init__(self, *, is_rtx: bool = False, max_batch: int = 4, **settings: Any) -> None:
@@ -77,20 +77,20 @@ def images(rng: np.random.Generator) -> np.ndarray:
 def test_results_do_not_depend_on_earlier_batches(
     is_rtx: bool, use_graphs: bool, images: np.ndarray
 ) -> None:
-    world = World(is_rtx=is_rtx, use_graphs=use_graphs)
-    assert world.runner.shape == (3, 4, 8)
-    assert world.runner.max_batch == 4
+    simulated = SimulatedGpu(is_rtx=is_rtx, use_graphs=use_graphs)
+    assert simulated.runner.shape == (3, 4, 8)
+    assert simulated.runner.max_batch == 4
     start = 0
-    with world.runner as runner:
+    with simulated.runner as runner:
         for batch in (1, 1, 1, 1, 4, 4, 4, 2, 4, 1, 3, 3, 3, 3, 2, 4, 1):
             feed = images[start : start + batch]
             np.testing.assert_array_equal(runner.run(feed), expected(feed))
             start += batch
-    assert world.device.recorded == (2 if use_graphs and not is_rtx else 0)
+    assert simulated.device.recorded == (2 if use_graphs and not is_rtx else 0)
 
 
 def test_results_of_two_runs_do_not_share_memory(images: np.ndarray) -> None:
-    with World().runner as runner:
+    with SimulatedGpu().runner as runner:
         first = runner.run(images[:1])
         kept = first.copy()
         runner.run(images[1:2])
@@ -99,16 +99,16 @@ def test_results_of_two_runs_do_not_share_memory(images: np.ndarray) -> None:
 
 @pytest.mark.parametrize("streams", [1, 3])
 def test_each_thread_gets_its_own_result(streams: int, images: np.ndarray) -> None:
-    world = World(streams=streams)
-    with world.runner as runner, ThreadPoolExecutor(8) as pool:
+    simulated = SimulatedGpu(streams=streams)
+    with simulated.runner as runner, ThreadPoolExecutor(8) as pool:
         feeds = [images[i : i + 1 + i % 4] for i in range(48)]
         for feed, result in zip(feeds, pool.map(runner.run, feeds), strict=True):
             np.testing.assert_array_equal(result, expected(feed))
-    assert len(world.device.streams) <= streams
+    assert len(simulated.device.streams) <= streams
 
 
 def test_submit_returns_futures(images: np.ndarray) -> None:
-    with World(streams=2).runner as runner:
+    with SimulatedGpu(streams=2).runner as runner:
         futures = [runner.submit(images[i : i + 2]) for i in range(0, 60, 2)]
         for start, future in zip(range(0, 60, 2), futures, strict=True):
             feed = images[start : start + 2]
@@ -118,10 +118,10 @@ def test_submit_returns_futures(images: np.ndarray) -> None:
 def test_work_that_cannot_be_recorded_still_runs(
     images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World()
+    simulated = SimulatedGpu()
     tries: list[int] = []
-    monkeypatch.setattr(world.device, "captured", lambda *_: tries.append(1))
-    with world.runner as runner:
+    monkeypatch.setattr(simulated.device, "captured", lambda *_: tries.append(1))
+    with simulated.runner as runner:
         for i in range(8):
             np.testing.assert_array_equal(
                 runner.run(images[i : i + 1]), expected(images[i : i + 1])
@@ -130,33 +130,33 @@ def test_work_that_cannot_be_recorded_still_runs(
 
 
 def test_batch_outside_the_profiles_is_refused(images: np.ndarray) -> None:
-    with World().runner as runner:
+    with SimulatedGpu().runner as runner:
         with pytest.raises(ValueError, match="accepts 1 to 4 images, got 5"):
             runner.run(images[:5])
 
 
 def test_closed_runner_raises(images: np.ndarray) -> None:
-    runner = World().runner
+    runner = SimulatedGpu().runner
     runner.close()
     with pytest.raises(RuntimeError, match="closed"):
         runner.run(images[:1])
 
 
 def test_close_waits_for_batches_and_wakes_waiting_threads(images: np.ndarray) -> None:
-    world = World(streams=1)
+    simulated = SimulatedGpu(streams=1)
     errors: list[str] = []
 
     def run() -> None:
         try:
-            world.runner.run(images[:1])
+            simulated.runner.run(images[:1])
         except RuntimeError as error:
             errors.append(str(error))
 
     threads = [threading.Thread(target=run) for _ in range(3)]
-    with world.runner.infer_request() as infer_request:
+    with simulated.runner.infer_request() as infer_request:
         for thread in threads:
             thread.start()
-        closing = threading.Thread(target=world.runner.close)
+        closing = threading.Thread(target=simulated.runner.close)
         time.sleep(0.05)
         closing.start()
         time.sleep(0.05)
@@ -167,16 +167,16 @@ def test_close_waits_for_batches_and_wakes_waiting_threads(images: np.ndarray) -
         assert not thread.is_alive()
     assert set(errors) <= {"plan is closed"}
     with pytest.raises(RuntimeError, match="closed"):
-        world.runner.run(images[:1])
+        simulated.runner.run(images[:1])
 
 
 def test_shape_is_set_again_after_a_failure(
     images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World(use_graphs=False)
-    with world.runner as runner:
+    simulated = SimulatedGpu(use_graphs=False)
+    with simulated.runner as runner:
         runner.run(images[:2])
-        (context,) = world.engine.contexts
+        (context,) = simulated.engine.contexts
         with monkeypatch.context() as patch:
             patch.setattr(context, "set_input_shape", lambda *_: False)
             with pytest.raises(RuntimeError, match="batches of 3"):
@@ -187,10 +187,10 @@ def test_shape_is_set_again_after_a_failure(
 def test_failure_to_create_a_context_raises(
     images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World()
-    monkeypatch.setattr(world.engine, "create_execution_context", lambda: None)
+    simulated = SimulatedGpu()
+    monkeypatch.setattr(simulated.engine, "create_execution_context", lambda: None)
     with (
-        world.runner as runner,
+        simulated.runner as runner,
         pytest.raises(RuntimeError, match="cannot create an execution context"),
     ):
         runner.run(images[:1])
@@ -200,13 +200,13 @@ def test_rtx_caches_compiled_kernels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: np.ndarray
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with World(is_rtx=True, runtime_cache="key").runner as runner:
+    with SimulatedGpu(is_rtx=True, runtime_cache="key").runner as runner:
         runner.run(images[:1])
     assert named_cache("runtime").read("key") == b"compiled"
-    world = World(is_rtx=True, runtime_cache="key")
-    assert world.engine.config.cache.known == b"compiled"
-    assert world.engine.config.cuda_graph_strategy == 1
-    world.runner.close()
+    simulated = SimulatedGpu(is_rtx=True, runtime_cache="key")
+    assert simulated.engine.config.cache.known == b"compiled"
+    assert simulated.engine.config.cuda_graph_strategy == 1
+    simulated.runner.close()
 
 
 BUILT = BuiltWith(

@@ -28,7 +28,7 @@ def engine(spec, make: Callable[[int], PlanRunner | FunctionRunner]) -> Engine:
     return Engine(label=spec.name, spec=spec, open_runner=make)
 
 
-class World:
+class Readers:
     """The same two models on the CPU and as plans."""
 
     def __init__(self, max_batch: int = 4) -> None:
@@ -61,8 +61,8 @@ class World:
         self.cpu = OcrReader(*self.graphs, ReadSettings(tiles="off"))
 
 
-def check_same(world: World, image: np.ndarray) -> list[str]:
-    result, expected = world.gpu.read(image), world.cpu.read(image)
+def check_same(readers: Readers, image: np.ndarray) -> list[str]:
+    result, expected = readers.gpu.read(image), readers.cpu.read(image)
     assert [line.text for line in result] == [line.text for line in expected]
     for one, other in zip(result, expected, strict=True):
         np.testing.assert_allclose(one.quad, other.quad, atol=1e-3)
@@ -73,12 +73,12 @@ def check_same(world: World, image: np.ndarray) -> list[str]:
 
 @pytest.mark.parametrize("max_batch", [1, 3])
 def test_images_are_read_as_on_the_cpu(max_batch: int) -> None:
-    world = World(max_batch)
+    readers = Readers(max_batch)
     lines = ["abc", "b", "ca", "acba"]
-    assert check_same(world, image_with(lines)) == lines
-    assert check_same(world, image_with([])) == []
-    check_same(world, image_with(lines[::-1], (256, 200)))
-    assert check_same(world, image_with(lines)) == lines
+    assert check_same(readers, image_with(lines)) == lines
+    assert check_same(readers, image_with([])) == []
+    check_same(readers, image_with(lines[::-1], (256, 200)))
+    assert check_same(readers, image_with(lines)) == lines
 
 
 def test_too_many_regions_are_found_on_the_host(
@@ -86,22 +86,22 @@ def test_too_many_regions_are_found_on_the_host(
 ) -> None:
     monkeypatch.setattr(gpu, "_COMPONENTS", 2)
     lines = ["ab", "b", "ca"]
-    assert check_same(World(), image_with(lines)) == lines
+    assert check_same(Readers(), image_with(lines)) == lines
 
 
 def test_engines_without_plans_are_refused() -> None:
-    world = World()
+    readers = Readers()
     with pytest.raises(SpecError, match="does not run on an NVIDIA GPU; use OcrReader"):
-        GpuReader(world.graphs[0], world.plans[1])
+        GpuReader(readers.graphs[0], readers.plans[1])
 
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_outputs_that_the_kernels_do_not_accept_are_refused(part: int) -> None:
-    world = World()
-    spec = world.specs[part]
+    readers = Readers()
+    spec = readers.specs[part]
     other = {"activation": "sigmoid"} if part == 0 else {"kind": "probabilities"}
     changed = spec.model_copy(update={"output": spec.output.model_copy(update=other)})
-    plans = list(world.plans)
+    plans = list(readers.plans)
     plans[part] = engine(changed, lambda width: None)
     with pytest.raises(SpecError, match=f"output.{next(iter(other))}"):
         GpuReader(*plans)
@@ -114,19 +114,19 @@ def test_outputs_that_the_kernels_do_not_accept_are_refused(part: int) -> None:
     ids=["channel", "charset"],
 )  # fmt: skip
 def test_spec_that_contradicts_its_plan_is_refused(part: int, change: dict, message: str) -> None:
-    world = World()
-    spec = world.specs[part]
+    readers = Readers()
+    spec = readers.specs[part]
     if "output" in change:
         change = {"output": spec.output.model_copy(update=change["output"])}
-    plans = list(world.plans)
+    plans = list(readers.plans)
     plans[part] = engine(spec.model_copy(update=change), plans[part].runner)
     with GpuReader(*plans) as reader, pytest.raises(SpecError, match=message):
         reader.read(image_with(["ab"]))
 
 
 def test_long_thin_image_is_read() -> None:
-    assert World().cpu.read(np.zeros((2, 600, 3), np.uint8)) == []
-    everywhere = OcrReader(*World().graphs, ReadSettings(tiles="on"))
+    assert Readers().cpu.read(np.zeros((2, 600, 3), np.uint8)) == []
+    everywhere = OcrReader(*Readers().graphs, ReadSettings(tiles="on"))
     assert everywhere.read(np.zeros((2, 6000, 3), np.uint8)) == []
 
 
