@@ -80,7 +80,7 @@ def request_facts(request: BuildRequest) -> dict[str, Any]:
 
 
 def target_facts(target: Backend) -> dict[str, Any]:
-    """Return what a bundle depends on in a target on this machine."""
+    """Return the properties of a target on this machine that a bundle depends on."""
     return {
         "name": target.name,
         "availability": _plain(target.availability(), {}),

@@ -227,7 +227,7 @@ class TrialRunner:
 
 
 def _spread_batches(calibrator: Calibrator, limit: int) -> list[tuple[int, Batch]]:
-    """Return at most ``most`` calibration batches (width, (N, C, H, width)), evenly spread."""
+    """Return at most ``limit`` calibration batches (width, (N, C, H, width)), evenly spread."""
     # Every step-th batch, so that all parts of the folder are represented.
     step = max(1, len(calibrator.images) // limit)
     return list(islice(calibrator.batches(), 0, step * limit, step))

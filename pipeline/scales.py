@@ -45,8 +45,7 @@ def detect_at_scales(
     max_shrink: float = MAX_SHRINK,
     clock: Clock = untimed,
 ) -> ScoredQuads:
-    """Find text in one RGB image (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,), best
-    first.
+    """Find text in one RGB image (H, W, 3); return quads (K, 4, 2) and scores (K,), best first.
 
     An image that would shrink by more than ``max_shrink`` is also searched in tiles. That requires
     5 bytes of memory for each pixel of the finest scale (map and mask), and one run of the detector

@@ -41,7 +41,7 @@ def detect(engine: Engine, image: Image, clock: Clock = untimed) -> ScoredQuads:
 
 @dataclass(frozen=True, kw_only=True)
 class WholeImage:
-    """What a detector found in an image that was scaled down to its input."""
+    """The boxes in an image that was scaled down to the detector's input."""
 
     boxes: ScoredQuads
     scales: tuple[float, float]

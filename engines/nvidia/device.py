@@ -119,7 +119,7 @@ class Op:
 
 
 class CudaDevice:
-    """The first GPU that CUDA shows (``CUDA_VISIBLE_DEVICES`` chooses), in its primary context.
+    """The first GPU visible to CUDA (see ``CUDA_VISIBLE_DEVICES``), with its primary context.
 
     TensorRT works in that context too.
 
@@ -143,7 +143,7 @@ class CudaDevice:
 
     @property
     def gpu(self) -> Gpu:
-        """Its name and versions."""
+        """The name and versions of the GPU."""
         return gpu_here()
 
     @contextmanager

@@ -27,13 +27,14 @@ class NvidiaOptions(StrictModel):
     """Options of a build; the defaults suit an engine that runs where it was built."""
 
     workspace: int = Field(4096, ge=64, le=1 << 20)
-    """MiB that a layer may use as scratch memory. With less than 64, common convolutions have no kernel."""
+    """MiB that a layer may use as scratch memory; with less than 64, common convolutions have no
+    kernel."""
     optimization: int = Field(3, ge=0, le=5)
     """How long the builder looks for fast kernels."""
     hardware: Literal["same-gpu", "same-compute-capability", "ampere-plus"] = "same-gpu"
     """GPUs that can run the plan. A plan for more GPUs has fewer kernels to choose from."""
     version_compatible: bool = False
-    """Let later versions of TensorRT run the plan, which then contains code that runs on the host."""
+    """Let later versions of TensorRT run the plan. The plan then contains code for the host."""
     refit: bool = False
     """Allow replacing weights later; the builder then cannot optimize for their values."""
     strip: bool = False

@@ -98,7 +98,7 @@ class PlanRunner(Runner):
             return request.run(feed)
 
     def close(self) -> None:
-        """Wait for batches in flight, free the GPU's memory, keep what TensorRT-RTX compiled."""
+        """Wait for batches in flight, free GPU memory, cache the kernels of TensorRT-RTX."""
         super().close()
         with self._lock:
             if self._is_closed:
