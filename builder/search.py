@@ -141,7 +141,7 @@ def best_method(
     quantization: QuantizationSettings,
     methods: Sequence[str] = tuple(METHODS),
 ) -> tuple[PrecisionTrial, tuple[PrecisionTrial, ...]]:
-    """Find the method and the corrections with which int8 loses least; return its and all trials."""
+    """Find method and corrections with which int8 loses least; return that trial and all trials."""
     state, is_open = _Search(runner, calibrator), not calibrator.knows_all_ranges
     # With ranges from a file or from the model itself, methods would all give the same graph.
     for method in methods if is_open else methods[:1]:
