@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from ocr_trt.engines.build_cache import BuildCache
 from ocr_trt.engines.openvino.library import import_openvino
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
+
+settings.register_profile("seeded", derandomize=True)  # the same examples in every run
+settings.load_profile("seeded")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -75,7 +75,16 @@ def test_area_equals_opencv_where_both_sides_shrink_or_both_grow(
     before, after = (large, small) if shrinks else (small, large)
     image = noise(before).astype(np.float32)
     expected = cv2.resize(image, after[::-1], interpolation=cv2.INTER_AREA)
-    np.testing.assert_allclose(resized(image, after, area=True), expected, atol=5e-3, rtol=0)
+    # OpenCV computes the first pixel of an enlarged result in floating point. Where the result
+    # begins exactly at a pixel's edge, it sometimes takes the pixel before the edge.
+    inside = np.ix_(*(off_edges(*pair) for pair in zip(before, after, strict=True)))
+    result = resized(image, after, area=True)
+    np.testing.assert_allclose(result[inside], expected[inside], atol=5e-3, rtol=0)
+
+
+def off_edges(before: int, after: int) -> list[int]:
+    """Return the results of a resized side whose first pixel does not depend on rounding."""
+    return [i for i in range(after) if before >= after or i * before % after != 0]
 
 
 @given(sides, sides, st.booleans())
