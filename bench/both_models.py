@@ -13,7 +13,7 @@ from ..common.progress import Reporter
 from ..measure.detector_result import DetectorResult
 from ..measure.end_to_end_result import EndToEndResult
 from ..measure.result import Result
-from ..ocr.dataset import Dataset, SceneLabel
+from ..ocr.dataset import Dataset
 from ..ocr.image import load_image
 from ..pipeline.reader import read_boxes
 from .pipeline_speed import Pipeline, pipeline_speeds
@@ -70,7 +70,8 @@ def end_to_end(
     pairs = list(_pairs(detector, recognizer))
     if all(pair.kind != "engine" for pair in pairs):
         return None
-    if dataset.labeled and not any(map(_can_be_read, dataset.scenes)):
+    words = (each for s in dataset.scenes for each in zip(s.texts, s.ignore, strict=True))
+    if dataset.labeled and not any(text and not is_ignored for text, is_ignored in words):
         notes.append(
             f"end to end was not measured: no image in {dataset.folder} has a box with text"
         )
@@ -99,10 +100,6 @@ def end_to_end(
         ),
         accuracy_against="labels" if dataset.labeled else "model",
     )
-
-
-def _can_be_read(scene: SceneLabel) -> bool:
-    return any(text and not skip for text, skip in zip(scene.texts, scene.ignore, strict=True))
 
 
 def _pairs(detector: ComparedModel, recognizer: ComparedModel) -> Iterator[_Pair]:

@@ -76,7 +76,8 @@ def systems_of(
     competitors, if requested; the bundles. ``notes`` receives the reason for each system that is
     left out.
     """
-    return [*_sources(bundles[0], notes, with_competitors), *_engine_systems(bundles)]
+    engines = map(engine_system, bundles, labels_of(bundles))
+    return [*_sources(bundles[0], notes, with_competitors), *engines]
 
 
 def _sources(bundle: Bundle, notes: list[str], with_competitors: bool) -> list[System]:
@@ -152,10 +153,6 @@ def _difference(runner: Runner, baseline: Runner, spec: DetectorSpec | Recognize
             raise ValueError(f"its output or the model's is not finite at batch {batch}")
         largest = max(largest, difference)
     return largest
-
-
-def _engine_systems(bundles: Sequence[Bundle]) -> list[System]:
-    return [engine_system(*each) for each in zip(bundles, labels_of(bundles), strict=True)]
 
 
 def labels_of(bundles: Sequence[Bundle]) -> list[str]:

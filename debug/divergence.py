@@ -104,8 +104,8 @@ def step_rows(
                 inputs=min(inputs, default=None),
                 # Powers are relative to the signal, which is 1.
                 weights=None if step.weight_noise is None else decibels(1.0, step.weight_noise),
-                clipped=max((r.clipped / r.count for r in roundings if r.count), default=0.0),
-                bad=power.bad / power.count if power.count else 0.0,
+                clipped=max((r.clipped / r.size for r in roundings if r.size), default=0.0),
+                bad=power.bad / power.size if power.size else 0.0,
             )
         )
     return tuple(rows)

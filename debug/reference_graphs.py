@@ -13,7 +13,6 @@ from ..calibration.emulate import emulated
 from ..common.onnx_files import read_onnx
 from ..common.progress import Reporter
 from ..convert.pipeline import convert
-from ..convert.sources import Source
 from ..engines.base import Batch, Runner
 from ..engines.bundle import Bundle
 from ..engines.bundle_source import source_of
@@ -112,24 +111,17 @@ def float_graphs(bundle: Bundle, quantized: Graphs, reporter: Reporter) -> Graph
     except OcrTrtError as error:
         why = f"the model is not available ({error})"
     else:
-        if not _is_equalized(bundle):
-            return Graphs("float graph", _converter(source, bundle, reporter))
+        calibration = bundle.manifest.calibration
+        if calibration is None or "equalize" not in calibration.corrections:
+
+            def converted(width: int) -> onnx.ModelProto:
+                with reporter.step(f"convert {bundle.spec.name} at width {width}"):
+                    return convert(source, bundle.spec, width).model
+
+            return Graphs("float graph", converted)
         why = "the bundle was built with --weight-correction equalize, which scales its tensors"
     note = f"{why}: the reference is the quantized graph without Q/DQ; its weights stay rounded"
     return Graphs("float graph", lambda width: float_graph(quantized.graph(width)), note)
-
-
-def _is_equalized(bundle: Bundle) -> bool:
-    calibration = bundle.manifest.calibration
-    return calibration is not None and "equalize" in calibration.corrections
-
-
-def _converter(source: Source, bundle: Bundle, reporter: Reporter) -> GraphOf:
-    def converted(width: int) -> onnx.ModelProto:
-        with reporter.step(f"convert {bundle.spec.name} at width {width}"):
-            return convert(source, bundle.spec, width).model
-
-    return converted
 
 
 def check_same_model(bundle: Bundle, other: Bundle) -> None:

@@ -9,9 +9,10 @@ can free each tensor early.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import add
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,50 +25,31 @@ from .steps import GraphPair, GraphStep
 Batch = npt.NDArray[np.float32]
 # Prefixes of tensors in the merged graph. The first copy of the quantized graph has no prefix.
 _FLOAT, _OWN = "reference::", "own::"
-_Sums = TypeVar("_Sums", bound="_TensorSums")
 
 
-class _TensorSums:
-    """Base of dataclasses whose fields are sums over a tensor, so that images can be added up."""
-
-    @classmethod
-    def of(cls: type[_Sums], numbers: Sequence[float]) -> _Sums:
-        """Create an instance from numbers in the order of the fields."""
-        return cls(**dict(zip(_names(cls), numbers, strict=True)))
-
-    def __add__(self: _Sums, other: _Sums) -> _Sums:
-        return self.of([getattr(self, name) + getattr(other, name) for name in _names(type(self))])
-
-
-def _names(kind: Any) -> list[str]:
-    return [field.name for field in fields(kind)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Power(_TensorSums):
+class Power(NamedTuple):
     """Sums of squares over a tensor: of its signal, its own noise and its accumulated noise.
 
-    Noise may be infinite. ``bad``: the number of infinite or NaN values, of ``count``.
+    Noise may be infinite. ``bad``: the number of infinite or NaN values, of ``size``.
     """
 
     signal: float
     own: float
     accumulated: float
     bad: float
-    count: float
+    size: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rounding(_TensorSums):
+class Rounding(NamedTuple):
     """Sums of squares: the signal of a reference's tensor, and the noise of its QuantizeLinear.
 
-    ``clipped``: the number of values beyond the int8 range, of ``count``.
+    ``clipped``: the number of values beyond the int8 range, of ``size``.
     """
 
     signal: float
     noise: float
     clipped: float
-    count: float
+    size: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +69,16 @@ class TensorNoise:
         )
 
 
+_Sums = TypeVar("_Sums", Power, Rounding)
+
+
 def _added(mine: dict[str, _Sums], theirs: dict[str, _Sums]) -> dict[str, _Sums]:
     # Graphs of two widths have the same tensors, unless an op was lowered differently.
-    return {name: sums + theirs[name] for name, sums in mine.items() if name in theirs}
+    return {
+        name: type(sums)(*map(add, sums, theirs[name]))  # `+` would append the tuples
+        for name, sums in mine.items()
+        if name in theirs
+    }
 
 
 OutputNames = dict[str, list[str]]
@@ -110,11 +99,11 @@ class Tracer:
         values = self._session.run(images)
         return TensorNoise(
             tensors={
-                name: Power.of([float(values[each]) for each in outputs])
+                name: Power(*(float(values[each]) for each in outputs))
                 for name, outputs in self._tensors.items()
             },
             roundings={
-                name: Rounding.of([float(values[each]) for each in outputs])
+                name: Rounding(*(float(values[each]) for each in outputs))
                 for name, outputs in self._roundings.items()
             },
         )

@@ -90,18 +90,17 @@ def _copy_rate() -> float:
     # Four times the last-level caches: most of the copy must come from memory.
     size = min(_MAX_COPY, max(_MIN_COPY, 4 * last_caches()))
     source, target = np.ones(size, np.uint8), np.ones(size, np.uint8)
-    cores = usable_cores()
-    rates = []
-    for threads in {1, cores}:
+
+    def copy(part: slice) -> None:
+        np.copyto(target[part], source[part])
+
+    def seconds(threads: int) -> float:
         parts = [slice(size * i // threads, size * (i + 1) // threads) for i in range(threads)]
         with ThreadPoolExecutor(threads) as pool:
-            # Defaults bind the values of this iteration; a closure would read the variables later.
-            def copy(pool: ThreadPoolExecutor = pool, parts: list[slice] = parts) -> None:
-                list(pool.map(lambda part: np.copyto(target[part], source[part]), parts))
+            return _best(lambda: list(pool.map(copy, parts)))  # `list` waits for all parts
 
-            # A copy reads and writes every byte.
-            rates.append(2 * size / _best(copy))
-    return max(rates)
+    # A copy reads and writes every byte.
+    return 2 * size / min(map(seconds, {1, usable_cores()}))
 
 
 def last_caches(folder: Path = Path("/sys/devices/system/cpu")) -> int:
