@@ -47,15 +47,15 @@ def plugins(
     """
     if output is not None and action is not PluginsAction.COMPILE:
         raise UserError(f"--output: {action.value} writes no files; use it with compile")
-    actions = {
-        PluginsAction.LIST: _list,
-        PluginsAction.COMPILE: _compile,
-        PluginsAction.VERIFY: _verify,
-    }
-    actions[action](output, display)
+    if action is PluginsAction.LIST:
+        _list(display)
+    elif action is PluginsAction.COMPILE:
+        _compile(output, display)
+    else:
+        _verify(display)
 
 
-def _list(_: Path | None, display: DisplayOptions) -> None:
+def _list(display: DisplayOptions) -> None:
     from ..plugins.registry import PLUGINS
 
     kernels = {plugin.name: plugin.entries for plugin in PLUGINS.values()}
@@ -90,7 +90,7 @@ def _compile(output: Path | None, display: DisplayOptions) -> None:
     print(f"written to {output or cache.folder}")
 
 
-def _verify(_: Path | None, display: DisplayOptions) -> None:
+def _verify(display: DisplayOptions) -> None:
     from dataclasses import asdict
 
     from ..plugins.registry import PLUGINS

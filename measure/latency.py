@@ -30,7 +30,7 @@ from ..engines.base import Runner
 
 _TURN_S = 0.25
 _MIN_PER_TURN = 3
-MIN_FOR_P99 = 100
+_MIN_FOR_P99 = 100
 
 
 class LatencySettings(FrozenModel):
@@ -75,6 +75,16 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[max(count - 1 - left_out, 0)]
 
 
+def percentiles(ordered: Sequence[float]) -> dict[str, Any]:
+    """Return p50, p90, p99 and the highest of values in ascending order, by field name."""
+    return {
+        "p50": statistics.median(ordered),
+        "p90": percentile(ordered, 90),
+        "p99": percentile(ordered, 99) if len(ordered) >= _MIN_FOR_P99 else None,
+        "highest": ordered[-1],
+    }
+
+
 def stats_from_times(milliseconds: Sequence[float], batch: int) -> LatencyStats:
     """Summarize the latencies of one runner.
 
@@ -89,11 +99,8 @@ def stats_from_times(milliseconds: Sequence[float], batch: int) -> LatencyStats:
         batch=batch,
         queries=len(ordered),
         mean=mean,
-        p50=statistics.median(ordered),
-        p90=percentile(ordered, 90),
-        p99=percentile(ordered, 99) if len(ordered) >= MIN_FOR_P99 else None,
         lowest=ordered[0],
-        highest=ordered[-1],
+        **percentiles(ordered),
         variation=100 * statistics.pstdev(ordered) / mean,
         throughput=1000 * batch / mean,
     )

@@ -18,14 +18,13 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
 
 from ..common.frozen_model import FrozenModel
-from .latency import MIN_FOR_P99, percentile
+from .latency import percentiles
 
 SHARES = (0.5, 0.8, 0.95)
 """Default request rates, as shares of the best throughput in closed loops."""
@@ -100,13 +99,7 @@ def poisson_arrivals(rate: float, duration_s: float) -> list[float]:
 def waits_from_seconds(seconds: Sequence[float]) -> Waits:
     """Summarize the latencies of at least one request."""
     ordered = sorted(1000 * each for each in seconds)
-    return Waits(
-        requests=len(ordered),
-        p50=statistics.median(ordered),
-        p90=percentile(ordered, 90),
-        p99=percentile(ordered, 99) if len(ordered) >= MIN_FOR_P99 else None,
-        highest=ordered[-1],
-    )
+    return Waits(requests=len(ordered), **percentiles(ordered))
 
 
 def open_loop_from_times(
