@@ -99,7 +99,7 @@ def breakdown_section(breakdown: Breakdown) -> Section:
 
 
 def change_sections(model: ModelReport) -> Iterator[Section]:
-    """Yield what changed with each engine, and the samples that a page shows."""
+    """Yield a section per engine: how many samples changed, and the worst of them."""
     for row in model.systems:
         if row.changes is None or not row.changes.changed:
             continue

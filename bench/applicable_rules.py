@@ -32,7 +32,7 @@ def check_applicable(rule: Rule, bundles: Sequence[Bundle], *, is_labeled: bool)
     """Check that a rule can apply to an engine of the bundles, as far as is known before a run.
 
     Raises:
-        UserError: no engine will be measured so; states why, or what will be measured.
+        UserError: states why the rule applies to no engine, or what will be measured.
     """
     is_accuracy = rule.measure in ACCURACIES
     why = _accuracy(rule, bundles, is_labeled) if is_accuracy else _time(rule, bundles)

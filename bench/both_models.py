@@ -33,7 +33,7 @@ class ComparedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class _Pair:
-    """A detector with the boxes that it detected, and the recognizer that reads them."""
+    """A detector, the boxes that it returned, and the recognizer that reads them."""
 
     label: str
     kind: Kind
@@ -147,7 +147,7 @@ def _speeds(
 
 
 def _read(pair: _Pair, reporter: Reporter) -> EndToEndResult:
-    """Read the text in the boxes that the detector has already detected."""
+    """Read the text in the boxes that the detector has already returned."""
     scenes, boxes, texts = pair.detected.scenes, [], []
     with (
         reporter.step(f"read the boxes of {pair.label}", len(scenes)) as advance,

@@ -126,7 +126,7 @@ def _fail_usage(error: Any) -> int:
         error.show()
         return 2
     text = error.message if hasattr(error, "possibilities") else error.format_message()
-    # Remove pydantic's prefix, and typer's suggestion, in place of which ours follows.
+    # Remove pydantic's prefix, and typer's suggestion, which ours replaces.
     text = text.replace("Value error, ", "").split(". Did you mean")[0].rstrip(".")
     if close := _close_names(error):
         text += f". Did you mean {' or '.join(close)}?"
@@ -138,7 +138,7 @@ def _fail_usage(error: Any) -> int:
 
 def _close_names(error: Any) -> list[str]:
     """Return the options, values or commands that a user may have meant."""
-    # Some errors list the alternatives; of the others, only the message has them.
+    # Some errors have a list of alternatives; others name them only in the message.
     if possibilities := getattr(error, "possibilities", None):
         return sorted(possibilities)
     # A wrong value of an option or argument with fixed choices.

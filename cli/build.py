@@ -1,4 +1,4 @@
-"""``ocr-trt build``: specs in, checked engine bundles out."""
+"""``ocr-trt build``: build checked engine bundles from specs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """What to build of each model."""
+    """The engines to build of each model."""
 
     target: Annotated[
         list[TargetChoice] | None,

@@ -1,4 +1,4 @@
-"""The limits of ``bench --fail-on``: their options, their table, and when they fail."""
+"""The limits of ``bench --fail-on``: their options, their table, and the error they raise."""
 
 from __future__ import annotations
 

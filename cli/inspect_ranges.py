@@ -35,7 +35,7 @@ def inspect_ranges(
     ``output``: the file to write the ranges to, for ``ocr-trt build --ranges``.
 
     Raises:
-        UserError: the precision or the method stands for several kinds of ranges.
+        UserError: the precision is fp32 or best, or the method is auto.
         InputFileError: an image cannot be read.
     """
     from ..builder.calibrate import ranges_of

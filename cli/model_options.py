@@ -185,7 +185,7 @@ def read_charset(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise InputFileError(f"{path}: cannot be read as a charset: {error}") from None
     lines = [line.removesuffix("\r") for line in lines]
-    if lines[-1] == "":  # behind the last line end
+    if lines[-1] == "":  # after the last line end
         del lines[-1]
     wrong = next((i for i, line in enumerate(lines) if len(line) != 1), None)
     if wrong is not None and len(lines) > 1:

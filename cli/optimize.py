@@ -83,7 +83,7 @@ def _optimize_streams(paths: Sequence[Path], display: DisplayOptions, *, is_trus
     from ..measure.stream_trials import StreamSettings, optimize_streams
 
     bundles = [load_bundle(path, is_trusted=is_trusted) for path in paths]
-    for bundle in bundles:  # all bundles are checked before the first is measured, for seconds
+    for bundle in bundles:  # all bundles, before the first one is measured
         check_tunable(bundle)
     rows: dict[str, Any] = {}
     for bundle in bundles:

@@ -17,7 +17,7 @@ def print_json(data: Any) -> None:
 
 
 def plain(text: str) -> str:
-    """Return a text with its control characters escaped, so that a terminal does not obey them."""
+    """Escape the control characters of a text, so that a terminal does not execute them."""
     # ascii() returns an escape such as '\x1b', in quotes.
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 

@@ -14,7 +14,7 @@ Verdict = Literal["same", "graph", "target"]
 """The outputs are equal; the quantized graph loses accuracy; the target computes something else."""
 
 _SOUND_WEIGHTS = 25.0
-"""dB below which weights are not the model's, rounded: int8 and 7-bit weights reach 34 dB."""
+"""Below this dB, weights are not rounded weights of the model: even 7-bit weights reach 34 dB."""
 
 
 class SampleRow(FrozenModel):

@@ -1,4 +1,4 @@
-"""The boxes that a detector detected, and how they match the labels."""
+"""The boxes that a detector returned, and how they match the labels."""
 
 from __future__ import annotations
 

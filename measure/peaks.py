@@ -112,7 +112,7 @@ def last_caches(folder: Path = Path("/sys/devices/system/cpu")) -> int:
     for core in os.sched_getaffinity(0):
         caches = []
         for path in (folder / f"cpu{core}" / "cache").glob("index*/size"):
-            # "index*" is one level, such as L2; "size" is a text such as "1024K".
+            # One "index*" folder per cache of the core; its "size" is a text such as "1024K".
             size, shared = path.read_text("ascii").strip(), path.with_name("shared_cpu_list")
             if size.endswith("K") and shared.exists():
                 caches.append((int(size[:-1]) << 10, shared.read_text("ascii")))
