@@ -68,10 +68,10 @@ def test_recall_is_grouped_by_height_in_the_input(
     scenes = load_dataset(images).scenes
     nothing = np.zeros((0, 4, 2), np.float32)
 
-    def result(*found: np.ndarray) -> DetectorResult:
-        pairs = zip(found, scenes, strict=True)
+    def result(*detected: np.ndarray) -> DetectorResult:
+        pairs = zip(detected, scenes, strict=True)
         matchings = tuple(match_image(q, s.quads, s.ignore) for q, s in pairs)
-        return DetectorResult(scenes=scenes, boxes=found, matchings=matchings)
+        return DetectorResult(scenes=scenes, boxes=detected, matchings=matchings)
 
     perfect = result(*(scene.quads for scene in scenes))
     partial = result(scenes[0].quads, nothing, nothing)

@@ -232,9 +232,9 @@ def test_competitor_with_other_numbers_is_labeled(
 @pytest.mark.full
 def test_all_competitors_compute_the_numbers_of_the_recognizer(recognizer: Bundle) -> None:
     (model,) = compare([recognizer], None, QUICK, SilentReporter(), COMPETITORS).models
-    found = [row.label for row in model.systems if row.kind == "competitor"]
-    assert len(found) == 3
-    assert all("other" not in label for label in found if "(bf16)" not in label)
+    labels = [row.label for row in model.systems if row.kind == "competitor"]
+    assert len(labels) == 3
+    assert all("other" not in label for label in labels if "(bf16)" not in label)
 
 
 def test_model_and_engines_are_put_under_load(onnx_bundle: Bundle) -> None:

@@ -82,8 +82,8 @@ def test_engines_are_paired(
         measured(detector_spec, images, *finders),
         measured(recognizer_spec, images, *readers),
     ]
-    found = end_to_end(models, load_dataset(images), 0.01, SilentReporter(), [])
-    assert (found and [row.label for row in found.systems]) == pairs, why
+    compared = end_to_end(models, load_dataset(images), 0.01, SilentReporter(), [])
+    assert (compared and [row.label for row in compared.systems]) == pairs, why
     two = [*models, models[0]]
     assert end_to_end(two, load_dataset(images), 0.01, SilentReporter(), []) is None, (
         "two detectors"
@@ -99,14 +99,14 @@ def test_line_counts_if_its_text_is_correct(
         measured(detector_spec, images, *names),
         measured(recognizer_spec, images, *names),
     ]
-    found = end_to_end(models, load_dataset(images), 0.01, SilentReporter(), [])
-    assert found is not None
-    baseline, engine = (row.accuracy for row in found.systems)
+    compared = end_to_end(models, load_dataset(images), 0.01, SilentReporter(), [])
+    assert compared is not None
+    baseline, engine = (row.accuracy for row in compared.systems)
     assert baseline is not None
     assert engine is not None
     assert (baseline.e2e_precision, baseline.e2e_recall, baseline.e2e_hmean) == (0, 0, 0)
     assert engine.e2e_hmean == pytest.approx(1 / 3)
-    changes = found.systems[1].changes
+    changes = compared.systems[1].changes
     assert changes is not None
     assert (changes.better, changes.worse) == (1, 2)
     assert changes.shown[-1].truth == "word1"

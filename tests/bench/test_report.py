@@ -152,12 +152,12 @@ def test_reports_are_written_and_the_page_loads_no_other_file(tmp_path: Path) ->
     for line in (closed, opened):
         for cell in line.strip("| ").split(" | "):
             assert cell in page.text
-    for told in (
+    for fact in (
         *("31 of 20 images changed: 30 worse, 1 better", "BCa bootstrap"),
         *("tensorflow eager: its output differs a little.", "no coordinated omission"),
     ):
-        assert told in text
-        assert told in markdown
+        assert fact in text
+        assert fact in markdown
     assert "The 1 worst are shown; 30 more are not." in text
     assert Report.model_validate(json.loads((tmp_path / "report" / "report.json").read_text())) == (
         report()
@@ -223,10 +223,10 @@ def test_worst_samples_are_shown_worst_first(images: Path) -> None:
     ]
     assert all(s.image.startswith("data:image/jpeg;base64,") for s in samples)
     nothing = np.zeros((0, 4, 2), np.float32)
-    found = DetectorResult(
+    result = DetectorResult(
         scenes=dataset.scenes,
         boxes=(nothing,) * 3,
         matchings=tuple(match_image(nothing, s.quads, s.ignore) for s in dataset.scenes),
     )
-    samples = list(found.views(found, found.worst(4)))
+    samples = list(result.views(result, result.worst(4)))
     assert [s.engine for s in samples] == ["0 of 1 found, 0 wrong"] * 3

@@ -84,12 +84,12 @@ def test_layers_without_a_time_count_if_they_have_flops() -> None:
     assert [(row.name, row.milliseconds, row.flops) for row in rows] == [
         ("fast", 0.0, 10), ("timed", 2.0, 50), ("out", 0.0, 5),
     ]  # fmt: skip
-    found = roofline(*rows)
-    (shown,) = layer_table(found).rows
+    result = roofline(*rows)
+    (shown,) = layer_table(result).rows
     assert shown[0] == "1. timed"
-    assert "fast" not in roofline_words(found, PEAKS)
-    assert roofline_plot(found, PEAKS).startswith("<svg")
-    assert "timed" in why_not_faster(found)
+    assert "fast" not in roofline_words(result, PEAKS)
+    assert roofline_plot(result, PEAKS).startswith("<svg")
+    assert "timed" in why_not_faster(result)
     none = roofline(rows[0])
     assert layer_table(none).rows == ()
     assert roofline_plot(none, PEAKS) == ""
@@ -225,10 +225,10 @@ def test_a_comparison_with_rooflines(
     engines = {each.label.split()[1]: each for each in model.systems if each.kind == "engine"}
     batches = [stats.batch for stats in engines["openvino"].latencies]
     assert [each.batch for each in engines["openvino"].rooflines] == batches
-    for found in engines["openvino"].rooflines:
-        assert (found.unplaced, found.uncounted) == (0, ())
-        assert found.flops == sum(layer.flops for layer in found.layers)
-        assert "GFLOP/s" in found.why
+    for result in engines["openvino"].rooflines:
+        assert (result.unplaced, result.uncounted) == (0, ())
+        assert result.flops == sum(layer.flops for layer in result.layers)
+        assert "GFLOP/s" in result.why
     assert [each.layers for each in engines["onnxruntime"].rooflines] == [()] * len(batches)
     rates = rate_table(model, report.peaks)
     assert {len(each) for each in rates.rows} == {len(rates.header)}

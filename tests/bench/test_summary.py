@@ -50,7 +50,7 @@ def report(
 
 
 @pytest.mark.parametrize(
-    ("found", "level", "verdict"),
+    ("example", "level", "verdict"),
     [
         (report(0.1, 0.4), "good", "More accurate than the model"),
         (report(-0.4, 0.3), "good", "As accurate as the model"),
@@ -71,8 +71,8 @@ def report(
         (report(-0.9, -0.7, against="model"), "worse", "model by more than"),
     ],
 )
-def test_verdict_follows_the_interval(found: Report, level: str, verdict: str) -> None:
-    (summary,) = summaries(found)
+def test_verdict_follows_the_interval(example: Report, level: str, verdict: str) -> None:
+    (summary,) = summaries(example)
     assert summary.level == level
     assert verdict in summary.verdict
 
@@ -112,16 +112,16 @@ def test_values_that_round_to_0_have_no_minus() -> None:
 
 
 def test_speed_of_whole_images() -> None:
-    found = report(-0.4, 0.1, role="end-to-end")
-    assert found.end_to_end is not None
+    example = report(-0.4, 0.1, role="end-to-end")
+    assert example.end_to_end is not None
     speeds = [PipelineSpeed(workers=1, images=3, passes=1, throughput=rate) for rate in (2.0, 5.0)]
     rows = tuple(
         row.model_copy(update={"pipeline": (speed,)})
-        for row, speed in zip(found.end_to_end.systems, speeds, strict=True)
+        for row, speed in zip(example.end_to_end.systems, speeds, strict=True)
     )
-    timed = found.end_to_end.model_copy(update={"systems": rows})
-    (summary,) = summaries(found.model_copy(update={"end_to_end": timed}))
+    timed = example.end_to_end.model_copy(update={"systems": rows})
+    (summary,) = summaries(example.model_copy(update={"end_to_end": timed}))
     assert summary.speed == "2.5 times as many images per second as the model"
     alone = timed.model_copy(update={"systems": rows[1:]})
-    (summary,) = summaries(found.model_copy(update={"end_to_end": alone}))
+    (summary,) = summaries(example.model_copy(update={"end_to_end": alone}))
     assert summary.speed == "5.0 images per second"

@@ -26,13 +26,13 @@ def test_bench_writes_three_reports_and_compares_engines_with_limits(
     assert sorted(p.name for p in (tmp_path / "r").iterdir()) == [
         "report.html", "report.json", "report.md",
     ]  # fmt: skip
-    found = json.loads((tmp_path / "r" / "report.json").read_text())
-    assert problems(found, json_schema(Document.REPORT)) == []
-    kinds = [[s["kind"] for s in model["systems"]] for model in found["models"]]
+    result = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert problems(result, json_schema(Document.REPORT)) == []
+    kinds = [[s["kind"] for s in model["systems"]] for model in result["models"]]
     assert kinds == [["baseline", "reference", "engine"]] * 2
-    batches = [{s["batch"] for s in m["systems"][0]["latencies"]} for m in found["models"]]
+    batches = [{s["batch"] for s in m["systems"][0]["latencies"]} for m in result["models"]]
     assert batches == [{1}, {1, 4}]
-    assert [s["kind"] for s in found["end_to_end"]["systems"]] == ["baseline", "engine"]
+    assert [s["kind"] for s in result["end_to_end"]["systems"]] == ["baseline", "engine"]
 
 
 @pytest.mark.parametrize(

@@ -41,5 +41,5 @@ def test_layers_of_a_plan_are_listed(bundles: dict[str, Path], tmp_path: Path) -
     (copy / "manifest.json").write_text(json.dumps(manifest))
     text = succeeds("bundle", "layers", copy)
     assert re.search(r"fused .*kgen .*fp16 .*first/Conv2D", text)
-    (found,) = json.loads(succeeds("bundle", "layers", copy, "--json"))
-    assert found["layers"][0]["precision"] == "fp16"
+    (layers_of_plan,) = json.loads(succeeds("bundle", "layers", copy, "--json"))
+    assert layers_of_plan["layers"][0]["precision"] == "fp16"

@@ -41,15 +41,15 @@ def test_second_build_comes_from_the_cache(
     assert json.loads(built("--json"))[0]["cached"].startswith("20")
     assert "from the build cache" not in built("--no-cache")
     named_cache("openvino").write("x", b"12345")
-    found = shown()
+    contents = shown()
     compiled = str(tmp_path / "home/ocr-trt/openvino")
-    (other,) = (each for each in found["also"] if each["folder"] == compiled)
+    (other,) = (each for each in contents["also"] if each["folder"] == compiled)
     assert other["entries"] >= 1
     assert other["bytes"] > 5
-    assert [entry["bundle"] for entry in found["bundles"]] == ["det openvino fp32"]
-    assert found["most_bytes"] == 9 << 20
+    assert [entry["bundle"] for entry in contents["bundles"]] == ["det openvino fp32"]
+    assert contents["most_bytes"] == 9 << 20
     assert "bundles: 1, " in succeeds("cache", "show")
-    size = found["bundles"][0]["bytes"] + sum(each["bytes"] for each in found["also"])
+    size = contents["bundles"][0]["bytes"] + sum(each["bytes"] for each in contents["also"])
     assert shown("clear")["removed_bytes"] == size
     assert shown()["bundles"] == shown()["also"] == []
     monkeypatch.setenv("OCR_TRT_CACHE_MIB", "0")

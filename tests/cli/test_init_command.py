@@ -21,9 +21,9 @@ def test_init_writes_a_spec_that_inspect_accepts(
         assert "# (?)" in (tmp_path / f"{role}.yaml").read_text()
         again = run("init", model, "--role", role, cwd=tmp_path)
         fails(again, 2, f"{role}.yaml", "exists already", "--output")
-    found = json.loads(succeeds("inspect", "recognizer.yaml", "--json", cwd=tmp_path))
-    assert found["clean_nodes"] < found["raw_nodes"]
-    assert found["signature"]["inputs"][0]["name"] == "image"
+    result = json.loads(succeeds("inspect", "recognizer.yaml", "--json", cwd=tmp_path))
+    assert result["clean_nodes"] < result["raw_nodes"]
+    assert result["signature"]["inputs"][0]["name"] == "image"
 
 
 def test_lambdas_run_only_on_request(tmp_path: Path) -> None:

@@ -59,9 +59,9 @@ def test_streams_are_measured_and_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    found = json.loads(succeeds("optimize", bundles["detector"], "--json"))
-    assert list(found) == [str(bundles["detector"])]
-    (each,) = found.values()
+    result = json.loads(succeeds("optimize", bundles["detector"], "--json"))
+    assert list(result) == [str(bundles["detector"])]
+    (each,) = result.values()
     tuning, bundle = each["tuning"], load_bundle(bundles["detector"])
     assert Path(each["kept"]).is_file()
     assert saved_tuning(bundle) == Tuning.model_validate(tuning)

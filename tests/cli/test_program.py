@@ -86,9 +86,9 @@ def test_help_is_printed_without_a_command() -> None:
 
 def test_doctor_reports_to_people_and_programs() -> None:
     assert "openvino" in succeeds("doctor")
-    found = json.loads(succeeds("doctor", "--json"))
-    assert found["targets"]["onnxruntime"]["can_run"]
-    for availability in found["targets"].values():
+    result = json.loads(succeeds("doctor", "--json"))
+    assert result["targets"]["onnxruntime"]["can_run"]
+    for availability in result["targets"].values():
         assert availability["can_run"] or availability["hint"]
 
 

@@ -29,11 +29,11 @@ def test_published_schema_matches_the_code(document: Document) -> None:
 @pytest.fixture
 def manifest(build_request: BuildRequest) -> dict[str, Any]:
     (result,) = build(build_request)
-    found: dict[str, Any] = json.loads((result.folder / "manifest.json").read_text("utf-8"))
-    assert {"calibration", "verdict", "int8_share"} <= found.keys()
+    data: dict[str, Any] = json.loads((result.folder / "manifest.json").read_text("utf-8"))
+    assert {"calibration", "verdict", "int8_share"} <= data.keys()
     spec = yaml.safe_load((result.folder / "spec.yaml").read_text("utf-8"))
     assert problems(spec, json_schema(Document.SPEC)) == []
-    return found
+    return data
 
 
 def test_manifest_conforms_to_its_schema(manifest: dict[str, Any]) -> None:
@@ -50,12 +50,12 @@ def test_manifest_conforms_to_its_schema(manifest: dict[str, Any]) -> None:
 
 def test_report_conforms_to_its_schema(tmp_path: Path) -> None:
     write_report(report(), tmp_path / "r")
-    found = json.loads((tmp_path / "r" / "report.json").read_text("utf-8"))
+    data = json.loads((tmp_path / "r" / "report.json").read_text("utf-8"))
     schema = json_schema(Document.REPORT)
-    assert problems(found, schema) == []
-    found["models"][0]["systems"][0]["kind"] = "friend"
-    found["models"][0]["systems"][0]["latencies"][0]["p50"] = 0
-    assert len(problems(found, schema)) == 2
+    assert problems(data, schema) == []
+    data["models"][0]["systems"][0]["kind"] = "friend"
+    data["models"][0]["systems"][0]["latencies"][0]["p50"] = 0
+    assert len(problems(data, schema)) == 2
 
 
 @pytest.mark.parametrize("role", ["detector", "recognizer"])

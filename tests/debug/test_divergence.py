@@ -37,11 +37,11 @@ EVERYWHERE = Int8Style(everywhere=True)
 
 @pytest.fixture
 def model(rng: np.random.Generator) -> onnx.ModelProto:
-    found = onnx.parser.parse_model(GRAPH)
+    result = onnx.parser.parse_model(GRAPH)
     for name in ("wa", "wb", "wc", "wd"):
         weights = rng.normal(0, 0.2, (8, 8, 3, 3)).astype(np.float32)
-        found.graph.initializer.append(numpy_helper.from_array(weights, name))
-    text = found.SerializeToString()
+        result.graph.initializer.append(numpy_helper.from_array(weights, name))
+    text = result.SerializeToString()
     for name in (b"net_block1_Relu", b"net_block2_Relu", b"net_block3_Relu"):
         text = text.replace(name, name.replace(b"_", b"/"))  # TensorFlow's; the parser has no slash
     return onnx.shape_inference.infer_shapes(onnx.load_from_string(text))
@@ -59,13 +59,13 @@ def peaks(model: onnx.ModelProto, image: np.ndarray) -> dict[str, float]:
     del watched.graph.output[:]
     watched.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, names))
     values = onnx_session(watched).run(names, {"x": image})
-    found = {n: float(np.abs(v).max()) for n, v in zip(names, values, strict=True)}
-    return {**found, "x": float(np.abs(image).max())}
+    result = {n: float(np.abs(v).max()) for n, v in zip(names, values, strict=True)}
+    return {**result, "x": float(np.abs(image).max())}
 
 
 def int8(model: onnx.ModelProto, image: np.ndarray) -> onnx.ModelProto:
-    seen = peaks(model, image)
-    ranges = {n: seen[n] for n in quantized_tensors(model, everywhere=True)}
+    largest = peaks(model, image)
+    ranges = {n: largest[n] for n in quantized_tensors(model, everywhere=True)}
     return quantize(model, ranges, EVERYWHERE).model
 
 
@@ -198,9 +198,9 @@ def test_culprit_of_a_target_is_the_first_tensor_that_differs(
     measured = Tracer(pair).measure(image)
     clean = {step.name: 40.0 for step in pair.steps}
     behind = dict.fromkeys(("c", "s", "net/block3/Relu", "d", "y"), 5.0)
-    found = target_culprit(pair.steps, step_rows(pair.steps, measured, clean | behind))
-    assert found is not None
-    assert (found.step.name, found.cause, found.stands_out) == ("c", "target", True)
+    result = target_culprit(pair.steps, step_rows(pair.steps, measured, clean | behind))
+    assert result is not None
+    assert (result.step.name, result.cause, result.stands_out) == ("c", "target", True)
     assert target_culprit(pair.steps, step_rows(pair.steps, measured, {})) is None
 
 

@@ -100,21 +100,21 @@ def test_faults_of_the_graph_and_of_the_target_are_distinguished(
 ) -> None:
     wrong = spoiled(quantized)
     graph = bundle_of(tmp_path / "graph", wrong, wrong)
-    found = debug(graph, load_dataset(data), SilentReporter())
-    assert found.verdict == "graph"
-    assert found.culprit is not None
-    assert (found.culprit.step.name, found.culprit.cause) == ("c", "clipped")
-    assert found.first is not None
-    assert found.first < 10 < 25 < (found.repaired or 99)
-    assert any("the model is not available" in note for note in found.notes)
-    assert any(line.startswith("First bad step: Conv c") for line in found.lines)
+    result = debug(graph, load_dataset(data), SilentReporter())
+    assert result.verdict == "graph"
+    assert result.culprit is not None
+    assert (result.culprit.step.name, result.culprit.cause) == ("c", "clipped")
+    assert result.first is not None
+    assert result.first < 10 < 25 < (result.repaired or 99)
+    assert any("the model is not available" in note for note in result.notes)
+    assert any(line.startswith("First bad step: Conv c") for line in result.lines)
 
     target = bundle_of(tmp_path / "target", quantized, wrong)
-    found = debug(target, load_dataset(data), SilentReporter())
-    assert found.verdict == "target"
-    assert found.culprit is not None
-    assert (found.culprit.step.name, found.culprit.cause) == ("c", "target")
-    assert any(line.startswith("Kernel fault: ") for line in found.lines)
+    result = debug(target, load_dataset(data), SilentReporter())
+    assert result.verdict == "target"
+    assert result.culprit is not None
+    assert (result.culprit.step.name, result.culprit.cause) == ("c", "target")
+    assert any(line.startswith("Kernel fault: ") for line in result.lines)
 
 
 def test_a_sound_bundle_has_no_culprit_against_itself(
@@ -122,13 +122,13 @@ def test_a_sound_bundle_has_no_culprit_against_itself(
 ) -> None:
     bundle = bundle_of(tmp_path / "a", quantized, quantized)
     other = bundle_of(tmp_path / "b", quantized, quantized)
-    found = debug(bundle, load_dataset(data), SilentReporter(), against=other)
-    assert found.graph is None
-    assert [row.own for row in found.steps] == [None] * len(found.steps)
+    result = debug(bundle, load_dataset(data), SilentReporter(), against=other)
+    assert result.graph is None
+    assert [row.own for row in result.steps] == [None] * len(result.steps)
     spoilt = bundle_of(tmp_path / "c", spoiled(quantized), spoiled(quantized))
-    found = debug(spoilt, load_dataset(data), SilentReporter(), against=other)
-    assert found.culprit is not None
-    assert found.culprit.step.name == "c"
+    result = debug(spoilt, load_dataset(data), SilentReporter(), against=other)
+    assert result.culprit is not None
+    assert result.culprit.step.name == "c"
 
 
 def test_bundles_that_cannot_be_compared_are_refused(
@@ -195,15 +195,15 @@ def test_page_is_complete_and_names_are_escaped(
 
 @pytest.fixture
 def reader() -> RecognizerSpec:
-    found = spec_from_dict(
+    result = spec_from_dict(
         {
             "name": "rec", "role": "recognizer", "source": {"path": "absent"},
             "input": {"name": "x", "shape": [1, 32, 64, 1], "color": "GRAY"},
             "output": {"name": "y"}, "buckets": [32],
         }
     )  # fmt: skip
-    assert isinstance(found, RecognizerSpec)
-    return found
+    assert isinstance(result, RecognizerSpec)
+    return result
 
 
 def test_errors_are_drawn_at_their_time_step(reader: RecognizerSpec) -> None:
