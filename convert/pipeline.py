@@ -274,8 +274,7 @@ def convert(
                 "input.max_batch: 1"
             )
     raw_ops = Counter(node.op_type for node in raw.model.graph.node)
-    proto = ir.to_proto(model)
-    return Converted(model=proto, raw_ops=raw_ops, steps=tuple(steps), ranges=ranges)
+    return Converted(model=ir.to_proto(model), raw_ops=raw_ops, steps=tuple(steps), ranges=ranges)
 
 
 def _renamed_ranges(

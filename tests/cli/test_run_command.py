@@ -95,4 +95,4 @@ def test_run_refuses_other_folders_and_swapped_bundles(
     wrong = run("run", images, "--detector", tmp_path, "--recognizer", recognizer)
     fails(wrong, 2, "not an engine bundle")
     swapped = run("run", images, "--detector", recognizer, "--recognizer", detector)
-    fails(swapped, 2, "is a recognizer", "a detector is needed")
+    fails(swapped, 2, "is a recognizer", "expected a detector")
