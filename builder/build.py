@@ -13,7 +13,7 @@ from ..engines.bundle import Bundle, own_files
 from ..engines.engine import Engine
 from ..engines.manifest import Manifest
 from ..errors import BudgetError, ConversionError, OcrTrtError
-from .cache import CachedBuilds
+from .cached_builds import CachedBuilds
 from .calibrate import Calibrators
 from .choose import choose
 from .compare import compare

@@ -99,7 +99,7 @@ def bench(
 
     Example: `ocr-trt bench bundles/* --data labeled --report report`
     """
-    from ..bench.compare import Extras, compare
+    from ..bench.compare_bundles import Extras, compare
     from ..bench.definitions import definitions_of
     from ..bench.regression import check_rules
     from ..bench.report import FILES, write_report

@@ -2,7 +2,7 @@
 
 The ops are TensorRT's Quickly Deployable Plugins: Python functions describe an op, and TensorRT
 reads their type hints as objects. ``from __future__ import annotations`` would turn the hints into
-strings, so the files with these functions, ``<op>/tensorrt.py``, do not import it. The plan
+strings, so the files with these functions, ``<op>/tensorrt_plugin.py``, do not import it. The plan
 contains the kernel as PTX, so a program that runs the plan needs neither Python nor this project.
 """
 

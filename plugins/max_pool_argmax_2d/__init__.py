@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..onnx_function import DOMAIN
 from ..plugin import Plugin
-from . import tensorrt
+from . import tensorrt_plugin
 from .kernel import KERNELS, SOURCE, launch, launch_hwc8
 from .reference import examples, max_pool_argmax_2d
 
@@ -54,7 +54,7 @@ PLUGIN = Plugin(
     entries=KERNELS.entries,
     launch=launch,
     examples=examples,
-    register=tensorrt.register,
+    register=tensorrt_plugin.register,
     launch_hwc8=launch_hwc8,
 )
 

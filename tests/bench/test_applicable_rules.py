@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ocr_trt.bench.applicable_rules import check_applicable, check_comparable
-from ocr_trt.bench.compare import compare
+from ocr_trt.bench.compare_bundles import compare
 from ocr_trt.bench.regression import rules_from_text
 from ocr_trt.builder import BuildRequest, build
 from ocr_trt.common.progress import SilentReporter

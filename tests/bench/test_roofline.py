@@ -7,18 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ocr_trt.bench.compare import Extras, compare
+from ocr_trt.bench.compare_bundles import Extras, compare
 from ocr_trt.bench.layer_rooflines import layer_rows
 from ocr_trt.bench.report import write_report
 from ocr_trt.bench.results import Report
 from ocr_trt.bench.roofline import LayerRoofline, Roofline
 from ocr_trt.bench.roofline_diagnosis import why_not_faster
-from ocr_trt.bench.roofline_section import (
-    layer_table,
-    rate_table,
-    roofline_plot,
-    roofline_words,
-)
+from ocr_trt.bench.roofline_section import layer_table, rate_table, roofline_plot, roofline_words
 from ocr_trt.builder import BuildRequest, build
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.bundle import load_bundle

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from ocr_trt.bench.compare import Extras, compare
+from ocr_trt.bench.compare_bundles import Extras, compare
 from ocr_trt.bench.systems import engine_system, grouped, labels_of
 from ocr_trt.builder import BuildRequest, build
 from ocr_trt.calibration.images import load_calibration
