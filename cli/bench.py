@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class LoadOptions:
     """Which loads to measure; --concurrency and --rate imply --load."""
 
-    PANEL: ClassVar = "Load"
+    PANEL: ClassVar[str] = "Load"
 
     load: Annotated[
         bool,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class CalibrationOptions:
     """Images for calibration, and the method that chooses ranges."""
 
-    PANEL: ClassVar = "Calibration"
+    PANEL: ClassVar[str] = "Calibration"
 
     calibration: Annotated[
         Path | None,

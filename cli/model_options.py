@@ -25,7 +25,7 @@ _INPUT = re.compile(r"^(?P<name>.+):(?P<dims>\d+x\d+x\d+x\d+)$")
 class ModelOptions:
     """The description of a model that has no spec file."""
 
-    PANEL: ClassVar = "Model files without a spec"
+    PANEL: ClassVar[str] = "Model files without a spec"
 
     role: Annotated[RoleChoice | None, typer.Option(help="What the model does.")] = None
     input: Annotated[

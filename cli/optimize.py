@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class WidthOptions:
     """How input widths are chosen."""
 
-    PANEL: ClassVar = "Input widths of a recognizer spec"
+    PANEL: ClassVar[str] = "Input widths of a recognizer spec"
 
     data: Annotated[
         Path | None,

@@ -24,7 +24,7 @@ def _set_log_level(verbose: bool) -> bool:
 class DisplayOptions:
     """What a command prints."""
 
-    PANEL: ClassVar = "Display"
+    PANEL: ClassVar[str] = "Display"
 
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, and nothing else on stdout.")
