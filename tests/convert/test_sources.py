@@ -87,7 +87,9 @@ def test_onnx_files_convert_and_equal_themselves(
         [value("map", onnx.TensorProto.FLOAT, [None] * 4)],
         [onnx.numpy_helper.from_array(weights, "w")],
     )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)])
+    opset = onnx.helper.make_opsetid("", 13)
+    # An IR version that every supported onnxruntime reads; the default is that of the newest onnx.
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
     path = tmp_path / "m.onnx"
     onnx.save(model, path)
     shape = [1, 3, 16, 24] if layout == "NCHW" else [1, 16, 24, 3]
