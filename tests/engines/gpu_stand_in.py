@@ -48,7 +48,8 @@ class StandInDevice:
 
     def memory(self, shape: tuple[int, ...], dtype: Any) -> StandInMemory:
         self.check_current()
-        assert not any(s.recording is not None for s in self.streams.values()), "while recording"
+        # A thread-local recording restricts only the thread that records.
+        assert not getattr(self._held, "recording", False), "memory allocated while recording"
         return StandInMemory(self, shape, np.dtype(dtype))
 
     def stream(self) -> StandInStream:
@@ -63,9 +64,9 @@ class StandInDevice:
 
     def captured(self, stream: Any, enqueue: Callable[[], bool]) -> Callable[[], None] | None:
         self.check_current()
-        stream.recording = []
+        stream.recording, self._held.recording = [], True
         done = enqueue()
-        work, stream.recording = stream.recording, None
+        work, stream.recording, self._held.recording = stream.recording, None, False
         if not done:
             return None
         self.recorded += 1

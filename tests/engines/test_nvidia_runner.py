@@ -107,6 +107,24 @@ def test_each_thread_gets_its_own_result(streams: int, images: np.ndarray) -> No
     assert len(simulated.device.streams) <= streams
 
 
+def test_a_thread_may_allocate_memory_while_another_records(images: np.ndarray) -> None:
+    simulated = SimulatedGpu(streams=2)
+    device, results = simulated.device, list[np.ndarray]()
+
+    def record() -> bool:
+        with pytest.raises(AssertionError, match="while recording"):
+            device.memory((1,), np.float32)
+        # The first batch of another thread creates an infer request with its buffers.
+        other = threading.Thread(target=lambda: results.append(simulated.runner.run(images[:1])))
+        other.start()
+        other.join(timeout=10)
+        return True
+
+    with simulated.runner as runner, runner.infer_request() as infer_request:
+        device.captured(infer_request.stream, record)
+    np.testing.assert_array_equal(results, [expected(images[:1])])
+
+
 def test_submit_returns_futures(images: np.ndarray) -> None:
     with SimulatedGpu(streams=2).runner as runner:
         futures = [runner.submit(images[i : i + 2]) for i in range(0, 60, 2)]
