@@ -1,6 +1,6 @@
 """Convert a model to a clean graph (float32, channel-first, opset 20), pass by pass.
 
-export to raw ONNX -> lower to standard ops -> opset 20 -> PREPARE -> io_passes -> PASSES
+export to raw ONNX -> lower to standard ops -> opset 20 -> the passes of pass_order.py
     -> free_batch -> order_nodes -> name_values
 """
 
@@ -24,98 +24,21 @@ from .graph import OPSET, name_of, shape_of
 from .invariants import check_graph, check_ops
 from .match_ranges import matched_ranges
 from .outcome import Outcome
-from .passes.channel_first_io import batch_first_output, channel_first_input, channel_first_output
-from .passes.collapse_views import collapse_views
-from .passes.fold_affine import fold_affine
-from .passes.fold_constants import fold_constants
-from .passes.fold_scale import fold_scale
+from .pass_order import PASSES, PREPARE, Pass, io_passes
 from .passes.free_batch import free_batch
-from .passes.fuse_attention import fuse_attention
 from .passes.lower_erfc import lower_erfc
 from .passes.lower_integer_ops import lower_integer_ops
 from .passes.lower_tfl_gelu import lower_tfl_gelu
 from .passes.name_values import name_values
 from .passes.order_nodes import order_nodes
-from .passes.raise_activations import raise_activations
-from .passes.raise_dense import raise_dense
-from .passes.raise_directions import raise_directions
-from .passes.raise_grid_sample import raise_grid_sample
-from .passes.raise_group_norms import raise_group_norms
-from .passes.raise_max_unpool import raise_max_unpool
-from .passes.raise_norms import raise_norms
-from .passes.raise_recurrent import raise_recurrent
-from .passes.raise_resize import raise_resize
-from .passes.raise_where import raise_where
-from .passes.remove_fake_quantization import remove_fake_quantization
-from .passes.remove_pixel_casts import remove_pixel_casts
-from .passes.sink_views import sink_views
 from .sources import Source
 from .sources.large_weights import Exported
 from .sources.pixels import pixel_noise, requires_whole_pixels
 
-Pass = Callable[[ir.Model], Outcome]
 Watch = Callable[[str, ir.Model], None]
 
 # At batch 1 the batch axis could not be distinguished from other axes of size 1.
 _TRACED_BATCH = 2
-
-PREPARE: tuple[Pass, ...] = (
-    # First: all later rules are written for float graphs, without Q/DQ between their nodes.
-    remove_fake_quantization,
-    # raise_recurrent runs one step of a loop, and needs its bounds and weights as constants.
-    fold_constants,
-    # Loop or Scan -> LSTM, GRU, RNN. Values behind a Loop have no known shape until then.
-    raise_recurrent,
-    # Needs the recurrent ops of the pass above: flips around them become their direction.
-    raise_directions,
-    # Shapes behind former loops are known now, and what is computed from them becomes constant.
-    fold_constants,
-    # Pixels of an integer type: removes Round and Cast where the next node casts back to float.
-    remove_pixel_casts,
-)
-"""Passes that must come before any pass that reads shapes."""
-
-PASSES: tuple[Pass, ...] = (
-    # Raise: a subgraph that an exporter spelled out becomes the one ONNX op that it computes.
-    # Most rules recognize it by running it, and need shapes and constants as numbers.
-    fold_constants,
-    # MaxPool with indices + scatter -> MaxPoolArgmax2d + MaxUnpool2d.
-    raise_max_unpool,
-    # Nearest-neighbor enlarging by Tile, Reshape, ... -> Resize.
-    raise_resize,
-    # Bilinear sampling by four gathers -> GridSample.
-    raise_grid_sample,
-    # A sum of masked products -> Where; as a sum it turns to NaN in fp16.
-    raise_where,
-    # Elementwise subgraphs of one input -> Gelu, HardSwish, Mish, HardSigmoid.
-    raise_activations,
-    # Moments, squared differences and rsqrt -> LayerNormalization.
-    raise_norms,
-    # The same over groups of channels -> InstanceNormalization.
-    raise_group_norms,
-    # Drops the constants and nodes that raised ops no longer need.
-    fold_constants,
-    # Views: einsum leaves chains of them, and raise_dense matches single Reshapes.
-    collapse_views,
-    # Dense layers run on the tensor itself; their Reshapes move up or down.
-    raise_dense,
-    # A Reshape that sank below one MatMul can sink below the next once its views have merged.
-    collapse_views,
-    raise_dense,
-    collapse_views,
-    # Transposes, Squeezes and Unsqueezes move down through other ops, until they cancel.
-    sink_views,
-    # Cancels or merges the views that have met.
-    collapse_views,
-    # Matches query, key and value in their normal form, so it follows all view passes.
-    fuse_attention,
-    # Scales fold only into the layer directly in front or behind: views must be gone from between.
-    fold_affine,
-    fold_scale,
-    # Merges what the folds above left constant.
-    fold_constants,
-)
-"""Passes on a graph whose shapes are all known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,18 +129,6 @@ def _check_batch(model: ir.Model, settings: InputSpec) -> None:
         raise ConversionError(
             f"the model does not run at batch size {_TRACED_BATCH}: {why}; set input.max_batch: 1"
         ) from error
-
-
-def io_passes(spec: DetectorSpec | RecognizerSpec) -> tuple[Pass, ...]:
-    """Return the passes that give a model the layout of engines: NCHW in, (N, T, C) classes out."""
-    passes: list[Pass] = []
-    if spec.input.layout == "NHWC":
-        passes.append(channel_first_input)
-        if spec.role == "detector":
-            passes.append(channel_first_output)
-    if spec.role == "recognizer" and spec.output.layout == "TNC":
-        passes.append(batch_first_output)
-    return tuple(passes)
 
 
 def traced_batch(settings: InputSpec) -> int:

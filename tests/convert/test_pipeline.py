@@ -13,8 +13,9 @@ import pytest
 
 from ocr_trt.convert import passes
 from ocr_trt.convert.audit import audit
+from ocr_trt.convert.pass_order import PASSES, PREPARE
 from ocr_trt.convert.passes.lower_erfc import lower_erfc
-from ocr_trt.convert.pipeline import PASSES, PREPARE, convert
+from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.tensorflow.baseline import baseline_runner

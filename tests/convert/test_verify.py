@@ -8,6 +8,7 @@ import pytest
 
 from ocr_trt.convert import pipeline
 from ocr_trt.convert.outcome import Outcome
+from ocr_trt.convert.passes.raise_norms import raise_norms
 from ocr_trt.convert.sources import open_source
 from ocr_trt.convert.verify import verify
 from ocr_trt.engines.tensorflow.baseline import baseline_runner
@@ -41,7 +42,7 @@ def test_every_pass_keeps_the_numbers(
 def test_first_wrong_pass_and_value_are_named(
     detector_spec: DetectorSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = pipeline.PASSES.index(pipeline.raise_norms)
+    place = pipeline.PASSES.index(raise_norms)
     passes = (*pipeline.PASSES[:place], spoil, *pipeline.PASSES[place:])
     monkeypatch.setattr(pipeline, "PASSES", passes)
     source = open_source(detector_spec.source)
