@@ -10,10 +10,16 @@ for line in ocr_trt.OcrReader(detector, recognizer).read(ocr_trt.load_image("rec
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .common.version import __version__
+
+# onnxruntime 1.30 and later writes a device id below the home folder, and sends events that contain
+# paths and messages to its vendor. It reads this variable when it is imported, which tf2onnx and
+# onnxscript do too; its function ``disable_telemetry_events`` comes too late. Children inherit it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from .builder import BuildRequest, build

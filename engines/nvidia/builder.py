@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
 
+from ...common.child_python import python_command
 from ...common.onnx_files import as_file
 from ...errors import EngineBuildError, InputFileError, TargetMissingError
 from .builder_child import MISSING, NOT_WRITTEN, WRONG_INPUT
@@ -27,7 +27,7 @@ _CHILD = "ocr_trt.engines.nvidia.builder_child"
 
 def _in_child(order: dict[str, object], child: str = _CHILD) -> subprocess.CompletedProcess[str]:
     """Run the child module on an order and wait until it ends."""
-    command = [sys.executable, "-m", child, json.dumps(order)]
+    command = python_command(child, json.dumps(order))
     try:
         return subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT
