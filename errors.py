@@ -7,6 +7,7 @@
     │   ├── TargetMissingError       the libraries or the hardware of a target are missing
     │   └── OutputError              the result cannot be written
     ├── ConversionError          exit 3: the model uses something that cannot be converted
+    │   └── BatchError               the model cannot be converted at a batch size
     ├── EngineBuildError         exit 3: a target's builder refused the model
     ├── BudgetError              exit 4: the engine works, but is less accurate than its spec allows
     └── RegressionError          exit 5: a measure exceeds a limit of ``bench --fail-on``
@@ -52,6 +53,10 @@ class ConversionError(OcrTrtError):
     """The model uses something that cannot be converted."""
 
     exit_code = 3
+
+
+class BatchError(ConversionError):
+    """The model cannot be converted at a batch size; it may be possible at another one."""
 
 
 class EngineBuildError(OcrTrtError):

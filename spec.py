@@ -46,7 +46,8 @@ class InputSpec(StrictModel):
 
     name: str
     shape: tuple[int, int, int, int]
-    """In ``layout``; the width of a recognizer is that of its widest bucket."""
+    """In ``layout``; the width of a recognizer is that of its widest bucket. The batch size is 1,
+    unless the model accepts another one only."""
     layout: Literal["NHWC", "NCHW"] = "NHWC"
     color: Literal["RGB", "BGR", "GRAY"] = "RGB"
     mean: tuple[float, ...] = (0.0,)
@@ -54,7 +55,7 @@ class InputSpec(StrictModel):
     pad: int = Field(127, ge=0, le=255)
     """Pixel value around an image that does not fill the input."""
     max_batch: int = Field(1, ge=1, le=1024)
-    """Above 1 the engine accepts every batch size from 1 to this one."""
+    """Above 1 the engine accepts every batch size from 1 to this one, if the model allows it."""
 
     @property
     def height(self) -> int:
@@ -281,6 +282,13 @@ def spec_beside(spec: DetectorSpec | RecognizerSpec, folder: Path) -> DetectorSp
 
 def _with_source(spec: DetectorSpec | RecognizerSpec, path: Path) -> DetectorSpec | RecognizerSpec:
     return spec.model_copy(update={"source": spec.source.model_copy(update={"path": path})})
+
+
+def with_max_batch(
+    spec: DetectorSpec | RecognizerSpec, max_batch: int
+) -> DetectorSpec | RecognizerSpec:
+    """Return a spec with another ``input.max_batch``."""
+    return spec.model_copy(update={"input": spec.input.model_copy(update={"max_batch": max_batch})})
 
 
 def dump_spec(spec: DetectorSpec | RecognizerSpec) -> str:

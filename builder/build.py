@@ -20,7 +20,7 @@ from .compare import compare
 from .convert import convert_widths
 from .job import TargetJob
 from .judge import judge
-from .request import BuildRequest, BuildResult, check_request
+from .request import BuildRequest, BuildResult, check_request, for_single_images
 from .write import BuiltEngine, write_bundle
 
 
@@ -62,6 +62,9 @@ def _build_targets(
     model = convert_widths(source, request.spec, reporter)
     if model.own_ranges:
         reporter.note(f"the model is already quantized: it states {len(model.own_ranges)} ranges")
+    if model.batch_limit:
+        reporter.note(f"the engine accepts one image at a time: {model.batch_limit}")
+        request = for_single_images(request)
     with Engine.from_source(source, request.spec) as engine:
         # Before calibration, which would be wasted on a graph that differs from the model.
         baseline = compare(request, model, engine, reporter)
@@ -74,6 +77,7 @@ def _build_targets(
                 graphs=model.graphs,
                 baseline=baseline,
                 reporter=reporter,
+                batch_limit=model.batch_limit,
             )
             results.append(_build_target(job, calibrators))
     return results

@@ -11,6 +11,7 @@ from ..engines.base import Backend
 from ..engines.build_cache import BuildCache, CachedBundle, copy_files
 from ..engines.bundle import Bundle, file_entry, own_files, write_manifest
 from ..errors import OcrTrtError
+from ..spec import with_max_batch
 from .cache_key import cache_keys, why_not_cached
 from .request import BuildRequest, BuildResult
 from .write import SPEC_FILE, write_spec
@@ -55,7 +56,9 @@ class CachedBuilds:
     def _copied(self, cached: CachedBundle, scratch: Path, folder: Path) -> Bundle:
         """Copy a bundle. The spec is written again: its path to the model depends on the folder."""
         copy_files(cached.bundle, scratch)
-        spec = write_spec(self._request.spec, scratch, folder)
+        # Its largest batch may be smaller than requested (``Manifest.batch_limit``).
+        max_batch = cached.bundle.spec.input.max_batch
+        spec = write_spec(with_max_batch(self._request.spec, max_batch), scratch, folder)
         files = {**cached.bundle.manifest.files, SPEC_FILE: file_entry(scratch / SPEC_FILE)}
         manifest = cached.bundle.manifest.model_copy(update={"spec": spec, "files": files})
         write_manifest(scratch, manifest)

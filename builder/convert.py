@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..calibration.calibrator import Graphs
 from ..common.progress import Reporter
 from ..convert.pipeline import convert
 from ..convert.sources import Source
 from ..ocr.roles import role_of
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import DetectorSpec, RecognizerSpec, with_max_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,8 @@ class ConvertedModel:
     """A graph for each input width."""
     own_ranges: dict[str, float]
     """Ranges by tensor that the model contains, if it was quantized or trained with FakeQuant."""
+    batch_limit: str = ""
+    """Why the graphs accept single images only, although the spec allows larger batches."""
 
 
 def convert_widths(
@@ -31,7 +33,7 @@ def convert_widths(
         ConversionError: the model cannot be converted.
         SpecError: the output does not fit the spec.
     """
-    graphs, own_ranges, role = Graphs(), dict[str, float](), role_of(spec)
+    graphs, own_ranges, role, limit = Graphs(), dict[str, float](), role_of(spec), ""
     with reporter.step(f"convert {spec.name}", len(spec.widths)) as advance:
         for number, width in enumerate(spec.widths, 1):
             converted = convert(source, spec, width)
@@ -39,5 +41,12 @@ def convert_widths(
             role.check_output_shape([dimension.dim_value for dimension in shape])
             # Tensors have the same names at all widths, so the widest graph's ranges fit all.
             graphs[width], own_ranges = converted.model, converted.ranges
+            limit = limit or converted.batch_limit
             advance(number)
-    return ConvertedModel(graphs=graphs, own_ranges=own_ranges)
+            if limit and spec.input.max_batch > 1:
+                spec = with_max_batch(spec, 1)
+                if number > 1:  # the graphs of narrower widths accept batches: convert them again
+                    break
+    if len(graphs) < len(spec.widths):
+        return replace(convert_widths(source, spec, reporter), batch_limit=limit)
+    return ConvertedModel(graphs=graphs, own_ranges=own_ranges, batch_limit=limit)

@@ -26,6 +26,8 @@ class TargetJob:
     graphs: Graphs
     baseline: Baseline
     reporter: Reporter
+    batch_limit: str = ""
+    """See ``ConvertedModel``."""
 
     @property
     def spec(self) -> DetectorSpec | RecognizerSpec:

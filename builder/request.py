@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ..errors import InputFileError, OcrTrtError, UserError
 from ..measure.accuracy import has_samples
 from ..measure.latency import LatencySettings
 from ..ocr.dataset import Dataset
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import DetectorSpec, RecognizerSpec, with_max_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,12 @@ class BuildResult:
     error: OcrTrtError | None = None
     measured: datetime | None = None
     """When a bundle from the build cache was measured; None: in this build."""
+
+
+def for_single_images(request: BuildRequest) -> BuildRequest:
+    """Return a request for engines that accept one image at a time."""
+    spec, settings = with_max_batch(request.spec, 1), replace(request.settings, max_batch=1)
+    return replace(request, spec=spec, settings=settings)
 
 
 def check_request(request: BuildRequest, reporter: Reporter) -> list[Backend]:

@@ -52,6 +52,7 @@ def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
         int8_share=chosen.int8_share if job.has_int8 else None,
         precision_exceptions=chosen.quantized.exceptions,
         calibration=_calibration(built.calibrator, chosen) if built.calibrator else None,
+        batch_limit=job.batch_limit,
         verdict=built.verdict,
         # Last: size and hash of every file that is now in the folder.
         files=file_entries(scratch),

@@ -149,12 +149,15 @@ def _inspect_spec(
     if explain is not None and explain not in rules:
         raise UserError(unknown("rule", explain, rules))
     if display.json:
-        print_json({"signature": asdict(source.signature()), **asdict(result)})
+        facts = {"signature": asdict(source.signature()), "batch_limit": converted.batch_limit}
+        print_json({**facts, **asdict(result)})
     elif explain is not None:
         _print_skips(explain, result)
     else:
         _print_signature(spec.source.path, source.signature(), spec)
         _print_audit(spec.name, result, target)
+        if converted.batch_limit:
+            print(f"note: engines accept one image at a time: {converted.batch_limit}")
     if result.refused:
         # An empty name stands for the whole graph.
         listed = "; ".join(f"{node or 'the graph'}: {why}" for node, why in result.refused.items())

@@ -2,6 +2,8 @@
 
 export to raw ONNX -> lower to standard ops -> opset 20 -> the passes of pass_order.py
     -> free_batch -> order_nodes -> name_values
+
+A graph whose batch axis cannot be freed is converted again for single images.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
@@ -18,7 +20,7 @@ from onnx_ir.passes import common
 
 from ..common.error_text import first_line
 from ..common.onnx_session import onnx_session
-from ..errors import ConversionError, SpecError
+from ..errors import BatchError, ConversionError, SpecError
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
 from .graph import OPSET, name_of, shape_of
 from .invariants import check_graph, check_ops
@@ -31,6 +33,7 @@ from .passes.lower_integer_ops import lower_integer_ops
 from .passes.lower_tfl_gelu import lower_tfl_gelu
 from .passes.name_values import name_values
 from .passes.order_nodes import order_nodes
+from .passes.pad_batch import pad_batch
 from .sources import Source
 from .sources.large_weights import Exported
 from .sources.pixels import pixel_noise, requires_whole_pixels
@@ -63,6 +66,8 @@ class Converted:
     steps: tuple[PassRecord, ...]
     ranges: dict[str, float] = field(default_factory=dict, repr=False)
     """The largest |x| that int8 must represent, by tensor; only those that the model states."""
+    batch_limit: str = ""
+    """Why the graph accepts single images only, although the spec allows larger batches."""
 
     @property
     def ops(self) -> Counter[str]:
@@ -115,25 +120,21 @@ def _check_pixels(raw: onnx.ModelProto, settings: InputSpec) -> None:
         )
 
 
-def _check_batch(model: ir.Model, settings: InputSpec) -> None:
-    """Run a graph once, on zeros; refuse it if a Reshape in it contains another batch size."""
-    if settings.max_batch == 1:
-        return
+def _check_batch(model: ir.Model) -> None:
+    """Run a graph once, on zeros.
+
+    Raises:
+        BatchError: it does not run, such as with a Reshape that contains another batch size.
+    """
     value = model.graph.inputs[0]
-    feeds = {name_of(value): np.zeros(shape_of(value), np.float32)}
+    shape = shape_of(value)
     try:
+        feeds = {name_of(value): np.zeros(shape, np.float32)}
         onnx_session(ir.to_proto(model), optimize=False).run(None, feeds)
     except Exception as error:  # onnxruntime has no common base class
         place = re.search(r"running (\w+) node\. Name:'([^']*)'", str(error))
         why = f"it fails at {place[1]} {place[2]!r}" if place else first_line(error)
-        raise ConversionError(
-            f"the model does not run at batch size {_TRACED_BATCH}: {why}; set input.max_batch: 1"
-        ) from error
-
-
-def traced_batch(settings: InputSpec) -> int:
-    """Return the batch size that a model is traced at."""
-    return _TRACED_BATCH if settings.max_batch > 1 else settings.shape[0]
+        raise BatchError(f"the model does not run at batch size {shape[0]}: {why}") from error
 
 
 def convert(
@@ -144,48 +145,94 @@ def convert(
 ) -> Converted:
     """Convert a model to a clean graph for one input width.
 
+    The batch axis of the graph is free ("N") if ``max_batch`` is over 1. If it cannot be freed, the
+    graph accepts single images, and ``batch_limit`` of the result states the reason.
+
     Args:
         source: the model.
-        spec: its spec. The batch axis is free ("N") if ``max_batch`` is over 1, and else fixed.
+        spec: its spec.
         width: input width in pixels; by default that of the spec.
         watch: called with a name and the graph: with "export" before the first pass, and with the
-            name of each pass after it.
+            name of each pass after it. A second "export" begins the conversion for single images.
 
     Raises:
         InputFileError: the model has no such input or output.
         SpecError: the model requires whole pixels, and the spec scales them.
-        ConversionError: an op has no ONNX form, or the model cannot be traced, or its batch axis
-            cannot be freed.
+        ConversionError: an op has no ONNX form, or the model cannot be traced.
     """
-    shape = spec.input.shape_at(traced_batch(spec.input), width or spec.input.width)
-    raw = source.to_onnx(spec.input.name, shape, spec.output.name)
+    settings, width, reason = spec.input, width or spec.input.width, ""
+    own = settings.shape[0]  # over 1 if the model itself accepts this batch size only
+    for batch in dict.fromkeys((_TRACED_BATCH, own) if settings.max_batch > 1 else ()):
+        if batch > 1:
+            try:
+                return _convert_at(source, spec, settings.shape_at(batch, width), watch, free_batch)
+            except BatchError as error:
+                reason = reason or str(error)
+    try:
+        single = _convert_at(source, spec, settings.shape_at(1, width), watch)
+    except BatchError as error:
+        if own == 1:
+            raise
+        reason = f"{error}; each image runs in a batch of {own} copies"
+        single = _convert_at(source, spec, settings.shape_at(own, width), watch, pad_batch)
+    return replace(single, batch_limit=reason)
+
+
+def _convert_at(
+    source: Source,
+    spec: DetectorSpec | RecognizerSpec,
+    shape: tuple[int, ...],
+    watch: Watch,
+    last: Pass | None = None,
+) -> Converted:
+    """Trace a model at an input shape, and run all passes; ``last`` changes the batch axis.
+
+    Raises:
+        BatchError: it cannot be converted at this batch size.
+        ConversionError: it cannot be converted at any.
+    """
+    raw = _exported(source, spec, shape)
     _check_pixels(raw.model, spec.input)
     model = _upgraded(raw)
-    _check_batch(model, spec.input)
+    if last is not None or shape[0] != spec.input.shape[0]:
+        _check_batch(model)
     # The layout changes before PASSES, so that they cancel the Transposes that it adds.
     passes = [*PREPARE, *io_passes(spec), *PASSES]
-    if spec.input.max_batch > 1:
+    if last is not None:
         # Near the end: the rules of PASSES compare shapes, which are numbers until here.
-        passes.append(free_batch)
+        passes.append(last)
     # Order and names come last, since every pass before them adds or removes nodes.
     passes += [order_nodes, name_values]
     watch("export", model)
     steps, own = [], dict[str, float]()
     for each in passes:
         steps.append(_run(each, model, watch))
-        if steps[-1].outcome.ranges:
+        outcome = steps[-1].outcome
+        if each is last and outcome.skipped:
+            skip = outcome.skipped[0]
+            raise BatchError(f"the batch size cannot be made variable: {skip.value}: {skip.reason}")
+        if outcome.ranges:
             # Later passes rename and fold tensors: keep the graph whose names the ranges use.
-            own, stated_in = steps[-1].outcome.ranges, ir.to_proto(model)
+            own, stated_in = outcome.ranges, ir.to_proto(model)
     ranges = _renamed_ranges(stated_in, model, own, spec, shape) if own else {}
-    for step in steps:
-        if step.name == free_batch.__name__ and step.outcome.skipped:
-            skip = step.outcome.skipped[0]
-            raise ConversionError(
-                f"the batch size cannot be made variable: {skip.value}: {skip.reason}; set "
-                "input.max_batch: 1"
-            )
     raw_ops = Counter(node.op_type for node in raw.model.graph.node)
     return Converted(model=ir.to_proto(model), raw_ops=raw_ops, steps=tuple(steps), ranges=ranges)
+
+
+def _exported(
+    source: Source, spec: DetectorSpec | RecognizerSpec, shape: tuple[int, ...]
+) -> Exported:
+    """Export a model at an input shape.
+
+    Raises:
+        BatchError: it cannot be traced, and the batch size is not the model's own.
+    """
+    try:
+        return source.to_onnx(spec.input.name, shape, spec.output.name)
+    except ConversionError as error:
+        if shape[0] == spec.input.shape[0]:
+            raise
+        raise BatchError(str(error)) from error
 
 
 def _renamed_ranges(

@@ -17,9 +17,9 @@ import onnx
 import onnx_ir as ir
 
 from ..common.inner_tensors import GraphSession, read_tensors
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import DetectorSpec, InputSpec, RecognizerSpec
 from .passes.remove_fake_quantization import remove_fake_quantization
-from .pipeline import convert, traced_batch
+from .pipeline import convert
 from .sources import Source
 from .sources.pixels import pixel_noise
 
@@ -45,14 +45,28 @@ class PassCheck:
 class _Watcher:
     """Runs the graph after every pass on the same images, in the layout that it requires."""
 
-    def __init__(self, images: Array, expected: Array, tolerance: float) -> None:
-        self.images, self.expected, self.tolerance = images, expected, tolerance
+    def __init__(self, settings: InputSpec, model: Callable[[Array], Array], limit: float) -> None:
+        self.settings, self.model, self.tolerance = settings, model, limit
         self.checks: list[PassCheck] = []
         self.before: onnx.ModelProto | None = None
+        # (N, C, H, W), and the model's output for them; set at each export.
+        self.images = self.expected = np.zeros(0, np.float32)
+
+    def _begin(self, batch: int) -> None:
+        """Draw images for the batch size that the model is traced at; forget earlier traces."""
+        rng = np.random.default_rng(0)
+        self.images = pixel_noise(self.settings, batch, self.settings.width, rng)
+        self.checks, self.before, self.expected = [], None, self.model(self.images)
 
     def __call__(self, name: str, model: ir.Model) -> None:
         """Compare the graph after a pass."""
         proto = ir.to_proto(model)
+        accepted = _batch_of(proto)
+        if name == "export":
+            self._begin(accepted)
+        elif 0 < accepted < len(self.images):  # from here on, the graph accepts fewer images
+            self.images, self.expected = self.images[:accepted], self.expected[:accepted]
+            self.before = None
         if name == remove_fake_quantization.__name__ and _rounds(self.before):
             self.expected = _result(proto, self.images)  # from here on: without rounding
         difference = self._difference(proto)
@@ -72,6 +86,11 @@ class _Watcher:
         result = _result(proto, self.images)
         expected = _in_layout(self.expected, result.shape)
         return float(np.abs(result - expected).max())
+
+
+def _batch_of(proto: onnx.ModelProto) -> int:
+    """Return the batch size of a graph's input; 0 if it is free."""
+    return proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value
 
 
 def _rounds(proto: onnx.ModelProto | None) -> bool:
@@ -159,8 +178,6 @@ def verify(
         model: runs the model in TensorFlow, from (N, C, H, W) to its output in the layout of
             converted graphs.
     """
-    batch, rng = traced_batch(spec.input), np.random.default_rng(0)
-    images = pixel_noise(spec.input, batch, spec.input.width, rng)
-    watcher = _Watcher(images, model(images), spec.accuracy.max_difference)
+    watcher = _Watcher(spec.input, model, spec.accuracy.max_difference)
     convert(source, spec, watch=watcher)
     return tuple(watcher.checks)

@@ -48,6 +48,7 @@ def facts(manifest: Manifest) -> dict[str, object]:
         "target": manifest.target,
         "precision": manifest.precision,
         "FLOPs in int8": None if share is None else f"{100 * share:.1f} %",
+        "one image at a time because": manifest.batch_limit or None,
         "largest int8 weight": manifest.largest_weight,
         "calibration method": calibration and calibration.method,
         "corrections": calibration and (", ".join(calibration.corrections) or None),

@@ -116,6 +116,9 @@ class Manifest(StrictModel):
     """Share of the FLOPs of convolutions and matrix products in int8; None: not an int8 build."""
     precision_exceptions: dict[str, str] = Field({}, repr=False)
     """Ops that do not run in the requested precision, with the reason."""
+    batch_limit: str = ""
+    """Why the engine accepts single images only, although the user's spec allowed larger batches;
+    ``spec.input.max_batch`` is 1 then."""
     calibration: Calibration | None = None
     verdict: Verdict | None = None
     files: dict[str, FileEntry]

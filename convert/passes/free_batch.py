@@ -231,6 +231,21 @@ class _Walk:
         assert value.dtype is not None
         return onnx.helper.make_tensor_type_proto(value.dtype.value, shape)
 
+    def check_result(self) -> None:
+        """Check that the first axis of the output is the batch."""
+        (result,) = self.graph.outputs
+        if (axis := self.axis(result)) == 0:
+            return
+        sizes = list(shape_of(result))
+        reason = f"the output {sizes} has no axis for the batch"
+        if axis is not None and sizes[axis] > self.batch:
+            reason = f"axis {axis} of the output {sizes} contains the results of all images"
+        elif axis is not None:
+            reason = f"axis {axis} of the output {sizes} is the batch, expected axis 0"
+            if (axis, len(sizes)) == (1, 3):
+                reason += "; if its first axis is time, set output.layout: TNC in the spec"
+        raise _BoundError(result, reason)
+
     def name_shapes(self) -> None:
         """Name the batch axis of every value "N", or "kN" if it holds k entries per image."""
         for value in self.shapes:
@@ -257,7 +272,7 @@ def _agree(fixed: onnx.ModelProto, free: onnx.ModelProto, batch: int) -> bool:
         got = evaluate(free, {entry.name: images})
         for number, image in enumerate(images):
             expected = evaluate(fixed, {entry.name: np.repeat(image[None], batch, 0)})
-            if got is None or expected is None or got.shape[0] != size:
+            if got is None or expected is None or got.shape != (size, *expected.shape[1:]):
                 return False
             if not np.allclose(got[number], expected[0], rtol=_TOLERANCE, atol=_TOLERANCE):
                 return False
@@ -271,6 +286,7 @@ def free_batch(model: ir.Model) -> Outcome:
     fixed, walk = ir.to_proto(model), _Walk(model)
     try:
         walk.walk()
+        walk.check_result()
         walk.name_shapes()
         if _agree(fixed, ir.to_proto(model), walk.batch):
             return Outcome(changed=1)

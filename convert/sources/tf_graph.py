@@ -95,8 +95,7 @@ def onnx_from_function(
     except Exception as error:  # whatever the user's graph raises when it is traced
         raise ConversionError(
             f"the model cannot be traced with an input of shape {list(shape)}: "
-            f"{first_line(error)}; check input.shape in the spec, and if the model accepts one "
-            "batch size only, set input.max_batch: 1"
+            f"{first_line(error)}; check input.shape in the spec"
         ) from error
     (entry,), (result,) = frozen.inputs, frozen.outputs
     model = _onnx_from_frozen(frozen.graph, entry, result, frozen.weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,11 @@ from ..base import Batch, Runner
 
 
 class TensorFlowRunner(Runner):
-    """A TensorFlow function of one tensor. Any number of threads may call it."""
+    """A TensorFlow function of one tensor. Any number of threads may call it.
+
+    If ``input.shape`` of the spec has a batch over 1, the function always gets batches of this
+    size.
+    """
 
     def __init__(
         self, function: Any, spec: DetectorSpec | RecognizerSpec, width: int, *, label: str
@@ -37,14 +42,21 @@ class TensorFlowRunner(Runner):
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run a batch; return the output in the layout of converted graphs."""
-        return as_converted(self._call(feed).numpy(), self._spec)
+        if self._spec.input.shape[0] == 1:
+            return as_converted(self._call(feed).numpy(), self._spec)
+
+        def run(images: Batch) -> npt.NDArray[np.float32]:
+            output: npt.NDArray[np.float32] = self._call(self._tf.constant(images)).numpy()
+            return output
+
+        return as_converted(in_own_batches(run, feed.numpy(), self._spec), self._spec)
 
 
 class _OnnxRunner(Runner):
     """The user's own ONNX file in onnxruntime.
 
-    If a batch of two does not give the same results as single images, images run one at a time, and
-    the label states this.
+    If a batch of two does not give the same results as single images, images run in batches of the
+    model's own size, and the label states this.
     """
 
     def __init__(self, source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> None:
@@ -53,17 +65,20 @@ class _OnnxRunner(Runner):
         shape = (spec.input.channels, spec.input.height, width)
         label = f"source in onnxruntime {onnxruntime.__version__}"
         super().__init__(label=label, shape=shape, max_batch=spec.input.max_batch)
-        expected = (spec.input.name, spec.input.shape_at(1, width), spec.output.name)
+        own = spec.input.shape[0]
+        expected = (spec.input.name, spec.input.shape_at(own, width), spec.output.name)
         model = ir.to_proto(source.to_onnx(*expected).whole())
-        if spec.input.max_batch > 1:
+        if spec.input.max_batch > 1 and own == 1:
             # A fixed batch of 1 in the declared input would refuse larger ones.
             model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
         self._session, self._spec = onnx_session(model), spec
         # The batch axis of the output does not depend on the rank, so any rank is right here.
         self._axis = role_of(spec).output_axes(3)[0]
-        self._accepts_batches = spec.input.max_batch == 1 or self._matches_single_images()
+        self._accepts_batches = own == 1 and (
+            spec.input.max_batch == 1 or self._matches_single_images()
+        )
         if not self._accepts_batches:
-            self.label += ", one by one"
+            self.label += ", one by one" if own == 1 else f", {own} at a time"
 
     def _matches_single_images(self) -> bool:
         """Whether an image in a batch has the same output as alone."""
@@ -92,8 +107,26 @@ class _OnnxRunner(Runner):
         """Run a batch."""
         if self._accepts_batches:
             return as_converted(self._run(feed), self._spec)
-        rows = [self._run(feed[i : i + 1]) for i in range(len(feed))]
-        return as_converted(np.concatenate(rows, self._axis), self._spec)
+        return as_converted(in_own_batches(self._run, feed, self._spec), self._spec)
+
+
+def in_own_batches(
+    run: Callable[[Batch], npt.NDArray[np.float32]],
+    images: Batch,
+    spec: DetectorSpec | RecognizerSpec,
+) -> npt.NDArray[np.float32]:
+    """Run images in batches of the size in ``input.shape``; copies of an image fill the last one.
+
+    Images and outputs are in the layout of the source.
+    """
+    size, axis = spec.input.shape[0], role_of(spec).output_axes(3)[0]
+    parts = []
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
+        copies = np.repeat(part[-1:], size - len(part), 0)
+        output = run(np.concatenate([part, copies]))
+        parts.append(np.take(output, range(len(part)), axis))
+    return np.concatenate(parts, axis)
 
 
 def as_source(images: Batch, spec: DetectorSpec | RecognizerSpec) -> Batch:

@@ -120,3 +120,16 @@ def test_result_that_mixes_images_keeps_the_batch() -> None:
     assert outcome.skipped
     assert [int(d) for d in model.graph.inputs[0].shape] == [2, 4]
     assert isinstance(model, ir.Model)
+
+
+def test_batch_behind_the_time_of_the_output_is_reported() -> None:
+    text = "agraph (float[2,5,3] x) => (float[5,2,3] y) { y = Transpose <perm = [1, 0, 2]> (x) }"
+    outcome = check_does_not_fire(graph(text), free_batch)
+    assert "axis 1 of the output [5, 2, 3] is the batch" in outcome.skipped[0].reason
+    assert "output.layout: TNC" in outcome.skipped[0].reason
+
+
+def test_output_without_the_batch_is_reported() -> None:
+    text = "agraph (float[2,5] x) => (float[1,5] y) { y = ReduceMax <keepdims = 1> (x, axis) }"
+    outcome = check_does_not_fire(graph(text, axis=np.array([0])), free_batch)
+    assert "the output [1, 5] has no axis for the batch" in outcome.skipped[0].reason
