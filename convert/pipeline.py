@@ -28,9 +28,7 @@ from .match_ranges import matched_ranges
 from .outcome import Outcome
 from .pass_order import PASSES, PREPARE, Pass, io_passes
 from .passes.free_batch import free_batch
-from .passes.lower_erfc import lower_erfc
 from .passes.lower_integer_ops import lower_integer_ops
-from .passes.lower_tfl_gelu import lower_tfl_gelu
 from .passes.name_values import name_values
 from .passes.order_nodes import order_nodes
 from .passes.pad_batch import pad_batch
@@ -88,9 +86,7 @@ def _upgraded(raw: Exported) -> ir.Model:
     from onnxscript import version_converter
 
     graph = raw.whole()
-    # Lower non-standard ops first: the check and the converter support standard ops only.
-    lower_erfc(graph)
-    lower_tfl_gelu(graph)
+    # First: the check and the version converter support standard ops only.
     lower_integer_ops(graph)
     check_ops(graph)
     try:

@@ -14,11 +14,11 @@ import onnx
 from ...common.cores import limited_cores
 from ...common.error_text import first_line
 from ...errors import ConversionError, TargetMissingError
+from ..tf_ops.failures import check_failures, recorded_failures
+from ..tf_ops.rules import OPSET, handlers
 from .freeze import freeze
 from .large_weights import Exported, Weights, extract_constants
 from .pixels import rename, with_float_input
-
-_TF2ONNX_OPSET = 18  # the newest that tf2onnx writes
 
 
 def import_tensorflow() -> Any:
@@ -160,7 +160,9 @@ def onnx_from_tflite(path: Path) -> onnx.ModelProto:
         ConversionError: tf2onnx fails.
     """
     return _run_tf2onnx(
-        lambda tf2onnx: tf2onnx.convert.from_tflite(str(path), opset=_TF2ONNX_OPSET)[0]
+        lambda tf2onnx: tf2onnx.convert.from_tflite(
+            str(path), opset=OPSET, custom_op_handlers=handlers()
+        )[0]
     )
 
 
@@ -169,7 +171,11 @@ def _onnx_from_frozen(graph: Any, entry: str, result: str, weights: Weights) -> 
     entries = [entry, *(f"{name}:0" for name in weights)]
     model = _run_tf2onnx(
         lambda tf2onnx: tf2onnx.convert.from_graph_def(
-            graph, input_names=entries, output_names=[result], opset=_TF2ONNX_OPSET
+            graph,
+            input_names=entries,
+            output_names=[result],
+            opset=OPSET,
+            custom_op_handlers=handlers(),
         )[0]
     )
     rename(model.graph, {f"{name}:0": name for name in weights})
@@ -197,7 +203,12 @@ def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProt
     for catch in ("FALSE", "TRUE"):
         with _stderr_to_null(), _environment(TF2ONNX_CATCH_ERRORS=catch):
             try:
-                return conversion(tf2onnx)
+                with recorded_failures() as failures:
+                    model = conversion(tf2onnx)
+                check_failures(failures)
+                return model
+            except ConversionError:
+                raise
             except Exception as error:  # tf2onnx raises anything
                 failure = error
     raise ConversionError(f"tf2onnx cannot convert the model: {first_line(failure)}") from failure

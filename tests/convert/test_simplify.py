@@ -1,4 +1,4 @@
-"""fold_constants, collapse_views, fold_affine, lower_erfc: each fires, stays, keeps the numbers."""
+"""fold_constants, collapse_views, fold_affine: each fires, stays, keeps the numbers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import pytest
 from ocr_trt.convert.passes.collapse_views import collapse_views
 from ocr_trt.convert.passes.fold_affine import fold_affine
 from ocr_trt.convert.passes.fold_constants import fold_constants
-from ocr_trt.convert.passes.lower_erfc import lower_erfc
 
-from .helpers import check_does_not_fire, check_fires, graph, ops, run
+from .helpers import check_does_not_fire, check_fires, graph, ops
 
 RNG = np.random.default_rng(3)
 
@@ -190,15 +189,6 @@ def test_conv_with_a_second_reader_stays() -> None:
         }
     """
     check_does_not_fire(graph(text, w=weights(4, 3, 3, 3), s=weights(4, 1, 1)), fold_affine)
-
-
-def test_erfc_becomes_one_minus_erf() -> None:
-    model = graph("agraph (float[64] x) => (float[64] y) { y = Erf(x) }")
-    expected = 1 - run(model)[0]
-    next(iter(model.graph)).op_type = "Erfc"  # no runtime knows it
-    assert lower_erfc(model).changed == 1
-    assert ops(model) == {"Erf": 1, "Sub": 1}
-    np.testing.assert_allclose(run(model)[0], expected, atol=1e-7)
 
 
 def test_rules_keep_no_state_between_models() -> None:
