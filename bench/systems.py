@@ -90,7 +90,7 @@ def _sources(bundle: Bundle, notes: list[str], with_competitors: bool) -> list[S
     except OcrTrtError as error:
         notes.append(f"{spec.name}: no baseline: {error}")
         return []
-    baseline = System(engine=engine, kind="baseline")
+    baseline = System(engine=engine, kind="baseline", note=engine.note)
     engine = Engine.from_graphs(lambda _: graph, spec=spec, label="onnxruntime fp32")
     reference = System(engine=engine, kind="reference")
     if not with_competitors:

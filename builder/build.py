@@ -66,6 +66,8 @@ def _build_targets(
         reporter.note(f"the engine accepts one image at a time: {model.batch_limit}")
         request = for_single_images(request)
     with Engine.from_source(source, request.spec) as engine:
+        if engine.note:
+            reporter.note(engine.note)
         # Before calibration, which would be wasted on a graph that differs from the model.
         baseline = compare(request, model, engine, reporter)
         calibrators = Calibrators(request, model, reporter)

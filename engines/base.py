@@ -92,6 +92,8 @@ class Runner(ABC):
 
     streams = 1
     """How many batches run at once. If more threads call :meth:`run`, they wait."""
+    note = ""
+    """A sentence that reports must contain, such as why a baseline does not run in TensorFlow."""
 
     def __init__(self, *, label: str, shape: tuple[int, int, int], max_batch: int) -> None:
         self.label = label

@@ -36,6 +36,8 @@ class Engine:
 
     def __init__(self, *, label: str, spec: Spec, open_runner: OpenRunner) -> None:
         self.label, self.spec = label, spec
+        self.note = ""
+        """See :attr:`.base.Runner.note`."""
         self._open, self._runners, self._lock = open_runner, dict[int, Runner](), Lock()
 
     @classmethod
@@ -137,6 +139,7 @@ class Engine:
         widest = baseline_runner(source, spec, spec.widths[-1])
         open_runner = partial(baseline_runner, source, spec)
         engine = cls(label=widest.label, spec=spec, open_runner=open_runner)
+        engine.note = widest.note
         engine._runners[spec.widths[-1]] = widest  # so that it is not opened again
         return engine
 

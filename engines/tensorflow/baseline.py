@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,20 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ...common.cores import usable_cores
+from ...common.error_text import first_line
 from ...common.onnx_session import onnx_session
 from ...convert.sources import Source
 from ...convert.sources.tf_graph import import_tensorflow
+from ...errors import ConversionError
 from ...ocr.roles import role_of
 from ...spec import DetectorSpec, RecognizerSpec
 from ..base import Batch, Runner
+
+
+_CHANNELS_FIRST = ("NHWC", "NCHW", "channels_first")
+_ONLY_ON_GPU = (*_CHANNELS_FIRST, "No OpKernel", "Could not find device for node")
+"""Parts of the messages about kernels that TensorFlow has for GPUs only. On a CPU many kernels
+support NHWC alone, such as those of DepthToSpace and MaxPool; which ones depends on the build."""
 
 
 class TensorFlowRunner(Runner):
@@ -53,17 +62,27 @@ class TensorFlowRunner(Runner):
 
 
 class _OnnxRunner(Runner):
-    """The user's own ONNX file in onnxruntime.
+    """The raw graph of a source in onnxruntime: the user's ONNX file, or an exported graph.
 
-    If a batch of two does not give the same results as single images, images run in batches of the
+    ``reason``: why TensorFlow cannot run the source; "" for an ONNX file. If a batch of two does not give the same results as single images, images run in batches of the
     model's own size, and the label states this.
     """
 
-    def __init__(self, source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        spec: DetectorSpec | RecognizerSpec,
+        width: int,
+        *,
+        reason: str = "",
+    ) -> None:
         import onnxruntime
 
         shape = (spec.input.channels, spec.input.height, width)
         label = f"source in onnxruntime {onnxruntime.__version__}"
+        if reason:
+            label = f"onnxruntime {onnxruntime.__version__} on the exported graph"
+            self.note = f"baseline: {label}, because {reason}"
         super().__init__(label=label, shape=shape, max_batch=spec.input.max_batch)
         own = spec.input.shape[0]
         expected = (spec.input.name, spec.input.shape_at(own, width), spec.output.name)
@@ -145,12 +164,41 @@ def as_converted(
 def baseline_runner(source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> Runner:
     """Return a runner of the source itself for one input width.
 
+    If TensorFlow has no kernel for an op on this machine, the runner runs the exported graph in
+    onnxruntime, and its ``note`` states why.
+
     Raises:
         InputFileError: the source has no such input or output.
+        ConversionError: the model fails in TensorFlow.
     """
     function = source.function(spec.input.name, spec.output.name)
-    if function is not None:
-        tf = import_tensorflow()
-        label = f"tensorflow {tf.__version__}"
-        return TensorFlowRunner(tf.function(function), spec, width, label=label)
-    return _OnnxRunner(source, spec, width)
+    if function is None:
+        return _OnnxRunner(source, spec, width)
+    tf = import_tensorflow()
+    label = f"tensorflow {tf.__version__}"
+    runner = TensorFlowRunner(tf.function(function), spec, width, label=label)
+    reason = _why_not_here(runner)
+    return _OnnxRunner(source, spec, width, reason=reason) if reason else runner
+
+
+def _why_not_here(runner: TensorFlowRunner) -> str:
+    """Run one empty image; return why TensorFlow has no kernel for an op on this machine, or "".
+
+    Raises:
+        ConversionError: the model fails for another reason.
+    """
+    try:
+        runner.run(np.zeros((1, *runner.shape), np.float32))  # (1, C, H, W)
+    except Exception as error:  # whatever the user's graph raises
+        text = str(error)
+        if not any(part in text for part in _ONLY_ON_GPU):
+            raise ConversionError(
+                f"TensorFlow cannot run the model on an image of shape {list(runner.shape)}: "
+                f"{first_line(error)}; check input.shape in the spec"
+            ) from error
+        node = re.search(r"\{\{node (?:(?:Stateful)?PartitionedCall/)*([^}]+)\}\}", text)
+        where = node[1] if node else "an op of the model"
+        is_layout = any(part in text for part in _CHANNELS_FIRST)
+        how = " in the channels-first layout" if is_layout else ""
+        return f"TensorFlow cannot run {where}{how} on a CPU"
+    return ""
