@@ -72,6 +72,8 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     """Choose an input and an output of the signature, or inner tensors at which to cut."""
     rank, signature, path = 4 if role == "detector" else 3, model.signature(), hints.source.path
     output = _output(signature, rank)
+    if signature.left_out:
+        reporter.note(f"layers left out, which only training needs: {_few(signature.left_out)}")
     if hints.input is None:
         image = _image_input(signature)
     else:
@@ -109,14 +111,17 @@ def _report(cut: Cut, reporter: Reporter) -> None:
         ("ends", cut.output.name, cut.behind),
     ):
         if ops:
-            listed = ", ".join(ops[:8]) + (", ..." if len(ops) > 8 else "")
             reporter.note(
-                f"the spec cuts the model: the network {end} at {name}; ops left out: {listed}"
+                f"the spec cuts the model: the network {end} at {name}; ops left out: {_few(ops)}"
             )
     if cut.in_front:
         reporter.note(
             "set mean and scale in the spec to the normalization that these ops applied to pixels"
         )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def _dims(shape: tuple[int | None, ...] | None) -> str:

@@ -37,6 +37,8 @@ class Signature:
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    left_out: tuple[str, ...] = ()
+    """Layers at the end that only training needs, as "name (class)"; they were not loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)

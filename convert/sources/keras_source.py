@@ -3,78 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-import zipfile
-import zlib
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...common.error_text import first_line
-from ...common.json_files import parse_json
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from . import Cut, Signature, TensorInfo, missing_name
+from .keras_file import load_keras_model
 from .large_weights import Exported
 from .tf_graph import accepting_float, import_tensorflow, onnx_from_function
-
-_LARGEST_CONFIG = 64 << 20  # bytes
-_DAMAGED = (
-    OSError,
-    KeyError,
-    ValueError,
-    RuntimeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-_CODE_CLASSES = {"Lambda", "__lambda__", "function"}
-
-
-def _config_text(path: Path) -> str:
-    """Return the architecture, a JSON text, without loading the model.
-
-    The suffix decides how a file is read, as in Keras: a file can be valid HDF5 and ZIP at once.
-    """
-    try:
-        if path.suffix == ".keras":
-            with zipfile.ZipFile(path) as archive:
-                # The size after decompression, which a small archive can make huge.
-                if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
-                    raise InputFileError(
-                        f"{path}: its config.json is larger than {_LARGEST_CONFIG} bytes"
-                    )
-                return archive.read("config.json").decode("utf-8")
-        if path.suffix not in (".h5", ".hdf5"):
-            raise InputFileError(f"{path}: a Keras model file ends in .keras, .h5 or .hdf5")
-        import h5py
-
-        with h5py.File(path, "r") as file:
-            config = file.attrs["model_config"]
-            return config if isinstance(config, str) else bytes(config).decode("utf-8")
-    except _DAMAGED as error:
-        raise InputFileError(f"{path}: not a Keras model file, or damaged: {error}") from None
-
-
-def lambda_layers(path: Path) -> list[str]:
-    """Return the names of the layers that contain Python code.
-
-    Raises:
-        InputFileError: the file is not a Keras model.
-    """
-    found: list[str] = []
-    todo: list[Any] = [parse_json(_config_text(path), f"{path}: its architecture")]
-    while todo:  # no recursion: nesting may be deep
-        part = todo.pop()
-        if isinstance(part, dict):
-            if part.get("class_name") in _CODE_CLASSES:
-                inner = part.get("config")
-                found.append(str(inner.get("name", "?")) if isinstance(inner, dict) else "?")
-            todo += part.values()
-        elif isinstance(part, list):
-            todo += part
-    named = sorted(set(found) - {"?"})
-    return named or sorted(set(found))
 
 
 class KerasSource:
@@ -82,30 +19,12 @@ class KerasSource:
 
     def __init__(self, path: Path, *, allow_lambda: bool, custom: tuple[str, ...] = ()) -> None:
         self._path = path
-        code = lambda_layers(path)
-        if code and not allow_lambda:
-            raise InputFileError(
-                f"{path}: layers {', '.join(code)} run Python code stored in the file; if you "
-                "trust it, set source.allow_lambda: true in the spec (init --allow-lambda)"
-            )
         import_tensorflow()
         import keras
 
-        try:
-            self._model = keras.saving.load_model(
-                path,
-                compile=False,
-                safe_mode=not allow_lambda,
-                custom_objects=_custom_objects(path, custom),
-            )
-        except InputFileError:
-            raise
-        except Exception as error:  # Keras raises whatever a layer's own code raises
-            raise InputFileError(
-                f"{path}: Keras cannot load it: {first_line(error)}; if it has "
-                "layers of your own, name them in source.custom of the spec (module:Class), or "
-                "export it as a SavedModel (model.export) instead"
-            ) from error
+        self._model, self._left_out = load_keras_model(
+            path, allow_lambda=allow_lambda, custom=custom
+        )
         if not getattr(self._model, "inputs", None):
             raise InputFileError(
                 f"{path}: a {type(self._model).__name__} whose inputs have no names (a subclassed "
@@ -122,6 +41,7 @@ class KerasSource:
                 TensorInfo(name=name, shape=_info(tensor).shape, dtype=str(tensor.dtype))
                 for name, tensor in zip(self._model.output_names, self._model.outputs, strict=True)
             ),
+            left_out=self._left_out,
         )
 
     def cut(self, rank: int) -> Cut | None:
@@ -213,24 +133,6 @@ def _single_output(layer: Any) -> Any:
         return None
     is_one = not isinstance(found, (list, tuple, dict)) and len(layer._inbound_nodes) == 1
     return found if is_one else None
-
-
-def _custom_objects(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    """Import classes named "module:Class", from the current folder too."""
-    found, here = dict[str, Any](), str(Path.cwd())
-    for name in names:
-        module, _, attribute = name.partition(":")
-        sys.path.insert(0, here)
-        try:
-            found[attribute] = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise InputFileError(
-                f"{path}: source.custom names {name}, which cannot be imported: {error}; its "
-                "module must be installed or be in the current folder"
-            ) from None
-        finally:
-            sys.path.remove(here)
-    return found
 
 
 def _info(tensor: Any) -> TensorInfo:

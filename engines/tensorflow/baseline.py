@@ -20,7 +20,6 @@ from ...ocr.roles import role_of
 from ...spec import DetectorSpec, RecognizerSpec
 from ..base import Batch, Runner
 
-
 _CHANNELS_FIRST = ("NHWC", "NCHW", "channels_first")
 _ONLY_ON_GPU = (*_CHANNELS_FIRST, "No OpKernel", "Could not find device for node")
 """Parts of the messages about kernels that TensorFlow has for GPUs only. On a CPU many kernels
@@ -64,7 +63,9 @@ class TensorFlowRunner(Runner):
 class _OnnxRunner(Runner):
     """The raw graph of a source in onnxruntime: the user's ONNX file, or an exported graph.
 
-    ``reason``: why TensorFlow cannot run the source; "" for an ONNX file. If a batch of two does not give the same results as single images, images run in batches of the
+    ``reason``: why TensorFlow cannot run the source; "" for an ONNX file.
+
+    If a batch of two does not give the same results as single images, images run in batches of the
     model's own size, and the label states this.
     """
 

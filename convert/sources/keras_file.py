@@ -1,0 +1,228 @@
+"""Load the model in a .keras or .h5 file without running code from it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ...common.error_text import first_line
+from ...common.json_files import parse_json
+from ...errors import InputFileError
+from .training_layers import Layer, Shortened, without_training_layers
+
+_LARGEST_CONFIG = 64 << 20  # bytes
+_DAMAGED = (
+    OSError,
+    KeyError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_CODE_CLASSES = {"Lambda", "__lambda__", "function"}
+
+
+def _config_text(path: Path) -> str:
+    """Return the architecture, a JSON text, without loading the model.
+
+    The suffix decides how a file is read, as in Keras: a file can be valid HDF5 and ZIP at once.
+    """
+    try:
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                # The size after decompression, which a small archive can make huge.
+                if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
+                    raise InputFileError(
+                        f"{path}: its config.json is larger than {_LARGEST_CONFIG} bytes"
+                    )
+                return archive.read("config.json").decode("utf-8")
+        if path.suffix not in (".h5", ".hdf5"):
+            raise InputFileError(f"{path}: a Keras model file ends in .keras, .h5 or .hdf5")
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            config = file.attrs["model_config"]
+            return config if isinstance(config, str) else bytes(config).decode("utf-8")
+    except _DAMAGED as error:
+        raise InputFileError(f"{path}: not a Keras model file, or damaged: {error}") from None
+
+
+def _lambda_layers(architecture: Any) -> list[str]:
+    """Return the names of the layers that contain Python code."""
+    found: list[str] = []
+    todo: list[Any] = [architecture]
+    while todo:  # no recursion: nesting may be deep
+        part = todo.pop()
+        if isinstance(part, dict):
+            if part.get("class_name") in _CODE_CLASSES:
+                inner = part.get("config")
+                found.append(str(inner.get("name", "?")) if isinstance(inner, dict) else "?")
+            todo += part.values()
+        elif isinstance(part, list):
+            todo += part
+    named = sorted(set(found) - {"?"})
+    return named or sorted(set(found))
+
+
+def load_keras_model(
+    path: Path, *, allow_lambda: bool, custom: tuple[str, ...]
+) -> tuple[Any, tuple[str, ...]]:
+    """Load a model, and leave out the layers at its end that only training needs.
+
+    Returns:
+        The model, and the layers left out, as "name (class)".
+
+    Raises:
+        InputFileError: the file is damaged, or it has Lambda layers or unknown classes in front of
+            the outputs.
+    """
+    architecture = parse_json(_config_text(path), f"{path}: its architecture")
+    objects = _custom_objects(path, custom)
+    shortened = None
+
+    def is_known(layer: Layer) -> bool:
+        if layer.get("class_name") in _CODE_CLASSES:
+            return allow_lambda
+        return _is_known(layer, objects)
+
+    if isinstance(architecture, dict):
+        try:
+            shortened = without_training_layers(architecture, is_known)
+        except (AttributeError, KeyError, TypeError):  # not the structure that Keras writes
+            shortened = None
+    if shortened is not None:
+        architecture = shortened.config
+    code = _lambda_layers(architecture)
+    if code and not allow_lambda:
+        raise InputFileError(
+            f"{path}: layers {', '.join(code)} run Python code stored in the file; if you "
+            "trust it, set source.allow_lambda: true in the spec (init --allow-lambda)"
+        )
+    if shortened is None:
+        return _loaded(path, objects, architecture, is_safe=not allow_lambda), ()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        _write_shortened(path, copy, shortened)
+        model = _loaded(copy, objects, architecture, is_safe=not allow_lambda, origin=path)
+    # Keras finds weights by the order of layers, so another order would mix them up.
+    if [layer.name for layer in model.layers] != [*shortened.order]:
+        raise InputFileError(
+            f"{path}: its layers {', '.join(shortened.left_out)} cannot be left out; give their "
+            "classes with --custom module:Class, or export the model without them"
+        )
+    return model, shortened.left_out
+
+
+def _write_shortened(path: Path, copy: Path, shortened: Shortened) -> None:
+    """Write a copy of a model file with another architecture; its weights stay."""
+    text = json.dumps(shortened.config)
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
+            for item in old.infolist():
+                if item.filename == "config.json":
+                    new.writestr("config.json", text)
+                else:
+                    with old.open(item) as source, new.open(item.filename, "w") as target:
+                        shutil.copyfileobj(source, target)
+        return
+    import h5py
+
+    shutil.copyfile(path, copy)
+    with h5py.File(copy, "r+") as file:
+        file.attrs["model_config"] = text
+
+
+def _loaded(
+    path: Path,
+    objects: dict[str, Any],
+    architecture: Any,
+    *,
+    is_safe: bool,
+    origin: Path | None = None,
+) -> Any:
+    import keras
+
+    try:
+        return keras.saving.load_model(
+            path, compile=False, safe_mode=is_safe, custom_objects=objects
+        )
+    except Exception as error:  # Keras raises whatever a layer's own code raises
+        path = origin or path
+        unknown = list(_unknown_layers(architecture, objects))
+        if unknown:
+            raise InputFileError(
+                f"{path}: Keras does not have the classes of its layers {', '.join(unknown)}; name "
+                "each class in source.custom of the spec (init --custom module:Class), or export "
+                "the model as a SavedModel (model.export), which needs no classes"
+            ) from error
+        raise InputFileError(
+            f"{path}: Keras cannot load it: {first_line(error)}; export the model as a SavedModel "
+            "(model.export) in the program that trained it"
+        ) from error
+
+
+def _unknown_layers(architecture: Any, objects: dict[str, Any]) -> Iterable[str]:
+    """Yield "name (class)" of the layers whose class is neither in Keras nor given."""
+    todo, seen = [architecture], set[str]()
+    while todo:  # no recursion: nesting may be deep
+        part = todo.pop()
+        if isinstance(part, dict):
+            is_layer = "inbound_nodes" in part or part.get("build_config")
+            if (
+                is_layer
+                and isinstance(part.get("class_name"), str)
+                and not _is_known(part, objects)
+            ):
+                config = part.get("config")
+                name = config.get("name", "?") if isinstance(config, dict) else "?"
+                label = f"{part.get('name', name)} ({part['class_name']})"
+                if label not in seen:
+                    seen.add(label)
+                    yield label
+            todo += reversed(part.values())
+        elif isinstance(part, list):
+            todo += reversed(part)
+
+
+def _is_known(layer: Layer, objects: dict[str, Any]) -> bool:
+    """Whether Keras has the class of a layer, or the user gave it."""
+    import keras
+
+    name, registered = layer.get("class_name"), layer.get("registered_name")
+    if {name, registered} & objects.keys():
+        return True
+    if registered and keras.saving.get_registered_object(registered) is not None:
+        return True
+    module = layer.get("module")
+    if isinstance(module, str):
+        return module.split(".")[0] == "keras"
+    # Older files do not state the module; the class is one of Keras' layers or of the user's.
+    known = (*dir(keras.layers), "Functional", "Model", "Sequential")
+    return registered in (None, name) and name in known and "module" not in layer
+
+
+def _custom_objects(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    """Import classes named "module:Class", from the current folder too."""
+    found, here = dict[str, Any](), str(Path.cwd())
+    for name in names:
+        module, _, attribute = name.partition(":")
+        sys.path.insert(0, here)
+        try:
+            found[attribute] = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise InputFileError(
+                f"{path}: source.custom names {name}, which cannot be imported: {error}; its "
+                "module must be installed or be in the current folder"
+            ) from None
+        finally:
+            sys.path.remove(here)
+    return found
