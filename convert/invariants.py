@@ -10,6 +10,12 @@ from onnx_ir.passes import common
 
 from ..errors import ConversionError
 from ..plugins.onnx_function import DOMAIN
+from .graph import name_of, nodes_of
+
+_RANDOM = (
+    *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
+    *("Multinomial", "Bernoulli"),
+)
 
 
 def unknown_ops(model: ir.Model) -> dict[str, list[str]]:
@@ -27,11 +33,17 @@ def unknown_ops(model: ir.Model) -> dict[str, list[str]]:
 
 
 def check_ops(model: ir.Model) -> None:
-    """Refuse a graph with ops that no target supports.
+    """Refuse a graph with ops that no target supports, or that draw random numbers.
 
     Raises:
         ConversionError: lists each op, and the TensorFlow nodes it comes from.
     """
+    random = [node.name or name_of(node.outputs[0]) for node in nodes_of(model, *_RANDOM)]
+    if random:
+        raise ConversionError(
+            f"these ops draw random numbers: {', '.join(random[:5])}. An engine must return the "
+            "same result for the same image; export the model for inference, without them"
+        )
     unknown = unknown_ops(model)
     if unknown:
         listed = "; ".join(

@@ -14,6 +14,7 @@ from .large_weights import (
     make_placeholder,
     weights_to_extract,
 )
+from .side_effects import remove_assignments
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _MARKS = ("_XlaMustCompile", "_noinline")  # attributes that keep TensorFlow from inlining
@@ -66,6 +67,7 @@ def _flattened(traced: Any, whole: bool) -> tuple[Any, Weights]:
     converter = freezing._FunctionConverterDataInEager(
         func=traced, lower_control_flow=False, aggressive_inlining=False
     )
+    remove_assignments(converter.graph_def, [tensor.name for tensor in traced.outputs])
     values = converter.tensor_data
     beside: Weights = {}
     if not whole and not has_loops(converter.graph_def):

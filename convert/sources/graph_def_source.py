@@ -13,6 +13,7 @@ from ..recurrent.cudnn import without_cudnn
 from . import Cut, Signature, TensorInfo, missing_name
 from .ends import find_cut, port_of
 from .large_weights import Exported
+from .side_effects import check_deterministic
 from .tf_graph import accepting_float, import_tensorflow, onnx_from_graph_def
 
 _INPUTS = ("Placeholder", "PlaceholderWithDefault")
@@ -76,7 +77,7 @@ class GraphDefSource:
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return raw ONNX at a fixed input shape."""
-        self.function(input_name, output_name)  # checks the names
+        run = self.function(input_name, output_name)  # checks the names
         v1 = import_tensorflow().compat.v1
         dtype = self._tensor(input_name, "input", self._inputs).dtype
         graph, entry = _entered_at(self._definition, port_of(input_name))
@@ -86,6 +87,7 @@ class GraphDefSource:
         graph = v1.graph_util.extract_sub_graph(graph, [output_name.split(":")[0]])
         if not any(node.name == entry for node in graph.node):
             raise InputFileError(f"{self._path}: {output_name} does not depend on {input_name}")
+        check_deterministic(graph, [output_name], run, shape)
         return onnx_from_graph_def(
             graph, f"{entry}:0", port_of(output_name), input_name, output_name
         )

@@ -32,6 +32,10 @@ class KerasSource:
             )
         if not hasattr(self._model, "output_names"):  # a Sequential
             self._model = keras.Model(self._model.inputs, self._model.outputs)
+        for layer in self._model._flatten_layers():
+            if getattr(layer, "stateful", False):
+                # Every image starts with a state of zeros, in engines and in the baseline.
+                layer.stateful = False
 
     def signature(self) -> Signature:
         """Return the inputs and outputs."""

@@ -14,6 +14,7 @@ from ..recurrent.cudnn import has_cudnn
 from . import Cut, Signature, TensorInfo, missing_name
 from .graph_def_source import GraphDefSource
 from .large_weights import Exported
+from .side_effects import has_states
 from .tf_graph import (
     accepting_float,
     graph_def_from_function,
@@ -77,11 +78,12 @@ class SavedModelSource:
         """Whether the signature can be used as it is: both names are its own.
 
         Otherwise its graph is cut at the named tensors. A graph with CudnnRNN is rewritten first,
-        so it is not used as TensorFlow loaded it either.
+        and one that writes states is frozen first, so neither is used as TensorFlow loaded it.
         """
         self._check_clash()
         signature = self.signature()
-        is_own = not has_cudnn(self._signature.graph.as_graph_def())
+        graph = self._signature.graph.as_graph_def()
+        is_own = not has_cudnn(graph) and not has_states(graph)
         return (
             is_own
             and [i.name for i in signature.inputs] == [input_name]

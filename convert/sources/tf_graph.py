@@ -19,6 +19,7 @@ from ..tf_ops.rules import OPSET, handlers
 from .freeze import freeze
 from .large_weights import Exported, Weights, extract_constants
 from .pixels import rename, with_float_input
+from .side_effects import check_deterministic
 
 
 def import_tensorflow() -> Any:
@@ -91,7 +92,11 @@ def onnx_from_function(
             traced = tf.function(function).get_concrete_function(
                 tf.TensorSpec(shape, tf.float32, name="input")
             )
+            ends = [tensor.name for tensor in traced.outputs]
+            check_deterministic(traced.graph.as_graph_def(), ends, traced, shape)
             frozen = freeze(traced)
+    except ConversionError:
+        raise
     except Exception as error:  # whatever the user's graph raises when it is traced
         raise ConversionError(
             f"the model cannot be traced with an input of shape {list(shape)}: "
@@ -118,6 +123,8 @@ def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any])
             graph = freeze(traced, whole=True).graph
             ends = list(traced.structured_outputs)
             return _without_order(tf.compat.v1.graph_util.extract_sub_graph(graph, ends))
+    except ConversionError:
+        raise
     except Exception as error:  # whatever the user's graph raises when it is traced
         raise ConversionError(f"the model cannot be traced: {first_line(error)}") from error
 
