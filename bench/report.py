@@ -83,7 +83,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     Raises:
         OutputError: the folder cannot be written, or holds something else.
     """
-    with whole_folder(folder, own=FILES) as scratch:
+    with whole_folder(folder, own=lambda _: FILES) as scratch:
         (scratch / FILES[0]).write_text(report.model_dump_json(indent=2) + "\n", "utf-8")
         (scratch / FILES[1]).write_text(_render("report.md.jinja", report, escape=False), "utf-8")
         (scratch / FILES[2]).write_text(_render("report.html.jinja", report, escape=True), "utf-8")

@@ -89,7 +89,7 @@ def _build_target(job: TargetJob, calibrators: Calibrators) -> BuildResult:
     """Build one target; the bundle appears whole or not at all."""
     folder, target = job.folder, job.target
     try:
-        with whole_folder(folder, own_files(folder)) as scratch:
+        with whole_folder(folder, own_files) as scratch:
             manifest = _build_bundle(job, calibrators, scratch)
     except (BudgetError, ConversionError) as error:
         # These errors are verdicts on the new engine, and an older one must not pass for it. Other

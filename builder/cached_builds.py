@@ -45,7 +45,7 @@ class CachedBuilds:
             return None
         folder = self._request.bundle_folder(target)
         try:
-            with whole_folder(folder, own_files(folder)) as scratch:
+            with whole_folder(folder, own_files) as scratch:
                 bundle = self._copied(cached, scratch, folder)
         except FileNotFoundError:  # another process removed it after it was found
             return None

@@ -103,7 +103,7 @@ def check_request(request: BuildRequest, reporter: Reporter) -> list[Backend]:
     # Last: this check creates the output folder, which a wrong request must not leave behind.
     for target in targets:
         folder = request.bundle_folder(target)
-        check_destination(folder, own_files(folder))
+        check_destination(folder, own_files)
     return targets
 
 

@@ -110,7 +110,7 @@ def bench(
 
     limits = limits_from(limit, has_data=data is not None)
     if report:  # checked before the comparison, which takes long
-        check_destination(report, own=FILES)
+        check_destination(report, own=lambda _: FILES)
     loaded = [load_bundle(folder, is_trusted=trust) for folder in bundles]
     dataset = load_dataset(data) if data else None
     limits.check_bundles(loaded, is_labeled=dataset is not None and dataset.labeled)

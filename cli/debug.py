@@ -48,13 +48,13 @@ def debug(
     from ..ocr.dataset import load_dataset
 
     if output:
-        check_destination(output, own=FILES)
+        check_destination(output, own=lambda _: FILES)
     loaded = load_bundle(bundle, is_trusted=trust)
     other = None if against == "float" else load_bundle(against, is_trusted=trust)
     samples = load_dataset(data)
     report = find(loaded, samples, display.reporter(), against=other, sample=sample)
     if output:
-        with whole_folder(output, FILES) as scratch:
+        with whole_folder(output, lambda _: FILES) as scratch:
             write_debug(report, scratch)
     if display.json:  # without the images, which are HTML for the page
         fields = report.model_dump(mode="json", exclude={"samples": {"__all__": {"image"}}})

@@ -13,9 +13,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -25,9 +22,11 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from ..errors import InputFileError, UserError
-from .files import SCRATCH, file_sha256, remove_folder
+from .files import file_sha256, remove_folder
 from .frozen_model import StrictModel
 from .json_files import read_model
+from .replace import put_in_place
+from .scratch import is_scratch, remove_abandoned, scratch_folder
 
 VARIABLE = "OCR_TRT_CACHE_MIB"
 NAMES = {
@@ -44,8 +43,6 @@ _MIB = 1 << 20
 _BUILDS_MIB, _OTHER_MIB = 4096, 512
 _INFO, _DATA = "entry.json", "data"
 _LARGEST_INFO = 1 << 20
-_STALE = 24 * 3600.0
-"""Seconds after which the scratch folder of a process that was killed is removed."""
 
 
 class _Info(StrictModel):
@@ -102,19 +99,16 @@ class Cache:
         if path.exists() and not replace:
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=self.folder))
-        try:
+        with scratch_folder(self.folder) as scratch:
             fill(scratch)
             if _bytes(scratch) > self.max_bytes:
                 return
             info = _Info(created=datetime.now(timezone.utc), files=_sums(scratch))
             (scratch / _INFO).write_text(info.model_dump_json() + "\n", "utf-8")
             if replace:
-                with contextlib.suppress(FileNotFoundError):
-                    remove_folder(path)
-            _rename(scratch, path)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+                put_in_place(scratch, path)
+            else:
+                _rename(scratch, path)
         self._evict()
 
     def read(self, key: str) -> bytes | None:
@@ -133,7 +127,8 @@ class Cache:
         """Return all entries, the latest used first, without checking their files."""
         entries = []
         for path in self._paths():
-            with contextlib.suppress(OSError, ValueError, InputFileError):
+            # OverflowError: a time that this system cannot represent
+            with contextlib.suppress(OSError, ValueError, OverflowError, InputFileError):
                 entries.append(_entry(path, _info(path)))
         return sorted(entries, key=lambda entry: entry.used, reverse=True)
 
@@ -147,19 +142,21 @@ class Cache:
 
     def _paths(self, *, with_scratch: bool = False) -> list[Path]:
         paths = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
-        return [path for path in paths if with_scratch or not path.name.startswith(SCRATCH)]
+        return [path for path in paths if with_scratch or not is_scratch(path)]
 
     def _evict(self) -> None:
-        """Remove least recently used entries until the rest fits, and stale scratch folders."""
-        stale, entries = time.time() - _STALE, list[tuple[float, int, Path]]()
+        """Remove least recently used entries until the rest fits.
+
+        Scratch folders that are being written count too, but stay.
+        """
+        remove_abandoned(self.folder)
+        entries, total = list[tuple[float, int, Path]](), 0
         for path in self._paths(with_scratch=True):
             with contextlib.suppress(OSError):
-                used = path.stat().st_mtime
-                if not path.name.startswith(SCRATCH):
-                    entries.append((used, _bytes(path), path))
-                elif used < stale:
-                    shutil.rmtree(path, ignore_errors=True)
-        total = sum(size for _, size, _ in entries)
+                size = _bytes(path)
+                total += size
+                if not is_scratch(path):
+                    entries.append((path.stat().st_mtime, size, path))
         for _, size, path in sorted(entries):
             if total <= self.max_bytes:
                 break

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
-import shutil
+import os
+import stat
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from ..errors import OutputError
+from .replace import flush, flush_names, put_in_place
+from .scratch import scratch_folder
 
-SCRATCH = ".ocr-trt-"
-"""Prefix of the names of unfinished files and folders."""
+OwnFiles = Callable[[Path], Collection[str]]
+"""Returns the paths of files below a folder that this program wrote, and so may replace."""
+
 _CHUNK = 1 << 20
 # Disk full, over quota, file too large for the file system.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, 64 hexadecimal digits."""
+    """Return the SHA-256 of a file, 64 hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    # Opening a pipe would wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -51,11 +64,8 @@ def remove_folder(folder: Path) -> None:
     Raises:
         OSError: there is no such folder, or it cannot be renamed.
     """
-    aside = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
-    try:
-        folder.replace(aside / "old")
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    with scratch_folder(folder.parent) as scratch:
+        folder.replace(scratch / "old")
 
 
 def check_writable(folder: Path) -> None:
@@ -79,19 +89,15 @@ def write_whole(path: Path, data: bytes | str) -> None:
         OutputError: the disk is full, or the file cannot be written.
     """
     content = data.encode("utf-8") if isinstance(data, str) else data
-    scratch: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=SCRATCH, delete=False) as file:
-            scratch = Path(file.name)
-            file.write(content)
-        scratch.chmod(0o644)  # NamedTemporaryFile gives 0o600
-        scratch.replace(path)
-    except BaseException as error:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _output_error(path, error) from None
-        raise
+        with scratch_folder(path.parent) as scratch:
+            file = scratch / "file"
+            file.write_bytes(content)
+            flush(file)
+            file.replace(path)
+        flush_names(path.parent)
+    except OSError as error:
+        raise _output_error(path, error) from None
 
 
 def _is_there(path: Path) -> bool:
@@ -102,76 +108,78 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def check_destination(folder: Path, own: Collection[str]) -> None:
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time compare and rename the folders in ``folder``."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def check_destination(folder: Path, own: OwnFiles) -> None:
     """Check that ``folder`` can be written or replaced before any work is done.
 
     Args:
         folder: may be missing, empty, or contain files that may be replaced.
-        own: the paths of these files below ``folder``.
+        own: returns the paths of these files below ``folder``.
 
     Raises:
         OutputError: it contains anything else, or its parent cannot be written.
     """
+    # Path(".") has no name, and its parent would be itself.
+    parent = (folder if folder.name else folder.resolve()).parent
+    check_writable(parent)
+    with _locked(parent):
+        _check_content(folder, own)
+
+
+def _check_content(folder: Path, own: OwnFiles) -> None:
     try:
-        if _is_there(folder):
-            if folder.is_symlink() or not folder.is_dir():
-                raise OutputError(
-                    f"{folder}: exists and is not a folder; nothing was written, name another one"
-                )
-            files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-            foreign = next((p for p in files if p.relative_to(folder).as_posix() not in own), None)
-            if foreign is not None:
-                raise OutputError(
-                    f"{folder}: contains {foreign.name!r:.60}, which ocr-trt did not write; "
-                    "nothing was written, name another folder"
-                )
+        if not _is_there(folder):
+            return
+        if folder.is_symlink() or not folder.is_dir():
+            raise OutputError(
+                f"{folder}: exists and is not a folder; nothing was written, name another one"
+            )
+        known = own(folder)
+        files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+        foreign = next((p for p in files if p.relative_to(folder).as_posix() not in known), None)
+        if foreign is not None:
+            raise OutputError(
+                f"{folder}: contains {foreign.name!r:.60}, which ocr-trt did not write; "
+                "nothing was written, name another folder"
+            )
     except OSError as error:
         raise _output_error(folder, error) from None
-    # Path(".") has no name, and its parent would be itself.
-    check_writable((folder if folder.name else folder.resolve()).parent)
 
 
 @contextlib.contextmanager
-def whole_folder(folder: Path, own: Collection[str]) -> Iterator[Path]:
+def whole_folder(folder: Path, own: OwnFiles) -> Iterator[Path]:
     """Yield a scratch folder that replaces ``folder`` if the block ends without an error.
 
-    After an error, Ctrl-C or a full disk the scratch folder is removed and an older ``folder``
-    stays as it was. ``own``: as for :func:`check_destination`.
+    After an error, Ctrl-C, a full disk, a kill or a power failure an older ``folder`` is as it was.
+    Other processes see the old folder or the new one at any moment. ``own``: as for
+    :func:`check_destination`.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
     """
     check_destination(folder, own)
     folder = folder.absolute() if folder.name else folder.resolve()
-    scratch: Path | None = None
     try:
         # Beside the folder, so that the rename at the end stays on one file system.
-        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
-        scratch.chmod(0o755)  # mkdtemp gives 0o700
-        yield scratch
-        _swap(scratch, folder)
+        with scratch_folder(folder.parent) as scratch:
+            yield scratch
+            flush(scratch)
+            with _locked(folder.parent):
+                _check_content(folder, own)  # a file may have been added in the meantime
+                put_in_place(scratch, folder)
+            flush_names(folder.parent)
     except OSError as error:
         if error.errno in (*_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
             raise _output_error(folder, error) from error
         raise
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _swap(scratch: Path, folder: Path) -> None:
-    """Replace ``folder`` by ``scratch``. A folder with files must be renamed first."""
-    if not folder.exists():
-        scratch.replace(folder)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder.parent))
-    old = aside / "old"
-    try:
-        folder.replace(old)
-        scratch.replace(folder)
-    except BaseException:  # Ctrl-C too: bring the old folder back
-        if old.exists() and not folder.exists():
-            old.replace(folder)
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

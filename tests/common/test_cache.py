@@ -18,6 +18,7 @@ from ocr_trt.common.cache import (
     key_from,
     named_cache,
 )
+from ocr_trt.common.scratch import scratch_folder
 from ocr_trt.errors import UserError
 
 MIB = 1 << 20
@@ -106,12 +107,15 @@ def test_entry_larger_than_the_cache_is_not_kept(tmp_path: Path) -> None:
     assert names(cache) == []
 
 
-def test_stale_scratch_folder_is_removed(cache: Cache) -> None:
-    for name in (".ocr-trt-old", ".ocr-trt-new"):
-        (cache.folder / name).mkdir(parents=True)
-    os.utime(cache.folder / ".ocr-trt-old", (1000, 1000))
-    cache.write("a", b"")
-    assert names(cache) == [".ocr-trt-new", "a"]
+def test_entry_counts_with_scratch_that_is_being_written(tmp_path: Path) -> None:
+    cache = Cache(folder=tmp_path, max_bytes=2500)
+    cache.write("a", bytes(1000))
+    with scratch_folder(tmp_path) as scratch:
+        (scratch / "half").write_bytes(bytes(1000))
+        cache.write("b", bytes(1000))
+        assert "a" not in names(cache)
+        assert (scratch / "half").exists(), "its process is alive"
+    assert names(cache) == ["b"]
 
 
 def test_failed_entry_leaves_nothing(cache: Cache) -> None:
@@ -150,6 +154,7 @@ def test_clear_does_not_follow_links(cache: Cache, tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
+from ocr_trt.common.scratch import scratch_folder
 from ocr_trt.common.cache import Cache
 cache = Cache(folder=Path(sys.argv[1]), max_bytes=1 << 20)
 for number in range(40):

@@ -21,7 +21,7 @@ SPEC = spec_from_dict(
 
 
 def make_bundle(folder: Path) -> Path:
-    with whole_folder(folder, own_files(folder)) as scratch:
+    with whole_folder(folder, own_files) as scratch:
         (scratch / "model_32.onnx").write_bytes(b"model")
         (scratch / "plan_32.xml").write_bytes(b"plan")
         entry = EngineEntry(width=32, model="model_32.onnx", plan="plan_32.xml")
