@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..common.files import remove_folder, whole_folder
+from ..common.files import whole_folder
 from ..common.progress import Reporter, SilentReporter
 from ..convert.sources import open_source
 from ..engines.base import Backend
@@ -92,11 +92,9 @@ def _build_target(job: TargetJob, calibrators: Calibrators) -> BuildResult:
         with whole_folder(folder, own_files) as scratch:
             manifest = _build_bundle(job, calibrators, scratch)
     except (BudgetError, ConversionError) as error:
-        # These errors are verdicts on the new engine, and an older one must not pass for it. Other
-        # errors, such as a missing target, say nothing about the model: the older engine stays.
+        # These errors are verdicts on the new engine, and an older one must not pass for it.
         if folder.exists():
-            remove_folder(folder)
-            error = type(error)(f"{error}; the older engine in {folder} was removed")
+            error = type(error)(f"{error}; {folder} still contains the older engine")
         return BuildResult(target=target.name, folder=folder, bundle=None, error=error)
     except OcrTrtError as error:
         return BuildResult(target=target.name, folder=folder, bundle=None, error=error)

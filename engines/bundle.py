@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +13,12 @@ from ..common.onnx_files import external_files
 from ..errors import InputFileError
 from ..spec import DetectorSpec, RecognizerSpec, spec_seen_from
 from .manifest import NAME, FileEntry, Manifest, read_manifest
+
+# The manifest, the spec, the chosen precisions, and the graph and the plan of each width with the
+# files beside them.
+_OWN_NAME = re.compile(
+    r"manifest\.json|spec\.yaml|precision\.(json|html)|(model|plan)_[0-9]{1,5}(\.[a-z0-9]{1,8}){1,3}"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +87,34 @@ def file_entries(folder: Path) -> dict[str, FileEntry]:
 def load_bundle(folder: Path | str, *, is_trusted: bool = False) -> Bundle:
     """Read a bundle and check all its files against its manifest.
 
+    If another process replaces the bundle in the meantime, the new one is read.
+
     Raises:
         InputFileError: not a bundle; a file is missing, added or changed; a path leads outside.
     """
     folder = Path(folder)
+    while True:
+        before = _identity(folder)
+        try:
+            bundle = _load(folder, is_trusted)
+        except (InputFileError, OSError):
+            if _identity(folder) == before:
+                raise
+        else:
+            if _identity(folder) == before:
+                return bundle
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what distinguishes a folder from one that later has its name; None if missing."""
+    try:
+        status = folder.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_ino, status.st_ctime_ns
+
+
+def _load(folder: Path, is_trusted: bool) -> Bundle:
     manifest = read_manifest(folder)
     widths = tuple(engine.width for engine in manifest.engines)
     if widths != manifest.spec.widths:
@@ -93,7 +124,7 @@ def load_bundle(folder: Path | str, *, is_trusted: bool = False) -> Bundle:
         )
     # Files that the engines name, and all files that exist, must be listed.
     named = {name for engine in manifest.engines for name in (engine.model, engine.plan)}
-    existing = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+    existing = {path.name for path in folder.iterdir()}  # folders and links too
     for name in sorted(named | existing - {NAME}):
         if name not in manifest.files:
             raise InputFileError(
@@ -121,6 +152,8 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
         raise InputFileError(
             f"{folder}: its manifest names {name!r:.80}, which is outside the bundle"
         )
+    if not _OWN_NAME.fullmatch(name):
+        raise InputFileError(f"{folder}: {name!r:.80} is not the name of a file of a bundle")
     # A link could lead outside the bundle, or be changed after this check.
     path = folder / name
     if path.is_symlink() or not path.is_file():
@@ -132,10 +165,26 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
         )
 
 
+def check_plan(bundle: Bundle, plan: str) -> None:
+    """Check the files of a plan again, immediately before it is opened.
+
+    Raises:
+        InputFileError: a file was changed, or the bundle was replaced, after it was loaded.
+    """
+    stem = plan.partition(".")[0]
+    for name, entry in bundle.manifest.files.items():
+        if name.partition(".")[0] == stem:
+            _check_file(bundle.folder, name, entry)
+
+
 def own_files(folder: Path) -> set[str]:
-    """Return the paths of the files of the bundle in ``folder``; nothing if it is not a bundle."""
+    """Return the paths of the files of the bundle in ``folder``; nothing if it is not a bundle.
+
+    Only names that a build gives: a forged manifest cannot let a build remove the user's files.
+    """
     try:
-        return {NAME, *read_manifest(folder).files}
+        names = {NAME, *read_manifest(folder).files}
+        return {name for name in names if _OWN_NAME.fullmatch(name)}
     except InputFileError:
         return set()
 

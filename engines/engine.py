@@ -13,7 +13,7 @@ from ..common.error_text import first_line
 from ..errors import InputFileError, OcrTrtError
 from ..spec import DetectorSpec, RecognizerSpec
 from .base import Backend, BuiltWith, Runner, RunSettings
-from .bundle import Bundle
+from .bundle import Bundle, check_plan
 from .manifest import EngineEntry
 from .targets import backend
 from .tuned import Choice, Mode, choice_for
@@ -86,9 +86,13 @@ class Engine:
         )
         label = label or bundle.label
         plans = _Plans(target, bundle.folder, manifest.engines, settings)
-        return cls(
-            label=label, spec=bundle.spec, open_runner=partial(plans.checked, bundle.spec, label)
-        )
+
+        def open_runner(width: int) -> Runner:
+            # Another build may have replaced the bundle since it was loaded.
+            check_plan(bundle, plans.name(width))
+            return plans.checked(bundle.spec, label, width)
+
+        return cls(label=label, spec=bundle.spec, open_runner=open_runner)
 
     @classmethod
     def from_plans(
@@ -178,6 +182,10 @@ class _Plans:
     ) -> None:
         self._target, self._folder, self._settings = target, folder, settings
         self._entries = {entry.width: entry for entry in entries}
+
+    def name(self, width: int) -> str:
+        """Return the file name of a plan."""
+        return self._entries[width].plan
 
     def opened(self, spec: Spec, label: str, width: int) -> Runner:
         entry = self._entries[width]

@@ -264,7 +264,7 @@ def test_engine_over_its_budget_is_not_written(
     assert list(output.iterdir()) == []
 
 
-def test_engine_over_its_budget_removes_an_older_one(
+def test_engine_over_its_budget_keeps_an_older_one(
     onnx_recognizer: RecognizerSpec,
     images: Path,
     tmp_path: Path,
@@ -273,10 +273,15 @@ def test_engine_over_its_budget_removes_an_older_one(
     output = tmp_path / "bundles"
     (images / "labels.json").unlink()
     build_request = fp32_request(onnx_recognizer, output, samples=load_dataset(images))
-    assert build(build_request)[0].bundle is not None
+    older = build(build_request)[0]
+    assert older.bundle is not None
     monkeypatch.setattr(openvino, "BACKEND", Spoiled())
-    assert isinstance(build(build_request)[0].error, BudgetError)
-    assert list(output.iterdir()) == []
+    (result,) = build(build_request)
+    assert isinstance(result.error, BudgetError)
+    assert "still contains the older engine" in str(result.error)
+    assert result.bundle is None
+    assert load_bundle(older.folder).manifest == older.bundle.manifest
+    assert list(output.iterdir()) == [older.folder]
 
 
 def test_fp32_engine_that_differs_is_refused_without_images(
