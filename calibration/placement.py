@@ -51,6 +51,8 @@ def _makes_output(node: ir.Node) -> bool:
 def _why_never(node: ir.Node) -> str | None:
     """Return why an op cannot run in int8, or None."""
     weights = constant(node.inputs[1])
+    if weights is None and constant(node.inputs[0]) is not None:
+        return "its constant is the first input: a resize, not a layer with weights"
     if weights is None:
         return "both inputs depend on the image (attention core)"
     if node.op_type == "MatMul" and weights.ndim != 2:

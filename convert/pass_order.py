@@ -17,6 +17,7 @@ from .passes.fold_affine import fold_affine
 from .passes.fold_constants import fold_constants
 from .passes.fold_scale import fold_scale
 from .passes.fuse_attention import fuse_attention
+from .passes.lower_resize import lower_resize
 from .passes.raise_activations import raise_activations
 from .passes.raise_dense import raise_dense
 from .passes.raise_directions import raise_directions
@@ -55,6 +56,9 @@ PASSES: tuple[Pass, ...] = (
     fold_constants,
     # MaxPool with indices + scatter -> MaxPoolArgmax2d + MaxUnpool2d.
     raise_max_unpool,
+    # Cubic Resize -> MatMul, sizes -> scales. Before raise_resize, which changes the modes by which
+    # this pass recognizes a position between two pixels.
+    lower_resize,
     # Nearest-neighbor enlarging by Tile, Reshape, ... -> Resize.
     raise_resize,
     # Bilinear sampling by four gathers -> GridSample.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import arithmetic
+from . import arithmetic, resizes
 from .emitter import Emitter, Rule, Tensor
 
-RULES: dict[str, Rule] = {**arithmetic.RULES}
+RULES: dict[str, Rule] = {**arithmetic.RULES, **resizes.RULES}
 """TensorFlow op -> its rule."""
 
 OPSET = 18
