@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import reprlib
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -39,6 +40,8 @@ class SourceSpec(StrictModel):
     """Run the Python code inside Lambda layers. Only for files you trust."""
     custom: tuple[Annotated[str, Field(pattern=r"^[\w.]+:\w+$")], ...] = ()
     """Custom layers of a Keras file, as "module:Class"; the modules are imported."""
+    constants: dict[str, float | Path] = {}
+    """Values of further inputs by name: a number for the whole input, or a .npy file."""
 
 
 class InputSpec(StrictModel):
@@ -271,17 +274,30 @@ def spec_seen_from(
     spec: DetectorSpec | RecognizerSpec, folder: Path
 ) -> DetectorSpec | RecognizerSpec:
     """Return a spec of ``folder`` with its source path relative to the current folder."""
-    return _with_source(spec, folder / spec.source.path)
+    return _with_files(spec, lambda path: folder / path)
 
 
 def spec_beside(spec: DetectorSpec | RecognizerSpec, folder: Path) -> DetectorSpec | RecognizerSpec:
     """Return a spec to write into ``folder``, with its source path relative to that folder."""
+
     # Resolved first: relpath compares names only, and ".." behind a link leads elsewhere.
-    return _with_source(spec, Path(os.path.relpath(spec.source.path.resolve(), folder.resolve())))
+    def beside(path: Path) -> Path:
+        return Path(os.path.relpath(path.resolve(), folder.resolve()))
+
+    return _with_files(spec, beside)
 
 
-def _with_source(spec: DetectorSpec | RecognizerSpec, path: Path) -> DetectorSpec | RecognizerSpec:
-    return spec.model_copy(update={"source": spec.source.model_copy(update={"path": path})})
+def _with_files(
+    spec: DetectorSpec | RecognizerSpec, place: Callable[[Path], Path]
+) -> DetectorSpec | RecognizerSpec:
+    """Return a spec with another path of each file that its source names."""
+    source = spec.source
+    constants = {
+        name: place(value) if isinstance(value, Path) else value
+        for name, value in source.constants.items()
+    }
+    update = {"path": place(source.path), "constants": constants}
+    return spec.model_copy(update={"source": source.model_copy(update=update)})
 
 
 def with_max_batch(

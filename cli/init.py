@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,7 @@ source:
   tags: {tags}                # tags of the graph, in a SavedModel with several graphs
   allow_lambda: {allow_lambda}     # run the Python code in Lambda layers; for files you trust
   custom: {custom}              # custom layers of a Keras file: module:Class
+  constants: {constants}           # values of further inputs: a number, or a .npy file
 input:
   name: {input}
   shape: [{shape}]     # (?) sizes that the model leaves open were guessed
@@ -78,15 +80,17 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
         escaped = json.dumps(text, ensure_ascii=False)
         return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", escaped)
 
+    source = spec_beside(spec, relative_to).source
     tail = _DETECTOR if spec.role == "detector" else _RECOGNIZER
     values: dict[str, Any] = {
         "name": quoted(spec.name),
         "role": spec.role,
-        "path": quoted(str(spec_beside(spec, relative_to).source.path)),
+        "path": quoted(str(source.path)),
         "signature": quoted(spec.source.signature),
         "tags": json.dumps(list(spec.source.tags)),
         "allow_lambda": json.dumps(spec.source.allow_lambda),
         "custom": json.dumps(list(spec.source.custom)),
+        "constants": _mapping(source.constants, quoted),
         "input": quoted(spec.input.name),
         "shape": ", ".join(map(str, spec.input.shape)),
         "layout": spec.input.layout,
@@ -103,6 +107,15 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
     return "\n".join(_spec_line(line, values) for line in (_HEAD + tail).split("\n"))
 
 
+def _mapping(values: Mapping[str, float | Path], quoted: Callable[[str], str]) -> str:
+    """Return a YAML mapping in one line."""
+    entries = (
+        f"{quoted(name)}: {quoted(str(value)) if isinstance(value, Path) else repr(value)}"
+        for name, value in values.items()
+    )
+    return f"{{{', '.join(entries)}}}"
+
+
 def _spec_line(template: str, values: dict[str, Any]) -> str:
     """Fill in a line of a template, and align the comment at its end with those of other lines."""
     entry, mark, comment = template.partition("#")  # before the values, which may contain a "#"
@@ -114,7 +127,7 @@ def _spec_line(template: str, values: dict[str, Any]) -> str:
 def _names(spec: DetectorSpec | RecognizerSpec) -> tuple[str, ...]:
     """Return the texts that come from the model or from a file of the user."""
     charset = spec.charset if spec.role == "recognizer" else ""
-    return spec.name, spec.input.name, spec.output.name, charset
+    return spec.name, spec.input.name, spec.output.name, charset, *spec.source.constants
 
 
 def init(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 _MAX_CHARSET_BYTES = 1 << 20
 # The last colon separates the shape: names such as "image:0" contain colons of their own.
-_INPUT = re.compile(r"^(?P<name>.+):(?P<dims>\d+x\d+x\d+x\d+)$")
+_INPUT = re.compile(r"^(?P<name>.+?)(:(?P<dims>\d+x\d+x\d+x\d+))?$")
+
+_SIZES = re.compile(r":\d*x[\dx]*$")
+"""The end of a name that is meant to be a shape."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,13 @@ class ModelOptions:
     role: Annotated[RoleChoice | None, typer.Option(help="What the model does.")] = None
     input: Annotated[
         str | None,
-        typer.Option(metavar="NAME:1x640x640x3", help="Name and shape of the image input."),
+        typer.Option(
+            metavar="NAME[:1x640x640x3]", help="Name of the image input, and its shape if open."
+        ),
+    ] = None
+    constant: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE|FILE.npy", help="Value of a further input; repeatable."),
     ] = None
     mean: Annotated[
         str | None, typer.Option(help="Mean of the pixels: 127.5, or one per channel: 123,117,104.")
@@ -142,6 +152,7 @@ def _source(path: Path, options: ModelOptions) -> SourceSpec:
             custom=custom,
             tags=tuple(options.tag or ()),
             allow_lambda=options.allow_lambda,
+            constants=dict(map(_constant, options.constant or ())),
             **signature,
         )
     except ValidationError:
@@ -160,11 +171,32 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...]:
         ) from None
 
 
-def _name_and_shape(text: str) -> tuple[str, tuple[int, int, int, int]]:
-    """Parse ``image:1x640x640x3``."""
+def _constant(text: str) -> tuple[str, float | Path]:
+    """Parse ``NAME=VALUE`` or ``NAME=FILE.npy``."""
+    name, _, value = text.rpartition("=")
+    if not name or not value:
+        raise UserError(f"--constant {text!r}: expected NAME=VALUE or NAME=FILE.npy")
+    try:
+        number = float(value)
+    except ValueError:
+        if not value.endswith(".npy"):
+            raise UserError(
+                f"--constant {text!r}: {value!r} is neither a number nor a .npy file"
+            ) from None
+        return name, Path(value)
+    if not math.isfinite(number):
+        raise UserError(f"--constant {text!r}: expected a finite number")
+    return name, number
+
+
+def _name_and_shape(text: str) -> tuple[str, tuple[int, int, int, int] | None]:
+    """Parse ``image`` or ``image:1x640x640x3``."""
     match = _INPUT.match(text)
-    if match is None:
-        raise UserError(f"--input {text!r}: expected NAME:1x640x640x3")
+    is_wrong = match is None or (match["dims"] is None and _SIZES.search(text))
+    if match is None or is_wrong:
+        raise UserError(f"--input {text!r}: expected NAME or NAME:1x640x640x3")
+    if match["dims"] is None:
+        return text, None
     a, b, c, d = map(int, match["dims"].split("x"))
     return match["name"], (a, b, c, d)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..common.progress import Reporter, SilentReporter
 from ..errors import InputFileError, SpecError
 from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec, spec_from_dict
 from .sources import Cut, Signature, Source, TensorInfo, open_source
+from .sources.spellings import own_spelling
 
 _LINES_AT_ONCE = 16  # largest batch of a recognizer whose batch axis is free
 _DETECTOR_SIDE, _LINE_HEIGHT, _LINE_WIDTH = 640, 32, 320
@@ -25,7 +27,7 @@ class Hints:
 
     source: SourceSpec
     """Path and format of the model."""
-    input: tuple[str, Shape] | None = None
+    input: tuple[str, Shape | None] | None = None
     """Name and shape of the image; None reads them from the signature."""
     mean: tuple[float, ...] = ()
     """See ``InputSpec``."""
@@ -50,10 +52,17 @@ def _image_input(signature: Signature) -> TensorInfo | None:
     return images[0] if len(images) == 1 else None
 
 
-def _given_input(signature: Signature, name: str, shape: Shape) -> TensorInfo:
+def _given_input(signature: Signature, name: str, shape: Shape | None, path: Path) -> TensorInfo:
     """Return an input of the model, or a tensor inside it."""
+    known = [info.name for info in signature.inputs]
+    own = own_spelling(name, known)
+    if own not in known and shape is None:
+        raise InputFileError(
+            f"{path}: no input named {name!r}; it has: {', '.join(known)}. For a tensor inside the "
+            f"model give its shape, too: --input {name}:1x640x640x3"
+        )
     inside = TensorInfo(name=name, shape=shape, dtype="float32")
-    return next((info for info in signature.inputs if info.name == name), inside)
+    return next((info for info in signature.inputs if info.name == own), inside)
 
 
 def _output(signature: Signature, rank: int) -> TensorInfo | None:
@@ -73,16 +82,22 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     rank, signature, path = 4 if role == "detector" else 3, model.signature(), hints.source.path
     output = _output(signature, rank)
     if signature.left_out:
-        reporter.note(f"layers left out, which only training needs: {_few(signature.left_out)}")
+        reporter.note(f"left out as a loss or a decoder: the layers {_few(signature.left_out)}")
     if hints.input is None:
         image = _image_input(signature)
     else:
-        image = _given_input(signature, *hints.input)
+        image = _given_input(signature, *hints.input, path)
+    cut = model.cut(rank) if hints.input is None and (image is None or output is None) else None
     if image is not None and output is not None:
-        if hints.input is not None:
+        try:
             model.function(image.name, output.name)  # raises if a name is wrong
-        return _Ends(image=image, output=output)
-    cut = model.cut(rank) if hints.input is None else None
+        except InputFileError:
+            # The output may depend on labels, which only a loss behind the network needs.
+            cut = model.cut(rank) if hints.input is None else None
+            if cut is None or not cut.is_training_only:
+                raise
+        else:
+            return _Ends(image=image, output=output)
     # The signature does not fit the role. Cut the model, or name the end that does not fit.
     if cut is None and image is None:
         listed = _listed(signature.inputs)
@@ -184,7 +199,8 @@ def draft_spec(
     """
     path = hints.source.path
     ends = _ends(open_source(hints.source), role, hints, reporter or SilentReporter())
-    shape = hints.input[1] if hints.input else _full_shape(ends.image, role)
+    given = hints.input[1] if hints.input else None
+    shape = given or _full_shape(ends.image, role)
     layout = _layout(shape)
     channels = shape[1] if layout == "NCHW" else shape[3]
     entry: dict[str, Any] = {"name": ends.image.name, "shape": shape, "layout": layout}

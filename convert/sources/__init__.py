@@ -38,7 +38,7 @@ class Signature:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     left_out: tuple[str, ...] = ()
-    """Layers at the end that only training needs, as "name (class)"; they were not loaded."""
+    """Layers of a loss or a decoder at the end, as "name (class)"; they were not loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,8 @@ class Cut:
     """Types of the ops left out before the input."""
     behind: tuple[str, ...]
     """Types of the ops left out behind the output."""
+    is_training_only: bool = False
+    """Whether these are layers of the user without weights, such as losses."""
 
 
 class Source(Protocol):
@@ -114,15 +116,26 @@ def source_format(source: SourceSpec) -> str:
 
 
 def open_source(source: SourceSpec) -> Source:
-    """Open a model.
+    """Open a model. Its names may be spelled as in ``spellings.py``.
 
     Raises:
         InputFileError: it is missing, damaged, or contains code that is not allowed.
+        SpecError: ``source.constants`` names an input that it does not have.
         TargetMissingError: TensorFlow is needed and not installed.
     """
     # Imported on demand: most of the modules need TensorFlow, which is slow to import.
     module = import_module(f".{source_format(source)}_source", __name__)
-    return module.open_source(source)
+    constants, spellings = (
+        import_module(f".{name}", __name__) for name in ("constants", "spellings")
+    )
+    opened = spellings.SpelledSource(module.open_source(source))
+    known = [info.name for info in opened.signature().inputs]
+    own = {spellings.own_spelling(n, known): value for n, value in source.constants.items()}
+    constants.check_names(source.path, own, known)
+    if own.keys() != source.constants.keys():  # rare: the model is opened again with its own names
+        source = source.model_copy(update={"constants": own})
+        return spellings.SpelledSource(module.open_source(source))
+    return opened
 
 
 def missing_name(path: Path, kind: str, name: str, known: list[str]) -> InputFileError:

@@ -8,6 +8,7 @@ from typing import Any
 from ...common.error_text import first_line
 from ...errors import InputFileError
 from ...spec import SourceSpec
+from .constants import read_constants
 from .graph_def_source import GraphDefSource, ends_of
 from .tf_graph import import_tensorflow
 
@@ -37,4 +38,4 @@ def open_source(source: SourceSpec) -> GraphDefSource:
             f"{path}: TensorFlow cannot restore it: {first_line(error)}; the files "
             f"{path.stem}.index and {path.stem}.data-* must be in the same folder"
         ) from None
-    return GraphDefSource(path, definition)
+    return GraphDefSource(path, definition, read_constants(source))

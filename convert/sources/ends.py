@@ -7,6 +7,7 @@ network, and ocr-trt decodes images and text itself, so a model is cut at these 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -131,6 +132,61 @@ def _first_image(result: Any, entries: set[Any]) -> Any:
         if above and not without & entries:
             return image
     return None
+
+
+def readers_of_inputs(entry: Any, result: Any) -> dict[str, list[str]]:
+    """Return the inputs besides ``entry`` that a tensor depends on, and the layers that read them.
+
+    A layer is the scope of the nodes that read the input, without the calls around it.
+    """
+    ops = _ops([result], stop=entry.op)
+    found: dict[str, list[str]] = {}
+    for op in (each for each in ops if each.type in ("Placeholder", "PlaceholderWithDefault")):
+        todo, seen, layers = list(op.outputs), set[str](), dict[str, None]()
+        for tensor in todo:
+            for reader in tensor.consumers():
+                if reader not in ops or reader.name in seen:
+                    continue
+                seen.add(reader.name)
+                if reader.type == "Identity":
+                    todo += reader.outputs
+                else:
+                    layers[_layer_of(reader.name)] = None
+        found[op.name] = list(layers)
+    return found
+
+
+def _layer_of(node: str) -> str:
+    """Return a node's layer: "PartitionedCall/model/dense/MatMul" -> "model/dense"."""
+    scopes = [part for part in node.split("/") if "PartitionedCall" not in part]
+    return "/".join(scopes[:-1] or scopes)
+
+
+def tensor_of_layer(graph: Any, name: str) -> Any:
+    """Return the output of the layer of a name; None if no layer or several have it.
+
+    A layer's nodes have its name as a scope. Keras appends a number to scopes that exist already.
+    """
+    if not name or "/" in name or ":" in name:
+        return None
+    scopes: dict[str, list[Any]] = {}
+    for op in graph.get_operations():
+        parts = op.name.split("/")
+        for index, part in enumerate(parts[:-1]):
+            if re.fullmatch(rf"{re.escape(name)}(_\d+)?", part):
+                scopes.setdefault("/".join(parts[: index + 1]), []).append(op)
+    exact = [scope for scope in scopes if scope.split("/")[-1] == name]
+    chosen = exact if len(exact) == 1 else list(scopes)
+    if len(chosen) != 1:
+        return None
+    ops = set(scopes[chosen[0]])
+    ends = [
+        tensor
+        for op in scopes[chosen[0]]
+        for tensor in op.outputs
+        if op.inputs and tensor.consumers() and not ops & {*tensor.consumers()}
+    ]
+    return ends[0] if len(ends) == 1 else None
 
 
 def _info(tensor: Any) -> TensorInfo:

@@ -11,7 +11,8 @@ from ...errors import InputFileError, OcrTrtError
 from ...spec import SourceSpec
 from ..recurrent.cudnn import without_cudnn
 from . import Cut, Signature, TensorInfo, missing_name
-from .ends import find_cut, port_of
+from .constants import Constants, needs_more, read_constants, tensor_constant
+from .ends import find_cut, port_of, readers_of_inputs, tensor_of_layer
 from .large_weights import Exported
 from .side_effects import check_deterministic
 from .tf_graph import accepting_float, import_tensorflow, onnx_from_graph_def
@@ -24,22 +25,19 @@ class GraphDefSource:
     """A graph whose weights are constants.
 
     Its inputs are the placeholders, and its outputs the nodes that no other node reads. Any other
-    tensor can be named as input or output too, with or without ":0".
+    tensor can be named as input or output too, with or without ":0", and so can a Keras layer.
     """
 
-    def __init__(self, path: Path, definition: Any) -> None:
+    def __init__(self, path: Path, definition: Any, constants: Constants | None = None) -> None:
         definition = without_cudnn(_without_switches(definition))
-        self._path, self._definition = path, definition
-        v1 = import_tensorflow().compat.v1
+        self._path, self._definition, self._constants = path, definition, constants or {}
         variables = [node.name for node in definition.node if node.op in _VARIABLES]
         if variables:
             raise InputFileError(
                 f"{path}: not frozen: it contains no values for {len(variables)} variables, such "
                 f"as {variables[0]}; freeze the graph, or use the SavedModel instead"
             )
-        self._function = v1.wrap_function(
-            lambda: v1.import_graph_def(definition, name=""), signature=[]
-        )
+        self._function = _as_function(definition)
         self._inputs = [node.name for node in definition.node if node.op in _INPUTS]
         self._outputs = ends_of(definition)
 
@@ -54,6 +52,8 @@ class GraphDefSource:
         try:
             return self._function.graph.get_tensor_by_name(port_of(name))
         except (KeyError, ValueError):
+            if (found := tensor_of_layer(self._function.graph, name)) is not None:
+                return found
             raise missing_name(self._path, kind, name, known) from None
 
     def _info(self, name: str) -> TensorInfo:
@@ -67,30 +67,72 @@ class GraphDefSource:
         """Return the graph between two of its tensors as a function."""
         entry = self._tensor(input_name, "input", self._inputs)
         result = self._tensor(output_name, "output", self._outputs)
+        function = self._function
+        if self._others(entry):
+            definition, name = self._with_constants(entry)
+            function = _as_function(definition)
+            entry, result = (
+                function.graph.get_tensor_by_name(each) for each in (f"{name}:0", result.name)
+            )
         try:
-            return accepting_float(self._function.prune(entry, result), entry.dtype)
-        except Exception:  # UnliftableError, which is not in TensorFlow's public API
-            raise InputFileError(
-                f"{self._path}: {output_name} depends on more than {input_name}: the inputs are "
-                f"{', '.join(self._inputs)}; freeze the others to constants first"
-            ) from None
+            return accepting_float(function.prune(entry, result), entry.dtype)
+        except Exception as error:  # UnliftableError, which is not in TensorFlow's public API
+            readers = readers_of_inputs(entry, result)
+            if not readers:
+                raise InputFileError(
+                    f"{self._path}: {output_name} cannot be computed from {input_name} alone: "
+                    f"{first_line(error)}"
+                ) from error
+            raise needs_more(self._path, input_name, output_name, readers) from error
+
+    def _others(self, entry: Any) -> dict[str, Any]:
+        """Return the constants for all inputs but the image."""
+        return {name: v for name, v in self._constants.items() if port_of(name) != entry.name}
+
+    def _with_constants(self, entry: Any) -> tuple[Any, str]:
+        """Return the graph with constants for its other inputs, and the name of its new input."""
+        v1, name = import_tensorflow().compat.v1, _free_name(self._definition, entry.name)
+        with v1.Graph().as_default() as graph:
+            image = v1.placeholder(entry.dtype, entry.shape, name)
+            feeds = {
+                port_of(other): tensor_constant(value, self._info(other), image)
+                for other, value in self._others(entry).items()
+            }
+            v1.import_graph_def(self._definition, input_map={entry.name: image, **feeds}, name="")
+        return graph.as_graph_def(), name
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return raw ONNX at a fixed input shape."""
         run = self.function(input_name, output_name)  # checks the names
         v1 = import_tensorflow().compat.v1
-        dtype = self._tensor(input_name, "input", self._inputs).dtype
-        graph, entry = _entered_at(self._definition, port_of(input_name))
-        node = graph.node.add(name=entry, op="Placeholder")
-        node.attr["dtype"].type = dtype.as_datatype_enum
+        image = self._tensor(input_name, "input", self._inputs)
+        result = self._tensor(output_name, "output", self._outputs)
+        if self._others(image):
+            graph, entry = self._with_constants(image)
+            node = next(node for node in graph.node if node.name == entry)
+        else:
+            graph, entry = _entered_at(self._definition, image.name)
+            node = graph.node.add(name=entry, op="Placeholder")
+        node.attr["dtype"].type = image.dtype.as_datatype_enum
         node.attr["shape"].shape.CopyFrom(v1.TensorShape(shape).as_proto())
-        graph = v1.graph_util.extract_sub_graph(graph, [output_name.split(":")[0]])
+        graph = v1.graph_util.extract_sub_graph(graph, [result.op.name])
         if not any(node.name == entry for node in graph.node):
             raise InputFileError(f"{self._path}: {output_name} does not depend on {input_name}")
-        check_deterministic(graph, [output_name], run, shape)
-        return onnx_from_graph_def(
-            graph, f"{entry}:0", port_of(output_name), input_name, output_name
-        )
+        check_deterministic(graph, [result.name], run, shape)
+        return onnx_from_graph_def(graph, f"{entry}:0", result.name, input_name, output_name)
+
+
+def _as_function(definition: Any) -> Any:
+    v1 = import_tensorflow().compat.v1
+    return v1.wrap_function(lambda: v1.import_graph_def(definition, name=""), signature=[])
+
+
+def _free_name(definition: Any, tensor: str) -> str:
+    """Return a name for the node that replaces a tensor."""
+    entry = f"{tensor.split(':')[0]}_image"
+    while any(node.name == entry for node in definition.node):
+        entry += "_"
+    return entry
 
 
 def _entered_at(definition: Any, tensor: str) -> tuple[Any, str]:
@@ -102,9 +144,7 @@ def _entered_at(definition: Any, tensor: str) -> tuple[Any, str]:
     graph = type(definition)()
     graph.CopyFrom(definition)
     name, port = tensor.split(":")
-    entry = f"{name}_image"
-    while any(node.name == entry for node in graph.node):
-        entry += "_"
+    entry = _free_name(definition, tensor)
     spellings = (tensor, name) if port == "0" else (tensor,)  # "name" means "name:0" in a GraphDef
     for node in graph.node:
         kept = [entry if value in spellings else value for value in node.input]
@@ -159,7 +199,7 @@ def open_source(source: SourceSpec) -> GraphDefSource:
         definition.ParseFromString(path.read_bytes())
         if not definition.node:
             raise ValueError("it contains no nodes")
-        return GraphDefSource(path, definition)
+        return GraphDefSource(path, definition, read_constants(source))
     except OcrTrtError:
         raise
     except Exception as error:  # protobuf and TensorFlow have no common base class

@@ -76,7 +76,7 @@ def _lambda_layers(architecture: Any) -> list[str]:
 def load_keras_model(
     path: Path, *, allow_lambda: bool, custom: tuple[str, ...]
 ) -> tuple[Any, tuple[str, ...]]:
-    """Load a model, and leave out the layers at its end that only training needs.
+    """Load a model without the layers of a loss or a decoder at its end.
 
     Returns:
         The model, and the layers left out, as "name (class)".

@@ -9,6 +9,7 @@ from typing import Any
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from . import Cut, Signature, TensorInfo, missing_name
+from .constants import Constants, needs_more, read_constants, tensor_constant
 from .keras_file import load_keras_model
 from .large_weights import Exported
 from .tf_graph import accepting_float, import_tensorflow, onnx_from_function
@@ -17,8 +18,15 @@ from .tf_graph import accepting_float, import_tensorflow, onnx_from_function
 class KerasSource:
     """A functional or sequential Keras model."""
 
-    def __init__(self, path: Path, *, allow_lambda: bool, custom: tuple[str, ...] = ()) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path,
+        *,
+        allow_lambda: bool,
+        custom: tuple[str, ...] = (),
+        constants: Constants | None = None,
+    ) -> None:
+        self._path, self._constants = path, constants or {}
         import_tensorflow()
         import keras
 
@@ -71,6 +79,7 @@ class KerasSource:
                 blank=None,
                 in_front=(),
                 behind=_kinds(layers[index + 1 :]),
+                is_training_only=all(map(_is_of_training, layers[index + 1 :])),
             )
         return None
 
@@ -105,23 +114,60 @@ class KerasSource:
                 f"{self._path}: the output {output_name} is the same tensor as the input "
                 f"{input_name}; name another output"
             )
+        others = [
+            (tensor, self._constants[tensor.name])
+            for tensor in self._model.inputs
+            if tensor.name in self._constants and tensor is not entry
+        ]
         try:
-            part = keras.Model(entry, result)
-        except ValueError:
+            part = keras.Model([entry, *(t for t, _ in others)] if others else entry, result)
+        except ValueError as error:
+            readers = self._readers_of_inputs(entry, result)
+            if readers:
+                raise needs_more(self._path, input_name, output_name, readers) from error
             raise InputFileError(
                 f"{self._path}: {output_name} depends on more than {input_name}, or one of them is "
                 "inside a nested model, which cannot be cut"
-            ) from None
+            ) from error
 
         def run(image: Any) -> Any:
-            return part(image, training=False)
+            values = [tensor_constant(value, _info(tensor), image) for tensor, value in others]
+            return part([image, *values] if values else image, training=False)
 
         return accepting_float(run, import_tensorflow().as_dtype(str(entry.dtype)))
+
+    def _readers_of_inputs(self, entry: Any, result: Any) -> dict[str, list[str]]:
+        """Return the inputs without a value that ``result`` depends on, with their readers."""
+        found: dict[str, list[str]] = {}
+        todo, seen = [result], {id(entry)}
+        while todo:
+            tensor = todo.pop()
+            if id(tensor) in seen:
+                continue
+            seen.add(id(tensor))
+            operation, node_index, _ = tensor._keras_history
+            node = operation._inbound_nodes[node_index]
+            for each in node.input_tensors:
+                if each is not entry and any(each is one for one in self._model.inputs):
+                    readers = found.setdefault(each.name, [])
+                    readers.append(f"{operation.name} ({type(operation).__name__})")
+                todo.append(each)
+        return {name: layers for name, layers in found.items() if name not in self._constants}
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return raw ONNX at a fixed input shape."""
         function = self.function(input_name, output_name)
         return onnx_from_function(function, input_name, shape, output_name)
+
+
+def _is_of_training(layer: Any) -> bool:
+    """Whether a layer behind the network can be a loss: an input, or code of the user's own."""
+    import keras
+
+    is_own = not type(layer).__module__.startswith("keras.") or isinstance(
+        layer, keras.layers.Lambda
+    )
+    return isinstance(layer, keras.layers.InputLayer) or (is_own and not layer.weights)
 
 
 def _kinds(layers: list[Any]) -> tuple[str, ...]:
@@ -145,4 +191,9 @@ def _info(tensor: Any) -> TensorInfo:
 
 def open_source(source: SourceSpec) -> KerasSource:
     """Open a .keras or .h5 file."""
-    return KerasSource(source.path, allow_lambda=source.allow_lambda, custom=source.custom)
+    return KerasSource(
+        source.path,
+        allow_lambda=source.allow_lambda,
+        custom=source.custom,
+        constants=read_constants(source),
+    )

@@ -12,6 +12,7 @@ from ...common.error_text import first_line
 from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
+from .constants import Constants, full_constant, needs_more, read_constants
 from .large_weights import Exported, extract_initializers
 from .pixels import with_float_input
 
@@ -23,8 +24,9 @@ _PLAIN_OPSET = 18
 class OnnxSource:
     """An ONNX model with one image input. Error messages name ``path``."""
 
-    def __init__(self, path: Path, exported: Exported) -> None:
+    def __init__(self, path: Path, exported: Exported, constants: Constants | None = None) -> None:
         self._path, self._model, self._weights = path, exported.model, exported.weights
+        self._constants = constants or {}
 
     def signature(self) -> Signature:
         """Return the inputs (without weights) and outputs."""
@@ -60,12 +62,23 @@ class OnnxSource:
         info = onnx.helper.make_tensor_value_info
         model.graph.input.append(info(input_name, dtype or onnx.TensorProto.FLOAT, shape))
         model.graph.input.extend(carried)
+        model.graph.initializer.extend(self._filled_in(input_name, shape[0]))
         dtype = values[output_name].type.tensor_type.elem_type if output_name in values else 0
         # Shapes are inferred again from the fixed input: some exporters declare wrong ones.
         model.graph.output.append(info(output_name, dtype or onnx.TensorProto.FLOAT, None))
         del model.graph.value_info[:]
         _declare_rank(model, values.get(output_name))
         return Exported(model=with_float_input(model), weights=self._weights)
+
+    def _filled_in(self, input_name: str, batch: int) -> list[onnx.TensorProto]:
+        """Return the constants for all inputs but the image as initializers."""
+        return [
+            onnx.numpy_helper.from_array(
+                full_constant(self._constants[info.name], info, batch), info.name
+            )
+            for info in self.signature().inputs
+            if info.name in self._constants and info.name != input_name
+        ]
 
     def _nodes_between(self, input_name: str, output_name: str) -> list[onnx.NodeProto]:
         """Return the nodes that compute one value from another and weights, in graph order."""
@@ -86,17 +99,21 @@ class OnnxSource:
             if name in seen:
                 continue
             seen.add(name)
-            if name in inputs:
+            if name in inputs and name not in self._constants:
                 missing.add(name)
             elif name in makers:
                 found.add(id(makers[name]))
                 todo += _read_names(makers[name])
         if missing:
-            raise InputFileError(
-                f"{self._path}: {output_name} depends on more than {input_name}: "
-                f"{sorted(missing)}; "
-                "replace them by constants in the file first"
-            )
+            readers = {
+                name: [
+                    f"{node.op_type} {node.name or node.output[0]}"
+                    for node in graph.node
+                    if id(node) in found and name in _read_names(node)
+                ]
+                for name in sorted(missing)
+            }
+            raise needs_more(self._path, input_name, output_name, readers)
         nodes = [node for node in graph.node if id(node) in found]
         if not any(input_name in _read_names(node) for node in nodes):
             raise InputFileError(f"{self._path}: {output_name} does not depend on {input_name}")
@@ -160,7 +177,7 @@ def open_source(source: SourceSpec) -> OnnxSource:
         onnx.checker.check_model(model)
         ir.from_proto(model)  # refuses more than the checker does
     except Exception as error:  # protobuf and onnx have no common base class
-        raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
+        raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from error
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset < _OLDEST_OPSET:
         raise InputFileError(
@@ -169,7 +186,8 @@ def open_source(source: SourceSpec) -> OnnxSource:
         )
     if opset < _PLAIN_OPSET:
         model = _upgraded(path, model)
-    return OnnxSource(path, Exported(model=model, weights=weights))
+    exported = Exported(model=model, weights=weights)
+    return OnnxSource(path, exported, read_constants(source))
 
 
 def _upgraded(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:

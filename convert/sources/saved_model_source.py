@@ -12,6 +12,7 @@ from ...errors import InputFileError
 from ...spec import SourceSpec
 from ..recurrent.cudnn import has_cudnn
 from . import Cut, Signature, TensorInfo, missing_name
+from .constants import Constants, read_constants
 from .graph_def_source import GraphDefSource
 from .large_weights import Exported
 from .side_effects import has_states
@@ -26,9 +27,15 @@ from .tf_graph import (
 class SavedModelSource:
     """One signature of a SavedModel."""
 
-    def __init__(self, path: Path, signature: str, tags: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        signature: str,
+        tags: tuple[str, ...] = (),
+        constants: Constants | None = None,
+    ) -> None:
         tf = import_tensorflow()
-        self._path = path
+        self._path, self._constants = path, constants or {}
         try:
             # It must stay alive: it owns the variables that the signature reads.
             self._model = tf.saved_model.load(str(path), tags=list(tags) or None)
@@ -59,7 +66,8 @@ class SavedModelSource:
 
         inputs = call.structured_input_signature[1].items()
         specs = {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in inputs}
-        return GraphDefSource(self._path, graph_def_from_function(named, specs))
+        definition = graph_def_from_function(named, specs)
+        return GraphDefSource(self._path, definition, self._constants)
 
     def cut(self, rank: int) -> Cut | None:
         """Find the network between the ops that decode images and those that decode text."""
@@ -128,4 +136,5 @@ def _tags_of(path: Path) -> str:
 
 def open_source(source: SourceSpec) -> SavedModelSource:
     """Open a SavedModel folder."""
-    return SavedModelSource(source.path, source.signature, source.tags)
+    constants = read_constants(source)
+    return SavedModelSource(source.path, source.signature, source.tags, constants)

@@ -15,6 +15,7 @@ from ...common.error_text import first_line
 from ...errors import InputFileError, TargetMissingError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
+from .constants import Constants, full_constant, read_constants
 from .large_weights import Exported
 from .onnx_source import OnnxSource
 from .tf_graph import import_tensorflow, onnx_from_tflite
@@ -23,8 +24,9 @@ from .tf_graph import import_tensorflow, onnx_from_tflite
 class TfliteSource:
     """A .tflite file. Its sizes are fixed, except for dimensions that it marks as free."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, constants: Constants | None = None) -> None:
         self._tf, self._path = import_tensorflow(), path
+        self._constants = constants or {}
         self._alone = Lock()  # an interpreter is not thread-safe
         make = _interpreter_class(self._tf)
         try:
@@ -34,7 +36,7 @@ class TfliteSource:
         except (ValueError, RuntimeError) as error:
             raise InputFileError(
                 f"{path}: not a TensorFlow Lite model: {first_line(error)}"
-            ) from None
+            ) from error
         quantized = [
             tensor["name"]
             for tensor in self._interpreter.get_tensor_details()
@@ -61,32 +63,52 @@ class TfliteSource:
         inputs, outputs = (
             [i.name for i in infos] for infos in (signature.inputs, signature.outputs)
         )
-        if inputs != [input_name]:
-            raise missing_name(self._path, "only input", input_name, inputs)
+        if input_name not in inputs:
+            raise missing_name(self._path, "input", input_name, inputs)
         if output_name not in outputs:
             raise missing_name(self._path, "output", output_name, outputs)
+        if len(inputs) > 1:
+            self._onnx.function(input_name, output_name)  # raises if it needs further inputs
 
     @cached_property
     def _onnx(self) -> OnnxSource:
-        return OnnxSource(self._path, Exported(model=onnx_from_tflite(self._path)))
+        exported = Exported(model=onnx_from_tflite(self._path))
+        return OnnxSource(self._path, exported, self._constants)
 
     def function(self, input_name: str, output_name: str) -> Any:
         """Return a function that runs the interpreter, resized to the shape of each image."""
         self._check_names(input_name, output_name)
-        (entry,) = self._interpreter.get_input_details()
+        entries = self._interpreter.get_input_details()
+        entry = next(each for each in entries if each["name"] == input_name)
+        others = [each for each in entries if each is not entry]
         output = next(o for o in self._interpreter.get_output_details() if o["name"] == output_name)
 
         def call(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             with self._alone:
                 # Resizing invalidates all buffers, so it is done only when the shape changes.
-                if tuple(self._interpreter.get_input_details()[0]["shape"]) != image.shape:
+                if tuple(self._shape_of(entry["index"])) != image.shape:
                     self._interpreter.resize_tensor_input(entry["index"], image.shape)
+                # An input without a value is one that the output does not depend on.
+                values = {
+                    each["index"]: full_constant(
+                        self._constants.get(each["name"], np.zeros(())), _info(each), len(image)
+                    )
+                    for each in others
+                }
+                for index, value in values.items():
+                    if tuple(self._shape_of(index)) != value.shape:
+                        self._interpreter.resize_tensor_input(index, value.shape)
                 self._interpreter.allocate_tensors()
-                self._interpreter.set_tensor(entry["index"], image)
+                for index, value in {entry["index"]: image, **values}.items():
+                    self._interpreter.set_tensor(index, value)
                 self._interpreter.invoke()
                 return np.array(self._interpreter.get_tensor(output["index"]))
 
         return lambda image: self._tf.numpy_function(call, [image], self._tf.float32)
+
+    def _shape_of(self, index: int) -> tuple[int, ...]:
+        details = self._interpreter.get_input_details()
+        return next(tuple(each["shape"]) for each in details if each["index"] == index)
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return raw ONNX at a fixed input shape."""
@@ -119,4 +141,4 @@ def _info(details: dict[str, Any]) -> TensorInfo:
 
 def open_source(source: SourceSpec) -> TfliteSource:
     """Open a .tflite file."""
-    return TfliteSource(source.path)
+    return TfliteSource(source.path, read_constants(source))

@@ -1,4 +1,4 @@
-"""Leave out the layers at the end of a Keras model that only training needs.
+"""Leave out the layers of a loss or a decoder at the end of a Keras model.
 
 A model that was trained with CTC often ends in a layer that computes the loss, or in one that
 decodes text. It is a class of the user or a Lambda layer, so that it cannot be loaded without the
