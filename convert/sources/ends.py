@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import Cut, TensorInfo
+from .side_effects import layer_of
 
 _IMAGE_RANK = 4
 _PLUMBING = ("Const", "Identity", "NoOp", "Pack", "Placeholder", "Shape", "StridedSlice")
@@ -135,10 +136,7 @@ def _first_image(result: Any, entries: set[Any]) -> Any:
 
 
 def readers_of_inputs(entry: Any, result: Any) -> dict[str, list[str]]:
-    """Return the inputs besides ``entry`` that a tensor depends on, and the layers that read them.
-
-    A layer is the scope of the nodes that read the input, without the calls around it.
-    """
+    """Return the inputs besides ``entry`` that a tensor depends on, and the layers that read them."""
     ops = _ops([result], stop=entry.op)
     found: dict[str, list[str]] = {}
     for op in (each for each in ops if each.type in ("Placeholder", "PlaceholderWithDefault")):
@@ -151,15 +149,9 @@ def readers_of_inputs(entry: Any, result: Any) -> dict[str, list[str]]:
                 if reader.type == "Identity":
                     todo += reader.outputs
                 else:
-                    layers[_layer_of(reader.name)] = None
+                    layers[layer_of(reader.name)] = None
         found[op.name] = list(layers)
     return found
-
-
-def _layer_of(node: str) -> str:
-    """Return a node's layer: "PartitionedCall/model/dense/MatMul" -> "model/dense"."""
-    scopes = [part for part in node.split("/") if "PartitionedCall" not in part]
-    return "/".join(scopes[:-1] or scopes)
 
 
 def tensor_of_layer(graph: Any, name: str) -> Any:
