@@ -137,6 +137,28 @@ def _first_image(result: Any, entries: set[Any]) -> Any:
 
 def readers_of_inputs(entry: Any, result: Any) -> dict[str, list[str]]:
     """Return the inputs besides ``entry`` that a tensor depends on, with their readers."""
+    ops = _ops([result], stop=entry.op)
+    found: dict[str, list[str]] = {}
+    for op in (each for each in ops if each.type in ("Placeholder", "PlaceholderWithDefault")):
+        todo, seen, layers = list(op.outputs), set[str](), dict[str, None]()
+        for tensor in todo:
+            for reader in tensor.consumers():
+                if reader not in ops or reader.name in seen:
+                    continue
+                seen.add(reader.name)
+                if reader.type == "Identity":
+                    todo += reader.outputs
+                else:
+                    layers[layer_of(reader.name)] = None
+        found[op.name] = list(layers)
+    return found
+
+
+def tensor_of_layer(graph: Any, name: str) -> Any:
+    """Return the output of the layer of a name; None if no layer or several have it.
+
+    A layer's nodes have its name as a scope. Keras appends a number to scopes that exist already.
+    """
     if not name or "/" in name or ":" in name:
         return None
     scopes: dict[str, list[Any]] = {}
