@@ -22,7 +22,7 @@ _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """Characters that a JSON string may contain, but that YAML forbids or reads as line ends."""
 
 _HEAD = """\
-# Spec of {name}, drafted by ocr-trt init from the model's signature. Check every line marked (?).
+# Spec of {name}, drafted by ocr-trt init from the model. Check every line marked (?).
 version: 1
 name: {name}
 role: {role}
@@ -41,14 +41,14 @@ input:
   mean: [{mean}]                # (?) the model receives (pixel - mean) * scale, pixels 0..255
   scale: [{scale}]
   pad: 127                # (?) pixel value around an image that does not fill the input
-  max_batch: {max_batch}            # above 1: any batch size up to this
+  max_batch: {max_batch}            # above 1: any batch size up to this; needs a free batch axis
 output:
   name: {output}
 """
 
 _DETECTOR = """\
-  channel: 0              # (?) which channel of the output is text
-  activation: none        # (?) sigmoid if the model outputs logits
+  channel: {channel}              # (?) which channel of the output is text
+  activation: {activation}        # (?) sigmoid if the model outputs logits
 boxes:
   threshold: 0.3          # a pixel above this is text
   box_threshold: 0.5      # smallest mean probability of a box
@@ -104,6 +104,8 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
         values["charset"] = quoted(spec.charset)
         values["blank"] = spec.blank
         values["order"], values["kind"] = spec.output.layout, spec.output.kind
+    else:
+        values["channel"], values["activation"] = spec.output.channel, spec.output.activation
     return "\n".join(_spec_line(line, values) for line in (_HEAD + tail).split("\n"))
 
 

@@ -1,4 +1,4 @@
-"""Draft the first spec of a model from its signature."""
+"""Draft the first spec of a model from its signature, its graph and some runs of it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from ..common.progress import Reporter, SilentReporter
-from ..errors import InputFileError, SpecError
-from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec, spec_from_dict
+from ..errors import InputFileError, OcrTrtError, SpecError
+from ..spec import (
+    DetectorSpec,
+    InputSpec,
+    RecognizerSpec,
+    Role,
+    SourceSpec,
+    spec_from_dict,
+    with_max_batch,
+)
+from .draft_outputs import choice_note, choose_output, map_entry, scores_entry
+from .draft_pixels import own_scaling
+from .draft_trials import try_model
+from .pipeline import convert
 from .sources import Cut, Signature, Source, TensorInfo, open_source
 from .sources.spellings import own_spelling
 
@@ -65,8 +77,13 @@ def _given_input(signature: Signature, name: str, shape: Shape | None, path: Pat
     return next((info for info in signature.inputs if info.name == own), inside)
 
 
-def _output(signature: Signature, rank: int) -> TensorInfo | None:
-    return next((o for o in signature.outputs if _may_be(o, rank, ("float",))), None)
+def _output(
+    signature: Signature, rank: int, role: Role, image: TensorInfo | None, charset: str | None
+) -> TensorInfo | None:
+    outputs = [o for o in signature.outputs if _may_be(o, rank, ("float",))]
+    is_nchw = image is not None and image.shape is not None and _layout(image.shape) == "NCHW"
+    classes = None if charset is None else len(charset) + 1
+    return choose_output(outputs, role, channel_axis=1 if is_nchw else -1, classes=classes)
 
 
 def _may_be(info: TensorInfo, rank: int, dtypes: tuple[str, ...]) -> bool:
@@ -80,13 +97,13 @@ def _listed(infos: Sequence[TensorInfo]) -> str:
 def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     """Choose an input and an output of the signature, or inner tensors at which to cut."""
     rank, signature, path = 4 if role == "detector" else 3, model.signature(), hints.source.path
-    output = _output(signature, rank)
     if signature.left_out:
         reporter.note(f"left out as a loss or a decoder: the layers {_few(signature.left_out)}")
     if hints.input is None:
         image = _image_input(signature)
     else:
         image = _given_input(signature, *hints.input, path)
+    output = _output(signature, rank, role, image, hints.charset)
     cut = model.cut(rank) if hints.input is None and (image is None or output is None) else None
     if image is not None and output is not None:
         try:
@@ -97,6 +114,8 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
             if cut is None or not cut.is_training_only:
                 raise
         else:
+            if len(signature.outputs) > 1:
+                reporter.note(choice_note(output, signature))
             return _Ends(image=image, output=output)
     # The signature does not fit the role. Cut the model, or name the end that does not fit.
     if cut is None and image is None:
@@ -158,12 +177,11 @@ def _full_shape(info: TensorInfo, role: Role) -> Shape:
     return a, b, c, d
 
 
-def _charset(output: TensorInfo, given: str | None) -> dict[str, Any]:
-    classes = output.shape[-1] if output.shape else None
+def _charset(output: str, classes: int | None, given: str | None) -> dict[str, Any]:
     if given is not None:
         if classes not in (None, len(given) + 1):
             raise SpecError(
-                f"the output {output.name} has {classes} classes, so the charset needs "
+                f"the output {output} has {classes} classes, so the charset needs "
                 f"{classes - 1 if classes else '?'} characters besides the blank, got {len(given)}"
             )
         return {"charset": given}
@@ -172,52 +190,109 @@ def _charset(output: TensorInfo, given: str | None) -> dict[str, Any]:
     if classes is None or classes == 96:
         return {}  # printable ASCII, the default of the spec, has 95 characters
     raise InputFileError(
-        f"the output {output.name} has {classes} classes; there are default charsets for 37 and 96 "
+        f"the output {output} has {classes} classes; there are default charsets for 37 and 96 "
         f"only. Run ocr-trt init with --charset FILE, a text file with {classes - 1} characters, "
         "one per line, in the order of the classes without the blank"
     )
 
 
-def _pixels(image: TensorInfo, hints: Hints) -> dict[str, Any]:
-    """Return mean and scale if the user or the input's dtype states them."""
+def _pixels(
+    source: Source, ends: _Ends, settings: InputSpec, hints: Hints, reporter: Reporter
+) -> dict[str, Any]:
+    """Return mean and scale if the user, the input's dtype or the graph states them."""
     given = {"mean": hints.mean, "scale": hints.scale}
-    if image.dtype.startswith(("uint", "int")):  # the model requires unscaled pixels
+    if ends.image.dtype.startswith(("uint", "int")):  # the model requires unscaled pixels
         given["scale"] = hints.scale or (1.0,)
+    elif not hints.mean and not hints.scale:
+        own = own_scaling(source, settings, ends.output.name)
+        if own is not None:
+            given["scale"] = (1.0,)
+            reporter.note(
+                f"the model itself computes (pixel - {own[0]:.4g}) * {own[1]:.4g}, so the spec "
+                "passes pixels from 0 to 255 (scale 1)"
+            )
     return {key: value for key, value in given.items() if value}
+
+
+def _output_entries(
+    source: Source,
+    ends: _Ends,
+    spec: DetectorSpec | RecognizerSpec,
+    hints: Hints,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Return the entries that describe the output, as runs and the signature state them."""
+    trials = try_model(source, spec.input, ends.output.name, empty=spec.role == "recognizer")
+    if spec.role == "detector":
+        found = map_entry(trials, spec.input.layout)
+        if "activation" in found:
+            reporter.note(
+                f"{ends.output.name} has values outside 0 to 1, so the spec applies a sigmoid "
+                "(output.activation)"
+            )
+        return {"output": {"name": ends.output.name, **found}}
+    output = scores_entry(trials, ends.output.shape, spec.input.shape[0])
+    shape = ends.output.shape if trials.noise is None else trials.noise.shape
+    classes = shape[-1] if shape else None
+    entries = _charset(ends.output.name, classes, hints.charset)
+    if "blank" not in ends.extra and trials.blank is not None:
+        entries["blank"] = trials.blank
+        reporter.note(f"the blank is class {trials.blank}: the model reads it in empty images")
+    known = {"name": ends.output.name, **output, **ends.extra.get("output", {})}
+    return {**entries, **ends.extra, "output": known}
+
+
+def _batch_entry(
+    spec: DetectorSpec | RecognizerSpec, source: Source, image: TensorInfo, reporter: Reporter
+) -> DetectorSpec | RecognizerSpec:
+    """Set ``max_batch`` of a recognizer over 1 if its graph can be converted for all batches."""
+    own = image.shape[0] if image.shape else None
+    if spec.role == "detector" or own == 1:
+        return spec
+    many = with_max_batch(spec, _LINES_AT_ONCE)
+    with reporter.step("try the model at several batch sizes"):
+        try:
+            limit = convert(source, many).batch_limit
+        except OcrTrtError as error:  # reported again, with an exit code, by inspect and build
+            reporter.note(f"the model cannot be converted yet: {error}")
+            return spec
+    if limit:
+        reporter.note(f"max_batch is 1: {limit}")
+        return spec
+    return many
 
 
 def draft_spec(
     role: Role, hints: Hints, reporter: Reporter | None = None
 ) -> DetectorSpec | RecognizerSpec:
-    """Draft a spec from the signature, with usual values for what the signature does not state.
+    """Draft a spec from the signature, with usual values for what the model does not state.
 
-    A model that reads files or returns text is cut to its network; ``reporter`` shows the cut.
+    The model runs on noise, at two batch sizes: its output shows whether time comes before the
+    batch, whether it is a probability, and which class a recognizer gives to empty images. A model
+    that reads files or returns text is cut to its network. ``reporter`` shows the cut, and what
+    else was chosen.
 
     Raises:
         InputFileError: the model cannot be opened, or its signature does not fit the role.
         SpecError: the charset does not fit the number of classes.
     """
-    path = hints.source.path
-    ends = _ends(open_source(hints.source), role, hints, reporter or SilentReporter())
+    path, reporter = hints.source.path, reporter or SilentReporter()
+    source = open_source(hints.source)
+    ends = _ends(source, role, hints, reporter)
     given = hints.input[1] if hints.input else None
     shape = given or _full_shape(ends.image, role)
     layout = _layout(shape)
     channels = shape[1] if layout == "NCHW" else shape[3]
     entry: dict[str, Any] = {"name": ends.image.name, "shape": shape, "layout": layout}
     entry["color"] = "GRAY" if channels == 1 else "RGB"
-    entry.update(_pixels(ends.image, hints))
-    if role == "recognizer" and (ends.image.shape is None or ends.image.shape[0] is None):
-        entry["max_batch"] = _LINES_AT_ONCE
-    extra = _charset(ends.output, hints.charset) if role == "recognizer" else {}
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.") or role
-    return spec_from_dict(
-        {
-            "name": name[:64],
-            "role": role,
-            "source": hints.source.model_dump(exclude_defaults=True),
-            "input": entry,
-            **extra,
-            **ends.extra,
-            "output": {"name": ends.output.name, **ends.extra.get("output", {})},
-        }
-    )
+    data = {
+        "name": name[:64],
+        "role": role,
+        "source": hints.source.model_dump(exclude_defaults=True),
+        "input": entry,
+        "output": {"name": ends.output.name},
+    }
+    entry.update(_pixels(source, ends, spec_from_dict(data).input, hints, reporter))
+    data.update(_output_entries(source, ends, spec_from_dict(data), hints, reporter))
+    return _batch_entry(spec_from_dict(data), source, ends.image, reporter)
