@@ -114,8 +114,6 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
             if cut is None or not cut.is_training_only:
                 raise
         else:
-            if len(signature.outputs) > 1:
-                reporter.note(choice_note(output, signature))
             return _Ends(image=image, output=output)
     # The signature does not fit the role. Cut the model, or name the end that does not fit.
     if cut is None and image is None:
@@ -222,6 +220,9 @@ def _output_entries(
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Return the entries that describe the output, as runs and the signature state them."""
+    outputs = [info.name for info in source.signature().outputs]
+    if len(outputs) > 1 and ends.output.name in outputs:
+        reporter.note(choice_note(ends.output.name, outputs))
     trials = try_model(source, spec.input, ends.output.name, empty=spec.role == "recognizer")
     if spec.role == "detector":
         found = map_entry(trials, spec.input.layout)

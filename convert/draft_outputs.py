@@ -9,7 +9,7 @@ import numpy as np
 
 from ..spec import Role
 from .draft_trials import Trials
-from .sources import Signature, TensorInfo
+from .sources import TensorInfo
 
 _GEOMETRY_CHANNELS = (4, 5, 8)
 """Channels of a detector's box geometry: four distances, distances and an angle, four corners."""
@@ -54,12 +54,12 @@ def choose_output(
     return min(outputs, key=scores_order, default=None)
 
 
-def choice_note(chosen: TensorInfo, signature: Signature) -> str:
+def choice_note(chosen: str, outputs: list[str]) -> str:
     """Return a note on the choice, which states how to choose another output."""
-    others = ", ".join(info.name for info in signature.outputs if info.name != chosen.name)
+    others = ", ".join(name for name in outputs if name != chosen)
     return (
-        f"the spec uses the output {chosen.name}; to use another one ({others}), change "
-        "output.name in the spec"
+        f"the spec uses the output {chosen}; to use another one ({others}), change output.name in "
+        "the spec"
     )
 
 
