@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ...errors import ConversionError
 from ...ocr.roles import role_of
 from ...spec import DetectorSpec, RecognizerSpec
 from ..base import Batch, Runner
+from .decisions import Decisions, decisions
 
 _CHANNELS_FIRST = ("NHWC", "NCHW", "channels_first")
 _ONLY_ON_GPU = (*_CHANNELS_FIRST, "No OpKernel", "Could not find device for node")
@@ -58,6 +60,22 @@ class TensorFlowRunner(Runner):
             return output
 
         return as_converted(in_own_batches(run, feed.numpy(), self._spec), self._spec)
+
+    def decisions(self, images: Batch) -> Decisions | None:
+        """Run a batch; return the inputs of all ops at which the result can jump.
+
+        They are in the model's layout, and the output is in that of converted graphs. None: the
+        model has no such op, or TensorFlow cannot return inner tensors of it.
+        """
+        if self._spec.input.shape[0] != 1:
+            return None
+        try:
+            found = decisions(self._call, self.prepare(images))
+        except Exception:  # whatever TensorFlow raises when it traces the model again
+            return None
+        if found is None:
+            return None
+        return replace(found, output=as_converted(found.output, self._spec))
 
 
 class _OnnxRunner(Runner):
