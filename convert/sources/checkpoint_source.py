@@ -11,7 +11,9 @@ from ...spec import SourceSpec
 from .constants import read_constants
 from .graph_def_source import GraphDefSource, ends_of
 from .tf_graph import import_tensorflow
+from .unsafe_ops import check_graph
 
+_VARIABLES = ("VariableV2", "Variable", "VarHandleOp", "ReadVariableOp")
 _SAVER = "save/"
 """Name scope of the nodes that a Saver adds to a graph."""
 
@@ -21,8 +23,11 @@ def _frozen(path: Path) -> Any:
     v1 = import_tensorflow().compat.v1
     with v1.Graph().as_default() as graph, v1.Session(graph=graph) as session:
         saver = v1.train.import_meta_graph(str(path), clear_devices=True)
-        saver.restore(session, str(path.with_suffix("")))
         definition = graph.as_graph_def()
+        # Restoring and freezing run these ops, and what they depend on.
+        variables = [node.name for node in definition.node if node.op in _VARIABLES]
+        check_graph(path, definition, [saver.saver_def.restore_op_name, *variables])
+        saver.restore(session, str(path.with_suffix("")))
         # Nodes of the Saver are ends of the graph too, but no outputs of the model.
         ends = [name for name in ends_of(definition) if not name.startswith(_SAVER)]
         return v1.graph_util.convert_variables_to_constants(session, definition, ends)
@@ -33,6 +38,8 @@ def open_source(source: SourceSpec) -> GraphDefSource:
     path = source.path
     try:
         definition = _frozen(path)
+    except InputFileError:
+        raise
     except Exception as error:  # TensorFlow raises half a dozen unrelated types here
         raise InputFileError(
             f"{path}: TensorFlow cannot restore it: {first_line(error)}; the files "

@@ -16,6 +16,7 @@ from .ends import find_cut, port_of, readers_of_inputs, tensor_of_layer
 from .large_weights import Exported
 from .side_effects import check_deterministic
 from .tf_graph import accepting_float, import_tensorflow, onnx_from_graph_def
+from .unsafe_ops import check_graph
 
 _INPUTS = ("Placeholder", "PlaceholderWithDefault")
 _VARIABLES = ("VariableV2", "VarHandleOp", "Variable")
@@ -75,7 +76,7 @@ class GraphDefSource:
                 function.graph.get_tensor_by_name(each) for each in (f"{name}:0", result.name)
             )
         try:
-            return accepting_float(function.prune(entry, result), entry.dtype)
+            part = function.prune(entry, result)
         except Exception as error:  # UnliftableError, which is not in TensorFlow's public API
             readers = readers_of_inputs(entry, result)
             if not readers:
@@ -84,6 +85,8 @@ class GraphDefSource:
                     f"{first_line(error)}"
                 ) from error
             raise needs_more(self._path, input_name, output_name, readers) from error
+        check_graph(self._path, part.graph.as_graph_def())
+        return accepting_float(part, entry.dtype)
 
     def _others(self, entry: Any) -> dict[str, Any]:
         """Return the constants for all inputs but the image."""

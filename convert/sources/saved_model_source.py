@@ -22,6 +22,7 @@ from .tf_graph import (
     import_tensorflow,
     onnx_from_function,
 )
+from .unsafe_ops import check_graph, check_saved_model
 
 
 class SavedModelSource:
@@ -36,6 +37,7 @@ class SavedModelSource:
     ) -> None:
         tf = import_tensorflow()
         self._path, self._constants = path, constants or {}
+        check_saved_model(path)
         try:
             # It must stay alive: it owns the variables that the signature reads.
             self._model = tf.saved_model.load(str(path), tags=list(tags) or None)
@@ -103,6 +105,7 @@ class SavedModelSource:
         if not self._is_whole(input_name, output_name):
             return self._graph.function(input_name, output_name)
         call = self._signature
+        check_graph(self._path, call.graph.as_graph_def())
         (spec,) = call.structured_input_signature[1].values()
 
         def run(image: Any) -> Any:

@@ -13,12 +13,13 @@ random.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...errors import ConversionError
+from .graph_nodes import functions_of, node_of, upstream
 
 _ASSIGNS = re.compile(
     r"Assign(Add|Sub)?VariableOp|ResourceScatter\w+|ResourceApply\w+|ResourceStridedSliceAssign"
@@ -38,10 +39,6 @@ def _is_random(node: Any) -> bool:
     return _RANDOM.fullmatch(node.op) is not None
 
 
-def _node_of(tensor: str) -> str:
-    return tensor.lstrip("^").split(":")[0]
-
-
 def layer_of(node: str) -> str:
     """Return the layer that a node's name starts with, without the names around the whole model."""
     name = node
@@ -49,27 +46,6 @@ def layer_of(node: str) -> str:
         name = name[found.end() :]
     scope = "/".join(name.split("/")[:-1]) or name
     return _HELPER_SCOPE.sub("", scope)
-
-
-def _functions_of(node: Any) -> Iterator[str]:
-    """Yield the names of the functions that a node calls."""
-    for value in node.attr.values():
-        if value.func.name:
-            yield value.func.name
-        yield from (func.name for func in value.list.func)
-
-
-def _upstream(nodes: Iterable[Any], results: Iterable[str], *, control: bool) -> list[Any]:
-    """Return the nodes that results depend on; ``control``: through control inputs too."""
-    known = {node.name: node for node in nodes}
-    todo = [_node_of(name) for name in results]
-    seen = set(todo)
-    for name in todo:  # the loop appends to the list
-        for each in known[name].input if name in known else ():
-            if (control or not each.startswith("^")) and _node_of(each) not in seen:
-                seen.add(_node_of(each))
-                todo.append(_node_of(each))
-    return [known[name] for name in todo if name in known]
 
 
 def _parts(graph: Any, results: Sequence[str]) -> Iterator[tuple[str, Any, list[Any]]]:
@@ -82,10 +58,10 @@ def _parts(graph: Any, results: Sequence[str]) -> Iterator[tuple[str, Any, list[
     todo = [("", graph.node, list(results))]
     seen = set[str]()
     for caller, nodes, ends in todo:  # the loop appends to the list
-        needed = _upstream(nodes, ends, control=False)
+        needed = upstream(nodes, ends, control=False)
         yield caller, nodes, needed
         for node in needed:
-            for name in set(_functions_of(node)) & functions.keys() - seen:
+            for name in set(functions_of(node)) & functions.keys() - seen:
                 seen.add(name)
                 inner = functions[name]
                 todo.append((caller or node.name, inner.node_def, list(inner.ret.values())))
@@ -174,7 +150,7 @@ def _drop_assignments(nodes: Any) -> set[str]:
     kept = [node for node in nodes if node.name not in gone]
     for node in kept:
         # An assignment has no results: other nodes can only name it as a control input.
-        inputs = [name for name in node.input if _node_of(name) not in gone]
+        inputs = [name for name in node.input if node_of(name) not in gone]
         if len(inputs) < len(node.input):
             node.input[:] = inputs
     copies = [type(node).FromString(node.SerializeToString()) for node in kept]
@@ -190,7 +166,7 @@ def _check_reads(caller: str, nodes: Any, needed: list[Any], is_loop: bool) -> N
     for read in needed if assigns else ():
         if read.op not in _READS or read.input[0] not in written:
             continue
-        before = {node.name for node in _upstream(nodes, [read.name], control=True)}
+        before = {node.name for node in upstream(nodes, [read.name], control=True)}
         # In a loop, a read in the next step follows every assignment of this step.
         if is_loop or any(a.name in before and a.input[0] == read.input[0] for a in assigns):
             raise ConversionError(

@@ -19,6 +19,7 @@ from .constants import Constants, full_constant, read_constants
 from .large_weights import Exported
 from .onnx_source import OnnxSource
 from .tf_graph import import_tensorflow, onnx_from_tflite
+from .unsafe_ops import check_lite_ops
 
 
 class TfliteSource:
@@ -37,6 +38,8 @@ class TfliteSource:
             raise InputFileError(
                 f"{path}: not a TensorFlow Lite model: {first_line(error)}"
             ) from error
+        # The interpreter has no public function that lists the ops.
+        check_lite_ops(path, [op["op_name"] for op in self._interpreter._get_ops_details()])
         quantized = [
             tensor["name"]
             for tensor in self._interpreter.get_tensor_details()
