@@ -62,6 +62,8 @@ def _build_targets(
     model = convert_widths(source, request.spec, reporter)
     if model.own_ranges:
         reporter.note(f"the model is already quantized: it states {len(model.own_ranges)} ranges")
+    for note in model.float_types.notes():
+        reporter.note(note)
     if model.batch_limit:
         reporter.note(f"the engine accepts one image at a time: {model.batch_limit}")
         request = for_single_images(request)

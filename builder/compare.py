@@ -26,6 +26,14 @@ from ..spec import DetectorSpec, RecognizerSpec
 from .convert import ConvertedModel
 from .request import BuildRequest
 from .ties import difference_without_ties
+from .tolerance import (
+    Difference,
+    Tolerance,
+    compare_rounding,
+    difference_of,
+    is_fake_quantization,
+    tolerance_of,
+)
 
 _PARITY_INPUTS = 4
 """Random images per width."""
@@ -35,8 +43,6 @@ _NUDGE = 1e-6
 """Size of such a change, relative to the largest value of the image (docs/decisions/0008)."""
 _MAX_JUMPING = 1e-3
 """Largest share of output values that may jump (docs/decisions/0008)."""
-_MAX_ROUNDING = 0.1
-"""Largest power of a model's own rounding, relative to its output: 10 dB."""
 _ROUNDING_POINTS = 1e-9
 """Tolerance for binary rounding: 0.95 - 0.945 exceeds 0.005 slightly, but 0.5 points pass."""
 
@@ -46,10 +52,10 @@ class Baseline:
     """The model in its own framework, and its result on the samples if there are any."""
 
     engine: Engine
-    max_difference: float
-    """Largest absolute difference between its outputs and those of the converted float graphs."""
-    is_quantized: bool = False
-    """Whether the model itself rounds, because it was quantized or trained with FakeQuant."""
+    difference: Difference
+    """The difference between its outputs and those of the converted float graphs."""
+    tolerance: Tolerance = Tolerance()
+    """By how much an engine in fp32 may differ from it."""
     result: Result | None = None
     samples: Dataset | None = None
 
@@ -73,11 +79,11 @@ def compare(
         ConversionError: a converted graph differs from the baseline.
         SpecError: the baseline detects or reads nothing in the samples.
     """
-    is_quantized = bool(model.own_ranges)
+    tolerance = tolerance_of(model, request.spec)
     graph = Engine.from_graphs(model.graphs.__getitem__, spec=request.spec, label="fp32 graph")
     with graph, reporter.step("compare with the model"):
         difference = check_parity(
-            graph, engine, is_quantized=is_quantized, graphs=model.graphs, note=reporter.note
+            graph, engine, tolerance, graphs=model.graphs, note=reporter.note
         )
     # Engines are judged by OCR metrics, so the baseline's must be measured on the same samples.
     samples = request.samples
@@ -90,8 +96,8 @@ def compare(
         check_baseline(result, samples, request.spec)
     return Baseline(
         engine=engine,
-        max_difference=difference,
-        is_quantized=is_quantized,
+        difference=difference,
+        tolerance=tolerance,
         result=result,
         samples=samples,
     )
@@ -100,11 +106,11 @@ def compare(
 def check_parity(
     graph: Engine,
     baseline: Engine,
+    tolerance: Tolerance | None = None,
     *,
-    is_quantized: bool = False,
     graphs: Mapping[int, onnx.ModelProto] | None = None,
     note: Callable[[str], None] = lambda text: None,
-) -> float:
+) -> Difference:
     """Return the largest absolute difference of outputs over all widths and some random images.
 
     Positions where the model itself jumps are excluded (docs/decisions/0008).
@@ -112,29 +118,28 @@ def check_parity(
     Args:
         graph: an engine in fp32.
         baseline: the model in its own framework.
-        is_quantized: whether the baseline itself rounds, as models with fake quantization do. It
-            then differs from its float graph by this noise, which must be small.
+        tolerance: whether the baseline itself rounds. It then differs from its float graph by this
+            noise, which must be small.
         graphs: the graph of each width, to compare while it decides as the model does (``ties``).
         note: reports that ties were excluded.
 
     Raises:
-        ConversionError: the difference is larger than the spec's ``max_difference``, or is NaN.
+        ConversionError: the difference is larger than allowed, or is NaN.
     """
     # The same images in each build, so that a model that passes once passes always.
     spec, rng, worst, jumps = graph.spec, np.random.default_rng(0), 0.0, 0.0
-    limit = spec.accuracy.max_difference
+    limit, tolerance, found = spec.accuracy.max_difference, tolerance or Tolerance(), []
     for width in graph.widths:
-        runner, reference = graph.runner(width), baseline.runner(width)
-        for _ in range(_PARITY_INPUTS):
-            image = pixel_noise(spec.input, 1, width, rng)  # (1, C, H, width)
-            ours, theirs = runner.run(image), reference.run(image)
-            if ours.shape != theirs.shape:
-                raise ConversionError(
-                    f"the {graph.label} returns {ours.shape}, but the model returns {theirs.shape}"
-                )
-            difference = np.abs(ours - theirs)
+        reference = baseline.runner(width)
+        # Each (1, C, H, width).
+        images = [pixel_noise(spec.input, 1, width, rng) for _ in range(_PARITY_INPUTS)]
+        if tolerance.rounded is not None:
+            found.append(compare_rounding(graph, baseline, images, tolerance))
+            continue
+        for image in images:
+            difference, theirs = difference_of(graph, baseline, image)
             # The model rounds and its float graph does not, so this much noise is expected.
-            if is_quantized and np.square(difference).mean() <= _MAX_ROUNDING * theirs.var():
+            if tolerance.is_quantized and is_fake_quantization(difference, theirs):
                 worst = max(worst, float(difference.max()))
                 continue
             largest = _continuous_difference(reference, image, theirs, difference, limit)
@@ -153,7 +158,8 @@ def check_parity(
             "larger of values that differ by rounding only. With the model's own selection the "
             "graph equals it. Build with --data, so that the OCR metric judges these ties"
         )
-    return worst
+    found.append(Difference(largest=worst, allowed=max(limit, worst)))
+    return max(found, key=lambda each: each.largest)
 
 
 def _continuous_difference(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..calibration.calibrator import Graphs
 from ..common.progress import Reporter
+from ..convert.float_types import FloatTypes
 from ..convert.pipeline import convert
 from ..convert.sources import Source
 from ..ocr.roles import role_of
@@ -20,6 +21,8 @@ class ConvertedModel:
     """A graph for each input width."""
     own_ranges: dict[str, float]
     """Ranges by tensor that the model contains, if it was quantized or trained with FakeQuant."""
+    float_types: FloatTypes
+    """What was not float32 in the model."""
     batch_limit: str = ""
     """Why the graphs accept single images only, although the spec allows larger batches."""
 
@@ -49,4 +52,9 @@ def convert_widths(
                     break
     if len(graphs) < len(spec.widths):
         return replace(convert_widths(source, spec, reporter), batch_limit=limit)
-    return ConvertedModel(graphs=graphs, own_ranges=own_ranges, batch_limit=limit)
+    return ConvertedModel(
+        graphs=graphs,
+        own_ranges=own_ranges,
+        float_types=converted.float_types,
+        batch_limit=limit,
+    )

@@ -29,7 +29,7 @@ def judge(
         opened = compiler.open_plans(folder, entries, job.request.precision)
     else:
         opened = compiler.open_graphs(chosen.quantized.graphs, chosen.label)
-    latency, difference = None, baseline.max_difference
+    latency, difference = None, baseline.difference
     with opened as engine:
         # Accuracy first: an engine over its budget is not worth timing.
         metric = baseline.metric(engine, job.reporter)
@@ -38,12 +38,17 @@ def judge(
         if compiler.can_run:
             # Only fp32 must equal the model; other precisions are judged by the metric.
             if chosen.precision == "fp32":
-                own = check_parity(engine, baseline.engine, is_quantized=baseline.is_quantized)
-                difference = max(difference, own)
+                own = check_parity(engine, baseline.engine, baseline.tolerance)
+                difference = max(difference, own, key=lambda each: each.largest)
             with job.reporter.step(f"time {job.target.name} against {baseline.engine.label}"):
                 latency = compare_latency(engine, baseline.engine, job.request.latency)
     return Verdict(
-        baseline=baseline.engine.label, max_difference=difference, metric=metric, latency=latency
+        baseline=baseline.engine.label,
+        max_difference=difference.largest,
+        allowed_difference=difference.allowed,
+        float_type=baseline.tolerance.float_type,
+        metric=metric,
+        latency=latency,
     )
 
 

@@ -15,9 +15,9 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..convert.graph import attribute, constant, transfer_name
-from ..convert.node_builder import NodeBuilder
-from .half import HALF_TYPES, is_float
+from ..convert.graph import attribute, constant
+from ..convert.rounding import round_behind
+from .half import HALF_TYPES
 
 _HALF = {half.dtype for half in HALF_TYPES.values()}
 
@@ -42,7 +42,7 @@ def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
             dtype = rounded[value]
             if dtype in _HALF:
                 value.type = ir.TensorType(ir.DataType.FLOAT)
-                _round_behind(graph, node, value, dtype)
+                round_behind(graph, node, value, dtype)
     return ir.to_proto(copy)
 
 
@@ -53,20 +53,3 @@ def widen_weights(graph: ir.Graph) -> None:
         if array is not None and value.dtype in _HALF:
             value.const_value = ir.tensor(array.astype(np.float32), name=name)
             value.type = ir.TensorType(ir.DataType.FLOAT)
-
-
-def _round_behind(graph: ir.Graph, node: ir.Node, value: ir.Value, dtype: ir.DataType) -> None:
-    """Insert a cast to ``dtype`` and back behind a value, in front of all its readers."""
-    if not is_float(value):
-        return
-    users, build = list(value.uses()), NodeBuilder(graph)
-    narrow = build.op("Cast", value, dtype=dtype, to=dtype.value)
-    wide = build.op("Cast", narrow, dtype=ir.DataType.FLOAT, to=ir.DataType.FLOAT.value)
-    build.insert_after(node)
-    for user, index in users:
-        user.replace_input_with(index, wide)
-    # An output of the graph keeps its name, which now belongs to the rounded value.
-    for index, output in enumerate(graph.outputs):
-        if output is value:
-            transfer_name(value, wide, ".exact")
-            graph.outputs[index] = wide

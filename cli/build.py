@@ -193,7 +193,10 @@ def verdict_row(result: BuildResult) -> tuple[str, ...]:
     if (latency := verdict.latency) is not None:
         speed = f"{latency.speedup:.2f}x ({latency.engine:.1f} / {latency.baseline:.1f} ms)"
         word = "ok" if latency.speedup > 1 else "ok, but slower"
-    return result.folder.name, f"{verdict.max_difference:.1e}", accuracy, speed, word
+    difference = f"{verdict.max_difference:.1e}"
+    if verdict.float_type is not None:  # print_verdicts explains it
+        difference += f", {verdict.float_type}"
+    return result.folder.name, difference, accuracy, speed, word
 
 
 def print_verdicts(results: Sequence[BuildResult]) -> None:
@@ -204,6 +207,13 @@ def print_verdicts(results: Sequence[BuildResult]) -> None:
     print_table(f"Verdict: engine / {against}", header, [verdict_row(result) for result in results])
     if any(verdict.metric and verdict.latency is None for verdict in done):
         print("* accuracy of the quantized graph in onnxruntime: the engine cannot run here")
+    # The limit depends on the model, and engines of several models may be in the table.
+    for name, verdict in ((r.folder.name, r.bundle.manifest.verdict) for r in results if r.bundle):
+        if verdict is not None and verdict.float_type is not None:
+            print(
+                f"{name}: the model computes in {verdict.float_type}, so it may differ from an "
+                f"fp32 engine by {verdict.allowed_difference:.1e}"
+            )
     for result in results:
         if result.measured is not None:
             when = f"{result.measured.astimezone():%Y-%m-%d %H:%M}"

@@ -183,18 +183,20 @@ def _verify(spec: DetectorSpec | RecognizerSpec, display: DisplayOptions) -> Non
 
 
 def _refuse_differences(checks: tuple[PassCheck, ...], spec: DetectorSpec | RecognizerSpec) -> None:
-    limit = spec.accuracy.max_difference
     # With fake quantization in the graph, a tiny difference may become a whole rounding step.
     exact = [check for check in checks if not check.rounds]
     # "not <=" instead of ">": NaN is a difference, too.
-    wrong = next((check for check in exact if not check.difference <= limit), None)
+    wrong = next((check for check in exact if not check.difference <= check.allowed), None)
     if wrong is not None:
+        limit = f"accuracy.max_difference {spec.accuracy.max_difference:g}"
+        if wrong.allowed > spec.accuracy.max_difference:
+            limit += f" and the rounding of a 16-bit model explain ({wrong.allowed:.3g})"
         place = (
             f"; the first value that differs is the output of {wrong.node}" if wrong.value else ""
         )
         raise ConversionError(
             f"after {wrong.name} the graph differs from the model by {wrong.difference:.3g}, more "
-            f"than accuracy.max_difference {limit:g}{place}; please report this model"
+            f"than {limit}{place}; please report this model"
         )
 
 
@@ -251,6 +253,8 @@ def _print_audit(name: str, result: Audit, target: str | None) -> None:
     accepted_by = target if "" not in result.refused else None  # "": the whole graph is refused
     rows = [(row.op, row.raw, row.clean, _changes(row, accepted_by)) for row in result.ops]
     rows.append(("all", result.raw_nodes, result.clean_nodes, ""))
+    for note in result.notes:
+        print(f"note: {note}")
     print_table(f"{name}: ops", ("op", "exported", "clean", "changed by"), rows)
     header = ("height x width", "nodes", "parameters", "MFLOP", "MB", "FLOP/byte")
     stages = [

@@ -68,6 +68,8 @@ class Audit:
     """Near misses by pass: the value that a match ends in -> the reason why it did not fire."""
     refused: dict[str, str]
     """Nodes that the target refuses -> the reason; "" stands for the whole graph."""
+    notes: tuple[str, ...] = ()
+    """Which float types became float32."""
 
 
 def _dims(value: ir.Value | None) -> list[int]:
@@ -197,4 +199,5 @@ def audit(converted: Converted, refused: Mapping[str, str] | None = None) -> Aud
         stages=_stages(graph),
         skipped=_skipped(converted),
         refused=refused,
+        notes=converted.float_types.notes(),
     )

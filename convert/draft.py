@@ -27,6 +27,7 @@ from .sources import Cut, Signature, Source, TensorInfo, open_source
 from .sources.spellings import own_spelling
 
 _LINES_AT_ONCE = 16  # largest batch of a recognizer whose batch axis is free
+_FLOATS = ("float", "bfloat16")  # prefixes: float also begins float16, float32 and float64
 _DETECTOR_SIDE, _LINE_HEIGHT, _LINE_WIDTH = 640, 32, 320
 _ALPHANUMERIC = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -60,7 +61,7 @@ class _Ends:
 
 
 def _image_input(signature: Signature) -> TensorInfo | None:
-    images = [i for i in signature.inputs if _may_be(i, 4, ("float", "uint8", "int"))]
+    images = [i for i in signature.inputs if _may_be(i, 4, (*_FLOATS, "uint8", "int"))]
     return images[0] if len(images) == 1 else None
 
 
@@ -80,7 +81,7 @@ def _given_input(signature: Signature, name: str, shape: Shape | None, path: Pat
 def _output(
     signature: Signature, rank: int, role: Role, image: TensorInfo | None, charset: str | None
 ) -> TensorInfo | None:
-    outputs = [o for o in signature.outputs if _may_be(o, rank, ("float",))]
+    outputs = [o for o in signature.outputs if _may_be(o, rank, _FLOATS)]
     is_nchw = image is not None and image.shape is not None and _layout(image.shape) == "NCHW"
     classes = None if charset is None else len(charset) + 1
     return choose_output(outputs, role, channel_axis=1 if is_nchw else -1, classes=classes)

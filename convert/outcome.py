@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .float_types import FloatTypes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Skip:
@@ -21,3 +23,5 @@ class Outcome:
     skipped: tuple[Skip, ...] = field(default=())
     ranges: dict[str, float] = field(default_factory=dict)
     """The largest |x| of tensors as the model itself states it: ``remove_fake_quantization``."""
+    float_types: FloatTypes = field(default_factory=FloatTypes)
+    """What became float32: ``normalize_types``."""

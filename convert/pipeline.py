@@ -22,6 +22,7 @@ from ..common.error_text import first_line
 from ..common.onnx_session import onnx_session
 from ..errors import BatchError, ConversionError, SpecError
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
+from .float_types import FloatTypes
 from .graph import OPSET, name_of, shape_of
 from .invariants import check_graph, check_ops
 from .match_ranges import matched_ranges
@@ -30,6 +31,7 @@ from .pass_order import PASSES, PREPARE, Pass, io_passes
 from .passes.free_batch import free_batch
 from .passes.lower_integer_ops import lower_integer_ops
 from .passes.name_values import name_values
+from .passes.normalize_types import normalize_types
 from .passes.order_nodes import order_nodes
 from .passes.pad_batch import pad_batch
 from .sources import Source
@@ -37,6 +39,9 @@ from .sources.large_weights import Exported
 from .sources.pixels import pixel_noise, requires_whole_pixels
 
 Watch = Callable[[str, ir.Model], None]
+
+FLOAT_TYPE = "float_type"
+"""Key of a graph's ``meta``: the 16-bit type in which the model computes, if any."""
 
 # At batch 1 the batch axis could not be distinguished from other axes of size 1.
 _TRACED_BATCH = 2
@@ -64,6 +69,8 @@ class Converted:
     steps: tuple[PassRecord, ...]
     ranges: dict[str, float] = field(default_factory=dict, repr=False)
     """The largest |x| that int8 must represent, by tensor; only those that the model states."""
+    float_types: FloatTypes = field(default_factory=FloatTypes)
+    """What was not float32 in the model."""
     batch_limit: str = ""
     """Why the graph accepts single images only, although the spec allows larger batches."""
 
@@ -83,9 +90,15 @@ def _upgraded(raw: Exported) -> ir.Model:
     Raises:
         ConversionError: an op is unknown to ONNX, or cannot be converted to opset 20.
     """
+    graph = raw.whole()
+    normalize_types(graph)
+    return _at_opset(graph)
+
+
+def _at_opset(graph: ir.Model) -> ir.Model:
+    """Lower ops that are not ONNX's own, and convert a graph to opset 20; see :func:`_upgraded`."""
     from onnxscript import version_converter
 
-    graph = raw.whole()
     # First: the check and the version converter support standard ops only.
     lower_integer_ops(graph)
     check_ops(graph)
@@ -189,7 +202,10 @@ def _convert_at(
     """
     raw = _exported(source, spec, shape)
     _check_pixels(raw.model, spec.input)
-    model = _upgraded(raw)
+    graph = raw.whole()
+    # Before the version converter and all rules: they are written for float32.
+    types = raw.float_types + normalize_types(graph).float_types
+    model = _at_opset(graph)
     if last is not None or shape[0] != spec.input.shape[0]:
         _check_batch(model)
     # The layout changes before PASSES, so that they cancel the Transposes that it adds.
@@ -199,6 +215,8 @@ def _convert_at(
         passes.append(last)
     # Order and names come last, since every pass before them adds or removes nodes.
     passes += [order_nodes, name_values]
+    if types.coarsest is not None:
+        model.meta[FLOAT_TYPE] = types.coarsest
     watch("export", model)
     steps, own = [], dict[str, float]()
     for each in passes:
@@ -212,7 +230,13 @@ def _convert_at(
             own, stated_in = outcome.ranges, ir.to_proto(model)
     ranges = _renamed_ranges(stated_in, model, own, spec, shape) if own else {}
     raw_ops = Counter(node.op_type for node in raw.model.graph.node)
-    return Converted(model=ir.to_proto(model), raw_ops=raw_ops, steps=tuple(steps), ranges=ranges)
+    return Converted(
+        model=ir.to_proto(model),
+        raw_ops=raw_ops,
+        steps=tuple(steps),
+        ranges=ranges,
+        float_types=types,
+    )
 
 
 def _exported(

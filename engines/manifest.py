@@ -92,6 +92,11 @@ class Verdict(StrictModel):
     """The model and framework it was compared with, such as "tensorflow 2.21.0"."""
     max_difference: float
     """Largest absolute difference of the fp32 graph, and of an fp32 engine, from the baseline."""
+    allowed_difference: float | None = None
+    """What was allowed: ``accuracy.max_difference`` of the spec, and the rounding of a baseline
+    that computes in 16 bits. None: the bundle is from an older version."""
+    float_type: Literal["float16", "bfloat16"] | None = None
+    """The 16-bit type in which the baseline computes, if any."""
     metric: OcrMetric | None = None
     """None: there were no images."""
     latency: Latency | None = None

@@ -11,10 +11,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..float_types import OTHER_FLOATS
 from . import Cut, TensorInfo
 from .side_effects import layer_of
 
 _IMAGE_RANK = 4
+_FLOATS = ("float32", *OTHER_FLOATS)
 _PLUMBING = ("Const", "Identity", "NoOp", "Pack", "Placeholder", "Shape", "StridedSlice")
 _BEFORE_LOG = ("Add", "AddV2", "Maximum")
 """Ops with a constant that keep the argument of a logarithm above 0."""
@@ -35,7 +37,7 @@ def find_cut(graph: Any, feeds: Sequence[str], fetches: Sequence[str], rank: int
         the inputs through this image only. None if there is no such pair.
     """
     ends = [graph.get_tensor_by_name(port_of(name)) for name in fetches]
-    result = next((t for t in _upstream(ends) if _is_image(t, rank, ("float32",))), None)
+    result = next((t for t in _upstream(ends) if _is_image(t, rank, _FLOATS)), None)
     if result is None:
         return None
     result, layout, blank = _before_decoder(result)
@@ -124,7 +126,7 @@ def _first_image(result: Any, entries: set[Any]) -> Any:
     images = [
         tensor
         for tensor in _upstream([result])
-        if _is_image(tensor, _IMAGE_RANK, ("float32", "uint8"))
+        if _is_image(tensor, _IMAGE_RANK, (*_FLOATS, "uint8"))
     ]
     for image in reversed(images):
         above = {op for op in _ops([image]) if op in entries}

@@ -16,6 +16,8 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
+from ..float_types import FloatTypes
+
 Weights = dict[str, npt.NDArray]
 """Arrays by value name."""
 
@@ -33,6 +35,8 @@ class Exported:
 
     model: onnx.ModelProto
     weights: Weights = field(default_factory=dict, repr=False)
+    float_types: FloatTypes = field(default_factory=FloatTypes)
+    """What was not float32 in the source, and is float32 in ``model``."""
 
     def whole(self) -> ir.Model:
         """Return the model with all its weights, which are not copied and may exceed 2 GB."""

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ import onnx
 from ...common.cores import limited_cores
 from ...common.error_text import first_line
 from ...errors import ConversionError, TargetMissingError
+from ..float_types import FloatTypes
 from ..tf_ops.failures import check_failures, recorded_failures
 from ..tf_ops.rules import OPSET, handlers
+from .fake_quantization import has_fake_quantization, lower_fake_quantization
+from .float32_graph import has_other_floats, to_float32
+from .folding import folded
 from .freeze import freeze
 from .large_weights import Exported, Weights, extract_constants
 from .pixels import rename, with_float_input
@@ -103,8 +108,8 @@ def onnx_from_function(
             f"{first_line(error)}; check input.shape in the spec"
         ) from error
     (entry,), (result,) = frozen.inputs, frozen.outputs
-    model = _onnx_from_frozen(frozen.graph, entry, result, frozen.weights)
-    return Exported(model=_renamed(model, input_name, output_name), weights=frozen.weights)
+    exported = _onnx_from_frozen(frozen.graph, entry, result, frozen.weights)
+    return replace(exported, model=_renamed(exported.model, input_name, output_name))
 
 
 def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any]) -> Any:
@@ -148,9 +153,9 @@ def onnx_from_graph_def(
     """
     _keep_loops(graph)
     weights = extract_constants(graph)
-    model = _onnx_from_frozen(graph, entry, result, weights)
-    model = with_float_input(_renamed(model, input_name, output_name))
-    return Exported(model=model, weights=weights)
+    exported = _onnx_from_frozen(graph, entry, result, weights)
+    model = with_float_input(_renamed(exported.model, input_name, output_name))
+    return replace(exported, model=model)
 
 
 def _keep_loops(graph: Any) -> None:
@@ -173,9 +178,10 @@ def onnx_from_tflite(path: Path) -> onnx.ModelProto:
     )
 
 
-def _onnx_from_frozen(graph: Any, entry: str, result: str, weights: Weights) -> onnx.ModelProto:
+def _onnx_from_frozen(graph: Any, entry: str, result: str, weights: Weights) -> Exported:
     """Convert a graph with tf2onnx; the image is its first input, ``weights`` are the others."""
     entries = [entry, *(f"{name}:0" for name in weights)]
+    graph, types = _prepared(graph, entries, result, weights)
     model = _run_tf2onnx(
         lambda tf2onnx: tf2onnx.convert.from_graph_def(
             graph,
@@ -193,7 +199,20 @@ def _onnx_from_frozen(graph: Any, entry: str, result: str, weights: Weights) -> 
     ordered = [image, *inputs.values()]
     del model.graph.input[:]
     model.graph.input.extend(ordered)
-    return model
+    return Exported(model=model, weights=weights, float_types=types)
+
+
+def _prepared(
+    graph: Any, entries: list[str], result: str, weights: Weights
+) -> tuple[Any, FloatTypes]:
+    """Rewrite what tf2onnx cannot convert: other float types, and other fake quantization."""
+    has_types, has_fakes = has_other_floats(graph), has_fake_quantization(graph)
+    if not has_types and not has_fakes:
+        return graph, FloatTypes()
+    # Before the types change: what does not depend on the image keeps TensorFlow's rounding.
+    graph = folded(graph, entries, [result])
+    lower_fake_quantization(graph)
+    return graph, to_float32(graph, weights)
 
 
 def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProto:

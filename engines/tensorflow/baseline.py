@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnx_ir as ir
 
 from ...common.cores import usable_cores
 from ...common.error_text import first_line
 from ...common.onnx_session import onnx_session
+from ...convert.passes.normalize_types import normalize_types
 from ...convert.sources import Source
 from ...convert.sources.tf_graph import import_tensorflow
 from ...errors import ConversionError
@@ -50,14 +52,17 @@ class TensorFlowRunner(Runner):
         """Convert images to a tensor in the model's own layout."""
         return self._tf.constant(as_source(images, self._spec))
 
+    def _run(self, feed: Any) -> npt.NDArray[np.float32]:
+        # The output of a mixed-precision model may be a 16-bit type.
+        return np.asarray(self._call(feed).numpy(), np.float32)
+
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run a batch; return the output in the layout of converted graphs."""
         if self._spec.input.shape[0] == 1:
-            return as_converted(self._call(feed).numpy(), self._spec)
+            return as_converted(self._run(feed), self._spec)
 
         def run(images: Batch) -> npt.NDArray[np.float32]:
-            output: npt.NDArray[np.float32] = self._call(self._tf.constant(images)).numpy()
-            return output
+            return self._run(self._tf.constant(images))
 
         return as_converted(in_own_batches(run, feed.numpy(), self._spec), self._spec)
 
@@ -109,7 +114,9 @@ class _OnnxRunner(Runner):
         if spec.input.max_batch > 1 and own == 1:
             # A fixed batch of 1 in the declared input would refuse larger ones.
             model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
-        self._session, self._spec = onnx_session(model), spec
+        self._session, types = _session(model)
+        self.label += types
+        self._spec = spec
         # The batch axis of the output does not depend on the rank, so any rank is right here.
         self._axis = role_of(spec).output_axes(3)[0]
         self._accepts_batches = own == 1 and (
@@ -138,14 +145,29 @@ class _OnnxRunner(Runner):
 
     def _run(self, feed: Batch) -> npt.NDArray[np.float32]:
         feeds, outputs = {self._spec.input.name: feed}, [self._spec.output.name]
-        output: npt.NDArray[np.float32] = self._session.run(outputs, feeds)[0]
-        return output
+        return np.asarray(self._session.run(outputs, feeds)[0], np.float32)
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run a batch."""
         if self._accepts_batches:
             return as_converted(self._run(feed), self._spec)
         return as_converted(in_own_batches(self._run, feed, self._spec), self._spec)
+
+
+def _session(model: onnx.ModelProto) -> tuple[Any, str]:
+    """Open a graph as it is, or in float32 if onnxruntime lacks kernels for its types.
+
+    Returns:
+        The session, and what to add to its label.
+    """
+    try:
+        return onnx_session(model), ""
+    except Exception:  # onnxruntime's errors have no common base class
+        graph = ir.from_proto(model)
+        types = normalize_types(graph).float_types
+        if not types.total:
+            raise
+        return onnx_session(ir.to_proto(graph)), f", {' and '.join(types.names)} as float32"
 
 
 def in_own_batches(

@@ -25,7 +25,7 @@ pytest.importorskip("tensorflow")
 
 RUN_OUTSIDE_THE_TUPLE = {
     "lower_integer_ops", "channel_first_io", "free_batch", "order_nodes", "name_values",
-    "pad_batch",
+    "pad_batch", "normalize_types",
 }  # fmt: skip
 
 

@@ -1,0 +1,101 @@
+"""By how much an fp32 engine may differ from its model, which can round more than float32 does.
+
+* A model that computes in 16 bits differs from its float32 graph by its own rounding, which is
+  measured on this graph (``convert/rounding.py``, docs/decisions/0020).
+* A model with fake quantization differs by its rounding to the levels of integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..convert.rounding import Rounding, rounded
+from ..engines.base import Batch
+from ..engines.engine import Engine
+from ..errors import ConversionError
+from ..spec import DetectorSpec, RecognizerSpec
+from .convert import ConvertedModel
+
+_MAX_ROUNDING = 0.1
+"""Largest power of the rounding of fake quantization, relative to the output: 10 dB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """Why a model may differ from an fp32 engine by more than ``accuracy.max_difference``."""
+
+    is_quantized: bool = False
+    """Whether the model itself rounds, because it was quantized or trained with FakeQuant."""
+    float_type: str | None = None
+    """The 16-bit type in which the model computes, if any."""
+    rounded: Engine | None = None
+    """The converted float graphs with all results rounded to this type."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """The result of a comparison over all widths and images."""
+
+    largest: float
+    """The largest absolute difference."""
+    allowed: float
+    """The largest one that was allowed."""
+
+
+def tolerance_of(model: ConvertedModel, spec: DetectorSpec | RecognizerSpec) -> Tolerance:
+    """Return the tolerance of a model."""
+    name, graphs = model.float_types.coarsest, model.graphs
+    engine = None
+    if name is not None:
+        engine = Engine.from_graphs(
+            lambda width: rounded(graphs[width], name), spec=spec, label=f"{name} graph"
+        )
+    return Tolerance(is_quantized=bool(model.own_ranges), float_type=name, rounded=engine)
+
+
+def is_fake_quantization(difference: Batch, theirs: Batch) -> bool:
+    """Whether a difference is small enough to be the rounding of fake quantization."""
+    return bool(np.square(difference).mean() <= _MAX_ROUNDING * theirs.var())
+
+
+def difference_of(graph: Engine, other: Engine, image: Batch) -> tuple[Batch, Batch]:
+    """Return the absolute difference of two outputs, and the other engine's output.
+
+    Raises:
+        ConversionError: the outputs have different shapes.
+    """
+    width = image.shape[3]  # (1, C, H, width)
+    ours, theirs = graph.runner(width).run(image), other.runner(width).run(image)
+    if ours.shape != theirs.shape:
+        raise ConversionError(
+            f"the {graph.label} returns {ours.shape}, but the model returns {theirs.shape}"
+        )
+    return np.abs(ours - theirs), theirs
+
+
+def compare_rounding(
+    graph: Engine, baseline: Engine, images: Sequence[Batch], tolerance: Tolerance
+) -> Difference:
+    """Compare an engine with a model that computes in 16 bits, on images of one width.
+
+    Raises:
+        ConversionError: rounding does not explain the difference, or it is NaN.
+    """
+    assert tolerance.rounded is not None
+    pairs = [difference_of(graph, baseline, image) for image in images]
+    found, limit = [difference for difference, _ in pairs], graph.spec.accuracy.max_difference
+    measured = Rounding.of(found)
+    if tolerance.is_quantized and all(is_fake_quantization(*pair) for pair in pairs):
+        return Difference(largest=measured.peak, allowed=max(limit, measured.peak))
+    rounding = Rounding.of([difference_of(graph, tolerance.rounded, i)[0] for i in images])
+    if not rounding.explains(found, limit):
+        raise ConversionError(
+            f"the {graph.label} differs from the model by {measured.peak:.3g} (root mean square "
+            f"{measured.rms:.3g}), more than accuracy.max_difference {limit:g} and the rounding of "
+            f"a {tolerance.float_type} model explain: at most {rounding.limit(limit):.3g} "
+            f"({rounding.limit_rms(limit):.3g}); please report this model"
+        )
+    return Difference(largest=measured.peak, allowed=rounding.limit(limit))
