@@ -54,7 +54,7 @@ class Baseline:
     engine: Engine
     difference: Difference
     """The difference between its outputs and those of the converted float graphs."""
-    tolerance: Tolerance = Tolerance()
+    tolerance: Tolerance
     """By how much an engine in fp32 may differ from it."""
     result: Result | None = None
     samples: Dataset | None = None
@@ -82,9 +82,7 @@ def compare(
     tolerance = tolerance_of(model, request.spec)
     graph = Engine.from_graphs(model.graphs.__getitem__, spec=request.spec, label="fp32 graph")
     with graph, reporter.step("compare with the model"):
-        difference = check_parity(
-            graph, engine, tolerance, graphs=model.graphs, note=reporter.note
-        )
+        difference = check_parity(graph, engine, tolerance, graphs=model.graphs, note=reporter.note)
     # Engines are judged by OCR metrics, so the baseline's must be measured on the same samples.
     samples = request.samples
     if samples is None and request.calibration is not None:
