@@ -7,6 +7,8 @@ budget; 5 a measured value exceeds a limit of ``bench --fail-on``; 130 interrupt
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
 import re
@@ -15,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -33,6 +36,7 @@ from .inspect import inspect
 from .optimize import optimize
 from .option_groups import expand_groups
 from .plugins import plugins
+from .printing import one_line
 from .run import run
 from .schema import schema
 from .train import train
@@ -81,7 +85,10 @@ def run_program(arguments: Sequence[str]) -> int:
     """Run a command line in this process, print errors on stderr, and return the exit code."""
     try:
         # typer's standalone mode would print usage errors in its own format and end the process.
-        return app(list(arguments), prog_name="ocr-trt", standalone_mode=False) or 0
+        code = app(list(arguments), prog_name="ocr-trt", standalone_mode=False) or 0
+        # Here, so that a closed pipe or a full disk is handled below, and not at exit.
+        sys.stdout.flush()
+        return code
     except _UsageError as error:
         return _fail_usage(error)
     except OcrTrtError as error:
@@ -91,12 +98,14 @@ def run_program(arguments: Sequence[str]) -> int:
         return _fail("interrupted; no incomplete output was left behind", 128 + stop.signal_number)
     except ImportError as error:
         return _fail_import(error, arguments)
-    except BrokenPipeError:
-        # The reader, such as head, has closed the pipe. Python flushes stdout once more at exit,
-        # which would raise the error again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):
+        # The reader, such as head, has closed the pipe; click ends the program with 1 in this case.
+        _discard_stdout()
         return 0
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) and error.filename is None:
+            _discard_stdout()
+            return _fail(f"the output cannot be written: {error.strerror}", 2)
         if error.filename is None:  # not about a file, so not about the user's input
             return _fail_bug(error, arguments)
         return _fail(f"{error.filename}: {error.strerror}", 2)
@@ -104,8 +113,14 @@ def run_program(arguments: Sequence[str]) -> int:
         return _fail_bug(error, arguments)
 
 
+def _discard_stdout() -> None:
+    """Write what stdout still contains to nowhere; Python flushes it at exit, and would fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _fail(text: str, code: int) -> int:
-    print(f"error: {text}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):  # stderr is closed: the exit code remains
+        print(f"error: {one_line(text)}", file=sys.stderr)
     return code
 
 
@@ -174,6 +189,9 @@ def main() -> None:
     # An exception from the handler unwinds the `with` blocks that remove unfinished output.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, _interrupt)
+    # Python has no stream for a descriptor that was closed.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")
     for stream in (sys.stdout, sys.stderr):  # file names may contain bytes that are not UTF-8
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

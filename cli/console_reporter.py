@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .printing import one_line
+
 if TYPE_CHECKING:
     from ..common.progress import Advance
 
@@ -33,12 +35,12 @@ class ConsoleReporter:
             yield lambda done: None
         seconds = time.monotonic() - start
         if not self._silent and (seconds > _SLOW_STEP_S or self._is_terminal):
-            print(f"  {title}: {seconds:.1f} s", file=sys.stderr)
+            print(f"  {one_line(title)}: {seconds:.1f} s", file=sys.stderr)
 
     def note(self, text: str) -> None:
         """Print a line that the user should read."""
         if not self._silent:
-            print(f"  note: {text}", file=sys.stderr)
+            print(f"  note: {one_line(text)}", file=sys.stderr)
 
     @contextlib.contextmanager
     def _bar(self, title: str, total: int | None) -> Iterator[Advance]:
@@ -52,5 +54,5 @@ class ConsoleReporter:
         console = Console(stderr=True)
         # transient: the bar disappears at the end, and `step` prints one line in its place.
         with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task(title, total=total)
+            task = progress.add_task(one_line(title), total=total)
             yield lambda done: progress.update(task, completed=done)

@@ -11,15 +11,25 @@ if TYPE_CHECKING:
     from ..report.sections import Table
 
 
+_LONGEST = 2000  # characters of an error
+
+
 def print_json(data: Any) -> None:
-    """Print data as JSON."""
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    """Print data as JSON, without any character that a terminal executes."""
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    # json escapes only those below U+0020; others remain, such as U+009B and U+202E.
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def plain(text: str) -> str:
     """Escape the control characters of a text, so that a terminal does not execute them."""
     # ascii() returns an escape such as '\x1b', in quotes.
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """Return a text of any origin as one line of bounded length, for an error or a note."""
+    return plain(shortened(text, _LONGEST).replace("\n", " "))
 
 
 def shortened(text: str, limit: int) -> str:

@@ -13,7 +13,7 @@ import typer
 from ..common.files import check_writable, write_whole
 from ..errors import InputFileError
 from .choices import TilesChoice
-from .printing import print_json
+from .printing import one_line, plain, print_json
 from .shared_options import DisplayOptions, Trust
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _read_all(
         results = in_order(_read, readers, files)
         for number, (file, result) in enumerate(zip(files, results, strict=True), 1):
             if isinstance(result, InputFileError):
-                print(f"error: {result}", file=sys.stderr)
+                print(f"error: {one_line(str(result))}", file=sys.stderr)
                 yield {"file": str(file), "error": str(result)}
                 continue
             image, lines = result
@@ -181,7 +181,7 @@ def _draw(image: Image, lines: list[TextLine], path: Path) -> None:
 
 
 def _print_lines(file: Path, lines: list[TextLine]) -> None:
-    print(f"{file}: {len(lines)} {'line' if len(lines) == 1 else 'lines'}")
+    print(f"{plain(str(file))}: {len(lines)} {'line' if len(lines) == 1 else 'lines'}")
     for line in lines:
         corner = ",".join(f"{value:.0f}" for value in line.quad[0])
-        print(f"  {line.text_score:4.2f}  {corner:>9}  {line.text}")
+        print(f"  {line.text_score:4.2f}  {corner:>9}  {plain(line.text)}")

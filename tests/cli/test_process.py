@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -55,3 +56,58 @@ def test_interrupted_build_leaves_no_files(
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert list(output.iterdir()) == []
+
+
+def run_with(output: int | None, *arguments: str) -> tuple[int, str]:
+    """Run the program with stdout on a descriptor, or closed; return its exit code and stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ocr_trt", *arguments],
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        preexec_fn=(lambda: os.close(1)) if output is None else None,
+    )
+    return done.returncode, done.stderr
+
+
+def test_full_disk_under_stdout_is_an_error_of_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        code, errors = run_with(full.fileno(), "schema", "spec")
+    assert code == 2
+    assert errors.startswith("error: ")
+    assert "No space left on device" in errors
+    assert errors.count("\n") == 1
+
+
+def test_closed_stdout_is_accepted() -> None:
+    assert run_with(None, "schema", "spec") == (0, "")
+
+
+@pytest.mark.parametrize("size", [1, 5000], ids=["at the first write", "later"])
+def test_closed_pipe_is_a_success(size: int) -> None:
+    command = [sys.executable, "-m", "ocr_trt", "schema", "spec"]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert program.stdout is not None
+    assert program.stderr is not None
+    if size > 1:
+        program.stdout.read(size)
+    program.stdout.close()
+    assert program.wait(timeout=120) == 0
+    assert program.stderr.read() == b""
+    program.stderr.close()
+
+
+def test_control_characters_in_an_error_are_escaped() -> None:
+    name = "x\x1b]0;title\x07\r\u202e\x9b31m\n.yaml"
+    code, errors = run_with(subprocess.DEVNULL, "inspect", name)
+    assert code == 2
+    assert errors.endswith("\n")
+    assert errors[:-1].isprintable()
+    assert "x\\x1b]0;title\\x07\\r\\u202e\\x9b31m" in errors
+
+
+def test_long_error_is_shortened() -> None:
+    code, errors = run_with(subprocess.DEVNULL, "inspect", "x" * 100_000)
+    assert code == 2
+    assert len(errors) < 3000

@@ -15,7 +15,7 @@ from ocr_trt.calibration.methods import METHODS
 from ocr_trt.cli import app as app_module
 from ocr_trt.cli import choices
 from ocr_trt.cli.app import app
-from ocr_trt.cli.printing import print_table
+from ocr_trt.cli.printing import print_json, print_table
 from ocr_trt.engines.manifest import Precision
 from ocr_trt.engines.targets import target_names
 from ocr_trt.pipeline.reader import ReadSettings
@@ -136,3 +136,14 @@ def test_bug_of_a_command_is_not_hidden_by_json(tmp_path: Path) -> None:
     done = run("bundle", "show", tmp_path, "--json")
     fails(done, 2, "not an engine bundle")
     assert done.stdout == ""
+
+
+def test_json_contains_no_character_that_a_terminal_executes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = {"name": "a\x1b\x9b\u202e\U000e0001\ud800", "text": "한글 ä\n"}
+    print_json(data)
+    printed = capsys.readouterr().out
+    assert printed.replace("\n", "").isprintable()
+    assert "한글 ä" in printed
+    assert json.loads(printed) == data
