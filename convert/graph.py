@@ -107,6 +107,23 @@ def has_one_use(value: ir.Value) -> bool:
     return len(list(value.uses())) == 1 and not value.is_graph_output()
 
 
+def graph_of(node: ir.Node) -> ir.Graph:
+    """Return the graph of a node that is in one."""
+    assert isinstance(node.graph, ir.Graph)
+    return node.graph
+
+
+def reads_of(node: ir.Node) -> list[ir.Value]:
+    """Return all values that a node reads, including those that its inner graphs read."""
+    found = [value for value in node.inputs if value is not None]
+    for item in node.attributes.values():
+        if item.type == ir.AttributeType.GRAPH:
+            inner = item.as_graph()
+            found += [value for deep in inner for value in reads_of(deep)]
+            found += list(inner.outputs)
+    return found
+
+
 def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
     """Return an attribute's value, or ``default``."""
     found = node.attributes.get(name)

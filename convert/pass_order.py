@@ -12,6 +12,7 @@ import onnx_ir as ir
 from ..spec import DetectorSpec, RecognizerSpec
 from .outcome import Outcome
 from .passes.channel_first_io import batch_first_output, channel_first_input, channel_first_output
+from .passes.close_loops import close_loops
 from .passes.collapse_views import collapse_views
 from .passes.fold_affine import fold_affine
 from .passes.fold_constants import fold_constants
@@ -41,7 +42,9 @@ PREPARE: tuple[Pass, ...] = (
     fold_constants,
     # Loop or Scan -> LSTM, GRU, RNN. Values behind a Loop have no known shape until then.
     raise_recurrent,
-    # Needs the recurrent ops of the pass above: flips around them become their direction.
+    # The loops that stay get a number of steps and shapes; loops behind them can be raised then.
+    close_loops,
+    # Needs the recurrent ops of the passes above: flips around them become their direction.
     raise_directions,
     # Shapes behind former loops are known now, and what is computed from them becomes constant.
     fold_constants,

@@ -13,18 +13,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from ..graph import reads_of
 from ..outcome import Outcome
-
-
-def _reads(node: ir.Node) -> list[ir.Value]:
-    """Return all values that a node reads, including those that its inner graphs read."""
-    found = [value for value in node.inputs if value is not None]
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            inner = attribute.as_graph()
-            found += [value for deep in inner for value in _reads(deep)]
-            found += list(inner.outputs)
-    return found
 
 
 def _sorted_nodes(graph: ir.Graph) -> list[ir.Node]:
@@ -36,7 +26,7 @@ def _sorted_nodes(graph: ir.Graph) -> list[ir.Node]:
         node = todo[-1]
         above = [
             maker
-            for v in _reads(node)
+            for v in reads_of(node)
             if (maker := v.producer()) is not None and maker.graph is graph
         ]
         # A node is done when all nodes above it are; until then these go on the stack first.

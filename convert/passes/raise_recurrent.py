@@ -18,6 +18,7 @@ from ..graph import constant, is_read, name_of, nodes_of, replace_keeping_name, 
 from ..node_builder import NodeBuilder, Operand
 from ..outcome import Outcome, Skip
 from ..recurrent.cells import Cell, cell_of
+from ..recurrent.closed_loops import is_closed
 from ..recurrent.loops import NoRecurrenceError, Recurrence, recurrence_of
 from ..recurrent.step_function import StepFunction
 from .fold_constants import fold_constants
@@ -127,6 +128,8 @@ def _drop_zero_states(node: ir.Node) -> bool:
 def _raise_next_loop(model: ir.Model, left: dict[ir.Node, Skip]) -> bool:
     """Replace the first loop that is a known cell; record why the loops before it are not."""
     for node in nodes_of(model, "Loop", "Scan"):
+        if is_closed(node):  # it was tried before it was closed
+            continue
         skip = _raise_loop(model, node)
         if skip is None:
             return True

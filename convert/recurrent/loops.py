@@ -77,7 +77,7 @@ Carried = tuple[ir.Value | None, ir.Value, ir.Value, ir.Value]
 """A carried value: (start, inside, after, final) as in :class:`State`."""
 
 
-def _carried(loop: ir.Node) -> list[Carried]:
+def carried_values(loop: ir.Node) -> list[Carried]:
     """Return all carried values of a Loop or Scan."""
     # A Loop has (limit, condition) in front of the carried values, its body (step, condition), and
     # the body returns a condition too. A Scan has the sequences behind the carried values.
@@ -95,15 +95,15 @@ def _carried(loop: ir.Node) -> list[Carried]:
 
 def lift_invariants(loop: ir.Node) -> None:
     """Replace carried values that never change, in the body, by their start values."""
-    for start, inside, after, _ in _carried(loop):
-        if after is inside and start is not None:
+    for start, inside, after, _ in carried_values(loop):
+        if itself(after) is inside and start is not None:
             for node, index in list(inside.uses()):
                 node.replace_input_with(index, start)
 
 
 def _counts(inside: ir.Value, after: ir.Value) -> bool:
     """Whether a carried value grows by one at each step."""
-    add = producer(_itself(after), "Add")
+    add = producer(itself(after), "Add")
     if add is None or not any(value is inside for value in add.inputs):
         return False
     steps = [constant(value) for value in add.inputs if value is not inside]
@@ -147,7 +147,7 @@ def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], s
     ):
         raise NoRecurrenceError("its number of steps is not known before it starts")
     # A Loop ends after its limit, or when its condition becomes false.
-    most, again = None if limit is None else int(limit), _itself(body.outputs[0])
+    most, again = None if limit is None else int(limit), itself(body.outputs[0])
     if most is not None and most < steps:
         raise NoRecurrenceError(f"it ends after {most} of the {steps} steps of its sequence")
     always = again is body.inputs[1] or bool((fixed := constant(again)) is not None and fixed)
@@ -175,7 +175,7 @@ def dtype_of(value: ir.Value) -> np.dtype:
     return value.dtype.numpy()
 
 
-def _itself(value: ir.Value) -> ir.Value:
+def itself(value: ir.Value) -> ir.Value:
     """Skip an Identity, which exporters write in front of the outputs of a body."""
     node = producer(value, "Identity")
     return value if node is None else not_none(node.inputs[0])
@@ -188,7 +188,7 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
         NoRecurrenceError: it is no recurrence, or one of a form that is not supported.
     """
     lift_invariants(loop)
-    body, carried = body_of(loop), _carried(loop)
+    body, carried = body_of(loop), carried_values(loop)
     is_scan = loop.op_type == "Scan"
     counters, states = _divided(carried)
     if is_scan:
@@ -217,7 +217,7 @@ def recurrence_of(model: ir.Model, loop: ir.Node) -> Recurrence:
         sequence=sequence,
         step_input=step_input,
         states=tuple(states),
-        results=tuple((_itself(value), out) for value, out in stacked if is_read(out)),
+        results=tuple((itself(value), out) for value, out in stacked if is_read(out)),
     )
 
 
@@ -226,7 +226,7 @@ def _divided(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
     counters, states = list[ir.Value](), list[State]()
     # A value that grows by 1 per step is a counter; one that never changes is neither.
     for start, inside, after, final in carried:
-        if after is inside:
+        if itself(after) is inside:
             continue
         begin = constant(start)
         if _counts(inside, after) and (begin is None or begin.size == 1):
@@ -238,7 +238,7 @@ def _divided(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
             counters.append(inside)
         else:
             states.append(
-                State(start=not_none(start), inside=inside, after=_itself(after), final=final)
+                State(start=not_none(start), inside=inside, after=itself(after), final=final)
             )
     return counters, states
 
