@@ -130,7 +130,15 @@ def _builder_refuses(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
     return None
 
 
+def _holds_a_body(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
+    """Match a Loop: the nodes in its body have no casts, so the values that it carries stay."""
+    if any(item.type == ir.AttributeType.GRAPH for item in node.attributes.values()):
+        return f"the body of a {node.op_type} computes in fp32"
+    return None
+
+
 RULES: tuple[Callable[[ir.Node, HalfType, Peaks], str | None], ...] = (
+    _holds_a_body,
     _kind_loses,
     _names_its_type,
     _sum_overflows,

@@ -159,7 +159,8 @@ def _candidate(probe: _Probe, index: int, r: _Gate) -> Iterator[tuple[_Gate, Arr
     ends = [3 * probe.x[:1], -3 * probe.x[:1], nothing]
     high, low, middle = (probe.taps_at(x, zero)[index][0] for x in ends)
     bend = sum(_sigmoid(r(x, zero))[0] for x in ends[:2]) - 2 * _sigmoid(r(nothing, zero))[0]
-    second = np.where(np.abs(bend) > _LEAST_BEND, (high + low - 2 * middle) / bend, 0.0)
+    is_bent = np.abs(bend) > _LEAST_BEND
+    second = np.where(is_bent, (high + low - 2 * middle) / np.where(is_bent, bend, 1.0), 0.0)
     bias = at_zero - _sigmoid(r(nothing, zero))[0] * second
     w = rows[:-1] - bias - _sigmoid(r(np.eye(k), np.zeros((k, size)))) * second
     hidden = probe.taps_at(np.zeros((size, k)), units)[index] - bias

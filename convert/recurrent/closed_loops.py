@@ -179,7 +179,7 @@ def _infer_body(model: ir.Model, body: ir.Graph, fold: Fold) -> None:
     body.extend(build.nodes)
 
 
-def _rename(body: ir.Graph, owner: str) -> None:
+def rename_made(body: ir.Graph, owner: str) -> None:
     """Give the values that were made here names that are free in the outer graph too."""
     made = [*body.initializers.values(), *(v for node in _deep_nodes(body) for v in node.outputs)]
     for number, value in enumerate(made):
@@ -239,7 +239,7 @@ def close_loop(model: ir.Model, loop: ir.Node, fold: Fold) -> None:
     parts.carried += _capture(body, parts)
     _set_interface(body, parts)
     _infer_body(model, body, fold)
-    _rename(body, name_of(loop.outputs[0]))
+    rename_made(body, name_of(loop.outputs[0]))
     lift_initializers(body, model.graph)
     _check_shapes(body, parts)
     _replace_loop(loop, steps, parts)

@@ -24,6 +24,7 @@ from .features import features_of
 from .infer_request import PlanSettings
 from .load_plan import check_built_with, engine_from_plan, refit_from_model
 from .lower_deconvolutions import lower_deconvolutions
+from .lower_loops import lower_loops
 from .options import NvidiaOptions
 from .plan_runner import PlanRunner
 
@@ -139,7 +140,7 @@ class NvidiaBackend(Backend):
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
         """Parse the graph with NVIDIA's parser."""
         self.check_can_build()
-        return refusals_in_child(self._package, model)
+        return refusals_in_child(self._package, lower_loops(model))
 
     def _gpu_for_timing(self) -> Gpu | None:
         """Return the GPU on which the builder times kernels; TensorRT for RTX times none."""
@@ -169,7 +170,7 @@ class NvidiaBackend(Backend):
             can_load=self.can_run(settings),
             timing_cache=timings,
         )
-        build_in_child(builder, model, plan)
+        build_in_child(builder, lower_loops(model), plan)
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Check that the plan is for this GPU and this version of the package, then load it."""
