@@ -11,6 +11,7 @@ from onnx_ir.passes import common
 from ..errors import ConversionError
 from ..plugins.onnx_function import DOMAIN
 from .graph import name_of, nodes_of
+from .tf_ops.refused import reason_of
 
 _RANDOM = (
     *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
@@ -23,7 +24,7 @@ def unknown_ops(model: ir.Model) -> dict[str, list[str]]:
     opset = model.graph.opset_imports.get("", 1)
     own = {(function.domain, function.name) for function in model.functions.values()}
     found: dict[str, list[str]] = defaultdict(list)
-    for node in model.graph:
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):  # bodies of loops too
         # "ai.onnx" is the other spelling of ONNX's own domain.
         standard = node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type, opset, "")
         if not standard and (node.domain, node.op_type) not in own:
@@ -47,7 +48,9 @@ def check_ops(model: ir.Model) -> None:
     unknown = unknown_ops(model)
     if unknown:
         listed = "; ".join(
-            f"{op} at {', '.join(names[:3])}" for op, names in sorted(unknown.items())
+            f"{op} at {', '.join(names[:3])}"
+            + (f" ({reason})" if (reason := reason_of(op)) else "")
+            for op, names in sorted(unknown.items())
         )
         raise ConversionError(
             f"these ops have no ONNX equivalent and no rule rewrites them: {listed}. Rewrite the "
@@ -59,8 +62,15 @@ def check_graph(model: ir.Model, stage: str) -> None:
     """Check names, order, types and shapes after a pass; a violation is a bug in that pass.
 
     Raises:
+        ConversionError: an output is a constant, or the input itself.
         AssertionError: the graph is invalid; ``stage`` names the pass.
     """
+    for value in model.graph.outputs:
+        if value.producer() is None:
+            raise ConversionError(
+                f"the output {value.name} does not depend on the input; name another output "
+                "(output.name in the spec)"
+            )
     domains = {node.domain for node in model.graph} - {"", "ai.onnx", DOMAIN}
     assert not domains, f"after {stage}: foreign domains {domains}"
     try:

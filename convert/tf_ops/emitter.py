@@ -21,6 +21,10 @@ class RefusalError(Exception):
     """A node that has no equivalent ONNX form; the text states the reason and what to do."""
 
 
+class UnknownError(RefusalError):
+    """A shape or an operand that a rule needs as numbers is not known at the time of the export."""
+
+
 class Tensor:
     """A value of the graph. Its operators create nodes."""
 
@@ -37,11 +41,13 @@ class Tensor:
         """The shape.
 
         Raises:
-            RefusalError: a dimension is not known.
+            UnknownError: a dimension is not known.
         """
         shape = self.emit.graph.get_shape(self.name)
         if shape is None or any(d < 0 for d in shape):
-            raise RefusalError(f"the shape of {self.name} depends on the image: {shape}")
+            raise UnknownError(
+                f"the shape of {self.name} is not known: {shape}; give its layer a fixed size"
+            )
         return tuple(shape)
 
     @property
@@ -142,10 +148,11 @@ class Emitter:
     Args:
         graph: the ``tf2onnx.graph.Graph``, whose constants and shapes are known.
         node: the ``tf2onnx.graph.Node``.
+        convert: converts another node of the same type, with real numbers.
     """
 
-    def __init__(self, graph: Any, node: Any) -> None:
-        self.graph, self.node = graph, node
+    def __init__(self, graph: Any, node: Any, convert: Callable[[Any, Any], None]) -> None:
+        self.graph, self.node, self._convert = graph, node, convert
 
     def __len__(self) -> int:
         return len(self.node.input)
@@ -159,6 +166,11 @@ class Emitter:
         from tf2onnx import utils
 
         return np.dtype(utils.map_onnx_to_numpy_type(self.graph.get_dtype(name)))
+
+    def is_complex(self, name: str) -> bool:
+        """Whether a tensor consists of complex numbers."""
+        dtype = self.graph.get_dtype(name)
+        return dtype is not None and dtype > 0 and self.dtype_of(name).kind == "c"
 
     def onnx_type(self, dtype: np.dtype) -> int:
         """Return ONNX' number of an element type."""
@@ -175,15 +187,20 @@ class Emitter:
         """Return the element type of a result."""
         return self.dtype_of(self.node.output[index])
 
+    def result_shape(self, index: int = 0) -> tuple[int, ...] | None:
+        """Return the shape of a result; None if a dimension is not known."""
+        shape = self.graph.get_shape(self.node.output[index])
+        return None if shape is None or any(d < 0 for d in shape) else tuple(shape)
+
     def constant_input(self, index: int, what: str) -> npt.NDArray:
         """Return the array of an input.
 
         Raises:
-            RefusalError: it depends on the image; ``what`` names the input.
+            UnknownError: it depends on the image; ``what`` names the input.
         """
         value = self[index].value
         if value is None:
-            raise RefusalError(f"its {what} depends on the image; make it a constant")
+            raise UnknownError(f"its {what} is computed; make it a constant")
         return np.asarray(value)
 
     def op(self, op_type: str, *inputs: Operand, **attributes: Any) -> Tensor:
@@ -207,6 +224,34 @@ class Emitter:
             name=utils.make_name(f"{self.node.name}/{op_type}"),
         )
         return tuple(Tensor(self, name) for name in node.output)
+
+    def same_op(
+        self,
+        inputs: Sequence[Tensor],
+        dtype: npt.DTypeLike,
+        shape: Sequence[int] | None = None,
+        **changed: Any,
+    ) -> Tensor:
+        """Apply the op of this node to other tensors.
+
+        Args:
+            inputs: its inputs.
+            dtype: the type of the result.
+            shape: the shape of the result, if it is not that of this node's result.
+            changed: attributes that differ from those of this node.
+        """
+        from tf2onnx import utils
+
+        name = utils.make_name(f"{self.node.name}/part")
+        shape = self.graph.get_shape(self.node.output[0]) if shape is None else list(shape)
+        typing = {"shapes": [shape], "dtypes": [self.onnx_type(np.dtype(dtype))]}
+        names = [each.name for each in inputs]
+        attributes = {**self.node.attr, **changed}
+        node = self.graph.make_node(self.node.type, names, attr=attributes, name=name, **typing)
+        # Handlers replace a node's result in all readers; this reader keeps track of it.
+        end = self.graph.make_node("Identity", [node.output[0]], name=f"{name}/end", **typing)
+        self._convert(self.graph, node)
+        return Tensor(self, end.output[0])
 
     def constant(self, array: npt.ArrayLike) -> Tensor:
         """Add a constant."""

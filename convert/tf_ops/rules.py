@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from . import arithmetic, resizes
-from .emitter import Emitter, Rule, Tensor
+from . import arithmetic, colors, complex_numbers, crops, indexing, matrices, patches, resizes
+from .complex_numbers import COMPLEX_RULES, ComplexRule, Pair, Pairs
+from .emitter import Emitter, Rule, Tensor, UnknownError
+from .fourier import FOURIER_RULES
 
-RULES: dict[str, Rule] = {**arithmetic.RULES, **resizes.RULES}
-"""TensorFlow op -> its rule."""
+RULES: dict[str, Rule] = {
+    **arithmetic.RULES,
+    **colors.RULES,
+    **complex_numbers.RULES,
+    **crops.RULES,
+    **indexing.RULES,
+    **matrices.RULES,
+    **patches.RULES,
+    **resizes.RULES,
+}
+"""TensorFlow op -> its rule, for real numbers."""
+
+_COMPLEX: dict[str, ComplexRule] = {**COMPLEX_RULES, **FOURIER_RULES}
 
 OPSET = 18
 """The opset that the rules write: the newest that tf2onnx writes."""
 
+Convert = Callable[[Any, Any], None]
+"""Converts a node of a graph, both of tf2onnx."""
+
 
 def handlers() -> dict[str, Any]:
-    """Return the rules as ``custom_op_handlers`` of tf2onnx."""
+    """Return the rules as ``custom_op_handlers`` of tf2onnx, for one export."""
     from tf2onnx.handler import tf_op
 
-    own = tf_op.create_mapping(OPSET, None)
-    return {op: (_handler(op, rule, own.get(op)), []) for op, rule in RULES.items()}
+    own, pairs = tf_op.create_mapping(OPSET, None), Pairs()
+    found: dict[str, Any] = {}
+    for op in dict.fromkeys((*RULES, *_COMPLEX)):
+        convert = _real(op, RULES.get(op), own.get(op))
+        if op in _COMPLEX:
+            convert = _complex(_COMPLEX[op], pairs, convert)
+        found[op] = (_handler(convert), [])
+    return found
 
 
-def _handler(op: str, rule: Rule, own: Any) -> Any:
-    """Return tf2onnx's form of a rule; ``own`` is tf2onnx's handler and its settings, or None."""
+def _handler(convert: Convert) -> Any:
+    def handler(graph: Any, node: Any, name: str, arguments: Any) -> None:
+        convert(graph, node)
 
-    def convert(graph: Any, node: Any, name: str, arguments: Any) -> None:
-        emit = Emitter(graph, node)
-        results = rule(emit)
+    return handler
+
+
+def _real(op: str, rule: Rule | None, own: Any) -> Convert:
+    """Apply a rule, or else tf2onnx's handler: ``own`` is the function and its settings."""
+
+    def convert(graph: Any, node: Any) -> None:
+        results = None
+        if rule is not None:
+            try:
+                results = rule(Emitter(graph, node, convert))
+            except UnknownError:
+                if own is None:
+                    raise
         if results is not None:
+            emit = Emitter(graph, node, convert)
             emit.finish([results] if isinstance(results, Tensor) else results)
         elif own is not None:
             function, settings = own
@@ -36,5 +72,25 @@ def _handler(op: str, rule: Rule, own: Any) -> Any:
                 node.type = onnx_op  # what tf2onnx does before it calls a handler
                 settings["tf_op"] = op
             function(graph, node, **settings, initialized_tables={}, dequantize=False)
+
+    return convert
+
+
+def _complex(rule: ComplexRule, pairs: Pairs, real: Convert) -> Convert:
+    """Apply a rule to nodes with a complex input or result, and ``real`` to all others."""
+
+    def convert(graph: Any, node: Any) -> None:
+        emit = Emitter(graph, node, real)
+        if not any(emit.is_complex(name) for name in (*node.input, *node.output)) and not any(
+            name in pairs for name in node.input
+        ):
+            real(graph, node)
+            return
+        result = rule(emit, pairs)
+        if isinstance(result, Pair):
+            # The node stays in the graph for its name, type and shape; nothing reads it at the end.
+            pairs.add(node.output[0], result)
+        else:
+            emit.finish([result])
 
     return convert

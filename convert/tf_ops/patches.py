@@ -1,0 +1,127 @@
+"""Sliding windows over feature maps.
+
+    ExtractImagePatches(x)  ->  Pad, Gather rows, Gather columns, Reshape, Transpose, Reshape
+    Dilation2D(x, w)        ->  max over (dy, dx) of x[y s + dy r, x s + dx r] + w[dy, dx]
+
+The gathers copy each row (column) once for every window that contains it; no value is computed, so
+the result is exact in every precision. The channels of a patch are ordered (row, column, channel).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .emitter import Emitter, RefusalError, Rule, Tensor
+
+_LOWEST = -3.0e38
+"""Padding of a maximum; adding a kernel's value does not make it overflow."""
+
+
+def _padding(
+    sizes: list[int], kernel: list[int], strides: list[int], rates: list[int], kind: str
+) -> tuple[list[int], list[int], list[int]]:
+    """Return the padding in front and behind, and the number of windows, of each axis."""
+    front, behind, count = [], [], []
+    for n, k, stride, rate in zip(sizes, kernel, strides, rates, strict=True):
+        reach = (k - 1) * rate + 1
+        windows = -(-n // stride) if kind == "SAME" else (n - reach) // stride + 1
+        total = max(0, (windows - 1) * stride + reach - n) if kind == "SAME" else 0
+        front.append(total // 2)  # TensorFlow puts the odd pixel behind
+        behind.append(total - total // 2)
+        count.append(windows)
+    return front, behind, count
+
+
+def _padded(x: Tensor, front: list[int], behind: list[int], value: float) -> Tensor:
+    """Pad the axes between the first (batch) and the last (channels)."""
+    if not any(front) and not any(behind):
+        return x
+    pads = (0, *front, 0, 0, *behind, 0)
+    return x.emit.op("Pad", x, pads, x.emit.constant(np.array(value, x.dtype)))
+
+
+def _attributes(e: Emitter, *names: str) -> list[list[int]]:
+    """Return attributes with one number per axis, without those of batch and channels."""
+    return [[int(value) for value in e.attribute(name)[1:-1]] for name in names]
+
+
+def _patches(e: Emitter, kernel: list[int], strides: list[int], rates: list[int]) -> Tensor:
+    """Return all windows: (N, windows..., kernel... C)."""
+    x = e[0]
+    batch, *sizes, channels = x.shape
+    front, behind, count = _padding(sizes, kernel, strides, rates, e.attribute("padding"))
+    if min(count) < 1:
+        raise RefusalError(f"its window is larger than the map of size {sizes}")
+    x, rank = _padded(x, front, behind, 0), len(sizes)
+    for axis in range(rank):
+        starts = np.arange(count[axis]) * strides[axis]
+        places = starts[:, None] + np.arange(kernel[axis]) * rates[axis]  # (windows, kernel)
+        if not np.array_equal(places.reshape(-1), np.arange(x.shape[axis + 1])):
+            x = x.take(e.constant(places.reshape(-1).astype(np.int64)), axis + 1)
+    # (N, windows * kernel of each axis, C) -> (N, w0, k0, w1, k1, ..., C) -> (N, w..., k..., C)
+    both = [n for pair in zip(count, kernel, strict=True) for n in pair]
+    x = x.reshape(batch, *both, channels)
+    order = (*range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2))
+    x = x.transpose(0, *order, 2 * rank + 1)
+    return x.reshape(batch, *count, int(np.prod(kernel)) * channels)
+
+
+def _image_patches(e: Emitter) -> Tensor:
+    kernel, strides, rates = _attributes(e, "ksizes", "strides", "rates")
+    return _patches(e, kernel, strides, rates)
+
+
+def _volume_patches(e: Emitter) -> Tensor:
+    kernel, strides = _attributes(e, "ksizes", "strides")
+    return _patches(e, kernel, strides, [1] * len(kernel))
+
+
+def _dilation(e: Emitter) -> Tensor:
+    x, weights = e[0], e[1]
+    strides, rates = _attributes(e, "strides", "rates")
+    kernel = list(weights.shape[:2])  # (kh, kw, C)
+    front, behind, count = _padding(
+        list(x.shape[1:3]), kernel, strides, rates, e.attribute("padding")
+    )
+    x = _padded(x, front, behind, _LOWEST)
+    terms = []
+    for dy, dx in np.ndindex(*kernel):
+        part, weight = x, weights.take(np.int64(dy), 0).take(np.int64(dx), 0)  # (C,)
+        for axis, offset in ((0, int(dy)), (1, int(dx))):
+            start = offset * rates[axis]
+            end = start + (count[axis] - 1) * strides[axis] + 1
+            part = part.slice(axis + 1, start, end, strides[axis])
+        terms.append(part + weight)
+    return e.op("Max", *terms) if len(terms) > 1 else terms[0]
+
+
+def _deconvolution(e: Emitter) -> Tensor | None:
+    """Conv2DBackpropInput with explicit padding: without it, then cropped; tf2onnx drops it."""
+    if e.attribute("padding") != "EXPLICIT":
+        return None
+    if e.attribute("data_format", "NHWC") != "NHWC":
+        raise RefusalError("it has explicit padding and channels first; use padding SAME or VALID")
+    _, _, top, bottom, left, right, _, _ = e.attribute("explicit_paddings")
+    n, h, w, c = (int(size) for size in e.constant_input(0, "output shape"))
+    full = (n, h + top + bottom, w + left + right, c)
+    size = e.constant(np.array(full, np.int32))
+    result = e.same_op([size, e[1], e[2]], e[2].dtype, full, padding="VALID")
+    return result.slice(1, top, top + h).slice(2, left, left + w)
+
+
+def _refused(text: str) -> Rule:
+    def rule(e: Emitter) -> Tensor:
+        raise RefusalError(text)
+
+    return rule
+
+
+RULES: dict[str, Rule] = {
+    # Without these rules, the two nodes would be taken for ONNX' ops of the same names.
+    "Conv": _refused("use tf.nn.conv2d or tf.nn.conv3d, which are other ops"),
+    "NonMaxSuppression": _refused("use tf.image.non_max_suppression of TensorFlow 2"),
+    "Conv2DBackpropInput": _deconvolution,
+    "Dilation2D": _dilation,
+    "ExtractImagePatches": _image_patches,
+    "ExtractVolumePatches": _volume_patches,
+}
