@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,9 +30,9 @@ from ocr_trt.errors import EngineBuildError
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
 if __package__:
-    from .families import detectors, graphs, recognizers, transformers
+    from .families import detectors, graphs, recognizers, resizes, transformers
 else:
-    from families import detectors, graphs, recognizers, transformers
+    from families import detectors, graphs, recognizers, resizes, transformers
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "zoo.md"
 
@@ -48,6 +48,8 @@ class Family:
     output: dict[str, Any] = field(default_factory=lambda: {"name": "output_0"})
     input_name: str = "image"
     max_batch: int = 1
+    flat: bool = False
+    """Whether its images are large areas of one color, where many features are equal."""
 
     @property
     def name(self) -> str:
@@ -83,6 +85,10 @@ FAMILIES: tuple[Family, ...] = (
     _detector(detectors.group_norm),
     _detector(detectors.wide_unpool, output="map"),
     _detector(graphs.tf1_detector, output="map"),
+    _detector(resizes.tf1_resizes, output="map"),
+    _detector(resizes.resize_kinds),
+    _detector(resizes.odd_skips),
+    replace(_detector(resizes.segnet_without_activations), flat=True),
     _recognizer(recognizers.crnn),
     _recognizer(recognizers.crnn_any_width),
     _recognizer(recognizers.gru),
@@ -157,11 +163,23 @@ class FamilyResult:
     """TensorRT-RTX precision -> "yes", "-" where it is not installed, or the reason."""
 
 
-def _differences(one: Runner, other: Runner, batch: int) -> tuple[float, float]:
+def _paper(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return white images (N, C, H, W) with some black bars, in place of random pixels."""
+    paper = np.ones_like(images)
+    for top, left in rng.integers(0, (images.shape[2] - 9, images.shape[3] - 5), (5, 2)):
+        paper[:, :, top : top + 9, left : left + 5] = -1
+    return paper
+
+
+def _differences(
+    one: Runner, other: Runner, batch: int, *, flat: bool = False
+) -> tuple[float, float]:
     """Return the largest difference of two runners at batch 1 and ``batch``, and the spread."""
     rng, worst, spread = np.random.default_rng(0), 0.0, 0.0
     for size in sorted({1, batch}):
         images = rng.uniform(-1, 1, (size, *one.shape)).astype(np.float32)
+        if flat:
+            images = _paper(images, rng)
         ours, theirs = one.run(images), other.run(images)
         assert ours.shape == theirs.shape
         worst = max(worst, float(np.abs(ours - theirs).max()))
@@ -194,11 +212,11 @@ def examine(family: Family, folder: Path) -> FamilyResult:
     batch, plan = spec.input.max_batch, folder / "plan.xml"
     ours = runner_from_model(converted.model, label="onnxruntime", max_batch=batch)
     theirs = baseline_runner(source, spec, spec.input.width)
-    difference, spread = _differences(ours, theirs, batch)
+    difference, spread = _differences(ours, theirs, batch, flat=family.flat)
     openvino = backend("openvino")
     openvino.build(converted.model, plan, BuildSettings(max_batch=batch))
     with openvino.open(plan, label="", settings=RunSettings(), max_batch=batch) as engine:
-        by_openvino, _ = _differences(engine, ours, batch)
+        by_openvino, _ = _differences(engine, ours, batch, flat=family.flat)
     return FamilyResult(
         family=family,
         converted=converted,

@@ -16,7 +16,7 @@ Results of all ops but nearest are float32 for any input type, as TensorFlow has
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from ..analysis.resizes import Centers, is_safe, repeats, step_of
 from .emitter import Emitter, RefusalError, Rule, Tensor
+from .static_values import static_value
 
 Array = npt.NDArray[np.float32]
 _LARGEST = 1 << 26
@@ -46,7 +47,7 @@ def _old_size(e: Emitter) -> tuple[int, int] | None:
 
 def _new_size(e: Emitter) -> tuple[int, int] | None:
     """Return (H, W); None if they are not known."""
-    size = e[1].value
+    size = static_value(e.graph, e[1].name)
     return None if size is None else (int(size[0]), int(size[1]))
 
 
@@ -142,7 +143,9 @@ def _scale_and_translate(e: Emitter) -> Tensor:
     import tensorflow as tf
 
     old, new = _sizes(e)
-    scale, move = e.constant_input(2, "scale"), e.constant_input(3, "translation")
+    scale, move = (static_value(e.graph, e[index].name) for index in (2, 3))
+    if scale is None or move is None:
+        raise RefusalError("its scale or translation depends on the image; make it a constant")
     kernel, antialias = e.attribute("kernel_type", "lanczos3"), e.attribute("antialias", 1)
 
     def along(axis: int) -> Callable[[Any, int], Any]:
@@ -181,14 +184,17 @@ def _bilinear(e: Emitter) -> Tensor:
     return _resized(e, x, new, mode="linear", coordinate_transformation_mode=centers)
 
 
-def _selected(x: Tensor, axis: int, indices: npt.NDArray[np.int64]) -> Tensor:
-    """Return the entries of ``x`` at ``indices`` along an axis."""
-    if np.array_equal(indices, np.arange(x.shape[axis])):
-        return x
-    step = step_of(indices)
-    if step is None:
-        return x.take(indices, axis)
-    return x.slice(axis, int(indices[0]), int(indices[-1]) + 1, step)
+def _selected(e: Emitter, chosen: Sequence[npt.NDArray[np.int64]]) -> Tensor:
+    """Return the pixels at ``chosen`` rows and columns."""
+    x = e[0].transpose(0, 3, 1, 2)
+    for axis, (indices, size) in enumerate(zip(chosen, _old_size(e) or (), strict=True), 2):
+        if np.array_equal(indices, np.arange(size)):
+            continue
+        if (step := step_of(indices)) is None:
+            x = x.take(indices, axis)
+        else:
+            x = x.slice(axis, int(indices[0]), int(indices[-1]) + 1, step)
+    return x.transpose(0, 2, 3, 1)
 
 
 def _indices(function: Callable[[Any, int], Any], sizes: tuple[int, int]) -> npt.NDArray[np.int64]:
@@ -220,7 +226,7 @@ def _nearest(e: Emitter) -> Tensor:
     if repeats(rows, old[0]) and repeats(columns, old[1]):
         centers, rounding = "asymmetric", "floor"
     elif not all(is_safe(a, b, centers) for a, b in zip(old, new, strict=True)):
-        return _selected(_selected(e[0], 1, rows), 2, columns)
+        return _selected(e, (rows, columns))
     elif centers == "half_pixel":
         rounding = "round_prefer_ceil"  # floor(u) = ceil((u - 1/2) - 1/2), see raise_resize
     modes = {"coordinate_transformation_mode": centers, "nearest_mode": rounding}

@@ -15,6 +15,7 @@ from ocr_trt.convert.passes.lower_resize import lower_resize
 from ocr_trt.convert.passes.raise_resize import raise_resize
 from ocr_trt.engines.base import BuildSettings, RunSettings
 from ocr_trt.engines.targets import backend
+from ocr_trt.errors import ConversionError
 
 from .helpers import evaluated, ops, traced
 
@@ -136,6 +137,28 @@ def test_size_of_another_tensor_and_integer_pixels(tmp_path: Path) -> None:
     x = np.random.default_rng(0).uniform(0, 255, (2, 23, 38, 3)).astype(np.float32)
     expected = tf.image.resize(tf.cast(x, tf.int32), (45, 75)) * 1.5
     np.testing.assert_allclose(evaluated(model, x), expected, rtol=0, atol=5e-3)  # of 382
+
+
+def test_size_and_scale_may_be_computed(tmp_path: Path) -> None:
+    """In a SavedModel with a free batch, TensorFlow does not fold size / tf.shape(x)[1:3]."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 8, 13, 2])])
+    def saved(x: Any) -> Any:
+        return tf.image.resize(x, (9, 17), "lanczos3")
+
+    check(saved, (2, 8, 13, 2), tmp_path)
+
+
+def test_size_that_depends_on_the_image_is_refused() -> None:
+    import tensorflow as tf
+
+    def resized(x: Any) -> Any:
+        size = tf.add(tf.cast(tf.reduce_max(x), tf.int32), (5, 6))
+        return tf.ensure_shape(tf.image.resize(x, size, "area"), (2, None, None, 2))
+
+    with pytest.raises(ConversionError, match=r"ResizeArea at .*ResizeArea.* known during"):
+        traced(resized, (2, 8, 13, 2))
 
 
 def test_scale_and_translate_moves(tmp_path: Path) -> None:
