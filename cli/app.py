@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -184,8 +185,20 @@ def _interrupt(signal_number: int, _: object) -> None:
     raise _Interrupted(signal_number)
 
 
+def _end_from_thread(uncaught: threading.ExceptHookArgs) -> None:
+    """End the process if a thread reports that native code, which nothing can interrupt, hangs."""
+    error = uncaught.exc_value
+    if not isinstance(error, OcrTrtError):
+        threading.__excepthook__(uncaught)
+        return
+    code = _fail(str(error), error.exit_code)
+    sys.stderr.flush()
+    os._exit(code)  # sys.exit would wait for the thread that hangs
+
+
 def main() -> None:
     """Run the program, and end the process with its exit code."""
+    threading.excepthook = _end_from_thread
     # An exception from the handler unwinds the `with` blocks that remove unfinished output.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, _interrupt)

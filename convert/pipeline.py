@@ -37,6 +37,7 @@ from .passes.pad_batch import pad_batch
 from .sources import Source
 from .sources.large_weights import Exported
 from .sources.pixels import pixel_noise, requires_whole_pixels
+from .time_limit import TimeLimit, seconds_allowed
 
 Watch = Callable[[str, ir.Model], None]
 
@@ -167,23 +168,43 @@ def convert(
     Raises:
         InputFileError: the model has no such input or output.
         SpecError: the model requires whole pixels, and the spec scales them.
-        ConversionError: an op has no ONNX form, or the model cannot be traced.
+        ConversionError: an op has no ONNX form, or the model cannot be traced, or it takes longer
+            than ``time_limit.seconds_allowed``.
     """
+    limit = TimeLimit(seconds_allowed())
+    follower = _Follower(limit=limit, watch=watch)
+    return limit.run(lambda: _convert(source, spec, width, follower))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Follower:
+    """Follows a conversion: ``limit`` knows the step that runs, ``watch`` sees each result."""
+
+    limit: TimeLimit
+    watch: Watch
+
+
+def _convert(
+    source: Source, spec: DetectorSpec | RecognizerSpec, width: int | None, follower: _Follower
+) -> Converted:
+    """Convert at the first batch size that is possible: any, the model's own, one."""
     settings, width, reason = spec.input, width or spec.input.width, ""
     own = settings.shape[0]  # over 1 if the model itself accepts this batch size only
     for batch in dict.fromkeys((_TRACED_BATCH, own) if settings.max_batch > 1 else ()):
         if batch > 1:
             try:
-                return _convert_at(source, spec, settings.shape_at(batch, width), watch, free_batch)
+                return _convert_at(
+                    source, spec, settings.shape_at(batch, width), follower, free_batch
+                )
             except BatchError as error:
                 reason = reason or str(error)
     try:
-        single = _convert_at(source, spec, settings.shape_at(1, width), watch)
+        single = _convert_at(source, spec, settings.shape_at(1, width), follower)
     except BatchError as error:
         if own == 1:
             raise
         reason = f"{error}; each image runs in a batch of {own} copies"
-        single = _convert_at(source, spec, settings.shape_at(own, width), watch, pad_batch)
+        single = _convert_at(source, spec, settings.shape_at(own, width), follower, pad_batch)
     return replace(single, batch_limit=reason)
 
 
@@ -191,7 +212,7 @@ def _convert_at(
     source: Source,
     spec: DetectorSpec | RecognizerSpec,
     shape: tuple[int, ...],
-    watch: Watch,
+    follower: _Follower,
     last: Pass | None = None,
 ) -> Converted:
     """Trace a model at an input shape, and run all passes; ``last`` changes the batch axis.
@@ -200,8 +221,10 @@ def _convert_at(
         BatchError: it cannot be converted at this batch size.
         ConversionError: it cannot be converted at any.
     """
+    follower.limit.step = "the export by TensorFlow and tf2onnx"
     raw = _exported(source, spec, shape)
     _check_pixels(raw.model, spec.input)
+    follower.limit.step = f"the conversion to opset {OPSET}"
     graph = raw.whole()
     # Before the version converter and all rules: they are written for float32.
     types = raw.float_types + normalize_types(graph).float_types
@@ -217,10 +240,10 @@ def _convert_at(
     passes += [order_nodes, name_values]
     if types.coarsest is not None:
         model.meta[FLOAT_TYPE] = types.coarsest
-    watch("export", model)
+    follower.watch("export", model)
     steps, own = [], dict[str, float]()
     for each in passes:
-        steps.append(_run(each, model, watch))
+        steps.append(_run(each, model, follower))
         outcome = steps[-1].outcome
         if each is last and outcome.skipped:
             skip = outcome.skipped[0]
@@ -270,9 +293,10 @@ def _renamed_ranges(
     return matched_ranges(before, after, ranges, (given, images))
 
 
-def _run(rewrite: Pass, model: ir.Model, watch: Watch) -> PassRecord:
+def _run(rewrite: Pass, model: ir.Model, follower: _Follower) -> PassRecord:
+    follower.limit.step = f"the rule {rewrite.__name__}"
     outcome = rewrite(model)
     check_graph(model, rewrite.__name__)
-    watch(rewrite.__name__, model)
+    follower.watch(rewrite.__name__, model)
     ops = Counter(node.op_type for node in model.graph)
     return PassRecord(name=rewrite.__name__, outcome=outcome, ops=ops)

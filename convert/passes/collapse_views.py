@@ -8,7 +8,7 @@ A view is a Reshape, Squeeze, Unsqueeze, Flatten or Transpose; ``analysis.views`
 normal form. All shapes along a chain must be known. A node of the chain that other nodes read stays
 in the graph.
 
-Termination: a chain is rewritten only if the number of nodes falls, and each node is visited once.
+Ends because each node is visited once, and a chain is rewritten only if the number of nodes falls.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@
 onnxscript's folder does most of the work. It does not fold nodes with several outputs, so this
 module folds Split. All steps repeat until the number of nodes stays the same.
 
-Termination: no step adds nodes.
+Ends because each round but the last removes nodes. onnxscript's folder can add some: it inlines the
+branch of an If, and splits a sequence. Each of them is gone after that, and no step adds any.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ..fixpoint import RewriteBudget
 from ..graph import attribute, constant_input, new_initializer, replace_value
 from ..outcome import Outcome
 
@@ -47,6 +49,7 @@ def fold_constants(model: ir.Model) -> Outcome:
     from onnxscript.optimizer import _constant_folding as folding
 
     before = len(model.graph)
+    budget = RewriteBudget("fold_constants", model.graph)
     while True:
         size = len(model.graph)
         folding.FoldConstantsPass(
@@ -64,3 +67,4 @@ def fold_constants(model: ir.Model) -> Outcome:
         common.CommonSubexpressionEliminationPass()(model)
         if len(model.graph) == size:
             return Outcome(changed=before - size)
+        budget.spend("a round of folding", f"{len(model.graph)} nodes")

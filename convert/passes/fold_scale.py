@@ -7,7 +7,7 @@
 The weights must be constant float32, and the layer must be the only reader of the map's result. The
 map stays if the new weights would come near the smallest numbers of float16.
 
-Termination: each fold removes a node.
+Ends because each fold removes a node more than it adds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import onnx_ir as ir
 
 from ..analysis.affine import Affine, Array, affine_of
 from ..analysis.regions import dynamic_inputs
+from ..fixpoint import RewriteBudget
 from ..graph import (
     array_of,
     attribute,
@@ -150,11 +151,11 @@ def _push_scale(graph: ir.Graph, layer: ir.Node, outer: _Mapped) -> bool:
 
 def fold_scale(model: ir.Model) -> Outcome:
     """Fold until nothing changes."""
-    changed, skipped = 0, list[Skip]()
+    skipped, budget = list[Skip](), RewriteBudget("fold_scale", model.graph)
     for layer in [node for node in model.graph if _has_weights(node)]:
         while folded := _fold_one(model.graph, layer):
             if isinstance(folded, Skip):
                 skipped.append(folded)
                 break
-            changed += 1
-    return Outcome(changed=changed, skipped=tuple(skipped))
+            budget.spend(f"fold into {layer.op_type}", name_of(layer.outputs[0]))
+    return Outcome(changed=budget.spent, skipped=tuple(skipped))

@@ -9,7 +9,9 @@
 Weights and biases must be constant, and the shapes known. A Reshape that splits the leading axes
 moves up, and any other moves down, until it meets another one and ``collapse_views`` cancels both.
 
-Termination: each move takes a Reshape past one layer and never back.
+Ends because a Reshape that splits the leading axes only moves up, and any other only moves down. A
+move keeps the kind of its Reshape, and takes it past one layer: for each direction, the number of
+layers that such Reshapes have in front of them falls, and no rule adds a layer.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from ..fixpoint import RewriteBudget
 from ..graph import (
     Shape,
     attribute,
@@ -26,6 +29,7 @@ from ..graph import (
     has_one_use,
     input_of,
     is_read,
+    name_of,
     not_none,
     producer,
     shape_of,
@@ -138,12 +142,16 @@ _REWRITES = {
 
 def raise_dense(model: ir.Model) -> Outcome:
     """Replace Gemm by MatMul, and move Reshapes until none can be moved."""
-    changed = 0
+    budget = RewriteBudget("raise_dense", model.graph)
     while True:
-        before = changed
+        before = budget.spent
         # One move can make another possible, also above it: repeat until none is.
         for node in list(model.graph):
-            if node.graph is not None:
-                changed += any(f(model.graph, node) for f in _REWRITES.get(node.op_type, ()))
-        if changed == before:
-            return Outcome(changed=changed)
+            rules = _REWRITES.get(node.op_type, ()) if node.graph is not None else ()
+            for rule in rules:
+                name = name_of(node.outputs[0])
+                if rule(model.graph, node):
+                    budget.spend(rule.__name__, name)
+                    break  # the node is gone
+        if budget.spent == before:
+            return Outcome(changed=before)

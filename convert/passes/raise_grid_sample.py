@@ -13,7 +13,7 @@ run on random numbers to find out which version they are.
 
 The image must be (N, H, W, C) of known shape, and no other node may read the inner values.
 
-Termination: each rewrite removes a GatherND.
+Ends because each rewrite removes a GatherND.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..analysis.regions import ancestors, evaluate, nodes_between, positions, submodel
+from ..fixpoint import RewriteBudget
 from ..graph import (
     TO_NCHW,
     TO_NHWC,
@@ -202,13 +203,13 @@ def _replace(graph: ir.Graph, found: _Sampling) -> None:
 
 def raise_grid_sample(model: ir.Model) -> Outcome:
     """Replace every bilinear sampling."""
-    changed = 0
+    budget = RewriteBudget("raise_grid_sample", model.graph)
     while True:
         order = positions(model.graph)
         gathers = [n for n in nodes_of(model, "GatherND") if constant_input(n, 0) is None]
         found = next((f for g in gathers if (f := _find(model, g, order))), None)
         if found is None:
-            return Outcome(changed=changed)
+            return Outcome(changed=budget.spent)
         _replace(model.graph, found)
         remove_dead_nodes(model)
-        changed += 1
+        budget.spend("GatherND -> GridSample", name_of(found.result))

@@ -6,7 +6,7 @@
 A loop is recognized by what one step of it computes, see ``recurrent.cells``. A loop with any other
 step stays.
 
-Termination: the number of loops falls with each rewrite.
+Ends because the number of loops falls with each rewrite.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from ..fixpoint import RewriteBudget
 from ..graph import constant, is_read, name_of, nodes_of, replace_keeping_name, shape_of
 from ..node_builder import NodeBuilder, Operand
 from ..outcome import Outcome, Skip
@@ -139,11 +140,12 @@ def _raise_next_loop(model: ir.Model, left: dict[ir.Node, Skip]) -> bool:
 
 def raise_recurrent(model: ir.Model) -> Outcome:
     """Replace loops, and drop initial states of zeros."""
-    changed, skipped = 0, dict[ir.Node, Skip]()
+    skipped, budget = dict[ir.Node, Skip](), RewriteBudget("raise_recurrent", model.graph)
     while _raise_next_loop(model, skipped):
-        changed += 1
+        budget.spend("Loop or Scan -> LSTM, GRU or RNN", f"{len(model.graph)} nodes")
         skipped.clear()
         fold_constants(model)  # only now are the shapes behind the loop known
+    changed = budget.spent
     for node in nodes_of(model, *RECURRENT):
         changed += _drop_zero_states(node)
     return Outcome(changed=changed, skipped=tuple(skipped.values()))

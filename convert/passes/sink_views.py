@@ -10,7 +10,7 @@ op' has other axis numbers and transposed constants (``analysis.axes``). All sha
 3. Rewrite the region if the views that disappear cost more than those that its borders need. A
    view that moves elements in memory costs as much as a hundred that only rename axes.
 
-Termination: the total cost of all views is a natural number and falls with each rewrite.
+Ends because the total cost of all views is a natural number and falls with each rewrite.
 """
 
 from __future__ import annotations
@@ -21,7 +21,17 @@ import numpy as np
 import onnx_ir as ir
 
 from ..analysis.axes import Axes, RewrittenOp, rewritten_op, viewed_inputs
-from ..graph import Shape, constant_input, inverse, not_none, shape_of, static_shape, transfer_name
+from ..fixpoint import RewriteBudget
+from ..graph import (
+    Shape,
+    constant_input,
+    inverse,
+    name_of,
+    not_none,
+    shape_of,
+    static_shape,
+    transfer_name,
+)
 from ..node_builder import NodeBuilder, Operand
 from ..outcome import Outcome
 
@@ -205,7 +215,8 @@ def _replace_outside(
 
 def sink_views(model: ir.Model) -> Outcome:
     """Rewrite regions until none saves a view."""
-    changed, graph, tried = 0, model.graph, set[ir.Node]()
+    graph, tried = model.graph, set[ir.Node]()
+    budget = RewriteBudget("sink_views", graph)
     while True:
         order = list(graph)
         for place, node in enumerate(order):
@@ -215,14 +226,15 @@ def sink_views(model: ir.Model) -> Outcome:
             region = _region_below(node, order[place:])
             _prune(region)
             if node in region.ops and _gain(region) > 0:
+                name = name_of(node.outputs[0])
                 _rewrite(graph, region)
                 graph.sort()  # new nodes may come before what they read
-                changed += 1
+                budget.spend(node.op_type, name)
                 # The rewrite changed the regions of all other views.
                 tried.clear()
                 break
         else:
-            return Outcome(changed=changed)
+            return Outcome(changed=budget.spent)
 
 
 def _cannot_sink(node: ir.Node) -> bool:

@@ -126,3 +126,17 @@ def test_inspect_accepts_a_dumped_spec(
         path = tmp_path / f"{spec.role}.yaml"
         path.write_text(dump_spec(spec))
         assert json.loads(succeeds("inspect", path, "--json"))["clean_nodes"] > 0
+
+
+def test_rule_without_an_end_is_named(
+    spec_files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ocr_trt.convert import pipeline
+
+    def rule_without_an_end(_: object) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr(pipeline, "PASSES", (rule_without_an_end,))
+    monkeypatch.setenv("OCR_TRT_CONVERT_SECONDS", "5")
+    fails(run("inspect", spec_files["detector"]), 3, "5 s", "the rule rule_without_an_end")
