@@ -168,12 +168,10 @@ def convert(
     Raises:
         InputFileError: the model has no such input or output.
         SpecError: the model requires whole pixels, and the spec scales them.
-        ConversionError: an op has no ONNX form, or the model cannot be traced, or it takes longer
-            than ``time_limit.seconds_allowed``.
+        ConversionError: an op has no ONNX form, the model cannot be traced, or it takes too long.
     """
-    limit = TimeLimit(seconds_allowed())
-    follower = _Follower(limit=limit, watch=watch)
-    return limit.run(lambda: _convert(source, spec, width, follower))
+    follower = _Follower(limit=TimeLimit(seconds_allowed()), watch=watch)
+    return follower.limit.run(lambda: _convert(source, spec, width, follower))
 
 
 @dataclass(frozen=True, kw_only=True)
