@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import wraps
 
 import numpy as np
 import onnx
@@ -30,6 +31,7 @@ from .outcome import Outcome
 from .pass_order import PASSES, PREPARE, Pass, io_passes
 from .passes.free_batch import free_batch
 from .passes.lower_integer_ops import lower_integer_ops
+from .passes.merge_traces import merge_traces
 from .passes.name_values import name_values
 from .passes.normalize_types import normalize_types
 from .passes.order_nodes import order_nodes
@@ -191,9 +193,8 @@ def _convert(
     for batch in dict.fromkeys((_TRACED_BATCH, own) if settings.max_batch > 1 else ()):
         if batch > 1:
             try:
-                return _convert_at(
-                    source, spec, settings.shape_at(batch, width), follower, free_batch
-                )
+                shape = settings.shape_at(batch, width)
+                return _convert_at(source, spec, shape, follower, _freeing(source, spec, shape))
             except BatchError as error:
                 reason = reason or str(error)
     try:
@@ -258,6 +259,26 @@ def _convert_at(
         ranges=ranges,
         float_types=types,
     )
+
+
+def _freeing(source: Source, spec: DetectorSpec | RecognizerSpec, shape: tuple[int, ...]) -> Pass:
+    """Return ``free_batch``, followed by ``merge_traces`` where it cannot free a graph."""
+
+    @wraps(free_batch)
+    def free(model: ir.Model) -> Outcome:
+        outcome = free_batch(model)
+        if outcome.changed:
+            return outcome
+        try:
+            other = _upgraded(_exported(source, spec, (shape[0] + 1, *shape[1:])))
+            for each in (*PREPARE, *io_passes(spec), *PASSES):
+                each(other)
+        except ConversionError:  # a model that accepts one batch size only
+            return outcome
+        merged = merge_traces(model, other)
+        return merged if merged.changed else outcome
+
+    return free
 
 
 def _exported(

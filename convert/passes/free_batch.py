@@ -1,7 +1,8 @@
 """Turn a graph that was traced at batch size 2 into one for any batch size N.
 
     Reshape(x, [.., 2 k, ..])   ->  Reshape(x, [.., -1, ..])        on the axis that holds the batch
-    x + constant (2, ..)        ->  x + constant (1, ..)            if both slices are equal
+    x + constant (2, ..)        ->  x + constant (1, ..)            if both slices are equal;
+                                                                    MatMul too
     Concat(x, constant (2, ..)) ->  Concat(x, Expand(constant, N))  the same; states of an LSTM too
 
 All shapes must be known. The graph is walked once, in order, and the shapes at a batch of 3 are
@@ -99,7 +100,7 @@ class _Walk:
             self._reshape(node)
         elif node.op_type == "Expand":
             self._expand(node)
-        elif node.op_type in _BROADCAST:
+        elif node.op_type in _BROADCAST or node.op_type == "MatMul":
             self._slice_constants(node)
         elif node.op_type == "Concat":
             self._expand_constants(node, range(len(node.inputs)), self._axis_of_any(node))
@@ -160,7 +161,9 @@ class _Walk:
             for value in node.inputs
             if (axis := self.axis(value)) is not None
         }
-        for axis in axes:
+        # The last two axes of a MatMul are those of the matrices, which are not broadcast.
+        limit = rank - 2 if node.op_type == "MatMul" else rank
+        for axis in (axis for axis in axes if axis < limit):
             # The same axis in the constant's own, perhaps shorter, shape.
             for index, value in enumerate(node.inputs):
                 if value is None or constant(value) is None:

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from ocr_trt.convert.passes.free_batch import free_batch
 
-from .helpers import check_does_not_fire, graph, ops, run
+from .helpers import check_does_not_fire, check_fires, graph, ops, run
 
 RNG = np.random.default_rng(5)
 
@@ -68,6 +68,24 @@ def test_batch_behind_other_axes_is_freed() -> None:
     shapes = {v.name: [str(d) for d in v.shape] for node in model.graph for v in node.outputs}
     assert shapes["t"] == ["3", "N", "2", "6", "4"]
     assert shapes["f"] == ["3", "N", "48"]
+
+
+def test_matrix_of_each_image_is_one_matrix() -> None:
+    """Queries of a decoder that were tiled by the batch size: (N, 4, 5) x (N, 5, 3)."""
+    queries = np.repeat(weights(1, 4, 5), 2, axis=0)
+    model = graph(
+        "agraph (float[2,5,3] x) => (float[2,4,3] y) { y = MatMul(queries, x) }", queries=queries
+    )
+    check_fires(model, free_batch, atol=1e-5)
+    (product,) = model.graph
+    assert [int(d) for d in product.inputs[0].shape] == [1, 4, 5]
+
+
+def test_rows_of_a_matrix_are_no_batch() -> None:
+    text = "agraph (float[2,3] x) => (float[2,2] y) { y = MatMul(x, w) }"
+    model = graph(text, w=np.repeat(weights(1, 2), 3, axis=0))
+    check_fires(model, free_batch, atol=1e-5)
+    assert [int(d) for d in next(iter(model.graph)).inputs[1].shape] == [3, 2]
 
 
 def test_constant_in_a_concat_grows_with_the_batch() -> None:
