@@ -271,6 +271,7 @@ def _freeing(source: Source, spec: DetectorSpec | RecognizerSpec, shape: tuple[i
             return outcome
         try:
             other = _upgraded(_exported(source, spec, (shape[0] + 1, *shape[1:])))
+            _check_batch(other)
             for each in (*PREPARE, *io_passes(spec), *PASSES):
                 each(other)
         except ConversionError:  # a model that accepts one batch size only

@@ -90,9 +90,10 @@ def test_constants_of_the_batch_become_functions_of_it(
 
 def test_constants_in_a_loop_are_found() -> None:
     text = """agraph (float[BATCH,3] x) => (float[BATCH,3] y) <int64 m = {3}, bool c = {1}> {
-        y = Loop(m, c, x) <
-        body = b (int64 i, bool go, float[BATCH,3] s) => (bool on, float[BATCH,3] t) { on = Identity(go) u = MatMul(s, w) v = Tanh(u) a = Concat <axis = 1> (v, tokens)
-          t = MatMul(a, back) }> }"""
+        y = Loop(m, c, x) <body = b (int64 i, bool go, float[BATCH,3] s)
+            => (bool on, float[BATCH,3] t) {
+            on = Identity(go) u = MatMul(s, w) v = Tanh(u) a = Concat <axis = 1> (v, tokens)
+            t = MatMul(a, back) }> }"""
     back = RNG.standard_normal((5, 3)).astype(np.float32)
     two, three = (
         made(text, n, {"w": WEIGHTS, "back": back, "tokens": np.repeat(WEIGHTS[:1, :2], n, 0)})

@@ -25,7 +25,7 @@ pytest.importorskip("tensorflow")
 
 RUN_OUTSIDE_THE_TUPLE = {
     "lower_integer_ops", "channel_first_io", "free_batch", "order_nodes", "name_values",
-    "pad_batch", "normalize_types",
+    "pad_batch", "normalize_types", "merge_traces",
 }  # fmt: skip
 
 
