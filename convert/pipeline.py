@@ -272,6 +272,7 @@ def _freeing(source: Source, spec: DetectorSpec | RecognizerSpec, shape: tuple[i
         try:
             other = _upgraded(_exported(source, spec, (shape[0] + 1, *shape[1:])))
             _check_batch(other)
+            other.meta.update(model.meta)
             for each in (*PREPARE, *io_passes(spec), *PASSES):
                 each(other)
         except ConversionError:  # a model that accepts one batch size only
