@@ -26,7 +26,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from ..analysis.regions import Region, RegionRule, evaluate, raise_regions, submodel
-from ..graph import constant, name_of
+from ..graph import constant, name_of, shape_of, static_shape
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
@@ -86,12 +86,16 @@ def _is_scalar_math(node: ir.Node) -> bool:
 def _activation_of(model: ir.Model, region: Region) -> _Activation | None:
     """Return the activation that a region computes, or None if it is none of the list."""
     proto = submodel(model, [region.source], region.result, region.nodes)
-    # The subgraph is elementwise with scalar constants, so it accepts any shape: (grid points,).
+    # The subgraph is elementwise with constants of one element, so it accepts any shape of its
+    # rank: (1, .., 1, grid points). A constant (1, 1, 1, 1) makes a result of lower rank longer.
+    shape = (*(1 for _ in shape_of(region.source)[1:]), len(_GRID))
     del proto.graph.input[0].type.tensor_type.shape.dim[:]
-    proto.graph.input[0].type.tensor_type.shape.dim.add().dim_value = len(_GRID)
-    result = evaluate(proto, {name_of(region.source): _GRID.astype(np.float32)})
-    if result is None or result.shape != _GRID.shape:
+    for size in shape:
+        proto.graph.input[0].type.tensor_type.shape.dim.add().dim_value = size
+    result = evaluate(proto, {name_of(region.source): _GRID.astype(np.float32).reshape(shape)})
+    if result is None or result.shape != shape:
         return None
+    result = result.reshape(-1)  # (grid points,)
     # Far outside the grid the subgraph may overflow; the op's finite value is better there.
     checked = np.isfinite(result) | (np.abs(_GRID) <= _FAR[0])
     for activation in _ACTIVATIONS:
@@ -105,7 +109,8 @@ def _activation_of(model: ir.Model, region: Region) -> _Activation | None:
 
 def _fits(region: Region) -> bool:
     is_typical = any(node.op_type in _TYPICAL for node in region.nodes)
-    return len(region.nodes) > 1 and is_typical and region.source.dtype == ir.DataType.FLOAT
+    is_float = region.source.dtype == ir.DataType.FLOAT and static_shape(region.source) is not None
+    return len(region.nodes) > 1 and is_typical and is_float
 
 
 def _replace(graph: ir.Graph, region: Region, activation: _Activation) -> None:
