@@ -32,6 +32,7 @@ from .passes.raise_where import raise_where
 from .passes.remove_fake_quantization import remove_fake_quantization
 from .passes.remove_pixel_casts import remove_pixel_casts
 from .passes.sink_views import sink_views
+from .passes.split_heads import split_heads
 
 Pass = Callable[[ir.Model], Outcome]
 
@@ -90,6 +91,8 @@ PASSES: tuple[Pass, ...] = (
     collapse_views,
     # Matches query, key and value in their normal form, so it follows all view passes.
     fuse_attention,
+    # The same for models that compute query, key and value in one product already.
+    split_heads,
     # Scales fold only into the layer directly in front or behind: views must be gone from between.
     fold_affine,
     fold_scale,

@@ -5,17 +5,14 @@
         ->  q, k', v = Split(T(Reshape(x [s Wq | Wk | Wv] + [s bq | bk | bv])), heads)
             y = Softmax(q T''(k') + mask) v
 
-    Split(Transpose(2, 0, 3, 1, 4)(Reshape(z -> (N, T, 3, H, D)))), each part squeezed
-        ->  Split(T(Reshape(z -> (N, T, 3 H, D))), heads)
-
-with x (N, T, K), H heads of size D, T = Transpose(0, 2, 1, 3), T' = Transpose(0, 2, 3, 1) and
-T'' = Transpose(0, 1, 3, 2). Weights and biases must be constant, of equal sizes, and the same in
-every time step. No other node may read the values in between.
+with x (.., K), H heads of size D, each Reshape to (N, T, H, D), T = Transpose(0, 2, 1, 3),
+T' = Transpose(0, 2, 3, 1) and T'' = Transpose(0, 1, 3, 2). Weights and biases must be constant, of
+equal sizes, and the same in every time step. No other node may read the values in between.
 
 One product of three times the width uses the hardware better than three products, and in int8 its
 input is quantized once. TensorRT fuses the resulting form in FP16 and BF16.
 
-Termination: each Softmax and each Split is visited once.
+Termination: each Softmax is visited once.
 """
 
 from __future__ import annotations
@@ -40,7 +37,6 @@ from ..graph import (
     producer,
     remove_dead_nodes,
     replace_keeping_name,
-    replace_value,
     shape_of,
     static_shape,
 )
@@ -53,8 +49,6 @@ _KEYS = (0, 2, 3, 1)
 """(N, T, H, D) -> (N, H, D, T)."""
 _SWAP = (0, 1, 3, 2)
 """(N, H, T, D) -> (N, H, D, T)."""
-_PARTS_FIRST = (2, 0, 3, 1, 4)
-"""(N, T, 3, H, D) -> (3, N, H, T, D)."""
 
 Weights = npt.NDArray[np.float32]
 
@@ -66,7 +60,8 @@ class _Projection:
     source: ir.Value
     weights: Weights
     bias: Weights
-    heads: int
+    shape: Shape
+    """Of the Reshape's result, (N, T, H, D)."""
     result: ir.Value
 
 
@@ -112,12 +107,15 @@ def _projection(value: ir.Value | None, perm: tuple[int, ...]) -> _Projection | 
     flat, early = _with_bias(reshape.inputs[0])
     product = producer(flat, "MatMul")
     weights = constant_input(product, 1) if product is not None else None
-    # split: (N, T, H, D); flat, before the Reshape: (N, T, H D).
+    # split: (N, T, H, D); flat, before the Reshape: (.., H D), for tokens (N, T) of any shape.
     shape, lead = static_shape(split), static_shape(flat)
     if product is None or weights is None or weights.ndim != 2 or shape is None or lead is None:
         return None
     heads_and_size = shape[2:]  # of (N, T, H, D)
-    if len(shape) != 4 or lead != (*shape[:2], weights.shape[1]) or not has_one_use(not_none(flat)):
+    columns = int(np.prod(heads_and_size))
+    if len(shape) != 4 or not lead[-1] == columns == weights.shape[1]:
+        return None
+    if not has_one_use(not_none(flat)):
         return None
     bias = _joined_bias(early, late, heads_and_size)
     if bias is None:
@@ -126,7 +124,7 @@ def _projection(value: ir.Value | None, perm: tuple[int, ...]) -> _Projection | 
         source=not_none(product.inputs[0]),
         weights=weights,
         bias=bias.reshape(-1),  # (H, D) -> (H D,)
-        heads=shape[2],
+        shape=shape,
         result=not_none(value),
     )
 
@@ -136,7 +134,7 @@ def _joined_bias(
 ) -> npt.NDArray | None:
     """Add the biases in front of and behind a Reshape, (H, D); None if one differs by step.
 
-    ``early`` broadcasts with (N, T, H D), ``late`` with (N, T, H, D).
+    ``early`` broadcasts with (.., H D), ``late`` with (N, T, H, D).
     """
     bias = np.zeros(heads_and_size, np.float32)
     for part, own in ((early, (bias.size,)), (late, bias.shape)):
@@ -191,7 +189,7 @@ def _attention(softmax: ir.Node) -> _Attention | str:
         return "query, key or value is not the product of a tensor and constant weights"
     if not query.source is key.source is value.source:
         return "query, key and value are computed from different tensors"
-    sizes = {(p.heads, p.weights.shape) for p in (query, key, value)}
+    sizes = {p.shape for p in (query, key, value)}
     if len(sizes) != 1:
         return f"query, key and value differ in heads or sizes: {sorted(sizes)}"
     return _Attention(query=query, key=key, value=value, scores=scores)
@@ -199,13 +197,11 @@ def _attention(softmax: ir.Node) -> _Attention | str:
 
 def _fuse(graph: ir.Graph, found: _Attention) -> None:
     parts, factors = (found.query, found.key, found.value), (found.scores.factor, 1.0, 1.0)
-    source, heads = found.query.source, found.query.heads
+    source, (batch, steps, heads, size) = found.query.source, found.query.shape
     weights = np.concatenate([p.weights * f for p, f in zip(parts, factors, strict=True)], 1)
     bias = np.concatenate([p.bias * f for p, f in zip(parts, factors, strict=True)])
     # The scale of the scores is moved into query: s (q k) = (s q) k.
-    batch, steps, _ = shape_of(source)
-    size = found.query.weights.shape[1] // heads
-    build, wide = NodeBuilder(graph), (batch, steps, bias.size)
+    build, wide = NodeBuilder(graph), (*shape_of(source)[:-1], bias.size)
     x = build.op("MatMul", source, weights.astype(np.float32), shape=wide)
     x = build.op("Add", x, bias.astype(np.float32))
     x = build.reshape(x, (batch, steps, 3 * heads, size))
@@ -222,39 +218,6 @@ def _fuse(graph: ir.Graph, found: _Attention) -> None:
         graph.remove(found.scores.scale, safe=True)
 
 
-def _split_by_heads(graph: ir.Graph, split: ir.Node) -> bool:
-    """Replace the split of one product in five dimensions by a split in four.
-
-    ``split`` has one query, key or value per output; each is squeezed to (N, H, T, D).
-    """
-    turn = producer(split.inputs[0], "Transpose")
-    cut = producer(turn.inputs[0], "Reshape") if turn is not None else None
-    if turn is None or cut is None or attribute(split, "axis", 0) != 0:
-        return False
-    if tuple(attribute(turn, "perm", ())) != _PARTS_FIRST or not has_one_use(turn.outputs[0]):
-        return False
-    batch, steps, parts, heads, size = shape_of(cut.outputs[0])
-    users = [[user for user, _ in value.uses()] for value in split.outputs]
-    each = (batch, heads, steps, size)
-    if len(users) != parts or any(value.is_graph_output() for value in split.outputs):
-        return False
-    if any(
-        user.op_type not in ("Squeeze", "Reshape") or static_shape(user.outputs[0]) != each
-        for found in users
-        for user in found
-    ):
-        return False
-    build = NodeBuilder(graph)
-    x = build.reshape(not_none(cut.inputs[0]), (batch, steps, parts * heads, size))
-    x = build.transpose(x, _HEADS_FIRST)  # (N, parts H, T, D)
-    new = build.ops("Split", x, shapes=[each] * parts, axis=1, num_outputs=parts)
-    build.insert_after(cut)
-    for value, found in zip(new, users, strict=True):
-        for user in found:
-            replace_value(user.outputs[0], value)
-    return True
-
-
 def fuse_attention(model: ir.Model) -> Outcome:
     """Fuse the projections of every self-attention, and remove the old ones."""
     changed, skipped = 0, list[Skip]()
@@ -267,8 +230,6 @@ def fuse_attention(model: ir.Model) -> Outcome:
             continue
         _fuse(model.graph, found)
         changed += 1
-    for node in nodes_of(model, "Split"):
-        changed += _split_by_heads(model.graph, node)
     # The three old products are no longer read.
     remove_dead_nodes(model)
     return Outcome(changed=changed, skipped=tuple(skipped))

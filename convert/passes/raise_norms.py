@@ -132,7 +132,7 @@ _RULE = RegionRule(
     fits=_fits,
     explain=_explain,
     replace=_replace,
-    otherwise="it has a square root, but is not a normalization over the last axis",
+    otherwise="it has a square root, but is not a normalization over one axis",
     is_reported=_is_no_image,
 )
 

@@ -1,4 +1,4 @@
-"""fuse_attention and raise_where: one product for query, key and value; masks safe in FP16."""
+"""fuse_attention, split_heads, raise_where: one product for query, key and value; safe masks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 from ocr_trt.convert.passes.fuse_attention import fuse_attention
 from ocr_trt.convert.passes.raise_where import raise_where
+from ocr_trt.convert.passes.split_heads import split_heads
 
 from .helpers import check_does_not_fire, check_fires, graph, ops, used
 
@@ -102,25 +103,91 @@ def test_other_softmaxes_stay_and_are_reported(body: str, inputs: str, reason: s
     assert reason in outcome.skipped[0].reason
 
 
-def test_one_product_in_five_dimensions_is_split_in_four() -> None:
-    model = graph(
-        """
-        agraph (float[3,5,24] x) => (float[3,2,5,4] y) {
-            r = Reshape(x, cut)
-            t = Transpose <perm = [2, 0, 3, 1, 4]> (r)
-            a, b, c = Split <axis = 0, num_outputs = 3> (t)
-            q = Squeeze(a, zero)
-            k = Squeeze(b, zero)
-            v = Squeeze(c, zero)
-            n = Neg(v)
-            s = Mul(q, k)
-            y = Add(s, n)
-        }
-        """,
-        cut=np.array([3, 5, 3, 2, 4]), zero=np.array([0]),
-    )  # fmt: skip
-    check_fires(model, fuse_attention, atol=0)
+def test_tokens_of_an_image_are_fused_without_flattening_them_first() -> None:
+    text, constants = attention(PLAIN + "p = Softmax(a) y = MatMul(p, v)", "float[3,1,5,6] x")
+    model = graph(text, **constants)
+    check_fires(model, fuse_attention, atol=1e-6)
+    assert (ops(model)["MatMul"], ops(model)["Split"]) == (3, 1)
+
+
+FIVE = "r = Reshape(x, cut) t = Transpose <perm = [2, 0, 3, 1, 4]> (r) "
+SPLIT = (
+    "a, b, c = Split <axis = 0, num_outputs = 3> (t) "
+    "q = Squeeze(a, zero) k = Squeeze(b, zero) v = Squeeze(c, zero) "
+)
+SLICES = (
+    "a = Slice(t, zero, one, zero, one) b = Slice(t, one, two, zero) c = Slice(t, last, end, zero) "
+    "q = Squeeze(a, zero) k = Reshape(b, flat) v = Squeeze(c, zero) "
+)
+GATHERS = (
+    "q = Gather(t, first) b = Gather(t, one) c = Gather(t, last) "
+    "k = Squeeze(b, zero) v = Squeeze(c, zero) "
+)
+HEADS = {
+    "cut": np.array([3, 5, 3, 2, 4]), "flat": np.array([3, 2, 5, 4]), "zero": np.array([0]),
+    "one": np.array([1]), "two": np.array([2]), "last": np.array([-1]), "first": np.array(0),
+    "end": np.array([2**31 - 1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", [SPLIT, SLICES, GATHERS], ids=["split", "slices", "gathers"])
+def test_one_product_in_five_dimensions_is_split_in_four(parts: str) -> None:
+    body = FIVE + parts + "n = Neg(v) s = Mul(q, k) y = Add(s, n)"
+    text = f"agraph (float[3,5,24] x) => (float[3,2,5,4] y) {{ {body} }}"
+    model = graph(text, **used(body, HEADS))
+    check_fires(model, split_heads, atol=0)
     assert ops(model) == {"Reshape": 1, "Transpose": 1, "Split": 1, "Neg": 1, "Mul": 1, "Add": 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("Slice(t, last, end, zero)", "Slice(t, one, end, one)"),
+        ("q = Squeeze(a, zero)", "u = Relu(a) q = Squeeze(u, zero)"),
+    ],
+    ids=["slice of another axis", "part is read before it is squeezed"],
+)
+def test_other_slices_of_five_dimensions_stay(change: tuple[str, str]) -> None:
+    body = FIVE + SLICES.replace(*change).replace(
+        "v = Squeeze(c, zero)", "v = ReduceSum <keepdims = 0> (c, zero)"
+    )
+    body += "n = Neg(v) s = Mul(q, k) y = Add(s, n)"
+    text = f"agraph (float[3,5,24] x) => (float[3,2,5,4] y) {{ {body} }}"
+    text = text.replace("[3,2,5,4] y", "[3,N,5,4] y")
+    check_does_not_fire(graph(text, **used(body, HEADS)), split_heads)
+
+
+LAST = """
+    a, b, c = Split <axis = -1, num_outputs = 3> (x)
+    d = Reshape(a, cut) e = Reshape(b, cut) f = Reshape(c, {cut})
+    q = Transpose <perm = [0, 2, 1, 3]> (d)
+    k = Transpose <perm = [0, 2, 3, 1]> (e)
+    v = Transpose <perm = [0, 2, 1, 3]> (f)
+    s = MatMul(q, k) {more}
+"""
+
+
+def test_parts_of_the_last_axis_are_split_along_the_heads() -> None:
+    body = LAST.format(cut="cut", more="y = MatMul(s, v)")
+    text = f"agraph (float[3,5,24] x) => (float[3,2,5,4] y) {{ {body} }}"
+    model = graph(text, cut=np.array([3, 5, 2, 4]))
+    check_fires(model, split_heads, atol=0)
+    assert ops(model) == {"Reshape": 1, "Transpose": 2, "Split": 1, "MatMul": 2}
+
+
+@pytest.mark.parametrize(
+    ("cut", "more"),
+    [("other", "n = Neg(v) y = Add(s, one)"), ("cut", "n = Neg(b) y = Add(s, one)")],
+)
+def test_parts_that_differ_or_are_read_elsewhere_stay(cut: str, more: str) -> None:
+    body = LAST.format(cut=cut, more=more)
+    text = f"agraph (float[3,5,24] x) => (float[3,2,5,5] y) {{ {body} }}"
+    constants = {
+        "cut": np.array([3, 5, 2, 4]),
+        "other": np.array([3, 5, 4, 2]),
+        "one": np.float32(1),
+    }
+    check_does_not_fire(graph(text, **used(body, constants)), split_heads)
 
 
 CHOICE = """
