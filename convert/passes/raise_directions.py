@@ -2,14 +2,16 @@
 
     ReverseSequence(x), all of it           ->  Slice(x, step -1)
     flip(LSTM<forward>(flip(x)))            ->  LSTM<reverse>(x)
+    y = flip(x), LSTM<forward>(y), f(y)     ->  y = flip(x), flip(LSTM<reverse>(x)), f(y)
     LSTM<forward>(x, f), LSTM<reverse>(x, r)  ->  Split(LSTM<bidirectional>(x, f and r))
 
 with flip = Slice with step -1 along time. Views may be between a flip and the op. Only the op's
 first result may have readers, weights must be constant, and there must be neither initial states
 nor sequence lengths. The last rule is necessary: OpenVINO 2026.4 joins such a pair itself, with a
-wrong result (docs/decisions/0009).
+wrong result (docs/decisions/0009). It also computes a wrong result if several ops read one flip.
 
-Termination: each rewrite removes a ReverseSequence, a flip or a recurrent op.
+Termination: each rewrite removes a ReverseSequence, a flip or a recurrent op, or replaces a forward
+op by a reverse one.
 """
 
 from __future__ import annotations
@@ -142,6 +144,31 @@ def _drop_flips(graph: ir.Graph, node: ir.Node) -> bool:
     return True
 
 
+def _move_shared_flip(graph: ir.Graph, node: ir.Node) -> bool:
+    """Op<forward>(y) with y = flip(x), which other nodes read too -> flip(Op<reverse>(x))."""
+    found = _flip_above(node)
+    if found is None or attribute(node, "direction", "forward") != "forward":
+        return False
+    above, views = found
+    if attribute(node, "layout", 0) or input_of(node, 4) is not None:
+        return False
+    if node.outputs[0].is_graph_output():
+        return False
+    if all(has_one_use(each.outputs[0]) for each in (above, *views)):
+        return False
+    node.replace_input_with(0, _viewed(graph, not_none(above.inputs[0]), views, node))
+    node.attributes["direction"] = ir.AttrString("direction", "reverse")
+    # The last states are the same: both directions end at the first element of x.
+    build, result = NodeBuilder(graph), node.outputs[0]
+    readers = list(result.uses())
+    bounds = ((-1,), (np.iinfo(np.int64).min,), (_TIME,), (-1,))
+    flipped = build.op("Slice", result, *bounds)
+    for user, index in readers:
+        user.replace_input_with(index, flipped)
+    build.insert_after(node)
+    return True
+
+
 def _can_join(one: ir.Node, other: ir.Node) -> bool:
     """Whether two ops differ only in weights and direction, and only first results are read."""
     directions = [attribute(node, "direction", "forward") for node in (one, other)]
@@ -186,7 +213,7 @@ def raise_directions(model: ir.Model) -> Outcome:
         changed += _reverse_to_slice(graph, node)
     found = nodes_of(model, *RECURRENT)
     for node in found:
-        changed += _drop_flips(graph, node)
+        changed += _drop_flips(graph, node) or _move_shared_flip(graph, node)
     if changed:
         graph.sort()  # a reused view may come after the op that now reads it
     # Try both orders, because ``_can_join`` expects the forward op first.

@@ -324,6 +324,27 @@ def test_flips_become_a_direction() -> None:
     ]
 
 
+def test_flip_of_several_readers_moves_behind_them() -> None:
+    other = {f"{name}2": np.flip(array).copy() for name, array in GRU.items()}
+    model = graph(
+        """
+        agraph (float[7,2,5] x) => (float[7,1,2,4] y, float[1,2,4] z) {
+            v = Slice(x, minus, least, zero, minus)
+            f, h = GRU <hidden_size = 4> (v, w, r, b)
+            g, i = GRU <hidden_size = 4> (v, w2, r2, b2)
+            y = Sub(f, g)
+            z = Sub(h, i)
+        }
+        """,
+        minus=np.array([-1]), least=np.array([-1000]), zero=np.array([0]), **GRU, **other,
+    )  # fmt: skip
+    check_fires(model, raise_directions, atol=1e-6)
+    assert ops(model)["Slice"] == 2
+    readers = [user.op_type for node in model.graph if node.op_type == "Slice"
+               for user, _ in node.outputs[0].uses()]  # fmt: skip
+    assert readers.count("GRU") == 1
+
+
 def test_pair_of_directions_becomes_one_op() -> None:
     other = {f"{name}2": np.flip(array).copy() for name, array in GRU.items()}
     model = graph(
