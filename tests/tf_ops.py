@@ -57,7 +57,9 @@ REFUSED: dict[str, str] = {
 NOT_ON_TENSORRT = frozenset({
     "add.uint8", "argmax_pool.SAME", "argmax_pool.VALID", "bitwise_and", "bitwise_or",
     "bitwise_xor", "cast.uint8", "invert", "where.indices", "unique", "unique.indices", "nms",
-    "nms.padded", "saturate_cast", "convert_image_dtype",
+    "nms.padded", "saturate_cast", "convert_image_dtype", "right_shift.u8", "tensor_scatter_max",
+    "tensor_scatter_min", "dynamic_partition", "bincount", "confusion", "roll.computed",
+    "pad.symmetric", "pad.symmetric_large", "det",
 })  # fmt: skip
 """Cases that onnxruntime and OpenVINO run, and TensorRT-RTX refuses by the name of the node."""
 

@@ -30,9 +30,9 @@ from ocr_trt.errors import EngineBuildError
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
 if __package__:
-    from .families import detectors, graphs, recognizers, resizes, transformers
+    from .families import detectors, graphs, recognizers, resizes, single_ops, transformers
 else:
-    from families import detectors, graphs, recognizers, resizes, transformers
+    from families import detectors, graphs, recognizers, resizes, single_ops, transformers
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "zoo.md"
 
@@ -89,6 +89,8 @@ FAMILIES: tuple[Family, ...] = (
     _detector(resizes.resize_kinds),
     _detector(resizes.odd_skips),
     replace(_detector(resizes.segnet_without_activations), flat=True),
+    _detector(single_ops.region_crops, output="map"),
+    _detector(single_ops.odd_activations, output="map"),
     _recognizer(recognizers.crnn),
     _recognizer(recognizers.crnn_any_width),
     _recognizer(recognizers.gru),
@@ -103,6 +105,7 @@ FAMILIES: tuple[Family, ...] = (
     _recognizer(transformers.post_norm),
     _recognizer(transformers.relative_positions),
     _recognizer(transformers.masked_by_width),
+    _recognizer(single_ops.global_filters),
 )
 
 

@@ -34,7 +34,7 @@ def _places(low: npt.NDArray, high: npt.NDArray, size: int, count: int) -> npt.N
 def _crop_axis(
     x: Tensor, axis: int, places: npt.NDArray, method: str
 ) -> tuple[Tensor, npt.NDArray]:
-    """Sample one axis of (N, H, W, C) at constant places; also return which are inside."""
+    """Sample one axis of (N, C, H, W) at constant places; also return which are inside."""
     size, rank = x.shape[axis], x.rank
     inside = (places >= 0) & (places <= size - 1)
     places = np.clip(places, 0, size - 1)
@@ -54,16 +54,16 @@ def _crop_axis(
 
 
 def _same_crop(e: Emitter, x: Tensor, box: npt.NDArray, size: tuple[int, int]) -> Tensor:
-    """Cut the same constant box from every image."""
+    """Cut the same constant box from every image (N, C, H, W)."""
     method, outside = e.attribute("method", "bilinear"), e.attribute("extrapolation_value", 0.0)
-    _, height, width, _ = x.shape
+    _, _, height, width = x.shape
     y1, x1, y2, x2 = (box[i : i + 1] for i in range(4))
-    result, rows = _crop_axis(x, 1, _places(y1, y2, height, size[0])[0], method)
-    result, columns = _crop_axis(result, 2, _places(x1, x2, width, size[1])[0], method)
+    result, rows = _crop_axis(x, 2, _places(y1, y2, height, size[0])[0], method)
+    result, columns = _crop_axis(result, 3, _places(x1, x2, width, size[1])[0], method)
     inside = rows[:, None] & columns  # (h, w)
     if inside.all():
         return result
-    return e.where(e.constant(inside[None, :, :, None]), result, float(outside))
+    return e.where(e.constant(inside), result, float(outside))
 
 
 def _line(low: Tensor, high: Tensor, size: int, count: int) -> Tensor:
@@ -100,29 +100,31 @@ def _crop_and_resize(e: Emitter) -> Tensor:
     known, which = boxes.value, e[2].value
     every = which is not None and np.array_equal(which, np.arange(batch))
     if known is not None and every and len(known) and (known == known[0]).all():
-        return _same_crop(e, x, known[0], (h, w))
+        return _same_crop(e, x.transpose(*_TO_NCHW), known[0], (h, w)).transpose(*_TO_NHWC)
+    # Channels first, like the convolutions around it: their Transposes cancel.
+    x = x.transpose(*_TO_NCHW)
     if not every:
-        x = x.take(e[2], 0)  # (B, H, W, C)
+        x = x.take(e[2], 0)  # (B, C, H, W)
     count = boxes.shape[0]
     sides = [boxes.slice(1, i, i + 1) for i in range(4)]  # (B, 1) each: y1, x1, y2, x2
     ys = _line(sides[0], sides[2], height, h)  # (B, h)
     xs = _line(sides[1], sides[3], width, w)
     inside = e.op(
         "And",
-        _inside(ys, height).reshape(count, h, 1, 1),
-        _inside(xs, width).reshape(count, 1, w, 1),
+        _inside(ys, height).reshape(count, 1, h, 1),
+        _inside(xs, width).reshape(count, 1, 1, w),
     )
     if method == "nearest":
         # TensorFlow rounds halves up, GridSample to even numbers.
         ys, xs = e.op("Floor", ys + 0.5), e.op("Floor", xs + 0.5)
-    shape = (count, h, w, 1)
-    ys = e.op("Expand", ys.reshape(count, h, 1, 1), shape)
-    xs = e.op("Expand", xs.reshape(count, 1, w, 1), shape)
+    # raise_resize turns these into Resizes, which need channels first: (B, 1, h, w).
+    ys = e.op("Expand", ys.reshape(count, 1, h, 1), (count, 1, h, w)).reshape(count, h, w, 1)
+    xs = e.op("Expand", xs.reshape(count, 1, 1, w), (count, 1, h, w)).reshape(count, h, w, 1)
     result = e.op(
-        "GridSample", x.transpose(*_TO_NCHW), _grid(xs, ys, height, width),
+        "GridSample", x, _grid(xs, ys, height, width),
         mode="bilinear", padding_mode="border", align_corners=0,
-    ).transpose(*_TO_NHWC)  # fmt: skip
-    return e.where(inside, result, float(outside))
+    )  # fmt: skip
+    return e.where(inside, result, float(outside)).transpose(*_TO_NHWC)
 
 
 def _inside(places: Tensor, size: int) -> Tensor:

@@ -1,10 +1,11 @@
 """Sliding windows over feature maps.
 
-    ExtractImagePatches(x)  ->  Pad, Gather rows, Gather columns, Reshape, Transpose, Reshape
+    ExtractImagePatches(x)  ->  Pad, one strided Slice for each place in the window, Concat
+    the same, large windows ->  Pad, Gather rows, Gather columns, Reshape, Transpose, Reshape
     Dilation2D(x, w)        ->  max over (dy, dx) of x[y s + dy r, x s + dx r] + w[dy, dx]
 
-The gathers copy each row (column) once for every window that contains it; no value is computed, so
-the result is exact in every precision. The channels of a patch are ordered (row, column, channel).
+No value is computed, so patches are exact in every precision. The channels of a patch are ordered
+(row, column, channel), as the Concat of channels-first slices orders them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from .emitter import Emitter, RefusalError, Rule, Tensor
+
+_LARGEST = 64
+"""Places in the largest window for which slices are used."""
 
 _LOWEST = -3.0e38
 """Padding of a maximum; adding a kernel's value does not make it overflow."""
@@ -53,6 +57,8 @@ def _patches(e: Emitter, kernel: list[int], strides: list[int], rates: list[int]
     if min(count) < 1:
         raise RefusalError(f"its window is larger than the map of size {sizes}")
     x, rank = _padded(x, front, behind, 0), len(sizes)
+    if np.prod(kernel) <= _LARGEST:
+        return _sliced(x, kernel, strides, rates, count)
     for axis in range(rank):
         starts = np.arange(count[axis]) * strides[axis]
         places = starts[:, None] + np.arange(kernel[axis]) * rates[axis]  # (windows, kernel)
@@ -64,6 +70,24 @@ def _patches(e: Emitter, kernel: list[int], strides: list[int], rates: list[int]
     order = (*range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2))
     x = x.transpose(0, *order, 2 * rank + 1)
     return x.reshape(batch, *count, int(np.prod(kernel)) * channels)
+
+
+def _sliced(
+    x: Tensor, kernel: list[int], strides: list[int], rates: list[int], count: list[int]
+) -> Tensor:
+    """Return the windows of a padded map (N, ..., C), by slices of it with channels first."""
+    rank = len(kernel)
+    x = x.transpose(0, rank + 1, *range(1, rank + 1))  # (N, C, ...)
+    parts = []
+    for place in np.ndindex(*kernel):
+        part = x
+        for axis, offset in enumerate(place):
+            start = offset * rates[axis]
+            end = start + (count[axis] - 1) * strides[axis] + 1
+            part = part.slice(axis + 2, start, end, strides[axis])
+        parts.append(part)
+    x = x.emit.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+    return x.transpose(0, *range(2, rank + 2), 1)
 
 
 def _image_patches(e: Emitter) -> Tensor:
@@ -109,17 +133,7 @@ def _deconvolution(e: Emitter) -> Tensor | None:
     return result.slice(1, top, top + h).slice(2, left, left + w)
 
 
-def _refused(text: str) -> Rule:
-    def rule(e: Emitter) -> Tensor:
-        raise RefusalError(text)
-
-    return rule
-
-
 RULES: dict[str, Rule] = {
-    # Without these rules, the two nodes would be taken for ONNX' ops of the same names.
-    "Conv": _refused("use tf.nn.conv2d or tf.nn.conv3d, which are other ops"),
-    "NonMaxSuppression": _refused("use tf.image.non_max_suppression of TensorFlow 2"),
     "Conv2DBackpropInput": _deconvolution,
     "Dilation2D": _dilation,
     "ExtractImagePatches": _image_patches,

@@ -41,7 +41,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         r"GenerateBoundingBoxProposals|DenseToSparse\w+",
     ),
     _BITS: (r"Bitcast|NextAfter|PopulationCount",),
-    _FUSED: (r"_?Fused\w+|Conv",),
+    _FUSED: (r"_?Fused\w+",),
     _INTEGER: (r"(Quantize|Uniform|Requantiz|Dequantize)\w*",),
     _RANDOM: (
         r"(Random|Stateless(Random|Truncated|Multinomial|Shuffle)|Stateful|TruncatedNormal)\w*",
@@ -54,12 +54,17 @@ _REASONS: dict[str, tuple[str, ...]] = {
     "it belongs to a loop or a branch that no rule recognizes: use tf.where in place of branches": (
         r"_?Switch\w*|Merge|Ref\w+|Enter|Exit|NextIteration|LoopCond|(Stateless)?Case",
     ),
+    "use tf.nn.conv2d or tf.nn.conv3d, which are other ops": (r"Conv",),
     "use tf.image.crop_and_resize": (r"ExtractGlimpse(V2)?",),
     "it draws on the image: end the model in front of it": (r"DrawBoundingBoxes(V2)?",),
     "it runs Python code: write the layer with TensorFlow ops": (r"\w*PyFunc\w*",),
     "use tf.one_hot of the bin numbers, and sum it": (r"HistogramFixedWidth",),
 }
 """What to do -> patterns of op names; the first that matches counts."""
+
+
+NAMED_LIKE_ONNX = ("Conv", "NonMaxSuppression")
+"""Refused ops that would be taken for ONNX' ops of the same names."""
 
 
 def reason_of(op: str) -> str | None:

@@ -7,19 +7,14 @@ from typing import Any
 
 from . import arithmetic, colors, complex_numbers, crops, indexing, matrices, patches, resizes
 from .complex_numbers import COMPLEX_RULES, ComplexRule, Pair, Pairs
-from .emitter import Emitter, Rule, Tensor, UnknownError
+from .emitter import Emitter, RefusalError, Rule, Tensor, UnknownError
 from .fourier import FOURIER_RULES
+from .refused import NAMED_LIKE_ONNX, reason_of
 
-RULES: dict[str, Rule] = {
-    **arithmetic.RULES,
-    **colors.RULES,
-    **complex_numbers.RULES,
-    **crops.RULES,
-    **indexing.RULES,
-    **matrices.RULES,
-    **patches.RULES,
-    **resizes.RULES,
-}
+_MODULES = (
+    arithmetic, colors, complex_numbers, crops, indexing, matrices, patches, resizes,
+)  # fmt: skip
+RULES: dict[str, Rule] = {op: rule for module in _MODULES for op, rule in module.RULES.items()}
 """TensorFlow op -> its rule, for real numbers."""
 
 _COMPLEX: dict[str, ComplexRule] = {**COMPLEX_RULES, **FOURIER_RULES}
@@ -27,22 +22,42 @@ _COMPLEX: dict[str, ComplexRule] = {**COMPLEX_RULES, **FOURIER_RULES}
 OPSET = 18
 """The opset that the rules write: the newest that tf2onnx writes."""
 
+
+def modules_of_rules() -> dict[str, tuple[str, ...]]:
+    """Return the names of the modules that write an op, by op; the document lists them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for module in _MODULES:
+        for op in module.RULES:
+            found[op] = (module.__name__.rpartition(".")[2],)
+    for name, rules in (("complex_numbers", COMPLEX_RULES), ("fourier", FOURIER_RULES)):
+        for op in rules:
+            found[op] = (*found.get(op, ()), name)
+    return found
+
+
 Convert = Callable[[Any, Any], None]
 """Converts a node of a graph, both of tf2onnx."""
 
 
 def handlers() -> dict[str, Any]:
     """Return the rules as ``custom_op_handlers`` of tf2onnx, for one export."""
+    from tf2onnx import tfonnx  # noqa: F401 - registers tf2onnx's own handlers
     from tf2onnx.handler import tf_op
 
     own, pairs = tf_op.create_mapping(OPSET, None), Pairs()
     found: dict[str, Any] = {}
+    for op in NAMED_LIKE_ONNX:
+        found[op] = (_handler(_real(op, _refuse, None)), [])
     for op in dict.fromkeys((*RULES, *_COMPLEX)):
         convert = _real(op, RULES.get(op), own.get(op))
         if op in _COMPLEX:
             convert = _complex(_COMPLEX[op], pairs, convert)
         found[op] = (_handler(convert), [])
     return found
+
+
+def _refuse(e: Emitter) -> Tensor:
+    raise RefusalError(str(reason_of(e.node.type)))
 
 
 def _handler(convert: Convert) -> Any:
