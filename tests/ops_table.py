@@ -35,17 +35,19 @@ _HEAD = """\
 
 - An op with a rule is written with standard ONNX ops that every target runs. Where the rule needs
   a constant (an axis, a size, indices) and the model computes it, tf2onnx's own conversion is used
-  if it has one. Rules of `complex_numbers` and `fourier` write complex tensors as pairs of real ones.
+  if it has one. Rules of `complex_numbers` and `fourier` write complex tensors as pairs of real
+  ones.
 - An op that tf2onnx converts may be refused by a target: `inspect --target` lists such nodes.
 - A refused op ends the conversion with an error that names the op, the layer, and what to do.
 
-`python tests/tf_ops.py` converts one function per op and compares it with TensorFlow on onnxruntime and OpenVINO, and
-parses it with TensorRT-RTX.
+`python tests/tf_ops.py` converts one function per op, compares it with TensorFlow on onnxruntime
+and OpenVINO, and parses it with TensorRT-RTX.
 
 """
 
 
 _BEFORE = frozenset({
+    "FakeQuantWithMinMaxVarsPerChannel",  # convert/sources/fake_quantization.py
     "Assert", "BroadcastArgs", "ConcatOffset", "DataFormatDimMap", "DataFormatVecPermute",
     "LinSpace", "PartitionedCall", "Print", "PrintV2", "Rank", "ReadVariableOp", "ResourceGather",
     "ResourceGatherNd", "StatefulPartitionedCall", "VarHandleOp", "VariableShape", "VariableV2",
@@ -104,8 +106,8 @@ def table() -> str:
     for reason, ops in sorted(reasons.items()):
         text += f"| {reason} | {', '.join(f'`{op}`' for op in ops)} |\n"
     return text + (
-        f"\nThe {outside} other ops of `tf.raw_ops` belong to training, input pipelines, files, text,\n"
-        "sparse and ragged tensors, tables or other devices. They are refused by name.\n"
+        f"\nThe {outside} other ops of `tf.raw_ops` belong to training, input pipelines, files,\n"
+        "text, sparse and ragged tensors, tables or other devices. They are refused by name.\n"
     )
 
 
