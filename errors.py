@@ -8,7 +8,7 @@
     │   └── OutputError              the result cannot be written
     ├── ConversionError          exit 3: the model uses something that cannot be converted
     │   └── BatchError               the model cannot be converted at a batch size
-    ├── EngineBuildError         exit 3: a target's builder refused the model
+    ├── EngineBuildError         exit 3: a target refused the model, or failed with it
     ├── BudgetError              exit 4: the engine works, but is less accurate than its spec allows
     └── RegressionError          exit 5: a measure exceeds a limit of ``bench --fail-on``
 
@@ -60,7 +60,7 @@ class BatchError(ConversionError):
 
 
 class EngineBuildError(OcrTrtError):
-    """A target's builder refused the model."""
+    """A target refused the model when it built an engine, or failed when it ran one."""
 
     exit_code = 3
 

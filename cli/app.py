@@ -93,6 +93,9 @@ def run_program(arguments: Sequence[str]) -> int:
     except _UsageError as error:
         return _fail_usage(error)
     except OcrTrtError as error:
+        if error.__cause__ is not None and _is_verbose(arguments):
+            # What the other library said: the message states its cause only.
+            traceback.print_exception(error.__cause__)
         return _fail(str(error), error.exit_code)
     except _Interrupted as stop:
         # Shells use 128 + the number of the signal, too: 130 for SIGINT, 143 for SIGTERM.
@@ -166,11 +169,15 @@ def _close_names(error: Any) -> list[str]:
 
 
 def _fail_bug(error: Exception, arguments: Sequence[str]) -> int:
-    # The raw arguments, because an error of the parser leaves no parsed options.
-    if {"-v", "--verbose"} & set(arguments):
+    if _is_verbose(arguments):
         traceback.print_exc()
     text = f"{type(error).__name__}: {error}"
     return _fail(f"internal error, please report it (-v prints the traceback): {text}", 1)
+
+
+def _is_verbose(arguments: Sequence[str]) -> bool:
+    # The raw arguments, because an error of the parser leaves no parsed options.
+    return bool({"-v", "--verbose"} & set(arguments))
 
 
 class _Interrupted(BaseException):

@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
+import re
+
 _LONGEST = 300  # characters
+
+_CAUSES = (
+    # OpenVINO: "-- No conversion rule found for operations: Det-20, my.Foo"
+    (r"No conversion rule found for operations: ([^\n]+)", "it has no op {}"),
+    # onnxruntime
+    (r"(\S+)\(-?\d+\) is not a registered function/op", "it has no op {}"),
+    (r"Could not find an implementation for (\w+)\(\d+\)", "it has no CPU kernel for {}"),
+    (r"\[(?:Shape|Type)InferenceError\]\s*([^\n]+)", "{}"),
+    # TensorRT: "... Error Code 4: Shape Error (reshape changes volume. In operator() at /_src/...)"
+    (r"Could not find any implementation for node ([^\s)]+)", "it has no kernel for {}"),
+    (r"Error Code \d+: [\w ]+\((.*?)(?:\.? In \S+ at /|\)\s*$|\)\n)", "{}"),
+    (r"Plugin not found", "it has no such op"),
+    (r"^(?:false|0)$", "it has no such op, or not in this form"),
+    (r'&&\s*"([^"]+)"', "{}"),
+)
+"""Patterns of messages that state a cause, and the cause in our words."""
+
+_NOISE = re.compile(
+    r"^(Exception from|Check '|While validating|FrontEnd API|Model wasn't|Summary|--|To facilitate"
+    r"|\[checkMacros|Invalid Node|Traceback|File \")"
+)
+"""Beginnings of lines that state a place in the library's own code."""
+_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message, or the name of its type if it has none."""
     lines = (line.strip() for line in str(error).splitlines())
     return next((line[:_LONGEST] for line in lines if line), type(error).__name__)
+
+
+def cause(text: str) -> str:
+    """Return the cause that the message of a runtime or parser states, in one line."""
+    for pattern, words in _CAUSES:
+        found = re.search(pattern, text.strip(), re.MULTILINE)
+        if found is not None:
+            return words.format(*(part.strip(" .") for part in found.groups()))[:_LONGEST]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    stated = [line for line in lines if not _NOISE.match(line)]
+    chosen = next(iter(stated or lines), "it gives no reason")
+    return _PREFIX.sub("", chosen)[:_LONGEST].rstrip(" .")

@@ -24,6 +24,7 @@ from .pipeline import FLOAT_TYPE, convert
 from .rounding import Rounding, rounded
 from .sources import Source
 from .sources.pixels import pixel_noise
+from .tensorflow_names import tensorflow_node
 
 Array = npt.NDArray[np.float32]
 
@@ -86,7 +87,7 @@ class _Watcher:
         value, node = "", ""
         if was_right and is_wrong and self.before is not None:
             value = first_difference(self.before, proto, self.images, self.tolerance)
-            node = _tensorflow_node(proto, value)
+            node = tensorflow_node(proto, value)
         self.checks.append(
             PassCheck(
                 name=name,
@@ -182,17 +183,6 @@ def first_difference(
         if not np.allclose(left, right, rtol=0, atol=limit, equal_nan=True):
             return name
     return ""
-
-
-def _tensorflow_node(proto: onnx.ModelProto, value: str) -> str:
-    """Return the name of the first node, at a value or after it, that TensorFlow named."""
-    reached = {value}
-    for node in proto.graph.node:
-        if reached & {*node.input, *node.output}:
-            if "/" in node.name:  # TensorFlow's scopes; passes write no slash
-                return node.name
-            reached.update(node.output)
-    return value
 
 
 def verify(

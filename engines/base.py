@@ -15,7 +15,8 @@ import numpy.typing as npt
 import onnx
 
 from ..calibration.int8_style import FallbackPrecision, Int8Style
-from ..errors import TargetMissingError, UserError
+from ..common.error_text import cause
+from ..errors import EngineBuildError, OcrTrtError, TargetMissingError, UserError
 from .fair_semaphore import FairSemaphore
 from .layer_time import LayerTime
 from .manifest import Precision
@@ -109,6 +110,7 @@ class Runner(ABC):
 
         Raises:
             ValueError: wrong dtype, shape or batch size.
+            EngineBuildError: the runtime fails.
         """
         if images.dtype != np.float32 or images.shape[1:] != self.shape:
             raise ValueError(
@@ -119,7 +121,14 @@ class Runner(ABC):
             raise ValueError(
                 f"{self.label} accepts 1 to {self.max_batch} images, got {len(images)}"
             )
-        return self.execute(self.prepare(images))
+        try:
+            return self.execute(self.prepare(images))
+        except (OcrTrtError, AssertionError, ValueError, MemoryError):
+            raise
+        except Exception as error:  # the runtimes have no common base class of their errors
+            raise EngineBuildError(
+                f"{self.label} fails on images of shape {list(images.shape)}: {cause(str(error))}"
+            ) from error
 
     def submit(self, images: Batch) -> Future[npt.NDArray[np.float32]]:
         """Run a batch in one of the runner's own threads; the future holds its result or error.

@@ -9,12 +9,13 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from ..common.error_text import first_line
-from ..errors import InputFileError, OcrTrtError
+from ..common.error_text import cause, first_line
+from ..errors import EngineBuildError, InputFileError, OcrTrtError
 from ..spec import DetectorSpec, RecognizerSpec
 from .base import Backend, BuiltWith, Runner, RunSettings
 from .bundle import Bundle, check_plan
 from .manifest import EngineEntry
+from .refusal import refusal_error
 from .targets import backend
 from .tuned import Choice, Mode, choice_for
 
@@ -106,7 +107,7 @@ class Engine:
     ) -> Engine:
         """Open plans in ``folder`` that this process built and that are not in a bundle yet."""
         plans = _Plans(target, folder, entries, RunSettings(is_trusted=True))
-        return cls(label=label, spec=spec, open_runner=partial(plans.opened, spec, label))
+        return cls(label=label, spec=spec, open_runner=partial(plans.built, spec, label))
 
     @classmethod
     def from_graphs(
@@ -127,7 +128,11 @@ class Engine:
             from .onnxruntime.backend import runner_from_model
 
             graph = emulated(graph_of(width))
-            return runner_from_model(graph, label=label, max_batch=spec.input.max_batch)
+            try:
+                return runner_from_model(graph, label=label, max_batch=spec.input.max_batch)
+            except Exception as error:  # onnxruntime has no common base class of its errors
+                refused = backend("onnxruntime").refusals(graph)
+                raise refusal_error("onnxruntime", graph, refused) from error
 
         return cls(label=label, spec=spec, open_runner=open_runner)
 
@@ -193,12 +198,25 @@ class _Plans:
         plan, max_batch = self._folder / entry.plan, spec.input.max_batch
         return self._target.open(plan, label=label, settings=settings, max_batch=max_batch)
 
+    def built(self, spec: Spec, label: str, width: int) -> Runner:
+        """Open a plan that this process built; a failure states which node the target refuses."""
+        try:
+            return self.opened(spec, label, width)
+        except OcrTrtError:
+            raise
+        except Exception as error:  # the runtimes have no common base class of their errors
+            import onnx
+
+            model = onnx.load(self._folder / self._entries[width].model)
+            refused = self._target.refusals(model) or {"": cause(str(error))}
+            raise refusal_error(self._target.name, model, refused) from error
+
     def checked(self, spec: Spec, label: str, width: int) -> Runner:
         """Open a plan of unknown origin; every failure becomes an error that names its file."""
         plan = self._folder / self._entries[width].plan
         try:
             runner = self.opened(spec, label, width)
-        except InputFileError as error:
+        except (InputFileError, EngineBuildError) as error:
             raise InputFileError(f"{plan}: {error}") from error
         except OcrTrtError:
             raise

@@ -44,5 +44,5 @@ def open_source(source: SourceSpec) -> GraphDefSource:
         raise InputFileError(
             f"{path}: TensorFlow cannot restore it: {first_line(error)}; the files "
             f"{path.stem}.index and {path.stem}.data-* must be in the same folder"
-        ) from None
+        ) from error
     return GraphDefSource(path, definition, read_constants(source))

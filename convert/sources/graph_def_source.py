@@ -208,4 +208,4 @@ def open_source(source: SourceSpec) -> GraphDefSource:
     except Exception as error:  # protobuf and TensorFlow have no common base class
         raise InputFileError(
             f"{path}: not a frozen TensorFlow graph: {first_line(error)}"
-        ) from None
+        ) from error

@@ -6,6 +6,7 @@ this module raises an error.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -15,8 +16,10 @@ from pathlib import Path
 import onnx
 
 from ...common.child_python import python_command
+from ...common.error_text import cause
 from ...common.onnx_files import as_file
 from ...errors import EngineBuildError, InputFileError, TargetMissingError
+from ..refusal import refusal_error
 from .builder_child import MISSING, NOT_WRITTEN, WRONG_INPUT
 from .mark_plugins import mark_plugins
 from .options import NvidiaOptions
@@ -72,7 +75,15 @@ def build_in_child(builder: Builder, model: onnx.ModelProto, plan: Path) -> None
     """
     model, plugins = mark_plugins(model) if builder.options.plugins else (model, 0)
     with as_file(model) as path:
-        order_in_child(builder, {"model": str(path), "plugins": plugins}, plan)
+        try:
+            order_in_child(builder, {"model": str(path), "plugins": plugins}, plan)
+        except EngineBuildError as error:
+            # The parser names the node, and a message of the builder may contain several.
+            refused = refusals_in_child(builder.module, model) if not plugins else {}
+            if not refused:
+                raise
+            target = builder.module.replace("_", "-")
+            raise refusal_error(target, model, refused) from error
 
 
 def order_in_child(
@@ -105,7 +116,9 @@ def order_in_child(
     if done.returncode == WRONG_INPUT:
         raise InputFileError(_reason(done))
     if done.returncode:
-        raise EngineBuildError(f"{builder.module} refuses the graph: {_reason(done)}")
+        raise EngineBuildError(
+            f"{builder.module} refuses the graph: {_cause(done)}"
+        ) from RuntimeError(done.stderr)
 
 
 def refusals_in_child(module: str, model: onnx.ModelProto) -> dict[str, str]:
@@ -113,11 +126,21 @@ def refusals_in_child(module: str, model: onnx.ModelProto) -> dict[str, str]:
 
     If the parser crashes, the reason is under the key "".
     """
+    if not all(node.name for node in model.graph.node):  # the parser reports nodes by name
+        model = copy.deepcopy(model)
+        for node in model.graph.node:
+            node.name = node.name or node.output[0]
     with as_file(model) as path:
         done = _in_child({"module": module, "plan": None, "model": str(path)})
     if done.returncode:
         return {"": _reason(done)}
-    return dict(json.loads(done.stdout))
+    return {node: cause(text) for node, text in json.loads(done.stdout).items()}
+
+
+def _cause(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the cause that a builder states; of several messages each, in one line."""
+    text = _reason(done)
+    return "; ".join(dict.fromkeys(cause(part) for part in text.split("; ") if part.strip()))
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:

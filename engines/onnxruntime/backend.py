@@ -12,10 +12,10 @@ import onnx
 from ...calibration.int8_style import Int8Style
 from ...common.cores import usable_cores
 from ...common.cpu import has_exact_int8
-from ...common.error_text import first_line
 from ...common.onnx_files import write_onnx
 from ...common.onnx_session import onnx_session
 from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, RunSettings
+from ..refusal import refused_nodes
 
 
 class _Runner(Runner):
@@ -58,12 +58,8 @@ class _OnnxRuntime(Backend):
         write_onnx(model, plan)
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
-        """Open a session; onnxruntime does not name the node that it refuses."""
-        try:
-            onnx_session(model)
-        except Exception as error:  # onnxruntime has no common base class
-            return {"": first_line(error)}
-        return {}
+        """Open a session on the graph, and on single nodes if onnxruntime refuses it."""
+        return refused_nodes(model, onnx_session)
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Open a session on the plan, whose threads all streams share."""

@@ -14,10 +14,11 @@ import onnx
 from ...calibration.int8_style import Int8Style
 from ...common.cpu import has_bf16, has_exact_int8
 from ...common.onnx_files import as_file, is_too_large
-from ...errors import EngineBuildError, OutputError
+from ...errors import OutputError
 from ..base import Availability, Backend, Batch, BuildSettings, GraphNeeds, Runner, RunSettings
 from ..layer_time import LayerTime
 from ..manifest import Precision
+from ..refusal import refusal_error, refused_nodes
 from .compiled_plan import compile_config
 from .library import import_openvino
 
@@ -57,7 +58,11 @@ class _OpenVino(Backend):
         )
 
     def _read(self, model: onnx.ModelProto) -> Any:
-        """Read a graph into OpenVINO, with the functions of custom ops inlined."""
+        """Read a graph into OpenVINO, with the functions of custom ops inlined.
+
+        Raises:
+            RuntimeError: OpenVINO refuses it.
+        """
         import onnx_ir as ir
         from onnx_ir.passes import common
 
@@ -67,26 +72,27 @@ class _OpenVino(Backend):
         whole = ir.from_proto(model)
         common.InlinePass()(whole)
         inlined = lower_qdq_pairs(ir.to_proto(whole))
-        try:
-            if is_too_large(inlined):  # protobuf cannot serialize it to one message
-                with as_file(inlined) as path:
-                    return ov.Core().read_model(path)
-            return ov.Core().read_model(inlined.SerializeToString(deterministic=True))
-        except RuntimeError as error:
-            raise EngineBuildError(f"openvino refuses the graph: {error}") from error
+        if is_too_large(inlined):  # protobuf cannot serialize it to one message
+            with as_file(inlined) as path:
+                return ov.Core().read_model(path)
+        return ov.Core().read_model(inlined.SerializeToString(deterministic=True))
+
+    def _compile(self, model: onnx.ModelProto) -> None:
+        """Read and compile a graph, as the later steps do with its plan."""
+        graph = self._read(model)
+        import_openvino().Core().compile_model(graph, "CPU", compile_config(RunSettings()))
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
-        """Read the graph; OpenVINO does not name the node that it refuses."""
-        try:
-            self._read(model)
-        except EngineBuildError as error:
-            return {"": str(error)}
-        return {}
+        """Read and compile the graph; OpenVINO rarely names the node that it refuses."""
+        return refused_nodes(model, self._compile)
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Write OpenVINO's own format (.xml and .bin)."""
         ov = import_openvino()
-        graph = self._read(model)
+        try:
+            graph = self._read(model)
+        except RuntimeError as error:
+            raise refusal_error(self.name, model, self.refusals(model)) from error
         try:
             # By default OpenVINO stores weights in fp16, which changes numbers.
             ov.save_model(graph, str(plan), compress_to_fp16=False)

@@ -22,6 +22,7 @@ from ...errors import ConversionError
 from ...ocr.roles import role_of
 from ...spec import DetectorSpec, RecognizerSpec
 from ..base import Batch, Runner
+from ..refusal import refusal_error, refused_nodes
 from .decisions import Decisions, decisions
 
 _CHANNELS_FIRST = ("NHWC", "NCHW", "channels_first")
@@ -114,7 +115,11 @@ class _OnnxRunner(Runner):
         if spec.input.max_batch > 1 and own == 1:
             # A fixed batch of 1 in the declared input would refuse larger ones.
             model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
-        self._session, types = _session(model)
+        try:
+            self._session, types = _session(model)
+        except Exception as error:  # onnxruntime has no common base class of its errors
+            refused = refused_nodes(model, _session)
+            raise refusal_error("onnxruntime", model, refused) from error
         self.label += types
         self._spec = spec
         # The batch axis of the output does not depend on the rank, so any rank is right here.
@@ -229,7 +234,8 @@ def _why_not_here(runner: TensorFlowRunner) -> str:
         ConversionError: the model fails for another reason.
     """
     try:
-        runner.run(np.zeros((1, *runner.shape), np.float32))  # (1, C, H, W)
+        empty = np.zeros((1, *runner.shape), np.float32)  # (1, C, H, W)
+        runner.execute(runner.prepare(empty))
     except Exception as error:  # whatever the user's graph raises
         text = str(error)
         if not any(part in text for part in _ONLY_ON_GPU):
