@@ -93,10 +93,7 @@ def run_program(arguments: Sequence[str]) -> int:
     except _UsageError as error:
         return _fail_usage(error)
     except OcrTrtError as error:
-        if error.__cause__ is not None and _is_verbose(arguments):
-            # What the other library said: the message states its cause only.
-            traceback.print_exception(error.__cause__)
-        return _fail(str(error), error.exit_code)
+        return _fail_known(error, arguments)
     except _Interrupted as stop:
         # Shells use 128 + the number of the signal, too: 130 for SIGINT, 143 for SIGTERM.
         return _fail("interrupted; no incomplete output was left behind", 128 + stop.signal_number)
@@ -126,6 +123,13 @@ def _fail(text: str, code: int) -> int:
     with contextlib.suppress(OSError, ValueError):  # stderr is closed: the exit code remains
         print(f"error: {one_line(text)}", file=sys.stderr)
     return code
+
+
+def _fail_known(error: OcrTrtError, arguments: Sequence[str]) -> int:
+    """Print an error; with -v also the message of the library that caused it."""
+    if error.__cause__ is not None and _is_verbose(arguments):
+        traceback.print_exception(error.__cause__)
+    return _fail(str(error), error.exit_code)
 
 
 def _fail_import(error: ImportError, arguments: Sequence[str]) -> int:
