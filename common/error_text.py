@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 
 _LONGEST = 300  # characters
+_TRACE = "in user code:"
+"""How TensorFlow begins the message of an error in a function that it traces."""
+_NAMED = re.compile(r"\w*(Error|Exception): ")
 
 _CAUSES = (
     # OpenVINO: "-- No conversion rule found for operations: Det-20, my.Foo"
@@ -31,9 +34,16 @@ _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, or the name of its type if it has none."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next((line[:_LONGEST] for line in lines if line), type(error).__name__)
+    """Return the first line of an exception's message, or the name of its type if it has none.
+
+    If TensorFlow puts a list of code lines in front of a message, it is the line behind them, which
+    begins with the type of the error.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    named = [line for line in lines if _NAMED.match(line)] if lines[0] == _TRACE else []
+    return (named or lines)[0][:_LONGEST]
 
 
 def cause(text: str) -> str:

@@ -27,12 +27,12 @@ from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.targets import backend
 from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.errors import EngineBuildError
-from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
+from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict, with_max_batch
 
 if __package__:
-    from .families import detectors, graphs, recognizers, resizes, single_ops, transformers
+    from .families import batches, detectors, graphs, recognizers, resizes, single_ops, transformers
 else:
-    from families import detectors, graphs, recognizers, resizes, single_ops, transformers
+    from families import batches, detectors, graphs, recognizers, resizes, single_ops, transformers
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "zoo.md"
 
@@ -48,6 +48,8 @@ class Family:
     output: dict[str, Any] = field(default_factory=lambda: {"name": "output_0"})
     input_name: str = "image"
     max_batch: int = 1
+    own_batch: int = 1
+    """The only batch size that the model accepts, if it is over 1."""
     flat: bool = False
     """Whether its images are large areas of one color, where many features are equal."""
 
@@ -106,6 +108,14 @@ FAMILIES: tuple[Family, ...] = (
     _recognizer(transformers.relative_positions),
     _recognizer(transformers.masked_by_width),
     _recognizer(single_ops.global_filters),
+    _detector(batches.east, output="map"),
+    _detector(batches.threshold_maps, output="shrink"),
+    _recognizer(batches.time_major, layout="TNC"),
+    _recognizer(batches.tf1_time_major, name="map", layout="TNC"),
+    _recognizer(batches.parallel_decoder),
+    _recognizer(batches.batch_indices),
+    _recognizer(batches.one_image),
+    replace(_recognizer(batches.four_images, name="map"), own_batch=4),
 )
 
 
@@ -137,7 +147,7 @@ def spec_of(family: Family, path: Path) -> DetectorSpec | RecognizerSpec:
             "source": {"path": path},
             "input": {
                 "name": family.input_name,
-                "shape": [1, 64, 96, 3] if is_detector else [1, 32, 96, 1],
+                "shape": [family.own_batch, *((64, 96, 3) if is_detector else (32, 96, 1))],
                 "color": "RGB" if is_detector else "GRAY",
                 "mean": [127.5],
                 "scale": [1 / 127.5],
@@ -212,7 +222,9 @@ def examine(family: Family, folder: Path) -> FamilyResult:
     converted = convert(source, spec)
     seconds = time.monotonic() - begin
     onnx.checker.check_model(converted.model, full_check=True)
-    batch, plan = spec.input.max_batch, folder / "plan.xml"
+    # As ``build`` does it with a graph that accepts single images only.
+    batch, plan = 1 if converted.batch_limit else spec.input.max_batch, folder / "plan.xml"
+    spec = with_max_batch(spec, batch)
     ours = runner_from_model(converted.model, label="onnxruntime", max_batch=batch)
     theirs = baseline_runner(source, spec, spec.input.width)
     difference, spread = _differences(ours, theirs, batch, flat=family.flat)
@@ -250,7 +262,7 @@ _HEAD = """\
 
 `python tests/zoo.py` builds these models in code, with random weights, and writes this table. Each
 model belongs to a family that OCR uses. It is saved as a SavedModel or a frozen graph, converted,
-and compared with TensorFlow on random images; recognizers at batch 1 and 3.
+and compared with TensorFlow on random images; recognizers at batch 1 and 3, if they accept batches.
 
 - nodes, Transposes: the number of ONNX nodes before -> after the conversion.
 - TensorFlow: the largest absolute difference between onnxruntime and TensorFlow.
