@@ -6,7 +6,10 @@
     FloorDiv(x, y)   ->  (x - Mod(x, y)) / y                 integers
     TFL_GELU(x)      ->  x (Erf(x / sqrt(2)) / 2 + 1/2),  or with Tanh if it is the approximate one
 
-``raise_activations`` later recognizes both forms of GELU.
+    BitwiseAnd(Bitcast(x), sign bit)  ->  Where(x < 0 or 1 / x < 0, sign bit, 0)
+
+Keras' argmax computes the last one to tell -0 from 0. ``raise_activations`` later recognizes both
+forms of GELU.
 """
 
 from __future__ import annotations
@@ -112,6 +115,26 @@ def _right_shift(e: Emitter) -> Tensor | None:
     return (e[0] - e.op("Mod", e[0], divisor, fmod=0)) / divisor
 
 
+def _sign_bit(e: Emitter) -> Tensor | None:
+    mask, source = e[1].value, e.graph.get_node_by_output(e[0].name)
+    bit = np.iinfo(np.int32).min
+    if mask is None or not (mask == bit).all() or source is None or source.type != "Bitcast":
+        return None
+    x = Tensor(e, source.input[0])
+    if x.dtype != np.float32:
+        return None
+    negative = e.op("Or", x < 0, e.op("Reciprocal", x) < 0)
+    return e.where(negative, e.constant(np.int32(bit)), e.constant(np.int32(0)))
+
+
+def _bias_add(e: Emitter) -> Tensor | None:
+    """Add a computed bias to the second axis; tf2onnx reshapes only constant ones."""
+    if e.attribute("data_format", "NHWC") != "NCHW" or e[1].value is not None:
+        return None
+    rank = e.graph.get_rank(e[0].name)
+    return e[0] + e.op("Reshape", e[1], (-1, *[1] * (rank - 2)))
+
+
 def _identity(e: Emitter) -> Tensor:
     return e[0]
 
@@ -157,6 +180,8 @@ def _tfl_gelu(e: Emitter) -> Tensor:
 RULES: dict[str, Rule] = {
     "AccumulateNV2": _sum,
     "ApproximateEqual": _approximate_equal,
+    "BiasAdd": _bias_add,
+    "BitwiseAnd": _sign_bit,
     "Bucketize": _bucketize,
     "Erfc": _erfc,
     "Erfinv": _erfinv,

@@ -120,17 +120,32 @@ def _dilation(e: Emitter) -> Tensor:
 
 
 def _deconvolution(e: Emitter) -> Tensor | None:
-    """Conv2DBackpropInput with explicit padding: without it, then cropped; tf2onnx drops it."""
-    if e.attribute("padding") != "EXPLICIT":
-        return None
+    """Crop or pad a Conv2DBackpropInput without padding.
+
+    tf2onnx drops explicit padding, and writes negative padding where the result is larger than what
+    the windows cover: with strides longer than the kernel.
+    """
     if e.attribute("data_format", "NHWC") != "NHWC":
-        raise RefusalError("it has explicit padding and channels first; use padding SAME or VALID")
-    _, _, top, bottom, left, right, _, _ = e.attribute("explicit_paddings")
-    n, h, w, c = (int(size) for size in e.constant_input(0, "output shape"))
-    full = (n, h + top + bottom, w + left + right, c)
-    size = e.constant(np.array(full, np.int32))
-    result = e.same_op([size, e[1], e[2]], e[2].dtype, full, padding="VALID")
-    return result.slice(1, top, top + h).slice(2, left, left + w)
+        return None
+    strides, rates = _attributes(e, "strides", "dilations")
+    kind, (n, h, w, c) = e.attribute("padding"), (int(d) for d in e.constant_input(0, "size"))
+    (inputs, kernel), sizes = (e[2].shape[1:3], e[1].shape[:2]), (h, w)
+    full, front = list[int](), list[int]()
+    for axis in range(2):
+        full.append((inputs[axis] - 1) * strides[axis] + (kernel[axis] - 1) * rates[axis] + 1)
+        cropped = max(0, full[axis] - sizes[axis]) if kind == "SAME" else 0
+        front.append(cropped // 2)
+    if kind == "EXPLICIT":
+        front = [int(e.attribute("explicit_paddings")[2 * axis + 2]) for axis in range(2)]
+    elif all(f >= size for f, size in zip(full, sizes, strict=True)):
+        return None
+    whole = (n, *full, c)
+    size = e.constant(np.array(whole, np.int32))
+    x = e.same_op([size, e[1], e[2]], e[2].dtype, whole, padding="VALID")
+    for axis in range(2):
+        x = x.slice(axis + 1, front[axis], front[axis] + sizes[axis])
+    missing = [max(0, front[axis] + sizes[axis] - full[axis]) for axis in range(2)]
+    return _padded(x, [0, 0], missing, 0)
 
 
 RULES: dict[str, Rule] = {

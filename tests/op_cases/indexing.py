@@ -11,6 +11,7 @@ from .case import Case, cases_of
 
 def indexing_cases() -> dict[str, Case]:
     """Return the cases of this file."""
+    import keras
     import tensorflow as tf
 
     m, raw = tf.math, tf.raw_ops
@@ -76,6 +77,7 @@ def indexing_cases() -> dict[str, Case]:
             "sort": lambda x: tf.sort(x, 2),
             "sort.down": lambda x: tf.sort(x, 2, "DESCENDING"),
             "argsort": lambda x: tf.cast(tf.argsort(x, 2), "float32"),
+            "argmax.keras": lambda x: tf.cast(keras.ops.argmax(tf.nn.relu(x) * -1.0, 2), "float32"),
             "argmax": lambda x: tf.cast(tf.argmax(x, 2), "float32"),
             "argmin": lambda x: tf.cast(tf.argmin(x, 1), "float32"),
             "unique": lambda x: tf.cast(tf.unique(index(x)[0, 0])[0], "float32"),

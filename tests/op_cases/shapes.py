@@ -80,6 +80,9 @@ def shapes_cases() -> dict[str, Case]:
             "concat_offset": lambda x: x[
                 :, raw.ConcatOffset(concat_dim=1, shape=[[1, 2], [1, 3]])[1][1] :
             ],
+            "bias_add.second_axis": lambda x: tf.nn.bias_add(
+                x, tf.reduce_mean(x, [0, 2, 3]), data_format="NCHW"
+            ),
             "identity": tf.identity,
             "snapshot": lambda x: raw.Snapshot(input=x) * 2.0,
             "guarantee_const": lambda x: tf.guarantee_const(x) * 2.0,

@@ -74,6 +74,12 @@ def windows_cases() -> dict[str, Case]:
         "conv_transpose.explicit": lambda x: nn.conv2d_transpose(
             x, w(3, 3, 4, 3), [2, 16, 24, 4], 2, [[0, 0], [1, 0], [1, 0], [0, 0]]
         ),
+        "conv_transpose.gaps": lambda x: nn.conv2d_transpose(
+            x, w(1, 2, 4, 3), [2, 16, 36, 4], [2, 3], "SAME"
+        ),
+        "conv_transpose.more": lambda x: nn.conv2d_transpose(
+            x, w(3, 2, 4, 3), [2, 18, 36, 4], [2, 3], "VALID"
+        ),
         "conv_transpose.dilated": lambda x: nn.conv2d_transpose(
             x, w(3, 3, 4, 3), [2, 8, 12, 4], 1, "SAME", dilations=2
         ),
