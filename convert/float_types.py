@@ -12,10 +12,26 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 OTHER_FLOATS = ("float16", "bfloat16", "float64")
 """Float types other than float32, by NumPy's names."""
 _COARSE = ("bfloat16", "float16")
 """Types with fewer digits than float32: 8 and 11 binary digits, of 24. The coarsest comes first."""
+
+
+def as_float32(array: npt.NDArray) -> npt.NDArray[np.float32]:
+    """Return the same numbers in float32.
+
+    A finite number beyond its range becomes its largest number. Masks are such numbers: the lowest
+    float64, times 0 where nothing is masked, must not become NaN.
+    """
+    largest = np.finfo(np.float32).max
+    infinite = np.isinf(array)
+    with np.errstate(over="ignore"):
+        converted = array.astype(np.float32)
+    return np.where(infinite, converted, np.clip(converted, -largest, largest))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,9 +24,10 @@ from ..common.onnx_session import onnx_session
 from ..errors import BatchError, ConversionError, SpecError
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
 from .float_types import FloatTypes
-from .graph import OPSET, name_of, shape_of
+from .graph import name_of, shape_of
 from .invariants import check_graph, check_ops
 from .match_ranges import matched_ranges
+from .opset import convert_opset
 from .outcome import Outcome
 from .pass_order import PASSES, PREPARE, Pass, io_passes
 from .passes.free_batch import free_batch
@@ -100,23 +101,10 @@ def _upgraded(raw: Exported) -> ir.Model:
 
 def _at_opset(graph: ir.Model) -> ir.Model:
     """Lower ops that are not ONNX's own, and convert a graph to opset 20; see :func:`_upgraded`."""
-    from onnxscript import version_converter
-
     # First: the check and the version converter support standard ops only.
     lower_integer_ops(graph)
     check_ops(graph)
-    try:
-        version_converter.convert_version(graph, target_version=OPSET)
-    except Exception as error:  # its own error has no public name
-        reason = first_line(error)
-        raise ConversionError(
-            f"the model cannot be converted to opset {OPSET}: {reason}"
-        ) from error
-    # The converter can return a model of an older opset without an error.
-    if graph.graph.opset_imports[""] != OPSET:
-        raise ConversionError(
-            f"the model cannot be converted from opset {graph.graph.opset_imports['']} to {OPSET}"
-        )
+    convert_opset(graph)
     graph.ir_version = 10
     common.ShapeInferencePass()(graph)
     return graph

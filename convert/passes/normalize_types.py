@@ -21,11 +21,10 @@ from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..float_types import OTHER_FLOATS, FloatTypes
+from ..float_types import OTHER_FLOATS, FloatTypes, as_float32
 from ..graph import constant, replace_value
 from ..outcome import Outcome
 from .fold_constants import fold_constants
@@ -98,8 +97,7 @@ def _states_other_type(attribute: ir.Attr) -> bool:
 
 
 def _in_float32(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
-    with np.errstate(over="ignore"):  # a float64 beyond the largest float32 becomes infinite
-        return ir.tensor(tensor.numpy().astype(np.float32), name=tensor.name)
+    return ir.tensor(as_float32(tensor.numpy()), name=tensor.name)
 
 
 def _changed_type(kind: ir.TypeProtocol | None) -> ir.TypeProtocol | None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...errors import ConversionError
-from ..float_types import OTHER_FLOATS, FloatTypes
+from ..float_types import OTHER_FLOATS, FloatTypes, as_float32
 from .large_weights import Weights
 
 _NO_RESULT = ("Const", "Identity", "Placeholder")
@@ -93,14 +93,13 @@ def _changed(kind: int) -> int:
 
 
 def _change_node(node: Any) -> None:
-    import numpy as np
     from tensorflow import make_ndarray, make_tensor_proto
 
     for value in node.attr.values():
         if value.HasField("type"):
             value.type = _changed(value.type)
         elif value.HasField("tensor") and _changed(value.tensor.dtype) != value.tensor.dtype:
-            value.tensor.CopyFrom(make_tensor_proto(make_ndarray(value.tensor).astype(np.float32)))
+            value.tensor.CopyFrom(make_tensor_proto(as_float32(make_ndarray(value.tensor))))
         elif value.list.type:
             value.list.type[:] = [_changed(kind) for kind in value.list.type]
 
