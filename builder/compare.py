@@ -13,7 +13,6 @@ import numpy as np
 import onnx
 
 from ..common.progress import Reporter
-from ..convert.sources.pixels import pixel_noise
 from ..engines.base import Batch, Runner
 from ..engines.engine import Engine
 from ..engines.manifest import OcrMetric
@@ -32,11 +31,10 @@ from .tolerance import (
     compare_rounding,
     difference_of,
     is_fake_quantization,
+    random_images,
     tolerance_of,
 )
 
-_PARITY_INPUTS = 4
-"""Random images per width."""
 _NUDGES = 16
 """Number of small changes of an input that test whether the model jumps there."""
 _NUDGE = 1e-6
@@ -129,9 +127,8 @@ def check_parity(
     limit, tolerance, found = spec.accuracy.max_difference, tolerance or Tolerance(), []
     for width in graph.widths:
         reference = baseline.runner(width)
-        # Each (1, C, H, width).
-        images = [pixel_noise(spec.input, 1, width, rng) for _ in range(_PARITY_INPUTS)]
-        if tolerance.rounded is not None:
+        images = random_images(spec, width, rng)
+        if width in tolerance.roundings:
             found.append(compare_rounding(graph, baseline, images, tolerance))
             continue
         for image in images:

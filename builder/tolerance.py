@@ -7,18 +7,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..convert.rounding import Rounding, rounded
+from ..convert.sources.pixels import pixel_noise
 from ..engines.base import Batch
 from ..engines.engine import Engine
 from ..errors import ConversionError
 from ..spec import DetectorSpec, RecognizerSpec
 from .convert import ConvertedModel
 
+_PARITY_INPUTS = 4
+"""Random images per width."""
 _MAX_ROUNDING = 0.1
 """Largest power of the rounding of fake quantization, relative to the output: 10 dB."""
 
@@ -31,8 +34,8 @@ class Tolerance:
     """Whether the model itself rounds, because it was quantized or trained with FakeQuant."""
     float_type: str | None = None
     """The 16-bit type in which the model computes, if any."""
-    rounded: Engine | None = None
-    """The converted float graphs with all results rounded to this type."""
+    roundings: Mapping[int, Rounding] = field(default_factory=dict)
+    """What rounding to this type changes in the converted float graphs, by width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +49,26 @@ class Difference:
 
 
 def tolerance_of(model: ConvertedModel, spec: DetectorSpec | RecognizerSpec) -> Tolerance:
-    """Return the tolerance of a model."""
-    name, graphs = model.float_types.coarsest, model.graphs
-    engine = None
-    if name is not None:
-        engine = Engine.from_graphs(
-            lambda width: rounded(graphs[width], name), spec=spec, label=f"{name} graph"
+    """Return the tolerance of a model; the rounding is measured on its converted graphs."""
+    name, roundings = model.float_types.coarsest, dict[int, Rounding]()
+    for width, graph in model.graphs.items() if name is not None else ():
+        exact, other = (
+            Engine.from_graphs(lambda _, each=each: each, spec=spec, label="fp32 graph")
+            for each in (graph, rounded(graph, name))
         )
-    return Tolerance(is_quantized=bool(model.own_ranges), float_type=name, rounded=engine)
+        with exact, other:
+            images = random_images(spec, width, np.random.default_rng(0))
+            roundings[width] = Rounding.of([difference_of(exact, other, i)[0] for i in images])
+    return Tolerance(
+        is_quantized=bool(model.own_ranges), float_type=name, roundings=roundings
+    )
+
+
+def random_images(
+    spec: DetectorSpec | RecognizerSpec, width: int, rng: np.random.Generator
+) -> list[Batch]:
+    """Return the images of a comparison at one width, each (1, C, H, width)."""
+    return [pixel_noise(spec.input, 1, width, rng) for _ in range(_PARITY_INPUTS)]
 
 
 def is_fake_quantization(difference: Batch, theirs: Batch) -> bool:
@@ -84,13 +99,12 @@ def compare_rounding(
     Raises:
         ConversionError: rounding does not explain the difference, or it is NaN.
     """
-    assert tolerance.rounded is not None
     pairs = [difference_of(graph, baseline, image) for image in images]
     found, limit = [difference for difference, _ in pairs], graph.spec.accuracy.max_difference
     measured = Rounding.of(found)
     if tolerance.is_quantized and all(is_fake_quantization(*pair) for pair in pairs):
         return Difference(largest=measured.peak, allowed=max(limit, measured.peak))
-    rounding = Rounding.of([difference_of(graph, tolerance.rounded, i)[0] for i in images])
+    rounding = tolerance.roundings[images[0].shape[3]]
     if not rounding.explains(found, limit):
         raise ConversionError(
             f"the {graph.label} differs from the model by {measured.peak:.3g} (root mean square "

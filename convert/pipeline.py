@@ -24,7 +24,7 @@ from ..common.onnx_session import onnx_session
 from ..errors import BatchError, ConversionError, SpecError
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
 from .float_types import FloatTypes
-from .graph import name_of, shape_of
+from .graph import OPSET, name_of, shape_of
 from .invariants import check_graph, check_ops
 from .match_ranges import matched_ranges
 from .opset import convert_opset

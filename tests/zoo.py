@@ -21,6 +21,7 @@ import onnx
 
 from ocr_trt.calibration.autocast import autocast, float_tensors
 from ocr_trt.convert.pipeline import Converted, convert
+from ocr_trt.convert.rounding import Rounding, rounded
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.base import BuildSettings, Runner, RunSettings
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
@@ -30,9 +31,27 @@ from ocr_trt.errors import EngineBuildError
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict, with_max_batch
 
 if __package__:
-    from .families import batches, detectors, graphs, recognizers, resizes, single_ops, transformers
+    from .families import (
+        batches,
+        detectors,
+        float_types,
+        graphs,
+        recognizers,
+        resizes,
+        single_ops,
+        transformers,
+    )
 else:
-    from families import batches, detectors, graphs, recognizers, resizes, single_ops, transformers
+    from families import (
+        batches,
+        detectors,
+        float_types,
+        graphs,
+        recognizers,
+        resizes,
+        single_ops,
+        transformers,
+    )
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "zoo.md"
 
@@ -50,6 +69,8 @@ class Family:
     max_batch: int = 1
     own_batch: int = 1
     """The only batch size that the model accepts, if it is over 1."""
+    level: float = 0.0
+    """How much one level of fake quantization changes the output: a tie can go either way."""
     flat: bool = False
     """Whether its images are large areas of one color, where many features are equal."""
 
@@ -116,6 +137,10 @@ FAMILIES: tuple[Family, ...] = (
     _recognizer(batches.batch_indices),
     _recognizer(batches.one_image),
     replace(_recognizer(batches.four_images, name="map"), own_batch=4),
+    _recognizer(float_types.mixed_float16),
+    _detector(float_types.mixed_bfloat16),
+    _detector(float_types.float64),
+    replace(_detector(float_types.fake_quant_10_bits, output="map"), level=1e-4),
 )
 
 
@@ -170,6 +195,8 @@ class FamilyResult:
     """Largest absolute difference between onnxruntime and TensorFlow."""
     spread: float
     """Standard deviation of TensorFlow's output: a constant output would prove nothing."""
+    rounding: float
+    """Largest difference that the rounding of a model in 16 bits explains; else 0."""
     openvino: float
     """Largest absolute difference between OpenVINO and onnxruntime."""
     builds: dict[str, str]
@@ -198,6 +225,16 @@ def _differences(
         worst = max(worst, float(np.abs(ours - theirs).max()))
         spread = float(theirs.std())
     return worst, spread
+
+
+def _rounding(converted: Converted, ours: Runner) -> float:
+    if (name := converted.float_types.coarsest) is None:
+        return 0.0
+    graph = rounded(converted.model, name)
+    other = runner_from_model(graph, label=name, max_batch=ours.max_batch)
+    rng = np.random.default_rng(0)
+    images = [rng.uniform(-1, 1, (1, *ours.shape)).astype(np.float32) for _ in range(4)]
+    return Rounding.of([np.abs(ours.run(x) - other.run(x)) for x in images]).limit(0.0)
 
 
 def _builds(model: onnx.ModelProto, folder: Path, batch: int) -> Iterator[tuple[str, str]]:
@@ -238,6 +275,7 @@ def examine(family: Family, folder: Path) -> FamilyResult:
         seconds=seconds,
         difference=difference,
         spread=spread,
+        rounding=_rounding(converted, ours),
         openvino=by_openvino,
         builds=dict(_builds(converted.model, folder, batch)),
     )
@@ -265,7 +303,8 @@ model belongs to a family that OCR uses. It is saved as a SavedModel or a frozen
 and compared with TensorFlow on random images; recognizers at batch 1 and 3, if they accept batches.
 
 - nodes, Transposes: the number of ONNX nodes before -> after the conversion.
-- TensorFlow: the largest absolute difference between onnxruntime and TensorFlow.
+- TensorFlow: the largest absolute difference between onnxruntime and TensorFlow. A model in 16 bits
+  differs by its own rounding ([decision 0020](decisions/0020-float-types.md)).
 - OpenVINO: the largest absolute difference between OpenVINO and onnxruntime.
 - fp32, fp16: whether TensorRT-RTX built an engine.
 

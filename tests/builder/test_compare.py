@@ -10,6 +10,8 @@ import pytest
 
 from ocr_trt.builder.compare import check_parity
 from ocr_trt.builder.judge import check_budget
+from ocr_trt.builder.tolerance import Tolerance
+from ocr_trt.convert.rounding import Rounding
 from ocr_trt.engines.base import Batch, Runner
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.manifest import OcrMetric
@@ -119,3 +121,24 @@ def test_loss_equal_to_the_budget_passes(spec: DetectorSpec, hmean: float, passe
     assert metric.loss > 0.5, "in binary, 0.95 - 0.945 is more"
     with nullcontext() if passes else pytest.raises(BudgetError, match=r"accuracy\.max_loss"):
         check_budget(metric, spec, "x")
+
+
+def test_rounding_of_a_16_bit_model_passes_and_an_error_does_not(spec: DetectorSpec) -> None:
+    """The model rounds to steps of 0.02, which an fp32 engine does not."""
+
+    def steps(x: np.ndarray) -> np.ndarray:
+        return np.round(smooth(x) * 50) / 50
+
+    image = np.random.default_rng(1).uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
+    rounding = Rounding.of([np.abs(steps(image) - smooth(image))])
+    tolerance = Tolerance(float_type="float16", roundings={96: rounding})
+    model = engine(spec, steps)
+    found = check_parity(engine(spec, smooth), model, tolerance)
+    assert found.largest == pytest.approx(0.01, rel=0.05)
+    assert found.allowed > spec.accuracy.max_difference + found.largest
+    with pytest.raises(
+        ConversionError, match=r"max_difference 0\.001 and the rounding of a float16"
+    ):
+        check_parity(engine(spec, lambda x: smooth(x) + np.float32(0.05)), model, tolerance)
+    with pytest.raises(ConversionError, match=r"accuracy\.max_difference 0\.001; please report"):
+        check_parity(engine(spec, smooth), model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from ocr_trt.errors import ConversionError
 from ocr_trt.measure.latency import LatencySettings
 from ocr_trt.spec import spec_from_dict
 
-from .helpers import graph, ops
+from .helpers import evaluated, graph, ops, traced
 
 RNG = np.random.default_rng(6)
 NET = """
@@ -349,3 +350,65 @@ def test_product_of_integers_equals_the_float_product(rng: np.random.Generator) 
     assert expected.max() > 0.1
     found = onnx_session(ir.to_proto(model)).run(None, {"x": x})[0]
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def along_axis(x: Any) -> Any:
+    import tensorflow as tf
+
+    # The only version whose kernel accepts a range per channel.
+    return tf.raw_ops.QuantizeAndDequantizeV3(
+        input=x, input_min=[-1.0, -0.1, -6.0], input_max=[1.0, 6.0, 0.5], num_bits=8, axis=3
+    )
+
+
+FAKES: dict[str, Callable[[Any, Any], Any]] = {
+    "10 bits": lambda q, x: q.fake_quant_with_min_max_args(x, -6.0, 6.0, 10),
+    "2 bits": lambda q, x: q.fake_quant_with_min_max_vars(x, -1.0, 3.0, 2),
+    "16 bits, narrow": lambda q, x: q.fake_quant_with_min_max_args(x, -0.3, 0.1, 16, True),
+    "above 0": lambda q, x: q.fake_quant_with_min_max_vars(x, 1.0, 3.0, 7),
+    "below 0": lambda q, x: q.fake_quant_with_min_max_args(x, -3.0, -1.0, 7),
+    "no extent": lambda q, x: q.fake_quant_with_min_max_vars(x, 0.0, 0.0, 4) + x,
+    "per channel": lambda q, x: q.fake_quant_with_min_max_vars_per_channel(
+        x, [-1.0, 0.0, -6.0], [1.0, 6.0, 0.5], 8, True
+    ),
+    "signed": lambda q, x: q.quantize_and_dequantize_v2(
+        x, -1.5, 3.0, num_bits=5, range_given=True, round_mode="HALF_UP"
+    ),
+    "unsigned": lambda q, x: q.quantize_and_dequantize_v2(
+        x, 0.0, 3.0, signed_input=False, num_bits=12, range_given=True
+    ),
+    "along an axis": lambda q, x: along_axis(x),
+    "constant of 8 bits": lambda q, x: x * q.fake_quant_with_min_max_vars(
+        np.float32([0.1, -0.7, 0.33]), -1.0, 1.0, 8, True
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAKES)
+def test_other_fake_quantization_has_the_levels_of_tensorflow(
+    name: str, rng: np.random.Generator
+) -> None:
+    tf = pytest.importorskip("tensorflow")
+    x = rng.normal(0, 3, (2, 5, 6, 3)).astype(np.float32)
+    model = traced(lambda image: FAKES[name](tf.quantization, image) * 2.0, x.shape)
+    assert not [op for op in ops(model) if "Linear" in op]
+    expected = (FAKES[name](tf.quantization, tf.constant(x)) * 2.0).numpy()
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(evaluated(model, x), expected, atol=2e-6)
+
+
+def test_narrow_range_of_8_bits_states_its_range() -> None:
+    tf = pytest.importorskip("tensorflow")
+    fake = tf.quantization.fake_quant_with_min_max_args
+    model = traced(lambda x: fake(tf.tanh(x), -1.0, 1.0, narrow_range=True) * 2.0, (2, 5))
+    (limit,) = remove_fake_quantization(model).ranges.values()
+    assert limit == pytest.approx(1.0, rel=1e-6)
+
+
+def test_range_computed_from_the_image_is_refused_by_name() -> None:
+    tf = pytest.importorskip("tensorflow")
+    fake = tf.quantization.fake_quant_with_min_max_vars
+    with pytest.raises(
+        ConversionError, match=r"FakeQuantWithMinMaxVars at .* depends on the image"
+    ):
+        traced(lambda x: fake(x, -1.0, tf.reduce_max(x), num_bits=8), (2, 5))

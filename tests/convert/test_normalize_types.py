@@ -50,8 +50,9 @@ BODIES = {
             else_branch = g2 () => ({type}[2,3] q) {{ q = Mul(a, w) }} >
         y = Cast <to = 1> (b)""",
     "loop": """a = Cast <to = {to}> (x)
-        b = Loop (n, true, a) <body = g (int64 i, bool more, {type}[2,3] s) => (bool o, {type}[2,3] r)
-            {{ o = Identity(more) c = Cast <to = 1> (s) d = Cast <to = {to}> (c) r = Add(d, w) }}>
+        b = Loop (n, true, a) <body = g (int64 i, bool more, {type}[2,3] s)
+            => (bool o, {type}[2,3] r) {{ o = Identity(more)
+            c = Cast <to = 1> (s) d = Cast <to = {to}> (c) r = Add(d, w) }}>
         y = Cast <to = 1> (b)""",
 }  # fmt: skip
 
