@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import onnx
 
 from ..convert.rounding import Rounding, rounded
 from ..convert.sources.pixels import pixel_noise
@@ -50,18 +51,18 @@ class Difference:
 
 def tolerance_of(model: ConvertedModel, spec: DetectorSpec | RecognizerSpec) -> Tolerance:
     """Return the tolerance of a model; the rounding is measured on its converted graphs."""
-    name, roundings = model.float_types.coarsest, dict[int, Rounding]()
-    for width, graph in model.graphs.items() if name is not None else ():
-        exact, other = (
-            Engine.from_graphs(lambda _, each=each: each, spec=spec, label="fp32 graph")
-            for each in (graph, rounded(graph, name))
-        )
-        with exact, other:
-            images = random_images(spec, width, np.random.default_rng(0))
+    is_quantized, roundings = bool(model.own_ranges), dict[int, Rounding]()
+    if (name := model.float_types.coarsest) is None:
+        return Tolerance(is_quantized=is_quantized)
+    for width, graph in model.graphs.items():
+        images = random_images(spec, width, np.random.default_rng(0))
+        with _engine(graph, spec) as exact, _engine(rounded(graph, name), spec) as other:
             roundings[width] = Rounding.of([difference_of(exact, other, i)[0] for i in images])
-    return Tolerance(
-        is_quantized=bool(model.own_ranges), float_type=name, roundings=roundings
-    )
+    return Tolerance(is_quantized=is_quantized, float_type=name, roundings=roundings)
+
+
+def _engine(graph: onnx.ModelProto, spec: DetectorSpec | RecognizerSpec) -> Engine:
+    return Engine.from_graphs(lambda width: graph, spec=spec, label="fp32 graph")
 
 
 def random_images(
