@@ -6,7 +6,7 @@ compared with it on the same samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from ..ocr.dataset import Dataset
 from ..spec import DetectorSpec, RecognizerSpec
 from .convert import ConvertedModel
 from .request import BuildRequest
-from .ties import difference_without_ties
+from .ties import Ties, difference_without_ties
 from .tolerance import (
     Difference,
     Tolerance,
@@ -80,7 +80,13 @@ def compare(
     tolerance = tolerance_of(model, request.spec)
     graph = Engine.from_graphs(model.graphs.__getitem__, spec=request.spec, label="fp32 graph")
     with graph, reporter.step("compare with the model"):
-        difference = check_parity(graph, engine, tolerance, graphs=model.graphs, note=reporter.note)
+        difference = check_parity(graph, engine, tolerance, graphs=model.graphs)
+    if difference.ties is not None:
+        reporter.note(
+            f"{difference.ties.share:.1%} of the output for random pixels depends on ties: the "
+            "model selects the larger of values that differ by rounding only. With the model's own "
+            "selection the graph equals it. Build with --data, so that the OCR metric judges ties"
+        )
     # Engines are judged by OCR metrics, so the baseline's must be measured on the same samples.
     samples = request.samples
     if samples is None and request.calibration is not None:
@@ -105,7 +111,7 @@ def check_parity(
     tolerance: Tolerance | None = None,
     *,
     graphs: Mapping[int, onnx.ModelProto] | None = None,
-    note: Callable[[str], None] = lambda text: None,
+    ties: Ties | None = None,
 ) -> Difference:
     """Return the largest absolute difference of outputs over all widths and some random images.
 
@@ -117,44 +123,73 @@ def check_parity(
         tolerance: whether the baseline itself rounds. It then differs from its float graph by this
             noise, which must be small.
         graphs: the graph of each width, to compare while it decides as the model does (``ties``).
-        note: reports that ties were excluded.
+        ties: by how much these graphs differ because of ties, for an engine built from them.
 
     Raises:
         ConversionError: the difference is larger than allowed, or is NaN.
     """
     # The same images in each build, so that a model that passes once passes always.
-    spec, rng, worst, jumps = graph.spec, np.random.default_rng(0), 0.0, 0.0
-    limit, tolerance, found = spec.accuracy.max_difference, tolerance or Tolerance(), []
+    spec, rng, found = graph.spec, np.random.default_rng(0), []
+    tolerance = tolerance or Tolerance()
     for width in graph.widths:
-        reference = baseline.runner(width)
         images = random_images(spec, width, rng)
         if width in tolerance.roundings:
             found.append(compare_rounding(graph, baseline, images, tolerance))
             continue
+        proto = graphs[width] if graphs is not None else None
         for image in images:
             difference, theirs = difference_of(graph, baseline, image)
             # The model rounds and its float graph does not, so this much noise is expected.
             if tolerance.is_quantized and is_fake_quantization(difference, theirs):
-                worst = max(worst, float(difference.max()))
+                largest = float(difference.max())
+                found.append(Difference(largest=largest, allowed=largest))
                 continue
-            largest = _continuous_difference(reference, image, theirs, difference, limit)
-            if not largest <= limit and graphs is not None:
-                jumps = max(jumps, float((difference > limit).mean()))
-                largest = _undecided_difference(graphs[width], reference, image, limit, largest)
-            if not largest <= limit:  # written so that NaN fails too
-                raise ConversionError(
-                    f"the {graph.label} differs from the model by {largest:.3g}, more than "
-                    f"accuracy.max_difference {limit:g}; please report this model"
-                )
-            worst = max(worst, largest)
-    if jumps:
-        note(
-            f"{jumps:.1%} of the output for random pixels depends on ties: the model selects the "
-            "larger of values that differ by rounding only. With the model's own selection the "
-            "graph equals it. Build with --data, so that the OCR metric judges these ties"
-        )
-    found.append(Difference(largest=worst, allowed=max(limit, worst)))
-    return max(found, key=lambda each: each.largest)
+            reference = baseline.runner(width)
+            found.append(_checked(graph, reference, image, (difference, theirs), proto, ties))
+    return _worst(found, spec.accuracy.max_difference)
+
+
+def _worst(found: Sequence[Difference], limit: float) -> Difference:
+    """Return the largest of several differences."""
+    ties = [each.ties for each in found if each.ties is not None]
+    return Difference(
+        largest=max(each.largest for each in found),
+        allowed=max(limit, *(each.allowed for each in found)),
+        ties=max(ties, key=lambda each: each.share) if ties else None,
+    )
+
+
+def _checked(
+    graph: Engine,
+    reference: Runner,
+    image: Batch,
+    pair: tuple[Batch, Batch],
+    proto: onnx.ModelProto | None,
+    ties: Ties | None,
+) -> Difference:
+    """Return the difference of one image, except where the model jumps or breaks ties.
+
+    ``pair``: the absolute difference, and the model's output.
+
+    Raises:
+        ConversionError: it is larger than allowed.
+    """
+    limit, (difference, theirs) = graph.spec.accuracy.max_difference, pair
+    largest = _continuous_difference(reference, image, theirs, difference, limit)
+    if largest <= limit:
+        return Difference(largest=largest, allowed=limit)
+    peak = float(difference.max())
+    if ties is not None and ties.explain(difference, limit):
+        return Difference(largest=peak, allowed=max(limit, 2 * ties.largest))
+    forced = _forced_difference(proto, reference, image, limit) if proto is not None else None
+    if forced is not None and forced <= limit:
+        own = Ties(share=float((difference > limit).mean()), largest=peak)
+        return Difference(largest=forced, allowed=limit, ties=own)
+    largest = largest if forced is None else forced
+    raise ConversionError(
+        f"the {graph.label} differs from the model by {largest:.3g}, more than "
+        f"accuracy.max_difference {limit:g}; please report this model"
+    )
 
 
 def _continuous_difference(
@@ -168,17 +203,16 @@ def _continuous_difference(
     return largest
 
 
-def _undecided_difference(
-    graph: onnx.ModelProto, reference: Runner, image: Batch, limit: float, largest: float
-) -> float:
-    """Return the difference with the model's own decisions, or ``largest`` if it has none."""
+def _forced_difference(
+    graph: onnx.ModelProto, reference: Runner, image: Batch, limit: float
+) -> float | None:
+    """Return the difference with the model's own decisions; None if it has none."""
     if not isinstance(reference, TensorFlowRunner):
-        return largest
+        return None
     found = reference.decisions(image)
     if found is None:
-        return largest
-    forced = difference_without_ties(graph, image, found.inputs, found.output, limit)
-    return largest if forced is None else forced
+        return None
+    return difference_without_ties(graph, image, found.inputs, found.output, limit)
 
 
 def _is_jump(

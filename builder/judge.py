@@ -38,7 +38,8 @@ def judge(
         if compiler.can_run:
             # Only fp32 must equal the model; other precisions are judged by the metric.
             if chosen.precision == "fp32":
-                own = check_parity(engine, baseline.engine, baseline.tolerance)
+                ties = baseline.difference.ties
+                own = check_parity(engine, baseline.engine, baseline.tolerance, ties=ties)
                 difference = max(difference, own, key=lambda each: each.largest)
             with job.reporter.step(f"time {job.target.name} against {baseline.engine.label}"):
                 latency = compare_latency(engine, baseline.engine, job.request.latency)

@@ -10,6 +10,7 @@ graph are compared: up to each of these values, and from there to the output.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
@@ -20,6 +21,27 @@ from ..common.inner_tensors import Probe
 from ..common.onnx_session import onnx_session
 
 Array = npt.NDArray[np.float32]
+_MORE = 2.0
+"""How much more an engine may differ than the graph; both numbers vary from image to image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ties:
+    """By how much a converted graph differs from its model because of ties only.
+
+    An engine cannot be run with the model's decisions. It may break ties in any way, so it may
+    differ in about as many places and by about as much.
+    """
+
+    share: float
+    """Share of the output that differs by more than ``accuracy.max_difference``."""
+    largest: float
+    """The largest absolute difference."""
+
+    def explain(self, difference: Array, limit: float) -> bool:
+        """Whether ties explain the difference of an engine of the same model."""
+        share, largest = float((difference > limit).mean()), float(difference.max())
+        return share <= _MORE * self.share and largest <= _MORE * self.largest
 
 
 class _ForcedGraph:

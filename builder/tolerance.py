@@ -20,6 +20,7 @@ from ..engines.engine import Engine
 from ..errors import ConversionError
 from ..spec import DetectorSpec, RecognizerSpec
 from .convert import ConvertedModel
+from .ties import Ties
 
 _PARITY_INPUTS = 4
 """Random images per width."""
@@ -47,6 +48,8 @@ class Difference:
     """The largest absolute difference."""
     allowed: float
     """The largest one that was allowed."""
+    ties: Ties | None = None
+    """By how much the graph differs because of ties; None if it does not."""
 
 
 def tolerance_of(model: ConvertedModel, spec: DetectorSpec | RecognizerSpec) -> Tolerance:

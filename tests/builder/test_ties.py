@@ -11,7 +11,7 @@ import onnx.parser
 import pytest
 
 from ocr_trt.builder.compare import check_parity
-from ocr_trt.builder.ties import difference_without_ties
+from ocr_trt.builder.ties import Ties, difference_without_ties
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.tensorflow.baseline import TensorFlowRunner
@@ -77,16 +77,23 @@ def engines(ours: onnx.ModelProto, theirs: Callable[[Any], Any]) -> tuple[Engine
     )
 
 
-def test_other_decisions_pass_and_are_reported() -> None:
+def test_other_decisions_pass() -> None:
     """The features are 1e-7 in the model and -1e-7 in the graph: rounding errors of a zero."""
-    ours, notes = graph(-1e-7, 0.8), list[str]()
+    ours = graph(-1e-7, 0.8)
     pair = engines(ours, model(1e-7, 0.8))
-    assert check_parity(*pair, graphs={12: ours}, note=notes.append) < 1e-6
-    (note,) = notes
-    assert "100.0%" in note
-    assert "--data" in note
+    found = check_parity(*pair, graphs={12: ours})
+    assert found.largest < 1e-6
+    assert found.ties is not None
+    assert found.ties.share == 1.0
+    assert found.ties.largest == pytest.approx(0.4)
+    # An engine built from this graph cannot be forced, but may differ as much.
+    assert check_parity(*pair, ties=found.ties).largest == pytest.approx(0.4)
     with pytest.raises(ConversionError, match=r"0\.4"):
         check_parity(*pair)
+    with pytest.raises(ConversionError, match=r"0\.4"):
+        check_parity(*pair, ties=Ties(share=0.2, largest=0.4))
+    with pytest.raises(ConversionError, match=r"0\.4"):
+        check_parity(*pair, ties=Ties(share=1.0, largest=0.1))
 
 
 @pytest.mark.parametrize(
@@ -146,10 +153,11 @@ def test_saturated_max_unpooling(tmp_path: Any) -> None:
     source = open_source(spec.source)
     proto = convert(source, spec).model
     runner = runner_from_model(proto, label="onnxruntime", max_batch=1)
-    baseline, notes = baseline_runner(source, spec, 96), list[str]()
+    baseline = baseline_runner(source, spec, 96)
     pair = [
         Engine(label="fp32 graph", spec=spec, open_runner=lambda _, r=each: r)
         for each in (runner, baseline)
     ]
-    assert check_parity(*pair, graphs={96: proto}, note=notes.append) < 1e-5
-    assert notes, "some decisions did differ"
+    found = check_parity(*pair, graphs={96: proto})
+    assert found.largest < 1e-5
+    assert found.ties is not None, "some decisions did differ"
