@@ -224,7 +224,7 @@ def _output_entries(
     outputs = [info.name for info in source.signature().outputs]
     if len(outputs) > 1 and ends.output.name in outputs:
         reporter.note(choice_note(ends.output.name, outputs))
-    trials = try_model(source, spec.input, ends.output.name, empty=spec.role == "recognizer")
+    trials = try_model(source, spec.input, ends.output.name, reads_lines=spec.role == "recognizer")
     if spec.role == "detector":
         found = map_entry(trials, spec.input.layout)
         if "activation" in found:

@@ -62,14 +62,16 @@ class Trials:
         return found if is_blank else None
 
 
-def try_model(source: Source, settings: InputSpec, output_name: str, *, empty: bool) -> Trials:
+def try_model(
+    source: Source, settings: InputSpec, output_name: str, *, reads_lines: bool
+) -> Trials:
     """Run the part of a model between two tensors.
 
     Args:
         source: the model.
         settings: its input, with the batch size that it accepts in ``shape``.
         output_name: its output.
-        empty: run it on empty images, too.
+        reads_lines: run it at two batch sizes and on empty images, too.
     """
     run, rng = _runner(source, settings.name, output_name), np.random.default_rng(0)
 
@@ -78,7 +80,7 @@ def try_model(source: Source, settings: InputSpec, output_name: str, *, empty: b
 
     own = settings.shape[0]
     noise, grays = result(own), list[Array | None]()
-    for gray in _GRAYS if empty and noise is not None else ():
+    for gray in _GRAYS if reads_lines and noise is not None else ():
         pixels = np.full((own, settings.channels, settings.height, settings.width), gray)
         grays.append(run(_as_accepted(_normalized(pixels, settings), settings)))
     return Trials(

@@ -187,12 +187,28 @@ def _convert(
                 reason = reason or str(error)
     try:
         single = _convert_at(source, spec, settings.shape_at(1, width), follower)
+        _check_one_image(single.model)
     except BatchError as error:
         if own == 1:
             raise
         reason = f"{error}; each image runs in a batch of {own} copies"
         single = _convert_at(source, spec, settings.shape_at(own, width), follower, pad_batch)
     return replace(single, batch_limit=reason)
+
+
+def _check_one_image(model: onnx.ModelProto) -> None:
+    """Check that a graph for one image has one result at the first axis of its output.
+
+    Raises:
+        BatchError: it has more.
+    """
+    output = model.graph.output[0]
+    sizes = [axis.dim_value for axis in output.type.tensor_type.shape.dim]
+    if sizes and sizes[0] > 1:  # 0: not known
+        raise BatchError(
+            f"the output {output.name} has the shape {sizes} for one image, expected 1 at its "
+            "first axis; if that is time, set output.layout: TNC in the spec"
+        )
 
 
 def _convert_at(

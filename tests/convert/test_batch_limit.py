@@ -16,6 +16,7 @@ from ocr_trt.convert.sources import open_source
 from ocr_trt.convert.verify import verify
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.tensorflow.baseline import baseline_runner
+from ocr_trt.errors import ConversionError
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
 from .helpers import check_does_not_fire, graph, run
@@ -103,6 +104,14 @@ def test_verify_follows_a_second_conversion(tmp_path: Path) -> None:
         assert [check.name for check in checks].count("export") == 1
         assert checks[-1].name == "name_values"
         assert max(check.difference for check in checks) < 1e-5
+
+
+@pytest.mark.parametrize("max_batch", [1, 4])
+def test_time_in_front_of_the_batch_is_refused(tmp_path: Path, max_batch: int) -> None:
+    body = f"{FIXED.replace('y =', 's =')} y = Transpose <perm = [1, 0, 2]> (s)"
+    spec = lines_spec(tmp_path / "m.onnx", body, batch=1, max_batch=max_batch)
+    with pytest.raises(ConversionError, match=r"\[12, 1, 11\] for one image.*output.layout: TNC"):
+        convert(open_source(spec.source), spec)
 
 
 def test_result_of_the_first_copy_is_kept() -> None:
