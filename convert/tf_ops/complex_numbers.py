@@ -164,6 +164,10 @@ def _angle(e: Emitter, pairs: Pairs) -> Tensor:
     return angle(e, z.imaginary, z.real)
 
 
+def _shape(e: Emitter, pairs: Pairs) -> Tensor:
+    return e.op("Shape", pairs.of(e[0]).real).cast(e.result_dtype())
+
+
 def _by_parts(e: Emitter, pairs: Pairs) -> Pair:
     """Apply an op that is linear, or only moves values, to both parts."""
     inputs = [e[index] for index in range(len(e))]
@@ -181,6 +185,7 @@ COMPLEX_RULES: dict[str, ComplexRule] = {
     "MatMul": _matmul, "BatchMatMul": _matmul, "BatchMatMulV2": _matmul, "BatchMatMulV3": _matmul,
     "Complex": _complex, "Cast": _cast, "ComplexAbs": _absolute, "Angle": _angle,
     "Conj": lambda e, pairs: _conjugate(pairs.of(e[0])),
+    "Shape": _shape,
     "Real": lambda e, pairs: pairs.of(e[0]).real,
     "Imag": lambda e, pairs: pairs.of(e[0]).imaginary,
     **dict.fromkeys((

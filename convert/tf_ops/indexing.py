@@ -44,12 +44,18 @@ def _members(ids: npt.NDArray, segments: int) -> npt.NDArray:
     return (np.arange(segments)[:, None] == ids[None]).astype(np.float64)
 
 
+def _count(e: Emitter) -> int:
+    """Return the number of segments."""
+    shape = e.result_shape()
+    return shape[0] if shape else int(e.constant_input(2, "number of segments"))
+
+
 def _segments(e: Emitter) -> tuple[npt.NDArray, int, tuple[int, ...]] | None:
     """Return flat constant ids, the number of segments, the shape of a row; None: not constant."""
     ids = e[1].value
     if ids is None:
         return None
-    count = int(e.constant_input(2, "number of segments")) if len(e) > 2 else int(ids.max()) + 1
+    count = _count(e) if len(e) > 2 else int(ids.max()) + 1
     return ids.reshape(-1), count, e[0].shape[ids.ndim :]
 
 
@@ -57,7 +63,7 @@ def _computed_segment_sum(e: Emitter) -> Tensor | None:
     """Add by a one-hot matrix that is computed from the ids; tf2onnx lacks ids of several axes."""
     if len(e) < 3 or e[1].rank == 1:
         return None
-    count, size = int(e.constant_input(2, "number of segments")), _rest(e[1].shape)
+    count, size = _count(e), _rest(e[1].shape)
     if count * size > _LARGEST:
         raise RefusalError(f"it adds {size} values to {count} places; use pooling or convolution")
     places = e.constant(np.arange(count, dtype=e[1].dtype)[:, None])
@@ -134,12 +140,11 @@ def _added(e: Emitter, updates: Tensor, indices: npt.NDArray, shape: tuple[int, 
 
 
 def _scatter_nd(e: Emitter) -> Tensor | None:
-    indices = e[0].value
-    if indices is None:
+    indices, shape = e[0].value, e.result_shape()
+    if indices is None or shape is None:
         # Places that occur twice are added; raise_max_unpool replaces the scatter of an unpooling.
         zeros = e.op("Expand", e.constant(np.zeros((), e[1].dtype)), e[2].cast(np.int64))
         return e.op("ScatterND", zeros, e[0].cast(np.int64), e[1], reduction="add")
-    shape = tuple(int(n) for n in e.constant_input(2, "shape"))
     places = _flat_places(indices, shape)
     if len(np.unique(places)) == len(places):
         return None

@@ -42,6 +42,9 @@ def indexing_cases() -> dict[str, Case]:
                 x[:, 0], tf.cast(tf.abs(x[:, 0, :, 0]), "int32"), 5
             ),
             "scatter_nd": lambda x: tf.scatter_nd(places, upd, [2, 8, 12, 3]) + x,
+            "scatter_nd.shape": lambda x: tf.scatter_nd(
+                [[0], [2], [2], [1]], x[0, :4], [4, *tf.unstack(tf.shape(x[0])[1:])]
+            ),
             "scatter_nd.data": lambda x: tf.scatter_nd([[0], [2], [2], [1]], x[0, :4], [4, 12, 3]),
             **{
                 f"tensor_scatter_{n}": (

@@ -43,6 +43,9 @@ def complex_cases() -> dict[str, Case]:
             "ifft2d": lambda x: m.real(s.ifft2d(s.fft2d(tf.cast(last(x), "complex64")) * 2.0)),
             "rfft3d": lambda x: parts(s.rfft3d(last(x))),
             "irfft3d": lambda x: s.irfft3d(s.rfft3d(last(x))),
+            "complex.shape": lambda x: parts(
+                tf.reshape(tf.complex(x, x * 2.0), tf.reverse(tf.shape(tf.complex(x, x)), [0]))
+            ),
             "fftshift": lambda x: tf.abs(
                 s.fftshift(s.fft2d(tf.cast(last(x), "complex64")), [2, 3])
             ),
