@@ -34,6 +34,7 @@ if __package__:
     from .families import (
         batches,
         detectors,
+        ends,
         float_types,
         graphs,
         recognizers,
@@ -45,6 +46,7 @@ else:
     from families import (
         batches,
         detectors,
+        ends,
         float_types,
         graphs,
         recognizers,
@@ -71,6 +73,10 @@ class Family:
     """The only batch size that the model accepts, if it is over 1."""
     level: float = 0.0
     """How much one level of fake quantization changes the output: a tie can go either way."""
+    layout: Literal["NHWC", "NCHW"] = "NHWC"
+    suffix: str = ""
+    """Of a Keras file; "" writes a SavedModel."""
+    constants: dict[str, float] = field(default_factory=dict)
     flat: bool = False
     """Whether its images are large areas of one color, where many features are equal."""
 
@@ -114,6 +120,8 @@ FAMILIES: tuple[Family, ...] = (
     replace(_detector(resizes.segnet_without_activations), flat=True),
     _detector(single_ops.region_crops, output="map"),
     _detector(single_ops.odd_activations, output="map"),
+    replace(_detector(ends.channels_first), layout="NCHW"),
+    replace(_detector(ends.channels_first_kernels, output="map"), layout="NCHW"),
     _recognizer(recognizers.crnn),
     _recognizer(recognizers.crnn_any_width),
     _recognizer(recognizers.gru),
@@ -141,6 +149,12 @@ FAMILIES: tuple[Family, ...] = (
     _detector(float_types.mixed_bfloat16),
     _detector(float_types.float64),
     replace(_detector(float_types.fake_quant_10_bits, output="map"), level=1e-4),
+    _recognizer(ends.ctc_decoder_inside, name="scores", kind="probabilities"),
+    replace(
+        _recognizer(ends.training_with_ctc_loss, name="scores", kind="probabilities"),
+        suffix=".keras",
+    ),
+    replace(_recognizer(ends.text_as_second_input), constants={"text": 5.0}),
 )
 
 
@@ -155,6 +169,9 @@ def write(family: Family, folder: Path) -> Path:
     if isinstance(model, bytes):
         path = path.with_suffix(".pb")
         path.write_bytes(model)
+    elif family.suffix:
+        path = path.with_suffix(family.suffix)
+        model.save(path)
     elif isinstance(model, keras.Model):
         model.export(path, format="tf_saved_model", verbose=False)
     else:
@@ -165,14 +182,18 @@ def write(family: Family, folder: Path) -> Path:
 def spec_of(family: Family, path: Path) -> DetectorSpec | RecognizerSpec:
     """Return the spec of a model that :func:`write` wrote."""
     is_detector = family.role == "detector"
+    shape = [family.own_batch, *((64, 96, 3) if is_detector else (32, 96, 1))]
+    if family.layout == "NCHW":
+        shape = [shape[axis] for axis in (0, 3, 1, 2)]
     return spec_from_dict(
         {
             "name": family.name,
             "role": family.role,
-            "source": {"path": path},
+            "source": {"path": path, "constants": family.constants},
             "input": {
                 "name": family.input_name,
-                "shape": [family.own_batch, *((64, 96, 3) if is_detector else (32, 96, 1))],
+                "shape": shape,
+                "layout": family.layout,
                 "color": "RGB" if is_detector else "GRAY",
                 "mean": [127.5],
                 "scale": [1 / 127.5],
