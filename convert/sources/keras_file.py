@@ -86,7 +86,7 @@ def load_keras_model(
             the outputs.
     """
     architecture = parse_json(_config_text(path), f"{path}: its architecture")
-    objects = _custom_objects(path, custom)
+    objects = {**_operations(architecture), **_custom_objects(path, custom)}
     shortened = None
 
     def is_known(layer: Layer) -> bool:
@@ -191,6 +191,39 @@ def _unknown_layers(architecture: Any, objects: dict[str, Any]) -> Iterable[str]
             todo += reversed(part.values())
         elif isinstance(part, list):
             todo += reversed(part)
+
+
+def _operations(architecture: Any) -> dict[str, Any]:
+    """Return Keras' classes of the functions of ``keras.ops`` that a model calls, by name.
+
+    An .h5 file names them without their module, and Keras looks for layers only.
+    """
+    modules = [
+        import_module(f"keras.src.ops.{name}")
+        for name in ("core", "image", "linalg", "math", "nn", "numpy")
+    ]
+    found, layers, todo = dict[str, Any](), set[str](), [architecture]
+    while todo:  # no recursion: nesting may be deep
+        part = todo.pop()
+        if isinstance(part, dict):
+            name, config = part.get("class_name"), part.get("config")
+            if "inbound_nodes" in part and isinstance(name, str) and "module" not in part:
+                # Add is a layer and a function; only the settings of layers have this key.
+                if isinstance(config, dict) and "trainable" in config:
+                    layers.add(name)
+                for each in (vars(module).get(name) for module in modules):
+                    if _is_operation(each):
+                        found[name] = each
+            todo += part.values()
+        elif isinstance(part, list):
+            todo += part
+    return {name: each for name, each in found.items() if name not in layers}
+
+
+def _is_operation(candidate: Any) -> bool:
+    import keras
+
+    return isinstance(candidate, type) and issubclass(candidate, keras.Operation)
 
 
 def _is_known(layer: Layer, objects: dict[str, Any]) -> bool:

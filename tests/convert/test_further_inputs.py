@@ -225,3 +225,18 @@ def test_unknown_layer_in_the_middle_is_named(tmp_path: Path) -> None:
     path = write(keras.Model(image, keras.layers.Conv2D(1, 1)(x)), tmp_path / "m.keras")
     with pytest.raises(InputFileError, match=r"mine \(CtcLoss\).*--custom.*SavedModel"):
         open_source(SourceSpec(path=path))
+
+
+def test_functions_in_an_h5_file_are_loaded(tmp_path: Path) -> None:
+    image = keras.Input((32, 96, 1), name="image")
+    x = keras.layers.Conv2D(4, 3, padding="same")(image)
+    x = keras.ops.swapaxes(keras.ops.square(x) + 1.0, 1, 2)
+    model = keras.Model(image, keras.layers.Add()([x, keras.ops.tanh(x)]))
+    images = np.random.default_rng(0).uniform(0, 1, (1, 32, 96, 1)).astype(np.float32)
+    source = open_source(SourceSpec(path=write(model, tmp_path / "m.keras")))
+    expected = source.function("image", "output_0")(tf.constant(images))
+    np.testing.assert_allclose(expected, model(images), atol=1e-6)
+    only_functions = keras.Model(image, keras.ops.square(x) + keras.ops.tanh(x))
+    source = open_source(SourceSpec(path=write(only_functions, tmp_path / "m.h5")))
+    result = source.function("image", "output_0")(tf.constant(images))
+    np.testing.assert_allclose(result, only_functions(images), atol=1e-5)
