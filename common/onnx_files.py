@@ -66,19 +66,34 @@ def external_files(path: Path) -> list[Path]:
 
     The list is empty if the file is not an ONNX model.
     """
+    # A NUL byte would raise an error, and the file is untrusted.
+    files = (path.parent / name for name in _external_names(path) if "\0" not in name)
+    return [file for file in files if file.is_file()]
+
+
+def check_external_files(path: Path) -> None:
+    """Check that all weights of an ONNX file are in the file itself or in files beside it.
+
+    Raises:
+        InputFileError: weights are in another folder, or behind a link.
+    """
+    for name in _external_names(path):
+        # "" and "." name the folder itself, and a backslash separates folders on Windows.
+        is_file_name = name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
+        if not is_file_name or (path.parent / name).is_symlink():
+            raise InputFileError(
+                f"{path}: its weights are in {name!r:.80}, expected a file beside the model"
+            )
+
+
+def _external_names(path: Path) -> list[str]:
+    """Return the locations of weights that an ONNX file names, sorted; none if it is no model."""
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception:  # protobuf and onnx have no common base class
         return []
-    named = {
-        entry.value
-        for tensor in _tensors(model)
-        for entry in tensor.external_data
-        if entry.key == "location"
-        and "\0" not in entry.value  # such a path would raise an error, and the file is untrusted
-    }
-    files = (path.parent / name for name in sorted(named))
-    return [file for file in files if file.is_file()]
+    named = (e for tensor in _tensors(model) for e in tensor.external_data if e.key == "location")
+    return sorted({entry.value for entry in named})
 
 
 def _tensors(message: Any) -> Iterator[onnx.TensorProto]:

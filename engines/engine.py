@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..common.error_text import cause, first_line
+from ..common.onnx_files import check_external_files
 from ..errors import EngineBuildError, InputFileError, OcrTrtError
 from ..spec import DetectorSpec, RecognizerSpec
 from .base import Backend, BuiltWith, Runner, RunSettings
@@ -211,9 +212,22 @@ class _Plans:
             refused = self._target.refusals(model) or {"": cause(str(error))}
             raise refusal_error(self._target.name, model, refused) from error
 
+    def _check_files(self, entry: EngineEntry) -> None:
+        """Refuse a plan of another format, and graphs whose weights are outside the folder."""
+        plan, model = self._folder / entry.plan, self._folder / entry.model
+        # OpenVINO, for example, reads ONNX files too.
+        if plan.suffix != self._target.suffix:
+            raise InputFileError(
+                f"{plan}: expected the suffix {self._target.suffix} of {self._target.name}"
+            )
+        for file in (plan, model):
+            if file.suffix == ".onnx":
+                check_external_files(file)
+
     def checked(self, spec: Spec, label: str, width: int) -> Runner:
         """Open a plan of unknown origin; every failure becomes an error that names its file."""
         plan = self._folder / self._entries[width].plan
+        self._check_files(self._entries[width])
         try:
             runner = self.opened(spec, label, width)
         except (InputFileError, EngineBuildError) as error:

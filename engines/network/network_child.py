@@ -50,6 +50,9 @@ def define_network(trt: Any, definition: Any, order: dict[str, Any]) -> Network:
 
 def _function(name: str) -> Any:
     module, _, function = name.partition(":")
+    # The user named the module, so its folder may be searched too: last, so that its other files
+    # cannot replace modules of libraries.
+    sys.path.append(str(Path.cwd()))
     try:
         return getattr(import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +162,7 @@ def test_crash_of_the_parser_is_reported_as_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "crashing_parser.py").write_text("import os; os.abort()")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(tmp_path)
     refused = refusals_in_child("crashing_parser", MODEL)
     assert "crashed with signal 6" in refused[""]
 
@@ -190,7 +189,7 @@ def test_crash_of_the_builder_becomes_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "crashing_builder.py").write_text("import os; os.abort()")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(EngineBuildError, match="its builder crashed with signal 6"):
         build_in_child(Builder(module="crashing_builder"), MODEL, tmp_path / "plan")
 

@@ -5,10 +5,20 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import onnx
+import onnx.parser
 import pytest
 
 from ocr_trt.common.files import whole_folder
-from ocr_trt.engines.bundle import file_entries, load_bundle, own_files, tree_sha256, write_manifest
+from ocr_trt.engines.bundle import (
+    Bundle,
+    file_entries,
+    file_entry,
+    load_bundle,
+    own_files,
+    tree_sha256,
+    write_manifest,
+)
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.manifest import NAME, EngineEntry, Manifest, OcrMetric, read_manifest
 from ocr_trt.errors import InputFileError, OutputError
@@ -44,6 +54,25 @@ def edit(folder: Path, change: dict[str, Any]) -> None:
     data = json.loads((folder / NAME).read_text())
     data.update(change)
     (folder / NAME).write_text(json.dumps(data))
+
+
+def load_bundle_with(folder: Path, **change: Any) -> Bundle:
+    """Load a bundle whose manifest was changed, and lists the files as they are."""
+    (folder / "plan_32.xml").unlink(missing_ok=True)
+    files = {
+        path.name: file_entry(path).model_dump()
+        for path in folder.iterdir()
+        if path.name != NAME and not path.is_symlink()
+    }
+    edit(folder, {"files": files, "precision": "fp32", **change})
+    links = [path for path in folder.iterdir() if path.is_symlink()]
+    targets = [path.readlink() for path in links]
+    for path in links:  # loading refuses them; an attacker could add them later
+        path.unlink()
+    bundle = load_bundle(folder)
+    for path, target in zip(links, targets, strict=True):
+        path.symlink_to(target)
+    return bundle
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -268,3 +297,34 @@ def test_forged_manifest_does_not_let_a_build_remove_a_file(tmp_path: Path) -> N
     with pytest.raises(OutputError, match=r"thesis\.txt"):
         make_bundle(folder)
     assert (folder / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("place", ["../secret", "/etc/hostname", "sub/weights", ".", "link"])
+@pytest.mark.parametrize("name", ["model_32.onnx", "plan_32.onnx"])
+def test_weights_outside_the_bundle_are_not_read(tmp_path: Path, name: str, place: str) -> None:
+    folder = make_bundle(tmp_path / "b")
+    (tmp_path / "secret").write_bytes(b"\0" * 8)
+    if place == "link":
+        (folder / "link").symlink_to(tmp_path / "secret")
+    model = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["" : 20]>
+        g (float[1,3,32,32] x) => (float[1,3,32,32] y) <float[2] w = {1, 2}> { y = Relu (x) }""")
+    for file in ("model_32.onnx", "plan_32.onnx"):
+        onnx.save(model, folder / file)
+    tensor = model.graph.initializer[0]
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=place)
+    (folder / name).write_bytes(model.SerializeToString())
+    entry = {"width": 32, "model": "model_32.onnx", "plan": "plan_32.onnx"}
+    bundle = load_bundle_with(folder, target="onnxruntime", engines=[entry])
+    with Engine.from_bundle(bundle) as engine:
+        with pytest.raises(InputFileError, match="expected a file beside the model"):
+            engine.runner()
+
+
+def test_plan_in_the_format_of_another_target_is_not_opened(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "b")
+    (folder / "plan_32.xml").rename(folder / "plan_32.onnx")
+    entry = {"width": 32, "model": "model_32.onnx", "plan": "plan_32.onnx"}
+    with Engine.from_bundle(load_bundle_with(folder, engines=[entry])) as engine:
+        with pytest.raises(InputFileError, match=r"suffix \.xml of openvino"):
+            engine.runner()
