@@ -47,7 +47,8 @@ and OpenVINO, and parses it with TensorRT-RTX.
 
 
 _BEFORE = frozenset({
-    "FakeQuantWithMinMaxVarsPerChannel",  # convert/sources/fake_quantization.py
+    "FakeQuantWithMinMaxVarsPerChannel",  # and the next line: convert/sources/fake_quantization.py
+    "QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3", "QuantizeAndDequantizeV4",
     "Assert", "BroadcastArgs", "ConcatOffset", "DataFormatDimMap", "DataFormatVecPermute",
     "LinSpace", "PartitionedCall", "Print", "PrintV2", "Rank", "ReadVariableOp", "ResourceGather",
     "ResourceGatherNd", "StatefulPartitionedCall", "VarHandleOp", "VariableShape", "VariableV2",
@@ -86,9 +87,10 @@ def table() -> str:
     native = [op for op in rest if op in own]
     text += f"\n## Ops that tf2onnx converts\n\n{', '.join(f'`{op}`' for op in native)}\n"
     text += (
-        "\n## Ops that need no conversion\n\nCalls are inlined, variables become constants, and "
+        "\n## Ops that need no conversion\n\nCalls are inlined, variables become constants, fake "
+        "quantization with a fixed range\nbecomes arithmetic, and "
     )
-    text += "arithmetic of shapes is computed before the\nexport: "
+    text += "arithmetic of shapes is computed before the export: "
     text += ", ".join(f"`{op}`" for op in sorted(_BEFORE - own)) + ".\n\nOps of loops, such as "
     text += "`TensorListReserve` and `Merge`, are converted with the whole loop or not at all.\n"
     reasons: dict[str, list[str]] = defaultdict(list)
