@@ -89,7 +89,8 @@ class PlanRunner(Runner):
         if self._is_closed or request is None:
             # ``close`` collects every request, and its None must wake up the next waiting thread.
             self._idle.put(request)
-            raise RuntimeError(f"{self.label} is closed")
+            # ValueError, as Python raises for a closed file.
+            raise ValueError(f"{self.label} is closed")
         return request
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:

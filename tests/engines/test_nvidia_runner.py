@@ -23,7 +23,7 @@ from ocr_trt.engines.nvidia.infer_request import PlanSettings
 from ocr_trt.engines.nvidia.load_plan import engine_from_plan
 from ocr_trt.engines.nvidia.plan_runner import PlanRunner
 from ocr_trt.engines.targets import backend
-from ocr_trt.errors import InputFileError, TargetMissingError
+from ocr_trt.errors import EngineBuildError, InputFileError, TargetMissingError
 
 from .gpu_stand_in import StandInDevice, plan_of, stand_in_trt
 
@@ -156,7 +156,7 @@ def test_batch_outside_the_profiles_is_refused(images: np.ndarray) -> None:
 def test_closed_runner_raises(images: np.ndarray) -> None:
     runner = SimulatedGpu().runner
     runner.close()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(ValueError, match="closed"):
         runner.run(images[:1])
 
 
@@ -167,7 +167,7 @@ def test_close_waits_for_batches_and_wakes_waiting_threads(images: np.ndarray) -
     def run() -> None:
         try:
             simulated.runner.run(images[:1])
-        except RuntimeError as error:
+        except ValueError as error:
             errors.append(str(error))
 
     threads = [threading.Thread(target=run) for _ in range(3)]
@@ -184,7 +184,7 @@ def test_close_waits_for_batches_and_wakes_waiting_threads(images: np.ndarray) -
         thread.join(timeout=10)
         assert not thread.is_alive()
     assert set(errors) <= {"plan is closed"}
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(ValueError, match="closed"):
         simulated.runner.run(images[:1])
 
 
@@ -197,7 +197,7 @@ def test_shape_is_set_again_after_a_failure(
         (context,) = simulated.engine.contexts
         with monkeypatch.context() as patch:
             patch.setattr(context, "set_input_shape", lambda *_: False)
-            with pytest.raises(RuntimeError, match="batches of 3"):
+            with pytest.raises(EngineBuildError, match="batches of 3"):
                 runner.run(images[:3])
         np.testing.assert_array_equal(runner.run(images[:2]), expected(images[:2]))
 
@@ -209,7 +209,7 @@ def test_failure_to_create_a_context_raises(
     monkeypatch.setattr(simulated.engine, "create_execution_context", lambda: None)
     with (
         simulated.runner as runner,
-        pytest.raises(RuntimeError, match="cannot create an execution context"),
+        pytest.raises(EngineBuildError, match="cannot create an execution context"),
     ):
         runner.run(images[:1])
 
