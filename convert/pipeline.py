@@ -8,7 +8,6 @@ A graph whose batch axis cannot be freed is converted again for single images.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,12 +18,11 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..common.error_text import first_line
-from ..common.onnx_session import onnx_session
 from ..errors import BatchError, ConversionError, SpecError
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
+from .batch_checks import check_batch, check_one_image
 from .float_types import FloatTypes
-from .graph import OPSET, name_of, shape_of
+from .graph import OPSET
 from .invariants import check_graph, check_ops
 from .match_ranges import matched_ranges
 from .opset import convert_opset
@@ -120,23 +118,6 @@ def _check_pixels(raw: onnx.ModelProto, settings: InputSpec) -> None:
         )
 
 
-def _check_batch(model: ir.Model) -> None:
-    """Run a graph once, on zeros.
-
-    Raises:
-        BatchError: it does not run, such as with a Reshape that contains another batch size.
-    """
-    value = model.graph.inputs[0]
-    shape = shape_of(value)
-    try:
-        feeds = {name_of(value): np.zeros(shape, np.float32)}
-        onnx_session(ir.to_proto(model), optimize=False).run(None, feeds)
-    except Exception as error:  # onnxruntime has no common base class
-        place = re.search(r"running (\w+) node\. Name:'([^']*)'", str(error))
-        why = f"it fails at {place[1]} {place[2]!r}" if place else first_line(error)
-        raise BatchError(f"the model does not run at batch size {shape[0]}: {why}") from error
-
-
 def convert(
     source: Source,
     spec: DetectorSpec | RecognizerSpec,
@@ -187,28 +168,13 @@ def _convert(
                 reason = reason or str(error)
     try:
         single = _convert_at(source, spec, settings.shape_at(1, width), follower)
-        _check_one_image(single.model)
+        check_one_image(single.model)
     except BatchError as error:
         if own == 1:
             raise
         reason = f"{error}; each image runs in a batch of {own} copies"
         single = _convert_at(source, spec, settings.shape_at(own, width), follower, pad_batch)
     return replace(single, batch_limit=reason)
-
-
-def _check_one_image(model: onnx.ModelProto) -> None:
-    """Check that a graph for one image has one result at the first axis of its output.
-
-    Raises:
-        BatchError: it has more.
-    """
-    output = model.graph.output[0]
-    sizes = [axis.dim_value for axis in output.type.tensor_type.shape.dim]
-    if sizes and sizes[0] > 1:  # 0: not known
-        raise BatchError(
-            f"the output {output.name} has the shape {sizes} for one image, expected 1 at its "
-            "first axis; if that is time, set output.layout: TNC in the spec"
-        )
 
 
 def _convert_at(
@@ -233,7 +199,7 @@ def _convert_at(
     types = raw.float_types + normalize_types(graph).float_types
     model = _at_opset(graph)
     if last is not None or shape[0] != spec.input.shape[0]:
-        _check_batch(model)
+        check_batch(model)
     # The layout changes before PASSES, so that they cancel the Transposes that it adds.
     passes = [*PREPARE, *io_passes(spec), *PASSES]
     if last is not None:
@@ -275,7 +241,7 @@ def _freeing(source: Source, spec: DetectorSpec | RecognizerSpec, shape: tuple[i
             return outcome
         try:
             other = _upgraded(_exported(source, spec, (shape[0] + 1, *shape[1:])))
-            _check_batch(other)
+            check_batch(other)
             other.meta.update(model.meta)
             for each in (*PREPARE, *io_passes(spec), *PASSES):
                 each(other)

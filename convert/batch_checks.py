@@ -1,0 +1,46 @@
+"""Checks that a graph runs at the batch size that it was traced at."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from ..common.error_text import first_line
+from ..common.onnx_session import onnx_session
+from ..errors import BatchError
+from .graph import name_of, shape_of
+
+
+def check_batch(model: ir.Model) -> None:
+    """Run a graph once, on zeros.
+
+    Raises:
+        BatchError: it does not run, such as with a Reshape that contains another batch size.
+    """
+    value = model.graph.inputs[0]
+    shape = shape_of(value)
+    try:
+        feeds = {name_of(value): np.zeros(shape, np.float32)}
+        onnx_session(ir.to_proto(model), optimize=False).run(None, feeds)
+    except Exception as error:  # onnxruntime has no common base class
+        place = re.search(r"running (\w+) node\. Name:'([^']*)'", str(error))
+        why = f"it fails at {place[1]} {place[2]!r}" if place else first_line(error)
+        raise BatchError(f"the model does not run at batch size {shape[0]}: {why}") from error
+
+
+def check_one_image(model: onnx.ModelProto) -> None:
+    """Check that a graph for one image has one result at the first axis of its output.
+
+    Raises:
+        BatchError: it has more.
+    """
+    output = model.graph.output[0]
+    sizes = [axis.dim_value for axis in output.type.tensor_type.shape.dim]
+    if sizes and sizes[0] > 1:  # 0: not known
+        raise BatchError(
+            f"the output {output.name} has the shape {sizes} for one image, expected 1 at its "
+            "first axis; if that is time, set output.layout: TNC in the spec"
+        )
