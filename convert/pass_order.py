@@ -18,6 +18,7 @@ from .passes.fold_affine import fold_affine
 from .passes.fold_constants import fold_constants
 from .passes.fold_scale import fold_scale
 from .passes.fuse_attention import fuse_attention
+from .passes.inline_branches import inline_branches
 from .passes.lower_resize import lower_resize
 from .passes.raise_activations import raise_activations
 from .passes.raise_dense import raise_dense
@@ -31,16 +32,21 @@ from .passes.raise_resize import raise_resize
 from .passes.raise_where import raise_where
 from .passes.remove_fake_quantization import remove_fake_quantization
 from .passes.remove_pixel_casts import remove_pixel_casts
+from .passes.settle_loop_types import settle_loop_types
 from .passes.sink_views import sink_views
 from .passes.split_heads import split_heads
 
 Pass = Callable[[ir.Model], Outcome]
 
 PREPARE: tuple[Pass, ...] = (
-    # First: all later rules are written for float graphs, without Q/DQ between their nodes.
+    # First: the checker refuses the types that tf2onnx declares for the results of some loops.
+    settle_loop_types,
+    # Early: all later rules are written for float graphs, without Q/DQ between their nodes.
     remove_fake_quantization,
     # raise_recurrent runs one step of a loop, and needs its bounds and weights as constants.
     fold_constants,
+    # If -> Where. Before loops, because shapes behind an If may become known.
+    inline_branches,
     # Loop or Scan -> LSTM, GRU, RNN. Values behind a Loop have no known shape until then.
     raise_recurrent,
     # The loops that stay get a number of steps and shapes; loops behind them can be raised then.

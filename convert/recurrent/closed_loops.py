@@ -96,7 +96,11 @@ def _replace_inside(body: ir.Graph, old: ir.Value, new: ir.Value) -> None:
 def _capture(body: ir.Graph, parts: _Parts) -> list[Carried]:
     """Turn what a body reads from outside into own initializers and carried values."""
     nodes = _deep_nodes(body)
-    own = {*body.inputs, *(v for node in nodes for v in node.outputs)}
+    own = {
+        *body.inputs,
+        *(c[1] for c in parts.carried),
+        *(v for node in nodes for v in node.outputs),
+    }
     own |= {v for node in nodes for v in graph_of(node).initializers.values()}
     own |= set(body.initializers.values())
     for node in nodes:
@@ -153,9 +157,9 @@ def _set_interface(body: ir.Graph, parts: _Parts) -> None:
     entries = [step, flag, *(inside for _, inside, _, _ in parts.carried)]
     # Runtimes expect every output of a body to be the output of a node of its own.
     outputs = [flag, *(c[2] for c in parts.carried), *(y for y, _ in parts.results)]
-    del body.outputs[:]
+    body.outputs.clear()
     body.outputs.extend(build.op("Identity", value, dtype=value.dtype) for value in outputs)
-    del body.inputs[:]
+    body.inputs.clear()
     body.inputs.extend(entries)
     body.extend(build.nodes)
 
@@ -294,9 +298,9 @@ def looped(model: ir.Model, scan: ir.Node) -> ir.Node:
     if len(body):
         body.insert_before(body[0], build.nodes)
     entries, results = list(body.inputs[: len(carried)]), list(body.outputs)
-    del body.inputs[:]
+    body.inputs.clear()
     body.inputs.extend([step, flag, *entries])
-    del body.outputs[:]
+    body.outputs.clear()
     body.outputs.extend([flag, *results])
     steps = new_initializer(model.graph, np.array(shape_of(sequences[0])[0], np.int64), "steps")
     node = ir.node(
