@@ -39,7 +39,8 @@ def test_family(family: Family, tmp_path: Path) -> None:
     ops, (nodes, transposes) = result.converted.ops, LISTED[family.name]
     assert ops.total() <= nodes, "more than docs/zoo.md states"
     assert ops["Transpose"] <= transposes, "more than docs/zoo.md states"
-    assert not {"Loop", "If", "Scan", "ReverseSequence"} & set(ops)
+    assert ops["Loop"] == family.loops
+    assert not {"If", "Scan", "ReverseSequence"} & set(ops)
     text = onnx.printer.to_text(result.converted.model)
     assert not re.search(r"pkg\.|0x[0-9a-f]{8}|__\d+", text), "nothing that differs between runs"
 

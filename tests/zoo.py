@@ -37,6 +37,7 @@ if __package__:
         ends,
         float_types,
         graphs,
+        loops,
         recognizers,
         resizes,
         single_ops,
@@ -49,6 +50,7 @@ else:
         ends,
         float_types,
         graphs,
+        loops,
         recognizers,
         resizes,
         single_ops,
@@ -69,6 +71,8 @@ class Family:
     output: dict[str, Any] = field(default_factory=lambda: {"name": "output_0"})
     input_name: str = "image"
     max_batch: int = 1
+    loops: int = 0
+    """How many Loops the clean graph keeps."""
     own_batch: int = 1
     """The only batch size that the model accepts, if it is over 1."""
     level: float = 0.0
@@ -95,6 +99,10 @@ def _recognizer(build: Callable[[], Any], **output: Any) -> Family:
     return Family(
         build=build, role="recognizer", max_batch=3, output={"name": "output_0", **output}
     )
+
+
+def _looping(build: Callable[[], Any], loops: int) -> Family:
+    return replace(_recognizer(build), loops=loops)
 
 
 def _detector(build: Callable[[], Any], output: str = "output_0", image: str = "image") -> Family:
@@ -155,6 +163,13 @@ FAMILIES: tuple[Family, ...] = (
         suffix=".keras",
     ),
     replace(_recognizer(ends.text_as_second_input), constants={"text": 5.0}),
+    _recognizer(loops.captcha),
+    _looping(loops.stacked_cells, 2),
+    _looping(loops.layer_norm_lstm, 1),
+    _looping(loops.conv_lstm, 1),
+    _looping(loops.masked_gru, 2),
+    _looping(loops.loop_decoder, 1),
+    _looping(loops.mapped_over_time, 1),
 )
 
 
