@@ -34,7 +34,8 @@ def test_family(family: Family, tmp_path: Path) -> None:
     assert result.openvino <= 1e-4
     assert set(result.builds.values()) <= {"yes", "-"}
     assert result.seconds < 20
-    if family.role == "detector":
+    # Attention and layer norms work on the last axis, convolutions on the second.
+    if family.role == "detector" and not result.converted.ops["LayerNormalization"]:
         assert result.converted.ops["Transpose"] == 0
     ops, (nodes, transposes) = result.converted.ops, LISTED[family.name]
     assert ops.total() <= nodes, "more than docs/zoo.md states"

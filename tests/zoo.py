@@ -32,12 +32,14 @@ from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict, with_max_
 
 if __package__:
     from .families import (
+        backbones,
         batches,
         detectors,
         ends,
         float_types,
         graphs,
         loops,
+        patches,
         recognizers,
         resizes,
         single_ops,
@@ -45,12 +47,14 @@ if __package__:
     )
 else:
     from families import (
+        backbones,
         batches,
         detectors,
         ends,
         float_types,
         graphs,
         loops,
+        patches,
         recognizers,
         resizes,
         single_ops,
@@ -170,6 +174,18 @@ FAMILIES: tuple[Family, ...] = (
     _looping(loops.masked_gru, 2),
     _looping(loops.loop_decoder, 1),
     _looping(loops.mapped_over_time, 1),
+    _detector(backbones.mobilenet_v3_unet),
+    _detector(backbones.densenet_unet),
+    _detector(backbones.convnext_unet),
+    _detector(patches.swin_detector),
+    _detector(patches.vit_detector),
+    _detector(patches.pyramid_vision),
+    _detector(patches.axial_attention),
+    _recognizer(patches.swin_recognizer),
+    _recognizer(patches.tr_ocr_encoder),
+    _recognizer(patches.conformer),
+    _recognizer(patches.parallel_visual_attention),
+    _recognizer(patches.linear_attention),
 )
 
 
