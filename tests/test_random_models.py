@@ -37,13 +37,13 @@ def test_plan_depends_only_on_seed_and_number() -> None:
 
 def test_each_outcome_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert examine(0, PLAN, tmp_path / "model").kind == EQUAL
-    convert = random_models.convert
+    convert = random_models.convert_widths
 
     def planted(error: str):  # type: ignore[no-untyped-def]
-        def changed(source, spec):  # type: ignore[no-untyped-def]
-            converted = convert(source, spec)
+        def changed(*arguments):  # type: ignore[no-untyped-def]
+            converted = convert(*arguments)
             if error == WRONG:
-                for weights in converted.model.graph.initializer:
+                for weights in converted.graphs[16].graph.initializer:
                     weights.raw_data = bytes(len(weights.raw_data))
             if error == BUG:
                 raise KeyError("a bug")
@@ -56,10 +56,10 @@ def test_each_outcome_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return changed
 
     for kind in (WRONG, BUG, REFUSED, LATE):
-        monkeypatch.setattr(random_models, "convert", planted(kind))
+        monkeypatch.setattr(random_models, "convert_widths", planted(kind))
         seconds = 1.0 if kind == LATE else 60.0
         assert examine(0, PLAN, tmp_path / "model", seconds).kind == kind
-    monkeypatch.setattr(random_models, "convert", planted(BUG))
+    monkeypatch.setattr(random_models, "convert_widths", planted(BUG))
     outcome = examine(0, PLAN, tmp_path / "model")
     assert shrink(outcome, tmp_path / "model").plan.maps == ()
 
