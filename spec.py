@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import reprlib
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from .common.frozen_model import StrictModel
 from .common.safe_yaml import dump_yaml, load_yaml
+from .common.validation_text import explained
 from .errors import InputFileError, SpecError
 
 LARGEST_SPEC = 1 << 18  # bytes
@@ -193,36 +193,10 @@ class RecognizerSpec(_Spec):
         return self
 
 
+_MODELS: dict[str, type[BaseModel]] = {"detector": DetectorSpec, "recognizer": RecognizerSpec}
 ModelSpec = Annotated[DetectorSpec | RecognizerSpec, Field(discriminator="role")]
 # Created once, because creating it builds the validators of all models.
 _ADAPTER: TypeAdapter[DetectorSpec | RecognizerSpec] = TypeAdapter(ModelSpec)
-
-
-def _explained(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        # pydantic adds the value of the discriminator to the location; it is no key of the file.
-        place = ".".join(
-            str(part) for part in item["loc"] if part not in ("detector", "recognizer")
-        )
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = f"unknown key{_suggestion(item['loc'])}"
-        elif item["type"] not in ("missing", "value_error"):
-            # The value is untrusted and may be long; reprlib shortens it.
-            message += f", got {reprlib.repr(item['input'])}"
-        lines.append(f"{place or 'spec'}: {message}")
-    return "; ".join(lines)
-
-
-def _suggestion(location: tuple[int | str, ...]) -> str:
-    """Suggest a known key for an unknown one; "" if none is similar. ``location[0]``: the role."""
-    # Follow the location through nested models to the one that has the unknown key.
-    known: Any = {"detector": DetectorSpec, "recognizer": RecognizerSpec}[str(location[0])]
-    for part in location[1:-1]:
-        known = known.model_fields[part].annotation
-    close = get_close_matches(str(location[-1]), known.model_fields, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def spec_from_dict(data: Any, origin: str = "spec") -> DetectorSpec | RecognizerSpec:
@@ -239,7 +213,7 @@ def spec_from_dict(data: Any, origin: str = "spec") -> DetectorSpec | Recognizer
     try:
         return _ADAPTER.validate_python(data)
     except ValidationError as error:
-        raise SpecError(f"{origin}: {_explained(error)}") from None
+        raise SpecError(f"{origin}: {explained(error, _MODELS)}") from None
 
 
 def load_spec(path: Path | str) -> DetectorSpec | RecognizerSpec:

@@ -55,10 +55,7 @@ class Availability:
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltWith:
-    """How a plan was built, from its bundle's manifest.
-
-    ``version``: the version of the target; ``settings``: what :meth:`Backend.built_with` returned.
-    """
+    """How a plan was built: the target's version, and what :meth:`Backend.built_with` returned."""
 
     version: str
     settings: Mapping[str, Any]

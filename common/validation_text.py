@@ -1,0 +1,39 @@
+"""Explain pydantic's validation errors to the author of a file."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+def explained(error: ValidationError, models: Mapping[str, type[BaseModel]]) -> str:
+    """Return what is wrong in the data, by field, with the value that was found.
+
+    ``models``: the models of a union, by the value of its discriminator.
+    """
+    lines = []
+    for item in error.errors():
+        # pydantic adds the value of the discriminator to the location; it is no key of the file.
+        place = ".".join(str(part) for part in item["loc"] if part not in models)
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = f"unknown key{_suggestion(item['loc'], models)}"
+        elif item["type"] not in ("missing", "value_error"):
+            # The value is untrusted and may be long; reprlib shortens it.
+            message += f", got {reprlib.repr(item['input'])}"
+        lines.append(f"{place or 'spec'}: {message}")
+    return "; ".join(lines)
+
+
+def _suggestion(location: tuple[int | str, ...], models: Mapping[str, type[BaseModel]]) -> str:
+    """Suggest a known key for an unknown one; "" if none is similar. ``location[0]``: the model."""
+    # Follow the location through nested models to the one that has the unknown key.
+    known: Any = models[str(location[0])]
+    for part in location[1:-1]:
+        known = known.model_fields[part].annotation
+    close = get_close_matches(str(location[-1]), known.model_fields, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
