@@ -145,7 +145,9 @@ def _deconvolution(e: Emitter) -> Tensor | None:
     for axis in range(2):
         x = x.slice(axis + 1, front[axis], front[axis] + sizes[axis])
     missing = [max(0, front[axis] + sizes[axis] - full[axis]) for axis in range(2)]
-    return _padded(x, [0, 0], missing, 0)
+    x = _padded(x, [0, 0], missing, 0)
+    # tf2onnx passes the bias of a BiasAdd behind the op as one more input; padding gets it too.
+    return x + e[3] if len(e) > 3 else x
 
 
 RULES: dict[str, Rule] = {

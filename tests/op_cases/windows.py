@@ -80,6 +80,9 @@ def windows_cases() -> dict[str, Case]:
         "conv_transpose.more": lambda x: nn.conv2d_transpose(
             x, w(3, 2, 4, 3), [2, 18, 36, 4], [2, 3], "VALID"
         ),
+        "conv_transpose.gaps_and_bias": lambda x: nn.bias_add(
+            nn.conv2d_transpose(x, w(1, 3, 4, 3), [2, 16, 14, 4], (2, 1), "VALID"), w(4)
+        ),
         "conv_transpose.dilated": lambda x: nn.conv2d_transpose(
             x, w(3, 3, 4, 3), [2, 8, 12, 4], 1, "SAME", dilations=2
         ),
