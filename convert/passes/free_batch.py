@@ -38,8 +38,7 @@ from ..node_builder import NodeBuilder
 from ..outcome import Outcome, Skip
 from ..recurrent.free_loops import free_loop
 
-_ROUNDING = 1e-6
-"""Largest difference of equal slices of a folded constant, relative to its largest number."""
+_ROUNDING = 1e-6  # between equal slices of a folded constant
 _OTHER = 3
 """The batch size at which shapes are inferred again; any number but 1 and 2."""
 _BROADCAST = {*BROADCASTING, "Mod"}
@@ -153,8 +152,7 @@ class _Walk:
             return None
         first = np.take(array, [0], axis)
         # A folded matrix product can round equal slices in different ways.
-        allowed = _ROUNDING * np.abs(first).max(initial=0) if array.dtype.kind == "f" else 0
-        if not np.allclose(array, first, rtol=0, atol=allowed):
+        if not np.allclose(array, first, rtol=_ROUNDING, atol=_ROUNDING):
             raise _BoundError(value, "this constant differs between the images of the batch")
         return first
 
