@@ -38,7 +38,7 @@ from ..node_builder import NodeBuilder
 from ..outcome import Outcome, Skip
 from ..recurrent.free_loops import free_loop
 
-_ROUNDING = 1e-6  # between equal slices of a folded constant
+_ROUNDING = 1e-6  # of a folded product, which can round equal slices in different ways
 _OTHER = 3
 """The batch size at which shapes are inferred again; any number but 1 and 2."""
 _BROADCAST = {*BROADCASTING, "Mod"}
@@ -151,7 +151,6 @@ class _Walk:
         if array is None or not 0 <= axis < array.ndim or array.shape[axis] != self.batch:
             return None
         first = np.take(array, [0], axis)
-        # A folded matrix product can round equal slices in different ways.
         if not np.allclose(array, first, rtol=_ROUNDING, atol=_ROUNDING):
             raise _BoundError(value, "this constant differs between the images of the batch")
         return first
