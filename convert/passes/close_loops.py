@@ -15,8 +15,9 @@ import onnx_ir as ir
 from ...errors import ConversionError
 from ..graph import name_of, nodes_of
 from ..outcome import Outcome
-from ..recurrent.closed_loops import close_loop, is_closed, looped
+from ..recurrent.closed_loops import close_loop, is_closed
 from ..recurrent.loops import NoRecurrenceError
+from ..recurrent.scans import loop_from_scan
 from .collapse_views import collapse_views
 from .fold_constants import fold_constants
 from .raise_recurrent import raise_recurrent
@@ -42,7 +43,7 @@ def close_loops(model: ir.Model) -> Outcome:
             return Outcome(changed=changed)
         name = name_of(left[0].outputs[0])
         try:
-            loop = looped(model, left[0]) if left[0].op_type == "Scan" else left[0]
+            loop = loop_from_scan(model, left[0]) if left[0].op_type == "Scan" else left[0]
             close_loop(model, loop, _simplify)
         except NoRecurrenceError as reason:
             raise ConversionError(

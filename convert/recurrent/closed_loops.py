@@ -13,15 +13,12 @@ requires the number of steps, and passes on the outer graph cannot see what a bo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes import common
 
 from ..graph import (
-    attribute,
     constant,
     graph_of,
     is_read,
@@ -34,10 +31,17 @@ from ..graph import (
     static_shape,
 )
 from ..node_builder import NodeBuilder
+from .loop_bodies import (
+    Fold,
+    deep_nodes,
+    infer_body,
+    lift_initializers,
+    rename_made,
+    replace_inside,
+)
 from .loop_steps import Steps, steps_of
 from .loops import Carried, NoRecurrenceError, body_of, carried_values, itself
 
-Fold = Callable[[ir.Model], object]
 _FLAG = ir.TensorType(ir.DataType.BOOL)
 
 
@@ -71,31 +75,9 @@ def _needed(loop: ir.Node) -> _Parts:
     return _Parts(carried=[each for each in carried if each[1] in live], results=results)
 
 
-def _deep_nodes(graph: ir.Graph) -> list[ir.Node]:
-    """Return the nodes of a graph and of all graphs inside it."""
-    found = list[ir.Node]()
-    for node in graph:
-        found.append(node)
-        for item in node.attributes.values():
-            if item.type == ir.AttributeType.GRAPH:
-                found += _deep_nodes(item.as_graph())
-    return found
-
-
-def _replace_inside(body: ir.Graph, old: ir.Value, new: ir.Value) -> None:
-    """Replace the uses of a value in a body and in the graphs inside it."""
-    inside = set(_deep_nodes(body))
-    for node, index in list(old.uses()):
-        if node in inside:
-            node.replace_input_with(index, new)
-    for index, value in enumerate(body.outputs):
-        if value is old:
-            body.outputs[index] = new
-
-
 def _capture(body: ir.Graph, parts: _Parts) -> list[Carried]:
     """Turn what a body reads from outside into own initializers and carried values."""
-    nodes = _deep_nodes(body)
+    nodes = deep_nodes(body)
     own = {
         *body.inputs,
         *(c[1] for c in parts.carried),
@@ -114,10 +96,10 @@ def _capture(body: ir.Graph, parts: _Parts) -> list[Carried]:
             continue
         array = constant(value)
         if array is not None:
-            _replace_inside(body, value, new_initializer(body, array, f"{value.name}.inner"))
+            replace_inside(body, value, new_initializer(body, array, f"{value.name}.inner"))
             continue
         inside = ir.Value(name=f"{value.name}.inner", type=value.type, shape=value.shape)
-        _replace_inside(body, value, inside)
+        replace_inside(body, value, inside)
         new.append((value, inside, inside, ir.Value(name=f"{value.name}.unused")))
     return new
 
@@ -127,7 +109,7 @@ def _mask_steps(loop: ir.Node, parts: _Parts) -> Carried:
     body = body_of(loop)
     build = NodeBuilder(body, shapes=False)
     going = ir.Value(name=f"{loop.outputs[0].name}.going", type=_FLAG, shape=ir.Shape(()))
-    _replace_inside(body, body.inputs[1], going)
+    replace_inside(body, body.inputs[1], going)
     goes_on = build.op("And", going, body.outputs[0], shape=())
     for index, (start, inside, after, final) in enumerate(parts.carried):
         if is_read(final) and itself(after) is not inside:
@@ -162,43 +144,6 @@ def _set_interface(body: ir.Graph, parts: _Parts) -> None:
     body.inputs.clear()
     body.inputs.extend(entries)
     body.extend(build.nodes)
-
-
-def _infer_body(model: ir.Model, body: ir.Graph, fold: Fold) -> None:
-    """Infer the shapes in a body, and fold what they make constant."""
-    body.opset_imports.update(model.graph.opset_imports)
-    for node in body:
-        for value in node.outputs:
-            value.shape = None
-    inner = ir.Model(body, ir_version=10)
-    common.ShapeInferencePass()(inner)
-    fold(inner)
-    common.ShapeInferencePass()(inner)
-    build, made = NodeBuilder(body), set[ir.Value]()
-    for index, value in enumerate(body.outputs):
-        # Folding leaves inputs and constants as outputs, and may merge two outputs to one.
-        if value.producer() is None or value in made:
-            body.outputs[index] = value = build.op("Identity", value)
-        made.add(value)
-    body.extend(build.nodes)
-
-
-def rename_made(body: ir.Graph, owner: str) -> None:
-    """Give the values that were made here names that are free in the outer graph too."""
-    made = [*body.initializers.values(), *(v for node in _deep_nodes(body) for v in node.outputs)]
-    for number, value in enumerate(made):
-        # onnx_ir numbers values (val_3) and we number constants (x(3)), in each graph from 0.
-        if value.name and value.name.startswith("val_"):
-            value.name = f"{owner}.val_{number}"
-        elif value.name and value.name.endswith(")"):
-            value.name = f"{owner}.constant_{number}"
-
-
-def lift_initializers(body: ir.Graph, graph: ir.Graph) -> None:
-    """Move the constants of a body to the outer graph: TensorRT's parser ignores them in a body."""
-    for name, value in list(body.initializers.items()):
-        del body.initializers[name]
-        graph.register_initializer(value)
 
 
 def _check_shapes(body: ir.Graph, parts: _Parts) -> None:
@@ -242,7 +187,7 @@ def close_loop(model: ir.Model, loop: ir.Node, fold: Fold) -> None:
         raise NoRecurrenceError("it takes no step")
     parts.carried += _capture(body, parts)
     _set_interface(body, parts)
-    _infer_body(model, body, fold)
+    infer_body(model, body, fold)
     rename_made(body, name_of(loop.outputs[0]))
     lift_initializers(body, model.graph)
     _check_shapes(body, parts)
@@ -269,50 +214,3 @@ def _replace_loop(loop: ir.Node, steps: Steps, parts: _Parts) -> None:
         replace_keeping_name(old, new)
     graph_of(loop).insert_before(loop, node)
     graph_of(loop).remove(loop, safe=True)
-
-
-def looped(model: ir.Model, scan: ir.Node) -> ir.Node:
-    """Replace a Scan that goes forward along axis 0 by a Loop that gathers each step.
-
-        Scan(s, x; body(s, x[t]))  ->  Loop(T, , s; body(t, , s) with Gather(x, t))
-
-    Raises:
-        NoRecurrenceError: it goes along other axes, or the length is not known.
-    """
-    count = attribute(scan, "num_scan_inputs")
-    turns = ("input_axes", "input_directions", "output_axes", "output_directions")
-    body, carried = body_of(scan), carried_values(scan)
-    sequences = scan.inputs[len(carried) :]
-    shapes = [static_shape(value) for value in sequences]
-    if any(any(attribute(scan, f"scan_{name}", ())) for name in turns) or len(shapes) != count:
-        raise NoRecurrenceError("it is a Scan along an axis other than 0, or backward")
-    if any(shape is None for shape in shapes):
-        raise NoRecurrenceError("the length of its sequences is not known")
-    step = ir.Value(name=f"{scan.outputs[0].name}.step", type=ir.TensorType(ir.DataType.INT64))
-    flag = ir.Value(name=f"{scan.outputs[0].name}.going", type=_FLAG, shape=ir.Shape(()))
-    step.shape = ir.Shape(())
-    build = NodeBuilder(body, shapes=False)
-    for value, inner in zip(sequences, list(body.inputs[len(carried) :]), strict=True):
-        part = build.op("Gather", not_none(value), step, axis=0, dtype=not_none(value).dtype)
-        _replace_inside(body, inner, part)
-    if len(body):
-        body.insert_before(body[0], build.nodes)
-    entries, results = list(body.inputs[: len(carried)]), list(body.outputs)
-    body.inputs.clear()
-    body.inputs.extend([step, flag, *entries])
-    body.outputs.clear()
-    body.outputs.extend([flag, *results])
-    steps = new_initializer(model.graph, np.array(shape_of(sequences[0])[0], np.int64), "steps")
-    node = ir.node(
-        "Loop",
-        [steps, None, *scan.inputs[: len(carried)]],
-        {"body": body},
-        num_outputs=len(scan.outputs),
-        name=scan.name,
-    )
-    model.graph.insert_before(scan, node)
-    for old, new in zip(scan.outputs, node.outputs, strict=True):
-        new.type, new.shape = old.type, old.shape
-        replace_keeping_name(old, new)
-    model.graph.remove(scan, safe=True)
-    return node

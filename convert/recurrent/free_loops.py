@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from ..graph import Shape, array_of, constant, graph_of, name_of, shape_of
 from ..node_builder import NodeBuilder
-from .closed_loops import lift_initializers, rename_made
+from .loop_bodies import lift_initializers, rename_made
 from .loops import body_of, carried_values
 
 Expanded = Callable[[NodeBuilder, ir.Value, npt.NDArray, int], ir.Value]

@@ -1,0 +1,72 @@
+"""Change the body of a Loop: its values, shapes, names and constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from ..node_builder import NodeBuilder
+
+Fold = Callable[[ir.Model], object]
+"""Folds the constants of a model."""
+
+
+def deep_nodes(graph: ir.Graph) -> list[ir.Node]:
+    """Return the nodes of a graph and of all graphs inside it."""
+    found = list[ir.Node]()
+    for node in graph:
+        found.append(node)
+        for item in node.attributes.values():
+            if item.type == ir.AttributeType.GRAPH:
+                found += deep_nodes(item.as_graph())
+    return found
+
+
+def replace_inside(body: ir.Graph, old: ir.Value, new: ir.Value) -> None:
+    """Replace the uses of a value in a body and in the graphs inside it."""
+    inside = set(deep_nodes(body))
+    for node, index in list(old.uses()):
+        if node in inside:
+            node.replace_input_with(index, new)
+    for index, value in enumerate(body.outputs):
+        if value is old:
+            body.outputs[index] = new
+
+
+def infer_body(model: ir.Model, body: ir.Graph, fold: Fold) -> None:
+    """Infer the shapes in a body, and fold what they make constant."""
+    body.opset_imports.update(model.graph.opset_imports)
+    for node in body:
+        for value in node.outputs:
+            value.shape = None
+    inner = ir.Model(body, ir_version=10)
+    common.ShapeInferencePass()(inner)
+    fold(inner)
+    common.ShapeInferencePass()(inner)
+    build, made = NodeBuilder(body), set[ir.Value]()
+    for index, value in enumerate(body.outputs):
+        # Folding leaves inputs and constants as outputs, and may merge two outputs to one.
+        if value.producer() is None or value in made:
+            body.outputs[index] = value = build.op("Identity", value)
+        made.add(value)
+    body.extend(build.nodes)
+
+
+def rename_made(body: ir.Graph, owner: str) -> None:
+    """Give the values that were made here names that are free in the outer graph too."""
+    made = [*body.initializers.values(), *(v for node in deep_nodes(body) for v in node.outputs)]
+    for number, value in enumerate(made):
+        # onnx_ir numbers values (val_3) and we number constants (x(3)), in each graph from 0.
+        if value.name and value.name.startswith("val_"):
+            value.name = f"{owner}.val_{number}"
+        elif value.name and value.name.endswith(")"):
+            value.name = f"{owner}.constant_{number}"
+
+
+def lift_initializers(body: ir.Graph, graph: ir.Graph) -> None:
+    """Move the constants of a body to the outer graph: TensorRT's parser ignores them in a body."""
+    for name, value in list(body.initializers.items()):
+        del body.initializers[name]
+        graph.register_initializer(value)
