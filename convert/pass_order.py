@@ -95,6 +95,8 @@ PASSES: tuple[Pass, ...] = (
     sink_views,
     # Cancels or merges the views that have met.
     collapse_views,
+    # Again: a Transpose between the nodes of an activation has sunk below it.
+    raise_activations,
     # Matches query, key and value in their normal form, so it follows all view passes.
     fuse_attention,
     # The same for models that compute query, key and value in one product already.

@@ -91,7 +91,7 @@ def _limit(seconds: float) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     # Code of C++ cannot be interrupted: end the process with a traceback in place of a hang.
-    faulthandler.dump_traceback_later(3 * seconds, exit=True)
+    faulthandler.dump_traceback_later(seconds + 120, exit=True)
     try:
         yield
     finally:

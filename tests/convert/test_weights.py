@@ -31,8 +31,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     x = keras.layers.BatchNormalization(gamma_initializer="random_normal")(x)
     x = keras.layers.DepthwiseConv2D(3, padding="same", activation="relu")(x)
     x = keras.layers.SeparableConv2D(48, 3, padding="same")(x)
-    x = keras.layers.Conv2DTranspose(32, 3, strides=2, padding="same", activation="gelu")(x)
-    x = keras.layers.LayerNormalization()(keras.layers.Dense(32)(x))
+    x = keras.layers.Conv2DTranspose(32, 3, strides=2, padding="same", activation="relu")(x)
+    x = keras.layers.Dense(32, activation="gelu")(x)
+    x = keras.layers.LayerNormalization(gamma_initializer=keras.initializers.Constant(20.0))(x)
     path = tmp_path_factory.mktemp("heavy") / "model.keras"
     keras.Model(image, keras.layers.Dense(1, activation="sigmoid", name="map")(x)).save(path)
     return path
