@@ -8,6 +8,12 @@ _LONGEST = 300  # characters
 _TRACE = "in user code:"
 """How TensorFlow begins the message of an error in a function that it traces."""
 _NAMED = re.compile(r"\w*(Error|Exception): ")
+_STATED = (
+    r"\x1b\[1m(.+?)\x1b\[0m",  # Keras prints what went wrong in a layer in bold
+    r"Exception encountered: (?!.*Exception encountered: )([^\n]+)",  # the innermost
+    r"\n([^\n]+)\n\s*\[\[\{\{node ",  # TensorFlow, when it runs a graph
+)
+"""Patterns of messages that state the reason behind text that says only where."""
 
 _CAUSES = (
     # OpenVINO: "-- No conversion rule found for operations: Det-20, my.Foo"
@@ -37,8 +43,12 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message, or the name of its type if it has none.
 
     If TensorFlow puts a list of code lines in front of a message, it is the line behind them, which
-    begins with the type of the error.
+    begins with the type of the error. Of an error in a Keras layer or a TensorFlow node, it is the
+    reason, not the line that only states where it happened.
     """
+    for pattern in _STATED:
+        if found := re.search(pattern, str(error), re.DOTALL):
+            return " ".join(found[1].split())[:_LONGEST]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

@@ -13,10 +13,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...common.error_text import first_line
 from ...common.json_files import parse_json
 from ...errors import InputFileError
-from .training_layers import Layer, Shortened, without_training_layers
+from .failing_layer import reason_with_layer
+from .training_layers import Layer, without_training_layers
 
 _LARGEST_CONFIG = 64 << 20  # bytes
 _DAMAGED = (
@@ -86,7 +86,8 @@ def load_keras_model(
             the outputs.
     """
     architecture = parse_json(_config_text(path), f"{path}: its architecture")
-    objects = {**_operations(architecture), **_custom_objects(path, custom)}
+    operations, is_renamed = _operations(architecture)
+    objects = {**operations, **_custom_objects(path, custom)}
     shortened = None
 
     def is_known(layer: Layer) -> bool:
@@ -107,12 +108,14 @@ def load_keras_model(
             f"{path}: layers {', '.join(code)} run Python code stored in the file; if you "
             "trust it, set source.allow_lambda: true in the spec (init --allow-lambda)"
         )
-    if shortened is None:
+    if shortened is None and not is_renamed:
         return _loaded(path, objects, architecture, is_safe=not allow_lambda), ()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
-        _write_shortened(path, copy, shortened)
+        _write_copy(path, copy, architecture)
         model = _loaded(copy, objects, architecture, is_safe=not allow_lambda, origin=path)
+    if shortened is None:
+        return model, ()
     # Keras finds weights by the order of layers, so another order would mix them up.
     if [layer.name for layer in model.layers] != [*shortened.order]:
         raise InputFileError(
@@ -122,9 +125,9 @@ def load_keras_model(
     return model, shortened.left_out
 
 
-def _write_shortened(path: Path, copy: Path, shortened: Shortened) -> None:
+def _write_copy(path: Path, copy: Path, architecture: Any) -> None:
     """Write a copy of a model file with another architecture; its weights stay."""
-    text = json.dumps(shortened.config)
+    text = json.dumps(architecture)
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
             for item in old.infolist():
@@ -165,7 +168,7 @@ def _loaded(
                 "the model as a SavedModel (model.export), which needs no classes"
             ) from error
         raise InputFileError(
-            f"{path}: Keras cannot load it: {first_line(error)}; export the model as a SavedModel "
+            f"{path}: Keras cannot load it: {reason_with_layer(error)}; export the model as a SavedModel "
             "(model.export) in the program that trained it"
         ) from error
 
@@ -193,16 +196,22 @@ def _unknown_layers(architecture: Any, objects: dict[str, Any]) -> Iterable[str]
             todo += reversed(part)
 
 
-def _operations(architecture: Any) -> dict[str, Any]:
+def _operations(architecture: Any) -> tuple[dict[str, Any], bool]:
     """Return Keras' classes of the functions of ``keras.ops`` that a model calls, by name.
 
-    An .h5 file names them without their module, and Keras looks for layers only.
+    An .h5 file names them without their module, and Keras looks for layers only. If a model
+    contains both a layer and a function of one name, such as Add, changes the function's name in
+    the architecture.
+
+    Returns:
+        The classes, and whether a name has changed.
     """
     modules = [
         import_module(f"keras.src.ops.{name}")
         for name in ("core", "image", "linalg", "math", "nn", "numpy")
     ]
     found, layers, todo = dict[str, Any](), set[str](), [architecture]
+    calls: list[Layer] = []
     while todo:  # no recursion: nesting may be deep
         part = todo.pop()
         if isinstance(part, dict):
@@ -211,13 +220,20 @@ def _operations(architecture: Any) -> dict[str, Any]:
                 # Add is a layer and a function; only the settings of layers have this key.
                 if isinstance(config, dict) and "trainable" in config:
                     layers.add(name)
+                else:
+                    calls.append(part)
                 for each in (vars(module).get(name) for module in modules):
                     if _is_operation(each):
                         found[name] = each
             todo += part.values()
         elif isinstance(part, list):
             todo += part
-    return {name: each for name, each in found.items() if name not in layers}
+    ambiguous = [part for part in calls if part["class_name"] in layers & found.keys()]
+    for part in ambiguous:
+        name = part["class_name"]
+        part["class_name"] = f"{name}Function"
+        found[part["class_name"]] = found[name]
+    return {name: each for name, each in found.items() if name not in layers}, bool(ambiguous)
 
 
 def _is_operation(candidate: Any) -> bool:

@@ -19,6 +19,7 @@ from ..float_types import FloatTypes
 from ..tf_ops.failures import check_failures, recorded_failures
 from ..tf_ops.rules import OPSET, handlers
 from .einsum_search import bounded_einsum_search
+from .failing_layer import reason_with_layer
 from .fake_quantization import has_fake_quantization, lower_fake_quantization
 from .float32_graph import has_other_floats, to_float32
 from .folding import folded
@@ -106,7 +107,8 @@ def onnx_from_function(
     except Exception as error:  # whatever the user's graph raises when it is traced
         raise ConversionError(
             f"the model cannot be traced with an input of shape {list(shape)}: "
-            f"{first_line(error)}; check input.shape in the spec"
+            f"{reason_with_layer(error)}; check input.shape in the spec, change that layer, or end "
+            "the model before it (output.name in the spec)"
         ) from error
     (entry,), (result,) = frozen.inputs, frozen.outputs
     exported = _onnx_from_frozen(frozen.graph, entry, result, frozen.weights)
@@ -132,7 +134,10 @@ def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any])
     except ConversionError:
         raise
     except Exception as error:  # whatever the user's graph raises when it is traced
-        raise ConversionError(f"the model cannot be traced: {first_line(error)}") from error
+        raise ConversionError(
+            f"the model cannot be traced: {reason_with_layer(error)}; change that layer, or end "
+            "the model before it (output.name in the spec)"
+        ) from error
 
 
 def _without_order(graph: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,10 +12,10 @@ import onnx
 import onnx_ir as ir
 
 from ...common.cores import usable_cores
-from ...common.error_text import first_line
 from ...common.onnx_session import onnx_session
 from ...convert.passes.normalize_types import normalize_types
 from ...convert.sources import Source
+from ...convert.sources.failing_layer import failing_node, reason_with_layer
 from ...convert.sources.tf_graph import import_tensorflow
 from ...errors import ConversionError
 from ...ocr.roles import role_of
@@ -26,7 +25,12 @@ from ..refusal import refusal_error, refused_nodes
 from .decisions import Decisions, decisions
 
 _CHANNELS_FIRST = ("NHWC", "NCHW", "channels_first")
-_ONLY_ON_GPU = (*_CHANNELS_FIRST, "No OpKernel", "Could not find device for node")
+_ONLY_ON_GPU = (
+    *_CHANNELS_FIRST,
+    "No OpKernel",
+    "Could not find device for node",
+    "CPU implementations do not yet support",  # a transposed convolution with dilations
+)
 """Parts of the messages about kernels that TensorFlow has for GPUs only. On a CPU many kernels
 support NHWC alone, such as those of DepthToSpace and MaxPool; which ones depends on the build."""
 
@@ -241,10 +245,10 @@ def _why_not_here(runner: TensorFlowRunner) -> str:
         if not any(part in text for part in _ONLY_ON_GPU):
             raise ConversionError(
                 f"TensorFlow cannot run the model on an image of shape {list(runner.shape)}: "
-                f"{first_line(error)}; check input.shape in the spec"
+                f"{reason_with_layer(error)}; check input.shape in the spec, change that layer, or "
+                "end the model before it (output.name in the spec)"
             ) from error
-        node = re.search(r"\{\{node (?:(?:Stateful)?PartitionedCall/)*([^}]+)\}\}", text)
-        where = node[1] if node else "an op of the model"
+        where = failing_node(error) or "an op of the model"
         is_layout = any(part in text for part in _CHANNELS_FIRST)
         how = " in the channels-first layout" if is_layout else ""
         return f"TensorFlow cannot run {where}{how} on a CPU"

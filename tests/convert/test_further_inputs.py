@@ -240,3 +240,7 @@ def test_functions_in_an_h5_file_are_loaded(tmp_path: Path) -> None:
     source = open_source(SourceSpec(path=write(only_functions, tmp_path / "m.h5")))
     result = source.function("image", "output_0")(tf.constant(images))
     np.testing.assert_allclose(result, only_functions(images), atol=1e-5)
+    # Add is a layer and a function here, and the file gives both the same name.
+    source = open_source(SourceSpec(path=write(model, tmp_path / "both.h5")))
+    result = source.function("image", "output_0")(tf.constant(images))
+    np.testing.assert_allclose(result, expected, atol=1e-6)
