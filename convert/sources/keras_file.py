@@ -168,8 +168,8 @@ def _loaded(
                 "the model as a SavedModel (model.export), which needs no classes"
             ) from error
         raise InputFileError(
-            f"{path}: Keras cannot load it: {reason_with_layer(error)}; export the model as a SavedModel "
-            "(model.export) in the program that trained it"
+            f"{path}: Keras cannot load it: {reason_with_layer(error)}; export the model as a "
+            "SavedModel (model.export) in the program that trained it"
         ) from error
 
 

@@ -29,7 +29,7 @@ _ONLY_ON_GPU = (
     *_CHANNELS_FIRST,
     "No OpKernel",
     "Could not find device for node",
-    "CPU implementations do not yet support",  # a transposed convolution with dilations
+    "CPU implementations do not yet support",  # dilations of transposed convolutions in 16 bits
 )
 """Parts of the messages about kernels that TensorFlow has for GPUs only. On a CPU many kernels
 support NHWC alone, such as those of DepthToSpace and MaxPool; which ones depends on the build."""

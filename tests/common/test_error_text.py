@@ -16,7 +16,7 @@ def test_reason_behind_the_place_is_used() -> None:
         "Exception encountered when calling A.call().\n\n\x1b[1mbad\nsize\x1b[0m\n\nArguments"
     )
     assert first_line(ValueError(in_keras)) == "bad size"
-    loading = "X failed.\n\nException encountered: Y failed.\n\nException encountered: factor: -0.1"
+    loading = "X.\n\nException encountered: Y failed.\n\nException encountered: factor: -0.1"
     assert first_line(TypeError(loading)) == "factor: -0.1"
     running = "Graph execution error:\n\nDetected at\nNo dilation.\n\t [[{{node a/b}}]] [Op:f]"
     assert first_line(RuntimeError(running)) == "No dilation."

@@ -60,8 +60,10 @@ def test_node_that_cannot_run_is_named(tmp_path: Path) -> None:
 
 
 def test_transposed_convolution_with_dilations_converts(tmp_path: Path) -> None:
-    """TensorFlow has no kernel for it on a CPU, so the baseline is the exported graph."""
-    layer = keras.layers.Conv2DTranspose(1, 3, dilation_rate=2, padding="valid", use_bias=False)
+    """TensorFlow has no CPU kernel for it in float16, so the baseline is the exported graph."""
+    layer = keras.layers.Conv2DTranspose(
+        1, 3, dilation_rate=2, padding="valid", use_bias=False, dtype="mixed_float16"
+    )
     spec = draft_spec("detector", Hints(source=saved(tmp_path / "m.keras", layer)))
     source = open_source(spec.source)
     graph = convert_widths(source, spec, SilentReporter()).graphs[12]
@@ -72,7 +74,7 @@ def test_transposed_convolution_with_dilations_converts(tmp_path: Path) -> None:
     for (row, column), weights in zip(np.ndindex(3, 3), kernel.reshape(9, 3), strict=True):
         part = np.tensordot(weights, image[0], 1)  # (8, 12)
         expected[2 * row : 2 * row + 8, 2 * column : 2 * column + 12] += part
-    np.testing.assert_allclose(runner.run(image)[0, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(runner.run(image)[0, 0], expected, atol=0.01)
     baseline = baseline_runner(source, spec, 12)
     assert "on a CPU" in baseline.note
-    np.testing.assert_allclose(baseline.run(image)[0, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(baseline.run(image)[0, 0], expected, atol=0.01)
