@@ -18,6 +18,7 @@ from ...errors import ConversionError, TargetMissingError
 from ..float_types import FloatTypes
 from ..tf_ops.failures import check_failures, recorded_failures
 from ..tf_ops.rules import OPSET, handlers
+from .bias_merge import checked_bias_merge
 from .einsum_search import bounded_einsum_search
 from .failing_layer import reason_with_layer
 from .fake_quantization import has_fake_quantization, lower_fake_quantization
@@ -235,7 +236,7 @@ def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProt
     for catch in ("FALSE", "TRUE"):
         with _stderr_to_null(), _environment(TF2ONNX_CATCH_ERRORS=catch):
             try:
-                with recorded_failures() as failures, bounded_einsum_search():
+                with recorded_failures() as failures, bounded_einsum_search(), checked_bias_merge():
                     model = conversion(tf2onnx)
                 check_failures(failures)
                 return model
