@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..common.progress import Reporter, SilentReporter
@@ -19,19 +18,25 @@ from ..spec import (
     spec_from_dict,
     with_max_batch,
 )
+from .draft_inputs import (
+    FLOATS,
+    Shape,
+    given_input,
+    image_input,
+    layout_of,
+    listed,
+    may_be,
+    no_image,
+)
 from .draft_outputs import choice_note, choose_output, map_entry, scores_entry
 from .draft_pixels import own_scaling
 from .draft_trials import try_model
 from .pipeline import convert
 from .sources import Cut, Signature, Source, TensorInfo, open_source
-from .sources.spellings import own_spelling
 
 _LINES_AT_ONCE = 16  # largest batch of a recognizer whose batch axis is free
-_FLOATS = ("float", "bfloat16")  # prefixes: float also begins float16, float32 and float64
 _DETECTOR_SIDE, _LINE_HEIGHT, _LINE_WIDTH = 640, 32, 320
 _ALPHANUMERIC = "0123456789abcdefghijklmnopqrstuvwxyz"
-
-Shape = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,39 +65,13 @@ class _Ends:
     """Further entries of the spec that are known."""
 
 
-def _image_input(signature: Signature) -> TensorInfo | None:
-    images = [i for i in signature.inputs if _may_be(i, 4, (*_FLOATS, "uint8", "int"))]
-    return images[0] if len(images) == 1 else None
-
-
-def _given_input(signature: Signature, name: str, shape: Shape | None, path: Path) -> TensorInfo:
-    """Return an input of the model, or a tensor inside it."""
-    known = [info.name for info in signature.inputs]
-    own = own_spelling(name, known)
-    if own not in known and shape is None:
-        raise InputFileError(
-            f"{path}: no input named {name!r}; it has: {', '.join(known)}. For a tensor inside the "
-            f"model give its shape, too: --input {name}:1x640x640x3"
-        )
-    inside = TensorInfo(name=name, shape=shape, dtype="float32")
-    return next((info for info in signature.inputs if info.name == own), inside)
-
-
 def _output(
     signature: Signature, rank: int, role: Role, image: TensorInfo | None, charset: str | None
 ) -> TensorInfo | None:
-    outputs = [o for o in signature.outputs if _may_be(o, rank, _FLOATS)]
-    is_nchw = image is not None and image.shape is not None and _layout(image.shape) == "NCHW"
+    outputs = [o for o in signature.outputs if may_be(o, rank, FLOATS)]
+    is_nchw = image is not None and image.shape is not None and layout_of(image.shape) == "NCHW"
     classes = None if charset is None else len(charset) + 1
     return choose_output(outputs, role, channel_axis=1 if is_nchw else -1, classes=classes)
-
-
-def _may_be(info: TensorInfo, rank: int, dtypes: tuple[str, ...]) -> bool:
-    return info.dtype.startswith(dtypes) and (info.shape is None or len(info.shape) == rank)
-
-
-def _listed(infos: Sequence[TensorInfo]) -> str:
-    return ", ".join(f"{i.name} {i.dtype} {_dims(i.shape)}" for i in infos) or "none"
 
 
 def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
@@ -101,9 +80,9 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     if signature.left_out:
         reporter.note(f"left out as a loss or a decoder: the layers {_few(signature.left_out)}")
     if hints.input is None:
-        image = _image_input(signature)
+        image = image_input(signature)
     else:
-        image = _given_input(signature, *hints.input, path)
+        image = given_input(signature, *hints.input, path)
     output = _output(signature, rank, role, image, hints.charset)
     cut = model.cut(rank) if hints.input is None and (image is None or output is None) else None
     if image is not None and output is not None:
@@ -118,15 +97,11 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
             return _Ends(image=image, output=output)
     # The signature does not fit the role. Cut the model, or name the end that does not fit.
     if cut is None and image is None:
-        listed = _listed(signature.inputs)
-        raise InputFileError(
-            f"{path}: cannot determine which input is the image; the inputs are: {listed}; name "
-            "one with --input"
-        )
+        raise no_image(signature, path)
     if cut is None:
-        listed = _listed(signature.outputs)
         raise InputFileError(
-            f"{path}: a {role} requires a float output of rank {rank}; the outputs are: {listed}"
+            f"{path}: a {role} requires a float output of rank {rank}; the outputs are: "
+            f"{listed(signature.outputs)}"
         )
     _report(cut, reporter)
     if role == "detector":
@@ -157,19 +132,10 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
-def _dims(shape: tuple[int | None, ...] | None) -> str:
-    return "x".join("?" if d is None else str(d) for d in shape) if shape else "of unknown rank"
-
-
-def _layout(shape: tuple[int | None, ...]) -> str:
-    """Guess the layout: an axis of size 1 or 3 is the channels; NHWC if that decides nothing."""
-    return "NCHW" if shape[1] in (1, 3) and shape[3] not in (1, 3) else "NHWC"
-
-
 def _full_shape(info: TensorInfo, role: Role) -> Shape:
     """Replace the free dimensions of the signature by usual sizes."""
     shape = info.shape or (None, None, None, 3)
-    channel_first = _layout(shape) == "NCHW"
+    channel_first = layout_of(shape) == "NCHW"
     height, width = (_DETECTOR_SIDE,) * 2 if role == "detector" else (_LINE_HEIGHT, _LINE_WIDTH)
     usual = (1, 3, height, width) if channel_first else (1, height, width, 3)
     a, b, c, d = (known or guess for known, guess in zip(shape, usual, strict=True))
@@ -283,7 +249,7 @@ def draft_spec(
     ends = _ends(source, role, hints, reporter)
     given = hints.input[1] if hints.input else None
     shape = given or _full_shape(ends.image, role)
-    layout = _layout(shape)
+    layout = layout_of(shape)
     channels = shape[1] if layout == "NCHW" else shape[3]
     entry: dict[str, Any] = {"name": ends.image.name, "shape": shape, "layout": layout}
     entry["color"] = "GRAY" if channels == 1 else "RGB"

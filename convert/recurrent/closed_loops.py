@@ -75,8 +75,11 @@ def _needed(loop: ir.Node) -> _Parts:
     return _Parts(carried=[each for each in carried if each[1] in live], results=results)
 
 
-def _capture(body: ir.Graph, parts: _Parts) -> list[Carried]:
-    """Turn what a body reads from outside into own initializers and carried values."""
+def _capture(body: ir.Graph, parts: _Parts, owner: str) -> list[Carried]:
+    """Turn what a body reads from outside into own initializers and carried values.
+
+    ``owner`` is a name of the loop: several loops may read the same value.
+    """
     nodes = deep_nodes(body)
     own = {
         *body.inputs,
@@ -100,7 +103,7 @@ def _capture(body: ir.Graph, parts: _Parts) -> list[Carried]:
             continue
         inside = ir.Value(name=f"{value.name}.inner", type=value.type, shape=value.shape)
         replace_inside(body, value, inside)
-        new.append((value, inside, inside, ir.Value(name=f"{value.name}.unused")))
+        new.append((value, inside, inside, ir.Value(name=f"{owner}.{value.name}.unused")))
     return new
 
 
@@ -185,7 +188,7 @@ def close_loop(model: ir.Model, loop: ir.Node, fold: Fold) -> None:
         parts.carried.append(_mask_steps(loop, parts))
     if steps.count == 0:
         raise NoRecurrenceError("it takes no step")
-    parts.carried += _capture(body, parts)
+    parts.carried += _capture(body, parts, name_of(loop.outputs[0]))
     _set_interface(body, parts)
     infer_body(model, body, fold)
     rename_made(body, name_of(loop.outputs[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import sys
@@ -88,6 +89,8 @@ def load_keras_model(
     architecture = parse_json(_config_text(path), f"{path}: its architecture")
     operations, is_renamed = _operations(architecture)
     objects = {**operations, **_custom_objects(path, custom)}
+    if path.suffix != ".keras":
+        objects = {**_plain_words(), **objects}
     shortened = None
 
     def is_known(layer: Layer) -> bool:
@@ -234,6 +237,18 @@ def _operations(architecture: Any) -> tuple[dict[str, Any], bool]:
         part["class_name"] = f"{name}Function"
         found[part["class_name"]] = found[name]
     return {name: each for name, each in found.items() if name not in layers}, bool(ambiguous)
+
+
+def _plain_words() -> dict[str, str]:
+    """Return the names of the functions of ``keras.layers`` as strings, by name.
+
+    For an .h5 file, Keras replaces each string of a config that is the name of such a function,
+    such as score_mode="dot" of Attention, unless its custom objects contain something else.
+    """
+    import keras
+
+    layers = vars(keras.layers).items()
+    return {name: name for name, each in layers if inspect.isfunction(each)}
 
 
 def _is_operation(candidate: Any) -> bool:

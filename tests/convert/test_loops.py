@@ -54,6 +54,22 @@ def looping(**parts: str) -> ir.Model:
     return model
 
 
+def test_closed_loops_that_read_the_same_value_have_different_names() -> None:
+    second = """
+        k3, final3, z = Loop (four, yes, zero, start) <body = other
+            (int64 i3, bool c3, int64 n3, float[2,3] s3) =>
+            (bool c4, int64 n4, float[2,3] s4, float[2,3] o4) {
+                q3 = Add(s3, x)
+                s4 = Sin(q3)
+                n4 = Add(n3, one)
+                o4 = Neg(s4)
+                c4 = Identity(c3)
+            }>
+        y = Add(first, z)
+    """
+    check_fires(looping(out="first", behind=second), close_loops, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "parts",
     [{}, {"again": "c2 = Less(n2, four)", "limit": ""}, {"start": "x"}],

@@ -57,6 +57,35 @@ def spec_for(path: Path, **source: object) -> DetectorSpec | RecognizerSpec:
     )
 
 
+def test_hdf5_file_may_contain_words_that_are_names_of_functions(tmp_path: Path) -> None:
+    import keras
+
+    image = keras.Input((8, 12, 4), name="image")
+    x = keras.layers.Reshape((8, 48))(image)
+    x = keras.layers.Attention()([x, x])  # score_mode="dot"; keras.layers.dot is a function
+    x = keras.layers.Add(name="add")([x, x])
+    path = tmp_path / "model.h5"
+    keras.Model(image, x).save(path)
+    source = open_source(SourceSpec(path=path))
+    assert [each.name for each in source.signature().outputs] == ["add"]
+
+
+@pytest.mark.parametrize("shape", [(64, 32), (4, 8, 8, 1)])
+@pytest.mark.parametrize("name", [None, ("image", None)])
+def test_draft_requires_an_image_of_four_axes(
+    shape: tuple[int, ...], name: tuple[str, None] | None, tmp_path: Path
+) -> None:
+    import keras
+
+    image = keras.Input(shape, name="image")
+    path = tmp_path / "model.keras"
+    keras.Model(image, keras.layers.Dense(37)(image)).save(path)
+    hints = Hints(source=SourceSpec(path=path), input=name)
+    expected = "x".join(map(str, shape))
+    with pytest.raises(InputFileError, match=rf"image has the shape \?x{expected}.* 4 axes"):
+        draft_spec("recognizer", hints)
+
+
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
 def test_keras_files_convert_and_equal_keras(
     tmp_path: Path, name: str, rng: np.random.Generator
