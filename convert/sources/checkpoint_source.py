@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,18 @@ from ...errors import InputFileError
 from ...spec import SourceSpec
 from .constants import read_constants
 from .graph_def_source import GraphDefSource, ends_of
+from .graph_nodes import upstream
 from .tf_graph import import_tensorflow
 from .unsafe_ops import check_graph
 
 _VARIABLES = ("VariableV2", "Variable", "VarHandleOp", "ReadVariableOp")
-_SAVER = "save/"
-"""Name scope of the nodes that a Saver adds to a graph."""
+_SCOPES = re.compile(r"(save|gradients(_\d+)?)/")
+"""Name scopes of the nodes that a Saver and an optimizer add to a graph."""
+_WRITES = re.compile(
+    r"(Resource)?(Sparse)?Apply\w+|Assign\w*|ResourceScatter\w+"
+    r"|Scatter(Add|Sub|Mul|Div|Min|Max|Update)"
+)
+"""Ops that write variables: optimizers, counters and moving averages."""
 
 
 def _frozen(path: Path) -> Any:
@@ -28,9 +35,20 @@ def _frozen(path: Path) -> Any:
         variables = [node.name for node in definition.node if node.op in _VARIABLES]
         check_graph(path, definition, [saver.saver_def.restore_op_name, *variables])
         saver.restore(session, str(path.with_suffix("")))
-        # Nodes of the Saver are ends of the graph too, but no outputs of the model.
-        ends = [name for name in ends_of(definition) if not name.startswith(_SAVER)]
+        # Nodes of a Saver or optimizer are ends of the graph too, but no outputs of the model.
+        # Those that write variables cannot be imported once their variables are constants.
+        ends = [
+            name
+            for name in ends_of(definition)
+            if not _SCOPES.match(name) and not _writes(definition, name)
+        ]
         return v1.graph_util.convert_variables_to_constants(session, definition, ends)
+
+
+def _writes(definition: Any, end: str) -> bool:
+    """Whether a node writes variables, or runs nodes that do."""
+    nodes = upstream(definition.node, [end], control=True)
+    return any(_WRITES.fullmatch(node.op) for node in nodes)
 
 
 def open_source(source: SourceSpec) -> GraphDefSource:

@@ -25,6 +25,7 @@ from .fake_quantization import has_fake_quantization, lower_fake_quantization
 from .float32_graph import has_other_floats, to_float32
 from .folding import folded
 from .freeze import freeze
+from .function_names import rename_inside
 from .large_weights import Exported, Weights, extract_constants
 from .pixels import rename, with_float_input
 from .side_effects import check_deterministic
@@ -189,6 +190,7 @@ def _onnx_from_frozen(graph: Any, entry: str, result: str, weights: Weights) -> 
     """Convert a graph with tf2onnx; the image is its first input, ``weights`` are the others."""
     entries = [entry, *(f"{name}:0" for name in weights)]
     graph, types = _prepared(graph, entries, result, weights)
+    rename_inside(graph)
     model = _run_tf2onnx(
         lambda tf2onnx: tf2onnx.convert.from_graph_def(
             graph,

@@ -25,6 +25,8 @@ _STATEFUL = re.compile(
     r"|TensorArray\w*|TemporaryVariable|DestroyResourceOp|CudnnRNN(V2|V3)?"
     r"|VarHandleOp|VarIsInitializedOp|Variable(V2|Shape)?|ReadVariableOp|DisableCopyOnRead"
     r"|Assign(Add|Sub)?VariableOp|Resource(Gather(Nd)?|Scatter\w+|StridedSliceAssign|CountUpTo)"
+    # The optimizers in a graph that was saved during training write variables only.
+    r"|Resource(Sparse)?Apply\w+"
     r"|(Anonymous)?(Mutable(Dense)?)?HashTable(OfTensors)?(V2)?|LookupTable\w+V2"
     r"|InitializeTable(FromTextFile)?V2|InitializeTable(FromTextFile)?"
     r"|Random\w+|TruncatedNormal|ParameterizedTruncatedNormal|Multinomial|NonDeterministicInts"

@@ -45,8 +45,11 @@ def _padded(x: Tensor, front: list[int], behind: list[int], value: float) -> Ten
 
 
 def _attributes(e: Emitter, *names: str) -> list[list[int]]:
-    """Return attributes with one number per axis, without those of batch and channels."""
-    return [[int(value) for value in e.attribute(name)[1:-1]] for name in names]
+    """Return attributes with one number per axis, without those of batch and channels.
+
+    An op of TensorFlow Lite has no dilations if they are all 1.
+    """
+    return [[int(value) for value in e.attribute(name, [1, 1, 1, 1])[1:-1]] for name in names]
 
 
 def _patches(e: Emitter, kernel: list[int], strides: list[int], rates: list[int]) -> Tensor:

@@ -221,18 +221,51 @@ def test_graph_with_variables_is_refused(tmp_path: Path) -> None:
         open_source(SourceSpec(path=tmp_path / "m.pb"))
 
 
-def test_checkpoints_convert_and_equal_tensorflow(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_loop_whose_nodes_are_named_like_those_outside_converts(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    tf = pytest.importorskip("tensorflow")
+    kernel = rng.normal(0, 0.3, (8, 4)).astype("f")
+    with tf.Graph().as_default() as graph:
+        image = tf.compat.v1.placeholder(tf.float32, [1, 16, 24, 3], name="image")
+        steps = tf.concat([image, image[..., :1]], 3, name="concat")  # read inside, too
+
+        def body(step: Any, state: Any) -> Any:
+            joined = tf.concat([state, steps[:, :, step]], 2, name="concat")
+            return step + 1, tf.tanh(tf.tensordot(joined, kernel, 1))
+
+        start = tf.zeros([1, 16, 4])
+        _, last = tf.while_loop(lambda step, _: step < 24, body, (0, start))
+        tf.tile(last[:, :, None, :1], [1, 1, 24, 1], name="map")
+    (tmp_path / "m.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    spec = spec_for(tmp_path / "m.pb")
+    source = open_source(spec.source)
+    pixels = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
+    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(pixels)
+    theirs = baseline_runner(source, spec, 24).run(pixels)
+    assert theirs.std() > 1e-3
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_checkpoints_convert_and_equal_tensorflow(
+    is_trained: bool, tmp_path: Path, rng: np.random.Generator
+) -> None:
     tf = pytest.importorskip("tensorflow")
     v1 = tf.compat.v1
     with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
         image = v1.placeholder(tf.float32, [None, None, None, 3], name="image")
         kernel = v1.get_variable("kernel", initializer=rng.normal(size=(3, 3, 3, 1)).astype("f"))
-        tf.sigmoid(tf.nn.conv2d(image, kernel, 1, "SAME"), name="map")
+        result = tf.sigmoid(tf.nn.conv2d(image, kernel, 1, "SAME"), name="map")
+        if is_trained:
+            steps = v1.train.get_or_create_global_step()
+            v1.train.AdamOptimizer().minimize(tf.reduce_mean(result, name="loss"), steps)
         session.run(v1.global_variables_initializer())
         v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
     spec = spec_for(tmp_path / "model.ckpt.meta")
     source = open_source(spec.source)
-    assert [o.name for o in source.signature().outputs] == ["map"]
+    expected = ["loss"] if is_trained else ["map"]
+    assert [o.name for o in source.signature().outputs] == expected
     pixels = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
     ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(pixels)
     theirs = baseline_runner(source, spec, 24).run(pixels)
@@ -250,7 +283,8 @@ def lite_file(path: Path, *, quantized: bool = False) -> Path:
     tf = pytest.importorskip("tensorflow")
     keras.utils.set_random_seed(3)
     image = keras.Input((16, 24, 3), name="image", batch_size=1)
-    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="relu")(image)
+    x = keras.layers.Conv2DTranspose(4, 2, strides=2, padding="same", activation="relu")(x)
     x = keras.layers.Conv2D(1, 1, activation="sigmoid", name="map")(x)
     converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, x))
     if quantized:
