@@ -89,8 +89,6 @@ def load_keras_model(
     architecture = parse_json(_config_text(path), f"{path}: its architecture")
     operations, is_renamed = _operations(architecture)
     objects = {**operations, **_custom_objects(path, custom)}
-    if path.suffix != ".keras":
-        objects = {**_plain_words(), **objects}
     shortened = None
 
     def is_known(layer: Layer) -> bool:
@@ -159,7 +157,7 @@ def _loaded(
 
     try:
         return keras.saving.load_model(
-            path, compile=False, safe_mode=is_safe, custom_objects=objects
+            path, compile=False, safe_mode=is_safe, custom_objects={**_words(path), **objects}
         )
     except Exception as error:  # Keras raises whatever a layer's own code raises
         path = origin or path
@@ -239,14 +237,16 @@ def _operations(architecture: Any) -> tuple[dict[str, Any], bool]:
     return {name: each for name, each in found.items() if name not in layers}, bool(ambiguous)
 
 
-def _plain_words() -> dict[str, str]:
-    """Return the names of the functions of ``keras.layers`` as strings, by name.
+def _words(path: Path) -> dict[str, str]:
+    """Return the names of the functions of ``keras.layers`` as strings, by name, for an .h5 file.
 
-    For an .h5 file, Keras replaces each string of a config that is the name of such a function,
-    such as score_mode="dot" of Attention, unless its custom objects contain something else.
+    In such a file, Keras replaces each string of a config that is the name of such a function, for
+    example score_mode="dot" of Attention, unless its custom objects contain something else.
     """
     import keras
 
+    if path.suffix == ".keras":
+        return {}
     layers = vars(keras.layers).items()
     return {name: name for name, each in layers if inspect.isfunction(each)}
 
