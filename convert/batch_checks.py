@@ -8,26 +8,28 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from ..common.error_text import first_line
+from ..common.error_text import cause
 from ..common.onnx_session import onnx_session
 from ..errors import BatchError
 from .graph import name_of, shape_of
+from .passes.settle_loop_types import settle_loop_types
 
 
 def check_batch(model: ir.Model) -> None:
-    """Run a graph once, on zeros.
+    """Run a graph once, on zeros, after the types of its loops are settled.
 
     Raises:
         BatchError: it does not run, such as with a Reshape that contains another batch size.
     """
     value = model.graph.inputs[0]
     shape = shape_of(value)
+    settle_loop_types(model)  # onnxruntime does not load loops as tf2onnx writes them
     try:
         feeds = {name_of(value): np.zeros(shape, np.float32)}
         onnx_session(ir.to_proto(model), optimize=False).run(None, feeds)
     except Exception as error:  # onnxruntime has no common base class
         place = re.search(r"running (\w+) node\. Name:'([^']*)'", str(error))
-        why = f"it fails at {place[1]} {place[2]!r}" if place else first_line(error)
+        why = f"it fails at {place[1]} {place[2]!r}" if place else cause(str(error))
         raise BatchError(f"the model does not run at batch size {shape[0]}: {why}") from error
 
 

@@ -75,6 +75,26 @@ def test_rounding_errors_pass(spec: DetectorSpec) -> None:
     assert 0 < check_parity(other, engine(spec, smooth)).largest < 1e-5
 
 
+def test_equal_infinities_are_equal(spec: DetectorSpec) -> None:
+    def masked(x: np.ndarray) -> np.ndarray:
+        return np.where(x[:, :1] > 0.5, np.float32(-np.inf), smooth(x))
+
+    assert check_parity(engine(spec, masked), engine(spec, masked)).largest == 0
+    other = engine(spec, lambda x: -masked(x))
+    with pytest.raises(ConversionError, match="differs from the model by inf"):
+        check_parity(other, engine(spec, masked))
+
+
+def test_model_that_returns_nan_is_refused_as_such(spec: DetectorSpec) -> None:
+    def model(x: np.ndarray) -> np.ndarray:
+        y = smooth(x)
+        y[0, 0, 3, 5] = np.nan
+        return y
+
+    with pytest.raises(ConversionError, match=r"model itself returns NaN .*1 of 6144.* weights"):
+        check_parity(engine(spec, model), engine(spec, model))
+
+
 def test_few_pixels_may_differ_where_the_model_jumps(spec: DetectorSpec) -> None:
     model = engine(spec, jumping)
     image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
