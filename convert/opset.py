@@ -48,7 +48,9 @@ def _declare_older(model: ir.Model) -> None:
     """
     newer = [node for node in model.graph.all_nodes() if not _is_in_opset(node)]
     if newer:
-        listed = ", ".join(f"{node.op_type} at {node.name or name_of(node.outputs[0])}" for node in newer[:3])
+        listed = ", ".join(
+            f"{node.op_type} at {node.name or name_of(node.outputs[0])}" for node in newer[:3]
+        )
         raise ConversionError(
             f"the model cannot be converted from opset {model.graph.opset_imports['']} to {OPSET}: "
             f"{listed}; export it with opset {OPSET} or older"
