@@ -41,7 +41,7 @@ REFUSED: dict[str, str] = {
     "DrawBoundingBoxesV2", "eigh": "SelfAdjointEigV2", "expint.positive": "Expint", "expm":
     "MatrixSolve", "extract_glimpse": "ExtractGlimpseV2", "fractional_avg_pool":
     "FractionalAvgPool", "fractional_max_pool": "FractionalMaxPool", "fresnel_cos.positive":
-    "FresnelCos", "fused_pad_conv": "FusedPadConv2D", "fused_resize_pad_conv":
+    "FresnelCos", "fused_batch_norm.training": "training mode", "fused_pad_conv": "FusedPadConv2D", "fused_resize_pad_conv":
     "FusedResizeAndPadConv2D", "histogram": "HistogramFixedWidth", "igamma": "Igamma",
     "igammac": "Igammac", "inplace_update": "InplaceUpdate", "inverse": "MatrixInverse",
     "lgamma.positive": "Lgamma", "logdet": "Cholesky", "lu": "Lu", "next_after": "NextAfter",
@@ -52,7 +52,7 @@ REFUSED: dict[str, str] = {
     "TanhGrad", "triangular_solve": "MatrixTriangularSolve", "tridiagonal_matmul":
     "TridiagonalMatMul", "unravel_index": "UnravelIndex", "zeta": "Zeta",
 }  # fmt: skip
-"""Cases that are refused -> the op that the message must name."""
+"""Cases that are refused -> the op that the message must name, or the reason."""
 
 NOT_ON_TENSORRT = frozenset({
     "add.uint8", "argmax_pool.SAME", "argmax_pool.VALID", "bitwise_and", "bitwise_or",

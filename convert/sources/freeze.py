@@ -15,6 +15,7 @@ from .large_weights import (
     weights_to_extract,
 )
 from .side_effects import remove_assignments
+from .training_mode import check_inference_mode
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _MARKS = ("_XlaMustCompile", "_noinline")  # attributes that keep TensorFlow from inlining
@@ -67,7 +68,10 @@ def _flattened(traced: Any, whole: bool) -> tuple[Any, Weights]:
     converter = freezing._FunctionConverterDataInEager(
         func=traced, lower_control_flow=False, aggressive_inlining=False
     )
-    remove_assignments(converter.graph_def, [tensor.name for tensor in traced.outputs])
+    ends = [tensor.name for tensor in traced.outputs]
+    # Before assignments are removed: they show which statistics are those of a batch.
+    check_inference_mode(converter.graph_def, ends)
+    remove_assignments(converter.graph_def, ends)
     values = converter.tensor_data
     beside: Weights = {}
     if not whole and not has_loops(converter.graph_def):

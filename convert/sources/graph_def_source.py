@@ -16,6 +16,7 @@ from .ends import find_cut, port_of, readers_of_inputs, tensor_of_layer
 from .large_weights import Exported
 from .side_effects import check_deterministic
 from .tf_graph import accepting_float, import_tensorflow, onnx_from_graph_def
+from .training_mode import check_inference_mode
 from .unsafe_ops import check_graph
 
 _INPUTS = ("Placeholder", "PlaceholderWithDefault")
@@ -121,6 +122,7 @@ class GraphDefSource:
         graph = v1.graph_util.extract_sub_graph(graph, [result.op.name])
         if not any(node.name == entry for node in graph.node):
             raise InputFileError(f"{self._path}: {output_name} does not depend on {input_name}")
+        check_inference_mode(graph, [result.name])
         check_deterministic(graph, [result.name], run, shape)
         return onnx_from_graph_def(graph, f"{entry}:0", result.name, input_name, output_name)
 

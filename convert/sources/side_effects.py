@@ -21,9 +21,10 @@ import numpy as np
 from ...errors import ConversionError
 from .graph_nodes import functions_of, node_of, upstream
 
-_ASSIGNS = re.compile(
+ASSIGNS = re.compile(
     r"Assign(Add|Sub)?VariableOp|ResourceScatter\w+|ResourceApply\w+|ResourceStridedSliceAssign"
 )
+"""Ops that write a variable, their first input."""
 _RANDOM = re.compile(
     r"(Stateless|Stateful)?Random(Uniform|Normal|StandardNormal|Gamma|Poisson|Binomial|Shuffle)\w*"
     r"|(Stateless|Stateful|Parameterized|StatelessParameterized)?TruncatedNormal(V2)?"
@@ -48,7 +49,7 @@ def layer_of(node: str) -> str:
     return _HELPER_SCOPE.sub("", scope)
 
 
-def _parts(graph: Any, results: Sequence[str]) -> Iterator[tuple[str, Any, list[Any]]]:
+def parts(graph: Any, results: Sequence[str]) -> Iterator[tuple[str, Any, list[Any]]]:
     """Yield (caller, all nodes, needed nodes) of a GraphDef and of each function that it needs.
 
     ``caller`` is the name of the node that calls the function; "" for the graph itself. A node is
@@ -71,7 +72,7 @@ def random_nodes(graph: Any, results: Sequence[str]) -> list[str]:
     """Return the names of nodes that draw random numbers for the results of a GraphDef."""
     return [
         f"{caller}/{node.name}" if caller else node.name
-        for caller, _, needed in _parts(graph, results)
+        for caller, _, needed in parts(graph, results)
         for node in needed
         if _is_random(node)
     ]
@@ -119,7 +120,7 @@ def has_states(graph: Any) -> bool:
 
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     return any(
-        _ASSIGNS.fullmatch(node.op) is not None and as_dtype(node.attr["dtype"].type).is_floating
+        ASSIGNS.fullmatch(node.op) is not None and as_dtype(node.attr["dtype"].type).is_floating
         for node in nodes
     )
 
@@ -130,7 +131,7 @@ def remove_assignments(graph: Any, results: Sequence[str]) -> None:
     Raises:
         ConversionError: a result depends on what the model wrote into a variable.
     """
-    for caller, nodes, needed in _parts(graph, results):
+    for caller, nodes, needed in parts(graph, results):
         is_loop = any(node.name == caller and node.op in _LOOPS for node in graph.node)
         _check_reads(caller, nodes, needed, is_loop)
     _drop_assignments(graph.node)
@@ -144,7 +145,7 @@ def remove_assignments(graph: Any, results: Sequence[str]) -> None:
 
 def _drop_assignments(nodes: Any) -> set[str]:
     """Remove assignments from a list of nodes, in place, and return their names."""
-    gone = {node.name for node in nodes if _ASSIGNS.fullmatch(node.op)}
+    gone = {node.name for node in nodes if ASSIGNS.fullmatch(node.op)}
     if not gone:
         return gone
     kept = [node for node in nodes if node.name not in gone]
@@ -161,7 +162,7 @@ def _drop_assignments(nodes: Any) -> set[str]:
 
 def _check_reads(caller: str, nodes: Any, needed: list[Any], is_loop: bool) -> None:
     """Refuse a needed read of a variable behind an assignment to the same variable."""
-    assigns = [node for node in nodes if _ASSIGNS.fullmatch(node.op)]
+    assigns = [node for node in nodes if ASSIGNS.fullmatch(node.op)]
     written = {node.input[0] for node in assigns}
     for read in needed if assigns else ():
         if read.op not in _READS or read.input[0] not in written:

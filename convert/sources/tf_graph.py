@@ -29,6 +29,7 @@ from .function_names import rename_inside
 from .large_weights import Exported, Weights, extract_constants
 from .pixels import rename, with_float_input
 from .side_effects import check_deterministic
+from .sort_once import sorting_once
 
 
 def import_tensorflow() -> Any:
@@ -238,7 +239,12 @@ def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProt
     for catch in ("FALSE", "TRUE"):
         with _stderr_to_null(), _environment(TF2ONNX_CATCH_ERRORS=catch):
             try:
-                with recorded_failures() as failures, bounded_einsum_search(), checked_bias_merge():
+                with (
+                    recorded_failures() as failures,
+                    bounded_einsum_search(),
+                    checked_bias_merge(),
+                    sorting_once(),
+                ):
                     model = conversion(tf2onnx)
                 check_failures(failures)
                 return model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+import pytest
 
 from ocr_trt.convert.passes.free_batch import free_batch
 
@@ -43,6 +44,23 @@ def test_constant_that_differs_per_image_keeps_the_batch() -> None:
     outcome = check_does_not_fire(model, free_batch)
     assert [skip.value for skip in outcome.skipped] == ["shift"]
     assert "differs between the images" in outcome.skipped[0].reason
+
+
+@pytest.mark.parametrize(("difference", "is_freed"), [(1e-7, True), (1e-4, False)])
+def test_slices_of_a_constant_that_differ_by_rounding_are_one(
+    difference: float, is_freed: bool
+) -> None:
+    """The product of learned queries and weights, folded at batch 2, can round in two ways."""
+    row = RNG.uniform(0.5, 1, (1, 8)).astype(np.float32)
+    shift = np.concatenate([row, row + np.float32(difference)])
+    assert not np.array_equal(shift[0], shift[1])
+    model = graph("agraph (float[2,8] x) => (float[2,8] y) { y = Add(x, shift) }", shift=shift)
+    if is_freed:
+        check_fires(model, free_batch, atol=2 * difference)
+        assert [int(d) for d in next(iter(model.graph)).inputs[1].shape] == [1, 8]
+    else:
+        outcome = check_does_not_fire(model, free_batch)
+        assert [skip.value for skip in outcome.skipped] == ["shift"]
 
 
 def test_batch_behind_other_axes_is_freed() -> None:

@@ -1,0 +1,53 @@
+"""tf2onnx sorts a graph once behind the constants that it folds."""
+
+from __future__ import annotations
+
+import re
+from contextlib import nullcontext
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+
+from ocr_trt.convert.graph import constant
+from ocr_trt.convert.sources import tf_graph
+from ocr_trt.convert.sources.tf_graph import onnx_from_function
+
+
+def described(value: ir.Value | None) -> str | bytes:
+    """Return the numbers of a constant, or else a name without the number that tf2onnx adds."""
+    if value is None:
+        return ""
+    array = constant(value)
+    return re.sub(r"__\d+", "", str(value.name)) if array is None else array.tobytes()
+
+
+def test_the_graph_is_the_same_with_fewer_sorts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tf2onnx.graph import Graph
+
+    rng, sort, sorts = np.random.default_rng(0), Graph.topological_sort, []
+    # Each kernel becomes a Reshape of a constant.
+    kernels = [rng.standard_normal((3, 3, 4, 1)).astype(np.float32) for _ in range(6)]
+
+    def network(x: tf.Tensor) -> tf.Tensor:
+        for kernel in kernels:
+            x = tf.nn.relu(tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "SAME"))
+        return x
+
+    def counted(self: Graph, nodes: list) -> None:
+        sorts.append(len(nodes))
+        sort(self, nodes)
+
+    monkeypatch.setattr(Graph, "topological_sort", counted)
+    results = []
+    for block in (nullcontext, tf_graph.sorting_once):
+        monkeypatch.setattr(tf_graph, "sorting_once", block)
+        sorts.clear()
+        model = onnx_from_function(network, "x", (1, 8, 8, 4), "y").whole()
+        nodes = [(node.op_type, *map(described, node.inputs)) for node in model.graph]
+        results.append((nodes, len(sorts)))
+    (expected, many), (result, few) = results
+    assert result == expected
+    assert few <= many - (len(kernels) - 1), (few, many)
