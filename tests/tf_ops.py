@@ -41,7 +41,8 @@ REFUSED: dict[str, str] = {
     "DrawBoundingBoxesV2", "eigh": "SelfAdjointEigV2", "expint.positive": "Expint", "expm":
     "MatrixSolve", "extract_glimpse": "ExtractGlimpseV2", "fractional_avg_pool":
     "FractionalAvgPool", "fractional_max_pool": "FractionalMaxPool", "fresnel_cos.positive":
-    "FresnelCos", "fused_batch_norm.training": "training mode", "fused_pad_conv": "FusedPadConv2D", "fused_resize_pad_conv":
+    "FresnelCos", "fused_batch_norm.training": "training mode",
+    "fused_pad_conv": "FusedPadConv2D", "fused_resize_pad_conv":
     "FusedResizeAndPadConv2D", "histogram": "HistogramFixedWidth", "igamma": "Igamma",
     "igammac": "Igammac", "inplace_update": "InplaceUpdate", "inverse": "MatrixInverse",
     "lgamma.positive": "Lgamma", "logdet": "Cholesky", "lu": "Lu", "next_after": "NextAfter",

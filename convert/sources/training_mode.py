@@ -3,7 +3,8 @@
 In training mode the layer uses the mean and the variance of the images in the batch, so that the
 result for one image depends on the others. In inference mode it uses its moving averages:
 
-    training:   y = (x - mean(x)) / sqrt(var(x) + eps),   moving mean := m moving mean + (1-m) mean(x)
+    training:   y = (x - mean(x)) / sqrt(var(x) + eps)
+                moving mean := m moving mean + (1 - m) mean(x);  the same for the variance
     inference:  y = (x - moving mean) / sqrt(moving variance + eps)
 
 Keras 3 exports a model without stating the mode. Each layer then hands its own mode to all layers
@@ -23,8 +24,8 @@ from .side_effects import ASSIGNS, layer_of, parts
 _FUSED = re.compile(r"FusedBatchNorm(V\d)?")
 _REDUCTIONS = ("Mean", "Sum")  # Sum: the moments of a masked batch normalization
 _AVERAGING = {
-    "Add", "AddV2", "Cast", "DivNoNan", "Identity", "Mul", "RealDiv", "Reshape", "Square", "Squeeze",
-    "Sub", "Sum", "Mean", "SquaredDifference",
+    "Add", "AddV2", "Cast", "DivNoNan", "Identity", "Mean", "Mul", "RealDiv", "Reshape", "Square",
+    "SquaredDifference", "Squeeze", "Sub", "Sum",
 }  # fmt: skip
 """Ops between the statistics of a batch and the moving averages that they are added to."""
 _VIEWS = ("Reshape", "ExpandDims")
@@ -50,8 +51,8 @@ def check_inference_mode(graph: Any, results: Sequence[str]) -> None:
     listed = ", ".join([*found][:5]) + (", ..." if len(found) > 5 else "")
     raise ConversionError(
         f"these layers were exported in training mode: {listed}. They normalize by the mean and "
-        "variance of the images in the batch instead of their moving averages, so the result for an "
-        "image depends on the other images. Convert the .keras or .h5 file instead, or export the "
+        "variance of the images in the batch instead of their moving averages, so the result for "
+        "an image depends on the other images. Convert the .keras or .h5 file instead, or export the "
         "model again with training=False: in Keras 3, archive = keras.export.ExportArchive(); "
         "archive.track(model); archive.add_endpoint('serve', lambda x: model(x, training=False), "
         "[keras.InputSpec(...)]); archive.write_out(path). A preprocessing layer such as Resizing "

@@ -9,11 +9,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-tf = pytest.importorskip("tensorflow")
-
 from ocr_trt.convert.graph import constant
 from ocr_trt.convert.sources import tf_graph
 from ocr_trt.convert.sources.tf_graph import onnx_from_function
+
+tf = pytest.importorskip("tensorflow")
 
 
 def described(value: ir.Value | None) -> str | bytes:
