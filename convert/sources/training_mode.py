@@ -52,8 +52,8 @@ def check_inference_mode(graph: Any, results: Sequence[str]) -> None:
     raise ConversionError(
         f"these layers were exported in training mode: {listed}. They normalize by the mean and "
         "variance of the images in the batch instead of their moving averages, so the result for "
-        "an image depends on the other images. Convert the .keras or .h5 file instead, or export the "
-        "model again with training=False: in Keras 3, archive = keras.export.ExportArchive(); "
+        "an image depends on the other images. Convert the .keras or .h5 file instead, or export "
+        "the model again with training=False: in Keras 3, archive = keras.export.ExportArchive(); "
         "archive.track(model); archive.add_endpoint('serve', lambda x: model(x, training=False), "
         "[keras.InputSpec(...)]); archive.write_out(path). A preprocessing layer such as Resizing "
         "inside a Keras 3 model has this effect on model.export, unless it is called with "
