@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from threading import Timer
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +15,9 @@ from ..common.onnx_session import onnx_session
 from ..errors import BatchError
 from .graph import name_of, shape_of
 from .passes.settle_loop_types import settle_loop_types
+
+_SECONDS = 30
+"""Time limit of a run, which takes milliseconds unless a loop has no end."""
 
 
 def check_batch(model: ir.Model) -> None:
@@ -26,11 +31,30 @@ def check_batch(model: ir.Model) -> None:
     settle_loop_types(model)  # onnxruntime does not load loops as tf2onnx writes them
     try:
         feeds = {name_of(value): np.zeros(shape, np.float32)}
-        onnx_session(ir.to_proto(model), optimize=False).run(None, feeds)
+        _run_within(onnx_session(ir.to_proto(model), optimize=False), feeds)
     except Exception as error:  # onnxruntime has no common base class
         place = re.search(r"running (\w+) node\. Name:'([^']*)'", str(error))
         why = f"it fails at {place[1]} {place[2]!r}" if place else cause(str(error))
         raise BatchError(f"the model does not run at batch size {shape[0]}: {why}") from error
+
+
+def _run_within(session: Any, feeds: dict[str, Any]) -> None:
+    """Run a session, which must end by itself: the condition of a loop may stay true forever."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    # Python cannot interrupt native code; onnxruntime reads this flag before each node.
+    timer = Timer(_SECONDS, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        session.run(None, feeds, options)
+    except Exception as error:  # onnxruntime has no common base class
+        if options.terminate:
+            raise TimeoutError(f"it does not end within {_SECONDS} seconds") from error
+        raise
+    finally:
+        timer.cancel()
 
 
 def check_one_image(model: onnx.ModelProto) -> None:

@@ -18,19 +18,20 @@ _SUFFIX = "_inner"
 
 
 def rename_inside(graph: Any) -> None:
-    """Rename the nodes and arguments of functions in a GraphDef, in place, where names clash."""
+    """Rename the nodes and arguments of functions in a GraphDef, in place, where names clash.
+
+    The names of a function differ from those of all functions called further outside, because
+    tf2onnx inserts the condition of a loop into its body.
+    """
     functions = {function.signature.name: function for function in graph.library.function}
-    outer = {node.name for node in graph.node}
-    todo = [(outer, name) for name in _called(graph.node, functions)]
-    seen = set[str]()
-    for taken, name in todo:  # the loop appends to the list
-        if name in seen:
-            continue
-        seen.add(name)
-        function = functions[name]
-        _rename(function, taken)
-        inner = taken | _names(function)
-        todo += [(inner, each) for each in _called(function.node_def, functions)]
+    taken, seen = {node.name for node in graph.node}, set[str]()
+    level = _called(graph.node, functions)
+    while level := [name for name in dict.fromkeys(level) if name not in seen]:
+        seen.update(level)
+        for name in level:
+            _rename(functions[name], taken)
+        taken = taken.union(*(_names(functions[name]) for name in level))
+        level = [n for name in level for n in _called(functions[name].node_def, functions)]
 
 
 def _called(nodes: Iterable[Any], functions: dict[str, Any]) -> list[str]:

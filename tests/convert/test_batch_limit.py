@@ -10,13 +10,14 @@ import onnx
 import onnx.parser
 import pytest
 
+from ocr_trt.convert import batch_checks
 from ocr_trt.convert.passes.pad_batch import pad_batch
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.convert.verify import verify
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.tensorflow.baseline import baseline_runner
-from ocr_trt.errors import ConversionError
+from ocr_trt.errors import BatchError, ConversionError
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
 from .helpers import check_does_not_fire, graph, run
@@ -104,6 +105,17 @@ def test_verify_follows_a_second_conversion(tmp_path: Path) -> None:
         assert [check.name for check in checks].count("export") == 1
         assert checks[-1].name == "name_values"
         assert max(check.difference for check in checks) < 1e-5
+
+
+def test_loop_without_an_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """agraph (float[2,3] x) => (float[2,3] y) {
+        y = Loop (, yes, x) <body = step
+            (int64 i, bool c, float[2,3] s) => (bool c2, float[2,3] s2) {
+                c2 = Identity(c) s2 = Neg(s)
+            }> }"""
+    monkeypatch.setattr(batch_checks, "_SECONDS", 1)
+    with pytest.raises(BatchError, match="at batch size 2: it does not end within 1 seconds"):
+        batch_checks.check_batch(graph(text, yes=np.array(True)))
 
 
 @pytest.mark.parametrize("max_batch", [1, 4])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.helper
+import onnx_ir as ir
 import pytest
 
 from ocr_trt.common.onnx_session import onnx_session
@@ -221,8 +222,9 @@ def test_graph_with_variables_is_refused(tmp_path: Path) -> None:
         open_source(SourceSpec(path=tmp_path / "m.pb"))
 
 
-def test_loop_whose_nodes_are_named_like_those_outside_converts(
-    tmp_path: Path, rng: np.random.Generator
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_loops_whose_nodes_are_named_like_those_outside_convert(
+    is_nested: bool, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     tf = pytest.importorskip("tensorflow")
     kernel = rng.normal(0, 0.3, (8, 4)).astype("f")
@@ -230,9 +232,15 @@ def test_loop_whose_nodes_are_named_like_those_outside_converts(
         image = tf.compat.v1.placeholder(tf.float32, [1, 16, 24, 3], name="image")
         steps = tf.concat([image, image[..., :1]], 3, name="concat")  # read inside, too
 
+        def inner(step: Any, state: Any) -> Any:
+            return step + 1, tf.tanh(tf.concat([state[..., 1:], state[..., :1]], 2, name="concat"))
+
         def body(step: Any, state: Any) -> Any:
             joined = tf.concat([state, steps[:, :, step]], 2, name="concat")
-            return step + 1, tf.tanh(tf.tensordot(joined, kernel, 1))
+            state = tf.tanh(tf.tensordot(joined, kernel, 1))
+            if is_nested:
+                _, state = tf.while_loop(lambda step, _: step < 3, inner, (0, state))
+            return step + 1, state
 
         start = tf.zeros([1, 16, 4])
         _, last = tf.while_loop(lambda step, _: step < 24, body, (0, start))
@@ -241,8 +249,13 @@ def test_loop_whose_nodes_are_named_like_those_outside_converts(
     spec = spec_for(tmp_path / "m.pb")
     source = open_source(spec.source)
     pixels = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
-    ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(pixels)
     theirs = baseline_runner(source, spec, 24).run(pixels)
+    if is_nested:  # which no pass converts
+        exported = ir.to_proto(source.to_onnx("image", (1, 16, 24, 3), "map").whole())
+        (found,) = onnx_session(exported).run(None, {"image": pixels.transpose(0, 2, 3, 1)})
+        ours = found.transpose(0, 3, 1, 2)
+    else:
+        ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(pixels)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
