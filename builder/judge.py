@@ -34,7 +34,8 @@ def judge(
         # Accuracy first: an engine over its budget is not worth timing.
         metric = baseline.metric(engine, job.reporter)
         if metric is not None:
-            check_budget(metric, job.spec, f"{job.spec.name} for {job.target.name}")
+            label = f"{job.spec.name} for {job.target.name}"
+            check_budget(metric, job.spec, label, precision=chosen.precision)
         if compiler.can_run:
             # Only fp32 must equal the model; other precisions are judged by the metric.
             if chosen.precision == "fp32":
@@ -53,7 +54,13 @@ def judge(
     )
 
 
-def check_budget(metric: OcrMetric, spec: DetectorSpec | RecognizerSpec, label: str) -> None:
+def check_budget(
+    metric: OcrMetric,
+    spec: DetectorSpec | RecognizerSpec,
+    label: str,
+    *,
+    precision: str = "int8",
+) -> None:
     """Refuse an engine that loses too much.
 
     Raises:
@@ -63,9 +70,20 @@ def check_budget(metric: OcrMetric, spec: DetectorSpec | RecognizerSpec, label: 
         raise BudgetError(
             f"{label} loses {metric.loss:.2f} points of {metric.name} ({100 * metric.engine:.2f} "
             f"against {100 * metric.baseline:.2f} of the baseline), more than accuracy.max_loss "
-            f"{spec.accuracy.max_loss:g}; nothing was written. Try another --precision, another "
-            "--method or more --calibration images"
+            f"{spec.accuracy.max_loss:g}; nothing was written. {_advice(precision)}"
         )
+
+
+def _advice(precision: str) -> str:
+    """Return what may reduce the loss; only int8 uses a method and ranges of images."""
+    if precision == "int8":
+        return "Try another --precision, another --method or more --calibration images"
+    if precision == "fp32":
+        return (
+            "An fp32 engine should differ from the model by rounding only: measure on more images "
+            "with --data, or raise accuracy.max_loss"
+        )
+    return "Try --precision best or --precision fp32"
 
 
 def compare_latency(engine: Engine, baseline: Engine, settings: LatencySettings) -> Latency:

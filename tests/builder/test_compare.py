@@ -143,6 +143,20 @@ def test_loss_equal_to_the_budget_passes(spec: DetectorSpec, hmean: float, passe
         check_budget(metric, spec, "x")
 
 
+@pytest.mark.parametrize(
+    ("precision", "advice"), [("fp32", "--data"), ("fp16", "--precision best"), ("int8", "--method")]
+)
+def test_advice_of_an_exceeded_budget_depends_on_the_precision(
+    spec: DetectorSpec, precision: str, advice: str
+) -> None:
+    metric = OcrMetric(
+        name="hmean", engine=0.5, baseline=0.95, samples=9, labeled=True, engine_run_by="x"
+    )
+    with pytest.raises(BudgetError, match=advice) as caught:
+        check_budget(metric, spec, "x", precision=precision)
+    assert ("--method" in str(caught.value)) == (precision == "int8")
+
+
 def test_rounding_of_a_16_bit_model_passes_and_an_error_does_not(spec: DetectorSpec) -> None:
     """The model rounds to steps of 0.02, which an fp32 engine does not."""
 
