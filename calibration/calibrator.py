@@ -115,6 +115,10 @@ class Calibrator:
 
     def _int8(self, quantization: QuantizationSettings) -> QuantizedGraphs:
         if not self.tensors(quantization.style):
+            if quantization.style.everywhere:
+                raise ConversionError(
+                    "no layer of this model can run in int8 on this target; use --precision fp32"
+                )
             raise ConversionError(
                 "no layer of this model benefits from int8 on this target; use --precision fp32, "
                 "or --everywhere to run layers in int8 anyway"

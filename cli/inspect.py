@@ -203,16 +203,25 @@ def _refuse_differences(checks: tuple[PassCheck, ...], spec: DetectorSpec | Reco
 def _print_signature(
     path: Path, signature: Signature, spec: DetectorSpec | RecognizerSpec | None = None
 ) -> None:
+    from ..convert.sources.spellings import own_spelling
+
+    known = [info.name for info in signature.inputs]
+    constants = spec.source.constants if spec else {}
+    given = {own_spelling(name, known): f"value {value}" for name, value in constants.items()}
     rows = []
     for kind, infos in (("input", signature.inputs), ("output", signature.outputs)):
         for info in infos:
-            fixed = _fixed(info.shape, spec) if spec and info.name == spec.input.name else ""
+            fixed = ""
+            if spec and info.name == spec.input.name:
+                fixed = _fixed(info.shape, spec)
+            elif spec and kind == "input":
+                fixed = given.get(info.name, "")
             rows.append((kind, info.name, info.dtype, _shape(info.shape), fixed))
     if spec:
         # Names that are not in the signature are inner tensors at which the spec cuts the model.
-        known = {row[1] for row in rows}
+        shown = {row[1] for row in rows}
         ends = ((spec.input.name, _shape(spec.input.shape)), (spec.output.name, ""))
-        rows += [("cut at", name, "", "", size) for name, size in ends if name not in known]
+        rows += [("cut at", name, "", "", size) for name, size in ends if name not in shown]
     header = ("", "name", "dtype", "shape", "fixed by the spec to")
     columns = 5 if spec else 4  # only a spec fixes sizes
     print_table(f"{path}", header[:columns], [row[:columns] for row in rows])
@@ -271,7 +280,8 @@ def _print_audit(name: str, result: Audit, target: str | None) -> None:
     print_table(f"{name}: work at batch 1, by size of the output", header, stages)
     print(f"{result.parameters / 1e6:.2f} M parameters, {result.flops / 1e9:.2f} GFLOP at batch 1")
     for rule, skips in result.skipped.items():
-        print(f"note: {rule} did not apply in {len(skips)} places; see --explain {rule}")
+        places = f"{len(skips)} place{'s' if len(skips) > 1 else ''}"
+        print(f"note: {rule} did not apply in {places}; see --explain {rule}")
 
 
 def _print_skips(rule: str, result: Audit) -> None:

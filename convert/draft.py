@@ -78,7 +78,7 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     """Choose an input and an output of the signature, or inner tensors at which to cut."""
     rank, signature, path = 4 if role == "detector" else 3, model.signature(), hints.source.path
     if signature.left_out:
-        reporter.note(f"left out as a loss or a decoder: the layers {_few(signature.left_out)}")
+        reporter.note(f"left out as a loss or a decoder: {_few(signature.left_out)}")
     if hints.input is None:
         image = image_input(signature)
     else:

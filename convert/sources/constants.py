@@ -41,7 +41,9 @@ def _read(path: Path) -> npt.NDArray:
         # It maps the file, so a header that states a huge shape allocates nothing. It never
         # unpickles objects.
         array = np.array(np.lib.format.open_memmap(path, mode="r"))
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
+    except OSError as error:
+        raise InputFileError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
         raise InputFileError(
             f"{path}: not a NumPy array of numbers (.npy): {error}; write it with numpy.save"
         ) from error
@@ -68,13 +70,22 @@ def full_constant(value: npt.NDArray, info: TensorInfo, batch: int) -> npt.NDArr
     shape = tuple(f if size is None else size for size, f in zip(declared, free, strict=False))
     try:
         dtype = np.dtype(info.dtype)
-        return np.ascontiguousarray(np.broadcast_to(value, shape)).astype(dtype)
+        full = np.ascontiguousarray(np.broadcast_to(value, shape))
+        with np.errstate(invalid="ignore"):  # NaN as an integer; it is refused below
+            converted = full.astype(dtype)
     except (ValueError, TypeError):
         sizes = "x".join("?" if size is None else str(size) for size in declared)
         raise SpecError(
             f"source.constants: {info.name} requires {info.dtype} of shape {sizes}, got an array "
             f"of shape {list(value.shape)}"
         ) from None
+    wrong = full[converted != full] if dtype.kind in "iub" else full[:0]
+    if wrong.size:
+        raise SpecError(
+            f"source.constants: {info.name} requires {info.dtype}, which does not contain "
+            f"{wrong.flat[0]}"
+        )
+    return converted
 
 
 def tensor_constant(value: npt.NDArray, info: TensorInfo, image: Any) -> Any:
@@ -116,7 +127,7 @@ def needs_more(
     )
     first = next(iter(readers), "NAME")
     return InputFileError(
-        f"{path}: {output_name} depends on more than {input_name}: also on {listed}. Give each "
+        f"{path}: {output_name} depends not only on {input_name}, but also on {listed}. Give each "
         f"further input a value (init --constant {first}=VALUE or {first}=FILE.npy, "
-        "source.constants in the spec), or end the model before these layers (output.name)"
+        "source.constants in the spec), or set output.name to the output of an earlier layer"
     )

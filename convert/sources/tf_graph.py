@@ -14,7 +14,7 @@ import onnx
 
 from ...common.cores import limited_cores
 from ...common.error_text import first_line
-from ...errors import ConversionError, TargetMissingError
+from ...errors import ConversionError, OcrTrtError, TargetMissingError
 from ..float_types import FloatTypes
 from ..tf_ops.failures import check_failures, recorded_failures
 from ..tf_ops.rules import OPSET, handlers
@@ -105,7 +105,7 @@ def onnx_from_function(
             ends = [tensor.name for tensor in traced.outputs]
             check_deterministic(traced.graph.as_graph_def(), ends, traced, shape)
             frozen = freeze(traced)
-    except ConversionError:
+    except OcrTrtError:  # of our own functions, such as a constant that does not fit its input
         raise
     except Exception as error:  # whatever the user's graph raises when it is traced
         raise ConversionError(
@@ -134,7 +134,7 @@ def graph_def_from_function(function: Callable[..., Any], specs: dict[str, Any])
             graph = freeze(traced, whole=True).graph
             ends = list(traced.structured_outputs)
             return _without_order(tf.compat.v1.graph_util.extract_sub_graph(graph, ends))
-    except ConversionError:
+    except OcrTrtError:  # of our own functions, such as a constant that does not fit its input
         raise
     except Exception as error:  # whatever the user's graph raises when it is traced
         raise ConversionError(

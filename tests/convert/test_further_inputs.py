@@ -12,7 +12,8 @@ import pytest
 
 from ocr_trt.convert.draft import Hints, draft_spec
 from ocr_trt.convert.pipeline import convert
-from ocr_trt.convert.sources import open_source
+from ocr_trt.convert.sources import TensorInfo, open_source
+from ocr_trt.convert.sources.constants import full_constant
 from ocr_trt.convert.sources.spellings import own_spelling
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.tensorflow.baseline import baseline_runner
@@ -110,7 +111,7 @@ def test_onnx_input_gets_a_value(tmp_path: Path) -> None:
     ("constants", "message"),
     [
         ({"nothing": 1}, "names nothing, which is not an input.* image, gain"),
-        ({"gain": Path("none.npy")}, "not a NumPy array"),
+        ({"gain": Path("none.npy")}, "none.npy: No such file"),
         ({"gain": Path("objects.npy")}, "not a NumPy array"),
         ({"gain": Path("huge.npy")}, "not a NumPy array"),
         ({"gain": Path("texts.npy")}, "expected numbers"),
@@ -132,6 +133,24 @@ def test_wrong_values_are_refused(
     with pytest.raises((InputFileError, SpecError), match=message):
         draft = draft_spec("detector", Hints(source=source, input=("image", None)))
         convert(open_source(draft.source), draft)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("int32", 1.5), ("uint8", 300), ("uint8", -1), ("int64", np.nan)]
+)
+def test_values_that_an_integer_input_cannot_contain_are_refused(dtype: str, value: float) -> None:
+    info = TensorInfo(name="text", shape=(None, 4), dtype=dtype)
+    with pytest.raises(SpecError, match=f"text requires {dtype}.*{value}"):
+        full_constant(np.asarray(value), info, 1)
+    assert full_constant(np.asarray(3.0), info, 2).tolist() == [[3] * 4] * 2
+
+
+def test_keras_constant_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
+    path = write(line_and_text(), tmp_path / "m.keras")
+    np.save(tmp_path / "text.npy", np.zeros(7))
+    spec = drafted(path, constants={"text": tmp_path / "text.npy"})
+    with pytest.raises(SpecError, match=r"text requires int32 of shape \?x24, got .*\[7\]"):
+        convert(open_source(spec.source), spec)
 
 
 @pytest.mark.parametrize(
