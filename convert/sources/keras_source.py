@@ -126,8 +126,8 @@ class KerasSource:
             if readers:
                 raise needs_more(self._path, input_name, output_name, readers) from error
             raise InputFileError(
-                f"{self._path}: {output_name} does not depend on {input_name} alone, or one of them "
-                "is inside a nested model, which cannot be cut"
+                f"{self._path}: {output_name} does not depend on {input_name} alone, or one of "
+                "them is inside a nested model, which cannot be cut"
             ) from error
 
         def run(image: Any) -> Any:

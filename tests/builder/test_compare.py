@@ -144,7 +144,8 @@ def test_loss_equal_to_the_budget_passes(spec: DetectorSpec, hmean: float, passe
 
 
 @pytest.mark.parametrize(
-    ("precision", "advice"), [("fp32", "--data"), ("fp16", "--precision best"), ("int8", "--method")]
+    ("precision", "advice"),
+    [("fp32", "--data"), ("fp16", "--precision best"), ("int8", "--method")],
 )
 def test_advice_of_an_exceeded_budget_depends_on_the_precision(
     spec: DetectorSpec, precision: str, advice: str

@@ -285,7 +285,7 @@ def test_onnx_file_is_cut_at_its_values(
 def test_onnx_value_that_needs_another_input_is_refused(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(BRANCHED), tmp_path / "m.onnx")
     source = open_source(SourceSpec(path=tmp_path / "m.onnx"))
-    with pytest.raises(InputFileError, match="both .* on image, but also on other"):
+    with pytest.raises(InputFileError, match=r"both .* on image, but also on other"):
         source.to_onnx("image", (1, 3, 16, 16), "both")
     with pytest.raises(InputFileError, match="no output named 'nothing'; it has: best"):
         source.to_onnx("image", (1, 3, 16, 16), "nothing")

@@ -207,7 +207,7 @@ def test_second_input_of_a_frozen_graph_is_named(tmp_path: Path) -> None:
         keep = tf.compat.v1.placeholder(tf.float32, [], name="keep_prob")
         tf.multiply(image, keep, name="map")
     (tmp_path / "m.pb").write_bytes(graph.as_graph_def().SerializeToString())
-    with pytest.raises(InputFileError, match="map .* on image, but also on"):
+    with pytest.raises(InputFileError, match=r"map .* on image, but also on"):
         open_source(SourceSpec(path=tmp_path / "m.pb")).function("image", "map")
 
 
