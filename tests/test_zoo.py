@@ -33,10 +33,10 @@ def test_family(family: Family, tmp_path: Path) -> None:
     assert result.difference <= limit + result.rounding + family.level
     assert result.openvino <= 1e-4
     assert set(result.builds.values()) <= {"yes", "-"}
-    assert result.seconds < 20
-    # Attention and layer norms work on the last axis, convolutions on the second.
-    if family.role == "detector" and not result.converted.ops["LayerNormalization"]:
-        assert result.converted.ops["Transpose"] == 0
+    # The largest takes 11 s of processor time on a busy machine with 2 cores.
+    assert result.seconds < 40
+    if family.role == "detector":
+        assert result.converted.ops["Transpose"] == family.transposes
     ops, (nodes, transposes) = result.converted.ops, LISTED[family.name]
     assert ops.total() <= nodes, "more than docs/zoo.md states"
     assert ops["Transpose"] <= transposes, "more than docs/zoo.md states"

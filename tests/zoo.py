@@ -43,6 +43,7 @@ if __package__:
         recognizers,
         resizes,
         single_ops,
+        text_decoders,
         transformers,
     )
 else:
@@ -58,6 +59,7 @@ else:
         recognizers,
         resizes,
         single_ops,
+        text_decoders,
         transformers,
     )
 
@@ -77,6 +79,8 @@ class Family:
     max_batch: int = 1
     loops: int = 0
     """How many Loops the clean graph keeps."""
+    transposes: int = 0
+    """How many Transposes the clean graph of a detector keeps."""
     own_batch: int = 1
     """The only batch size that the model accepts, if it is over 1."""
     level: float = 0.0
@@ -111,6 +115,14 @@ def _looping(build: Callable[[], Any], loops: int) -> Family:
 
 def _detector(build: Callable[[], Any], output: str = "output_0", image: str = "image") -> Family:
     return Family(build=build, role="detector", input_name=image, output={"name": output})
+
+
+def _with_attention(build: Callable[[], Any], transposes: int) -> Family:
+    """Return a detector with layer norms or attention, which run on the last axis.
+
+    Convolutions run on the second axis, so Transposes stay between the two.
+    """
+    return replace(_detector(build), transposes=transposes)
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -176,16 +188,18 @@ FAMILIES: tuple[Family, ...] = (
     _looping(loops.mapped_over_time, 1),
     _detector(backbones.mobilenet_v3_unet),
     _detector(backbones.densenet_unet),
-    _detector(backbones.convnext_unet),
-    _detector(patches.swin_detector),
-    _detector(patches.vit_detector),
-    _detector(patches.pyramid_vision),
-    _detector(patches.axial_attention),
+    _with_attention(backbones.convnext_unet, transposes=48),
+    _with_attention(patches.swin_detector, transposes=23),
+    _with_attention(patches.vit_detector, transposes=18),
+    _with_attention(patches.pyramid_vision, transposes=18),
+    _with_attention(patches.axial_attention, transposes=27),
     _recognizer(patches.swin_recognizer),
     _recognizer(patches.tr_ocr_encoder),
     _recognizer(patches.conformer),
     _recognizer(patches.parallel_visual_attention),
     _recognizer(patches.linear_attention),
+    _recognizer(text_decoders.grouped_queries),
+    _recognizer(text_decoders.master),
 )
 
 
@@ -243,6 +257,7 @@ class FamilyResult:
     family: Family
     converted: Converted
     seconds: float
+    """Processor time of the conversion, which does not depend on the load of the machine."""
     difference: float
     """Largest absolute difference between onnxruntime and TensorFlow."""
     spread: float
@@ -307,9 +322,9 @@ def examine(family: Family, folder: Path) -> FamilyResult:
     """Write a model, convert it, compare it, and build it."""
     spec = spec_of(family, write(family, folder))
     source = open_source(spec.source)
-    begin = time.monotonic()
+    begin = time.process_time()
     converted = convert(source, spec)
-    seconds = time.monotonic() - begin
+    seconds = time.process_time() - begin
     onnx.checker.check_model(converted.model, full_check=True)
     # As ``build`` does it with a graph that accepts single images only.
     batch, plan = 1 if converted.batch_limit else spec.input.max_batch, folder / "plan.xml"
