@@ -101,13 +101,20 @@ def _split_lead(old: Shape | None, new: Shape | None, kept: int) -> bool:
 
 
 def _hoist_above_product(graph: ir.Graph, node: ir.Node) -> bool:
-    """Reshape(MatMul(a, b)) -> MatMul(Reshape(a), Reshape(b)); a constant b (K, N) stays."""
+    """Reshape(MatMul(a, b)) -> MatMul(Reshape(a), Reshape(b)); a constant b (K, N) stays.
+
+    Otherwise both sides must have the leading axes of the product: a side that MatMul broadcasts
+    has nothing to split.
+    """
     product = producer(node.inputs[0], "MatMul")
     if product is None or not has_one_use(product.outputs[0]):
         return False
-    is_dense = constant_input(product, 1) is not None
+    weights, shape = constant_input(product, 1), static_shape(product.outputs[0])
+    is_dense = weights is not None and weights.ndim == 2
     kept = 1 if is_dense else 2
-    if not _split_lead(static_shape(product.outputs[0]), static_shape(node.outputs[0]), kept):
+    if not shape or not _split_lead(shape, static_shape(node.outputs[0]), kept):
+        return False
+    if any((static_shape(value) or ())[:-kept] != shape[:-kept] for value in product.inputs[:kept]):
         return False
     build, target = NodeBuilder(graph), shape_of(node.outputs[0])
     # (*lead, M, K) x (*lead, K, N), or (*lead, K) x (K, N) if the right side is constant.

@@ -243,6 +243,21 @@ def test_batched_product_gets_its_heads_back() -> None:
     assert ops(model) == {"MatMul": 1}
 
 
+@pytest.mark.parametrize("product", ["MatMul(w, x)", "MatMul(x, each)", "MatMul(one, x)"])
+def test_product_with_a_side_that_it_broadcasts_keeps_its_axes(product: str) -> None:
+    """A constant (M, K) on the left, or one (3, K, N) on the right, has no axes to split."""
+    text = f"""
+        agraph (float[6,8,8] x) => (float[2,3,8,8] y) {{ m = {product} y = Reshape(m, to) }}
+    """
+    constants = {
+        "to": np.array([2, 3, 8, 8]),
+        "w": weights(8, 8),
+        "each": weights(1, 8, 8),
+        "one": weights(1, 8, 8),
+    }
+    check_does_not_fire(graph(text, **used(text, constants)), raise_dense)
+
+
 @pytest.mark.parametrize("behind", ["y = MatMul(r, w)", "y = Add(r, b)"])
 def test_reshape_that_splits_axes_stays_in_front_of_a_layer(behind: str) -> None:
     """It moves up only; moved down, it would move up again without end."""
