@@ -12,6 +12,7 @@ from ..errors import ConversionError
 from ..plugins.onnx_function import DOMAIN
 from .graph import name_of, nodes_of
 from .tf_ops.refused import reason_of
+from .tf_ops.rules import RULES
 
 _RANDOM = (
     *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
@@ -46,6 +47,13 @@ def check_ops(model: ir.Model) -> None:
             "same result for the same image; export the model for inference, without them"
         )
     unknown = unknown_ops(model)
+    left = [op for op in sorted(unknown) if op in RULES or op.startswith("TFL_")]
+    if left:  # the export of a TensorFlow model contains none of them
+        raise ConversionError(
+            f"the ONNX file contains TensorFlow ops: {', '.join(left)}, at {unknown[left[0]][0]}. "
+            "The tool that wrote the file did not convert them. Give ocr-trt the TensorFlow or "
+            "TFLite model instead of the ONNX file"
+        )
     if unknown:
         listed = "; ".join(
             f"{op} at {', '.join(names[:3])}"

@@ -117,7 +117,7 @@ def _limit_of(loop: ir.Node) -> int:
     limit = constant(loop.inputs[0])
     if limit is None:
         raise NoRecurrenceError("its number of steps depends on the image")
-    return min(int(limit), _MOST_STEPS + 1)
+    return min(int(limit.item()), _MOST_STEPS + 1)
 
 
 def steps_of(loop: ir.Node) -> Steps:

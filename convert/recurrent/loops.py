@@ -147,7 +147,7 @@ def _check_steps(model: ir.Model, loop: ir.Node, counters: Sequence[ir.Value], s
     ):
         raise NoRecurrenceError("its number of steps is not known before it starts")
     # A Loop ends after its limit, or when its condition becomes false.
-    most, again = None if limit is None else int(limit), itself(body.outputs[0])
+    most, again = None if limit is None else int(limit.item()), itself(body.outputs[0])
     if most is not None and most < steps:
         raise NoRecurrenceError(f"it ends after {most} of the {steps} steps of its sequence")
     always = again is body.inputs[1] or bool((fixed := constant(again)) is not None and fixed)

@@ -16,7 +16,7 @@ from ...common.cores import limited_cores
 from ...common.error_text import first_line
 from ...errors import ConversionError, OcrTrtError, TargetMissingError
 from ..float_types import FloatTypes
-from ..tf_ops.failures import check_failures, recorded_failures
+from ..tf_ops.failures import check_failures, quantized_nodes, recorded_failures
 from ..tf_ops.rules import OPSET, handlers
 from .bias_merge import checked_bias_merge
 from .einsum_search import bounded_einsum_search
@@ -190,6 +190,7 @@ def onnx_from_tflite(path: Path) -> onnx.ModelProto:
 def _onnx_from_frozen(graph: Any, entry: str, result: str, weights: Weights) -> Exported:
     """Convert a graph with tf2onnx; the image is its first input, ``weights`` are the others."""
     entries = [entry, *(f"{name}:0" for name in weights)]
+    check_failures(quantized_nodes(graph))
     graph, types = _prepared(graph, entries, result, weights)
     rename_inside(graph)
     model = _run_tf2onnx(

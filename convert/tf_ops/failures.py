@@ -10,12 +10,17 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ...common.error_text import first_line
 from ...errors import ConversionError
 from .emitter import RefusalError
+from .refused import reason_of
 
 _FAILED = "Failed to convert node"
+_QUANTIZED = (11, 12, 13, 15, 16)
+"""DT_QINT8, DT_QUINT8, DT_QINT32, DT_QINT16 and DT_QUINT16 of TensorFlow's types.proto."""
+_INTEGERS = "it computes on integers: convert the float model, and let ocr-trt quantize it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +66,21 @@ def recorded_failures() -> Iterator[list[Failure]]:
     finally:
         logger.removeHandler(recorder)
         logger.level, logger.propagate = before
+
+
+def quantized_nodes(graph: Any) -> list[Failure]:
+    """Return the nodes of a GraphDef that compute on TensorFlow's quantized integers.
+
+    tf2onnx ends at the first of them with an error that does not name it.
+    """
+    found = []
+    for node in (*graph.node, *(n for f in graph.library.function for n in f.node_def)):
+        types = [t for a in node.attr.values() for t in (a.type, *a.list.type)]
+        # A reference to a type has its number + 100; no ONNX type corresponds to either.
+        if any(t % 100 in _QUANTIZED for t in types):
+            reason = reason_of(node.op) or _INTEGERS
+            found.append(Failure(node=node.name, op=node.op, reason=reason))
+    return found
 
 
 def check_failures(failures: list[Failure]) -> None:

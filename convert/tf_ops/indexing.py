@@ -1,124 +1,45 @@
 """Ops that choose, add or sort values by index.
 
-    SegmentSum(x, ids)           ->  M @ x,  M[s, i] = 1 where ids[i] = s        constant ids
-    SegmentMax(x, ids)           ->  max over a table of the rows of each segment
     ScatterNd(i, u), duplicates  ->  M @ u                                       constant indices
     TensorScatterAdd(x, i, u)    ->  x + M @ u
     InTopK(p, t, k)              ->  how many of p are greater than p[t], < k
     LowerBound(sorted, v)        ->  how many of ``sorted`` are less than v
+    Cumprod(x)                   ->  x * (x moved by 1), then by 2, 4, 8, ...: log2(n) products
 
-tf2onnx wraps negative ids around and overwrites duplicates where TensorFlow drops and adds them.
+tf2onnx overwrites duplicates where TensorFlow adds them, and writes a cumulative product as a loop.
 GPU targets run no ScatterND that adds; a product with a constant matrix runs everywhere.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from .emitter import Emitter, RefusalError, Rule, Tensor
 
-_LARGEST = 1 << 22
+LARGEST = 1 << 22
 """Numbers in the largest matrix that replaces a scatter."""
 
 
-def _rest(shape: tuple[int, ...]) -> int:
+def numbers_in(shape: tuple[int, ...]) -> int:
+    """Return how many numbers a tensor of a shape has."""
     return int(np.prod(shape, dtype=np.int64))
 
 
-def _combine(x: Tensor, matrix: npt.NDArray, shape: tuple[int, ...]) -> Tensor:
+def combined(x: Tensor, matrix: npt.NDArray, shape: tuple[int, ...]) -> Tensor:
     """Return the linear combinations of the rows of x (n, ...) by a matrix (m, n), as ``shape``."""
     count = matrix.shape[1]
     dtype = x.dtype
     # Integers below 2^24 are exact in float32; GPU targets multiply no integer matrices.
     rows = x.cast(np.float32) if dtype.kind in "iu" else x
-    rows = rows.reshape(count, _rest(x.shape) // max(count, 1))
+    rows = rows.reshape(count, numbers_in(x.shape) // max(count, 1))
     result = x.emit.constant(matrix.astype(rows.dtype)) @ rows
     return result.reshape(*shape).cast(dtype)
 
 
-def _members(ids: npt.NDArray, segments: int) -> npt.NDArray:
+def members(ids: npt.NDArray, segments: int) -> npt.NDArray:
     """Return M (segments, n); negative ids belong to no segment."""
     return (np.arange(segments)[:, None] == ids[None]).astype(np.float64)
-
-
-def _count(e: Emitter) -> int:
-    """Return the number of segments."""
-    shape = e.result_shape()
-    return shape[0] if shape else int(e.constant_input(2, "number of segments"))
-
-
-def _segments(e: Emitter) -> tuple[npt.NDArray, int, tuple[int, ...]] | None:
-    """Return flat constant ids, the number of segments, the shape of a row; None: not constant."""
-    ids = e[1].value
-    if ids is None:
-        return None
-    count = _count(e) if len(e) > 2 else int(ids.max()) + 1
-    return ids.reshape(-1), count, e[0].shape[ids.ndim :]
-
-
-def _computed_segment_sum(e: Emitter) -> Tensor | None:
-    """Add by a one-hot matrix that is computed from the ids; tf2onnx lacks ids of several axes."""
-    if len(e) < 3 or e[1].rank == 1:
-        return None
-    count, size = _count(e), _rest(e[1].shape)
-    if count * size > _LARGEST:
-        raise RefusalError(f"it adds {size} values to {count} places; use pooling or convolution")
-    places = e.constant(np.arange(count, dtype=e[1].dtype)[:, None])
-    matrix = e[1].reshape(1, size).equals(places).cast(e[0].dtype)  # (count, size)
-    row = e[0].shape[e[1].rank :]
-    return (matrix @ e[0].reshape(size, _rest(row))).reshape(count, *row)
-
-
-def _segment_sum(e: Emitter, *, mean: bool = False) -> Tensor | None:
-    if (found := _segments(e)) is None:
-        return None if mean else _computed_segment_sum(e)
-    ids, count, row = found
-    matrix = _members(ids, count)
-    if mean:
-        matrix /= np.maximum(matrix.sum(1, keepdims=True), 1)
-    x = e[0].reshape(len(ids), *row)
-    return _combine(x, matrix, (count, *row))
-
-
-def _segment_mean(e: Emitter) -> Tensor | None:
-    return _segment_sum(e, mean=True)
-
-
-def _segment_reduce(op: str, empty: Callable[[np.dtype, bool], float]) -> Rule:
-    """Return the rule of a maximum, minimum or product.
-
-    ``empty`` returns the value of a segment without rows, by dtype and by whether ids are sorted.
-    """
-
-    def rule(e: Emitter) -> Tensor | None:
-        if (found := _segments(e)) is None:
-            return None
-        ids, count, row = found
-        x, dtype = e[0].reshape(len(ids), *row), e[0].dtype
-        longest = max(1, int(np.bincount(ids[ids >= 0], minlength=count).max(initial=0)))
-        # Repeat a row to fill the table for a maximum; a product needs rows of ones.
-        extra = e.constant(np.full((1, *row), empty(dtype, False), dtype))
-        x = e.op("Concat", x, extra, axis=0)
-        table = np.full((count, longest), len(ids), np.int64)
-        for segment in range(count):
-            rows = np.flatnonzero(ids == segment)
-            table[segment, : len(rows)] = rows
-        result = e.op(f"Reduce{op}", x.take(e.constant(table), 0), (1,), keepdims=0)
-        is_empty = (table == len(ids)).all(1)
-        if len(e) == 2 and is_empty.any():  # gaps between sorted segments have another value
-            mask = e.constant(is_empty.reshape(-1, *[1] * len(row)))
-            result = e.where(mask, empty(dtype, True), result)
-        return result
-
-    return rule
-
-
-def _limit(dtype: np.dtype, name: str) -> float:
-    info = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    return float(getattr(info, name)) if dtype.kind == "f" else int(getattr(info, name))
 
 
 def _flat_places(indices: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
@@ -134,9 +55,9 @@ def _added(e: Emitter, updates: Tensor, indices: npt.NDArray, shape: tuple[int, 
     """Return zeros of ``shape`` to which the updates are added at constant indices."""
     depth = indices.shape[-1]
     places = _flat_places(indices, shape)
-    matrix = _members(places, _rest(shape[:depth]))
+    matrix = members(places, numbers_in(shape[:depth]))
     rows = updates.reshape(len(places), *shape[depth:])
-    return _combine(rows, matrix, shape)
+    return combined(rows, matrix, shape)
 
 
 def _scatter_nd(e: Emitter) -> Tensor | None:
@@ -148,7 +69,7 @@ def _scatter_nd(e: Emitter) -> Tensor | None:
     places = _flat_places(indices, shape)
     if len(np.unique(places)) == len(places):
         return None
-    if len(places) * _rest(shape[: indices.shape[-1]]) > _LARGEST:
+    if len(places) * numbers_in(shape[: indices.shape[-1]]) > LARGEST:
         raise RefusalError("it adds too many values to the same places; use matrix products")
     return _added(e, e[1], indices, shape)
 
@@ -159,7 +80,7 @@ def _tensor_scatter(sign: int) -> Rule:
         if indices is None or e[0].dtype.kind != "f":
             return None
         shape = e[0].shape
-        if len(_flat_places(indices, shape)) * _rest(shape[: indices.shape[-1]]) > _LARGEST:
+        if len(_flat_places(indices, shape)) * numbers_in(shape[: indices.shape[-1]]) > LARGEST:
             return None
         added = _added(e, e[2], indices, shape)
         return e[0] + added if sign > 0 else e[0] - added
@@ -228,6 +149,27 @@ def _cumulative_logsumexp(e: Emitter) -> Tensor:
     return e.op("ReduceLogSumExp", table, (axis + 1,), keepdims=0)
 
 
+def _cumprod(e: Emitter) -> Tensor:
+    """Multiply by copies moved by 1, 2, 4, ... places along the axis (Hillis and Steele)."""
+    x, axis = e[0], int(e.constant_input(1, "axis")) % e[0].rank
+    size, is_reversed = x.shape[axis], bool(e.attribute("reverse", 0))
+    one = e.constant(np.ones((), x.dtype))
+
+    def moved(values: Tensor, by: int) -> Tensor:
+        """Return the values with ones in front, or behind if the product goes backward."""
+        ahead = tuple(by if i == axis and not is_reversed else 0 for i in range(x.rank))
+        after = tuple(by if i == axis and is_reversed else 0 for i in range(x.rank))
+        padded = e.op("Pad", values, (*ahead, *after), one)
+        return padded.slice(axis, by, by + size) if is_reversed else padded.slice(axis, 0, size)
+
+    if e.attribute("exclusive", 0):
+        x = moved(x, 1)
+    by = 1
+    while by < size:
+        x, by = x * moved(x, by), 2 * by
+    return x
+
+
 def _sparse_to_dense(e: Emitter) -> Tensor:
     indices = e.constant_input(0, "indices").astype(np.int64)
     shape = tuple(int(n) for n in e.constant_input(1, "shape"))
@@ -236,23 +178,9 @@ def _sparse_to_dense(e: Emitter) -> Tensor:
     return e.op("ScatterND", filled, e.constant(indices), e.op("Expand", e[2], (len(indices),)))
 
 
-_RULES_SEGMENT: dict[str, Rule] = {
-    **{f"{prefix}SegmentSum": _segment_sum for prefix in ("", "Unsorted")},
-    "SegmentMean": _segment_mean,
-    "SegmentSumV2": _segment_sum,
-    **{
-        f"{prefix}Segment{name}{suffix}": rule
-        for name, rule in (
-            ("Max", _segment_reduce("Max", lambda d, s: 0 if s else _limit(d, "min"))),
-            ("Min", _segment_reduce("Min", lambda d, s: 0 if s else _limit(d, "max"))),
-            ("Prod", _segment_reduce("Prod", lambda d, s: 1)),
-        )
-        for prefix, suffix in (("", ""), ("Unsorted", ""), ("", "V2"))
-    },
-}
 RULES: dict[str, Rule] = {
-    **_RULES_SEGMENT,
     "ApproxTopK": _approx_top_k,
+    "Cumprod": _cumprod,
     "CumulativeLogsumexp": _cumulative_logsumexp,
     "InTopK": _in_top_k,
     "InTopKV2": _in_top_k,

@@ -3,16 +3,21 @@
 Einsum("biic->bc", x)   ->  Einsum("biic->bc") without the diagonal: x * eye, summed
 MatrixSetDiag(x, d)     ->  Where(on the diagonal, d, x)
 Cross(a, b)             ->  a_yzx b_zxy - a_zxy b_yzx
+MatrixDeterminant(x)    ->  Laplace's expansion, up to 4 x 4
 SpaceToBatch            ->  Pad, Reshape, Transpose, Reshape
 """
 
 from __future__ import annotations
 
+import itertools
 import string
 
 import numpy as np
 
 from .emitter import Emitter, RefusalError, Rule, Tensor
+
+_LARGEST_EXPANDED = 4
+"""Rows of the largest matrix whose determinant is expanded; the terms grow as 2^n n."""
 
 
 def _expanded(terms: list[str], ranks: list[int], result: str) -> tuple[list[str], str]:
@@ -140,6 +145,32 @@ def _reverse(e: Emitter) -> Tensor:
     return x
 
 
+def _determinant(e: Emitter) -> Tensor | None:
+    """Expand row by row: minors[c] is the determinant of the first rows and the columns c."""
+    x = e[0]
+    size = x.shape[-1]
+    if size > _LARGEST_EXPANDED:
+        return None
+
+    def element(row: int, column: int) -> Tensor:
+        return x.take(np.int64(row), -2).take(np.int64(column), -1)
+
+    minors: dict[tuple[int, ...], Tensor] = {(c,): element(0, c) for c in range(size)}
+    for row in range(1, size):
+        above, minors = minors, {}
+        for columns in itertools.combinations(range(size), row + 1):
+            total: Tensor | None = None
+            for place, column in enumerate(columns):
+                rest = columns[:place] + columns[place + 1 :]
+                term = element(row, column) * above[rest]
+                # The sign of the element in the last row of a minor is (-1)^(row + place).
+                term = -term if (row + place) % 2 else term
+                total = term if total is None else total + term
+            assert total is not None
+            minors[columns] = total
+    return minors[tuple(range(size))]
+
+
 def _parallel_concat(e: Emitter) -> Tensor:
     return e.op("Concat", *(e[index] for index in range(len(e))), axis=0)
 
@@ -157,6 +188,7 @@ RULES: dict[str, Rule] = {
     "MatrixSetDiag": _set_diag,
     "MatrixSetDiagV2": _set_diag,
     "MatrixSetDiagV3": _set_diag,
+    "MatrixDeterminant": _determinant,
     "ParallelConcat": _parallel_concat,
     "Reverse": _reverse,
     "ShapeN": _shape_n,

@@ -122,39 +122,7 @@ def _dilation(e: Emitter) -> Tensor:
     return e.op("Max", *terms) if len(terms) > 1 else terms[0]
 
 
-def _deconvolution(e: Emitter) -> Tensor | None:
-    """Crop or pad a Conv2DBackpropInput without padding.
-
-    tf2onnx drops explicit padding, and writes negative padding where the result is larger than what
-    the windows cover: with strides longer than the kernel.
-    """
-    if e.attribute("data_format", "NHWC") != "NHWC":
-        return None
-    strides, rates = _attributes(e, "strides", "dilations")
-    kind, (n, h, w, c) = e.attribute("padding"), (int(d) for d in e.constant_input(0, "size"))
-    (inputs, kernel), sizes = (e[2].shape[1:3], e[1].shape[:2]), (h, w)
-    full, front = list[int](), list[int]()
-    for axis in range(2):
-        full.append((inputs[axis] - 1) * strides[axis] + (kernel[axis] - 1) * rates[axis] + 1)
-        cropped = max(0, full[axis] - sizes[axis]) if kind == "SAME" else 0
-        front.append(cropped // 2)
-    if kind == "EXPLICIT":
-        front = [int(e.attribute("explicit_paddings")[2 * axis + 2]) for axis in range(2)]
-    elif all(f >= size for f, size in zip(full, sizes, strict=True)):
-        return None
-    whole = (n, *full, c)
-    size = e.constant(np.array(whole, np.int32))
-    x = e.same_op([size, e[1], e[2]], e[2].dtype, whole, padding="VALID")
-    for axis in range(2):
-        x = x.slice(axis + 1, front[axis], front[axis] + sizes[axis])
-    missing = [max(0, front[axis] + sizes[axis] - full[axis]) for axis in range(2)]
-    x = _padded(x, [0, 0], missing, 0)
-    # tf2onnx passes the bias of a BiasAdd behind the op as one more input; padding gets it too.
-    return x + e[3] if len(e) > 3 else x
-
-
 RULES: dict[str, Rule] = {
-    "Conv2DBackpropInput": _deconvolution,
     "Dilation2D": _dilation,
     "ExtractImagePatches": _image_patches,
     "ExtractVolumePatches": _volume_patches,

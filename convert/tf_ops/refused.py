@@ -8,15 +8,24 @@ _TRAINING = "only training needs it: export the model for inference"
 _SPECIAL = "ONNX has no such function: approximate it by a polynomial, or by a small dense network"
 _LINEAR = (
     "engines have no linear algebra: compute it outside the model if its input is constant, or end "
-    "the model in front of it"
+    "the model before it"
 )
-_FILES = "it reads files or text: begin the model behind it (input.name in the spec)"
+_FILES = "it reads files or text: begin the model after it (input.name in the spec)"
 _SHAPE = "the size of its result depends on the image: use a mask or top_k of a fixed size instead"
 _BITS = "it depends on how numbers are stored: use arithmetic instead"
-_FUSED = "it was fused by a tool that optimizes graphs for TensorFlow: convert the model before it"
+_FUSED = "a tool that optimizes graphs for TensorFlow fused it: convert the model without that step"
 _INTEGER = "it computes on integers: convert the float model, and let ocr-trt quantize it"
 _RANDOM = "it draws random numbers: export the model for inference, or replace it by a constant"
 _STATE = "it keeps a state between calls: export the model for inference"
+
+_FLOW = (
+    "it belongs to a loop or a branch that no rule recognizes: use tf.where in place of branches, "
+    "and freeze the model with lower_control_flow=False, or convert its SavedModel"
+)
+_LIST = (
+    "it belongs to a loop that no rule recognizes: freeze the model with lower_control_flow=False, "
+    "or convert its SavedModel"
+)
 
 _REASONS: dict[str, tuple[str, ...]] = {
     "its windows are drawn at random: use a pooling of a fixed size": (r"Fractional\w+Pool",),
@@ -51,20 +60,20 @@ _REASONS: dict[str, tuple[str, ...]] = {
         r"\w*(Variable|VarHandle|Queue|Stack|Barrier|Iterator|Stage|Mutex|Session|Summary)\w*",
         r"\w*(Dataset|TPU|Collective|Nccl|Outfeed|Infeed|XlaSparse)\w*",
     ),
-    "it belongs to a loop or a branch that no rule recognizes: use tf.where in place of branches": (
-        r"_?Switch\w*|Merge|Ref\w+|Enter|Exit|NextIteration|LoopCond|(Stateless)?Case",
-    ),
+    _FLOW: (r"_?Switch\w*|Merge|Ref\w+|Enter|Exit|NextIteration|LoopCond|(Stateless)?Case",),
+    _LIST: (r"(TensorList|EmptyTensorList)\w*",),
     "use tf.nn.conv2d or tf.nn.conv3d, which are other ops": (r"Conv",),
     "use tf.image.crop_and_resize": (r"ExtractGlimpse(V2)?",),
-    "it draws on the image: end the model in front of it": (r"DrawBoundingBoxes(V2)?",),
+    "it draws on the image: end the model before it": (r"DrawBoundingBoxes(V2)?",),
     "it runs Python code: write the layer with TensorFlow ops": (r"\w*PyFunc\w*",),
     "use tf.one_hot of the bin numbers, and sum it": (r"HistogramFixedWidth",),
 }
 """What to do -> patterns of op names; the first that matches counts."""
 
 
-NAMED_LIKE_ONNX = ("Conv", "NonMaxSuppression")
-"""Refused ops that would be taken for ONNX' ops of the same names."""
+NAMED_LIKE_ONNX = ("Conv", "NonMaxSuppression", "Unique", "UniqueWithCounts")
+"""Refused ops that would become ONNX' ops of such names: the first two compute something else, and
+OpenVINO 2026.4.1 returns the values of a Unique in another order than onnxruntime."""
 
 
 def reason_of(op: str) -> str | None:

@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import arithmetic, colors, complex_numbers, crops, indexing, matrices, patches, resizes
+from . import (
+    arithmetic,
+    colors,
+    complex_numbers,
+    crops,
+    deconvolutions,
+    indexing,
+    matrices,
+    patches,
+    resizes,
+    segments,
+)
 from .complex_numbers import COMPLEX_RULES, ComplexRule, Pair, Pairs
 from .emitter import Emitter, RefusalError, Rule, Tensor, UnknownError
 from .fourier import FOURIER_RULES
 from .refused import NAMED_LIKE_ONNX, reason_of
 
 _MODULES = (
-    arithmetic, colors, complex_numbers, crops, indexing, matrices, patches, resizes,
+    arithmetic, colors, complex_numbers, crops, deconvolutions, indexing, matrices, patches,
+    resizes, segments,
 )  # fmt: skip
 RULES: dict[str, Rule] = {op: rule for module in _MODULES for op, rule in module.RULES.items()}
 """TensorFlow op -> its rule, for real numbers."""

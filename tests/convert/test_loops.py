@@ -21,7 +21,7 @@ from .helpers import check_does_not_fire, check_fires, evaluated, graph, ops, us
 
 RNG = np.random.default_rng(3)
 CONSTANTS = {
-    "four": np.array(4), "yes": np.array(True), "zero": np.array(0), "one": np.array(1),
+    "four": np.array(4), "fours": np.array([4]), "yes": np.array(True), "zero": np.array(0), "one": np.array(1),
     "start": np.zeros((2, 3), np.float32), "w": RNG.normal(0, 0.5, (3, 3)).astype(np.float32),
     "bound": np.array(1.5, np.float32), "axes": np.array([0, 1]), "half": np.float32(0.5),
 }  # fmt: skip
@@ -72,8 +72,8 @@ def test_closed_loops_that_read_the_same_value_have_different_names() -> None:
 
 @pytest.mark.parametrize(
     "parts",
-    [{}, {"again": "c2 = Less(n2, four)", "limit": ""}, {"start": "x"}],
-    ids=["limit", "condition on a counter", "start depends on the image"],
+    [{}, {"limit": "fours"}, {"again": "c2 = Less(n2, four)", "limit": ""}, {"start": "x"}],
+    ids=["limit", "limit of rank 1", "condition on a counter", "start depends on the image"],
 )
 def test_loop_is_closed(parts: dict[str, str]) -> None:
     model = looping(**parts)

@@ -131,3 +131,14 @@ def test_random_ops_of_onnx_are_refused() -> None:
     )
     with pytest.raises(ConversionError, match="random"):
         check_ops(model)
+
+
+@pytest.mark.parametrize("op", ["Erfc", "TFL_GELU"])
+def test_tensorflow_ops_in_an_onnx_file_are_refused_with_the_way_out(op: str) -> None:
+    model = graph("agraph (float[2,3] x) => (float[2,3] y) { y = Neg(x) }")
+    node = model.graph.node(0)
+    node.op_type, node.name = op, "layer/act"
+    with pytest.raises(ConversionError) as caught:
+        check_ops(model)
+    for fact in (op, "layer/act", "TensorFlow or TFLite model"):
+        assert fact in str(caught.value)

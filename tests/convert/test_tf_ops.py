@@ -21,7 +21,9 @@ QUICK = (
     "crop_and_resize.extra", "crop_and_resize.same_nearest", "crop_and_resize.computed",
     "rgb_to_hsv", "adjust_saturation", "unsorted_segment_sum", "segment_max", "scatter_nd.data",
     "in_top_k", "searchsorted", "einsum.trace", "einsum.ellipsis", "set_diag", "cross",
-    "projective_transform", "conv_transpose.gaps", "bias_add.second_axis", "argmax.keras",
+    "projective_transform", "conv_transpose.gaps_first", "conv3d_transpose.gaps",
+    "bias_add.second_axis", "argmax.keras",
+    "unsorted_segment_sum.row", "unsorted_segment_max.computed", "cumprod.both", "det.three",
 )  # fmt: skip
 
 
@@ -50,6 +52,18 @@ def test_refusal_names_layer_reason_and_way_out() -> None:
     text = refusal(CASES["projective_transform.wrap"])
     assert "fill_mode is WRAP" in text
     assert "REFLECT" in text
+
+
+def test_op_on_quantized_integers_is_refused_by_name() -> None:
+    text = refusal(CASES["quantize_v2"])
+    for fact in ("QuantizeV2 at ", "Dequantize at ", "convert the float model"):
+        assert fact in text
+
+
+def test_computed_number_of_segments_is_refused_with_the_way_out() -> None:
+    text = refusal(CASES["segment_max.computed"])
+    assert "SegmentMax at SegmentMax" in text
+    assert "unsorted_segment" in text
 
 
 def test_op_inside_a_loop_body_is_refused_by_name() -> None:

@@ -21,6 +21,8 @@ class Case:
     shape: tuple[int, ...] = IMAGE
     low: float = -2.0
     high: float = 2.0
+    tolerance: float = 1e-5
+    """The largest difference, relative to the largest number that TensorFlow returns."""
 
 
 def cases_of(functions: dict[str, Function], **settings: Any) -> dict[str, Case]:

@@ -22,6 +22,10 @@ def indexing_cases() -> dict[str, Case]:
     upd = tf.range(4 * 36, dtype="float32")
     upd = tf.reshape(upd, [4, 12, 3]) / 10.0
 
+    def signed(x: Any) -> Any:
+        """Return 8 ids from -4 to 3."""
+        return tf.cast(tf.floor(x[0, :, 0, 0] * 2.0), "int32")
+
     def index(x: Any) -> Any:
         return tf.cast(tf.abs(x[:, :, :, 0]) * 3.0, "int32")
 
@@ -37,6 +41,21 @@ def indexing_cases() -> dict[str, Case]:
                 )
                 for n in ("sum", "max", "min", "prod")
             },
+            **{
+                f"unsorted_segment_{n}.row": (
+                    lambda x, n=n: getattr(m, f"unsorted_segment_{n}")(flat(x), signed(x), 4)
+                )
+                for n in ("sum", "mean", "max", "min", "prod")
+            },
+            **{
+                f"segment_{n}.computed": (
+                    lambda x, n=n: getattr(m, f"segment_{n}")(flat(x), tf.sort(tf.abs(signed(x))))
+                )
+                for n in ("sum", "mean", "max", "min", "prod")
+            },
+            "unsorted_segment_max.computed": lambda x: m.unsorted_segment_max(
+                x[:, 0], index(x)[:, 0], 6
+            ),
             "unsorted_segment_mean": lambda x: m.unsorted_segment_mean(flat(x), mixed, 4),
             "unsorted_segment_sum.computed": lambda x: m.unsorted_segment_sum(
                 x[:, 0], tf.cast(tf.abs(x[:, 0, :, 0]), "int32"), 5

@@ -45,6 +45,8 @@ def matrices_cases() -> dict[str, Case]:
             "einsum.dot": lambda x: e("bhwc,bhwc->b", x, x),
             "einsum.rel": lambda x: e("bhwc,whc->bwh", x, tf.ones([12, 8, 3])),
             "det": lambda x: li.det(square(x)),
+            "det.two": lambda x: li.det(x[:, :2, :2, 0]),
+            "det.three": lambda x: li.det(x[:, 0, :3, :]),
             "inverse": lambda x: li.inv(square(x)),
             "cholesky": lambda x: li.cholesky(square(x)),
             "solve": lambda x: li.solve(square(x), x[:, :4, :4, 1]),

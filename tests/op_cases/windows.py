@@ -18,6 +18,12 @@ def windows_cases() -> dict[str, Case]:
     def w(*shape: int) -> Any:
         return tf.constant(np.random.default_rng(1).standard_normal(shape), "float32")
 
+    def volume(x: Any) -> Any:
+        return tf.reshape(x, [2, 2, 4, 6, 6])[..., :3]
+
+    def first(x: Any) -> Any:
+        return tf.transpose(x, [0, 3, 1, 2])
+
     patches = tf.image.extract_patches
     found = {}
     for pad in ("SAME", "VALID"):
@@ -95,6 +101,27 @@ def windows_cases() -> dict[str, Case]:
         ),
         "conv3d_transpose": lambda x: nn.conv3d_transpose(
             tf.reshape(x, [2, 4, 4, 6, 3]), w(2, 2, 2, 4, 3), [2, 8, 8, 12, 4], 2, "SAME"
+        ),
+        "conv3d_transpose.gaps": lambda x: nn.conv3d_transpose(
+            volume(x), w(2, 2, 2, 4, 3), [2, 6, 12, 18, 4], 3, "SAME"
+        ),
+        "conv3d_transpose.gaps_valid": lambda x: nn.conv3d_transpose(
+            volume(x), w(2, 2, 2, 4, 3), [2, 6, 12, 18, 4], 3, "VALID"
+        ),
+        "conv_transpose.gaps_first": lambda x: nn.bias_add(
+            nn.conv2d_transpose(
+                first(x), w(2, 2, 4, 3), [2, 4, 24, 36], 3, "SAME", data_format="NCHW"
+            ),
+            [0.1, 0.2, 0.3, 0.4],
+            data_format="NCHW",
+        ),
+        "conv3d_transpose.gaps_first": lambda x: nn.conv3d_transpose(
+            tf.transpose(volume(x), [0, 4, 1, 2, 3]),
+            w(2, 2, 2, 4, 3),
+            [2, 4, 6, 12, 18],
+            3,
+            "SAME",
+            data_format="NCDHW",
         ),
         "conv1d": lambda x: nn.conv1d(x[:, 0], w(3, 3, 4), 1, "SAME"),
         "conv1d_transpose": lambda x: nn.conv1d_transpose(
