@@ -42,6 +42,9 @@ def infer_body(model: ir.Model, body: ir.Graph, fold: Fold) -> None:
         for value in node.outputs:
             value.shape = None
     inner = ir.Model(body, ir_version=10)
+    # Nodes that only led to dropped values read inputs that the body no longer has, and shape
+    # inference fails at them.
+    common.RemoveUnusedNodesPass()(inner)
     common.ShapeInferencePass()(inner)
     fold(inner)
     common.ShapeInferencePass()(inner)

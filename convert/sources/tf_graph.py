@@ -27,6 +27,7 @@ from .folding import folded
 from .freeze import freeze
 from .function_names import rename_inside
 from .large_weights import Exported, Weights, extract_constants
+from .lowered_loops import has_lowered_loops, raise_loops
 from .pixels import rename, with_float_input
 from .side_effects import check_deterministic
 from .sort_once import sorting_once
@@ -161,10 +162,26 @@ def onnx_from_graph_def(
         ConversionError: tf2onnx fails.
     """
     _keep_loops(graph)
+    if has_lowered_loops(graph):
+        graph, entry, result = _with_raised_loops(graph, entry, result)
     weights = extract_constants(graph)
     exported = _onnx_from_frozen(graph, entry, result, weights)
     model = with_float_input(_renamed(exported.model, input_name, output_name))
     return replace(exported, model=model)
+
+
+def _with_raised_loops(graph: Any, entry: str, result: str) -> tuple[Any, str, str]:
+    """Return a graph with While ops, its input and its output; the graph itself if that fails."""
+    tf = import_tensorflow()
+    name = entry.split(":")[0]
+    node = next(node for node in graph.node if node.name == name)
+    spec = tf.TensorSpec(node.attr["shape"].shape, node.attr["dtype"].type, name)
+    try:
+        with _stderr_to_null():
+            frozen = freeze(raise_loops(graph, spec, result), whole=True)
+    except Exception:  # a loop of another form: tf2onnx converts it, or its ops are refused by name
+        return graph, entry, result
+    return frozen.graph, frozen.inputs[0], frozen.outputs[0]
 
 
 def _keep_loops(graph: Any) -> None:

@@ -19,12 +19,12 @@ _RANDOM = "it draws random numbers: export the model for inference, or replace i
 _STATE = "it keeps a state between calls: export the model for inference"
 
 _FLOW = (
-    "it belongs to a loop or a branch that no rule recognizes: use tf.where in place of branches, "
-    "and freeze the model with lower_control_flow=False, or convert its SavedModel"
+    "it belongs to a loop or a branch that no rule recognizes: use tf.where in place of branches; "
+    "freeze a loop with lower_control_flow=False, or convert the SavedModel of the frozen graph"
 )
 _LIST = (
     "it belongs to a loop that no rule recognizes: freeze the model with lower_control_flow=False, "
-    "or convert its SavedModel"
+    "or convert the SavedModel of the frozen graph"
 )
 
 _REASONS: dict[str, tuple[str, ...]] = {

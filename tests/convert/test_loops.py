@@ -21,7 +21,8 @@ from .helpers import check_does_not_fire, check_fires, evaluated, graph, ops, us
 
 RNG = np.random.default_rng(3)
 CONSTANTS = {
-    "four": np.array(4), "fours": np.array([4]), "yes": np.array(True), "zero": np.array(0), "one": np.array(1),
+    "four": np.array(4), "fours": np.array([4]),
+    "yes": np.array(True), "zero": np.array(0), "one": np.array(1),
     "start": np.zeros((2, 3), np.float32), "w": RNG.normal(0, 0.5, (3, 3)).astype(np.float32),
     "bound": np.array(1.5, np.float32), "axes": np.array([0, 1]), "half": np.float32(0.5),
 }  # fmt: skip
