@@ -7,6 +7,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ..graph import constant_input, nodes_of, not_none
 from ..node_builder import NodeBuilder
 
 Fold = Callable[[ir.Model], object]
@@ -35,6 +36,29 @@ def replace_inside(body: ir.Graph, old: ir.Value, new: ir.Value) -> None:
             body.outputs[index] = new
 
 
+def _infer_shapes(inner: ir.Model) -> None:
+    """Infer shapes, also behind Slices at a computed place, such as x[t : t + 1].
+
+    ONNX' own inference then knows no axis of the result, not even those that are not cut.
+    """
+    slices = nodes_of(inner, "Slice")
+    for _ in range(len(slices) + 1):  # one Slice may read another
+        common.ShapeInferencePass()(inner)
+        changed = 0
+        for node in slices:
+            old, axes = not_none(node.inputs[0]).shape, constant_input(node, 3)
+            value = node.outputs[0]
+            if old is None or axes is None or value.shape is None:
+                continue
+            cut = {int(axis) % len(old) for axis in axes}
+            sizes = [new if a in cut else old[a] for a, new in enumerate(value.shape)]
+            if sizes != list(value.shape):
+                value.shape = ir.Shape(sizes)
+                changed += 1
+        if not changed:
+            return
+
+
 def infer_body(model: ir.Model, body: ir.Graph, fold: Fold) -> None:
     """Infer the shapes in a body, and fold what they make constant."""
     body.opset_imports.update(model.graph.opset_imports)
@@ -45,9 +69,9 @@ def infer_body(model: ir.Model, body: ir.Graph, fold: Fold) -> None:
     # Nodes that only led to dropped values read inputs that the body no longer has, and shape
     # inference fails at them.
     common.RemoveUnusedNodesPass()(inner)
-    common.ShapeInferencePass()(inner)
+    _infer_shapes(inner)
     fold(inner)
-    common.ShapeInferencePass()(inner)
+    _infer_shapes(inner)
     build, made = NodeBuilder(body), set[ir.Value]()
     for index, value in enumerate(body.outputs):
         # Folding leaves inputs and constants as outputs, and may merge two outputs to one.
