@@ -55,6 +55,8 @@ PREPARE: tuple[Pass, ...] = (
     raise_directions,
     # Shapes behind former loops are known now, and what is computed from them becomes constant.
     fold_constants,
+    # Again: the branches of an If behind a former loop have known shapes now.
+    inline_branches,
     # Pixels of an integer type: removes Round and Cast where the next node casts back to float.
     remove_pixel_casts,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import shutil
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 from ...common.json_files import parse_json
 from ...errors import InputFileError
 from .failing_layer import reason_with_layer
+from .old_keras_names import names_of_old_files
 from .training_layers import Layer, without_training_layers
 
 _LARGEST_CONFIG = 64 << 20  # bytes
@@ -155,9 +155,10 @@ def _loaded(
 ) -> Any:
     import keras
 
+    known = {} if path.suffix == ".keras" else names_of_old_files(architecture)
     try:
         return keras.saving.load_model(
-            path, compile=False, safe_mode=is_safe, custom_objects={**_words(path), **objects}
+            path, compile=False, safe_mode=is_safe, custom_objects={**known, **objects}
         )
     except Exception as error:  # Keras raises whatever a layer's own code raises
         path = origin or path
@@ -235,20 +236,6 @@ def _operations(architecture: Any) -> tuple[dict[str, Any], bool]:
         part["class_name"] = f"{name}Function"
         found[part["class_name"]] = found[name]
     return {name: each for name, each in found.items() if name not in layers}, bool(ambiguous)
-
-
-def _words(path: Path) -> dict[str, str]:
-    """Return the names of the functions of ``keras.layers`` as strings, by name, for an .h5 file.
-
-    In such a file, Keras replaces each string of a config that is the name of such a function, for
-    example score_mode="dot" of Attention, unless its custom objects contain something else.
-    """
-    import keras
-
-    if path.suffix == ".keras":
-        return {}
-    layers = vars(keras.layers).items()
-    return {name: name for name, each in layers if inspect.isfunction(each)}
 
 
 def _is_operation(candidate: Any) -> bool:

@@ -71,6 +71,28 @@ def test_hdf5_file_may_contain_words_that_are_names_of_functions(tmp_path: Path)
     assert [each.name for each in source.signature().outputs] == ["add"]
 
 
+def test_layers_inside_layers_of_keras_2_files_load(tmp_path: Path) -> None:
+    import h5py
+    import keras
+
+    image = keras.Input((8, 12, 4), name="image")
+    x = keras.layers.Reshape((8, 48))(image)
+    x = keras.layers.Bidirectional(keras.layers.LSTM(3, return_sequences=True))(x)
+    path = tmp_path / "model.h5"
+    keras.Model(image, x).save(path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        (layer,) = (each for each in config["config"]["layers"] if "bi" in each["config"]["name"])
+        for key in ("layer", "backward_layer"):
+            inner = layer["config"].get(key, {})
+            inner.pop("module", None)
+            inner.pop("registered_name", None)
+            inner.pop("build_config", None)
+        file.attrs["model_config"] = json.dumps(config)
+    (output,) = open_source(SourceSpec(path=path)).signature().outputs
+    assert output.shape == (None, 8, 6)
+
+
 @pytest.mark.parametrize("shape", [(64, 32), (4, 8, 8, 1)])
 @pytest.mark.parametrize("name", [None, ("image", None)])
 def test_draft_requires_an_image_of_four_axes(
@@ -244,6 +266,8 @@ def test_loops_whose_nodes_are_named_like_those_outside_convert(
 
         start = tf.zeros([1, 16, 4])
         _, last = tf.while_loop(lambda step, _: step < 24, body, (0, start))
+        # The shapes of its branches are known once the loop is closed.
+        last = tf.cond(tf.reduce_mean(image) > 0, lambda: tf.sin(last), lambda: tf.exp(last))
         tf.tile(last[:, :, None, :1], [1, 1, 24, 1], name="map")
     (tmp_path / "m.pb").write_bytes(graph.as_graph_def().SerializeToString())
     spec = spec_for(tmp_path / "m.pb")
