@@ -1,6 +1,7 @@
 """Replace an If by its two branches and a choice between their results.
 
-    If(c){A}{B}  ->  Where(c, A, B)       if the results have the same shapes
+    If(c){A}{B}  ->  Where(c, A, B)       if the results have the same shapes; c is reshaped
+                                          if it has more axes than they
 
 Both branches run then, and passes, quantization and all targets see plain nodes. An If with a
 constant condition is folded before (``fold_constants``).
@@ -21,17 +22,32 @@ from ..outcome import Outcome, Skip
 def _moved(branch: ir.Graph, graph: ir.Graph, before: ir.Node, owner: str) -> list[ir.Value]:
     """Move the nodes and constants of a branch in front of the If; return the branch's results."""
     results = list(branch.outputs)
+    # First, because a value that is an output of the branch cannot join another graph.
+    branch.outputs.clear()
     for number, (name, value) in enumerate(list(branch.initializers.items())):
         del branch.initializers[name]
         value.name = f"{owner}.constant_{number}"
         graph.register_initializer(value)
     nodes = list(branch)
-    branch.outputs.clear()
     branch.remove(nodes)
     for number, value in enumerate(v for node in nodes for v in node.outputs):
         value.name = f"{owner}.{number}"
     graph.insert_before(before, nodes)
     return results
+
+
+def _condition(build: NodeBuilder, node: ir.Node, rank: int) -> ir.Value:
+    """Return the condition with at most ``rank`` axes.
+
+    ONNX accepts one value of any rank as the condition of an If, but Where would broadcast a
+    result of fewer axes to the rank of the condition.
+    """
+    condition = not_none(node.inputs[0])
+    shape = static_shape(condition)
+    if shape is not None and len(shape) <= rank:
+        return condition
+    ones = (1,) * rank  # empty for a scalar
+    return build.op("Reshape", condition, ones, shape=ones)
 
 
 def _inline(model: ir.Model, node: ir.Node) -> Skip | None:
@@ -49,7 +65,8 @@ def _inline(model: ir.Model, node: ir.Node) -> Skip | None:
     build = NodeBuilder(model.graph)
     for one, other, old in zip(*results, list(node.outputs), strict=True):
         one.type = other.type = old.type  # the checker does not look into branches
-        chosen = build.op("Where", not_none(node.inputs[0]), one, other, dtype=one.dtype)
+        condition = _condition(build, node, len(not_none(static_shape(one))))
+        chosen = build.op("Where", condition, one, other, dtype=one.dtype)
         chosen.shape, chosen.type = one.shape, old.type
         replace_keeping_name(old, chosen)
     build.insert_before(node)

@@ -159,6 +159,33 @@ def test_branches_become_where() -> None:
     assert (ops(model)["If"], ops(model)["Where"]) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "then", "other"),
+    [
+        ("float[1]", "p = Constant <value_floats = [4.0]> ()", "q = Identity (three)"),
+        ("float", "p = Constant <value_float = 4.0> ()", "q = Identity (half)"),
+    ],
+)
+def test_branches_of_fewer_axes_than_the_condition(kind: str, then: str, other: str) -> None:
+    """The condition has shape (1, 1); the result must not get its rank."""
+    text = f"""
+        agraph (float[2,3] x) => (float[A,B] y) {{
+            m = ReduceMax(x, axes)
+            c = Less(m, bound)
+            s = If (c) <
+                then_branch = a () => ({kind} p) {{ {then} }},
+                else_branch = b () => ({kind} q) {{ {other} }}
+            >
+            y = Mul(x, s)
+        }}
+    """
+    constants = {**CONSTANTS, "three": np.array([3], np.float32)}
+    model = graph(text, **used(text, constants))
+    fold_constants(model)  # constants of the branches become initializers
+    check_fires(model, inline_branches, atol=1e-6)
+    assert (ops(model)["If"], ops(model)["Where"]) == (0, 1)
+
+
 def test_branches_of_different_shapes_stay() -> None:
     text = BRANCHES.format(kind="float[4,3]", other="q = Concat <axis = 0> (x, x)")
     check_does_not_fire(graph(text, **used(text, CONSTANTS)), inline_branches)
