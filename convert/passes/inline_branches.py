@@ -65,7 +65,7 @@ def _inline(model: ir.Model, node: ir.Node) -> Skip | None:
     build = NodeBuilder(model.graph)
     for one, other, old in zip(*results, list(node.outputs), strict=True):
         one.type = other.type = old.type  # the checker does not look into branches
-        condition = _condition(build, node, len(not_none(static_shape(one))))
+        condition = _condition(build, node, len(static_shape(one) or ()))
         chosen = build.op("Where", condition, one, other, dtype=one.dtype)
         chosen.shape, chosen.type = one.shape, old.type
         replace_keeping_name(old, chosen)
