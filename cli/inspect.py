@@ -207,7 +207,7 @@ def _print_signature(
 
     known = [info.name for info in signature.inputs]
     constants = spec.source.constants if spec else {}
-    given = {own_spelling(name, known): f"value {value}" for name, value in constants.items()}
+    given = {own_spelling(name, known): _value(value) for name, value in constants.items()}
     rows = []
     for kind, infos in (("input", signature.inputs), ("output", signature.outputs)):
         for info in infos:
@@ -225,6 +225,10 @@ def _print_signature(
     header = ("", "name", "dtype", "shape", "fixed by the spec to")
     columns = 5 if spec else 4  # only a spec fixes sizes
     print_table(f"{path}", header[:columns], [row[:columns] for row in rows])
+
+
+def _value(value: Path | float) -> str:
+    return f"value {value:g}" if isinstance(value, float) else f"value {value}"
 
 
 def _fixed(shape: tuple[int | None, ...] | None, spec: DetectorSpec | RecognizerSpec) -> str:

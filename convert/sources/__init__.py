@@ -129,11 +129,14 @@ def open_source(source: SourceSpec) -> Source:
         import_module(f".{name}", __name__) for name in ("constants", "spellings")
     )
     opened = spellings.SpelledSource(module.open_source(source))
-    known = [info.name for info in opened.signature().inputs]
+    inputs = opened.signature().inputs
+    known = [info.name for info in inputs]
     own = {spellings.own_spelling(n, known): value for n, value in source.constants.items()}
     constants.check_names(source.path, own, known)
-    if own.keys() != source.constants.keys():  # rare: the model is opened again with its own names
-        source = source.model_copy(update={"constants": own})
+    is_respelled = own.keys() != source.constants.keys()
+    source = source.model_copy(update={"constants": own})
+    constants.check_values(source, inputs)
+    if is_respelled:  # rare: the model is opened again with its own names
         return spellings.SpelledSource(module.open_source(source))
     return opened
 

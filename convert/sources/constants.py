@@ -82,8 +82,7 @@ def full_constant(value: npt.NDArray, info: TensorInfo, batch: int) -> npt.NDArr
     wrong = full[converted != full] if dtype.kind in "iub" else full[:0]
     if wrong.size:
         raise SpecError(
-            f"source.constants: {info.name} requires {info.dtype}, which does not contain "
-            f"{wrong.flat[0]}"
+            f"source.constants: {info.name} requires values of {info.dtype}, got {wrong.flat[0]}"
         )
     return converted
 
@@ -112,6 +111,20 @@ def check_names(path: Path, names: Iterable[str], known: Sequence[str]) -> None:
                 f"{path}: source.constants names {name}, which is not an input of the model; its "
                 f"inputs are {', '.join(known)}"
             )
+
+
+def check_values(source: SourceSpec, inputs: Iterable[TensorInfo]) -> None:
+    """Check that constants fit their inputs, before TensorFlow adds a trace to the error.
+
+    Raises:
+        InputFileError: a file is not an array of numbers.
+        SpecError: a value has another type or shape than its input.
+    """
+    values = read_constants(source)
+    for info in inputs:
+        if (value := values.get(info.name)) is not None:
+            has_batch = info.shape is not None and value.ndim == len(info.shape) > 0
+            full_constant(value, info, len(value) if has_batch else 1)
 
 
 def needs_more(
