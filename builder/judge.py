@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from ..convert.sources.pixels import pixel_noise
 from ..engines.engine import Engine
 from ..engines.manifest import EngineEntry, Latency, OcrMetric, Verdict
-from ..errors import BudgetError
+from ..errors import BudgetError, EngineBuildError
 from ..measure.latency import Contender, LatencySettings, measure
 from ..spec import DetectorSpec, RecognizerSpec
 from .compare import check_parity, is_within_budget
 from .job import TargetJob
 from .trials import Candidate
+
+_SMALL_BATCH = 3
 
 
 def judge(
@@ -23,6 +28,7 @@ def judge(
     Raises:
         BudgetError: the engine loses more accuracy than the spec allows.
         ConversionError: an fp32 engine differs from the model.
+        EngineBuildError: the engine cannot run a batch of several images.
     """
     compiler, baseline = job.compiler, job.baseline
     if compiler.can_run:
@@ -37,6 +43,7 @@ def judge(
             label = f"{job.spec.name} for {job.target.name}"
             check_budget(metric, job.spec, label, precision=chosen.precision)
         if compiler.can_run:
+            check_batches(engine)
             # Only fp32 must equal the model; other precisions are judged by the metric.
             if chosen.precision == "fp32":
                 ties = baseline.difference.ties
@@ -52,6 +59,31 @@ def judge(
         metric=metric,
         latency=latency,
     )
+
+
+def check_batches(engine: Engine) -> None:
+    """Run a small batch at each width: accuracy and speed are measured on single images.
+
+    Raises:
+        EngineBuildError: the target fails, or returns another shape.
+    """
+    spec, rng = engine.spec, np.random.default_rng(0)
+    size = min(_SMALL_BATCH, spec.input.max_batch)
+    if size == 1:
+        return
+    for width in engine.widths:
+        runner = engine.runner(width)
+        images = pixel_noise(spec.input, size, width, rng)
+        advice = "; set input.max_batch: 1 in the spec"
+        try:
+            one, several = runner.run(images[:1]), runner.run(images)
+        except EngineBuildError as error:
+            raise EngineBuildError(f"{error}{advice}") from error
+        if several.shape != (size, *one.shape[1:]):
+            raise EngineBuildError(
+                f"{engine.label} returns {several.shape} for {size} images and {one.shape} for "
+                f"one, expected {(size, *one.shape[1:])}{advice}"
+            )
 
 
 def check_budget(

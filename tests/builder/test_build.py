@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,44 @@ class Spoiled(type(openvino.BACKEND)):
         execute = runner.execute
         runner.execute = lambda feed: np.roll(execute(feed), 7, axis=-1)
         return runner
+
+
+class FailsOnBatches(type(openvino.BACKEND)):
+    """OpenVINO with engines that fail on, or return one result for, several images."""
+
+    def __init__(self, *, raises: bool) -> None:
+        super().__init__()
+        self._raises = raises
+
+    def open(self, plan: Path, **options: Any) -> Any:
+        runner = super().open(plan, **options)
+        execute = runner.execute
+
+        def changed(feed: Any) -> Any:
+            if len(feed) > 1 and self._raises:
+                raise RuntimeError("Node ReverseSequence_1 of type ReverseSequence")
+            return execute(feed)[:1]
+
+        runner.execute = changed
+        return runner
+
+
+@pytest.mark.parametrize(
+    ("raises", "fact"), [(True, "ReverseSequence_1"), (False, r"returns \(1, 8, 96\) for 3 images")]
+)
+def test_engine_that_cannot_run_batches_is_refused(
+    onnx_recognizer: RecognizerSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raises: bool,
+    fact: str,
+) -> None:
+    monkeypatch.setattr(openvino, "BACKEND", FailsOnBatches(raises=raises))
+    (result,) = build(fp32_request(onnx_recognizer, tmp_path / "bundles"))
+    assert isinstance(result.error, EngineBuildError)
+    assert re.search(fact, str(result.error))
+    assert "input.max_batch: 1" in str(result.error)
+    assert list((tmp_path / "bundles").iterdir()) == []
 
 
 def test_engine_over_its_budget_is_not_written(
