@@ -84,8 +84,9 @@ def compare(
     if difference.ties is not None:
         reporter.note(
             f"{difference.ties.share:.1%} of the output for random pixels depends on ties: the "
-            "model selects the larger of values that differ by rounding only. With the model's own "
-            "selection the graph equals it. Build with --data, so that the OCR metric judges ties"
+            "model selects the larger of values that differ by rounding only. With the same "
+            "selections as the model, the graph returns the same output. Build with "
+            "--data, so that the OCR metric judges ties"
         )
     # Engines are judged by OCR metrics, so the baseline's must be measured on the same samples.
     samples = request.samples

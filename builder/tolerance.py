@@ -114,8 +114,8 @@ def compare_rounding(
     if not rounding.explains(found, limit):
         raise ConversionError(
             f"the {graph.label} differs from the model by {measured.peak:.3g} (root mean square "
-            f"{measured.rms:.3g}), more than accuracy.max_difference {limit:g} and the rounding of "
-            f"a {tolerance.float_type} model explain: at most {rounding.limit(limit):.3g} "
-            f"({rounding.limit_rms(limit):.3g}); please report this model"
+            f"{measured.rms:.3g}). With accuracy.max_difference {limit:g} and the rounding of a "
+            f"{tolerance.float_type} model, at most {rounding.limit(limit):.3g} "
+            f"({rounding.limit_rms(limit):.3g}) is allowed; please report this model"
         )
     return Difference(largest=measured.peak, allowed=rounding.limit(limit))

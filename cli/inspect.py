@@ -190,7 +190,7 @@ def _refuse_differences(checks: tuple[PassCheck, ...], spec: DetectorSpec | Reco
     if wrong is not None:
         limit = f"accuracy.max_difference {spec.accuracy.max_difference:g}"
         if wrong.allowed > spec.accuracy.max_difference:
-            limit += f" and the rounding of a 16-bit model explain ({wrong.allowed:.3g})"
+            limit += f" and the rounding of a 16-bit model allow ({wrong.allowed:.3g})"
         place = (
             f"; the first value that differs is the output of {wrong.node}" if wrong.value else ""
         )

@@ -143,7 +143,7 @@ def _check_content(folder: Path, own: OwnFiles) -> None:
             return
         if folder.is_symlink() or not folder.is_dir():
             raise OutputError(
-                f"{folder}: exists and is not a folder; nothing was written, name another one"
+                f"{folder}: exists and is not a folder; nothing was written; choose another path"
             )
         known = own(folder)
         files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
@@ -151,7 +151,7 @@ def _check_content(folder: Path, own: OwnFiles) -> None:
         if foreign is not None:
             raise OutputError(
                 f"{folder}: contains {foreign.name!r:.60}, which ocr-trt did not write; "
-                "nothing was written, name another folder"
+                "nothing was written; choose another folder"
             )
     except OSError as error:
         raise _output_error(folder, error) from None

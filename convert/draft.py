@@ -78,7 +78,10 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     """Choose an input and an output of the signature, or inner tensors at which to cut."""
     rank, signature, path = 4 if role == "detector" else 3, model.signature(), hints.source.path
     if signature.left_out:
-        reporter.note(f"left out as a loss or a decoder: {_few(signature.left_out)}")
+        reporter.note(
+            "these layers were left out, because they compute a loss or decode text: "
+            f"{_few(signature.left_out)}"
+        )
     if hints.input is None:
         image = image_input(signature)
     else:
@@ -205,7 +208,7 @@ def _output_entries(
     entries = _charset(ends.output.name, classes, hints.charset)
     if "blank" not in ends.extra and trials.blank is not None:
         entries["blank"] = trials.blank
-        reporter.note(f"the blank is class {trials.blank}: the model reads it in empty images")
+        reporter.note(f"the blank is class {trials.blank}: the model predicts it for empty images")
     known = {"name": ends.output.name, **output, **ends.extra.get("output", {})}
     return {**entries, **ends.extra, "output": known}
 

@@ -40,7 +40,7 @@ class RewriteBudget:
         fired = Counter(self._recent).most_common()
         rules = ", ".join(f"{rule} ({count} of the last {_RECENT})" for rule, count in fired)
         raise ConversionError(
-            f"{self._name} rewrote the graph {self.spent} times without coming to an end, last at "
-            f"{place}. Rules that fired: {rules}. Please report this model; until then, end it in "
-            "front of this node (output.name in the spec)"
+            f"{self._name} did not finish after {self.spent} rewrites of the graph; the last one "
+            f"was at {place}. Rules that fired: {rules}. Please report this model; until then, end "
+            "it before this node (output.name in the spec)"
         )

@@ -76,7 +76,7 @@ def check_graph(model: ir.Model, stage: str) -> None:
     for value in model.graph.outputs:
         if value.producer() is None:
             raise ConversionError(
-                f"the output {value.name} does not depend on the input; name another output "
+                f"the output {value.name} does not depend on the input; choose another output "
                 "(output.name in the spec)"
             )
     domains = {node.domain for node in model.graph} - {"", "ai.onnx", DOMAIN}

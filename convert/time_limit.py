@@ -86,13 +86,13 @@ class TimeLimit:
         ended = done.wait(self._retry)
         self._grace -= self._retry
         if not ended and self._grace <= 0:
-            raise self.error(" and cannot be interrupted there")
+            raise self.error(", and the current step cannot be interrupted")
         return ended
 
     def error(self, more: str = "") -> ConversionError:
         """Return the error about a conversion that takes too long."""
         return ConversionError(
-            f"the conversion takes longer than {self._seconds:g} s{more}: it stands at "
+            f"the conversion takes longer than {self._seconds:g} s{more}. The current step is "
             f"{self.step}. Set {VARIABLE} to more seconds (0: no limit), or end the model before "
             "the layers that take so long (output.name in the spec)"
         )

@@ -84,7 +84,7 @@ class _Merge:
         return self.made[key]
 
     def _made(self, node: ir.Node, value: ir.Value, one: npt.NDArray, two: npt.NDArray) -> ir.Value:
-        reason = f"it depends on the batch size in a way that {node.op_type} cannot follow"
+        reason = f"it depends on the batch size, and no rule frees it in this {node.op_type}"
         if one.shape == two.shape:
             is_target = node.op_type == "Reshape" and value is node.inputs[1]
             if is_target and one.min() > 0 and (one != two).sum() == 1:
@@ -159,7 +159,10 @@ class _Merge:
                     else self.build.op("Mul", self.count, many, shape=(1,))
                 )
             else:
-                raise _DifferentError(value, f"{size} becomes {other}, no multiple of the batch")
+                raise _DifferentError(
+                    value,
+                    f"the size {size} becomes {other}, which is not a multiple of the batch size",
+                )
         joined = self._joined(parts)
         return joined if rank else self.build.op("Squeeze", joined, shape=())
 

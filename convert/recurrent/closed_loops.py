@@ -187,7 +187,7 @@ def close_loop(model: ir.Model, loop: ir.Node, fold: Fold) -> None:
     if steps.ends_early:
         parts.carried.append(_mask_steps(loop, parts))
     if steps.count == 0:
-        raise NoRecurrenceError("it takes no step")
+        raise NoRecurrenceError("it has no steps")
     parts.carried += _capture(body, parts, name_of(loop.outputs[0]))
     _set_interface(body, parts)
     infer_body(model, body, fold)

@@ -72,7 +72,7 @@ def free_loop(walk: BatchWalk, loop: ir.Node, expanded: Expanded) -> str | None:
         ahead = () if index < len(carried) else (steps,)
         walk.shapes[out] = (*ahead, *walk.shapes[value])
         if not ahead and walk.shapes.get(carried[index][1]) != walk.shapes[value]:
-            return f"the batch of the value {value.name} that this Loop carries is not known"
+            return f"the batch axis of {value.name}, which this Loop carries, is not known"
         if len(shape_of(out)) != len(walk.shapes[out]):
-            return "a result of this Loop has another rank at another batch"
+            return "the number of axes of a result of this Loop depends on the batch size"
     return None

@@ -145,7 +145,7 @@ def steps_of(loop: ir.Node) -> Steps:
         raise NoRecurrenceError(
             "its number of steps depends on the image"
             if unknown
-            else f"it takes more than {_MOST_STEPS} steps"
+            else f"it has more than {_MOST_STEPS} steps"
         )
     is_open = begins is None and loop.inputs[1] is not None
     return Steps(count=count, ends_early=bool(unknown) or is_open)

@@ -36,7 +36,7 @@ def _read(path: Path) -> npt.NDArray:
         size = path.stat().st_size
         if size > _LARGEST_FILE:
             raise InputFileError(
-                f"{path}: {size:,} bytes; the value of an input is at most {_LARGEST_FILE:,} bytes"
+                f"{path}: {size:,} bytes; expected a value of at most {_LARGEST_FILE:,} bytes"
             )
         # It maps the file, so a header that states a huge shape allocates nothing. It never
         # unpickles objects.

@@ -168,5 +168,5 @@ def _refusal(path: Path, found: list[tuple[str, str]]) -> InputFileError:
     return InputFileError(
         f"{path}: contains ops that do more than compute (files, printing, Python, network) or "
         f"that TensorFlow does not know: {listed}{more}; nothing was run. Export the model without "
-        "them, or cut it behind them (input.name and output.name in the spec)"
+        "them, or cut it after them (input.name and output.name in the spec)"
     )

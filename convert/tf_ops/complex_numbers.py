@@ -55,7 +55,10 @@ class Pairs:
         if tensor.dtype.kind != "c":
             return Pair(real=tensor, imag=None)
         if (array := tensor.value) is None:
-            raise RefusalError(f"no rule writes the complex tensor {tensor.name} with real ones")
+            raise RefusalError(
+                f"no rule computes the complex tensor {tensor.name} from real ones; compute its "
+                "real and imaginary parts in the model"
+            )
         constant = tensor.emit.constant
         imag = constant(array.imag) if np.any(array.imag) else None
         return Pair(real=constant(array.real), imag=imag)

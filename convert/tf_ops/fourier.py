@@ -24,7 +24,9 @@ _LARGEST = 4096
 def _waves(size: int, length: int, count: int, sign: int) -> npt.NDArray[np.complex128]:
     """Return W (size, count) for a transform of ``length`` of an axis of ``size``."""
     if max(size, length) > _LARGEST:
-        raise RefusalError(f"its axis has {length} values; at most {_LARGEST} are supported")
+        raise RefusalError(
+            f"its axis has {length} values; at most {_LARGEST} are supported; shorten it"
+        )
     # k n modulo the length keeps the angle, and its cosine, exact for large k n.
     turns = np.outer(np.arange(size), np.arange(count)) % length / length
     matrix = np.exp(sign * 2j * np.pi * turns)

@@ -58,7 +58,9 @@ def _patches(e: Emitter, kernel: list[int], strides: list[int], rates: list[int]
     batch, *sizes, channels = x.shape
     front, behind, count = _padding(sizes, kernel, strides, rates, e.attribute("padding"))
     if min(count) < 1:
-        raise RefusalError(f"its window is larger than the map of size {sizes}")
+        raise RefusalError(
+            f"its window is larger than the map of size {sizes}; use a smaller window"
+        )
     x, rank = _padded(x, front, behind, 0), len(sizes)
     if np.prod(kernel) <= _LARGEST:
         return _sliced(x, kernel, strides, rates, count)
