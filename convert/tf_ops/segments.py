@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from .emitter import Emitter, RefusalError, Rule, Tensor
+from .emitter import Emitter, RefusalError, Rule, Tensor, UnknownError
 from .indexing import LARGEST, combined, members, numbers_in
 
 
@@ -46,7 +46,8 @@ def _computed_members(e: Emitter, numbers: int) -> tuple[Tensor, Tensor, tuple[i
         )
     count, size = _count(e), numbers_in(e[1].shape)
     if count * size * numbers > LARGEST:
-        raise RefusalError(
+        # tf2onnx writes some of these ops as a scatter, such as the unpooling of large windows.
+        raise UnknownError(
             f"it combines {size} rows in {count} segments, which is too large a table; use "
             "pooling or convolution"
         )
