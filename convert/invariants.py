@@ -8,6 +8,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ..common.error_text import cause
 from ..errors import ConversionError
 from ..plugins.onnx_function import DOMAIN
 from .graph import name_of, nodes_of
@@ -64,6 +65,22 @@ def check_ops(model: ir.Model) -> None:
             f"these ops have no ONNX equivalent and no rule rewrites them: {listed}. Rewrite the "
             "layers with other ops, or end the model before them (output.name in the spec)"
         )
+
+
+def check_export(model: ir.Model) -> None:
+    """Check the first graph whose types and shapes must be right; a violation is not our bug.
+
+    Raises:
+        ConversionError: the exporter wrote an invalid graph, or as for :func:`check_graph`.
+    """
+    try:
+        check_graph(model, "the export")
+    except AssertionError as error:
+        raise ConversionError(
+            f"the ONNX graph that was exported from the model is not valid: {cause(str(error))}. "
+            "Write the layer at this node in another way, or end the model before it (output.name "
+            "in the spec)"
+        ) from error
 
 
 def check_graph(model: ir.Model, stage: str) -> None:

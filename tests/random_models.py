@@ -89,7 +89,8 @@ def _limit(seconds: float) -> Iterator[None]:
         raise _Late
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again every five seconds: an exception in a finalizer, or in a bare except, is lost.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 5.0)
     # Code of C++ cannot be interrupted: end the process with a traceback in place of a hang.
     faulthandler.dump_traceback_later(seconds + 120, exit=True)
     try:

@@ -297,7 +297,7 @@ def test_builder_that_times_kernels_is_not_cached(build_request: BuildRequest) -
 def test_build_over_budget_is_not_kept(
     build_request: BuildRequest, build_cache: BuildCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise BudgetError("loses too much")
 
     monkeypatch.setattr("ocr_trt.builder.judge.check_budget", refuse)

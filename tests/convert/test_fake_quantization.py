@@ -227,7 +227,9 @@ def test_verify_compares_with_the_model_without_its_rounding(files: dict[str, Pa
     spec = spec_of(files["qdq"])
     source = open_source(spec.source)
     checks = verify(source, spec, baseline_runner(source, spec, 48).run)
-    assert [check.name for check in checks if check.rounds] == ["export"]
+    # Up to the pass that removes the rounding.
+    before = [check.name for check in checks if check.rounds]
+    assert before == ["export", "settle_loop_types"]
     assert all(check.difference < 1e-5 for check in checks if not check.rounds)
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnx_ir as ir
 import pytest
 
 from ocr_trt.convert import passes
 from ocr_trt.convert.audit import audit
+from ocr_trt.convert.invariants import check_export
 from ocr_trt.convert.pass_order import PASSES, PREPARE
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
@@ -188,3 +190,17 @@ def test_op_without_an_onnx_form_is_named(tmp_path: Path) -> None:
         convert(open_source(spec.source), spec)
     assert "BesselI0 at" in str(caught.value)
     assert "strange_layer" in str(caught.value)
+
+
+def test_invalid_export_is_no_internal_error() -> None:
+    """tf2onnx can write graphs that ONNX's checker refuses."""
+    model = ir.from_proto(
+        onnx.parser.parse_model("""
+            <ir_version: 10, opset_import: ["" : 20]>
+            g (float[2,3] x) => (float[2,3] y) <float[4] w = {1, 2, 3, 4}> {
+                [layer_1] y = Add (x, w)
+            }
+        """)
+    )
+    with pytest.raises(ConversionError, match=r"layer_1.*output\.name"):
+        check_export(model)
