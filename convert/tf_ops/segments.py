@@ -5,7 +5,8 @@
     UnsortedSegmentSum(x, ids)  ->  M @ x,  M = Equal(ids, 0 .. n-1)             computed ids
     UnsortedSegmentMax(x, ids)  ->  max over Where(M, x, lowest)
 
-Negative ids belong to no segment; tf2onnx counts them from the end.
+Negative ids belong to no segment; tf2onnx, which converts the sums that spread values, counts them
+from the end.
 """
 
 from __future__ import annotations
@@ -45,8 +46,10 @@ def _computed_members(e: Emitter, numbers: int) -> tuple[Tensor, Tensor, tuple[i
             "(tf.math.unsorted_segment_sum, ...) with a constant number of segments"
         )
     count, size = _count(e), numbers_in(e[1].shape)
-    if count * size * numbers > LARGEST:
-        # tf2onnx writes some of these ops as a scatter, such as the unpooling of large windows.
+    # More segments than single numbers: this spreads values, as unpooling does, and adds up few of
+    # them. tf2onnx writes a scatter, which is smaller and which ``raise_max_unpool`` recognizes.
+    is_spread = count >= size and e[0].rank == e[1].rank
+    if is_spread or count * size * numbers > LARGEST:
         raise UnknownError(
             f"it combines {size} rows in {count} segments, which is too large a table; use "
             "pooling or convolution"
