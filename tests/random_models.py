@@ -218,7 +218,9 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
             yield replace(plan, **{field: value})
 
 
-def outcomes(models: int, seed: int, first: int = 0) -> Iterator[Outcome]:
+def outcomes(
+    models: int, seed: int, first: int = 0, *, seconds: float = SECONDS
+) -> Iterator[Outcome]:
     """Examine models; those that Keras cannot build are replaced by later ones."""
     import ocr_trt.convert.sources.tf_graph as tf_graph
 
@@ -227,7 +229,7 @@ def outcomes(models: int, seed: int, first: int = 0) -> Iterator[Outcome]:
         warnings.simplefilter("ignore")
         number, done = first, 0
         while done < models:
-            outcome = examine(number, draw_plan(seed, number), Path(folder) / "model")
+            outcome = examine(number, draw_plan(seed, number), Path(folder) / "model", seconds)
             done += outcome.kind != UNBUILT
             number += 1
             yield outcome

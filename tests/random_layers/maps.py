@@ -101,7 +101,11 @@ def pool(draw: Draw, x: Any) -> Any:
 def adaptive_pool(draw: Draw, x: Any) -> Any:
     kind = draw.one(layers.AdaptiveAveragePooling2D, layers.AdaptiveMaxPooling2D)
     height, width = known(*x.shape[1:3])
-    return kind((draw.int(1, min(height, 12)), draw.int(1, min(width, 24))))(x)
+    sizes = draw.int(1, min(height, 12)), draw.int(1, min(width, 24))
+    if None in x.shape[1:3]:
+        # TensorFlow ends the process (division by 0) if an image is smaller than the result.
+        return layers.AveragePooling2D(2, padding="same")(x)
+    return kind(sizes)(x)
 
 
 def squeeze_excite(draw: Draw, x: Any) -> Any:
