@@ -271,6 +271,7 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="examine this model alone, and print all")
     parser.add_argument("--shrink", action="store_true", help="leave out layers (with --only)")
     parser.add_argument("--keep", type=Path, help="folder to save the model of --only in")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="limit for a model")
     options = parser.parse_args()
     faulthandler.enable()
     logging.disable(logging.CRITICAL)
@@ -281,7 +282,9 @@ def main() -> None:
     # SIGTERM, such as from `timeout`, ends the run early, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     with contextlib.suppress(KeyboardInterrupt):
-        for outcome in outcomes(options.models, options.seed, options.first):
+        for outcome in outcomes(
+            options.models, options.seed, options.first, seconds=options.seconds
+        ):
             found.append(outcome)
             if sys.stderr.isatty() or outcome.kind in FAILURES:
                 line = f"{outcome.number} {outcome.kind} {outcome.seconds:.1f} s {outcome.text}"
