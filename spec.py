@@ -107,6 +107,15 @@ class BoxSettings(StrictModel):
     min_side: float = Field(2.0, ge=0)
     """Shrunk regions thinner than this many map pixels are dropped."""
     max_boxes: int = Field(1000, ge=1, le=100_000)
+    """The boxes with the best scores are kept, at most this many."""
+    max_candidates: int | None = Field(None, ge=1)
+    """The largest regions are scored, at most this many; None: all. Limits the time for noise."""
+    dilate: bool = False
+    """Grow the mask of text pixels by one pixel to the right and one downwards, so that regions
+    with a thin gap become one region (PaddleOCR's ``use_dilation``)."""
+    score_mode: Literal["slow", "fast"] = "slow"
+    """Where the mean probability is taken: in the region (slow), or in the rectangle around it
+    (fast). The names are PaddleOCR's."""
     unclip_ratio: float = Field(1.5, ge=0, le=10)
     """Growth of a region, as in differentiable binarization (Liao et al., 2020)."""
     shrink_ratio: float | None = Field(None, gt=0, lt=1)

@@ -54,6 +54,8 @@ boxes:
   box_threshold: 0.5      # smallest mean probability of a box
   unclip_ratio: 1.5       # (?) growth of shrunk regions, as in differentiable binarization;
                           # or shrink_ratio: 0.4, as in training, for its exact inverse
+  score_mode: slow        # mean probability of the region; fast: of the rectangle around it
+  dilate: false           # true: close thin gaps in the text mask, as PaddleOCR's use_dilation
 accuracy:
   max_loss: 0.5           # points of hmean that an engine may lose
 """

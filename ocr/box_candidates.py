@@ -41,6 +41,16 @@ class BoxCandidates:
         return self.count - len(self.means)
 
 
+def has_plain_regions(settings: BoxSettings) -> bool:
+    """Whether :func:`boxes_from_candidates` can return the boxes of these settings.
+
+    The op does not dilate the mask, does not compute the mean probability of a rectangle, and
+    returns the first regions in the order of rows, not the largest.
+    """
+    options = (settings.dilate, settings.score_mode, settings.max_candidates)
+    return options == (False, "slow", None)
+
+
 def candidates_from_outputs(outputs: Sequence[npt.NDArray]) -> list[BoxCandidates]:
     """Return each map's regions from the op's outputs: count, areas, means, rows, extents."""
     candidates = []
@@ -67,7 +77,7 @@ def boxes_from_candidates(
     Args:
         candidates: regions found with ``settings.threshold``; some may be missing.
         size: (H, W) of the map.
-        settings: limits; see :class:`spec.BoxSettings`.
+        settings: limits for which :func:`has_plain_regions` is true.
 
     Returns:
         quads (K, 4, 2) in the map's pixels, clipped to it, and scores (K,) in [0, 1], best first.

@@ -19,6 +19,9 @@ import pyclipper
 from ..spec import BoxSettings
 from .types import Map, Quads, ScoredQuads
 
+_TWO_BY_TWO = np.ones((2, 2), np.uint8)
+"""The kernel of the dilation. OpenCV anchors it at (1, 1): it adds pixels right and below."""
+
 
 def grow_distance(width: float, height: float, ratio: float) -> float:
     """Return the distance by which a rectangle was shrunk, from its *shrunk* sides.
@@ -60,13 +63,50 @@ def order_corners(points: Quads) -> Quads:
     return np.stack([top_left, top_right, bottom_right, bottom_left]).astype(np.float32)
 
 
+def text_mask(probability: Map, settings: BoxSettings) -> npt.NDArray[np.uint8]:
+    """Return the pixels of a map (H, W) that are text as 1, and all others as 0: (H, W)."""
+    mask = (probability > settings.threshold).astype(np.uint8)  # NaN > threshold is false
+    return cv2.dilate(mask, _TWO_BY_TWO) if settings.dilate else mask
+
+
+def candidate_contours(
+    mask: npt.NDArray[np.uint8], settings: BoxSettings
+) -> list[npt.NDArray[np.int32]]:
+    """Return the outer contours (K, 1, 2) of the regions of a mask (H, W).
+
+    If there are more than ``max_candidates``, only the largest by the area of their bounding boxes
+    are returned, in the same order.
+    """
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    limit = settings.max_candidates
+    if limit is None or len(contours) <= limit:
+        return list(contours)
+    sizes = np.array([cv2.boundingRect(contour)[2:] for contour in contours]).prod(1)
+    # A stable sort, so that equal sizes are chosen in the order of findContours.
+    return [contours[index] for index in sorted(np.argsort(-sizes, kind="stable")[:limit])]
+
+
 def region_score(probability: Map, contour: npt.NDArray[np.int32]) -> float:
-    """Return the mean probability inside a contour (K, 1, 2) of pixel centers; NaN counts as 0."""
+    """Return the mean probability inside a contour (K, 1, 2) of pixel centers; NaN counts as 0.
+
+    Pixels outside the map do not count.
+    """
     x, y, width, height = cv2.boundingRect(contour)
-    inside = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(inside, [contour - np.array([x, y], np.int32)], 1)
-    around = probability[y : y + height, x : x + width].astype(np.float32)
+    # A rectangle around a region can extend beyond the map.
+    left, top = max(0, x), max(0, y)
+    around = probability[top : y + height, left : x + width].astype(np.float32)
+    inside = np.zeros(around.shape, np.uint8)
+    cv2.fillPoly(inside, [contour - np.array([left, top], np.int32)], 1)
     return float(cv2.mean(np.nan_to_num(around, copy=False, nan=0.0), inside)[0])
+
+
+def score_of(probability: Map, contour: npt.NDArray[np.int32], settings: BoxSettings) -> float:
+    """Return the score of a region (K, 1, 2) of a map (H, W), 0..1; see ``score_mode``."""
+    if settings.score_mode == "fast":
+        # Rounded towards zero, as PaddleOCR's box_score_fast does.
+        corners = cv2.boxPoints(cv2.minAreaRect(contour)).astype(np.int32)
+        contour = corners[:, None]  # (4, 2) -> (4, 1, 2)
+    return region_score(probability, contour)
 
 
 def grown_box(points: npt.NDArray[np.int32], settings: BoxSettings) -> Quads | None:
@@ -98,14 +138,12 @@ def boxes_from_map(probability: Map, settings: BoxSettings) -> ScoredQuads:
         quads (K, 4, 2) in the map's pixels, clipped to it, and scores (K,) in [0, 1], best first.
     """
     height, width = probability.shape
-    mask = (probability > settings.threshold).astype(np.uint8)  # NaN > threshold is false
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     boxes: list[tuple[float, Quads]] = []
-    for contour in contours:
+    for contour in candidate_contours(text_mask(probability, settings), settings):
         box = grown_box(contour, settings)
         if box is None:
             continue
-        score = region_score(probability, contour)
+        score = score_of(probability, contour, settings)
         if score >= settings.box_threshold:
             boxes.append((score, box))
     return best_boxes(boxes, (height, width), settings)

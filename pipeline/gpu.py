@@ -16,7 +16,11 @@ from ..engines.nvidia.device import Memory, Placed
 from ..engines.nvidia.infer_request import InferRequest
 from ..engines.nvidia.plan_runner import PlanRunner
 from ..errors import SpecError
-from ..ocr.box_candidates import boxes_from_candidates, candidates_from_outputs
+from ..ocr.box_candidates import (
+    boxes_from_candidates,
+    candidates_from_outputs,
+    has_plain_regions,
+)
 from ..ocr.boxes import boxes_from_map
 from ..ocr.crop import crop_size
 from ..ocr.ctc import Reading, readings_from_labels
@@ -174,7 +178,8 @@ class GpuReader:
         outputs = self._results("BoxCandidates", inputs, limits, infer_request)
         (candidates,) = candidates_from_outputs(outputs)
         boxes = boxes_from_candidates(candidates, (height, width), spec.boxes)
-        if candidates.missing:  # too many regions for the op's outputs: find them on the host
+        # The op has room for a limited number of regions, and it scores regions of the plain mask.
+        if candidates.missing or not has_plain_regions(spec.boxes):
             output.download(1, infer_request.stream)
             infer_request.stream.synchronize()
             one = output.host[0].reshape(-1, height, width)[channel].astype(np.float32)

@@ -108,6 +108,9 @@ def test_documented_defaults_are_the_defaults() -> None:
         box_threshold=0.5,
         min_side=2.0,
         max_boxes=1000,
+        max_candidates=None,
+        dilate=False,
+        score_mode="slow",
         unclip_ratio=1.5,
         shrink_ratio=None,
     )

@@ -131,3 +131,35 @@ def test_boxes_are_clipped_to_the_map() -> None:
     quads, _ = boxes_from_map(np.ones((16, 16), np.float32), BoxSettings(unclip_ratio=3.0))
     assert quads.min() >= 0
     assert quads.max() <= 16
+
+
+def test_fast_score_is_the_mean_of_the_rectangle_around_a_region() -> None:
+    canvas = np.zeros((60, 80), np.float32)
+    canvas[10:20, 10:60] = canvas[20:40, 10:20] = 0.8  # an L, which fills 700 of 1500 pixels
+    _, slow = boxes_from_map(canvas, BoxSettings(box_threshold=0.0))
+    _, fast = boxes_from_map(canvas, BoxSettings(box_threshold=0.0, score_mode="fast"))
+    assert slow == pytest.approx(0.8, abs=1e-5)
+    assert fast == pytest.approx(0.8 * 700 / 1500, abs=1e-3)
+
+
+def test_fast_score_of_a_region_at_the_border_counts_pixels_of_the_map_only() -> None:
+    canvas = np.zeros((40, 40), np.float32)
+    cv2.fillPoly(canvas, [np.array([[0, 12], [12, 0], [22, 10], [10, 22]], np.int32)], 0.9)
+    ((_,), (score,)) = boxes_from_map(canvas, BoxSettings(score_mode="fast"))
+    assert score == pytest.approx(0.9, abs=0.05)
+
+
+def test_dilation_joins_regions_with_a_gap_of_one_pixel() -> None:
+    canvas = np.zeros((40, 80), np.float32)
+    canvas[10:20, 10:30] = canvas[10:20, 31:60] = 0.9
+    separate, _ = boxes_from_map(canvas, BoxSettings())
+    joined, _ = boxes_from_map(canvas, BoxSettings(dilate=True))
+    assert (len(separate), len(joined)) == (2, 1)
+
+
+def test_the_largest_regions_are_the_candidates() -> None:
+    canvas = np.zeros((100, 100), np.float32)
+    for row, (value, width) in enumerate(((0.9, 20), (0.6, 60), (0.7, 40))):
+        canvas[10 + 30 * row : 20 + 30 * row, 10 : 10 + width] = value
+    _, scores = boxes_from_map(canvas, BoxSettings(max_candidates=2))
+    assert scores == pytest.approx([0.7, 0.6], abs=1e-6)
