@@ -2,10 +2,9 @@
 
 import ocr_trt
 
-detector = ocr_trt.Engine.from_bundle(ocr_trt.load_bundle("bundles/detector"))
-recognizer = ocr_trt.Engine.from_bundle(ocr_trt.load_bundle("bundles/recognizer"))
-for line in ocr_trt.OcrReader(detector, recognizer).read(ocr_trt.load_image("receipt.jpg")):
-    print(line.text, line.quad)
+with ocr_trt.open_reader("bundles/detector", "bundles/recognizer") as reader:
+    for line in reader.read("receipt.jpg").lines:
+        print(line.text, line.quad)
 """
 
 from __future__ import annotations
@@ -25,9 +24,12 @@ if TYPE_CHECKING:
     from .builder import BuildRequest, build
     from .engines.bundle import load_bundle
     from .engines.engine import Engine
-    from .errors import OcrTrtError
+    from .errors import OcrTrtError, ReaderClosedError
     from .ocr.image import load_image
+    from .pipeline.any_reader import Reader
     from .pipeline.gpu import GpuReader
+    from .pipeline.open_reader import open_reader
+    from .pipeline.read_result import ReadResult
     from .pipeline.reader import OcrReader, ReadSettings
     from .pipeline.text_lines import TextLine
     from .spec import load_spec
@@ -38,13 +40,17 @@ __all__ = [
     "GpuReader",
     "OcrReader",
     "OcrTrtError",
+    "ReadResult",
     "ReadSettings",
+    "Reader",
+    "ReaderClosedError",
     "TextLine",
     "__version__",
     "build",
     "load_bundle",
     "load_image",
     "load_spec",
+    "open_reader",
 ]
 
 # The module of each public name. The imports above serve type checkers and editors only.
@@ -54,12 +60,16 @@ _MODULES = {
     "GpuReader": "pipeline.gpu",
     "OcrReader": "pipeline.reader",
     "OcrTrtError": "errors",
+    "ReadResult": "pipeline.read_result",
     "ReadSettings": "pipeline.reader",
+    "Reader": "pipeline.any_reader",
+    "ReaderClosedError": "errors",
     "TextLine": "pipeline.text_lines",
     "build": "builder",
     "load_bundle": "engines.bundle",
     "load_image": "ocr.image",
     "load_spec": "spec",
+    "open_reader": "pipeline.open_reader",
 }
 
 
@@ -68,3 +78,8 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, most of which are not imported yet, for help() and editors."""
+    return list(__all__)

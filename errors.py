@@ -10,7 +10,8 @@
     │   └── BatchError               the model cannot be converted at a batch size
     ├── EngineBuildError         exit 3: a target refused the model, or failed with it
     ├── BudgetError              exit 4: the engine works, but is less accurate than its spec allows
-    └── RegressionError          exit 5: a measure exceeds a limit of ``bench --fail-on``
+    ├── RegressionError          exit 5: a measure exceeds a limit of ``bench --fail-on``
+    └── ReaderClosedError        Python only: a reader was used after it was closed
 
 Any other exception is a bug in ocr-trt: the command line asks the user to report it, and exits
 with 1.
@@ -75,6 +76,10 @@ class RegressionError(OcrTrtError):
     """A measure exceeds a limit of ``bench --fail-on``."""
 
     exit_code = 5
+
+
+class ReaderClosedError(OcrTrtError):
+    """A reader was used after it was closed, or in a process forked after it was opened."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -152,7 +152,7 @@ def _read_all(
             if not display.json:
                 _print_lines(file, lines)
             advance(number)
-            yield {"file": str(file), "lines": [line.as_dict() for line in lines]}
+            yield {"file": str(file), "lines": [line.to_dict() for line in lines]}
 
 
 def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:

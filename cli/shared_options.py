@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def _set_log_level(verbose: bool) -> bool:
-    """Silence the log messages of libraries, unless ``verbose``."""
+    """Silence the log messages and warnings of libraries, unless ``verbose``."""
     if not verbose:
         logging.disable(logging.WARNING)  # in all loggers, and all lower levels
+        warnings.filterwarnings("ignore", module="PIL")  # about sizes and damaged EXIF data
     return verbose
 
 

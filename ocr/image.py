@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ SMALLEST_SIDE = 4
 """Pixels; an image with a shorter side contains no readable text."""
 
 
-def _checked(image: PilImage.Image, name: str) -> None:
-    """Check the size that the header states, before pixels are decoded."""
-    width, height = image.size
+def _check_size(size: tuple[int, int], name: str) -> None:
+    """Check a (width, height), if possible before pixels are decoded."""
+    width, height = size
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(name)
     if min(width, height) < SMALLEST_SIDE:
@@ -62,6 +63,17 @@ def _rgb(image: PilImage.Image) -> PilImage.Image:
     return image.convert("RGB")
 
 
+def image_from_pil(image: PilImage.Image, name: str) -> Image:
+    """Convert a Pillow image of any mode; see :func:`decode_image`.
+
+    Pillow decodes a file only when its pixels are used, so this may also decode.
+    """
+    with _decoding(name):
+        _check_size(image.size, name)  # the size that the header states
+        upright = ImageOps.exif_transpose(image)
+        return np.ascontiguousarray(np.asarray(_rgb(upright)))
+
+
 def decode_image(data: bytes, name: str) -> Image:
     """Decode a PNG, JPEG, BMP, TIFF or WebP file held in memory.
 
@@ -78,13 +90,19 @@ def decode_image(data: bytes, name: str) -> Image:
     """
     if not data:
         raise InputFileError(f"{name}: the file is empty")
+    with _decoding(name), PilImage.open(io.BytesIO(data), formats=_FORMATS) as image:
+        return image_from_pil(image, name)
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turn the errors of Pillow and of its decoders into InputFileError.
+
+    Pillow's own warnings, about the size and about EXIF data, are left to the program: their
+    filters belong to the whole process, so changing them here would not be thread-safe.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own size and EXIF warnings
-            with PilImage.open(io.BytesIO(data), formats=_FORMATS) as image:
-                _checked(image, name)
-                upright = ImageOps.exif_transpose(image)
-                return np.ascontiguousarray(np.asarray(_rgb(upright)))
+        yield
     except PilImage.DecompressionBombError:  # raised by Pillow's own limit on opening
         raise _too_many_pixels(name) from None
     except UnidentifiedImageError:

@@ -17,7 +17,7 @@ from ..ocr.types import Image
 from ..spec import RecognizerSpec
 from .stages import read_batch
 from .text_lines import DetectedLines, TextLine, text_lines
-from .workers import in_order
+from .workers import in_order, with_error
 
 _AHEAD = 2
 """Images per reader whose lines may wait until a batch is full."""
@@ -94,7 +94,7 @@ def read_all(readers: Sequence[LineReader], images: Iterable[Image]) -> Iterator
     an image, of its lines or of ``images`` is raised in its place and ends the iteration.
     """
     pages: deque[_Page | Exception] = deque()
-    outcomes = in_order(_find, readers, _with_error(images))
+    outcomes = in_order(_find, readers, with_error(images))
     with closing(outcomes), ThreadPoolExecutor(len(readers)) as threads:
         batches = _Batches(readers, threads)
         try:
@@ -129,11 +129,3 @@ def _find(reader: LineReader, image: Image | Exception) -> DetectedLines | Excep
         return reader.find(image)
     except Exception as error:  # of any type; read_all raises it in place of the lines
         return error
-
-
-def _with_error(images: Iterable[Image]) -> Iterator[Image | Exception]:
-    """Yield an exception of the iterable as its last item, after the images before it."""
-    try:
-        yield from images
-    except Exception as error:  # read_all raises it in its place
-        yield error

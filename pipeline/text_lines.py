@@ -4,30 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import WithJsonSchema
 
 from ..ocr.crop import crop_quad, ways_to_read
 from ..ocr.ctc import Reading
 from ..ocr.reading_order import reading_order
 from ..ocr.types import Image, Quads, Scores
 
+_CORNER = {
+    "type": "array", "prefixItems": [{"type": "number"}] * 2, "minItems": 2, "maxItems": 2,
+}  # fmt: skip
+_QUAD_SCHEMA: dict[str, Any] = {"type": "array", "items": _CORNER, "minItems": 4, "maxItems": 4}
+"""Of the JSON of a quad."""
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TextLine:
-    """A text and its place in an image.
+    """A text and its place in an image. Lines are equal if all four fields are."""
 
-    ``quad``: (4, 2) float32 (x, y) in the image's pixels, clockwise from the text's top left
-    corner. Scores are in 0..1.
+    quad: Annotated[Quads, WithJsonSchema(_QUAD_SCHEMA)]
+    """Corners (4, 2) float32: (x, y) in the image's pixels, clockwise from the text's top left.
+    Read-only.
     """
-
-    quad: Quads
     text: str
+    """The characters, all of the recognizer's charset."""
     box_score: float
+    """How sure the detector is that this is text, 0..1."""
     text_score: float
+    """How sure the recognizer is of the characters, 0..1."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def __post_init__(self) -> None:
+        # A copy, because a change of the array would change the line's hash.
+        quad = np.array(self.quad, np.float32)
+        quad.setflags(write=False)
+        object.__setattr__(self, "quad", quad)
+
+    def _values(self) -> tuple[Any, ...]:
+        return self.quad.tolist(), self.text, self.box_score, self.text_score
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all fields; corners must be exactly the same."""
+        return self._values() == other._values() if isinstance(other, TextLine) else NotImplemented
+
+    def __hash__(self) -> int:
+        corners, *rest = self._values()
+        return hash((tuple(map(tuple, corners)), *rest))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor: a pickled array would be writable again.
+        return partial(TextLine, **vars(self)), ()
+
+    def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; coordinates are rounded to 0.1 pixel."""
         return {
             "quad": [[round(float(x), 1), round(float(y), 1)] for x, y in self.quad],

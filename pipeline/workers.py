@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -44,3 +44,11 @@ def in_order(
             # If the consumer stops early, items that were not started are dropped.
             for left in waiting:
                 left.cancel()
+
+
+def with_error(items: Iterable[Item]) -> Iterator[Item | Exception]:
+    """Yield an exception of the iterable as its last item, after the items before it."""
+    try:
+        yield from items
+    except Exception as error:  # the consumer raises it in its place
+        yield error

@@ -78,7 +78,7 @@ def test_reader_reads_lines_in_reading_order() -> None:
     lines = OcrReader(detector, recognizer).read(image)
     assert [line.quad[0].tolist() for line in lines] == [[4, 4], [30, 4], [4, 40]]
     assert [line.text for line in lines] == ["c", "c", "c"]
-    assert lines[0].as_dict()["quad"] == [[4.0, 4.0], [20.0, 4.0], [20.0, 12.0], [4.0, 12.0]]
+    assert lines[0].to_dict()["quad"] == [[4.0, 4.0], [20.0, 4.0], [20.0, 12.0], [4.0, 12.0]]
 
 
 def test_reader_of_an_empty_image_finds_nothing() -> None:

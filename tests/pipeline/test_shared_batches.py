@@ -46,8 +46,8 @@ def test_lines_are_those_of_one_image_at_a_time(readers: int, max_batch: int) ->
     alone, _ = reader()
     result = list(read_all(together, PAGES))
     expected = [alone.read(image) for image in PAGES]
-    assert [[line.as_dict() for line in lines] for lines in result] == [
-        [line.as_dict() for line in lines] for lines in expected
+    assert [[line.to_dict() for line in lines] for lines in result] == [
+        [line.to_dict() for line in lines] for lines in expected
     ]
     assert [len(lines) for lines in result] == [n % 5 for n in range(21)]
 

@@ -1,0 +1,143 @@
+"""Images in every form in which Python programs hold them: files, bytes, arrays, Pillow images."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import os
+from pathlib import Path
+from typing import IO, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PilImage
+
+from ..errors import InputFileError, UserError
+from .image import LARGEST_FILE, decode_image, image_from_pil, load_image
+from .types import Image
+
+ImageSource: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | PilImage.Image
+    | npt.NDArray[np.uint8]
+)  # fmt: skip
+"""A path; the content of an image file, as bytes or as a file object open in binary mode; a Pillow
+image; or an array (H, W) gray, (H, W, 3) or (H, W, 4) with alpha, uint8.
+"""
+Channels = Literal["rgb", "bgr"]
+"""The order of the color channels of an array; OpenCV's is ``bgr``."""
+
+_FIXES = {
+    "bool": "convert it with image.astype(np.uint8) * 255",
+    "uint16": "if its range is 0..65535, convert it with (image // 257).astype(np.uint8)",
+}
+_FLOAT_FIX = (
+    "if its range is 0..1, convert it with (image * 255).round().astype(np.uint8); if it is 0..255,"
+    " with image.round().astype(np.uint8)"
+)
+_OTHER_FIX = "if its range is 0..255, convert it with image.astype(np.uint8)"
+_SHAPES = "(H, W), (H, W, 3) or (H, W, 4)"
+
+
+def image_from(source: ImageSource, channels: Channels = "rgb") -> Image:
+    """Return an image in any form as (H, W, 3) uint8 RGB; transparent pixels become white.
+
+    Files and Pillow images are turned upright by their EXIF orientation, and state the order of
+    their channels themselves.
+
+    Args:
+        source: the image. A file object is read from its position to its end.
+        channels: the order of the channels of an array.
+
+    Raises:
+        InputFileError: a file cannot be read or decoded, or the image is too small or too large.
+        UserError: an array has another type or shape; the message states how to convert it.
+        TypeError: the source is of another type.
+    """
+    if channels not in ("rgb", "bgr"):
+        raise UserError(f"channels is {channels!r}; expected 'rgb' or 'bgr'")
+    if isinstance(source, (str, os.PathLike)):
+        return load_image(_path(os.fspath(source)))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return decode_image(bytes(source), "image")
+    if isinstance(source, PilImage.Image):
+        return image_from_pil(source, name_of(source) or "image")
+    if isinstance(source, np.ndarray):
+        return _from_array(source, channels)
+    if hasattr(source, "read"):
+        return decode_image(_content(source), name_of(source) or "image")
+    raise TypeError(_not_an_image(source))
+
+
+def name_of(source: ImageSource) -> str | None:
+    """Return the path of an image; None if it does not come from a file with a name."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    # Open files have a name or a descriptor, Pillow's images a file name, which may be empty.
+    name = getattr(source, "filename", None) or getattr(source, "name", None)
+    return name if isinstance(name, str) and name else None
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise InputFileError("the path of the image is empty")
+    if "://" in text:
+        raise InputFileError(f"{text}: is a URL; download the image first, and pass its bytes")
+    return Path(text)
+
+
+def _content(file: IO[bytes]) -> bytes:
+    name = name_of(file) or "image"
+    if isinstance(file, io.TextIOBase):
+        raise TypeError(f"{name}: is open in text mode; open it in binary mode: 'rb'")
+    try:
+        # One byte more than allowed, so that a file that never ends is noticed.
+        data: Any = file.read(LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:  # ValueError: the file is closed
+        raise InputFileError(f"{name}: cannot be read: {error}") from None
+    if inspect.iscoroutine(data):
+        data.close()  # or Python would warn that nothing awaited it
+    if inspect.isawaitable(data):
+        raise TypeError(f"{name}: its read() is asynchronous; pass the bytes: await file.read()")
+    if not isinstance(data, bytes):
+        raise TypeError(f"{name}: read() returned {type(data).__name__}, expected bytes")
+    if len(data) > LARGEST_FILE:
+        raise InputFileError(
+            f"{name}: larger than {LARGEST_FILE >> 20} MiB, the limit for an image"
+        )
+    return data
+
+
+def _from_array(array: npt.NDArray, channels: Channels) -> Image:
+    if array.dtype != np.uint8:
+        is_float = np.issubdtype(array.dtype, np.floating)
+        fix = _FLOAT_FIX if is_float else _FIXES.get(str(array.dtype), _OTHER_FIX)
+        raise UserError(f"the image is an array of {array.dtype}, expected uint8; {fix}")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]  # (H, W, 1) -> (H, W)
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+        raise UserError(
+            f"the image is an array of shape {array.shape}, expected {_SHAPES}{_fix_of(array)}"
+        )
+    if array.ndim == 3 and channels == "bgr":
+        # (H, W, 3 or 4); alpha, if any, stays last.
+        array = array[:, :, [2, 1, 0, 3][: array.shape[2]]]
+    # Pillow needs contiguous rows; views such as image[..., ::-1] have none.
+    return image_from_pil(PilImage.fromarray(np.ascontiguousarray(array)), "the array")
+
+
+def _fix_of(array: npt.NDArray) -> str:
+    if array.ndim == 4:
+        return "; to read several images, use read_all"
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        return "; if the channels come first, use image.transpose(1, 2, 0)"
+    return ""
+
+
+def _not_an_image(source: object) -> str:
+    kind = f"{type(source).__module__}.{type(source).__qualname__}".removeprefix("builtins.")
+    text = (
+        f"{kind} is not an image; expected a path, bytes, a file object in binary mode, a Pillow "
+        f"image or a NumPy array {_SHAPES} uint8"
+    )
+    # Tensors of PyTorch, TensorFlow and JAX.
+    return f"{text}; convert it with numpy.asarray(image)" if hasattr(source, "shape") else text

@@ -1,0 +1,227 @@
+"""A reader of images in any form, for threads and for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from threading import Condition, Event
+from typing import Any, Literal, TypeAlias, overload
+
+import numpy as np
+
+from ..engines.engine import Engine
+from ..errors import OcrTrtError, ReaderClosedError, UserError
+from ..ocr.image_source import Channels, ImageSource
+from .read_image import read_image
+from .read_result import ReadResult
+from .reader import OcrReader, ReadSettings
+from .workers import in_order, with_error
+
+Progress: TypeAlias = Callable[[int, int | None], None]
+"""Called with the number of images done, and of all images if that is known."""
+
+
+class Reader:
+    """Reads images in any form with a detector and a recognizer; :func:`open_reader` opens one.
+
+    A context manager, also of ``async with``. Any number of threads and of asyncio tasks may use
+    one reader at the same time, and get the results that one thread would get. A reader can be
+    pickled if it comes from :func:`open_reader`; unpickling it, for example in another process,
+    opens the bundles again.
+
+    Images may be paths; the content of files as bytes or as file objects open in binary mode;
+    Pillow images; or arrays uint8, (H, W) gray, (H, W, 3), or (H, W, 4) with alpha. An array must
+    not be changed before the result is there.
+
+    All methods that read raise:
+        InputFileError: a file cannot be read or decoded, or the image is too small or too large.
+        UserError: an array has another type or shape; the message states how to convert it.
+        TypeError: the image is of another type.
+        ReaderClosedError: the reader is closed.
+    """
+
+    def __init__(
+        self,
+        detector: Engine,
+        recognizer: Engine,
+        settings: ReadSettings | None = None,
+        *,
+        reopen: Callable[[], Reader] | None = None,
+    ) -> None:
+        self._engines = detector, recognizer
+        self._settings, self._reopen = settings or ReadSettings(), reopen
+        OcrReader(detector, recognizer, self._settings)  # refuses engines of the wrong role
+        self._state, self._process = Condition(), os.getpid()
+        self._reads, self._is_closed = 0, False
+        self._pool: ThreadPoolExecutor | None = None
+
+    @property
+    def workers(self) -> int:
+        """How many images are read at the same time by :meth:`read_all` and :meth:`aread`."""
+        return OcrReader(*self._engines).workers
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._is_closed
+
+    def read(self, image: ImageSource, *, channels: Channels = "rgb") -> ReadResult:
+        """Read one image. ``channels``: the order of the channels of an array."""
+        with self._reading():
+            return read_image(self._engines, image, self._settings, channels)[1]
+
+    @overload
+    def read_all(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        channels: Channels = "rgb",
+        progress: Progress | None = None,
+        return_exceptions: Literal[False] = False,
+    ) -> Iterator[ReadResult]: ...
+
+    @overload
+    def read_all(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        channels: Channels = "rgb",
+        progress: Progress | None = None,
+        return_exceptions: bool,
+    ) -> Iterator[ReadResult | Exception]: ...
+
+    def read_all(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        channels: Channels = "rgb",
+        progress: Progress | None = None,
+        return_exceptions: bool = False,
+    ) -> Iterator[ReadResult] | Iterator[ReadResult | Exception]:
+        """Read many images, several at once; yield their results in order.
+
+        Only two images per worker are taken from ``images`` before their results are used, so it
+        may be a generator, and may yield more images than fit into memory.
+
+        Args:
+            images: the images; not a folder.
+            channels: the order of the channels of arrays.
+            progress: called after each image with the number of images done, and with the number
+                of all images, or None if ``images`` has no length.
+            return_exceptions: yield the error of an image in place of its result, and continue.
+        """
+        if isinstance(images, (str, os.PathLike, bytes, bytearray, memoryview)) or (
+            isinstance(images, np.ndarray) and images.ndim < 4
+        ):
+            raise UserError("read_all expects several images; for a single one, use read")
+        with self._state:
+            self._check_open()
+        total = len(images) if isinstance(images, Sized) else None
+
+        def one(_: int, image: ImageSource | Exception) -> ReadResult | Exception:
+            if isinstance(image, Exception):  # raised by `images`
+                raise image
+            try:
+                return self.read(image, channels=channels)
+            except (OcrTrtError, TypeError) as error:
+                if not return_exceptions or isinstance(error, ReaderClosedError):
+                    raise
+                return error
+
+        def results() -> Iterator[ReadResult | Exception]:
+            outcomes = in_order(one, range(self.workers), with_error(images))
+            with closing(outcomes):
+                for done, outcome in enumerate(outcomes, 1):
+                    if progress is not None:
+                        progress(done, total)
+                    yield outcome
+
+        return results()
+
+    async def aread(self, image: ImageSource, *, channels: Channels = "rgb") -> ReadResult:
+        """Read one image without blocking asyncio's event loop.
+
+        As many images as there are :attr:`workers` are read at once, in threads of the reader; the
+        others wait in the order of the calls. If the task is cancelled, a waiting image is not
+        read, and a read that has begun ends before its next stage.
+        """
+        is_cancelled = Event()
+
+        def watch() -> None:
+            if is_cancelled.is_set():
+                raise CancelledError
+
+        def work() -> ReadResult:
+            with self._reading():
+                return read_image(self._engines, image, self._settings, channels, watch)[1]
+
+        try:
+            return await asyncio.wrap_future(self._threads().submit(work))
+        finally:
+            is_cancelled.set()
+
+    def _threads(self) -> ThreadPoolExecutor:
+        with self._state:
+            self._check_open()
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="ocr-trt")
+            return self._pool
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ReaderClosedError("the reader is closed; open another one with open_reader")
+        if self._process != os.getpid():
+            # The threads of the engines exist in the first process only: a read would never end.
+            raise ReaderClosedError(
+                "the reader was opened before this process was forked; open one in each process"
+            )
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._state:
+            self._check_open()
+            self._reads += 1
+        try:
+            yield
+        finally:
+            with self._state:
+                self._reads -= 1
+                self._state.notify_all()
+
+    def close(self) -> None:
+        """Wait for reads that have begun, and free the memory of both engines.
+
+        Reads that wait, and later ones, raise ReaderClosedError. A second call does nothing.
+        """
+        with self._state:
+            self._is_closed = True
+            if self._process != os.getpid():
+                return  # the engines belong to the first process
+            self._state.wait_for(lambda: self._reads == 0)
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+        for engine in self._engines:
+            engine.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Reader:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)  # the event loop continues while reads end
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._reopen is None:
+            raise TypeError("only a reader from open_reader can be pickled: it is opened again")
+        with self._state:
+            self._check_open()
+        return self._reopen, ()

@@ -1,0 +1,89 @@
+"""``open_reader``: a reader of two bundles."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..engines.bundle import load_bundle
+from ..engines.engine import Engine
+from ..engines.tuned import Mode
+from .any_reader import Reader
+from .reader import ReadSettings
+
+_log = logging.getLogger(__name__)
+
+
+def open_reader(  # noqa: PLR0913  # one argument per setting
+    detector: str | os.PathLike[str],
+    recognizer: str | os.PathLike[str],
+    *,
+    mode: Mode = "latency",
+    streams: int = 0,
+    threads: int = 0,
+    settings: ReadSettings | None = None,
+    is_trusted: bool = False,
+) -> Reader:
+    """Open a detector bundle and a recognizer bundle, and load the plans of all widths.
+
+    Args:
+        detector: folder of the detector bundle.
+        recognizer: folder of the recognizer bundle.
+        mode: ``latency``: one batch at a time, in the shortest time; ``throughput``: several at
+            once, for a server or many images.
+        streams: how many batches each engine runs at once, in place of the mode's number.
+        threads: CPU threads of each engine, in place of the mode's number.
+        settings: how images are read.
+        is_trusted: run the code that version-compatible TensorRT plans contain. Only for plans from
+            a source you trust.
+
+    Raises:
+        InputFileError: a folder is not a bundle, or a file in it is missing or was changed.
+        SpecError: a bundle has the other role.
+        TargetMissingError: its target cannot run here.
+    """
+    return _Opening(
+        # Absolute, because a process that unpickles the reader may be in another folder.
+        detector=Path(detector).absolute(),
+        recognizer=Path(recognizer).absolute(),
+        mode=mode,
+        streams=streams,
+        threads=threads,
+        settings=settings or ReadSettings(),
+        is_trusted=is_trusted,
+    ).open()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opening:
+    """The arguments of :func:`open_reader`, from which a pickled reader is opened again."""
+
+    detector: Path
+    recognizer: Path
+    mode: Mode
+    streams: int
+    threads: int
+    settings: ReadSettings
+    is_trusted: bool
+
+    def open(self) -> Reader:
+        with ExitStack() as stack:
+            detector, recognizer = (
+                stack.enter_context(self._engine(path)) for path in (self.detector, self.recognizer)
+            )
+            reader = Reader(detector, recognizer, self.settings, reopen=self.open)
+            for engine in (detector, recognizer):
+                for width in engine.widths:  # so that a wrong plan fails here
+                    engine.runner(width)
+            stack.pop_all()  # from here on, the reader closes the engines
+        _log.info("opened %s and %s, %s", detector.label, recognizer.label, self.mode)
+        return reader
+
+    def _engine(self, path: Path) -> Engine:
+        bundle = load_bundle(path, is_trusted=self.is_trusted)
+        return Engine.from_bundle(
+            bundle, mode=self.mode, streams=self.streams, threads=self.threads
+        )

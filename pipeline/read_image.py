@@ -1,0 +1,56 @@
+"""Read one image in any form, and measure the time of each stage."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from ..engines.engine import Engine
+from ..ocr.image_source import Channels, ImageSource, image_from, name_of
+from ..ocr.types import Image
+from .clock import Clock, Stage, StageClock
+from .read_result import ReadResult
+from .reader import OcrReader, ReadSettings
+
+_log = logging.getLogger(__name__)
+
+
+def read_image(
+    engines: tuple[Engine, Engine],
+    source: ImageSource,
+    settings: ReadSettings,
+    channels: Channels = "rgb",
+    watch: Callable[[], None] | None = None,
+) -> tuple[Image, ReadResult]:
+    """Load and read one image with a detector and a recognizer.
+
+    Args:
+        engines: the detector and the recognizer.
+        source: the image; see :func:`ocr_trt.ocr.image_source.image_from`.
+        settings: how to read it.
+        channels: the order of the channels of an array.
+        watch: called before each stage; an exception from it ends the read.
+
+    Returns:
+        The pixels (H, W, 3) uint8 RGB, and the result with the time of each stage.
+    """
+    own = StageClock()
+    clock = own if watch is None else _watched(own, watch)
+    with clock("load"):
+        image = image_from(source, channels)
+    lines = OcrReader(*engines, settings, clock).read(image)
+    height, width = image.shape[:2]
+    result = ReadResult(
+        file=name_of(source), width=width, height=height, lines=tuple(lines), seconds=own.seconds
+    )
+    _log.debug("read %s: %d lines in %.3f s", result.file, len(lines), sum(own.seconds.values()))
+    return image, result
+
+
+def _watched(clock: StageClock, watch: Callable[[], None]) -> Clock:
+    def start(stage: Stage) -> AbstractContextManager[None]:
+        watch()
+        return clock(stage)
+
+    return start

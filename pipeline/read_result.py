@@ -1,0 +1,54 @@
+"""The text of one image as an object and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .clock import Stage
+from .text_lines import TextLine
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadResult:
+    """The text of one image.
+
+    Two results are equal if the sizes of their images and their lines are equal; the name of the
+    file and the times do not count.
+    """
+
+    __pydantic_config__ = {"use_attribute_docstrings": True, "extra": "forbid"}
+
+    file: str | None = field(default=None, compare=False)
+    """The path of the image, if it came from a file."""
+    width: int
+    """Width of the upright image in pixels."""
+    height: int
+    """Height of the upright image in pixels."""
+    lines: tuple[TextLine, ...]
+    """The lines of text in reading order."""
+    seconds: Mapping[Stage, float] = field(default_factory=dict, compare=False, repr=False)
+    """How long each stage took, in seconds. Loads and stages of other reads at the same time make
+    them longer.
+    """
+
+    @property
+    def text(self) -> str:
+        """The texts of all lines, one per line."""
+        return "\n".join(line.text for line in self.lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data as ``ocr-trt run --json`` prints it; ``ocr-trt schema result``."""
+        return {
+            "file": self.file,
+            "width": self.width,
+            "height": self.height,
+            "lines": [line.to_dict() for line in self.lines],
+            "seconds": {stage: round(value, 6) for stage, value in self.seconds.items()},
+        }
+
+    def to_json(self) -> str:
+        """Return :meth:`to_dict` as JSON in one line; characters beyond ASCII stay as they are."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
