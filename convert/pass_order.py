@@ -20,6 +20,7 @@ from .passes.fold_scale import fold_scale
 from .passes.fuse_attention import fuse_attention
 from .passes.inline_branches import inline_branches
 from .passes.lower_resize import lower_resize
+from .passes.lower_reverse_sequence import lower_reverse_sequence
 from .passes.raise_activations import raise_activations
 from .passes.raise_dense import raise_dense
 from .passes.raise_directions import raise_directions
@@ -55,6 +56,8 @@ PREPARE: tuple[Pass, ...] = (
     raise_directions,
     # Shapes behind former loops are known now, and what is computed from them becomes constant.
     fold_constants,
+    # Lengths computed from the image. After raise_directions, which takes constant full lengths.
+    lower_reverse_sequence,
     # Again: the branches of an If behind a former loop have known shapes now.
     inline_branches,
     # Pixels of an integer type: removes Round and Cast where the next node casts back to float.

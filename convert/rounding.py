@@ -17,8 +17,11 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from .graph import transfer_name
+from .graph import constant, graph_of, nodes_of, set_constant_input, transfer_name
 from .node_builder import NodeBuilder
+from .passes.raise_recurrent import RECURRENT
+from .recurrent.loop_bodies import deep_nodes, inner_graphs, rename_made
+from .recurrent.scan_bodies import scans_from_recurrent
 
 Array = npt.NDArray[np.float32]
 
@@ -35,17 +38,42 @@ def rounded(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     It clips to the largest number of the type, because a model may compute large numbers, such as
     masks, in float32.
 
+    A recurrent layer rounds in each step, and the next step reads what it rounded. So LSTM, GRU and
+    RNN are written as Scans, and the results inside all loops are rounded. Weights inside loops are
+    rounded too: the model casts them there, so that the float32 graph has the exact ones.
+
     Args:
         model: a float32 graph.
         name: T, "float16" or "bfloat16".
     """
-    copy = ir.from_proto(model)
-    graph = copy.graph
-    for node in list(graph):
+    copy, dtype = ir.from_proto(model), _TYPES[name]
+    for node in nodes_of(copy, *RECURRENT):
+        scans_from_recurrent(node, lambda array: _rounded_array(array, dtype))
+    bodies = [body for node in copy.graph for body in inner_graphs(node)]
+    for body in bodies:
+        _round_constants(body, dtype)
+    for node in deep_nodes(copy.graph):
         for value in node.outputs:
             if value.dtype == ir.DataType.FLOAT:
-                round_behind(graph, node, value, _TYPES[name], clips=True)
+                round_behind(graph_of(node), node, value, dtype, clips=True)
+    for number, body in enumerate(bodies):
+        rename_made(body, f"body_{number}")
     return ir.to_proto(copy)
+
+
+def _rounded_array(array: Array, dtype: ir.DataType) -> Array:
+    """Round an array as :func:`rounded` rounds results."""
+    largest = float(ml_dtypes.finfo(dtype.numpy()).max)  # type: ignore[no-untyped-call]
+    return np.clip(array, -largest, largest).astype(dtype.numpy()).astype(np.float32)
+
+
+def _round_constants(body: ir.Graph, dtype: ir.DataType) -> None:
+    """Round the float constants that the nodes of a body read."""
+    for node in deep_nodes(body):
+        for index, value in enumerate(node.inputs):
+            array = constant(value)
+            if array is not None and array.dtype == np.float32:
+                set_constant_input(node, index, _rounded_array(array, dtype))
 
 
 def round_behind(

@@ -14,14 +14,19 @@ Fold = Callable[[ir.Model], object]
 """Folds the constants of a model."""
 
 
+def inner_graphs(node: ir.Node) -> list[ir.Graph]:
+    """Return the bodies of a Loop or Scan, or the branches of an If."""
+    items = node.attributes.values()
+    return [item.as_graph() for item in items if item.type == ir.AttributeType.GRAPH]
+
+
 def deep_nodes(graph: ir.Graph) -> list[ir.Node]:
     """Return the nodes of a graph and of all graphs inside it."""
     found = list[ir.Node]()
     for node in graph:
         found.append(node)
-        for item in node.attributes.values():
-            if item.type == ir.AttributeType.GRAPH:
-                found += deep_nodes(item.as_graph())
+        for inner in inner_graphs(node):
+            found += deep_nodes(inner)
     return found
 
 

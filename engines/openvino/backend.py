@@ -67,10 +67,12 @@ class _OpenVino(Backend):
         from onnx_ir.passes import common
 
         from .fake_quantize import lower_qdq_pairs
+        from .integer_reductions import lower_integer_reductions
 
         ov = import_openvino()
         whole = ir.from_proto(model)
         common.InlinePass()(whole)
+        lower_integer_reductions(whole)
         inlined = lower_qdq_pairs(ir.to_proto(whole))
         if is_too_large(inlined):  # protobuf cannot serialize it to one message
             with as_file(inlined) as path:

@@ -16,6 +16,7 @@ from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.float_types import FloatTypes, as_float32
 from ocr_trt.convert.passes.normalize_types import normalize_types
 from ocr_trt.convert.pipeline import convert
+from ocr_trt.convert.recurrent.scan_bodies import scans_from_recurrent
 from ocr_trt.convert.rounding import Rounding, rounded
 from ocr_trt.convert.sources import open_source
 from ocr_trt.convert.verify import verify
@@ -23,7 +24,7 @@ from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.spec import spec_from_dict
 
-from .helpers import check_does_not_fire, graph, ops, traced
+from .helpers import check_does_not_fire, graph, ops, traced, used
 
 TYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "double": np.float64}
 # ONNX' numbers of these types.
@@ -160,6 +161,100 @@ def test_rounding_is_that_of_numpy(rng: np.random.Generator) -> None:
     half = np.sqrt(x).astype(np.float16).astype(np.float32)
     found = onnx_session(model, optimize=False).run(None, {"x": x})[0]
     np.testing.assert_array_equal(found, (half * half).astype(np.float16).astype(np.float32))
+
+
+RECURRENT = {
+    "LSTM": (4, "y, h = LSTM <hidden_size = 3> (x, w, r, b)", 1),
+    "bidirectional LSTM": (
+        4, "y, h = LSTM <hidden_size = 3, direction = \"bidirectional\"> (x, w, r, b, , h0, h0)", 2,
+    ),
+    "GRU": (3, "y, h = GRU <hidden_size = 3> (x, w, r, b, , h0)", 1),
+    "reset late": (
+        3, "y, h = GRU <hidden_size = 3, linear_before_reset = 1, direction = \"reverse\">"
+        " (x, w, r, b)", 1,
+    ),
+    "RNN": (1, "y, h = RNN <hidden_size = 3> (x, w, r)", 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_recurrent_ops_as_scans_return_the_same(kind: str, rng: np.random.Generator) -> None:
+    gates, body, directions = RECURRENT[kind]
+    shapes = {
+        "w": (directions, gates * 3, 5), "r": (directions, gates * 3, 3),
+        "b": (directions, gates * 6), "h0": (directions, 2, 3),
+    }  # fmt: skip
+    text = f"""agraph (float[T,2,5] x) => (float[T,{directions},2,3] y, float[{directions},2,3] h)
+        {{ {body} }}"""
+    arrays = {name: rng.normal(0, 0.7, size).astype(np.float32) for name, size in shapes.items()}
+    model = graph(text, **used(text, arrays))
+    x = rng.standard_normal((6, 2, 5)).astype(np.float32)
+    before = onnx_session(ir.to_proto(model)).run(None, {"x": x})
+    (node,) = model.graph
+    assert scans_from_recurrent(node, lambda array: array)
+    assert set(ops(model)) >= {"Scan"} and not ops(model)[node.op_type]
+    after = onnx_session(ir.to_proto(model)).run(None, {"x": x})
+    for expected, result in zip(before, after, strict=True):
+        np.testing.assert_allclose(result, expected, atol=1e-6)
+
+
+def test_recurrent_ops_with_lengths_stay() -> None:
+    text = """agraph (float[6,2,5] x) => (float[6,1,2,3] y) {
+        y = RNN <hidden_size = 3> (x, w, r, , n) }"""
+    model = graph(text, w=np.ones((1, 3, 5), "f"), r=np.ones((1, 3, 3), "f"), n=np.int32([3, 6]))
+    (node,) = model.graph
+    assert not scans_from_recurrent(node, lambda array: array)
+    assert ops(model) == {"RNN": 1}
+
+
+def test_each_step_of_a_loop_is_rounded() -> None:
+    """The sum of 0.1 over 64 steps: rounded once it is 6.4, rounded in each step it is less."""
+    text = """agraph (float[1] x) => (float[1] y) {
+        n = Constant <value_int = 64> () go = Constant <value = bool {1}> ()
+        y = Loop (n, go, x) <body = g (int64 i, bool more, float[1] s) => (bool o, float[1] t) {
+            o = Identity(more) k = Constant <value_floats = [0.1]> () t = Add(s, k) }> }"""
+    model = rounded(ir.to_proto(graph(text)), "bfloat16")
+    found = onnx_session(model, optimize=False).run(None, {"x": np.zeros(1, np.float32)})[0]
+    total = ml_dtypes.bfloat16(0)
+    for _ in range(64):
+        total = ml_dtypes.bfloat16(total + ml_dtypes.bfloat16(0.1))
+    assert found == np.float32(total) != np.float32(ml_dtypes.bfloat16(6.4))
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer"),
+    [
+        ("bfloat16", "LSTM"),
+        ("float16", "GRU"),
+        pytest.param("bfloat16", "GRU", marks=pytest.mark.full),
+        pytest.param("float16", "SimpleRNN", marks=pytest.mark.full),
+        pytest.param("bfloat16", "ConvLSTM1D", marks=pytest.mark.full),
+        pytest.param("float16", "ConvLSTM1D", marks=pytest.mark.full),
+    ],
+)
+def test_long_sequences_differ_by_the_rounding_of_each_step(
+    kind: str, layer: str, rng: np.random.Generator
+) -> None:
+    tf, keras = pytest.importorskip("tensorflow"), pytest.importorskip("keras")
+    keras.utils.set_random_seed(3)
+    settings = {"dtype": f"mixed_{kind}", "return_sequences": True}
+    is_conv = layer == "ConvLSTM1D"
+    if is_conv:
+        settings |= {"kernel_size": 3, "padding": "same"}
+    made = getattr(keras.layers, layer)(8, **settings)
+    shape = (1, 96, 6, 5) if is_conv else (1, 96, 5)
+    x = rng.uniform(-1, 1, shape).astype(np.float32)
+    made(x)
+    proto = ir.to_proto(traced(lambda x: tf.cast(made(x), tf.float32), shape))
+    exact, other = (
+        onnx_session(m, optimize=False).run(None, {"x": x})[0]
+        for m in (proto, rounded(proto, kind))
+    )
+    theirs = made(x).numpy().astype(np.float32)
+    own, found = (Rounding.of([np.abs(exact - each)]) for each in (other, theirs))
+    # The ratio is near 1, so that the multiples of decision 0020 leave room for larger models.
+    assert 0.4 < found.rms / own.rms < 2.5
+    assert 0.3 < found.peak / own.peak < 3
 
 
 def test_rounding_explains_a_multiple_of_itself_only() -> None:
