@@ -109,7 +109,7 @@ def _files_of(paths: Sequence[Path]) -> list[Path]:
     Raises:
         InputFileError: a path does not exist, or a folder holds no images.
     """
-    from ..ocr.image import image_files
+    from ..ocr.images.folder import image_files
 
     files: list[Path] = []
     for path in paths:

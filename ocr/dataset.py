@@ -21,7 +21,8 @@ from ..common.json_files import read_json
 from ..errors import InputFileError
 from .boxes import order_corners
 from .crop import crop_quad
-from .image import image_files, load_image
+from .image import load_image
+from .images.folder import image_files
 from .types import Image, Quads
 
 LARGEST_LABELS = 64 << 20

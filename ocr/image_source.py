@@ -13,7 +13,8 @@ import numpy.typing as npt
 from PIL import Image as PilImage
 
 from ..errors import InputFileError, UserError
-from .image import LARGEST_FILE, decode_image, image_from_pil, load_image
+from .image import image_from_pil, load_image
+from .images.source import read_bounded
 from .types import Image
 
 ImageSource: TypeAlias = (
@@ -39,7 +40,9 @@ _SHAPES = "(H, W), (H, W, 3) or (H, W, 4)"
 
 
 def image_from(source: ImageSource, channels: Channels = "rgb") -> Image:
-    """Return an image in any form as (H, W, 3) uint8 RGB; transparent pixels become white.
+    """Return an image in any form as (H, W, 3) uint8 RGB.
+
+    Transparent pixels get a color that contrasts with the others: white, black or gray.
 
     Files and Pillow images are turned upright by their EXIF orientation, and state the order of
     their channels themselves.
@@ -58,13 +61,13 @@ def image_from(source: ImageSource, channels: Channels = "rgb") -> Image:
     if isinstance(source, (str, os.PathLike)):
         return load_image(_path(os.fspath(source)))
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return decode_image(bytes(source), "image")
+        return load_image(bytes(source))
     if isinstance(source, PilImage.Image):
         return image_from_pil(source, name_of(source) or "image")
     if isinstance(source, np.ndarray):
         return _from_array(source, channels)
     if hasattr(source, "read"):
-        return decode_image(_content(source), name_of(source) or "image")
+        return load_image(_content(source), name=name_of(source) or "image")
     raise TypeError(_not_an_image(source))
 
 
@@ -89,22 +92,23 @@ def _content(file: IO[bytes]) -> bytes:
     name = name_of(file) or "image"
     if isinstance(file, io.TextIOBase):
         raise TypeError(f"{name}: is open in text mode; open it in binary mode: 'rb'")
+
+    def read(size: int) -> bytes:
+        data: Any = file.read(size)
+        if inspect.iscoroutine(data):
+            data.close()  # or Python would warn that nothing awaited it
+        if inspect.isawaitable(data):
+            raise TypeError(
+                f"{name}: its read() is asynchronous; pass the bytes: await file.read()"
+            )
+        if not isinstance(data, bytes):
+            raise TypeError(f"{name}: read() returned {type(data).__name__}, expected bytes")
+        return data
+
     try:
-        # One byte more than allowed, so that a file that never ends is noticed.
-        data: Any = file.read(LARGEST_FILE + 1)
+        return read_bounded(read, name)
     except (OSError, ValueError) as error:  # ValueError: the file is closed
         raise InputFileError(f"{name}: cannot be read: {error}") from None
-    if inspect.iscoroutine(data):
-        data.close()  # or Python would warn that nothing awaited it
-    if inspect.isawaitable(data):
-        raise TypeError(f"{name}: its read() is asynchronous; pass the bytes: await file.read()")
-    if not isinstance(data, bytes):
-        raise TypeError(f"{name}: read() returned {type(data).__name__}, expected bytes")
-    if len(data) > LARGEST_FILE:
-        raise InputFileError(
-            f"{name}: larger than {LARGEST_FILE >> 20} MiB, the limit for an image"
-        )
-    return data
 
 
 def _from_array(array: npt.NDArray, channels: Channels) -> Image:

@@ -22,6 +22,7 @@ def test_tree_in_the_docstring_names_every_error(error: type[errors.OcrTrtError]
     [
         (errors.UserError, 2),
         (errors.InputFileError, 2),
+        (errors.OutOfMemoryError, 2),
         (errors.SpecError, 2),
         (errors.TargetMissingError, 2),
         (errors.OutputError, 2),

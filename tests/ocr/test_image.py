@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from ocr_trt.errors import InputFileError
-from ocr_trt.ocr.image import decode_image, image_files, load_image
+from ocr_trt.ocr.image import load_image
+from ocr_trt.ocr.images.folder import image_files
 
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
 GRADIENT = np.linspace(0, 255, 40 * 30).reshape(30, 40).astype(np.uint8)
@@ -37,24 +38,24 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
 def test_lossless_formats_give_the_pixels_back(kind: str) -> None:
     pixels = np.dstack([GRADIENT, 255 - GRADIENT, GRADIENT // 2])
-    assert np.array_equal(decode_image(encoded(Image.fromarray(pixels), kind), "x"), pixels)
+    assert np.array_equal(load_image(encoded(Image.fromarray(pixels), kind)), pixels)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
 def test_lossy_formats_come_close(kind: str) -> None:
     pixels = np.dstack([GRADIENT] * 3)
-    decoded = decode_image(encoded(Image.fromarray(pixels), kind, quality=95), "x")
+    decoded = load_image(encoded(Image.fromarray(pixels), kind, quality=95))
     assert np.abs(decoded.astype(int) - pixels).max() < 12
 
 
 def test_gray_becomes_three_equal_channels() -> None:
-    decoded = decode_image(encoded(Image.fromarray(GRADIENT)), "x")
+    decoded = load_image(encoded(Image.fromarray(GRADIENT)))
     assert decoded.shape == (30, 40, 3)
     assert np.array_equal(decoded, np.dstack([GRADIENT] * 3))
 
 
 def test_sixteen_bit_gray_keeps_its_brightness() -> None:
-    decoded = decode_image(encoded(Image.fromarray(GRADIENT.astype(np.uint16) * 257)), "x")
+    decoded = load_image(encoded(Image.fromarray(GRADIENT.astype(np.uint16) * 257)))
     assert np.array_equal(decoded[..., 0], GRADIENT)
 
 
@@ -63,14 +64,14 @@ def test_sixteen_bit_color_keeps_its_brightness() -> None:
 
     pixels = np.dstack([GRADIENT, 255 - GRADIENT, GRADIENT // 2]).astype(np.uint16) * 257
     data = cv2.imencode(".png", pixels)[1].tobytes()
-    decoded = decode_image(data, "x")
+    decoded = load_image(data)
     assert np.abs(decoded[..., ::-1].astype(int) - pixels // 257).max() <= 1
 
 
 def test_transparent_pixels_show_white() -> None:
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[:4, :, 3] = 255
-    decoded = decode_image(encoded(Image.fromarray(pixels)), "x")
+    decoded = load_image(encoded(Image.fromarray(pixels)))
     assert (decoded[:4] == 0).all()
     assert (decoded[4:] == 255).all()
 
@@ -78,9 +79,9 @@ def test_transparent_pixels_show_white() -> None:
 def test_palette_and_cmyk_become_rgb() -> None:
     red = np.full((8, 8, 3), (255, 0, 0), np.uint8)
     palette = Image.fromarray(red).convert("P")
-    assert np.array_equal(decode_image(encoded(palette), "x"), red)
+    assert np.array_equal(load_image(encoded(palette)), red)
     cmyk = Image.fromarray(red).convert("CMYK")
-    assert np.abs(decode_image(encoded(cmyk, "TIFF"), "x").astype(int) - red).max() < 3
+    assert np.abs(load_image(encoded(cmyk, "TIFF")).astype(int) - red).max() < 3
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_exif_orientation_is_applied(orientation: int, turned: np.ndarray) -> No
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(GRADIENT), exif=exif)
-    assert np.array_equal(decode_image(data, "x")[..., 0], turned)
+    assert np.array_equal(load_image(data)[..., 0], turned)
 
 
 @pytest.mark.parametrize(
@@ -106,17 +107,16 @@ def test_exif_orientation_is_applied(orientation: int, turned: np.ndarray) -> No
         (png_header(30000, 30000), "more than the 100 million pixels"),
         (png_header(11000, 11000), "more than the 100 million pixels"),
         (png_header(4000, 4000), "damaged or truncated"),
-        (b"GIF89a" + bytes(100), "not an image in a known format"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image in a known format"),
     ],
     ids=[
         "empty", "text", "cut PNG", "cut JPEG", "one pixel", "thin", "bomb", "over our limit",
-        "no data", "GIF", "EPS",
+        "no data", "EPS",
     ],
 )  # fmt: skip
 def test_bad_images_are_refused(data: bytes, message: str) -> None:
     with pytest.raises(InputFileError) as caught:
-        decode_image(data, "image.png")
+        load_image(data, name="image.png")
     assert message in str(caught.value)
     assert "image.png" in str(caught.value)
 
@@ -124,7 +124,7 @@ def test_bad_images_are_refused(data: bytes, message: str) -> None:
 def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match="no such file"):
         load_image(tmp_path / "nothing.png")
-    with pytest.raises(InputFileError, match="no such file"):
+    with pytest.raises(InputFileError, match="is a folder"):
         load_image(tmp_path)
 
 

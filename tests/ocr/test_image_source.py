@@ -11,8 +11,8 @@ import pytest
 from PIL import Image as PilImage
 
 from ocr_trt.errors import InputFileError, UserError
-from ocr_trt.ocr import image_source
 from ocr_trt.ocr.image_source import image_from, name_of
+from ocr_trt.ocr.images import source as image_bytes
 
 
 @pytest.fixture
@@ -52,8 +52,11 @@ def test_gray_and_transparent_arrays_become_rgb(pixels: np.ndarray) -> None:
     gray = pixels[:, :, 0]
     for source in (gray, gray[:, :, None]):
         np.testing.assert_array_equal(image_from(source), np.dstack([gray] * 3))
-    transparent = np.dstack([pixels, np.zeros((6, 8), np.uint8)])
-    assert (image_from(transparent) == 255).all()
+    half = np.dstack([pixels // 4, np.full((6, 8), 255, np.uint8)])
+    half[:, 4:, 3] = 0
+    result = image_from(half)
+    assert (result[:, 4:] == 255).all(), "dark pixels are on a white ground"
+    np.testing.assert_array_equal(result[:, :4], pixels[:, :4] // 4)
 
 
 def test_an_array_is_not_changed_and_not_shared(pixels: np.ndarray) -> None:
@@ -145,7 +148,7 @@ class Endless(io.RawIOBase):
 
 
 def test_endless_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_source, "LARGEST_FILE", 1 << 10)
+    monkeypatch.setattr(image_bytes, "LARGEST_FILE", 1 << 10)
     with pytest.raises(InputFileError, match="endless: larger"):
         image_from(Endless())
 
