@@ -103,7 +103,8 @@ def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
         return
     for descriptor, value in message.ListFields():  # only the fields that are set
         if descriptor.message_type is not None:
-            for inner in value if descriptor.is_repeated else (value,):
+            # A message, or the messages of a repeated field. ``is_repeated`` is new in protobuf 6.
+            for inner in (value,) if hasattr(value, "ListFields") else value:
                 yield from _tensors(inner)
 
 

@@ -121,7 +121,8 @@ def edited_tree(tree: Any, rng: np.random.Generator) -> Any:
 def _edited_field(message: Any, descriptor: Any, rng: np.random.Generator) -> None:
     """Give one field, or one item of it, another value."""
     value = getattr(message, descriptor.name)
-    at = int(rng.integers(len(value))) if descriptor.is_repeated else -1
+    is_one = isinstance(value, (bool, int, float, str, bytes))
+    at = -1 if is_one else int(rng.integers(len(value)))
     item = value if at < 0 else value[at]
     if isinstance(item, bytes):
         new: Any = damaged(item, rng, [item]) if item else b"x"
@@ -147,7 +148,7 @@ def edited_message(message: Any, rng: np.random.Generator) -> None:
         if descriptor.message_type is None:
             _edited_field(message, descriptor, rng)
             return
-        if not descriptor.is_repeated:
+        if hasattr(value, "ListFields"):  # one message, not a repeated field
             message = value
             continue
         at = int(rng.integers(len(value)))
