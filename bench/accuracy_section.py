@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ..measure.report_data import AccuracyRow, SampleView
 from ..ocr.metrics.metric import METRICS
-from ..report.plots import INK, new_plot, plain_axes, svg_text
+from ..report.plots import INK, new_plot, plain_axes, svg_text, with_default_style
 from ..report.sections import Figure, Plot, Section, Table, table_section
 from .results import Breakdown, ModelReport, SystemRow
 from .summary import changes_sentence, signed
@@ -140,6 +140,7 @@ def _figure(sample: SampleView, *, with_change: bool = True) -> Figure:
     )
 
 
+@with_default_style
 def difference_plot(model: ModelReport) -> str:
     """Draw by how many points each engine is better than the model, with its interval.
 

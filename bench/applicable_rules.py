@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..engines.bundle import Bundle
+from ..engines.bundle_source import check_source_trusted
 from ..engines.targets import backend
-from ..errors import UserError
+from ..errors import InputFileError, UserError
 from .regression import ACCURACIES, Rule, check_engines, check_rules
 from .results import Report
 from .systems import grouped, labels_of, timed_batches
@@ -67,7 +68,19 @@ def _time(rule: Rule, bundles: Sequence[Bundle]) -> str:
     batches = sorted({batch for bundle in timed for batch in timed_batches(bundle.spec)})
     if rule.batch not in (None, *batches):
         return f"batch size {rule.batch} is not timed; timed: {', '.join(map(str, batches))}"
-    if rule.measure == "speedup" and not any(b.spec.source.path.exists() for b in timed):
+    if rule.measure != "speedup":
+        return ""
+    models = [b for b in timed if b.spec.source.path.exists()]
+    if not models:
         missing = ", ".join(sorted({str(bundle.spec.source.path) for bundle in timed}))
         return f"speedup requires the model, and {missing} does not exist"
+    reasons = [_why_not_run(bundle) for bundle in models]
+    return "" if "" in reasons else f"speedup requires the model: {reasons[0]}"
+
+
+def _why_not_run(bundle: Bundle) -> str:
+    try:
+        check_source_trusted(bundle)
+    except InputFileError as error:
+        return str(error)
     return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..report.plots import INK, WIDTH, plain_axes, svg_text
+from ..report.plots import INK, WIDTH, plain_axes, svg_text, with_default_style
 from ..report.sections import Plot, Section, Table, table_section
 from .results import ModelReport
 
@@ -54,6 +54,7 @@ def latency_table(model: ModelReport) -> Table:
     )
 
 
+@with_default_style
 def latency_plot(model: ModelReport) -> str:
     """Draw median latencies as bars, and p90 as error bars; one panel per batch size."""
     from matplotlib.figure import Figure

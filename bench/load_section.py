@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..measure.load import Waits
-from ..report.plots import INK, WIDTH, plain_axes, svg_text
+from ..report.plots import INK, WIDTH, plain_axes, svg_text, with_default_style
 from ..report.sections import Plot, Section, Table
 from .latency_section import COLORS
 from .results import ModelReport, SystemRow
@@ -79,6 +79,7 @@ def open_loop_table(model: ModelReport) -> Table:
     )
 
 
+@with_default_style
 def load_plot(model: ModelReport) -> str:
     """Draw throughput by number of clients, and below it median and p90 by request rate."""
     from matplotlib.figure import Figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..pipeline.clock import STAGES, Stage
-from ..report.plots import INK, new_plot, plain_axes, svg_text
+from ..report.plots import INK, new_plot, plain_axes, svg_text, with_default_style
 from ..report.sections import Plot, Section, Table, table_section
 from .results import ModelReport, PipelineSpeed, SystemRow
 
@@ -73,6 +73,7 @@ def _stage_cells(speed: PipelineSpeed) -> tuple[str, ...]:
     return f"{1000 / speed.throughput:.1f}", *(f"{speed.stages[stage]:.1f}" for stage in STAGES)
 
 
+@with_default_style
 def pipeline_plot(model: ModelReport) -> str:
     """Draw the time of each stage of an image, one bar per system, as SVG."""
     shown = [(row, speed) for row, speed in _speeds(model) if speed.stages][::-1]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..measure.peaks import Peaks
-from ..report.plots import INK, new_plot, plain_axes, svg_text
+from ..report.plots import INK, new_plot, plain_axes, svg_text, with_default_style
 from ..report.sections import Plot, Section, Table
 from .results import ModelReport, SystemRow
 from .roofline import LayerRoofline, Roofline, percent
@@ -141,6 +141,7 @@ def roofline_words(roofline: Roofline, peaks: Peaks) -> str:
     return f"Roofline plot. Roofs: {roofs}, {memory}. {'; '.join(layers)}."
 
 
+@with_default_style
 def roofline_plot(roofline: Roofline, peaks: Peaks) -> str:
     """Draw the layers that have FLOPs below the roofs, by FLOP per byte and FLOP/s.
 

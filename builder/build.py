@@ -10,9 +10,10 @@ from ..common.progress import Reporter, SilentReporter
 from ..convert.sources import open_source
 from ..engines.base import Backend
 from ..engines.bundle import Bundle, own_files
+from ..engines.bundle_source import remember_source
 from ..engines.engine import Engine
 from ..engines.manifest import Manifest
-from ..errors import BudgetError, ConversionError, OcrTrtError
+from ..errors import BudgetError, ConversionError, OcrTrtError, OutputError
 from .cached_builds import CachedBuilds
 from .calibrate import Calibrators
 from .choose import choose
@@ -48,9 +49,21 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
     missing = [target for target in targets if cached[target.name] is None]
     built = _build_targets(request, missing, reporter) if missing else []
     cache.keep(built)
+    _remember_source(request, [*filter(None, cached.values()), *built], reporter)
     # In the order of the request, whether cached or built.
     results = {result.target: result for result in (*cached.values(), *built) if result}
     return [results[target.name] for target in targets]
+
+
+def _remember_source(
+    request: BuildRequest, results: Sequence[BuildResult], reporter: Reporter
+) -> None:
+    """Record the model, so that ``bench`` and ``debug`` may run it."""
+    for sha256 in {each.bundle.manifest.source_sha256 for each in results if each.bundle}:
+        try:
+            remember_source(request.spec.source.path, sha256)
+        except (OSError, OutputError) as error:  # the bundles are in their folders already
+            reporter.note(f"bench and debug will require --trust-source: {error}")
 
 
 def _build_targets(

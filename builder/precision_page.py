@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..ocr.metrics.metric import METRICS
 from ..report.page import render
-from ..report.plots import INK, new_plot, plain_axes, svg_text
+from ..report.plots import INK, new_plot, plain_axes, svg_text, with_default_style
 from ..report.sections import Plot, Section, Table, table_section
 from .precision_report import PrecisionReport, TrialRow
 
@@ -104,6 +104,7 @@ def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value + 0.0, form).replace("-0.00", "+0.00")
 
 
+@with_default_style
 def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:
     """Draw points lost against latency, or against the share in float if nothing was timed.
 

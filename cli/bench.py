@@ -10,7 +10,7 @@ import typer
 
 from .fail_on import LimitOptions, Limits, fail_if_broken, limits_from
 from .printing import print_json, print_table
-from .shared_options import DataFolder, DisplayOptions, Trust
+from .shared_options import DataFolder, DisplayOptions, Trust, TrustSource
 
 if TYPE_CHECKING:
     from ..bench.regression import RuleCheck
@@ -88,6 +88,7 @@ def bench(
         ),
     ] = False,
     trust: Trust = False,
+    trust_source: TrustSource = False,
     limit: LimitOptions,
     load: LoadOptions,
     display: DisplayOptions,
@@ -111,7 +112,9 @@ def bench(
     limits = limits_from(limit, has_data=data is not None)
     if report:  # checked before the comparison, which takes long
         check_destination(report, own=lambda _: FILES)
-    loaded = [load_bundle(folder, is_trusted=trust) for folder in bundles]
+    loaded = [
+        load_bundle(folder, is_trusted=trust, is_source_trusted=trust_source) for folder in bundles
+    ]
     dataset = load_dataset(data) if data else None
     limits.check_bundles(loaded, is_labeled=dataset is not None and dataset.labeled)
     extras = Extras(competitors=competitors, load=load.settings(), rooflines=roofline)

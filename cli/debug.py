@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .printing import plain, print_json
-from .shared_options import DisplayOptions, Trust
+from .shared_options import DisplayOptions, Trust, TrustSource
 
 
 def debug(
@@ -31,6 +31,7 @@ def debug(
         Path | None, typer.Option(help="Folder for debug.json and debug.html.")
     ] = None,
     trust: Trust = False,
+    trust_source: TrustSource = False,
     display: DisplayOptions,
 ) -> None:
     """Find the layer that changed the worst samples, and whether graph or target caused it.
@@ -49,7 +50,7 @@ def debug(
 
     if output:
         check_destination(output, own=lambda _: FILES)
-    loaded = load_bundle(bundle, is_trusted=trust)
+    loaded = load_bundle(bundle, is_trusted=trust, is_source_trusted=trust_source)
     other = None if against == "float" else load_bundle(against, is_trusted=trust)
     samples = load_dataset(data)
     report = find(loaded, samples, display.reporter(), against=other, sample=sample)

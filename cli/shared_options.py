@@ -55,6 +55,14 @@ DataFolder = Annotated[
     Path | None,
     typer.Option("--data", help="Folder of images with labels.json, to measure accuracy on."),
 ]
+TrustSource = Annotated[
+    bool,
+    typer.Option(
+        "--trust-source",
+        help="Run the model that a bundle names, although you did not build the bundle from it on "
+        "this machine. Only for models from a source you trust.",
+    ),
+]
 Trust = Annotated[
     bool,
     typer.Option(

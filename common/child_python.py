@@ -31,4 +31,6 @@ def python_command(module: str, *arguments: str) -> list[str]:
         for entry in sys.path
         if entry and (Path(entry).absolute() != here or here == _PACKAGE_FOLDER)
     ]
-    return [sys.executable, "-c", _START.format(path=path, module=module), *arguments]
+    # -E: an empty entry of PYTHONPATH means the current folder, too, and Python would import
+    # sitecustomize.py from there before it runs ``_START``.
+    return [sys.executable, "-E", "-c", _START.format(path=path, module=module), *arguments]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ..common.files import file_sha256
@@ -26,11 +26,14 @@ class Bundle:
     """A bundle whose manifest was read. :func:`load_bundle` also checks its files.
 
     ``is_trusted``: its plans may run code on the host; version-compatible plans of TensorRT do.
+    ``is_source_trusted``: the model that it names may be run, wherever it is from; without it, only
+    if the user built it here (``bundle_source.py``).
     """
 
     folder: Path
     manifest: Manifest
     is_trusted: bool = False
+    is_source_trusted: bool = False
 
     @property
     def spec(self) -> DetectorSpec | RecognizerSpec:
@@ -84,7 +87,9 @@ def file_entries(folder: Path) -> dict[str, FileEntry]:
     return {path.relative_to(folder).as_posix(): file_entry(path) for path in files}
 
 
-def load_bundle(folder: Path | str, *, is_trusted: bool = False) -> Bundle:
+def load_bundle(
+    folder: Path | str, *, is_trusted: bool = False, is_source_trusted: bool = False
+) -> Bundle:
     """Read a bundle and check all its files against its manifest.
 
     If another process replaces the bundle in the meantime, the new one is read.
@@ -96,13 +101,13 @@ def load_bundle(folder: Path | str, *, is_trusted: bool = False) -> Bundle:
     while True:
         before = _identity(folder)
         try:
-            bundle = _load(folder, is_trusted)
+            bundle = _load(folder)
         except (InputFileError, OSError):
             if _identity(folder) == before:
                 raise
         else:
             if _identity(folder) == before:
-                return bundle
+                return replace(bundle, is_trusted=is_trusted, is_source_trusted=is_source_trusted)
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -114,7 +119,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_ctime_ns
 
 
-def _load(folder: Path, is_trusted: bool) -> Bundle:
+def _load(folder: Path) -> Bundle:
     manifest = read_manifest(folder)
     widths = tuple(engine.width for engine in manifest.engines)
     if widths != manifest.spec.widths:
@@ -132,7 +137,7 @@ def _load(folder: Path, is_trusted: bool) -> Bundle:
             )
     for name, entry in sorted(manifest.files.items()):
         _check_file(folder, name, entry)
-    return Bundle(folder=folder, manifest=manifest, is_trusted=is_trusted)
+    return Bundle(folder=folder, manifest=manifest)
 
 
 def _leads_out(folder: Path, name: str) -> bool:

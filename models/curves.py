@@ -27,10 +27,11 @@ def _points(log: Path) -> tuple[list[int], list[float]]:
 def draw_curves(folder: Path = WEIGHTS) -> Path:
     """Draw one panel per role; return the image's path."""
     # A fixed salt for ids and no date: the same logs give the same file.
-    import matplotlib as mpl
+    import matplotlib.style as mpl_style
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.hashsalt": "ocr-trt", "svg.fonttype": "none"}):
+    settings = {"svg.hashsalt": "ocr-trt", "svg.fonttype": "none"}
+    with mpl_style.context(["default", settings]):
         figure = Figure(figsize=(8, 2.8), layout="constrained")
         for column, role in enumerate(("detector", "recognizer"), 1):
             axes = figure.add_subplot(1, 2, column)

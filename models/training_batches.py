@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import pickle
+import subprocess
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from queue import Empty, Full
 
 import numpy as np
 import numpy.typing as npt
 
+from ..common.child_python import python_command
 from ..ocr.preprocess import fit_line, line_width, normalize, to_gray
 from .ctc_recognizer import CHARSET, HEIGHT, STRIDE
 from .shrunk_maps import shrunk_map
@@ -71,42 +72,25 @@ def recognizer_batch(step: int, *, seed: int, size: int = 64) -> Batch:
     return np.stack([normalize(line, MEAN, SCALE) for line in lines]), labels
 
 
-def _fill(queue: multiprocessing.Queue, make: Callable[[int], Batch], steps: range) -> None:
-    import cv2
+def prefetched(make: Callable[[int], Batch], steps: range) -> Iterator[Batch]:
+    """Yield ``make(step)`` for each step; another process computes a few batches ahead.
 
-    cv2.setNumThreads(1)
-    parent = multiprocessing.parent_process()
-    for step in steps:
-        batch = make(step)
-        while True:
-            try:
-                queue.put(batch, timeout=30)
-                break
-            except Full:
-                # A killed parent cannot end this process.
-                if parent is None or not parent.is_alive():
-                    queue.cancel_join_thread()
-                    return
-
-
-def prefetched(make: Callable[[int], Batch], steps: range, depth: int = 8) -> Iterator[Batch]:
-    """Yield ``make(step)`` for each step; another process computes up to ``depth`` ahead."""
-    # A forked child would inherit TensorFlow's threads and locks.
-    context = multiprocessing.get_context("spawn")
-    queue: multiprocessing.Queue = context.Queue(depth)
-    worker = context.Process(target=_fill, args=(queue, make, steps), daemon=True)
-    worker.start()
-    try:
-        for _ in steps:
-            while True:
-                try:
-                    yield queue.get(timeout=60)
-                    break
-                except Empty:
-                    if not worker.is_alive():
-                        raise RuntimeError(
-                            "the process that computes training batches ended unexpectedly; run "
-                            "the command again"
-                        ) from None
-    finally:
-        worker.terminate()
+    ``make`` is a function that can be pickled.
+    """
+    # multiprocessing would import modules from the current folder when its child starts.
+    command = python_command("ocr_trt.models.batch_child")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            with child.stdin:
+                pickle.dump((make, steps), child.stdin)
+            for _ in steps:
+                yield pickle.load(child.stdout)
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+            raise RuntimeError(
+                "the process that computes training batches ended unexpectedly; run the command "
+                "again"
+            ) from None
+        finally:
+            child.kill()

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec
+
+_Parameters = ParamSpec("_Parameters")
 
 INK = "#7f7f7f"
 WIDTH = 5.4
 """Inches. A wider plot would be scaled down on a phone until its letters are illegible."""
+
+
+def with_default_style(draw: Callable[_Parameters, str]) -> Callable[_Parameters, str]:
+    """Return a function that draws with matplotlib's defaults.
+
+    matplotlib reads settings from a file ``matplotlibrc`` of the current folder or the user. They
+    could run programs (``text.usetex``), and change plots from machine to machine.
+    """
+
+    @functools.wraps(draw)
+    def drawn(*args: _Parameters.args, **settings: _Parameters.kwargs) -> str:
+        from matplotlib import style
+
+        with style.context("default"):
+            return draw(*args, **settings)
+
+    return drawn
 
 
 def new_plot(height: float, width: float = WIDTH) -> tuple[Any, Any]:
@@ -19,6 +39,7 @@ def new_plot(height: float, width: float = WIDTH) -> tuple[Any, Any]:
     return figure, figure.add_subplot()
 
 
+@with_default_style
 def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
     """Draw a histogram of line widths, with one color per width bucket.
 

@@ -34,6 +34,14 @@ def _no_build_cache() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the record of models that were built out of the user's state folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _no_telemetry() -> None:
     """Tests import ``openvino`` too; the first import decides whether it sends telemetry."""
     import_openvino()

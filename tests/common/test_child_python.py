@@ -18,7 +18,7 @@ Path({mark!r}).touch()
 raise SystemExit("a file of the current folder ran")
 """
 # Modules that each child imports, and the package itself.
-NAMES = ("numpy", "json", "onnx", "runpy", "ocr_trt", "os", "dataclasses")
+NAMES = ("numpy", "json", "onnx", "runpy", "ocr_trt", "os", "dataclasses", "sitecustomize")
 
 
 @pytest.fixture
@@ -47,6 +47,15 @@ def test_an_empty_entry_of_the_import_path_is_left_out(
 ) -> None:
     """Notebooks and ``python -c`` have such an entry, which means the current folder."""
     monkeypatch.setattr(sys, "path", ["", str(Path.cwd()), *sys.path])
+    assert run(python_command("ocr_trt", "--version")).returncode == 0
+    assert not hostile.exists()
+
+
+@pytest.mark.parametrize("path", ["", ":", ".", ":/nowhere", "/nowhere:"])
+def test_an_empty_entry_of_pythonpath_is_left_out(
+    path: str, hostile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", path)
     assert run(python_command("ocr_trt", "--version")).returncode == 0
     assert not hostile.exists()
 

@@ -129,7 +129,7 @@ def test_losses_fall_when_predictions_improve(rng: np.random.Generator) -> None:
     assert float(recognizer_loss(labels, right)) < float(recognizer_loss(labels, wrong))
 
 
-def in_process(make: Callable[[int], Any], steps: range, depth: int = 8) -> Iterator[Any]:
+def in_process(make: Callable[[int], Any], steps: range) -> Iterator[Any]:
     """Stands in for the prefetching process, which would not see this module's few fonts."""
     return map(make, steps)
 
@@ -183,7 +183,7 @@ def test_bfloat16_training_ends_in_float32_weights(
     assert dtypes == {"group", "float32"}
 
 
-def stopping_after_two(make: Callable[[int], Any], steps: range, depth: int = 8) -> Iterator[Any]:
+def stopping_after_two(make: Callable[[int], Any], steps: range) -> Iterator[Any]:
     for step in steps:
         if step == 2:
             raise KeyboardInterrupt
