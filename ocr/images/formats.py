@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
 from ...errors import InputFileError, OutOfMemoryError
 from ..types import Image
-from .pixels import rgb_from_pil
+from .by_opencv import decode_by_opencv
+from .color_profile import color_transform
+from .pixels import orientation_of, rgb_from_pil, upright
 from .source import HEAD, opened
+from .tiff import TiffImage, tiff_images
 
 MAX_PIXELS = 100_000_000
 MAX_PAGES = 2000
@@ -28,15 +32,15 @@ SUFFIXES = frozenset(
     }
 )
 """A file with such a name is an image; if it does not contain one, that is an error."""
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "AVIF", "JPEG2000", "PPM")
 _NAMES = "PNG, JPEG, BMP, TIFF, WebP, GIF, AVIF, JPEG 2000, PNM, HEIC, PDF"
 _MARKS = (
-    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF87a",
-    b"GIF89a", b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51",
+    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"GIF87a",
+    *_TIFF, b"GIF89a", b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51",
     *(b"P%d" % kind + space for kind in range(1, 7) for space in (b"\n", b" ", b"\r", b"\t")),
 )  # fmt: skip
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_SUBFILE_TYPE = 254  # TIFF tag: bit 0 marks a copy of another page at reduced size, bit 2 a mask
 
 
 def is_pdf(head: bytes) -> bool:
@@ -156,29 +160,28 @@ def frames_of(data: Path | bytes, name: str) -> Frames:
         InputFileError: it is no valid image, or has more than 2,000 pages.
         OutOfMemoryError: there is not enough memory to open it.
     """
-    with errors_of(name), _opened_image(data, name) as image:
-        if image.format == "TIFF":
-            return _tiff_pages(image, name)
-        return Frames(numbers=(0,), notes=_other_frames(image))
+    with errors_of(name):
+        with opened(data) as file:
+            head = file.read(4)
+        if head in _TIFF:
+            return _tiff_pages(data, name)
+        with _opened_image(data, name) as image:
+            return Frames(numbers=(0,), notes=_other_frames(image))
 
 
-def _tiff_pages(image: PilImage.Image, name: str) -> Frames:
+def _tiff_pages(data: Path | bytes, name: str) -> Frames:
     pages: list[int] = []
-    reduced: list[int] = []
-    number = 0
-    while True:
-        kind = int(image.tag_v2.get(_SUBFILE_TYPE, 0))  # type: ignore[attr-defined]
-        (reduced if kind & 0b101 else pages).append(number)
-        number += 1
-        try:
-            image.seek(number)
-        except EOFError:
-            break
-        check_pages(number + 1, name)
+    others: list[int] = []
+    with opened(data) as file:
+        for number, image in enumerate(tiff_images(file)):
+            check_pages(number + 1, name)
+            (pages if image.is_page else others).append(number)
+    if not pages and not others:
+        raise InputFileError(f"{name}: a TIFF file without any image")
     if not pages:  # a file that holds nothing else
-        return Frames(numbers=tuple(reduced))
-    note = f"{len(reduced)} reduced copies or masks of pages were left out"
-    return Frames(numbers=tuple(pages), notes=(note,) if reduced else ())
+        return Frames(numbers=tuple(others))
+    note = f"{len(others)} reduced copies or masks of pages were left out"
+    return Frames(numbers=tuple(pages), notes=(note,) if others else ())
 
 
 def _other_frames(image: PilImage.Image) -> tuple[str, ...]:
@@ -200,8 +203,34 @@ def decode_frame(data: Path | bytes, name: str, frame: int) -> Image:
         InputFileError: it is damaged, over 100 million pixels, or has a side under 4 pixels.
         OutOfMemoryError: there is not enough memory to decode it.
     """
-    with errors_of(name), _opened_image(data, name) as image:
+    with errors_of(name):
+        with opened(data) as file:
+            image = _tiff_image(file, frame)
+        if image is not None and image.is_deep:
+            check_size(image.size, name)
+            return decode_by_opencv(data, frame)
+        return _decode_by_pillow(data, name, frame)
+
+
+def _tiff_image(file: BinaryIO, frame: int) -> TiffImage | None:
+    is_tiff = file.read(4) in _TIFF
+    file.seek(0)
+    return next(islice(tiff_images(file), frame, None)) if is_tiff else None
+
+
+def _decode_by_pillow(data: Path | bytes, name: str, frame: int) -> Image:
+    with _opened_image(data, name) as image:
         if frame:
             image.seek(frame)
         check_size(image.size, name)
-        return rgb_from_pil(image)
+        is_still_webp = image.format == "WEBP" and not getattr(image, "is_animated", False)
+        if not is_still_webp and not _is_deep_png(image):
+            return rgb_from_pil(image)
+        orientation, to_srgb = orientation_of(image), color_transform(image)
+    # Pillow's decoder is closed, so that its memory is free.
+    return upright(decode_by_opencv(data, 0, to_srgb if is_still_webp else None), orientation)
+
+
+def _is_deep_png(image: PilImage.Image) -> bool:
+    # "RGB;16B": 16 bits per channel, of which Pillow keeps 8.
+    return image.format == "PNG" and image.mode != "I;16" and ";16" in str(image.tile)  # type: ignore[attr-defined]

@@ -72,3 +72,9 @@ def _float_levels(low: float, high: float) -> Levels:
 def _stretched(low: float, high: float) -> Levels:
     # One value only: any distance will do.
     return Levels(black=low, white=high if high > low else low + 1)
+
+
+def levels_of_array(values: Values) -> Levels:
+    """Return the levels of an image (H, W[, C]) in memory."""
+    step = max(1, int((values.size / SAMPLE) ** 0.5))
+    return levels_of(values[::step, ::step])

@@ -12,7 +12,7 @@ from PIL import Image as PilImage
 from ..types import Image
 from .color_profile import color_transform
 from .ground import ground_for
-from .levels import SAMPLE, Levels, Values, levels_of
+from .levels import SAMPLE, Levels, levels_of
 
 Strip: TypeAlias = tuple[Image, Image | None]
 """Colors (h, w, 3) and, if there is any transparency, alpha (h, w); uint8."""
@@ -68,7 +68,7 @@ def rgb_from_pil(image: PilImage.Image) -> Image:
     """Decode an image that Pillow opened; return it upright, (H, W, 3) uint8."""
     image.load()
     # Read after decoding: some decoders turn the image, and remove the tag.
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     if image.mode == "F" or image.mode.startswith("I"):
         strips = _deep_strips(image)
     else:
@@ -76,7 +76,8 @@ def rgb_from_pil(image: PilImage.Image) -> Image:
     return upright(rgb_from_strips(strips), orientation)
 
 
-def _orientation(image: PilImage.Image) -> int:
+def orientation_of(image: PilImage.Image) -> int:
+    """Return the EXIF orientation of an image, 1 (upright) if it has none."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged metadata, in many ways; the pixels are intact
@@ -141,9 +142,3 @@ def _color_strips(image: PilImage.Image) -> Strips:
         return np.asarray(to_srgb(strip)), alpha
 
     return Strips(height=image.height, width=image.width, has_alpha=has_alpha, convert=convert)
-
-
-def levels_of_array(values: Values) -> Levels:
-    """Return the levels of an image (H, W[, C]) in memory."""
-    step = max(1, int((values.size / SAMPLE) ** 0.5))
-    return levels_of(values[::step, ::step])
