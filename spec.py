@@ -180,6 +180,9 @@ class RecognizerSpec(_Spec):
     """Class index of the CTC blank."""
     buckets: tuple[int, ...] = ()
     """Additional, narrower input widths to build engines for."""
+    max_squeeze: float = Field(1.1, ge=1, le=100)
+    """A line wider than the widest input by at most this factor is squeezed into it. A wider line
+    is read in overlapping windows."""
     accuracy: AccuracyBudget = AccuracyBudget(max_loss=0.3)
 
     @property

@@ -12,6 +12,7 @@ from ..measure.result import Result
 from ..ocr.crop import quad_size
 from ..ocr.dataset import SceneLabel, crop_images
 from ..ocr.image import load_image
+from ..ocr.line_windows import windows_of_size
 from ..ocr.metrics.recognition import recognition_score
 from ..ocr.preprocess import line_width
 from ..ocr.recognizer import bucket_of
@@ -39,8 +40,10 @@ def _range(value: float, edges: Sequence[int]) -> Stratum:
 
 
 def _width(line: Image, spec: RecognizerSpec) -> Stratum:
+    # The last rows of the table are lines that are wider than the widest bucket.
+    if len(windows_of_size(line.shape[:2], spec)) > 1:
+        return len(spec.widths) + 1, "wider, read in windows"
     if line_width(line, spec.input.height) > spec.widths[-1]:
-        # Last row of the table: such a line is squeezed into the widest bucket.
         return len(spec.widths), f"over {spec.widths[-1]}, squeezed to fit"
     bucket = bucket_of(line, spec)
     return spec.widths.index(bucket), f"up to {bucket}"

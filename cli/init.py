@@ -64,6 +64,8 @@ _RECOGNIZER = """\
   layout: {order}             # (?) NTC, or TNC if time is the first axis
   kind: {kind}            # (?) logits, or probabilities if the model ends in a softmax
 buckets: []               # narrower input widths to build engines for, such as [96, 160]
+max_squeeze: 1.1          # a line up to this factor wider than the input is squeezed into it;
+                          # a wider one is read in overlapping windows
 charset: {charset}
 blank: {blank}                  # (?) class of the CTC blank; often the last class
 accuracy:

@@ -20,7 +20,15 @@ from .divergence import EQUAL_DB, Culprit, StepRow, culprit_of, decibels, step_r
 from .findings import DebugReport, SampleRow, Verdict
 from .reference_graphs import Graphs, check_same_model, float_graphs, graph_errors, quantized_graphs
 from .repair import repaired
-from .sample import DebugSample, described, image_of, sample_of, truth_of
+from .sample import (
+    DebugSample,
+    described,
+    image_of,
+    most_different,
+    output_of,
+    samples_of,
+    truth_of,
+)
 from .steps import GraphPair
 from .suspects import Suspect, chosen_samples, suspects
 from .target_trace import noise_between, target_tensors
@@ -100,28 +108,24 @@ def debug(
     with systems.engine, systems.reference.engine(bundle.spec) as baseline:
         mine, theirs = (run_samples(e, chosen, reporter) for e in (systems.engine, baseline))
         order = suspects(mine, theirs, labeled=dataset.labeled)
-        samples = [
-            sample_of(mine, each.index, bundle.spec, names[each.index])
-            for each in order[:MAX_SAMPLES]
-        ]
+        samples = []
+        for each in order[:MAX_SAMPLES]:
+            parts = samples_of(mine, each.index, bundle.spec, names[each.index])
+            samples.append(most_different(parts, systems.engine, baseline))
         with systems.quantized.engine(bundle.spec) as quantized:
             runs = [
                 _Run(
                     sample=each,
                     suspect=suspect,
-                    reference=_output(baseline, each),
-                    quantized=_output(quantized, each),
-                    engine=_output(systems.engine, each),
+                    reference=output_of(baseline, each),
+                    quantized=output_of(quantized, each),
+                    engine=output_of(systems.engine, each),
                 )
                 for each, suspect in zip(samples, order, strict=False)
             ]
     # A sample may change without becoming worse.
     worse = sum(each.harm > 0 for each in order)
     return _report(systems, runs, _judge(systems, runs, reporter), (len(order), worse))
-
-
-def _output(engine: Engine, sample: DebugSample) -> Output:
-    return engine.runner(sample.prepared.width).run(sample.prepared.tensor)
 
 
 def _can_run(bundle: Bundle) -> bool:

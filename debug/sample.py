@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..engines.engine import Engine
 from ..measure.result import Result
 from ..ocr.dataset import CropLabel, Label
 from ..ocr.detector import boxes_from_output
@@ -26,17 +27,42 @@ class DebugSample:
     label: Label
 
 
-def sample_of(
+def samples_of(
     result: Result, index: int, spec: DetectorSpec | RecognizerSpec, name: str
-) -> DebugSample:
-    """Return the sample at an index of a result.
+) -> list[DebugSample]:
+    """Return the sample at an index of a result; of a line that is cut, each of its windows.
 
     Raises:
         InputFileError: its image cannot be read.
     """
     role, label = role_of(spec), result.labels[index]
-    image = next(role.images_of([label]))
-    return DebugSample(name=name, image=image, prepared=role.input_of(image), label=label)
+    parts = role.parts_of(next(role.images_of([label])))
+    return [
+        DebugSample(
+            name=name if len(parts) == 1 else f"{name}, window {number} of {len(parts)}",
+            image=image,
+            prepared=role.input_of(image),
+            label=label,
+        )
+        for number, image in enumerate(parts, 1)
+    ]
+
+
+def output_of(engine: Engine, sample: DebugSample) -> Output:
+    """Return an engine's output for a sample."""
+    return engine.runner(sample.prepared.width).run(sample.prepared.tensor)
+
+
+def most_different(samples: list[DebugSample], engine: Engine, baseline: Engine) -> DebugSample:
+    """Return the part of a sample whose output differs most from the baseline's."""
+    if len(samples) == 1:
+        return samples[0]
+    role = role_of(engine.spec)
+
+    def distance(sample: DebugSample) -> float:
+        return role.output_distance([output_of(baseline, sample)], [output_of(engine, sample)])
+
+    return max(samples, key=distance)
 
 
 def described(output: Output, sample: DebugSample, spec: DetectorSpec | RecognizerSpec) -> str:

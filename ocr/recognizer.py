@@ -11,7 +11,8 @@ from ..errors import SpecError
 from ..spec import InputSpec, RecognizerSpec
 from .ctc import Reading, decode_greedy, log_probabilities
 from .dataset import CropLabel, Dataset, Label, crop_images
-from .preprocess import fit_line, image_to_tensor, width_at_height
+from .line_windows import cut_line, windows_of_size
+from .preprocess import fit_line, image_to_tensor, line_width
 from .role import ModelInput, OcrRole, check_rank
 from .types import Image, Output, Tensor
 
@@ -24,12 +25,7 @@ def recognizer_input(lines: Sequence[Image], settings: InputSpec, width: int) ->
 
 def bucket_of(line: Image, spec: RecognizerSpec) -> int:
     """Return the narrowest input width that a line (h, w, 3) fits into, or the widest."""
-    return bucket_of_size(line.shape[:2], spec)
-
-
-def bucket_of_size(size: tuple[int, ...], spec: RecognizerSpec) -> int:
-    """Return :func:`bucket_of` a line of that (height, width) in pixels."""
-    needed = width_at_height(size, spec.input.height)
+    needed = line_width(line, spec.input.height)
     return next((width for width in spec.widths if width >= needed), spec.widths[-1])
 
 
@@ -62,10 +58,19 @@ class RecognizerRole(OcrRole):
         """Yield each text line, cut out of its image."""
         return crop_images([label for label in labels if isinstance(label, CropLabel)])
 
+    def parts_of(self, image: Image) -> list[Image]:
+        """Return one text line, or the windows of a line that is too wide for the widest input."""
+        windows = windows_of_size(image.shape[:2], self.spec)
+        return cut_line(image, windows, self.spec.input.height)
+
     def input_of(self, image: Image) -> ModelInput:
-        """Fit one text line into the narrowest input width that holds it."""
-        width = bucket_of(image, self.spec)
-        return ModelInput(tensor=recognizer_input([image], self.spec.input, width), width=width)
+        """Fit one text line into the narrowest input width that holds it.
+
+        Of a line that is too wide for the widest input, the first window is used.
+        """
+        part = self.parts_of(image)[0]
+        width = bucket_of(part, self.spec)
+        return ModelInput(tensor=recognizer_input([part], self.spec.input, width), width=width)
 
     def output_axes(self, rank: int) -> tuple[int, ...]:
         """Put the batch of (T, N, C) first."""

@@ -47,6 +47,10 @@ class OcrRole(ABC):
             InputFileError: an image cannot be read.
         """
 
+    def parts_of(self, image: Image) -> list[Image]:
+        """Return the images (h, w, 3) that the model reads separately for one sample."""
+        return [image]
+
     @abstractmethod
     def input_of(self, image: Image) -> ModelInput:
         """Prepare one RGB image (h, w, 3)."""

@@ -25,6 +25,7 @@ from ..ocr.boxes import boxes_from_map
 from ..ocr.crop import crop_size
 from ..ocr.ctc import Reading, readings_from_labels
 from ..ocr.detector import DetectorRole, boxes_in_image
+from ..ocr.line_windows import cut_quad
 from ..ocr.preprocess import letterbox_size
 from ..ocr.recognizer import RecognizerRole
 from ..ocr.types import Image, Quads, ScoredQuads
@@ -34,6 +35,7 @@ from ..plugins.image_to_tensor.attributes import detector_attributes
 from ..plugins.plugin import Attributes
 from ..plugins.registry import PLUGINS
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
+from .line_parts import PartResult, Parts
 from .stages import batches_by_width, spec_of
 from .text_lines import TextLine, ordered_lines, text_lines
 
@@ -191,17 +193,25 @@ class GpuReader:
 
     def _read_quads(self, shown: Placed, quads: Quads) -> list[Reading]:
         """Read quads (K, 4, 2) of the image on the GPU, in batches of one width."""
-        readings: dict[int, Reading] = {}
-        sizes = [crop_size(quad) for quad in quads]
-        for width, batch in batches_by_width(sizes, self._recognizer):
+        spec, results = self._recognizer_spec, dict[int, PartResult]()
+        parts = Parts.of_sizes([crop_size(quad) for quad in quads], spec)
+        cut = [cut_quad(quad, own) for quad, own in zip(quads, parts.windows, strict=True)]
+        part_quads = np.concatenate([np.zeros((0, 4, 2), np.float32), *cut])
+        for width, batch in batches_by_width(parts.widths, self._recognizer):
+            is_whole = [parts.is_whole[index] for index in batch]
             with _plan_runner(self._recognizer, width).infer_request() as infer_request:
-                read = self._read_batch(shown, quads[batch], width, infer_request)
-            readings.update(zip(batch, read, strict=True))
-        return [readings[index] for index in range(len(quads))]
+                read = self._read_batch(shown, part_quads[batch], is_whole, width, infer_request)
+            results.update(zip(batch, read, strict=True))
+        return parts.readings([results[index] for index in range(len(parts))], spec)
 
     def _read_batch(
-        self, shown: Placed, quads: Quads, width: int, infer_request: InferRequest
-    ) -> list[Reading]:
+        self,
+        shown: Placed,
+        quads: Quads,
+        is_whole: Sequence[bool],
+        width: int,
+        infer_request: InferRequest,
+    ) -> list[PartResult]:
         spec = self._recognizer_spec
         placed = self._uploaded("quads", quads, infer_request)
         attributes = crop_attributes(spec.input, width, _type_of(infer_request.input))
@@ -213,10 +223,20 @@ class GpuReader:
         # The output has room for a full batch; only the rows of these quads are decoded.
         shape = (len(quads), *output.host.shape[1:])
         logits = Placed(address=output.address, shape=shape, dtype=output.host.dtype)
-        # (N, T) labels, (N,) lengths and (N,) scores are all that is downloaded.
+        # (N, T) labels, (N,) lengths and (N,) scores are all that is downloaded of whole lines.
         read = self._results("CtcGreedyDecode", [logits], {"blank": spec.blank}, infer_request)
         labels, lengths, scores = read
-        return readings_from_labels(labels, lengths, scores, spec.charset, spec.blank)
+        readings = readings_from_labels(labels, lengths, scores, spec.charset, spec.blank)
+        if all(is_whole):
+            return list(readings)
+        # Windows of cut lines are joined as logits, on the host.
+        output.download(len(quads), infer_request.stream)
+        infer_request.stream.synchronize()
+        rows = np.array(output.host[: len(quads)], np.float32)
+        return [
+            reading if whole else row
+            for reading, whole, row in zip(readings, is_whole, rows, strict=True)
+        ]
 
 
 def _plan_runner(engine: Engine, width: int | None = None) -> PlanRunner:

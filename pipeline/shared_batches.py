@@ -11,10 +11,9 @@ from typing import Protocol, TypeAlias
 
 from ..common.pool import Pool
 from ..engines.engine import Engine
-from ..ocr.ctc import Reading
-from ..ocr.recognizer import bucket_of
 from ..ocr.types import Image
 from ..spec import RecognizerSpec
+from .line_parts import PartResult, Parts
 from .stages import read_batch
 from .text_lines import DetectedLines, TextLine, text_lines
 from .workers import in_order, with_error
@@ -22,7 +21,7 @@ from .workers import in_order, with_error
 _AHEAD = 2
 """Images per reader whose lines may wait until a batch is full."""
 
-Batch: TypeAlias = "Future[list[Reading]]"
+Batch: TypeAlias = "Future[list[PartResult]]"
 
 
 class LineReader(Protocol):
@@ -37,53 +36,66 @@ class LineReader(Protocol):
 
 @dataclass(kw_only=True)
 class _Page:
-    """An image whose lines are being read. ``places``: by line, its batch and its index in it."""
+    """An image whose lines are being read.
+
+    ``parts``: the parts of its lines, and ``images`` of them. ``places``: by part, its batch and
+    its index in it.
+    """
 
     detected: DetectedLines
+    parts: Parts
+    images: list[Image]
     places: dict[int, tuple[Batch, int]] = field(default_factory=dict)
 
-    def lines(self) -> list[TextLine]:
+    @classmethod
+    def of(cls, detected: DetectedLines, spec: RecognizerSpec) -> _Page:
+        """Cut the lines that are too wide for the widest input."""
+        parts = Parts.of_sizes([crop.shape[:2] for crop in detected.crops], spec)
+        return cls(detected=detected, parts=parts, images=parts.cut(detected.crops, spec))
+
+    def lines(self, spec: RecognizerSpec) -> list[TextLine]:
         """Wait for the lines; raises the exception of a batch that failed."""
-        places = [self.places[index] for index in range(len(self.detected.crops))]
-        return text_lines(self.detected, [batch.result()[place] for batch, place in places])
+        places = [self.places[index] for index in range(len(self.parts))]
+        results = [batch.result()[place] for batch, place in places]
+        return text_lines(self.detected, self.parts.readings(results, spec))
 
 
 class _Batches:
-    """Collects lines of several images by width until a batch is full.
+    """Collects parts of the lines of several images by width until a batch is full.
 
     Only the order of the images determines the batches, so results do not depend on timing.
     """
 
     def __init__(self, readers: Sequence[LineReader], threads: ThreadPoolExecutor) -> None:
         self._threads, self._idle = threads, Pool(readers)
-        self._spec = readers[0].recognizer_spec
+        self.spec = readers[0].recognizer_spec
         self._waiting: dict[int, list[tuple[_Page, int]]] = defaultdict(list)
 
     def add(self, page: _Page) -> None:
-        """Add the lines of a page to batches, and start reading those that are full."""
-        for index, crop in enumerate(page.detected.crops):
-            width = bucket_of(crop, self._spec)
+        """Add the parts of a page's lines to batches, and start reading those that are full."""
+        for index, width in enumerate(page.parts.widths):
             self._waiting[width].append((page, index))
-            if len(self._waiting[width]) == self._spec.input.max_batch:
+            if len(self._waiting[width]) == self.spec.input.max_batch:
                 self._begin(width)
 
     def finish(self, page: _Page) -> None:
-        """Start reading the batches that contain waiting lines of ``page``, full or not."""
+        """Start reading the batches that contain waiting parts of ``page``, full or not."""
         for width, members in list(self._waiting.items()):
             if any(member is page for member, _ in members):
                 self._begin(width)
 
     def _begin(self, width: int) -> None:
         members = self._waiting.pop(width)
-        crops = [page.detected.crops[index] for page, index in members]
-        # Batches may finish in any order: each line remembers its batch and its index in it.
-        batch = self._threads.submit(self._read, width, crops)
+        images = [page.images[index] for page, index in members]
+        is_whole = [page.parts.is_whole[index] for page, index in members]
+        # Batches may finish in any order: each part remembers its batch and its index in it.
+        batch = self._threads.submit(self._read, width, images, is_whole)
         for place, (page, index) in enumerate(members):
             page.places[index] = (batch, place)
 
-    def _read(self, width: int, crops: list[Image]) -> list[Reading]:
+    def _read(self, width: int, images: list[Image], is_whole: list[bool]) -> list[PartResult]:
         with self._idle.lend() as reader:
-            return read_batch(reader.recognizer, crops, width)
+            return read_batch(reader.recognizer, images, is_whole, width)
 
 
 def read_all(readers: Sequence[LineReader], images: Iterable[Image]) -> Iterator[list[TextLine]]:
@@ -100,7 +112,7 @@ def read_all(readers: Sequence[LineReader], images: Iterable[Image]) -> Iterator
         try:
             for outcome in outcomes:
                 if isinstance(outcome, DetectedLines):
-                    page = _Page(detected=outcome)
+                    page = _Page.of(outcome, batches.spec)
                     batches.add(page)
                     pages.append(page)
                 else:
@@ -119,7 +131,7 @@ def _finished(page: _Page | Exception, batches: _Batches) -> list[TextLine]:
     if isinstance(page, Exception):
         raise page
     batches.finish(page)
-    return page.lines()
+    return page.lines(batches.spec)
 
 
 def _find(reader: LineReader, image: Image | Exception) -> DetectedLines | Exception:

@@ -11,10 +11,11 @@ from ..engines.engine import Engine
 from ..errors import SpecError
 from ..ocr.ctc import Reading
 from ..ocr.detector import boxes_from_output, detector_input
-from ..ocr.recognizer import bucket_of_size, recognizer_input, texts_from_output
+from ..ocr.recognizer import recognizer_input
 from ..ocr.types import Image, ScoredQuads
 from ..spec import DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
+from .line_parts import PartResult, Parts, results_from_output
 
 _Spec = TypeVar("_Spec", DetectorSpec, RecognizerSpec)
 
@@ -63,29 +64,30 @@ def detect_whole(engine: Engine, image: Image, clock: Clock = untimed) -> WholeI
 
 
 def read_batch(
-    engine: Engine, lines: Sequence[Image], width: int, clock: Clock = untimed
-) -> list[Reading]:
-    """Read RGB text lines (h, w, 3) as one batch, ``runner.max_batch`` at most, at one width."""
+    engine: Engine,
+    parts: Sequence[Image],
+    is_whole: Sequence[bool],
+    width: int,
+    clock: Clock = untimed,
+) -> list[PartResult]:
+    """Read parts of lines (h, w, 3) as one batch, ``runner.max_batch`` at most, at one width."""
     spec = spec_of(engine, RecognizerSpec)
     with clock("fit"):
-        feed = recognizer_input(lines, spec.input, width)
+        feed = recognizer_input(parts, spec.input, width)
     with clock("recognize"):
         output = engine.runner(width).run(feed)
     with clock("text"):
-        return texts_from_output(output, spec)
+        return results_from_output(output, is_whole, spec)
 
 
-def batches_by_width(
-    sizes: Sequence[tuple[int, ...]], engine: Engine
-) -> Iterator[tuple[int, list[int]]]:
-    """Yield batches for a recognizer: an input width, and the indices of lines that it reads.
+def batches_by_width(widths: Sequence[int], engine: Engine) -> Iterator[tuple[int, list[int]]]:
+    """Yield batches for a recognizer: an input width, and the indices of parts that it reads.
 
-    ``sizes``: (height, width) of each line in pixels. Narrow batches come first.
+    ``widths``: the input width of each part of the lines. Narrow batches come first.
     """
-    spec = spec_of(engine, RecognizerSpec)
     buckets: dict[int, list[int]] = defaultdict(list)
-    for index, size in enumerate(sizes):
-        buckets[bucket_of_size(size, spec)].append(index)
+    for index, width in enumerate(widths):
+        buckets[width].append(index)
     for width, members in sorted(buckets.items()):
         max_batch = engine.runner(width).max_batch
         for start in range(0, len(members), max_batch):
@@ -93,10 +95,20 @@ def batches_by_width(
 
 
 def recognize(engine: Engine, lines: Sequence[Image], clock: Clock = untimed) -> list[Reading]:
-    """Read RGB text lines (h, w, 3) of any size, sorted into width buckets and batched."""
-    readings: dict[int, Reading] = {}
-    for width, batch in batches_by_width([line.shape[:2] for line in lines], engine):
-        batch_readings = read_batch(engine, [lines[i] for i in batch], width, clock)
-        readings.update(zip(batch, batch_readings, strict=True))
+    """Read RGB text lines (h, w, 3) of any size, sorted into width buckets and batched.
+
+    A line that is too wide for the widest input is read in windows (``ocr.line_windows``), which
+    share batches with other lines.
+    """
+    spec = spec_of(engine, RecognizerSpec)
+    parts = Parts.of_sizes([line.shape[:2] for line in lines], spec)
+    with clock("fit"):
+        images = parts.cut(lines, spec)
+    results: dict[int, PartResult] = {}
+    for width, batch in batches_by_width(parts.widths, engine):
+        is_whole = [parts.is_whole[i] for i in batch]
+        read = read_batch(engine, [images[i] for i in batch], is_whole, width, clock)
+        results.update(zip(batch, read, strict=True))
     # Batches are ordered by width; the results are in the order of the lines.
-    return [readings[index] for index in range(len(lines))]
+    with clock("text"):
+        return parts.readings([results[index] for index in range(len(parts))], spec)

@@ -89,6 +89,13 @@ def test_too_many_regions_are_found_on_the_host(
     assert check_same(Readers(), image_with(lines)) == lines
 
 
+@pytest.mark.parametrize("max_batch", [1, 3])
+def test_wide_lines_are_read_in_windows(max_batch: int) -> None:
+    readers = Readers(max_batch)
+    texts = check_same(readers, image_with(["abcacbabcacb", "ca"], (320, 320)))
+    assert max(map(len, texts)) > 8
+
+
 def test_engines_without_plans_are_refused() -> None:
     readers = Readers()
     with pytest.raises(SpecError, match="does not run on an NVIDIA GPU; use OcrReader"):

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from ocr_trt.engines.base import Batch
+from ocr_trt.engines.engine import Engine
 from ocr_trt.errors import SpecError
 from ocr_trt.ocr.crop import quad_size
+from ocr_trt.ocr.ctc import Reading
+from ocr_trt.ocr.preprocess import resize
 from ocr_trt.pipeline.draw import draw_lines
 from ocr_trt.pipeline.reader import OcrReader, ReadSettings
 from ocr_trt.pipeline.scales import detect_at_scales
@@ -20,6 +23,7 @@ from tests.pipeline.functions import (
     engine,
     recognizer_spec,
 )
+from tests.pipeline.stripes import image_with, recognizer, specs
 
 
 def test_runners_are_opened_once_when_needed_and_closed() -> None:
@@ -51,7 +55,8 @@ def test_lines_are_bucketed_batched_and_come_back_in_order() -> None:
     assert [r.text for r in recognize(recognizer, lines)] == list("abcabcab")
     assert runners[16].fed == [(4, 1, 8, 16), (1, 1, 8, 16)]
     assert runners[32].fed == [(1, 1, 8, 32)]
-    assert runners[64].fed == [(2, 1, 8, 64)]
+    # One line of 60 columns, and four windows of a line of 200 columns.
+    assert runners[64].fed == [(4, 1, 8, 64), (1, 1, 8, 64)]
 
 
 @pytest.mark.parametrize("max_batch", [1, 2, 16])
@@ -66,6 +71,33 @@ def test_no_lines_give_no_readings() -> None:
     recognizer, runners = engine(recognizer_spec(), brightness_as_letter)
     assert recognize(recognizer, []) == []
     assert runners == {}
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_line_of_85_characters_is_read_as_at_a_width_that_fits(
+    scale: int, rng: np.random.Generator
+) -> None:
+    """In the stripes recognizer, every four columns are a letter or blank."""
+    texts = ["".join(rng.choice(list("abc"), 85 + 10 * n)) for n in range(4)]
+    spec = specs(4)[1]
+    lines = [
+        resize(image_with([text], (40, 3000))[8:24, 8 : 16 + 24 * 85 + 240 * n], 16 * scale, w)
+        for n, text in enumerate(texts)
+        if (w := scale * (8 + 24 * 85 + 240 * n))
+    ]
+
+    def read(widest: int) -> list[Reading]:
+        own = spec.input.model_copy(update={"shape": (1, 8, widest, 1)})
+        with Engine.from_graphs(
+            recognizer, spec=spec.model_copy(update={"input": own}), label="stripes"
+        ) as stripes:
+            return recognize(stripes, lines)
+
+    cut, whole = read(64), read(2048)
+    assert [reading.text for reading in cut] == texts
+    assert [reading.text for reading in whole] == texts
+    for one, other in zip(cut, whole, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-4)
 
 
 def test_reader_reads_lines_in_reading_order() -> None:

@@ -36,6 +36,14 @@ def page(lines: int, shade: int = 255) -> np.ndarray:
     return image
 
 
+def wide_page(width: int) -> np.ndarray:
+    """Return a page with a narrow line, and one line that is ``width`` columns wide."""
+    image = np.zeros((512, 512, 3), np.uint8)
+    image[40:80, 8 : 8 + width] = 255
+    image[200:240, 8:160] = 200
+    return image
+
+
 PAGES = [page(n % 5, shade) for n, shade in enumerate([255, 200, 150, 255, 140, 200, 255] * 3)]
 
 
@@ -50,6 +58,20 @@ def test_lines_are_those_of_one_image_at_a_time(readers: int, max_batch: int) ->
         [line.to_dict() for line in lines] for lines in expected
     ]
     assert [len(lines) for lines in result] == [n % 5 for n in range(21)]
+
+
+def test_windows_of_wide_lines_share_batches() -> None:
+    one, runners = reader(max_batch=4)
+    pages = [wide_page(width) for width in (100, 480, 496, 488)]
+    result = list(one.read_all(pages))
+    alone, _ = reader()
+    expected = [alone.read(image) for image in pages]
+    assert [[line.as_dict() for line in lines] for lines in result] == [
+        [line.as_dict() for line in lines] for lines in expected
+    ]
+    assert [len(lines) for lines in result] == [2] * 4
+    # Two windows of each wide line.
+    assert sum(shape[0] for shape in runners[64].fed) == 6
 
 
 def test_batches_are_filled_from_several_images() -> None:

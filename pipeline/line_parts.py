@@ -1,0 +1,83 @@
+"""Lines as a recognizer reads them: each one whole, or in the windows that it is cut into.
+
+A part is a whole line, or one window of a line that is too wide for the widest input. Parts of all
+lines share batches; afterwards the outputs of the windows of each line are joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from ..ocr.ctc import Reading
+from ..ocr.line_windows import LineWindows, cut_line, join_outputs, windows_of_size
+from ..ocr.recognizer import texts_from_output
+from ..ocr.types import Image, Output
+from ..spec import RecognizerSpec
+
+PartResult: TypeAlias = Reading | Output
+"""The reading of a whole line, or the output (T, C) of a window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The parts of several lines, in order of the lines and, within a line, from left to right."""
+
+    windows: tuple[LineWindows, ...]
+    """How each line is read."""
+    widths: tuple[int, ...]
+    """The input width of each part."""
+    is_whole: tuple[bool, ...]
+    """Whether each part is a whole line."""
+
+    def __len__(self) -> int:
+        return len(self.widths)
+
+    @classmethod
+    def of_sizes(cls, sizes: Sequence[tuple[int, ...]], spec: RecognizerSpec) -> Parts:
+        """Return the parts of lines of these (height, width) in pixels."""
+        windows = tuple(windows_of_size(size, spec) for size in sizes)
+        return cls(
+            windows=windows,
+            widths=tuple(own.width for own in windows for _ in own.starts),
+            is_whole=tuple(len(own) == 1 for own in windows for _ in own.starts),
+        )
+
+    def cut(self, lines: Sequence[Image], spec: RecognizerSpec) -> list[Image]:
+        """Return the image of each part of RGB lines (h, w, 3)."""
+        return [
+            part
+            for line, own in zip(lines, self.windows, strict=True)
+            for part in cut_line(line, own, spec.input.height)
+        ]
+
+    def readings(self, results: Sequence[PartResult], spec: RecognizerSpec) -> list[Reading]:
+        """Return the reading of each line, from the results of its parts."""
+        readings, remaining = list[Reading](), iter(results)
+        for windows in self.windows:
+            own = [next(remaining) for _ in windows.starts]
+            if isinstance(own[0], Reading):
+                readings.append(own[0])
+                continue
+            outputs = [result for result in own if not isinstance(result, Reading)]
+            # (frames, C) -> a batch of one sequence
+            joined = join_outputs(outputs, windows, spec.blank)[None]
+            readings += texts_from_output(joined, spec)
+        return readings
+
+
+def results_from_output(
+    output: Output, is_whole: Sequence[bool], spec: RecognizerSpec
+) -> list[PartResult]:
+    """Decode the rows of an output (N, T, C) that are whole lines; return the others as they are.
+
+    Only windows keep their output in memory: it can have 20 000 classes.
+    """
+    readings = iter(texts_from_output(output[np.array(is_whole, bool)], spec))
+    return [
+        next(readings) if whole else row.copy()  # a copy: a view would keep the whole batch
+        for whole, row in zip(is_whole, output, strict=True)
+    ]
