@@ -16,9 +16,14 @@ _LONGEST = 2000  # characters of an error
 
 def print_json(data: Any) -> None:
     """Print data as JSON, without any character that a terminal executes."""
+    sys.stdout.write(json_text(data))
+
+
+def json_text(data: Any) -> str:
+    """Return data as JSON with a line end, without any character that a terminal executes."""
     text = json.dumps(data, indent=2, ensure_ascii=False)
     # json escapes only those below U+0020; others remain, such as U+009B and U+202E.
-    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text) + "\n"
 
 
 def plain(text: str) -> str:

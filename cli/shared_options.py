@@ -29,7 +29,10 @@ class DisplayOptions:
     PANEL: ClassVar[str] = "Display"
 
     json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, and nothing else on stdout.")
+        bool,
+        typer.Option(
+            "--json", help="Print the result, or the error, as JSON, and nothing else on stdout."
+        ),
     ] = False
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="Print no progress and no notes.")

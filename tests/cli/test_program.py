@@ -15,12 +15,16 @@ from ocr_trt.calibration.methods import METHODS
 from ocr_trt.cli import app as app_module
 from ocr_trt.cli import choices
 from ocr_trt.cli.app import app
+from ocr_trt.cli.failure import Interrupted
 from ocr_trt.cli.printing import print_json, print_table
+from ocr_trt.cli.schema import Document, json_schema
 from ocr_trt.engines.manifest import Precision
 from ocr_trt.engines.targets import target_names
+from ocr_trt.errors import ConversionError
 from ocr_trt.pipeline.reader import ReadSettings
 from ocr_trt.spec import Role
 from tests.cli.in_process import fails, run, succeeds
+from tests.json_schema import problems
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
 
@@ -132,10 +136,50 @@ def test_tables_fit_a_narrow_terminal(
     assert not any("\x1b[3" in line for line in lines), "no colors in tables"
 
 
-def test_bug_of_a_command_is_not_hidden_by_json(tmp_path: Path) -> None:
-    done = run("bundle", "show", tmp_path, "--json")
-    fails(done, 2, "not an engine bundle")
-    assert done.stdout == ""
+@pytest.mark.parametrize(
+    ("arguments", "kind", "fact"),
+    [
+        (["bundle", "show", "missing"], "InputFileError", "missing"),
+        (["inspect", "missing.yaml"], "UserError", "missing.yaml"),
+        (["build", "x", "--precision", "int9"], "UsageError", "Did you mean int8?"),
+        (["buidl"], "UsageError", "Did you mean build?"),
+        (["doctor", "--jsn"], "UsageError", "--jsn"),
+    ],
+)
+def test_errors_are_json_on_stdout_too(arguments: list[str], kind: str, fact: str) -> None:
+    done = run(*arguments, "--json")
+    fails(done, 2, fact)
+    error = json.loads(done.stdout)["error"]
+    assert (error["type"], error["exit_code"]) == (kind, 2)
+    assert fact in error["message"]
+    assert problems({"error": error}, json_schema(Document.ERROR)) == []
+    assert run(*arguments).stdout == ""
+
+
+def test_bugs_and_interruptions_are_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, kind, code in ((KeyError("x"), "KeyError", 1), (Interrupted(15), "Interrupted", 143)):
+
+        def broken(*_: object, error: BaseException = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(app_module, "app", broken)
+        done = run("doctor", "--json")
+        assert done.code == code
+        assert json.loads(done.stdout)["error"]["type"] == kind
+
+
+def test_a_result_that_was_printed_is_the_only_json(spec_files: dict[str, Path]) -> None:
+    """The target's refusal is in the result, so the error does not follow as a second document."""
+
+    def prints_and_fails(*_: object, **__: object) -> None:
+        print_json({"result": 1})
+        raise ConversionError("refused")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app_module, "app", prints_and_fails)
+        done = run("inspect", spec_files["detector"], "--json")
+    fails(done, 3, "refused")
+    assert json.loads(done.stdout) == {"result": 1}
 
 
 def test_json_contains_no_character_that_a_terminal_executes(

@@ -1,0 +1,108 @@
+"""What ended a command: exceptions as exit codes, as messages for people, and as JSON."""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, cast
+
+import typer
+
+from ..errors import OcrTrtError
+from .printing import one_line
+
+_HEADLESS = "opencv-python-headless"
+UsageError = cast(type[Exception], typer.BadParameter.__base__)
+"""click's UsageError. typer contains click since 0.26, and does not export this class."""
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM. Not a KeyboardInterrupt, which typer would catch."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What ended a command.
+
+    Attributes:
+        type: name of the exception's class.
+        message: what happened, and what to do next.
+        code: exit code.
+        hint: a further line for people, or "".
+    """
+
+    type: str
+    message: str
+    code: int
+    hint: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the error for JSON; ``json_documents.ErrorFacts`` is its schema."""
+        return {"type": self.type, "message": self.message, "exit_code": self.code}
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Describe an exception that ended a command, or that prevented a part of its result."""
+    if isinstance(error, UsageError):
+        return _usage_failure(error)
+    if isinstance(error, OcrTrtError):
+        return _failure(error, str(error), error.exit_code)
+    if isinstance(error, Interrupted):
+        # Shells use 128 + the number of the signal, too: 130 for SIGINT, 143 for SIGTERM.
+        text = "interrupted; no incomplete output was left behind"
+        return _failure(error, text, 128 + error.signal_number)
+    if isinstance(error, ImportError) and (text := _missing(error)):
+        return _failure(error, text, 2)
+    if isinstance(error, OSError):
+        if error.filename is not None:
+            return _failure(error, f"{error.filename}: {error.strerror}", 2)
+        if error.errno in _DISK_ERRORS:
+            return _failure(error, f"the output cannot be written: {error.strerror}", 2)
+    text = f"{type(error).__name__}: {error}"
+    return _failure(error, f"internal error, please report it (-v prints the traceback): {text}", 1)
+
+
+def _failure(error: BaseException, text: str, code: int) -> Failure:
+    return Failure(type=type(error).__name__, message=one_line(text), code=code)
+
+
+def _missing(error: ImportError) -> str:
+    """Return how to install what is missing; "" if it is unknown."""
+    if "libGL" in str(error):  # opencv-python on a machine without a desktop
+        hint = f"install it with: apt-get install libgl1, or: pip install {_HEADLESS}"
+        return f"OpenCV cannot load a library: {error}; {hint}"
+    if (error.name or "").split(".")[0] == "onnxscript":  # every conversion needs it
+        hint = "install it with: pip install 'ocr-trt[tf]'"
+        return f"converting models needs onnxscript ({error}); {hint}"
+    return ""
+
+
+def _usage_failure(error: Any) -> Failure:
+    """Describe a usage error with the closest names that exist; see ``click.UsageError``."""
+    text = error.message if hasattr(error, "possibilities") else error.format_message()
+    # Remove pydantic's prefix, and typer's suggestion, which ours replaces.
+    text = text.replace("Value error, ", "").split(". Did you mean")[0].rstrip(".")
+    if close := _close_names(error):
+        text += f". Did you mean {' or '.join(close)}?"
+    command = error.ctx.command_path if error.ctx is not None else "ocr-trt"
+    return Failure(type="UsageError", message=one_line(text), code=2, hint=f"See: {command} --help")
+
+
+def _close_names(error: Any) -> list[str]:
+    """Return the options, values or commands that a user may have meant."""
+    # Some errors have a list of alternatives; others name them only in the message.
+    if possibilities := getattr(error, "possibilities", None):
+        return sorted(possibilities)
+    # A wrong value of an option or argument with fixed choices.
+    if choice := re.search(r"'(.*?)' is not one of (.*)", error.message):
+        return get_close_matches(choice[1], re.findall(r"'(.*?)'", choice[2]), n=1)
+    if command := re.match(r"No such command '(.*?)'", error.message):
+        return get_close_matches(command[1], error.ctx.command.commands, n=1)
+    return []
