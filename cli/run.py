@@ -5,22 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..common.files import check_writable, write_whole
-from ..errors import InputFileError
+from ..errors import InputFileError, OcrTrtError, UserError
 from .choices import TilesChoice
-from .printing import one_line, plain, print_json
+from .failure import failure_of
+from .printing import plain, print_json
 from .shared_options import DisplayOptions, Trust
 
 if TYPE_CHECKING:
     from ..engines.bundle import Bundle
     from ..engines.engine import Engine
     from ..ocr.types import Image
-    from ..pipeline.reader import OcrReader
+    from ..pipeline.pages import Page
+    from ..pipeline.read_result import ReadResult
+    from ..pipeline.reader import ReadSettings
     from ..pipeline.text_lines import TextLine
 
 _SOME_FAILED = 3
@@ -77,10 +82,11 @@ def run(
         detecting, reading = (
             stack.enter_context(_engine(bundle, workers, threads, len(files))) for bundle in bundles
         )
-        reader = OcrReader(detecting, reading, ReadSettings(tiles=tiles.value))
-        # All workers share the reader; its engines have a stream for each of them.
-        readers = [reader] * min(workers or reader.workers, len(files))
-        rows = list(_read_all(readers, files, draw, display))
+        settings = ReadSettings(tiles=tiles.value)
+        reader = OcrReader(detecting, reading, settings)
+        # All workers share the engines, which have a stream for each of them.
+        number = workers or reader.workers
+        rows = list(_read_all((detecting, reading), settings, files, draw, display, number))
     if display.json:
         print_json(rows)
     failed = [row for row in rows if "error" in row]
@@ -122,37 +128,68 @@ def _files_of(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _read(reader: OcrReader, file: Path) -> tuple[Image, list[TextLine]] | InputFileError:
-    from ..ocr.image import load_image
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """A page that was read, or why it cannot be read."""
 
+    page: Page
+    pixels: Image | None = None
+    result: ReadResult | None = None
+    error: OcrTrtError | None = None
+
+
+def _read(
+    engines: tuple[Engine, Engine], settings: ReadSettings, page: Page | Exception
+) -> _Outcome:
+    from ..pipeline.read_image import read_image
+
+    if isinstance(page, Exception):  # of the list of images: never
+        raise page
     # Returned, not raised: an error of one image must not end the workers of the others.
     try:
-        image = load_image(file)
-    except InputFileError as error:
-        return error
-    return image, reader.read(image)
+        if page.error is not None:
+            raise page.error
+        pixels, result = read_image(engines, page.source, settings, page=page.page)
+    except UserError as error:
+        return _Outcome(page=page, error=error)
+    return _Outcome(page=page, pixels=pixels, result=result)
 
 
 def _read_all(
-    readers: Sequence[OcrReader], files: list[Path], draw: Path | None, display: DisplayOptions
+    engines: tuple[Engine, Engine],
+    settings: ReadSettings,
+    files: list[Path],
+    draw: Path | None,
+    display: DisplayOptions,
+    workers: int,
 ) -> Iterator[dict[str, Any]]:
+    from ..ocr.image import ImageFile
+    from ..ocr.image_source import name_of
+    from ..pipeline.pages import pages_of
     from ..pipeline.workers import in_order
 
     taken: set[Path] = set()
-    with display.reporter().step("read", len(files)) as advance:
-        results = in_order(_read, readers, files)
-        for number, (file, result) in enumerate(zip(files, results, strict=True), 1):
-            if isinstance(result, InputFileError):
-                print(f"error: {one_line(str(result))}", file=sys.stderr)
-                yield {"file": str(file), "error": str(result)}
-                continue
-            image, lines = result
-            if draw is not None:
-                _draw(image, lines, _free_path(draw, file.stem, taken))
-            if not display.json:
-                _print_lines(file, lines)
-            advance(number)
-            yield {"file": str(file), "lines": [line.to_dict() for line in lines]}
+    done, reporter = 0, display.reporter()
+    read = partial(_read, engines, settings)
+    with reporter.step("read", len(files)) as advance:
+        for outcome in in_order(lambda _, page: read(page), range(workers), pages_of(files)):
+            page, result = outcome.page, outcome.result
+            file = name_of(page.source) or ""
+            for note in page.source.notes if isinstance(page.source, ImageFile) else ():
+                reporter.note(f"{file}: {note}")
+            if outcome.error is not None:
+                failure = failure_of(outcome.error)
+                print(f"error: {failure.message}", file=sys.stderr)
+                yield {"file": file, "page": page.page, "error": failure.as_dict()}
+            elif result is not None and outcome.pixels is not None:
+                if draw is not None:
+                    path = _free_path(draw, Path(file).stem, taken)
+                    _draw(outcome.pixels, result.lines, path)
+                if not display.json:
+                    _print_lines(result)
+                yield result.to_dict()
+            done += page.is_last
+            advance(done)
 
 
 def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
@@ -169,7 +206,7 @@ def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
     return path
 
 
-def _draw(image: Image, lines: list[TextLine], path: Path) -> None:
+def _draw(image: Image, lines: Sequence[TextLine], path: Path) -> None:
     import cv2
 
     from ..pipeline.draw import draw_lines
@@ -180,8 +217,10 @@ def _draw(image: Image, lines: list[TextLine], path: Path) -> None:
     write_whole(path, data.tobytes())
 
 
-def _print_lines(file: Path, lines: list[TextLine]) -> None:
-    print(f"{plain(str(file))}: {len(lines)} {'line' if len(lines) == 1 else 'lines'}")
-    for line in lines:
+def _print_lines(result: ReadResult) -> None:
+    page = f", page {result.page} of {result.pages}" if result.pages > 1 else ""
+    count = len(result.lines)
+    print(f"{plain(str(result.file))}{page}: {count} {'line' if count == 1 else 'lines'}")
+    for line in result.lines:
         corner = ",".join(f"{value:.0f}" for value in line.quad[0])
         print(f"  {line.text_score:4.2f}  {corner:>9}  {plain(line.text)}")

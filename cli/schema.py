@@ -1,9 +1,9 @@
-"""``ocr-trt schema``: JSON Schemas of manifests, reports and specs."""
+"""``ocr-trt schema``: JSON Schemas of files, and of what commands print with --json."""
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,11 +14,14 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class Document(str, Enum):
-    """A kind of file that has a schema."""
+    """A kind of file or output that has a schema."""
 
     MANIFEST = "manifest"
     REPORT = "report"
     SPEC = "spec"
+    RESULT = "result"
+    RUN = "run"
+    ERROR = "error"
 
 
 def json_schema(document: Document) -> dict[str, Any]:
@@ -31,25 +34,36 @@ def json_schema(document: Document) -> dict[str, Any]:
 
     from ..bench.results import Report
     from ..engines.manifest import Manifest
+    from ..pipeline.read_result import ReadResult
     from ..spec import ModelSpec
+    from .json_documents import ErrorDocument, RunOutput
 
     kinds: dict[Document, Any] = {
         Document.MANIFEST: Manifest,
         Document.REPORT: Report,
         Document.SPEC: ModelSpec,
+        Document.RESULT: ReadResult,
+        Document.RUN: RunOutput,
+        Document.ERROR: ErrorDocument,
     }
     title = document.value.capitalize()
-    # The schema of what is read: in it, fields with defaults are optional.
-    properties = TypeAdapter(kinds[document]).json_schema(mode="validation")
+    # Files are read: fields with defaults are optional. Output is only written.
+    is_file = document in (Document.MANIFEST, Document.REPORT, Document.SPEC)
+    mode: Literal["validation", "serialization"] = "validation" if is_file else "serialization"
+    properties = TypeAdapter(kinds[document]).json_schema(mode=mode)
     return {"$schema": DIALECT, "title": title, **properties}
 
 
 def schema(
-    document: Annotated[Document, typer.Argument(help="The kind of file.")],
+    document: Annotated[Document, typer.Argument(help="The kind of file or output.")],
     *,
     display: DisplayOptions,
 ) -> None:
-    """Print the JSON Schema of a bundle's manifest.json, of bench's report.json or of a spec.
+    """Print the JSON Schema of a file, or of what a command prints with --json.
+
+    Files: `manifest` (manifest.json of a bundle), `report` (report.json of bench), `spec`. Output:
+    `result` (one page, as `run --json` prints it and `ReadResult.to_dict()` returns it), `run` (all
+    that `run --json` prints), `error` (any command with --json that fails).
 
     The output is JSON with or without --json. An editor that supports JSON Schema can check a spec
     while you write it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
@@ -13,16 +14,17 @@ import numpy.typing as npt
 from PIL import Image as PilImage
 
 from ..errors import InputFileError, UserError
-from .image import image_from_pil, load_image
+from .image import ImageFile, image_from_pil, open_image
 from .images.source import read_bounded
 from .types import Image
 
 ImageSource: TypeAlias = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | PilImage.Image
-    | npt.NDArray[np.uint8]
+    str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | ImageFile
+    | PilImage.Image | npt.NDArray[np.uint8]
 )  # fmt: skip
-"""A path; the content of an image file, as bytes or as a file object open in binary mode; a Pillow
-image; or an array (H, W) gray, (H, W, 3) or (H, W, 4) with alpha, uint8.
+"""A path; the content of an image file, as bytes or as a file object open in binary mode; a file
+that :func:`ocr_trt.open_image` opened; a Pillow image; or an array (H, W) gray, (H, W, 3) or
+(H, W, 4) with alpha, uint8.
 """
 Channels = Literal["rgb", "bgr"]
 """The order of the color channels of an array; OpenCV's is ``bgr``."""
@@ -39,35 +41,66 @@ _OTHER_FIX = "if its range is 0..255, convert it with image.astype(np.uint8)"
 _SHAPES = "(H, W), (H, W, 3) or (H, W, 4)"
 
 
-def image_from(source: ImageSource, channels: Channels = "rgb") -> Image:
-    """Return an image in any form as (H, W, 3) uint8 RGB.
+@dataclass(frozen=True, kw_only=True)
+class LoadedImage:
+    """One page of an image.
 
-    Transparent pixels get a color that contrasts with the others: white, black or gray.
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        pages: the number of pages of its file; 1 for Pillow images and arrays.
+        notes: what of the file is never read, such as all but the first image of an animation.
+    """
+
+    pixels: Image
+    pages: int = 1
+    notes: tuple[str, ...] = ()
+
+
+def load_source(source: ImageSource, channels: Channels = "rgb", page: int = 1) -> LoadedImage:
+    """Load an image in any form as RGB.
 
     Files and Pillow images are turned upright by their EXIF orientation, and state the order of
-    their channels themselves.
+    their channels themselves. Transparent pixels get a color that contrasts with the others: white,
+    black or gray.
 
     Args:
         source: the image. A file object is read from its position to its end.
         channels: the order of the channels of an array.
+        page: which page of a file with several, counted from 1.
 
     Raises:
-        InputFileError: a file cannot be read or decoded, or the image is too small or too large.
+        InputFileError: a file cannot be read or decoded or has no such page, or the image is too
+            small or too large.
         UserError: an array has another type or shape; the message states how to convert it.
         TypeError: the source is of another type.
     """
     if channels not in ("rgb", "bgr"):
         raise UserError(f"channels is {channels!r}; expected 'rgb' or 'bgr'")
-    if isinstance(source, (str, os.PathLike)):
-        return load_image(_path(os.fspath(source)))
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return load_image(bytes(source))
-    if isinstance(source, PilImage.Image):
-        return image_from_pil(source, name_of(source) or "image")
+    source = opened(source)
+    if isinstance(source, ImageFile):
+        return LoadedImage(pixels=source.read(page), pages=source.pages, notes=source.notes)
+    if page != 1:
+        raise InputFileError(f"no page {page}: an array or a Pillow image is a single page")
     if isinstance(source, np.ndarray):
-        return _from_array(source, channels)
+        return LoadedImage(pixels=_from_array(source, channels))
+    return LoadedImage(pixels=image_from_pil(source, name_of(source) or "image"))
+
+
+def opened(source: ImageSource) -> ImageFile | PilImage.Image | npt.NDArray[np.uint8]:
+    """Open an image if it is a file, and return it unchanged otherwise.
+
+    Raises:
+        InputFileError: a file cannot be read.
+        TypeError: the source is of another type.
+    """
+    if isinstance(source, (ImageFile, PilImage.Image, np.ndarray)):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return open_image(_path(os.fspath(source)))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return open_image(bytes(source))
     if hasattr(source, "read"):
-        return load_image(_content(source), name=name_of(source) or "image")
+        return open_image(_content(source), name_of(source) or "image")
     raise TypeError(_not_an_image(source))
 
 
@@ -75,6 +108,8 @@ def name_of(source: ImageSource) -> str | None:
     """Return the path of an image; None if it does not come from a file with a name."""
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
+    if isinstance(source, ImageFile):
+        return str(source.data) if isinstance(source.data, Path) else None
     # Open files have a name or a descriptor, Pillow's images a file name, which may be empty.
     name = getattr(source, "filename", None) or getattr(source, "name", None)
     return name if isinstance(name, str) and name else None

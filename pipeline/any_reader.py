@@ -15,10 +15,11 @@ import numpy as np
 from ..engines.engine import Engine
 from ..errors import OcrTrtError, ReaderClosedError, UserError
 from ..ocr.image_source import Channels, ImageSource
+from .pages import Page, pages_of
 from .read_image import read_image
 from .read_result import ReadResult
 from .reader import OcrReader, ReadSettings
-from .workers import in_order, with_error
+from .workers import in_order
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Called with the number of images done, and of all images if that is known."""
@@ -68,10 +69,16 @@ class Reader:
         """Whether :meth:`close` was called."""
         return self._is_closed
 
-    def read(self, image: ImageSource, *, channels: Channels = "rgb") -> ReadResult:
-        """Read one image. ``channels``: the order of the channels of an array."""
+    def read(self, image: ImageSource, *, channels: Channels = "rgb", page: int = 1) -> ReadResult:
+        """Read one image, or one page of a file.
+
+        Args:
+            image: the image in any form.
+            channels: the order of the channels of an array.
+            page: which page of a file with several, counted from 1; :meth:`read_all` reads all.
+        """
         with self._reading():
-            return read_image(self._engines, image, self._settings, channels)[1]
+            return read_image(self._engines, image, self._settings, channels, page)[1]
 
     @overload
     def read_all(
@@ -101,17 +108,18 @@ class Reader:
         progress: Progress | None = None,
         return_exceptions: bool = False,
     ) -> Iterator[ReadResult] | Iterator[ReadResult | Exception]:
-        """Read many images, several at once; yield their results in order.
+        """Read many images, several at once; yield one result per page, in order.
 
-        Only two images per worker are taken from ``images`` before their results are used, so it
-        may be a generator, and may yield more images than fit into memory.
+        Only two pages per worker are read ahead of the results that were used. So ``images`` may be
+        a generator, and may yield more images than fit into memory.
 
         Args:
             images: the images; not a folder.
             channels: the order of the channels of arrays.
             progress: called after each image with the number of images done, and with the number
                 of all images, or None if ``images`` has no length.
-            return_exceptions: yield the error of an image in place of its result, and continue.
+            return_exceptions: yield the error of an image or page in place of its result, and
+                continue.
         """
         if isinstance(images, (str, os.PathLike, bytes, bytearray, memoryview)) or (
             isinstance(images, np.ndarray) and images.ndim < 4
@@ -121,28 +129,35 @@ class Reader:
             self._check_open()
         total = len(images) if isinstance(images, Sized) else None
 
-        def one(_: int, image: ImageSource | Exception) -> ReadResult | Exception:
-            if isinstance(image, Exception):  # raised by `images`
-                raise image
+        def one(_: int, page: Page | Exception) -> tuple[ReadResult | Exception, bool]:
+            if isinstance(page, Exception):  # raised by `images`
+                raise page
             try:
-                return self.read(image, channels=channels)
+                if page.error is not None:
+                    raise page.error
+                result = self.read(page.source, channels=channels, page=page.page)
             except (OcrTrtError, TypeError) as error:
                 if not return_exceptions or isinstance(error, ReaderClosedError):
                     raise
-                return error
+                return error, page.is_last
+            return result, page.is_last
 
         def results() -> Iterator[ReadResult | Exception]:
-            outcomes = in_order(one, range(self.workers), with_error(images))
+            done = 0
+            outcomes = in_order(one, range(self.workers), pages_of(images))
             with closing(outcomes):
-                for done, outcome in enumerate(outcomes, 1):
-                    if progress is not None:
+                for result, is_last in outcomes:
+                    done += is_last
+                    if is_last and progress is not None:
                         progress(done, total)
-                    yield outcome
+                    yield result
 
         return results()
 
-    async def aread(self, image: ImageSource, *, channels: Channels = "rgb") -> ReadResult:
-        """Read one image without blocking asyncio's event loop.
+    async def aread(
+        self, image: ImageSource, *, channels: Channels = "rgb", page: int = 1
+    ) -> ReadResult:
+        """Do what :meth:`read` does without blocking asyncio's event loop.
 
         As many images as there are :attr:`workers` are read at once, in threads of the reader; the
         others wait in the order of the calls. If the task is cancelled, a waiting image is not
@@ -156,7 +171,7 @@ class Reader:
 
         def work() -> ReadResult:
             with self._reading():
-                return read_image(self._engines, image, self._settings, channels, watch)[1]
+                return read_image(self._engines, image, self._settings, channels, page, watch)[1]
 
         try:
             return await asyncio.wrap_future(self._threads().submit(work))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from ..engines.engine import Engine
-from ..ocr.image_source import Channels, ImageSource, image_from, name_of
+from ..ocr.image_source import Channels, ImageSource, load_source, name_of
 from ..ocr.types import Image
 from .clock import Clock, Stage, StageClock
 from .read_result import ReadResult
@@ -21,15 +21,17 @@ def read_image(
     source: ImageSource,
     settings: ReadSettings,
     channels: Channels = "rgb",
+    page: int = 1,
     watch: Callable[[], None] | None = None,
 ) -> tuple[Image, ReadResult]:
     """Load and read one image with a detector and a recognizer.
 
     Args:
         engines: the detector and the recognizer.
-        source: the image; see :func:`ocr_trt.ocr.image_source.image_from`.
+        source: the image; see :func:`ocr_trt.ocr.image_source.load_source`.
         settings: how to read it.
         channels: the order of the channels of an array.
+        page: which page of a file with several, counted from 1.
         watch: called before each stage; an exception from it ends the read.
 
     Returns:
@@ -38,14 +40,17 @@ def read_image(
     own = StageClock()
     clock = own if watch is None else _watched(own, watch)
     with clock("load"):
-        image = image_from(source, channels)
-    lines = OcrReader(*engines, settings, clock).read(image)
-    height, width = image.shape[:2]
+        image = load_source(source, channels, page)
+    lines = OcrReader(*engines, settings, clock).read(image.pixels)
+    height, width = image.pixels.shape[:2]
     result = ReadResult(
-        file=name_of(source), width=width, height=height, lines=tuple(lines), seconds=own.seconds
-    )
+        file=name_of(source), page=page, pages=image.pages, width=width, height=height,
+        lines=tuple(lines), seconds=own.seconds,
+    )  # fmt: skip
+    for note in image.notes:
+        _log.info("%s: %s", result.file, note)
     _log.debug("read %s: %d lines in %.3f s", result.file, len(lines), sum(own.seconds.values()))
-    return image, result
+    return image.pixels, result
 
 
 def _watched(clock: StageClock, watch: Callable[[], None]) -> Clock:

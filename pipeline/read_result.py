@@ -8,21 +8,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .clock import Stage
-from .text_lines import TextLine
+from .text_lines import JSON_CONFIG, TextLine
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadResult:
     """The text of one image.
 
-    Two results are equal if the sizes of their images and their lines are equal; the name of the
-    file and the times do not count.
+    Two results are equal if the sizes of their images and their lines are equal; the file,
+    the page and the times do not count.
     """
 
-    __pydantic_config__ = {"use_attribute_docstrings": True, "extra": "forbid"}
+    __pydantic_config__ = JSON_CONFIG
 
     file: str | None = field(default=None, compare=False)
     """The path of the image, if it came from a file."""
+    page: int = field(default=1, compare=False)
+    """Which page of the file it is, counted from 1."""
+    pages: int = field(default=1, compare=False)
+    """How many pages the file has."""
     width: int
     """Width of the upright image in pixels."""
     height: int
@@ -30,9 +34,7 @@ class ReadResult:
     lines: tuple[TextLine, ...]
     """The lines of text in reading order."""
     seconds: Mapping[Stage, float] = field(default_factory=dict, compare=False, repr=False)
-    """How long each stage took, in seconds. Loads and stages of other reads at the same time make
-    them longer.
-    """
+    """How long each stage took, in seconds; other reads at the same time make it longer."""
 
     @property
     def text(self) -> str:
@@ -43,6 +45,8 @@ class ReadResult:
         """Return plain data as ``ocr-trt run --json`` prints it; ``ocr-trt schema result``."""
         return {
             "file": self.file,
+            "page": self.page,
+            "pages": self.pages,
             "width": self.width,
             "height": self.height,
             "lines": [line.to_dict() for line in self.lines],

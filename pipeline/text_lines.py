@@ -8,13 +8,20 @@ from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import WithJsonSchema
+from pydantic import ConfigDict, WithJsonSchema
 
 from ..ocr.crop import crop_quad, ways_to_read
 from ..ocr.ctc import Reading
 from ..ocr.reading_order import reading_order
 from ..ocr.types import Image, Quads, Scores
 
+JSON_CONFIG = ConfigDict(
+    use_attribute_docstrings=True,
+    arbitrary_types_allowed=True,  # NumPy arrays
+    extra="forbid",
+    json_schema_serialization_defaults_required=True,  # to_dict returns every field
+)
+"""How pydantic describes the results of readers in a JSON Schema."""
 _CORNER = {
     "type": "array", "prefixItems": [{"type": "number"}] * 2, "minItems": 2, "maxItems": 2,
 }  # fmt: skip
@@ -25,6 +32,8 @@ _QUAD_SCHEMA: dict[str, Any] = {"type": "array", "items": _CORNER, "minItems": 4
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TextLine:
     """A text and its place in an image. Lines are equal if all four fields are."""
+
+    __pydantic_config__ = JSON_CONFIG
 
     quad: Annotated[Quads, WithJsonSchema(_QUAD_SCHEMA)]
     """Corners (4, 2) float32: (x, y) in the image's pixels, clockwise from the text's top left.

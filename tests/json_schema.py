@@ -37,7 +37,7 @@ _CHECKS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "exclusiveMaximum": ("number", lambda value, rule: value < rule),
 }
 """By keyword: the type of the values that it restricts ("": all), and its check."""
-_INNER = {"$ref", "properties", "additionalProperties", "prefixItems", "items"}
+_INNER = {*("$ref", "properties", "additionalProperties", "propertyNames", "prefixItems", "items")}
 _CHOICES = {"anyOf", "oneOf"}
 _SILENT = {
     *("$schema", "$defs", "title", "description", "default", "format"),
@@ -79,6 +79,7 @@ def _inner(
     if isinstance(value, dict):
         known = schema.get("properties", {})
         for name, item in value.items():
+            yield f".{name}", name, schema.get("propertyNames", True)
             yield f".{name}", item, known.get(name, schema.get("additionalProperties", True))
     if isinstance(value, list):
         first = schema.get("prefixItems", [])

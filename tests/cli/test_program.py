@@ -157,7 +157,10 @@ def test_errors_are_json_on_stdout_too(arguments: list[str], kind: str, fact: st
 
 
 def test_bugs_and_interruptions_are_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    for error, kind, code in ((KeyError("x"), "KeyError", 1), (Interrupted(15), "Interrupted", 143)):
+    for error, kind, code in (
+        (KeyError("x"), "KeyError", 1),
+        (Interrupted(15), "Interrupted", 143),
+    ):
 
         def broken(*_: object, error: BaseException = error, **__: object) -> None:
             raise error

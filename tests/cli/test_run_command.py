@@ -10,8 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from ocr_trt import ReadResult, open_reader
+from ocr_trt.cli.schema import Document, json_schema
+from ocr_trt.pipeline.clock import STAGES
 from tests.cli.in_process import fails, run, succeeds
+from tests.json_schema import problems
 
 
 def test_run_prints_json_and_draws(
@@ -22,7 +27,38 @@ def test_run_prints_json_and_draws(
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png"]
     assert len(list((tmp_path / "drawn").glob("*.png"))) == 3
     alone = json.loads(succeeds("run", images, *engines, "--tiles", "on", "--json"))
+    for row in (*rows, *alone):
+        assert row.pop("seconds").keys() == set(STAGES)
     assert alone == rows, "one worker reads the same"
+
+
+def test_run_and_the_reader_have_one_schema(
+    bundles: dict[str, Path], engines: tuple[object, ...], images: Path
+) -> None:
+    pages = [Image.open(images / f"{number}.png") for number in range(2)]
+    pages[0].save(images / "scan.tiff", save_all=True, append_images=pages[1:])
+    (images / "1.png").write_bytes(b"no image")
+    done = run("run", images, *engines, "--json", "--draw", images / "drawn")
+    fails(done, 3, "1.png")
+    rows = json.loads(done.stdout)
+    assert [Path(row["file"]).name for row in rows] == [
+        *("0.png", "1.png", "2.png", "scan.tiff", "scan.tiff"),
+    ]  # fmt: skip
+    assert [row["page"] for row in rows] == [1, 1, 1, 1, 2]
+    assert problems(rows, json_schema(Document.RUN)) == []
+    assert problems(rows[0], json_schema(Document.RESULT)) == []
+    assert rows[1]["error"].keys() == {"type", "message", "exit_code"}
+    names = {"0.ocr.png", "2.ocr.png", "scan.ocr.png", "scan_2.ocr.png"}
+    assert {path.name for path in (images / "drawn").iterdir()} == names
+    with open_reader(bundles["detector"], bundles["recognizer"]) as reader:
+        files = sorted(images.glob("*.[pt]*"))
+        for row, result in zip(rows, reader.read_all(files, return_exceptions=True), strict=True):
+            if isinstance(result, ReadResult):
+                own = result.to_dict()
+                assert own.pop("seconds").keys() == row.pop("seconds").keys()
+                assert own == row
+    text = succeeds("run", images / "scan.tiff", *engines)
+    assert "scan.tiff, page 2 of 2: " in text
 
 
 def test_run_does_not_draw_over_its_images(engines: tuple[object, ...], images: Path) -> None:

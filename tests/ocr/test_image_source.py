@@ -11,8 +11,12 @@ import pytest
 from PIL import Image as PilImage
 
 from ocr_trt.errors import InputFileError, UserError
-from ocr_trt.ocr.image_source import image_from, name_of
+from ocr_trt.ocr.image_source import Channels, ImageSource, load_source, name_of
 from ocr_trt.ocr.images import source as image_bytes
+
+
+def image_from(source: ImageSource, channels: Channels = "rgb") -> np.ndarray:
+    return load_source(source, channels).pixels
 
 
 @pytest.fixture

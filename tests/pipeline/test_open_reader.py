@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ocr_trt import Reader, ReadResult, TextLine, open_reader
 from ocr_trt.engines.base import Batch
@@ -75,7 +76,7 @@ def test_result_has_lines_size_and_times(reader: Reader) -> None:
     data = result.to_dict()
     assert json.loads(result.to_json()) == data
     assert data["lines"][0].keys() == {"quad", "text", "box_score", "text_score"}
-    assert list(data) == ["file", "width", "height", "lines", "seconds"]
+    assert list(data) == ["file", "page", "pages", "width", "height", "lines", "seconds"]
 
 
 def test_results_and_lines_are_values(reader: Reader) -> None:
@@ -146,6 +147,22 @@ def test_error_of_the_iterable_follows_the_results_before_it(reader: Reader) -> 
     assert isinstance(next(results), ReadResult)
     with pytest.raises(RuntimeError, match="no more"):
         next(results)
+
+
+def test_every_page_of_a_file_is_read(reader: Reader, tmp_path: Path) -> None:
+    first, *others = [Image.fromarray(image) for image in PAGES[:3]]
+    first.save(tmp_path / "scan.tiff", save_all=True, append_images=others)
+    calls: list[tuple[int, int | None]] = []
+    images = [PAGES[5], tmp_path / "scan.tiff"]
+    results = list(reader.read_all(images, progress=lambda *call: calls.append(call)))
+    assert results == [reader.read(image) for image in (PAGES[5], *PAGES[:3])]
+    assert [(each.page, each.pages) for each in results] == [(1, 1), (1, 3), (2, 3), (3, 3)]
+    assert calls == [(1, 2), (2, 2)]
+    assert reader.read(tmp_path / "scan.tiff", page=2) == results[2]
+    assert asyncio.run(reader.aread((tmp_path / "scan.tiff").read_bytes(), page=3)) == results[3]
+    for source in (tmp_path / "scan.tiff", PAGES[0]):
+        with pytest.raises(InputFileError, match="no page 4"):
+            reader.read(source, page=4)
 
 
 @pytest.mark.parametrize("single", ["a.png", b"data", Path("a.png"), PAGES[0]])
