@@ -7,10 +7,20 @@ from pathlib import Path
 
 from PIL import Image as PilImage
 
-from ..errors import InputFileError
-from .images.formats import check_size, decode_frame, errors_of, frames_of
+from ..errors import InputFileError, UserError
+from .images.formats import Header, decode_frame, errors_of, frames_of, header_of
+from .images.limits import check_size
+from .images.pdf import (
+    DEFAULT_DPI,
+    HIGHEST_DPI,
+    LOWEST_DPI,
+    pdf_page_size,
+    pdf_pages,
+    render_pdf_page,
+)
 from .images.pixels import rgb_from_pil
-from .images.source import bytes_or_path
+from .images.sniff import HEAD, is_pdf
+from .images.source import bytes_or_path, opened
 from .types import Image
 
 
@@ -28,6 +38,8 @@ class ImageFile:
     """The number of each page's image in the file, counted from 0."""
     notes: tuple[str, ...]
     """What of the file is not read, such as all but the first image of an animation."""
+    dpi: int | None = None
+    """The resolution at which the pages of a PDF document are rendered; None for other files."""
 
     @property
     def pages(self) -> int:
@@ -46,32 +58,65 @@ class ImageFile:
                 side under 4 pixels.
             OutOfMemoryError: there is not enough memory to decode it.
         """
+        frame, name = self._frame(page)
+        if self.dpi is None:
+            return decode_frame(self.data, name, frame)
+        with errors_of(name):
+            return render_pdf_page(self.data, name, frame, self.dpi)
+
+    def header(self, page: int = 1) -> Header:
+        """Return the size of a page, counted from 1, and the memory that decoding it requires.
+
+        Raises:
+            InputFileError: as :meth:`read` raises it, if the header of the image is enough.
+        """
+        frame, name = self._frame(page)
+        if self.dpi is None:
+            return header_of(self.data, name, frame)
+        with errors_of(name):
+            size = pdf_page_size(self.data, name, frame, self.dpi)
+        # PDFium's bitmap and a copy of it, 3 bytes each, and the images on the page
+        return Header(width=size[0], height=size[1], bytes_per_pixel=10)
+
+    def _frame(self, page: int) -> tuple[int, str]:
+        """Return the number of a page's image in the file, and the name of the page."""
         if not 1 <= page <= self.pages:
             raise InputFileError(f"{self.name}: no page {page}; the file has {self.pages}")
         name = self.name if self.pages == 1 else f"{self.name}, page {page}"
-        return decode_frame(self.data, name, self.frames[page - 1])
+        return self.frames[page - 1], name
 
 
-def open_image(source: Path | str | bytes, name: str | None = None) -> ImageFile:
+def open_image(
+    source: Path | str | bytes, name: str | None = None, *, dpi: int = DEFAULT_DPI
+) -> ImageFile:
     """Open an image file: its path, or its content.
 
-    The format is recognized by content: PNG, JPEG, BMP, TIFF, WebP, GIF, AVIF, JPEG 2000, PNM, or
-    HEIC with pi-heif. The pages of a TIFF file are pages; of other files only the first image is
-    read, and ``notes`` states that there are more.
+    The format is recognized by content: PNG, JPEG, BMP, TIFF, WebP, GIF, AVIF, JPEG 2000, PNM, HEIC
+    with pi-heif, and PDF with pypdfium2. TIFF and PDF files have pages; of other files only the
+    first image is read, and ``notes`` states that there are more.
 
     Args:
         source: a path, also of a named pipe, or the content of a file.
         name: the name of the image in messages; by default its path.
+        dpi: the resolution of the pages of a PDF document, in pixels per inch.
 
     Raises:
         InputFileError: it cannot be read, is over 256 MiB, is of no known format or damaged, or has
             more than 2,000 pages.
         OutOfMemoryError: there is not enough memory to open it.
+        UserError: ``dpi`` is not 10 to 2400.
     """
+    if not LOWEST_DPI <= dpi <= HIGHEST_DPI:
+        raise UserError(f"dpi is {dpi}; expected {LOWEST_DPI} to {HIGHEST_DPI}")
     if name is None:
         name = "image" if isinstance(source, bytes) else str(source)
     with errors_of(name):
         data = bytes_or_path(source, name)
+        with opened(data) as file:
+            head = file.read(HEAD)
+        if is_pdf(head):
+            pages = tuple(range(pdf_pages(data, name, dpi)))
+            return ImageFile(name=name, data=data, frames=pages, notes=(), dpi=dpi)
     frames = frames_of(data, name)
     return ImageFile(name=name, data=data, frames=frames.numbers, notes=frames.notes)
 

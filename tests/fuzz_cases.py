@@ -19,7 +19,7 @@ from ocr_trt.engines.bundle import file_entries, load_bundle, own_files, write_m
 from ocr_trt.engines.bundle_diff import facts
 from ocr_trt.engines.manifest import NAME, Manifest
 from ocr_trt.ocr.image import load_image
-from ocr_trt.ocr.images.formats import MAX_PIXELS, SMALLEST_SIDE
+from ocr_trt.ocr.images.limits import MAX_PIXELS, SMALLEST_SIDE
 from ocr_trt.spec import dump_spec, load_spec, spec_from_dict
 
 Case = Callable[[np.random.Generator], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import InputFileError
-from .formats import SUFFIXES
+from .sniff import SUFFIXES
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
@@ -16,49 +16,14 @@ from ...errors import InputFileError, OutOfMemoryError
 from ..types import Image
 from .by_opencv import decode_by_opencv
 from .color_profile import color_transform
-from .pixels import orientation_of, rgb_from_pil, upright
-from .source import HEAD, opened
+from .limits import check_pages, check_size, too_many_pixels
+from .pixels import orientation_of, stored_pixels, upright
+from .sniff import HEAD, TIFF, is_heif
+from .source import opened
 from .tiff import TiffImage, tiff_images
 
-MAX_PIXELS = 100_000_000
-MAX_PAGES = 2000
-SMALLEST_SIDE = 4
-"""Pixels; an image with a shorter side contains no readable text."""
-SUFFIXES = frozenset(
-    {
-        *(".png", ".apng", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".dib", ".tif", ".tiff"),
-        *(".webp", ".gif", ".avif", ".jp2", ".j2k", ".pbm", ".pgm", ".ppm", ".pnm", ".heic"),
-        *(".heif", ".pdf"),
-    }
-)
-"""A file with such a name is an image; if it does not contain one, that is an error."""
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "AVIF", "JPEG2000", "PPM")
 _NAMES = "PNG, JPEG, BMP, TIFF, WebP, GIF, AVIF, JPEG 2000, PNM, HEIC, PDF"
-_MARKS = (
-    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"GIF87a",
-    *_TIFF, b"GIF89a", b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51",
-    *(b"P%d" % kind + space for kind in range(1, 7) for space in (b"\n", b" ", b"\r", b"\t")),
-)  # fmt: skip
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-
-
-def is_pdf(head: bytes) -> bool:
-    """Whether a file with these first bytes is a PDF document."""
-    return b"%PDF-" in head[:HEAD]
-
-
-def _is_heif(head: bytes) -> bool:
-    # A mif1 file may contain HEVC or AV1; the compatible brands that follow decide.
-    brands = head[8:64]
-    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS and b"avif" not in brands
-
-
-def is_image(head: bytes) -> bool:
-    """Whether a file with these first bytes is in a known format."""
-    is_riff = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    is_box = head[4:8] == b"ftyp" and (head[8:12] in (b"avif", b"avis") or _is_heif(head))
-    return head.startswith(_MARKS) or is_riff or is_box or is_pdf(head)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +33,26 @@ class Frames:
     numbers: tuple[int, ...]
     """Counted from 0, as Pillow does."""
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """The stored size of an image in pixels, and the memory that decoding it requires."""
+
+    width: int
+    height: int
+    bytes_per_pixel: int
+    """At the most, in addition to the content of the file: the decoder's memory and the result."""
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        return self.width * self.height
+
+
+_BYTES_PER_PIXEL = {"AVIF": 16, "HEIF": 16, "JPEG2000": 24, "GIF": 12}
+"""Formats that differ from 4 bytes in Pillow and 3 of the result, twice if it is turned."""
+_USUAL, _PROGRESSIVE, _WEBP, _ANIMATED_WEBP, _DEEP = 8, 14, 10, 24, 24
 
 
 @contextmanager
@@ -106,36 +91,12 @@ def is_memory_error(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in text or "insufficient mem" in text
 
 
-def too_many_pixels(name: str) -> InputFileError:
-    """Return the error of an image with more pixels than allowed."""
-    return InputFileError(
-        f"{name}: more than the {MAX_PIXELS // 10**6} million pixels allowed; scale it down first"
-    )
-
-
-def check_size(size: tuple[int, int], name: str) -> None:
-    """Check the (width, height) that a header states, before pixels are decoded."""
-    width, height = size
-    if width * height > MAX_PIXELS:
-        raise too_many_pixels(name)
-    if min(width, height) < SMALLEST_SIDE:
-        raise InputFileError(f"{name}: {width}x{height} pixels is too small to hold text")
-
-
-def check_pages(count: int, name: str) -> None:
-    """Check the number of pages of a document."""
-    if count > MAX_PAGES:
-        raise InputFileError(
-            f"{name}: {count:,} pages, more than the {MAX_PAGES:,} allowed; split the file first"
-        )
-
-
 @contextmanager
 def _opened_image(data: Path | bytes, name: str) -> Iterator[PilImage.Image]:
     with opened(data) as file:
         head = file.read(HEAD)
         file.seek(0)
-        if _is_heif(head):
+        if is_heif(head):
             image = _heif_plugin(name).HeifImageFile(file)
         else:
             image = PilImage.open(file, formats=_FORMATS)
@@ -163,7 +124,7 @@ def frames_of(data: Path | bytes, name: str) -> Frames:
     with errors_of(name):
         with opened(data) as file:
             head = file.read(4)
-        if head in _TIFF:
+        if head in TIFF:
             return _tiff_pages(data, name)
         with _opened_image(data, name) as image:
             return Frames(numbers=(0,), notes=_other_frames(image))
@@ -196,6 +157,35 @@ def _other_frames(image: PilImage.Image) -> tuple[str, ...]:
     return (f"{what}; only the first image is read",)
 
 
+def header_of(data: Path | bytes, name: str, frame: int) -> Header:
+    """Read the header of one image of a file.
+
+    Raises:
+        InputFileError: it is damaged, over 100 million pixels, or has a side under 4 pixels.
+        OutOfMemoryError: there is not enough memory to open it.
+    """
+    with errors_of(name):
+        stored = _tiff_image(data, frame)
+        if stored is not None:
+            size, cost = stored.size, _DEEP if stored.is_deep else _USUAL
+        else:
+            with _opened_image(data, name) as image:
+                size, cost = image.size, _cost(image)
+        check_size(size, name)
+        return Header(width=size[0], height=size[1], bytes_per_pixel=cost)
+
+
+def _cost(image: PilImage.Image) -> int:
+    """Return the bytes per pixel that decoding requires."""
+    if image.format in ("JPEG", "MPO") and image.info.get("progressive"):
+        return _PROGRESSIVE  # it holds the coefficients of the whole image
+    if image.format == "WEBP":
+        return _ANIMATED_WEBP if getattr(image, "is_animated", False) else _WEBP
+    if _is_deep_png(image):
+        return _DEEP
+    return _BYTES_PER_PIXEL.get(image.format or "", _USUAL)
+
+
 def decode_frame(data: Path | bytes, name: str, frame: int) -> Image:
     """Decode one image of a file to upright RGB, (H, W, 3) uint8.
 
@@ -204,31 +194,32 @@ def decode_frame(data: Path | bytes, name: str, frame: int) -> Image:
         OutOfMemoryError: there is not enough memory to decode it.
     """
     with errors_of(name):
-        with opened(data) as file:
-            image = _tiff_image(file, frame)
-        if image is not None and image.is_deep:
-            check_size(image.size, name)
+        stored = _tiff_image(data, frame)
+        if stored is not None and stored.is_deep:
+            check_size(stored.size, name)
             return decode_by_opencv(data, frame)
-        return _decode_by_pillow(data, name, frame)
+        pixels, orientation = _decoded(data, name, frame)
+        return upright(pixels, orientation)
 
 
-def _tiff_image(file: BinaryIO, frame: int) -> TiffImage | None:
-    is_tiff = file.read(4) in _TIFF
-    file.seek(0)
-    return next(islice(tiff_images(file), frame, None)) if is_tiff else None
+def _tiff_image(data: Path | bytes, frame: int) -> TiffImage | None:
+    with opened(data) as file:
+        is_tiff = file.read(4) in TIFF
+        file.seek(0)
+        return next(islice(tiff_images(file), frame, None)) if is_tiff else None
 
 
-def _decode_by_pillow(data: Path | bytes, name: str, frame: int) -> Image:
+def _decoded(data: Path | bytes, name: str, frame: int) -> tuple[Image, int]:
+    """Return the stored pixels (H, W, 3) and their orientation; the decoder's memory is free."""
     with _opened_image(data, name) as image:
         if frame:
             image.seek(frame)
         check_size(image.size, name)
         is_still_webp = image.format == "WEBP" and not getattr(image, "is_animated", False)
         if not is_still_webp and not _is_deep_png(image):
-            return rgb_from_pil(image)
+            return stored_pixels(image)
         orientation, to_srgb = orientation_of(image), color_transform(image)
-    # Pillow's decoder is closed, so that its memory is free.
-    return upright(decode_by_opencv(data, 0, to_srgb if is_still_webp else None), orientation)
+    return decode_by_opencv(data, 0, to_srgb if is_still_webp else None), orientation
 
 
 def _is_deep_png(image: PilImage.Image) -> bool:

@@ -66,6 +66,11 @@ def rgb_from_strips(strips: Strips) -> Image:
 
 def rgb_from_pil(image: PilImage.Image) -> Image:
     """Decode an image that Pillow opened; return it upright, (H, W, 3) uint8."""
+    return upright(*stored_pixels(image))
+
+
+def stored_pixels(image: PilImage.Image) -> tuple[Image, int]:
+    """Decode an image that Pillow opened: (H, W, 3) uint8 as stored, and its EXIF orientation."""
     image.load()
     # Read after decoding: some decoders turn the image, and remove the tag.
     orientation = orientation_of(image)
@@ -73,7 +78,7 @@ def rgb_from_pil(image: PilImage.Image) -> Image:
         strips = _deep_strips(image)
     else:
         strips = _color_strips(image)
-    return upright(rgb_from_strips(strips), orientation)
+    return rgb_from_strips(strips), orientation
 
 
 def orientation_of(image: PilImage.Image) -> int:

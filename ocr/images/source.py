@@ -11,8 +11,6 @@ from ...errors import InputFileError
 
 LARGEST_FILE = 256 << 20
 """Bytes."""
-HEAD = 1024
-"""Bytes at the start of a file that decide its format; PDF allows other bytes before its mark."""
 
 
 def bytes_or_path(source: Path | str | bytes, name: str) -> Path | bytes:
