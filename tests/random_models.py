@@ -164,10 +164,20 @@ def examine(number: int, plan: Plan, folder: Path, seconds: float = SECONDS) -> 
     except _Late:
         return outcome(LATE, trace=traceback.format_exc(), text=_place())
     except OcrTrtError as error:
-        return outcome(REFUSED, f"{type(error).__name__}: {error}")
+        kind = REFUSED if _keras_runs(plan) else UNBUILT
+        return outcome(kind, f"{type(error).__name__}: {error}")
     except Exception as error:  # what the command line reports as a bug
         text = f"{type(error).__name__}: {error}".split("\n")[0]
         return outcome(BUG, text, traceback.format_exc())
+
+
+def _keras_runs(plan: Plan) -> bool:
+    """Whether the model itself accepts an image; Keras builds some models that do not."""
+    try:
+        build(plan)(np.zeros((plan.batch or 1, *plan.shape), np.float32))
+    except Exception:  # of any kind: Keras and TensorFlow have no common class of errors
+        return False
+    return True
 
 
 def _place() -> str:
