@@ -22,7 +22,7 @@ QUICK = (
     "rgb_to_hsv", "adjust_saturation", "unsorted_segment_sum", "segment_max", "scatter_nd.data",
     "in_top_k", "searchsorted", "einsum.trace", "einsum.ellipsis", "set_diag", "cross",
     "projective_transform", "conv_transpose.gaps_first", "conv3d_transpose.gaps",
-    "bias_add.second_axis", "argmax.keras",
+    "bias_add.second_axis", "argmax.keras", "conv_transpose.unknown_size",
     "unsorted_segment_sum.row", "unsorted_segment_max.computed", "cumprod.both", "det.three",
 )  # fmt: skip
 

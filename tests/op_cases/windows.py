@@ -9,6 +9,17 @@ import numpy as np
 from .case import Case, cases_of
 
 
+def _of_unknown_size(x: Any) -> Any:
+    """Return 2.25 x behind a loop that could change its size."""
+    import tensorflow as tf
+
+    free = tf.TensorShape([None, None, None, 3])
+    _, y = tf.while_loop(
+        lambda i, _: i < 2, lambda i, v: (i + 1, 1.5 * v), (0, x), (tf.TensorShape([]), free)
+    )
+    return y
+
+
 def windows_cases() -> dict[str, Case]:
     """Return the cases of this file."""
     import tensorflow as tf
@@ -79,6 +90,12 @@ def windows_cases() -> dict[str, Case]:
         "max_pool.explicit": lambda x: nn.max_pool2d(x, 3, 2, [[0, 0], [1, 0], [1, 1], [0, 0]]),
         "conv_transpose.explicit": lambda x: nn.conv2d_transpose(
             x, w(3, 3, 4, 3), [2, 16, 24, 4], 2, [[0, 0], [1, 0], [1, 0], [0, 0]]
+        ),
+        "conv_transpose.unknown_size": lambda x: nn.conv2d_transpose(
+            _of_unknown_size(x), w(3, 3, 4, 3), [2, 16, 12, 4], (2, 1), "SAME"
+        ),
+        "conv_transpose.unknown_size_valid": lambda x: nn.conv2d_transpose(
+            _of_unknown_size(x), w(3, 2, 4, 3), [2, 18, 13, 4], (2, 1), "VALID"
         ),
         "conv_transpose.gaps": lambda x: nn.conv2d_transpose(
             x, w(1, 2, 4, 3), [2, 16, 36, 4], [2, 3], "SAME"
