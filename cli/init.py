@@ -16,7 +16,7 @@ from .printing import print_json
 from .shared_options import DisplayOptions
 
 if TYPE_CHECKING:
-    from ..spec import DetectorSpec, RecognizerSpec
+    from ..spec import BoxSettings, DetectorSpec, RecognizerSpec
 
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """Characters that a JSON string may contain, but that YAML forbids or reads as line ends."""
@@ -40,7 +40,7 @@ input:
   color: {color}              # (?) RGB, BGR or GRAY: the order the model was trained with
   mean: [{mean}]                # (?) the model receives (pixel - mean) * scale, pixels 0..255
   scale: [{scale}]
-  pad: 127                # (?) pixel value around an image that does not fill the input
+  pad: {pad}                # (?) pixel value around an image that does not fill the input
   max_batch: {max_batch}            # above 1: any batch size up to this; needs a free batch axis
 output:
   name: {output}
@@ -50,26 +50,26 @@ _DETECTOR = """\
   channel: {channel}              # (?) which channel of the output is text
   activation: {activation}        # (?) sigmoid if the model outputs logits
 boxes:
-  threshold: 0.3          # a pixel above this is text
-  box_threshold: 0.5      # smallest mean probability of a box
-  unclip_ratio: 1.5       # (?) growth of shrunk regions, as in differentiable binarization;
-                          # or shrink_ratio: 0.4, as in training, for its exact inverse
-  score_mode: slow        # mean probability of the region; fast: of the rectangle around it
-  dilate: false           # true: close thin gaps in the text mask, as PaddleOCR's use_dilation
+  threshold: {threshold}          # a pixel above this is text
+  box_threshold: {box_threshold}      # smallest mean probability of a box
+  unclip_ratio: {unclip_ratio}       # (?) growth of shrunk regions by differentiable binarization
+  shrink_ratio: {shrink_ratio}    # in place of unclip_ratio: that of training, such as 0.4
+  score_mode: {score_mode}        # mean probability of the region; fast: of the rectangle around it
+  dilate: {dilate}           # true: close thin gaps in the text mask, as PaddleOCR's use_dilation
 accuracy:
-  max_loss: 0.5           # points of hmean that an engine may lose
+  max_loss: {max_loss}           # points of hmean that an engine may lose
 """
 
 _RECOGNIZER = """\
   layout: {order}             # (?) NTC, or TNC if time is the first axis
   kind: {kind}            # (?) logits, or probabilities if the model ends in a softmax
-buckets: []               # narrower input widths to build engines for, such as [96, 160]
-max_squeeze: 1.1          # a line up to this factor wider than the input is squeezed into it;
+buckets: {buckets}               # narrower input widths to build engines for, such as [96, 160]
+max_squeeze: {max_squeeze}          # a line up to this factor wider than the input is squeezed into it;
                           # a wider one is read in overlapping windows
 charset: {charset}
 blank: {blank}                  # (?) class of the CTC blank; often the last class
 accuracy:
-  max_loss: 0.3           # points of CER that an engine may lose
+  max_loss: {max_loss}           # points of CER that an engine may lose
 """
 
 
@@ -101,16 +101,31 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
         "color": spec.input.color,
         "mean": ", ".join(map(str, spec.input.mean)),
         "scale": ", ".join(map(str, spec.input.scale)),
+        "pad": spec.input.pad,
         "max_batch": spec.input.max_batch,
         "output": quoted(spec.output.name),
+        "max_loss": spec.accuracy.max_loss,
     }
     if spec.role == "recognizer":
         values["charset"] = quoted(spec.charset)
-        values["blank"] = spec.blank
+        values["blank"], values["buckets"] = spec.blank, list(spec.buckets)
+        values["max_squeeze"] = spec.max_squeeze
         values["order"], values["kind"] = spec.output.layout, spec.output.kind
     else:
         values["channel"], values["activation"] = spec.output.channel, spec.output.activation
+        values.update((key, json.dumps(value)) for key, value in spec.boxes)
+        tail = _with_further_boxes(spec.boxes, tail)
     return "\n".join(_spec_line(line, values) for line in (_HEAD + tail).split("\n"))
+
+
+def _with_further_boxes(boxes: BoxSettings, template: str) -> str:
+    """Add lines to a template for those settings of boxes that are not their defaults."""
+    further = "".join(
+        f"  {key}: {{{key}}}\n"
+        for key in sorted(boxes.model_dump(exclude_defaults=True))
+        if f"{{{key}}}" not in template
+    )
+    return template.replace("accuracy:", f"{further}accuracy:")
 
 
 def _mapping(values: Mapping[str, float | Path], quoted: Callable[[str], str]) -> str:

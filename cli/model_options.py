@@ -15,7 +15,7 @@ from .choices import RoleChoice
 
 if TYPE_CHECKING:
     from ..common.progress import Reporter
-    from ..spec import DetectorSpec, RecognizerSpec, SourceSpec
+    from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec
 
 _MAX_CHARSET_BYTES = 1 << 20
 # The last colon separates the shape: names such as "image:0" contain colons of their own.
@@ -52,6 +52,14 @@ class ModelOptions:
         Path | None,
         typer.Option(
             help="Text file with the characters in the order of the classes, one per line."
+        ),
+    ] = None
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.yaml",
+            help="Family of the model: craft, doctr, east, keras-ocr or ppocr. Fills in what the "
+            "model's file does not state.",
         ),
     ] = None
     signature: Annotated[str | None, typer.Option(help="Name of the SavedModel's signature.")] = (
@@ -126,16 +134,20 @@ def load_or_draft_spec(
         return load_spec_file(path)
     if options.role is None:
         raise UserError(f"{path} is a model, not a spec: give --role detector or --role recognizer")
-    from ..convert.draft import Hints, draft_spec
+    from ..convert.draft import draft_spec
+    from ..convert.hints import Hints
+    from ..convert.preset import PresetRole, load_preset
 
+    role: Role = options.role.value
     hints = Hints(
         source=_source(path, options),
         input=_name_and_shape(options.input) if options.input else None,
         mean=_numbers(options.mean, "--mean"),
         scale=_numbers(options.scale, "--scale"),
         charset=read_charset(options.charset) if options.charset else None,
+        preset=load_preset(options.preset).of(role) if options.preset else PresetRole(),
     )
-    return draft_spec(options.role.value, hints, reporter)
+    return draft_spec(role, hints, reporter)
 
 
 def _source(path: Path, options: ModelOptions) -> SourceSpec:

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..common.progress import Reporter, SilentReporter
-from ..errors import InputFileError, OcrTrtError, SpecError
-from ..spec import (
-    DetectorSpec,
-    InputSpec,
-    RecognizerSpec,
-    Role,
-    SourceSpec,
-    spec_from_dict,
-    with_max_batch,
-)
+from ..errors import InputFileError, OcrTrtError
+from ..spec import DetectorSpec, RecognizerSpec, Role, spec_from_dict, with_max_batch
 from .draft_inputs import (
     FLOATS,
     Shape,
@@ -28,31 +20,18 @@ from .draft_inputs import (
     may_be,
     no_image,
 )
-from .draft_outputs import choice_note, choose_output, map_entry, scores_entry
-from .draft_pixels import own_scaling
-from .draft_trials import try_model
+from .draft_known import known_entries, map_entries, score_entries
+from .draft_outputs import choice_note, choose_output
+from .draft_pixels import pixel_entries
+from .draft_stated import stated_facts
+from .hints import Hints
+from .input_multiples import fitting_shape
 from .pipeline import convert
 from .sources import Cut, Signature, Source, TensorInfo, open_source
 
 _LINES_AT_ONCE = 16  # largest batch of a recognizer whose batch axis is free
-_DETECTOR_SIDE, _LINE_HEIGHT, _LINE_WIDTH = 640, 32, 320
-_ALPHANUMERIC = "0123456789abcdefghijklmnopqrstuvwxyz"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hints:
-    """What the user states about a model, in addition to its role."""
-
-    source: SourceSpec
-    """Path and format of the model."""
-    input: tuple[str, Shape | None] | None = None
-    """Name and shape of the image; None reads them from the signature."""
-    mean: tuple[float, ...] = ()
-    """See ``InputSpec``."""
-    scale: tuple[float, ...] = ()
-    """See ``InputSpec``."""
-    charset: str | None = None
-    """See ``RecognizerSpec``."""
+_USUAL_SIZES: dict[Role, tuple[int, int]] = {"detector": (640, 640), "recognizer": (32, 320)}
+"""Height and width of an input whose size is free."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,82 +114,14 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
-def _full_shape(info: TensorInfo, role: Role) -> Shape:
+def _full_shape(info: TensorInfo, role: Role, usual_size: tuple[int, int] | None) -> Shape:
     """Replace the free dimensions of the signature by usual sizes."""
     shape = info.shape or (None, None, None, 3)
     channel_first = layout_of(shape) == "NCHW"
-    height, width = (_DETECTOR_SIDE,) * 2 if role == "detector" else (_LINE_HEIGHT, _LINE_WIDTH)
+    height, width = usual_size or _USUAL_SIZES[role]
     usual = (1, 3, height, width) if channel_first else (1, height, width, 3)
     a, b, c, d = (known or guess for known, guess in zip(shape, usual, strict=True))
     return a, b, c, d
-
-
-def _charset(output: str, classes: int | None, given: str | None) -> dict[str, Any]:
-    if given is not None:
-        if classes not in (None, len(given) + 1):
-            raise SpecError(
-                f"the output {output} has {classes} classes, so the charset needs "
-                f"{classes - 1 if classes else '?'} characters besides the blank, got {len(given)}"
-            )
-        return {"charset": given}
-    if classes == len(_ALPHANUMERIC) + 1:
-        return {"charset": _ALPHANUMERIC}
-    if classes is None or classes == 96:
-        return {}  # printable ASCII, the default of the spec, has 95 characters
-    raise InputFileError(
-        f"the output {output} has {classes} classes; there are default charsets for 37 and 96 "
-        f"only. Run ocr-trt init with --charset FILE, a text file with {classes - 1} characters, "
-        "one per line, in the order of the classes without the blank"
-    )
-
-
-def _pixels(
-    source: Source, ends: _Ends, settings: InputSpec, hints: Hints, reporter: Reporter
-) -> dict[str, Any]:
-    """Return mean and scale if the user, the input's dtype or the graph states them."""
-    given = {"mean": hints.mean, "scale": hints.scale}
-    if ends.image.dtype.startswith(("uint", "int")):  # the model requires unscaled pixels
-        given["scale"] = hints.scale or (1.0,)
-    elif not hints.mean and not hints.scale:
-        own = own_scaling(source, settings, ends.output.name)
-        if own is not None:
-            given["scale"] = (1.0,)
-            reporter.note(
-                f"the model itself computes (pixel - {own[0]:.4g}) * {own[1]:.4g}, so the spec "
-                "passes pixels from 0 to 255 (scale 1)"
-            )
-    return {key: value for key, value in given.items() if value}
-
-
-def _output_entries(
-    source: Source,
-    ends: _Ends,
-    spec: DetectorSpec | RecognizerSpec,
-    hints: Hints,
-    reporter: Reporter,
-) -> dict[str, Any]:
-    """Return the entries that describe the output, as runs and the signature state them."""
-    outputs = [info.name for info in source.signature().outputs]
-    if len(outputs) > 1 and ends.output.name in outputs:
-        reporter.note(choice_note(ends.output.name, outputs))
-    trials = try_model(source, spec.input, ends.output.name, reads_lines=spec.role == "recognizer")
-    if spec.role == "detector":
-        found = map_entry(trials, spec.input.layout)
-        if "activation" in found:
-            reporter.note(
-                f"{ends.output.name} has values outside 0 to 1, so the spec applies a sigmoid "
-                "(output.activation)"
-            )
-        return {"output": {"name": ends.output.name, **found}}
-    output = scores_entry(trials, ends.output.shape, spec.input.shape[0])
-    shape = ends.output.shape if trials.noise is None else trials.noise.shape
-    classes = shape[-1] if shape else None
-    entries = _charset(ends.output.name, classes, hints.charset)
-    if "blank" not in ends.extra and trials.blank is not None:
-        entries["blank"] = trials.blank
-        reporter.note(f"the blank is class {trials.blank}: the model predicts it for empty images")
-    known = {"name": ends.output.name, **output, **ends.extra.get("output", {})}
-    return {**entries, **ends.extra, "output": known}
 
 
 def _batch_entry(
@@ -233,37 +144,66 @@ def _batch_entry(
     return many
 
 
+def _image_entry(
+    image: TensorInfo, role: Role, hints: Hints, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the entries of the input; ``known``: those that the family and the files state."""
+    given = hints.input[1] if hints.input else None
+    shape = given or _full_shape(image, role, hints.preset.input.size)
+    layout = layout_of(shape)
+    channels = shape[1] if layout == "NCHW" else shape[3]
+    entry = {"name": image.name, "shape": shape, "layout": layout, "color": "RGB", **known}
+    if channels == 1:
+        entry["color"] = "GRAY"
+        # A family's values per color channel, for a model of the family that reads gray images.
+        for key in ("mean", "scale"):
+            if key in entry:
+                entry[key] = (sum(entry[key]) / len(entry[key]),)
+    return entry
+
+
 def draft_spec(
     role: Role, hints: Hints, reporter: Reporter | None = None
 ) -> DetectorSpec | RecognizerSpec:
-    """Draft a spec from the signature, with usual values for what the model does not state.
+    """Draft a spec from the model's signature, files, graph and runs, its family and the user.
 
-    The model runs on noise, at two batch sizes: its output shows whether time comes before the
-    batch, whether it is a probability, and which class a recognizer gives to empty images. A model
-    that reads files or returns text is cut to its network. ``reporter`` shows the cut, and what
-    else was chosen.
+    What the user states comes first, then what the graph computes, what the model's files state,
+    what its family requires, and what runs show; usual values fill the rest. The model runs on
+    noise, at two batch sizes: its output shows whether time comes before the batch, whether it is a
+    probability, and which class a recognizer gives to empty images. Runs at several sizes show
+    which multiples an input must be of. A model that reads files or returns text is cut to its
+    network. ``reporter`` shows the cut, and what else was chosen.
 
     Raises:
         InputFileError: the model cannot be opened, or its signature does not fit the role.
-        SpecError: the charset does not fit the number of classes.
+        SpecError: the charset does not fit the number of classes, or the given shape does not fit
+            the model.
     """
     path, reporter = hints.source.path, reporter or SilentReporter()
     source = open_source(hints.source)
-    ends = _ends(source, role, hints, reporter)
-    given = hints.input[1] if hints.input else None
-    shape = given or _full_shape(ends.image, role)
-    layout = layout_of(shape)
-    channels = shape[1] if layout == "NCHW" else shape[3]
-    entry: dict[str, Any] = {"name": ends.image.name, "shape": shape, "layout": layout}
-    entry["color"] = "GRAY" if channels == 1 else "RGB"
+    ends, stated = _ends(source, role, hints, reporter), stated_facts(hints.source)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.") or role
-    data = {
+    known = known_entries(role, hints.preset, stated, reporter)
+    data: dict[str, Any] = {
+        **known,
         "name": name[:64],
         "role": role,
         "source": hints.source.model_dump(exclude_defaults=True),
-        "input": entry,
+        "input": _image_entry(ends.image, role, hints, known["input"]),
         "output": {"name": ends.output.name},
     }
-    entry.update(_pixels(source, ends, spec_from_dict(data).input, hints, reporter))
-    data.update(_output_entries(source, ends, spec_from_dict(data), hints, reporter))
+    spec, given = spec_from_dict(data), hints.input is not None and hints.input[1] is not None
+    data["input"]["shape"] = fitting_shape(source, spec, is_given=given, reporter=reporter)
+    spec = spec_from_dict(data)
+    is_whole = ends.image.dtype.startswith(("uint", "int"))  # the model requires unscaled pixels
+    data["input"].update(pixel_entries(source, spec, hints, is_whole=is_whole, reporter=reporter))
+    spec = spec_from_dict(data)
+    outputs = [info.name for info in source.signature().outputs]
+    if len(outputs) > 1 and ends.output.name in outputs:
+        reporter.note(choice_note(ends.output.name, outputs))
+    if spec.role == "detector":
+        data["output"] = map_entries(source, spec, hints.preset, reporter)
+    else:
+        scores = ends.output.shape, ends.extra
+        data.update(score_entries(source, spec, hints, scores, stated.characters, reporter))
     return _batch_entry(spec_from_dict(data), source, ends.image, reporter)

@@ -1,14 +1,16 @@
-"""Read the preprocessing of pixels inside a model off its graph."""
+"""Find out how pixels must be normalized, also from the preprocessing inside a model."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
 
+from ..common.progress import Reporter
 from ..errors import OcrTrtError
-from ..spec import InputSpec
+from ..spec import DetectorSpec, InputSpec, RecognizerSpec
 from .analysis.regions import evaluate, nodes_between, positions, submodel
 from .graph import constant, name_of
+from .hints import Hints
 from .sources import Source
 
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
@@ -16,6 +18,33 @@ _LARGEST_SCALE = 1 / 16
 """A model that multiplies pixels by less than this expects them from 0 to 255."""
 _SMALLEST_MEAN = 16.0
 """A model that subtracts more than this expects pixels from 0 to 255."""
+
+
+def pixel_entries(
+    source: Source,
+    spec: DetectorSpec | RecognizerSpec,
+    hints: Hints,
+    *,
+    is_whole: bool,
+    reporter: Reporter,
+) -> dict[str, tuple[float, ...]]:
+    """Return mean and scale if the user, the input's type or the graph states them.
+
+    ``is_whole``: the input is of an integer type. A model that normalizes pixels itself receives
+    them unchanged, whatever its family requires.
+    """
+    unchanged: dict[str, tuple[float, ...]] = {"mean": (0.0,), "scale": (1.0,)}
+    given = {key: value for key in unchanged if (value := getattr(hints, key))}
+    if is_whole:
+        return {**unchanged, **given}
+    own = None if given else own_scaling(source, spec.input, spec.output.name)
+    if own is None:
+        return given
+    reporter.note(
+        f"the model itself computes (pixel - {own[0]:.4g}) * {own[1]:.4g}, so the spec passes "
+        "pixels from 0 to 255 (mean 0, scale 1)"
+    )
+    return unchanged
 
 
 def own_scaling(
@@ -50,10 +79,12 @@ def own_scaling(
     low, middle, high = values
     scale = (high - low) / 255
     is_affine = np.isclose(middle, low + 100 * scale, rtol=1e-3, atol=1e-3 * abs(high - low))
-    if not is_affine or scale <= 0:
+    if not is_affine or scale == 0:
         return None
+    # A negative scale turns dark text on a light ground into light text; then the mean is 255.
     mean = 0.0 - low / scale  # not -0.0
-    return (mean, scale) if scale <= _LARGEST_SCALE or mean >= _SMALLEST_MEAN else None
+    fits = 0 < abs(scale) <= _LARGEST_SCALE or mean >= _SMALLEST_MEAN
+    return (mean, scale) if fits else None
 
 
 def _has_weights(node: ir.Node) -> bool:

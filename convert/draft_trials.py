@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -28,6 +29,12 @@ _GRAYS = (0, 127, 255)
 """Pixel values of the empty images that a recognizer reads."""
 _MOSTLY = 0.9
 """Share of the time steps at which a recognizer reads nothing in an empty image."""
+_WORDS = ("Total 48.20", "Stop", "hello world")
+"""Texts that a recognizer reads; a blank stands between most of its characters, and behind them."""
+_FEWEST = 4
+"""A model that finds no more classes in the texts does not read them."""
+_OFTEN, _RARELY = 0.4, 0.1
+"""Shares of the time steps of a text: at least for the blank, at most for any other end class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,8 @@ class Trials:
     """The axis of the output that holds the batch; None if the model runs at one batch size."""
     empty: tuple[Array, ...] = ()
     """The outputs for images of one color."""
+    texts: tuple[Array, ...] = ()
+    """The outputs for images of dark text on a light ground."""
 
     def has_probabilities(self, axis: int) -> bool:
         """Whether the values along an axis are at least 0 and have the sum 1."""
@@ -50,16 +59,27 @@ class Trials:
 
     @property
     def blank(self) -> int | None:
-        """The class that a recognizer with classes at the last axis gives to empty images.
+        """The class that a recognizer with classes at the last axis gives to images without text.
 
-        Only the first and the last class are blanks; None if it is neither.
+        If it reads something there, the class between the characters of a text. Only the first and
+        the last class are blanks; None if it is neither.
         """
-        best = [np.argmax(output, -1).ravel() for output in self.empty]
-        if not best:
+        if not self.empty:
             return None
-        classes, found = self.empty[0].shape[-1], int(np.bincount(best[0]).argmax())
-        is_blank = found in (0, classes - 1) and all((b == found).mean() >= _MOSTLY for b in best)
-        return found if is_blank else None
+        last = self.empty[0].shape[-1] - 1
+        best = [np.argmax(output, -1).ravel() for output in self.empty]
+        found = int(np.bincount(best[0]).argmax())
+        if found in (0, last) and all((b == found).mean() >= _MOSTLY for b in best):
+            return found
+        if not self.texts:
+            return None
+        read = np.concatenate([np.argmax(output, -1).ravel() for output in self.texts])
+        if len(np.unique(read)) <= _FEWEST:  # it does not read: the texts have 13 characters
+            return None
+        first_share, last_share = ((read == one).mean() for one in (0, last))
+        if first_share >= _OFTEN and last_share <= _RARELY:
+            return 0
+        return last if last_share >= _OFTEN and first_share <= _RARELY else None
 
 
 def try_model(
@@ -71,25 +91,43 @@ def try_model(
         source: the model.
         settings: its input, with the batch size that it accepts in ``shape``.
         output_name: its output.
-        reads_lines: run it at two batch sizes and on empty images, too.
+        reads_lines: run it at two batch sizes, on empty images and on texts, too.
     """
     run, rng = _runner(source, settings.name, output_name), np.random.default_rng(0)
 
     def result(batch: int) -> Array | None:
         return run(_as_accepted(pixel_noise(settings, batch, settings.width, rng), settings))
 
-    own = settings.shape[0]
-    noise, grays = result(own), list[Array | None]()
-    for gray in _GRAYS if reads_lines and noise is not None else ():
-        pixels = np.full((own, settings.channels, settings.height, settings.width), gray)
-        grays.append(run(_as_accepted(_normalized(pixels, settings), settings)))
+    def of_pixels(gray: npt.NDArray) -> Array | None:
+        """Run copies of a gray image (H, W)."""
+        shape = own, settings.channels, settings.height, settings.width
+        return run(_as_accepted(_normalized(np.broadcast_to(gray, shape), settings), settings))
+
+    own, size = settings.shape[0], (settings.height, settings.width)
+    noise, grays, texts = result(own), list[Array | None](), list[Array | None]()
+    if reads_lines and noise is not None:
+        grays = [of_pixels(np.full(size, gray)) for gray in _GRAYS]
+        texts = [of_pixels(_text_image(word, size)) for word in _WORDS]
     return Trials(
         noise=noise,
         batch_axis=_batch_axis([result(batch) for batch in _BATCHES])
         if noise is not None
         else None,
-        empty=tuple(gray for gray in grays if gray is not None),
+        empty=tuple(output for output in grays if output is not None),
+        texts=tuple(output for output in texts if output is not None),
     )
+
+
+def _text_image(text: str, size: tuple[int, int]) -> npt.NDArray:
+    """Draw a dark text on a light ground, (height, width), as large as the height allows."""
+    height, width = size
+    image = np.full(size, 230, np.uint8)
+    font = cv2.FONT_HERSHEY_DUPLEX
+    (text_width, text_height), _ = cv2.getTextSize(text, font, 1.0, 1)
+    scale = 0.6 * min(height / text_height, width / text_width)
+    place = max(1, height // 8), round(0.5 * (height + scale * text_height))
+    thickness = max(1, height // 20)
+    return cv2.putText(image, text, place, font, scale, 30, thickness, cv2.LINE_AA)
 
 
 def _batch_axis(outputs: list[Array | None]) -> int | None:

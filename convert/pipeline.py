@@ -18,11 +18,12 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..errors import BatchError, ConversionError, SpecError
-from ..spec import DetectorSpec, InputSpec, RecognizerSpec
+from ..errors import BatchError, ConversionError
+from ..spec import DetectorSpec, RecognizerSpec
 from .batch_checks import check_batch, check_one_image
 from .float_types import FloatTypes
 from .graph import OPSET
+from .input_multiples import size_error
 from .invariants import check_export, check_graph, check_ops
 from .match_ranges import matched_ranges
 from .opset import convert_opset
@@ -37,7 +38,7 @@ from .passes.order_nodes import order_nodes
 from .passes.pad_batch import pad_batch
 from .sources import Source
 from .sources.large_weights import Exported
-from .sources.pixels import pixel_noise, requires_whole_pixels
+from .sources.pixels import check_pixels, pixel_noise
 from .time_limit import TimeLimit, seconds_allowed
 
 Watch = Callable[[str, ir.Model], None]
@@ -108,16 +109,6 @@ def _at_opset(graph: ir.Model) -> ir.Model:
     return graph
 
 
-def _check_pixels(raw: onnx.ModelProto, settings: InputSpec) -> None:
-    """Refuse a spec that scales pixels for a model of an integer input type."""
-    is_unscaled = not any(settings.mean) and all(scale == 1 for scale in settings.scale)
-    if requires_whole_pixels(raw) and not is_unscaled:
-        raise SpecError(
-            f"the model requires integers at {settings.name}, so pixels must not be scaled: "
-            f"expected mean [0] and scale [1], got {list(settings.mean)} and {list(settings.scale)}"
-        )
-
-
 def convert(
     source: Source,
     spec: DetectorSpec | RecognizerSpec,
@@ -138,11 +129,11 @@ def convert(
 
     Raises:
         InputFileError: the model has no such input or output.
-        SpecError: the model requires whole pixels, and the spec scales them.
+        SpecError: the model requires whole pixels or other sizes than those of the spec.
         ConversionError: an op has no ONNX form, the model cannot be traced, or it takes too long.
     """
     follower = _Follower(limit=TimeLimit(seconds_allowed()), watch=watch)
-    return follower.limit.run(lambda: _convert(source, spec, width, follower))
+    return follower.limit.run(lambda: _convert_fitting(source, spec, width, follower))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +142,19 @@ class _Follower:
 
     limit: TimeLimit
     watch: Watch
+
+
+def _convert_fitting(
+    source: Source, spec: DetectorSpec | RecognizerSpec, width: int | None, follower: _Follower
+) -> Converted:
+    """Convert a model; if that fails, find out whether the input's size is the reason."""
+    try:
+        return _convert(source, spec, width, follower)
+    except ConversionError as error:
+        follower.limit.step = "the runs at several sizes"
+        if reason := size_error(source, spec, width or spec.input.width):
+            raise reason from error
+        raise
 
 
 def _convert(
@@ -192,7 +196,7 @@ def _convert_at(
     """
     follower.limit.step = "the export by TensorFlow and tf2onnx"
     raw = _exported(source, spec, shape)
-    _check_pixels(raw.model, spec.input)
+    check_pixels(raw.model, spec.input)
     follower.limit.step = f"the conversion to opset {OPSET}"
     graph = raw.whole()
     # Before the version converter and all rules: they are written for float32.

@@ -25,6 +25,12 @@ def detector_input(image: Image, settings: InputSpec) -> tuple[Tensor, tuple[flo
     return np.ascontiguousarray(image_to_tensor(fitted, settings)[None]), scales
 
 
+def covers(size: int, of_map: int) -> bool:
+    """Whether a map with a whole stride covers an input size, apart from less than one stride."""
+    stride = round(size / of_map) if of_map else 0
+    return stride > 0 and abs(size - stride * of_map) < stride
+
+
 def probability_map(output: Output, settings: MapOutput) -> Output:
     """Return text probabilities (N, H, W) from a detector's output (N, C, H, W) or (N, H, W)."""
     # (N, C, H, W) -> (N, H, W)
@@ -108,8 +114,19 @@ class DetectorRole(OcrRole):
         return (0, 3, 1, 2) if channels_last else tuple(range(rank))
 
     def check_output_shape(self, shape: Sequence[int]) -> None:
-        """Check for (N, H, W), or (N, C, H, W) with the channel that the spec names."""
+        """Check for (N, H, W), or (N, C, H, W) with the channel that the spec names.
+
+        Each pixel of the map must stand for the same number of input pixels.
+        """
         check_rank(shape, (3, 4), self.spec)
+        settings = self.spec.input
+        height, width = shape[-2:]
+        if not covers(settings.height, height) or not covers(settings.width, width):
+            raise SpecError(
+                f"{self.spec.name}: the output is a map of {height}x{width} (height x width) for "
+                f"an input of {settings.height}x{settings.width}, so it covers only a part of the "
+                "image: change input.shape to multiples of a larger number, such as 32"
+            )
         channels = shape[1] if len(shape) == 4 else 1
         if self.spec.output.channel >= channels:
             raise SpecError(

@@ -39,7 +39,8 @@ from ocr_trt.builder.compare import check_parity
 from ocr_trt.builder.convert import ConvertedModel, convert_widths
 from ocr_trt.builder.tolerance import tolerance_of
 from ocr_trt.common.progress import SilentReporter
-from ocr_trt.convert.draft import Hints, draft_spec
+from ocr_trt.convert.draft import draft_spec
+from ocr_trt.convert.hints import Hints
 from ocr_trt.convert.sources import open_source
 from ocr_trt.convert.sources.pixels import pixel_noise
 from ocr_trt.engines.engine import Engine

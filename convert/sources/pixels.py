@@ -7,6 +7,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
+from ...errors import SpecError
 from ...spec import InputSpec
 
 _FLOATS = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
@@ -57,11 +58,25 @@ def _free(graph: onnx.GraphProto, expected: str) -> str:
     return expected
 
 
-def requires_whole_pixels(model: onnx.ModelProto) -> bool:
+def _requires_whole_pixels(model: onnx.ModelProto) -> bool:
     """Whether a model's input was of an integer type before ``with_float_input``."""
     name = model.graph.input[0].name
     rounded = {node.output[0] for node in model.graph.node if _is(node, "Round", {name})}
     return any(_is(node, "Cast", rounded) for node in model.graph.node)
+
+
+def check_pixels(raw: onnx.ModelProto, settings: InputSpec) -> None:
+    """Check that a spec does not scale pixels for a model of an integer input type.
+
+    Raises:
+        SpecError: it does.
+    """
+    is_unscaled = not any(settings.mean) and all(scale == 1 for scale in settings.scale)
+    if _requires_whole_pixels(raw) and not is_unscaled:
+        raise SpecError(
+            f"the model requires integers at {settings.name}, so pixels must not be scaled: "
+            f"expected mean [0] and scale [1], got {list(settings.mean)} and {list(settings.scale)}"
+        )
 
 
 def _is(node: onnx.NodeProto, op_type: str, inputs: set[str]) -> bool:

@@ -11,7 +11,8 @@ import onnx_ir as ir
 import pytest
 
 from ocr_trt.common.progress import SilentReporter
-from ocr_trt.convert.draft import Hints, draft_spec
+from ocr_trt.convert.draft import draft_spec
+from ocr_trt.convert.hints import Hints
 from ocr_trt.convert.passes.remove_pixel_casts import remove_pixel_casts
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source

@@ -11,7 +11,8 @@ import onnx.parser
 import pytest
 
 from ocr_trt.common.progress import SilentReporter
-from ocr_trt.convert.draft import Hints, draft_spec
+from ocr_trt.convert.draft import draft_spec
+from ocr_trt.convert.hints import Hints
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, SourceSpec
 
 HEAD = '<ir_version: 8, opset_import: ["" : 18]>'

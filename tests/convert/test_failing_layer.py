@@ -10,7 +10,8 @@ import pytest
 
 from ocr_trt.builder.convert import convert_widths
 from ocr_trt.common.progress import SilentReporter
-from ocr_trt.convert.draft import Hints, draft_spec
+from ocr_trt.convert.draft import draft_spec
+from ocr_trt.convert.hints import Hints
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.tensorflow.baseline import baseline_runner

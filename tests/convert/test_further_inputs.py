@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
-from ocr_trt.convert.draft import Hints, draft_spec
+from ocr_trt.convert.draft import draft_spec
+from ocr_trt.convert.hints import Hints
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import TensorInfo, open_source
 from ocr_trt.convert.sources.constants import full_constant

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ocr_trt.convert.draft import Hints, draft_spec
+from ocr_trt.convert.draft import draft_spec
+from ocr_trt.convert.hints import Hints
 from ocr_trt.convert.invariants import check_ops
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source

@@ -15,7 +15,8 @@ import onnx_ir as ir
 import pytest
 
 from ocr_trt.common.onnx_session import onnx_session
-from ocr_trt.convert.draft import Hints, draft_spec
+from ocr_trt.convert.draft import draft_spec
+from ocr_trt.convert.hints import Hints
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source, source_format
 from ocr_trt.engines.onnxruntime.backend import runner_from_model

@@ -1,0 +1,101 @@
+"""Combine what runs of a model show with what its family, its files and the user state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..common.progress import Reporter
+from ..spec import DetectorSpec, RecognizerSpec, Role
+from .draft_charset import Charset, choose_charset
+from .draft_outputs import map_entry, scores_entry
+from .draft_stated import CharacterList, Stated
+from .draft_trials import Trials, try_model
+from .hints import Hints
+from .preset import PresetRole, plain_entries
+from .sources import Source
+
+
+def known_entries(
+    role: Role, preset: PresetRole, stated: Stated, reporter: Reporter
+) -> dict[str, Any]:
+    """Return the entries of a spec that do not depend on the graph, by section.
+
+    What the model's own files state replaces what its family usually requires.
+    """
+    found: dict[str, Any] = {}
+    if stated.origin and (names := [k for part in stated.entries.values() for k in part]):
+        reporter.note(f"{', '.join(names)}: as {stated.origin} states")
+    for section, entries in plain_entries(preset).items():
+        found[section] = {**entries, **stated.entries.get(section, {})}
+    if role == "recognizer" or not found["boxes"]:
+        del found["boxes"]
+    if not found["accuracy"]:
+        del found["accuracy"]
+    if role == "recognizer" and preset.buckets is not None:
+        found["buckets"] = preset.buckets
+    return found
+
+
+def map_entries(
+    source: Source, spec: DetectorSpec, preset: PresetRole, reporter: Reporter
+) -> dict[str, Any]:
+    """Return the output of a detector's spec, as runs and the family show it."""
+    name = spec.output.name
+    trials = try_model(source, spec.input, name, reads_lines=False)
+    found = map_entry(trials, spec.input.layout)
+    if "activation" in found and "activation" not in preset.output:
+        reporter.note(
+            f"{name} has values outside 0 to 1, so the spec applies a sigmoid (output.activation)"
+        )
+    return {"name": name, **found, **preset.output}
+
+
+def score_entries(
+    source: Source,
+    spec: RecognizerSpec,
+    hints: Hints,
+    ends: tuple[tuple[int | None, ...] | None, dict[str, Any]],
+    stated: Sequence[CharacterList],
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Return output, charset and blank of a recognizer's spec.
+
+    ``ends``: the shape of the output in the signature, and the entries that a cut states;
+    ``stated``: lists of characters in the model's files.
+    """
+    declared, of_cut = ends
+    name = spec.output.name
+    trials = try_model(source, spec.input, name, reads_lines=True)
+    shape = declared if trials.noise is None else trials.noise.shape
+    classes = shape[-1] if shape else None
+    known = hints.preset.charsets
+    charset = choose_charset(name, classes, given=hints.charset, stated=stated, known=known)
+    if charset.note:
+        reporter.note(charset.note)
+    entries: dict[str, Any] = {}
+    if charset.characters is not None:
+        entries["charset"] = charset.characters
+    if "blank" not in of_cut:
+        blank = _blank(charset, trials, hints.preset, classes, reporter)
+        entries.update({} if blank is None else {"blank": blank})
+    output = {
+        "name": name,
+        **scores_entry(trials, declared, spec.input.shape[0]),
+        **hints.preset.output,
+        **of_cut.get("output", {}),
+    }
+    return {**entries, **of_cut, "output": output}
+
+
+def _blank(
+    charset: Charset, trials: Trials, preset: PresetRole, classes: int | None, reporter: Reporter
+) -> int | None:
+    """Return the class of the blank: by the list of characters, by the family, or by runs."""
+    if charset.blank is not None:
+        return charset.blank
+    if preset.blank is not None and (preset.blank >= 0 or classes is not None):
+        return preset.blank if preset.blank >= 0 else (classes or 0) + preset.blank
+    if trials.blank is not None:
+        reporter.note(f"the blank is class {trials.blank}: runs on empty images and texts show it")
+    return trials.blank
