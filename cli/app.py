@@ -32,6 +32,7 @@ from .doctor import doctor
 from .failure import Failure, Interrupted, UsageError, failure_of
 from .init import init
 from .inspect import inspect
+from .models import models
 from .optimize import optimize
 from .option_groups import expand_groups
 from .plugins import plugins
@@ -53,7 +54,7 @@ app = typer.Typer(
 # In the order in which --help lists them.
 for _command in (
     *(init, inspect, build, optimize, bench, run, debug, bundle),
-    *(schema, cache, doctor, demo, plugins, train),
+    *(models, schema, cache, doctor, demo, plugins, train),
 ):
     app.command()(expand_groups(_command))
 

@@ -54,7 +54,7 @@ boxes:
   box_threshold: {box_threshold}      # smallest mean probability of a box
   unclip_ratio: {unclip_ratio}       # (?) growth of shrunk regions by differentiable binarization
   shrink_ratio: {shrink_ratio}    # in place of unclip_ratio: that of training, such as 0.4
-  score_mode: {score_mode}        # mean probability of the region; fast: of the rectangle around it
+  score_mode: {score_mode}        # mean probability in the region; fast: in the rectangle around it
   dilate: {dilate}           # true: close thin gaps in the text mask, as PaddleOCR's use_dilation
 accuracy:
   max_loss: {max_loss}           # points of hmean that an engine may lose
@@ -64,7 +64,7 @@ _RECOGNIZER = """\
   layout: {order}             # (?) NTC, or TNC if time is the first axis
   kind: {kind}            # (?) logits, or probabilities if the model ends in a softmax
 buckets: {buckets}               # narrower input widths to build engines for, such as [96, 160]
-max_squeeze: {max_squeeze}          # a line up to this factor wider than the input is squeezed into it;
+max_squeeze: {max_squeeze}          # a line up to this factor wider than the input is squeezed;
                           # a wider one is read in overlapping windows
 charset: {charset}
 blank: {blank}                  # (?) class of the CTC blank; often the last class
@@ -113,7 +113,8 @@ def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
         values["order"], values["kind"] = spec.output.layout, spec.output.kind
     else:
         values["channel"], values["activation"] = spec.output.channel, spec.output.activation
-        values.update((key, json.dumps(value)) for key, value in spec.boxes)
+        words = {key: value for key, value in spec.boxes if isinstance(value, str)}
+        values.update((key, words.get(key) or json.dumps(value)) for key, value in spec.boxes)
         tail = _with_further_boxes(spec.boxes, tail)
     return "\n".join(_spec_line(line, values) for line in (_HEAD + tail).split("\n"))
 
