@@ -36,7 +36,7 @@ $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	PYTHONWARNINGS='ignore:Editable installation' \
-	  $(BIN)/python -m pip install --quiet --editable '.[tf-cpu,rtx,cuda,dev]'
+	  $(BIN)/python -m pip install --quiet --editable '.[tf-cpu,rtx,cuda,ppocr,dev]'
 	mkdir -p $(VENV)/link
 	ln -sfn '$(CURDIR)' $(VENV)/link/ocr_trt
 	touch $@

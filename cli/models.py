@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ..common.progress import Reporter
     from ..spec import Role
 
-_REFERENCE = "reference"
+REFERENCE = "reference"
+"""Name of the models that come with this package."""
 
 
 class ModelsAction(str, Enum):
@@ -65,7 +66,7 @@ def _list(display: DisplayOptions) -> None:
 
     rows: list[dict[str, Any]] = [
         {
-            "name": _REFERENCE,
+            "name": REFERENCE,
             "about": "U-Net detector and CTC recognizer for English, trained on synthetic images",
             "available": True,
             "install": None,
@@ -91,8 +92,12 @@ def _list(display: DisplayOptions) -> None:
     print("To write one with its specs: ocr-trt models get NAME")
 
 
-def write_model(name: str, folder: Path, reporter: Reporter) -> dict[Role, Path]:
+def write_model(
+    name: str, folder: Path, reporter: Reporter, *, replaces: bool = False
+) -> dict[Role, Path]:
     """Write copies of a model's files and their specs to a folder; return the specs.
+
+    ``replaces``: write over the files of an earlier call.
 
     Raises:
         InputFileError: there is no such model, or it is not installed.
@@ -101,11 +106,11 @@ def write_model(name: str, folder: Path, reporter: Reporter) -> dict[Role, Path]
     from ..models.catalog import model_files, wheel_models
 
     roles: tuple[Role, ...] = ("detector", "recognizer")
-    files = None if name == _REFERENCE else model_files(name)
+    files = None if name == REFERENCE else model_files(name)
     specs: dict[Role, Path] = {role: folder / f"{role}.yaml" for role in roles}
     check_writable(folder)
     for path in specs.values():
-        if path.exists():
+        if path.exists() and not replaces:
             raise OutputError(f"{path}: exists already; choose another folder with --output")
     if files is None:
         from ..convert.sources.tf_graph import import_tensorflow

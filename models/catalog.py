@@ -29,6 +29,8 @@ class WheelModel(StrictModel):
     """What the models require besides what their files state (``convert.preset``)."""
     detector: str
     recognizer: str
+    precision: str
+    """The precision in which the demo builds them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,7 @@ def write_scenes(folder: Path, named: Iterable[tuple[str, Scene]]) -> None:
         quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if name.endswith(".jpg") else []
         cv2.imwrite(str(folder / name), sample.image[:, :, ::-1], quality)  # OpenCV writes BGR
         entries.append(_entry(name, sample))
-    _write_labels(folder, entries)
+    write_labels(folder, entries)
 
 
 def write_words(folder: Path, words: Iterable[Word]) -> None:
@@ -58,10 +58,11 @@ def write_words(folder: Path, words: Iterable[Word]) -> None:
     for number, sample in enumerate(words):
         cv2.imwrite(str(folder / f"{number:04d}.png"), sample.image[:, :, ::-1])
         entries.append({"file": f"{number:04d}.png", "text": sample.text})
-    _write_labels(folder, entries)
+    write_labels(folder, entries)
 
 
-def _write_labels(folder: Path, entries: list[dict[str, Any]]) -> None:
+def write_labels(folder: Path, entries: list[dict[str, Any]]) -> None:
+    """Write ``labels.json`` into a folder."""
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
     # One entry per line, so that differences between versions are readable.
     (folder / "labels.json").write_text(text.replace('{"file"', '\n{"file"') + "\n", "utf-8")

@@ -39,6 +39,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "package": "some_wheel",
         "install": "pip install some-wheel",
         "preset": "ppocr",
+        "precision": "fp32",
         "detector": "models/*_det.onnx",
         "recognizer": "models/*_rec.onnx",
     }

@@ -119,6 +119,21 @@ def test_sample_sets_share_no_image() -> None:
     assert len(load_dataset(SAMPLES / "test").crops) > 300
 
 
+@pytest.mark.parametrize(
+    ("name", "count", "letters"), [("pages", 9, "使用说明abc"), ("pages-korean", 1, "한사용")]
+)
+def test_pages_are_labeled_line_by_line(name: str, count: int, letters: str) -> None:
+    scenes = load_dataset(SAMPLES / name).scenes
+    assert len(scenes) == count
+    assert sum((SAMPLES / name / scene.path).stat().st_size for scene in scenes) < 2 << 20
+    text = "".join(text or "" for scene in scenes for text in scene.texts)
+    assert sum(letter in text for letter in letters) >= 2
+    for scene in scenes:
+        assert len(scene.quads) >= 10
+        # Lines run from left to right, and are wider than a character.
+        assert (scene.quads[:, 1, 0] > scene.quads[:, 0, 0]).all()
+
+
 def test_missing_weights_name_the_command_that_trains_them(tmp_path: Path) -> None:
     from ocr_trt.errors import InputFileError
 
