@@ -35,8 +35,21 @@ _SOME_FAILED = 3
 def run(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of images.")],
     *,
-    detector: Annotated[Path, typer.Option(help="Detector bundle.")],
+    detector: Annotated[
+        Path | None, typer.Option(help="Detector bundle; not with --lines.")
+    ] = None,
     recognizer: Annotated[Path, typer.Option(help="Recognizer bundle.")],
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Each image is one line of text: only recognize it.")
+    ] = False,
+    min_score: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Drop lines whose text score is lower."),
+    ] = 0.0,
+    min_box_score: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Do not read boxes whose score is lower."),
+    ] = 0.0,
     draw: Annotated[
         Path | None, typer.Option(help="Folder for the images with boxes and text drawn on them.")
     ] = None,
@@ -69,20 +82,34 @@ def run(
 
     If some of several images cannot be read, the others are read, and the exit code is 3.
 
-    Example: `ocr-trt run receipt.jpg --detector bundles/det --recognizer bundles/rec --draw out`
+    Example: `ocr-trt run receipt.jpg --detector bundles/det --recognizer bundles/rec --draw out` or
+    `ocr-trt run crops --lines --recognizer bundles/rec`
     """
     from ..engines.bundle import load_bundle
     from ..pipeline.reader import OcrReader, ReadSettings
 
-    bundles = [load_bundle(path, is_trusted=trust) for path in (detector, recognizer)]
+    if lines == (detector is not None):
+        raise UserError(
+            "--detector and --lines exclude each other: each image is one line"
+            if lines
+            else "give --detector BUNDLE, or --lines if each image is one line of text"
+        )
+    bundles = [
+        None if path is None else load_bundle(path, is_trusted=trust)
+        for path in (detector, recognizer)
+    ]
     files = _files_of(images)
     if draw is not None:
         check_writable(draw)
     with ExitStack() as stack:
         detecting, reading = (
-            stack.enter_context(_engine(bundle, workers, threads, len(files))) for bundle in bundles
+            stack.enter_context(_engine(bundle, workers, threads, len(files))) if bundle else None
+            for bundle in bundles
         )
-        settings = ReadSettings(tiles=tiles.value)
+        assert reading is not None
+        settings = ReadSettings(
+            tiles=tiles.value, min_box_score=min_box_score, min_text_score=min_score
+        )
         reader = OcrReader(detecting, reading, settings)
         # All workers share the engines, which have a stream for each of them.
         number = workers or reader.workers
@@ -139,7 +166,7 @@ class _Outcome:
 
 
 def _read(
-    engines: tuple[Engine, Engine], settings: ReadSettings, page: Page | Exception
+    engines: tuple[Engine | None, Engine], settings: ReadSettings, page: Page | Exception
 ) -> _Outcome:
     from ..pipeline.read_image import read_image
 
@@ -156,7 +183,7 @@ def _read(
 
 
 def _read_all(
-    engines: tuple[Engine, Engine],
+    engines: tuple[Engine | None, Engine],
     settings: ReadSettings,
     files: list[Path],
     draw: Path | None,

@@ -46,7 +46,7 @@ class Reader:
 
     def __init__(
         self,
-        detector: Engine,
+        detector: Engine | None,
         recognizer: Engine,
         settings: ReadSettings | None = None,
         *,
@@ -220,7 +220,8 @@ class Reader:
         if pool is not None:
             pool.shutdown()
         for engine in self._engines:
-            engine.close()
+            if engine is not None:
+                engine.close()
 
     def __enter__(self) -> Reader:
         return self

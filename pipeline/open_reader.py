@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def open_reader(  # noqa: PLR0913  # one argument per setting
-    detector: str | os.PathLike[str],
+    detector: str | os.PathLike[str] | None,
     recognizer: str | os.PathLike[str],
     *,
     mode: Mode = "latency",
@@ -30,7 +30,7 @@ def open_reader(  # noqa: PLR0913  # one argument per setting
     """Open a detector bundle and a recognizer bundle, and load the plans of all widths.
 
     Args:
-        detector: folder of the detector bundle.
+        detector: folder of the detector bundle; None: each image is one line of text.
         recognizer: folder of the recognizer bundle.
         mode: ``latency``: one batch at a time, in the shortest time; ``throughput``: several at
             once, for a server or many images.
@@ -47,7 +47,7 @@ def open_reader(  # noqa: PLR0913  # one argument per setting
     """
     return _Opening(
         # Absolute, because a process that unpickles the reader may be in another folder.
-        detector=Path(detector).absolute(),
+        detector=None if detector is None else Path(detector).absolute(),
         recognizer=Path(recognizer).absolute(),
         mode=mode,
         streams=streams,
@@ -61,7 +61,7 @@ def open_reader(  # noqa: PLR0913  # one argument per setting
 class _Opening:
     """The arguments of :func:`open_reader`, from which a pickled reader is opened again."""
 
-    detector: Path
+    detector: Path | None
     recognizer: Path
     mode: Mode
     streams: int
@@ -72,14 +72,18 @@ class _Opening:
     def open(self) -> Reader:
         with ExitStack() as stack:
             detector, recognizer = (
-                stack.enter_context(self._engine(path)) for path in (self.detector, self.recognizer)
+                None if path is None else stack.enter_context(self._engine(path))
+                for path in (self.detector, self.recognizer)
             )
+            assert recognizer is not None
             reader = Reader(detector, recognizer, self.settings, reopen=self.open)
             for engine in (detector, recognizer):
+                if engine is None:
+                    continue
                 for width in engine.widths:  # so that a wrong plan fails here
                     engine.runner(width)
+                _log.info("opened %s, %s", engine.label, self.mode)
             stack.pop_all()  # from here on, the reader closes the engines
-        _log.info("opened %s and %s, %s", detector.label, recognizer.label, self.mode)
         return reader
 
     def _engine(self, path: Path) -> Engine:

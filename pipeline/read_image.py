@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 def read_image(
-    engines: tuple[Engine, Engine],
+    engines: tuple[Engine | None, Engine],
     source: ImageSource,
     settings: ReadSettings,
     channels: Channels = "rgb",
@@ -27,7 +27,7 @@ def read_image(
     """Load and read one image with a detector and a recognizer.
 
     Args:
-        engines: the detector and the recognizer.
+        engines: the detector and the recognizer; without a detector, the image is one line.
         source: the image; see :func:`ocr_trt.ocr.image_source.load_source`.
         settings: how to read it.
         channels: the order of the channels of an array.

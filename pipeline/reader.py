@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ from .clock import Clock, untimed
 from .scales import MAX_SHRINK, detect_at_scales
 from .shared_batches import read_all
 from .stages import recognize, spec_of
-from .text_lines import DetectedLines, TextLine, cut_lines, text_lines
+from .text_lines import DetectedLines, TextLine, cut_lines, text_lines, whole_line
 
 Tiles = Literal["auto", "on", "off"]
 _MAX_SHRINK: dict[Tiles, float] = {"auto": MAX_SHRINK, "on": 1.0, "off": math.inf}
@@ -30,6 +31,11 @@ class ReadSettings:
     ``auto``: those that the detector's input would shrink to less than half; ``on``: those that it
     would shrink at all; ``off``: none. See :func:`ocr_trt.pipeline.scales.detect_at_scales`.
     """
+    min_box_score: float = 0.0
+    """Boxes with a lower score, 0..1, are not read; ``boxes.box_threshold`` of the spec holds, too.
+    """
+    min_text_score: float = 0.0
+    """Lines with a lower text score, 0..1, are dropped."""
 
 
 def read_boxes(recognizer: Engine, image: Image, boxes: Quads, scores: Scores) -> list[TextLine]:
@@ -44,7 +50,7 @@ def read_boxes(recognizer: Engine, image: Image, boxes: Quads, scores: Scores) -
 class OcrReader:
     """Reads images with a detector and a recognizer engine.
 
-    ``clock`` measures each stage.
+    Without a detector, each image is one line of text. ``clock`` measures each stage.
 
     Raises:
         SpecError: an engine has the wrong role.
@@ -52,12 +58,13 @@ class OcrReader:
 
     def __init__(
         self,
-        detector: Engine,
+        detector: Engine | None,
         recognizer: Engine,
         settings: ReadSettings | None = None,
         clock: Clock = untimed,
     ) -> None:
-        spec_of(detector, DetectorSpec)
+        if detector is not None:
+            spec_of(detector, DetectorSpec)
         self.recognizer_spec = spec_of(recognizer, RecognizerSpec)
         self.detector, self.recognizer = detector, recognizer
         self.settings, self.clock = settings or ReadSettings(), clock
@@ -69,7 +76,8 @@ class OcrReader:
         Two more than the number of infer requests, so that the engines stay busy while a thread
         decodes an image, crops it, or decodes text. With one infer request, one.
         """
-        streams = max(self.detector.runner().streams, self.recognizer.runner().streams)
+        engines = [engine for engine in (self.detector, self.recognizer) if engine is not None]
+        streams = max(engine.runner().streams for engine in engines)
         return streams + 2 if streams > 1 else 1
 
     def read(self, image: Image) -> list[TextLine]:
@@ -78,20 +86,29 @@ class OcrReader:
         Lines are in reading order; boxes without text are dropped.
         """
         lines = self.find(image)
-        return text_lines(lines, recognize(self.recognizer, lines.crops, self.clock))
+        readings = recognize(self.recognizer, lines.crops, self.clock)
+        return self._kept(text_lines(lines, readings))
 
     def read_all(self, images: Iterable[Image]) -> Iterator[list[TextLine]]:
         """Read many images; batches are filled with lines of several images.
 
         See :func:`ocr_trt.pipeline.shared_batches.read_all`.
         """
-        return read_all([self], images)
+        with closing(read_all([self], images)) as pages:
+            for lines in pages:
+                yield self._kept(lines)
+
+    def _kept(self, lines: list[TextLine]) -> list[TextLine]:
+        return [line for line in lines if line.text_score >= self.settings.min_text_score]
 
     def find(self, image: Image) -> DetectedLines:
         """Find the lines of one RGB image (H, W, 3) uint8 and cut them out."""
+        if self.detector is None:
+            return whole_line(image)
         max_shrink = _MAX_SHRINK[self.settings.tiles]
         boxes, scores = detect_at_scales(
             self.detector, image, max_shrink=max_shrink, clock=self.clock
         )
+        kept = scores >= self.settings.min_box_score
         with self.clock("crop"):
-            return cut_lines(image, boxes, scores)
+            return cut_lines(image, boxes[kept], scores[kept])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -98,7 +98,9 @@ class _Batches:
             return read_batch(reader.recognizer, images, is_whole, width)
 
 
-def read_all(readers: Sequence[LineReader], images: Iterable[Image]) -> Iterator[list[TextLine]]:
+def read_all(
+    readers: Sequence[LineReader], images: Iterable[Image]
+) -> Generator[list[TextLine], None, None]:
     """Read RGB images (H, W, 3) uint8 with equal readers; yield the lines of each, in order.
 
     Each reader finds text in one image while it reads one batch of lines. At most four images per

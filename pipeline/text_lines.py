@@ -113,6 +113,24 @@ def cut_lines(image: Image, boxes: Quads, scores: Scores) -> DetectedLines:
     return replace(lines, crops=tuple(crop_quad(image, quad) for quad in lines.quads))
 
 
+def whole_line(image: Image) -> DetectedLines:
+    """Return an RGB image (h, w, 3) that is one line of text, with the box score 1.
+
+    An image much higher than wide may contain rotated text, so it appears in three orientations.
+    """
+    height, width = image.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    quads = np.array(ways_to_read(corners), np.float32)
+    # As ``ways_to_read``: upright, down (turned counterclockwise to be read), up (clockwise).
+    turned = (image, np.rot90(image), np.rot90(image, -1))
+    return DetectedLines(
+        quads=quads,
+        scores=np.ones(len(quads), np.float32),
+        crops=tuple(np.ascontiguousarray(each) for each in turned[: len(quads)]),
+        line_numbers=(0,) * len(quads),
+    )
+
+
 def ordered_lines(boxes: Quads, scores: Scores) -> DetectedLines:
     """Return boxes (K, 4, 2) with scores (K,) in reading order, without crops."""
     order = reading_order(boxes)

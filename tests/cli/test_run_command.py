@@ -61,6 +61,43 @@ def test_run_and_the_reader_have_one_schema(
     assert "scan.tiff, page 2 of 2: " in text
 
 
+def test_run_reads_line_images_without_a_detector(
+    bundles: dict[str, Path], images: Path, tmp_path: Path
+) -> None:
+    wide = np.full((8, 700, 3), 255, np.uint8)
+    cv2.imwrite(str(images / "wide.png"), wide)
+    options = ("--lines", "--recognizer", bundles["recognizer"], "--draw", tmp_path / "drawn")
+    rows = json.loads(succeeds("run", images, *options, "--json"))
+    assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png", "wide.png"]
+    for row in rows:
+        height, width = cv2.imread(row["file"]).shape[:2]
+        for line in row["lines"]:
+            assert sorted(map(tuple, line["quad"])) == sorted(
+                [(0, 0), (width, 0), (width, height), (0, height)]
+            )
+            assert line["box_score"] == 1
+        assert len(row["lines"]) <= 1
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == 4
+
+
+def test_run_drops_lines_and_boxes_with_low_scores(
+    engines: tuple[object, ...], images: Path
+) -> None:
+    for option in ("--min-score", "--min-box-score"):
+        rows = json.loads(succeeds("run", images, *engines, option, "1", "--json"))
+        assert all(
+            line[key] == 1
+            for row in rows
+            for line in row["lines"]
+            for key in ("text_score" if option == "--min-score" else "box_score",)
+        )
+
+
+def test_run_requires_a_detector_or_lines(engines: tuple[object, ...], images: Path) -> None:
+    fails(run("run", images, *engines, "--lines"), 2, "--detector and --lines exclude each other")
+    fails(run("run", images, *engines[2:]), 2, "--detector", "--lines")
+
+
 def test_run_does_not_draw_over_its_images(engines: tuple[object, ...], images: Path) -> None:
     before = {path: path.read_bytes() for path in images.glob("*.png")}
     assert "0.png: " in succeeds("run", images, *engines, "--draw", images)

@@ -113,6 +113,50 @@ def test_reader_reads_lines_in_reading_order() -> None:
     assert lines[0].to_dict()["quad"] == [[4.0, 4.0], [20.0, 4.0], [20.0, 12.0], [4.0, 12.0]]
 
 
+def test_without_a_detector_an_image_is_one_line() -> None:
+    recognizer, _ = engine(recognizer_spec(), brightness_as_letter)
+    reader = OcrReader(None, recognizer)
+    (line,) = reader.read(np.full((8, 30, 3), 200, np.uint8))
+    assert (line.text, line.box_score) == ("c", 1.0)
+    assert line.quad.tolist() == [[0, 0], [30, 0], [30, 8], [0, 8]]
+    pages = [np.full((8, width, 3), 200, np.uint8) for width in (9, 500, 30)]
+    assert list(reader.read_all(pages)) == [reader.read(page) for page in pages]
+    assert reader.workers == 1
+
+
+def test_a_high_line_is_read_in_its_best_direction() -> None:
+    # Text runs down: its first column is the image's first row, whose pixels are dark.
+    image = np.full((64, 8, 3), 255, np.uint8)
+    image[:8] = 0
+
+    def only_dark(feed: Batch) -> np.ndarray:
+        logits = brightness_as_letter(feed)
+        logits[feed[:, 0, 0, 0] > 100, 0, 1:] /= 9  # unsure of letters that are not dark
+        return logits
+
+    recognizer, _ = engine(recognizer_spec(), only_dark)
+    (line,) = OcrReader(None, recognizer).read(image)
+    assert line.text == "a"
+    assert line.quad[0].tolist() in ([0, 0], [8, 0]), "it starts at the top"
+
+
+def test_low_scores_are_dropped() -> None:
+    image = bright_canvas(64, 64, (4, 4, 16, 8), (4, 40, 16, 8))
+    image[40:48, 4:20] = 150  # probability 0.588
+    detector, _ = engine(detector_spec(), lambda feed: feed.mean(1, keepdims=True))
+    recognizer, _ = engine(recognizer_spec(), brightness_as_letter)
+
+    def count(**settings: float) -> int:
+        return len(OcrReader(detector, recognizer, ReadSettings(**settings)).read(image))
+
+    assert count() == 2
+    assert count(min_box_score=0.7) == 1
+    assert count(min_text_score=0.9) == 2
+    assert count(min_text_score=0.9999) == 0
+    reader = OcrReader(detector, recognizer, ReadSettings(min_text_score=0.9999))
+    assert list(reader.read_all([image])) == [[]]
+
+
 def test_reader_of_an_empty_image_finds_nothing() -> None:
     detector, _ = engine(detector_spec(), bright_is_text)
     recognizer, _ = engine(recognizer_spec(), brightness_as_letter)
