@@ -196,6 +196,7 @@ def _read_all(
     from ..pipeline.workers import in_order
 
     taken: set[Path] = set()
+    lacking: set[str] = set()
     done, reporter = 0, display.reporter()
     read = partial(_read, engines, settings)
     with reporter.step("read", len(files)) as advance:
@@ -211,12 +212,18 @@ def _read_all(
             elif result is not None and outcome.pixels is not None:
                 if draw is not None:
                     path = _free_path(draw, Path(file).stem, taken)
-                    _draw(outcome.pixels, result.lines, path)
+                    lacking |= _draw(outcome.pixels, result.lines, path)
                 if not display.json:
                     _print_lines(result)
                 yield result.to_dict()
             done += page.is_last
             advance(done)
+    if lacking:
+        shown = "".join(sorted(lacking)[:20])
+        reporter.note(
+            f"no installed font has these characters, so --draw shows boxes for them: {shown}; "
+            "install one, for example: apt-get install fonts-noto-core fonts-noto-cjk"
+        )
 
 
 def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
@@ -233,15 +240,18 @@ def _free_path(folder: Path, stem: str, taken: set[Path]) -> Path:
     return path
 
 
-def _draw(image: Image, lines: Sequence[TextLine], path: Path) -> None:
+def _draw(image: Image, lines: Sequence[TextLine], path: Path) -> set[str]:
+    """Write a drawing; return the characters that no installed font has."""
     import cv2
 
     from ..pipeline.draw import draw_lines
+    from ..pipeline.fonts import missing_characters
 
     # (H, W, 3), RGB -> BGR, which OpenCV expects.
     ok, data = cv2.imencode(".png", draw_lines(image, lines)[:, :, ::-1])
     assert ok
     write_whole(path, data.tobytes())
+    return {each for line in lines for each in missing_characters(line.text)}
 
 
 def _print_lines(result: ReadResult) -> None:

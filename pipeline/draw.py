@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import cv2
 import numpy as np
 from PIL import Image as PilImage
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
 from ..ocr.crop import quad_size
 from ..ocr.types import Image
+from .fonts import font_for, in_drawing_order
 from .text_lines import TextLine
 
 _COLORS = ((214, 39, 40), (31, 119, 180), (44, 160, 44), (148, 103, 189), (255, 127, 14))
-
-
-@lru_cache(maxsize=64)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
 
 
 def _label_size(line: TextLine) -> int:
     """Return the largest font size at which the text fits its box, at least 8."""
     width, height = quad_size(line.quad)
     # Text width is proportional to the font size: measure at size 20 and scale.
-    natural = _font(20).getbbox(line.text or "?")
+    natural = font_for(line.text, 20).getbbox(in_drawing_order(line.text) or "?")
     return int(max(8, min(0.8 * height, 20 * width / max(1.0, natural[2] - natural[0]))))
 
 
@@ -47,8 +42,7 @@ def draw_lines(image: Image, lines: Sequence[TextLine]) -> Image:
     pen = ImageDraw.Draw(canvas)
     for line in lines:
         x, y = line.quad.mean(0)  # anchor "mm" centers the text there
-        pen.text(
-            (float(x), float(y)), line.text, (20, 20, 20), _font(_label_size(line)), anchor="mm"
-        )
+        font, text = font_for(line.text, _label_size(line)), in_drawing_order(line.text)
+        pen.text((float(x), float(y)), text, (20, 20, 20), font, anchor="mm")
     # (H, W, 3) twice, side by side
     return np.hstack([boxes, np.asarray(canvas)])
