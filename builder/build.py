@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..calibration.suitability import shortcomings
 from ..common.files import whole_folder
 from ..common.progress import Reporter, SilentReporter
 from ..convert.sources import open_source
@@ -70,6 +71,7 @@ def _build_targets(
     request: BuildRequest, targets: Sequence[Backend], reporter: Reporter
 ) -> list[BuildResult]:
     """Do the work that all targets share (load, convert, compare), then build each target."""
+    lacking = _report_shortcomings(request, reporter)
     with reporter.step(f"load {request.spec.source.path.name}"):
         source = open_source(request.spec.source)
     model = convert_widths(source, request.spec, reporter)
@@ -95,9 +97,21 @@ def _build_targets(
                 baseline=baseline,
                 reporter=reporter,
                 batch_limit=model.batch_limit,
+                shortcomings=lacking,
             )
             results.append(_build_target(job, calibrators))
     return results
+
+
+def _report_shortcomings(request: BuildRequest, reporter: Reporter) -> tuple[str, ...]:
+    """Report what the calibration images lack, before any slow work; return it, too."""
+    if request.calibration is None or request.precision == "fp32":
+        return ()
+    with reporter.step("look at the calibration images"):
+        found = shortcomings(request.calibration)
+    for text in found:
+        reporter.note(f"calibration images in {request.calibration.dataset.folder}: {text}")
+    return found
 
 
 def _build_target(job: TargetJob, calibrators: Calibrators) -> BuildResult:

@@ -28,6 +28,8 @@ class TargetJob:
     reporter: Reporter
     batch_limit: str = ""
     """See ``ConvertedModel``."""
+    shortcomings: tuple[str, ...] = ()
+    """What the calibration images lack; see ``calibration.suitability``."""
 
     @property
     def spec(self) -> DetectorSpec | RecognizerSpec:

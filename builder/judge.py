@@ -41,7 +41,13 @@ def judge(
         metric = baseline.metric(engine, job.reporter)
         if metric is not None:
             label = f"{job.spec.name} for {job.target.name}"
-            check_budget(metric, job.spec, label, precision=chosen.precision)
+            try:
+                check_budget(metric, job.spec, label, precision=chosen.precision)
+            except BudgetError as error:
+                # The likely cause comes last, where it is not overlooked.
+                lacking = "; ".join(job.shortcomings)
+                reason = f". The calibration images may be the cause: {lacking}" if lacking else ""
+                raise BudgetError(f"{error}{reason}") from None
         if compiler.can_run:
             check_batches(engine)
             # Only fp32 must equal the model; other precisions are judged by the metric.

@@ -17,7 +17,7 @@ from ..common.progress import Reporter
 from ..convert.sources import open_source
 from ..engines.base import Backend, BuildSettings
 from ..measure.latency import Contender, LatencySettings, measure
-from ..ocr.preprocess import line_width
+from ..ocr.line_windows import LineWindows, windows_of_size
 from ..ocr.roles import role_of
 from ..ocr.width_buckets import best_buckets, mean_cost, padded_share
 from ..spec import RecognizerSpec
@@ -60,6 +60,8 @@ class BucketChoice:
 
     line_widths: tuple[int, ...]
     """Widths of all lines, in pixels at the input's height."""
+    cut: int
+    """The number of lines that are too wide for the widest input, and read in windows."""
     costs: dict[int, float]
     """Milliseconds of a line at the widths that were timed."""
     choices: tuple[Buckets, ...]
@@ -88,7 +90,10 @@ def choose_buckets(
         InputFileError: an image cannot be read.
         ConversionError: the model cannot be converted at a width.
     """
-    widths = _line_widths(spec, lines, reporter)
+    sizes = line_sizes(spec, lines, reporter)
+    windows = [windows_of_size(size, spec) for size in sizes]
+    # A line that is cut is as many lines as it has windows.
+    parts = [each for own in windows for each in _part_widths(own)]
     costs = _costs(spec, target, settings.step, reporter)
     widest = spec.input.width
 
@@ -97,18 +102,19 @@ def choose_buckets(
         return float(np.interp(width, list(costs), list(costs.values())))
 
     def described(buckets: Sequence[int]) -> Buckets:
-        milliseconds = mean_cost(widths, buckets, cost)
+        milliseconds = mean_cost(parts, buckets, cost)
         return Buckets(
             widths=tuple(buckets),
-            milliseconds=milliseconds,
-            saved=1 - milliseconds / mean_cost(widths, [widest], cost),
-            padding=padded_share(widths, buckets),
+            milliseconds=milliseconds * len(parts) / len(windows),
+            saved=1 - milliseconds / mean_cost(parts, [widest], cost),
+            padding=padded_share(parts, buckets),
         )
 
     candidates = [*range(settings.step, widest, settings.step), widest]
-    choices = tuple(map(described, best_buckets(widths, candidates, settings.max_widths, cost)))
+    choices = tuple(map(described, best_buckets(parts, candidates, settings.max_widths, cost)))
     return BucketChoice(
-        line_widths=tuple(widths),
+        line_widths=tuple(own.total for own in windows),
+        cut=sum(len(own) > 1 for own in windows),
         costs=costs,
         choices=choices,
         current=described(spec.widths),
@@ -127,13 +133,21 @@ def _recommended(choices: Sequence[Buckets]) -> Buckets:
     return choices[-1]
 
 
-def _line_widths(spec: RecognizerSpec, lines: CalibrationSet, reporter: Reporter) -> list[int]:
-    widths = []
+def line_sizes(
+    spec: RecognizerSpec, lines: CalibrationSet, reporter: Reporter
+) -> list[tuple[int, int]]:
+    """Return the (height, width) of each line, in pixels of its image."""
+    sizes = []
     with reporter.step("measure the widths of lines", len(lines.labels)) as advance:
         for done, line in enumerate(role_of(spec).images_of(lines.labels), 1):
-            widths.append(line_width(line, spec.input.height))
+            sizes.append((line.shape[0], line.shape[1]))
             advance(done)
-    return widths
+    return sizes
+
+
+def _part_widths(windows: LineWindows) -> list[int]:
+    """Return the columns of each window; of a line that is read whole, its own width."""
+    return [end - start for start, end in windows.spans] if len(windows) > 1 else [windows.total]
 
 
 def _costs(

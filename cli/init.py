@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..common.files import write_whole
-from ..errors import OutputError, SpecError
+from ..errors import OutputError, SpecError, UserError
 from .model_options import ModelOptions, load_or_draft_spec
 from .printing import print_json
 from .shared_options import DisplayOptions
 
 if TYPE_CHECKING:
+    from ..common.progress import Reporter
     from ..spec import BoxSettings, DetectorSpec, RecognizerSpec
 
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -152,6 +153,21 @@ def _names(spec: DetectorSpec | RecognizerSpec) -> tuple[str, ...]:
     return spec.name, spec.input.name, spec.output.name, charset, *spec.source.constants
 
 
+def _with_widths(
+    spec: DetectorSpec | RecognizerSpec, images: Path, reporter: Reporter
+) -> RecognizerSpec:
+    """Return a recognizer's spec with the input widths that suit the lines of a folder."""
+    from ..builder.proposed_widths import propose_widths
+    from ..calibration.images import load_calibration
+    from ..spec import RecognizerSpec
+
+    if not isinstance(spec, RecognizerSpec):
+        raise UserError("--images chooses input widths, which only a recognizer has several of")
+    proposed = propose_widths(spec, load_calibration(images, spec), reporter)
+    reporter.note(proposed.reason)
+    return proposed.spec
+
+
 def init(
     model: Annotated[
         Path,
@@ -164,6 +180,13 @@ def init(
         Path | None,
         typer.Option(help="Spec file to write. Default: detector.yaml or recognizer.yaml."),
     ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of line images, or of images whose lines are labeled: choose the input "
+            "widths of a recognizer that suit them."
+        ),
+    ] = None,
     options: ModelOptions,
     display: DisplayOptions,
 ) -> None:
@@ -175,6 +198,8 @@ def init(
     from ..spec import spec_from_dict
 
     spec = load_or_draft_spec(model, options, display.reporter())
+    if images is not None:
+        spec = _with_widths(spec, images, display.reporter())
     path = output or Path(f"{spec.role}.yaml")
     if path.exists():
         raise OutputError(f"{path}: exists already; choose another name with --output")

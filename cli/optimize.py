@@ -34,7 +34,7 @@ class WidthOptions:
         Path | None, typer.Option(help="Detector bundle that crops the lines from the images.")
     ] = None
     max_widths: Annotated[
-        int, typer.Option(min=1, max=16, help="Largest number of widths to try.")
+        int, typer.Option(min=1, max=64, help="Largest number of widths to try.")
     ] = 6
     step: Annotated[int, typer.Option(min=1, max=1024, help="Try multiples of this width.")] = 16
     draw: Annotated[Path | None, typer.Option(help="SVG file for a plot of lines and widths.")] = (
@@ -157,6 +157,12 @@ def _print_widths(name: str, result: BucketChoice) -> None:
     rows.append(_width_row("in the spec", result.current))
     title = f"{name}: fp32 time per line in full batches, on {len(result.line_widths)} lines"
     print_table(title, ("number", "widths", "ms per line", "saved", "padding"), rows)
+    if result.cut:
+        widest = result.best.widths[-1]
+        print(
+            f"{result.cut} of {len(result.line_widths)} lines are too wide for the input width "
+            f"{widest} and are read in windows; a wider one in input.shape may be faster"
+        )
     # The spec lists the widths besides the input's own, which is the last.
     narrow = ", ".join(map(str, result.best.widths[:-1]))
     is_last = result.best is result.choices[-1]

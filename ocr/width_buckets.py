@@ -14,8 +14,8 @@ def mean_cost(lines: Widths, buckets: Sequence[int], cost: Callable[[int], float
     """Return the mean cost of a line if each line goes to the narrowest bucket that it fits.
 
     Args:
-        lines: widths of lines, in pixels at the input's height; lines wider than the widest bucket
-            are squeezed into it.
+        lines: widths of lines or windows, in pixels at the input's height; those wider than the
+            widest bucket go to it.
         buckets: input widths.
         cost: the cost of one line in a bucket of the given width.
     """

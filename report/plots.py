@@ -49,7 +49,7 @@ def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
 
     figure, axes = new_plot(3, width=8)
     edges = sorted(buckets)
-    fitted = np.minimum(line_widths, edges[-1])  # wider lines are squeezed into the last bucket
+    fitted = np.minimum(line_widths, edges[-1])  # windows of wider lines use the last bucket
     bins = np.linspace(0, edges[-1], 41).tolist()
     for number, (low, high) in enumerate(zip((0, *edges), edges, strict=False)):
         inside = fitted[(fitted > low) & (fitted <= high)]
