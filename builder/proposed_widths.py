@@ -92,7 +92,7 @@ def _problem(source: Source, spec: RecognizerSpec) -> str:
     try:
         convert(source, spec)
     except OcrTrtError as error:
-        return str(error).split("; ")[0]
+        return str(error).split("; ")[0].split(". ")[0]
     return ""
 
 
