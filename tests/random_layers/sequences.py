@@ -222,6 +222,8 @@ def positions(draw: Draw, x: Any) -> Any:
 
 def categories(draw: Draw, x: Any) -> Any:
     """Bins as categories."""
+    if x.dtype in ("float16", "bfloat16"):
+        raise UnfitError("rounding decides the bin, and the next one is as right")
     bins = layers.Discretization(bin_boundaries=[-1.5, -0.2, 0.4, 2.0])(x[..., 0])
     return layers.Concatenate()([x, layers.Embedding(5, draw.int(1, 4))(bins)])
 
