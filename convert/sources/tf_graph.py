@@ -19,6 +19,7 @@ from ..float_types import FloatTypes
 from ..tf_ops.failures import check_failures, quantized_nodes, recorded_failures
 from ..tf_ops.rules import OPSET, handlers
 from .bias_merge import checked_bias_merge
+from .consumers_only import visiting_consumers_only
 from .einsum_search import bounded_einsum_search
 from .failing_layer import reason_with_layer
 from .fake_quantization import has_fake_quantization, lower_fake_quantization
@@ -262,6 +263,7 @@ def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProt
                     bounded_einsum_search(),
                     checked_bias_merge(),
                     sorting_once(),
+                    visiting_consumers_only(),
                 ):
                     model = conversion(tf2onnx)
                 check_failures(failures)
