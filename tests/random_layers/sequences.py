@@ -109,6 +109,9 @@ def attention(draw: Draw, x: Any) -> Any:
         y = layers.Add()([x, y])
     return layers.LayerNormalization()(y) if draw.chance(0.5) else y
 
+LONGEST = 128
+"""The longest sequence that is unrolled: a graph of some thousand nodes, as the widest lines give."""
+
 
 def feed_forward(draw: Draw, x: Any) -> Any:
     channels = x.shape[-1]
@@ -118,8 +121,8 @@ def feed_forward(draw: Draw, x: Any) -> Any:
     return x + y if draw.chance(0.5) else layers.Add()([x, y])
 
 
-def _settings(draw: Draw, kind: Any) -> dict[str, Any]:
-    """Return settings of a recurrent layer."""
+def _settings(draw: Draw, kind: Any, steps: int | None) -> dict[str, Any]:
+    """Return settings of a recurrent layer on a sequence of ``steps`` vectors."""
     settings: dict[str, Any] = {"use_bias": draw.chance(0.8)}
     rare = {
         "activation": draw.one("relu", "tanh", "sigmoid", "softsign"),
@@ -129,6 +132,8 @@ def _settings(draw: Draw, kind: Any) -> dict[str, Any]:
         "unroll": True,
     }
     settings |= {name: value for name, value in rare.items() if draw.chance(0.15)}
+    if steps is None or steps > LONGEST:
+        settings.pop("unroll", None)
     if kind is layers.GRU:
         settings["reset_after"] = draw.chance(0.7)
     if kind is layers.LSTM and draw.chance(0.2):
@@ -139,7 +144,7 @@ def _settings(draw: Draw, kind: Any) -> dict[str, Any]:
 def recurrent(draw: Draw, x: Any) -> Any:
     units = draw.int(1, 6)
     kind = draw.one(layers.LSTM, layers.LSTM, layers.GRU, layers.GRU, layers.SimpleRNN)
-    settings = _settings(draw, kind)
+    settings = _settings(draw, kind, x.shape[1])
     if draw.chance(0.15):
         (steps,) = known(x.shape[1])
         return layers.RepeatVector(steps)(kind(units, **settings)(x))
@@ -177,6 +182,8 @@ def mixer(draw: Draw, x: Any) -> Any:
 
 
 def time_distributed(draw: Draw, x: Any) -> Any:
+    if x.shape[1] is None or x.shape[1] > LONGEST:
+        raise UnfitError("Keras copies the layer for each step")
     inner = draw.of((lambda: layers.Dense(draw.int(2, 8)), lambda: layers.LayerNormalization()))()
     return layers.TimeDistributed(inner)(x)
 

@@ -1,4 +1,4 @@
-"""tf2onnx sorts a graph once behind the constants that it folds."""
+"""tf2onnx sorts a graph once, and visits few nodes, with the same result."""
 
 from __future__ import annotations
 
@@ -51,3 +51,30 @@ def test_the_graph_is_the_same_with_fewer_sorts(monkeypatch: pytest.MonkeyPatch)
     (expected, many), (result, few) = results
     assert result == expected
     assert few <= many - (len(kernels) - 1), (few, many)
+
+
+def test_the_graph_is_the_same_with_fewer_visits(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tf2onnx.graph import Graph
+
+    register, visits, rng = Graph._register_input_name, [], np.random.default_rng(0)
+    kernels = [rng.standard_normal((4, 4)).astype(np.float32) for _ in range(80)]
+
+    def network(x: tf.Tensor) -> tf.Tensor:
+        rows = [row @ kernel + kernel[0] for row, kernel in zip(tf.unstack(x, 80, 1), kernels, strict=True)]
+        return tf.stack(rows, 1)
+
+    def counted(self: Graph, *arguments: object, **options: object) -> None:
+        visits.append(arguments)
+        register(self, *arguments, **options)
+
+    monkeypatch.setattr(Graph, "_register_input_name", counted)
+    results = []
+    for block in (nullcontext, tf_graph.visiting_consumers_only):
+        monkeypatch.setattr(tf_graph, "visiting_consumers_only", block)
+        visits.clear()
+        model = onnx_from_function(network, "x", (1, 80, 4), "y").whole()
+        nodes = [(node.op_type, *map(described, node.inputs)) for node in model.graph]
+        results.append((nodes, len(visits)))
+    (expected, many), (result, few) = results
+    assert result == expected
+    assert few < many * 0.75, (few, many)
