@@ -307,7 +307,9 @@ def main() -> None:
 def _examine_one(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch) / "model"
-        outcome = examine(options.only, draw_plan(options.seed, options.only), folder, options.seconds)
+        outcome = examine(
+            options.only, draw_plan(options.seed, options.only), folder, options.seconds
+        )
         if options.shrink:
             outcome = shrink(outcome, folder)
             examine(options.only, outcome.plan, folder)

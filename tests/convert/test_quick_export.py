@@ -60,7 +60,10 @@ def test_the_graph_is_the_same_with_fewer_visits(monkeypatch: pytest.MonkeyPatch
     kernels = [rng.standard_normal((4, 4)).astype(np.float32) for _ in range(80)]
 
     def network(x: tf.Tensor) -> tf.Tensor:
-        rows = [row @ kernel + kernel[0] for row, kernel in zip(tf.unstack(x, 80, 1), kernels, strict=True)]
+        rows = [
+            row @ kernel + kernel[0]
+            for row, kernel in zip(tf.unstack(x, 80, 1), kernels, strict=True)
+        ]
         return tf.stack(rows, 1)
 
     def counted(self: Graph, *arguments: object, **options: object) -> None:

@@ -109,8 +109,9 @@ def attention(draw: Draw, x: Any) -> Any:
         y = layers.Add()([x, y])
     return layers.LayerNormalization()(y) if draw.chance(0.5) else y
 
+
 LONGEST = 128
-"""The longest sequence that is unrolled: a graph of some thousand nodes, as the widest lines give."""
+"""The longest sequence that is unrolled, into some thousand nodes."""
 
 
 def feed_forward(draw: Draw, x: Any) -> Any:
