@@ -3,7 +3,7 @@
     OcrTrtError
     ├── UserError                exit 2: the input cannot be used; the message states what to do
     │   ├── InputFileError           an image, model or data file is missing, damaged or too large
-    │   ├── OutOfMemoryError         an image requires more memory than there is
+    │   ├── OutOfMemoryError         a file requires more memory than there is
     │   ├── SpecError                a model spec is wrong
     │   ├── TargetMissingError       the libraries or the hardware of a target are missing
     │   └── OutputError              the result cannot be written
@@ -40,7 +40,7 @@ class InputFileError(UserError):
 
 
 class OutOfMemoryError(UserError):
-    """There is not enough memory to read an image; the image itself may be valid."""
+    """There is not enough memory to read a file; the file itself may be valid."""
 
 
 class SpecError(UserError):

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from .common.frozen_model import StrictModel
+from .common.read_file import read_limited
 from .common.safe_yaml import dump_yaml, load_yaml
 from .common.validation_text import explained
 from .errors import InputFileError, SpecError
@@ -236,12 +237,10 @@ def load_spec(path: Path | str) -> DetectorSpec | RecognizerSpec:
         SpecError: the file is not a valid spec.
     """
     path = Path(path)
+    content = read_limited(path, limit=LARGEST_SPEC, what="a spec (.yaml)")
     try:
-        # Before reading: a spec of any origin must not fill the memory.
-        if path.stat().st_size > LARGEST_SPEC:
-            raise InputFileError(f"{path}: larger than {LARGEST_SPEC} bytes, the limit for a spec")
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
         raise InputFileError(f"{path}: cannot be read as a spec: {error}") from None
     try:
         data = load_yaml(text)

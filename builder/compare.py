@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from ..common.progress import Reporter
+from ..convert.verify import check_numbers
 from ..engines.base import Batch, Runner
 from ..engines.engine import Engine
 from ..engines.manifest import OcrMetric
@@ -140,7 +141,7 @@ def check_parity(
         proto = graphs[width] if graphs is not None else None
         for image in images:
             difference, theirs = difference_of(graph, baseline, image)
-            _check_numbers(theirs, baseline.label)
+            check_numbers(theirs, baseline.label)
             # The model rounds and its float graph does not, so this much noise is expected.
             if tolerance.is_quantized and is_fake_quantization(difference, theirs):
                 largest = float(difference.max())
@@ -149,20 +150,6 @@ def check_parity(
             reference = baseline.runner(width)
             found.append(_checked(graph, reference, image, (difference, theirs), proto, ties))
     return _worst(found, spec.accuracy.max_difference)
-
-
-def _check_numbers(output: Batch, label: str) -> None:
-    """Check that the model returns numbers, which an engine can be compared with.
-
-    Raises:
-        ConversionError: a value is NaN.
-    """
-    if count := int(np.isnan(output).sum()):
-        raise ConversionError(
-            f"the model itself returns NaN for random pixels ({count} of {output.size} values, in "
-            f"{label}), so that no engine can be compared with it; check its weights for NaN, and "
-            "input.mean and input.scale in the spec, which decide what values its layers get"
-        )
 
 
 def _worst(found: Sequence[Difference], limit: float) -> Difference:

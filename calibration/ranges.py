@@ -13,7 +13,7 @@ from pydantic import Field
 from ..common.files import write_whole
 from ..common.frozen_model import StrictModel
 from ..common.json_files import read_model
-from ..errors import UserError
+from ..errors import InputFileError, UserError
 
 LARGEST = 16 << 20
 """Bytes."""
@@ -66,6 +66,15 @@ def load_ranges(path: Path) -> Ranges:
         InputFileError: the file is missing, too large, no JSON, or a field is wrong.
     """
     return read_model(path, Ranges, limit=LARGEST)
+
+
+def is_ranges(path: Path) -> bool:
+    """Whether a file contains ranges, so that it may be replaced by others."""
+    try:
+        load_ranges(path)
+    except InputFileError:
+        return False
+    return True
 
 
 def check_ranges(ranges: Ranges, path: Path, **expected: str) -> None:

@@ -1,5 +1,5 @@
 """The command line: one file per command. Each parses options, calls the library, prints."""
 
-from .app import main
+from .start import main
 
 __all__ = ["main"]

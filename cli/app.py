@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout, suppress
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -29,9 +27,10 @@ from .cache import cache
 from .debug import debug
 from .demo import demo
 from .doctor import doctor
-from .failure import Failure, Interrupted, UsageError, failure_of
+from .failure import Failure, UsageError, failure_of
 from .init import init
 from .inspect import inspect
+from .interruption import Interrupted, Interruption
 from .models import models
 from .optimize import optimize
 from .option_groups import expand_groups
@@ -77,15 +76,16 @@ def _program(
     """Turn TensorFlow OCR models into fast engines with measured accuracy."""
 
 
-def run_program(arguments: Sequence[str]) -> int:
+def run_program(arguments: Sequence[str], interruption: Interruption | None = None) -> int:
     """Run a command line in this process, print errors on stderr, and return the exit code.
 
-    With --json, stdout gets one document: the result, or the error if there is no result.
+    With --json, stdout gets one document: the result, or the error if there is no result. Errors
+    after an ``interruption`` are consequences of it, and are reported as such.
     """
     is_json = "--json" in arguments
     printed = io.StringIO()
     with redirect_stdout(printed) if is_json else nullcontext():
-        outcome = _outcome(arguments)
+        outcome = _outcome(arguments, interruption)
     failure = None if isinstance(outcome, int) else outcome
     if failure is not None:
         _show(failure)
@@ -100,7 +100,7 @@ def run_program(arguments: Sequence[str]) -> int:
     return ended.code if ended is not None else cast(int, outcome)
 
 
-def _outcome(arguments: Sequence[str]) -> int | Failure:
+def _outcome(arguments: Sequence[str], interruption: Interruption | None) -> int | Failure:
     """Run a command line; return its exit code, or what ended it."""
     try:
         # typer's standalone mode would print usage errors in its own format and end the process.
@@ -115,6 +115,8 @@ def _outcome(arguments: Sequence[str]) -> int | Failure:
             return 2
         return failure_of(error)
     except (Exception, Interrupted) as error:
+        if interruption is not None and interruption.is_requested:
+            return failure_of(Interrupted(interruption.number))
         _print_traceback(error, arguments)
         if isinstance(error, OSError) and error.filename is None:  # perhaps of stdout: a full disk
             _discard_stdout()
@@ -157,10 +159,6 @@ def _print_traceback(error: BaseException, arguments: Sequence[str]) -> None:
             traceback.print_exception(error.__cause__)
 
 
-def _interrupt(signal_number: int, _: object) -> None:
-    raise Interrupted(signal_number)
-
-
 def _end_from_thread(uncaught: threading.ExceptHookArgs) -> None:
     """End the process if a thread reports that native code, which nothing can interrupt, hangs."""
     error = uncaught.exc_value
@@ -175,16 +173,7 @@ def _end_from_thread(uncaught: threading.ExceptHookArgs) -> None:
     os._exit(failure.code)  # sys.exit would wait for the thread that hangs
 
 
-def main() -> None:
-    """Run the program, and end the process with its exit code."""
+def run_in_process(arguments: Sequence[str], interruption: Interruption) -> int:
+    """Run a command line as the only program of this process; return the exit code."""
     threading.excepthook = _end_from_thread
-    # An exception from the handler unwinds the `with` blocks that remove unfinished output.
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, _interrupt)
-    # Python has no stream for a descriptor that was closed.
-    nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends
-    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
-    for stream in (sys.stdout, sys.stderr):  # file names may contain bytes that are not UTF-8
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    sys.exit(run_program(sys.argv[1:]))
+    return run_program(arguments, interruption)

@@ -10,21 +10,26 @@ from typing import Any, cast
 
 import typer
 
+from ..common.error_text import is_out_of_memory, why_not_imported
 from ..errors import OcrTrtError
+from .interruption import MESSAGE, Interrupted
 from .printing import one_line
 
+_EXTRAS = {
+    **dict.fromkeys(("h5py", "keras", "onnxscript", "tensorflow", "tf2onnx"), "tf"),
+    **dict.fromkeys(("polygraphy", "tensorrt_rtx"), "rtx"),
+    **dict.fromkeys(("pycuda", "tensorrt"), "gpu"),
+    "cuda": "cuda",
+}
+"""The extra of pyproject.toml that installs a module. onnxscript is in every conversion."""
+_NO_MEMORY = (
+    "there is not enough memory for this; end other programs, or use a smaller model, smaller "
+    "images or fewer workers"
+)
 _HEADLESS = "opencv-python-headless"
 UsageError = cast(type[Exception], typer.BadParameter.__base__)
 """click's UsageError. typer contains click since 0.26, and does not export this class."""
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-
-
-class Interrupted(BaseException):
-    """Ctrl-C or SIGTERM. Not a KeyboardInterrupt, which typer would catch."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.signal_number = signal_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +60,11 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, OcrTrtError):
         return _failure(error, str(error), error.exit_code)
     if isinstance(error, Interrupted):
-        # Shells use 128 + the number of the signal, too: 130 for SIGINT, 143 for SIGTERM.
-        text = "interrupted; no incomplete output was left behind"
-        return _failure(error, text, 128 + error.signal_number)
+        return _failure(error, MESSAGE, error.exit_code)
     if isinstance(error, ImportError) and (text := _missing(error)):
         return _failure(error, text, 2)
+    if is_out_of_memory(error):
+        return _failure(error, _NO_MEMORY, 2)
     if isinstance(error, OSError):
         if error.filename is not None:
             return _failure(error, f"{error.filename}: {error.strerror}", 2)
@@ -78,9 +83,9 @@ def _missing(error: ImportError) -> str:
     if "libGL" in str(error):  # opencv-python on a machine without a desktop
         hint = f"install it with: apt-get install libgl1, or: pip install {_HEADLESS}"
         return f"OpenCV cannot load a library: {error}; {hint}"
-    if (error.name or "").split(".")[0] == "onnxscript":  # every conversion needs it
-        hint = "install it with: pip install 'ocr-trt[tf]'"
-        return f"converting models needs onnxscript ({error}); {hint}"
+    module = (error.name or "").split(".")[0]
+    if (extra := _EXTRAS.get(module)) is not None:
+        return f"{why_not_imported(error, module)}; install it with: pip install 'ocr-trt[{extra}]'"
     return ""
 
 

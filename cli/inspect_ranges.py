@@ -42,7 +42,7 @@ def inspect_ranges(
     from ..calibration.calibrator import QuantizationSettings
     from ..calibration.coverage import coverage
     from ..calibration.methods import METHODS
-    from ..calibration.ranges import save_ranges
+    from ..calibration.ranges import is_ranges, save_ranges
     from ..common.files import check_file_destination
 
     method = method_or_default(options.method, is_search=False)
@@ -52,7 +52,7 @@ def inspect_ranges(
             f"ranges differ; got --precision {precision.value} --method {method}"
         )
     if output is not None:
-        check_file_destination(output)
+        check_file_destination(output, is_ranges)
     reporter = display.reporter()
     images = load_calibration_images(options, spec, reporter, is_trusted=is_trusted)
     calibrator = _calibrator(spec, images, reporter)

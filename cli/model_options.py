@@ -220,13 +220,14 @@ def read_charset(path: Path) -> str:
         InputFileError: the file cannot be read, or has several lines of which one does not hold
             exactly one character.
     """
+    from ..common.read_file import read_limited
+
+    content = read_limited(path, limit=_MAX_CHARSET_BYTES, what="a charset (a text file)")
     try:
-        if path.stat().st_size > _MAX_CHARSET_BYTES:
-            raise InputFileError(f"{path}: a charset is at most {_MAX_CHARSET_BYTES} bytes long")
         # U+FEFF is the byte order mark that some editors on Windows write.
         # Not splitlines: a charset may contain characters that it splits at, such as U+2028.
-        lines = path.read_text("utf-8").removeprefix("\ufeff").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = content.decode("utf-8").removeprefix("\ufeff").split("\n")
+    except UnicodeDecodeError as error:
         raise InputFileError(f"{path}: cannot be read as a charset: {error}") from None
     lines = [line.removesuffix("\r") for line in lines]
     if lines[-1] == "":  # after the last line end

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..measure.stream_trials import StreamTrials
 
 
+_LARGEST_PLOT = 16 << 20  # bytes
+
+
 @dataclass(frozen=True, kw_only=True)
 class WidthOptions:
     """How input widths are chosen."""
@@ -130,7 +133,7 @@ def _optimize_widths(
     if width.draw is not None:
         if width.draw.suffix.lower() != ".svg":
             raise UserError(f"--draw {width.draw}: expected a name that ends in .svg")
-        check_file_destination(width.draw)  # before the measurement
+        check_file_destination(width.draw, _is_svg)  # before the measurement
     spec, reporter = load_spec_file(path), display.reporter()
     if not isinstance(spec, RecognizerSpec):
         raise UserError(f"{path}: is a {spec.role}; only recognizers have several input widths")
@@ -148,6 +151,12 @@ def _optimize_widths(
         print_json(asdict(result))
     else:
         _print_widths(spec.name, result)
+
+
+def _is_svg(path: Path) -> bool:
+    from ..common.read_file import read_limited
+
+    return b"<svg" in read_limited(path, limit=_LARGEST_PLOT, what="an SVG file")
 
 
 def _print_widths(name: str, result: BucketChoice) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
+from pydantic import AwareDatetime, Field
 
 from ..errors import InputFileError, UserError
 from .files import file_sha256, remove_folder
@@ -45,10 +46,15 @@ _INFO, _DATA = "entry.json", "data"
 _LARGEST_INFO = 1 << 20
 
 
+# In years 1 and 9999, a local time can be outside the range of datetime.
+_EARLIEST = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
+
+
 class _Info(StrictModel):
     """The content of ``entry.json``: the SHA-256 of each file by its path below the entry."""
 
-    created: datetime
+    created: AwareDatetime = Field(ge=_EARLIEST, le=_LATEST)
     files: dict[str, str]
 
 
@@ -127,8 +133,7 @@ class Cache:
         """Return all entries, the latest used first, without checking their files."""
         entries = []
         for path in self._paths():
-            # OverflowError: a time that this system cannot represent
-            with contextlib.suppress(OSError, ValueError, OverflowError, InputFileError):
+            with contextlib.suppress(OSError, ValueError, InputFileError):
                 entries.append(_entry(path, _info(path)))
         return sorted(entries, key=lambda entry: entry.used, reverse=True)
 
@@ -208,7 +213,9 @@ def _info(path: Path) -> _Info:
 
 
 def _entry(path: Path, info: _Info) -> CacheEntry:
-    used = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+    # A file system can hold times outside the range of datetime.
+    seconds = min(max(path.stat().st_mtime, _EARLIEST.timestamp()), _LATEST.timestamp())
+    used = datetime.fromtimestamp(seconds, timezone.utc)
     return CacheEntry(
         key=path.name, folder=path, created=info.created, used=used, bytes=_bytes(path)
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import re
+
+from ..errors import OutOfMemoryError
 
 _LONGEST = 300  # characters
 _TRACE = "in user code:"
@@ -15,9 +18,17 @@ _STATED = (
 )
 """Patterns of messages that state the reason behind text that says only where."""
 
+_NO_MEMORY = re.compile(
+    r"\bbad_alloc\b|out of memory|cannot allocate memory|can't alloc\b|failed to allocate"
+    r"|insufficient memory|unable to allocate|oom when allocating|can't start new thread",
+    re.IGNORECASE,
+)
+"""What libraries write if there is not enough memory; few of them raise MemoryError."""
+
 _CAUSES = (
     # OpenVINO: "-- No conversion rule found for operations: Det-20, my.Foo"
     (r"No conversion rule found for operations: ([^\n]+)", "it has no op {}"),
+    ("(?i:" + _NO_MEMORY.pattern + ")", "there is not enough memory"),
     # onnxruntime
     (r"(\S+)\(-?\d+\) is not a registered function/op", "it has no op {}"),
     (r"Could not find an implementation for (\w+)\(\d+\)", "it has no CPU kernel for {}"),
@@ -39,6 +50,46 @@ _NOISE = re.compile(
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of any library means that there is not enough memory."""
+    if isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno == errno.ENOMEM
+    ):
+        return True
+    return _NO_MEMORY.search(str(error)) is not None
+
+
+def check_memory(error: BaseException, what: object) -> None:
+    """Raise an error that does not blame a file if the memory was too small to read it.
+
+    Args:
+        error: raised by the library that read the file.
+        what: the file.
+
+    Raises:
+        OutOfMemoryError: ``error`` means that there is not enough memory.
+    """
+    if is_out_of_memory(error):
+        raise OutOfMemoryError(
+            f"{what}: there is not enough memory to read it; end other programs, or use a smaller "
+            "file"
+        ) from error
+
+
+def why_not_imported(error: ImportError, package: str) -> str:
+    """Return why a package cannot be imported: it is not installed, or one of its libraries fails.
+
+    Args:
+        error: raised by its import.
+        package: its name as its authors write it.
+    """
+    if isinstance(error, ModuleNotFoundError):
+        module = (error.name or package).partition(".")[0]
+        missing = "it" if module == package.lower() else f"its package {module}"
+        return f"this needs {package}, and {missing} is not installed"
+    return f"this needs {package}, which cannot be imported: {error}"
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message, or the name of its type if it has none.
 
@@ -50,6 +101,8 @@ def first_line(error: BaseException) -> str:
         if found := re.search(pattern, str(error), re.DOTALL):
             return " ".join(found[1].split())[:_LONGEST]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # OpenVINO states the place in its own code before the reason.
+    lines = [line for line in lines if not line.startswith("Exception from ")] or lines
     if not lines:
         return type(error).__name__
     named = [line for line in lines if _NAMED.match(line)] if lines[0] == _TRACE else []

@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -47,15 +46,35 @@ def _output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(f"{path}: cannot be written: {error.strerror or error}")
 
 
-def check_file_destination(path: Path) -> None:
+def check_file_destination(path: Path, is_own: Callable[[Path], bool] = lambda _: True) -> None:
     """Check that a file can be written to ``path`` before any work is done.
 
+    Args:
+        path: may be missing, or a file that may be replaced.
+        is_own: whether an existing file may be replaced; by default every file may.
+
     Raises:
-        OutputError: ``path`` is a folder, or its parent cannot be written.
+        OutputError: ``path`` is a folder, a device or another file, or its parent cannot be
+            written.
     """
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; name a file")
+    _check_regular(path)
+    if path.exists() and not is_own(path):
+        raise OutputError(
+            f"{path}: exists, and its content is not what this command writes; nothing was "
+            "written; name another file"
+        )
     check_writable(path.parent)
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse a folder, a device or a pipe: a rename would replace even /dev/null."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # nothing is there; other reasons are reported by the write
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise OutputError(f"{path}: is {kind}; nothing was written; name a file")
 
 
 def remove_folder(folder: Path) -> None:
@@ -76,7 +95,7 @@ def check_writable(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
+        with scratch_folder(folder):  # a kill leaves only what the next build removes
             pass
     except OSError as error:
         raise _output_error(folder, error) from None
@@ -86,9 +105,11 @@ def write_whole(path: Path, data: bytes | str) -> None:
     """Write a file completely, or keep the old one.
 
     Raises:
-        OutputError: the disk is full, or the file cannot be written.
+        OutputError: the disk is full, the file cannot be written, or something other than a file
+            is in its place.
     """
     content = data.encode("utf-8") if isinstance(data, str) else data
+    _check_regular(path)
     try:
         with scratch_folder(path.parent) as scratch:
             file = scratch / "file"

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..errors import InputFileError
+from .read_file import read_limited
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_MIB = 1 << 20
 
 
 def read_json(path: Path, *, limit: int) -> Any:
@@ -20,17 +20,7 @@ def read_json(path: Path, *, limit: int) -> Any:
     Raises:
         InputFileError: it is not a regular file, too large, or not JSON.
     """
-    try:
-        if path.exists() and not path.is_file():  # a pipe or a device could block or never end
-            raise InputFileError(f"{path}: not a regular file; name a JSON file")
-        if path.stat().st_size > limit:
-            raise InputFileError(
-                f"{path}: larger than {limit / _MIB:.3g} MiB, the limit for this file"
-            )
-        text = path.read_bytes()
-    except OSError as error:
-        raise InputFileError(f"{path}: cannot be read: {error}") from None
-    return parse_json(text, str(path))
+    return parse_json(read_limited(path, limit=limit, what="a JSON file"), str(path))
 
 
 def parse_json(text: str | bytes, origin: str) -> Any:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from ..errors import InputFileError
-from .error_text import first_line
+from .error_text import check_memory, first_line
+from .read_file import check_file_or_folder
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -49,6 +50,7 @@ def read_onnx(path: Path) -> ir.Model:
     """
     import onnx_ir as ir
 
+    check_file_or_folder(path)
     try:
         model = onnx.load(path)
         onnx.checker.check_model(path)
@@ -58,6 +60,7 @@ def read_onnx(path: Path) -> ir.Model:
                 value.const_value.numpy()  # raises if the size of the data does not fit the shape
         return result
     except Exception as error:  # protobuf and onnx have no common base class
+        check_memory(error, path)
         raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
 
 

@@ -11,16 +11,17 @@ import contextlib
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import stat
-import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = ".ocr-trt-"
 """Prefix of the names of scratch files and folders."""
 
-# ``tempfile`` adds eight random characters.
+# Eight random characters follow.
 _NAME = re.compile(re.escape(PREFIX) + r"[a-z0-9_]{8}")
 # Opening a pipe would wait for its writer, and a link could lead anywhere.
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -79,24 +80,51 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         OSError: ``parent`` cannot be written.
     """
     remove_abandoned(parent)
-    outer, lock = _locked_folder(parent)
+    # The name is known before the folder exists, so that a signal at any moment, also between two
+    # statements here, does not leave the folder behind.
+    outer, lock = _unused_path(parent), None
     try:
+        lock = _create_locked(outer)
         folder = outer / "new"
         folder.mkdir(mode=0o755)
         yield folder
     finally:
-        shutil.rmtree(outer, ignore_errors=True)
+        _remove(outer)
         if lock is not None:
             os.close(lock)
 
 
-def _locked_folder(parent: Path) -> tuple[Path, int | None]:
+def _unused_path(parent: Path) -> Path:
+    while True:
+        path = parent / f"{PREFIX}{secrets.token_hex(4)}"
+        if not os.path.lexists(path):
+            return path
+
+
+def _create_locked(folder: Path) -> int | None:
     """Create a folder and lock it; no lock where the file system has none."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        folder.mkdir(mode=0o700, exist_ok=True)
         try:
-            return folder, _lock(folder)
+            return _lock(folder)
         except (BlockingIOError, FileNotFoundError):
-            continue  # another process found it before it was locked, and removes it
+            time.sleep(0.001)  # another process found it before it was locked, and removes it
         except OSError:
-            return folder, None
+            return None
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException:  # Ctrl-C in the removal: the folder must be removed all the same
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def remove_own() -> None:
+    """Remove the scratch folders of this process, which ends immediately afterwards."""
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            path = descriptor.readlink()  # the locked ones are open
+            if is_scratch(path):
+                shutil.rmtree(path, ignore_errors=True)

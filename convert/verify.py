@@ -18,6 +18,7 @@ import onnx
 import onnx_ir as ir
 
 from ..common.inner_tensors import GraphSession, read_tensors
+from ..errors import ConversionError
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
 from .passes.remove_fake_quantization import remove_fake_quantization
 from .pipeline import FLOAT_TYPE, convert
@@ -63,6 +64,7 @@ class _Watcher:
         rng = np.random.default_rng(0)
         self.images = pixel_noise(self.settings, batch, self.settings.width, rng)
         self.checks, self.before, self.expected = [], None, self.model(self.images)
+        check_numbers(self.expected, "the model")
 
     def __call__(self, name: str, model: ir.Model) -> None:
         """Compare the graph after a pass."""
@@ -115,6 +117,24 @@ class _Watcher:
         result = _result(proto, self.images)
         expected = _in_layout(self.expected, result.shape)
         return float(np.abs(result - expected).max())
+
+
+def check_numbers(output: Array, label: str) -> None:
+    """Check that a model returns numbers, which a graph or an engine can be compared with.
+
+    Args:
+        output: for random pixels.
+        label: what ran the model.
+
+    Raises:
+        ConversionError: a value is NaN.
+    """
+    if count := int(np.isnan(output).sum()):
+        raise ConversionError(
+            f"the model itself returns NaN for random pixels ({count} of {output.size} values, in "
+            f"{label}), so that no engine can be compared with it; check its weights for NaN, and "
+            "input.mean and input.scale in the spec, which decide what values its layers get"
+        )
 
 
 def _batch_of(proto: onnx.ModelProto) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from ..common.error_text import cause, first_line
+from ..common.error_text import cause, check_memory, first_line
 from ..common.onnx_files import check_external_files
 from ..errors import EngineBuildError, InputFileError, OcrTrtError
 from ..spec import DetectorSpec, RecognizerSpec
@@ -206,6 +206,7 @@ class _Plans:
         except OcrTrtError:
             raise
         except Exception as error:  # the runtimes have no common base class of their errors
+            check_memory(error, self._folder / self._entries[width].plan)
             import onnx
 
             model = onnx.load(self._folder / self._entries[width].model)
@@ -235,6 +236,7 @@ class _Plans:
         except OcrTrtError:
             raise
         except Exception as error:  # the runtimes have no common base class of their errors
+            check_memory(error, plan)
             raise InputFileError(
                 f"{plan}: {self._target.name} cannot load it: {first_line(error)}"
             ) from error

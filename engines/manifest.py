@@ -134,7 +134,8 @@ def _why_not(folder: Path) -> str:
     if not folder.exists():
         return "there is no such folder; `ocr-trt build` creates bundles"
     if not folder.is_dir():
-        return "it is a file; name the folder that `ocr-trt build` created"
+        kind = "a spec" if folder.suffix.lower() in (".yaml", ".yml") else "a file"
+        return f"it is {kind}; name the folder that `ocr-trt build` created"
     inside = sorted(path.parent.name for path in folder.glob(f"*/{NAME}"))
     if inside:
         return f"it contains bundles; name one of them, such as {folder / inside[0]}"

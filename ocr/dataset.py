@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..common.json_files import read_json
+from ..common.read_file import check_folder
 from ..errors import InputFileError
 from .boxes import order_corners
 from .crop import crop_quad
@@ -129,8 +130,7 @@ def load_dataset(folder: Path) -> Dataset:
     Raises:
         InputFileError: there is no such folder, there are no images, or a label is invalid.
     """
-    if not folder.is_dir():
-        raise InputFileError(f"{folder}: no such folder")
+    check_folder(folder)
     labels = folder / "labels.json"
     if not labels.is_file():
         none = np.zeros((0, 4, 2), np.float32)

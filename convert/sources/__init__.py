@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from ...common.read_file import check_file_or_folder
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from .large_weights import Exported
@@ -96,11 +97,14 @@ def source_format(source: SourceSpec) -> str:
     """Return the format of a source, from its spec or else from its path.
 
     Raises:
-        InputFileError: nothing is at the path, or its format is unknown.
+        InputFileError: nothing is at the path, its format is unknown, or it is or contains a pipe
+            or a device.
     """
     path = source.path
     if not path.exists():
         raise InputFileError(f"{path}: no such file or folder; source.path must name the model")
+    for each in (path, *path.rglob("*")):
+        check_file_or_folder(each)
     if source.format is not None:
         return source.format
     if path.is_dir() and (path / "saved_model.pb").is_file():
@@ -109,6 +113,12 @@ def source_format(source: SourceSpec) -> str:
     formats |= {".pb": "graph_def", ".meta": "checkpoint", ".tflite": "tflite", ".onnx": "onnx"}
     if path.is_file() and path.suffix in formats:
         return formats[path.suffix]
+    if path.is_dir() and (path / "manifest.json").is_file():
+        raise InputFileError(
+            f"{path}: is an engine bundle; name the spec or the model that it was built from"
+        )
+    if path.suffix.lower() in (".yaml", ".yml"):
+        raise InputFileError(f"{path}: is a spec; source.path must name the model")
     raise InputFileError(
         f"{path}: not a SavedModel folder (with saved_model.pb), nor a .keras, .h5, .pb, .meta, "
         ".tflite or .onnx file"

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ...common.error_text import first_line
-from ...errors import InputFileError
+from ...common.error_text import check_memory, first_line
+from ...errors import InputFileError, OcrTrtError
 from ...spec import SourceSpec
 from .constants import read_constants
 from .graph_def_source import GraphDefSource, ends_of
@@ -56,9 +56,10 @@ def open_source(source: SourceSpec) -> GraphDefSource:
     path = source.path
     try:
         definition = _frozen(path)
-    except InputFileError:
+    except OcrTrtError:
         raise
     except Exception as error:  # TensorFlow raises half a dozen unrelated types here
+        check_memory(error, path)
         raise InputFileError(
             f"{path}: TensorFlow cannot restore it: {first_line(error)}; the files "
             f"{path.stem}.index and {path.stem}.data-* must be in the same folder"

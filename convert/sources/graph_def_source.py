@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from ...common.error_text import first_line
+from ...common.error_text import check_memory, first_line
 from ...errors import InputFileError, OcrTrtError
 from ...spec import SourceSpec
 from ..recurrent.cudnn import without_cudnn
@@ -208,6 +208,7 @@ def open_source(source: SourceSpec) -> GraphDefSource:
     except OcrTrtError:
         raise
     except Exception as error:  # protobuf and TensorFlow have no common base class
+        check_memory(error, path)
         raise InputFileError(
             f"{path}: not a frozen TensorFlow graph: {first_line(error)}"
         ) from error

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ...common.error_text import check_memory
 from ...common.json_files import parse_json
 from ...errors import InputFileError
 from .failing_layer import reason_with_layer
@@ -162,6 +163,7 @@ def _loaded(
         )
     except Exception as error:  # Keras raises whatever a layer's own code raises
         path = origin or path
+        check_memory(error, path)
         unknown = list(_unknown_layers(architecture, objects))
         if unknown:
             raise InputFileError(

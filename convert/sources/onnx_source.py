@@ -8,7 +8,7 @@ import onnx
 import onnx.version_converter
 import onnx_ir as ir
 
-from ...common.error_text import first_line
+from ...common.error_text import check_memory, first_line
 from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
@@ -64,6 +64,11 @@ class OnnxSource:
         model.graph.input.extend(carried)
         model.graph.initializer.extend(self._filled_in(input_name, shape[0]))
         dtype = values[output_name].type.tensor_type.elem_type if output_name in values else 0
+        if dtype == onnx.TensorProto.STRING:
+            raise InputFileError(
+                f"{self._path}: {output_name} is text; name a tensor of numbers as output.name in "
+                "the spec, such as the scores that the text is made of"
+            )
         # Shapes are inferred again from the fixed input: some exporters declare wrong ones.
         model.graph.output.append(info(output_name, dtype or onnx.TensorProto.FLOAT, None))
         del model.graph.value_info[:]
@@ -91,6 +96,8 @@ class OnnxSource:
             for infos in (self.signature().inputs, self.signature().outputs)
         )
         for kind, name, known in (("input", input_name, inputs), ("output", output_name, outputs)):
+            if name in weights:
+                raise InputFileError(f"{self._path}: the {kind} {name} is a constant of the model")
             if name not in makers and name not in inputs:
                 raise missing_name(self._path, kind, name, known)
         found, missing, todo = set[int](), set[str](), [output_name]
@@ -162,7 +169,9 @@ def _info(value: onnx.ValueInfoProto) -> TensorInfo:
         return TensorInfo(name=value.name, shape=None, dtype="not a tensor")
     tensor = value.type.tensor_type
     shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    names = onnx.helper.get_all_tensor_dtypes()  # without UNDEFINED, 0
+    known = tensor.elem_type in names
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name if known else "undefined"
     return TensorInfo(
         name=value.name, shape=shape if tensor.HasField("shape") else None, dtype=dtype
     )
@@ -177,6 +186,7 @@ def open_source(source: SourceSpec) -> OnnxSource:
         onnx.checker.check_model(model)
         ir.from_proto(model)  # refuses more than the checker does
     except Exception as error:  # protobuf and onnx have no common base class
+        check_memory(error, path)
         raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from error
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset < _OLDEST_OPSET:
@@ -197,6 +207,7 @@ def _upgraded(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         return onnx.version_converter.convert_version(model, _PLAIN_OPSET)
     except Exception as error:  # the C++ side raises RuntimeError and its own types
+        check_memory(error, path)
         raise InputFileError(
             f"{path}: ONNX's converter cannot convert it to opset {_PLAIN_OPSET}: "
             f"{first_line(error)}; export it again with a newer opset"

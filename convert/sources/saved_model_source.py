@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...common.error_text import first_line
+from ...common.error_text import check_memory, first_line
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from ..recurrent.cudnn import has_cudnn
@@ -42,6 +42,7 @@ class SavedModelSource:
             # It must stay alive: it owns the variables that the signature reads.
             self._model = tf.saved_model.load(str(path), tags=list(tags) or None)
         except Exception as error:  # TensorFlow raises half a dozen unrelated types here
+            check_memory(error, path)
             raise InputFileError(
                 f"{path}: TensorFlow cannot load it as a SavedModel: {first_line(error)}"
                 f"{_tags_of(path)}"

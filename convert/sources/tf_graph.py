@@ -13,7 +13,7 @@ from typing import Any
 import onnx
 
 from ...common.cores import limited_cores
-from ...common.error_text import first_line
+from ...common.error_text import first_line, why_not_imported
 from ...errors import ConversionError, OcrTrtError, TargetMissingError
 from ..float_types import FloatTypes
 from ..tf_ops.failures import check_failures, quantized_nodes, recorded_failures
@@ -47,7 +47,7 @@ def import_tensorflow() -> Any:
             import tensorflow as tf
     except ImportError as error:
         raise TargetMissingError(
-            f"this needs TensorFlow ({error}); install it with: pip install 'ocr-trt[tf]'"
+            f"{why_not_imported(error, 'TensorFlow')}; install it with: pip install 'ocr-trt[tf]'"
         ) from None
     tf.get_logger().setLevel("ERROR")
     # Without this, TensorFlow starts one thread per core of the machine, not of the container.
@@ -250,7 +250,7 @@ def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProt
             import tf2onnx
     except ImportError as error:
         raise TargetMissingError(
-            f"this needs tf2onnx ({error}); install it with: pip install 'ocr-trt[tf]'"
+            f"{why_not_imported(error, 'tf2onnx')}; install it with: pip install 'ocr-trt[tf]'"
         ) from None
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     # By default tf2onnx copies the whole graph before each of its optimizers, to recover from their

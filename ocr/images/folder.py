@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...common.read_file import check_folder
 from ...errors import InputFileError
 from .sniff import SUFFIXES
 
@@ -14,8 +15,7 @@ def image_files(folder: Path) -> list[Path]:
     Raises:
         InputFileError: it is no folder, or contains no image files.
     """
-    if not folder.is_dir():
-        raise InputFileError(f"{folder}: no such folder")
+    check_folder(folder)
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     if not files:
         raise InputFileError(f"{folder}: no image files in it ({', '.join(sorted(SUFFIXES))})")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.cache import Cache, key_from
+from ...common.error_text import why_not_imported
 from ...errors import EngineBuildError, TargetMissingError
 
 FLOORS = (75, 80, 90)
@@ -55,6 +56,8 @@ def _nvrtc() -> Any:
 
         nvrtc.nvrtcVersion()
     except (ImportError, RuntimeError) as error:
+        if isinstance(error, ImportError):
+            raise TargetMissingError(f"{why_not_imported(error, 'NVRTC')}; {_INSTALL}") from None
         raise TargetMissingError(f"NVRTC cannot be loaded ({error}); {_INSTALL}") from None
     return nvrtc
 

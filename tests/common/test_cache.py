@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -195,3 +196,23 @@ def test_keys_depend_on_the_facts_and_not_on_their_order() -> None:
     assert key_from({"a": 1, "b": [2, "\udcff"]}) == key_from({"b": [2, "\udcff"], "a": 1})
     assert key_from({"a": 1}) != key_from({"a": "1"})
     assert len(key_from([])) == 64
+
+
+@pytest.mark.parametrize("created", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-01-01"])
+def test_entry_of_an_impossible_date_is_removed(created: str, tmp_path: Path) -> None:
+    cache = Cache(folder=tmp_path, max_bytes=1000)
+    cache.write("key", b"data")
+    (tmp_path / "key" / "entry.json").write_text(json.dumps({"created": created, "files": {}}))
+    assert cache.entries() == []
+    assert cache.read("key") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seconds", [-(10**11), -1, 10**11, 2**34 - 1])
+def test_entry_of_an_odd_file_time_is_used(seconds: int, tmp_path: Path) -> None:
+    cache = Cache(folder=tmp_path, max_bytes=1000)
+    cache.write("key", b"data")
+    os.utime(tmp_path / "key", (seconds, seconds))
+    (entry,) = cache.entries()
+    assert 1970 <= entry.used.year <= 9000
+    assert cache.read("key") == b"data"
