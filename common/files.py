@@ -71,6 +71,10 @@ def _check_regular(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):  # nothing is there; other reasons are reported by the write
+        if os.path.islink(path):  # noqa: PTH114 - Path.is_symlink raises an error for some names
+            raise OutputError(
+                f"{path}: is a broken link; nothing was written; name a file"
+            ) from None
         return
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"

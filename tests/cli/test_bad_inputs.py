@@ -207,7 +207,8 @@ def check(
                 if path.is_dir() and not path.is_symlink():
                     path.chmod(0o755)
             shutil.rmtree(place)
-    assert {name: text for name, text in wrong.items() if text} == {}
+    found = {name: text for name, text in wrong.items() if text}
+    assert not found, found
 
 
 def quick(kinds: Mapping[str, Kind]) -> dict[str, Kind]:
