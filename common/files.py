@@ -78,7 +78,7 @@ def _check_regular(path: Path) -> None:
         return
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        raise OutputError(f"{path}: is {kind}; nothing was written; name a file")
+        raise OutputError(f"{path}: is {kind}; name a file; nothing was written")
 
 
 def remove_folder(folder: Path) -> None:
