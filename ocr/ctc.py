@@ -58,6 +58,33 @@ def readings_from_labels(
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class BestClasses:
+    """The best class of each frame of a sequence, which is all that greedy decoding needs."""
+
+    classes: npt.NDArray[np.int64]
+    """(T,)."""
+    logs: npt.NDArray[np.float32]
+    """(T,), the log-probability of that class."""
+
+
+def best_classes(scores: Output, *, are_probabilities: bool = False) -> BestClasses:
+    """Return the best classes of one sequence of scores (T, C), logits or probabilities."""
+    logs = log_probabilities(scores, are_probabilities=are_probabilities)
+    return BestClasses(classes=scores.argmax(-1), logs=logs.max(-1))
+
+
+def reading_of_classes(best: BestClasses, charset: str, blank: int) -> Reading:
+    """Return what :func:`decode_greedy` returns for the scores that ``best`` was taken from."""
+    kept = best.classes != blank
+    kept[1:] &= best.classes[1:] != best.classes[:-1]
+    letters = _letters(charset, blank)
+    return Reading(
+        text="".join(letters[each] for each in best.classes[kept]),
+        score=float(np.exp(best.logs[kept].mean())) if kept.any() else 0.0,
+    )
+
+
 def decode_greedy(
     scores: Output, charset: str, blank: int, *, are_probabilities: bool = False
 ) -> list[Reading]:

@@ -29,8 +29,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..spec import RecognizerSpec
+from .ctc import BestClasses
 from .preprocess import resize, width_at_height
-from .types import Image, Output, Quads
+from .types import Image, Quads
 
 OVERLAP = 2.0
 """Smallest overlap of two windows, in heights of the line: four Latin letters or two ideographs."""
@@ -132,34 +133,40 @@ def cut_quad(quad: Quads, windows: LineWindows) -> Quads:
     return cv2.perspectiveTransform(corners, to_image).astype(np.float32)
 
 
-def join_outputs(outputs: Sequence[Output], windows: LineWindows, blank: int) -> Output:
-    """Join the outputs (T, C) of the windows of one line, in order, to one output (frames, C).
+def join_windows(parts: Sequence[BestClasses], windows: LineWindows, blank: int) -> BestClasses:
+    """Join the frames of the windows of one line, in order.
 
-    ``blank``: class index of the CTC blank. Values are not changed, so logits stay logits.
+    Only the best class of each frame is needed, which is much less than all scores: a recognizer
+    can have 20 000 classes. ``blank``: class index of the CTC blank.
     """
-    joined, first = [], 0
-    for (left, right), (start, end) in zip(
-        pairwise(outputs), pairwise(windows.starts), strict=True
-    ):
+    classes, logs, first = [], [], 0
+    for (left, right), (start, end) in zip(pairwise(parts), pairwise(windows.starts), strict=True):
         # Frames between the beginnings of the two windows.
-        distance = round((end - start) * len(left) / windows.width)
-        last, next_first = _seam(left, right, distance, blank)
+        distance = round((end - start) * len(left.classes) / windows.width)
+        last, next_first = _seam(left.classes, right.classes, distance, blank)
         # Beyond a very narrow overlap, the last seam may lie behind this one.
-        joined.append(left[first : max(first, last)])
+        own = slice(first, max(first, last))
+        classes.append(left.classes[own])
+        logs.append(left.logs[own])
         first = next_first
     # The last window's frames end with its padding, as those of every line do.
-    return np.concatenate([*joined, outputs[-1][first:]])
+    return BestClasses(
+        classes=np.concatenate([*classes, parts[-1].classes[first:]]),
+        logs=np.concatenate([*logs, parts[-1].logs[first:]]),
+    )
 
 
-def _seam(left: Output, right: Output, distance: int, blank: int) -> tuple[int, int]:
+def _seam(
+    left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], distance: int, blank: int
+) -> tuple[int, int]:
     """Return where to join two windows: the frames of ``left`` before, of ``right`` from.
 
-    ``distance``: the frame of ``left`` at which ``right`` begins.
+    ``left`` and ``right``: the best classes (T,). ``distance``: the frame of ``left`` at which
+    ``right`` begins.
     """
-    best = left.argmax(-1), right.argmax(-1)  # (T,) each
-    distance += _shift(*best, distance)
+    distance += _shift(left, right, distance)
     shared = max(0, len(left) - distance)
-    tail, head = best[0][distance:], best[1][:shared]  # (shared,) each: the same columns
+    tail, head = left[distance:], right[:shared]  # (shared,) each: the same columns
     # Seams are in the middle half of the overlap; seam k is before frame k of the overlap.
     low, high = shared // 4, shared - shared // 4
     seam = shared // 2

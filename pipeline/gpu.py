@@ -23,7 +23,7 @@ from ..ocr.box_candidates import (
 )
 from ..ocr.boxes import boxes_from_map
 from ..ocr.crop import crop_size
-from ..ocr.ctc import Reading, readings_from_labels
+from ..ocr.ctc import Reading, best_classes, readings_from_labels
 from ..ocr.detector import DetectorRole, boxes_in_image
 from ..ocr.line_windows import cut_quad
 from ..ocr.preprocess import letterbox_size
@@ -229,12 +229,12 @@ class GpuReader:
         readings = readings_from_labels(labels, lengths, scores, spec.charset, spec.blank)
         if all(is_whole):
             return list(readings)
-        # Windows of cut lines are joined as logits, on the host.
+        # The frames of windows of cut lines are joined on the host.
         output.download(len(quads), infer_request.stream)
         infer_request.stream.synchronize()
         rows = np.array(output.host[: len(quads)], np.float32)
         return [
-            reading if whole else row
+            reading if whole else best_classes(row)
             for reading, whole, row in zip(readings, is_whole, rows, strict=True)
         ]
 

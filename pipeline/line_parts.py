@@ -12,14 +12,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..ocr.ctc import Reading
-from ..ocr.line_windows import LineWindows, cut_line, join_outputs, windows_of_size
+from ..ocr.ctc import BestClasses, Reading, best_classes, reading_of_classes
+from ..ocr.line_windows import LineWindows, cut_line, join_windows, windows_of_size
 from ..ocr.recognizer import texts_from_output
 from ..ocr.types import Image, Output
 from ..spec import RecognizerSpec
 
-PartResult: TypeAlias = Reading | Output
-"""The reading of a whole line, or the output (T, C) of a window."""
+PartResult: TypeAlias = Reading | BestClasses
+"""The reading of a whole line, or the best class of each frame of a window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,22 +62,23 @@ class Parts:
             if isinstance(own[0], Reading):
                 readings.append(own[0])
                 continue
-            outputs = [result for result in own if not isinstance(result, Reading)]
-            # (frames, C) -> a batch of one sequence
-            joined = join_outputs(outputs, windows, spec.blank)[None]
-            readings += texts_from_output(joined, spec)
+            parts = [result for result in own if not isinstance(result, Reading)]
+            joined = join_windows(parts, windows, spec.blank)
+            readings.append(reading_of_classes(joined, spec.charset, spec.blank))
         return readings
 
 
 def results_from_output(
     output: Output, is_whole: Sequence[bool], spec: RecognizerSpec
 ) -> list[PartResult]:
-    """Decode the rows of an output (N, T, C) that are whole lines; return the others as they are.
+    """Decode the rows of an output (N, T, C) that are whole lines; reduce those of windows.
 
-    Only windows keep their output in memory: it can have 20 000 classes.
+    Raises:
+        ValueError: C is not the number of characters plus the blank.
     """
     readings = iter(texts_from_output(output[np.array(is_whole, bool)], spec))
+    known = spec.output.kind == "probabilities"
     return [
-        next(readings) if whole else row.copy()  # a copy: a view would keep the whole batch
+        next(readings) if whole else best_classes(row, are_probabilities=known)
         for whole, row in zip(is_whole, output, strict=True)
     ]

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocr_trt.ocr.crop import crop_quad
-from ocr_trt.ocr.ctc import decode_greedy
+from ocr_trt.ocr.ctc import best_classes, decode_greedy, reading_of_classes
 from ocr_trt.ocr.line_windows import (
     OVERLAP,
     LineWindows,
     cut_line,
     cut_quad,
-    join_outputs,
+    join_windows,
     windows_of_size,
 )
 from ocr_trt.ocr.preprocess import resize
@@ -134,8 +134,9 @@ def test_joined_output_reads_like_the_whole(seed: int, off: int) -> None:
         if start != windows.starts[-1]:
             own[-2:] = rng.normal(0, 5, own[-2:].shape)
         outputs.append(own[: windows.width // 4 + off])
-    joined = join_outputs(outputs, windows, 0)
-    expected, result = (decode_greedy(each[None], CHARSET, 0)[0] for each in (whole, joined))
+    joined = join_windows([best_classes(each) for each in outputs], windows, 0)
+    expected = decode_greedy(whole[None], CHARSET, 0)[0]
+    result = reading_of_classes(joined, CHARSET, 0)
     assert result.text == expected.text
     assert result.score == pytest.approx(expected.score, abs=1e-3)
 
@@ -146,5 +147,19 @@ def test_a_character_across_the_seam_is_read_once() -> None:
     whole[:40, 1] = whole[40:72, 2] = whole[72:, 3] = 9
     windows = windows_of_size((32, 448), spec_with(32, [320]))
     outputs = [whole[start // 4 : start // 4 + 80] for start in windows.starts]
-    joined = join_outputs(outputs, windows, 0)
-    assert decode_greedy(joined[None], CHARSET, 0)[0].text == "abc"
+    joined = join_windows([best_classes(each) for each in outputs], windows, 0)
+    assert reading_of_classes(joined, CHARSET, 0).text == "abc"
+
+
+@pytest.mark.parametrize("are_probabilities", [False, True])
+def test_best_classes_read_like_all_scores(
+    are_probabilities: bool, rng: np.random.Generator
+) -> None:
+    scores = rng.normal(0, 3, (5, 30, len(CHARSET) + 1)).astype(np.float32)
+    if are_probabilities:
+        scores = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    scores[0, :, 0] = 99  # only blank
+    expected = decode_greedy(scores, CHARSET, 0, are_probabilities=are_probabilities)
+    for row, reading in zip(scores, expected, strict=True):
+        best = best_classes(row, are_probabilities=are_probabilities)
+        assert reading_of_classes(best, CHARSET, 0) == reading
