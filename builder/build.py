@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..calibration.suitability import shortcomings
 from ..common.files import whole_folder
-from ..common.progress import Reporter, SilentReporter
+from ..common.progress import LogReporter, Reporter
 from ..convert.sources import open_source
 from ..engines.base import Backend
 from ..engines.bundle import Bundle, own_files
@@ -25,6 +26,8 @@ from .judge import judge
 from .request import BuildRequest, BuildResult, check_request, for_single_images
 from .write import BuiltEngine, write_bundle
 
+_log = logging.getLogger(__name__)
+
 
 def build(request: BuildRequest, reporter: Reporter | None = None) -> list[BuildResult]:
     """Build engines for several targets from one spec.
@@ -36,13 +39,30 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
     If ``request.cache`` has a bundle that was built from the same inputs, it is copied; its result
     states in ``measured`` when its verdict was measured.
 
+    >>> import ocr_trt
+    >>> spec = ocr_trt.load_spec("detector.yaml")
+    >>> request = ocr_trt.BuildRequest(
+    ...     spec=spec,
+    ...     targets=("openvino",),
+    ...     precision="fp32",  # int8: calibration=ocr_trt.load_calibration("images", spec)
+    ...     samples=ocr_trt.load_dataset("images"),
+    ...     output="built",
+    ... )
+    >>> for result in ocr_trt.build(request):
+    ...     print(result.folder, result.error)
+    built/detector-openvino-fp32 None
+
+    Args:
+        request: what to build.
+        reporter: receives the steps of the build; by default they are logged.
+
     Raises:
         UserError: the request is wrong, such as an unknown target or precision.
         InputFileError: model or images cannot be used.
         SpecError: the spec contradicts the model, or the model finds nothing in the samples.
         ConversionError: the model cannot be converted, or its converted graph differs from it.
     """
-    reporter = reporter or SilentReporter()
+    reporter = reporter or LogReporter(_log)
     # Every check comes first: a mistake in the request must not show up after minutes of work.
     targets = check_request(request, reporter)
     cache = CachedBuilds(request, targets, reporter)

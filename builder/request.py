@@ -25,18 +25,22 @@ from ..spec import DetectorSpec, RecognizerSpec, with_max_batch
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest:
-    """What to build.
-
-    The verdict is measured on ``samples``, or on the calibration images if there are none.
-    ``output`` is the folder that gets one bundle per target, ``<name>-<target>-<precision>``.
-    """
+    """What to build."""
 
     spec: DetectorSpec | RecognizerSpec
+    """The model, from :func:`ocr_trt.load_spec`."""
     targets: tuple[str, ...]
+    """Runtimes: ``openvino``, ``onnxruntime``, ``tensorrt``, ``tensorrt-rtx``."""
     precision: Precision
+    """``fp32``, ``bf16``, ``fp16``, ``int8``, or ``best``: a search for the fastest mix."""
     output: Path
+    """The folder that gets one bundle per target, ``<name>-<target>-<precision>``."""
     calibration: CalibrationSet | None = None
+    """Images from :func:`ocr_trt.load_calibration`; all precisions but fp32 need them."""
     samples: Dataset | None = None
+    """Images from :func:`ocr_trt.load_dataset`, on which the verdict is measured; None: on the
+    calibration images.
+    """
     method: str = "mse"
     """How ranges are chosen; "auto" tries all methods and keeps the best by the OCR metric."""
     corrections: tuple[WeightCorrection, ...] = ()
@@ -46,9 +50,16 @@ class BuildRequest:
     everywhere: bool = False
     """Quantize all layers to int8, including those that normally keep a float precision."""
     settings: BuildSettings = field(default_factory=BuildSettings)
+    """Largest batch, and options of the targets' builders."""
     latency: LatencySettings = field(default_factory=LatencySettings)
+    """How long the engines are timed."""
     cache: BuildCache | None = None
     """Where finished bundles are kept and reused from; None: always build."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "output", Path(self.output))  # a program may pass a str
+        if isinstance(self.targets, str):
+            raise UserError(f"targets is {self.targets!r}; expected a tuple: ({self.targets!r},)")
 
     def bundle_folder(self, target: Backend) -> Path:
         """Return the folder of a target's bundle."""
@@ -60,9 +71,13 @@ class BuildResult:
     """The bundle of one target, or the error that prevented it."""
 
     target: str
+    """The runtime."""
     folder: Path
+    """The folder of the bundle."""
     bundle: Bundle | None
+    """None if there is an error."""
     error: OcrTrtError | None = None
+    """Why there is no bundle."""
     measured: datetime | None = None
     """When a bundle from the build cache was measured; None: in this build."""
 

@@ -81,7 +81,7 @@ def _readable(labels: Sequence[Label], role: OcrRole, on_bad: OnBad) -> Iterator
 
 
 def load_calibration(
-    folder: Path,
+    folder: Path | str,
     spec: DetectorSpec | RecognizerSpec,
     limit: int = 200,
     crops: Sequence[CropLabel] | None = None,

@@ -23,17 +23,18 @@ _OWN_NAME = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A bundle whose manifest was read. :func:`load_bundle` also checks its files.
-
-    ``is_trusted``: its plans may run code on the host; version-compatible plans of TensorRT do.
-    ``is_source_trusted``: the model that it names may be run, wherever it is from; without it, only
-    if the user built it here (``bundle_source.py``).
-    """
+    """A bundle whose manifest was read. :func:`load_bundle` also checks its files."""
 
     folder: Path
+    """The folder of the bundle."""
     manifest: Manifest
+    """What the build wrote about it: targets, precisions, verdict, checksums."""
     is_trusted: bool = False
+    """Its plans may run code on the host; version-compatible plans of TensorRT do."""
     is_source_trusted: bool = False
+    """The model that it names may be run, wherever it is from; without it, only if the user built
+    it here (``bundle_source.py``).
+    """
 
     @property
     def spec(self) -> DetectorSpec | RecognizerSpec:

@@ -124,12 +124,13 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def load_dataset(folder: Path) -> Dataset:
+def load_dataset(folder: Path | str) -> Dataset:
     """Read a folder of images, with or without labels.
 
     Raises:
         InputFileError: there is no such folder, there are no images, or a label is invalid.
     """
+    folder = Path(folder)
     check_folder(folder)
     labels = folder / "labels.json"
     if not labels.is_file():

@@ -32,8 +32,9 @@ class ImageFile:
     """
 
     name: str
-    """In error messages."""
+    """The name in error messages."""
     data: Path | bytes
+    """The path, or the content of a file that is in memory."""
     frames: tuple[int, ...]
     """The number of each page's image in the file, counted from 0."""
     notes: tuple[str, ...]
@@ -94,6 +95,11 @@ def open_image(
     The format is recognized by content: PNG, JPEG, BMP, TIFF, WebP, GIF, AVIF, JPEG 2000, PNM, HEIC
     with pi-heif, and PDF with pypdfium2. TIFF and PDF files have pages; of other files only the
     first image is read, and ``notes`` states that there are more.
+
+    >>> import ocr_trt
+    >>> file = ocr_trt.open_image("scan.tiff")
+    >>> file.pages, file.read(page=2).shape
+    (3, (96, 160, 3))
 
     Args:
         source: a path, also of a named pipe, or the content of a file.

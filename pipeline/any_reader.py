@@ -26,18 +26,26 @@ Progress: TypeAlias = Callable[[int, int | None], None]
 
 
 class Reader:
-    """Reads images in any form with a detector and a recognizer; :func:`open_reader` opens one.
+    """Reads images in any form with a detector and a recognizer.
 
-    A context manager, also of ``async with``. Any number of threads and of asyncio tasks may use
-    one reader at the same time, and get the results that one thread would get. A reader can be
-    pickled if it comes from :func:`open_reader`; unpickling it, for example in another process,
-    opens the bundles again.
+    :func:`open_reader` opens one from bundles; this constructor accepts engines that are open, and
+    :meth:`close` closes them. A reader is a context manager, also for ``async with``.
 
-    Images may be paths; the content of files as bytes or as file objects open in binary mode;
-    Pillow images; or arrays uint8, (H, W) gray, (H, W, 3), or (H, W, 4) with alpha. An array must
-    not be changed before the result is there.
+    Any number of threads and asyncio tasks may use a reader at the same time, and get the results
+    that one thread would get. A reader from :func:`open_reader` can be pickled: unpickling it, for
+    example in another process, opens the bundles again.
 
-    All methods that read raise:
+    An image may be a path, the content of a file as bytes, a file object in binary mode, an
+    :class:`ImageFile`, a Pillow image, or a NumPy array uint8: (H, W) gray, (H, W, 3), or (H, W, 4)
+    with alpha. Do not change an array before its result is there.
+
+    Args:
+        detector: a detector engine.
+        recognizer: a recognizer engine.
+        settings: how images are read.
+        reopen: what unpickling calls to open an equal reader; without it, a reader is not pickled.
+
+    Raises (by all methods that read):
         InputFileError: a file cannot be read or decoded, or the image is too small or too large.
         UserError: an array has another type or shape; the message states how to convert it.
         TypeError: the image is of another type.
@@ -71,6 +79,25 @@ class Reader:
 
     def read(self, image: ImageSource, *, channels: Channels = "rgb", page: int = 1) -> ReadResult:
         """Read one image, or one page of a file.
+
+        >>> import numpy as np
+        >>> import ocr_trt
+        >>> from PIL import Image
+        >>> reader = ocr_trt.open_reader("bundles/detector", "bundles/recognizer")
+        >>> with open("receipt.png", "rb") as file:
+        ...     from_file = reader.read(file)
+        >>> array = np.asarray(Image.open("receipt.png"))  # RGB
+        >>> reader.read(array) == from_file
+        True
+        >>> reader.read(array[:, :, ::-1], channels="bgr") == from_file  # as OpenCV loads it
+        True
+        >>> reader.read("scan.tiff", page=3).text
+        'TOTAL 12.50'
+        >>> reader.read(array / 255)
+        Traceback (most recent call last):
+        ...
+        ocr_trt.errors.UserError: the image is an array of float64, expected uint8; ...
+        >>> reader.close()
 
         Args:
             image: the image in any form.
@@ -112,6 +139,32 @@ class Reader:
 
         Only two pages per worker are read ahead of the results that were used. So ``images`` may be
         a generator, and may yield more images than fit into memory.
+
+        >>> import ocr_trt
+        >>> with ocr_trt.open_reader(
+        ...     "bundles/detector", "bundles/recognizer", mode="throughput"
+        ... ) as reader:
+        ...     images = ["receipt.png", "scan.tiff", "missing.png"]
+        ...     for result in reader.read_all(images, return_exceptions=True):
+        ...         if isinstance(result, Exception):
+        ...             print("error:", result)
+        ...         else:
+        ...             print(result.file, result.page, result.text.splitlines())
+        receipt.png 1 ['TOTAL 12.50', 'THANK YOU']
+        scan.tiff 1 ['TOTAL 12.50', 'THANK YOU']
+        scan.tiff 2 ['THANK YOU']
+        scan.tiff 3 ['TOTAL 12.50']
+        error: missing.png: no such file
+
+        Progress:
+
+        >>> import ocr_trt
+        >>> with ocr_trt.open_reader("bundles/detector", "bundles/recognizer") as reader:
+        ...     images = ["receipt.png", "scan.tiff"]
+        ...     for result in reader.read_all(images, progress=print):
+        ...         pass
+        1 2
+        2 2
 
         Args:
             images: the images; not a folder.
@@ -157,11 +210,21 @@ class Reader:
     async def aread(
         self, image: ImageSource, *, channels: Channels = "rgb", page: int = 1
     ) -> ReadResult:
-        """Do what :meth:`read` does without blocking asyncio's event loop.
+        """Read one image as :meth:`read` does, without blocking asyncio's event loop.
 
         As many images as there are :attr:`workers` are read at once, in threads of the reader; the
         others wait in the order of the calls. If the task is cancelled, a waiting image is not
         read, and a read that has begun ends before its next stage.
+
+        >>> import asyncio
+        >>> import ocr_trt
+        >>> async def main():
+        ...     async with ocr_trt.open_reader("bundles/detector", "bundles/recognizer") as reader:
+        ...         images = ["receipt.png", "images/1.png", "images/2.png"]
+        ...         results = await asyncio.gather(*map(reader.aread, images))
+        ...         return [len(result.lines) for result in results]
+        >>> asyncio.run(main())
+        [2, 2, 1]
         """
         is_cancelled = Event()
 

@@ -29,11 +29,18 @@ def open_reader(  # noqa: PLR0913  # one argument per setting
 ) -> Reader:
     """Open a detector bundle and a recognizer bundle, and load the plans of all widths.
 
+    >>> import ocr_trt
+    >>> with ocr_trt.open_reader("bundles/detector", "bundles/recognizer") as reader:
+    ...     print(reader.read("receipt.png").text)
+    TOTAL 12.50
+    THANK YOU
+
     Args:
         detector: folder of the detector bundle; None: each image is one line of text.
         recognizer: folder of the recognizer bundle.
         mode: ``latency``: one batch at a time, in the shortest time; ``throughput``: several at
-            once, for a server or many images.
+            once, for a server or many images. The numbers of streams and threads are those that
+            ``ocr-trt optimize`` measured on this machine, if it was run.
         streams: how many batches each engine runs at once, in place of the mode's number.
         threads: CPU threads of each engine, in place of the mode's number.
         settings: how images are read.
