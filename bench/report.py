@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..common.files import whole_folder
+from ..engines.bundle import Bundle
 from ..report.page import render
 from ..report.sections import Section
 from .accuracy_section import accuracy_section, breakdown_section, change_sections, worst_section
@@ -53,7 +55,9 @@ def _setup(report: Report) -> tuple[str, ...]:
     )
 
 
-def _render(name: str, report: Report, *, escape: bool) -> str:
+def _render(
+    name: str, report: Report, *, escape: bool, links: Sequence[tuple[str, str]] = ()
+) -> str:
     return render(
         name,
         package=__package__,
@@ -63,6 +67,7 @@ def _render(name: str, report: Report, *, escape: bool) -> str:
         setup=_setup(report),
         parts=[(model.title, list(sections(report, model))) for model in report.parts],
         definitions=definitions_of(report),
+        links=links,
     )
 
 
@@ -77,8 +82,18 @@ def without_images(report: Report) -> dict[str, Any]:
     return data
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
+def _precision_pages(bundles: Sequence[Bundle], folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the labels of bundles, and the paths of their precision pages from ``folder``."""
+    for bundle in bundles:
+        page = bundle.path("precision.html")
+        if page.is_file():
+            yield bundle.label, Path(os.path.relpath(page, folder)).as_posix()
+
+
+def write_report(report: Report, folder: Path, bundles: Sequence[Bundle] = ()) -> list[Path]:
     """Write the three files into a new folder, or replace those of an older report.
+
+    The page links to the precision pages of ``bundles``.
 
     Raises:
         OutputError: the folder cannot be written, or holds something else.
@@ -86,5 +101,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     with whole_folder(folder, own=lambda _: FILES) as scratch:
         (scratch / FILES[0]).write_text(report.model_dump_json(indent=2) + "\n", "utf-8")
         (scratch / FILES[1]).write_text(_render("report.md.jinja", report, escape=False), "utf-8")
-        (scratch / FILES[2]).write_text(_render("report.html.jinja", report, escape=True), "utf-8")
+        links = tuple(_precision_pages(bundles, folder))
+        page = _render("report.html.jinja", report, escape=True, links=links)
+        (scratch / FILES[2]).write_text(page, "utf-8")
     return [folder / name for name in FILES]

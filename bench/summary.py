@@ -94,10 +94,10 @@ def _verdict(model: ModelReport, row: SystemRow) -> tuple[Level, str]:
     difference = row.differences[0]  # of the measure that decides
     if difference.interval is None:
         return "unsure", f"{_samples(row)} are too few for a verdict."
-    _, low, high = points_lost(difference)
+    lost, low, high = points_lost(difference)
     if model.accuracy_against == "model":
         return _agreement(model.allowed_loss, low, high)
-    level, verdict = _comparison(model.allowed_loss, low, high)
+    level, verdict = _comparison(model.allowed_loss, lost, low, high)
     if level == "good" and _is_coarse(model, row.accuracy.samples):
         return "unsure", (
             f"{_samples(row)} are too few: one more wrong word would exceed the allowed loss of "
@@ -115,8 +115,10 @@ def _is_coarse(model: ModelReport, samples: int) -> bool:
     return model.unit == "words" and allowed is not None and 100 / samples > allowed
 
 
-def _comparison(allowed: float | None, low: float, high: float) -> tuple[Level, str]:
-    """Return the verdict by the bounds of the points lost.
+def _comparison(
+    allowed: float | None, lost: float, low: float, high: float
+) -> tuple[Level, str]:
+    """Return the verdict by the points lost and their bounds.
 
     With an allowed loss, this is a test of non-inferiority.
     """
@@ -133,15 +135,19 @@ def _comparison(allowed: float | None, low: float, high: float) -> tuple[Level, 
             )
         how = "by more than" if low > allowed else "possibly by more than"
         return "worse", f"Less accurate than the model, {how} the allowed {allowed:g} points."
+    # Not "no loss": in these samples there is one, although it may be chance.
+    measured = f"Lost {lost:.2f} points" if lost >= 0.005 else "Lost nothing"
     if allowed is None:
-        return "unsure", f"No significant loss, but up to {high:.2f} points cannot be ruled out."
+        return "unsure", f"{measured} in these samples; up to {high:.2f} points are possible."
     if high <= allowed:
         return "good", (
             f"As accurate as the model: a loss of more than {allowed:g} points is ruled out."
         )
+    over = f", more than the allowed {allowed:g}" if lost > allowed else ""
+    limit = "" if over else f"; {allowed:g} points are allowed"
     return "unsure", (
-        f"No significant loss, but up to {high:.2f} points cannot be ruled out with this many "
-        f"samples; {allowed:g} points are allowed."
+        f"{measured}{over}, which may be chance: with this many samples, up to {high:.2f} points "
+        f"are possible{limit}."
     )
 
 

@@ -72,6 +72,7 @@ def layer_table(report: PrecisionReport) -> Table:
         (
             row.name,
             row.op,
+            row.layer or "-",
             f"{100 * row.work:.1f} %",
             _number(row.range, ".3g"),
             _number(row.signal_to_noise, ".1f"),
@@ -85,11 +86,13 @@ def layer_table(report: PrecisionReport) -> Table:
     return Table(
         title="Layers",
         header=(
-            *("layer", "op", "FLOPs", "range", "dB", "alone", "all others", "precision"),
+            *("layer", "op", "in the model", "FLOPs", "range", "dB", "alone", "all others"),
+            "precision",
             "why not int8",
         ),
         rows=tuple(rows),
         notes=(
+            "In the model: the layer's name in the framework, or the nearest named place. "
             "Range: the largest |x| that the int8 input of the layer represents. dB: signal to "
             "noise of its result, including the noise of all earlier layers. Alone, all "
             "others: distance of the model's output from the float graph's if only this layer is "

@@ -14,6 +14,7 @@ from ..calibration.noise import signal_to_noise
 from ..common.frozen_model import FrozenModel
 from ..convert.audit import node_flops
 from ..convert.graph import name_of
+from ..convert.tensorflow_names import place_in_model
 from ..ocr.roles import role_of
 from .compare import is_within_budget
 from .job import TargetJob
@@ -31,6 +32,8 @@ class LayerPrecision(FrozenModel):
 
     name: str
     op: str
+    layer: str = ""
+    """Its place in the model, by the names of the framework; "" if that is unknown."""
     precision: OpPrecision
     work: float
     """Its share of the FLOPs, 0..1."""
@@ -124,6 +127,7 @@ def _layers(calibrator: Calibrator, choice: PrecisionChoice) -> tuple[LayerPreci
     graph = ir.from_proto(calibrator.widest_graph).graph
     flops = {name_of(node.outputs[0]): node_flops(node) for node in graph}
     inputs = {name_of(node.outputs[0]): name_of(node.inputs[0]) for node in graph}
+    layers = {name_of(node.outputs[0]): place_in_model(node.outputs[0]) for node in graph}
     # Shares of the work of the layers listed; norms and activations are not counted.
     total = sum(flops[placement.node] for placement in placements) or 1
     noise = _noise(calibrator, chosen, [placement.node for placement in placements])
@@ -136,6 +140,7 @@ def _layers(calibrator: Calibrator, choice: PrecisionChoice) -> tuple[LayerPreci
             LayerPrecision(
                 name=node,
                 op=placement.op_type,
+                layer=layers[node],
                 precision=precision,
                 work=flops[node] / total,
                 why=_why(node, placement.reason, precision, chosen),

@@ -99,7 +99,7 @@ def place(
                 reason = reason or "matrix products are faster in float on this processor"
             reason = reason or excluded.get(name_of(node.outputs[0]))
         elif node.op_type == "ConvTranspose":
-            reason = "TensorRT has no int8 deconvolution"
+            reason = "no int8 deconvolution: few runtimes have kernels for it"
         else:
             continue
         decisions.append(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from .fail_on import LimitOptions, Limits, fail_if_broken, limits_from
+from .model_options import check_exists
 from .printing import print_json, print_table
 from .shared_options import DataFolder, DisplayOptions, Trust, TrustSource
 
@@ -109,6 +110,8 @@ def bench(
     from ..measure.latency import LatencySettings
     from ..ocr.dataset import load_dataset
 
+    for path in (*bundles, *((data,) if data else ())):
+        check_exists(path)
     limits = limits_from(limit, has_data=data is not None)
     if report:  # checked before the comparison, which takes long
         check_destination(report, own=lambda _: FILES)
@@ -120,7 +123,7 @@ def bench(
     extras = Extras(competitors=competitors, load=load.settings(), rooflines=roofline)
     settings = LatencySettings(duration_s=duration)
     result = compare(loaded, dataset, settings, display.reporter(), extras)
-    files = write_report(result, report) if report else []
+    files = write_report(result, report, loaded) if report else []
     if not display.json:  # before the rules are checked, which may raise an error
         print_report(result)
         if display.verbose:

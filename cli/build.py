@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import SpecError
-from .calibration_options import CalibrationOptions, load_calibration_images, method_or_default
+from ..errors import SpecError, UserError
+from .calibration_options import (
+    CalibrationOptions,
+    check_paths,
+    load_calibration_images,
+    method_or_default,
+)
 from .choices import CorrectionChoice, RequestedPrecision, TargetChoice
-from .model_options import ModelOptions, load_or_draft_spec
+from .model_options import ModelOptions, check_exists, load_or_draft_spec
 from .printing import print_json, print_table
 from .shared_options import DataFolder, DisplayOptions, Trust
 
@@ -96,6 +101,8 @@ def build(
     from ..ocr.dataset import load_dataset
 
     reporter = display.reporter()
+    # All of this is checked before a model is loaded, which may take a minute.
+    _check_options(models, engine, calibration)
     samples = load_dataset(data) if data else None
     requests: list[BuildRequest] = []
     for path in models:
@@ -117,6 +124,33 @@ def build(
         print(f"error: {error}", file=sys.stderr)
     if failed:
         raise failed[0]
+
+
+def _check_options(
+    models: Sequence[Path], engine: EngineOptions, calibration: CalibrationOptions
+) -> None:
+    """Check what needs no model: that files exist, and that the targets can do what is requested.
+
+    Raises:
+        UserError: a path does not exist, or options contradict each other.
+        TargetMissingError: a target cannot build here.
+    """
+    from ..engines.build_options import check_options, split_words
+    from ..engines.targets import backend
+
+    for path in models:
+        check_exists(path)
+    check_paths(calibration)
+    targets = [backend(each.value) for each in engine.target or [TargetChoice.OPENVINO]]
+    for target in targets:
+        target.check_can_build()
+        target.check_precision(engine.precision.value)
+    check_options(targets, split_words(engine.option or ()))
+    if engine.precision is not RequestedPrecision.FP32 and calibration.calibration is None:
+        raise UserError(
+            f"precision {engine.precision.value} needs calibration images: "
+            "give --calibration DIR, or --precision fp32"
+        )
 
 
 def _request(

@@ -42,6 +42,17 @@ class CalibrationOptions:
     ] = None
 
 
+def check_paths(options: CalibrationOptions) -> None:
+    """Check that the folder of images and the bundle of the detector exist.
+
+    Raises:
+        UserError: one of them does not exist.
+    """
+    for path in (options.calibration, options.detector):
+        if path is not None:
+            check_exists(path)
+
+
 def load_calibration_images(
     options: CalibrationOptions,
     spec: DetectorSpec | RecognizerSpec,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .model_options import check_exists
 from .printing import plain, print_json
 from .shared_options import DisplayOptions, Trust, TrustSource
 
@@ -48,6 +49,8 @@ def debug(
     from ..engines.bundle import load_bundle
     from ..ocr.dataset import load_dataset
 
+    for path in (bundle, data, *(() if against == "float" else (Path(against),))):
+        check_exists(path)
     if output:
         check_destination(output, own=lambda _: FILES)
     loaded = load_bundle(bundle, is_trusted=trust, is_source_trusted=trust_source)
@@ -56,7 +59,7 @@ def debug(
     report = find(loaded, samples, display.reporter(), against=other, sample=sample)
     if output:
         with whole_folder(output, lambda _: FILES) as scratch:
-            write_debug(report, scratch)
+            write_debug(report, scratch, output)
     if display.json:  # without the images, which are HTML for the page
         fields = report.model_dump(mode="json", exclude={"samples": {"__all__": {"image"}}})
         print_json({**fields, "lines": report.lines})

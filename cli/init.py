@@ -168,6 +168,20 @@ def _with_widths(
     return proposed.spec
 
 
+def _check_free(path: Path, *, force: bool) -> None:
+    """Check that a spec may be written to a path.
+
+    Raises:
+        OutputError: something is there: no file, or a file that ``force`` does not allow to replace.
+    """
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: is not a file; choose another name with --output")
+    if path.exists() and not force:
+        raise OutputError(
+            f"{path}: exists already; choose another name with --output, or replace it with --force"
+        )
+
+
 def init(
     model: Annotated[
         Path,
@@ -187,6 +201,9 @@ def init(
             "widths of a recognizer that suit them."
         ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the spec file if it exists.")] = (
+        False
+    ),
     options: ModelOptions,
     display: DisplayOptions,
 ) -> None:
@@ -197,12 +214,15 @@ def init(
     from ..common.safe_yaml import load_yaml
     from ..spec import spec_from_dict
 
+    # Checked before the model is loaded, which may take a minute.
+    early = output or (Path(f"{options.role.value}.yaml") if options.role else None)
+    if early is not None:
+        _check_free(early, force=force)
     spec = load_or_draft_spec(model, options, display.reporter())
     if images is not None:
         spec = _with_widths(spec, images, display.reporter())
     path = output or Path(f"{spec.role}.yaml")
-    if path.exists():
-        raise OutputError(f"{path}: exists already; choose another name with --output")
+    _check_free(path, force=force)
     text = spec_text(spec, path.parent)
     try:  # a name from the model must not become YAML structure
         is_same = _names(spec_from_dict(load_yaml(text))) == _names(spec)

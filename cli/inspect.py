@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConversionError, UserError, unknown
-from .calibration_options import CalibrationOptions
+from .calibration_options import CalibrationOptions, check_paths
 from .choices import RequestedPrecision, TargetChoice
 from .inspect_ranges import inspect_ranges
 from .model_options import check_exists, is_spec, load_spec_file
@@ -60,6 +60,7 @@ def inspect(
     Example: `ocr-trt inspect detector.yaml --target tensorrt-rtx`
     """
     check_exists(model)
+    check_paths(calibration)
     # An option of the group was given if the group differs from its defaults.
     needs_spec = target or explain or verify or ranges or calibration != CalibrationOptions()
     if not is_spec(model):
@@ -139,15 +140,13 @@ def _inspect_spec(
     from ..convert.sources import open_source
     from ..engines.targets import backend
 
+    if explain is not None:
+        _check_rule(explain)
     source = open_source(spec.source)
     with display.reporter().step(f"convert {spec.name}"):
         converted = convert(source, spec)
         refusals = backend(target).refusals(converted.model) if target else None
         result = audit(converted, refusals)
-    # A rule may run several times.
-    rules = list(dict.fromkeys(step.name for step in converted.steps))
-    if explain is not None and explain not in rules:
-        raise UserError(unknown("rule", explain, rules))
     if display.json:
         facts = {"signature": asdict(source.signature()), "batch_limit": converted.batch_limit}
         print_json({**facts, **asdict(result)})
@@ -162,6 +161,20 @@ def _inspect_spec(
         # An empty name stands for the whole graph.
         listed = "; ".join(f"{node or 'the graph'}: {why}" for node, why in result.refused.items())
         raise ConversionError(f"{target} refuses {listed}")
+
+
+def _check_rule(name: str) -> None:
+    """Check the name of a rule, before a model is converted.
+
+    Raises:
+        UserError: there is no such rule; names the closest one.
+    """
+    from ..convert.pass_order import PASSES, PREPARE
+
+    # A rule may be listed several times.
+    rules = list(dict.fromkeys(rule.__name__ for rule in (*PREPARE, *PASSES)))
+    if name not in rules:
+        raise UserError(unknown("rule", name, rules))
 
 
 def _verify(spec: DetectorSpec | RecognizerSpec, display: DisplayOptions) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -89,7 +90,19 @@ def check_exists(path: Path) -> None:
         UserError: it does not.
     """
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder")
+        raise UserError(missing(path))
+
+
+def missing(path: Path) -> str:
+    """Return the message for a path that does not exist, with the closest name that does."""
+    from difflib import get_close_matches
+
+    text = f"{path}: no such file or folder"
+    with suppress(OSError):  # no such folder either, or it cannot be listed
+        names = [each.name for each in path.parent.iterdir()]
+        if close := get_close_matches(path.name, names, n=1, cutoff=0.75):
+            text += f"; did you mean {path.with_name(close[0])}?"
+    return text
 
 
 def is_spec(path: Path) -> bool:
@@ -195,6 +208,7 @@ def _constant(text: str) -> tuple[str, float | Path]:
             raise UserError(
                 f"--constant {text!r}: {value!r} is neither a number nor a .npy file"
             ) from None
+        check_exists(Path(value))
         return name, Path(value)
     if not math.isfinite(number):
         raise UserError(f"--constant {text!r}: expected a finite number")

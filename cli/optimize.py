@@ -11,7 +11,7 @@ import typer
 
 from ..errors import UserError
 from .calibration_options import CalibrationOptions, load_calibration_images
-from .model_options import is_spec, load_spec_file
+from .model_options import check_exists, is_spec, load_spec_file
 from .printing import print_json, print_table
 from .shared_options import DisplayOptions, Trust
 
@@ -67,6 +67,8 @@ def optimize(
 
     Example: `ocr-trt optimize bundles/*` or `ocr-trt optimize recognizer.yaml --data labeled`
     """
+    for path in (*paths, *(each for each in (width.data, width.detector) if each is not None)):
+        check_exists(path)
     specs = [path for path in paths if is_spec(path)]
     if not specs:
         if width != WidthOptions():

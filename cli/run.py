@@ -16,6 +16,7 @@ from ..common.files import check_writable, write_whole
 from ..errors import InputFileError, OcrTrtError, UserError
 from .choices import TilesChoice
 from .failure import failure_of
+from .model_options import check_exists, missing
 from .printing import plain, print_json
 from .shared_options import DisplayOptions, Trust
 
@@ -94,11 +95,14 @@ def run(
             if lines
             else "give --detector BUNDLE, or --lines if each image is one line of text"
         )
+    for path in (detector, recognizer):
+        if path is not None:
+            check_exists(path)
+    files = _files_of(images)
     bundles = [
         None if path is None else load_bundle(path, is_trusted=trust)
         for path in (detector, recognizer)
     ]
-    files = _files_of(images)
     if draw is not None:
         check_writable(draw)
     with ExitStack() as stack:
@@ -151,7 +155,7 @@ def _files_of(paths: Sequence[Path]) -> list[Path]:
         elif path.exists():
             files.append(path)
         else:
-            raise InputFileError(f"{path}: no such file or folder")
+            raise InputFileError(missing(path))
     return files
 
 

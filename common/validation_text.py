@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -24,9 +25,21 @@ def explained(error: ValidationError, models: Mapping[str, type[BaseModel]]) -> 
             message = f"unknown key{_suggestion(item['loc'], models)}"
         elif item["type"] not in ("missing", "value_error"):
             # The value is untrusted and may be long; reprlib shortens it.
-            message += f", got {reprlib.repr(item['input'])}"
+            message += f", got {reprlib.repr(item['input'])}{_similar(item)}"
         lines.append(f"{place or 'spec'}: {message}")
     return "; ".join(lines)
+
+
+def _similar(item: Any) -> str:
+    """Suggest the value that a wrong one of a fixed set may stand for; "" if none is similar."""
+    facts = item.get("ctx", {})
+    # pydantic lists the values in one text: "'a', 'b' or 'c'".
+    known = re.findall(r"'(.*?)'", f"{facts.get('expected', '')} {facts.get('expected_tags', '')}")
+    given = facts.get("tag", item["input"])
+    # Without regard to case: "nhwc" stands for "NHWC".
+    by_lower = {name.lower(): name for name in known}
+    close = get_close_matches(str(given).lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[close[0]]}?" if close else ""
 
 
 def _suggestion(location: tuple[int | str, ...], models: Mapping[str, type[BaseModel]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +60,8 @@ def bars(report: DebugReport) -> Iterator[Bar]:
         )
 
 
-def debug_page(report: DebugReport) -> str:
-    """Return the page as HTML that loads no other file."""
+def debug_page(report: DebugReport, folder: Path) -> str:
+    """Return the page as HTML that loads no other file; ``folder``: where it will be."""
     # The dB of a target are measured only if the target is at fault.
     shows_target = report.verdict == "target" and any(r.target is not None for r in report.steps)
     return render(
@@ -70,13 +71,21 @@ def debug_page(report: DebugReport) -> str:
         report=report,
         bars=list(bars(report)),
         full=_FULL_BAR_DB,
+        links=list(_links(Path(report.bundle), folder)),
         shows_target=shows_target,
     )
 
 
-def write_debug(report: DebugReport, folder: Path) -> None:
-    """Write the data and the page into a folder."""
+def _links(bundle: Path, folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the names of the files about a bundle, and their paths from the page."""
+    for name, title in (("precision.html", "precision of each layer"), ("manifest.json", "manifest")):
+        if (bundle / name).is_file():
+            yield title, Path(os.path.relpath(bundle / name, folder)).as_posix()
+
+
+def write_debug(report: DebugReport, folder: Path, final: Path | None = None) -> None:
+    """Write the data and the page into a folder; ``final``: the folder's later path, for links."""
     # Images are HTML, and large, so they are only in the page.
     data = report.model_dump_json(indent=2, exclude={"samples": {"__all__": {"image"}}})
     (folder / FILES[0]).write_text(data + "\n", "utf-8")
-    (folder / FILES[1]).write_text(debug_page(report), "utf-8")
+    (folder / FILES[1]).write_text(debug_page(report, final or folder), "utf-8")

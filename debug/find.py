@@ -125,7 +125,8 @@ def debug(
             ]
     # A sample may change without becoming worse.
     worse = sum(each.harm > 0 for each in order)
-    return _report(systems, runs, _judge(systems, runs, reporter), (len(order), worse))
+    report = _report(systems, runs, _judge(systems, runs, reporter), (len(order), worse))
+    return report.model_copy(update={"data": str(dataset.folder)})
 
 
 def _can_run(bundle: Bundle) -> bool:

@@ -8,14 +8,11 @@ from typing import Literal
 from pydantic import Field
 
 from ..common.frozen_model import FrozenModel
+from .advice import advice
 from .divergence import Culprit, StepRow
 
 Verdict = Literal["same", "graph", "target"]
 """The outputs are equal; the quantized graph loses accuracy; the target computes something else."""
-
-_SOUND_WEIGHTS = 25.0
-"""Below this dB, weights are not rounded weights of the model: even 7-bit weights reach 34 dB."""
-
 
 class SampleRow(FrozenModel):
     """One sample and the results for it, as text.
@@ -42,6 +39,8 @@ class DebugReport(FrozenModel):
 
     schema_version: Literal[1] = 1
     bundle: str
+    data: str = ""
+    """The folder of the samples."""
     name: str
     role: Literal["detector", "recognizer"]
     target_name: str
@@ -69,7 +68,12 @@ class DebugReport(FrozenModel):
         return [
             *_result_lines(self),
             *_culprit_lines(self),
-            *(f"Next step: {text}" for text in advice(self)),
+            *(
+                line
+                for each in advice(self)
+                for line in (each.text, f"Next: {each.command}" if each.command else "")
+                if line
+            ),
         ]
 
 
@@ -139,7 +143,7 @@ def _culprit_lines(report: DebugReport) -> Iterator[str]:
 
 
 def _place(step: StepRow) -> str:
-    """Describe where a step is in the TensorFlow model; see ``steps.layer_of``."""
+    """Describe where a step is in the TensorFlow model; see ``convert.tensorflow_names``."""
     is_near = step.layer.startswith(("before ", "behind "))
     if not is_near and step.layer == step.name:
         return "a name in TensorFlow"
@@ -162,30 +166,3 @@ def why(culprit: Culprit) -> str:
         "target": "",
     }
     return reasons[culprit.cause]
-
-
-def advice(report: DebugReport) -> list[str]:
-    """Return the next steps for the user."""
-    if report.culprit is None:
-        return []
-    if not report.worse and not report.culprit.stands_out:
-        return ["none. No sample got worse, and every step loses only what int8 or fp16 costs"]
-    cause, spec = report.culprit.cause, f"{report.bundle}/spec.yaml"
-    build = f"ocr-trt build {spec}"
-    search = f"{build} --precision best keeps as many layers in float as the budget requires"
-    step = report.culprit.step
-    is_foreign = step.weights is not None and step.weights < _SOUND_WEIGHTS
-    steps = {
-        "overflow": [f"{build} --calibration DIR, with images like this one: tensors that exceed "
-                     "512 on them keep fp32", f"or {build} --precision bf16"],
-        "clipped": [f"{build} --calibration DIR, with images like this one, or --method minmax",
-                    search],
-        "coarse": [f"{build} --method percentile, or --weight-correction equalize: the range is "
-                   "too wide", search],
-        "weights": [f"{build}: the weights in the bundle were changed"] if is_foreign else
-                   [f"{build} --weight-correction equalize", search],
-        "op": [f"ocr-trt inspect {spec} --verify, and report the page that --output writes"],
-        "target": [f"build for another target (--target onnxruntime) for correct results; report "
-                   f"the page that --output writes, with the version of {report.target_name}"],
-    }  # fmt: skip
-    return steps[cause]

@@ -23,6 +23,7 @@ from onnx_ir.passes import common
 from ..calibration.dequantize import dequantized
 from ..calibration.emulate import emulated
 from ..convert.graph import constant, consumers, name_of
+from ..convert.tensorflow_names import place_in_model
 
 _ADDED = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast"})
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
@@ -36,7 +37,7 @@ class GraphStep:
         name: the tensor's name in both graphs.
         value: the tensor's name in the quantized graph that runs, where 16-bit types are emulated.
         op_type: the op of the reference that computes the tensor.
-        layer: where the tensor is in the TensorFlow model; see :func:`layer_of`.
+        layer: where the tensor is in the TensorFlow model; see :func:`.place_in_model`.
         is_float: whether the tensor can be compared; integers cannot.
         reads: the matched tensors that the step reads, and the image if the step reads it.
         rounded: the results of QuantizeLinear inside the step.
@@ -151,7 +152,7 @@ def _step(
         name=name_of(value),
         value=name_of(end),
         op_type=op_type,
-        layer=layer_of(original),
+        layer=place_in_model(original),
         is_float=original.dtype in (None, ir.DataType.FLOAT),
         reads=tuple(reads),
         rounded=tuple(rounded),
@@ -208,33 +209,3 @@ def _weight_noise(op: ir.Node, source: ir.Node) -> float | None:
         if power:
             worst = max(worst or 0.0, noise / power)
     return worst
-
-
-def layer_of(value: ir.Value) -> str:
-    """Return the place of a value in the TensorFlow model; "" if it is unknown.
-
-    Names that come from TensorFlow contain a slash. A value with another name is "before" the
-    nearest later value with a TensorFlow name, or else "behind" the nearest earlier one.
-    """
-    if "/" in name_of(value):
-        return name_of(value)
-    for word, next_to in (("before", _readers), ("behind", _sources)):
-        pending, seen = next_to(value), {value}  # breadth first: the nearest comes first
-        while pending:
-            each = pending.pop(0)
-            if "/" in (each.name or ""):
-                return f"{word} {each.name}"
-            if each not in seen:
-                seen.add(each)
-                pending += next_to(each)
-    return ""
-
-
-def _readers(value: ir.Value) -> list[ir.Value]:
-    return [result for node in consumers(value) for result in node.outputs if result.name]
-
-
-def _sources(value: ir.Value) -> list[ir.Value]:
-    node = value.producer()
-    inputs = [] if node is None else node.inputs
-    return [each for each in inputs if each is not None and constant(each) is None]

@@ -6,8 +6,8 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from threading import Condition, Event
+from contextlib import closing
+from threading import Event, Lock
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from ..engines.engine import Engine
 from ..errors import OcrTrtError, ReaderClosedError, UserError
 from ..ocr.image_source import Channels, ImageSource
+from .open_state import OpenState
 from .pages import Page, pages_of
 from .read_image import read_image
 from .read_result import ReadResult
@@ -63,9 +64,9 @@ class Reader:
         self._engines = detector, recognizer
         self._settings, self._reopen = settings or ReadSettings(), reopen
         OcrReader(detector, recognizer, self._settings)  # refuses engines of the wrong role
-        self._state, self._process = Condition(), os.getpid()
-        self._reads, self._is_closed = 0, False
+        self._open = OpenState()
         self._pool: ThreadPoolExecutor | None = None
+        self._starting = Lock()  # guards the pool, which the first call of ``aread`` creates
 
     @property
     def workers(self) -> int:
@@ -75,7 +76,7 @@ class Reader:
     @property
     def is_closed(self) -> bool:
         """Whether :meth:`close` was called."""
-        return self._is_closed
+        return self._open.is_closed
 
     def read(self, image: ImageSource, *, channels: Channels = "rgb", page: int = 1) -> ReadResult:
         """Read one image, or one page of a file.
@@ -104,7 +105,7 @@ class Reader:
             channels: the order of the channels of an array.
             page: which page of a file with several, counted from 1; :meth:`read_all` reads all.
         """
-        with self._reading():
+        with self._open.in_use():
             return read_image(self._engines, image, self._settings, channels, page)[1]
 
     @overload
@@ -178,8 +179,7 @@ class Reader:
             isinstance(images, np.ndarray) and images.ndim < 4
         ):
             raise UserError("read_all expects several images; for a single one, use read")
-        with self._state:
-            self._check_open()
+        self._open.check()
         total = len(images) if isinstance(images, Sized) else None
 
         def one(_: int, page: Page | Exception) -> tuple[ReadResult | Exception, bool]:
@@ -233,7 +233,7 @@ class Reader:
                 raise CancelledError
 
         def work() -> ReadResult:
-            with self._reading():
+            with self._open.in_use():
                 return read_image(self._engines, image, self._settings, channels, page, watch)[1]
 
         try:
@@ -242,46 +242,23 @@ class Reader:
             is_cancelled.set()
 
     def _threads(self) -> ThreadPoolExecutor:
-        with self._state:
-            self._check_open()
+        with self._starting:
+            self._open.check()
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="ocr-trt")
             return self._pool
-
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise ReaderClosedError("the reader is closed; open another one with open_reader")
-        if self._process != os.getpid():
-            # The threads of the engines exist in the first process only: a read would never end.
-            raise ReaderClosedError(
-                "the reader was opened before this process was forked; open one in each process"
-            )
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._state:
-            self._check_open()
-            self._reads += 1
-        try:
-            yield
-        finally:
-            with self._state:
-                self._reads -= 1
-                self._state.notify_all()
 
     def close(self) -> None:
         """Wait for reads that have begun, and free the memory of both engines.
 
         Reads that wait, and later ones, raise ReaderClosedError. A second call does nothing.
         """
-        with self._state:
-            self._is_closed = True
-            if self._process != os.getpid():
-                return  # the engines belong to the first process
-            self._state.wait_for(lambda: self._reads == 0)
+        if not self._open.close():
+            return
+        with self._starting:
             pool, self._pool = self._pool, None
         if pool is not None:
-            pool.shutdown()
+            pool.shutdown()  # its waiting reads find the reader closed
         for engine in self._engines:
             if engine is not None:
                 engine.close()
@@ -301,6 +278,5 @@ class Reader:
     def __reduce__(self) -> tuple[Any, ...]:
         if self._reopen is None:
             raise TypeError("only a reader from open_reader can be pickled: it is opened again")
-        with self._state:
-            self._check_open()
+        self._open.check()
         return self._reopen, ()
