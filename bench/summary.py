@@ -115,9 +115,7 @@ def _is_coarse(model: ModelReport, samples: int) -> bool:
     return model.unit == "words" and allowed is not None and 100 / samples > allowed
 
 
-def _comparison(
-    allowed: float | None, lost: float, low: float, high: float
-) -> tuple[Level, str]:
+def _comparison(allowed: float | None, lost: float, low: float, high: float) -> tuple[Level, str]:
     """Return the verdict by the points lost and their bounds.
 
     With an allowed loss, this is a test of non-inferiority.
@@ -135,20 +133,18 @@ def _comparison(
             )
         how = "by more than" if low > allowed else "possibly by more than"
         return "worse", f"Less accurate than the model, {how} the allowed {allowed:g} points."
-    # Not "no loss": in these samples there is one, although it may be chance.
-    measured = f"Lost {lost:.2f} points" if lost >= 0.005 else "Lost nothing"
-    if allowed is None:
-        return "unsure", f"{measured} in these samples; up to {high:.2f} points are possible."
-    if high <= allowed:
+    if allowed is not None and high <= allowed:
         return "good", (
             f"As accurate as the model: a loss of more than {allowed:g} points is ruled out."
         )
-    over = f", more than the allowed {allowed:g}" if lost > allowed else ""
-    limit = "" if over else f"; {allowed:g} points are allowed"
-    return "unsure", (
-        f"{measured}{over}, which may be chance: with this many samples, up to {high:.2f} points "
-        f"are possible{limit}."
-    )
+    is_over = allowed is not None and lost > allowed
+    limit = "" if allowed is None or is_over else f"; {allowed:g} points are allowed"
+    possible = f"with this many samples, up to {high:.2f} points are possible{limit}."
+    if lost < 0.005:
+        return "unsure", f"No points lost in these samples, but {possible}"
+    # Never "no loss": in these samples there is one, although it may be chance.
+    over = f", more than the allowed {allowed:g}" if is_over else ""
+    return "unsure", f"Lost {lost:.2f} points{over}, which may be chance: {possible}"
 
 
 def _agreement(allowed: float | None, low: float, high: float) -> tuple[Level, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from .choices import MethodChoice
+from .model_options import check_exists
 
 if TYPE_CHECKING:
     from ..calibration.images import CalibrationSet

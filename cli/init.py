@@ -172,7 +172,7 @@ def _check_free(path: Path, *, force: bool) -> None:
     """Check that a spec may be written to a path.
 
     Raises:
-        OutputError: something is there: no file, or a file that ``force`` does not allow to replace.
+        OutputError: a folder is there, or a file that may not be replaced without ``force``.
     """
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: is not a file; choose another name with --output")

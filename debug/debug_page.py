@@ -78,7 +78,8 @@ def debug_page(report: DebugReport, folder: Path) -> str:
 
 def _links(bundle: Path, folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the names of the files about a bundle, and their paths from the page."""
-    for name, title in (("precision.html", "precision of each layer"), ("manifest.json", "manifest")):
+    titles = {"precision.html": "precision of each layer", "manifest.json": "manifest"}
+    for name, title in titles.items():
         if (bundle / name).is_file():
             yield title, Path(os.path.relpath(bundle / name, folder)).as_posix()
 

@@ -14,6 +14,7 @@ from .divergence import Culprit, StepRow
 Verdict = Literal["same", "graph", "target"]
 """The outputs are equal; the quantized graph loses accuracy; the target computes something else."""
 
+
 class SampleRow(FrozenModel):
     """One sample and the results for it, as text.
 

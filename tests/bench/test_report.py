@@ -134,7 +134,7 @@ def test_reports_are_written_and_the_page_loads_no_other_file(tmp_path: Path) ->
     assert [file.name for file in files] == list(FILES)
     page = Checker()
     page.feed((tmp_path / "report" / "report.html").read_text())
-    assert page.scripts == 0
+    assert page.scripts == 1, "the page's own, which sorts tables"
     assert page.outside == []
     text = "".join(page.text)
     assert "5.0 times as fast" in text
@@ -162,6 +162,16 @@ def test_reports_are_written_and_the_page_loads_no_other_file(tmp_path: Path) ->
     assert Report.model_validate(json.loads((tmp_path / "report" / "report.json").read_text())) == (
         report()
     )
+
+
+def test_contents_lead_to_every_section(tmp_path: Path) -> None:
+    write_report(report(), tmp_path / "report")
+    text = (tmp_path / "report" / "report.html").read_text()
+    links = re.findall(r'href="#([\w-]+)"', text)
+    identifiers = re.findall(r' id="([\w-]+)"', text)
+    assert len(set(identifiers)) == len(identifiers)
+    assert links == identifiers, "in the order of the page"
+    assert len(links) == text.count("<h2") + text.count("<h3")
 
 
 def test_every_image_and_plot_has_a_text(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ocr_trt.builder.precision_report import LayerPrecision, PrecisionReport, Tr
 
 LAYERS = (
     LayerPrecision(name="<b>first</b>", op="Conv", precision="fp32", work=0.25,
-                   why="sees the image"),
+                   why="sees the image", layer="before unet/relu"),
     LayerPrecision(name="second", op="Conv", precision="int8", work=0.75, range=3.5,
                    signal_to_noise=31.25, alone=2e-3, without=0.0),
 )  # fmt: skip
@@ -51,6 +51,10 @@ def test_page_and_data_have_the_same_content(tmp_path: Path) -> None:
     assert page.count("<svg") == 1
     assert "a is 0 in all images" in page
     assert not re.search(r"(src|href)=\"http", page), "one file, nothing from elsewhere"
+    targets = set(re.findall(r'href="#([\w-]+)"', page))
+    assert targets == {"section-1", "section-2", "calibration"}
+    assert targets <= set(re.findall(r' id="([\w-]+)"', page))
+    assert '<td class="text">before unet/relu</td>' in page, "the name in the model"
 
 
 def test_cells_have_the_units_of_their_headers() -> None:
@@ -60,7 +64,7 @@ def test_cells_have_the_units_of_their_headers() -> None:
     assert rows[1][-2:] == ("-", "over budget")
     assert rows[2][2] == "+0.00", "a rounding below 0 is no gain"
     assert layers[0][-2:] == ("fp32", "sees the image")
-    assert layers[1][2:7] == ("75.0 %", "3.5", "31.2", "2.0e-03", "0.0e+00")
+    assert layers[1][3:8] == ("75.0 %", "3.5", "31.2", "2.0e-03", "0.0e+00")
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,9 @@ def spec_with(specs: dict[str, Path], folder: Path, path: str, value: Any) -> Pa
         ("unpit", {}, "unpit: unknown key; did you mean input?"),
         ("input.shap", [1], "input.shap: unknown key; did you mean shape?"),
         ("input.shape", "big", "input.shape"),
+        ("input.layout", "NHCW", "did you mean NHWC?"),
+        ("input.color", "grey", "did you mean GRAY?"),
+        ("role", "detectr", "did you mean detector?"),
         ("source.path", "nothing", "no such file or folder"),
         ("output.name", "y", "'y'"),
     ],
@@ -119,6 +122,26 @@ def test_build_refuses_wrong_options(
     spec_files: dict[str, Path], tmp_path: Path, arguments: list[str], facts: list[str]
 ) -> None:
     fails(run("build", spec_files["detector"], *arguments, cwd=tmp_path), 2, *facts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "facts"),
+    [
+        (["damaged.kera"], ["damaged.kera: no such file", "did you mean damaged.keras?"]),
+        (["damaged.keras", "--precision", "int8"], ["needs calibration images"]),
+        (["damaged.keras", "--calibration", "image"], ["image: no such", "did you mean images?"]),
+        (["damaged.keras", "--calibration", "images", "--detector", "no"], ["no: no such file"]),
+        (["damaged.keras", "--precision", "fp32", "-O", "worksp=1"], ["no option 'worksp'"]),
+        (["damaged.keras", "--precision", "fp16", "--calibration", "images"], ["fp16", "fp32"]),
+        (["damaged.keras", "--precision", "fp32", "--constant", "a=b.npy"], ["b.npy: no such"]),
+    ],
+)
+def test_options_are_checked_before_the_model_is_loaded(
+    tmp_path: Path, arguments: list[str], facts: list[str]
+) -> None:
+    (tmp_path / "damaged.keras").write_text("no model")
+    (tmp_path / "images").mkdir()
+    fails(run("build", *arguments, "--role", "detector", cwd=tmp_path), 2, *facts)
 
 
 def test_two_specs_with_one_name_are_refused_before_any_work(

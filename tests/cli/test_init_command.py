@@ -20,10 +20,24 @@ def test_init_writes_a_spec_that_inspect_accepts(
         assert json.loads(text) == {"spec": f"{role}.yaml"}
         assert "# (?)" in (tmp_path / f"{role}.yaml").read_text()
         again = run("init", model, "--role", role, cwd=tmp_path)
-        fails(again, 2, f"{role}.yaml", "exists already", "--output")
+        fails(again, 2, f"{role}.yaml", "exists already", "--output", "--force")
+    (tmp_path / "detector.yaml").write_text("old")
+    succeeds("init", detector_model, "--role", "detector", "--force", cwd=tmp_path)
+    assert "# (?)" in (tmp_path / "detector.yaml").read_text()
     result = json.loads(succeeds("inspect", "recognizer.yaml", "--json", cwd=tmp_path))
     assert result["clean_nodes"] < result["raw_nodes"]
     assert result["signature"]["inputs"][0]["name"] == "image"
+
+
+def test_spec_that_exists_is_an_error_before_the_model_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "damaged.keras").write_text("no model")
+    (tmp_path / "detector.yaml").write_text("old")
+    done = run("init", "damaged.keras", "--role", "detector", cwd=tmp_path)
+    fails(done, 2, "detector.yaml: exists already")
+    (tmp_path / "folder").mkdir()
+    options = ("--output", "folder", "--force")
+    done = run("init", "damaged.keras", "--role", "detector", *options, cwd=tmp_path)
+    fails(done, 2, "folder: is not a file")
 
 
 def test_lambdas_run_only_on_request(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,10 @@ def test_debug_reports_the_worst_image(
     files = sorted(path.name for path in (tmp_path / "page").iterdir())
     assert files == ["debug.html", "debug.json"]
     missing = run("debug", row["bundle"], "--data", tmp_path / "none")
-    fails(missing, 2, "none", "no such folder")
+    fails(missing, 2, "none", "no such file or folder")
+    (page,) = [(tmp_path / "page" / "debug.html").read_text()]
+    (link,) = re.findall(r'href="([^"#]*precision.html)"', page)
+    assert (tmp_path / "page" / link).is_file()
 
 
 def test_plugins_are_listed(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""The commands after ``debug`` can be pasted into a shell."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from typer.main import get_command
+
+from ocr_trt.cli.app import app
+from ocr_trt.debug.divergence import Cause, Culprit, StepRow
+from ocr_trt.debug.findings import DebugReport
+from tests.cli.in_process import succeeds
+
+
+def report(cause: Cause, bundle: Path, data: Path, **change: Any) -> DebugReport:
+    step = StepRow(name="c", op="Conv", layer="", weights=change.pop("weights", None))
+    fields: dict[str, Any] = {
+        "bundle": str(bundle), "data": str(data), "name": "det", "role": "detector",
+        "target_name": "openvino", "precision": "int8", "reference": "float graph", "looked_at": 3,
+        "worse": 0, "verdict": "graph", "graph": 9.0, "target": None,
+        "culprit": Culprit(step=step, cause=cause, stands_out=True),
+    }  # fmt: skip
+    return DebugReport(**{**fields, **change})
+
+
+def commands(report: DebugReport) -> list[list[str]]:
+    lines = [line for line in report.lines if line.startswith("Next: ")]
+    return [shlex.split(line.removeprefix("Next: ")) for line in lines]
+
+
+@pytest.mark.parametrize("cause", get_args(Cause))
+@pytest.mark.parametrize("weights", [None, 9.0])
+def test_commands_have_options_that_exist(cause: Cause, weights: float | None) -> None:
+    result = report(cause, Path("my bundles/b"), Path("data 1"), weights=weights)
+    assert commands(result)
+    for program, name, *arguments in commands(result):
+        assert program == "ocr-trt"
+        command = get_command(app).commands[name]  # type: ignore[attr-defined]
+        context = command.make_context(name, arguments, resilient_parsing=False)
+        paths = context.params.get("models") or [context.params["model"]]
+        assert paths == [Path("my bundles/b/spec.yaml")]
+
+
+def test_commands_run(bundles: dict[str, Path], shared_images: Path, tmp_path: Path) -> None:
+    result = report("target", bundles["detector"], shared_images, precision="fp32")
+    ((_, *arguments),) = commands(result)
+    place = arguments.index("--output") + 1
+    assert Path(arguments[place]) == bundles["detector"].parent, "beside the old bundle"
+    arguments[place] = str(tmp_path)  # the fixture's folder is shared
+    text = succeeds(*arguments, "--duration", "0.05", cwd=tmp_path)
+    assert "det-onnxruntime-fp32" in text
+    assert (tmp_path / "det-onnxruntime-fp32" / "manifest.json").is_file()
+
+
+def test_sound_engine_needs_no_command() -> None:
+    result = report("coarse", Path("b"), Path("d"), worse=0)
+    culprit = result.culprit
+    assert culprit is not None
+    calm = result.model_copy(update={"culprit": culprit.model_copy(update={"stands_out": False})})
+    assert commands(calm) == []
+    assert any("no sample got worse" in line for line in calm.lines)
