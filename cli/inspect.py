@@ -136,12 +136,14 @@ def _inspect_spec(
     display: DisplayOptions,
 ) -> None:
     from ..convert.audit import audit
+    from ..convert.pass_order import rule_names
     from ..convert.pipeline import convert
     from ..convert.sources import open_source
     from ..engines.targets import backend
 
-    if explain is not None:
-        _check_rule(explain)
+    # Checked before the model is converted, which may take minutes.
+    if explain is not None and explain not in (rules := rule_names()):
+        raise UserError(unknown("rule", explain, rules))
     source = open_source(spec.source)
     with display.reporter().step(f"convert {spec.name}"):
         converted = convert(source, spec)
@@ -161,20 +163,6 @@ def _inspect_spec(
         # An empty name stands for the whole graph.
         listed = "; ".join(f"{node or 'the graph'}: {why}" for node, why in result.refused.items())
         raise ConversionError(f"{target} refuses {listed}")
-
-
-def _check_rule(name: str) -> None:
-    """Check the name of a rule, before a model is converted.
-
-    Raises:
-        UserError: there is no such rule; names the closest one.
-    """
-    from ..convert.pass_order import PASSES, PREPARE
-
-    # A rule may be listed several times.
-    rules = list(dict.fromkeys(rule.__name__ for rule in (*PREPARE, *PASSES)))
-    if name not in rules:
-        raise UserError(unknown("rule", name, rules))
 
 
 def _verify(spec: DetectorSpec | RecognizerSpec, display: DisplayOptions) -> None:

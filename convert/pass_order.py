@@ -125,3 +125,8 @@ def io_passes(spec: DetectorSpec | RecognizerSpec) -> tuple[Pass, ...]:
     if spec.role == "recognizer" and spec.output.layout == "TNC":
         passes.append(batch_first_output)
     return tuple(passes)
+
+
+def rule_names() -> list[str]:
+    """Return the names of all rules in their order, each once."""
+    return list(dict.fromkeys(rule.__name__ for rule in (*PREPARE, *PASSES)))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .divergence import Cause
     from .findings import DebugReport
 
 _SOUND_WEIGHTS = 25.0
@@ -34,67 +35,53 @@ def advice(report: DebugReport) -> list[Advice]:
                 "int8 or fp16 costs."
             )
         ]
-    search = Advice(
-        text="Keep as many layers in float as the accuracy budget requires:",
-        command=_build(report, precision="best"),
-    )
     is_foreign = step.weights is not None and step.weights < _SOUND_WEIGHTS
-    steps = {
-        "overflow": [
-            Advice(
-                text="Calibrate on images like these: tensors that exceed 512 on them keep fp32:",
-                command=_build(report),
+    if cause == "weights" and is_foreign:
+        text = "The weights in the bundle were changed. Build it again:"
+        return [Advice(text=text, command=_build(report, None, "--no-cache"))]
+    if cause == "op":
+        text = "Find the rule that changed the numbers, and report the page of debug --output:"
+        words = ["ocr-trt", "inspect", _spec(report), "--verify"]
+        return [Advice(text=text, command=shlex.join(words))]
+    if cause == "target":
+        text = (
+            f"Report the page of debug --output, with the version of {report.target_name}. For "
+            "correct results, build for another target:"
+        )
+        return [Advice(text=text, command=_build(report, target="onnxruntime"))]
+    return _other_settings(report, cause)
+
+
+def _other_settings(report: DebugReport, cause: Cause) -> list[Advice]:
+    """Return builds with other settings, for the causes that lie in the quantization."""
+    # By cause: a sentence, and the options of ``ocr-trt build`` that it stands for.
+    equalize = ("--weight-correction", "equalize")
+    settings: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+        "overflow": (
+            ("Calibrate on images like these: tensors that exceed 512 on them keep fp32:", ()),
+        ),
+        "clipped": (
+            (
+                "Calibrate on images like these, with ranges that clip nothing:",
+                ("--method", "minmax"),
             ),
-            Advice(text="Or use a type without overflow:", command=_build(report, "bf16")),
-        ],
-        "clipped": [
-            Advice(
-                text="Calibrate on images like these, with ranges that clip nothing:",
-                command=_build(report, None, "--method", "minmax"),
-            ),
-            search,
-        ],
-        "coarse": [
-            Advice(
-                text="The range is too wide. Clip its few large values:",
-                command=_build(report, None, "--method", "percentile"),
-            ),
-            Advice(
-                text="Or scale the channels to similar ranges:",
-                command=_build(report, None, "--weight-correction", "equalize"),
-            ),
-            search,
-        ],
-        "weights": [
-            Advice(
-                text="The weights in the bundle were changed. Build it again:",
-                command=_build(report, None, "--no-cache"),
-            )
-        ]
-        if is_foreign
-        else [
-            Advice(
-                text="Scale the channels of the weights to similar ranges:",
-                command=_build(report, None, "--weight-correction", "equalize"),
-            ),
-            search,
-        ],
-        "op": [
-            Advice(
-                text="Find the rule that changed the numbers, and report the page that debug "
-                "--output writes:",
-                command=shlex.join(["ocr-trt", "inspect", _spec(report), "--verify"]),
-            )
-        ],
-        "target": [
-            Advice(
-                text="Report the page that debug --output writes, with the version of "
-                f"{report.target_name}. For correct results, build for another target:",
-                command=_build(report, target="onnxruntime"),
-            )
-        ],
+        ),
+        "coarse": (
+            ("The range is too wide. Clip its few large values:", ("--method", "percentile")),
+            ("Or scale the channels to similar ranges:", equalize),
+        ),
+        "weights": (("Scale the channels of the weights to similar ranges:", equalize),),
     }
-    return steps[cause]
+    found = [
+        Advice(text=text, command=_build(report, None, *options))
+        for text, options in settings[cause]
+    ]
+    if cause == "overflow":
+        text, last = "Or use a 16-bit type without overflow:", _build(report, "bf16")
+    else:
+        text = "Or keep as many layers in float as the accuracy budget requires:"
+        last = _build(report, "best")
+    return [*found, Advice(text=text, command=last)]
 
 
 def _spec(report: DebugReport) -> str:

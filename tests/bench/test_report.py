@@ -167,8 +167,10 @@ def test_reports_are_written_and_the_page_loads_no_other_file(tmp_path: Path) ->
 def test_contents_lead_to_every_section(tmp_path: Path) -> None:
     write_report(report(), tmp_path / "report")
     text = (tmp_path / "report" / "report.html").read_text()
-    links = re.findall(r'href="#([\w-]+)"', text)
-    identifiers = re.findall(r' id="([\w-]+)"', text)
+    # Plots have identifiers of their own.
+    (contents,) = re.findall(r"<nav.*?</nav>", text, re.S)
+    links = re.findall(r'href="#([\w-]+)"', contents)
+    identifiers = re.findall(r'<h[23] id="([\w-]+)"', text)
     assert len(set(identifiers)) == len(identifiers)
     assert links == identifiers, "in the order of the page"
     assert len(links) == text.count("<h2") + text.count("<h3")
