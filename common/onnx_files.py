@@ -55,13 +55,29 @@ def read_onnx(path: Path) -> ir.Model:
         model = onnx.load(path)
         onnx.checker.check_model(path)
         result = ir.from_proto(model)  # detects more errors than the checker
-        for value in result.graph.initializers.values():
-            if value.const_value is not None:
-                value.const_value.numpy()  # raises if the size of the data does not fit the shape
+        check_tensors(result)
         return result
     except Exception as error:  # protobuf and onnx have no common base class
         check_memory(error, path)
         raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
+
+
+def check_tensors(model: ir.Model) -> None:
+    """Check that the data of all weights and constants fit their shapes.
+
+    Raises:
+        ValueError: a size differs. onnx_ir may raise other exceptions.
+    """
+    import onnx_ir as ir
+
+    graphs = [model.graph, *(function.graph for function in model.functions.values())]
+    for graph in (inner for each in graphs for inner in (each, *each.subgraphs())):
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                value.const_value.numpy()
+        for item in (item for node in graph for item in node.attributes.values()):
+            if item.type == ir.AttributeType.TENSOR:
+                item.as_tensor().numpy()
 
 
 def external_files(path: Path) -> list[Path]:

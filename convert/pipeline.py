@@ -24,6 +24,7 @@ from .batch_checks import check_batch, check_one_image
 from .float_types import FloatTypes
 from .graph import OPSET
 from .input_multiples import size_error
+from .invalid_source import refused_if_invalid
 from .invariants import check_export, check_graph, check_ops
 from .match_ranges import matched_ranges
 from .opset import convert_opset
@@ -130,10 +131,12 @@ def convert(
     Raises:
         InputFileError: the model has no such input or output.
         SpecError: the model requires whole pixels or other sizes than those of the spec.
-        ConversionError: an op has no ONNX form, the model cannot be traced, or it takes too long.
+        ConversionError: an op has no ONNX form, the model cannot be traced or run, or it takes too
+            long.
     """
     follower = _Follower(limit=TimeLimit(seconds_allowed()), watch=watch)
-    return follower.limit.run(lambda: _convert_fitting(source, spec, width, follower))
+    with refused_if_invalid(source, spec, width or spec.input.width):
+        return follower.limit.run(lambda: _convert_fitting(source, spec, width, follower))
 
 
 @dataclass(frozen=True, kw_only=True)

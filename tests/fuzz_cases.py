@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fuzz_model_cases
 import numpy as np
 import onnx
 import onnx.parser
@@ -275,4 +276,5 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "manifests": manifests,
     "models": models,
     "plans": plans,
+    **fuzz_model_cases.CASES,
 }

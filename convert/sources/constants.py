@@ -43,7 +43,7 @@ def _read(path: Path) -> npt.NDArray:
         array = np.array(np.lib.format.open_memmap(path, mode="r"))
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
+    except Exception as error:  # numpy parses the header as Python code: any error of the parser
         raise InputFileError(
             f"{path}: not a NumPy array of numbers (.npy): {error}; write it with numpy.save"
         ) from error

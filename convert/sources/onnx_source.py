@@ -9,6 +9,7 @@ import onnx.version_converter
 import onnx_ir as ir
 
 from ...common.error_text import check_memory, first_line
+from ...common.onnx_files import check_tensors
 from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
@@ -184,7 +185,7 @@ def open_source(source: SourceSpec) -> OnnxSource:
         model = onnx.load(path)
         weights = extract_initializers(model)
         onnx.checker.check_model(model)
-        ir.from_proto(model)  # refuses more than the checker does
+        check_tensors(ir.from_proto(model))  # refuses more than the checker does
     except Exception as error:  # protobuf and onnx have no common base class
         check_memory(error, path)
         raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from error
