@@ -228,13 +228,9 @@ def _convert_at(
             # Later passes rename and fold tensors: keep the graph whose names the ranges use.
             own, stated_in = outcome.ranges, ir.to_proto(model)
     ranges = _renamed_ranges(stated_in, model, own, spec, shape) if own else {}
-    raw_ops = Counter(node.op_type for node in raw.model.graph.node)
+    ops = Counter(node.op_type for node in raw.model.graph.node)
     return Converted(
-        model=ir.to_proto(model),
-        raw_ops=raw_ops,
-        steps=tuple(steps),
-        ranges=ranges,
-        float_types=types,
+        model=ir.to_proto(model), raw_ops=ops, steps=tuple(steps), ranges=ranges, float_types=types
     )
 
 
