@@ -1,6 +1,7 @@
 # make demo       inspect, build, bench and run the reference models
 # make test       the checks that every commit must pass: format, lint, types, imports, one test of every mechanism
 # make test-all   make test, then the long tests: zoo, demo, README, fuzzing, sanitizers, capability matrix
+# make test-minimum  the short tests on Python 3.10 with the oldest versions that pyproject.toml allows
 # make test-gpu   the tests that need an NVIDIA GPU: kernels, plans, bandwidth
 # make fonts      install the Debian fonts and word list for training and evaluation (as root)
 
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PARALLEL := --numprocesses 2 --dist worksteal
 
-.PHONY: demo test test-all test-gpu fonts clean
+.PHONY: demo test test-all test-minimum test-gpu fonts clean
 
 demo: $(VENV)/ready
 	$(BIN)/ocr-trt demo --output demo-output
@@ -24,6 +25,10 @@ test: $(VENV)/ready
 test-all: test
 	$(BIN)/pytest $(PARALLEL) -m full
 
+test-minimum:
+	$(MAKE) VENV=$(VENV)/minimum PYTHON=python3.10 CONSTRAINT='--constraint tests/minimum-versions.txt' $(VENV)/minimum/ready
+	$(VENV)/minimum/bin/pytest $(PARALLEL) -m 'not full'
+
 test-gpu: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable '.[gpu,cuda]'
 	$(BIN)/pytest tests/gpu
@@ -36,7 +41,7 @@ $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	PYTHONWARNINGS='ignore:Editable installation' \
-	  $(BIN)/python -m pip install --quiet --editable '.[tf-cpu,rtx,cuda,ppocr,dev]'
+	  $(BIN)/python -m pip install --quiet $(CONSTRAINT) --editable '.[tf-cpu,rtx,cuda,ppocr,dev]'
 	mkdir -p $(VENV)/link
 	ln -sfn '$(CURDIR)' $(VENV)/link/ocr_trt
 	touch $@

@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import ocr_trt
 
@@ -38,6 +42,29 @@ def test_every_package_is_in_the_wheel() -> None:
     listed = set(re.findall(r'"(ocr_trt[\w.]*)"', block))
     packages = {".".join(("ocr_trt", *folder.relative_to(ROOT).parts)) for folder in PACKAGES}
     assert listed == packages
+
+
+def test_minimum_versions_are_the_lower_bounds() -> None:
+    tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    texts = [
+        *project["dependencies"],
+        *(t for name in extras if name != "gpu" for t in extras[name]),
+    ]
+    bounds = dict[str, str]()
+    for requirement in map(Requirement, texts):
+        lower = [s.version for s in requirement.specifier if s.operator in (">=", "==")]
+        assert len(lower) == 1, f"{requirement} has no lower bound"
+        name = canonicalize_name(requirement.name)
+        assert bounds.setdefault(name, lower[0]) == lower[0], f"two lower bounds of {name}"
+    lines = (ROOT / "tests" / "minimum-versions.txt").read_text().splitlines()
+    exact = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert exact.keys() == bounds.keys()
+    for name, bound in bounds.items():  # 1.26 is the bound whose oldest release is 1.26.0
+        version = Version(exact[name])
+        stem = bound.removesuffix(".*")
+        assert version == Version(stem) or version in SpecifierSet(f"=={stem}.*"), name
 
 
 def test_changelog_begins_with_this_version() -> None:

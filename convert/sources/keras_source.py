@@ -66,9 +66,11 @@ class KerasSource:
             found = _single_output(layers[index])
             if found is None or len(found.shape) != rank or found is images[0]:
                 continue
+            if self._readers_of_inputs(images[0], found):
+                continue
             try:
                 keras.Model(images[0], found)
-            except ValueError:  # it needs more
+            except ValueError:  # it does not depend on the image
                 continue
             softmax = getattr(layers[index], "activation", None) is keras.activations.softmax
             return Cut(
@@ -119,12 +121,12 @@ class KerasSource:
             for tensor in self._model.inputs
             if tensor.name in self._constants and tensor is not entry
         ]
+        # Some versions of Keras, such as 3.11, create a model with missing inputs, which fails later.
+        if readers := self._readers_of_inputs(entry, result):
+            raise needs_more(self._path, input_name, output_name, readers)
         try:
             part = keras.Model([entry, *(t for t, _ in others)] if others else entry, result)
         except ValueError as error:
-            readers = self._readers_of_inputs(entry, result)
-            if readers:
-                raise needs_more(self._path, input_name, output_name, readers) from error
             raise InputFileError(
                 f"{self._path}: {output_name} does not depend on {input_name} alone, or one of "
                 "them is inside a nested model, which cannot be cut"

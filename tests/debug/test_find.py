@@ -57,7 +57,8 @@ def spoiled(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     (tensor,) = (t for t in copy.graph.initializer if t.name.startswith("b.scale"))
-    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) / 16, tensor.name))
+    small = (numpy_helper.to_array(tensor) / 16).astype(np.float32)
+    tensor.CopyFrom(numpy_helper.from_array(small, tensor.name))
     return copy
 
 
