@@ -26,8 +26,10 @@ _NO_MEMORY = re.compile(
 """What libraries write if there is not enough memory; few of them raise MemoryError."""
 
 _CAUSES = (
-    # OpenVINO: "-- No conversion rule found for operations: Det-20, my.Foo"
+    # OpenVINO: "-- No conversion rule found for operations: Det-20, my.Foo"; before 2026 "OpenVINO
+    # does not support the following ONNX operations: Det"
     (r"No conversion rule found for operations: ([^\n]+)", "it has no op {}"),
+    (r"does not support the following ONNX operations: ([^\n]+)", "it has no op {}"),
     ("(?i:" + _NO_MEMORY.pattern + ")", "there is not enough memory"),
     # onnxruntime
     (r"(\S+)\(-?\d+\) is not a registered function/op", "it has no op {}"),
@@ -44,6 +46,7 @@ _CAUSES = (
 
 _NOISE = re.compile(
     r"^(Exception from|Check '|While validating|FrontEnd API|Model wasn't|Summary|--|To facilitate"
+    r"|Errors during ONNX"
     r"|\[checkMacros|Invalid Node|Traceback|File \")"
 )
 """Beginnings of lines that state a place in the library's own code."""

@@ -312,8 +312,9 @@ def test_asymmetric_ranges_are_made_symmetric(
             "nor behind views of one",
         ),
         ("r = Relu(x) t = Neg(x) a = Concat <axis = 1> (r, t)", 1, "one part may be negative"),
-        ("a = Clip(x, low, high)", 0, "a Clip from 0 on"),
-        ("a = Clip(x, under, high)", 1, "a Clip from below 0 on"),
+        # Behind another node: onnxruntime before 1.24 cannot open a Clip of the graph's input.
+        ("n = Neg(x) a = Clip(n, low, high)", 0, "a Clip from 0 on"),
+        ("n = Neg(x) a = Clip(n, under, high)", 1, "a Clip from below 0 on"),
     ],
 )
 def test_clip_that_a_pair_implies_is_kept(
