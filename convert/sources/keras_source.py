@@ -121,7 +121,7 @@ class KerasSource:
             for tensor in self._model.inputs
             if tensor.name in self._constants and tensor is not entry
         ]
-        # Some versions of Keras, such as 3.11, create a model with missing inputs, which fails later.
+        # Keras 3.11 creates a model with missing inputs, which fails later.
         if readers := self._readers_of_inputs(entry, result):
             raise needs_more(self._path, input_name, output_name, readers)
         try:
