@@ -16,6 +16,7 @@ from .draft_inputs import (
     given_input,
     image_input,
     layout_of,
+    layout_width,
     listed,
     may_be,
     no_image,
@@ -192,6 +193,9 @@ def draft_spec(
         "input": _image_entry(ends.image, role, hints, known["input"]),
         "output": {"name": ends.output.name},
     }
+    # A model of a fixed width may be narrower than the usual buckets of its family.
+    width = layout_width(data["input"]["shape"])
+    data.update({"buckets": [b for b in data["buckets"] if b < width]} if "buckets" in data else {})
     spec, given = spec_from_dict(data), hints.input is not None and hints.input[1] is not None
     data["input"]["shape"] = fitting_shape(source, spec, is_given=given, reporter=reporter)
     spec = spec_from_dict(data)

@@ -75,3 +75,8 @@ def dims(shape: tuple[int | None, ...] | None) -> str:
 def layout_of(shape: tuple[int | None, ...]) -> str:
     """Guess the layout: an axis of size 1 or 3 is the channels; NHWC if that decides nothing."""
     return "NCHW" if shape[1] in (1, 3) and shape[3] not in (1, 3) else "NHWC"
+
+
+def layout_width(shape: Shape) -> int:
+    """Return the width of an image of a shape; see :func:`layout_of`."""
+    return shape[3 if layout_of(shape) == "NCHW" else 2]

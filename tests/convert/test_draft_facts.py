@@ -307,6 +307,7 @@ def test_presets_fill_in_a_spec(name: str, tmp_path: Path) -> None:
         recognizer, _ = drafted(path, preset=name)
         assert isinstance(recognizer, RecognizerSpec)
         assert recognizer.charset == charset
+        assert recognizer.buckets == ()  # all are wider than this model's fixed width
         assert recognizer.input.mean == preset.recognizer.input.mean
         assert recognizer.blank == (0 if name == "ppocr" else len(charset))
 
