@@ -23,6 +23,9 @@ from .images.sniff import HEAD, is_pdf
 from .images.source import bytes_or_path, opened
 from .types import Image
 
+UNNAMED = "image"
+"""Name of an image in messages if it does not come from a file with a name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFile:
@@ -115,7 +118,7 @@ def open_image(
     if not LOWEST_DPI <= dpi <= HIGHEST_DPI:
         raise UserError(f"dpi is {dpi}; expected {LOWEST_DPI} to {HIGHEST_DPI}")
     if name is None:
-        name = "image" if isinstance(source, bytes) else str(source)
+        name = UNNAMED if isinstance(source, bytes) else str(source)
     with errors_of(name):
         data = bytes_or_path(source, name)
         with opened(data) as file:

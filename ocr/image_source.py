@@ -14,7 +14,8 @@ import numpy.typing as npt
 from PIL import Image as PilImage
 
 from ..errors import InputFileError, UserError
-from .image import ImageFile, image_from_pil, open_image
+from .image import UNNAMED, ImageFile, image_from_pil, open_image
+from .images.pdf import DEFAULT_DPI
 from .images.source import read_bounded
 from .types import Image
 
@@ -83,11 +84,15 @@ def load_source(source: ImageSource, channels: Channels = "rgb", page: int = 1) 
         raise InputFileError(f"no page {page}: an array or a Pillow image is a single page")
     if isinstance(source, np.ndarray):
         return LoadedImage(pixels=_from_array(source, channels))
-    return LoadedImage(pixels=image_from_pil(source, name_of(source) or "image"))
+    return LoadedImage(pixels=image_from_pil(source, name_of(source) or UNNAMED))
 
 
-def opened(source: ImageSource) -> ImageFile | PilImage.Image | npt.NDArray[np.uint8]:
+def opened(
+    source: ImageSource, dpi: int = DEFAULT_DPI
+) -> ImageFile | PilImage.Image | npt.NDArray[np.uint8]:
     """Open an image if it is a file, and return it unchanged otherwise.
+
+    ``dpi``: the resolution of the pages of a PDF document.
 
     Raises:
         InputFileError: a file cannot be read.
@@ -96,11 +101,11 @@ def opened(source: ImageSource) -> ImageFile | PilImage.Image | npt.NDArray[np.u
     if isinstance(source, (ImageFile, PilImage.Image, np.ndarray)):
         return source
     if isinstance(source, (str, os.PathLike)):
-        return open_image(_path(os.fspath(source)))
+        return open_image(_path(os.fspath(source)), dpi=dpi)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return open_image(bytes(source))
+        return open_image(bytes(source), dpi=dpi)
     if hasattr(source, "read"):
-        return open_image(_content(source), name_of(source) or "image")
+        return open_image(_content(source), name_of(source) or UNNAMED, dpi=dpi)
     raise TypeError(_not_an_image(source))
 
 
@@ -109,7 +114,7 @@ def name_of(source: ImageSource) -> str | None:
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
     if isinstance(source, ImageFile):
-        return str(source.data) if isinstance(source.data, Path) else None
+        return None if source.name == UNNAMED else source.name
     # Open files have a name or a descriptor, Pillow's images a file name, which may be empty.
     name = getattr(source, "filename", None) or getattr(source, "name", None)
     return name if isinstance(name, str) and name else None

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..engines.engine import Engine
 from ..errors import OcrTrtError, ReaderClosedError, UserError
-from ..ocr.image_source import Channels, ImageSource
+from ..ocr.image_source import Channels, ImageSource, opened
+from .image_memory import image_budget, memory_of
 from .open_state import OpenState
 from .pages import Page, pages_of
 from .read_image import read_image
@@ -64,6 +65,7 @@ class Reader:
         self._engines = detector, recognizer
         self._settings, self._reopen = settings or ReadSettings(), reopen
         OcrReader(detector, recognizer, self._settings)  # refuses engines of the wrong role
+        self._budget = image_budget()
         self._open = OpenState()
         self._pool: ThreadPoolExecutor | None = None
         self._starting = Lock()  # guards the pool, which the first call of ``aread`` creates
@@ -105,8 +107,19 @@ class Reader:
             channels: the order of the channels of an array.
             page: which page of a file with several, counted from 1; :meth:`read_all` reads all.
         """
+        return self._read(image, channels, page)
+
+    def _read(
+        self,
+        image: ImageSource,
+        channels: Channels,
+        page: int,
+        watch: Callable[[], None] | None = None,
+    ) -> ReadResult:
         with self._open.in_use():
-            return read_image(self._engines, image, self._settings, channels, page)[1]
+            source = opened(image, self._settings.dpi)
+            with self._budget.lend(memory_of(source, page)):
+                return read_image(self._engines, source, self._settings, channels, page, watch)[1]
 
     @overload
     def read_all(
@@ -197,7 +210,7 @@ class Reader:
 
         def results() -> Iterator[ReadResult | Exception]:
             done = 0
-            outcomes = in_order(one, range(self.workers), pages_of(images))
+            outcomes = in_order(one, range(self.workers), pages_of(images, self._settings.dpi))
             with closing(outcomes):
                 for result, is_last in outcomes:
                     done += is_last
@@ -233,8 +246,7 @@ class Reader:
                 raise CancelledError
 
         def work() -> ReadResult:
-            with self._open.in_use():
-                return read_image(self._engines, image, self._settings, channels, page, watch)[1]
+            return self._read(image, channels, page, watch)
 
         try:
             return await asyncio.wrap_future(self._threads().submit(work))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..errors import OcrTrtError
 from ..ocr.image import ImageFile
 from ..ocr.image_source import ImageSource, opened
+from ..ocr.images.pdf import DEFAULT_DPI
 from .workers import with_error
 
 
@@ -28,17 +29,17 @@ class Page:
     error: Exception | None = None
 
 
-def pages_of(images: Iterable[ImageSource]) -> Iterator[Page | Exception]:
+def pages_of(images: Iterable[ImageSource], dpi: int = DEFAULT_DPI) -> Iterator[Page | Exception]:
     """Yield the pages of images; files are opened when their turn comes.
 
-    An exception of the iterable itself is the last item.
+    An exception of the iterable itself is the last item. ``dpi``: the resolution of PDF documents.
     """
     for image in with_error(images):
         if isinstance(image, Exception):
             yield image
             return
         try:
-            source = opened(image)
+            source = opened(image, dpi)
         except (OcrTrtError, TypeError) as error:
             yield Page(source=image, error=error)
             continue

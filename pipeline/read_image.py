@@ -6,8 +6,11 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from ..common.memory import is_memory_error
 from ..engines.engine import Engine
-from ..ocr.image_source import Channels, ImageSource, load_source, name_of
+from ..errors import OutOfMemoryError
+from ..ocr.image import UNNAMED
+from ..ocr.image_source import Channels, ImageSource, load_source, name_of, opened
 from ..ocr.types import Image
 from .clock import Clock, Stage, StageClock
 from .read_result import ReadResult
@@ -39,12 +42,21 @@ def read_image(
     """
     own = StageClock()
     clock = own if watch is None else _watched(own, watch)
+    name = name_of(source)
     with clock("load"):
-        image = load_source(source, channels, page)
-    lines = OcrReader(*engines, settings, clock).read(image.pixels)
+        image = load_source(opened(source, settings.dpi), channels, page)
+    try:
+        lines = OcrReader(*engines, settings, clock).read(image.pixels)
+    except Exception as error:
+        if not is_memory_error(error):
+            raise
+        raise OutOfMemoryError(
+            f"{name or UNNAMED}: not enough memory to read the image; read fewer images at once, "
+            "or scale it down"
+        ) from error
     height, width = image.pixels.shape[:2]
     result = ReadResult(
-        file=name_of(source), page=page, pages=image.pages, width=width, height=height,
+        file=name, page=page, pages=image.pages, width=width, height=height,
         lines=tuple(lines), seconds=own.seconds,
     )  # fmt: skip
     for note in image.notes:

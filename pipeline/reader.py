@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..engines.engine import Engine
+from ..ocr.images.pdf import DEFAULT_DPI
 from ..ocr.types import Image, Quads, Scores
 from ..spec import DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
@@ -36,6 +37,8 @@ class ReadSettings:
     """
     min_text_score: float = 0.0
     """Lines with a lower text score, 0..1, are dropped."""
+    dpi: int = DEFAULT_DPI
+    """The resolution at which the pages of PDF documents are rendered, in pixels per inch."""
 
 
 def read_boxes(recognizer: Engine, image: Image, boxes: Quads, scores: Scores) -> list[TextLine]:

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
+from ...common.memory import is_memory_error
 from ...errors import InputFileError, OutOfMemoryError
 from ..types import Image
 from .by_opencv import decode_by_opencv
@@ -82,13 +83,6 @@ def errors_of(name: str) -> Iterator[None]:
                 "scale it down"
             ) from None
         raise InputFileError(f"{name}: damaged or truncated image: {error}") from None
-
-
-def is_memory_error(error: Exception) -> bool:
-    """Whether an exception of Python, Pillow or OpenCV means that memory is exhausted."""
-    # Pillow: "out of memory error when reading image file". OpenCV: "Insufficient memory".
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "insufficient mem" in text
 
 
 @contextmanager

@@ -36,7 +36,8 @@ class Levels:
     def to_bytes(self, values: Values) -> Image:
         """Return values of the same shape as uint8; those beyond the levels are clipped."""
         # float64 holds 32-bit integers exactly
-        real = np.nan_to_num(values.astype(np.float64), nan=self.black)
+        real = values.astype(np.float64)
+        real = np.nan_to_num(real, nan=self.black, posinf=self.white, neginf=self.black)
         scaled = (real - self.black) * (255.0 / (self.white - self.black))
         return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
