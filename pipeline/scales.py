@@ -34,6 +34,8 @@ MAX_TILES = 256
 _OVERLAP = 0.1
 _STEP = 32
 """Tiles start at multiples of this: networks halve their input up to five times, and 2**5 = 32."""
+_THIN_STRIP = 0.1
+"""An image whose shorter side would shrink to less than this share of the input is a thin strip."""
 _THINNEST = 16.0
 """Boxes of a scale that are thinner than this many pixels are left to the next finer scale."""
 
@@ -47,15 +49,20 @@ def detect_at_scales(
 ) -> ScoredQuads:
     """Find text in one RGB image (H, W, 3); return quads (K, 4, 2) and scores (K,), best first.
 
-    An image that would shrink by more than ``max_shrink`` is also searched in tiles. That requires
+    An image that would shrink by more than ``max_shrink`` is also searched in tiles, and so is a
+    thin strip that would shrink at all, unless ``max_shrink`` is infinite. That requires
     5 bytes of memory for each pixel of the finest scale (map and mask), and one run of the detector
     for each tile: 64 runs for 4000 x 3000 pixels and an input of 640.
     """
     whole = detect_whole(engine, image, clock)
     shrunk = min(whole.scales)
+    spec = spec_of(engine, DetectorSpec)
+    thin = _THIN_STRIP * min(spec.input.height, spec.input.width)
+    if min(image.shape[:2]) * shrunk < thin and max_shrink < math.inf:
+        # A strip has room for one or two lines only, which even a small factor makes too small.
+        max_shrink = 1.0
     if shrunk * max_shrink >= 1:  # the whole image shrinks by no more than allowed
         return whole.boxes
-    spec = spec_of(engine, DetectorSpec)
     # From the finest scale to the coarsest, each adds the text that the finer ones missed.
     merged: ScoredQuads | None = None
     for scale in _scales(image, spec, shrunk):

@@ -48,7 +48,7 @@ def test_run_and_the_reader_have_one_schema(
     assert problems(rows, json_schema(Document.RUN)) == []
     assert problems(rows[0], json_schema(Document.RESULT)) == []
     assert rows[1]["error"].keys() == {"type", "message", "exit_code"}
-    names = {"0.ocr.png", "2.ocr.png", "scan.ocr.png", "scan_2.ocr.png"}
+    names = {"0.ocr.png", "2.ocr.png", "scan.page1.ocr.png", "scan.page2.ocr.png"}
     assert {path.name for path in (images / "drawn").iterdir()} == names
     with open_reader(bundles["detector"], bundles["recognizer"]) as reader:
         files = sorted(images.glob("*.[pt]*"))
