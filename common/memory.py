@@ -75,15 +75,6 @@ def _left_in_group(folder: Path) -> Iterator[int]:
         yield most - used + cached
 
 
-def is_memory_error(error: BaseException) -> bool:
-    """Whether an exception of Python or of a native library means that memory is exhausted."""
-    # Pillow: "out of memory error when reading image file". OpenCV: "Insufficient memory".
-    # onnxruntime and OpenVINO: "bad_alloc", "bad allocation".
-    text = str(error).lower()
-    marks = ("out of memory", "insufficient memory", "bad_alloc", "bad allocation")
-    return isinstance(error, MemoryError) or any(mark in text for mark in marks)
-
-
 class MemoryBudget:
     """Bytes that several threads share; who needs more than is left waits, in order of arrival."""
 

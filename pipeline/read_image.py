@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from ..common.memory import is_memory_error
+from ..common.error_text import is_out_of_memory
 from ..engines.engine import Engine
 from ..errors import OutOfMemoryError
 from ..ocr.image import UNNAMED
@@ -48,7 +48,7 @@ def read_image(
     try:
         lines = OcrReader(*engines, settings, clock).read(image.pixels)
     except Exception as error:
-        if not is_memory_error(error):
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
             f"{name or UNNAMED}: not enough memory to read the image; read fewer images at once, "

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
-from ...common.memory import is_memory_error
+from ...common.error_text import is_out_of_memory
 from ...errors import InputFileError, OutOfMemoryError
 from ..types import Image
 from .by_opencv import decode_by_opencv
@@ -77,7 +77,7 @@ def errors_of(name: str) -> Iterator[None]:
     except UnidentifiedImageError:
         raise InputFileError(f"{name}: not an image in a known format ({_NAMES})") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ValueError, ...
-        if is_memory_error(error):
+        if is_out_of_memory(error):
             raise OutOfMemoryError(
                 f"{name}: not enough memory to decode the image; read fewer images at once, or "
                 "scale it down"

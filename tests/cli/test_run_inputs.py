@@ -26,7 +26,9 @@ def test_every_page_has_a_row_and_a_drawing(engines: tuple[object, ...], tmp_pat
     (tmp_path / "scan.page2.png").write_bytes(encoded(PAGES[0]))
     (tmp_path / "form.pdf").write_bytes(pdf(["0 0 60 60", "0 0 99999 99999"]))
     drawn = tmp_path / "drawn"
-    done = run("run", tmp_path, *engines, "--json", "--draw", drawn, "--workers", "2", "--memory", "1")
+    done = run(
+        "run", tmp_path, *engines, "--json", "--draw", drawn, "--workers", "2", "--memory", "1"
+    )
     fails(done, 3, "form.pdf, page 2", "99999x99999")
     assert pages(json.loads(done.stdout)) == [
         ("form.pdf", 1), ("form.pdf", 2), ("scan.page2.png", 1),

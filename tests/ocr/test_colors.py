@@ -50,7 +50,10 @@ def test_a_defective_pixel_does_not_darken_the_others() -> None:
         WORD - 1000.0, WORD / 255 * 1.04 - 0.02, np.where(WORD == 255, np.inf, WORD / 255),
         np.where(WORD == 0, np.nan, WORD / 255),
     ],
-    ids=["0..1", "0..255", "-1..1", "12 bits", "16 bits", "large", "below 0", "overshoot", "inf", "nan"],
+    ids=[
+        "0..1", "0..255", "-1..1", "12 bits", "16 bits", "large", "below 0", "overshoot", "inf",
+        "nan",
+    ],
 )  # fmt: skip
 def test_range_of_floats_is_recognized(values: np.ndarray) -> None:
     assert is_black_on_white(load_image(tiff(values.astype(np.float32))), tolerance=6)
@@ -102,7 +105,9 @@ def test_every_kind_of_transparency_is_seen(mode: str) -> None:
     else:
         source = on_transparency(WHITE)
         kind = "TIFF" if mode == "PA" else "PNG"
-        data = encoded(source.convert("LA").convert("PA") if mode == "PA" else source.convert(mode), kind)
+        data = encoded(
+            source.convert("LA").convert("PA") if mode == "PA" else source.convert(mode), kind
+        )
     image = load_image(data)
     assert (image[0, 0] == 0).all()
     assert image.max() > 250

@@ -17,7 +17,15 @@ PNG = encoded(letters())
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("b.png", "a.jfif", "noname", "odd.dat", "sub/c.png", "sub/deep/d.png", ".hidden.png"):
+    for name in (
+        "b.png",
+        "a.jfif",
+        "noname",
+        "odd.dat",
+        "sub/c.png",
+        "sub/deep/d.png",
+        ".hidden.png",
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(PNG)
