@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..convert.audit import Audit, OpRow
     from ..convert.sources import Signature
     from ..convert.verify import PassCheck
+    from ..engines.base import Runner
     from ..spec import DetectorSpec, RecognizerSpec
 
 
@@ -171,14 +173,19 @@ def _verify(spec: DetectorSpec | RecognizerSpec, display: DisplayOptions) -> Non
     from ..engines.tensorflow.baseline import baseline_runner
 
     source = open_source(spec.source)
-    runner = baseline_runner(source, spec, spec.input.width)
+
+    @cache
+    def baseline() -> Runner:
+        # At its first use: the conversion checks before that whether the model fits the memory.
+        return baseline_runner(source, spec, spec.input.width)
+
     with display.reporter().step(f"convert {spec.name} step by step"):
-        checks = verify(source, spec, runner.run)
+        checks = verify(source, spec, lambda images: baseline().run(images))
     if display.json:
         print_json([asdict(check) for check in checks])
     else:
         rows = [(check.name, f"{check.difference:.2g}") for check in checks]
-        title = f"{spec.name}: difference from {runner.label} after each rule"
+        title = f"{spec.name}: difference from {baseline().label} after each rule"
         print_table(title, ("rule", "largest difference"), rows)
     _refuse_differences(checks, spec)
 

@@ -9,30 +9,61 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..errors import InputFileError
+from .limits import LARGEST_JSON_VALUES, LARGEST_NESTING, check_limit
 from .read_file import read_limited
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_ADVICE = "check which program wrote this file"
 
 
-def read_json(path: Path, *, limit: int) -> Any:
-    """Read a JSON file of at most ``limit`` bytes.
+def read_json(path: Path, *, limit: int, values: int = LARGEST_JSON_VALUES) -> Any:
+    """Read a JSON file of at most ``limit`` bytes and ``values`` values.
 
     Raises:
-        InputFileError: it is not a regular file, too large, or not JSON.
+        InputFileError: it is not a regular file, too large, not JSON, or nested too deeply.
     """
-    return parse_json(read_limited(path, limit=limit, what="a JSON file"), str(path))
+    text = read_limited(path, limit=limit, what="a JSON file")
+    return parse_json(text, str(path), values=values)
 
 
-def parse_json(text: str | bytes, origin: str) -> Any:
-    """Parse JSON of any origin; error messages name ``origin``.
+def parse_json(text: str | bytes, origin: str, *, values: int = LARGEST_JSON_VALUES) -> Any:
+    """Parse JSON of any origin with at most ``values`` values; error messages name ``origin``.
 
     Raises:
-        InputFileError: it is not JSON.
+        InputFileError: it is not JSON, is nested too deeply, or has too many values.
     """
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:  # deep nesting exceeds Python's recursion limit
+        data = json.loads(text)
+    except ValueError as error:
         raise InputFileError(f"{origin}: cannot be read as JSON: {error}") from None
+    except RecursionError:  # the parser's own limit, about ten times as high as ours
+        raise InputFileError(
+            f"{origin}: cannot be read as JSON: its lists and objects are nested too deeply for "
+            f"the parser, but at most {LARGEST_NESTING} levels are allowed; {_ADVICE}"
+        ) from None
+    _check_size(data, origin, values)
+    return data
+
+
+def _check_size(data: Any, origin: str, allowed: int) -> None:
+    """Check nesting and number of values: code that walks through the data may use recursion.
+
+    Raises:
+        InputFileError: one is over its limit.
+    """
+    level, depth, count = [data], 0, 1
+    # Level by level, without recursion.
+    while containers := [value for value in level if isinstance(value, (dict, list))]:
+        depth += 1
+        what = "or more levels of lists and objects"
+        check_limit(origin, what, depth, LARGEST_NESTING, _ADVICE)
+        level = [
+            value
+            for each in containers
+            for value in (each.values() if isinstance(each, dict) else each)
+        ]
+        count += len(level)
+        check_limit(origin, "values", count, allowed, _ADVICE)
 
 
 def read_model(path: Path, model: type[_Model], *, limit: int) -> _Model:

@@ -6,12 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import onnx
 
 from ..errors import InputFileError
 from .error_text import check_memory, first_line
+from .onnx_limits import load_limited, tensors_of
 from .read_file import check_file_or_folder
 
 if TYPE_CHECKING:
@@ -46,17 +47,19 @@ def read_onnx(path: Path) -> ir.Model:
     """Read and check a model of any origin, without changing it.
 
     Raises:
-        InputFileError: it is not a valid model.
+        InputFileError: it is not a valid model, or exceeds a limit (``limits.py``).
     """
     import onnx_ir as ir
 
     check_file_or_folder(path)
     try:
-        model = onnx.load(path)
+        model = load_limited(path)
         onnx.checker.check_model(path)
         result = ir.from_proto(model)  # detects more errors than the checker
         check_tensors(result)
         return result
+    except InputFileError:
+        raise
     except Exception as error:  # protobuf and onnx have no common base class
         check_memory(error, path)
         raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from None
@@ -84,6 +87,9 @@ def external_files(path: Path) -> list[Path]:
     """Return the existing weight files that an ONNX file names, sorted by name.
 
     The list is empty if the file is not an ONNX model.
+
+    Raises:
+        InputFileError: the model exceeds a limit (``limits.py``).
     """
     # A NUL byte would raise an error, and the file is untrusted.
     files = (path.parent / name for name in _external_names(path) if "\0" not in name)
@@ -94,7 +100,8 @@ def check_external_files(path: Path) -> None:
     """Check that all weights of an ONNX file are in the file itself or in files beside it.
 
     Raises:
-        InputFileError: weights are in another folder, or behind a link.
+        InputFileError: weights are in another folder, or behind a link; or the model exceeds a
+            limit (``limits.py``).
     """
     for name in _external_names(path):
         # "" and "." name the folder itself, and a backslash separates folders on Windows.
@@ -108,23 +115,13 @@ def check_external_files(path: Path) -> None:
 def _external_names(path: Path) -> list[str]:
     """Return the locations of weights that an ONNX file names, sorted; none if it is no model."""
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = load_limited(path, load_weights=False)
+    except InputFileError:
+        raise
     except Exception:  # protobuf and onnx have no common base class
         return []
-    named = (e for tensor in _tensors(model) for e in tensor.external_data if e.key == "location")
+    named = (e for tensor in tensors_of(model) for e in tensor.external_data if e.key == "location")
     return sorted({entry.value for entry in named})
-
-
-def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
-    """Yield all tensors below a protobuf message, those of inner graphs and functions too."""
-    if isinstance(message, onnx.TensorProto):
-        yield message
-        return
-    for descriptor, value in message.ListFields():  # only the fields that are set
-        if descriptor.message_type is not None:
-            # A message, or the messages of a repeated field. ``is_repeated`` is new in protobuf 6.
-            for inner in (value,) if hasattr(value, "ListFields") else value:
-                yield from _tensors(inner)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from .limits import LARGEST_YAML_NESTING
+
 _RESOLVERS = (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
@@ -26,7 +28,10 @@ _RESOLVERS = (
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader without aliases, tags and duplicate keys."""
+    """PyYAML's safe loader without aliases, tags, duplicate keys and deep nesting."""
+
+    _depth = 0
+    """Number of nodes around the current one."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -37,7 +42,18 @@ class _Loader(yaml.SafeLoader):
             refused = f"tags are not allowed: {event.tag!r:.60}"
         if refused:
             raise yaml.composer.ComposerError(None, None, refused, event.start_mark)
-        return super().compose_node(parent, index)
+        self._depth += 1
+        if self._depth > LARGEST_YAML_NESTING + 1:  # a value inside the innermost list is allowed
+            raise yaml.composer.ComposerError(
+                None,
+                None,
+                f"lists and mappings are nested more than {LARGEST_YAML_NESTING} levels deep, the "
+                "limit",
+                event.start_mark,
+            )
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()  # (tag, text), because the keys 1 and "1" differ

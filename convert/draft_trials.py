@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import cv2
@@ -12,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes import common
 
 from ..errors import OcrTrtError
 from ..spec import InputSpec
 from .analysis.regions import evaluate
+from .memory_limits import check_model_memory
 from .sources import Source
 from .sources.pixels import pixel_noise
 
@@ -27,6 +30,8 @@ _ROUNDING = 1e-3
 """How much the sum of probabilities may differ from 1."""
 _GRAYS = (0, 127, 255)
 """Pixel values of the empty images that a recognizer reads."""
+_LARGE = 1 << 24
+"""Values of an input from which on a model is checked before it runs: 2400 x 2400 pixels."""
 _MOSTLY = 0.9
 """Share of the time steps at which a recognizer reads nothing in an empty image."""
 _WORDS = ("Total 48.20", "Stop", "hello world")
@@ -93,6 +98,7 @@ def try_model(
         output_name: its output.
         reads_lines: run it at two batch sizes, on empty images and on texts, too.
     """
+    _check_memory(source, settings, output_name)
     run, rng = _runner(source, settings.name, output_name), np.random.default_rng(0)
 
     def result(batch: int) -> Array | None:
@@ -128,6 +134,22 @@ def _text_image(text: str, size: tuple[int, int]) -> npt.NDArray:
     place = max(1, height // 8), round(0.5 * (height + scale * text_height))
     thickness = max(1, height // 20)
     return cv2.putText(image, text, place, font, scale, 30, thickness, cv2.LINE_AA)
+
+
+def _check_memory(source: Source, settings: InputSpec, output_name: str) -> None:
+    """Check that a model fits the memory if its input is large.
+
+    Raises:
+        SpecError: it does not.
+    """
+    if prod(settings.shape) < _LARGE:
+        return
+    try:
+        model = source.to_onnx(settings.name, settings.shape, output_name).whole()
+    except OcrTrtError:  # it may still run in TensorFlow
+        return
+    common.ShapeInferencePass()(model)
+    check_model_memory(model, settings.shape)
 
 
 def _batch_axis(outputs: list[Array | None]) -> int | None:

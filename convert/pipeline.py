@@ -27,6 +27,7 @@ from .input_multiples import size_error
 from .invalid_source import refused_if_invalid
 from .invariants import check_export, check_graph, check_ops
 from .match_ranges import matched_ranges
+from .memory_limits import check_model_memory
 from .opset import convert_opset
 from .outcome import Outcome
 from .pass_order import PASSES, PREPARE, Pass, io_passes
@@ -130,7 +131,8 @@ def convert(
 
     Raises:
         InputFileError: the model has no such input or output.
-        SpecError: the model requires whole pixels or other sizes than those of the spec.
+        SpecError: the model requires whole pixels or other sizes than those of the spec, or more
+            memory than there is.
         ConversionError: an op has no ONNX form, the model cannot be traced or run, or it takes too
             long.
     """
@@ -205,6 +207,7 @@ def _convert_at(
     # Before the version converter and all rules: they are written for float32.
     types = raw.float_types + normalize_types(graph).float_types
     model = _at_opset(graph)
+    check_model_memory(model, shape)  # many passes run parts of the graph
     if last is not None or shape[0] != spec.input.shape[0]:
         check_batch(model)
     # The layout changes before PASSES, so that they cancel the Transposes that it adds.

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ..common.frozen_model import StrictModel
 from ..common.json_files import checked, read_json
+from ..common.limits import LARGEST_MANIFEST_VALUES
 from ..errors import InputFileError
 from ..ocr.metrics.metric import METRICS
 from ..spec import ModelSpec
@@ -153,7 +154,7 @@ def read_manifest(folder: Path) -> Manifest:
         if not path.is_file():
             raise InputFileError(f"{folder}: not an engine bundle: {_why_not(folder)}")
     # The version first: a manifest of another version would fail with an unrelated field.
-    data = read_json(path, limit=LARGEST)
+    data = read_json(path, limit=LARGEST, values=LARGEST_MANIFEST_VALUES)
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != 1:
         raise InputFileError(

@@ -8,15 +8,15 @@ A view is a Reshape, Squeeze, Unsqueeze, Flatten or Transpose; ``analysis.views`
 normal form. All shapes along a chain must be known. A node of the chain that other nodes read stays
 in the graph.
 
-Ends because each node is visited once, and a chain is rewritten only if the number of nodes falls.
+A chain of more nodes is rewritten part by part, from its end. Ends because a node is visited again
+only after a rewrite, and each rewrite makes the number of nodes fall.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 
-from ..analysis.views import View, view_of
+from ..analysis.views import Move, View, view_of_chain
 from ..graph import (
     Shape,
     attribute,
@@ -32,30 +32,36 @@ from ..node_builder import NodeBuilder
 from ..outcome import Outcome
 
 VIEW_OPS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose")
+_LONGEST = 16
+"""Nodes of a chain that are read at once: the time grows with the square of this number."""
 
 
 def _chain_ending_at(node: ir.Node) -> list[ir.Node]:
-    """Return the longest chain of view ops that ends at ``node``, first node first."""
+    """Return the chain of at most ``_LONGEST`` view ops that ends at ``node``, first node first."""
     chain = [node]
-    while (above := producer(chain[0].inputs[0], *VIEW_OPS)) is not None:
-        chain.insert(0, above)
-    return chain
+    while len(chain) < _LONGEST:
+        above = producer(chain[-1].inputs[0], *VIEW_OPS)
+        if above is None:
+            break
+        chain.append(above)
+    return chain[::-1]
 
 
 def _chain_view(chain: list[ir.Node]) -> View | None:
     """Return the normal form of a chain; None if a shape is unknown or an axis has size 0."""
-    source = static_shape(chain[0].inputs[0])
-    shapes = [static_shape(node.outputs[0]) for node in chain]
-    if source is None or any(shape is None for shape in shapes) or 0 in source:
+    source, moves = static_shape(chain[0].inputs[0]), list[Move]()
+    if source is None:
         return None
-    # Run the chain on the positions of the elements: the result shows where each element goes.
-    moved = np.arange(int(np.prod(source)), dtype=np.int64).reshape(source)
-    for node, shape in zip(chain, shapes, strict=True):
+    rank = len(source)
+    for node in chain:
+        shape, perm = static_shape(node.outputs[0]), None
+        if shape is None:
+            return None
         if node.op_type == "Transpose":
-            moved = moved.transpose(attribute(node, "perm"))  # None reverses all axes
-        else:
-            moved = moved.reshape(shape)
-    return view_of(source, moved)
+            perm = tuple(attribute(node, "perm", range(rank)[::-1]))  # by default all axes reversed
+        moves.append(Move(shape=shape, perm=perm))
+        rank = len(shape)
+    return view_of_chain(source, moves)
 
 
 def node_count(source: Shape | None, view: View) -> int:
@@ -90,32 +96,40 @@ def _best_chain(node: ir.Node) -> tuple[list[ir.Node], View] | None:
     return best
 
 
+def _rewrite(graph: ir.Graph, chain: list[ir.Node], view: View) -> ir.Value | None:
+    """Replace a chain by its view; return the new value, or None if the chain must stay."""
+    source, result, build = not_none(chain[0].inputs[0]), chain[-1].outputs[0], NodeBuilder(graph)
+    new = _add_view(build, source, view)
+    if (
+        new is source
+        and result.is_graph_output()
+        and (source.producer() is None or source.is_graph_output())
+    ):
+        return None  # an output must have a producer, and one of its own
+    build.insert_after(chain[-1])
+    if new is source:
+        replace_value(result, source)
+    else:
+        replace_keeping_name(result, new)
+    # Nodes with other readers stay, see ``_best_chain``.
+    for old in reversed(chain):
+        if not any(map(is_read, old.outputs)):
+            graph.remove(old, safe=True)
+    return new
+
+
 def collapse_views(model: ir.Model) -> Outcome:
     """Rewrite every chain that gets shorter."""
     changed, graph = 0, model.graph
     # From the outputs back, so that a chain is complete at its last node.
-    for node in reversed(list(graph)):
-        if node.graph is None or node.op_type not in VIEW_OPS:
-            continue
-        if (best := _best_chain(node)) is None:
-            continue
-        chain, view = best
-        source, result, build = not_none(chain[0].inputs[0]), node.outputs[0], NodeBuilder(graph)
-        new = _add_view(build, source, view)
-        if (
-            new is source
-            and result.is_graph_output()
-            and (source.producer() is None or source.is_graph_output())
-        ):
-            continue  # an output must have a producer, and one of its own
-        build.insert_after(node)
-        if new is source:
-            replace_value(result, source)
-        else:
-            replace_keeping_name(result, new)
-        # Nodes with other readers stay, see ``_best_chain``.
-        for old in reversed(chain):
-            if not any(map(is_read, old.outputs)):
-                graph.remove(old, safe=True)
-        changed += 1
+    for each in reversed(list(graph)):
+        node: ir.Node | None = each
+        while node is not None and node.graph is not None and node.op_type in VIEW_OPS:
+            if (best := _best_chain(node)) is None:
+                break
+            new = _rewrite(graph, *best)
+            changed += int(new is not None)
+            # A chain of this length may be a part of a longer one, which now ends at the new node.
+            is_part = new is not None and len(best[0]) == _LONGEST
+            node = new.producer() if new is not None and is_part else None
     return Outcome(changed=changed)

@@ -16,6 +16,7 @@ Ends because the total cost of all views is a natural number and falls with each
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 import numpy as np
 import onnx_ir as ir
@@ -58,15 +59,22 @@ def _cost(axes: Axes, shape: Shape) -> int:
     return _MOVING if axes.moves(shape) else _RENAMING
 
 
-def _region_below(seed: ir.Node, order: list[ir.Node]) -> _ViewRegion:
-    """Return the largest region below a view, in graph order."""
-    source = not_none(seed.inputs[0])
+def _region_below(seed: ir.Node, places: dict[ir.Node, int]) -> _ViewRegion | None:
+    """Return the largest region below a view, in graph order.
+
+    ``places``: the place of each node in the graph, without those that a rewrite added since then.
+    None if the region contains such a node.
+    """
+    source, graph = not_none(seed.inputs[0]), seed.graph
     region = _ViewRegion(source=source)
     region.axes[source] = Axes.identity(len(shape_of(source)))
-    for node in order:
+    # A heap: a node is visited after all nodes above it, and only nodes below the view are visited.
+    todo, seen = [(places[seed], seed)], {seed}
+    while todo:
+        _, node = heappop(todo)
         entries = [v for v in node.inputs if v is not None and v in region.axes]
         # Other readers of the source do not read it through the view.
-        if not entries or (node is not seed and any(v is source for v in entries)):
+        if node is not seed and any(v is source for v in entries):
             continue
         axes = region.axes[entries[0]]
         if (below := axes.through(node)) is not None:
@@ -75,6 +83,14 @@ def _region_below(seed: ir.Node, order: list[ir.Node]) -> _ViewRegion:
         elif (form := _form(node, region, axes)) is not None:
             region.ops[node] = form
             region.axes.update(dict.fromkeys(node.outputs, form.axes))
+        else:
+            continue
+        for user in dict.fromkeys(user for value in node.outputs for user, _ in value.uses()):
+            if user.graph is graph and user not in seen:  # nodes of inner graphs stay outside
+                if user not in places:
+                    return None
+                seen.add(user)
+                heappush(todo, (places[user], user))
     return region
 
 
@@ -215,26 +231,31 @@ def _replace_outside(
 
 def sink_views(model: ir.Model) -> Outcome:
     """Rewrite regions until none saves a view."""
-    graph, tried = model.graph, set[ir.Node]()
-    budget = RewriteBudget("sink_views", graph)
-    while True:
-        order = list(graph)
-        for place, node in enumerate(order):
-            if node.op_type not in _VIEWS or node in tried or _cannot_sink(node):
-                continue
-            tried.add(node)
-            region = _region_below(node, order[place:])
-            _prune(region)
-            if node in region.ops and _gain(region) > 0:
-                name = name_of(node.outputs[0])
-                _rewrite(graph, region)
-                graph.sort()  # new nodes may come before what they read
-                budget.spend(node.op_type, name)
-                # The rewrite changed the regions of all other views.
-                tried.clear()
-                break
-        else:
-            return Outcome(changed=budget.spent)
+    budget = RewriteBudget("sink_views", model.graph)
+    while _sweep(model.graph, budget):
+        # A rewrite changes the regions of other views: try all of them again.
+        model.graph.sort()  # new nodes may come before what they read
+    return Outcome(changed=budget.spent)
+
+
+def _sweep(graph: ir.Graph, budget: RewriteBudget) -> bool:
+    """Rewrite the regions below all views once, in graph order; return whether there was one.
+
+    A region that reaches nodes of another rewrite is left to the next sweep, so that a sweep takes
+    time proportional to the sizes of the regions.
+    """
+    places, before = {node: place for place, node in enumerate(graph)}, budget.spent
+    for node in places:
+        if node.graph is None or node.op_type not in _VIEWS or _cannot_sink(node):
+            continue
+        if (region := _region_below(node, places)) is None:
+            continue
+        _prune(region)
+        if node in region.ops and _gain(region) > 0:
+            name = name_of(node.outputs[0])
+            _rewrite(graph, region)
+            budget.spend(node.op_type, name)
+    return budget.spent > before
 
 
 def _cannot_sink(node: ir.Node) -> bool:

@@ -11,9 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from ...common.limits import check_model_file
 from ...common.read_file import check_file_or_folder
 from ...errors import InputFileError
 from ...spec import SourceSpec
+from ..time_limit import TimeLimit, seconds_allowed
 from .large_weights import Exported
 
 
@@ -132,9 +134,22 @@ def open_source(source: SourceSpec) -> Source:
         InputFileError: it is missing, damaged, or contains code that is not allowed.
         SpecError: ``source.constants`` names an input that it does not have.
         TargetMissingError: TensorFlow is needed and not installed.
+        ConversionError: reading it takes longer than a conversion may take.
     """
+    limit = TimeLimit(seconds_allowed())
+    limit.step = f"the reading of {source.path.name}"
+    return limit.run(lambda: _open(source))
+
+
+def _open(source: SourceSpec) -> Source:
+    format = source_format(source)
+    if format == "saved_model":
+        if (source.path / "saved_model.pb").exists():  # TensorFlow names a missing file better
+            check_model_file(source.path / "saved_model.pb")
+    else:
+        check_model_file(source.path, is_message=format != "keras")
     # Imported on demand: most of the modules need TensorFlow, which is slow to import.
-    module = import_module(f".{source_format(source)}_source", __name__)
+    module = import_module(f".{format}_source", __name__)
     constants, spellings = (
         import_module(f".{name}", __name__) for name in ("constants", "spellings")
     )

@@ -11,6 +11,7 @@ from ...errors import InputFileError, OcrTrtError
 from ...spec import SourceSpec
 from .constants import read_constants
 from .graph_def_source import GraphDefSource, ends_of
+from .graph_limits import check_graph_limits
 from .graph_nodes import upstream
 from .tf_graph import import_tensorflow
 from .unsafe_ops import check_graph
@@ -28,6 +29,9 @@ _WRITES = re.compile(
 def _frozen(path: Path) -> Any:
     """Restore the variables, and return the GraphDef with constants in their place."""
     v1 = import_tensorflow().compat.v1
+    meta = v1.MetaGraphDef()
+    meta.ParseFromString(path.read_bytes())
+    check_graph_limits(path, meta.graph_def)
     with v1.Graph().as_default() as graph, v1.Session(graph=graph) as session:
         saver = v1.train.import_meta_graph(str(path), clear_devices=True)
         definition = graph.as_graph_def()

@@ -13,6 +13,7 @@ from ..recurrent.cudnn import without_cudnn
 from . import Cut, Signature, TensorInfo, missing_name
 from .constants import Constants, needs_more, read_constants, tensor_constant
 from .ends import find_cut, port_of, readers_of_inputs, tensor_of_layer
+from .graph_limits import check_graph_limits
 from .large_weights import Exported
 from .side_effects import check_deterministic
 from .tf_graph import accepting_float, import_tensorflow, onnx_from_graph_def
@@ -204,6 +205,7 @@ def open_source(source: SourceSpec) -> GraphDefSource:
         definition.ParseFromString(path.read_bytes())
         if not definition.node:
             raise ValueError("it contains no nodes")
+        check_graph_limits(path, definition)
         return GraphDefSource(path, definition, read_constants(source))
     except OcrTrtError:
         raise

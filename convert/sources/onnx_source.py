@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from ...common.error_text import check_memory, first_line
 from ...common.onnx_files import check_tensors
+from ...common.onnx_limits import load_limited
 from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
@@ -182,10 +183,12 @@ def open_source(source: SourceSpec) -> OnnxSource:
     """Open an .onnx file."""
     path = source.path
     try:
-        model = onnx.load(path)
+        model = load_limited(path)
         weights = extract_initializers(model)
         onnx.checker.check_model(model)
         check_tensors(ir.from_proto(model))  # refuses more than the checker does
+    except InputFileError:
+        raise
     except Exception as error:  # protobuf and onnx have no common base class
         check_memory(error, path)
         raise InputFileError(f"{path}: not a valid ONNX model: {first_line(error)}") from error

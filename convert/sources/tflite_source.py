@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...common.error_text import first_line
+from ...common.limits import LARGEST_NODES, SIMPLIFY, bytes_text, check_limit
+from ...common.memory import available_memory
 from ...errors import InputFileError, TargetMissingError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
@@ -39,12 +42,12 @@ class TfliteSource:
                 f"{path}: not a TensorFlow Lite model: {first_line(error)}"
             ) from error
         # The interpreter has no public function that lists the ops.
-        check_lite_ops(path, [op["op_name"] for op in self._interpreter._get_ops_details()])
-        quantized = [
-            tensor["name"]
-            for tensor in self._interpreter.get_tensor_details()
-            if tensor["dtype"] in (np.int8, np.uint8)
-        ]
+        ops = [op["op_name"] for op in self._interpreter._get_ops_details()]
+        check_limit(path, "ops", len(ops), LARGEST_NODES, SIMPLIFY)
+        check_lite_ops(path, ops)
+        tensors = self._interpreter.get_tensor_details()
+        _check_memory(path, tensors)
+        quantized = [tensor["name"] for tensor in tensors if tensor["dtype"] in (np.int8, np.uint8)]
         if quantized:
             raise InputFileError(
                 f"{path}: a quantized model ({len(quantized)} int8 tensors, such as "
@@ -117,6 +120,24 @@ class TfliteSource:
         """Return raw ONNX at a fixed input shape."""
         self._check_names(input_name, output_name)
         return self._onnx.to_onnx(input_name, shape, output_name)
+
+
+def _check_memory(path: Path, tensors: list[dict[str, Any]]) -> None:
+    """Check the largest tensor, because tf2onnx allocates all tensors at the sizes in the file.
+
+    Raises:
+        InputFileError: it does not fit the memory.
+    """
+    free = available_memory()
+    for tensor in tensors:
+        # Types without a fixed size, such as text, have an item size of a pointer.
+        needed = prod(map(int, tensor["shape"])) * np.dtype(tensor["dtype"]).itemsize
+        if needed > free:
+            raise InputFileError(
+                f"{path}: its tensor {tensor['name']!r:.80} of shape {tensor['shape'].tolist()} "
+                f"needs {bytes_text(needed)} of memory, but {bytes_text(free)} are available; "
+                f"{SIMPLIFY}"
+            )
 
 
 def _interpreter_class(tf: Any) -> Any:

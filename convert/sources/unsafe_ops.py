@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import InputFileError
+from .graph_limits import check_graph_limits
 from .graph_nodes import functions_of, upstream
 
 # Stateful ops that compute, hold variables, tables and tensor arrays, call functions, or raise.
@@ -77,8 +78,8 @@ def check_saved_model(path: Path) -> None:
     """Check what TensorFlow runs when it loads a SavedModel folder: initializers and restoring.
 
     Raises:
-        InputFileError: it names the ops and the nodes; or an asset is outside the folder. A file
-            that cannot be parsed is left to TensorFlow's loader.
+        InputFileError: it names the ops and the nodes; or an asset is outside the folder; or the
+            graph exceeds a limit. A file that cannot be parsed is left to TensorFlow's loader.
     """
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -88,6 +89,9 @@ def check_saved_model(path: Path) -> None:
     except Exception:  # protobuf's errors have no public base class
         return
     for meta in definition.meta_graphs:
+        # Functions of TensorFlow 2 are called by a signature; the graph itself only restores.
+        has_objects = bool(meta.object_graph_def.nodes)
+        check_graph_limits(path, meta.graph_def, is_called_by_signature=has_objects)
         for asset in meta.asset_file_def:
             name = PurePosixPath(asset.filename)
             if name.is_absolute() or ".." in name.parts or "\\" in asset.filename:

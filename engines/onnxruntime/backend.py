@@ -16,6 +16,7 @@ from ...common.onnx_files import write_onnx
 from ...common.onnx_session import onnx_session
 from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, RunSettings
 from ..refusal import refused_nodes
+from .plan_limits import check_onnx_plan
 
 
 class _Runner(Runner):
@@ -63,6 +64,7 @@ class _OnnxRuntime(Backend):
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Open a session on the plan, whose threads all streams share."""
+        check_onnx_plan(plan)
         streams = max(1, settings.streams)
         threads = settings.threads
         if streams > 1:

@@ -21,6 +21,7 @@ from ..manifest import Precision
 from ..refusal import refusal_error, refused_nodes
 from .compiled_plan import compile_config
 from .library import import_openvino
+from .plan_limits import check_plan_text
 
 # Types of recurrent ops in OpenVINO's .xml.
 _RECURRENT = (b"LSTMSequence", b"GRUSequence", b"RNNSequence")
@@ -109,6 +110,7 @@ class _OpenVino(Backend):
         """Load and compile the plan; its batch axis stays free unless that makes it slow."""
         from .infer_requests import OpenVinoRunner, RecurrentRunner
 
+        check_plan_text(plan)
         kind = RecurrentRunner if _is_slow_with_free_batch(plan) else OpenVinoRunner
         return kind(plan, settings, label=label, max_batch=max_batch)
 
@@ -116,6 +118,7 @@ class _OpenVino(Backend):
         self, plan: Path, names: Sequence[str], images: Batch
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Add outputs to the plan; OpenVINO's importer keeps the names of tensors."""
+        check_plan_text(plan)
         ov = import_openvino()
         core = ov.Core()
         graph = core.read_model(plan)
@@ -134,6 +137,7 @@ class _OpenVino(Backend):
         self, plan: Path, images: Batch, settings: RunSettings
     ) -> tuple[LayerTime, ...]:
         """Measure the layers with OpenVINO's counters."""
+        check_plan_text(plan)
         ov = import_openvino()
         from .profile import layer_times
 

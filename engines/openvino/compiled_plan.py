@@ -17,6 +17,7 @@ from ...common.files import file_sha256
 from ...errors import InputFileError
 from ..base import RunSettings
 from .library import import_openvino
+from .plan_limits import check_plan_memory
 
 
 def compile_config(settings: RunSettings, plan: Path | None = None) -> dict[str, Any]:
@@ -45,7 +46,8 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
         batch: the batch size that its free batch axis gets; None leaves it free.
 
     Raises:
-        InputFileError: the plan computes in bf16, and this processor does not.
+        InputFileError: the plan computes in bf16, and this processor does not; or a tensor of it
+            does not fit the memory.
         RuntimeError: OpenVINO cannot read or compile the plan.
     """
     ov = import_openvino()
@@ -65,6 +67,7 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
     graph = core.read_model(plan)  # finds the .bin beside the .xml
     if batch is not None:
         graph.reshape([batch, *list(graph.input(0).partial_shape)[1:]])  # (N, C, H, W)
+    check_plan_memory(graph, plan)
     compiled = core.compile_model(graph, "CPU", config)
     if key:
         cache.write(key, compiled.export_model().getvalue())

@@ -6,11 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from ocr_trt.convert.sources import open_source
 from ocr_trt.convert.time_limit import VARIABLE, TimeLimit, seconds_allowed
 from ocr_trt.errors import ConversionError, UserError
+from ocr_trt.spec import SourceSpec
 
 
 def _endless() -> None:
@@ -115,3 +118,13 @@ def test_wrong_setting_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_zero_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "0")
     assert TimeLimit(seconds_allowed()).run(lambda: 1) == 1
+
+
+def test_reading_a_model_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"")
+    monkeypatch.setenv(VARIABLE, "0.1")
+    monkeypatch.setattr(
+        "ocr_trt.convert.sources.onnx_source.open_source", lambda source: _endless()
+    )
+    with pytest.raises(ConversionError, match=r"0\.1 s.*the reading of model\.onnx"):
+        open_source(SourceSpec(path=tmp_path / "model.onnx"))
