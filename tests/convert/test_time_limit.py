@@ -95,12 +95,12 @@ def test_native_code_is_reported_by_the_watchdog(monkeypatch: pytest.MonkeyPatch
 def test_command_line_ends_with_the_exit_code_of_the_error() -> None:
     code = (
         "import time\n"
-        "from ocr_trt.cli import app\n"
+        "from ocr_trt.cli import app, start\n"
         "from ocr_trt.convert.time_limit import TimeLimit\n"
-        "def program(arguments):\n"
+        "def program(*arguments):\n"
         "    TimeLimit(0.1, grace=0.1).run(lambda: time.sleep(60))\n"
         "app.run_program = program\n"
-        "app.main()\n"
+        "start.main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
     assert done.returncode == 3
