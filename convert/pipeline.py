@@ -131,10 +131,8 @@ def convert(
 
     Raises:
         InputFileError: the model has no such input or output.
-        SpecError: the model requires whole pixels or other sizes than those of the spec, or more
-            memory than there is.
-        ConversionError: an op has no ONNX form, the model cannot be traced or run, or it takes too
-            long.
+        SpecError: the model requires whole pixels, other sizes, or more memory than there is.
+        ConversionError: an op has no ONNX form; the model cannot run, or takes too long to convert.
     """
     follower = _Follower(limit=TimeLimit(seconds_allowed()), watch=watch)
     with refused_if_invalid(source, spec, width or spec.input.width):
