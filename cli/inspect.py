@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..convert.audit import Audit, OpRow
     from ..convert.sources import Signature
     from ..convert.verify import PassCheck
-    from ..engines.base import Runner
     from ..spec import DetectorSpec, RecognizerSpec
 
 
@@ -173,12 +172,8 @@ def _verify(spec: DetectorSpec | RecognizerSpec, display: DisplayOptions) -> Non
     from ..engines.tensorflow.baseline import baseline_runner
 
     source = open_source(spec.source)
-
-    @cache
-    def baseline() -> Runner:
-        # At its first use: the conversion checks before that whether the model fits the memory.
-        return baseline_runner(source, spec, spec.input.width)
-
+    # Opened at its first use: the conversion checks first whether the model fits the memory.
+    baseline = cache(lambda: baseline_runner(source, spec, spec.input.width))
     with display.reporter().step(f"convert {spec.name} step by step"):
         checks = verify(source, spec, lambda images: baseline().run(images))
     if display.json:
