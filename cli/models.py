@@ -108,7 +108,6 @@ def write_model(
     roles: tuple[Role, ...] = ("detector", "recognizer")
     files = None if name == REFERENCE else model_files(name)
     specs: dict[Role, Path] = {role: folder / f"{role}.yaml" for role in roles}
-    check_writable(folder)
     for path in specs.values():
         if path.exists() and not replaces:
             raise OutputError(f"{path}: exists already; choose another folder with --output")
@@ -117,8 +116,12 @@ def write_model(
         from ..models.reference_models import export_reference
 
         with reporter.step("export the reference models as SavedModels"):
-            import_tensorflow()  # before Keras does: TensorFlow would print start-up messages
+            # Before Keras does: TensorFlow would print start-up messages. Before the folder is
+            # created: without TensorFlow, it would be left empty.
+            import_tensorflow()
+            check_writable(folder)
             return {role: export_reference(role, folder) for role in roles}
+    check_writable(folder)
     preset = wheel_models()[name].preset
     for file in files.licenses:
         shutil.copyfile(file, folder / f"{name}-{file.name}")

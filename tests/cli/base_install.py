@@ -10,14 +10,15 @@ impossible to import; without it, this runs in an environment that does not have
 from __future__ import annotations
 
 import contextlib
-import importlib.abc
 import io
 import json
 import os
 import sys
 import zipfile
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Any
 
 EXTRAS = (
     *("tensorflow", "keras", "h5py", "onnxscript", "tf2onnx", "ai_edge_litert", "polygraphy"),
@@ -25,10 +26,14 @@ EXTRAS = (
 )
 
 
-class _Hidden(importlib.abc.MetaPathFinder):
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name.split(".")[0] in EXTRAS:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+def hide() -> None:
+    """Let Python find no package of the extras."""
+    find = PathFinder.find_spec
+
+    def find_others(name: str, path: Any = None, target: Any = None) -> Any:
+        return None if name.split(".")[0] in EXTRAS else find(name, path, target)
+
+    PathFinder.find_spec = find_others  # type: ignore[method-assign]
 
 
 def write_sources(folder: Path) -> list[Path]:
@@ -80,7 +85,7 @@ def main() -> None:
 
     folder, work = Path(sys.argv[1]), Path(sys.argv[2])
     if "--hide" in sys.argv:
-        sys.meta_path.insert(0, _Hidden())
+        hide()
     sources = write_sources(work / "sources")
     os.chdir(work)
     for line in lines(folder, sources):

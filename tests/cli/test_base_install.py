@@ -51,7 +51,7 @@ def check(python: str, folder: Path, *options: str) -> None:
             assert answer["code"] == 0, answer
         elif text.startswith(("init", "inspect m.", "inspect saved", "build", "demo", "train")):
             assert answer["code"] == 2, answer
-        if text.startswith(("init", "build detector.yaml --target o", "demo", "train", "debug")):
+        if text.startswith(("init", "build detector.yaml --target o", "demo", "train")):
             assert "pip install 'ocr-trt[tf]'" in errors, answer
     assert not (work / "demo").exists()
     assert not (work / "run").exists()
