@@ -69,7 +69,7 @@ def read_limited(path: Path, *, limit: int, what: str) -> bytes:
             # whole size is allocated at once.
             content = file.read(min(limit, max(status.st_size, _PAGE)) + 1)
     except FileNotFoundError:
-        raise InputFileError(f"{path}: no such file") from None
+        raise InputFileError(f"{path}: no such file; name {what}") from None
     except (OSError, MemoryError) as error:
         check_memory(error, path)
         raise InputFileError(
@@ -78,5 +78,7 @@ def read_limited(path: Path, *, limit: int, what: str) -> bytes:
     except ValueError as error:  # a NUL byte in the name
         raise InputFileError(f"{str(path)!r}: cannot be read: {error}") from None
     if len(content) > limit:
-        raise InputFileError(f"{path}: larger than {limit / _MIB:.3g} MiB, the limit for {what}")
+        raise InputFileError(
+            f"{path}: larger than {limit} bytes ({limit / _MIB:.3g} MiB), the limit for {what}"
+        )
     return content

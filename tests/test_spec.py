@@ -153,5 +153,5 @@ def test_hostile_spec_file_is_refused(tmp_path: Path, content: bytes, message: s
 
 
 def test_missing_spec_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match=r"nothing\.yaml: cannot be read as a spec"):
+    with pytest.raises(InputFileError, match=r"nothing\.yaml: no such file; name a spec"):
         load_spec(tmp_path / "nothing.yaml")
