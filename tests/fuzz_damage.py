@@ -151,7 +151,11 @@ def edited_message(message: Any, rng: np.random.Generator) -> None:
         if hasattr(value, "ListFields"):  # one message, not a repeated field
             message = value
             continue
-        at = int(rng.integers(len(value)))
+        at: Any = int(rng.integers(len(value)))
+        if hasattr(value, "keys"):  # a map, such as the attributes of a TensorFlow node
+            at = sorted(value.keys())[at]
+            if not hasattr(value[at], "ListFields"):
+                return
         if rng.random() < 0.1:
             del value[at]
             return

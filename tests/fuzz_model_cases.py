@@ -19,7 +19,7 @@ from ocr_trt.convert.sources import open_source
 from ocr_trt.convert.sources.constants import read_constants
 from ocr_trt.ocr.dataset import crop_images, load_dataset
 from ocr_trt.ocr.image import load_image
-from ocr_trt.ocr.images.formats import SMALLEST_SIDE
+from ocr_trt.ocr.images.limits import SMALLEST_SIDE
 from ocr_trt.spec import SourceSpec
 
 Case = Callable[[np.random.Generator], None]

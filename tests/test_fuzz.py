@@ -8,7 +8,10 @@ import pytest
 
 from tests import fuzz
 
-COUNTS = {"images": 150, "specs": 60, "manifests": 60, "models": 25}
+COUNTS = {
+    **{"images": 150, "specs": 60, "manifests": 60, "models": 25},
+    **{"labels": 60, "charsets": 60, "constants": 60, "foreign_images": 60},
+}
 
 
 @pytest.mark.parametrize("kind", COUNTS)

@@ -75,6 +75,23 @@ def _lambda_layers(architecture: Any) -> list[str]:
     return named or sorted(set(found))
 
 
+def _check_class_names(path: Path, architecture: Any) -> None:
+    """Check that all names of classes are texts, on which the other checks rely."""
+    todo: list[Any] = [architecture]
+    while todo:  # no recursion: nesting may be deep
+        part = todo.pop()
+        if isinstance(part, dict):
+            for key in ("class_name", "registered_name"):
+                if not isinstance(part.get(key), (str, type(None))):
+                    raise InputFileError(
+                        f"{path}: its architecture is damaged: expected a text as {key}, got "
+                        f"{part[key]!r:.60}"
+                    )
+            todo += part.values()
+        elif isinstance(part, list):
+            todo += part
+
+
 def load_keras_model(
     path: Path, *, allow_lambda: bool, custom: tuple[str, ...]
 ) -> tuple[Any, tuple[str, ...]]:
@@ -88,6 +105,7 @@ def load_keras_model(
             the outputs.
     """
     architecture = parse_json(_config_text(path), f"{path}: its architecture")
+    _check_class_names(path, architecture)
     operations, is_renamed = _operations(architecture)
     objects = {**operations, **_custom_objects(path, custom)}
     shortened = None

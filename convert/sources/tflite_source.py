@@ -37,15 +37,15 @@ class TfliteSource:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it announces its move to a package of its own
                 self._interpreter = make(model_content=path.read_bytes())
+            # The interpreter has no public function that lists the ops.
+            ops = [op["op_name"] for op in self._interpreter._get_ops_details()]
+            tensors = self._interpreter.get_tensor_details()
         except (ValueError, RuntimeError) as error:
             raise InputFileError(
                 f"{path}: not a TensorFlow Lite model: {first_line(error)}"
             ) from error
-        # The interpreter has no public function that lists the ops.
-        ops = [op["op_name"] for op in self._interpreter._get_ops_details()]
         check_limit(path, "ops", len(ops), LARGEST_NODES, SIMPLIFY)
         check_lite_ops(path, ops)
-        tensors = self._interpreter.get_tensor_details()
         _check_memory(path, tensors)
         quantized = [tensor["name"] for tensor in tensors if tensor["dtype"] in (np.int8, np.uint8)]
         if quantized:
