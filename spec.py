@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import reprlib
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -222,7 +223,9 @@ def spec_from_dict(data: Any, origin: str = "spec") -> DetectorSpec | Recognizer
     # Checked before pydantic, which selects the model by the role.
     if role not in get_args(Role):
         known = ", ".join(get_args(Role))
-        raise SpecError(f"{origin}: role: expected one of {known}, got {reprlib.repr(role)}")
+        close = get_close_matches(str(role), get_args(Role), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise SpecError(f"{origin}: role: expected one of {known}, got {reprlib.repr(role)}{hint}")
     try:
         return _ADAPTER.validate_python(data)
     except ValidationError as error:
