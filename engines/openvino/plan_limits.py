@@ -52,7 +52,7 @@ def check_plan_text(plan: Path) -> None:
                 check_limit(plan, what, waiting, LARGEST_XML_ATTRIBUTE + _PART, _REBUILD)
             parser.Parse(b"", True)
     except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: the encoding
-        raise InputFileError(f"{plan}: not a plan of OpenVINO: {error}; {_REBUILD}") from None
+        raise InputFileError(f"{plan}: openvino cannot load it: {error}; {_REBUILD}") from None
 
 
 class _Reader:

@@ -51,11 +51,11 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], str, str]] = {
     ),
     "comment": (lambda: b"<net><!--" + b"x" * (10 << 20) + b"-->", "in one element", "1,114,112"),
     "layers": (lambda: b"<net>" + b"<layer/>" * 100_001, "100,001 or more layers", "100,000"),
-    "not XML": (lambda: b"\0" * 100, "not a plan of OpenVINO", "build the bundle again"),
-    "empty": (lambda: b"", "not a plan of OpenVINO", "build the bundle again"),
+    "not XML": (lambda: b"\0" * 100, "openvino cannot load it", "build the bundle again"),
+    "empty": (lambda: b"", "openvino cannot load it", "build the bundle again"),
     "encoding": (
         lambda: b'<?xml version="1.0" encoding="no-such"?><net/>',
-        "not a plan of OpenVINO",
+        "openvino cannot load it",
         "build the bundle again",
     ),
 }
