@@ -41,7 +41,7 @@ $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	PYTHONWARNINGS='ignore:Editable installation' \
-	  $(BIN)/python -m pip install --quiet $(CONSTRAINT) --editable '.[tf-cpu,rtx,cuda,ppocr,dev]'
+	  $(BIN)/python -m pip install --quiet $(CONSTRAINT) --editable '.[tf-cpu,rtx,cuda,ppocr,pdf,heif,dev]'
 	mkdir -p $(VENV)/link
 	ln -sfn '$(CURDIR)' $(VENV)/link/ocr_trt
 	touch $@
