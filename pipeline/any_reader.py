@@ -155,9 +155,8 @@ class Reader:
         a generator, and may yield more images than fit into memory.
 
         >>> import ocr_trt
-        >>> with ocr_trt.open_reader(
-        ...     "bundles/detector", "bundles/recognizer", mode="throughput"
-        ... ) as reader:
+        >>> bundles = ("bundles/detector", "bundles/recognizer")
+        >>> with ocr_trt.open_reader(*bundles, mode="throughput") as reader:
         ...     images = ["receipt.png", "scan.tiff", "missing.png"]
         ...     for result in reader.read_all(images, return_exceptions=True):
         ...         if isinstance(result, Exception):
