@@ -27,6 +27,8 @@ def detector_input(image: Image, settings: InputSpec) -> tuple[Tensor, tuple[flo
 
 def covers(size: int, of_map: int) -> bool:
     """Whether a map with a whole stride covers an input size, apart from less than one stride."""
+    if of_map >= size:  # larger maps occur, too: deconvolutions without padding
+        return True
     stride = round(size / of_map) if of_map else 0
     return stride > 0 and abs(size - stride * of_map) < stride
 
