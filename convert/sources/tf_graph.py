@@ -27,6 +27,7 @@ from .float32_graph import has_other_floats, to_float32
 from .folding import folded
 from .freeze import freeze
 from .function_names import rename_inside
+from .keep_transposes import keeping_transposes
 from .large_weights import Exported, Weights, extract_constants
 from .lowered_loops import has_lowered_loops, raise_loops
 from .pixels import rename, with_float_input
@@ -262,6 +263,7 @@ def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProt
                     recorded_failures() as failures,
                     bounded_einsum_search(),
                     checked_bias_merge(),
+                    keeping_transposes(),
                     sorting_once(),
                     visiting_consumers_only(),
                 ):

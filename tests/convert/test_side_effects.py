@@ -110,11 +110,22 @@ class Noisy(layers.Layer):
         return shape
 
 
+class Flipping(layers.Layer):
+    """Flips about every second image."""
+
+    def call(self, x: Any) -> Any:
+        return tf.where(tf.random.uniform([]) < 0.5, x, -x)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return shape
+
+
 @pytest.mark.parametrize(
     ("layer", "facts"),
     [
         (Counting, ("counting", "writes a variable")),
         (Noisy, ("noisy", "random", "training=False")),
+        (Flipping, ("flipping", "random", "training=False")),
     ],
 )
 def test_results_that_differ_are_refused(tmp_path: Path, layer: Any, facts: Any) -> None:
