@@ -12,9 +12,11 @@ import onnx_ir as ir
 
 from ..common.error_text import cause
 from ..common.onnx_session import onnx_session
-from ..errors import BatchError
+from ..errors import BatchError, ConversionError
 from .graph import name_of, shape_of
 from .passes.settle_loop_types import settle_loop_types
+from .sources.failing_layer import failing_node
+from .sources.tf_graph import FAILED_EXPORT
 
 _SECONDS = 30
 """Time limit of a run, which takes milliseconds unless a loop has no end."""
@@ -55,6 +57,29 @@ def _run_within(session: Any, feeds: dict[str, Any]) -> None:
         raise
     finally:
         timer.cancel()
+
+
+def trace_error(error: ConversionError, batch: int) -> BatchError:
+    """Return the error about a model that cannot be exported at a batch size other than its own.
+
+    TensorFlow's text about shapes is replaced by the name of the node where it stops.
+    """
+    node = failing_node(error.__cause__ or error) or failing_node(error)
+    why = f"it fails at {node}" if node else str(error).removeprefix(FAILED_EXPORT)
+    return BatchError(f"the model does not run at batch size {batch}: {why}")
+
+
+def own_batch_only(error: BatchError, own: int) -> str:
+    """Return why a graph runs each image in a batch of copies.
+
+    ``error``: why it cannot run one image alone. ``own``: the batch size in the model.
+    """
+    place = re.search(r"it fails at (.*)", str(error))
+    where = f" ({place[0]} with another number)" if place else ""
+    return (
+        f"the model accepts batches of {own} images only{where}; each image runs in a batch of "
+        f"{own} copies"
+    )
 
 
 def check_one_image(model: onnx.ModelProto) -> None:

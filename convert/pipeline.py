@@ -20,7 +20,7 @@ from onnx_ir.passes import common
 
 from ..errors import BatchError, ConversionError
 from ..spec import DetectorSpec, RecognizerSpec
-from .batch_checks import check_batch, check_one_image
+from .batch_checks import check_batch, check_one_image, own_batch_only, trace_error
 from .float_types import FloatTypes
 from .graph import OPSET
 from .input_multiples import size_error
@@ -32,6 +32,7 @@ from .opset import convert_opset
 from .outcome import Outcome
 from .pass_order import PASSES, PREPARE, Pass, io_passes
 from .passes.free_batch import free_batch
+from .passes.lower_group_norms import lower_group_norms
 from .passes.lower_integer_ops import lower_integer_ops
 from .passes.merge_traces import merge_traces
 from .passes.name_values import name_values
@@ -104,6 +105,7 @@ def _at_opset(graph: ir.Model) -> ir.Model:
     """Lower ops that are not ONNX's own, and convert a graph to opset 20; see :func:`_upgraded`."""
     # First: the check and the version converter support standard ops only.
     lower_integer_ops(graph)
+    lower_group_norms(graph)
     check_ops(graph)
     convert_opset(graph)
     graph.ir_version = 10
@@ -179,7 +181,7 @@ def _convert(
     except BatchError as error:
         if own == 1:
             raise
-        reason = f"{error}; each image runs in a batch of {own} copies"
+        reason = own_batch_only(error, own)
         single = _convert_at(source, spec, settings.shape_at(own, width), follower, pad_batch)
     return replace(single, batch_limit=reason)
 
@@ -270,7 +272,7 @@ def _exported(
     except ConversionError as error:
         if shape[0] == spec.input.shape[0]:
             raise
-        raise BatchError(str(error)) from error
+        raise trace_error(error, shape[0]) from error
 
 
 def _renamed_ranges(

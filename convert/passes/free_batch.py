@@ -63,7 +63,7 @@ class _Walk:
     def __init__(self, model: ir.Model) -> None:
         self.graph = model.graph
         (self.image,) = model.graph.inputs
-        self.batch = shape_of(self.image)[0]
+        self.batch, self.other = shape_of(self.image)[0], _OTHER
         # Shapes at batch _OTHER, only of values that depend on the image.
         self.shapes: dict[ir.Value, Shape] = {self.image: (_OTHER, *shape_of(self.image)[1:])}
         self.count: ir.Value | None = None
@@ -187,7 +187,7 @@ class _Walk:
     ) -> ir.Value:
         """Add Expand(one, (1, .., N, .., 1)), which is ``value`` at any batch."""
         # The target shape (1, .., N, .., 1); Expand keeps the other axes of the slice.
-        parts = ((1,) * axis, self._batch_size(), (1,) * (one.ndim - axis - 1))
+        parts = ((1,) * axis, self.batch_size(), (1,) * (one.ndim - axis - 1))
         filled = [part for part in parts if part != ()]
         target = build.op("Concat", *filled, shape=(one.ndim,), axis=0)
         shape = shape_of(value)
@@ -195,7 +195,7 @@ class _Walk:
         self.shapes[expanded] = (*shape[:axis], _OTHER, *shape[axis + 1 :])
         return expanded
 
-    def _batch_size(self) -> ir.Value:
+    def batch_size(self) -> ir.Value:
         """Return the batch size of the image, (1,)."""
         if self.count is None:
             build = NodeBuilder(self.graph)

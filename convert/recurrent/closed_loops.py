@@ -41,6 +41,7 @@ from .loop_bodies import (
 )
 from .loop_steps import Steps, steps_of
 from .loops import Carried, NoRecurrenceError, body_of, carried_values, itself
+from .scans import loop_from_scan
 
 _FLAG = ir.TensorType(ir.DataType.BOOL)
 
@@ -176,7 +177,8 @@ def close_loop(model: ir.Model, loop: ir.Node, fold: Fold) -> None:
 
     Args:
         model: the model.
-        loop: a Loop in its main graph; the shapes of all values that it reads are known.
+        loop: a Loop in its main graph, or in the body of a loop; the shapes of all values that it
+            reads are known.
         fold: folds the constants of a model, and infers shapes.
 
     Raises:
@@ -191,10 +193,28 @@ def close_loop(model: ir.Model, loop: ir.Node, fold: Fold) -> None:
     parts.carried += _capture(body, parts, name_of(loop.outputs[0]))
     _set_interface(body, parts)
     infer_body(model, body, fold)
+    _close_inner_loops(model, body, fold)
     rename_made(body, name_of(loop.outputs[0]))
     lift_initializers(body, model.graph)
     _check_shapes(body, parts)
     _replace_loop(loop, steps, parts)
+
+
+def _close_inner_loops(model: ir.Model, body: ir.Graph, fold: Fold) -> None:
+    """Close the loops in a body, whose inputs have known shapes by now.
+
+    Termination: each turn closes one loop.
+    """
+    while left := [n for n in body if n.op_type in ("Loop", "Scan") and not is_closed(n)]:
+        name = name_of(left[0].outputs[0])
+        try:
+            loop = loop_from_scan(model, left[0]) if left[0].op_type == "Scan" else left[0]
+            close_loop(model, loop, fold)
+        except NoRecurrenceError as reason:
+            around = " or on the loop around it" if "depends" in str(reason) else ""
+            raise NoRecurrenceError(f"the loop {name} in its body: {reason}{around}") from None
+        # The shapes behind the loop are known only now.
+        infer_body(model, body, fold)
 
 
 def _replace_loop(loop: ir.Node, steps: Steps, parts: _Parts) -> None:

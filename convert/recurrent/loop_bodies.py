@@ -68,7 +68,8 @@ def infer_body(model: ir.Model, body: ir.Graph, fold: Fold) -> None:
     """Infer the shapes in a body, and fold what they make constant."""
     body.opset_imports.update(model.graph.opset_imports)
     for node in body:
-        for value in node.outputs:
+        # ONNX' inference finds no shapes behind a loop; those of a closed loop are known.
+        for value in node.outputs if node.op_type != "Loop" else ():
             value.shape = None
     inner = ir.Model(body, ir_version=10)
     # Nodes that only led to dropped values read inputs that the body no longer has, and shape

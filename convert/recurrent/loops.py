@@ -101,7 +101,7 @@ def lift_invariants(loop: ir.Node) -> None:
                 node.replace_input_with(index, start)
 
 
-def _counts(inside: ir.Value, after: ir.Value) -> bool:
+def counts(inside: ir.Value, after: ir.Value) -> bool:
     """Whether a carried value grows by one at each step."""
     add = producer(itself(after), "Add")
     if add is None or not any(value is inside for value in add.inputs):
@@ -110,7 +110,8 @@ def _counts(inside: ir.Value, after: ir.Value) -> bool:
     return len(steps) == 1 and steps[0] is not None and steps[0].size == 1 and steps[0].item() == 1
 
 
-def _through_views(value: ir.Value | None) -> ir.Value | None:
+def through_views(value: ir.Value | None) -> ir.Value | None:
+    """Skip the views and casts that a value goes through."""
     while (node := producer(value, *_VIEWS)) is not None:
         value = node.inputs[0]
     return value
@@ -124,7 +125,7 @@ def _sequence_read(body: ir.Graph, counters: Sequence[ir.Value]) -> tuple[ir.Val
         for node in body
         if node.op_type == "Gather"
         and attribute(node, "axis", 0) == 0
-        and any(_through_views(node.inputs[1]) is counter for counter in counters)
+        and any(through_views(node.inputs[1]) is counter for counter in counters)
         and not_none(node.inputs[0]).graph is not body
     ]
     if len(reads) != 1:
@@ -229,7 +230,7 @@ def _divided(carried: Sequence[Carried]) -> tuple[list[ir.Value], list[State]]:
         if itself(after) is inside:
             continue
         begin = constant(start)
-        if _counts(inside, after) and (begin is None or begin.size == 1):
+        if counts(inside, after) and (begin is None or begin.size == 1):
             if begin is None or begin.item() != 0 or is_read(final):
                 raise NoRecurrenceError(
                     "its counter does not start at 0, or is read after the loop"

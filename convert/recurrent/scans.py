@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from ..graph import (
     attribute,
+    graph_of,
     new_initializer,
     not_none,
     replace_keeping_name,
@@ -62,9 +63,9 @@ def loop_from_scan(model: ir.Model, scan: ir.Node) -> ir.Node:
         num_outputs=len(scan.outputs),
         name=scan.name,
     )
-    model.graph.insert_before(scan, node)
+    graph_of(scan).insert_before(scan, node)
     for old, new in zip(scan.outputs, node.outputs, strict=True):
         new.type, new.shape = old.type, old.shape
         replace_keeping_name(old, new)
-    model.graph.remove(scan, safe=True)
+    graph_of(scan).remove(scan, safe=True)
     return node

@@ -90,6 +90,10 @@ class GraphDefSource:
         check_graph(self._path, part.graph.as_graph_def())
         return accepting_float(part, entry.dtype)
 
+    def _rank_of(self, name: str) -> int | None:
+        """Return the number of axes of a tensor; None if it is not known."""
+        return self._function.graph.get_tensor_by_name(port_of(name)).shape.rank
+
     def _others(self, entry: Any) -> dict[str, Any]:
         """Return the constants for all inputs but the image."""
         return {name: v for name, v in self._constants.items() if port_of(name) != entry.name}
@@ -123,7 +127,9 @@ class GraphDefSource:
         graph = v1.graph_util.extract_sub_graph(graph, [result.op.name])
         if not any(node.name == entry for node in graph.node):
             raise InputFileError(f"{self._path}: {output_name} does not depend on {input_name}")
-        check_inference_mode(graph, [result.name])
+        is_batch_free = not image.shape.rank or image.shape[0] is None
+        # A norm over the batch of a model for single images is a norm over the image.
+        check_inference_mode(graph, [result.name], self._rank_of if is_batch_free else None)
         check_deterministic(graph, [result.name], run, shape)
         return onnx_from_graph_def(graph, f"{entry}:0", result.name, input_name, output_name)
 

@@ -34,6 +34,8 @@ from .pixels import rename, with_float_input
 from .side_effects import check_deterministic
 from .sort_once import sorting_once
 
+FAILED_EXPORT = "tf2onnx cannot convert the model: "
+
 
 def import_tensorflow() -> Any:
     """Import TensorFlow without its start-up messages.
@@ -274,7 +276,7 @@ def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProt
                 raise
             except Exception as error:  # tf2onnx raises anything
                 failure = error
-    raise ConversionError(f"tf2onnx cannot convert the model: {first_line(failure)}") from failure
+    raise ConversionError(f"{FAILED_EXPORT}{first_line(failure)}") from failure
 
 
 @contextlib.contextmanager

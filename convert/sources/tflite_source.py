@@ -32,18 +32,10 @@ class TfliteSource:
         self._tf, self._path = import_tensorflow(), path
         self._constants = constants or {}
         self._alone = Lock()  # an interpreter is not thread-safe
-        make = _interpreter_class(self._tf)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it announces its move to a package of its own
-                self._interpreter = make(model_content=path.read_bytes())
-            # The interpreter has no public function that lists the ops.
-            ops = [op["op_name"] for op in self._interpreter._get_ops_details()]
-            tensors = self._interpreter.get_tensor_details()
-        except (ValueError, RuntimeError) as error:
-            raise InputFileError(
-                f"{path}: not a TensorFlow Lite model: {first_line(error)}"
-            ) from error
+        self._interpreter = self._opened()
+        # The interpreter has no public function that lists the ops.
+        ops = [op["op_name"] for op in self._interpreter._get_ops_details()]
+        tensors = self._interpreter.get_tensor_details()
         check_limit(path, "ops", len(ops), LARGEST_NODES, SIMPLIFY)
         check_lite_ops(path, ops)
         _check_memory(path, tensors)
@@ -53,6 +45,18 @@ class TfliteSource:
                 f"{path}: a quantized model ({len(quantized)} int8 tensors, such as "
                 f"{quantized[0]}); use the float model: ocr-trt quantizes it for its target"
             )
+
+    def _opened(self, **settings: Any) -> Any:
+        """Return a new interpreter of the file."""
+        make = _interpreter_class(self._tf)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it announces its move to a package of its own
+                return make(model_content=self._path.read_bytes(), **settings)
+        except (ValueError, RuntimeError) as error:
+            raise InputFileError(
+                f"{self._path}: not a TensorFlow Lite model: {first_line(error)}"
+            ) from error
 
     def signature(self) -> Signature:
         """Return the inputs and outputs."""
@@ -90,27 +94,37 @@ class TfliteSource:
         output = next(o for o in self._interpreter.get_output_details() if o["name"] == output_name)
 
         def call(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            # An input without a value is one that the output does not depend on.
+            values = {
+                each["index"]: full_constant(
+                    self._constants.get(each["name"], np.zeros(())), _info(each), len(image)
+                )
+                for each in others
+            }
+            feeds = {entry["index"]: image, **values}
             with self._alone:
-                # Resizing invalidates all buffers, so it is done only when the shape changes.
-                if tuple(self._shape_of(entry["index"])) != image.shape:
-                    self._interpreter.resize_tensor_input(entry["index"], image.shape)
-                # An input without a value is one that the output does not depend on.
-                values = {
-                    each["index"]: full_constant(
-                        self._constants.get(each["name"], np.zeros(())), _info(each), len(image)
-                    )
-                    for each in others
-                }
-                for index, value in values.items():
-                    if tuple(self._shape_of(index)) != value.shape:
-                        self._interpreter.resize_tensor_input(index, value.shape)
-                self._interpreter.allocate_tensors()
-                for index, value in {entry["index"]: image, **values}.items():
-                    self._interpreter.set_tensor(index, value)
-                self._interpreter.invoke()
-                return np.array(self._interpreter.get_tensor(output["index"]))
+                result = self._run(feeds, output["index"])
+                if not _fits(output["shape_signature"], result.shape):
+                    # The XNNPACK delegate can return a deconvolution with one column too many.
+                    kind = self._tf.lite.experimental.OpResolverType
+                    plain = kind.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+                    self._interpreter = self._opened(experimental_op_resolver_type=plain)
+                    result = self._run(feeds, output["index"])
+                return result
 
         return lambda image: self._tf.numpy_function(call, [image], self._tf.float32)
+
+    def _run(self, feeds: dict[int, npt.NDArray], output: int) -> npt.NDArray[np.float32]:
+        """Run the interpreter once; inputs and output are given by their indices."""
+        for index, value in feeds.items():
+            # Resizing invalidates all buffers, so it is done only when the shape changes.
+            if self._shape_of(index) != value.shape:
+                self._interpreter.resize_tensor_input(index, value.shape)
+        self._interpreter.allocate_tensors()
+        for index, value in feeds.items():
+            self._interpreter.set_tensor(index, value)
+        self._interpreter.invoke()
+        return np.array(self._interpreter.get_tensor(output))
 
     def _shape_of(self, index: int) -> tuple[int, ...]:
         details = self._interpreter.get_input_details()
@@ -156,6 +170,12 @@ def _interpreter_class(tf: Any) -> Any:
             ) from None
         return tf.lite.Interpreter
     return Interpreter
+
+
+def _fits(declared: npt.NDArray, shape: tuple[int, ...]) -> bool:
+    """Whether a result has the sizes that the file declares; the first axis is the batch."""
+    pairs = list(zip(declared, shape, strict=False))[1:]
+    return len(declared) != len(shape) or all(size in (-1, found) for size, found in pairs)
 
 
 def _info(details: dict[str, Any]) -> TensorInfo:

@@ -14,7 +14,7 @@ behind it, and the default of preprocessing layers such as ``Resizing`` is ``tra
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import ConversionError
@@ -31,12 +31,18 @@ _AVERAGING = {
 _VIEWS = ("Reshape", "ExpandDims")
 
 
-def check_inference_mode(graph: Any, results: Sequence[str]) -> None:
+RankOf = Callable[[str], "int | None"]
+"""Returns the number of axes of a tensor; None if it is not known."""
+
+
+def check_inference_mode(graph: Any, results: Sequence[str], rank_of: RankOf | None = None) -> None:
     """Refuse a GraphDef whose results depend on the statistics of a batch.
 
     Args:
         graph: the GraphDef, with the ops that write variables.
         results: tensor names.
+        rank_of: for a frozen graph, which no longer writes the moving averages: the moments of all
+            axes but that of the channels are those of a batch.
 
     Raises:
         ConversionError: it names the layers.
@@ -44,7 +50,10 @@ def check_inference_mode(graph: Any, results: Sequence[str]) -> None:
     found = dict.fromkeys(
         re.sub(r"/moments$", "", layer_of(f"{caller}/{name}" if caller else name))
         for caller, nodes, needed in parts(graph, results)
-        for name in _norms_in_training(nodes, needed)
+        for name in (
+            *_norms_in_training(nodes, needed),
+            *(_frozen_moments(nodes, needed, rank_of) if rank_of and not caller else ()),
+        )
     )
     if not found:
         return
@@ -72,6 +81,29 @@ def _norms_in_training(nodes: Any, needed: list[Any]) -> Iterator[str]:
                 # A layer may keep a mean over time that it does not use itself.
                 if each.name in wanted and _reduces_batch(each, known):
                     yield each.name
+
+
+def _frozen_moments(nodes: Any, needed: list[Any], rank_of: RankOf) -> Iterator[str]:
+    """Yield the names of variances Mean((x - Mean(x))^2) over all axes but one, batch included."""
+    known = {node.name: node for node in nodes}
+    for node in needed:
+        square = known.get(node_of(node.input[0])) if node.op == "Mean" else None
+        if square is None or square.op != "SquaredDifference" or not _reduces_batch(node, known):
+            continue
+        means = [known.get(node_of(name)) for name in square.input]
+        means = [_behind_identity(known, each) for each in means]
+        is_moment = any(
+            each is not None and each.op == "Mean" and _reduces_batch(each, known) for each in means
+        )
+        rank = rank_of(node.input[0])
+        if is_moment and rank is not None and len(_axes(node, known)) == rank - 1:
+            yield node.name
+
+
+def _behind_identity(known: Mapping[str, Any], node: Any) -> Any:
+    while node is not None and node.op in ("Identity", "StopGradient"):
+        node = known.get(node_of(node.input[0]))
+    return node
 
 
 def _is_fused(node: Any, known: Mapping[str, Any]) -> bool:
@@ -103,7 +135,14 @@ def _averaged(known: Mapping[str, Any], value: str) -> Iterator[Any]:
 
 def _reduces_batch(node: Any, known: Mapping[str, Any]) -> bool:
     """Whether a reduction is over the first axis, among constant axes."""
+    return 0 in _axes(node, known)
+
+
+def _axes(node: Any, known: Mapping[str, Any]) -> list[int]:
+    """Return the constant axes of a reduction; none if they are computed."""
     from tensorflow import make_ndarray
 
     axes = known.get(node_of(node.input[1]))
-    return axes is not None and axes.op == "Const" and 0 in make_ndarray(axes.attr["value"].tensor)
+    if axes is None or axes.op != "Const":
+        return []
+    return [int(axis) for axis in make_ndarray(axes.attr["value"].tensor).reshape(-1)]

@@ -16,6 +16,7 @@ from . import (
     patches,
     resizes,
     segments,
+    slices,
 )
 from .complex_numbers import COMPLEX_RULES, ComplexRule, Pair, Pairs
 from .emitter import Emitter, RefusalError, Rule, Tensor, UnknownError
@@ -24,7 +25,7 @@ from .refused import NAMED_LIKE_ONNX, reason_of
 
 _MODULES = (
     arithmetic, colors, complex_numbers, crops, deconvolutions, indexing, matrices, patches,
-    resizes, segments,
+    resizes, segments, slices,
 )  # fmt: skip
 RULES: dict[str, Rule] = {op: rule for module in _MODULES for op, rule in module.RULES.items()}
 """TensorFlow op -> its rule, for real numbers."""

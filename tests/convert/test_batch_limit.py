@@ -94,7 +94,15 @@ def test_own_batch_size_is_freed(tmp_path: Path) -> None:
 def test_batch_that_cannot_be_freed_is_filled_with_copies(tmp_path: Path, max_batch: int) -> None:
     spec = lines_spec(tmp_path / "m.onnx", SHIFTED, batch=4, max_batch=max_batch)
     reason = check_single_images(spec)
+    assert "batches of 4 images only" in reason
     assert "each image runs in a batch of 4 copies" in reason
+
+
+def test_reason_of_tensorflow_names_the_node() -> None:
+    text = "Cannot reshape a tensor with 8 elements for '{{node head/Reshape}} = Reshape[]'"
+    error = batch_checks.trace_error(ConversionError(f"tf2onnx cannot convert: {text}"), 2)
+    assert str(error) == "the model does not run at batch size 2: it fails at head/Reshape"
+    assert "batches of 8 images only" in batch_checks.own_batch_only(error, 8)
 
 
 def test_verify_follows_a_second_conversion(tmp_path: Path) -> None:

@@ -6,10 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.parser
+import onnx.reference
 import onnx_ir as ir
 import pytest
 
+from ocr_trt.convert.opset import convert_opset
 from ocr_trt.convert.passes.collapse_views import collapse_views
+from ocr_trt.convert.passes.lower_group_norms import lower_group_norms
 from ocr_trt.convert.passes.raise_group_norms import raise_group_norms
 
 from .helpers import evaluated, ops, traced
@@ -91,3 +96,21 @@ def test_other_norms_stay(function: Callable[[Any], Any]) -> None:
     model, changed = raised(function)
     assert changed == 0
     assert ops(model)["Sqrt"] == 1
+
+
+@pytest.mark.parametrize("shape", ["2,6,5,4", "2,6", "N,6,7"])
+def test_group_normalization_of_newer_opsets(shape: str, rng: np.random.Generator) -> None:
+    text = f"""<ir_version: 10, opset_import: ["" : 21]>
+        agraph (float[{shape}] x) => (float[{shape}] y)
+        {{ y = GroupNormalization <num_groups = 3, epsilon = 0.01> (x, s, b) }}"""
+    proto = onnx.parser.parse_model(text)
+    for name in "sb":
+        array = rng.standard_normal(6).astype(np.float32)
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    x = rng.standard_normal([int(n) if n != "N" else 3 for n in shape.split(",")])
+    x = x.astype(np.float32)
+    expected = onnx.reference.ReferenceEvaluator(proto).run(None, {"x": x})[0]
+    model = ir.from_proto(proto)
+    assert lower_group_norms(model).changed == 1
+    convert_opset(model)
+    np.testing.assert_allclose(evaluated(model, x), expected, atol=1e-4)

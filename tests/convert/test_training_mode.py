@@ -162,3 +162,31 @@ def test_statistics_that_the_result_does_not_use_are_left_out(tmp_path: Path) ->
     model = network(Averaging())
     model.export(tmp_path / "model", format="tf_saved_model", verbose=False)
     check_equals(tmp_path / "model", "output_0")
+
+
+def by_own_moments(path: Path, batch: int | None, axes: list[int]) -> DetectorSpec | RecognizerSpec:
+    """Write a frozen graph that normalizes by its own moments; return its spec."""
+    v1 = tf.compat.v1
+    with v1.Graph().as_default() as graph:
+        x = v1.placeholder("float32", [batch, 16, 24, 3], name="image")
+        with v1.name_scope("block"):
+            mean, variance = tf.nn.moments(x, axes, keepdims=True)
+            x = tf.nn.batch_normalization(x, mean, variance, None, None, 1e-3)
+        tf.sigmoid(tf.reduce_sum(x, -1, keepdims=True), name="map")
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return spec_of(path, "map")
+
+
+def test_moments_of_a_batch_in_a_frozen_graph_are_refused(tmp_path: Path) -> None:
+    spec = by_own_moments(tmp_path / "m.pb", None, [0, 1, 2])
+    with pytest.raises(ConversionError) as caught:
+        convert(open_source(spec.source), spec)
+    assert all(fact in str(caught.value) for fact in ("block", "training mode"))
+
+
+@pytest.mark.parametrize(("batch", "axes"), [(1, [0, 1, 2]), (None, [1, 2]), (None, [3])])
+def test_moments_of_one_image_in_a_frozen_graph_convert(
+    tmp_path: Path, batch: int | None, axes: list[int]
+) -> None:
+    by_own_moments(tmp_path / "m.pb", batch, axes)
+    check_equals(tmp_path / "m.pb", "map")
