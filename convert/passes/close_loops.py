@@ -43,7 +43,7 @@ def close_loops(model: ir.Model) -> Outcome:
             return Outcome(changed=changed)
         name = name_of(left[0].outputs[0])
         try:
-            loop = loop_from_scan(model, left[0]) if left[0].op_type == "Scan" else left[0]
+            loop = loop_from_scan(left[0]) if left[0].op_type == "Scan" else left[0]
             close_loop(model, loop, _simplify)
         except NoRecurrenceError as reason:
             raise ConversionError(

@@ -195,7 +195,7 @@ def close_loop(model: ir.Model, loop: ir.Node, fold: Fold) -> None:
     infer_body(model, body, fold)
     _close_inner_loops(model, body, fold)
     rename_made(body, name_of(loop.outputs[0]))
-    lift_initializers(body, model.graph)
+    lift_initializers(body, graph_of(loop))
     _check_shapes(body, parts)
     _replace_loop(loop, steps, parts)
 
@@ -208,7 +208,7 @@ def _close_inner_loops(model: ir.Model, body: ir.Graph, fold: Fold) -> None:
     while left := [n for n in body if n.op_type in ("Loop", "Scan") and not is_closed(n)]:
         name = name_of(left[0].outputs[0])
         try:
-            loop = loop_from_scan(model, left[0]) if left[0].op_type == "Scan" else left[0]
+            loop = loop_from_scan(left[0]) if left[0].op_type == "Scan" else left[0]
             close_loop(model, loop, fold)
         except NoRecurrenceError as reason:
             around = " or on the loop around it" if "depends" in str(reason) else ""

@@ -22,7 +22,7 @@ from .loop_bodies import replace_inside
 from .loops import NoRecurrenceError, body_of, carried_values
 
 
-def loop_from_scan(model: ir.Model, scan: ir.Node) -> ir.Node:
+def loop_from_scan(scan: ir.Node) -> ir.Node:
     """Replace a Scan by a Loop, and return the Loop.
 
     Raises:
@@ -55,7 +55,7 @@ def loop_from_scan(model: ir.Model, scan: ir.Node) -> ir.Node:
     body.inputs.extend([step, flag, *entries])
     body.outputs.clear()
     body.outputs.extend([flag, *results])
-    steps = new_initializer(model.graph, np.array(shape_of(sequences[0])[0], np.int64), "steps")
+    steps = new_initializer(graph_of(scan), np.array(shape_of(sequences[0])[0], np.int64), "steps")
     node = ir.node(
         "Loop",
         [steps, None, *scan.inputs[: len(carried)]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cached_property
+from importlib import import_module
 from math import prod
 from pathlib import Path
 from threading import Lock
@@ -32,7 +33,7 @@ class TfliteSource:
         self._tf, self._path = import_tensorflow(), path
         self._constants = constants or {}
         self._alone = Lock()  # an interpreter is not thread-safe
-        self._interpreter = self._opened()
+        self._interpreter, self._has_delegates = self._opened(), True
         # The interpreter has no public function that lists the ops.
         ops = [op["op_name"] for op in self._interpreter._get_ops_details()]
         tensors = self._interpreter.get_tensor_details()
@@ -57,6 +58,13 @@ class TfliteSource:
             raise InputFileError(
                 f"{self._path}: not a TensorFlow Lite model: {first_line(error)}"
             ) from error
+
+    def _open_without_delegates(self) -> None:
+        """Open the file again, so that the interpreter's own kernels run all ops."""
+        kinds = import_module(type(self._interpreter).__module__).OpResolverType
+        plain = kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self._interpreter = self._opened(experimental_op_resolver_type=plain)
+        self._has_delegates = False
 
     def signature(self) -> Signature:
         """Return the inputs and outputs."""
@@ -104,11 +112,9 @@ class TfliteSource:
             feeds = {entry["index"]: image, **values}
             with self._alone:
                 result = self._run(feeds, output["index"])
-                if not _fits(output["shape_signature"], result.shape):
+                if self._has_delegates and not _fits(output["shape_signature"], result.shape):
                     # The XNNPACK delegate can return a deconvolution with one column too many.
-                    kind = self._tf.lite.experimental.OpResolverType
-                    plain = kind.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-                    self._interpreter = self._opened(experimental_op_resolver_type=plain)
+                    self._open_without_delegates()
                     result = self._run(feeds, output["index"])
                 return result
 

@@ -28,10 +28,10 @@ def _elements(value: Tensor) -> list[int | Tensor] | None:
     parts = [Tensor(emit, name) for name in node.input]
     if node.type in _VIEWS:
         return _elements(parts[0])
-    if node.type == "Pack":
-        return [part if part.value is None else int(part.value) for part in parts]
-    if node.type == "Unsqueeze" and emit.graph.get_shape(parts[0].name) == []:
-        return [parts[0]]
+    is_scalar = node.type == "Unsqueeze" and emit.graph.get_shape(parts[0].name) == []
+    if node.type == "Pack" or is_scalar:
+        scalars = parts[:1] if is_scalar else parts  # the second input of Unsqueeze is its axes
+        return [each if each.value is None else int(each.value) for each in scalars]
     if node.type == "Concat":
         found = list[int | Tensor]()
         for part in parts:

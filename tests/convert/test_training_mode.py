@@ -172,7 +172,7 @@ def by_own_moments(path: Path, batch: int | None, axes: list[int]) -> DetectorSp
         with v1.name_scope("block"):
             mean, variance = tf.nn.moments(x, axes, keepdims=True)
             x = tf.nn.batch_normalization(x, mean, variance, None, None, 1e-3)
-        tf.sigmoid(tf.reduce_sum(x, -1, keepdims=True), name="map")
+        tf.sigmoid(tf.reduce_max(x, -1, keepdims=True), name="map")
     path.write_bytes(graph.as_graph_def().SerializeToString())
     return spec_of(path, "map")
 
