@@ -8,6 +8,7 @@ import onnx_ir as ir
 from ..common.error_text import first_line
 from ..errors import ConversionError
 from .graph import OPSET, name_of
+from .passes.lower_group_norms import lower_group_norms
 
 _CHANGED = frozenset({"GroupNormalization"})
 """Ops that compute something else since opset 21, with the same attributes."""
@@ -46,6 +47,7 @@ def _declare_older(model: ir.Model) -> None:
     Raises:
         ConversionError: an op is not in opset 20, or not with these inputs and attributes.
     """
+    lower_group_norms(model)
     newer = [node for node in model.graph.all_nodes() if not _is_in_opset(node)]
     if newer:
         listed = ", ".join(

@@ -32,7 +32,6 @@ from .opset import convert_opset
 from .outcome import Outcome
 from .pass_order import PASSES, PREPARE, Pass, io_passes
 from .passes.free_batch import free_batch
-from .passes.lower_group_norms import lower_group_norms
 from .passes.lower_integer_ops import lower_integer_ops
 from .passes.merge_traces import merge_traces
 from .passes.name_values import name_values
@@ -105,7 +104,6 @@ def _at_opset(graph: ir.Model) -> ir.Model:
     """Lower ops that are not ONNX's own, and convert a graph to opset 20; see :func:`_upgraded`."""
     # First: the check and the version converter support standard ops only.
     lower_integer_ops(graph)
-    lower_group_norms(graph)
     check_ops(graph)
     convert_opset(graph)
     graph.ir_version = 10
