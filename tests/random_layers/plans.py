@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from ocr_trt.ocr.detector import covers
+
 from . import functions, maps, sequences
 from .draw import Draw, Layer, UnfitError, known
 
@@ -151,6 +153,8 @@ def _built(plan: Plan, draw: Draw) -> keras.Model:
     if plan.role == "detector":
         if plan.sequences and None not in x.shape[1:]:
             x = _tokens(plan, x)
+        if not plan.is_free and not (covers(height, x.shape[1]) and covers(width, x.shape[2])):
+            x = layers.Resizing(height, width)(x)  # a map that covers a part only is refused
         x = layers.Conv2D(draw.int(1, 3), 1)(x)
         head = draw.one("sigmoid", "sigmoid", "tanh", "softmax")
         return keras.Model(image, layers.Activation(head)(x))
