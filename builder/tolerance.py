@@ -60,16 +60,16 @@ def tolerance_of(model: ConvertedModel, spec: DetectorSpec | RecognizerSpec) -> 
     for width, graph in model.graphs.items():
         images = random_images(spec, width, np.random.default_rng(0))
         # As written: with all its rewrites, onnxruntime crashes on casts in the body of a loop.
-        other = Engine.from_graphs(
-            lambda width: rounded(graph, name), spec=spec, label="rounded graph", optimize=False
-        )
+        other = _engine(rounded(graph, name), spec, optimize=False)
         with _engine(graph, spec) as exact, other:
             roundings[width] = Rounding.of([difference_of(exact, other, i)[0] for i in images])
     return Tolerance(is_quantized=is_quantized, float_type=name, roundings=roundings)
 
 
-def _engine(graph: onnx.ModelProto, spec: DetectorSpec | RecognizerSpec) -> Engine:
-    return Engine.from_graphs(lambda width: graph, spec=spec, label="fp32 graph")
+def _engine(
+    graph: onnx.ModelProto, spec: DetectorSpec | RecognizerSpec, *, optimize: bool = True
+) -> Engine:
+    return Engine.from_graphs(lambda width: graph, spec=spec, label="fp32 graph", optimize=optimize)
 
 
 def random_images(
