@@ -297,5 +297,4 @@ def with_max_batch(
 
 def dump_spec(spec: DetectorSpec | RecognizerSpec) -> str:
     """Return the spec as YAML."""
-    data = spec.model_dump(mode="json", exclude_none=True)
-    return dump_yaml(data)
+    return dump_yaml(spec.model_dump(mode="json", exclude_none=True))

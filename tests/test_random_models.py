@@ -46,7 +46,8 @@ def check_outcomes(folder: Path) -> None:
         def changed(*arguments):  # type: ignore[no-untyped-def]
             converted = convert(*arguments)
             if error == WRONG:
-                for weights in converted.graphs[16].graph.initializer:
+                initializers = converted.graphs[16].graph.initializer
+                for weights in (each for each in initializers if len(each.dims) > 1):
                     weights.raw_data = bytes(len(weights.raw_data))
             if error == BUG:
                 raise KeyError("a bug")

@@ -57,9 +57,16 @@ class Move:
 
 
 def view_of_chain(source: Shape, chain: Sequence[Move]) -> View | None:
-    """Return the normal form of a chain of moves; None if there is none, or an axis has size 0."""
+    """Return the normal form of a chain of moves; None if there is none, or an axis has size 0.
+
+    Raises:
+        ValueError: a Reshape changes the number of elements, so the graph is not valid.
+    """
     if 0 in source:
         return None
+    for move in chain:
+        if prod(move.shape) != prod(source):
+            raise ValueError(f"cannot reshape {list(source)} to {list(move.shape)}")
     runs, shape = _runs_after(source, chain), chain[-1].shape
     by_axis = _by_axis(runs, shape) if runs is not None else None
     if by_axis is None:

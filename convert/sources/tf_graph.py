@@ -18,21 +18,17 @@ from ...errors import ConversionError, OcrTrtError, TargetMissingError
 from ..float_types import FloatTypes
 from ..tf_ops.failures import check_failures, quantized_nodes, recorded_failures
 from ..tf_ops.rules import OPSET, handlers
-from .bias_merge import checked_bias_merge
-from .consumers_only import visiting_consumers_only
-from .einsum_search import bounded_einsum_search
 from .failing_layer import reason_with_layer
 from .fake_quantization import has_fake_quantization, lower_fake_quantization
 from .float32_graph import has_other_floats, to_float32
 from .folding import folded
 from .freeze import freeze
 from .function_names import rename_inside
-from .keep_transposes import keeping_transposes
 from .large_weights import Exported, Weights, extract_constants
 from .lowered_loops import has_lowered_loops, raise_loops
 from .pixels import rename, with_float_input
 from .side_effects import check_deterministic
-from .sort_once import sorting_once
+from .tf2onnx_fixes import fixed_tf2onnx
 
 FAILED_EXPORT = "tf2onnx cannot convert the model: "
 
@@ -261,14 +257,7 @@ def _run_tf2onnx(conversion: Callable[[Any], onnx.ModelProto]) -> onnx.ModelProt
     for catch in ("FALSE", "TRUE"):
         with _stderr_to_null(), _environment(TF2ONNX_CATCH_ERRORS=catch):
             try:
-                with (
-                    recorded_failures() as failures,
-                    bounded_einsum_search(),
-                    checked_bias_merge(),
-                    keeping_transposes(),
-                    sorting_once(),
-                    visiting_consumers_only(),
-                ):
+                with recorded_failures() as failures, fixed_tf2onnx():
                     model = conversion(tf2onnx)
                 check_failures(failures)
                 return model

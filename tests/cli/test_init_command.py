@@ -46,8 +46,8 @@ def test_lambdas_run_only_on_request(tmp_path: Path) -> None:
     x = keras.layers.Lambda(lambda t: t * 2, name="doubler", output_shape=(8, 8, 3))(image)
     keras.Model(image, x).save(tmp_path / "m.keras")
     arguments = ("m.keras", "--role", "detector")
-    for command in ("init", "build"):
-        refused = run(command, *arguments, cwd=tmp_path)
+    for command in (("init",), ("build", "--precision", "fp32")):
+        refused = run(*command, *arguments, cwd=tmp_path)
         fails(refused, 2, "layers doubler run Python code", "init --allow-lambda")
     succeeds("init", *arguments, "--allow-lambda", cwd=tmp_path)
     assert load_spec(tmp_path / "detector.yaml").source.allow_lambda
@@ -89,9 +89,11 @@ def test_init_quotes_the_names_in_a_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["init", "build"])
 def test_a_model_needs_a_role(command: str, spec_files: dict[str, Path], tmp_path: Path) -> None:
     model = spec_files["detector"].with_suffix(".onnx")
-    fails(run(command, model, cwd=tmp_path), 2, "detector.onnx", "--role detector")
-    fails(run(command, tmp_path / "x.yaml", cwd=tmp_path), 2, "no such file or folder")
-    spec = run(command, spec_files["detector"], "--role", "detector", cwd=tmp_path)
+    options = ("--precision", "fp32") if command == "build" else ()
+    fails(run(command, model, *options, cwd=tmp_path), 2, "detector.onnx", "--role detector")
+    missing = run(command, tmp_path / "x.yaml", *options, cwd=tmp_path)
+    fails(missing, 2, "no such file or folder")
+    spec = run(command, spec_files["detector"], *options, "--role", "detector", cwd=tmp_path)
     fails(spec, 2, "is a spec: put role")
 
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from ocr_trt.convert.graph import constant
-from ocr_trt.convert.sources import tf_graph
+from ocr_trt.convert.sources import tf2onnx_fixes
 from ocr_trt.convert.sources.tf_graph import onnx_from_function
 
 tf = pytest.importorskip("tensorflow")
@@ -42,8 +42,8 @@ def test_the_graph_is_the_same_with_fewer_sorts(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Graph, "topological_sort", counted)
     results = []
-    for block in (nullcontext, tf_graph.sorting_once):
-        monkeypatch.setattr(tf_graph, "sorting_once", block)
+    for block in (nullcontext, tf2onnx_fixes.sorting_once):
+        monkeypatch.setattr(tf2onnx_fixes, "sorting_once", block)
         sorts.clear()
         model = onnx_from_function(network, "x", (1, 8, 8, 4), "y").whole()
         nodes = [(node.op_type, *map(described, node.inputs)) for node in model.graph]
@@ -72,8 +72,8 @@ def test_the_graph_is_the_same_with_fewer_visits(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Graph, "_register_input_name", counted)
     results = []
-    for block in (nullcontext, tf_graph.visiting_consumers_only):
-        monkeypatch.setattr(tf_graph, "visiting_consumers_only", block)
+    for block in (nullcontext, tf2onnx_fixes.visiting_consumers_only):
+        monkeypatch.setattr(tf2onnx_fixes, "visiting_consumers_only", block)
         visits.clear()
         model = onnx_from_function(network, "x", (1, 80, 4), "y").whole()
         nodes = [(node.op_type, *map(described, node.inputs)) for node in model.graph]

@@ -73,7 +73,7 @@ def may_not_compile(*_: object) -> None:
     "program",
     [
         "from ocr_trt.engines.targets import backend; backend('openvino').availability()",
-        "sys.argv[1:] = ['doctor']; from ocr_trt.cli.app import main; main()",
+        "sys.argv[1:] = ['doctor']; from ocr_trt.cli.start import main; main()",
     ],
     ids=["a target asked for", "the program"],
 )
