@@ -9,6 +9,7 @@ from .bias_merge import checked_bias_merge
 from .consumers_only import visiting_consumers_only
 from .einsum_search import bounded_einsum_search
 from .keep_transposes import keeping_transposes
+from .pad_merge import checked_pad_merge
 from .sort_once import sorting_once
 
 
@@ -18,6 +19,7 @@ def fixed_tf2onnx() -> Iterator[None]:
     with (
         bounded_einsum_search(),
         checked_bias_merge(),
+        checked_pad_merge(),
         keeping_transposes(),
         sorting_once(),
         visiting_consumers_only(),

@@ -23,6 +23,7 @@ QUICK = (
     "in_top_k", "searchsorted", "einsum.trace", "einsum.ellipsis", "set_diag", "cross",
     "projective_transform", "conv_transpose.gaps_first", "conv3d_transpose.gaps",
     "bias_add.second_axis", "argmax.keras", "conv_transpose.unknown_size",
+    "conv.atrous_behind_pad", "conv.pad_and_explicit",
     "unsorted_segment_sum.row", "unsorted_segment_max.computed", "cumprod.both", "det.three",
 )  # fmt: skip
 

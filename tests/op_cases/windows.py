@@ -91,6 +91,21 @@ def windows_cases() -> dict[str, Case]:
         "conv_transpose.explicit": lambda x: nn.conv2d_transpose(
             x, w(3, 3, 4, 3), [2, 16, 24, 4], 2, [[0, 0], [1, 0], [1, 0], [0, 0]]
         ),
+        "conv.pad_and_dilation": lambda x: nn.conv2d(
+            tf.pad(x, [[0, 0], [0, 0], [1, 0], [0, 0]]), w(3, 1, 3, 4), 1, "SAME", dilations=(1, 2)
+        ),
+        "conv.atrous_behind_pad": lambda x: nn.atrous_conv2d(
+            tf.pad(x, [[0, 0], [0, 1], [1, 0], [0, 0]]), w(3, 3, 3, 4), 2, "SAME"
+        ),
+        "conv.pad_and_explicit": lambda x: nn.conv2d(
+            tf.pad(x, [[0, 0], [1, 0], [1, 0], [0, 0]]),
+            w(3, 3, 3, 4),
+            1,
+            [[0, 0], [1, 1], [0, 1], [0, 0]],
+        ),
+        "conv.pad_and_valid": lambda x: nn.conv2d(
+            tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), w(3, 3, 3, 4), 2, "VALID"
+        ),
         "conv_transpose.unknown_size": lambda x: nn.conv2d_transpose(
             _of_unknown_size(x), w(3, 3, 4, 3), [2, 16, 12, 4], (2, 1), "SAME"
         ),
