@@ -15,6 +15,7 @@ import onnx
 
 from ..convert.rounding import Rounding, rounded
 from ..convert.sources.pixels import pixel_noise
+from ..convert.verify import check_numbers
 from ..engines.base import Batch
 from ..engines.engine import Engine
 from ..errors import ConversionError
@@ -107,9 +108,11 @@ def compare_rounding(
     """Compare an engine with a model that computes in 16 bits, on images of one width.
 
     Raises:
-        ConversionError: rounding does not explain the difference, or it is NaN.
+        ConversionError: rounding does not explain the difference, or the model returns NaN.
     """
     pairs = [difference_of(graph, baseline, image) for image in images]
+    for _, theirs in pairs:
+        check_numbers(theirs, baseline.label)
     found, limit = [difference for difference, _ in pairs], graph.spec.accuracy.max_difference
     measured = Rounding.of(found)
     if tolerance.is_quantized and all(is_fake_quantization(*pair) for pair in pairs):

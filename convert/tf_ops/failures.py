@@ -57,7 +57,9 @@ class _Recorder(logging.Handler):
 def recorded_failures() -> Iterator[list[Failure]]:
     """Yield a list to which failures are added; tf2onnx prints nothing meanwhile."""
     logger, recorder = logging.getLogger("tf2onnx.tfonnx"), _Recorder()
-    before = logger.level, logger.propagate
+    before, disabled = (logger.level, logger.propagate), logging.root.manager.disable
+    # A program that disables logging would hide the failures, too.
+    logging.disable(logging.NOTSET)
     logger.setLevel(logging.ERROR)
     logger.propagate = False
     logger.addHandler(recorder)
@@ -66,6 +68,7 @@ def recorded_failures() -> Iterator[list[Failure]]:
     finally:
         logger.removeHandler(recorder)
         logger.level, logger.propagate = before
+        logging.disable(disabled)
 
 
 def quantized_nodes(graph: Any) -> list[Failure]:
