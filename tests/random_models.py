@@ -125,6 +125,8 @@ def _compare(spec: Any, source: Any, model: ConvertedModel) -> tuple[str, str]:
                 if not worst <= spec.accuracy.max_difference:
                     text = f"batch 3: differs by {worst:.3g}"
         except OcrTrtError as error:
+            if "the model itself returns NaN" in str(error):
+                return UNBUILT, str(error)
             if "differs from the model" not in str(error):
                 return (WRONG if "returns" in str(error) else REFUSED), str(error)
             text = str(error)
