@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from .cores import limited_cores
 from .onnx_files import as_file, is_too_large
 
 _QUIET = 4  # log only fatal messages; errors are raised as exceptions
 _PROVIDERS = ("CPUExecutionProvider",)
+_MATMUL_FUSION = "MatmulTransposeFusion"
+"""onnxruntime's name of the rewrite MatMul(Transpose(x), w) -> FusedMatMul(x, w)."""
 
 
 def onnx_session(
@@ -42,9 +47,40 @@ def onnx_session(
     # By default threads spin after a run and take processor time from whatever runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.disable_quant_qdq", "0" if int8_kernels else "1")
+    disabled = [_MATMUL_FUSION] if optimize and _crashes_in_fusion(model) else None
+    settings = {"providers": _PROVIDERS, "disabled_optimizers": disabled}
     if isinstance(model, onnx.ModelProto):
         if is_too_large(model):  # only a file can refer to external weights
             with as_file(model) as path:
-                return ort.InferenceSession(str(path), options, providers=_PROVIDERS)
+                return ort.InferenceSession(str(path), options, **settings)
         model = model.SerializeToString()
-    return ort.InferenceSession(model, options, providers=_PROVIDERS)
+    return ort.InferenceSession(model, options, **settings)
+
+
+def _crashes_in_fusion(model: onnx.ModelProto | bytes | str) -> bool:
+    """Whether onnxruntime may crash when it fuses a Transpose and a MatMul of a graph.
+
+    It also moves a Cast between the two, Cast(Transpose(x)) -> Transpose(Cast(x)). If another node
+    reads the Cast, the graph is broken afterwards, and the process ends with a segmentation fault
+    (onnxruntime 1.32). Other rewrites can move a Transpose in front of a Cast first, so the ops
+    need not be neighbors.
+    """
+    try:
+        if isinstance(model, str):
+            model = onnx.load(Path(model), load_external_data=False)
+        elif isinstance(model, bytes):
+            model = onnx.ModelProto.FromString(model)
+    except (DecodeError, OSError):  # onnxruntime reports it
+        return False
+    graphs = [model.graph.node, *(function.node for function in model.functions)]
+    ops = {node.op_type for nodes in graphs for node in _deep_nodes(nodes)}
+    return {"Cast", "Transpose", "MatMul"} <= ops
+
+
+def _deep_nodes(nodes: Any) -> Iterator[onnx.NodeProto]:
+    """Yield nodes and those in the graphs of their attributes."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _deep_nodes(graph.node)

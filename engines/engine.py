@@ -112,12 +112,7 @@ class Engine:
 
     @classmethod
     def from_graphs(
-        cls,
-        graph_of: Callable[[int], onnx.ModelProto],
-        *,
-        spec: Spec,
-        label: str,
-        optimize: bool = True,
+        cls, graph_of: Callable[[int], onnx.ModelProto], *, spec: Spec, label: str
     ) -> Engine:
         """Run graphs in onnxruntime.
 
@@ -126,7 +121,6 @@ class Engine:
                 and round as they would in 16 bits, so that results do not depend on the processor.
             spec: of the model.
             label: the name in reports.
-            optimize: let onnxruntime rewrite the graphs. If False, each op runs as written.
         """
 
         def open_runner(width: int) -> Runner:
@@ -136,9 +130,7 @@ class Engine:
 
             graph = emulated(graph_of(width))
             try:
-                return runner_from_model(
-                    graph, label=label, max_batch=spec.input.max_batch, optimize=optimize
-                )
+                return runner_from_model(graph, label=label, max_batch=spec.input.max_batch)
             except Exception as error:  # onnxruntime has no common base class of its errors
                 refused = backend("onnxruntime").refusals(graph)
                 raise refusal_error("onnxruntime", graph, refused) from error

@@ -74,12 +74,9 @@ class _OnnxRuntime(Backend):
         return _Runner(session, label=label, max_batch=max_batch, streams=streams)
 
 
-def runner_from_model(
-    model: onnx.ModelProto, *, label: str, max_batch: int, optimize: bool = True
-) -> Runner:
-    """Return a runner of a graph in memory; ``optimize`` as in :func:`onnx_session`."""
-    session = onnx_session(model, optimize=optimize)
-    return _Runner(session, label=label, max_batch=max_batch)
+def runner_from_model(model: onnx.ModelProto, *, label: str, max_batch: int) -> Runner:
+    """Return a runner of a graph in memory."""
+    return _Runner(onnx_session(model), label=label, max_batch=max_batch)
 
 
 BACKEND = _OnnxRuntime()
