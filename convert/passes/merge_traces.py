@@ -110,7 +110,7 @@ class _Merge:
         if one.dtype in (np.int64, np.int32) and self.batch > 1:
             step = np.take(split[0], [1], axis) - first
         for array in split:
-            places = np.arange(array.shape[axis], dtype=one.dtype)
+            places = np.arange(array.shape[axis])  # int64: NumPy counts no booleans
             places = places.reshape(-1, *(1,) * (array.ndim - axis - 1))
             if not np.array_equal(array, first + places * step):
                 raise _DifferentError(value, "this constant differs between the images")

@@ -4,12 +4,16 @@
 
 tf2onnx widens the counters of TensorFlow's loops to int64, and declares the results as int32.
 
-Termination: each value is set once.
+ONNX' inference ends at a loop with such a declaration, so that the types behind it are unknown. It
+runs again until the types that all loops read are known.
+
+Termination: one turn per loop at most, because each turn settles the first loop that is not settled.
 """
 
 from __future__ import annotations
 
 import onnx_ir as ir
+from onnx_ir.passes import common
 
 from ..graph import nodes_of
 from ..outcome import Outcome
@@ -18,19 +22,33 @@ from ..recurrent.loops import body_of, carried_values
 
 def settle_loop_types(model: ir.Model) -> Outcome:
     """Set the types of all results of Loops."""
-    changed = 0
-    for loop in nodes_of(model, "Loop"):
-        carried = carried_values(loop)
-        for start, inside, after, final in carried:
-            type_ = start.type if start is not None else after.type
-            for value in (inside, after, final):
-                changed += value.type != type_
-                value.type = type_
-        stacked = zip(
-            body_of(loop).outputs[1 + len(carried) :], loop.outputs[len(carried) :], strict=True
-        )
-        for value, out in stacked:
-            if value.type is not None and out.type != value.type:
-                out.type = value.type
-                changed += 1
+    loops, changed = nodes_of(model, "Loop"), 0
+    for _ in loops:
+        changed += sum(map(_settled, loops))
+        if all(value is None or value.type is not None for loop in loops for value in _ends(loop)):
+            break
+        common.ShapeInferencePass()(model)
     return Outcome(changed=changed)
+
+
+def _ends(loop: ir.Node) -> list[ir.Value | None]:
+    """Return the values that a loop reads, and those that its body returns."""
+    return [*loop.inputs, *body_of(loop).outputs]
+
+
+def _settled(loop: ir.Node) -> int:
+    """Set the types of the results of a loop where they are known; return how many changed."""
+    changed, carried = 0, carried_values(loop)
+    for start, inside, after, final in carried:
+        type_ = (start.type if start is not None else None) or after.type
+        for value in (inside, after, final) if type_ is not None else ():
+            changed += value.type != type_
+            value.type = type_
+    stacked = zip(
+        body_of(loop).outputs[1 + len(carried) :], loop.outputs[len(carried) :], strict=True
+    )
+    for value, out in stacked:
+        if value.type is not None and out.type != value.type:
+            out.type = value.type
+            changed += 1
+    return changed

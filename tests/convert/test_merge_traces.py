@@ -75,8 +75,17 @@ def batches(**constants: Callable[[int], Any]) -> Callable[[int], dict[str, Any]
             batches(sizes=lambda n: [n, 4, 3], w=lambda n: WEIGHTS[:1]),
             "Expand",
         ),
+        # A mask of the same steps of each image, as ragged tensors of constant lengths have.
+        (
+            "y = Where(mask, x, zero)",
+            batches(
+                mask=lambda n: np.arange(4)[None, :, None].repeat(n, 0) < 3,
+                zero=lambda n: np.float32(0),
+            ),
+            "Expand",
+        ),
     ],
-    ids=["indices", "offsets", "tokens", "sizes"],
+    ids=["indices", "offsets", "tokens", "sizes", "mask"],
 )  # fmt: skip
 def test_constants_of_the_batch_become_functions_of_it(
     body: str, constants: Callable[[int], dict[str, Any]], op: str

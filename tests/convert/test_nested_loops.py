@@ -97,19 +97,22 @@ def test_inner_loop_without_a_largest_number_of_steps_is_refused() -> None:
             each(model)
 
 
-def test_function_that_is_mapped_over_the_images(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_functions_that_are_mapped_over_the_images(count: int, rng: np.random.Generator) -> None:
     def normal(image: Any) -> Any:
         return (image - tf.reduce_mean(image)) / (tf.math.reduce_std(image) + 1e-3)
 
     def function(x: Any) -> Any:
-        return tf.map_fn(normal, x) * 2.0
+        for _ in range(count):
+            x = tf.map_fn(normal, x) * 2.0
+        return x
 
     model = traced(function, (2, 5, 4))
     for each in PREPARE:
         each(model)
     assert free_batch(model).changed == 1
-    for count in (1, 3):
-        x = rng.standard_normal((count, 5, 4)).astype(np.float32)
+    for batch in (1, 3):
+        x = rng.standard_normal((batch, 5, 4)).astype(np.float32)
         expected = function(tf.constant(x)).numpy()
         np.testing.assert_allclose(evaluated(model, x), expected, atol=1e-5)
 
