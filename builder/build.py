@@ -96,7 +96,11 @@ def _build_targets(
         source = open_source(request.spec.source)
     model = convert_widths(source, request.spec, reporter)
     if model.own_ranges:
-        reporter.note(f"the model is already quantized: it states {len(model.own_ranges)} ranges")
+        reporter.note(
+            f"the model is already quantized: it states {len(model.own_ranges)} ranges. int8 "
+            "engines use them; engines in fp32 and 16 bits do not round activations to these "
+            "levels, and differ from the model by that rounding"
+        )
     for note in model.float_types.notes():
         reporter.note(note)
     if model.batch_limit:

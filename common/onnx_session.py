@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from .cores import limited_cores
 from .onnx_files import as_file, is_too_large
@@ -66,15 +65,19 @@ def _crashes_in_fusion(model: onnx.ModelProto | bytes | str) -> bool:
     need not be neighbors.
     """
     try:
-        if isinstance(model, str):
-            model = onnx.load(Path(model), load_external_data=False)
-        elif isinstance(model, bytes):
-            model = onnx.ModelProto.FromString(model)
-    except (DecodeError, OSError):  # onnxruntime reports it
+        whole = _without_weights(model)
+    except Exception:  # protobuf and onnx have no common base class; onnxruntime reports it
         return False
-    graphs = [model.graph.node, *(function.node for function in model.functions)]
-    ops = {node.op_type for nodes in graphs for node in _deep_nodes(nodes)}
+    bodies = [whole.graph.node, *(function.node for function in whole.functions)]
+    ops = {node.op_type for nodes in bodies for node in _deep_nodes(nodes)}
     return {"Cast", "Transpose", "MatMul"} <= ops
+
+
+def _without_weights(model: onnx.ModelProto | bytes | str) -> onnx.ModelProto:
+    """Return a model without reading its external weights."""
+    if isinstance(model, str):
+        return onnx.load(Path(model), load_external_data=False)
+    return model if isinstance(model, onnx.ModelProto) else onnx.ModelProto.FromString(model)
 
 
 def _deep_nodes(nodes: Any) -> Iterator[onnx.NodeProto]:

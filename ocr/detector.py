@@ -127,7 +127,9 @@ class DetectorRole(OcrRole):
             raise SpecError(
                 f"{self.spec.name}: the output is a map of {height}x{width} (height x width) for "
                 f"an input of {settings.height}x{settings.width}, so it covers only a part of the "
-                "image: change input.shape to multiples of a larger number, such as 32"
+                "image: change input.shape to multiples of a larger number, such as 32. If the "
+                "model itself resizes images to a fixed size, name the tensor behind its resize "
+                "as input.name, so that the network begins there"
             )
         channels = shape[1] if len(shape) == 4 else 1
         if self.spec.output.channel >= channels:

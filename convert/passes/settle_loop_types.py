@@ -7,7 +7,7 @@ tf2onnx widens the counters of TensorFlow's loops to int64, and declares the res
 ONNX' inference ends at a loop with such a declaration, so that the types behind it are unknown. It
 runs again until the types that all loops read are known.
 
-Termination: one turn per loop at most, because each turn settles the first loop that is not settled.
+Termination: at most one turn per loop, because each turn settles one more of them.
 """
 
 from __future__ import annotations

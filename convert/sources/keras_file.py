@@ -8,7 +8,6 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ...errors import InputFileError
 from .failing_layer import reason_with_layer
 from .old_keras_names import names_of_old_files
 from .training_layers import Layer, without_training_layers
+from .unknown_classes import is_known, is_subclassed, unknown_layers
 
 _LARGEST_CONFIG = 64 << 20  # bytes
 _DAMAGED = (
@@ -110,14 +110,14 @@ def load_keras_model(
     objects = {**operations, **_custom_objects(path, custom)}
     shortened = None
 
-    def is_known(layer: Layer) -> bool:
+    def is_loadable(layer: Layer) -> bool:
         if layer.get("class_name") in _CODE_CLASSES:
             return allow_lambda
-        return _is_known(layer, objects)
+        return is_known(layer, objects)
 
     if isinstance(architecture, dict):
         try:
-            shortened = without_training_layers(architecture, is_known)
+            shortened = without_training_layers(architecture, is_loadable)
         except (AttributeError, KeyError, TypeError):  # not the structure that Keras writes
             shortened = None
     if shortened is not None:
@@ -182,7 +182,13 @@ def _loaded(
     except Exception as error:  # Keras raises whatever a layer's own code raises
         path = origin or path
         check_memory(error, path)
-        unknown = list(_unknown_layers(architecture, objects))
+        if is_subclassed(architecture, objects):
+            raise InputFileError(
+                f"{path}: the model is a subclass of keras.Model ({architecture['class_name']}), "
+                "whose file states no inputs; export the model as a SavedModel (model.export) in "
+                "the program that trained it"
+            ) from error
+        unknown = list(unknown_layers(architecture, objects))
         if unknown:
             raise InputFileError(
                 f"{path}: Keras does not have the classes of its layers {', '.join(unknown)}; name "
@@ -193,29 +199,6 @@ def _loaded(
             f"{path}: Keras cannot load it: {reason_with_layer(error)}; export the model as a "
             "SavedModel (model.export) in the program that trained it"
         ) from error
-
-
-def _unknown_layers(architecture: Any, objects: dict[str, Any]) -> Iterable[str]:
-    """Yield "name (class)" of the layers whose class is neither in Keras nor given."""
-    todo, seen = [architecture], set[str]()
-    while todo:  # no recursion: nesting may be deep
-        part = todo.pop()
-        if isinstance(part, dict):
-            is_layer = "inbound_nodes" in part or part.get("build_config")
-            if (
-                is_layer
-                and isinstance(part.get("class_name"), str)
-                and not _is_known(part, objects)
-            ):
-                config = part.get("config")
-                name = config.get("name", "?") if isinstance(config, dict) else "?"
-                label = f"{part.get('name', name)} ({part['class_name']})"
-                if label not in seen:
-                    seen.add(label)
-                    yield label
-            todo += reversed(part.values())
-        elif isinstance(part, list):
-            todo += reversed(part)
 
 
 def _operations(architecture: Any) -> tuple[dict[str, Any], bool]:
@@ -262,23 +245,6 @@ def _is_operation(candidate: Any) -> bool:
     import keras
 
     return isinstance(candidate, type) and issubclass(candidate, keras.Operation)
-
-
-def _is_known(layer: Layer, objects: dict[str, Any]) -> bool:
-    """Whether Keras has the class of a layer, or the user gave it."""
-    import keras
-
-    name, registered = layer.get("class_name"), layer.get("registered_name")
-    if {name, registered} & objects.keys():
-        return True
-    if registered and keras.saving.get_registered_object(registered) is not None:
-        return True
-    module = layer.get("module")
-    if isinstance(module, str):
-        return module.split(".")[0] == "keras"
-    # Older files do not state the module; the class is one of Keras' layers or of the user's.
-    known = (*dir(keras.layers), "Functional", "Model", "Sequential")
-    return registered in (None, name) and name in known and "module" not in layer
 
 
 def _custom_objects(path: Path, names: tuple[str, ...]) -> dict[str, Any]:

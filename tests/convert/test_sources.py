@@ -461,6 +461,22 @@ def test_layers_that_cannot_be_imported_are_named(
         open_source(SourceSpec(path=path, custom=(custom,)))
 
 
+def test_subclassed_keras_model_is_refused_with_the_way_to_export_it(tmp_path: Path) -> None:
+    class Network(keras.Model):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.head = keras.layers.Conv2D(1, 1)
+
+        def call(self, image: Any) -> Any:
+            return self.head(image)
+
+    network = Network()
+    network(np.zeros((1, 8, 8, 3), np.float32))
+    network.save(tmp_path / "m.keras")
+    with pytest.raises(InputFileError, match=r"Network.*states no inputs.*SavedModel"):
+        open_source(SourceSpec(path=tmp_path / "m.keras"))
+
+
 def test_signature_lists_inputs_and_outputs(detector_model: Path) -> None:
     found = open_source(SourceSpec(path=detector_model)).signature()
     assert [(i.name, i.shape) for i in found.inputs] == [("image", (None, None, None, 3))]
