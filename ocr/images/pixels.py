@@ -17,7 +17,7 @@ from .levels import SAMPLE, Levels, levels_of
 Strip: TypeAlias = tuple[Image, Image | None]
 """Colors (h, w, 3) and, if there is any transparency, alpha (h, w); uint8."""
 
-_STRIP_PIXELS = 1 << 20
+_STRIP_PIXELS = 1 << 18
 _ORIENTATION = 0x0112  # EXIF tag
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF tag, and its value for inverted gray
 
@@ -41,7 +41,7 @@ class Strips:
 
 
 def row_ranges(height: int, width: int) -> Iterator[tuple[int, int]]:
-    """Divide an image into strips of about a million pixels: (first row, row after the last)."""
+    """Divide an image into strips of about 260,000 pixels: (first row, row after the last)."""
     step = max(1, _STRIP_PIXELS // width)
     return ((top, min(height, top + step)) for top in range(0, height, step))
 

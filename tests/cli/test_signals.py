@@ -118,7 +118,7 @@ def check(names: dict[str, Line], good: Good, folder: Path, moments: int, seed: 
 
 
 def test_signals_end_commands(good: Good, tmp_path: Path) -> None:  # noqa: F811
-    check(COMMANDS, good, tmp_path, moments=12, seed=1)
+    check(COMMANDS, good, tmp_path, moments=8, seed=1)
 
 
 @pytest.mark.full
