@@ -22,6 +22,7 @@ from .reference_graphs import Graphs, check_same_model, float_graphs, graph_erro
 from .repair import repaired
 from .sample import (
     DebugSample,
+    check_same_shape,
     described,
     image_of,
     most_different,
@@ -111,8 +112,10 @@ def debug(
         samples = []
         for each in order[:MAX_SAMPLES]:
             parts = samples_of(mine, each.index, bundle.spec, names[each.index])
+            check_same_shape(parts[0], [systems.engine, baseline])
             samples.append(most_different(parts, systems.engine, baseline))
         with systems.quantized.engine(bundle.spec) as quantized:
+            check_same_shape(samples[0], [baseline, quantized])
             runs = [
                 _Run(
                     sample=each,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..engines.engine import Engine
+from ..errors import InputFileError
 from ..measure.result import Result
 from ..ocr.dataset import CropLabel, Label
 from ..ocr.detector import boxes_from_output
@@ -51,6 +53,21 @@ def samples_of(
 def output_of(engine: Engine, sample: DebugSample) -> Output:
     """Return an engine's output for a sample."""
     return engine.runner(sample.prepared.width).run(sample.prepared.tensor)
+
+
+def check_same_shape(sample: DebugSample, engines: Sequence[Engine]) -> None:
+    """Check that engines return outputs of one shape; a bundle may contain a plan of another model.
+
+    Raises:
+        InputFileError: the shapes differ.
+    """
+    shapes = {engine.label: output_of(engine, sample).shape for engine in engines}
+    if len(set(shapes.values())) > 1:
+        listed = ", ".join(f"{list(shape)} of {label}" for label, shape in shapes.items())
+        raise InputFileError(
+            f"the outputs for {sample.name} cannot be compared, because their shapes differ: "
+            f"{listed}; build the bundle again"
+        )
 
 
 def most_different(samples: list[DebugSample], engine: Engine, baseline: Engine) -> DebugSample:

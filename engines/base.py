@@ -90,6 +90,8 @@ class Runner(ABC):
 
     streams = 1
     """How many batches run at once. If more threads call :meth:`run`, they wait."""
+    check_output: Callable[[npt.NDArray[np.float32], int], None] | None = None
+    """Checks each output of :meth:`run` for a number of images; for plans of unknown origin."""
     note = ""
     """A sentence that reports must contain, such as why a baseline does not run in TensorFlow."""
 
@@ -119,13 +121,16 @@ class Runner(ABC):
                 f"{self.label} accepts 1 to {self.max_batch} images, got {len(images)}"
             )
         try:
-            return self.execute(self.prepare(images))
+            output = self.execute(self.prepare(images))
         except (OcrTrtError, AssertionError, ValueError, MemoryError):
             raise
         except Exception as error:  # the runtimes have no common base class of their errors
             raise EngineBuildError(
                 f"{self.label} fails on images of shape {list(images.shape)}: {cause(str(error))}"
             ) from error
+        if self.check_output is not None:
+            self.check_output(output, len(images))
+        return output
 
     def submit(self, images: Batch) -> Future[npt.NDArray[np.float32]]:
         """Run a batch in one of the runner's own threads; the future holds its result or error.

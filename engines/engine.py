@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..common.error_text import cause, check_memory, first_line
 from ..common.onnx_files import check_external_files
 from ..errors import EngineBuildError, InputFileError, OcrTrtError
@@ -16,6 +18,7 @@ from ..spec import DetectorSpec, RecognizerSpec
 from .base import Backend, BuiltWith, Runner, RunSettings
 from .bundle import Bundle, check_plan
 from .manifest import EngineEntry
+from .plan_interface import check_result
 from .refusal import refusal_error
 from .targets import backend
 from .tuned import Choice, Mode, choice_for
@@ -130,10 +133,12 @@ class Engine:
 
             graph = emulated(graph_of(width))
             try:
-                return runner_from_model(graph, label=label, max_batch=spec.input.max_batch)
+                runner = runner_from_model(graph, label=label, max_batch=spec.input.max_batch)
             except Exception as error:  # onnxruntime has no common base class of its errors
                 refused = backend("onnxruntime").refusals(graph)
                 raise refusal_error("onnxruntime", graph, refused) from error
+            runner.check_output = partial(check_result, name=label, spec=spec)
+            return runner
 
         return cls(label=label, spec=spec, open_runner=open_runner)
 
@@ -240,19 +245,31 @@ class _Plans:
             raise InputFileError(
                 f"{plan}: {self._target.name} cannot load it: {first_line(error)}"
             ) from error
+        try:
+            self._check_runner(runner, plan, spec, width)
+        except BaseException:
+            runner.close()
+            raise
+        return runner
+
+    def _check_runner(self, runner: Runner, plan: Path, spec: Spec, width: int) -> None:
+        """Check that an open plan accepts and returns what the spec states."""
         shape, max_batch = (spec.input.channels, spec.input.height, width), spec.input.max_batch
         if runner.max_batch < max_batch:
-            runner.close()
             raise InputFileError(
                 f"{plan}: accepts {runner.max_batch} images at once, "
                 f"but the spec states {max_batch}"
             )
         if runner.shape != shape:
-            runner.close()
             raise InputFileError(
                 f"{plan}: accepts images (C, H, W) {runner.shape}, but the spec states {shape}"
             )
-        return runner
+        runner.check_output = partial(check_result, name=str(plan), spec=spec)
+        if self._target.runs_on_cpu:  # a GPU plan is checked at its first batch
+            try:
+                runner.run(np.zeros((1, *shape), np.float32))
+            except EngineBuildError as error:
+                raise InputFileError(f"{plan}: {error}") from error
 
 
 def _check_weights(bundle: Bundle, target: Backend) -> None:

@@ -29,8 +29,16 @@ def covers(size: int, of_map: int) -> bool:
     """Whether a map with a whole stride covers an input size, apart from less than one stride."""
     if of_map >= size:  # larger maps occur, too: deconvolutions without padding
         return True
-    stride = round(size / of_map) if of_map else 0
+    stride = stride_of(size, of_map) if of_map else 0
     return stride > 0 and abs(size - stride * of_map) < stride
+
+
+def stride_of(size: int, of_map: int) -> int:
+    """Return the pixels of an input per pixel of its map: 1 if the map is larger than the input.
+
+    Rounded, because a map may be up to one stride larger than the input: 17 pixels for 33.
+    """
+    return max(1, round(size / of_map))
 
 
 def probability_map(output: Output, settings: MapOutput) -> Output:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,7 +23,7 @@ from ..ocr.detector import probability_map
 from ..ocr.merge import merge_boxes
 from ..ocr.preprocess import image_to_tensor, pad_to, resize
 from ..ocr.tiles import MergedMap, TileGrid, tile_grid
-from ..ocr.types import Image, ScoredQuads
+from ..ocr.types import Image, Map, ScoredQuads
 from ..spec import DetectorSpec
 from .clock import Clock, untimed
 from .stages import detect_whole, spec_of
@@ -111,7 +112,7 @@ def _detect_in_tiles(
             for corner, probability in zip(
                 chosen, probability_map(output, spec.output), strict=True
             ):
-                merged.add(corner, probability)
+                merged.add(corner, _resized(probability, tile, stride))
     # max_boxes is a limit per input, and the merged map replaces one input per tile.
     max_boxes = spec.boxes.max_boxes * len(grid)
     with clock("boxes"):
@@ -121,6 +122,14 @@ def _detect_in_tiles(
     limits = np.array([columns, rows], np.float32)
     factors = limits / np.array([size[1], size[0]], np.float32)
     return np.clip(quads * stride * factors, 0, limits), scores
+
+
+def _resized(probability: Map, tile: tuple[int, int], stride: int) -> Map:
+    """Return the map of a tile with one pixel per stride; most models return it so."""
+    rows, columns = (side // stride for side in tile)
+    if probability.shape == (rows, columns):
+        return probability
+    return cv2.resize(probability, (columns, rows), interpolation=cv2.INTER_AREA)
 
 
 def _tile_tensor(

@@ -10,7 +10,7 @@ from typing import TypeVar
 from ..engines.engine import Engine
 from ..errors import SpecError
 from ..ocr.ctc import Reading
-from ..ocr.detector import boxes_from_output, detector_input
+from ..ocr.detector import boxes_from_output, detector_input, stride_of
 from ..ocr.recognizer import recognizer_input
 from ..ocr.types import Image, ScoredQuads
 from ..spec import DetectorSpec, RecognizerSpec
@@ -48,7 +48,7 @@ class WholeImage:
     scales: tuple[float, float]
     """(x, y) factors from the image's pixels to the input's."""
     stride: int
-    """Pixels of the input per pixel of the map."""
+    """Pixels of the input per pixel of the map, at least 1."""
 
 
 def detect_whole(engine: Engine, image: Image, clock: Clock = untimed) -> WholeImage:
@@ -60,7 +60,9 @@ def detect_whole(engine: Engine, image: Image, clock: Clock = untimed) -> WholeI
         output = engine.runner().run(feed)
     with clock("boxes"):
         boxes = boxes_from_output(output, spec, scales, image.shape[:2])
-    return WholeImage(boxes=boxes, scales=scales, stride=spec.input.width // output.shape[-1])
+    return WholeImage(
+        boxes=boxes, scales=scales, stride=stride_of(spec.input.width, output.shape[-1])
+    )
 
 
 def read_batch(

@@ -15,6 +15,7 @@ from ...common.cpu import has_exact_int8
 from ...common.onnx_files import write_onnx
 from ...common.onnx_session import onnx_session
 from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, RunSettings
+from ..plan_interface import check_ports
 from ..refusal import refused_nodes
 from .plan_limits import check_onnx_plan
 
@@ -23,6 +24,7 @@ class _Runner(Runner):
     """A session that ``streams`` threads may run at the same time."""
 
     def __init__(self, session: Any, *, label: str, max_batch: int, streams: int = 1) -> None:
+        check_ports([each.type for each in session.get_inputs()], len(session.get_outputs()))
         (entry,) = session.get_inputs()  # (N, C, H, W), N may be free
         super().__init__(label=label, shape=tuple(entry.shape[1:]), max_batch=max_batch)
         self._session, self._entry = session, entry.name

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...common.pool import Pool
+from ...errors import InputFileError
 from ..base import Runner, RunSettings
+from ..plan_interface import check_ports
 from .compiled_plan import compiled_plan
 from .library import import_openvino
 
@@ -88,6 +90,13 @@ def _requests(compiled: Any, streams: int) -> Pool[Any]:
 
 def image_shape(model: Any) -> tuple[int, int, int]:
     """Return (C, H, W) of the input (N, C, H, W) of an OpenVINO model; N may be free."""
+    types = [port.get_element_type().get_type_name() for port in model.inputs]
+    check_ports(types, len(model.outputs))
     shape = model.input(0).partial_shape
+    if shape.rank.is_dynamic or len(shape) != 4 or any(size.is_dynamic for size in list(shape)[1:]):
+        raise InputFileError(
+            f"its input has the shape {shape}, expected (N, C, H, W) of which only N is free; "
+            "build the bundle again"
+        )
     channels, height, width = (shape[axis].get_length() for axis in (1, 2, 3))
     return channels, height, width
