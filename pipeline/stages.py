@@ -60,9 +60,8 @@ def detect_whole(engine: Engine, image: Image, clock: Clock = untimed) -> WholeI
         output = engine.runner().run(feed)
     with clock("boxes"):
         boxes = boxes_from_output(output, spec, scales, image.shape[:2])
-    return WholeImage(
-        boxes=boxes, scales=scales, stride=stride_of(spec.input.width, output.shape[-1])
-    )
+    stride = stride_of(spec.input.width, output.shape[-1])
+    return WholeImage(boxes=boxes, scales=scales, stride=stride)
 
 
 def read_batch(

@@ -34,11 +34,14 @@ def folder(
 def check(python: str, folder: Path, *options: str) -> None:
     work = folder.parent / "work"
     work.mkdir()
+    environment = {**os.environ, "XDG_CACHE_HOME": str(work / "cache")}
+    if python != sys.executable:
+        environment.pop("PYTHONPATH", None)  # it could lead to another copy than the installed one
     done = subprocess.run(
         [python, base_install.__file__, str(folder), str(work), *options],
         capture_output=True,
         text=True,
-        env={**os.environ, "XDG_CACHE_HOME": str(work / "cache")},
+        env=environment,
     )
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]

@@ -103,7 +103,7 @@ def kill_builds(spec: Path, output: Path, count: int) -> None:
 
 
 def test_killed_builds_leave_a_complete_bundle(spec_files: dict[str, Path], tmp_path: Path) -> None:
-    kill_builds(spec_files["detector"], tmp_path / "bundles", 4)
+    kill_builds(spec_files["detector"], tmp_path / "bundles", 3)
 
 
 @pytest.mark.full
