@@ -253,9 +253,7 @@ class Backend(ABC):
             TargetMissingError: the target cannot run here.
         """
 
-    def look_inside(
-        self, plan: Path, names: Sequence[str], images: Batch
-    ) -> dict[str, npt.NDArray[np.float32]]:
+    def look_inside(self, plan: Path, names: Sequence[str], images: Batch) -> dict[str, Batch]:
         """Run a plan on images (N, C, H, W); return inner tensors and the output by name.
 
         Tensors that the plan does not have any more are left out; most targets return nothing.
@@ -285,11 +283,9 @@ class Backend(ABC):
         Raises:
             TargetMissingError: it cannot; the message has the reason and the hint.
         """
-        availability = self.availability()
-        if not availability.can_build:
-            raise TargetMissingError(
-                f"target {self.name}: {availability.reason}; {availability.hint}"
-            )
+        found = self.availability()
+        if not found.can_build:
+            raise TargetMissingError(f"target {self.name}: {found.reason}; {found.hint}")
 
     def check_precision(self, precision: Precision) -> None:
         """Refuse a precision that the target would silently run as another.

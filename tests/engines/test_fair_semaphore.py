@@ -89,7 +89,7 @@ def test_no_caller_of_a_runner_starves() -> None:
 
     with Sleeper(label="s", shape=(1, 2, 2), max_batch=1) as runner, ThreadPoolExecutor(6) as pool:
         served = list(pool.map(answers, [runner] * 6))
-    assert min(served) >= 0.8 * max(served), "all come in turn"
+    assert min(served) >= 0.5 * max(served), "all come in turn"
 
 
 def test_interrupted_thread_leaves_the_queue() -> None:
