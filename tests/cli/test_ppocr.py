@@ -35,6 +35,7 @@ def test_specs_need_no_changes(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(2400)
 def test_three_commands_of_the_readme_read_a_photo(tmp_path: Path) -> None:
     section = README.split("## PP-OCR")[1].split("\n## ")[0]
     (block,) = re.findall(r"^```sh\n(.*?)^```", section, re.M | re.S)
