@@ -1,0 +1,58 @@
+"""The spec of a text detector: its output, and how boxes are found in it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..common.frozen_model import StrictModel
+from .common_spec import AccuracyBudget, CommonSpec
+
+
+class BoxSettings(StrictModel):
+    """The settings for finding boxes in a detector's probability map; see ``ocr.boxes``."""
+
+    threshold: float = Field(0.3, gt=0, lt=1)
+    """A pixel above this is text."""
+    box_threshold: float = Field(0.5, ge=0, lt=1)
+    """A region whose mean probability is below this is dropped."""
+    min_side: float = Field(2.0, ge=0)
+    """Shrunk regions thinner than this many map pixels are dropped."""
+    max_boxes: int = Field(1000, ge=1, le=100_000)
+    """The boxes with the best scores are kept, at most this many."""
+    max_candidates: int | None = Field(None, ge=1)
+    """The largest regions are scored, at most this many; None: all. Limits the time for noise."""
+    dilate: bool = False
+    """Grow the mask of text pixels by one pixel to the right and one downwards, so that regions
+    with a thin gap become one region (PaddleOCR's ``use_dilation``)."""
+    score_mode: Literal["slow", "fast"] = "slow"
+    """Where the mean probability is taken: in the region (slow), or in the rectangle around it
+    (fast). The names are PaddleOCR's."""
+    unclip_ratio: float = Field(1.5, ge=0, le=10)
+    """Growth of a region, as in differentiable binarization (Liao et al., 2020)."""
+    shrink_ratio: float | None = Field(None, gt=0, lt=1)
+    """The ratio by which regions were shrunk in training; if given, growth is its exact inverse."""
+
+
+class MapOutput(StrictModel):
+    """A detector's output: a map of text probabilities (N, H, W, C) or (N, C, H, W)."""
+
+    name: str
+    channel: int = Field(0, ge=0)
+    activation: Literal["none", "sigmoid"] = "none"
+    """The function that turns a value of the map into a probability."""
+
+
+class DetectorSpec(CommonSpec):
+    """A text detector of the probability-map family."""
+
+    role: Literal["detector"]
+    output: MapOutput
+    boxes: BoxSettings = BoxSettings()
+    accuracy: AccuracyBudget = AccuracyBudget()
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The input widths that engines are built for."""
+        return (self.input.width,)
