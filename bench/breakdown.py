@@ -17,7 +17,7 @@ from ..ocr.metrics.recognition import recognition_score
 from ..ocr.preprocess import line_width
 from ..ocr.recognizer import bucket_of
 from ..ocr.types import Image
-from ..spec import DetectorSpec, InputSpec, RecognizerSpec
+from ..spec import InputSpec, ModelSpec, RecognizerSpec
 from .results import Breakdown, StratumRow
 
 _CONTRASTS = ("below 64 gray levels", "64 to 127", "from 128")
@@ -49,9 +49,7 @@ def _width(line: Image, spec: RecognizerSpec) -> Stratum:
     return spec.widths.index(bucket), f"up to {bucket}"
 
 
-def breakdowns(
-    results: Mapping[str, Result], spec: DetectorSpec | RecognizerSpec
-) -> tuple[Breakdown, ...]:
+def breakdowns(results: Mapping[str, Result], spec: ModelSpec) -> tuple[Breakdown, ...]:
     """Return measures of one model's systems by kind of sample.
 
     For a recognizer: CER and word accuracy by the width, contrast and length of lines. For a

@@ -15,7 +15,7 @@ from ..measure.machine import machine, versions
 from ..measure.report_data import SampleView
 from ..measure.result import Result
 from ..ocr.dataset import Dataset
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .both_models import ComparedModel, end_to_end
 from .breakdown import breakdowns
 from .layer_rooflines import with_rooflines
@@ -133,7 +133,7 @@ def _measured(
 
 def _results(
     systems: list[System],
-    spec: DetectorSpec | RecognizerSpec,
+    spec: ModelSpec,
     dataset: Dataset | None,
     reporter: Reporter,
 ) -> dict[int, Result]:

@@ -20,7 +20,7 @@ from ..engines.engine import Engine
 from ..engines.targets import backend
 from ..engines.tensorflow.competitors import Competitor, competitors_of
 from ..errors import OcrTrtError
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .results import Kind
 
 _RECOGNIZER_BATCHES = (1, 16)
@@ -62,7 +62,7 @@ def grouped(bundles: Sequence[Bundle]) -> list[list[Bundle]]:
     return list(groups.values())
 
 
-def timed_batches(spec: DetectorSpec | RecognizerSpec) -> tuple[int, ...]:
+def timed_batches(spec: ModelSpec) -> tuple[int, ...]:
     """Return the batch sizes at which a model is timed, ascending."""
     return tuple(sorted({min(spec.input.max_batch, batch) for batch in _RECOGNIZER_BATCHES}))
 
@@ -134,7 +134,7 @@ def _opened(runner: Runner, width: int) -> Runner:
     return runner
 
 
-def _difference(runner: Runner, baseline: Runner, spec: DetectorSpec | RecognizerSpec) -> float:
+def _difference(runner: Runner, baseline: Runner, spec: ModelSpec) -> float:
     """Return the largest difference of two runners' outputs, on the same noise at all batch sizes.
 
     Raises:

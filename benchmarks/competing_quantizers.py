@@ -19,9 +19,9 @@ from ocr_trt.models.reference_models import SAMPLES
 from ocr_trt.ocr.dataset import Dataset, load_dataset
 from ocr_trt.ocr.metrics.metric import METRICS
 from ocr_trt.ocr.roles import role_of
-from ocr_trt.spec import DetectorSpec, RecognizerSpec
+from ocr_trt.spec import ModelSpec
 
-Spec = DetectorSpec | RecognizerSpec
+Spec = ModelSpec
 Batches = list[np.ndarray]
 
 

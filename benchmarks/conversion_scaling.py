@@ -21,7 +21,7 @@ from onnx import helper
 
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
-from ocr_trt.spec import DetectorSpec, RecognizerSpec, SourceSpec, spec_from_dict
+from ocr_trt.spec import ModelSpec, SourceSpec, spec_from_dict
 
 SHAPE = (1, 3, 8, 8)
 
@@ -228,7 +228,7 @@ def model_of(kind: str, nodes: int) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[opset], ir_version=9)
 
 
-def spec_of(path: Path) -> DetectorSpec | RecognizerSpec:
+def spec_of(path: Path) -> ModelSpec:
     return spec_from_dict(
         {
             "name": "chain",

@@ -22,7 +22,7 @@ from ..errors import ConversionError, SpecError
 from ..measure.accuracy import run_samples
 from ..measure.result import Result
 from ..ocr.dataset import Dataset
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .convert import ConvertedModel
 from .request import BuildRequest
 from .ties import Ties, difference_without_ties
@@ -238,7 +238,7 @@ def _is_jump(
     return False
 
 
-def check_baseline(result: Result, dataset: Dataset, spec: DetectorSpec | RecognizerSpec) -> None:
+def check_baseline(result: Result, dataset: Dataset, spec: ModelSpec) -> None:
     """Refuse a baseline that detects or reads nothing: compared with it, any engine would pass.
 
     A budget of 100 points allows any engine to pass, so nothing is refused then.
@@ -256,6 +256,6 @@ def check_baseline(result: Result, dataset: Dataset, spec: DetectorSpec | Recogn
         )
 
 
-def is_within_budget(loss: float, spec: DetectorSpec | RecognizerSpec) -> bool:
+def is_within_budget(loss: float, spec: ModelSpec) -> bool:
     """Whether a loss in points of the OCR metric is at most the spec's ``accuracy.max_loss``."""
     return loss <= spec.accuracy.max_loss + _ROUNDING_POINTS

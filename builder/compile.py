@@ -14,7 +14,7 @@ from ..common.progress import Reporter
 from ..engines.base import Backend, BuildSettings
 from ..engines.engine import Engine
 from ..engines.manifest import EngineEntry
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class PlanCompiler:
     """Compiles the graphs of one model for one target."""
 
     target: Backend
-    spec: DetectorSpec | RecognizerSpec
+    spec: ModelSpec
     settings: BuildSettings
     reporter: Reporter
 

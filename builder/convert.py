@@ -10,7 +10,7 @@ from ..convert.float_types import FloatTypes
 from ..convert.pipeline import convert
 from ..convert.sources import Source
 from ..ocr.roles import role_of
-from ..spec import DetectorSpec, RecognizerSpec, with_max_batch
+from ..spec import ModelSpec, with_max_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +27,7 @@ class ConvertedModel:
     """Why the graphs accept single images only, although the spec allows larger batches."""
 
 
-def convert_widths(
-    source: Source, spec: DetectorSpec | RecognizerSpec, reporter: Reporter
-) -> ConvertedModel:
+def convert_widths(source: Source, spec: ModelSpec, reporter: Reporter) -> ConvertedModel:
     """Convert a model once per width of its spec (docs/decisions/0003).
 
     Raises:

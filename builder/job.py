@@ -11,7 +11,7 @@ from ..calibration.calibrator import Graphs, QuantizationSettings
 from ..calibration.methods import METHODS
 from ..common.progress import Reporter
 from ..engines.base import Backend, GraphNeeds
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .compare import Baseline
 from .compile import PlanCompiler
 from .request import BuildRequest
@@ -32,7 +32,7 @@ class TargetJob:
     """What the calibration images lack; see ``calibration.suitability``."""
 
     @property
-    def spec(self) -> DetectorSpec | RecognizerSpec:
+    def spec(self) -> ModelSpec:
         """The spec of the model."""
         return self.request.spec
 

@@ -12,7 +12,7 @@ from ..engines.engine import Engine
 from ..engines.manifest import EngineEntry, Latency, OcrMetric, Verdict
 from ..errors import BudgetError, EngineBuildError
 from ..measure.latency import Contender, LatencySettings, measure
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .compare import check_parity, is_within_budget
 from .job import TargetJob
 from .trials import Candidate
@@ -94,7 +94,7 @@ def check_batches(engine: Engine) -> None:
 
 def check_budget(
     metric: OcrMetric,
-    spec: DetectorSpec | RecognizerSpec,
+    spec: ModelSpec,
     label: str,
     *,
     precision: str = "int8",

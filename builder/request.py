@@ -20,14 +20,14 @@ from ..errors import InputFileError, OcrTrtError, UserError
 from ..measure.accuracy import has_samples
 from ..measure.latency import LatencySettings
 from ..ocr.dataset import Dataset
-from ..spec import DetectorSpec, RecognizerSpec, with_max_batch
+from ..spec import ModelSpec, with_max_batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest:
     """What to build."""
 
-    spec: DetectorSpec | RecognizerSpec
+    spec: ModelSpec
     """The model, from :func:`ocr_trt.load_spec`."""
     targets: tuple[str, ...]
     """Runtimes: ``openvino``, ``onnxruntime``, ``tensorrt``, ``tensorrt-rtx``."""

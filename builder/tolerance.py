@@ -19,7 +19,7 @@ from ..convert.verify import check_numbers
 from ..engines.base import Batch
 from ..engines.engine import Engine
 from ..errors import ConversionError
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .convert import ConvertedModel
 from .ties import Ties
 
@@ -53,7 +53,7 @@ class Difference:
     """By how much the graph differs because of ties; None if it does not."""
 
 
-def tolerance_of(model: ConvertedModel, spec: DetectorSpec | RecognizerSpec) -> Tolerance:
+def tolerance_of(model: ConvertedModel, spec: ModelSpec) -> Tolerance:
     """Return the tolerance of a model; the rounding is measured on its converted graphs."""
     is_quantized, roundings = bool(model.own_ranges), dict[int, Rounding]()
     if (name := model.float_types.coarsest) is None:
@@ -65,13 +65,11 @@ def tolerance_of(model: ConvertedModel, spec: DetectorSpec | RecognizerSpec) -> 
     return Tolerance(is_quantized=is_quantized, float_type=name, roundings=roundings)
 
 
-def _engine(graph: onnx.ModelProto, spec: DetectorSpec | RecognizerSpec) -> Engine:
+def _engine(graph: onnx.ModelProto, spec: ModelSpec) -> Engine:
     return Engine.from_graphs(lambda width: graph, spec=spec, label="fp32 graph")
 
 
-def random_images(
-    spec: DetectorSpec | RecognizerSpec, width: int, rng: np.random.Generator
-) -> list[Batch]:
+def random_images(spec: ModelSpec, width: int, rng: np.random.Generator) -> list[Batch]:
     """Return the images of a comparison at one width, each (1, C, H, width)."""
     return [pixel_noise(spec.input, 1, width, rng) for _ in range(_PARITY_INPUTS)]
 

@@ -10,7 +10,7 @@ from ..calibration.calibrator import Calibrator
 from ..engines.bundle import file_entries, tree_sha256, write_manifest
 from ..engines.manifest import Calibration, EngineEntry, Manifest, Verdict
 from ..measure.machine import versions
-from ..spec import DetectorSpec, RecognizerSpec, dump_spec, spec_beside
+from ..spec import ModelSpec, dump_spec, spec_beside
 from .job import TargetJob
 from .precision_page import write_precision
 from .precision_report import precision_report
@@ -61,9 +61,7 @@ def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
     return manifest
 
 
-def write_spec(
-    spec: DetectorSpec | RecognizerSpec, scratch: Path, folder: Path
-) -> DetectorSpec | RecognizerSpec:
+def write_spec(spec: ModelSpec, scratch: Path, folder: Path) -> ModelSpec:
     """Write a spec into ``scratch``, with the model's path relative to ``folder``."""
     own = spec_beside(spec, folder)
     (scratch / SPEC_FILE).write_text(dump_spec(own), "utf-8")

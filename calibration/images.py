@@ -11,7 +11,7 @@ from ..ocr.dataset import CropLabel, Dataset, Label, load_dataset
 from ..ocr.role import OcrRole
 from ..ocr.roles import role_of
 from ..ocr.types import Image
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .observe import Batch
 from .strata import contrast_level, spread, stratified
 
@@ -31,7 +31,7 @@ class CalibrationSet:
     """The samples that ranges are taken from; every sample is a batch of its own."""
 
     dataset: Dataset
-    spec: DetectorSpec | RecognizerSpec
+    spec: ModelSpec
     limit: int
     labels: tuple[Label, ...]
     """All samples of the model's role; at most ``limit`` of them are used."""
@@ -82,7 +82,7 @@ def _readable(labels: Sequence[Label], role: OcrRole, on_bad: OnBad) -> Iterator
 
 def load_calibration(
     folder: Path | str,
-    spec: DetectorSpec | RecognizerSpec,
+    spec: ModelSpec,
     limit: int = 200,
     crops: Sequence[CropLabel] | None = None,
     *,

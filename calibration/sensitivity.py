@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..ocr.roles import role_of
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .calibrator import Calibrator, QuantizationSettings
 from .noise import run_all
 from .observe import Batch
@@ -27,7 +27,7 @@ class Sensitivity:
 def sensitivities(
     calibrator: Calibrator,
     quantization: QuantizationSettings,
-    spec: DetectorSpec | RecognizerSpec,
+    spec: ModelSpec,
     feeds: Sequence[tuple[int, Batch]],
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[Sensitivity, ...]:

@@ -18,7 +18,7 @@ from ..ocr.preprocess import letterbox_size, line_width, to_gray
 from ..ocr.recognizer import bucket_of
 from ..ocr.roles import role_of
 from ..ocr.types import Image
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import DetectorSpec, ModelSpec, RecognizerSpec
 from .images import CalibrationSet
 from .strata import spread
 
@@ -75,7 +75,7 @@ def shortcomings(images: CalibrationSet) -> tuple[str, ...]:
     return tuple(text for text in found if text)
 
 
-def _sample(image: Image, spec: DetectorSpec | RecognizerSpec) -> _Sample:
+def _sample(image: Image, spec: ModelSpec) -> _Sample:
     low, high = np.percentile(to_gray(image), (1, 99))
     if isinstance(spec, RecognizerSpec):
         bucket = bucket_of(image, spec)

@@ -24,7 +24,7 @@ from .shared_options import DataFolder, DisplayOptions, Trust
 
 if TYPE_CHECKING:
     from ..builder import BuildRequest, BuildResult
-    from ..spec import DetectorSpec, RecognizerSpec
+    from ..spec import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +154,7 @@ def _check_options(
 
 
 def _request(
-    spec: DetectorSpec | RecognizerSpec, engine: EngineOptions, calibration: CalibrationOptions
+    spec: ModelSpec, engine: EngineOptions, calibration: CalibrationOptions
 ) -> BuildRequest:
     """Return the request for one model, without images and samples."""
     from ..builder import BuildRequest

@@ -14,7 +14,7 @@ from .model_options import check_exists
 if TYPE_CHECKING:
     from ..calibration.images import CalibrationSet
     from ..common.progress import Reporter
-    from ..spec import DetectorSpec, RecognizerSpec
+    from ..spec import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def check_paths(options: CalibrationOptions) -> None:
 
 def load_calibration_images(
     options: CalibrationOptions,
-    spec: DetectorSpec | RecognizerSpec,
+    spec: ModelSpec,
     reporter: Reporter,
     *,
     is_trusted: bool,

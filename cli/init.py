@@ -17,7 +17,7 @@ from .shared_options import DisplayOptions
 
 if TYPE_CHECKING:
     from ..common.progress import Reporter
-    from ..spec import BoxSettings, DetectorSpec, RecognizerSpec
+    from ..spec import BoxSettings, ModelSpec, RecognizerSpec
 
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """Characters that a JSON string may contain, but that YAML forbids or reads as line ends."""
@@ -74,7 +74,7 @@ accuracy:
 """
 
 
-def spec_text(spec: DetectorSpec | RecognizerSpec, relative_to: Path) -> str:
+def spec_text(spec: ModelSpec, relative_to: Path) -> str:
     """Return a spec as YAML with comments; ``relative_to``: the folder of the spec file."""
     import json
 
@@ -147,15 +147,13 @@ def _spec_line(template: str, values: dict[str, Any]) -> str:
     return f"{entry.rstrip().format(**values):<23} {mark}{comment}"
 
 
-def _names(spec: DetectorSpec | RecognizerSpec) -> tuple[str, ...]:
+def _names(spec: ModelSpec) -> tuple[str, ...]:
     """Return the texts that come from the model or from a file of the user."""
     charset = spec.charset if spec.role == "recognizer" else ""
     return spec.name, spec.input.name, spec.output.name, charset, *spec.source.constants
 
 
-def _with_widths(
-    spec: DetectorSpec | RecognizerSpec, images: Path, reporter: Reporter
-) -> RecognizerSpec:
+def _with_widths(spec: ModelSpec, images: Path, reporter: Reporter) -> RecognizerSpec:
     """Return a recognizer's spec with the input widths that suit the lines of a folder."""
     from ..builder.proposed_widths import propose_widths
     from ..calibration.images import load_calibration

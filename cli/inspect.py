@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..convert.audit import Audit, OpRow
     from ..convert.sources import Signature
     from ..convert.verify import PassCheck
-    from ..spec import DetectorSpec, RecognizerSpec
+    from ..spec import ModelSpec
 
 
 def inspect(
@@ -131,7 +131,7 @@ def _inspect_model(path: Path, json: bool) -> None:
 
 
 def _inspect_spec(
-    spec: DetectorSpec | RecognizerSpec,
+    spec: ModelSpec,
     target: str | None,
     explain: str | None,
     display: DisplayOptions,
@@ -166,7 +166,7 @@ def _inspect_spec(
         raise ConversionError(f"{target} refuses {listed}")
 
 
-def _verify(spec: DetectorSpec | RecognizerSpec, display: DisplayOptions) -> None:
+def _verify(spec: ModelSpec, display: DisplayOptions) -> None:
     from ..convert.sources import open_source
     from ..convert.verify import verify
     from ..engines.tensorflow.baseline import baseline_runner
@@ -185,7 +185,7 @@ def _verify(spec: DetectorSpec | RecognizerSpec, display: DisplayOptions) -> Non
     _refuse_differences(checks, spec)
 
 
-def _refuse_differences(checks: tuple[PassCheck, ...], spec: DetectorSpec | RecognizerSpec) -> None:
+def _refuse_differences(checks: tuple[PassCheck, ...], spec: ModelSpec) -> None:
     # With fake quantization in the graph, a tiny difference may become a whole rounding step.
     exact = [check for check in checks if not check.rounds]
     # "not <=" instead of ">": NaN is a difference, too.
@@ -203,9 +203,7 @@ def _refuse_differences(checks: tuple[PassCheck, ...], spec: DetectorSpec | Reco
         )
 
 
-def _print_signature(
-    path: Path, signature: Signature, spec: DetectorSpec | RecognizerSpec | None = None
-) -> None:
+def _print_signature(path: Path, signature: Signature, spec: ModelSpec | None = None) -> None:
     from ..convert.sources.spellings import own_spelling
 
     known = [info.name for info in signature.inputs]
@@ -234,7 +232,7 @@ def _value(value: Path | float) -> str:
     return f"value {value:g}" if isinstance(value, float) else f"value {value}"
 
 
-def _fixed(shape: tuple[int | None, ...] | None, spec: DetectorSpec | RecognizerSpec) -> str:
+def _fixed(shape: tuple[int | None, ...] | None, spec: ModelSpec) -> str:
     """Return the sizes that the spec gives to the axes that the model leaves open."""
     if shape is None:
         return _shape(spec.input.shape)

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from ..calibration.images import CalibrationSet
     from ..calibration.ranges import Ranges
     from ..common.progress import Reporter
-    from ..spec import DetectorSpec, RecognizerSpec
+    from ..spec import ModelSpec
 
 
 def inspect_ranges(
-    spec: DetectorSpec | RecognizerSpec,
+    spec: ModelSpec,
     precision: RequestedPrecision,
     options: CalibrationOptions,
     display: DisplayOptions,
@@ -73,9 +73,7 @@ def inspect_ranges(
             print(plain(f"note: {finding.tensor} {finding.text}"))
 
 
-def _calibrator(
-    spec: DetectorSpec | RecognizerSpec, images: CalibrationSet, reporter: Reporter
-) -> Calibrator:
+def _calibrator(spec: ModelSpec, images: CalibrationSet, reporter: Reporter) -> Calibrator:
     from ..builder.convert import convert_widths
     from ..calibration.calibrator import Calibrator
     from ..convert.sources import open_source

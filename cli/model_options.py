@@ -16,7 +16,7 @@ from .choices import RoleChoice
 
 if TYPE_CHECKING:
     from ..common.progress import Reporter
-    from ..spec import DetectorSpec, RecognizerSpec, Role, SourceSpec
+    from ..spec import ModelSpec, Role, SourceSpec
 
 _MAX_CHARSET_BYTES = 1 << 20
 # The last colon separates the shape: names such as "image:0" contain colons of their own.
@@ -110,7 +110,7 @@ def is_spec(path: Path) -> bool:
     return path.suffix.lower() in (".yaml", ".yml")
 
 
-def load_spec_file(path: Path) -> DetectorSpec | RecognizerSpec:
+def load_spec_file(path: Path) -> ModelSpec:
     """Load the spec at a path that a user gave.
 
     Raises:
@@ -125,7 +125,7 @@ def load_spec_file(path: Path) -> DetectorSpec | RecognizerSpec:
 
 def load_or_draft_spec(
     path: Path, options: ModelOptions, reporter: Reporter | None = None
-) -> DetectorSpec | RecognizerSpec:
+) -> ModelSpec:
     """Load a spec file, or draft a spec for a model file from its signature and the options.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..common.progress import Reporter, SilentReporter
 from ..errors import InputFileError, OcrTrtError
-from ..spec import DetectorSpec, RecognizerSpec, Role, spec_from_dict, with_max_batch
+from ..spec import ModelSpec, Role, spec_from_dict, with_max_batch
 from .draft_inputs import (
     FLOATS,
     Shape,
@@ -126,8 +126,8 @@ def _full_shape(info: TensorInfo, role: Role, usual_size: tuple[int, int] | None
 
 
 def _batch_entry(
-    spec: DetectorSpec | RecognizerSpec, source: Source, image: TensorInfo, reporter: Reporter
-) -> DetectorSpec | RecognizerSpec:
+    spec: ModelSpec, source: Source, image: TensorInfo, reporter: Reporter
+) -> ModelSpec:
     """Set ``max_batch`` of a recognizer over 1 if its graph can be converted for all batches."""
     own = image.shape[0] if image.shape else None
     if spec.role == "detector" or own == 1:
@@ -163,9 +163,7 @@ def _image_entry(
     return entry
 
 
-def draft_spec(
-    role: Role, hints: Hints, reporter: Reporter | None = None
-) -> DetectorSpec | RecognizerSpec:
+def draft_spec(role: Role, hints: Hints, reporter: Reporter | None = None) -> ModelSpec:
     """Draft a spec from the model's signature, files, graph and runs, its family and the user.
 
     What the user states comes first, then what the graph computes, what the model's files state,

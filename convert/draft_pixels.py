@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from ..common.progress import Reporter
 from ..errors import OcrTrtError
-from ..spec import DetectorSpec, InputSpec, RecognizerSpec
+from ..spec import InputSpec, ModelSpec
 from .analysis.regions import evaluate, nodes_between, positions, submodel
 from .graph import constant, name_of
 from .hints import Hints
@@ -22,7 +22,7 @@ _SMALLEST_MEAN = 16.0
 
 def pixel_entries(
     source: Source,
-    spec: DetectorSpec | RecognizerSpec,
+    spec: ModelSpec,
     hints: Hints,
     *,
     is_whole: bool,

@@ -16,7 +16,7 @@ from ..common.onnx_session import onnx_session
 from ..common.progress import Reporter
 from ..errors import OcrTrtError, SpecError
 from ..ocr.detector import covers
-from ..spec import DetectorSpec, InputSpec, RecognizerSpec, Role
+from ..spec import InputSpec, ModelSpec, Role
 from .sources import Source
 from .sources.spellings import own_spelling
 
@@ -78,7 +78,7 @@ def _covers(shape: tuple[int, ...], height: int, width: int, settings: InputSpec
 
 
 def fitting_shape(
-    source: Source, spec: DetectorSpec | RecognizerSpec, *, is_given: bool, reporter: Reporter
+    source: Source, spec: ModelSpec, *, is_given: bool, reporter: Reporter
 ) -> tuple[int, int, int, int]:
     """Return the input shape of a draft, with sizes that fit the model.
 
@@ -100,7 +100,7 @@ def fitting_shape(
     return batch, channels, height, width
 
 
-def size_error(source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> SpecError | None:
+def size_error(source: Source, spec: ModelSpec, width: int) -> SpecError | None:
     """Return an error if an input of the spec's height and a width does not fit the model."""
     multiples = input_multiples(source, spec.input, spec.output.name, spec.role)
     if multiples is None or not (reason := unfit_reason((spec.input.height, width), multiples)):

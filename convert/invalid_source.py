@@ -16,14 +16,12 @@ import onnx_ir as ir
 from ..common.error_text import first_line
 from ..common.onnx_session import onnx_session
 from ..errors import ConversionError, OcrTrtError
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .sources import Source, source_format
 
 
 @contextmanager
-def refused_if_invalid(
-    source: Source, spec: DetectorSpec | RecognizerSpec, width: int
-) -> Iterator[None]:
+def refused_if_invalid(source: Source, spec: ModelSpec, width: int) -> Iterator[None]:
     """Convert unexpected exceptions into an error about an ONNX file that onnxruntime cannot run.
 
     Raises:
@@ -44,7 +42,7 @@ def refused_if_invalid(
         ) from error
 
 
-def _why_not_run(source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> str:
+def _why_not_run(source: Source, spec: ModelSpec, width: int) -> str:
     """Return why the unchanged graph cannot run on an empty image; "" if it can."""
     shape = spec.input.shape_at(spec.input.shape[0], width)
     try:

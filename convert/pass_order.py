@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .outcome import Outcome
 from .passes.channel_first_io import batch_first_output, channel_first_input, channel_first_output
 from .passes.close_loops import close_loops
@@ -115,7 +115,7 @@ PASSES: tuple[Pass, ...] = (
 """Passes on a graph whose shapes are all known."""
 
 
-def io_passes(spec: DetectorSpec | RecognizerSpec) -> tuple[Pass, ...]:
+def io_passes(spec: ModelSpec) -> tuple[Pass, ...]:
     """Return the passes that give a model the layout of engines: NCHW in, (N, T, C) classes out."""
     passes: list[Pass] = []
     if spec.input.layout == "NHWC":

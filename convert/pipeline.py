@@ -19,7 +19,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from ..errors import BatchError, ConversionError
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .batch_checks import check_batch, check_one_image, own_batch_only, trace_error
 from .float_types import FloatTypes
 from .graph import OPSET
@@ -113,7 +113,7 @@ def _at_opset(graph: ir.Model) -> ir.Model:
 
 def convert(
     source: Source,
-    spec: DetectorSpec | RecognizerSpec,
+    spec: ModelSpec,
     width: int | None = None,
     watch: Watch = _no_watch,
 ) -> Converted:
@@ -148,7 +148,7 @@ class _Follower:
 
 
 def _convert_fitting(
-    source: Source, spec: DetectorSpec | RecognizerSpec, width: int | None, follower: _Follower
+    source: Source, spec: ModelSpec, width: int | None, follower: _Follower
 ) -> Converted:
     """Convert a model; if that fails, find out whether the input's size is the reason."""
     try:
@@ -160,9 +160,7 @@ def _convert_fitting(
         raise
 
 
-def _convert(
-    source: Source, spec: DetectorSpec | RecognizerSpec, width: int | None, follower: _Follower
-) -> Converted:
+def _convert(source: Source, spec: ModelSpec, width: int | None, follower: _Follower) -> Converted:
     """Convert at the first batch size that is possible: any, the model's own, one."""
     settings, width, reason = spec.input, width or spec.input.width, ""
     own = settings.shape[0]  # over 1 if the model itself accepts this batch size only
@@ -186,7 +184,7 @@ def _convert(
 
 def _convert_at(
     source: Source,
-    spec: DetectorSpec | RecognizerSpec,
+    spec: ModelSpec,
     shape: tuple[int, ...],
     follower: _Follower,
     last: Pass | None = None,
@@ -235,7 +233,7 @@ def _convert_at(
     )
 
 
-def _freeing(source: Source, spec: DetectorSpec | RecognizerSpec, shape: tuple[int, ...]) -> Pass:
+def _freeing(source: Source, spec: ModelSpec, shape: tuple[int, ...]) -> Pass:
     """Return ``free_batch``, followed by ``merge_traces`` where it cannot free a graph."""
 
     @wraps(free_batch)
@@ -257,9 +255,7 @@ def _freeing(source: Source, spec: DetectorSpec | RecognizerSpec, shape: tuple[i
     return free
 
 
-def _exported(
-    source: Source, spec: DetectorSpec | RecognizerSpec, shape: tuple[int, ...]
-) -> Exported:
+def _exported(source: Source, spec: ModelSpec, shape: tuple[int, ...]) -> Exported:
     """Export a model at an input shape.
 
     Raises:
@@ -277,7 +273,7 @@ def _renamed_ranges(
     before: onnx.ModelProto,
     after: ir.Model,
     ranges: dict[str, float],
-    spec: DetectorSpec | RecognizerSpec,
+    spec: ModelSpec,
     shape: tuple[int, ...],
 ) -> dict[str, float]:
     """Return the ranges that a model states, by the names of tensors in the clean graph."""

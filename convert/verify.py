@@ -19,7 +19,7 @@ import onnx_ir as ir
 
 from ..common.inner_tensors import GraphSession, read_tensors
 from ..errors import ConversionError
-from ..spec import DetectorSpec, InputSpec, RecognizerSpec
+from ..spec import InputSpec, ModelSpec
 from .passes.remove_fake_quantization import remove_fake_quantization
 from .pipeline import FLOAT_TYPE, convert
 from .rounding import Rounding, rounded
@@ -206,7 +206,7 @@ def first_difference(
 
 
 def verify(
-    source: Source, spec: DetectorSpec | RecognizerSpec, model: Callable[[Array], Array]
+    source: Source, spec: ModelSpec, model: Callable[[Array], Array]
 ) -> tuple[PassCheck, ...]:
     """Convert a model, and compare the graph with it after every pass.
 

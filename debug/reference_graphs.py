@@ -19,7 +19,7 @@ from ..engines.bundle_source import source_of
 from ..engines.engine import Engine
 from ..engines.onnxruntime.backend import runner_from_model
 from ..errors import InputFileError, OcrTrtError
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 
 GraphOf = Callable[[int], onnx.ModelProto]
 
@@ -40,7 +40,7 @@ class Graphs:
             self._built[width] = self._build(width)
         return self._built[width]
 
-    def engine(self, spec: DetectorSpec | RecognizerSpec) -> Engine:
+    def engine(self, spec: ModelSpec) -> Engine:
         """Return an engine that runs the graphs in onnxruntime, with 16-bit types emulated."""
 
         def open_runner(width: int) -> Runner:

@@ -15,7 +15,7 @@ from ..ocr.detector import boxes_from_output
 from ..ocr.role import ModelInput
 from ..ocr.roles import role_of
 from ..ocr.types import Image, Output
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec, RecognizerSpec
 from .heat import Boxes, difference_map, line_strip
 
 
@@ -29,9 +29,7 @@ class DebugSample:
     label: Label
 
 
-def samples_of(
-    result: Result, index: int, spec: DetectorSpec | RecognizerSpec, name: str
-) -> list[DebugSample]:
+def samples_of(result: Result, index: int, spec: ModelSpec, name: str) -> list[DebugSample]:
     """Return the sample at an index of a result; of a line that is cut, each of its windows.
 
     Raises:
@@ -82,7 +80,7 @@ def most_different(samples: list[DebugSample], engine: Engine, baseline: Engine)
     return max(samples, key=distance)
 
 
-def described(output: Output, sample: DebugSample, spec: DetectorSpec | RecognizerSpec) -> str:
+def described(output: Output, sample: DebugSample, spec: ModelSpec) -> str:
     """Describe an output: the text, or the number of boxes."""
     return role_of(spec).describe(output, sample.prepared, sample.image, sample.label)
 
@@ -94,9 +92,7 @@ def truth_of(sample: DebugSample) -> str:
     return f"{len(sample.label.quads)} words" if len(sample.label.quads) else ""
 
 
-def image_of(
-    sample: DebugSample, engine: Output, baseline: Output, spec: DetectorSpec | RecognizerSpec
-) -> str:
+def image_of(sample: DebugSample, engine: Output, baseline: Output, spec: ModelSpec) -> str:
     """Draw where in a sample two outputs differ, as HTML."""
     if isinstance(spec, RecognizerSpec):
         return line_strip(sample.image, engine, baseline, spec)

@@ -10,7 +10,7 @@ from ..errors import InputFileError
 from ..measure.result import Result
 from ..ocr.dataset import CropLabel, Dataset, Label, SceneLabel
 from ..ocr.roles import role_of
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def sample_names(samples: Sequence[Label]) -> list[str]:
 
 
 def chosen_samples(
-    dataset: Dataset, spec: DetectorSpec | RecognizerSpec, name: str | None
+    dataset: Dataset, spec: ModelSpec, name: str | None
 ) -> tuple[Dataset, list[str]]:
     """Return the dataset with only the samples of a name, and the names of these samples.
 

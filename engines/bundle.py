@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from ..common.files import file_sha256
 from ..common.onnx_files import external_files
 from ..errors import InputFileError
-from ..spec import DetectorSpec, RecognizerSpec, spec_seen_from
+from ..spec import ModelSpec, spec_seen_from
 from .manifest import NAME, FileEntry, Manifest, read_manifest
 
 # The manifest, the spec, the chosen precisions, and the graph and the plan of each width with the
@@ -37,7 +37,7 @@ class Bundle:
     """
 
     @property
-    def spec(self) -> DetectorSpec | RecognizerSpec:
+    def spec(self) -> ModelSpec:
         """The spec the bundle was built from; ``source.path`` is relative to the current folder.
 
         The origin of a bundle is unknown, so its spec cannot allow Lambda layers to run.

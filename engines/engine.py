@@ -14,7 +14,7 @@ import numpy as np
 from ..common.error_text import cause, check_memory, first_line
 from ..common.onnx_files import check_external_files
 from ..errors import EngineBuildError, InputFileError, OcrTrtError
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .base import Backend, BuiltWith, Runner, RunSettings
 from .bundle import Bundle, check_plan
 from .manifest import EngineEntry
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..convert.sources import Source
 
 OpenRunner = Callable[[int], Runner]
-Spec = DetectorSpec | RecognizerSpec
+Spec = ModelSpec
 
 
 class Engine:

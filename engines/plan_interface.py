@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputFileError, SpecError
 from ..ocr.roles import role_of
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 
 _REBUILD = "build the bundle again"
 
@@ -32,9 +32,7 @@ def check_ports(inputs: Sequence[str], outputs: int) -> None:
         raise InputFileError(f"its input is {inputs[0]}, expected float32; {_REBUILD}")
 
 
-def check_result(
-    output: Any, images: int, *, name: str, spec: DetectorSpec | RecognizerSpec
-) -> None:
+def check_result(output: Any, images: int, *, name: str, spec: ModelSpec) -> None:
     """Check what a plan returned for a number of images.
 
     Raises:

@@ -8,7 +8,7 @@ from ..common.progress import Reporter
 from ..engines.engine import Engine
 from ..ocr.dataset import Dataset, Label
 from ..ocr.roles import role_of
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import DetectorSpec, ModelSpec
 from .detector_result import DetectorResult
 from .recognizer_result import RecognizerResult
 from .result import Progress, Result
@@ -37,6 +37,6 @@ def run_samples(engine: Engine, dataset: Dataset, reporter: Reporter) -> Result:
         return run_labels(engine, labels, advance)
 
 
-def has_samples(dataset: Dataset, spec: DetectorSpec | RecognizerSpec) -> bool:
+def has_samples(dataset: Dataset, spec: ModelSpec) -> bool:
     """Whether a dataset has samples for the role of this model."""
     return bool(role_of(spec).labels_of(dataset))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ..errors import SpecError
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ModelSpec
 from .dataset import Dataset, Label
 from .types import Image, Output, Tensor
 
@@ -79,9 +79,7 @@ class OcrRole(ABC):
         """Return what the output (1, ...) for one image means, in words."""
 
 
-def check_rank(
-    shape: Sequence[int], ranks: Sequence[int], spec: DetectorSpec | RecognizerSpec
-) -> None:
+def check_rank(shape: Sequence[int], ranks: Sequence[int], spec: ModelSpec) -> None:
     """Check that an output shape has one of ``ranks`` and starts with the batch.
 
     Raises:

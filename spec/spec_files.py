@@ -24,10 +24,10 @@ Role = Literal["detector", "recognizer"]
 _MODELS: dict[str, type[BaseModel]] = {"detector": DetectorSpec, "recognizer": RecognizerSpec}
 ModelSpec = Annotated[DetectorSpec | RecognizerSpec, Field(discriminator="role")]
 # Created once, because creating it builds the validators of all models.
-_ADAPTER: TypeAdapter[DetectorSpec | RecognizerSpec] = TypeAdapter(ModelSpec)
+_ADAPTER: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
 
 
-def spec_from_dict(data: Any, origin: str = "spec") -> DetectorSpec | RecognizerSpec:
+def spec_from_dict(data: Any, origin: str = "spec") -> ModelSpec:
     """Validate a spec given as plain Python data.
 
     Raises:
@@ -46,7 +46,7 @@ def spec_from_dict(data: Any, origin: str = "spec") -> DetectorSpec | Recognizer
         raise SpecError(f"{origin}: {explained(error, _MODELS)}") from None
 
 
-def load_spec(path: Path | str) -> DetectorSpec | RecognizerSpec:
+def load_spec(path: Path | str) -> ModelSpec:
     """Read a spec; a relative ``source.path`` becomes relative to the file's folder.
 
     Raises:
@@ -72,14 +72,12 @@ def load_spec(path: Path | str) -> DetectorSpec | RecognizerSpec:
     return spec_seen_from(spec, path.parent)
 
 
-def spec_seen_from(
-    spec: DetectorSpec | RecognizerSpec, folder: Path
-) -> DetectorSpec | RecognizerSpec:
+def spec_seen_from(spec: ModelSpec, folder: Path) -> ModelSpec:
     """Return a spec of ``folder`` with its source path relative to the current folder."""
     return _with_files(spec, lambda path: folder / path)
 
 
-def spec_beside(spec: DetectorSpec | RecognizerSpec, folder: Path) -> DetectorSpec | RecognizerSpec:
+def spec_beside(spec: ModelSpec, folder: Path) -> ModelSpec:
     """Return a spec to write into ``folder``, with its source path relative to that folder."""
 
     # Resolved first: relpath compares names only, and ".." behind a link leads elsewhere.
@@ -89,9 +87,7 @@ def spec_beside(spec: DetectorSpec | RecognizerSpec, folder: Path) -> DetectorSp
     return _with_files(spec, beside)
 
 
-def _with_files(
-    spec: DetectorSpec | RecognizerSpec, place: Callable[[Path], Path]
-) -> DetectorSpec | RecognizerSpec:
+def _with_files(spec: ModelSpec, place: Callable[[Path], Path]) -> ModelSpec:
     """Return a spec with another path of each file that its source names."""
     source = spec.source
     constants = {
@@ -102,13 +98,11 @@ def _with_files(
     return spec.model_copy(update={"source": source.model_copy(update=update)})
 
 
-def with_max_batch(
-    spec: DetectorSpec | RecognizerSpec, max_batch: int
-) -> DetectorSpec | RecognizerSpec:
+def with_max_batch(spec: ModelSpec, max_batch: int) -> ModelSpec:
     """Return a spec with another ``input.max_batch``."""
     return spec.model_copy(update={"input": spec.input.model_copy(update={"max_batch": max_batch})})
 
 
-def dump_spec(spec: DetectorSpec | RecognizerSpec) -> str:
+def dump_spec(spec: ModelSpec) -> str:
     """Return the spec as YAML."""
     return dump_yaml(spec.model_dump(mode="json", exclude_none=True))

@@ -19,7 +19,7 @@ from ...convert.sources.failing_layer import failing_node, reason_with_layer
 from ...convert.sources.tf_graph import import_tensorflow
 from ...errors import ConversionError
 from ...ocr.roles import role_of
-from ...spec import DetectorSpec, RecognizerSpec
+from ...spec import ModelSpec
 from ..base import Batch, Runner
 from ..refusal import refusal_error, refused_nodes
 from .decisions import Decisions, decisions
@@ -42,9 +42,7 @@ class TensorFlowRunner(Runner):
     size.
     """
 
-    def __init__(
-        self, function: Any, spec: DetectorSpec | RecognizerSpec, width: int, *, label: str
-    ) -> None:
+    def __init__(self, function: Any, spec: ModelSpec, width: int, *, label: str) -> None:
         super().__init__(
             label=label,
             shape=(spec.input.channels, spec.input.height, width),
@@ -100,7 +98,7 @@ class _OnnxRunner(Runner):
     def __init__(
         self,
         source: Source,
-        spec: DetectorSpec | RecognizerSpec,
+        spec: ModelSpec,
         width: int,
         *,
         reason: str = "",
@@ -182,7 +180,7 @@ def _session(model: onnx.ModelProto) -> tuple[Any, str]:
 def in_own_batches(
     run: Callable[[Batch], npt.NDArray[np.float32]],
     images: Batch,
-    spec: DetectorSpec | RecognizerSpec,
+    spec: ModelSpec,
 ) -> npt.NDArray[np.float32]:
     """Run images in batches of the size in ``input.shape``; copies of an image fill the last one.
 
@@ -198,20 +196,18 @@ def in_own_batches(
     return np.concatenate(parts, axis)
 
 
-def as_source(images: Batch, spec: DetectorSpec | RecognizerSpec) -> Batch:
+def as_source(images: Batch, spec: ModelSpec) -> Batch:
     """Return images (N, C, H, W) in the layout of the source: NHWC or NCHW."""
     is_nhwc = spec.input.layout == "NHWC"
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1) if is_nhwc else images)
 
 
-def as_converted(
-    output: npt.NDArray[np.float32], spec: DetectorSpec | RecognizerSpec
-) -> npt.NDArray[np.float32]:
+def as_converted(output: npt.NDArray[np.float32], spec: ModelSpec) -> npt.NDArray[np.float32]:
     """Return a source's output in the layout of converted graphs: (N, T, C) or (N, C, H, W)."""
     return output.transpose(role_of(spec).output_axes(output.ndim))
 
 
-def baseline_runner(source: Source, spec: DetectorSpec | RecognizerSpec, width: int) -> Runner:
+def baseline_runner(source: Source, spec: ModelSpec, width: int) -> Runner:
     """Return a runner of the source itself for one input width.
 
     If TensorFlow has no kernel for an op on this machine, the runner runs the exported graph in

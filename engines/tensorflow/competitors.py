@@ -24,7 +24,7 @@ from ...convert.sources import Source, source_format
 from ...convert.sources.freeze import freeze
 from ...convert.sources.tf_graph import import_tensorflow
 from ...errors import InputFileError
-from ...spec import DetectorSpec, RecognizerSpec
+from ...spec import ModelSpec
 from ..base import Batch, Runner
 from ..openvino.library import import_openvino
 from .baseline import TensorFlowRunner, as_converted, as_source
@@ -38,7 +38,7 @@ class Competitor:
     open: Callable[[], Runner]
 
 
-def competitors_of(source: Source, spec: DetectorSpec | RecognizerSpec) -> tuple[Competitor, ...]:
+def competitors_of(source: Source, spec: ModelSpec) -> tuple[Competitor, ...]:
     """Return the ways to run a source at its widest input; TensorFlow runs only its own models.
 
     Raises:
@@ -62,7 +62,7 @@ def competitors_of(source: Source, spec: DetectorSpec | RecognizerSpec) -> tuple
 class _OpenVinoRunner(Runner):
     """A model as OpenVINO's converter reads it; the label states the precision."""
 
-    def __init__(self, function: Any, spec: DetectorSpec | RecognizerSpec) -> None:
+    def __init__(self, function: Any, spec: ModelSpec) -> None:
         ov = import_openvino()
         compiled = ov.compile_model(_read(function, spec), "CPU")
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -93,7 +93,7 @@ class _OpenVinoRunner(Runner):
         self._request = None
 
 
-def _read(function: Any, spec: DetectorSpec | RecognizerSpec) -> Any:
+def _read(function: Any, spec: ModelSpec) -> Any:
     """Return OpenVINO's model of the source. It cannot read Keras files, which are traced first."""
     ov = import_openvino()
     if source_format(spec.source) != "keras":
@@ -111,7 +111,7 @@ def _read(function: Any, spec: DetectorSpec | RecognizerSpec) -> Any:
         return ov.Core().read_model(path)
 
 
-def _output(ports: Sequence[Any], spec: DetectorSpec | RecognizerSpec) -> Any:
+def _output(ports: Sequence[Any], spec: ModelSpec) -> Any:
     """Return the output that the spec names; a traced function has one, with another name."""
     is_traced = source_format(spec.source) == "keras"
     return ports[0] if is_traced else _port(ports, spec.output.name, "output")
