@@ -8,6 +8,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LINT := ,lint
+EXTRAS := tf-cpu,rtx,cuda,ppocr,pdf,heif,test
 PARALLEL := --numprocesses 2 --dist worksteal
 
 .PHONY: demo test test-all test-minimum test-gpu fonts clean
@@ -26,7 +28,7 @@ test-all: test
 	$(BIN)/pytest $(PARALLEL) -m full
 
 test-minimum:
-	$(MAKE) VENV=$(VENV)/minimum PYTHON=python3.10 CONSTRAINT='--constraint tests/minimum-versions.txt' $(VENV)/minimum/ready
+	$(MAKE) VENV=$(VENV)/minimum PYTHON=python3.10 LINT= CONSTRAINT='--constraint tests/minimum-versions.txt' $(VENV)/minimum/ready
 	$(VENV)/minimum/bin/pytest $(PARALLEL) -m 'not full'
 
 test-gpu: $(VENV)/ready
@@ -41,7 +43,7 @@ $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	PYTHONWARNINGS='ignore:Editable installation' \
-	  $(BIN)/python -m pip install --quiet $(CONSTRAINT) --editable '.[tf-cpu,rtx,cuda,ppocr,pdf,heif,dev]'
+	  $(BIN)/python -m pip install --quiet $(CONSTRAINT) --editable '.[$(EXTRAS)$(LINT)]'
 	mkdir -p $(VENV)/link
 	ln -sfn '$(CURDIR)' $(VENV)/link/ocr_trt
 	touch $@
