@@ -12,11 +12,10 @@ from ..errors import OcrTrtError, UserError
 
 if TYPE_CHECKING:
     from ..common.memory import MemoryBudget
-    from ..engines.engine import Engine
     from ..ocr.types import Image
     from ..pipeline.pages import Page
     from ..pipeline.read_result import ReadResult
-    from ..pipeline.reader import ReadSettings
+    from ..pipeline.reader import OcrReader
 
 
 class Drawings:
@@ -64,9 +63,7 @@ class Outcome:
 class PageWorker:
     """Reads pages with a detector and a recognizer; serves several threads."""
 
-    engines: tuple[Engine | None, Engine]
-    """Detector and recognizer; without a detector, each image is one line."""
-    settings: ReadSettings
+    reader: OcrReader
     budget: MemoryBudget
     """Memory for the images that all threads have in progress."""
     drawings: Drawings | None = None
@@ -92,7 +89,7 @@ class PageWorker:
             raise page.error
         source = opened(page.source)
         with self.budget.lend(memory_of(source, page.page, draws=self.drawings is not None)):
-            pixels, result = read_image(self.engines, source, self.settings, page=page.page)
+            pixels, result = read_image(self.reader, source, page=page.page)
             lacking: frozenset[str] = frozenset()
             if self.drawings is not None:
                 path = self.drawings.path(name_of(source) or "", result.page, result.pages)

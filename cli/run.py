@@ -133,14 +133,10 @@ def run(
         settings = ReadSettings(
             tiles=tiles.value, min_box_score=min_box_score, min_text_score=min_score, dpi=dpi
         )
-        worker = PageWorker(
-            engines=(detecting, reading),
-            settings=settings,
-            budget=image_budget(memory << 20),
-            drawings=drawings,
-        )
+        reader = OcrReader(detecting, reading, settings)
+        worker = PageWorker(reader=reader, budget=image_budget(memory << 20), drawings=drawings)
         # All workers share the engines, which have a stream for each of them.
-        number = workers or OcrReader(detecting, reading, settings).workers
+        number = workers or reader.workers
         rows = list(_read_all(worker, sources, number, display))
     if display.json:
         print_json(rows)
@@ -173,7 +169,7 @@ def _read_all(
     from ..pipeline.workers import in_order
 
     lacking: set[str] = set()
-    done, pages = 0, pages_of(sources, worker.settings.dpi)
+    done, pages = 0, pages_of(sources, worker.reader.settings.dpi)
     with display.reporter().step("read", len(sources)) as advance:
         for outcome in in_order(lambda _, page: worker.work(page), range(workers), pages):
             page, result = outcome.page, outcome.result

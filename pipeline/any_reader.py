@@ -62,9 +62,8 @@ class Reader:
         *,
         reopen: Callable[[], Reader] | None = None,
     ) -> None:
-        self._engines = detector, recognizer
         self._settings, self._reopen = settings or ReadSettings(), reopen
-        OcrReader(detector, recognizer, self._settings)  # refuses engines of the wrong role
+        self._reader = OcrReader(detector, recognizer, self._settings)
         self._budget = image_budget()
         self._open = OpenState()
         self._pool: ThreadPoolExecutor | None = None
@@ -73,7 +72,7 @@ class Reader:
     @property
     def workers(self) -> int:
         """How many images are read at the same time by :meth:`read_all` and :meth:`aread`."""
-        return OcrReader(*self._engines).workers
+        return self._reader.workers
 
     @property
     def is_closed(self) -> bool:
@@ -119,7 +118,7 @@ class Reader:
         with self._open.in_use():
             source = opened(image, self._settings.dpi)
             with self._budget.lend(memory_of(source, page)):
-                return read_image(self._engines, source, self._settings, channels, page, watch)[1]
+                return read_image(self._reader, source, channels, page, watch)[1]
 
     @overload
     def read_all(
@@ -270,7 +269,7 @@ class Reader:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown()  # its waiting reads find the reader closed
-        for engine in self._engines:
+        for engine in (self._reader.detector, self._reader.recognizer):
             if engine is not None:
                 engine.close()
 

@@ -7,22 +7,20 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from ..common.error_text import is_out_of_memory
-from ..engines.engine import Engine
 from ..errors import OutOfMemoryError
 from ..ocr.image import UNNAMED
 from ..ocr.image_source import Channels, ImageSource, load_source, name_of, opened
 from ..ocr.types import Image
 from .clock import Clock, Stage, StageClock
 from .read_result import ReadResult
-from .reader import OcrReader, ReadSettings
+from .reader import OcrReader
 
 _log = logging.getLogger(__name__)
 
 
 def read_image(
-    engines: tuple[Engine | None, Engine],
+    reader: OcrReader,
     source: ImageSource,
-    settings: ReadSettings,
     channels: Channels = "rgb",
     page: int = 1,
     watch: Callable[[], None] | None = None,
@@ -30,9 +28,8 @@ def read_image(
     """Load and read one image with a detector and a recognizer.
 
     Args:
-        engines: the detector and the recognizer; without a detector, the image is one line.
+        reader: the engines and the settings.
         source: the image; see :func:`ocr_trt.ocr.image_source.load_source`.
-        settings: how to read it.
         channels: the order of the channels of an array.
         page: which page of a file with several, counted from 1.
         watch: called before each stage; an exception from it ends the read.
@@ -44,9 +41,9 @@ def read_image(
     clock = own if watch is None else _watched(own, watch)
     name = name_of(source)
     with clock("load"):
-        image = load_source(opened(source, settings.dpi), channels, page)
+        image = load_source(opened(source, reader.settings.dpi), channels, page)
     try:
-        lines = OcrReader(*engines, settings, clock).read(image.pixels)
+        lines = reader.timed(clock).read(image.pixels)
     except Exception as error:
         if not is_out_of_memory(error):
             raise

@@ -15,7 +15,7 @@ from ..spec import DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
 from .scales import MAX_SHRINK, detect_at_scales
 from .shared_batches import read_all
-from .stages import recognize, spec_of
+from .stages import Recognize, recognize, spec_of
 from .text_lines import DetectedLines, TextLine, cut_lines, text_lines, whole_line
 
 Tiles = Literal["auto", "on", "off"]
@@ -54,6 +54,7 @@ class OcrReader:
     """Reads images with a detector and a recognizer engine.
 
     Without a detector, each image is one line of text. ``clock`` measures each stage.
+    ``recognize`` reads the line crops; :class:`.dynamic_batches.DynamicBatches` replaces it.
 
     Raises:
         SpecError: an engine has the wrong role.
@@ -65,12 +66,18 @@ class OcrReader:
         recognizer: Engine,
         settings: ReadSettings | None = None,
         clock: Clock = untimed,
+        recognize: Recognize = recognize,
     ) -> None:
         if detector is not None:
             spec_of(detector, DetectorSpec)
         self.recognizer_spec = spec_of(recognizer, RecognizerSpec)
         self.detector, self.recognizer = detector, recognizer
         self.settings, self.clock = settings or ReadSettings(), clock
+        self._recognize = recognize
+
+    def timed(self, clock: Clock) -> OcrReader:
+        """Return an equal reader of the same engines that measures its stages with ``clock``."""
+        return OcrReader(self.detector, self.recognizer, self.settings, clock, self._recognize)
 
     @property
     def workers(self) -> int:
@@ -89,7 +96,7 @@ class OcrReader:
         Lines are in reading order; boxes without text are dropped.
         """
         lines = self.find(image)
-        readings = recognize(self.recognizer, lines.crops, self.clock)
+        readings = self._recognize(self.recognizer, lines.crops, self.clock)
         return self._kept(text_lines(lines, readings))
 
     def read_all(self, images: Iterable[Image]) -> Iterator[list[TextLine]]:

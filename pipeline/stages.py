@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from ..engines.engine import Engine
 from ..errors import SpecError
@@ -16,6 +16,9 @@ from ..ocr.types import Image, ScoredQuads
 from ..spec import DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
 from .line_parts import PartResult, Parts, results_from_output
+
+Recognize: TypeAlias = Callable[[Engine, Sequence[Image], Clock], list[Reading]]
+"""Reads RGB text lines (h, w, 3) with a recognizer, as :func:`recognize` does."""
 
 _Spec = TypeVar("_Spec", DetectorSpec, RecognizerSpec)
 

@@ -1,0 +1,187 @@
+"""Recognize lines for many threads at once: lines that wait at the same time share batches."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Condition, Thread
+
+from ..engines.engine import Engine
+from ..errors import ReaderClosedError
+from ..ocr.ctc import Reading
+from ..ocr.types import Image
+from ..spec import RecognizerSpec
+from .clock import Clock
+from .line_parts import PartResult, Parts
+from .stages import read_batch, spec_of
+
+
+@dataclass(kw_only=True, eq=False)
+class _Call:
+    """The lines of one call of :meth:`DynamicBatches.recognize`: results by part, or an error."""
+
+    results: dict[int, PartResult] = field(default_factory=dict)
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Waiting:
+    """A part of a line that waits for a batch. ``since``: seconds, as ``time.monotonic``."""
+
+    call: _Call
+    index: int
+    image: Image
+    is_whole: bool
+    since: float
+
+
+class DynamicBatches:
+    """Reads lines of many threads with one recognizer; one batch runs per stream.
+
+    A batch of a width starts as soon as a stream is free and one of these holds: the batch is full;
+    its oldest line has waited for ``wait`` seconds; or no other :meth:`page` is in progress that
+    could still add lines. So a single page never waits, and while all streams are busy, batches
+    fill up.
+
+    Args:
+        recognizer: the engine.
+        wait: how long a line waits for others at most, in seconds, while a stream is free.
+        on_batch: called with the number of lines of each batch.
+    """
+
+    def __init__(
+        self, recognizer: Engine, wait: float, on_batch: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self._engine, self._wait, self._on_batch = recognizer, wait, on_batch
+        self._spec = spec_of(recognizer, RecognizerSpec)
+        self._max_batch = min(recognizer.runner(width).max_batch for width in recognizer.widths)
+        self._state = Condition()  # guards everything below
+        self._waiting: dict[int, deque[_Waiting]] = defaultdict(deque)
+        self._pages, self._calls, self._is_closed = 0, 0, False
+        self._threads = [
+            Thread(target=self._work, name=f"batches-{number}", daemon=True)
+            for number in range(recognizer.runner().streams)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @contextmanager
+    def page(self) -> Iterator[None]:
+        """Announce, for a block, a page whose lines will be recognized."""
+        with self._state:
+            self._pages += 1
+        try:
+            yield
+        finally:
+            with self._state:
+                self._pages -= 1
+                # Lines of others may have waited for those of this page.
+                self._state.notify_all()
+
+    def recognize(self, engine: Engine, lines: Sequence[Image], clock: Clock) -> list[Reading]:
+        """Read RGB lines (h, w, 3) as ``stages.recognize`` does; waits for their batches.
+
+        ``clock``: the stage "recognize" includes the time that the lines wait for a batch.
+
+        Raises:
+            ReaderClosedError: :meth:`close` was called.
+        """
+        assert engine is self._engine
+        with clock("fit"):
+            parts = Parts.of_sizes([line.shape[:2] for line in lines], self._spec)
+            images = parts.cut(lines, self._spec)
+        with clock("recognize"):
+            results = self._read(parts, images)
+        with clock("text"):
+            return parts.readings(results, self._spec)
+
+    def _read(self, parts: Parts, images: Sequence[Image]) -> list[PartResult]:
+        call, now = _Call(), time.monotonic()
+        with self._state:
+            if self._is_closed:
+                raise ReaderClosedError("the recognizer is closed")
+            for index, width in enumerate(parts.widths):
+                self._waiting[width].append(
+                    _Waiting(
+                        call=call,
+                        index=index,
+                        image=images[index],
+                        is_whole=parts.is_whole[index],
+                        since=now,
+                    )
+                )
+            self._calls += 1
+            self._state.notify_all()
+            try:
+                self._state.wait_for(lambda: call.error or len(call.results) == len(parts))
+            finally:
+                self._calls -= 1
+        if call.error is not None:
+            raise call.error
+        return [call.results[index] for index in range(len(parts))]
+
+    def _work(self) -> None:
+        """Run batches until the object is closed and no line waits."""
+        while (batch := self._next()) is not None:
+            width, members = batch
+            self._on_batch(len(members))
+            try:
+                self._run(width, members)
+            except Exception:  # of any type: each call gets its own, raised in its thread
+                self._run_separately(width, members)
+
+    def _next(self) -> tuple[int, list[_Waiting]] | None:
+        with self._state:
+            while True:
+                now = time.monotonic()
+                oldest = sorted((line[0].since, width) for width, line in self._waiting.items())
+                for since, width in oldest:  # the oldest first, so that no width starves
+                    if self._is_due(width, now - since):
+                        return width, self._take(width)
+                if self._is_closed and not oldest:
+                    return None
+                # Until the first line has waited long enough, or something changes.
+                self._state.wait(max(0.0, oldest[0][0] + self._wait - now) if oldest else None)
+
+    def _is_due(self, width: int, waited: float) -> bool:
+        is_full = len(self._waiting[width]) >= self._max_batch
+        nobody_comes = self._calls >= self._pages
+        return is_full or nobody_comes or waited >= self._wait or self._is_closed
+
+    def _take(self, width: int) -> list[_Waiting]:
+        lines = self._waiting[width]
+        members = [lines.popleft() for _ in range(min(self._max_batch, len(lines)))]
+        if not lines:
+            del self._waiting[width]
+        return members
+
+    def _run(self, width: int, members: Sequence[_Waiting]) -> None:
+        images = [member.image for member in members]
+        is_whole = [member.is_whole for member in members]
+        results = read_batch(self._engine, images, is_whole, width)
+        with self._state:
+            for member, result in zip(members, results, strict=True):
+                member.call.results[member.index] = result
+            self._state.notify_all()
+
+    def _run_separately(self, width: int, members: Sequence[_Waiting]) -> None:
+        """Run the lines of each call alone, so that a failure does not affect other calls."""
+        calls = {id(member.call): member.call for member in members}
+        for call in calls.values():
+            try:
+                self._run(width, [member for member in members if member.call is call])
+            except Exception as error:  # of any type; raised in the thread of the call
+                with self._state:
+                    call.error = error
+                    self._state.notify_all()
+
+    def close(self) -> None:
+        """Read the lines that wait, and end the threads. Later calls raise ReaderClosedError."""
+        with self._state:
+            self._is_closed = True
+            self._state.notify_all()
+        for thread in self._threads:
+            thread.join()
