@@ -7,8 +7,7 @@ from pathlib import Path
 
 _PACKAGE_FOLDER = Path(__file__).absolute().parents[2]  # where the folder ``ocr_trt`` is
 
-# ``sys`` is built in, so that this line runs before anything is imported from a file. ``python -P``
-# does the same, but Python 3.10 does not have it.
+# ``sys`` is built in, so that this line runs before the code imports anything from a file.
 _START = """\
 import sys
 sys.path[:] = {path!r}
@@ -33,4 +32,6 @@ def python_command(module: str, *arguments: str) -> list[str]:
     ]
     # -E: an empty entry of PYTHONPATH means the current folder, too, and Python would import
     # sitecustomize.py from there before it runs ``_START``.
-    return [sys.executable, "-E", "-c", _START.format(path=path, module=module), *arguments]
+    # -P: Python 3.13 imports linecache before it runs ``_START``. Python 3.10 does not have -P.
+    safe_path = ["-P"] if sys.version_info >= (3, 11) else []
+    return [sys.executable, "-E", *safe_path, "-c", _START.format(path=path, module=module), *arguments]

@@ -25,7 +25,9 @@ JSON_CONFIG = ConfigDict(
 _CORNER = {
     "type": "array", "prefixItems": [{"type": "number"}] * 2, "minItems": 2, "maxItems": 2,
 }  # fmt: skip
-_QUAD_SCHEMA: dict[str, Any] = {"type": "array", "items": _CORNER, "minItems": 4, "maxItems": 4}
+_QUAD_SCHEMA: dict[str, Any] = {
+    "title": "Quad", "type": "array", "items": _CORNER, "minItems": 4, "maxItems": 4,
+}  # fmt: skip
 """Of the JSON of a quad."""
 
 
