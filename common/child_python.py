@@ -34,4 +34,11 @@ def python_command(module: str, *arguments: str) -> list[str]:
     # sitecustomize.py from there before it runs ``_START``.
     # -P: Python 3.13 imports linecache before it runs ``_START``. Python 3.10 does not have -P.
     safe_path = ["-P"] if sys.version_info >= (3, 11) else []
-    return [sys.executable, "-E", *safe_path, "-c", _START.format(path=path, module=module), *arguments]
+    return [
+        sys.executable,
+        "-E",
+        *safe_path,
+        "-c",
+        _START.format(path=path, module=module),
+        *arguments,
+    ]
