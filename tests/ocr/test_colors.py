@@ -149,7 +149,12 @@ def test_colors_follow_the_profile(kind: str) -> None:
     assert (plain[0, 0] == (200, 0, 0)).all()
 
 
-@pytest.mark.parametrize("damage", [b"", b"\0" * 128, profile("sRGB")[:200], profile("LAB")])
+# Named, because a profile contains the time, which the processes of pytest-xdist must not differ in.
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"\0" * 128, profile("sRGB")[:200], profile("LAB")],
+    ids=["empty", "zeros", "cut", "lab"],
+)
 def test_a_useless_profile_is_ignored(damage: bytes) -> None:
     image = Image.new("RGB", (40, 40), (200, 10, 20))
     assert (load_image(encoded(image, icc_profile=damage))[0, 0] == (200, 10, 20)).all()
