@@ -149,7 +149,7 @@ def test_colors_follow_the_profile(kind: str) -> None:
     assert (plain[0, 0] == (200, 0, 0)).all()
 
 
-# Named, because a profile contains the time, which the processes of pytest-xdist must not differ in.
+# Named, because a profile contains the time, and the processes of pytest-xdist must agree on names.
 @pytest.mark.parametrize(
     "damage",
     [b"", b"\0" * 128, profile("sRGB")[:200], profile("LAB")],
