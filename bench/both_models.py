@@ -114,7 +114,7 @@ def _pairs(detector: ComparedModel, recognizer: ComparedModel) -> Iterator[_Pair
             for reader in readers:
                 # Both labels are "target precision"; equal labels become one key.
                 labels = dict.fromkeys((finder.short_label, reader.short_label))
-                if is_alone or len(labels) == 1:
+                if is_alone or len(labels) == 1 or _are_alike(finder, reader):
                     yield _Pair(
                         label=" + ".join(labels),
                         kind="baseline" if kind == "baseline" else "engine",
@@ -122,6 +122,17 @@ def _pairs(detector: ComparedModel, recognizer: ComparedModel) -> Iterator[_Pair
                         detector=finder,
                         recognizer=reader,
                     )
+
+
+def _are_alike(one: System, other: System) -> bool:
+    """Whether two bundles were built for the same target and precision.
+
+    ``best`` may choose int8 for one of them and fp32 for the other, so their labels may differ.
+    """
+    if one.bundle is None or other.bundle is None:
+        return False
+    mine, theirs = one.bundle.manifest, other.bundle.manifest
+    return (mine.target, mine.precision) == (theirs.target, theirs.precision)
 
 
 def _speeds(

@@ -189,6 +189,11 @@ def _checks(new: Report, old: Report | None, rule: Rule) -> Iterator[RuleCheck]:
             )
 
 
+def _stable(label: str) -> str:
+    """Return a label without the precision that ``best`` chose: each build may choose another."""
+    return re.sub(r" best \((int8|fp16|bf16|fp32)\)", " best", label)
+
+
 EngineKey = tuple[str, tuple[int, int, int], str]
 """Identifies an engine: the model's name, its input (C, H, W) and the engine's label."""
 _Engines = dict[EngineKey, tuple[ModelReport, SystemRow]]
@@ -198,7 +203,7 @@ def _engines(report: Report) -> _Engines:
     engines: _Engines = {}
     for model in report.parts:
         for row in model.systems:
-            key = (model.name, model.input_shape, row.label)
+            key = (model.name, model.input_shape, _stable(row.label))
             if row.kind == "engine" and engines.setdefault(key, (model, row)) != (model, row):
                 raise UserError(
                     f"--baseline: two engines of a report have the label {row.label!r}; leave one "
@@ -215,7 +220,7 @@ def check_engines(keys: Iterable[EngineKey], old: Report) -> None:
     """
     older = _engines(old)
     for name, shape, label in keys:
-        if (name, shape, label) not in older:
+        if (name, shape, _stable(label)) not in older:
             known = ", ".join(repr(key[2]) for key in older) or "none"
             raise UserError(
                 f"--baseline: the older report has no {label!r} of {name!r} at {shape}; it has "
@@ -235,7 +240,7 @@ def _check_samples(
         data = f", SHA-256 {report.data_sha256[:12]}" if report.data_sha256 else ""
         descriptions.append(
             f"on {row.accuracy.samples} samples against {model.accuracy_against}{data}, run by "
-            f"{row.accuracy.run_by}"
+            f"{_stable(row.accuracy.run_by)}"
         )
     if descriptions[0] != descriptions[1]:
         raise UserError(

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from ..calibration.suitability import shortcomings
-from ..common.files import whole_folder
 from ..common.progress import LogReporter, Reporter
 from ..convert.sources import open_source
-from ..engines.base import Backend
-from ..engines.bundle import Bundle, own_files
 from ..engines.bundle_source import remember_source
 from ..engines.engine import Engine
-from ..engines.manifest import Manifest
-from ..errors import BudgetError, ConversionError, OcrTrtError, OutputError
+from ..engines.target_groups import TargetGroup
+from ..errors import OutputError
 from .cached_builds import CachedBuilds
 from .calibrate import Calibrators
-from .choose import choose
 from .compare import compare
 from .convert import convert_widths
+from .fastest_target import build_fastest
 from .job import TargetJob
-from .judge import judge
 from .request import BuildRequest, BuildResult, check_request, for_single_images
-from .write import BuiltEngine, write_bundle
+from .target_build import build_target
 
 _log = logging.getLogger(__name__)
 
 
 def build(request: BuildRequest, reporter: Reporter | None = None) -> list[BuildResult]:
-    """Build engines for several targets from one spec.
+    """Build engines from one spec, for the targets of the request.
 
-    A target that fails does not stop the others; its error is in its result. If the new engine
-    fails its verdict, an older bundle in the same folder is removed, so that it cannot be mistaken
-    for the new one. After any other failure the older bundle stays.
+    Target ``auto`` builds an engine for every runtime that can run on this machine, times all of
+    them together, and writes the bundle of the fastest one within budget. Its manifest contains the
+    figures of the others (``compared_targets``).
+
+    A target that fails does not stop the others; its error is in its result. An older bundle in
+    the same folder stays then, and the error states so.
 
     If ``request.cache`` has a bundle that was built from the same inputs, it is copied; its result
     states in ``measured`` when its verdict was measured.
@@ -64,16 +62,17 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
     """
     reporter = reporter or LogReporter(_log)
     # Every check comes first: a mistake in the request must not show up after minutes of work.
-    targets = check_request(request, reporter)
-    cache = CachedBuilds(request, targets, reporter)
-    cached = {target.name: cache.take(target) for target in targets}
-    missing = [target for target in targets if cached[target.name] is None]
-    built = _build_targets(request, missing, reporter) if missing else []
+    groups = check_request(request, reporter)
+    cache = CachedBuilds(request, groups, reporter)
+    cached = {group.name: result for group in groups if (result := cache.take(group))}
+    missing = [group for group in groups if group.name not in cached]
+    built = _build_groups(request, missing, reporter) if missing else {}
     cache.keep(built)
-    _remember_source(request, [*filter(None, cached.values()), *built], reporter)
     # In the order of the request, whether cached or built.
-    results = {result.target: result for result in (*cached.values(), *built) if result}
-    return [results[target.name] for target in targets]
+    done = {**cached, **built}
+    results = [done[group.name] for group in groups]
+    _remember_source(request, results, reporter)
+    return results
 
 
 def _remember_source(
@@ -87,10 +86,13 @@ def _remember_source(
             reporter.note(f"bench and debug will require --trust-source: {error}")
 
 
-def _build_targets(
-    request: BuildRequest, targets: Sequence[Backend], reporter: Reporter
-) -> list[BuildResult]:
-    """Do the work that all targets share (load, convert, compare), then build each target."""
+def _build_groups(
+    request: BuildRequest, groups: Sequence[TargetGroup], reporter: Reporter
+) -> dict[str, BuildResult]:
+    """Do the work that all targets share (load, convert, compare), then build each group.
+
+    The results are by the name of the group.
+    """
     lacking = _report_shortcomings(request, reporter)
     with reporter.step(f"load {request.spec.source.path.name}"):
         source = open_source(request.spec.source)
@@ -112,18 +114,25 @@ def _build_targets(
         # Before calibration, which would be wasted on a graph that differs from the model.
         baseline = compare(request, model, engine, reporter)
         calibrators = Calibrators(request, model, reporter)
-        results = []
-        for target in targets:
-            job = TargetJob(
-                request=request,
-                target=target,
-                graphs=model.graphs,
-                baseline=baseline,
-                reporter=reporter,
-                batch_limit=model.batch_limit,
-                shortcomings=lacking,
-            )
-            results.append(_build_target(job, calibrators))
+        results = {}
+        for group in groups:
+            jobs = [
+                TargetJob(
+                    request=request,
+                    requested=group.name,
+                    target=target,
+                    graphs=model.graphs,
+                    baseline=baseline,
+                    reporter=reporter,
+                    batch_limit=model.batch_limit,
+                    shortcomings=lacking,
+                )
+                for target in group.members
+            ]
+            if group.is_compared:
+                results[group.name] = build_fastest(jobs, calibrators)
+            else:
+                results[group.name] = build_target(jobs[0], calibrators)
     return results
 
 
@@ -136,32 +145,3 @@ def _report_shortcomings(request: BuildRequest, reporter: Reporter) -> tuple[str
     for text in found:
         reporter.note(f"calibration images in {request.calibration.dataset.folder}: {text}")
     return found
-
-
-def _build_target(job: TargetJob, calibrators: Calibrators) -> BuildResult:
-    """Build one target; the bundle appears whole or not at all."""
-    folder, target = job.folder, job.target
-    try:
-        with whole_folder(folder, own_files) as scratch:
-            manifest = _build_bundle(job, calibrators, scratch)
-    except (BudgetError, ConversionError) as error:
-        # These errors are verdicts on the new engine, and an older one must not pass for it.
-        if folder.exists():
-            error = type(error)(f"{error}; {folder} still contains the older engine")
-        return BuildResult(target=target.name, folder=folder, bundle=None, error=error)
-    except OcrTrtError as error:
-        return BuildResult(target=target.name, folder=folder, bundle=None, error=error)
-    bundle = Bundle(folder=folder, manifest=manifest)
-    return BuildResult(target=target.name, folder=folder, bundle=bundle)
-
-
-def _build_bundle(job: TargetJob, calibrators: Calibrators, scratch: Path) -> Manifest:
-    """Calibrate, choose, compile, judge, write: the steps of one target."""
-    # fp32 needs no ranges, and may be built without any images.
-    is_fp32 = job.request.precision == "fp32"
-    calibrator = None if is_fp32 else calibrators.lowered_by(job.lower)
-    choice = choose(job, calibrator)
-    entries = job.compiler.compile(choice.chosen.quantized.graphs, scratch)
-    verdict = judge(job, choice.chosen, scratch, entries)
-    built = BuiltEngine(calibrator=calibrator, choice=choice, entries=entries, verdict=verdict)
-    return write_bundle(job, built, scratch)

@@ -28,6 +28,7 @@ from ..common.cpu import cpu_features
 from ..convert.sources import source_format
 from ..engines.base import Backend, BuildSettings
 from ..engines.bundle import tree_sha256
+from ..engines.target_groups import TargetGroup
 from ..measure.machine import machine
 from .request import BuildRequest
 
@@ -54,13 +55,16 @@ _KERAS = {
 """The defaults that Keras writes into its settings file when there is none."""
 
 
-def cache_keys(request: BuildRequest, targets: Sequence[Backend]) -> dict[str, str]:
-    """Return a key for each target, 64 hexadecimal digits."""
+def cache_keys(request: BuildRequest, groups: Sequence[TargetGroup]) -> dict[str, str]:
+    """Return a key for each group of targets, 64 hexadecimal digits, by the group's name.
+
+    The key of ``auto`` depends on all targets that it compares.
+    """
     # Computed once for all targets, since hashing the images and the model is slow.
     shared = request_facts(request), environment_facts()
     keys = {}
-    for target in targets:
-        keys[target.name] = key_from([*shared, target_facts(target)])
+    for group in groups:
+        keys[group.name] = key_from([*shared, *map(target_facts, group.members)])
     return keys
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..common.files import whole_folder
 from ..common.progress import Reporter
-from ..engines.base import Backend
 from ..engines.build_cache import BuildCache, CachedBundle, copy_files
 from ..engines.bundle import Bundle, file_entry, own_files, write_manifest
+from ..engines.target_groups import TargetGroup
 from ..errors import OcrTrtError
 from ..spec import with_max_batch
 from .cache_key import cache_keys, why_not_cached
@@ -21,37 +21,38 @@ class CachedBuilds:
     """The build cache for one request; empty if the request has no cache."""
 
     def __init__(
-        self, request: BuildRequest, targets: Sequence[Backend], reporter: Reporter
+        self, request: BuildRequest, groups: Sequence[TargetGroup], reporter: Reporter
     ) -> None:
         self._request, self._reporter = request, reporter
-        self._targets: list[Backend] = []
-        # Decided for each target, because one that cannot be cached must not exclude the others.
-        for target in targets if request.cache else ():
-            reason = why_not_cached(request, target)
-            if reason is None:
-                self._targets.append(target)
+        self._groups: list[TargetGroup] = []
+        # Decided for each group, because one that cannot be cached must not exclude the others.
+        for group in groups if request.cache else ():
+            reasons = [why for each in group.members if (why := why_not_cached(request, each))]
+            if not reasons:
+                self._groups.append(group)
             else:
-                reporter.note(f"{target.name}: the build cache is not used: {reason}")
+                reporter.note(f"{group.name}: the build cache is not used: {reasons[0]}")
         self._keys = dict[str, str]()
-        if self._targets:
+        if self._groups:
             with reporter.step("hash what the build depends on"):
-                self._keys = cache_keys(request, self._targets)
+                self._keys = cache_keys(request, self._groups)
 
-    def take(self, target: Backend) -> BuildResult | None:
+    def take(self, group: TargetGroup) -> BuildResult | None:
         """Copy a cached bundle to the folder that a build would write; None if there is none."""
-        cache, key = self._request.cache, self._keys.get(target.name)
+        cache, key = self._request.cache, self._keys.get(group.name)
         cached = cache.find(key) if cache and key else None
         if cached is None:
             return None
-        folder = self._request.bundle_folder(target)
+        target = cached.bundle.manifest.target  # of a comparison, the one that was chosen
+        folder = self._request.bundle_folder(group.name)
         try:
             with whole_folder(folder, own_files) as scratch:
                 bundle = self._copied(cached, scratch, folder)
         except FileNotFoundError:  # another process removed it after it was found
             return None
         except OcrTrtError as error:
-            return BuildResult(target=target.name, folder=folder, bundle=None, error=error)
-        return BuildResult(target=target.name, folder=folder, bundle=bundle, measured=cached.built)
+            return BuildResult(target=target, folder=folder, bundle=None, error=error)
+        return BuildResult(target=target, folder=folder, bundle=bundle, measured=cached.built)
 
     def _copied(self, cached: CachedBundle, scratch: Path, folder: Path) -> Bundle:
         """Copy a bundle. The spec is written again: its path to the model depends on the folder."""
@@ -64,17 +65,20 @@ class CachedBuilds:
         write_manifest(scratch, manifest)
         return Bundle(folder=folder, manifest=manifest)
 
-    def keep(self, results: Sequence[BuildResult]) -> None:
-        """Keep new bundles in the cache, unless their inputs changed during the build."""
-        built = {result.target: result.bundle for result in results if result.bundle}
-        targets = [target for target in self._targets if target.name in built]
-        if self._request.cache is None or not targets:
+    def keep(self, results: Mapping[str, BuildResult]) -> None:
+        """Keep new bundles in the cache, unless their inputs changed during the build.
+
+        ``results``: by the name of the group.
+        """
+        built = {name: result.bundle for name, result in results.items() if result.bundle}
+        groups = [group for group in self._groups if group.name in built]
+        if self._request.cache is None or not groups:
             return
         # Hashed again: if a file changed during the build, it is unknown which version was built.
-        keys = cache_keys(self._request, targets)
-        for target in targets:
-            key, bundle = keys[target.name], built[target.name]
-            if key == self._keys[target.name]:
+        keys = cache_keys(self._request, groups)
+        for group in groups:
+            key, bundle = keys[group.name], built[group.name]
+            if key == self._keys[group.name]:
                 self._put(self._request.cache, key, bundle)
 
     def _put(self, cache: BuildCache, key: str, bundle: Bundle) -> None:

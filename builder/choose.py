@@ -42,7 +42,9 @@ def choose(job: TargetJob, calibrator: Calibrator | None) -> PrecisionChoice:
 def _searched(job: TargetJob, calibrator: Calibrator) -> PrecisionChoice:
     """Search for the precision, or for the calibration method alone with ``--method auto``."""
     # Beside the bundle, not in it: the bundle's folder appears only when the build has succeeded.
-    log = TrialLog(job.folder.with_name(f"{job.folder.name}.trials.jsonl"))
+    # By target: ``auto`` searches for several targets, which share a folder.
+    folder = job.request.bundle_folder(job.target.name)
+    log = TrialLog(folder.with_name(f"{folder.name}.trials.jsonl"))
     runner = TrialRunner(job, calibrator, log)
     if job.request.precision == "best":
         choice = search(runner, calibrator, job.quantization, job.methods)

@@ -78,9 +78,9 @@ def compare(
         ConversionError: a converted graph differs from the baseline.
         SpecError: the baseline detects or reads nothing in the samples.
     """
-    tolerance = tolerance_of(model, request.spec)
     graph = Engine.from_graphs(model.graphs.__getitem__, spec=request.spec, label="fp32 graph")
     with graph, reporter.step("compare with the model"):
+        tolerance = tolerance_of(model, request.spec)
         difference = check_parity(graph, engine, tolerance, graphs=model.graphs)
     if difference.ties is not None:
         reporter.note(

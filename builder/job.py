@@ -22,6 +22,8 @@ class TargetJob:
     """One target to build. ``graphs``: clean float graphs, not yet rewritten for the target."""
 
     request: BuildRequest
+    requested: str
+    """The target as it was requested: its name or ``auto``. The bundle has this name."""
     target: Backend
     graphs: Graphs
     baseline: Baseline
@@ -39,7 +41,7 @@ class TargetJob:
     @property
     def folder(self) -> Path:
         """The folder of the bundle."""
-        return self.request.bundle_folder(self.target)
+        return self.request.bundle_folder(self.requested)
 
     @property
     def compiler(self) -> PlanCompiler:

@@ -11,7 +11,7 @@ from ..convert.sources.pixels import pixel_noise
 from ..engines.engine import Engine
 from ..engines.manifest import EngineEntry, Latency, OcrMetric, Verdict
 from ..errors import BudgetError, EngineBuildError
-from ..measure.latency import Contender, LatencySettings, measure
+from ..measure.latency import Contender, measure
 from ..spec import ModelSpec
 from .compare import check_parity, is_within_budget
 from .job import TargetJob
@@ -21,9 +21,16 @@ _SMALL_BATCH = 3
 
 
 def judge(
-    job: TargetJob, chosen: Candidate, folder: Path, entries: Sequence[EngineEntry]
+    job: TargetJob,
+    chosen: Candidate,
+    folder: Path,
+    entries: Sequence[EngineEntry],
+    *,
+    timed: bool = True,
 ) -> Verdict:
     """Measure the plans in ``folder``, or the quantized graphs where the target cannot run.
+
+    ``timed``: whether to time the engine, too; engines of several targets are timed together later.
 
     Raises:
         BudgetError: the engine loses more accuracy than the spec allows.
@@ -49,14 +56,16 @@ def judge(
                 reason = f". The calibration images may be the cause: {lacking}" if lacking else ""
                 raise BudgetError(f"{error}{reason}") from None
         if compiler.can_run:
-            check_batches(engine)
+            with job.reporter.step(f"run batches on {engine.label}"):
+                check_batches(engine)
             # Only fp32 must equal the model; other precisions are judged by the metric.
             if chosen.precision == "fp32":
                 ties = baseline.difference.ties
-                own = check_parity(engine, baseline.engine, baseline.tolerance, ties=ties)
+                with job.reporter.step(f"compare {engine.label} with the model"):
+                    own = check_parity(engine, baseline.engine, baseline.tolerance, ties=ties)
                 difference = max(difference, own, key=lambda each: each.largest)
-            with job.reporter.step(f"time {job.target.name} against {baseline.engine.label}"):
-                latency = compare_latency(engine, baseline.engine, job.request.latency)
+            if timed:
+                (latency,) = compare_latency([engine], job)
     return Verdict(
         baseline=baseline.engine.label,
         max_difference=difference.largest,
@@ -124,9 +133,14 @@ def _advice(precision: str) -> str:
     return "Try --precision best or --precision fp32"
 
 
-def compare_latency(engine: Engine, baseline: Engine, settings: LatencySettings) -> Latency:
-    """Time engine and baseline alternately, with batch 1 and the widest input."""
-    runners = [engine.runner(), baseline.runner()]
-    shape = (1, *runners[0].shape)
-    own, other = measure([Contender(runner=r, shape=shape) for r in runners], settings)
-    return Latency(engine=own.p50, baseline=other.p50)
+def compare_latency(engines: Sequence[Engine], job: TargetJob) -> list[Latency]:
+    """Time engines and the baseline in turns, with batch 1 and the widest input."""
+    baseline = job.baseline.engine
+    runners = [each.runner() for each in (*engines, baseline)]
+    contenders = [Contender(runner=r, shape=(1, *r.shape)) for r in runners]
+    names = ", ".join(each.label for each in engines)
+    with job.reporter.step(f"time {names} against {baseline.label}", 100) as advance:
+        *own, other = measure(
+            contenders, job.request.latency, lambda share: advance(round(100 * share))
+        )
+    return [Latency(engine=each.p50, baseline=other.p50) for each in own]

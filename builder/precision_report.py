@@ -15,6 +15,7 @@ from ..common.frozen_model import FrozenModel
 from ..convert.audit import node_flops
 from ..convert.graph import name_of
 from ..convert.tensorflow_names import place_in_model
+from ..engines.manifest import TargetTrial
 from ..ocr.roles import role_of
 from .compare import is_within_budget
 from .job import TargetJob
@@ -77,6 +78,8 @@ class PrecisionReport(FrozenModel):
     int8_share: float
     layers: tuple[LayerPrecision, ...]
     trials: tuple[TrialRow, ...] = ()
+    targets: tuple[TargetTrial, ...] = ()
+    """The targets that ``--target auto`` compared; (): the target was named."""
     findings: tuple[str, ...] = ()
     """Tensors that the calibration images do not cover well."""
 

@@ -10,12 +10,12 @@ from ..calibration.calibrator import WeightCorrection
 from ..calibration.images import CalibrationSet
 from ..common.files import check_destination
 from ..common.progress import Reporter
-from ..engines.base import Backend, BuildSettings
+from ..engines.base import BuildSettings
 from ..engines.build_cache import BuildCache
 from ..engines.build_options import check_options
 from ..engines.bundle import Bundle, own_files
 from ..engines.manifest import Precision
-from ..engines.targets import backend
+from ..engines.target_groups import AUTO, TargetGroup, target_groups
 from ..errors import InputFileError, OcrTrtError, UserError
 from ..measure.accuracy import has_samples
 from ..measure.latency import LatencySettings
@@ -29,12 +29,13 @@ class BuildRequest:
 
     spec: ModelSpec
     """The model, from :func:`ocr_trt.load_spec`."""
-    targets: tuple[str, ...]
-    """Runtimes: ``openvino``, ``onnxruntime``, ``tensorrt``, ``tensorrt-rtx``."""
     precision: Precision
     """``fp32``, ``bf16``, ``fp16``, ``int8``, or ``best``: a search for the fastest mix."""
     output: Path
     """The folder that gets one bundle per target, ``<name>-<target>-<precision>``."""
+    targets: tuple[str, ...] = (AUTO,)
+    """Runtimes: ``openvino``, ``onnxruntime``, ``tensorrt``, ``tensorrt-rtx``. ``auto`` builds for
+    every one that can run on this machine, and keeps the fastest engine within the budget."""
     calibration: CalibrationSet | None = None
     """Images from :func:`ocr_trt.load_calibration`; all precisions but fp32 need them."""
     samples: Dataset | None = None
@@ -61,9 +62,9 @@ class BuildRequest:
         if isinstance(self.targets, str):
             raise UserError(f"targets is {self.targets!r}; expected a tuple: ({self.targets!r},)")
 
-    def bundle_folder(self, target: Backend) -> Path:
-        """Return the folder of a target's bundle."""
-        return self.output / f"{self.spec.name}-{target.name}-{self.precision}"
+    def bundle_folder(self, target: str) -> Path:
+        """Return the folder of a bundle, by the name of its target or ``auto``."""
+        return self.output / f"{self.spec.name}-{target}-{self.precision}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class BuildResult:
     """The bundle of one target, or the error that prevented it."""
 
     target: str
-    """The runtime."""
+    """The runtime; ``auto`` if none of several could be chosen."""
     folder: Path
     """The folder of the bundle."""
     bundle: Bundle | None
@@ -88,7 +89,7 @@ def for_single_images(request: BuildRequest) -> BuildRequest:
     return replace(request, spec=spec, settings=settings)
 
 
-def check_request(request: BuildRequest, reporter: Reporter) -> list[Backend]:
+def check_request(request: BuildRequest, reporter: Reporter) -> list[TargetGroup]:
     """Check a request and return its targets. Every check runs before any slow work.
 
     Raises:
@@ -97,11 +98,8 @@ def check_request(request: BuildRequest, reporter: Reporter) -> list[Backend]:
         InputFileError: the samples do not fit the role of the model.
         OutputError: a bundle's folder cannot be written.
     """
-    targets = [backend(name) for name in request.targets]
-    for target in targets:
-        target.check_can_build()
-        # A target may silently run a precision as another one, so it is checked before the build.
-        target.check_precision(request.precision)
+    groups = target_groups(request.targets, request.precision, request.settings)
+    targets = [target for group in groups for target in group.members]
     if request.precision != "fp32" and request.calibration is None:
         raise UserError(
             f"precision {request.precision} needs calibration images: "
@@ -116,10 +114,9 @@ def check_request(request: BuildRequest, reporter: Reporter) -> list[Backend]:
         )
     _check_ranges(request)
     # Last: this check creates the output folder, which a wrong request must not leave behind.
-    for target in targets:
-        folder = request.bundle_folder(target)
-        check_destination(folder, own_files)
-    return targets
+    for group in groups:
+        check_destination(request.bundle_folder(group.name), own_files)
+    return groups
 
 
 def _check_ranges(request: BuildRequest) -> None:

@@ -41,7 +41,7 @@ from .trials import (
 GIVEN_BACK = "returned to float to keep the metric within budget"
 _RETRIED = 6
 """Layers that are tried in int8 again after the bisection."""
-_EQUAL = 0.02
+EQUAL = 0.02
 """Share of the time by which repeated measurements of one engine differ."""
 _WEIGHT_CORRECTIONS: tuple[tuple[WeightCorrection, ...], ...] = (
     ("bias",),
@@ -236,7 +236,7 @@ def _fastest(trials: Sequence[PrecisionTrial]) -> PrecisionTrial:
     if any(trial.latency is None for trial in trials):
         return max(trials, key=lambda trial: trial.candidate.int8_share)
     least = min(trial.latency or 0.0 for trial in trials)
-    equal = [trial for trial in trials if (trial.latency or 0.0) <= least * (1 + _EQUAL)]
+    equal = [trial for trial in trials if (trial.latency or 0.0) <= least * (1 + EQUAL)]
     return min(equal, key=lambda t: (t.distance, t.latency or 0.0, -t.candidate.int8_share))
 
 
@@ -249,11 +249,32 @@ def _reason(chosen: PrecisionTrial, trials: Sequence[PrecisionTrial], runner: Tr
         why = f"it is the fastest candidate within budget on {target}"
     else:
         why = (
-            f"of the candidates within budget and within {100 * _EQUAL:.0f} % of the fastest on "
+            f"of the candidates within budget and within {100 * EQUAL:.0f} % of the fastest on "
             f"{target}, it is the closest to the float graph"
         )
-    int8 = [t.latency for t in within if t.candidate.precision == "int8" and t.latency]
-    if chosen.candidate.precision != "int8" and int8 and chosen.latency:
-        why += f": int8 takes {min(int8):.2f} ms, this engine {chosen.latency:.2f} ms"
+    if chosen.candidate.precision != "int8":
+        why = _why_not_int8(chosen, trials, runner) or why
     loss = round(chosen.loss, 2) + 0.0  # not -0.0
     return f"loses {loss:.2f} of {runner.spec.accuracy.max_loss:g} points; {why}"
+
+
+def _why_not_int8(
+    chosen: PrecisionTrial, trials: Sequence[PrecisionTrial], runner: TrialRunner
+) -> str:
+    """Return why a candidate without int8 was chosen; "" if that is unknown."""
+    int8 = [trial for trial in trials if trial.candidate.precision == "int8"]
+    within = [trial for trial in int8 if runner.is_within(trial)]
+    if int8 and not within:
+        least = min(trial.loss for trial in int8)
+        return (
+            f"every int8 variant lost more than {runner.spec.accuracy.max_loss:g} points, the best "
+            f"one {least:.2f}"
+        )
+    times = [trial.latency for trial in within if trial.latency]
+    if not times or not chosen.latency:
+        return ""
+    target = runner.target.name
+    return (
+        f"int8 is not faster on {target}: int8 takes {min(times):.2f} ms, this engine "
+        f"{chosen.latency:.2f} ms"
+    )

@@ -183,7 +183,8 @@ class TrialRunner:
             with self._open(candidate) as engine:
                 metric = self._baseline.metric(engine, self.reporter)
             # On the quantized graph, not on the target, so that it is the same on every machine.
-            outputs = run_all(candidate.quantized.graphs, self.feeds)
+            with self.reporter.step(f"measure the distance of {candidate.label}"):
+                outputs = run_all(candidate.quantized.graphs, self.feeds)
             distance = role_of(self.spec).output_distance(self._reference, outputs)
             record = TrialRecord(key=key, metric=metric, distance=distance)
             self._log.add(record)

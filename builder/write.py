@@ -8,7 +8,14 @@ from pathlib import Path
 
 from ..calibration.calibrator import Calibrator
 from ..engines.bundle import file_entries, tree_sha256, write_manifest
-from ..engines.manifest import Calibration, EngineEntry, Manifest, Verdict
+from ..engines.manifest import (
+    Calibration,
+    ChosenPrecision,
+    EngineEntry,
+    Manifest,
+    TargetTrial,
+    Verdict,
+)
 from ..measure.machine import versions
 from ..spec import ModelSpec, dump_spec, spec_beside
 from .job import TargetJob
@@ -29,6 +36,8 @@ class BuiltEngine:
     choice: PrecisionChoice
     entries: Sequence[EngineEntry]
     verdict: Verdict
+    compared_targets: tuple[TargetTrial, ...] = ()
+    """See ``Manifest``."""
 
 
 def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
@@ -39,6 +48,7 @@ def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
     if built.calibrator is not None:
         with job.reporter.step("measure every layer"):
             report = precision_report(job, built.calibrator, built.choice)
+            report = report.model_copy(update={"targets": built.compared_targets})
             write_precision(report, scratch)
     manifest = Manifest(
         spec=spec,
@@ -51,6 +61,8 @@ def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
         engines=tuple(built.entries),
         int8_share=chosen.int8_share if job.has_int8 else None,
         precision_exceptions=chosen.quantized.exceptions,
+        choice=_choice(built.choice),
+        compared_targets=built.compared_targets,
         calibration=_calibration(built.calibrator, chosen) if built.calibrator else None,
         batch_limit=job.batch_limit,
         verdict=built.verdict,
@@ -66,6 +78,13 @@ def write_spec(spec: ModelSpec, scratch: Path, folder: Path) -> ModelSpec:
     own = spec_beside(spec, folder)
     (scratch / SPEC_FILE).write_text(dump_spec(own), "utf-8")
     return own
+
+
+def _choice(choice: PrecisionChoice) -> ChosenPrecision | None:
+    if not choice.trials:  # nothing was searched
+        return None
+    chosen = choice.chosen
+    return ChosenPrecision(precision=chosen.precision, label=chosen.label, reason=choice.reason)
 
 
 def _calibration(calibrator: Calibrator, chosen: Candidate) -> Calibration | None:

@@ -132,10 +132,11 @@ class Calibrator:
         # the ranges, which are observed on the graph before it.
         if "bias" in quantization.corrections:
             graphs = self._corrected(graphs, ranges, quantization, equalized=equalized)
-        done = {
-            width: quantize(graph, ranges, quantization.style, quantization.excluded)
-            for width, graph in graphs.items()
-        }
+        done = {}
+        with self._reporter.step("quantize to int8", len(graphs)) as advance:
+            for number, (width, graph) in enumerate(graphs.items(), 1):
+                done[width] = quantize(graph, ranges, quantization.style, quantization.excluded)
+                advance(number)
         placements = done[max(done)].placements
         exceptions = {p.node: p.reason for p in placements if p.reason}
         models, kept = {width: each.model for width, each in done.items()}, dict[str, str]()

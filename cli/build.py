@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,13 +17,14 @@ from .calibration_options import (
     load_calibration_images,
     method_or_default,
 )
-from .choices import CorrectionChoice, RequestedPrecision, TargetChoice
+from .choices import CorrectionChoice, RequestedPrecision, RequestedTarget
 from .model_options import ModelOptions, check_exists, load_or_draft_spec
-from .printing import print_json, print_table
+from .printing import print_json
 from .shared_options import DataFolder, DisplayOptions, Trust
+from .verdicts import print_verdicts, result_as_dict
 
 if TYPE_CHECKING:
-    from ..builder import BuildRequest, BuildResult
+    from ..builder import BuildRequest
     from ..spec import ModelSpec
 
 
@@ -32,8 +33,12 @@ class EngineOptions:
     """The engines to build of each model."""
 
     target: Annotated[
-        list[TargetChoice] | None,
-        typer.Option(help="Runtime to build for; repeatable. Default: openvino."),
+        list[RequestedTarget] | None,
+        typer.Option(
+            help="Runtime to build for; repeatable. Default: auto, which builds for every runtime "
+            "that can run here, times all of them together, and keeps the fastest engine within "
+            "the accuracy budget."
+        ),
     ] = None
     precision: Annotated[
         RequestedPrecision,
@@ -80,6 +85,12 @@ class EngineOptions:
         ),
     ] = False
 
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Each requested target once, in the order of the command line."""
+        requested = self.target or [RequestedTarget.AUTO]
+        return tuple(dict.fromkeys(each.value for each in requested))
+
 
 def build(
     models: Annotated[list[Path], typer.Argument(help="Specs, or model files with --role.")],
@@ -116,7 +127,7 @@ def build(
     # A target that fails has an error in place of a bundle, and does not stop the others.
     results = [result for request in requests for result in build_bundles(request, reporter)]
     if display.json:
-        print_json([_as_dict(result) for result in results])
+        print_json([result_as_dict(result) for result in results])
     else:
         print_verdicts(results)
     failed = [result.error for result in results if result.error is not None]
@@ -135,17 +146,16 @@ def _check_options(
         UserError: a path does not exist, or options contradict each other.
         TargetMissingError: a target cannot build here.
     """
+    from ..engines.base import BuildSettings
     from ..engines.build_options import check_options, split_words
-    from ..engines.targets import backend
+    from ..engines.target_groups import target_groups
 
     for path in models:
         check_exists(path)
     check_paths(calibration)
-    targets = [backend(each.value) for each in engine.target or [TargetChoice.OPENVINO]]
-    for target in targets:
-        target.check_can_build()
-        target.check_precision(engine.precision.value)
-    check_options(targets, split_words(engine.option or ()))
+    settings = BuildSettings(options=split_words(engine.option or ()))
+    groups = target_groups(engine.target_names, engine.precision.value, settings)
+    check_options([target for group in groups for target in group.members], settings.options)
     if engine.precision is not RequestedPrecision.FP32 and calibration.calibration is None:
         raise UserError(
             f"precision {engine.precision.value} needs calibration images: "
@@ -163,13 +173,11 @@ def _request(
     from ..engines.build_options import split_words
     from ..measure.latency import LatencySettings
 
-    targets = engine.target or [TargetChoice.OPENVINO]
     corrections = engine.weight_correction or ()
     is_search = engine.precision is RequestedPrecision.BEST
     return BuildRequest(
         spec=spec,
-        # Each target once, in the order of the command line.
-        targets=tuple(dict.fromkeys(each.value for each in targets)),
+        targets=engine.target_names,
         precision=engine.precision.value,
         output=engine.output,
         method=method_or_default(calibration.method, is_search=is_search),
@@ -192,69 +200,3 @@ def _check_names(requests: Sequence[BuildRequest]) -> None:
         raise SpecError(
             f"two specs are named {duplicate!r}, so their bundles would have one name; rename one"
         )
-
-
-def _as_dict(result: BuildResult) -> dict[str, Any]:
-    verdict = result.bundle.manifest.verdict if result.bundle else None
-    return {
-        "target": result.target,
-        "bundle": str(result.folder) if result.bundle else None,
-        "verdict": verdict.model_dump() if verdict else None,
-        "cached": result.measured.isoformat(timespec="seconds") if result.measured else None,
-        "error": str(result.error) if result.error else None,
-    }
-
-
-def verdict_row(result: BuildResult) -> tuple[str, ...]:
-    """Return the cells of a result: name, difference, accuracy, speed and verdict."""
-    from ..ocr.metrics.metric import METRICS
-
-    if result.bundle is None or result.bundle.manifest.verdict is None:
-        return result.folder.name, "-", "-", "-", "failed"
-    verdict = result.bundle.manifest.verdict
-    accuracy = "not measured: no images"
-    if (metric := verdict.metric) is not None:
-        # `loss` is positive if the engine is worse; the cell shows engine minus baseline.
-        accuracy = (
-            f"{metric.name} {100 * metric.engine:.2f} / {100 * metric.baseline:.2f} "
-            f"({0.0 - METRICS[metric.name].sign * metric.loss:+.2f})"
-        )
-        if not metric.labeled:
-            accuracy += ", agreement"
-        if verdict.latency is None:  # print_verdicts explains the asterisk
-            accuracy += " *"
-    speed, word = "built, not run here", "ok"
-    if (latency := verdict.latency) is not None:
-        speed = f"{latency.speedup:.2f}x ({latency.engine:.1f} / {latency.baseline:.1f} ms)"
-        word = "ok" if latency.speedup > 1 else "ok, but slower"
-    difference = f"{verdict.max_difference:.1e}"
-    if verdict.float_type is not None:  # print_verdicts explains it
-        difference += f", {verdict.float_type}"
-    return result.folder.name, difference, accuracy, speed, word
-
-
-def print_verdicts(results: Sequence[BuildResult]) -> None:
-    """Print one row per built engine: parity, accuracy and speed, each against the baseline."""
-    done = [r.bundle.manifest.verdict for r in results if r.bundle and r.bundle.manifest.verdict]
-    against = done[0].baseline if done else "the model"
-    header = ("engine", "fp32 differs by", "accuracy, points", "speed", "verdict")
-    print_table(f"Verdict: engine / {against}", header, [verdict_row(result) for result in results])
-    if any(verdict.metric and verdict.latency is None for verdict in done):
-        print("* accuracy of the quantized graph in onnxruntime: the engine cannot run here")
-    # The limit depends on the model, and engines of several models may be in the table.
-    for name, verdict in ((r.folder.name, r.bundle.manifest.verdict) for r in results if r.bundle):
-        if verdict is not None and verdict.float_type is not None:
-            print(
-                f"{name}: the model computes in {verdict.float_type}, so it may differ from an "
-                f"fp32 engine by {verdict.allowed_difference:.1e}"
-            )
-    for result in results:
-        if result.measured is not None:
-            when = f"{result.measured.astimezone():%Y-%m-%d %H:%M}"
-            print(
-                f"{result.folder.name}: from the build cache; its verdict, including the speed, "
-                f"was measured on {when}; --no-cache builds and measures again"
-            )
-    for result in results:
-        if result.bundle is not None:
-            print(result.folder)

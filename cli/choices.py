@@ -25,6 +25,16 @@ class TargetChoice(str, Enum):
     TENSORRT_RTX = "tensorrt-rtx"
 
 
+class RequestedTarget(str, Enum):
+    """The target that a user requests; ``auto`` stands for the fastest one here."""
+
+    AUTO = "auto"
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+    TENSORRT = "tensorrt"
+    TENSORRT_RTX = "tensorrt-rtx"
+
+
 class RequestedPrecision(str, Enum):
     """The precision that a user requests; ``best`` stands for a search."""
 

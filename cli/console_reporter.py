@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, lines elsewhere."""
+"""Progress on stderr: bars on a terminal, lines elsewhere, such as in a log file."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..common.progress import heartbeat
 from .printing import one_line
 
 if TYPE_CHECKING:
     from ..common.progress import Advance
 
 _SLOW_STEP_S = 2.0
-"""If stderr is not a terminal, a line is printed for steps that took longer than this."""
+"""If stderr is not a terminal, the end of a step is printed if it took longer than this."""
 
 
 class ConsoleReporter:
-    """Shows steps: bars on a terminal, one line per slow step elsewhere, nothing when silent."""
+    """Shows steps: bars on a terminal, lines elsewhere, nothing when silent.
+
+    Elsewhere, each step has a line when it starts, one every 30 seconds, and one when it ends.
+    """
 
     def __init__(self, *, silent: bool = False) -> None:
         self._silent = silent
@@ -31,26 +35,44 @@ class ConsoleReporter:
         if self._is_terminal:
             with self._bar(title, total) as advance:
                 yield advance
-        else:
+        elif self._silent:
             yield lambda done: None
+        else:
+            name = one_line(title)
+            self._print(f"{name} ...")
+            with heartbeat(lambda text: self._print(f"{name}: {text}"), total) as advance:
+                yield advance
         seconds = time.monotonic() - start
         if not self._silent and (seconds > _SLOW_STEP_S or self._is_terminal):
-            print(f"  {one_line(title)}: {seconds:.1f} s", file=sys.stderr)
+            self._print(f"{one_line(title)}: {seconds:.1f} s")
 
     def note(self, text: str) -> None:
         """Print a line that the user should read."""
         if not self._silent:
-            print(f"  note: {one_line(text)}", file=sys.stderr)
+            self._print(f"note: {one_line(text)}")
+
+    def _print(self, text: str) -> None:
+        # Flushed, because a log file is read while the command runs.
+        print(f"  {text}", file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
     def _bar(self, title: str, total: int | None) -> Iterator[Advance]:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         # markup=False: a title may contain brackets, which rich would read as a style.
         columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
         if total:
-            columns += [BarColumn(), MofNCompleteColumn()]
+            columns += [BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+        columns.append(TimeElapsedColumn())
         console = Console(stderr=True)
         # transient: the bar disappears at the end, and `step` prints one line in its place.
         with Progress(*columns, console=console, transient=True) as progress:

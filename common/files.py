@@ -195,16 +195,26 @@ def whole_folder(folder: Path, own: OwnFiles) -> Iterator[Path]:
     """
     check_destination(folder, own)
     folder = folder.absolute() if folder.name else folder.resolve()
+    # Beside the folder, so that the rename at the end stays on one file system.
+    with output_errors(folder), scratch_folder(folder.parent) as scratch:
+        yield scratch
+        flush(scratch)
+        with _locked(folder.parent):
+            _check_content(folder, own)  # a file may have been added in the meantime
+            put_in_place(scratch, folder)
+        flush_names(folder.parent)
+
+
+@contextlib.contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the file system in a block that writes ``path`` into an OutputError.
+
+    Raises:
+        OutputError: the disk is full, or the path cannot be written.
+    """
     try:
-        # Beside the folder, so that the rename at the end stays on one file system.
-        with scratch_folder(folder.parent) as scratch:
-            yield scratch
-            flush(scratch)
-            with _locked(folder.parent):
-                _check_content(folder, own)  # a file may have been added in the meantime
-                put_in_place(scratch, folder)
-            flush_names(folder.parent)
+        yield
     except OSError as error:
         if error.errno in (*_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
-            raise _output_error(folder, error) from error
+            raise _output_error(path, error) from error
         raise

@@ -48,8 +48,11 @@ class Bundle:
 
     @property
     def label(self) -> str:
-        """Name in tables: spec, target and precision."""
-        return f"{self.spec.name} {self.manifest.target} {self.manifest.precision}"
+        """Name in tables: spec, target and precision; of ``best``, also the precision chosen."""
+        manifest = self.manifest
+        choice = manifest.choice if manifest.precision == "best" else None
+        chosen = f" ({choice.precision})" if choice else ""
+        return f"{manifest.spec.name} {manifest.target} {manifest.precision}{chosen}"
 
     def path(self, name: str) -> Path:
         """Return the path of a file of the bundle."""

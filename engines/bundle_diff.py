@@ -9,7 +9,7 @@ from typing import Any
 
 from ..common.onnx_files import read_onnx
 from .bundle import Bundle
-from .manifest import Calibration, Manifest, Verdict
+from .manifest import Calibration, Manifest, TargetTrial, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +42,14 @@ def bundle_differences(first: Bundle, second: Bundle) -> tuple[BundleDifference,
 def facts(manifest: Manifest) -> dict[str, object]:
     """Return the properties and measurements of a bundle as text; None: not applicable."""
     calibration = manifest.calibration
-    share = manifest.int8_share
+    share, choice = manifest.int8_share, manifest.choice
+    others = [each for each in manifest.compared_targets if not each.chosen]
     return {
         "source": f"SHA-256 {manifest.source_sha256[:12]}",
         "target": manifest.target,
         "precision": manifest.precision,
+        "chose": choice and f"{choice.label}: {choice.reason}",
+        **{f"compared with {each.target}": _trial_text(each) for each in others},
         "FLOPs in int8": None if share is None else f"{100 * share:.1f} %",
         "one image at a time because": manifest.batch_limit or None,
         "largest int8 weight": manifest.largest_weight,
@@ -56,6 +59,21 @@ def facts(manifest: Manifest) -> dict[str, object]:
         and f"{calibration.images}, SHA-256 {calibration.data_sha256[:12]}",
         **_measured(manifest.verdict),
     }
+
+
+def _trial_text(trial: TargetTrial) -> str:
+    """Return the figures of a target that was not chosen, or why it has no engine."""
+    if trial.error:
+        return f"no engine: {trial.error}"
+    metric, latency = trial.metric, trial.latency
+    return "; ".join(
+        (
+            trial.label,
+            *((f"{latency.engine:.2f} ms, {latency.speedup:.2f}x",) if latency else ()),
+            *((f"{metric.name} {100 * metric.engine:.2f}",) if metric else ()),
+            *((f"points lost {metric.loss:+.2f}",) if metric else ()),
+        )
+    )
 
 
 def _measured(verdict: Verdict | None) -> dict[str, object]:

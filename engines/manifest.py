@@ -104,6 +104,36 @@ class Verdict(StrictModel):
     """None: the target cannot run on the machine that built the bundle."""
 
 
+class ChosenPrecision(StrictModel):
+    """The result of a search for the precision or the calibration method."""
+
+    precision: Precision
+    """The fastest type in the engine: ``int8``, ``bf16``, ``fp16`` or ``fp32``."""
+    label: str
+    """The candidate that was chosen, such as "int8, 3 of 20 layers in float"."""
+    reason: str
+    """Why it was chosen."""
+
+
+class TargetTrial(StrictModel):
+    """One of the targets that ``--target auto`` compared."""
+
+    target: str
+    chosen: bool = False
+    """Whether the bundle is of this target."""
+    label: str = ""
+    """The precision of its engine; "" if there is none."""
+    metric: OcrMetric | None = None
+    """None: there were no images, or no engine."""
+    latency: Latency | None = None
+    """Measured in one run with all other targets; None if there is no engine to time."""
+    seconds: float = Field(ge=0)
+    """How long its engine took to build and its accuracy to measure; that of the first target
+    contains the calibration, which targets share."""
+    error: str = ""
+    """Why it has no engine within budget."""
+
+
 class Manifest(StrictModel):
     """All data about a bundle."""
 
@@ -122,6 +152,10 @@ class Manifest(StrictModel):
     """Share of the FLOPs of convolutions and matrix products in int8; None: not an int8 build."""
     precision_exceptions: dict[str, str] = Field({}, repr=False)
     """Ops that do not run in the requested precision, with the reason."""
+    choice: ChosenPrecision | None = None
+    """The result of the search for ``best`` or for a calibration method; None: no search."""
+    compared_targets: tuple[TargetTrial, ...] = ()
+    """The targets that ``auto`` compared, the fastest first; (): the target was named."""
     batch_limit: str = ""
     """Why the engine accepts single images only, although the user's spec allowed larger batches;
     ``spec.input.max_batch`` is 1 then."""

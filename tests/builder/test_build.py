@@ -14,7 +14,7 @@ import pytest
 
 from ocr_trt.builder import build
 from ocr_trt.calibration.images import load_calibration
-from ocr_trt.cli.build import verdict_row
+from ocr_trt.cli.verdicts import verdict_row
 from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.openvino import backend as openvino

@@ -20,10 +20,11 @@ from ocr_trt.builder import BuildRequest, build, cache_key, write
 from ocr_trt.builder.cache_key import cache_keys, why_not_cached
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.common import cpu
-from ocr_trt.engines.base import BuildSettings
+from ocr_trt.engines.base import Availability, BuildSettings
 from ocr_trt.engines.build_cache import BuildCache
 from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.engines.openvino import backend as openvino
+from ocr_trt.engines.target_groups import TargetGroup
 from ocr_trt.engines.targets import backend
 from ocr_trt.errors import BudgetError
 from ocr_trt.measure.latency import LatencySettings
@@ -79,8 +80,39 @@ def test_only_missing_targets_are_built(build_request: BuildRequest) -> None:
     assert [result.measured is None for result in results] == [True, False]
 
 
+def test_comparison_of_targets_is_cached(build_request: BuildRequest, tmp_path: Path) -> None:
+    request = replace(build_request, targets=("auto",))
+    (first,) = build(request)
+    (cached,) = build(replace(request, output=tmp_path / "other"))
+    assert first.measured is None
+    assert cached.measured is not None
+    assert first.bundle is not None
+    assert cached.bundle is not None
+    assert cached.folder == tmp_path / "other" / "m-auto-int8"
+    assert cached.target == first.target
+    assert cached.bundle.manifest.compared_targets == first.bundle.manifest.compared_targets
+    # A build for one target is another build.
+    (named,) = build(replace(request, targets=(first.target,)))
+    assert named.measured is None
+    assert named.bundle is not None
+    assert named.bundle.manifest.compared_targets == ()
+
+
+def test_key_of_a_comparison_depends_on_each_target(
+    build_request: BuildRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = TargetGroup(name="auto", members=(backend("onnxruntime"), backend("openvino")))
+    before = cache_keys(build_request, [group])["auto"]
+    assert cache_keys(build_request, [group])["auto"] == before
+    other = Availability(can_build=True, can_run=True, version="1")
+    for member in group.members:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(member), "availability", lambda _: other)
+            assert cache_keys(build_request, [group])["auto"] != before
+
+
 def key(request: BuildRequest, target: str = "openvino") -> str:
-    return cache_keys(request, [backend(target)])[target]
+    return cache_keys(request, [TargetGroup(name=target, members=(backend(target),))])[target]
 
 
 def reloaded(request: BuildRequest, **change: Any) -> BuildRequest:

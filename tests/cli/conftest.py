@@ -73,8 +73,18 @@ def bundles(
 ) -> dict[str, Path]:
     """Bundles of the models by role, built by the program in fp32 for OpenVINO. Read-only."""
     output = tmp_path_factory.mktemp("bundles")
-    options = ("--precision", "fp32", "--duration", "0.05", "--output", output, "--json")
-    text = succeeds("build", *spec_files.values(), *options)
+    options = (
+        "--target",
+        "openvino",
+        "--precision",
+        "fp32",
+        "--duration",
+        "0.05",
+        "--output",
+        output,
+        "--json",
+    )
+    text = succeeds("build", *spec_files.values(), "--target", "openvino", *options)
     return dict(zip(spec_files, [Path(row["bundle"]) for row in json.loads(text)], strict=True))
 
 

@@ -54,7 +54,7 @@ def test_order_of_weight_corrections_is_fixed(
         "--weight-correction", "bias", "--weight-correction", "equalize", "--everywhere",
         "--method", "percentile", *QUICK,
     )  # fmt: skip
-    manifest = json.loads((tmp_path / "det-openvino-int8" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "det-auto-int8" / "manifest.json").read_text())
     assert manifest["calibration"]["corrections"] == ["equalize", "bias"]
     assert manifest["calibration"]["method"] == "percentile"
 
@@ -132,7 +132,10 @@ def test_build_refuses_wrong_options(
         (["damaged.keras", "--calibration", "image"], ["image: no such", "did you mean images?"]),
         (["damaged.keras", "--calibration", "images", "--detector", "no"], ["no: no such file"]),
         (["damaged.keras", "--precision", "fp32", "-O", "worksp=1"], ["worksp"]),
-        (["damaged.keras", "--precision", "fp16", "--calibration", "images"], ["fp16", "fp32"]),
+        (
+            ["damaged.keras", "--target", "openvino", "--precision", "fp16"],
+            ["openvino cannot compute in fp16", "fp32"],
+        ),
         (["damaged.keras", "--precision", "fp32", "--constant", "a=b.npy"], ["b.npy: no such"]),
     ],
 )

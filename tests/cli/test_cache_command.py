@@ -21,17 +21,8 @@ def test_second_build_comes_from_the_cache(
 
     def built(*options: str) -> str:
         spec = spec_files["detector"]
-        return succeeds(
-            "build",
-            spec,
-            "--precision",
-            "fp32",
-            "--duration",
-            "0.05",
-            "--output",
-            tmp_path / "o",
-            *options,
-        )
+        words = ("--target", "openvino", "--precision", "fp32", "--duration", "0.05")
+        return succeeds("build", spec, *words, "--output", tmp_path / "o", *options)
 
     def shown(action: str = "show") -> Any:
         return json.loads(succeeds("cache", action, "--json"))

@@ -19,6 +19,7 @@ from ocr_trt.cli.failure import Interrupted
 from ocr_trt.cli.printing import print_json, print_table
 from ocr_trt.cli.schema import Document, json_schema
 from ocr_trt.engines.manifest import Precision
+from ocr_trt.engines.target_groups import AUTO
 from ocr_trt.engines.targets import target_names
 from ocr_trt.errors import ConversionError
 from ocr_trt.pipeline.reader import ReadSettings
@@ -54,6 +55,7 @@ def test_choices_are_those_of_the_libraries() -> None:
     expected = {
         choices.RoleChoice: get_args(Role),
         choices.TargetChoice: target_names(),
+        choices.RequestedTarget: [AUTO, *target_names()],
         choices.RequestedPrecision: get_args(Precision),
         choices.MethodChoice: ["auto", *METHODS],
         choices.CorrectionChoice: WEIGHT_CORRECTIONS,
