@@ -3,6 +3,7 @@
     OcrTrtError
     ├── UserError                exit 2: the input cannot be used; the message states what to do
     │   ├── InputFileError           an image, model or data file is missing, damaged or too large
+    │   │   └── ImageTooLargeError       an image has too many pixels, or a document too many pages
     │   ├── OutOfMemoryError         a file requires more memory than there is
     │   ├── SpecError                a model spec is wrong
     │   ├── TargetMissingError       the libraries or the hardware of a target are missing
@@ -37,6 +38,10 @@ class UserError(OcrTrtError):
 
 class InputFileError(UserError):
     """An image, model or data file is missing, damaged, too large or not allowed."""
+
+
+class ImageTooLargeError(InputFileError):
+    """An image has more pixels, or a document more pages, than allowed."""
 
 
 class OutOfMemoryError(UserError):

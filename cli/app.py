@@ -38,6 +38,7 @@ from .plugins import plugins
 from .printing import json_text
 from .run import run
 from .schema import schema
+from .serve import serve
 from .train import train
 
 app = typer.Typer(
@@ -52,7 +53,7 @@ app = typer.Typer(
 
 # In the order in which --help lists them.
 for _command in (
-    *(init, inspect, build, optimize, bench, run, debug, bundle),
+    *(init, inspect, build, optimize, bench, run, serve, debug, bundle),
     *(models, schema, cache, doctor, demo, plugins, train),
 ):
     app.command()(expand_groups(_command))

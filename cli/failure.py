@@ -19,6 +19,7 @@ _EXTRAS = {
     **dict.fromkeys(("h5py", "keras", "onnxscript", "tensorflow", "tf2onnx"), "tf"),
     **dict.fromkeys(("polygraphy", "tensorrt_rtx"), "rtx"),
     **dict.fromkeys(("pycuda", "tensorrt"), "gpu"),
+    **dict.fromkeys(("fastapi", "prometheus_client", "python_multipart", "uvicorn"), "serve"),
     "cuda": "cuda",
 }
 """The extra of pyproject.toml that installs a module. onnxscript is in every conversion."""

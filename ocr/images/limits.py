@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import InputFileError
+from ...errors import ImageTooLargeError, InputFileError
 
 MAX_PIXELS = 100_000_000
 MAX_PAGES = 2000
@@ -10,9 +10,9 @@ SMALLEST_SIDE = 4
 """Pixels; an image with a shorter side contains no readable text."""
 
 
-def too_many_pixels(name: str) -> InputFileError:
+def too_many_pixels(name: str) -> ImageTooLargeError:
     """Return the error of an image with more pixels than allowed."""
-    return InputFileError(
+    return ImageTooLargeError(
         f"{name}: more than the {MAX_PIXELS // 10**6} million pixels allowed; scale it down first"
     )
 
@@ -29,6 +29,6 @@ def check_size(size: tuple[int, int], name: str) -> None:
 def check_pages(count: int, name: str) -> None:
     """Check the number of pages of a document."""
     if count > MAX_PAGES:
-        raise InputFileError(
+        raise ImageTooLargeError(
             f"{name}: {count:,} pages, more than the {MAX_PAGES:,} allowed; split the file first"
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputFileError
+from ...errors import ImageTooLargeError, InputFileError
 from ..types import Image
 from .limits import MAX_PIXELS, check_pages, check_size
 
@@ -87,7 +87,7 @@ def _checked_pixels(document: Any, page: int, name: str, dpi: int) -> tuple[int,
     if size[0] * size[1] > MAX_PIXELS:
         largest = math.floor(dpi * math.sqrt(MAX_PIXELS / (size[0] * size[1])))
         advice = f"use --dpi {largest}" if largest else "correct the size of the page"
-        raise InputFileError(
+        raise ImageTooLargeError(
             f"{name}: {width:.0f}x{height:.0f} points at {dpi} dpi are more than the "
             f"{MAX_PIXELS // 10**6} million pixels allowed; {advice}"
         )
@@ -122,7 +122,7 @@ def _check_images(page: Any, name: str) -> None:
         measure = getattr(item, "get_px_size", None) or item.get_size  # the name before version 5
         width, height = measure()
         if width * height > MAX_PIXELS:
-            raise InputFileError(
+            raise ImageTooLargeError(
                 f"{name}: holds an image of {width}x{height} pixels, more than the "
                 f"{MAX_PIXELS // 10**6} million allowed; scale it down first"
             )

@@ -23,6 +23,7 @@ from typing import Any
 EXTRAS = (
     *("tensorflow", "keras", "h5py", "onnxscript", "tf2onnx", "ai_edge_litert", "polygraphy"),
     *("tensorrt", "tensorrt_rtx", "tensorrt_bindings", "cuda", "pycuda"),
+    *("fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart"),
 )
 
 

@@ -1,0 +1,112 @@
+"""Which requests are accepted: the queue holds what can be read within the allowed waiting time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .problems import ServiceError
+
+_WEIGHT = 1 / 16
+"""Share of the newest sample in the moving average of the seconds per image."""
+
+
+class Admission:
+    """Counts the images that wait and those in progress. For the thread of the event loop only.
+
+    The queue may hold capacity x ``max_wait`` images. Capacity is measured: it is the rate at which
+    images are finished while all workers are busy.
+
+    Args:
+        workers: how many images are read at once.
+        max_wait: how long an image may wait, in seconds.
+    """
+
+    def __init__(self, workers: int, max_wait: float) -> None:
+        self._workers, self._max_wait = workers, max_wait
+        self.waiting, self.in_flight = 0, 0
+        self._seconds_per_image = 0.0
+        self._busy_since = 0.0  # the last moment that began an interval with all workers busy
+
+    @property
+    def capacity(self) -> float:
+        """Images per second while all workers are busy; 0: not measured yet."""
+        return 1 / self._seconds_per_image if self._seconds_per_image else 0.0
+
+    @property
+    def limit(self) -> int:
+        """How many images may wait; at least one per worker."""
+        return max(self._workers, int(self.capacity * self._max_wait))
+
+    @contextmanager
+    def ticket(self, images: int = 1) -> Iterator[Ticket]:
+        """Let the images of a request wait; those that were not begun leave when the block ends.
+
+        Raises:
+            ServiceError: overloaded; it states when to try again.
+        """
+        ticket = Ticket(self)
+        ticket.add(images)
+        try:
+            yield ticket
+        finally:
+            self.waiting -= ticket.waiting
+
+    def check(self, images: int) -> None:
+        """Check that more images may wait.
+
+        More images than the limit are accepted only if nothing waits, so that a long document can
+        be read at all.
+
+        Raises:
+            ServiceError: overloaded; it states when to try again.
+        """
+        if self.waiting and self.waiting + images > self.limit:
+            wait = self.waiting / self.capacity if self.capacity else self._max_wait
+            raise ServiceError(
+                "overloaded",
+                f"{self.waiting} images wait, and {self.limit} may; try again later",
+                retry_after=max(1, math.ceil(wait)),
+            )
+
+    def begin(self) -> None:
+        """Count an image that a worker begins."""
+        self.in_flight += 1
+        if self.in_flight == self._workers:
+            self._busy_since = time.monotonic()
+
+    def end(self) -> None:
+        """Remove an image from those in progress, and measure the capacity."""
+        now = time.monotonic()
+        if self.in_flight == self._workers:
+            self._add_sample(now - self._busy_since)
+        self.in_flight -= 1
+
+    def _add_sample(self, seconds: float) -> None:
+        old = self._seconds_per_image
+        self._seconds_per_image = old + _WEIGHT * (seconds - old) if old else seconds
+
+
+class Ticket:
+    """The images of one request that wait."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission, self.waiting = admission, 0
+
+    def add(self, images: int) -> None:
+        """Let further images wait.
+
+        Raises:
+            ServiceError: overloaded.
+        """
+        self._admission.check(images)
+        self._admission.waiting += images
+        self.waiting += images
+
+    def begin(self) -> None:
+        """Move an image from the queue to those in progress; :meth:`Admission.end` follows."""
+        self._admission.waiting -= 1
+        self.waiting -= 1
+        self._admission.begin()

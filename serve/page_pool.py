@@ -1,0 +1,192 @@
+"""Read the images of requests in worker threads; all share the engines and recognizer batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Event
+from typing import TypeVar
+
+import cv2
+
+from ..errors import ImageTooLargeError, OcrTrtError
+from ..ocr.image import ImageFile, open_image
+from ..ocr.images.sniff import HEAD, is_image
+from ..ocr.types import Image
+from ..pipeline.draw import draw_lines
+from ..pipeline.dynamic_batches import DynamicBatches
+from ..pipeline.image_memory import image_budget, memory_of
+from ..pipeline.read_image import read_image
+from ..pipeline.read_result import ReadResult
+from ..pipeline.reader import OcrReader
+from .admission import Admission, Ticket
+from .measures import Measures
+from .problems import ServiceError, service_error
+from .settings import ServeSettings
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOutcome:
+    """One page of an image: its text and its drawing (PNG) if requested, or why it has none."""
+
+    page: int
+    result: ReadResult | None = None
+    drawing: bytes | None = None
+    error: OcrTrtError | None = None
+
+
+class PagePool:
+    """Reads images for the event loop in threads. Close it before the engines.
+
+    Args:
+        reader: the engines and how to read.
+        settings: limits and times.
+        measures: counts pages and batches.
+    """
+
+    def __init__(self, reader: OcrReader, settings: ServeSettings, measures: Measures) -> None:
+        self._settings, self._measures = settings, measures
+        self.workers = settings.workers or reader.workers
+        self._batches = DynamicBatches(
+            reader.recognizer, settings.times.batch_wait, measures.count_batch
+        )
+        self._reader = OcrReader(
+            reader.detector, reader.recognizer, reader.settings, recognize=self._batches.recognize
+        )
+        self._budget = image_budget()
+        self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="pages")
+        # First in, first out: images are read in the order of their requests.
+        self._places = asyncio.Semaphore(self.workers)
+        self.admission = Admission(self.workers, settings.times.max_wait)
+
+    async def read(
+        self, ticket: Ticket, data: bytes, *, page: int | None = None, draws: bool = False
+    ) -> list[PageOutcome]:
+        """Read an image, or the pages of a document.
+
+        If the task is cancelled, pages that wait are not read, and those in progress end before
+        their next stage.
+
+        Args:
+            ticket: of ``admission``, with this image.
+            data: the content of the file.
+            page: the only page to read, counted from 1; None: all.
+            draws: also draw boxes and texts.
+
+        Raises:
+            ServiceError: the image cannot be opened, or exceeds a limit.
+        """
+
+        def open_or_read(is_cancelled: Event) -> ImageFile | PageOutcome:
+            file = self._opened(data, page)
+            if file.pages > 1 and page is None:
+                return file
+            return self._read_page(file, page or 1, draws, is_cancelled)
+
+        first = await self._in_thread(ticket, open_or_read)
+        if isinstance(first, PageOutcome):
+            return [first]
+        ticket.add(first.pages)
+        return await self._all_pages(ticket, first)
+
+    async def _all_pages(self, ticket: Ticket, file: ImageFile) -> list[PageOutcome]:
+        # As many pages at once as there are workers, so that a long document leaves places in the
+        # queue to other requests.
+        turns = asyncio.Semaphore(self.workers)
+
+        async def one(page: int) -> PageOutcome:
+            async with turns:
+                return await self._in_thread(
+                    ticket, lambda is_cancelled: self._read_page(file, page, False, is_cancelled)
+                )
+
+        tasks = [asyncio.ensure_future(one(page)) for page in range(1, file.pages + 1)]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _in_thread(self, ticket: Ticket, work: Callable[[Event], _Result]) -> _Result:
+        """Run work in a worker thread, when one is idle."""
+        await self._places.acquire()
+        ticket.begin()
+        loop, is_cancelled = asyncio.get_running_loop(), Event()
+        future = self._threads.submit(work, is_cancelled)
+        # The place is free when the thread is, even if the task was cancelled long before.
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finish))
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            is_cancelled.set()
+
+    def _finish(self) -> None:
+        self.admission.end()
+        self._places.release()
+
+    def _opened(self, data: bytes, page: int | None) -> ImageFile:
+        if not is_image(data[:HEAD]):
+            raise ServiceError(
+                "unsupported_format", "the body is no image in a known format, and no PDF document"
+            )
+        limit = self._settings.limits.pages
+        try:
+            file = open_image(data, dpi=self._settings.read.dpi)
+        except OcrTrtError as error:
+            raise service_error(error) from error
+        if page is not None and page > file.pages:
+            raise ServiceError(
+                "invalid_parameter", f"there is no page {page}; the file has {file.pages}"
+            )
+        if page is None and file.pages > limit:
+            raise ServiceError(
+                "image_too_large",
+                f"the document has {file.pages} pages, and {limit} are allowed; split it, or "
+                "request one page with ?page=",
+            )
+        return file
+
+    def _read_page(
+        self, file: ImageFile, page: int, draws: bool, is_cancelled: Event
+    ) -> PageOutcome:
+        def watch() -> None:
+            if is_cancelled.is_set():
+                raise CancelledError
+
+        watch()
+        try:
+            self._check_pixels(file, page)
+            with (
+                self._budget.lend(memory_of(file, page, draws=draws)),
+                self._batches.page(),
+            ):
+                pixels, result = read_image(self._reader, file, page=page, watch=watch)
+                drawing = _png(draw_lines(pixels, result.lines)) if draws else None
+        except OcrTrtError as error:
+            return PageOutcome(page=page, error=error)
+        self._measures.count_page(result)
+        return PageOutcome(page=page, result=result, drawing=drawing)
+
+    def _check_pixels(self, file: ImageFile, page: int) -> None:
+        header, limit = file.header(page), self._settings.limits.pixels
+        if header.pixels > limit:
+            raise ImageTooLargeError(
+                f"{header.width}x{header.height} pixels are more than the {limit:,} allowed; scale "
+                "the image down first"
+            )
+
+    def close(self) -> None:
+        """Wait for the threads, and end them."""
+        self._threads.shutdown(cancel_futures=True)
+        self._batches.close()
+
+
+def _png(image: Image) -> bytes:
+    """Encode an RGB image (H, W, 3)."""
+    ok, data = cv2.imencode(".png", image[:, :, ::-1])  # OpenCV expects BGR
+    assert ok
+    return bytes(data)
