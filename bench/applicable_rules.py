@@ -25,7 +25,7 @@ def check_comparable(rules: Sequence[Rule], bundles: Sequence[Bundle], old: Repo
     check_rules(old, old, [rule for rule in rules if rule.is_relative])
     for group in grouped(bundles):
         spec = group[0].spec
-        shape = (spec.input.channels, spec.input.height, spec.input.width)
+        shape = (spec.input.channels, *spec.input.size)
         check_engines([(spec.name, shape, label) for label in labels_of(group)], old)
 
 

@@ -110,7 +110,7 @@ def _measured(
     report = ModelReport(
         name=spec.name,
         role=spec.role,
-        input_shape=(spec.input.channels, spec.input.height, spec.input.width),
+        input_shape=(spec.input.channels, *spec.input.size),
         systems=tuple(
             SystemRow(
                 label=system.engine.label,

@@ -59,8 +59,10 @@ def _timed(model: ModelReport, group: Sequence[Bundle], reporter: Reporter) -> _
 
 
 def _layer_times(bundle: Bundle, batch: int) -> tuple[LayerTime, ...]:
-    entry, spec = bundle.manifest.engines[-1], bundle.spec
-    shape = (batch, spec.input.channels, spec.input.height, entry.width)
+    spec = bundle.spec
+    # That of the input of the spec, whose latency is measured.
+    entry = next(each for each in bundle.manifest.engines if each.size == spec.input.size)
+    shape = (batch, spec.input.channels, *entry.size)
     # Random images: only the times are used.
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     choice = choice_for(bundle, "latency")  # the mode in which latencies are timed

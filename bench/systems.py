@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import onnx
 
+from ..common.input_size import InputSize
 from ..convert.pipeline import convert
 from ..convert.sources.pixels import pixel_noise
 from ..engines.base import Runner
@@ -57,7 +58,7 @@ def grouped(bundles: Sequence[Bundle]) -> list[list[Bundle]]:
     groups: dict[tuple[object, ...], list[Bundle]] = {}
     for bundle in bundles:
         spec = bundle.spec
-        key = (spec.name, bundle.manifest.source_sha256, spec.input, spec.widths)
+        key = (spec.name, bundle.manifest.source_sha256, spec.input, spec.sizes)
         groups.setdefault(key, []).append(bundle)
     return list(groups.values())
 
@@ -129,7 +130,7 @@ def _competitor_system(competitor: Competitor, baseline: System, notes: list[str
     )
 
 
-def _opened(runner: Runner, width: int) -> Runner:
+def _opened(runner: Runner, size: InputSize) -> Runner:
     """Return the runner of a competitor, which is open already."""
     return runner
 
@@ -142,7 +143,7 @@ def _difference(runner: Runner, baseline: Runner, spec: ModelSpec) -> float:
     """
     largest = 0.0
     for batch in timed_batches(spec):
-        noise = pixel_noise(spec.input, batch, spec.input.width, np.random.default_rng(0))
+        noise = pixel_noise(spec.input, batch, spec.input.size, np.random.default_rng(0))
         own, expected = runner.run(noise), baseline.run(noise)
         if own.shape != expected.shape:
             raise ValueError(
@@ -169,9 +170,9 @@ def engine_system(bundle: Bundle, label: str) -> System:
     if is_known and target.can_run_built(bundle.manifest.settings):
         engine = Engine.from_bundle(bundle, label=label)
         return System(engine=engine, kind="engine", bundle=bundle)
-    paths = {entry.width: bundle.path(entry.model) for entry in bundle.manifest.engines}
+    paths = {entry.size: bundle.path(entry.model) for entry in bundle.manifest.engines}
     # The build's verdict was measured in the same way.
-    engine = Engine.from_graphs(lambda w: onnx.load(paths[w]), spec=bundle.spec, label=label)
+    engine = Engine.from_graphs(lambda size: onnx.load(paths[size]), spec=bundle.spec, label=label)
     note = (
         f"not run on this machine ({availability.reason}); accuracy is that of its quantized graph "
         "in onnxruntime"

@@ -106,7 +106,7 @@ def nncf_accuracy_control(contest: Contest) -> onnx.ModelProto:
 
     def validate(model: Any, items: Any) -> tuple[float, list[float]]:
         proto = model if isinstance(model, onnx.ModelProto) else model.model
-        with Engine.from_graphs(lambda width: proto, spec=spec, label="nncf") as engine:
+        with Engine.from_graphs(lambda _: proto, spec=spec, label="nncf") as engine:
             return values_of(engine, samples, spec, [int(item) for item in items])
 
     return nncf.quantize_with_accuracy_control(

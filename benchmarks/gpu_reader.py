@@ -50,7 +50,7 @@ def main() -> None:
 
     bundles = [load_bundle(path) for path in (options.detector, options.recognizer)]
     paths = {
-        (bundle.spec.role, entry.width): bundle.path(entry.model)
+        (bundle.spec.role, entry.size): bundle.path(entry.model)
         for bundle in bundles
         for entry in bundle.manifest.engines
     }
@@ -60,7 +60,7 @@ def main() -> None:
     with CudaDevice().current():
         both = readers(
             tuple(bundle.spec for bundle in bundles),
-            lambda role, width: renamed(paths[role, width]),
+            lambda role, size: renamed(paths[role, size]),
         )
         for scene in load_dataset(options.data).scenes:
             image = load_image(scene.path)

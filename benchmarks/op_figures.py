@@ -107,7 +107,7 @@ def finding() -> None:
     threshold = np.array([spec.boxes.threshold], np.float32)
     sizes, off = [], [0.0]
     for scene, image in scenes():
-        feed, scales = detector_input(image, spec.input)
+        feed, fit = detector_input(image, spec.input, spec.input.size)
         found = np.asarray(model(feed.transpose(0, 2, 3, 1), training=False))[0, ..., 0]
         (candidates,) = candidates_from_outputs(box_candidates(found[None], threshold, 256, 4096))
         assert candidates.missing == 0
@@ -119,7 +119,7 @@ def finding() -> None:
             start = time.perf_counter()
             boxes.append(function(*given, spec.boxes))
             seconds[kind].append(time.perf_counter() - start)
-            quads, _ = boxes_in_image(boxes[-1], found.shape, spec, scales, image.shape[:2])
+            quads, _ = boxes_in_image(boxes[-1], found.shape, fit, image.shape[:2])
             counts[kind].append(count_image(quads, scene.quads, scene.ignore))
         off += [float(np.abs(a - b).max(initial=0)) for a, b in zip(*boxes, strict=True)]
     hmeans = [100 * detection_score(own).hmean for own in counts]

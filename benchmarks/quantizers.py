@@ -121,14 +121,13 @@ def _own_rows(contest: Contest) -> Iterator[Row]:
 def measured_rows(contest: Contest) -> list[Row]:
     """Build every tool's engine and measure it."""
     rows = [*_own_rows(contest), *_competitor_rows(contest)]
-    width = contest.spec.input.width
-    feeds = [(width, batch) for _, batch in _measured_batches(contest)]
-    exact = run_all({width: contest.graph}, feeds)
+    size, feeds = contest.spec.input.size, _measured_batches(contest)
+    exact = run_all({size: contest.graph}, feeds)
     rtx = backend("tensorrt-rtx")
     with ExitStack() as stack:
         engines = {}
         for row in rows:
-            row.noise = _noise(exact, run_all({width: row.graph}, feeds))
+            row.noise = _noise(exact, run_all({size: row.graph}, feeds))
             row.share = _share(row.graph)
             try:
                 rtx.build(row.graph, contest.folder / "plan", _RTX)
@@ -152,8 +151,8 @@ def _opened(row: Row, contest: Contest) -> Engine | None:
     """Return a row's engine in OpenVINO; None, with a note in the row, if it does not compile."""
     if row.plan is None:
         return None
-    width = contest.spec.input.width
-    entry = EngineEntry(width=width, model=row.plan.name, plan=row.plan.name)
+    height, width = contest.spec.input.size
+    entry = EngineEntry(height=height, width=width, model=row.plan.name, plan=row.plan.name)
     target, folder = backend("openvino"), row.plan.parent
     engine = Engine.from_plans(target, folder, [entry], spec=contest.spec, label=row.name)
     try:
@@ -282,7 +281,7 @@ def main() -> None:
             print(role, file=sys.stderr)
             contest = contest_of(role, Path(scratch) / role)
             rows = measured_rows(contest)
-            size = "x".join(map(str, (contest.spec.input.height, contest.spec.input.width)))
+            size = contest.spec.input.size
             lines += ["", f"## The {role}, {size}", "", *_table(contest, rows)]
             notes = [f"- {row.name}: {note}" for row in rows for note in row.notes]
             lines += ["", *notes] if notes else []

@@ -15,7 +15,7 @@ from ..errors import OutputError
 from .cached_builds import CachedBuilds
 from .calibrate import Calibrators
 from .compare import compare
-from .convert import convert_widths
+from .convert import convert_sizes
 from .fastest_target import build_fastest
 from .job import TargetJob
 from .request import BuildRequest, BuildResult, check_request, for_single_images
@@ -96,7 +96,7 @@ def _build_groups(
     lacking = _report_shortcomings(request, reporter)
     with reporter.step(f"load {request.spec.source.path.name}"):
         source = open_source(request.spec.source)
-    model = convert_widths(source, request.spec, reporter)
+    model = convert_sizes(source, request.spec, reporter)
     if model.own_ranges:
         reporter.note(
             f"the model is already quantized: it states {len(model.own_ranges)} ranges. int8 "

@@ -47,7 +47,7 @@ class Calibrators:
             UserError: the file of ranges belongs to another model, data or method.
             InputFileError: the file of ranges cannot be read.
         """
-        graphs = {width: lower(graph) for width, graph in self._model.graphs.items()}
+        graphs = {size: lower(graph) for size, graph in self._model.graphs.items()}
         # Targets whose graphs have equal content share a calibrator, even if each lowered its own.
         key = graphs_sha256(graphs)
         if key not in self._created:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from ..common.input_size import InputSize
 from ..common.progress import Reporter
 from ..convert.verify import check_numbers
 from ..engines.base import Batch, Runner
@@ -112,10 +113,10 @@ def check_parity(
     baseline: Engine,
     tolerance: Tolerance | None = None,
     *,
-    graphs: Mapping[int, onnx.ModelProto] | None = None,
+    graphs: Mapping[InputSize, onnx.ModelProto] | None = None,
     ties: Ties | None = None,
 ) -> Difference:
-    """Return the largest absolute difference of outputs over all widths and some random images.
+    """Return the largest absolute difference of outputs over all sizes and some random images.
 
     Positions where the model itself jumps are excluded (docs/decisions/0008).
 
@@ -124,7 +125,7 @@ def check_parity(
         baseline: the model in its own framework.
         tolerance: whether the baseline itself rounds. It then differs from its float graph by this
             noise, which must be small.
-        graphs: the graph of each width, to compare while it decides as the model does (``ties``).
+        graphs: the graph of each size, to compare while it decides as the model does (``ties``).
         ties: by how much these graphs differ because of ties, for an engine built from them.
 
     Raises:
@@ -133,12 +134,12 @@ def check_parity(
     # The same images in each build, so that a model that passes once passes always.
     spec, rng, found = graph.spec, np.random.default_rng(0), []
     tolerance = tolerance or Tolerance()
-    for width in graph.widths:
-        images = random_images(spec, width, rng)
-        if width in tolerance.roundings:
+    for size in graph.sizes:
+        images = random_images(spec, size, rng)
+        if size in tolerance.roundings:
             found.append(compare_rounding(graph, baseline, images, tolerance))
             continue
-        proto = graphs[width] if graphs is not None else None
+        proto = graphs[size] if graphs is not None else None
         for image in images:
             difference, theirs = difference_of(graph, baseline, image)
             check_numbers(theirs, baseline.label)
@@ -147,7 +148,7 @@ def check_parity(
                 largest = float(difference.max())
                 found.append(Difference(largest=largest, allowed=largest))
                 continue
-            reference = baseline.runner(width)
+            reference = baseline.runner(size)
             found.append(_checked(graph, reference, image, (difference, theirs), proto, ties))
     return _worst(found, spec.accuracy.max_difference)
 

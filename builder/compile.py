@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..calibration.calibrator import Graphs
+from ..common.input_size import InputSize, by_area
 from ..common.onnx_files import write_onnx
 from ..common.progress import Reporter
 from ..engines.base import Backend, BuildSettings
@@ -32,16 +33,21 @@ class PlanCompiler:
         return self.target.can_run(self.settings)
 
     def compile(self, graphs: Graphs, folder: Path) -> tuple[EngineEntry, ...]:
-        """Write a plan for each width into ``folder``, and its quantized graph beside it.
+        """Write a plan for each input size into ``folder``, and its quantized graph beside it.
 
         Raises:
             EngineBuildError: the target refuses a graph.
         """
         entries = []
         with self.reporter.step(f"build for {self.target.name}", len(graphs)) as advance:
-            for number, (width, graph) in enumerate(sorted(graphs.items()), 1):
-                plan = f"plan_{width}{self.target.suffix}"
-                entry = EngineEntry(width=width, model=f"model_{width}.onnx", plan=plan)
+            for number, size in enumerate(sorted(graphs, key=by_area), 1):
+                graph, name = graphs[size], file_stem(size, list(graphs))
+                entry = EngineEntry(
+                    height=size.height,
+                    width=size.width,
+                    model=f"model_{name}.onnx",
+                    plan=f"plan_{name}{self.target.suffix}",
+                )
                 # The graph stays in the bundle: it states the precision of every op.
                 write_onnx(graph, folder / entry.model)
                 self.target.build(graph, folder / entry.plan, self.settings)
@@ -75,3 +81,8 @@ class PlanCompiler:
             entries = self.compile(graphs, folder)
             with self.open_plans(folder, entries, precision) as engine:
                 yield engine
+
+
+def file_stem(size: InputSize, sizes: Sequence[InputSize]) -> str:
+    """Return what distinguishes the files of one size: its width, if all have the same height."""
+    return str(size.width) if len({each.height for each in sizes}) == 1 else str(size)

@@ -1,4 +1,4 @@
-"""Convert a model to clean ONNX graphs, one for every input width of its spec."""
+"""Convert a model to clean ONNX graphs, one for every input size of its spec."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ConvertedModel:
     """A model as float graphs with static shapes."""
 
     graphs: Graphs
-    """A graph for each input width."""
+    """A graph for each input size."""
     own_ranges: dict[str, float]
     """Ranges by tensor that the model contains, if it was quantized or trained with FakeQuant."""
     float_types: FloatTypes
@@ -27,29 +27,31 @@ class ConvertedModel:
     """Why the graphs accept single images only, although the spec allows larger batches."""
 
 
-def convert_widths(source: Source, spec: ModelSpec, reporter: Reporter) -> ConvertedModel:
-    """Convert a model once per width of its spec (docs/decisions/0003).
+def convert_sizes(
+    source: Source, spec: ModelSpec, reporter: Reporter
+) -> ConvertedModel:
+    """Convert a model once per input size of its spec (docs/decisions/0003).
 
     Raises:
         ConversionError: the model cannot be converted.
         SpecError: the output does not fit the spec.
     """
     graphs, own_ranges, role, limit = Graphs(), dict[str, float](), role_of(spec), ""
-    with reporter.step(f"convert {spec.name}", len(spec.widths)) as advance:
-        for number, width in enumerate(spec.widths, 1):
-            converted = convert(source, spec, width)
+    with reporter.step(f"convert {spec.name}", len(spec.sizes)) as advance:
+        for number, size in enumerate(spec.sizes, 1):
+            converted = convert(source, spec, size)
             shape = converted.model.graph.output[0].type.tensor_type.shape.dim
             role.check_output_shape([dimension.dim_value for dimension in shape])
-            # Tensors have the same names at all widths, so the widest graph's ranges fit all.
-            graphs[width], own_ranges = converted.model, converted.ranges
+            # Tensors have the same names at all sizes, so the last graph's ranges fit all.
+            graphs[size], own_ranges = converted.model, converted.ranges
             limit = limit or converted.batch_limit
             advance(number)
             if limit and spec.input.max_batch > 1:
                 spec = with_max_batch(spec, 1)
-                if number > 1:  # the graphs of narrower widths accept batches: convert them again
+                if number > 1:  # the graphs of smaller sizes accept batches: convert them again
                     break
-    if len(graphs) < len(spec.widths):
-        return replace(convert_widths(source, spec, reporter), batch_limit=limit)
+    if len(graphs) < len(spec.sizes):
+        return replace(convert_sizes(source, spec, reporter), batch_limit=limit)
     return ConvertedModel(
         graphs=graphs,
         own_ranges=own_ranges,

@@ -77,27 +77,27 @@ def judge(
 
 
 def check_batches(engine: Engine) -> None:
-    """Run a small batch at each width: accuracy and speed are measured on single images.
+    """Run a small batch at each input size: accuracy and speed are measured on single images.
 
     Raises:
         EngineBuildError: the target fails, or returns another shape.
     """
     spec, rng = engine.spec, np.random.default_rng(0)
-    size = min(_SMALL_BATCH, spec.input.max_batch)
-    if size == 1:
+    count = min(_SMALL_BATCH, spec.input.max_batch)
+    if count == 1:
         return
-    for width in engine.widths:
-        runner = engine.runner(width)
-        images = pixel_noise(spec.input, size, width, rng)
+    for size in engine.sizes:
+        runner = engine.runner(size)
+        images = pixel_noise(spec.input, count, size, rng)
         advice = "; set input.max_batch: 1 in the spec"
         try:
             one, several = runner.run(images[:1]), runner.run(images)
         except EngineBuildError as error:
             raise EngineBuildError(f"{error}{advice}") from error
-        if several.shape != (size, *one.shape[1:]):
+        if several.shape != (count, *one.shape[1:]):
             raise EngineBuildError(
-                f"{engine.label} returns {several.shape} for {size} images and {one.shape} for "
-                f"one, expected {(size, *one.shape[1:])}{advice}"
+                f"{engine.label} returns {several.shape} for {count} images and {one.shape} for "
+                f"one, expected {(count, *one.shape[1:])}{advice}"
             )
 
 
@@ -134,7 +134,7 @@ def _advice(precision: str) -> str:
 
 
 def compare_latency(engines: Sequence[Engine], job: TargetJob) -> list[Latency]:
-    """Time engines and the baseline in turns, with batch 1 and the widest input."""
+    """Time engines and the baseline in turns, with batch 1 and the input of the spec."""
     baseline = job.baseline.engine
     runners = [each.runner() for each in (*engines, baseline)]
     contenders = [Contender(runner=r, shape=(1, *r.shape)) for r in runners]

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..calibration.images import CalibrationSet
+from ..common.input_size import InputSize
 from ..common.progress import Reporter
 from ..convert.sources import open_source
 from ..engines.base import Backend, BuildSettings
@@ -22,7 +23,7 @@ from ..ocr.roles import role_of
 from ..ocr.width_buckets import best_buckets, mean_cost, padded_share
 from ..spec import RecognizerSpec
 from .compile import PlanCompiler
-from .convert import convert_widths
+from .convert import convert_sizes
 
 _MEASURED = 4
 """Widths that are timed; times of the widths between them are interpolated."""
@@ -159,7 +160,7 @@ def _costs(
     spaced = np.linspace(narrowest, spec.input.width, _MEASURED) // step * step
     timed = sorted({max(narrowest, int(width)) for width in spaced[:-1]} | {spec.input.width})
     spec = spec.model_copy(update={"buckets": tuple(timed)})
-    graphs = convert_widths(open_source(spec.source), spec, reporter).graphs
+    graphs = convert_sizes(open_source(spec.source), spec, reporter).graphs
     compiler = PlanCompiler(
         target=target,
         spec=spec,
@@ -168,7 +169,7 @@ def _costs(
     )
     # In fp32, which needs no calibration images.
     with compiler.open_candidate(graphs, "fp32") as engine:
-        runners = [engine.runner(width) for width in timed]
+        runners = [engine.runner(InputSize(spec.input.height, width)) for width in timed]
         contenders = [Contender(runner=r, shape=(batch, *r.shape)) for r in runners]
         with reporter.step(f"time {len(timed)} widths in turns", 100) as advance:
             measured = measure(contenders, _TIMED, lambda share: advance(round(100 * share)))

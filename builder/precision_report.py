@@ -12,6 +12,7 @@ from ..calibration.coverage import coverage
 from ..calibration.methods import METHODS
 from ..calibration.noise import signal_to_noise
 from ..common.frozen_model import FrozenModel
+from ..common.input_size import by_area
 from ..convert.audit import node_flops
 from ..convert.graph import name_of
 from ..convert.tensorflow_names import place_in_model
@@ -127,7 +128,7 @@ def _findings(calibrator: Calibrator, chosen: Candidate) -> tuple[str, ...]:
 
 def _layers(calibrator: Calibrator, choice: PrecisionChoice) -> tuple[LayerPrecision, ...]:
     chosen, placements = choice.chosen, calibrator.placements()
-    graph = ir.from_proto(calibrator.widest_graph).graph
+    graph = ir.from_proto(calibrator.largest_graph).graph
     flops = {name_of(node.outputs[0]): node_flops(node) for node in graph}
     inputs = {name_of(node.outputs[0]): name_of(node.inputs[0]) for node in graph}
     layers = {name_of(node.outputs[0]): place_in_model(node.outputs[0]) for node in graph}
@@ -157,12 +158,12 @@ def _layers(calibrator: Calibrator, choice: PrecisionChoice) -> tuple[LayerPreci
 
 
 def _noise(calibrator: Calibrator, chosen: Candidate, nodes: list[str]) -> dict[str, float]:
-    """Return the signal to noise of layers in dB, on a few batches of the widest input."""
-    widest = max(calibrator.graphs)
-    feeds = (batch for width, batch in calibrator.batches() if width == widest)
-    quantized = chosen.quantized.graphs[widest]
+    """Return the signal to noise of layers in dB, on a few batches of the largest input."""
+    largest = max(calibrator.graphs, key=by_area)
+    feeds = (batch for batch in calibrator.batches() if batch.shape[2:] == largest)
+    quantized = chosen.quantized.graphs[largest]
     return signal_to_noise(
-        calibrator.widest_graph, quantized, nodes, list(islice(feeds, _NOISE_BATCHES))
+        calibrator.largest_graph, quantized, nodes, list(islice(feeds, _NOISE_BATCHES))
     )
 
 

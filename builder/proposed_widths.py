@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..calibration.images import CalibrationSet
+from ..common.input_size import InputSize
 from ..common.progress import Reporter
 from ..convert.pipeline import convert
 from ..convert.sources import Source, open_source
@@ -82,7 +83,7 @@ def propose_widths(
 
 def _at(spec: RecognizerSpec, width: int) -> RecognizerSpec:
     """Return a spec with another widest input and no buckets."""
-    shape = spec.input.shape_at(spec.input.shape[0], width)
+    shape = spec.input.shape_at(spec.input.shape[0], InputSize(spec.input.height, width))
     settings = spec.input.model_copy(update={"shape": shape})
     return spec.model_copy(update={"input": settings, "buckets": ()})
 

@@ -101,7 +101,7 @@ def search(
         quantization: int8 for the target.
         methods: calibration methods to choose from.
     """
-    graph = ir.from_proto(calibrator.widest_graph).graph
+    graph = ir.from_proto(calibrator.largest_graph).graph
     flops = {name_of(node.outputs[0]): node_flops(node) for node in graph}
     start, tried = best_method(runner, calibrator, quantization, methods)
     best_int8 = quantization_of(start)

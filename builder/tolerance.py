@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 
+from ..common.input_size import InputSize
 from ..convert.rounding import Rounding, rounded
 from ..convert.sources.pixels import pixel_noise
 from ..convert.verify import check_numbers
@@ -24,7 +25,7 @@ from .convert import ConvertedModel
 from .ties import Ties
 
 _PARITY_INPUTS = 4
-"""Random images per width."""
+"""Random images per input size."""
 _MAX_ROUNDING = 0.1
 """Largest power of the rounding of fake quantization, relative to the output: 10 dB."""
 
@@ -37,13 +38,13 @@ class Tolerance:
     """Whether the model itself rounds, because it was quantized or trained with FakeQuant."""
     float_type: str | None = None
     """The 16-bit type in which the model computes, if any."""
-    roundings: Mapping[int, Rounding] = field(default_factory=dict)
-    """What rounding to this type changes in the converted float graphs, by width."""
+    roundings: Mapping[InputSize, Rounding] = field(default_factory=dict)
+    """What rounding to this type changes in the converted float graphs, by input size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The result of a comparison over all widths and images."""
+    """The result of a comparison over all input sizes and images."""
 
     largest: float
     """The largest absolute difference."""
@@ -55,23 +56,25 @@ class Difference:
 
 def tolerance_of(model: ConvertedModel, spec: ModelSpec) -> Tolerance:
     """Return the tolerance of a model; the rounding is measured on its converted graphs."""
-    is_quantized, roundings = bool(model.own_ranges), dict[int, Rounding]()
+    is_quantized, roundings = bool(model.own_ranges), dict[InputSize, Rounding]()
     if (name := model.float_types.coarsest) is None:
         return Tolerance(is_quantized=is_quantized)
-    for width, graph in model.graphs.items():
-        images = random_images(spec, width, np.random.default_rng(0))
+    for size, graph in model.graphs.items():
+        images = random_images(spec, size, np.random.default_rng(0))
         with _engine(graph, spec) as exact, _engine(rounded(graph, name), spec) as other:
-            roundings[width] = Rounding.of([difference_of(exact, other, i)[0] for i in images])
+            roundings[size] = Rounding.of([difference_of(exact, other, i)[0] for i in images])
     return Tolerance(is_quantized=is_quantized, float_type=name, roundings=roundings)
 
 
 def _engine(graph: onnx.ModelProto, spec: ModelSpec) -> Engine:
-    return Engine.from_graphs(lambda width: graph, spec=spec, label="fp32 graph")
+    return Engine.from_graphs(lambda _: graph, spec=spec, label="fp32 graph")
 
 
-def random_images(spec: ModelSpec, width: int, rng: np.random.Generator) -> list[Batch]:
-    """Return the images of a comparison at one width, each (1, C, H, width)."""
-    return [pixel_noise(spec.input, 1, width, rng) for _ in range(_PARITY_INPUTS)]
+def random_images(
+    spec: ModelSpec, size: InputSize, rng: np.random.Generator
+) -> list[Batch]:
+    """Return the images of a comparison at one input size, each (1, C, *size)."""
+    return [pixel_noise(spec.input, 1, size, rng) for _ in range(_PARITY_INPUTS)]
 
 
 def is_fake_quantization(difference: Batch, theirs: Batch) -> bool:
@@ -85,8 +88,8 @@ def difference_of(graph: Engine, other: Engine, image: Batch) -> tuple[Batch, Ba
     Raises:
         ConversionError: the outputs have different shapes.
     """
-    width = image.shape[3]  # (1, C, H, width)
-    ours, theirs = graph.runner(width).run(image), other.runner(width).run(image)
+    size = InputSize(*image.shape[2:])  # (1, C, H, W)
+    ours, theirs = graph.runner(size).run(image), other.runner(size).run(image)
     if ours.shape != theirs.shape:
         raise ConversionError(
             f"the {graph.label} returns {ours.shape}, but the model returns {theirs.shape}"
@@ -99,7 +102,7 @@ def difference_of(graph: Engine, other: Engine, image: Batch) -> tuple[Batch, Ba
 def compare_rounding(
     graph: Engine, baseline: Engine, images: Sequence[Batch], tolerance: Tolerance
 ) -> Difference:
-    """Compare an engine with a model that computes in 16 bits, on images of one width.
+    """Compare an engine with a model that computes in 16 bits, on images of one size.
 
     Raises:
         ConversionError: rounding does not explain the difference, or the model returns NaN.
@@ -111,7 +114,7 @@ def compare_rounding(
     measured = Rounding.of(found)
     if tolerance.is_quantized and all(is_fake_quantization(*pair) for pair in pairs):
         return Difference(largest=measured.peak, allowed=max(limit, measured.peak))
-    rounding = tolerance.roundings[images[0].shape[3]]
+    rounding = tolerance.roundings[InputSize(*images[0].shape[2:])]
     if not rounding.explains(found, limit):
         raise ConversionError(
             f"the {graph.label} differs from the model by {measured.peak:.3g} (root mean square "

@@ -227,8 +227,8 @@ class TrialRunner:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _spread_batches(calibrator: Calibrator, limit: int) -> list[tuple[int, Batch]]:
-    """Return at most ``limit`` calibration batches (width, (N, C, H, width)), evenly spread."""
+def _spread_batches(calibrator: Calibrator, limit: int) -> list[Batch]:
+    """Return at most ``limit`` calibration batches (N, C, H, W), evenly spread."""
     # Every step-th batch, so that all parts of the folder are represented.
     step = max(1, len(calibrator.images) // limit)
     return list(islice(calibrator.batches(), 0, step * limit, step))

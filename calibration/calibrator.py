@@ -9,6 +9,7 @@ from typing import Literal
 import onnx
 import onnx_ir as ir
 
+from ..common.input_size import InputSize, by_area
 from ..common.progress import Advance, Reporter
 from ..errors import ConversionError, InputFileError
 from .autocast import autocast, float_tensors
@@ -24,8 +25,8 @@ from .placement import Placement, place
 from .quantize import quantize, quantized_tensors
 from .ranges import Ranges
 
-Graphs = dict[int, onnx.ModelProto]
-"""A graph for each input width in pixels; all have the same tensors."""
+Graphs = dict[InputSize, onnx.ModelProto]
+"""A graph for each input size; all have the same tensors."""
 
 WeightCorrection = Literal["equalize", "bias"]
 """Weight equalization, or bias correction, of the float graph before it is quantized to int8."""
@@ -96,9 +97,9 @@ class Calibrator:
         self.skipped: dict[str, None] = {}
 
     @property
-    def widest_graph(self) -> onnx.ModelProto:
-        """The widest graph, for decisions that depend on names only and fit all widths."""
-        return self.graphs[max(self.graphs)]
+    def largest_graph(self) -> onnx.ModelProto:
+        """The graph of the largest input, for decisions that need only names and fit all sizes."""
+        return self.graphs[max(self.graphs, key=by_area)]
 
     def quantized(self, quantization: QuantizationSettings) -> QuantizedGraphs:
         """Return the graphs in the requested precision.
@@ -134,12 +135,12 @@ class Calibrator:
             graphs = self._corrected(graphs, ranges, quantization, equalized=equalized)
         done = {}
         with self._reporter.step("quantize to int8", len(graphs)) as advance:
-            for number, (width, graph) in enumerate(graphs.items(), 1):
-                done[width] = quantize(graph, ranges, quantization.style, quantization.excluded)
+            for number, (size, graph) in enumerate(graphs.items(), 1):
+                done[size] = quantize(graph, ranges, quantization.style, quantization.excluded)
                 advance(number)
-        placements = done[max(done)].placements
+        placements = done[max(done, key=by_area)].placements
         exceptions = {p.node: p.reason for p in placements if p.reason}
-        models, kept = {width: each.model for width, each in done.items()}, dict[str, str]()
+        models, kept = {size: each.model for size, each in done.items()}, dict[str, str]()
         # 16 bits come after Q/DQ pairs: autocast leaves the pairs alone and casts around them.
         if quantization.fallback != "fp32":
             models, kept = _half(models, self._peaks(equalized=equalized), quantization.fallback)
@@ -182,13 +183,13 @@ class Calibrator:
                     self.batches(advance),
                     len(self.images),
                     histograms=self.tensors(EVERYWHERE.style),
-                    peaks=float_tensors(self.widest_graph) if peaks else (),
+                    peaks=float_tensors(self.largest_graph) if peaks else (),
                 )
             self._observed[equalized, peaks] = known
         return known
 
-    def batches(self, advance: Advance = lambda done: None) -> Iterator[tuple[int, Batch]]:
-        """Yield (width, batch) of all images that can be read."""
+    def batches(self, advance: Advance = lambda done: None) -> Iterator[Batch]:
+        """Yield (1, C, H, W) of all images that can be read."""
         for done, feed in enumerate(self.images.batches(self._handle_unreadable), 1):
             yield feed
             advance(done)
@@ -207,7 +208,7 @@ class Calibrator:
 
     def placements(self, quantization: QuantizationSettings = INT8) -> list[Placement]:
         """Return the decision on every weighted op, in the order of the graph."""
-        graph = ir.from_proto(self.widest_graph).graph
+        graph = ir.from_proto(self.largest_graph).graph
         style = quantization.style
         return place(
             graph, quantization.excluded, everywhere=style.everywhere, products=style.products
@@ -216,7 +217,7 @@ class Calibrator:
     def tensors(self, style: Int8Style) -> list[str]:
         """Return the tensors whose ranges int8 needs."""
         return quantized_tensors(
-            self.widest_graph, everywhere=style.everywhere, products=style.products
+            self.largest_graph, everywhere=style.everywhere, products=style.products
         )
 
     @property
@@ -231,7 +232,7 @@ class Calibrator:
     def _channels(self, *, equalized: bool, ranges: Mapping[str, float]) -> dict[str, Channels]:
         key = (equalized, tuple(ranges.items()))
         if key not in self._observed_channels:
-            tensors = read_tensors(ir.from_proto(self.widest_graph).graph, self.ops(EVERYWHERE))
+            tensors = read_tensors(ir.from_proto(self.largest_graph).graph, self.ops(EVERYWHERE))
             graphs = self._float_graphs(equalized=equalized)
             with self._reporter.step(
                 "observe channels for weight correction", len(self.images)
@@ -247,8 +248,8 @@ class Calibrator:
         if self._equalized_graphs is None:
             channels, ops = self._channels(equalized=False, ranges={}), self.ops()
             self._equalized_graphs = {
-                width: equalize(graph, channels, ops, keep=self.own_ranges)[0]
-                for width, graph in self.graphs.items()
+                size: equalize(graph, channels, ops, keep=self.own_ranges)[0]
+                for size, graph in self.graphs.items()
             }
         return self._equalized_graphs
 
@@ -262,13 +263,13 @@ class Calibrator:
     ) -> Graphs:
         channels, ops = self._channels(equalized=equalized, ranges=ranges), self.ops(quantization)
         largest = quantization.style.largest_weight
-        return {w: correct_biases(g, channels, ops, largest) for w, g in graphs.items()}
+        return {size: correct_biases(g, channels, ops, largest) for size, g in graphs.items()}
 
 
 def _half(
     graphs: Graphs, peaks: Mapping[str, float], precision: Literal["fp16", "bf16"]
 ) -> tuple[Graphs, dict[str, str]]:
     """Cast float ops to 16 bits; return the graphs, and the nodes that keep fp32 and why."""
-    cast = {width: autocast(graph, peaks, HALF_TYPES[precision]) for width, graph in graphs.items()}
-    # All widths have the same nodes, so the reasons of one graph are those of all.
-    return {width: each.model for width, each in cast.items()}, next(iter(cast.values())).kept
+    cast = {size: autocast(graph, peaks, HALF_TYPES[precision]) for size, graph in graphs.items()}
+    # All sizes have the same nodes, so the reasons of one graph are those of all.
+    return {size: each.model for size, each in cast.items()}, next(iter(cast.values())).kept

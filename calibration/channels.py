@@ -10,7 +10,8 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from ..common.inner_tensors import Probe, SessionsByWidth
+from ..common.inner_tensors import Probe, SessionsBySize
+from ..common.input_size import InputSize
 from ..convert.graph import name_of
 from .observe import Feeds
 from .quantize import scale_of
@@ -47,7 +48,7 @@ def read_tensors(graph: ir.Graph, chosen: set[str]) -> dict[str, int]:
 
 
 def observe_channels(
-    graphs: Mapping[int, onnx.ModelProto],
+    graphs: Mapping[InputSize, onnx.ModelProto],
     feeds: Feeds,
     tensors: Mapping[str, int],
     ranges: Mapping[str, float] | None = None,
@@ -55,18 +56,18 @@ def observe_channels(
     """Run batches, and return statistics of the channels of tensors.
 
     Args:
-        graphs: float32 graphs with one input, by width.
-        feeds: (width, batch) for them.
+        graphs: float32 graphs with one input, by input size.
+        feeds: batches for them.
         tensors: inner tensors, and the axis of their channels.
         ranges: the int8 range of each tensor, for the error of rounding; without them it is 0.
     """
-    sessions = SessionsByWidth(lambda width: _with_statistics(graphs[width], tensors, ranges or {}))
+    sessions = SessionsBySize(lambda size: _with_statistics(graphs[size], tensors, ranges or {}))
     # Mean, error and peak of each tensor; rank 0 broadcasts to (C,) with the first batch.
     sums = {name: [np.zeros(()), np.zeros(()), np.zeros(())] for name in tensors}
     count = 0
-    for width, batch in feeds:
+    for batch in feeds:
         count += 1
-        values = sessions.run(width, batch)
+        values = sessions.run(batch)
         for name, parts in sums.items():
             mean = values[f"{name}.mean"].astype(np.float64)  # (C,)
             parts[0] = parts[0] + mean

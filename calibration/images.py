@@ -41,17 +41,16 @@ class CalibrationSet:
     def __len__(self) -> int:
         return min(self.limit, len(self.labels))
 
-    def batches(self, on_bad: OnBad = _stop) -> Iterator[tuple[int, Batch]]:
-        """Yield (input width, (1, C, H, width) float32): images evenly spread over the folder,
-        lines of every width and contrast.
+    def batches(self, on_bad: OnBad = _stop) -> Iterator[Batch]:
+        """Yield (1, C, H, W) float32: images evenly spread over the folder, or lines of every
+        width and contrast.
 
         Raises:
             InputFileError: an image cannot be read, and ``on_bad`` raises the error it is given.
         """
         role = role_of(self.spec)
         for _, image in _readable(self._chosen(role, on_bad), role, on_bad):
-            prepared = role.input_of(image)
-            yield prepared.width, prepared.tensor
+            yield role.input_of(image).tensor
 
     def _chosen(self, role: OcrRole, on_bad: OnBad) -> list[Label]:
         """Choose samples; lines are read once more here, to measure width and contrast."""
@@ -59,7 +58,7 @@ class CalibrationSet:
             return [self.labels[i] for i in spread(len(self.labels), self.limit)]
         candidates = [self.labels[i] for i in spread(len(self.labels), _CANDIDATES * self.limit)]
         strata = {
-            i: (role.input_of(line).width, contrast_level(line))
+            i: (role.input_of(line).size, contrast_level(line))
             for i, line in _readable(candidates, role, on_bad)
         }
         readable = list(strata)

@@ -11,18 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ..common.inner_tensors import GraphSession, SessionsByWidth, with_outputs
+from ..common.inner_tensors import GraphSession, SessionsBySize, with_outputs
+from ..common.input_size import InputSize
 from .emulate import emulated
 from .observe import Batch
 
 Outputs = list[npt.NDArray[np.float32]]
 
 
-def run_all(graphs: Mapping[int, onnx.ModelProto], feeds: Sequence[tuple[int, Batch]]) -> Outputs:
+def run_all(graphs: Mapping[InputSize, onnx.ModelProto], feeds: Sequence[Batch]) -> Outputs:
     """Return the outputs of quantized or float graphs for each batch, with 16 bits emulated."""
-    sessions = SessionsByWidth(lambda width: emulated(graphs[width]))
-    outputs = {width: graph.graph.output[0].name for width, graph in graphs.items()}
-    return [sessions.run(width, batch)[outputs[width]] for width, batch in feeds]
+    sessions = SessionsBySize(lambda size: emulated(graphs[size]))
+    outputs = {size: graph.graph.output[0].name for size, graph in graphs.items()}
+    return [sessions.run(batch)[outputs[InputSize(*batch.shape[2:])]] for batch in feeds]
 
 
 def signal_to_noise(

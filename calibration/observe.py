@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ..common.inner_tensors import Probe, SessionsByWidth
+from ..common.inner_tensors import Probe, SessionsBySize
+from ..common.input_size import InputSize
 from ..errors import InputFileError
 from .histogram import EMPTY, Histogram
 
 Batch = npt.NDArray[np.float32]
-Feeds = Iterable[tuple[int, Batch]]
-"""(input width, (N, C, H, width)), one after the other."""
+Feeds = Iterable[Batch]
+"""Batches (N, C, H, W), one after the other; H and W are one of the model's input sizes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Observation:
 
 
 def observe(
-    graphs: Mapping[int, onnx.ModelProto],
+    graphs: Mapping[InputSize, onnx.ModelProto],
     feeds: Feeds,
     total: int,
     *,
@@ -43,7 +44,8 @@ def observe(
     """Run all batches, and record the values of the named tensors.
 
     Args:
-        graphs: float32 graphs with one input (N, C, H, W), by width; tensors have the same names.
+        graphs: float32 graphs with one input (N, C, H, W), by input size; their tensors
+            have the same names.
         feeds: batches for them; all are run.
         total: the number of batches.
         histograms: inner tensors, or the input itself, to record histograms of.
@@ -55,11 +57,11 @@ def observe(
     # A histogram needs the whole tensor outside the graph. For the others the graph computes the
     # peak itself, so that a few numbers are copied and not all activations of the model.
     only_peaks = [name for name in peaks if name not in histograms]
-    sessions = SessionsByWidth(lambda width: _graph(graphs[width], histograms, only_peaks))
+    sessions = SessionsBySize(lambda size: _graph(graphs[size], histograms, only_peaks))
     found, highest = dict.fromkeys(histograms, EMPTY), dict.fromkeys(only_peaks, 0.0)
     early, count = dict(found), 0
-    for count, (width, batch) in enumerate(feeds, 1):
-        values = sessions.run(width, batch)
+    for count, batch in enumerate(feeds, 1):
+        values = sessions.run(batch)
         for name in (*histograms, *only_peaks):
             try:
                 if name in found:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ..common.files import write_whole
 from ..common.frozen_model import StrictModel
+from ..common.input_size import InputSize, by_area
 from ..common.json_files import read_model
 from ..errors import InputFileError, UserError
 
@@ -37,11 +38,12 @@ class Ranges(StrictModel):
     """The largest |x| observed, for fp16 and bf16."""
 
 
-def graphs_sha256(graphs: Mapping[int, onnx.ModelProto]) -> str:
-    """Return one SHA-256 over the graphs of all widths, including weights."""
+def graphs_sha256(graphs: Mapping[InputSize, onnx.ModelProto]) -> str:
+    """Return one SHA-256 over the graphs of all input sizes, including weights."""
     digest = hashlib.sha256()
-    for width, graph in sorted(graphs.items()):
-        digest.update(f"{width}:".encode())
+    for size in sorted(graphs, key=by_area):
+        graph = graphs[size]
+        digest.update(f"{size}:".encode())
         # Piece by piece: a whole graph can be larger than one protobuf message may be.
         for tensor in graph.graph.initializer:
             digest.update(tensor.SerializeToString(deterministic=True))

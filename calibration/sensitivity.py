@@ -28,7 +28,7 @@ def sensitivities(
     calibrator: Calibrator,
     quantization: QuantizationSettings,
     spec: ModelSpec,
-    feeds: Sequence[tuple[int, Batch]],
+    feeds: Sequence[Batch],
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[Sensitivity, ...]:
     """Measure every op that may run in int8, in the order of the graph.
@@ -37,7 +37,7 @@ def sensitivities(
         calibrator: of the model.
         quantization: settings of int8. Ops that it excludes are skipped; all others run in fp32.
         spec: its role decides the distance.
-        feeds: a few images, (width, batch).
+        feeds: a few images, (N, C, H, W).
         progress: called with the number of ops measured so far.
     """
     reference = run_all(calibrator.graphs, feeds)

@@ -82,8 +82,8 @@ def _sample(image: Image, spec: ModelSpec) -> _Sample:
         filled = min(1.0, line_width(image, spec.input.height) / bucket)
     else:
         bucket = spec.input.width
-        rows, columns = letterbox_size(image, spec.input.height, spec.input.width)
-        filled = rows * columns / (spec.input.height * spec.input.width)
+        rows, columns = letterbox_size(image, spec.input.size)
+        filled = rows * columns / spec.input.size.area
     return _Sample(
         size=(image.shape[0], image.shape[1]),
         is_blank=bool(high - low < _BLANK),

@@ -173,7 +173,7 @@ def _verify(spec: ModelSpec, display: DisplayOptions) -> None:
 
     source = open_source(spec.source)
     # Opened at its first use: the conversion checks first whether the model fits the memory.
-    baseline = cache(lambda: baseline_runner(source, spec, spec.input.width))
+    baseline = cache(lambda: baseline_runner(source, spec))
     with display.reporter().step(f"convert {spec.name} step by step"):
         checks = verify(source, spec, lambda images: baseline().run(images))
     if display.json:
@@ -238,9 +238,9 @@ def _fixed(shape: tuple[int | None, ...] | None, spec: ModelSpec) -> str:
         return _shape(spec.input.shape)
     fixed = [str(size) for size in spec.input.shape]
     fixed[0] = f"1..{spec.input.max_batch}" if spec.input.max_batch > 1 else fixed[0]
-    # A recognizer has an engine for each of its widths.
-    axis = 2 if spec.input.layout == "NHWC" else 3
-    fixed[axis] = " or ".join(map(str, spec.widths))
+    # The model has an engine for each of its sizes.
+    for axis, sides in enumerate(zip(*spec.sizes, strict=True), spec.input.layout.index("H")):
+        fixed[axis] = " or ".join(map(str, sorted(set(sides))))
     return ", ".join(
         f"{name} {size}"
         for name, size, known in zip(spec.input.layout, fixed, shape, strict=True)

@@ -73,12 +73,14 @@ def inspect_ranges(
             print(plain(f"note: {finding.tensor} {finding.text}"))
 
 
-def _calibrator(spec: ModelSpec, images: CalibrationSet, reporter: Reporter) -> Calibrator:
-    from ..builder.convert import convert_widths
+def _calibrator(
+    spec: ModelSpec, images: CalibrationSet, reporter: Reporter
+) -> Calibrator:
+    from ..builder.convert import convert_sizes
     from ..calibration.calibrator import Calibrator
     from ..convert.sources import open_source
 
-    converted = convert_widths(open_source(spec.source), spec, reporter)
+    converted = convert_sizes(open_source(spec.source), spec, reporter)
     return Calibrator(converted.graphs, images, reporter)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
+from .input_size import InputSize
 from .onnx_session import onnx_session
 
 Tensors = dict[str, npt.NDArray]
@@ -76,21 +77,22 @@ class GraphSession:
         return {**dict(zip(self._outputs, results, strict=True)), self._input: batch}
 
 
-class SessionsByWidth:
-    """One session per input width, opened at the first batch of that width.
+class SessionsBySize:
+    """One session per input size, opened at the first batch of that size.
 
-    ``graph_of``: returns the graph for a width in pixels.
+    ``graph_of``: returns the graph for an input size.
     """
 
-    def __init__(self, graph_of: Callable[[int], onnx.ModelProto]) -> None:
+    def __init__(self, graph_of: Callable[[InputSize], onnx.ModelProto]) -> None:
         self._graph_of = graph_of
-        self._open: dict[int, GraphSession] = {}
+        self._open: dict[InputSize, GraphSession] = {}
 
-    def run(self, width: int, batch: npt.NDArray) -> Tensors:
-        """Return all outputs and the input itself, by name."""
-        if width not in self._open:
-            self._open[width] = GraphSession(self._graph_of(width))
-        return self._open[width].run(batch)
+    def run(self, batch: npt.NDArray) -> Tensors:
+        """Return all outputs and the input itself, (N, C, H, W), by name."""
+        size = InputSize(*batch.shape[2:])
+        if size not in self._open:
+            self._open[size] = GraphSession(self._graph_of(size))
+        return self._open[size].run(batch)
 
 
 def read_tensors(

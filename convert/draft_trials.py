@@ -102,14 +102,14 @@ def try_model(
     run, rng = _runner(source, settings.name, output_name), np.random.default_rng(0)
 
     def result(batch: int) -> Array | None:
-        return run(_as_accepted(pixel_noise(settings, batch, settings.width, rng), settings))
+        return run(_as_accepted(pixel_noise(settings, batch, settings.size, rng), settings))
 
     def of_pixels(gray: npt.NDArray) -> Array | None:
         """Run copies of a gray image (H, W)."""
-        shape = own, settings.channels, settings.height, settings.width
+        shape = own, settings.channels, *settings.size
         return run(_as_accepted(_normalized(np.broadcast_to(gray, shape), settings), settings))
 
-    own, size = settings.shape[0], (settings.height, settings.width)
+    own, size = settings.shape[0], settings.size
     noise, grays, texts = result(own), list[Array | None](), list[Array | None]()
     if reads_lines and noise is not None:
         grays = [of_pixels(np.full(size, gray)) for gray in _GRAYS]

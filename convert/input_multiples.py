@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.input_size import InputSize
 from ..common.onnx_session import onnx_session
 from ..common.progress import Reporter
 from ..errors import OcrTrtError, SpecError
@@ -89,8 +90,8 @@ def fitting_shape(
     multiples = input_multiples(source, settings, spec.output.name, spec.role)
     if multiples is None or multiples == (1, 1):
         return settings.shape
-    height, width = map(nearest_multiple, (settings.height, settings.width), multiples)
-    reason = unfit_reason((settings.height, settings.width), multiples)
+    height, width = map(nearest_multiple, settings.size, multiples)
+    reason = unfit_reason(settings.size, multiples)
     if reason and is_given:
         raise SpecError(f"{spec.source.path}: {reason}")
     reporter.note(f"input.shape: {_rule(multiples)}; so runs at several sizes show")
@@ -100,10 +101,12 @@ def fitting_shape(
     return batch, channels, height, width
 
 
-def size_error(source: Source, spec: ModelSpec, width: int) -> SpecError | None:
-    """Return an error if an input of the spec's height and a width does not fit the model."""
+def size_error(
+    source: Source, spec: ModelSpec, size: InputSize
+) -> SpecError | None:
+    """Return an error if an input of a height and width does not fit the model."""
     multiples = input_multiples(source, spec.input, spec.output.name, spec.role)
-    if multiples is None or not (reason := unfit_reason((spec.input.height, width), multiples)):
+    if multiples is None or not (reason := unfit_reason(size, multiples)):
         return None
     return SpecError(f"{spec.name}: {reason}")
 

@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from ..common.error_text import first_line
+from ..common.input_size import InputSize
 from ..common.onnx_session import onnx_session
 from ..errors import ConversionError, OcrTrtError
 from ..spec import ModelSpec
@@ -21,7 +22,9 @@ from .sources import Source, source_format
 
 
 @contextmanager
-def refused_if_invalid(source: Source, spec: ModelSpec, width: int) -> Iterator[None]:
+def refused_if_invalid(
+    source: Source, spec: ModelSpec, size: InputSize
+) -> Iterator[None]:
     """Convert unexpected exceptions into an error about an ONNX file that onnxruntime cannot run.
 
     Raises:
@@ -33,7 +36,7 @@ def refused_if_invalid(source: Source, spec: ModelSpec, width: int) -> Iterator[
         raise
     except Exception as error:
         is_onnx = source_format(spec.source) == "onnx"  # the exports of others are our own
-        reason = _why_not_run(source, spec, width) if is_onnx else ""
+        reason = _why_not_run(source, spec, size) if is_onnx else ""
         if not reason:
             raise
         raise ConversionError(
@@ -42,9 +45,9 @@ def refused_if_invalid(source: Source, spec: ModelSpec, width: int) -> Iterator[
         ) from error
 
 
-def _why_not_run(source: Source, spec: ModelSpec, width: int) -> str:
+def _why_not_run(source: Source, spec: ModelSpec, size: InputSize) -> str:
     """Return why the unchanged graph cannot run on an empty image; "" if it can."""
-    shape = spec.input.shape_at(spec.input.shape[0], width)
+    shape = spec.input.shape_at(spec.input.shape[0], size)
     try:
         model = ir.to_proto(source.to_onnx(spec.input.name, shape, spec.output.name).whole())
         types = {i.name: i.type.tensor_type.elem_type for i in model.graph.input}

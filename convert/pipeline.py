@@ -18,6 +18,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ..common.input_size import InputSize
 from ..errors import BatchError, ConversionError
 from ..spec import ModelSpec
 from .batch_checks import check_batch, check_one_image, own_batch_only, trace_error
@@ -114,10 +115,10 @@ def _at_opset(graph: ir.Model) -> ir.Model:
 def convert(
     source: Source,
     spec: ModelSpec,
-    width: int | None = None,
+    size: InputSize | None = None,
     watch: Watch = _no_watch,
 ) -> Converted:
-    """Convert a model to a clean graph for one input width.
+    """Convert a model to a clean graph for one input size.
 
     The batch axis of the graph is free ("N") if ``max_batch`` is over 1. If it cannot be freed, the
     graph accepts single images, and ``batch_limit`` of the result states the reason.
@@ -125,7 +126,7 @@ def convert(
     Args:
         source: the model.
         spec: its spec.
-        width: input width in pixels; by default that of the spec.
+        size: height and width of the input; by default those of the spec.
         watch: called with a name and the graph: with "export" before the first pass, and with the
             name of each pass after it. A second "export" begins the conversion for single images.
 
@@ -135,8 +136,9 @@ def convert(
         ConversionError: an op has no ONNX form; the model cannot run, or takes too long to convert.
     """
     follower = _Follower(limit=TimeLimit(seconds_allowed()), watch=watch)
-    with refused_if_invalid(source, spec, width or spec.input.width):
-        return follower.limit.run(lambda: _convert_fitting(source, spec, width, follower))
+    size = size or spec.input.size
+    with refused_if_invalid(source, spec, size):
+        return follower.limit.run(lambda: _convert_fitting(source, spec, size, follower))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,37 +150,39 @@ class _Follower:
 
 
 def _convert_fitting(
-    source: Source, spec: ModelSpec, width: int | None, follower: _Follower
+    source: Source, spec: ModelSpec, size: InputSize, follower: _Follower
 ) -> Converted:
     """Convert a model; if that fails, find out whether the input's size is the reason."""
     try:
-        return _convert(source, spec, width, follower)
+        return _convert(source, spec, size, follower)
     except ConversionError as error:
         follower.limit.step = "the runs at several sizes"
-        if reason := size_error(source, spec, width or spec.input.width):
+        if reason := size_error(source, spec, size):
             raise reason from error
         raise
 
 
-def _convert(source: Source, spec: ModelSpec, width: int | None, follower: _Follower) -> Converted:
+def _convert(
+    source: Source, spec: ModelSpec, size: InputSize, follower: _Follower
+) -> Converted:
     """Convert at the first batch size that is possible: any, the model's own, one."""
-    settings, width, reason = spec.input, width or spec.input.width, ""
+    settings, reason = spec.input, ""
     own = settings.shape[0]  # over 1 if the model itself accepts this batch size only
     for batch in dict.fromkeys((_TRACED_BATCH, own) if settings.max_batch > 1 else ()):
         if batch > 1:
             try:
-                shape = settings.shape_at(batch, width)
+                shape = settings.shape_at(batch, size)
                 return _convert_at(source, spec, shape, follower, _freeing(source, spec, shape))
             except BatchError as error:
                 reason = reason or str(error)
     try:
-        single = _convert_at(source, spec, settings.shape_at(1, width), follower)
+        single = _convert_at(source, spec, settings.shape_at(1, size), follower)
         check_one_image(single.model)
     except BatchError as error:
         if own == 1:
             raise
         reason = own_batch_only(error, own)
-        single = _convert_at(source, spec, settings.shape_at(own, width), follower, pad_batch)
+        single = _convert_at(source, spec, settings.shape_at(own, size), follower, pad_batch)
     return replace(single, batch_limit=reason)
 
 
@@ -278,8 +282,8 @@ def _renamed_ranges(
 ) -> dict[str, float]:
     """Return the ranges that a model states, by the names of tensors in the clean graph."""
     is_nhwc = spec.input.layout == "NHWC"
-    width = shape[2 if is_nhwc else 3]
-    images = pixel_noise(spec.input, shape[0], width, np.random.default_rng(0))  # (N, C, H, W)
+    size = InputSize(*(shape[1:3] if is_nhwc else shape[2:]))
+    images = pixel_noise(spec.input, shape[0], size, np.random.default_rng(0))  # (N, C, H, W)
     given = np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if is_nhwc else images
     return matched_ranges(before, after, ranges, (given, images))
 

@@ -62,7 +62,7 @@ class _Watcher:
     def _begin(self, batch: int) -> None:
         """Draw images for the batch size that the model is traced at; forget earlier traces."""
         rng = np.random.default_rng(0)
-        self.images = pixel_noise(self.settings, batch, self.settings.width, rng)
+        self.images = pixel_noise(self.settings, batch, self.settings.size, rng)
         self.checks, self.before, self.expected = [], None, self.model(self.images)
         check_numbers(self.expected, "the model")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ..common.input_size import InputSize, by_area
 from ..common.onnx_session import onnx_session
 from ..common.progress import Reporter
 from ..engines.bundle import Bundle
@@ -62,24 +63,24 @@ class _Systems:
     engine: Engine
     quantized: Graphs
     reference: Graphs
-    pairs: dict[int, GraphPair] = field(default_factory=dict)
+    pairs: dict[InputSize, GraphPair] = field(default_factory=dict)
 
-    def pair(self, width: int) -> GraphPair:
-        """Return the graphs for one input width in pixels. Each pair is created once.
+    def pair(self, size: InputSize) -> GraphPair:
+        """Return the graphs for one input size. Each pair is created once.
 
         Raises:
             InputFileError: the graphs have no tensor in common, or one of them is damaged.
         """
-        if width not in self.pairs:
+        if size not in self.pairs:
             with graph_errors(f"{self.bundle.folder}: its graph cannot be compared"):
-                pair = GraphPair(self.reference.graph(width), self.quantized.graph(width))
+                pair = GraphPair(self.reference.graph(size), self.quantized.graph(size))
                 if not pair.steps:
                     raise InputFileError(
-                        f"{self.bundle.folder}: its graph for width {width} shares no tensor "
+                        f"{self.bundle.folder}: its graph for {size} shares no tensor "
                         f"name with the {self.reference.label}; build the bundle again"
                     )
-            self.pairs[width] = pair
-        return self.pairs[width]
+            self.pairs[size] = pair
+        return self.pairs[size]
 
 
 def debug(
@@ -185,13 +186,13 @@ def _judge(systems: _Systems, runs: Sequence[_Run], reporter: Reporter) -> _Judg
         )
     if verdict == "target":
         with reporter.step(f"read inner tensors of {systems.bundle.manifest.target}"):
-            pair, feed = systems.pair(first.sample.prepared.width), first.sample.prepared.tensor
+            pair, feed = systems.pair(first.sample.prepared.size), first.sample.prepared.tensor
             inside, note = target_tensors(
-                systems.bundle, pair, first.sample.prepared.width, feed, first.engine
+                systems.bundle, pair, first.sample.prepared.size, feed, first.engine
             )
         notes += [note] if note else []
     rows = _rows(systems, runs, inside, reporter)
-    steps = systems.pair(first.sample.prepared.width).steps
+    steps = systems.pair(first.sample.prepared.size).steps
     culprit = None
     # If a target does not return inner tensors, there is a verdict, but no culprit.
     if verdict == "target" and inside:
@@ -216,33 +217,33 @@ def _rows(
     inside: dict[str, float | None],
     reporter: Reporter,
 ) -> tuple[StepRow, ...]:
-    """Measure all steps on all samples. Each input width has a graph of its own."""
+    """Measure all steps on all samples. Each input size has a graph of its own."""
     total: TensorNoise | None = None
     with reporter.step("compare tensor by tensor", len(runs)) as advance:
         done = 0
-        for width in sorted({each.sample.prepared.width for each in runs}):
+        for size in sorted({each.sample.prepared.size for each in runs}, key=by_area):
             with graph_errors(f"{systems.bundle.folder}: its graph cannot be compared"):
-                # One width at a time, because each tracer holds three graphs.
-                tracer = Tracer(systems.pair(width))
+                # One size at a time, because each tracer holds three graphs.
+                tracer = Tracer(systems.pair(size))
                 measured = [
                     tracer.measure(each.sample.prepared.tensor)
                     for each in runs
-                    if each.sample.prepared.width == width
+                    if each.sample.prepared.size == size
                 ]
             for noise in measured:
                 total = noise if total is None else total + noise
             done += len(measured)
             advance(done)
     assert total is not None
-    return step_rows(systems.pair(runs[0].sample.prepared.width).steps, total, inside)
+    return step_rows(systems.pair(runs[0].sample.prepared.size).steps, total, inside)
 
 
 def _fixed(systems: _Systems, runs: Sequence[_Run], culprit: Culprit) -> tuple[Output, ...]:
     """Run the quantized graph with the culprit repaired; () if a graph cannot be repaired."""
     outputs = []
     for each in runs:
-        pair = systems.pair(each.sample.prepared.width)
-        # The graph of another width may lack the step, if an op was lowered differently there.
+        pair = systems.pair(each.sample.prepared.size)
+        # The graph of another size may lack the step, if an op was lowered differently there.
         step = next((s for s in pair.steps if s.name == culprit.step.name), None)
         model = repaired(pair, step) if step is not None else None
         if model is None:

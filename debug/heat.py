@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..measure.sample_images import data_uri, outline
 from ..ocr.ctc import log_probabilities
 from ..ocr.detector import probability_map
-from ..ocr.preprocess import fit_line, letterbox
+from ..ocr.preprocess import Fit, fit_line
 from ..ocr.recognizer import bucket_of
 from ..ocr.types import Image, Quads
 from ..spec import DetectorSpec, RecognizerSpec
@@ -92,16 +92,15 @@ def line_strip(line: Image, engine: Output, baseline: Output, spec: RecognizerSp
 
 
 def difference_map(
-    image: Image, engine: Output, baseline: Output, spec: DetectorSpec, boxes: Boxes
+    image: Image, outputs: tuple[Output, Output], fit: Fit, spec: DetectorSpec, boxes: Boxes
 ) -> str:
     """Draw the difference of two probability maps over the image, as an <img>.
 
-    Both outputs are (1, C, h, w) or (1, h, w). Red: the maps differ. The baseline's boxes are
-    green, and the engine's are red.
+    The outputs of engine and baseline are (1, C, h, w) or (1, h, w). Red: the maps differ. The
+    baseline's boxes are green, and the engine's are red.
     """
-    one, two = (np.nan_to_num(probability_map(each, spec.output)[0]) for each in (engine, baseline))
-    _, scales = letterbox(image, spec.input.height, spec.input.width, spec.input.pad)
-    size = (spec.input.width, spec.input.height)
+    one, two = (np.nan_to_num(probability_map(each, spec.output)[0]) for each in outputs)
+    size, scales = (fit.size.width, fit.size.height), fit.scales
     difference = cv2.resize(np.abs(one - two), size, interpolation=cv2.INTER_LINEAR)
     rows, columns = image.shape[:2]
     # Letterboxing pads at the bottom and at the right: keep the part that the image covers.

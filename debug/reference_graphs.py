@@ -10,6 +10,7 @@ import onnx
 
 from ..calibration.dequantize import float_graph
 from ..calibration.emulate import emulated
+from ..common.input_size import InputSize, listed
 from ..common.onnx_files import read_onnx
 from ..common.progress import Reporter
 from ..convert.pipeline import convert
@@ -21,31 +22,31 @@ from ..engines.onnxruntime.backend import runner_from_model
 from ..errors import InputFileError, OcrTrtError
 from ..spec import ModelSpec
 
-GraphOf = Callable[[int], onnx.ModelProto]
+GraphOf = Callable[[InputSize], onnx.ModelProto]
 
 
 class Graphs:
-    """The graphs of a model, one per width, built when they are first needed.
+    """The graphs of a model, one per input size, built when they are first needed.
 
     ``label``: their name in reports. ``note``: the differences that a comparison cannot detect.
     """
 
     def __init__(self, label: str, build: GraphOf, note: str = "") -> None:
         self.label, self.note = label, note
-        self._build, self._built = build, dict[int, onnx.ModelProto]()
+        self._build, self._built = build, dict[InputSize, onnx.ModelProto]()
 
-    def graph(self, width: int) -> onnx.ModelProto:
-        """Return the graph for one input width in pixels."""
-        if width not in self._built:
-            self._built[width] = self._build(width)
-        return self._built[width]
+    def graph(self, size: InputSize) -> onnx.ModelProto:
+        """Return the graph for one input size."""
+        if size not in self._built:
+            self._built[size] = self._build(size)
+        return self._built[size]
 
     def engine(self, spec: ModelSpec) -> Engine:
         """Return an engine that runs the graphs in onnxruntime, with 16-bit types emulated."""
 
-        def open_runner(width: int) -> Runner:
-            graph, limit = self.graph(width), spec.input.max_batch
-            with graph_errors(f"{self.label}: its graph for width {width} cannot be run"):
+        def open_runner(size: InputSize) -> Runner:
+            graph, limit = self.graph(size), spec.input.max_batch
+            with graph_errors(f"{self.label}: its graph for {size} cannot be run"):
                 runner = runner_from_model(emulated(graph), label=self.label, max_batch=limit)
             return _GuardedRunner(runner)
 
@@ -61,7 +62,8 @@ class _GuardedRunner(Runner):
 
     def execute(self, feed: Any) -> Batch:
         """Run one batch."""
-        with graph_errors(f"{self.label}: its graph for width {self.shape[2]} cannot be run"):
+        size = InputSize(*self.shape[1:])
+        with graph_errors(f"{self.label}: its graph for {size} cannot be run"):
             return self._inner.execute(feed)
 
     def close(self) -> None:
@@ -91,11 +93,11 @@ def quantized_graphs(bundle: Bundle) -> Graphs:
     Raises:
         InputFileError: a graph is damaged; raised when that graph is first needed.
     """
-    paths = {entry.width: bundle.path(entry.model) for entry in bundle.manifest.engines}
+    paths = {entry.size: bundle.path(entry.model) for entry in bundle.manifest.engines}
 
-    def load(width: int) -> onnx.ModelProto:
-        read_onnx(paths[width])  # raises an error that names the damage
-        return onnx.load(paths[width])
+    def load(size: InputSize) -> onnx.ModelProto:
+        read_onnx(paths[size])  # raises an error that names the damage
+        return onnx.load(paths[size])
 
     return Graphs(f"{bundle.label} in onnxruntime", load)
 
@@ -114,14 +116,14 @@ def float_graphs(bundle: Bundle, quantized: Graphs, reporter: Reporter) -> Graph
         calibration = bundle.manifest.calibration
         if calibration is None or "equalize" not in calibration.corrections:
 
-            def converted(width: int) -> onnx.ModelProto:
-                with reporter.step(f"convert {bundle.spec.name} at width {width}"):
-                    return convert(source, bundle.spec, width).model
+            def converted(size: InputSize) -> onnx.ModelProto:
+                with reporter.step(f"convert {bundle.spec.name} at {size}"):
+                    return convert(source, bundle.spec, size).model
 
             return Graphs("float graph", converted)
         why = "the bundle was built with --weight-correction equalize, which scales its tensors"
     note = f"{why}: the reference is the quantized graph without Q/DQ; its weights stay rounded"
-    return Graphs("float graph", lambda width: float_graph(quantized.graph(width)), note)
+    return Graphs("float graph", lambda size: float_graph(quantized.graph(size)), note)
 
 
 def check_same_model(bundle: Bundle, other: Bundle) -> None:
@@ -137,7 +139,7 @@ def check_same_model(bundle: Bundle, other: Bundle) -> None:
         "model": (bundle.manifest.source_sha256[:12], other.manifest.source_sha256[:12]),
         "input": (mine.input.model_copy(update={"max_batch": 1}),
                   theirs.input.model_copy(update={"max_batch": 1})),
-        "widths": (mine.widths, theirs.widths),
+        "input sizes": (listed(mine.sizes), listed(theirs.sizes)),
         "output": (mine.output.name, theirs.output.name),
     }  # fmt: skip
     wrong = next((what for what, (one, two) in facts.items() if one != two), None)

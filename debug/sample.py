@@ -50,7 +50,7 @@ def samples_of(result: Result, index: int, spec: ModelSpec, name: str) -> list[D
 
 def output_of(engine: Engine, sample: DebugSample) -> Output:
     """Return an engine's output for a sample."""
-    return engine.runner(sample.prepared.width).run(sample.prepared.tensor)
+    return engine.runner(sample.prepared.size).run(sample.prepared.tensor)
 
 
 def check_same_shape(sample: DebugSample, engines: Sequence[Engine]) -> None:
@@ -96,9 +96,12 @@ def image_of(sample: DebugSample, engine: Output, baseline: Output, spec: ModelS
     """Draw where in a sample two outputs differ, as HTML."""
     if isinstance(spec, RecognizerSpec):
         return line_strip(sample.image, engine, baseline, spec)
-    size, scales = sample.image.shape[:2], sample.prepared.scales
+    size, fit = sample.image.shape[:2], sample.prepared.fit
+    assert fit is not None, "prepared by a detector"
     # An fp16 graph that overflows may output NaN.
     one, two = (
-        boxes_from_output(np.nan_to_num(each), spec, scales, size)[0] for each in (engine, baseline)
+        boxes_from_output(np.nan_to_num(each), spec, fit, size)[0] for each in (engine, baseline)
     )
-    return difference_map(sample.image, engine, baseline, spec, Boxes(engine=one, baseline=two))
+    return difference_map(
+        sample.image, (engine, baseline), fit, spec, Boxes(engine=one, baseline=two)
+    )

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..common.inner_tensors import read_tensors
+from ..common.input_size import InputSize
 from ..engines.bundle import Bundle
 from ..engines.targets import backend
 from .divergence import decibels
@@ -27,28 +28,28 @@ def noise_between(reference: Array, other: Array) -> tuple[float, float]:
 
 
 def target_tensors(
-    bundle: Bundle, pair: GraphPair, width: int, feed: Array, output: Array
+    bundle: Bundle, pair: GraphPair, size: InputSize, feed: Array, output: Array
 ) -> tuple[dict[str, float | None], str]:
     """Compare the tensors that a target computes with those of its graph, on one sample.
 
     Args:
         bundle: a bundle whose target runs here.
-        pair: its quantized graph at that width, and any reference.
-        width: input width in pixels.
-        feed: (1, C, H, width).
+        pair: its quantized graph at that size, and any reference.
+        size: height and width of the input.
+        feed: (1, C, *size).
         output: the target's output for ``feed`` if no inner tensor is read.
 
     Returns:
         dB by name of the tensor, None for equal tensors; and the reason if none can be read, or "".
     """
     target = backend(bundle.manifest.target)
-    plans = {entry.width: bundle.path(entry.plan) for entry in bundle.manifest.engines}
+    plans = {entry.size: bundle.path(entry.plan) for entry in bundle.manifest.engines}
     output_name = pair.quantized_model.graph.output[0].name
     levels = dict[str, float | None]()
     tensors = [(step.name, step.value) for step in pair.steps if step.is_float]
     for start in range(0, len(tensors), _TENSORS_PER_RUN):
         values = tensors[start : start + _TENSORS_PER_RUN]
-        result = target.look_inside(plans[width], [name for name, _ in values], feed)
+        result = target.look_inside(plans[size], [name for name, _ in values], feed)
         if not result:
             return {}, f"{target.name} cannot return inner tensors"
         names = dict.fromkeys((*(value for _, value in values), output_name))

@@ -73,7 +73,7 @@ _Sums = TypeVar("_Sums", Power, Rounding)
 
 
 def _added(mine: dict[str, _Sums], theirs: dict[str, _Sums]) -> dict[str, _Sums]:
-    # Graphs of two widths have the same tensors, unless an op was lowered differently.
+    # Graphs of two sizes have the same tensors, unless an op was lowered differently.
     return {
         name: type(sums)(*map(add, sums, theirs[name]))  # `+` would append the tuples
         for name, sums in mine.items()

@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ..common.files import file_sha256
+from ..common.input_size import listed
 from ..common.onnx_files import external_files
 from ..errors import InputFileError
 from ..spec import ModelSpec, spec_seen_from
 from .manifest import NAME, FileEntry, Manifest, read_manifest
 
-# The manifest, the spec, the chosen precisions, and the graph and the plan of each width with the
-# files beside them.
+# The manifest, the spec, the chosen precisions, and the graph and the plan of each input size with
+# the files beside them.
 _OWN_NAME = re.compile(
-    r"manifest\.json|spec\.yaml|precision\.(json|html)|(model|plan)_[0-9]{1,5}(\.[a-z0-9]{1,8}){1,3}"
+    r"manifest\.json|spec\.yaml|precision\.(json|html)|(model|plan)_[0-9]{1,5}(x[0-9]{1,5})?(\.[a-z0-9]{1,8}){1,3}"
 )
 
 
@@ -125,11 +126,11 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 def _load(folder: Path) -> Bundle:
     manifest = read_manifest(folder)
-    widths = tuple(engine.width for engine in manifest.engines)
-    if widths != manifest.spec.widths:
+    sizes = tuple(engine.size for engine in manifest.engines)
+    if sizes != manifest.spec.sizes:
         raise InputFileError(
-            f"{folder}: has engines for the widths {list(widths)}, but its spec states "
-            f"{list(manifest.spec.widths)}; build the bundle again"
+            f"{folder}: has engines for the input sizes {listed(sizes)} (height x width), but its "
+            f"spec states {listed(manifest.spec.sizes)}; build the bundle again"
         )
     # Files that the engines name, and all files that exist, must be listed.
     named = {name for engine in manifest.engines for name in (engine.model, engine.plan)}

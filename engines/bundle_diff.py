@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..common.input_size import by_area
 from ..common.onnx_files import read_onnx
 from .bundle import Bundle
 from .manifest import Calibration, Manifest, TargetTrial, Verdict
@@ -123,21 +124,21 @@ def _text(value: object) -> str | None:
 
 
 def _graphs(first: Bundle, second: Bundle) -> Iterator[BundleDifference]:
-    engines = [{e.width: e for e in bundle.manifest.engines} for bundle in (first, second)]
-    for width in sorted(engines[0].keys() & engines[1].keys()):
-        one, other = engines[0][width], engines[1][width]
+    engines = [{e.size: e for e in bundle.manifest.engines} for bundle in (first, second)]
+    for size in sorted(engines[0].keys() & engines[1].keys(), key=by_area):
+        one, other = engines[0][size], engines[1][size]
         sums = [b.manifest.files for b in (first, second)]
         # Counting ops reads both graphs, so it is done only for graphs that differ.
         if sums[0][one.model] != sums[1][other.model]:
             counts = [_ops(b, e.model) for b, e in ((first, one), (second, other))]
-            yield from _fields(f"nodes at width {width}: ", counts[0], counts[1])
+            yield from _fields(f"nodes at {size}: ", counts[0], counts[1])
         for what, name, other_name in (
             ("graph", one.model, other.model),
             ("plan", one.plan, other.plan),
         ):
             if sums[0][name] != sums[1][other_name]:
                 yield BundleDifference(
-                    what=f"{what} at width {width}",
+                    what=f"{what} at {size}",
                     first=f"SHA-256 {sums[0][name].sha256[:12]}",
                     second=f"SHA-256 {sums[1][other_name].sha256[:12]}",
                 )

@@ -1,4 +1,4 @@
-"""A model that is ready to run, with one runner per input width, opened at its first use."""
+"""A model that is ready to run, with one runner per input size, opened at its first use."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..common.error_text import cause, check_memory, first_line
+from ..common.input_size import InputSize
 from ..common.onnx_files import check_external_files
 from ..errors import EngineBuildError, InputFileError, OcrTrtError
 from ..spec import ModelSpec
@@ -28,22 +29,22 @@ if TYPE_CHECKING:
 
     from ..convert.sources import Source
 
-OpenRunner = Callable[[int], Runner]
+OpenRunner = Callable[[InputSize], Runner]
 Spec = ModelSpec
 
 
 class Engine:
-    """A model that the pipeline can run: its spec, and a runner for each input width.
+    """A model that the pipeline can run: its spec, and a runner for each input size.
 
     The ``from_`` methods create it from a bundle, plans, graphs in memory or the baseline model.
-    ``open_runner`` returns the runner for a width. An engine is a context manager.
+    ``open_runner`` returns the runner for a size. An engine is a context manager.
     """
 
     def __init__(self, *, label: str, spec: Spec, open_runner: OpenRunner) -> None:
         self.label, self.spec = label, spec
         self.note = ""
         """See :attr:`.base.Runner.note`."""
-        self._open, self._runners, self._lock = open_runner, dict[int, Runner](), Lock()
+        self._open, self._runners, self._lock = open_runner, dict[InputSize, Runner](), Lock()
 
     @classmethod
     def from_bundle(
@@ -92,10 +93,10 @@ class Engine:
         label = label or bundle.label
         plans = _Plans(target, bundle.folder, manifest.engines, settings)
 
-        def open_runner(width: int) -> Runner:
+        def open_runner(size: InputSize) -> Runner:
             # Another build may have replaced the bundle since it was loaded.
-            check_plan(bundle, plans.name(width))
-            return plans.checked(bundle.spec, label, width)
+            check_plan(bundle, plans.name(size))
+            return plans.checked(bundle.spec, label, size)
 
         return cls(label=label, spec=bundle.spec, open_runner=open_runner)
 
@@ -115,23 +116,23 @@ class Engine:
 
     @classmethod
     def from_graphs(
-        cls, graph_of: Callable[[int], onnx.ModelProto], *, spec: Spec, label: str
+        cls, graph_of: Callable[[InputSize], onnx.ModelProto], *, spec: Spec, label: str
     ) -> Engine:
         """Run graphs in onnxruntime.
 
         Args:
-            graph_of: returns the graph for an input width. Ops in fp16 and bf16 run in float32
+            graph_of: returns the graph for an input size. Ops in fp16 and bf16 run in float32
                 and round as they would in 16 bits, so that results do not depend on the processor.
             spec: of the model.
             label: the name in reports.
         """
 
-        def open_runner(width: int) -> Runner:
+        def open_runner(size: InputSize) -> Runner:
             # Imported here because both are slow to import, and bundles need neither.
             from ..calibration.emulate import emulated
             from .onnxruntime.backend import runner_from_model
 
-            graph = emulated(graph_of(width))
+            graph = emulated(graph_of(size))
             try:
                 runner = runner_from_model(graph, label=label, max_batch=spec.input.max_batch)
             except Exception as error:  # onnxruntime has no common base class of its errors
@@ -151,25 +152,25 @@ class Engine:
         """
         from .tensorflow.baseline import baseline_runner  # slow to import, and rarely needed
 
-        widest = baseline_runner(source, spec, spec.widths[-1])
+        first = baseline_runner(source, spec)
         open_runner = partial(baseline_runner, source, spec)
-        engine = cls(label=widest.label, spec=spec, open_runner=open_runner)
-        engine.note = widest.note
-        engine._runners[spec.widths[-1]] = widest  # so that it is not opened again
+        engine = cls(label=first.label, spec=spec, open_runner=open_runner)
+        engine.note = first.note
+        engine._runners[spec.input.size] = first  # so that it is not opened again
         return engine
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """Input widths in pixels, ascending."""
-        return self.spec.widths
+    def sizes(self) -> tuple[InputSize, ...]:
+        """Heights and widths of the input, those with the fewest pixels first."""
+        return self.spec.sizes
 
-    def runner(self, width: int | None = None) -> Runner:
-        """Return the runner for one width, the widest by default."""
-        width = width or self.widths[-1]
+    def runner(self, size: InputSize | None = None) -> Runner:
+        """Return the runner for one input size, by default that of the spec's ``input.shape``."""
+        size = size or self.spec.input.size
         with self._lock:  # two threads must not open the same plan
-            if width not in self._runners:
-                self._runners[width] = self._open(width)
-            return self._runners[width]
+            if size not in self._runners:
+                self._runners[size] = self._open(size)
+            return self._runners[size]
 
     def close(self) -> None:
         """Close all runners."""
@@ -186,35 +187,35 @@ class Engine:
 
 
 class _Plans:
-    """The plans of a model in a folder, one for each width."""
+    """The plans of a model in a folder, one for each input size."""
 
     def __init__(
         self, target: Backend, folder: Path, entries: Sequence[EngineEntry], settings: RunSettings
     ) -> None:
         self._target, self._folder, self._settings = target, folder, settings
-        self._entries = {entry.width: entry for entry in entries}
+        self._entries = {entry.size: entry for entry in entries}
 
-    def name(self, width: int) -> str:
+    def name(self, size: InputSize) -> str:
         """Return the file name of a plan."""
-        return self._entries[width].plan
+        return self._entries[size].plan
 
-    def opened(self, spec: Spec, label: str, width: int) -> Runner:
-        entry = self._entries[width]
+    def opened(self, spec: Spec, label: str, size: InputSize) -> Runner:
+        entry = self._entries[size]
         settings = replace(self._settings, model=self._folder / entry.model)
         plan, max_batch = self._folder / entry.plan, spec.input.max_batch
         return self._target.open(plan, label=label, settings=settings, max_batch=max_batch)
 
-    def built(self, spec: Spec, label: str, width: int) -> Runner:
+    def built(self, spec: Spec, label: str, size: InputSize) -> Runner:
         """Open a plan that this process built; a failure states which node the target refuses."""
         try:
-            return self.opened(spec, label, width)
+            return self.opened(spec, label, size)
         except OcrTrtError:
             raise
         except Exception as error:  # the runtimes have no common base class of their errors
-            check_memory(error, self._folder / self._entries[width].plan)
+            check_memory(error, self._folder / self._entries[size].plan)
             import onnx
 
-            model = onnx.load(self._folder / self._entries[width].model)
+            model = onnx.load(self._folder / self._entries[size].model)
             refused = self._target.refusals(model) or {"": cause(str(error))}
             raise refusal_error(self._target.name, model, refused) from error
 
@@ -230,12 +231,12 @@ class _Plans:
             if file.suffix == ".onnx":
                 check_external_files(file)
 
-    def checked(self, spec: Spec, label: str, width: int) -> Runner:
+    def checked(self, spec: Spec, label: str, size: InputSize) -> Runner:
         """Open a plan of unknown origin; every failure becomes an error that names its file."""
-        plan = self._folder / self._entries[width].plan
-        self._check_files(self._entries[width])
+        plan = self._folder / self._entries[size].plan
+        self._check_files(self._entries[size])
         try:
-            runner = self.opened(spec, label, width)
+            runner = self.opened(spec, label, size)
         except (InputFileError, EngineBuildError) as error:
             raise InputFileError(f"{plan}: {error}") from error
         except OcrTrtError:
@@ -246,15 +247,15 @@ class _Plans:
                 f"{plan}: {self._target.name} cannot load it: {first_line(error)}"
             ) from error
         try:
-            self._check_runner(runner, plan, spec, width)
+            self._check_runner(runner, plan, spec, size)
         except BaseException:
             runner.close()
             raise
         return runner
 
-    def _check_runner(self, runner: Runner, plan: Path, spec: Spec, width: int) -> None:
+    def _check_runner(self, runner: Runner, plan: Path, spec: Spec, size: InputSize) -> None:
         """Check that an open plan accepts and returns what the spec states."""
-        shape, max_batch = (spec.input.channels, spec.input.height, width), spec.input.max_batch
+        shape, max_batch = (spec.input.channels, *size), spec.input.max_batch
         if runner.max_batch < max_batch:
             raise InputFileError(
                 f"{plan}: accepts {runner.max_batch} images at once, "

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ..common.frozen_model import StrictModel
+from ..common.input_size import InputSize
 from ..common.json_files import checked, read_json
 from ..common.limits import LARGEST_MANIFEST_VALUES
 from ..errors import InputFileError
@@ -31,13 +32,19 @@ class FileEntry(StrictModel):
 
 
 class EngineEntry(StrictModel):
-    """The engine for one input width. Paths are relative to the bundle."""
+    """The engine for one input size. Paths are relative to the bundle."""
 
+    height: int = Field(ge=1)
     width: int = Field(ge=1)
     model: str
     """The quantized ONNX that the plan was compiled from."""
     plan: str
     """The file that the target loads."""
+
+    @property
+    def size(self) -> InputSize:
+        """Height and width of the input."""
+        return InputSize(self.height, self.width)
 
 
 class Calibration(StrictModel):
@@ -75,7 +82,7 @@ class OcrMetric(StrictModel):
 
 
 class Latency(StrictModel):
-    """Medians in milliseconds at batch 1 and the widest input, timed alternately."""
+    """Medians in milliseconds at batch 1 and the input of the spec, timed alternately."""
 
     engine: float = Field(gt=0)
     baseline: float = Field(gt=0)

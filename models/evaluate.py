@@ -45,10 +45,10 @@ def evaluate_detector(model: Any, scenes: Sequence[Scene], spec: DetectorSpec) -
     counts = []
     # One image at a time, as the pipeline runs the detector. Keras is NHWC, the pipeline NCHW.
     for sample in scenes:
-        feed, scales = detector_input(sample.image, spec.input)
+        feed, fit = detector_input(sample.image, spec.input, spec.input.size)
         output = np.asarray(model(feed.transpose(0, 2, 3, 1), training=False))
         quads, _ = boxes_from_output(
-            output.transpose(0, 3, 1, 2), spec, scales, sample.image.shape[:2]
+            output.transpose(0, 3, 1, 2), spec, fit, sample.image.shape[:2]
         )
         truth = np.array([box.quad for box in sample.boxes], np.float32).reshape(-1, 4, 2)
         counts.append(count_image(quads, truth, [box.ignore for box in sample.boxes]))

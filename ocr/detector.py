@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..common.input_size import InputSize
 from ..errors import SpecError
 from ..spec import DetectorSpec, InputSpec, MapOutput
 from .boxes import boxes_from_map
@@ -14,15 +15,15 @@ from .crop import quad_size
 from .dataset import Dataset, Label, SceneLabel
 from .image import load_image
 from .metrics.detection import count_image
-from .preprocess import image_to_tensor, letterbox
+from .preprocess import Fit, image_to_tensor, letterbox
 from .role import ModelInput, OcrRole, check_rank
 from .types import Image, Output, ScoredQuads, Tensor
 
 
-def detector_input(image: Image, settings: InputSpec) -> tuple[Tensor, tuple[float, float]]:
-    """Letterbox one RGB image: return (1, C, H, W), and scales (x, y) from old to new pixels."""
-    fitted, scales = letterbox(image, settings.height, settings.width, settings.pad)
-    return np.ascontiguousarray(image_to_tensor(fitted, settings)[None]), scales
+def detector_input(image: Image, settings: InputSpec, size: InputSize) -> tuple[Tensor, Fit]:
+    """Letterbox one RGB image into an input of a size: return (1, C, *size)."""
+    fitted, fit = letterbox(image, size, settings.pad)
+    return np.ascontiguousarray(image_to_tensor(fitted, settings)[None]), fit
 
 
 def covers(size: int, of_map: int) -> bool:
@@ -54,7 +55,7 @@ def probability_map(output: Output, settings: MapOutput) -> Output:
 def boxes_from_output(
     output: Output,
     spec: DetectorSpec,
-    scales: tuple[float, float],
+    fit: Fit,
     size: tuple[int, int],
 ) -> ScoredQuads:
     """Turn the output for one image into boxes in the pixels of that image.
@@ -62,7 +63,7 @@ def boxes_from_output(
     Args:
         output: (1, C, h, w) or (1, h, w); the input is an integer multiple of the map in size.
         spec: the detector's spec.
-        scales: (x, y) as :func:`detector_input` returned them.
+        fit: as :func:`detector_input` returned it.
         size: (height, width) of the image; boxes are clipped to it.
 
     Returns:
@@ -71,14 +72,13 @@ def boxes_from_output(
     """
     probability = probability_map(output, spec.output)[0]
     boxes = boxes_from_map(probability, spec.boxes)
-    return boxes_in_image(boxes, probability.shape, spec, scales, size)
+    return boxes_in_image(boxes, probability.shape, fit, size)
 
 
 def boxes_in_image(
     boxes: ScoredQuads,
     map_size: tuple[int, ...],
-    spec: DetectorSpec,
-    scales: tuple[float, float],
+    fit: Fit,
     size: tuple[int, int],
 ) -> ScoredQuads:
     """Convert boxes from the pixels of a map (h, w) to those of the image.
@@ -87,8 +87,8 @@ def boxes_in_image(
     """
     quads, scores = boxes
     # Map pixels times stride are input pixels; divided by the scales they are image pixels.
-    strides = spec.input.width / map_size[1], spec.input.height / map_size[0]
-    factors = np.array(strides, np.float32) / np.array(scales, np.float32)
+    strides = fit.size.width / map_size[1], fit.size.height / map_size[0]
+    factors = np.array(strides, np.float32) / np.array(fit.scales, np.float32)
     quads = (quads * factors).astype(np.float32)
     quads = np.clip(quads, 0, np.array([size[1], size[0]], np.float32))
     # A box that lies in the padding has no area after clipping to the image.
@@ -115,8 +115,8 @@ class DetectorRole(OcrRole):
 
     def input_of(self, image: Image) -> ModelInput:
         """Letterbox one image."""
-        tensor, scales = detector_input(image, self.spec.input)
-        return ModelInput(tensor=tensor, width=self.spec.input.width, scales=scales)
+        tensor, fit = detector_input(image, self.spec.input, self.spec.input.size)
+        return ModelInput(tensor=tensor, fit=fit)
 
     def output_axes(self, rank: int) -> tuple[int, ...]:
         """Put the channels of (N, H, W, C) first; (N, H, W) and NCHW stay."""
@@ -157,8 +157,9 @@ class DetectorRole(OcrRole):
 
     def describe(self, output: Output, prepared: ModelInput, image: Image, label: Label) -> str:
         """Return how many boxes there are; with labels, how many of them are right."""
+        assert prepared.fit is not None, "prepared by a detector"
         size = image.shape[:2]
-        boxes, _ = boxes_from_output(np.nan_to_num(output), self.spec, prepared.scales, size)
+        boxes, _ = boxes_from_output(np.nan_to_num(output), self.spec, prepared.fit, size)
         assert isinstance(label, SceneLabel)
         if not len(label.quads):
             return "1 box" if len(boxes) == 1 else f"{len(boxes)} boxes"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ..common.input_size import InputSize
 from ..spec import InputSpec
 from .types import Image, Tensor
 
@@ -24,23 +27,35 @@ def pad_to(image: Image, height: int, width: int, value: int) -> Image:
     return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(value,) * 3)
 
 
-def letterbox_size(image: Image, height: int, width: int) -> tuple[int, int]:
-    """Return the (rows, columns) of an image scaled to fit (height, width), proportions kept."""
+def letterbox_size(image: Image, size: InputSize) -> tuple[int, int]:
+    """Return the (rows, columns) of an image scaled to fit an input, proportions kept."""
     rows, columns = image.shape[:2]
+    height, width = size
     factor = min(height / rows, width / columns)
     # A thin image keeps at least one row and one column.
     return min(height, max(1, round(rows * factor))), min(width, max(1, round(columns * factor)))
 
 
-def letterbox(image: Image, height: int, width: int, pad: int) -> tuple[Image, tuple[float, float]]:
-    """Fit an image into (height, width), proportions kept, padded at the bottom and the right.
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How an image was scaled to an input of a detector."""
 
-    Returns the (height, width[, 3]) image, and the scales (x, y) from old to new pixels.
+    size: InputSize
+    """Height and width of the input."""
+    scales: tuple[float, float]
+    """(x, y) factors from the image's pixels to the input's."""
+
+
+def letterbox(image: Image, size: InputSize, pad: int) -> tuple[Image, Fit]:
+    """Fit an image into an input, proportions kept, padded at the bottom and the right.
+
+    Returns the (height, width[, 3]) image.
     """
     rows, columns = image.shape[:2]
-    new_rows, new_columns = letterbox_size(image, height, width)
+    new_rows, new_columns = letterbox_size(image, size)
     small = resize(image, new_rows, new_columns)
-    return pad_to(small, height, width, pad), (new_columns / columns, new_rows / rows)
+    fit = Fit(size=size, scales=(new_columns / columns, new_rows / rows))
+    return pad_to(small, *size, pad), fit
 
 
 def line_width(image: Image, height: int) -> int:

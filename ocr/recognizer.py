@@ -70,7 +70,7 @@ class RecognizerRole(OcrRole):
         """
         part = self.parts_of(image)[0]
         width = bucket_of(part, self.spec)
-        return ModelInput(tensor=recognizer_input([part], self.spec.input, width), width=width)
+        return ModelInput(tensor=recognizer_input([part], self.spec.input, width))
 
     def output_axes(self, rank: int) -> tuple[int, ...]:
         """Put the batch of (T, N, C) first."""

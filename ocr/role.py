@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from ..common.input_size import InputSize
 from ..errors import SpecError
 from ..spec import ModelSpec
 from .dataset import Dataset, Label
+from .preprocess import Fit
 from .types import Image, Output, Tensor
 
 
@@ -18,11 +20,14 @@ class ModelInput:
     """The input tensor of one image."""
 
     tensor: Tensor
-    """(1, C, H, ``width``)."""
-    width: int
-    scales: tuple[float, float] = (1.0, 1.0)
-    """(x, y) factors from the image's pixels to the input's; a detector needs them to place boxes.
-    """
+    """(1, C, H, W)."""
+    fit: Fit | None = None
+    """How the image was scaled, which a detector needs to place boxes; None: of a recognizer."""
+
+    @property
+    def size(self) -> InputSize:
+        """Height and width of the input."""
+        return InputSize(*self.tensor.shape[2:])
 
 
 class OcrRole(ABC):
@@ -33,7 +38,7 @@ class OcrRole(ABC):
     unit: ClassVar[Literal["images", "words"]]
     """What one sample is called in reports."""
     inputs_vary: ClassVar[bool]
-    """Whether samples have different input widths; a selection should then contain every width."""
+    """Whether samples have different input sizes; a selection should then contain every size."""
 
     @abstractmethod
     def labels_of(self, dataset: Dataset) -> tuple[Label, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..common.input_size import InputSize
 from ..engines.engine import Engine
 from ..engines.nvidia.device import Memory, Placed
 from ..engines.nvidia.infer_request import InferRequest
@@ -26,7 +27,7 @@ from ..ocr.crop import crop_size
 from ..ocr.ctc import Reading, best_classes, readings_from_labels
 from ..ocr.detector import DetectorRole, boxes_in_image
 from ..ocr.line_windows import cut_quad
-from ..ocr.preprocess import letterbox_size
+from ..ocr.preprocess import Fit, letterbox_size
 from ..ocr.recognizer import RecognizerRole
 from ..ocr.types import Image, Quads, ScoredQuads
 from ..plugins.crop_warp.attributes import crop_attributes
@@ -36,7 +37,7 @@ from ..plugins.plugin import Attributes
 from ..plugins.registry import PLUGINS
 from ..spec import DetectorSpec, InputSpec, RecognizerSpec
 from .line_parts import PartResult, Parts
-from .stages import batches_by_width, spec_of
+from .stages import batches_by_size, spec_of
 from .text_lines import TextLine, ordered_lines, text_lines
 
 _COMPONENTS, _ROWS = 1024, 16384
@@ -158,7 +159,8 @@ class GpuReader:
     def _find(self, shown: Placed, image: Image, infer_request: InferRequest) -> ScoredQuads:
         """Find the boxes of the uploaded image, in the pixels of the image."""
         spec = self._detector_spec
-        attributes = detector_attributes(image, spec.input, _type_of(infer_request.input))
+        size = spec.input.size
+        attributes = detector_attributes(image, spec.input, size, _type_of(infer_request.input))
         inputs = [shown, *self._colors["detector"]]
         call = self._ops["ImageToTensor"].call(inputs, attributes)
         # The op writes straight into the input of the plan.
@@ -187,20 +189,20 @@ class GpuReader:
             one = output.host[0].reshape(-1, height, width)[channel].astype(np.float32)
             boxes = boxes_from_map(one, spec.boxes)
         # The scales that `letterbox` would have returned.
-        rows, columns = letterbox_size(image, spec.input.height, spec.input.width)
-        scales = columns / image.shape[1], rows / image.shape[0]
-        return boxes_in_image(boxes, (height, width), spec, scales, image.shape[:2])
+        rows, columns = letterbox_size(image, size)
+        fit = Fit(size=size, scales=(columns / image.shape[1], rows / image.shape[0]))
+        return boxes_in_image(boxes, (height, width), fit, image.shape[:2])
 
     def _read_quads(self, shown: Placed, quads: Quads) -> list[Reading]:
-        """Read quads (K, 4, 2) of the image on the GPU, in batches of one width."""
+        """Read quads (K, 4, 2) of the image on the GPU, in batches of one input size."""
         spec, results = self._recognizer_spec, dict[int, PartResult]()
         parts = Parts.of_sizes([crop_size(quad) for quad in quads], spec)
         cut = [cut_quad(quad, own) for quad, own in zip(quads, parts.windows, strict=True)]
         part_quads = np.concatenate([np.zeros((0, 4, 2), np.float32), *cut])
-        for width, batch in batches_by_width(parts.widths, self._recognizer):
+        for size, batch in batches_by_size(parts.sizes, self._recognizer):
             is_whole = [parts.is_whole[index] for index in batch]
-            with _plan_runner(self._recognizer, width).infer_request() as infer_request:
-                read = self._read_batch(shown, part_quads[batch], is_whole, width, infer_request)
+            with _plan_runner(self._recognizer, size).infer_request() as infer_request:
+                read = self._read_batch(shown, part_quads[batch], is_whole, size, infer_request)
             results.update(zip(batch, read, strict=True))
         return parts.readings([results[index] for index in range(len(parts))], spec)
 
@@ -209,12 +211,12 @@ class GpuReader:
         shown: Placed,
         quads: Quads,
         is_whole: Sequence[bool],
-        width: int,
+        size: InputSize,
         infer_request: InferRequest,
     ) -> list[PartResult]:
         spec = self._recognizer_spec
         placed = self._uploaded("quads", quads, infer_request)
-        attributes = crop_attributes(spec.input, width, _type_of(infer_request.input))
+        attributes = crop_attributes(spec.input, size.width, _type_of(infer_request.input))
         inputs = [shown, placed, *self._colors["recognizer"]]
         call = self._ops["CropWarp"].call(inputs, attributes)
         call.enqueue([infer_request.input.address], infer_request.stream)
@@ -239,8 +241,8 @@ class GpuReader:
         ]
 
 
-def _plan_runner(engine: Engine, width: int | None = None) -> PlanRunner:
-    runner = engine.runner(width)
+def _plan_runner(engine: Engine, size: InputSize | None = None) -> PlanRunner:
+    runner = engine.runner(size)
     if not isinstance(runner, PlanRunner):
         raise SpecError(
             f"{engine.label} does not run on an NVIDIA GPU; use OcrReader, or build for the target "

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ..common.input_size import InputSize
 from ..ocr.ctc import BestClasses, Reading, best_classes, reading_of_classes
 from ..ocr.line_windows import LineWindows, cut_line, join_windows, windows_of_size
 from ..ocr.recognizer import texts_from_output
@@ -28,21 +29,22 @@ class Parts:
 
     windows: tuple[LineWindows, ...]
     """How each line is read."""
-    widths: tuple[int, ...]
-    """The input width of each part."""
+    sizes: tuple[InputSize, ...]
+    """The input size of each part."""
     is_whole: tuple[bool, ...]
     """Whether each part is a whole line."""
 
     def __len__(self) -> int:
-        return len(self.widths)
+        return len(self.sizes)
 
     @classmethod
     def of_sizes(cls, sizes: Sequence[tuple[int, ...]], spec: RecognizerSpec) -> Parts:
         """Return the parts of lines of these (height, width) in pixels."""
         windows = tuple(windows_of_size(size, spec) for size in sizes)
+        height = spec.input.height
         return cls(
             windows=windows,
-            widths=tuple(own.width for own in windows for _ in own.starts),
+            sizes=tuple(InputSize(height, own.width) for own in windows for _ in own.starts),
             is_whole=tuple(len(own) == 1 for own in windows for _ in own.starts),
         )
 

@@ -27,7 +27,7 @@ def open_reader(  # noqa: PLR0913  # one argument per setting
     settings: ReadSettings | None = None,
     is_trusted: bool = False,
 ) -> Reader:
-    """Open a detector bundle and a recognizer bundle, and load the plans of all widths.
+    """Open a detector bundle and a recognizer bundle, and load the plans of all input sizes.
 
     >>> import ocr_trt
     >>> with ocr_trt.open_reader("bundles/detector", "bundles/recognizer") as reader:
@@ -87,8 +87,8 @@ class _Opening:
             for engine in (detector, recognizer):
                 if engine is None:
                     continue
-                for width in engine.widths:  # so that a wrong plan fails here
-                    engine.runner(width)
+                for size in engine.sizes:  # so that a wrong plan fails here
+                    engine.runner(size)
                 _log.info("opened %s, %s", engine.label, self.mode)
             stack.pop_all()  # from here on, the reader closes the engines
         return reader

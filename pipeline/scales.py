@@ -56,7 +56,7 @@ def detect_at_scales(
     for each tile: 64 runs for 4000 x 3000 pixels and an input of 640.
     """
     whole = detect_whole(engine, image, clock)
-    shrunk = min(whole.scales)
+    shrunk = min(whole.fit.scales)
     spec = spec_of(engine, DetectorSpec)
     thin = _THIN_STRIP * min(spec.input.height, spec.input.width)
     if min(image.shape[:2]) * shrunk < thin and max_shrink < math.inf:

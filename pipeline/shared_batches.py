@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from ..common.input_size import InputSize
 from ..common.pool import Pool
 from ..engines.engine import Engine
 from ..ocr.types import Image
@@ -61,7 +62,7 @@ class _Page:
 
 
 class _Batches:
-    """Collects parts of the lines of several images by width until a batch is full.
+    """Collects parts of the lines of several images by input size until a batch is full.
 
     Only the order of the images determines the batches, so results do not depend on timing.
     """
@@ -69,33 +70,33 @@ class _Batches:
     def __init__(self, readers: Sequence[LineReader], threads: ThreadPoolExecutor) -> None:
         self._threads, self._idle = threads, Pool(readers)
         self.spec = readers[0].recognizer_spec
-        self._waiting: dict[int, list[tuple[_Page, int]]] = defaultdict(list)
+        self._waiting: dict[InputSize, list[tuple[_Page, int]]] = defaultdict(list)
 
     def add(self, page: _Page) -> None:
         """Add the parts of a page's lines to batches, and start reading those that are full."""
-        for index, width in enumerate(page.parts.widths):
-            self._waiting[width].append((page, index))
-            if len(self._waiting[width]) == self.spec.input.max_batch:
-                self._begin(width)
+        for index, size in enumerate(page.parts.sizes):
+            self._waiting[size].append((page, index))
+            if len(self._waiting[size]) == self.spec.input.max_batch:
+                self._begin(size)
 
     def finish(self, page: _Page) -> None:
         """Start reading the batches that contain waiting parts of ``page``, full or not."""
-        for width, members in list(self._waiting.items()):
+        for size, members in list(self._waiting.items()):
             if any(member is page for member, _ in members):
-                self._begin(width)
+                self._begin(size)
 
-    def _begin(self, width: int) -> None:
-        members = self._waiting.pop(width)
+    def _begin(self, size: InputSize) -> None:
+        members = self._waiting.pop(size)
         images = [page.images[index] for page, index in members]
         is_whole = [page.parts.is_whole[index] for page, index in members]
         # Batches may finish in any order: each part remembers its batch and its index in it.
-        batch = self._threads.submit(self._read, width, images, is_whole)
+        batch = self._threads.submit(self._read, size, images, is_whole)
         for place, (page, index) in enumerate(members):
             page.places[index] = (batch, place)
 
-    def _read(self, width: int, images: list[Image], is_whole: list[bool]) -> list[PartResult]:
+    def _read(self, size: InputSize, images: list[Image], is_whole: list[bool]) -> list[PartResult]:
         with self._idle.lend() as reader:
-            return read_batch(reader.recognizer, images, is_whole, width)
+            return read_batch(reader.recognizer, images, is_whole, size)
 
 
 def read_all(

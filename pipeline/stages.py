@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from ..common.input_size import InputSize, by_area
 from ..engines.engine import Engine
 from ..errors import SpecError
 from ..ocr.ctc import Reading
 from ..ocr.detector import boxes_from_output, detector_input, stride_of
+from ..ocr.preprocess import Fit
 from ..ocr.recognizer import recognizer_input
 from ..ocr.types import Image, ScoredQuads
 from ..spec import DetectorSpec, RecognizerSpec
@@ -48,8 +50,7 @@ class WholeImage:
     """The boxes in an image that was scaled down to the detector's input."""
 
     boxes: ScoredQuads
-    scales: tuple[float, float]
-    """(x, y) factors from the image's pixels to the input's."""
+    fit: Fit
     stride: int
     """Pixels of the input per pixel of the map, at least 1."""
 
@@ -58,44 +59,46 @@ def detect_whole(engine: Engine, image: Image, clock: Clock = untimed) -> WholeI
     """Find text as :func:`detect` does; also return how the image was scaled."""
     spec = spec_of(engine, DetectorSpec)
     with clock("prepare"):
-        feed, scales = detector_input(image, spec.input)
+        feed, fit = detector_input(image, spec.input, spec.input.size)
     with clock("detect"):
         output = engine.runner().run(feed)
     with clock("boxes"):
-        boxes = boxes_from_output(output, spec, scales, image.shape[:2])
+        boxes = boxes_from_output(output, spec, fit, image.shape[:2])
     stride = stride_of(spec.input.width, output.shape[-1])
-    return WholeImage(boxes=boxes, scales=scales, stride=stride)
+    return WholeImage(boxes=boxes, fit=fit, stride=stride)
 
 
 def read_batch(
     engine: Engine,
     parts: Sequence[Image],
     is_whole: Sequence[bool],
-    width: int,
+    size: InputSize,
     clock: Clock = untimed,
 ) -> list[PartResult]:
-    """Read parts of lines (h, w, 3) as one batch, ``runner.max_batch`` at most, at one width."""
+    """Read parts of lines (h, w, 3) as one batch, at most ``runner.max_batch``, at one size."""
     spec = spec_of(engine, RecognizerSpec)
     with clock("fit"):
-        feed = recognizer_input(parts, spec.input, width)
+        feed = recognizer_input(parts, spec.input, size.width)
     with clock("recognize"):
-        output = engine.runner(width).run(feed)
+        output = engine.runner(size).run(feed)
     with clock("text"):
         return results_from_output(output, is_whole, spec)
 
 
-def batches_by_width(widths: Sequence[int], engine: Engine) -> Iterator[tuple[int, list[int]]]:
-    """Yield batches for a recognizer: an input width, and the indices of parts that it reads.
+def batches_by_size(
+    sizes: Sequence[InputSize], engine: Engine
+) -> Iterator[tuple[InputSize, list[int]]]:
+    """Yield batches for a recognizer: an input size, and the indices of parts that it reads.
 
-    ``widths``: the input width of each part of the lines. Narrow batches come first.
+    ``sizes``: the input size of each part of the lines. Narrow batches come first.
     """
-    buckets: dict[int, list[int]] = defaultdict(list)
-    for index, width in enumerate(widths):
-        buckets[width].append(index)
-    for width, members in sorted(buckets.items()):
-        max_batch = engine.runner(width).max_batch
+    buckets: dict[InputSize, list[int]] = defaultdict(list)
+    for index, size in enumerate(sizes):
+        buckets[size].append(index)
+    for size in sorted(buckets, key=by_area):
+        members, max_batch = buckets[size], engine.runner(size).max_batch
         for start in range(0, len(members), max_batch):
-            yield width, members[start : start + max_batch]
+            yield size, members[start : start + max_batch]
 
 
 def recognize(engine: Engine, lines: Sequence[Image], clock: Clock = untimed) -> list[Reading]:
@@ -109,10 +112,10 @@ def recognize(engine: Engine, lines: Sequence[Image], clock: Clock = untimed) ->
     with clock("fit"):
         images = parts.cut(lines, spec)
     results: dict[int, PartResult] = {}
-    for width, batch in batches_by_width(parts.widths, engine):
+    for size, batch in batches_by_size(parts.sizes, engine):
         is_whole = [parts.is_whole[i] for i in batch]
-        read = read_batch(engine, [images[i] for i in batch], is_whole, width, clock)
+        read = read_batch(engine, [images[i] for i in batch], is_whole, size, clock)
         results.update(zip(batch, read, strict=True))
-    # Batches are ordered by width; the results are in the order of the lines.
+    # Batches are ordered by size; the results are in the order of the lines.
     with clock("text"):
         return parts.readings([results[index] for index in range(len(parts))], spec)

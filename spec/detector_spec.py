@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from ..common.frozen_model import StrictModel
+from ..common.input_size import InputSize
 from .common_spec import AccuracyBudget, CommonSpec
 
 
@@ -53,6 +54,6 @@ class DetectorSpec(CommonSpec):
     accuracy: AccuracyBudget = AccuracyBudget()
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """The input widths that engines are built for."""
-        return (self.input.width,)
+    def sizes(self) -> tuple[InputSize, ...]:
+        """The input sizes that engines are built for."""
+        return (self.input.size,)

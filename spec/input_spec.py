@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..common.frozen_model import StrictModel
+from ..common.input_size import InputSize
 
 
 class InputSpec(StrictModel):
@@ -26,6 +27,11 @@ class InputSpec(StrictModel):
     """Above 1 the engine accepts every batch size from 1 to this one, if the model allows it."""
 
     @property
+    def size(self) -> InputSize:
+        """Height and width of the input."""
+        return InputSize(self.height, self.width)
+
+    @property
     def height(self) -> int:
         """Rows of the input."""
         return self.shape[1 if self.layout == "NHWC" else 2]
@@ -40,11 +46,11 @@ class InputSpec(StrictModel):
         """Color channels of the input."""
         return self.shape[3 if self.layout == "NHWC" else 1]
 
-    def shape_at(self, batch: int, width: int) -> tuple[int, int, int, int]:
-        """The input's shape, in the model's own layout, for another batch size and width."""
+    def shape_at(self, batch: int, size: InputSize) -> tuple[int, int, int, int]:
+        """Return the input's shape, in the model's own layout, at another batch size and size."""
         if self.layout == "NHWC":
-            return batch, self.height, width, self.channels
-        return batch, self.channels, self.height, width
+            return batch, *size, self.channels
+        return batch, self.channels, *size
 
     @model_validator(mode="after")
     def _consistent(self) -> InputSpec:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..common.frozen_model import StrictModel
+from ..common.input_size import InputSize
 from .common_spec import AccuracyBudget, CommonSpec
 
 PRINTABLE_ASCII = "".join(map(chr, range(32, 127)))
@@ -40,6 +41,11 @@ class RecognizerSpec(CommonSpec):
     def widths(self) -> tuple[int, ...]:
         """The input widths that engines are built for, ascending."""
         return tuple(sorted({*self.buckets, self.input.width}))
+
+    @property
+    def sizes(self) -> tuple[InputSize, ...]:
+        """The input sizes that engines are built for: one height, and the widths ascending."""
+        return tuple(InputSize(self.input.height, width) for width in self.widths)
 
     @model_validator(mode="after")
     def _consistent(self) -> RecognizerSpec:

@@ -114,7 +114,7 @@ def specs(folder: Path) -> Case:
         else:
             path.write_bytes(damaged(raw[which], rng, raw))
         spec = load_spec(path)
-        assert spec.widths
+        assert spec.sizes
         path.write_text(dump_spec(spec), "utf-8")
         again = load_spec(path)
         assert again == spec.model_copy(update={"source": again.source})
@@ -130,7 +130,9 @@ def _bundle(folder: Path, target: str, plan: bytes, suffix: str) -> dict[str, An
     manifest: dict[str, Any] = {
         "spec": _DETECTOR, "target": target, "precision": "fp32", "source_sha256": "0" * 64,
         "versions": {"ocr-trt": "0"}, "settings": {"compute_capabilities": ["8.6"]},
-        "engines": [{"width": 32, "model": "model_32.onnx", "plan": f"plan_32{suffix}"}],
+        "engines": [
+            {"height": 32, "width": 32, "model": "model_32.onnx", "plan": f"plan_32{suffix}"}
+        ],
         "int8_share": 0.5, "precision_exceptions": {"y": "why"},
         "calibration": {
             "method": "mse", "images": 3, "data_sha256": "0" * 64, "ranges": {"x": 1.0},
@@ -174,7 +176,7 @@ def manifests(folder: Path) -> Case:
         found = load_bundle(bundle)
         assert plan.read_bytes() == b"plan" * 9
         assert found.label
-        assert found.spec.widths
+        assert found.spec.sizes
         assert not found.spec.source.custom
         assert facts(found.manifest)
         for entry in found.manifest.engines:

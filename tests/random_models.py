@@ -36,7 +36,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import numpy as np
 
 from ocr_trt.builder.compare import check_parity
-from ocr_trt.builder.convert import ConvertedModel, convert_widths
+from ocr_trt.builder.convert import ConvertedModel, convert_sizes
 from ocr_trt.builder.tolerance import tolerance_of
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.convert.draft import draft_spec
@@ -109,16 +109,16 @@ def _compare(spec: Any, source: Any, model: ConvertedModel) -> tuple[str, str]:
     theirs = Engine(
         label="tensorflow",
         spec=spec,
-        open_runner=lambda width: baseline_runner(source, spec, width),
+        open_runner=lambda size: baseline_runner(source, spec, size),
     )
-    width, text, worst = spec.input.width, "", 0.0
+    text, worst = "", 0.0
     with ours, theirs:
         try:
             check_parity(ours, theirs, tolerance, graphs=model.graphs)
             # Of a model in 16 bits, the rounding at this batch is not known.
             if spec.input.max_batch > 1 and tolerance.float_type is None:
-                images = pixel_noise(spec.input, 3, width, np.random.default_rng(1))
-                one, other = ours.runner(width).run(images), theirs.runner(width).run(images)
+                images = pixel_noise(spec.input, 3, spec.input.size, np.random.default_rng(1))
+                one, other = ours.runner().run(images), theirs.runner().run(images)
                 if one.shape != other.shape:
                     return WRONG, f"batch 3: {one.shape} in place of {other.shape}"
                 worst = float(np.abs(one - other).max())
@@ -132,13 +132,13 @@ def _compare(spec: Any, source: Any, model: ConvertedModel) -> tuple[str, str]:
             text = str(error)
         if not text:
             return EQUAL, ""
-        return (UNSTABLE if _is_unstable(theirs.runner(width), spec) else WRONG), text
+        return (UNSTABLE if _is_unstable(theirs.runner(), spec) else WRONG), text
 
 
 def _is_unstable(runner: Any, spec: Any) -> bool:
     """Whether rounding in the input changes the model's own output as much as an error would."""
     rng = np.random.default_rng(0)
-    image = pixel_noise(spec.input, 1, spec.input.width, rng)
+    image = pixel_noise(spec.input, 1, spec.input.size, rng)
     before = runner.run(image)
     largest = 0.0
     for _ in range(8):
@@ -201,7 +201,7 @@ def _convert_and_compare(plan: Plan, path: Path) -> tuple[str, str]:
     )
     spec = draft_spec(plan.role, hints)  # type: ignore[arg-type]
     source = open_source(spec.source)
-    model = convert_widths(source, spec, SilentReporter())
+    model = convert_sizes(source, spec, SilentReporter())
     if model.batch_limit:
         spec = with_max_batch(spec, 1)
     return _compare(spec, source, model)

@@ -40,13 +40,13 @@ def test_plan_depends_only_on_seed_and_number() -> None:
 def check_outcomes(folder: Path) -> None:
     """Examine models of which each outcome is known; raises AssertionError."""
     assert examine(0, PLAN, folder).kind == EQUAL
-    convert = random_models.convert_widths
+    convert = random_models.convert_sizes
 
     def planted(error: str):  # type: ignore[no-untyped-def]
         def changed(*arguments):  # type: ignore[no-untyped-def]
             converted = convert(*arguments)
             if error == WRONG:
-                initializers = converted.graphs[16].graph.initializer
+                initializers = next(iter(converted.graphs.values())).graph.initializer
                 for weights in (each for each in initializers if len(each.dims) > 1):
                     weights.raw_data = bytes(len(weights.raw_data))
             if error == BUG:
@@ -61,10 +61,10 @@ def check_outcomes(folder: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         for kind in (WRONG, BUG, REFUSED, LATE):
-            patch.setattr(random_models, "convert_widths", planted(kind))
+            patch.setattr(random_models, "convert_sizes", planted(kind))
             seconds = 1.0 if kind == LATE else 60.0
             assert examine(0, PLAN, folder, seconds).kind == kind
-        patch.setattr(random_models, "convert_widths", planted(BUG))
+        patch.setattr(random_models, "convert_sizes", planted(BUG))
         assert shrink(examine(0, PLAN, folder), folder).plan.maps == ()
 
 

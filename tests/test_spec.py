@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.errors import InputFileError, SpecError
 from ocr_trt.spec import (
     AccuracyBudget,
@@ -49,21 +50,22 @@ def test_detector_spec_reads_sizes() -> None:
     spec = spec_from_dict(DETECTOR)
     assert isinstance(spec, DetectorSpec)
     assert (spec.input.height, spec.input.width, spec.input.channels) == (640, 480, 3)
-    assert spec.input.shape_at(2, 96) == (2, 640, 96, 3)
-    assert spec.widths == (480,)
+    assert spec.input.shape_at(2, InputSize(64, 96)) == (2, 64, 96, 3)
+    assert spec.sizes == ((640, 480),)
 
 
 def test_channel_first_spec_reads_sizes() -> None:
     data = changed(changed(DETECTOR, "input.shape", [1, 3, 640, 480]), "input.layout", "NCHW")
     spec = spec_from_dict(data)
     assert (spec.input.height, spec.input.width, spec.input.channels) == (640, 480, 3)
-    assert spec.input.shape_at(2, 96) == (2, 3, 640, 96)
+    assert spec.input.shape_at(2, InputSize(64, 96)) == (2, 3, 64, 96)
 
 
 def test_recognizer_widths_are_buckets_and_full_width_ascending() -> None:
     spec = spec_from_dict(changed(RECOGNIZER, "buckets", [160, 96, 96]))
     assert isinstance(spec, RecognizerSpec)
     assert spec.widths == (96, 160, 320)
+    assert spec.sizes == ((32, 96), (32, 160), (32, 320))
 
 
 @pytest.mark.parametrize(

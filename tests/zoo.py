@@ -330,7 +330,7 @@ def examine(family: Family, folder: Path) -> FamilyResult:
     batch, plan = 1 if converted.batch_limit else spec.input.max_batch, folder / "plan.xml"
     spec = with_max_batch(spec, batch)
     ours = runner_from_model(converted.model, label="onnxruntime", max_batch=batch)
-    theirs = baseline_runner(source, spec, spec.input.width)
+    theirs = baseline_runner(source, spec)
     difference, spread = _differences(ours, theirs, batch, flat=family.flat)
     openvino = backend("openvino")
     openvino.build(converted.model, plan, BuildSettings(max_batch=batch))

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
+from ...common.input_size import InputSize
 from ...errors import SpecError
 from ...spec import InputSpec
 
@@ -84,10 +85,10 @@ def _is(node: onnx.NodeProto, op_type: str, inputs: set[str]) -> bool:
 
 
 def pixel_noise(
-    settings: InputSpec, batch: int, width: int, rng: np.random.Generator
+    settings: InputSpec, batch: int, size: InputSize, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """Return random images, (batch, C, H, width) float32: pixels 0..255, normalized by the spec."""
-    pixels = rng.integers(0, 256, (batch, settings.channels, settings.height, width))
+    """Return random images, (batch, C, *size) float32: pixels 0..255, normalized by the spec."""
+    pixels = rng.integers(0, 256, (batch, settings.channels, *size))
     mean, scale = np.array(settings.mean, np.float32), np.array(settings.scale, np.float32)
     centered = pixels.astype(np.float32) - mean.reshape(-1, 1, 1)  # (N, C, H, W) - (C, 1, 1)
     return centered * scale.reshape(-1, 1, 1)

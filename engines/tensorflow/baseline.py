@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 
 from ...common.cores import usable_cores
+from ...common.input_size import InputSize
 from ...common.onnx_session import onnx_session
 from ...convert.passes.normalize_types import normalize_types
 from ...convert.sources import Source
@@ -42,10 +43,12 @@ class TensorFlowRunner(Runner):
     size.
     """
 
-    def __init__(self, function: Any, spec: ModelSpec, width: int, *, label: str) -> None:
+    def __init__(
+        self, function: Any, spec: ModelSpec, size: InputSize, *, label: str
+    ) -> None:
         super().__init__(
             label=label,
-            shape=(spec.input.channels, spec.input.height, width),
+            shape=(spec.input.channels, *size),
             max_batch=spec.input.max_batch,
         )
         self._tf, self._call, self._spec = import_tensorflow(), function, spec
@@ -99,20 +102,20 @@ class _OnnxRunner(Runner):
         self,
         source: Source,
         spec: ModelSpec,
-        width: int,
+        size: InputSize,
         *,
         reason: str = "",
     ) -> None:
         import onnxruntime
 
-        shape = (spec.input.channels, spec.input.height, width)
+        shape = (spec.input.channels, *size)
         label = f"source in onnxruntime {onnxruntime.__version__}"
         if reason:
             label = f"onnxruntime {onnxruntime.__version__} on the exported graph"
             self.note = f"baseline: {label}, because {reason}"
         super().__init__(label=label, shape=shape, max_batch=spec.input.max_batch)
         own = spec.input.shape[0]
-        expected = (spec.input.name, spec.input.shape_at(own, width), spec.output.name)
+        expected = (spec.input.name, spec.input.shape_at(own, size), spec.output.name)
         model = ir.to_proto(source.to_onnx(*expected).whole())
         if spec.input.max_batch > 1 and own == 1:
             # A fixed batch of 1 in the declared input would refuse larger ones.
@@ -207,8 +210,10 @@ def as_converted(output: npt.NDArray[np.float32], spec: ModelSpec) -> npt.NDArra
     return output.transpose(role_of(spec).output_axes(output.ndim))
 
 
-def baseline_runner(source: Source, spec: ModelSpec, width: int) -> Runner:
-    """Return a runner of the source itself for one input width.
+def baseline_runner(
+    source: Source, spec: ModelSpec, size: InputSize | None = None
+) -> Runner:
+    """Return a runner of the source itself for one input size, by default that of the spec.
 
     If TensorFlow has no kernel for an op on this machine, the runner runs the exported graph in
     onnxruntime, and its ``note`` states why.
@@ -217,14 +222,15 @@ def baseline_runner(source: Source, spec: ModelSpec, width: int) -> Runner:
         InputFileError: the source has no such input or output.
         ConversionError: the model fails in TensorFlow.
     """
+    size = size or spec.input.size
     function = source.function(spec.input.name, spec.output.name)
     if function is None:
-        return _OnnxRunner(source, spec, width)
+        return _OnnxRunner(source, spec, size)
     tf = import_tensorflow()
     label = f"tensorflow {tf.__version__}"
-    runner = TensorFlowRunner(tf.function(function), spec, width, label=label)
+    runner = TensorFlowRunner(tf.function(function), spec, size, label=label)
     reason = _why_not_here(runner)
-    return _OnnxRunner(source, spec, width, reason=reason) if reason else runner
+    return _OnnxRunner(source, spec, size, reason=reason) if reason else runner
 
 
 def _why_not_here(runner: TensorFlowRunner) -> str:

@@ -39,7 +39,7 @@ class Competitor:
 
 
 def competitors_of(source: Source, spec: ModelSpec) -> tuple[Competitor, ...]:
-    """Return the ways to run a source at its widest input; TensorFlow runs only its own models.
+    """Return the ways to run a source at the input of its spec; TensorFlow runs only its own.
 
     Raises:
         InputFileError: the source has no such input or output.
@@ -52,7 +52,7 @@ def competitors_of(source: Source, spec: ModelSpec) -> tuple[Competitor, ...]:
 
     def competitor(name: str, call: Any) -> Competitor:
         label = f"tensorflow {name}"
-        run = partial(TensorFlowRunner, call, spec, spec.input.width, label=label)
+        run = partial(TensorFlowRunner, call, spec, spec.input.size, label=label)
         return Competitor(label=label, open=run)
 
     compiled = tf.function(function, jit_compile=True)
@@ -68,7 +68,7 @@ class _OpenVinoRunner(Runner):
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         super().__init__(
             label=f"openvino as it is ({precision})",
-            shape=(spec.input.channels, spec.input.height, spec.input.width),
+            shape=(spec.input.channels, *spec.input.size),
             max_batch=spec.input.max_batch,
         )
         self._spec, self._request = spec, compiled.create_infer_request()

@@ -128,7 +128,7 @@ def test_int8_build_for_two_targets(
         assert manifest.verdict.metric.labeled
         assert manifest.verdict.metric.engine_run_by.startswith(result.target)
         assert manifest.precision_exceptions
-        assert [entry.width for entry in manifest.engines] == list(spec.widths)
+        assert [entry.size for entry in manifest.engines] == list(spec.sizes)
         graph = onnx.load(result.folder / manifest.engines[0].model)
         assert any(node.op_type == "QuantizeLinear" for node in graph.graph.node)
 
@@ -158,10 +158,10 @@ def test_line_is_read_equally_alone_and_in_a_batch(
         with Engine.from_bundle(load_bundle(result.folder), threads=1) as engine:
             together = recognize(engine, lines)
             alone = [recognize(engine, [line])[0] for line in lines]
-            for width in engine.widths:
-                feed = recognizer_input(lines[:4], spec.input, width)
-                rows = [engine.runner(width).run(feed[i : i + 1]) for i in range(4)]
-                batch = engine.runner(width).run(feed)
+            for size in engine.sizes:
+                feed = recognizer_input(lines[:4], spec.input, size.width)
+                rows = [engine.runner(size).run(feed[i : i + 1]) for i in range(4)]
+                batch = engine.runner(size).run(feed)
                 np.testing.assert_allclose(batch, np.concatenate(rows), atol=1e-4)
         assert [r.text for r in together] == [r.text for r in alone]
         assert [r.score for r in together] == pytest.approx([r.score for r in alone], abs=1e-4)

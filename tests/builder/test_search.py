@@ -90,7 +90,7 @@ def calibrator(tmp_path_factory: pytest.TempPathFactory, shared_images: Path) ->
     write_deep_model(spec.source.path)
     graph = convert(open_source(spec.source), spec).model
     images = load_calibration(shared_images, spec)
-    return Calibrator({spec.input.width: graph}, images, SilentReporter())
+    return Calibrator({spec.input.size: graph}, images, SilentReporter())
 
 
 def fake_runner(calibrator: Calibrator, costs: dict[str, float], **change: Any) -> FakeRunner:

@@ -70,7 +70,7 @@ def model(shift: float, factor: float) -> Callable[[Any], Any]:
 
 def engines(ours: onnx.ModelProto, theirs: Callable[[Any], Any]) -> tuple[Engine, Engine]:
     runner = runner_from_model(ours, label="onnxruntime", max_batch=1)
-    baseline = TensorFlowRunner(theirs, SPEC, 12, label="tensorflow")
+    baseline = TensorFlowRunner(theirs, SPEC, SPEC.input.size, label="tensorflow")
     return (
         Engine(label="fp32 graph", spec=SPEC, open_runner=lambda _: runner),
         Engine(label="baseline", spec=SPEC, open_runner=lambda _: baseline),
@@ -81,7 +81,7 @@ def test_other_decisions_pass() -> None:
     """The features are 1e-7 in the model and -1e-7 in the graph: rounding errors of a zero."""
     ours = graph(-1e-7, 0.8)
     pair = engines(ours, model(1e-7, 0.8))
-    found = check_parity(*pair, graphs={12: ours})
+    found = check_parity(*pair, graphs={SPEC.input.size: ours})
     assert found.largest < 1e-6
     assert found.ties is not None
     assert found.ties.share == 1.0
@@ -102,7 +102,7 @@ def test_other_decisions_pass() -> None:
 def test_a_wrong_graph_is_refused(shift: float, factor: float) -> None:
     ours = graph(shift, factor)
     with pytest.raises(ConversionError, match="differs from the model"):
-        check_parity(*engines(ours, model(1e-7, 0.8)), graphs={12: ours})
+        check_parity(*engines(ours, model(1e-7, 0.8)), graphs={SPEC.input.size: ours})
 
 
 def test_a_model_without_decisions_has_no_inputs() -> None:
@@ -153,7 +153,7 @@ def test_saturated_max_unpooling(tmp_path: Any) -> None:
     source = open_source(spec.source)
     proto = convert(source, spec).model
     runner = runner_from_model(proto, label="onnxruntime", max_batch=1)
-    baseline = baseline_runner(source, spec, 96)
+    baseline = baseline_runner(source, spec)
     pair = [
         Engine(label="fp32 graph", spec=spec, open_runner=lambda _, r=each: r)
         for each in (runner, baseline)

@@ -14,6 +14,7 @@ from ocr_trt.calibration.int8_style import Int8Style
 from ocr_trt.calibration.observe import observe
 from ocr_trt.calibration.placement import place
 from ocr_trt.calibration.quantize import quantize, quantized_weights
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
@@ -55,9 +56,9 @@ def quantized_model(
 
 
 def peaks_of(model: onnx.ModelProto, batches: list[np.ndarray]) -> dict[str, float]:
-    feeds = [(0, batch) for batch in batches]
     names = float_tensors(model)
-    return observe({0: model}, feeds, len(feeds), histograms=[], peaks=names).peaks
+    size = InputSize(*batches[0].shape[2:])
+    return observe({size: model}, batches, len(batches), histograms=[], peaks=names).peaks
 
 
 def test_int8_graph_stays_close_to_float(clean: tuple[onnx.ModelProto, list[np.ndarray]]) -> None:

@@ -41,7 +41,7 @@ def recognizer() -> RecognizerSpec:
 
 def test_detector_batches_are_all_images_each_another(images: Path) -> None:
     found = load_calibration(images, detector())
-    batches = [batch for _, batch in found.batches()]
+    batches = list(found.batches())
     assert len(found) == len(batches) == 3
     assert batches[0].shape == (1, 3, 32, 64)
     assert len({batch.tobytes() for batch in batches}) == 3
@@ -49,14 +49,14 @@ def test_detector_batches_are_all_images_each_another(images: Path) -> None:
 
 def test_recognizer_batches_are_crops_in_their_buckets(images: Path) -> None:
     found = list(load_calibration(images, recognizer()).batches())
-    assert [width for width, _ in found] == [96, 96, 96]
-    assert found[0][1].shape == (1, 1, 32, 96)
+    assert [batch.shape[3] for batch in found] == [96, 96, 96]
+    assert found[0].shape == (1, 1, 32, 96)
 
 
 def test_limit_chooses_an_even_spread(images: Path) -> None:
     found = load_calibration(images, detector(), limit=2)
-    everything = [b for _, b in load_calibration(images, detector()).batches()]
-    chosen = [b for _, b in found.batches()]
+    everything = list(load_calibration(images, detector()).batches())
+    chosen = list(found.batches())
     assert len(found) == len(chosen) == 2
     assert np.array_equal(chosen[0], everything[0])
     assert np.array_equal(chosen[1], everything[2])
@@ -103,20 +103,20 @@ def test_lines_of_every_width_and_contrast_are_chosen(tmp_path: Path) -> None:
     lines(tmp_path / "lines")
     found = list(load_calibration(tmp_path / "lines", recognizer(), limit=16).batches())
     assert len(found) == 16
-    kinds = Counter((width, batch.std() > 40) for width, batch in found)
+    kinds = Counter((batch.shape[3], batch.std() > 40) for batch in found)
     assert kinds[96, False] == 2, "all there are"
     assert kinds[96, True] == 4, "all there are"
     assert kinds[128, False] == 4, "all there are"
     assert kinds[128, True] == 6, "the rest"
     again = list(load_calibration(tmp_path / "lines", recognizer(), limit=16).batches())
-    assert all(np.array_equal(a[1], b[1]) for a, b in zip(found, again, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
 
 
 def test_crops_that_are_given_are_used(images: Path) -> None:
     quad = np.float32([[0, 0], [60, 0], [60, 30], [0, 30]])
     crops = [CropLabel(path=images / "0.png", text="", quad=quad)]
     found = list(load_calibration(images, recognizer(), crops=crops).batches())
-    assert [width for width, _ in found] == [96]
+    assert [batch.shape[3] for batch in found] == [96]
     with pytest.raises(InputFileError, match="no samples to calibrate a recognizer on"):
         load_calibration(images, recognizer(), crops=[])
 

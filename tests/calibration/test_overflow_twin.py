@@ -46,7 +46,7 @@ def twin_of(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def hmean(model: onnx.ModelProto, spec: DetectorSpec) -> float:
     scenes = load_dataset(SAMPLES / "test").scenes
-    with Engine.from_graphs(lambda width: model, spec=spec, label="x") as engine:
+    with Engine.from_graphs(lambda _: model, spec=spec, label="x") as engine:
         return 100 * run_labels(engine, scenes).value
 
 
@@ -65,7 +65,7 @@ def test_fp16_keeps_the_text_by_keeping_the_right_layers_in_fp32(tmp_path: Path)
     assert hmean(emulated(careless.model), spec) < 1, "plain fp16 finds nothing"
 
     feeds = list(load_calibration(SAMPLES / "calibration", spec, limit=4).batches())
-    seen = observe({640: twin}, feeds, 4, histograms=[], peaks=float_tensors(twin))
+    seen = observe({spec.input.size: twin}, feeds, 4, histograms=[], peaks=float_tensors(twin))
     ours = autocast(twin, seen.peaks)
     convolutions = {name for name in ours.kept if name.startswith("Conv")}
     assert convolutions == {*SCALED.keys(), *SCALED.values()}

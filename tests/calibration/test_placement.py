@@ -16,6 +16,7 @@ from ocr_trt.calibration.int8_style import Int8Style
 from ocr_trt.calibration.observe import observe
 from ocr_trt.calibration.placement import place
 from ocr_trt.calibration.quantize import quantize, quantized_tensors
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.common.onnx_session import onnx_session
 from tests.convert.helpers import graph
 
@@ -57,8 +58,10 @@ def unet() -> onnx.ModelProto:
 @pytest.fixture(scope="module")
 def peaks(unet: onnx.ModelProto) -> dict[str, float]:
     rng = np.random.default_rng(3)
-    feeds = [(16, rng.standard_normal((1, 4, 16, 16)).astype(np.float32)) for _ in range(3)]
-    return observe({16: unet}, feeds, 3, histograms=[], peaks=float_tensors(unet)).peaks
+    feeds = [rng.standard_normal((1, 4, 16, 16)).astype(np.float32) for _ in range(3)]
+    return observe(
+        {InputSize(16, 16): unet}, feeds, 3, histograms=[], peaks=float_tensors(unet)
+    ).peaks
 
 
 def inputs_of(model: onnx.ModelProto, output: str) -> list[str]:

@@ -17,6 +17,7 @@ from ocr_trt.calibration.histogram import BINS, EMPTY, Histogram
 from ocr_trt.calibration.methods import METHODS, mean_squared_error, min_max, percentile
 from ocr_trt.calibration.observe import Observation, observe
 from ocr_trt.calibration.ranges import Ranges, check_ranges, graphs_sha256, load_ranges, save_ranges
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.errors import InputFileError, UserError
 
 Method = Callable[[Histogram], float]
@@ -92,16 +93,19 @@ def test_range_never_exceeds_the_largest_value(method: Method, rng: np.random.Ge
 
 MODEL = onnx.parser.parse_model("""
     <ir_version: 10, opset_import: ["" : 20]>
-    agraph (float[1,4] x) => (float[1,4] y) {
+    agraph (float[1,1,1,4] x) => (float[1,1,1,4] y) {
         a = Relu(x)
         y = Neg(a)
     }
 """)
 
 
+SIZE = InputSize(1, 4)
+
+
 def look(batches: list[np.ndarray], *, peaks: tuple[str, ...] = ()) -> Observation:
-    feeds = [(4, np.asarray(batch, np.float32)) for batch in batches]
-    return observe({4: MODEL}, iter(feeds), len(feeds), histograms=["a", "x"], peaks=peaks)
+    feeds = [np.asarray(batch, np.float32)[None, None] for batch in batches]
+    return observe({SIZE: MODEL}, iter(feeds), len(feeds), histograms=["a", "x"], peaks=peaks)
 
 
 def test_every_batch_is_read_and_counts() -> None:
@@ -214,7 +218,7 @@ def test_damaged_ranges_are_refused(text: str, why: str, tmp_path: Path) -> None
         load_ranges(tmp_path / "r.json")
 
 
-def test_fingerprint_of_graphs_covers_weights_and_widths() -> None:
+def test_fingerprint_of_graphs_covers_weights_and_sizes() -> None:
     other = onnx.ModelProto()
     other.CopyFrom(MODEL)
     tensor = onnx.numpy_helper.from_array(np.zeros(3, np.float32), "w")
@@ -222,6 +226,9 @@ def test_fingerprint_of_graphs_covers_weights_and_widths() -> None:
     changed = onnx.ModelProto()
     changed.CopyFrom(other)
     changed.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.ones(3, np.float32), "w"))
-    marks = {graphs_sha256(g) for g in ({4: MODEL}, {8: MODEL}, {4: other}, {4: changed})}
+    wider = InputSize(1, 8)
+    marks = {
+        graphs_sha256(g) for g in ({SIZE: MODEL}, {wider: MODEL}, {SIZE: other}, {SIZE: changed})
+    }
     assert len(marks) == 4
-    assert graphs_sha256({4: other}) == graphs_sha256({4: other})
+    assert graphs_sha256({SIZE: other}) == graphs_sha256({SIZE: other})

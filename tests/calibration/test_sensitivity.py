@@ -39,7 +39,7 @@ def graphs(detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec) -> dict
     found = {}
     for spec in (detector_spec, recognizer_spec):
         source = open_source(spec.source)
-        found[spec.role] = {width: convert(source, spec, width).model for width in spec.widths}
+        found[spec.role] = {size: convert(source, spec, size).model for size in spec.sizes}
     return found
 
 
@@ -96,12 +96,12 @@ def test_each_layer_costs_something_and_all_but_it_less_than_all(
 def test_noise_of_layers_is_in_decibels(spec: Spec, calibrator_of: CalibratorOf) -> None:
     calibrator = calibrator_of(spec)
     quantized = calibrator.quantized(QuantizationSettings(precision="int8", method="minmax"))
-    width = spec.widths[-1]
-    batches = [batch for w, batch in calibrator.batches() if w == width] or [
-        np.zeros((1, spec.input.channels, spec.input.height, width), np.float32)
+    size = spec.input.size
+    batches = [batch for batch in calibrator.batches() if batch.shape[2:] == size] or [
+        np.zeros((1, spec.input.channels, *size), np.float32)
     ]
     names = calibrator.layers()
-    found = signal_to_noise(calibrator.widest_graph, quantized.graphs[width], names, batches)
+    found = signal_to_noise(calibrator.largest_graph, quantized.graphs[size], names, batches)
     assert set(found) <= set(names)
     assert names[0] not in found, "the first layer is float, and nothing was rounded before it"
     assert all(5 < value < 80 for value in found.values())
@@ -127,8 +127,8 @@ def test_every_method_with_every_correction_quantizes_a_model(
         < role_of(detector_spec).output_distance(reference, run_all(quantized.graphs, feeds))
         < 0.5
     )
-    for width, graph in quantized.graphs.items():
-        assert graph.SerializeToString(deterministic=True) == again.graphs[width].SerializeToString(
+    for size, graph in quantized.graphs.items():
+        assert graph.SerializeToString(deterministic=True) == again.graphs[size].SerializeToString(
             deterministic=True
         )
 

@@ -17,6 +17,7 @@ from ocr_trt.calibration.observe import observe
 from ocr_trt.calibration.placement import place
 from ocr_trt.calibration.quantize import quantize, quantized_tensors, quantized_weights
 from ocr_trt.common.inner_tensors import with_outputs
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.common.onnx_session import onnx_session
 from tests.convert.helpers import graph
 
@@ -31,7 +32,7 @@ CONVS = """
     }
 """
 TOKENS = """
-    agraph (float[1,6,16] x) => (float[1,6,8] y) {
+    agraph (float[1,1,6,16] x) => (float[1,1,6,8] y) {
         n = LayerNormalization <axis = -1> (x, g, h)
         m = MatMul(n, w1)
         a = Add(m, b1)
@@ -65,10 +66,14 @@ def model(kind: str) -> onnx.ModelProto:
     return ir.to_proto(graph(text, **weights))
 
 
-def batches(proto: onnx.ModelProto, count: int = 6) -> list[tuple[int, np.ndarray]]:
+def batches(proto: onnx.ModelProto, count: int = 6) -> list[np.ndarray]:
     rng = np.random.default_rng(6)
     dims = [d.dim_value for d in proto.graph.input[0].type.tensor_type.shape.dim]
-    return [(0, (rng.standard_normal(dims) + 0.5).astype(np.float32)) for _ in range(count)]
+    return [(rng.standard_normal(dims) + 0.5).astype(np.float32) for _ in range(count)]
+
+
+def size_of(proto: onnx.ModelProto) -> InputSize:
+    return InputSize(*batches(proto, 1)[0].shape[2:])
 
 
 def chosen(proto: onnx.ModelProto) -> set[str]:
@@ -77,17 +82,19 @@ def chosen(proto: onnx.ModelProto) -> set[str]:
 
 def channels(proto: onnx.ModelProto, ranges: dict[str, float] | None = None) -> dict[str, Channels]:
     tensors = read_tensors(ir.from_proto(proto).graph, chosen(proto))
-    return observe_channels({0: proto}, batches(proto), tensors, ranges)
+    return observe_channels({size_of(proto): proto}, batches(proto), tensors, ranges)
 
 
 def ranges_of(proto: onnx.ModelProto) -> dict[str, float]:
     feeds = batches(proto)
-    return observe({0: proto}, feeds, len(feeds), histograms=quantized_tensors(proto)).peaks
+    return observe(
+        {size_of(proto): proto}, feeds, len(feeds), histograms=quantized_tensors(proto)
+    ).peaks
 
 
 def run(proto: onnx.ModelProto, name: str = "") -> np.ndarray:
     session = onnx_session(with_outputs(proto, [name]) if name else proto)
-    return np.concatenate([session.run(None, {"x": x})[0] for _, x in batches(proto)])
+    return np.concatenate([session.run(None, {"x": x})[0] for x in batches(proto)])
 
 
 def test_channel_statistics_equal_numpy() -> None:
@@ -153,7 +160,7 @@ def test_bias_correction_removes_the_mean_error(kind: str, largest: int) -> None
     corrected = correct_biases(proto, channels(proto, ranges), chosen(proto), largest)
     onnx.checker.check_model(corrected, full_check=True)
     name = "c1" if kind == "convolutions" else "a"
-    axes = (0, 2, 3) if kind == "convolutions" else (0, 1)
+    axes = (0, 2, 3) if kind == "convolutions" else (0, 1, 2)
     exact = run(proto, name).mean(axes)
     before, after = (
         np.abs(run(quantize(p, ranges, style).model, name).mean(axes) - exact).sum()

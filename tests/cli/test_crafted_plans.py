@@ -77,7 +77,9 @@ def crafted(bundle: Path, folder: Path, target: str, text: str) -> Path:
         for old in out.glob(f"plan_{entry.width}.*"):
             old.unlink()
         backend(target).build(model, plan, BuildSettings())
-        entries.append(EngineEntry(width=entry.width, model=entry.model, plan=plan.name))
+        entries.append(
+            EngineEntry(height=entry.height, width=entry.width, model=entry.model, plan=plan.name)
+        )
     update = {"engines": tuple(entries), "files": file_entries(out), "target": target}
     write_manifest(out, manifest.model_copy(update=update))
     return out

@@ -66,7 +66,7 @@ def check_single_images(spec: RecognizerSpec | DetectorSpec) -> str:
     found = convert(source, spec)
     image = np.random.default_rng(1).standard_normal((1, 1, 8, 12)).astype(np.float32)
     ours = runner_from_model(found.model, label="x", max_batch=1).run(image)
-    theirs = baseline_runner(source, spec, 12).run(image)
+    theirs = baseline_runner(source, spec).run(image)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert found.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
     return found.batch_limit
@@ -85,7 +85,7 @@ def test_own_batch_size_is_freed(tmp_path: Path) -> None:
     assert found.batch_limit == ""
     images = np.random.default_rng(1).standard_normal((3, 1, 8, 12)).astype(np.float32)
     ours = runner_from_model(found.model, label="x", max_batch=4).run(images)
-    baseline = baseline_runner(source, spec, 12)
+    baseline = baseline_runner(source, spec)
     assert "4 at a time" in baseline.label
     np.testing.assert_allclose(ours, baseline.run(images), atol=1e-5)
 
@@ -109,7 +109,7 @@ def test_verify_follows_a_second_conversion(tmp_path: Path) -> None:
     for batch in (1, 4):
         spec = lines_spec(tmp_path / "m.onnx", SHIFTED if batch > 1 else FIXED, batch=batch)
         source = open_source(spec.source)
-        checks = verify(source, spec, baseline_runner(source, spec, 12).run)
+        checks = verify(source, spec, baseline_runner(source, spec).run)
         assert [check.name for check in checks].count("export") == 1
         assert checks[-1].name == "name_values"
         assert max(check.difference for check in checks) < 1e-5

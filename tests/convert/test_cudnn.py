@@ -138,7 +138,7 @@ def test_recognizer_from_a_gpu_converts_to_lstm_and_gru(
     assert expected.std() > 0.05
     ours = runner_from_model(found.model, label="x", max_batch=3).run(images)
     np.testing.assert_allclose(ours, expected, atol=2e-6)
-    np.testing.assert_allclose(baseline_runner(source, spec, 32).run(images), expected, atol=2e-6)
+    np.testing.assert_allclose(baseline_runner(source, spec).run(images), expected, atol=2e-6)
 
 
 def test_saved_model_with_the_op_converts(tmp_path: Path, rng: np.random.Generator) -> None:

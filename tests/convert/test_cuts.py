@@ -96,9 +96,9 @@ def check_equal(spec: DetectorSpec | RecognizerSpec, *, atol: float) -> onnx.Mod
     """Convert, and compare with the model on noise; return the clean graph."""
     source = open_source(spec.source)
     model = convert(source, spec).model
-    pixels = pixel_noise(spec.input, 1, spec.input.width, np.random.default_rng(0))
+    pixels = pixel_noise(spec.input, 1, spec.input.size, np.random.default_rng(0))
     ours = runner_from_model(model, label="x", max_batch=1).run(pixels)
-    theirs = baseline_runner(source, spec, spec.input.width).run(pixels)
+    theirs = baseline_runner(source, spec).run(pixels)
     assert theirs.std() > 1e-4
     np.testing.assert_allclose(ours, theirs, atol=atol)
     return model

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ocr_trt.builder.convert import convert_widths
+from ocr_trt.builder.convert import convert_sizes
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.convert.draft import draft_spec
 from ocr_trt.convert.hints import Hints
@@ -57,7 +57,7 @@ def test_node_that_cannot_run_is_named(tmp_path: Path) -> None:
     tf.saved_model.save(Net(), str(tmp_path / "m"))
     spec = draft_spec("detector", Hints(source=SourceSpec(path=tmp_path / "m")))
     with pytest.raises(ConversionError, match=r"row_9.*: indices.*9.*output.name"):
-        baseline_runner(open_source(spec.source), spec, 8)
+        baseline_runner(open_source(spec.source), spec)
 
 
 def test_transposed_convolution_with_dilations_converts(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_transposed_convolution_with_dilations_converts(tmp_path: Path) -> None:
     )
     spec = draft_spec("detector", Hints(source=saved(tmp_path / "m.keras", layer)))
     source = open_source(spec.source)
-    graph = convert_widths(source, spec, SilentReporter()).graphs[12]
+    graph = convert_sizes(source, spec, SilentReporter()).graphs[spec.input.size]
     runner = runner_from_model(graph, label="graph", max_batch=1)
     image = np.random.default_rng(0).normal(0, 1, (1, 3, 8, 12)).astype(np.float32)
     # Each input pixel adds the kernel (3, 3, 1, 3), with gaps of 2, to the output (12, 16).
@@ -76,6 +76,6 @@ def test_transposed_convolution_with_dilations_converts(tmp_path: Path) -> None:
         part = np.tensordot(weights, image[0], 1)  # (8, 12)
         expected[2 * row : 2 * row + 8, 2 * column : 2 * column + 12] += part
     np.testing.assert_allclose(runner.run(image)[0, 0], expected, atol=0.01)
-    baseline = baseline_runner(source, spec, 12)
+    baseline = baseline_runner(source, spec)
     assert "on a CPU" in baseline.note
     np.testing.assert_allclose(baseline.run(image)[0, 0], expected, atol=0.01)

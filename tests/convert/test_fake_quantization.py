@@ -226,7 +226,7 @@ def test_model_trained_with_fake_quantization_keeps_its_grid(kind: str, tmp_path
 def test_verify_compares_with_the_model_without_its_rounding(files: dict[str, Path]) -> None:
     spec = spec_of(files["qdq"])
     source = open_source(spec.source)
-    checks = verify(source, spec, baseline_runner(source, spec, 48).run)
+    checks = verify(source, spec, baseline_runner(source, spec).run)
     # Up to the pass that removes the rounding.
     before = [check.name for check in checks if check.rounds]
     assert before == ["export", "settle_loop_types"]

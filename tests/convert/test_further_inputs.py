@@ -72,7 +72,7 @@ def check_equal(spec: DetectorSpec | RecognizerSpec, expected: Any = None) -> No
     ours = runner_from_model(model, label="", max_batch=2)
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 1, (2, *ours.shape)).astype(np.float32)
-    with baseline_runner(source, spec, spec.input.width) as baseline:
+    with baseline_runner(source, spec) as baseline:
         theirs = baseline.run(images)
     assert theirs.std() > 0.01
     np.testing.assert_allclose(ours.run(images), theirs, atol=1e-5)

@@ -299,7 +299,7 @@ def test_file_in_another_type_equals_onnxruntime(
     found = convert(source, spec)
     assert not other_types(ir.from_proto(found.model))
     assert found.ops == {"Conv": 2, "Relu": 1, "Sigmoid": 1}
-    baseline = baseline_runner(source, spec, 48)
+    baseline = baseline_runner(source, spec)
     # onnxruntime has no convolution of these types on a CPU, and the label states it.
     assert ("as float32" in baseline.label) == (kind != "float16")
     ours = runner_from_model(found.model, label="x", max_batch=1)
@@ -350,6 +350,6 @@ def test_verify_allows_the_export_the_rounding_of_the_model(
         }
     )  # fmt: skip
     source = open_source(spec.source)
-    export, *passes = verify(source, spec, baseline_runner(source, spec, 48).run)
+    export, *passes = verify(source, spec, baseline_runner(source, spec).run)
     assert spec.accuracy.max_difference < export.difference <= export.allowed
     assert all(check.difference < 1e-5 for check in passes), "compared with the export"

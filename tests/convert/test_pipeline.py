@@ -12,6 +12,7 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.convert import passes
 from ocr_trt.convert.audit import audit
 from ocr_trt.convert.invariants import check_export
@@ -61,10 +62,11 @@ def test_recognizer_equals_tensorflow_at_every_batch_and_width(
     recognizer_spec: RecognizerSpec, batch: int, width: int, rng: np.random.Generator
 ) -> None:
     source = open_source(recognizer_spec.source)
-    graph = convert(source, recognizer_spec, width).model
+    size = InputSize(32, width)
+    graph = convert(source, recognizer_spec, size).model
     images = rng.uniform(-1, 1, (batch, 1, 32, width)).astype(np.float32)
     ours = runner_from_model(graph, label="graph", max_batch=4).run(images)
-    theirs = baseline_runner(source, recognizer_spec, width).run(images)
+    theirs = baseline_runner(source, recognizer_spec, size).run(images)
     assert np.abs(theirs).max() > 0.1
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -74,7 +76,7 @@ def test_detector_equals_tensorflow(detector_spec: DetectorSpec, rng: np.random.
     graph = convert(source, detector_spec).model
     images = rng.uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
     ours = runner_from_model(graph, label="graph", max_batch=1).run(images)
-    theirs = baseline_runner(source, detector_spec, 96).run(images)
+    theirs = baseline_runner(source, detector_spec).run(images)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -113,7 +115,7 @@ def test_two_processes_give_the_same_bytes(
 
     spec, path = recognizer_spec, tmp_path / "spec.yaml"
     if kind == "onnx":  # the raw export, so that no process has to start TensorFlow
-        shape = spec.input.shape_at(2, spec.input.width)
+        shape = spec.input.shape_at(2, spec.input.size)
         raw = open_source(spec.source).to_onnx(spec.input.name, shape, spec.output.name).whole()
         onnx.save(ir.to_proto(raw), tmp_path / "raw.onnx")
         spec = spec.model_copy(update={"source": SourceSpec(path=tmp_path / "raw.onnx")})

@@ -50,7 +50,7 @@ def check_converts(path: Path, batch: int) -> None:
     spec = with_max_batch(spec, batch)
     source = open_source(spec.source)
     ours = runner_from_model(convert(source, spec).model, label="", max_batch=batch)
-    theirs = baseline_runner(source, spec, spec.input.width)
+    theirs = baseline_runner(source, spec)
     rng = np.random.default_rng(0)
     for _ in range(2):
         image = rng.uniform(-1, 1, (batch, *ours.shape)).astype(np.float32)

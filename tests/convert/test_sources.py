@@ -118,7 +118,7 @@ def test_keras_files_convert_and_equal_keras(
     source = open_source(spec.source)
     image = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
     ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(image)
-    theirs = baseline_runner(source, spec, 24).run(image)
+    theirs = baseline_runner(source, spec).run(image)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
@@ -161,7 +161,7 @@ def test_onnx_files_convert_and_equal_themselves(
     assert set(found.ops) == {"Conv", "Sigmoid"}
     image = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
     ours = runner_from_model(found.model, label="x", max_batch=1).run(image)
-    theirs = baseline_runner(source, spec, 24).run(image)
+    theirs = baseline_runner(source, spec).run(image)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
@@ -185,7 +185,7 @@ def test_frozen_graphs_convert_and_equal_tensorflow(
     source = open_source(spec.source)
     image = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
     ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(image)
-    theirs = baseline_runner(source, spec, 24).run(image)
+    theirs = baseline_runner(source, spec).run(image)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
@@ -220,7 +220,7 @@ def test_switches_of_a_frozen_graph_get_their_defaults(
     assert [o.name for o in source.signature().outputs] == ["map"]
     pixels = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
     ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(pixels)
-    np.testing.assert_allclose(ours, baseline_runner(source, spec, 24).run(pixels), atol=1e-6)
+    np.testing.assert_allclose(ours, baseline_runner(source, spec).run(pixels), atol=1e-6)
 
 
 def test_second_input_of_a_frozen_graph_is_named(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_loops_whose_nodes_are_named_like_those_outside_convert(
     spec = spec_for(tmp_path / "m.pb")
     source = open_source(spec.source)
     pixels = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
-    theirs = baseline_runner(source, spec, 24).run(pixels)
+    theirs = baseline_runner(source, spec).run(pixels)
     if is_nested:  # which no pass converts
         exported = ir.to_proto(source.to_onnx("image", (1, 16, 24, 3), "map").whole())
         (found,) = onnx_session(exported).run(None, {"image": pixels.transpose(0, 2, 3, 1)})
@@ -306,7 +306,7 @@ def test_checkpoints_convert_and_equal_tensorflow(
     assert [o.name for o in source.signature().outputs] == expected
     pixels = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
     ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(pixels)
-    theirs = baseline_runner(source, spec, 24).run(pixels)
+    theirs = baseline_runner(source, spec).run(pixels)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
     for file in tmp_path.glob("model.ckpt.data*"):
@@ -351,7 +351,7 @@ def test_lite_files_convert_and_equal_the_interpreter(
     found = convert(source, spec)
     assert found.ops["Transpose"] == 0
     ours = runner_from_model(found.model, label="x", max_batch=1).run(image)
-    theirs = baseline_runner(source, spec, 24).run(image)
+    theirs = baseline_runner(source, spec).run(image)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     with pytest.raises(SpecError, match=r"\[1, 16, 24, 3\].*\[1, 16, 32, 3\]"):
@@ -399,7 +399,7 @@ def test_lite_transformer_with_a_free_batch_keeps_it(
     for batch in (1, 3):
         images = rng.standard_normal((batch, 1, 8, 32)).astype(np.float32)
         ours = runner_from_model(found.model, label="x", max_batch=3).run(images)
-        theirs = baseline_runner(source, spec, 32).run(images)
+        theirs = baseline_runner(source, spec).run(images)
         assert theirs.std() > 0.1
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -443,7 +443,7 @@ def test_layers_of_the_users_own_are_imported(
     source = open_source(spec.source)
     pixels = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
     ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(pixels)
-    np.testing.assert_allclose(ours, baseline_runner(source, spec, 24).run(pixels), atol=1e-6)
+    np.testing.assert_allclose(ours, baseline_runner(source, spec).run(pixels), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -625,7 +625,7 @@ def test_graph_of_a_saved_model_is_chosen_by_its_tags(
     spec = spec_for(path, tags=["serve", "cpu"])
     pixels = rng.uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32)
     source = open_source(spec.source)
-    theirs = baseline_runner(source, spec, 24).run(pixels)
+    theirs = baseline_runner(source, spec).run(pixels)
     ours = runner_from_model(convert(source, spec).model, label="x", max_batch=1).run(pixels)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
     np.testing.assert_allclose(theirs, 1 / (1 + np.exp(-pixels)), atol=1e-6)  # "train"'s values

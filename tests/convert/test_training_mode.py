@@ -50,7 +50,7 @@ def check_equals(path: Path, output: str, expected: Callable[[Any], Any] | None 
     source = open_source(spec.source)
     ours = runner_from_model(convert(source, spec).model, label="", max_batch=1)
     image = np.random.default_rng(0).uniform(-1, 1, (1, *ours.shape)).astype(np.float32)
-    theirs = baseline_runner(source, spec, 24).run(image)
+    theirs = baseline_runner(source, spec).run(image)
     assert theirs.std() > 0.01
     np.testing.assert_allclose(ours.run(image), theirs, atol=1e-5)
     if expected is not None:

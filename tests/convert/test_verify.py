@@ -33,7 +33,7 @@ def test_every_pass_keeps_the_numbers(
 ) -> None:
     spec = detector_spec if role == "detector" else recognizer_spec
     source = open_source(spec.source)
-    checks = verify(source, spec, baseline_runner(source, spec, spec.input.width).run)
+    checks = verify(source, spec, baseline_runner(source, spec).run)
     assert checks[0].name == "export"
     assert checks[-1].name == "name_values"
     assert max(check.difference for check in checks) < 1e-5
@@ -47,7 +47,7 @@ def test_first_wrong_pass_and_value_are_named(
     monkeypatch.setattr(pipeline, "PASSES", passes)
     source = open_source(detector_spec.source)
     limit = detector_spec.accuracy.max_difference
-    checks = verify(source, detector_spec, baseline_runner(source, detector_spec, 96).run)
+    checks = verify(source, detector_spec, baseline_runner(source, detector_spec).run)
     wrong = [check for check in checks if check.difference > limit]
     assert wrong[0].name == "spoil"
     assert wrong[0].value

@@ -68,7 +68,7 @@ def test_weights_kept_outside_tf2onnx_are_restored(
     assert heavy.ops == usual.ops
     image = rng.uniform(-1, 1, (1, 3, 32, 48)).astype(np.float32)
     ours = runner_from_model(heavy.model, label="x", max_batch=1).run(image)
-    theirs = baseline_runner(source, spec, 48).run(image)
+    theirs = baseline_runner(source, spec).run(image)
     assert theirs.std() > 1e-3
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
 

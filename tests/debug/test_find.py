@@ -74,7 +74,7 @@ def bundle_of(folder: Path, graph: onnx.ModelProto, run: onnx.ModelProto, sha: s
             "output": {"name": "y"},
         }
     )  # fmt: skip
-    entry = EngineEntry(width=64, model="model_64.onnx", plan="plan_64.xml")
+    entry = EngineEntry(height=32, width=64, model="model_64.onnx", plan="plan_64.xml")
     manifest = Manifest(
         spec=spec, target="openvino", precision="int8", source_sha256=sha * 64, versions={},
         largest_weight=63, engines=(entry,), files=file_entries(folder),

@@ -246,7 +246,7 @@ def test_batches_of_an_onnx_source(
             "charset": "abc",
         }
     )
-    runner = baseline_runner(open_source(spec.source), spec, 6)
+    runner = baseline_runner(open_source(spec.source), spec)
     assert ("one by one" in runner.label) == (not takes)
     images = rng.uniform(-1, 1, (3, 1, 4, 6)).astype(np.float32)
     alone = [runner.run(images[i : i + 1]) for i in range(3)]

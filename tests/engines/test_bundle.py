@@ -36,7 +36,7 @@ def make_bundle(folder: Path) -> Path:
     with whole_folder(folder, own_files) as scratch:
         (scratch / "model_32.onnx").write_bytes(b"model")
         (scratch / "plan_32.xml").write_bytes(b"plan")
-        entry = EngineEntry(width=32, model="model_32.onnx", plan="plan_32.xml")
+        entry = EngineEntry(height=32, width=32, model="model_32.onnx", plan="plan_32.xml")
         manifest = Manifest(
             spec=SPEC,
             target="openvino",
@@ -132,9 +132,9 @@ def test_linked_folder_is_refused(tmp_path: Path) -> None:
 
 def test_engines_must_be_those_of_the_spec(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "b")
-    engine = {"width": 64, "model": "model_32.onnx", "plan": "plan_32.xml"}
+    engine = {"height": 32, "width": 64, "model": "model_32.onnx", "plan": "plan_32.xml"}
     edit(folder, {"engines": [engine]})
-    with pytest.raises(InputFileError, match=r"widths \[64\], .*spec.*\[32\]"):
+    with pytest.raises(InputFileError, match=r"32x64.*spec.*32x32"):
         load_bundle(folder)
 
 
@@ -159,7 +159,7 @@ def test_tampered_file_is_refused(tmp_path: Path, name: str, how: str) -> None:
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", "..\\b", ""])
 def test_paths_outside_the_bundle_are_refused(tmp_path: Path, name: str) -> None:
     folder = make_bundle(tmp_path / "b")
-    engine = {"width": 32, "model": "model_32.onnx", "plan": name}
+    engine = {"height": 32, "width": 32, "model": "model_32.onnx", "plan": name}
     files = json.loads((folder / NAME).read_text())["files"]
     edit(folder, {"engines": [engine], "files": {**files, name: files["plan_32.xml"]}})
     with pytest.raises(InputFileError, match="outside the bundle"):
@@ -314,7 +314,7 @@ def test_weights_outside_the_bundle_are_not_read(tmp_path: Path, name: str, plac
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=place)
     (folder / name).write_bytes(model.SerializeToString())
-    entry = {"width": 32, "model": "model_32.onnx", "plan": "plan_32.onnx"}
+    entry = {"height": 32, "width": 32, "model": "model_32.onnx", "plan": "plan_32.onnx"}
     bundle = load_bundle_with(folder, target="onnxruntime", engines=[entry])
     with Engine.from_bundle(bundle) as engine:
         with pytest.raises(InputFileError, match="expected a file beside the model"):
@@ -324,7 +324,7 @@ def test_weights_outside_the_bundle_are_not_read(tmp_path: Path, name: str, plac
 def test_plan_in_the_format_of_another_target_is_not_opened(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "b")
     (folder / "plan_32.xml").rename(folder / "plan_32.onnx")
-    entry = {"width": 32, "model": "model_32.onnx", "plan": "plan_32.onnx"}
+    entry = {"height": 32, "width": 32, "model": "model_32.onnx", "plan": "plan_32.onnx"}
     with Engine.from_bundle(load_bundle_with(folder, engines=[entry])) as engine:
         with pytest.raises(InputFileError, match=r"suffix \.xml of openvino"):
             engine.runner()

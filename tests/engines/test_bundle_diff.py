@@ -68,7 +68,7 @@ def bundle(
         }  # fmt: skip
         manifest = Manifest(
             spec=spec,
-            engines=(EngineEntry(width=32, model="model_32.onnx", plan="plan_32.xml"),),
+            engines=(EngineEntry(height=32, width=32, model="model_32.onnx", plan="plan_32.xml"),),
             files=file_entries(scratch),
             **{**fields, **change},
         )
@@ -100,9 +100,9 @@ def test_equal_bundles_in_different_folders_have_no_differences(tmp_path: Path) 
         ({"versions": {"openvino": "2"}}, ("version of openvino", "1", "2")),
         ({"settings": {"floor": 75}}, ("setting floor", None, "75")),
         ({"precision_exceptions": {"Conv_1": "first"}}, ("in float: Conv_1", None, "first")),
-        ({"graph": GRAPH.replace("Relu", "Sigmoid")}, ("nodes at width 32: Relu", "1", None)),
-        ({"graph": GRAPH.replace("Relu", "Sigmoid")}, ("nodes at width 32: Sigmoid", None, "1")),
-        ({"plan": b"other"}, ("plan at width 32", f"SHA-256 {PLAN}", "SHA-256 d9298a10d1b0")),
+        ({"graph": GRAPH.replace("Relu", "Sigmoid")}, ("nodes at 32x32: Relu", "1", None)),
+        ({"graph": GRAPH.replace("Relu", "Sigmoid")}, ("nodes at 32x32: Sigmoid", None, "1")),
+        ({"plan": b"other"}, ("plan at 32x32", f"SHA-256 {PLAN}", "SHA-256 d9298a10d1b0")),
         (
             {"calibration": CALIBRATION.model_copy(update={"method": "entropy"})},
             ("calibration method", "mse", "entropy"),
@@ -146,7 +146,7 @@ def test_changed_weights_and_changed_connections_are_reported(tmp_path: Path) ->
     wired = GRAPH.replace("Mul(x, w)", "Mul(w, x)")
     for number, graph in enumerate((GRAPH.replace("2.0", "3.0"), wired)):
         differing = differences(tmp_path / str(number), graph=graph)
-        assert [what for what, *_ in differing] == ["graph at width 32"]
+        assert [what for what, *_ in differing] == ["graph at 32x32"]
 
 
 def test_what_ran_the_engine_is_reported(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def competitors(
     """The source, which owns the weights, the baseline, and the competitors by name."""
     source = open_source(spec.source)
     competing = {competitor.label: competitor for competitor in competitors_of(source, spec)}
-    return source, baseline_runner(source, spec, spec.input.width), competing
+    return source, baseline_runner(source, spec), competing
 
 
 def check_same(runner: Runner, baseline: Runner, batch: int, rng: np.random.Generator) -> None:

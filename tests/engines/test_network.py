@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 import pytest
 
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
@@ -78,7 +79,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def graph(exported: Path) -> onnx.ModelProto:
     spec = load_spec(exported)
-    return convert(open_source(spec.source), spec, SHAPE[2]).model
+    return convert(open_source(spec.source), spec, InputSize(*SHAPE[1:])).model
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.nvidia.device import CudaDevice
@@ -53,26 +54,26 @@ class HostEngine(PlanEngine):
 
 
 def readers(given: tuple, find_model: Any) -> tuple[GpuReader, OcrReader]:
-    """Return readers on the GPU and on the CPU; ``find_model``: role and width -> graph."""
+    """Return readers on the GPU and on the CPU; ``find_model``: role and input size -> graph."""
     device = KnownStreams()
 
-    def planned(spec: Any, width: int) -> PlanRunner:
-        loaded = HostEngine(device, find_model(spec.role, width), spec.input.max_batch)
+    def planned(spec: Any, size: InputSize) -> PlanRunner:
+        loaded = HostEngine(device, find_model(spec.role, size), spec.input.max_batch)
         settings = PlanSettings(use_graphs=False)
         return PlanRunner(
             trt_module(), loaded, device, FEATURES, label=spec.name, settings=settings
         )
 
-    def plain(spec: Any, width: int) -> FunctionRunner:
-        session = onnx_session(find_model(spec.role, width))
-        shape = (spec.input.channels, spec.input.height, width)
+    def plain(spec: Any, size: InputSize) -> FunctionRunner:
+        session = onnx_session(find_model(spec.role, size))
+        shape = (spec.input.channels, *size)
         return FunctionRunner(
             lambda feed: session.run(None, {"x": feed})[0], shape, spec.input.max_batch
         )
 
     engines = [
         [
-            Engine(label=s.name, spec=s, open_runner=lambda width, s=s, make=make: make(s, width))
+            Engine(label=s.name, spec=s, open_runner=lambda size, s=s, make=make: make(s, size))
             for s in given
         ]
         for make in (planned, plain)

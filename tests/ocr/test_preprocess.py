@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.ocr.detector import boxes_from_output, detector_input
-from ocr_trt.ocr.preprocess import fit_line, image_to_tensor, letterbox, line_width, normalize
+from ocr_trt.ocr.preprocess import Fit, fit_line, image_to_tensor, letterbox, line_width, normalize
 from ocr_trt.ocr.recognizer import bucket_of, recognizer_input
 from ocr_trt.spec import DetectorSpec, InputSpec, RecognizerSpec, spec_from_dict
 
@@ -22,9 +23,9 @@ from ocr_trt.spec import DetectorSpec, InputSpec, RecognizerSpec, spec_from_dict
 def test_letterbox_fits_and_pads(
     size: tuple[int, int], inner: tuple[int, int], scales: tuple[float, float]
 ) -> None:
-    fitted, result = letterbox(np.full((*size, 3), 200, np.uint8), 64, 64, pad=7)
+    fitted, result = letterbox(np.full((*size, 3), 200, np.uint8), InputSize(64, 64), 7)
     assert fitted.shape == (64, 64, 3)
-    assert result == pytest.approx(scales)
+    assert result.scales == pytest.approx(scales)
     assert (fitted[: inner[0], : inner[1]] == 200).all()
     assert (fitted[inner[0] :] == 7).all()
     assert (fitted[:, inner[1] :] == 7).all()
@@ -85,11 +86,11 @@ def detector(width: int = 64) -> DetectorSpec:
 def test_boxes_come_back_in_the_pixels_of_the_image(stride: int) -> None:
     spec = detector()
     image = np.zeros((128, 96, 3), np.uint8)
-    feed, scales = detector_input(image, spec.input)
+    feed, fit = detector_input(image, spec.input, spec.input.size)
     assert feed.shape == (1, 3, 64, 64)
     output = np.full((1, 2, 64 // stride, 64 // stride), -9, np.float32)
     output[0, 1, 8 // stride : 16 // stride, 4 // stride : 28 // stride] = 9
-    quads, scores = boxes_from_output(output, spec, scales, (128, 96))
+    quads, scores = boxes_from_output(output, spec, fit, (128, 96))
     assert quads[0].tolist() == [[8, 16], [56, 16], [56, 32], [8, 32]]
     assert scores[0] == pytest.approx(1, abs=1e-3)
 
@@ -97,11 +98,11 @@ def test_boxes_come_back_in_the_pixels_of_the_image(stride: int) -> None:
 def test_box_in_the_padding_is_dropped() -> None:
     spec = detector()
     image = np.zeros((24, 64, 3), np.uint8)  # fills the upper 24 rows of 64
-    _, scales = detector_input(image, spec.input)
+    _, fit = detector_input(image, spec.input, spec.input.size)
     output = np.full((1, 2, 64, 64), -9, np.float32)
     output[0, 1, 4:16, 4:28] = 9
     output[0, 1, 40:52, 4:28] = 9
-    quads, scores = boxes_from_output(output, spec, scales, image.shape[:2])
+    quads, scores = boxes_from_output(output, spec, fit, image.shape[:2])
     assert len(quads) == len(scores) == 1
     assert quads[0, :, 1].max() <= 24
 
@@ -109,7 +110,9 @@ def test_box_in_the_padding_is_dropped() -> None:
 def test_map_without_a_channel_axis_is_accepted() -> None:
     spec = detector()
     output = np.full((1, 64, 64), 9, np.float32)
-    quads, _ = boxes_from_output(output, spec, (1.0, 1.0), (64, 64))
+    quads, _ = boxes_from_output(
+        output, spec, Fit(size=spec.input.size, scales=(1.0, 1.0)), (64, 64)
+    )
     assert quads.shape == (1, 4, 2)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.engines.base import Batch, Runner
 from ocr_trt.engines.engine import Engine
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
@@ -71,11 +72,11 @@ def brightness_as_letter(feed: Batch) -> np.ndarray:
 
 
 def engine(spec: DetectorSpec | RecognizerSpec, function: Function) -> tuple[Engine, dict]:
-    runners: dict[int, FunctionRunner] = {}
+    runners: dict[InputSize, FunctionRunner] = {}
 
-    def open_runner(width: int) -> Runner:
-        shape = (spec.input.channels, spec.input.height, width)
-        runners[width] = FunctionRunner(function, shape, spec.input.max_batch)
-        return runners[width]
+    def open_runner(size: InputSize) -> Runner:
+        shape = (spec.input.channels, *size)
+        runners[size] = FunctionRunner(function, shape, spec.input.max_batch)
+        return runners[size]
 
     return Engine(label=spec.name, spec=spec, open_runner=open_runner), runners

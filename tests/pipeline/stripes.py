@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnx.parser
 
+from ocr_trt.common.input_size import InputSize
 from tests.pipeline.functions import detector_spec, recognizer_spec
 
 SHADES = {"a": 140, "b": 170, "c": 200}
@@ -35,8 +36,8 @@ def recognizer(width: int) -> onnx.ModelProto:
     """)
 
 
-def model_of(role: str, width: int) -> onnx.ModelProto:
-    return DETECTOR if role == "detector" else recognizer(width)
+def model_of(role: str, size: InputSize) -> onnx.ModelProto:
+    return DETECTOR if role == "detector" else recognizer(size.width)
 
 
 def specs(max_batch: int) -> tuple:

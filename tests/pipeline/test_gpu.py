@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.nvidia.features import features_of
@@ -24,7 +25,7 @@ from tests.pipeline.functions import FunctionRunner
 from tests.pipeline.stripes import image_with, model_of, specs
 
 
-def engine(spec, make: Callable[[int], PlanRunner | FunctionRunner]) -> Engine:
+def engine(spec, make: Callable[[InputSize], PlanRunner | FunctionRunner]) -> Engine:
     return Engine(label=spec.name, spec=spec, open_runner=make)
 
 
@@ -37,10 +38,10 @@ class Readers:
         features = features_of(trt)
         self.specs = specs(max_batch)
 
-        def planned(spec, width: int) -> PlanRunner:
+        def planned(spec, size: InputSize) -> PlanRunner:
             limit = spec.input.max_batch
             plan = plan_of(
-                model_of(spec.role, width), [(1, 1), (2, limit)] if limit > 1 else [(1, 1)]
+                model_of(spec.role, size), [(1, 1), (2, limit)] if limit > 1 else [(1, 1)]
             )
             with self.device.current():
                 loaded = engine_from_plan(trt, plan, features, is_trusted=False)
@@ -48,15 +49,15 @@ class Readers:
                 trt, loaded, self.device, features, label=spec.name, settings=PlanSettings()
             )
 
-        def plain(spec, width: int) -> FunctionRunner:
-            session = onnx_session(model_of(spec.role, width))
-            shape = (spec.input.channels, spec.input.height, width)
+        def plain(spec, size: InputSize) -> FunctionRunner:
+            session = onnx_session(model_of(spec.role, size))
+            shape = (spec.input.channels, *size)
             return FunctionRunner(
                 lambda feed: session.run(None, {"x": feed})[0], shape, spec.input.max_batch
             )
 
-        self.plans = [engine(s, lambda width, s=s: planned(s, width)) for s in self.specs]
-        self.graphs = [engine(s, lambda width, s=s: plain(s, width)) for s in self.specs]
+        self.plans = [engine(s, lambda size, s=s: planned(s, size)) for s in self.specs]
+        self.graphs = [engine(s, lambda size, s=s: plain(s, size)) for s in self.specs]
         self.gpu = GpuReader(*self.plans)
         self.cpu = OcrReader(*self.graphs, ReadSettings(tiles="off"))
 

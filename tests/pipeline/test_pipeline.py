@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.engines.base import Batch
 from ocr_trt.engines.engine import Engine
 from ocr_trt.errors import SpecError
@@ -28,11 +29,12 @@ from tests.pipeline.stripes import image_with, recognizer, specs
 
 def test_runners_are_opened_once_when_needed_and_closed() -> None:
     recognizer, runners = engine(recognizer_spec(), brightness_as_letter)
+    narrow = InputSize(8, 16)
     with recognizer:
         assert runners == {}
-        assert recognizer.runner(16) is recognizer.runner(16)
+        assert recognizer.runner(narrow) is recognizer.runner(narrow)
         assert recognizer.runner().shape == (1, 8, 64)
-        assert set(runners) == {16, 64}
+        assert set(runners) == {narrow, InputSize(8, 64)}
     assert all(runner.closed for runner in runners.values())
 
 
@@ -53,10 +55,10 @@ def test_lines_are_bucketed_batched_and_come_back_in_order() -> None:
     recognizer, runners = engine(recognizer_spec(), brightness_as_letter)
     lines = lines_of([60, 10, 30, 16, 9, 9, 9, 200], [0, 100, 200, 0, 100, 200, 0, 100])
     assert [r.text for r in recognize(recognizer, lines)] == list("abcabcab")
-    assert runners[16].fed == [(4, 1, 8, 16), (1, 1, 8, 16)]
-    assert runners[32].fed == [(1, 1, 8, 32)]
+    assert runners[8, 16].fed == [(4, 1, 8, 16), (1, 1, 8, 16)]
+    assert runners[8, 32].fed == [(1, 1, 8, 32)]
     # One line of 60 columns, and four windows of a line of 200 columns.
-    assert runners[64].fed == [(4, 1, 8, 64), (1, 1, 8, 64)]
+    assert runners[8, 64].fed == [(4, 1, 8, 64), (1, 1, 8, 64)]
 
 
 @pytest.mark.parametrize("max_batch", [1, 2, 16])
@@ -89,7 +91,9 @@ def test_line_of_85_characters_is_read_as_at_a_width_that_fits(
     def read(widest: int) -> list[Reading]:
         own = spec.input.model_copy(update={"shape": (1, 8, widest, 1)})
         with Engine.from_graphs(
-            recognizer, spec=spec.model_copy(update={"input": own}), label="stripes"
+            lambda size: recognizer(size.width),
+            spec=spec.model_copy(update={"input": own}),
+            label="stripes",
         ) as stripes:
             return recognize(stripes, lines)
 
@@ -207,7 +211,7 @@ def test_boxes_across_tiles_are_whole(
     expected = [[[x, y], [x + w, y], [x + w, y + h], [x, y + h]]]
     np.testing.assert_allclose(quads, expected, atol=1e-3)
     np.testing.assert_allclose(scores, 1, atol=1e-6)
-    assert len(runners[64].fed) > 20
+    assert len(runners[64, 64].fed) > 20
 
 
 def test_maps_smaller_than_the_input_are_merged_in_place() -> None:
@@ -230,7 +234,7 @@ def test_tiles_are_used_when_requested(tiles: str, side: int, runs: int) -> None
     reader = OcrReader(detector, recognizer, ReadSettings(tiles=tiles))
     (line,) = reader.read(bright_canvas(side, side, (0, 0, 40, 20)))
     assert np.abs(line.quad - [[0, 0], [40, 0], [40, 20], [0, 20]]).max() <= side / 64
-    assert sum(shape[0] for shape in runners[64].fed) == runs
+    assert sum(shape[0] for shape in runners[64, 64].fed) == runs
 
 
 @pytest.mark.parametrize(

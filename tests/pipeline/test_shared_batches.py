@@ -68,13 +68,13 @@ def test_windows_of_wide_lines_share_batches() -> None:
     assert result == [alone.read(image) for image in pages]
     assert [len(lines) for lines in result] == [2] * 4
     # Two windows of each wide line.
-    assert sum(shape[0] for shape in runners[64].fed) == 6
+    assert sum(shape[0] for shape in runners[8, 64].fed) == 6
 
 
 def test_batches_are_filled_from_several_images() -> None:
     one, runners = reader(max_batch=4)
     list(one.read_all([page(3)] * 8))
-    assert [shape[0] for shape in runners[16].fed] == [4] * 6
+    assert [shape[0] for shape in runners[8, 16].fed] == [4] * 6
 
 
 def test_no_images_no_lines() -> None:

@@ -101,9 +101,9 @@ def test_tensor_equals_the_detectors_input(
     size: tuple[int, int], shape: tuple[int, int], color: str
 ) -> None:
     spec, image = in_gray_levels(*shape, color), noise(size)
-    attributes = detector_attributes(image, spec)
+    attributes = detector_attributes(image, spec, spec.size)
     found = image_to_tensor((image, *colors_of(spec)), attributes)
-    expected, _ = detector_input(image, spec)
+    expected, _ = detector_input(image, spec, spec.size)
     assert found.shape == expected.shape
     assert found.dtype == expected.dtype
     rows, columns = attributes["rows"], attributes["columns"]
@@ -121,8 +121,10 @@ def test_mean_and_scale_are_the_specs() -> None:
         name="x", shape=(1, 16, 24, 3), color="BGR", mean=(1, 20, 120), scale=(0.5, 0.01, 2)
     )
     image = noise((16, 20))
-    found = image_to_tensor((image, *colors_of(spec)), detector_attributes(image, spec))
-    np.testing.assert_allclose(found, detector_input(image, spec)[0], atol=1e-5, rtol=1e-6)
+    found = image_to_tensor((image, *colors_of(spec)), detector_attributes(image, spec, spec.size))
+    np.testing.assert_allclose(
+        found, detector_input(image, spec, spec.size)[0], atol=1e-5, rtol=1e-6
+    )
 
 
 def words(name: str) -> tuple[Image, Quads]:
