@@ -27,9 +27,7 @@ class ConvertedModel:
     """Why the graphs accept single images only, although the spec allows larger batches."""
 
 
-def convert_sizes(
-    source: Source, spec: ModelSpec, reporter: Reporter
-) -> ConvertedModel:
+def convert_sizes(source: Source, spec: ModelSpec, reporter: Reporter) -> ConvertedModel:
     """Convert a model once per input size of its spec (docs/decisions/0003).
 
     Raises:

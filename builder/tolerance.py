@@ -70,9 +70,7 @@ def _engine(graph: onnx.ModelProto, spec: ModelSpec) -> Engine:
     return Engine.from_graphs(lambda _: graph, spec=spec, label="fp32 graph")
 
 
-def random_images(
-    spec: ModelSpec, size: InputSize, rng: np.random.Generator
-) -> list[Batch]:
+def random_images(spec: ModelSpec, size: InputSize, rng: np.random.Generator) -> list[Batch]:
     """Return the images of a comparison at one input size, each (1, C, *size)."""
     return [pixel_noise(spec.input, 1, size, rng) for _ in range(_PARITY_INPUTS)]
 

@@ -73,9 +73,7 @@ def inspect_ranges(
             print(plain(f"note: {finding.tensor} {finding.text}"))
 
 
-def _calibrator(
-    spec: ModelSpec, images: CalibrationSet, reporter: Reporter
-) -> Calibrator:
+def _calibrator(spec: ModelSpec, images: CalibrationSet, reporter: Reporter) -> Calibrator:
     from ..builder.convert import convert_sizes
     from ..calibration.calibrator import Calibrator
     from ..convert.sources import open_source

@@ -101,9 +101,7 @@ def fitting_shape(
     return batch, channels, height, width
 
 
-def size_error(
-    source: Source, spec: ModelSpec, size: InputSize
-) -> SpecError | None:
+def size_error(source: Source, spec: ModelSpec, size: InputSize) -> SpecError | None:
     """Return an error if an input of a height and width does not fit the model."""
     multiples = input_multiples(source, spec.input, spec.output.name, spec.role)
     if multiples is None or not (reason := unfit_reason(size, multiples)):

@@ -22,9 +22,7 @@ from .sources import Source, source_format
 
 
 @contextmanager
-def refused_if_invalid(
-    source: Source, spec: ModelSpec, size: InputSize
-) -> Iterator[None]:
+def refused_if_invalid(source: Source, spec: ModelSpec, size: InputSize) -> Iterator[None]:
     """Convert unexpected exceptions into an error about an ONNX file that onnxruntime cannot run.
 
     Raises:

@@ -162,9 +162,7 @@ def _convert_fitting(
         raise
 
 
-def _convert(
-    source: Source, spec: ModelSpec, size: InputSize, follower: _Follower
-) -> Converted:
+def _convert(source: Source, spec: ModelSpec, size: InputSize, follower: _Follower) -> Converted:
     """Convert at the first batch size that is possible: any, the model's own, one."""
     settings, reason = spec.input, ""
     own = settings.shape[0]  # over 1 if the model itself accepts this batch size only

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 
+from ..common.input_size import InputSize
 from ..engines.engine import Engine
 from ..errors import ReaderClosedError
 from ..ocr.ctc import Reading
@@ -41,7 +42,7 @@ class _Waiting:
 class DynamicBatches:
     """Reads lines of many threads with one recognizer; one batch runs per stream.
 
-    A batch of a width starts as soon as a stream is free and one of these holds: the batch is full;
+    A batch of a size starts as soon as a stream is free and one of these holds: the batch is full;
     its oldest line has waited for ``wait`` seconds; or no other :meth:`page` is in progress that
     could still add lines. So a single page never waits, and while all streams are busy, batches
     fill up.
@@ -57,9 +58,9 @@ class DynamicBatches:
     ) -> None:
         self._engine, self._wait, self._on_batch = recognizer, wait, on_batch
         self._spec = spec_of(recognizer, RecognizerSpec)
-        self._max_batch = min(recognizer.runner(width).max_batch for width in recognizer.widths)
+        self._max_batch = min(recognizer.runner(size).max_batch for size in recognizer.sizes)
         self._state = Condition()  # guards everything below
-        self._waiting: dict[int, deque[_Waiting]] = defaultdict(deque)
+        self._waiting: dict[InputSize, deque[_Waiting]] = defaultdict(deque)
         self._pages, self._calls, self._is_closed = 0, 0, False
         self._threads = [
             Thread(target=self._work, name=f"batches-{number}", daemon=True)
@@ -103,8 +104,8 @@ class DynamicBatches:
         with self._state:
             if self._is_closed:
                 raise ReaderClosedError("the recognizer is closed")
-            for index, width in enumerate(parts.widths):
-                self._waiting[width].append(
+            for index, size in enumerate(parts.sizes):
+                self._waiting[size].append(
                     _Waiting(
                         call=call,
                         index=index,
@@ -126,53 +127,53 @@ class DynamicBatches:
     def _work(self) -> None:
         """Run batches until the object is closed and no line waits."""
         while (batch := self._next()) is not None:
-            width, members = batch
+            size, members = batch
             self._on_batch(len(members))
             try:
-                self._run(width, members)
+                self._run(size, members)
             except Exception:  # of any type: each call gets its own, raised in its thread
-                self._run_separately(width, members)
+                self._run_separately(size, members)
 
-    def _next(self) -> tuple[int, list[_Waiting]] | None:
+    def _next(self) -> tuple[InputSize, list[_Waiting]] | None:
         with self._state:
             while True:
                 now = time.monotonic()
-                oldest = sorted((line[0].since, width) for width, line in self._waiting.items())
-                for since, width in oldest:  # the oldest first, so that no width starves
-                    if self._is_due(width, now - since):
-                        return width, self._take(width)
+                oldest = sorted((line[0].since, size) for size, line in self._waiting.items())
+                for since, size in oldest:  # the oldest first, so that no size starves
+                    if self._is_due(size, now - since):
+                        return size, self._take(size)
                 if self._is_closed and not oldest:
                     return None
                 # Until the first line has waited long enough, or something changes.
                 self._state.wait(max(0.0, oldest[0][0] + self._wait - now) if oldest else None)
 
-    def _is_due(self, width: int, waited: float) -> bool:
-        is_full = len(self._waiting[width]) >= self._max_batch
+    def _is_due(self, size: InputSize, waited: float) -> bool:
+        is_full = len(self._waiting[size]) >= self._max_batch
         nobody_comes = self._calls >= self._pages
         return is_full or nobody_comes or waited >= self._wait or self._is_closed
 
-    def _take(self, width: int) -> list[_Waiting]:
-        lines = self._waiting[width]
+    def _take(self, size: InputSize) -> list[_Waiting]:
+        lines = self._waiting[size]
         members = [lines.popleft() for _ in range(min(self._max_batch, len(lines)))]
         if not lines:
-            del self._waiting[width]
+            del self._waiting[size]
         return members
 
-    def _run(self, width: int, members: Sequence[_Waiting]) -> None:
+    def _run(self, size: InputSize, members: Sequence[_Waiting]) -> None:
         images = [member.image for member in members]
         is_whole = [member.is_whole for member in members]
-        results = read_batch(self._engine, images, is_whole, width)
+        results = read_batch(self._engine, images, is_whole, size)
         with self._state:
             for member, result in zip(members, results, strict=True):
                 member.call.results[member.index] = result
             self._state.notify_all()
 
-    def _run_separately(self, width: int, members: Sequence[_Waiting]) -> None:
+    def _run_separately(self, size: InputSize, members: Sequence[_Waiting]) -> None:
         """Run the lines of each call alone, so that a failure does not affect other calls."""
         calls = {id(member.call): member.call for member in members}
         for call in calls.values():
             try:
-                self._run(width, [member for member in members if member.call is call])
+                self._run(size, [member for member in members if member.call is call])
             except Exception as error:  # of any type; raised in the thread of the call
                 with self._state:
                     call.error = error

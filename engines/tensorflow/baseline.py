@@ -43,9 +43,7 @@ class TensorFlowRunner(Runner):
     size.
     """
 
-    def __init__(
-        self, function: Any, spec: ModelSpec, size: InputSize, *, label: str
-    ) -> None:
+    def __init__(self, function: Any, spec: ModelSpec, size: InputSize, *, label: str) -> None:
         super().__init__(
             label=label,
             shape=(spec.input.channels, *size),
@@ -210,9 +208,7 @@ def as_converted(output: npt.NDArray[np.float32], spec: ModelSpec) -> npt.NDArra
     return output.transpose(role_of(spec).output_axes(output.ndim))
 
 
-def baseline_runner(
-    source: Source, spec: ModelSpec, size: InputSize | None = None
-) -> Runner:
+def baseline_runner(source: Source, spec: ModelSpec, size: InputSize | None = None) -> Runner:
     """Return a runner of the source itself for one input size, by default that of the spec.
 
     If TensorFlow has no kernel for an op on this machine, the runner runs the exported graph in

@@ -64,7 +64,7 @@ def test_lines_of_two_pages_share_a_batch() -> None:
 
     with closing(own), ThreadPoolExecutor(2) as threads:
         assert list(threads.map(read, [10, 255])) == [["a", "a"], ["c", "c"]]
-    assert [shape[0] for shape in runners[16].fed] == [4]
+    assert [shape[0] for shape in runners[8, 16].fed] == [4]
 
 
 def test_a_line_waits_no_longer_than_stated() -> None:
@@ -73,7 +73,7 @@ def test_a_line_waits_no_longer_than_stated() -> None:
         clock = StageClock()
         assert len(own.recognize(own._engine, lines(1), clock)) == 1
     assert clock.seconds["recognize"] >= 0.04
-    assert [shape[0] for shape in runners[16].fed] == [1]
+    assert [shape[0] for shape in runners[8, 16].fed] == [1]
 
 
 def test_a_page_without_lines_releases_those_that_wait_for_it() -> None:
@@ -133,7 +133,7 @@ def test_many_threads_get_their_own_lines() -> None:
 
     with closing(own), ThreadPoolExecutor(6) as threads:
         assert list(threads.map(read, pages)) == [alone.read(image) for image in pages]
-    assert max(shape[0] for shape in runners[16].fed) <= 4
+    assert max(shape[0] for shape in runners[8, 16].fed) <= 4
 
 
 def test_closed_batches_read_what_waits_and_refuse_more() -> None:
