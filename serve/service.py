@@ -82,8 +82,8 @@ class Service:
         for bundle in self.bundles.all():
             engine = Engine.from_bundle(bundle, mode="throughput", threads=self.settings.threads)
             self._engines.callback(engine.close)
-            for width in engine.widths:
-                engine.runner(width)
+            for size in engine.sizes:
+                engine.runner(size)
             engines[bundle.spec.role] = engine
         return OcrReader(engines.get("detector"), engines["recognizer"], self.settings.read)
 

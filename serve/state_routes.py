@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from ..common.frozen_model import StrictModel
+from ..common.input_size import InputSize
 from ..common.version import __version__
 from ..engines.bundle import Bundle
 from ..engines.manifest import Verdict
@@ -32,8 +33,8 @@ class BundleInfo(StrictModel):
     """The name of the bundle's folder."""
     target: str
     precision: str
-    widths: tuple[int, ...]
-    """Input widths in pixels."""
+    sizes: tuple[InputSize, ...]
+    """Input sizes, each [height, width] in pixels."""
     versions: dict[str, str]
     """Versions of the libraries that built the bundle."""
     runtime: str
@@ -120,7 +121,7 @@ def _bundle_info(bundle: Bundle) -> BundleInfo:
         bundle=bundle.folder.resolve().name,
         target=manifest.target,
         precision=manifest.precision,
-        widths=manifest.spec.widths,
+        sizes=manifest.spec.sizes,
         versions=manifest.versions,
         runtime=backend(manifest.target).availability().version,
         source_sha256=manifest.source_sha256,
