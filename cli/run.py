@@ -137,13 +137,16 @@ def run(
         worker = PageWorker(reader=reader, budget=image_budget(memory << 20), drawings=drawings)
         # All workers share the engines, which have a stream for each of them.
         number = workers or reader.workers
-        rows = list(_read_all(worker, sources, number, display))
+        read, failed, kept = 0, 0, list[dict[str, Any]]()
+        for row in _read_all(worker, sources, number, display):
+            read, failed = read + 1, failed + ("error" in row)
+            if display.json:  # otherwise memory would grow with the number of images
+                kept.append(row)
     if display.json:
-        print_json(rows)
-    failed = [row for row in rows if "error" in row]
+        print_json(kept)
     if failed:
         # A single file that cannot be read is an input that cannot be used.
-        raise typer.Exit(_SOME_FAILED if len(rows) > 1 else 2)
+        raise typer.Exit(_SOME_FAILED if read > 1 else 2)
 
 
 def _engine(bundle: Bundle, workers: int, threads: int, files: int) -> Engine:

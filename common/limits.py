@@ -20,6 +20,9 @@ LARGEST_EDGES = 1_000_000
 """Inputs and outputs of all these nodes."""
 LARGEST_WEIGHTS = 200_000
 """Weights of a graph, each of which is one tensor of any size."""
+LARGEST_SHAPE_VALUES = 4_000_000
+"""Numbers in lists that Concat nodes join, such as shapes: ONNX's shape inference takes about 240
+bytes for each."""
 LARGEST_CALL_DEPTH = 64
 """Functions that call each other, and inner graphs (branches, loops) within each other."""
 LARGEST_MODEL_FILE = (1 << 31) - 1

@@ -24,6 +24,7 @@ from .limits import (
     check_nodes,
 )
 from .memory import available_memory
+from .onnx_shape_values import check_shape_values
 
 _MAIN: Hashable = ()
 """Key of the main graph among the functions."""
@@ -74,6 +75,7 @@ def check_onnx_limits(model: onnx.ModelProto, origin: Path) -> None:
     check_limit(origin, what, whole.depth, LARGEST_CALL_DEPTH, SIMPLIFY)
     weights = len(model.graph.initializer) + len(model.graph.sparse_initializer)
     check_limit(origin, "weights", weights, LARGEST_WEIGHTS, SIMPLIFY)
+    check_shape_values(model, origin)
 
 
 def _body(nodes: Iterable[onnx.NodeProto]) -> Body:

@@ -21,6 +21,25 @@ _RANDOM = (
 )
 
 
+_FLAGS = frozenset(
+    {
+        *(
+            "keepdims",
+            "noop_with_empty_axes",
+            "allowzero",
+            "largest",
+            "sorted",
+            "fmod",
+            "exclusive",
+        ),
+        *("reverse", "select_last_index", "ceil_mode", "count_include_pad", "transA", "transB"),
+        *("align_corners", "antialias", "exclude_outside", "training_mode", "upper", "inverse"),
+    }
+)
+"""Attributes that are 0 or 1. Libraries disagree about other numbers: some compare with 1, others
+with 0."""
+
+
 def unknown_ops(model: ir.Model) -> dict[str, list[str]]:
     """Return the ops that neither ONNX nor the model's own functions define: op -> node names."""
     opset = model.graph.opset_imports.get("", 1)
@@ -36,7 +55,7 @@ def unknown_ops(model: ir.Model) -> dict[str, list[str]]:
 
 
 def check_ops(model: ir.Model) -> None:
-    """Refuse a graph with ops that no target supports, or that draw random numbers.
+    """Refuse a graph with ops that no target supports, that draw random numbers, or with odd flags.
 
     Raises:
         ConversionError: lists each op, and the TensorFlow nodes it comes from.
@@ -47,6 +66,7 @@ def check_ops(model: ir.Model) -> None:
             f"these ops draw random numbers: {', '.join(random[:5])}. An engine must return the "
             "same result for the same image; export the model for inference, without them"
         )
+    _check_flags(model)
     unknown = unknown_ops(model)
     left = [op for op in sorted(unknown) if op in RULES or op.startswith("TFL_")]
     if left:  # the export of a TensorFlow model contains none of them
@@ -65,6 +85,18 @@ def check_ops(model: ir.Model) -> None:
             f"these ops have no ONNX equivalent and no rule rewrites them: {listed}. Rewrite the "
             "layers with other ops, or end the model before them (output.name in the spec)"
         )
+
+
+def _check_flags(model: ir.Model) -> None:
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for name in _FLAGS.intersection(node.attributes):
+            item = node.attributes[name]
+            if item.type == ir.AttributeType.INT and item.value not in (0, 1):
+                where = f"{node.op_type} at {node.name or node.outputs[0].name}"
+                raise ConversionError(
+                    f"the attribute {name} of {where} is {item.value}, expected 0 or 1; correct the "
+                    "model"
+                )
 
 
 def check_export(model: ir.Model) -> None:

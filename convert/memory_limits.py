@@ -6,6 +6,7 @@ Linux ends a process that uses too much memory without a message, often minutes 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import onnx_ir as ir
 
@@ -13,20 +14,46 @@ from ..common.limits import bytes_text
 from ..common.memory import available_memory
 from ..errors import SpecError
 from .analysis.activations import Peak, peak_of_model
+from .graph import static_shape
 
 LOWEST_SHARE = 0.9
 """Share of the estimate that is surely needed: onnxruntime, which runs the graph in every build,
 needs more than the whole estimate (docs/limits.md), so that what fits is never refused."""
 
 
-def check_model_memory(model: ir.Model, shape: Sequence[int]) -> None:
+LARGEST_OUTPUT = 1000
+"""Numbers in the output for each number in the input. A recognizer of 20,000 characters has 160."""
+
+
+def check_model_memory(model: ir.Model, shape: Sequence[int], max_batch: int = 1) -> None:
     """Check a graph whose shapes are inferred for an input of ``shape``.
+
+    Args:
+        model: the graph.
+        shape: the shape of its input.
+        max_batch: the largest batch that it will run on, if that is larger than the one in
+            ``shape``.
 
     Raises:
         SpecError: even :data:`LOWEST_SHARE` of the estimate is more than the memory available; it
-            states the estimate, the memory, and what to change.
+            states the estimate, the memory, and what to change. Or the output is so large that no
+            OCR model has it.
     """
-    check_peak(peak_of_model(model), shape)
+    _check_output(model, shape)
+    largest = max(max_batch, shape[0])
+    check_peak(peak_of_model(model, largest / shape[0]), (largest, *shape[1:]))
+
+
+def _check_output(model: ir.Model, shape: Sequence[int]) -> None:
+    """Refuse outputs such as those of a deconvolution with a stride of 65535."""
+    for value in model.graph.outputs:
+        found = static_shape(value)
+        if found is not None and prod(found) > LARGEST_OUTPUT * prod(shape):
+            raise SpecError(
+                f"the output {value.name} has the shape {list(found)} for an input of shape "
+                f"{list(shape)}, expected at most {LARGEST_OUTPUT} numbers for each number in the "
+                "input; correct input.shape or output.name in the spec, or the model"
+            )
 
 
 def check_peak(peak: Peak, shape: Sequence[int]) -> None:

@@ -91,7 +91,7 @@ def _no_watch(name: str, model: ir.Model) -> None:
 
 
 def _upgraded(raw: Exported) -> ir.Model:
-    """Return a raw export as standard ONNX ops of opset 20, with all shapes that can be inferred.
+    """Return a raw export as standard ONNX ops of opset 20, with all known shapes.
 
     Raises:
         ConversionError: an op is unknown to ONNX, or cannot be converted to opset 20.
@@ -205,7 +205,8 @@ def _convert_at(
     # Before the version converter and all rules: they are written for float32.
     types = raw.float_types + normalize_types(graph).float_types
     model = _at_opset(graph)
-    check_model_memory(model, shape)  # many passes run parts of the graph
+    # Many passes run parts of the graph. With a free batch it runs on larger batches, too.
+    check_model_memory(model, shape, spec.input.max_batch if last else 1)
     if last is not None or shape[0] != spec.input.shape[0]:
         check_batch(model)
     # The layout changes before PASSES, so that they cancel the Transposes that it adds.

@@ -1,6 +1,6 @@
 """Read thousands of damaged files: each must be read, or refused with an error of ocr-trt.
 
-    python tests/fuzz.py --images 20000 --specs 2000 --manifests 2000 --models 2000
+    python tests/fuzz.py --images 20000 --pages 4000 --specs 2000 --manifests 2000 --models 2000
     python tests/fuzz.py --images 1 --first 4711      repeats one case of a summary
 
 Case number ``i`` of a kind depends only on the seed, the kind and ``i``. Cases run in chunks in
@@ -35,7 +35,7 @@ SCRIPT = HERE / "fuzz.py"
 # In this order, because the place of a kind seeds its cases; new kinds come last.
 KINDS = (
     *("images", "specs", "manifests", "models", "plans", "labels", "charsets", "constants"),
-    *("foreign_images", "keras_files", "tflite", "saved_models"),
+    *("foreign_images", "keras_files", "tflite", "saved_models", "pages", "integer_models"),
 )
 NATIVE = ("plans", "keras_files", "tflite", "saved_models")
 """Kinds that are parsed by native code of other libraries, whose crashes are not ours."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 from collections.abc import Callable
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import fuzz_model_cases
+import fuzz_onnx_cases
+import fuzz_page_cases
 import numpy as np
-import onnx
-import onnx.parser
-from fuzz_damage import damaged, edited_message, edited_text, edited_tree, with_checksums
+from fuzz_damage import damaged, edited_text, edited_tree, with_checksums
 from PIL import Image as PilImage
 
 from ocr_trt.engines.bundle import file_entries, load_bundle, own_files, write_manifest
@@ -85,14 +84,6 @@ def images(folder: Path) -> Case:
     return case
 
 
-_DETECTOR: dict[str, Any] = {
-    "name": "det", "role": "detector",
-    "source": {"path": "m.onnx", "format": "onnx", "tags": ["serve"]},
-    "input": {"name": "image", "shape": [1, 3, 32, 32], "layout": "NCHW", "mean": [1, 2, 3],
-              "max_batch": 4},
-    "output": {"name": "map", "activation": "sigmoid"},
-    "boxes": {"threshold": 0.25, "shrink_ratio": 0.4},
-}  # fmt: skip
 _RECOGNIZER: dict[str, Any] = {
     "name": "rec", "role": "recognizer", "source": {"path": "m.keras", "custom": ["layers:Mine"]},
     "input": {"name": "image", "shape": [1, 32, 320, 1], "color": "GRAY", "pad": 255},
@@ -103,7 +94,7 @@ _RECOGNIZER: dict[str, Any] = {
 
 def specs(folder: Path) -> Case:
     """Spec files; an accepted spec must survive writing and reading."""
-    texts = [dump_spec(spec_from_dict(spec)) for spec in (_DETECTOR, _RECOGNIZER)]
+    texts = [dump_spec(spec_from_dict(spec)) for spec in (fuzz_onnx_cases.DETECTOR, _RECOGNIZER)]
     raw = [text.encode() for text in texts]
     path = folder / "spec.yaml"
 
@@ -128,7 +119,8 @@ def _bundle(folder: Path, target: str, plan: bytes, suffix: str) -> dict[str, An
     (folder / "model_32.onnx").write_bytes(plan)
     (folder / f"plan_32{suffix}").write_bytes(plan)
     manifest: dict[str, Any] = {
-        "spec": _DETECTOR, "target": target, "precision": "fp32", "source_sha256": "0" * 64,
+        "spec": fuzz_onnx_cases.DETECTOR, "target": target, "precision": "fp32",
+        "source_sha256": "0" * 64,
         "versions": {"ocr-trt": "0"}, "settings": {"compute_capabilities": ["8.6"]},
         "engines": [
             {"height": 32, "width": 32, "model": "model_32.onnx", "plan": f"plan_32{suffix}"}
@@ -185,73 +177,13 @@ def manifests(folder: Path) -> Case:
     return case
 
 
-_GRAPH = """<ir_version: 8, opset_import: ["" : 17]>
-    g (float[N,3,32,32] image) => (float[N,1,32,32] map)
-    <float scale = {0.02}, int8 zero = {0}>
-    {
-        q = QuantizeLinear(image, scale, zero)
-        x = DequantizeLinear(q, scale, zero)
-        a = Conv <pads = [1, 1, 1, 1], strides = [2, 2]> (x, w0)
-        b = BatchNormalization(a, g0, g0, g0, g0)
-        c = Relu(b)
-        s = Shape(c)
-        d = Reshape(c, s)
-        e = ConvTranspose <strides = [2, 2]> (d, w1)
-        f = Transpose <perm = [0, 2, 3, 1]> (e)
-        h = MatMul(f, w2)
-        i = Transpose <perm = [0, 3, 1, 2]> (h)
-        map = Sigmoid(i)
-    }"""
-
-
-def _model() -> onnx.ModelProto:
-    rng = np.random.default_rng(0)
-    model = onnx.parser.parse_model(_GRAPH)
-    shapes = (("w0", (4, 3, 3, 3)), ("g0", (4,)), ("w1", (4, 4, 2, 2)), ("w2", (4, 1)))
-    for name, shape in shapes:
-        array = rng.random(shape, np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
-    return model
-
-
-def _damaged_model(good: onnx.ModelProto, data: bytes, rng: np.random.Generator) -> bytes:
-    if rng.random() < 0.3:
-        return damaged(data, rng, [data])
-    model = onnx.ModelProto()
-    model.CopyFrom(good)
-    for _ in range(rng.choice([1, 1, 1, 2, 4])):
-        graph = model.graph
-        places = [model, graph, *graph.node, *graph.node, *graph.initializer, *graph.input]
-        edited_message(places[rng.integers(len(places))], rng)
-    return model.SerializeToString()
-
-
-def models(folder: Path) -> Case:
-    """ONNX files, through ``ocr-trt inspect``, by themselves or named in a spec."""
-    from ocr_trt.cli.calibration_options import CalibrationOptions
-    from ocr_trt.cli.inspect import inspect
-    from ocr_trt.cli.shared_options import DisplayOptions
-
-    good = _model()
-    data, path, spec = good.SerializeToString(), folder / "m.onnx", folder / "spec.yaml"
-    spec.write_text(dump_spec(spec_from_dict(_DETECTOR)), "utf-8")
-
-    def case(rng: np.random.Generator) -> None:
-        path.write_bytes(_damaged_model(good, data, rng))
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            model = spec if rng.random() < 0.6 else path
-            inspect(model, calibration=CalibrationOptions(), display=DisplayOptions())
-
-    return case
-
-
 def plans(folder: Path) -> Case:
     """Damaged plans with matching hashes, through the runtimes that load them."""
     from ocr_trt.engines.base import BuildSettings
     from ocr_trt.engines.engine import Engine
     from ocr_trt.engines.targets import backend
 
-    good, bundles = _model(), []
+    good, bundles = fuzz_onnx_cases.small_model(), []
     for target in ("onnxruntime", "openvino"):
         plan = folder / f"plan{backend(target).suffix}"
         backend(target).build(good, plan, BuildSettings())
@@ -276,7 +208,8 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "images": images,
     "specs": specs,
     "manifests": manifests,
-    "models": models,
     "plans": plans,
     **fuzz_model_cases.CASES,
+    **fuzz_onnx_cases.CASES,
+    **fuzz_page_cases.CASES,
 }

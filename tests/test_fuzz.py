@@ -11,6 +11,7 @@ from tests import fuzz
 COUNTS = {
     **{"images": 150, "specs": 60, "manifests": 60, "models": 25},
     **{"labels": 60, "charsets": 60, "constants": 60, "foreign_images": 60},
+    **{"pages": 100, "integer_models": 25},
 }
 
 

@@ -17,6 +17,7 @@ import onnx_ir as ir
 from ..graph import static_shape
 
 _VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Dropout"})
+_SHAPES = frozenset({"Shape", "Size"})
 _NEW_MEMORY = frozenset(
     {
         *("Conv", "ConvTranspose", "MatMul", "Gemm", "MaxPool", "AveragePool", "Transpose"),
@@ -97,27 +98,37 @@ def peak_of(steps: Sequence[Step], given: Mapping[Hashable, int], kept: Iterable
 
 
 def bytes_of(value: ir.Value) -> int:
-    """Return the bytes of a value; 0 if its shape or type is not known."""
+    """Return the bytes of a value; 0 if its shape or the size of its type is not known."""
     shape = static_shape(value)
-    if shape is None or value.dtype is None or value.dtype == ir.DataType.UNDEFINED:
+    if shape is None or value.dtype in (None, ir.DataType.UNDEFINED, ir.DataType.STRING):
         return 0
     return prod(shape) * value.dtype.bitwidth // 8
 
 
-def peak_of_model(model: ir.Model) -> Peak:
-    """Return the peak of a graph whose shapes are inferred; inner graphs are not counted."""
-    graph = model.graph
-    steps = [
-        Step(
+def peak_of_model(model: ir.Model, copies: float = 1.0) -> Peak:
+    """Return the peak of a graph whose shapes are inferred; inner graphs are not counted.
+
+    Args:
+        model: the graph.
+        copies: how many times as many images it will run on as its shapes state. Values that are
+            computed from the images grow by this factor; weights do not.
+    """
+    graph, growing = model.graph, set(model.graph.inputs)
+
+    def size(value: ir.Value) -> int:
+        return int(bytes_of(value) * (copies if value in growing else 1))
+
+    steps = []
+    for node in graph:
+        if node.op_type not in _SHAPES and not growing.isdisjoint(node.inputs):
+            growing.update(node.outputs)
+        step = Step(
             name=f"{node.op_type} {node.name or node.outputs[0].name}",
             reads=[v for v in node.inputs if v is not None],
-            results={v: bytes_of(v) for v in node.outputs},
+            results={v: size(v) for v in node.outputs},
             is_view=node.op_type in _VIEWS,
             in_place=node.op_type not in _NEW_MEMORY,
         )
-        for node in graph
-    ]
-    given: dict[Hashable, int] = {
-        v: bytes_of(v) for v in (*graph.inputs, *graph.initializers.values())
-    }
+        steps.append(step)
+    given: dict[Hashable, int] = {v: size(v) for v in (*graph.inputs, *graph.initializers.values())}
     return peak_of(steps, given, graph.outputs)

@@ -17,6 +17,7 @@ import onnx
 import onnx_ir as ir
 
 from ..float_types import FloatTypes
+from ..guard_divisions import guard_divisions
 
 Weights = dict[str, npt.NDArray]
 """Arrays by value name."""
@@ -39,7 +40,13 @@ class Exported:
     """What was not float32 in the source, and is float32 in ``model``."""
 
     def whole(self) -> ir.Model:
-        """Return the model with all its weights, which are not copied and may exceed 2 GB."""
+        """Return the model with all its weights, which are not copied and may exceed 2 GB.
+
+        Its integer divisions are guarded: whatever runs an exported model gets it from here.
+
+        Raises:
+            ConversionError: a constant divides by 0.
+        """
         model = ir.from_proto(self.model)
         for value in list(model.graph.inputs):  # a copy: the loop removes inputs
             array = self.weights.get(str(value.name))
@@ -47,6 +54,7 @@ class Exported:
                 value.const_value = ir.tensor(array, name=value.name)
                 model.graph.inputs.remove(value)
                 model.graph.register_initializer(value)
+        guard_divisions(model)
         return model
 
 

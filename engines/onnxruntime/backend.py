@@ -12,7 +12,7 @@ import onnx
 from ...calibration.int8_style import Int8Style
 from ...common.cores import usable_cores
 from ...common.cpu import has_exact_int8
-from ...common.onnx_files import write_onnx
+from ...common.onnx_files import read_onnx, write_onnx
 from ...common.onnx_session import onnx_session
 from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, RunSettings
 from ..plan_interface import check_ports
@@ -66,14 +66,26 @@ class _OnnxRuntime(Backend):
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Open a session on the plan, whose threads all streams share."""
-        check_onnx_plan(plan)
+        divides_integers = check_onnx_plan(plan)
         streams = max(1, settings.streams)
         threads = settings.threads
         if streams > 1:
             # Each calling thread computes too, so the session creates only the remaining threads.
             threads = max(1, (threads or usable_cores()) - streams + 1)
-        session = onnx_session(str(plan), threads=threads, int8_kernels=True)
+        model = _guarded(plan) if divides_integers else str(plan)
+        session = onnx_session(model, threads=threads, int8_kernels=True)
         return _Runner(session, label=label, max_batch=max_batch, streams=streams)
+
+
+def _guarded(plan: Path) -> onnx.ModelProto:
+    """Return the graph of a plan, in which no integer division can end the process."""
+    import onnx_ir as ir  # slow to import, and few plans divide integers
+
+    from ...convert.guard_divisions import guard_divisions
+
+    model = read_onnx(plan)
+    guard_divisions(model)
+    return ir.to_proto(model)
 
 
 def runner_from_model(model: onnx.ModelProto, *, label: str, max_batch: int) -> Runner:

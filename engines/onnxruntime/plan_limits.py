@@ -12,12 +12,18 @@ from ...common.memory import available_memory
 from ...common.onnx_limits import load_limited
 from ...errors import InputFileError
 
+_FLOATS = frozenset(
+    onnx.TensorProto.DataType.Value(name) for name in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")
+)
 _SMALL = 1 << 12
 """Elements of an initializer whose values shapes may depend on."""
 
 
-def check_onnx_plan(plan: Path) -> None:
+def check_onnx_plan(plan: Path) -> bool:
     """Check the numbers of nodes and values, and the largest tensor; free dimensions count as 1.
+
+    Returns:
+        Whether the plan may divide integers, which can end the process (``guard_divisions``).
 
     Raises:
         InputFileError: one exceeds its limit.
@@ -37,6 +43,24 @@ def check_onnx_plan(plan: Path) -> None:
                 f"{bytes_text(needed)} of memory, but {bytes_text(free)} are available; use a "
                 "machine or container with more memory, or build the bundle for a smaller input"
             )
+    return _divides_integers(model, inferred)
+
+
+def _divides_integers(model: onnx.ModelProto, inferred: onnx.GraphProto) -> bool:
+    """Whether a division may be one of integers. The types in inner graphs are not inferred."""
+    floats = {
+        value.name
+        for value in (*inferred.value_info, *inferred.input, *inferred.output)
+        if value.type.tensor_type.elem_type in _FLOATS
+    }
+    floats |= {tensor.name for tensor in inferred.initializer if tensor.data_type in _FLOATS}
+    todo = [*model.graph.node, *(node for each in model.functions for node in each.node)]
+    for node in todo:  # the list grows while it is read
+        if node.op_type in ("Div", "Mod") and not floats.intersection((*node.input, *node.output)):
+            return True
+        for item in node.attribute:
+            todo += item.g.node
+    return False
 
 
 def _bytes_of(kind: int) -> int:

@@ -17,7 +17,7 @@ from ...common.files import file_sha256
 from ...errors import InputFileError
 from ..base import RunSettings
 from .library import import_openvino
-from .plan_limits import check_plan_memory
+from .plan_limits import check_plan_graph
 
 
 def compile_config(settings: RunSettings, plan: Path | None = None) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
     graph = core.read_model(plan)  # finds the .bin beside the .xml
     if batch is not None:
         graph.reshape([batch, *list(graph.input(0).partial_shape)[1:]])  # (N, C, H, W)
-    check_plan_memory(graph, plan)
+    check_plan_graph(graph, plan)
     compiled = core.compile_model(graph, "CPU", config)
     if key:
         cache.write(key, compiled.export_model().getvalue())

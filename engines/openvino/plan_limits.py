@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
+import numpy as np
+
 from ...common.limits import (
     LARGEST_NESTING,
     LARGEST_NODES,
@@ -87,12 +89,14 @@ class _Reader:
         )
 
 
-def check_plan_memory(graph: Any, plan: Path) -> None:
-    """Check the largest tensor of a graph that OpenVINO has read; free dimensions count as 1.
+def check_plan_graph(graph: Any, plan: Path) -> None:
+    """Check a graph that OpenVINO has read, before it is compiled.
 
     Raises:
-        InputFileError: it does not fit the memory.
+        InputFileError: its largest tensor does not fit the memory (free dimensions count as 1), or
+            it divides integer constants by 0, -1 or a computed number.
     """
+    _check_divisions(graph, plan)
     free = available_memory()
     for op in graph.get_ops():
         for port in op.outputs():
@@ -108,3 +112,25 @@ def check_plan_memory(graph: Any, plan: Path) -> None:
                     "are available; use a machine or container with more memory, or build the "
                     "bundle for a smaller input"
                 )
+
+
+def _check_divisions(graph: Any, plan: Path) -> None:
+    """Refuse divisions of integer constants that OpenVINO cannot compute when it compiles a plan.
+
+    The smallest integer divided by -1 ends the process. Plans of a build divide sizes of weights by
+    numbers of groups.
+    """
+    varying = set[str]()  # the ops that depend on the image
+    for op in graph.get_ordered_ops():
+        sources = [port.get_source_output().get_node() for port in op.inputs()]
+        if op.get_type_name() == "Parameter" or any(each.get_name() in varying for each in sources):
+            varying.add(op.get_name())
+            continue
+        if op.get_type_name() != "Divide" or not op.output(0).get_element_type().is_integral():
+            continue
+        divisor = sources[1]
+        if divisor.get_type_name() != "Constant" or np.isin(divisor.data, (0, -1)).any():
+            raise InputFileError(
+                f"{plan}: its layer {op.get_friendly_name()!r:.80} divides integer constants, "
+                f"expected constant divisors other than 0 and -1; {_REBUILD}"
+            )

@@ -67,6 +67,19 @@ def test_result_that_nothing_reads_is_freed() -> None:
     assert peak_of(steps[1:], {"a": 5}, ["y"]).bytes == 15
 
 
+def test_more_images_need_more_memory_and_weights_do_not() -> None:
+    text = """g (float[1, 256, 1024] x) => (float[1, 256, 1024] y) {
+        a = Add (x, w)
+        s = Shape (a)
+        b = Expand (w, s)
+        y = Mul (a, b)
+    }"""
+    model = graph(text, w=np.ones((1, 256, 1024), np.float32))
+    assert peak_of_model(model).bytes / MIB == pytest.approx(4, abs=1e-4)
+    # 1 MiB each: w and b stay, x and a become four times as large.
+    assert peak_of_model(model, 4).bytes / MIB == pytest.approx(1 + 1 + 4 + 4, abs=1e-4)
+
+
 def test_unknown_shapes_count_as_nothing() -> None:
     text = """g (float[N, 256] x) => (float[N, 256] y) { y = Relu (x) }"""
     assert _peak(text) == 0
@@ -115,7 +128,7 @@ def test_spec_that_needs_more_than_there_is_is_refused(
         assert fact in str(caught.value)
     monkeypatch.setattr("ocr_trt.convert.memory_limits.available_memory", lambda: 70 << 30)
     _convert(tmp_path, 16384)  # nothing is as large as the tensors of the model
-    with pytest.raises(SpecError, match=r"136\.0 GiB.*\[2, 3, 16384, 16384\]"):
+    with pytest.raises(SpecError, match=r"544\.0 GiB.*\[8, 3, 16384, 16384\]"):
         _convert(tmp_path, 16384, max_batch=8)
 
 

@@ -112,3 +112,34 @@ def test_tensor_larger_than_the_memory_is_refused(name: str, tmp_path: Path) -> 
     target.build(onnx.parser.parse_model(HUGE), plan, BuildSettings())
     with pytest.raises(InputFileError, match=r"192\.0 TiB of memory, but .*iB are available"):
         target.open(plan, label="e", settings=RunSettings(), max_batch=1)
+
+
+def test_plan_that_divides_integer_constants_is_refused(tmp_path: Path) -> None:
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    image = ops.parameter([1, 3, 4, 4], np.float32)
+    smallest, minus_one = (np.array([n], np.int64) for n in (-(2**63), -1))
+    divided = ops.divide(ops.constant(smallest), ops.constant(minus_one))
+    result = ops.add(image, ops.convert(divided, "f32"))
+    plan = tmp_path / "plan_32.xml"
+    ov.save_model(ov.Model([result], [image]), plan, compress_to_fp16=False)
+    settings = RunSettings()
+    with pytest.raises(InputFileError, match="divides integer constants") as caught:
+        backend("openvino").open(plan, label="e", settings=settings, max_batch=1)
+    assert str(plan) in str(caught.value)
+
+
+def test_divisions_in_a_plan_of_onnxruntime_are_guarded(tmp_path: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 20]>
+    g (float[1, 3, 4, 4] x) => (float[1, 3, 4, 4] y)
+    <int64[1] a = {-9223372036854775808}, int64[1] b = {-1}> {
+        c = Div (a, b)
+        d = Cast <to = 1> (c)
+        y = Add (x, d)
+    }"""
+    plan, image = tmp_path / "plan_32.onnx", np.zeros((1, 3, 4, 4), np.float32)
+    onnx.save(onnx.parser.parse_model(text), plan)
+    target = backend("onnxruntime")
+    with target.open(plan, label="e", settings=RunSettings(), max_batch=1) as runner:
+        assert (runner.execute(image) == np.float32(-(2.0**63))).all()
