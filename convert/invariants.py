@@ -94,8 +94,8 @@ def _check_flags(model: ir.Model) -> None:
             if item.type == ir.AttributeType.INT and item.value not in (0, 1):
                 where = f"{node.op_type} at {node.name or node.outputs[0].name}"
                 raise ConversionError(
-                    f"the attribute {name} of {where} is {item.value}, expected 0 or 1; correct the "
-                    "model"
+                    f"the attribute {name} of {where} is {item.value}, expected 0 or 1; correct "
+                    "the model"
                 )
 
 

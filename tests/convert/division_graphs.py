@@ -72,7 +72,7 @@ def run(model: onnx.ModelProto, folder: Path) -> None:
     onnx.save(model, path)
     spec = spec_of(path)
     source = open_source(spec.source)
-    first = baseline_runner(source, spec, 8)
+    first = baseline_runner(source, spec)
     results, graph = [first.execute(first.prepare(image))], convert(source, spec).model
     for target in map(backend, ("onnxruntime", "openvino")):
         plan = folder / f"plan{target.suffix}"
