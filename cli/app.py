@@ -27,6 +27,7 @@ from .cache import cache
 from .debug import debug
 from .demo import demo
 from .doctor import doctor
+from .export import export
 from .failure import Failure, UsageError, failure_of
 from .init import init
 from .inspect import inspect
@@ -53,7 +54,7 @@ app = typer.Typer(
 
 # In the order in which --help lists them.
 for _command in (
-    *(init, inspect, build, optimize, bench, run, serve, debug, bundle),
+    *(init, inspect, build, optimize, bench, run, serve, export, debug, bundle),
     *(models, schema, cache, doctor, demo, plugins, train),
 ):
     app.command()(expand_groups(_command))

@@ -21,6 +21,7 @@ _EXTRAS = {
     **dict.fromkeys(("pycuda", "tensorrt"), "gpu"),
     **dict.fromkeys(("fastapi", "prometheus_client", "python_multipart", "uvicorn"), "serve"),
     "cuda": "cuda",
+    "tritonclient": "triton",
 }
 """The extra of pyproject.toml that installs a module. onnxscript is in every conversion."""
 _NO_MEMORY = (

@@ -46,7 +46,7 @@ def onnx_session(
     # By default threads spin after a run and take processor time from whatever runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.disable_quant_qdq", "0" if int8_kernels else "1")
-    disabled = [_MATMUL_FUSION] if optimize and _crashes_in_fusion(model) else None
+    disabled = [_MATMUL_FUSION] if optimize and crashes_in_fusion(model) else None
     settings = {"providers": _PROVIDERS, "disabled_optimizers": disabled}
     if isinstance(model, onnx.ModelProto):
         if is_too_large(model):  # only a file can refer to external weights
@@ -56,7 +56,7 @@ def onnx_session(
     return ort.InferenceSession(model, options, **settings)
 
 
-def _crashes_in_fusion(model: onnx.ModelProto | bytes | str) -> bool:
+def crashes_in_fusion(model: onnx.ModelProto | bytes | str) -> bool:
     """Whether onnxruntime may crash when it fuses a Transpose and a MatMul of a graph.
 
     It also moves a Cast between the two, Cast(Transpose(x)) -> Transpose(Cast(x)). If another node

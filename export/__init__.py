@@ -1,0 +1,1 @@
+"""Write engine bundles in the form that other model servers load."""

@@ -1,0 +1,80 @@
+"""``pipeline.json``: which models of a Triton server the pipeline calls, and how to use them.
+
+It is beside the pipeline's ``model.py``. The specs in it state how to prepare images and how to
+decode the outputs of the models.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..common.frozen_model import StrictModel
+from ..common.input_size import InputSize
+from ..pipeline.reader import ReadSettings, Tiles
+from ..spec import ModelSpec
+from .ports import Port
+
+NAME = "pipeline.json"
+LARGEST = 16 << 20
+"""Largest size of the file in bytes; a charset may have 100,000 characters."""
+
+
+class RemoteModel(StrictModel):
+    """A model of the server: the plan of an engine for one input size."""
+
+    name: str
+    """The name of the model on the server."""
+    input: Port
+    """(N, C, H, W)."""
+    output: Port
+    max_batch: int = Field(ge=1)
+    """The largest batch of one request."""
+
+    @property
+    def size(self) -> InputSize:
+        """Height and width of the input."""
+        return InputSize(*self.input.shape[2:])
+
+
+class RemoteEngine(StrictModel):
+    """An engine whose plans run as models of the server."""
+
+    label: str
+    """The label of the bundle."""
+    spec: ModelSpec
+    models: tuple[RemoteModel, ...] = Field(min_length=1)
+
+
+class PipelineFile(StrictModel):
+    """What the pipeline needs besides the image."""
+
+    schema_version: Literal[1] = 1
+    ocr_trt: str
+    """The version of ocr-trt that wrote the file."""
+    detector: RemoteEngine | None = None
+    """None: each image is one line of text."""
+    recognizer: RemoteEngine
+
+
+class PipelineParameters(StrictModel):
+    """The ``parameters`` in the pipeline's config.pbtxt, which users may change."""
+
+    workers: int = Field(4, ge=1, le=256)
+    """How many images an instance reads at the same time."""
+    wait_seconds: float = Field(60, ge=0, le=3600)
+    """How long the first request waits until the other models are ready."""
+    tiles: Tiles = "auto"
+    min_box_score: float = Field(0, ge=0, le=1)
+    min_text_score: float = Field(0, ge=0, le=1)
+    dpi: int = Field(200, ge=10, le=2400)
+
+    def read_settings(self) -> ReadSettings:
+        """Return how images are read."""
+        return ReadSettings(
+            tiles=self.tiles,
+            min_box_score=self.min_box_score,
+            min_text_score=self.min_text_score,
+            dpi=self.dpi,
+        )

@@ -1,0 +1,240 @@
+"""Triton model repositories: their files and configurations, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import model_config_pb2
+
+from ocr_trt.engines.bundle import file_entries, load_bundle, write_manifest
+from ocr_trt.errors import OutputError, SpecError, UserError
+from ocr_trt.export.export_settings import ExportSettings
+from ocr_trt.export.model_config import check_config, config_text
+from ocr_trt.export.repository import export_triton
+from tests.conftest import BuiltBundle
+
+Config = dict[str, Any]
+
+
+def exported(
+    folder: Path, detector: Path | None, recognizer: Path, **settings: Any
+) -> dict[str, Config]:
+    """Export two bundles; return the parsed configuration of each model."""
+    bundles = [None if path is None else load_bundle(path) for path in (detector, recognizer)]
+    assert bundles[1] is not None
+    export_triton(bundles[0], bundles[1], folder, ExportSettings(**settings))
+    return {path.parent.name: parsed(path) for path in folder.glob("*/config.pbtxt")}
+
+
+def parsed(path: Path) -> Config:
+    message = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def as_target(bundle: Path, folder: Path, target: str, **changes: Any) -> Path:
+    """Copy a bundle and let its manifest state another target; plans are what they were."""
+    shutil.copytree(bundle, folder)
+    manifest = load_bundle(folder).manifest
+    engines = []
+    for entry in manifest.engines:
+        plan = Path(entry.plan).with_suffix(".plan").name
+        (folder / plan).write_bytes((folder / entry.plan).read_bytes())
+        engines.append(entry.model_copy(update={"plan": plan}))
+    for path in [*folder.glob("*.xml"), *folder.glob("*.bin")]:
+        path.unlink()
+    update = {"target": target, "engines": tuple(engines), "files": file_entries(folder), **changes}
+    write_manifest(folder, manifest.model_copy(update=update))
+    return folder
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_openvino_bundles(tmp_path: Path, detector_bundle: Path, recognizer_bundle: Path) -> None:
+    configs = exported(tmp_path / "repo", detector_bundle, recognizer_bundle)
+    assert configs.keys() == {
+        "ocr", "ocr_detector_64x96", "ocr_recognizer_32x32", "ocr_recognizer_32x64",
+    }  # fmt: skip
+    assert files_below(tmp_path / "repo") == [
+        "export.json",
+        "ocr/1/model.py", "ocr/1/pipeline.json", "ocr/config.pbtxt", "ocr/warmup/image",
+        "ocr_detector_64x96/1/plan_96.bin", "ocr_detector_64x96/1/plan_96.xml",
+        "ocr_detector_64x96/config.pbtxt",
+        "ocr_recognizer_32x32/1/plan_32.bin", "ocr_recognizer_32x32/1/plan_32.xml",
+        "ocr_recognizer_32x32/config.pbtxt", "ocr_recognizer_32x32/labels.txt",
+        "ocr_recognizer_32x64/1/plan_64.bin", "ocr_recognizer_32x64/1/plan_64.xml",
+        "ocr_recognizer_32x64/config.pbtxt", "ocr_recognizer_32x64/labels.txt",
+    ]  # fmt: skip
+    detector, recognizer = configs["ocr_detector_64x96"], configs["ocr_recognizer_32x64"]
+    assert detector["backend"] == recognizer["backend"] == "openvino"
+    assert detector["default_model_filename"] == "plan_96.xml"
+    # A fixed batch is a part of the shape, and Triton does not batch.
+    assert "max_batch_size" not in detector
+    assert detector["input"][0]["dims"] == ["1", "3", "64", "96"]
+    assert "dynamic_batching" not in detector
+    assert recognizer["max_batch_size"] == 4
+    assert recognizer["input"][0]["dims"] == ["1", "32", "64"]
+    assert recognizer["dynamic_batching"] == {"max_queue_delay_microseconds": "500"}
+    assert recognizer["parameters"]["ENABLE_BATCH_PADDING"] == {"string_value": "YES"}
+    assert [each["batch_size"] for each in recognizer["model_warmup"]] == [1, 4]
+    assert recognizer["output"][0]["label_filename"] == "labels.txt"
+    for config in configs.values():
+        assert config["instance_group"] == [{"count": 1, "kind": "KIND_CPU"}]
+        assert config["version_policy"] == {"latest": {"num_versions": 2}}
+        assert config["model_warmup"]
+
+
+def test_openvino_without_padding(
+    tmp_path: Path, detector_bundle: Path, recognizer_bundle: Path
+) -> None:
+    configs = exported(tmp_path / "repo", detector_bundle, recognizer_bundle, pads=False)
+    config = configs["ocr_recognizer_32x64"]
+    assert "max_batch_size" not in config
+    assert config["input"][0]["dims"] == ["-1", "1", "32", "64"]
+    assert "ENABLE_BATCH_PADDING" not in config["parameters"]
+    warm_ups = [each["inputs"]["image"]["dims"][0] for each in config["model_warmup"]]
+    assert warm_ups == ["1", "4"]
+    assert [each["batch_size"] for each in config["model_warmup"]] == [1, 1]
+    text = (tmp_path / "repo" / "ocr" / "1" / "pipeline.json").read_text()
+    assert [m["max_batch"] for m in json.loads(text)["recognizer"]["models"]] == [4, 4]
+
+
+def test_onnxruntime_bundles(tmp_path: Path, built_bundle: BuiltBundle) -> None:
+    recognizer = built_bundle("recognizer", "fp32", "onnxruntime")
+    configs = exported(tmp_path / "repo", None, recognizer, max_batch=2, instances=3)
+    assert configs.keys() == {"ocr", "ocr_recognizer_32x32", "ocr_recognizer_32x64"}
+    config = configs["ocr_recognizer_32x32"]
+    assert config["backend"] == "onnxruntime"
+    assert config["max_batch_size"] == 2
+    assert config["instance_group"] == [{"count": 3, "kind": "KIND_CPU"}]
+    assert (tmp_path / "repo" / "ocr_recognizer_32x32" / "1" / "plan_32.onnx").exists()
+
+
+def test_tensorrt_bundles(tmp_path: Path, detector_bundle: Path, recognizer_bundle: Path) -> None:
+    bundles = [
+        as_target(path, tmp_path / path.name, "tensorrt")
+        for path in (detector_bundle, recognizer_bundle)
+    ]
+    configs = exported(tmp_path / "repo", *bundles)
+    detector, recognizer = configs["ocr_detector_64x96"], configs["ocr_recognizer_32x64"]
+    assert detector["platform"] == recognizer["platform"] == "tensorrt_plan"
+    assert detector["default_model_filename"] == "plan_96.plan"
+    assert detector["instance_group"] == [{"count": 1, "kind": "KIND_GPU"}]
+    (group,) = recognizer["instance_group"]
+    assert group["profile"] == ["0", "1"]  # single images, and larger batches
+    graphs = recognizer["optimization"]["cuda"]
+    assert graphs["graphs"] is True
+    assert [each["batch_size"] for each in graphs["graph_spec"]] == [1, 4]
+    assert [each["input"]["image"]["dim"] for each in graphs["graph_spec"]] == [
+        ["1", "32", "64"]
+    ] * 2
+    (graph,) = detector["optimization"]["cuda"]["graph_spec"]
+    assert graph == {"input": {"image": {"dim": ["1", "3", "64", "96"]}}}
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "facts"),
+    [
+        ("tensorrt-rtx", {}, ("no backend for TensorRT-RTX", "--target tensorrt")),
+        ("tensorrt", {"plugins": True}, ("plugins", "build the bundle again without it")),
+        ("tensorrt", {"options": {"strip": True}}, ("strip", "no weights")),
+    ],
+)
+def test_plans_that_triton_cannot_load_are_refused(
+    target: str,
+    settings: dict[str, Any],
+    facts: tuple[str, ...],
+    tmp_path: Path,
+    detector_bundle: Path,
+    recognizer_bundle: Path,
+) -> None:
+    bundle = as_target(detector_bundle, tmp_path / "bundle", target, settings=settings)
+    with pytest.raises(UserError) as error:
+        exported(tmp_path / "repo", bundle, recognizer_bundle)
+    assert all(fact in str(error.value) for fact in (str(bundle), *facts))
+    assert not (tmp_path / "repo").exists()
+
+
+def test_wrong_roles_are_refused(
+    tmp_path: Path, detector_bundle: Path, recognizer_bundle: Path
+) -> None:
+    with pytest.raises(SpecError, match="is a recognizer, expected a detector"):
+        exported(tmp_path / "repo", recognizer_bundle, detector_bundle)
+
+
+def test_labels_are_the_classes(tmp_path: Path, recognizer_bundle: Path) -> None:
+    exported(tmp_path / "repo", None, recognizer_bundle)
+    text = (tmp_path / "repo" / "ocr_recognizer_32x64" / "labels.txt").read_text()
+    spec = load_bundle(recognizer_bundle).spec
+    assert text.split("\n") == ["", *spec.charset, ""]  # the blank is class 0
+
+
+def test_a_field_that_triton_does_not_have_is_refused() -> None:
+    good = config_text({"name": "a", "max_batch_size": 4}, ["a comment"])
+    assert good.startswith("# a comment\n")
+    check_config(good)
+    with pytest.raises(UserError, match="max_batch_sise"):
+        config_text({"name": "a", "max_batch_sise": 4})
+    with pytest.raises(UserError, match=r"line 2:.*max_batch_sise"):
+        check_config("# a comment\nmax_batch_sise: 4")
+    with pytest.raises(UserError, match="KIND_TPU"):
+        config_text({"name": "a", "instance_group": [{"kind": "KIND_TPU"}]})
+
+
+@pytest.mark.parametrize("name", ["", "../ocr", "a/b", ".hidden", "-a", "a" * 65, "ü"])
+def test_names_that_are_no_folder_names_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match="letter or digit"):
+        ExportSettings(name=name)
+
+
+def test_names_and_versions(tmp_path: Path, recognizer_bundle: Path) -> None:
+    configs = exported(tmp_path / "repo", None, recognizer_bundle, name="receipts", version=7)
+    assert all(re.fullmatch(r"receipts(_recognizer_32x\d+)?", name) for name in configs)
+    assert (tmp_path / "repo" / "receipts" / "7" / "model.py").exists()
+    assert (tmp_path / "repo" / "receipts_recognizer_32x64" / "7" / "plan_64.xml").exists()
+
+
+def test_a_repository_is_written_whole_or_not_at_all(
+    tmp_path: Path,
+    detector_bundle: Path,
+    recognizer_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repository = tmp_path / "repo"
+    exported(repository, None, recognizer_bundle)
+    before = files_below(repository)
+    exported(repository, detector_bundle, recognizer_bundle)  # replaces it
+    after = files_below(repository)
+    assert set(before) < set(after)
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ocr_trt.export.repository.shutil.copyfile", fail)
+    with pytest.raises(OutputError, match="disk is full"):
+        exported(repository, None, recognizer_bundle)
+    assert files_below(repository) == after
+    assert [path.name for path in tmp_path.iterdir()] == ["repo"]
+
+
+def test_files_of_others_are_not_replaced(tmp_path: Path, recognizer_bundle: Path) -> None:
+    repository = tmp_path / "repo"
+    exported(repository, None, recognizer_bundle)
+    (repository / "other_model").mkdir()
+    (repository / "other_model" / "config.pbtxt").write_text("")
+    with pytest.raises(OutputError, match=r"config\.pbtxt.*did not write"):
+        exported(repository, None, recognizer_bundle)
+    # An index from elsewhere cannot name files of the user.
+    index = json.loads((repository / "export.json").read_text())
+    index["files"] += ["other_model/notes.txt"]
+    (repository / "export.json").write_text(json.dumps(index))
+    (repository / "other_model" / "config.pbtxt").rename(repository / "other_model" / "notes.txt")
+    with pytest.raises(OutputError, match=r"notes\.txt.*did not write"):
+        exported(repository, None, recognizer_bundle)

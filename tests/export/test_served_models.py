@@ -1,0 +1,205 @@
+"""The pipeline and the stand-ins in a simulated Triton server."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ocr_trt import open_reader
+from ocr_trt.errors import InputFileError, TargetMissingError
+from ocr_trt.export.check_numpy import check_numpy
+from ocr_trt.export.pipeline_file import PipelineParameters
+from tests.export.test_repository import as_target, exported
+from tests.export.triton_stand_in import Request, Response, StandInServer, Tensor, TritonError
+
+
+@pytest.fixture(scope="module")
+def repository(
+    tmp_path_factory: pytest.TempPathFactory, detector_bundle: Path, recognizer_bundle: Path
+) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "repo"
+    exported(folder, detector_bundle, recognizer_bundle, is_stand_in=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(repository: Path) -> Iterator[StandInServer]:
+    with StandInServer(repository) as server:
+        yield server
+
+
+def content_of(data: bytes) -> Tensor:
+    return Tensor("image", np.array([data], np.object_))
+
+
+def arrays(response: Response) -> dict[str, np.ndarray]:
+    assert not response.has_error(), response.error().message()
+    return {tensor.name(): tensor.as_numpy() for tensor in response.tensors}
+
+
+def test_the_pipeline_reads_what_a_reader_reads(
+    server: StandInServer, detector_bundle: Path, recognizer_bundle: Path, shared_images: Path
+) -> None:
+    files = sorted(shared_images.glob("*.png"))
+    with ThreadPoolExecutor(3) as pool:  # several at once, as Triton's instances do
+        answers = pool.map(lambda f: server.infer("ocr", [content_of(f.read_bytes())]), files)
+        results = [arrays(answer) for answer in answers]
+    with open_reader(detector_bundle, recognizer_bundle) as reader:
+        expected = [reader.read(file) for file in files]
+    assert sum(len(result.lines) for result in expected) > 0
+    for result, read in zip(results, expected, strict=True):
+        assert [text.decode() for text in result["texts"]] == [each.text for each in read.lines]
+        for line, quad in zip(read.lines, result["quads"], strict=True):
+            np.testing.assert_array_equal(quad, line.quad)
+        scores = [line.text_score for line in read.lines]
+        np.testing.assert_allclose(result["text_scores"], scores, rtol=1e-5)
+        assert result["size"].tolist() == [read.width, read.height]
+        assert result["pages"].tolist() == [1]
+
+
+def test_an_image_without_text(server: StandInServer) -> None:
+    import cv2
+
+    blank = cv2.imencode(".png", np.full((8, 8, 3), 255, np.uint8))[1].tobytes()
+    result = arrays(server.infer("ocr", [content_of(blank)]))
+    assert result["quads"].shape == (len(result["texts"]), 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "page", "fact"),
+    [
+        (b"", 1, "empty"),
+        (b"nonsense", 1, "known format"),
+        (b"/etc/passwd", 1, "known format"),  # never opened
+        (b"http://localhost/image.png", 1, "known format"),
+        (None, 2, "no page 2"),
+    ],
+)
+def test_wrong_inputs_are_errors_of_the_client(
+    data: bytes | None, page: int, fact: str, server: StandInServer, shared_images: Path
+) -> None:
+    data = (shared_images / "0.png").read_bytes() if data is None else data
+    tensors = [content_of(data), Tensor("page", np.array([page], np.int32))]
+    response = server.infer("ocr", tensors)
+    assert response.error().code == TritonError.INVALID_ARG
+    assert fact in response.error().message()
+    good = server.infer("ocr", [content_of((shared_images / "0.png").read_bytes())])
+    assert not good.has_error()
+
+
+def test_a_cancelled_request_is_not_read(server: StandInServer, shared_images: Path) -> None:
+    tensor = content_of((shared_images / "0.png").read_bytes())
+    response = server.infer("ocr", [tensor], is_cancelled=True)
+    assert response.error().code == TritonError.CANCELLED
+
+
+def test_the_warm_up_runs_before_the_models_are_ready(repository: Path) -> None:
+    sample = (repository / "ocr" / "warmup" / "image").read_bytes()
+    assert int.from_bytes(sample[:4], "little") == len(sample) - 4
+    with StandInServer(repository) as starting:
+        starting.is_starting = True
+        result = arrays(starting.infer("ocr", [content_of(sample[4:])]))
+    assert result["size"].tolist() == [320, 96]
+
+
+def test_a_model_that_is_not_ready_is_named(
+    detector_bundle: Path, recognizer_bundle: Path, shared_images: Path, tmp_path: Path
+) -> None:
+    parameters = PipelineParameters(wait_seconds=0.2)
+    settings = {"is_stand_in": True, "parameters": parameters}
+    exported(tmp_path / "repo", detector_bundle, recognizer_bundle, **settings)
+    with StandInServer(tmp_path / "repo") as server:
+        server.not_ready.add("ocr_detector_64x96")
+        response = server.infer("ocr", [content_of((shared_images / "0.png").read_bytes())])
+    assert response.error().code == TritonError.INTERNAL
+    assert "ocr_detector_64x96" in response.error().message()
+    assert "not ready after 0.2 s" in response.error().message()
+
+
+def test_a_pipeline_of_single_lines(
+    recognizer_bundle: Path, shared_images: Path, tmp_path: Path
+) -> None:
+    exported(tmp_path / "repo", None, recognizer_bundle, is_stand_in=True)
+    data = (shared_images / "0.png").read_bytes()
+    with StandInServer(tmp_path / "repo") as server:
+        result = arrays(server.infer("ocr", [content_of(data)]))
+    with open_reader(None, recognizer_bundle) as reader:
+        expected = reader.read(data)
+    assert [text.decode() for text in result["texts"]] == [line.text for line in expected.lines]
+
+
+def test_a_stand_in_runs_several_requests_as_one_batch(
+    server: StandInServer, rng: np.random.Generator
+) -> None:
+    model = "ocr_recognizer_32x64"
+    batches = [rng.standard_normal((n, 1, 32, 64)).astype(np.float32) for n in (1, 2, 1)]
+    together = server.infer_together(model, [Request([Tensor("image", b)]) for b in batches])
+    for batch, response in zip(batches, together, strict=True):
+        (result,) = arrays(response).values()
+        (alone,) = arrays(server.infer(model, [Tensor("image", batch)])).values()
+        assert len(result) == len(batch)
+        np.testing.assert_allclose(result, alone, atol=1e-4)
+
+
+def test_a_stand_in_of_a_tensorrt_plan_runs_its_graph(
+    detector_bundle: Path, recognizer_bundle: Path, shared_images: Path, tmp_path: Path
+) -> None:
+    bundles = [
+        as_target(path, tmp_path / path.name, "tensorrt")
+        for path in (detector_bundle, recognizer_bundle)
+    ]
+    exported(tmp_path / "repo", *bundles, is_stand_in=True)
+    with StandInServer(tmp_path / "repo") as server:
+        data = (shared_images / "0.png").read_bytes()
+        result = arrays(server.infer("ocr", [content_of(data)]))
+    assert result["size"].tolist() == [80, 48]
+    assert not list((tmp_path / "repo").rglob("*.plan"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "facts"),
+    [("workers", "0", ("workers", "greater than or equal to 1")), ("tile", "on", ("tile",))],
+)
+def test_wrong_parameters_are_named(
+    name: str, value: str, facts: tuple[str, ...], repository: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(repository, tmp_path / "repo")
+    path = tmp_path / "repo" / "ocr" / "config.pbtxt"
+    path.write_text(
+        re.sub(r'parameters \{\s+key: "workers".*?\}\s+\}', "", path.read_text(), flags=re.S)
+        + f'parameters {{ key: "{name}" value {{ string_value: "{value}" }} }}\n'
+        # Names in capitals belong to Triton.
+        'parameters { key: "FORCE_CPU_ONLY_INPUT_TENSORS" value { string_value: "yes" } }\n'
+    )
+    with pytest.raises(InputFileError) as error:
+        StandInServer(tmp_path / "repo")
+    assert all(fact in str(error.value) for fact in ("config.pbtxt", *facts))
+
+
+def test_another_version_of_ocr_trt_is_logged(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository, tmp_path / "repo")
+    path = tmp_path / "repo" / "ocr" / "1" / "pipeline.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "ocr_trt": "0.0.1"}))
+    with StandInServer(tmp_path / "repo") as server:
+        (warning,) = server.log
+    assert "0.0.1" in warning
+
+
+def test_a_python_backend_that_garbles_arrays_is_refused() -> None:
+    class Garbled(Tensor):
+        @staticmethod
+        def from_dlpack(name: str, capsule: Any) -> Tensor:
+            return Tensor(name, np.zeros_like(capsule))  # as built for NumPy 1, with NumPy 2
+
+    check_numpy(SimpleNamespace(Tensor=Tensor))
+    with pytest.raises(TargetMissingError, match=r"NumPy.*numpy<2.*24\.12"):
+        check_numpy(SimpleNamespace(Tensor=Garbled))
