@@ -22,7 +22,7 @@ from typing import Any
 
 EXTRAS = (
     *("tensorflow", "keras", "h5py", "onnxscript", "tf2onnx", "ai_edge_litert", "polygraphy"),
-    *("tensorrt", "tensorrt_rtx", "tensorrt_bindings", "cuda", "pycuda"),
+    *("tensorrt", "tensorrt_rtx", "tensorrt_bindings", "cuda", "pycuda", "tritonclient"),
     *("fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart"),
 )
 
@@ -67,6 +67,7 @@ def lines(folder: Path, sources: list[Path]) -> Iterator[tuple[object, ...]]:
     yield "bench", detector, recognizer, "--data", images, *fast
     yield "bench", detector, "--competitors", *fast
     yield "run", images / "0.png", "--detector", detector, "--recognizer", recognizer
+    yield "export", "triton", "--lines", "--recognizer", recognizer, "--output", "models"
     yield "debug", detector, "--data", images
     yield "optimize", folder / "recognizer.yaml", "--data", images, "--max-widths", "1"
     for action in ("show", "verify", "layers"):

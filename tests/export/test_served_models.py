@@ -20,14 +20,13 @@ from ocr_trt.export.check_numpy import check_numpy
 from ocr_trt.export.pipeline_file import PipelineParameters
 from tests.export.test_repository import as_target, exported
 from tests.export.triton_stand_in import Request, Response, StandInServer, Tensor, TritonError
+from tests.readable_models import TEXTS
 
 
 @pytest.fixture(scope="module")
-def repository(
-    tmp_path_factory: pytest.TempPathFactory, detector_bundle: Path, recognizer_bundle: Path
-) -> Path:
+def repository(tmp_path_factory: pytest.TempPathFactory, readable: tuple[Path, Path]) -> Path:
     folder = tmp_path_factory.mktemp("export") / "repo"
-    exported(folder, detector_bundle, recognizer_bundle, is_stand_in=True)
+    exported(folder, *readable, is_stand_in=True)
     return folder
 
 
@@ -47,15 +46,15 @@ def arrays(response: Response) -> dict[str, np.ndarray]:
 
 
 def test_the_pipeline_reads_what_a_reader_reads(
-    server: StandInServer, detector_bundle: Path, recognizer_bundle: Path, shared_images: Path
+    server: StandInServer, readable: tuple[Path, Path], workplace: Path
 ) -> None:
-    files = sorted(shared_images.glob("*.png"))
+    files = [workplace / "receipt.png", *sorted((workplace / "images").iterdir())]
     with ThreadPoolExecutor(3) as pool:  # several at once, as Triton's instances do
         answers = pool.map(lambda f: server.infer("ocr", [content_of(f.read_bytes())]), files)
         results = [arrays(answer) for answer in answers]
-    with open_reader(detector_bundle, recognizer_bundle) as reader:
+    with open_reader(*readable) as reader:
         expected = [reader.read(file) for file in files]
-    assert sum(len(result.lines) for result in expected) > 0
+    assert [len(result.lines) for result in expected] == [2, 2, 1]
     for result, read in zip(results, expected, strict=True):
         assert [text.decode() for text in result["texts"]] == [each.text for each in read.lines]
         for line, quad in zip(read.lines, result["quads"], strict=True):
@@ -112,36 +111,37 @@ def test_the_warm_up_runs_before_the_models_are_ready(repository: Path) -> None:
 
 
 def test_a_model_that_is_not_ready_is_named(
-    detector_bundle: Path, recognizer_bundle: Path, shared_images: Path, tmp_path: Path
+    readable: tuple[Path, Path], shared_images: Path, tmp_path: Path
 ) -> None:
     parameters = PipelineParameters(wait_seconds=0.2)
     settings = {"is_stand_in": True, "parameters": parameters}
-    exported(tmp_path / "repo", detector_bundle, recognizer_bundle, **settings)
+    exported(tmp_path / "repo", *readable, **settings)
     with StandInServer(tmp_path / "repo") as server:
-        server.not_ready.add("ocr_detector_64x96")
+        server.not_ready.add("ocr_detector_96x160")
         response = server.infer("ocr", [content_of((shared_images / "0.png").read_bytes())])
     assert response.error().code == TritonError.INTERNAL
-    assert "ocr_detector_64x96" in response.error().message()
+    assert "ocr_detector_96x160" in response.error().message()
     assert "not ready after 0.2 s" in response.error().message()
 
 
 def test_a_pipeline_of_single_lines(
-    recognizer_bundle: Path, shared_images: Path, tmp_path: Path
+    readable: tuple[Path, Path], workplace: Path, tmp_path: Path
 ) -> None:
-    exported(tmp_path / "repo", None, recognizer_bundle, is_stand_in=True)
-    data = (shared_images / "0.png").read_bytes()
+    exported(tmp_path / "repo", None, readable[1], is_stand_in=True)
+    data = (workplace / "receipt.png").read_bytes()
     with StandInServer(tmp_path / "repo") as server:
         result = arrays(server.infer("ocr", [content_of(data)]))
-    with open_reader(None, recognizer_bundle) as reader:
+    with open_reader(None, readable[1]) as reader:
         expected = reader.read(data)
     assert [text.decode() for text in result["texts"]] == [line.text for line in expected.lines]
+    assert expected.lines
 
 
 def test_a_stand_in_runs_several_requests_as_one_batch(
     server: StandInServer, rng: np.random.Generator
 ) -> None:
-    model = "ocr_recognizer_32x64"
-    batches = [rng.standard_normal((n, 1, 32, 64)).astype(np.float32) for n in (1, 2, 1)]
+    model = "ocr_recognizer_32x192"
+    batches = [rng.standard_normal((n, 1, 32, 192)).astype(np.float32) for n in (1, 2, 1)]
     together = server.infer_together(model, [Request([Tensor("image", b)]) for b in batches])
     for batch, response in zip(batches, together, strict=True):
         (result,) = arrays(response).values()
@@ -151,17 +151,14 @@ def test_a_stand_in_runs_several_requests_as_one_batch(
 
 
 def test_a_stand_in_of_a_tensorrt_plan_runs_its_graph(
-    detector_bundle: Path, recognizer_bundle: Path, shared_images: Path, tmp_path: Path
+    readable: tuple[Path, Path], workplace: Path, tmp_path: Path
 ) -> None:
-    bundles = [
-        as_target(path, tmp_path / path.name, "tensorrt")
-        for path in (detector_bundle, recognizer_bundle)
-    ]
+    bundles = [as_target(path, tmp_path / path.name, "tensorrt") for path in readable]
     exported(tmp_path / "repo", *bundles, is_stand_in=True)
     with StandInServer(tmp_path / "repo") as server:
-        data = (shared_images / "0.png").read_bytes()
+        data = (workplace / "receipt.png").read_bytes()
         result = arrays(server.infer("ocr", [content_of(data)]))
-    assert result["size"].tolist() == [80, 48]
+    assert [text.decode() for text in result["texts"]] == list(TEXTS)
     assert not list((tmp_path / "repo").rglob("*.plan"))
 
 
