@@ -87,6 +87,23 @@ async def ocr(
     return Response(outcome.drawing, media_type="image/png")
 
 
+async def preview(
+    request: Request,
+    page: Annotated[
+        int, Query(ge=1, le=1_000_000, description="The page to return, counted from 1.")
+    ] = 1,
+) -> Response:
+    """Return an image, or a page of a document, as an upright PNG file that every browser shows.
+
+    The longest side has at most 2000 pixels. The text is not read.
+    """
+    service = _service_of(request)
+    async with service.bodies.body(request) as body:
+        image = await asyncio.to_thread(single_image, body)
+        data = await _before_deadline(request, service.preview(image, page))
+    return Response(data, media_type="image/png")
+
+
 async def ocr_batch(request: Request) -> Response:
     """Read several images. Results and errors have the positions of the images.
 
@@ -135,6 +152,17 @@ def ocr_routes() -> APIRouter:
                 "content": {"image/png": {"schema": _FILE}},
                 "description": "The pages; with `draw`, a PNG file.",
             },
+            **_ERRORS,
+        },
+        openapi_extra={"requestBody": {"required": True, "content": single}},
+    )
+    router.add_api_route(
+        "/v1/preview",
+        preview,
+        methods=["POST"],
+        response_class=Response,
+        responses={
+            200: {"content": {"image/png": {"schema": _FILE}}, "description": "A PNG file."},
             **_ERRORS,
         },
         openapi_extra={"requestBody": {"required": True, "content": single}},

@@ -27,6 +27,8 @@ from .problems import ServiceError, service_error
 from .settings import ServeSettings
 
 _Result = TypeVar("_Result")
+_PREVIEW_SIDE = 2000
+"""The longest side of a preview in pixels: enough to read a page of text on a screen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,29 @@ class PagePool:
             return [first]
         ticket.add(first.pages)
         return await self._all_pages(ticket, first)
+
+    async def preview(self, ticket: Ticket, data: bytes, page: int) -> bytes:
+        """Return a page of an image or document as PNG, without reading its text.
+
+        Args:
+            ticket: of ``admission``, with this image.
+            data: the content of the file.
+            page: the page, counted from 1.
+
+        Raises:
+            ServiceError: the page cannot be decoded, or exceeds a limit.
+        """
+
+        def decode(_: Event) -> bytes:
+            file = self._opened(data, page)
+            try:
+                self._check_pixels(file, page)
+                with self._budget.lend(memory_of(file, page)):
+                    return _png(_at_most(file.read(page), _PREVIEW_SIDE))
+            except OcrTrtError as error:
+                raise service_error(error) from error
+
+        return await self._in_thread(ticket, decode)
 
     async def _all_pages(self, ticket: Ticket, file: ImageFile) -> list[PageOutcome]:
         # As many pages at once as there are workers, so that a long document leaves places in the
@@ -183,6 +208,15 @@ class PagePool:
         """Wait for the threads, and end them."""
         self._threads.shutdown(cancel_futures=True)
         self._batches.close()
+
+
+def _at_most(image: Image, side: int) -> Image:
+    """Scale an image (H, W, 3) down if its longest side has more pixels than this."""
+    scale = side / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _png(image: Image) -> bytes:

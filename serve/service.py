@@ -109,6 +109,16 @@ class Service:
         with pool.admission.ticket() as ticket:
             return await pool.read(ticket, image, page=page, draws=draws)
 
+    async def preview(self, image: bytes, page: int) -> bytes:
+        """Return a page of an image or document as PNG.
+
+        Raises:
+            ServiceError: it cannot be decoded, or the service is overloaded, starting or stopping.
+        """
+        pool = self._ready_pool()
+        with pool.admission.ticket() as ticket:
+            return await pool.preview(ticket, image, page)
+
     async def read_batch(
         self, images: Sequence[bytes | ServiceError]
     ) -> list[list[PageOutcome] | ServiceError]:
