@@ -20,6 +20,7 @@ import typer
 
 from .. import __version__
 from ..errors import OcrTrtError
+from .batch import batch
 from .bench import bench
 from .build import build
 from .bundle import bundle
@@ -54,7 +55,7 @@ app = typer.Typer(
 
 # In the order in which --help lists them.
 for _command in (
-    *(init, inspect, build, optimize, bench, run, serve, export, debug, bundle),
+    *(init, inspect, build, optimize, bench, run, batch, serve, export, debug, bundle),
     *(models, schema, cache, doctor, demo, plugins, train),
 ):
     app.command()(expand_groups(_command))

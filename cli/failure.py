@@ -22,6 +22,7 @@ _EXTRAS = {
     **dict.fromkeys(("fastapi", "prometheus_client", "python_multipart", "uvicorn"), "serve"),
     "cuda": "cuda",
     "tritonclient": "triton",
+    **dict.fromkeys(("pandas", "pyarrow", "ray"), "ray"),
 }
 """The extra of pyproject.toml that installs a module. onnxscript is in every conversion."""
 _NO_MEMORY = (

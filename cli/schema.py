@@ -21,6 +21,7 @@ class Document(str, Enum):
     SPEC = "spec"
     RESULT = "result"
     RUN = "run"
+    BATCH = "batch"
     ERROR = "error"
 
 
@@ -36,7 +37,7 @@ def json_schema(document: Document) -> dict[str, Any]:
     from ..engines.manifest import Manifest
     from ..pipeline.read_result import ReadResult
     from ..spec import ModelSpec
-    from .json_documents import ErrorDocument, RunOutput
+    from .json_documents import BatchOutput, ErrorDocument, RunOutput
 
     kinds: dict[Document, Any] = {
         Document.MANIFEST: Manifest,
@@ -44,6 +45,7 @@ def json_schema(document: Document) -> dict[str, Any]:
         Document.SPEC: ModelSpec,
         Document.RESULT: ReadResult,
         Document.RUN: RunOutput,
+        Document.BATCH: BatchOutput,
         Document.ERROR: ErrorDocument,
     }
     title = document.value.capitalize()
@@ -63,7 +65,8 @@ def schema(
 
     Files: `manifest` (manifest.json of a bundle), `report` (report.json of bench), `spec`. Output:
     `result` (one page, as `run --json` prints it and `ReadResult.to_dict()` returns it), `run` (all
-    that `run --json` prints), `error` (any command with --json that fails).
+    that `run --json` prints), `batch` (the summary of `batch --json`), `error` (any command with
+    --json that fails).
 
     The output is JSON with or without --json. An editor that supports JSON Schema can check a spec
     while you write it.

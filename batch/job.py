@@ -1,0 +1,172 @@
+"""``run_batch``: read all images of a source with Ray Data, and write parquet."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+from ..common.cores import usable_cores
+from ..common.files import file_sha256
+from ..engines.bundle import load_bundle
+from ..engines.manifest import NAME
+from ..engines.targets import backend
+from ..errors import SpecError
+from ..pipeline.reader import ReadSettings
+from ..spec import DetectorSpec, RecognizerSpec
+from .division import HELPERS, block_size, cpus_of_cluster, divide_cpus
+from .output_folder import JobRecord, OutputFolder
+from .progress import Meter, Progress, Watch, watched
+from .ray_session import ray_session
+from .reading_actor import ReaderOptions
+from .sources import Inputs, SourceOptions, open_source
+
+_SHOWN_ERRORS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchJob:
+    """What is read, with what, and where to."""
+
+    source: str
+    """A folder, pattern, list, image or parquet; see :func:`.sources.open_source`."""
+    output: Path
+    detector: Path | None
+    """Folder of the detector bundle; None: each image is one line of text."""
+    recognizer: Path
+    """Folder of the recognizer bundle."""
+    address: str = ""
+    """Of an existing Ray cluster; "": Ray is started on this machine."""
+    actors: int = 0
+    """How many processes read; 0: as many as the CPUs allow."""
+    threads: int = 0
+    """CPU threads of each actor; 0: at most 4."""
+    block: int = 0
+    """Images that are read and written together; 0: 8 to 256, by the number of images."""
+    sources: SourceOptions = field(default_factory=SourceOptions)
+    settings: ReadSettings = field(default_factory=ReadSettings)
+    is_trusted: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSummary:
+    """What a run did."""
+
+    progress: Progress
+    """At the end of the run."""
+    earlier: int
+    """Images that earlier runs had read."""
+    pages: int
+    """Rows of all result files."""
+    actors: int
+    threads: int
+    errors: tuple[tuple[str, int, str], ...]
+    """The id, page and message of the first rows with errors."""
+
+
+def run_batch(
+    job: BatchJob,
+    *,
+    watch: Watch = lambda _: None,
+    note: Callable[[str], None] = lambda _: None,
+) -> BatchSummary:
+    """Read all images, or those that earlier runs with the same output folder did not read.
+
+    Args:
+        job: what to do.
+        watch: called about once per second with the progress, in another thread.
+        note: called with facts that the user should read.
+
+    Raises:
+        InputFileError: a source or a bundle cannot be read.
+        OutputError: the output folder cannot be used.
+        UserError: there is no cluster at the address, or it does not have the CPUs.
+    """
+    record, needs_gpu = _checked(job)
+    with OutputFolder.open(job.output) as output:
+        inputs = open_source(job.source, job.sources, output.index)
+        output.check_record(record.model_copy(update={"content": _fingerprint(inputs, job)}))
+        for text in inputs.notes:
+            note(text)
+        meter = Meter(output, inputs.total)
+        division = partial(divide_cpus, actors=job.actors, threads=job.threads)
+        cores = [usable_cores()]
+        local = 0 if job.address else math.prod(division(cores)) + HELPERS
+        with ray_session(job.address, local, verbose=job.verbose):
+            from .dataset import Pool, read_and_write
+
+            is_cluster = bool(job.address)
+            cpus = cpus_of_cluster() if is_cluster else cores
+            actors, threads = division(cpus, spare=HELPERS if is_cluster else 0)
+            pool = Pool(
+                actors=actors, threads=threads, gpus=int(needs_gpu),
+                block=job.block or block_size(inputs.total, actors),
+            )  # fmt: skip
+            with watched(meter, watch):
+                read_and_write(inputs, output, _reader_options(job, inputs, threads), pool)
+        progress = meter.look()
+        return BatchSummary(
+            progress=progress,
+            earlier=meter.before.images,
+            pages=meter.pages,
+            actors=actors,
+            threads=threads,
+            errors=tuple(output.errors(_SHOWN_ERRORS)),
+        )
+
+
+def _checked(job: BatchJob) -> tuple[JobRecord, bool]:
+    """Check the bundles; return the record of the job, and whether its actors need GPUs."""
+    digests: list[str | None] = []
+    needs_gpu = False
+    for path, role in ((job.detector, DetectorSpec), (job.recognizer, RecognizerSpec)):
+        if path is None:
+            digests.append(None)
+            continue
+        bundle = load_bundle(path, is_trusted=job.is_trusted)
+        if not isinstance(bundle.spec, role):
+            name = "detector" if role is DetectorSpec else "recognizer"
+            raise SpecError(f"{path}: is a {bundle.spec.role}, expected a {name}")
+        needs_gpu |= not backend(bundle.manifest.target).runs_on_cpu
+        digests.append(file_sha256(path / NAME))
+    detector, recognizer = digests
+    assert recognizer is not None
+    source = job.source if "://" in job.source else str(Path(job.source).absolute())
+    record = JobRecord(
+        source=source, content="", detector=detector, recognizer=recognizer,
+        settings=asdict(job.settings),
+    )  # fmt: skip
+    return record, needs_gpu
+
+
+def _fingerprint(inputs: Inputs, job: BatchJob) -> str:
+    """Return what must not change between runs so that ids keep their meaning.
+
+    Numbers of rows are ids if a parquet file has no id column, so its rows must stay as they are.
+    """
+    columns = inputs.columns
+    if columns.id is not None:
+        return f"{columns.id}, {columns.image}" if job.sources.id_column else ""
+    rows = Counter[str]()
+    for piece in inputs.pieces:
+        rows[piece.name] += piece.rows
+    text = json.dumps([columns.image, sorted(rows.items())])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _reader_options(job: BatchJob, inputs: Inputs, threads: int) -> ReaderOptions:
+    folders = (Path(inputs.root), job.output.absolute())
+    return ReaderOptions(
+        detector=None if job.detector is None else job.detector.absolute(),
+        recognizer=job.recognizer.absolute(),
+        threads=threads,
+        settings=job.settings,
+        is_trusted=job.is_trusted,
+        folders=folders,
+    )
