@@ -22,6 +22,7 @@ _COLUMNS = {
         "word accuracy": "word_accuracy",
         "loose word accuracy": "loose_word_accuracy",
     },
+    "classifier": {"accuracy": "accuracy"},
     "end-to-end": {"hmean": "e2e_hmean", "precision": "e2e_precision", "recall": "e2e_recall"},
 }
 """By role: the name of a column, and the field of ``AccuracyRow`` that it shows."""

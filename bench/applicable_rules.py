@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..engines.bundle import Bundle
 from ..engines.bundle_source import check_source_trusted
 from ..engines.targets import backend
 from ..errors import InputFileError, UserError
+from ..spec import Role
 from .regression import ACCURACIES, Rule, check_engines, check_rules
 from .results import Report
 from .systems import grouped, labels_of, timed_batches
 
 _LABELS_ONLY = "loose_word_accuracy"
+_ROLES: Mapping[str, Role] = {
+    **dict.fromkeys(("hmean", "precision", "recall"), "detector"),
+    "accuracy": "classifier",
+}
+"""The role that has a measure, if it is not the recognizer."""
 
 
 def check_comparable(rules: Sequence[Rule], bundles: Sequence[Bundle], old: Report) -> None:
@@ -48,9 +54,9 @@ def _accuracy(rule: Rule, bundles: Sequence[Bundle], is_labeled: bool) -> str:
         return f"{_LABELS_ONLY} requires images with labels"
     if rule.measure.startswith("e2e_"):
         expected = ["detector", "recognizer"]
-        return "" if roles == expected else _mismatch(rule, expected, roles)
-    is_box = rule.measure in ("hmean", "precision", "recall")
-    role = "detector" if is_box else "recognizer"
+        pair = [role for role in roles if role in expected]
+        return "" if pair == expected else _mismatch(rule, expected, roles)
+    role = _ROLES.get(rule.measure, "recognizer")
     return "" if role in roles else _mismatch(rule, [role], roles)
 
 

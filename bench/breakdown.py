@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from ..calibration.strata import contrast_level
+from ..measure.classifier_result import ClassifierResult
 from ..measure.detector_result import DetectorResult
 from ..measure.recognizer_result import RecognizerResult
 from ..measure.result import Result
@@ -17,7 +18,7 @@ from ..ocr.metrics.recognition import recognition_score
 from ..ocr.preprocess import line_width
 from ..ocr.recognizer import bucket_of
 from ..ocr.types import Image
-from ..spec import InputSpec, ModelSpec, RecognizerSpec
+from ..spec import ClassifierSpec, InputSpec, ModelSpec, RecognizerSpec
 from .results import Breakdown, StratumRow
 
 _CONTRASTS = ("below 64 gray levels", "64 to 127", "from 128")
@@ -53,7 +54,7 @@ def breakdowns(results: Mapping[str, Result], spec: ModelSpec) -> tuple[Breakdow
     """Return measures of one model's systems by kind of sample.
 
     For a recognizer: CER and word accuracy by the width, contrast and length of lines. For a
-    detector: recall by the height of the text in its input.
+    detector: recall by the height of the text in its input. For a classifier: accuracy by angle.
 
     ``results``: by name of the system; at least one, and all for the same samples.
 
@@ -63,6 +64,9 @@ def breakdowns(results: Mapping[str, Result], spec: ModelSpec) -> tuple[Breakdow
     if isinstance(spec, RecognizerSpec):
         read = {n: r for n, r in results.items() if isinstance(r, RecognizerResult)}
         return _line_breakdowns(read, spec)
+    if isinstance(spec, ClassifierSpec):
+        turned = {n: r for n, r in results.items() if isinstance(r, ClassifierResult)}
+        return (_angle_breakdown(turned),)
     detected = {n: r for n, r in results.items() if isinstance(r, DetectorResult)}
     return _scene_breakdowns(detected, spec.input)
 
@@ -96,6 +100,17 @@ def _line_breakdown(
         rows.append(StratumRow(name=name, samples=len(members), shares=shares))
     columns = tuple(f"{measure}, {n}" for measure in ("CER", "word accuracy") for n in results)
     return Breakdown(by=by, unit="lines", columns=columns, strata=tuple(rows))
+
+
+def _angle_breakdown(results: Mapping[str, ClassifierResult]) -> Breakdown:
+    crops, rows = next(iter(results.values())).crops, []
+    for (_, name), members in _grouped([(crop.turn or 0, f"{crop.turn}") for crop in crops]):
+        shares = tuple(
+            sum(map(result.is_right, members)) / len(members) for result in results.values()
+        )
+        rows.append(StratumRow(name=name, samples=len(members), shares=shares))
+    columns = tuple(f"accuracy, {name}" for name in results)
+    return Breakdown(by="angle, degrees", unit="crops", columns=columns, strata=tuple(rows))
 
 
 def _scene_breakdowns(

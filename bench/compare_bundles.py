@@ -24,7 +24,7 @@ from .score import scored
 from .systems import System, grouped, systems_of
 from .timings import measured_latencies, measured_loads
 
-_MAX_SHOWN = {"images": 4, "words": 12}
+_MAX_SHOWN = {"images": 4, "words": 12, "crops": 12}
 """Limit of the worst samples that are shown, by unit."""
 
 

@@ -14,6 +14,7 @@ _NAMES: dict[Stage, str] = {
     "detect": "detect",
     "boxes": "boxes",
     "crop": "crop",
+    "direction": "direction",
     "fit": "fit lines",
     "recognize": "recognize",
     "text": "CTC",
@@ -21,7 +22,7 @@ _NAMES: dict[Stage, str] = {
 # By stage: gray for decoding, blue for the detector, green for crops, orange for the recognizer.
 _COLORS = (
     *("#bdbdbd", "#9ecae1", "#2171b5", "#6baed6"),
-    *("#c7e9c0", "#fdd0a2", "#d94801", "#fdae6b"),
+    *("#c7e9c0", "#74c476", "#fdd0a2", "#d94801", "#fdae6b"),
 )
 
 

@@ -21,7 +21,7 @@ from .results import ModelReport, Report, SystemRow
 LATENCIES = ("latency", "p90", "p99", "throughput")
 """In milliseconds (latency is the median) and images per second."""
 ACCURACIES = (
-    *("hmean", "precision", "recall", "word_accuracy", "loose_word_accuracy", "cer"),
+    *("hmean", "precision", "recall", "word_accuracy", "loose_word_accuracy", "cer", "accuracy"),
     *("e2e_hmean", "e2e_precision", "e2e_recall"),
 )
 """In percent, 0..100."""

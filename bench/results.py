@@ -74,7 +74,7 @@ class ModelReport(FrozenModel):
     """All systems of one model, or all pairs of a detector and a recognizer."""
 
     name: str
-    role: Literal["detector", "recognizer", "end-to-end"]
+    role: Literal["detector", "recognizer", "classifier", "end-to-end"]
     input_shape: tuple[int, int, int]
     """(C, H, W) of the input at which latencies were measured."""
     systems: tuple[SystemRow, ...]
@@ -104,7 +104,7 @@ class ModelReport(FrozenModel):
     @property
     def unit(self) -> str:
         """What is counted as one sample."""
-        return "words" if self.role == "recognizer" else "images"
+        return {"recognizer": "words", "classifier": "crops"}.get(self.role, "images")
 
     def short_label(self, row: SystemRow) -> str:
         """Return the label of a system without the model's name."""

@@ -16,6 +16,7 @@ Level = Literal["good", "unsure", "worse"]
 _DECIDES: dict[str, MetricName] = {
     "detector": "hmean",
     "recognizer": "cer",
+    "classifier": "accuracy",
     "end-to-end": "e2e_hmean",
 }
 
@@ -100,7 +101,7 @@ def _verdict(model: ModelReport, row: SystemRow) -> tuple[Level, str]:
     level, verdict = _comparison(model.allowed_loss, lost, low, high)
     if level == "good" and _is_coarse(model, row.accuracy.samples):
         return "unsure", (
-            f"{_samples(row)} are too few: one more wrong word would exceed the allowed loss of "
+            f"{_samples(row)} are too few: one more wrong result would exceed the allowed loss of "
             f"{model.allowed_loss:g} points."
         )
     return level, verdict
@@ -112,7 +113,7 @@ def _is_coarse(model: ModelReport, samples: int) -> bool:
     A bootstrap cannot detect such a loss: if no sample became worse, no resample is worse.
     """
     allowed = model.allowed_loss
-    return model.unit == "words" and allowed is not None and 100 / samples > allowed
+    return model.unit != "images" and allowed is not None and 100 / samples > allowed
 
 
 def _comparison(allowed: float | None, lost: float, low: float, high: float) -> tuple[Level, str]:

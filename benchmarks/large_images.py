@@ -66,7 +66,7 @@ def turned_words(recognizer: Engine, turns: int) -> tuple[int, int, int]:
         for quad, text, skip in zip(scene.quads, scene.texts, scene.ignore, strict=True):
             x, y = quad[:, 0], quad[:, 1]
             turned = np.stack([y, side - x] if turns == 1 else [side - y, x], -1)
-            found = ways_to_read(order_corners(turned.astype(np.float32)))
+            found = [*ways_to_read(order_corners(turned.astype(np.float32))).values()]
             if skip or not text or len(found) == 1:
                 continue
             truth.append(text)

@@ -16,6 +16,7 @@ FILES = ("precision.json", "precision.html")
 _DISTANCES = {
     "hmean": "1 - soft IoU of the probability maps",
     "cer": "KL divergence of the classes per time step, in nats",
+    "accuracy": "KL divergence of the classes per crop, in nats",
 }
 _WITHIN, _OVER = "#2171b5", "#cf222e"
 """Colors of candidates within and over the budget."""

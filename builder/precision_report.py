@@ -17,6 +17,7 @@ from ..convert.audit import node_flops
 from ..convert.graph import name_of
 from ..convert.tensorflow_names import place_in_model
 from ..engines.manifest import TargetTrial
+from ..ocr.metrics.metric import RoleMetric
 from ..ocr.roles import role_of
 from .compare import is_within_budget
 from .job import TargetJob
@@ -73,7 +74,7 @@ class PrecisionReport(FrozenModel):
     target: str
     label: str
     reason: str
-    metric: Literal["hmean", "cer"]
+    metric: RoleMetric
     """The metric whose points are lost."""
     budget: float
     int8_share: float

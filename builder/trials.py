@@ -36,7 +36,7 @@ from .job import TargetJob
 QUANTIZED_OPS = ("Conv", "ConvTranspose", "MatMul")
 """Ops whose FLOPs are counted for the share of int8."""
 _TIMED = LatencySettings(duration_s=1.0)
-_FEEDS = {"detector": 4, "recognizer": 24}
+_FEEDS = {"detector": 4, "recognizer": 24, "classifier": 24}
 """Number of calibration images for distances; a line crop is far smaller than a scene."""
 _LONGEST_LINE = 1 << 16
 """Characters of a line that are read from a trial log; longer lines are damaged."""

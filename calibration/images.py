@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputFileError
@@ -91,13 +91,15 @@ def load_calibration(
 
     A detector is calibrated on whole images. A recognizer is calibrated on lines: ``crops`` if
     they are given (for example from a detector), or the labeled lines, or every image as one line.
+    So is a classifier, for which the lines are turned by each of its angles.
     ``skip_bad``: leave out images that cannot be read.
 
     Raises:
         InputFileError: there is nothing to calibrate on.
     """
     dataset = load_dataset(folder)
-    labels = role_of(spec).labels_of(dataset) if crops is None else tuple(crops)
+    found = dataset if crops is None else replace(dataset, crops=tuple(crops), labeled=True)
+    labels = role_of(spec).labels_of(found)
     if not labels:
         raise InputFileError(
             f"{folder}: contains no samples to calibrate a {spec.role} on; name another folder"

@@ -66,7 +66,7 @@ def shortcomings(images: CalibrationSet) -> tuple[str, ...]:
     found = [_blank(samples), _copies(samples)]
     if isinstance(spec, RecognizerSpec):
         found += [_no_lines(samples), _one_width(samples, spec), _short_lines(samples, spec)]
-    else:
+    elif isinstance(spec, DetectorSpec):
         found.append(_strips(samples, spec))
     if len(images.labels) < _FEW:
         found.append(

@@ -14,6 +14,14 @@ class RoleChoice(str, Enum):
 
     DETECTOR = "detector"
     RECOGNIZER = "recognizer"
+    CLASSIFIER = "classifier"
+
+
+class ReferenceRoleChoice(str, Enum):
+    """A reference model that `train` can train."""
+
+    DETECTOR = "detector"
+    RECOGNIZER = "recognizer"
 
 
 class TargetChoice(str, Enum):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,137 +12,11 @@ from ..errors import OutputError, SpecError, UserError
 from .model_options import ModelOptions, load_or_draft_spec
 from .printing import print_json
 from .shared_options import DisplayOptions
+from .spec_text import spec_text
 
 if TYPE_CHECKING:
     from ..common.progress import Reporter
-    from ..spec import BoxSettings, ModelSpec, RecognizerSpec
-
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-"""Characters that a JSON string may contain, but that YAML forbids or reads as line ends."""
-
-_HEAD = """\
-# Spec of {name}, drafted by ocr-trt init from the model. Check every line marked (?).
-version: 1
-name: {name}
-role: {role}
-source:
-  path: {path}
-  signature: {signature}    # name of the SavedModel's signature
-  tags: {tags}                # tags of the graph, in a SavedModel with several graphs
-  allow_lambda: {allow_lambda}     # run the Python code in Lambda layers; for files you trust
-  custom: {custom}              # custom layers of a Keras file: module:Class
-  constants: {constants}           # values of further inputs: a number, or a .npy file
-input:
-  name: {input}
-  shape: [{shape}]     # (?) sizes that the model leaves open were guessed
-  layout: {layout}
-  color: {color}              # (?) RGB, BGR or GRAY: the order the model was trained with
-  mean: [{mean}]                # (?) the model receives (pixel - mean) * scale, pixels 0..255
-  scale: [{scale}]
-  pad: {pad}                # (?) pixel value around an image that does not fill the input
-  max_batch: {max_batch}            # above 1: any batch size up to this; needs a free batch axis
-output:
-  name: {output}
-"""
-
-_DETECTOR = """\
-  channel: {channel}              # (?) which channel of the output is text
-  activation: {activation}        # (?) sigmoid if the model outputs logits
-boxes:
-  threshold: {threshold}          # a pixel above this is text
-  box_threshold: {box_threshold}      # smallest mean probability of a box
-  unclip_ratio: {unclip_ratio}       # (?) growth of shrunk regions by differentiable binarization
-  shrink_ratio: {shrink_ratio}    # in place of unclip_ratio: that of training, such as 0.4
-  score_mode: {score_mode}        # mean probability in the region; fast: in the rectangle around it
-  dilate: {dilate}           # true: close thin gaps in the text mask, as PaddleOCR's use_dilation
-accuracy:
-  max_loss: {max_loss}           # points of hmean that an engine may lose
-"""
-
-_RECOGNIZER = """\
-  layout: {order}             # (?) NTC, or TNC if time is the first axis
-  kind: {kind}            # (?) logits, or probabilities if the model ends in a softmax
-buckets: {buckets}               # narrower input widths to build engines for, such as [96, 160]
-max_squeeze: {max_squeeze}          # a line up to this factor wider than the input is squeezed;
-                          # a wider one is read in overlapping windows
-charset: {charset}
-blank: {blank}                  # (?) class of the CTC blank; often the last class
-accuracy:
-  max_loss: {max_loss}           # points of CER that an engine may lose
-"""
-
-
-def spec_text(spec: ModelSpec, relative_to: Path) -> str:
-    """Return a spec as YAML with comments; ``relative_to``: the folder of the spec file."""
-    import json
-
-    from ..spec import spec_beside
-
-    def quoted(text: str) -> str:
-        # Apart from those characters, a JSON string is a YAML string.
-        escaped = json.dumps(text, ensure_ascii=False)
-        return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", escaped)
-
-    source = spec_beside(spec, relative_to).source
-    tail = _DETECTOR if spec.role == "detector" else _RECOGNIZER
-    values: dict[str, Any] = {
-        "name": quoted(spec.name),
-        "role": spec.role,
-        "path": quoted(str(source.path)),
-        "signature": quoted(spec.source.signature),
-        "tags": json.dumps(list(spec.source.tags)),
-        "allow_lambda": json.dumps(spec.source.allow_lambda),
-        "custom": json.dumps(list(spec.source.custom)),
-        "constants": _mapping(source.constants, quoted),
-        "input": quoted(spec.input.name),
-        "shape": ", ".join(map(str, spec.input.shape)),
-        "layout": spec.input.layout,
-        "color": spec.input.color,
-        "mean": ", ".join(map(str, spec.input.mean)),
-        "scale": ", ".join(map(str, spec.input.scale)),
-        "pad": spec.input.pad,
-        "max_batch": spec.input.max_batch,
-        "output": quoted(spec.output.name),
-        "max_loss": spec.accuracy.max_loss,
-    }
-    if spec.role == "recognizer":
-        values["charset"] = quoted(spec.charset)
-        values["blank"], values["buckets"] = spec.blank, list(spec.buckets)
-        values["max_squeeze"] = spec.max_squeeze
-        values["order"], values["kind"] = spec.output.layout, spec.output.kind
-    else:
-        values["channel"], values["activation"] = spec.output.channel, spec.output.activation
-        words = {key: value for key, value in spec.boxes if isinstance(value, str)}
-        values.update((key, words.get(key) or json.dumps(value)) for key, value in spec.boxes)
-        tail = _with_further_boxes(spec.boxes, tail)
-    return "\n".join(_spec_line(line, values) for line in (_HEAD + tail).split("\n"))
-
-
-def _with_further_boxes(boxes: BoxSettings, template: str) -> str:
-    """Add lines to a template for those settings of boxes that are not their defaults."""
-    further = "".join(
-        f"  {key}: {{{key}}}\n"
-        for key in sorted(boxes.model_dump(exclude_defaults=True))
-        if f"{{{key}}}" not in template
-    )
-    return template.replace("accuracy:", f"{further}accuracy:")
-
-
-def _mapping(values: Mapping[str, float | Path], quoted: Callable[[str], str]) -> str:
-    """Return a YAML mapping in one line."""
-    entries = (
-        f"{quoted(name)}: {quoted(str(value)) if isinstance(value, Path) else repr(value)}"
-        for name, value in values.items()
-    )
-    return f"{{{', '.join(entries)}}}"
-
-
-def _spec_line(template: str, values: dict[str, Any]) -> str:
-    """Fill in a line of a template, and align the comment at its end with those of other lines."""
-    entry, mark, comment = template.partition("#")  # before the values, which may contain a "#"
-    if not entry or not mark:
-        return template.format(**values)
-    return f"{entry.rstrip().format(**values):<23} {mark}{comment}"
+    from ..spec import ModelSpec, RecognizerSpec
 
 
 def _names(spec: ModelSpec) -> tuple[str, ...]:
@@ -190,7 +62,9 @@ def init(
     *,
     output: Annotated[
         Path | None,
-        typer.Option(help="Spec file to write. Default: detector.yaml or recognizer.yaml."),
+        typer.Option(
+            help="Spec file to write. Default: detector.yaml, recognizer.yaml or classifier.yaml."
+        ),
     ] = None,
     images: Annotated[
         Path | None,

@@ -146,7 +146,9 @@ def load_or_draft_spec(
             )
         return load_spec_file(path)
     if options.role is None:
-        raise UserError(f"{path} is a model, not a spec: give --role detector or --role recognizer")
+        raise UserError(
+            f"{path} is a model, not a spec: give --role detector, recognizer or classifier"
+        )
     from ..convert.draft import draft_spec
     from ..convert.hints import Hints
     from ..convert.preset import PresetRole, load_preset

@@ -104,9 +104,10 @@ def write_model(
         OutputError: the folder contains one of the files already, or cannot be written.
     """
     from ..models.catalog import model_files, wheel_models
+    from ..models.reference_models import REFERENCE_ROLES
 
-    roles: tuple[Role, ...] = ("detector", "recognizer")
     files = None if name == REFERENCE else model_files(name)
+    roles: tuple[Role, ...] = REFERENCE_ROLES if files is None else (*files.models,)
     specs: dict[Role, Path] = {role: folder / f"{role}.yaml" for role in roles}
     for path in specs.values():
         if path.exists() and not replaces:
@@ -120,7 +121,7 @@ def write_model(
             # created: without TensorFlow, it would be left empty.
             import_tensorflow()
             check_writable(folder)
-            return {role: export_reference(role, folder) for role in roles}
+            return {role: export_reference(role, folder) for role in REFERENCE_ROLES}
     check_writable(folder)
     preset = wheel_models()[name].preset
     for file in files.licenses:
@@ -138,7 +139,7 @@ def _spec_of(model: Path, role: Role, preset: str, reporter: Reporter) -> str:
     from ..convert.hints import Hints
     from ..convert.preset import load_preset
     from ..spec import SourceSpec
-    from .init import spec_text
+    from .spec_text import spec_text
 
     hints = Hints(source=SourceSpec(path=model), preset=load_preset(preset).of(role))
     return spec_text(draft_spec(role, hints, reporter), model.parent)

@@ -61,7 +61,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class PageWorker:
-    """Reads pages with a detector and a recognizer; serves several threads."""
+    """Reads pages; serves several threads."""
 
     reader: OcrReader
     budget: MemoryBudget

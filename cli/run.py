@@ -40,6 +40,18 @@ def run(
         Path | None, typer.Option(help="Detector bundle; not with --lines.")
     ] = None,
     recognizer: Annotated[Path, typer.Option(help="Recognizer bundle.")],
+    classifier: Annotated[
+        Path | None,
+        typer.Option(help="Classifier bundle: turns lines whose text does not run to the right."),
+    ] = None,
+    both_ways: Annotated[
+        bool,
+        typer.Option(
+            "--both-ways",
+            help="Read each line upside down, too, and keep the better score. It doubles the time "
+            "of the recognizer; a --classifier costs less.",
+        ),
+    ] = False,
     lines: Annotated[
         bool, typer.Option("--lines", help="Each image is one line of text: only recognize it.")
     ] = False,
@@ -112,28 +124,34 @@ def run(
             if lines
             else "give --detector BUNDLE, or --lines if each image is one line of text"
         )
-    for path in (detector, recognizer):
+    if classifier is not None and both_ways:
+        raise UserError("--classifier and --both-ways exclude each other: give one of them")
+    for path in (detector, recognizer, classifier):
         if path is not None:
             check_exists(path)
     sources = sources_of(images, dpi, recursive, display)
     bundles = [
         None if path is None else load_bundle(path, is_trusted=trust)
-        for path in (detector, recognizer)
+        for path in (detector, recognizer, classifier)
     ]
     drawings = None
     if draw is not None:
         check_writable(draw)
         drawings = Drawings(draw, (name_of(source) or "" for source in sources))
     with ExitStack() as stack:
-        detecting, reading = (
+        detecting, reading, turning = (
             stack.enter_context(_engine(bundle, workers, threads, len(sources))) if bundle else None
             for bundle in bundles
         )
         assert reading is not None
         settings = ReadSettings(
-            tiles=tiles.value, min_box_score=min_box_score, min_text_score=min_score, dpi=dpi
+            tiles=tiles.value,
+            min_box_score=min_box_score,
+            min_text_score=min_score,
+            both_ways=both_ways,
+            dpi=dpi,
         )
-        reader = OcrReader(detecting, reading, settings)
+        reader = OcrReader(detecting, reading, settings, classifier=turning)
         worker = PageWorker(reader=reader, budget=image_budget(memory << 20), drawings=drawings)
         # All workers share the engines, which have a stream for each of them.
         number = workers or reader.workers

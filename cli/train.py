@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from .choices import RoleChoice
+from .choices import ReferenceRoleChoice
 from .printing import print_json
 from .shared_options import DisplayOptions
 
 
 def train(
-    role: Annotated[RoleChoice, typer.Argument(help="The model to train.")],
+    role: Annotated[ReferenceRoleChoice, typer.Argument(help="The model to train.")],
     *,
     output: Annotated[
         Path,

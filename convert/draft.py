@@ -21,7 +21,7 @@ from .draft_inputs import (
     may_be,
     no_image,
 )
-from .draft_known import known_entries, map_entries, score_entries
+from .draft_known import direction_entries, known_entries, map_entries, score_entries
 from .draft_outputs import choice_note, choose_output
 from .draft_pixels import pixel_entries
 from .draft_stated import stated_facts
@@ -30,8 +30,14 @@ from .input_multiples import fitting_shape
 from .pipeline import convert
 from .sources import Cut, Signature, Source, TensorInfo, open_source
 
-_LINES_AT_ONCE = 16  # largest batch of a recognizer whose batch axis is free
-_USUAL_SIZES: dict[Role, tuple[int, int]] = {"detector": (640, 640), "recognizer": (32, 320)}
+_RANKS: dict[Role, int] = {"detector": 4, "recognizer": 3, "classifier": 2}
+"""Axes of the output."""
+_LINES_AT_ONCE = 16  # largest batch of a model of lines whose batch axis is free
+_USUAL_SIZES: dict[Role, tuple[int, int]] = {
+    "detector": (640, 640),
+    "recognizer": (32, 320),
+    "classifier": (48, 192),
+}
 """Height and width of an input whose size is free."""
 
 
@@ -56,7 +62,7 @@ def _output(
 
 def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     """Choose an input and an output of the signature, or inner tensors at which to cut."""
-    rank, signature, path = 4 if role == "detector" else 3, model.signature(), hints.source.path
+    rank, signature, path = _RANKS[role], model.signature(), hints.source.path
     if signature.left_out:
         reporter.note(
             "these layers were left out, because they compute a loss or decode text: "
@@ -87,7 +93,7 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
             f"{listed(signature.outputs)}"
         )
     _report(cut, reporter)
-    if role == "detector":
+    if role != "recognizer":
         return _Ends(image=cut.input, output=cut.output)
     kind = "probabilities" if cut.is_probability else "logits"
     blank = {} if cut.blank is None else {"blank": cut.blank}
@@ -128,7 +134,7 @@ def _full_shape(info: TensorInfo, role: Role, usual_size: tuple[int, int] | None
 def _batch_entry(
     spec: ModelSpec, source: Source, image: TensorInfo, reporter: Reporter
 ) -> ModelSpec:
-    """Set ``max_batch`` of a recognizer over 1 if its graph can be converted for all batches."""
+    """Set ``max_batch`` over 1 if the model reads lines and its batch axis can be freed."""
     own = image.shape[0] if image.shape else None
     if spec.role == "detector" or own == 1:
         return spec
@@ -205,6 +211,8 @@ def draft_spec(role: Role, hints: Hints, reporter: Reporter | None = None) -> Mo
         reporter.note(choice_note(ends.output.name, outputs))
     if spec.role == "detector":
         data["output"] = map_entries(source, spec, hints.preset, reporter)
+    elif spec.role == "classifier":
+        data.update(direction_entries(source, spec, hints.preset))
     else:
         scores = ends.output.shape, ends.extra
         data.update(score_entries(source, spec, hints, scores, stated.characters, reporter))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common.progress import Reporter
-from ..spec import DetectorSpec, RecognizerSpec, Role
+from ..errors import SpecError
+from ..spec import Angle, ClassifierSpec, DetectorSpec, RecognizerSpec, Role
 from .draft_charset import Charset, choose_charset
 from .draft_outputs import map_entry, scores_entry
 from .draft_stated import CharacterList, Stated
@@ -14,6 +15,9 @@ from .draft_trials import Trials, try_model
 from .hints import Hints
 from .preset import PresetRole, plain_entries
 from .sources import Source
+
+_ANGLES: Mapping[int, tuple[Angle, ...]] = {1: (0, 180), 2: (0, 180), 4: (0, 90, 180, 270)}
+"""The usual angles of a classifier, by its number of classes."""
 
 
 def known_entries(
@@ -28,7 +32,7 @@ def known_entries(
         reporter.note(f"{', '.join(names)}: as {stated.origin} states")
     for section, entries in plain_entries(preset).items():
         found[section] = {**entries, **stated.entries.get(section, {})}
-    if role == "recognizer" or not found["boxes"]:
+    if role != "detector" or not found["boxes"]:
         del found["boxes"]
     if not found["accuracy"]:
         del found["accuracy"]
@@ -49,6 +53,29 @@ def map_entries(
             f"{name} has values outside 0 to 1, so the spec applies a sigmoid (output.activation)"
         )
     return {"name": name, **found, **preset.output}
+
+
+def direction_entries(source: Source, spec: ClassifierSpec, preset: PresetRole) -> dict[str, Any]:
+    """Return output, angles and further entries of a classifier's spec.
+
+    Raises:
+        SpecError: the number of classes is not 1, 2 or 4, and the preset states no angles.
+    """
+    name = spec.output.name
+    trials = try_model(source, spec.input, name, reads_lines=False)
+    classes = None if trials.noise is None else trials.noise.shape[-1]
+    angles = preset.angles or _ANGLES.get(classes or 2)
+    if angles is None:
+        raise SpecError(
+            f"{spec.source.path}: the output {name} has {classes} classes; expected 2 (0 and 180 "
+            "degrees), 4 (0, 90, 180 and 270), or one score of 180 degrees"
+        )
+    further = {"threshold": preset.threshold, "fit": preset.fit}
+    return {
+        **{key: value for key, value in further.items() if value is not None},
+        "angles": angles,
+        "output": {"name": name, "kind": trials.kind_of_classes, **preset.output},
+    }
 
 
 def score_entries(

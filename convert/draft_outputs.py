@@ -17,13 +17,15 @@ _GEOMETRY = re.compile(r"geo|box|quad|offset|angle|direction|embed|simil|border|
 _HELPER = re.compile(r"thresh|link|affin|kernel|center|aux", re.I)
 """Maps that training needs, or that join the regions of the text map."""
 _TEXT = re.compile(r"score|prob|shrink|text|region|heat|conf", re.I)
+_DIRECTIONS = (1, 2, 4)
+"""Classes of a classifier of directions."""
 _CLASSES = re.compile(r"logit|prob|soft|ctc|class|pred|score", re.I)
 
 
 def choose_output(
     outputs: list[TensorInfo], role: Role, *, channel_axis: int = -1, classes: int | None = None
 ) -> TensorInfo | None:
-    """Return the map of a detector or the class scores of a recognizer.
+    """Return the map of a detector, or the class scores of a recognizer or classifier.
 
     Args:
         outputs: float outputs of the rank that the role requires.
@@ -48,9 +50,15 @@ def choose_output(
         fits = classes is None or known in (None, classes)
         return not fits, not _CLASSES.search(info.name)
 
+    def direction_order(info: TensorInfo) -> bool:
+        classes = info.shape[-1] if info.shape else None
+        return classes not in (None, *_DIRECTIONS)
+
     # min returns the first of equals, in the order of the signature.
     if role == "detector":
         return min(outputs, key=map_order, default=None)
+    if role == "classifier":
+        return min(outputs, key=direction_order, default=None)
     return min(outputs, key=scores_order, default=None)
 
 

@@ -63,6 +63,20 @@ class Trials:
         return bool(self.noise.min() >= 0 and np.abs(sums - 1).max() <= _ROUNDING)
 
     @property
+    def kind_of_classes(self) -> str:
+        """Whether the scores of classes at the last axis are "probabilities" or "logits".
+
+        A single score is a probability if it stays from 0 to 1.
+        """
+        if self.noise is None:
+            return "probabilities"
+        if self.noise.shape[-1] == 1:
+            is_known = bool(self.noise.min() >= 0 and self.noise.max() <= 1)
+        else:
+            is_known = self.has_probabilities(-1)
+        return "probabilities" if is_known else "logits"
+
+    @property
     def blank(self) -> int | None:
         """The class that a recognizer with classes at the last axis gives to images without text.
 

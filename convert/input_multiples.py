@@ -48,11 +48,11 @@ def input_multiples(
 ) -> Multiples | None:
     """Return the multiples, from runs at several sizes; None if the model has fixed sizes.
 
-    Also None if the model does not run at any of the sizes. The height of a recognizer stays that
-    of the spec.
+    Also None if the model does not run at any of the sizes. The height of a model of lines stays
+    that of the spec.
     """
     tall, wide = free_sizes(source, settings)
-    if role == "recognizer":
+    if role != "detector":
         tall = False
     if not tall and not wide:
         return None

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from ..common.frozen_model import StrictModel
 from ..common.safe_yaml import load_yaml
 from ..errors import InputFileError, SpecError
-from ..spec import AccuracyBudget, BoxSettings, Role
+from ..spec import AccuracyBudget, Angle, BoxSettings, Role
 
 _FOLDER = Path(__file__).parent / "presets"
 _LARGEST = 1 << 18  # bytes
@@ -45,6 +45,9 @@ class PresetRole(StrictModel):
     """Charsets of the family, in the order of the classes and without the blank."""
     blank: int | None = None
     """Class of the blank; negative numbers count from the end."""
+    angles: tuple[Angle, ...] | None = None
+    threshold: float | None = None
+    fit: Literal["pad", "stretch"] | None = None
     accuracy: AccuracyBudget | None = None
 
 
@@ -55,10 +58,11 @@ class Preset(StrictModel):
     """The family, and what the values were taken from."""
     detector: PresetRole | None = None
     recognizer: PresetRole | None = None
+    classifier: PresetRole | None = None
 
     def of(self, role: Role) -> PresetRole:
         """Return the entries for a role; empty ones if the family has no such model."""
-        found = self.detector if role == "detector" else self.recognizer
+        found: PresetRole | None = getattr(self, role)
         return found or PresetRole()
 
 

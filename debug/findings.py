@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from ..common.frozen_model import FrozenModel
+from ..spec import Role
 from .advice import advice
 from .divergence import Culprit, StepRow
 
@@ -43,7 +44,7 @@ class DebugReport(FrozenModel):
     data: str = ""
     """The folder of the samples."""
     name: str
-    role: Literal["detector", "recognizer"]
+    role: Role
     target_name: str
     precision: str
     reference: str

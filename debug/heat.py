@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..measure.sample_images import data_uri, outline
+from ..ocr.classifier import class_probabilities
 from ..ocr.ctc import log_probabilities
 from ..ocr.detector import probability_map
 from ..ocr.preprocess import Fit, fit_line
 from ..ocr.recognizer import bucket_of
 from ..ocr.types import Image, Quads
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ClassifierSpec, DetectorSpec, RecognizerSpec
 
 Output = npt.NDArray[np.float32]
 _RED, _GREEN = (214, 39, 40), (44, 160, 44)
@@ -89,6 +90,22 @@ def line_strip(line: Image, engine: Output, baseline: Output, spec: RecognizerSp
         f'<image href="{data_uri(fitted, "png")}" x="0" y="{_ROW + _STRIP}" '
         f'width="{wide:.0f}" height="{high:.0f}"/>{"".join(parts)}</svg>'
     )
+
+
+def class_bars(crop: Image, engine: Output, baseline: Output, spec: ClassifierSpec) -> str:
+    """Show a line crop (h, w, 3), and the probabilities of its angles in both outputs, as HTML.
+
+    Both outputs are (1, C).
+    """
+    height = round(_SCALE * spec.input.height)
+    width = max(1, min(_SHOWN_WIDTH, round(crop.shape[1] * height / crop.shape[0])))
+    shown = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA)
+    one, two = (class_probabilities(each, spec)[0] for each in (engine, baseline))
+    lines = "".join(
+        f"<li>{angle} degrees: {own:.3f} (reference: {other:.3f})</li>"
+        for angle, own, other in zip(spec.angles, one, two, strict=True)
+    )
+    return f'<img src="{data_uri(shown, "jpeg")}" alt="The line crop"><ul>{lines}</ul>'
 
 
 def difference_map(

@@ -15,8 +15,8 @@ from ..ocr.detector import boxes_from_output
 from ..ocr.role import ModelInput
 from ..ocr.roles import role_of
 from ..ocr.types import Image, Output
-from ..spec import ModelSpec, RecognizerSpec
-from .heat import Boxes, difference_map, line_strip
+from ..spec import ClassifierSpec, ModelSpec, RecognizerSpec
+from .heat import Boxes, class_bars, difference_map, line_strip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,8 @@ def described(output: Output, sample: DebugSample, spec: ModelSpec) -> str:
 
 def truth_of(sample: DebugSample) -> str:
     """Describe the label; "" if there is none."""
+    if isinstance(sample.label, CropLabel) and sample.label.turn is not None:
+        return f"{sample.label.turn} degrees"
     if isinstance(sample.label, CropLabel):
         return repr(sample.label.text) if sample.label.text else ""
     return f"{len(sample.label.quads)} words" if len(sample.label.quads) else ""
@@ -96,6 +98,8 @@ def image_of(sample: DebugSample, engine: Output, baseline: Output, spec: ModelS
     """Draw where in a sample two outputs differ, as HTML."""
     if isinstance(spec, RecognizerSpec):
         return line_strip(sample.image, engine, baseline, spec)
+    if isinstance(spec, ClassifierSpec):
+        return class_bars(sample.image, engine, baseline, spec)
     size, fit = sample.image.shape[:2], sample.prepared.fit
     assert fit is not None, "prepared by a detector"
     # An fp16 graph that overflows may output NaN.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,12 +35,17 @@ def suspects(engine: Result, baseline: Result, *, labeled: bool) -> list[Suspect
 
 
 def sample_names(samples: Sequence[Label]) -> list[str]:
-    """Return the names of samples: the file, and for words of a scene their number, from 1."""
-    names, seen = [], dict[Path, int]()  # the words of each file so far
+    """Return the names of samples: the file, and for words of a scene their number, from 1.
+
+    A crop that is turned has its angle at the end, such as "FILE:3@180".
+    """
+    # The words of each file so far; those of a classifier, by the angle that they are turned.
+    names, seen = [], Counter[tuple[Path, int]]()
     for sample in samples:
-        seen[sample.path] = seen.get(sample.path, 0) + 1
-        word = f":{seen[sample.path]}" if getattr(sample, "quad", None) is not None else ""
-        names.append(f"{sample.path.name}{word}")
+        turn = (sample.turn or 0) if isinstance(sample, CropLabel) else 0
+        seen[sample.path, turn] += 1
+        word = f":{seen[sample.path, turn]}" if getattr(sample, "quad", None) is not None else ""
+        names.append(f"{sample.path.name}{word}" + (f"@{turn}" if turn else ""))
     return names
 
 

@@ -13,7 +13,7 @@ from ..common.input_size import InputSize
 from ..common.json_files import checked, read_json
 from ..common.limits import LARGEST_MANIFEST_VALUES
 from ..errors import InputFileError
-from ..ocr.metrics.metric import METRICS
+from ..ocr.metrics.metric import METRICS, RoleMetric
 from ..spec import ModelSpec
 
 NAME = "manifest.json"
@@ -65,7 +65,7 @@ class Calibration(StrictModel):
 class OcrMetric(StrictModel):
     """An OCR measure on one set of samples; values are shares, 0..1."""
 
-    name: Literal["hmean", "cer"]
+    name: RoleMetric
     engine: float
     baseline: float
     samples: int

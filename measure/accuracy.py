@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..common.progress import Reporter
 from ..engines.engine import Engine
 from ..ocr.dataset import Dataset, Label
 from ..ocr.roles import role_of
-from ..spec import DetectorSpec, ModelSpec
+from ..spec import ModelSpec, Role
+from .classifier_result import ClassifierResult
 from .detector_result import DetectorResult
 from .recognizer_result import RecognizerResult
 from .result import Progress, Result
+
+_RESULTS: Mapping[Role, type[Result]] = {
+    "detector": DetectorResult,
+    "recognizer": RecognizerResult,
+    "classifier": ClassifierResult,
+}
 
 
 def run_labels(
@@ -22,8 +29,7 @@ def run_labels(
     Raises:
         InputFileError: an image cannot be read.
     """
-    kind = DetectorResult if isinstance(engine.spec, DetectorSpec) else RecognizerResult
-    return kind.measured(engine, labels, progress)
+    return _RESULTS[engine.spec.role].measured(engine, labels, progress)
 
 
 def run_samples(engine: Engine, dataset: Dataset, reporter: Reporter) -> Result:

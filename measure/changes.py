@@ -9,7 +9,7 @@ from typing import get_args
 from .report_data import Change, Changes, SampleView
 from .result import Changed, Result
 
-_MAX_SHOWN = {"images": 6, "words": 40}
+_MAX_SHOWN = {"images": 6, "words": 40, "crops": 40}
 """Limit of the samples that are shown, by unit."""
 _MAX_CHARACTERS = 1 << 20
 """Limit of the characters in the data URIs of one engine's images."""

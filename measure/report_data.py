@@ -23,6 +23,7 @@ class AccuracyRow(FrozenModel):
     precision: float | None = None
     recall: float | None = None
     hmean: float | None = None
+    accuracy: float | None = None
     word_accuracy: float | None = None
     loose_word_accuracy: float | None = None
     cer: float | None = None
@@ -30,7 +31,7 @@ class AccuracyRow(FrozenModel):
     e2e_recall: float | None = None
     e2e_hmean: float | None = None
     intervals: dict[str, Interval] = {}
-    """By metric: hmean, cer, word_accuracy or e2e_hmean."""
+    """By metric: hmean, cer, accuracy, word_accuracy or e2e_hmean."""
     samples: int
     run_by: str
     """What ran the engine: its target, or onnxruntime where the target cannot run."""
@@ -59,7 +60,7 @@ class MetricDifference(FrozenModel):
 class Changes(FrozenModel):
     """Numbers of samples whose results differ from the baseline's."""
 
-    unit: Literal["words", "images"]
+    unit: Literal["words", "images", "crops"]
     samples: int
     worse: int
     better: int

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from ..engines.engine import Engine
 from ..engines.manifest import OcrMetric
 from ..ocr.dataset import Label
-from ..ocr.metrics.metric import MetricName
+from ..ocr.metrics.metric import MetricName, RoleMetric
 from .bootstrap import Statistic, Sums
 from .report_data import Change, SampleView
 
@@ -40,9 +40,9 @@ class Result(ABC):
     Methods that accept another result require that it has the same role and the same samples.
     """
 
-    metric: ClassVar[Literal["hmean", "cer"]]
+    metric: ClassVar[RoleMetric]
     """The metric that decides."""
-    unit: ClassVar[Literal["images", "words"]]
+    unit: ClassVar[Literal["images", "words", "crops"]]
     """What one sample is called."""
     statistics: ClassVar[Mapping[MetricName, Statistic]]
     """Metrics with confidence intervals, as functions of summed ``rows``; the first one decides."""

@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from ..common.frozen_model import StrictModel
 from ..common.safe_yaml import load_yaml
@@ -18,7 +17,7 @@ _LICENSES = ("LICENSE", "MODEL_LICENSE", "NOTICE", "COPYING")
 
 
 class WheelModel(StrictModel):
-    """A detector and a recognizer inside another Python package."""
+    """A detector, a recognizer and perhaps a classifier inside another Python package."""
 
     about: str
     package: str
@@ -29,6 +28,8 @@ class WheelModel(StrictModel):
     """What the models require besides what their files state (``convert.preset``)."""
     detector: str
     recognizer: str
+    classifier: str | None = None
+    """None: the package contains none."""
     precision: str
     """The precision in which the demo builds them."""
 
@@ -56,13 +57,15 @@ def installed_files(model: WheelModel) -> ModelFiles | None:
     if found is None or not found.submodule_search_locations:
         return None
     models = dict[Role, Path]()
-    for role in get_args(Role):
-        pattern = getattr(model, role)
+    patterns: dict[Role, str] = {"detector": model.detector, "recognizer": model.recognizer}
+    if model.classifier is not None:
+        patterns["classifier"] = model.classifier
+    for role, pattern in patterns.items():
         for folder in map(Path, found.submodule_search_locations):
             files = sorted(folder.glob(pattern))
             if files and role not in models:
                 models[role] = files[0]
-    if len(models) < len(get_args(Role)):
+    if len(models) < len(patterns):
         return None
     return ModelFiles(models=models, licenses=_license_files(model.package))
 

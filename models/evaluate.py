@@ -23,7 +23,7 @@ from ..ocr.metrics.detection import count_image, detection_score
 from ..ocr.metrics.recognition import recognition_score
 from ..ocr.recognizer import bucket_of, recognizer_input, texts_from_output
 from ..spec import DetectorSpec, RecognizerSpec, load_spec
-from .reference_models import WEIGHTS, Role, spec_path, trained_model, weights_path
+from .reference_models import WEIGHTS, ReferenceRole, spec_path, trained_model, weights_path
 from .synthetic import Scene, Word, scene, word
 
 HELD_OUT_SEED = 2019
@@ -74,7 +74,9 @@ def evaluate_recognizer(
     return {"word_accuracy": score.word_accuracy, "cer": score.cer}
 
 
-def evaluate(role: Role, weights: Path | None = None, count: int | None = None) -> dict[str, Any]:
+def evaluate(
+    role: ReferenceRole, weights: Path | None = None, count: int | None = None
+) -> dict[str, Any]:
     """Evaluate a reference model on its held-out images.
 
     ``count``: how many images, in place of the usual number.
@@ -89,6 +91,7 @@ def evaluate(role: Role, weights: Path | None = None, count: int | None = None) 
         result = evaluate_detector(model, scenes, spec)
         size = {"scenes": len(scenes), "boxes": sum(len(s.boxes) for s in scenes)}
     else:
+        assert isinstance(spec, RecognizerSpec)
         words = list(held_out_words(count or WORDS))
         result = evaluate_recognizer(model, words, spec)
         size = {"words": len(words), "characters": sum(len(w.text) for w in words)}

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..errors import InputFileError
 
 if TYPE_CHECKING:
     from .keras_layers import Form
 
-Role = Literal["detector", "recognizer"]
+ReferenceRole = Literal["detector", "recognizer"]
+REFERENCE_ROLES: tuple[ReferenceRole, ...] = get_args(ReferenceRole)
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"
 SAMPLES = HERE / "samples"
 
 
-def spec_path(role: Role) -> Path:
+def spec_path(role: ReferenceRole) -> Path:
     """Return the path of a reference model's spec."""
     return HERE / f"{role}.yaml"
 
 
-def weights_path(role: Role) -> Path:
+def weights_path(role: ReferenceRole) -> Path:
     """Return the path of a reference model's trained weights."""
     return WEIGHTS / f"{role}.weights.h5"
 
 
-def untrained_model(role: Role, form: Form) -> Any:
+def untrained_model(role: ReferenceRole, form: Form) -> Any:
     """Return the Keras model of a role; ``form`` is that of the detector's pooling."""
     # Keras and TensorFlow take seconds to import, so only code that needs a model pays for them.
     from .ctc_recognizer import build_recognizer
@@ -37,7 +38,7 @@ def untrained_model(role: Role, form: Form) -> Any:
     return build_detector(form) if role == "detector" else build_recognizer()
 
 
-def trained_model(role: Role, weights: Path | None = None) -> Any:
+def trained_model(role: ReferenceRole, weights: Path | None = None) -> Any:
     """Return the Keras model with its weights, with the pooling ops that users' models have.
 
     Raises:
@@ -53,7 +54,7 @@ def trained_model(role: Role, weights: Path | None = None) -> Any:
     return model
 
 
-def export_reference(role: Role, folder: Path) -> Path:
+def export_reference(role: ReferenceRole, folder: Path) -> Path:
     """Write ``folder/<role>`` (a SavedModel with free sizes) and its spec; return the spec's path.
 
     Raises:

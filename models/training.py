@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .reference_models import Role, untrained_model
+from .reference_models import ReferenceRole, untrained_model
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -33,7 +33,7 @@ class TrainSettings:
     slower on one without it.
     """
 
-    role: Role
+    role: ReferenceRole
     output: Path
     steps: int
     batch: int
@@ -48,7 +48,7 @@ class TrainSettings:
         return min(300, self.steps // 10)
 
 
-_SHIPPED: Mapping[Role, tuple[int, int, float, float]] = {
+_SHIPPED: Mapping[ReferenceRole, tuple[int, int, float, float]] = {
     "detector": (7000, 8, 2e-3, 1e-3),
     "recognizer": (17000, 64, 1e-3, 1e-2),
 }
@@ -56,7 +56,12 @@ _SHIPPED: Mapping[Role, tuple[int, int, float, float]] = {
 
 
 def settings_for(
-    role: Role, output: Path, *, steps: int | None = None, bfloat16: bool = True, seed: int = 0
+    role: ReferenceRole,
+    output: Path,
+    *,
+    steps: int | None = None,
+    bfloat16: bool = True,
+    seed: int = 0,
 ) -> TrainSettings:
     """Return the settings that the shipped weights were trained with."""
     shipped_steps, batch, learning_rate, weight_decay = _SHIPPED[role]
@@ -72,7 +77,7 @@ def settings_for(
     )
 
 
-def _model(role: Role, policy: str) -> Any:
+def _model(role: ReferenceRole, policy: str) -> Any:
     """Build the untrained model; its layers compute in the dtypes of a Keras ``policy``."""
     import keras
 

@@ -1,14 +1,17 @@
-"""Cut boxes of text out of images."""
+"""Cut boxes of text out of images, and turn them."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
+from ..spec import Angle
 from .types import Image, Quads
 
 TALL = 1.5
 """Ratio of height to width above which a box may contain rotated text."""
+ROTATED: tuple[Angle, ...] = (90, 270)
+"""The angles of rotated text in tall boxes: it runs down or up."""
 
 
 def quad_size(quad: Quads) -> tuple[float, float]:
@@ -19,18 +22,17 @@ def quad_size(quad: Quads) -> tuple[float, float]:
     return (top + bottom) / 2, (left + right) / 2
 
 
-def ways_to_read(quad: Quads) -> list[Quads]:
-    """Return the one or three orientations in which the text of a box (4, 2) may run.
+def ways_to_read(quad: Quads, *, both_ways: bool = False) -> dict[Angle, Quads]:
+    """Return the orientations in which the text of a box (4, 2) may run, by the angle of the text.
 
-    A box much higher than wide contains one narrow letter, or text rotated by 90 degrees in either
-    direction. The other two orientations have the same corners, but start at the top right corner
-    (text runs down) or at the bottom left corner (text runs up).
+    A box much higher than wide contains one narrow letter, or text that runs down (90 degrees) or
+    up (270). Other boxes have one orientation. ``both_ways`` adds text that is upside down (180).
     """
     width, height = quad_size(quad)
-    if height <= TALL * width:
-        return [quad]
-    # Rolling the corners makes another one the text's top left corner.
-    return [quad, np.roll(quad, -1, axis=0), np.roll(quad, 1, axis=0)]
+    angles: tuple[Angle, ...] = (0, *ROTATED) if height > TALL * width else (0,)
+    if both_ways:
+        angles = (*angles, 180)
+    return {angle: quad_of_text(quad, angle) for angle in angles}
 
 
 def crop_size(quad: Quads) -> tuple[int, int]:
@@ -52,3 +54,22 @@ def crop_quad(image: Image, quad: Quads) -> Image:
     return cv2.warpPerspective(
         image, transform, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+
+
+def turned_back(image: Image, angle: Angle) -> Image:
+    """Turn an image (h, w[, 3]) counterclockwise, so that text at this angle runs to the right."""
+    # np.rot90 turns counterclockwise. Models and OpenCV require contiguous arrays.
+    return np.ascontiguousarray(np.rot90(image, angle // 90))
+
+
+def turned(image: Image, angle: Angle) -> Image:
+    """Turn an image (h, w[, 3]) clockwise, as a label or a class states."""
+    return np.ascontiguousarray(np.rot90(image, -angle // 90))
+
+
+def quad_of_text(quad: Quads, angle: Angle) -> Quads:
+    """Return the corners (4, 2) of a crop from the top left one of its text, which is turned.
+
+    At 90 degrees the text runs down, so its top left corner is the top right one of the crop.
+    """
+    return np.roll(quad, -(angle // 90), axis=0)

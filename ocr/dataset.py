@@ -20,8 +20,9 @@ import numpy as np
 from ..common.json_files import read_json
 from ..common.read_file import check_folder
 from ..errors import InputFileError
+from ..spec import Angle
 from .boxes import order_corners
-from .crop import crop_quad
+from .crop import crop_quad, turned
 from .image import load_image
 from .images.folder import image_files
 from .types import Image, Quads
@@ -47,6 +48,9 @@ class CropLabel:
     path: Path
     text: str
     quad: Quads | None = None
+    turn: Angle | None = None
+    """Degrees by which the line is turned clockwise after it is cut out; None: not at all, and the
+    direction is no part of the label."""
 
 
 Label: TypeAlias = SceneLabel | CropLabel
@@ -166,7 +170,7 @@ def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:
         if crop.path != path or image is None:
             path, image = crop.path, load_image(crop.path)
         if crop.quad is None:
-            yield image
+            yield _turned(image, crop)
             continue
         height, width = image.shape[:2]
         # The limit on the corners also limits the size of the crop.
@@ -175,4 +179,9 @@ def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:
                 f"{path}: the image has {width}x{height} pixels, but a label has the corners "
                 f"{crop.quad.tolist()}; correct the label"
             )
-        yield crop_quad(image, crop.quad)
+        yield _turned(crop_quad(image, crop.quad), crop)
+
+
+def _turned(line: Image, crop: CropLabel) -> Image:
+    """Turn an upright line clockwise, as its label states."""
+    return turned(line, crop.turn) if crop.turn else line

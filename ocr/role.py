@@ -1,4 +1,4 @@
-"""The interface that detectors and recognizers have in common."""
+"""The interface that all roles have in common: detectors, recognizers and classifiers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..common.input_size import InputSize
 from ..errors import SpecError
 from ..spec import ModelSpec
 from .dataset import Dataset, Label
+from .metrics.metric import RoleMetric
 from .preprocess import Fit
 from .types import Image, Output, Tensor
 
@@ -33,9 +34,9 @@ class ModelInput:
 class OcrRole(ABC):
     """Defines a role: its samples, its input, its output and its metric."""
 
-    metric: ClassVar[Literal["hmean", "cer"]]
+    metric: ClassVar[RoleMetric]
     """The metric that decides whether an engine is accurate enough."""
-    unit: ClassVar[Literal["images", "words"]]
+    unit: ClassVar[Literal["images", "words", "crops"]]
     """What one sample is called in reports."""
     inputs_vary: ClassVar[bool]
     """Whether samples have different input sizes; a selection should then contain every size."""

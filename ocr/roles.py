@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..spec import DetectorSpec, ModelSpec
+from ..spec import DetectorSpec, ModelSpec, RecognizerSpec
+from .classifier import ClassifierRole
 from .detector import DetectorRole
 from .recognizer import RecognizerRole
 from .role import OcrRole
@@ -10,4 +11,6 @@ from .role import OcrRole
 
 def role_of(spec: ModelSpec) -> OcrRole:
     """Return what the role of a model means for its samples, inputs and outputs."""
-    return DetectorRole(spec) if isinstance(spec, DetectorSpec) else RecognizerRole(spec)
+    if isinstance(spec, DetectorSpec):
+        return DetectorRole(spec)
+    return RecognizerRole(spec) if isinstance(spec, RecognizerSpec) else ClassifierRole(spec)

@@ -45,6 +45,7 @@ class Reader:
         detector: a detector engine.
         recognizer: a recognizer engine.
         settings: how images are read.
+        classifier: a classifier engine, which finds lines that are turned.
         reopen: what unpickling calls to open an equal reader; without it, a reader is not pickled.
 
     Raises (by all methods that read):
@@ -60,10 +61,11 @@ class Reader:
         recognizer: Engine,
         settings: ReadSettings | None = None,
         *,
+        classifier: Engine | None = None,
         reopen: Callable[[], Reader] | None = None,
     ) -> None:
         self._settings, self._reopen = settings or ReadSettings(), reopen
-        self._reader = OcrReader(detector, recognizer, self._settings)
+        self._reader = OcrReader(detector, recognizer, self._settings, classifier=classifier)
         self._budget = image_budget()
         self._open = OpenState()
         self._pool: ThreadPoolExecutor | None = None
@@ -259,7 +261,7 @@ class Reader:
             return self._pool
 
     def close(self) -> None:
-        """Wait for reads that have begun, and free the memory of both engines.
+        """Wait for reads that have begun, and free the memory of the engines.
 
         Reads that wait, and later ones, raise ReaderClosedError. A second call does nothing.
         """
@@ -269,9 +271,8 @@ class Reader:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown()  # its waiting reads find the reader closed
-        for engine in (self._reader.detector, self._reader.recognizer):
-            if engine is not None:
-                engine.close()
+        for engine in self._reader.engines:
+            engine.close()
 
     def __enter__(self) -> Reader:
         return self

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal, TypeAlias, get_args
 
-Stage = Literal["load", "prepare", "detect", "boxes", "crop", "fit", "recognize", "text"]
+Stage = Literal[
+    "load", "prepare", "detect", "boxes", "crop", "direction", "fit", "recognize", "text"
+]
 """In order: decode the file, prepare the detector's input, run the detector, find boxes in its map,
-cut the boxes out, prepare the recognizer's batches, run the recognizer, decode its output to text.
+cut the boxes out, classify and turn the crops, prepare the recognizer's batches, run the
+recognizer, decode its output to text.
 """
 STAGES: tuple[Stage, ...] = get_args(Stage)
 

@@ -1,4 +1,4 @@
-"""``open_reader``: a reader of two bundles."""
+"""``open_reader``: a reader of bundles."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def open_reader(  # noqa: PLR0913  # one argument per setting
     detector: str | os.PathLike[str] | None,
     recognizer: str | os.PathLike[str],
     *,
+    classifier: str | os.PathLike[str] | None = None,
     mode: Mode = "latency",
     streams: int = 0,
     threads: int = 0,
     settings: ReadSettings | None = None,
     is_trusted: bool = False,
 ) -> Reader:
-    """Open a detector bundle and a recognizer bundle, and load the plans of all input sizes.
+    """Open bundles of a detector, a recognizer and perhaps a classifier, and load all their plans.
 
     >>> import ocr_trt
     >>> with ocr_trt.open_reader("bundles/detector", "bundles/recognizer") as reader:
@@ -38,6 +39,8 @@ def open_reader(  # noqa: PLR0913  # one argument per setting
     Args:
         detector: folder of the detector bundle; None: each image is one line of text.
         recognizer: folder of the recognizer bundle.
+        classifier: folder of a classifier bundle, which finds lines that are turned; None: lines
+            are read as they are, apart from tall boxes, whose text may run down or up.
         mode: ``latency``: one batch at a time, in the shortest time; ``throughput``: several at
             once, for a server or many images. The numbers of streams and threads are those that
             ``ocr-trt optimize`` measured on this machine, if it was run.
@@ -49,13 +52,14 @@ def open_reader(  # noqa: PLR0913  # one argument per setting
 
     Raises:
         InputFileError: a folder is not a bundle, or a file in it is missing or was changed.
-        SpecError: a bundle has the other role.
+        SpecError: a bundle has another role.
         TargetMissingError: its target cannot run here.
     """
     return _Opening(
         # Absolute, because a process that unpickles the reader may be in another folder.
         detector=None if detector is None else Path(detector).absolute(),
         recognizer=Path(recognizer).absolute(),
+        classifier=None if classifier is None else Path(classifier).absolute(),
         mode=mode,
         streams=streams,
         threads=threads,
@@ -70,6 +74,7 @@ class _Opening:
 
     detector: Path | None
     recognizer: Path
+    classifier: Path | None
     mode: Mode
     streams: int
     threads: int
@@ -78,13 +83,15 @@ class _Opening:
 
     def open(self) -> Reader:
         with ExitStack() as stack:
-            detector, recognizer = (
+            engines = detector, recognizer, classifier = [
                 None if path is None else stack.enter_context(self._engine(path))
-                for path in (self.detector, self.recognizer)
-            )
+                for path in (self.detector, self.recognizer, self.classifier)
+            ]
             assert recognizer is not None
-            reader = Reader(detector, recognizer, self.settings, reopen=self.open)
-            for engine in (detector, recognizer):
+            reader = Reader(
+                detector, recognizer, self.settings, classifier=classifier, reopen=self.open
+            )
+            for engine in engines:
                 if engine is None:
                     continue
                 for size in engine.sizes:  # so that a wrong plan fails here

@@ -25,7 +25,7 @@ def read_image(
     page: int = 1,
     watch: Callable[[], None] | None = None,
 ) -> tuple[Image, ReadResult]:
-    """Load and read one image with a detector and a recognizer.
+    """Load and read one image with a detector, a recognizer and perhaps a classifier.
 
     Args:
         reader: the engines and the settings.

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..engines.engine import Engine
+from ..errors import UserError
 from ..ocr.images.pdf import DEFAULT_DPI
 from ..ocr.types import Image, Quads, Scores
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ClassifierSpec, DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
+from .directions import with_directions
 from .scales import MAX_SHRINK, detect_at_scales
 from .shared_batches import read_all
 from .stages import Recognize, recognize, spec_of
@@ -37,6 +39,10 @@ class ReadSettings:
     """
     min_text_score: float = 0.0
     """Lines with a lower text score, 0..1, are dropped."""
+    both_ways: bool = False
+    """Also read each line turned by 180 degrees, and keep the reading with the better score. It
+    doubles the work of the recognizer; a classifier finds the direction for less.
+    """
     dpi: int = DEFAULT_DPI
     """The resolution at which the pages of PDF documents are rendered, in pixels per inch."""
 
@@ -53,11 +59,13 @@ def read_boxes(recognizer: Engine, image: Image, boxes: Quads, scores: Scores) -
 class OcrReader:
     """Reads images with a detector and a recognizer engine.
 
-    Without a detector, each image is one line of text. ``clock`` measures each stage.
-    ``recognize`` reads the line crops; :class:`.dynamic_batches.DynamicBatches` replaces it.
+    Without a detector, each image is one line of text. A classifier finds lines that are turned.
+    ``clock`` measures each stage. ``recognize`` reads the line crops;
+    :class:`.dynamic_batches.DynamicBatches` replaces it.
 
     Raises:
         SpecError: an engine has the wrong role.
+        UserError: the settings request to read both ways, which a classifier makes needless.
     """
 
     def __init__(
@@ -67,17 +75,33 @@ class OcrReader:
         settings: ReadSettings | None = None,
         clock: Clock = untimed,
         recognize: Recognize = recognize,
+        classifier: Engine | None = None,
     ) -> None:
         if detector is not None:
             spec_of(detector, DetectorSpec)
         self.recognizer_spec = spec_of(recognizer, RecognizerSpec)
         self.detector, self.recognizer = detector, recognizer
         self.settings, self.clock = settings or ReadSettings(), clock
-        self._recognize = recognize
+        self._recognize, self.classifier = recognize, classifier
+        if classifier is not None:
+            spec_of(classifier, ClassifierSpec)
+            if self.settings.both_ways:
+                raise UserError(
+                    "a classifier and reading both ways exclude each other: the classifier finds "
+                    "the direction of each line"
+                )
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """The engines that read an image."""
+        used = (self.detector, self.recognizer, self.classifier)
+        return tuple(engine for engine in used if engine is not None)
 
     def timed(self, clock: Clock) -> OcrReader:
         """Return an equal reader of the same engines that measures its stages with ``clock``."""
-        return OcrReader(self.detector, self.recognizer, self.settings, clock, self._recognize)
+        return OcrReader(
+            self.detector, self.recognizer, self.settings, clock, self._recognize, self.classifier
+        )
 
     @property
     def workers(self) -> int:
@@ -86,8 +110,7 @@ class OcrReader:
         Two more than the number of infer requests, so that the engines stay busy while a thread
         decodes an image, crops it, or decodes text. With one infer request, one.
         """
-        engines = [engine for engine in (self.detector, self.recognizer) if engine is not None]
-        streams = max(engine.runner().streams for engine in engines)
+        streams = max(engine.runner().streams for engine in self.engines)
         return streams + 2 if streams > 1 else 1
 
     def read(self, image: Image) -> list[TextLine]:
@@ -112,13 +135,20 @@ class OcrReader:
         return [line for line in lines if line.text_score >= self.settings.min_text_score]
 
     def find(self, image: Image) -> DetectedLines:
-        """Find the lines of one RGB image (H, W, 3) uint8 and cut them out."""
+        """Find the lines of one RGB image (H, W, 3) uint8, cut them out, and turn them."""
+        lines = self._cut(image)
+        if self.classifier is None:
+            return lines
+        return with_directions(self.classifier, lines, self.clock)
+
+    def _cut(self, image: Image) -> DetectedLines:
+        both_ways = self.settings.both_ways
         if self.detector is None:
-            return whole_line(image)
+            return whole_line(image, both_ways=both_ways)
         max_shrink = _MAX_SHRINK[self.settings.tiles]
         boxes, scores = detect_at_scales(
             self.detector, image, max_shrink=max_shrink, clock=self.clock
         )
         kept = scores >= self.settings.min_box_score
         with self.clock("crop"):
-            return cut_lines(image, boxes[kept], scores[kept])
+            return cut_lines(image, boxes[kept], scores[kept], both_ways=both_ways)

@@ -1,39 +1,44 @@
-"""The two stages of the pipeline: find boxes in an image, read images of lines."""
+"""The stages of the pipeline: find boxes in an image, classify line crops, read them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from ..common.input_size import InputSize, by_area
 from ..engines.engine import Engine
 from ..errors import SpecError
+from ..ocr.classifier import Direction, classifier_input, directions_from_output
 from ..ocr.ctc import Reading
 from ..ocr.detector import boxes_from_output, detector_input, stride_of
 from ..ocr.preprocess import Fit
 from ..ocr.recognizer import recognizer_input
 from ..ocr.types import Image, ScoredQuads
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import ClassifierSpec, DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
 from .line_parts import PartResult, Parts, results_from_output
 
 Recognize: TypeAlias = Callable[[Engine, Sequence[Image], Clock], list[Reading]]
 """Reads RGB text lines (h, w, 3) with a recognizer, as :func:`recognize` does."""
 
-_Spec = TypeVar("_Spec", DetectorSpec, RecognizerSpec)
+_Spec = TypeVar("_Spec", DetectorSpec, RecognizerSpec, ClassifierSpec)
+_ROLES: Mapping[type, str] = {
+    DetectorSpec: "detector",
+    RecognizerSpec: "recognizer",
+    ClassifierSpec: "classifier",
+}
 
 
 def spec_of(engine: Engine, kind: type[_Spec]) -> _Spec:
     """Return the spec of an engine that must have the role of ``kind``.
 
     Raises:
-        SpecError: it has the other role.
+        SpecError: it has another role.
     """
     if not isinstance(engine.spec, kind):
-        needed = "detector" if kind is DetectorSpec else "recognizer"
-        raise SpecError(f"{engine.label} is a {engine.spec.role}, expected a {needed}")
+        raise SpecError(f"{engine.label} is a {engine.spec.role}, expected a {_ROLES[kind]}")
     return engine.spec
 
 
@@ -66,6 +71,17 @@ def detect_whole(engine: Engine, image: Image, clock: Clock = untimed) -> WholeI
         boxes = boxes_from_output(output, spec, fit, image.shape[:2])
     stride = stride_of(spec.input.width, output.shape[-1])
     return WholeImage(boxes=boxes, fit=fit, stride=stride)
+
+
+def classify(engine: Engine, lines: Sequence[Image], clock: Clock = untimed) -> list[Direction]:
+    """Return the direction of the text in each RGB line crop (h, w, 3)."""
+    spec, runner = spec_of(engine, ClassifierSpec), engine.runner()
+    directions: list[Direction] = []
+    for start in range(0, len(lines), runner.max_batch):
+        with clock("direction"):
+            feed = classifier_input(lines[start : start + runner.max_batch], spec)
+            directions += directions_from_output(runner.run(feed), spec)
+    return directions
 
 
 def read_batch(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import ConfigDict, WithJsonSchema
 
-from ..ocr.crop import crop_quad, ways_to_read
+from ..ocr.crop import crop_quad, turned_back, ways_to_read
 from ..ocr.ctc import Reading
 from ..ocr.reading_order import reading_order
 from ..ocr.types import Image, Quads, Scores
@@ -106,38 +106,65 @@ def text_lines(lines: DetectedLines, readings: Sequence[Reading]) -> list[TextLi
             best[number] = TextLine(
                 quad=quad, text=reading.text, box_score=float(score), text_score=reading.score
             )
-    return list(best.values())  # in reading order, since the numbers ascend
+    # In reading order of an upright page, since the numbers ascend.
+    return _in_order_of_text(list(best.values()))
 
 
-def cut_lines(image: Image, boxes: Quads, scores: Scores) -> DetectedLines:
-    """Cut boxes (K, 4, 2) with scores (K,) out of an RGB image, in reading order."""
-    lines = ordered_lines(boxes, scores)
+def _in_order_of_text(lines: list[TextLine]) -> list[TextLine]:
+    """Put lines into the reading order of a page whose text is turned; others keep their order.
+
+    Most characters of the page decide how far it is turned, to a multiple of 90 degrees.
+    """
+    # The direction from a text's top left corner to the top right one: 1 if it runs down (90), ...
+    tops = [line.quad[1].astype(np.float64) - line.quad[0] for line in lines]
+    quarters = [round(np.arctan2(y, x) / (np.pi / 2)) % 4 for x, y in tops]
+    characters = np.bincount(quarters, [len(line.text) for line in lines], minlength=4)
+    turn = int(characters.argmax())
+    if turn == 0 or 2 * characters[turn] <= characters.sum():
+        return lines
+    # (x, y) turned counterclockwise by 90, 180 or 270 degrees; y points down.
+    x, y = np.moveaxis(np.array([line.quad for line in lines]), -1, 0)  # (K, 4) each
+    level = {1: (y, -x), 2: (-x, -y), 3: (-y, x)}[turn]
+    return [lines[index] for index in reading_order(np.stack(level, -1))]
+
+
+def cut_lines(
+    image: Image, boxes: Quads, scores: Scores, *, both_ways: bool = False
+) -> DetectedLines:
+    """Cut boxes (K, 4, 2) with scores (K,) out of an RGB image, in reading order.
+
+    ``both_ways``: each box may contain text that is upside down.
+    """
+    lines = ordered_lines(boxes, scores, both_ways=both_ways)
     return replace(lines, crops=tuple(crop_quad(image, quad) for quad in lines.quads))
 
 
-def whole_line(image: Image) -> DetectedLines:
+def whole_line(image: Image, *, both_ways: bool = False) -> DetectedLines:
     """Return an RGB image (h, w, 3) that is one line of text, with the box score 1.
 
     An image much higher than wide may contain rotated text, so it appears in three orientations.
+    ``both_ways`` adds the one upside down.
     """
     height, width = image.shape[:2]
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    quads = np.array(ways_to_read(corners), np.float32)
-    # As ``ways_to_read``: upright, down (turned counterclockwise to be read), up (clockwise).
-    turned = (image, np.rot90(image), np.rot90(image, -1))
+    ways = ways_to_read(corners, both_ways=both_ways)
     return DetectedLines(
-        quads=quads,
-        scores=np.ones(len(quads), np.float32),
-        crops=tuple(np.ascontiguousarray(each) for each in turned[: len(quads)]),
-        line_numbers=(0,) * len(quads),
+        quads=np.array(list(ways.values()), np.float32),
+        scores=np.ones(len(ways), np.float32),
+        crops=tuple(turned_back(image, angle) for angle in ways),
+        line_numbers=(0,) * len(ways),
     )
 
 
-def ordered_lines(boxes: Quads, scores: Scores) -> DetectedLines:
+def ordered_lines(boxes: Quads, scores: Scores, *, both_ways: bool = False) -> DetectedLines:
     """Return boxes (K, 4, 2) with scores (K,) in reading order, without crops."""
     order = reading_order(boxes)
-    # One box becomes one to three orientations, which keep the number of their line.
-    ways = [(line, quad) for line, box in enumerate(order) for quad in ways_to_read(boxes[box])]
+    # One box becomes one to four orientations, which keep the number of their line.
+    ways = [
+        (line, quad)
+        for line, box in enumerate(order)
+        for quad in ways_to_read(boxes[box], both_ways=both_ways).values()
+    ]
     numbers = tuple(line for line, _ in ways)
     return DetectedLines(
         quads=np.array([quad for _, quad in ways], np.float32).reshape(-1, 4, 2),

@@ -4,6 +4,7 @@ A spec is a YAML file. ``load_spec`` reads it, ``dump_spec`` writes it, ``ocr-tr
 Paths in it are relative to the file.
 """
 
+from .classifier_spec import Angle, ClassifierSpec, DirectionOutput
 from .common_spec import AccuracyBudget
 from .detector_spec import BoxSettings, DetectorSpec, MapOutput
 from .input_spec import InputSpec
@@ -25,8 +26,11 @@ __all__ = [
     "LARGEST_SPEC",
     "PRINTABLE_ASCII",
     "AccuracyBudget",
+    "Angle",
     "BoxSettings",
+    "ClassifierSpec",
     "DetectorSpec",
+    "DirectionOutput",
     "InputSpec",
     "MapOutput",
     "ModelSpec",

@@ -15,14 +15,19 @@ from ..common.read_file import read_limited
 from ..common.safe_yaml import dump_yaml, load_yaml
 from ..common.validation_text import explained
 from ..errors import InputFileError, SpecError
+from .classifier_spec import ClassifierSpec
 from .detector_spec import DetectorSpec
 from .recognizer_spec import RecognizerSpec
 
 LARGEST_SPEC = 1 << 18  # bytes
 
-Role = Literal["detector", "recognizer"]
-_MODELS: dict[str, type[BaseModel]] = {"detector": DetectorSpec, "recognizer": RecognizerSpec}
-ModelSpec = Annotated[DetectorSpec | RecognizerSpec, Field(discriminator="role")]
+Role = Literal["detector", "recognizer", "classifier"]
+_MODELS: dict[str, type[BaseModel]] = {
+    "detector": DetectorSpec,
+    "recognizer": RecognizerSpec,
+    "classifier": ClassifierSpec,
+}
+ModelSpec = Annotated[DetectorSpec | RecognizerSpec | ClassifierSpec, Field(discriminator="role")]
 # Created once, because creating it builds the validators of all models.
 _ADAPTER: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
 

@@ -170,7 +170,11 @@ def _info(value: onnx.ValueInfoProto) -> TensorInfo:
     if not value.type.HasField("tensor_type"):
         return TensorInfo(name=value.name, shape=None, dtype="not a tensor")
     tensor = value.type.tensor_type
-    shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
+    # Old exporters of Paddle write -1 for a size that is free.
+    shape = tuple(
+        d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else None
+        for d in tensor.shape.dim
+    )
     names = onnx.helper.get_all_tensor_dtypes()  # without UNDEFINED, 0
     known = tensor.elem_type in names
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name if known else "undefined"

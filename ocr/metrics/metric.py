@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-MetricName = Literal["hmean", "cer", "word_accuracy", "e2e_hmean"]
+MetricName = Literal["hmean", "cer", "accuracy", "word_accuracy", "e2e_hmean"]
+RoleMetric = Literal["hmean", "cer", "accuracy"]
+"""The metrics of one model that decide: of detectors, recognizers and classifiers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,7 @@ class Metric:
 METRICS: Mapping[MetricName, Metric] = {
     "hmean": Metric(title="hmean", sign=1),
     "cer": Metric(title="CER", sign=-1),
+    "accuracy": Metric(title="accuracy", sign=1),
     "word_accuracy": Metric(title="word accuracy", sign=1),
     "e2e_hmean": Metric(title="end-to-end hmean", sign=1),
 }
