@@ -67,7 +67,8 @@ def _demo(
             raise typer.Exit(code)
 
     reporter = display.reporter()
-    specs = [*write_model(models, output / "models", reporter, replaces=True).values()]
+    by_role = write_model(models, output / "models", reporter, replaces=True)
+    specs = [*by_role.values()]
     material = _material(models)
     bundles, report, overlays = output / "bundles", output / "report", output / "overlays"
     for spec in specs:
@@ -80,10 +81,14 @@ def _demo(
     folders = sorted(path for path in bundles.iterdir() if path.is_dir())
     run("bench", *folders, "--data", material.data, "--report", report, "--duration", duration)
     shown = [material.data / name for name in material.shown]
-    detector, recognizer = (
-        bundles / f"{load_spec(spec).name}-openvino-{material.precision}" for spec in specs
-    )
-    run("run", *shown, "--detector", detector, "--recognizer", recognizer, "--draw", overlays)
+    used = [
+        word
+        for role, spec in by_role.items()
+        for word in (
+            f"--{role}", bundles / f"{load_spec(spec).name}-openvino-{material.precision}"
+        )
+    ]  # fmt: skip
+    run("run", *shown, *used, "--draw", overlays)
     print()
     return {"bundles": bundles, "report": report / "report.html", "overlays": overlays}
 

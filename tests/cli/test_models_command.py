@@ -10,7 +10,7 @@ import onnx.parser
 import pytest
 
 from ocr_trt.models import catalog
-from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec
+from ocr_trt.spec import ClassifierSpec, DetectorSpec, RecognizerSpec, load_spec
 from tests.cli.in_process import fails, run, succeeds
 
 HEAD = '<ir_version: 8, opset_import: ["" : 18]>'
@@ -92,3 +92,26 @@ def test_wrong_requests_are_refused(
 ) -> None:
     fails(run("models", *arguments, cwd=tmp_path), 2, *facts)
     assert not (tmp_path / "two").exists()
+
+
+def test_a_classifier_is_optional_in_the_catalog(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"""{HEAD} g (float[N,3,48,192] x) => (float[N,2] y) <int64[2] all = {{2, 3}}> {{
+        m = ReduceMean <keepdims = 0> (x, all) s = MatMul(m, w) y = Softmax(s) }}"""
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.append(onnx.helper.make_tensor("w", 1, [3, 2], [0.1] * 6))
+    # As Paddle's exporter declares free sizes.
+    for axis in (0, 2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = -1
+    onnx.save(model, wheel / "models" / "one_cls.onnx")
+    entries = json.loads((tmp_path / "catalog.yaml").read_text())
+    entries["one"]["classifier"] = "models/*_cls.onnx"
+    (tmp_path / "catalog.yaml").write_text(json.dumps(entries))
+    succeeds("models", "get", "one", "--output", "m", cwd=tmp_path)
+    spec = load_spec(tmp_path / "m" / "classifier.yaml")
+    assert isinstance(spec, ClassifierSpec)
+    assert (spec.input.shape, spec.threshold, spec.fit) == ((1, 3, 48, 192), 0.9, "pad")
+    entries["one"]["classifier"] = "models/missing.onnx"
+    (tmp_path / "catalog.yaml").write_text(json.dumps(entries))
+    fails(run("models", "get", "one", "--output", "n", cwd=tmp_path), 2, "pip install some-wheel")

@@ -12,7 +12,7 @@ from rapidfuzz.distance import Levenshtein
 
 from ocr_trt.models.reference_models import SAMPLES
 from ocr_trt.ocr.dataset import load_dataset
-from ocr_trt.spec import DetectorSpec, RecognizerSpec, load_spec
+from ocr_trt.spec import ClassifierSpec, DetectorSpec, RecognizerSpec, load_spec
 from tests.cli.in_process import succeeds
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()
@@ -31,6 +31,10 @@ def test_specs_need_no_changes(tmp_path: Path) -> None:
     assert (recognizer.output.layout, recognizer.output.kind) == ("NTC", "probabilities")
     assert recognizer.input.max_batch > 1
     assert "?" in recognizer.charset
+    classifier = load_spec(tmp_path / "m" / "classifier.yaml")
+    assert isinstance(classifier, ClassifierSpec)
+    assert (classifier.angles, classifier.output.kind) == ((0, 180), "probabilities")
+    assert classifier.input.shape == (1, 3, 48, 192)
     assert list((tmp_path / "m").glob("*LICENSE*"))
 
 
