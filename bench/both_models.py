@@ -14,7 +14,6 @@ from ..measure.detector_result import DetectorResult
 from ..measure.end_to_end_result import EndToEndResult
 from ..measure.result import Result
 from ..ocr.dataset import Dataset
-from ..ocr.image import load_image
 from ..pipeline.reader import read_boxes
 from .pipeline_speed import Pipeline, pipeline_speeds
 from .results import Kind, ModelReport, PipelineSpeed, SystemRow
@@ -151,7 +150,7 @@ def _speeds(
             pipelines.append(
                 Pipeline(detector=finder.engine, recognizer=reader.engine, bundles=bundles)
             )
-        files = [scene.path for scene in dataset.scenes]
+        files = [scene.image for scene in dataset.scenes]
         speeds = iter(pipeline_speeds(pipelines, files, duration_s, reporter) if pipelines else ())
     # Back in the order of ``pairs``.
     return [next(speeds) if is_timed else () for is_timed in timed]
@@ -166,7 +165,7 @@ def _read(pair: _Pair, reporter: Reporter) -> EndToEndResult:
     ):
         for number, (scene, quads) in enumerate(zip(scenes, pair.detected.boxes, strict=True), 1):
             scores = np.ones(len(quads), np.float32)  # (K,): only places and texts are compared
-            lines = read_boxes(recognizer, load_image(scene.path), quads, scores)
+            lines = read_boxes(recognizer, scene.image.read(), quads, scores)
             # (K, 4, 2), where K may be 0.
             boxes.append(np.array([line.quad for line in lines], np.float32).reshape(-1, 4, 2))
             texts.append(tuple(line.text for line in lines))

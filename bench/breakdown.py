@@ -12,7 +12,6 @@ from ..measure.recognizer_result import RecognizerResult
 from ..measure.result import Result
 from ..ocr.crop import quad_size
 from ..ocr.dataset import SceneLabel, crop_images
-from ..ocr.image import load_image
 from ..ocr.line_windows import windows_of_size
 from ..ocr.metrics.recognition import recognition_score
 from ..ocr.preprocess import line_width
@@ -138,7 +137,7 @@ def _scene_breakdowns(
 
 def _heights(scene: SceneLabel, words: frozenset[int], settings: InputSpec) -> dict[int, float]:
     """Return the height of each word in pixels of the input: the shorter side of its box."""
-    rows, columns = load_image(scene.path).shape[:2]
+    rows, columns = scene.image.read().shape[:2]
     # Letterboxing: the image keeps its aspect ratio, so the smaller factor applies to both axes.
     factor = min(settings.height / rows, settings.width / columns)
     return {word: factor * min(quad_size(scene.quads[word])) for word in sorted(words)}

@@ -18,12 +18,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..common.progress import Reporter
 from ..engines.bundle import Bundle
 from ..engines.engine import Engine
-from ..ocr.image import load_image
+from ..ocr.dataset import ImagePage
 from ..pipeline.clock import STAGES, Stage, StageClock
 from ..pipeline.reader import OcrReader
 from ..pipeline.text_lines import TextLine
@@ -49,20 +48,20 @@ class _OneWorker:
     def __init__(self, pipeline: Pipeline) -> None:
         self._clock = StageClock()
         self._reader = OcrReader(pipeline.detector, pipeline.recognizer, clock=self._clock)
-        self._seconds: dict[Path, list[float]] = defaultdict(list)
-        self._stages: dict[Path, list[dict[Stage, float]]] = defaultdict(list)
+        self._seconds: dict[ImagePage, list[float]] = defaultdict(list)
+        self._stages: dict[ImagePage, list[dict[Stage, float]]] = defaultdict(list)
 
     @property
     def timed(self) -> float:
         """Seconds of the counted passes."""
         return sum(sum(passes[1:]) for passes in self._seconds.values())
 
-    def read(self, file: Path) -> None:
+    def read(self, file: ImagePage) -> None:
         """Read and time one image."""
         # The clock accumulates over images, so the stages of this one are a difference.
         before, start = dict(self._clock.seconds), time.perf_counter()
         with self._clock("load"):
-            image = load_image(file)
+            image = file.read()
         self._reader.read(image)
         self._seconds[file].append(time.perf_counter() - start)
         after = self._clock.seconds
@@ -102,7 +101,7 @@ class _SeveralWorkers:
         """Seconds of the counted passes."""
         return sum(self._seconds[1:])
 
-    def read(self, files: Sequence[Path]) -> None:
+    def read(self, files: Sequence[ImagePage]) -> None:
         """Read all images in one pass."""
         start = time.perf_counter()
         list(in_order(_read, self._readers, files))
@@ -119,13 +118,13 @@ class _SeveralWorkers:
         )
 
 
-def _read(reader: OcrReader, file: Path) -> list[TextLine]:
-    return reader.read(load_image(file))
+def _read(reader: OcrReader, file: ImagePage) -> list[TextLine]:
+    return reader.read(file.read())
 
 
 def pipeline_speeds(
     pipelines: Sequence[Pipeline],
-    files: Sequence[Path],
+    files: Sequence[ImagePage],
     duration_s: float,
     reporter: Reporter,
 ) -> list[tuple[PipelineSpeed, ...]]:

@@ -21,7 +21,6 @@ from ..engines.bundle import tree_sha256
 from ..engines.engine import Engine
 from ..errors import InputFileError, UserError
 from ..ocr.dataset import CropLabel, Dataset
-from ..ocr.image import load_image
 from ..pipeline.stages import detect
 from .convert import ConvertedModel
 from .request import BuildRequest
@@ -131,13 +130,13 @@ def detected_crops(dataset: Dataset, detector: Engine, reporter: Reporter) -> li
     indices = spread(len(dataset.scenes), _MAX_SCENES)
     with reporter.step(f"find lines with {detector.label}", len(indices)) as advance:
         for done, index in enumerate(indices, 1):
-            path = dataset.scenes[index].path
+            page = dataset.scenes[index].image
             try:
-                quads, _ = detect(detector, load_image(path))
+                quads, _ = detect(detector, page.read())
             except InputFileError as error:
                 reporter.note(f"image left out of the calibration: {error}")
                 continue
-            crops += [CropLabel(path=path, text="", quad=quad) for quad in quads]
+            crops += [CropLabel(image=page, text="", quad=quad) for quad in quads]
             advance(done)
     if not crops:
         raise InputFileError(

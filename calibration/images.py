@@ -69,9 +69,9 @@ def _readable(labels: Sequence[Label], role: OcrRole, on_bad: OnBad) -> Iterator
     """Yield the index and the image (h, w, 3) of each sample whose file can be read."""
     start = 0
     while start < len(labels):
-        # Consecutive lines of one file are cut out together: the file is decoded once.
-        path = labels[start].path
-        end = next((i for i in range(start, len(labels)) if labels[i].path != path), len(labels))
+        # Consecutive lines of one page are cut out together: the page is decoded once.
+        page = labels[start].image
+        end = next((i for i in range(start, len(labels)) if labels[i].image != page), len(labels))
         try:
             yield from enumerate(list(role.images_of(labels[start:end])), start)
         except InputFileError as error:

@@ -10,7 +10,7 @@ import typer
 
 from .fail_on import LimitOptions, Limits, fail_if_broken, limits_from
 from .model_options import check_exists
-from .printing import print_json, print_table
+from .printing import note_left_out, print_json, print_table
 from .shared_options import DataFolder, DisplayOptions, Trust, TrustSource
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def bench(
         load_bundle(folder, is_trusted=trust, is_source_trusted=trust_source) for folder in bundles
     ]
     dataset = load_dataset(data) if data else None
+    note_left_out(dataset, display.reporter())
     limits.check_bundles(loaded, is_labeled=dataset is not None and dataset.labeled)
     extras = Extras(competitors=competitors, load=load.settings(), rooflines=roofline)
     settings = LatencySettings(duration_s=duration)

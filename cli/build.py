@@ -19,7 +19,7 @@ from .calibration_options import (
 )
 from .choices import CorrectionChoice, RequestedPrecision, RequestedTarget
 from .model_options import ModelOptions, check_exists, load_or_draft_spec
-from .printing import print_json
+from .printing import note_left_out, print_json
 from .shared_options import DataFolder, DisplayOptions, Trust
 from .verdicts import print_verdicts, result_as_dict
 
@@ -115,6 +115,7 @@ def build(
     # All of this is checked before a model is loaded, which may take a minute.
     _check_options(models, engine, calibration)
     samples = load_dataset(data) if data else None
+    note_left_out(samples, reporter)
     requests: list[BuildRequest] = []
     for path in models:
         spec = load_or_draft_spec(path, model, reporter)

@@ -10,6 +10,7 @@ import typer
 
 from .choices import MethodChoice
 from .model_options import check_exists
+from .printing import note_left_out
 
 if TYPE_CHECKING:
     from ..calibration.images import CalibrationSet
@@ -74,18 +75,20 @@ def load_calibration_images(
 
     folder = options.calibration
     assert folder is not None, "checked by the command"
+    crops = None
     # A detector is calibrated on whole images, whatever --detector states.
-    if options.detector is None or spec.role == "detector":
-        return load_calibration(folder, spec, skip_bad=options.skip_bad)
-    from ..builder.calibrate import detected_crops
-    from ..engines.bundle import load_bundle
-    from ..engines.engine import Engine
-    from ..ocr.dataset import load_dataset
+    if options.detector is not None and spec.role == "recognizer":
+        from ..builder.calibrate import detected_crops
+        from ..engines.bundle import load_bundle
+        from ..engines.engine import Engine
+        from ..ocr.dataset import load_dataset
 
-    # Crops are boxes in image files, so calibration no longer needs the detector.
-    with Engine.from_bundle(load_bundle(options.detector, is_trusted=is_trusted)) as engine:
-        crops = detected_crops(load_dataset(folder), engine, reporter)
-    return load_calibration(folder, spec, crops=crops, skip_bad=options.skip_bad)
+        # Crops are boxes in image files, so calibration no longer needs the detector.
+        with Engine.from_bundle(load_bundle(options.detector, is_trusted=is_trusted)) as engine:
+            crops = detected_crops(load_dataset(folder), engine, reporter)
+    loaded = load_calibration(folder, spec, crops=crops, skip_bad=options.skip_bad)
+    note_left_out(loaded.dataset, reporter)
+    return loaded
 
 
 def method_or_default(method: MethodChoice | None, *, is_search: bool) -> str:

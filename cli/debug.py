@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .model_options import check_exists
-from .printing import plain, print_json
+from .printing import note_left_out, plain, print_json
 from .shared_options import DisplayOptions, Trust, TrustSource
 
 
@@ -56,6 +56,7 @@ def debug(
     loaded = load_bundle(bundle, is_trusted=trust, is_source_trusted=trust_source)
     other = None if against == "float" else load_bundle(against, is_trusted=trust)
     samples = load_dataset(data)
+    note_left_out(samples, display.reporter())
     report = find(loaded, samples, display.reporter(), against=other, sample=sample)
     if output:
         with whole_folder(output, lambda _: FILES) as scratch:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..common.progress import Reporter
+    from ..ocr.dataset import Dataset
     from ..report.sections import Table
 
 
@@ -87,3 +89,9 @@ def _print_plain(table: Table) -> None:
     print(table.title)
     for line in zip(*padded, strict=True):
         print(f"  {'  '.join(line)}".rstrip())
+
+
+def note_left_out(dataset: Dataset | None, reporter: Reporter) -> None:
+    """Report what of a folder of samples is not used, and why."""
+    for note in dataset.notes if dataset is not None else ():
+        reporter.note(note)

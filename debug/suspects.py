@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ..errors import InputFileError
 from ..measure.result import Result
-from ..ocr.dataset import CropLabel, Dataset, Label, SceneLabel
+from ..ocr.dataset import CropLabel, Dataset, ImagePage, Label, SceneLabel
 from ..ocr.roles import role_of
 from ..spec import ModelSpec
 
@@ -40,12 +39,12 @@ def sample_names(samples: Sequence[Label]) -> list[str]:
     A crop that is turned has its angle at the end, such as "FILE:3@180".
     """
     # The words of each file so far; those of a classifier, by the angle that they are turned.
-    names, seen = [], Counter[tuple[Path, int]]()
+    names, seen = [], Counter[tuple[ImagePage, int]]()
     for sample in samples:
         turn = (sample.turn or 0) if isinstance(sample, CropLabel) else 0
-        seen[sample.path, turn] += 1
-        word = f":{seen[sample.path, turn]}" if getattr(sample, "quad", None) is not None else ""
-        names.append(f"{sample.path.name}{word}" + (f"@{turn}" if turn else ""))
+        seen[sample.image, turn] += 1
+        word = f":{seen[sample.image, turn]}" if getattr(sample, "quad", None) is not None else ""
+        names.append(f"{sample.image.name}{word}" + (f"@{turn}" if turn else ""))
     return names
 
 
@@ -62,7 +61,11 @@ def chosen_samples(
     samples = role_of(spec).labels_of(dataset)
     names = sample_names(samples)
     named = zip(samples, names, strict=True)
-    kept = [(one, each) for one, each in named if name in (None, each, one.path.name)]
+    kept = [
+        (one, each)
+        for one, each in named
+        if name in (None, each, one.image.name, one.image.path.name)
+    ]
     if not names:
         raise InputFileError(
             f"{dataset.folder}: contains no samples for a {spec.role}; name another folder"
@@ -77,6 +80,6 @@ def chosen_samples(
     crops = tuple(sample for sample, _ in kept if isinstance(sample, CropLabel))
     # Without labels, lines are whole images, which the dataset contains as scenes.
     if crops and not dataset.labeled:
-        files = {crop.path for crop in crops}
-        scenes = tuple(scene for scene in dataset.scenes if scene.path in files)
+        pages = {crop.image for crop in crops}
+        scenes = tuple(scene for scene in dataset.scenes if scene.image in pages)
     return replace(dataset, scenes=scenes, crops=crops), [each for _, each in kept]

@@ -11,7 +11,6 @@ import numpy as np
 from ..engines.engine import Engine
 from ..ocr.dataset import Label, SceneLabel
 from ..ocr.detector import DetectorRole
-from ..ocr.image import load_image
 from ..ocr.metrics.detection import (
     Counts,
     DetectionScore,
@@ -56,7 +55,7 @@ class DetectorResult(Result):
         scenes = tuple(label for label in labels if isinstance(label, SceneLabel))
         boxes, matchings = [], []
         for done, scene in enumerate(scenes, 1):
-            quads, _ = detect(engine, load_image(scene.path))
+            quads, _ = detect(engine, scene.image.read())
             boxes.append(quads)
             matchings.append(match_image(quads, scene.quads, scene.ignore))
             progress(done)

@@ -113,7 +113,7 @@ class RecognizerResult(Result):
         for index, crop in enumerate(self.crops):
             edits = self.edits(index)
             for column, number in enumerate((edits, len(crop.text), int(edits == 0), 1)):
-                images[crop.path][column] += number
+                images[crop.image][column] += number
         return np.array(list(images.values()), np.float64).reshape(-1, 4)
 
     def shares(self, *, labeled: bool) -> dict[str, float | None]:
@@ -161,7 +161,7 @@ class RecognizerResult(Result):
         crops = [self.crops[index] for index in chosen]
         for index, crop, image in zip(chosen, crops, crop_images(crops), strict=True):
             before = baseline.texts[index] if baseline else "-"
-            yield line_view(image, crop.path.name, (crop.text, before, self.texts[index]))
+            yield line_view(image, crop.image.name, (crop.text, before, self.texts[index]))
 
     def _details(self, baseline: Self) -> dict[str, float]:
         own, other = self.score, baseline.score

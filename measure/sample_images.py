@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 
 from ..ocr.dataset import SceneLabel
-from ..ocr.image import load_image
 from ..ocr.types import Image, Quads
 from .report_data import SampleView
 
@@ -51,7 +50,7 @@ def scene_view(
         detected: boxes (K, 4, 2) in pixels of the image.
         texts: the truth, the baseline's result and the engine's.
     """
-    image = load_image(scene.path)
+    image = scene.image.read()
     factor = np.float32(_SCENE_WIDTH / image.shape[1])
     size = (_SCENE_WIDTH, max(1, round(image.shape[0] * factor)))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -60,7 +59,7 @@ def scene_view(
     outline(image, scene.quads[~counts] * factor, _IGNORED, 1)
     outline(image, scene.quads[counts] * factor, _TRUTH, 2)
     outline(image, detected * factor, _DETECTED, 1)
-    return _view(image, scene.path.name, texts)
+    return _view(image, scene.image.name, texts)
 
 
 def line_view(line: Image, caption: str, texts: tuple[str, str, str]) -> SampleView:

@@ -3,7 +3,8 @@
 ``labels.json`` is a list. A scene is
 ``{"file": ..., "boxes": [{"polygon": [x1, y1, ..., x4, y4], "text": ..., "ignore": false}, ...]}``,
 with corners clockwise from the text's top left, in pixels. A line crop is
-``{"file": ..., "text": ...}``.
+``{"file": ..., "text": ...}``. ``"page": 2`` beside ``"file"`` names a page of a TIFF file or a PDF
+document, counted from 1, which is the default.
 Other keys are ignored, and so are entries with neither boxes nor text. ``ignore`` marks a
 "don't care" box. Counterclockwise corners are reordered, as for text that runs to the right.
 """
@@ -24,7 +25,7 @@ from ..spec import Angle
 from .boxes import order_corners
 from .crop import crop_quad, turned
 from .image import load_image
-from .images.folder import image_files
+from .images.folder import ImageFolder, list_images
 from .types import Image, Quads
 
 LARGEST_LABELS = 64 << 20
@@ -32,10 +33,31 @@ LARGEST_LABELS = 64 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImagePage:
+    """One page of an image file; most files have one page only."""
+
+    path: Path
+    page: int = 1
+
+    @property
+    def name(self) -> str:
+        """The name for reports."""
+        return self.path.name if self.page == 1 else f"{self.path.name}, page {self.page}"
+
+    def read(self) -> Image:
+        """Read the page, (H, W, 3) uint8 RGB.
+
+        Raises:
+            InputFileError: it cannot be read, or the file has no such page.
+        """
+        return load_image(self.path, self.page)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SceneLabel:
     """An image and its words. ``quads`` (K, 4, 2); ``texts`` and ``ignore`` have K entries."""
 
-    path: Path
+    image: ImagePage
     quads: Quads
     texts: tuple[str | None, ...]
     ignore: tuple[bool, ...]
@@ -43,9 +65,9 @@ class SceneLabel:
 
 @dataclass(frozen=True, kw_only=True)
 class CropLabel:
-    """A text line: a whole image file, or one quadrilateral (4, 2) of a scene's file."""
+    """A text line: a whole image, or one quadrilateral (4, 2) of it."""
 
-    path: Path
+    image: ImagePage
     text: str
     quad: Quads | None = None
     turn: Angle | None = None
@@ -64,6 +86,8 @@ class Dataset:
     scenes: tuple[SceneLabel, ...]
     crops: tuple[CropLabel, ...]
     labeled: bool
+    notes: tuple[str, ...] = ()
+    """What in the folder is not used, and why."""
 
 
 def _quad(polygon: Any, where: str) -> Quads:
@@ -95,6 +119,13 @@ def _path(folder: Path, name: Any, where: str) -> Path:
     return path
 
 
+def _image(folder: Path, row: dict[str, Any], where: str) -> ImagePage:
+    page = row.get("page", 1)
+    if not isinstance(page, int) or isinstance(page, bool) or page < 1:
+        raise InputFileError(f"{where}: 'page' must be a number from 1, got {page!r:.60}")
+    return ImagePage(path=_path(folder, row.get("file"), where), page=page)
+
+
 def _text(row: dict[str, Any], where: str) -> str | None:
     text = row.get("text")
     if text is None:
@@ -114,7 +145,7 @@ def _scene(folder: Path, row: dict[str, Any], where: str) -> SceneLabel:
     if not all(isinstance(mark, bool) for mark in ignore):
         raise InputFileError(f"{where}: 'ignore' must be true or false, got {ignore!r:.60}")
     return SceneLabel(
-        path=_path(folder, row.get("file"), where),
+        image=_image(folder, row, where),
         quads=np.array(quads, np.float32).reshape(-1, 4, 2),
         texts=tuple(_text(box, f"{where}, box {i}") for i, box in enumerate(boxes)),
         ignore=tuple(ignore),
@@ -139,36 +170,62 @@ def load_dataset(folder: Path | str) -> Dataset:
     labels = folder / "labels.json"
     if not labels.is_file():
         none = np.zeros((0, 4, 2), np.float32)
-        files = image_files(folder)
-        images = tuple(SceneLabel(path=path, quads=none, texts=(), ignore=()) for path in files)
-        return Dataset(folder=folder, scenes=images, crops=(), labeled=False)
+        listed = list_images(folder, subfolder="subfolder")
+        images = tuple(
+            SceneLabel(image=ImagePage(path=path), quads=none, texts=(), ignore=())
+            for path in listed.files
+        )
+        notes = tuple(f"{folder}: {note}" for note in listed.notes())
+        return Dataset(folder=folder, scenes=images, crops=(), labeled=False, notes=notes)
     scenes: list[SceneLabel] = []
     crops: list[CropLabel] = []
+    empty = 0
     for number, row in enumerate(_rows(labels)):
         where = f"{labels}, entry {number}"
         if "boxes" in row:
             scenes.append(_scene(folder, row, where))
         elif (text := _text(row, where)) is not None:
-            crops.append(CropLabel(path=_path(folder, row.get("file"), where), text=text))
+            crops.append(CropLabel(image=_image(folder, row, where), text=text))
+        else:
+            empty += 1
+    samples: list[Label] = [*scenes, *crops]
+    named = {each.image.path for each in samples}
     for scene in scenes:
         crops += [
-            CropLabel(path=scene.path, text=text, quad=quad)
+            CropLabel(image=scene.image, text=text, quad=quad)
             for quad, text, ignore in zip(scene.quads, scene.texts, scene.ignore, strict=True)
             if text and not ignore
         ]
-    return Dataset(folder=folder, scenes=tuple(scenes), crops=tuple(crops), labeled=True)
+    notes = tuple(_notes(labels, named, empty))
+    return Dataset(
+        folder=folder, scenes=tuple(scenes), crops=tuple(crops), labeled=True, notes=notes
+    )
+
+
+def _notes(labels: Path, named: set[Path], empty: int) -> Iterator[str]:
+    """Yield what is left out of a folder with labels."""
+    if empty:
+        yield f"{labels}: left out, neither boxes nor text: {empty} of its entries"
+    try:
+        files = list_images(labels.parent).files
+    except InputFileError:  # all images are in subfolders
+        return
+    reason = f"not named in {labels.name}"
+    left_out = tuple((path, reason) for path in files if path.resolve() not in named)
+    for note in ImageFolder(files=(), left_out=left_out).notes():
+        yield f"{labels.parent}: {note}"
 
 
 def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:
-    """Yield each crop's image (h, w, 3) RGB; a file is decoded once for consecutive crops.
+    """Yield each crop's image (h, w, 3) RGB; a page is decoded once for consecutive crops.
 
     Raises:
         InputFileError: an image cannot be read, or a label lies far outside it; names the image.
     """
-    path, image = None, None
+    page, image = None, None
     for crop in crops:
-        if crop.path != path or image is None:
-            path, image = crop.path, load_image(crop.path)
+        if crop.image != page or image is None:
+            page, image = crop.image, crop.image.read()
         if crop.quad is None:
             yield _turned(image, crop)
             continue
@@ -176,8 +233,8 @@ def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:
         # The limit on the corners also limits the size of the crop.
         if (crop.quad < -height - width).any() or (crop.quad > 2 * (height + width)).any():
             raise InputFileError(
-                f"{path}: the image has {width}x{height} pixels, but a label has the corners "
-                f"{crop.quad.tolist()}; correct the label"
+                f"{crop.image.path}: the image has {width}x{height} pixels, but a label has the "
+                f"corners {crop.quad.tolist()}; correct the label"
             )
         yield _turned(crop_quad(image, crop.quad), crop)
 

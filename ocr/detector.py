@@ -13,7 +13,6 @@ from ..spec import DetectorSpec, InputSpec, MapOutput
 from .boxes import boxes_from_map
 from .crop import quad_size
 from .dataset import Dataset, Label, SceneLabel
-from .image import load_image
 from .metrics.detection import count_image
 from .preprocess import Fit, image_to_tensor, letterbox
 from .role import ModelInput, OcrRole, check_rank
@@ -111,7 +110,7 @@ class DetectorRole(OcrRole):
 
     def images_of(self, labels: Sequence[Label]) -> Iterator[Image]:
         """Yield each whole image."""
-        return (load_image(label.path) for label in labels)
+        return (label.image.read() for label in labels)
 
     def input_of(self, image: Image) -> ModelInput:
         """Letterbox one image."""

@@ -52,7 +52,7 @@ class RecognizerRole(OcrRole):
         """Return the labeled text lines; without labels, each image is one line without a text."""
         if dataset.labeled:
             return dataset.crops
-        return tuple(CropLabel(path=scene.path, text="") for scene in dataset.scenes)
+        return tuple(CropLabel(image=scene.image, text="") for scene in dataset.scenes)
 
     def images_of(self, labels: Sequence[Label]) -> Iterator[Image]:
         """Yield each text line, cut out of its image."""

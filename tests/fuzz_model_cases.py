@@ -46,7 +46,7 @@ def labels(folder: Path) -> Case:
         found = load_dataset(folder)
         for scene in found.scenes:
             assert scene.quads.shape == (len(scene.texts), 4, 2)
-            assert scene.path.is_relative_to(folder.resolve())
+            assert scene.image.path.is_relative_to(folder.resolve())
         for image in crop_images(found.crops):
             assert image.dtype == np.uint8
             assert image.ndim == 3

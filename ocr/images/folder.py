@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +36,19 @@ class ImageFolder:
             yield f"left out, {reason}: {names}{more}"
 
 
-def list_images(folder: Path, *, recursive: bool = False) -> ImageFolder:
-    """List the image files of a folder, by name; ``recursive``: also those of its subfolders.
+def list_images(
+    folder: Path, *, recursive: bool = False, subfolder: str = "subfolder (use --recursive)"
+) -> ImageFolder:
+    """List the image files of a folder, by name.
 
     A file is an image if its content or its suffix is that of one; if only the suffix is, reading
     the file raises an error. Hidden files, links to folders, and drawings of ``run --draw`` are
     left out.
+
+    Args:
+        folder: the folder.
+        recursive: also list the files of its subfolders.
+        subfolder: the reason in the notes about subfolders that are left out.
 
     Raises:
         InputFileError: it is no folder, cannot be read, or contains no image files.
@@ -55,7 +62,7 @@ def list_images(folder: Path, *, recursive: bool = False) -> ImageFolder:
         for path in _entries(folders.pop(), folder, left_out):
             if path.is_dir() and not path.is_symlink() and recursive and path.name[0] != ".":
                 inner.append(path)
-            elif reason := _reason(path, recursive):
+            elif reason := _reason(path, "link to a folder" if recursive else subfolder):
                 left_out.append((path, reason))
             else:
                 files.append(path)
@@ -65,11 +72,6 @@ def list_images(folder: Path, *, recursive: bool = False) -> ImageFolder:
         why = "; ".join(listed.notes()) or "the folder is empty"
         raise InputFileError(f"{folder}: no image files in it ({why})")
     return listed
-
-
-def image_files(folder: Path) -> Sequence[Path]:
-    """Return the image files directly in ``folder``, by name; see :func:`list_images`."""
-    return list_images(folder).files
 
 
 def _entries(folder: Path, top: Path, left_out: list[tuple[Path, str]]) -> list[Path]:
@@ -82,13 +84,15 @@ def _entries(folder: Path, top: Path, left_out: list[tuple[Path, str]]) -> list[
         return []
 
 
-def _reason(path: Path, recursive: bool) -> str | None:
-    """Return why a path is not an image to read; None if it is."""
+def _reason(path: Path, folder: str) -> str | None:
+    """Return why a path is not an image to read; None if it is. ``folder``: why not, for folders.
+
+    Following links could list the same images twice, or never end.
+    """
     if path.name.startswith("."):
         return "hidden"
     if path.is_dir():
-        # Following links could list the same images twice, or never end.
-        return "link to a folder" if recursive else "subfolder (use --recursive)"
+        return folder
     if not path.is_file():
         return "not a regular file" if path.exists() else "broken link"
     if path.name.lower().endswith(DRAWING):

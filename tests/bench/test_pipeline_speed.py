@@ -16,6 +16,7 @@ from ocr_trt.bench.pipeline_speed import Pipeline, pipeline_speeds
 from ocr_trt.bench.results import ModelReport, PipelineSpeed, SystemRow
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.engine import Engine
+from ocr_trt.ocr.dataset import ImagePage
 from ocr_trt.pipeline.clock import STAGES, StageClock
 from ocr_trt.pipeline.reader import OcrReader, ReadSettings
 from tests.pipeline.functions import (
@@ -29,14 +30,14 @@ from tests.pipeline.functions import (
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> list[Path]:
+def files(tmp_path: Path) -> list[ImagePage]:
     paths = []
     for number in range(3):
         image = np.zeros((64, 64, 3), np.uint8)
         image[4:12, 4:20] = 200
         paths.append(tmp_path / f"{number}.png")
         cv2.imwrite(str(paths[-1]), image)
-    return paths
+    return [ImagePage(path=path) for path in paths]
 
 
 def slow(function: Function, seconds: Callable[[int], float]) -> Function:
@@ -57,7 +58,7 @@ def pair(find: float, read: float, first: float = 0.0) -> tuple[Engine, Engine]:
     return engine(detector_spec(), finder)[0], engine(recognizer_spec(), reader)[0]
 
 
-def test_time_counts_for_its_stage(files: list[Path]) -> None:
+def test_time_counts_for_its_stage(files: list[ImagePage]) -> None:
     finder, reader = pair(0.03, 0.015, first=0.2)
     quick, ready = pair(0.01, 0.005)
     pipelines = [
@@ -76,7 +77,7 @@ def test_time_counts_for_its_stage(files: list[Path]) -> None:
 
 
 def test_several_workers_are_timed_if_an_engine_has_several_streams(
-    files: list[Path], monkeypatch: pytest.MonkeyPatch
+    files: list[ImagePage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
 
@@ -95,7 +96,7 @@ def test_several_workers_are_timed_if_an_engine_has_several_streams(
     assert four.throughput > 1.2 * one.throughput
 
 
-def test_time_of_tiles_counts(files: list[Path]) -> None:
+def test_time_of_tiles_counts(files: list[ImagePage]) -> None:
     clock = StageClock()
     finder, reader = pair(0.01, 0.0)
     large = np.zeros((200, 200, 3), np.uint8)

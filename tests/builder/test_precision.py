@@ -198,7 +198,7 @@ def test_line_crops_are_those_that_the_detector_finds(images: Path) -> None:
     (images / "labels.json").unlink()
     notes = Notes()
     crops = detected_crops(load_dataset(images), engine, notes)
-    assert [crop.path.name for crop in crops] == ["0.png", "1.png", "2.png"]
+    assert [crop.image.name for crop in crops] == ["0.png", "1.png", "2.png"]
     assert all(crop.quad is not None and crop.quad.shape == (4, 2) for crop in crops)
     assert len(notes.notes) == 1
     assert "broken.png" in notes.notes[0]

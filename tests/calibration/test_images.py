@@ -11,7 +11,7 @@ import pytest
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.calibration.strata import stratified
 from ocr_trt.errors import InputFileError
-from ocr_trt.ocr.dataset import CropLabel
+from ocr_trt.ocr.dataset import CropLabel, ImagePage
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
 INPUT = {"name": "x", "mean": [0.0], "scale": [1.0]}
@@ -114,7 +114,7 @@ def test_lines_of_every_width_and_contrast_are_chosen(tmp_path: Path) -> None:
 
 def test_crops_that_are_given_are_used(images: Path) -> None:
     quad = np.float32([[0, 0], [60, 0], [60, 30], [0, 30]])
-    crops = [CropLabel(path=images / "0.png", text="", quad=quad)]
+    crops = [CropLabel(image=ImagePage(path=images / "0.png"), text="", quad=quad)]
     found = list(load_calibration(images, recognizer(), crops=crops).batches())
     assert [batch.shape[3] for batch in found] == [96]
     with pytest.raises(InputFileError, match="no samples to calibrate a recognizer on"):

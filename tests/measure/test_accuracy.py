@@ -7,16 +7,18 @@ import pytest
 
 from ocr_trt.measure.detector_result import DetectorResult
 from ocr_trt.measure.recognizer_result import RecognizerResult
-from ocr_trt.ocr.dataset import CropLabel, SceneLabel
+from ocr_trt.ocr.dataset import CropLabel, ImagePage, SceneLabel
 from ocr_trt.ocr.metrics.detection import match_image
 
 BOX = np.float32([[0, 0], [50, 0], [50, 20], [0, 20]])
+
+PAGE = ImagePage(path=Path("a.png"))
 
 
 def scenes(labeled: bool) -> tuple[SceneLabel, ...]:
     quads = BOX[None] if labeled else np.zeros((0, 4, 2), np.float32)
     ignore = (False,) * len(quads)
-    return (SceneLabel(path=Path("a.png"), quads=quads, texts=("x",) * len(quads), ignore=ignore),)
+    return (SceneLabel(image=PAGE, quads=quads, texts=("x",) * len(quads), ignore=ignore),)
 
 
 def detected(found: np.ndarray, labeled: bool = True) -> DetectorResult:
@@ -42,7 +44,7 @@ def test_without_labels_the_baseline_is_the_truth() -> None:
 
 def read(*texts: str) -> RecognizerResult:
     truth = ("Cat!", "dog")
-    crops = tuple(CropLabel(path=Path("a.png"), text=text) for text in truth)
+    crops = tuple(CropLabel(image=PAGE, text=text) for text in truth)
     return RecognizerResult(crops=crops, texts=texts, text_scores=(1.0,) * len(texts))
 
 

@@ -125,7 +125,7 @@ def test_sample_sets_share_no_image() -> None:
 def test_pages_are_labeled_line_by_line(name: str, count: int, letters: str) -> None:
     scenes = load_dataset(SAMPLES / name).scenes
     assert len(scenes) == count
-    assert sum((SAMPLES / name / scene.path).stat().st_size for scene in scenes) < 2 << 20
+    assert sum((SAMPLES / name / scene.image.path).stat().st_size for scene in scenes) < 2 << 20
     text = "".join(text or "" for scene in scenes for text in scene.texts)
     assert sum(letter in text for letter in letters) >= 2
     for scene in scenes:

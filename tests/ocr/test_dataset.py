@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from ocr_trt.errors import InputFileError
 from ocr_trt.ocr.dataset import crop_images, load_dataset
@@ -103,3 +104,53 @@ def test_missing_image_is_named(tmp_path: Path) -> None:
     dataset = load_dataset(folder_with(tmp_path, [{"file": "b.png", "text": "x"}]))
     with pytest.raises(InputFileError, match=r"b\.png: no such file"):
         list(crop_images(dataset.crops))
+
+
+def test_labels_name_pages(tmp_path: Path) -> None:
+    pages = [Image.new("RGB", (40, 30 + 10 * number), "white") for number in range(3)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    box = {"polygon": [1, 1, 20, 1, 20, 9, 1, 9], "text": "one"}
+    rows = [
+        {"file": "scan.tif", "boxes": [box]},
+        {"file": "scan.tif", "page": 3, "boxes": [box]},
+        {"file": "scan.tif", "page": 2, "text": "two"},
+    ]
+    dataset = load_dataset(folder_with(tmp_path, rows))
+    assert [scene.image.read().shape[0] for scene in dataset.scenes] == [30, 50]
+    assert [scene.image.name for scene in dataset.scenes] == ["scan.tif", "scan.tif, page 3"]
+    assert [image.shape[:2] for image in crop_images(dataset.crops)] == [(40, 40), (8, 19), (8, 19)]
+
+
+@pytest.mark.parametrize("page", [0, -1, True, 1.5, "2", None])
+def test_wrong_pages_are_refused(page: object, tmp_path: Path) -> None:
+    rows = [{"file": "a.png", "page": page, "text": "x"}]
+    with pytest.raises(InputFileError, match="entry 0: 'page' must be a number from 1"):
+        load_dataset(folder_with(tmp_path, rows))
+
+
+def test_page_that_a_file_lacks_is_named(tmp_path: Path) -> None:
+    dataset = load_dataset(folder_with(tmp_path, [{"file": "a.png", "page": 2, "text": "x"}]))
+    with pytest.raises(InputFileError, match=r"a\.png: no page 2; the file has 1"):
+        list(crop_images(dataset.crops))
+
+
+def test_notes_state_what_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "notes.txt").write_text("x")
+    folder_with(tmp_path, [])
+    (tmp_path / "labels.json").unlink()
+    notes = "\n".join(load_dataset(tmp_path).notes)
+    assert f"{tmp_path}: left out, not an image: " in notes
+    assert "notes.txt" in notes
+    assert "left out, subfolder: " in notes
+    assert "--recursive" not in notes  # no option of the commands that read samples
+
+    Image.new("RGB", (40, 30)).save(tmp_path / "b.png")
+    rows = [{"file": "a.png", "text": "x"}, {"file": "a.png"}, {"file": "b.png"}]
+    unused, unnamed = load_dataset(folder_with(tmp_path, rows)).notes
+    assert "labels.json: left out, neither boxes nor text: 2 of its entries" in unused
+    assert "left out, not named in labels.json: " in unnamed
+    assert "b.png" in unnamed
+    assert (
+        load_dataset(folder_with(tmp_path, [*rows[:1], {"file": "b.png", "text": ""}])).notes == ()
+    )

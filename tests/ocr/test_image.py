@@ -11,7 +11,7 @@ from PIL import Image
 
 from ocr_trt.errors import InputFileError
 from ocr_trt.ocr.image import load_image
-from ocr_trt.ocr.images.folder import image_files
+from ocr_trt.ocr.images.folder import list_images
 
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
 GRADIENT = np.linspace(0, 255, 40 * 30).reshape(30, 40).astype(np.uint8)
@@ -128,12 +128,12 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
         load_image(tmp_path)
 
 
-def test_image_files_lists_images_by_name(tmp_path: Path) -> None:
+def test_list_images_lists_images_by_name(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
-    assert [path.name for path in image_files(tmp_path)] == ["a.JPG", "b.png"]
+    assert [path.name for path in list_images(tmp_path).files] == ["a.JPG", "b.png"]
     with pytest.raises(InputFileError, match="no such folder"):
-        image_files(tmp_path / "nothing")
+        list_images(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputFileError, match="no image files"):
-        image_files(tmp_path / "empty")
+        list_images(tmp_path / "empty")
