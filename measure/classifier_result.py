@@ -81,8 +81,8 @@ class ClassifierResult(Result):
         # Crops of one image are correlated, so the image is the unit of the bootstrap.
         images: dict[object, list[int]] = defaultdict(lambda: [0, 0])
         for index, crop in enumerate(self.crops):
-            images[crop.path][0] += self.is_right(index)
-            images[crop.path][1] += 1
+            images[crop.image][0] += self.is_right(index)
+            images[crop.image][1] += 1
         return np.array(list(images.values()), np.float64).reshape(-1, 2)
 
     def shares(self, *, labeled: bool) -> dict[str, float | None]:
@@ -131,7 +131,7 @@ class ClassifierResult(Result):
         for index, crop, image in zip(chosen, crops, crop_images(crops), strict=True):
             before = str(baseline.directions[index]) if baseline else "-"
             texts = (f"{crop.turn} degrees", before, str(self.directions[index]))
-            yield line_view(image, crop.path.name, texts)
+            yield line_view(image, crop.image.name, texts)
 
     def _details(self, baseline: Self) -> dict[str, float]:
         pairs = zip(self.directions, baseline.directions, strict=True)

@@ -85,7 +85,7 @@ class ClassifierRole(OcrRole):
             return dataset.crops
         lines: Sequence[CropLabel] = dataset.crops
         if not dataset.labeled:
-            lines = [CropLabel(path=scene.path, text="") for scene in dataset.scenes]
+            lines = [CropLabel(image=scene.image, text="") for scene in dataset.scenes]
         return tuple(replace(line, turn=angle) for angle in self.spec.angles for line in lines)
 
     def images_of(self, labels: Sequence[Label]) -> Iterator[Image]:

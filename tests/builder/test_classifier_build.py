@@ -18,7 +18,7 @@ from ocr_trt.convert.hints import Hints
 from ocr_trt.errors import SpecError
 from ocr_trt.measure.classifier_result import ClassifierResult
 from ocr_trt.ocr.classifier import Direction
-from ocr_trt.ocr.dataset import CropLabel, Dataset, crop_images, load_dataset
+from ocr_trt.ocr.dataset import CropLabel, Dataset, ImagePage, crop_images, load_dataset
 from ocr_trt.ocr.roles import role_of
 from ocr_trt.spec import ClassifierSpec, SourceSpec, dump_spec, spec_from_dict
 from tests.builder.small_build import quick_request
@@ -121,7 +121,9 @@ def test_samples_are_lines_turned_by_each_angle(tmp_path: Path, lines: Path) -> 
 
 
 def test_results_are_compared() -> None:
-    crops = tuple(CropLabel(path=Path("a.png"), text="", turn=turn) for turn in (0, 180, 180))
+    crops = tuple(
+        CropLabel(image=ImagePage(path=Path("a.png")), text="", turn=turn) for turn in (0, 180, 180)
+    )
     right, wrong = Direction(angle=180, score=0.9), Direction(angle=0, score=0.8)
     base = ClassifierResult(crops=crops, directions=(wrong, right, right))
     own = ClassifierResult(crops=crops, directions=(wrong, wrong, right))
