@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from ..common.progress import Reporter
 from ..engines.bundle import Bundle, tree_sha256
@@ -119,6 +120,7 @@ def _measured(
                 difference=system.difference,
                 load=loads.get(index),
                 note=system.note,
+                **_bundle_fields(system.bundle),
             )
             for index, system in enumerate(systems)
         ),
@@ -129,6 +131,17 @@ def _measured(
             # The systems are closed by now; results hold all their outputs.
             report = _with_accuracy(report, systems, results, labeled=dataset.labeled)
     return ComparedModel(report=report, systems=tuple(systems), results=results)
+
+
+def _bundle_fields(bundle: Bundle | None) -> dict[str, Any]:
+    """Return the fields of a row that an engine's bundle states."""
+    if bundle is None:
+        return {}
+    return {
+        "bundle": str(bundle.folder),
+        "target": bundle.manifest.target,
+        "allowed_loss": bundle.spec.accuracy.max_loss,
+    }
 
 
 def _results(

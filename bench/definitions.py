@@ -6,19 +6,21 @@ from .results import Report
 
 TIMES = (
     "Latency: wall-clock time of one query, from the call with the input, in the layout that the "
-    "system requires, until the output is available. In terms of trtexec, it is the sum of "
-    "enqueue, H2D copy, compute, D2H copy and the waits between them, with one query at a time. "
-    '(The "Latency" of trtexec is H2D + compute + D2H by the clock of the GPU, without enqueue.) '
-    "On a CPU nothing is copied to a device, so it is the time of the call.",
+    "system requires, until the output is available.",
     "Warm-up: queries of each system that are not counted. Duration: the measurement ends when the "
     "counted queries of every system add up to this time and reach the minimum number.",
     "Turns: the systems take turns in one run. A turn is a quarter of a second or an eighth of the "
     "duration, and at least three queries; its first query is not counted.",
-    "Percentiles: as in trtexec, value number max(n - 1 - int((1 - p/100) n), 0) of n sorted "
+    "Percentiles: value number max(n - 1 - int((1 - p/100) n), 0) of n sorted "
     "values. There is no p99 below 100 queries. Variation: the coefficient of variation, which is "
     "the standard deviation of all n values divided by their mean.",
-    "Throughput: images per second of the time spent in queries. (The throughput of trtexec is "
-    "queries per second of the whole run.) Speedup: ratio of the medians.",
+    "Throughput: images per second of the time spent in queries. Speedup: ratio of the medians.",
+)
+TRTEXEC = (
+    "Compared with trtexec: latency is the sum of enqueue, H2D copy, compute, D2H copy and the "
+    'waits between them, with one query at a time. (The "Latency" of trtexec is H2D + compute + '
+    "D2H by the clock of the GPU, without enqueue.) Percentiles are defined as in trtexec. (Its "
+    "throughput is queries per second of the whole run.)",
 )
 ACCURACY = (
     "Detection: ICDAR 2015 protocol, IoU above 0.5; don't-care boxes are removed on both sides.",
@@ -88,6 +90,7 @@ def definitions_of(report: Report) -> tuple[str, ...]:
     pairs = report.end_to_end.systems if report.end_to_end else ()
     return (
         *TIMES,
+        *(TRTEXEC if any(row.target.startswith("tensorrt") for row in rows) else ()),
         *ACCURACY,
         *(COMPETITORS if any(row.kind == "competitor" for row in rows) else ()),
         *(LOAD if any(row.load for row in rows) else ()),

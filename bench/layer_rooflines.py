@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 
 from ..common.progress import Reporter
+from ..convert.tensorflow_names import LayerNames
 from ..engines.base import RunSettings
 from ..engines.bundle import Bundle
 from ..engines.layer_time import BETWEEN, LayerTime
@@ -100,7 +102,7 @@ def _roofline(
     requested = bundle.manifest.precision
     # `best` is a mixture; as a whole, it is compared with the peak of int8.
     precision: Precision = "int8" if requested == "best" else requested
-    rows = layer_rows(times, work, peaks)
+    rows = layer_rows(times, work, peaks, _places(quantized))
     on_cpu = backend(bundle.manifest.target).runs_on_cpu  # the peaks are those of the CPU
     roofline = Roofline(
         batch=stats.batch,
@@ -116,18 +118,34 @@ def _roofline(
     return roofline.model_copy(update={"why": why_not_faster(roofline)})
 
 
+def _places(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the layer of the source model of each node of a graph, by the name of the node."""
+    graph = ir.from_proto(model).graph
+    names = LayerNames(graph)
+    return {
+        str(node.name): names.place_of(next(value for value in node.outputs if value.name))
+        for node in graph
+    }
+
+
 def layer_rows(
-    times: Sequence[LayerTime], work: GraphWork, peaks: Peaks
+    times: Sequence[LayerTime],
+    work: GraphWork,
+    peaks: Peaks,
+    places: Mapping[str, str] | None = None,
 ) -> tuple[LayerRoofline, ...]:
     """Join the layers that a target timed with the FLOPs of the graph it compiled.
 
-    Layers without time are left out unless they have FLOPs.
+    Layers without time are left out unless they have FLOPs. ``places``: the layer of the source
+    model of each node.
     """
+    places = places or {}
     layers = [each for each in times if each.kind != BETWEEN]
     flops = _placed(layers, work)
     return tuple(
         LayerRoofline(
             name=_label(layer, work),
+            layer=_place(layer, work, places),
             kind=layer.kind,
             precision=layer.precision,
             milliseconds=layer.milliseconds,
@@ -182,3 +200,11 @@ def _label(layer: LayerTime, work: GraphWork) -> str:
     name = (paths or known or [layer.name])[-1]
     # A node that ends in ".dq" dequantizes the tensor with the rest of the name.
     return name.removesuffix(".dq")
+
+
+def _place(layer: LayerTime, work: GraphWork, places: Mapping[str, str]) -> str:
+    """Return the layer of the source model that a layer of a target computes; "" if unknown."""
+    found = [places.get(label, "") for node, label in work.labels.items() if node in layer.nodes]
+    # A fused layer may contain a node that is only near a named layer, and one that is in it.
+    inside = [each for each in found if each and not each.startswith(("before ", "behind "))]
+    return next(reversed(inside or [each for each in found if each]), "")

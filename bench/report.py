@@ -13,19 +13,24 @@ from ..report.page import render
 from ..report.sections import Section
 from .accuracy_section import accuracy_section, breakdown_section, change_sections, worst_section
 from .definitions import definitions_of
+from .deployment import deployment
 from .latency_section import latency_section
 from .load_section import load_section
 from .pipeline_section import pipeline_section
 from .results import ModelReport, Report
 from .roofline_section import roofline_sections
 from .summary import summaries
+from .tradeoff_section import tradeoff_section
 
 FILES = ("report.json", "report.md", "report.html")
 
 
 def overview(model: ModelReport) -> list[Section]:
     """Return the sections that are also printed: speed and accuracy of all systems."""
-    builders = (latency_section, load_section, pipeline_section, accuracy_section)
+    builders = (
+        *(latency_section, load_section, pipeline_section, accuracy_section),
+        tradeoff_section,
+    )
     return [section for build in builders if (section := build(model)) is not None]
 
 
@@ -67,6 +72,7 @@ def _render(
         setup=_setup(report),
         parts=[(model.title, list(sections(report, model))) for model in report.parts],
         definitions=definitions_of(report),
+        deployment=deployment(report),
         links=links,
     )
 

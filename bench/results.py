@@ -64,6 +64,12 @@ class SystemRow(FrozenModel):
     rooflines: tuple[Roofline, ...] = ()
     """One per batch size, if rooflines were requested."""
     note: str = ""
+    bundle: str = ""
+    """The folder of an engine's bundle."""
+    target: str = ""
+    """The target of an engine."""
+    allowed_loss: float | None = None
+    """The loss of hmean or CER that the spec of an engine's bundle allows, in points."""
 
     def latency(self, batch: int) -> LatencyStats | None:
         """Return the latencies at one batch size, if they were measured."""
@@ -81,7 +87,7 @@ class ModelReport(FrozenModel):
     accuracy_against: Literal["labels", "model"] = "labels"
     """What accuracies are measured against: the labels or, without labels, the model's output."""
     allowed_loss: float | None = None
-    """The loss of hmean or CER that the spec allows, in points."""
+    """The loss of hmean or CER in points that the spec of the first bundle allows."""
     breakdowns: tuple[Breakdown, ...] = ()
     worst_of: str = ""
     worst: tuple[SampleView, ...] = ()
@@ -100,6 +106,10 @@ class ModelReport(FrozenModel):
     def engines(self) -> tuple[SystemRow, ...]:
         """The rows of engines."""
         return tuple(row for row in self.systems if row.kind == "engine")
+
+    def allowed(self, row: SystemRow) -> float | None:
+        """Return the loss in points that an engine's own spec allows; None: no limit is known."""
+        return self.allowed_loss if row.allowed_loss is None else row.allowed_loss
 
     @property
     def unit(self) -> str:

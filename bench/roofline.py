@@ -26,6 +26,8 @@ class LayerRoofline(FrozenModel):
 
     name: str
     """The node of the quantized graph that computes its result, or else the target's name."""
+    layer: str = ""
+    """The layer of the source model, or the nearest one; "" if that is unknown."""
     kind: str
     precision: str
     """The precision it computes in; "" if the target does not report a known one."""

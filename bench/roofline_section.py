@@ -106,7 +106,7 @@ def layer_table(roofline: Roofline) -> Table:
     """Return one row for each of the slowest layers."""
     rows = (
         (
-            *(f"{place}. {layer.name}", layer.kind, layer.precision or "-"),
+            *(f"{place}. {layer.name}", layer.layer or "-", layer.kind, layer.precision or "-"),
             f"{layer.milliseconds:.2f}",
             percent(layer.milliseconds / roofline.profiled),
             f"{layer.flops / 1e6:.0f}",
@@ -120,8 +120,8 @@ def layer_table(roofline: Roofline) -> Table:
     return Table(
         title="Slowest layers",
         header=(
-            *("layer", "kind", "precision", "ms", "time", "MFLOP", "MB", "FLOP/byte"),
-            *("roofline ms", "reached"),
+            *("layer", "in the model", "kind", "precision", "ms", "time", "MFLOP", "MB"),
+            *("FLOP/byte", "roofline ms", "reached"),
         ),
         rows=tuple(rows),
         key="reached",

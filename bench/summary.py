@@ -54,6 +54,16 @@ def _summary(model: ModelReport, row: SystemRow) -> Summary:
     )
 
 
+def metric_of(model: ModelReport) -> MetricName:
+    """Return the metric that decides the verdict."""
+    return _DECIDES[model.role]
+
+
+def accuracy_of(row: SystemRow, measure: MetricName) -> float:
+    """Return a metric of a system whose accuracy was measured, 0..1."""
+    return float(getattr(row.accuracy, measure))
+
+
 def _speed(model: ModelReport, row: SystemRow) -> str:
     if row.pipeline:
         return _pipeline_speed(model, row.pipeline[0])
@@ -89,31 +99,34 @@ def _verdict(model: ModelReport, row: SystemRow) -> tuple[Level, str]:
         return "unsure", "There is no model to compare it with."
     if not row.changes.changed:
         same = "Identical to the model on"
-        if _is_coarse(model, row.accuracy.samples):
+        if _is_coarse(model, row):
             return "unsure", f"{same} {_samples(row)}, which are too few for certainty."
         return "good", f"{same} every sample."
     difference = row.differences[0]  # of the measure that decides
     if difference.interval is None:
         return "unsure", f"{_samples(row)} are too few for a verdict."
     lost, low, high = points_lost(difference)
+    allowed = model.allowed(row)
     if model.accuracy_against == "model":
-        return _agreement(model.allowed_loss, low, high)
-    level, verdict = _comparison(model.allowed_loss, lost, low, high)
-    if level == "good" and _is_coarse(model, row.accuracy.samples):
+        return _agreement(allowed, low, high)
+    level, verdict = _comparison(allowed, lost, low, high)
+    if level == "good" and _is_coarse(model, row):
         return "unsure", (
             f"{_samples(row)} are too few: one more wrong result would exceed the allowed loss of "
-            f"{model.allowed_loss:g} points."
+            f"{allowed:g} points."
         )
     return level, verdict
 
 
-def _is_coarse(model: ModelReport, samples: int) -> bool:
+def _is_coarse(model: ModelReport, row: SystemRow) -> bool:
     """Whether one wrong word more, among so few, would exceed the allowed loss.
 
     A bootstrap cannot detect such a loss: if no sample became worse, no resample is worse.
     """
-    allowed = model.allowed_loss
-    return model.unit != "images" and allowed is not None and 100 / samples > allowed
+    allowed = model.allowed(row)
+    if model.unit == "images" or allowed is None or row.accuracy is None:
+        return False
+    return 100 / row.accuracy.samples > allowed
 
 
 def _comparison(allowed: float | None, lost: float, low: float, high: float) -> tuple[Level, str]:
@@ -162,8 +175,8 @@ def _agreement(allowed: float | None, low: float, high: float) -> tuple[Level, s
 def _figures(model: ModelReport, row: SystemRow) -> str:
     if row.accuracy is None:
         return ""
-    measure = _DECIDES[model.role]
-    own = getattr(row.accuracy, measure)
+    measure = metric_of(model)
+    own = accuracy_of(row, measure)
     against = " (truth: the model's output)" if model.accuracy_against == "model" else ""
     base = next((r.accuracy for r in model.systems if r.kind == "baseline" and r.accuracy), None)
     if base is None or not row.differences:

@@ -54,12 +54,16 @@ class System:
 
 
 def grouped(bundles: Sequence[Bundle]) -> list[list[Bundle]]:
-    """Group bundles by model and input size; the bundles of a group are compared."""
-    groups: dict[tuple[object, ...], list[Bundle]] = {}
+    """Group bundles by model and spec; the bundles of a group are compared.
+
+    Bundles whose specs have other settings of input or output, such as the threshold of boxes, get
+    a baseline of their own. Budgets may differ within a group.
+    """
+    groups: dict[tuple[str, ...], list[Bundle]] = {}
     for bundle in bundles:
-        spec = bundle.spec
-        key = (spec.name, bundle.manifest.source_sha256, spec.input, spec.sizes)
-        groups.setdefault(key, []).append(bundle)
+        # The path of the model depends on where the bundle is; the hash stands for it.
+        settings = bundle.spec.model_dump_json(exclude={"accuracy", "source"})
+        groups.setdefault((bundle.manifest.source_sha256, settings), []).append(bundle)
     return list(groups.values())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..engines.manifest import TargetTrial
 from ..ocr.metrics.metric import METRICS
 from ..report.page import render
-from ..report.plots import INK, new_plot, plain_axes, svg_text, with_default_style
+from ..report.plots import TradeOff, tradeoff_plot
 from ..report.sections import Plot, Section, Table, table_section
 from .precision_report import PrecisionReport, TrialRow
 
@@ -18,8 +18,6 @@ _DISTANCES = {
     "cer": "KL divergence of the classes per time step, in nats",
     "accuracy": "KL divergence of the classes per crop, in nats",
 }
-_WITHIN, _OVER = "#2171b5", "#cf222e"
-"""Colors of candidates within and over the budget."""
 
 
 def write_precision(report: PrecisionReport, folder: Path) -> None:
@@ -125,7 +123,8 @@ def layer_table(report: PrecisionReport) -> Table:
         ),
         rows=tuple(rows),
         notes=(
-            "In the model: the layer's name in the framework, or the nearest named place. "
+            "Layer: the name in the quantized ONNX graph. In the model: the layer's name in Keras "
+            "or TensorFlow, or the nearest layer whose name is known. "
             "Range: the largest |x| that the int8 input of the layer represents. dB: signal to "
             "noise of its result, including the noise of all earlier layers. Alone, all "
             "others: distance of the model's output from the float graph's if only this layer is "
@@ -140,7 +139,6 @@ def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value + 0.0, form).replace("-0.00", "+0.00")
 
 
-@with_default_style
 def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:
     """Draw points lost against latency, or against the share in float if nothing was timed.
 
@@ -148,37 +146,15 @@ def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:
     """
     is_timed = any(row.latency is not None for row in trials)
     shown = [
-        (row, (row.latency or 0.0) if is_timed else 100 * (1 - row.int8_share), row.loss)
+        TradeOff(
+            label=row.label,
+            x=(row.latency or 0.0) if is_timed else 100 * (1 - row.int8_share),
+            loss=row.loss,
+            is_within=row.within,
+            is_chosen=row.chosen,
+        )
         for row in trials
         if row.loss is not None and (row.latency is not None or not is_timed)
     ]
-    if not shown:
-        return ""
-    figure, axes = new_plot(4, width=8)
-    axes.axhline(budget, color=_OVER, linewidth=1, linestyle="--")
-    axes.annotate(
-        f"allowed: {budget:g}", (1, budget), xycoords=("axes fraction", "data"), color=_OVER,
-        ha="right", va="bottom", fontsize=9,
-    )  # fmt: skip
-    height = max(loss for _, _, loss in shown) - min(loss for _, _, loss in shown)
-    width = max(x for _, x, _ in shown) - min(x for _, x, _ in shown)
-    named: list[tuple[float, float]] = []
-    # The chosen candidate comes first, so that its label is never left out.
-    for row, x, loss in sorted(shown, key=lambda each: not each[0].chosen):
-        color, size = _WITHIN if row.within else _OVER, 110 if row.chosen else 36
-        axes.scatter([x], [loss], s=size, color=color, marker="*" if row.chosen else "o")
-        # A label is about a quarter of the plot wide and 6 % of it high; two must not overlap.
-        if all(
-            abs(x - other) > 0.25 * width or abs(loss - y) > 0.06 * height for other, y in named
-        ):
-            named.append((x, loss))
-            axes.annotate(
-                row.label, (x, loss), xytext=(6, 4), textcoords="offset points", color=INK,
-                fontsize=8,
-            )  # fmt: skip
-    if not is_timed:
-        axes.set_xticks(range(0, 101, 20))
-    axes.margins(x=0.25, y=0.2)
     x_label = "ms, median" if is_timed else "% of FLOPs not in int8"
-    plain_axes(axes, x_label, f"points of {metric} lost", size=9)
-    return svg_text(figure)
+    return tradeoff_plot(shown, x_label, f"points of {metric} lost", budget)

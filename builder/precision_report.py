@@ -13,9 +13,9 @@ from ..calibration.methods import METHODS
 from ..calibration.noise import signal_to_noise
 from ..common.frozen_model import FrozenModel
 from ..common.input_size import by_area
-from ..convert.audit import node_flops
-from ..convert.graph import name_of
-from ..convert.tensorflow_names import place_in_model
+from ..convert.audit import COUNTED, node_flops
+from ..convert.graph import name_of, result_name
+from ..convert.tensorflow_names import LayerNames
 from ..engines.manifest import TargetTrial
 from ..ocr.metrics.metric import RoleMetric
 from ..ocr.roles import role_of
@@ -31,12 +31,13 @@ OpPrecision = Literal["int8", "fp16", "bf16", "fp32"]
 
 
 class LayerPrecision(FrozenModel):
-    """One convolution, deconvolution or matrix product, in the order of the graph."""
+    """One convolution, matrix product or recurrent layer, in the order of the graph."""
 
     name: str
     op: str
     layer: str = ""
-    """Its place in the model, by the names of the framework; "" if that is unknown."""
+    """Its layer in the model, by the name in the framework, or the nearest layer; see
+    ``convert.tensorflow_names``. "" if that is unknown."""
     precision: OpPrecision
     work: float
     """Its share of the FLOPs, 0..1."""
@@ -130,9 +131,11 @@ def _findings(calibrator: Calibrator, chosen: Candidate) -> tuple[str, ...]:
 def _layers(calibrator: Calibrator, choice: PrecisionChoice) -> tuple[LayerPrecision, ...]:
     chosen, placements = choice.chosen, calibrator.placements()
     graph = ir.from_proto(calibrator.largest_graph).graph
-    flops = {name_of(node.outputs[0]): node_flops(node) for node in graph}
-    inputs = {name_of(node.outputs[0]): name_of(node.inputs[0]) for node in graph}
-    layers = {name_of(node.outputs[0]): place_in_model(node.outputs[0]) for node in graph}
+    nodes = {result_name(node): node for node in graph if node.op_type in COUNTED}
+    flops = {name: node_flops(node) for name, node in nodes.items()}
+    inputs = {name: name_of(node.inputs[0]) for name, node in nodes.items()}
+    names = LayerNames(graph)
+    layers = {name: names.place_of(node.outputs[0]) for name, node in nodes.items()}
     # Shares of the work of the layers listed; norms and activations are not counted.
     total = sum(flops[placement.node] for placement in placements) or 1
     noise = _noise(calibrator, chosen, [placement.node for placement in placements])

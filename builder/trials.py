@@ -23,8 +23,8 @@ from ..calibration.observe import Batch
 from ..calibration.ranges import graphs_sha256
 from ..common.files import check_writable
 from ..common.frozen_model import StrictModel
-from ..convert.audit import node_flops
-from ..convert.graph import name_of
+from ..convert.audit import COUNTED, node_flops
+from ..convert.graph import result_name
 from ..engines.bundle import tree_sha256
 from ..engines.engine import Engine
 from ..engines.manifest import OcrMetric, Precision
@@ -33,8 +33,6 @@ from ..ocr.roles import role_of
 from .compare import is_within_budget
 from .job import TargetJob
 
-QUANTIZED_OPS = ("Conv", "ConvTranspose", "MatMul")
-"""Ops whose FLOPs are counted for the share of int8."""
 _TIMED = LatencySettings(duration_s=1.0)
 _FEEDS = {"detector": 4, "recognizer": 24, "classifier": 24}
 """Number of calibration images for distances; a line crop is far smaller than a scene."""
@@ -51,7 +49,7 @@ class Candidate:
     quantization: QuantizationSettings | None
     quantized: QuantizedGraphs
     int8_share: float = 0.0
-    """Share of the FLOPs of convolutions and matrix products in int8, 0..1."""
+    """Share in int8 of the FLOPs of all ops of ``audit.COUNTED``, 0..1."""
 
     @property
     def excluded(self) -> tuple[str, ...]:
@@ -93,11 +91,7 @@ def int8_candidate(
 
 def _int8_share(graphs: Graphs, quantized: QuantizedGraphs) -> float:
     graph = ir.from_proto(graphs[max(graphs)]).graph
-    flops = {
-        name_of(node.outputs[0]): node_flops(node)
-        for node in graph
-        if node.op_type in QUANTIZED_OPS
-    }
+    flops = {result_name(node): node_flops(node) for node in graph if node.op_type in COUNTED}
     # ``exceptions`` are the ops that do not run in the precision of the candidate.
     in_int8 = sum(count for name, count in flops.items() if name not in quantized.exceptions)
     total = sum(flops.values())

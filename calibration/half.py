@@ -126,7 +126,8 @@ def _inner_epsilon_vanishes(node: ir.Node, half: HalfType, peaks: Peaks) -> str 
 
 def _builder_refuses(node: ir.Node, half: HalfType, peaks: Peaks) -> str | None:
     if node.op_type == "ConvTranspose" and half is BF16:
-        return "TensorRT-RTX 1.7 has no bf16 ConvTranspose"
+        # TensorRT-RTX 1.7 has none.
+        return "no bf16 deconvolution: few runtimes have kernels for it"
     return None
 
 

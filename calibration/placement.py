@@ -13,10 +13,27 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from ..convert.graph import array_of, constant, consumers, has_one_use, name_of, not_none, producer
+from ..convert.graph import (
+    array_of,
+    constant,
+    consumers,
+    has_one_use,
+    name_of,
+    not_none,
+    producer,
+    result_name,
+)
 
 _CHANNEL_AXIS = {"Conv": 0, "MatMul": 1}
 """Axis of the output channels in the weights."""
+_FLOAT_ONLY = {
+    "ConvTranspose": "no int8 deconvolution: few runtimes have kernels for it",
+    **{
+        op: f"no int8 {op}: few runtimes have kernels for it"
+        for op in ("Einsum", "GRU", "Gemm", "LSTM", "RNN")
+    },
+}
+"""Ops that compute products but always stay in float, with the reason."""
 _FEWEST_CHANNELS = 8  # of a MatMul; smaller products gain nothing in int8
 _PASSES_THROUGH = frozenset({"Add", "Mul", "Sigmoid", "Softmax", "Reshape", "Transpose", "Squeeze"})
 
@@ -26,7 +43,7 @@ class Placement:
     """The decision on one weighted op."""
 
     node: str
-    """Its first output."""
+    """Its first output with a name."""
     op_type: str
     reason: str | None
     """Why it stays in float; None: it runs in int8."""
@@ -81,7 +98,9 @@ def place(
     everywhere: bool = False,
     products: bool = True,
 ) -> list[Placement]:
-    """Decide for every Conv, MatMul and ConvTranspose of a graph, in order.
+    """Decide for every op of a graph that computes products, in order.
+
+    These are the ops of ``audit.COUNTED``, so that shares of int8 count all FLOPs.
 
     Args:
         graph: clean float graph.
@@ -98,13 +117,11 @@ def place(
             if node.op_type == "MatMul" and not products:
                 reason = reason or "matrix products are faster in float on this processor"
             reason = reason or excluded.get(name_of(node.outputs[0]))
-        elif node.op_type == "ConvTranspose":
-            reason = "no int8 deconvolution: few runtimes have kernels for it"
+        elif node.op_type in _FLOAT_ONLY:
+            reason = _FLOAT_ONLY[node.op_type]
         else:
             continue
-        decisions.append(
-            Placement(node=name_of(node.outputs[0]), op_type=node.op_type, reason=reason)
-        )
+        decisions.append(Placement(node=result_name(node), op_type=node.op_type, reason=reason))
     return decisions
 
 

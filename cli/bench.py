@@ -10,7 +10,7 @@ import typer
 
 from .fail_on import LimitOptions, Limits, fail_if_broken, limits_from
 from .model_options import check_exists
-from .printing import note_left_out, print_json, print_table
+from .printing import note_left_out, print_box, print_json, print_table
 from .shared_options import DataFolder, DisplayOptions, Trust, TrustSource
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ def _as_dict(result: Report, limits: Limits, checks: tuple[RuleCheck, ...]) -> d
 
 def print_report(report: Report) -> None:
     """Print speed and accuracy of every model, and a summary of every engine."""
+    from ..bench.deployment import deployment
     from ..bench.report import overview
     from ..bench.roofline_diagnosis import reasons
     from ..bench.summary import summaries
@@ -171,3 +172,6 @@ def print_report(report: Report) -> None:
         print(line)
     for note in report.notes:
         print(f"note: {note}")
+    # Last, so that it is what a user sees.
+    if (box := deployment(report)) is not None:
+        print_box(box.title, box.lines, box.command)

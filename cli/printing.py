@@ -56,6 +56,25 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[objec
         _print_plain(table)
 
 
+def print_box(title: str, lines: Sequence[str], command: str = "") -> None:
+    """Print a conclusion and a command: between rules on a terminal, else as indented lines."""
+    if not sys.stdout.isatty():
+        for text in (title, *(f"  {line}" for line in (*lines, command) if line)):
+            print(plain(text))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    # Text: a path may contain brackets, which rich would parse.
+    console.rule(Text(plain(title), style="bold"), align="left")
+    for line in lines:
+        console.print(Text(plain(line)))
+    if command:
+        print(plain(command))  # not wrapped and without a border, so that it can be pasted
+    console.rule()
+
+
 def _print_lined(table: Table) -> None:
     """Print a table with lines; cells are wrapped so that it fits the terminal."""
     from rich import table as rich_table

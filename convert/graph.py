@@ -38,6 +38,14 @@ def name_of(value: ir.Value | None) -> str:
     return name
 
 
+def result_name(node: ir.Node) -> str:
+    """Return the name of a node's first output that has one.
+
+    An LSTM of which only the last state is used has no name for its first output.
+    """
+    return next(name_of(value) for value in node.outputs if value.name)
+
+
 def array_of(value: ir.Value | None) -> npt.NDArray:
     """Return the array of a value that must be a constant."""
     array = constant(value)

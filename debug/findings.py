@@ -70,10 +70,11 @@ class DebugReport(FrozenModel):
         return [
             *_result_lines(self),
             *_culprit_lines(self),
+            # Commands have lines of their own, so that whole lines can be pasted into a shell.
             *(
                 line
                 for each in advice(self)
-                for line in (each.text, f"Next: {each.command}" if each.command else "")
+                for line in (f"Next: {each.text}", f"  {each.command}" if each.command else "")
                 if line
             ),
         ]
@@ -145,11 +146,9 @@ def _culprit_lines(report: DebugReport) -> Iterator[str]:
 
 
 def _place(step: StepRow) -> str:
-    """Describe where a step is in the TensorFlow model; see ``convert.tensorflow_names``."""
+    """Describe where a step is in the source model; see ``convert.tensorflow_names``."""
     is_near = step.layer.startswith(("before ", "behind "))
-    if not is_near and step.layer == step.name:
-        return "a name in TensorFlow"
-    return f"in TensorFlow: {step.layer}"
+    return f"in the model: {step.layer}" if is_near else f"layer {step.layer} of the model"
 
 
 def why(culprit: Culprit) -> str:

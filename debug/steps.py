@@ -23,7 +23,7 @@ from onnx_ir.passes import common
 from ..calibration.dequantize import dequantized
 from ..calibration.emulate import emulated
 from ..convert.graph import constant, consumers, name_of
-from ..convert.tensorflow_names import place_in_model
+from ..convert.tensorflow_names import LayerNames
 
 _ADDED = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast"})
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
@@ -37,7 +37,7 @@ class GraphStep:
         name: the tensor's name in both graphs.
         value: the tensor's name in the quantized graph that runs, where 16-bit types are emulated.
         op_type: the op of the reference that computes the tensor.
-        layer: where the tensor is in the TensorFlow model; see :func:`.place_in_model`.
+        layer: where the tensor is in the TensorFlow model; see :class:`.LayerNames`.
         is_float: whether the tensor can be compared; integers cannot.
         reads: the matched tensors that the step reads, and the image if the step reads it.
         rounded: the results of QuantizeLinear inside the step.
@@ -92,8 +92,10 @@ class GraphPair:
         }
         # By the value that the next step reads, which follows the Casts if fp16 is emulated.
         ends = {_rounded_to_half(value): value for value in pairs}
+        names = LayerNames(self.float_graph)
         return tuple(
-            _step(value, pairs[value], self._ops[name_of(value)], ends) for value in ends.values()
+            _step(value, pairs[value], self._ops[name_of(value)], ends, names)
+            for value in ends.values()
         )
 
 
@@ -137,7 +139,11 @@ def _casts_to(node: ir.Node, *types: int) -> bool:
 
 
 def _step(
-    value: ir.Value, original: ir.Value, op_type: str, ends: dict[ir.Value, ir.Value]
+    value: ir.Value,
+    original: ir.Value,
+    op_type: str,
+    ends: dict[ir.Value, ir.Value],
+    names: LayerNames,
 ) -> GraphStep:
     op, source, end = _op_of(value), original.producer(), _rounded_to_half(value)
     assert source is not None
@@ -152,7 +158,7 @@ def _step(
         name=name_of(value),
         value=name_of(end),
         op_type=op_type,
-        layer=place_in_model(original),
+        layer=names.place_of(original),
         is_float=original.dtype in (None, ir.DataType.FLOAT),
         reads=tuple(reads),
         rounded=tuple(rounded),

@@ -156,7 +156,8 @@ class Manifest(StrictModel):
     """Largest int8 weight allowed: 63 for processors that add two products in 16 bits."""
     engines: tuple[EngineEntry, ...] = Field(min_length=1)
     int8_share: float | None = Field(None, ge=0, le=1)
-    """Share of the FLOPs of convolutions and matrix products in int8; None: not an int8 build."""
+    """Share in int8 of the FLOPs of all convolutions, matrix products and recurrent layers (LSTM,
+    GRU, RNN); None: not an int8 build."""
     precision_exceptions: dict[str, str] = Field({}, repr=False)
     """Ops that do not run in the requested precision, with the reason."""
     choice: ChosenPrecision | None = None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ParamSpec
 
 _Parameters = ParamSpec("_Parameters")
 
 INK = "#7f7f7f"
+_WITHIN, _OVER = "#2171b5", "#cf222e"
+"""Colors of systems within and over the budget."""
 WIDTH = 5.4
 """Inches. A wider plot would be scaled down on a phone until its letters are illegible."""
 
@@ -61,6 +64,58 @@ def buckets_plot(line_widths: Sequence[int], buckets: Sequence[int]) -> str:
             ha="right", va="bottom", fontsize=9,
         )  # fmt: skip
     plain_axes(axes, "width of a line at the input's height, pixels", "lines", size=9)
+    return svg_text(figure)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradeOff:
+    """A system in a plot of speed against loss."""
+
+    label: str
+    x: float
+    """Its time, or another cost; less is better."""
+    loss: float
+    """Points lost."""
+    is_within: bool
+    """Whether the loss is within the budget."""
+    is_chosen: bool = False
+
+
+@with_default_style
+def tradeoff_plot(
+    systems: Sequence[TradeOff], x_label: str, y_label: str, budget: float | None
+) -> str:
+    """Draw points lost against a cost; a star is the system that was chosen.
+
+    Returns an SVG element; "" if there is no system.
+    """
+    if not systems:
+        return ""
+    figure, axes = new_plot(4, width=8)
+    if budget is not None:
+        axes.axhline(budget, color=_OVER, linewidth=1, linestyle="--")
+        axes.annotate(
+            f"allowed: {budget:g}", (1, budget), xycoords=("axes fraction", "data"), color=_OVER,
+            ha="right", va="bottom", fontsize=9,
+        )  # fmt: skip
+    losses, costs = [each.loss for each in systems], [each.x for each in systems]
+    height, width = max(losses) - min(losses), max(costs) - min(costs)
+    named: list[tuple[float, float]] = []
+    # The chosen system comes first, so that its label is never left out.
+    for each in sorted(systems, key=lambda each: not each.is_chosen):
+        spot = (each.x, each.loss)
+        color, size = _WITHIN if each.is_within else _OVER, 110 if each.is_chosen else 36
+        axes.scatter(*spot, s=size, color=color, marker="*" if each.is_chosen else "o")
+        # A label is about a quarter of the plot wide and 6 % of it high; two must not overlap.
+        if all(
+            abs(each.x - x) > 0.25 * width or abs(each.loss - y) > 0.06 * height for x, y in named
+        ):
+            named.append(spot)
+            axes.annotate(
+                each.label, spot, xytext=(6, 4), textcoords="offset points", color=INK, fontsize=8
+            )
+    axes.margins(x=0.25, y=0.2)
+    plain_axes(axes, x_label, y_label, size=9)
     return svg_text(figure)
 
 

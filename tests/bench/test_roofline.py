@@ -122,8 +122,9 @@ def roofline(*layers: LayerRoofline, between: float = 1.0, milliseconds: float =
 
 def row(name: str, milliseconds: float, flops: int, attainable: float) -> LayerRoofline:
     return LayerRoofline(
-        name=name, kind="Convolution" if flops else "Concat", precision="int8",
-        milliseconds=milliseconds, flops=flops, bytes=1_000_000, attainable=attainable,
+        name=name, layer=name.split("/")[1], kind="Convolution" if flops else "Concat",
+        precision="int8", milliseconds=milliseconds, flops=flops, bytes=1_000_000,
+        attainable=attainable,
     )  # fmt: skip
 
 
@@ -167,7 +168,8 @@ def test_table_plot_and_text_show_the_layers() -> None:
     table = layer_table(FOUND)
     assert [len(row) for row in table.rows] == [len(table.header)] * 4
     assert table.rows[0] == (
-        "1. net/conv_a", "Convolution", "int8", "5.00", "50 %", "800", "1.0", "800", "4.00", "80 %",
+        "1. net/conv_a", "conv_a", "Convolution",
+        *("int8", "5.00", "50 %", "800", "1.0", "800", "4.00", "80 %"),
     )  # fmt: skip
     assert "net/conv_a: 800 FLOP per byte, 160 GFLOP/s" in roofline_words(FOUND, PEAKS)
     assert "concat" not in roofline_words(FOUND, PEAKS)

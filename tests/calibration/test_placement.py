@@ -196,3 +196,17 @@ def test_products_may_stay_in_float() -> None:
         p.reason for p in place(ir.from_proto(model).graph, products=False) if p.node == "m"
     ]
     assert reason == "matrix products are faster in float on this processor"
+
+
+def test_all_ops_that_compute_products_are_listed() -> None:
+    """Shares of int8 are wrong if the FLOPs of an LSTM are not counted."""
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[4,1,8] x) => (float[1,1,16] h)
+        { "", h = LSTM <hidden_size = 16> (x, w, r) }"""
+    model = onnx.parser.parse_model(text)
+    for name, shape in (("w", (1, 64, 8)), ("r", (1, 64, 16))):
+        array = np.zeros(shape, np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    (found,) = place(ir.from_proto(model).graph)
+    assert (found.node, found.op_type) == ("h", "LSTM")
+    assert "no int8 LSTM" in str(found.reason)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,8 +30,8 @@ def report(cause: Cause, bundle: Path, data: Path, **change: Any) -> DebugReport
 
 
 def commands(report: DebugReport) -> list[list[str]]:
-    lines = [line for line in report.lines if line.startswith("Next: ")]
-    return [shlex.split(line.removeprefix("Next: ")) for line in lines]
+    # Whole lines, as a user pastes them.
+    return [shlex.split(line) for line in report.lines if line.startswith("  ocr-trt ")]
 
 
 @pytest.mark.parametrize("cause", get_args(Cause))
@@ -42,6 +45,27 @@ def test_commands_have_options_that_exist(cause: Cause, weights: float | None) -
         context = command.make_context(name, arguments, resilient_parsing=False)
         paths = context.params.get("models") or [context.params["model"]]
         assert paths == [Path("my bundles/b/spec.yaml")]
+
+
+@pytest.mark.parametrize("cause", ["clipped", "weights", "op"])
+def test_pasted_lines_run_in_a_shell(
+    cause: Cause, bundles: dict[str, Path], shared_images: Path, tmp_path: Path
+) -> None:
+    result = report(cause, bundles["detector"], shared_images)
+    lines = [line for line in result.lines if line.startswith("  ocr-trt ")]
+    assert lines
+    (tmp_path / "ocr-trt").write_text(f'#!/bin/sh\nexec {sys.executable} -m ocr_trt "$@"\n')
+    (tmp_path / "ocr-trt").chmod(0o755)
+    # The first command alone, beside a copy of the bundle: the fixture's folder is shared.
+    line = lines[0].replace(
+        f"--output {bundles['detector'].parent}", f"--output {tmp_path / 'out'} --duration 0.05"
+    )
+    paths = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", line], env={**os.environ, "PATH": paths}, capture_output=True, text=True,
+        timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_commands_run(bundles: dict[str, Path], shared_images: Path, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_wrong_scale_is_the_culprit(
     assert culprit is not None
     assert (culprit.step.name, culprit.step.op, culprit.cause) == ("c", "Conv", cause), why
     assert culprit.stands_out
-    assert culprit.step.layer == "before net/block3/Relu"
+    assert culprit.step.layer == "before block3"
     sound = [row.own for row in rows if row.name != "c" and row.own is not None]
     assert min(sound) > 28, "the other steps are as they were"
     step = next(step for step in pair.steps if step.name == "c")
