@@ -152,10 +152,11 @@ def _others(model: ModelReport, chosen: SystemRow) -> str:
 
 def _pair_line(report: Report, chosen: Sequence[_Choice]) -> str | None:
     """Return the figures of a detector and a recognizer together, if their pair was measured."""
-    pairs, rows = report.end_to_end, [each.row for each in chosen if each.row is not None]
-    if pairs is None or len(rows) != 2:
+    pairs = report.end_to_end
+    parts = [each for each in chosen if each.model.role in ("detector", "recognizer")]
+    labels = [each.model.short_label(each.row) for each in parts if each.row is not None]
+    if pairs is None or len(labels) != 2:
         return None
-    labels = (each.model.short_label(row) for each, row in zip(chosen, rows, strict=True))
     label = " + ".join(dict.fromkeys(labels))
     pair = next((row for row in pairs.engines if row.label == label), None)
     if pair is None:
@@ -175,9 +176,7 @@ def _command(chosen: Sequence[_Choice]) -> str:
     if not bundles:
         return ""
     words = ["ocr-trt", "run", "IMAGE"]
-    if "detector" in bundles:
-        words += ["--detector", bundles["detector"]]
-        words += ["--recognizer", bundles.get("recognizer", "RECOGNIZER_BUNDLE")]
-    else:
-        words += ["--lines", "--recognizer", bundles["recognizer"]]
+    words += ["--detector", bundles["detector"]] if "detector" in bundles else ["--lines"]
+    words += ["--recognizer", bundles.get("recognizer", "RECOGNIZER_BUNDLE")]
+    words += ["--classifier", bundles["classifier"]] if "classifier" in bundles else []
     return shlex.join(words)

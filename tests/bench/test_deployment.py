@@ -98,6 +98,12 @@ def test_command_of_the_box_has_options_that_exist() -> None:
     boxes = [
         deployment(report(model(engine("a int8", 10)))),
         deployment(report(model(engine("a int8", 10, measure="cer"), role="recognizer"))),
+        deployment(
+            report(
+                model(engine("a int8", 10)),
+                model(engine("a int8", 10, measure="accuracy"), role="classifier", name="turn"),
+            )
+        ),
     ]
     for box in boxes:
         assert box is not None
