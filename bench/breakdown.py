@@ -11,13 +11,14 @@ from ..measure.detector_result import DetectorResult
 from ..measure.recognizer_result import RecognizerResult
 from ..measure.result import Result
 from ..ocr.crop import quad_size
-from ..ocr.dataset import SceneLabel, crop_images
+from ..ocr.dataset import crop_images
+from ..ocr.detector_size import scale_in, size_for
 from ..ocr.line_windows import windows_of_size
 from ..ocr.metrics.recognition import recognition_score
 from ..ocr.preprocess import line_width
 from ..ocr.recognizer import bucket_of
 from ..ocr.types import Image
-from ..spec import ClassifierSpec, InputSpec, ModelSpec, RecognizerSpec
+from ..spec import ClassifierSpec, DetectorSpec, ModelSpec, RecognizerSpec
 from .results import Breakdown, StratumRow
 
 _CONTRASTS = ("below 64 gray levels", "64 to 127", "from 128")
@@ -53,7 +54,8 @@ def breakdowns(results: Mapping[str, Result], spec: ModelSpec) -> tuple[Breakdow
     """Return measures of one model's systems by kind of sample.
 
     For a recognizer: CER and word accuracy by the width, contrast and length of lines. For a
-    detector: recall by the height of the text in its input. For a classifier: accuracy by angle.
+    detector: recall by the height of the text in its input, and by its input sizes. For a
+    classifier: accuracy by angle.
 
     ``results``: by name of the system; at least one, and all for the same samples.
 
@@ -67,7 +69,7 @@ def breakdowns(results: Mapping[str, Result], spec: ModelSpec) -> tuple[Breakdow
         turned = {n: r for n, r in results.items() if isinstance(r, ClassifierResult)}
         return (_angle_breakdown(turned),)
     detected = {n: r for n, r in results.items() if isinstance(r, DetectorResult)}
-    return _scene_breakdowns(detected, spec.input)
+    return _scene_breakdowns(detected, spec)
 
 
 def _line_breakdowns(
@@ -113,34 +115,41 @@ def _angle_breakdown(results: Mapping[str, ClassifierResult]) -> Breakdown:
 
 
 def _scene_breakdowns(
-    results: Mapping[str, DetectorResult], settings: InputSpec
+    results: Mapping[str, DetectorResult], spec: DetectorSpec
 ) -> tuple[Breakdown, ...]:
     first = next(iter(results.values()))
-    # (image, word, kind) of each word; ``matching.truth`` excludes don't-care words.
-    words = [
-        (scene, word, _range(height, _HEIGHTS))
-        for scene, matching in enumerate(first.matchings)
-        for word, height in _heights(first.scenes[scene], matching.truth, settings).items()
-    ]
+    words: list[tuple[int, int]] = []  # (scene, word); ``matching.truth`` excludes don't-care words
+    strata: dict[str, list[Stratum]] = defaultdict(list)
+    for number, (scene, matching) in enumerate(zip(first.scenes, first.matchings, strict=True)):
+        rows, columns = scene.image.read().shape[:2]
+        size = size_for((rows, columns), spec)
+        for word in sorted(matching.truth):
+            words.append((number, word))
+            height = scale_in((rows, columns), size) * min(quad_size(scene.quads[word]))
+            strata["height, pixels of the input"].append(_range(height, _HEIGHTS))
+            if len(spec.input_sizes) > 1:
+                place = spec.input_sizes.index(size)
+                strata["input, height x width"].append((place, str(size)))
+    return tuple(_scene_breakdown(by, kinds, words, results) for by, kinds in strata.items())
+
+
+def _scene_breakdown(
+    by: str,
+    kinds: Sequence[Stratum],
+    words: Sequence[tuple[int, int]],
+    results: Mapping[str, DetectorResult],
+) -> Breakdown:
     rows = []
-    for (_, name), members in _grouped([kind for _, _, kind in words]):
-        places = [words[i][:2] for i in members]
+    for (_, name), members in _grouped(kinds):
+        places = [words[i] for i in members]
         # Recall only: a wrong box belongs to no word, so precision has no kinds.
         shares = tuple(
             sum(word in result.matchings[scene].found for scene, word in places) / len(places)
             for result in results.values()
         )
         rows.append(StratumRow(name=name, samples=len(members), shares=shares))
-    by, columns = "height, pixels of the input", tuple(f"recall, {name}" for name in results)
-    return (Breakdown(by=by, unit="words", columns=columns, strata=tuple(rows)),) if rows else ()
-
-
-def _heights(scene: SceneLabel, words: frozenset[int], settings: InputSpec) -> dict[int, float]:
-    """Return the height of each word in pixels of the input: the shorter side of its box."""
-    rows, columns = scene.image.read().shape[:2]
-    # Letterboxing: the image keeps its aspect ratio, so the smaller factor applies to both axes.
-    factor = min(settings.height / rows, settings.width / columns)
-    return {word: factor * min(quad_size(scene.quads[word])) for word in sorted(words)}
+    columns = tuple(f"recall, {name}" for name in results)
+    return Breakdown(by=by, unit="words", columns=columns, strata=tuple(rows))
 
 
 def _grouped(kinds: Sequence[Stratum]) -> list[tuple[Stratum, list[int]]]:

@@ -98,7 +98,7 @@ def main() -> None:
         print(f"scenes alone: {hmean(lambda p: detect(detector, p), scenes):.1f}")
         for name, images in mosaics(scenes):
             whole = hmean(lambda p: detect(detector, p), images)
-            tiles = hmean(lambda p: detect_at_scales(detector, p, max_shrink=1.0), images)
+            tiles = hmean(lambda p: detect_at_scales(detector, p, max_shrink=1.0)[0], images)
             print(f"{name}: whole {whole:.1f}, tiles at all scales {tiles:.1f}")
         for turns, side in ((1, "left"), (-1, "right")):
             best, count, plain = turned_words(recognizer, turns)

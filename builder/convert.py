@@ -35,11 +35,11 @@ def convert_sizes(source: Source, spec: ModelSpec, reporter: Reporter) -> Conver
         SpecError: the output does not fit the spec.
     """
     graphs, own_ranges, role, limit = Graphs(), dict[str, float](), role_of(spec), ""
-    with reporter.step(f"convert {spec.name}", len(spec.sizes)) as advance:
-        for number, size in enumerate(spec.sizes, 1):
+    with reporter.step(f"convert {spec.name}", len(spec.input_sizes)) as advance:
+        for number, size in enumerate(spec.input_sizes, 1):
             converted = convert(source, spec, size)
             shape = converted.model.graph.output[0].type.tensor_type.shape.dim
-            role.check_output_shape([dimension.dim_value for dimension in shape])
+            role.check_output_shape([dimension.dim_value for dimension in shape], size)
             # Tensors have the same names at all sizes, so the last graph's ranges fit all.
             graphs[size], own_ranges = converted.model, converted.ranges
             limit = limit or converted.batch_limit
@@ -48,7 +48,7 @@ def convert_sizes(source: Source, spec: ModelSpec, reporter: Reporter) -> Conver
                 spec = with_max_batch(spec, 1)
                 if number > 1:  # the graphs of smaller sizes accept batches: convert them again
                     break
-    if len(graphs) < len(spec.sizes):
+    if len(graphs) < len(spec.input_sizes):
         return replace(convert_sizes(source, spec, reporter), batch_limit=limit)
     return ConvertedModel(
         graphs=graphs,

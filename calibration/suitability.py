@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..common.input_size import InputSize, listed
 from ..errors import InputFileError
+from ..ocr.detector_size import size_for
 from ..ocr.preprocess import letterbox_size, line_width, to_gray
 from ..ocr.recognizer import bucket_of
 from ..ocr.roles import role_of
@@ -45,8 +47,8 @@ class _Sample:
     fingerprint: int
     filled: float
     """Share of the input that the image covers, 0..1."""
-    bucket: int
-    """The input width at which it is read."""
+    input: InputSize
+    """The input size that it is given."""
 
 
 def shortcomings(images: CalibrationSet) -> tuple[str, ...]:
@@ -67,7 +69,7 @@ def shortcomings(images: CalibrationSet) -> tuple[str, ...]:
     if isinstance(spec, RecognizerSpec):
         found += [_no_lines(samples), _one_width(samples, spec), _short_lines(samples, spec)]
     elif isinstance(spec, DetectorSpec):
-        found.append(_strips(samples, spec))
+        found += [_strips(samples, spec), _one_size(samples, spec)]
     if len(images.labels) < _FEW:
         found.append(
             f"there are only {len(images.labels)} samples; give at least {_FEW}, better 100 or more"
@@ -78,18 +80,20 @@ def shortcomings(images: CalibrationSet) -> tuple[str, ...]:
 def _sample(image: Image, spec: ModelSpec) -> _Sample:
     low, high = np.percentile(to_gray(image), (1, 99))
     if isinstance(spec, RecognizerSpec):
-        bucket = bucket_of(image, spec)
-        filled = min(1.0, line_width(image, spec.input.height) / bucket)
+        given = InputSize(spec.input.height, bucket_of(image, spec))
+        filled = min(1.0, line_width(image, given.height) / given.width)
     else:
-        bucket = spec.input.width
-        rows, columns = letterbox_size(image, spec.input.size)
-        filled = rows * columns / spec.input.size.area
+        given = spec.input.size
+        if isinstance(spec, DetectorSpec):
+            given = size_for((image.shape[0], image.shape[1]), spec)
+        rows, columns = letterbox_size(image, given)
+        filled = rows * columns / given.area
     return _Sample(
         size=(image.shape[0], image.shape[1]),
         is_blank=bool(high - low < _BLANK),
         fingerprint=hash(image.tobytes()),
         filled=filled,
-        bucket=bucket,
+        input=given,
     )
 
 
@@ -124,7 +128,7 @@ def _no_lines(samples: Sequence[_Sample]) -> str:
 
 def _one_width(samples: Sequence[_Sample], spec: RecognizerSpec) -> str:
     """Report input widths that no line has; every width has an engine of its own."""
-    used = {sample.bucket for sample in samples}
+    used = {sample.input.width for sample in samples}
     if len(used) == 1 and len(spec.widths) > 1:
         missing = ", ".join(str(width) for width in spec.widths if width not in used)
         return (
@@ -140,6 +144,18 @@ def _one_width(samples: Sequence[_Sample], spec: RecognizerSpec) -> str:
     return ""
 
 
+def _one_size(samples: Sequence[_Sample], spec: DetectorSpec) -> str:
+    """Report input sizes that no image has."""
+    used = {sample.input for sample in samples}
+    if len(used) > 1 or len(spec.input_sizes) == 1:
+        return ""
+    missing = [size for size in spec.input_sizes if size not in used]
+    return (
+        f"all {len(samples)} images are searched in the input of {min(used)}; add images for the "
+        f"sizes {listed(missing)} (height x width)"
+    )
+
+
 def _short_lines(samples: Sequence[_Sample], spec: RecognizerSpec) -> str:
     share = _share(samples, sum(sample.filled < _FILLED for sample in samples))
     return share and (
@@ -151,9 +167,8 @@ def _short_lines(samples: Sequence[_Sample], spec: RecognizerSpec) -> str:
 
 def _strips(samples: Sequence[_Sample], spec: DetectorSpec) -> str:
     share = _share(samples, sum(sample.filled < _FILLED for sample in samples))
-    height, width = spec.input.height, spec.input.width
     return share and (
         f"{share} images are strips, such as cropped lines: they cover less than "
-        f"{100 * _FILLED:.0f} % of the {width} x {height} input; give whole images like those in "
+        f"{100 * _FILLED:.0f} % of their input; give whole images like those in "
         "production"
     )

@@ -239,7 +239,7 @@ def _fixed(shape: tuple[int | None, ...] | None, spec: ModelSpec) -> str:
     fixed = [str(size) for size in spec.input.shape]
     fixed[0] = f"1..{spec.input.max_batch}" if spec.input.max_batch > 1 else fixed[0]
     # The model has an engine for each of its sizes.
-    for axis, sides in enumerate(zip(*spec.sizes, strict=True), spec.input.layout.index("H")):
+    for axis, sides in enumerate(zip(*spec.input_sizes, strict=True), spec.input.layout.index("H")):
         fixed[axis] = " or ".join(map(str, sorted(set(sides))))
     return ", ".join(
         f"{name} {size}"

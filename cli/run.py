@@ -220,6 +220,8 @@ def _print_lines(result: ReadResult) -> None:
     page = f", page {result.page} of {result.pages}" if result.pages > 1 else ""
     count = len(result.lines)
     print(f"{plain(str(result.file))}{page}: {count} {'line' if count == 1 else 'lines'}")
+    for warning in result.warnings:
+        print(f"  warning: {plain(warning)}")
     for line in result.lines:
         corner = ",".join(f"{value:.0f}" for value in line.quad[0])
         print(f"  {line.text_score:4.2f}  {corner:>9}  {plain(line.text)}")

@@ -139,7 +139,7 @@ def check_same_model(bundle: Bundle, other: Bundle) -> None:
         "model": (bundle.manifest.source_sha256[:12], other.manifest.source_sha256[:12]),
         "input": (mine.input.model_copy(update={"max_batch": 1}),
                   theirs.input.model_copy(update={"max_batch": 1})),
-        "input sizes": (listed(mine.sizes), listed(theirs.sizes)),
+        "input sizes": (listed(mine.input_sizes), listed(theirs.input_sizes)),
         "output": (mine.output.name, theirs.output.name),
     }  # fmt: skip
     wrong = next((what for what, (one, two) in facts.items() if one != two), None)

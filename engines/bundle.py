@@ -127,10 +127,10 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 def _load(folder: Path) -> Bundle:
     manifest = read_manifest(folder)
     sizes = tuple(engine.size for engine in manifest.engines)
-    if sizes != manifest.spec.sizes:
+    if sizes != manifest.spec.input_sizes:
         raise InputFileError(
             f"{folder}: has engines for the input sizes {listed(sizes)} (height x width), but its "
-            f"spec states {listed(manifest.spec.sizes)}; build the bundle again"
+            f"spec states {listed(manifest.spec.input_sizes)}; build the bundle again"
         )
     # Files that the engines name, and all files that exist, must be listed.
     named = {name for engine in manifest.engines for name in (engine.model, engine.plan)}

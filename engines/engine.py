@@ -138,7 +138,7 @@ class Engine:
             except Exception as error:  # onnxruntime has no common base class of its errors
                 refused = backend("onnxruntime").refusals(graph)
                 raise refusal_error("onnxruntime", graph, refused) from error
-            runner.check_output = partial(check_result, name=label, spec=spec)
+            runner.check_output = partial(check_result, name=label, spec=spec, size=size)
             return runner
 
         return cls(label=label, spec=spec, open_runner=open_runner)
@@ -162,7 +162,7 @@ class Engine:
     @property
     def sizes(self) -> tuple[InputSize, ...]:
         """Heights and widths of the input, those with the fewest pixels first."""
-        return self.spec.sizes
+        return self.spec.input_sizes
 
     def runner(self, size: InputSize | None = None) -> Runner:
         """Return the runner for one input size, by default that of the spec's ``input.shape``."""
@@ -265,7 +265,7 @@ class _Plans:
             raise InputFileError(
                 f"{plan}: accepts images (C, H, W) {runner.shape}, but the spec states {shape}"
             )
-        runner.check_output = partial(check_result, name=str(plan), spec=spec)
+        runner.check_output = partial(check_result, name=str(plan), spec=spec, size=size)
         if self._target.runs_on_cpu:  # a GPU plan is checked at its first batch
             try:
                 runner.run(np.zeros((1, *shape), np.float32))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.input_size import InputSize
 from ..errors import InputFileError, SpecError
 from ..ocr.roles import role_of
 from ..spec import ModelSpec
@@ -32,8 +33,8 @@ def check_ports(inputs: Sequence[str], outputs: int) -> None:
         raise InputFileError(f"its input is {inputs[0]}, expected float32; {_REBUILD}")
 
 
-def check_result(output: Any, images: int, *, name: str, spec: ModelSpec) -> None:
-    """Check what a plan returned for a number of images.
+def check_result(output: Any, images: int, *, name: str, spec: ModelSpec, size: InputSize) -> None:
+    """Check what a plan returned for a number of images of one input size.
 
     Raises:
         InputFileError: not an array of float32, or not of a shape that the spec allows. The message
@@ -49,7 +50,7 @@ def check_result(output: Any, images: int, *, name: str, spec: ModelSpec) -> Non
             f"{images} as its first dimension; {_REBUILD}"
         )
     try:
-        role_of(spec).check_output_shape((0, *shape[1:]))
+        role_of(spec).check_output_shape((0, *shape[1:]), size)
     except SpecError as error:
         raise InputFileError(f"{name}: {error}; then {_REBUILD}") from None
     if not output.size:

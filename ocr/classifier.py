@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..common.input_size import InputSize
 from ..errors import SpecError
 from ..spec import Angle, ClassifierSpec
 from .ctc import log_probabilities
@@ -100,7 +101,7 @@ class ClassifierRole(OcrRole):
         """Keep (N, C)."""
         return tuple(range(rank))
 
-    def check_output_shape(self, shape: Sequence[int]) -> None:
+    def check_output_shape(self, shape: Sequence[int], size: InputSize) -> None:
         """Check for (N, C), with one class for each angle, or (N, 1) for two angles."""
         check_rank(shape, (2,), self.spec)
         angles = len(self.spec.angles)

@@ -13,6 +13,7 @@ from ..spec import DetectorSpec, InputSpec, MapOutput
 from .boxes import boxes_from_map
 from .crop import quad_size
 from .dataset import Dataset, Label, SceneLabel
+from .detector_size import size_for
 from .metrics.detection import count_image
 from .preprocess import Fit, image_to_tensor, letterbox
 from .role import ModelInput, OcrRole, check_rank
@@ -102,7 +103,11 @@ class DetectorRole(OcrRole):
     spec: DetectorSpec
     metric = "hmean"
     unit = "images"
-    inputs_vary = False
+
+    @property
+    def inputs_vary(self) -> bool:
+        """Whether the detector has several input sizes."""
+        return len(self.spec.input_sizes) > 1
 
     def labels_of(self, dataset: Dataset) -> tuple[Label, ...]:
         """Return the scenes."""
@@ -114,7 +119,8 @@ class DetectorRole(OcrRole):
 
     def input_of(self, image: Image) -> ModelInput:
         """Letterbox one image."""
-        tensor, fit = detector_input(image, self.spec.input, self.spec.input.size)
+        size = size_for((image.shape[0], image.shape[1]), self.spec)
+        tensor, fit = detector_input(image, self.spec.input, size)
         return ModelInput(tensor=tensor, fit=fit)
 
     def output_axes(self, rank: int) -> tuple[int, ...]:
@@ -122,21 +128,20 @@ class DetectorRole(OcrRole):
         channels_last = self.spec.input.layout == "NHWC" and rank == 4
         return (0, 3, 1, 2) if channels_last else tuple(range(rank))
 
-    def check_output_shape(self, shape: Sequence[int]) -> None:
+    def check_output_shape(self, shape: Sequence[int], size: InputSize) -> None:
         """Check for (N, H, W), or (N, C, H, W) with the channel that the spec names.
 
         Each pixel of the map must stand for the same number of input pixels.
         """
         check_rank(shape, (3, 4), self.spec)
-        settings = self.spec.input
         height, width = shape[-2:]
-        if not covers(settings.height, height) or not covers(settings.width, width):
+        if not covers(size.height, height) or not covers(size.width, width):
             raise SpecError(
                 f"{self.spec.name}: the output is a map of {height}x{width} (height x width) for "
-                f"an input of {settings.height}x{settings.width}, so it covers only a part of the "
-                "image: change input.shape to multiples of a larger number, such as 32. If the "
-                "model itself resizes images to a fixed size, name the tensor behind its resize "
-                "as input.name, so that the network begins there"
+                f"an input of {size}, so it covers only a part of the image: change input.shape "
+                "and sizes to multiples of a larger number, such as 32. If the model itself "
+                "resizes images to a fixed size, name the tensor behind its resize as input.name, "
+                "so that the network begins there"
             )
         channels = shape[1] if len(shape) == 4 else 1
         if self.spec.output.channel >= channels:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..common.input_size import InputSize
 from ..errors import SpecError
 from ..spec import InputSpec, RecognizerSpec
 from .ctc import Reading, decode_greedy, log_probabilities
@@ -76,7 +77,7 @@ class RecognizerRole(OcrRole):
         """Put the batch of (T, N, C) first."""
         return (1, 0, 2) if self.spec.output.layout == "TNC" else tuple(range(rank))
 
-    def check_output_shape(self, shape: Sequence[int]) -> None:
+    def check_output_shape(self, shape: Sequence[int], size: InputSize) -> None:
         """Check for (N, T, C), with one class for each character and one for the blank."""
         check_rank(shape, (3,), self.spec)
         characters = len(self.spec.charset)

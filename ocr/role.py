@@ -38,8 +38,11 @@ class OcrRole(ABC):
     """The metric that decides whether an engine is accurate enough."""
     unit: ClassVar[Literal["images", "words", "crops"]]
     """What one sample is called in reports."""
-    inputs_vary: ClassVar[bool]
-    """Whether samples have different input sizes; a selection should then contain every size."""
+
+    @property
+    @abstractmethod
+    def inputs_vary(self) -> bool:
+        """Whether samples have different input sizes; a selection should then contain every one."""
 
     @abstractmethod
     def labels_of(self, dataset: Dataset) -> tuple[Label, ...]:
@@ -66,8 +69,8 @@ class OcrRole(ABC):
         """Return the source's output axes in the order that converted graphs have."""
 
     @abstractmethod
-    def check_output_shape(self, shape: Sequence[int]) -> None:
-        """Check the output shape of a converted graph; 0 is a free dimension.
+    def check_output_shape(self, shape: Sequence[int], size: InputSize) -> None:
+        """Check the output shape of a graph for one input size; 0 is a free dimension.
 
         Raises:
             SpecError: the shape contradicts the spec.

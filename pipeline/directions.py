@@ -57,6 +57,7 @@ def with_directions(
             scores=lines.scores[indices],
             crops=tuple(turned_back(lines.crops[index], angle) for index, angle in found),
             line_numbers=tuple(lines.line_numbers[index] for index in indices),
+            search=lines.search,
         )
 
 

@@ -26,6 +26,7 @@ from ..ocr.boxes import boxes_from_map
 from ..ocr.crop import crop_size
 from ..ocr.ctc import Reading, best_classes, readings_from_labels
 from ..ocr.detector import DetectorRole, boxes_in_image
+from ..ocr.detector_size import size_for
 from ..ocr.line_windows import cut_quad
 from ..ocr.preprocess import Fit, letterbox_size
 from ..ocr.recognizer import RecognizerRole
@@ -118,7 +119,8 @@ class GpuReader:
 
         Lines are in reading order; boxes without text are dropped.
         """
-        with _plan_runner(self._detector).infer_request() as infer_request:
+        size = size_for((image.shape[0], image.shape[1]), self._detector_spec)
+        with _plan_runner(self._detector, size).infer_request() as infer_request:
             shown = self._uploaded("image", image, infer_request)
             boxes, scores = self._find(shown, image, infer_request)
         lines = ordered_lines(boxes, scores)
@@ -159,7 +161,7 @@ class GpuReader:
     def _find(self, shown: Placed, image: Image, infer_request: InferRequest) -> ScoredQuads:
         """Find the boxes of the uploaded image, in the pixels of the image."""
         spec = self._detector_spec
-        size = spec.input.size
+        size = size_for((image.shape[0], image.shape[1]), spec)
         attributes = detector_attributes(image, spec.input, size, _type_of(infer_request.input))
         inputs = [shown, *self._colors["detector"]]
         call = self._ops["ImageToTensor"].call(inputs, attributes)
@@ -167,7 +169,7 @@ class GpuReader:
         call.enqueue([infer_request.input.address], infer_request.stream)
         output = infer_request.enqueue(1)  # (1, C, h, w) or (1, h, w), still on the GPU
         height, width = output.host.shape[-2:]
-        DetectorRole(spec).check_output_shape((0, *output.host.shape[1:]))
+        DetectorRole(spec).check_output_shape((0, *output.host.shape[1:]), size)
         channel = spec.output.channel if output.host.ndim == 4 else 0
         # The channel of a (1, C, h, w) output is a contiguous plane: pass its address as (1, h, w).
         plane = height * width * output.host.dtype.itemsize
@@ -221,7 +223,7 @@ class GpuReader:
         call = self._ops["CropWarp"].call(inputs, attributes)
         call.enqueue([infer_request.input.address], infer_request.stream)
         output = infer_request.enqueue(len(quads))
-        RecognizerRole(spec).check_output_shape((0, *output.host.shape[1:]))
+        RecognizerRole(spec).check_output_shape((0, *output.host.shape[1:]), size)
         # The output has room for a full batch; only the rows of these quads are decoded.
         shape = (len(quads), *output.host.shape[1:])
         logits = Placed(address=output.address, shape=shape, dtype=output.host.dtype)

@@ -43,7 +43,7 @@ def read_image(
     with clock("load"):
         image = load_source(opened(source, reader.settings.dpi), channels, page)
     try:
-        lines = reader.timed(clock).read(image.pixels)
+        found = reader.timed(clock).read_text(image.pixels)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -54,11 +54,15 @@ def read_image(
     height, width = image.pixels.shape[:2]
     result = ReadResult(
         file=name, page=page, pages=image.pages, width=width, height=height,
-        lines=tuple(lines), seconds=own.seconds,
+        lines=found.lines, search=found.search, warnings=found.warnings, seconds=own.seconds,
     )  # fmt: skip
+    for warning in found.warnings:
+        _log.warning("%s: %s", result.file, warning)
     for note in image.notes:
         _log.info("%s: %s", result.file, note)
-    _log.debug("read %s: %d lines in %.3f s", result.file, len(lines), sum(own.seconds.values()))
+    _log.debug(
+        "read %s: %d lines in %.3f s", result.file, len(found.lines), sum(own.seconds.values())
+    )
     return image.pixels, result
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .clock import Stage
+from .image_search import ImageSearch
 from .text_lines import JSON_CONFIG, TextLine
 
 
@@ -43,6 +44,10 @@ class ReadResult:
     """Height of the upright image in pixels."""
     lines: tuple[TextLine, ...]
     """The lines of text in reading order."""
+    search: ImageSearch | None = field(default=None, compare=False)
+    """How the detector searched the image; None: the whole image is one line."""
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+    """Reasons why text may be missing, such as an image that was shrunk too much."""
     seconds: Mapping[Stage, float] = field(default_factory=dict, compare=False, repr=False)
     """How long each stage took, in seconds; other reads at the same time make it longer."""
 
@@ -60,6 +65,8 @@ class ReadResult:
             "width": self.width,
             "height": self.height,
             "lines": [line.to_dict() for line in self.lines],
+            "search": None if self.search is None else self.search.to_dict(),
+            "warnings": list(self.warnings),
             "seconds": {stage: round(value, 6) for stage, value in self.seconds.items()},
         }
 

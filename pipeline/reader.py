@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..engines.engine import Engine
@@ -15,13 +15,14 @@ from ..ocr.types import Image, Quads, Scores
 from ..spec import ClassifierSpec, DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
 from .directions import with_directions
-from .scales import MAX_SHRINK, detect_at_scales
+from .image_search import LARGE_SHRINK, shrink_warning
+from .scales import detect_at_scales
 from .shared_batches import read_all
 from .stages import Recognize, recognize, spec_of
-from .text_lines import DetectedLines, TextLine, cut_lines, text_lines, whole_line
+from .text_lines import DetectedLines, FoundText, TextLine, cut_lines, text_lines, whole_line
 
 Tiles = Literal["auto", "on", "off"]
-_MAX_SHRINK: dict[Tiles, float] = {"auto": MAX_SHRINK, "on": 1.0, "off": math.inf}
+_MAX_SHRINK: dict[Tiles, float] = {"auto": LARGE_SHRINK, "on": 1.0, "off": math.inf}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +119,19 @@ class OcrReader:
 
         Lines are in reading order; boxes without text are dropped.
         """
-        lines = self.find(image)
-        readings = self._recognize(self.recognizer, lines.crops, self.clock)
-        return self._kept(text_lines(lines, readings))
+        return list(self.read_text(image).lines)
+
+    def read_text(self, image: Image) -> FoundText:
+        """Read one RGB image as :meth:`read` does; also return the search, and warnings."""
+        found = self.find(image)
+        readings = self._recognize(self.recognizer, found.crops, self.clock)
+        lines, warning = tuple(self._kept(text_lines(found, readings))), ""
+        if found.search is not None and self.detector is not None:
+            spec = spec_of(self.detector, DetectorSpec)
+            size = (image.shape[0], image.shape[1])
+            warning = shrink_warning(found.search, size, found.quads, spec, is_empty=not lines)
+        warnings = (warning,) if warning else ()
+        return FoundText(lines=lines, search=found.search, warnings=warnings)
 
     def read_all(self, images: Iterable[Image]) -> Iterator[list[TextLine]]:
         """Read many images; batches are filled with lines of several images.
@@ -146,9 +157,10 @@ class OcrReader:
         if self.detector is None:
             return whole_line(image, both_ways=both_ways)
         max_shrink = _MAX_SHRINK[self.settings.tiles]
-        boxes, scores = detect_at_scales(
+        (boxes, scores), search = detect_at_scales(
             self.detector, image, max_shrink=max_shrink, clock=self.clock
         )
         kept = scores >= self.settings.min_box_score
         with self.clock("crop"):
-            return cut_lines(image, boxes[kept], scores[kept], both_ways=both_ways)
+            lines = cut_lines(image, boxes[kept], scores[kept], both_ways=both_ways)
+        return replace(lines, search=search)

@@ -17,19 +17,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ..common.input_size import InputSize
 from ..engines.engine import Engine
 from ..ocr.boxes import boxes_from_map
 from ..ocr.detector import probability_map
+from ..ocr.detector_size import wanted_scale
 from ..ocr.merge import merge_boxes
 from ..ocr.preprocess import image_to_tensor, pad_to, resize
 from ..ocr.tiles import MergedMap, TileGrid, tile_grid
 from ..ocr.types import Image, Map, ScoredQuads
 from ..spec import DetectorSpec
 from .clock import Clock, untimed
+from .image_search import LARGE_SHRINK, ImageSearch
 from .stages import detect_whole, spec_of
 
-MAX_SHRINK = 2.0
-"""An image that would shrink by more than this factor is also searched in tiles."""
 MAX_TILES = 256
 """Approximate limit of tiles at the finest scale; larger images are scaled down to it."""
 _OVERLAP = 0.1
@@ -45,10 +46,12 @@ def detect_at_scales(
     engine: Engine,
     image: Image,
     *,
-    max_shrink: float = MAX_SHRINK,
+    max_shrink: float = LARGE_SHRINK,
     clock: Clock = untimed,
-) -> ScoredQuads:
+) -> tuple[ScoredQuads, ImageSearch]:
     """Find text in one RGB image (H, W, 3); return quads (K, 4, 2) and scores (K,), best first.
+
+    The image is searched as a whole in the input that suits it best (``ocr.detector_size``).
 
     An image that would shrink by more than ``max_shrink`` is also searched in tiles, and so is a
     thin strip that would shrink at all, unless ``max_shrink`` is infinite. That requires
@@ -56,32 +59,38 @@ def detect_at_scales(
     for each tile: 64 runs for 4000 x 3000 pixels and an input of 640.
     """
     whole = detect_whole(engine, image, clock)
-    shrunk = min(whole.fit.scales)
+    shrunk, size = min(whole.fit.scales), whole.fit.size
     spec = spec_of(engine, DetectorSpec)
-    thin = _THIN_STRIP * min(spec.input.height, spec.input.width)
+    wanted = min(1.0, wanted_scale((image.shape[0], image.shape[1]), spec))
+    thin = _THIN_STRIP * min(size)
     if min(image.shape[:2]) * shrunk < thin and max_shrink < math.inf:
         # A strip has room for one or two lines only, which even a small factor makes too small.
         max_shrink = 1.0
-    if shrunk * max_shrink >= 1:  # the whole image shrinks by no more than allowed
-        return whole.boxes
+    if shrunk * max_shrink >= wanted:  # the whole image shrinks by no more than allowed
+        return whole.boxes, ImageSearch(size=size, scale=shrunk, tiles=0)
     # From the finest scale to the coarsest, each adds the text that the finer ones missed.
     merged: ScoredQuads | None = None
-    for scale in _scales(image, spec, shrunk):
-        boxes = _detect_in_tiles(engine, image, scale, whole.stride, clock)
+    scales, tiles = list(_scales(image, spec, shrunk, wanted)), 0
+    for scale in scales:
+        boxes, count = _detect_in_tiles(engine, image, scale, whole.stride, clock)
+        tiles += count
         with clock("boxes"):
             merged = boxes if merged is None else merge_boxes(merged, boxes, _THINNEST / scale)
     assert merged is not None
     with clock("boxes"):
         quads, scores = merge_boxes(merged, whole.boxes, _THINNEST / shrunk)
     order = np.argsort(-scores, kind="stable")
-    return quads[order], scores[order]
+    return (quads[order], scores[order]), ImageSearch(size=size, scale=scales[0], tiles=tiles)
 
 
-def _scales(image: Image, spec: DetectorSpec, whole: float) -> Iterator[float]:
-    """Yield the scales to search in tiles, finest first; ``whole``: scale of the whole image."""
+def _scales(image: Image, spec: DetectorSpec, whole: float, wanted: float) -> Iterator[float]:
+    """Yield the scales to search in tiles, finest first.
+
+    ``whole``: scale of the whole image. ``wanted``: the finest scale that makes sense.
+    """
     # Pixels of the image per tile, without the overlap.
-    size = (1 - _OVERLAP) ** 2 * spec.input.height * spec.input.width
-    scale = min(1.0, math.sqrt(MAX_TILES * size / (image.shape[0] * image.shape[1])))
+    size = (1 - _OVERLAP) ** 2 * spec.input.size.area
+    scale = min(wanted, math.sqrt(MAX_TILES * size / (image.shape[0] * image.shape[1])))
     yield scale
     # A scale within a factor of sqrt(2) of the whole image would find the same text again.
     while scale / 2 > math.sqrt(2) * whole:
@@ -91,23 +100,25 @@ def _scales(image: Image, spec: DetectorSpec, whole: float) -> Iterator[float]:
 
 def _detect_in_tiles(
     engine: Engine, image: Image, scale: float, stride: int, clock: Clock
-) -> ScoredQuads:
+) -> tuple[ScoredQuads, int]:
+    """ImageSearch an image at one scale in tiles; also return the number of tiles."""
     spec = spec_of(engine, DetectorSpec)
     rows, columns = image.shape[:2]
     size = (max(1, round(rows * scale)), max(1, round(columns * scale)))
     with clock("prepare"):
         scaled = image if size == (rows, columns) else resize(image, *size)
-    tile = (spec.input.height, spec.input.width)
-    grid = tile_grid(size, tile, _OVERLAP, math.lcm(_STEP, stride))
+    grid = _cheapest_grid(size, spec, math.lcm(_STEP, stride))
+    tile = InputSize(grid.height, grid.width)
+    runner = engine.runner(tile)
     merged = MergedMap(grid, size, stride)
-    corners, batch = list(grid.corners()), engine.runner().max_batch
+    corners, batch = list(grid.corners()), runner.max_batch
     for start in range(0, len(corners), batch):
         chosen = corners[start : start + batch]
         with clock("prepare"):
             # (tiles of this batch, C, H, W)
             feed = np.stack([_tile_tensor(scaled, grid, corner, spec) for corner in chosen])
         with clock("detect"):
-            output = engine.runner().run(feed)
+            output = runner.run(feed)
         with clock("boxes"):
             for corner, probability in zip(
                 chosen, probability_map(output, spec.output), strict=True
@@ -121,7 +132,13 @@ def _detect_in_tiles(
     # Map pixels times stride are pixels of the scaled image, times factors those of the image.
     limits = np.array([columns, rows], np.float32)
     factors = limits / np.array([size[1], size[0]], np.float32)
-    return np.clip(quads * stride * factors, 0, limits), scores
+    return (np.clip(quads * stride * factors, 0, limits), scores), len(grid)
+
+
+def _cheapest_grid(image: tuple[int, int], spec: DetectorSpec, step: int) -> TileGrid:
+    """Return the tiles of one input size that cover (height, width) pixels at the least cost."""
+    grids = [tile_grid(image, size, _OVERLAP, step) for size in spec.input_sizes]
+    return min(grids, key=lambda grid: (len(grid) * grid.height * grid.width, len(grid)))
 
 
 def _resized(probability: Map, tile: tuple[int, int], stride: int) -> Map:

@@ -13,6 +13,7 @@ from ..errors import SpecError
 from ..ocr.classifier import Direction, classifier_input, directions_from_output
 from ..ocr.ctc import Reading
 from ..ocr.detector import boxes_from_output, detector_input, stride_of
+from ..ocr.detector_size import size_for
 from ..ocr.preprocess import Fit
 from ..ocr.recognizer import recognizer_input
 from ..ocr.types import Image, ScoredQuads
@@ -64,12 +65,13 @@ def detect_whole(engine: Engine, image: Image, clock: Clock = untimed) -> WholeI
     """Find text as :func:`detect` does; also return how the image was scaled."""
     spec = spec_of(engine, DetectorSpec)
     with clock("prepare"):
-        feed, fit = detector_input(image, spec.input, spec.input.size)
+        size = size_for((image.shape[0], image.shape[1]), spec)
+        feed, fit = detector_input(image, spec.input, size)
     with clock("detect"):
-        output = engine.runner().run(feed)
+        output = engine.runner(size).run(feed)
     with clock("boxes"):
         boxes = boxes_from_output(output, spec, fit, image.shape[:2])
-    stride = stride_of(spec.input.width, output.shape[-1])
+    stride = stride_of(size.width, output.shape[-1])
     return WholeImage(boxes=boxes, fit=fit, stride=stride)
 
 

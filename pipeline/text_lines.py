@@ -14,6 +14,7 @@ from ..ocr.crop import crop_quad, turned_back, ways_to_read
 from ..ocr.ctc import Reading
 from ..ocr.reading_order import reading_order
 from ..ocr.types import Image, Quads, Scores
+from .image_search import ImageSearch
 
 JSON_CONFIG = ConfigDict(
     use_attribute_docstrings=True,
@@ -91,6 +92,17 @@ class DetectedLines:
     scores: Scores
     crops: tuple[Image, ...]
     line_numbers: tuple[int, ...]
+    search: ImageSearch | None = None
+    """How the detector searched the image; None: it was not searched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundText:
+    """The text of one image, and how it was found."""
+
+    lines: tuple[TextLine, ...]
+    search: ImageSearch | None
+    warnings: tuple[str, ...]
 
 
 def text_lines(lines: DetectedLines, readings: Sequence[Reading]) -> list[TextLine]:

@@ -121,7 +121,7 @@ def _bundle_info(bundle: Bundle) -> BundleInfo:
         bundle=bundle.folder.resolve().name,
         target=manifest.target,
         precision=manifest.precision,
-        sizes=manifest.spec.sizes,
+        sizes=manifest.spec.input_sizes,
         versions=manifest.versions,
         runtime=backend(manifest.target).availability().version,
         source_sha256=manifest.source_sha256,

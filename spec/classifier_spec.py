@@ -40,7 +40,7 @@ class ClassifierSpec(CommonSpec):
     accuracy: AccuracyBudget = AccuracyBudget()
 
     @property
-    def sizes(self) -> tuple[InputSize, ...]:
+    def input_sizes(self) -> tuple[InputSize, ...]:
         """The input sizes that engines are built for."""
         return (self.input.size,)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..common.frozen_model import StrictModel
-from ..common.input_size import InputSize
+from ..common.input_size import InputSize, by_area, listed
 from .common_spec import AccuracyBudget, CommonSpec
 
 
@@ -52,8 +52,27 @@ class DetectorSpec(CommonSpec):
     output: MapOutput
     boxes: BoxSettings = BoxSettings()
     accuracy: AccuracyBudget = AccuracyBudget()
+    sizes: tuple[InputSize, ...] = ()
+    """Additional input sizes, each [height, width], to build engines for. Each image is searched in
+    the smallest input that does not shrink it, or else in the one that shrinks it least."""
+    limit_side: int | None = Field(None, ge=1, le=16384)
+    """Pixels of a side of the image; see ``limit_type``. (PaddleOCR's det_limit_side_len.)
+    None: images are searched at their own size where an input is large enough."""
+    limit_type: Literal["min", "max"] = "max"
+    """min: images whose shorter side is below ``limit_side`` are enlarged to it, if an input is
+    large enough. max: those whose longer side is above it are shrunk to it."""
+    min_text_height: float = Field(10.0, ge=1, le=1000)
+    """Lowest text, in pixels of the input, that the detector finds. Results contain a warning if an
+    image was shrunk so much that text may be lower than this."""
 
     @property
-    def sizes(self) -> tuple[InputSize, ...]:
-        """The input sizes that engines are built for."""
-        return (self.input.size,)
+    def input_sizes(self) -> tuple[InputSize, ...]:
+        """The input sizes that engines are built for, those with the fewest pixels first."""
+        return tuple(sorted({*self.sizes, self.input.size}, key=by_area))
+
+    @model_validator(mode="after")
+    def _sizes_in_range(self) -> DetectorSpec:
+        wrong = [size for size in self.sizes if not all(1 <= side <= 16384 for side in size)]
+        if wrong:
+            raise ValueError(f"sizes must be numbers from 1 to 16384, got {listed(wrong)}")
+        return self

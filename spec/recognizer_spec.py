@@ -43,7 +43,7 @@ class RecognizerSpec(CommonSpec):
         return tuple(sorted({*self.buckets, self.input.width}))
 
     @property
-    def sizes(self) -> tuple[InputSize, ...]:
+    def input_sizes(self) -> tuple[InputSize, ...]:
         """The input sizes that engines are built for: one height, and the widths ascending."""
         return tuple(InputSize(self.input.height, width) for width in self.widths)
 

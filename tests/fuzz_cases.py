@@ -105,7 +105,7 @@ def specs(folder: Path) -> Case:
         else:
             path.write_bytes(damaged(raw[which], rng, raw))
         spec = load_spec(path)
-        assert spec.sizes
+        assert spec.input_sizes
         path.write_text(dump_spec(spec), "utf-8")
         again = load_spec(path)
         assert again == spec.model_copy(update={"source": again.source})
@@ -168,7 +168,7 @@ def manifests(folder: Path) -> Case:
         found = load_bundle(bundle)
         assert plan.read_bytes() == b"plan" * 9
         assert found.label
-        assert found.spec.sizes
+        assert found.spec.input_sizes
         assert not found.spec.source.custom
         assert facts(found.manifest)
         for entry in found.manifest.engines:

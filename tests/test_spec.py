@@ -51,7 +51,7 @@ def test_detector_spec_reads_sizes() -> None:
     assert isinstance(spec, DetectorSpec)
     assert (spec.input.height, spec.input.width, spec.input.channels) == (640, 480, 3)
     assert spec.input.shape_at(2, InputSize(64, 96)) == (2, 64, 96, 3)
-    assert spec.sizes == ((640, 480),)
+    assert spec.input_sizes == ((640, 480),)
 
 
 def test_channel_first_spec_reads_sizes() -> None:
@@ -65,7 +65,7 @@ def test_recognizer_widths_are_buckets_and_full_width_ascending() -> None:
     spec = spec_from_dict(changed(RECOGNIZER, "buckets", [160, 96, 96]))
     assert isinstance(spec, RecognizerSpec)
     assert spec.widths == (96, 160, 320)
-    assert spec.sizes == ((32, 96), (32, 160), (32, 320))
+    assert spec.input_sizes == ((32, 96), (32, 160), (32, 320))
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,6 @@ def test_bundle_states_that_it_accepts_single_images(tmp_path: Path) -> None:
         assert load_spec(result.folder / "spec.yaml").input.max_batch == 1
         assert "logits: axis 1 of the output [1, 16, 96]" in bundle.manifest.batch_limit
         with Engine.from_bundle(bundle) as engine:
-            for size in spec.sizes:
+            for size in spec.input_sizes:
                 shape = (1, 1, *size)
                 assert len(engine.runner(size).run(np.zeros(shape, np.float32))) == 1

@@ -128,7 +128,7 @@ def test_int8_build_for_two_targets(
         assert manifest.verdict.metric.labeled
         assert manifest.verdict.metric.engine_run_by.startswith(result.target)
         assert manifest.precision_exceptions
-        assert [entry.size for entry in manifest.engines] == list(spec.sizes)
+        assert [entry.size for entry in manifest.engines] == list(spec.input_sizes)
         graph = onnx.load(result.folder / manifest.engines[0].model)
         assert any(node.op_type == "QuantizeLinear" for node in graph.graph.node)
 

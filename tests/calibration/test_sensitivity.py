@@ -39,7 +39,7 @@ def graphs(detector_spec: DetectorSpec, recognizer_spec: RecognizerSpec) -> dict
     found = {}
     for spec in (detector_spec, recognizer_spec):
         source = open_source(spec.source)
-        found[spec.role] = {size: convert(source, spec, size).model for size in spec.sizes}
+        found[spec.role] = {size: convert(source, spec, size).model for size in spec.input_sizes}
     return found
 
 

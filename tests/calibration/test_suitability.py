@@ -70,7 +70,7 @@ def test_unsuitable_lines(kind: str, tmp_path: Path, rng: np.random.Generator) -
 
 @pytest.mark.parametrize(
     ("sizes", "message"),
-    [([(40, 900)] * 20, "all 20 images are strips"), ([(900, 40)] * 20, "64 x 64 input")],
+    [([(40, 900)] * 20, "all 20 images are strips"), ([(900, 40)] * 20, "20 images are strips")],
     ids=["lines", "columns"],
 )
 def test_strips_do_not_suit_a_detector(

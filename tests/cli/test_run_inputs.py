@@ -86,17 +86,18 @@ def test_exhausted_memory_is_an_error_of_its_image(
     engines: tuple[object, ...], images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ocr_trt.pipeline.reader import OcrReader
+    from ocr_trt.pipeline.text_lines import FoundText
 
-    read = OcrReader.read
+    read = OcrReader.read_text
 
-    def starved(self: OcrReader, image) -> list:
+    def starved(self: OcrReader, image) -> FoundText:
         starved.calls += 1
         if starved.calls == 2:
             raise MemoryError
         return read(self, image)
 
     starved.calls = 0
-    monkeypatch.setattr(OcrReader, "read", starved)
+    monkeypatch.setattr(OcrReader, "read_text", starved)
     done = run("run", images, *engines, "--json", "--workers", "1")
     fails(done, 3, "1.png: not enough memory")
     types = [row.get("error", {}).get("type") for row in json.loads(done.stdout)]

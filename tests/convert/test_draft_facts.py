@@ -286,7 +286,9 @@ def test_spec_of_a_size_that_does_not_fit_is_refused(body: str, fact: str, tmp_p
     with pytest.raises(SpecError, match=f"502x502.*{fact}|{fact}x{fact}.*502x502"):
         converted = convert(open_source(spec.source), spec)
         shape = converted.model.graph.output[0].type.tensor_type.shape.dim
-        role_of(spec).check_output_shape([dimension.dim_value for dimension in shape])
+        role_of(spec).check_output_shape(
+            [dimension.dim_value for dimension in shape], spec.input.size
+        )
 
 
 @pytest.mark.parametrize("name", preset_names())

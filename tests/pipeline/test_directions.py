@@ -219,8 +219,8 @@ def test_outputs_are_compared_and_described() -> None:
     assert role.output_distance([sure], [other]) == pytest.approx(np.log(2), abs=1e-6)
     prepared = role.input_of(red_at_the_start())
     assert prepared.tensor.shape == (1, 3, 8, 32)
-    role.check_output_shape((0, 2))
-    role.check_output_shape((0, 1))
+    role.check_output_shape((0, 2), role.spec.input.size)
+    role.check_output_shape((0, 1), role.spec.input.size)
     for shape in ((0, 3), (0, 2, 1), (5, 2)):
         with pytest.raises(SpecError, match=r"angles|shape"):
-            role.check_output_shape(shape)
+            role.check_output_shape(shape, role.spec.input.size)

@@ -36,7 +36,7 @@ def highest():
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 before = highest()
-quads, _ = detect_at_scales(engine, image)
+(quads, _), _ = detect_at_scales(engine, image)
 assert len(quads) == 1250, len(quads)
 print((highest() - before) / 1024)
 """

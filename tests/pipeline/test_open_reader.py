@@ -77,7 +77,17 @@ def test_result_has_lines_size_and_times(reader: Reader) -> None:
     data = result.to_dict()
     assert json.loads(result.to_json()) == data
     assert data["lines"][0].keys() == {"quad", "text", "box_score", "text_score"}
-    assert list(data) == ["file", "page", "pages", "width", "height", "lines", "seconds"]
+    assert list(data) == [
+        "file",
+        "page",
+        "pages",
+        "width",
+        "height",
+        "lines",
+        "search",
+        "warnings",
+        "seconds",
+    ]
 
 
 def test_results_and_lines_are_values(reader: Reader) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -207,7 +210,7 @@ def test_boxes_across_tiles_are_whole(
 ) -> None:
     x, y, w, h = box
     detector, runners = engine(detector_spec(), bright_is_text)
-    quads, scores = detect_at_scales(detector, bright_canvas(*size, box))
+    (quads, scores), _ = detect_at_scales(detector, bright_canvas(*size, box))
     expected = [[[x, y], [x + w, y], [x + w, y + h], [x, y + h]]]
     np.testing.assert_allclose(quads, expected, atol=1e-3)
     np.testing.assert_allclose(scores, 1, atol=1e-6)
@@ -219,7 +222,7 @@ def test_maps_smaller_than_the_input_are_merged_in_place() -> None:
         return bright_is_text(feed)[:, :, ::4, ::4]
 
     detector, _ = engine(detector_spec(), coarse)
-    quads, _ = detect_at_scales(detector, bright_canvas(200, 300, (20, 40, 240, 12)))
+    (quads, _), _ = detect_at_scales(detector, bright_canvas(200, 300, (20, 40, 240, 12)))
     assert quads.tolist() == [[[20, 40], [260, 40], [260, 52], [20, 52]]]
 
 
@@ -265,3 +268,64 @@ def test_rotated_text_uses_the_orientation_with_the_higher_score(
     assert [crop.shape[:2] for crop in lines.crops] == [(50, 10), (10, 50), (10, 50)]
     (line,) = reader.read(image)
     np.testing.assert_allclose(line.quad[0], first, atol=1e-3)
+
+
+def sized_reader(*sizes: tuple[int, int], **change: Any) -> tuple[OcrReader, dict]:
+    """Return a reader whose detector finds bright boxes and has several input sizes."""
+    update = {"sizes": tuple(InputSize(*size) for size in sizes), **change}
+    detector, runners = engine(detector_spec().model_copy(update=update), bright_is_text)
+    recognizer, _ = engine(recognizer_spec(), brightness_as_letter)
+    return OcrReader(detector, recognizer, ReadSettings(tiles="off")), runners
+
+
+def test_each_image_is_searched_in_the_size_that_suits_it() -> None:
+    reader, runners = sized_reader((64, 128), (128, 64))
+    box = (8, 8, 40, 12)
+    for size, used in (((64, 64), (64, 64)), ((64, 128), (64, 128)), ((100, 60), (128, 64))):
+        found = reader.read_text(bright_canvas(*size, box))
+        assert found.search is not None
+        assert found.search.size == used
+        assert found.search.to_dict()["size"] == list(used)
+        assert found.search.scale == pytest.approx(min(used[0] / size[0], used[1] / size[1]))
+        assert found.lines[0].quad.tolist()[0] == pytest.approx([8, 8], abs=1.5)
+        assert found.warnings == ()
+    assert {size: len(runner.fed) for size, runner in runners.items()} == {
+        (64, 64): 1, (64, 128): 1, (128, 64): 1,
+    }  # fmt: skip
+
+
+def test_tiles_have_the_size_that_costs_least() -> None:
+    reader, runners = sized_reader((64, 256))
+    reader.settings = ReadSettings(tiles="on")
+    found = reader.read_text(bright_canvas(64, 440, (8, 8, 200, 12)))
+    assert found.search is not None
+    assert (found.search.scale, found.search.tiles) == (1, 2)
+    assert len(runners[64, 256].fed) == 3, "the whole image, and two tiles"
+    assert set(runners) == {(64, 256)}
+
+
+@pytest.mark.parametrize(
+    ("size", "boxes", "message"),
+    [
+        ((64, 64), [], ""),
+        ((70, 70), [], ""),
+        ((100, 100), [], "shrunk by a factor of 1.6 .*64x64.* lower than 16 .*no text was found"),
+        ((100, 100), [(8, 8, 60, 20)], ""),
+        ((100, 100), [(8, 8, 60, 12)], "1 of the 1 boxes"),
+        ((200, 200), [(8, 8, 120, 60)], "shrunk by a factor of 3.1 .* may be missing. Search"),
+        ((30, 30), [], ""),
+    ],
+    ids=["fits", "nearly fits", "empty", "high text", "low text", "shrunk by 3", "enlarged"],
+)
+def test_shrunk_images_get_a_warning(
+    size: tuple[int, int], boxes: list[tuple[int, int, int, int]], message: str
+) -> None:
+    reader, _ = sized_reader()
+    warnings = reader.read_text(bright_canvas(*size, *boxes)).warnings
+    assert len(warnings) == bool(message)
+    assert not message or re.search(message, warnings[0]), warnings
+
+
+def test_limit_is_no_shrinking() -> None:
+    reader, _ = sized_reader(limit_side=64, limit_type="max")
+    assert reader.read_text(bright_canvas(200, 200)).warnings == ()
