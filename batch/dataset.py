@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import ray
 import ray.data
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from ray.data import ActorPoolStrategy, DataContext
 from ray.data.checkpoint import CheckpointConfig
 from ray.data.datasource import FilenameProvider
@@ -22,6 +23,7 @@ from .table_schema import result_schema
 
 _HELPER_CPUS = 0.5
 """CPUs of a task that lists or writes rows. Less would start more processes, each of 200 MiB."""
+_ROOT = "/"
 _FILTER_MEMORY = 128 << 20
 """Bytes that Ray reserves for the filter of rows that are done; it adds the size of their ids."""
 
@@ -40,13 +42,21 @@ class Pool:
 
 
 def read_and_write(
-    inputs: Inputs, output: OutputFolder, options: ReaderOptions, pool: Pool
+    inputs: Inputs,
+    output: OutputFolder,
+    options: ReaderOptions,
+    pool: Pool,
+    *,
+    is_verbose: bool = False,
 ) -> None:
     """Read the images that are not in the checkpoints, and write one result file per block.
 
     Raises:
         OcrTrtError: an actor cannot open the bundles, or the cluster lost too much to continue.
     """
+    if not is_verbose:
+        # Ray Data prints tracebacks of errors that are raised as well.
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL + 1)
     context = DataContext.get_current()
     # Rows of one image are in one block, which is written and recorded as a whole. So blocks are
     # divided by rows only, and never by size.
@@ -69,7 +79,8 @@ def read_and_write(
     )
     try:
         pages.write_parquet(
-            str(output.path),
+            _ROOT,
+            filesystem=_files_of(output),
             filename_provider=_RunNames(output.run),
             ray_remote_args=helper,
             schema=result_schema(),
@@ -80,10 +91,23 @@ def read_and_write(
 
 def _checkpoints(output: OutputFolder) -> CheckpointConfig:
     # The checkpoints stay after the job: they state which result files count.
-    config = CheckpointConfig("id", str(output.checkpoints), delete_checkpoint_on_success=False)
+    config = CheckpointConfig(
+        "id",
+        output.checkpoints.relative_to(output.path).as_posix(),
+        override_filesystem=_files_of(output),
+        delete_checkpoint_on_success=False,
+    )
     config.checkpoint_actor_memory_bytes = _FILTER_MEMORY
     config.checkpoint_actor_pool_max_size = 1
     return config
+
+
+def _files_of(output: OutputFolder) -> SubTreeFileSystem:
+    """Return a file system whose root is the output folder.
+
+    Ray Data parses paths as URLs, so names with ``?`` or ``#`` must not be in them.
+    """
+    return SubTreeFileSystem(str(output.path), LocalFileSystem())
 
 
 class _RunNames(FilenameProvider):

@@ -109,7 +109,8 @@ def run_batch(
                 block=job.block or block_size(inputs.total, actors),
             )  # fmt: skip
             with watched(meter, watch):
-                read_and_write(inputs, output, _reader_options(job, inputs, threads), pool)
+                options = _reader_options(job, inputs, threads)
+                read_and_write(inputs, output, options, pool, is_verbose=job.verbose)
         progress = meter.look()
         return BatchSummary(
             progress=progress,

@@ -140,7 +140,8 @@ class OutputFolder:
         changed = [name for name in JobRecord.model_fields if _differ(name, earlier, record)]
         if changed:
             raise OutputError(
-                f"{self.path}: has results of an earlier run with another {' and '.join(changed)}; "
+                f"{self.path}: has results of an earlier run, which differs in: "
+                f"{', '.join(changed)}; "
                 "nothing was written; choose another folder, or run the same command again"
             )
 

@@ -120,13 +120,22 @@ def _rows(piece: Piece, table: pa.Table, columns: Columns, root: str, done: int)
     paths: list[bytes | None] = [None] * len(table)
     if content != "bytes":
         named = image if content == "path" else pc.struct_field(image, "path")
-        paths = [_absolute(root, path) for path in named.to_pylist()]
+        # A path beside the content is only a name.
+        is_missing = pc.is_null(contents).to_pylist()
+        paths = [
+            _absolute(root, path) if is_alone else _encoded(path)
+            for path, is_alone in zip(named.to_pylist(), is_missing, strict=True)
+        ]
     return pa.table([ids, pa.array(paths, pa.binary()), contents], schema=ROW_SCHEMA)
 
 
 def _absolute(root: str, path: str | bytes | None) -> bytes | None:
-    if path is None:
+    name = _encoded(path)
+    if name is None:
         return None
-    name = os.fsencode(path)
     # A URL stays as it is, so that the error names it.
     return name if b"://" in name else os.path.join(os.fsencode(root), name)  # noqa: PTH118 - bytes
+
+
+def _encoded(path: str | bytes | None) -> bytes | None:
+    return None if path is None else os.fsencode(path)

@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from ..errors import UserError
 
 _LONGEST = 40
 """Characters of Ray's folder. Below it are sockets, whose paths are limited to 107 characters."""
+_CONNECT_S = 10.0
 _PACKAGE_FOLDER = Path(__file__).absolute().parents[2]  # where the folder ``ocr_trt`` is
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -51,6 +53,8 @@ def ray_session(address: str, cores: int, *, verbose: bool = False) -> Iterator[
             f"--ray {address}: expected HOST:PORT or auto; start the command on a machine of the "
             "cluster, not through a Ray client"
         )
+    if ":" in address:
+        _check_address(address)
     # Before the import, and for Ray's processes.
     os.environ.update(_ENVIRONMENT, PYTHONPATH=_import_path())
     if not verbose:
@@ -84,6 +88,22 @@ def ray_session(address: str, cores: int, *, verbose: bool = False) -> Iterator[
                     raise
                 raise UserError(f"--ray {address}: cannot connect to Ray: {error}") from error
         yield
+
+
+def _check_address(address: str) -> None:
+    """Check that something listens at HOST:PORT: Ray would try for minutes.
+
+    Raises:
+        UserError: nothing does, or it is not an address.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"--ray {address}: nothing listens there ({error}); expected the HOST:PORT that "
+            "`ray start --head` printed"
+        ) from None
 
 
 def _temporary_folder() -> Path:

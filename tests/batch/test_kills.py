@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -51,7 +53,9 @@ def test_machine_of_a_cluster_is_killed(
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     images = write_images(tmp_path / "images", IMAGES, broken=BROKEN)
     output = tmp_path / "out"
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 3})
+    # Below it are sockets, whose paths must be short.
+    folder = tempfile.mkdtemp(dir="/tmp")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 3, "temp_dir": folder})
     try:
         second = cluster.add_node(num_cpus=1)
         options = ("--ray", cluster.address, "--actors", 2, "--threads", 1, "--json")
@@ -61,6 +65,7 @@ def test_machine_of_a_cluster_is_killed(
         code, out, err = program.finished(process)
     finally:
         cluster.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
     assert code == 3, err
     summary = json.loads(out)
     assert summary["images"] == summary["rows"] == IMAGES

@@ -75,7 +75,7 @@ def test_same_job_only(tmp_path: Path) -> None:
         folder.check_record(record)
         for change, named in (
             ({"recognizer": "3"}, "recognizer"),
-            ({"source": "/others", "settings": {"dpi": 300}}, "source and settings"),
+            ({"source": "/others", "settings": {"dpi": 300}}, "source, settings"),
         ):
-            with pytest.raises(OutputError, match=f"with another {named};"):
+            with pytest.raises(OutputError, match=f"differs in: {named};"):
                 folder.check_record(record.model_copy(update=change))
