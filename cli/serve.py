@@ -61,13 +61,19 @@ def serve(
             help="Seconds that an image may wait. The queue holds as many images as are read in "
             "this time; beyond it, requests get 503.",
         ),
-    ] = 2.0,
+    ] = 5.0,
     batch_wait: Annotated[
         float,
         typer.Option(
             min=0, max=1000, help="Milliseconds that a line may wait for lines of other requests."
         ),
     ] = 5.0,
+    max_receive: Annotated[
+        float,
+        typer.Option(
+            min=0.1, max=3600, help="Seconds for the headers of a request, and for its body."
+        ),
+    ] = 20.0,
     drain: Annotated[
         float,
         typer.Option(min=6, max=3600, help="Seconds from SIGTERM to the end, at most."),
@@ -137,7 +143,11 @@ def serve(
             images=max_images,
         ),
         times=Times(
-            deadline=deadline, max_wait=max_wait, batch_wait=batch_wait / 1000, drain=drain
+            deadline=deadline,
+            max_wait=max_wait,
+            batch_wait=batch_wait / 1000,
+            receive=max_receive,
+            drain=drain,
         ),
         samples=_samples(),
     )

@@ -37,8 +37,8 @@ class Admission:
 
     @property
     def limit(self) -> int:
-        """How many images may wait; at least one per worker."""
-        return max(self._workers, int(self.capacity * self._max_wait))
+        """How many images may wait; at least four per worker, so that short bursts are accepted."""
+        return max(4 * self._workers, int(self.capacity * self._max_wait))
 
     @contextmanager
     def ticket(self, images: int = 1) -> Iterator[Ticket]:
@@ -67,7 +67,8 @@ class Admission:
             wait = self.waiting / self.capacity if self.capacity else self._max_wait
             raise ServiceError(
                 "overloaded",
-                f"{self.waiting} images wait, and {self.limit} may; try again later",
+                f"the queue is full: {self.waiting} images wait, and at most {self.limit} may; try "
+                "again later",
                 retry_after=max(1, math.ceil(wait)),
             )
 

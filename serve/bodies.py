@@ -77,11 +77,11 @@ class BodyReader:
         chunks: list[bytes] = []
         try:
             try:
-                await asyncio.wait_for(self._receive(request, chunks), self._times.body)
+                await asyncio.wait_for(self._receive(request, chunks), self._times.receive)
             except asyncio.TimeoutError:
                 raise ServiceError(
                     "request_timeout",
-                    f"the body did not arrive within {self._times.body:g} seconds",
+                    f"the body did not arrive within {self._times.receive:g} seconds",
                 ) from None
             except ClientDisconnect:
                 raise ServiceError("client_closed", "the client closed the connection") from None

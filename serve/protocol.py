@@ -42,7 +42,7 @@ class GuardedProtocol(H11Protocol):
         if len(self.connections) > self.own_limits.connections:
             self._refuse("overloaded", "too many connections; try again later", "Retry-After: 1")
             return
-        self._limit("headers", self.own_times.headers, self._headers_late)
+        self._limit("headers", self.own_times.receive, self._headers_late)
 
     def data_received(self, data: bytes) -> None:
         """Receive a part of a request."""
@@ -52,7 +52,7 @@ class GuardedProtocol(H11Protocol):
         if self.conn.their_state is not h11.IDLE:  # the headers are complete
             self._unlimit("headers")
         elif data and "headers" not in self._timers:
-            self._limit("headers", self.own_times.headers, self._headers_late)
+            self._limit("headers", self.own_times.receive, self._headers_late)
 
     def on_response_complete(self) -> None:
         """Close the connection soon if the client still sends a body that nobody reads."""
@@ -90,7 +90,7 @@ class GuardedProtocol(H11Protocol):
             timer.cancel()
 
     def _headers_late(self) -> None:
-        seconds = self.own_times.headers
+        seconds = self.own_times.receive
         self._refuse("request_timeout", f"the headers did not arrive within {seconds:g} seconds")
 
     def _abort(self) -> None:

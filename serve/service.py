@@ -89,7 +89,7 @@ class Service:
 
     async def _warm_up(self, pool: PagePool) -> None:
         """Run all stages, and measure the capacity."""
-        image = page_of_text()
+        image = page_of_text(self.settings.limits.pixels)
         number = 3 * pool.workers
         with pool.admission.ticket(number) as ticket:
             pages = await asyncio.gather(*(pool.read(ticket, image) for _ in range(number)))

@@ -34,14 +34,12 @@ class Times:
 
     deadline: float = 20.0
     """From the last byte of a request's body to its answer."""
-    max_wait: float = 2.0
+    max_wait: float = 5.0
     """How long an image may wait before it is read. It bounds the queue: capacity x max_wait."""
     batch_wait: float = 0.005
     """How long a line may wait for lines of other requests."""
-    headers: float = 10.0
-    """For the headers of a request."""
-    body: float = 20.0
-    """For the body of a request."""
+    receive: float = 20.0
+    """For the headers of a request, and for its body."""
     answer: float = 30.0
     """How long a client may read nothing of an answer."""
     keep_alive: float = 15.0

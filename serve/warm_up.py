@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
 _LINES = 12
-_SIZE = (640, 640)
+_SIDE = 640
 
 
-def page_of_text() -> bytes:
-    """Return a PNG file of 640x640 pixels with twelve lines of text of different lengths."""
-    image = np.full((*_SIZE, 3), 255, np.uint8)
+def page_of_text(max_pixels: int) -> bytes:
+    """Return a PNG file of 640x640 pixels with twelve lines of text of different lengths.
+
+    If that is more than ``max_pixels``, the image is smaller and cuts the text.
+    """
+    side = min(_SIDE, math.isqrt(max_pixels))
+    image = np.full((side, side, 3), 255, np.uint8)
     for number in range(_LINES):
         text = "Warm-up line 0123456789 of text"[: 8 + 2 * number]
         place = (24, 48 + 48 * number)

@@ -80,7 +80,8 @@ class Running:
 
 def start(*options: object, cwd: Path | None = None) -> Running:
     """Start ``ocr-trt serve`` on a free port, and wait until it is ready."""
-    process = launch(*options, "--port", 0, "--json", cwd=cwd)
+    port = () if "--port" in options else ("--port", 0)
+    process = launch(*options, *port, "--json", cwd=cwd)
     assert process.stdout is not None and process.stderr is not None
     lines: list[str] = []
     # The document ends with a line that contains the closing brace only.
