@@ -30,10 +30,6 @@ class Bundles:
     detector: Bundle | None
     recognizer: Bundle
 
-    def all(self) -> tuple[Bundle, ...]:
-        """Return those that exist."""
-        return (self.recognizer,) if self.detector is None else (self.detector, self.recognizer)
-
 
 class Service:
     """Opens the engines, reads images, and closes the engines. For the event loop's thread only."""
@@ -78,14 +74,16 @@ class Service:
             self.phase = "ready"
 
     def _open(self) -> OcrReader:
-        engines: dict[str, Engine] = {}
-        for bundle in self.bundles.all():
-            engine = Engine.from_bundle(bundle, mode="throughput", threads=self.settings.threads)
-            self._engines.callback(engine.close)
-            for size in engine.sizes:
-                engine.runner(size)
-            engines[bundle.spec.role] = engine
-        return OcrReader(engines.get("detector"), engines["recognizer"], self.settings.read)
+        bundles = self.bundles
+        detector = None if bundles.detector is None else self._opened(bundles.detector)
+        return OcrReader(detector, self._opened(bundles.recognizer), self.settings.read)
+
+    def _opened(self, bundle: Bundle) -> Engine:
+        engine = Engine.from_bundle(bundle, mode="throughput", threads=self.settings.threads)
+        self._engines.callback(engine.close)
+        for size in engine.sizes:  # so that a wrong plan fails here
+            engine.runner(size)
+        return engine
 
     async def _warm_up(self, pool: PagePool) -> None:
         """Run all stages, and measure the capacity."""

@@ -12,43 +12,52 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.in_process import fails, run
 from tests.serve.client import launch, service, start
 from tests.serve.test_limits import noise
 
 PNG = {"content_type": "image/png"}
 
 
-def fails(*options: object) -> str:
-    """Start a service that must end with exit code 2; return its message."""
-    process = launch(*options)
-    out, errors = process.communicate(timeout=120)
-    assert process.returncode == 2, errors
-    assert "Traceback" not in errors and out == ""
-    (message,) = [line for line in errors.splitlines() if line.startswith("error: ")]
-    return message
+def message_of(*options: object) -> str:
+    """Return the error of a command that fails before the service starts."""
+    done = run("serve", *options)
+    fails(done, 2)
+    assert done.stdout == ""
+    return done.stderr
 
 
 def test_port_that_is_taken(bundles: tuple[object, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        message = fails(*bundles, "--port", port)
+        message = message_of(*bundles, "--port", port)
     assert f"port {port}" in message and "in use" in message and "--port" in message
 
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "no such host", "nothing.invalid"])
 def test_host_that_is_not_this_machine(bundles: tuple[object, ...], host: str) -> None:
-    assert host in fails(*bundles, "--host", host)
+    assert host in message_of(*bundles, "--host", host)
 
 
-def test_broken_bundles(bundles: tuple[object, ...], workplace: Path, tmp_path: Path) -> None:
+def test_broken_bundles(bundles: tuple[object, ...], tmp_path: Path) -> None:
     _, detector, _, recognizer = map(str, bundles)
-    assert "expected a recognizer" in fails("--detector", detector, "--recognizer", detector)
-    assert "no such file" in fails("--detector", tmp_path / "x", "--recognizer", recognizer)
-    broken = shutil.copytree(detector, tmp_path / "broken")
+    message = message_of("--detector", detector, "--recognizer", detector)
+    assert "is a detector" in message and "recognizer" in message
+    assert "no such file" in message_of("--detector", tmp_path / "x", "--recognizer", recognizer)
+    broken = Path(shutil.copytree(detector, tmp_path / "broken"))
     (plan,) = broken.glob("plan*.bin")
     plan.write_bytes(plan.read_bytes()[:-1] + b"x")
-    assert plan.name in fails("--detector", broken, "--recognizer", recognizer)
-    assert "--lines" in fails("--recognizer", recognizer)
+    assert plan.name in message_of("--detector", broken, "--recognizer", recognizer)
+    assert "--lines" in message_of("--recognizer", recognizer)
+    assert "--lines" in message_of("--lines", *bundles)
+
+
+@pytest.mark.parametrize("text", ["", "shrt", "with space 0123456789", "é" * 20], ids=range(4))
+def test_unusable_tokens(bundles: tuple[object, ...], tmp_path: Path, text: str) -> None:
+    (tmp_path / "token").write_text(text, "utf-8")
+    message = message_of(*bundles, "--token-file", tmp_path / "token")
+    assert "16" in message and (not text or text not in message)
+    assert "nothing" in message_of(*bundles, "--token-file", tmp_path / "nothing")
 
 
 def test_bundle_whose_plan_does_not_load(workplace: Path, tmp_path: Path) -> None:
@@ -60,18 +69,12 @@ def test_bundle_whose_plan_does_not_load(workplace: Path, tmp_path: Path) -> Non
     for engine in manifest["engines"]:
         engine["width"] = 192
     (bundle / "manifest.json").write_text(json.dumps(manifest))
-    message = fails(
-        "--detector", bundle, "--recognizer", workplace / "bundles" / "recognizer", "--port", 0
-    )
+    recognizer = workplace / "bundles" / "recognizer"
+    process = launch("--detector", bundle, "--recognizer", recognizer, "--port", 0)
+    out, message = process.communicate(timeout=120)
+    assert process.returncode == 2 and out == "" and "Traceback" not in message
+    assert message.startswith("error: ") and len(message.splitlines()) == 1
     assert "192" in message
-
-
-@pytest.mark.parametrize("text", ["", "short", "with space 0123456789", "é" * 20])
-def test_unusable_tokens(bundles: tuple[object, ...], tmp_path: Path, text: str) -> None:
-    (tmp_path / "token").write_text(text, "utf-8")
-    message = fails(*bundles, "--token-file", tmp_path / "token")
-    assert "16" in message and (not text or text not in message)
-    assert "nothing" in fails(*bundles, "--token-file", tmp_path / "nothing")
 
 
 def test_sigterm_answers_what_was_accepted_and_exits_with_0(
@@ -103,12 +106,14 @@ def test_sigterm_answers_what_was_accepted_and_exits_with_0(
         assert own.process.stderr is not None and own.process.stderr.read() == ""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_other_signals_drain_too(bundles: tuple[object, ...], number: int) -> None:
     with service(*bundles) as own:
         assert own.stop(number) == 0
 
 
+@pytest.mark.full
 def test_drain_is_limited(bundles: tuple[object, ...]) -> None:
     """A client that never sends its body does not keep the process alive."""
     with service(*bundles, "--drain", 6, "--max-receive", 600) as own:
