@@ -27,6 +27,9 @@ def serve(
         Path | None, typer.Option(help="Detector bundle; not with --lines.")
     ] = None,
     recognizer: Annotated[Path, typer.Option(help="Recognizer bundle.")],
+    classifier: Annotated[
+        Path | None, typer.Option(help="Classifier bundle: finds lines that are turned.")
+    ] = None,
     lines: Annotated[
         bool, typer.Option("--lines", help="Each image is one line of text: only recognize it.")
     ] = False,
@@ -97,6 +100,12 @@ def serve(
     min_box_score: Annotated[
         float, typer.Option(min=0, max=1, help="Do not read boxes whose score is lower.")
     ] = 0.0,
+    both_ways: Annotated[
+        bool,
+        typer.Option(
+            "--both-ways", help="Also read each line upside down; a --classifier costs less."
+        ),
+    ] = False,
     dpi: Annotated[
         int, typer.Option(min=10, max=2400, help="Resolution of PDF pages, in pixels per inch.")
     ] = 200,
@@ -111,13 +120,8 @@ def serve(
     Example: `ocr-trt serve --detector bundles/det --recognizer bundles/rec`
     """
     start = time.monotonic()
-    if lines == (detector is not None):
-        raise UserError(
-            "--detector and --lines exclude each other: each image is one line"
-            if lines
-            else "give --detector BUNDLE, or --lines if each image is one line of text"
-        )
-    for path in (detector, recognizer):
+    _check(detector, lines, classifier, both_ways)
+    for path in (detector, recognizer, classifier):
         if path is not None:
             check_exists(path)
     token = None if token_file is None else _token(token_file)
@@ -134,7 +138,11 @@ def serve(
         threads=threads,
         token=token,
         read=ReadSettings(
-            tiles=tiles.value, min_box_score=min_box_score, min_text_score=min_score, dpi=dpi
+            tiles=tiles.value,
+            min_box_score=min_box_score,
+            min_text_score=min_score,
+            both_ways=both_ways,
+            dpi=dpi,
         ),
         limits=Limits(
             body_bytes=max_body * _MIB,
@@ -151,10 +159,12 @@ def serve(
         ),
         samples=_samples(),
     )
-    bundles = Bundles(
-        detector=None if detector is None else load_bundle(detector, is_trusted=trust),
-        recognizer=load_bundle(recognizer, is_trusted=trust),
+    detecting, turning = (
+        None if path is None else load_bundle(path, is_trusted=trust)
+        for path in (detector, classifier)
     )
+    reading = load_bundle(recognizer, is_trusted=trust)
+    bundles = Bundles(detector=detecting, recognizer=reading, classifier=turning)
     if token is None and not host.startswith(_LOOPBACK):
         display.reporter().note(
             f"everyone who can reach {plain(host)} can use the service; --token-file limits it"
@@ -164,6 +174,22 @@ def serve(
         _announce(address, time.monotonic() - start, display)
 
     serve_bundles(bundles, settings, on_ready)
+
+
+def _check(detector: Path | None, lines: bool, classifier: Path | None, both_ways: bool) -> None:
+    """Check which models were given.
+
+    Raises:
+        UserError: options exclude each other, or one is missing.
+    """
+    if lines == (detector is not None):
+        raise UserError(
+            "--detector and --lines exclude each other: each image is one line"
+            if lines
+            else "give --detector BUNDLE, or --lines if each image is one line of text"
+        )
+    if classifier is not None and both_ways:
+        raise UserError("--classifier and --both-ways exclude each other: give one of them")
 
 
 def _announce(address: str, seconds: float, display: DisplayOptions) -> None:

@@ -57,7 +57,11 @@ class PagePool:
             reader.recognizer, settings.times.batch_wait, measures.count_batch
         )
         self._reader = OcrReader(
-            reader.detector, reader.recognizer, reader.settings, recognize=self._batches.recognize
+            reader.detector,
+            reader.recognizer,
+            reader.settings,
+            recognize=self._batches.recognize,
+            classifier=reader.classifier,
         )
         self._budget = image_budget()
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="pages")

@@ -11,6 +11,7 @@ from typing import Literal
 
 from ..engines.bundle import Bundle
 from ..engines.engine import Engine
+from ..engines.tuned import choice_for
 from ..pipeline.reader import OcrReader
 from .admission import Ticket
 from .bodies import BodyReader
@@ -28,7 +29,10 @@ class Bundles:
     """The bundles that the service reads with."""
 
     detector: Bundle | None
+    """None: each image is one line of text."""
     recognizer: Bundle
+    classifier: Bundle | None = None
+    """Finds lines that are turned."""
 
 
 class Service:
@@ -75,11 +79,19 @@ class Service:
 
     def _open(self) -> OcrReader:
         bundles = self.bundles
-        detector = None if bundles.detector is None else self._opened(bundles.detector)
-        return OcrReader(detector, self._opened(bundles.recognizer), self.settings.read)
+        detector, classifier = (
+            None if bundle is None else self._opened(bundle)
+            for bundle in (bundles.detector, bundles.classifier)
+        )
+        recognizer = self._opened(bundles.recognizer)
+        return OcrReader(detector, recognizer, self.settings.read, classifier=classifier)
 
     def _opened(self, bundle: Bundle) -> Engine:
-        engine = Engine.from_bundle(bundle, mode="throughput", threads=self.settings.threads)
+        settings, choice = self.settings, choice_for(bundle, "throughput")
+        # More streams than images in progress would be idle.
+        streams = min(choice.streams, settings.workers or choice.streams)
+        threads = settings.threads or choice.threads
+        engine = Engine.from_bundle(bundle, streams=streams, threads=threads)
         self._engines.callback(engine.close)
         for size in engine.sizes:  # so that a wrong plan fails here
             engine.runner(size)

@@ -60,7 +60,7 @@ class Info(StrictModel):
     capacity: float
     """Images per second that were measured while all workers were busy."""
     bundles: dict[str, BundleInfo | None]
-    """By role; a service without a detector reads images of single lines."""
+    """By role; null: not used. Without a detector, each image is one line."""
     limits: dict[str, int]
     times: dict[str, float]
     """In seconds."""
@@ -103,8 +103,8 @@ async def info(request: Request) -> Info:
         workers=service.workers,
         capacity=round(service.capacity, 2),
         bundles={
-            "detector": None if bundles.detector is None else _bundle_info(bundles.detector),
-            "recognizer": _bundle_info(bundles.recognizer),
+            role: None if bundle is None else _bundle_info(bundle)
+            for role, bundle in vars(bundles).items()
         },
         limits=vars(settings.limits),
         times=vars(settings.times),

@@ -17,6 +17,7 @@ from ocr_trt.cli.app import app
 from ocr_trt.common.cpu import has_bf16
 from ocr_trt.engines.targets import backend, target_names
 from tests.cli.in_process import succeeds
+from tests.serve.client import start
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -61,6 +62,12 @@ def test_commands_of_the_readme_run(workplace: Path) -> None:
     for command in own:
         if command[1] == "build":
             allow_any_loss(workplace)
+        if command[1] == "serve":  # runs until it is stopped
+            running = start(*command[2:], cwd=workplace)
+            photo = (workplace / "photo.jpg").read_bytes()
+            assert running.ask("/v1/ocr", photo, content_type="image/jpeg").status == 200
+            assert running.stop() == 0
+            continue
         succeeds(*command[1:], cwd=workplace)
     (code,) = blocks("python")
     done = subprocess.run(
