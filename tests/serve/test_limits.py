@@ -97,7 +97,7 @@ def test_wrong_tokens(strict: Running, path: str, given: str | None) -> None:
 def test_right_token_and_open_routes(strict: Running, image: bytes) -> None:
     assert ask(strict, "/v1/ocr", image, **PNG).status == 200
     assert strict.ask("/v1/info", authorization=f"bearer  {TOKEN}").status == 200
-    for path in ("/health/live", "/health/ready", "/", "/page.js"):
+    for path in ("/health/live", "/health/ready", "/", "/app.js"):
         assert strict.ask(path).status == 200, "the page has no data, and asks for the token"
 
 
