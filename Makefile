@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LINT := ,lint
-EXTRAS := tf-cpu,rtx,cuda,ppocr,pdf,heif,ray,triton,test
+EXTRAS := tf-cpu,rtx,cuda,ppocr,pdf,heif,ray,serve,triton,test
 PARALLEL := --numprocesses 2 --dist worksteal
 
 .PHONY: demo test test-all test-minimum test-gpu fonts clean
