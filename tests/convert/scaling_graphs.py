@@ -180,7 +180,7 @@ def _fan_out(chain: _Chain, nodes: int) -> None:
     start, level = chain.last, []
     for number in range(nodes // 2):
         chain.last = start
-        level.append(chain.add("Relu" if number % 2 else "Sigmoid"))
+        level.append(chain.add("Mul", chain.weight(np.float32([number + 2]))))
     while len(level) > 1:
         joined = []
         for first, second in zip(level[::2], level[1::2], strict=False):
