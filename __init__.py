@@ -43,6 +43,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
+    from .bench.compare_bundles import compare
+    from .bench.results import Report
     from .builder import BuildRequest, BuildResult, Reporter, build
     from .calibration.images import load_calibration
     from .engines.bundle import Bundle, load_bundle
@@ -89,6 +91,7 @@ __all__ = [
     "ReadSettings",
     "Reader",
     "ReaderClosedError",
+    "Report",
     "Reporter",
     "SpecError",
     "TargetMissingError",
@@ -96,6 +99,7 @@ __all__ = [
     "UserError",
     "__version__",
     "build",
+    "compare",
     "load_bundle",
     "load_calibration",
     "load_dataset",
@@ -107,6 +111,8 @@ __all__ = [
 
 # The public names of each module. The imports above serve type checkers and editors only.
 _NAMES = {
+    "bench.compare_bundles": ("compare",),
+    "bench.results": ("Report",),
     "builder": ("BuildRequest", "BuildResult", "Reporter", "build"),
     "calibration.images": ("load_calibration",),
     "engines.bundle": ("Bundle", "load_bundle"),

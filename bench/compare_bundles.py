@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from ..common.progress import Reporter
+from ..common.progress import Reporter, StepProgress, chosen_reporter
 from ..engines.bundle import Bundle, tree_sha256
 from ..measure.accuracy import has_samples, run_samples
 from ..measure.latency import LatencySettings
@@ -47,27 +48,47 @@ class Extras:
 NO_EXTRAS = Extras()
 
 
+_log = logging.getLogger(__name__)
+
+
 def compare(
     bundles: Sequence[Bundle],
-    dataset: Dataset | None,
-    settings: LatencySettings,
-    reporter: Reporter,
+    dataset: Dataset | None = None,
+    settings: LatencySettings | None = None,
+    reporter: Reporter | None = None,
     extras: Extras = NO_EXTRAS,
+    *,
+    progress: StepProgress | None = None,
 ) -> Report:
-    """Compare bundles, grouped by model and input size, each group with its baseline.
+    """Compare bundles with the models that they were built from, as ``ocr-trt bench`` does.
 
-    A detector and a recognizer are also compared as a pair, end to end.
+    Bundles are grouped by model and spec, and each group is compared with its model. A detector and
+    a recognizer are also compared as a pair, end to end. Each engine is judged by the budget in its
+    own spec.
+
+    >>> import ocr_trt
+    >>> bundles = [ocr_trt.load_bundle("bundles/detector")]
+    >>> report = ocr_trt.compare(bundles, ocr_trt.load_dataset("images"), progress=print)
+    load and convert detector 0 None
+    ...
+    >>> (model,) = report.models
+    >>> for row in model.engines:
+    ...     print(row.label, model.speedup(row, 1))
+    detector openvino fp32 ...
 
     Args:
         bundles: the bundles to compare.
         dataset: the samples that accuracy is measured on; None: accuracy is not measured.
-        settings: how long to time each system.
-        reporter: shows the progress.
-        extras: what to measure in addition.
+        settings: how long to time each system; by default 3 seconds.
+        reporter: receives the steps; by default they are logged.
+        extras: what to measure in addition: competitors, load and rooflines.
+        progress: called when a step begins and when it advances; in place of a reporter.
 
     Raises:
         InputFileError: a sample cannot be read.
     """
+    settings = settings or LatencySettings()
+    reporter = chosen_reporter(reporter, progress, _log)
     notes: list[str] = []
     measured = [
         _measured(group, dataset, settings, extras, reporter, notes) for group in grouped(bundles)

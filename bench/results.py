@@ -128,22 +128,28 @@ class ModelReport(FrozenModel):
 
 
 class Report(FrozenModel):
-    """A whole comparison."""
+    """A whole comparison of engines with the models that they were built from."""
 
     schema_version: Literal[1] = 1
+    """The version of this format."""
     machine: dict[str, str]
+    """The processor, the number of cores and the operating system."""
     versions: dict[str, str]
+    """The versions of the libraries."""
     settings: LatencySettings
+    """How long each system was timed."""
     data: str | None
     """The folder of the samples that accuracy was measured on."""
     data_sha256: str | None = None
     """The SHA-256 of the files in that folder."""
     models: tuple[ModelReport, ...]
+    """The systems of each model: the model itself, its fp32 graph in onnxruntime, its engines."""
     peaks: Peaks | None = None
     """The peaks of the machine, if rooflines were requested."""
     end_to_end: ModelReport | None = None
     """The detector and the recognizer together, if there is one model of each."""
     notes: tuple[str, ...] = ()
+    """What was not measured, with the reasons."""
 
     @property
     def parts(self) -> tuple[ModelReport, ...]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from ..calibration.suitability import shortcomings
-from ..common.progress import LogReporter, Reporter
+from ..common.progress import Reporter, StepProgress, chosen_reporter
 from ..convert.sources import open_source
 from ..engines.bundle_source import remember_source
 from ..engines.engine import Engine
@@ -24,7 +24,12 @@ from .target_build import build_target
 _log = logging.getLogger(__name__)
 
 
-def build(request: BuildRequest, reporter: Reporter | None = None) -> list[BuildResult]:
+def build(
+    request: BuildRequest,
+    reporter: Reporter | None = None,
+    *,
+    progress: StepProgress | None = None,
+) -> list[BuildResult]:
     """Build engines from one spec, for the targets of the request.
 
     Target ``auto`` builds an engine for every runtime that can run on this machine, times all of
@@ -50,9 +55,19 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
     ...     print(result.folder, result.error)
     built/detector-openvino-fp32 None
 
+    Progress, as the title of a step, the number of its units that are done, and of all units:
+
+    >>> import ocr_trt
+    >>> spec = ocr_trt.load_spec("detector.yaml")
+    >>> request = ocr_trt.BuildRequest(spec=spec, precision="fp32", output="built")
+    >>> results = ocr_trt.build(request, progress=print)
+    load detector.onnx 0 None
+    ...
+
     Args:
         request: what to build.
-        reporter: receives the steps of the build; by default they are logged.
+        reporter: receives the steps and notes of the build; by default they are logged.
+        progress: called when a step begins and when it advances; in place of a reporter.
 
     Raises:
         UserError: the request is wrong, such as an unknown target or precision.
@@ -60,7 +75,7 @@ def build(request: BuildRequest, reporter: Reporter | None = None) -> list[Build
         SpecError: the spec contradicts the model, or the model finds nothing in the samples.
         ConversionError: the model cannot be converted, or its converted graph differs from it.
     """
-    reporter = reporter or LogReporter(_log)
+    reporter = chosen_reporter(reporter, progress, _log)
     # Every check comes first: a mistake in the request must not show up after minutes of work.
     groups = check_request(request, reporter)
     cache = CachedBuilds(request, groups, reporter)

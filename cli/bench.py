@@ -101,6 +101,8 @@ def bench(
 
     Example: `ocr-trt bench bundles/* --data labeled --report report`
     """
+    for path in (*bundles, *((data,) if data else ())):
+        check_exists(path)
     from ..bench.compare_bundles import Extras, compare
     from ..bench.definitions import definitions_of
     from ..bench.regression import check_rules
@@ -111,8 +113,6 @@ def bench(
     from ..ocr.dataset import load_dataset
 
     limits = limits_from(limit, has_data=data is not None)
-    for path in (*bundles, *((data,) if data else ())):
-        check_exists(path)
     if report:  # checked before the comparison, which takes long
         check_destination(report, own=lambda _: FILES)
     loaded = [

@@ -108,12 +108,13 @@ def build(
 
     Example: `ocr-trt build detector.yaml --target openvino --calibration images --data labeled`
     """
+    reporter = display.reporter()
+    # All of this is checked before a model is loaded, which may take a minute, and before the
+    # libraries are imported, which takes a second.
+    _check_options(models, engine, calibration)
     from ..builder import build as build_bundles
     from ..ocr.dataset import load_dataset
 
-    reporter = display.reporter()
-    # All of this is checked before a model is loaded, which may take a minute.
-    _check_options(models, engine, calibration)
     samples = load_dataset(data) if data else None
     note_left_out(samples, reporter)
     requests: list[BuildRequest] = []
@@ -147,21 +148,21 @@ def _check_options(
         UserError: a path does not exist, or options contradict each other.
         TargetMissingError: a target cannot build here.
     """
-    from ..engines.base import BuildSettings
-    from ..engines.build_options import check_options, split_words
-    from ..engines.target_groups import target_groups
-
     for path in models:
         check_exists(path)
     check_paths(calibration)
-    settings = BuildSettings(options=split_words(engine.option or ()))
-    groups = target_groups(engine.target_names, engine.precision.value, settings)
-    check_options([target for group in groups for target in group.members], settings.options)
     if engine.precision is not RequestedPrecision.FP32 and calibration.calibration is None:
         raise UserError(
             f"precision {engine.precision.value} needs calibration images: "
             "give --calibration DIR, or --precision fp32"
         )
+    from ..engines.base import BuildSettings
+    from ..engines.build_options import check_options, split_words
+    from ..engines.target_groups import target_groups
+
+    settings = BuildSettings(options=split_words(engine.option or ()))
+    groups = target_groups(engine.target_names, engine.precision.value, settings)
+    check_options([target for group in groups for target in group.members], settings.options)
 
 
 def _request(

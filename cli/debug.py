@@ -43,14 +43,14 @@ def debug(
 
     Example: `ocr-trt debug bundles/my_recognizer-openvino-int8 --data labeled --output debug`
     """
+    for path in (bundle, data, *(() if against == "float" else (Path(against),))):
+        check_exists(path)
     from ..common.files import check_destination, whole_folder
     from ..debug.debug_page import FILES, write_debug
     from ..debug.find import debug as find
     from ..engines.bundle import load_bundle
     from ..ocr.dataset import load_dataset
 
-    for path in (bundle, data, *(() if against == "float" else (Path(against),))):
-        check_exists(path)
     if output:
         check_destination(output, own=lambda _: FILES)
     loaded = load_bundle(bundle, is_trusted=trust, is_source_trusted=trust_source)

@@ -112,12 +112,6 @@ def run(
     Example: `ocr-trt run receipt.jpg --detector bundles/det --recognizer bundles/rec --draw out` or
     `ocr-trt run crops --lines --recognizer bundles/rec`
     """
-    from ..engines.bundle import load_bundle
-    from ..ocr.image_source import name_of
-    from ..pipeline.image_memory import image_budget
-    from ..pipeline.reader import OcrReader, ReadSettings
-    from .page_worker import Drawings, PageWorker
-
     if lines == (detector is not None):
         raise UserError(
             "--detector and --lines exclude each other: each image is one line"
@@ -129,6 +123,12 @@ def run(
     for path in (detector, recognizer, classifier):
         if path is not None:
             check_exists(path)
+    from ..engines.bundle import load_bundle
+    from ..ocr.image_source import name_of
+    from ..pipeline.image_memory import image_budget
+    from ..pipeline.reader import OcrReader, ReadSettings
+    from .page_worker import Drawings, PageWorker
+
     sources = sources_of(images, dpi, recursive, display)
     bundles = [
         None if path is None else load_bundle(path, is_trusted=trust)

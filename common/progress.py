@@ -10,8 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from ..errors import UserError
+
 Advance = Callable[[int], None]
 """Called with the number of units done so far."""
+StepProgress = Callable[[str, int, "int | None"], None]
+"""Called with the title of a step, the number of its units that are done, and the number of all
+units, or None if that is unknown."""
 
 
 class Reporter(Protocol):
@@ -122,3 +127,38 @@ class LogReporter:
     def note(self, text: str) -> None:
         """Log the line."""
         self._logger.warning("%s", text)
+
+
+class CallbackReporter(LogReporter):
+    """Calls a function when a step begins and when it advances; notes go to a logger."""
+
+    def __init__(self, progress: StepProgress, logger: logging.Logger) -> None:
+        super().__init__(logger)
+        self._progress = progress
+
+    @contextlib.contextmanager
+    def step(self, title: str, total: int | None = None) -> Iterator[Advance]:
+        """Open a step."""
+        with super().step(title, total) as advance:
+            self._progress(title, 0, total)
+
+            def advanced(done: int) -> None:
+                advance(done)
+                self._progress(title, done, total)
+
+            yield advanced
+
+
+def chosen_reporter(
+    reporter: Reporter | None, progress: StepProgress | None, logger: logging.Logger
+) -> Reporter:
+    """Return the reporter of a caller, or one that calls ``progress``, or one that logs.
+
+    Raises:
+        UserError: both were given.
+    """
+    if reporter is not None and progress is not None:
+        raise UserError("give a reporter or a progress function, not both")
+    if reporter is not None:
+        return reporter
+    return LogReporter(logger) if progress is None else CallbackReporter(progress, logger)

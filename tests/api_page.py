@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 import ocr_trt
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "api.md"
@@ -26,6 +28,7 @@ SECTIONS = {
         *("load_spec", "load_calibration", "load_dataset", "BuildRequest", "build"),
         *("BuildResult", "Reporter"),
     ),
+    "Compare engines": ("compare", "Report"),
     "Engines": ("load_bundle", "Bundle", "Engine", "OcrReader", "GpuReader"),
 }
 """The public names but the errors, in the order of the page."""
@@ -100,6 +103,8 @@ def _fields(kind: type) -> dict[str, str]:
 def _signature(name: str, thing: Any) -> str:
     """Return the first lines of a function or class with all parameters, as a code block."""
     if inspect.isclass(thing) and getattr(thing, "_is_protocol", False):
+        return ""
+    if inspect.isclass(thing) and issubclass(thing, BaseModel):  # data that programs only read
         return ""
     signature = inspect.signature(thing)
     own = [each for each in signature.parameters.values() if each.name != "self"]

@@ -10,7 +10,14 @@ import time
 import pytest
 
 from ocr_trt.common import progress
-from ocr_trt.common.progress import LogReporter, duration_text, heartbeat
+from ocr_trt.common.progress import (
+    LogReporter,
+    SilentReporter,
+    chosen_reporter,
+    duration_text,
+    heartbeat,
+)
+from ocr_trt.errors import UserError
 
 
 def test_durations_as_text() -> None:
@@ -64,6 +71,20 @@ def test_log_has_a_line_at_the_start_and_while_a_step_runs(
         while len(caplog.messages) < 3:
             time.sleep(0.01)
     assert "convert: 0 s so far, 5 of 10" in caplog.messages[-1]
+
+
+def test_function_is_called_with_title_and_units() -> None:
+    calls: list[tuple[str, int, int | None]] = []
+    log = logging.getLogger("heart")
+    reporter = chosen_reporter(None, lambda *call: calls.append(call), log)
+    with reporter.step("calibrate", 3) as advance:
+        advance(1)
+        advance(3)
+    assert calls == [("calibrate", 0, 3), ("calibrate", 1, 3), ("calibrate", 3, 3)]
+    silent = SilentReporter()
+    assert chosen_reporter(silent, None, log) is silent
+    with pytest.raises(UserError, match="not both"):
+        chosen_reporter(silent, print, log)
 
 
 SCRIPT = """
