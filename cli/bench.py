@@ -101,6 +101,7 @@ def bench(
 
     Example: `ocr-trt bench bundles/* --data labeled --report report`
     """
+    limits = limits_from(limit, has_data=data is not None)
     for path in (*bundles, *((data,) if data else ())):
         check_exists(path)
     from ..bench.compare_bundles import Extras, compare
@@ -112,7 +113,6 @@ def bench(
     from ..measure.latency import LatencySettings
     from ..ocr.dataset import load_dataset
 
-    limits = limits_from(limit, has_data=data is not None)
     if report:  # checked before the comparison, which takes long
         check_destination(report, own=lambda _: FILES)
     loaded = [

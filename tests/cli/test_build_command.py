@@ -13,6 +13,7 @@ import yaml
 
 from tests.cli.in_process import fails, run, succeeds
 
+CALIBRATION = ("--calibration", "images")
 QUICK = ("--duration", "0.05")
 """Seconds of timing; no test here depends on how fast an engine is."""
 
@@ -133,7 +134,7 @@ def test_build_refuses_wrong_options(
         (["damaged.keras", "--calibration", "images", "--detector", "no"], ["no: no such file"]),
         (["damaged.keras", "--precision", "fp32", "-O", "worksp=1"], ["worksp"]),
         (
-            ["damaged.keras", "--target", "openvino", "--precision", "fp16"],
+            ["damaged.keras", "--target", "openvino", "--precision", "fp16", *CALIBRATION],
             ["openvino cannot compute in fp16", "fp32"],
         ),
         (["damaged.keras", "--precision", "fp32", "--constant", "a=b.npy"], ["b.npy: no such"]),
