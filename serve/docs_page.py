@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from .problems import KINDS
 
@@ -26,7 +28,14 @@ class Operation:
     parameters: list[dict[str, Any]]
     bodies: list[str]
     answers: list[tuple[str, str]]
-    """Status and description."""
+    """Statuses of success and their descriptions."""
+    errors: list[str]
+    """Statuses of errors."""
+
+    @property
+    def anchor(self) -> str:
+        """The id of its section."""
+        return re.sub(r"[^a-z0-9]+", "-", f"{self.method}{self.path}".lower()).strip("-")
 
 
 def docs_html(openapi: dict[str, Any]) -> tuple[str, str]:
@@ -34,6 +43,7 @@ def docs_html(openapi: dict[str, Any]) -> tuple[str, str]:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["marked"] = _marked
     style = (_FOLDER / _STYLE).read_text("utf-8")
     html = environment.get_template(_TEMPLATE).render(
         info=openapi["info"],
@@ -51,6 +61,7 @@ def docs_html(openapi: dict[str, Any]) -> tuple[str, str]:
 def _operations(openapi: dict[str, Any]) -> Iterator[Operation]:
     for path, methods in openapi["paths"].items():
         for method, operation in methods.items():
+            answers = operation["responses"].items()
             yield Operation(
                 method=method.upper(),
                 path=path,
@@ -58,7 +69,20 @@ def _operations(openapi: dict[str, Any]) -> Iterator[Operation]:
                 parameters=operation.get("parameters", []),
                 bodies=list(operation.get("requestBody", {}).get("content", {})),
                 answers=[
-                    (status, answer["description"])
-                    for status, answer in operation["responses"].items()
+                    (status, answer["description"]) for status, answer in answers if status < "400"
                 ],
+                # FastAPI adds 422, which the service answers with 400.
+                errors=[status for status, _ in answers if status >= "400" and status != "422"],
             )
+
+
+def _marked(text: str) -> Markup:
+    """Return escaped HTML: words between backticks are code, and an empty line ends a paragraph."""
+    paragraphs = (
+        Markup("").join(
+            Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
+            for number, part in enumerate(paragraph.split("`"))
+        )
+        for paragraph in text.split("\n\n")
+    )
+    return Markup("</p><p>").join(paragraphs)

@@ -17,6 +17,7 @@ from ocr_trt.spec import dump_spec, spec_from_dict
 from tests.builder.small_build import fp32_request
 
 TEXTS = ("TOTAL 12.50", "THANK YOU")
+PRINTABLE = "".join(map(chr, range(32, 127)))
 
 DETECTOR = """<ir_version: 8, opset_import: ["" : 18]>
     g (float[1,3,96,160] image) => (float[1,1,96,160] map)
@@ -36,11 +37,19 @@ RECOGNIZER = """<ir_version: 8, opset_import: ["" : 18]>
       logits = Add (change, second) }"""
 
 
-def write_models(folder: Path) -> dict[str, Path]:
-    """Write both models and their specs; return the specs by role."""
+def write_models(
+    folder: Path, texts: tuple[str, str] = TEXTS, charset: str = PRINTABLE
+) -> dict[str, Path]:
+    """Write both models and their specs; return the specs by role.
+
+    Args:
+        folder: the folder to write to.
+        texts: what the recognizer reads, at most 12 characters each: a bright line and a dark one.
+        charset: 95 characters that contain those of the texts.
+    """
     spec = spec_from_dict(
         {
-            "name": "r", "role": "recognizer", "source": {"path": "m"},
+            "name": "r", "role": "recognizer", "source": {"path": "m"}, "charset": charset,
             "output": {"name": "logits"},
             "input": {
                 "name": "image", "shape": [1, 1, 32, 192], "layout": "NCHW", "color": "GRAY",
@@ -52,7 +61,7 @@ def write_models(folder: Path) -> dict[str, Path]:
     for role, text in models.items():
         model = onnx.parser.parse_model(text)
         if role == "recognizer":
-            first, second = (_logits(each, spec.charset, spec.blank) for each in TEXTS)
+            first, second = (_logits(each, spec.charset, spec.blank) for each in texts)
             for name, array in (
                 ("last", np.array([2], np.int64)),
                 ("difference", first - second),
@@ -102,14 +111,19 @@ def receipt(*shades: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def write_workplace(folder: Path) -> Path:
-    """Write the bundles, specs and images that the examples of the documents name."""
+def write_bundles(specs: dict[str, Path], folder: Path) -> None:
+    """Build both models; the bundles have the names of their roles."""
     from ocr_trt.spec import load_spec
 
-    for role, spec in write_models(folder).items():
-        (result,) = build(fp32_request(load_spec(spec), folder / "bundles"))
+    for role, spec in specs.items():
+        (result,) = build(fp32_request(load_spec(spec), folder))
         assert result.error is None
-        result.folder.rename(folder / "bundles" / role)
+        result.folder.rename(folder / role)
+
+
+def write_workplace(folder: Path) -> Path:
+    """Write the bundles, specs and images that the examples of the documents name."""
+    write_bundles(write_models(folder), folder / "bundles")
     (folder / "images").mkdir()
     receipt(255, 150).save(folder / "receipt.png")
     receipt(255, 150).save(folder / "images" / "1.png")

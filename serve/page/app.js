@@ -34,6 +34,10 @@ async function open(file, files = 1) {
   const own = new Reading(api, file, limits);
   reading = own;
   showProblem(find("problem"), null);
+  showSection(true);
+  view.begin(own, files > 1 ? [`Only the first of ${files} files is read. POST /v1/ocr/batch reads several.`] : []);
+  find("result-title").focus({ preventScroll: true });
+  window.scrollTo(0, 0);
   try {
     await checkReadable(file);
     if (file.size > (limits.body_bytes ?? Infinity)) {
@@ -41,10 +45,6 @@ async function open(file, files = 1) {
       // without the answer.
       throw new Problem("body_too_large", `The file has ${bytes(file.size)}; ${bytes(limits.body_bytes)} are allowed.`, { status: 413 });
     }
-    showSection(true);
-    view.begin(own, files > 1 ? [`Only the first of ${files} files is read. POST /v1/ocr/batch reads several.`] : []);
-    find("result-title").focus({ preventScroll: true });
-    window.scrollTo(0, 0);
     await own.run();
   } catch (problem) {
     if (reading === own) {

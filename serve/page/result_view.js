@@ -142,7 +142,9 @@ export class ResultView {
     const lines = document?.lines ?? [];
     const isBusy = !entry && !(reading.isStopped && !reading.isRunning);
     this.#shown = entry;
-    this.#selected = this.#hovered = -1;
+    // The first line is selected, which shows what selecting does.
+    this.#selected = lines.length > 0 ? 0 : -1;
+    this.#hovered = -1;
     find("result").setAttribute("aria-busy", String(isBusy));
     find("result").classList.toggle("busy", isBusy);
     for (const id of ["copy", "download"]) {

@@ -21,7 +21,7 @@ export class Viewer {
     this.sheet = element("div", "", "sheet");
     this.svg = svgElement("svg", { preserveAspectRatio: "none", role: "group" });
     stage.append(this.sheet);
-    this.roving = new Roving(this.svg, () => this.boxes);
+    this.roving = new Roving(this.sheet, () => this.boxes);
     zoomIn.addEventListener("click", () => this.#setZoom(this.#zoom + 1));
     zoomOut.addEventListener("click", () => this.#setZoom(this.#zoom - 1));
     new ResizeObserver(() => this.#layOut()).observe(stage.parentElement);
@@ -30,12 +30,13 @@ export class Viewer {
 
   #listen() {
     const index = (event) => this.boxes.indexOf(event.target);
-    this.svg.addEventListener("pointerover", (event) => this.on.hover(index(event)));
-    this.svg.addEventListener("pointerleave", () => this.on.hover(-1));
-    this.svg.addEventListener("focusin", (event) => this.on.select(index(event)));
-    this.svg.addEventListener("click", (event) => index(event) >= 0 && this.on.select(index(event)));
-    this.svg.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") {
+    // On the sheet: Chromium adds an <svg> that listens for the focus to the tab order.
+    this.sheet.addEventListener("pointerover", (event) => this.on.hover(index(event)));
+    this.sheet.addEventListener("pointerleave", () => this.on.hover(-1));
+    this.sheet.addEventListener("focusin", (event) => this.on.select(index(event)));
+    this.sheet.addEventListener("click", (event) => index(event) >= 0 && this.on.select(index(event)));
+    this.sheet.addEventListener("keydown", (event) => {
+      if (index(event) >= 0 && (event.key === "Enter" || event.key === " ")) {
         event.preventDefault();
         this.on.cross(index(event));
       }
@@ -76,8 +77,6 @@ export class Viewer {
     this.callout.replaceChildren();
     const line = this.#document?.lines?.[index];
     if (!line) {
-      const hint = this.boxes.length ? "Point at a box or a line to see it here." : "";
-      this.callout.append(element("p", hint, "muted"));
       return;
     }
     this.roving.makeStop(index);
