@@ -3,16 +3,18 @@
 # make test-all   make test, then the long tests: zoo, demo, README, fuzzing, sanitizers, capability matrix
 # make test-minimum  the short tests on Python 3.10 with the oldest versions that pyproject.toml allows
 # make test-gpu   the tests that need an NVIDIA GPU: kernels, plans, bandwidth
+# make browser    install Debian's Chromium for the tests of the service's page (as root)
 # make fonts      install the Debian fonts and word list for training and evaluation (as root)
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-LINT := ,lint
+# Left out by test-minimum.
+LINT := ,browser,lint
 EXTRAS := tf-cpu,rtx,cuda,ppocr,pdf,heif,ray,serve,triton,test
 PARALLEL := --numprocesses 2 --dist worksteal
 
-.PHONY: demo test test-all test-minimum test-gpu fonts clean
+.PHONY: demo test test-all test-minimum test-gpu browser fonts clean
 
 demo: $(VENV)/ready
 	$(BIN)/ocr-trt demo --output demo-output
@@ -47,6 +49,10 @@ $(VENV)/ready: pyproject.toml
 	mkdir -p $(VENV)/link
 	ln -sfn '$(CURDIR)' $(VENV)/link/ocr_trt
 	touch $@
+
+browser:
+	apt-get update --quiet
+	apt-get install --yes --no-install-recommends chromium
 
 fonts:
 	apt-get install --yes --no-install-recommends wamerican $$(cut -f2 models/synthetic/fonts.tsv | sort -u)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.readable_models import PRINTABLE, write_bundles, write_models
-from tests.serve.browser.web_page import BROWSERS, CHROMIUM_OPTIONS, WebPage
+from tests.serve.browser.web_page import BROWSERS, CHROMIUM_OPTIONS, WebPage, find_browser
 from tests.serve.client import Running, service
 
 SCRIPT, MIXED = "<script>x()", "שלום 東京"
@@ -44,7 +43,7 @@ def chromium() -> Iterator[Any]:
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="needs playwright: pip install '.[browser]'"
     )
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = find_browser()
     if path is None:
         pytest.skip(f"needs {' or '.join(BROWSERS)}; `make browser` installs it")
     with playwright.sync_playwright() as driver:

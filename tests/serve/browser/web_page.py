@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,11 @@ _CROP_CENTER = """() => {
   const middle = [crop.width >> 1, crop.height >> 1];
   return [...crop.getContext("2d").getImageData(...middle, 1, 1).data].slice(0, 3);
 }"""
+
+
+def find_browser() -> str | None:
+    """Return the path of Chromium; None if it is not installed."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @dataclass(kw_only=True)
