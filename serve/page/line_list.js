@@ -11,6 +11,7 @@ const STAGES = {
   detect: "Detect text",
   boxes: "Find boxes",
   crop: "Cut out lines",
+  direction: "Turn lines upright",
   fit: "Prepare lines",
   recognize: "Recognize text",
   text: "Decode characters",

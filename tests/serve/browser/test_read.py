@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ocr_trt.pipeline.clock import STAGES
 from tests.ocr.test_colors import HEIC
 from tests.readable_models import receipt
 from tests.serve.browser.conftest import MIXED, SCRIPT
@@ -54,7 +55,7 @@ def test_chosen_image_becomes_boxes_and_text(page: WebPage, site: Running, image
     check_boxes_fit(page, site, image)
     assert page.text("#result-title") == "receipt.png"
     assert "2 lines" in page.text("#status")
-    assert page.tab.locator("#times tr").count() == 8
+    assert page.tab.locator("#times tr").count() == len(STAGES)
     page.tab.hover(".box >> nth=1")
     assert page.tab.locator(".line.active").inner_text().splitlines()[1] == MIXED
     page.tab.click("text=New file")
