@@ -115,13 +115,10 @@ export function showTimes(table, seconds) {
   return total;
 }
 
-/** Return what a reader of the text should know about a page. */
-export function notesOf({ document }) {
-  const lines = document?.lines ?? [];
+/** Return what the reader of a page should know: the service's warnings, and doubtful lines. */
+export function notesOf({ lines, warnings = [] }) {
   const low = lines.filter((line) => line.text_score < LOW_SCORE).length;
-  if (low === 0) {
-    return [];
-  }
   const what = low === 1 ? "1 line has a text score" : `${low} lines have a text score`;
-  return [`${what} below ${percent(LOW_SCORE)}; compare with the image.`];
+  const about = `${what} below ${percent(LOW_SCORE)}; compare with the image.`;
+  return low > 0 ? [...warnings, about] : warnings;
 }

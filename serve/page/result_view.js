@@ -184,7 +184,7 @@ export class ResultView {
       const total = showTimes(find("times"), document.seconds);
       find("time-total").textContent = `${duration(total)}; ${duration(entry.elapsed)} with upload and waiting`;
     }
-    const notes = [...this.#notes, ...(document ? notesOf(entry) : [])];
+    const notes = [...this.#notes, ...(document ? notesOf(document) : [])];
     find("notes").replaceChildren(...notes.map((note) => element("li", note)));
     find("notes").hidden = notes.length === 0;
   }
