@@ -20,7 +20,9 @@ def main(bundles: Path) -> None:
     from tests.serve.browser.web_page import CHROMIUM_OPTIONS, WebPage, find_browser
     from tests.serve.client import service
 
-    roles = {role: bundles / f"reference-{role}-openvino-int8" for role in ("detector", "recognizer")}
+    roles = {
+        role: bundles / f"reference-{role}-openvino-int8" for role in ("detector", "recognizer")
+    }
     options = [part for role, folder in roles.items() for part in (f"--{role}", folder)]
     sample = ROOT / "models" / "samples" / "test" / SAMPLE
     with service(*options) as running, sync_playwright() as driver:

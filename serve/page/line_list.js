@@ -1,6 +1,6 @@
 // The lines of a page as a list, its plain text, and the time that each stage took.
 
-import { element } from "./problems.js";
+import { element, sentence } from "./problems.js";
 import { Roving } from "./roving.js";
 import { duration, percent } from "./text.js";
 
@@ -120,5 +120,5 @@ export function notesOf({ lines, warnings = [] }) {
   const low = lines.filter((line) => line.text_score < LOW_SCORE).length;
   const what = low === 1 ? "1 line has a text score" : `${low} lines have a text score`;
   const about = `${what} below ${percent(LOW_SCORE)}; compare with the image.`;
-  return low > 0 ? [...warnings, about] : warnings;
+  return low > 0 ? [...warnings.map(sentence), about] : warnings.map(sentence);
 }

@@ -68,7 +68,8 @@ export function element(tag, text = "", className = "") {
   return created;
 }
 
-function sentence(text) {
+/** Return text with a capital at its start and a full stop at its end. */
+export function sentence(text) {
   const start = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(start) ? start : `${start}.`;
 }

@@ -7,6 +7,7 @@ import { describe, percent } from "./text.js";
 const SVG = "http://www.w3.org/2000/svg";
 const ZOOMS = [1, 1.5, 2, 3, 4, 6];
 const LARGEST_FIT = 3; // a small image is enlarged at most this much to fit
+const MANY_LINES = 60; // thinner boxes hide less of small text
 const CROP_HEIGHT = 44; // CSS pixels
 
 export class Viewer {
@@ -67,6 +68,7 @@ export class Viewer {
       this.svg.append(halo, ...this.boxes);
     }
     this.svg.setAttribute("aria-label", `Boxes of ${lines.length} lines`);
+    this.svg.classList.toggle("dense", lines.length > MANY_LINES);
     this.roving.makeStop(0);
     this.#layOut();
   }

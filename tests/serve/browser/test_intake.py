@@ -85,7 +85,7 @@ def test_sample(page: WebPage) -> None:
     assert page.tab.locator(".sample").count() > 6
     page.tab.click(".sample >> nth=1")
     page.wait_for_result()
-    assert page.text("#result-title") == "test_02.jpg" and page.text("#size") == "640 × 640 px"
+    assert page.text("#result-title") == "test_02.jpg" and page.text("#size") == "640 \u00d7 640 px"
 
 
 @pytest.mark.parametrize(

@@ -122,5 +122,7 @@ class WebPage:
 
     def focused(self) -> str:
         """Return the accessible name, or the text, of the focused element."""
-        script = "(e => e.getAttribute('aria-label') || e.innerText || e.id)(document.activeElement)"
+        script = (
+            "(e => e.getAttribute('aria-label') || e.innerText || e.id)(document.activeElement)"
+        )
         return self.tab.evaluate(script).strip()
