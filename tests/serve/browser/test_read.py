@@ -41,7 +41,7 @@ def check_boxes_fit(page: WebPage, site: Running, data: bytes) -> None:
     scale = place["width"] / document["width"]
     assert place["height"] == pytest.approx(scale * document["height"], abs=1)
     expected = scale * np.array([line["quad"] for line in document["lines"]])
-    assert page.corners() == pytest.approx(expected + [place["x"], place["y"]], abs=1)
+    assert page.corners() == pytest.approx(expected + np.array((place["x"], place["y"])), abs=1)
     for index, shade in enumerate((255, 150)):
         page.tab.hover(f".line >> nth={index}")
         assert page.crop_center() == pytest.approx([shade] * 3, abs=6)
