@@ -9,7 +9,6 @@ in its Python backend.
 from __future__ import annotations
 
 import time
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -36,19 +35,29 @@ class OtherModels:
 
     def __init__(self, pb: Any, version: int, wait: float) -> None:
         self._pb, self._version, self._wait = pb, version, wait
-        self._ready, self._lock = set[str](), Lock()
+        self._answered = set[str]()
+        """The models that have answered a request, and so were ready."""
 
     def run(self, model: RemoteModel, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Run a batch (N, C, H, W) float32 on a model; return its output.
 
-        While the server starts, models cannot call each other, and the only requests are warm-ups.
-        The result is zeros then, so that a warm-up runs all the code around the models.
-
         Raises:
-            EngineBuildError: the model is not ready, or fails.
+            EngineBuildError: the model is not ready in time, or fails.
         """
-        if not self._is_ready(model.name):
-            return np.zeros((len(images), *model.output.shape[1:]), np.float32)
+        response = self._sent(model, images)
+        if response.has_error() and model.name not in self._answered:
+            # Triton may load the pipeline before the models that it calls.
+            self._wait_for(model.name)
+            response = self._sent(model, images)
+        if response.has_error():
+            raise EngineBuildError(f"model {model.name} fails: {response.error().message()}")
+        self._answered.add(model.name)
+        output = self._pb.get_output_tensor_by_name(response, model.output.name).as_numpy()
+        # A copy: the array is in shared memory, which belongs to the response.
+        return np.array(output, np.float32)
+
+    def _sent(self, model: RemoteModel, images: npt.NDArray[np.float32]) -> Any:
+        """Send one request, and return the response of Triton."""
         pb = self._pb
         request = pb.InferenceRequest(
             model_name=model.name,
@@ -58,38 +67,39 @@ class OtherModels:
             # A model on a GPU would leave its output there, where NumPy cannot read it.
             preferred_memory=pb.PreferredMemory(pb.TRITONSERVER_MEMORY_CPU, 0),
         )
-        response = request.exec()
-        if response.has_error():
-            raise EngineBuildError(f"model {model.name} fails: {response.error().message()}")
-        output = pb.get_output_tensor_by_name(response, model.output.name).as_numpy()
-        # A copy: the array is in shared memory, which belongs to the response.
-        return np.array(output, np.float32)
+        return request.exec()
 
-    def _is_ready(self, name: str) -> bool:
-        """Wait until a model is ready; return False while the server itself starts.
+    def _wait_for(self, name: str) -> None:
+        """Wait until a model is ready.
 
         Raises:
             EngineBuildError: it is not ready in time.
         """
-        with self._lock:
-            if name in self._ready:
-                return True
         end = time.monotonic() + self._wait
-        while True:
-            try:
-                is_ready = self._pb.is_model_ready(name, str(self._version))
-            except Exception:  # "Server not ready": Triton loads its models; see ``run``
-                return False
-            if is_ready:
-                with self._lock:
-                    self._ready.add(name)
-                return True
+        while not self._pb.is_model_ready(name, str(self._version)):
             if time.monotonic() >= end:
                 raise EngineBuildError(
                     f"model {name}, version {self._version}, is not ready after {self._wait:g} s; "
                     "load all models of the repository, and see the server's log for the reason"
                 )
             time.sleep(_PAUSE)
+
+
+class BlankRunner(Runner):
+    """Returns zeros without running a model: for a warm-up of the code around the models.
+
+    While a server starts, its models cannot call each other. The Python backend of Triton 2.51
+    even ends with a segmentation fault, now and then, if a model tries it.
+    """
+
+    def __init__(self, model: RemoteModel, *, label: str) -> None:
+        channels, height, width = model.input.shape[1:]
+        super().__init__(label=label, shape=(channels, height, width), max_batch=model.max_batch)
+        self._shape = model.output.shape[1:]
+
+    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+        """Return zeros in the shape of the model's output."""
+        return np.zeros((len(feed), *self._shape), np.float32)
 
 
 class BlsRunner(Runner):
@@ -117,5 +127,15 @@ def bls_engine(remote: RemoteEngine, models: OtherModels, *, streams: int) -> En
 
     def open_runner(size: InputSize) -> Runner:
         return BlsRunner(models, by_size[size], label=remote.label, streams=streams)
+
+    return Engine(label=remote.label, spec=remote.spec, open_runner=open_runner)
+
+
+def blank_engine(remote: RemoteEngine) -> Engine:
+    """Return an engine that runs no model; see :class:`BlankRunner`."""
+    by_size = {model.size: model for model in remote.models}
+
+    def open_runner(size: InputSize) -> Runner:
+        return BlankRunner(by_size[size], label=remote.label)
 
     return Engine(label=remote.label, spec=remote.spec, open_runner=open_runner)

@@ -17,6 +17,8 @@ from ..spec import ModelSpec
 from .ports import Port
 
 NAME = "pipeline.json"
+WARM_UP = "warmup/image"
+"""The image of the warm-up, relative to the folder of the pipeline."""
 LARGEST = 16 << 20
 """Largest size of the file in bytes; a charset may have 100,000 characters."""
 

@@ -23,7 +23,7 @@ from .export_settings import ExportSettings
 from .model_config import NAME as CONFIG
 from .model_config import config_text, string_parameters
 from .pipeline_file import NAME as PIPELINE
-from .pipeline_file import PipelineFile, RemoteEngine
+from .pipeline_file import WARM_UP, PipelineFile, RemoteEngine
 from .plan_backends import backend_fields, backend_notes, check_exportable
 from .plan_model import LABELS, PlanModel, version_fields
 from .served_stand_in import NAME as STAND_IN
@@ -33,7 +33,6 @@ INDEX = "export.json"
 """Lists the files of a repository; Triton ignores files outside the folders of models."""
 _LARGEST_INDEX = 1 << 20
 _MODEL_FILE = Path(__file__).with_name("model_file.py")
-_WARM_UP = "warmup/image"
 _QUEUE = 64
 """Images that wait at most; Triton refuses further ones as unavailable."""
 # Only names that an export gives, because an index of unknown origin must not let an export
@@ -186,7 +185,7 @@ def _write_pipeline(folder: Path, models: list[PlanModel], settings: ExportSetti
         recognizer=engines["recognizer"],
     )
     _write_json(version / PIPELINE, file)
-    sample = folder / _WARM_UP
+    sample = folder / WARM_UP
     sample.parent.mkdir()
     content = _sample_image()
     # Triton's format of a text: its length as 4 bytes, little-endian, and its bytes.
@@ -197,7 +196,7 @@ def _pipeline_fields(settings: ExportSettings) -> dict[str, Any]:
     def port(name: str, data_type: str, *dims: int) -> dict[str, Any]:
         return {"name": name, "data_type": data_type, "dims": dims}
 
-    image = {"data_type": "TYPE_STRING", "dims": [1], "input_data_file": Path(_WARM_UP).name}
+    image = {"data_type": "TYPE_STRING", "dims": [1], "input_data_file": Path(WARM_UP).name}
     return {
         "name": settings.name,
         "backend": "python",

@@ -17,8 +17,8 @@ from ..engines.fair_semaphore import FairSemaphore
 from ..errors import OcrTrtError, UserError
 from ..pipeline.any_reader import Reader
 from ..pipeline.read_result import ReadResult
-from .bls import OtherModels, bls_engine
-from .pipeline_file import LARGEST, NAME, PipelineFile, PipelineParameters
+from .bls import OtherModels, blank_engine, bls_engine
+from .pipeline_file import LARGEST, NAME, WARM_UP, PipelineFile, PipelineParameters
 
 
 class ServedPipeline:
@@ -42,13 +42,16 @@ class ServedPipeline:
                 "results may differ"
             )
         parameters = parameters_from(json.loads(args["model_config"]), args["model_name"])
+        self._file, self._settings = file, parameters.read_settings()
         models = OtherModels(pb, int(args["model_version"]), parameters.wait_seconds)
         detector, recognizer = (
             None if engine is None else bls_engine(engine, models, streams=parameters.workers)
             for engine in (file.detector, file.recognizer)
         )
         assert recognizer is not None
-        self._reader = Reader(detector, recognizer, parameters.read_settings())
+        self._reader = Reader(detector, recognizer, self._settings)
+        # The image of the warm-up, which is the first request; None after that.
+        self._warm_up = _warm_up_image(folder.parent)
         self._threads = ThreadPoolExecutor(parameters.workers, thread_name_prefix="ocr-trt")
         self._idle = FairSemaphore(parameters.workers)
 
@@ -79,7 +82,9 @@ class ServedPipeline:
         """Return the lines of text, or an error that names the reason."""
         try:
             content, page = self._inputs(request)
-            return self._pb.InferenceResponse(self._tensors(self._reader.read(content, page=page)))
+            is_warm_up, self._warm_up = content == self._warm_up, None
+            reader = self._blank_reader() if is_warm_up else self._reader
+            return self._pb.InferenceResponse(self._tensors(reader.read(content, page=page)))
         except UserError as error:  # the image
             return self._error(str(error), "INVALID_ARG")
         except OcrTrtError as error:  # another model
@@ -87,6 +92,12 @@ class ServedPipeline:
         except Exception as error:  # a bug; its details belong into the log of the server
             self._pb.Logger.log_error(traceback.format_exc())
             return self._error(f"internal error: {type(error).__name__}", "INTERNAL")
+
+    def _blank_reader(self) -> Reader:
+        """Return a reader for the warm-up, during which other models cannot be called."""
+        detector = self._file.detector
+        blank = None if detector is None else blank_engine(detector)
+        return Reader(blank, blank_engine(self._file.recognizer), self._settings)
 
     def _error(self, message: str, code: str) -> Any:
         error = self._pb.TritonError
@@ -122,6 +133,13 @@ class ServedPipeline:
         """Wait for images in progress, and close the reader."""
         self._threads.shutdown()
         self._reader.close()
+
+
+def _warm_up_image(folder: Path) -> bytes | None:
+    """Return the image of the warm-up in the folder of a model, if there is one."""
+    path = folder / WARM_UP
+    # Triton's format of a text: 4 bytes with its length, then the text.
+    return path.read_bytes()[4:] if path.exists() else None
 
 
 def parameters_from(config: Mapping[str, Any], model: str) -> PipelineParameters:

@@ -101,13 +101,17 @@ def test_a_cancelled_request_is_not_read(server: StandInServer, shared_images: P
     assert response.error().code == TritonError.CANCELLED
 
 
-def test_the_warm_up_runs_before_the_models_are_ready(repository: Path) -> None:
+def test_the_warm_up_calls_no_model(repository: Path) -> None:
     sample = (repository / "ocr" / "warmup" / "image").read_bytes()
     assert int.from_bytes(sample[:4], "little") == len(sample) - 4
     with StandInServer(repository) as starting:
         starting.is_starting = True
         result = arrays(starting.infer("ocr", [content_of(sample[4:])]))
-    assert result["size"].tolist() == [320, 96]
+        starting.is_starting = False
+        again = arrays(starting.infer("ocr", [content_of(sample[4:])]))
+    assert result["size"].tolist() == again["size"].tolist() == [320, 96]
+    # Only the first request is a warm-up: later the image is really read.
+    assert len(result["texts"]) != len(again["texts"])
 
 
 def test_a_model_that_is_not_ready_is_named(

@@ -18,7 +18,7 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from tests.export.test_repository import exported
-from tests.export.triton_server import ROOT, Server, TritonHome
+from tests.export.triton_server import ROOT, Server, TritonHome, free_ports
 from tests.readable_models import TEXTS
 
 SAMPLES = sorted((ROOT / "models" / "samples" / "test").glob("*.jpg"))[:3]
@@ -107,7 +107,7 @@ def check_numpy_2(home: TritonHome, repository: Path, log: Path) -> None:
     """The Python backend of this server was compiled for NumPy 1: models refuse to start."""
     done = home.pip("--no-deps", "numpy>=2,<2.3")
     assert done.returncode == 0, done.stderr
-    process = home.start(repository, log, [0, 0, 0])
+    process = home.start(repository, log, free_ports(3))
     assert process.wait(300) != 0
     text = log.read_text()
     assert "does not work with NumPy 2" in text
