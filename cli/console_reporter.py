@@ -22,28 +22,41 @@ class ConsoleReporter:
     """Shows steps: bars on a terminal, lines elsewhere, nothing when silent.
 
     Elsewhere, each step has a line when it starts, one every 30 seconds, and one when it ends.
+    Steps inside another step are not shown.
     """
 
     def __init__(self, *, silent: bool = False) -> None:
         self._silent = silent
         self._is_terminal = not silent and sys.stderr.isatty()
+        self._is_open = False
 
     @contextlib.contextmanager
     def step(self, title: str, total: int | None = None) -> Iterator[Advance]:
         """Open a step."""
+        if self._silent or self._is_open:
+            yield lambda done: None
+            return
+        self._is_open = True
+        try:
+            with self._shown(title, total) as advance:
+                yield advance
+        finally:
+            self._is_open = False
+
+    @contextlib.contextmanager
+    def _shown(self, title: str, total: int | None) -> Iterator[Advance]:
+        """Show a step, and how long it took if it ends without an error."""
         start = time.monotonic()
         if self._is_terminal:
             with self._bar(title, total) as advance:
                 yield advance
-        elif self._silent:
-            yield lambda done: None
         else:
             name = one_line(title)
             self._print(f"{name} ...")
             with heartbeat(lambda text: self._print(f"{name}: {text}"), total) as advance:
                 yield advance
         seconds = time.monotonic() - start
-        if not self._silent and (seconds > _SLOW_STEP_S or self._is_terminal):
+        if seconds > _SLOW_STEP_S or self._is_terminal:
             self._print(f"{one_line(title)}: {seconds:.1f} s")
 
     def note(self, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -95,6 +96,12 @@ progress.HEARTBEAT_S = 0.1
 with ConsoleReporter().step("calibrate", 8) as advance:
     advance(2)
     time.sleep(0.35)
+reporter = ConsoleReporter()
+with reporter.step("outer"):
+    with reporter.step("inner"):
+        pass
+with reporter.step("last"):
+    pass
 with ConsoleReporter(silent=True).step("hidden"):
     time.sleep(0.25)
 """
@@ -107,4 +114,18 @@ def test_program_writes_signs_of_life_into_a_log_file() -> None:
     lines = done.stderr.splitlines()
     assert lines[0] == "  calibrate ..."
     assert "calibrate: 0 s so far, 2 of 8, about" in lines[1]
+    assert lines[-2:] == ["  outer ...", "  last ..."], "a step inside another one is not shown"
     assert "hidden" not in done.stderr
+
+
+def test_steps_inside_others_work_on_a_terminal() -> None:
+    leader, follower = os.openpty()
+    try:
+        command = [sys.executable, "-c", SCRIPT]
+        done = subprocess.run(command, stderr=follower, timeout=60, check=False)
+        shown = os.read(leader, 1 << 16).decode()
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert done.returncode == 0, shown
+    assert "calibrate" in shown
