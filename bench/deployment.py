@@ -115,7 +115,13 @@ def _gain(model: ModelReport, row: SystemRow) -> str:
     assert time is not None
     if base is None:
         return f"{time:.2f} ms (the model was not timed)"
-    return f"{base / time:.1f} times as fast as the model, {time:.2f} instead of {base:.2f} ms"
+    others = [
+        f"; at batch {batch}, {ratio:.1f} times"
+        for batch in model.batches[1:]
+        if (ratio := model.speedup(row, batch)) is not None
+    ]
+    speed = f"{base / time:.1f} times as fast as the model, {time:.2f} instead of {base:.2f} ms"
+    return f"{speed}{''.join(others)}"
 
 
 def _cost(model: ModelReport, row: SystemRow) -> str:

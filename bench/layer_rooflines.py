@@ -14,7 +14,7 @@ from ..convert.tensorflow_names import LayerNames
 from ..engines.base import RunSettings
 from ..engines.bundle import Bundle
 from ..engines.layer_time import BETWEEN, LayerTime
-from ..engines.manifest import Precision
+from ..engines.manifest import Manifest, Precision
 from ..engines.targets import backend
 from ..engines.tuned import choice_for
 from ..measure.latency import LatencyStats
@@ -99,9 +99,7 @@ def _roofline(
 ) -> Roofline:
     quantized = onnx.load(bundle.path(bundle.manifest.engines[-1].model))
     work = graph_work(quantized, stats.batch)
-    requested = bundle.manifest.precision
-    # `best` is a mixture; as a whole, it is compared with the peak of int8.
-    precision: Precision = "int8" if requested == "best" else requested
+    precision = _peak_precision(bundle.manifest)
     rows = layer_rows(times, work, peaks, _places(quantized))
     on_cpu = backend(bundle.manifest.target).runs_on_cpu  # the peaks are those of the CPU
     roofline = Roofline(
@@ -116,6 +114,14 @@ def _roofline(
         uncounted=work.uncounted,
     )
     return roofline.model_copy(update={"why": why_not_faster(roofline)})
+
+
+def _peak_precision(manifest: Manifest) -> Precision:
+    """Return the precision whose peak an engine is compared with."""
+    if manifest.precision != "best":
+        return manifest.precision
+    # A mixture; as a whole, it is compared with the peak of its fastest type.
+    return manifest.choice.precision if manifest.choice is not None else "int8"
 
 
 def _places(model: onnx.ModelProto) -> dict[str, str]:

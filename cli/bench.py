@@ -106,6 +106,7 @@ def bench(
         check_exists(path)
     from ..bench.compare_bundles import Extras, compare
     from ..bench.definitions import definitions_of
+    from ..bench.deployment import deployment
     from ..bench.regression import check_rules
     from ..bench.report import FILES, write_report
     from ..common.files import check_destination
@@ -136,6 +137,9 @@ def bench(
         print_json(_as_dict(result, limits, checks))
     else:
         limits.show(result, checks)
+        # Last, so that it is what a user sees.
+        if (box := deployment(result)) is not None:
+            print_box(box.title, box.lines, box.command)
     fail_if_broken(checks)
 
 
@@ -151,7 +155,6 @@ def _as_dict(result: Report, limits: Limits, checks: tuple[RuleCheck, ...]) -> d
 
 def print_report(report: Report) -> None:
     """Print speed and accuracy of every model, and a summary of every engine."""
-    from ..bench.deployment import deployment
     from ..bench.report import overview
     from ..bench.roofline_diagnosis import reasons
     from ..bench.summary import summaries
@@ -172,6 +175,3 @@ def print_report(report: Report) -> None:
         print(line)
     for note in report.notes:
         print(f"note: {note}")
-    # Last, so that it is what a user sees.
-    if (box := deployment(report)) is not None:
-        print_box(box.title, box.lines, box.command)

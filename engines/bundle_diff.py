@@ -62,6 +62,10 @@ def facts(manifest: Manifest) -> dict[str, object]:
     }
 
 
+def _points(loss: float) -> str:
+    return f"{loss + 0.0:+.2f}".replace("-0.00", "+0.00")  # of a loss of -1e-9
+
+
 def _trial_text(trial: TargetTrial) -> str:
     """Return the figures of a target that was not chosen, or why it has no engine."""
     if trial.error:
@@ -72,7 +76,7 @@ def _trial_text(trial: TargetTrial) -> str:
             trial.label,
             *((f"{latency.engine:.2f} ms, {latency.speedup:.2f}x",) if latency else ()),
             *((f"{metric.name} {100 * metric.engine:.2f}",) if metric else ()),
-            *((f"points lost {metric.loss:+.2f}",) if metric else ()),
+            *((f"points lost {_points(metric.loss)}",) if metric else ()),
         )
     )
 
@@ -90,7 +94,7 @@ def _measured(verdict: Verdict | None) -> dict[str, object]:
             f"{100 * metric.engine:.2f} on {metric.samples} samples against {against}, run by "
             f"{metric.engine_run_by}"
         )
-        result["points lost"] = f"{metric.loss:+.2f}"
+        result["points lost"] = _points(metric.loss)
     if (latency := verdict.latency) is not None:
         result["latency"] = f"{latency.engine:.2f} ms, {latency.speedup:.2f}x"
     return result

@@ -94,6 +94,20 @@ def test_box_names_command_gain_and_cost() -> None:
     assert "--detector 'my bundles/openvino int8'" in box.command
 
 
+def test_box_states_the_speed_of_larger_batches() -> None:
+    """An engine that is fast with one image may be slow with many."""
+    many = [stats_from_times([milliseconds] * 3, 16) for milliseconds in (100.0, 200.0)]
+    base = BASE.model_copy(update={"latencies": (*BASE.latencies, many[0])})
+    row = engine("a fp32", 10)
+    row = row.model_copy(update={"latencies": (*row.latencies, many[1])})
+    box = deployment(report(model(systems=(base, row))))
+    assert box is not None
+    assert (
+        "4.0 times as fast as the model, 10.00 instead of 40.00 ms; at batch 16, 0.5 times"
+        in (box.lines[0])
+    )
+
+
 def test_command_of_the_box_has_options_that_exist() -> None:
     boxes = [
         deployment(report(model(engine("a int8", 10)))),

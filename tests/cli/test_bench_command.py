@@ -23,6 +23,10 @@ def test_bench_writes_three_reports_and_compares_engines_with_limits(
     fails(done, 5, "speedup<100000", "--fail-on")
     assert "cer>100000" not in done.stderr
     assert "broken" in done.stdout
+    # The box is last; which engine it names depends on the machine.
+    title = max(done.stdout.rfind("\nDeploy "), done.stdout.rfind("\nKeep the model"))
+    assert title > done.stdout.rfind("report.html")
+    assert all(line.startswith("  ") for line in done.stdout[title + 1 :].splitlines()[1:])
     assert sorted(p.name for p in (tmp_path / "r").iterdir()) == [
         "report.html", "report.json", "report.md",
     ]  # fmt: skip
