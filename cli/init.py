@@ -16,7 +16,7 @@ from .spec_text import spec_text
 
 if TYPE_CHECKING:
     from ..common.progress import Reporter
-    from ..spec import ModelSpec, RecognizerSpec
+    from ..spec import ModelSpec
 
 
 def _names(spec: ModelSpec) -> tuple[str, ...]:
@@ -25,15 +25,21 @@ def _names(spec: ModelSpec) -> tuple[str, ...]:
     return spec.name, spec.input.name, spec.output.name, charset, *spec.source.constants
 
 
-def _with_widths(spec: ModelSpec, images: Path, reporter: Reporter) -> RecognizerSpec:
-    """Return a recognizer's spec with the input widths that suit the lines of a folder."""
-    from ..builder.proposed_widths import propose_widths
+def _with_sizes(spec: ModelSpec, images: Path, reporter: Reporter) -> ModelSpec:
+    """Return a spec with the input sizes that suit the images or lines of a folder."""
+    from ..builder.proposed_sizes import ProposedSizes, propose_sizes
+    from ..builder.proposed_widths import ProposedWidths, propose_widths
     from ..calibration.images import load_calibration
-    from ..spec import RecognizerSpec
+    from ..spec import DetectorSpec, RecognizerSpec
 
-    if not isinstance(spec, RecognizerSpec):
-        raise UserError("--images chooses input widths, which only a recognizer has several of")
-    proposed = propose_widths(spec, load_calibration(images, spec), reporter)
+    samples = load_calibration(images, spec)
+    proposed: ProposedSizes | ProposedWidths
+    if isinstance(spec, DetectorSpec):
+        proposed = propose_sizes(spec, samples, reporter)
+    elif isinstance(spec, RecognizerSpec):
+        proposed = propose_widths(spec, samples, reporter)
+    else:
+        raise UserError("--images chooses input sizes, of which a classifier has only one")
     reporter.note(proposed.reason)
     return proposed.spec
 
@@ -69,8 +75,8 @@ def init(
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of line images, or of images whose lines are labeled: choose the input "
-            "widths of a recognizer that suit them."
+            help="Folder of images like those in production: choose the input sizes that suit "
+            "them. For a recognizer: images of lines, or images whose lines are labeled."
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the spec file if it exists.")] = (
@@ -92,7 +98,7 @@ def init(
         _check_free(early, force=force)
     spec = load_or_draft_spec(model, options, display.reporter())
     if images is not None:
-        spec = _with_widths(spec, images, display.reporter())
+        spec = _with_sizes(spec, images, display.reporter())
     path = output or Path(f"{spec.role}.yaml")
     _check_free(path, force=force)
     text = spec_text(spec, path.parent)

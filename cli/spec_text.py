@@ -49,6 +49,11 @@ boxes:
   shrink_ratio: {shrink_ratio}    # in place of unclip_ratio: that of training, such as 0.4
   score_mode: {score_mode}        # mean probability in the region; fast: in the rectangle around it
   dilate: {dilate}           # true: close thin gaps in the text mask, as PaddleOCR's use_dilation
+# Further inputs, such as [[736, 1280], [1280, 736]]; an image uses one that does not shrink it.
+sizes: {sizes}
+limit_side: {limit_side}        # PaddleOCR's det_limit_side_len; see limit_type
+limit_type: {limit_type}         # min: enlarge lower images to limit_side; max: shrink larger ones
+min_text_height: {min_text_height}     # lower text, in pixels of the input, is missed
 accuracy:
   max_loss: {max_loss}           # points of hmean that an engine may lose
 """
@@ -125,7 +130,15 @@ def _box_entries(spec: DetectorSpec) -> dict[str, Any]:
     """Return the values of a detector's output and boxes as they are written in YAML."""
     words = {key: value for key, value in spec.boxes if isinstance(value, str)}
     boxes = {key: words.get(key) or json.dumps(value) for key, value in spec.boxes}
-    return {"channel": spec.output.channel, "activation": spec.output.activation, **boxes}
+    return {
+        "channel": spec.output.channel,
+        "activation": spec.output.activation,
+        "sizes": json.dumps(spec.sizes),
+        "limit_side": json.dumps(spec.limit_side),
+        "limit_type": spec.limit_type,
+        "min_text_height": spec.min_text_height,
+        **boxes,
+    }
 
 
 def _with_further_boxes(boxes: BoxSettings, template: str) -> str:
@@ -135,7 +148,7 @@ def _with_further_boxes(boxes: BoxSettings, template: str) -> str:
         for key in sorted(boxes.model_dump(exclude_defaults=True))
         if f"{{{key}}}" not in template
     )
-    return template.replace("accuracy:", f"{further}accuracy:")
+    return template.replace("# Further inputs", f"{further}# Further inputs")
 
 
 def _mapping(values: Mapping[str, float | Path], quoted: Callable[[str], str]) -> str:

@@ -26,7 +26,7 @@ from .draft_outputs import choice_note, choose_output
 from .draft_pixels import pixel_entries
 from .draft_stated import stated_facts
 from .hints import Hints
-from .input_multiples import fitting_shape
+from .input_multiples import fitting_shape, free_sizes
 from .pipeline import convert
 from .sources import Cut, Signature, Source, TensorInfo, open_source
 
@@ -201,6 +201,8 @@ def draft_spec(role: Role, hints: Hints, reporter: Reporter | None = None) -> Mo
     width = layout_width(data["input"]["shape"])
     data.update({"buckets": [b for b in data["buckets"] if b < width]} if "buckets" in data else {})
     spec, given = spec_from_dict(data), hints.input is not None and hints.input[1] is not None
+    if given or not all(free_sizes(source, spec.input)):  # further sizes are those of the family
+        data.pop("sizes", None)
     data["input"]["shape"] = fitting_shape(source, spec, is_given=given, reporter=reporter)
     spec = spec_from_dict(data)
     is_whole = ends.image.dtype.startswith(("uint", "int"))  # the model requires unscaled pixels

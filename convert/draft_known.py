@@ -36,6 +36,9 @@ def known_entries(
         del found["boxes"]
     if not found["accuracy"]:
         del found["accuracy"]
+    if role == "detector":
+        fields = {"sizes", "limit_side", "limit_type", "min_text_height"}
+        found.update(preset.model_dump(include=fields, exclude_none=True))
     if role == "recognizer" and preset.buckets is not None:
         found["buckets"] = preset.buckets
     return found

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from ..common.frozen_model import StrictModel
+from ..common.input_size import InputSize
 from ..common.safe_yaml import load_yaml
 from ..errors import InputFileError, SpecError
 from ..spec import AccuracyBudget, Angle, BoxSettings, Role
@@ -40,6 +41,11 @@ class PresetRole(StrictModel):
     input: PresetInput = PresetInput()
     output: dict[str, Any] = {}
     boxes: BoxSettings | None = None
+    sizes: tuple[InputSize, ...] | None = None
+    """Of a detector: further input sizes, where the model leaves height and width open."""
+    limit_side: int | None = None
+    limit_type: str | None = None
+    min_text_height: float | None = None
     buckets: tuple[int, ...] | None = None
     charsets: tuple[str, ...] = ()
     """Charsets of the family, in the order of the classes and without the blank."""

@@ -62,8 +62,9 @@ class DetectorSpec(CommonSpec):
     """min: images whose shorter side is below ``limit_side`` are enlarged to it, if an input is
     large enough. max: those whose longer side is above it are shrunk to it."""
     min_text_height: float = Field(10.0, ge=1, le=1000)
-    """Lowest text, in pixels of the input, that the detector finds. Results contain a warning if an
-    image was shrunk so much that text may be lower than this."""
+    """Height in pixels of the input below which the detector misses most text; ``bench`` shows
+    recall by height. Results contain a warning if an image was shrunk so much that its text may be
+    lower. 10 was measured for the reference model and for PP-OCRv6 (docs/decisions/0021)."""
 
     @property
     def input_sizes(self) -> tuple[InputSize, ...]:
