@@ -19,7 +19,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from .. import __version__
-from ..errors import OcrTrtError
+from ..errors import OcrTrtError, UserError
 from .batch import batch
 from .bench import bench
 from .build import build
@@ -106,6 +106,8 @@ def run_program(arguments: Sequence[str], interruption: Interruption | None = No
 def _outcome(arguments: Sequence[str], interruption: Interruption | None) -> int | Failure:
     """Run a command line; return its exit code, or what ended it."""
     try:
+        if "\0" in "".join(arguments):  # from Python only; Python 3.10 raises ValueError for them
+            raise UserError("an argument contains a NUL character; expected a name without it")
         # typer's standalone mode would print usage errors in its own format and end the process.
         return app(list(arguments), prog_name="ocr-trt", standalone_mode=False) or 0
     except (BrokenPipeError, SystemExit):

@@ -20,16 +20,17 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
     The returned function collects the values of the fields and passes the groups to ``command``.
     """
     # Resolved, because `from __future__ import annotations` turns annotations into texts.
-    hints = get_type_hints(command, include_extras=True)
+    # Python 3.10's `get_type_hints` would put Optional around the Annotated of a default of None.
+    resolved = inspect.signature(command, eval_str=True).parameters.values()
     groups: dict[str, Any] = {
-        name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)
+        each.name: each.annotation for each in resolved if dataclasses.is_dataclass(each.annotation)
     }
     parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
+    for parameter in resolved:
         if parameter.name in groups:
             parameters += _parameters_of(groups[parameter.name])
         else:
-            parameters.append(parameter.replace(annotation=hints[parameter.name]))
+            parameters.append(parameter)
 
     @functools.wraps(command)
     def expanded(*args: Any, **values: Any) -> None:

@@ -7,6 +7,7 @@ Pillow keeps the upper 8 of 16 bits of a color, so 12-bit values would be dark, 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ from ..types import Image
 from .color_profile import ToSrgb
 from .levels import Levels, Values, levels_of_array
 from .pixels import Strip, Strips, rgb_from_strips
+
+_SILENT = 0  # LOG_LEVEL_SILENT of OpenCV
 
 
 def decode_by_opencv(data: Path | bytes, frame: int, to_srgb: ToSrgb | None = None) -> Image:
@@ -61,8 +64,9 @@ def _levels(values: Values) -> Levels | None:
 def _decoded(content: Image, frame: int) -> Values:
     # OpenCV would print why it cannot decode a file. The level belongs to the whole process; if
     # threads change it at the same time, a message too many or too few is printed.
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has the functions in cv2 itself
+    level = log.getLogLevel()
+    log.setLogLevel(_SILENT)
     try:
         if frame:
             ok, images = cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED, None, (frame, frame + 1))
@@ -70,7 +74,7 @@ def _decoded(content: Image, frame: int) -> Values:
         else:
             pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        log.setLogLevel(level)
     if pixels is None:
         raise ValueError("OpenCV cannot decode it")
     return pixels
