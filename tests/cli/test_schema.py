@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 import yaml
 
@@ -21,6 +22,8 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.mark.parametrize("document", list(Document), ids=lambda each: each.value)
 def test_published_schema_matches_the_code(document: Document) -> None:
+    if tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 14):
+        pytest.skip("older versions of pydantic leave out descriptions of data classes")
     path = ROOT / "docs" / "schemas" / f"{document.value}.json"
     command = f"ocr-trt schema {document.value} > docs/schemas/{path.name}"
     assert json.loads(path.read_text("utf-8")) == json_schema(document), f"run: {command}"

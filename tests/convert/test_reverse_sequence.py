@@ -32,7 +32,8 @@ def test_computed_lengths_become_a_gather(shape: str, axes: list[int], time: int
 def test_constant_lengths() -> None:
     text = """agraph (float[3,5,4] x) => (float[3,5,4] y) {
         y = ReverseSequence <time_axis = 0, batch_axis = 1> (x, n) }"""
-    some = graph(text, n=np.array([1, 2, 3, 2, 0]))
+    # Not 0: ReverseSequence of onnxruntime 1.22 is wrong for a length of 0.
+    some = graph(text, n=np.array([1, 2, 3, 2, 1]))
     check_fires(some, lower_reverse_sequence, atol=0)
     check_does_not_fire(graph(text, n=np.full(5, 3)), lower_reverse_sequence)
     free = graph(text.replace("3,5,4", "T,5,4"), n=np.array([1, 2, 3, 2, 0]))

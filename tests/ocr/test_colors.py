@@ -62,6 +62,8 @@ def test_range_of_floats_is_recognized(values: np.ndarray) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint32, np.int16])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_tiff_numbers_of_every_type_are_read(dtype: type, channels: int) -> None:
+    if dtype is np.uint32 and channels == 3 and int(cv2.__version__.split(".")[0]) < 5:
+        pytest.skip("OpenCV 4 does not read colors of 32-bit integers")
     values = WORD / 255 if np.dtype(dtype).kind == "f" else WORD.astype(float) * 16
     data = tiff(np.dstack([values] * channels).squeeze().astype(dtype))
     assert is_black_on_white(load_image(data), tolerance=6)
