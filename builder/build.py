@@ -20,6 +20,7 @@ from .fastest_target import build_fastest
 from .job import TargetJob
 from .request import BuildRequest, BuildResult, check_request, for_single_images
 from .target_build import build_target
+from .time_limits import run_once
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +125,8 @@ def _build_groups(
         reporter.note(f"the engine accepts one image at a time: {model.batch_limit}")
         request = for_single_images(request)
     with Engine.from_source(source, request.spec) as engine:
+        with reporter.step(f"run {request.spec.source.path.name} once"):
+            run_once(engine)
         if engine.note:
             reporter.note(engine.note)
         # Before calibration, which would be wasted on a graph that differs from the model.

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
+
 from ..calibration.calibrator import Graphs
 from ..common.input_size import InputSize, by_area
 from ..common.onnx_files import write_onnx
@@ -16,6 +18,7 @@ from ..engines.base import Backend, BuildSettings
 from ..engines.engine import Engine
 from ..engines.manifest import EngineEntry
 from ..spec import ModelSpec
+from .time_limits import limited
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +53,19 @@ class PlanCompiler:
                 )
                 # The graph stays in the bundle: it states the precision of every op.
                 write_onnx(graph, folder / entry.model)
-                self.target.build(graph, folder / entry.plan, self.settings)
+                self._build(graph, folder / entry.plan)
                 entries.append(entry)
                 advance(number)
         return tuple(entries)
+
+    def _build(self, graph: onnx.ModelProto, plan: Path) -> None:
+        def build() -> None:
+            self.target.build(graph, plan, self.settings)
+
+        if self.target.runs_on_cpu:
+            limited(f"the compilation for {self.target.name}", build)
+        else:  # TensorRT tries kernels for many minutes, in a child process
+            build()
 
     def open_plans(self, folder: Path, entries: Sequence[EngineEntry], precision: str) -> Engine:
         """Return an engine that runs the plans in ``folder`` on the target."""

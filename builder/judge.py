@@ -15,6 +15,7 @@ from ..measure.latency import Contender, measure
 from ..spec import ModelSpec
 from .compare import check_parity, is_within_budget
 from .job import TargetJob
+from .time_limits import run_once
 from .trials import Candidate
 
 _SMALL_BATCH = 3
@@ -44,6 +45,8 @@ def judge(
         opened = compiler.open_graphs(chosen.quantized.graphs, chosen.label)
     latency, difference = None, baseline.difference
     with opened as engine:
+        if job.target.runs_on_cpu:
+            run_once(engine)
         # Accuracy first: an engine over its budget is not worth timing.
         metric = baseline.metric(engine, job.reporter)
         if metric is not None:

@@ -1,4 +1,4 @@
-"""The time limit of a conversion, which also holds for code that has no time limit of its own.
+"""The time limit of the steps of a build, also for code that has no time limit of its own.
 
 A watchdog thread raises an exception inside the thread that converts. So tf2onnx, onnxscript and
 every pass can be interrupted between two steps of Python code, in any thread, without signals, and
@@ -50,8 +50,16 @@ def seconds_allowed() -> float:
 class TimeLimit:
     """Runs a function with a time limit. ``step`` is what it does at the moment, for the error."""
 
-    def __init__(self, seconds: float, *, grace: float = _GRACE, retry: float = _RETRY) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        *,
+        grace: float = _GRACE,
+        retry: float = _RETRY,
+        what: str = "the conversion",
+    ) -> None:
         self._seconds, self._grace, self._retry = seconds, grace, min(retry, grace)
+        self._what = what
         self.step = "start"
 
     def run(self, function: Callable[[], T]) -> T:
@@ -92,7 +100,7 @@ class TimeLimit:
     def error(self, more: str = "") -> ConversionError:
         """Return the error about a conversion that takes too long."""
         return ConversionError(
-            f"the conversion takes longer than {self._seconds:g} s{more}. The current step is "
+            f"{self._what} takes longer than {self._seconds:g} s{more}. The current step is "
             f"{self.step}. Set {VARIABLE} to more seconds (0: no limit), or end the model before "
             "the layers that take so long (output.name in the spec)"
         )
