@@ -99,7 +99,8 @@ class BlankRunner(Runner):
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Return zeros in the shape of the model's output."""
-        return np.zeros((len(feed), *self._shape), np.float32)
+        # An axis of unknown size gets the size 1.
+        return np.zeros((len(feed), *(max(1, size) for size in self._shape)), np.float32)
 
 
 class BlsRunner(Runner):

@@ -8,11 +8,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
+from ocr_trt.common.input_size import InputSize
+from ocr_trt.common.onnx_session import onnx_session
 from ocr_trt.engines.bundle import file_entries, load_bundle, write_manifest
+from ocr_trt.engines.engine import Engine
+from ocr_trt.engines.openvino.library import import_openvino
 from ocr_trt.errors import OutputError, SpecError, UserError
 from ocr_trt.export.export_settings import ExportSettings
 from ocr_trt.export.model_config import check_config, config_text
@@ -243,3 +248,48 @@ def test_files_of_others_are_not_replaced(tmp_path: Path, recognizer_bundle: Pat
     (repository / "other_model" / "config.pbtxt").rename(repository / "other_model" / "notes.txt")
     with pytest.raises(OutputError, match=r"notes\.txt.*did not write"):
         exported(repository, None, recognizer_bundle)
+
+
+def test_an_openvino_plan_loads_as_tritons_backend_loads_it(
+    tmp_path: Path, recognizer_bundle: Path, rng: np.random.Generator
+) -> None:
+    """The steps of openvino_backend's ``ValidateConfigureModel``, with padding of the batch."""
+    ov = import_openvino()
+    repository = tmp_path / "repo"
+    exported(repository, None, recognizer_bundle)
+    config = parsed(repository / "ocr_recognizer_32x64" / "config.pbtxt")
+    plan = repository / "ocr_recognizer_32x64" / "1" / config["default_model_filename"]
+    (entry,), (result,) = config["input"], config["output"]
+    model = ov.Core().read_model(plan)
+    prepared = ov.preprocess.PrePostProcessor(model)
+    prepared.input(entry["name"]).tensor().set_element_type(ov.Type.f32)
+    prepared.input(entry["name"]).tensor().set_layout(ov.Layout("N..."))
+    model = prepared.build()
+    assert list(model.output(result["name"]).partial_shape)[1:] == [int(d) for d in result["dims"]]
+    ov.set_batch(model, config["max_batch_size"])
+    properties = {name: each["string_value"] for name, each in config["parameters"].items()}
+    assert properties.pop("ENABLE_BATCH_PADDING") == "YES"
+    compiled = ov.Core().compile_model(model, "CPU", properties)
+    images = np.zeros((4, 1, 32, 64), np.float32)  # three images, and one of padding
+    images[:3] = rng.standard_normal((3, 1, 32, 64))
+    output = compiled({entry["name"]: images})[result["name"]][:3]
+    with Engine.from_bundle(load_bundle(recognizer_bundle)) as engine:
+        expected = engine.runner(InputSize(32, 64)).run(images[:3])
+    # Without the hint, OpenVINO may compute float layers in bf16.
+    np.testing.assert_allclose(output, expected, atol=0.05 * np.abs(expected).max())
+
+
+def test_an_onnxruntime_plan_has_the_names_and_shapes_of_its_configuration(
+    tmp_path: Path, built_bundle: BuiltBundle
+) -> None:
+    repository = tmp_path / "repo"
+    exported(repository, None, built_bundle("recognizer", "fp32", "onnxruntime"))
+    config = parsed(repository / "ocr_recognizer_32x64" / "config.pbtxt")
+    plan = repository / "ocr_recognizer_32x64" / "1" / config["default_model_filename"]
+    session = onnx_session(str(plan))
+    pairs = (config["input"], session.get_inputs()), (config["output"], session.get_outputs())
+    for ports, values in pairs:
+        assert [port["name"] for port in ports] == [value.name for value in values]
+        for port, value in zip(ports, values, strict=True):
+            assert [int(size) for size in port["dims"]] == value.shape[1:]  # Triton adds the batch
+            assert isinstance(value.shape[0], str)  # and requires that it is free
