@@ -9,6 +9,7 @@ import { bytes, plural, shownName } from "./text.js";
 
 const find = (id) => document.getElementById(id);
 const api = new Api();
+const START_TITLE = document.title;
 let limits = {};
 let reading = null;
 const view = new ResultView(find, () => reading);
@@ -63,6 +64,7 @@ function known(error) {
 function restart() {
   reading?.close();
   reading = null;
+  document.title = START_TITLE;
   showSection(false);
 }
 

@@ -35,17 +35,22 @@ export function listenForFiles({ input, overlay }, onFile, onProblem) {
 
 function listenForDrops(overlay, take) {
   let depth = 0; // dragenter and dragleave also fire for every child
+  const hasFiles = (event) => event.dataTransfer.types.includes("Files");
   const show = (by) => {
     depth = Math.max(0, depth + by);
     overlay.hidden = depth === 0;
   };
-  document.addEventListener("dragenter", () => show(1));
-  document.addEventListener("dragleave", () => show(-1));
+  document.addEventListener("dragenter", (event) => hasFiles(event) && show(1));
+  document.addEventListener("dragleave", (event) => hasFiles(event) && show(-1));
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault(); // otherwise the browser leaves the page and opens the file
     show(-depth);
-    take([...event.dataTransfer.files]);
+    const { files, types } = event.dataTransfer;
+    // A part of this page's text that was dragged is neither a file nor an address.
+    if (files.length > 0 || types.includes("text/uri-list")) {
+      take([...files]);
+    }
   });
 }
 
@@ -79,6 +84,7 @@ function sampleItem(api, { name, url }, onPick, onProblem) {
   button.type = "button";
   const image = element("img");
   image.alt = "";
+  image.draggable = false;
   const label = element("span", shownName(name).replace(/\.[^.]*$/, "").replaceAll("_", " "));
   button.append(image, label);
   // Requested with the token, which <img src> would not send.

@@ -131,8 +131,8 @@ export class Reading extends EventTarget {
   }
 
   /**
-   * Return an image of a page: from the browser if it can decode the file, else from the service.
-   * Rejects before the page is read if only the service can decode it.
+   * Return an image of a page: the file itself if the browser shows it as the service reads it, else
+   * from the service. Rejects if only the service can decode the page and it has not been read.
    */
   preview(page) {
     if (!this.#previews.has(page)) {
@@ -154,11 +154,9 @@ export class Reading extends EventTarget {
   }
 
   async #load(page) {
-    // A browser plays an animation, but only its first frame was read.
-    if (page === 1 && this.total === 1 && this.file.type !== "image/gif") {
+    if (page === 1 && this.total === 1 && (await isShownAlike(this.file))) {
       const own = await decoded(this.file).catch(() => null);
       const document = this.pages.get(1)?.document;
-      // A browser may ignore an orientation that the service applies: then boxes would not fit.
       if (own && (!document || sameShape(own, document))) {
         return own;
       }
@@ -178,6 +176,18 @@ export class Reading extends EventTarget {
     }
     return fits;
   }
+}
+
+/**
+ * Return whether a browser shows a file as the service reads it. Chromium ignores the orientation of
+ * WebP files, and browsers play animations, of which the service reads one frame.
+ */
+async function isShownAlike(file) {
+  const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer());
+  const isJpeg = first === 0xff && second === 0xd8;
+  const isPng = first === 0x89 && second === 0x50;
+  const isBmp = first === 0x42 && second === 0x4d;
+  return isJpeg || isPng || isBmp;
 }
 
 /** Previews may be scaled down, so only the proportions are compared; rounding changes them. */

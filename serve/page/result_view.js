@@ -70,6 +70,7 @@ export class ResultView {
   /** Show a file that is being read. */
   begin(reading, notes) {
     this.#notes = notes;
+    document.title = `${shownName(reading.file.name)} · ocr-trt`;
     this.find("result-title").replaceChildren(element("bdi", shownName(reading.file.name)));
     reading.addEventListener("change", () => this.current() === reading && this.#update(reading));
     reading.addEventListener("progress", (event) => this.current() === reading && this.#progress(event.detail));

@@ -26,12 +26,20 @@ def file_of(image: Image.Image, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def rotated_photo() -> bytes:
-    """A JPEG file whose pixels lie on their side, with the orientation that turns them upright."""
+TURNS = {
+    6: Image.Transpose.ROTATE_90,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+}
+"""What was done to the pixels, by the EXIF orientation that turns them upright again."""
+
+
+def turned_photo(kind: str, orientation: int) -> bytes:
+    """A file whose pixels are not upright, with the orientation that turns them upright."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees clockwise
-    side = receipt(255, 150).transpose(Image.Transpose.ROTATE_90)
-    return file_of(side, "JPEG", exif=exif, quality=95)
+    exif[0x0112] = orientation
+    side = receipt(255, 150).transpose(TURNS[orientation])
+    return file_of(side, kind, exif=exif, **({} if kind in ("PNG", "TIFF") else {"quality": 95}))
 
 
 def check_boxes_fit(page: WebPage, site: Running, data: bytes) -> None:
@@ -75,11 +83,16 @@ def test_boxes_fit_images_of_all_formats(page: WebPage, site: Running, kind: str
 
 
 @pytest.mark.full
-def test_boxes_fit_a_photo_that_is_turned(page: WebPage, site: Running) -> None:
-    page.choose("photo.jpg", rotated_photo(), "image/jpeg")
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_boxes_fit_a_photo_that_is_turned(
+    page: WebPage, site: Running, kind: str, orientation: int
+) -> None:
+    photo = turned_photo(kind, orientation)
+    page.choose("photo", photo, f"image/{kind.lower()}")
     page.wait_for_result()
     assert page.text("#size") == "160 \u00d7 96 px"
-    check_boxes_fit(page, site, rotated_photo())
+    check_boxes_fit(page, site, photo)
 
 
 @pytest.mark.full
