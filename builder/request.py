@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
-from ..calibration.calibrator import WeightCorrection
+from ..calibration.calibrator import WEIGHT_CORRECTIONS, WeightCorrection
 from ..calibration.images import CalibrationSet
+from ..calibration.methods import METHODS
 from ..common.files import check_destination
 from ..common.progress import Reporter
 from ..engines.base import BuildSettings
@@ -16,7 +18,7 @@ from ..engines.build_options import check_options
 from ..engines.bundle import Bundle, own_files
 from ..engines.manifest import Precision
 from ..engines.target_groups import AUTO, TargetGroup, target_groups
-from ..errors import InputFileError, OcrTrtError, UserError
+from ..errors import InputFileError, OcrTrtError, UserError, unknown
 from ..measure.accuracy import has_samples
 from ..measure.latency import LatencySettings
 from ..ocr.dataset import Dataset
@@ -98,6 +100,7 @@ def check_request(request: BuildRequest, reporter: Reporter) -> list[TargetGroup
         InputFileError: the samples do not fit the role of the model.
         OutputError: a bundle's folder cannot be written.
     """
+    _check_names(request)
     groups = target_groups(request.targets, request.precision, request.settings)
     targets = [target for group in groups for target in group.members]
     if request.precision != "fp32" and request.calibration is None:
@@ -117,6 +120,19 @@ def check_request(request: BuildRequest, reporter: Reporter) -> list[TargetGroup
     for group in groups:
         check_destination(request.bundle_folder(group.name), own_files)
     return groups
+
+
+def _check_names(request: BuildRequest) -> None:
+    """Refuse names that do not exist, which a program may pass."""
+    named = (
+        ("precision", (request.precision,), get_args(Precision)),
+        ("calibration method", (request.method,), ("auto", *METHODS)),
+        ("weight correction", request.corrections, WEIGHT_CORRECTIONS),
+    )
+    for kind, names, known in named:
+        for name in names:
+            if name not in known:
+                raise UserError(unknown(kind, name, known))
 
 
 def _check_ranges(request: BuildRequest) -> None:

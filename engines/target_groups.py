@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import UserError
+from ..errors import UserError, unknown
 from .base import Backend, BuildSettings
 from .manifest import Precision
 from .targets import backend, target_names
@@ -39,12 +39,16 @@ def target_groups(
     """Return one group for each requested target.
 
     Raises:
-        UserError: there is no such target, a target does not support the precision, or ``auto``
-            is requested together with a target that it tries.
+        UserError: no target is requested, there is no such target, a target does not support the
+            precision, or ``auto`` is requested together with a target that it tries.
         TargetMissingError: a named target cannot build on this machine.
     """
+    if not names:
+        raise UserError("no target is requested; give auto, or the names of targets")
     groups = []
     for name in dict.fromkeys(names):  # each name once
+        if name not in (AUTO, *target_names()):
+            raise UserError(unknown("target", name, [AUTO, *target_names()]))
         if name == AUTO:
             groups.append(TargetGroup(name=AUTO, members=_candidates(precision, settings)))
             continue

@@ -165,6 +165,25 @@ def test_only_able_targets_are_compared(onnx_detector: DetectorSpec, tmp_path: P
         target_groups(("auto",), "int4", BuildSettings())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"precision": "fp23"}, "no precision 'fp23'; did you mean fp32"),
+        ({"method": "mze"}, "no calibration method 'mze'; did you mean mse"),
+        ({"corrections": ("bais",)}, "no weight correction 'bais'; did you mean bias"),
+        ({"targets": ("openvin",)}, "no target 'openvin'; did you mean openvino"),
+        ({"targets": ("aut",)}, "no target 'aut'; did you mean auto"),
+        ({"targets": ()}, "no target is requested"),
+    ],
+)
+def test_names_that_do_not_exist_are_refused(
+    change: dict[str, Any], message: str, onnx_detector: DetectorSpec, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        build(fp32_request(onnx_detector, tmp_path / "out", **change))
+    assert not (tmp_path / "out").exists()
+
+
 def test_single_able_target_is_built_without_a_comparison(
     onnx_detector: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
