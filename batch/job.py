@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-from ..common.cores import usable_cores
 from ..common.files import file_sha256
 from ..engines.bundle import load_bundle
 from ..engines.manifest import NAME
@@ -19,7 +18,14 @@ from ..engines.targets import backend
 from ..errors import SpecError
 from ..pipeline.reader import ReadSettings
 from ..spec import DetectorSpec, RecognizerSpec
-from .division import HELPERS, block_size, cpus_of_cluster, divide_cpus
+from .division import (
+    HELPERS,
+    block_size,
+    divide_cpus,
+    gpus_of_cluster,
+    machines_of_cluster,
+    this_machine,
+)
 from .output_folder import JobRecord, OutputFolder
 from .progress import Meter, Progress, Watch, watched
 from .ray_session import ray_session
@@ -45,7 +51,7 @@ class BatchJob:
     actors: int = 0
     """How many processes read; 0: as many as the CPUs allow."""
     threads: int = 0
-    """CPU threads of each actor; 0: at most 4."""
+    """CPU threads of each actor; 0: 1, or up to 4 if memory is short."""
     block: int = 0
     """Images that are read and written together; 0: 8 to 256, by the number of images."""
     sources: SourceOptions = field(default_factory=SourceOptions)
@@ -96,14 +102,15 @@ def run_batch(
             note(text)
         meter = Meter(output, inputs.total)
         division = partial(divide_cpus, actors=job.actors, threads=job.threads)
-        cores = [usable_cores()]
-        local = 0 if job.address else math.prod(division(cores)) + HELPERS
+        here = [this_machine()]
+        local = 0 if job.address else math.prod(division(here)) + HELPERS
         with ray_session(job.address, local, verbose=job.verbose):
             from .dataset import Pool, read_and_write
 
-            is_cluster = bool(job.address)
-            cpus = cpus_of_cluster() if is_cluster else cores
-            actors, threads = division(cpus, spare=HELPERS if is_cluster else 0)
+            machines = machines_of_cluster() if job.address else here
+            gpus = gpus_of_cluster() if needs_gpu else 0
+            spare = HELPERS if job.address else 0
+            actors, threads = division(machines, spare=spare, gpus=gpus)
             pool = Pool(
                 actors=actors, threads=threads, gpus=int(needs_gpu),
                 block=job.block or block_size(inputs.total, actors),

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from .output_folder import Counts, OutputFolder
 
 _INTERVAL = 1.0
-"""Seconds between two looks at the output folder."""
+"""Seconds between two looks at the output folder, at least."""
+_SHARE = 20.0
+"""A look that takes long, with many files on a network, is repeated after this multiple of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +74,12 @@ def watched(meter: Meter, watch: Watch) -> Iterator[None]:
     is_over = threading.Event()
 
     def report() -> None:
-        while not is_over.wait(_INTERVAL):
+        taken = 0.0
+        while not is_over.wait(max(_INTERVAL, _SHARE * taken)):
+            begin = time.monotonic()
             with contextlib.suppress(OSError):  # a file that another machine writes just now
                 watch(meter.look())
+            taken = time.monotonic() - begin
 
     thread = threading.Thread(target=report, name="progress", daemon=True)
     thread.start()

@@ -50,11 +50,15 @@ def batch(
     ] = "",
     actors: Annotated[
         int,
-        typer.Option(min=0, max=100_000, help="Number of processes that read; 0: one per share."),
+        typer.Option(min=0, max=100_000, help="Processes that read; 0: as many as the CPUs allow."),
     ] = 0,
     threads: Annotated[
         int,
-        typer.Option(min=0, max=1024, help="CPU threads of each process; 0: at most 4."),
+        typer.Option(
+            min=0,
+            max=1024,
+            help="CPU threads of each process; 0: 1, or up to 4 if memory is short.",
+        ),
     ] = 0,
     block: Annotated[
         int,

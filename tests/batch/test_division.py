@@ -4,36 +4,44 @@ from __future__ import annotations
 
 import pytest
 
-from ocr_trt.batch.division import block_size, divide_cpus
+from ocr_trt.batch.division import Machine, block_size, divide_cpus
 from ocr_trt.errors import UserError
 
 
+def machines(*cpus: int, memory: int = 64) -> list[Machine]:
+    """Return machines with ``memory`` GiB each."""
+    return [Machine(cpus=each, memory=memory << 30) for each in cpus]
+
+
 @pytest.mark.parametrize(
-    ("cpus", "options", "expected"),
+    ("given", "options", "expected"),
     [
-        ([2], {}, (1, 2)),
-        ([1], {}, (1, 1)),
-        ([6], {}, (2, 3)),
-        ([7], {}, (7, 1)),
-        ([31], {}, (10, 3)),
-        ([32], {}, (8, 4)),
-        ([8], {"actors": 2}, (2, 4)),
-        ([2], {"actors": 8}, (8, 1)),
-        ([8], {"threads": 2}, (4, 2)),
-        ([8], {"actors": 3, "threads": 5}, (3, 5)),
-        ([4, 4], {"spare": 2}, (2, 3)),
-        ([1, 1], {"spare": 2}, (1, 1)),
-        ([32] * 100, {"spare": 2}, (799, 4)),
-        ([2, 64], {"spare": 2}, (16, 4)),
+        (machines(1), {}, (1, 1)),
+        (machines(2), {}, (2, 1)),
+        (machines(32), {}, (32, 1)),
+        (machines(6, memory=3), {}, (3, 2)),
+        (machines(32, memory=8), {}, (8, 4)),
+        (machines(32, memory=1), {}, (8, 4)),
+        (machines(7, memory=3), {}, (7, 1)),  # other divisions would leave a core idle
+        (machines(8), {"actors": 2}, (2, 4)),
+        (machines(2), {"actors": 8}, (8, 1)),
+        (machines(8), {"threads": 2}, (4, 2)),
+        (machines(8), {"actors": 3, "threads": 5}, (3, 5)),
+        (machines(4, 4), {"spare": 2}, (6, 1)),
+        (machines(4, 4, memory=2), {"spare": 2}, (3, 2)),
+        (machines(1, 1), {"spare": 2}, (1, 1)),
+        (machines(16), {"gpus": 1}, (1, 4)),
+        (machines(8, 8), {"gpus": 4, "spare": 2}, (4, 3)),
+        (machines(*[32] * 100), {"spare": 2}, (3198, 1)),
     ],
 )
-def test_division(cpus: list[int], options: dict[str, int], expected: tuple[int, int]) -> None:
-    assert divide_cpus(cpus, **options) == expected
+def test_division(given: list[Machine], options: dict[str, int], expected: tuple[int, int]) -> None:
+    assert divide_cpus(given, **options) == expected
 
 
 def test_more_threads_than_a_machine_has() -> None:
     with pytest.raises(UserError, match=r"--threads 9: .* largest has 8"):
-        divide_cpus([4, 8], threads=9)
+        divide_cpus(machines(4, 8), threads=9)
 
 
 @pytest.mark.parametrize(
