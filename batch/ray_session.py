@@ -24,6 +24,13 @@ from ..errors import UserError
 _LONGEST = 40
 """Characters of Ray's folder. Below it are sockets, whose paths are limited to 107 characters."""
 _CONNECT_S = 10.0
+_EXPECTED_ADDRESS = (
+    "expected the HOST:PORT that `ray start --head` printed; the port is 6379 by default, and not "
+    "that of the dashboard"
+)
+_SETTINGS = b"\x04"
+_HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _SETTINGS + bytes(5)
+"""How a client of HTTP/2, and so of gRPC, begins: a fixed text, and an empty SETTINGS frame."""
 _PACKAGE_FOLDER = Path(__file__).absolute().parents[2]  # where the folder ``ocr_trt`` is
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -91,19 +98,25 @@ def ray_session(address: str, cores: int, *, verbose: bool = False) -> Iterator[
 
 
 def _check_address(address: str) -> None:
-    """Check that something listens at HOST:PORT: Ray would try for minutes.
+    """Check that a gRPC server, as Ray's is, listens at HOST:PORT: Ray would try for minutes.
 
     Raises:
-        UserError: nothing does, or it is not an address.
+        UserError: nothing does, or another program, or it is not an address.
     """
     host, _, port = address.rpartition(":")
+    place = host.strip("[]")
+    answer = b""
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+        with socket.create_connection((place, int(port)), timeout=_CONNECT_S) as connection:
+            connection.sendall(_HTTP2_HELLO)
+            with contextlib.suppress(TimeoutError):
+                answer = connection.recv(9)  # the header of a frame; its fourth byte is the type
     except (OSError, ValueError, OverflowError) as error:
         raise UserError(
-            f"--ray {address}: nothing listens there ({error}); expected the HOST:PORT that "
-            "`ray start --head` printed"
+            f"--ray {address}: nothing listens there ({error}); {_EXPECTED_ADDRESS}"
         ) from None
+    if answer[3:4] != _SETTINGS and not os.environ.get("RAY_USE_TLS"):  # TLS: cannot be seen
+        raise UserError(f"--ray {address}: another program listens there; {_EXPECTED_ADDRESS}")
 
 
 def _temporary_folder() -> Path:

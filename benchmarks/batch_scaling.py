@@ -29,6 +29,7 @@ PAGE = ROOT / "docs" / "scale.md"
 PLOT = ROOT / "docs" / "images" / "batch_scaling.png"
 BEGIN, END = "<!-- batch_scaling.py: begin -->\n", "<!-- batch_scaling.py: end -->\n"
 MACHINES, CORES, IMAGES = 100, 16, 10_000_000
+LINK = 1.25e9  # bytes per second of a network of 10 Gbit/s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,8 @@ def report(
     rate = batch.rate / cores * CORES * MACHINES
     minutes = IMAGES / rate / 60
     read, written = sizes["image"] * IMAGES, sizes["result"] * IMAGES
-    blocks = -(-IMAGES // 256)
+    blocks, transfer = -(-IMAGES // 256), read / LINK / 60
+    slower = "the CPUs are" if minutes > transfer else "the storage is"
     return "\n".join(
         [
             header, "|---:|" + "---:|" * len(times), *rows, "",
@@ -124,6 +126,8 @@ def report(
             f"| written, {sizes['result'] / 1e3:.1f} kB per image | {written / 1e9:.0f} GB |",
             f"| blocks of 256 images, each a result file and a checkpoint | {blocks:,} |",
             f"| tasks of Ray per second, three per block | {3 * blocks / minutes / 60:,.0f} |", "",
+            f"Storage behind one link of 10 Gbit/s delivers the images in {transfer:,.0f} min, so "
+            f"{slower} the bottleneck.", "",
         ]
     )  # fmt: skip
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import signal
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,13 +158,18 @@ def test_signals(
 
 def test_addresses_that_cannot_be_used(tmp_path: Path, engines: tuple[object, ...]) -> None:
     images = write_images(tmp_path / "images", 1)
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     for address, reason in (
+        (f"127.0.0.1:{server.server_port}", "another program listens there"),
         ("127.0.0.1:1", "nothing listens there"),
         ("here:x", "nothing listens there"),
         ("ray://127.0.0.1:10001", "not through a Ray client"),
     ):
         done = run("batch", images, *engines, "--output", tmp_path / "out", "--ray", address)
         assert done.code == 2 and reason in done.stderr
+    server.shutdown()
+    server.server_close()
     assert not list((tmp_path / "out").glob("*.parquet"))
 
 
