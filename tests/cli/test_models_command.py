@@ -68,6 +68,7 @@ def test_get_writes_copies_and_specs(wheel: Path, tmp_path: Path) -> None:
     assert detector.name == "one-detector"
     assert detector.source.path.read_bytes() == (wheel / "models" / "one_det.onnx").read_bytes()
     assert detector.input.shape == (1, 3, 736, 736)
+    assert detector.input_sizes[-1] == (960, 1280)
     assert (detector.boxes.score_mode, detector.boxes.dilate) == ("fast", True)
     assert (recognizer.charset, recognizer.blank) == ("abcd ", 0)
     assert (recognizer.input.width, recognizer.buckets) == (960, (160, 320, 640))
