@@ -42,7 +42,7 @@ from ocr_trt.measure.latency import Contender, LatencySettings, measure
 from ocr_trt.measure.machine import machine, versions
 from ocr_trt.models.evaluate import held_out_scenes, held_out_words
 from ocr_trt.models.make_samples import write_scenes, write_words
-from ocr_trt.models.reference_models import SAMPLES, Role, export_reference
+from ocr_trt.models.reference_models import SAMPLES, ReferenceRole, export_reference
 from ocr_trt.ocr.dataset import load_dataset
 from ocr_trt.spec import RecognizerSpec, load_spec
 
@@ -183,7 +183,7 @@ def _share(graph: onnx.ModelProto) -> float:
     return sum(each.flops for each in found if each.runs == "int8") / total if total else 0.0
 
 
-def contest_of(role: Role, folder: Path) -> Contest:
+def contest_of(role: ReferenceRole, folder: Path) -> Contest:
     """Prepare a reference model and its images."""
     spec = load_spec(export_reference(role, folder / "models"))
     if isinstance(spec, RecognizerSpec):
@@ -274,7 +274,7 @@ def main() -> None:
         "--role", choices=("detector", "recognizer"), help="print this role only; write nothing"
     )
     options = parser.parse_args()
-    roles: tuple[Role, ...] = (options.role,) if options.role else ("detector", "recognizer")
+    roles: tuple[ReferenceRole, ...] = (options.role,) if options.role else ("detector", "recognizer")
     lines = _introduction()
     with tempfile.TemporaryDirectory() as scratch:
         for role in roles:
