@@ -274,7 +274,9 @@ def main() -> None:
         "--role", choices=("detector", "recognizer"), help="print this role only; write nothing"
     )
     options = parser.parse_args()
-    roles: tuple[ReferenceRole, ...] = (options.role,) if options.role else ("detector", "recognizer")
+    roles: tuple[ReferenceRole, ...] = (
+        (options.role,) if options.role else ("detector", "recognizer")
+    )
     lines = _introduction()
     with tempfile.TemporaryDirectory() as scratch:
         for role in roles:
