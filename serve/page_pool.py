@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from threading import Event
 from typing import TypeVar
 
 import cv2
 
-from ..errors import ImageTooLargeError, OcrTrtError
+from ..errors import ImageTooLargeError, OcrTrtError, UserError
 from ..ocr.image import ImageFile, open_image
-from ..ocr.images.sniff import HEAD, is_image
+from ..ocr.images.sniff import HEAD, is_heif, is_image, is_pdf
 from ..ocr.types import Image
 from ..pipeline.draw import draw_lines
 from ..pipeline.dynamic_batches import DynamicBatches
@@ -26,7 +28,11 @@ from .measures import Measures
 from .problems import ServiceError, service_error
 from .settings import ServeSettings
 
+_log = logging.getLogger("ocr_trt.serve")
+
 _Result = TypeVar("_Result")
+_READERS = ((is_pdf, "pypdfium2"), (is_heif, "pi_heif"))
+"""Formats that a library reads which may be missing."""
 _PREVIEW_SIDE = 2000
 """The longest side of a preview in pixels: enough to read a page of text on a screen."""
 
@@ -162,6 +168,11 @@ class PagePool:
             raise ServiceError(
                 "unsupported_format", "the body is no image in a known format, and no PDF document"
             )
+        for is_format, library in _READERS:
+            if is_format(data[:HEAD]) and find_spec(library) is None:
+                raise ServiceError(
+                    "unsupported_format", f"this service cannot read this format without {library}"
+                )
         limit = self._settings.limits.pages
         try:
             file = open_image(data, dpi=self._settings.read.dpi)
@@ -189,13 +200,13 @@ class PagePool:
         watch()
         try:
             self._check_pixels(file, page)
-            with (
-                self._budget.lend(memory_of(file, page, draws=draws)),
-                self._batches.page(),
-            ):
-                pixels, result = read_image(self._reader, file, page=page, watch=watch)
+            with self._budget.lend(memory_of(file, page, draws=draws)):
+                with self._batches.page():
+                    pixels, result = read_image(self._reader, file, page=page, watch=watch)
                 drawing = _png(draw_lines(pixels, result.lines)) if draws else None
         except OcrTrtError as error:
+            if not isinstance(error, UserError):  # not the client's fault
+                _log.error("an engine failed", exc_info=error)
             return PageOutcome(page=page, error=error)
         self._measures.count_page(result)
         return PageOutcome(page=page, result=result, drawing=drawing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from .page_pool import PageOutcome, PagePool
 from .problems import ServiceError
 from .settings import ServeSettings
 from .warm_up import page_of_text
+
+_log = logging.getLogger("ocr_trt.serve")
 
 Phase = Literal["starting", "ready", "stopping"]
 
@@ -169,3 +172,6 @@ async def _read_one(
         return await pool.read(ticket, image)
     except ServiceError as error:
         return error
+    except Exception as error:  # a bug: the other images of the batch have their results
+        _log.error("an image of a batch failed", exc_info=error)
+        return ServiceError("internal", "an error in the service; its log has the details")

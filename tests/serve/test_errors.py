@@ -111,6 +111,12 @@ def test_wrong_json(running: Running, body: str) -> None:
     assert len(answer.body) < 500, "the message does not repeat the body"
 
 
+def test_json_of_many_values_is_not_parsed(running: Running) -> None:
+    answer = running.ask("/v1/ocr/batch", '{"images": [' + "[]," * 1_000_000 + "[]]}", **JSON)
+    assert (answer.status, answer.code) == (400, "invalid_body")
+    assert "5000" in answer.json["error"]["message"]
+
+
 @pytest.mark.parametrize(
     "body",
     ['{"images": []}', '{"images": "QUJD"}', '{"images": [1]}', '{"images": [null]}', "{}", "[]"],
