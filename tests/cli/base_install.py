@@ -68,6 +68,7 @@ def lines(folder: Path, sources: list[Path]) -> Iterator[tuple[object, ...]]:
     yield "bench", detector, "--competitors", *fast
     yield "run", images / "0.png", "--detector", detector, "--recognizer", recognizer
     yield "export", "triton", "--lines", "--recognizer", recognizer, "--output", "models"
+    yield "serve", "--detector", detector, "--recognizer", recognizer
     yield "debug", detector, "--data", images
     yield "optimize", folder / "recognizer.yaml", "--data", images, "--max-widths", "1"
     for action in ("show", "verify", "layers"):

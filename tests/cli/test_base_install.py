@@ -56,6 +56,9 @@ def check(python: str, folder: Path, *options: str) -> None:
             assert answer["code"] == 2, answer
         if text.startswith(("init", "build detector.yaml --target o", "demo", "train")):
             assert "pip install 'ocr-trt[tf]'" in errors, answer
+        if text.startswith("serve"):
+            assert answer["code"] == 2, answer
+            assert "pip install 'ocr-trt[serve]'" in errors, answer
         if text.startswith("export"):
             assert answer["code"] == 2, answer
             assert "pip install 'ocr-trt[triton]'" in errors, answer
