@@ -39,9 +39,27 @@ output:
   name: {output}
 """
 
-_DETECTOR = """\
+_OUTPUTS = {
+    "map": """\
   channel: {channel}              # (?) which channel of the output is text
   activation: {activation}        # (?) sigmoid if the model outputs logits
+""",
+    "east": """\
+  family: east
+  geometry: {geometry}          # (?) rbox: 4 distances and an angle; quad: offsets of 4 corners
+  score: {score}                # (?) the channel of the score, and the first one of the geometry
+  first: {first}
+  activation: {activation}        # (?) sigmoid if the scores are logits
+  geometry_scale: {geometry_scale}     # (?) pixels of the input per unit of the geometry
+""",
+    "craft": """\
+  family: craft
+  region: {region}               # (?) which channel is characters
+  affinity: {affinity}             # (?) which channel is the gaps between them
+  activation: {activation}        # (?) sigmoid if the model outputs logits
+""",
+}
+_MAP_BOXES = """\
 boxes:
   threshold: {threshold}          # a pixel above this is text
   box_threshold: {box_threshold}      # smallest mean probability of a box
@@ -49,6 +67,20 @@ boxes:
   shrink_ratio: {shrink_ratio}    # in place of unclip_ratio: that of training, such as 0.4
   score_mode: {score_mode}        # mean probability in the region; fast: in the rectangle around it
   dilate: {dilate}           # true: close thin gaps in the text mask, as PaddleOCR's use_dilation
+"""
+_EAST_BOXES = """\
+boxes:
+  threshold: {threshold}          # a pixel above this states a box
+  box_threshold: {box_threshold}      # smallest mean score in a box
+  overlap: {overlap}            # boxes with a larger intersection over union are one box
+"""
+_CRAFT_BOXES = """\
+boxes:
+  threshold: {threshold}          # a pixel above this is part of a character
+  link_threshold: {link_threshold}     # a pixel of the other map above this joins characters
+  box_threshold: {box_threshold}      # smallest maximum of the characters of a word
+"""
+_INPUT_SIZES = """\
 # Further inputs, such as [[736, 1280], [1280, 736]]; an image uses one that does not shrink it.
 sizes: {sizes}
 limit_side: {limit_side}        # PaddleOCR's det_limit_side_len; see limit_type
@@ -57,6 +89,7 @@ min_text_height: {min_text_height}     # lower text, in pixels of the input, is 
 accuracy:
   max_loss: {max_loss}           # points of hmean that an engine may lose
 """
+_BOXES = {"map": _MAP_BOXES, "east": _EAST_BOXES, "craft": _CRAFT_BOXES}
 
 _RECOGNIZER = """\
   layout: {order}             # (?) NTC, or TNC if time is the first axis
@@ -78,7 +111,7 @@ fit: {fit}                  # (?) pad: keep the proportions of a crop; stretch: 
 accuracy:
   max_loss: {max_loss}           # points of accuracy that an engine may lose
 """
-_TAILS = {"detector": _DETECTOR, "recognizer": _RECOGNIZER, "classifier": _CLASSIFIER}
+_TAILS = {"recognizer": _RECOGNIZER, "classifier": _CLASSIFIER}
 
 
 def spec_text(spec: ModelSpec, relative_to: Path) -> str:
@@ -91,7 +124,7 @@ def spec_text(spec: ModelSpec, relative_to: Path) -> str:
         return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", escaped)
 
     source = spec_beside(spec, relative_to).source
-    tail = _TAILS[spec.role]
+    tail = _TAILS.get(spec.role, "")
     values: dict[str, Any] = {
         "name": quoted(spec.name),
         "role": spec.role,
@@ -114,7 +147,8 @@ def spec_text(spec: ModelSpec, relative_to: Path) -> str:
     }
     if spec.role == "detector":
         values.update(_box_entries(spec))
-        tail = _with_further_boxes(spec.boxes, tail)
+        family = spec.output.family
+        tail = _with_further_boxes(spec.boxes, _OUTPUTS[family] + _BOXES[family] + _INPUT_SIZES)
     elif spec.role == "recognizer":
         values["charset"] = quoted(spec.charset)
         values["blank"], values["buckets"] = spec.blank, list(spec.buckets)
@@ -131,8 +165,7 @@ def _box_entries(spec: DetectorSpec) -> dict[str, Any]:
     words = {key: value for key, value in spec.boxes if isinstance(value, str)}
     boxes = {key: words.get(key) or json.dumps(value) for key, value in spec.boxes}
     return {
-        "channel": spec.output.channel,
-        "activation": spec.output.activation,
+        **{key: value for key, value in spec.output if key != "name"},
         "sizes": json.dumps(spec.sizes),
         "limit_side": json.dumps(spec.limit_side),
         "limit_type": spec.limit_type,

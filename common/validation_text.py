@@ -11,18 +11,26 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 
-def explained(error: ValidationError, models: Mapping[str, type[BaseModel]]) -> str:
+def explained(
+    error: ValidationError,
+    models: Mapping[str, type[BaseModel]],
+    parts: Mapping[str, type[BaseModel]] | None = None,
+) -> str:
     """Return what is wrong in the data, by field, with the value that was found.
 
-    ``models``: the models of a union, by the value of its discriminator.
+    ``models``: the models of a union, by the value of its discriminator; ``parts``: those of
+    a union inside them, whose values must differ from the names of all fields.
     """
+    inner = parts or {}
     lines = []
     for item in error.errors():
         # pydantic adds the value of the discriminator to the location; it is no key of the file.
-        place = ".".join(str(part) for part in item["loc"] if part not in models)
+        place = ".".join(
+            str(part) for part in item["loc"] if part not in models and part not in inner
+        )
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            message = f"unknown key{_suggestion(item['loc'], models)}"
+            message = f"unknown key{_suggestion(item['loc'], models, inner)}"
         elif item["type"] not in ("missing", "value_error"):
             # The value is untrusted and may be long; reprlib shortens it.
             message += f", got {reprlib.repr(item['input'])}{_similar(item)}"
@@ -42,11 +50,15 @@ def _similar(item: Any) -> str:
     return f"; did you mean {by_lower[close[0]]}?" if close else ""
 
 
-def _suggestion(location: tuple[int | str, ...], models: Mapping[str, type[BaseModel]]) -> str:
+def _suggestion(
+    location: tuple[int | str, ...],
+    models: Mapping[str, type[BaseModel]],
+    inner: Mapping[str, type[BaseModel]],
+) -> str:
     """Suggest a known key for an unknown one; "" if none is similar. ``location[0]``: the model."""
     # Follow the location through nested models to the one that has the unknown key.
     known: Any = models[str(location[0])]
     for part in location[1:-1]:
-        known = known.model_fields[part].annotation
+        known = inner.get(str(part)) or known.model_fields[part].annotation
     close = get_close_matches(str(location[-1]), known.model_fields, n=1)
     return f"; did you mean {close[0]}?" if close else ""

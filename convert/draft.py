@@ -22,13 +22,14 @@ from .draft_inputs import (
     no_image,
 )
 from .draft_known import direction_entries, known_entries, map_entries, score_entries
-from .draft_outputs import choice_note, choose_output
+from .draft_outputs import choice_note, choose_output, joined_output
 from .draft_pixels import pixel_entries
 from .draft_stated import stated_facts
 from .hints import Hints
 from .input_multiples import fitting_shape, free_sizes
 from .pipeline import convert
 from .sources import Cut, Signature, Source, TensorInfo, open_source
+from .sources.joined_outputs import JOIN
 
 _RANKS: dict[Role, int] = {"detector": 4, "recognizer": 3, "classifier": 2}
 """Axes of the output."""
@@ -83,7 +84,7 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
             if cut is None or not cut.is_training_only:
                 raise
         else:
-            return _Ends(image=image, output=output)
+            return _whole_ends(signature, image, output, role, hints)
     # The signature does not fit the role. Cut the model, or name the end that does not fit.
     if cut is None and image is None:
         raise no_image(signature, path)
@@ -99,6 +100,19 @@ def _ends(model: Source, role: Role, hints: Hints, reporter: Reporter) -> _Ends:
     blank = {} if cut.blank is None else {"blank": cut.blank}
     known = {"layout": cut.layout, "kind": kind}
     return _Ends(image=cut.input, output=cut.output, extra={"output": known, **blank})
+
+
+def _whole_ends(
+    signature: Signature, image: TensorInfo, output: TensorInfo, role: Role, hints: Hints
+) -> _Ends:
+    """Return the ends of a model that is not cut; two maps of a detector may be joined."""
+    if role != "detector":
+        return _Ends(image=image, output=output)
+    axis = 1 if layout_of(image.shape or (None, None, None, 3)) == "NCHW" else -1
+    maps = [info for info in signature.outputs if may_be(info, 4, FLOATS)]
+    family = hints.preset.output.get("family")
+    output, known = joined_output(output, maps, family, axis)
+    return _Ends(image=image, output=output, extra={"output": known})
 
 
 def _report(cut: Cut, reporter: Reporter) -> None:
@@ -209,10 +223,11 @@ def draft_spec(role: Role, hints: Hints, reporter: Reporter | None = None) -> Mo
     data["input"].update(pixel_entries(source, spec, hints, is_whole=is_whole, reporter=reporter))
     spec = spec_from_dict(data)
     outputs = [info.name for info in source.signature().outputs]
-    if len(outputs) > 1 and ends.output.name in outputs:
+    if len(outputs) > 1 and {*ends.output.name.split(JOIN)} & {*outputs}:
         reporter.note(choice_note(ends.output.name, outputs))
     if spec.role == "detector":
-        data["output"] = map_entries(source, spec, hints.preset, reporter)
+        of_outputs = ends.extra.get("output", {})
+        data["output"] = map_entries(source, spec, hints.preset, of_outputs, reporter)
     elif spec.role == "classifier":
         data.update(direction_entries(source, spec, hints.preset))
     else:

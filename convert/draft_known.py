@@ -45,17 +45,33 @@ def known_entries(
 
 
 def map_entries(
-    source: Source, spec: DetectorSpec, preset: PresetRole, reporter: Reporter
+    source: Source,
+    spec: DetectorSpec,
+    preset: PresetRole,
+    known: Mapping[str, Any],
+    reporter: Reporter,
 ) -> dict[str, Any]:
-    """Return the output of a detector's spec, as runs and the family show it."""
+    """Return the output of a detector's spec, as runs and the family show it.
+
+    ``known``: entries that follow from the outputs of the model.
+    """
     name = spec.output.name
     trials = try_model(source, spec.input, name, reads_lines=False)
-    found = map_entry(trials, spec.input.layout)
+    family = {**known, **preset.output}.get("family", "map")
+    found = map_entry(trials, spec.input.layout, family)
     if "activation" in found and "activation" not in preset.output:
         reporter.note(
             f"{name} has values outside 0 to 1, so the spec applies a sigmoid (output.activation)"
         )
-    return {"name": name, **found, **preset.output}
+    entries = {"name": name, **found, **known, **preset.output}
+    if "geometry_scale" in found and "geometry_scale" not in preset.output:
+        reporter.note(
+            f"{name} has distances from 0 to 1, so the spec multiplies them by "
+            f"{found['geometry_scale']:g} (output.geometry_scale)"
+        )
+    if family == "east" and "activation" in found:  # the values outweigh what is usual
+        entries["activation"] = found["activation"]
+    return entries
 
 
 def direction_entries(source: Source, spec: ClassifierSpec, preset: PresetRole) -> dict[str, Any]:

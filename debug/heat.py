@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..measure.sample_images import data_uri, outline
 from ..ocr.classifier import class_probabilities
 from ..ocr.ctc import log_probabilities
-from ..ocr.detector import probability_map
+from ..ocr.detector_maps import maps_from_output, text_map
 from ..ocr.preprocess import Fit, fit_line
 from ..ocr.recognizer import bucket_of
 from ..ocr.types import Image, Quads
@@ -116,7 +116,10 @@ def difference_map(
     The outputs of engine and baseline are (1, C, h, w) or (1, h, w). Red: the maps differ. The
     baseline's boxes are green, and the engine's are red.
     """
-    one, two = (np.nan_to_num(probability_map(each, spec.output)[0]) for each in outputs)
+    one, two = (
+        np.nan_to_num(text_map(maps_from_output(each, spec.output)[0], spec.output))
+        for each in outputs
+    )
     size, scales = (fit.size.width, fit.size.height), fit.scales
     difference = cv2.resize(np.abs(one - two), size, interpolation=cv2.INTER_LINEAR)
     rows, columns = image.shape[:2]

@@ -1,4 +1,4 @@
-"""The detector role: images to input tensors, probability maps to boxes."""
+"""The detector role: images to input tensors, maps to boxes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from ..common.input_size import InputSize
 from ..errors import SpecError
-from ..spec import DetectorSpec, InputSpec, MapOutput
-from .boxes import boxes_from_map
+from ..spec import DetectorSpec, InputSpec
 from .crop import quad_size
 from .dataset import Dataset, Label, SceneLabel
+from .detector_maps import boxes_from_maps, distance_of_maps, last_channels, maps_from_output
 from .detector_size import size_for
 from .metrics.detection import count_image
 from .preprocess import Fit, image_to_tensor, letterbox
@@ -42,16 +42,6 @@ def stride_of(size: int, of_map: int) -> int:
     return max(1, round(size / of_map))
 
 
-def probability_map(output: Output, settings: MapOutput) -> Output:
-    """Return text probabilities (N, H, W) from a detector's output (N, C, H, W) or (N, H, W)."""
-    # (N, C, H, W) -> (N, H, W)
-    chosen = output[:, settings.channel] if output.ndim == 4 else output
-    if settings.activation == "sigmoid":
-        # Clipped because exp overflows above 88.7 in float32.
-        return np.asarray(1 / (1 + np.exp(-np.clip(chosen, -80, 80))), np.float32)
-    return np.asarray(chosen, np.float32)
-
-
 def boxes_from_output(
     output: Output,
     spec: DetectorSpec,
@@ -70,9 +60,14 @@ def boxes_from_output(
         quads (K, 4, 2) and scores (K,), best first. Boxes that are entirely in the padding are
         dropped.
     """
-    probability = probability_map(output, spec.output)[0]
-    boxes = boxes_from_map(probability, spec.boxes)
-    return boxes_in_image(boxes, probability.shape, fit, size)
+    maps = maps_from_output(output, spec.output)[0]
+    boxes = boxes_from_maps(maps, spec.output, spec.boxes, strides_of(maps.shape[1:], fit))
+    return boxes_in_image(boxes, maps.shape[1:], fit, size)
+
+
+def strides_of(map_size: tuple[int, ...], fit: Fit) -> tuple[float, float]:
+    """Return the (x, y) pixels of an input per pixel of a map (h, w)."""
+    return fit.size.width / map_size[1], fit.size.height / map_size[0]
 
 
 def boxes_in_image(
@@ -87,8 +82,7 @@ def boxes_in_image(
     """
     quads, scores = boxes
     # Map pixels times stride are input pixels; divided by the scales they are image pixels.
-    strides = fit.size.width / map_size[1], fit.size.height / map_size[0]
-    factors = np.array(strides, np.float32) / np.array(fit.scales, np.float32)
+    factors = np.array(strides_of(map_size, fit), np.float32) / np.array(fit.scales, np.float32)
     quads = (quads * factors).astype(np.float32)
     quads = np.clip(quads, 0, np.array([size[1], size[0]], np.float32))
     # A box that lies in the padding has no area after clipping to the image.
@@ -129,7 +123,7 @@ class DetectorRole(OcrRole):
         return (0, 3, 1, 2) if channels_last else tuple(range(rank))
 
     def check_output_shape(self, shape: Sequence[int], size: InputSize) -> None:
-        """Check for (N, H, W), or (N, C, H, W) with the channel that the spec names.
+        """Check for (N, H, W), or (N, C, H, W) with the channels that the spec names.
 
         Each pixel of the map must stand for the same number of input pixels.
         """
@@ -144,20 +138,26 @@ class DetectorRole(OcrRole):
                 "so that the network begins there"
             )
         channels = shape[1] if len(shape) == 4 else 1
-        if self.spec.output.channel >= channels:
-            raise SpecError(
-                f"{self.spec.name}: output.channel is {self.spec.output.channel}, but the output "
-                f"has {channels} channel(s), counted from 0; correct output.channel"
-            )
+        for key, channel in last_channels(self.spec.output).items():
+            if channel >= channels:
+                raise SpecError(
+                    f"{self.spec.name}: output.{key} needs channel {channel}, but the output has "
+                    f"{channels} channel(s), counted from 0; correct output.{key}, or join several "
+                    "outputs: output.name: NAME + NAME"
+                )
 
     def output_distance(self, reference: Sequence[Output], other: Sequence[Output]) -> float:
-        """Return 1 - the soft IoU of probability maps: sum of minima over sum of maxima; 0..1."""
-        low = high = 0.0
-        for one, two in zip(reference, other, strict=True):
-            p, q = (np.nan_to_num(probability_map(each, self.spec.output)) for each in (one, two))
-            low += float(np.minimum(p, q).sum())
-            high += float(np.maximum(p, q).sum())
-        return 1 - low / high if high else 0.0
+        """Return how much maps differ: 1 - the soft IoU of probabilities, and EAST's geometry.
+
+        The soft IoU is the sum of minima over the sum of maxima. For EAST, a share of the minima is
+        lost where the geometry differs. The result is from 0 to 1.
+        """
+        same = high = 0.0
+        for pair in zip(reference, other, strict=True):
+            one, two = (maps_from_output(each, self.spec.output) for each in pair)
+            low, largest, error = distance_of_maps(one, two, self.spec.output)
+            same, high = same + low - error, high + largest
+        return 1 - same / high if high else 0.0
 
     def describe(self, output: Output, prepared: ModelInput, image: Image, label: Label) -> str:
         """Return how many boxes there are; with labels, how many of them are right."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from .types import Image, Map
 
@@ -79,16 +80,16 @@ def blend_weights(starts: Sequence[int], size: int) -> Map:
 
 
 class MergedMap:
-    """A probability map that tiles are added to, one by one.
+    """Maps that tiles are added to, one by one.
 
-    ``map`` (rows, columns) is complete after every tile was added; each of its pixels requires four
-    bytes. ``stride``: the side in pixels of one map pixel.
+    ``maps`` (M, rows, columns) are complete after every tile was added; each of their pixels
+    requires four bytes. ``stride``: the side in pixels of one map pixel; ``count``: M.
     """
 
-    def __init__(self, grid: TileGrid, size: tuple[int, int], stride: int) -> None:
+    def __init__(self, grid: TileGrid, size: tuple[int, int], stride: int, count: int = 1) -> None:
         self._stride = stride
         rows, columns = (math.ceil(side / stride) for side in size)
-        self.map = np.zeros((rows, columns), np.float32)
+        self.maps = np.zeros((count, rows, columns), np.float32)
 
         def weights(starts: Sequence[int], size: int) -> dict[int, Map]:
             blended = blend_weights([start // stride for start in starts], size // stride)
@@ -98,11 +99,12 @@ class MergedMap:
         self._rows = weights(grid.tops, grid.height)
         self._columns = weights(grid.lefts, grid.width)
 
-    def add(self, corner: tuple[int, int], probability: Map) -> None:
-        """Add the map (h, w) of the tile at ``corner`` (top, left), weighted."""
+    def add(self, corner: tuple[int, int], maps: npt.NDArray[np.float32]) -> None:
+        """Add the maps (M, h, w) of the tile at ``corner`` (top, left), weighted."""
         top, left = (place // self._stride for place in corner)
-        # (h, w) * (h, 1) * (w,)
-        weighted = probability * self._rows[corner[0]][:, None] * self._columns[corner[1]]
-        under = self.map[top : top + len(weighted), left : left + weighted.shape[1]]
+        # (M, h, w) * (h, 1) * (w,)
+        weighted = maps * self._rows[corner[0]][:, None] * self._columns[corner[1]]
+        height, width = weighted.shape[1:]
+        under = self.maps[:, top : top + height, left : left + width]
         # The last tiles extend beyond the map: only their upper left part is added.
-        under += weighted[: under.shape[0], : under.shape[1]]
+        under += weighted[:, : under.shape[1], : under.shape[2]]

@@ -36,7 +36,7 @@ from ..plugins.image_inputs import colors_of
 from ..plugins.image_to_tensor.attributes import detector_attributes
 from ..plugins.plugin import Attributes
 from ..plugins.registry import PLUGINS
-from ..spec import DetectorSpec, InputSpec, RecognizerSpec
+from ..spec import DetectorSpec, InputSpec, MapOutput, RecognizerSpec
 from .line_parts import PartResult, Parts
 from .stages import batches_by_size, spec_of
 from .text_lines import TextLine, ordered_lines, text_lines
@@ -64,10 +64,17 @@ class GpuReader:
     def __init__(self, detector: Engine, recognizer: Engine) -> None:
         self._detector_spec = spec_of(detector, DetectorSpec)
         self._recognizer_spec = spec_of(recognizer, RecognizerSpec)
-        if self._detector_spec.output.activation != "none":
+        output = self._detector_spec.output
+        if not isinstance(output, MapOutput):
+            raise SpecError(
+                f"{detector.label}: the GPU reader finds boxes in a map of probabilities only, but "
+                f"output.family is {output.family}; use OcrReader"
+            )
+        self._channel = output.channel
+        if output.activation != "none":
             raise SpecError(
                 f"{detector.label}: the GPU reader needs a map of probabilities, "
-                f"but output.activation is {self._detector_spec.output.activation}; use OcrReader"
+                f"but output.activation is {output.activation}; use OcrReader"
             )
         if self._recognizer_spec.output.kind != "logits":
             raise SpecError(
@@ -170,7 +177,7 @@ class GpuReader:
         output = infer_request.enqueue(1)  # (1, C, h, w) or (1, h, w), still on the GPU
         height, width = output.host.shape[-2:]
         DetectorRole(spec).check_output_shape((0, *output.host.shape[1:]), size)
-        channel = spec.output.channel if output.host.ndim == 4 else 0
+        channel = self._channel if output.host.ndim == 4 else 0
         # The channel of a (1, C, h, w) output is a contiguous plane: pass its address as (1, h, w).
         plane = height * width * output.host.dtype.itemsize
         probability = Placed(

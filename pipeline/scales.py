@@ -19,13 +19,12 @@ import numpy.typing as npt
 
 from ..common.input_size import InputSize
 from ..engines.engine import Engine
-from ..ocr.boxes import boxes_from_map
-from ..ocr.detector import probability_map
+from ..ocr.detector_maps import Maps, boxes_from_maps, maps_from_output
 from ..ocr.detector_size import wanted_scale
 from ..ocr.merge import merge_boxes
 from ..ocr.preprocess import image_to_tensor, pad_to, resize
 from ..ocr.tiles import MergedMap, TileGrid, tile_grid
-from ..ocr.types import Image, Map, ScoredQuads
+from ..ocr.types import Image, ScoredQuads
 from ..spec import DetectorSpec
 from .clock import Clock, untimed
 from .image_search import LARGE_SHRINK, ImageSearch
@@ -55,8 +54,9 @@ def detect_at_scales(
 
     An image that would shrink by more than ``max_shrink`` is also searched in tiles, and so is a
     thin strip that would shrink at all, unless ``max_shrink`` is infinite. That requires
-    5 bytes of memory for each pixel of the finest scale (map and mask), and one run of the detector
-    for each tile: 64 runs for 4000 x 3000 pixels and an input of 640.
+    5 bytes of memory for each pixel of the finest scale (map and mask; CRAFT has two maps, and EAST
+    6 or 9 of a 16th of the pixels), and one run of the detector for each tile: 64 runs for 4000 x
+    3000 pixels and an input of 640.
     """
     whole = detect_whole(engine, image, clock)
     shrunk, size = min(whole.fit.scales), whole.fit.size
@@ -110,7 +110,7 @@ def _detect_in_tiles(
     grid = _cheapest_grid(size, spec, math.lcm(_STEP, stride))
     tile = InputSize(grid.height, grid.width)
     runner = engine.runner(tile)
-    merged = MergedMap(grid, size, stride)
+    merged: MergedMap | None = None  # created when the number of maps is known
     corners, batch = list(grid.corners()), runner.max_batch
     for start in range(0, len(corners), batch):
         chosen = corners[start : start + batch]
@@ -120,15 +120,16 @@ def _detect_in_tiles(
         with clock("detect"):
             output = runner.run(feed)
         with clock("boxes"):
-            for corner, probability in zip(
-                chosen, probability_map(output, spec.output), strict=True
-            ):
-                merged.add(corner, _resized(probability, tile, stride))
+            maps = maps_from_output(output, spec.output)
+            merged = merged or MergedMap(grid, size, stride, maps.shape[1])
+            for corner, own in zip(chosen, maps, strict=True):
+                merged.add(corner, _resized(own, tile, stride))
+    assert merged is not None, "a grid has at least one tile"
     # max_boxes is a limit per input, and the merged map replaces one input per tile.
     max_boxes = spec.boxes.max_boxes * len(grid)
     with clock("boxes"):
         settings = spec.boxes.model_copy(update={"max_boxes": max_boxes})
-        quads, scores = boxes_from_map(merged.map, settings)
+        quads, scores = boxes_from_maps(merged.maps, spec.output, settings, (stride, stride))
     # Map pixels times stride are pixels of the scaled image, times factors those of the image.
     limits = np.array([columns, rows], np.float32)
     factors = limits / np.array([size[1], size[0]], np.float32)
@@ -141,12 +142,13 @@ def _cheapest_grid(image: tuple[int, int], spec: DetectorSpec, step: int) -> Til
     return min(grids, key=lambda grid: (len(grid) * grid.height * grid.width, len(grid)))
 
 
-def _resized(probability: Map, tile: tuple[int, int], stride: int) -> Map:
-    """Return the map of a tile with one pixel per stride; most models return it so."""
+def _resized(maps: Maps, tile: tuple[int, int], stride: int) -> Maps:
+    """Return the maps (M, h, w) of a tile with one pixel per stride; most models return them so."""
     rows, columns = (side // stride for side in tile)
-    if probability.shape == (rows, columns):
-        return probability
-    return cv2.resize(probability, (columns, rows), interpolation=cv2.INTER_AREA)
+    if maps.shape[1:] == (rows, columns):
+        return maps
+    resized = [cv2.resize(m, (columns, rows), interpolation=cv2.INTER_AREA) for m in maps]
+    return np.stack(resized)
 
 
 def _tile_tensor(

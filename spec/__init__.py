@@ -6,7 +6,14 @@ Paths in it are relative to the file.
 
 from .classifier_spec import Angle, ClassifierSpec, DirectionOutput
 from .common_spec import AccuracyBudget
-from .detector_spec import BoxSettings, DetectorSpec, MapOutput
+from .detector_spec import (
+    BoxSettings,
+    CraftOutput,
+    DetectorOutput,
+    DetectorSpec,
+    EastOutput,
+    MapOutput,
+)
 from .input_spec import InputSpec
 from .recognizer_spec import PRINTABLE_ASCII, RecognizerSpec, SequenceOutput
 from .source_spec import SourceSpec
@@ -29,8 +36,11 @@ __all__ = [
     "Angle",
     "BoxSettings",
     "ClassifierSpec",
+    "CraftOutput",
+    "DetectorOutput",
     "DetectorSpec",
     "DirectionOutput",
+    "EastOutput",
     "InputSpec",
     "MapOutput",
     "ModelSpec",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -12,18 +13,27 @@ from .common_spec import AccuracyBudget, CommonSpec
 
 
 class BoxSettings(StrictModel):
-    """The settings for finding boxes in a detector's probability map; see ``ocr.boxes``."""
+    """The settings for finding boxes in a detector's maps; see ``ocr.boxes``.
+
+    ``dilate``, ``score_mode``, ``unclip_ratio`` and ``shrink_ratio`` are for the family "map".
+    """
 
     threshold: float = Field(0.3, gt=0, lt=1)
     """A pixel above this is text."""
     box_threshold: float = Field(0.5, ge=0, lt=1)
-    """A region whose mean probability is below this is dropped."""
+    """A region whose mean probability is below this is dropped. EAST: the mean score in a box;
+    CRAFT: the largest region score of a word."""
     min_side: float = Field(2.0, ge=0)
     """Shrunk regions thinner than this many map pixels are dropped."""
     max_boxes: int = Field(1000, ge=1, le=100_000)
     """The boxes with the best scores are kept, at most this many."""
     max_candidates: int | None = Field(None, ge=1)
-    """The largest regions are scored, at most this many; None: all. Limits the time for noise."""
+    """The largest regions are scored, at most this many; None: all. Limits the time for noise.
+    EAST: the number of text pixels whose boxes are merged; None: 20 000."""
+    overlap: float = Field(0.2, gt=0, lt=1)
+    """EAST: boxes with a larger intersection over union are one box."""
+    link_threshold: float = Field(0.4, gt=0, lt=1)
+    """CRAFT: a pixel whose affinity is above this joins characters to a word."""
     dilate: bool = False
     """Grow the mask of text pixels by one pixel to the right and one downwards, so that regions
     with a thin gap become one region (PaddleOCR's ``use_dilation``)."""
@@ -39,17 +49,76 @@ class BoxSettings(StrictModel):
 class MapOutput(StrictModel):
     """A detector's output: a map of text probabilities (N, H, W, C) or (N, C, H, W)."""
 
+    family: Literal["map"] = "map"
     name: str
     channel: int = Field(0, ge=0)
     activation: Literal["none", "sigmoid"] = "none"
     """The function that turns a value of the map into a probability."""
 
 
+class EastOutput(StrictModel):
+    """The output of EAST: a score map and the geometry of a box at each pixel; see ``ocr.east``.
+
+    All channels are in one tensor (N, H, W, C) or (N, C, H, W).
+    """
+
+    family: Literal["east"]
+    name: str
+    """Of one tensor, or of two that are joined: "score + geometry"."""
+    geometry: Literal["rbox", "quad"] = "rbox"
+    """rbox: 4 distances and an angle; quad: the offsets of 4 corners."""
+    score: int = Field(0, ge=0)
+    """The channel of the score."""
+    first: int = Field(1, ge=0)
+    """The first channel of the geometry."""
+    activation: Literal["none", "sigmoid"] = "none"
+    """The function that turns the score into a probability."""
+    geometry_scale: float = Field(1.0, gt=0)
+    """Pixels of the input per unit of the distances or offsets; 512 for outputs from 0 to 1."""
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the geometry."""
+        return 5 if self.geometry == "rbox" else 8
+
+    @property
+    def lengths(self) -> int:
+        """How many of them are lengths; the last one of "rbox" is an angle in radians."""
+        return 4 if self.geometry == "rbox" else 8
+
+
+class CraftOutput(StrictModel):
+    """The output of CRAFT: maps of characters and of the gaps between them; see ``ocr.craft``.
+
+    Both are in one tensor (N, H, W, C) or (N, C, H, W).
+    """
+
+    family: Literal["craft"]
+    name: str
+    """Of one tensor, or of two that are joined: "region + affinity"."""
+    region: int = Field(0, ge=0)
+    """The channel of the characters."""
+    affinity: int = Field(1, ge=0)
+    """The channel of the gaps."""
+    activation: Literal["none", "sigmoid"] = "none"
+    """The function that turns both into probabilities."""
+
+
+DetectorOutput: TypeAlias = MapOutput | EastOutput | CraftOutput
+OUTPUTS: Mapping[str, type[StrictModel]] = {
+    "map": MapOutput,
+    "east": EastOutput,
+    "craft": CraftOutput,
+}
+"""The outputs of detectors by family."""
+
+
 class DetectorSpec(CommonSpec):
-    """A text detector of the probability-map family."""
+    """A text detector."""
 
     role: Literal["detector"]
-    output: MapOutput
+    output: Annotated[DetectorOutput, Field(discriminator="family")]
+    """Without ``family``: a map of probabilities."""
     boxes: BoxSettings = BoxSettings()
     accuracy: AccuracyBudget = AccuracyBudget()
     sizes: tuple[InputSize, ...] = ()
@@ -65,6 +134,14 @@ class DetectorSpec(CommonSpec):
     """Height in pixels of the input below which the detector misses most text; ``bench`` shows
     recall by height. Results contain a warning if an image was shrunk so much that its text may be
     lower. 10 was measured for the reference model and for PP-OCRv6 (docs/decisions/0021)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_some_family(cls, data: Any) -> Any:
+        output = data.get("output") if isinstance(data, dict) else None
+        if isinstance(output, dict) and "family" not in output:
+            return {**data, "output": {"family": "map", **output}}
+        return data
 
     @property
     def input_sizes(self) -> tuple[InputSize, ...]:

@@ -16,7 +16,7 @@ from ..common.safe_yaml import dump_yaml, load_yaml
 from ..common.validation_text import explained
 from ..errors import InputFileError, SpecError
 from .classifier_spec import ClassifierSpec
-from .detector_spec import DetectorSpec
+from .detector_spec import OUTPUTS, DetectorSpec
 from .recognizer_spec import RecognizerSpec
 
 LARGEST_SPEC = 1 << 18  # bytes
@@ -48,7 +48,7 @@ def spec_from_dict(data: Any, origin: str = "spec") -> ModelSpec:
     try:
         return _ADAPTER.validate_python(data)
     except ValidationError as error:
-        raise SpecError(f"{origin}: {explained(error, _MODELS)}") from None
+        raise SpecError(f"{origin}: {explained(error, _MODELS, OUTPUTS)}") from None
 
 
 def load_spec(path: Path | str) -> ModelSpec:

@@ -14,6 +14,7 @@ from . import Cut, Signature, TensorInfo, missing_name
 from .constants import Constants, needs_more, read_constants, tensor_constant
 from .ends import find_cut, port_of, readers_of_inputs, tensor_of_layer
 from .graph_limits import check_graph_limits
+from .joined_outputs import JOIN, channel_axis
 from .large_weights import Exported
 from .side_effects import check_deterministic
 from .tf_graph import accepting_float, import_tensorflow, onnx_from_graph_def
@@ -22,6 +23,10 @@ from .unsafe_ops import check_graph
 
 _INPUTS = ("Placeholder", "PlaceholderWithDefault")
 _VARIABLES = ("VariableV2", "VarHandleOp", "Variable")
+
+
+_JOINED = "ocr_trt_joined"
+"""Name of the node that joins several outputs."""
 
 
 class GraphDefSource:
@@ -68,6 +73,8 @@ class GraphDefSource:
 
     def function(self, input_name: str, output_name: str) -> Any:
         """Return the graph between two of its tensors as a function."""
+        if (joined := self._joined(output_name)) is not None:
+            return joined.function(input_name, _JOINED)
         entry = self._tensor(input_name, "input", self._inputs)
         result = self._tensor(output_name, "output", self._outputs)
         function = self._function
@@ -89,6 +96,22 @@ class GraphDefSource:
             raise needs_more(self._path, input_name, output_name, readers) from error
         check_graph(self._path, part.graph.as_graph_def())
         return accepting_float(part, entry.dtype)
+
+    def _joined(self, output_name: str) -> GraphDefSource | None:
+        """Return a graph in which several outputs are joined; None if the name is that of one."""
+        if JOIN not in output_name:
+            return None
+        maps = [self._tensor(name, "output", self._outputs) for name in output_name.split(JOIN)]
+        if any(each.shape.rank != 4 or each.dtype != maps[0].dtype for each in maps):
+            listed = ", ".join(f"{each.name} {each.dtype.name} {each.shape}" for each in maps)
+            raise InputFileError(
+                f"{self._path}: outputs to join must have one type and 4 axes; they are {listed}"
+            )
+        v1, axis = import_tensorflow().compat.v1, channel_axis([m.shape.as_list() for m in maps])
+        with v1.Graph().as_default() as graph:
+            v1.import_graph_def(self._definition, name="")
+            v1.concat([graph.get_tensor_by_name(m.name) for m in maps], axis, name=_JOINED)
+        return GraphDefSource(self._path, graph.as_graph_def(), self._constants)
 
     def _rank_of(self, name: str) -> int | None:
         """Return the number of axes of a tensor; None if it is not known."""
@@ -112,6 +135,8 @@ class GraphDefSource:
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return raw ONNX at a fixed input shape."""
+        if (joined := self._joined(output_name)) is not None:
+            return joined.to_onnx(input_name, shape, _JOINED)
         run = self.function(input_name, output_name)  # checks the names
         v1 = import_tensorflow().compat.v1
         image = self._tensor(input_name, "input", self._inputs)

@@ -10,6 +10,7 @@ from ...errors import InputFileError
 from ...spec import SourceSpec
 from . import Cut, Signature, TensorInfo, missing_name
 from .constants import Constants, needs_more, read_constants, tensor_constant
+from .joined_outputs import JOIN, joined_tensors
 from .keras_file import load_keras_model
 from .large_weights import Exported
 from .tf_graph import accepting_float, import_tensorflow, onnx_from_function
@@ -110,8 +111,9 @@ class KerasSource:
         """
         import keras
 
-        entry, result = self._tensor(input_name, "input"), self._tensor(output_name, "output")
-        if entry is result:
+        entry = self._tensor(input_name, "input")
+        results = self._results(output_name)
+        if any(entry is result for result in results):
             raise InputFileError(
                 f"{self._path}: the output {output_name} is the same tensor as the input "
                 f"{input_name}; name another output"
@@ -122,10 +124,13 @@ class KerasSource:
             if tensor.name in self._constants and tensor is not entry
         ]
         # Keras 3.11 creates a model with missing inputs, which fails later.
-        if readers := self._readers_of_inputs(entry, result):
+        if readers := self._readers_of_inputs(entry, *results):
             raise needs_more(self._path, input_name, output_name, readers)
         try:
-            part = keras.Model([entry, *(t for t, _ in others)] if others else entry, result)
+            part = keras.Model(
+                [entry, *(t for t, _ in others)] if others else entry,
+                results if len(results) > 1 else results[0],
+            )
         except ValueError as error:
             raise InputFileError(
                 f"{self._path}: {output_name} does not depend on {input_name} alone, or one of "
@@ -134,14 +139,21 @@ class KerasSource:
 
         def run(image: Any) -> Any:
             values = [tensor_constant(value, _info(tensor), image) for tensor, value in others]
-            return part([image, *values] if values else image, training=False)
+            outputs = part([image, *values] if values else image, training=False)
+            return outputs if len(results) == 1 else joined_tensors(outputs)
 
         return accepting_float(run, import_tensorflow().as_dtype(str(entry.dtype)))
 
-    def _readers_of_inputs(self, entry: Any, result: Any) -> dict[str, list[str]]:
-        """Return the inputs without a value that ``result`` depends on, with their readers."""
+    def _results(self, output_name: str) -> list[Any]:
+        """Return the tensor of an output, or those of several that are joined."""
+        if JOIN not in output_name or output_name in self._model.output_names:
+            return [self._tensor(output_name, "output")]
+        return [self._tensor(name, "output") for name in output_name.split(JOIN)]
+
+    def _readers_of_inputs(self, entry: Any, *results: Any) -> dict[str, list[str]]:
+        """Return the inputs without a value that results depend on, with their readers."""
         found: dict[str, list[str]] = {}
-        todo, seen = [result], {id(entry)}
+        todo, seen = list(results), {id(entry)}
         while todo:
             tensor = todo.pop()
             if id(tensor) in seen:

@@ -15,6 +15,7 @@ from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
 from .constants import Constants, full_constant, needs_more, read_constants
+from .joined_outputs import JOIN, channel_axis
 from .large_weights import Exported, extract_initializers
 from .pixels import with_float_input
 
@@ -40,13 +41,18 @@ class OnnxSource:
 
     def function(self, input_name: str, output_name: str) -> None:
         """Check the names; return None, because TensorFlow cannot run an ONNX file."""
-        self._nodes_between(input_name, output_name)
+        if (joined := self._joined(output_name)) is not None:
+            joined.function(input_name, output_name)
+        else:
+            self._nodes_between(input_name, output_name)
 
     def cut(self, rank: int) -> None:
         """Return None: the user names the tensors at which an ONNX file is cut."""
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return the part between two values, with the input fixed to ``shape``."""
+        if (joined := self._joined(output_name)) is not None:
+            return joined.to_onnx(input_name, shape, output_name)
         signature = self.signature()
         entry = next((i for i in signature.inputs if i.name == input_name), None)
         if entry is not None and entry.shape is not None and not _fits(entry.shape, shape):
@@ -76,6 +82,23 @@ class OnnxSource:
         del model.graph.value_info[:]
         _declare_rank(model, values.get(output_name))
         return Exported(model=with_float_input(model), weights=self._weights)
+
+    def _joined(self, output_name: str) -> OnnxSource | None:
+        """Return a model in which several outputs are joined; None if the name is that of one."""
+        values = {name for node in self._model.graph.node for name in node.output}
+        if JOIN not in output_name or output_name in values:
+            return None
+        names, outputs = output_name.split(JOIN), [o.name for o in self.signature().outputs]
+        for name in names:
+            if name not in values:
+                raise missing_name(self._path, "output", name, outputs)
+        shapes = {info.name: info.shape for info in self.signature().outputs}
+        axis = channel_axis([shapes.get(name) for name in names], default=1)
+        model = onnx.ModelProto()
+        model.CopyFrom(self._model)
+        model.graph.node.append(onnx.helper.make_node("Concat", names, [output_name], axis=axis))
+        exported = Exported(model=model, weights=self._weights)
+        return OnnxSource(self._path, exported, self._constants)
 
     def _filled_in(self, input_name: str, batch: int) -> list[onnx.TensorProto]:
         """Return the constants for all inputs but the image as initializers."""

@@ -14,6 +14,7 @@ from ..recurrent.cudnn import has_cudnn
 from . import Cut, Signature, TensorInfo, missing_name
 from .constants import Constants, read_constants
 from .graph_def_source import GraphDefSource
+from .joined_outputs import JOIN, joined_tensors
 from .large_weights import Exported
 from .side_effects import has_states
 from .tf_graph import (
@@ -98,7 +99,7 @@ class SavedModelSource:
         return (
             is_own
             and [i.name for i in signature.inputs] == [input_name]
-            and output_name in [o.name for o in signature.outputs]
+            and {*_names(output_name, signature)} <= {o.name for o in signature.outputs}
         )
 
     def function(self, input_name: str, output_name: str) -> Any:
@@ -109,8 +110,12 @@ class SavedModelSource:
         check_graph(self._path, call.graph.as_graph_def())
         (spec,) = call.structured_input_signature[1].values()
 
+        names = _names(output_name, self.signature())
+
         def run(image: Any) -> Any:
-            return call(**{input_name: image})[output_name]
+            outputs = call(**{input_name: image})
+            found = [outputs[name] for name in names]
+            return found[0] if len(found) == 1 else joined_tensors(found)
 
         return accepting_float(run, spec.dtype)
 
@@ -120,6 +125,12 @@ class SavedModelSource:
             return self._graph.to_onnx(input_name, shape, output_name)
         function = self.function(input_name, output_name)
         return onnx_from_function(function, input_name, shape, output_name)
+
+
+def _names(output_name: str, signature: Signature) -> list[str]:
+    """Return the name of an output, or those of several that are joined."""
+    is_one = output_name in [info.name for info in signature.outputs]
+    return [output_name] if is_one else output_name.split(JOIN)
 
 
 def _infos(specs: Mapping[str, Any]) -> tuple[TensorInfo, ...]:

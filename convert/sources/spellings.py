@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import Cut, Signature, Source
+from .joined_outputs import JOIN
 from .large_weights import Exported
 from .pixels import rename
 
@@ -45,13 +46,19 @@ class SpelledSource:
         known = [info.name for info in self.signature().outputs]
         return own_spelling(name, known, numbered=True)
 
+    def _output_names(self, name: str) -> str:
+        """Return the model's own spelling of an output, or of each of several joined ones."""
+        if name in [info.name for info in self.signature().outputs]:
+            return name
+        return JOIN.join(map(self._output_name, name.split(JOIN)))
+
     def function(self, input_name: str, output_name: str) -> Any:
         """Return the part between two tensors as a TensorFlow function, or None."""
-        return self._source.function(self.input_name(input_name), self._output_name(output_name))
+        return self._source.function(self.input_name(input_name), self._output_names(output_name))
 
     def to_onnx(self, input_name: str, shape: tuple[int, ...], output_name: str) -> Exported:
         """Return the part between two tensors as raw ONNX, with the names that were given."""
-        own = self.input_name(input_name), self._output_name(output_name)
+        own = self.input_name(input_name), self._output_names(output_name)
         exported = self._source.to_onnx(own[0], shape, own[1])
         graph = exported.model.graph
         # The caller looks for the names in the spec.

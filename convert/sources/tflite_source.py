@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from importlib import import_module
 from math import prod
@@ -20,6 +21,7 @@ from ...errors import InputFileError, TargetMissingError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
 from .constants import Constants, full_constant, read_constants
+from .joined_outputs import JOIN, channel_axis
 from .large_weights import Exported
 from .onnx_source import OnnxSource
 from .tf_graph import import_tensorflow, onnx_from_tflite
@@ -83,8 +85,9 @@ class TfliteSource:
         )
         if input_name not in inputs:
             raise missing_name(self._path, "input", input_name, inputs)
-        if output_name not in outputs:
-            raise missing_name(self._path, "output", output_name, outputs)
+        for name in _names(output_name, outputs):
+            if name not in outputs:
+                raise missing_name(self._path, "output", name, outputs)
         if len(inputs) > 1:
             self._onnx.function(input_name, output_name)  # raises if it needs further inputs
 
@@ -99,7 +102,9 @@ class TfliteSource:
         entries = self._interpreter.get_input_details()
         entry = next(each for each in entries if each["name"] == input_name)
         others = [each for each in entries if each is not entry]
-        output = next(o for o in self._interpreter.get_output_details() if o["name"] == output_name)
+        details = {each["name"]: each for each in self._interpreter.get_output_details()}
+        ends = [details[name] for name in _names(output_name, [*details])]
+        axis = channel_axis([end["shape_signature"] for end in ends])
 
         def call(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             # An input without a value is one that the output does not depend on.
@@ -111,17 +116,23 @@ class TfliteSource:
             }
             feeds = {entry["index"]: image, **values}
             with self._alone:
-                result = self._run(feeds, output["index"])
-                if self._has_delegates and not _fits(output["shape_signature"], result.shape):
+                results = self._run(feeds, ends)
+                fits = all(
+                    _fits(end["shape_signature"], result.shape)
+                    for end, result in zip(ends, results, strict=True)
+                )
+                if self._has_delegates and not fits:
                     # The XNNPACK delegate can return a deconvolution with one column too many.
                     self._open_without_delegates()
-                    result = self._run(feeds, output["index"])
-                return result
+                    results = self._run(feeds, ends)
+                return results[0] if len(results) == 1 else np.concatenate(results, axis)
 
         return lambda image: self._tf.numpy_function(call, [image], self._tf.float32)
 
-    def _run(self, feeds: dict[int, npt.NDArray], output: int) -> npt.NDArray[np.float32]:
-        """Run the interpreter once; inputs and output are given by their indices."""
+    def _run(
+        self, feeds: dict[int, npt.NDArray], ends: Sequence[dict[str, Any]]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Run the interpreter once; inputs are given by their indices, outputs by their details."""
         for index, value in feeds.items():
             # Resizing invalidates all buffers, so it is done only when the shape changes.
             if self._shape_of(index) != value.shape:
@@ -130,7 +141,7 @@ class TfliteSource:
         for index, value in feeds.items():
             self._interpreter.set_tensor(index, value)
         self._interpreter.invoke()
-        return np.array(self._interpreter.get_tensor(output))
+        return [np.array(self._interpreter.get_tensor(end["index"])) for end in ends]
 
     def _shape_of(self, index: int) -> tuple[int, ...]:
         details = self._interpreter.get_input_details()
@@ -140,6 +151,11 @@ class TfliteSource:
         """Return raw ONNX at a fixed input shape."""
         self._check_names(input_name, output_name)
         return self._onnx.to_onnx(input_name, shape, output_name)
+
+
+def _names(output_name: str, known: Sequence[str]) -> list[str]:
+    """Return the name of an output, or those of several that are joined."""
+    return [output_name] if output_name in known else output_name.split(JOIN)
 
 
 def _check_memory(path: Path, tensors: list[dict[str, Any]]) -> None:

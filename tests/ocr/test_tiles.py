@@ -47,8 +47,8 @@ def test_merged_tiles_equal_the_whole_map(
         part = whole[y : y + side, x : x + side]
         tile = np.ones((side, side), np.float32)  # the part outside the image is dropped
         tile[: part.shape[0], : part.shape[1]] = part
-        merged.add((top, left), tile)
-    np.testing.assert_allclose(merged.map, whole, atol=1e-6)
+        merged.add((top, left), tile[None])
+    np.testing.assert_allclose(merged.maps[0], whole, atol=1e-6)
 
 
 def test_cut_returns_the_pixels_of_the_tile() -> None:
