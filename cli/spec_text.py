@@ -111,6 +111,9 @@ fit: {fit}                  # (?) pad: keep the proportions of a crop; stretch: 
 accuracy:
   max_loss: {max_loss}           # points of accuracy that an engine may lose
 """
+_DIFFERENCE = """\
+  max_difference: {max_difference}    # largest difference of an fp32 engine's output
+"""
 _TAILS = {"recognizer": _RECOGNIZER, "classifier": _CLASSIFIER}
 
 
@@ -157,6 +160,9 @@ def spec_text(spec: ModelSpec, relative_to: Path) -> str:
     else:
         values["kind"], values["angles"] = spec.output.kind, list(spec.angles)
         values["threshold"], values["fit"] = spec.threshold, spec.fit
+    if "max_difference" in spec.accuracy.model_dump(exclude_defaults=True):
+        values["max_difference"] = spec.accuracy.max_difference
+        tail += _DIFFERENCE
     return "\n".join(_spec_line(line, values) for line in (_HEAD + tail).split("\n"))
 
 

@@ -21,7 +21,13 @@ from .draft_inputs import (
     may_be,
     no_image,
 )
-from .draft_known import direction_entries, known_entries, map_entries, score_entries
+from .draft_known import (
+    direction_entries,
+    family_entries,
+    known_entries,
+    map_entries,
+    score_entries,
+)
 from .draft_outputs import choice_note, choose_output, joined_output
 from .draft_pixels import pixel_entries
 from .draft_stated import stated_facts
@@ -228,6 +234,7 @@ def draft_spec(role: Role, hints: Hints, reporter: Reporter | None = None) -> Mo
     if spec.role == "detector":
         of_outputs = ends.extra.get("output", {})
         data["output"] = map_entries(source, spec, hints.preset, of_outputs, reporter)
+        data.update(family_entries(data))
     elif spec.role == "classifier":
         data.update(direction_entries(source, spec, hints.preset))
     else:

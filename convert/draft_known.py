@@ -13,9 +13,11 @@ from .draft_outputs import map_entry, scores_entry
 from .draft_stated import CharacterList, Stated
 from .draft_trials import Trials, try_model
 from .hints import Hints
-from .preset import PresetRole, plain_entries
+from .preset import PresetRole, load_preset, plain_entries
 from .sources import Source
 
+_PIXELS = 0.02
+"""The difference of EAST's geometry that is allowed, in pixels of the input."""
 _ANGLES: Mapping[int, tuple[Angle, ...]] = {1: (0, 180), 2: (0, 180), 4: (0, 90, 180, 270)}
 """The usual angles of a classifier, by its number of classes."""
 
@@ -72,6 +74,22 @@ def map_entries(
     if family == "east" and "activation" in found:  # the values outweigh what is usual
         entries["activation"] = found["activation"]
     return entries
+
+
+def family_entries(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return boxes and accuracy of a detector whose outputs show that its family is EAST.
+
+    Its geometry is in pixels, up to hundreds of them. float32 has 7 digits, so a difference of
+    0.001, the usual limit, is mere rounding there.
+    """
+    output, found = data["output"], dict[str, Any]()
+    if output.get("family") != "east":
+        return found
+    if "boxes" not in data and (boxes := load_preset("east").of("detector").boxes) is not None:
+        found["boxes"] = boxes.model_dump(exclude_unset=True)
+    if output.get("geometry_scale", 1.0) == 1.0:
+        found["accuracy"] = {"max_difference": _PIXELS, **data.get("accuracy", {})}
+    return found
 
 
 def direction_entries(source: Source, spec: ClassifierSpec, preset: PresetRole) -> dict[str, Any]:

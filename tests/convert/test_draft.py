@@ -123,8 +123,13 @@ def maps(folder: Path, outputs: dict[str, str], shapes: dict[str, int]) -> tuple
 @pytest.mark.parametrize(
     ("outputs", "shapes", "chosen"),
     [
-        ({"geometry": "Relu", "score": "Sigmoid"}, {"geometry": 5, "score": 1}, "score"),
-        ({"output_0": "Relu", "output_1": "Sigmoid"}, {"output_0": 5, "output_1": 1}, "output_1"),
+        ({"geometry": "Relu", "score": "Sigmoid"}, {"geometry": 5, "score": 1}, "score + geometry"),
+        (
+            {"output_0": "Relu", "output_1": "Sigmoid"},
+            {"output_0": 5, "output_1": 1},
+            "output_1 + output_0",
+        ),
+        ({"geometry": "Relu", "score": "Sigmoid"}, {"geometry": 4, "score": 1}, "score"),
         (
             {"threshold": "Sigmoid", "binary": "Sigmoid", "shrink": "Sigmoid"},
             {"threshold": 1, "binary": 1, "shrink": 1},
@@ -140,7 +145,8 @@ def test_text_map_is_chosen(
     assert isinstance(spec, DetectorSpec)
     assert (spec.output.name, spec.output.activation) == (chosen, "none")
     assert (spec.input.layout, spec.input.color) == ("NCHW", "RGB")
-    assert f"the spec uses the output {chosen}" in notes
+    verb = "joins the outputs" if "+" in chosen else "uses the output"
+    assert f"the spec {verb} {chosen}" in notes
     assert all(name in notes for name in outputs)
 
 

@@ -85,9 +85,9 @@ def craft_maps() -> np.ndarray:
         below = (points - quad[0]) @ (sides[1] / height)
         for channel, centers in ((0, np.arange(count) + 0.5), (1, np.arange(1, count))):
             for center in centers * width / count:
-                # CRAFT's Gaussian falls to 0.04 at the sides of a character.
+                # CRAFT-pytorch trains on exp(-(3.34 d)^2 / 2) in characters grown by half.
                 d = ((right - center) / (width / count / 2)) ** 2 + (below / (height / 2) - 1) ** 2
-                maps[channel] = np.maximum(maps[channel], np.exp(-3.2 * d))
+                maps[channel] = np.maximum(maps[channel], np.exp(-2.48 * d))
     return maps
 
 
@@ -138,8 +138,8 @@ def test_craft_words_are_those_that_were_drawn() -> None:
     maps = craft_maps()
     quads, scores = boxes_from_craft(maps[0], maps[1], CRAFT)
     assert len(quads) == 4
-    # The growth is a rule of thumb of the authors: it fits characters as high as they are wide.
-    assert min(matches(quads * 2, QUADS[:4])) > 0.75
+    # The growth is a rule of thumb of the authors: it is coarse on small maps.
+    assert min(matches(quads * 2, QUADS[:4])) > 0.83
     assert scores.min() > 0.9
     # Without links, each character is a word.
     apart, _ = boxes_from_craft(maps[0], np.zeros_like(maps[1]), CRAFT)
