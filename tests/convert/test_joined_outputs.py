@@ -82,7 +82,7 @@ def test_two_outputs_of_an_onnx_file_become_one_engine_with_boxes(tmp_path: Path
         assert len(quads) == len(QUADS)
         assert min(matches(quads, QUADS)) > 0.98
         # In tiles, each of which returns the same maps.
-        tiled, _ = detect_at_scales(engine, cv2.resize(image, (960, 704)), max_shrink=1.0)
+        (tiled, _), _ = detect_at_scales(engine, cv2.resize(image, (960, 704)), max_shrink=1.0)
         assert len(tiled) >= len(QUADS)
 
 

@@ -11,6 +11,7 @@ import onnx
 import onnx.parser
 import pytest
 
+from ocr_trt.common.input_size import InputSize
 from ocr_trt.errors import SpecError
 from ocr_trt.ocr.craft import boxes_from_craft
 from ocr_trt.ocr.detector import DetectorRole
@@ -230,15 +231,15 @@ def test_wrong_outputs_are_explained(output: dict[str, Any], facts: list[str]) -
 
 def test_shapes_and_distances_follow_the_family() -> None:
     role = DetectorRole(spec({"family": "east", "name": "y"}))
-    role.check_output_shape((0, 6, 16, 16))
+    role.check_output_shape((0, 6, 16, 16), InputSize(64, 64))
     with pytest.raises(SpecError, match=r"channel 5, but the output has 1 .*NAME \+ NAME"):
-        role.check_output_shape((0, 1, 16, 16))
+        role.check_output_shape((0, 1, 16, 16), InputSize(64, 64))
     maps = east_maps("rbox")[None]
     other = maps.copy()
     other[:, 1] *= 1.2
     assert role.output_distance([maps], [maps]) == 0
     assert 0 < role.output_distance([maps], [other]) < 0.2
     craft = DetectorRole(spec({"family": "craft", "name": "y"}))
-    craft.check_output_shape((0, 2, 32, 32))
+    craft.check_output_shape((0, 2, 32, 32), InputSize(64, 64))
     assert craft.output_distance([craft_maps()[None]], [craft_maps()[None]]) == 0
     assert text_map(maps[0], role.spec.output).shape == maps.shape[2:]

@@ -117,7 +117,7 @@ def test_outputs_that_the_kernels_do_not_accept_are_refused(part: int) -> None:
 
 @pytest.mark.parametrize(
     ("part", "change", "message"),
-    [(0, {"output": {"channel": 1}}, "channel is 1, .* 1 channel"),
+    [(0, {"output": {"channel": 1}}, "channel 1, .* 1 channel"),
      (1, {"charset": "abcd"}, "4 classes, .* 4 characters")],
     ids=["channel", "charset"],
 )  # fmt: skip
