@@ -37,9 +37,12 @@ def site(bundle_options: tuple[object, ...]) -> Iterator[Running]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Chromium; tests are skipped where it or playwright is not installed."""
+    """Chromium; tests are skipped where it or playwright is not installed.
+
+    Not for the whole session: while playwright runs, ``asyncio.run`` of other tests fails.
+    """
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="needs playwright: pip install '.[browser]'"
     )

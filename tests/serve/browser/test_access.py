@@ -125,6 +125,42 @@ def test_zoom_keeps_boxes_on_the_image(result: WebPage) -> None:
     assert result.text("#zoom") == "Fit" and result.image_place()["width"] == before
 
 
+def long_document() -> list[dict[str, Any]]:
+    """The answer for a page of 300 lines, some without characters and some doubtful."""
+    lines = [
+        {
+            "quad": [[5, y], [150, y], [150, y + 0.2], [5, y + 0.2]],
+            "text": "" if number % 7 == 0 else f"line {number} " + "of text " * (number % 9),
+            "box_score": 0.9, "text_score": 0.3 if number % 5 == 0 else 0.99,
+        }
+        for number, y in enumerate(0.3 * index for index in range(300))
+    ]  # fmt: skip
+    return [
+        {
+            "file": None, "page": 1, "pages": 1, "width": 160, "height": 96, "lines": lines,
+            "warnings": ["the image was <b>shrunk</b>"], "seconds": {"detect": 0.1},
+        }
+    ]  # fmt: skip
+
+
+def test_long_page(page: WebPage, image: bytes) -> None:
+    page.tab.route("**/v1/ocr*", lambda route: route.fulfill(json=long_document()))
+    page.choose("long.png", image)
+    page.wait_for_result()
+    assert page.tab.locator(".line").count() == page.tab.locator(".box").count() == 300
+    assert "The image was <b>shrunk</b>." in page.text("#notes")
+    assert "60 lines have a text score below 60%" in page.text("#notes")
+    height = page.tab.evaluate("document.documentElement.scrollHeight")
+    assert height < 2 * 860, "the list scrolls in its place"
+    page.tab.focus(".line >> nth=0")
+    page.tab.keyboard.press("End")
+    lines, boxes, text = active(page)
+    assert lines == boxes == [299] and text.startswith("line 299")
+    place, frame = (page.tab.locator(each).bounding_box() for each in (".line:focus", "#text-body"))
+    assert frame["y"] <= place["y"] and place["y"] + place["height"] <= frame["y"] + frame["height"]
+    check_accessible(page)
+
+
 @pytest.fixture(params=["light", "dark"])
 def window(request: pytest.FixtureRequest, chromium: Any, site: Running) -> Iterator[WebPage]:
     """The page in a light or dark window."""
