@@ -189,7 +189,7 @@ def _values(outcome: _Outcome) -> dict[str, Any]:
     values: dict[str, Any] = {"id": row.id, "path": row.name, "page": outcome.page}
     if result is not None:
         facts = result.to_dict()
-        values |= {name: facts[name] for name in ("pages", "width", "height", "lines")}
+        values |= {name: facts[name] for name in ("pages", "width", "height", "lines", "warnings")}
         values["text"] = result.text
     if error is not None:
         text = str(error) if isinstance(error, OcrTrtError) else f"{type(error).__name__}: {error}"

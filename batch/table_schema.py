@@ -35,6 +35,7 @@ def result_schema() -> pa.Schema:
             ("height", pa.int64()),
             ("text", pa.string()),
             ("lines", pa.list_(arrow_type(line, line.get("$defs", {})))),
+            ("warnings", pa.list_(pa.string())),
             ("error", pa.string()),
             ("error_type", pa.string()),
         ]
