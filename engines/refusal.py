@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 import onnx
 
 from ..common.error_text import cause
-from ..convert.tensorflow_names import tensorflow_node
 from ..errors import EngineBuildError
 
 _LISTED = 3
@@ -120,6 +119,9 @@ def _without_names(model: onnx.ModelProto) -> bytes:
 
 def refusal_text(target: str, model: onnx.ModelProto, refused: Mapping[str, str]) -> str:
     """Return the message about refused nodes: ops, layers, causes and what to do."""
+    # onnx_ir takes as long to import as all the rest that opening a bundle needs.
+    from ..convert.tensorflow_names import tensorflow_node
+
     nodes = {node.name or node.output[0]: node for node in model.graph.node}
     parts = []
     for name, why in list(refused.items())[:_LISTED]:
