@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,9 @@ def config_text(fields: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
     from tritonclient.grpc import model_config_pb2
 
     try:
-        message = json_format.ParseDict(dict(fields), model_config_pb2.ModelConfig())
+        # Through JSON, because older versions of protobuf accept lists only, not tuples.
+        text = json.dumps(dict(fields))
+        message = json_format.Parse(text, model_config_pb2.ModelConfig())
     except json_format.ParseError as error:
         raise UserError(
             f"model {fields.get('name')}: Triton's ModelConfig of the installed tritonclient "
