@@ -214,7 +214,9 @@ def _kind(of: pa.DataType) -> Content | None:
     if pa.types.is_string(of) or pa.types.is_large_string(of):
         return "path"
     # The image type of Hugging Face datasets.
-    if pa.types.is_struct(of) and {"bytes", "path"} <= {of.field(n).name for n in range(of.num_fields)}:
+    if pa.types.is_struct(of) and {"bytes", "path"} <= {
+        of.field(n).name for n in range(of.num_fields)
+    }:
         return "both"
     return None
 
