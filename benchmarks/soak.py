@@ -12,6 +12,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,25 @@ def resident(process: int) -> float:
     return int(next(line.split()[1] for line in lines if line.startswith("VmRSS:"))) / 1024
 
 
+def memory_of_run(folder: Path, engines: dict[str, Path], workers: int) -> Iterator[float]:
+    """Read all images of a folder with bundles by role; yield the memory after each, in MiB."""
+    command = [sys.executable, "-m", "ocr_trt", "run", folder, "--workers", str(workers)]
+    for role, bundle in engines.items():
+        command += [f"--{role}", bundle]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            if not line.startswith(" "):  # the line of an image; those of its text are indented
+                yield resident(run.pid)
+    if run.returncode:
+        raise RuntimeError(f"exit code {run.returncode}")
+
+
+def growth_of(memory: list[float], images: int) -> float:
+    """Return by how many MiB the memory grew since a tenth of the images was read."""
+    return max(memory) - max(memory[: images // 10])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundles", type=Path)
@@ -47,28 +67,16 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), options.images)
-        command = [
-            sys.executable,
-            "-m",
-            "ocr_trt",
-            "run",
-            folder,
-            "--workers",
-            str(options.workers),
-        ]
-        for role in ("detector", "recognizer"):
-            command += [f"--{role}", options.bundles / f"reference-{role}-openvino-int8"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
-            assert run.stdout is not None
-            done, memory = 0, []
-            for line in run.stdout:
-                if not line.startswith(" "):  # the line of an image; those of its text are indented
-                    done += 1
-                    memory.append(resident(run.pid))
-                    if done % (options.images // 20) == 0:
-                        early = max(memory[: options.images // 10])
-                        print(done, f"{memory[-1]:.0f} MiB, {max(memory) - early:+.0f}", flush=True)
-        print("exit code", run.returncode)
+        engines = {
+            role: options.bundles / f"reference-{role}-openvino-int8"
+            for role in ("detector", "recognizer")
+        }
+        memory = list[float]()
+        for each in memory_of_run(Path(folder), engines, options.workers):
+            memory.append(each)
+            if len(memory) % max(1, options.images // 20) == 0:
+                growth = growth_of(memory, options.images)
+                print(len(memory), f"{each:.0f} MiB, {growth:+.0f}", flush=True)
 
 
 if __name__ == "__main__":
