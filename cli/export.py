@@ -43,6 +43,10 @@ class PipelineOptions:
     min_box_score: Annotated[
         float, typer.Option(min=0, max=1, help="Do not read boxes whose score is lower.")
     ] = 0.0
+    both_ways: Annotated[
+        bool,
+        typer.Option("--both-ways", help="Read each line upside down, too; as for `run`."),
+    ] = False
     dpi: Annotated[
         int, typer.Option(min=10, max=2400, help="Resolution of PDF pages, in pixels per inch.")
     ] = 200
@@ -100,6 +104,9 @@ def export(
     ] = None,
     recognizer: Annotated[Path, typer.Option(help="Recognizer bundle.")],
     output: Annotated[Path, typer.Option(help="Folder to write; replaced if it is an export.")],
+    classifier: Annotated[
+        Path | None, typer.Option(help="Classifier bundle, which finds lines that are turned.")
+    ] = None,
     lines: Annotated[
         bool, typer.Option("--lines", help="Each image is one line of text: only recognize it.")
     ] = False,
@@ -123,12 +130,16 @@ def export(
             if lines
             else "give --detector BUNDLE, or --lines if each image is one line of text"
         )
-    for path in (detector, recognizer):
+    if classifier is not None and pipeline.both_ways:
+        raise UserError("--classifier and --both-ways exclude each other: give one of them")
+    paths = (detector, recognizer, classifier)
+    for path in paths:
         if path is not None:
             check_exists(path)
-    bundles = [None if path is None else load_bundle(path) for path in (detector, recognizer)]
-    assert bundles[1] is not None
-    exported = export_triton(bundles[0], bundles[1], output, _settings(server, pipeline))
+    finding, reading, turning = (None if each is None else load_bundle(each) for each in paths)
+    assert reading is not None
+    settings = _settings(server, pipeline)
+    exported = export_triton(finding, reading, output, settings, classifier=turning)
     if display.json:
         print_json({**asdict(exported), "folder": str(output)})
         return
@@ -155,6 +166,7 @@ def _settings(server: ServerOptions, pipeline: PipelineOptions) -> ExportSetting
             tiles=pipeline.tiles.value,
             min_text_score=pipeline.min_score,
             min_box_score=pipeline.min_box_score,
+            both_ways=pipeline.both_ways,
             dpi=pipeline.dpi,
         ),
     )

@@ -58,6 +58,8 @@ class PipelineFile(StrictModel):
     detector: RemoteEngine | None = None
     """None: each image is one line of text."""
     recognizer: RemoteEngine
+    classifier: RemoteEngine | None = None
+    """Finds lines that are turned; None: lines are read as they are."""
 
 
 class PipelineParameters(StrictModel):
@@ -70,6 +72,7 @@ class PipelineParameters(StrictModel):
     tiles: Tiles = "auto"
     min_box_score: float = Field(0, ge=0, le=1)
     min_text_score: float = Field(0, ge=0, le=1)
+    both_ways: bool = False
     dpi: int = Field(200, ge=10, le=2400)
 
     def read_settings(self) -> ReadSettings:
@@ -78,5 +81,6 @@ class PipelineParameters(StrictModel):
             tiles=self.tiles,
             min_box_score=self.min_box_score,
             min_text_score=self.min_text_score,
+            both_ways=self.both_ways,
             dpi=self.dpi,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -68,7 +69,12 @@ class Exported:
 
 
 def export_triton(
-    detector: Bundle | None, recognizer: Bundle, folder: Path, settings: ExportSettings
+    detector: Bundle | None,
+    recognizer: Bundle,
+    folder: Path,
+    settings: ExportSettings,
+    *,
+    classifier: Bundle | None = None,
 ) -> Exported:
     """Write a model repository for Triton, completely or not at all.
 
@@ -77,6 +83,7 @@ def export_triton(
         recognizer: likewise.
         folder: where to write; may be missing, empty, or the result of an earlier export.
         settings: names, batches and parameters.
+        classifier: a bundle that finds lines that are turned.
 
     Raises:
         SpecError: a bundle has the other role.
@@ -85,7 +92,7 @@ def export_triton(
         OutputError: the folder contains other files, or cannot be written.
         ModuleNotFoundError: tritonclient is not installed.
     """
-    bundles = _checked(detector, recognizer)
+    bundles = _checked({"detector": detector, "recognizer": recognizer, "classifier": classifier})
     models = [
         PlanModel.of(bundle, entry, settings)
         for bundle in bundles
@@ -117,10 +124,9 @@ def own_files(folder: Path) -> set[str]:
     return {name for name in names if _OWN_NAME.fullmatch(name)}
 
 
-def _checked(detector: Bundle | None, recognizer: Bundle) -> list[Bundle]:
-    roles: list[tuple[Bundle | None, Role]] = [(detector, "detector"), (recognizer, "recognizer")]
+def _checked(by_role: Mapping[Role, Bundle | None]) -> list[Bundle]:
     bundles = []
-    for bundle, role in roles:
+    for role, bundle in by_role.items():
         if bundle is None:
             continue
         if bundle.spec.role != role:
@@ -183,6 +189,7 @@ def _write_pipeline(folder: Path, models: list[PlanModel], settings: ExportSetti
         ocr_trt=__version__,
         detector=engines.get("detector"),
         recognizer=engines["recognizer"],
+        classifier=engines.get("classifier"),
     )
     _write_json(version / PIPELINE, file)
     sample = folder / WARM_UP
@@ -214,6 +221,7 @@ def _pipeline_fields(settings: ExportSettings) -> dict[str, Any]:
             port("text_scores", "TYPE_FP32", -1),
             port("size", "TYPE_INT32", 2),
             port("pages", "TYPE_INT32", 1),
+            port("warnings", "TYPE_STRING", -1),
         ],
         "instance_group": [{"kind": "KIND_CPU", "count": 1}],
         # Only for its queue, which is unlimited by default.

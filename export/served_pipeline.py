@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ import numpy as np
 
 from ..common.json_files import checked, read_model
 from ..common.version import __version__
+from ..engines.engine import Engine
 from ..engines.fair_semaphore import FairSemaphore
 from ..errors import OcrTrtError, UserError
 from ..pipeline.any_reader import Reader
 from ..pipeline.read_result import ReadResult
 from .bls import OtherModels, blank_engine, bls_engine
-from .pipeline_file import LARGEST, NAME, WARM_UP, PipelineFile, PipelineParameters
+from .pipeline_file import LARGEST, NAME, WARM_UP, PipelineFile, PipelineParameters, RemoteEngine
 
 
 class ServedPipeline:
@@ -44,12 +45,8 @@ class ServedPipeline:
         parameters = parameters_from(json.loads(args["model_config"]), args["model_name"])
         self._file, self._settings = file, parameters.read_settings()
         models = OtherModels(pb, int(args["model_version"]), parameters.wait_seconds)
-        detector, recognizer = (
-            None if engine is None else bls_engine(engine, models, streams=parameters.workers)
-            for engine in (file.detector, file.recognizer)
-        )
-        assert recognizer is not None
-        self._reader = Reader(detector, recognizer, self._settings)
+        streams = parameters.workers
+        self._reader = self._reader_of(lambda each: bls_engine(each, models, streams=streams))
         # The image of the warm-up, which is the first request; None after that.
         self._warm_up = _warm_up_image(folder.parent)
         self._threads = ThreadPoolExecutor(parameters.workers, thread_name_prefix="ocr-trt")
@@ -95,9 +92,16 @@ class ServedPipeline:
 
     def _blank_reader(self) -> Reader:
         """Return a reader for the warm-up, during which other models cannot be called."""
-        detector = self._file.detector
-        blank = None if detector is None else blank_engine(detector)
-        return Reader(blank, blank_engine(self._file.recognizer), self._settings)
+        return self._reader_of(blank_engine)
+
+    def _reader_of(self, opened: Callable[[RemoteEngine], Engine]) -> Reader:
+        """Return a reader whose engines a function opens."""
+        file = self._file
+        detector, classifier = (
+            None if engine is None else opened(engine)
+            for engine in (file.detector, file.classifier)
+        )
+        return Reader(detector, opened(file.recognizer), self._settings, classifier=classifier)
 
     def _error(self, message: str, code: str) -> Any:
         error = self._pb.TritonError
@@ -126,6 +130,7 @@ class ServedPipeline:
             "text_scores": np.array([line.text_score for line in lines], np.float32),
             "size": np.array([result.width, result.height], np.int32),
             "pages": np.array([result.pages], np.int32),
+            "warnings": np.array([text.encode() for text in result.warnings], np.object_),
         }
         return [self._pb.Tensor(name, array) for name, array in arrays.items()]
 

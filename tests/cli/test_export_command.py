@@ -35,6 +35,7 @@ def test_export_writes_a_repository_and_notes(
         ((), "give --detector BUNDLE, or --lines"),
         (("--lines", "--detector", "d"), "exclude each other"),
         (("--detector", "nothing"), "nothing"),
+        (("--lines", "--classifier", "c", "--both-ways"), "exclude each other"),
         (("--lines", "--name", "a/b"), "'a/b'"),
         (("--lines", "--max-batch", 0), "max-batch"),
     ],

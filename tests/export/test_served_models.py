@@ -15,9 +15,15 @@ import numpy as np
 import pytest
 
 from ocr_trt import open_reader
+from ocr_trt.builder import build
+from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.errors import InputFileError, TargetMissingError
 from ocr_trt.export.check_numpy import check_numpy
+from ocr_trt.export.export_settings import ExportSettings
 from ocr_trt.export.pipeline_file import PipelineParameters
+from ocr_trt.export.repository import export_triton
+from tests.builder.small_build import fp32_request
+from tests.builder.test_classifier_build import draft, write_classifier
 from tests.export.test_repository import as_target, exported
 from tests.export.triton_stand_in import Request, Response, StandInServer, Tensor, TritonError
 from tests.readable_models import TEXTS
@@ -139,6 +145,26 @@ def test_a_pipeline_of_single_lines(
         expected = reader.read(data)
     assert [text.decode() for text in result["texts"]] == [line.text for line in expected.lines]
     assert expected.lines
+
+
+def test_a_pipeline_with_a_classifier(
+    readable: tuple[Path, Path], workplace: Path, tmp_path: Path
+) -> None:
+    spec = draft(write_classifier(tmp_path / "turn.onnx"))
+    (built,) = build(fp32_request(spec, tmp_path / "bundles"))
+    assert built.error is None
+    bundles = [load_bundle(path) for path in (*readable, built.folder)]
+    settings = ExportSettings(is_stand_in=True)
+    exported = export_triton(*bundles[:2], tmp_path / "repo", settings, classifier=bundles[2])
+    assert exported.models[-1].startswith("ocr_classifier_")
+    data = (workplace / "receipt.png").read_bytes()
+    with StandInServer(tmp_path / "repo") as server:
+        result = arrays(server.infer("ocr", [content_of(data)]))
+    with open_reader(*readable, classifier=built.folder) as reader:
+        expected = reader.read(data)
+    assert [text.decode() for text in result["texts"]] == [line.text for line in expected.lines]
+    quads = np.array([line.quad for line in expected.lines])
+    np.testing.assert_array_equal(result["quads"], quads)
 
 
 def test_a_stand_in_runs_several_requests_as_one_batch(
