@@ -20,6 +20,7 @@ from PIL import Image
 
 from ocr_trt.batch.table_schema import result_schema
 from ocr_trt.cli.schema import Document, json_schema
+from ocr_trt.common.scratch import remove_abandoned
 from tests.batch import program
 from tests.batch.conftest import write_images
 from tests.cli.in_process import run
@@ -151,6 +152,8 @@ def test_signals(
     while program.processes(output) and time.monotonic() < end:
         time.sleep(0.1)
     assert not program.processes(output)
+    # On a busy machine, Ray does not end within three seconds; then the next run removes its files.
+    remove_abandoned(short_folder)
     assert not list(short_folder.iterdir())
     names = {file.name.rpartition("-")[0] for file in output.glob("*.parquet")}
     assert len(names) == program.committed(output)
