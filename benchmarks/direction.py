@@ -1,8 +1,8 @@
 """Measure what a classifier and reading both ways gain and cost on turned pages.
 
-python benchmarks/direction.py DETECTOR RECOGNIZER CLASSIFIER [TURN...]
+python benchmarks/direction.py DETECTOR RECOGNIZER CLASSIFIER [--turns 0 180]
 
-The arguments are bundles, and degrees (default: 0 180). Each sample page is turned and read. A
+The arguments are bundles. Each sample page is turned and read. A
 label is exact if a line has its text, apart from spaces; the CER counts the edits to the most
 similar line. The time is that of the processor, not of the clock, because other programs change it
 less.
@@ -10,7 +10,7 @@ less.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -36,17 +36,24 @@ def errors(scene: SceneLabel, found: list[str]) -> tuple[int, int, int, int]:
 
 
 def main() -> None:
-    if len(sys.argv) < 4 or "--help" in sys.argv:
-        raise SystemExit(__doc__)
-    engines = [Engine.from_bundle(load_bundle(Path(path))) for path in sys.argv[1:4]]
-    detector, recognizer, classifier = engines
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for role in ("detector", "recognizer", "classifier"):
+        parser.add_argument(role, type=Path)
+    parser.add_argument("--turns", type=int, nargs="+", default=[0, 180], metavar="DEGREES")
+    options = parser.parse_args()
+    detector, recognizer, classifier = (
+        Engine.from_bundle(load_bundle(path))
+        for path in (options.detector, options.recognizer, options.classifier)
+    )
     readers = {
         "as they are": OcrReader(detector, recognizer),
         "classifier": OcrReader(detector, recognizer, classifier=classifier),
         "both ways": OcrReader(detector, recognizer, ReadSettings(both_ways=True)),
     }
     scenes = load_dataset(SAMPLES / "pages").scenes
-    for turn in map(int, sys.argv[4:] or ("0", "180")):
+    for turn in options.turns:
         for name, reader in readers.items():
             totals, seconds = [0, 0, 0, 0], 0.0
             for scene in scenes:

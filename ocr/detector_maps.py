@@ -25,7 +25,8 @@ Maps = npt.NDArray[np.float32]
 
 def maps_from_output(output: Output, settings: DetectorOutput) -> Maps:
     """Return the maps (N, M, h, w) in a detector's output (N, C, H, W) or (N, H, W)."""
-    planes = output if output.ndim == 4 else output[:, None]
+    has_channels = output.ndim == 4
+    planes = output if has_channels else output[:, None]
     if isinstance(settings, EastOutput):
         score = _activated(planes[:, settings.score : settings.score + 1], settings.activation)
         start = settings.first
@@ -35,6 +36,8 @@ def maps_from_output(output: Output, settings: DetectorOutput) -> Maps:
         return np.concatenate([score, geometry], axis=1)
     if isinstance(settings, CraftOutput):
         chosen = planes[:, [settings.region, settings.affinity]]
+    elif not has_channels:
+        chosen = planes
     else:
         chosen = planes[:, settings.channel : settings.channel + 1]
     return _activated(chosen, settings.activation)

@@ -349,7 +349,7 @@ def test_spec_that_contradicts_the_output_is_refused(
         build(fp32_request(short, tmp_path))
     output = onnx_detector.output.model_copy(update={"channel": 1})
     other = onnx_detector.model_copy(update={"output": output})
-    with pytest.raises(SpecError, match=r"output\.channel is 1, but the output has 1 channel"):
+    with pytest.raises(SpecError, match=r"output\.channel.* 1, but the output has 1 channel"):
         build(fp32_request(other, tmp_path))
 
 

@@ -12,7 +12,7 @@ import pytest
 from ocr_trt.models.reference_models import (
     SAMPLES,
     WEIGHTS,
-    Role,
+    ReferenceRole,
     export_reference,
     spec_path,
     trained_model,
@@ -76,7 +76,7 @@ def test_models_accept_any_size() -> None:
 
 
 @pytest.mark.parametrize("role", ["detector", "recognizer"])
-def test_shipped_files_belong_together(role: Role) -> None:
+def test_shipped_files_belong_together(role: ReferenceRole) -> None:
     spec = load_spec(spec_path(role))
     assert spec.role == role
     weights = weights_path(role)
