@@ -157,14 +157,17 @@ def _fingerprint(inputs: Inputs, job: BatchJob) -> str:
     """Return what must not change between runs so that ids keep their meaning.
 
     Numbers of rows are ids if a parquet file has no id column, so its rows must stay as they are.
+    A file of another size has other rows, even if it has as many.
     """
     columns = inputs.columns
     if columns.id is not None:
         return f"{columns.id}, {columns.image}" if job.sources.id_column else ""
-    rows = Counter[str]()
+    rows, files = Counter[str](), dict[str, str]()
     for piece in inputs.pieces:
         rows[piece.name] += piece.rows
-    text = json.dumps([columns.image, sorted(rows.items())])
+        files[piece.name] = piece.file
+    facts = [(name, rows[name], Path(files[name]).stat().st_size) for name in sorted(files)]
+    text = json.dumps([columns.image, facts])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -196,6 +196,12 @@ def _from_parquet(files: dict[str, Path], options: SourceOptions) -> Inputs:
             if name not in each.names:
                 raise UserError(f"{file}: {unknown('column', name, each.names)}")
     content = _content(first, image, schema.field(image).type)
+    for file, each in schemas.items():
+        if _content(file, image, each.field(image).type) != content:
+            raise UserError(
+                f"{file}: the column {image} has the type {each.field(image).type}, but "
+                f"{schema.field(image).type} in {first}; read the files with separate commands"
+            )
     if options.id_column:
         _check_ids(files.values(), options.id_column)
     return Inputs(
@@ -247,11 +253,24 @@ def _content(file: Path, name: str, of: pa.DataType) -> Content:
     return kind
 
 
+def _ids_of(file: Path, name: str) -> pa.ChunkedArray:
+    try:
+        ids = pq.read_table(file, columns=[name])[name]
+    except (OSError, pa.ArrowException) as error:
+        raise InputFileError(f"{file}: cannot be read as parquet: {error}") from None
+    try:
+        return ids.cast(pa.string())
+    except pa.ArrowException as error:
+        raise UserError(
+            f"{file}: the id column {name} has the type {ids.type}, which cannot be converted to "
+            f"text ({error}); name another column, or leave out --id-column to number the rows"
+        ) from None
+
+
 def _check_ids(files: Iterable[Path], name: str) -> None:
     """Refuse ids that are missing or not unique: rows of one id would overwrite each other."""
-    tables = (pq.read_table(file, columns=[name]) for file in files)
     ids = pa.chunked_array(
-        [chunk for table in tables for chunk in table[name].cast("string").chunks], pa.string()
+        [chunk for file in files for chunk in _ids_of(file, name).chunks], pa.string()
     )
     if ids.null_count:
         raise UserError(f"the id column {name} has {ids.null_count} rows without an id")

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocr_trt.batch import pieces
+from ocr_trt.batch.job import BatchJob, _fingerprint
 from ocr_trt.batch.sources import Inputs, SourceOptions, open_source
 from ocr_trt.errors import InputFileError, UserError
 from tests.batch.conftest import write_images
@@ -153,3 +154,43 @@ def test_columns_that_cannot_be_used(tmp_path: Path) -> None:
         opened(file, tmp_path)
     with pytest.raises(UserError, match="is not parquet, but --column"):
         opened(write_images(tmp_path / "images", 1), tmp_path, column="x")
+
+
+def test_files_with_columns_of_different_kinds(tmp_path: Path) -> None:
+    # The bytes of an image would be taken for a path, or a path for the bytes of an image.
+    folder = tmp_path / "data"
+    folder.mkdir()
+    pq.write_table(pa.table({"x": ["a.png"]}), folder / "1.parquet")
+    pq.write_table(pa.table({"x": pa.array(["b.png"], pa.large_string())}), folder / "2.parquet")
+    assert opened(folder, tmp_path).total == 2
+    pq.write_table(pa.table({"x": [b"content"]}), folder / "2.parquet")
+    with pytest.raises(UserError, match=r"2\.parquet.*x has the type binary, but string in .*1\."):
+        opened(folder, tmp_path)
+    pq.write_table(pa.table({"x": [1]}), folder / "2.parquet")
+    with pytest.raises(UserError, match=r"2\.parquet: the column x has the type int64"):
+        opened(folder, tmp_path)
+
+
+@pytest.mark.parametrize("ids", [[[1]], [{"a": 1}], [b"\xff"]], ids=["list", "struct", "bytes"])
+def test_ids_that_are_no_text(ids: list[object], tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"k": ids, "x": ["a.png"]}), file)
+    with pytest.raises(UserError, match=r"the id column k has the type .*--id-column"):
+        opened(file, tmp_path, column="x", id_column="k")
+
+
+def test_changed_rows_are_another_job(tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+
+    def fingerprint(*contents: bytes) -> str:
+        pq.write_table(pa.table({"x": contents}), file)
+        inputs = opened(file, tmp_path)
+        job = BatchJob(
+            source=str(file), output=tmp_path / "out", detector=None, recognizer=tmp_path
+        )
+        return _fingerprint(inputs, job)
+
+    first = fingerprint(b"one", b"two")
+    assert fingerprint(b"one", b"two") == first
+    assert fingerprint(b"one", b"twelve") != first
+    assert fingerprint(b"one") != first
