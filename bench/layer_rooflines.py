@@ -14,7 +14,7 @@ from ..convert.tensorflow_names import LayerNames
 from ..engines.base import RunSettings
 from ..engines.bundle import Bundle
 from ..engines.layer_time import BETWEEN, LayerTime
-from ..engines.manifest import Manifest, Precision
+from ..engines.manifest import EngineEntry, Manifest, Precision
 from ..engines.targets import backend
 from ..engines.tuned import choice_for
 from ..measure.latency import LatencyStats
@@ -60,10 +60,17 @@ def _timed(model: ModelReport, group: Sequence[Bundle], reporter: Reporter) -> _
     return times
 
 
+def _timed_entry(bundle: Bundle) -> EngineEntry:
+    """Return the engine for the input of the spec, which need not be the largest one.
+
+    Its latency is measured.
+    """
+    size = bundle.manifest.spec.input.size
+    return next(each for each in bundle.manifest.engines if each.size == size)
+
+
 def _layer_times(bundle: Bundle, batch: int) -> tuple[LayerTime, ...]:
-    spec = bundle.spec
-    # That of the input of the spec, whose latency is measured.
-    entry = next(each for each in bundle.manifest.engines if each.size == spec.input.size)
+    spec, entry = bundle.spec, _timed_entry(bundle)
     shape = (batch, spec.input.channels, *entry.size)
     # Random images: only the times are used.
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
@@ -97,7 +104,7 @@ def _with_rooflines(
 def _roofline(
     bundle: Bundle, stats: LatencyStats, times: Sequence[LayerTime], peaks: Peaks
 ) -> Roofline:
-    quantized = onnx.load(bundle.path(bundle.manifest.engines[-1].model))
+    quantized = onnx.load(bundle.path(_timed_entry(bundle).model))
     work = graph_work(quantized, stats.batch)
     precision = _peak_precision(bundle.manifest)
     rows = layer_rows(times, work, peaks, _places(quantized))

@@ -23,6 +23,7 @@ from ..calibration.observe import Batch
 from ..calibration.ranges import graphs_sha256
 from ..common.files import check_writable
 from ..common.frozen_model import StrictModel
+from ..common.input_size import by_area
 from ..convert.audit import COUNTED, node_flops
 from ..convert.graph import result_name
 from ..engines.bundle import tree_sha256
@@ -90,7 +91,7 @@ def int8_candidate(
 
 
 def _int8_share(graphs: Graphs, quantized: QuantizedGraphs) -> float:
-    graph = ir.from_proto(graphs[max(graphs)]).graph
+    graph = ir.from_proto(graphs[max(graphs, key=by_area)]).graph
     flops = {result_name(node): node_flops(node) for node in graph if node.op_type in COUNTED}
     # ``exceptions`` are the ops that do not run in the precision of the candidate.
     in_int8 = sum(count for name, count in flops.items() if name not in quantized.exceptions)

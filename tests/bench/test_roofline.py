@@ -5,10 +5,11 @@ from __future__ import annotations
 from html import unescape
 from pathlib import Path
 
+import onnx
 import pytest
 
 from ocr_trt.bench.compare_bundles import Extras, compare
-from ocr_trt.bench.layer_rooflines import layer_rows
+from ocr_trt.bench.layer_rooflines import _roofline, layer_rows
 from ocr_trt.bench.report import write_report
 from ocr_trt.bench.results import Report
 from ocr_trt.bench.roofline import LayerRoofline, Roofline
@@ -21,9 +22,11 @@ from ocr_trt.engines.layer_time import BETWEEN, LayerTime
 from ocr_trt.engines.openvino import convolution_peaks as openvino_peaks
 from ocr_trt.engines.openvino import profile
 from ocr_trt.measure import peaks as peaks_module
-from ocr_trt.measure.latency import LatencySettings
+from ocr_trt.measure.latency import LatencySettings, LatencyStats
 from ocr_trt.measure.peaks import Peaks, last_caches
-from ocr_trt.measure.work import GraphWork
+from ocr_trt.measure.work import GraphWork, graph_work
+from tests.builder.small_build import fp32_request, small_spec
+from tests.builder.test_input_sizes import SIZES, free
 
 PEAKS = Peaks(
     flops={"fp32": 100e9, "int8": 200e9}, measured_with="t 1", matrix_product=90e9, memory=10e9
@@ -237,3 +240,14 @@ def test_a_comparison_with_rooflines(
             assert text.count('aria-label="Roofline plot.') == len(batches)
         if file.suffix == ".json":
             assert Report.model_validate_json(text) == report
+
+
+def test_flops_are_those_of_the_input_that_is_timed(tmp_path: Path) -> None:
+    # The input of the spec, 32x32, is the smallest of three sizes.
+    spec = free(small_spec(tmp_path), tmp_path / "free.onnx").model_copy(update={"sizes": SIZES})
+    (result,) = build(fp32_request(spec, tmp_path / "out", targets=("onnxruntime",)))
+    assert result.bundle is not None
+    times = dict.fromkeys(("mean", "p50", "p90", "p99", "lowest", "highest", "throughput"), 1.0)
+    stats = LatencyStats(batch=1, queries=1, variation=0, **times)
+    expected = graph_work(onnx.load(result.bundle.path("model_32x32.onnx")), 1).total
+    assert _roofline(result.bundle, stats, (), PEAKS).flops == expected > 0
