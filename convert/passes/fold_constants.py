@@ -50,9 +50,14 @@ def _fold_splits(graph: ir.Graph) -> None:
     for node in list(graph):
         if node.op_type != "Split" or (array := constant_input(node, 0)) is None:
             continue
-        sizes = constant_input(node, 1)
-        where = len(node.outputs) if sizes is None else np.cumsum(sizes)[:-1]
-        parts = np.array_split(array, where, attribute(node, "axis", 0))
+        axis, sizes = attribute(node, "axis", 0), constant_input(node, 1)
+        if sizes is None:
+            if len(node.inputs) > 1 and node.inputs[1] is not None:
+                continue  # computed sizes
+            # All parts have the same size but the last one, which may be smaller.
+            count = len(node.outputs)
+            sizes = np.full(count, -(-array.shape[axis] // count))
+        parts = np.split(array, np.cumsum(sizes)[:-1], axis)
         for output, part in zip(node.outputs, parts, strict=True):
             replace_value(output, new_initializer(graph, part, f"{output.name}_folded"))
         graph.remove(node, safe=True)

@@ -33,6 +33,23 @@ def test_shape_arithmetic_folds_even_through_split() -> None:
     assert ops(model) == {"Reshape": 1}
 
 
+def test_uneven_split_of_a_constant_leaves_the_rest_to_the_last_part() -> None:
+    # 7 numbers in 3 parts are 3, 3 and 1, and not 3, 2 and 2 as NumPy divides them.
+    model = graph(
+        """
+        agraph (float[3] x) => (float[3] y, float[1] z) {
+            a, b, c = Split <axis = -1, num_outputs = 3> (w)
+            ab = Mul(a, b)
+            y = Mul(x, ab)
+            z = Relu(c)
+        }
+        """,
+        w=np.arange(1, 8, dtype=np.float32),
+    )
+    check_fires(model, fold_constants, atol=0)
+    assert "Split" not in ops(model)
+
+
 def test_nothing_to_fold() -> None:
     check_does_not_fire(
         graph("agraph (float[2] x) => (float[2] y) { y = Relu(x) }"), fold_constants
