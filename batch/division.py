@@ -62,7 +62,7 @@ def divide_cpus(
     cpus = [machine.cpus for machine in machines]
     if threads > max(cpus):
         raise UserError(
-            f"--threads {threads}: no machine has so many CPUs; the largest has {max(cpus)}"
+            f"--threads {threads}: no machine has that many CPUs; give at most {max(cpus)}"
         )
     if gpus:  # several threads keep a GPU busy
         actors = actors or gpus

@@ -37,7 +37,7 @@ _SHOWN_ERRORS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class BatchJob:
-    """What is read, with what, and where to."""
+    """What to read, with which bundles and settings, and where to write the results."""
 
     source: str
     """A folder, pattern, list, image or parquet; see :func:`.sources.open_source`."""
@@ -47,7 +47,7 @@ class BatchJob:
     recognizer: Path
     """Folder of the recognizer bundle."""
     address: str = ""
-    """Of an existing Ray cluster; "": Ray is started on this machine."""
+    """HOST:PORT of a Ray cluster, or ``auto``; "": Ray is started on this machine."""
     actors: int = 0
     """How many processes read; 0: as many as the CPUs allow."""
     threads: int = 0

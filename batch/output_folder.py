@@ -142,7 +142,7 @@ class OutputFolder:
             raise OutputError(
                 f"{self.path}: has results of an earlier run, which differs in: "
                 f"{', '.join(changed)}; "
-                "nothing was written; choose another folder, or run the same command again"
+                "nothing was written; choose another folder, or run the earlier command again"
             )
 
     def remove_uncommitted(self) -> None:

@@ -139,8 +139,9 @@ class ReadingActor:
         if attempt.is_fatal(position):
             row = _row(alone, 0)
             error = UserError(
-                f"{row.name or row.id}: the process died whenever it read this image: a library "
-                "crashed, or there was not enough memory"
+                f"{row.name or row.id}: the process died whenever it read this image, because a "
+                "library crashed or there was not enough memory; read it with `ocr-trt run` to "
+                "find out which"
             )
             return [_Outcome(row=row, page=1, error=error)]
         with attempt.reading(position):

@@ -181,7 +181,8 @@ def _write_index(rows: Iterable[tuple[str, str]], index: Path) -> Iterator[str]:
                 paths.append(os.fsencode(path))
             writer.write_table(pa.table([ids, pa.array(paths, pa.binary())], schema=_INDEX_SCHEMA))
     if repeated:
-        yield f"left out, listed before: {repeated} {'path' if repeated == 1 else 'paths'}"
+        what = "path that occurs" if repeated == 1 else "paths that occur"
+        yield f"left out: {repeated} {what} earlier in the list"
 
 
 def _from_parquet(files: dict[str, Path], options: SourceOptions) -> Inputs:
@@ -273,7 +274,10 @@ def _check_ids(files: Iterable[Path], name: str) -> None:
         [chunk for file in files for chunk in _ids_of(file, name).chunks], pa.string()
     )
     if ids.null_count:
-        raise UserError(f"the id column {name} has {ids.null_count} rows without an id")
+        raise UserError(
+            f"the id column {name} has {ids.null_count} rows without an id; name another column, "
+            "or leave out --id-column to number the rows"
+        )
     counts = pc.value_counts(ids)
     if len(counts) < len(ids):
         twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")[0].as_py()

@@ -31,7 +31,8 @@ def batch(
     ],
     *,
     output: Annotated[
-        Path, typer.Option(help="Folder for the result files; a second run continues there.")
+        Path,
+        typer.Option(help="Folder for the result files; the same command continues there."),
     ],
     detector: Annotated[
         Path | None, typer.Option(help="Detector bundle; not with --lines.")
@@ -50,7 +51,9 @@ def batch(
     ] = "",
     actors: Annotated[
         int,
-        typer.Option(min=0, max=100_000, help="Processes that read; 0: as many as the CPUs allow."),
+        typer.Option(
+            min=0, max=100_000, help="Processes that read images; 0: as many as the CPUs allow."
+        ),
     ] = 0,
     threads: Annotated[
         int,
@@ -65,7 +68,7 @@ def batch(
         typer.Option(
             min=0,
             max=100_000,
-            help="Images that are read and written together; 0: 8 to 256, by their number.",
+            help="Images in each result file; 0: 8 to 256, depending on the number of images.",
         ),
     ] = 0,
     column: Annotated[
@@ -95,7 +98,8 @@ def batch(
     """Read many images with Ray, on this machine or on a cluster, and write parquet.
 
     An image that cannot be read gets its error in the column `error`, and the exit code is 3. If
-    the command is interrupted or killed, run it again: it reads only the images that are missing.
+    the command is interrupted or killed, run it again: it reads only the images that have no result
+    yet. It requires `pip install 'ocr-trt[ray]'`.
 
     Example: `ocr-trt batch scans --output texts --detector bundles/det --recognizer bundles/rec`
     """
@@ -168,4 +172,4 @@ def _print(summary: BatchSummary, output: Path) -> None:
     for name, page, message in summary.errors:
         print(f"  {one_line(name)}, page {page}: {one_line(message)}")
     if progress.failed > len(summary.errors):
-        print("  more errors are in the column error")
+        print("  the other errors are in the column error of the result files")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ExportFormat(str, Enum):
-    """What to write."""
+    """The model server that the files are for."""
 
     TRITON = "triton"
 
@@ -45,7 +45,7 @@ class PipelineOptions:
     ] = 0.0
     both_ways: Annotated[
         bool,
-        typer.Option("--both-ways", help="Read each line upside down, too; as for `run`."),
+        typer.Option("--both-ways", help="Also read each line upside down; as for `run`."),
     ] = False
     dpi: Annotated[
         int, typer.Option(min=10, max=2400, help="Resolution of PDF pages, in pixels per inch.")
@@ -75,13 +75,16 @@ class ServerOptions:
         bool,
         typer.Option(
             "--no-padding",
-            help="OpenVINO: run each request alone; otherwise batches are padded to the largest.",
+            help="OpenVINO: run each request alone, at its own size. By default, Triton forms "
+            "batches and pads them to the largest size.",
         ),
     ] = False
     queue_delay: Annotated[
         int,
         typer.Option(
-            min=0, max=1_000_000, help="Microseconds that a request waits for others of its batch."
+            min=0,
+            max=1_000_000,
+            help="Microseconds that a request waits for other requests that fill its batch.",
         ),
     ] = 500
     instances: Annotated[
@@ -97,15 +100,18 @@ class ServerOptions:
 
 
 def export(
-    form: Annotated[ExportFormat, typer.Argument(metavar="FORMAT", help="triton.")],
+    form: Annotated[ExportFormat, typer.Argument(metavar="FORMAT", help="The only one: triton.")],
     *,
     detector: Annotated[
         Path | None, typer.Option(help="Detector bundle; not with --lines.")
     ] = None,
     recognizer: Annotated[Path, typer.Option(help="Recognizer bundle.")],
-    output: Annotated[Path, typer.Option(help="Folder to write; replaced if it is an export.")],
+    output: Annotated[
+        Path, typer.Option(help="Folder to write; an earlier export in it is replaced.")
+    ],
     classifier: Annotated[
-        Path | None, typer.Option(help="Classifier bundle, which finds lines that are turned.")
+        Path | None,
+        typer.Option(help="Classifier bundle: turns lines whose text does not run to the right."),
     ] = None,
     lines: Annotated[
         bool, typer.Option("--lines", help="Each image is one line of text: only recognize it.")
@@ -116,8 +122,9 @@ def export(
 ) -> None:
     """Write two bundles as a model repository for the Triton inference server.
 
-    It contains one model for each plan, and a pipeline that reads images with them. The server
-    needs `pip install ocr-trt` for the pipeline.
+    It contains one model for each plan, and a pipeline that reads images with these models. Run
+    `pip install ocr-trt` in the Python of the server, because the pipeline imports it. The export
+    itself requires `pip install 'ocr-trt[triton]'`.
 
     Example: `ocr-trt export triton --detector bundles/det --recognizer bundles/rec --output models`
     """

@@ -37,7 +37,7 @@ class BatchOutput(StrictModel):
     images: int
     """Images that have a result or an error, those of earlier runs included."""
     read_earlier: int
-    """Images of these that earlier runs had read."""
+    """How many of these images earlier runs had read."""
     failed: int
     """Images with an error."""
     rows: int
@@ -45,8 +45,8 @@ class BatchOutput(StrictModel):
     images_per_second: float
     """Images of this run per second, from the end of the first block on; 0 if there is only one."""
     actors: int
-    """Processes that read."""
+    """How many processes read images."""
     threads: int
-    """CPU threads of each."""
+    """CPU threads of each process."""
     errors: list[BatchError]
     """The first errors; all are in the column `error`."""

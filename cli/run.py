@@ -48,8 +48,8 @@ def run(
         bool,
         typer.Option(
             "--both-ways",
-            help="Read each line upside down, too, and keep the better score. It doubles the time "
-            "of the recognizer; a --classifier costs less.",
+            help="Also read each line upside down, and keep the text with the better score. This "
+            "doubles the time of the recognizer; a --classifier costs less.",
         ),
     ] = False,
     lines: Annotated[

@@ -28,20 +28,21 @@ def serve(
     ] = None,
     recognizer: Annotated[Path, typer.Option(help="Recognizer bundle.")],
     classifier: Annotated[
-        Path | None, typer.Option(help="Classifier bundle: finds lines that are turned.")
+        Path | None,
+        typer.Option(help="Classifier bundle: turns lines whose text does not run to the right."),
     ] = None,
     lines: Annotated[
         bool, typer.Option("--lines", help="Each image is one line of text: only recognize it.")
     ] = False,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0: all of this machine.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0: all addresses of this machine.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: a free one.")] = 8000,
     token_file: Annotated[
         Path | None,
         typer.Option(
-            help="File with a token that clients must send as `Authorization: Bearer TOKEN`. The "
-            "health routes and the files of the page need none."
+            help="File with a token that clients must send as `Authorization: Bearer TOKEN`. Only "
+            "the health routes and the files of the page need no token."
         ),
     ] = None,
     workers: Annotated[
@@ -51,18 +52,28 @@ def serve(
         ),
     ] = 0,
     threads: Annotated[
-        int, typer.Option(min=0, max=1024, help="Threads of each engine; 0: all cores.")
+        int,
+        typer.Option(
+            min=0,
+            max=1024,
+            help="CPU threads of each engine; 0: as `optimize` measured, or all cores.",
+        ),
     ] = 0,
     deadline: Annotated[
-        float, typer.Option(min=0.1, max=3600, help="Seconds for a request; then 504.")
+        float,
+        typer.Option(
+            min=0.1,
+            max=3600,
+            help="Seconds from the last byte of a request to its answer; later answers are 504.",
+        ),
     ] = 20.0,
     max_wait: Annotated[
         float,
         typer.Option(
             min=0.01,
             max=3600,
-            help="Seconds that an image may wait. The queue holds as many images as are read in "
-            "this time; beyond it, requests get 503.",
+            help="Seconds that an image may wait. The queue holds as many images as the service "
+            "reads in this time; if it is full, requests get 503.",
         ),
     ] = 5.0,
     batch_wait: Annotated[
@@ -74,23 +85,33 @@ def serve(
     max_receive: Annotated[
         float,
         typer.Option(
-            min=0.1, max=3600, help="Seconds for the headers of a request, and for its body."
+            min=0.1,
+            max=3600,
+            help="Seconds for the headers of a request, and for its body; slower ones get 408.",
         ),
     ] = 20.0,
     drain: Annotated[
         float,
-        typer.Option(min=6, max=3600, help="Seconds from SIGTERM to the end, at most."),
+        typer.Option(
+            min=6,
+            max=3600,
+            help="Longest time from SIGTERM to the end of the process, in seconds. Requests that "
+            "are not answered five seconds before the end get 503.",
+        ),
     ] = 25.0,
     max_body: Annotated[
-        int, typer.Option(min=1, max=256, help="MiB of the body of a request.")
+        int, typer.Option(min=1, max=256, help="Largest body of a request, in MiB.")
     ] = 32,
     max_pixels: Annotated[
-        float, typer.Option(min=0.01, max=100, help="Million pixels of an image or page.")
+        float,
+        typer.Option(min=0.01, max=100, help="Largest image or page, in millions of pixels."),
     ] = 64.0,
     max_pages: Annotated[
-        int, typer.Option(min=1, max=2000, help="Pages of a PDF document or TIFF file.")
+        int, typer.Option(min=1, max=2000, help="Most pages of a PDF document or TIFF file.")
     ] = 50,
-    max_images: Annotated[int, typer.Option(min=1, max=1000, help="Images of a batch.")] = 32,
+    max_images: Annotated[
+        int, typer.Option(min=1, max=1000, help="Most images of a request to `/v1/ocr/batch`.")
+    ] = 32,
     tiles: Annotated[
         TilesChoice, typer.Option(help="Also search large images in tiles; see `run`.")
     ] = TilesChoice.AUTO,
@@ -114,8 +135,9 @@ def serve(
 ) -> None:
     """Read text over HTTP: a service with a page for browsers, health checks and metrics.
 
-    Runs until SIGTERM or Ctrl-C, answers what it has accepted, and exits with 0. With --json, it
-    prints the address when it is ready. `pip install 'ocr-trt[serve]'` installs what it needs.
+    It runs until SIGTERM or Ctrl-C, answers the requests that it has accepted, and exits with 0.
+    With --json, it prints its address as JSON when it is ready. It requires
+    `pip install 'ocr-trt[serve]'`.
 
     Example: `ocr-trt serve --detector bundles/det --recognizer bundles/rec`
     """
@@ -167,7 +189,8 @@ def serve(
     bundles = Bundles(detector=detecting, recognizer=reading, classifier=turning)
     if token is None and not host.startswith(_LOOPBACK):
         display.reporter().note(
-            f"everyone who can reach {plain(host)} can use the service; --token-file limits it"
+            f"the service listens on {plain(host)} without a token: everyone who can reach this "
+            "machine can use it; require a token with --token-file FILE"
         )
 
     def on_ready(address: str) -> None:

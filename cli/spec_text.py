@@ -54,8 +54,8 @@ _OUTPUTS = {
 """,
     "craft": """\
   family: craft
-  region: {region}               # (?) which channel is characters
-  affinity: {affinity}             # (?) which channel is the gaps between them
+  region: {region}               # (?) the channel of the characters
+  affinity: {affinity}             # (?) the channel of the gaps between characters
   activation: {activation}        # (?) sigmoid if the model outputs logits
 """,
 }
@@ -84,8 +84,8 @@ _INPUT_SIZES = """\
 # Further inputs, such as [[736, 1280], [1280, 736]]; an image uses one that does not shrink it.
 sizes: {sizes}
 limit_side: {limit_side}        # PaddleOCR's det_limit_side_len; see limit_type
-limit_type: {limit_type}         # min: enlarge lower images to limit_side; max: shrink larger ones
-min_text_height: {min_text_height}     # lower text, in pixels of the input, is missed
+limit_type: {limit_type}         # min: enlarge small images to limit_side; max: shrink large ones
+min_text_height: {min_text_height}     # pixels of the input; lower text is often missed
 accuracy:
   max_loss: {max_loss}           # points of hmean that an engine may lose
 """

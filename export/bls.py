@@ -50,7 +50,7 @@ class OtherModels:
             self._wait_for(model.name)
             response = self._sent(model, images)
         if response.has_error():
-            raise EngineBuildError(f"model {model.name} fails: {response.error().message()}")
+            raise EngineBuildError(f"model {model.name} failed: {response.error().message()}")
         self._answered.add(model.name)
         output = self._pb.get_output_tensor_by_name(response, model.output.name).as_numpy()
         # A copy: the array is in shared memory, which belongs to the response.

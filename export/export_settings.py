@@ -1,4 +1,4 @@
-"""What a user can choose about a Triton model repository."""
+"""The settings of a Triton model repository."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ExportSettings:
     is_stand_in: bool = False
     """Let Python models run the plans, in place of Triton's backends."""
     parameters: PipelineParameters = field(default_factory=PipelineParameters)
-    """Those of the pipeline."""
+    """The parameters of the pipeline."""
 
     def __post_init__(self) -> None:
         # The name becomes the name of folders.

@@ -86,7 +86,7 @@ def export_triton(
         classifier: a bundle that finds lines that are turned.
 
     Raises:
-        SpecError: a bundle has the other role.
+        SpecError: a bundle has another role.
         UserError: Triton has no backend for the plans.
         InputFileError: a file of a bundle was changed after it was loaded.
         OutputError: the folder contains other files, or cannot be written.

@@ -1,4 +1,4 @@
-"""Which requests are accepted: the queue holds what can be read within the allowed waiting time."""
+"""Accept or refuse requests: the queue holds the images that can be read within ``max_wait``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Admission:
 
     @contextmanager
     def ticket(self, images: int = 1) -> Iterator[Ticket]:
-        """Let the images of a request wait; those that were not begun leave when the block ends.
+        """Put the images of a request into the queue; when the block ends, remove those not begun.
 
         Raises:
             ServiceError: overloaded; it states when to try again.

@@ -118,7 +118,8 @@ class BodyReader:
     def _too_large(self) -> ServiceError:
         return ServiceError(
             "body_too_large",
-            f"the body is larger than the {self._limits.body_bytes:,} bytes allowed",
+            f"the body is larger than the {self._limits.body_bytes:,} bytes allowed; send smaller "
+            "or fewer images",
         )
 
 

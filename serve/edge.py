@@ -121,4 +121,7 @@ class Edge:
         scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
         is_right = hmac.compare_digest(given.strip().encode("latin-1"), token.encode("latin-1"))
         if scheme.lower() != "bearer" or not is_right:
-            raise ServiceError("unauthorized", "send the token: Authorization: Bearer TOKEN")
+            raise ServiceError(
+                "unauthorized",
+                "the token is missing or wrong; send the header Authorization: Bearer TOKEN",
+            )

@@ -34,15 +34,15 @@ class Measures:
             registry=own,
         )  # fmt: skip
         self._durations = Histogram(
-            "ocr_trt_request_duration_seconds", "From a request's headers to its answer.",
+            "ocr_trt_request_duration_seconds", "Seconds from a request's headers to its answer.",
             ["route"], buckets=_SECONDS, registry=own,
         )  # fmt: skip
         self._errors = Counter(
-            "ocr_trt_errors", "Errors by code, also those inside batch answers.", ["code"],
+            "ocr_trt_errors", "Errors by code, including those in batch answers.", ["code"],
             registry=own,
         )  # fmt: skip
         self._stages = Histogram(
-            "ocr_trt_stage_duration_seconds", "Time of each stage, per image.", ["stage"],
+            "ocr_trt_stage_duration_seconds", "Seconds per image, by stage.", ["stage"],
             buckets=_SECONDS, registry=own,
         )  # fmt: skip
         self._images = Counter("ocr_trt_images", "Images and pages that were read.", registry=own)

@@ -45,6 +45,12 @@ def multipart_files(content_type: str, body: bytes, *, most: int) -> list[bytes]
     return [b"".join(chunks) for chunks in files.chunks]
 
 
+def _too_many(most: int) -> str:
+    if most == 1:
+        return "the body has more than one file; POST /v1/ocr/batch reads several images"
+    return f"the body has more than the {most} images allowed; send several batches"
+
+
 class _Files:
     """Collects the files of a body while it is parsed."""
 
@@ -84,8 +90,7 @@ class _Files:
             if options.get(b"name") in _FIELDS and not self._is_file:
                 self._is_file = True
                 if len(self.chunks) == self._most:
-                    what = "image is" if self._most == 1 else "images are"
-                    raise ServiceError("too_many_images", f"only {self._most} {what} allowed")
+                    raise ServiceError("too_many_images", _too_many(self._most))
                 self.chunks.append([])
         self._header = self._value = b""
 

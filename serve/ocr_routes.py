@@ -37,7 +37,7 @@ async def _before_deadline(request: Request, work: Coroutine[Any, Any, _Result])
     """Wait for work until the deadline, or until the client closes the connection.
 
     Raises:
-        ServiceError: one of both happened; the work was cancelled.
+        ServiceError: the deadline passed or the client is gone; the work was cancelled.
     """
     deadline = _service_of(request).settings.times.deadline
     task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_closed(request))
@@ -47,7 +47,10 @@ async def _before_deadline(request: Request, work: Coroutine[Any, Any, _Result])
             return task.result()
         if gone.done():
             raise ServiceError("client_closed", "the client closed the connection")
-        raise ServiceError("deadline_exceeded", f"no answer within {deadline:g} seconds")
+        raise ServiceError(
+            "deadline_exceeded",
+            f"no answer within {deadline:g} seconds; try again later, or send a smaller image",
+        )
     finally:
         task.cancel()
         gone.cancel()
@@ -63,7 +66,7 @@ async def _closed(request: Request) -> None:
 async def ocr(
     request: Request,
     draw: Annotated[
-        bool, Query(description="Return the image with boxes and texts as PNG; of one page.")
+        bool, Query(description="Return one page as a PNG file with boxes and texts.")
     ] = False,
     page: Annotated[
         int | None, Query(ge=1, le=1_000_000, description="Read only this page, counted from 1.")
@@ -105,9 +108,9 @@ async def preview(
 
 
 async def ocr_batch(request: Request) -> Response:
-    """Read several images. Results and errors have the positions of the images.
+    """Read several images. Results and errors are in the order of the images.
 
-    The status is 200 also if no image can be read.
+    The status is 200 even if no image can be read.
     """
     service = _service_of(request)
     async with service.bodies.body(request) as body:

@@ -166,12 +166,16 @@ class PagePool:
     def _opened(self, data: bytes, page: int | None) -> ImageFile:
         if not is_image(data[:HEAD]):
             raise ServiceError(
-                "unsupported_format", "the body is no image in a known format, and no PDF document"
+                "unsupported_format",
+                "the body is neither an image in a known format nor a PDF document; send a JPEG, "
+                "PNG, WebP, TIFF, BMP, GIF or PDF file",
             )
         for is_format, library in _READERS:
             if is_format(data[:HEAD]) and find_spec(library) is None:
                 raise ServiceError(
-                    "unsupported_format", f"this service cannot read this format without {library}"
+                    "unsupported_format",
+                    f"this service cannot read this format, because the library {library} is not "
+                    "installed; send the image as JPEG or PNG",
                 )
         limit = self._settings.limits.pages
         try:

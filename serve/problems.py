@@ -49,13 +49,17 @@ KINDS: dict[Code, Kind] = {
     "unsupported_media_type": Kind(
         status=415, meaning="The Content-Type or Content-Encoding is not supported."
     ),
-    "unsupported_format": Kind(status=415, meaning="The file is no image in a known format."),
+    "unsupported_format": Kind(
+        status=415, meaning="The file is neither an image in a known format nor a PDF document."
+    ),
     "client_closed": Kind(
         status=499, meaning="The client closed the connection; only metrics contain this code."
     ),
     "internal": Kind(status=500, meaning="A bug or a failing engine; the log has the details."),
     "overloaded": Kind(
-        status=503, meaning="Too many images wait. Retry after the seconds of Retry-After."
+        status=503,
+        meaning="Too many images wait. Retry after the number of seconds in the header "
+        "Retry-After.",
     ),
     "starting": Kind(status=503, meaning="The engines are still being loaded. Retry soon."),
     "stopping": Kind(status=503, meaning="The service is shutting down."),
@@ -69,7 +73,7 @@ class ErrorBody(StrictModel):
     """What happened."""
 
     code: Code
-    """One of the documented codes; programs decide by it."""
+    """One of the documented codes, for programs."""
     message: str
     """What happened and what to do, for people."""
 

@@ -55,7 +55,7 @@ class GuardedProtocol(H11Protocol):
             self._limit("headers", self.own_times.receive, self._headers_late)
 
     def on_response_complete(self) -> None:
-        """Close the connection soon if the client still sends a body that nobody reads."""
+        """Close the connection soon if the client still sends a body that is not read."""
         if self.conn.their_state is h11.SEND_BODY:
             self._limit("linger", _LINGER, self._abort)
         super().on_response_complete()

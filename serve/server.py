@@ -51,7 +51,10 @@ def listening_socket(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
-        raise UserError(f"--host {host}: is not an address: {error.strerror}") from None
+        raise UserError(
+            f"--host {host}: is not an address: {error.strerror}; expected a name or address of "
+            "this machine, such as 127.0.0.1, or 0.0.0.0 for all"
+        ) from None
     listener = socket.socket(family, kind, protocol)
     try:
         # A service that was killed can start again at once, although connections of the old
@@ -62,7 +65,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
         listener.close()
         raise UserError(
             f"cannot listen on {host}, port {port}: {error.strerror}; choose another --port, or "
-            "--port 0 for a free one"
+            "--port 0 for a free one; --host must be an address of this machine"
         ) from None
     return listener
 

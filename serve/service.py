@@ -49,9 +49,9 @@ class Service:
         self._engines = ExitStack()
         for name, text, value in (
             ("queue_depth", "Images that wait to be read.", "waiting"),
-            ("queue_limit", "Images that may wait; beyond it, requests get 503.", "limit"),
+            ("queue_limit", "Images that may wait; further ones get 503.", "limit"),
             ("images_in_flight", "Images that are being read.", "in_flight"),
-            ("capacity_images_per_second", "Measured; 0 before it is known.", "capacity"),
+            ("capacity_images_per_second", "While all workers are busy; 0: unknown.", "capacity"),
         ):
             self.measures.add_gauge(f"ocr_trt_{name}", text, partial(self._admission, value))
 

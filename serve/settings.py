@@ -1,4 +1,4 @@
-"""How the service runs: addresses, limits and times. Every limit protects the other clients."""
+"""How the service runs: address, limits and times. Each limit protects all other clients."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Times:
     receive: float = 20.0
     """For the headers of a request, and for its body."""
     answer: float = 30.0
-    """How long a client may read nothing of an answer."""
+    """How long a client may pause in reading its answer before the connection is closed."""
     keep_alive: float = 15.0
     """How long a connection stays open between two requests."""
     drain: float = 25.0
@@ -59,11 +59,10 @@ class ServeSettings:
     workers: int = 0
     """How many images are read at once; 0: enough to keep this machine busy."""
     threads: int = 0
-    """CPU threads of all engines' streams together; 0: those of ``ocr-trt optimize``, or all."""
+    """CPU threads of each engine, for all of its streams together; 0: the number that ``ocr-trt
+    optimize`` measured, or all cores."""
     token: str | None = None
     """What a client must send as ``Authorization: Bearer``; None: nothing."""
-    is_trusted: bool = False
-    """Run the code that version-compatible TensorRT plans contain."""
     read: ReadSettings = field(default_factory=ReadSettings)
     """How images are read."""
     limits: Limits = field(default_factory=Limits)

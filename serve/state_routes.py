@@ -40,11 +40,11 @@ class BundleInfo(StrictModel):
     runtime: str
     """The version of the target that runs it here."""
     source_sha256: str
-    """Of the source model."""
+    """SHA-256 of the source model."""
     verdict: Verdict | None
     """Accuracy and speed that were measured at the end of the build."""
     accuracy_loss: float | None
-    """Points of hmean or CER that were lost against the baseline."""
+    """Points of hmean, CER or accuracy lost against the baseline; negative: gained."""
     speedup: float | None
     """How many times faster than the baseline."""
 
@@ -53,7 +53,7 @@ class Info(StrictModel):
     """The answer of ``/v1/info``."""
 
     version: str
-    """Of ocr-trt."""
+    """The version of ocr-trt."""
     phase: Phase
     workers: int
     """How many images are read at once."""
@@ -63,7 +63,7 @@ class Info(StrictModel):
     """By role; null: not used. Without a detector, each image is one line."""
     limits: dict[str, int]
     times: dict[str, float]
-    """In seconds."""
+    """Deadlines and waiting times in seconds."""
     read: dict[str, Any]
     """How images are read."""
 

@@ -1,4 +1,4 @@
-// What went wrong, in the words of the service, and what to do about it.
+// Shows an error: the message of the service, and what the user can do.
 
 const ADVICE = {
   body_too_large: "Scale the image down, save it as JPEG, or split the document into parts.",
@@ -14,7 +14,7 @@ const ADVICE = {
   overloaded: "Other images are being read. Try again in a moment.",
   request_timeout: "The upload took too long. Choose a smaller file, or use a faster connection.",
   starting: "The service is still starting. Try again in a few seconds.",
-  stopping: "The service is shutting down. Try again when it runs again.",
+  stopping: "The service is shutting down. Try again when it is running again.",
   unauthorized: "Enter the access token above.",
   unreadable_file: "Folders cannot be read. If it is a file, check that it still exists and that you may open it.",
   unsupported_format: "Choose an image (JPEG, PNG, WebP, TIFF, HEIC, BMP or GIF) or a PDF document.",

@@ -221,7 +221,7 @@ export class ResultView {
   }
 }
 
-/** Return what the status line says about a reading. */
+/** Return the text of the status line for a reading. */
 function summary({ page, pages, total, isRunning, isStopped }) {
   const { document } = pages.get(page) ?? {};
   const parts = [];

@@ -5,7 +5,7 @@ export function percent(score) {
   return `${Math.floor(100 * score)}%`;
 }
 
-/** Return what a screen reader says about a line. */
+/** Return the text that a screen reader speaks for a line. */
 export function describe(line, index) {
   return `Line ${index + 1}: ${line.text || "no characters"}, text score ${percent(line.text_score)}`;
 }

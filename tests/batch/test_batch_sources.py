@@ -73,7 +73,7 @@ def test_list(images: Path, tmp_path: Path) -> None:
     expected = ["images/0001.png", str(images / "0002.png"), "images/\\xff.png", " x"]
     assert [row["id"] for row in rows] == expected
     assert rows[2]["path"] == bytes(tmp_path) + b"/" + name
-    assert inputs.notes == ("left out, listed before: 1 path",)
+    assert inputs.notes == ("left out: 1 path that occurs earlier in the list",)
 
 
 def test_single_image_and_other_files(images: Path, tmp_path: Path) -> None:
