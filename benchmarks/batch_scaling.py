@@ -117,7 +117,7 @@ def report(
             f"{batch.rate:.1f} images/s. `run` takes {run.start:.1f} s and reads {run.rate:.1f} "
             f"images/s: `batch` has {batch.rate / run.rate:.2f} x its throughput. The times differ "
             f"from a straight line by at most {100 * batch.deviation:.0f} %.", "",
-            f"A model of {IMAGES:,} such images on {MACHINES} machines of {CORES} cores:", "",
+            f"Estimate for {IMAGES:,} such images on {MACHINES} machines of {CORES} cores:", "",
             "| quantity | value |", "|---|---:|",
             f"| images/s of all machines, {batch.rate / cores:.1f} per core | {rate:,.0f} |",
             f"| time | {minutes:,.0f} min |",

@@ -64,7 +64,7 @@ def serve(
         typer.Option(
             min=0.1,
             max=3600,
-            help="Seconds from the last byte of a request to its answer; later answers are 504.",
+            help="Seconds from the last byte of a request to its answer; then it gets 504.",
         ),
     ] = 20.0,
     max_wait: Annotated[
@@ -107,10 +107,10 @@ def serve(
         typer.Option(min=0.01, max=100, help="Largest image or page, in millions of pixels."),
     ] = 64.0,
     max_pages: Annotated[
-        int, typer.Option(min=1, max=2000, help="Most pages of a PDF document or TIFF file.")
+        int, typer.Option(min=1, max=2000, help="Largest number of pages of a document.")
     ] = 50,
     max_images: Annotated[
-        int, typer.Option(min=1, max=1000, help="Most images of a request to `/v1/ocr/batch`.")
+        int, typer.Option(min=1, max=1000, help="Largest number of images in a batch.")
     ] = 32,
     tiles: Annotated[
         TilesChoice, typer.Option(help="Also search large images in tiles; see `run`.")
