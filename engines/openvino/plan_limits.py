@@ -57,6 +57,10 @@ def check_plan_text(plan: Path) -> None:
         raise InputFileError(f"{plan}: openvino cannot load it: {error}; {_REBUILD}") from None
 
 
+_DIVISIONS = frozenset({"Divide", "Mod"})
+"""Ops that end the process; the kernel of FloorMod computes in floating point."""
+
+
 class _Reader:
     """Counts what the parser reports."""
 
@@ -117,7 +121,7 @@ def check_plan_graph(graph: Any, plan: Path) -> None:
 def _check_divisions(graph: Any, plan: Path) -> None:
     """Refuse divisions of integer constants that OpenVINO cannot compute when it compiles a plan.
 
-    The smallest integer divided by -1 ends the process. Plans of a build divide sizes of weights by
+    The smallest integer divided by -1 ends the process, and so does a remainder by 0. Plans of a build divide sizes of weights by
     numbers of groups.
     """
     varying = set[str]()  # the ops that depend on the image
@@ -126,7 +130,9 @@ def _check_divisions(graph: Any, plan: Path) -> None:
         if op.get_type_name() == "Parameter" or any(each.get_name() in varying for each in sources):
             varying.add(op.get_name())
             continue
-        if op.get_type_name() != "Divide" or not op.output(0).get_element_type().is_integral():
+        if op.get_type_name() not in _DIVISIONS:
+            continue
+        if not op.output(0).get_element_type().is_integral():
             continue
         divisor = sources[1]
         if divisor.get_type_name() != "Constant" or np.isin(divisor.data, (0, -1)).any():

@@ -114,13 +114,18 @@ def test_tensor_larger_than_the_memory_is_refused(name: str, tmp_path: Path) -> 
         target.open(plan, label="e", settings=RunSettings(), max_batch=1)
 
 
-def test_plan_that_divides_integer_constants_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("op", "divisor"), [("divide", -1), ("divide", 0), ("mod", -1), ("mod", 0)]
+)
+def test_plan_that_divides_integer_constants_is_refused(
+    op: str, divisor: int, tmp_path: Path
+) -> None:
     import openvino as ov
     from openvino import opset13 as ops
 
     image = ops.parameter([1, 3, 4, 4], np.float32)
-    smallest, minus_one = (np.array([n], np.int64) for n in (-(2**63), -1))
-    divided = ops.divide(ops.constant(smallest), ops.constant(minus_one))
+    operands = (ops.constant(np.array([n], np.int64)) for n in (-(2**63), divisor))
+    divided = getattr(ops, op)(*operands)
     result = ops.add(image, ops.convert(divided, "f32"))
     plan = tmp_path / "plan_32.xml"
     ov.save_model(ov.Model([result], [image]), plan, compress_to_fp16=False)
