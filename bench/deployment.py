@@ -44,7 +44,7 @@ def deployment(report: Report) -> Deployment | None:
     return Deployment(
         title=f"Deploy {names}" if names else "Keep the model",
         lines=tuple(lines),
-        command=_command(chosen),
+        command=_command(choices),
     )
 
 
@@ -176,13 +176,16 @@ def _pair_line(report: Report, chosen: Sequence[_Choice]) -> str | None:
     return f"Both together, from file to text: {speed}{_cost(pairs, pair)}."
 
 
-def _command(chosen: Sequence[_Choice]) -> str:
-    """Return the command that runs the winners; a part that was not measured is a placeholder."""
-    bundles = {each.model.role: each.row.bundle for each in chosen if each.row and each.row.bundle}
+def _command(choices: Sequence[_Choice]) -> str:
+    """Return the command that runs the winners; a part without a winner is a placeholder."""
+    bundles = {each.model.role: each.row.bundle for each in choices if each.row and each.row.bundle}
     if not bundles:
         return ""
     words = ["ocr-trt", "run", "IMAGE"]
-    words += ["--detector", bundles["detector"]] if "detector" in bundles else ["--lines"]
+    # Without any detector, each image is one line.
+    has_detector = any(each.model.role == "detector" for each in choices)
+    detector = ["--detector", bundles.get("detector", "DETECTOR_BUNDLE")]
+    words += detector if has_detector else ["--lines"]
     words += ["--recognizer", bundles.get("recognizer", "RECOGNIZER_BUNDLE")]
     words += ["--classifier", bundles["classifier"]] if "classifier" in bundles else []
     return shlex.join(words)

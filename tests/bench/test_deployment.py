@@ -126,6 +126,14 @@ def test_command_of_the_box_has_options_that_exist() -> None:
         get_command(app).commands[name].make_context(name, arguments)  # type: ignore[attr-defined]
 
 
+def test_command_has_a_detector_even_if_none_of_its_engines_won() -> None:
+    reader = model(engine("a int8", 10, measure="cer"), role="recognizer", name="rec")
+    box = deployment(report(model(engine("a int8", 50)), reader))
+    assert box is not None
+    assert "--detector DETECTOR_BUNDLE --recognizer 'my bundles/a int8'" in box.command
+    assert "--lines" not in box.command
+
+
 def test_without_a_faster_engine_the_model_is_kept() -> None:
     box = deployment(report(model(engine("a int8", 50))))
     assert box is not None
