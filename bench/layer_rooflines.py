@@ -31,7 +31,7 @@ _Times = dict[tuple[str, int], tuple[LayerTime, ...]]
 def with_rooflines(
     report: Report, groups: Sequence[Sequence[Bundle]], reporter: Reporter
 ) -> Report:
-    """Add the rooflines of the engines that were timed, at their widest input.
+    """Add the rooflines of the engines that were timed, at the input of their spec.
 
     The peaks are measured before and after the layers are timed, and the higher values count,
     because the speed of a shared machine varies.

@@ -25,7 +25,7 @@ from .search import PrecisionChoice
 from .trials import Candidate
 
 _NOISE_BATCHES = 3
-"""Batches of the widest input on which noise is measured."""
+"""Batches of the largest input on which noise is measured."""
 
 OpPrecision = Literal["int8", "fp16", "bf16", "fp32"]
 

@@ -195,7 +195,7 @@ class TrialRunner:
         return self._compiler.can_run
 
     def timed(self, trials: Sequence[PrecisionTrial]) -> list[PrecisionTrial]:
-        """Return the trials with latencies (batch 1, widest input) if the target can run here.
+        """Return the trials with latencies if the target can run here.
 
         All candidates are timed in turns, so that a change in the machine's speed affects all.
         """
