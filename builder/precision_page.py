@@ -88,9 +88,9 @@ def target_table(trials: Sequence[TargetTrial]) -> Table:
         rows=tuple(rows),
         notes=(
             "The targets that can run on the machine of the build. All engines were timed in turns "
-            "at batch 1 and the input of the spec. Engines within 2 % of the fastest count as equally "
-            "fast; of these, the one that loses least is kept. Seconds: the time in which each "
-            "target was built and its accuracy was measured.",
+            "at batch 1 and the input of the spec. Engines within 2 % of the fastest count as "
+            "equally fast; of these, the one that loses least is kept. Seconds: the time in which "
+            "each target was built and its accuracy was measured.",
         ),
         key="result",
         good="kept",

@@ -121,8 +121,8 @@ def check_plan_graph(graph: Any, plan: Path) -> None:
 def _check_divisions(graph: Any, plan: Path) -> None:
     """Refuse divisions of integer constants that OpenVINO cannot compute when it compiles a plan.
 
-    The smallest integer divided by -1 ends the process, and so does a remainder by 0. Plans of a build divide sizes of weights by
-    numbers of groups.
+    The smallest integer divided by -1 ends the process, and so does a remainder by 0. Plans of a
+    build divide sizes of weights by numbers of groups.
     """
     varying = set[str]()  # the ops that depend on the image
     for op in graph.get_ordered_ops():
