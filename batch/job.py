@@ -27,6 +27,7 @@ from .division import (
     this_machine,
 )
 from .output_folder import JobRecord, OutputFolder
+from .path_text import path_text
 from .progress import Meter, Progress, Watch, watched
 from .ray_session import ray_session
 from .reading_actor import ReaderOptions
@@ -145,7 +146,7 @@ def _checked(job: BatchJob) -> tuple[JobRecord, bool]:
         digests.append(file_sha256(path / NAME))
     detector, recognizer = digests
     assert recognizer is not None
-    source = job.source if "://" in job.source else str(Path(job.source).absolute())
+    source = job.source if "://" in job.source else path_text(Path(job.source).absolute())
     record = JobRecord(
         source=source, content="", detector=detector, recognizer=recognizer,
         settings=asdict(job.settings),

@@ -33,6 +33,7 @@ from ..common.files import check_writable, write_whole
 from ..common.frozen_model import StrictModel
 from ..common.json_files import read_model
 from ..errors import OutputError
+from .path_text import is_text, path_text
 
 _STATE = "_batch"
 _CHECKPOINT = re.compile(r"checkpoint-([0-9]{5})")
@@ -88,6 +89,11 @@ class OutputFolder:
             OutputError: it contains other files, cannot be written, or another process uses it.
         """
         path = path.absolute()
+        if not is_text(path):
+            raise OutputError(
+                f"{path_text(path)}: the path is not UTF-8, so parquet files cannot be written "
+                "there; nothing was written; choose another folder"
+            )
         state = path / _STATE
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path}: is not a folder; nothing was written")

@@ -20,6 +20,7 @@ from ..pipeline.read_result import ReadResult
 from ..pipeline.reader import ReadSettings
 from ..pipeline.workers import in_order
 from .attempts import Attempt, Attempts
+from .path_text import path_text
 from .table_schema import result_schema
 
 _LONGEST_ERROR = 2000  # characters
@@ -50,7 +51,7 @@ class _Row:
     @property
     def name(self) -> str | None:
         """The path as text; bytes that are not UTF-8 are escaped."""
-        return None if self.path is None else self.path.decode("utf-8", "backslashreplace")
+        return None if self.path is None else path_text(self.path)
 
     def opened(self, dpi: int) -> ImageFile:
         """Open the image.

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from ..errors import InputFileError, UserError, unknown
 from ..ocr.images.folder import list_images
 from ..ocr.images.sniff import HEAD, is_image
+from .path_text import is_text, path_text
 from .pieces import Columns, Content, Piece, pieces_of
 
 _PARQUET = b"PAR1"
@@ -177,7 +178,7 @@ def _write_index(rows: Iterable[tuple[str, str]], index: Path) -> Iterator[str]:
                     repeated += 1
                     continue
                 seen.add(key)
-                ids.append(key.decode("utf-8", "backslashreplace"))
+                ids.append(path_text(key))
                 paths.append(os.fsencode(path))
             writer.write_table(pa.table([ids, pa.array(paths, pa.binary())], schema=_INDEX_SCHEMA))
     if repeated:
@@ -186,6 +187,12 @@ def _write_index(rows: Iterable[tuple[str, str]], index: Path) -> Iterator[str]:
 
 
 def _from_parquet(files: dict[str, Path], options: SourceOptions) -> Inputs:
+    for file in files.values():
+        if not is_text(file):
+            raise InputFileError(
+                f"{path_text(file)}: parquet files can only be read if their path is UTF-8; rename "
+                "the file or its folder"
+            )
     pieces = [piece for name, file in files.items() for piece in pieces_of(file, name)]
     if not pieces:
         raise InputFileError(f"{next(iter(files.values()))}: contains no rows")

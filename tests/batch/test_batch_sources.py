@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocr_trt.batch import pieces
-from ocr_trt.batch.job import BatchJob, _fingerprint
+from ocr_trt.batch.job import BatchJob, _checked, _fingerprint
 from ocr_trt.batch.sources import Inputs, SourceOptions, open_source
 from ocr_trt.errors import InputFileError, UserError
 from tests.batch.conftest import write_images
@@ -194,3 +195,23 @@ def test_changed_rows_are_another_job(tmp_path: Path) -> None:
     assert fingerprint(b"one", b"two") == first
     assert fingerprint(b"one", b"twelve") != first
     assert fingerprint(b"one") != first
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    inputs = opened(write_images(folder, 1), tmp_path)
+    assert [row["id"] for row in rows_of(inputs)] == ["0000.png"]
+    pq.write_table(pa.table({"x": ["a.png"]}), tmp_path / "x.parquet")
+    file = (tmp_path / "x.parquet").rename(folder / "x.parquet")
+    with pytest.raises(InputFileError, match=r"\\xff/x\.parquet: .*UTF-8; rename"):
+        opened(file, tmp_path)
+
+
+def test_record_of_a_source_that_is_not_utf8(tmp_path: Path, engines: tuple[object, ...]) -> None:
+    _, detector, _, recognizer = engines
+    job = BatchJob(
+        source=str(tmp_path / os.fsdecode(b"\xff")), output=tmp_path / "out",
+        detector=Path(str(detector)), recognizer=Path(str(recognizer)),
+    )  # fmt: skip
+    record, _ = _checked(job)
+    assert json.loads(record.model_dump_json())["source"].endswith("\\xff")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -79,3 +80,13 @@ def test_same_job_only(tmp_path: Path) -> None:
         ):
             with pytest.raises(OutputError, match=f"differs in: {named};"):
                 folder.check_record(record.model_copy(update=change))
+
+
+def test_folder_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff")
+    with (
+        pytest.raises(OutputError, match=r"\\xff: the path is not UTF-8.*choose another"),
+        OutputFolder.open(path),
+    ):
+        pass
+    assert not path.exists()
