@@ -101,7 +101,7 @@ def _scales(image: Image, spec: DetectorSpec, whole: float, wanted: float) -> It
 def _detect_in_tiles(
     engine: Engine, image: Image, scale: float, stride: int, clock: Clock
 ) -> tuple[ScoredQuads, int]:
-    """ImageSearch an image at one scale in tiles; also return the number of tiles."""
+    """Search an image at one scale in tiles; also return the number of tiles."""
     spec = spec_of(engine, DetectorSpec)
     rows, columns = image.shape[:2]
     size = (max(1, round(rows * scale)), max(1, round(columns * scale)))

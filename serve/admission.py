@@ -17,7 +17,7 @@ class Admission:
     """Counts the images that wait and those in progress. For the thread of the event loop only.
 
     The queue may hold capacity x ``max_wait`` images. Capacity is measured: it is the rate at which
-    images are finished while all workers are busy.
+    images are read while all workers are busy.
 
     Args:
         workers: how many images are read at once.
@@ -29,6 +29,7 @@ class Admission:
         self.waiting, self.in_flight = 0, 0
         self._seconds_per_image = 0.0
         self._busy_since = 0.0  # the last moment that began an interval with all workers busy
+        self._busy = 0.0  # seconds with all workers busy since an image was read
 
     @property
     def capacity(self) -> float:
@@ -54,16 +55,16 @@ class Admission:
         finally:
             self.waiting -= ticket.waiting
 
-    def check(self, images: int) -> None:
-        """Check that more images may wait.
+    def check(self, images: int, own: int) -> None:
+        """Check that more images may wait; ``own`` images of the same request already do.
 
-        More images than the limit are accepted only if nothing waits, so that a long document can
-        be read at all.
+        More images than the limit are accepted only if no other request waits, so that a long
+        document can be read at all, also in a batch.
 
         Raises:
             ServiceError: overloaded; it states when to try again.
         """
-        if self.waiting and self.waiting + images > self.limit:
+        if self.waiting > own and self.waiting + images > self.limit:
             wait = self.waiting / self.capacity if self.capacity else self._max_wait
             raise ServiceError(
                 "overloaded",
@@ -72,17 +73,32 @@ class Admission:
                 retry_after=max(1, math.ceil(wait)),
             )
 
-    def begin(self) -> None:
-        """Count an image that a worker begins."""
+    def begin(self) -> float:
+        """Count an image that a worker begins; return the time, for :meth:`end`."""
+        now = time.monotonic()
         self.in_flight += 1
         if self.in_flight == self._workers:
-            self._busy_since = time.monotonic()
+            self._busy_since = now
+        return now
 
-    def end(self) -> None:
-        """Remove an image from those in progress, and measure the capacity."""
+    def end(self, began: float, *, is_read: bool) -> None:
+        """Remove an image from those in progress, and measure the capacity.
+
+        Args:
+            began: what :meth:`begin` returned for it.
+            is_read: whether its text was read. Files that are no image, documents that were only
+                opened and previews take much less time, so they are no samples.
+        """
         now = time.monotonic()
-        if self.in_flight == self._workers:
-            self._add_sample(now - self._busy_since)
+        is_busy = self.in_flight == self._workers
+        if is_busy:
+            self._busy += now - self._busy_since
+            self._busy_since = now
+        if is_read:
+            if is_busy:
+                # No more than its own time: the workers may have done much else before it.
+                self._add_sample(min(self._busy, now - began))
+            self._busy = 0.0
         self.in_flight -= 1
 
     def _add_sample(self, seconds: float) -> None:
@@ -102,12 +118,12 @@ class Ticket:
         Raises:
             ServiceError: overloaded.
         """
-        self._admission.check(images)
+        self._admission.check(images, own=self.waiting)
         self._admission.waiting += images
         self.waiting += images
 
-    def begin(self) -> None:
-        """Move an image from the queue to those in progress; :meth:`Admission.end` follows."""
+    def begin(self) -> float:
+        """Move an image from the queue to those in progress; return when, for `Admission.end`."""
         self._admission.waiting -= 1
         self.waiting -= 1
-        self._admission.begin()
+        return self._admission.begin()

@@ -64,7 +64,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     """Answer for errors of the framework: no such route, or not this method."""
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "invalid_request")
-    path = request.url.path[:80]
+    path = request.scope["path"][:80]  # request.url fails for some wrong Host headers
     response = _counted(
         request, ServiceError(code, f"{request.method} {path}: {error.detail}; see /docs")
     )

@@ -76,6 +76,7 @@ class BodyReader:
             )
         self._check_length(request)
         chunks: list[bytes] = []
+        joined = b""
         try:
             try:
                 await asyncio.wait_for(self._receive(request, chunks), self._times.receive)
@@ -86,14 +87,16 @@ class BodyReader:
                 ) from None
             except ClientDisconnect:
                 raise ServiceError("client_closed", "the client closed the connection") from None
+            joined = b"".join(chunks)
+            chunks.clear()  # a request may wait for seconds: it must not hold its body twice
             content_type = request.headers.get("content-type", "")
             yield Body(
                 media_type=content_type.partition(";")[0].strip().lower(),
                 content_type=content_type,
-                data=b"".join(chunks),
+                data=joined,
             )
         finally:
-            self._held -= sum(map(len, chunks))
+            self._held -= len(joined) + sum(map(len, chunks))
 
     def _check_length(self, request: Request) -> None:
         """Refuse a body that is too large before any of it is read."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from threading import Event
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 
@@ -149,18 +149,20 @@ class PagePool:
     async def _in_thread(self, ticket: Ticket, work: Callable[[Event], _Result]) -> _Result:
         """Run work in a worker thread, when one is idle."""
         await self._places.acquire()
-        ticket.begin()
+        began = ticket.begin()
         loop, is_cancelled = asyncio.get_running_loop(), Event()
         future = self._threads.submit(work, is_cancelled)
         # The place is free when the thread is, even if the task was cancelled long before.
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finish))
+        future.add_done_callback(
+            lambda done: loop.call_soon_threadsafe(self._finish, began, _is_read(done))
+        )
         try:
             return await asyncio.wrap_future(future)
         finally:
             is_cancelled.set()
 
-    def _finish(self) -> None:
-        self.admission.end()
+    def _finish(self, began: float, is_read: bool) -> None:
+        self.admission.end(began, is_read=is_read)
         self._places.release()
 
     def _opened(self, data: bytes, page: int | None) -> ImageFile:
@@ -227,6 +229,14 @@ class PagePool:
         """Wait for the threads, and end them."""
         self._threads.shutdown(cancel_futures=True)
         self._batches.close()
+
+
+def _is_read(done: Future[Any]) -> bool:
+    """Return whether the result of a thread is a page whose text was read."""
+    if done.cancelled() or done.exception() is not None:
+        return False
+    outcome = done.result()
+    return isinstance(outcome, PageOutcome) and outcome.result is not None
 
 
 def _at_most(image: Image, side: int) -> Image:

@@ -15,12 +15,12 @@ def measured(seconds: float, monkeypatch: pytest.MonkeyPatch, max_wait: float) -
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     own = Admission(workers=2, max_wait=max_wait)
-    own.begin()
+    first = own.begin()
     for _ in range(200):
-        own.begin()
+        began = own.begin()
         now += seconds
-        own.end()
-    own.end()
+        own.end(began, is_read=True)
+    own.end(first, is_read=True)
     return own
 
 
@@ -36,9 +36,9 @@ def test_time_without_work_does_not_change_the_capacity(monkeypatch: pytest.Monk
     own = measured(0.05, monkeypatch, max_wait=3)
     now = 10_000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    own.begin()  # one of two workers: not busy
+    began = own.begin()  # one of two workers: not busy
     now += 500
-    own.end()
+    own.end(began, is_read=True)
     assert own.capacity == pytest.approx(20)
 
 
@@ -52,10 +52,51 @@ def test_queue_is_bounded_and_tells_when_to_retry(monkeypatch: pytest.MonkeyPatc
         assert "60" in refused.value.message and own.waiting == 60
     assert own.waiting == 0
     with own.ticket(500) as long:  # nothing waits: a long document is accepted
-        with pytest.raises(ServiceError):
-            long.add(1)
-        long.begin()
+        with pytest.raises(ServiceError), own.ticket():
+            pass
+        began = long.begin()
         assert (own.waiting, own.in_flight) == (499, 1)
     assert (own.waiting, own.in_flight) == (0, 1)
-    own.end()
+    own.end(began, is_read=True)
     assert own.in_flight == 0
+
+
+def test_a_long_document_in_a_batch_is_accepted_if_no_other_request_waits() -> None:
+    own = Admission(workers=2, max_wait=3)
+    with own.ticket(6) as batch:
+        batch.begin()
+        batch.add(20)  # its pages; five images of the same batch wait
+        assert own.waiting == 25
+        with pytest.raises(ServiceError), own.ticket():
+            pass
+    with own.ticket(5), own.ticket() as other:
+        other.begin()
+        with pytest.raises(ServiceError):
+            other.add(20)
+
+
+def test_only_images_that_were_read_are_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = measured(0.05, monkeypatch, max_wait=3)
+    now = 10_000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    for _ in range(50):
+        page = own.begin()
+        for _ in range(100):  # bodies that are no image, while the other worker reads a page
+            wrong = own.begin()
+            now += 0.0005
+            own.end(wrong, is_read=False)
+        other = own.begin()
+        own.end(page, is_read=True)
+        own.end(other, is_read=False)
+    assert own.capacity == pytest.approx(20), "a page per 0.05 s"
+    began = own.begin()
+    for _ in range(1000):
+        wrong = own.begin()
+        now += 1
+        own.end(wrong, is_read=False)
+    own.end(began, is_read=False)
+    page, other = own.begin(), own.begin()
+    now += 0.05
+    own.end(page, is_read=True)
+    own.end(other, is_read=True)
+    assert own.capacity == pytest.approx(20), "the time of wrong bodies is not that of a page"

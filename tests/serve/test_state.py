@@ -72,6 +72,14 @@ def test_metrics_agree_with_what_clients_count(running: Running, image: bytes) -
     assert running.metric('ocr_trt_stage_duration_seconds_count{stage="detect"}') > 0
 
 
+def test_bodies_that_are_no_image_do_not_change_the_capacity(running: Running) -> None:
+    before = running.metric("ocr_trt_capacity_images_per_second")
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: running.ask("/v1/ocr", b"no image"), range(60)))
+    assert {answer.status for answer in answers} == {415}
+    assert running.metric("ocr_trt_capacity_images_per_second") == before > 0
+
+
 def test_unknown_paths_create_no_series(running: Running) -> None:
     for number in range(5):
         running.ask(f"/unknown-{number}")
