@@ -74,6 +74,8 @@ def error_response(error: ServiceError) -> Response:
     response = json_response({"error": error.to_dict()}, error.status)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
+    if error.code == "invalid_request":
+        response.headers["Connection"] = "close"  # where the next request begins is not certain
     if error.code == "unauthorized":
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

@@ -83,9 +83,10 @@ class Edge:
             await send(message)
 
         try:
+            _check_length(scope)
             self._check_token(scope)
             await self._app(scope, receive, answer)
-        except ServiceError as error:  # of the token
+        except ServiceError as error:  # of these checks
             self._service.measures.count_error(error.code)
             await error_response(error)(scope, receive, answer)
         except asyncio.CancelledError:  # the time to drain is over
@@ -125,3 +126,17 @@ class Edge:
                 "unauthorized",
                 "the token is missing or wrong; send the header Authorization: Bearer TOKEN",
             )
+
+
+def _check_length(scope: Scope) -> None:
+    """Refuse a body with two lengths.
+
+    A proxy that used the other one would take a part of this body for the next request, or a part
+    of the next request for this body (RFC 9112, 6.1).
+    """
+    names = {name for name, _ in scope["headers"]}
+    if {b"content-length", b"transfer-encoding"} <= names:
+        raise ServiceError(
+            "invalid_request",
+            "the request has Content-Length and Transfer-Encoding; send only one of them",
+        )

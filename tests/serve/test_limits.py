@@ -149,6 +149,16 @@ def test_invalid_http(strict: Running, data: bytes) -> None:
     assert strict.ask("/health/live").status == 200
 
 
+def test_body_with_two_lengths_ends_the_connection(strict: Running) -> None:
+    inner = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    for length in (5, 5 + len(inner)):
+        head = f"POST /v1/ocr HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n"
+        body = b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner
+        answer = slow(strict, head.encode() + body)
+        assert answer.startswith(b"HTTP/1.1 400") and b'"invalid_request"' in answer
+        assert answer.count(b"HTTP/1.1") == 1, "the inner request has no answer"
+
+
 def noise(side: int) -> bytes:
     """A PNG file that takes long to decode."""
     pixels = np.random.default_rng(0).integers(0, 90, (side, side, 3), np.uint8)
