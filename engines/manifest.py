@@ -144,7 +144,8 @@ class TargetTrial(StrictModel):
 class Manifest(StrictModel):
     """All data about a bundle."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
+    """2: entries of engines have a height."""
     spec: ModelSpec
     target: str
     precision: Precision
@@ -198,9 +199,9 @@ def read_manifest(folder: Path) -> Manifest:
     # The version first: a manifest of another version would fail with an unrelated field.
     data = read_json(path, limit=LARGEST, values=LARGEST_MANIFEST_VALUES)
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != 1:
+    if version != 2:
         raise InputFileError(
-            f"{path}: schema_version is {version!r}, expected 1; build the bundle again with this "
-            "version of ocr-trt"
+            f"{path}: schema_version is {version!r}, expected 2; build the bundle again with this "
+            "version of ocr-trt, into a new folder"
         )
     return checked(data, Manifest, path)

@@ -247,10 +247,10 @@ INPUTS: dict[str, Kind] = {
     "nested manifest objects": _folder(manifest_json=deep_object()),
     "too nested manifest": _folder(manifest_json=deep_json(100_000)),
     "nested in manifest": _folder(
-        manifest_json=f'{{"schema_version": 1, "spec": {deep_object(890)}}}'
+        manifest_json=f'{{"schema_version": 2, "spec": {deep_object(890)}}}'
     ),
     "manifest is a list": _folder(manifest_json="[]"),
-    "manifest of nothing": _folder(manifest_json='{"schema_version": 1}'),
+    "manifest of nothing": _folder(manifest_json='{"schema_version": 2}'),
     "folder of noise images": _folder(a_png=b"\x89PNG" + b"x" * 50, b_jpg=b"\xff\xd8\xff" * 9),
     "folder of a folder named like an image": lambda folder: _nested(folder, "a.png"),
     "labels is a folder": lambda folder: _nested(folder, "labels.json"),

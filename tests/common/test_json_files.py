@@ -36,14 +36,14 @@ def test_too_many_values_are_refused() -> None:
 
 def test_manifest_900_levels_deep_is_refused(tmp_path: Path) -> None:
     settings = json.loads('{"a":' * 900 + "1" + "}" * 900)
-    (tmp_path / NAME).write_text(json.dumps({"schema_version": 1, "settings": settings}))
+    (tmp_path / NAME).write_text(json.dumps({"schema_version": 2, "settings": settings}))
     with pytest.raises(InputFileError, match="or more levels"):
         read_manifest(tmp_path)
 
 
 def test_manifest_of_a_million_entries_is_refused(tmp_path: Path) -> None:
     files = {f"{number:x}": 1 for number in range(1_000_000)}
-    text = json.dumps({"schema_version": 1, "files": files}, separators=(",", ":"))
+    text = json.dumps({"schema_version": 2, "files": files}, separators=(",", ":"))
     (tmp_path / NAME).write_text(text)
     with pytest.raises(InputFileError, match=r"1,000,003 values.*200,000"):
         read_manifest(tmp_path)

@@ -169,7 +169,7 @@ def test_paths_outside_the_bundle_are_refused(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "schema_version is 2, expected 1"),
+        ({"schema_version": 1}, "schema_version is 1, expected 2"),
         ({"engines": []}, "engines"),
         ({"target": 3}, "target"),
         ({"precision": "int4"}, "precision"),
