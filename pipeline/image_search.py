@@ -58,7 +58,8 @@ def shrink_warning(
         spec: the detector's spec.
         is_empty: whether no text was read.
     """
-    shrink = wanted_scale(image, spec) / search.scale
+    # At most the image's own size: tiles do not enlarge it either.
+    shrink = min(1.0, wanted_scale(image, spec)) / search.scale
     if shrink * CLOSE <= 1:
         return ""
     lowest = spec.min_text_height / search.scale

@@ -329,3 +329,10 @@ def test_shrunk_images_get_a_warning(
 def test_limit_is_no_shrinking() -> None:
     reader, _ = sized_reader(limit_side=64, limit_type="max")
     assert reader.read_text(bright_canvas(200, 200)).warnings == ()
+
+
+def test_image_that_is_enlarged_by_less_than_its_limit_is_not_shrunk() -> None:
+    reader, _ = sized_reader(limit_side=256, limit_type="min")
+    assert reader.read_text(bright_canvas(30, 30)).warnings == ()
+    (warning,) = reader.read_text(bright_canvas(100, 100)).warnings
+    assert "shrunk by a factor of 1.6" in warning
