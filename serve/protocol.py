@@ -59,6 +59,12 @@ class GuardedProtocol(H11Protocol):
         if self.conn.their_state is h11.SEND_BODY:
             self._limit("linger", _LINGER, self._abort)
         super().on_response_complete()
+        self._limit_end()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection on which no request came."""
+        super().timeout_keep_alive_handler()
+        self._limit_end()
 
     def pause_writing(self) -> None:
         """Limit how long the client may leave an answer unread."""
@@ -69,6 +75,7 @@ class GuardedProtocol(H11Protocol):
         """Continue: the client reads."""
         super().resume_writing()
         self._unlimit("answer")
+        self._limit_end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all timers."""
@@ -88,6 +95,14 @@ class GuardedProtocol(H11Protocol):
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()
+
+    def _limit_end(self) -> None:
+        """Limit how long a connection that was closed waits for the client to read the rest.
+
+        asyncio pauses writing above 64 KiB only, and would wait forever for less.
+        """
+        if self.transport.is_closing():
+            self._limit("answer", self.own_times.answer, self._abort)
 
     def _headers_late(self) -> None:
         seconds = self.own_times.receive
@@ -112,3 +127,4 @@ class GuardedProtocol(H11Protocol):
         ]  # fmt: skip
         self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         self.transport.close()
+        self._limit_end()
