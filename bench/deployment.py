@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..measure.latency import EQUAL
 from ..ocr.metrics.metric import METRICS
 from .results import ModelReport, Report, SystemRow
 from .summary import accuracy_of, metric_of, points_lost, signed
@@ -90,7 +91,9 @@ def _choice(model: ModelReport) -> _Choice:
         least = min((loss for _, row in timed if (loss := loss_of(row)) is not None), default=0.0)
         why = f"every engine loses more than its budget, the best one {least:.2f} points"
         return _Choice(model=model, row=None, why_not=f"{why}; try --precision best")
-    time, row = within[0]
+    # Of engines that are equally fast, the one that loses least.
+    equal = [each for each in within if each[0] <= within[0][0] * (1 + EQUAL)]
+    time, row = min(equal, key=lambda each: (max(loss_of(each[1]) or 0.0, 0.0), each[0]))
     base = _baseline_time(model)
     if base is not None and time >= base:
         why = f"no engine is faster than the model: {time:.2f} against {base:.2f} ms"

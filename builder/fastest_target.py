@@ -18,11 +18,11 @@ from ..common.scratch import scratch_folder
 from ..engines.bundle import Bundle, own_files
 from ..engines.manifest import Latency, Manifest, TargetTrial
 from ..errors import BudgetError, OcrTrtError
+from ..measure.latency import EQUAL
 from .calibrate import Calibrators
 from .job import TargetJob
 from .judge import compare_latency
 from .request import BuildResult
-from .search import EQUAL
 from .target_build import build_engine, with_older_engine
 from .write import BuiltEngine, write_bundle
 

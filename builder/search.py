@@ -29,6 +29,7 @@ from ..calibration.methods import METHODS
 from ..calibration.sensitivity import Sensitivity, sensitivities
 from ..convert.audit import node_flops
 from ..convert.graph import name_of
+from ..measure.latency import EQUAL
 from .trials import (
     Candidate,
     PrecisionTrial,
@@ -41,8 +42,6 @@ from .trials import (
 GIVEN_BACK = "returned to float to keep the metric within budget"
 _RETRIED = 6
 """Layers that are tried in int8 again after the bisection."""
-EQUAL = 0.02
-"""Share of the time by which repeated measurements of one engine differ."""
 _WEIGHT_CORRECTIONS: tuple[tuple[WeightCorrection, ...], ...] = (
     ("bias",),
     ("equalize",),

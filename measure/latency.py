@@ -28,6 +28,8 @@ from pydantic import Field
 from ..common.frozen_model import FrozenModel
 from ..engines.base import Runner
 
+EQUAL = 0.02
+"""Share of the time by which repeated measurements of one engine differ."""
 _TURN_S = 0.25
 _MIN_PER_TURN = 3
 _MIN_FOR_P99 = 100

@@ -128,8 +128,8 @@ class DynamicBatches:
         """Run batches until the object is closed and no line waits."""
         while (batch := self._next()) is not None:
             size, members = batch
-            self._on_batch(len(members))
             try:
+                self._on_batch(len(members))
                 self._run(size, members)
             except Exception:  # of any type: each call gets its own, raised in its thread
                 self._run_separately(size, members)

@@ -31,6 +31,8 @@ def application(service: Service) -> ASGIApp:
         # FastAPI's own pages load scripts from another host.
         docs_url=None,
         redoc_url=None,
+        # A redirect would name the host of the request, which a proxy may have changed.
+        redirect_slashes=False,
     )
     app.state.service = service
     app.include_router(ocr_routes())

@@ -69,6 +69,9 @@ def report(*models: ModelReport, **change: Any) -> Report:
         ([engine("a int8", 10, 0.6, allowed_loss=1.0), engine("b fp32", 20)], "det a int8"),
         ([engine("a int8", 10, 0.4, allowed_loss=0.3), engine("b fp32", 20)], "det b fp32"),
         ([engine("a int8", 10, None)], "det a int8"),
+        # Equally fast: the one that loses less.
+        ([engine("a int8", 10, 0.4), engine("b int8", 10.1, 0.1)], "det b int8"),
+        ([engine("a int8", 10, 0.4), engine("b int8", 10.3, 0.1)], "det a int8"),
         ([engine("a int8", 10, 0.6)], None),
         ([engine("a int8", 50)], None),
     ],
