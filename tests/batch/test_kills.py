@@ -55,6 +55,9 @@ def test_machine_of_a_cluster_is_killed(
     output = tmp_path / "out"
     # Below it are sockets, whose paths must be short.
     folder = tempfile.mkdtemp(dir="/tmp")
+    # Ray's Cluster writes its address into this folder, but does not create it.
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    (Path(folder) / "ray").mkdir()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 3, "temp_dir": folder})
     try:
         second = cluster.add_node(num_cpus=1)
