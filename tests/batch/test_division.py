@@ -40,7 +40,7 @@ def test_division(given: list[Machine], options: dict[str, int], expected: tuple
 
 
 def test_more_threads_than_a_machine_has() -> None:
-    with pytest.raises(UserError, match=r"--threads 9: .* largest has 8"):
+    with pytest.raises(UserError, match=r"--threads 9: .* at most 8"):
         divide_cpus(machines(4, 8), threads=9)
 
 
