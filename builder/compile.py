@@ -10,10 +10,10 @@ from pathlib import Path
 
 import onnx
 
-from ..calibration.calibrator import Graphs
 from ..common.input_size import InputSize, by_area
 from ..common.onnx_files import write_onnx
 from ..common.progress import Reporter
+from ..convert.graph import Graphs
 from ..engines.base import Backend, BuildSettings
 from ..engines.engine import Engine
 from ..engines.manifest import EngineEntry

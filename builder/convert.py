@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..calibration.calibrator import Graphs
 from ..common.progress import Reporter
 from ..convert.float_types import FloatTypes
+from ..convert.graph import Graphs
 from ..convert.pipeline import convert
 from ..convert.sources import Source
 from ..ocr.roles import role_of

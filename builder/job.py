@@ -7,9 +7,10 @@ from pathlib import Path
 
 import onnx
 
-from ..calibration.calibrator import Graphs, QuantizationSettings
+from ..calibration.calibrator import QuantizationSettings
 from ..calibration.methods import METHODS
 from ..common.progress import Reporter
+from ..convert.graph import Graphs
 from ..engines.base import Backend, GraphNeeds
 from ..spec import ModelSpec
 from .compare import Baseline

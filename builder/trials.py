@@ -17,7 +17,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from ..calibration.calibrator import Calibrator, Graphs, QuantizationSettings, QuantizedGraphs
+from ..calibration.calibrator import Calibrator, QuantizationSettings, QuantizedGraphs
 from ..calibration.noise import Outputs, run_all
 from ..calibration.observe import Batch
 from ..calibration.ranges import graphs_sha256
@@ -25,7 +25,7 @@ from ..common.files import check_writable
 from ..common.frozen_model import StrictModel
 from ..common.input_size import by_area
 from ..convert.audit import COUNTED, node_flops
-from ..convert.graph import result_name
+from ..convert.graph import Graphs, result_name
 from ..engines.bundle import tree_sha256
 from ..engines.engine import Engine
 from ..engines.manifest import OcrMetric, Precision

@@ -9,8 +9,9 @@ from typing import Literal
 import onnx
 import onnx_ir as ir
 
-from ..common.input_size import InputSize, by_area
+from ..common.input_size import by_area
 from ..common.progress import Advance, Reporter
+from ..convert.graph import Graphs
 from ..errors import ConversionError, InputFileError
 from .autocast import autocast, float_tensors
 from .channels import Channels, observe_channels, read_tensors
@@ -24,9 +25,6 @@ from .observe import Batch, Observation, observe
 from .placement import Placement, place
 from .quantize import quantize, quantized_tensors
 from .ranges import Ranges
-
-Graphs = dict[InputSize, onnx.ModelProto]
-"""A graph for each input size; all have the same tensors."""
 
 WeightCorrection = Literal["equalize", "bias"]
 """Weight equalization, or bias correction, of the float graph before it is quantized to int8."""

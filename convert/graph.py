@@ -7,13 +7,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
+
+from ..common.input_size import InputSize
 
 OPSET = 20
 """Opset of every converted graph: the first one that has Gelu."""
 
 Shape = tuple[int, ...]
+
+Graphs = dict[InputSize, onnx.ModelProto]
+"""A graph for each input size; all have the same tensors."""
 
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 """Permutations for Transpose: from NCHW to NHWC, and its inverse."""

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocr_trt.calibration.calibrator import Calibrator, Graphs, QuantizationSettings
+from ocr_trt.calibration.calibrator import Calibrator, QuantizationSettings
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.calibration.methods import METHODS
 from ocr_trt.calibration.noise import run_all, signal_to_noise
 from ocr_trt.calibration.sensitivity import sensitivities
 from ocr_trt.common.progress import SilentReporter
+from ocr_trt.convert.graph import Graphs
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.errors import InputFileError

@@ -1,0 +1,1 @@
+"""Make a clean graph smaller from unlabeled images, without training."""
