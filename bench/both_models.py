@@ -12,11 +12,11 @@ import numpy as np
 from ..common.progress import Reporter
 from ..measure.detector_result import DetectorResult
 from ..measure.end_to_end_result import EndToEndResult
+from ..measure.pipeline_speed import Pipeline, PipelineSpeed, pipeline_speeds
 from ..measure.result import Result
 from ..ocr.dataset import Dataset
 from ..pipeline.reader import read_boxes
-from .pipeline_speed import Pipeline, pipeline_speeds
-from .results import Kind, ModelReport, PipelineSpeed, SystemRow
+from .results import Kind, ModelReport, SystemRow
 from .score import scored
 from .systems import System
 

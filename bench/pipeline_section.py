@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ..measure.pipeline_speed import PipelineSpeed
 from ..pipeline.clock import STAGES, Stage
 from ..report.plots import INK, new_plot, plain_axes, svg_text, with_default_style
 from ..report.sections import Plot, Section, Table, table_section
-from .results import ModelReport, PipelineSpeed, SystemRow
+from .results import ModelReport, SystemRow
 
 # Stages as the report calls them, in the order of the pipeline.
 _NAMES: dict[Stage, str] = {

@@ -8,6 +8,7 @@ from ..common.frozen_model import FrozenModel
 from ..measure.latency import LatencySettings, LatencyStats
 from ..measure.load import Load
 from ..measure.peaks import Peaks
+from ..measure.pipeline_speed import PipelineSpeed
 from ..measure.report_data import AccuracyRow, Changes, MetricDifference, SampleView
 from .roofline import Roofline
 
@@ -32,18 +33,6 @@ class Breakdown(FrozenModel):
     columns: tuple[str, ...]
     """The measure and the system of each share."""
     strata: tuple[StratumRow, ...]
-
-
-class PipelineSpeed(FrozenModel):
-    """How fast whole images are read by a number of workers."""
-
-    workers: int
-    images: int
-    passes: int
-    throughput: float
-    """Images per second."""
-    stages: dict[str, float] = {}
-    """Milliseconds per image by stage; only for one worker."""
 
 
 class SystemRow(FrozenModel):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..measure.bootstrap import LEVEL
+from ..measure.pipeline_speed import PipelineSpeed
 from ..measure.report_data import Changes, MetricDifference
 from ..ocr.metrics.metric import METRICS, MetricName
-from .results import ModelReport, PipelineSpeed, Report, SystemRow
+from .results import ModelReport, Report, SystemRow
 
 Level = Literal["good", "unsure", "worse"]
 

@@ -14,7 +14,7 @@ from ocr_trt.bench.compare_bundles import compare
 from ocr_trt.bench.definitions import definitions_of
 from ocr_trt.bench.deployment import deployment, winner
 from ocr_trt.bench.report import write_report
-from ocr_trt.bench.results import ModelReport, PipelineSpeed, Report, SystemRow
+from ocr_trt.bench.results import ModelReport, Report, SystemRow
 from ocr_trt.bench.systems import grouped
 from ocr_trt.bench.tradeoff_section import tradeoff_section, tradeoff_table
 from ocr_trt.builder import build
@@ -22,6 +22,7 @@ from ocr_trt.cli.app import app
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.bundle import Bundle, load_bundle
 from ocr_trt.measure.latency import LatencySettings, stats_from_times
+from ocr_trt.measure.pipeline_speed import PipelineSpeed
 from ocr_trt.measure.report_data import AccuracyRow, MetricDifference
 from ocr_trt.ocr.dataset import load_dataset
 from tests.builder.small_build import QUICK, fp32_request, small_spec

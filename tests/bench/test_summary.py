@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from ocr_trt.bench.results import ModelReport, PipelineSpeed, Report, SystemRow
+from ocr_trt.bench.results import ModelReport, Report, SystemRow
 from ocr_trt.bench.summary import changes_sentence, signed, summaries
 from ocr_trt.measure.latency import LatencySettings, stats_from_times
+from ocr_trt.measure.pipeline_speed import PipelineSpeed
 from ocr_trt.measure.report_data import AccuracyRow, Changes, Interval, MetricDifference
 
 

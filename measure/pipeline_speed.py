@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from ..common.frozen_model import FrozenModel
 from ..common.progress import Reporter
 from ..engines.bundle import Bundle
 from ..engines.engine import Engine
@@ -27,10 +28,21 @@ from ..pipeline.clock import STAGES, Stage, StageClock
 from ..pipeline.reader import OcrReader
 from ..pipeline.text_lines import TextLine
 from ..pipeline.workers import in_order
-from .results import PipelineSpeed
 
 MAX_IMAGES = 20
 """Limit of the images that are timed."""
+
+
+class PipelineSpeed(FrozenModel):
+    """How fast whole images are read by a number of workers."""
+
+    workers: int
+    images: int
+    passes: int
+    throughput: float
+    """Images per second."""
+    stages: dict[str, float] = {}
+    """Milliseconds per image by stage; only for one worker."""
 
 
 @dataclass(frozen=True, kw_only=True)

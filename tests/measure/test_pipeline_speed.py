@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from ocr_trt.bench import pipeline_speed as module
 from ocr_trt.bench.pipeline_section import pipeline_section
-from ocr_trt.bench.pipeline_speed import Pipeline, pipeline_speeds
-from ocr_trt.bench.results import ModelReport, PipelineSpeed, SystemRow
+from ocr_trt.bench.results import ModelReport, SystemRow
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.engine import Engine
+from ocr_trt.measure import pipeline_speed as module
+from ocr_trt.measure.pipeline_speed import Pipeline, PipelineSpeed, pipeline_speeds
 from ocr_trt.ocr.dataset import ImagePage
 from ocr_trt.pipeline.clock import STAGES, StageClock
 from ocr_trt.pipeline.reader import OcrReader, ReadSettings
