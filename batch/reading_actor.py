@@ -18,12 +18,14 @@ from ..pipeline.open_reader import open_reader
 from ..pipeline.pages import Page, pages_of
 from ..pipeline.read_result import ReadResult
 from ..pipeline.reader import ReadSettings
+from ..pipeline.sample_page import page_of_text
 from ..pipeline.workers import in_order
 from .attempts import Attempt, Attempts
 from .path_text import path_text
 from .table_schema import result_schema
 
 _LONGEST_ERROR = 2000  # characters
+_PAGE_PIXELS = 640 * 640
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +121,8 @@ class ReadingActor:
         """Read the images of a block; return one row of ``result_schema()`` per page.
 
         Raises:
-            OcrTrtError: no image of the block could be read, and the images are not the reason.
+            Exception: no image of the block could be read, and the reader cannot read any other
+                image either.
         """
         ids = block["id"].to_pylist()
         with self._attempts.begin(ids) as attempt:
@@ -176,13 +179,19 @@ class ReadingActor:
                 yield row, error
 
     def _check(self, outcomes: list[_Outcome]) -> None:
-        """Refuse a block in which every image failed for a reason that is not in the images."""
+        """Refuse a block in which every image failed because the reader does not work any more.
+
+        Its images would get errors although they are fine. But if the reader can read another page
+        of text, the images are the reason: another attempt would end in the same way.
+        """
         errors = [each.error for each in outcomes]
         first = errors[0] if errors else None
-        if first is not None and all(
-            each is not None and not isinstance(each, UserError) for each in errors
-        ):
-            raise first
+        if first is None or any(each is None or isinstance(each, UserError) for each in errors):
+            return
+        try:
+            self._reader.read(page_of_text(_PAGE_PIXELS))
+        except Exception:
+            raise first from None
 
 
 def _values(outcome: _Outcome) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from ..errors import InputFileError, UserError, unknown
 from ..ocr.images.folder import list_images
 from ..ocr.images.sniff import HEAD, is_image
-from .path_text import is_text, path_text
+from .path_text import is_text, path_id, path_text
 from .pieces import Columns, Content, Piece, pieces_of
 
 _PARQUET = b"PAR1"
@@ -178,7 +178,7 @@ def _write_index(rows: Iterable[tuple[str, str]], index: Path) -> Iterator[str]:
                     repeated += 1
                     continue
                 seen.add(key)
-                ids.append(path_text(key))
+                ids.append(path_id(key))
                 paths.append(os.fsencode(path))
             writer.write_table(pa.table([ids, pa.array(paths, pa.binary())], schema=_INDEX_SCHEMA))
     if repeated:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from ..measure.latency import EQUAL
 from ..ocr.metrics.metric import METRICS
@@ -19,8 +20,9 @@ class Deployment:
     title: str
     lines: tuple[str, ...]
     """For each model: what to deploy, what that gains and what it costs."""
-    command: str = ""
-    """How to run it; "" if nothing is to be deployed."""
+    commands: tuple[str, ...] = ()
+    """How to run it: a command for each combination of the winners, if several models have one
+    role; none if nothing is to be deployed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ def deployment(report: Report) -> Deployment | None:
     return Deployment(
         title=f"Deploy {names}" if names else "Keep the model",
         lines=tuple(lines),
-        command=_command(choices),
+        commands=_commands(choices),
     )
 
 
@@ -179,14 +181,25 @@ def _pair_line(report: Report, chosen: Sequence[_Choice]) -> str | None:
     return f"Both together, from file to text: {speed}{_cost(pairs, pair)}."
 
 
-def _command(choices: Sequence[_Choice]) -> str:
-    """Return the command that runs the winners; a part without a winner is a placeholder."""
-    bundles = {each.model.role: each.row.bundle for each in choices if each.row and each.row.bundle}
-    if not bundles:
-        return ""
-    words = ["ocr-trt", "run", "IMAGE"]
+def _commands(choices: Sequence[_Choice]) -> tuple[str, ...]:
+    """Return the commands that run the winners, one for each combination of different roles."""
+    by_role: dict[str, list[str]] = {}
+    for each in choices:
+        if each.row and each.row.bundle:
+            by_role.setdefault(each.model.role, []).append(each.row.bundle)
+    if not by_role:
+        return ()
     # Without any detector, each image is one line.
     has_detector = any(each.model.role == "detector" for each in choices)
+    return tuple(
+        _command(dict(zip(by_role, bundles, strict=True)), has_detector=has_detector)
+        for bundles in product(*by_role.values())
+    )
+
+
+def _command(bundles: Mapping[str, str], *, has_detector: bool) -> str:
+    """Return the command that runs bundles, by role; a part without a bundle is a placeholder."""
+    words = ["ocr-trt", "run", "IMAGE"]
     detector = ["--detector", bundles.get("detector", "DETECTOR_BUNDLE")]
     words += detector if has_detector else ["--lines"]
     words += ["--recognizer", bundles.get("recognizer", "RECOGNIZER_BUNDLE")]

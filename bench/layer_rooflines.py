@@ -175,9 +175,10 @@ def layer_rows(
 def _placed(layers: Sequence[LayerTime], work: GraphWork) -> dict[int, int]:
     """Return FLOPs by index of the layer that computes them.
 
-    If several layers name a node, the slowest of them gets its FLOPs. If no layer names a node,
-    the target fused it into a node that reads its result, and the layer of that node gets them:
-    the first layer with a time on the way to the output, or else the first layer without.
+    If several layers name a node, the slowest of them gets its FLOPs; layers that are like it, such
+    as the two directions of an LSTM, share them. If no layer names a node, the target fused it into
+    a node that reads its result, and the layer of that node gets them: the first layer with a time
+    on the way to the output, or else the first layer without.
     """
     of_node: dict[str, int] = {}
     # Ascending times: a slower layer overwrites the entries of faster ones.
@@ -193,8 +194,26 @@ def _placed(layers: Sequence[LayerTime], work: GraphWork) -> dict[int, int]:
         if index is None:
             index = _reader(node, work, of_node)
         if index is not None:
-            placed[index] += flops
+            equal = _equal_layers(layers, index, node)
+            for each in equal:
+                placed[each] += flops // len(equal)
+            placed[index] += flops % len(equal)
     return placed
+
+
+def _equal_layers(layers: Sequence[LayerTime], index: int, node: str) -> list[int]:
+    """Return a layer, and those of its kind and size that name the node and take about as long."""
+    own = layers[index]
+    return [
+        place
+        for place, each in enumerate(layers)
+        if place == index
+        or (
+            node in each.nodes
+            and (each.kind, each.bytes) == (own.kind, own.bytes)
+            and 2 * each.milliseconds >= own.milliseconds
+        )
+    ]
 
 
 def _reader(node: str, work: GraphWork, of_node: Mapping[str, int]) -> int | None:

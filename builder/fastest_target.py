@@ -18,7 +18,7 @@ from ..common.scratch import scratch_folder
 from ..engines.bundle import Bundle, own_files
 from ..engines.manifest import Latency, Manifest, TargetTrial
 from ..errors import BudgetError, OcrTrtError
-from ..measure.latency import EQUAL
+from ..measure.latency import EQUAL, TimingError
 from .calibrate import Calibrators
 from .job import TargetJob
 from .judge import compare_latency
@@ -94,10 +94,38 @@ def _build(job: TargetJob, calibrators: Calibrators, stack: ExitStack) -> _Entry
 
 
 def _timed(entries: Sequence[_Entry]) -> list[_Entry]:
-    """Time all engines and the baseline in one run, so that a slow moment affects all of them."""
-    able = [entry for entry in entries if entry.built is not None]
-    if not able:
-        return list(entries)
+    """Time all engines and the baseline in one run, so that a slow moment affects all of them.
+
+    If an engine fails, it is left out, and the others are timed again.
+    """
+    timed = list(entries)
+    # The place of an engine among those that are timed -> its place among all.
+    able = [place for place, entry in enumerate(entries) if entry.built is not None]
+    while able:
+        try:
+            latencies = _latencies([timed[place] for place in able])
+        except TimingError as error:
+            if error.number == len(able):  # the baseline, which comes last
+                raise
+            failed = timed[able[error.number]]
+            failed.job.reporter.note(f"{failed.job.target.name} has no engine: {error}")
+            timed[able.pop(error.number)] = replace(failed, built=None, error=error)
+            continue
+        for place, latency in zip(able, latencies, strict=True):
+            built = timed[place].built
+            assert built is not None
+            verdict = built.verdict.model_copy(update={"latency": latency})
+            timed[place] = replace(timed[place], built=replace(built, verdict=verdict))
+        break
+    return timed
+
+
+def _latencies(entries: Sequence[_Entry]) -> list[Latency]:
+    """Open the engines of several targets, and time them.
+
+    Raises:
+        TimingError: an engine or the baseline fails.
+    """
     with ExitStack() as stack:
         engines = [
             stack.enter_context(
@@ -105,16 +133,10 @@ def _timed(entries: Sequence[_Entry]) -> list[_Entry]:
                     entry.folder, entry.built.entries, entry.job.request.precision
                 )
             )
-            for entry in able
+            for entry in entries
             if entry.built is not None
         ]
-        latencies = compare_latency(engines, able[0].job)
-    timed = {}
-    for entry, latency in zip(able, latencies, strict=True):
-        assert entry.built is not None
-        verdict = entry.built.verdict.model_copy(update={"latency": latency})
-        timed[id(entry)] = replace(entry, built=replace(entry.built, verdict=verdict))
-    return [timed.get(id(entry), entry) for entry in entries]
+        return compare_latency(engines, entries[0].job)
 
 
 def _fastest(entries: Sequence[_Entry]) -> _Entry | None:

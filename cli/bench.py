@@ -139,7 +139,7 @@ def bench(
         limits.show(result, checks)
         # Last, so that it is what a user sees.
         if (box := deployment(result)) is not None:
-            print_box(box.title, box.lines, box.command)
+            print_box(box.title, box.lines, box.commands)
     fail_if_broken(checks)
 
 

@@ -56,10 +56,10 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[objec
         _print_plain(table)
 
 
-def print_box(title: str, lines: Sequence[str], command: str = "") -> None:
-    """Print a conclusion and a command: between rules on a terminal, else as indented lines."""
+def print_box(title: str, lines: Sequence[str], commands: Sequence[str] = ()) -> None:
+    """Print a conclusion and commands: between rules on a terminal, else as indented lines."""
     if not sys.stdout.isatty():
-        for text in (title, *(f"  {line}" for line in (*lines, command) if line)):
+        for text in (title, *(f"  {line}" for line in (*lines, *commands))):
             print(plain(text))
         return
     from rich.console import Console
@@ -70,7 +70,7 @@ def print_box(title: str, lines: Sequence[str], command: str = "") -> None:
     console.rule(Text(plain(title), style="bold"), align="left")
     for line in lines:
         console.print(Text(plain(line)))
-    if command:
+    for command in commands:
         print(plain(command))  # not wrapped and without a border, so that it can be pasted
     console.rule()
 

@@ -14,12 +14,33 @@ import onnx
 import onnx_ir as ir
 
 from ..common.inner_tensors import read_tensors
+from ..common.input_size import InputSize
 from ..errors import ConversionError
+from ..spec import ModelSpec
 from .graph import name_of
+from .sources.pixels import pixel_noise
 
 Array = npt.NDArray[np.float32]
 _TOLERANCE = 2e-4
 """Largest relative difference between the fingerprints of one tensor in both graphs."""
+
+
+def renamed_ranges(
+    before: onnx.ModelProto,
+    after: ir.Model,
+    ranges: Mapping[str, float],
+    spec: ModelSpec,
+    shape: tuple[int, ...],
+) -> dict[str, float]:
+    """Return the ranges that a model states, by the names of tensors in the clean graph.
+
+    ``shape``: that of the input of ``before``, in the layout of the spec.
+    """
+    is_nhwc = spec.input.layout == "NHWC"
+    size = InputSize(*(shape[1:3] if is_nhwc else shape[2:]))
+    images = pixel_noise(spec.input, shape[0], size, np.random.default_rng(0))  # (N, C, H, W)
+    given = np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if is_nhwc else images
+    return matched_ranges(before, after, ranges, (given, images))
 
 
 def matched_ranges(

@@ -5,7 +5,7 @@ Linux ends a process that uses too much memory without a message, often minutes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import onnx_ir as ir
@@ -25,14 +25,14 @@ LARGEST_OUTPUT = 1000
 """Numbers in the output for each number in the input. A recognizer of 20,000 characters has 160."""
 
 
-def check_model_memory(model: ir.Model, shape: Sequence[int], max_batch: int = 1) -> None:
-    """Check a graph whose shapes are inferred for an input of ``shape``.
+def check_model_memory(
+    model: ir.Model, shape: Sequence[int], max_batch: int = 1
+) -> Callable[[], None]:
+    """Check that a graph fits the memory on an input of ``shape``, with which it was inferred.
 
-    Args:
-        model: the graph.
-        shape: the shape of its input.
-        max_batch: the largest batch that it will run on, if that is larger than the one in
-            ``shape``.
+    Returns:
+        A function that checks the same for ``max_batch`` images. It uses the shapes that the graph
+        has now; whether the graph will run on so many images may be known only later.
 
     Raises:
         SpecError: even :data:`LOWEST_SHARE` of the estimate is more than the memory available; it
@@ -41,7 +41,10 @@ def check_model_memory(model: ir.Model, shape: Sequence[int], max_batch: int = 1
     """
     _check_output(model, shape)
     largest = max(max_batch, shape[0])
-    check_peak(peak_of_model(model, largest / shape[0]), (largest, *shape[1:]))
+    peak, whole = peak_of_model(model, largest / shape[0]), (largest, *shape[1:])
+    if not _fits(peak_of_model(model)):
+        check_peak(peak, whole)
+    return lambda: check_peak(peak, whole)
 
 
 def _check_output(model: ir.Model, shape: Sequence[int]) -> None:
@@ -58,11 +61,15 @@ def _check_output(model: ir.Model, shape: Sequence[int]) -> None:
 
 def check_peak(peak: Peak, shape: Sequence[int]) -> None:
     """Check an estimate; see :func:`check_model_memory`."""
-    free = available_memory()
-    if LOWEST_SHARE * peak.bytes > free:
+    if not _fits(peak):
+        free = available_memory()
         raise SpecError(
             f"the model needs about {bytes_text(peak.bytes)} of memory for an input of shape "
             f"{list(shape)} (at {peak.at:.120}), but {bytes_text(free)} are available; make height "
             "or width smaller (input.shape in the spec), lower input.max_batch, or use a machine "
             "or container with more memory"
         )
+
+
+def _fits(peak: Peak) -> bool:
+    return LOWEST_SHARE * peak.bytes <= available_memory()

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import wraps
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
@@ -27,7 +26,7 @@ from .graph import OPSET
 from .input_multiples import size_error
 from .invalid_source import refused_if_invalid
 from .invariants import check_export, check_graph, check_ops
-from .match_ranges import matched_ranges
+from .match_ranges import renamed_ranges
 from .memory_limits import check_model_memory
 from .opset import convert_opset
 from .outcome import Outcome
@@ -41,7 +40,7 @@ from .passes.order_nodes import order_nodes
 from .passes.pad_batch import pad_batch
 from .sources import Source
 from .sources.large_weights import Exported
-from .sources.pixels import check_pixels, pixel_noise
+from .sources.pixels import check_pixels
 from .time_limit import TimeLimit, seconds_allowed
 
 Watch = Callable[[str, ir.Model], None]
@@ -205,10 +204,14 @@ def _convert_at(
     # Before the version converter and all rules: they are written for float32.
     types = raw.float_types + normalize_types(graph).float_types
     model = _at_opset(graph)
-    # Many passes run parts of the graph. With a free batch it runs on larger batches, too.
-    check_model_memory(model, shape, spec.input.max_batch if last else 1)
-    if last is not None or shape[0] != spec.input.shape[0]:
+    own_batch = spec.input.shape[0]
+    is_free = last is not None and last is not pad_batch
+    # Many passes run parts of the graph.
+    check_largest = check_model_memory(model, shape, spec.input.max_batch if is_free else 1)
+    if last is not None or shape[0] != own_batch:
         check_batch(model)
+    if own_batch == 1:  # else the batch may turn out to be fixed, and the model may fit
+        check_largest()
     # The layout changes before PASSES, so that they cancel the Transposes that it adds.
     passes = [*PREPARE, *io_passes(spec), *PASSES]
     if last is not None:
@@ -229,7 +232,8 @@ def _convert_at(
         if outcome.ranges:
             # Later passes rename and fold tensors: keep the graph whose names the ranges use.
             own, stated_in = outcome.ranges, ir.to_proto(model)
-    ranges = _renamed_ranges(stated_in, model, own, spec, shape) if own else {}
+    check_largest()
+    ranges = renamed_ranges(stated_in, model, own, spec, shape) if own else {}
     ops = Counter(node.op_type for node in raw.model.graph.node)
     return Converted(
         model=ir.to_proto(model), raw_ops=ops, steps=tuple(steps), ranges=ranges, float_types=types
@@ -270,21 +274,6 @@ def _exported(source: Source, spec: ModelSpec, shape: tuple[int, ...]) -> Export
         if shape[0] == spec.input.shape[0]:
             raise
         raise trace_error(error, shape[0]) from error
-
-
-def _renamed_ranges(
-    before: onnx.ModelProto,
-    after: ir.Model,
-    ranges: dict[str, float],
-    spec: ModelSpec,
-    shape: tuple[int, ...],
-) -> dict[str, float]:
-    """Return the ranges that a model states, by the names of tensors in the clean graph."""
-    is_nhwc = spec.input.layout == "NHWC"
-    size = InputSize(*(shape[1:3] if is_nhwc else shape[2:]))
-    images = pixel_noise(spec.input, shape[0], size, np.random.default_rng(0))  # (N, C, H, W)
-    given = np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if is_nhwc else images
-    return matched_ranges(before, after, ranges, (given, images))
 
 
 def _run(rewrite: Pass, model: ir.Model, follower: _Follower) -> PassRecord:

@@ -18,21 +18,32 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
+from ..common.error_text import cause
 from ..common.frozen_model import FrozenModel
 from ..engines.base import Runner
+from ..errors import EngineBuildError
 
 EQUAL = 0.02
 """Share of the time by which repeated measurements of one engine differ."""
 _TURN_S = 0.25
 _MIN_PER_TURN = 3
 _MIN_FOR_P99 = 100
+
+
+class TimingError(EngineBuildError):
+    """A runner failed while it was timed. ``number``: its place among the contenders, from 0."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class LatencySettings(FrozenModel):
@@ -126,6 +137,17 @@ def _warm_up(runner: Runner, feed: Any, milliseconds: float) -> None:
         runner.execute(feed)
 
 
+@contextmanager
+def _failures_named(contender: Contender, number: int) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # the runtimes have no common base class of their errors
+        reason = cause(str(error)) or type(error).__name__
+        raise TimingError(
+            f"{contender.runner.label} failed while it was timed: {reason}", number
+        ) from error
+
+
 def measure(
     contenders: Sequence[Contender],
     settings: LatencySettings,
@@ -134,20 +156,24 @@ def measure(
     """Measure all contenders in turns on the same random images; one result per contender.
 
     ``progress`` receives the share of the measurement that is done, 0..1.
+
+    Raises:
+        TimingError: a runner fails.
     """
-    # Prepared once: converting the input is not part of a latency.
-    feeds = [
-        c.runner.prepare(np.random.default_rng(0).uniform(-1, 1, c.shape).astype(np.float32))
-        for c in contenders
-    ]
-    for contender, feed in zip(contenders, feeds, strict=True):
-        _warm_up(contender.runner, feed, settings.warm_up_ms)
+    feeds: list[Any] = []
+    for number, contender in enumerate(contenders):
+        with _failures_named(contender, number):
+            # Prepared once: converting the input is not part of a latency.
+            images = np.random.default_rng(0).uniform(-1, 1, contender.shape).astype(np.float32)
+            feeds.append(contender.runner.prepare(images))
+            _warm_up(contender.runner, feeds[-1], settings.warm_up_ms)
     times: list[list[float]] = [[] for _ in contenders]
     duration_ms, seconds = 1000 * settings.duration_s, min(_TURN_S, settings.duration_s / 8)
     done = 0.0
     while done < 1:
-        for contender, feed, own in zip(contenders, feeds, times, strict=True):
-            own += _turn(contender.runner, feed, seconds)
+        for number, (contender, feed) in enumerate(zip(contenders, feeds, strict=True)):
+            with _failures_named(contender, number):
+                times[number] += _turn(contender.runner, feed, seconds)
         # The slowest contender decides: all of them take turns until it has enough queries.
         done = min(
             min(sum(own) / duration_ms if duration_ms else 1.0, len(own) / settings.iterations)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import onnx.parser
-import onnx_ir as ir
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 DOMAIN = "ocr_trt"
 
 
 def function_from_text(text: str) -> ir.Function:
     """Parse a function body in ONNX text syntax."""
+    # Here, because every command that names a target imports this module.
+    import onnx.parser
+    import onnx_ir as ir
+
     return ir.serde.deserialize_function(onnx.parser.parse_function(text))
 
 

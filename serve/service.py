@@ -14,13 +14,13 @@ from ..engines.bundle import Bundle
 from ..engines.engine import Engine
 from ..engines.tuned import choice_for
 from ..pipeline.reader import OcrReader
+from ..pipeline.sample_page import page_of_text
 from .admission import Ticket
 from .bodies import BodyReader
 from .measures import Measures
 from .page_pool import PageOutcome, PagePool
 from .problems import ServiceError
 from .settings import ServeSettings
-from .warm_up import page_of_text
 
 _log = logging.getLogger("ocr_trt.serve")
 

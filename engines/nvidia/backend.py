@@ -23,8 +23,6 @@ from .device import CudaDevice, Gpu, gpu_absence, gpu_here
 from .features import features_of
 from .infer_request import PlanSettings
 from .load_plan import check_built_with, engine_from_plan, refit_from_model
-from .lower_deconvolutions import lower_deconvolutions
-from .lower_loops import lower_loops
 from .options import NvidiaOptions
 from .plan_runner import PlanRunner
 
@@ -135,11 +133,16 @@ class NvidiaBackend(Backend):
 
     def lower(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """Replace deconvolutions, because they have no int8 kernels."""
+        # Here and below, because onnx_ir takes half a second: a wrong option is refused at once.
+        from .lower_deconvolutions import lower_deconvolutions
+
         return lower_deconvolutions(model)
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
         """Parse the graph with NVIDIA's parser."""
         self.check_can_build()
+        from .lower_loops import lower_loops
+
         return refusals_in_child(self._package, lower_loops(model))
 
     def _gpu_for_timing(self) -> Gpu | None:
@@ -159,6 +162,8 @@ class NvidiaBackend(Backend):
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Build a plan in a child process."""
         self.check_can_build()
+        from .lower_loops import lower_loops
+
         gpu, options = self._gpu_for_timing(), self.options_from(settings.options)
         timings = None
         if gpu is not None and options.timing_cache:

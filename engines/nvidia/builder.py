@@ -21,7 +21,6 @@ from ...common.onnx_files import as_file
 from ...errors import EngineBuildError, InputFileError, TargetMissingError
 from ..refusal import refusal_error
 from .builder_child import MISSING, NOT_WRITTEN, WRONG_INPUT
-from .mark_plugins import mark_plugins
 from .options import NvidiaOptions
 
 _TIMEOUT = 3600  # seconds
@@ -73,7 +72,11 @@ def build_in_child(builder: Builder, model: onnx.ModelProto, plan: Path) -> None
         EngineBuildError: the builder refused the graph, logged an error, crashed or took an hour.
         OSError: the plan cannot be written.
     """
-    model, plugins = mark_plugins(model) if builder.options.plugins else (model, 0)
+    plugins = 0
+    if builder.options.plugins:
+        from .mark_plugins import mark_plugins  # imports onnx_ir, which takes half a second
+
+        model, plugins = mark_plugins(model)
     with as_file(model) as path:
         try:
             order_in_child(builder, {"model": str(path), "plugins": plugins}, plan)

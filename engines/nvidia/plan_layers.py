@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnx_ir as ir
-
-from ...calibration.lint import lint, prepared
 from ...common.json_files import read_json
 from ...errors import InputFileError
 from .logger import logger_of
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 LAYERS_SUFFIX = ".layers.json"
 LARGEST = 64 << 20
@@ -102,6 +102,9 @@ def not_in_int8(model: ir.Model, layers: Iterable[EngineLayer]) -> dict[str, str
         model: the quantized graph as it was built; it is modified.
         layers: of its plan.
     """
+    # Here, because every command that names a target imports this module.
+    from ...calibration.lint import lint, prepared
+
     of_node = {node: layer for layer in layers for node in layer.nodes}
     promised = [judged.node for judged in lint(prepared(model)) if judged.runs == "int8"]
     precisions = {node: of_node[node].precision for node in promised if node in of_node}

@@ -23,6 +23,7 @@ import numpy as np
 from ..base import Batch
 from ..layer_time import BETWEEN, LayerTime
 from .library import import_openvino
+from .recurrent_origins import KINDS, onnx_names, origin_of
 
 _BLOCKS, _MIN_RUNS, _SECONDS = 5, 2, 2.0
 _PRECISIONS = {
@@ -47,6 +48,7 @@ def layer_times(
         seconds: how long to run it; None: two seconds. A block has at least two runs.
     """
     ov = import_openvino()
+    names = onnx_names(graph)
     compiled = ov.Core().compile_model(graph, "CPU", {**config, "PERF_COUNT": True})
     # Two runs before the blocks: the first warms up, the second estimates the time of a run.
     request, feed = compiled.create_infer_request(), np.ascontiguousarray(images)
@@ -65,7 +67,11 @@ def layer_times(
     medians = {name: statistics.median(each) for name, each in times.items()}
     executed = compiled.get_runtime_model().get_ordered_ops()
     # Constants have no counters, and fused layers are not executed.
-    layers = [_layer(op, medians[n]) for op in executed if (n := op.get_friendly_name()) in medians]
+    layers = [
+        _layer(op, medians[name], names)
+        for op in executed
+        if (name := op.get_friendly_name()) in medians
+    ]
     return (*layers, _between(statistics.median(between)))
 
 
@@ -89,17 +95,24 @@ def _between(milliseconds: float) -> LayerTime:
     )  # fmt: skip
 
 
-def _layer(op: Any, milliseconds: float) -> LayerTime:
-    info = op.get_rt_info()
+def _originals(op: Any) -> tuple[str, ...]:
+    """Return the names of the plan's ops that an executed layer computes."""
+    names = str(op.get_rt_info()["originalLayersNames"].astype(str)).split(",")
+    return tuple(filter(None, names))
+
+
+def _layer(op: Any, milliseconds: float, names: Mapping[str, tuple[str, ...]]) -> LayerTime:
+    info, nodes = op.get_rt_info(), _originals(op)
     kind = str(info["layerType"].astype(str))
-    nodes = str(info["originalLayersNames"].astype(str)).split(",")
+    if kind in KINDS:
+        nodes += origin_of(op, names, _originals)
     return LayerTime(
         name=op.get_friendly_name(),
         kind=kind,
         precision=_PRECISIONS.get(str(info["runtimePrecision"].astype(str)), ""),
         milliseconds=milliseconds,
         bytes=_moved(op, kind),
-        nodes=tuple(node for node in nodes if node),
+        nodes=nodes,
     )
 
 

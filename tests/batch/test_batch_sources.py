@@ -77,6 +77,17 @@ def test_list(images: Path, tmp_path: Path) -> None:
     assert inputs.notes == ("left out: 1 path that occurs earlier in the list",)
 
 
+def test_names_that_look_like_escaped_bytes(images: Path, tmp_path: Path) -> None:
+    names = [b"\xff.png", b"\\xff.png", b"\\\\xff.png", b"\\\xff.png", b"\\a.png", b"\\\\a.png"]
+    for name in names:
+        (images / os.fsdecode(name)).write_bytes((images / "0001.png").read_bytes())
+    rows = {row["path"].rpartition(b"/")[2]: row["id"] for row in rows_of(opened(images, tmp_path))}
+    assert set(names) < set(rows)
+    assert len(set(rows.values())) == len(rows)
+    assert (rows[b"\xff.png"], rows[b"\\xff.png"]) == (r"\xff.png", r"\\xff.png")
+    assert rows[b"\\a.png"] == r"\a.png"  # cannot be taken for another name
+
+
 def test_single_image_and_other_files(images: Path, tmp_path: Path) -> None:
     assert [row["id"] for row in rows_of(opened(images / "0001.png", tmp_path))] == ["0001.png"]
     (tmp_path / "empty.txt").touch()

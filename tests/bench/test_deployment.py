@@ -95,7 +95,7 @@ def test_box_names_command_gain_and_cost() -> None:
         "0.5 points may be lost", "Not chosen: onnxruntime fp32 takes 2.0 times as long",
     ):  # fmt: skip
         assert fact in box.lines[0]
-    assert "--detector 'my bundles/openvino int8'" in box.command
+    assert "--detector 'my bundles/openvino int8'" in box.commands[0]
 
 
 def test_box_states_the_speed_of_larger_batches() -> None:
@@ -125,7 +125,7 @@ def test_command_of_the_box_has_options_that_exist() -> None:
     ]
     for box in boxes:
         assert box is not None
-        program, name, *arguments = shlex.split(box.command)
+        program, name, *arguments = shlex.split(*box.commands)
         assert program == "ocr-trt"
         get_command(app).commands[name].make_context(name, arguments)  # type: ignore[attr-defined]
 
@@ -134,14 +134,31 @@ def test_command_has_a_detector_even_if_none_of_its_engines_won() -> None:
     reader = model(engine("a int8", 10, measure="cer"), role="recognizer", name="rec")
     box = deployment(report(model(engine("a int8", 50)), reader))
     assert box is not None
-    assert "--detector DETECTOR_BUNDLE --recognizer 'my bundles/a int8'" in box.command
-    assert "--lines" not in box.command
+    assert "--detector DETECTOR_BUNDLE --recognizer 'my bundles/a int8'" in box.commands[0]
+    assert "--lines" not in box.commands[0]
+
+
+def test_each_winner_of_a_role_has_a_command() -> None:
+    box = deployment(
+        report(
+            model(engine("a int8", 10)),
+            model(engine("b int8", 20), name="det2"),
+            model(engine("r int8", 10, measure="cer"), role="recognizer", name="rec"),
+        )
+    )
+    assert box is not None
+    assert box.title.count(" and ") == 2
+    assert [shlex.split(command)[4] for command in box.commands] == [
+        "my bundles/a int8",
+        "my bundles/b int8",
+    ]
+    assert all("--recognizer 'my bundles/r int8'" in command for command in box.commands)
 
 
 def test_without_a_faster_engine_the_model_is_kept() -> None:
     box = deployment(report(model(engine("a int8", 50))))
     assert box is not None
-    assert (box.title, box.command) == ("Keep the model", "")
+    assert (box.title, box.commands) == ("Keep the model", ())
     assert "no engine is faster than the model: 50.00 against 40.00 ms" in box.lines[0]
     box = deployment(report(model(engine("a int8", 10, 2.07))))
     assert box is not None

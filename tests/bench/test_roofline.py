@@ -69,6 +69,13 @@ def test_flops_count_for_the_layer_that_computes_them() -> None:
     ]  # fmt: skip
 
 
+def test_both_directions_of_a_recurrent_layer_share_its_flops() -> None:
+    times = [time_of(name, ms, "lstm", kind="RNNSeq") for name, ms in (("L", 4.0), ("R", 3.9))]
+    other = time_of("transpose", 0.5, "lstm", kind="Transpose")
+    rows = layer_rows([*times, other], work_of({"lstm": 11}, {}), PEAKS)
+    assert [row.flops for row in rows] == [6, 5, 0]
+
+
 def test_layers_without_a_time_count_if_they_have_flops() -> None:
     work = work_of(
         {"fast": 10, "fused": 20, "view": 0, "timed": 30, "end": 5, "out": 0},

@@ -123,6 +123,31 @@ def test_target_that_fails_is_named_with_its_reason(
     assert "refuses the graph" in str(facts(result.bundle.manifest)["compared with openvino"])
 
 
+def test_engine_that_fails_while_it_is_timed_is_left_out(
+    onnx_detector: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = fastest_target.compare_latency
+
+    def breaking(engines: Sequence[Engine], job: TargetJob) -> list[Latency]:
+        for engine in engines:
+            if engine.label.startswith("openvino"):
+                monkeypatch.setattr(engine.runner(), "execute", fail)
+        return measured(engines, job)
+
+    def fail(_: object) -> None:
+        raise RuntimeError("out of device memory")
+
+    monkeypatch.setattr(fastest_target, "compare_latency", breaking)
+    (result,) = build(fp32_request(onnx_detector, tmp_path, targets=("auto",)))
+    assert result.error is None
+    assert result.target == "onnxruntime"
+    assert result.bundle is not None
+    kept, other = result.bundle.manifest.compared_targets
+    assert kept.latency is not None
+    assert (other.target, other.latency) == ("openvino", None)
+    assert "failed while it was timed: out of device memory" in other.error
+
+
 def test_without_any_engine_each_reason_is_reported(
     onnx_detector: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

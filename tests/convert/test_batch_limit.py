@@ -17,7 +17,7 @@ from ocr_trt.convert.sources import open_source
 from ocr_trt.convert.verify import verify
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.tensorflow.baseline import baseline_runner
-from ocr_trt.errors import BatchError, ConversionError
+from ocr_trt.errors import BatchError, ConversionError, SpecError
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
 from .helpers import check_does_not_fire, graph, run
@@ -96,6 +96,18 @@ def test_batch_that_cannot_be_freed_is_filled_with_copies(tmp_path: Path, max_ba
     reason = check_single_images(spec)
     assert "batches of 4 images only" in reason
     assert "each image runs in a batch of 4 copies" in reason
+
+
+def test_copies_of_one_image_must_fit_the_memory_but_no_larger_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its largest batch is 4, whatever the spec states; a graph that can be freed runs on 999."""
+    monkeypatch.setattr("ocr_trt.convert.memory_limits.available_memory", lambda: 100_000)
+    spec = lines_spec(tmp_path / "m.onnx", SHIFTED, batch=4, max_batch=999)
+    assert "batches of 4 images only" in convert(open_source(spec.source), spec).batch_limit
+    spec = lines_spec(tmp_path / "m.onnx", FIXED, batch=4, max_batch=999)
+    with pytest.raises(SpecError, match=r"\[999, 1, 8, 12\].*input.max_batch"):
+        convert(open_source(spec.source), spec)
 
 
 def test_reason_of_tensorflow_names_the_node() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -32,6 +34,21 @@ def test_words_become_a_sorted_mapping() -> None:
     assert list(options) == sorted(options)
     with pytest.raises(UserError, match="strip: expected NAME=VALUE"):
         split_words(["strip"])
+
+
+def test_wrong_name_is_refused_without_the_slow_imports() -> None:
+    code = (
+        "import sys\n"
+        "from ocr_trt.engines.build_options import check_options\n"
+        "from ocr_trt.engines.targets import backend, target_names\n"
+        "from ocr_trt.errors import UserError\n"
+        "try:\n"
+        "    check_options([backend(name) for name in target_names()], {'foo': '1'})\n"
+        "except UserError:\n"
+        "    print(sorted({'onnx_ir', 'sympy', 'openvino', 'tensorflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,42 @@ def test_slice_counts_only_the_bytes_it_reads(tmp_path: Path) -> None:
     assert part.bytes == 2 * 4 * 8 * 32 * 32
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("output", ["all steps", "the last step"])
+def test_recurrent_layers_name_their_node(
+    output: str, op: str, batch: int, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    """OpenVINO's importer calls them by names of its own, such as LSTMSequence_72."""
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
+    names = "r" if output == "all steps" else "unused, r"
+    after = "Squeeze(u, axis)" if output == "all steps" else "Identity(u)"
+    text = f"""
+        <ir_version: 10, opset_import: ["" : 20]>
+        agraph (float[N,6,7] x) => (float[N,T,8] y) <float[2,{5 * gates},7] w,
+            float[2,{5 * gates},5] q, float[5,8] m, int64[1] zero = {{0}}> {{
+            t = Transpose <perm = [1, 0, 2]> (x)
+            {names} = {op} <hidden_size = 5, direction = "bidirectional"> (t, w, q)
+            u = Slice(r, zero, stop, axis)
+            v = {after}
+            d = MatMul(v, m)
+            y = Transpose <perm = [1, 0, 2]> (d)
+        }}
+    """
+    axis = 1 if output == "all steps" else 0
+    weights = {
+        "w": rng.normal(size=(2, 5 * gates, 7)).astype(np.float32),
+        "q": rng.normal(size=(2, 5 * gates, 5)).astype(np.float32),
+        "m": rng.normal(size=(5, 8)).astype(np.float32),
+        "stop": np.array([1]), "axis": np.array([axis]),
+    }  # fmt: skip
+    result = layers(text, weights, tmp_path, batch)
+    recurrent = [each for each in result if each.kind in ("RNNSeq", "RNNCell", "TensorIterator")]
+    assert len(recurrent) == 2  # the two directions
+    assert all("r" in each.nodes for each in recurrent)
+    assert not any("r" in each.nodes and "d" in each.nodes for each in result)
+
+
 def test_other_targets_report_no_layer_times(tmp_path: Path) -> None:
     images = np.ones((1, 3, 8, 8), np.float32)
     assert backend("onnxruntime").layer_times(tmp_path, images, RunSettings()) == ()

@@ -1,4 +1,4 @@
-"""The page that the service reads before it is ready."""
+"""A page of text that shows whether a reader works: its stages run, all or most of them."""
 
 from __future__ import annotations
 
