@@ -6,7 +6,7 @@ copy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -55,6 +55,36 @@ def with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProt
     for name in names:
         probe.output(name)
     return probe.model
+
+
+def part_of(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+    """Return the part of a graph that computes the named tensors, which become its only outputs.
+
+    Inputs of the graph among ``names`` are skipped. onnxruntime runs all nodes of a graph, also
+    those that no output needs.
+    """
+    part = with_outputs(model, names)
+    needed, nodes = {value.name for value in part.graph.output}, list[onnx.NodeProto]()
+    for node in reversed(part.graph.node):
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(_names_read(node))
+    weights = [tensor for tensor in part.graph.initializer if tensor.name in needed]
+    for field, kept in ((part.graph.node, nodes[::-1]), (part.graph.initializer, weights)):
+        copies = [type(each).FromString(each.SerializeToString()) for each in kept]
+        del field[:]
+        field.extend(copies)
+    return part
+
+
+def _names_read(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield the tensors that a node reads, also those that the graphs in its attributes read."""
+    yield from node.input
+    for item in node.attribute:
+        for graph in (item.g, *item.graphs):
+            for inner in graph.node:
+                yield from _names_read(inner)
+            yield from (value.name for value in graph.output)
 
 
 class GraphSession:

@@ -1,0 +1,110 @@
+"""Least squares: weights of a smaller graph fitted to the results of the original one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from ocr_trt.common.input_size import InputSize
+from ocr_trt.compression.decisions import Factor, SmallerGraph
+from ocr_trt.compression.layers import weighted_layers
+from ocr_trt.compression.refit import RefitSettings, fit_layer, refit
+from ocr_trt.compression.restructure import restructure
+from ocr_trt.compression.samples import sample_layers, statistics_of
+from ocr_trt.convert.graph import Graphs
+
+from .graphs import images, result, text_net, unet
+
+Case = tuple[Graphs, dict[InputSize, SmallerGraph], list[np.ndarray]]
+
+
+def small_unet() -> Case:
+    """Two input sizes with the same weights, factored at half the full ranks."""
+    graphs = {InputSize(h, w): unet(h, w) for h, w in ((16, 12), (8, 20))}
+    ranks = {"b": 6, "d": 6, "e": 4, "f": 8}
+    return _restructured(graphs, ranks)
+
+
+def small_text() -> Case:
+    graphs = {InputSize(4, width): text_net(width) for width in (12, 20)}
+    return _restructured(graphs, {"up": 5, "down": 5, "y": 4})
+
+
+def _restructured(graphs: Graphs, ranks: dict[str, int]) -> Case:
+    batches = [image for model in graphs.values() for image in images(model, 6, seed=3)]
+    samples = sample_layers(graphs, batches, ranks, positions_per_image=60)
+    statistics = {name: statistics_of(each) for name, each in samples.items()}
+    decisions = [Factor(layer=name, rank=rank) for name, rank in ranks.items()]
+    smaller = {size: restructure(model, decisions, statistics) for size, model in graphs.items()}
+    return graphs, smaller, batches
+
+
+def total_error(graphs: Graphs, smaller: dict[InputSize, SmallerGraph], seed: int) -> float:
+    """Return the mean squared error of the outputs on new images."""
+    errors = [
+        np.square(result(smaller[size].model, image) - result(model, image)).mean()
+        for size, model in graphs.items()
+        for image in images(model, 10, seed=seed)
+    ]
+    return float(np.mean(errors))
+
+
+@pytest.mark.parametrize("case", [small_unet, small_text])
+def test_refit_lowers_the_error_on_new_images(case: Callable[[], Case]) -> None:
+    graphs, smaller, batches = case()
+    settings = RefitSettings(positions_per_image=60)
+    fitted = refit(graphs, smaller, batches, settings)
+    assert total_error(graphs, fitted, seed=9) < total_error(graphs, smaller, seed=9)
+    layers = [weighted_layers(ir.from_proto(each.model).graph) for each in fitted.values()]
+    for one, two in zip(*layers, strict=True):
+        assert one.name == two.name
+        np.testing.assert_array_equal(one.weights, two.weights)
+    again = refit(graphs, smaller, batches, settings)
+    for size, each in fitted.items():
+        assert each.model == again[size].model, "two runs give the same bytes"
+
+
+def test_refit_of_an_unchanged_graph_changes_nothing() -> None:
+    graphs, _, batches = small_text()
+    same = {size: restructure(model, [], {}) for size, model in graphs.items()}
+    fitted = refit(graphs, same, batches)
+    assert {size: each.model for size, each in fitted.items()} == {
+        size: each.model for size, each in same.items()
+    }
+
+
+def test_refit_of_one_layer_alone() -> None:
+    graphs, smaller, batches = small_unet()
+    fitted = refit(graphs, smaller, batches, RefitSettings(only=frozenset({"f"})))
+    size = next(iter(graphs))
+    before, after = (
+        {layer.name: layer for layer in weighted_layers(ir.from_proto(each[size].model).graph)}
+        for each in (smaller, fitted)
+    )
+    changed = {n for n in before if not np.array_equal(before[n].weights, after[n].weights)}
+    assert changed == {"f"}
+
+
+@pytest.mark.parametrize("name", ["a", "c", "d", "e", "f"])
+def test_the_error_of_a_layer_never_increases(name: str) -> None:
+    """Few rows, outputs that the layer cannot return, and a channel that is always zero."""
+    model = unet()
+    layer = {each.name: each for each in weighted_layers(ir.from_proto(model).graph)}[name]
+    rng = np.random.default_rng(5)
+    for rows in (3, 40, 500):
+        inputs = rng.standard_normal((rows, layer.channels * layer.taps)).astype(np.float32)
+        inputs[:, : layer.taps] = 0
+        outputs = rng.standard_normal((rows, layer.outputs)).astype(np.float32)
+        weights, bias = fit_layer(layer, inputs, outputs, ridge=1e-4)
+        old = np.zeros(layer.outputs) if layer.bias is None else layer.bias
+        errors = []
+        for matrix, shift in ((layer.weights, old), (weights, bias)):
+            x = inputs.reshape(rows, layer.groups, -1).transpose(1, 0, 2)
+            w = matrix.reshape(matrix.shape[0], layer.groups, -1).transpose(1, 0, 2)
+            made = (x @ w).transpose(1, 0, 2).reshape(rows, -1) + shift
+            errors.append(np.square(made - outputs).sum())
+        assert errors[1] <= errors[0] * (1 + 1e-9)
+        assert np.isfinite(weights).all()
