@@ -135,11 +135,12 @@ class RewrittenOp:
 
 Rule = Callable[[ir.Node, Axes], RewrittenOp | None]
 
-_UNARY = (
+UNARY = (
     *("Abs", "Cast", "Ceil", "Clip", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid"),
     *("HardSwish", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu"),
     *("Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Tanh"),
 )
+"""Ops on each element of their first input."""
 BROADCASTING = (
     *("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Min", "Max", "Where", "Equal", "Greater"),
     *("Less", "GreaterOrEqual", "LessOrEqual", "And", "Or"),
@@ -241,7 +242,7 @@ def _tile(node: ir.Node, axes: Axes) -> RewrittenOp | None:
 
 
 _RULES: dict[str, Rule] = {
-    **dict.fromkeys(_UNARY, _unary),
+    **dict.fromkeys(UNARY, _unary),
     **dict.fromkeys(BROADCASTING, _binary),
     **dict.fromkeys(_REDUCE, _reduce),
     **dict.fromkeys(("Softmax", "LogSoftmax", "Split"), _by_axis),
