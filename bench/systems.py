@@ -14,10 +14,10 @@ import onnx
 from ..common.input_size import InputSize
 from ..convert.pipeline import convert
 from ..convert.sources.pixels import pixel_noise
-from ..engines.base import Runner
 from ..engines.bundle import Bundle
 from ..engines.bundle_source import source_of
 from ..engines.engine import Engine
+from ..engines.runner import Runner
 from ..engines.targets import backend
 from ..engines.tensorflow.competitors import Competitor, competitors_of
 from ..errors import OcrTrtError

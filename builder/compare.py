@@ -15,9 +15,9 @@ import onnx
 from ..common.input_size import InputSize
 from ..common.progress import Reporter
 from ..convert.verify import check_numbers
-from ..engines.base import Batch, Runner
 from ..engines.engine import Engine
 from ..engines.manifest import OcrMetric
+from ..engines.runner import Batch, Runner
 from ..engines.tensorflow.baseline import TensorFlowRunner
 from ..errors import ConversionError, SpecError
 from ..measure.accuracy import run_samples

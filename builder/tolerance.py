@@ -17,8 +17,8 @@ from ..common.input_size import InputSize
 from ..convert.rounding import Rounding, rounded
 from ..convert.sources.pixels import pixel_noise
 from ..convert.verify import check_numbers
-from ..engines.base import Batch
 from ..engines.engine import Engine
+from ..engines.runner import Batch
 from ..errors import ConversionError
 from ..spec import ModelSpec
 from .convert import ConvertedModel

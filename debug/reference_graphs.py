@@ -14,11 +14,11 @@ from ..common.input_size import InputSize, listed
 from ..common.onnx_files import read_onnx
 from ..common.progress import Reporter
 from ..convert.pipeline import convert
-from ..engines.base import Batch, Runner
 from ..engines.bundle import Bundle
 from ..engines.bundle_source import source_of
 from ..engines.engine import Engine
 from ..engines.onnxruntime.backend import runner_from_model
+from ..engines.runner import Batch, Runner
 from ..errors import InputFileError, OcrTrtError
 from ..spec import ModelSpec
 

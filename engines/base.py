@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 
 from ..calibration.int8_style import FallbackPrecision, Int8Style
-from ..common.error_text import cause
-from ..errors import EngineBuildError, OcrTrtError, TargetMissingError, UserError
-from .fair_semaphore import FairSemaphore
+from ..errors import TargetMissingError, UserError
 from .layer_time import LayerTime
 from .manifest import Precision
-
-Batch = npt.NDArray[np.float32]
+from .runner import Batch, Runner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,99 +73,6 @@ class RunSettings:
     streams: int = 0
     use_graphs: bool = True
     is_trusted: bool = False
-
-
-class Runner(ABC):
-    """A loaded plan or model: images (N, C, H, W) float32 in, one float32 array out.
-
-    A context manager. Call :meth:`close` where ``with`` is not used.
-    """
-
-    streams = 1
-    """How many batches run at once. If more threads call :meth:`run`, they wait."""
-    check_output: Callable[[npt.NDArray[np.float32], int], None] | None = None
-    """Checks each output of :meth:`run` for a number of images; for plans of unknown origin."""
-    note = ""
-    """A sentence that reports must contain, such as why a baseline does not run in TensorFlow."""
-
-    def __init__(self, *, label: str, shape: tuple[int, int, int], max_batch: int) -> None:
-        self.label = label
-        self.shape = shape
-        """(C, H, W) of one image."""
-        self.max_batch = max_batch
-        self._pool: ThreadPoolExecutor | None = None
-        # ``submit`` creates the pool, because most callers never use it; ``_starting`` guards it.
-        self._free, self._starting = FairSemaphore(1), Lock()
-
-    def run(self, images: Batch) -> npt.NDArray[np.float32]:
-        """Run a batch (N, C, H, W) float32; return the output in the converted graph's layout.
-
-        Raises:
-            ValueError: wrong dtype, shape or batch size.
-            EngineBuildError: the runtime fails.
-        """
-        if images.dtype != np.float32 or images.shape[1:] != self.shape:
-            raise ValueError(
-                f"{self.label} accepts float32 (N, {', '.join(map(str, self.shape))}), "
-                f"got {images.dtype} {images.shape}"
-            )
-        if not 1 <= len(images) <= self.max_batch:
-            raise ValueError(
-                f"{self.label} accepts 1 to {self.max_batch} images, got {len(images)}"
-            )
-        try:
-            output = self.execute(self.prepare(images))
-        except (OcrTrtError, AssertionError, ValueError, MemoryError):
-            raise
-        except Exception as error:  # the runtimes have no common base class of their errors
-            raise EngineBuildError(
-                f"{self.label} fails on images of shape {list(images.shape)}: {cause(str(error))}"
-            ) from error
-        if self.check_output is not None:
-            self.check_output(output, len(images))
-        return output
-
-    def submit(self, images: Batch) -> Future[npt.NDArray[np.float32]]:
-        """Run a batch in one of the runner's own threads; the future holds its result or error.
-
-        Waits while two batches per stream are unfinished. Callers are served in order of arrival.
-        """
-        with self._starting:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix=self.label)
-                # Two per stream: one runs, and one is ready when that ends.
-                self._free = FairSemaphore(2 * self.streams)
-            pool, free = self._pool, self._free
-        # Outside the lock, so that waiting here does not block ``close``.
-        free.acquire()
-        try:
-            future = pool.submit(self.run, images)
-        except RuntimeError:  # ``close`` shut the pool down in the meantime
-            free.release()
-            raise
-        future.add_done_callback(lambda _: free.release())
-        return future
-
-    def prepare(self, images: Batch) -> Any:
-        """Convert images to the input of :meth:`execute`; this is not part of a latency."""
-        return np.ascontiguousarray(images)
-
-    @abstractmethod
-    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
-        """Run one prepared feed and wait for the result. Benchmarks time this method."""
-
-    def close(self) -> None:
-        """Wait for submitted batches, and free the engine's memory."""
-        with self._starting:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown()
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Backend(ABC):

@@ -16,11 +16,12 @@ from ..common.input_size import InputSize
 from ..common.onnx_files import check_external_files
 from ..errors import EngineBuildError, InputFileError, OcrTrtError
 from ..spec import ModelSpec
-from .base import Backend, BuiltWith, Runner, RunSettings
+from .base import Backend, BuiltWith, RunSettings
 from .bundle import Bundle, check_plan
 from .manifest import EngineEntry
 from .plan_interface import check_result
 from .refusal import refusal_error
+from .runner import Runner
 from .targets import backend
 from .tuned import Choice, Mode, choice_for
 
@@ -43,7 +44,7 @@ class Engine:
     def __init__(self, *, label: str, spec: Spec, open_runner: OpenRunner) -> None:
         self.label, self.spec = label, spec
         self.note = ""
-        """See :attr:`.base.Runner.note`."""
+        """See :attr:`.runner.Runner.note`."""
         self._open, self._runners, self._lock = open_runner, dict[InputSize, Runner](), Lock()
 
     @classmethod

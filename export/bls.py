@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..common.input_size import InputSize
-from ..engines.base import Runner
 from ..engines.engine import Engine
+from ..engines.runner import Runner
 from ..errors import EngineBuildError
 from .pipeline_file import RemoteEngine, RemoteModel
 

@@ -28,7 +28,7 @@ from pydantic import Field
 
 from ..common.error_text import cause
 from ..common.frozen_model import FrozenModel
-from ..engines.base import Runner
+from ..engines.runner import Runner
 from ..errors import EngineBuildError
 
 EQUAL = 0.02

@@ -12,7 +12,7 @@ from threading import Event
 
 import numpy as np
 
-from ..engines.base import Batch, Runner
+from ..engines.runner import Batch, Runner
 from .load import (
     SHARES,
     ClosedLoop,

@@ -21,9 +21,9 @@ import numpy as np
 
 from ..common.cores import usable_cores
 from ..common.progress import Advance, Reporter
-from ..engines.base import Runner
 from ..engines.bundle import Bundle
 from ..engines.engine import Engine
+from ..engines.runner import Runner
 from ..engines.targets import backend
 from ..engines.tuned import Choice, Mode, Tuning
 from .load_loops import closed_loop

@@ -70,8 +70,12 @@ class BestClasses:
 
 def best_classes(scores: Output, *, are_probabilities: bool = False) -> BestClasses:
     """Return the best classes of one sequence of scores (T, C), logits or probabilities."""
-    logs = log_probabilities(scores, are_probabilities=are_probabilities)
-    return BestClasses(classes=scores.argmax(-1), logs=logs.max(-1))
+    classes = scores.argmax(-1)
+    if are_probabilities:  # one value of each step, which may have many thousand classes
+        own = scores[np.arange(len(classes)), classes]
+        return BestClasses(classes=classes, logs=log_probabilities(own, are_probabilities=True))
+    logs = log_probabilities(scores, are_probabilities=False)
+    return BestClasses(classes=classes, logs=logs.max(-1))
 
 
 def reading_of_classes(best: BestClasses, charset: str, blank: int) -> Reading:
@@ -110,9 +114,12 @@ def decode_greedy(
     kept = best != blank
     # Of the same class in consecutive steps, only the first step counts.
     kept[:, 1:] &= best[:, 1:] != best[:, :-1]
-    # Only kept steps are normalized: (kept, C) to the log-probability of the best class (kept,).
-    logs = log_probabilities(scores[kept], are_probabilities=are_probabilities).max(-1)
     labels, ends = best[kept], kept.sum(1).cumsum()  # sequence i has the labels ends[i-1]:ends[i]
+    # The log-probability of the best class of each kept step, (kept,).
+    if are_probabilities:  # one value of each step, which may have many thousand classes
+        logs = log_probabilities(scores[kept, labels], are_probabilities=True)
+    else:  # (kept, C): other steps need not be normalized
+        logs = log_probabilities(scores[kept], are_probabilities=False).max(-1)
     return [
         Reading(
             text="".join(letters[label] for label in labels[start:end]),

@@ -26,16 +26,23 @@ def untimed(stage: Stage) -> AbstractContextManager[None]:
 
 
 class StageClock:
-    """Adds up the seconds of each stage. Not thread-safe: each thread needs a clock of its own."""
+    """Adds up the seconds of each stage. Not thread-safe: each thread needs a clock of its own.
+
+    A stage inside another one, such as "text" while the output of "recognize" is valid, counts as
+    its own time only.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
+        self._inner = 0.0  # seconds of the stages inside the current one
 
     @contextmanager
     def __call__(self, stage: Stage) -> Iterator[None]:
         """Add the time inside the ``with`` block to a stage."""
-        start = time.perf_counter()
+        start, before, self._inner = time.perf_counter(), self._inner, 0.0
         try:
             yield
         finally:
-            self.seconds[stage] += time.perf_counter() - start
+            elapsed = time.perf_counter() - start
+            self.seconds[stage] += elapsed - self._inner
+            self._inner = before + elapsed

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
-
 from ..common.input_size import InputSize
 from ..ocr.ctc import BestClasses, Reading, best_classes, reading_of_classes
 from ..ocr.line_windows import LineWindows, cut_line, join_windows, windows_of_size
@@ -78,9 +76,13 @@ def results_from_output(
     Raises:
         ValueError: C is not the number of characters plus the blank.
     """
-    readings = iter(texts_from_output(output[np.array(is_whole, bool)], spec))
+    if all(is_whole):
+        return [*texts_from_output(output, spec)]
     known = spec.output.kind == "probabilities"
+    # Row by row, because a selection of rows would be a copy.
     return [
-        next(readings) if whole else best_classes(row, are_probabilities=known)
-        for whole, row in zip(is_whole, output, strict=True)
+        texts_from_output(output[index : index + 1], spec)[0]
+        if whole
+        else best_classes(output[index], are_probabilities=known)
+        for index, whole in enumerate(is_whole)
     ]

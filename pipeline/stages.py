@@ -16,7 +16,7 @@ from ..ocr.detector import boxes_from_output, detector_input, stride_of
 from ..ocr.detector_size import size_for
 from ..ocr.preprocess import Fit
 from ..ocr.recognizer import recognizer_input
-from ..ocr.types import Image, ScoredQuads
+from ..ocr.types import Image, Output, ScoredQuads
 from ..spec import ClassifierSpec, DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
 from .line_parts import PartResult, Parts, results_from_output
@@ -93,14 +93,24 @@ def read_batch(
     size: InputSize,
     clock: Clock = untimed,
 ) -> list[PartResult]:
-    """Read parts of lines (h, w, 3) as one batch, at most ``runner.max_batch``, at one size."""
-    spec = spec_of(engine, RecognizerSpec)
-    with clock("fit"):
-        feed = recognizer_input(parts, spec.input, size.width)
-    with clock("recognize"):
-        output = engine.runner(size).run(feed)
-    with clock("text"):
-        return results_from_output(output, is_whole, spec)
+    """Read parts of lines (h, w, 3) at one size, at most ``runner.max_batch``.
+
+    They are one batch, or several if the runner is not faster in large batches.
+    """
+    spec, runner = spec_of(engine, RecognizerSpec), engine.runner(size)
+    results: list[PartResult] = []
+    while len(results) < len(parts):
+        own = slice(len(results), len(results) + runner.good_batch)
+        with clock("fit"):
+            feed = recognizer_input(parts[own], spec.input, size.width)
+
+        def decode(output: Output, whole: Sequence[bool] = is_whole[own]) -> list[PartResult]:
+            with clock("text"):
+                return results_from_output(output, whole, spec)
+
+        with clock("recognize"):
+            results += runner.run_and(feed, decode)
+    return results
 
 
 def batches_by_size(

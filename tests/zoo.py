@@ -23,8 +23,9 @@ from ocr_trt.calibration.autocast import autocast, float_tensors
 from ocr_trt.convert.pipeline import Converted, convert
 from ocr_trt.convert.rounding import Rounding, rounded
 from ocr_trt.convert.sources import open_source
-from ocr_trt.engines.base import BuildSettings, Runner, RunSettings
+from ocr_trt.engines.base import BuildSettings, RunSettings
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
+from ocr_trt.engines.runner import Runner
 from ocr_trt.engines.targets import backend
 from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.errors import EngineBuildError

@@ -16,8 +16,9 @@ from ...common.cache import key_from
 from ...errors import TargetMissingError
 from ...plugins.cuda.nvrtc import nvrtc_version
 from ...plugins.registration import plugin_module
-from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, RunSettings
+from ..base import Availability, Backend, BuildSettings, GraphNeeds, RunSettings
 from ..build_options import option_names, parse_options
+from ..runner import Runner
 from .builder import Builder, build_in_child, refusals_in_child
 from .device import CudaDevice, Gpu, gpu_absence, gpu_here
 from .features import features_of

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ...common.cache import named_cache
 from ...errors import InputFileError
-from ..base import Batch
+from ..runner import Batch
 from .device import CudaDevice, Memory
 from .features import Features
 from .logger import errors_since, logger_of

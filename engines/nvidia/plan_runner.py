@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputFileError
-from ..base import Runner
+from ..runner import Runner
 from .device import CudaDevice
 from .features import Features
 from .infer_request import InferRequest, LoadedPlan, PlanSettings

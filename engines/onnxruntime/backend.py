@@ -14,14 +14,17 @@ from ...common.cores import usable_cores
 from ...common.cpu import has_exact_int8
 from ...common.onnx_files import read_onnx, write_onnx
 from ...common.onnx_session import onnx_session
-from ..base import Availability, Backend, BuildSettings, GraphNeeds, Runner, RunSettings
+from ..base import Availability, Backend, BuildSettings, GraphNeeds, RunSettings
 from ..plan_interface import check_ports
 from ..refusal import refused_nodes
+from ..runner import Runner
 from .plan_limits import check_onnx_plan
 
 
 class _Runner(Runner):
     """A session that ``streams`` threads may run at the same time."""
+
+    runs_on_cpu = True
 
     def __init__(self, session: Any, *, label: str, max_batch: int, streams: int = 1) -> None:
         check_ports([each.type for each in session.get_inputs()], len(session.get_outputs()))

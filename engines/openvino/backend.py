@@ -15,10 +15,11 @@ from ...calibration.int8_style import Int8Style
 from ...common.cpu import has_bf16, has_exact_int8
 from ...common.onnx_files import as_file, is_too_large
 from ...errors import OutputError
-from ..base import Availability, Backend, Batch, BuildSettings, GraphNeeds, Runner, RunSettings
+from ..base import Availability, Backend, BuildSettings, GraphNeeds, RunSettings
 from ..layer_time import LayerTime
 from ..manifest import Precision
 from ..refusal import refusal_error, refused_nodes
+from ..runner import Batch, Runner
 from .compiled_plan import compile_config
 from .library import import_openvino
 from .plan_limits import check_plan_text

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ...common.pool import Pool
 from ...errors import InputFileError
-from ..base import Runner, RunSettings
+from ..base import RunSettings
 from ..plan_interface import check_ports
+from ..runner import Runner
 from .compiled_plan import compiled_plan
 from .library import import_openvino
+
+_T = TypeVar("_T")
 
 
 class OpenVinoRunner(Runner):
     """A plan, compiled for any batch size."""
+
+    runs_on_cpu = True
 
     def __init__(self, plan: Path, settings: RunSettings, *, label: str, max_batch: int) -> None:
         compiled = compiled_plan(plan, settings)
@@ -28,11 +34,15 @@ class OpenVinoRunner(Runner):
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run one batch; waits for a free stream."""
+        # A copy: the request's own output changes with the next batch.
+        return self.execute_and(feed, np.array)
+
+    def execute_and(self, feed: Any, use: Callable[[npt.NDArray[np.float32]], _T]) -> _T:
+        """Run one batch, and keep the stream until ``use`` has read the request's own output."""
         assert self._requests is not None, f"{self.label} is closed"
         with self._requests.lend() as request:
             request.infer([feed], share_inputs=True)
-            # A copy: the request's own output changes with the next batch.
-            return np.array(request.get_output_tensor(0).data)
+            return use(request.get_output_tensor(0).data)
 
     def close(self) -> None:
         """Drop the compiled model."""

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ..base import Batch
 from ..layer_time import BETWEEN, LayerTime
+from ..runner import Batch
 from .library import import_openvino
 from .recurrent_origins import KINDS, onnx_names, origin_of
 

@@ -21,8 +21,8 @@ from ...convert.sources.tf_graph import import_tensorflow
 from ...errors import ConversionError
 from ...ocr.roles import role_of
 from ...spec import ModelSpec
-from ..base import Batch, Runner
 from ..refusal import refusal_error, refused_nodes
+from ..runner import Batch, Runner
 from .decisions import Decisions, decisions
 
 _CHANNELS_FIRST = ("NHWC", "NCHW", "channels_first")

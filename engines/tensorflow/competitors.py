@@ -25,8 +25,8 @@ from ...convert.sources.freeze import freeze
 from ...convert.sources.tf_graph import import_tensorflow
 from ...errors import InputFileError
 from ...spec import ModelSpec
-from ..base import Batch, Runner
 from ..openvino.library import import_openvino
+from ..runner import Batch, Runner
 from .baseline import TensorFlowRunner, as_converted, as_source
 
 

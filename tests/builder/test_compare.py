@@ -12,9 +12,9 @@ from ocr_trt.builder.compare import check_parity
 from ocr_trt.builder.judge import check_budget
 from ocr_trt.builder.tolerance import Tolerance
 from ocr_trt.convert.rounding import Rounding
-from ocr_trt.engines.base import Batch, Runner
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.manifest import OcrMetric
+from ocr_trt.engines.runner import Batch, Runner
 from ocr_trt.errors import BudgetError, ConversionError
 from ocr_trt.spec import DetectorSpec, spec_from_dict
 

@@ -9,7 +9,7 @@ import pytest
 
 from ocr_trt.common.cpu import has_bf16
 from ocr_trt.convert.sources import Source, open_source
-from ocr_trt.engines.base import Runner
+from ocr_trt.engines.runner import Runner
 from ocr_trt.engines.tensorflow.baseline import baseline_runner
 from ocr_trt.engines.tensorflow.competitors import Competitor, competitors_of
 from ocr_trt.errors import InputFileError

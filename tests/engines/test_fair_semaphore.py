@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ocr_trt.engines import fair_semaphore as module
-from ocr_trt.engines.base import Runner
 from ocr_trt.engines.fair_semaphore import FairSemaphore
+from ocr_trt.engines.runner import Runner
 
 
 def wait_until(condition: object) -> None:

@@ -18,11 +18,12 @@ from ocr_trt.calibration.emulate import emulated
 from ocr_trt.common.cache import named_cache
 from ocr_trt.common.cpu import has_bf16
 from ocr_trt.common.onnx_session import onnx_session
-from ocr_trt.engines.base import BuildSettings, BuiltWith, Runner, RunSettings
+from ocr_trt.engines.base import BuildSettings, BuiltWith, RunSettings
 from ocr_trt.engines.openvino import backend as openvino_file
 from ocr_trt.engines.openvino import compiled_plan as compiling
 from ocr_trt.engines.openvino.infer_requests import RecurrentRunner
 from ocr_trt.engines.openvino.library import import_openvino
+from ocr_trt.engines.runner import Runner
 from ocr_trt.engines.targets import backend
 from ocr_trt.errors import InputFileError, OutputError
 
@@ -294,3 +295,23 @@ def test_recurrent_models_run_in_batches_of_powers_of_two(
             np.testing.assert_allclose(runner.run(x), theirs, atol=1e-5)
         assert isinstance(runner, RecurrentRunner)
         assert sorted(runner._requests) == [1, 2, 4, 6]
+
+
+def test_output_is_read_where_openvino_wrote_it(plan: Path) -> None:
+    first, second = np.ones((1, 3, 8, 8), np.float32), np.full((1, 3, 8, 8), 2, np.float32)
+    with opened(plan) as runner:
+        kept = [runner.run_and(first, lambda output: output)]
+        assert runner.run_and(first, np.sum) == 2 * first.sum()
+        copied = runner.run(first)
+        runner.run(second)
+        assert (kept[0] == 4).all(), "run_and lends memory, which the next batch overwrites"
+        assert (copied == 2).all()
+
+
+def test_batches_with_a_large_output_are_not_faster(plan: Path) -> None:
+    with opened(plan) as runner:
+        assert runner.good_batch == runner.max_batch == 4, "before the first batch"
+        runner.run(np.zeros((2, 3, 8, 8), np.float32))
+        assert runner.good_batch == 4
+        runner._output_bytes = 3 << 20
+        assert runner.good_batch == 1

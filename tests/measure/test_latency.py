@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from ocr_trt.engines.base import Batch, Runner
+from ocr_trt.engines.runner import Batch, Runner
 from ocr_trt.measure.latency import (
     Contender,
     LatencySettings,

@@ -8,7 +8,7 @@ from threading import Lock
 import numpy as np
 import pytest
 
-from ocr_trt.engines.base import Batch, Runner
+from ocr_trt.engines.runner import Batch, Runner
 from ocr_trt.measure.load import (
     SHARES,
     LoadSettings,

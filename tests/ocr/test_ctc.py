@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocr_trt.ocr.ctc import decode_greedy, log_probabilities
+from ocr_trt.ocr.ctc import best_classes, decode_greedy, log_probabilities, reading_of_classes
 
 CHARSET = "abc"
 
@@ -49,6 +49,18 @@ def test_logits_and_probabilities_agree(rng: np.random.Generator) -> None:
     right = decode_greedy(probabilities, CHARSET, 0, are_probabilities=True)
     assert [r.text for r in left] == [r.text for r in right]
     assert [r.score for r in left] == pytest.approx([r.score for r in right], rel=1e-5)
+
+
+@pytest.mark.parametrize("are_probabilities", [False, True])
+def test_frames_of_a_window_read_as_a_whole_line(
+    rng: np.random.Generator, are_probabilities: bool
+) -> None:
+    scores = rng.dirichlet(np.full(4, 0.3), (1, 30)).astype(np.float32)
+    (expected,) = decode_greedy(scores, CHARSET, 0, are_probabilities=are_probabilities)
+    best = best_classes(scores[0], are_probabilities=are_probabilities)
+    reading = reading_of_classes(best, CHARSET, 0)
+    assert reading.text == expected.text
+    assert reading.score == pytest.approx(expected.score, rel=1e-5)
 
 
 def test_large_logits_do_not_overflow() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ocr_trt.common.input_size import InputSize
-from ocr_trt.engines.base import Batch, Runner
 from ocr_trt.engines.engine import Engine
+from ocr_trt.engines.runner import Batch, Runner
 from ocr_trt.spec import DetectorSpec, RecognizerSpec, spec_from_dict
 
 CHARSET = "abc"

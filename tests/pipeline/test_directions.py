@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ocr_trt.engines.base import Batch
 from ocr_trt.engines.engine import Engine
+from ocr_trt.engines.runner import Batch
 from ocr_trt.errors import SpecError, UserError
 from ocr_trt.ocr.classifier import ClassifierRole, class_probabilities, classifier_input
 from ocr_trt.ocr.crop import quad_of_text, turned, turned_back, ways_to_read

@@ -9,7 +9,7 @@ from threading import Barrier, Event
 import numpy as np
 import pytest
 
-from ocr_trt.engines.base import Batch
+from ocr_trt.engines.runner import Batch
 from ocr_trt.errors import ReaderClosedError
 from ocr_trt.pipeline.clock import StageClock, untimed
 from ocr_trt.pipeline.dynamic_batches import DynamicBatches

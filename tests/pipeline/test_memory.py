@@ -10,7 +10,7 @@ import pytest
 
 READ = """
 import cv2, numpy as np, shapely
-from ocr_trt.engines.base import Runner
+from ocr_trt.engines.runner import Runner
 from ocr_trt.engines.engine import Engine
 from ocr_trt.pipeline.scales import detect_at_scales
 from ocr_trt.spec import spec_from_dict

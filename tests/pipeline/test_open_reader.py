@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from ocr_trt import Reader, ReadResult, TextLine, open_reader
-from ocr_trt.engines.base import Batch
+from ocr_trt.engines.runner import Batch
 from ocr_trt.errors import InputFileError, OcrTrtError, ReaderClosedError, SpecError, UserError
 from tests.pipeline.functions import (
     bright_is_text,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ocr_trt.common.input_size import InputSize
-from ocr_trt.engines.base import Batch
 from ocr_trt.engines.engine import Engine
+from ocr_trt.engines.runner import Batch
 from ocr_trt.errors import SpecError
 from ocr_trt.ocr.crop import quad_size
 from ocr_trt.ocr.ctc import Reading
 from ocr_trt.ocr.preprocess import resize
+from ocr_trt.pipeline.clock import StageClock
 from ocr_trt.pipeline.draw import draw_lines
 from ocr_trt.pipeline.reader import OcrReader, ReadSettings
 from ocr_trt.pipeline.scales import detect_at_scales
@@ -62,6 +64,33 @@ def test_lines_are_bucketed_batched_and_come_back_in_order() -> None:
     assert runners[8, 32].fed == [(1, 1, 8, 32)]
     # One line of 60 columns, and four windows of a line of 200 columns.
     assert runners[8, 64].fed == [(4, 1, 8, 64), (1, 1, 8, 64)]
+
+
+def test_batches_are_as_large_as_is_good_for_the_runner() -> None:
+    recognizer, runners = engine(recognizer_spec(), brightness_as_letter)
+    runner = recognizer.runner(InputSize(8, 16))
+    runner.runs_on_cpu, runner._output_bytes = True, 3 << 20  # as if it had many classes
+
+    def unchanged(feed: np.ndarray) -> np.ndarray:
+        runner._output_bytes = 3 << 20
+        return brightness_as_letter(feed)
+
+    runners[8, 16].function = unchanged
+    lines = lines_of([10, 11, 12], [0, 100, 200])
+    assert [r.text for r in recognize(recognizer, lines)] == list("abc")
+    assert runners[8, 16].fed[0] == (1, 1, 8, 16)
+    assert sum(shape[0] for shape in runners[8, 16].fed) == 3
+
+
+def test_time_of_a_stage_inside_another_counts_once() -> None:
+    clock = StageClock()
+    with clock("recognize"):
+        with clock("text"):
+            time.sleep(0.02)
+        with clock("text"):
+            time.sleep(0.02)
+    assert clock.seconds["text"] >= 0.04
+    assert clock.seconds["recognize"] < clock.seconds["text"]
 
 
 @pytest.mark.parametrize("max_batch", [1, 2, 16])

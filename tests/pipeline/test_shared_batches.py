@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from ocr_trt.engines.base import Batch
+from ocr_trt.engines.runner import Batch
 from ocr_trt.pipeline.reader import OcrReader
 from ocr_trt.pipeline.shared_batches import read_all
 from tests.pipeline.functions import (

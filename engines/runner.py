@@ -1,0 +1,149 @@
+"""A plan or model that is loaded: images in, one array out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..common.error_text import cause
+from ..errors import EngineBuildError, OcrTrtError
+from .fair_semaphore import FairSemaphore
+
+Batch = npt.NDArray[np.float32]
+
+_T = TypeVar("_T")
+_CACHED_BYTES = 4 << 20
+"""Bytes of output that processors keep in their caches, so that reading it is fast."""
+
+
+class Runner(ABC):
+    """A loaded plan or model: images (N, C, H, W) float32 in, one float32 array out.
+
+    A context manager. Call :meth:`close` where ``with`` is not used.
+    """
+
+    streams = 1
+    """How many batches run at once. If more threads call :meth:`run`, they wait."""
+    check_output: Callable[[npt.NDArray[np.float32], int], None] | None = None
+    """Checks each output of :meth:`run` for a number of images; for plans of unknown origin."""
+    runs_on_cpu = False
+    """Whether the batch is computed on the CPU, whose caches limit :attr:`good_batch`."""
+    note = ""
+    """A sentence that reports must contain, such as why a baseline does not run in TensorFlow."""
+
+    def __init__(self, *, label: str, shape: tuple[int, int, int], max_batch: int) -> None:
+        self.label = label
+        self.shape = shape
+        """(C, H, W) of one image."""
+        self.max_batch = max_batch
+        self._pool: ThreadPoolExecutor | None = None
+        # ``submit`` creates the pool, because most callers never use it; ``_starting`` guards it.
+        self._free, self._starting = FairSemaphore(1), Lock()
+        self._output_bytes = 0  # of one image; known after the first batch
+
+    @property
+    def good_batch(self) -> int:
+        """The number of images from which on a larger batch is not faster, at most ``max_batch``.
+
+        On the CPU, a recognizer with many thousand classes writes megabytes for each line. A batch
+        whose output exceeds the caches takes as long as its lines one by one, and more memory.
+        """
+        if not self.runs_on_cpu or not self._output_bytes:
+            return self.max_batch
+        return min(self.max_batch, max(1, _CACHED_BYTES // self._output_bytes))
+
+    def run(self, images: Batch) -> npt.NDArray[np.float32]:
+        """Run a batch (N, C, H, W) float32; return the output in the converted graph's layout.
+
+        Raises:
+            ValueError: wrong dtype, shape or batch size.
+            EngineBuildError: the runtime fails.
+        """
+        return self.run_and(images, np.array)
+
+    def run_and(self, images: Batch, use: Callable[[npt.NDArray[np.float32]], _T]) -> _T:
+        """Run a batch (N, C, H, W) float32; return what ``use`` returns for the output.
+
+        The output may be memory of the runtime that the next batch overwrites, so ``use`` must not
+        keep it. Copying it would take longer than finding the best of thousands of classes in it.
+
+        Raises:
+            ValueError: wrong dtype, shape or batch size.
+            EngineBuildError: the runtime fails.
+        """
+        if images.dtype != np.float32 or images.shape[1:] != self.shape:
+            raise ValueError(
+                f"{self.label} accepts float32 (N, {', '.join(map(str, self.shape))}), "
+                f"got {images.dtype} {images.shape}"
+            )
+        if not 1 <= len(images) <= self.max_batch:
+            raise ValueError(
+                f"{self.label} accepts 1 to {self.max_batch} images, got {len(images)}"
+            )
+
+        def checked(output: npt.NDArray[np.float32]) -> _T:
+            if self.check_output is not None:
+                self.check_output(output, len(images))
+            self._output_bytes = output.nbytes // len(images)
+            return use(output)
+
+        try:
+            return self.execute_and(self.prepare(images), checked)
+        except (OcrTrtError, AssertionError, ValueError, MemoryError):
+            raise
+        except Exception as error:  # the runtimes have no common base class of their errors
+            raise EngineBuildError(
+                f"{self.label} fails on images of shape {list(images.shape)}: {cause(str(error))}"
+            ) from error
+
+    def submit(self, images: Batch) -> Future[npt.NDArray[np.float32]]:
+        """Run a batch in one of the runner's own threads; the future holds its result or error.
+
+        Waits while two batches per stream are unfinished. Callers are served in order of arrival.
+        """
+        with self._starting:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix=self.label)
+                # Two per stream: one runs, and one is ready when that ends.
+                self._free = FairSemaphore(2 * self.streams)
+            pool, free = self._pool, self._free
+        # Outside the lock, so that waiting here does not block ``close``.
+        free.acquire()
+        try:
+            future = pool.submit(self.run, images)
+        except RuntimeError:  # ``close`` shut the pool down in the meantime
+            free.release()
+            raise
+        future.add_done_callback(lambda _: free.release())
+        return future
+
+    def prepare(self, images: Batch) -> Any:
+        """Convert images to the input of :meth:`execute`; this is not part of a latency."""
+        return np.ascontiguousarray(images)
+
+    @abstractmethod
+    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+        """Run one prepared feed and wait for the result. Benchmarks time this method."""
+
+    def execute_and(self, feed: Any, use: Callable[[npt.NDArray[np.float32]], _T]) -> _T:
+        """Run one prepared feed; return what ``use`` returns for the output, as in `run_and`."""
+        return use(self.execute(feed))
+
+    def close(self) -> None:
+        """Wait for submitted batches, and free the engine's memory."""
+        with self._starting:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
