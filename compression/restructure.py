@@ -12,6 +12,7 @@ from ..errors import ConversionError
 from .decisions import Decision, Factor, Prune, SmallerGraph
 from .factorize import can_factor, factor_node, factors, full_rank
 from .layers import WeightedLayer, layer_of
+from .prune import prune_channels
 from .samples import LayerStatistics
 
 
@@ -32,19 +33,12 @@ def restructure(
     """
     copy = ir.from_proto(model)
     # Channels first: the rank of a factored layer applies to the channels that remain.
-    channels = _pruned(copy, [each for each in decisions if isinstance(each, Prune)])
+    channels = prune_channels(copy, [each for each in decisions if isinstance(each, Prune)])
     _factored(
         copy.graph, [each for each in decisions if isinstance(each, Factor)], statistics, channels
     )
     drop_unused_initializers(copy.graph)
-    return SmallerGraph(model=_with_new_shapes(ir.to_proto(copy), channels), channels=channels)
-
-
-def _pruned(model: ir.Model, decisions: Sequence[Prune]) -> dict[str, tuple[int, ...]]:
-    """Remove channels; return the tensors that lost some, with the channels that they keep."""
-    if decisions:
-        raise ConversionError(f"channels cannot be removed yet: {decisions[0].group}")
-    return {}
+    return SmallerGraph(model=_checked(ir.to_proto(copy)), channels=channels)
 
 
 def _factored(
@@ -80,16 +74,11 @@ def _of_remaining(
     return statistics if kept is None else statistics.of_channels(kept, layer.taps)
 
 
-def _with_new_shapes(
-    model: onnx.ModelProto, channels: Mapping[str, tuple[int, ...]]
-) -> onnx.ModelProto:
-    """Infer the shapes of the tensors that lost channels, and check the graph.
+def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Infer the shapes of new tensors, and check those that the graph states.
 
-    The others keep their shapes: inference would lose the name of a free batch axis behind Reshape.
+    The stated shapes stay: inference would lose the name of a free batch axis behind a Reshape.
     """
-    kept = [info for info in model.graph.value_info if info.name not in channels]
-    del model.graph.value_info[:]
-    model.graph.value_info.extend(kept)
     inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     onnx.checker.check_model(inferred)
     return inferred

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from ocr_trt.common.input_size import InputSize
-from ocr_trt.compression.decisions import Factor, SmallerGraph
+from ocr_trt.compression.decisions import Factor, Prune, SmallerGraph
 from ocr_trt.compression.layers import weighted_layers
 from ocr_trt.compression.refit import RefitSettings, fit_layer, refit
 from ocr_trt.compression.restructure import restructure
@@ -108,3 +108,15 @@ def test_the_error_of_a_layer_never_increases(name: str) -> None:
             errors.append(np.square(made - outputs).sum())
         assert errors[1] <= errors[0] * (1 + 1e-9)
         assert np.isfinite(weights).all()
+
+
+def test_pruned_channels_and_factors_are_fitted_together() -> None:
+    graphs, _, batches = small_unet()
+    samples = sample_layers(graphs, batches, ["f"], positions_per_image=60)
+    statistics = {name: statistics_of(each) for name, each in samples.items()}
+    # "b" is also pooled and unpooled, and added to "f": all of them lose its channels.
+    decisions = [Prune(group="b", kept=(0, 1, 3, 4, 6, 7)), Factor(layer="f", rank=6)]
+    smaller = {size: restructure(model, decisions, statistics) for size, model in graphs.items()}
+    assert all(each.channels["joined"][6:] == (8, 9, 11, 12, 14, 15) for each in smaller.values())
+    fitted = refit(graphs, smaller, batches, RefitSettings(positions_per_image=60))
+    assert total_error(graphs, fitted, seed=9) < total_error(graphs, smaller, seed=9) / 2
