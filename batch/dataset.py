@@ -83,7 +83,7 @@ def read_and_write(
             filesystem=_files_of(output),
             filename_provider=_RunNames(output.run),
             ray_remote_args=helper,
-            schema=result_schema(),
+            schema=result_schema(has_polygons=options.has_polygons),
         )
     except RayError as error:
         raise _reason(error) from error

@@ -17,7 +17,7 @@ from ..engines.manifest import NAME
 from ..engines.targets import backend
 from ..errors import SpecError
 from ..pipeline.reader import ReadSettings
-from ..spec import DetectorSpec, RecognizerSpec
+from ..spec import DetectorSpec, RecognizerSpec, has_polygon_boxes
 from .division import (
     HELPERS,
     block_size,
@@ -95,10 +95,12 @@ def run_batch(
         OutputError: the output folder cannot be used.
         UserError: there is no cluster at the address, or it does not have the CPUs.
     """
-    record, needs_gpu = _checked(job)
+    checked = _checked(job)
     with OutputFolder.open(job.output) as output:
         inputs = open_source(job.source, job.sources, output.index)
-        output.check_record(record.model_copy(update={"content": _fingerprint(inputs, job)}))
+        output.check_record(
+            checked.record.model_copy(update={"content": _fingerprint(inputs, job)})
+        )
         for text in inputs.notes:
             note(text)
         meter = Meter(output, inputs.total)
@@ -109,15 +111,15 @@ def run_batch(
             from .dataset import Pool, read_and_write
 
             machines = machines_of_cluster() if job.address else here
-            gpus = gpus_of_cluster() if needs_gpu else 0
+            gpus = gpus_of_cluster() if checked.needs_gpu else 0
             spare = HELPERS if job.address else 0
             actors, threads = division(machines, spare=spare, gpus=gpus)
             pool = Pool(
-                actors=actors, threads=threads, gpus=int(needs_gpu),
+                actors=actors, threads=threads, gpus=int(checked.needs_gpu),
                 block=job.block or block_size(inputs.total, actors),
             )  # fmt: skip
             with watched(meter, watch):
-                options = _reader_options(job, inputs, threads)
+                options = _reader_options(job, inputs, threads, has_polygons=checked.has_polygons)
                 read_and_write(inputs, output, options, pool, is_verbose=job.verbose)
         progress = meter.look()
         return BatchSummary(
@@ -130,10 +132,19 @@ def run_batch(
         )
 
 
-def _checked(job: BatchJob) -> tuple[JobRecord, bool]:
-    """Check the bundles; return the record of the job, and whether its actors need GPUs."""
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    """What the bundles of a job state: whether they need a GPU, and whether lines have polygons."""
+
+    record: JobRecord
+    needs_gpu: bool
+    has_polygons: bool
+
+
+def _checked(job: BatchJob) -> _Checked:
+    """Check the bundles of a job."""
     digests: list[str | None] = []
-    needs_gpu = False
+    needs_gpu = has_polygons = False
     for path, role in ((job.detector, DetectorSpec), (job.recognizer, RecognizerSpec)):
         if path is None:
             digests.append(None)
@@ -142,6 +153,7 @@ def _checked(job: BatchJob) -> tuple[JobRecord, bool]:
         if not isinstance(bundle.spec, role):
             name = "detector" if role is DetectorSpec else "recognizer"
             raise SpecError(f"{path}: is a {bundle.spec.role}, expected a {name}")
+        has_polygons |= has_polygon_boxes(bundle.spec)
         needs_gpu |= not backend(bundle.manifest.target).runs_on_cpu
         digests.append(file_sha256(path / NAME))
     detector, recognizer = digests
@@ -151,7 +163,7 @@ def _checked(job: BatchJob) -> tuple[JobRecord, bool]:
         source=source, content="", detector=detector, recognizer=recognizer,
         settings=asdict(job.settings),
     )  # fmt: skip
-    return record, needs_gpu
+    return _Checked(record=record, needs_gpu=needs_gpu, has_polygons=has_polygons)
 
 
 def _fingerprint(inputs: Inputs, job: BatchJob) -> str:
@@ -172,7 +184,9 @@ def _fingerprint(inputs: Inputs, job: BatchJob) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _reader_options(job: BatchJob, inputs: Inputs, threads: int) -> ReaderOptions:
+def _reader_options(
+    job: BatchJob, inputs: Inputs, threads: int, *, has_polygons: bool
+) -> ReaderOptions:
     folders = (Path(inputs.root), job.output.absolute())
     return ReaderOptions(
         detector=None if job.detector is None else job.detector.absolute(),
@@ -180,5 +194,6 @@ def _reader_options(job: BatchJob, inputs: Inputs, threads: int) -> ReaderOption
         threads=threads,
         settings=job.settings,
         is_trusted=job.is_trusted,
+        has_polygons=has_polygons,
         folders=folders,
     )

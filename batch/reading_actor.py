@@ -38,6 +38,8 @@ class ReaderOptions:
     """CPU threads, and batches that run at once."""
     settings: ReadSettings
     is_trusted: bool
+    has_polygons: bool
+    """Whether the detector returns polygons."""
     folders: tuple[Path, ...]
     """Folders that every machine must see: those of the images and of the output."""
 
@@ -115,6 +117,7 @@ class ReadingActor:
             is_trusted=options.is_trusted,
         )
         self._dpi = options.settings.dpi
+        self._schema = result_schema(has_polygons=options.has_polygons)
         self._attempts = attempts
 
     def __call__(self, block: pa.Table) -> pa.Table:
@@ -135,7 +138,7 @@ class ReadingActor:
             else:
                 outcomes = list(self._read(block))
         self._check(outcomes)
-        return pa.Table.from_pylist([_values(each) for each in outcomes], schema=result_schema())
+        return pa.Table.from_pylist([_values(each) for each in outcomes], schema=self._schema)
 
     def _read_alone(self, block: pa.Table, position: int, attempt: Attempt) -> list[_Outcome]:
         """Read one image of a block that killed this process before."""

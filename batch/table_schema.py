@@ -18,13 +18,16 @@ _SIMPLE = {
 }
 
 
-def result_schema() -> pa.Schema:
+def result_schema(*, has_polygons: bool = False) -> pa.Schema:
     """Return the schema of the result files: one row per page of an image.
 
     ``lines`` has the fields that a line has in the output of ``ocr-trt run --json``. They come from
-    the JSON Schema of :class:`.TextLine`, so that both cannot differ.
+    the JSON Schema of :class:`.TextLine`, so that both cannot differ. ``has_polygons``: whether the
+    detector returns polygons.
     """
     line = TypeAdapter(TextLine).json_schema(mode="serialization")
+    if not has_polygons:
+        del line["properties"]["polygon"]
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),

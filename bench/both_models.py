@@ -16,6 +16,7 @@ from ..measure.pipeline_speed import Pipeline, PipelineSpeed, pipeline_speeds
 from ..measure.result import Result
 from ..ocr.dataset import Dataset
 from ..pipeline.reader import read_boxes
+from ..pipeline.text_lines import boxes_of_lines
 from .results import Kind, ModelReport, SystemRow
 from .score import scored
 from .systems import System
@@ -166,8 +167,7 @@ def _read(pair: _Pair, reporter: Reporter) -> EndToEndResult:
         for number, (scene, quads) in enumerate(zip(scenes, pair.detected.boxes, strict=True), 1):
             scores = np.ones(len(quads), np.float32)  # (K,): only places and texts are compared
             lines = read_boxes(recognizer, scene.image.read(), quads, scores)
-            # (K, 4, 2), where K may be 0.
-            boxes.append(np.array([line.quad for line in lines], np.float32).reshape(-1, 4, 2))
+            boxes.append(boxes_of_lines(lines))
             texts.append(tuple(line.text for line in lines))
             advance(number)
     return EndToEndResult.matched(scenes, tuple(boxes), tuple(texts))

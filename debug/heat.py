@@ -15,7 +15,7 @@ from ..ocr.ctc import log_probabilities
 from ..ocr.detector_maps import maps_from_output, text_map
 from ..ocr.preprocess import Fit, fit_line
 from ..ocr.recognizer import bucket_of
-from ..ocr.types import Image, Quads
+from ..ocr.types import Image, Outlines
 from ..spec import ClassifierSpec, DetectorSpec, RecognizerSpec
 
 Output = npt.NDArray[np.float32]
@@ -30,10 +30,10 @@ _SHOWN_WIDTH = 720
 
 @dataclass(frozen=True, kw_only=True)
 class Boxes:
-    """The boxes of two engines in an image: quads (K, 4, 2), as (x, y) in image pixels."""
+    """The boxes of two engines in an image: (K, P, 2), as (x, y) in image pixels."""
 
-    engine: Quads
-    baseline: Quads
+    engine: Outlines
+    baseline: Outlines
 
 
 def step_errors(engine: Output, baseline: Output, spec: RecognizerSpec) -> npt.NDArray[np.float32]:

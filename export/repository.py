@@ -19,7 +19,8 @@ from ..common.json_files import read_model
 from ..common.version import __version__
 from ..engines.bundle import Bundle, check_plan
 from ..errors import InputFileError, SpecError
-from ..spec import Role
+from ..ocr.curved_text import POINTS
+from ..spec import Role, has_polygon_boxes
 from .export_settings import ExportSettings
 from .model_config import NAME as CONFIG
 from .model_config import config_text, string_parameters
@@ -178,7 +179,7 @@ def _write_stand_in(version: Path, model: PlanModel, *, target: str | None) -> N
 def _write_pipeline(folder: Path, models: list[PlanModel], settings: ExportSettings) -> None:
     version = folder / str(settings.version)
     version.mkdir(parents=True)
-    (folder / CONFIG).write_text(config_text(_pipeline_fields(settings)), "utf-8")
+    (folder / CONFIG).write_text(config_text(_pipeline_fields(settings, models)), "utf-8")
     shutil.copyfile(_MODEL_FILE, version / "model.py")
     engines: dict[Role, RemoteEngine] = {}
     for model in models:
@@ -199,10 +200,12 @@ def _write_pipeline(folder: Path, models: list[PlanModel], settings: ExportSetti
     sample.write_bytes(struct.pack("<I", len(content)) + content)
 
 
-def _pipeline_fields(settings: ExportSettings) -> dict[str, Any]:
+def _pipeline_fields(settings: ExportSettings, models: list[PlanModel]) -> dict[str, Any]:
     def port(name: str, data_type: str, *dims: int) -> dict[str, Any]:
         return {"name": name, "data_type": data_type, "dims": dims}
 
+    has_polygons = any(has_polygon_boxes(model.bundle.manifest.spec) for model in models)
+    polygons = [port("polygons", "TYPE_FP32", -1, POINTS, 2)] if has_polygons else []
     image = {"data_type": "TYPE_STRING", "dims": [1], "input_data_file": Path(WARM_UP).name}
     return {
         "name": settings.name,
@@ -216,6 +219,7 @@ def _pipeline_fields(settings: ExportSettings) -> dict[str, Any]:
         ],
         "output": [
             port("quads", "TYPE_FP32", -1, 4, 2),
+            *polygons,
             port("texts", "TYPE_STRING", -1),
             port("box_scores", "TYPE_FP32", -1),
             port("text_scores", "TYPE_FP32", -1),

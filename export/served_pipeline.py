@@ -16,8 +16,11 @@ from ..common.version import __version__
 from ..engines.engine import Engine
 from ..engines.fair_semaphore import FairSemaphore
 from ..errors import OcrTrtError, UserError
+from ..ocr.curved_text import POINTS
 from ..pipeline.any_reader import Reader
 from ..pipeline.read_result import ReadResult
+from ..pipeline.text_lines import boxes_of_lines
+from ..spec import has_polygon_boxes
 from .bls import OtherModels, blank_engine, bls_engine
 from .pipeline_file import LARGEST, NAME, WARM_UP, PipelineFile, PipelineParameters, RemoteEngine
 
@@ -132,6 +135,10 @@ class ServedPipeline:
             "pages": np.array([result.pages], np.int32),
             "warnings": np.array([text.encode() for text in result.warnings], np.object_),
         }
+        detector = self._file.detector
+        if detector is not None and has_polygon_boxes(detector.spec):
+            # (K, POINTS, 2): a straight line repeats its first column.
+            arrays["polygons"] = boxes_of_lines(lines, POINTS)
         return [self._pb.Tensor(name, array) for name, array in arrays.items()]
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from ..ocr.metrics.detection import (
     match_image,
 )
 from ..ocr.metrics.metric import METRICS
-from ..ocr.types import Quads
+from ..ocr.types import Outlines
 from ..pipeline.stages import detect
 from .bootstrap import Sums
 from .report_data import SampleView
@@ -39,10 +39,10 @@ def hmean_of_sums(sums: Sums) -> Sums:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorResult(Result):
-    """The boxes (K, 4, 2) that were detected in each scene, and how they match the labels."""
+    """The boxes (K, P, 2) that were detected in each scene, and how they match the labels."""
 
     scenes: tuple[SceneLabel, ...]
-    boxes: tuple[Quads, ...]
+    boxes: tuple[Outlines, ...]
     matchings: tuple[Matching, ...]
 
     metric = DetectorRole.metric

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..ocr.dataset import SceneLabel
 from ..ocr.metrics.end_to_end import match_lines, match_places
-from ..ocr.types import Quads
+from ..ocr.types import Outlines
 from .detector_result import DetectorResult, hmean_of_sums
 
 if TYPE_CHECKING:  # Python 3.10 does not have it
@@ -30,10 +30,10 @@ class EndToEndResult(DetectorResult):
     def matched(
         cls,
         scenes: tuple[SceneLabel, ...],
-        boxes: tuple[Quads, ...],
+        boxes: tuple[Outlines, ...],
         texts: tuple[tuple[str, ...], ...],
     ) -> Self:
-        """Match the lines of each scene, boxes (K, 4, 2) and K texts, with its labels."""
+        """Match the lines of each scene, boxes (K, P, 2) and K texts, with its labels."""
         matchings = tuple(
             match_lines(match_places(quads, s.quads, s.texts, s.ignore), read, s.texts)
             for s, quads, read in zip(scenes, boxes, texts, strict=True)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..ocr.dataset import SceneLabel
-from ..ocr.types import Image, Quads
+from ..ocr.types import Image, Outlines
 from .report_data import SampleView
 
 _SCENE_WIDTH, _LINE_HEIGHT, _LINE_WIDTH = 560, 40, 800  # pixels in the page
@@ -31,14 +31,14 @@ def _short(text: str) -> str:
     return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
 
 
-def outline(image: Image, quads: Quads, color: tuple[int, int, int], thickness: int) -> None:
-    """Draw quads (K, 4, 2) into an RGB image (H, W, 3), which changes."""
+def outline(image: Image, quads: Outlines, color: tuple[int, int, int], thickness: int) -> None:
+    """Draw quads (K, P, 2) into an RGB image (H, W, 3), which changes."""
     points = [np.round(quad).astype(np.int32) for quad in quads]
     cv2.polylines(image, points, True, color, thickness, cv2.LINE_AA)
 
 
 def scene_view(
-    scene: SceneLabel, counted: Collection[int], detected: Quads, texts: tuple[str, str, str]
+    scene: SceneLabel, counted: Collection[int], detected: Outlines, texts: tuple[str, str, str]
 ) -> SampleView:
     """Return a scene as a report shows it.
 
@@ -47,7 +47,7 @@ def scene_view(
     Args:
         scene: the image and its M words.
         counted: the indices of the words that count.
-        detected: boxes (K, 4, 2) in pixels of the image.
+        detected: boxes (K, P, 2) in pixels of the image.
         texts: the truth, the baseline's result and the engine's.
     """
     image = scene.image.read()

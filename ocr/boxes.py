@@ -10,6 +10,7 @@ for rectangles.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -17,7 +18,9 @@ import numpy.typing as npt
 import pyclipper
 
 from ..spec import BoxSettings
-from .types import Map, Quads, ScoredQuads
+from .curved_text import POINTS, curved_outline, is_straight, region_shape
+from .outlines import padded
+from .types import Map, Outlines, Quads, ScoredBoxes
 
 _TWO_BY_TWO = np.ones((2, 2), np.uint8)
 """The kernel of the dilation. OpenCV anchors it at (1, 1): it adds pixels right and below."""
@@ -119,41 +122,66 @@ def grown_box(points: npt.NDArray[np.int32], settings: BoxSettings) -> Quads | N
     x, y, width, height = x + 0.5, y + 0.5, width + 1, height + 1
     if min(width, height) < settings.min_side:
         return None
-    if settings.shrink_ratio is not None:
-        distance = grow_distance(width, height, settings.shrink_ratio)
-    else:
-        distance = width * height * settings.unclip_ratio / (2 * (width + height))
+    distance = _growth(width, height, settings)
     size = (width + 2 * distance, height + 2 * distance)
     return order_corners(cv2.boxPoints(((x, y), size, angle)))
 
 
-def boxes_from_map(probability: Map, settings: BoxSettings) -> ScoredQuads:
-    """Find text boxes: threshold, contours, scores, rotated rectangles, growth.
+def _growth(width: float, height: float, settings: BoxSettings) -> float:
+    """Return the distance by which a region with these shrunk sides is grown."""
+    if settings.shrink_ratio is not None:
+        return grow_distance(width, height, settings.shrink_ratio)
+    return width * height * settings.unclip_ratio / (2 * (width + height))
+
+
+def points_of_boxes(settings: BoxSettings) -> int:
+    """Return the number of points P of each box (P, 2)."""
+    return POINTS if settings.shape == "polygon" else 4
+
+
+def _scored_box(
+    probability: Map, contour: npt.NDArray[np.int32], settings: BoxSettings
+) -> tuple[float, Outlines] | None:
+    """Return the score and the box (P, 2) of a region (K, 1, 2); None if the region is too thin."""
+    box = grown_box(contour, settings)
+    if box is None:
+        return None
+    if settings.shape == "polygon" and not is_straight(contour):
+        shape = region_shape(contour)
+        if shape.height < settings.min_side:
+            return None
+        curved = curved_outline(shape, _growth(shape.length, shape.height, settings))
+        if curved is not None:
+            # Never the mean in a rectangle, which would contain much that is no text.
+            return region_score(probability, contour), curved
+    return score_of(probability, contour, settings), box
+
+
+def boxes_from_map(probability: Map, settings: BoxSettings) -> ScoredBoxes:
+    """Find text boxes: threshold, contours, scores, rotated rectangles or polygons, growth.
 
     Args:
         probability: (H, W) float32 in [0, 1]; NaN counts as no text.
         settings: thresholds and limits.
 
     Returns:
-        quads (K, 4, 2) in the map's pixels, clipped to it, and scores (K,) in [0, 1], best first.
+        boxes (K, P, 2) in the map's pixels, clipped to it, and scores (K,) in [0, 1], best first;
+        P is 4 unless ``settings.shape`` is polygon.
     """
     height, width = probability.shape
-    boxes: list[tuple[float, Quads]] = []
-    for contour in candidate_contours(text_mask(probability, settings), settings):
-        box = grown_box(contour, settings)
-        if box is None:
-            continue
-        score = score_of(probability, contour, settings)
-        if score >= settings.box_threshold:
-            boxes.append((score, box))
+    contours = candidate_contours(text_mask(probability, settings), settings)
+    found = (_scored_box(probability, contour, settings) for contour in contours)
+    boxes = [box for box in found if box is not None and box[0] >= settings.box_threshold]
     return best_boxes(boxes, (height, width), settings)
 
 
 def best_boxes(
-    boxes: list[tuple[float, Quads]], size: tuple[int, int], settings: BoxSettings
-) -> ScoredQuads:
-    """Return quads (K, 4, 2), clipped to the map's size (H, W), and scores (K,), best first."""
+    boxes: Sequence[tuple[float, Outlines]], size: tuple[int, int], settings: BoxSettings
+) -> ScoredBoxes:
+    """Return boxes (K, P, 2), clipped to the map's size (H, W), and scores (K,), best first."""
     best = sorted(boxes, key=lambda item: -item[0])[: settings.max_boxes]
-    quads = np.array([quad for _, quad in best], np.float32).reshape(-1, 4, 2)
+    points = points_of_boxes(settings)
+    same = [box if len(box) == points else padded(box, points) for _, box in best]
+    quads = np.array(same, np.float32).reshape(-1, points, 2)
     limit = np.array([size[1], size[0]], np.float32)
     return quads.clip(0, limit), np.array([score for score, _ in best], np.float32)

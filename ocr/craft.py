@@ -5,6 +5,9 @@ region of the pixels above a threshold in the region map (characters) or in the 
 within a word). Its box is the rectangle of least area around its characters, which is grown because
 the network learns Gaussians that fade before a character ends. The growth is that of the authors'
 code.
+
+For curved words, the outline of the grown region is divided into columns (``curved_text.py``). The
+authors' code scans the columns of the box instead, which requires that a word bends to one side.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ import numpy.typing as npt
 
 from ..spec import BoxSettings
 from .boxes import best_boxes, order_corners
-from .types import Map, Quads, ScoredQuads
+from .curved_text import curved_outline, is_straight, region_shape
+from .types import Map, Outlines, Quads, ScoredBoxes
 
 _SMALLEST = 10
 """Regions of fewer map pixels are noise."""
@@ -28,7 +32,7 @@ around a round region has any angle."""
 Mask = npt.NDArray[np.uint8]
 
 
-def boxes_from_craft(region: Map, affinity: Map, settings: BoxSettings) -> ScoredQuads:
+def boxes_from_craft(region: Map, affinity: Map, settings: BoxSettings) -> ScoredBoxes:
     """Find the boxes of words.
 
     Args:
@@ -38,13 +42,14 @@ def boxes_from_craft(region: Map, affinity: Map, settings: BoxSettings) -> Score
             ``box_threshold`` for the largest region score in a word, and limits.
 
     Returns:
-        quads (K, 4, 2) in the map's pixels, clipped to it, and scores (K,) in [0, 1], best first.
+        boxes (K, P, 2) in the map's pixels, clipped to it, and scores (K,) in [0, 1], best first;
+        P is 4 unless ``settings.shape`` is polygon.
     """
     characters = (region > settings.threshold).astype(np.uint8)  # NaN > threshold is false
     links = (affinity > settings.link_threshold).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(characters | links, connectivity=4)
     order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")  # 0 is the background
-    boxes: list[tuple[float, Quads]] = []
+    boxes: list[tuple[float, Outlines]] = []
     for label in order[: settings.max_candidates]:
         x, y, width, height, area = (int(value) for value in stats[label])
         if area < _SMALLEST:
@@ -54,40 +59,62 @@ def boxes_from_craft(region: Map, affinity: Map, settings: BoxSettings) -> Score
         score = min(1.0, float(np.nan_to_num(region[part][own]).max()))
         if score < settings.box_threshold:
             continue
+        growth = _growth(own.shape, area)
         mask = (own & (characters[part] > 0)).astype(np.uint8)
-        box = _box_of(mask, (x, y), area, settings)
+        box: Outlines | None = _box_of(mask, growth, settings)
+        if box is not None and settings.shape == "polygon":
+            # With the gaps, so that a word is one region, which a curved outline requires.
+            curved = _curved_box_of(own.astype(np.uint8), growth)
+            box = box if curved is None else curved
         if box is not None:
-            boxes.append((score, box))
+            # From the pixels of the grown mask to those of the map.
+            boxes.append((score, box + (np.array([x, y], np.float32) - growth)))
     return best_boxes(boxes, region.shape, settings)
 
 
-def _box_of(mask: Mask, corner: tuple[int, int], area: int, settings: BoxSettings) -> Quads | None:
-    """Return the box (4, 2) of a word; None if it has no characters or is too thin.
+def _growth(size: tuple[int, ...], area: int) -> int:
+    """Return by how many pixels a word of ``area`` pixels in a rectangle (h, w) is grown."""
+    height, width = size
+    return int(2 * math.sqrt(area * min(width, height) / (width * height)))
 
-    Args:
-        mask: (h, w), the pixels of its characters.
-        corner: (x, y) of the mask in the map.
-        area: the number of pixels of the word, with its gaps.
-        settings: ``min_side``.
-    """
-    height, width = mask.shape
-    if not mask.any():
-        return None
-    growth = int(2 * math.sqrt(area * min(width, height) / (width * height)))
+
+def _contours(mask: Mask, growth: int) -> list[npt.NDArray[np.int32]]:
+    """Return the contours (K, 1, 2) of a mask (h, w) after it was grown, in its pixels."""
     # Room for the growth, so that it is the same at the edges of the mask.
     padded = cv2.copyMakeBorder(mask, growth, growth, growth, growth, cv2.BORDER_CONSTANT, value=0)
     # A kernel of 1 + growth pixels adds half of the growth on each side.
     grown = cv2.dilate(padded, np.ones((1 + growth, 1 + growth), np.uint8))
-    contours, _ = cv2.findContours(grown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    points = np.concatenate(contours)
+    return list(cv2.findContours(grown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0])
+
+
+def _curved_box_of(mask: Mask, growth: int) -> Outlines | None:
+    """Return the outline (P, 2) of a curved word (h, w), grown; None if it is straight."""
+    contours = _contours(mask, growth)
+    if len(contours) != 1 or is_straight(contours[0]):
+        return None
+    return curved_outline(region_shape(contours[0]), 0.0)
+
+
+def _box_of(mask: Mask, growth: int, settings: BoxSettings) -> Quads | None:
+    """Return the box (4, 2) of a word in the pixels of the grown mask.
+
+    None: the word has no characters or is too thin.
+
+    Args:
+        mask: (h, w), the pixels of its characters.
+        growth: pixels.
+        settings: ``min_side``.
+    """
+    if not mask.any():
+        return None
+    points = np.concatenate(_contours(mask, growth))
     (x, y), (long, short), angle = cv2.minAreaRect(points)
     # A contour runs through pixel centers, so half a pixel is missing on every side.
     sides = long + 1, short + 1
     if min(sides) < settings.min_side:
         return None
-    origin = np.array(corner, np.float32) - growth
     if abs(1 - max(sides) / min(sides)) <= _DIAMOND:
         left, top, columns, rows = cv2.boundingRect(points)
         quad = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float32)
-        return quad + np.array([left, top], np.float32) + origin
-    return order_corners(cv2.boxPoints(((x + 0.5, y + 0.5), sides, angle)) + origin)
+        return quad + np.array([left, top], np.float32)
+    return order_corners(cv2.boxPoints(((x + 0.5, y + 0.5), sides, angle)))

@@ -2,7 +2,10 @@
 
 ``labels.json`` is a list. A scene is
 ``{"file": ..., "boxes": [{"polygon": [x1, y1, ..., x4, y4], "text": ..., "ignore": false}, ...]}``,
-with corners clockwise from the text's top left, in pixels. A line crop is
+with corners clockwise from the text's top left, in pixels. A polygon around curved text has more
+points: those along the top of the text, then as many along its bottom, back; labels of other tools
+with an odd number of points or with another first point are divided where the text seems to begin
+and end. A line crop is
 ``{"file": ..., "text": ...}``. ``"page": 2`` beside ``"file"`` names a page of a TIFF file or a PDF
 document, counted from 1, which is the default.
 Other keys are ignored, and so are entries with neither boxes nor text. ``ignore`` marks a
@@ -23,13 +26,17 @@ from ..common.read_file import check_folder
 from ..errors import InputFileError
 from ..spec import Angle
 from .boxes import order_corners
-from .crop import crop_quad, turned
+from .crop import crop_outline, turned
 from .image import load_image
 from .images.folder import ImageFolder, list_images
-from .types import Image, Quads
+from .outlines import padded
+from .polygon_labels import outline_of_polygon
+from .types import Image, Outlines
 
 LARGEST_LABELS = 64 << 20
 """Bytes."""
+_MOST_POINTS = 256
+"""Of the polygon of a label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,21 +62,23 @@ class ImagePage:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneLabel:
-    """An image and its words. ``quads`` (K, 4, 2); ``texts`` and ``ignore`` have K entries."""
+    """An image and its words. ``quads`` (K, 4, 2), or (K, P, 2) if one of them is a polygon with
+    more points (``ocr.outlines``); ``texts`` and ``ignore`` have K entries.
+    """
 
     image: ImagePage
-    quads: Quads
+    quads: Outlines
     texts: tuple[str | None, ...]
     ignore: tuple[bool, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CropLabel:
-    """A text line: a whole image, or one quadrilateral (4, 2) of it."""
+    """A text line: a whole image, or one box (P, 2) of it."""
 
     image: ImagePage
     text: str
-    quad: Quads | None = None
+    quad: Outlines | None = None
     turn: Angle | None = None
     """Degrees by which the line is turned clockwise after it is cut out; None: not at all, and the
     direction is no part of the label."""
@@ -90,11 +99,16 @@ class Dataset:
     """What in the folder is not used, and why."""
 
 
-def _quad(polygon: Any, where: str) -> Quads:
+def _polygon(polygon: Any, where: str) -> Outlines:
     try:
-        points = np.asarray(polygon, np.float32).reshape(4, 2)
+        points = np.asarray(polygon, np.float32).reshape(-1, 2)
+        if not 4 <= len(points) <= _MOST_POINTS:
+            raise ValueError
     except (TypeError, ValueError, OverflowError):
-        raise InputFileError(f"{where}: polygon must be 8 numbers, got {polygon!r:.60}") from None
+        raise InputFileError(
+            f"{where}: polygon must be 8 numbers, or an even number from 8 to {2 * _MOST_POINTS} "
+            f"for curved text, got {polygon!r:.60}"
+        ) from None
     if not np.isfinite(points).all() or np.abs(points).max() > 1e6:
         raise InputFileError(
             f"{where}: polygon has a coordinate that is not finite or beyond 1,000,000 pixels, got "
@@ -103,6 +117,8 @@ def _quad(polygon: Any, where: str) -> Quads:
     x, y = points.T
     # Twice the signed area, which is positive for clockwise corners because y points down.
     turns_clockwise = float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) >= 0
+    if len(points) > 4:
+        return outline_of_polygon(points.astype(np.float64), is_clockwise=turns_clockwise)
     return points if turns_clockwise else order_corners(points)
 
 
@@ -140,13 +156,14 @@ def _scene(folder: Path, row: dict[str, Any], where: str) -> SceneLabel:
     boxes = row["boxes"]
     if not isinstance(boxes, list) or not all(isinstance(box, dict) for box in boxes):
         raise InputFileError(f"{where}: 'boxes' must be a list of objects, got {boxes!r:.60}")
-    quads = [_quad(box.get("polygon"), f"{where}, box {i}") for i, box in enumerate(boxes)]
+    quads = [_polygon(box.get("polygon"), f"{where}, box {i}") for i, box in enumerate(boxes)]
+    points = max([4, *map(len, quads)])
     ignore = [box.get("ignore", False) for box in boxes]
     if not all(isinstance(mark, bool) for mark in ignore):
         raise InputFileError(f"{where}: 'ignore' must be true or false, got {ignore!r:.60}")
     return SceneLabel(
         image=_image(folder, row, where),
-        quads=np.array(quads, np.float32).reshape(-1, 4, 2),
+        quads=np.array([padded(quad, points) for quad in quads], np.float32).reshape(-1, points, 2),
         texts=tuple(_text(box, f"{where}, box {i}") for i, box in enumerate(boxes)),
         ignore=tuple(ignore),
     )
@@ -236,7 +253,7 @@ def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:
                 f"{crop.image.path}: the image has {width}x{height} pixels, but a label has the "
                 f"corners {crop.quad.tolist()}; correct the label"
             )
-        yield _turned(crop_quad(image, crop.quad), crop)
+        yield _turned(crop_outline(image, crop.quad), crop)
 
 
 def _turned(line: Image, crop: CropLabel) -> Image:

@@ -17,7 +17,7 @@ from .detector_size import size_for
 from .metrics.detection import count_image
 from .preprocess import Fit, image_to_tensor, letterbox
 from .role import ModelInput, OcrRole, check_rank
-from .types import Image, Output, ScoredQuads, Tensor
+from .types import Image, Output, ScoredBoxes, Tensor
 
 
 def detector_input(image: Image, settings: InputSpec, size: InputSize) -> tuple[Tensor, Fit]:
@@ -47,7 +47,7 @@ def boxes_from_output(
     spec: DetectorSpec,
     fit: Fit,
     size: tuple[int, int],
-) -> ScoredQuads:
+) -> ScoredBoxes:
     """Turn the output for one image into boxes in the pixels of that image.
 
     Args:
@@ -57,8 +57,8 @@ def boxes_from_output(
         size: (height, width) of the image; boxes are clipped to it.
 
     Returns:
-        quads (K, 4, 2) and scores (K,), best first. Boxes that are entirely in the padding are
-        dropped.
+        boxes (K, P, 2), with P = 4 unless ``boxes.shape`` is polygon, and scores (K,), best first.
+        Boxes that are entirely in the padding are dropped.
     """
     maps = maps_from_output(output, spec.output)[0]
     boxes = boxes_from_maps(maps, spec.output, spec.boxes, strides_of(maps.shape[1:], fit))
@@ -71,11 +71,11 @@ def strides_of(map_size: tuple[int, ...], fit: Fit) -> tuple[float, float]:
 
 
 def boxes_in_image(
-    boxes: ScoredQuads,
+    boxes: ScoredBoxes,
     map_size: tuple[int, ...],
     fit: Fit,
     size: tuple[int, int],
-) -> ScoredQuads:
+) -> ScoredBoxes:
     """Convert boxes from the pixels of a map (h, w) to those of the image.
 
     The other arguments and the result are those of :func:`boxes_from_output`.

@@ -17,7 +17,7 @@ from ..spec import BoxSettings, CraftOutput, DetectorOutput, EastOutput
 from .boxes import boxes_from_map
 from .craft import boxes_from_craft
 from .east import boxes_from_east
-from .types import Output, ScoredQuads
+from .types import Output, ScoredBoxes
 
 Maps = npt.NDArray[np.float32]
 """(M, h, w), or (N, M, h, w) for several images."""
@@ -71,7 +71,7 @@ def text_map(maps: Maps, settings: DetectorOutput) -> Maps:
 
 def boxes_from_maps(
     maps: Maps, settings: DetectorOutput, boxes: BoxSettings, stride: tuple[float, float]
-) -> ScoredQuads:
+) -> ScoredBoxes:
     """Find text boxes in the maps (M, h, w) of one image.
 
     Args:
@@ -81,7 +81,8 @@ def boxes_from_maps(
         stride: (x, y) pixels of the input per pixel of the maps.
 
     Returns:
-        quads (K, 4, 2) in the maps' pixels, clipped to them, and scores (K,) in [0, 1], best first.
+        boxes (K, P, 2) in the maps' pixels, clipped to them, and scores (K,) in [0, 1], best first;
+        P is 4 unless ``boxes.shape`` is polygon.
     """
     if isinstance(settings, EastOutput):
         return boxes_from_east(maps, settings, boxes, stride)

@@ -14,11 +14,18 @@ Quads: TypeAlias = npt.NDArray[np.float32]
 """Quadrilaterals, (K, 4, 2) float32: (x, y) in pixels, clockwise from the text's top left corner.
 """
 
+Outlines: TypeAlias = npt.NDArray[np.float32]
+"""Outlines of lines, (K, P, 2) float32, or one of them, (P, 2): quadrilaterals (P = 4), or polygons
+around curved text; see ``ocr.outlines``."""
+
 Scores: TypeAlias = npt.NDArray[np.float32]
 """(K,) float32, one score from 0 to 1 for each of K boxes."""
 
 ScoredQuads: TypeAlias = tuple[Quads, Scores]
 """K boxes, (K, 4, 2), and their scores, (K,)."""
+
+ScoredBoxes: TypeAlias = tuple[Outlines, Scores]
+"""K boxes, (K, P, 2), and their scores, (K,)."""
 
 Map: TypeAlias = npt.NDArray[np.float32]
 """A map of text probabilities, (H, W) float32 in [0, 1]."""

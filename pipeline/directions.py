@@ -11,6 +11,7 @@ import numpy as np
 from ..engines.engine import Engine
 from ..ocr.classifier import Direction
 from ..ocr.crop import ROTATED, quad_of_text, turned_back
+from ..ocr.outlines import is_curved
 from ..spec import Angle, ClassifierSpec
 from .clock import Clock, untimed
 from .stages import classify, spec_of
@@ -22,10 +23,13 @@ class _Question:
     """A crop to classify: ``index`` in the lines, and the angles that are read if it is unsure.
 
     ``kind``: whether the box is tall, and the angle of the orientation that the crop shows.
+    ``possible``: the angles that its text may have. The crop of a curved line was bent straight
+    along its outline, so its text cannot run up or down.
     """
 
     index: int
     kind: tuple[bool, int]
+    possible: tuple[Angle, ...]
     if_unsure: tuple[Angle, ...]
 
 
@@ -53,7 +57,7 @@ def with_directions(
         indices = [index for index, _ in found]
         quads = [quad_of_text(lines.quads[index], angle) for index, angle in found]
         return DetectedLines(
-            quads=np.array(quads, np.float32).reshape(-1, 4, 2),
+            quads=np.array(quads, np.float32).reshape(-1, *lines.quads.shape[1:]),
             scores=lines.scores[indices],
             crops=tuple(turned_back(lines.crops[index], angle) for index, angle in found),
             line_numbers=tuple(lines.line_numbers[index] for index in indices),
@@ -74,6 +78,7 @@ def _sure(
         votes[question.kind][direction.angle] += 1
     return [
         direction.score >= threshold
+        and direction.angle in question.possible
         and 2 * votes[question.kind][direction.angle] >= votes[question.kind].total()
         for question, direction in zip(questions, directions, strict=True)
     ]
@@ -85,11 +90,22 @@ def _questions(lines: DetectedLines, angles: Sequence[Angle]) -> Iterator[_Quest
     for index, number in enumerate(lines.line_numbers):
         members[number].append(index)
     for indices in members.values():
-        ways, is_tall = dict[int, int](zip((0, *ROTATED), indices, strict=False)), len(indices) > 1
+        curved = is_curved(lines.quads[indices[0]])
+        # A curved line is cut out along its outline, and perhaps also back.
+        of_crops: tuple[Angle, ...] = (0, 180) if curved else (0, *ROTATED)
+        ways = dict[int, int](zip(of_crops, indices, strict=False))
+        is_tall = len(indices) > 1 and not curved
         # Text in a crop that is not tall runs along its longer side: to the right or to the left.
         if_unsure = tuple(angle for angle in angles if is_tall or angle in (0, 180))
         while ways:
             first = next(iter(ways))
-            yield _Question(index=ways[first], kind=(is_tall, first), if_unsure=if_unsure)
+            # The directions of steep curved lines are no evidence for those of level lines.
+            shown = 90 if curved and len(indices) > 1 else first
+            yield _Question(
+                index=ways[first],
+                kind=(is_tall, shown),
+                possible=if_unsure if curved else tuple(angles),
+                if_unsure=if_unsure,
+            )
             for angle in angles:  # these orientations are angles of the first one's crop
                 ways.pop((first + angle) % 360, None)

@@ -35,7 +35,7 @@ def draw_lines(image: Image, lines: Sequence[TextLine]) -> Image:
     thickness = max(1, round(min(image.shape[:2]) / 400))
     for index, line in enumerate(lines):
         color = _COLORS[index % len(_COLORS)]
-        points = [np.round(line.quad).astype(np.int32)]
+        points = [np.round(line.outline).astype(np.int32)]
         cv2.polylines(boxes, points, True, color, thickness, cv2.LINE_AA)
         cv2.polylines(page, points, True, (225, 225, 225), 1, cv2.LINE_AA)
     canvas = PilImage.fromarray(page)

@@ -70,6 +70,11 @@ class GpuReader:
                 f"{detector.label}: the GPU reader finds boxes in a map of probabilities only, but "
                 f"output.family is {output.family}; use OcrReader"
             )
+        if self._detector_spec.boxes.shape != "quad":
+            raise SpecError(
+                f"{detector.label}: the GPU reader cuts quadrilaterals out of the image, but "
+                f"boxes.shape is {self._detector_spec.boxes.shape}; use OcrReader"
+            )
         self._channel = output.channel
         if output.activation != "none":
             raise SpecError(

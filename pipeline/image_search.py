@@ -11,7 +11,7 @@ from pydantic import WithJsonSchema
 from ..common.input_size import InputSize
 from ..ocr.crop import quad_size
 from ..ocr.detector_size import CLOSE, wanted_scale
-from ..ocr.types import Quads
+from ..ocr.types import Outlines
 from ..spec import DetectorSpec
 
 LARGE_SHRINK = 2.0
@@ -43,7 +43,12 @@ class ImageSearch:
 
 
 def shrink_warning(
-    search: ImageSearch, image: tuple[int, int], boxes: Quads, spec: DetectorSpec, *, is_empty: bool
+    search: ImageSearch,
+    image: tuple[int, int],
+    boxes: Outlines,
+    spec: DetectorSpec,
+    *,
+    is_empty: bool,
 ) -> str:
     """Return a warning if the detector may have missed text because the image was shrunk, or "".
 
@@ -54,7 +59,7 @@ def shrink_warning(
     Args:
         search: how the image was searched.
         image: its (height, width).
-        boxes: what was found, (K, 4, 2) in pixels of the image.
+        boxes: what was found, (K, P, 2) in pixels of the image.
         spec: the detector's spec.
         is_empty: whether no text was read.
     """

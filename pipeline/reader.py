@@ -11,7 +11,7 @@ from typing import Literal
 from ..engines.engine import Engine
 from ..errors import UserError
 from ..ocr.images.pdf import DEFAULT_DPI
-from ..ocr.types import Image, Quads, Scores
+from ..ocr.types import Image, Outlines, Scores
 from ..spec import ClassifierSpec, DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
 from .directions import with_directions
@@ -48,8 +48,8 @@ class ReadSettings:
     """The resolution at which the pages of PDF documents are rendered, in pixels per inch."""
 
 
-def read_boxes(recognizer: Engine, image: Image, boxes: Quads, scores: Scores) -> list[TextLine]:
-    """Read boxes (K, 4, 2) with scores (K,) that a detector found in one RGB image.
+def read_boxes(recognizer: Engine, image: Image, boxes: Outlines, scores: Scores) -> list[TextLine]:
+    """Read boxes (K, P, 2) with scores (K,) that a detector found in one RGB image.
 
     Lines are in reading order; boxes without text are dropped.
     """

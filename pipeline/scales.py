@@ -24,7 +24,7 @@ from ..ocr.detector_size import wanted_scale
 from ..ocr.merge import merge_boxes
 from ..ocr.preprocess import image_to_tensor, pad_to, resize
 from ..ocr.tiles import MergedMap, TileGrid, tile_grid
-from ..ocr.types import Image, ScoredQuads
+from ..ocr.types import Image, ScoredBoxes
 from ..spec import DetectorSpec
 from .clock import Clock, untimed
 from .image_search import LARGE_SHRINK, ImageSearch
@@ -47,8 +47,8 @@ def detect_at_scales(
     *,
     max_shrink: float = LARGE_SHRINK,
     clock: Clock = untimed,
-) -> tuple[ScoredQuads, ImageSearch]:
-    """Find text in one RGB image (H, W, 3); return quads (K, 4, 2) and scores (K,), best first.
+) -> tuple[ScoredBoxes, ImageSearch]:
+    """Find text in one RGB image (H, W, 3); return boxes (K, P, 2) and scores (K,), best first.
 
     The image is searched as a whole in the input that suits it best (``ocr.detector_size``).
 
@@ -69,7 +69,7 @@ def detect_at_scales(
     if shrunk * max_shrink >= wanted:  # the whole image shrinks by no more than allowed
         return whole.boxes, ImageSearch(size=size, scale=shrunk, tiles=0)
     # From the finest scale to the coarsest, each adds the text that the finer ones missed.
-    merged: ScoredQuads | None = None
+    merged: ScoredBoxes | None = None
     scales, tiles = list(_scales(image, spec, shrunk, wanted)), 0
     for scale in scales:
         boxes, count = _detect_in_tiles(engine, image, scale, whole.stride, clock)
@@ -100,7 +100,7 @@ def _scales(image: Image, spec: DetectorSpec, whole: float, wanted: float) -> It
 
 def _detect_in_tiles(
     engine: Engine, image: Image, scale: float, stride: int, clock: Clock
-) -> tuple[ScoredQuads, int]:
+) -> tuple[ScoredBoxes, int]:
     """Search an image at one scale in tiles; also return the number of tiles."""
     spec = spec_of(engine, DetectorSpec)
     rows, columns = image.shape[:2]

@@ -16,7 +16,7 @@ from ..ocr.detector import boxes_from_output, detector_input, stride_of
 from ..ocr.detector_size import size_for
 from ..ocr.preprocess import Fit
 from ..ocr.recognizer import recognizer_input
-from ..ocr.types import Image, Output, ScoredQuads
+from ..ocr.types import Image, Output, ScoredBoxes
 from ..spec import ClassifierSpec, DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
 from .line_parts import PartResult, Parts, results_from_output
@@ -43,8 +43,8 @@ def spec_of(engine: Engine, kind: type[_Spec]) -> _Spec:
     return engine.spec
 
 
-def detect(engine: Engine, image: Image, clock: Clock = untimed) -> ScoredQuads:
-    """Find text in one RGB image (H, W, 3): quads (K, 4, 2) in its pixels, scores (K,).
+def detect(engine: Engine, image: Image, clock: Clock = untimed) -> ScoredBoxes:
+    """Find text in one RGB image (H, W, 3): boxes (K, P, 2) in its pixels, scores (K,).
 
     An image larger than the input is scaled down to it; ``scales.detect_at_scales`` does more.
     """
@@ -55,7 +55,7 @@ def detect(engine: Engine, image: Image, clock: Clock = untimed) -> ScoredQuads:
 class WholeImage:
     """The boxes in an image that was scaled down to the detector's input."""
 
-    boxes: ScoredQuads
+    boxes: ScoredBoxes
     fit: Fit
     stride: int
     """Pixels of the input per pixel of the map, at least 1."""

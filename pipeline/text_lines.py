@@ -10,10 +10,18 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import ConfigDict, WithJsonSchema
 
-from ..ocr.crop import crop_quad, turned_back, ways_to_read
+from ..ocr.crop import crop_outline, turned_back, ways_to_read
 from ..ocr.ctc import Reading
+from ..ocr.outlines import (
+    corners_of,
+    is_curved,
+    level_quads,
+    padded,
+    rectangle_around,
+    without_repetitions,
+)
 from ..ocr.reading_order import reading_order
-from ..ocr.types import Image, Quads, Scores
+from ..ocr.types import Image, Outlines, Quads, Scores
 from .image_search import ImageSearch
 
 JSON_CONFIG = ConfigDict(
@@ -30,13 +38,21 @@ _QUAD_SCHEMA: dict[str, Any] = {
     "title": "Quad", "type": "array", "items": _CORNER, "minItems": 4, "maxItems": 4,
 }  # fmt: skip
 """Of the JSON of a quad."""
+_POLYGON_SCHEMA: dict[str, Any] = {
+    "title": "Polygon", "type": "array", "items": _CORNER, "minItems": 4,
+}  # fmt: skip
+
+
+def _polygon_is_optional(schema: dict[str, Any]) -> None:
+    schema["required"].remove("polygon")
+    del schema["properties"]["polygon"]["default"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TextLine:
-    """A text and its place in an image. Lines are equal if all four fields are."""
+    """A text and its place in an image. Lines are equal if all fields are."""
 
-    __pydantic_config__ = JSON_CONFIG
+    __pydantic_config__ = ConfigDict(**JSON_CONFIG, json_schema_extra=_polygon_is_optional)
 
     quad: Annotated[Quads, WithJsonSchema(_QUAD_SCHEMA)]
     """Corners (4, 2) float32: (x, y) in the image's pixels, clockwise from the text's top left.
@@ -48,47 +64,77 @@ class TextLine:
     """How sure the detector is that this is text, 0..1."""
     text_score: float
     """How sure the recognizer is of the characters, 0..1."""
+    polygon: Annotated[Outlines | None, WithJsonSchema(_POLYGON_SCHEMA)] = None
+    """Only if the detector's boxes.shape is polygon: the outline (P, 2) float32 of the text, first
+    half along its top, second half along its bottom, back; P is even, and 4 for a straight line.
+    ``quad`` is the rectangle around it. Read-only.
+    """
 
     def __post_init__(self) -> None:
-        # A copy, because a change of the array would change the line's hash.
-        quad = np.array(self.quad, np.float32)
-        quad.setflags(write=False)
-        object.__setattr__(self, "quad", quad)
+        for name in ("quad", "polygon"):
+            if getattr(self, name) is None:
+                continue
+            # A copy, because a change of the array would change the line's hash.
+            array = np.array(getattr(self, name), np.float32)
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    @property
+    def outline(self) -> Outlines:
+        """The polygon, or the quad if there is none: (P, 2) float32."""
+        return self.quad if self.polygon is None else self.polygon
 
     def _values(self) -> tuple[Any, ...]:
-        return self.quad.tolist(), self.text, self.box_score, self.text_score
+        corners = None if self.polygon is None else self.polygon.tolist()
+        return self.quad.tolist(), self.text, self.box_score, self.text_score, corners
 
     def __eq__(self, other: object) -> bool:
-        """Compare all fields; corners must be exactly the same."""
+        """Compare all fields; coordinates must be exactly the same."""
         return self._values() == other._values() if isinstance(other, TextLine) else NotImplemented
 
     def __hash__(self) -> int:
-        corners, *rest = self._values()
-        return hash((tuple(map(tuple, corners)), *rest))
+        quad, *rest, _ = self._values()
+        return hash((tuple(map(tuple, quad)), *rest))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor: a pickled array would be writable again.
         return partial(TextLine, **vars(self)), ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON; coordinates are rounded to 0.1 pixel."""
-        return {
-            "quad": [[round(float(x), 1), round(float(y), 1)] for x, y in self.quad],
+        """Return plain data for JSON; coordinates are rounded to 0.1 pixel.
+
+        There is no key ``polygon`` if the line has none.
+        """
+        data = {
+            "quad": _rounded(self.quad),
             "text": self.text,
             "box_score": round(self.box_score, 4),
             "text_score": round(self.text_score, 4),
         }
+        return data if self.polygon is None else {**data, "polygon": _rounded(self.polygon)}
+
+
+def _rounded(points: Outlines) -> list[list[float]]:
+    return [[round(float(x), 1), round(float(y), 1)] for x, y in points]
+
+
+def boxes_of_lines(lines: Sequence[TextLine], points: int = 4) -> Outlines:
+    """Return the boxes (K, P, 2) of lines; P is at least ``points``, or 4 if K is 0."""
+    outlines = [line.outline for line in lines]
+    points = max([points, *map(len, outlines)])
+    return np.array([padded(each, points) for each in outlines], np.float32).reshape(-1, points, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectedLines:
     """Boxes to be read, in reading order; a box appears once for each orientation of its text.
 
-    ``quads`` (K, 4, 2), ``scores`` (K,) and K straightened ``crops`` (h, w, 3) RGB. The
-    ``line_numbers`` (K,) ascend; all orientations of a box have the same number.
+    ``quads`` (K, 4, 2), or (K, P, 2) of a detector with polygons, ``scores`` (K,) and K
+    straightened ``crops`` (h, w, 3) RGB. The ``line_numbers`` (K,) ascend; all orientations of a
+    box have the same number.
     """
 
-    quads: Quads
+    quads: Outlines
     scores: Scores
     crops: tuple[Image, ...]
     line_numbers: tuple[int, ...]
@@ -115,11 +161,24 @@ def text_lines(lines: DetectedLines, readings: Sequence[Reading]) -> list[TextLi
         lines.line_numbers, lines.quads, lines.scores, readings, strict=True
     ):
         if reading.text and (number not in best or reading.score > best[number].text_score):
-            best[number] = TextLine(
-                quad=quad, text=reading.text, box_score=float(score), text_score=reading.score
-            )
+            best[number] = _line_in(quad, reading, float(score))
     # In reading order of an upright page, since the numbers ascend.
     return _in_order_of_text(list(best.values()))
+
+
+def _line_in(box: Outlines, reading: Reading, score: float) -> TextLine:
+    """Return the line in a box (P, 2); with P above 4, the detector returns polygons."""
+    quad, polygon = box, None
+    if len(box) > 4:
+        quad = rectangle_around(box) if is_curved(box) else corners_of(box)
+        polygon = without_repetitions(box)
+    return TextLine(
+        quad=quad,
+        text=reading.text,
+        box_score=score,
+        text_score=reading.score,
+        polygon=polygon,
+    )
 
 
 def _in_order_of_text(lines: list[TextLine]) -> list[TextLine]:
@@ -141,14 +200,14 @@ def _in_order_of_text(lines: list[TextLine]) -> list[TextLine]:
 
 
 def cut_lines(
-    image: Image, boxes: Quads, scores: Scores, *, both_ways: bool = False
+    image: Image, boxes: Outlines, scores: Scores, *, both_ways: bool = False
 ) -> DetectedLines:
-    """Cut boxes (K, 4, 2) with scores (K,) out of an RGB image, in reading order.
+    """Cut boxes (K, P, 2) with scores (K,) out of an RGB image, in reading order.
 
     ``both_ways``: each box may contain text that is upside down.
     """
     lines = ordered_lines(boxes, scores, both_ways=both_ways)
-    return replace(lines, crops=tuple(crop_quad(image, quad) for quad in lines.quads))
+    return replace(lines, crops=tuple(crop_outline(image, quad) for quad in lines.quads))
 
 
 def whole_line(image: Image, *, both_ways: bool = False) -> DetectedLines:
@@ -168,9 +227,9 @@ def whole_line(image: Image, *, both_ways: bool = False) -> DetectedLines:
     )
 
 
-def ordered_lines(boxes: Quads, scores: Scores, *, both_ways: bool = False) -> DetectedLines:
-    """Return boxes (K, 4, 2) with scores (K,) in reading order, without crops."""
-    order = reading_order(boxes)
+def ordered_lines(boxes: Outlines, scores: Scores, *, both_ways: bool = False) -> DetectedLines:
+    """Return boxes (K, P, 2) with scores (K,) in reading order, without crops."""
+    order = reading_order(level_quads(boxes))
     # One box becomes one to four orientations, which keep the number of their line.
     ways = [
         (line, quad)
@@ -179,7 +238,7 @@ def ordered_lines(boxes: Quads, scores: Scores, *, both_ways: bool = False) -> D
     ]
     numbers = tuple(line for line, _ in ways)
     return DetectedLines(
-        quads=np.array([quad for _, quad in ways], np.float32).reshape(-1, 4, 2),
+        quads=np.array([quad for _, quad in ways], np.float32).reshape(-1, *boxes.shape[1:]),
         scores=scores[order[list(numbers)]],
         crops=(),
         line_numbers=numbers,

@@ -13,6 +13,7 @@ from .detector_spec import (
     DetectorSpec,
     EastOutput,
     MapOutput,
+    has_polygon_boxes,
 )
 from .input_spec import InputSpec
 from .recognizer_spec import PRINTABLE_ASCII, RecognizerSpec, SequenceOutput
@@ -49,6 +50,7 @@ __all__ = [
     "SequenceOutput",
     "SourceSpec",
     "dump_spec",
+    "has_polygon_boxes",
     "load_spec",
     "spec_beside",
     "spec_from_dict",

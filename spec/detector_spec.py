@@ -18,6 +18,9 @@ class BoxSettings(StrictModel):
     ``dilate``, ``score_mode``, ``unclip_ratio`` and ``shrink_ratio`` are for the family "map".
     """
 
+    shape: Literal["quad", "polygon"] = "quad"
+    """quad: each box is a quadrilateral. polygon: a box around curved text is a polygon, and the
+    line is straightened before it is read. Not for EAST."""
     threshold: float = Field(0.3, gt=0, lt=1)
     """A pixel above this is text."""
     box_threshold: float = Field(0.5, ge=0, lt=1)
@@ -143,6 +146,15 @@ class DetectorSpec(CommonSpec):
             return {**data, "output": {"family": "map", **output}}
         return data
 
+    @model_validator(mode="after")
+    def _has_regions(self) -> DetectorSpec:
+        if self.boxes.shape == "polygon" and self.output.family == "east":
+            raise ValueError(
+                "boxes.shape is polygon, but output.family is east, whose pixels state "
+                "quadrilaterals; set boxes.shape to quad"
+            )
+        return self
+
     @property
     def input_sizes(self) -> tuple[InputSize, ...]:
         """The input sizes that engines are built for, those with the fewest pixels first."""
@@ -154,3 +166,8 @@ class DetectorSpec(CommonSpec):
         if wrong:
             raise ValueError(f"sizes must be numbers from 1 to 16384, got {listed(wrong)}")
         return self
+
+
+def has_polygon_boxes(spec: CommonSpec) -> bool:
+    """Whether a model is a detector that returns polygons."""
+    return isinstance(spec, DetectorSpec) and spec.boxes.shape == "polygon"

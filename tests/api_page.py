@@ -125,7 +125,7 @@ def _signature(name: str, thing: Any) -> str:
 
 def _annotation(text: str) -> str:
     # Annotated[Type, schema]: only the type is of interest.
-    return re.sub(r"Annotated\[(\w+), .*\]", r"\1", text)
+    return re.sub(r"Annotated\[([\w| ]+), .*\]", r"\1", text)
 
 
 def _default(value: Any) -> str:

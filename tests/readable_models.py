@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import onnx.parser
@@ -38,7 +39,10 @@ RECOGNIZER = """<ir_version: 8, opset_import: ["" : 18]>
 
 
 def write_models(
-    folder: Path, texts: tuple[str, str] = TEXTS, charset: str = PRINTABLE
+    folder: Path,
+    texts: tuple[str, str] = TEXTS,
+    charset: str = PRINTABLE,
+    shape: str = "quad",
 ) -> dict[str, Path]:
     """Write both models and their specs; return the specs by role.
 
@@ -46,6 +50,7 @@ def write_models(
         folder: the folder to write to.
         texts: what the recognizer reads, at most 12 characters each: a bright line and a dark one.
         charset: 95 characters that contain those of the texts.
+        shape: of the detector's boxes.
     """
     spec = spec_from_dict(
         {
@@ -83,7 +88,7 @@ def write_models(
                 "name": "image", "shape": [1, 3, 96, 160], "layout": "NCHW", "mean": [0.0],
                 "scale": [1.0],
             },
-            "boxes": {"unclip_ratio": 0.0},
+            "boxes": {"unclip_ratio": 0.0, "shape": shape},
         }
     )  # fmt: skip
     specs = {}
@@ -108,6 +113,16 @@ def receipt(*shades: int) -> Image.Image:
     pixels = np.zeros((96, 160, 3), np.uint8)
     for number, shade in enumerate(shades):
         pixels[16 + 48 * number : 32 + 48 * number, 16:112] = shade
+    return Image.fromarray(pixels)
+
+
+def badge() -> Image.Image:
+    """Draw a bright line of text on an arch, and below it a straight dark one."""
+    pixels = np.zeros((96, 160, 3), np.uint8)
+    angles = np.radians(np.arange(230, 311, 5))
+    points = np.stack([80 + 64 * np.cos(angles), 76 + 64 * np.sin(angles)], 1)
+    cv2.polylines(pixels, [np.round(points).astype(np.int32)], False, (255, 255, 255), 18)
+    pixels[64:80, 40:120] = 150
     return Image.fromarray(pixels)
 
 

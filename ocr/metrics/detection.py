@@ -1,7 +1,8 @@
 """The detection metric of ICDAR 2015 (Karatzas et al., 2015, and the organizers' IoU script).
 
 A detection matches a ground truth box when their intersection over union is above 0.5; each matches
-at most once. A detection that lies by more than half in a "don't care" box is not counted.
+at most once. Boxes may be polygons with any number of points, as in the protocol of Total-Text and
+ICDAR ArT. A detection that lies by more than half in a "don't care" box is not counted.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from shapely import Polygon
+from shapely import MultiPolygon, Polygon
 
-from ..types import Quads
+from ..outlines import is_curved
+from ..types import Outlines
 
 IOU = 0.5
 _DONT_CARE_SHARE = 0.5
@@ -62,13 +64,16 @@ class DetectionScore:
     hmean: float
 
 
-def _polygon(quad: Quads) -> Polygon:
-    shape = Polygon([(float(x), float(y)) for x, y in quad])
+def _polygon(box: Outlines) -> Polygon | MultiPolygon:
+    shape = Polygon([(float(x), float(y)) for x, y in box])
     # Sides of a label or detection can cross, and shapely intersects valid polygons only.
-    return shape if shape.is_valid else shape.convex_hull
+    if shape.is_valid:
+        return shape
+    # The hull of a curved line would contain the area that the line bends around.
+    return shape.buffer(0) if is_curved(box) else shape.convex_hull
 
 
-def _iou(a: Polygon, b: Polygon) -> float:
+def _iou(a: Polygon | MultiPolygon, b: Polygon | MultiPolygon) -> float:
     if not a.intersects(b):
         return 0.0
     shared = a.intersection(b).area
@@ -76,14 +81,14 @@ def _iou(a: Polygon, b: Polygon) -> float:
     return float(shared / union) if union > 0 else 0.0
 
 
-def _is_dont_care(box: Polygon, dont_care: list[Polygon]) -> bool:
+def _is_dont_care(box: Polygon | MultiPolygon, dont_care: list[Polygon | MultiPolygon]) -> bool:
     return any(
         box.intersects(area) and box.intersection(area).area > _DONT_CARE_SHARE * box.area
         for area in dont_care
     )
 
 
-def match_boxes(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> dict[int, int]:
+def match_boxes(detected: Outlines, truth: Outlines, ignore: Sequence[bool]) -> dict[int, int]:
     """Match detections to ground truth, in the order given; return detection -> truth."""
     shapes = [_polygon(quad) for quad in detected]
     targets = {i: _polygon(q) for i, q in enumerate(truth) if not ignore[i]}
@@ -97,8 +102,8 @@ def match_boxes(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> dict[i
     return matches
 
 
-def match_image(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> Matching:
-    """Match one image's boxes (K, 4, 2); ``ignore`` marks ground truth that is "don't care"."""
+def match_image(detected: Outlines, truth: Outlines, ignore: Sequence[bool]) -> Matching:
+    """Match one image's boxes (K, P, 2); ``ignore`` marks ground truth that is "don't care"."""
     dont_care = [_polygon(q) for q, skip in zip(truth, ignore, strict=True) if skip]
     kept = [i for i, q in enumerate(detected) if not _is_dont_care(_polygon(q), dont_care)]
     matches = match_boxes(detected[kept], truth, ignore)
@@ -109,7 +114,7 @@ def match_image(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> Matchi
     )
 
 
-def count_image(detected: Quads, truth: Quads, ignore: Sequence[bool]) -> Counts:
+def count_image(detected: Outlines, truth: Outlines, ignore: Sequence[bool]) -> Counts:
     """Count one image, as :func:`match_image` matches it."""
     return match_image(detected, truth, ignore).counts
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..types import Quads
+from ..types import Outlines
 from .detection import Matching, match_image
 
 SIGNS = "!?.:,*\"()·[]/'"
@@ -29,9 +29,9 @@ def is_same_text(read: str, truth: str) -> bool:
 
 
 def match_places(
-    detected: Quads, truth: Quads, texts: Sequence[str | None], ignore: Sequence[bool]
+    detected: Outlines, truth: Outlines, texts: Sequence[str | None], ignore: Sequence[bool]
 ) -> Matching:
-    """Match one image's boxes (K, 4, 2) to those of the ground truth (M, 4, 2) with a text."""
+    """Match one image's boxes (K, P, 2) to those of the ground truth (M, Q, 2) with a text."""
     unknown = [skip or not text for skip, text in zip(ignore, texts, strict=True)]
     return match_image(detected, truth, unknown)
 

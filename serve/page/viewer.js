@@ -151,7 +151,7 @@ export class Viewer {
 
 function box(line, index) {
   const shape = svgElement("polygon", {
-    points: line.quad.map((corner) => corner.join(",")).join(" "),
+    points: shapeOf(line).map((corner) => corner.join(",")).join(" "),
     class: "box",
     role: "button",
     tabindex: "-1",
@@ -160,8 +160,13 @@ function box(line, index) {
   return shape;
 }
 
-function outline({ quad }) {
-  return `M${quad.map((corner) => corner.join(" ")).join("L")}Z`;
+/** The polygon of a line, or its quad if the detector returns no polygons. */
+function shapeOf(line) {
+  return line.polygon ?? line.quad;
+}
+
+function outline(line) {
+  return `M${shapeOf(line).map((corner) => corner.join(" ")).join("L")}Z`;
 }
 
 function svgElement(tag, attributes) {

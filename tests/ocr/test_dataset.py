@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 from ocr_trt.errors import InputFileError
+from ocr_trt.ocr.crop import crop_size
 from ocr_trt.ocr.dataset import crop_images, load_dataset
+from ocr_trt.ocr.metrics.detection import count_image
+from ocr_trt.ocr.outlines import corners_of, without_repetitions
 
 BOX = [2, 3, 22, 3, 22, 13, 2, 13]
 
@@ -52,6 +55,70 @@ def test_counterclockwise_corners_are_put_in_order(tmp_path: Path) -> None:
     assert dataset.scenes[0].quads[0].reshape(-1).tolist() == BOX
 
 
+ARCH = [2, 20, 10, 8, 20, 4, 30, 8, 38, 20, 32, 24, 26, 14, 20, 11, 14, 14, 8, 24]
+
+
+def test_polygons_of_curved_text_share_an_array_with_quads(tmp_path: Path) -> None:
+    boxes = [{"polygon": ARCH, "text": "curved"}, {"polygon": BOX, "text": "one"}]
+    rows = [{"file": "a.png", "boxes": boxes}, {"file": "a.png", "boxes": boxes[1:]}]
+    dataset = load_dataset(folder_with(tmp_path, rows))
+    first, second = dataset.scenes
+    assert first.quads.shape == (2, 10, 2) and second.quads.shape == (1, 4, 2)
+    assert first.quads[0].ravel().tolist() == ARCH
+    assert without_repetitions(first.quads[1]).ravel().tolist() == BOX
+    curved, straight, again = crop_images(dataset.crops)
+    height, width = curved.shape[:2]
+    assert (height, width) == crop_size(first.quads[0]) and width > 2 * height
+    assert np.array_equal(straight, again)
+
+
+def signed_area(points: np.ndarray) -> float:
+    x, y = points.T
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda points: np.delete(points, 7, axis=0),  # an odd number
+        lambda points: np.insert(points, 2, points[1:3].mean(0), axis=0),
+        lambda points: np.roll(points, -2, axis=0),  # begins in the middle of the top
+        lambda points: points[::-1],  # counterclockwise
+        lambda points: np.roll(points[::-1], 1, axis=0),
+    ],
+    ids=["odd", "one more", "another first point", "counterclockwise", "the same first point"],
+)
+def test_other_orders_of_points_are_divided_where_the_text_ends(
+    change: Any, tmp_path: Path
+) -> None:
+    given = change(np.float32(ARCH).reshape(-1, 2))
+    rows = [{"file": "a.png", "boxes": [{"polygon": given.ravel().tolist(), "text": "curved"}]}]
+    outline = load_dataset(folder_with(tmp_path, rows)).scenes[0].quads[0]
+    assert len(outline) % 2 == 0
+    assert signed_area(outline) == pytest.approx(abs(signed_area(given)), rel=1e-5)
+    assert corners_of(outline).tolist() == [[2, 20], [38, 20], [32, 24], [8, 24]]
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [[5, 5]] * 6,
+        [[0, 0], [10, 0], [20, 0], [30, 0], [20, 0], [10, 0]],
+        [[0, 0], [30, 1], [30, 1], [0, 2], [0, 2], [0, 2], [0, 1]],
+        [[0, 0], [20, 20], [20, 0], [0, 20], [5, 9]],
+    ],
+    ids=["a point", "a line", "a triangle", "crossed sides"],
+)
+def test_degenerate_polygons_are_no_errors(points: list, tmp_path: Path) -> None:
+    polygon = np.ravel(points).tolist()
+    rows = [{"file": "a.png", "boxes": [{"polygon": polygon, "text": "x"}]}]
+    dataset = load_dataset(folder_with(tmp_path, rows))
+    (crop,) = crop_images(dataset.crops)
+    assert crop.size
+    quads = dataset.scenes[0].quads
+    assert count_image(quads, quads, [False]).detected == 1
+
+
 def test_folder_without_labels_has_scenes_without_boxes(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, [])
     (folder / "labels.json").unlink()
@@ -76,6 +143,9 @@ def test_folder_without_labels_has_scenes_without_boxes(tmp_path: Path) -> None:
         ([{"file": "a.png", "boxes": [{"polygon": [10**400] * 8}]}], "must be 8 numbers"),
         ('[{"file": "a.png", "text": ' + "1" * 5001 + "}]", "cannot be read as JSON"),
         ([{"file": "a.png", "boxes": [{"polygon": [1, 2, 3]}]}], "polygon must be 8 numbers"),
+        ([{"file": "a.png", "boxes": [{"polygon": [1] * 9}]}], "even number"),
+        ([{"file": "a.png", "boxes": [{"polygon": [1] * 1000}]}], "8 to 512"),
+        ([{"file": "a.png", "boxes": [{"polygon": [1, float("nan")] * 6}]}], "not finite"),
         ([{"file": "a.png", "boxes": [{"polygon": ["x"] * 8}]}], "polygon must be 8 numbers"),
         ([{"file": "a.png", "boxes": [{"polygon": [1e9] * 8}]}], "beyond 1,000,000 pixels"),
         ([{"file": "a.png", "boxes": "none"}], "'boxes' must be a list"),
@@ -83,7 +153,7 @@ def test_folder_without_labels_has_scenes_without_boxes(tmp_path: Path) -> None:
     ids=[
         "broken", "deep", "no list", "path leads out", "no name", "zero byte", "no text",
         "half a character", "ignore is a text", "huge number", "huge text",
-        "three numbers", "no numbers",
+        "three numbers", "an odd number", "many numbers", "NaN", "no numbers",
         "far away", "no boxes",
     ],
 )  # fmt: skip

@@ -64,3 +64,39 @@ def test_empty_scores(detected: np.ndarray, truth: np.ndarray, hmean: float) -> 
 def test_matches_name_detection_and_truth() -> None:
     matches = match_boxes(quads(box(0, 50), box(0, 0)), quads(box(0, 0), box(0, 50)), [False] * 2)
     assert matches == {1: 0, 0: 1}
+
+
+def arch(radius: float, height: float = 20, points: int = 12) -> np.ndarray:
+    """A band (P, 2) along the upper half of a circle, first half of the points at the outside."""
+    angles = np.linspace(np.pi, 2 * np.pi, points // 2)
+    circle = np.stack([np.cos(angles), np.sin(angles)], 1)
+    outside, inside = circle * (radius + height / 2), circle * (radius - height / 2)
+    return (np.concatenate([outside, inside[::-1]]) + 200).astype(np.float32)
+
+
+def test_polygons_match_by_their_own_area() -> None:
+    truth = arch(100, points=40)[None]
+    # An arch that is a fifth of the height away, with other points; one that is half away.
+    for radius, matched in ((104, 1), (110, 0)):
+        assert count_image(arch(radius, points=30)[None], truth, [False]).matched == matched
+    # The rectangle around an arch is mostly no text.
+    around = quads([[90, 90], [310, 90], [310, 210], [90, 210]])
+    assert count_image(around, truth, [False]).matched == 0
+    # A box below the arch is not in a "don't care" arch, although its hull covers the box.
+    below = quads(box(160, 170, 80, 20))
+    assert count_image(below, truth, [True]).detected == 1
+    assert count_image(arch(100, 10)[None], truth, [True]).detected == 0
+
+
+def test_quads_match_polygons_of_straight_text() -> None:
+    x = np.linspace(0, 100, 7)
+    top = np.stack([x, np.zeros(7)], 1)
+    truth = np.concatenate([top, top[::-1] + np.array([0, 20])]).astype(np.float32)[None]
+    assert count_image(quads(box(30, 0)), truth, [False]).matched == 1
+    assert count_image(quads(box(40, 0)), truth, [False]).matched == 0
+
+
+def test_a_curved_detection_may_cross_itself() -> None:
+    crossed = arch(100)
+    crossed[2], crossed[3] = crossed[3].copy(), crossed[2].copy()
+    assert count_image(crossed[None], arch(100)[None], [False]).detected == 1
