@@ -1,14 +1,9 @@
 """Fit the weights of a smaller graph to the results of the original one, layer by layer.
 
-In graph order, each layer below a change gets the weights W and the bias b that minimize
-
-    sum over sampled positions |x W + b - y|^2  +  r |W - W0|^2
-
-where x is what the layer reads in the smaller graph, whose earlier layers are fitted already, y is
-the tensor of the same name in the original graph, and W0 are the weights before. With centered
-rows the bias follows exactly:  W = W0 + (X^T X + r I)^-1 X^T (Y - X W0),  b = mean(y) - mean(x) W.
-So each layer also corrects errors of those before it (He et al., "Channel pruning for accelerating
-very deep neural networks", 2017). The squared error on the samples never increases.
+In graph order, each layer below a change is fitted by least squares (``least_squares.py``). Its
+inputs are those in the smaller graph, whose earlier layers are fitted already, and the results are
+the tensor of the same name in the original graph. So each layer also corrects the errors of those
+before it (Zhang et al., "Accelerating very deep convolutional networks", 2015).
 """
 
 from __future__ import annotations
@@ -24,18 +19,20 @@ import onnx_ir as ir
 from ..common.input_size import InputSize
 from ..convert.graph import Graphs, name_of, reads_of
 from .decisions import SmallerGraph
-from .layers import Matrix, WeightedLayer, set_weights, weighted_layers
+from .layers import WeightedLayer, set_weights, weighted_layers
+from .least_squares import Moments, fitted
 from .samples import LayerSampler, Rows
+
+_FOLDS = 2
+"""Parts of the images for cross-validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefitSettings:
     """How to fit weights."""
 
-    positions_per_image: int = 300
+    positions_per_image: int = 1000
     """Output positions of each layer to draw from each image."""
-    ridge: float = 1e-4
-    """Weight r of the distance from the old weights, in multiples of the inputs' mean variance."""
     seed: int = 0
     """Selects the positions."""
     only: frozenset[str] | None = None
@@ -61,15 +58,14 @@ def refit(
     size, first = next(iter(smaller.items()))
     waves = _waves(copies[size].graph, original[size], first.channels, settings.only)
     names = [name for wave in waves for name in wave]
-    _, targets = _sampler(original, names, settings, outputs=True).sample(batches)
+    targets = [made for _, made in _sampler(original, names, settings, outputs=True).each(batches)]
     for wave in waves:
         models = {size: ir.to_proto(copy) for size, copy in copies.items()}
-        read, _ = _sampler(models, wave, settings, outputs=False).sample(batches)
         layers = {layer.name: layer for layer in weighted_layers(copies[size].graph)}
+        sampler = _sampler(models, wave, settings, outputs=False)
+        folds = _folds(sampler, batches, targets, layers, first.channels)
         for name in wave:
-            made = targets.pop(name)
-            made = made[:, first.channels[name]] if name in first.channels else made
-            weights, bias = fit_layer(layers[name], read.pop(name), made, settings.ridge)
+            weights, bias = fitted(layers[name], folds[name])
             for copy in copies.values():
                 set_weights(_node(copy.graph, name), weights, bias)
     return {size: replace(each, model=ir.to_proto(copies[size])) for size, each in smaller.items()}
@@ -89,43 +85,29 @@ def _sampler(
     )
 
 
-def fit_layer(
-    layer: WeightedLayer, inputs: Rows, outputs: Rows, ridge: float
-) -> tuple[Matrix, Matrix | None]:
-    """Return weights (in / groups * taps, out) and bias (out,) that fit ``outputs`` best.
+def _folds(
+    sampler: LayerSampler,
+    batches: Sequence[npt.NDArray],
+    targets: Sequence[dict[str, Rows]],
+    layers: Mapping[str, WeightedLayer],
+    kept: Mapping[str, tuple[int, ...]],
+) -> dict[str, list[Moments]]:
+    """Return the moments of layers on even and on odd batches.
 
-    Args:
-        layer: with its weights before.
-        inputs: (rows, in * taps), what it reads.
-        outputs: (rows, out), what the op should return.
-        ridge: see :class:`RefitSettings`.
+    ``kept``: the channels of the original results that the smaller graph still has, where it lost
+    some.
     """
-    rows, groups = len(inputs), layer.groups
-    x, y = inputs.astype(np.float64), outputs.astype(np.float64)
-    mean_x, mean_y = x.mean(0), y.mean(0)
-    if layer.can_shift:
-        x -= mean_x
-        y -= mean_y
-    # (rows, groups * K) -> (groups, rows, K), and (K, groups * O) -> (groups, K, O)
-    x = x.reshape(rows, groups, -1).transpose(1, 0, 2)
-    y = y.reshape(rows, groups, -1).transpose(1, 0, 2)
-    old = layer.weights.astype(np.float64).reshape(-1, groups, layer.outputs // groups)
-    old = old.transpose(1, 0, 2)
-    gram = x.transpose(0, 2, 1) @ x
-    strength = ridge * np.trace(gram, axis1=1, axis2=2) / gram.shape[1]
-    # A layer that reads zeros only keeps its weights.
-    strength[strength == 0] = 1.0
-    pull = strength[:, None, None] * np.eye(gram.shape[1])
-    new = old + np.linalg.solve(gram + pull, x.transpose(0, 2, 1) @ (y - x @ old))
-    weights = new.transpose(1, 0, 2).reshape(layer.weights.shape)
-    if not layer.can_shift:
-        return weights, None
-    mean_x = mean_x.reshape(groups, 1, -1)
-    bias = mean_y - (mean_x @ new).reshape(-1)  # (groups, 1, O) -> (groups * O,)
-    if layer.kind == "MatMul":  # the Add behind it adds the bias; the op's result is without it
-        assert layer.bias is not None
-        bias += layer.bias
-    return weights, bias
+    found: dict[str, list[Moments]] = {name: [] for name in sampler.names}
+    for number, (read, _) in enumerate(sampler.each(batches)):
+        for name, inputs in read.items():
+            made = targets[number].pop(name)
+            made = made[:, kept[name]] if name in kept else made
+            moments = Moments.of(inputs, made, layers[name].groups)
+            if len(found[name]) < _FOLDS:
+                found[name].append(moments)
+            else:
+                found[name][number % _FOLDS] += moments
+    return found
 
 
 def _node(graph: ir.Graph, name: str) -> ir.Node:

@@ -6,7 +6,7 @@ two graphs at the same layer belong together row by row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from zlib import crc32
@@ -129,17 +129,27 @@ class LayerSampler:
         Only the rows are kept, and the tensors of one batch at a time.
         """
         sides: tuple[dict[str, list[Rows]], dict[str, list[Rows]]] = ({}, {})
-        for number, batch in enumerate(batches):
-            tensors = self._sessions.run(batch)
-            for layer in self._layers[InputSize(*batch.shape[2:])]:
-                for kept, rows in zip(sides, self._sampled(layer, tensors, number), strict=True):
-                    if rows is not None:
-                        kept.setdefault(layer.name, []).append(rows)
-            del tensors
+        for drawn in self.each(batches):
+            for kept, rows in zip(sides, drawn, strict=True):
+                for name, part in rows.items():
+                    kept.setdefault(name, []).append(part)
         inputs, outputs = (
             {name: np.concatenate(parts) for name, parts in kept.items()} for kept in sides
         )
         return inputs, outputs
+
+    def each(
+        self, batches: Iterable[npt.NDArray]
+    ) -> Iterator[tuple[dict[str, Rows], dict[str, Rows]]]:
+        """Yield the rows of each batch; see :meth:`sample`."""
+        for number, batch in enumerate(batches):
+            tensors = self._sessions.run(batch)
+            drawn: tuple[dict[str, Rows], dict[str, Rows]] = ({}, {})
+            for layer in self._layers[InputSize(*batch.shape[2:])]:
+                for kept, rows in zip(drawn, self._sampled(layer, tensors, number), strict=True):
+                    if rows is not None:
+                        kept[layer.name] = rows
+            yield drawn
 
     def _sampled(
         self, layer: WeightedLayer, tensors: Tensors, number: int
