@@ -32,6 +32,11 @@ class Places:
         """The channels of the group that the tensor has."""
         return set(self.channels.tolist()) - {-1}
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the tensor has channels of other groups, too."""
+        return bool((self.channels < 0).any())
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChannelGroup:

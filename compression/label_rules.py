@@ -87,12 +87,16 @@ def gemm(walk: Walk, node: ir.Node) -> list[Labels] | None:
     out = walk.relation.new(weights.shape[0 if turned else 1], node)
     rows, columns = into.reshape(-1, 1), out.reshape(1, -1)
     walk.use(node, 1, *((rows.T, columns.T) if turned else (rows, columns)))
-    bias = constant_input(node, 2)
+    result, bias = on_axis(out, 1, 2), constant_input(node, 2)
     if bias is not None and bias.ndim and bias.shape[-1] != 1:
         walk.use(node, 2, aligned(out, bias.ndim))
-    elif bias is None and input_of(node, 2) is not None:
-        return None
-    return [on_axis(out, 1, 2)]
+    elif bias is None and (added := input_of(node, 2)) is not None:
+        sizes = walk.sizes(added)
+        if sizes is None or sizes[-1] != len(out):
+            return None
+        reason = f"{name_of(node.outputs[0])} adds a tensor that no layer computes"
+        walk.relation.unify(result.atoms, walk.labels(added).atoms, reason)
+    return [result]
 
 
 def matmul(walk: Walk, node: ir.Node) -> list[Labels] | None:
@@ -101,17 +105,26 @@ def matmul(walk: Walk, node: ir.Node) -> list[Labels] | None:
     rank = walk.rank(node.outputs[0])
     if rank is None:
         return None
-    weights = constant(second)
-    if weights is not None and weights.ndim == 2:
-        return _dense(walk, node, rank)
-    if weights is not None or constant(first) is not None:
+    left, right = constant(first), constant(second)
+    if right is not None:
+        return _dense(walk, node, rank) if right.ndim == 2 else None
+    if left is None:
+        return _product(walk, node, rank)
+    # A constant matrix on the left mixes the last axis but one.
+    labels, into = walk.labels(second), walk.along(second, -2)
+    if rank - 2 not in labels.varying:
+        return [labels] if labels.atoms.ndim == rank else None
+    if into is None or left.ndim != 2:
         return None
-    return _product(walk, node, rank)
+    walk.use(node, 0, into.reshape(1, -1))
+    return [fixed_labels(rank)]
 
 
 def _dense(walk: Walk, node: ir.Node, rank: int) -> list[Labels] | None:
     x, weights = node.inputs[0], array_of(node.inputs[1])
     labels = walk.labels(x)
+    if labels.varying and rank - 1 not in labels.varying:
+        return [labels]  # it mixes another axis, such as the width of an image
     if labels.heads is not None:  # the same weights for each head
         labels = walk.relation.one_row(labels, f"{name_of(node.outputs[0])} mixes its heads")
         walk.relation.labels[x] = labels  # type: ignore[index]

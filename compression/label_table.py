@@ -15,6 +15,7 @@ _REDUCTIONS = (
 _POOLS = (
     *("MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"),
 )
+_ALSO_UNARY = ("Identity", "Celu", "ThresholdedRelu", "Tan", "Atan", "IsInf", "IsNaN")
 RULES: dict[tuple[str, str], Rule] = {
     **{
         ("", op): moves.same

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from ..convert.graph import Shape, constant, input_of, name_of
+from ..convert.graph import Shape, constant, input_of, name_of, not_none
 from .channel_relation import FIXED, Atoms, ConstantUse, Labels, Relation, fixed_labels
 
 _SYMBOLS = (1_000_003, 1_000_033, 1_000_037, 1_000_039, 1_000_081, 1_000_099)
@@ -22,6 +22,8 @@ class Walk:
 
     relation: Relation
     _symbols: dict[str, int] = field(default_factory=dict)
+    _weights: dict[ir.Value, ConstantUse] = field(default_factory=dict)
+    """The first layer with these weights."""
 
     def sizes(self, value: ir.Value | None) -> Shape | None:
         """Return the shape of a value, with a prime for each symbolic size; None if unknown."""
@@ -106,9 +108,19 @@ class Walk:
             return
         shape = factors or array.shape
         assert prod(shape) == array.size
-        self.relation.constants.append(
-            ConstantUse(node=node, index=index, factors=shape, labels=labels, row_axis=row_axis)
-        )
+        use = ConstantUse(node=node, index=index, factors=shape, labels=labels, row_axis=row_axis)
+        self.relation.constants.append(use)
+        if len(labels) == 2:  # both axes of a layer's weights
+            self._share(not_none(node.inputs[index]), use)
+
+    def _share(self, weights: ir.Value, use: ConstantUse) -> None:
+        """Tie layers that have the same weights, such as the steps of an unrolled recurrence."""
+        other = self._weights.setdefault(weights, use)
+        if other.factors == use.factors:
+            reason = f"{name_of(use.node.outputs[0])} has the weights of another layer"
+            for one, two in zip(other.labels, use.labels, strict=True):
+                if one.shape == two.shape:
+                    self.relation.unify(one, two, reason)
 
 
 def reshaped(walk: Walk, labels: Labels, before: Shape, after: Shape) -> Labels | None:
@@ -122,7 +134,10 @@ def reshaped(walk: Walk, labels: Labels, before: Shape, after: Shape) -> Labels 
         moved = any(axis in labels.varying for axis in sources)
         sizes = [after[axis] for axis in targets]
         if moved and any(map(walk.is_symbolic, (*(before[a] for a in sources), *sizes))):
-            return None
+            if labels.heads is None:
+                return None
+            whole = walk.relation.one_row(labels, "a Reshape joins its heads with the batch")
+            return reshaped(walk, whole, before, after)
         wide += [before[axis] if moved else 1 for axis in sources]
         target += sizes if moved else [1] * len(sizes)
     swapped = labels.heads is not None and (labels.row_axis or 0) > (labels.inner_axis or 0)

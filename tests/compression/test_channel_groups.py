@@ -24,7 +24,7 @@ _WEIGHTS = {
     "last": _RNG.standard_normal((2, 8, 1, 1)),
     "gain": _RNG.standard_normal(8),
     "p8": _RNG.standard_normal((8, 1, 1)),
-    "m8": _RNG.standard_normal((8, 8)),
+    **{name: _RNG.standard_normal((8, 8)) for name in ("mq", "mk", "mv", "m8")},
     "m2": _RNG.standard_normal((8, 2)),
     "var": _RNG.uniform(0.5, 1, 8),
     "wide": _RNG.standard_normal((512, 2)),
@@ -37,6 +37,7 @@ _NUMBERS = {
     "cut": [1, 64, 2, 4],
     "flat": [1, 64, 8],
     "sequence": [1, 8, 64],
+    "rows": [32, 8],
     "vector": [1, 512],
     "one": [1],
     "space": [2, 3],
@@ -184,11 +185,20 @@ def test_the_input_of_an_lstm_can_shrink_but_not_its_state() -> None:
     assert set(groups) == {"a"}
 
 
+def test_steps_of_an_unrolled_recurrence_share_their_channels() -> None:
+    lines = _SEQUENCE + "p, q = Split <axis = 1, num_outputs = 2> (x)\n"
+    lines += "h1 = MatMul (p, mq)\ns1 = Tanh (h1)\nh2 = MatMul (s1, mk)\n"
+    lines += "qf = Reshape (q, rows)\nh2f = Reshape (h2, rows)\ns2 = Gemm (qf, mq, h2f)\n"
+    groups = _groups(lines + "s3 = MatMul (s2, mk)\ny = MatMul (s3, m2)")
+    assert groups["h1"].producers == ("h1", "h2", "s2", "s3")
+    assert groups["h1"].is_prunable
+
+
 def _attention(q: str = "q", scale: str = "") -> str:
     """Return attention with a product each for queries, keys and values."""
     lines = _SEQUENCE
     for name, perm in (("q", "0, 2, 1, 3"), ("k", "0, 2, 3, 1"), ("v", "0, 2, 1, 3")):
-        lines += f"{name}1 = MatMul (x, m8)\n{name}2 = Reshape ({name}1, cut)\n"
+        lines += f"{name}1 = MatMul (x, m{name})\n{name}2 = Reshape ({name}1, cut)\n"
         lines += f"{name} = Transpose <perm = [{perm}]> ({name}2)\n"
     lines += scale + f"s = MatMul ({q}, k)\nsm = Softmax <axis = -1> (s)\no = MatMul (sm, v)\n"
     lines += "back = Transpose <perm = [0, 2, 1, 3]> (o)\nf = Reshape (back, flat)\n"
