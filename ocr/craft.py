@@ -3,8 +3,9 @@
 Baek et al., "Character Region Awareness for Text Detection", CVPR 2019. A word is a connected
 region of the pixels above a threshold in the region map (characters) or in the affinity map (gaps
 within a word). Its box is the rectangle of least area around its characters, which is grown because
-the network learns Gaussians that fade before a character ends. The growth is that of the authors'
-code.
+the network learns Gaussians that fade before a character ends. Growth and box
+are those of the authors' code (clovaai/CRAFT-pytorch), in coordinates whose pixel centers are at
+0.5.
 
 For curved words, the outline of the grown region is divided into columns (``curved_text.py``). The
 authors' code scans the columns of the box instead, which requires that a word bends to one side.
@@ -92,7 +93,8 @@ def _curved_box_of(mask: Mask, growth: int) -> Outlines | None:
     contours = _contours(mask, growth)
     if len(contours) != 1 or is_straight(contours[0]):
         return None
-    return curved_outline(region_shape(contours[0]), 0.0)
+    # Half a pixel less than around the whole region: through pixel centers, as straight boxes.
+    return curved_outline(region_shape(contours[0]), -0.5)
 
 
 def _box_of(mask: Mask, growth: int, settings: BoxSettings) -> Quads | None:
@@ -108,13 +110,13 @@ def _box_of(mask: Mask, growth: int, settings: BoxSettings) -> Quads | None:
     if not mask.any():
         return None
     points = np.concatenate(_contours(mask, growth))
-    (x, y), (long, short), angle = cv2.minAreaRect(points)
-    # A contour runs through pixel centers, so half a pixel is missing on every side.
-    sides = long + 1, short + 1
+    # A contour runs through pixel centers, and so does the authors' box.
+    (x, y), sides, angle = cv2.minAreaRect(points)
     if min(sides) < settings.min_side:
         return None
-    if abs(1 - max(sides) / min(sides)) <= _DIAMOND:
+    if abs(1 - max(sides) / max(min(sides), 1e-5)) <= _DIAMOND:
         left, top, columns, rows = cv2.boundingRect(points)
-        quad = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float32)
-        return quad + np.array([left, top], np.float32)
+        right, bottom = columns - 1, rows - 1
+        quad = np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]], np.float32)
+        return quad + np.array([left + 0.5, top + 0.5], np.float32)
     return order_corners(cv2.boxPoints(((x + 0.5, y + 0.5), sides, angle)))
