@@ -83,11 +83,15 @@ def boxes_in_image(
     quads, scores = boxes
     # Map pixels times stride are input pixels; divided by the scales they are image pixels.
     factors = np.array(strides_of(map_size, fit), np.float32) / np.array(fit.scales, np.float32)
-    quads = (quads * factors).astype(np.float32)
-    quads = np.clip(quads, 0, np.array([size[1], size[0]], np.float32))
+    return within_image(((quads * factors).astype(np.float32), scores), size)
+
+
+def within_image(boxes: ScoredBoxes, size: tuple[int, int]) -> ScoredBoxes:
+    """Clip boxes to an image (height, width); drop those with a side under 1 pixel."""
+    quads = np.clip(boxes[0], 0, np.array([size[1], size[0]], np.float32))
     # A box that lies in the padding has no area after clipping to the image.
     inside = np.array([min(quad_size(quad)) >= 1 for quad in quads], bool)
-    return quads[inside], scores[inside]
+    return quads[inside], boxes[1][inside]
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,11 @@ class DynamicBatches:
             try:
                 self._on_batch(len(members))
                 self._run(size, members)
-            except Exception:  # of any type: each call gets its own, raised in its thread
-                self._run_separately(size, members)
+            except Exception as error:  # of any type; raised in the thread of its call
+                if len({id(member.call) for member in members}) == 1:
+                    self._fail(members[0].call, error)
+                else:
+                    self._run_separately(size, members)
 
     def _next(self) -> tuple[InputSize, list[_Waiting]] | None:
         with self._state:
@@ -172,12 +175,24 @@ class DynamicBatches:
         """Run the lines of each call alone, so that a failure does not affect other calls."""
         calls = {id(member.call): member.call for member in members}
         for call in calls.values():
+            if call.error is not None:  # another batch of it has failed meanwhile
+                continue
             try:
                 self._run(size, [member for member in members if member.call is call])
             except Exception as error:  # of any type; raised in the thread of the call
-                with self._state:
-                    call.error = error
-                    self._state.notify_all()
+                self._fail(call, error)
+
+    def _fail(self, call: _Call, error: Exception) -> None:
+        """End a call with an error, and remove its lines that wait: nobody will use their texts."""
+        with self._state:
+            call.error = error
+            for size, line in list(self._waiting.items()):
+                kept = deque(member for member in line if member.call is not call)
+                if kept:
+                    self._waiting[size] = kept
+                else:
+                    del self._waiting[size]
+            self._state.notify_all()
 
     def close(self) -> None:
         """Read the lines that wait, and end the threads. Later calls raise ReaderClosedError."""

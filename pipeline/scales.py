@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ..common.input_size import InputSize
 from ..engines.engine import Engine
+from ..ocr.detector import within_image
 from ..ocr.detector_maps import Maps, boxes_from_maps, maps_from_output
 from ..ocr.detector_size import wanted_scale
 from ..ocr.merge import merge_boxes
@@ -131,9 +132,9 @@ def _detect_in_tiles(
         settings = spec.boxes.model_copy(update={"max_boxes": max_boxes})
         quads, scores = boxes_from_maps(merged.maps, spec.output, settings, (stride, stride))
     # Map pixels times stride are pixels of the scaled image, times factors those of the image.
-    limits = np.array([columns, rows], np.float32)
-    factors = limits / np.array([size[1], size[0]], np.float32)
-    return (np.clip(quads * stride * factors, 0, limits), scores), len(grid)
+    factors = np.array([columns, rows], np.float32) / np.array([size[1], size[0]], np.float32)
+    placed = (quads * stride * factors).astype(np.float32)
+    return within_image((placed, scores), (rows, columns)), len(grid)
 
 
 def _cheapest_grid(image: tuple[int, int], spec: DetectorSpec, step: int) -> TileGrid:

@@ -115,6 +115,41 @@ def test_a_failing_line_fails_its_own_page_only() -> None:
         assert list(threads.map(read, [10, 255])) == ["a dark line", ["c", "c"]]
 
 
+def test_lines_of_a_failed_page_are_not_read() -> None:
+    def fails(feed: Batch) -> np.ndarray:
+        raise ValueError("no")
+
+    own, runners = batches(fails)
+    with closing(own), own.page(), pytest.raises(ValueError, match="no"):
+        own.recognize(own._engine, [*lines(20), *lines(20, width=60)], untimed)
+    # The first batch of one size; that of the other size may have begun before it failed.
+    assert sum(len(runner.fed) for runner in runners.values()) <= own._engine.runner().streams
+    assert not own._waiting
+
+
+def test_lines_of_other_pages_stay_if_a_page_fails() -> None:
+    def fails_on_dark(feed: Batch) -> np.ndarray:
+        if feed.min() < 50:
+            raise ValueError("a dark line")
+        return brightness_as_letter(feed)
+
+    own, runners = batches(fails_on_dark)
+    both = Barrier(2)
+
+    def read(shade: int) -> list[str] | str:
+        with own.page():
+            both.wait()
+            try:
+                return [one.text for one in own.recognize(own._engine, lines(9, shade), untimed)]
+            except ValueError as error:
+                return str(error)
+
+    with closing(own), ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(read, [10, 255])) == ["a dark line", ["c"] * 9]
+    # 18 lines in batches of 4 would be 5 batches, and those that fail are repeated once.
+    assert sum(shape[0] for shape in runners[8, 16].fed) < 18 + 8
+
+
 def test_many_threads_get_their_own_lines() -> None:
     own, runners = batches(wait=0.002)
     detector, _ = engine(detector_spec(), bright_is_text)

@@ -22,6 +22,7 @@ from ocr_trt.pipeline.reader import OcrReader, ReadSettings
 from ocr_trt.pipeline.scales import detect_at_scales
 from ocr_trt.pipeline.stages import detect, recognize
 from ocr_trt.pipeline.text_lines import TextLine
+from ocr_trt.spec import BoxSettings, EastOutput
 from tests.pipeline.functions import (
     bright_is_text,
     brightness_as_letter,
@@ -365,3 +366,24 @@ def test_image_that_is_enlarged_by_less_than_its_limit_is_not_shrunk() -> None:
     assert reader.read_text(bright_canvas(30, 30)).warnings == ()
     (warning,) = reader.read_text(bright_canvas(100, 100)).warnings
     assert "shrunk by a factor of 1.6" in warning
+
+
+def test_boxes_outside_the_image_are_dropped_in_tiles_too() -> None:
+    def beside(feed: Batch) -> np.ndarray:
+        """State a box from 30 to 10 pixels to the left of each bright pixel, as EAST does."""
+        maps = np.zeros((len(feed), 6, *feed.shape[2:]), np.float32)
+        maps[:, :1] = bright_is_text(feed)
+        maps[:, 1:5] = np.float32([5, -10, 5, 30])[:, None, None]  # top, right, bottom, left
+        return maps
+
+    output = EastOutput(family="east", name="y")
+    # The mean score in such a box is 0.
+    settings = BoxSettings(box_threshold=0)
+    spec = detector_spec().model_copy(update={"output": output, "boxes": settings})
+    own, _ = engine(spec, beside)
+    for x, count in ((2, 0), (100, 1)):
+        image = bright_canvas(128, 200, (x, 60, 6, 9))
+        for max_shrink, is_tiled in ((1.0, True), (np.inf, False)):
+            (quads, _), search = detect_at_scales(own, image, max_shrink=max_shrink)
+            assert bool(search.tiles) is is_tiled
+            assert len(quads) == count
