@@ -67,7 +67,7 @@ boxes:
   shrink_ratio: {shrink_ratio}    # in place of unclip_ratio: that of training, such as 0.4
   score_mode: {score_mode}        # mean probability in the region; fast: in the rectangle around it
   dilate: {dilate}           # true: close thin gaps in the text mask, as PaddleOCR's use_dilation
-  shape: {shape}             # polygon: polygons around curved text, which is read straightened
+  shape: {box_shape}             # polygon: polygons around curved text, which is read straightened
 """
 _EAST_BOXES = """\
 boxes:
@@ -80,7 +80,7 @@ boxes:
   threshold: {threshold}          # a pixel above this is part of a character
   link_threshold: {link_threshold}     # a pixel of the other map above this joins characters
   box_threshold: {box_threshold}      # smallest maximum of the characters of a word
-  shape: {shape}             # polygon: polygons around curved words, which are read straightened
+  shape: {box_shape}             # polygon: polygons around curved words, which are read straightened
 """
 _INPUT_SIZES = """\
 # Further inputs, such as [[736, 1280], [1280, 736]]; an image uses one that does not shrink it.
@@ -172,6 +172,7 @@ def _box_entries(spec: DetectorSpec) -> dict[str, Any]:
     """Return the values of a detector's output and boxes as they are written in YAML."""
     words = {key: value for key, value in spec.boxes if isinstance(value, str)}
     boxes = {key: words.get(key) or json.dumps(value) for key, value in spec.boxes}
+    boxes["box_shape"] = boxes.pop("shape")  # "shape" is that of the input
     return {
         **{key: value for key, value in spec.output if key != "name"},
         "sizes": json.dumps(spec.sizes),
@@ -187,7 +188,7 @@ def _with_further_boxes(boxes: BoxSettings, template: str) -> str:
     further = "".join(
         f"  {key}: {{{key}}}\n"
         for key in sorted(boxes.model_dump(exclude_defaults=True))
-        if f"{{{key}}}" not in template
+        if f"\n  {key}: " not in template
     )
     return template.replace("# Further inputs", f"{further}# Further inputs")
 
