@@ -67,7 +67,7 @@ boxes:
   shrink_ratio: {shrink_ratio}    # in place of unclip_ratio: that of training, such as 0.4
   score_mode: {score_mode}        # mean probability in the region; fast: in the rectangle around it
   dilate: {dilate}           # true: close thin gaps in the text mask, as PaddleOCR's use_dilation
-  shape: {box_shape}             # polygon: polygons around curved text, which is read straightened
+  shape: {box_shape}         # polygon: polygons around curved text, which is read straightened
 """
 _EAST_BOXES = """\
 boxes:
@@ -80,7 +80,7 @@ boxes:
   threshold: {threshold}          # a pixel above this is part of a character
   link_threshold: {link_threshold}     # a pixel of the other map above this joins characters
   box_threshold: {box_threshold}      # smallest maximum of the characters of a word
-  shape: {box_shape}             # polygon: polygons around curved words, which are read straightened
+  shape: {box_shape}         # polygon: polygons around curved words, which are read straightened
 """
 _INPUT_SIZES = """\
 # Further inputs, such as [[736, 1280], [1280, 736]]; an image uses one that does not shrink it.
