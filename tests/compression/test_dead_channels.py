@@ -1,0 +1,170 @@
+"""Dead channels are removed without a change of the result."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from ocr_trt.common.input_size import InputSize
+from ocr_trt.compression.channel_groups import channel_groups
+from ocr_trt.compression.dead_channels import remove_dead_channels
+from ocr_trt.compression.decisions import SmallerGraph
+from ocr_trt.plugins.max_pool_argmax_2d import BODY as POOL
+from ocr_trt.plugins.max_unpool_2d import BODY as UNPOOL
+from ocr_trt.plugins.onnx_function import add_function
+from tests.compression.random_channels import RandomGraph, run, with_shapes
+from tests.convert.helpers import graph
+
+_SIZE = InputSize(8, 8)
+
+
+def _removed(model: ir.Model, atol: float = 1e-5) -> SmallerGraph:
+    """Remove dead channels, and check that the result stays."""
+    image = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    smaller = remove_dead_channels({_SIZE: ir.to_proto(model)})[_SIZE]
+    onnx.checker.check_model(smaller.model, full_check=True)
+    result = run(ir.from_proto(smaller.model), image)
+    np.testing.assert_allclose(result, run(model, image), atol=atol)
+    return smaller
+
+
+def _kill(model: ir.Model, rng: np.random.Generator) -> int:
+    """Set the weights to some channels, or those that read them, to 0; return how many layers."""
+    count = 0
+    for group in channel_groups(model.graph):
+        if not group.is_prunable or rng.random() < 0.3:
+            continue
+        dead = rng.choice(group.size, max(1, group.size // 4), replace=False)
+        as_constants = rng.random() < 0.6
+        for node in model.graph:
+            value = node.inputs[0] if as_constants is False and node.inputs else node.outputs[0]
+            places = group.places.get(value.name or "") if value is not None else None
+            if node.op_type not in ("Conv", "MatMul", "ConvTranspose") or places is None:
+                continue
+            weights = node.inputs[1]
+            if weights is None or weights.const_value is None:
+                continue
+            array = weights.const_value.numpy().copy()
+            axis = (0 if as_constants else 1) if node.op_type == "Conv" else int(as_constants)
+            where = np.isin(places.channels, dead)
+            if array.shape[axis] == len(where):
+                array[(slice(None),) * axis + (where,)] = 0
+                weights.const_value = ir.tensor(array, name=weights.name)
+                count += 1
+    return count
+
+
+def test_zeroed_channels_of_random_graphs_disappear() -> None:
+    count = 0
+    for seed in range(8):
+        model = RandomGraph(seed).build(3, transformer=seed % 2 == 0)
+        assert _kill(model, np.random.default_rng(seed))
+        count += bool(_removed(model).channels)
+    # Not those whose constant meets padding, or that a ConvTranspose computes.
+    assert count >= 6
+
+
+def _model(lines: str, **weights: np.ndarray) -> ir.Model:
+    text = f"t (float[1, 3, 8, 8] image) => (y) {{ {lines} }}"
+    rng = np.random.default_rng(1)
+    shapes = {"w": (4, 3, 3, 3), "b": (4,), "w2": (4, 4, 3, 3), "b2": (4,), "last": (2, 4, 1, 1)}
+    drawn = {name: rng.standard_normal(shape) for name, shape in shapes.items() if name in text}
+    arrays = {n: np.asarray(a, np.float32) for n, a in {**drawn, **weights}.items()}
+    return with_shapes(graph(text, **arrays))
+
+
+def _dead_first(shape: tuple[int, ...]) -> np.ndarray:
+    array = np.random.default_rng(2).standard_normal(shape)
+    array[0] = 0
+    return array
+
+
+_SAME = "pads = [1, 1, 1, 1]"
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("bias", [-1.0, 2.0])
+def test_a_constant_is_folded_unless_it_meets_padding(padded: bool, bias: float) -> None:
+    """Relu makes the constant 0 of a negative bias, which may meet padding."""
+    pads = _SAME if padded else "pads = [0, 0, 0, 0]"
+    lines = f"a = Conv <{_SAME}> (image, w, b)\nr = Relu (a)\ny = Conv <{pads}> (r, w2)"
+    smaller = _removed(_model(lines, w=_dead_first((4, 3, 3, 3)), b=np.array([bias, 1, -1, 0.5])))
+    is_removed = "a" in smaller.channels
+    assert is_removed == (bias < 0 or not padded)
+    if is_removed:
+        assert smaller.channels["r"] == (1, 2, 3)
+
+
+def test_removals_that_follow_from_others_are_found() -> None:
+    second, last = _dead_first((4, 4, 3, 3)), np.ones((2, 4, 1, 1))
+    second[2] = 0
+    second[2, 0] = 1  # reads only the dead channel of the first layer
+    lines = f"a = Conv <{_SAME}> (image, w, b)\nr = Relu (a)\ns = Conv (r, w2, b2)\n"
+    smaller = _removed(
+        _model(
+            lines + "t = Sigmoid (s)\ny = Conv (t, last)",
+            w=_dead_first((4, 3, 3, 3)), b=np.array([-1, 1, -1, 0.5]), w2=second, last=last,
+        )
+    )  # fmt: skip
+    assert smaller.channels["s"] == (1, 3)
+
+
+def test_channels_that_no_layer_reads_disappear_with_their_layer() -> None:
+    last = np.ones((2, 4, 1, 1))
+    last[:, [1, 2]] = 0
+    lines = "a = Conv (image, w, b)\nr = Relu (a)\nm = Mul (r, r)\ny = Conv (m, last)"
+    assert _removed(_model(lines, last=last)).channels["a"] == (0, 3)
+
+
+def test_a_channel_that_one_of_two_layers_reads_stays() -> None:
+    last = np.zeros((2, 4, 1, 1))
+    lines = f"a = Conv <{_SAME}> (image, w, b)\nc = Conv <{_SAME}> (a, w2)\nd = Relu (c)\n"
+    model = _model(
+        lines + "e = Add (a, d)\ny = Conv (e, last)", last=last, w2=np.ones((4, 4, 3, 3))
+    )
+    # Nothing reads the sum, and so nothing reads "a" in the end; one channel remains.
+    assert all(len(kept) == 1 for kept in _removed(model).channels.values())
+
+
+def test_channels_of_a_depthwise_layer_that_differ_are_kept_apart() -> None:
+    """Both channels of the input's first one are constant, but not the same number."""
+    deep = _dead_first((8, 1, 3, 3))
+    deep[1] = 0
+    lines = f"a = Conv <{_SAME}> (image, w, b)\nd = Conv <group = 4> (a, deep, shift)\n"
+    model = _model(
+        lines + "y = Conv (d, wide)",
+        w=_dead_first((4, 3, 3, 3)), deep=deep, shift=np.arange(8.0), wide=np.ones((2, 8, 1, 1)),
+    )  # fmt: skip
+    assert not _removed(model).channels
+
+
+def test_an_unpooled_constant_stays_unless_it_is_zero() -> None:
+    lines = f"a = Conv <{_SAME}> (image, w, b)\nr = Relu (a)\n"
+    lines += (
+        "p, i = ocr_trt.MaxPoolArgmax2d (r)\nu = ocr_trt.MaxUnpool2d (p, i)\ny = Conv (u, last)"
+    )
+    weights = _dead_first((4, 3, 3, 3))
+    for bias, count in ((2.0, 0), (-1.0, 1)):
+        model = _model(lines, w=weights, b=np.array([bias, 1, -1, 0.5]))
+        for body in (POOL, UNPOOL):
+            add_function(model, body)
+        smaller = _removed(with_shapes(model))
+        assert len(smaller.channels.get("u", ())) == (3 if count else 0)
+
+
+def test_a_graph_without_dead_channels_stays() -> None:
+    model = RandomGraph(3).build(3)
+    smaller = remove_dead_channels({_SIZE: ir.to_proto(model)})[_SIZE]
+    assert not smaller.channels
+    assert len(smaller.model.graph.node) == len(model.graph)
+
+
+def test_a_channel_must_be_dead_at_every_input_size() -> None:
+    models = [
+        _model("a = Conv (image, w, b)\ny = Conv (a, last)", last=last)
+        for last in (np.eye(2, 4).reshape(2, 4, 1, 1), np.ones((2, 4, 1, 1)))
+    ]
+    graphs = {InputSize(8, 8): ir.to_proto(models[0]), InputSize(8, 9): ir.to_proto(models[1])}
+    assert not any(each.channels for each in remove_dead_channels(graphs).values())
