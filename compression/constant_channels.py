@@ -52,6 +52,19 @@ class ConstantChannels:
         known = self.by_value.get(not_none(value), {})
         return np.array([known.get(atom, np.nan) for atom in labels.atoms.reshape(-1).tolist()])
 
+    def of_layer(self, node: ir.Node, layer: WeightedLayer) -> npt.NDArray[np.float64] | None:
+        """Return the constant of each input channel; None if the labels are along another axis."""
+        labels = self.relation.labels.get(not_none(node.inputs[0]))
+        numbers = self.along(node.inputs[0])
+        if labels is None or len(numbers) != layer.channels:
+            return None
+        return numbers if labels.varying in ([], [result_axis(node, labels)]) else None
+
+
+def result_axis(node: ir.Node, labels: Labels) -> int:
+    """Return the axis of the channels that a layer reads and writes."""
+    return 1 if node.op_type == "Conv" else labels.atoms.ndim - 1
+
 
 def constant_channels(graph: ir.Graph, relation: Relation) -> ConstantChannels:
     """Return the channels that are constant, from the inputs of the graph to its outputs."""
@@ -112,8 +125,10 @@ def _of_layer(
     node: ir.Node, layer: WeightedLayer, labels: Labels, known: ConstantChannels
 ) -> Constants:
     """Return the constant outputs of a layer."""
-    values = known.along(node.inputs[0])
-    if len(values) != layer.channels:
+    if labels.atoms.size != layer.outputs or labels.varying != [result_axis(node, labels)]:
+        return {}  # it mixes another axis
+    values = known.of_layer(node, layer)
+    if values is None:
         values = np.full(layer.channels, np.nan)
     sums, reads = folded(layer, values)
     bias = layer.bias

@@ -114,9 +114,12 @@ def _needed(node: ir.Node, constants: ConstantChannels) -> dict[ir.Value, npt.ND
         return {source: constants.along(source) != 0}
     if node.op_type not in LAYERS or _is_depthwise(node, weights):
         return {}
-    numbers, layer = constants.along(source), layer_of(node)
-    if layer is None or len(numbers) != layer.channels:
-        return {source: numbers != 0}
+    layer = layer_of(node)
+    if layer is None:  # a ConvTranspose, for example
+        return {source: constants.along(source) != 0}
+    numbers = constants.of_layer(node, layer)
+    if numbers is None:
+        return {}  # it mixes another axis, and leaves each channel alone
     usable = numbers == 0
     if not is_padded(layer) and layer.can_shift:
         usable = ~np.isnan(numbers)
@@ -144,8 +147,11 @@ def _fold(graph: ir.Graph, decisions: list[Prune]) -> None:
         layer = layer_of(node)
         if layer is None or _is_depthwise(node, constant(node.inputs[1])):
             continue
-        numbers = _of_removed(constants.along(node.inputs[0]), layer.source, groups, kept)
-        if len(numbers) == layer.channels and np.nan_to_num(numbers).any() and layer.can_shift:
+        numbers = constants.of_layer(node, layer)
+        if numbers is None:
+            continue
+        numbers = _of_removed(numbers, layer.source, groups, kept)
+        if np.nan_to_num(numbers).any() and layer.can_shift:
             sums, _ = folded(layer, numbers)
             bias = layer.bias if layer.bias is not None else np.zeros(layer.outputs)
             if sums.any():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..convert.analysis.axes import BROADCASTING, UNARY
 from . import label_maps as maps
 from . import label_moves as moves
+from . import label_norms as norms
 from . import label_rules as rules
 from .label_rules import Rule
 
@@ -28,14 +29,14 @@ RULES: dict[tuple[str, str], Rule] = {
     **{("", op): maps.pool for op in _POOLS},
     **{("", op): moves.reshape for op in ("Reshape", "Flatten", "Squeeze", "Unsqueeze")},
     **{("", op): maps.sizes_kept for op in ("Expand", "Tile")},
-    **{("", op): rules.recurrent for op in ("LSTM", "GRU", "RNN")},
+    **{("", op): norms.recurrent for op in ("LSTM", "GRU", "RNN")},
     ("", "Conv"): rules.conv,
     ("", "ConvTranspose"): rules.conv_transpose,
     ("", "Gemm"): rules.gemm,
     ("", "MatMul"): rules.matmul,
-    ("", "BatchNormalization"): rules.per_channel(1, 2, 3, 4),
-    ("", "InstanceNormalization"): rules.per_channel(1, 2),
-    ("", "LayerNormalization"): rules.layer_norm,
+    ("", "BatchNormalization"): norms.per_channel(1, 2, 3, 4),
+    ("", "InstanceNormalization"): norms.per_channel(1, 2),
+    ("", "LayerNormalization"): norms.layer_norm,
     ("", "Concat"): moves.concat,
     ("", "Split"): moves.split,
     ("", "Slice"): moves.take_slice,

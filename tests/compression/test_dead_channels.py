@@ -168,3 +168,12 @@ def test_a_channel_must_be_dead_at_every_input_size() -> None:
     ]
     graphs = {InputSize(8, 8): ir.to_proto(models[0]), InputSize(8, 9): ir.to_proto(models[1])}
     assert not any(each.channels for each in remove_dead_channels(graphs).values())
+
+
+def test_a_product_along_another_axis_does_not_read_channels() -> None:
+    """A matrix (W, W) resizes an image of 4 columns, as many as there are channels."""
+    matrix = np.ones((4, 4))
+    matrix[:, 1] = matrix[2] = 0
+    lines = "a = Conv <strides = [1, 2], pads = [1, 1, 1, 1]> (image, w, b)\n"
+    smaller = _removed(_model(lines + "m = MatMul (a, matrix)\ny = Conv (m, last)", matrix=matrix))
+    assert not smaller.channels
