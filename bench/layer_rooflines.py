@@ -10,6 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from ..common.progress import Reporter
+from ..convert.free_sizes import graph_at_size
 from ..convert.tensorflow_names import LayerNames
 from ..engines.base import RunSettings
 from ..engines.bundle import Bundle
@@ -104,7 +105,8 @@ def _with_rooflines(
 def _roofline(
     bundle: Bundle, stats: LatencyStats, times: Sequence[LayerTime], peaks: Peaks
 ) -> Roofline:
-    quantized = onnx.load(bundle.path(_timed_entry(bundle).model))
+    entry = _timed_entry(bundle)
+    quantized = graph_at_size(onnx.load(bundle.path(entry.model)), entry.size)
     work = graph_work(quantized, stats.batch)
     precision = _peak_precision(bundle.manifest)
     rows = layer_rows(times, work, peaks, _places(quantized))

@@ -13,11 +13,12 @@ import onnx
 from ..common.input_size import InputSize, by_area
 from ..common.onnx_files import write_onnx
 from ..common.progress import Reporter
+from ..convert.free_sizes import joined_sizes
 from ..convert.graph import Graphs
 from ..engines.base import Backend, BuildSettings
 from ..engines.engine import Engine
 from ..engines.manifest import EngineEntry
-from ..spec import ModelSpec
+from ..spec import ModelSpec, RecognizerSpec
 from .time_limits import limited
 
 
@@ -41,6 +42,8 @@ class PlanCompiler:
         Raises:
             EngineBuildError: the target refuses a graph.
         """
+        if (joined := self._joined(graphs)) is not None:
+            return self._compile_joined(joined, folder)
         entries = []
         with self.reporter.step(f"build for {self.target.name}", len(graphs)) as advance:
             for number, size in enumerate(sorted(graphs, key=by_area), 1):
@@ -58,6 +61,33 @@ class PlanCompiler:
                 advance(number)
         return tuple(entries)
 
+    def _joined(self, graphs: Graphs) -> onnx.ModelProto | None:
+        """Return one graph for any width, if the spec and the target ask for it; else None."""
+        if not self.target.has_free_sizes or not isinstance(self.spec, RecognizerSpec):
+            return None
+        if self.spec.width_step is None:
+            return None
+        joined = joined_sizes(graphs)
+        if joined is None:
+            self.reporter.note(
+                "width_step has no effect: the graphs of the widths in buckets differ in more than "
+                "sizes, or there is only one width"
+            )
+        return joined
+
+    def _compile_joined(self, graph: onnx.ModelProto, folder: Path) -> tuple[EngineEntry, ...]:
+        """Write one plan with a free width, and an entry for each width that it will run at."""
+        assert isinstance(self.spec, RecognizerSpec)
+        model, plan = "model_any.onnx", f"plan_any{self.target.suffix}"
+        with self.reporter.step(f"build for {self.target.name}, any width"):
+            write_onnx(graph, folder / model)
+            self._build(graph, folder / plan)
+        height = self.spec.input.height
+        return tuple(
+            EngineEntry(height=height, width=width, model=model, plan=plan)
+            for width in self.spec.free_widths
+        )
+
     def _build(self, graph: onnx.ModelProto, plan: Path) -> None:
         def build() -> None:
             self.target.build(graph, plan, self.settings)
@@ -69,8 +99,8 @@ class PlanCompiler:
 
     def open_plans(self, folder: Path, entries: Sequence[EngineEntry], precision: str) -> Engine:
         """Return an engine that runs the plans in ``folder`` on the target."""
-        label = f"{self.target.name} {precision}"
-        return Engine.from_plans(self.target, folder, entries, spec=self.spec, label=label)
+        label, spec = f"{self.target.name} {precision}", spec_of_entries(self.spec, entries)
+        return Engine.from_plans(self.target, folder, entries, spec=spec, label=label)
 
     def open_graphs(self, graphs: Graphs, precision: str) -> Engine:
         """Return an engine that runs quantized graphs in onnxruntime.
@@ -93,6 +123,14 @@ class PlanCompiler:
             entries = self.compile(graphs, folder)
             with self.open_plans(folder, entries, precision) as engine:
                 yield engine
+
+
+def spec_of_entries(spec: ModelSpec, entries: Sequence[EngineEntry]) -> ModelSpec:
+    """Return a spec with the input sizes of these engines; a free plan has more of them."""
+    widths = [entry.width for entry in entries]
+    if not isinstance(spec, RecognizerSpec) or sorted(widths) == list(spec.widths):
+        return spec
+    return spec.with_widths(widths)
 
 
 def file_stem(size: InputSize, sizes: Sequence[InputSize]) -> str:

@@ -159,7 +159,7 @@ def _costs(
     # Evenly spaced and rounded down to multiples of the step, always including both ends.
     spaced = np.linspace(narrowest, spec.input.width, _MEASURED) // step * step
     timed = sorted({max(narrowest, int(width)) for width in spaced[:-1]} | {spec.input.width})
-    spec = spec.model_copy(update={"buckets": tuple(timed)})
+    spec = spec.model_copy(update={"buckets": tuple(timed), "width_step": None})
     graphs = convert_sizes(open_source(spec.source), spec, reporter).graphs
     compiler = PlanCompiler(
         target=target,

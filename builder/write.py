@@ -18,6 +18,7 @@ from ..engines.manifest import (
 )
 from ..measure.machine import versions
 from ..spec import ModelSpec, dump_spec, spec_beside
+from .compile import spec_of_entries
 from .job import TargetJob
 from .precision_page import write_precision
 from .precision_report import precision_report
@@ -43,7 +44,7 @@ class BuiltEngine:
 def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
     """Complete a bundle in ``scratch``, which already contains the plans."""
     request, target, chosen = job.request, job.target, built.choice.chosen
-    spec = write_spec(job.spec, scratch, job.folder)
+    spec = write_spec(spec_of_entries(job.spec, built.entries), scratch, job.folder)
     # In fp32 there is nothing to report: every layer has the same precision.
     if built.calibrator is not None:
         with job.reporter.step("measure every layer"):

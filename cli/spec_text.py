@@ -97,6 +97,8 @@ _RECOGNIZER = """\
   layout: {order}             # (?) NTC, or TNC if time is the first axis
   kind: {kind}            # (?) logits, or probabilities if the model ends in a softmax
 buckets: {buckets}               # narrower input widths to build engines for, such as [96, 160]
+width_step: {width_step}          # OpenVINO and onnxruntime: pad lines to multiples of this
+                          # many columns; null: to the widths in buckets
 max_squeeze: {max_squeeze}          # a line up to this factor wider than the input is squeezed;
                           # a wider one is read in overlapping windows
 charset: {charset}
@@ -158,6 +160,7 @@ def spec_text(spec: ModelSpec, relative_to: Path) -> str:
         values["charset"] = quoted(spec.charset)
         values["blank"], values["buckets"] = spec.blank, list(spec.buckets)
         values["max_squeeze"] = spec.max_squeeze
+        values["width_step"] = json.dumps(spec.width_step)
         values["order"], values["kind"] = spec.output.layout, spec.output.kind
     else:
         values["kind"], values["angles"] = spec.output.kind, list(spec.angles)

@@ -43,6 +43,8 @@ def known_entries(
         found.update(preset.model_dump(include=fields, exclude_none=True))
     if role == "recognizer" and preset.buckets is not None:
         found["buckets"] = preset.buckets
+    if role == "recognizer" and preset.width_step is not None:
+        found["width_step"] = preset.width_step
     return found
 
 

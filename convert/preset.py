@@ -47,6 +47,7 @@ class PresetRole(StrictModel):
     limit_type: str | None = None
     min_text_height: float | None = None
     buckets: tuple[int, ...] | None = None
+    width_step: int | None = None
     charsets: tuple[str, ...] = ()
     """Charsets of the family, in the order of the classes and without the blank."""
     blank: int | None = None

@@ -13,6 +13,7 @@ from ..calibration.emulate import emulated
 from ..common.input_size import InputSize, listed
 from ..common.onnx_files import read_onnx
 from ..common.progress import Reporter
+from ..convert.free_sizes import graph_at_size
 from ..convert.pipeline import convert
 from ..engines.bundle import Bundle
 from ..engines.bundle_source import source_of
@@ -97,7 +98,7 @@ def quantized_graphs(bundle: Bundle) -> Graphs:
 
     def load(size: InputSize) -> onnx.ModelProto:
         read_onnx(paths[size])  # raises an error that names the damage
-        return onnx.load(paths[size])
+        return graph_at_size(onnx.load(paths[size]), size)
 
     return Graphs(f"{bundle.label} in onnxruntime", load)
 

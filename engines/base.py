@@ -14,7 +14,7 @@ from ..calibration.int8_style import FallbackPrecision, Int8Style
 from ..errors import TargetMissingError, UserError
 from .layer_time import LayerTime
 from .manifest import Precision
-from .runner import Batch, Runner
+from .runner import Batch, FreePlan, Runner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +89,8 @@ class Backend(ABC):
     """The names in ``BuildSettings.options`` that it accepts."""
     refused_options: Mapping[str, str] = {}
     """Options of a related target that this one does not have, with the reasons."""
+    has_free_sizes: bool = False
+    """Whether one plan may serve all input sizes of an engine; see :meth:`open_free`."""
     times_kernels: bool = False
     """Whether its builder chooses kernels by timing them, so that two builds may differ."""
 
@@ -152,6 +154,15 @@ class Backend(ABC):
         Raises:
             TargetMissingError: the target cannot run here.
         """
+
+    def open_free(self, plan: Path, *, settings: RunSettings) -> FreePlan:
+        """Load a plan whose height and width are free, if the target ``has_free_sizes``.
+
+        Raises:
+            TargetMissingError: the target cannot run here.
+            InputFileError: the plan is not of this kind.
+        """
+        raise NotImplementedError(self.name)
 
     def look_inside(self, plan: Path, names: Sequence[str], images: Batch) -> dict[str, Batch]:
         """Run a plan on images (N, C, H, W); return inner tensors and the output by name.

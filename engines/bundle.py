@@ -18,7 +18,7 @@ from .manifest import NAME, FileEntry, Manifest, read_manifest
 # The manifest, the spec, the chosen precisions, and the graph and the plan of each input size with
 # the files beside them.
 _OWN_NAME = re.compile(
-    r"manifest\.json|spec\.yaml|precision\.(json|html)|(model|plan)_[0-9]{1,5}(x[0-9]{1,5})?(\.[a-z0-9]{1,8}){1,3}"
+    r"manifest\.json|spec\.yaml|precision\.(json|html)|(model|plan)_([0-9]{1,5}(x[0-9]{1,5})?|any)(\.[a-z0-9]{1,8}){1,3}"
 )
 
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ..common.error_text import cause, check_memory, first_line
 from ..common.input_size import InputSize
-from ..common.onnx_files import check_external_files
-from ..errors import EngineBuildError, InputFileError, OcrTrtError
+from ..errors import InputFileError
 from ..spec import ModelSpec
 from .base import Backend, BuiltWith, RunSettings
 from .bundle import Bundle, check_plan
 from .manifest import EngineEntry
 from .plan_interface import check_result
+from .plans import Plans
 from .refusal import refusal_error
 from .runner import Runner
 from .targets import backend
@@ -92,11 +88,12 @@ class Engine:
             is_trusted=bundle.is_trusted,
         )
         label = label or bundle.label
-        plans = _Plans(target, bundle.folder, manifest.engines, settings)
+        plans = Plans(target, bundle.folder, manifest.engines, settings)
 
         def open_runner(size: InputSize) -> Runner:
             # Another build may have replaced the bundle since it was loaded.
-            check_plan(bundle, plans.name(size))
+            if not plans.is_open(size):
+                check_plan(bundle, plans.name(size))
             return plans.checked(bundle.spec, label, size)
 
         return cls(label=label, spec=bundle.spec, open_runner=open_runner)
@@ -112,7 +109,7 @@ class Engine:
         label: str,
     ) -> Engine:
         """Open plans in ``folder`` that this process built and that are not in a bundle yet."""
-        plans = _Plans(target, folder, entries, RunSettings(is_trusted=True))
+        plans = Plans(target, folder, entries, RunSettings(is_trusted=True))
         return cls(label=label, spec=spec, open_runner=partial(plans.built, spec, label))
 
     @classmethod
@@ -185,93 +182,6 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class _Plans:
-    """The plans of a model in a folder, one for each input size."""
-
-    def __init__(
-        self, target: Backend, folder: Path, entries: Sequence[EngineEntry], settings: RunSettings
-    ) -> None:
-        self._target, self._folder, self._settings = target, folder, settings
-        self._entries = {entry.size: entry for entry in entries}
-
-    def name(self, size: InputSize) -> str:
-        """Return the file name of a plan."""
-        return self._entries[size].plan
-
-    def opened(self, spec: Spec, label: str, size: InputSize) -> Runner:
-        entry = self._entries[size]
-        settings = replace(self._settings, model=self._folder / entry.model)
-        plan, max_batch = self._folder / entry.plan, spec.input.max_batch
-        return self._target.open(plan, label=label, settings=settings, max_batch=max_batch)
-
-    def built(self, spec: Spec, label: str, size: InputSize) -> Runner:
-        """Open a plan that this process built; a failure states which node the target refuses."""
-        try:
-            return self.opened(spec, label, size)
-        except OcrTrtError:
-            raise
-        except Exception as error:  # the runtimes have no common base class of their errors
-            check_memory(error, self._folder / self._entries[size].plan)
-            import onnx
-
-            model = onnx.load(self._folder / self._entries[size].model)
-            refused = self._target.refusals(model) or {"": cause(str(error))}
-            raise refusal_error(self._target.name, model, refused) from error
-
-    def _check_files(self, entry: EngineEntry) -> None:
-        """Refuse a plan of another format, and graphs whose weights are outside the folder."""
-        plan, model = self._folder / entry.plan, self._folder / entry.model
-        # OpenVINO, for example, reads ONNX files too.
-        if plan.suffix != self._target.suffix:
-            raise InputFileError(
-                f"{plan}: expected the suffix {self._target.suffix} of {self._target.name}"
-            )
-        for file in (plan, model):
-            if file.suffix == ".onnx":
-                check_external_files(file)
-
-    def checked(self, spec: Spec, label: str, size: InputSize) -> Runner:
-        """Open a plan of unknown origin; every failure becomes an error that names its file."""
-        plan = self._folder / self._entries[size].plan
-        self._check_files(self._entries[size])
-        try:
-            runner = self.opened(spec, label, size)
-        except (InputFileError, EngineBuildError) as error:
-            raise InputFileError(f"{plan}: {error}") from error
-        except OcrTrtError:
-            raise
-        except Exception as error:  # the runtimes have no common base class of their errors
-            check_memory(error, plan)
-            raise InputFileError(
-                f"{plan}: {self._target.name} cannot load it: {first_line(error)}"
-            ) from error
-        try:
-            self._check_runner(runner, plan, spec, size)
-        except BaseException:
-            runner.close()
-            raise
-        return runner
-
-    def _check_runner(self, runner: Runner, plan: Path, spec: Spec, size: InputSize) -> None:
-        """Check that an open plan accepts and returns what the spec states."""
-        shape, max_batch = (spec.input.channels, *size), spec.input.max_batch
-        if runner.max_batch < max_batch:
-            raise InputFileError(
-                f"{plan}: accepts {runner.max_batch} images at once, "
-                f"but the spec states {max_batch}"
-            )
-        if runner.shape != shape:
-            raise InputFileError(
-                f"{plan}: accepts images (C, H, W) {runner.shape}, but the spec states {shape}"
-            )
-        runner.check_output = partial(check_result, name=str(plan), spec=spec, size=size)
-        if self._target.runs_on_cpu:  # a GPU plan is checked at its first batch
-            try:
-                runner.run(np.zeros((1, *shape), np.float32))
-            except EngineBuildError as error:
-                raise InputFileError(f"{plan}: {error}") from error
 
 
 def _check_weights(bundle: Bundle, target: Backend) -> None:

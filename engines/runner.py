@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..common.error_text import cause
+from ..common.input_size import InputSize
 from ..errors import EngineBuildError, OcrTrtError
 from .fair_semaphore import FairSemaphore
 
@@ -20,6 +21,14 @@ Batch = npt.NDArray[np.float32]
 _T = TypeVar("_T")
 _CACHED_BYTES = 4 << 20
 """Bytes of output that processors keep in their caches, so that reading it is fast."""
+
+
+class FreePlan(ABC):
+    """A loaded plan whose height and width are free: one for all input sizes of an engine."""
+
+    @abstractmethod
+    def runner(self, size: InputSize, *, label: str, max_batch: int) -> Runner:
+        """Return a runner for one input size. All runners of the plan share its streams."""
 
 
 class Runner(ABC):
@@ -34,6 +43,8 @@ class Runner(ABC):
     """Checks each output of :meth:`run` for a number of images; for plans of unknown origin."""
     runs_on_cpu = False
     """Whether the batch is computed on the CPU, whose caches limit :attr:`good_batch`."""
+    plan: FreePlan | None = None
+    """The plan that runners of other input sizes use, too; it stays loaded as long as one does."""
     note = ""
     """A sentence that reports must contain, such as why a baseline does not run in TensorFlow."""
 
@@ -137,6 +148,7 @@ class Runner(ABC):
 
     def close(self) -> None:
         """Wait for submitted batches, and free the engine's memory."""
+        self.plan = None
         with self._starting:
             pool, self._pool = self._pool, None
         if pool is not None:

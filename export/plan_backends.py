@@ -32,6 +32,9 @@ def check_exportable(bundle: Bundle) -> None:
             "Triton has no backend for TensorRT-RTX plans; its TensorRT backend loads plans of "
             "TensorRT only"
         )
+    elif len({entry.plan for entry in bundle.manifest.engines}) < len(bundle.manifest.engines):
+        again = "set width_step: null in the spec and build the bundle again"
+        reason = "one plan serves all input widths, and a model of Triton has one input width"
     elif target == "tensorrt" and settings.get("plugins"):
         reason = (
             "build option plugins: its plans contain plugins written in Python, which Triton's "

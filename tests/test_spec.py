@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -66,6 +67,16 @@ def test_recognizer_widths_are_buckets_and_full_width_ascending() -> None:
     assert isinstance(spec, RecognizerSpec)
     assert spec.widths == (96, 160, 320)
     assert spec.input_sizes == ((32, 96), (32, 160), (32, 320))
+
+
+def test_widths_of_a_free_plan_are_multiples_of_the_step() -> None:
+    spec = spec_from_dict(changed(RECOGNIZER, "width_step", 8))
+    assert isinstance(spec, RecognizerSpec)
+    wide = spec.with_widths([30, 96]).free_widths
+    assert wide[:4] == (30, 32, 40, 48)
+    assert (wide[-1], max(np.diff(wide[:17])), max(np.diff(wide))) == (320, 8, 16)
+    assert spec.model_copy(update={"width_step": None}).free_widths == ()
+    assert spec.with_widths([spec.input.width]).free_widths == (spec.input.width,)
 
 
 @pytest.mark.parametrize(

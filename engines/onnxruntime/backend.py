@@ -12,12 +12,13 @@ import onnx
 from ...calibration.int8_style import Int8Style
 from ...common.cores import usable_cores
 from ...common.cpu import has_exact_int8
+from ...common.input_size import InputSize
 from ...common.onnx_files import read_onnx, write_onnx
 from ...common.onnx_session import onnx_session
 from ..base import Availability, Backend, BuildSettings, GraphNeeds, RunSettings
 from ..plan_interface import check_ports
 from ..refusal import refused_nodes
-from ..runner import Runner
+from ..runner import FreePlan, Runner
 from .plan_limits import check_onnx_plan
 
 
@@ -26,10 +27,22 @@ class _Runner(Runner):
 
     runs_on_cpu = True
 
-    def __init__(self, session: Any, *, label: str, max_batch: int, streams: int = 1) -> None:
+    def __init__(
+        self,
+        session: Any,
+        *,
+        label: str,
+        max_batch: int,
+        streams: int = 1,
+        size: InputSize | None = None,
+    ) -> None:
         check_ports([each.type for each in session.get_inputs()], len(session.get_outputs()))
         (entry,) = session.get_inputs()  # (N, C, H, W), N may be free
-        super().__init__(label=label, shape=tuple(entry.shape[1:]), max_batch=max_batch)
+        shape = tuple(entry.shape[1:])
+        if size is not None and len(shape) == 3:  # sides that are free have a name
+            sides = zip(shape[1:], size, strict=True)
+            shape = (shape[0], *(own if isinstance(own, int) else side for own, side in sides))
+        super().__init__(label=label, shape=shape, max_batch=max_batch)
         self._session, self._entry = session, entry.name
         self._output, self.streams = session.get_outputs()[0].name, streams
 
@@ -48,6 +61,7 @@ class _OnnxRuntime(Backend):
     precisions = ("fp32", "fp16", "int8")
     suffix = ".onnx"
     runs_on_cpu = True
+    has_free_sizes = True
 
     def availability(self) -> Availability:
         """Return the version: onnxruntime is always installed with ocr-trt."""
@@ -69,15 +83,36 @@ class _OnnxRuntime(Backend):
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Open a session on the plan, whose threads all streams share."""
-        divides_integers = check_onnx_plan(plan)
-        streams = max(1, settings.streams)
-        threads = settings.threads
-        if streams > 1:
-            # Each calling thread computes too, so the session creates only the remaining threads.
-            threads = max(1, (threads or usable_cores()) - streams + 1)
-        model = _guarded(plan) if divides_integers else str(plan)
-        session = onnx_session(model, threads=threads, int8_kernels=True)
+        session, streams = _session(plan, settings), max(1, settings.streams)
         return _Runner(session, label=label, max_batch=max_batch, streams=streams)
+
+    def open_free(self, plan: Path, *, settings: RunSettings) -> FreePlan:
+        """Open a session on a plan of any height or width."""
+        return _FreeSession(_session(plan, settings), max(1, settings.streams))
+
+
+class _FreeSession(FreePlan):
+    """A session for all input sizes."""
+
+    def __init__(self, session: Any, streams: int) -> None:
+        self._session, self._streams = session, streams
+
+    def runner(self, size: InputSize, *, label: str, max_batch: int) -> Runner:
+        """Return a runner; its height or width is that of the plan if it is fixed there."""
+        return _Runner(
+            self._session, label=label, max_batch=max_batch, streams=self._streams, size=size
+        )
+
+
+def _session(plan: Path, settings: RunSettings) -> Any:
+    divides_integers = check_onnx_plan(plan)
+    streams = max(1, settings.streams)
+    threads = settings.threads
+    if streams > 1:
+        # Each calling thread computes too, so the session creates only the remaining threads.
+        threads = max(1, (threads or usable_cores()) - streams + 1)
+    model = _guarded(plan) if divides_integers else str(plan)
+    return onnx_session(model, threads=threads, int8_kernels=True)
 
 
 def _guarded(plan: Path) -> onnx.ModelProto:

@@ -19,8 +19,8 @@ from ..base import Availability, Backend, BuildSettings, GraphNeeds, RunSettings
 from ..layer_time import LayerTime
 from ..manifest import Precision
 from ..refusal import refusal_error, refused_nodes
-from ..runner import Batch, Runner
-from .compiled_plan import compile_config
+from ..runner import Batch, FreePlan, Runner
+from .compiled_plan import compile_config, compiled_plan
 from .library import import_openvino
 from .plan_limits import check_plan_text
 
@@ -32,6 +32,7 @@ class _OpenVino(Backend):
     name = "openvino"
     suffix = ".xml"
     runs_on_cpu = True
+    has_free_sizes = True
 
     def __init__(self) -> None:
         self.precisions = ("fp32", "bf16", "int8") if has_bf16() else ("fp32", "int8")
@@ -109,11 +110,21 @@ class _OpenVino(Backend):
 
     def open(self, plan: Path, *, label: str, settings: RunSettings, max_batch: int) -> Runner:
         """Load and compile the plan; its batch axis stays free unless that makes it slow."""
-        from .infer_requests import OpenVinoRunner, RecurrentRunner
+        from .infer_requests import OpenVinoRunner, RecurrentRunner, Requests, image_shape
 
         check_plan_text(plan)
-        kind = RecurrentRunner if _is_slow_with_free_batch(plan) else OpenVinoRunner
-        return kind(plan, settings, label=label, max_batch=max_batch)
+        if _is_slow_with_free_batch(plan):
+            return RecurrentRunner(plan, settings, label=label, max_batch=max_batch)
+        compiled = compiled_plan(plan, settings)
+        shape, requests = image_shape(compiled), Requests.of(compiled, settings)
+        return OpenVinoRunner(requests, shape=shape, label=label, max_batch=max_batch)
+
+    def open_free(self, plan: Path, *, settings: RunSettings) -> FreePlan:
+        """Load and compile a plan of any height or width."""
+        from .infer_requests import FreeOpenVinoPlan
+
+        check_plan_text(plan)
+        return FreeOpenVinoPlan(plan, settings)
 
     def look_inside(
         self, plan: Path, names: Sequence[str], images: Batch
@@ -143,7 +154,7 @@ class _OpenVino(Backend):
         from .profile import layer_times
 
         graph = ov.Core().read_model(plan)
-        if _is_slow_with_free_batch(plan):
+        if _is_slow_with_free_batch(plan) or any(side.is_dynamic for side in _sides(graph)):
             graph.reshape(list(images.shape))
         return layer_times(graph, images, compile_config(settings, plan))
 
@@ -152,6 +163,12 @@ class _OpenVino(Backend):
         from .convolution_peaks import convolution_peaks
 
         return convolution_peaks(compile_config(RunSettings()), progress)
+
+
+def _sides(graph: Any) -> list[Any]:
+    """Return height and width of the input (N, C, H, W), which may be free."""
+    shape = graph.input(0).partial_shape
+    return [] if shape.rank.is_dynamic else list(shape)[2:]
 
 
 def _is_slow_with_free_batch(plan: Path) -> bool:

@@ -71,7 +71,8 @@ def test_get_writes_copies_and_specs(wheel: Path, tmp_path: Path) -> None:
     assert detector.input_sizes[-1] == (960, 1280)
     assert (detector.boxes.score_mode, detector.boxes.dilate) == ("fast", True)
     assert (recognizer.charset, recognizer.blank) == ("abcd ", 0)
-    assert (recognizer.input.width, recognizer.buckets) == (960, (160, 320, 640))
+    assert (recognizer.input.width, recognizer.buckets) == (1280, (64, 160, 320, 640))
+    assert recognizer.width_step == 32
     assert recognizer.output.kind == "probabilities"
     for spec in (detector, recognizer):
         assert (spec.input.color, spec.input.mean) == ("BGR", (127.5,))

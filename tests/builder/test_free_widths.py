@@ -1,0 +1,87 @@
+"""Recognizers with ``width_step``: one plan that runs at many widths."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from ocr_trt.bench.layer_rooflines import _layer_times
+from ocr_trt.builder.build import build
+from ocr_trt.debug.reference_graphs import quantized_graphs
+from ocr_trt.engines.bundle import Bundle, load_bundle
+from ocr_trt.engines.engine import Engine
+from ocr_trt.engines.onnxruntime.backend import runner_from_model
+from ocr_trt.errors import UserError
+from ocr_trt.export.plan_backends import check_exportable
+from ocr_trt.spec import RecognizerSpec, load_spec
+from tests.builder.small_build import quick_request, small_recognizer_spec
+from tests.builder.test_input_sizes import write_noise
+
+WIDTHS = (32, 40, 48, 56, 64)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> RecognizerSpec:
+    spec = small_recognizer_spec(tmp_path_factory.mktemp("lines"))
+    return spec.model_copy(update={"width_step": 8})
+
+
+def built(spec: RecognizerSpec, folder: Path, target: str, precision: str) -> Bundle:
+    images = write_noise(folder / "images", [(32, 30), (32, 44), (32, 64), (32, 100)])
+    request = quick_request(spec, images, folder / "out", targets=(target,))
+    (result,) = build(replace(request, precision=precision))
+    assert result.error is None, result.error
+    return load_bundle(result.folder)
+
+
+@pytest.mark.parametrize(("target", "precision"), [("openvino", "int8"), ("onnxruntime", "fp32")])
+def test_one_plan_runs_at_every_multiple_of_the_step(
+    target: str, precision: str, spec: RecognizerSpec, tmp_path: Path
+) -> None:
+    bundle = built(spec, tmp_path, target, precision)
+    assert isinstance(bundle.spec, RecognizerSpec)
+    assert bundle.spec.widths == WIDTHS
+    assert {entry.plan for entry in bundle.manifest.engines} == {
+        f"plan_any{'.xml' if target == 'openvino' else '.onnx'}"
+    }
+    assert len(list(bundle.folder.glob("*.onnx"))) <= 2
+    graphs = quantized_graphs(bundle)
+    with Engine.from_bundle(bundle) as engine:
+        for size in engine.sizes:
+            images = np.random.default_rng(0).normal(size=(3, 1, *size)).astype(np.float32)
+            runner = engine.runner(size)
+            assert runner.shape == (1, *size)
+            expected = runner_from_model(graphs.graph(size), label="x", max_batch=4).run(images)
+            error = np.abs(runner.run(images) - expected).max()
+            assert error <= 0.05 * np.abs(expected).max()  # int8 rounds ties another way
+        first, second = (engine.runner(size) for size in engine.sizes[:2])
+        assert first.plan is second.plan is not None
+        first.close()
+        second.run(np.zeros((1, *second.shape), np.float32))
+    if target == "openvino":
+        assert sum(layer.milliseconds for layer in _layer_times(bundle, 2)) > 0
+
+
+def test_without_a_step_every_width_has_a_plan(spec: RecognizerSpec, tmp_path: Path) -> None:
+    fixed = spec.model_copy(update={"width_step": None})
+    bundle = built(fixed, tmp_path, "openvino", "fp32")
+    assert [entry.plan for entry in bundle.manifest.engines] == ["plan_32.xml", "plan_64.xml"]
+
+
+def test_triton_needs_a_plan_for_each_width(spec: RecognizerSpec, tmp_path: Path) -> None:
+    bundle = built(spec, tmp_path, "onnxruntime", "fp32")
+    (dims,) = [
+        v.type.tensor_type.shape.dim for v in onnx.load(bundle.path("plan_any.onnx")).graph.input
+    ]
+    assert dims[3].dim_param == "W"
+    with pytest.raises(UserError, match="width_step: null"):
+        check_exportable(bundle)
+
+
+def test_spec_file_states_the_widths_of_the_plan(spec: RecognizerSpec, tmp_path: Path) -> None:
+    bundle = built(spec, tmp_path, "onnxruntime", "fp32")
+    assert load_spec(bundle.folder / "spec.yaml").input_sizes == bundle.spec.input_sizes
