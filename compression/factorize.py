@@ -5,26 +5,26 @@
     MatMul, Gemm            ->  MatMul (in, rank), MatMul or Gemm (rank, out)
 
 The split of a kernel follows Jaderberg et al., "Speeding up convolutional neural networks with low
-rank expansions", 2014. With C the covariance of what the first op reads and M its weights, the
-first op computes M V, where V holds the leading eigenvectors of M^T C M, and the second one V^T.
-For a matrix product that is the best approximation of the outputs at this rank; Wang et al.,
-"SVD-LLM", 2024, compute the same by whitening. For a split kernel, C is the mean over the columns
-of the kernel, and M is the (in * kh, kw * out) matrix.
+rank expansions", 2014; ``kernel_split.py`` finds its weights. Of a product with weights W and
+inputs of covariance C, the first op computes W V, where V holds the leading eigenvectors of
+W^T C W, and the second one V^T. That is the best approximation of the outputs at this rank; Wang et al.,
+"SVD-LLM", 2024, compute the same by whitening.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
 from ..convert.graph import not_none, typed_like
+from .kernel_split import leading_vectors, split_kernel, with_ridge
 from .layers import Matrix, WeightedLayer, Windows, register, set_weights
 from .samples import LayerStatistics
 
-_FLOOR = 1e-6
+_RIDGE = 1e-6
 """Part of the mean variance that is added to every variance, so that directions that the samples
 do not contain keep their weights at full rank."""
 
@@ -101,18 +101,18 @@ def factors(layer: WeightedLayer, rank: int, statistics: LayerStatistics) -> Fac
         statistics: of the rows that the layer reads.
     """
     weights = layer.weights.astype(np.float64)
-    matrix, covariance = _first_matrix(layer, weights), _first_covariance(layer, statistics)
-    floor = _FLOOR * float(np.trace(covariance)) / len(covariance) or 1.0
-    covariance = covariance + floor * np.eye(len(covariance))
-    variances, vectors = np.linalg.eigh(matrix.T @ covariance @ matrix)  # ascending
-    vectors, variances = vectors[:, ::-1][:, :rank], variances[::-1][:rank]
-    # The sign of an eigenvector is arbitrary: fix it, so that all machines agree.
-    signs = np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])
-    # Equal variances of the channels between the ops suit one int8 range for all of them.
-    deviations = np.sqrt(np.maximum(variances, variances[0] * 1e-12)) * signs
-    first, second = matrix @ vectors / deviations, (vectors * deviations).T
-    made = Factors(first=first, second=_second_weights(layer, second), bias=None)
-    return Factors(first=made.first, second=made.second, bias=_bias(layer, made, statistics))
+    if is_separable(layer):
+        kernel = weights.reshape(layer.channels, *_kernel(layer), layer.outputs)
+        first, second = split_kernel(kernel, statistics.covariance, rank)
+    else:
+        covariance = with_ridge(statistics.covariance, _RIDGE)
+        vectors, variances = leading_vectors(weights.T @ covariance @ weights, rank)
+        # Equal variances of the channels between the ops suit one int8 range for all of them.
+        deviations = np.sqrt(np.maximum(variances, max(variances[0] * 1e-12, 1e-30)))
+        first, second = weights @ vectors / deviations, (vectors * deviations).T
+    # (R, kw * O) -> (R * kw, O)
+    made = Factors(first=first, second=second.reshape(-1, layer.outputs), bias=None)
+    return replace(made, bias=_bias(layer, made, statistics))
 
 
 def _bias(layer: WeightedLayer, made: Factors, statistics: LayerStatistics) -> Matrix | None:
@@ -127,29 +127,6 @@ def _kernel(layer: WeightedLayer) -> tuple[int, int]:
     assert layer.windows is not None
     height, width = layer.windows.kernel
     return height, width
-
-
-def _first_matrix(layer: WeightedLayer, weights: Matrix) -> Matrix:
-    """Return (I * kh, kw * O) of a separable layer, else the weights as they are."""
-    if not is_separable(layer):
-        return weights
-    height, width = _kernel(layer)
-    return weights.reshape(layer.channels * height, width * layer.outputs)
-
-
-def _second_weights(layer: WeightedLayer, second: Matrix) -> Matrix:
-    """(R, kw * O) -> (R * kw, O) of a separable layer, else (R, O) as it is."""
-    return second.reshape(-1, layer.outputs)
-
-
-def _first_covariance(layer: WeightedLayer, statistics: LayerStatistics) -> Matrix:
-    """Return the covariance of what the first op reads: (I * kh, I * kh) of a separable layer."""
-    if not is_separable(layer):
-        return statistics.covariance
-    (height, width), channels = _kernel(layer), layer.channels
-    split = statistics.covariance.reshape(channels, height, width, channels, height, width)
-    rows = channels * height
-    return np.einsum("iabjcb->iajc", split).reshape(rows, rows) / width
 
 
 def factor_node(graph: ir.Graph, node: ir.Node, layer: WeightedLayer, made: Factors) -> None:
