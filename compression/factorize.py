@@ -7,8 +7,8 @@
 The split of a kernel follows Jaderberg et al., "Speeding up convolutional neural networks with low
 rank expansions", 2014; ``kernel_split.py`` finds its weights. Of a product with weights W and
 inputs of covariance C, the first op computes W V, where V holds the leading eigenvectors of
-W^T C W, and the second one V^T. That is the best approximation of the outputs at this rank; Wang et al.,
-"SVD-LLM", 2024, compute the same by whitening.
+W^T C W, and the second one V^T. That is the best approximation of the outputs at this rank; Wang et
+al., "SVD-LLM", 2024, compute the same by whitening.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Approximate a kh x kw kernel by kh x 1 and 1 x kw, with the smallest error of the outputs.
 
 With I inputs, O outputs and rank R, the weights W (I * kh * kw, O), read as (I * kh, kw * O),
-become P Q with P (I * kh, R) and Q (R, kw * O). C is the covariance of the rows that the layer reads. The
-error of the outputs is tr(D^T C D) with D = W - P Q as (I * kh * kw, O).
+become P Q with P (I * kh, R) and Q (R, kw * O). C is the covariance of the rows that the layer
+reads. The error of the outputs is tr(D^T C D) with D = W - P Q as (I * kh * kw, O).
 
 1. P = W V, where V holds the leading eigenvectors of W^T A W, and A (I * kh, I * kh) is the mean
    covariance of the columns of a window. This is exact if the columns are uncorrelated.
