@@ -18,7 +18,6 @@ from .shared_options import DisplayOptions, Trust
 
 _MIB, _MILLION = 1 << 20, 1_000_000
 _LARGEST_TOKEN, _SHORTEST_TOKEN = 4096, 16
-_LOOPBACK = ("127.", "localhost", "::1")
 
 
 def serve(
@@ -149,6 +148,7 @@ def serve(
     token = None if token_file is None else _token(token_file)
     from ..engines.bundle import load_bundle
     from ..pipeline.reader import ReadSettings
+    from ..serve.server import is_loopback
     from ..serve.server import serve as serve_bundles
     from ..serve.service import Bundles
     from ..serve.settings import Limits, ServeSettings, Times
@@ -187,7 +187,7 @@ def serve(
     )
     reading = load_bundle(recognizer, is_trusted=trust)
     bundles = Bundles(detector=detecting, recognizer=reading, classifier=turning)
-    if token is None and not host.startswith(_LOOPBACK):
+    if token is None and not is_loopback(host):
         display.reporter().note(
             f"the service listens on {plain(host)} without a token: everyone who can reach this "
             "machine can use it; require a token with --token-file FILE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from .images.pdf import (
     DEFAULT_DPI,
     HIGHEST_DPI,
     LOWEST_DPI,
+    PDFIUM,
     pdf_page_size,
     pdf_pages,
     render_pdf_page,
@@ -50,8 +52,13 @@ class ImageFile:
         """The number of pages, at least 1."""
         return len(self.frames)
 
-    def read(self, page: int = 1) -> Image:
+    def read(self, page: int = 1, *, watch: Callable[[], None] | None = None) -> Image:
         """Decode a page, counted from 1.
+
+        Args:
+            page: which one.
+            watch: called before a page of a PDF document is rendered. Only one page is rendered at
+                a time, so a page may wait for others; an exception from it ends the read.
 
         Returns:
             (H, W, 3) uint8 RGB, turned upright by its EXIF orientation, in sRGB if the file has a
@@ -65,8 +72,11 @@ class ImageFile:
         frame, name = self._frame(page)
         if self.dpi is None:
             return decode_frame(self.data, name, frame)
-        with errors_of(name):
-            return render_pdf_page(self.data, name, frame, self.dpi)
+        with PDFIUM:  # the turn of this page
+            if watch is not None:
+                watch()
+            with errors_of(name):
+                return render_pdf_page(self.data, name, frame, self.dpi)
 
     def header(self, page: int = 1) -> Header:
         """Return the size of a page, counted from 1, and the memory that decoding it requires.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
@@ -57,7 +58,12 @@ class LoadedImage:
     notes: tuple[str, ...] = ()
 
 
-def load_source(source: ImageSource, channels: Channels = "rgb", page: int = 1) -> LoadedImage:
+def load_source(
+    source: ImageSource,
+    channels: Channels = "rgb",
+    page: int = 1,
+    watch: Callable[[], None] | None = None,
+) -> LoadedImage:
     """Load an image in any form as RGB.
 
     Files and Pillow images are turned upright by their EXIF orientation, and state the order of
@@ -68,6 +74,7 @@ def load_source(source: ImageSource, channels: Channels = "rgb", page: int = 1) 
         source: the image. A file object is read from its position to its end.
         channels: the order of the channels of an array.
         page: which page of a file with several, counted from 1.
+        watch: as for :meth:`ImageFile.read`.
 
     Raises:
         InputFileError: a file cannot be read or decoded or has no such page, or the image is too
@@ -79,7 +86,8 @@ def load_source(source: ImageSource, channels: Channels = "rgb", page: int = 1) 
         raise UserError(f"channels is {channels!r}; expected 'rgb' or 'bgr'")
     source = opened(source)
     if isinstance(source, ImageFile):
-        return LoadedImage(pixels=source.read(page), pages=source.pages, notes=source.notes)
+        pixels = source.read(page, watch=watch)
+        return LoadedImage(pixels=pixels, pages=source.pages, notes=source.notes)
     if page != 1:
         raise InputFileError(f"no page {page}: an array or a Pillow image is a single page")
     if isinstance(source, np.ndarray):

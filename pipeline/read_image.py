@@ -32,7 +32,8 @@ def read_image(
         source: the image; see :func:`ocr_trt.ocr.image_source.load_source`.
         channels: the order of the channels of an array.
         page: which page of a file with several, counted from 1.
-        watch: called before each stage; an exception from it ends the read.
+        watch: called before each stage, and before PDFium renders a page; an exception from it ends
+            the read.
 
     Returns:
         The pixels (H, W, 3) uint8 RGB, and the result with the time of each stage.
@@ -41,7 +42,7 @@ def read_image(
     clock = own if watch is None else _watched(own, watch)
     name = name_of(source)
     with clock("load"):
-        image = load_source(opened(source, reader.settings.dpi), channels, page)
+        image = load_source(opened(source, reader.settings.dpi), channels, page, watch)
     try:
         found = reader.timed(clock).read_text(image.pixels)
     except Exception as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -22,9 +25,28 @@ _HEALTH = ("/health/live", "/health/ready")
 _CODES: dict[int, Code] = {404: "not_found", 405: "method_not_allowed"}
 
 
+class _Application(FastAPI):
+    """An application whose description lists the statuses that it really answers with."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description without 422, which FastAPI adds: the service answers with 400."""
+        is_new = self.openapi_schema is None
+        description = super().openapi()
+        if is_new:  # FastAPI returns the same dictionary from now on
+            for operation in _operations(description):
+                operation["responses"].pop("422", None)
+            for name in ("HTTPValidationError", "ValidationError"):
+                description["components"]["schemas"].pop(name, None)
+        return description
+
+
+def _operations(description: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (each for path in description["paths"].values() for each in path.values())
+
+
 def application(service: Service) -> ASGIApp:
     """Return the web application of a service."""
-    app = FastAPI(
+    app = _Application(
         title="ocr-trt",
         version=__version__,
         description="Reads the text in images and PDF documents.",
@@ -70,7 +92,11 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     response = _counted(
         request, ServiceError(code, f"{request.method} {path}: {error.detail}; see /docs")
     )
-    response.headers.update(error.headers or {})  # Allow, which lists the methods of a route
+    headers = dict(error.headers or {})
+    allowed = headers.get("Allow", "").split(", ")  # the methods of the route
+    if "GET" in allowed and "HEAD" not in allowed:  # edge.py answers HEAD as GET
+        headers["Allow"] = ", ".join((*allowed, "HEAD"))
+    response.headers.update(headers)
     return response
 
 

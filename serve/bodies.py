@@ -10,10 +10,10 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -45,13 +45,18 @@ class JsonImages(StrictModel):
     """The contents of image or PDF files in base64."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Body:
     """A body that was read: its media type, its Content-Type header, and its bytes."""
 
     media_type: str
     content_type: str
     data: bytes
+    held: int
+    """The bytes that are counted as held for the request."""
+
+
+_Images = TypeVar("_Images", bytes, "list[bytes | ServiceError]")
 
 
 class BodyReader:
@@ -76,7 +81,7 @@ class BodyReader:
             )
         self._check_length(request)
         chunks: list[bytes] = []
-        joined = b""
+        body: Body | None = None
         try:
             try:
                 await asyncio.wait_for(self._receive(request, chunks), self._times.receive)
@@ -87,16 +92,45 @@ class BodyReader:
                 ) from None
             except ClientDisconnect:
                 raise ServiceError("client_closed", "the client closed the connection") from None
-            joined = b"".join(chunks)
-            chunks.clear()  # a request may wait for seconds: it must not hold its body twice
             content_type = request.headers.get("content-type", "")
-            yield Body(
+            body = Body(
                 media_type=content_type.partition(";")[0].strip().lower(),
                 content_type=content_type,
-                data=joined,
+                data=b"".join(chunks),
+                held=sum(map(len, chunks)),
             )
+            chunks.clear()  # a request may wait for seconds: it must not hold its body twice
+            yield body
         finally:
-            self._held -= len(joined) + sum(map(len, chunks))
+            self._held -= sum(map(len, chunks)) if body is None else body.held
+
+    @asynccontextmanager
+    async def images(
+        self, request: Request, decode: Callable[[Body], _Images]
+    ) -> AsyncIterator[_Images]:
+        """Read the body of a request, and decode it; only the images are held until the block ends.
+
+        Args:
+            request: with a body that :meth:`body` reads.
+            decode: returns the images in it, such as :func:`single_image`.
+
+        Raises:
+            ServiceError: as :meth:`body` and ``decode`` raise it.
+        """
+        async with self.body(request) as body:
+            # In a thread: decoding base64 or multipart would block the event loop.
+            images = await asyncio.to_thread(decode, body)
+            # What the images were decoded from is no longer required.
+            body.data = b""
+            size = _size_of(images)
+            self._held += size - body.held
+            body.held = size
+            yield images
+
+    @property
+    def held(self) -> int:
+        """The bytes of the bodies of all requests that are in memory."""
+        return self._held
 
     def _check_length(self, request: Request) -> None:
         """Refuse a body that is too large before any of it is read."""
@@ -124,6 +158,11 @@ class BodyReader:
             f"the body is larger than the {self._limits.body_bytes:,} bytes allowed; send smaller "
             "or fewer images",
         )
+
+
+def _size_of(images: bytes | list[bytes | ServiceError]) -> int:
+    every = [images] if isinstance(images, bytes) else images
+    return sum(len(image) for image in every if isinstance(image, bytes))
 
 
 def single_image(body: Body) -> bytes:

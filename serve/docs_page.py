@@ -71,8 +71,7 @@ def _operations(openapi: dict[str, Any]) -> Iterator[Operation]:
                 answers=[
                     (status, answer["description"]) for status, answer in answers if status < "400"
                 ],
-                # FastAPI adds 422, which the service answers with 400.
-                errors=[status for status, _ in answers if status >= "400" and status != "422"],
+                errors=[status for status, _ in answers if status >= "400"],
             )
 
 

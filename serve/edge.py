@@ -14,14 +14,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .answers import error_response
+from .measures import UNMATCHED
 from .problems import ServiceError
 from .service import Service
 
 _log = logging.getLogger("ocr_trt.serve")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-_UNMATCHED = "unmatched"
-"""The route label of paths that do not exist: a label for each would fill the memory."""
 _SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -45,7 +44,7 @@ class _Exchange:
     @property
     def route(self) -> str:
         """The path of the route."""
-        path = self.scope["path"] if self.scope["path"] in self.known_paths else _UNMATCHED
+        path = self.scope["path"] if self.scope["path"] in self.known_paths else UNMATCHED
         return str(getattr(self.scope.get("route"), "path", path))
 
 
@@ -75,6 +74,11 @@ class Edge:
             raise NotImplementedError(scope["type"])
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        method = scope["method"]
+        if method == "HEAD":
+            # The same headers as for GET (RFC 9110, 9.3.2). uvicorn sends no body, because its own
+            # scope still has the method HEAD.
+            scope = {**scope, "method": "GET"}
         exchange = _Exchange(request_id=request_id, scope=scope, known_paths=self._known_paths)
 
         async def answer(message: Message) -> None:
@@ -100,7 +104,7 @@ class Edge:
             if not exchange.status:
                 raise
         _log.info(
-            "%s %s %d %.0f ms %s", scope["method"], exchange.route, exchange.status,
+            "%s %s %d %.0f ms %s", method, exchange.route, exchange.status,
             1000 * (time.monotonic() - exchange.start), request_id,
         )  # fmt: skip
 

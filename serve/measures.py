@@ -16,7 +16,11 @@ from prometheus_client import (
 
 from ..common.version import __version__
 from ..pipeline.read_result import ReadResult
+from .problems import KINDS, Code
 
+UNMATCHED = "unmatched"
+"""The route of requests for paths that do not exist, and of those that were refused before their
+path was known. A label for each path would fill the memory."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LINES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -64,6 +68,11 @@ class Measures:
     def count_error(self, code: str) -> None:
         """Count an error that a client gets."""
         self._errors.labels(code).inc()
+
+    def count_refusal(self, code: Code) -> None:
+        """Count an error that a client got before the application received its request."""
+        self._requests.labels(UNMATCHED, str(KINDS[code].status)).inc()
+        self.count_error(code)
 
     def count_page(self, result: ReadResult) -> None:
         """Count an image or page that was read."""

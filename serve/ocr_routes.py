@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request
@@ -77,9 +78,7 @@ async def ocr(
     The answer has an item for each page, as `ocr-trt run --json` prints them.
     """
     service = _service_of(request)
-    async with service.bodies.body(request) as body:
-        # In a thread: decoding base64 or multipart would block the event loop.
-        image = await asyncio.to_thread(single_image, body)
+    async with service.bodies.images(request, single_image) as image:
         work = service.read(image, page=page or (1 if draw else None), draws=draw)
         outcomes = await _before_deadline(request, work)
     if not draw:
@@ -101,8 +100,7 @@ async def preview(
     The longest side has at most 2000 pixels. The text is not read.
     """
     service = _service_of(request)
-    async with service.bodies.body(request) as body:
-        image = await asyncio.to_thread(single_image, body)
+    async with service.bodies.images(request, single_image) as image:
         data = await _before_deadline(request, service.preview(image, page))
     return Response(data, media_type="image/png")
 
@@ -113,8 +111,8 @@ async def ocr_batch(request: Request) -> Response:
     The status is 200 even if no image can be read.
     """
     service = _service_of(request)
-    async with service.bodies.body(request) as body:
-        images = await asyncio.to_thread(several_images, body, service.settings.limits)
+    decode = partial(several_images, limits=service.settings.limits)
+    async with service.bodies.images(request, decode) as images:
         outcomes = await _before_deadline(request, service.read_batch(images))
     answer = batch_answer(outcomes)
     for error in filter(None, answer["errors"]):
@@ -131,51 +129,35 @@ def _json_body(kind: type[Any]) -> dict[str, Any]:
     return {"schema": TypeAdapter(kind).json_schema()}
 
 
+_PNG = {"image/png": {"schema": _FILE}}
+_ONE_IMAGE: dict[str, Any] = {
+    "image/*": {"schema": _FILE},
+    "application/pdf": {"schema": _FILE},
+    "multipart/form-data": _multipart(is_batch=False),
+    "application/json": _json_body(JsonImage),
+}
+_SEVERAL_IMAGES: dict[str, Any] = {
+    "multipart/form-data": _multipart(is_batch=True),
+    "application/json": _json_body(JsonImages),
+}
+
+
 def ocr_routes() -> APIRouter:
     """Return the routes, with their bodies and answers for OpenAPI."""
     router = APIRouter(tags=["OCR"])
-    single: dict[str, Any] = {
-        "image/*": {"schema": _FILE},
-        "application/pdf": {"schema": _FILE},
-        "multipart/form-data": _multipart(is_batch=False),
-        "application/json": _json_body(JsonImage),
-    }
-    several = {
-        "multipart/form-data": _multipart(is_batch=True),
-        "application/json": _json_body(JsonImages),
-    }
-    router.add_api_route(
-        "/v1/ocr",
-        ocr,
-        methods=["POST"],
-        response_class=Response,
-        responses={
-            200: {
-                "model": list[PageDocument],
-                "content": {"image/png": {"schema": _FILE}},
-                "description": "The pages; with `draw`, a PNG file.",
-            },
-            **_ERRORS,
-        },
-        openapi_extra={"requestBody": {"required": True, "content": single}},
-    )
-    router.add_api_route(
-        "/v1/preview",
-        preview,
-        methods=["POST"],
-        response_class=Response,
-        responses={
-            200: {"content": {"image/png": {"schema": _FILE}}, "description": "A PNG file."},
-            **_ERRORS,
-        },
-        openapi_extra={"requestBody": {"required": True, "content": single}},
-    )
-    router.add_api_route(
-        "/v1/ocr/batch",
-        ocr_batch,
-        methods=["POST"],
-        response_class=Response,
-        responses={200: {"model": BatchAnswer, "description": "The results."}, **_ERRORS},
-        openapi_extra={"requestBody": {"required": True, "content": several}},
-    )
+
+    def add(path: str, endpoint: Any, body: dict[str, Any], **answer: Any) -> None:
+        router.add_api_route(
+            path,
+            endpoint,
+            methods=["POST"],
+            response_class=Response,
+            responses={200: answer, **_ERRORS},
+            openapi_extra={"requestBody": {"required": True, "content": body}},
+        )
+
+    pages = {"model": list[PageDocument], "content": _PNG}
+    add("/v1/ocr", ocr, _ONE_IMAGE, **pages, description="The pages; with `draw`, a PNG file.")
+    add("/v1/preview", preview, _ONE_IMAGE, content=_PNG, description="A PNG file.")
+    add("/v1/ocr/batch", ocr_batch, _SEVERAL_IMAGES, model=BatchAnswer, description="The results.")
     return router

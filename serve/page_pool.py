@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from threading import Event
 from typing import Any, TypeVar
@@ -58,9 +59,10 @@ class PagePool:
 
     def __init__(self, reader: OcrReader, settings: ServeSettings, measures: Measures) -> None:
         self._settings, self._measures = settings, measures
+        self._is_counting = False
         self.workers = settings.workers or reader.workers
         self._batches = DynamicBatches(
-            reader.recognizer, settings.times.batch_wait, measures.count_batch
+            reader.recognizer, settings.times.batch_wait, self._count_batch
         )
         self._reader = OcrReader(
             reader.detector,
@@ -74,6 +76,14 @@ class PagePool:
         # First in, first out: images are read in the order of their requests.
         self._places = asyncio.Semaphore(self.workers)
         self.admission = Admission(self.workers, settings.times.max_wait)
+
+    def begin_counting(self) -> None:
+        """Count pages and batches from now on: those of clients, but not those of the warm-up."""
+        self._is_counting = True
+
+    def _count_batch(self, lines: int) -> None:
+        if self._is_counting:
+            self._measures.count_batch(lines)
 
     async def read(
         self, ticket: Ticket, data: bytes, *, page: int | None = None, draws: bool = False
@@ -117,12 +127,13 @@ class PagePool:
             ServiceError: the page cannot be decoded, or exceeds a limit.
         """
 
-        def decode(_: Event) -> bytes:
+        def decode(is_cancelled: Event) -> bytes:
             file = self._opened(data, page)
             try:
                 self._check_pixels(file, page)
                 with self._budget.lend(memory_of(file, page)):
-                    return _png(_at_most(file.read(page), _PREVIEW_SIDE))
+                    pixels = file.read(page, watch=partial(_check_wanted, is_cancelled))
+                    return _png(_at_most(pixels, _PREVIEW_SIDE))
             except OcrTrtError as error:
                 raise service_error(error) from error
 
@@ -199,10 +210,7 @@ class PagePool:
     def _read_page(
         self, file: ImageFile, page: int, draws: bool, is_cancelled: Event
     ) -> PageOutcome:
-        def watch() -> None:
-            if is_cancelled.is_set():
-                raise CancelledError
-
+        watch = partial(_check_wanted, is_cancelled)
         watch()
         try:
             self._check_pixels(file, page)
@@ -214,7 +222,8 @@ class PagePool:
             if not isinstance(error, UserError):  # not the client's fault
                 _log.error("an engine failed", exc_info=error)
             return PageOutcome(page=page, error=error)
-        self._measures.count_page(result)
+        if self._is_counting:
+            self._measures.count_page(result)
         return PageOutcome(page=page, result=result, drawing=drawing)
 
     def _check_pixels(self, file: ImageFile, page: int) -> None:
@@ -229,6 +238,12 @@ class PagePool:
         """Wait for the threads, and end them."""
         self._threads.shutdown(cancel_futures=True)
         self._batches.close()
+
+
+def _check_wanted(is_cancelled: Event) -> None:
+    """Raise CancelledError if nobody waits for the result any more."""
+    if is_cancelled.is_set():
+        raise CancelledError
 
 
 def _is_read(done: Future[Any]) -> bool:

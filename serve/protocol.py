@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -17,11 +18,17 @@ _LINGER = 5.0
 that is closed at once could lose the answer."""
 
 
-def guarded_protocol(limits: Limits, times: Times) -> type[H11Protocol]:
-    """Return the class of connections; uvicorn creates its objects."""
+def guarded_protocol(
+    limits: Limits, times: Times, on_refusal: Callable[[Code], None] = lambda _: None
+) -> type[H11Protocol]:
+    """Return the class of connections; uvicorn creates its objects.
+
+    ``on_refusal``: called with the code of each error that a connection answers by itself.
+    """
 
     class _Guarded(GuardedProtocol):
         own_limits, own_times = limits, times
+        own_on_refusal = staticmethod(on_refusal)
 
     return _Guarded
 
@@ -31,6 +38,7 @@ class GuardedProtocol(H11Protocol):
 
     own_limits: Limits
     own_times: Times
+    own_on_refusal: Callable[[Code], None]
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -119,6 +127,8 @@ class GuardedProtocol(H11Protocol):
         if cycle is not None and cycle.response_started and not cycle.response_complete:
             self._abort()  # in the middle of an answer
             return
+        # Before the client gets it: who asks for /metrics next finds it there.
+        self.own_on_refusal(code)
         status = KINDS[code].status
         body = json.dumps({"error": {"code": code, "message": message}}).encode()
         lines = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import signal
 import socket
@@ -70,6 +71,20 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a service that listens on this name or address can be reached from this machine only.
+
+    A name is resolved, because any name can have any address: ``127.0.0.1.example.com`` too.
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        return False
+    addresses = [ipaddress.ip_address(str(entry[4][0])) for entry in found]
+    # ::ffff:127.0.0.1 is an address of IPv4, which only newer versions of Python consider.
+    return all((getattr(each, "ipv4_mapped", None) or each).is_loopback for each in addresses)
+
+
 def address_of(listener: socket.socket) -> str:
     """Return the URL of a socket."""
     host, port = listener.getsockname()[:2]
@@ -92,7 +107,7 @@ async def _serve(
     server = _Server(
         uvicorn.Config(
             application(service),
-            http=guarded_protocol(service.settings.limits, times),
+            http=guarded_protocol(service.settings.limits, times, service.measures.count_refusal),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -47,6 +47,9 @@ class Service:
         self.phase: Phase = "starting"
         self._pool: PagePool | None = None
         self._engines = ExitStack()
+        self.measures.add_gauge(
+            "ocr_trt_body_bytes", "Bytes of requests' bodies in memory.", lambda: self.bodies.held
+        )
         for name, text, value in (
             ("queue_depth", "Images that wait to be read.", "waiting"),
             ("queue_limit", "Images that may wait; further ones get 503.", "limit"),
@@ -77,6 +80,7 @@ class Service:
         reader = await asyncio.to_thread(self._open)
         self._pool = pool = PagePool(reader, self.settings, self.measures)
         await self._warm_up(pool)
+        pool.begin_counting()
         if self.phase == "starting":
             self.phase = "ready"
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ DEFAULT_DPI = 200
 """Text of 10 points is 28 pixels high."""
 LOWEST_DPI, HIGHEST_DPI = 10, 2400
 _POINTS_PER_INCH = 72
-_PDFIUM = Lock()  # PDFium has global state and must not be called by two threads at once
+PDFIUM = RLock()
+"""Held while PDFium is used: it has global state and must not be called by two threads at once."""
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def _document(data: Path | bytes, name: str) -> Iterator[Any]:
         raise InputFileError(
             f"{name}: reading PDF requires pypdfium2; install it with: pip install 'ocr-trt[pdf]'"
         ) from None
-    with _PDFIUM:
+    with PDFIUM:
         try:
             document = pypdfium2.PdfDocument(data)
         except pypdfium2.PdfiumError as error:

@@ -59,14 +59,21 @@ def tiff(pixels: np.ndarray, *, orientation: int = 1, photometric: int | None = 
     return b"II*\0\x08\0\0\0" + struct.pack("<H", len(rows)) + entries + bytes(4) + values + raw
 
 
-def pdf(boxes: list[str], *, count: int | None = None, trailer: bytes = b"") -> bytes:
-    """A PDF document of empty pages with these media boxes, such as ``0 0 200 100``."""
+def pdf(
+    boxes: list[str], *, count: int | None = None, trailer: bytes = b"", content: bytes = b""
+) -> bytes:
+    """A PDF document of pages with these media boxes, such as ``0 0 200 100``.
+
+    ``content``: what is drawn on each page; empty pages have none.
+    """
     numbers = range(3, 3 + len(boxes))
     kids = b" ".join(b"%d 0 R" % number for number in numbers)
+    contents = b"/Contents %d 0 R" % (3 + len(boxes)) if content else b""
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Kids[%s]/Count %d>>" % (kids, len(boxes) if count is None else count),
-        *(b"<</Type/Page/Parent 2 0 R/MediaBox[%s]>>" % box.encode() for box in boxes),
+        *(b"<</Type/Page/Parent 2 0 R/MediaBox[%s]%s>>" % (b.encode(), contents) for b in boxes),
+        *([b"<</Length %d>>stream\n%s\nendstream" % (len(content), content)] if content else []),
     ]
     data, offsets = b"%PDF-1.4\n", []
     for number, each in enumerate(objects, 1):

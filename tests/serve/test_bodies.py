@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import tracemalloc
 
 import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from ocr_trt.serve.bodies import BodyReader
+from ocr_trt.serve.bodies import BodyReader, single_image
 from ocr_trt.serve.problems import ServiceError
 from ocr_trt.serve.settings import MIB, Limits, Times
+from tests.serve.client import multipart
 
 
 def request(*chunks: int) -> Request:
@@ -37,6 +40,36 @@ def test_a_waiting_request_holds_its_body_once() -> None:
         assert asyncio.run(held()) < 12 * MIB
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["json", "multipart"])
+def test_a_waiting_request_holds_its_images_but_not_its_body(kind: str) -> None:
+    image = bytes(range(256)) * (4 * MIB // 256)
+    data, form = multipart(image)
+    if kind == "json":
+        data, form = json.dumps({"image": base64.b64encode(image).decode()}).encode(), ""
+    form = form or "application/json"
+
+    async def held(data: list[bytes]) -> tuple[int, int, int]:
+        async def receive() -> Message:
+            return {"type": "http.request", "body": data.pop()}
+
+        headers = [(b"content-type", form.encode())]
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+        reader = BodyReader(Limits(), Times())
+        async with reader.images(Request(scope, receive), single_image) as own:
+            assert own == image
+            return tracemalloc.get_traced_memory()[0], reader.held, len(own)
+
+    tracemalloc.start()
+    try:
+        given = [bytes(bytearray(data))]  # traced
+        del data
+        size, counted, length = asyncio.run(held(given))
+    finally:
+        tracemalloc.stop()
+    assert counted == length == len(image)
+    assert size < 1.5 * len(image)
 
 
 def test_all_bodies_together_are_limited_and_released() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ocr_trt.serve.server import is_loopback
 from tests.cli.in_process import fails, run
 from tests.serve.client import launch, service, start
 from tests.serve.test_limits import noise
@@ -37,6 +38,32 @@ def test_port_that_is_taken(bundles: tuple[object, ...]) -> None:
 @pytest.mark.parametrize("host", ["203.0.113.1", "no such host", "nothing.invalid"])
 def test_host_that_is_not_this_machine(bundles: tuple[object, ...], host: str) -> None:
     assert host in message_of(*bundles, "--host", host)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [
+        ("127.0.0.1", True), ("127.0.0.2", True), ("localhost", True), ("::1", True),
+        ("127.1", True),
+        ("0.0.0.0", False), ("::", False), ("127.0.0.1.evil.invalid", False), ("192.0.2.7", False),
+        ("localhost.evil.invalid", False), ("::1.invalid", False), ("::ffff:127.0.0.1", True),
+        ("::ffff:192.0.2.7", False), ("x" * 300, False), ("", False),
+    ],
+)  # fmt: skip
+def test_addresses_of_this_machine_only(host: str, is_own: bool) -> None:
+    assert is_loopback(host) is is_own
+
+
+@pytest.mark.parametrize(("host", "notes"), [("127.0.0.1", 0), ("0.0.0.0", 1)])
+def test_a_service_without_a_token_warns_if_others_reach_it(
+    bundles: tuple[object, ...], host: str, notes: int
+) -> None:
+    process = launch(*bundles, "--host", host, "--port", 0)
+    assert process.stdout is not None and process.stderr is not None
+    assert host in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert process.stderr.read().count("without a token") == notes
 
 
 def test_broken_bundles(bundles: tuple[object, ...], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.ocr.files import pdf
 from tests.readable_models import receipt
 from tests.serve.client import Answer, Running, multipart, service
 from tests.serve.conftest import png
@@ -121,6 +123,9 @@ def test_slow_headers_end_the_connection(strict: Running) -> None:
     answer = slow(strict, b"GET /health/live HTTP/1.1\r\n", *[b"X: y\r\n"] * 6)
     assert answer.startswith(b"HTTP/1.1 408") and b'"request_timeout"' in answer
     assert slow(strict).startswith(b"HTTP/1.1 408"), "a connection on which nothing is sent"
+    text = ask(strict, "/metrics").body.decode()
+    assert re.search(r'ocr_trt_requests_total{route="unmatched",status="408"} [2-9]', text)
+    assert re.search(r'ocr_trt_errors_total{code="request_timeout"} [2-9]', text)
 
 
 def test_slow_body_ends_the_request(strict: Running) -> None:
@@ -204,6 +209,38 @@ def test_deadline(bundles: tuple[object, ...], image: bytes) -> None:
         assert own.ask("/health/ready").status == 200
 
 
+def slow_pdf(pages: int) -> bytes:
+    """A document whose pages PDFium draws for about a second each."""
+    points = np.random.default_rng(0).integers(0, 400, (8000, 8)).tolist()
+    curves = b" ".join(b"%d %d m %d %d %d %d %d %d c S" % tuple(each) for each in points)
+    return pdf(["0 0 400 400"] * pages, content=b"3 w " + curves)
+
+
+def test_no_page_is_begun_after_the_deadline(bundles: tuple[object, ...]) -> None:
+    kind = {"content_type": "application/pdf"}
+    pytest.importorskip("pypdfium2")
+
+    def seconds_of(own: Running, path: str, pages: int, status: int) -> float:
+        """Return the processor time that a document takes, also after its answer."""
+        before = own.metric("process_cpu_seconds_total")
+        assert own.ask(path, slow_pdf(pages), **kind).status == status
+        end = time.monotonic() + 120
+        while own.metric("ocr_trt_images_in_flight") and time.monotonic() < end:
+            time.sleep(0.05)
+        return own.metric("process_cpu_seconds_total") - before
+
+    options = ("--workers", 4, "--tiles", "off", "--threads", 1)
+    with service(*bundles, *options) as own:
+        page = seconds_of(own, "/v1/ocr", 1, 200)
+    with service(*bundles, *options, "--deadline", 0.1) as own:
+        # Four pages wait for PDFium, which draws one at a time.
+        taken = seconds_of(own, "/v1/ocr", 8, 504)
+        assert taken < 1.6 * page
+        for path in ("/v1/ocr?page=2", "/v1/preview?page=2"):
+            assert own.ask(path, slow_pdf(8), **kind).status == 504
+        assert own.ask("/health/ready").status == 200
+
+
 def test_client_that_leaves_frees_its_place(running: Running) -> None:
     body = noise(1500)
     for _ in range(8):
@@ -231,3 +268,21 @@ def test_paths_and_urls_are_not_opened(running: Running, tmp_path: Path, image: 
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize("kind", ["json", "multipart"])
+def test_a_waiting_request_holds_its_images_only(bundles: tuple[object, ...], kind: str) -> None:
+    # What follows the end of a PNG file is ignored: many bytes that take no time to decode.
+    content = noise(1500) + bytes(6 << 20)
+    body, form = multipart(content)
+    if kind == "json":
+        body, form = json.dumps({"image": base64.b64encode(content).decode()}).encode(), ""
+    seen = set[float]()
+    with service(*bundles, "--workers", 1) as own, ThreadPoolExecutor(8) as threads:
+        header = {"content_type": form or "application/json"}
+        answers = [threads.submit(own.ask, "/v1/ocr", body, **header) for _ in range(8)]
+        while not all(answer.done() for answer in answers):
+            seen.add(own.metric("ocr_trt_body_bytes"))
+        assert {answer.result().status for answer in answers} == {200}
+        assert own.metric("ocr_trt_body_bytes") == 0
+    assert any(size and size % len(content) == 0 for size in seen), "images, and no bodies"

@@ -62,3 +62,35 @@ def test_client_that_reads_nothing_loses_its_connection(ends: bytes) -> None:
 async def _until_closed(server: uvicorn.Server) -> None:
     while server.server_state.connections:
         await asyncio.sleep(0.05)
+
+
+def test_connections_beyond_the_limit_are_refused_and_counted() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("no request reaches the application")
+
+    codes: list[str] = []
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, http=guarded_protocol(Limits(connections=1), Times(), codes.append),
+            lifespan="off", log_config=None,
+        )
+    )  # fmt: skip
+
+    async def use(listener: socket.socket) -> bytes:
+        serving = asyncio.ensure_future(server.serve([listener]))
+        address = listener.getsockname()
+        first = await asyncio.open_connection(*address)
+        while not server.server_state.connections:
+            await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection(*address)
+        answer = await asyncio.wait_for(reader.read(), 20)
+        for each in (first[1], writer):
+            each.close()
+        server.should_exit = True
+        await serving
+        return answer
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answer = asyncio.run(use(listener))
+    assert answer.startswith(b"HTTP/1.1 503") and b"Retry-After: 1" in answer
+    assert codes == ["overloaded"]

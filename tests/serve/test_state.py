@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 import ocr_trt
 from ocr_trt.serve.problems import KINDS
-from tests.serve.client import Answer, Running
+from tests.serve.client import Answer, Running, service
 
 PNG = {"content_type": "image/png"}
 ROOT = Path(__file__).parents[2]
@@ -20,6 +21,32 @@ ROOT = Path(__file__).parents[2]
 def test_health(running: Running) -> None:
     assert running.ask("/health/live").json == {"status": "alive"}
     assert running.ask("/health/ready").json == {"status": "ready"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/health/live", "/health/ready", "/v1/info", "/v1/samples", "/openapi.json"),
+        *("/docs", "/", "/app.js"),
+    ],
+)
+def test_head_returns_the_headers_of_get(running: Running, path: str) -> None:
+    got, head = running.ask(path), running.ask(path, method="HEAD")
+    assert (head.status, head.body) == (got.status, b"") == (200, b"")
+    for answer in (got, head):
+        del answer.headers["date"], answer.headers["x-request-id"]
+    if path != "/v1/info":  # its length changes with the capacity
+        assert head.headers == got.headers
+
+
+def test_methods_that_a_route_does_not_accept(running: Running) -> None:
+    head = running.ask("/v1/ocr", method="HEAD")
+    assert (head.status, head.body, head.headers["allow"]) == (405, b"", "POST")
+    for path in ("/health/live", "/v1/info", "/metrics", "/", "/docs"):
+        answer = running.ask(path, b"", method="POST")
+        assert (answer.status, answer.code) == (405, "method_not_allowed")
+        assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+    assert running.ask("/nothing", method="HEAD").status == 404
 
 
 def test_request_ids_are_echoed_or_created(running: Running, image: bytes) -> None:
@@ -70,6 +97,33 @@ def test_metrics_agree_with_what_clients_count(running: Running, image: bytes) -
     assert running.metric("ocr_trt_images_in_flight") == 0
     assert running.metric("ocr_trt_capacity_images_per_second") > 0
     assert running.metric('ocr_trt_stage_duration_seconds_count{stage="detect"}') > 0
+
+
+def test_the_warm_up_is_not_counted(bundles: tuple[object, ...]) -> None:
+    with service(*bundles) as own:
+        assert own.metric("ocr_trt_capacity_images_per_second") > 0, "measured in the warm-up"
+        text = own.ask("/metrics").body.decode()
+    counted = [
+        line for line in text.splitlines()
+        if re.match(r"ocr_trt_(images|lines|stage_duration|batch_lines|errors)", line)
+        and float(line.split()[-1])
+    ]  # fmt: skip
+    assert counted == []
+
+
+def test_refused_requests_are_counted(running: Running) -> None:
+    def count() -> tuple[float, float]:
+        return (
+            running.metric('ocr_trt_requests_total{route="unmatched",status="400"}'),
+            running.metric('ocr_trt_errors_total{code="invalid_request"}'),
+        )
+
+    before = count()
+    for data in (b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", running.port), timeout=30) as own:
+            own.sendall(data)
+            assert own.recv(100).startswith(b"HTTP/1.1 400")
+    assert count() == (before[0] + 2, before[1] + 2)
 
 
 def test_bodies_that_are_no_image_do_not_change_the_capacity(running: Running) -> None:
@@ -151,6 +205,18 @@ def test_docs_need_no_other_host_and_name_all_routes_and_codes(running: Running)
     document = (ROOT / "docs" / "serving.md").read_text("utf-8")
     for path in openapi["paths"]:
         assert path.removesuffix("/{name}") in document
+
+
+def test_openapi_lists_the_statuses_of_the_service_only(running: Running) -> None:
+    openapi = running.ask("/openapi.json").json
+    assert not {"HTTPValidationError", "ValidationError"} & openapi["components"]["schemas"].keys()
+    known = {str(kind.status) for kind in KINDS.values()} | {"200"}
+    for path, methods in openapi["paths"].items():
+        for method, operation in methods.items():
+            assert operation["responses"].keys() <= known, (path, method)
+    assert "ValidationError" not in running.ask("/docs").body.decode()
+    wrong = running.ask("/v1/ocr?page=x", b"x", **PNG)
+    assert (wrong.status, wrong.code) == (400, "invalid_parameter")
 
 
 def test_openapi_describes_bodies_and_answers(running: Running) -> None:
