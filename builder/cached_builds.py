@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from ..common.files import whole_folder
 from ..common.progress import Reporter
-from ..engines.build_cache import BuildCache, CachedBundle, copy_files
-from ..engines.bundle import Bundle, file_entry, own_files, write_manifest
+from ..engines.build_cache import BuildCache
+from ..engines.bundle import Bundle, own_files
 from ..engines.target_groups import TargetGroup
 from ..errors import OcrTrtError
-from ..spec import with_max_batch
 from .cache_key import cache_keys, why_not_cached
 from .request import BuildRequest, BuildResult
-from .write import SPEC_FILE, write_spec
+from .write import copy_bundle
 
 
 class CachedBuilds:
@@ -47,23 +45,12 @@ class CachedBuilds:
         folder = self._request.bundle_folder(group.name)
         try:
             with whole_folder(folder, own_files) as scratch:
-                bundle = self._copied(cached, scratch, folder)
+                bundle = copy_bundle(cached.bundle, self._request.spec, scratch, folder)
         except FileNotFoundError:  # another process removed it after it was found
             return None
         except OcrTrtError as error:
             return BuildResult(target=target, folder=folder, bundle=None, error=error)
         return BuildResult(target=target, folder=folder, bundle=bundle, measured=cached.built)
-
-    def _copied(self, cached: CachedBundle, scratch: Path, folder: Path) -> Bundle:
-        """Copy a bundle. The spec is written again: its path to the model depends on the folder."""
-        copy_files(cached.bundle, scratch)
-        # Its largest batch may be smaller than requested (``Manifest.batch_limit``).
-        max_batch = cached.bundle.spec.input.max_batch
-        spec = write_spec(with_max_batch(self._request.spec, max_batch), scratch, folder)
-        files = {**cached.bundle.manifest.files, SPEC_FILE: file_entry(scratch / SPEC_FILE)}
-        manifest = cached.bundle.manifest.model_copy(update={"spec": spec, "files": files})
-        write_manifest(scratch, manifest)
-        return Bundle(folder=folder, manifest=manifest)
 
     def keep(self, results: Mapping[str, BuildResult]) -> None:
         """Keep new bundles in the cache, unless their inputs changed during the build.

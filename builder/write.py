@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..calibration.calibrator import Calibrator
-from ..engines.bundle import file_entries, tree_sha256, write_manifest
+from ..engines.build_cache import copy_files
+from ..engines.bundle import Bundle, file_entries, file_entry, tree_sha256, write_manifest
 from ..engines.manifest import (
     Calibration,
     ChosenPrecision,
@@ -17,7 +18,7 @@ from ..engines.manifest import (
     Verdict,
 )
 from ..measure.machine import versions
-from ..spec import ModelSpec, dump_spec, spec_beside
+from ..spec import ModelSpec, dump_spec, spec_beside, with_max_batch
 from .compile import spec_of_entries
 from .job import TargetJob
 from .precision_page import write_precision
@@ -79,6 +80,29 @@ def write_spec(spec: ModelSpec, scratch: Path, folder: Path) -> ModelSpec:
     own = spec_beside(spec, folder)
     (scratch / SPEC_FILE).write_text(dump_spec(own), "utf-8")
     return own
+
+
+def copy_bundle(bundle: Bundle, spec: ModelSpec, scratch: Path, folder: Path) -> Bundle:
+    """Copy a bundle into ``scratch``, and return it as it will be in ``folder``.
+
+    The spec is written again, because its path to the model depends on the folder.
+
+    Args:
+        bundle: the bundle to copy.
+        spec: in place of the bundle's own; with the same input sizes.
+        scratch: an existing folder, which will be renamed to ``folder``.
+        folder: the place of the copy.
+
+    Raises:
+        OSError: a file cannot be read or written.
+    """
+    copy_files(bundle, scratch)
+    # Its largest batch may be smaller than requested (``Manifest.batch_limit``).
+    own = write_spec(with_max_batch(spec, bundle.spec.input.max_batch), scratch, folder)
+    files = {**bundle.manifest.files, SPEC_FILE: file_entry(scratch / SPEC_FILE)}
+    manifest = bundle.manifest.model_copy(update={"spec": own, "files": files})
+    write_manifest(scratch, manifest)
+    return Bundle(folder=folder, manifest=manifest)
 
 
 def _choice(choice: PrecisionChoice) -> ChosenPrecision | None:

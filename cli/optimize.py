@@ -1,4 +1,4 @@
-"""``ocr-trt optimize``: the fastest streams and threads of bundles, or widths of a recognizer."""
+"""``ocr-trt optimize``: streams of bundles, widths of a recognizer, or engines of two models."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from ..errors import UserError
 from .calibration_options import CalibrationOptions, load_calibration_images
 from .model_options import check_exists, is_spec, load_spec_file
+from .optimize_pairs import PairOptions, optimize_pairs
 from .printing import print_json, print_table
 from .shared_options import DisplayOptions, Trust
 
@@ -29,10 +30,6 @@ class WidthOptions:
 
     PANEL: ClassVar[str] = "Input widths of a recognizer spec"
 
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of line images, or of images whose lines are labeled."),
-    ] = None
     detector: Annotated[
         Path | None, typer.Option(help="Detector bundle that crops the lines from the images.")
     ] = None
@@ -48,14 +45,26 @@ class WidthOptions:
 def optimize(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Engine bundles, or the spec of a recognizer.", metavar="BUNDLE|SPEC"),
+        typer.Argument(
+            help="Engine bundles, the spec of a recognizer, or the specs of a detector and a "
+            "recognizer.",
+            metavar="BUNDLE|SPEC",
+        ),
     ],
     *,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="For specs: a folder of images like those to be read, with labels.json. For one "
+            "recognizer, also a folder of line images."
+        ),
+    ] = None,
     trust: Trust = False,
     width: WidthOptions,
+    pair: PairOptions,
     display: DisplayOptions,
 ) -> None:
-    """Measure which streams and threads, or which input widths, are fastest on this machine.
+    """Measure which streams, input widths, or engines of both models are fastest here.
 
     For bundles: try numbers of streams (batches that run at once) and threads, and store the
     fastest in $XDG_CACHE_HOME/ocr-trt/tuning (by default ~/.cache/ocr-trt/tuning) for this
@@ -65,21 +74,39 @@ def optimize(
     For the spec of a recognizer: time the model at several input widths with OpenVINO, and print
     the `buckets` that minimize the time for lines like those in --data.
 
-    Example: `ocr-trt optimize bundles/*` or `ocr-trt optimize recognizer.yaml --data labeled`
+    For the specs of a detector and a recognizer: build both in several precisions, input sizes and
+    widths, measure pairs of them on the images of --data, and write the fastest pair whose loss of
+    end-to-end hmean is within --budget. If no pair is, nothing is written, and the exit code is 4.
+
+    Example: `ocr-trt optimize bundles/*` or `ocr-trt optimize recognizer.yaml --data labeled` or
+    `ocr-trt optimize detector.yaml recognizer.yaml --data labeled --calibration images`
     """
-    for path in (*paths, *(each for each in (width.data, width.detector) if each is not None)):
+    named = (data, width.detector, pair.calibration)
+    for path in (*paths, *(each for each in named if each is not None)):
         check_exists(path)
     specs = [path for path in paths if is_spec(path)]
     if not specs:
-        if width != WidthOptions():
+        if data is not None or width != WidthOptions() or pair != PairOptions():
             raise UserError(
-                "--data, --detector, --max-widths, --step and --draw need a recognizer's spec"
+                "bundles are timed without images: --data and the options of specs need a "
+                "recognizer's spec, or the specs of a detector and a recognizer"
             )
         _optimize_streams(paths, display, is_trusted=trust)
-    elif len(paths) == 1:
-        _optimize_widths(specs[0], width, display, is_trusted=trust)
-    else:
-        raise UserError(f"{specs[0]} is a spec: give bundles only, or one spec only")
+        return
+    if len(specs) < len(paths):
+        other = next(path for path in paths if path not in specs)
+        raise UserError(f"{specs[0]} is a spec and {other} is not: give only bundles or only specs")
+    if data is None:
+        what = "lines" if len(specs) == 1 else "images"
+        raise UserError(f"{specs[0]}: is a spec; give --data DIR with {what} like those to be read")
+    if len(specs) == 1:
+        if pair != PairOptions():
+            raise UserError("--budget, --output and the like need two specs: add the other model's")
+        _optimize_widths(specs[0], data, width, display, is_trusted=trust)
+        return
+    if (width.detector, width.draw) != (None, None):
+        raise UserError("--detector and --draw are for the spec of one recognizer only")
+    optimize_pairs(specs, data, pair, (width.max_widths, width.step), display)
 
 
 def _optimize_streams(paths: Sequence[Path], display: DisplayOptions, *, is_trusted: bool) -> None:
@@ -122,7 +149,7 @@ def _print_trials(label: str, result: StreamTrials) -> None:
 
 
 def _optimize_widths(
-    path: Path, width: WidthOptions, display: DisplayOptions, *, is_trusted: bool
+    path: Path, data: Path, width: WidthOptions, display: DisplayOptions, *, is_trusted: bool
 ) -> None:
     from ..builder.learned_widths import WidthSettings, choose_buckets
     from ..common.files import check_file_destination, write_whole
@@ -130,8 +157,6 @@ def _optimize_widths(
     from ..report.plots import buckets_plot
     from ..spec import RecognizerSpec
 
-    if width.data is None:
-        raise UserError(f"{path}: is a spec; give --data DIR with lines like those to be read")
     if width.draw is not None:
         if width.draw.suffix.lower() != ".svg":
             raise UserError(f"--draw {width.draw}: expected a name that ends in .svg")
@@ -143,7 +168,7 @@ def _optimize_widths(
         raise UserError(
             f"--step {width.step}: expected at most half of the input width {spec.input.width}"
         )
-    images = CalibrationOptions(calibration=width.data, detector=width.detector)
+    images = CalibrationOptions(calibration=data, detector=width.detector)
     lines = load_calibration_images(images, spec, reporter, is_trusted=is_trusted)
     settings = WidthSettings(max_widths=width.max_widths, step=width.step)
     result = choose_buckets(spec, lines, backend("openvino"), settings, reporter)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,10 +23,11 @@ from ..common.progress import Reporter
 from ..engines.bundle import Bundle
 from ..engines.engine import Engine
 from ..ocr.dataset import ImagePage
-from ..pipeline.clock import STAGES, Stage, StageClock
+from ..pipeline.clock import StageClock
 from ..pipeline.reader import OcrReader
 from ..pipeline.text_lines import TextLine
 from ..pipeline.workers import in_order
+from .image_timer import ImageTimer
 
 MAX_IMAGES = 20
 """Limit of the images that are timed."""
@@ -54,49 +54,28 @@ class Pipeline:
     bundles: tuple[Bundle, Bundle] | None = None
 
 
-class _OneWorker:
-    """Reads one image at a time, and records the times of each image and pass."""
+class _OneWorker(ImageTimer):
+    """Reads one image at a time with both models."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._clock = StageClock()
-        self._reader = OcrReader(pipeline.detector, pipeline.recognizer, clock=self._clock)
-        self._seconds: dict[ImagePage, list[float]] = defaultdict(list)
-        self._stages: dict[ImagePage, list[dict[Stage, float]]] = defaultdict(list)
+        reader = OcrReader(pipeline.detector, pipeline.recognizer)
 
-    @property
-    def timed(self) -> float:
-        """Seconds of the counted passes."""
-        return sum(sum(passes[1:]) for passes in self._seconds.values())
+        def read(file: ImagePage, clock: StageClock) -> None:
+            with clock("load"):
+                image = file.read()
+            reader.timed(clock).read(image)
 
-    def read(self, file: ImagePage) -> None:
-        """Read and time one image."""
-        # The clock accumulates over images, so the stages of this one are a difference.
-        before, start = dict(self._clock.seconds), time.perf_counter()
-        with self._clock("load"):
-            image = file.read()
-        self._reader.read(image)
-        self._seconds[file].append(time.perf_counter() - start)
-        after = self._clock.seconds
-        self._stages[file].append({stage: after[stage] - before[stage] for stage in STAGES})
+        super().__init__(read)
 
     def speed(self) -> PipelineSpeed:
         """Return the speed over all counted passes."""
-        # [1:]: the first pass warms up.
-        whole = [statistics.median(passes[1:]) for passes in self._seconds.values()]
-        stages = {
-            stage: 1000
-            * statistics.fmean(
-                statistics.median(each[stage] for each in passes[1:])
-                for passes in self._stages.values()
-            )
-            for stage in STAGES
-        }
+        whole = self.seconds()
         return PipelineSpeed(
             workers=1,
             images=len(whole),
-            passes=len(next(iter(self._seconds.values()))) - 1,
+            passes=self.passes,
             throughput=len(whole) / sum(whole),
-            stages=dict(stages),
+            stages=dict(self.stages()),
         )
 
 
@@ -160,7 +139,7 @@ def pipeline_speeds(
                 # Image by image in turns, so that a slow moment of the machine hits all systems.
                 for file in files:
                     for one in single:
-                        one.read(file)
+                        one.run(file)
                 for pool in pools:
                     pool.read(files)
         return [

@@ -50,8 +50,8 @@ class RecognizerRole(OcrRole):
     inputs_vary = True
 
     def labels_of(self, dataset: Dataset) -> tuple[Label, ...]:
-        """Return the labeled text lines; without labels, each image is one line without a text."""
-        if dataset.labeled:
+        """Return the lines of the folder; without any, each image is one line without a text."""
+        if dataset.labeled or dataset.crops:
             return dataset.crops
         return tuple(CropLabel(image=scene.image, text="") for scene in dataset.scenes)
 

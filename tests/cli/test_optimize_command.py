@@ -42,7 +42,8 @@ def test_wrong_options_are_refused(
 def test_options_of_specs_are_refused_for_bundles(
     spec_files: dict[str, Path], bundles: dict[str, Path], images: Path
 ) -> None:
-    fails(run("optimize", *spec_files.values(), "--data", images), 2, "one spec only")
+    mixed = (spec_files["recognizer"], bundles["detector"])
+    fails(run("optimize", *mixed, "--data", images), 2, "only bundles or only specs")
     fails(
         run("optimize", bundles["detector"], "--data", images),
         2,

@@ -1,0 +1,42 @@
+"""Variants whose engines are open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from ...engines.engine import Engine
+from .built_variants import BuiltVariant
+from .variants import Variant
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OpenVariant:
+    """A variant whose engine is open. Two of them are never equal, so that they can be keys."""
+
+    built: BuiltVariant
+    engine: Engine
+
+    @property
+    def variant(self) -> Variant:
+        """How it was built."""
+        return self.built.variant
+
+    @property
+    def label(self) -> str:
+        """The name of the variant, without that of its model."""
+        return self.variant.label
+
+
+def open_variants(built: Sequence[BuiltVariant], stack: ExitStack) -> list[OpenVariant]:
+    """Open the engines of variants until ``stack`` closes them."""
+    return [
+        OpenVariant(built=each, engine=stack.enter_context(Engine.from_bundle(each.bundle)))
+        for each in built
+    ]
+
+
+def exact_of(variants: Sequence[OpenVariant]) -> OpenVariant:
+    """Return the exact variant, which a build cannot leave out."""
+    return next(each for each in variants if each.variant.is_exact)

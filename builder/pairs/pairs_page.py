@@ -1,0 +1,261 @@
+"""The page about a pair of models: ``pairs.html``, and the same tables for the terminal."""
+
+from __future__ import annotations
+
+from ...ocr.metrics.metric import METRICS
+from ...report.page import render
+from ...report.plots import TradeOff, tradeoff_plot
+from ...report.sections import Plot, Section, Table, table_section
+from .pairs_report import PairRow, PairsReport, VariantRow
+
+_VERDICTS = {
+    "shown": "within budget",
+    "agrees": "within budget by agreement",
+    "unsure": "not decided",
+    "over": "over budget",
+}
+
+
+def page_of(report: PairsReport) -> str:
+    """Return the page as HTML."""
+    return render(
+        "pairs.html.jinja",
+        package=__package__,
+        escape=True,
+        report=report,
+        lead=lead(report),
+        texts=texts(report),
+        setup=_setup(report),
+        sections=[pair_section(report), *map(table_section, variant_tables(report))],
+    )
+
+
+def lead(report: PairsReport) -> str:
+    """Return the choice in one sentence."""
+    chosen = report.chosen
+    return (
+        f"{chosen.label}: {chosen.milliseconds:.1f} ms per image, against "
+        f"{report.baseline:.1f} ms of the models themselves "
+        f"({report.baseline / chosen.milliseconds:.2f}x); {_loss_text(chosen)}."
+    )
+
+
+def _loss_text(row: PairRow) -> str:
+    """Return what a pair that was read loses, with the interval."""
+    bounds = row.interval
+    interval = f" (95 % interval {bounds.low:+.2f} to {bounds.high:+.2f})" if bounds else ""
+    return f"it loses {_signed(row.loss).lstrip('+')} points of end-to-end hmean{interval}"
+
+
+def texts(report: PairsReport) -> list[str]:
+    """Return the sentences below the choice: what it is compared with, and what is not decided."""
+    slower = report.chosen.milliseconds >= report.baseline
+    gain = ["No pair within the budget is faster than the models themselves."] if slower else []
+    return [*gain, *_default_text(report), *_verdict_text(report), *_unsure_text(report)]
+
+
+def _default_text(report: PairsReport) -> list[str]:
+    default, chosen = report.default, report.chosen
+    if default is None or default.measured is None:
+        return []
+    if default is chosen:
+        return ["It is the pair that ocr-trt build makes without options."]
+    name = f"the pair that ocr-trt build makes without options ({default.label}"
+    facts = f"{default.measured:.1f} ms; {_loss_text(default)}"
+    if default.verdict in ("over", "unsure"):
+        return [f"Not within the budget: {name}): {facts}: {_VERDICTS[default.verdict]}."]
+    gain = default.measured / chosen.milliseconds
+    return [f"It is {gain:.2f}x as fast as {name}: {facts})."]
+
+
+def _verdict_text(report: PairsReport) -> list[str]:
+    """Return why the chosen pair counts as within the budget, if its labels do not show it."""
+    chosen, images = report.chosen, report.images
+    if chosen.verdict == "agrees":
+        why = (
+            f"The labels of {images} images cannot show that the loss is within the budget"
+            if report.labeled
+            else "The images have no labels"
+        )
+        return [
+            f"{why}, so the agreement decides: with the lines of the models themselves as the "
+            f"ground truth, its end-to-end hmean is {100 * (chosen.agreement or 0):.2f}."
+        ]
+    if chosen.verdict == "unsure":
+        return [
+            f"The {images} images cannot show that the loss is within the budget; the pair was "
+            "accepted by its estimated loss (--accept-unsure)."
+        ]
+    return []
+
+
+def _unsure_text(report: PairsReport) -> list[str]:
+    """Return the fastest pair that is faster than the chosen one, but could not be decided."""
+    chosen = report.chosen
+    faster = [
+        row
+        for row in report.pairs
+        if row.verdict == "unsure" and row.predicted < chosen.predicted and row is not chosen
+    ]
+    if not faster:
+        return []
+    row = min(faster, key=lambda each: each.predicted)
+    needed = row.images_needed
+    advice = f"About {needed} labeled images would show it" if needed else "More images may show it"
+    return [
+        f"Not decided: {row.label} may be {chosen.predicted / row.predicted:.2f}x as fast as the "
+        f"chosen pair. {_loss_text(row)[:1].upper()}{_loss_text(row)[1:]}, so the {report.images} "
+        f"images cannot show whether it is within {report.budget:g} points. {advice}; "
+        "--accept-unsure accepts it by its estimated loss."
+    ]
+
+
+def _setup(report: PairsReport) -> list[str]:
+    """Describe the images, the machine and the versions."""
+    quartiles = ", ".join(map(str, report.line_widths))
+    finder = next(
+        row for row in report.variants
+        if row.role == "detector" and row.label == report.chosen.detector
+    )  # fmt: skip
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    widths = f"; quartiles of their widths: {quartiles} pixels" if quartiles else ""
+    return [
+        f"Images: {report.images} in {report.data}, {'labeled' if report.labeled else 'unlabeled'};"
+        f" {finder.lines or 0:.1f} lines per image{widths}. Budget: {report.budget:g} points of "
+        "end-to-end hmean.",
+        f"{report.machine['processor']}, {report.machine['cores']} cores, "
+        f"{report.machine['system']}. {versions}.",
+    ]
+
+
+def pair_section(report: PairsReport) -> Section:
+    """Return all pairs as a plot and a table."""
+    read = [row for row in report.pairs if row.loss is not None]
+    points = [
+        f"{row.label}: {row.milliseconds:.1f} ms, {_signed(row.loss)} points lost, {_result(row)}"
+        for row in read
+    ]
+    words = f"Scatter plot of points lost against milliseconds per image. {'; '.join(points)}."
+    return Section(
+        title="Pairs",
+        texts=(
+            "The plot shows the pairs that were read. Time: measured on whole images if the pair "
+            "was timed, otherwise predicted. A star is the chosen pair; the dashed line is the "
+            "budget.",
+        ),
+        plot=Plot(draw=lambda: _plot(report, read), words=words),
+        tables=(pair_table(report),),
+    )
+
+
+def pair_table(report: PairsReport) -> Table:
+    """Return one row per pair, the fastest by prediction first, below the models themselves."""
+    base = ("the models themselves", "-", f"{report.baseline:.1f}", "1.00x", "+0.00", "", "100.00")
+    rows = [(*base, "baseline")]
+    for row in report.pairs:
+        bounds = row.interval
+        speedup = "-" if row.measured is None else f"{report.baseline / row.measured:.2f}x"
+        rows.append(
+            (
+                row.label,
+                f"{row.predicted:.1f}",
+                "-" if row.measured is None else f"{row.measured:.1f}",
+                speedup,
+                "-" if row.loss is None else _signed(row.loss),
+                f"{bounds.low:+.2f} to {bounds.high:+.2f}" if bounds else "-",
+                "-" if row.agreement is None else f"{100 * row.agreement:.2f}",
+                _result(row),
+            )
+        )
+    return Table(
+        title="Pairs",
+        header=(
+            *("detector + recognizer", "ms predicted", "ms measured", "speedup", "points lost"),
+            *("95 % interval", "agreement", "result"),
+        ),
+        rows=tuple(rows),
+        notes=(
+            "Predicted: time of the detector per image, plus lines per image times the time of the "
+            "recognizer per line, plus the time to decode the file and to cut out the lines. "
+            "Measured: whole images, with one worker, all timed pairs in turns. Points lost: "
+            "end-to-end hmean, for which place and text of a line must be right, against the "
+            "models themselves. Agreement: end-to-end hmean with the lines of the models "
+            "themselves as the ground truth. Not decided: the estimated loss is within the "
+            "budget, but the images cannot show that, and the agreement is too low to show it "
+            "without labels. Not read: faster pairs are within the budget.",
+        ),
+        key="result",
+        good="chosen",
+    )
+
+
+def _result(row: PairRow) -> str:
+    if row.is_chosen:
+        return "chosen"
+    return _VERDICTS[row.verdict] if row.verdict is not None else "not read"
+
+
+def variant_tables(report: PairsReport) -> list[Table]:
+    """Return the variants of the detector, and those of the recognizer."""
+    return [
+        _variant_table(
+            f"{title}: {name}", unit, [row for row in report.variants if row.role == role]
+        )
+        for title, name, role, unit in (
+            ("Detector", report.detector, "detector", "ms per image"),
+            ("Recognizer", report.recognizer, "recognizer", "ms per line"),
+        )
+    ]
+
+
+def _variant_table(title: str, unit: str, rows: list[VariantRow]) -> Table:
+    metrics = [METRICS[row.metric].title for row in rows if row.metric is not None]
+    metric = metrics[0] if metrics else "the metric"
+    cells = (
+        (
+            row.label,
+            row.target or "-",
+            "-" if row.milliseconds is None else f"{row.milliseconds:.2f}",
+            "-" if row.loss is None else _signed(row.loss),
+            "-" if row.disagreement is None else _signed(row.disagreement),
+            row.error or _front_text(row),
+        )
+        for row in rows
+    )
+    return Table(
+        title=title,
+        header=("variant", "target", unit, "points lost", "points different", "result"),
+        rows=tuple(cells),
+        notes=(
+            f"Points lost: {metric} of this model alone, against the model itself. Points "
+            "different: the same with the model's own output as the ground truth. A variant is "
+            "left out if it is over the budget even with the exact variant of the other model. Of "
+            "the others, it is on the front if no other one is at least as good in time, points "
+            "lost and points different. Pairs are made of the variants on the front.",
+        ),
+    )
+
+
+def _front_text(row: VariantRow) -> str:
+    if row.is_dropped:
+        return "over budget"
+    return "on the front" if row.is_on_front else "another one is better"
+
+
+def _plot(report: PairsReport, read: list[PairRow]) -> str:
+    systems = [
+        TradeOff(
+            label=row.label,
+            x=row.milliseconds,
+            loss=row.loss or 0.0,
+            is_within=row.verdict in ("shown", "agrees") or row.is_chosen,
+            is_chosen=row.is_chosen,
+        )
+        for row in read
+    ]
+    return tradeoff_plot(systems, "ms per image", "points of end-to-end hmean lost", report.budget)
+
+
+def _signed(points: float | None) -> str:
+    # A loss of -1e-9 is rounding; "-0.00" would look like a gain.
+    return f"{(points or 0.0) + 0.0:+.2f}".replace("-0.00", "+0.00")
