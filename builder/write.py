@@ -97,8 +97,10 @@ def copy_bundle(bundle: Bundle, spec: ModelSpec, scratch: Path, folder: Path) ->
         OSError: a file cannot be read or written.
     """
     copy_files(bundle, scratch)
-    # Its largest batch may be smaller than requested (``Manifest.batch_limit``).
-    own = write_spec(with_max_batch(spec, bundle.spec.input.max_batch), scratch, folder)
+    # Its largest batch may be smaller than requested (``Manifest.batch_limit``), and a plan with a
+    # free width has more widths.
+    own = with_max_batch(spec, bundle.spec.input.max_batch)
+    own = write_spec(spec_of_entries(own, bundle.manifest.engines), scratch, folder)
     files = {**bundle.manifest.files, SPEC_FILE: file_entry(scratch / SPEC_FILE)}
     manifest = bundle.manifest.model_copy(update={"spec": own, "files": files})
     write_manifest(scratch, manifest)

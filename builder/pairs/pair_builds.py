@@ -13,8 +13,8 @@ from ...calibration.images import load_calibration
 from ...common.progress import Reporter
 from ...common.scratch import scratch_folder
 from .built_variants import FailedVariant, base_request, build_variants
-from .input_sizes import detector_inputs, recognizer_inputs
 from .open_variants import OpenVariant, open_variants
+from .other_inputs import detector_inputs, recognizer_inputs
 from .pair_data import PairData
 from .pair_request import PairRequest
 from .variants import Variant, ways_of, with_inputs

@@ -12,6 +12,7 @@ import pytest
 from ocr_trt.bench.layer_rooflines import _layer_times
 from ocr_trt.builder.build import build
 from ocr_trt.debug.reference_graphs import quantized_graphs
+from ocr_trt.engines.build_cache import BuildCache
 from ocr_trt.engines.bundle import Bundle, load_bundle
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
@@ -64,6 +65,19 @@ def test_one_plan_runs_at_every_multiple_of_the_step(
         second.run(np.zeros((1, *second.shape), np.float32))
     if target == "openvino":
         assert sum(layer.milliseconds for layer in _layer_times(bundle, 2)) > 0
+
+
+def test_copy_from_the_build_cache_has_all_widths(spec: RecognizerSpec, tmp_path: Path) -> None:
+    images = write_noise(tmp_path / "images", [(32, 30), (32, 64)])
+    cache = BuildCache(folder=tmp_path / "cache", max_bytes=1 << 26)
+    request = quick_request(spec, images, tmp_path / "out", targets=("openvino",), cache=cache)
+    for folder in ("first", "second"):
+        (result,) = build(replace(request, precision="fp32", output=tmp_path / folder))
+        assert result.error is None, result.error
+    assert result.measured is not None, "it was copied"
+    bundle = load_bundle(result.folder)
+    assert isinstance(bundle.spec, RecognizerSpec)
+    assert bundle.spec.widths == WIDTHS
 
 
 def test_without_a_step_every_width_has_a_plan(spec: RecognizerSpec, tmp_path: Path) -> None:

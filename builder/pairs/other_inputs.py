@@ -5,12 +5,14 @@ from __future__ import annotations
 from ...calibration.images import CalibrationSet
 from ...common.input_size import InputSize
 from ...common.progress import Reporter
+from ...convert.free_sizes import joined_sizes
 from ...convert.input_multiples import free_sizes, input_multiples, nearest_multiple
 from ...convert.sources import open_source
 from ...engines.targets import backend
 from ...errors import OcrTrtError
 from ...measure.latency import EQUAL
 from ...spec import DetectorSpec, RecognizerSpec
+from ..convert import convert_sizes
 from ..learned_widths import WidthSettings, choose_buckets
 from ..proposed_sizes import propose_sizes
 from .variants import Inputs
@@ -19,6 +21,8 @@ _SHRINKS = (0.9, 0.8)
 """Scales of the input sizes that are tried. An image costs as much as its input has pixels, so they
 save 19 and 36 % of the time. Smaller ones lose most text of normal size: at 0.8, the reference
 detector loses 8 points of hmean."""
+_WIDTH_STEP = 32
+"""Columns between the widths of a plan with a free width."""
 _STEP = 32
 """Sides are multiples of this and of what the model requires."""
 
@@ -75,7 +79,8 @@ def shrunk_spec(spec: DetectorSpec, share: float, multiples: tuple[int, int]) ->
 def recognizer_inputs(
     spec: RecognizerSpec, lines: CalibrationSet, settings: WidthSettings, reporter: Reporter
 ) -> list[Inputs]:
-    """Return the input widths that are fastest for the lines, and finer ones if they save time.
+    """Return the input widths that are fastest for the lines, finer ones if they save time, and one
+    plan for all widths.
 
     None if the model accepts one width only.
     """
@@ -98,11 +103,26 @@ def recognizer_inputs(
         for choice in (found.best, found.choices[-1])
         if choice.milliseconds < (1 - EQUAL) * found.current.milliseconds
     ]
-    return [
+    result = [
         Inputs(
             label=f"widths {' '.join(map(str, widths))}",
-            # The widest one is the input's own.
-            spec=spec.model_copy(update={"buckets": widths[:-1]}),
+            spec=spec.with_widths(widths).model_copy(update={"width_step": None}),
         )
         for widths in dict.fromkeys(faster)
     ]
+    return result if spec.width_step is not None else [*result, *_any_width(spec, reporter)]
+
+
+def _any_width(spec: RecognizerSpec, reporter: Reporter) -> list[Inputs]:
+    """Return one plan for all widths, in steps; nothing if the graph depends on the width."""
+    widest = spec.input.width
+    if widest < 2 * _WIDTH_STEP:
+        return []
+    free = spec.with_widths((_WIDTH_STEP, widest)).model_copy(update={"width_step": _WIDTH_STEP})
+    try:
+        graphs = convert_sizes(open_source(spec.source), free, reporter).graphs
+    except OcrTrtError:  # such as a model that does not accept a line as narrow as one step
+        return []
+    if joined_sizes(graphs) is None:
+        return []
+    return [Inputs(label=f"any width in steps of {_WIDTH_STEP}", spec=free)]

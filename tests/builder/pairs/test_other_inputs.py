@@ -11,7 +11,7 @@ import pytest
 
 from ocr_trt.builder import learned_widths
 from ocr_trt.builder.learned_widths import WidthSettings
-from ocr_trt.builder.pairs.input_sizes import detector_inputs, recognizer_inputs, shrunk_spec
+from ocr_trt.builder.pairs.other_inputs import detector_inputs, recognizer_inputs, shrunk_spec
 from ocr_trt.builder.pairs.variants import Inputs, Variant, ways_of, with_inputs
 from ocr_trt.builder.request import BuildRequest
 from ocr_trt.calibration.images import load_calibration
@@ -84,12 +84,15 @@ def test_recognizer_has_the_widths_of_the_lines(
     lines = load_calibration(tmp_path, onnx_recognizer)
     monkeypatch.setattr(learned_widths, "_costs", lambda *_: {16: 0.25, 64: 1.0})
     settings = WidthSettings(max_widths=2, step=16)
-    (found,) = recognizer_inputs(onnx_recognizer, lines, settings, SilentReporter())
+    found, free = recognizer_inputs(onnx_recognizer, lines, settings, SilentReporter())
     assert isinstance(found.spec, RecognizerSpec)
     assert found.label == "widths 16 64"
     assert found.spec.widths == (16, 64)
-    # No set of widths is faster than that of the spec by more than 2 %.
-    fitting = onnx_recognizer.model_copy(update={"buckets": (16,)})
+    assert isinstance(free.spec, RecognizerSpec)
+    assert free.label == "any width in steps of 32"
+    assert free.spec.free_widths == (32, 64)
+    # No set of widths is faster than that of the spec by more than 2 %, and it has a free width.
+    fitting = onnx_recognizer.model_copy(update={"buckets": (16,), "width_step": 16})
     assert recognizer_inputs(fitting, lines, settings, SilentReporter()) == []
     coarse = WidthSettings(max_widths=3, step=33)
     assert recognizer_inputs(onnx_recognizer, lines, coarse, SilentReporter()) == []
