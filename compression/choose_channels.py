@@ -49,6 +49,7 @@ class _Reader:
         statistics: of its rows.
         channels: the channel of the group at each input channel of the layer; -1: of others.
         importance: weight of the error of each output, (out,); None: all the same.
+        sensitivity: factor of all costs.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class _Reader:
         statistics: LayerStatistics,
         channels: Sequence[int],
         importance: Matrix | None,
+        sensitivity: float,
     ) -> None:
         groups, taps = layer.groups, layer.taps
         moment = statistics.covariance
@@ -75,7 +77,7 @@ class _Reader:
             ridge = _RIDGE * max(float(np.trace(block)) / size, 1e-12)
             inverse = np.linalg.inv(block + ridge * np.eye(size)).astype(np.float64)
             self._parts.append((inverse, own))
-        self._unit = max(total, 1e-30)
+        self._unit = max(total, 1e-30) / sensitivity
         places = dict[int, dict[int, list[int]]]()
         for place, channel in enumerate(channels):
             group, row = divmod(place * taps, size)
@@ -119,6 +121,7 @@ def choose_channels(
     layers: Mapping[str, WeightedLayer],
     statistics: Mapping[str, LayerStatistics],
     importance: Mapping[str, Matrix] | None = None,
+    sensitivity: Mapping[str, float] | None = None,
 ) -> Kept:
     """Return the ``keep`` channels whose loss of the others costs least; see the module.
 
@@ -129,9 +132,10 @@ def choose_channels(
         statistics: of what the consumers and producers of the group read; others are left out.
         importance: weight of the error of each output of a consumer, (out,); the same for all
             outputs of consumers that are left out.
+        sensitivity: what the relative error of a consumer costs; 1 for those that are left out.
     """
     kept = None
-    for kept in removals(group, layers, statistics, importance):
+    for kept in removals(group, layers, statistics, importance, sensitivity):
         if len(kept.channels) <= keep:
             break
     if kept is None or len(kept.channels) != keep:
@@ -145,19 +149,21 @@ def removals(
     layers: Mapping[str, WeightedLayer],
     statistics: Mapping[str, LayerStatistics],
     importance: Mapping[str, Matrix] | None = None,
+    sensitivity: Mapping[str, float] | None = None,
 ) -> Iterator[Kept]:
     """Yield the channels to keep after each removal, from all channels on.
 
     With rows, one channel of each row is removed at a time. No tensor loses its last channel. The
     arguments are those of :func:`choose_channels`.
     """
-    importance = importance or {}
+    importance, sensitivity = importance or {}, sensitivity or {}
     readers = [
         _Reader(
             layers[name],
             statistics[name],
             group.places[layers[name].source].channels.tolist(),
             importance.get(name),
+            sensitivity.get(name, 1.0),
         )
         for name in group.consumers
         if name in layers and name in statistics
