@@ -58,7 +58,7 @@ def sparsify(
     batches: Sequence[npt.NDArray],
     layers: Iterable[str] | None = None,
     *,
-    positions_per_image: int = 1000,
+    positions_per_image: int = 300,
     seed: int = 0,
 ) -> Graphs:
     """Return graphs with 2:4 sparse weights in some layers, fitted one after the other.
@@ -76,11 +76,21 @@ def sparsify(
     copies = {size: ir.from_proto(model) for size, model in graphs.items()}
     known = {layer.name: layer for layer in weighted_layers(next(iter(copies.values())).graph)}
     names = _names(known, layers)
-    settings = {"positions_per_image": positions_per_image, "seed": seed}
-    _, targets = LayerSampler(graphs, names, **settings, inputs=False).sample(batches)
+
+    def sampler(models: Graphs, layers: Sequence[str], *, inputs: bool) -> LayerSampler:
+        return LayerSampler(
+            models,
+            layers,
+            positions_per_image=positions_per_image,
+            seed=seed,
+            inputs=inputs,
+            outputs=not inputs,
+        )
+
+    _, targets = sampler(graphs, names, inputs=False).sample(batches)
     for name in names:
         current = {size: ir.to_proto(copy) for size, copy in copies.items()}
-        inputs, _ = LayerSampler(current, [name], **settings, outputs=False).sample(batches)
+        inputs, _ = sampler(current, [name], inputs=True).sample(batches)
         weights, bias = sparse_fit(known[name], inputs[name], targets.pop(name))
         for copy in copies.values():
             node = next(node for node in copy.graph if node.outputs[0].name == name)
