@@ -15,6 +15,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ..common.onnx_shapes import infer_shapes
 from ..convert.graph import attribute, constant
 from ..convert.rounding import round_behind
 from .half import HALF_TYPES
@@ -29,7 +30,7 @@ def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
     if not any(value.dtype in _HALF for value in values):
         return model
     common.InlinePass()(copy)
-    common.ShapeInferencePass()(copy)
+    infer_shapes(copy)
     graph = copy.graph
     widen_weights(graph)
     # Read all types before the first one changes.

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ..common.onnx_shapes import infer_shapes
 from ..convert.audit import node_flops
 from ..convert.graph import attribute, constant, name_of, producer
 
@@ -69,7 +70,7 @@ def prepared(model: ir.Model) -> ir.Model:
     """Lift constants to initializers and infer types, as ``lint`` needs. Changes the graph."""
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     common.IdentityEliminationPass()(model)
-    common.ShapeInferencePass()(model)
+    infer_shapes(model)
     return model
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes import common
 
+from ..common.onnx_shapes import infer_shapes
 from ..errors import OcrTrtError
 from ..spec import InputSpec
 from .analysis.regions import evaluate
@@ -162,7 +162,7 @@ def _check_memory(source: Source, settings: InputSpec, output_name: str) -> None
         model = source.to_onnx(settings.name, settings.shape, output_name).whole()
     except OcrTrtError:  # it may still run in TensorFlow
         return
-    common.ShapeInferencePass()(model)
+    infer_shapes(model)
     check_model_memory(model, settings.shape)
 
 

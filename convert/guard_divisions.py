@@ -17,6 +17,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ..common.onnx_shapes import infer_shapes
 from ..errors import ConversionError
 from .graph import constant, name_of, not_none
 
@@ -38,7 +39,7 @@ def guard_divisions(model: ir.Model) -> int:
     divisions = [node for node in model.graph.all_nodes() if node.op_type in _DIVISIONS]
     if any(_type_of(node) is None for node in divisions):
         # Not strict: a raw export may contain ops that ONNX does not know.
-        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
+        infer_shapes(model, check_type=False, strict_mode=False, data_prop=False)
     return sum(map(_guarded, divisions))
 
 

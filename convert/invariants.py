@@ -6,9 +6,9 @@ from collections import defaultdict
 
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes import common
 
 from ..common.error_text import cause
+from ..common.onnx_shapes import check_model
 from ..errors import ConversionError
 from ..plugins.onnx_function import DOMAIN
 from .graph import name_of, nodes_of
@@ -132,6 +132,6 @@ def check_graph(model: ir.Model, stage: str) -> None:
     assert not domains, f"after {stage}: foreign domains {domains}"
     try:
         # It serializes the graph without the values of weights, so large models are no problem.
-        common.CheckerPass(full_check=True)(model)
+        check_model(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise AssertionError(f"after {stage}: not a valid graph: {error}") from error

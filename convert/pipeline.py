@@ -15,9 +15,9 @@ from functools import wraps
 
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes import common
 
 from ..common.input_size import InputSize
+from ..common.onnx_shapes import infer_shapes
 from ..errors import BatchError, ConversionError
 from ..spec import ModelSpec
 from .batch_checks import check_batch, check_one_image, own_batch_only, trace_error
@@ -107,7 +107,7 @@ def _at_opset(graph: ir.Model) -> ir.Model:
     check_ops(graph)
     convert_opset(graph)
     graph.ir_version = 10
-    common.ShapeInferencePass()(graph)
+    infer_shapes(graph)
     return graph
 
 

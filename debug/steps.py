@@ -22,6 +22,7 @@ from onnx_ir.passes import common
 
 from ..calibration.dequantize import dequantized
 from ..calibration.emulate import emulated
+from ..common.onnx_shapes import infer_shapes
 from ..convert.graph import constant, consumers, name_of
 from ..convert.tensorflow_names import LayerNames
 
@@ -102,7 +103,7 @@ class GraphPair:
 def _as_run(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = ir.from_proto(emulated(model))
     common.InlinePass()(copy)
-    common.ShapeInferencePass()(copy)
+    infer_shapes(copy)
     return ir.to_proto(copy)
 
 

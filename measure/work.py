@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ..common.onnx_shapes import infer_shapes
 from ..convert.audit import COUNTED, node_flops
 
 _CALL = "ocr_trt.call"  # key of node metadata: the name of the call that a node was inlined from
@@ -56,7 +57,7 @@ def graph_work(model: onnx.ModelProto, batch: int) -> GraphWork:
     # Inlining first, so that the inner nodes get shapes; the batch next, so that shapes are static.
     _inline(whole)
     _fix_batch(whole.graph, batch)
-    common.ShapeInferencePass()(whole)
+    infer_shapes(whole)
     flops: dict[str, int] = {}
     uncounted = []
     for node in whole.graph:

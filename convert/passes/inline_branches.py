@@ -12,8 +12,8 @@ Termination: each rewrite removes an If.
 from __future__ import annotations
 
 import onnx_ir as ir
-from onnx_ir.passes import common
 
+from ...common.onnx_shapes import infer_shapes
 from ..graph import name_of, nodes_of, not_none, replace_keeping_name, static_shape
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome, Skip
@@ -82,5 +82,5 @@ def inline_branches(model: ir.Model) -> Outcome:
         changed += skip is None
         skipped += [] if skip is None else [skip]
     if changed:
-        common.ShapeInferencePass()(model)
+        infer_shapes(model)
     return Outcome(changed=changed, skipped=tuple(skipped))

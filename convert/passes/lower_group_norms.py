@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes import common
 
+from ...common.onnx_shapes import infer_shapes
 from ..graph import OPSET, attribute, nodes_of, not_none
 from ..node_builder import NodeBuilder
 from ..outcome import Outcome
@@ -40,5 +40,5 @@ def lower_group_norms(model: ir.Model) -> Outcome:
     nodes = nodes_of(model, "GroupNormalization")
     if not nodes or model.graph.opset_imports.get("", 0) <= OPSET:
         return Outcome(changed=0)
-    common.ShapeInferencePass()(model)  # for the ranks
+    infer_shapes(model)  # for the ranks
     return Outcome(changed=sum(_lower(model.graph, node) for node in nodes))

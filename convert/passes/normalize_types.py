@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from copy import deepcopy
 
 import onnx_ir as ir
-from onnx_ir.passes import common
 
+from ...common.onnx_shapes import infer_shapes
 from ..float_types import OTHER_FLOATS, FloatTypes, as_float32
 from ..graph import constant, replace_value
 from ..outcome import Outcome
@@ -148,7 +148,7 @@ def normalize_types(model: ir.Model) -> Outcome:
     if not _has_other_types(model):
         return Outcome(changed=0)
     # Files need not declare the types of inner values.
-    common.ShapeInferencePass()(model)
+    infer_shapes(model)
     found = sum(map(_types_of, _graphs(model)), FloatTypes())
     # Only a model with other types is folded here: any other reaches its first pass unchanged.
     fold_constants(model)

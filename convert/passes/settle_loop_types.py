@@ -13,8 +13,8 @@ Termination: at most one turn per loop, because each turn settles one more of th
 from __future__ import annotations
 
 import onnx_ir as ir
-from onnx_ir.passes import common
 
+from ...common.onnx_shapes import infer_shapes
 from ..graph import nodes_of
 from ..outcome import Outcome
 from ..recurrent.loops import body_of, carried_values
@@ -27,7 +27,7 @@ def settle_loop_types(model: ir.Model) -> Outcome:
         changed += sum(map(_settled, loops))
         if all(value is None or value.type is not None for loop in loops for value in _ends(loop)):
             break
-        common.ShapeInferencePass()(model)
+        infer_shapes(model)
     return Outcome(changed=changed)
 
 

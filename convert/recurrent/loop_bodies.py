@@ -7,6 +7,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ...common.onnx_shapes import infer_shapes
 from ..graph import constant_input, nodes_of, not_none
 from ..node_builder import NodeBuilder
 
@@ -48,7 +49,7 @@ def _infer_shapes(inner: ir.Model) -> None:
     """
     slices = nodes_of(inner, "Slice")
     for _ in range(len(slices) + 1):  # one Slice may read another
-        common.ShapeInferencePass()(inner)
+        infer_shapes(inner)
         changed = 0
         for node in slices:
             old, axes = not_none(node.inputs[0]).shape, constant_input(node, 3)

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from ...common.error_text import check_memory, first_line
 from ...common.onnx_files import check_tensors
 from ...common.onnx_limits import load_limited
+from ...common.onnx_segments import infer_shapes_linearly
 from ...errors import InputFileError, SpecError
 from ...spec import SourceSpec
 from . import Signature, TensorInfo, missing_name
@@ -155,7 +156,7 @@ class OnnxSource:
 def _all_values(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """Return all values whose type or shape is declared or can be inferred."""
     try:
-        inferred = onnx.shape_inference.infer_shapes(model).graph
+        inferred = infer_shapes_linearly(model).graph
     except onnx.shape_inference.InferenceError:  # a wrong declaration; to_onnx drops them all
         inferred = model.graph
     return [*inferred.value_info, *inferred.input, *inferred.output]
