@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ..common.files import file_sha256
+from ..common.path_text import path_text
 from ..engines.bundle import load_bundle
 from ..engines.manifest import NAME
 from ..engines.targets import backend
@@ -27,7 +28,6 @@ from .division import (
     this_machine,
 )
 from .output_folder import JobRecord, OutputFolder
-from .path_text import path_text
 from .progress import Meter, Progress, Watch, watched
 from .ray_session import ray_session
 from .reading_actor import ReaderOptions

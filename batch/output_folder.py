@@ -32,8 +32,8 @@ import pyarrow.parquet as pq
 from ..common.files import check_writable, write_whole
 from ..common.frozen_model import StrictModel
 from ..common.json_files import read_model
+from ..common.path_text import is_text, path_text
 from ..errors import OutputError
-from .path_text import is_text, path_text
 
 _STATE = "_batch"
 _CHECKPOINT = re.compile(r"checkpoint-([0-9]{5})")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..common.path_text import path_text
 from ..errors import InputFileError, OcrTrtError, UserError
 from ..ocr.image import ImageFile, open_image
 from ..pipeline.any_reader import Reader
@@ -21,7 +22,6 @@ from ..pipeline.reader import ReadSettings
 from ..pipeline.sample_page import page_of_text
 from ..pipeline.workers import in_order
 from .attempts import Attempt, Attempts
-from .path_text import path_text
 from .table_schema import result_schema
 
 _LONGEST_ERROR = 2000  # characters

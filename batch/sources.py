@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..common.path_text import is_text, path_text
 from ..errors import InputFileError, UserError, unknown
 from ..ocr.images.folder import list_images
 from ..ocr.images.sniff import HEAD, is_image
-from .path_text import is_text, path_id, path_text
+from .path_id import path_id
 from .pieces import Columns, Content, Piece, pieces_of
 
 _PARQUET = b"PAR1"

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from ..common.path_text import path_text
 from ..common.progress import Reporter, StepProgress, chosen_reporter
 from ..engines.bundle import Bundle, tree_sha256
 from ..measure.accuracy import has_samples, run_samples
@@ -98,7 +99,7 @@ def compare(
         machine=machine(),
         versions=versions(),
         settings=settings,
-        data=str(dataset.folder) if dataset else None,
+        data=path_text(dataset.folder) if dataset else None,
         data_sha256=tree_sha256(dataset.folder) if dataset else None,
         models=tuple(each.report for each in measured),
         end_to_end=pairs,
@@ -159,7 +160,7 @@ def _bundle_fields(bundle: Bundle | None) -> dict[str, Any]:
     if bundle is None:
         return {}
     return {
-        "bundle": str(bundle.folder),
+        "bundle": path_text(bundle.folder),
         "target": bundle.manifest.target,
         "allowed_loss": bundle.spec.accuracy.max_loss,
     }

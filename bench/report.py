@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..common.files import whole_folder
+from ..common.path_text import all_text, link_between
 from ..engines.bundle import Bundle
 from ..report.page import render
 from ..report.sections import Section
@@ -93,7 +93,7 @@ def _precision_pages(bundles: Sequence[Bundle], folder: Path) -> Iterator[tuple[
     for bundle in bundles:
         page = bundle.path("precision.html")
         if page.is_file():
-            yield bundle.label, Path(os.path.relpath(page, folder)).as_posix()
+            yield bundle.label, link_between(folder, page)
 
 
 def write_report(report: Report, folder: Path, bundles: Sequence[Bundle] = ()) -> list[Path]:
@@ -104,6 +104,7 @@ def write_report(report: Report, folder: Path, bundles: Sequence[Bundle] = ()) -
     Raises:
         OutputError: the folder cannot be written, or holds something else.
     """
+    report = all_text(report)
     with whole_folder(folder, own=lambda _: FILES) as scratch:
         (scratch / FILES[0]).write_text(report.model_dump_json(indent=2) + "\n", "utf-8")
         (scratch / FILES[1]).write_text(_render("report.md.jinja", report, escape=False), "utf-8")

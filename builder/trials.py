@@ -21,14 +21,16 @@ from ..calibration.calibrator import Calibrator, QuantizationSettings, Quantized
 from ..calibration.noise import Outputs, run_all
 from ..calibration.observe import Batch
 from ..calibration.ranges import graphs_sha256
-from ..common.files import check_writable
+from ..common.files import check_file_destination
 from ..common.frozen_model import StrictModel
 from ..common.input_size import by_area
+from ..common.read_file import read_limited
 from ..convert.audit import COUNTED, node_flops
 from ..convert.graph import Graphs, result_name
 from ..engines.bundle import tree_sha256
 from ..engines.engine import Engine
 from ..engines.manifest import OcrMetric, Precision
+from ..errors import InputFileError, OutputError
 from ..measure.latency import Contender, LatencySettings, measure
 from ..ocr.roles import role_of
 from .compare import is_within_budget
@@ -37,6 +39,7 @@ from .job import TargetJob
 _TIMED = LatencySettings(duration_s=1.0)
 _FEEDS = {"detector": 4, "recognizer": 24, "classifier": 24}
 """Number of calibration images for distances; a line crop is far smaller than a scene."""
+_LARGEST_LOG = 1 << 26  # bytes
 _LONGEST_LINE = 1 << 16
 """Characters of a line that are read from a trial log; longer lines are damaged."""
 
@@ -132,17 +135,23 @@ class TrialLog:
     Lines that cannot be read are ignored: a damaged record costs a measurement, not the search.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or something other than a file is in its place.
     """
 
     def __init__(self, path: Path) -> None:
-        check_writable(path.parent)
+        check_file_destination(path)
+        if path.is_symlink():  # records would be appended to another file
+            raise OutputError(f"{path}: is a link, expected a file of trials; remove it")
         self._path, self._records = path, dict[str, TrialRecord]()
-        with contextlib.suppress(OSError, ValueError):
-            for line in path.read_text("utf-8").splitlines():
-                with contextlib.suppress(ValueError, RecursionError):
-                    record = TrialRecord.model_validate(json.loads(line[:_LONGEST_LINE]))
-                    self._records[record.key] = record
+        data = b""
+        with contextlib.suppress(InputFileError):
+            data = read_limited(path, limit=_LARGEST_LOG, what="a log of trials")
+        for line in data.decode("utf-8", "replace").splitlines():
+            with contextlib.suppress(ValueError, RecursionError):
+                record = TrialRecord.model_validate(json.loads(line[:_LONGEST_LINE]))
+                self._records[record.key] = record
+        # A process that was killed may have written the beginning of a record.
+        self._gap = "\n" if data and not data.endswith(b"\n") else ""
 
     def get(self, key: str) -> TrialRecord | None:
         """Return the record of a candidate; None if it was not measured."""
@@ -152,7 +161,8 @@ class TrialLog:
         """Add a record and write it at once; a full disk does not end a search."""
         self._records[record.key] = record
         with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
-            file.write(record.model_dump_json() + "\n")
+            file.write(f"{self._gap}{record.model_dump_json()}\n")
+            self._gap = ""
 
     def remove(self) -> None:
         """Remove the file after the search."""

@@ -13,7 +13,7 @@ import onnx
 from ..errors import InputFileError
 from .error_text import check_memory, first_line
 from .onnx_limits import load_limited, tensors_of
-from .read_file import check_file_or_folder
+from .read_file import check_file_or_folder, check_utf8
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -52,6 +52,7 @@ def read_onnx(path: Path) -> ir.Model:
     import onnx_ir as ir
 
     check_file_or_folder(path)
+    check_utf8(path)
     try:
         model = load_limited(path)
         onnx.checker.check_model(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import InputFileError
 from .error_text import check_memory
+from .path_text import is_text
 
 _MIB = 1 << 20
 _PAGE = 4096  # files of /proc state the size 0
@@ -25,6 +26,19 @@ def check_file_or_folder(path: Path) -> None:
         return
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise InputFileError(f"{path}: neither a regular file nor a folder")
+
+
+def check_utf8(path: Path) -> None:
+    """Refuse a path that is not UTF-8: most libraries that read models fail with it.
+
+    Raises:
+        InputFileError: it is not.
+    """
+    if not is_text(path):
+        raise InputFileError(
+            f"{path}: the path is not UTF-8, and models can only be read from paths that are; "
+            "rename the file or its folder"
+        )
 
 
 def check_folder(path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..common.path_text import all_text, link_between
 from ..report.page import render
 from .divergence import StepRow
 from .findings import DebugReport, db_text
@@ -81,11 +81,12 @@ def _links(bundle: Path, folder: Path) -> Iterator[tuple[str, str]]:
     titles = {"precision.html": "precision of each layer", "manifest.json": "manifest"}
     for name, title in titles.items():
         if (bundle / name).is_file():
-            yield title, Path(os.path.relpath(bundle / name, folder)).as_posix()
+            yield title, link_between(folder, bundle / name)
 
 
 def write_debug(report: DebugReport, folder: Path, final: Path | None = None) -> None:
     """Write the data and the page into a folder; ``final``: the folder's later path, for links."""
+    report = all_text(report)
     # Images are HTML, and large, so they are only in the page.
     data = report.model_dump_json(indent=2, exclude={"samples": {"__all__": {"image"}}})
     (folder / FILES[0]).write_text(data + "\n", "utf-8")

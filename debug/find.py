@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..common.input_size import InputSize, by_area
 from ..common.onnx_session import onnx_session
+from ..common.path_text import path_text
 from ..common.progress import Reporter
 from ..engines.bundle import Bundle
 from ..engines.engine import Engine
@@ -130,7 +131,7 @@ def debug(
     # A sample may change without becoming worse.
     worse = sum(each.harm > 0 for each in order)
     report = _report(systems, runs, _judge(systems, runs, reporter), (len(order), worse))
-    return report.model_copy(update={"data": str(dataset.folder)})
+    return report.model_copy(update={"data": path_text(dataset.folder)})
 
 
 def _can_run(bundle: Bundle) -> bool:
@@ -265,7 +266,7 @@ def _report(
     if judged.fixed:
         repaired_level = decibels(*noise_between(first.reference, judged.fixed[0]))
     return DebugReport(
-        bundle=str(systems.bundle.folder),
+        bundle=path_text(systems.bundle.folder),
         name=spec.name,
         role=spec.role,
         target_name=manifest.target,

@@ -14,6 +14,7 @@ Other keys are ignored, and so are entries with neither boxes nor text. ``ignore
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..common.json_files import read_json
+from ..common.path_text import path_text
 from ..common.read_file import check_folder
 from ..errors import InputFileError
 from ..spec import Angle
@@ -49,7 +51,8 @@ class ImagePage:
     @property
     def name(self) -> str:
         """The name for reports."""
-        return self.path.name if self.page == 1 else f"{self.path.name}, page {self.page}"
+        name = path_text(self.path.name)
+        return name if self.page == 1 else f"{name}, page {self.page}"
 
     def read(self) -> Image:
         """Read the page, (H, W, 3) uint8 RGB.
@@ -185,7 +188,7 @@ def load_dataset(folder: Path | str) -> Dataset:
     folder = Path(folder)
     check_folder(folder)
     labels = folder / "labels.json"
-    if not labels.is_file():
+    if not os.path.lexists(labels):  # a broken link or a pipe in its place is an error
         none = np.zeros((0, 4, 2), np.float32)
         listed = list_images(folder, subfolder="subfolder")
         images = tuple(

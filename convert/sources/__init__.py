@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...common.limits import check_model_file
-from ...common.read_file import check_file_or_folder
+from ...common.read_file import check_file_or_folder, check_utf8
 from ...errors import InputFileError
 from ...spec import SourceSpec
 from ..time_limit import TimeLimit, seconds_allowed
@@ -99,12 +99,13 @@ def source_format(source: SourceSpec) -> str:
     """Return the format of a source, from its spec or else from its path.
 
     Raises:
-        InputFileError: nothing is at the path, its format is unknown, or it is or contains a pipe
-            or a device.
+        InputFileError: nothing is at the path, its format is unknown, the path is not UTF-8, or it
+            is or contains a pipe or a device.
     """
     path = source.path
     if not path.exists():
         raise InputFileError(f"{path}: no such file or folder; source.path must name the model")
+    check_utf8(path)
     for each in (path, *path.rglob("*")):
         check_file_or_folder(each)
     if source.format is not None:

@@ -15,6 +15,7 @@ from ...common.cpu import has_exact_int8
 from ...common.input_size import InputSize
 from ...common.onnx_files import read_onnx, write_onnx
 from ...common.onnx_session import onnx_session
+from ...common.path_text import is_text
 from ..base import Availability, Backend, BuildSettings, GraphNeeds, RunSettings
 from ..plan_interface import check_ports
 from ..refusal import refused_nodes
@@ -111,7 +112,9 @@ def _session(plan: Path, settings: RunSettings) -> Any:
     if streams > 1:
         # Each calling thread computes too, so the session creates only the remaining threads.
         threads = max(1, (threads or usable_cores()) - streams + 1)
-    model = _guarded(plan) if divides_integers else str(plan)
+    # onnxruntime opens only paths that are UTF-8.
+    whole: str | bytes = str(plan) if is_text(plan) else plan.read_bytes()
+    model = _guarded(plan) if divides_integers else whole
     return onnx_session(model, threads=threads, int8_kernels=True)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -242,3 +243,12 @@ def test_worst_samples_are_shown_worst_first(images: Path) -> None:
     )
     samples = list(result.views(result, result.worst(4)))
     assert [s.engine for s in samples] == ["0 of 1 found, 0 wrong"] * 3
+
+
+def test_report_about_files_whose_names_are_not_utf8(tmp_path: Path) -> None:
+    notes = (f"{os.fsdecode(bytes([255]))}.png: no such file",)
+    folder = tmp_path / os.fsdecode(b"report\xfe")
+    write_report(report().model_copy(update={"notes": notes}), folder)
+    text = (folder / FILES[0]).read_text()
+    assert "\\udcff.png: no such file" in Report.model_validate_json(text).notes[0]
+    assert all("udcff.png" in (folder / name).read_text() for name in FILES)

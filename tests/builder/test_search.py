@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from ocr_trt.common.progress import SilentReporter
 from ocr_trt.convert.pipeline import convert
 from ocr_trt.convert.sources import open_source
 from ocr_trt.engines.manifest import OcrMetric
+from ocr_trt.errors import OutputError
 from ocr_trt.spec import DetectorSpec
 from tests.builder.small_build import quick_request, small_spec, write_model
 
@@ -231,8 +233,25 @@ def test_damaged_lines_of_a_log_are_ignored(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b'{"key": "b", "metr\n[]\n' + b"[" * 100_000 + b"\n")
     assert TrialLog(path).get("a") is not None
-    path.write_bytes(b"\xff\xfe\x00")
-    assert TrialLog(path).get("a") is None
+    assert TrialLog(path).get("c") is None
+    path.write_bytes(b"\xff\xfe\x00\n" + path.read_bytes() + b'{"key": "d", "me')
+    log = TrialLog(path)
+    assert log.get("a") is not None, "a damaged byte costs one record"
+    log.add(TrialRecord(key="e", metric=None, distance=2.0))
+    assert TrialLog(path).get("e") is not None, "a record follows the beginning of another one"
+    path.write_text('{"key": "f", "metric": null, "distance": NaN}\n')
+    assert TrialLog(path).get("f") is None
+
+
+def test_place_of_a_log_that_is_no_file(tmp_path: Path) -> None:
+    path, other = tmp_path / "trials.jsonl", tmp_path / "notes"
+    other.write_text("of the user\n")
+    for make in (lambda: os.mkfifo(path), path.mkdir, lambda: path.symlink_to(other)):
+        make()
+        with pytest.raises(OutputError, match=r"trials\.jsonl: is "):
+            TrialLog(path)
+        (path.rmdir if path.is_dir() else path.unlink)()
+    assert other.read_text() == "of the user\n"
 
 
 def test_an_interrupted_search_measures_nothing_twice(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,10 @@ def test_graph_of_too_many_nodes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.pb").write_bytes(graph.SerializeToString())
     with pytest.raises(InputFileError, match=r"200,000 nodes.*100,000"):
         open_source(SourceSpec(path=tmp_path / "model.pb"))
+
+
+def test_source_whose_path_is_not_utf8_is_refused_before_any_work(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"m\xff.onnx")
+    path.write_bytes(b"")
+    with pytest.raises(InputFileError, match=r"the path is not UTF-8.*rename"):
+        open_source(SourceSpec(path=path))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -251,3 +252,14 @@ def test_batches_of_an_onnx_source(
     images = rng.uniform(-1, 1, (3, 1, 4, 6)).astype(np.float32)
     alone = [runner.run(images[i : i + 1]) for i in range(3)]
     np.testing.assert_allclose(runner.run(images), np.concatenate(alone), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_plan_in_a_folder_that_is_not_utf8(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    target = backend(name)
+    plan = folder / f"plan{target.suffix}"
+    target.build(MODEL, plan, BuildSettings(max_batch=1))
+    with target.open(plan, label="x", settings=RunSettings(), max_batch=1) as runner:
+        assert (runner.run(np.ones((1, 3, 8, 8), np.float32)) == 2).all()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +225,26 @@ def test_notes_state_what_is_left_out(tmp_path: Path) -> None:
     assert (
         load_dataset(folder_with(tmp_path, [*rows[:1], {"file": "b.png", "text": ""}])).notes == ()
     )
+
+
+@pytest.mark.parametrize("kind", ["pipe", "broken link", "loop", "folder"])
+def test_labels_that_are_no_file_are_not_taken_for_missing_ones(tmp_path: Path, kind: str) -> None:
+    """Else the metric would silently be the agreement with the model's own output."""
+    labels = folder_with(tmp_path, []) / "labels.json"
+    labels.unlink()
+    if kind == "pipe":
+        os.mkfifo(labels)
+    elif kind == "folder":
+        labels.mkdir()
+    else:
+        labels.symlink_to("labels.json" if kind == "loop" else "elsewhere.json")
+    with pytest.raises(InputFileError, match=r"labels\.json"):
+        load_dataset(tmp_path)
+
+
+def test_names_of_images_are_text(tmp_path: Path) -> None:
+    (folder_with(tmp_path, []) / "labels.json").unlink()
+    (tmp_path / "a.png").rename(tmp_path / os.fsdecode(b"\xff.png"))
+    (scene,) = load_dataset(tmp_path).scenes
+    assert scene.image.name == "\\xff.png"
+    assert scene.image.read().shape == (30, 40, 3)

@@ -1,4 +1,4 @@
-"""Paths as text: names of files need not be UTF-8, but Arrow and JSON accept nothing else."""
+"""Ids of images by their paths."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import os
 import re
 from pathlib import Path
 
+from ..common.path_text import is_text, path_text
+
 _ESCAPED_BYTE = re.compile(rb"\\x[89a-f][0-9a-f]")
 r"""What an escaped byte looks like: only the bytes 80 to FF are not UTF-8."""
-
-
-def path_text(path: Path | str | bytes) -> str:
-    """Return a path as text; bytes that are not UTF-8 are escaped."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def path_id(path: Path | str | bytes) -> str:
@@ -26,8 +23,3 @@ def path_id(path: Path | str | bytes) -> str:
     if _ESCAPED_BYTE.search(name) or not is_text(path):
         name = name.replace(b"\\", b"\\\\")
     return path_text(name)
-
-
-def is_text(path: Path | str | bytes) -> bool:
-    """Whether Arrow can open a path: it accepts UTF-8 only."""
-    return path_text(path).encode() == os.fsencode(path)
