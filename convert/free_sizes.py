@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes import common
 
 from ..common.input_size import InputSize, by_area
+from ..common.onnx_shapes import infer_shapes
 from .graph import Graphs, constant, name_of, static_shape
 
 _AXES = ("N", "C", "H", "W")
@@ -76,14 +76,14 @@ def graph_at_size(model: onnx.ModelProto, size: InputSize) -> onnx.ModelProto:
     for output in fixed.graph.output:  # inferred again
         output.type.tensor_type.ClearField("shape")
     whole = ir.from_proto(fixed)
-    common.ShapeInferencePass()(whole)
+    infer_shapes(whole)
     return ir.to_proto(whole)
 
 
 def _with_shapes(model: onnx.ModelProto) -> ir.Model:
     """Return a copy of a graph in which the inputs of all Reshapes have known shapes."""
     own = ir.from_proto(model)
-    common.ShapeInferencePass()(own)
+    infer_shapes(own)
     return own
 
 
