@@ -119,6 +119,7 @@ def search(
     # The choice does not need these two mixtures; the plot shows with them what more float costs.
     for count in sorted({len(order) // 4, len(order) // 2} - {0, len(order)}):
         state.giving_back(start, order[:count])
+    _try_rest_in_bf16(state, best_int8)
     _try_floats(state, best_int8)
     timed = runner.timed(_distinct(state.trials))
     within = [trial for trial in timed if runner.is_within(trial)]
@@ -208,7 +209,11 @@ def _give_back(
 
 
 def _try_floats(state: _Search, quantization: QuantizationSettings) -> None:
-    """Measure candidates without int8, fastest first, until one is within the budget."""
+    """Measure candidates without int8, fastest first, until one is within the budget.
+
+    A target with fp32 as fallback is on the CPU, where bf16 may or may not be faster: both are
+    measured.
+    """
     for precision in dict.fromkeys((quantization.fallback, "bf16", "fp32")):
         if precision not in state.runner.target.precisions:
             continue
@@ -216,18 +221,32 @@ def _try_floats(state: _Search, quantization: QuantizationSettings) -> None:
             candidate = fp32_candidate(state.calibrator.graphs)
         else:
             candidate = half_candidate(state.calibrator, precision)
-        if state.runner.is_within(state.measure(candidate)):
+        is_within = state.runner.is_within(state.measure(candidate))
+        if is_within and quantization.fallback != "fp32":
             return
+
+
+def _try_rest_in_bf16(state: _Search, quantization: QuantizationSettings) -> None:
+    """Measure the best int8 candidate with bf16 in place of fp32 for its other ops."""
+    target = state.runner.target
+    if quantization.fallback != "fp32" or "bf16" not in target.precisions:
+        return
+    within = [trial for trial in state.trials if state.runner.is_within(trial)]
+    if within:
+        best = max(within, key=lambda trial: trial.candidate.int8_share)
+        mixed = replace(quantization_of(best), fallback="bf16")
+        state.int8(mixed, f"{best.candidate.label}, other ops in bf16")
 
 
 def _distinct(trials: Sequence[PrecisionTrial]) -> list[PrecisionTrial]:
     """Return one trial, the last, of those with the same layers in int8: they are equally fast."""
-    return list(
-        {
-            (trial.candidate.precision, frozenset(trial.candidate.quantized.exceptions)): trial
-            for trial in trials
-        }.values()
-    )
+
+    def layers(trial: PrecisionTrial) -> tuple[object, ...]:
+        candidate = trial.candidate
+        fallback = candidate.quantization.fallback if candidate.quantization else "fp32"
+        return candidate.precision, fallback, frozenset(candidate.quantized.exceptions)
+
+    return list({layers(trial): trial for trial in trials}.values())
 
 
 def _fastest(trials: Sequence[PrecisionTrial]) -> PrecisionTrial:

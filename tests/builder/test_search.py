@@ -188,6 +188,16 @@ def test_int8_that_is_not_faster_is_not_chosen(calibrator: Calibrator) -> None:
     assert "this engine 20.00 ms" in choice.reason
 
 
+def test_bf16_is_tried_alone_and_beside_int8(calibrator: Calibrator) -> None:
+    runner = fake_runner(calibrator, {}, precisions=("fp32", "bf16", "int8"))
+    run(calibrator, runner)
+    assert {"bf16", "fp32"} <= {*runner.tried}
+    assert any(label.endswith("other ops in bf16") for label in runner.tried)
+    without = fake_runner(calibrator, {})
+    run(calibrator, without)
+    assert not any("bf16" in label for label in without.tried)
+
+
 def test_most_int8_is_chosen_if_the_target_cannot_run(calibrator: Calibrator) -> None:
     runner = fake_runner(
         calibrator, {}, can_time=False, precisions=("fp32", "bf16", "fp16", "int8")
