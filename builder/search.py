@@ -10,7 +10,8 @@ It starts from everything in int8 and gives layers back to float until the OCR m
    try each of them in int8 again, the largest first.
 4. If the metric holds, try the first and the last layer in int8 too, provided that the target can
    run here and show whether that gains anything.
-5. Time all candidates within the budget on the target, in one run, and choose the fastest. Within
+5. Measure candidates without int8. On a CPU with bf16, also one in which int8 and bf16 are mixed.
+6. Time all candidates within the budget on the target, in one run, and choose the fastest. Within
    2 % all count as equal, and the nearest to the float graph is chosen. Where the target cannot
    run here, the candidate with most FLOPs in int8 is chosen.
 
