@@ -115,6 +115,7 @@ def _relation_of(graph: ir.Graph) -> Relation:
         rule = RULES.get(("" if node.domain == "ai.onnx" else node.domain, node.op_type))
         reads = reads_of(node)
         dynamic = [value for value in reads if constant(value) is None]
+        # Inner graphs of Loop, If and Scan read values that are not among the inputs.
         known = rule is not None and len(reads) == len([v for v in node.inputs if v is not None])
         ranked = all(walk.rank(value) is not None for value in (*dynamic, *node.outputs))
         labels = rule(walk, node) if rule is not None and known and ranked else None
@@ -168,6 +169,7 @@ def _group(
     channel_of = np.full(relation.size, -1, np.int64)
     for atom, root in enumerate(relation.roots().tolist()):
         channel_of[atom] = number.get(root, elements.get(root, -1))
+    # A group of heads has no rows: each of its channels is a whole row of another group.
     reasons = [relation.reason(root) for root in members]
     rows, reason = _rows(relation, channel_of if not elements else np.full(relation.size, -1))
     if reason is None and len(members) == 1:
@@ -211,6 +213,7 @@ def _rows(
             continue
         found.update(dict.fromkeys(sorted(tied, key=min)))
         ties = [s for s in ties if not s & tied] + [tied.union(*(s for s in ties if s & tied))]
+    # Overlapping rows would tie their lengths in ways that ``rows`` cannot state.
     if len({channel for row in found for channel in row}) != sum(map(len, found)):
         return (), "its channels are split into heads or groups in several ways"
     if len(ties) > 1:

@@ -131,10 +131,12 @@ class Relation:
         ``reason``: why an atom must stay that is made equal to FIXED. FIXED itself has no class,
         because it would tie all layers that touch it.
         """
+        # Pairs repeat where both arrays are broadcast or have repeated atoms.
         if one.shape != other.shape:
             one, other = np.broadcast_arrays(one, other)
         pairs = np.unique(np.stack([one.reshape(-1), other.reshape(-1)], axis=1), axis=0)
         for a, b in pairs.tolist():
+            # The lower atom represents a class: FIXED, the lowest, never joins one.
             low, high = sorted((self.root(a), self.root(b)))
             if low == FIXED:
                 self.pin(np.array([high]), reason)
@@ -186,6 +188,7 @@ class Relation:
         """Give up choosing channels head by head: each head loses the same ones."""
         if labels.heads is None or labels.row_axis is None:
             return labels
+        # (H, D) -> (1, D): channel d of every head is that of the first one.
         first = labels.atoms.take([0], axis=labels.row_axis)
         self.unify(labels.atoms, first, reason)
         self.pin(labels.heads, reason)
@@ -194,6 +197,7 @@ class Relation:
     def settle(self) -> None:
         """Pin what follows from other pins: rows with a pinned channel, heads of such rows."""
         self._pin_entangled_heads()
+        # A pin can pin a whole row, and that row another one: repeat until nothing changes.
         before = -1
         while before != len(self._reasons):
             before = len(self._reasons)
@@ -209,6 +213,7 @@ class Relation:
         owners = dict[int, int]()
         grouped = {self.root(atom) for rows in self.grouped for atom in np.unique(rows).tolist()}
         for head, elements in self.links:
+            # Heads that are equal, such as those of queries and keys, count as one.
             for channel in {self.root(atom) for atom in elements.tolist()}:
                 owner = owners.setdefault(channel, self.root(head))
                 if owner != self.root(head):

@@ -71,7 +71,7 @@ class _Reader:
         total = 0.0
         for group in range(groups):
             rows = slice(group * size, (group + 1) * size)
-            own = weights.reshape(size, groups, -1)[:, group]
+            own = weights.reshape(size, groups, -1)[:, group]  # (in / groups * taps, out / groups)
             block = moment[rows, rows]
             total += float(np.einsum("io,ij,jo->", own, block, own))
             ridge = _RIDGE * max(float(np.trace(block)) / size, 1e-12)
@@ -96,6 +96,7 @@ class _Reader:
             for group, columns in self._columns.get(channel, ()):
                 alike.setdefault((group, len(columns)), []).append((number, columns))
         for (group, _), found in alike.items():
+            # All channels with equally many columns at once: many small systems.
             inverse, weights = self._parts[group]
             numbers, columns = [number for number, _ in found], np.stack([c for _, c in found])
             own = weights[columns]  # (channels, B, out)
@@ -173,6 +174,7 @@ def removals(
     yield Kept(channels=tuple(sorted(kept)), error=error)
     rows = [set(row) for row in group.rows] or [kept - group.fixed]
     while all(len(row & kept) > (1 if group.rows else 0) for row in rows):
+        # One channel of each row, so that the rows stay equally long.
         for row in rows:
             free = sorted(c for c in row & kept if not _is_last(group, c, kept))
             if not free:
@@ -214,7 +216,7 @@ def _unread_costs(
             layer, known = layers[name], statistics[name]
             channels, squares = group.places[name].channels, _mean_squares(layer, known)
             np.multiply.at(energy, channels[channels >= 0], squares[channels >= 0])
-    energy[sorted(read)] = 0
+    energy[sorted(read)] = 0  # their readers state what they cost
     return energy / max(energy.sum(), 1e-30)
 
 

@@ -161,7 +161,7 @@ def folded(
     weights = layer.weights.astype(np.float64).reshape(
         -1, layer.taps, layer.groups, layer.outputs // layer.groups
     )
-    weights = np.moveaxis(weights, 2, 0)
+    weights = np.moveaxis(weights, 2, 0)  # (groups, in / groups, taps, out / groups)
     by_group = np.where(usable, values, 0.0).reshape(layer.groups, -1)
     others = ~usable.reshape(layer.groups, -1)
     sums = np.einsum("gi,gito->go", by_group, weights)
@@ -192,6 +192,7 @@ def _of_elements(node: ir.Node, labels: Labels, known: ConstantChannels) -> Cons
                 return {}
             is_constant &= ~np.isnan(numbers)
             is_zero |= numbers == 0
+            # 0 in place of what is not constant; its results are dropped below.
             array = np.nan_to_num(numbers).astype(np.float32).reshape(own.atoms.shape)
             if node.op_type in _ELEMENTWISE:
                 array = aligned(array, rank)  # type: ignore[arg-type]
@@ -200,13 +201,14 @@ def _of_elements(node: ir.Node, labels: Labels, known: ConstantChannels) -> Cons
     if outputs is None:
         return {}
     axis = labels.varying[0]
+    # A constant operand may vary along other axes, and then the result is not constant.
     lines = np.moveaxis(np.asarray(outputs), axis, 0).reshape(outputs.shape[axis], -1)
     if len(lines) != count:
         return {}
     same = (lines == lines[:, :1]).all(1) & np.isfinite(lines).all(1)
     numbers = np.where(is_constant & same, lines[:, 0].astype(np.float64), np.nan)
     if node.op_type == "Mul":
-        numbers[is_zero] = 0
+        numbers[is_zero] = 0  # whatever the other factor is
     return _by_atom(labels, numbers)
 
 

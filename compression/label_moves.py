@@ -102,10 +102,12 @@ def concat(walk: Walk, node: ir.Node) -> list[Labels] | None:
         return None
     axis = attribute(node, "axis") % rank
     labels = [walk.labels(value) for value in values]
+    # Axes other than that of the Concat along which inputs have channels: these must agree.
     others = {each for found in labels for each in found.varying} - {axis}
     if not others:
         if not any(found.varying for found in labels):
             return [fixed_labels(rank)]
+        # Each input has its own atoms at its own places.
         pieces = [
             _expanded(found.atoms, axis, shape[axis])
             for found, shape in zip(labels, shapes, strict=True)
@@ -134,6 +136,7 @@ def _taken(labels: Labels, axis: int, places: slice) -> Labels:
         return atoms[index] if atoms.shape[axis] > 1 else atoms
 
     found = changed(labels, part)
+    # A part with one row or one channel of each row has no heads any more.
     short = found.heads is not None and len(found.varying) < 2
     return Labels(atoms=found.atoms) if short else found
 
@@ -183,6 +186,7 @@ def gather(walk: Walk, node: ir.Node) -> list[Labels] | None:
     axis = attribute(node, "axis", 0) % rank
     if axis in labels.varying:
         return None
+    # The gathered axis, which has size 1 in the labels, becomes the axes of the indices.
     new = (1,) * indices.ndim
 
     def moved(atoms: Atoms) -> Atoms:

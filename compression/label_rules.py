@@ -26,6 +26,7 @@ def conv(walk: Walk, node: ir.Node) -> list[Labels] | None:
     outputs, per_group, *kernel = weights.shape
     groups = attribute(node, "group", 1)
     if groups > 1 and per_group == 1:
+        # With a multiplier m, channel c becomes the channels c m .. c m + m - 1.
         out = np.repeat(into, outputs // groups)
         walk.use(node, 1, out.reshape(-1, 1, *[1] * len(kernel)))
     else:
@@ -66,6 +67,8 @@ def _use_in_groups(walk: Walk, node: ir.Node, into: Atoms, out: Atoms, *, transp
     """Record the weights of a convolution as (groups, first axis, second axis, ..)."""
     weights = array_of(node.inputs[1])
     groups, kernel = len(into), weights.shape[2:]
+    # A Conv has weights (out, in / groups, ..), a ConvTranspose (in, out / groups, ..): the first
+    # axis runs through the groups.
     first, second = (into, out) if transposed else (out, into)
     ones = [1] * len(kernel)
     walk.use(
@@ -85,7 +88,7 @@ def gemm(walk: Walk, node: ir.Node) -> list[Labels] | None:
         return None
     turned = bool(attribute(node, "transB", 0))
     out = walk.relation.new(weights.shape[0 if turned else 1], node)
-    rows, columns = into.reshape(-1, 1), out.reshape(1, -1)
+    rows, columns = into.reshape(-1, 1), out.reshape(1, -1)  # (in, 1) and (1, out)
     walk.use(node, 1, *((rows.T, columns.T) if turned else (rows, columns)))
     result, bias = on_axis(out, 1, 2), constant_input(node, 2)
     if bias is not None and bias.ndim and bias.shape[-1] != 1:
@@ -116,7 +119,7 @@ def matmul(walk: Walk, node: ir.Node) -> list[Labels] | None:
         return [labels] if labels.atoms.ndim == rank else None
     if into is None or left.ndim != 2:
         return None
-    walk.use(node, 0, into.reshape(1, -1))
+    walk.use(node, 0, into.reshape(1, -1))  # (rows, in)
     return [fixed_labels(rank)]
 
 
@@ -132,7 +135,7 @@ def _dense(walk: Walk, node: ir.Node, rank: int) -> list[Labels] | None:
     if into is None:
         return None
     out = walk.relation.new(weights.shape[1], node)
-    walk.use(node, 1, into.reshape(-1, 1), out.reshape(1, -1))
+    walk.use(node, 1, into.reshape(-1, 1), out.reshape(1, -1))  # weights (in, out)
     return [on_axis(out, rank - 1, rank)]
 
 
@@ -149,6 +152,7 @@ def _product(walk: Walk, node: ir.Node, rank: int) -> list[Labels] | None:
     reason = f"{name_of(node.outputs[0])} multiplies it by a tensor that no layer computes"
     relation, last, middle = walk.relation, rank - 1, rank - 2
     x, y = (_heads_outside(walk, walk.labels(value), middle, reason) for value in node.inputs)
+    # Labels along both of the last axes: neither of them can be summed over alone.
     if any({last, middle} <= set(labels.varying) for labels in (x, y)):
         return None
     if last in x.varying or middle in y.varying:
@@ -201,9 +205,11 @@ def elementwise(walk: Walk, node: ir.Node) -> list[Labels] | None:
     constants = {i: c.shape for i, v in enumerate(node.inputs) if (c := constant(v)) is not None}
     padded = [(1,) * (rank - len(shape)) + shape for shape in constants.values()]
     varying = sorted({axis for labels in everything for axis in labels.varying})
+    # An operand (1, D) meets channels (H, D): all heads must keep the same channels of D.
     if any(_part(shape, varying, everything) is None for shape in (*shapes, *padded)):
         everything = [walk.relation.one_row(labels, reason) for labels in everything]
         varying = sorted({axis for labels in everything for axis in labels.varying})
+    # Operands that are long along all of these axes; the others are broadcast.
     wholes = [
         labels
         for labels, shape in zip(everything, shapes, strict=True)
@@ -214,6 +220,7 @@ def elementwise(walk: Walk, node: ir.Node) -> list[Labels] | None:
     if not wholes or any(_part(s, varying, everything) is None for s in (*shapes, *padded)):
         return None
     whole = max(wholes, key=lambda labels: len(labels.varying))
+    # Channels of two operands along different axes: the result has pairs of them.
     if whole.varying != varying:
         return None
     for labels, shape in zip(everything, shapes, strict=True):

@@ -58,6 +58,7 @@ class Walk:
         otherwise. If they vary along more, or the rank is wrong, nothing can be removed.
         """
         relation, varying = self.relation, labels.varying
+        # Pruning can slice one axis, or rows of equal length; not a third axis.
         if labels.atoms.ndim != self.rank(value) or len(varying) > 2:
             self.pin(labels, f"{name_of(value)} spreads its channels over several axes")
             labels = fixed_labels(self.rank(value) or 0)
@@ -144,6 +145,7 @@ def reshaped(walk: Walk, labels: Labels, before: Shape, after: Shape) -> Labels 
     if swapped and [size for size in wide if size > 1] != [size for size in target if size > 1]:
         # (D, H) -> D H: the channels would change places if a head kept others than the next.
         labels = walk.relation.one_row(labels, "a Reshape interleaves its heads")
+    # Axes whose labels do not vary keep size 1, so that no array has the size of the tensor.
     atoms = np.broadcast_to(labels.atoms, wide).reshape(target)
     heads = labels.heads
     if heads is not None:

@@ -70,6 +70,7 @@ def _kept_atoms(grouping: Grouping, decisions: Sequence[Prune]) -> Mask:
         check_kept(group, decision.kept)
         classes = grouping.classes[group.name]
         removed |= {classes[channel] for channel in set(range(group.size)) - set(decision.kept)}
+    # With a head, all of its channels go: those of queries, keys and values.
     for head, elements in relation.links:
         if relation.root(head) in removed:
             removed |= {relation.root(atom) for atom in np.unique(elements).tolist()}
@@ -207,6 +208,7 @@ def _split(node: ir.Node, changed: dict[ir.Value, Mask], sizes: Sizes) -> list[N
     if source not in changed or changed[source].shape[axis] == 1:
         return []
     parts = [sizes.get(v, list(_dims(v)))[axis] for v in node.outputs]
+    # ``num_outputs`` means equal parts, which the sizes would contradict.
     node.attributes.pop("num_outputs", None)
     return [(node, 1, np.array(parts, np.int64))]
 
