@@ -96,9 +96,9 @@ def group_channels(graph: ir.Graph) -> Grouping:
     relation = _relation_of(graph)
     classes = _classes_by_family(graph, relation)
     found, by_name = list[ChannelGroup](), dict[str, tuple[int, ...]]()
-    values = _values(graph)
+    roots = relation.roots()
     for name, members in classes:
-        found.append(_group(graph, relation, values, name, members))
+        found.append(_group(graph, relation, roots, name, members))
         by_name[name] = members
     return Grouping(groups=tuple(found), relation=relation, classes=by_name)
 
@@ -153,11 +153,11 @@ def _in_order(atoms: Atoms | None) -> list[int]:
 def _group(
     graph: ir.Graph,
     relation: Relation,
-    values: Iterable[ir.Value],
+    roots: Atoms,
     name: str,
     members: tuple[int, ...],
 ) -> ChannelGroup:
-    """Describe the group of these classes."""
+    """Describe the group of these classes; ``roots``: the class of each atom."""
     number = {root: index for index, root in enumerate(members)}
     # The channels of a head belong to the head's group, too.
     elements = {
@@ -166,9 +166,10 @@ def _group(
         if relation.root(head) in number
         for atom in np.unique(row).tolist()
     }
-    channel_of = np.full(relation.size, -1, np.int64)
-    for atom, root in enumerate(relation.roots().tolist()):
-        channel_of[atom] = number.get(root, elements.get(root, -1))
+    by_root = np.full(relation.size, -1, np.int64)
+    for channels in (elements, number):
+        by_root[list(channels)] = list(channels.values())
+    channel_of = by_root[roots]  # of each atom
     # A group of heads has no rows: each of its channels is a whole row of another group.
     reasons = [relation.reason(root) for root in members]
     rows, reason = _rows(relation, channel_of if not elements else np.full(relation.size, -1))
@@ -177,7 +178,7 @@ def _group(
     if reason is None and None not in reasons:
         reason = reasons[0]
     families = {relation.family(root) for root in members}
-    places = _places(relation, values, channel_of)
+    places = _places(relation, _values(graph), channel_of)
     return ChannelGroup(
         name=name,
         size=len(members),
