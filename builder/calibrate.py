@@ -7,6 +7,7 @@ recognizer.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import onnx
 
@@ -61,6 +62,15 @@ class Calibrators:
                 own_ranges=self._model.own_ranges,
             )
         return self._created[key]
+
+    def of_graphs(self, graphs: Graphs) -> Calibrators:
+        """Return calibrators of other graphs of the same model, such as compressed ones."""
+        return Calibrators(self._request, replace(self._model, graphs=graphs), self._reporter)
+
+    @property
+    def own_ranges(self) -> int:
+        """How many ranges the model itself states."""
+        return len(self._model.own_ranges)
 
 
 def known_ranges(request: BuildRequest, graphs: Graphs) -> Ranges | None:

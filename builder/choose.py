@@ -6,7 +6,8 @@ from ..calibration.calibrator import Calibrator
 from .calibrate import keep_ranges
 from .job import TargetJob
 from .search import PrecisionChoice, best_method, search
-from .trials import TrialLog, TrialRunner, fp32_candidate, half_candidate, int8_candidate
+from .trial_log import TrialLog
+from .trials import TrialRecord, TrialRunner, fp32_candidate, half_candidate, int8_candidate
 
 
 def choose(job: TargetJob, calibrator: Calibrator | None) -> PrecisionChoice:
@@ -41,10 +42,7 @@ def choose(job: TargetJob, calibrator: Calibrator | None) -> PrecisionChoice:
 
 def _searched(job: TargetJob, calibrator: Calibrator) -> PrecisionChoice:
     """Search for the precision, or for the calibration method alone with ``--method auto``."""
-    # Beside the bundle, not in it: the bundle's folder appears only when the build has succeeded.
-    # By target: ``auto`` searches for several targets, which share a folder.
-    folder = job.request.bundle_folder(job.target.name)
-    log = TrialLog(folder.with_name(f"{folder.name}.trials.jsonl"))
+    log = TrialLog(job.log_path("trials"), TrialRecord)
     runner = TrialRunner(job, calibrator, log)
     if job.request.precision == "best":
         choice = search(runner, calibrator, job.quantization, job.methods)
@@ -52,6 +50,8 @@ def _searched(job: TargetJob, calibrator: Calibrator) -> PrecisionChoice:
         best, trials = best_method(runner, calibrator, job.quantization, job.methods)
         reason = "of all calibration methods, this one loses least accuracy in int8"
         choice = PrecisionChoice(chosen=best.candidate, reason=reason, trials=trials)
-    # Removed only after a complete search; an interrupted search continues from its log.
-    log.remove()
+    # Removed only after a complete search; an interrupted search continues from its log. With
+    # compression, several searches follow each other, and share the log.
+    if not job.request.compress:
+        log.remove()
     return choice

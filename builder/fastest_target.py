@@ -19,11 +19,13 @@ from ..engines.bundle import Bundle, own_files
 from ..engines.manifest import Latency, Manifest, TargetTrial
 from ..errors import BudgetError, OcrTrtError
 from ..measure.latency import EQUAL, TimingError
+from .build_engine import build_engine
 from .calibrate import Calibrators
 from .job import TargetJob
 from .judge import compare_latency
 from .request import BuildResult
-from .target_build import build_engine, with_older_engine
+from .smaller_engine import with_compression
+from .target_build import with_older_engine
 from .write import BuiltEngine, write_bundle
 
 
@@ -57,6 +59,8 @@ def build_fastest(jobs: Sequence[TargetJob], calibrators: Calibrators) -> BuildR
     """Build the targets of several jobs, and write the bundle of the fastest within budget.
 
     Engines within 2 % of the fastest count as equal, and of these the one that loses least is kept.
+    The targets are compared without compression. If it is requested, the engine of the fastest
+    target is then compressed.
     """
     first = jobs[0]
     folder, reporter = first.folder, first.reporter
@@ -72,10 +76,16 @@ def build_fastest(jobs: Sequence[TargetJob], calibrators: Calibrators) -> BuildR
                 raise _joined(entries)
             ordered = sorted(entries, key=lambda each: (each is not chosen, each.milliseconds))
             trials = tuple(_trial(each, is_chosen=each is chosen) for each in ordered)
-            manifest = _write(chosen, replace(chosen.built, compared_targets=trials))
+            built = chosen.built
+            # Only for the fastest target: another search would take minutes for each of the others.
+            if chosen.job.request.compress:
+                built = with_compression(chosen.job, built, calibrators, chosen.folder)
+            manifest = _write(chosen, replace(built, compared_targets=trials))
     except OcrTrtError as error:
         own = with_older_engine(error, folder)
         return BuildResult(target=first.requested, folder=folder, bundle=None, error=own)
+    for job in jobs:
+        job.remove_logs()
     bundle = Bundle(folder=folder, manifest=manifest)
     return BuildResult(target=manifest.target, folder=folder, bundle=bundle)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, get_args
 
 import onnx
 
@@ -16,6 +17,10 @@ from ..spec import ModelSpec
 from .compare import Baseline
 from .compile import PlanCompiler
 from .request import BuildRequest
+
+LogName = Literal["trials", "compression"]
+"""The searches that keep their measurements."""
+LOGS: tuple[LogName, ...] = get_args(LogName)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,9 @@ class TargetJob:
     shortcomings: tuple[str, ...] = ()
     """What the calibration images lack; see ``calibration.suitability``."""
 
+    is_compressed: bool = False
+    """Whether the graphs were compressed, so that they differ from the baseline."""
+
     @property
     def spec(self) -> ModelSpec:
         """The spec of the model."""
@@ -43,6 +51,20 @@ class TargetJob:
     def folder(self) -> Path:
         """The folder of the bundle."""
         return self.request.bundle_folder(self.requested)
+
+    def log_path(self, of: LogName) -> Path:
+        """Return the file with the measurements of a search.
+
+        It is beside the bundle, whose folder appears only when the build has succeeded. It belongs
+        to one target: ``auto`` searches for several targets, which share a folder.
+        """
+        folder = self.request.bundle_folder(self.target.name)
+        return folder.with_name(f"{folder.name}.{of}.jsonl")
+
+    def remove_logs(self) -> None:
+        """Remove the measurements of all searches, after the bundle is written."""
+        for of in LOGS:
+            self.log_path(of).unlink(missing_ok=True)
 
     @property
     def compiler(self) -> PlanCompiler:

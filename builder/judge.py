@@ -62,7 +62,10 @@ def judge(
             with job.reporter.step(f"run batches on {engine.label}"):
                 check_batches(engine)
             # Only fp32 must equal the model; other precisions are judged by the metric.
-            if chosen.precision == "fp32":
+            if chosen.precision == "fp32" and job.is_compressed:
+                with job.reporter.step(f"compare {engine.label} with the compressed graph"):
+                    _check_compressed(engine, job)
+            elif chosen.precision == "fp32":
                 ties = baseline.difference.ties
                 with job.reporter.step(f"compare {engine.label} with the model"):
                     own = check_parity(engine, baseline.engine, baseline.tolerance, ties=ties)
@@ -77,6 +80,18 @@ def judge(
         metric=metric,
         latency=latency,
     )
+
+
+def _check_compressed(engine: Engine, job: TargetJob) -> None:
+    """Compare an fp32 engine with its compressed graph, because both differ from the model.
+
+    Raises:
+        ConversionError: it differs more than ``accuracy.max_difference`` allows.
+    """
+    label = "compressed fp32 graph"
+    graph = Engine.from_graphs(job.graphs.__getitem__, spec=job.spec, label=label)
+    with graph:
+        check_parity(engine, graph, ties=job.baseline.difference.ties)
 
 
 def check_batches(engine: Engine) -> None:

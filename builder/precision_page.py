@@ -10,6 +10,7 @@ from ..ocr.metrics.metric import METRICS
 from ..report.page import render
 from ..report.plots import TradeOff, tradeoff_plot
 from ..report.sections import Plot, Section, Table, table_section
+from .compression_section import compression_sections
 from .precision_report import PrecisionReport, TrialRow
 
 FILES = ("precision.json", "precision.html")
@@ -24,6 +25,9 @@ def write_precision(report: PrecisionReport, folder: Path) -> None:
     """Write the data and the page into a folder."""
     (folder / FILES[0]).write_text(report.model_dump_json(indent=2) + "\n", "utf-8")
     sections = [trial_section(report)] if report.trials else []
+    if report.compression is not None:
+        title = METRICS[report.metric].title
+        sections[:0] = compression_sections(report.compression, title, report.budget)
     if report.targets:
         sections.insert(0, table_section(target_table(report.targets)))
     page = render(

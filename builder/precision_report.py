@@ -20,6 +20,7 @@ from ..engines.manifest import TargetTrial
 from ..ocr.metrics.metric import RoleMetric
 from ..ocr.roles import role_of
 from .compare import is_within_budget
+from .compression_report import CompressionReport
 from .job import TargetJob
 from .search import PrecisionChoice
 from .trials import Candidate
@@ -83,6 +84,8 @@ class PrecisionReport(FrozenModel):
     trials: tuple[TrialRow, ...] = ()
     targets: tuple[TargetTrial, ...] = ()
     """The targets that ``--target auto`` compared; (): the target was named."""
+    compression: CompressionReport | None = None
+    """None: compression was not requested, or the model cannot be compressed."""
     findings: tuple[str, ...] = ()
     """Tensors that the calibration images do not cover well."""
 

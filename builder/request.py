@@ -34,7 +34,8 @@ class BuildRequest:
     precision: Precision
     """``fp32``, ``bf16``, ``fp16``, ``int8``, or ``best``: a search for the fastest mix."""
     output: Path
-    """The folder that gets one bundle per target, ``<name>-<target>-<precision>``."""
+    """The folder that gets one bundle per target, ``<name>-<target>-<precision>``, followed by
+    ``-compressed`` if compression is requested."""
     targets: tuple[str, ...] = (AUTO,)
     """Runtimes: ``openvino``, ``onnxruntime``, ``tensorrt``, ``tensorrt-rtx``. ``auto`` builds for
     every one that can run on this machine, and keeps the fastest engine within the budget."""
@@ -52,6 +53,9 @@ class BuildRequest:
     otherwise it is written."""
     everywhere: bool = False
     """Quantize all layers to int8, including those that normally keep a float precision."""
+    compress: bool = False
+    """Make the network smaller first: factor layers and prune channels, as far as the accuracy
+    budget allows. Needs calibration images in every precision."""
     settings: BuildSettings = field(default_factory=BuildSettings)
     """Largest batch, and options of the targets' builders."""
     latency: LatencySettings = field(default_factory=LatencySettings)
@@ -66,7 +70,8 @@ class BuildRequest:
 
     def bundle_folder(self, target: str) -> Path:
         """Return the folder of a bundle, by the name of its target or ``auto``."""
-        return self.output / f"{self.spec.name}-{target}-{self.precision}"
+        suffix = "-compressed" if self.compress else ""
+        return self.output / f"{self.spec.name}-{target}-{self.precision}{suffix}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +108,7 @@ def check_request(request: BuildRequest, reporter: Reporter) -> list[TargetGroup
     _check_names(request)
     groups = target_groups(request.targets, request.precision, request.settings)
     targets = [target for group in groups for target in group.members]
-    if request.precision != "fp32" and request.calibration is None:
-        raise UserError(
-            f"precision {request.precision} needs calibration images: "
-            "give --calibration DIR, or --precision fp32"
-        )
+    _check_calibration(request)
     for note in check_options(targets, request.settings.options):
         reporter.note(note)
     if request.samples is not None and not has_samples(request.samples, request.spec):
@@ -120,6 +121,22 @@ def check_request(request: BuildRequest, reporter: Reporter) -> list[TargetGroup
     for group in groups:
         check_destination(request.bundle_folder(group.name), own_files)
     return groups
+
+
+def _check_calibration(request: BuildRequest) -> None:
+    """Refuse a request without the images that its precision or compression needs."""
+    if request.calibration is not None:
+        return
+    if request.precision != "fp32":
+        raise UserError(
+            f"precision {request.precision} needs calibration images: "
+            "give --calibration DIR, or --precision fp32"
+        )
+    if request.compress:
+        raise UserError(
+            "compression needs calibration images in every precision, because the smaller weights "
+            "are fitted to them: give --calibration DIR, or leave out --compress"
+        )
 
 
 def _check_names(request: BuildRequest) -> None:
@@ -139,6 +156,11 @@ def _check_ranges(request: BuildRequest) -> None:
     """Refuse a file of ranges in a build that computes several kinds of ranges."""
     if request.ranges is None:
         return
+    if request.compress:
+        raise UserError(
+            "a file of ranges belongs to the graph of the whole model, and --compress changes the "
+            "graph: give --ranges or --compress, not both"
+        )
     if request.method == "auto" or request.corrections or request.precision == "best":
         raise UserError(
             "a file of ranges contains those of one method: give --method NAME with it, and no "

@@ -1,4 +1,4 @@
-"""Build one target: calibrate, choose, compile, judge, write."""
+"""Build one target: the engine, its compressed version if requested, and the bundle."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from ..common.files import whole_folder
 from ..engines.bundle import Bundle, own_files
 from ..errors import BudgetError, ConversionError, OcrTrtError
+from .build_engine import build_engine
 from .calibrate import Calibrators
-from .choose import choose
 from .job import TargetJob
-from .judge import judge
 from .request import BuildResult
-from .write import BuiltEngine, write_bundle
+from .smaller_engine import with_compression
+from .write import write_bundle
 
 
 def build_target(job: TargetJob, calibrators: Calibrators) -> BuildResult:
@@ -21,31 +21,15 @@ def build_target(job: TargetJob, calibrators: Calibrators) -> BuildResult:
     try:
         with whole_folder(folder, own_files) as scratch:
             built = build_engine(job, calibrators, scratch)
+            if job.request.compress:
+                built = with_compression(job, built, calibrators, scratch)
             manifest = write_bundle(job, built, scratch)
     except OcrTrtError as error:
         own = with_older_engine(error, folder)
         return BuildResult(target=target.name, folder=folder, bundle=None, error=own)
+    job.remove_logs()
     bundle = Bundle(folder=folder, manifest=manifest)
     return BuildResult(target=target.name, folder=folder, bundle=bundle)
-
-
-def build_engine(
-    job: TargetJob, calibrators: Calibrators, scratch: Path, *, timed: bool = True
-) -> BuiltEngine:
-    """Calibrate, choose, compile and judge: everything but writing the bundle.
-
-    ``timed``: see :func:`judge`.
-
-    Raises:
-        OcrTrtError: the target has no engine within budget.
-    """
-    # fp32 needs no ranges, and may be built without any images.
-    is_fp32 = job.request.precision == "fp32"
-    calibrator = None if is_fp32 else calibrators.lowered_by(job.lower)
-    choice = choose(job, calibrator)
-    entries = job.compiler.compile(choice.chosen.quantized.graphs, scratch)
-    verdict = judge(job, choice.chosen, scratch, entries, timed=timed)
-    return BuiltEngine(calibrator=calibrator, choice=choice, entries=entries, verdict=verdict)
 
 
 def with_older_engine(error: OcrTrtError, folder: Path) -> OcrTrtError:

@@ -5,14 +5,11 @@ A candidate is judged by its OCR metric, measured on the target itself if it can
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Literal
 
 import onnx_ir as ir
@@ -21,27 +18,21 @@ from ..calibration.calibrator import Calibrator, QuantizationSettings, Quantized
 from ..calibration.noise import Outputs, run_all
 from ..calibration.observe import Batch
 from ..calibration.ranges import graphs_sha256
-from ..common.files import check_file_destination
-from ..common.frozen_model import StrictModel
 from ..common.input_size import by_area
-from ..common.read_file import read_limited
 from ..convert.audit import COUNTED, node_flops
 from ..convert.graph import Graphs, result_name
 from ..engines.bundle import tree_sha256
 from ..engines.engine import Engine
 from ..engines.manifest import OcrMetric, Precision
-from ..errors import InputFileError, OutputError
 from ..measure.latency import Contender, LatencySettings, measure
 from ..ocr.roles import role_of
 from .compare import is_within_budget
 from .job import TargetJob
+from .trial_log import LogRecord, TrialLog
 
 _TIMED = LatencySettings(duration_s=1.0)
-_FEEDS = {"detector": 4, "recognizer": 24, "classifier": 24}
+FEEDS = {"detector": 4, "recognizer": 24, "classifier": 24}
 """Number of calibration images for distances; a line crop is far smaller than a scene."""
-_LARGEST_LOG = 1 << 26  # bytes
-_LONGEST_LINE = 1 << 16
-"""Characters of a line that are read from a trial log; longer lines are damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,64 +111,22 @@ class PrecisionTrial:
         return self.metric.loss if self.metric else 0.0
 
 
-class TrialRecord(StrictModel):
+class TrialRecord(LogRecord):
     """The measurements of a candidate on disk."""
 
-    key: str
-    """SHA-256 of everything that the measurements depend on."""
     metric: OcrMetric | None
     distance: float
-
-
-class TrialLog:
-    """A file with one record per line, from which a search continues after an interruption.
-
-    Lines that cannot be read are ignored: a damaged record costs a measurement, not the search.
-
-    Raises:
-        OutputError: the folder cannot be written, or something other than a file is in its place.
-    """
-
-    def __init__(self, path: Path) -> None:
-        check_file_destination(path)
-        if path.is_symlink():  # records would be appended to another file
-            raise OutputError(f"{path}: is a link, expected a file of trials; remove it")
-        self._path, self._records = path, dict[str, TrialRecord]()
-        data = b""
-        with contextlib.suppress(InputFileError):
-            data = read_limited(path, limit=_LARGEST_LOG, what="a log of trials")
-        for line in data.decode("utf-8", "replace").splitlines():
-            with contextlib.suppress(ValueError, RecursionError):
-                record = TrialRecord.model_validate(json.loads(line[:_LONGEST_LINE]))
-                self._records[record.key] = record
-        # A process that was killed may have written the beginning of a record.
-        self._gap = "\n" if data and not data.endswith(b"\n") else ""
-
-    def get(self, key: str) -> TrialRecord | None:
-        """Return the record of a candidate; None if it was not measured."""
-        return self._records.get(key)
-
-    def add(self, record: TrialRecord) -> None:
-        """Add a record and write it at once; a full disk does not end a search."""
-        self._records[record.key] = record
-        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{self._gap}{record.model_dump_json()}\n")
-            self._gap = ""
-
-    def remove(self) -> None:
-        """Remove the file after the search."""
-        self._path.unlink(missing_ok=True)
 
 
 class TrialRunner:
     """Measures the candidates for one target. ``feeds``: a few batches to measure distances on."""
 
-    def __init__(self, job: TargetJob, calibrator: Calibrator, log: TrialLog) -> None:
+    def __init__(self, job: TargetJob, calibrator: Calibrator, log: TrialLog[TrialRecord]) -> None:
         self.target, self.spec, self.reporter = job.target, job.spec, job.reporter
         self._compiler, self._baseline, self._log = job.compiler, job.baseline, log
         samples = job.baseline.samples
         self._samples_sha256 = tree_sha256(samples.folder) if samples else ""
-        self.feeds = _spread_batches(calibrator, _FEEDS[job.spec.role])
+        self.feeds = spread_batches(calibrator, FEEDS[job.spec.role])
         self._reference: Outputs = run_all(calibrator.graphs, self.feeds)
 
     def measure(self, candidate: Candidate) -> PrecisionTrial:
@@ -232,7 +181,7 @@ class TrialRunner:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _spread_batches(calibrator: Calibrator, limit: int) -> list[Batch]:
+def spread_batches(calibrator: Calibrator, limit: int) -> list[Batch]:
     """Return at most ``limit`` calibration batches (N, C, H, W), evenly spread."""
     # Every step-th batch, so that all parts of the folder are represented.
     step = max(1, len(calibrator.images) // limit)

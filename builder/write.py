@@ -12,6 +12,7 @@ from ..engines.bundle import Bundle, file_entries, file_entry, tree_sha256, writ
 from ..engines.manifest import (
     Calibration,
     ChosenPrecision,
+    Compression,
     EngineEntry,
     Manifest,
     TargetTrial,
@@ -20,6 +21,7 @@ from ..engines.manifest import (
 from ..measure.machine import versions
 from ..spec import ModelSpec, dump_spec, spec_beside, with_max_batch
 from .compile import spec_of_entries
+from .compression_report import CompressionReport
 from .job import TargetJob
 from .precision_page import write_precision
 from .precision_report import precision_report
@@ -40,17 +42,23 @@ class BuiltEngine:
     verdict: Verdict
     compared_targets: tuple[TargetTrial, ...] = ()
     """See ``Manifest``."""
+    compression: Compression | None = None
+    """See ``Manifest``."""
+    compression_report: CompressionReport | None = None
 
 
 def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
     """Complete a bundle in ``scratch``, which already contains the plans."""
     request, target, chosen = job.request, job.target, built.choice.chosen
     spec = write_spec(spec_of_entries(job.spec, built.entries), scratch, job.folder)
-    # In fp32 there is nothing to report: every layer has the same precision.
+    # In fp32 there is nothing to report, because every layer has the same precision, unless the
+    # layers were compressed.
     if built.calibrator is not None:
         with job.reporter.step("measure every layer"):
             report = precision_report(job, built.calibrator, built.choice)
-            report = report.model_copy(update={"targets": built.compared_targets})
+            report = report.model_copy(
+                update={"targets": built.compared_targets, "compression": built.compression_report}
+            )
             write_precision(report, scratch)
     manifest = Manifest(
         spec=spec,
@@ -66,6 +74,7 @@ def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
         choice=_choice(built.choice),
         compared_targets=built.compared_targets,
         calibration=_calibration(built.calibrator, chosen) if built.calibrator else None,
+        compression=built.compression,
         batch_limit=job.batch_limit,
         verdict=built.verdict,
         # Last: size and hash of every file that is now in the folder.

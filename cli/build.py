@@ -58,6 +58,14 @@ class EngineOptions:
             help="Also run the first layer, the last layer and all matrix products in int8.",
         ),
     ] = False
+    compress: Annotated[
+        bool,
+        typer.Option(
+            "--compress",
+            help="Make the network smaller first: factor layers and prune channels without "
+            "training, as far as the accuracy budget allows. Needs --calibration.",
+        ),
+    ] = False
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -156,6 +164,10 @@ def _check_options(
             f"precision {engine.precision.value} needs calibration images: "
             "give --calibration DIR, or --precision fp32"
         )
+    if engine.compress and calibration.calibration is None:
+        raise UserError(
+            "--compress fits the smaller weights to calibration images: give --calibration DIR"
+        )
     from ..engines.base import BuildSettings
     from ..engines.build_options import check_options, split_words
     from ..engines.target_groups import target_groups
@@ -187,6 +199,7 @@ def _request(
         corrections=tuple(each.value for each in CorrectionChoice if each in corrections),
         ranges=engine.ranges,
         everywhere=engine.everywhere,
+        compress=engine.compress,
         settings=BuildSettings(
             max_batch=spec.input.max_batch, options=split_words(engine.option or ())
         ),

@@ -9,7 +9,7 @@ from .printing import print_table
 
 if TYPE_CHECKING:
     from ..builder import BuildResult
-    from ..engines.manifest import OcrMetric, TargetTrial
+    from ..engines.manifest import Manifest, OcrMetric, TargetTrial
 
 
 def result_as_dict(result: BuildResult) -> dict[str, Any]:
@@ -22,10 +22,17 @@ def result_as_dict(result: BuildResult) -> dict[str, Any]:
         "bundle": str(result.folder) if manifest else None,
         "verdict": verdict.model_dump() if verdict else None,
         "choice": choice.model_dump() if choice else None,
+        "compression": _compression_as_dict(manifest) if manifest else None,
         "compared_targets": [each.model_dump() for each in compared],
         "cached": result.measured.isoformat(timespec="seconds") if result.measured else None,
         "error": str(result.error) if result.error else None,
     }
+
+
+def _compression_as_dict(manifest: Manifest) -> dict[str, Any] | None:
+    # The channels of every tensor are in the manifest.
+    compression = manifest.compression
+    return compression.model_dump(exclude={"channels"}) if compression is not None else None
 
 
 def verdict_row(result: BuildResult) -> tuple[str, ...]:
@@ -99,6 +106,10 @@ def _print_choices(result: BuildResult) -> None:
         print_table(title, header, map(_trial_row, trials))
     if (choice := manifest.choice) is not None:
         print(f"{result.folder.name} is {choice.label}: {choice.reason}")
+    if (compression := manifest.compression) is not None:
+        done = f"{100 * compression.kept_flops:.1f} % of the FLOPs remain"
+        word = f"compressed, {done}" if compression.is_applied else "not compressed"
+        print(f"{result.folder.name} is {word}: {compression.reason}")
 
 
 def _trial_row(trial: TargetTrial) -> tuple[str, ...]:

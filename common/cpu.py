@@ -23,6 +23,15 @@ def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return _all_have(_BF16, cpuinfo)
 
 
+def channel_block(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
+    """Return how many channels the kernels of convolutions compute together.
+
+    A register of AVX-512 holds 16 float32 sums or int32 sums, and one of AVX2 holds 8. Kernels
+    round the number of channels up to a whole register.
+    """
+    return 16 if _all_have(frozenset({"avx512f"}), cpuinfo) else 8
+
+
 def _all_have(some: frozenset[str], cpuinfo: Path) -> bool:
     """Whether every core has at least one of these instructions; False if unknown."""
     lines = _lines(cpuinfo, ("flags", "Features"))  # x86 lists "flags", ARM "Features"

@@ -147,13 +147,13 @@ def factor_node(graph: ir.Graph, node: ir.Node, layer: WeightedLayer, made: Fact
         "Conv" if windows is not None else "MatMul",
         [node.inputs[0], None],
         settings,
-        name=f"{node.name}/first" if node.name else None,
+        name=f"{node.name}.first" if node.name else None,
     )
     first.metadata_props.update(node.metadata_props)
-    typed_like(first.outputs[0], result).name = f"{layer.name}/first"
+    typed_like(first.outputs[0], result).name = f"{layer.name}.first"
     first.outputs[0].shape = ir.Shape(dims)
     graph.insert_before(node, first)
-    register(graph, first, 1, array.astype(np.float32), f"{layer.name}/first.weight")
+    register(graph, first, 1, array.astype(np.float32), f"{layer.name}.first.weight")
     node.replace_input_with(0, first.outputs[0])
     set_weights(node, made.second, made.bias)
 

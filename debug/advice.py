@@ -35,6 +35,9 @@ def advice(report: DebugReport) -> list[Advice]:
                 "int8 or fp16 costs."
             )
         ]
+    if cause == "compression":
+        text = "Allow less accuracy to be lost (accuracy.max_loss), or build without --compress:"
+        return [Advice(text=text, command=_build(report))]
     is_foreign = step.weights is not None and step.weights < _SOUND_WEIGHTS
     if cause == "weights" and is_foreign:
         text = "The weights in the bundle were changed. Build it again:"

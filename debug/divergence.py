@@ -34,7 +34,7 @@ _CLIPPED_SHARE = 1e-3
 _MARGIN_DB = 6.0
 """dB: a rounding explains the noise of its step if it causes at most this much less noise."""
 
-Cause = Literal["overflow", "clipped", "coarse", "weights", "op", "target"]
+Cause = Literal["overflow", "clipped", "coarse", "weights", "op", "compression", "target"]
 
 
 class StepRow(FrozenModel):
@@ -111,15 +111,22 @@ def step_rows(
     return tuple(rows)
 
 
-def culprit_of(rows: Sequence[StepRow]) -> Culprit | None:
-    """Return the step that causes the difference of two graphs; None if they are equal."""
+def culprit_of(rows: Sequence[StepRow], *, is_compressed: bool = False) -> Culprit | None:
+    """Return the step that causes the difference of two graphs; None if they are equal.
+
+    ``is_compressed``: the weights of one graph were fitted again after it was made smaller.
+    """
     noisy = [(row.own, row) for row in rows if row.own is not None and row.own < EQUAL_DB]
     if not noisy:
         return None
     # Rows are in the order of the graph: the first bad step.
     first = next((row for own, row in noisy if own < _CULPRIT_DB), None)
     culprit = first or min(noisy, key=lambda each: each[0])[1]
-    return Culprit(step=culprit, cause=_cause(culprit), stands_out=first is not None)
+    cause = _cause(culprit)
+    # Without compression, other weights or another op are the fault of the conversion.
+    if is_compressed and cause in ("weights", "op"):
+        cause = "compression"
+    return Culprit(step=culprit, cause=cause, stands_out=first is not None)
 
 
 def _cause(row: StepRow) -> Cause:

@@ -66,6 +66,11 @@ class _Systems:
     reference: Graphs
     pairs: dict[InputSize, GraphPair] = field(default_factory=dict)
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the bundle has other weights than its reference, because it was compressed."""
+        return self.quantized.decisions != self.reference.decisions
+
     def pair(self, size: InputSize) -> GraphPair:
         """Return the graphs for one input size. Each pair is created once.
 
@@ -74,7 +79,8 @@ class _Systems:
         """
         if size not in self.pairs:
             with graph_errors(f"{self.bundle.folder}: its graph cannot be compared"):
-                pair = GraphPair(self.reference.graph(size), self.quantized.graph(size))
+                channels = self.quantized.channels, self.reference.channels
+                pair = GraphPair(self.reference.graph(size), self.quantized.graph(size), channels)
                 if not pair.steps:
                     raise InputFileError(
                         f"{self.bundle.folder}: its graph for {size} shares no tensor "
@@ -199,7 +205,7 @@ def _judge(systems: _Systems, runs: Sequence[_Run], reporter: Reporter) -> _Judg
     if verdict == "target" and inside:
         culprit = target_culprit(steps, rows)
     elif verdict == "graph":
-        culprit = culprit_of(rows)
+        culprit = culprit_of(rows, is_compressed=systems.is_compressed)
     fixed = _fixed(systems, runs, culprit) if culprit and verdict == "graph" else ()
     return _Judgement(
         verdict=verdict,

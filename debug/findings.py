@@ -154,6 +154,8 @@ def _place(step: StepRow) -> str:
 def why(culprit: Culprit) -> str:
     """Return the reason for the noise of a step, as a sentence."""
     step = culprit.step
+    if culprit.cause == "compression":
+        return "Compression changed the weights of the network here."
     if not culprit.stands_out:
         part = {"weights": "weights", "op": "sums"}.get(culprit.cause, "input")
         return f"Most of this noise comes from rounding its {part}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,15 +13,18 @@ from ..calibration.emulate import emulated
 from ..common.input_size import InputSize, listed
 from ..common.onnx_files import read_onnx
 from ..common.progress import Reporter
+from ..compression.decisions import Decision
 from ..convert.free_sizes import graph_at_size
 from ..convert.pipeline import convert
 from ..engines.bundle import Bundle
 from ..engines.bundle_source import source_of
 from ..engines.engine import Engine
+from ..engines.manifest import Compression
 from ..engines.onnxruntime.backend import runner_from_model
 from ..engines.runner import Batch, Runner
 from ..errors import InputFileError, OcrTrtError
 from ..spec import ModelSpec
+from .kept_channels import Channels
 
 GraphOf = Callable[[InputSize], onnx.ModelProto]
 
@@ -30,10 +33,16 @@ class Graphs:
     """The graphs of a model, one per input size, built when they are first needed.
 
     ``label``: their name in reports. ``note``: the differences that a comparison cannot detect.
+    ``compressed``: how they were compressed, if they were.
     """
 
-    def __init__(self, label: str, build: GraphOf, note: str = "") -> None:
+    def __init__(
+        self, label: str, build: GraphOf, note: str = "", compressed: Compression | None = None
+    ) -> None:
         self.label, self.note = label, note
+        self.decisions: Sequence[Decision] = compressed.decisions if compressed else ()
+        self.channels: Channels = compressed.channels if compressed else {}
+        """Tensors that lost channels."""
         self._build, self._built = build, dict[InputSize, onnx.ModelProto]()
 
     def graph(self, size: InputSize) -> onnx.ModelProto:
@@ -100,7 +109,8 @@ def quantized_graphs(bundle: Bundle) -> Graphs:
         read_onnx(paths[size])  # raises an error that names the damage
         return graph_at_size(onnx.load(paths[size]), size)
 
-    return Graphs(f"{bundle.label} in onnxruntime", load)
+    label = f"{bundle.label} in onnxruntime"
+    return Graphs(label, load, compressed=bundle.manifest.compression)
 
 
 def float_graphs(bundle: Bundle, quantized: Graphs, reporter: Reporter) -> Graphs:
@@ -121,10 +131,34 @@ def float_graphs(bundle: Bundle, quantized: Graphs, reporter: Reporter) -> Graph
                 with reporter.step(f"convert {bundle.spec.name} at {size}"):
                     return convert(source, bundle.spec, size).model
 
-            return Graphs("float graph", converted)
+            return Graphs("float graph", converted, _compression_note(bundle))
         why = "the bundle was built with --weight-correction equalize, which scales its tensors"
     note = f"{why}: the reference is the quantized graph without Q/DQ; its weights stay rounded"
-    return Graphs("float graph", lambda size: float_graph(quantized.graph(size)), note)
+    if bundle.manifest.compression is not None and bundle.manifest.compression.is_applied:
+        note += ". It is compressed too, so the loss by compression is not in the report"
+    return Graphs(
+        "float graph",
+        lambda size: float_graph(quantized.graph(size)),
+        note,
+        bundle.manifest.compression,
+    )
+
+
+def _compression_note(bundle: Bundle) -> str:
+    """Return how a compressed bundle is compared with the whole model; "" if it is not."""
+    compression = bundle.manifest.compression
+    if compression is None or not compression.is_applied:
+        return ""
+    note = (
+        "the bundle is compressed: its weights were fitted again, so the noise of a step includes "
+        "what compression changed"
+    )
+    if compression.channels:
+        note += (
+            f"; {len(compression.channels)} tensors lost channels and are compared on those that "
+            "remain"
+        )
+    return note
 
 
 def check_same_model(bundle: Bundle, other: Bundle) -> None:

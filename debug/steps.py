@@ -25,6 +25,7 @@ from ..calibration.emulate import emulated
 from ..common.onnx_shapes import infer_shapes
 from ..convert.graph import constant, consumers, name_of
 from ..convert.tensorflow_names import LayerNames
+from .kept_channels import Channels, with_kept_channels
 
 _ADDED = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast"})
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
@@ -63,13 +64,24 @@ class GraphPair:
     16-bit types are emulated in fp32.
     """
 
-    def __init__(self, reference: onnx.ModelProto, quantized: onnx.ModelProto) -> None:
+    def __init__(
+        self,
+        reference: onnx.ModelProto,
+        quantized: onnx.ModelProto,
+        channels: tuple[Channels, Channels] = ({}, {}),
+    ) -> None:
+        """``channels``: tensors of the quantized graph and of the reference that lost channels."""
         self._ops = {name: node.op_type for node in reference.graph.node for name in node.output}
+        reference = with_kept_channels(reference, quantized, *channels)
         self.float_model, self.quantized_model = _as_run(reference), _as_run(quantized)
         # Only names outside functions match: those inside a function are local to it.
-        self._names = self._ops.keys() & {
-            name for node in quantized.graph.node for name in node.output if name
-        }
+        # A tensor of the reference whose channels do not match has another name now.
+        kept = {name for node in reference.graph.node for name in node.output}
+        self._names = (
+            self._ops.keys()
+            & kept
+            & {name for node in quantized.graph.node for name in node.output if name}
+        )
 
     @cached_property
     def float_graph(self) -> ir.Graph:

@@ -33,6 +33,9 @@ class GraphNeeds:
     style: Int8Style = field(default_factory=Int8Style)
     fallback: FallbackPrecision = "fp32"
     """The fastest precision for ops that do not run in int8."""
+    channel_multiple: int = 8
+    """Layers whose channels are multiples of it are fastest; a compressed layer has such a number.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,11 +179,12 @@ class Backend(ABC):
         return {}
 
     def layer_times(
-        self, plan: Path, images: Batch, settings: RunSettings
+        self, plan: Path, images: Batch, settings: RunSettings, seconds: float | None = None
     ) -> tuple[LayerTime, ...]:
         """Run a plan on images (N, C, H, W); return the cost of each layer.
 
-        The last item is the time between layers. Most targets return nothing.
+        The last item is the time between layers. Most targets return nothing. ``seconds``: how long
+        to run it; None: as long as the target needs for steady times.
         """
         return ()
 

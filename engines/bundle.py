@@ -53,7 +53,9 @@ class Bundle:
         manifest = self.manifest
         choice = manifest.choice if manifest.precision == "best" else None
         chosen = f" ({choice.precision})" if choice else ""
-        return f"{manifest.spec.name} {manifest.target} {manifest.precision}{chosen}"
+        compression = manifest.compression
+        smaller = " compressed" if compression is not None and compression.is_applied else ""
+        return f"{manifest.spec.name} {manifest.target} {manifest.precision}{chosen}{smaller}"
 
     def path(self, name: str) -> Path:
         """Return the path of a file of the bundle."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..common.input_size import by_area
 from ..common.onnx_files import read_onnx
 from .bundle import Bundle
-from .manifest import Calibration, Manifest, TargetTrial, Verdict
+from .manifest import Calibration, Compression, Manifest, TargetTrial, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ def bundle_differences(first: Bundle, second: Bundle) -> tuple[BundleDifference,
         *_fields("version of ", one.versions, other.versions),
         *_fields("setting ", one.settings, other.settings),
         *_graphs(first, second),
+        *_decisions(one.compression, other.compression),
         *_fields("in float: ", one.precision_exceptions, other.precision_exceptions),
         *_ranges(one.calibration, other.calibration),
     )
@@ -51,6 +52,7 @@ def facts(manifest: Manifest) -> dict[str, object]:
         "precision": manifest.precision,
         "chose": choice and f"{choice.label}: {choice.reason}",
         **{f"compared with {each.target}": _trial_text(each) for each in others},
+        **_compressed(manifest.compression),
         "FLOPs in int8": None if share is None else f"{100 * share:.1f} %",
         "one image at a time because": manifest.batch_limit or None,
         "largest int8 weight": manifest.largest_weight,
@@ -59,6 +61,35 @@ def facts(manifest: Manifest) -> dict[str, object]:
         "calibration images": calibration
         and f"{calibration.images}, SHA-256 {calibration.data_sha256[:12]}",
         **_measured(manifest.verdict),
+    }
+
+
+def _compressed(compression: Compression | None) -> dict[str, object]:
+    """Return what was compressed, or why nothing was."""
+    if compression is None:
+        return {}
+    factored = [each for each in compression.decisions if each.kind == "factor"]
+    pruned = [each for each in compression.decisions if each.kind == "prune"]
+    metric, interval = compression.metric, compression.interval
+    lost = f"{_points(metric.loss)} points of {metric.name} lost" if metric else ""
+    if interval is not None:
+        lost += f" ({interval.low:+.2f} to {interval.high:+.2f})"
+    agreement = compression.agreement
+    parts = (
+        f"{len(factored)} layers factored",
+        f"{len(pruned)} groups of channels pruned",
+        f"{100 * compression.kept_flops:.1f} % of the FLOPs remain",
+        f"fitted to {compression.images} images",
+        lost and f"{lost} in fp32",
+        "" if agreement is None else f"{100 * agreement:.2f} % agreement with the model",
+    )
+    before = compression.uncompressed
+    return {
+        "compression": ", ".join(part for part in parts if part)
+        if compression.is_applied
+        else "none",
+        "reason of the compression": compression.reason,
+        "latency without compression": before and f"{before.engine:.2f} ms, {before.speedup:.2f}x",
     }
 
 
@@ -150,6 +181,34 @@ def _graphs(first: Bundle, second: Bundle) -> Iterator[BundleDifference]:
 
 def _ops(bundle: Bundle, name: str) -> Counter[str]:
     return Counter(node.op_type for node in read_onnx(bundle.path(name)).graph.all_nodes())
+
+
+def _decisions(first: Compression | None, second: Compression | None) -> Iterator[BundleDifference]:
+    """Yield the layers and groups that were compressed in different ways."""
+    one, other = (_decided(each) for each in (first, second))
+    yield from _fields("compression of ", one, other)
+
+
+def _decided(compression: Compression | None) -> dict[str, object]:
+    """Return what was done to each layer and group, by its name."""
+    decided: dict[str, object] = {}
+    for each in compression.decisions if compression is not None else ():
+        if each.kind == "factor":
+            decided[f"layer {each.layer}"] = f"rank {each.rank}"
+        else:
+            decided[f"group {each.group}"] = f"{len(each.kept)} channels: {_spans(each.kept)}"
+    return decided
+
+
+def _spans(numbers: Sequence[int]) -> str:
+    """Return ascending numbers as text: "0-3, 7"."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
 
 
 def _ranges(first: Calibration | None, second: Calibration | None) -> Iterator[BundleDifference]:

@@ -12,6 +12,7 @@ from ..common.frozen_model import StrictModel
 from ..common.input_size import InputSize
 from ..common.json_files import checked, read_json
 from ..common.limits import LARGEST_MANIFEST_VALUES
+from ..compression.decisions import Decision
 from ..errors import InputFileError
 from ..ocr.metrics.metric import METRICS, RoleMetric
 from ..spec import ModelSpec
@@ -99,7 +100,8 @@ class Verdict(StrictModel):
     baseline: str
     """The model and framework it was compared with, such as "tensorflow 2.21.0"."""
     max_difference: float
-    """Largest absolute difference of the fp32 graph, and of an fp32 engine, from the baseline."""
+    """Largest absolute difference of the fp32 graph, and of an fp32 engine, from the baseline. Of a
+    compressed model: before compression, because the OCR metric judges what compression changes."""
     allowed_difference: float | None = None
     """What was allowed: ``accuracy.max_difference`` of the spec, and the rounding of a baseline
     that computes in 16 bits. None: the bundle is from an older version."""
@@ -120,6 +122,48 @@ class ChosenPrecision(StrictModel):
     """The candidate that was chosen, such as "int8, 3 of 20 layers in float"."""
     reason: str
     """Why it was chosen."""
+
+
+class PointsInterval(StrictModel):
+    """The 95 % confidence interval of the points lost, resampled over the samples."""
+
+    low: float
+    high: float
+
+
+class Compression(StrictModel):
+    """How the network was made smaller before it was quantized, or why it was not."""
+
+    decisions: tuple[Decision, ...] = ()
+    """Factored layers and pruned groups of channels; (): the engine is not compressed."""
+    reason: str
+    """Why these decisions were taken, or why none was."""
+    kept_flops: float = Field(1.0, gt=0)
+    """FLOPs of the network relative to those of the whole network."""
+    images: int = Field(ge=0)
+    """Number of calibration images that the weights were fitted to."""
+    data_sha256: str
+    distance: float = 0.0
+    """Distance of the output from that of the whole network in fp32; it only ranks networks."""
+    agreement: float | None = None
+    """The OCR metric of the compressed network in fp32 with the output of the model as the truth,
+    as a share: 1 for equal results. None: not measured."""
+    metric: OcrMetric | None = None
+    """The OCR metric of the compressed network in fp32. None: there were no images."""
+    interval: PointsInterval | None = None
+    """Of the points that ``metric`` lost; None: fewer than 8 samples."""
+    can_tell: bool = True
+    """Whether the interval is within the budget. If not, the samples are too few to be sure, and
+    the agreement with the model was checked, too."""
+    uncompressed: Latency | None = None
+    """Latency of the engine without compression, measured in one run with that of the bundle."""
+    channels: dict[str, tuple[Annotated[int, Field(ge=0)], ...]] = Field({}, repr=False)
+    """Tensors that lost channels, with the channels of the original tensor that remain."""
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether the engine is compressed."""
+        return bool(self.decisions)
 
 
 class TargetTrial(StrictModel):
@@ -169,6 +213,8 @@ class Manifest(StrictModel):
     """Why the engine accepts single images only, although the user's spec allowed larger batches;
     ``spec.input.max_batch`` is 1 then."""
     calibration: Calibration | None = None
+    compression: Compression | None = None
+    """None: compression was not requested."""
     verdict: Verdict | None = None
     files: dict[str, FileEntry]
 

@@ -130,7 +130,8 @@ class NvidiaBackend(Backend):
     def needs(self) -> GraphNeeds:
         """Quantize residual sums too. The fallback is fp16: attention is fused in 16 bits only."""
         style = Int8Style(shares_scales=True, rounds_skips=True)
-        return GraphNeeds(style=style, fallback="fp16")
+        # Tensor cores read int8 channels in groups of 16, and fp16 channels in groups of 8.
+        return GraphNeeds(style=style, fallback="fp16", channel_multiple=16)
 
     def lower(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """Replace deconvolutions, because they have no int8 kernels."""

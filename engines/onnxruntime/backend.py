@@ -11,7 +11,7 @@ import onnx
 
 from ...calibration.int8_style import Int8Style
 from ...common.cores import usable_cores
-from ...common.cpu import has_exact_int8
+from ...common.cpu import channel_block, has_exact_int8
 from ...common.input_size import InputSize
 from ...common.onnx_files import read_onnx, write_onnx
 from ...common.onnx_session import onnx_session
@@ -72,7 +72,8 @@ class _OnnxRuntime(Backend):
 
     def needs(self) -> GraphNeeds:
         """Limit weights on processors that add two int8 products in 16 bits and clip the sum."""
-        return GraphNeeds(style=Int8Style(largest_weight=127 if has_exact_int8() else 63))
+        style = Int8Style(largest_weight=127 if has_exact_int8() else 63)
+        return GraphNeeds(style=style, channel_multiple=channel_block())
 
     def build(self, model: onnx.ModelProto, plan: Path, settings: BuildSettings) -> None:
         """Write the quantized graph itself; onnxruntime compiles it when it is opened."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from ...calibration.int8_style import Int8Style
-from ...common.cpu import has_bf16, has_exact_int8
+from ...common.cpu import channel_block, has_bf16, has_exact_int8
 from ...common.onnx_files import as_file, is_too_large
 from ...errors import OutputError
 from ..base import Availability, Backend, BuildSettings, GraphNeeds, RunSettings
@@ -57,7 +57,8 @@ class _OpenVino(Backend):
         """
         is_exact = has_exact_int8()
         return GraphNeeds(
-            style=Int8Style(largest_weight=127 if is_exact else 63, products=is_exact)
+            style=Int8Style(largest_weight=127 if is_exact else 63, products=is_exact),
+            channel_multiple=channel_block(),
         )
 
     def _read(self, model: onnx.ModelProto) -> Any:
@@ -146,7 +147,7 @@ class _OpenVino(Backend):
         return {name: np.array(request.get_tensor(name).data) for name in shown}
 
     def layer_times(
-        self, plan: Path, images: Batch, settings: RunSettings
+        self, plan: Path, images: Batch, settings: RunSettings, seconds: float | None = None
     ) -> tuple[LayerTime, ...]:
         """Measure the layers with OpenVINO's counters."""
         check_plan_text(plan)
@@ -156,7 +157,7 @@ class _OpenVino(Backend):
         graph = ov.Core().read_model(plan)
         if _is_slow_with_free_batch(plan) or any(side.is_dynamic for side in _sides(graph)):
             graph.reshape(list(images.shape))
-        return layer_times(graph, images, compile_config(settings, plan))
+        return layer_times(graph, images, compile_config(settings, plan), seconds=seconds)
 
     def peaks(self, progress: Callable[[float], None]) -> dict[Precision, float]:
         """Time convolutions of sizes that suit OpenVINO's kernels."""

@@ -14,7 +14,8 @@ import pytest
 from ocr_trt.builder import build
 from ocr_trt.builder.compare import is_within_budget
 from ocr_trt.builder.search import search
-from ocr_trt.builder.trials import Candidate, PrecisionTrial, TrialLog, TrialRecord, TrialRunner
+from ocr_trt.builder.trial_log import TrialLog
+from ocr_trt.builder.trials import Candidate, PrecisionTrial, TrialRecord, TrialRunner
 from ocr_trt.calibration.calibrator import Calibrator, QuantizationSettings
 from ocr_trt.calibration.images import load_calibration
 from ocr_trt.common.progress import SilentReporter
@@ -225,11 +226,11 @@ METRIC = OcrMetric(name="cer", engine=0.1, baseline=0.1, samples=3, labeled=True
 
 def test_log_continues_after_an_interruption(tmp_path: Path) -> None:
     path = tmp_path / "new" / "trials.jsonl"
-    first = TrialLog(path)
+    first = TrialLog(path, TrialRecord)
     assert first.get("a") is None
     first.add(TrialRecord(key="a", metric=METRIC, distance=0.5))
     first.add(TrialRecord(key="b", metric=None, distance=0.0))
-    again = TrialLog(path)
+    again = TrialLog(path, TrialRecord)
     assert again.get("a") == TrialRecord(key="a", metric=METRIC, distance=0.5)
     assert again.get("b") is not None
     again.remove()
@@ -239,18 +240,18 @@ def test_log_continues_after_an_interruption(tmp_path: Path) -> None:
 
 def test_damaged_lines_of_a_log_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    TrialLog(path).add(TrialRecord(key="a", metric=None, distance=1.0))
+    TrialLog(path, TrialRecord).add(TrialRecord(key="a", metric=None, distance=1.0))
     with path.open("ab") as file:
         file.write(b'{"key": "b", "metr\n[]\n' + b"[" * 100_000 + b"\n")
-    assert TrialLog(path).get("a") is not None
-    assert TrialLog(path).get("c") is None
+    assert TrialLog(path, TrialRecord).get("a") is not None
+    assert TrialLog(path, TrialRecord).get("c") is None
     path.write_bytes(b"\xff\xfe\x00\n" + path.read_bytes() + b'{"key": "d", "me')
-    log = TrialLog(path)
+    log = TrialLog(path, TrialRecord)
     assert log.get("a") is not None, "a damaged byte costs one record"
     log.add(TrialRecord(key="e", metric=None, distance=2.0))
-    assert TrialLog(path).get("e") is not None, "a record follows the beginning of another one"
+    assert TrialLog(path, TrialRecord).get("e") is not None, "a record follows the beginning of another one"
     path.write_text('{"key": "f", "metric": null, "distance": NaN}\n')
-    assert TrialLog(path).get("f") is None
+    assert TrialLog(path, TrialRecord).get("f") is None
 
 
 def test_place_of_a_log_that_is_no_file(tmp_path: Path) -> None:
@@ -259,7 +260,7 @@ def test_place_of_a_log_that_is_no_file(tmp_path: Path) -> None:
     for make in (lambda: os.mkfifo(path), path.mkdir, lambda: path.symlink_to(other)):
         make()
         with pytest.raises(OutputError, match=r"trials\.jsonl: is "):
-            TrialLog(path)
+            TrialLog(path, TrialRecord)
         (path.rmdir if path.is_dir() else path.unlink)()
     assert other.read_text() == "of the user\n"
 

@@ -66,7 +66,7 @@ def test_full_rank_equals_the_original(
     onnx.checker.check_model(smaller.model, full_check=True)
     assert smaller.channels == {}
     known = {info.name for info in smaller.model.graph.value_info}
-    assert {f"{name}/first" for name in names} <= known
+    assert {f"{name}.first" for name in names} <= known
     for image in images(model, 3, seed=1):
         np.testing.assert_allclose(result(smaller.model, image), result(model, image), atol=1e-4)
 
@@ -83,7 +83,7 @@ def test_flops_of_a_rank_are_those_of_the_graph(
     smaller = ir.from_proto(restructure(model, decisions, statistics).model)
     nodes = {node.outputs[0].name: node for node in smaller.graph}
     for name in names:
-        pieces = node_flops(nodes[f"{name}/first"]) + node_flops(nodes[name])
+        pieces = node_flops(nodes[f"{name}.first"]) + node_flops(nodes[name])
         assert pieces == factored_flops(layers[name], ranks[name]), name
 
 
@@ -132,5 +132,5 @@ def test_restructuring_keeps_metadata_and_the_input_graph() -> None:
     assert one.SerializeToString(deterministic=True) == two.SerializeToString(deterministic=True)
     pieces = [node for node in ir.from_proto(one).graph if node.metadata_props]
     assert [dict(node.metadata_props) for node in pieces] == [{"layer": "block/f"}] * 2
-    assert [node.outputs[0].name for node in pieces] == ["f/first", "f"]
+    assert [node.outputs[0].name for node in pieces] == ["f.first", "f"]
     assert all(constant(node.inputs[1]) is not None for node in pieces)

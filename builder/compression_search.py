@@ -1,0 +1,147 @@
+"""The search for ``--compress``: the smallest network within the accuracy budget.
+
+1. Measure the error of each option alone, and the cost of each option on the target.
+2. Order the options to a path from the whole network to the smallest one: each step adds the
+   option with the least error per saved cost (``compression/greedy_path.py``).
+3. Fit the weights of a few networks on the path, measure them on the samples, and find by bisection
+   the last one within budget (``compression_trials.py`` has the rule).
+
+The caller builds an engine of that network. If the engine is not accepted, the bisection continues
+with fewer decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..calibration.calibrator import Calibrator
+from ..calibration.ranges import graphs_sha256
+from ..common.input_size import by_area
+from ..compression.cost_model import CostModel
+from ..compression.greedy_path import Option, PathPoint, greedy_path
+from ..compression.op_shares import op_shares
+from ..compression.shrinker import Batch, Shrinker, Smaller
+from ..engines.bundle import tree_sha256
+from ..measure.latency import EQUAL
+from .compression_costs import cost_model
+from .compression_trials import (
+    CompressionLog,
+    CompressionRecord,
+    CompressionRunner,
+    judged,
+)
+from .job import TargetJob
+from .path_bisection import CompressionStop, PathBisection
+from .trial_log import TrialLog
+from .trials import FEEDS, spread_batches
+
+_STOPS = 12
+"""Networks on the path that may be measured; bisection measures about four of them."""
+_FITTED = {"detector": 48, "recognizer": 240, "classifier": 240}
+"""Number of calibration images that weights are fitted to."""
+_FITTED_BYTES = 1 << 30
+"""Limit of the memory for these images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressionPlan:
+    """Everything that was measured before networks are tried."""
+
+    options: tuple[Option, ...]
+    model: CostModel
+    unit: str
+    """Of costs: "ms" or "FLOPs"."""
+    path: tuple[PathPoint, ...]
+
+
+class CompressionSearch:
+    """The search for one target. ``calibrator``: of the graphs that are not compressed."""
+
+    def __init__(self, job: TargetJob, calibrator: Calibrator) -> None:
+        self.job = job
+        self.log: CompressionLog = TrialLog(job.log_path("compression"), CompressionRecord)
+        batches = _fitted_batches(job, calibrator)
+        self.shrinker = Shrinker(job.graphs, batches, multiple=job.target.needs().channel_multiple)
+        feeds = spread_batches(calibrator, FEEDS[job.spec.role])
+        self.runner = CompressionRunner(
+            job, self.shrinker, feeds, self.log, _facts(job, calibrator)
+        )
+        self.plan = self._plan()
+        self.bisection = PathBisection(_stops(self.plan.path), self._measured)
+
+    @property
+    def images(self) -> int:
+        """Number of images that weights are fitted to."""
+        return len(self.shrinker.batches)
+
+    @property
+    def has_options(self) -> bool:
+        """Whether the network has anything to compress."""
+        return self.shrinker.has_options
+
+    @property
+    def has_stops(self) -> bool:
+        """Whether anything on the path is predicted to be faster."""
+        return bool(self.bisection.points)
+
+    def graphs(self, stop: CompressionStop) -> Smaller:
+        """Return the graphs of a network."""
+        return self.runner.fitted(stop.point.decisions)
+
+    def _measured(self, point: PathPoint) -> CompressionStop:
+        trial = self.runner.measure(point.decisions)
+        judgement = judged(trial, self.job.spec.accuracy.max_loss)
+        return CompressionStop(point=point, trial=trial, judgement=judgement)
+
+    def _plan(self) -> CompressionPlan:
+        reporter, shrinker = self.job.reporter, self.shrinker
+        if not shrinker.has_options:
+            empty = CostModel(ops={})
+            return CompressionPlan(options=(), model=empty, unit="FLOPs", path=())
+        with reporter.step("sample what layers read", len(shrinker.layers)) as advance:
+            shrinker.prepare(advance)
+        with reporter.step("choose the channels that could be removed"):
+            decisions = shrinker.options()
+        largest = max(shrinker.graphs, key=by_area)
+        shares, options = {}, []
+        with reporter.step("measure the error of each option", len(decisions)) as advance:
+            for number, each in enumerate(decisions, 1):
+                smaller = shrinker.restructured([each])
+                shares[each] = op_shares(shrinker.work, smaller[largest])
+                options.append(Option(decision=each, error=self.runner.error(each, smaller)))
+                advance(number)
+        model, unit = cost_model(self.runner, shrinker.levels, shares)
+        path = greedy_path(options, model)
+        return CompressionPlan(options=tuple(options), model=model, unit=unit, path=path)
+
+
+def _stops(path: Sequence[PathPoint]) -> list[PathPoint]:
+    """Return the points of the path to try: evenly spread over the predicted cost."""
+    if not path:
+        return []
+    full, least = path[0].cost, path[-1].cost
+    costs = [full - (full - least) * number / _STOPS for number in range(1, _STOPS + 1)]
+    # The first point that is at least so cheap; costs fall along the path.
+    found = [next(n for n, point in enumerate(path) if point.cost <= cost + 1e-9) for cost in costs]
+    return [path[n] for n in dict.fromkeys(found) if path[n].cost < full * (1 - EQUAL)]
+
+
+def _fitted_batches(job: TargetJob, calibrator: Calibrator) -> list[Batch]:
+    """Return the images that weights are fitted to, evenly spread."""
+    size = max(job.graphs, key=by_area)
+    one = 4 * job.spec.input.channels * size.height * size.width
+    return spread_batches(calibrator, max(1, min(_FITTED[job.spec.role], _FITTED_BYTES // one)))
+
+
+def _facts(job: TargetJob, calibrator: Calibrator) -> list[str]:
+    """Return everything besides the decisions that measurements depend on."""
+    samples = job.baseline.samples
+    return [
+        graphs_sha256(job.graphs),
+        tree_sha256(calibrator.images.dataset.folder),
+        tree_sha256(samples.folder) if samples is not None else "",
+        f"{job.target.name} {job.target.availability().version}",
+        job.request.precision,
+        job.spec.model_dump_json(),
+    ]

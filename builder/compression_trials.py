@@ -1,0 +1,195 @@
+"""Measure compressed networks: distance, OCR metric with its interval, agreement with the model.
+
+When a network counts as within budget:
+
+    points lost <= budget, and
+    upper end of the 95 % interval of the points lost <= budget,
+        or else points of disagreement with the model <= 3 * budget.
+
+A few samples cannot tell a loss of half a point from none. In the study that led to this rule
+(docs/compression.md), a network never lost more than 0.3 of its disagreement with the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..calibration.noise import Outputs, run_all
+from ..common.frozen_model import StrictModel
+from ..common.input_size import by_area
+from ..compression.decisions import Decision
+from ..compression.op_shares import op_work, total_flops
+from ..compression.shrinker import Shrinker, Smaller
+from ..convert.graph import Graphs
+from ..engines.engine import Engine
+from ..engines.manifest import OcrMetric, PointsInterval
+from ..measure.accuracy import run_samples
+from ..measure.bootstrap import difference_interval
+from ..measure.result import Result
+from ..ocr.metrics.metric import METRICS
+from ..ocr.roles import role_of
+from .job import TargetJob
+from .trial_log import LogRecord, TrialLog
+
+DISAGREEMENT = 3.0
+"""Points of disagreement with the model that are allowed for each point of the budget, where the
+samples cannot tell whether a loss is within it."""
+
+
+class CompressionTrial(StrictModel):
+    """The measurements of one compressed network in fp32."""
+
+    kept_flops: float
+    """Relative to the whole network."""
+    distance: float
+    metric: OcrMetric
+    interval: PointsInterval | None = None
+    """Of the points lost."""
+    agreement: float
+    """See ``Compression``."""
+
+
+class CompressionRecord(LogRecord):
+    """A measurement of the search on disk; each record has one of these."""
+
+    distance: float | None = None
+    times: dict[str, float] | None = None
+    trial: CompressionTrial | None = None
+
+
+CompressionLog = TrialLog[CompressionRecord]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Whether a compressed network is within budget."""
+
+    is_within: bool
+    can_tell: bool
+    """Whether the samples suffice to be sure of it."""
+
+
+def judged(trial: CompressionTrial, budget: float) -> Judgement:
+    """Apply the rule at the top of this module."""
+    fits = trial.metric.loss <= budget + 1e-9
+    can_tell = trial.interval is not None and trial.interval.high <= budget
+    lost = 100 * (1 - trial.agreement)
+    return Judgement(
+        is_within=fits and (can_tell or lost <= DISAGREEMENT * budget), can_tell=can_tell
+    )
+
+
+class CompressionRunner:
+    """Measures networks on a few images and on the samples. Measurements are kept in a log.
+
+    Args:
+        job: the target; its graphs are not compressed.
+        shrinker: makes them smaller.
+        feeds: batches (N, C, H, W) on which distances are measured.
+        log: measurements of an interrupted search.
+        facts: what all measurements depend on, besides the decisions.
+    """
+
+    def __init__(
+        self,
+        job: TargetJob,
+        shrinker: Shrinker,
+        feeds: Sequence[npt.NDArray[np.float32]],
+        log: CompressionLog,
+        facts: Sequence[str],
+    ) -> None:
+        self.job, self.shrinker, self.log = job, shrinker, log
+        self._feeds, self._facts = feeds, tuple(facts)
+        self._reference: Outputs | None = None
+        self._fitted: tuple[tuple[Decision, ...], Smaller] | None = None
+
+    def key(self, kind: str, decisions: Sequence[Decision]) -> str:
+        """Return the key of a measurement."""
+        parts = [*self._facts, kind, *(each.model_dump_json() for each in decisions)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def error(self, decision: Decision, smaller: Smaller) -> float:
+        """Return the distance that one decision causes alone, which leads to ``smaller``."""
+        key = self.key("alone", [decision])
+        record = self.log.get(key)
+        if record is None or record.distance is None:
+            distance = self._distance(graphs_of(self.shrinker.alone(decision, smaller)))
+            record = CompressionRecord(key=key, distance=distance)
+            self.log.add(record)
+        assert record.distance is not None
+        return record.distance
+
+    def times(self, decisions: Sequence[Decision]) -> dict[str, float] | None:
+        """Return the times of ops after decisions that are in the log; None if there are none."""
+        record = self.log.get(self.key("times", decisions))
+        return record.times if record is not None else None
+
+    def keep_times(self, decisions: Sequence[Decision], times: dict[str, float]) -> None:
+        """Write the times of ops after decisions into the log."""
+        self.log.add(CompressionRecord(key=self.key("times", decisions), times=times))
+
+    def fitted(self, decisions: Sequence[Decision]) -> Smaller:
+        """Return the graphs after decisions, with fitted weights; the last ones are kept."""
+        wanted = tuple(decisions)
+        if self._fitted is None or self._fitted[0] != wanted:
+            with self.job.reporter.step(f"fit the weights after {len(wanted)} decisions"):
+                self._fitted = wanted, self.shrinker.fitted(wanted)
+        return self._fitted[1]
+
+    def measure(self, decisions: Sequence[Decision]) -> CompressionTrial:
+        """Return the measurements of the network after decisions."""
+        key = self.key("trial", decisions)
+        record = self.log.get(key)
+        if record is None or record.trial is None:
+            record = CompressionRecord(key=key, trial=self._measured(self.fitted(decisions)))
+            self.log.add(record)
+        assert record.trial is not None
+        return record.trial
+
+    def _measured(self, smaller: Smaller) -> CompressionTrial:
+        job, graphs = self.job, graphs_of(smaller)
+        baseline, samples = job.baseline.result, job.baseline.samples
+        assert baseline is not None and samples is not None, "there are calibration images at least"
+        largest = max(smaller, key=by_area)
+        flops = total_flops(op_work(smaller[largest].model)) / total_flops(self.shrinker.work)
+        label = f"{job.spec.name} with {100 * flops:.0f} % of its FLOPs"
+        with Engine.from_graphs(graphs.__getitem__, spec=job.spec, label=label) as engine:
+            result = run_samples(engine, samples, job.reporter)
+        return CompressionTrial(
+            kept_flops=flops,
+            distance=self._distance(graphs),
+            metric=result.compare(baseline, labeled=samples.labeled, run_by="onnxruntime"),
+            interval=points_interval(result, baseline, labeled=samples.labeled),
+            agreement=1 - result.compare(baseline, labeled=False, run_by="").loss / 100,
+        )
+
+    def _distance(self, graphs: Graphs) -> float:
+        if self._reference is None:
+            self._reference = run_all(self.shrinker.graphs, self._feeds)
+        outputs = run_all(graphs, self._feeds)
+        return role_of(self.job.spec).output_distance(self._reference, outputs)
+
+
+def points_interval(result: Result, baseline: Result, *, labeled: bool) -> PointsInterval | None:
+    """Return the interval of the points lost against the baseline; None if there are few samples.
+
+    ``labeled``: False if the output of the baseline is the truth.
+    """
+    own = result if labeled else result.judged_by(baseline)
+    other = baseline if labeled else baseline.judged_by(baseline)
+    found = difference_interval(own.rows(), other.rows(), own.statistics[own.metric])
+    if found is None:
+        return None
+    # The interval is of engine minus baseline; a loss is positive.
+    ends = [-100 * METRICS[own.metric].sign * end + 0.0 for end in (found.low, found.high)]
+    return PointsInterval(low=min(ends), high=max(ends))
+
+
+def graphs_of(smaller: Mapping) -> Graphs:
+    """Return the graphs themselves, by input size."""
+    return {size: each.model for size, each in smaller.items()}
