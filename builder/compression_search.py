@@ -15,11 +15,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import onnx_ir as ir
+
 from ..calibration.calibrator import Calibrator
 from ..calibration.ranges import graphs_sha256
 from ..common.input_size import by_area
-from ..compression.cost_model import CostModel
+from ..compression.cost_model import CostModel, proportional_cost
+from ..compression.dead_channels import remove_dead_channels
 from ..compression.greedy_path import Option, PathPoint, greedy_path
+from ..compression.layers import weighted_layers
 from ..compression.op_shares import op_shares
 from ..compression.shrinker import Batch, Shrinker, Smaller
 from ..engines.bundle import tree_sha256
@@ -29,6 +33,7 @@ from .compression_trials import (
     CompressionLog,
     CompressionRecord,
     CompressionRunner,
+    graphs_of,
     judged,
 )
 from .job import TargetJob
@@ -61,14 +66,21 @@ class CompressionSearch:
     def __init__(self, job: TargetJob, calibrator: Calibrator) -> None:
         self.job = job
         self.log: CompressionLog = TrialLog(job.log_path("compression"), CompressionRecord)
-        batches = _fitted_batches(job, calibrator)
-        self.shrinker = Shrinker(job.graphs, batches, multiple=job.target.needs().channel_multiple)
+        largest = max(job.graphs, key=by_area)
+        with job.reporter.step("remove channels that do nothing"):
+            alive = remove_dead_channels(job.graphs)
+        self.dead = alive[largest].channels
+        """Tensors that lost channels which do nothing."""
+        batches, multiple = _fitted_batches(job, calibrator), job.target.needs().channel_multiple
+        self.shrinker = Shrinker(graphs_of(alive), batches, multiple=multiple)
         feeds = spread_batches(calibrator, FEEDS[job.spec.role])
         self.runner = CompressionRunner(
             job, self.shrinker, feeds, self.log, _facts(job, calibrator)
         )
         self.plan = self._plan()
-        self.bisection = PathBisection(_stops(self.plan.path), self._measured)
+        # Without its dead channels, the network itself may be faster already.
+        first = self.plan.path[:1] if self.dead else ()
+        self.bisection = PathBisection([*first, *_stops(self.plan.path)], self._measured)
 
     @property
     def images(self) -> int:
@@ -78,7 +90,14 @@ class CompressionSearch:
     @property
     def has_options(self) -> bool:
         """Whether the network has anything to compress."""
-        return self.shrinker.has_options
+        return self.shrinker.has_options or bool(self.dead)
+
+    @property
+    def dead_channels(self) -> int:
+        """How many outputs of layers do nothing."""
+        graph = ir.from_proto(self.job.graphs[max(self.job.graphs, key=by_area)]).graph
+        layers = (layer for layer in weighted_layers(graph) if layer.name in self.dead)
+        return sum(layer.outputs - len(self.dead[layer.name]) for layer in layers)
 
     @property
     def has_stops(self) -> bool:
@@ -97,8 +116,10 @@ class CompressionSearch:
     def _plan(self) -> CompressionPlan:
         reporter, shrinker = self.job.reporter, self.shrinker
         if not shrinker.has_options:
-            empty = CostModel(ops={})
-            return CompressionPlan(options=(), model=empty, unit="FLOPs", path=())
+            ops = {n: proportional_cost(each.flops) for n, each in shrinker.work.items()}
+            model = CostModel(ops=ops)
+            path = greedy_path((), model)
+            return CompressionPlan(options=(), model=model, unit="FLOPs", path=path)
         with reporter.step("sample what layers read", len(shrinker.layers)) as advance:
             shrinker.prepare(advance)
         with reporter.step("choose the channels that could be removed"):

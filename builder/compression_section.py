@@ -40,8 +40,9 @@ def _trial_table(report: CompressionReport, metric: str, budget: float) -> Table
         notes=(
             f"All networks were measured in fp32. Points lost: loss of {metric} against the model; "
             f"{budget:g} are allowed for compression and precision together. Agreement: the same "
-            f"metric with the output of the model as the truth. Expected {report.unit}: predicted from a few graphs that were "
-            f"timed; the whole network takes {_cost(report.whole_cost, report.unit)}.",
+            f"metric with the output of the model as the truth. Expected {report.unit}: predicted "
+            "from a few graphs that were timed; the whole network takes "
+            f"{_cost(report.whole_cost, report.unit)}.",
         ),
         key="result",
     )

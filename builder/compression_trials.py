@@ -156,7 +156,8 @@ class CompressionRunner:
         baseline, samples = job.baseline.result, job.baseline.samples
         assert baseline is not None and samples is not None, "there are calibration images at least"
         largest = max(smaller, key=by_area)
-        flops = total_flops(op_work(smaller[largest].model)) / total_flops(self.shrinker.work)
+        whole = total_flops(op_work(job.graphs[largest]))
+        flops = total_flops(op_work(smaller[largest].model)) / whole
         label = f"{job.spec.name} with {100 * flops:.0f} % of its FLOPs"
         with Engine.from_graphs(graphs.__getitem__, spec=job.spec, label=label) as engine:
             result = run_samples(engine, samples, job.reporter)

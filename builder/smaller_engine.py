@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..common.input_size import by_area
 from ..common.scratch import scratch_folder
+from ..compression.dead_channels import composed
 from ..engines.bundle import tree_sha256
 from ..engines.manifest import Compression, Latency
 from ..errors import BudgetError, ConversionError, EngineBuildError
@@ -226,5 +227,6 @@ def _description(
         interval=trial.interval,
         can_tell=stop.judgement.can_tell,
         uncompressed=kept.uncompressed,
-        channels=dict(smaller[max(smaller, key=by_area)].channels),
+        dead_channels=search.dead_channels,
+        channels=composed(search.dead, smaller[max(smaller, key=by_area)].channels),
     )

@@ -42,7 +42,7 @@ def remove_dead_channels(graphs: Graphs) -> dict[InputSize, SmallerGraph]:
     while decisions := _dead(copies):
         for size, copy in copies.items():
             _fold(copy.graph, decisions)
-            channels[size] = _composed(channels[size], prune_channels(copy, decisions))
+            channels[size] = composed(channels[size], prune_channels(copy, decisions))
             drop_unused_initializers(copy.graph)
     return {
         size: SmallerGraph(model=_checked(ir.to_proto(copy)), channels=channels[size])
@@ -55,7 +55,7 @@ def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
 
 
-def _composed(before: Kept, after: Kept) -> Kept:
+def composed(before: Mapping[str, tuple[int, ...]], after: Mapping[str, tuple[int, ...]]) -> Kept:
     """Count the channels that remain after two removals as in the original graph."""
     found = dict(before)
     for name, kept in after.items():

@@ -135,9 +135,11 @@ class Compression(StrictModel):
     """How the network was made smaller before it was quantized, or why it was not."""
 
     decisions: tuple[Decision, ...] = ()
-    """Factored layers and pruned groups of channels; (): the engine is not compressed."""
+    """Factored layers and pruned groups of channels, of the network without dead channels."""
     reason: str
     """Why these decisions were taken, or why none was."""
+    dead_channels: int = Field(0, ge=0)
+    """Outputs of layers that did nothing, and were removed before all decisions. This is exact."""
     kept_flops: float = Field(1.0, gt=0)
     """FLOPs of the network relative to those of the whole network."""
     images: int = Field(ge=0)
@@ -163,7 +165,7 @@ class Compression(StrictModel):
     @property
     def is_applied(self) -> bool:
         """Whether the engine is compressed."""
-        return bool(self.decisions)
+        return bool(self.decisions) or self.dead_channels > 0
 
 
 class TargetTrial(StrictModel):
