@@ -143,8 +143,12 @@ def _stops(path: Sequence[PathPoint]) -> list[PathPoint]:
         return []
     full, least = path[0].cost, path[-1].cost
     costs = [full - (full - least) * number / _STOPS for number in range(1, _STOPS + 1)]
-    # The first point that is at least so cheap; costs fall along the path.
-    found = [next(n for n, point in enumerate(path) if point.cost <= cost + 1e-9) for cost in costs]
+    # The first point that is at least so cheap; costs fall along the path. The default is for
+    # rounding.
+    found = [
+        next((n for n, point in enumerate(path) if point.cost <= cost), len(path) - 1)
+        for cost in costs
+    ]
     return [path[n] for n in dict.fromkeys(found) if path[n].cost < full * (1 - EQUAL)]
 
 

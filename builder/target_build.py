@@ -25,6 +25,8 @@ def build_target(job: TargetJob, calibrators: Calibrators) -> BuildResult:
                 built = with_compression(job, built, calibrators, scratch)
             manifest = write_bundle(job, built, scratch)
     except OcrTrtError as error:
+        if isinstance(error, BudgetError):  # the search is complete
+            job.remove_logs()
         own = with_older_engine(error, folder)
         return BuildResult(target=target.name, folder=folder, bundle=None, error=own)
     job.remove_logs()

@@ -30,6 +30,7 @@ from tests.builder.compressible import (
     weights,
     write_words,
 )
+from tests.builder.small_build import quick_request
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +150,52 @@ def test_nothing_is_won_if_no_layer_can_be_smaller(words: Path, tmp_path: Path) 
     assert "nothing won" in (result.folder / FILES[1]).read_text("utf-8").replace(
         "Nothing", "nothing"
     )
+
+
+def test_a_target_that_cannot_run_is_compressed_by_flops(words: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    request = compress_request(
+        compressible_spec(tmp_path), words, tmp_path / "out", precision="int8",
+        targets=("tensorrt-rtx",),
+    )  # fmt: skip
+    (result,) = build(request)
+    assert result.error is None
+    compression = load_bundle(result.folder).manifest.compression
+    assert compression is not None
+    assert compression.is_applied, compression.reason
+    assert compression.uncompressed is None
+    assert "not timed" in compression.reason
+    assert "by FLOPs" in compression.reason
+
+
+@pytest.mark.full
+def test_auto_compresses_the_engine_of_the_fastest_target(words: Path, tmp_path: Path) -> None:
+    spec = compressible_spec(tmp_path)
+    (result,) = build(compress_request(spec, words, tmp_path / "out", targets=("auto",)))
+    assert result.error is None
+    assert result.folder.name == "low-auto-fp32-compressed"
+    manifest = load_bundle(result.folder).manifest
+    assert manifest.compression is not None
+    assert manifest.compression.is_applied, manifest.compression.reason
+    assert len(manifest.compared_targets) > 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {result.folder.name}
+
+
+@pytest.mark.full
+def test_a_recognizer_of_several_widths_has_one_set_of_weights(
+    onnx_recognizer: Any, shared_images: Path, tmp_path: Path
+) -> None:
+    request = quick_request(
+        onnx_recognizer, shared_images, tmp_path, compress=True, precision="fp32",
+        targets=("openvino",),
+    )  # fmt: skip
+    (result,) = build(request)
+    assert result.error is None
+    compression = load_bundle(result.folder).manifest.compression
+    assert compression is not None
+    graphs = [onnx.load(result.folder / f"model_{each}.onnx") for each in (32, 64)]
+    shapes = [[list(t.dims) for t in each.graph.initializer] for each in graphs]
+    assert shapes[0] == shapes[1]
 
 
 def test_the_search_steps_back_if_the_engine_is_over_budget(
