@@ -249,7 +249,9 @@ def test_damaged_lines_of_a_log_are_ignored(tmp_path: Path) -> None:
     log = TrialLog(path, TrialRecord)
     assert log.get("a") is not None, "a damaged byte costs one record"
     log.add(TrialRecord(key="e", metric=None, distance=2.0))
-    assert TrialLog(path, TrialRecord).get("e") is not None, "a record follows the beginning of another one"
+    assert TrialLog(path, TrialRecord).get("e") is not None, (
+        "a record follows the beginning of another one"
+    )
     path.write_text('{"key": "f", "metric": null, "distance": NaN}\n')
     assert TrialLog(path, TrialRecord).get("f") is None
 
