@@ -15,12 +15,18 @@ from ..common.progress import Reporter
 from ..engines.bundle import Bundle
 from ..engines.engine import Engine
 from ..engines.targets import backend
-from ..errors import InputFileError
 from ..measure.accuracy import run_samples
 from ..ocr.dataset import Dataset
 from .divergence import EQUAL_DB, Culprit, StepRow, culprit_of, decibels, step_rows, target_culprit
 from .findings import DebugReport, SampleRow, Verdict
-from .reference_graphs import Graphs, check_same_model, float_graphs, graph_errors, quantized_graphs
+from .reference_graphs import (
+    Graphs,
+    check_same_model,
+    float_graphs,
+    graph_errors,
+    pair_of,
+    quantized_graphs,
+)
 from .repair import repaired
 from .sample import (
     DebugSample,
@@ -66,11 +72,6 @@ class _Systems:
     reference: Graphs
     pairs: dict[InputSize, GraphPair] = field(default_factory=dict)
 
-    @property
-    def is_compressed(self) -> bool:
-        """Whether the bundle has other weights than its reference, because it was compressed."""
-        return self.quantized.decisions != self.reference.decisions
-
     def pair(self, size: InputSize) -> GraphPair:
         """Return the graphs for one input size. Each pair is created once.
 
@@ -78,15 +79,7 @@ class _Systems:
             InputFileError: the graphs have no tensor in common, or one of them is damaged.
         """
         if size not in self.pairs:
-            with graph_errors(f"{self.bundle.folder}: its graph cannot be compared"):
-                channels = self.quantized.channels, self.reference.channels
-                pair = GraphPair(self.reference.graph(size), self.quantized.graph(size), channels)
-                if not pair.steps:
-                    raise InputFileError(
-                        f"{self.bundle.folder}: its graph for {size} shares no tensor "
-                        f"name with the {self.reference.label}; build the bundle again"
-                    )
-            self.pairs[size] = pair
+            self.pairs[size] = pair_of(self.reference, self.quantized, size, self.bundle.folder)
         return self.pairs[size]
 
 
@@ -205,7 +198,8 @@ def _judge(systems: _Systems, runs: Sequence[_Run], reporter: Reporter) -> _Judg
     if verdict == "target" and inside:
         culprit = target_culprit(steps, rows)
     elif verdict == "graph":
-        culprit = culprit_of(rows, is_compressed=systems.is_compressed)
+        changed = systems.quantized.decisions != systems.reference.decisions
+        culprit = culprit_of(rows, is_compressed=changed)
     fixed = _fixed(systems, runs, culprit) if culprit and verdict == "graph" else ()
     return _Judgement(
         verdict=verdict,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -25,6 +26,7 @@ from ..engines.runner import Batch, Runner
 from ..errors import InputFileError, OcrTrtError
 from ..spec import ModelSpec
 from .kept_channels import Channels
+from .steps import GraphPair
 
 GraphOf = Callable[[InputSize], onnx.ModelProto]
 
@@ -159,6 +161,24 @@ def _compression_note(bundle: Bundle) -> str:
             "remain"
         )
     return note
+
+
+def pair_of(reference: Graphs, quantized: Graphs, size: InputSize, folder: Path) -> GraphPair:
+    """Return both graphs for one input size, with tensors of the same channels.
+
+    Raises:
+        InputFileError: the graphs have no tensor in common, or one of them is damaged; ``folder``
+            is the bundle in the message.
+    """
+    with graph_errors(f"{folder}: its graph cannot be compared"):
+        channels = quantized.channels, reference.channels
+        pair = GraphPair(reference.graph(size), quantized.graph(size), channels)
+        if not pair.steps:
+            raise InputFileError(
+                f"{folder}: its graph for {size} shares no tensor name with the "
+                f"{reference.label}; build the bundle again"
+            )
+    return pair
 
 
 def check_same_model(bundle: Bundle, other: Bundle) -> None:
