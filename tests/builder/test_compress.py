@@ -65,13 +65,13 @@ def test_layers_of_low_rank_are_found_and_factored_without_loss(
     assert len(ranks) == 2
     assert min(ranks) >= RANK, "a smaller rank would lose something"
     assert compression.distance < 0.01
-    assert compression.kept_flops < 0.4
+    assert compression.kept_flops < 0.5
     assert compression.agreement == 1
     assert compression.uncompressed is not None
     assert manifest.verdict is not None
     assert manifest.verdict.latency is not None
     assert manifest.verdict.latency.engine < compression.uncompressed.engine
-    graph = onnx.load(result.folder / "model_64.onnx")
+    graph = onnx.load(result.folder / "model_96.onnx")
     assert sum(node.op_type == "Conv" for node in graph.graph.node) == 4 + len(ranks)
 
 
@@ -133,7 +133,7 @@ def test_debug_compares_a_compressed_bundle_with_the_model(
 
 def test_nothing_is_won_if_no_layer_can_be_smaller(words: Path, tmp_path: Path) -> None:
     text = """<ir_version: 8, opset_import: ["" : 17]>
-        g (float[1,3,64,64] image) => (float[1,1,64,64] map)
+        g (float[1,3,96,96] image) => (float[1,1,96,96] map)
         { a = Conv <pads = [1, 1, 1, 1]> (image, w0)  b = Relu(a)
           c = Conv (b, w1, b1)  map = Sigmoid(c) }"""
     arrays = weights()
