@@ -151,9 +151,8 @@ def _scored_box(
         if shape.height < settings.min_side:
             return None
         curved = curved_outline(shape, _growth(shape.length, shape.height, settings))
-        if curved is not None:
-            # Never the mean in a rectangle, which would contain much that is no text.
-            return region_score(probability, contour), curved
+        # Never the mean in a rectangle, which would contain much that is no text.
+        return region_score(probability, contour), box if curved is None else curved
     return score_of(probability, contour, settings), box
 
 

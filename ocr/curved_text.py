@@ -29,8 +29,14 @@ _EPSILON, _EPSILON_OF_HEIGHT = 0.005, 0.15
 (2020), but at most this share of the region's height, because shrunk regions are thin."""
 _FULL = 0.8
 """A region that fills this share of the rectangle of least area around it is straight."""
-_LEAST_BEND = 0.1
-"""The least distance of the center line from its chord, in heights of the line, if it is curved."""
+_LEAST_BEND = 0.18
+"""How far the center line of curved text leaves a straight line, in heights of the text; see
+``_bend``. An arc is then 0.55 heights higher in its middle than at its ends. Of the straight words
+in the sample images, 1 % bend more, because detectors' maps are noisy."""
+_CLEARLY = 0.6
+"""Share of that bend below which a quick measurement is enough."""
+_NOISY_ENDS, _SMOOTH = 2, 3
+"""Columns at each end that say little about the bend; columns of a moving average."""
 _LEAST_LENGTH = 1.5
 """The least length of a curved line, in heights: there is no direction to a shorter one."""
 _SAMPLES, _PAIRS = 64, 16
@@ -103,6 +109,9 @@ def curved_outline(shape: RegionShape, distance: float) -> Outlines | None:
     Returns:
         None if the line is straight, short, or not a band that has two ends.
     """
+    bend = _LEAST_BEND * (shape.height + 2 * distance)
+    if _bend(_rough_center_line(shape.polygon)) < _CLEARLY * bend:  # 15 times as fast as the rest
+        return None
     polygon = _grown(shape.polygon, distance + 0.5)
     if polygon is None:
         return None
@@ -243,11 +252,37 @@ def _is_band(columns: Columns, height: float) -> bool:
         0.3 * height < heights.min() and heights.max() < 2 * height
     ):
         return False
-    chord = middles[-1] - middles[0]
-    away = middles - middles[0]
-    bends = np.abs(away[:, 0] * chord[1] - away[:, 1] * chord[0])
-    bends /= max(float(np.linalg.norm(chord)), 1e-6)
-    return bool(bends.max() >= _LEAST_BEND * height)
+    return _bend(middles) >= _LEAST_BEND * height
+
+
+def _rough_center_line(polygon: Floats) -> Floats:
+    """Return the middles (16, 2) between both sides of a polygon (K, 2), along its longer axis."""
+    count = POINTS // 2
+    points = Boundary(polygon).part(0, -1e-6, _SIDE_SAMPLES)  # once around
+    centered = points - points.mean(0)
+    along, across = (centered @ np.linalg.svd(centered, full_matrices=False)[2].T).T
+    # The lowest and the highest point in each of ``count`` equal parts of the axis.
+    places = np.interp(along, (along.min(), along.max()), (0, count - 0.01)).astype(np.intp)
+    low, high = np.full(count, np.inf), np.full(count, -np.inf)
+    np.minimum.at(low, places, across)
+    np.maximum.at(high, places, across)
+    seen = np.isfinite(low)
+    middles = np.interp(np.arange(count), np.flatnonzero(seen), (low + high)[seen] / 2)
+    return np.stack([np.linspace(along.min(), along.max(), count), middles], axis=1)
+
+
+def _bend(middles: Floats) -> float:
+    """Return how far a center line (M, 2) leaves the straight line that fits it best, in pixels.
+
+    It is the range of the smoothed distances from that line, without the ends of the center line,
+    where a corner of the outline may be wrong.
+    """
+    inner = middles[_NOISY_ENDS:-_NOISY_ENDS]
+    inner = inner - inner.mean(0)
+    # The second singular vector is perpendicular to the line of least squares.
+    across = inner @ np.linalg.svd(inner, full_matrices=False)[2][1]
+    smooth = np.convolve(across, np.full(_SMOOTH, 1 / _SMOOTH), "valid")
+    return float(np.ptp(smooth))
 
 
 def in_reading_direction(columns: Columns) -> Columns:

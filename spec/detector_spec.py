@@ -20,7 +20,8 @@ class BoxSettings(StrictModel):
 
     shape: Literal["quad", "polygon"] = "quad"
     """quad: each box is a quadrilateral. polygon: a box around curved text is a polygon, and the
-    line is straightened before it is read. Not for EAST."""
+    line is straightened before it is read; the score of a region that does not fill its rectangle
+    is the mean in the region. Not for EAST."""
     threshold: float = Field(0.3, gt=0, lt=1)
     """A pixel above this is text."""
     box_threshold: float = Field(0.5, ge=0, lt=1)

@@ -153,6 +153,17 @@ def test_the_score_is_the_mean_in_the_region() -> None:
     assert score < 0.6, "the rectangle around a curved line is half empty"
 
 
+def test_slightly_bent_lines_are_kept_as_quads() -> None:
+    probability = np.zeros((200, 400), np.float32)
+    bent = np.stack([np.arange(20, 381), 60 + 12 * np.cos(np.linspace(-1.5, 1.5, 361))], 1)
+    cv2.polylines(probability, [np.round(bent).astype(np.int32)], False, 0.9, 12)
+    fast = POLYGON.model_copy(update={"score_mode": "fast", "box_threshold": 0.8})
+    (box,), (score,) = boxes_from_map(probability, fast)
+    assert not is_curved(box) and score == pytest.approx(0.9, abs=0.02)
+    quads, _ = boxes_from_map(probability, fast.model_copy(update={"shape": "quad"}))
+    assert not len(quads), "its rectangle is half empty"
+
+
 def test_craft_returns_polygons_of_curved_words() -> None:
     maps = np.zeros((2, 200, 300), np.float32)
     y, x = np.mgrid[:200, :300]
