@@ -19,6 +19,7 @@ class Document(str, Enum):
     MANIFEST = "manifest"
     REPORT = "report"
     SPEC = "spec"
+    PAIRS = "pairs"
     RESULT = "result"
     RUN = "run"
     BATCH = "batch"
@@ -26,7 +27,7 @@ class Document(str, Enum):
 
 
 def json_schema(document: Document) -> dict[str, Any]:
-    """Return the JSON Schema of manifest.json, of report.json or of a spec.
+    """Return the JSON Schema of a file or of what a command prints.
 
     Not every check can be expressed as a schema: that the channels of a shape fit its color, for
     example, or that a file is inside its bundle.
@@ -34,6 +35,7 @@ def json_schema(document: Document) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
     from ..bench.results import Report
+    from ..builder.pairs import PairsReport
     from ..engines.manifest import Manifest
     from ..pipeline.read_result import ReadResult
     from ..spec import ModelSpec
@@ -43,6 +45,7 @@ def json_schema(document: Document) -> dict[str, Any]:
         Document.MANIFEST: Manifest,
         Document.REPORT: Report,
         Document.SPEC: ModelSpec,
+        Document.PAIRS: PairsReport,
         Document.RESULT: ReadResult,
         Document.RUN: RunOutput,
         Document.BATCH: BatchOutput,
@@ -50,7 +53,8 @@ def json_schema(document: Document) -> dict[str, Any]:
     }
     title = document.value.capitalize()
     # Files are read: fields with defaults are optional. Output is only written.
-    is_file = document in (Document.MANIFEST, Document.REPORT, Document.SPEC)
+    files = (Document.MANIFEST, Document.REPORT, Document.SPEC, Document.PAIRS)
+    is_file = document in files
     mode: Literal["validation", "serialization"] = "validation" if is_file else "serialization"
     properties = TypeAdapter(kinds[document]).json_schema(mode=mode)
     return {"$schema": DIALECT, "title": title, **properties}
@@ -63,7 +67,8 @@ def schema(
 ) -> None:
     """Print the JSON Schema of a file, or of what a command prints with --json.
 
-    Files: `manifest` (manifest.json of a bundle), `report` (report.json of bench), `spec`. Output:
+    Files: `manifest` (manifest.json of a bundle), `report` (report.json of bench), `spec`,
+    `pairs` (pairs.json of optimize). Output:
     `result` (one page, as `run --json` prints it and `ReadResult.to_dict()` returns it), `run` (all
     that `run --json` prints), `batch` (the summary of `batch --json`), `error` (any command with
     --json that fails).

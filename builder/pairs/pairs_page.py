@@ -16,6 +16,10 @@ _VERDICTS = {
 }
 
 
+_NOTHING = 0.005
+"""Points: a smaller loss or gain is 0.00."""
+
+
 def page_of(report: PairsReport) -> str:
     """Return the page as HTML."""
     return render(
@@ -41,10 +45,13 @@ def lead(report: PairsReport) -> str:
 
 
 def _loss_text(row: PairRow) -> str:
-    """Return what a pair that was read loses, with the interval."""
-    bounds = row.interval
-    interval = f" (95 % interval {bounds.low:+.2f} to {bounds.high:+.2f})" if bounds else ""
-    return f"it loses {_signed(row.loss).lstrip('+')} points of end-to-end hmean{interval}"
+    """Return what a pair that was read loses or gains, with the interval of the loss."""
+    bounds, loss = row.interval, row.loss or 0.0
+    word = "loses" if loss > -_NOTHING else "gains"
+    points = f"it {word} {abs(loss):.2f} points of end-to-end hmean"
+    if bounds is None:
+        return points
+    return f"{points} (95 % interval of the loss: {bounds.low:+.2f} to {bounds.high:+.2f})"
 
 
 def texts(report: PairsReport) -> list[str]:
@@ -61,10 +68,13 @@ def _default_text(report: PairsReport) -> list[str]:
     if default is chosen:
         return ["It is the pair that ocr-trt build makes without options."]
     name = f"the pair that ocr-trt build makes without options ({default.label}"
-    facts = f"{default.measured:.1f} ms; {_loss_text(default)}"
     if default.verdict in ("over", "unsure"):
-        return [f"Not within the budget: {name}): {facts}: {_VERDICTS[default.verdict]}."]
+        return [
+            f"T{name[1:]}) takes {default.measured:.1f} ms, but it is "
+            f"{_VERDICTS[default.verdict]}: {_loss_text(default)}."
+        ]
     gain = default.measured / chosen.milliseconds
+    facts = f"{default.measured:.1f} ms; {_loss_text(default)}"
     return [f"It is {gain:.2f}x as fast as {name}: {facts})."]
 
 
@@ -141,7 +151,7 @@ def pair_section(report: PairsReport) -> Section:
         texts=(
             "The plot shows the pairs that were read. Time: measured on whole images if the pair "
             "was timed, otherwise predicted. A star is the chosen pair; the dashed line is the "
-            "budget.",
+            "budget, and pairs above it are red.",
         ),
         plot=Plot(draw=lambda: _plot(report, read), words=words),
         tables=(pair_table(report),),
@@ -150,7 +160,7 @@ def pair_section(report: PairsReport) -> Section:
 
 def pair_table(report: PairsReport) -> Table:
     """Return one row per pair, the fastest by prediction first, below the models themselves."""
-    base = ("the models themselves", "-", f"{report.baseline:.1f}", "1.00x", "+0.00", "", "100.00")
+    base = ("the models themselves", "-", f"{report.baseline:.1f}", "1.00x", "+0.00", "-", "100.00")
     rows = [(*base, "baseline")]
     for row in report.pairs:
         bounds = row.interval
@@ -248,7 +258,7 @@ def _plot(report: PairsReport, read: list[PairRow]) -> str:
             label=row.label,
             x=row.milliseconds,
             loss=row.loss or 0.0,
-            is_within=row.verdict in ("shown", "agrees") or row.is_chosen,
+            is_within=row.verdict != "over",
             is_chosen=row.is_chosen,
         )
         for row in read

@@ -73,7 +73,11 @@ def test_choice_is_compared_with_the_models_and_the_default_build() -> None:
     text = lead(report())
     assert "20.0 ms per image, against 100.0 ms" in text
     assert "5.00x" in text
-    assert "loses 0.25 points of end-to-end hmean (95 % interval -0.50 to +0.75)" in text
+    assert (
+        "loses 0.25 points of end-to-end hmean (95 % interval of the loss: -0.50 to +0.75)" in text
+    )
+    better = CHOSEN.model_copy(update={"loss": -0.5, "interval": None})
+    assert lead(report(better)).endswith("it gains 0.50 points of end-to-end hmean.")
     first, second = texts(report())
     assert "1.25x as fast as the pair that ocr-trt build makes" in first
     assert "may be 1.50x as fast as the chosen pair" in second
@@ -84,7 +88,7 @@ def test_choice_is_compared_with_the_models_and_the_default_build() -> None:
 def test_default_build_over_the_budget_is_named() -> None:
     over = DEFAULT.model_copy(update={"verdict": "over", "loss": 1.25, "measured": 15.0})
     (text,) = texts(report(CHOSEN, over))
-    for fact in ("Not within the budget", "int8 + int8", "15.0 ms", "loses 1.25", "over budget"):
+    for fact in ("The pair that", "int8 + int8", "15.0 ms", "loses 1.25", "but it is over budget"):
         assert fact in text
     assert "as fast as" not in text
 
