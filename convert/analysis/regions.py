@@ -74,8 +74,9 @@ def regions_ending_at(
             return
         latest = max(makers, key=order.__getitem__)
         nodes.add(latest)
-        for value in latest.outputs:
-            open_values.pop(value, None)
+        # Not all of its outputs: a Split has thousands, and a root behind each.
+        for value in [v for v in open_values if v.producer() is latest]:
+            del open_values[value]
         open_values.update(dict.fromkeys(dynamic_inputs(latest)))
 
 

@@ -13,7 +13,7 @@ FACTOR = 3.0
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("kind", ["conv", "transpose", "if"])
+@pytest.mark.parametrize("kind", ["conv", "transpose", "if", "split"])
 def test_time_per_node_stays(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     measure = runpy.run_path(str(BENCHMARKS / "conversion_scaling.py"))["measure"]
     monkeypatch.setenv("OCR_TRT_CONVERT_SECONDS", "0")
