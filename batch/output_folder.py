@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pd
 import pyarrow.parquet as pq
@@ -106,7 +107,9 @@ class OutputFolder:
         with _locked(state):
             folder = OutputFolder(path, _next_run(state))
             folder.remove_uncommitted()
-            shutil.rmtree(folder.attempts, ignore_errors=True)
+            folder.remove_damaged()
+            for path in (folder.attempts, folder.index):
+                _remove(path)
             folder.attempts.mkdir()
             try:
                 yield folder
@@ -161,6 +164,26 @@ class OutputFolder:
             if match and match["task"] not in committed:
                 file.unlink(missing_ok=True)
 
+    def remove_damaged(self) -> None:
+        """Remove results that cannot be read, such as after a power failure.
+
+        Their checkpoints are removed first, so that this run reads their images again.
+
+        Raises:
+            OutputError: a folder is in the place of a result.
+            OSError: the file system fails; the result may be whole.
+        """
+        for task, file in self.committed().items():
+            if not file.is_file():
+                raise OutputError(f"{file}: is not a file; remove it")
+            try:
+                count_rows(file)
+            except (OSError, pa.ArrowException) as error:
+                if getattr(error, "errno", None) is not None:  # pyarrow's own errors have none
+                    raise
+                (self.checkpoints / f"{task}.parquet").unlink()
+                file.unlink()
+
     def committed(self) -> dict[str, Path]:
         """Return the result files that count, by the name of their checkpoint."""
         names = {file.stem for file in self.checkpoints.glob("*.parquet")}
@@ -203,6 +226,14 @@ def count_rows(file: Path) -> Counts:
         failed=pc.count_distinct(failed["id"]).as_py(),
         pages=len(table),
     )
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder of the state, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _differ(name: str, earlier: JobRecord, record: JobRecord) -> bool:

@@ -120,6 +120,9 @@ def _rows(piece: Piece, table: pa.Table, columns: Columns, root: str, done: int)
     paths: list[bytes | None] = [None] * len(table)
     if content != "bytes":
         named = image if content == "path" else pc.struct_field(image, "path")
+        # As bytes, because Arrow does not check that strings of a file are UTF-8.
+        if not pa.types.is_binary(named.type):  # those of the index are bytes
+            named = named.cast(pa.string()).cast(pa.binary())
         # A path beside the content is only a name.
         is_missing = pc.is_null(contents).to_pylist()
         paths = [

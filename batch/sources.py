@@ -268,7 +268,8 @@ def _ids_of(file: Path, name: str) -> pa.ChunkedArray:
     except (OSError, pa.ArrowException) as error:
         raise InputFileError(f"{file}: cannot be read as parquet: {error}") from None
     try:
-        return ids.cast(pa.string())
+        # Arrow checks that text is UTF-8 only if it converts bytes to it.
+        return ids.cast(pa.string()).cast(pa.binary()).cast(pa.string())
     except pa.ArrowException as error:
         raise UserError(
             f"{file}: the id column {name} has the type {ids.type}, which cannot be converted to "

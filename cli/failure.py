@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -69,6 +70,8 @@ def failure_of(error: BaseException) -> Failure:
     if is_out_of_memory(error):
         return _failure(error, _NO_MEMORY, 2)
     if isinstance(error, OSError):
+        if _is_folder_gone(error):
+            return _failure(error, "the current folder no longer exists; change to another one", 2)
         if error.filename is not None:
             return _failure(error, f"{error.filename}: {error.strerror}", 2)
         if error.errno in _DISK_ERRORS:
@@ -79,6 +82,17 @@ def failure_of(error: BaseException) -> Failure:
 
 def _failure(error: BaseException, text: str, code: int) -> Failure:
     return Failure(type=type(error).__name__, message=one_line(text), code=code)
+
+
+def _is_folder_gone(error: OSError) -> bool:
+    """Whether an error is that of ``os.getcwd`` in a folder that was removed."""
+    if error.errno != errno.ENOENT or error.filename is not None:
+        return False
+    try:
+        os.getcwd()  # noqa: PTH109 - Path.cwd does the same
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _missing(error: ImportError) -> str:

@@ -46,11 +46,18 @@ def _standard_input(dpi: int) -> ImageFile:
     from ..ocr.image import open_image
     from ..ocr.images.source import read_bounded
 
+    advice = "pipe an image into the command: ocr-trt run - < IMAGE"
+    if sys.stdin is None:
+        raise InputFileError(f"-: standard input is closed; {advice}")
     if sys.stdin.isatty():
+        raise InputFileError(f"-: standard input is a terminal; {advice}")
+    try:
+        data = read_bounded(sys.stdin.buffer.read, "-")
+    except OSError as error:
         raise InputFileError(
-            "-: standard input is a terminal; pipe an image into the command: ocr-trt run - < IMAGE"
-        )
-    return open_image(read_bounded(sys.stdin.buffer.read, "-"), "-", dpi=dpi)
+            f"-: standard input cannot be read: {error.strerror}; {advice}"
+        ) from None
+    return open_image(data, "-", dpi=dpi)
 
 
 def print_notes(notes: Iterable[str], display: DisplayOptions) -> None:

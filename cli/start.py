@@ -13,11 +13,24 @@ import sys
 from .interruption import Interrupted, Interruption
 
 
+def _fill_standard_descriptors() -> None:
+    """Open the standard streams that the caller has closed, on nowhere.
+
+    Else the next file that is opened gets the number of such a stream, and what libraries print
+    goes into that file.
+    """
+    last = 2
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= last:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
 def main() -> None:
     """Run the program, and end the process with its exit code."""
     interruption = Interruption()
     try:
         interruption.install()
+        _fill_standard_descriptors()
         # Python has no stream for a descriptor that was closed.
         nowhere = open(os.devnull, "w")  # noqa: PTH123, SIM115 - pathlib is slow to import
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -224,5 +225,20 @@ def test_record_of_a_source_that_is_not_utf8(tmp_path: Path, engines: tuple[obje
         source=str(tmp_path / os.fsdecode(b"\xff")), output=tmp_path / "out",
         detector=Path(str(detector)), recognizer=Path(str(recognizer)),
     )  # fmt: skip
-    record, _ = _checked(job)
+    record = _checked(job).record
     assert json.loads(record.model_dump_json())["source"].endswith("\\xff")
+
+
+def test_text_that_is_not_utf8(tmp_path: Path) -> None:
+    """Writers of parquet do not check it, and reading it ended the job."""
+    bounds, data = np.array([0, 2, 4], np.int32), b"a\xffb\xfe"
+    text = pa.StringArray.from_buffers(2, pa.py_buffer(bounds), pa.py_buffer(data))
+    file = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"x": text, "k": text}), file)
+    rows = rows_of(opened(file, tmp_path, column="x"))
+    assert [row["path"] for row in rows] == [
+        bytes(tmp_path) + b"/a\xff",
+        bytes(tmp_path) + b"/b\xfe",
+    ]
+    with pytest.raises(UserError, match=r"the id column k .*UTF.?8"):
+        opened(file, tmp_path, column="x", id_column="k")

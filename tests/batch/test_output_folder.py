@@ -90,3 +90,38 @@ def test_folder_that_is_not_utf8(tmp_path: Path) -> None:
     ):
         pass
     assert not path.exists()
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "footer", "columns"])
+def test_damaged_results_are_read_again(damage: str, tmp_path: Path) -> None:
+    """Power failed: the checkpoint is on the disk, its result is not."""
+    with OutputFolder.open(tmp_path / "out") as folder:
+        names = [write_result(folder, number, [None] * 3) for number in range(2)]
+    file = tmp_path / "out" / f"{names[0]}-0.parquet"
+    data = file.read_bytes()
+    if damage == "columns":
+        pq.write_table(pa.table({"x": [1]}), file)
+    else:
+        parts = {"empty": b"", "truncated": data[:-9], "footer": data[:-60] + bytes(52) + data[-8:]}
+        file.write_bytes(parts[damage])
+    with OutputFolder.open(tmp_path / "out") as folder:
+        assert [*folder.committed()] == [names[1]]
+        assert not file.exists()
+        assert not (folder.checkpoints / f"{names[0]}.parquet").exists()
+        assert folder.counts({}).images == 3
+
+
+def test_folders_in_the_place_of_files(tmp_path: Path) -> None:
+    with OutputFolder.open(tmp_path / "out") as folder:
+        name = write_result(folder, 0, [None])
+        folder.index.mkdir()
+        folder.attempts.rmdir()
+        folder.attempts.touch()
+    with OutputFolder.open(tmp_path / "out") as folder:
+        assert not folder.index.exists()
+        assert folder.attempts.is_dir()
+    file = tmp_path / "out" / f"{name}-0.parquet"
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(OutputError, match="is not a file"), OutputFolder.open(tmp_path / "out"):
+        pass

@@ -27,6 +27,7 @@ def actor(tmp_path_factory: pytest.TempPathFactory) -> ReadingActor:
         threads=1,
         settings=ReadSettings(),
         is_trusted=False,
+        has_polygons=False,
         folders=(folder,),
     )
     return ReadingActor(options, Attempts(folder=attempts))

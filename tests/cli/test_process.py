@@ -111,3 +111,39 @@ def test_long_error_is_shortened() -> None:
     code, errors = run_with(subprocess.DEVNULL, "inspect", "x" * 100_000)
     assert code == 2
     assert len(errors) < 3000
+
+
+def test_files_do_not_get_the_numbers_of_closed_streams(tmp_path: Path) -> None:
+    """Libraries write to the descriptor 2, whatever it is."""
+    code = (
+        "import os, sys\n"
+        "os.close(0), os.close(2)\n"
+        "from ocr_trt.cli import start\n"
+        "start._fill_standard_descriptors()\n"
+        f"print(os.open({str(tmp_path / 'plan')!r}, os.O_CREAT | os.O_WRONLY) > 2)\n"
+        "os.write(2, b'noise')\n"
+        "print(os.readlink('/proc/self/fd/2'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", os.devnull]
+    assert (tmp_path / "plan").read_bytes() == b""
+
+
+def test_folder_that_was_removed_is_an_error_of_one_line(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"")
+    folder = tmp_path / "gone"
+    folder.mkdir()
+
+    def leave() -> None:
+        os.chdir(folder)
+        folder.rmdir()
+
+    done = subprocess.run(
+        [sys.executable, "-c", "from ocr_trt.cli import main; main()", "batch", str(model),
+         "--lines", "--recognizer", "x", "--output", "y"],
+        capture_output=True, text=True, timeout=120, preexec_fn=leave,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import sys
@@ -102,3 +103,20 @@ def test_exhausted_memory_is_an_error_of_its_image(
     fails(done, 3, "1.png: not enough memory")
     types = [row.get("error", {}).get("type") for row in json.loads(done.stdout)]
     assert types == [None, "OutOfMemoryError", None]
+
+
+class _Broken(io.RawIOBase):
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _: object) -> int:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "unreadable"])
+def test_standard_input_that_cannot_be_read(
+    is_closed: bool, engines: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = io.TextIOWrapper(io.BufferedReader(_Broken()))
+    monkeypatch.setattr(sys, "stdin", None if is_closed else broken)
+    fails(run("run", "-", *engines), 2, "standard input", "run - < IMAGE")
