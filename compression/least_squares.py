@@ -10,14 +10,12 @@ and D that of x with y, the bias follows exactly:
     W = W0 + (C + r v I)^-1 (D - C W0)        b = mean(y) - mean(x) W
 
 A layer has up to thousands of weights for each output, and a few hundred rows of one image resemble
-each other. So a small r fits the noise of the samples, and a large one corrects nothing. The best r
-is found by cross-validation: one half of the images is fitted, and the error on the other half
-counts.
+each other. So a small r fits the noise of the samples, and a large one corrects nothing. The error
+on other images chooses r.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,47 +68,35 @@ class Moments:
         )
 
 
-def fitted(layer: WeightedLayer, folds: Sequence[Moments]) -> tuple[Matrix, Matrix | None]:
+def fitted(
+    layer: WeightedLayer, moments: Moments, check: Moments | None = None
+) -> tuple[Matrix, Matrix | None]:
     """Return the best weights (in / groups * taps, out) and bias (out,) of a layer.
 
-    The bias is None if the layer has none that can change. The squared error of all rows together
+    The bias is None if the layer has none that can change. The squared error on the fitted rows
     never increases.
 
     Args:
-        layer: with its weights before. The results do not include the Add behind a MatMul.
-        folds: moments of different images. One fold alone gets the largest ridge.
+        layer: with its weights before.
+        moments: of the rows to fit. The results do not include the Add behind a MatMul.
+        check: of rows of other images, which choose the ridge; None: the largest one.
     """
     # (K, G * O) -> (G, K, O)
     old = layer.weights.astype(np.float64)
     old = old.reshape(len(old), layer.groups, -1).transpose(1, 0, 2)
-    total = folds[0]
-    for fold in folds[1:]:
-        total = total + fold
-    weights = _Fit(total, old, centered=layer.can_shift).weights(_ridge(layer, folds, old))
+    fit = _Fit(moments, old, centered=layer.can_shift)
+    weights = fit.weights(RIDGES[-1])
+    if check is not None:
+        judge = _Fit(check, old, centered=layer.can_shift)
+        candidates = [old, *(fit.weights(ridge) for ridge in RIDGES)]
+        weights = min(candidates, key=lambda each: fit.error_on(judge, each))
     matrix = weights.transpose(1, 0, 2).reshape(layer.weights.shape)
     if not layer.can_shift:
         return matrix, None
-    bias = ((total.y - total.x @ weights) / total.rows).reshape(-1)
+    bias = (fit.mean_y - fit.mean_x @ weights).reshape(-1)
     if layer.kind == "MatMul" and layer.bias is not None:
         bias = bias + layer.bias  # the op's result does not include it
     return matrix, bias
-
-
-def _ridge(layer: WeightedLayer, folds: Sequence[Moments], old: Matrix) -> float | None:
-    """Return the ridge for all rows together; None if the old weights are best."""
-    if len(folds) < 2:
-        return RIDGES[-1]
-    errors = dict.fromkeys((*RIDGES, None), 0.0)
-    fits = [_Fit(fold, old, centered=layer.can_shift) for fold in folds]
-    for one, fit in enumerate(fits):
-        for ridge in errors:
-            weights = fit.weights(ridge)
-            errors[ridge] += sum(
-                fit.error_on(other, weights) for two, other in enumerate(fits) if two != one
-            )
-    best = min(errors, key=lambda ridge: errors[ridge])
-    # The noise of the covariances falls with the number of rows, and with it the best ridge.
-    return best and best / len(folds)
 
 
 class _Fit:
@@ -128,10 +114,8 @@ class _Fit:
         # Inputs that are always 0 keep their weights.
         self._scale = np.where(variance > 0, variance, 1.0)[:, None, None] * np.eye(old.shape[1])
 
-    def weights(self, ridge: float | None) -> Matrix:
+    def weights(self, ridge: float) -> Matrix:
         """Return the best weights (G, K, O)."""
-        if ridge is None:
-            return self._old
         return self._old + np.linalg.solve(self.covariance + ridge * self._scale, self.residual)
 
     def error_on(self, other: _Fit, weights: Matrix) -> float:

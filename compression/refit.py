@@ -23,8 +23,9 @@ from .layers import WeightedLayer, set_weights, weighted_layers
 from .least_squares import Moments, fitted
 from .samples import LayerSampler, Rows
 
-_FOLDS = 2
-"""Parts of the images for cross-validation."""
+_CHECKED = 4
+"""One of so many images is not fitted: the errors of all layers on these images choose the ridges.
+So layers that read what was fitted on an image are never judged on the same image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +60,15 @@ def refit(
     waves = _waves(copies[size].graph, original[size], first.channels, settings.only)
     names = [name for wave in waves for name in wave]
     targets = [made for _, made in _sampler(original, names, settings, outputs=True).each(batches)]
+    known = {layer.name: layer for layer in weighted_layers(ir.from_proto(original[size]).graph)}
     for wave in waves:
         models = {size: ir.to_proto(copy) for size, copy in copies.items()}
         layers = {layer.name: layer for layer in weighted_layers(copies[size].graph)}
         sampler = _sampler(models, wave, settings, outputs=False)
-        folds = _folds(sampler, batches, targets, layers, first.channels)
+        moments = _moments(sampler, batches, targets, layers, first.channels)
         for name in wave:
-            weights, bias = fitted(layers[name], folds[name])
+            layer = _with_bias_of(known[name], layers[name], first.channels.get(name))
+            weights, bias = fitted(layer, *moments[name])
             for copy in copies.values():
                 set_weights(_node(copy.graph, name), weights, bias)
     return {size: replace(each, model=ir.to_proto(copies[size])) for size, each in smaller.items()}
@@ -85,29 +88,43 @@ def _sampler(
     )
 
 
-def _folds(
+def _moments(
     sampler: LayerSampler,
     batches: Sequence[npt.NDArray],
     targets: Sequence[dict[str, Rows]],
     layers: Mapping[str, WeightedLayer],
     kept: Mapping[str, tuple[int, ...]],
 ) -> dict[str, list[Moments]]:
-    """Return the moments of layers on even and on odd batches.
+    """Return the moments of layers on the batches to fit and, if there are enough, to check.
 
     ``kept``: the channels of the original results that the smaller graph still has, where it lost
     some.
     """
     found: dict[str, list[Moments]] = {name: [] for name in sampler.names}
     for number, (read, _) in enumerate(sampler.each(batches)):
+        part = int(number % _CHECKED == _CHECKED - 1)
         for name, inputs in read.items():
             made = targets[number].pop(name)
             made = made[:, kept[name]] if name in kept else made
             moments = Moments.of(inputs, made, layers[name].groups)
-            if len(found[name]) < _FOLDS:
+            if part == len(found[name]):
                 found[name].append(moments)
             else:
-                found[name][number % _FOLDS] += moments
+                found[name][part] += moments
     return found
+
+
+def _with_bias_of(
+    original: WeightedLayer, layer: WeightedLayer, kept: tuple[int, ...] | None
+) -> WeightedLayer:
+    """Return a layer with the bias of the original one.
+
+    The results of a MatMul are fitted without the Add behind it, so the new bias counts from the
+    original one. The factors of a layer have changed the bias of the smaller graph already.
+    """
+    if original.bias is None:
+        return layer
+    return replace(layer, bias=original.bias if kept is None else original.bias[list(kept)])
 
 
 def _node(graph: ir.Graph, name: str) -> ir.Node:

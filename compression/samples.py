@@ -89,6 +89,30 @@ def sample_layers(
     }
 
 
+def layer_statistics(
+    graphs: Graphs,
+    batches: Iterable[npt.NDArray],
+    layers: Iterable[str],
+    positions_per_image: int = 1000,
+    seed: int = 0,
+) -> dict[str, LayerStatistics]:
+    """Return statistics of what layers read, without keeping rows; see :func:`sample_layers`."""
+    sampler = LayerSampler(
+        graphs, layers, positions_per_image=positions_per_image, seed=seed, outputs=False
+    )
+    sums: dict[str, tuple[int, Matrix, Matrix]] = {}
+    for read, _ in sampler.each(batches):
+        for name, inputs in read.items():
+            rows = inputs.astype(np.float64)
+            count, total, products = sums.get(name, (0, np.zeros(()), np.zeros(())))
+            sums[name] = (count + len(rows), total + rows.sum(0), products + rows.T @ rows)
+    found = {}
+    for name, (count, total, products) in sums.items():
+        mean = total / count
+        found[name] = LayerStatistics(mean, products / count - np.outer(mean, mean))
+    return found
+
+
 class LayerSampler:
     """Draws rows of layers from batches; see :func:`sample_layers`.
 

@@ -122,10 +122,11 @@ def sparse_fit(layer: WeightedLayer, inputs: Rows, outputs: Rows) -> tuple[Matri
         inputs: (rows, in * taps), what it reads.
         outputs: (rows, out), what the op should return.
     """
-    half = len(inputs) // 2
-    parts = [(inputs[:half], outputs[:half]), (inputs[half:], outputs[half:])]
+    # The rows of the last images choose the ridge; rows are in the order of the images.
+    cut = -(-len(inputs) * 3 // 4)
+    parts = [(inputs[:cut], outputs[:cut]), (inputs[cut:], outputs[cut:])]
     folds = [Moments.of(x, y, 1) for x, y in parts if len(x)]
-    target, _ = fitted(layer, folds)
+    target, _ = fitted(layer, *folds)
     total = folds[0] if len(folds) == 1 else folds[0] + folds[1]
     mean_x, mean_y = total.x[0, 0] / total.rows, total.y[0, 0] / total.rows
     covariance = total.xx[0] / total.rows

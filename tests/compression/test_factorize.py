@@ -20,7 +20,12 @@ from ocr_trt.compression.factorize import (
 )
 from ocr_trt.compression.layers import WeightedLayer, weighted_layers
 from ocr_trt.compression.restructure import restructure
-from ocr_trt.compression.samples import LayerSamples, sample_layers, statistics_of
+from ocr_trt.compression.samples import (
+    LayerSamples,
+    layer_statistics,
+    sample_layers,
+    statistics_of,
+)
 from ocr_trt.convert.audit import node_flops
 from ocr_trt.convert.graph import constant
 from ocr_trt.errors import ConversionError
@@ -51,6 +56,16 @@ def test_samples_are_what_the_layer_computes(
         layer, rows = layers[name], samples[name]
         bias = layer.bias if layer.kind != "MatMul" and layer.bias is not None else 0
         np.testing.assert_allclose(rows.inputs @ layer.weights + bias, rows.outputs, atol=1e-5)
+
+
+def test_statistics_without_rows_are_those_of_the_rows() -> None:
+    model = unet()
+    batches = images(model, 3)
+    found = layer_statistics({InputSize(16, 12): model}, batches, layers_of(model), 50)
+    for name, samples in sampled(model, batches).items():
+        expected = statistics_of(samples)
+        np.testing.assert_allclose(found[name].mean, expected.mean, atol=1e-6)
+        np.testing.assert_allclose(found[name].covariance, expected.covariance, atol=1e-6)
 
 
 @MODELS

@@ -8,13 +8,14 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from ocr_trt.common.inner_tensors import read_tensors
 from ocr_trt.common.input_size import InputSize
 from ocr_trt.compression.decisions import Factor, Prune, SmallerGraph
 from ocr_trt.compression.layers import weighted_layers
 from ocr_trt.compression.least_squares import Moments, fitted
 from ocr_trt.compression.refit import RefitSettings, refit
 from ocr_trt.compression.restructure import restructure
-from ocr_trt.compression.samples import sample_layers, statistics_of
+from ocr_trt.compression.samples import layer_statistics, sample_layers, statistics_of
 from ocr_trt.convert.graph import Graphs
 
 from .graphs import images, result, text_net, unet
@@ -101,15 +102,16 @@ def test_the_error_of_a_layer_never_increases(name: str) -> None:
         outputs = rng.standard_normal((rows, layer.outputs)).astype(np.float32)
         half = rows // 2
         parts = [slice(half), slice(half, None)] if rows > 3 else [slice(None)]
-        folds = [Moments.of(inputs[part], outputs[part], layer.groups) for part in parts]
-        weights, bias = fitted(layer, folds)
+        moments = [Moments.of(inputs[part], outputs[part], layer.groups) for part in parts]
+        weights, bias = fitted(layer, *moments)
         old = np.zeros(layer.outputs) if layer.bias is None else layer.bias
         errors = []
         for matrix, shift in ((layer.weights, old), (weights, bias)):
-            x = inputs.reshape(rows, layer.groups, -1).transpose(1, 0, 2)
+            x = inputs[parts[0]]
+            x = x.reshape(len(x), layer.groups, -1).transpose(1, 0, 2)
             w = matrix.reshape(matrix.shape[0], layer.groups, -1).transpose(1, 0, 2)
-            made = (x @ w).transpose(1, 0, 2).reshape(rows, -1) + shift
-            errors.append(np.square(made - outputs).sum())
+            made = (x @ w).transpose(1, 0, 2).reshape(x.shape[1], -1) + shift
+            errors.append(np.square(made - outputs[parts[0]]).sum())
         assert errors[1] <= errors[0] * (1 + 1e-9)
         assert np.isfinite(weights).all()
 
@@ -124,3 +126,18 @@ def test_pruned_channels_and_factors_are_fitted_together() -> None:
     assert all(each.channels["joined"][6:] == (8, 9, 11, 12, 14, 15) for each in smaller.values())
     fitted = refit(graphs, smaller, batches, RefitSettings(positions_per_image=60))
     assert total_error(graphs, fitted, seed=9) < total_error(graphs, smaller, seed=9) / 2
+
+
+def test_the_bias_behind_a_product_counts_from_the_original_one() -> None:
+    """Factors change the bias already; a fit must not add that change once more."""
+    size, model = InputSize(4, 12), text_net(12)
+    graphs, batches = {size: model}, [image + 2 for image in images(model, 3)]
+    statistics = layer_statistics(graphs, batches, ["a", "up"])
+    decisions = [Factor(layer="a", rank=2), Factor(layer="up", rank=2)]
+    smaller = {size: restructure(model, decisions, statistics)}
+    after = refit(graphs, smaller, batches)
+    means = [
+        np.mean([read_tensors(each, ["upb"], image)["upb"] for image in batches], (0, 1, 2))
+        for each in (model, after[size].model)
+    ]
+    np.testing.assert_allclose(means[1], means[0], atol=1e-4)
