@@ -26,6 +26,7 @@ from ..compression.greedy_path import Option, PathPoint, greedy_path
 from ..compression.layers import weighted_layers
 from ..compression.op_shares import op_shares
 from ..compression.shrinker import Batch, Shrinker, Smaller
+from ..compression.sparsify import can_sparsify
 from ..engines.bundle import tree_sha256
 from ..measure.latency import EQUAL
 from .compression_costs import cost_model
@@ -78,8 +79,8 @@ class CompressionSearch:
             job, self.shrinker, feeds, self.log, _facts(job, calibrator)
         )
         self.plan = self._plan()
-        # Without its dead channels, the network itself may be faster already.
-        first = self.plan.path[:1] if self.dead else ()
+        # Without dead channels or with sparse weights, the network itself may be faster already.
+        first = self.plan.path[:1] if self.dead or self.runner.is_sparse else ()
         self.bisection = PathBisection([*first, *_stops(self.plan.path)], self._measured)
 
     @property
@@ -90,7 +91,7 @@ class CompressionSearch:
     @property
     def has_options(self) -> bool:
         """Whether the network has anything to compress."""
-        return self.shrinker.has_options or bool(self.dead)
+        return self.shrinker.has_options or bool(self.dead) or self.runner.is_sparse
 
     @property
     def dead_channels(self) -> int:
@@ -98,6 +99,14 @@ class CompressionSearch:
         graph = ir.from_proto(self.job.graphs[max(self.job.graphs, key=by_area)]).graph
         layers = (layer for layer in weighted_layers(graph) if layer.name in self.dead)
         return sum(layer.outputs - len(self.dead[layer.name]) for layer in layers)
+
+    def sparse_layers(self, stop: CompressionStop) -> int:
+        """How many layers of a network got 2:4 sparse weights."""
+        if not self.runner.is_sparse:
+            return 0
+        graphs = self.graphs(stop)
+        graph = ir.from_proto(graphs[max(graphs, key=by_area)].model).graph
+        return sum(can_sparsify(layer) for layer in weighted_layers(graph))
 
     @property
     def has_stops(self) -> bool:
@@ -169,4 +178,5 @@ def _facts(job: TargetJob, calibrator: Calibrator) -> list[str]:
         f"{job.target.name} {job.target.availability().version}",
         job.request.precision,
         job.spec.model_dump_json(),
+        *(["sparse"] if job.target.wants_sparse_weights(job.request.settings.options) else []),
     ]

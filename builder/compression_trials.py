@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from ..common.input_size import by_area
 from ..compression.decisions import Decision
 from ..compression.op_shares import op_work, total_flops
 from ..compression.shrinker import Shrinker, Smaller
+from ..compression.sparsify import sparsify
 from ..convert.graph import Graphs
 from ..engines.engine import Engine
 from ..engines.manifest import OcrMetric, PointsInterval
@@ -138,8 +139,18 @@ class CompressionRunner:
         wanted = tuple(decisions)
         if self._fitted is None or self._fitted[0] != wanted:
             with self.job.reporter.step(f"fit the weights after {len(wanted)} decisions"):
-                self._fitted = wanted, self.shrinker.fitted(wanted)
+                smaller = self.shrinker.fitted(wanted)
+                self._fitted = wanted, self._sparse(smaller) if self.is_sparse else smaller
         return self._fitted[1]
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether weights become 2:4 sparse after all decisions."""
+        return self.job.target.wants_sparse_weights(self.job.request.settings.options)
+
+    def _sparse(self, smaller: Smaller) -> Smaller:
+        graphs = sparsify(graphs_of(smaller), self.shrinker.batches)
+        return {size: replace(each, model=graphs[size]) for size, each in smaller.items()}
 
     def measure(self, decisions: Sequence[Decision]) -> CompressionTrial:
         """Return the measurements of the network after decisions."""

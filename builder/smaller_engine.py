@@ -228,5 +228,6 @@ def _description(
         can_tell=stop.judgement.can_tell,
         uncompressed=kept.uncompressed,
         dead_channels=search.dead_channels,
+        sparse_layers=search.sparse_layers(stop),
         channels=composed(search.dead, smaller[max(smaller, key=by_area)].channels),
     )

@@ -109,6 +109,10 @@ class Backend(ABC):
         """Whether plans can be run here whose manifest states these ``settings``."""
         return self.availability().can_run
 
+    def wants_sparse_weights(self, options: Mapping[str, str]) -> bool:
+        """Whether options request kernels for weights of which two in four are 0."""
+        return False
+
     def check_options(self, options: Mapping[str, str]) -> None:  # noqa: B027  # few have options
         """Check the values of those options that the target accepts; all others are ignored.
 

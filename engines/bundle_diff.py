@@ -79,6 +79,9 @@ def _compressed(compression: Compression | None) -> dict[str, object]:
         f"{len(factored)} layers factored",
         f"{len(pruned)} groups of channels pruned",
         f"{compression.dead_channels} dead channels removed" if compression.dead_channels else "",
+        f"2:4 sparse weights in {compression.sparse_layers} layers"
+        if compression.sparse_layers
+        else "",
         f"{100 * compression.kept_flops:.1f} % of the FLOPs remain",
         f"fitted to {compression.images} images",
         lost and f"{lost} in fp32",

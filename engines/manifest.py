@@ -140,6 +140,8 @@ class Compression(StrictModel):
     """Why these decisions were taken, or why none was."""
     dead_channels: int = Field(0, ge=0)
     """Outputs of layers that did nothing, and were removed before all decisions. This is exact."""
+    sparse_layers: int = Field(0, ge=0)
+    """Layers of whose weights at least two in each four are 0, for the option ``sparse``."""
     kept_flops: float = Field(1.0, gt=0)
     """FLOPs of the network relative to those of the whole network."""
     images: int = Field(ge=0)
@@ -165,7 +167,7 @@ class Compression(StrictModel):
     @property
     def is_applied(self) -> bool:
         """Whether the engine is compressed."""
-        return bool(self.decisions) or self.dead_channels > 0
+        return bool(self.decisions) or self.dead_channels > 0 or self.sparse_layers > 0
 
 
 class TargetTrial(StrictModel):

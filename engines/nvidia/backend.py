@@ -116,6 +116,10 @@ class NvidiaBackend(Backend):
         own = {n: text for n, text in options.items() if n not in self.refused_options}
         return parse_options(NvidiaOptions, own)
 
+    def wants_sparse_weights(self, options: Mapping[str, str]) -> bool:
+        """Return the option ``sparse``."""
+        return self.options_from(options).sparse
+
     def check_options(self, options: Mapping[str, str]) -> None:
         """Check the values; for plugins also that TensorRT is new enough and NVRTC is installed."""
         if not self.options_from(options).plugins:

@@ -17,7 +17,9 @@ from ocr_trt.builder.precision_page import FILES
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.compression.decisions import Factor
 from ocr_trt.compression.greedy_path import PathPoint
+from ocr_trt.compression.sparsify import is_2_4
 from ocr_trt.debug.find import debug
+from ocr_trt.engines.base import BuildSettings
 from ocr_trt.engines.bundle import Bundle, load_bundle
 from ocr_trt.engines.bundle_diff import bundle_differences, facts
 from ocr_trt.engines.manifest import Manifest, OcrMetric, PointsInterval
@@ -166,6 +168,26 @@ def test_a_target_that_cannot_run_is_compressed_by_flops(words: Path, tmp_path: 
     assert compression.uncompressed is None
     assert "not timed" in compression.reason
     assert "by FLOPs" in compression.reason
+
+
+@pytest.mark.full
+def test_weights_become_sparse_for_kernels_that_use_it(words: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    request = compress_request(
+        compressible_spec(tmp_path), words, tmp_path / "out", precision="fp32",
+        targets=("tensorrt-rtx",), settings=BuildSettings(options={"sparse": "yes"}),
+    )  # fmt: skip
+    (result,) = build(request)
+    assert result.error is None
+    bundle = load_bundle(result.folder)
+    compression = bundle.manifest.compression
+    assert compression is not None
+    assert compression.sparse_layers, compression.reason
+    assert "2:4 sparse weights" in facts(bundle.manifest)["compression"]
+    (path,) = bundle.folder.glob("model_*.onnx")
+    arrays = [onnx.numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer]
+    kernels = [array for array in arrays if array.ndim == 4 and array.shape[1] % 4 == 0]
+    assert sum(is_2_4(array, 1) for array in kernels) == compression.sparse_layers
 
 
 @pytest.mark.full
