@@ -87,6 +87,7 @@ class Plans:
         """Open a plan of unknown origin; every failure becomes an error that names its file."""
         plan = self._folder / self._entries[size].plan
         self._check_files(self._entries[size])
+        is_known = self.is_open(size)  # it has run at another size
         try:
             runner = self.opened(spec, label, size)
         except (InputFileError, EngineBuildError) as error:
@@ -99,14 +100,20 @@ class Plans:
                 f"{plan}: {self._target.name} cannot load it: {first_line(error)}"
             ) from error
         try:
-            self._check_runner(runner, plan, spec, size)
+            self._check_runner(runner, plan, spec, size, is_known=is_known)
         except BaseException:
             runner.close()
             raise
         return runner
 
-    def _check_runner(self, runner: Runner, plan: Path, spec: ModelSpec, size: InputSize) -> None:
-        """Check that an open plan accepts and returns what the spec states."""
+    def _check_runner(
+        self, runner: Runner, plan: Path, spec: ModelSpec, size: InputSize, *, is_known: bool
+    ) -> None:
+        """Check that an open plan accepts and returns what the spec states.
+
+        A plan that ``is_known`` does not run: each further size would cost time and memory, also if
+        no image ever uses it.
+        """
         shape, max_batch = (spec.input.channels, *size), spec.input.max_batch
         if runner.max_batch < max_batch:
             raise InputFileError(
@@ -118,7 +125,7 @@ class Plans:
                 f"{plan}: accepts images (C, H, W) {runner.shape}, but the spec states {shape}"
             )
         runner.check_output = partial(check_result, name=str(plan), spec=spec, size=size)
-        if self._target.runs_on_cpu:  # a GPU plan is checked at its first batch
+        if self._target.runs_on_cpu and not is_known:  # a GPU plan is checked at its first batch
             try:
                 runner.run(np.zeros((1, *shape), np.float32))
             except EngineBuildError as error:

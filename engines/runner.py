@@ -65,8 +65,10 @@ class Runner(ABC):
         On the CPU, a recognizer with many thousand classes writes megabytes for each line. A batch
         whose output exceeds the caches takes as long as its lines one by one, and more memory.
         """
-        if not self.runs_on_cpu or not self._output_bytes:
+        if not self.runs_on_cpu:
             return self.max_batch
+        if not self._output_bytes:  # before the first batch, which the plan of one size ran already
+            return self.max_batch if self.plan is None else 1
         return min(self.max_batch, max(1, _CACHED_BYTES // self._output_bytes))
 
     def run(self, images: Batch) -> npt.NDArray[np.float32]:

@@ -16,6 +16,7 @@ from ocr_trt.engines.build_cache import BuildCache
 from ocr_trt.engines.bundle import Bundle, load_bundle
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
+from ocr_trt.engines.runner import Runner
 from ocr_trt.errors import UserError
 from ocr_trt.export.plan_backends import check_exportable
 from ocr_trt.spec import RecognizerSpec, load_spec
@@ -59,6 +60,7 @@ def test_one_plan_runs_at_every_multiple_of_the_step(
             expected = runner_from_model(graphs.graph(size), label="x", max_batch=4).run(images)
             error = np.abs(runner.run(images) - expected).max()
             assert error <= 0.05 * np.abs(expected).max()  # int8 rounds ties another way
+        assert engine.runner(engine.sizes[0]).good_batch == 4
         first, second = (engine.runner(size) for size in engine.sizes[:2])
         assert first.plan is second.plan is not None
         first.close()
@@ -78,6 +80,24 @@ def test_copy_from_the_build_cache_has_all_widths(spec: RecognizerSpec, tmp_path
     bundle = load_bundle(result.folder)
     assert isinstance(bundle.spec, RecognizerSpec)
     assert bundle.spec.widths == WIDTHS
+
+
+def test_only_the_first_width_runs_when_the_plan_is_opened(
+    spec: RecognizerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = built(spec, tmp_path, "onnxruntime", "fp32")
+    fed = list[tuple[int, ...]]()
+    prepare = Runner.prepare
+
+    def noted(runner: Runner, images: np.ndarray) -> object:
+        fed.append(images.shape)
+        return prepare(runner, images)
+
+    monkeypatch.setattr(Runner, "prepare", noted)
+    with Engine.from_bundle(bundle) as engine:
+        runners = [engine.runner(size) for size in engine.sizes]
+        assert fed == [(1, 1, 32, 32)]
+        assert [runner.good_batch for runner in runners] == [4, 1, 1, 1, 1]
 
 
 def test_without_a_step_every_width_has_a_plan(spec: RecognizerSpec, tmp_path: Path) -> None:
