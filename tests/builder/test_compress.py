@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -26,6 +27,7 @@ from ocr_trt.engines.manifest import Manifest, OcrMetric, PointsInterval
 from ocr_trt.errors import BudgetError, UserError
 from ocr_trt.ocr.dataset import load_dataset
 from tests.builder.compressible import (
+    LAYERS,
     RANK,
     compress_request,
     compressible_spec,
@@ -354,3 +356,18 @@ def test_manifests_without_compression_are_read(compressed: Bundle) -> None:
     data = compressed.manifest.model_dump(mode="json")
     del data["compression"]
     assert Manifest.model_validate(data).compression is None
+
+
+def test_a_model_that_is_already_quantized_is_not_compressed(words: Path, tmp_path: Path) -> None:
+    text = LAYERS.replace(
+        "d = Relu(c)",
+        "d0 = Relu(c)  q = QuantizeLinear(d0, step, zero)  d = DequantizeLinear(q, step, zero)",
+    )
+    arrays = {**weights(), "step": np.array(0.05, np.float32), "zero": np.array(0, np.int8)}
+    spec = compressible_spec(tmp_path, text, arrays)
+    (result,) = build(compress_request(spec, words, tmp_path / "out", precision="int8"))
+    assert result.error is None
+    compression = load_bundle(result.folder).manifest.compression
+    assert compression is not None
+    assert not compression.is_applied
+    assert "already quantized" in compression.reason
