@@ -45,6 +45,14 @@ class PairOptions:
         RequestedTarget | None,
         typer.Option(help="Runtime to build for. Default: auto, the fastest one for each engine."),
     ] = None
+    compress: Annotated[
+        bool,
+        typer.Option(
+            "--compress",
+            help="Also try smaller networks of both models, as build --compress makes them. It "
+            "takes minutes for each of them.",
+        ),
+    ] = False
     accept_unsure: Annotated[
         bool,
         typer.Option(
@@ -94,6 +102,7 @@ def optimize_pairs(
         calibration=options.calibration,
         targets=((options.target or RequestedTarget.AUTO).value,),
         accepts_unsure=options.accept_unsure,
+        compress=options.compress,
         widths=WidthSettings(max_widths=widths[0], step=widths[1]),
         duration_s=options.duration,
         cache=None if options.no_cache else default_cache(),

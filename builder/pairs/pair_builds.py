@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from ...calibration.images import load_calibration
 from ...common.progress import Reporter
@@ -58,8 +59,13 @@ class PairBuilds:
             data.recognizer_calibration,
             self._scratch / "recognizer",
         )
-        self.detectors += self._opened(ways_of(finder))
-        self.recognizers += self._opened(ways_of(reader))
+        for base, spec, opened in (
+            (finder, request.detector, self.detectors),
+            (reader, request.recognizer, self.recognizers),
+        ):
+            # Compression removes as much as the budget of the user's spec allows.
+            compressed = replace(base, spec=spec) if request.compress else None
+            opened += self._opened(ways_of(base, compressed))
 
     def build_inputs(
         self, detectors: Sequence[OpenVariant], recognizers: Sequence[OpenVariant]

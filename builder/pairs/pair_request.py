@@ -36,6 +36,8 @@ class PairRequest:
     accepts_unsure: bool = False
     """Whether a pair is accepted by its estimated loss if the images cannot show that it is within
     the budget."""
+    compress: bool = False
+    """Whether compressed variants of both models are built, too; it takes minutes for each."""
     widths: WidthSettings = field(default_factory=WidthSettings)
     """Which input widths of the recognizer are considered."""
     duration_s: float = 3.0

@@ -24,6 +24,12 @@ _WAYS: tuple[tuple[str, Mapping[str, Any]], ...] = (
 )
 """Ways to compute a model: a label, and the fields of ``BuildRequest`` that differ. The first one
 is the closest to the model itself. Another kind of build is another line here."""
+_COMPRESSED: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("int8, compressed", {"precision": "int8", "compress": True}),
+    ("bf16, compressed", {"precision": "bf16", "compress": True}),
+)
+"""Ways with a smaller network. Each build searches for minutes how much of a network its own budget
+lets it remove."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +66,20 @@ class Inputs:
     spec: ModelSpec
 
 
-def ways_of(base: BuildRequest) -> list[Variant]:
+def ways_of(base: BuildRequest, compressed: BuildRequest | None = None) -> list[Variant]:
     """Return the first stage: every way that a requested target supports, the exact one first.
 
-    ``base`` has the spec, the images and the targets.
+    Args:
+        base: has the spec, the images and the targets.
+        compressed: the same with the budget that limits the compression; None: do not compress.
     """
+    requests = [(way, fields, base) for way, fields in _WAYS]
+    if compressed is not None:
+        requests += [(way, fields, compressed) for way, fields in _COMPRESSED]
     return [
-        Variant(way=way, request=replace(base, **fields))
-        for way, fields in _WAYS
-        if _is_supported(base, fields)
+        Variant(way=way, request=replace(request, **fields))
+        for way, fields, request in requests
+        if _is_supported(request, fields)
     ]
 
 
@@ -88,9 +99,11 @@ def with_inputs(kept: Sequence[Variant], inputs: Sequence[Inputs]) -> list[Varia
     """Return the second stage: other input sizes, for the ways that the first stage left.
 
     The exact way is left out unless it is the only one: an engine that is slower and has a smaller
-    input is beaten by one that computes faster.
+    input is beaten by one that computes faster. So are compressed ways, whose search would take
+    minutes for each size.
     """
-    ways = [each for each in kept if not each.is_exact] or list(kept)
+    plain = [each for each in kept if not each.request.compress]
+    ways = [each for each in plain if not each.is_exact] or plain
     return [
         replace(each, request=_at_inputs(each.request, other.spec), inputs=other.label)
         for other in inputs

@@ -104,6 +104,10 @@ def test_ways_are_those_that_a_target_supports(onnx_detector: DetectorSpec, tmp_
     assert [each.way for each in ways] == ["fp32", *sorted({*OPENVINO.precisions} - {"fp32"})[::-1]]
     assert [each.is_exact for each in ways].count(True) == 1
     assert [each.way for each in ways if each.is_default] == ["int8"]
+    compressed = ways_of(base, replace(base, spec=onnx_detector))[len(ways) :]
+    assert [each.way for each in compressed][:1] == ["int8, compressed"]
+    assert all(each.request.compress and not each.is_default for each in compressed)
+    assert with_inputs(compressed, [Inputs(label="input 64x64", spec=onnx_detector)]) == []
     ort = ways_of(replace(base, targets=("onnxruntime",)))
     assert [each.way for each in ort] == ["fp32", "int8"], "its fp16 is no faster on a CPU"
 
