@@ -129,7 +129,7 @@ class CompressionSearch:
             model = CostModel(ops=ops)
             path = greedy_path((), model)
             return CompressionPlan(options=(), model=model, unit="FLOPs", path=path)
-        with reporter.step("sample what layers read", len(shrinker.layers)) as advance:
+        with reporter.step("sample what layers read", len(shrinker.batches)) as advance:
             shrinker.prepare(advance)
         with reporter.step("choose the channels that could be removed"):
             decisions = shrinker.options()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from zlib import crc32
 
 import numpy as np
@@ -23,16 +22,6 @@ from .layers import Matrix, WeightedLayer, weighted_layers
 
 Rows = npt.NDArray[np.float32]
 Places = tuple[npt.NDArray[np.intp], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerSamples:
-    """Samples of one layer; row i of both arrays is the same output position."""
-
-    inputs: Rows
-    """(rows, in * taps). Padding is 0."""
-    outputs: Rows
-    """(rows, out): the result of the op. A MatMul's result is without the Add behind it."""
 
 
 @dataclass(frozen=True)
@@ -50,44 +39,6 @@ class LayerStatistics:
         index = (np.asarray(kept)[:, None] * taps + np.arange(taps)).reshape(-1)
         return LayerStatistics(self.mean[index], self.covariance[np.ix_(index, index)])
 
-    @cached_property
-    def rms(self) -> Matrix:
-        """Root mean square of each entry of a row, (in * taps,)."""
-        return np.sqrt(np.diag(self.covariance) + self.mean**2)
-
-
-def statistics_of(samples: LayerSamples) -> LayerStatistics:
-    """Return mean and covariance of sampled rows, in float64."""
-    rows = samples.inputs.astype(np.float64)
-    mean = rows.mean(0)
-    rows -= mean
-    return LayerStatistics(mean, rows.T @ rows / len(rows))
-
-
-def sample_layers(
-    graphs: Graphs,
-    batches: Iterable[npt.NDArray],
-    layers: Iterable[str],
-    positions_per_image: int = 300,
-    seed: int = 0,
-) -> dict[str, LayerSamples]:
-    """Run graphs on batches, and return samples of layers by name.
-
-    Only the sampled rows are kept, and the tensors of one batch at a time.
-
-    Args:
-        graphs: float32 graphs with one input, by input size.
-        batches: (N, C, H, W) float32.
-        layers: names of layers; see :func:`~.layers.weighted_layers`.
-        positions_per_image: output positions to draw from each image; all if a layer has fewer.
-        seed: selects the positions.
-    """
-    sampler = LayerSampler(graphs, layers, positions_per_image=positions_per_image, seed=seed)
-    inputs, outputs = sampler.sample(batches)
-    return {
-        name: LayerSamples(inputs=inputs[name], outputs=outputs[name]) for name in sampler.names
-    }
-
 
 def layer_statistics(
     graphs: Graphs,
@@ -96,13 +47,22 @@ def layer_statistics(
     positions_per_image: int = 1000,
     seed: int = 0,
 ) -> dict[str, LayerStatistics]:
-    """Return statistics of what layers read, without keeping rows; see :func:`sample_layers`."""
+    """Run graphs on batches, and return statistics of what layers read. No rows are kept.
+
+    Args:
+        graphs: float32 graphs with one input, by input size.
+        batches: (N, C, H, W) float32.
+        layers: names of layers; see :func:`~.layers.weighted_layers`.
+        positions_per_image: output positions to draw from each image; all if a layer has fewer.
+        seed: selects the positions.
+    """
     sampler = LayerSampler(
         graphs, layers, positions_per_image=positions_per_image, seed=seed, outputs=False
     )
     sums: dict[str, tuple[int, Matrix, Matrix]] = {}
-    for read, _ in sampler.each(batches):
-        for name, inputs in read.items():
+    for drawn in sampler.draws(batches):
+        for name, inputs, _ in drawn:
+            assert inputs is not None
             rows = inputs.astype(np.float64)
             count, total, products = sums.get(name, (0, np.zeros(()), np.zeros(())))
             sums[name] = (count + len(rows), total + rows.sum(0), products + rows.T @ rows)
@@ -114,9 +74,18 @@ def layer_statistics(
 
 
 class LayerSampler:
-    """Draws rows of layers from batches; see :func:`sample_layers`.
+    """Draws rows of layers from batches.
 
-    ``inputs`` and ``outputs``: which rows to draw. The graph then runs only as far as necessary.
+    Row i of the inputs of a layer, (rows, in * taps), and row i of its outputs, (rows, out), belong
+    to the same output position. Padding is 0. The output of a MatMul is without the Add behind it.
+
+    Args:
+        graphs: float32 graphs with one input, by input size.
+        names: the layers.
+        positions_per_image: output positions to draw from each image; all if a layer has fewer.
+        seed: selects the positions.
+        inputs: whether to draw what the layers read.
+        outputs: whether to draw what they return. The graphs run only as far as necessary.
     """
 
     def __init__(
@@ -166,14 +135,25 @@ class LayerSampler:
         self, batches: Iterable[npt.NDArray]
     ) -> Iterator[tuple[dict[str, Rows], dict[str, Rows]]]:
         """Yield the rows of each batch; see :meth:`sample`."""
+        for layers in self.draws(batches):
+            drawn: tuple[dict[str, Rows], dict[str, Rows]] = ({}, {})
+            for name, *sides in layers:
+                for kept, rows in zip(drawn, sides, strict=True):
+                    if rows is not None:
+                        kept[name] = rows
+            yield drawn
+
+    def draws(
+        self, batches: Iterable[npt.NDArray]
+    ) -> Iterator[Iterator[tuple[str, Rows | None, Rows | None]]]:
+        """Yield for each batch: each layer with its inputs and outputs, None for a side left out.
+
+        The rows of a layer are drawn when the inner iterator reaches it.
+        """
         for number, batch in enumerate(batches):
             tensors = self._sessions.run(batch)
-            drawn: tuple[dict[str, Rows], dict[str, Rows]] = ({}, {})
-            for layer in self._layers[InputSize(*batch.shape[2:])]:
-                for kept, rows in zip(drawn, self._sampled(layer, tensors, number), strict=True):
-                    if rows is not None:
-                        kept[layer.name] = rows
-            yield drawn
+            layers = self._layers[InputSize(*batch.shape[2:])]
+            yield ((layer.name, *self._sampled(layer, tensors, number)) for layer in layers)
 
     def _sampled(
         self, layer: WeightedLayer, tensors: Tensors, number: int

@@ -21,7 +21,7 @@ from .layers import WeightedLayer, weighted_layers
 from .op_shares import OpWork, op_shares, op_work
 from .refit import RefitSettings, refit
 from .restructure import restructure
-from .samples import LayerStatistics, sample_layers, statistics_of
+from .samples import LayerStatistics, layer_statistics
 
 Batch = npt.NDArray[np.float32]
 Smaller = dict[InputSize, SmallerGraph]
@@ -33,12 +33,11 @@ CHANNEL_SHARES = (0.75, 0.5)
 """Channels of a pruned group that remain, relative to all."""
 _WORTHWHILE = 0.95
 """A layer of a pruned group is factored only if that leaves at most this share of its FLOPs."""
-_SAMPLED_VALUES = 1 << 26
-"""Values of the rows of layers that are in memory at the same time; 256 MiB."""
-_POSITIONS, _LEAST_POSITIONS = 14_400, 300
-"""Output positions of a layer that are sampled in all images together, and at least in each."""
-_FEW_POSITIONS = 4_800
-"""The same in all of the few images; the error of a single option needs fewer."""
+_STATISTICS_POSITIONS, _FIT_POSITIONS, _FEW_POSITIONS = 48_000, 14_400, 4_800
+"""Output positions of a layer that are sampled in all images together: for its covariance, of which
+no rows are kept; for a fit; and for a fit to the few images."""
+_LEAST_POSITIONS = 300
+"""Output positions of a layer that are sampled in each image at least."""
 
 
 class Shrinker:
@@ -57,8 +56,6 @@ class Shrinker:
         self.graphs, self.batches, self.multiple = graphs, batches, multiple
         step = max(1, len(batches) // few)
         self._few = batches[::step][:few]
-        # Rows must outnumber the columns of wide layers, however few images there are.
-        self._positions = max(_LEAST_POSITIONS, _POSITIONS // max(1, len(batches)))
         self._statistics: dict[str, LayerStatistics] = {}
 
     @property
@@ -122,31 +119,16 @@ class Shrinker:
         return list(dict.fromkeys(each for level in self.levels for each in level))
 
     def prepare(self, advance: Advance = lambda done: None) -> None:
-        """Sample what the layers read, for all options."""
-        done = 0
-        for part in self._parts(list(self.layers)):
-            samples = sample_layers(self.graphs, self.batches, part, self._positions)
-            while samples:
-                name, found = samples.popitem()
-                self._statistics[name] = statistics_of(found)
-            done += len(part)
-            advance(done)
+        """Sample what the layers read, for all options; ``advance`` counts images."""
 
-    def _parts(self, names: Sequence[str]) -> Iterator[list[str]]:
-        """Yield the names in parts whose samples fit into memory together."""
-        part, values = list[str](), 0
-        for name in names:
-            layer = self.layers[name]
-            own = (
-                len(self.batches) * self._positions * (layer.channels * layer.taps + layer.outputs)
-            )
-            if part and values + own > _SAMPLED_VALUES:
-                yield part
-                part, values = [], 0
-            part.append(name)
-            values += own
-        if part:
-            yield part
+        def reported() -> Iterator[Batch]:
+            for done, batch in enumerate(self.batches):
+                advance(done)
+                yield batch
+            advance(len(self.batches))
+
+        positions = _positions(_STATISTICS_POSITIONS, self.batches)
+        self._statistics = layer_statistics(self.graphs, reported(), self.layers, positions)
 
     def restructured(self, decisions: Sequence[Decision]) -> Smaller:
         """Return the graphs after decisions, without a fit that corrects other layers."""
@@ -170,12 +152,11 @@ class Shrinker:
             only = frozenset(
                 n for n, share in shares.items() if n in self.layers and share.read < 1
             )
-        few = max(_LEAST_POSITIONS, _FEW_POSITIONS // max(1, len(self._few)))
-        return self._refit(smaller, self._few, few, only) if only else smaller
+        return self._refit(smaller, self._few, _FEW_POSITIONS, only) if only else smaller
 
     def fitted(self, decisions: Sequence[Decision]) -> Smaller:
         """Return the graphs after decisions, with all weights behind a change fitted in order."""
-        return self._refit(self.restructured(decisions), self.batches, self._positions)
+        return self._refit(self.restructured(decisions), self.batches, _FIT_POSITIONS)
 
     def _refit(
         self,
@@ -184,7 +165,7 @@ class Shrinker:
         positions: int,
         only: frozenset[str] | None = None,
     ) -> Smaller:
-        settings = RefitSettings(positions_per_image=positions, only=only)
+        settings = RefitSettings(positions_per_image=_positions(positions, batches), only=only)
         return refit(self.graphs, smaller, batches, settings)
 
     def _possible(self, decisions: Sequence[Decision]) -> list[Decision]:
@@ -223,6 +204,14 @@ class Shrinker:
             for each in decisions
             if isinstance(each, Prune) or _pays(layers.get(each.layer), each.rank)
         ]
+
+
+def _positions(total: int, batches: Sequence[Batch]) -> int:
+    """Return how many positions of each image to sample.
+
+    Rows must outnumber the columns of wide layers, however few images there are.
+    """
+    return max(_LEAST_POSITIONS, total // max(1, len(batches)))
 
 
 def _counts(group: ChannelGroup, multiple: int) -> list[int]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import onnx
 import onnx_ir as ir
 
 from ocr_trt.common.onnx_session import onnx_session
+from ocr_trt.compression.samples import LayerSampler
+from ocr_trt.convert.graph import Graphs
 from ocr_trt.plugins.max_pool_argmax_2d import BODY as POOL
 from ocr_trt.plugins.max_unpool_2d import BODY as UNPOOL
 from ocr_trt.plugins.onnx_function import add_function
@@ -100,3 +104,12 @@ def images(model: onnx.ModelProto, count: int, batch: int = 1, seed: int = 0) ->
 def result(model: onnx.ModelProto, image: np.ndarray) -> np.ndarray:
     """Run a graph with one output."""
     return onnx_session(model).run(None, {"image": image})[0]
+
+
+def sampled(
+    graphs: Graphs, batches: list[np.ndarray], layers: Iterable[str], positions: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return inputs (rows, in * taps) and outputs (rows, out) of layers."""
+    sampler = LayerSampler(graphs, layers, positions_per_image=positions, seed=0)
+    inputs, outputs = sampler.sample(batches)
+    return {name: (inputs[name], outputs[name]) for name in sampler.names}

@@ -12,8 +12,8 @@ from ocr_trt.compression.channel_groups import ChannelGroup, channel_groups
 from ocr_trt.compression.choose_channels import Kept, choose_channels, removals
 from ocr_trt.compression.layers import WeightedLayer, weighted_layers
 from ocr_trt.compression.prune import check_kept
-from ocr_trt.compression.samples import LayerSamples, sample_layers, statistics_of
-from tests.compression.graphs import images, unet
+from ocr_trt.compression.samples import layer_statistics
+from tests.compression.graphs import images, sampled, unet
 from tests.compression.random_channels import RandomGraph
 
 
@@ -25,17 +25,17 @@ class _Case:
         self.groups = {group.name: group for group in channel_groups(graph)}
         self.layers = {layer.name: layer for layer in weighted_layers(graph)}
         size = InputSize(*batches[0].shape[2:])
-        self.samples = sample_layers({size: model}, batches, self.layers, 400)
-        self.statistics = {name: statistics_of(each) for name, each in self.samples.items()}
+        self.samples = sampled({size: model}, batches, self.layers, 400)
+        self.statistics = layer_statistics({size: model}, batches, self.layers, 400)
 
     def chosen(self, group: ChannelGroup, keep: int) -> Kept:
         return choose_channels(group, keep, self.layers, self.statistics)
 
 
-def _error(layer: WeightedLayer, samples: LayerSamples, kept: np.ndarray) -> float:
+def _error(layer: WeightedLayer, inputs: np.ndarray, kept: np.ndarray) -> float:
     """Fit a layer without the other channels; return its error relative to its outputs."""
     columns = (kept[:, None] * layer.taps + np.arange(layer.taps)).reshape(-1)
-    x = samples.inputs.astype(np.float64)
+    x = inputs.astype(np.float64)
     y = x @ layer.weights
     x, y = x[:, columns] - x[:, columns].mean(0), y - y.mean(0)
     fitted, *_ = np.linalg.lstsq(x, y, rcond=None)
@@ -52,14 +52,14 @@ def test_the_error_is_that_of_refitted_layers(case: _Case) -> None:
     group = case.groups["a"]
     kept = case.chosen(group, 5)
     assert group.consumers == ("b",)
-    expected = _error(case.layers["b"], case.samples["b"], np.array(kept.channels))
+    expected = _error(case.layers["b"], case.samples["b"][0], np.array(kept.channels))
     assert kept.error == pytest.approx(expected, rel=0.02)
 
 
 def test_a_greedy_choice_beats_most_random_ones(case: _Case) -> None:
     rng = np.random.default_rng(0)
     kept = case.chosen(case.groups["d"], 8)
-    layer, samples = case.layers["e"], case.samples["e"]
+    layer, samples = case.layers["e"], case.samples["e"][0]
     random = [_error(layer, samples, np.sort(rng.permutation(16)[:8])) for _ in range(40)]
     assert _error(layer, samples, np.array(kept.channels)) <= np.quantile(random, 0.05)
 

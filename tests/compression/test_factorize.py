@@ -20,17 +20,12 @@ from ocr_trt.compression.factorize import (
 )
 from ocr_trt.compression.layers import WeightedLayer, weighted_layers
 from ocr_trt.compression.restructure import restructure
-from ocr_trt.compression.samples import (
-    LayerSamples,
-    layer_statistics,
-    sample_layers,
-    statistics_of,
-)
+from ocr_trt.compression.samples import LayerStatistics, layer_statistics
 from ocr_trt.convert.audit import node_flops
-from ocr_trt.convert.graph import constant
+from ocr_trt.convert.graph import Graphs, constant
 from ocr_trt.errors import ConversionError
 
-from .graphs import TEXT_LAYERS, UNET_LAYERS, images, result, text_net, unet
+from .graphs import TEXT_LAYERS, UNET_LAYERS, images, result, sampled, text_net, unet
 
 MODELS = pytest.mark.parametrize(
     ("model_of", "names"), [(unet, UNET_LAYERS), (text_net, TEXT_LAYERS)], ids=["unet", "text"]
@@ -41,9 +36,12 @@ def layers_of(model: onnx.ModelProto) -> dict[str, WeightedLayer]:
     return {layer.name: layer for layer in weighted_layers(ir.from_proto(model).graph)}
 
 
-def sampled(model: onnx.ModelProto, batches: list[np.ndarray]) -> dict[str, LayerSamples]:
-    graphs = {InputSize(*batches[0].shape[2:]): model}
-    return sample_layers(graphs, batches, layers_of(model), positions_per_image=50)
+def graphs_of(model: onnx.ModelProto, batches: list[np.ndarray]) -> Graphs:
+    return {InputSize(*batches[0].shape[2:]): model}
+
+
+def statistics_of(model: onnx.ModelProto, batches: list[np.ndarray]) -> dict[str, LayerStatistics]:
+    return layer_statistics(graphs_of(model, batches), batches, layers_of(model), 50)
 
 
 @MODELS
@@ -51,21 +49,24 @@ def test_samples_are_what_the_layer_computes(
     model_of: Callable[[], onnx.ModelProto], names: tuple[str, ...]
 ) -> None:
     model = model_of()
-    samples, layers = sampled(model, images(model, 3, batch=1)), layers_of(model)
+    batches, layers = images(model, 3, batch=1), layers_of(model)
+    samples = sampled(graphs_of(model, batches), batches, layers, 50)
     for name in names:
-        layer, rows = layers[name], samples[name]
+        layer, (inputs, outputs) = layers[name], samples[name]
         bias = layer.bias if layer.kind != "MatMul" and layer.bias is not None else 0
-        np.testing.assert_allclose(rows.inputs @ layer.weights + bias, rows.outputs, atol=1e-5)
+        np.testing.assert_allclose(inputs @ layer.weights + bias, outputs, atol=1e-5)
 
 
 def test_statistics_without_rows_are_those_of_the_rows() -> None:
     model = unet()
     batches = images(model, 3)
-    found = layer_statistics({InputSize(16, 12): model}, batches, layers_of(model), 50)
-    for name, samples in sampled(model, batches).items():
-        expected = statistics_of(samples)
-        np.testing.assert_allclose(found[name].mean, expected.mean, atol=1e-6)
-        np.testing.assert_allclose(found[name].covariance, expected.covariance, atol=1e-6)
+    found = statistics_of(model, batches)
+    samples = sampled(graphs_of(model, batches), batches, layers_of(model), 50)
+    for name, (inputs, _) in samples.items():
+        rows = inputs.astype(np.float64)
+        np.testing.assert_allclose(found[name].mean, rows.mean(0), atol=1e-6)
+        covariance = np.cov(rows.T, bias=True)
+        np.testing.assert_allclose(found[name].covariance, covariance, atol=1e-6)
 
 
 @MODELS
@@ -75,7 +76,7 @@ def test_full_rank_equals_the_original(
     model = model_of()
     batches, layers = images(model, 4), layers_of(model)
     assert [name for name in layers if can_factor(layers[name])] == list(names)
-    statistics = {name: statistics_of(each) for name, each in sampled(model, batches).items()}
+    statistics = statistics_of(model, batches)
     decisions = [Factor(layer=name, rank=full_rank(layers[name])) for name in names]
     smaller = restructure(model, decisions, statistics)
     onnx.checker.check_model(smaller.model, full_check=True)
@@ -92,7 +93,7 @@ def test_flops_of_a_rank_are_those_of_the_graph(
 ) -> None:
     model = model_of()
     layers = layers_of(model)
-    statistics = {n: statistics_of(s) for n, s in sampled(model, images(model, 2)).items()}
+    statistics = statistics_of(model, images(model, 2))
     ranks = {name: min(3, full_rank(layers[name])) for name in names}
     decisions = [Factor(layer=name, rank=rank) for name, rank in ranks.items()]
     smaller = ir.from_proto(restructure(model, decisions, statistics).model)
@@ -112,9 +113,10 @@ def test_candidate_ranks_need_fewer_flops() -> None:
 
 def test_a_product_has_the_best_factors_for_its_inputs() -> None:
     model = text_net()
-    layer, samples = layers_of(model)["up"], sampled(model, images(model, 30))["up"]
-    made = factors(layer, 5, statistics_of(samples))
-    rows = samples.inputs - samples.inputs.mean(0)
+    batches, layer = images(model, 30), layers_of(model)["up"]
+    inputs, _ = sampled(graphs_of(model, batches), batches, ["up"], 50)["up"]
+    made = factors(layer, 5, statistics_of(model, batches)["up"])
+    rows = inputs - inputs.mean(0)
     error = np.square(rows @ (layer.weights - made.first @ made.second)).sum()
     # Eckart and Young: the best approximation of the outputs drops the smallest singular values.
     values = np.linalg.svd(rows @ layer.weights, compute_uv=False)
@@ -124,7 +126,7 @@ def test_a_product_has_the_best_factors_for_its_inputs() -> None:
 
 def test_decisions_that_do_not_fit_are_refused() -> None:
     model = unet()
-    statistics = {n: statistics_of(s) for n, s in sampled(model, images(model, 2)).items()}
+    statistics = statistics_of(model, images(model, 2))
     for decision, fact in (
         (Factor(layer="nowhere", rank=8), "nowhere"),
         (Factor(layer="c", rank=1), "c cannot"),
@@ -140,7 +142,7 @@ def test_restructuring_keeps_metadata_and_the_input_graph() -> None:
     entry = node.metadata_props.add()
     entry.key, entry.value = "layer", "block/f"
     before = model.SerializeToString(deterministic=True)
-    statistics = {n: statistics_of(s) for n, s in sampled(model, images(model, 2)).items()}
+    statistics = statistics_of(model, images(model, 2))
     decisions = [Factor(layer="f", rank=4)]
     one, two = (restructure(model, decisions, statistics).model for _ in range(2))
     assert model.SerializeToString(deterministic=True) == before

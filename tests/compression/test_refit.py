@@ -15,7 +15,7 @@ from ocr_trt.compression.layers import weighted_layers
 from ocr_trt.compression.least_squares import Moments, fitted
 from ocr_trt.compression.refit import RefitSettings, refit
 from ocr_trt.compression.restructure import restructure
-from ocr_trt.compression.samples import layer_statistics, sample_layers, statistics_of
+from ocr_trt.compression.samples import layer_statistics
 from ocr_trt.convert.graph import Graphs
 
 from .graphs import images, result, text_net, unet
@@ -37,8 +37,7 @@ def small_text() -> Case:
 
 def _restructured(graphs: Graphs, ranks: dict[str, int]) -> Case:
     batches = [image for model in graphs.values() for image in images(model, 6, seed=3)]
-    samples = sample_layers(graphs, batches, ranks, positions_per_image=60)
-    statistics = {name: statistics_of(each) for name, each in samples.items()}
+    statistics = layer_statistics(graphs, batches, ranks, positions_per_image=60)
     decisions = [Factor(layer=name, rank=rank) for name, rank in ranks.items()]
     smaller = {size: restructure(model, decisions, statistics) for size, model in graphs.items()}
     return graphs, smaller, batches
@@ -118,8 +117,7 @@ def test_the_error_of_a_layer_never_increases(name: str) -> None:
 
 def test_pruned_channels_and_factors_are_fitted_together() -> None:
     graphs, _, batches = small_unet()
-    samples = sample_layers(graphs, batches, ["f"], positions_per_image=60)
-    statistics = {name: statistics_of(each) for name, each in samples.items()}
+    statistics = layer_statistics(graphs, batches, ["f"], positions_per_image=60)
     # "b" is also pooled and unpooled, and added to "f": all of them lose its channels.
     decisions = [Prune(group="b", kept=(0, 1, 3, 4, 6, 7)), Factor(layer="f", rank=6)]
     smaller = {size: restructure(model, decisions, statistics) for size, model in graphs.items()}

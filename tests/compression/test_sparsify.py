@@ -9,10 +9,9 @@ import pytest
 
 from ocr_trt.common.input_size import InputSize
 from ocr_trt.compression.layers import weighted_layers
-from ocr_trt.compression.samples import sample_layers
 from ocr_trt.compression.sparsify import is_2_4, sparse_fit, sparse_weights, sparsify
 from ocr_trt.convert.graph import Graphs
-from tests.compression.graphs import images, result, text_net, unet
+from tests.compression.graphs import images, result, sampled, text_net, unet
 
 
 def test_the_check_counts_zeros_along_one_axis() -> None:
@@ -92,9 +91,9 @@ def test_the_remaining_weights_are_the_best_ones(graphs: Graphs) -> None:
     """Least squares on the columns of each output that remain gives the same error."""
     model = graphs[InputSize(16, 12)]
     batches = images(model, 20)
-    samples = sample_layers({InputSize(16, 12): model}, batches, ["f"], 200)["f"]
+    inputs, _ = sampled({InputSize(16, 12): model}, batches, ["f"], 200)["f"]
     layer = next(each for each in weighted_layers(ir.from_proto(model).graph) if each.name == "f")
-    x = samples.inputs.astype(np.float64)
+    x = inputs.astype(np.float64)
     covariance = np.cov(x.T, bias=True) + 0.01 * np.eye(x.shape[1])
     target = layer.weights.astype(np.float64)
     weights = sparse_weights(target, covariance, layer.taps)
