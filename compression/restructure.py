@@ -7,63 +7,65 @@ from collections.abc import Mapping, Sequence
 import onnx
 import onnx_ir as ir
 
-from ..convert.graph import drop_unused_initializers
+from ..common.input_size import InputSize
+from ..convert.graph import Graphs, drop_unused_initializers
 from ..errors import ConversionError
 from .decisions import Decision, Factor, Prune, SmallerGraph
-from .factorize import can_factor, factor_node, factors, full_rank
+from .factorize import Factors, can_factor, factor_node, factors, full_rank
 from .layers import WeightedLayer, layer_of
 from .prune import prune_channels
 from .samples import LayerStatistics
 
 
 def restructure(
-    model: onnx.ModelProto,
+    graphs: Graphs,
     decisions: Sequence[Decision],
     statistics: Mapping[str, LayerStatistics],
-) -> SmallerGraph:
-    """Return a graph after decisions; the same weights and decisions give the same new weights.
+) -> dict[InputSize, SmallerGraph]:
+    """Return graphs after decisions; the same weights and decisions give the same new weights.
 
     Args:
-        model: a clean float32 graph, which stays as it is.
+        graphs: clean float32 graphs of one model, by input size, which stay as they are. A layer
+            has the same weights in all of them, and so its factors are computed once.
         decisions: at most one for each layer and group. The order does not matter.
-        statistics: of what the layers to factor read in the original graph, by layer.
+        statistics: of what the layers to factor read in the original graphs, by layer.
 
     Raises:
         ConversionError: a decision names no layer or group of the graph, or does not fit it.
     """
-    copy = ir.from_proto(model)
-    # Channels first: the rank of a factored layer applies to the channels that remain.
-    channels = prune_channels(copy, [each for each in decisions if isinstance(each, Prune)])
-    _factored(
-        copy.graph, [each for each in decisions if isinstance(each, Factor)], statistics, channels
-    )
-    drop_unused_initializers(copy.graph)
-    return SmallerGraph(model=_checked(ir.to_proto(copy)), channels=channels)
+    prunes = [each for each in decisions if isinstance(each, Prune)]
+    ranks = [each for each in decisions if isinstance(each, Factor)]
+    found, made = dict[InputSize, SmallerGraph](), dict[str, Factors]()
+    for size, model in graphs.items():
+        copy = ir.from_proto(model)
+        # Channels first: the rank of a factored layer applies to the channels that remain.
+        channels = prune_channels(copy, prunes)
+        nodes = {node.outputs[0].name: node for node in copy.graph}
+        for decision in ranks:
+            node, layer = _checked_layer(nodes.get(decision.layer), decision)
+            if layer.name not in made:
+                known = _of_remaining(statistics[layer.name], layer, channels)
+                made[layer.name] = factors(layer, decision.rank, known)
+            factor_node(copy.graph, node, layer, made[layer.name])
+        drop_unused_initializers(copy.graph)
+        found[size] = SmallerGraph(model=_checked(ir.to_proto(copy)), channels=channels)
+    return found
 
 
-def _factored(
-    graph: ir.Graph,
-    decisions: Sequence[Factor],
-    statistics: Mapping[str, LayerStatistics],
-    channels: Mapping[str, tuple[int, ...]],
-) -> None:
-    """Split layers."""
-    nodes = {node.outputs[0].name: node for node in graph}
-    for decision in decisions:
-        node = nodes.get(decision.layer)
-        layer = layer_of(node) if node is not None else None
-        if node is None or layer is None or not can_factor(layer):
-            raise ConversionError(
-                f"{decision.layer} cannot be factored: expected the first output of a Conv without "
-                "groups, a MatMul or a Gemm with constant weights"
-            )
-        if decision.rank > full_rank(layer):
-            raise ConversionError(
-                f"{decision.layer} cannot have the rank {decision.rank}; its full rank is "
-                f"{full_rank(layer)}"
-            )
-        known = _of_remaining(statistics[decision.layer], layer, channels)
-        factor_node(graph, node, layer, factors(layer, decision.rank, known))
+def _checked_layer(node: ir.Node | None, decision: Factor) -> tuple[ir.Node, WeightedLayer]:
+    """Return the node and the layer of a decision; check that the layer can have its rank."""
+    layer = layer_of(node) if node is not None else None
+    if node is None or layer is None or not can_factor(layer):
+        raise ConversionError(
+            f"{decision.layer} cannot be factored: expected the first output of a Conv without "
+            "groups, a MatMul or a Gemm with constant weights"
+        )
+    if decision.rank > full_rank(layer):
+        raise ConversionError(
+            f"{decision.layer} cannot have the rank {decision.rank}; its full rank is "
+            f"{full_rank(layer)}"
+        )
+    return node, layer
 
 
 def _of_remaining(

@@ -19,6 +19,7 @@ from .decisions import Decision, Factor, Prune, SmallerGraph
 from .factorize import can_factor, candidate_ranks, factored_flops, full_rank, is_separable
 from .layers import WeightedLayer, weighted_layers
 from .op_shares import OpWork, op_shares, op_work
+from .prune import prune_channels
 from .refit import RefitSettings, refit
 from .restructure import restructure
 from .samples import LayerStatistics, layer_statistics
@@ -133,10 +134,7 @@ class Shrinker:
     def restructured(self, decisions: Sequence[Decision]) -> Smaller:
         """Return the graphs after decisions, without a fit that corrects other layers."""
         decisions = self._that_pay(self._possible(decisions))
-        return {
-            size: restructure(graph, decisions, self._statistics)
-            for size, graph in self.graphs.items()
-        }
+        return restructure(self.graphs, decisions, self._statistics)
 
     def alone(self, decision: Decision, smaller: Smaller) -> Smaller:
         """Return the graphs after one decision, in which only the layers next to it are fitted.
@@ -176,18 +174,16 @@ class Shrinker:
         pruned, prunes = list[Prune](), [each for each in decisions if isinstance(each, Prune)]
         if len(prunes) < 2:
             return list(decisions)
-        try:
-            restructure(self.largest, prunes, {})
+        if self._can_prune(prunes):
             return list(decisions)
-        except ConversionError:
-            for each in decisions:
-                if isinstance(each, Prune) and self._can_prune([*pruned, each]):
-                    pruned.append(each)
+        for each in prunes:
+            if self._can_prune([*pruned, each]):
+                pruned.append(each)
         return [each for each in decisions if isinstance(each, Factor) or each in pruned]
 
     def _can_prune(self, decisions: Sequence[Prune]) -> bool:
         try:
-            restructure(self.largest, decisions, {})
+            prune_channels(ir.from_proto(self.largest), decisions)
         except ConversionError:
             return False
         return True
@@ -197,8 +193,9 @@ class Shrinker:
         pruned = [each for each in decisions if isinstance(each, Prune)]
         if not pruned:
             return list(decisions)
-        model = restructure(self.largest, pruned, self._statistics).model
-        layers = {each.name: each for each in weighted_layers(ir.from_proto(model).graph)}
+        smaller = ir.from_proto(self.largest)
+        prune_channels(smaller, pruned)
+        layers = {each.name: each for each in weighted_layers(smaller.graph)}
         return [
             each
             for each in decisions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from ocr_trt.common.input_size import InputSize
-from ocr_trt.compression.decisions import Factor
+from ocr_trt.compression.decisions import Factor, SmallerGraph
 from ocr_trt.compression.factorize import (
     can_factor,
     candidate_ranks,
@@ -42,6 +42,13 @@ def graphs_of(model: onnx.ModelProto, batches: list[np.ndarray]) -> Graphs:
 
 def statistics_of(model: onnx.ModelProto, batches: list[np.ndarray]) -> dict[str, LayerStatistics]:
     return layer_statistics(graphs_of(model, batches), batches, layers_of(model), 50)
+
+
+def restructured(
+    model: onnx.ModelProto, decisions: Sequence[Factor], statistics: dict[str, LayerStatistics]
+) -> SmallerGraph:
+    (smaller,) = restructure({InputSize(1, 1): model}, decisions, statistics).values()
+    return smaller
 
 
 @MODELS
@@ -78,7 +85,7 @@ def test_full_rank_equals_the_original(
     assert [name for name in layers if can_factor(layers[name])] == list(names)
     statistics = statistics_of(model, batches)
     decisions = [Factor(layer=name, rank=full_rank(layers[name])) for name in names]
-    smaller = restructure(model, decisions, statistics)
+    smaller = restructured(model, decisions, statistics)
     onnx.checker.check_model(smaller.model, full_check=True)
     assert smaller.channels == {}
     known = {info.name for info in smaller.model.graph.value_info}
@@ -96,7 +103,7 @@ def test_flops_of_a_rank_are_those_of_the_graph(
     statistics = statistics_of(model, images(model, 2))
     ranks = {name: min(3, full_rank(layers[name])) for name in names}
     decisions = [Factor(layer=name, rank=rank) for name, rank in ranks.items()]
-    smaller = ir.from_proto(restructure(model, decisions, statistics).model)
+    smaller = ir.from_proto(restructured(model, decisions, statistics).model)
     nodes = {node.outputs[0].name: node for node in smaller.graph}
     for name in names:
         pieces = node_flops(nodes[f"{name}.first"]) + node_flops(nodes[name])
@@ -133,7 +140,7 @@ def test_decisions_that_do_not_fit_are_refused() -> None:
         (Factor(layer="e", rank=9), "full rank is 8"),
     ):
         with pytest.raises(ConversionError, match=fact):
-            restructure(model, [decision], statistics)
+            restructured(model, [decision], statistics)
 
 
 def test_restructuring_keeps_metadata_and_the_input_graph() -> None:
@@ -144,7 +151,7 @@ def test_restructuring_keeps_metadata_and_the_input_graph() -> None:
     before = model.SerializeToString(deterministic=True)
     statistics = statistics_of(model, images(model, 2))
     decisions = [Factor(layer="f", rank=4)]
-    one, two = (restructure(model, decisions, statistics).model for _ in range(2))
+    one, two = (restructured(model, decisions, statistics).model for _ in range(2))
     assert model.SerializeToString(deterministic=True) == before
     assert one.SerializeToString(deterministic=True) == two.SerializeToString(deterministic=True)
     pieces = [node for node in ir.from_proto(one).graph if node.metadata_props]

@@ -39,7 +39,7 @@ def _restructured(graphs: Graphs, ranks: dict[str, int]) -> Case:
     batches = [image for model in graphs.values() for image in images(model, 6, seed=3)]
     statistics = layer_statistics(graphs, batches, ranks, positions_per_image=60)
     decisions = [Factor(layer=name, rank=rank) for name, rank in ranks.items()]
-    smaller = {size: restructure(model, decisions, statistics) for size, model in graphs.items()}
+    smaller = restructure(graphs, decisions, statistics)
     return graphs, smaller, batches
 
 
@@ -70,7 +70,7 @@ def test_refit_lowers_the_error_on_new_images(case: Callable[[], Case]) -> None:
 
 def test_refit_of_an_unchanged_graph_changes_nothing() -> None:
     graphs, _, batches = small_text()
-    same = {size: restructure(model, [], {}) for size, model in graphs.items()}
+    same = restructure(graphs, [], {})
     after = refit(graphs, same, batches)
     assert {size: each.model for size, each in after.items()} == {
         size: each.model for size, each in same.items()
@@ -120,7 +120,7 @@ def test_pruned_channels_and_factors_are_fitted_together() -> None:
     statistics = layer_statistics(graphs, batches, ["f"], positions_per_image=60)
     # "b" is also pooled and unpooled, and added to "f": all of them lose its channels.
     decisions = [Prune(group="b", kept=(0, 1, 3, 4, 6, 7)), Factor(layer="f", rank=6)]
-    smaller = {size: restructure(model, decisions, statistics) for size, model in graphs.items()}
+    smaller = restructure(graphs, decisions, statistics)
     assert all(each.channels["joined"][6:] == (8, 9, 11, 12, 14, 15) for each in smaller.values())
     fitted = refit(graphs, smaller, batches, RefitSettings(positions_per_image=60))
     assert total_error(graphs, fitted, seed=9) < total_error(graphs, smaller, seed=9) / 2
@@ -132,7 +132,7 @@ def test_the_bias_behind_a_product_counts_from_the_original_one() -> None:
     graphs, batches = {size: model}, [image + 2 for image in images(model, 3)]
     statistics = layer_statistics(graphs, batches, ["a", "up"])
     decisions = [Factor(layer="a", rank=2), Factor(layer="up", rank=2)]
-    smaller = {size: restructure(model, decisions, statistics)}
+    smaller = restructure(graphs, decisions, statistics)
     after = refit(graphs, smaller, batches)
     means = [
         np.mean([read_tensors(each, ["upb"], image)["upb"] for image in batches], (0, 1, 2))
