@@ -28,10 +28,10 @@ from ..common.read_file import check_folder
 from ..errors import InputFileError
 from ..spec import Angle
 from .boxes import order_corners
-from .crop import crop_outline, turned
+from .crop import crop_outline, crop_size, turned
 from .image import load_image
 from .images.folder import ImageFolder, list_images
-from .outlines import padded
+from .outlines import is_curved, padded
 from .polygon_labels import outline_of_polygon
 from .types import Image, Outlines
 
@@ -39,6 +39,9 @@ LARGEST_LABELS = 64 << 20
 """Bytes."""
 _MOST_POINTS = 256
 """Of the polygon of a label."""
+_LARGEST_CROP = 4
+"""How many times as large as its image the crop of a curved line may be: a polygon that runs to and
+fro is far longer than text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +243,7 @@ def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:
     """Yield each crop's image (h, w, 3) RGB; a page is decoded once for consecutive crops.
 
     Raises:
-        InputFileError: an image cannot be read, or a label lies far outside it; names the image.
+        InputFileError: an image cannot be read, or a label does not fit into it; names the image.
     """
     page, image = None, None
     for crop in crops:
@@ -249,14 +252,27 @@ def crop_images(crops: Sequence[CropLabel]) -> Iterator[Image]:
         if crop.quad is None:
             yield _turned(image, crop)
             continue
-        height, width = image.shape[:2]
-        # The limit on the corners also limits the size of the crop.
-        if (crop.quad < -height - width).any() or (crop.quad > 2 * (height + width)).any():
-            raise InputFileError(
-                f"{crop.image.path}: the image has {width}x{height} pixels, but a label has the "
-                f"corners {crop.quad.tolist()}; correct the label"
-            )
+        _check_place(crop.image, image, crop.quad)
         yield _turned(crop_outline(image, crop.quad), crop)
+
+
+def _check_place(file: ImagePage, image: Image, outline: Outlines) -> None:
+    """Refuse a label (P, 2) whose crop would need far more memory than its image (H, W, 3)."""
+    height, width = image.shape[:2]
+    where = f"{file.path}: the image has {width}x{height} pixels, but a label"
+    # The limit on the corners also limits the size of the crop of a quadrilateral.
+    if (outline < -height - width).any() or (outline > 2 * (height + width)).any():
+        raise InputFileError(f"{where} has the corners {outline.tolist()}; correct the label")
+    if not is_curved(outline):
+        return
+    high, long = crop_size(outline)
+    if high * long > _LARGEST_CROP * height * width:
+        raise InputFileError(
+            f"{where} describes a curved line of {long}x{high} pixels, and the expected area is at "
+            f"most {_LARGEST_CROP} times that of the image; correct its polygon: the points along "
+            f"the top of the text, then those along its bottom, back; it begins with "
+            f"{outline[:2].tolist()}"
+        )
 
 
 def _turned(line: Image, crop: CropLabel) -> Image:

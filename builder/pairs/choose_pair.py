@@ -85,7 +85,11 @@ def choose_pair(
     reader.read([pair.variants for pair in compared])
     times, baseline_time = timer(list(dict.fromkeys([*accepted, *compared])))
     return PairChoice(
-        chosen=fastest({pair: times[pair] for pair in accepted}, reader),
+        # The default pair may be faster than predicted, and is chosen if it is within the budget.
+        chosen=fastest(
+            {pair: time for pair, time in times.items() if reader.is_accepted(pair.variants)},
+            reader,
+        ),
         times=times,
         baseline_time=baseline_time,
         pairs=tuple(sorted(dict.fromkeys([*pairs, *compared]), key=lambda each: each.predicted)),

@@ -57,7 +57,9 @@ def _loss_text(row: PairRow) -> str:
 def texts(report: PairsReport) -> list[str]:
     """Return the sentences below the choice: what it is compared with, and what is not decided."""
     slower = report.chosen.milliseconds >= report.baseline
-    gain = ["No pair within the budget is faster than the models themselves."] if slower else []
+    gain = (
+        ["No timed pair within the budget is faster than the models themselves."] if slower else []
+    )
     return [*gain, *_default_text(report), *_verdict_text(report), *_unsure_text(report)]
 
 
@@ -102,6 +104,8 @@ def _verdict_text(report: PairsReport) -> list[str]:
 def _unsure_text(report: PairsReport) -> list[str]:
     """Return the fastest pair that is faster than the chosen one, but could not be decided."""
     chosen = report.chosen
+    if report.accepts_unsure:  # then such a pair could have been chosen
+        return []
     faster = [
         row
         for row in report.pairs

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from ...common.progress import Reporter
 from ...engines.engine import Engine
 from ...measure.end_to_end_result import EndToEndResult
 from ...ocr.dataset import SceneLabel
-from ...ocr.types import Image, Quads
+from ...ocr.types import Image, Outlines
 from ...pipeline.reader import OcrReader
 from ...pipeline.stages import recognize
-from ...pipeline.text_lines import DetectedLines, text_lines
+from ...pipeline.text_lines import DetectedLines, boxes_of_lines, text_lines
 
 EnginePair = tuple[Engine, Engine]
 """A detector and a recognizer."""
@@ -29,13 +27,13 @@ def read_with_pairs(
     Raises:
         InputFileError: an image cannot be read.
     """
-    boxes: dict[str, list[Quads]] = {name: [] for name in pairs}
+    boxes: dict[str, list[Outlines]] = {name: [] for name in pairs}
     texts: dict[str, list[tuple[str, ...]]] = {name: [] for name in pairs}
     count = "1 pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
     with reporter.step(f"read the images with {count}", len(scenes)) as advance:
         for done, scene in enumerate(scenes, 1):
-            for name, (quads, read) in _read(pairs, scene.image.read()).items():
-                boxes[name].append(quads)
+            for name, (outlines, read) in _read(pairs, scene.image.read()).items():
+                boxes[name].append(outlines)
                 texts[name].append(read)
             advance(done)
     return {
@@ -46,14 +44,12 @@ def read_with_pairs(
 
 def _read(
     pairs: Mapping[str, EnginePair], image: Image
-) -> dict[str, tuple[Quads, tuple[str, ...]]]:
-    """Return boxes (K, 4, 2) and K texts of one image for each pair."""
+) -> dict[str, tuple[Outlines, tuple[str, ...]]]:
+    """Return boxes (K, P, 2) and K texts of one image for each pair."""
     found, read = dict[Engine, DetectedLines](), {}
     for name, (detector, recognizer) in pairs.items():
         if detector not in found:
             found[detector] = OcrReader(detector, recognizer).find(image)
         lines = text_lines(found[detector], recognize(recognizer, found[detector].crops))
-        # (K, 4, 2), where K may be 0.
-        quads = np.array([line.quad for line in lines], np.float32).reshape(-1, 4, 2)
-        read[name] = quads, tuple(line.text for line in lines)
+        read[name] = boxes_of_lines(lines), tuple(line.text for line in lines)
     return read

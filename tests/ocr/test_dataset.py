@@ -171,6 +171,16 @@ def test_label_far_outside_its_image_is_refused(tmp_path: Path) -> None:
         list(crop_images(dataset.crops))
 
 
+def test_polygon_far_longer_than_its_image_is_refused(tmp_path: Path) -> None:
+    # To and fro across the image: a crop of 24 times its area, and of gigabytes for a photo.
+    columns = [(x, 30.0) for _ in range(16) for x in (0, 40)]
+    polygon = np.ravel([*columns, *((x, y - 30) for x, y in reversed(columns))]).tolist()
+    rows = [{"file": "a.png", "boxes": [{"polygon": polygon, "text": "one"}]}]
+    dataset = load_dataset(folder_with(tmp_path, rows))
+    with pytest.raises(InputFileError, match=r"a\.png: .*40x30 pixels.* 1230x23 .*at most 4 times"):
+        list(crop_images(dataset.crops))
+
+
 def test_missing_image_is_named(tmp_path: Path) -> None:
     dataset = load_dataset(folder_with(tmp_path, [{"file": "b.png", "text": "x"}]))
     with pytest.raises(InputFileError, match=r"b\.png: no such file"):

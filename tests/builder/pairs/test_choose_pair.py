@@ -184,6 +184,21 @@ def test_measured_time_decides_and_equal_ones_by_loss(samples: Dataset) -> None:
     assert close.chosen == "fp32 + fp32", "within 2 %, the one that loses less"
 
 
+def test_default_pair_is_chosen_if_it_is_faster_than_predicted(samples: Dataset) -> None:
+    finder = trial("int8", bright_is_text, 1.0)
+    recognizers = [
+        trial("fp32", brightness_as_letter, 9.0),
+        trial("int8", brightness_as_letter, 3.0),
+        trial("int8", brightness_as_letter, 2.0, inputs="widths"),
+    ]
+    fast, slow = Times(int8=1.0), Times(int8=30.0)
+    choice = choose(recognizers, reader_of(samples, 1), detectors=[finder], times=fast)
+    assert "int8 + int8" in choice.timed, "it is not on the front, but compared"
+    assert choice.chosen == "int8 + int8"
+    choice = choose(recognizers, reader_of(samples, 1), detectors=[finder], times=slow)
+    assert choice.chosen == "int8 + int8, widths"
+
+
 def test_agreement_decides_what_the_labels_cannot(samples: Dataset) -> None:
     exact, one_wrong = trial("fp32", brightness_as_letter, 9.0), trial("int8", wrong_from(209), 2.0)
     choice = choose([exact, one_wrong], reader_of(samples, 15))

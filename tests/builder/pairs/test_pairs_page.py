@@ -85,6 +85,10 @@ def test_choice_is_compared_with_the_models_and_the_default_build() -> None:
     assert "--accept-unsure" in second
 
 
+def test_pairs_that_are_not_decided_are_no_advice_if_they_are_accepted() -> None:
+    assert not any("--accept-unsure" in text for text in texts(report(accepts_unsure=True)))
+
+
 def test_default_build_over_the_budget_is_named() -> None:
     over = DEFAULT.model_copy(update={"verdict": "over", "loss": 1.25, "measured": 15.0})
     (text,) = texts(report(CHOSEN, over))
@@ -100,7 +104,7 @@ def test_default_build_over_the_budget_is_named() -> None:
         ({"verdict": "agrees"}, True, ["labels of 20 images cannot show", "98.00"]),
         ({"verdict": "agrees"}, False, ["have no labels", "98.00"]),
         ({"verdict": "unsure"}, True, ["accepted by its estimated loss"]),
-        ({"measured": 150.0}, True, ["No pair within the budget is faster"]),
+        ({"measured": 150.0}, True, ["No timed pair within the budget is faster"]),
     ],
 )
 def test_page_states_why_a_pair_was_chosen(
