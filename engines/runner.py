@@ -67,8 +67,15 @@ class Runner(ABC):
         """
         if not self.runs_on_cpu:
             return self.max_batch
-        if not self._output_bytes:  # before the first batch, which the plan of one size ran already
-            return self.max_batch if self.plan is None else 1
+        if not self._output_bytes and self.plan is None:  # of one size, which ran when it opened
+            return self.max_batch
+        return self.batch_in_caches
+
+    @property
+    def batch_in_caches(self) -> int:
+        """The number of images whose output fits the caches; 1 before the first batch."""
+        if not self._output_bytes:
+            return 1
         return min(self.max_batch, max(1, _CACHED_BYTES // self._output_bytes))
 
     def run(self, images: Batch) -> npt.NDArray[np.float32]:

@@ -92,9 +92,9 @@ class BlankRunner(Runner):
     even ends with a segmentation fault, now and then, if a model tries it.
     """
 
-    def __init__(self, model: RemoteModel, *, label: str) -> None:
-        channels, height, width = model.input.shape[1:]
-        super().__init__(label=label, shape=(channels, height, width), max_batch=model.max_batch)
+    def __init__(self, model: RemoteModel, size: InputSize, *, label: str) -> None:
+        shape = (model.input.shape[1], *size)
+        super().__init__(label=label, shape=shape, max_batch=model.max_batch)
         self._shape = model.output.shape[1:]
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
@@ -106,10 +106,23 @@ class BlankRunner(Runner):
 class BlsRunner(Runner):
     """Runs batches on a model of the server; as many at once as there are callers."""
 
-    def __init__(self, models: OtherModels, model: RemoteModel, *, label: str, streams: int):
-        channels, height, width = model.input.shape[1:]
-        super().__init__(label=label, shape=(channels, height, width), max_batch=model.max_batch)
+    def __init__(
+        self, models: OtherModels, model: RemoteModel, size: InputSize, *, label: str, streams: int
+    ) -> None:
+        shape = (model.input.shape[1], *size)
+        super().__init__(label=label, shape=shape, max_batch=model.max_batch)
         self.streams, self._models, self._model = streams, models, model
+
+    @property
+    def good_batch(self) -> int:
+        """The number of images of one request.
+
+        A model that Triton does not batch runs on the CPU, where large batches with many classes
+        are not faster, and their outputs would fill the shared memory of the server.
+        """
+        if self._model.is_batched:
+            return self.max_batch
+        return self.batch_in_caches
 
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Send one batch, and wait for the result."""
@@ -124,19 +137,18 @@ def bls_engine(remote: RemoteEngine, models: OtherModels, *, streams: int) -> En
         models: the other models of the server.
         streams: how many batches run at once.
     """
-    by_size = {model.size: model for model in remote.models}
 
     def open_runner(size: InputSize) -> Runner:
-        return BlsRunner(models, by_size[size], label=remote.label, streams=streams)
+        model = remote.model_for(size)
+        return BlsRunner(models, model, size, label=remote.label, streams=streams)
 
     return Engine(label=remote.label, spec=remote.spec, open_runner=open_runner)
 
 
 def blank_engine(remote: RemoteEngine) -> Engine:
     """Return an engine that runs no model; see :class:`BlankRunner`."""
-    by_size = {model.size: model for model in remote.models}
 
     def open_runner(size: InputSize) -> Runner:
-        return BlankRunner(by_size[size], label=remote.label)
+        return BlankRunner(remote.model_for(size), size, label=remote.label)
 
     return Engine(label=remote.label, spec=remote.spec, open_runner=open_runner)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ..common.frozen_model import StrictModel
 from ..common.input_size import InputSize
+from ..errors import InputFileError
 from ..pipeline.reader import ReadSettings, Tiles
 from ..spec import ModelSpec
 from .ports import Port
@@ -24,7 +25,7 @@ LARGEST = 16 << 20
 
 
 class RemoteModel(StrictModel):
-    """A model of the server: the plan of an engine for one input size."""
+    """A model of the server: the plan of an engine for one input size, or for all of them."""
 
     name: str
     """The name of the model on the server."""
@@ -33,11 +34,8 @@ class RemoteModel(StrictModel):
     output: Port
     max_batch: int = Field(ge=1)
     """The largest batch of one request."""
-
-    @property
-    def size(self) -> InputSize:
-        """Height and width of the input."""
-        return InputSize(*self.input.shape[2:])
+    is_batched: bool
+    """Whether Triton merges requests into batches."""
 
 
 class RemoteEngine(StrictModel):
@@ -47,6 +45,20 @@ class RemoteEngine(StrictModel):
     """The label of the bundle."""
     spec: ModelSpec
     models: tuple[RemoteModel, ...] = Field(min_length=1)
+
+    def model_for(self, size: InputSize) -> RemoteModel:
+        """Return the model that runs an input size.
+
+        Raises:
+            InputFileError: no model accepts the size.
+        """
+        for model in self.models:
+            if model.input.fits(size):
+                return model
+        raise InputFileError(
+            f"{NAME}: no model of {self.label} accepts images of {size}, but its spec states this "
+            "input size; export the bundles again"
+        )
 
 
 class PipelineFile(StrictModel):

@@ -32,9 +32,6 @@ def check_exportable(bundle: Bundle) -> None:
             "Triton has no backend for TensorRT-RTX plans; its TensorRT backend loads plans of "
             "TensorRT only"
         )
-    elif len({entry.plan for entry in bundle.manifest.engines}) < len(bundle.manifest.engines):
-        again = "set width_step: null in the spec and build the bundle again"
-        reason = "one plan serves all input widths, and a model of Triton has one input width"
     elif target == "tensorrt" and settings.get("plugins"):
         reason = (
             "build option plugins: its plans contain plugins written in Python, which Triton's "
@@ -132,7 +129,7 @@ def _tensorrt(model: PlanModel, settings: ExportSettings) -> dict[str, Any]:
     graphs = [
         {
             "batch_size": size if model.is_batched else 0,
-            "input": {model.input.name: {"dim": model.image_shape(size)}},
+            "input": {model.input.name: {"dim": model.image_shape(size, model.entry.size)}},
         }
         for size in model.batch_sizes()
     ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..common.input_size import InputSize, by_area, listed
 from ..engines.bundle import Bundle
 from ..engines.manifest import EngineEntry
 from ..spec import RecognizerSpec
@@ -23,33 +26,56 @@ class PlanModel:
 
     name: str
     bundle: Bundle
-    entry: EngineEntry
+    entries: tuple[EngineEntry, ...]
+    """One for each input size of the plan: several if its height or width is free."""
     input: Port
     output: Port
     batch: int
     """``max_batch_size`` of the configuration; 0: Triton forms no batches."""
 
     @classmethod
-    def of(cls, bundle: Bundle, entry: EngineEntry, settings: ExportSettings) -> PlanModel:
-        """Return the model for one input size of a bundle.
+    def all_of(cls, bundle: Bundle, settings: ExportSettings) -> list[PlanModel]:
+        """Return one model for each plan of a bundle.
 
         Raises:
-            InputFileError: the graph of the plan cannot be read.
+            InputFileError: the graph of a plan cannot be read.
         """
-        source, output = ports_of(bundle.path(entry.model))
+        by_plan = defaultdict[str, list[EngineEntry]](list)
+        for entry in bundle.manifest.engines:
+            by_plan[entry.plan].append(entry)
+        return [cls._of(bundle, entries, settings) for entries in by_plan.values()]
+
+    @classmethod
+    def _of(
+        cls, bundle: Bundle, entries: Sequence[EngineEntry], settings: ExportSettings
+    ) -> PlanModel:
+        source, output = ports_of(bundle.path(entries[0].model))
         batch = min(settings.max_batch or bundle.spec.input.max_batch, bundle.spec.input.max_batch)
-        if bundle.manifest.target == "openvino" and not settings.pads:
+        # OpenVINO's backend pads a batch in a buffer of the input, and the buffer of an input whose
+        # sides are free has the size of the previous batch, or none.
+        if bundle.manifest.target == "openvino" and (source.has_free_sides or not settings.pads):
             batch = 0
-        height, width = source.shape[2:]
         return cls(
-            name=f"{settings.name}_{bundle.spec.role}_{height}x{width}",
+            name=f"{settings.name}_{bundle.spec.role}_{'x'.join(map(_side, source.shape[2:]))}",
             bundle=bundle,
-            entry=entry,
+            entries=tuple(sorted(entries, key=lambda entry: by_area(entry.size))),
             input=source,
             output=output,
             # A plan of a fixed batch cannot be batched: its first axis is a part of its shape.
             batch=batch if source.has_free_batch else 0,
         )
+
+    @property
+    def entry(self) -> EngineEntry:
+        """The smallest input size; the files of all sizes are the same."""
+        return self.entries[0]
+
+    def described_input(self) -> str:
+        """Return (C, H, W) of the input as text, with all widths or heights of a free plan."""
+        shape = "x".join(map(_side, self.input.shape[1:]))
+        if not self.input.has_free_sides:
+            return shape
+        return f"{shape}; any of {listed(entry.size for entry in self.entries)}"
 
     @property
     def is_batched(self) -> bool:
@@ -66,7 +92,11 @@ class PlanModel:
     def remote(self) -> RemoteModel:
         """Return what the pipeline needs to call the model."""
         return RemoteModel(
-            name=self.name, input=self.input, output=self.output, max_batch=self.largest_request
+            name=self.name,
+            input=self.input,
+            output=self.output,
+            max_batch=self.largest_request,
+            is_batched=self.is_batched,
         )
 
     def files(self, name: str) -> list[Path]:
@@ -75,9 +105,9 @@ class PlanModel:
         names = sorted(n for n in self.bundle.manifest.files if n.partition(".")[0] == stem)
         return [self.bundle.path(name) for name in names]
 
-    def image_shape(self, batch: int) -> list[int]:
+    def image_shape(self, batch: int, size: InputSize) -> list[int]:
         """Return the shape of an input, with the batch axis only if Triton does not add it."""
-        own = list(self.input.shape[1:])
+        own = [self.input.shape[1], *size]
         return own if self.is_batched else [batch, *own]
 
     def common_fields(self, settings: ExportSettings) -> dict[str, Any]:
@@ -99,25 +129,37 @@ class PlanModel:
         return fields
 
     def batch_sizes(self) -> list[int]:
-        """Return the batch sizes to prepare for: a single image and the largest batch."""
+        """Return the batch sizes to prepare for: a single image and the largest batch.
+
+        A plan of many sizes that Triton does not batch gets single images: each shape takes memory,
+        and the pipeline sends it few images at once (:class:`.bls.BlsRunner`).
+        """
+        if self.input.has_free_sides and not self.is_batched:
+            return [1]
         return sorted({1, self.largest_request})
 
     def _warm_ups(self) -> list[dict[str, Any]]:
-        """Return one warm-up for each of :meth:`batch_sizes`."""
+        """Return one warm-up for each of :meth:`batch_sizes`.
+
+        A plan of many sizes is warmed up at the smallest and at the largest, which needs the most
+        memory. Every other size would take time and memory, also if no image ever uses it.
+        """
+        sizes = dict.fromkeys((self.entries[0].size, self.entries[-1].size))
         return [
             {
-                "name": f"batch {size}",
+                "name": f"batch {batch}, {size}",
                 # Triton sends this many requests of one image; without batching, one request.
-                "batch_size": size if self.is_batched else 1,
+                "batch_size": batch if self.is_batched else 1,
                 "inputs": {
                     self.input.name: {
                         "data_type": "TYPE_FP32",
-                        "dims": self.image_shape(size),
+                        "dims": self.image_shape(batch, size),
                         "zero_data": True,
                     }
                 },
             }
-            for size in self.batch_sizes()
+            for size in sizes
+            for batch in self.batch_sizes()
         ]
 
     def labels(self) -> str:
@@ -127,6 +169,11 @@ class PlanModel:
         names = [c if c.isprintable() else ascii(c)[1:-1] for c in spec.charset]
         names.insert(spec.blank, "")
         return "".join(f"{name}\n" for name in names)
+
+
+def _side(length: int) -> str:
+    """Return a side of an input as text."""
+    return "any" if length == -1 else str(length)
 
 
 def version_fields() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 
 from ..common.frozen_model import StrictModel
+from ..common.input_size import InputSize
 from ..common.onnx_limits import load_limited
 from ..errors import InputFileError
 
@@ -17,12 +18,21 @@ class Port(StrictModel):
 
     name: str
     shape: tuple[int, ...]
-    """-1 for an axis of any size, which is the batch."""
+    """-1 for an axis of any size: the batch, or a side of the input of a plan for many sizes."""
 
     @property
     def has_free_batch(self) -> bool:
         """Whether the first axis is free."""
         return self.shape[0] == -1
+
+    @property
+    def has_free_sides(self) -> bool:
+        """Whether the height or width of an input (N, C, H, W) is free."""
+        return -1 in self.shape[2:]
+
+    def fits(self, size: InputSize) -> bool:
+        """Whether an input (N, C, H, W) accepts images of a size."""
+        return all(own in (-1, side) for own, side in zip(self.shape[2:], size, strict=True))
 
 
 def ports_of(model: Path) -> tuple[Port, Port]:

@@ -94,11 +94,7 @@ def export_triton(
         ModuleNotFoundError: tritonclient is not installed.
     """
     bundles = _checked({"detector": detector, "recognizer": recognizer, "classifier": classifier})
-    models = [
-        PlanModel.of(bundle, entry, settings)
-        for bundle in bundles
-        for entry in bundle.manifest.engines
-    ]
+    models = [model for bundle in bundles for model in PlanModel.all_of(bundle, settings)]
     with whole_folder(folder, own_files) as scratch:
         for model in models:
             _write_plan_model(scratch / model.name, model, settings)
@@ -145,7 +141,7 @@ def _write_plan_model(folder: Path, model: PlanModel, settings: ExportSettings) 
     fields = {**model.common_fields(settings), **backend_fields(model, settings)}
     sha256 = manifest.files[model.entry.plan].sha256
     notes = [
-        f"{bundle.label}, input {'x'.join(map(str, model.input.shape[1:]))}",
+        f"{bundle.label}, input (C, H, W): {model.described_input()}",
         f"Written by ocr-trt {__version__}. SHA-256 of {model.entry.plan}: {sha256}",
     ]
     (folder / CONFIG).write_text(config_text(fields, notes), "utf-8")
@@ -169,7 +165,7 @@ def _write_stand_in(version: Path, model: PlanModel, *, target: str | None) -> N
         label=model.bundle.label,
         spec=model.bundle.manifest.spec,
         target=target,
-        entry=model.entry,
+        entries=model.entries,
         input=model.input,
         output=model.output,
     )

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 from ocr_trt.bench.layer_rooflines import _layer_times
@@ -17,8 +16,6 @@ from ocr_trt.engines.bundle import Bundle, load_bundle
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.runner import Runner
-from ocr_trt.errors import UserError
-from ocr_trt.export.plan_backends import check_exportable
 from ocr_trt.spec import RecognizerSpec, load_spec
 from tests.builder.small_build import quick_request, small_recognizer_spec
 from tests.builder.test_input_sizes import write_noise
@@ -104,16 +101,6 @@ def test_without_a_step_every_width_has_a_plan(spec: RecognizerSpec, tmp_path: P
     fixed = spec.model_copy(update={"width_step": None})
     bundle = built(fixed, tmp_path, "openvino", "fp32")
     assert [entry.plan for entry in bundle.manifest.engines] == ["plan_32.xml", "plan_64.xml"]
-
-
-def test_triton_needs_a_plan_for_each_width(spec: RecognizerSpec, tmp_path: Path) -> None:
-    bundle = built(spec, tmp_path, "onnxruntime", "fp32")
-    (dims,) = [
-        v.type.tensor_type.shape.dim for v in onnx.load(bundle.path("plan_any.onnx")).graph.input
-    ]
-    assert dims[3].dim_param == "W"
-    with pytest.raises(UserError, match="width_step: null"):
-        check_exportable(bundle)
 
 
 def test_spec_file_states_the_widths_of_the_plan(spec: RecognizerSpec, tmp_path: Path) -> None:

@@ -149,6 +149,30 @@ def test_tensorrt_bundles(tmp_path: Path, detector_bundle: Path, recognizer_bund
     assert graph == {"input": {"image": {"dim": ["1", "3", "64", "96"]}}}
 
 
+def test_a_plan_of_all_widths_is_one_model(tmp_path: Path, readable_at_any_width: Path) -> None:
+    configs = exported(tmp_path / "repo", None, readable_at_any_width)
+    assert configs.keys() == {"ocr", "ocr_recognizer_32xany"}
+    config = configs["ocr_recognizer_32xany"]
+    shapes = [each["inputs"]["image"]["dims"] for each in config["model_warmup"]]
+    if config["backend"] == "openvino":
+        # Its backend cannot pad batches of images whose width is free.
+        assert "max_batch_size" not in config
+        assert "dynamic_batching" not in config
+        assert "ENABLE_BATCH_PADDING" not in config["parameters"]
+        assert config["input"][0]["dims"] == ["-1", "1", "32", "-1"]
+        assert shapes == [["1", "1", "32", "64"], ["1", "1", "32", "192"]]
+    else:
+        assert config["max_batch_size"] == 4
+        assert config["input"][0]["dims"] == ["1", "32", "-1"]
+        assert shapes == [["1", "32", "64"]] * 2 + [["1", "32", "192"]] * 2
+        assert [each["batch_size"] for each in config["model_warmup"]] == [1, 4, 1, 4]
+    text = (tmp_path / "repo" / "ocr_recognizer_32xany" / "config.pbtxt").read_text()
+    assert "1x32xany; any of 32x64, 32x96, 32x128, 32x160, 32x192" in text
+    pipeline = json.loads((tmp_path / "repo" / "ocr" / "1" / "pipeline.json").read_text())
+    (model,) = pipeline["recognizer"]["models"]
+    assert model["input"]["shape"] == [-1, 1, 32, -1]
+
+
 @pytest.mark.parametrize(
     ("target", "settings", "facts"),
     [
@@ -276,6 +300,38 @@ def test_an_openvino_plan_loads_as_tritons_backend_loads_it(
     with Engine.from_bundle(load_bundle(recognizer_bundle)) as engine:
         expected = engine.runner(InputSize(32, 64)).run(images[:3])
     # Without the hint, OpenVINO may compute float layers in bf16.
+    np.testing.assert_allclose(output, expected, atol=0.05 * np.abs(expected).max())
+
+
+def test_a_plan_of_all_widths_loads_as_tritons_backends_load_it(
+    tmp_path: Path, readable_at_any_width: Path
+) -> None:
+    """OpenVINO's and onnxruntime's backends compare shapes, and -1 must be -1 on both sides."""
+    config = exported(tmp_path / "repo", None, readable_at_any_width)["ocr_recognizer_32xany"]
+    plan = tmp_path / "repo" / "ocr_recognizer_32xany" / "1" / config["default_model_filename"]
+    (entry,), (result,) = config["input"], config["output"]
+    batch = [-1] if "max_batch_size" in config else []  # Triton adds the batch
+    dims = [[*batch, *map(int, port["dims"])] for port in (entry, result)]
+    images = np.full((3, 1, 32, 96), 255, np.float32)
+    if config["backend"] == "openvino":
+        ov = import_openvino()
+        prepared = ov.preprocess.PrePostProcessor(ov.Core().read_model(plan))
+        prepared.input(entry["name"]).tensor().set_element_type(ov.Type.f32)
+        model = prepared.build()
+        own = [list(port.partial_shape) for port in (model.input(), model.output())]
+        assert [[-1 if d.is_dynamic else d.get_length() for d in each] for each in own] == dims
+        properties = {name: each["string_value"] for name, each in config["parameters"].items()}
+        request = ov.Core().compile_model(model, "CPU", properties).create_infer_request()
+        request.set_tensor(entry["name"], ov.Tensor(images))
+        request.infer()
+        output = request.get_tensor(result["name"]).data
+    else:
+        session = onnx_session(str(plan))
+        own = [session.get_inputs()[0].shape, session.get_outputs()[0].shape]
+        assert [[d if isinstance(d, int) else -1 for d in each] for each in own] == dims
+        (output,) = session.run([result["name"]], {entry["name"]: images})
+    with Engine.from_bundle(load_bundle(readable_at_any_width)) as engine:
+        expected = engine.runner(InputSize(32, 96)).run(images)
     np.testing.assert_allclose(output, expected, atol=0.05 * np.abs(expected).max())
 
 

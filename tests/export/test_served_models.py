@@ -16,11 +16,14 @@ import pytest
 
 from ocr_trt import open_reader
 from ocr_trt.builder import build
+from ocr_trt.common.input_size import InputSize
+from ocr_trt.common.json_files import read_model
 from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.errors import InputFileError, TargetMissingError
+from ocr_trt.export.bls import OtherModels, bls_engine
 from ocr_trt.export.check_numpy import check_numpy
 from ocr_trt.export.export_settings import ExportSettings
-from ocr_trt.export.pipeline_file import PipelineParameters
+from ocr_trt.export.pipeline_file import LARGEST, PipelineFile, PipelineParameters
 from ocr_trt.export.repository import export_triton
 from tests.builder.small_build import fp32_request
 from tests.builder.test_classifier_build import draft, write_classifier
@@ -145,6 +148,46 @@ def test_a_pipeline_of_single_lines(
         expected = reader.read(data)
     assert [text.decode() for text in result["texts"]] == [line.text for line in expected.lines]
     assert expected.lines
+
+
+def test_a_pipeline_with_a_plan_of_all_widths(
+    readable: tuple[Path, Path], readable_at_any_width: Path, workplace: Path, tmp_path: Path
+) -> None:
+    bundles = readable[0], readable_at_any_width
+    exported(tmp_path / "repo", *bundles, is_stand_in=True)
+    files = [workplace / "receipt.png", *sorted((workplace / "images").iterdir())]
+    with StandInServer(tmp_path / "repo") as server:
+        with ThreadPoolExecutor(3) as pool:
+            answers = pool.map(lambda f: server.infer("ocr", [content_of(f.read_bytes())]), files)
+            texts = [[text.decode() for text in arrays(each)["texts"]] for each in answers]
+        sent = {shape[3] for shape in server.shapes["ocr_recognizer_32xany"]}
+        wrong = [Tensor("image", np.zeros((1, 1, 32, 100), np.float32))]
+        message = server.infer("ocr_recognizer_32xany", wrong).error().message()
+    with open_reader(*bundles) as reader:
+        assert texts == [[line.text for line in reader.read(file).lines] for file in files]
+    assert texts[0] == list(TEXTS)
+    assert sent
+    assert sent <= {64, 96, 128, 160, 192}
+    assert "32x96" in message
+    assert "32x100" in message
+
+
+def test_requests_of_a_model_without_batching_are_small(
+    readable: tuple[Path, Path], readable_at_any_width: Path, tmp_path: Path
+) -> None:
+    exported(tmp_path / "repo", None, readable_at_any_width, is_stand_in=True)
+    path = tmp_path / "repo" / "ocr" / "1" / "pipeline.json"
+    remote = read_model(path, PipelineFile, limit=LARGEST).recognizer
+    with StandInServer(tmp_path / "repo") as server:
+        models = OtherModels(server.module(), 1, 1)
+        with bls_engine(remote, models, streams=1) as engine:
+            runner = engine.runner(InputSize(32, 96))
+            first = runner.good_batch
+            runner.run(np.zeros((1, 1, 32, 96), np.float32))
+    # 24 steps of 96 classes: a batch of 4 fits the caches, which is known after a first image.
+    assert (first, runner.good_batch) == ((4, 4) if remote.models[0].is_batched else (1, 4))
+    with pytest.raises(InputFileError, match=r"48x96.*export the bundles again"):
+        remote.model_for(InputSize(48, 96))
 
 
 def test_a_pipeline_with_a_classifier(

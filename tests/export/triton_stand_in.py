@@ -7,6 +7,7 @@ gets no response or two, and calls of models that are not ready.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
@@ -101,6 +102,8 @@ class StandInServer:
         self.log: list[str] = []
         self.configs: dict[str, dict[str, Any]] = {}
         self._models: dict[str, Any] = {}
+        self.shapes = defaultdict[str, set[tuple[int, ...]]](set)
+        """The shapes of the inputs that each model received."""
         for path in sorted(repository.glob("*/config.pbtxt")):
             parsed = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
             config = json_format.MessageToDict(parsed, preserving_proto_field_name=True)
@@ -156,6 +159,13 @@ class StandInServer:
         config = self.configs[model]
         for request in requests:
             self._check(config, "input", request.tensors)
+            shapes = [each.as_numpy().shape for each in request.tensors]
+            self.shapes[model].update(shapes)
+            # The dynamic batcher merges only requests of the same shape.
+            assert [shape[1:] for shape in shapes] == [
+                each.as_numpy().shape[1:] for each in requests[0].tensors
+            ]
+        assert len(requests) == 1 or config.get("max_batch_size") or config["name"] == "ocr"
         answers = self._models[model].execute(requests)
         answers = [each.wait() for each in requests] if answers is None else answers
         assert len(answers) == len(requests)
