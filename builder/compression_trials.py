@@ -1,13 +1,8 @@
 """Measure compressed networks: distance, OCR metric with its interval, agreement with the model.
 
-When a network counts as within budget:
-
-    points lost <= budget, and
-    upper end of the 95 % interval of the points lost <= budget,
-        or else points of disagreement with the model <= 3 * budget.
-
-A few samples cannot tell a loss of half a point from none. In the study that led to this rule
-(docs/compression.md), a network never lost more than 0.3 of its disagreement with the model.
+``measure/points_lost.py`` has the verdicts. The disagreement with the model may be 3 times the
+budget, because a few samples cannot tell a loss of half a point from none. In the study that led to
+this limit (docs/compression.md), a network never lost more than 0.3 of its disagreement.
 """
 
 from __future__ import annotations
@@ -30,9 +25,7 @@ from ..convert.graph import Graphs
 from ..engines.engine import Engine
 from ..engines.manifest import OcrMetric, PointsInterval
 from ..measure.accuracy import run_samples
-from ..measure.bootstrap import difference_interval
-from ..measure.result import Result
-from ..ocr.metrics.metric import METRICS
+from ..measure.points_lost import points_interval, verdict_of
 from ..ocr.roles import role_of
 from .job import TargetJob
 from .trial_log import LogRecord, TrialLog
@@ -76,13 +69,15 @@ class Judgement:
 
 
 def judged(trial: CompressionTrial, budget: float) -> Judgement:
-    """Apply the rule at the top of this module."""
-    fits = trial.metric.loss <= budget + 1e-9
-    can_tell = trial.interval is not None and trial.interval.high <= budget
-    lost = 100 * (1 - trial.agreement)
-    return Judgement(
-        is_within=fits and (can_tell or lost <= DISAGREEMENT * budget), can_tell=can_tell
+    """Judge a network by its points lost and by its agreement with the model."""
+    verdict = verdict_of(
+        trial.metric.loss,
+        trial.interval,
+        100 * (1 - trial.agreement),
+        budget=budget,
+        allowed_disagreement=DISAGREEMENT * budget,
     )
+    return Judgement(is_within=verdict in ("shown", "agrees"), can_tell=verdict == "shown")
 
 
 class CompressionRunner:
@@ -185,21 +180,6 @@ class CompressionRunner:
             self._reference = run_all(self.shrinker.graphs, self._feeds)
         outputs = run_all(graphs, self._feeds)
         return role_of(self.job.spec).output_distance(self._reference, outputs)
-
-
-def points_interval(result: Result, baseline: Result, *, labeled: bool) -> PointsInterval | None:
-    """Return the interval of the points lost against the baseline; None if there are few samples.
-
-    ``labeled``: False if the output of the baseline is the truth.
-    """
-    own = result if labeled else result.judged_by(baseline)
-    other = baseline if labeled else baseline.judged_by(baseline)
-    found = difference_interval(own.rows(), other.rows(), own.statistics[own.metric])
-    if found is None:
-        return None
-    # The interval is of engine minus baseline; a loss is positive.
-    ends = [-100 * METRICS[own.metric].sign * end + 0.0 for end in (found.low, found.high)]
-    return PointsInterval(low=min(ends), high=max(ends))
 
 
 def graphs_of(smaller: Mapping) -> Graphs:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from ...common.frozen_model import FrozenModel
+from ...engines.manifest import PointsInterval
 from ...measure.machine import machine, versions
-from ...measure.report_data import Interval
+from ...measure.points_lost import Verdict
 from ...ocr.metrics.metric import RoleMetric
 from .built_variants import FailedVariant
 from .choose_pair import PairChoice
@@ -17,7 +18,6 @@ from .model_trials import ModelTrial
 from .open_variants import OpenVariant
 from .pair_reader import PairReader
 from .pair_request import PairRequest
-from .pair_verdict import Verdict
 from .pairs import Pair
 
 
@@ -55,7 +55,7 @@ class PairRow(FrozenModel):
     """Milliseconds per image of the whole pipeline; None if the pair was not timed."""
     loss: float | None = None
     """Points of end-to-end hmean that are lost; None if the pair was not read."""
-    interval: Interval | None = None
+    interval: PointsInterval | None = None
     """95 % interval of the loss."""
     agreement: float | None = None
     """End-to-end hmean with the lines of the models themselves as the ground truth, a share."""

@@ -12,21 +12,21 @@ from ocr_trt.builder import build
 from ocr_trt.builder.pairs.pair_files import own_pair_files
 from ocr_trt.builder.pairs.pairs_page import lead, page_of, pair_table, texts, variant_tables
 from ocr_trt.builder.pairs.pairs_report import PairRow, PairsReport, VariantRow
-from ocr_trt.measure.report_data import Interval
+from ocr_trt.engines.manifest import PointsInterval
 from ocr_trt.spec import DetectorSpec
 from tests.builder.small_build import fp32_request
 
 CHOSEN = PairRow(
     detector="int8", recognizer="int8, widths 64 320", predicted=21.0, measured=20.0, loss=0.25,
-    interval=Interval(low=-0.5, high=0.75), agreement=0.98, verdict="shown", is_chosen=True,
+    interval=PointsInterval(low=-0.5, high=0.75), agreement=0.98, verdict="shown", is_chosen=True,
 )  # fmt: skip
 DEFAULT = PairRow(
     detector="int8", recognizer="int8", predicted=26.0, measured=25.0, loss=-1e-9,
-    interval=Interval(low=0.0, high=0.0), agreement=1.0, verdict="shown", is_default=True,
+    interval=PointsInterval(low=0.0, high=0.0), agreement=1.0, verdict="shown", is_default=True,
 )  # fmt: skip
 UNSURE = PairRow(
     detector="<b>bf16</b>", recognizer="int8", predicted=14.0, loss=0.5,
-    interval=Interval(low=-1.0, high=2.0), agreement=0.9, verdict="unsure", images_needed=180,
+    interval=PointsInterval(low=-1.0, high=2.0), agreement=0.9, verdict="unsure", images_needed=180,
 )  # fmt: skip
 UNREAD = PairRow(detector="fp32", recognizer="fp32", predicted=60.0)
 VARIANTS = (

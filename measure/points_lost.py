@@ -1,0 +1,73 @@
+"""The points that a system loses against its baseline: their interval, and what a budget allows.
+
+The loss is measured on a sample of all images, so it is known up to an interval only.
+
+* ``shown``: the estimated loss and its whole 95 % interval are within the budget.
+* ``agrees``: the estimated loss is within the budget, but the interval is not, so the samples
+  cannot tell. The output is then compared with that of the baseline. A loss is at most about as
+  large as this disagreement, and usually far smaller, because few differences are errors. So the
+  system is accepted if the disagreement is within a limit of its own.
+* ``unsure``: the samples cannot tell, and the disagreement exceeds its limit.
+* ``over``: the estimated loss is over the budget.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from ..engines.manifest import PointsInterval
+from ..ocr.metrics.metric import METRICS
+from .bootstrap import difference_interval
+from .result import Result
+
+Verdict = Literal["shown", "agrees", "unsure", "over"]
+_ROUNDING_POINTS = 1e-9
+"""Tolerance for binary rounding: a loss of 0.5 points is within 0.5."""
+
+
+def points_interval(result: Result, baseline: Result, *, labeled: bool) -> PointsInterval | None:
+    """Return the 95 % interval of the points lost; None if there are too few samples.
+
+    The metric is the first one of ``Result.statistics``. ``labeled``: False if the output of the
+    baseline is the truth.
+    """
+    own = result if labeled else result.judged_by(baseline)
+    other = baseline if labeled else baseline.judged_by(baseline)
+    name, statistic = next(iter(own.statistics.items()))
+    found = difference_interval(own.rows(), other.rows(), statistic)
+    if found is None:
+        return None
+    # The interval is of result minus baseline; a loss is positive. + 0.0: not -0.0.
+    ends = [-100 * METRICS[name].sign * end + 0.0 for end in (found.low, found.high)]
+    return PointsInterval(low=min(ends), high=max(ends))
+
+
+def verdict_of(
+    loss: float,
+    interval: PointsInterval | None,
+    disagreement: float,
+    *,
+    budget: float,
+    allowed_disagreement: float,
+) -> Verdict:
+    """Return the verdict; all numbers are points. ``interval``: of the loss; None: unknown."""
+    if loss > budget + _ROUNDING_POINTS:
+        return "over"
+    if interval is not None and interval.high <= budget + _ROUNDING_POINTS:
+        return "shown"
+    return "agrees" if disagreement <= allowed_disagreement + _ROUNDING_POINTS else "unsure"
+
+
+def images_needed(
+    loss: float, interval: PointsInterval | None, budget: float, images: int
+) -> int | None:
+    """Return about how many images would show that a loss is within the budget.
+
+    None if no number would: the loss is the budget, or its interval is unknown. The width of an
+    interval shrinks with the square root of the number of images.
+    """
+    margin = budget - loss
+    if margin <= 0 or interval is None:
+        return None
+    return math.ceil(images * ((interval.high - loss) / margin) ** 2)
