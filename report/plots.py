@@ -79,6 +79,8 @@ class TradeOff:
     is_within: bool
     """Whether the loss is within the budget."""
     is_chosen: bool = False
+    is_predicted: bool = False
+    """Whether ``x`` was predicted, not measured."""
 
 
 @with_default_style
@@ -87,7 +89,7 @@ def tradeoff_plot(
 ) -> str:
     """Draw points lost against a cost; a star is the system that was chosen.
 
-    Returns an SVG element; "" if there is no system.
+    The marker of a system whose cost was predicted is hollow. Returns an SVG element; "" if there is no system.
     """
     if not systems:
         return ""
@@ -105,7 +107,10 @@ def tradeoff_plot(
     for each in sorted(systems, key=lambda each: not each.is_chosen):
         spot = (each.x, each.loss)
         color, size = _WITHIN if each.is_within else _OVER, 110 if each.is_chosen else 36
-        axes.scatter(*spot, s=size, color=color, marker="*" if each.is_chosen else "o")
+        axes.scatter(
+            *spot, s=size, marker="*" if each.is_chosen else "o", edgecolors=color,
+            facecolors="none" if each.is_predicted else color,
+        )  # fmt: skip
         # A label is about a quarter of the plot wide and 6 % of it high; two must not overlap.
         if all(
             abs(each.x - x) > 0.25 * width or abs(each.loss - y) > 0.06 * height for x, y in named

@@ -24,7 +24,7 @@ from .read_pairs import EnginePair
 _BATCH = 4
 """Pairs that are read in one pass over the images."""
 _TIMED = 4
-"""Pairs within the budget that are timed: predictions are good to a few percent."""
+"""Pairs within the budget that are timed: the fastest by prediction need not be the fastest."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,6 @@ _VERDICTS = {
     "unsure": "not decided",
     "over": "over budget",
 }
-
-
 _NOTHING = 0.005
 """Points: a smaller loss or gain is 0.00."""
 
@@ -146,16 +144,17 @@ def pair_section(report: PairsReport) -> Section:
     """Return all pairs as a plot and a table."""
     read = [row for row in report.pairs if row.loss is not None]
     points = [
-        f"{row.label}: {row.milliseconds:.1f} ms, {_signed(row.loss)} points lost, {_result(row)}"
+        f"{row.label}: {row.milliseconds:.1f} ms{' predicted' if row.measured is None else ''}, "
+        f"{_signed(row.loss)} points lost, {_result(row)}"
         for row in read
     ]
     words = f"Scatter plot of points lost against milliseconds per image. {'; '.join(points)}."
     return Section(
         title="Pairs",
         texts=(
-            "The plot shows the pairs that were read. Time: measured on whole images if the pair "
-            "was timed, otherwise predicted. A star is the chosen pair; the dashed line is the "
-            "budget, and pairs above it are red.",
+            "The plot shows the pairs that were read. Filled markers: the time was measured on "
+            "whole images. Hollow markers: it was predicted, and a measured time may be longer. "
+            "The star is the chosen pair. The dashed line is the budget; pairs above it are red.",
         ),
         plot=Plot(draw=lambda: _plot(report, read), words=words),
         tables=(pair_table(report),),
@@ -264,6 +263,7 @@ def _plot(report: PairsReport, read: list[PairRow]) -> str:
             loss=row.loss or 0.0,
             is_within=row.verdict != "over",
             is_chosen=row.is_chosen,
+            is_predicted=row.measured is None,
         )
         for row in read
     ]

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from ...common.files import whole_folder
-from ...spec import ModelSpec
+from ...spec import AccuracyBudget, ModelSpec
 from ..write import copy_bundle
 from .model_trials import ModelTrial
 from .pair_files import DATA, PAGE, own_pair_files
@@ -38,7 +38,7 @@ def _write_bundle(trial: ModelTrial, spec: ModelSpec, scratch: Path, output: Pat
     copy_bundle(built.bundle, own, scratch / name, output / name)
 
 
-def _accuracy(trial: ModelTrial, spec: ModelSpec) -> object:
+def _accuracy(trial: ModelTrial, spec: ModelSpec) -> AccuracyBudget:
     """Return the user's accuracy budget; raised to the loss of the variant if that is larger.
 
     The pair is within its budget, so ``bench`` must not refuse one of its engines.
