@@ -89,7 +89,9 @@ def tradeoff_plot(
 ) -> str:
     """Draw points lost against a cost; a star is the system that was chosen.
 
-    The marker of a system whose cost was predicted is hollow. Returns an SVG element; "" if there is no system.
+    The marker of a system whose cost was predicted is hollow.
+
+    Returns an SVG element; "" if there is no system.
     """
     if not systems:
         return ""
