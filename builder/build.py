@@ -12,9 +12,11 @@ from ..engines.bundle_source import remember_source
 from ..engines.engine import Engine
 from ..engines.target_groups import TargetGroup
 from ..errors import OutputError
+from ..spec import RecognizerSpec
 from .cached_builds import CachedBuilds
 from .calibrate import Calibrators
 from .compare import compare
+from .compare_widths import check_free_widths
 from .convert import convert_sizes
 from .fastest_target import build_fastest
 from .job import TargetJob
@@ -131,6 +133,9 @@ def _build_groups(
             reporter.note(engine.note)
         # Before calibration, which would be wasted on a graph that differs from the model.
         baseline = compare(request, model, engine, reporter)
+        has_free_sizes = any(target.has_free_sizes for group in groups for target in group.members)
+        if has_free_sizes and isinstance(request.spec, RecognizerSpec):
+            check_free_widths(model, request.spec, engine, reporter)
         calibrators = Calibrators(request, model, reporter)
         results = {}
         for group in groups:

@@ -16,8 +16,9 @@ from ocr_trt.engines.bundle import Bundle, load_bundle
 from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.runner import Runner
+from ocr_trt.errors import SpecError
 from ocr_trt.spec import RecognizerSpec, load_spec
-from tests.builder.small_build import quick_request, small_recognizer_spec
+from tests.builder.small_build import fp32_request, quick_request, small_recognizer_spec, write_model
 from tests.builder.test_input_sizes import write_noise
 
 WIDTHS = (32, 40, 48, 56, 64)
@@ -106,3 +107,35 @@ def test_without_a_step_every_width_has_a_plan(spec: RecognizerSpec, tmp_path: P
 def test_spec_file_states_the_widths_of_the_plan(spec: RecognizerSpec, tmp_path: Path) -> None:
     bundle = built(spec, tmp_path, "onnxruntime", "fp32")
     assert load_spec(bundle.folder / "spec.yaml").input_sizes == bundle.spec.input_sizes
+
+
+PADDED = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,1,32,W] image) => (float[N,T,96] logits)
+    <int64[1] two = {2}, int64[1] last = {3}, int64[1] four = {4}, int64[7] none = {0, 0, 0, 0, 0, 0, 0}>
+    { shape = Shape (image)
+      width = Gather (shape, last)
+      more = Mod (width, four)
+      pads = Concat <axis = 0> (none, more)
+      padded = Pad (image, pads)
+      a = Conv <strides = [8, 4]> (padded, w0)
+      b = Relu (a)
+      c = Conv (b, w1)
+      e = Squeeze (c, two)
+      logits = Transpose <perm = [0, 2, 1]> (e) }"""
+"""A recognizer that pads widths that are no multiple of 4, as TensorFlow's SAME does."""
+
+
+def test_a_step_at_which_the_model_pads_differently_is_refused(tmp_path: Path) -> None:
+    spec = small_recognizer_spec(tmp_path)
+    weights = {"w0": (16, 1, 8, 4), "w1": (96, 16, 4, 1)}
+    write_model(tmp_path / "lines.onnx", text=PADDED, weights=weights, scale=0.1)
+    # At 34 and 42 columns the model returns a frame more than the graphs of 32 and 64.
+    for step in (2, 6):
+        wide = spec.model_copy(update={"width_step": step})
+        with pytest.raises(SpecError) as error:
+            build(fp32_request(wide, tmp_path / "out", targets=("onnxruntime",)))
+        facts = (f"width_step {step}", "in buckets", f"such as {2 * step}", "width_step: null")
+        assert all(fact in str(error.value) for fact in facts), error.value
+    fitting = spec.model_copy(update={"width_step": 8})
+    (result,) = build(fp32_request(fitting, tmp_path / "out", targets=("onnxruntime",)))
+    assert result.error is None
