@@ -43,11 +43,11 @@ def check_free_widths(
             tolerance = tolerance_of(replace(model, graphs=graphs), own)
             check_parity(engine, baseline, tolerance, graphs=graphs)
         except OcrTrtError as error:
-            step = spec.width_step or 1
+            step, widths = spec.width_step or 1, " or ".join(map(str, between))
             raise SpecError(
-                f"width_step {step} does not fit the model: at the width "
-                f"{' or '.join(map(str, between))}, between those in buckets, {error}; enter a multiple of the factor by which the model "
-                f"reduces the width, such as {2 * step}, or width_step: null"
+                f"width_step {step} does not fit the model: at the width {widths}, between those "
+                f"in buckets, {error}; enter a multiple of the factor by which the model reduces "
+                f"the width, such as {2 * step}, or width_step: null"
             ) from error
 
 

@@ -18,7 +18,12 @@ from ocr_trt.engines.onnxruntime.backend import runner_from_model
 from ocr_trt.engines.runner import Runner
 from ocr_trt.errors import SpecError
 from ocr_trt.spec import RecognizerSpec, load_spec
-from tests.builder.small_build import fp32_request, quick_request, small_recognizer_spec, write_model
+from tests.builder.small_build import (
+    fp32_request,
+    quick_request,
+    small_recognizer_spec,
+    write_model,
+)
 from tests.builder.test_input_sizes import write_noise
 
 WIDTHS = (32, 40, 48, 56, 64)
@@ -111,7 +116,8 @@ def test_spec_file_states_the_widths_of_the_plan(spec: RecognizerSpec, tmp_path:
 
 PADDED = """<ir_version: 8, opset_import: ["" : 17]>
     g (float[N,1,32,W] image) => (float[N,T,96] logits)
-    <int64[1] two = {2}, int64[1] last = {3}, int64[1] four = {4}, int64[7] none = {0, 0, 0, 0, 0, 0, 0}>
+    <int64[1] two = {2}, int64[1] last = {3}, int64[1] four = {4},
+     int64[7] none = {0, 0, 0, 0, 0, 0, 0}>
     { shape = Shape (image)
       width = Gather (shape, last)
       more = Mod (width, four)
