@@ -243,9 +243,8 @@ class Spoiled(type(openvino.BACKEND)):
 
     def open(self, plan: Path, **options: Any) -> Any:
         runner = super().open(plan, **options)
-        execute = runner.execute
-        runner.execute = lambda feed: np.roll(execute(feed), 7, axis=-1)
-        runner.execute_and = lambda feed, use: use(runner.execute(feed))
+        execute = runner.execute_and  # ``execute`` calls it, too
+        runner.execute_and = lambda feed, use: execute(feed, lambda out: use(np.roll(out, 7, -1)))
         return runner
 
 
@@ -258,15 +257,14 @@ class FailsOnBatches(type(openvino.BACKEND)):
 
     def open(self, plan: Path, **options: Any) -> Any:
         runner = super().open(plan, **options)
-        execute = runner.execute
+        execute = runner.execute_and
 
-        def changed(feed: Any) -> Any:
+        def changed(feed: Any, use: Any) -> Any:
             if len(feed) > 1 and self._raises:
                 raise RuntimeError("Node ReverseSequence_1 of type ReverseSequence")
-            return execute(feed)[:1]
+            return execute(feed, lambda out: use(out[:1]))
 
-        runner.execute = changed
-        runner.execute_and = lambda feed, use: use(changed(feed))
+        runner.execute_and = changed
         return runner
 
 
