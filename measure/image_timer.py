@@ -10,6 +10,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ..common.progress import Reporter
 from ..ocr.dataset import ImagePage
@@ -62,21 +63,44 @@ class ImageTimer:
         }
 
 
+class PassTimer(Protocol):
+    """Does some work on all images at the same time, and records the time of each pass."""
+
+    @property
+    def timed(self) -> float:
+        """Seconds of the counted passes."""
+
+    def run_all(self, files: Sequence[ImagePage]) -> None:
+        """Do the work on all images in one pass, and time it."""
+
+
 def take_turns(
     timers: Sequence[ImageTimer],
     files: Sequence[ImagePage],
     duration_s: float,
     title: str,
     reporter: Reporter,
+    pass_timers: Sequence[PassTimer] = (),
 ) -> None:
     """Let timers do their work on all files in turns, until each was timed for the duration.
 
-    ``title``: what is timed, for the progress.
+    Args:
+        timers: take turns image by image.
+        files: the images, at least one.
+        duration_s: seconds of counted work of the fastest timer.
+        title: what is timed, for the progress.
+        reporter: shows the progress.
+        pass_timers: take turns after each pass of ``timers``.
     """
+    if not files:  # no timer would ever reach the duration
+        raise ValueError("expected at least one image to time")
+    everything: list[ImageTimer | PassTimer] = [*timers, *pass_timers]
     with reporter.step(title, 100) as advance:
         # Nothing is counted in the first pass, so there are at least two.
-        while (least := min(timer.timed for timer in timers)) < duration_s:
+        while (least := min(each.timed for each in everything)) < duration_s:
             advance(round(100 * least / duration_s))
             for file in files:
                 for timer in timers:
                     timer.run(file)
+            for pass_timer in pass_timers:
+                pass_timer.run_all(files)

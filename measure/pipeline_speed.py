@@ -27,7 +27,7 @@ from ..pipeline.clock import StageClock
 from ..pipeline.reader import OcrReader
 from ..pipeline.text_lines import TextLine
 from ..pipeline.workers import in_order
-from .image_timer import ImageTimer
+from .image_timer import ImageTimer, take_turns
 
 MAX_IMAGES = 20
 """Limit of the images that are timed."""
@@ -92,7 +92,7 @@ class _SeveralWorkers:
         """Seconds of the counted passes."""
         return sum(self._seconds[1:])
 
-    def read(self, files: Sequence[ImagePage]) -> None:
+    def run_all(self, files: Sequence[ImagePage]) -> None:
         """Read all images in one pass."""
         start = time.perf_counter()
         list(in_order(_read, self._readers, files))
@@ -132,24 +132,11 @@ def pipeline_speeds(
         single = [_OneWorker(each) for each in pipelines]
         several = [_workers(each, stack) for each in pipelines]
         pools = [pool for pool in several if pool is not None]
-        with reporter.step("time whole images", 100) as advance:
-            # Until the system with the least counted time reaches the duration.
-            while (least := _least([*single, *pools])) < duration_s:
-                advance(round(100 * least / duration_s))
-                # Image by image in turns, so that a slow moment of the machine hits all systems.
-                for file in files:
-                    for one in single:
-                        one.run(file)
-                for pool in pools:
-                    pool.read(files)
+        take_turns(single, files, duration_s, "time whole images", reporter, pools)
         return [
             (one.speed(),) if pool is None else (one.speed(), pool.speed())
             for one, pool in zip(single, several, strict=True)
         ]
-
-
-def _least(timed: Sequence[_OneWorker | _SeveralWorkers]) -> float:
-    return min(each.timed for each in timed)
 
 
 def _workers(pipeline: Pipeline, stack: ExitStack) -> _SeveralWorkers | None:

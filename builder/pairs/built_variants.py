@@ -13,7 +13,7 @@ from ...calibration.images import CalibrationSet
 from ...common.progress import Reporter
 from ...engines.base import BuildSettings
 from ...engines.bundle import Bundle
-from ...errors import OcrTrtError
+from ...errors import EngineBuildError, OcrTrtError
 from ...ocr.dataset import Dataset
 from ...spec import ModelSpec
 from ..build import build
@@ -40,7 +40,7 @@ class BuiltVariant:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedVariant:
-    """A variant that cannot be built."""
+    """A variant that cannot be built, or that was built without what distinguishes it."""
 
     variant: Variant
     error: str
@@ -98,14 +98,28 @@ def build_variants(variants: Sequence[Variant], reporter: Reporter) -> BuiltVari
         # Folders of their own, because variants with other input sizes have equal names.
         folder = variant.request.output / "".join(c if c.isalnum() else "-" for c in variant.label)
         try:
-            (result,) = build(replace(variant.request, output=folder), reporter)
-            if result.bundle is None:
-                raise result.error or AssertionError("a result has a bundle or an error")
+            bundle = _built(replace(variant.request, output=folder), reporter)
         except OcrTrtError as error:
             if variant.is_exact:
                 raise
             reporter.note(f"{name} is left out: {error}")
             failed.append(FailedVariant(variant=variant, error=str(error)))
             continue
-        built.append(BuiltVariant(variant=variant, bundle=result.bundle))
+        built.append(BuiltVariant(variant=variant, bundle=bundle))
     return BuiltVariants(built=built, failed=failed)
+
+
+def _built(request: BuildRequest, reporter: Reporter) -> Bundle:
+    """Build one variant.
+
+    Raises:
+        OcrTrtError: it cannot be built, or it should be compressed, but nothing was won.
+    """
+    (result,) = build(request, reporter)
+    if result.bundle is None:
+        raise result.error or AssertionError("a result has a bundle or an error")
+    compression = result.bundle.manifest.compression
+    if request.compress and (compression is None or not compression.is_applied):
+        # Its engine is that of the same variant without compression, under another name.
+        raise EngineBuildError(compression.reason if compression else "it was not compressed")
+    return result.bundle

@@ -83,8 +83,8 @@ def screened(
 ) -> tuple[list[OpenVariant], list[OpenVariant]]:
     """Return the variants that are not over the budget with the exact variant of the other model.
 
-    Whatever the other model is replaced by, these pairs would lose even more. The exact variants
-    always remain.
+    With another variant of the other model, such a pair is expected to lose even more. The exact
+    variants always remain.
     """
     finder, recognizer = exact_of(detectors), exact_of(recognizers)
     reader.read(

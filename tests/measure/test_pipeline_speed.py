@@ -126,3 +126,9 @@ def test_report_shows_times_of_stages() -> None:
     assert section.plot is not None
     assert "a: decode 0.0 ms, prepare 1.0 ms" in section.plot.words
     assert section.plot.draw().startswith("<svg")
+
+
+def test_no_images_are_an_error_and_no_endless_loop() -> None:
+    finder, reader = pair(0.0, 0.0)
+    with pytest.raises(ValueError, match="at least one image"):
+        pipeline_speeds([Pipeline(detector=finder, recognizer=reader)], [], 0.01, SilentReporter())
