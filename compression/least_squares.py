@@ -24,7 +24,7 @@ from .layers import Matrix, WeightedLayer
 from .samples import Rows
 
 RIDGES = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
-"""Values of r to choose from. If none of them helps, only the bias is fitted."""
+"""Values of r to choose from. If none of them helps, only the bias is fitted, or nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,25 +78,29 @@ def fitted(
 
     Args:
         layer: with its weights before.
-        moments: of the rows to fit. The results do not include the Add behind a MatMul.
-        check: of rows of other images, which choose the ridge; None: the largest one.
+        moments: of the rows to fit.
+        check: of rows of other images, which choose the ridge, and whether the layer changes at
+            all; None: the largest ridge.
     """
     # (K, G * O) -> (G, K, O)
     old = layer.weights.astype(np.float64)
     old = old.reshape(len(old), layer.groups, -1).transpose(1, 0, 2)
     fit = _Fit(moments, old, centered=layer.can_shift)
     weights = fit.weights(RIDGES[-1])
+    bias = fit.bias(weights)
     if check is not None:
         judge = _Fit(check, old, centered=layer.can_shift)
-        candidates = [old, *(fit.weights(ridge) for ridge in RIDGES)]
-        weights = min(candidates, key=lambda each: fit.error_on(judge, each))
+        found = [old, *(fit.weights(ridge) for ridge in RIDGES)]
+        candidates = [(old, _bias_of(layer)), *((each, fit.bias(each)) for each in found)]
+        weights, bias = min(candidates, key=lambda each: judge.error(*each))
     matrix = weights.transpose(1, 0, 2).reshape(layer.weights.shape)
-    if not layer.can_shift:
-        return matrix, None
-    bias = (fit.mean_y - fit.mean_x @ weights).reshape(-1)
-    if layer.kind == "MatMul" and layer.bias is not None:
-        bias = bias + layer.bias  # the op's result does not include it
-    return matrix, bias
+    return matrix, bias.reshape(-1) if layer.can_shift else None
+
+
+def _bias_of(layer: WeightedLayer) -> Matrix:
+    """Return the bias of a layer, (G, 1, O)."""
+    bias = layer.bias if layer.bias is not None else np.zeros(layer.outputs)
+    return bias.astype(np.float64).reshape(layer.groups, 1, -1)
 
 
 class _Fit:
@@ -118,12 +122,15 @@ class _Fit:
         """Return the best weights (G, K, O)."""
         return self._old + np.linalg.solve(self.covariance + ridge * self._scale, self.residual)
 
-    def error_on(self, other: _Fit, weights: Matrix) -> float:
-        """Return the mean squared error of weights, with the bias of this fit, on other rows.
+    def bias(self, weights: Matrix) -> Matrix:
+        """Return the best bias for weights, (G, 1, O); 0 if the layer cannot have one."""
+        return self.mean_y - self.mean_x @ weights
 
-        Up to a constant: that of the old weights is left out.
+    def error(self, weights: Matrix, bias: Matrix) -> float:
+        """Return the mean squared error of weights and a bias.
+
+        Up to a constant: that of the old weights with the best bias is left out.
         """
         change = weights - self._old
-        quadratic = np.sum(change * (other.covariance @ change - 2 * other.residual))
-        bias = self.mean_y - self.mean_x @ weights
-        return float(quadratic + np.square(other.mean_y - other.mean_x @ weights - bias).sum())
+        quadratic = np.sum(change * (self.covariance @ change - 2 * self.residual))
+        return float(quadratic + np.square(self.bias(weights) - bias).sum())

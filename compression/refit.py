@@ -60,15 +60,13 @@ def refit(
     waves = _waves(copies[size].graph, original[size], first.channels, settings.only)
     names = [name for wave in waves for name in wave]
     targets = [made for _, made in _sampler(original, names, settings, outputs=True).each(batches)]
-    known = {layer.name: layer for layer in weighted_layers(ir.from_proto(original[size]).graph)}
     for wave in waves:
         models = {size: ir.to_proto(copy) for size, copy in copies.items()}
         layers = {layer.name: layer for layer in weighted_layers(copies[size].graph)}
         sampler = _sampler(models, wave, settings, outputs=False)
         moments = _moments(sampler, batches, targets, layers, first.channels)
         for name in wave:
-            layer = _with_bias_of(known[name], layers[name], first.channels.get(name))
-            weights, bias = fitted(layer, *moments[name])
+            weights, bias = fitted(layers[name], *moments[name])
             for copy in copies.values():
                 set_weights(_node(copy.graph, name), weights, bias)
     return {size: replace(each, model=ir.to_proto(copies[size])) for size, each in smaller.items()}
@@ -112,19 +110,6 @@ def _moments(
             else:
                 found[name][part] += moments
     return found
-
-
-def _with_bias_of(
-    original: WeightedLayer, layer: WeightedLayer, kept: tuple[int, ...] | None
-) -> WeightedLayer:
-    """Return a layer with the bias of the original one.
-
-    The results of a MatMul are fitted without the Add behind it, so the new bias counts from the
-    original one. The factors of a layer have changed the bias of the smaller graph already.
-    """
-    if original.bias is None:
-        return layer
-    return replace(layer, bias=original.bias if kept is None else original.bias[list(kept)])
 
 
 def _node(graph: ir.Graph, name: str) -> ir.Node:

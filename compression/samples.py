@@ -77,7 +77,8 @@ class LayerSampler:
     """Draws rows of layers from batches.
 
     Row i of the inputs of a layer, (rows, in * taps), and row i of its outputs, (rows, out), belong
-    to the same output position. Padding is 0. The output of a MatMul is without the Add behind it.
+    to the same output position. Padding is 0. The output of a MatMul includes the Add behind it, if
+    that is its bias.
 
     Args:
         graphs: float32 graphs with one input, by input size.
@@ -163,6 +164,8 @@ class LayerSampler:
         made = tensors[layer.name] if self._sides[1] else None
         if made is not None and layer.windows is not None:
             made = np.moveaxis(made, 1, -1)  # (N, O, H, W) -> (N, H, W, O)
+        elif made is not None and layer.kind == "MatMul" and layer.bias is not None:
+            made = made + layer.bias  # the tensor is in front of the Add
         where = self._chosen(places_of(layer, read, made), layer.name, number)
         inputs = None if read is None else rows_at(read, layer, where)
         return inputs, None if made is None else made[where]

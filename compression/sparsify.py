@@ -120,7 +120,7 @@ def sparse_fit(layer: WeightedLayer, inputs: Rows, outputs: Rows) -> tuple[Matri
     Args:
         layer: with its weights before.
         inputs: (rows, in * taps), what it reads.
-        outputs: (rows, out), what the op should return.
+        outputs: (rows, out), what it should return.
     """
     # The rows of the last images choose the ridge; rows are in the order of the images.
     cut = -(-len(inputs) * 3 // 4)
@@ -137,10 +137,7 @@ def sparse_fit(layer: WeightedLayer, inputs: Rows, outputs: Rows) -> tuple[Matri
     weights = sparse_weights(target, covariance, layer.taps)
     if not layer.can_shift:
         return weights, None
-    bias = mean_y - mean_x @ weights
-    if layer.kind == "MatMul" and layer.bias is not None:
-        bias = bias + layer.bias  # the op's result does not include it
-    return weights, bias
+    return weights, mean_y - mean_x @ weights
 
 
 def sparse_weights(target: Matrix, covariance: Matrix, taps: int) -> Matrix:

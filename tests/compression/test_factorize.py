@@ -60,7 +60,7 @@ def test_samples_are_what_the_layer_computes(
     samples = sampled(graphs_of(model, batches), batches, layers, 50)
     for name in names:
         layer, (inputs, outputs) = layers[name], samples[name]
-        bias = layer.bias if layer.kind != "MatMul" and layer.bias is not None else 0
+        bias = layer.bias if layer.bias is not None else 0
         np.testing.assert_allclose(inputs @ layer.weights + bias, outputs, atol=1e-5)
 
 

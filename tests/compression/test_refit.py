@@ -115,6 +115,20 @@ def test_the_error_of_a_layer_never_increases(name: str) -> None:
         assert np.isfinite(weights).all()
 
 
+def test_a_fit_that_fails_on_other_images_leaves_the_layer_alone() -> None:
+    layer = {each.name: each for each in weighted_layers(ir.from_proto(unet()).graph)}["f"]
+    assert layer.bias is not None
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((400, len(layer.weights))).astype(np.float32)
+    outputs = inputs @ layer.weights + layer.bias
+    # The rows to fit contradict those to check, in their weights and in their mean.
+    wrong = rng.standard_normal((200, layer.outputs)).astype(np.float32) + 1
+    moments = [Moments.of(inputs[:200], wrong, 1), Moments.of(inputs[200:], outputs[200:], 1)]
+    weights, bias = fitted(layer, *moments)
+    np.testing.assert_array_equal(weights, layer.weights)
+    np.testing.assert_array_equal(bias, layer.bias)
+
+
 def test_pruned_channels_and_factors_are_fitted_together() -> None:
     graphs, _, batches = small_unet()
     statistics = layer_statistics(graphs, batches, ["f"], positions_per_image=60)
