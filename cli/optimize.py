@@ -101,7 +101,10 @@ def optimize(
         raise UserError(f"{specs[0]}: is a spec; give --data DIR with {what} like those to be read")
     if len(specs) == 1:
         if pair != PairOptions():
-            raise UserError("--budget, --output and the like need two specs: add the other model's")
+            raise UserError(
+                "--budget, --output and the other options for a detector and a recognizer need "
+                "both specs, but one was given; add the spec of the other model"
+            )
         _optimize_widths(specs[0], data, width, display, is_trusted=trust)
         return
     if (width.detector, width.draw) != (None, None):

@@ -49,7 +49,7 @@ class PairOptions:
         bool,
         typer.Option(
             "--compress",
-            help="Also try smaller networks of both models, as build --compress makes them. It "
+            help="Also try smaller networks of both models, which build --compress produces. The search "
             "takes minutes for each of them.",
         ),
     ] = False
@@ -148,7 +148,10 @@ def _both_roles(paths: Sequence[Path]) -> tuple[DetectorSpec, RecognizerSpec]:
         roles = ", ".join(
             f"{path} is a {spec.role}" for path, spec in zip(paths, specs, strict=True)
         )
-        raise SpecError(f"expected the spec of one detector and of one recognizer, but {roles}")
+        raise SpecError(
+            f"expected the spec of one detector and of one recognizer, but {roles}; give one spec "
+            "of each"
+        )
     return detectors[0], recognizers[0]
 
 

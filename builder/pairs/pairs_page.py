@@ -66,8 +66,8 @@ def _default_text(report: PairsReport) -> list[str]:
     if default is None or default.measured is None:
         return []
     if default is chosen:
-        return ["It is the pair that ocr-trt build makes without options."]
-    name = f"the pair that ocr-trt build makes without options ({default.label}"
+        return ["It is the pair that ocr-trt build produces without options."]
+    name = f"the pair that ocr-trt build produces without options ({default.label}"
     if default.verdict in ("over", "unsure"):
         return [
             f"T{name[1:]}) takes {default.measured:.1f} ms, but it is "

@@ -81,7 +81,7 @@ def test_choice_is_compared_with_the_models_and_the_default_build() -> None:
     better = CHOSEN.model_copy(update={"loss": -0.5, "interval": None})
     assert lead(report(better)).endswith("it gains 0.50 points of end-to-end hmean.")
     first, second = texts(report())
-    assert "1.25x as fast as the pair that ocr-trt build makes" in first
+    assert "1.25x as fast as the pair that ocr-trt build produces" in first
     assert "may be 1.50x as fast as the chosen pair" in second
     assert "About 180 labeled images" in second
     assert "--accept-unsure" in second
@@ -102,7 +102,7 @@ def test_default_build_over_the_budget_is_named() -> None:
 @pytest.mark.parametrize(
     ("change", "labeled", "facts"),
     [
-        ({"is_default": True}, True, ["ocr-trt build makes without options"]),
+        ({"is_default": True}, True, ["ocr-trt build produces without options"]),
         ({"verdict": "agrees"}, True, ["labels of 20 images cannot show", "98.00"]),
         ({"verdict": "agrees"}, False, ["have no labels", "98.00"]),
         ({"verdict": "unsure"}, True, ["accepted by its estimated loss"]),
