@@ -49,8 +49,8 @@ class PairOptions:
         bool,
         typer.Option(
             "--compress",
-            help="Also try smaller networks of both models, which build --compress produces. The search "
-            "takes minutes for each of them.",
+            help="Also try smaller networks of both models, which build --compress produces. The "
+            "search takes minutes for each of them.",
         ),
     ] = False
     accept_unsure: Annotated[

@@ -156,7 +156,7 @@ def test_pair_over_the_budget_is_not_written(
         (("detector", "recognizer"), ["--budget", "nan"], ["nan", "0 to 100"]),
         (("detector", "recognizer"), ["--draw", "b.svg"], ["--draw", "one recognizer only"]),
         (("detector", "recognizer"), ["--calibration", "nowhere"], ["nowhere", "no such"]),
-        (("recognizer",), ["--budget", "1"], ["--budget", "two specs"]),
+        (("recognizer",), ["--budget", "1"], ["--budget", "both specs", "add"]),
     ],
 )
 def test_wrong_requests_are_refused(
