@@ -26,6 +26,9 @@ _CACHED_BYTES = 4 << 20
 class FreePlan(ABC):
     """A loaded plan whose height and width are free: one for all input sizes of an engine."""
 
+    bytes_per_pixel = 0.0
+    """Output bytes per pixel of the input, from the first batch at any size; 0 before it."""
+
     @abstractmethod
     def runner(self, size: InputSize, *, label: str, max_batch: int) -> Runner:
         """Return a runner for one input size. All runners of the plan share its streams."""
@@ -73,10 +76,16 @@ class Runner(ABC):
 
     @property
     def batch_in_caches(self) -> int:
-        """The number of images whose output fits the caches; 1 before the first batch."""
-        if not self._output_bytes:
-            return 1
-        return min(self.max_batch, max(1, _CACHED_BYTES // self._output_bytes))
+        """The number of images whose output fits the caches; 1 before the first batch.
+
+        If a plan serves many sizes, its first batch decides for all of them. Otherwise the first
+        batch of each size would be smaller, and so the numbers, which differ in their last bits
+        between batch sizes, would depend on the order of the images.
+        """
+        size, plan = self._output_bytes, self.plan
+        if plan is not None:
+            size = int(plan.bytes_per_pixel * self.shape[1] * self.shape[2])
+        return min(self.max_batch, max(1, _CACHED_BYTES // size)) if size else 1
 
     def run(self, images: Batch) -> npt.NDArray[np.float32]:
         """Run a batch (N, C, H, W) float32; return the output in the converted graph's layout.
@@ -85,7 +94,7 @@ class Runner(ABC):
             ValueError: wrong dtype, shape or batch size.
             EngineBuildError: the runtime fails.
         """
-        return self.run_and(images, np.array)
+        return self._run_on(images, lambda feed, see: see(self.execute(feed)), lambda own: own)
 
     def run_and(self, images: Batch, use: Callable[[npt.NDArray[np.float32]], _T]) -> _T:
         """Run a batch (N, C, H, W) float32; return what ``use`` returns for the output.
@@ -97,6 +106,15 @@ class Runner(ABC):
             ValueError: wrong dtype, shape or batch size.
             EngineBuildError: the runtime fails.
         """
+        return self._run_on(images, self.execute_and, use)
+
+    def _run_on(
+        self,
+        images: Batch,
+        execute: Callable[[Any, Callable[[Batch], _T]], _T],
+        use: Callable[[Batch], _T],
+    ) -> _T:
+        """Check and prepare a batch, execute it, and check the output before it is used."""
         if images.dtype != np.float32 or images.shape[1:] != self.shape:
             raise ValueError(
                 f"{self.label} accepts float32 (N, {', '.join(map(str, self.shape))}), "
@@ -107,17 +125,26 @@ class Runner(ABC):
                 f"{self.label} accepts 1 to {self.max_batch} images, got {len(images)}"
             )
 
-        def checked(output: npt.NDArray[np.float32]) -> _T:
+        is_used = False
+
+        def checked(output: Batch) -> _T:
+            nonlocal is_used
             if self.check_output is not None:
                 self.check_output(output, len(images))
             self._output_bytes = output.nbytes // len(images)
+            plan = self.plan  # ``close`` of another thread drops it
+            if plan is not None and not plan.bytes_per_pixel:
+                plan.bytes_per_pixel = self._output_bytes / (self.shape[1] * self.shape[2])
+            is_used = True
             return use(output)
 
         try:
-            return self.execute_and(self.prepare(images), checked)
+            return execute(self.prepare(images), checked)
         except (OcrTrtError, AssertionError, ValueError, MemoryError):
             raise
         except Exception as error:  # the runtimes have no common base class of their errors
+            if is_used:  # an error of ``use``, not of the runtime
+                raise
             raise EngineBuildError(
                 f"{self.label} fails on images of shape {list(images.shape)}: {cause(str(error))}"
             ) from error

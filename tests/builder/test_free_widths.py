@@ -100,7 +100,14 @@ def test_only_the_first_width_runs_when_the_plan_is_opened(
     with Engine.from_bundle(bundle) as engine:
         runners = [engine.runner(size) for size in engine.sizes]
         assert fed == [(1, 1, 32, 32)]
-        assert [runner.good_batch for runner in runners] == [4, 1, 1, 1, 1]
+        # The output of all widths is known from the first, so the first batches are not smaller.
+        assert [runner.good_batch for runner in runners] == [4, 4, 4, 4, 4]
+        plan = runners[0].plan
+        assert plan is not None
+        plan.bytes_per_pixel = 2 * (4 << 20) / (3 * 32 * 32)  # 2/3 of the caches at 32 columns
+        assert [runner.good_batch for runner in runners] == [1, 1, 1, 1, 1]
+        plan.bytes_per_pixel /= 3
+        assert [runner.good_batch for runner in runners] == [4, 3, 3, 2, 2]
 
 
 def test_without_a_step_every_width_has_a_plan(spec: RecognizerSpec, tmp_path: Path) -> None:

@@ -302,6 +302,8 @@ def test_output_is_read_where_openvino_wrote_it(plan: Path) -> None:
     with opened(plan) as runner:
         kept = [runner.run_and(first, lambda output: output)]
         assert runner.run_and(first, np.sum) == 2 * first.sum()
+        with pytest.raises(KeyError):  # not an error of the runtime
+            runner.run_and(first, lambda _: {}["missing"])
         copied = runner.run(first)
         runner.run(second)
         assert (kept[0] == 4).all(), "run_and lends memory, which the next batch overwrites"
