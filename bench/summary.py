@@ -7,6 +7,7 @@ from typing import Literal
 
 from ..measure.bootstrap import LEVEL
 from ..measure.pipeline_speed import PipelineSpeed
+from ..measure.points_lost import as_points_lost
 from ..measure.report_data import Changes, MetricDifference
 from ..ocr.metrics.metric import METRICS, MetricName
 from .results import ModelReport, Report, SystemRow
@@ -89,8 +90,8 @@ def points_lost(difference: MetricDifference) -> tuple[float, float, float]:
     sign = -100 * METRICS[difference.measure].sign
     if difference.interval is None:
         return sign * difference.value, float("-inf"), float("inf")
-    low, high = sorted((sign * difference.interval.low, sign * difference.interval.high))
-    return sign * difference.value, low, high
+    bounds = as_points_lost(difference.interval, difference.measure)
+    return sign * difference.value, bounds.low, bounds.high
 
 
 def _verdict(model: ModelReport, row: SystemRow) -> tuple[Level, str]:

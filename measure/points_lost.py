@@ -17,8 +17,9 @@ import math
 from typing import Literal
 
 from ..engines.manifest import PointsInterval
-from ..ocr.metrics.metric import METRICS
+from ..ocr.metrics.metric import METRICS, MetricName
 from .bootstrap import difference_interval
+from .report_data import Interval
 from .result import Result
 
 Verdict = Literal["shown", "agrees", "unsure", "over"]
@@ -36,10 +37,14 @@ def points_interval(result: Result, baseline: Result, *, labeled: bool) -> Point
     other = baseline if labeled else baseline.judged_by(baseline)
     name, statistic = next(iter(own.statistics.items()))
     found = difference_interval(own.rows(), other.rows(), statistic)
-    if found is None:
-        return None
-    # The interval is of result minus baseline; a loss is positive. + 0.0: not -0.0.
-    ends = [-100 * METRICS[name].sign * end + 0.0 for end in (found.low, found.high)]
+    return None if found is None else as_points_lost(found, name)
+
+
+def as_points_lost(difference: Interval, metric: MetricName) -> PointsInterval:
+    """Return the interval of the points lost from that of result minus baseline, a share."""
+    # A loss is positive, whether higher or lower values are better. + 0.0: not -0.0.
+    sign = -100 * METRICS[metric].sign
+    ends = [sign * end + 0.0 for end in (difference.low, difference.high)]
     return PointsInterval(low=min(ends), high=max(ends))
 
 
