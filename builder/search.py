@@ -213,9 +213,10 @@ def _try_floats(state: _Search, quantization: QuantizationSettings) -> None:
     """Measure candidates without int8, fastest first, until one is within the budget.
 
     A target with fp32 as fallback is on the CPU, where bf16 may or may not be faster: both are
-    measured.
+    measured. fp32 is the last, because ``search`` returns the last if none is within the budget.
     """
-    for precision in dict.fromkeys((quantization.fallback, "bf16", "fp32")):
+    first = () if quantization.fallback == "fp32" else (quantization.fallback,)
+    for precision in dict.fromkeys((*first, "bf16", "fp32")):
         if precision not in state.runner.target.precisions:
             continue
         if precision == "fp32":
