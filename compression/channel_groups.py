@@ -11,8 +11,8 @@ import onnx_ir as ir
 
 from ..convert.graph import constant, constant_input, name_of, reads_of, result_name
 from .channel_relation import FIXED, Atoms, Relation, fixed_labels
-from .label_table import RULES
-from .label_walk import Walk
+from .channel_rules import RULES
+from .channel_walk import Walk
 
 LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 """Ops with weights for each pair of an input and an output channel."""

@@ -14,7 +14,6 @@ is *linked* to the classes of its row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -248,9 +247,3 @@ def on_axis(atoms: Atoms, axis: int, rank: int) -> Labels:
 def aligned(atoms: Atoms, rank: int) -> Atoms:
     """Add leading axes of size 1, as ops with broadcasting do."""
     return atoms.reshape((1,) * (rank - atoms.ndim) + atoms.shape)
-
-
-def all_atoms(labels: Iterable[Labels]) -> Sequence[Atoms]:
-    """Return the atoms and heads of several labels."""
-    found = list(labels)
-    return [each.atoms for each in found] + [h for each in found if (h := each.heads) is not None]

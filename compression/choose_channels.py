@@ -48,8 +48,6 @@ class _Reader:
         layer: its weights.
         statistics: of its rows.
         channels: the channel of the group at each input channel of the layer; -1: of others.
-        importance: weight of the error of each output, (out,); None: all the same.
-        sensitivity: factor of all costs.
     """
 
     def __init__(
@@ -57,17 +55,14 @@ class _Reader:
         layer: WeightedLayer,
         statistics: LayerStatistics,
         channels: Sequence[int],
-        importance: Matrix | None,
-        sensitivity: float,
     ) -> None:
         groups, taps = layer.groups, layer.taps
         moment = statistics.covariance
         if not layer.can_shift:  # no bias takes up the mean
             moment = moment + np.outer(statistics.mean, statistics.mean)
         size = len(moment) // groups
-        scale = np.sqrt(importance) if importance is not None else np.ones(layer.outputs)
         self._parts = list[tuple[Matrix, Matrix]]()
-        weights = layer.weights.astype(np.float64) * scale
+        weights = layer.weights.astype(np.float64)
         total = 0.0
         for group in range(groups):
             rows = slice(group * size, (group + 1) * size)
@@ -77,7 +72,7 @@ class _Reader:
             ridge = _RIDGE * max(float(np.trace(block)) / size, 1e-12)
             inverse = np.linalg.inv(block + ridge * np.eye(size)).astype(np.float64)
             self._parts.append((inverse, own))
-        self._unit = max(total, 1e-30) / sensitivity
+        self._unit = max(total, 1e-30)
         places = dict[int, dict[int, list[int]]]()
         for place, channel in enumerate(channels):
             group, row = divmod(place * taps, size)
@@ -116,55 +111,25 @@ class _Reader:
             inverse[:, columns] = inverse[columns] = weights[columns] = 0
 
 
-def choose_channels(
-    group: ChannelGroup,
-    keep: int,
-    layers: Mapping[str, WeightedLayer],
-    statistics: Mapping[str, LayerStatistics],
-    importance: Mapping[str, Matrix] | None = None,
-    sensitivity: Mapping[str, float] | None = None,
-) -> Kept:
-    """Return the ``keep`` channels whose loss of the others costs least; see the module.
-
-    Args:
-        group: a group of which some channels can be removed.
-        keep: how many channels to keep; with rows, a multiple of their number.
-        layers: the layers of the graph, by name.
-        statistics: of what the consumers and producers of the group read; others are left out.
-        importance: weight of the error of each output of a consumer, (out,); the same for all
-            outputs of consumers that are left out.
-        sensitivity: what the relative error of a consumer costs; 1 for those that are left out.
-    """
-    kept = None
-    for kept in removals(group, layers, statistics, importance, sensitivity):
-        if len(kept.channels) <= keep:
-            break
-    if kept is None or len(kept.channels) != keep:
-        fewest = 0 if kept is None else len(kept.channels)
-        raise ValueError(f"{group.name} cannot keep {keep} channels of {group.size} ({fewest})")
-    return kept
-
-
 def removals(
     group: ChannelGroup,
     layers: Mapping[str, WeightedLayer],
     statistics: Mapping[str, LayerStatistics],
-    importance: Mapping[str, Matrix] | None = None,
-    sensitivity: Mapping[str, float] | None = None,
 ) -> Iterator[Kept]:
     """Yield the channels to keep after each removal, from all channels on.
 
-    With rows, one channel of each row is removed at a time. No tensor loses its last channel. The
-    arguments are those of :func:`choose_channels`.
+    With rows, one channel of each row is removed at a time. No tensor loses its last channel.
+
+    Args:
+        group: a group of which some channels can be removed.
+        layers: the layers of the graph, by name.
+        statistics: of what the consumers and producers of the group read; others are left out.
     """
-    importance, sensitivity = importance or {}, sensitivity or {}
     readers = [
         _Reader(
             layers[name],
             statistics[name],
             group.places[layers[name].source].channels.tolist(),
-            importance.get(name),
-            sensitivity.get(name, 1.0),
         )
         for name in group.consumers
         if name in layers and name in statistics

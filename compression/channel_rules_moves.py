@@ -5,12 +5,14 @@ Each rule returns the labels of the results, or None if it does not know the op 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx_ir as ir
 
 from ..convert.graph import attribute, constant, constant_input, name_of, not_none
 from .channel_relation import Atoms, Labels, fixed_labels
-from .label_walk import Walk, reshaped, same_axes
+from .channel_walk import Walk, reshaped, same_axes
 
 
 def same(walk: Walk, node: ir.Node) -> list[Labels]:
@@ -28,9 +30,8 @@ def mixing(walk: Walk, node: ir.Node) -> list[Labels] | None:
     return [labels]
 
 
-def changed(labels: Labels, change: object) -> Labels:
+def changed(labels: Labels, change: Callable[[Atoms], Atoms]) -> Labels:
     """Apply a function of an array to atoms and heads."""
-    assert callable(change)
     heads = labels.heads
     return Labels(atoms=change(labels.atoms), heads=None if heads is None else change(heads))
 

@@ -10,8 +10,8 @@ import onnx_ir as ir
 
 from ..convert.graph import attribute, constant, constant_input, input_of, name_of
 from .channel_relation import Labels, on_axis
-from .label_moves import changed
-from .label_walk import Walk
+from .channel_rules_moves import changed
+from .channel_walk import Walk
 
 
 def pool(walk: Walk, node: ir.Node) -> list[Labels] | None:

@@ -1,20 +1,16 @@
-"""How ops that compute from channels relate them: layers with weights, norms, elementwise ops.
+"""How ops that compute from channels relate them: layers with weights, and elementwise ops.
 
 Each rule returns the labels of the results, or None if it does not know the op in this form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import onnx_ir as ir
 
 from ..convert.graph import array_of, attribute, constant, constant_input, input_of, name_of
 from .channel_relation import FIXED, Atoms, Labels, aligned, fixed_labels, on_axis
-from .label_walk import Walk
-
-Rule = Callable[[Walk, ir.Node], "list[Labels] | None"]
+from .channel_walk import Walk
 
 
 def conv(walk: Walk, node: ir.Node) -> list[Labels] | None:

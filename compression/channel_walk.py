@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -122,6 +122,10 @@ class Walk:
             for one, two in zip(other.labels, use.labels, strict=True):
                 if one.shape == two.shape:
                     self.relation.unify(one, two, reason)
+
+
+Rule = Callable[[Walk, ir.Node], "list[Labels] | None"]
+"""Returns the labels of the results of a node, or None if it does not know the op in this form."""
 
 
 def reshaped(walk: Walk, labels: Labels, before: Shape, after: Shape) -> Labels | None:

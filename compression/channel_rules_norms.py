@@ -9,8 +9,7 @@ import onnx_ir as ir
 
 from ..convert.graph import attribute, constant_input, name_of
 from .channel_relation import Labels, fixed_labels
-from .label_rules import Rule
-from .label_walk import Walk
+from .channel_walk import Rule, Walk
 
 
 def per_channel(*indices: int) -> Rule:

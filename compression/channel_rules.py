@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..convert.analysis.axes import BROADCASTING, UNARY
-from . import label_maps as maps
-from . import label_moves as moves
-from . import label_norms as norms
-from . import label_rules as rules
-from .label_rules import Rule
+from . import channel_rules_layers as layers
+from . import channel_rules_maps as maps
+from . import channel_rules_moves as moves
+from . import channel_rules_norms as norms
+from .channel_walk import Rule
 
 _REDUCTIONS = (
     *("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2"),
@@ -16,13 +16,12 @@ _REDUCTIONS = (
 _POOLS = (
     *("MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"),
 )
-_ALSO_UNARY = ("Identity", "Celu", "ThresholdedRelu", "Tan", "Atan", "IsInf", "IsNaN")
 RULES: dict[tuple[str, str], Rule] = {
     **{
         ("", op): moves.same
         for op in (*UNARY, "Identity", "Celu", "ThresholdedRelu", "Tan", "Atan")
     },
-    **{("", op): rules.elementwise for op in (*BROADCASTING, "Sum", "Mean", "Mod", "Xor")},
+    **{("", op): layers.elementwise for op in (*BROADCASTING, "Sum", "Mean", "Mod", "Xor")},
     **{("", op): moves.mixing for op in ("Softmax", "LogSoftmax", "Hardmax", "LpNormalization")},
     **{("", op): moves.reduce for op in _REDUCTIONS},
     **{("", op): moves.arg_max for op in ("ArgMax", "ArgMin")},
@@ -30,10 +29,10 @@ RULES: dict[tuple[str, str], Rule] = {
     **{("", op): moves.reshape for op in ("Reshape", "Flatten", "Squeeze", "Unsqueeze")},
     **{("", op): maps.sizes_kept for op in ("Expand", "Tile")},
     **{("", op): norms.recurrent for op in ("LSTM", "GRU", "RNN")},
-    ("", "Conv"): rules.conv,
-    ("", "ConvTranspose"): rules.conv_transpose,
-    ("", "Gemm"): rules.gemm,
-    ("", "MatMul"): rules.matmul,
+    ("", "Conv"): layers.conv,
+    ("", "ConvTranspose"): layers.conv_transpose,
+    ("", "Gemm"): layers.gemm,
+    ("", "MatMul"): layers.matmul,
     ("", "BatchNormalization"): norms.per_channel(1, 2, 3, 4),
     ("", "InstanceNormalization"): norms.per_channel(1, 2),
     ("", "LayerNormalization"): norms.layer_norm,
