@@ -115,6 +115,7 @@ def check_parity(
     *,
     graphs: Mapping[InputSize, onnx.ModelProto] | None = None,
     ties: Ties | None = None,
+    sizes: Sequence[InputSize] = (),
 ) -> Difference:
     """Return the largest absolute difference of outputs over all sizes and some random images.
 
@@ -127,6 +128,7 @@ def check_parity(
             noise, which must be small.
         graphs: the graph of each size, to compare while it decides as the model does (``ties``).
         ties: by how much these graphs differ because of ties, for an engine built from them.
+        sizes: the input sizes to compare; (): all of ``graph``.
 
     Raises:
         ConversionError: the difference is larger than allowed, or is NaN.
@@ -134,7 +136,7 @@ def check_parity(
     # The same images in each build, so that a model that passes once passes always.
     spec, rng, found = graph.spec, np.random.default_rng(0), []
     tolerance = tolerance or Tolerance()
-    for size in graph.sizes:
+    for size in sizes or graph.sizes:
         images = random_images(spec, size, rng)
         if size in tolerance.roundings:
             found.append(compare_rounding(graph, baseline, images, tolerance))

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..common.input_size import InputSize
 from ..common.progress import Reporter
 from ..convert.free_sizes import graph_at_size, joined_sizes
+from ..convert.graph import Graphs
 from ..engines.engine import Engine
 from ..errors import OcrTrtError, SpecError
-from ..spec import RecognizerSpec
+from ..spec import ModelSpec, RecognizerSpec
 from .compare import check_parity
 from .convert import ConvertedModel
 from .tolerance import tolerance_of
@@ -28,7 +30,7 @@ def check_free_widths(
     Raises:
         SpecError: it differs; ``width_step`` does not fit the model.
     """
-    between = _between(spec)
+    between = widths_between(spec)
     joined = joined_sizes(model.graphs) if between else None
     if joined is None:
         return
@@ -51,7 +53,18 @@ def check_free_widths(
             ) from error
 
 
-def _between(spec: RecognizerSpec) -> tuple[int, ...]:
+def compared_sizes(engine: Engine, graphs: Graphs, spec: ModelSpec | None) -> list[InputSize]:
+    """Return the sizes at which an engine is compared with the model.
+
+    A plan of any width has many. Opening the model at each would take minutes and its weights each
+    time, so those with a graph are compared, and those of :func:`check_free_widths` if ``spec`` is
+    given.
+    """
+    between = widths_between(spec) if isinstance(spec, RecognizerSpec) else ()
+    return [size for size in engine.sizes if size in graphs or size.width in between]
+
+
+def widths_between(spec: RecognizerSpec) -> tuple[int, ...]:
     """Return the widths to check: an odd multiple of the step, and the widest.
 
     Whether an odd multiple is even after each stride decides the same for all other multiples.

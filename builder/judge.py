@@ -14,8 +14,10 @@ from ..errors import BudgetError, EngineBuildError
 from ..measure.latency import Contender, measure
 from ..spec import ModelSpec
 from .compare import check_parity, is_within_budget
+from .compare_widths import compared_sizes
 from .job import TargetJob
 from .time_limits import run_once
+from .tolerance import Difference
 from .trials import Candidate
 
 _SMALL_BATCH = 3
@@ -66,9 +68,8 @@ def judge(
                 with job.reporter.step(f"compare {engine.label} with the compressed graph"):
                     _check_compressed(engine, job)
             elif chosen.precision == "fp32":
-                ties = baseline.difference.ties
                 with job.reporter.step(f"compare {engine.label} with the model"):
-                    own = check_parity(engine, baseline.engine, baseline.tolerance, ties=ties)
+                    own = _check_exact(engine, job)
                 difference = max(difference, own, key=lambda each: each.largest)
             if timed:
                 (latency,) = compare_latency([engine], job)
@@ -82,6 +83,24 @@ def judge(
     )
 
 
+def _check_exact(engine: Engine, job: TargetJob) -> Difference:
+    """Compare an fp32 engine with the model.
+
+    Raises:
+        ConversionError: it differs more than ``accuracy.max_difference`` allows.
+    """
+    baseline = job.baseline
+    # The rounding of a 16-bit model is known at the sizes of its graphs only.
+    spec = None if baseline.tolerance.roundings else job.spec
+    return check_parity(
+        engine,
+        baseline.engine,
+        baseline.tolerance,
+        ties=baseline.difference.ties,
+        sizes=compared_sizes(engine, job.graphs, spec),
+    )
+
+
 def _check_compressed(engine: Engine, job: TargetJob) -> None:
     """Compare an fp32 engine with its compressed graph, because both differ from the model.
 
@@ -91,7 +110,8 @@ def _check_compressed(engine: Engine, job: TargetJob) -> None:
     label = "compressed fp32 graph"
     graph = Engine.from_graphs(job.graphs.__getitem__, spec=job.spec, label=label)
     with graph:
-        check_parity(engine, graph, ties=job.baseline.difference.ties)
+        sizes = [size for size in engine.sizes if size in job.graphs]
+        check_parity(engine, graph, ties=job.baseline.difference.ties, sizes=sizes)
 
 
 def check_batches(engine: Engine) -> None:

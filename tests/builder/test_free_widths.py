@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from ocr_trt.bench.layer_rooflines import _layer_times
 from ocr_trt.builder.build import build
+from ocr_trt.builder.compare_widths import compared_sizes
 from ocr_trt.debug.reference_graphs import quantized_graphs
 from ocr_trt.engines.build_cache import BuildCache
 from ocr_trt.engines.bundle import Bundle, load_bundle
@@ -152,3 +154,12 @@ def test_a_step_at_which_the_model_pads_differently_is_refused(tmp_path: Path) -
     fitting = spec.model_copy(update={"width_step": 8})
     (result,) = build(fp32_request(fitting, tmp_path / "out", targets=("onnxruntime",)))
     assert result.error is None
+
+
+def test_an_engine_is_compared_with_the_model_at_few_widths(spec: RecognizerSpec) -> None:
+    wide = spec.with_widths(WIDTHS)
+    engine = Engine(label="x", spec=wide, open_runner=lambda _: pytest.fail("it is not opened"))
+    graphs = dict.fromkeys(spec.input_sizes, onnx.ModelProto())
+    widths = [size.width for size in compared_sizes(engine, graphs, spec)]
+    assert widths == [32, 40, 56, 64]  # an odd multiple of the step, and the widest
+    assert [size.width for size in compared_sizes(engine, graphs, None)] == [32, 64]
