@@ -67,7 +67,7 @@ class BucketChoice:
     """Milliseconds of a line at the widths that were timed."""
     choices: tuple[Buckets, ...]
     current: Buckets
-    """The widths of the spec."""
+    """The widths of the spec; with ``width_step``, those of its plan of any width."""
     best: Buckets
 
 
@@ -118,7 +118,7 @@ def choose_buckets(
         cut=sum(len(own) > 1 for own in windows),
         costs=costs,
         choices=choices,
-        current=described(spec.widths),
+        current=described(spec.free_widths or spec.widths),
         best=_recommended(choices),
     )
 

@@ -19,9 +19,11 @@ from .shared_options import DisplayOptions, Trust
 if TYPE_CHECKING:
     from ..builder.learned_widths import BucketChoice, Buckets
     from ..measure.stream_trials import StreamTrials
+    from ..spec import RecognizerSpec
 
 
 _LARGEST_PLOT = 16 << 20  # bytes
+_LISTED = 8  # widths in a row of the table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +182,7 @@ def _optimize_widths(
     if display.json:
         print_json(asdict(result))
     else:
-        _print_widths(spec.name, result)
+        _print_widths(spec, result)
 
 
 def _is_svg(path: Path) -> bool:
@@ -189,12 +191,12 @@ def _is_svg(path: Path) -> bool:
     return b"<svg" in read_limited(path, limit=_LARGEST_PLOT, what="an SVG file")
 
 
-def _print_widths(name: str, result: BucketChoice) -> None:
+def _print_widths(spec: RecognizerSpec, result: BucketChoice) -> None:
     from ..builder.learned_widths import MIN_SAVING
 
     rows = [_width_row(str(len(choice.widths)), choice) for choice in result.choices]
     rows.append(_width_row("in the spec", result.current))
-    title = f"{name}: fp32 time per line in full batches, on {len(result.line_widths)} lines"
+    title = f"{spec.name}: fp32 time per line in full batches, on {len(result.line_widths)} lines"
     print_table(title, ("number", "widths", "ms per line", "saved", "padding"), rows)
     if result.cut:
         widest = result.best.widths[-1]
@@ -211,12 +213,24 @@ def _print_widths(name: str, result: BucketChoice) -> None:
         else f"one more saves less than {100 * MIN_SAVING:.0f} %"
     )
     print(f"buckets: [{narrow}]   # for the spec; {why}")
+    if spec.width_step is not None:
+        print(
+            f"width_step is {spec.width_step}: unless the build notes that it has no effect, OpenVINO "
+            "and onnxruntime run one plan at the widths of the last row; of buckets, only the narrowest counts"
+        )
+
+
+def _listed(widths: Sequence[int]) -> str:
+    """Return widths as text; of many, the first two and the last."""
+    if len(widths) <= _LISTED:
+        return " ".join(map(str, widths))
+    return f"{widths[0]} {widths[1]} .. {widths[-1]} ({len(widths)})"
 
 
 def _width_row(what: str, choice: Buckets) -> tuple[str, ...]:
     return (
         what,
-        " ".join(map(str, choice.widths)),
+        _listed(choice.widths),
         f"{choice.milliseconds:.2f}",
         f"{100 * choice.saved:.0f} %",
         f"{100 * choice.padding:.0f} %",

@@ -48,6 +48,9 @@ def test_buckets_fit_the_lines(
     assert len(three.widths) == 3
     assert choice.best == two
     assert choice.current.widths == onnx_recognizer.widths
+    free = onnx_recognizer.model_copy(update={"width_step": 8})
+    choice = choose_buckets(free, images, backend("openvino"), settings, SilentReporter())
+    assert choice.current.widths == free.free_widths == (32, 40, 48, 56, 64)
 
 
 def test_widths_are_timed_with_the_model(
