@@ -215,8 +215,9 @@ def _print_widths(spec: RecognizerSpec, result: BucketChoice) -> None:
     print(f"buckets: [{narrow}]   # for the spec; {why}")
     if spec.width_step is not None:
         print(
-            f"width_step is {spec.width_step}: unless the build notes that it has no effect, OpenVINO "
-            "and onnxruntime run one plan at the widths of the last row; of buckets, only the narrowest counts"
+            f"width_step is {spec.width_step}: unless the build notes that it has no effect, "
+            "OpenVINO and onnxruntime run one plan at the widths of the last row; of buckets, "
+            "only the narrowest counts"
         )
 
 
