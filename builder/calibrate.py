@@ -16,8 +16,8 @@ from ..calibration.calibrator import Calibrator
 from ..calibration.methods import METHODS
 from ..calibration.quantize import quantized_tensors
 from ..calibration.ranges import Ranges, check_ranges, graphs_sha256, load_ranges, save_ranges
-from ..calibration.strata import spread
 from ..common.progress import Reporter
+from ..common.spread import spread
 from ..convert.graph import Graphs
 from ..engines.bundle import tree_sha256
 from ..engines.engine import Engine

@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Literal
 
 import onnx_ir as ir
@@ -19,6 +18,7 @@ from ..calibration.noise import Outputs, run_all
 from ..calibration.observe import Batch
 from ..calibration.ranges import graphs_sha256
 from ..common.input_size import by_area
+from ..common.spread import spread
 from ..convert.audit import COUNTED, node_flops
 from ..convert.graph import Graphs, result_name
 from ..engines.bundle import tree_sha256
@@ -183,6 +183,5 @@ class TrialRunner:
 
 def spread_batches(calibrator: Calibrator, limit: int) -> list[Batch]:
     """Return at most ``limit`` calibration batches (N, C, H, W), evenly spread."""
-    # Every step-th batch, so that all parts of the folder are represented.
-    step = max(1, len(calibrator.images) // limit)
-    return list(islice(calibrator.batches(), 0, step * limit, step))
+    chosen = set(spread(len(calibrator.images), limit))
+    return [batch for number, batch in enumerate(calibrator.batches()) if number in chosen]

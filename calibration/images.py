@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..common.spread import spread
 from ..errors import InputFileError
 from ..ocr.dataset import CropLabel, Dataset, Label, load_dataset
 from ..ocr.role import OcrRole
@@ -13,7 +14,7 @@ from ..ocr.roles import role_of
 from ..ocr.types import Image
 from ..spec import ModelSpec
 from .observe import Batch
-from .strata import contrast_level, spread, stratified
+from .strata import contrast_level, stratified
 
 OnBad = Callable[[InputFileError], None]
 """Called with the error of an image that cannot be read; if it returns, the image is left out."""

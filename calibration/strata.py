@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from ..common.spread import spread
 from ..ocr.preprocess import to_gray
 from ..ocr.types import Image
 
@@ -21,11 +22,6 @@ def contrast_level(line: Image) -> int:
     """
     low, high = np.percentile(to_gray(line), (5, 95))
     return int(high - low >= _FAINT) + int(high - low >= _STRONG)
-
-
-def spread(count: int, limit: int) -> list[int]:
-    """Return at most ``limit`` indices below ``count``, evenly spread, distinct, ascending."""
-    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, limit))})
 
 
 def stratified(strata: Sequence[Hashable], limit: int) -> list[int]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..common.input_size import InputSize, listed
+from ..common.spread import spread
 from ..errors import InputFileError
 from ..ocr.detector_size import size_for
 from ..ocr.preprocess import letterbox_size, line_width, to_gray
@@ -22,7 +23,6 @@ from ..ocr.roles import role_of
 from ..ocr.types import Image
 from ..spec import DetectorSpec, ModelSpec, RecognizerSpec
 from .images import CalibrationSet
-from .strata import spread
 
 _READ = 48
 """Images that are read, evenly spread over the set."""

@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from ..common.input_size import InputSize, by_area
+from ..common.spread import spread
 from ..convert.graph import Graphs
 from ..errors import ConversionError
 from .channel_groups import ChannelGroup, channel_groups
@@ -55,8 +56,7 @@ class Shrinker:
         self, graphs: Graphs, batches: Sequence[Batch], *, few: int = 12, multiple: int = 8
     ) -> None:
         self.graphs, self.batches, self.multiple = graphs, batches, multiple
-        step = max(1, len(batches) // few)
-        self._few = batches[::step][:few]
+        self._few = [batches[index] for index in spread(len(batches), few)]
         self._statistics: dict[str, LayerStatistics] = {}
 
     @property

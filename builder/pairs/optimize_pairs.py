@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...calibration.strata import spread
 from ...common.progress import Reporter, StepProgress, chosen_reporter
+from ...common.spread import spread
 from ...convert.sources import open_source
 from ...engines.engine import Engine
 from ...measure.pipeline_speed import MAX_IMAGES
