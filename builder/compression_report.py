@@ -109,7 +109,7 @@ def _layers(
     shrinker, plan = search.shrinker, search.plan
     graph = ir.from_proto(shrinker.largest).graph
     names, total = LayerNames(graph), sum(each.flops for each in shrinker.work.values())
-    decisions = chosen.point.decisions if chosen is not None else ()
+    decisions = search.decisions(chosen) if chosen is not None else ()
     kept = _kept(search, chosen)
     before, after = (plan.model.op_costs(shrinker.work, each) for each in ((), decisions))
     rows = []

@@ -22,6 +22,7 @@ from ..calibration.ranges import graphs_sha256
 from ..common.input_size import by_area
 from ..compression.cost_model import CostModel, proportional_cost
 from ..compression.dead_channels import remove_dead_channels
+from ..compression.decisions import Decision
 from ..compression.greedy_path import Option, PathPoint, greedy_path
 from ..compression.layers import weighted_layers
 from ..compression.op_shares import op_shares
@@ -116,6 +117,10 @@ class CompressionSearch:
     def graphs(self, stop: CompressionStop) -> Smaller:
         """Return the graphs of a network."""
         return self.runner.fitted(stop.point.decisions)
+
+    def decisions(self, stop: CompressionStop) -> tuple[Decision, ...]:
+        """Return the decisions that were applied to a network."""
+        return tuple(self.shrinker.applied(stop.point.decisions))
 
     def _measured(self, point: PathPoint) -> CompressionStop:
         trial = self.runner.measure(point.decisions)

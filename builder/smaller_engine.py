@@ -216,7 +216,7 @@ def _description(
 ) -> Compression:
     trial, smaller = stop.trial, search.graphs(stop)
     return Compression(
-        decisions=stop.point.decisions,
+        decisions=search.decisions(stop),
         reason=reason,
         kept_flops=trial.kept_flops,
         images=search.images,

@@ -133,8 +133,15 @@ class Shrinker:
 
     def restructured(self, decisions: Sequence[Decision]) -> Smaller:
         """Return the graphs after decisions, without a fit that corrects other layers."""
-        decisions = self._that_pay(self._possible(decisions))
-        return restructure(self.graphs, decisions, self._statistics)
+        return restructure(self.graphs, self.applied(decisions), self._statistics)
+
+    def applied(self, decisions: Sequence[Decision]) -> list[Decision]:
+        """Return the decisions that are applied together; the others contradict them or do not pay.
+
+        A group may share tensors with one that is pruned already, and a layer whose channels are
+        pruned may be as small as its factors.
+        """
+        return self._that_pay(self._possible(decisions))
 
     def alone(self, decision: Decision, smaller: Smaller) -> Smaller:
         """Return the graphs after one decision, in which only the layers next to it are fitted.
