@@ -63,7 +63,7 @@ class EngineOptions:
         typer.Option(
             "--compress",
             help="Make the network smaller first: factor layers and prune channels without "
-            "training, as far as the accuracy budget allows. Needs --calibration.",
+            "training, as far as the accuracy budget allows. Requires --calibration.",
         ),
     ] = False
     option: Annotated[

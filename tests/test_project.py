@@ -67,6 +67,12 @@ def test_minimum_versions_are_the_lower_bounds() -> None:
         assert version == Version(stem) or version in SpecifierSet(f"=={stem}.*"), name
 
 
+def test_documents_have_no_conflict_markers() -> None:
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/*/*.md")]
+    marker = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+    assert [path.name for path in documents if marker.search(path.read_text("utf-8"))] == []
+
+
 def test_changelog_begins_with_this_version() -> None:
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert versions[0] == ocr_trt.__version__
