@@ -113,12 +113,16 @@ def export_triton(
 
 
 def own_files(folder: Path) -> set[str]:
-    """Return the paths of the files below ``folder`` that an export wrote."""
+    """Return the paths of the files below ``folder`` that an export or its server wrote."""
     try:
         names = {INDEX, *read_model(folder / INDEX, Index, limit=_LARGEST_INDEX).files}
     except InputFileError:
         return set()
-    return {name for name in names if _OWN_NAME.fullmatch(name)}
+    own = {name for name in names if _OWN_NAME.fullmatch(name)}
+    # A server that has loaded a Python model leaves its bytecode.
+    models = [folder / name for name in own if name.endswith("/model.py")]
+    compiled = [path for each in models for path in each.parent.glob("__pycache__/model.*.pyc")]
+    return own | {path.relative_to(folder).as_posix() for path in compiled}
 
 
 def _checked(by_role: Mapping[Role, Bundle | None]) -> list[Bundle]:

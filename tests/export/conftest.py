@@ -31,7 +31,11 @@ def readable_at_any_width(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A recognizer like that of the workplace, with one plan for 64, 96, .. 192 columns."""
-    folder = tmp_path_factory.mktemp("any_width")
+    return build_at_any_width(tmp_path_factory.mktemp("any_width"), request.param)
+
+
+def build_at_any_width(folder: Path, target: str) -> Path:
+    """Build the recognizer of the workplace with ``width_step``; return the bundle."""
     path = write_models(folder)["recognizer"]
     model = onnx.load(folder / "recognizer.onnx")
     model.graph.input[0].type.tensor_type.shape.dim[3].dim_param = "W"
@@ -39,7 +43,7 @@ def readable_at_any_width(
     spec = load_spec(path)
     assert isinstance(spec, RecognizerSpec)
     spec = spec.model_copy(update={"buckets": (64, 128), "width_step": 32})
-    (result,) = build(fp32_request(spec, folder / "bundles", targets=(request.param,)))
+    (result,) = build(fp32_request(spec, folder / "bundles", targets=(target,)))
     assert result.error is None, result.error
     assert len({entry.plan for entry in load_bundle(result.folder).manifest.engines}) == 1
     return result.folder

@@ -17,6 +17,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from tests.export.conftest import build_at_any_width
 from tests.export.test_repository import exported
 from tests.export.triton_server import ROOT, Server, TritonHome, free_ports
 from tests.readable_models import TEXTS
@@ -61,6 +62,12 @@ def test_a_triton_server_reads_what_run_reads(
         )
         assert done.returncode == 0, done.stderr
         assert len(done.stdout.splitlines()) == len(expected[0])
+    (tmp_path / "wide").mkdir()
+    wide = build_at_any_width(tmp_path / "wide", "onnxruntime")
+    exported(repository, readable[0], wide, is_stand_in=True)
+    with home.server(repository, tmp_path / "wide.log") as server:
+        check_images(server, files[:3], expected[:3])
+        check_metrics(server, 15, "ocr_recognizer_32xany")
     check_numpy_2(home, repository, tmp_path / "numpy2.log")
 
 
@@ -88,7 +95,9 @@ def check_wrong_images(server: Server, file: Path) -> None:
     assert read(server, whole)
 
 
-def check_metrics(server: Server, requests: int) -> None:
+def check_metrics(
+    server: Server, requests: int, recognizer: str = "ocr_recognizer_32x192"
+) -> None:
     """Requests of the pipeline reached the models, and the dynamic batcher merged some."""
     with urllib.request.urlopen(server.metrics) as answer:
         text = answer.read().decode()
@@ -99,8 +108,8 @@ def check_metrics(server: Server, requests: int) -> None:
 
     assert total("nv_inference_count", "ocr") >= requests
     assert total("nv_inference_count", "ocr_detector_96x160") >= requests
-    lines = total("nv_inference_count", "ocr_recognizer_32x192")
-    assert 0 < total("nv_inference_exec_count", "ocr_recognizer_32x192") < lines
+    lines = total("nv_inference_count", recognizer)
+    assert 0 < total("nv_inference_exec_count", recognizer) < lines
 
 
 def check_numpy_2(home: TritonHome, repository: Path, log: Path) -> None:
