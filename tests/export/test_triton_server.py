@@ -95,9 +95,7 @@ def check_wrong_images(server: Server, file: Path) -> None:
     assert read(server, whole)
 
 
-def check_metrics(
-    server: Server, requests: int, recognizer: str = "ocr_recognizer_32x192"
-) -> None:
+def check_metrics(server: Server, requests: int, recognizer: str = "ocr_recognizer_32x192") -> None:
     """Requests of the pipeline reached the models, and the dynamic batcher merged some."""
     with urllib.request.urlopen(server.metrics) as answer:
         text = answer.read().decode()
