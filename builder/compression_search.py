@@ -73,6 +73,9 @@ class CompressionSearch:
             alive = remove_dead_channels(job.graphs)
         self.dead = alive[largest].channels
         """Tensors that lost channels which do nothing."""
+        samples, fitted = job.baseline.samples, calibrator.images.dataset.folder
+        self.is_measured_on_fitted = samples is not None and samples.folder == fitted
+        """Whether the samples are the images that the weights are fitted to."""
         batches, multiple = _fitted_batches(job, calibrator), job.target.needs().channel_multiple
         self.shrinker = Shrinker(graphs_of(alive), batches, multiple=multiple)
         feeds = spread_batches(calibrator, FEEDS[job.spec.role])

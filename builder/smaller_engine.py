@@ -196,9 +196,14 @@ def _why_kept(search: CompressionSearch, stop: CompressionStop, kept: _Attempt) 
         parts[0] += f" ({trial.interval.low:+.2f} to {trial.interval.high:+.2f})"
     if not stop.judgement.can_tell:
         parts.append(
-            f"{trial.metric.samples} samples cannot tell whether the loss is within budget, so the "
-            f"agreement with the model was checked: {100 * trial.agreement:.2f} %, at least "
+            f"too few samples ({trial.metric.samples}) to tell whether the loss is within budget, "
+            f"so the agreement with the model was checked: {100 * trial.agreement:.2f} %, at least "
             f"{max(0.0, 100 - DISAGREEMENT * budget):g} % are required"
+        )
+    if search.is_measured_on_fitted:
+        parts.append(
+            "measured on the images that the weights were fitted to; to be sure, give other "
+            "labeled images with --data"
         )
     built, before = kept.built, kept.uncompressed
     after = built.verdict.latency if built is not None else None

@@ -84,6 +84,8 @@ def test_an_int8_engine_is_compressed_and_described(compressed: Bundle) -> None:
     assert manifest.compression is not None
     assert manifest.compression.is_applied, manifest.compression.reason
     assert compressed.label.endswith("int8 compressed")
+    # Its samples are the calibration images.
+    assert "--data" in manifest.compression.reason
     text = str(facts(manifest)["compression"])
     assert "layers factored" in text
     assert "% of the FLOPs remain" in text
