@@ -72,10 +72,13 @@ class _OpenVino(Backend):
 
         from .fake_quantize import lower_qdq_pairs
         from .integer_reductions import lower_integer_reductions
+        from .unpool_in_int8 import mark_unpoolings, unpool_in_int8
 
         ov = import_openvino()
         whole = ir.from_proto(model)
+        mark_unpoolings(whole)
         common.InlinePass()(whole)
+        unpool_in_int8(whole)
         lower_integer_reductions(whole)
         inlined = lower_qdq_pairs(ir.to_proto(whole))
         if is_too_large(inlined):  # protobuf cannot serialize it to one message

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from ...convert.graph import array_of, constant, new_initializer, producer
+from ...convert.graph import array_of, constant, new_initializer, not_none, producer
 from ...convert.node_builder import NodeBuilder
 
 _DOMAIN = "org.openvinotoolkit"
@@ -33,16 +33,37 @@ def lower_qdq_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
             or constant(above.inputs[0]) is not None
         ):
             continue
+        build = NodeBuilder(graph)
         scale = float(array_of(node.inputs[1]))  # one scale per tensor, zero point 0
-        low, high = (
-            new_initializer(graph, np.array(steps * scale, np.float32), f"{node.name}.{name}")
-            for name, steps in (("low", -128), ("high", 127))
-        )
-        build, inputs = NodeBuilder(graph), (above.inputs[0], low, high, low, high)
         # The plan's layers are matched to the graph by the node's name.
-        rounded = build.op("FakeQuantize", *inputs, domain=_DOMAIN, name=node.name, levels=256)
+        rounded = fake_quantize(build, not_none(above.inputs[0]), scale, name=node.name)
         build.replace([node], rounded)
         if not list(above.outputs[0].uses()):  # another DQ may read the same Q
             graph.remove(above, safe=True)
     graph.opset_imports[_DOMAIN] = 1
     return ir.to_proto(copy)
+
+
+def fake_quantize(
+    build: NodeBuilder,
+    x: ir.Value,
+    scale: float,
+    *,
+    name: str | None,
+    output: tuple[float, float] | None = None,
+) -> ir.Value:
+    """Create a FakeQuantize with the 256 levels of int8.
+
+    Args:
+        build: collects the node.
+        x: of any shape.
+        scale: the distance of two levels of ``x``.
+        name: of the node.
+        output: what the lowest and the highest level become; None: they stay as they are.
+    """
+    low, high = (
+        new_initializer(build.graph, np.array(steps * scale, np.float32), f"{name}.{side}")
+        for side, steps in (("low", -128), ("high", 127))
+    )
+    inputs = (x, low, high, *(output or (low, high)))
+    return build.op("FakeQuantize", *inputs, domain=_DOMAIN, name=name, levels=256)
