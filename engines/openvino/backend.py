@@ -70,15 +70,18 @@ class _OpenVino(Backend):
         import onnx_ir as ir
         from onnx_ir.passes import common
 
+        from .argmax_poolings import lower_argmax_poolings
         from .fake_quantize import lower_qdq_pairs
+        from .inlined_calls import mark_calls
         from .integer_reductions import lower_integer_reductions
-        from .unpool_in_int8 import mark_unpoolings, unpool_in_int8
+        from .unpoolings import lower_unpoolings
 
         ov = import_openvino()
         whole = ir.from_proto(model)
-        mark_unpoolings(whole)
+        mark_calls(whole)
         common.InlinePass()(whole)
-        unpool_in_int8(whole)
+        lower_argmax_poolings(whole)
+        lower_unpoolings(whole)
         lower_integer_reductions(whole)
         inlined = lower_qdq_pairs(ir.to_proto(whole))
         if is_too_large(inlined):  # protobuf cannot serialize it to one message

@@ -36,7 +36,7 @@ def lower_qdq_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
         build = NodeBuilder(graph)
         scale = float(array_of(node.inputs[1]))  # one scale per tensor, zero point 0
         # The plan's layers are matched to the graph by the node's name.
-        rounded = fake_quantize(build, not_none(above.inputs[0]), scale, name=node.name)
+        rounded = fake_quantize(build, not_none(above.inputs[0]), scale, name=str(node.name))
         build.replace([node], rounded)
         if not list(above.outputs[0].uses()):  # another DQ may read the same Q
             graph.remove(above, safe=True)
@@ -49,7 +49,7 @@ def fake_quantize(
     x: ir.Value,
     scale: float,
     *,
-    name: str | None,
+    name: str,
     output: tuple[float, float] | None = None,
 ) -> ir.Value:
     """Create a FakeQuantize with the 256 levels of int8.

@@ -1,4 +1,4 @@
-"""MaxUnpool2d in 8 bits: how OpenVINO reads unpoolings of quantized graphs."""
+"""How OpenVINO reads MaxPoolArgmax2d and MaxUnpool2d: repeated values, in 8 bits if quantized."""
 
 from __future__ import annotations
 
@@ -52,11 +52,15 @@ def compiled(model: onnx.ModelProto) -> Any:
     return import_openvino().Core().compile_model(read(model), "CPU", config)
 
 
-def fires(model: onnx.ModelProto) -> bool:
-    """Whether the large tensors are moved as bytes, in place of a DepthToSpace of floats."""
-    types = [op.get_type_name() for op in read(model).get_ops()]
-    assert ("DepthToSpace" in types) != ("Interpolate" in types)
-    return "Interpolate" in types
+def form(model: onnx.ModelProto) -> str:
+    """Return how the graph unpools: "body" of the function, or repeated "float32" or "uint8"."""
+    ops = read(model).get_ops()
+    (form,) = {
+        "body" if op.get_type_name() == "DepthToSpace" else op.get_input_element_type(0).to_string()
+        for op in ops
+        if op.get_type_name() in ("DepthToSpace", "Interpolate")
+    }
+    return {"f32": "float32", "u8": "uint8"}.get(form, form)
 
 
 def check_equal(model: onnx.ModelProto, x: np.ndarray) -> None:
@@ -83,9 +87,9 @@ def image(rng: np.random.Generator, *shape: int) -> np.ndarray:
         ),
     ],
 )
-def test_unpoolings_that_are_quantized_move_bytes(middle: str, rng: np.random.Generator) -> None:
+def test_quantized_unpoolings_move_bytes(middle: str, rng: np.random.Generator) -> None:
     model = graph(middle)
-    assert fires(model)
+    assert form(model) == "uint8"
     check_equal(model, image(rng, 2, 3, 8, 12))
 
 
@@ -108,6 +112,8 @@ def test_layers_move_bytes_and_have_names_of_the_call(tmp_path: Path) -> None:
         if each.kind == "Interpolate":
             assert each.precision == "int8"
             assert each.bytes < 2 * images.size, "float32 would be 5 bytes per pixel"
+    rounded = [op for op in read(model).get_ops() if op.get_type_name() == "FakeQuantize"]
+    assert "small.q" in {op.get_friendly_name() for op in rounded}, "it belongs to small, not to v"
 
 
 def test_result_keeps_its_name(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -123,36 +129,59 @@ def test_result_keeps_its_name(tmp_path: Path, rng: np.random.Generator) -> None
 @pytest.mark.parametrize("batch", [1, 3])
 def test_batch_may_be_free(batch: int, rng: np.random.Generator) -> None:
     model = graph(CONCAT, size="N,3,8,12")
-    assert fires(model)
+    assert form(model) == "uint8"
     check_equal(model, image(rng, batch, 3, 8, 12))
 
 
-@pytest.mark.parametrize(
-    ("middle", "size"),
-    [
-        pytest.param(f"{UNPOOL}\n {QUANTIZED}\n z = Relu(u)", "1,3,8,8", id="float reader"),
-        pytest.param("y = ocr_trt.MaxUnpool2d(small, place)", "1,3,8,8", id="output"),
-        pytest.param(f"{UNPOOL}\n {QUANTIZED}", "1,3,H,W", id="free size"),
-        pytest.param(
-            f"{UNPOOL}\n {QUANTIZED}\n r = QuantizeLinear(u, t, zero)"
-            "\n z = DequantizeLinear(r, t, zero)",
-            "1,3,8,8",
-            id="other scale",
-        ),
-        pytest.param(
-            f"{UNPOOL}\n {QUANTIZED}".replace("zero)", "one)"), "1,3,8,8", id="zero point"
-        ),
-        pytest.param(
-            f"{UNPOOL}\n c = Concat <axis = 1> (u, x)\n {QUANTIZED}\n z = Relu(c)",
-            "1,3,8,8",
-            id="float reader of a concat",
-        ),
-    ],
-)
-def test_other_unpoolings_stay_in_float(middle: str, size: str, rng: np.random.Generator) -> None:
-    model = graph(middle, size)
+FLOATS = [
+    pytest.param("y = ocr_trt.MaxUnpool2d(small, place)", id="output"),
+    pytest.param(f"{UNPOOL}\n {QUANTIZED}\n z = Relu(u)", id="float reader"),
+    pytest.param(
+        f"{UNPOOL}\n c = Concat <axis = 1> (u, x)\n {QUANTIZED}\n z = Relu(c)",
+        id="float reader of a concat",
+    ),
+    pytest.param(
+        f"{UNPOOL}\n {QUANTIZED}\n r = QuantizeLinear(u, t, zero)"
+        "\n z = DequantizeLinear(r, t, zero)",
+        id="two scales",
+    ),
+    pytest.param(f"{UNPOOL}\n {QUANTIZED}".replace("zero)", "one)"), id="zero point"),
+]
+
+
+@pytest.mark.parametrize("middle", FLOATS)
+def test_unpoolings_with_other_readers_move_floats(middle: str, rng: np.random.Generator) -> None:
+    model = graph(middle, "2,3,8,8")
     if "z = " in middle:
         model.graph.output.append(onnx.helper.make_tensor_value_info("z", 1, None))
-    assert not fires(model)
-    if "one" not in middle:  # the graphs of this project have zero points of 0
-        check_equal(model, image(rng, 1, 3, 8, 8))
+    assert form(model) == "float32"
+    if "one" not in middle:  # OpenVINO's backend reads symmetric pairs only
+        check_equal(model, image(rng, 2, 3, 8, 8))
+
+
+def test_unpooling_of_a_free_size_keeps_its_body(rng: np.random.Generator) -> None:
+    model = graph(CONCAT, "1,3,H,W")
+    assert form(model) == "body"
+    check_equal(model, image(rng, 1, 3, 8, 4))
+
+
+def test_unpooling_in_bf16_stays_in_bf16() -> None:
+    halves = "h = Cast <to = 16> (small)\n p = Cast <to = 16> (place)"
+    half = f"{halves}\n b = ocr_trt.MaxUnpool2d(h, p)\n u = Cast <to = 1> (b)\n {QUANTIZED}"
+    assert form(graph(half)) == "bf16"
+
+
+def test_infinities_are_unpooled() -> None:
+    x = np.zeros((1, 1, 4, 4), np.float32)
+    x[0, 0, 1, 0], x[0, 0, 2:, 2:] = np.inf, -np.inf
+    check_equal(graph("y = ocr_trt.MaxUnpool2d(small, place)", "1,1,4,4"), x)
+
+
+@pytest.mark.parametrize("size", ["2,3,8,12", "2,3,H,W"])
+def test_maxima_are_those_that_decide_the_places(size: str, rng: np.random.Generator) -> None:
+    model = graph("y = Add(small, place)", size)
+    types = {op.get_type_name() for op in read(model).get_ops()}
+    assert "MaxPool" not in types
+    assert "Maximum" in types
+    x = rng.integers(-3, 3, (2, 3, 8, 12)).astype(np.float32)  # many values are equal
+    check_equal(model, x)
