@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ..measure.points_lost import as_points_lost
 from ..measure.report_data import AccuracyRow, SampleView
 from ..ocr.metrics.metric import METRICS
 from ..report.plots import INK, new_plot, plain_axes, svg_text, with_default_style
@@ -157,11 +158,10 @@ def difference_plot(model: ModelReport) -> str:
     if model.allowed_loss is not None:
         axes.axvline(-model.allowed_loss, color="#cf222e", linewidth=1, linestyle="--")
     for place, (_, difference, bounds) in enumerate(bounded):
-        # In points, so that higher is better: the sign of CER is -1.
-        sign = 100 * METRICS[difference.measure].sign
-        ends = sorted((sign * bounds.low, sign * bounds.high))
+        lost, sign = as_points_lost(bounds, difference.measure), METRICS[difference.measure].sign
+        ends = (-lost.high, -lost.low)
         axes.plot(ends, [place, place], color="#2171b5", linewidth=3, solid_capstyle="butt")
-        axes.plot([sign * difference.value], [place], "o", color="#2171b5", markersize=8)
+        axes.plot([100 * sign * difference.value], [place], "o", color="#2171b5", markersize=8)
     axes.set_yticks(range(len(bounded)), [model.short_label(row) for row, _, _ in bounded])
     axes.set_ylim(-0.6, len(bounded) - 0.4)
     limit = "" if model.allowed_loss is None else "; dashed: allowed loss"

@@ -32,6 +32,8 @@ from ..engines.target_groups import TargetGroup
 from ..measure.machine import machine
 from .request import BuildRequest
 
+_ROOT = Path(__file__).parent.parent
+"""The folder of the package."""
 _NOT_IN_KEY = ("output", "cache", "targets")
 """Fields of a request that do not affect a bundle. Targets have separate keys."""
 _PREFIXES = (
@@ -97,7 +99,7 @@ def environment_facts() -> dict[str, Any]:
     """Return the installed software and the processor, driver and environment that it runs on."""
     system = machine()
     return {
-        "code": _code_sha256(Path(__file__).parent.parent),
+        "code": code_sha256(),
         "python": [sys.version, platform.machine(), *platform.libc_ver()],
         "packages": _packages(),
         "processor": [system["processor"], system["cores"], cpu_features()],
@@ -161,7 +163,7 @@ def _linked_folders(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_symlink() and path.is_dir())
 
 
-def _code_sha256(root: Path) -> str:
+def code_sha256(root: Path = _ROOT) -> str:
     """Return a hash of ocr-trt's code: a checkout can change without a new version."""
     digest = hashlib.sha256()
     for package in sorted(path.parent for path in _packages_below(root)):

@@ -30,6 +30,7 @@ from ..compression.shrinker import Batch, Shrinker, Smaller
 from ..compression.sparsify import can_sparsify
 from ..engines.bundle import tree_sha256
 from ..measure.latency import EQUAL
+from .cache_key import code_sha256
 from .compression_costs import cost_model
 from .compression_trials import (
     CompressionLog,
@@ -180,6 +181,7 @@ def _facts(job: TargetJob, calibrator: Calibrator) -> list[str]:
     """Return everything besides the decisions that measurements depend on."""
     samples = job.baseline.samples
     return [
+        code_sha256(),  # another version may fit or choose in another way
         graphs_sha256(job.graphs),
         tree_sha256(calibrator.images.dataset.folder),
         tree_sha256(samples.folder) if samples is not None else "",

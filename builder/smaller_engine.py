@@ -212,7 +212,8 @@ def _why_kept(search: CompressionSearch, stop: CompressionStop, kept: _Attempt) 
     else:
         parts.append(f"not timed: {search.job.target.name} cannot run here")
     if search.plan.unit == "FLOPs":
-        parts.append(f"the layers were chosen by FLOPs: {search.job.target.name} reports no times")
+        why = "reports no times" if search.job.compiler.can_run else "cannot run here"
+        parts.append(f"the layers were chosen by FLOPs: {search.job.target.name} {why}")
     return "; ".join(parts)
 
 

@@ -108,8 +108,8 @@ def _print_choices(result: BuildResult) -> None:
         print(f"{result.folder.name} is {choice.label}: {choice.reason}")
     if (compression := manifest.compression) is not None:
         done = f"{100 * compression.kept_flops:.1f} % of the FLOPs remain"
-        word = f"compressed, {done}" if compression.is_applied else "not compressed"
-        print(f"{result.folder.name} is {word}: {compression.reason}")
+        word = f"compressed, {done}:" if compression.is_applied else "not compressed;"
+        print(f"{result.folder.name} is {word} {compression.reason}")
 
 
 def _trial_row(trial: TargetTrial) -> tuple[str, ...]:

@@ -224,7 +224,7 @@ def test_every_input_is_part_of_the_key(
             openvino, "has_exact_int8", lambda: not cpu.has_exact_int8()
         ),
         "cores": lambda m: m.setattr(os, "sched_getaffinity", lambda _: {*range(99)}),
-        "code": lambda m: m.setattr(cache_key, "_code_sha256", lambda _: "0"),
+        "code": lambda m: m.setattr(cache_key, "code_sha256", lambda: "0"),
     }
     for name, patch in surroundings.items():
         with monkeypatch.context() as context:
@@ -264,12 +264,12 @@ def test_code_is_hashed_but_not_tests(tmp_path: Path) -> None:
     for name in ("__init__.py", "a/__init__.py", "a/page.jinja", "tests/__init__.py", "b/x.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("1")
-    first = cache_key._code_sha256(tmp_path)
+    first = cache_key.code_sha256(tmp_path)
     (tmp_path / "tests" / "__init__.py").write_text("2")
     (tmp_path / "b" / "x.py").write_text("2")  # not a package
-    assert cache_key._code_sha256(tmp_path) == first
+    assert cache_key.code_sha256(tmp_path) == first
     (tmp_path / "a" / "page.jinja").write_text("2")
-    assert cache_key._code_sha256(tmp_path) != first
+    assert cache_key.code_sha256(tmp_path) != first
 
 
 def own_code(request: BuildRequest) -> BuildRequest:
